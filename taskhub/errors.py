@@ -1,0 +1,85 @@
+"""What can go wrong, in one small family.
+
+Whether a fault is permanent decides two things alike: the HTTP status of a call, and whether a run is tried again.
+Pure: raised anywhere, turned into RFC 9457 problems by `taskhub.http` and into a run's error by `taskhub.runs`.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+Place = Mapping[str, Any]
+
+
+class Problem(Exception):
+    """A fault with a status of HTTP, a title and the places it concerns.
+
+    `errors` holds one mapping a place: `detail` and one of `pointer` (RFC 6901), `path` (dotted) or `line`.
+    `members` are extension members of the problem (RFC 9457, section 3.2), such as the report of a failed walker.
+    """
+
+    status = 500
+    title = "Internal error"
+    type = "about:blank"
+    permanent = True
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        errors: Iterable[Place] = (),
+        type: str | None = None,
+        title: str | None = None,
+        retry_after: int | None = None,
+        **members: Any,
+    ) -> None:
+        self.detail = detail or self.title
+        super().__init__(self.detail)
+        self.errors = [dict(error) for error in errors]
+        self.type = type or self.type
+        self.title = title or self.title
+        self.retry_after = retry_after
+        self.members = members
+
+
+class Rejected(Problem):
+    status, title, type = 400, "The request is not valid", "invalid-request"
+
+
+class Unauthenticated(Problem):
+    status, title, type = 401, "Credentials are missing or not valid", "not-authenticated"
+
+
+class Forbidden(Problem):
+    status, title, type = 403, "Not allowed", "forbidden"
+
+
+class NotFound(Problem):
+    status, title, type = 404, "Not found", "not-found"
+
+
+class Conflict(Problem):
+    status, title, type = 409, "The state does not allow this", "conflict"
+
+
+class TooLarge(Problem):
+    status, title, type = 413, "Too large", "too-large"
+
+
+class UnsupportedMedia(Problem):
+    status, title, type = 415, "Unsupported media type", "unsupported-media-type"
+
+
+class Failed(Problem):
+    """The request was understood and its work failed."""
+
+    status, title, type = 422, "The work failed", "failed"
+
+
+class TooMany(Problem):
+    status, title, type, permanent = 429, "Too many requests", "too-many-requests", False
+
+
+class Unavailable(Problem):
+    """Something taskhub leans on does not answer; the same call may succeed later."""
+
+    status, title, type, permanent = 503, "Unavailable", "unavailable", False
