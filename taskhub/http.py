@@ -1,0 +1,288 @@
+"""REST plumbing: problems (RFC 9457), bodies, pages, throttles, and what both spellings of a path mean."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from django.conf import settings
+from django.core.cache import caches
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation, ValidationError
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.http import Http404, HttpRequest, HttpResponseBase, JsonResponse, QueryDict
+from django.http.multipartparser import MultiPartParserError
+from django.urls import is_valid_path
+from redis.exceptions import RedisError
+from rest_framework import exceptions, negotiation, pagination, parsers, throttling
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.utils.urls import remove_query_param
+from rest_framework.views import APIView
+
+from taskhub import errors
+from taskhub.errors import Problem, Rejected, TooLarge, Unavailable, UnsupportedMedia
+from taskhub.jsontext import escape_pointer, parse_json
+
+log = logging.getLogger(__name__)
+
+PROBLEM_TYPE = "application/problem+json"
+
+# Problems
+
+
+def problem_body(problem: Problem) -> dict[str, Any]:
+    """RFC 9457 members, with `errors` and `success`."""
+    return {
+        "type": problem.type,
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "errors": problem.errors,
+        "success": False,
+        **problem.members,
+    }
+
+
+def problem_response(problem: Problem) -> JsonResponse:
+    """For edges outside REST framework: middleware and the handlers of unknown paths."""
+    response = JsonResponse(problem_body(problem), status=problem.status, content_type=PROBLEM_TYPE)
+    for name, value in _headers(problem).items():
+        response[name] = value
+    return response
+
+
+def problem_handler(exc: Exception, context: Mapping[str, Any]) -> Response:
+    """REST framework's EXCEPTION_HANDLER: every exception of a view as a problem, none with a stack trace."""
+    problem = as_problem(exc)
+    if problem.status >= 500 and not isinstance(problem, Unavailable):
+        log.error("%s failed", context["request"].path if context.get("request") else "A view", exc_info=exc)
+    headers = _headers(problem)
+    if isinstance(exc, exceptions.APIException) and getattr(exc, "auth_header", None):
+        headers["WWW-Authenticate"] = exc.auth_header
+    return Response(problem_body(problem), problem.status, headers=headers, content_type=PROBLEM_TYPE)
+
+
+def as_problem(exc: Exception) -> Problem:
+    match exc:
+        case Problem():
+            return exc
+        case exceptions.ValidationError():
+            return Rejected("Some fields are not valid.", errors=list(_places(exc.detail)))
+        case exceptions.Throttled():
+            return errors.TooMany("The rate limit is reached.", retry_after=max(1, int(exc.wait or 1)))
+        case exceptions.APIException():
+            return _of_status(exc.status_code, str(exc.detail))
+        case Http404():
+            return errors.NotFound("There is no such thing, or it is not yours.")
+        case PermissionDenied():
+            return errors.Forbidden(str(exc))
+        case ValidationError():
+            return Rejected("; ".join(exc.messages))
+        case RequestDataTooBig():
+            return TooLarge(str(exc))
+        case SuspiciousOperation() | MultiPartParserError():
+            return Rejected(str(exc))
+        case OperationalError() | InterfaceError():
+            _drop_dead_connections()
+            return Unavailable("The database does not answer.", retry_after=2)
+    return Problem("Something went wrong on our side; it is in the log.")
+
+
+def _of_status(status: int, detail: str) -> Problem:
+    kinds = [errors.Rejected, errors.Unauthenticated, errors.Forbidden, errors.NotFound, UnsupportedMedia, TooLarge]
+    for kind in kinds:
+        if kind.status == status:
+            return kind(detail)
+    problem = Problem(detail, type="http", title=detail)
+    problem.status = status
+    return problem
+
+
+def _places(detail: Any, pointer: str = "") -> list[dict[str, str]]:
+    if isinstance(detail, Mapping):
+        pairs = [("" if key == "non_field_errors" else f"/{escape_pointer(str(key))}", v) for key, v in detail.items()]
+        return [place for step, inner in pairs for place in _places(inner, pointer + step)]
+    if isinstance(detail, list):
+        if all(isinstance(item, str) for item in detail):
+            return [{"pointer": pointer, "detail": str(item)} for item in detail]
+        return [place for index, inner in enumerate(detail) for place in _places(inner, f"{pointer}/{index}")]
+    return [{"pointer": pointer, "detail": str(detail)}]
+
+
+def _headers(problem: Problem) -> dict[str, str]:
+    return {"Retry-After": str(problem.retry_after)} if problem.retry_after else {}
+
+
+def _drop_dead_connections() -> None:
+    """After a restart of PostgreSQL every pooled connection is dead; one failure finds them all."""
+    try:
+        connection.close()
+        if connection.pool:
+            connection.pool.check()
+    except (DatabaseError, RuntimeError):
+        log.warning("The database does not answer")
+
+
+class Faults:
+    """What fails outside REST framework's views is a problem, too."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exc: Exception) -> HttpResponseBase | None:
+        if isinstance(exc, Problem | OperationalError | InterfaceError | MultiPartParserError):
+            return problem_response(as_problem(exc))
+        return None
+
+
+class OptionalSlash:
+    """A path is the same with and without its last slash. Costs nothing where the path is found as it is."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        if response.status_code != 404 or request.resolver_match is not None:
+            return response
+        path = request.path_info
+        other = path.rstrip("/") if path.endswith("/") else f"{path}/"
+        if not is_valid_path(other):
+            return response
+        request.path_info = other
+        return self.get_response(request)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
+    return problem_response(as_problem(exception))
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> JsonResponse:
+    return problem_response(errors.Forbidden())
+
+
+def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
+    return problem_response(errors.NotFound(f"There is nothing at {request.path}."))
+
+
+def server_error(request: HttpRequest) -> JsonResponse:
+    return problem_response(Problem("Something went wrong on our side; it is in the log."))
+
+
+# Bodies
+
+
+def read_body(stream: Any, length: str | None, limit: int) -> bytes:
+    """At most `limit` bytes of a body; raises `TooLarge` with both numbers, `Rejected` when bytes are missing."""
+    announced = int(length) if length and length.isdecimal() else None
+    if announced is not None and announced > limit:
+        raise TooLarge(f"The body has {announced} bytes; {limit} are allowed.", limit=limit)
+    body: bytes = stream.read(limit + 1)
+    if len(body) > limit:
+        raise TooLarge(f"The body has more than the {limit} bytes that are allowed.", limit=limit)
+    if announced is not None and len(body) < announced:
+        raise Rejected(f"The body ended after {len(body)} of {announced} bytes.")
+    return body
+
+
+def _plain_body(stream: Any, context: Mapping[str, Any] | None) -> bytes:
+    request = (context or {})["request"]
+    if encoding := request.META.get("HTTP_CONTENT_ENCODING"):
+        raise UnsupportedMedia(f"Content-Encoding {encoding[:40]!r} is not accepted here.")
+    return read_body(stream, request.META.get("CONTENT_LENGTH"), settings.BODY_MAX_BYTES)
+
+
+class JsonParser(parsers.BaseParser):
+    media_type = "application/json"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        body = _plain_body(stream, parser_context)
+        return parse_json(body) if body.strip() else {}
+
+
+class FormParser(parsers.BaseParser):
+    """A form; or JSON, which `curl -d` sends under a form's content type."""
+
+    media_type = "application/x-www-form-urlencoded"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        body = _plain_body(stream, parser_context)
+        if body.lstrip()[:1] in {b"{", b"["}:
+            return parse_json(body)
+        try:
+            pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=1000)
+        except ValueError as error:
+            raise Rejected(f"The form cannot be read: {error}") from None
+        form = QueryDict(mutable=True)
+        for key, value in pairs:
+            form.appendlist(key, value)
+        return form
+
+
+class MultiPartParser(parsers.MultiPartParser):
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        length = (parser_context or {})["request"].META.get("CONTENT_LENGTH") or "0"
+        if length.isdecimal() and int(length) > settings.UPLOAD_MAX_BYTES:
+            limit = settings.UPLOAD_MAX_BYTES
+            raise TooLarge(f"The body has {length} bytes; {limit} are allowed.", limit=limit)
+        return super().parse(stream, media_type, parser_context)
+
+
+class JsonUnlessAsked(negotiation.DefaultContentNegotiation):
+    """An `Accept` that nothing fits gets JSON rather than a refusal."""
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        try:
+            return super().select_renderer(request, renderers, format_suffix)
+        except exceptions.NotAcceptable:
+            renderer: BaseRenderer = next((one for one in renderers if isinstance(one, JSONRenderer)), renderers[0])
+            return renderer, renderer.media_type
+
+
+# Pages
+
+
+class CursorPages(pagination.CursorPagination):
+    """`{results, next, previous}`; newest first by an id that sorts by time; `?limit=` up to 1,000."""
+
+    ordering = "-id"
+    page_size = 100
+    page_size_query_param = "limit"
+    max_page_size = 1000
+
+    def get_page_size(self, request: Request) -> int:
+        text = request.query_params.get("limit", str(self.page_size))
+        if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= self.max_page_size:
+            detail = f"Must be a whole number from 1 to {self.max_page_size}."
+            raise Rejected("The page cannot be given.", errors=[{"pointer": "/limit", "detail": detail}])
+        return int(text)
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any] | None:
+        page = super().paginate_queryset(queryset, request, view)
+        # Absolute links have one source, and never carry the key they were asked for with.
+        self.base_url = remove_query_param(settings.PUBLIC_URL + request.get_full_path(), "api_key")
+        return page
+
+
+# Throttles
+
+
+class RouteThrottle(throttling.ScopedRateThrottle):
+    """Counts calls per user (or address) and route class: `throttle_scope` of the view, else `read` and `submit`."""
+
+    def allow_request(self, request: Request, view: APIView) -> bool:
+        self.scope = getattr(view, "throttle_scope", None) or ("read" if request.method == "GET" else "submit")
+        self.rate = settings.THROTTLE_RATES[self.scope]
+        if self.rate is None:
+            return True
+        self.num_requests, self.duration = self.parse_rate(self.rate)
+        try:
+            return super(throttling.ScopedRateThrottle, self).allow_request(request, view)
+        except RedisError:
+            # Redis is away: this process counts alone, rather than letting everybody in or nobody.
+            self.cache = caches["local"]
+            return super(throttling.ScopedRateThrottle, self).allow_request(request, view)

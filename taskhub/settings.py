@@ -1,0 +1,252 @@
+"""Settings, read from the environment once; a wrong value stops the start with a sentence that names it.
+
+`manage.py up` fills DATABASE_URL, REDIS_URL, TASKHUB_SECRET_KEY and TASKHUB_PRIVATE for the private home.
+"""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+
+from taskhub import __version__
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def env_text(name: str, default: str | None = None, hint: str = "") -> str:
+    value = os.environ.get(name, "").strip() or default
+    if value is None:
+        raise ImproperlyConfigured(f"{name} is not set. {hint}".strip())
+    return value
+
+
+def env_flag(name: str, default: bool) -> bool:
+    value = env_text(name, str(default)).lower()
+    if value not in {"true", "1", "yes", "on", "false", "0", "no", "off"}:
+        raise ImproperlyConfigured(f"{name} must be true or false, not {value!r}.")
+    return value in {"true", "1", "yes", "on"}
+
+
+def env_int(name: str, default: int, minimum: int = 0) -> int:
+    value = env_text(name, str(default))
+    if not value.isdecimal() or int(value) < minimum:
+        raise ImproperlyConfigured(f"{name} must be a whole number of at least {minimum}, not {value!r}.")
+    return int(value)
+
+
+def env_list(name: str, default: str = "") -> list[str]:
+    return [part.strip() for part in env_text(name, default).split(",") if part.strip()]
+
+
+def env_rate(name: str, default: str | None) -> str | None:
+    """A rate such as 60/min; `none` lifts the limit."""
+    value = env_text(name, default or "none").lower()
+    if value == "none":
+        return None
+    count, _, period = value.partition("/")
+    if not count.isdecimal() or period[:1] not in {"s", "m", "h", "d"}:
+        raise ImproperlyConfigured(f"{name} must look like 60/min, 5/s or none, not {value!r}.")
+    return value
+
+
+# The place and its address
+
+PRIVATE = env_flag("TASKHUB_PRIVATE", False)
+HOME = Path(env_text("TASKHUB_HOME", str(BASE_DIR / "var"))).resolve()
+PUBLIC_URL = env_text("TASKHUB_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
+DEBUG = env_flag("TASKHUB_DEBUG", False)
+ALLOWED_HOSTS = env_list("TASKHUB_ALLOWED_HOSTS", "*")
+ROOT_URLCONF = "taskhub.urls"
+WSGI_APPLICATION = "taskhub.wsgi.application"
+APPEND_SLASH = False  # taskhub.http.OptionalSlash serves both spellings without a redirect
+USE_X_FORWARDED_HOST = False
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if PUBLIC_URL.startswith("https://") else None
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
+
+# Secrets: a list, newest first; the older ones still open what they closed
+
+SECRET_KEYS = env_list("TASKHUB_SECRET_KEY")
+if not SECRET_KEYS:
+    raise ImproperlyConfigured("TASKHUB_SECRET_KEY is not set. `manage.py up` makes one; elsewhere set a long random text.")
+SECRET_KEY, *SECRET_KEY_FALLBACKS = SECRET_KEYS
+
+# Applications. A folder beside manage.py that holds a walkers.py is an application by that alone.
+
+OWN_APPS = ["taskhub", "taskhub.accounts", "taskhub.runs", "walkers"]
+LOCAL_APPS = sorted({file.parent.name for file in BASE_DIR.glob("*/walkers.py")} - set(OWN_APPS))
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "knox",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_celery_results",
+    *OWN_APPS,
+    *LOCAL_APPS,
+    *env_list("TASKHUB_APPS"),
+]
+
+MIDDLEWARE = [
+    "taskhub.http.Faults",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "taskhub.http.OptionalSlash",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# Stores
+
+DATABASE_URL = env_text("DATABASE_URL", hint="`manage.py up` brings a private PostgreSQL; elsewhere set postgres://...")
+REDIS_URL = env_text("REDIS_URL", hint="`manage.py up` brings a private Redis; elsewhere set redis://...")
+BROKER_URL = env_text("CELERY_BROKER_URL", REDIS_URL)
+
+DATABASES = {"default": dj_database_url.parse(DATABASE_URL)}
+DATABASES["default"].setdefault("OPTIONS", {})["connect_timeout"] = 4
+# The web server's threads share a pool (taskhub.wsgi asks for it): a wait of minutes gives its connection back
+# meanwhile, so many open waits need few connections. Worker processes keep the one that they have.
+if pool_size := env_int("TASKHUB_DATABASE_POOL", 0):
+    DATABASES["default"]["OPTIONS"]["pool"] = {
+        "min_size": 1,
+        "max_size": pool_size,
+        "timeout": 4,  # then 503: no request hangs on a database that is away
+        "reconnect_timeout": 2,  # then the next request tries anew, instead of a back-off that outlasts the outage
+    }
+else:
+    DATABASES["default"]["CONN_MAX_AGE"] = None
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+# Two databases in one Redis (tests, several hubs) must not wake each other.
+CHANNEL_PREFIX = f"taskhub:{DATABASES['default']['NAME']}"
+
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": CHANNEL_PREFIX,
+        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
+    },
+    "local": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+}
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": HOME / "files"}},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+STATIC_URL = "/static/"
+WHITENOISE_USE_FINDERS = True  # nothing to collect before the first start
+FILE_UPLOAD_PERMISSIONS = 0o600
+
+# Who is calling
+
+AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+OPEN_SIGNUP = env_flag("TASKHUB_OPEN_SIGNUP", PRIVATE)
+TOKEN_HOURS = env_int("TASKHUB_TOKEN_HOURS", 10 * 24, minimum=1)
+REST_KNOX = {"TOKEN_TTL": timedelta(hours=TOKEN_HOURS), "AUTH_HEADER_PREFIX": "token", "AUTO_REFRESH": False}
+
+# How often. The private home limits sign-ins and sign-ups only.
+
+THROTTLE_RATES = {
+    "sign_in": env_rate("TASKHUB_RATE_SIGN_IN", "60/min"),
+    "submit": env_rate("TASKHUB_RATE_SUBMIT", None if PRIVATE else "6000/min"),
+    "read": env_rate("TASKHUB_RATE_READ", None if PRIVATE else "12000/min"),
+}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "taskhub.accounts.authentication.TokenAuthentication",
+        "taskhub.accounts.authentication.ApiKeyAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["taskhub.http.JsonParser", "taskhub.http.FormParser", "taskhub.http.MultiPartParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "taskhub.http.JsonUnlessAsked",
+    "DEFAULT_PAGINATION_CLASS": "taskhub.http.CursorPages",
+    "DEFAULT_THROTTLE_CLASSES": ["taskhub.http.RouteThrottle"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "taskhub.http.problem_handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    "UNICODE_JSON": True,
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "taskhub",
+    "VERSION": __version__,
+    "DESCRIPTION": "Hand background work over by HTTP and follow it. Nothing that was accepted is lost.",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
+
+# Limits of a request
+
+BODY_MAX_BYTES = env_int("TASKHUB_BODY_MAX_BYTES", 2 * 1024 * 1024, minimum=1024)
+UPLOAD_MAX_BYTES = env_int("TASKHUB_UPLOAD_MAX_BYTES", 100 * 1024 * 1024, minimum=1024)
+DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
+DATA_UPLOAD_MAX_NUMBER_FILES = 100
+OPEN_WAITS_MAX = env_int("TASKHUB_OPEN_WAITS_MAX", 1000, minimum=1)  # a web process; each holds a thread
+
+# Runs
+
+QUEUES = ["walkers", "sequences", "crawlers", "extraction", "webhooks"]
+RUN_LEASE_SECONDS = 15
+RUN_RENEW_SECONDS = 5
+RUN_ATTEMPTS = 3
+RUN_TIME_LIMIT_SECONDS = env_int("TASKHUB_RUN_TIME_LIMIT_SECONDS", 3600, minimum=1)
+RUN_CAP_PER_OWNER = env_int("TASKHUB_RUN_CAP_PER_OWNER", 100, minimum=1)  # running at once, all queues
+RUN_RESULT_MAX_BYTES = env_int("TASKHUB_RUN_RESULT_MAX_BYTES", 10 * 1024 * 1024, minimum=1024)
+RUN_RETENTION_DAYS = env_int("TASKHUB_RUN_RETENTION_DAYS", 30, minimum=1)
+IDEMPOTENCY_HOURS = 24
+WALK_STEPS_MAX = env_int("TASKHUB_WALK_STEPS_MAX", 10_000, minimum=1)
+
+# The rest
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+# The log is masked before anything is written: see taskhub.secrets.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"mask": {"()": "taskhub.secrets.MaskingFilter"}},
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["mask"]}},
+    "root": {"handlers": ["stderr"], "level": env_text("TASKHUB_LOG_LEVEL", "INFO").upper()},
+    "loggers": {"django.request": {"level": "ERROR"}},
+}
