@@ -1,0 +1,105 @@
+"""Real parts for every test: the private PostgreSQL and Redis that `manage.py up` uses, one database each process."""
+
+import atexit
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+if TYPE_CHECKING:
+    from taskhub.accounts.models import User
+
+
+def _start_services() -> None:
+    """Once, in the process that the developer started; xdist's processes inherit the addresses."""
+    from taskhub.embedded import ensure_services
+
+    stack = ExitStack()
+    atexit.register(stack.close)
+    home = stack.enter_context(tempfile.TemporaryDirectory(prefix="taskhub-tests-", ignore_cleanup_errors=True))
+    os.environ.update(stack.enter_context(ensure_services(Path(home))), TASKHUB_HOME=home)
+
+
+if "DATABASE_URL" not in os.environ:
+    _start_services()
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    # Each process has its own database in Redis, too (PostgreSQL's are told apart by pytest-django).
+    url = os.environ["REDIS_URL"].partition("?db=")[0]
+    os.environ["REDIS_URL"] = f"{url}?db={int(worker.removeprefix('gw')) + 1}"
+os.environ.setdefault("TASKHUB_PRIVATE", "true")
+os.environ["DJANGO_SETTINGS_MODULE"] = "taskhub.settings"
+
+
+@dataclass
+class Person:
+    """Somebody who calls the hub, in process, through Django's test client."""
+
+    user: "User | None" = None
+    token: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def call(self, method: str, path: str, data: Any = None, **options: Any) -> Any:
+        from django.test import Client
+
+        headers = {**self.headers, **options.pop("headers", {})}
+        if data is not None and method.upper() != "GET":
+            options.setdefault("content_type", "application/json")
+        call = getattr(Client(raise_request_exception=False), method.lower())
+        return call(path, data, headers=headers, **options) if data is not None else call(path, headers=headers, **options)
+
+    def get(self, path: str, data: Any = None, **options: Any) -> Any:
+        return self.call("GET", path, data, **options)
+
+    def post(self, path: str, data: Any = None, **options: Any) -> Any:
+        return self.call("POST", path, {} if data is None else data, **options)
+
+    def patch(self, path: str, data: Any = None, **options: Any) -> Any:
+        return self.call("PATCH", path, data, **options)
+
+    def delete(self, path: str, data: Any = None, **options: Any) -> Any:
+        return self.call("DELETE", path, data, **options)
+
+
+def make_person(email: str, **fields: Any) -> Person:
+    from knox.models import AuthToken
+
+    from taskhub.accounts.models import User
+
+    user = User.objects.create_user(email=email, password="correct horse battery", **fields)
+    _, token = AuthToken.objects.create(user)
+    return Person(user, token, {"Authorization": f"token {token}"})
+
+
+@pytest.fixture
+def owner(db: None) -> Person:
+    return make_person("owner@example.com", name="Olga Owner")
+
+
+@pytest.fixture
+def colleague(db: None) -> Person:
+    return make_person("colleague@example.com", name="Carl Colleague", is_staff=True)
+
+
+@pytest.fixture
+def stranger(db: None) -> Person:
+    return make_person("stranger@example.com", name="Sam Stranger")
+
+
+@pytest.fixture
+def anonymous(db: None) -> Person:
+    return Person()
+
+
+@pytest.fixture(autouse=True)
+def _fast_passwords(settings: Any) -> Iterator[None]:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    yield
