@@ -1,0 +1,132 @@
+"""What the OpenAPI document says about every call alike: problems, their headers, and how a caller is known.
+
+An operation's `responses` are its own answers and these: `{200: Receipt, **problems(401, 404, *BODY)}`.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema_serializer
+from rest_framework import serializers
+
+from taskhub import errors
+from taskhub.http import PROBLEM_TYPE, problem_body
+
+BODY = (400, 413, 415)  # what a call that reads a body may answer
+ALWAYS = (429, 503)  # what every call may answer; `problems` adds them
+
+_FAMILY: dict[int, type[errors.Problem]] = {
+    kind.status: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.Problem)
+}
+_MEANING = {
+    400: "A value is missing, unknown or wrong; `errors` names each place.",
+    401: "No credentials, or they are wrong, expired or revoked.",
+    403: "This is for staff.",
+    404: "There is no such thing, or it is another user's.",
+    409: "The present state does not allow it.",
+    413: "The body is larger than is allowed; `detail` has both numbers.",
+    415: "The content type or content encoding is not one that this call reads.",
+    422: "It was understood, and the work failed.",
+    429: "The rate limit is reached; `Retry-After` says for how many seconds.",
+    500: "A fault on our side; it is in the log.",
+    503: "Something that taskhub leans on does not answer; try again after `Retry-After` seconds.",
+}
+_HEADERS = {
+    401: ("WWW-Authenticate", "The scheme of `Authorization` that is expected.", {"type": "string"}),
+    429: ("Retry-After", "Seconds to wait.", {"type": "integer", "minimum": 1}),
+    503: ("Retry-After", "Seconds to wait, where that is known.", {"type": "integer", "minimum": 1}),
+}
+
+
+@extend_schema_serializer(component_name="ProblemPlace")
+class PlaceSerializer(serializers.Serializer[Any]):
+    detail = serializers.CharField(help_text="What is wrong there.")
+    pointer = serializers.CharField(required=False, help_text="JSON pointer (RFC 6901), such as `/ctx/value`.")
+    path = serializers.CharField(required=False, help_text="Dotted path, such as `requests[1].url`.")
+    line = serializers.IntegerField(required=False, help_text="Line of an upload, from 1.")
+
+
+@extend_schema_serializer(component_name="Problem")
+class ProblemSerializer(serializers.Serializer[Any]):
+    """RFC 9457. Some problems carry more members, which their description names."""
+
+    type = serializers.CharField(help_text="Which kind of problem; made for programs.")
+    title = serializers.CharField(help_text="The kind of problem in words.")
+    status = serializers.IntegerField(help_text="The HTTP status again.")
+    detail = serializers.CharField(help_text="What went wrong this time.")
+    errors = PlaceSerializer(many=True, help_text="The places it concerns.")
+    success = serializers.BooleanField(help_text="Always false.")
+
+
+PROBLEM = ProblemSerializer
+
+
+def problems(*statuses: int, because: Mapping[int, str] | None = None) -> dict[tuple[int, str], OpenApiResponse]:
+    """Entries for `responses` of `extend_schema`: these statuses, 429 and 503, as `application/problem+json`.
+
+    `because` says of a status what it means at this call, where the general sentence falls short.
+    """
+    meaning = {**_MEANING, **(because or {})}
+    wanted = sorted({*statuses, *meaning.keys() & (because or {}).keys(), *ALWAYS})
+    return {
+        (status, PROBLEM_TYPE): OpenApiResponse(PROBLEM, meaning[status], [_example(status, meaning[status])])
+        for status in wanted
+    }
+
+
+def response_header(name: str, description: str, *statuses: int, kind: type = str) -> OpenApiParameter:
+    """A header that answers with these statuses carry, for `parameters` of `extend_schema`."""
+    return OpenApiParameter(name, kind, OpenApiParameter.HEADER, description=description, response=list(statuses))
+
+
+def add_problem_headers(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """drf-spectacular's hook: every problem response names the headers that come with its status."""
+    for response, status in _problem_responses(result):
+        if status in _HEADERS:
+            name, description, schema = _HEADERS[status]
+            response.setdefault("headers", {})[name] = {"description": description, "schema": schema}
+    return result
+
+
+def _problem_responses(document: Mapping[str, Any]) -> Iterable[tuple[dict[str, Any], int]]:
+    for operations in document.get("paths", {}).values():
+        for operation in operations.values():
+            for status, response in operation.get("responses", {}).items() if isinstance(operation, dict) else ():
+                if PROBLEM_TYPE in response.get("content", {}):
+                    yield response, int(status)
+
+
+def _example(status: int, meaning: str) -> OpenApiExample:
+    kind = _FAMILY.get(status, errors.Problem)
+    places = [{"pointer": "/name", "detail": "This field is required."}] if status == 400 else []
+    body = problem_body(kind(meaning.replace("`", ""), errors=places))
+    return OpenApiExample(kind.title, body, media_type=PROBLEM_TYPE, response_only=True, status_codes=[str(status)])
+
+
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "taskhub.accounts.authentication.TokenAuthentication"
+    name = "token"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "`Authorization: token <token>` (or `Bearer`, in any case). `POST /user/token/` gives one.",
+        }
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "taskhub.accounts.authentication.ApiKeyAuthentication"
+    name = ["apiKeyHeader", "apiKeyQuery"]
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, str]]:
+        said = "`POST /user/apikey` gives one."
+        return [
+            {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": said},
+            {"type": "apiKey", "in": "query", "name": "api_key", "description": said},
+        ]
+
+    def get_security_requirement(self, auto_schema: AutoSchema) -> list[dict[str, list[Any]]]:
+        return [{name: []} for name in self.name]  # either, not both
