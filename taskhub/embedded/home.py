@@ -22,6 +22,26 @@ class CannotStart(Exception):
     """One clear sentence for the person who started the hub; `manage.py` prints it and exits with code 2."""
 
 
+class Lock:
+    """A lock between processes; taking it again changes its kind."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def share(self) -> None:
+        fcntl.flock(self.descriptor, fcntl.LOCK_SH)
+
+    def take(self) -> None:
+        fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+
+    def try_take(self) -> bool:
+        try:
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
 class Home:
     """`$TASKHUB_HOME`, created on first use.
 
@@ -56,10 +76,10 @@ class Home:
         return key
 
     @contextmanager
-    def locked(self, name: str, *, shared: bool = False, wait: bool = True) -> Iterator[bool]:
-        """Hold one of the home's locks; yields whether it was got. The kernel frees it when this process ends."""
+    def lock(self, name: str) -> Iterator["Lock"]:
+        """One of the home's locks, freed at the end of the block or of this process."""
         with open(self.path / name, "a") as file:
-            yield _flock(file.fileno(), shared=shared, wait=wait)
+            yield Lock(file.fileno())
 
     def data(self, account: Account | None) -> Path:
         """Where servers running as `account` keep their files; made reachable for them and closed to others."""
@@ -75,7 +95,9 @@ class Home:
             os.chown(folder, -1, account.gid)
             folder.chmod(0o710)
         except OSError as error:
-            raise CannotStart(f"The folder {folder} for the data of {account.name} cannot be made ({error.strerror}).") from None
+            raise CannotStart(
+                f"The folder {folder} for the data of {account.name} cannot be made ({error.strerror})."
+            ) from None
         return folder
 
     def account(self) -> Account | None:
@@ -99,11 +121,3 @@ def _write_new(file: Path, text: str) -> None:
         os.link(draft, file)
     finally:
         draft.unlink()
-
-
-def _flock(descriptor: int, *, shared: bool, wait: bool) -> bool:
-    try:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    return True

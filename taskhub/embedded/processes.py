@@ -81,7 +81,9 @@ class Register:
         """Living processes that an earlier start of this home left behind."""
         recorded = {entry["pid"]: entry["started"] for entry in self._read()}
         leaders = {pid for pid, started in recorded.items() if _is_running(pid, started)}
-        return [process for process in _others() if process.pid in leaders or _belongs(process, leaders, str(self.home))]
+        return [
+            process for process in _others() if process.pid in leaders or _belongs(process, leaders, str(self.home))
+        ]
 
     def _read(self) -> list[dict[str, Any]]:
         try:

@@ -70,12 +70,14 @@ class Servers:
     def borrowed(self) -> Iterator[None]:
         """Use the servers while they run; else start them, and stop them when nobody else uses them any more."""
         deadline = time.monotonic() + START_SECONDS
-        with self.home.locked(USERS, shared=True):
+        with self.home.lock(USERS) as users:
+            users.share()
             while True:
-                with self.home.locked(OWNER, wait=False) as ours:
-                    if ours:
+                with self.home.lock(OWNER) as owner:
+                    if owner.try_take():
                         with self._running():
                             yield
+                            users.take()
                         return
                 if self.are_ready():
                     yield
@@ -93,8 +95,6 @@ class Servers:
             started = [stack.enter_context(_started(server, register, log)) for server in self.private]
             _wait_until_ready(self, started)
             yield
-            with self.home.locked(USERS):
-                stack.close()
 
 
 @contextmanager
