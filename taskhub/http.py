@@ -57,10 +57,7 @@ def problem_handler(exc: Exception, context: Mapping[str, Any]) -> Response:
     problem = as_problem(exc)
     if problem.status >= 500 and not isinstance(problem, Unavailable):
         log.error("%s failed", context["request"].path if context.get("request") else "A view", exc_info=exc)
-    headers = _headers(problem)
-    if isinstance(exc, exceptions.APIException) and getattr(exc, "auth_header", None):
-        headers["WWW-Authenticate"] = exc.auth_header
-    return Response(problem_body(problem), problem.status, headers=headers, content_type=PROBLEM_TYPE)
+    return Response(problem_body(problem), problem.status, headers=_headers(problem), content_type=PROBLEM_TYPE)
 
 
 def as_problem(exc: Exception) -> Problem:
@@ -111,7 +108,8 @@ def _places(detail: Any, pointer: str = "") -> list[dict[str, str]]:
 
 
 def _headers(problem: Problem) -> dict[str, str]:
-    return {"Retry-After": str(problem.retry_after)} if problem.retry_after else {}
+    headers = {"Retry-After": str(problem.retry_after)} if problem.retry_after else {}
+    return headers | ({"WWW-Authenticate": "token"} if problem.status == 401 else {})
 
 
 def _drop_dead_connections() -> None:

@@ -51,6 +51,14 @@ def env_rate(name: str, default: str | None) -> str | None:
     return value
 
 
+def broker_address(redis_url: str) -> str:
+    """Celery's spelling of redis-py's address: a unix socket has another scheme there."""
+    if not redis_url.startswith("unix://"):
+        return redis_url
+    path, _, query = redis_url.removeprefix("unix://").partition("?")
+    return f"redis+socket://{path}?{query.replace('db=', 'virtual_host=')}"
+
+
 # The place and its address
 
 PRIVATE = env_flag("TASKHUB_PRIVATE", False)
@@ -70,7 +78,9 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
 
 SECRET_KEYS = env_list("TASKHUB_SECRET_KEY")
 if not SECRET_KEYS:
-    raise ImproperlyConfigured("TASKHUB_SECRET_KEY is not set. `manage.py up` makes one; elsewhere set a long random text.")
+    raise ImproperlyConfigured(
+        "TASKHUB_SECRET_KEY is not set. `manage.py up` makes one; elsewhere set a long random text."
+    )
 SECRET_KEY, *SECRET_KEY_FALLBACKS = SECRET_KEYS
 
 # Applications. A folder beside manage.py that holds a walkers.py is an application by that alone.
@@ -124,7 +134,7 @@ TEMPLATES = [
 
 DATABASE_URL = env_text("DATABASE_URL", hint="`manage.py up` brings a private PostgreSQL; elsewhere set postgres://...")
 REDIS_URL = env_text("REDIS_URL", hint="`manage.py up` brings a private Redis; elsewhere set redis://...")
-BROKER_URL = env_text("CELERY_BROKER_URL", REDIS_URL)
+BROKER_URL = env_text("CELERY_BROKER_URL", broker_address(REDIS_URL))
 
 DATABASES = {"default": dj_database_url.parse(DATABASE_URL)}
 DATABASES["default"].setdefault("OPTIONS", {})["connect_timeout"] = 4

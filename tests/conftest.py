@@ -1,7 +1,9 @@
 """Real parts for every test: the private PostgreSQL and Redis that `manage.py up` uses, one database each process."""
 
 import atexit
+import logging
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import django
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,7 +28,10 @@ def _start_services() -> None:
 
     stack = ExitStack()
     atexit.register(stack.close)
-    home = stack.enter_context(tempfile.TemporaryDirectory(prefix="taskhub-tests-", ignore_cleanup_errors=True))
+    # The last threads may speak of servers that are gone, after pytest has closed what they speak to.
+    atexit.register(setattr, logging, "raiseExceptions", False)
+    home = tempfile.mkdtemp(prefix="taskhub-tests-")
+    stack.callback(shutil.rmtree, home, ignore_errors=True)
     os.environ.update(stack.enter_context(ensure_services(Path(home))), TASKHUB_HOME=home)
 
 
@@ -37,6 +43,7 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["REDIS_URL"] = f"{url}?db={int(worker.removeprefix('gw')) + 1}"
 os.environ.setdefault("TASKHUB_PRIVATE", "true")
 os.environ["DJANGO_SETTINGS_MODULE"] = "taskhub.settings"
+django.setup()
 
 
 @dataclass
@@ -54,7 +61,9 @@ class Person:
         if data is not None and method.upper() != "GET":
             options.setdefault("content_type", "application/json")
         call = getattr(Client(raise_request_exception=False), method.lower())
-        return call(path, data, headers=headers, **options) if data is not None else call(path, headers=headers, **options)
+        return (
+            call(path, data, headers=headers, **options) if data is not None else call(path, headers=headers, **options)
+        )
 
     def get(self, path: str, data: Any = None, **options: Any) -> Any:
         return self.call("GET", path, data, **options)

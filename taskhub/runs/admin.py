@@ -1,0 +1,171 @@
+"""The operator's view of the ledger."""
+
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import admin, messages
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import cached_property
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from taskhub.errors import Problem
+from taskhub.runs.kinds import all_kinds
+from taskhub.runs.models import Leadership, Run, Worker
+from taskhub.runs.services import cancel, enqueue, retry
+from taskhub.secrets import mask_value
+
+COUNTED_MAX = 10_000
+SHOWN_MAX = 100_000  # characters
+
+
+class UncountedPaginator(Paginator):
+    """Counts no further than some pages deep: counting a big table takes longer than reading a page of it."""
+
+    @cached_property
+    def count(self) -> int:
+        return min(COUNTED_MAX, len(self.object_list.order_by().values_list("pk")[:COUNTED_MAX]))
+
+
+class KindFilter(admin.SimpleListFilter):
+    """The registered kinds, without asking the table which it holds."""
+
+    title = parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(kind.name, kind.name) for kind in all_kinds()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
+        return queryset.filter(kind=self.value()) if self.value() else queryset
+
+
+@admin.register(Run)
+class RunAdmin(admin.ModelAdmin):
+    list_display = ("id", "kind", "name", "owner", "state", "bar", "attempt", "created_at", "duration")
+    list_filter = ("state", KindFilter)
+    list_select_related = ("owner",)
+    list_per_page = 50
+    search_fields = ("id__exact", "name__exact", "owner__email__exact")
+    search_help_text = "A run's id, its whole name, or its owner's whole e-mail address"
+    show_full_result_count = False
+    paginator = UncountedPaginator
+    ordering = ("-id",)
+    actions = ("cancel_runs", "retry_runs")
+    fieldsets = (
+        (None, {"fields": ("id", "kind", "name", "owner", "state", "bar", "shown_error")}),
+        ("Lineage", {"fields": ("shown_parent", "shown_children", "shown_retry_of", "shown_retries")}),
+        ("Work", {"fields": ("shown_arguments", "shown_result")}),
+        ("Times", {"fields": ("created_at", "not_before", "started_at", "finished_at", "duration")}),
+        ("Claim", {"fields": ("worker", "attempt", "attempts", "time_limit", "lease_until", "revision")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
+        queryset = super().get_queryset(request)
+        listing = request.resolver_match is None or not request.resolver_match.kwargs.get("object_id")
+        return queryset.defer("arguments", "result") if listing else queryset
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Run | None = None) -> list[str]:
+        return [name for _, options in self.fieldsets for name in options["fields"]]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Run | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Run | None = None) -> bool:
+        return False
+
+    @admin.display(description="progress")
+    def bar(self, run: Run) -> str | SafeString:
+        progress = run.progress or {}
+        done, total, message = progress.get("done"), progress.get("total"), progress.get("message", "")
+        if not total:
+            return message or ("" if done is None else f"{done}")
+        return format_html('<progress value="{}" max="{}"></progress> {}/{} {}', done, total, done, total, message)
+
+    @admin.display(description="duration")
+    def duration(self, run: Run) -> str:
+        if run.started_at is None or run.finished_at is None:
+            return ""
+        return f"{(run.finished_at - run.started_at).total_seconds():.3f} s"
+
+    @admin.display(description="error")
+    def shown_error(self, run: Run) -> str:
+        return f"{run.error['type']}: {run.error['message']}" if run.error else ""
+
+    @admin.display(description="arguments")
+    def shown_arguments(self, run: Run) -> SafeString:
+        return _json(run.arguments)
+
+    @admin.display(description="result")
+    def shown_result(self, run: Run) -> SafeString:
+        return _json(run.result)
+
+    @admin.display(description="started by")
+    def shown_parent(self, run: Run) -> SafeString:
+        return _links(Run.objects.filter(pk=run.parent_id))
+
+    @admin.display(description="started")
+    def shown_children(self, run: Run) -> SafeString:
+        return _links(run.children.all(), more={"parent__id__exact": run.pk})
+
+    @admin.display(description="tries again")
+    def shown_retry_of(self, run: Run) -> SafeString:
+        return _links(Run.objects.filter(pk=run.retry_of_id))
+
+    @admin.display(description="tried again by")
+    def shown_retries(self, run: Run) -> SafeString:
+        return _links(run.retries.all())
+
+    @admin.action(description="Cancel the selected runs", permissions=["view"])
+    def cancel_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
+        self._each(request, queryset, lambda run: cancel(run=run), "cancelled")
+
+    @admin.action(description="Try the selected runs again", permissions=["view"])
+    def retry_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
+        self._each(request, queryset.defer(None), lambda run: enqueue(retry(run=run)), "accepted again")
+
+    def _each(self, request: HttpRequest, queryset: QuerySet[Run], act: Any, done: str) -> None:
+        count = 0
+        for run in queryset:
+            try:
+                act(run)
+                count += 1
+            except Problem as problem:
+                self.message_user(request, f"{run}: {problem.detail}", messages.WARNING)
+        self.message_user(request, f"{count} runs {done}.")
+
+
+def _json(value: Any) -> SafeString:
+    text = json.dumps(mask_value(value), indent=2, ensure_ascii=False, default=str)
+    shown = text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}\n... ({len(text)} characters)"
+    return format_html("<pre>{}</pre>", shown)
+
+
+def _links(runs: QuerySet[Run], more: dict[str, Any] | None = None) -> SafeString:
+    shown = list(runs.defer("arguments", "result")[:21])
+    lines = [(reverse("admin:runs_run_change", args=[run.pk]), run, run.state) for run in shown[:20]]
+    if len(shown) > 20 and more:
+        lines.append((f"{reverse('admin:runs_run_changelist')}?{urlencode(more)}", "all of them", ""))
+    return format_html_join(format_html("<br>"), '<a href="{}">{}</a> {}', lines)
+
+
+@admin.register(Worker)
+class WorkerAdmin(admin.ModelAdmin):
+    list_display = ("name", "queues", "pid", "seen_at")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Worker | None = None) -> bool:
+        return False
+
+
+@admin.register(Leadership)
+class LeadershipAdmin(WorkerAdmin):
+    list_display = ("name", "holder", "until")  # type: ignore[assignment]

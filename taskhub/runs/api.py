@@ -1,0 +1,232 @@
+"""`/runs`: every kind of run, listed, shown, followed, cancelled and tried again; and `/healthz`."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.http import StreamingHttpResponse
+from django.urls import path
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from taskhub.http import CursorPages
+from taskhub.openapi import problems, response_header
+from taskhub.runs.domain import State, oldest_id
+from taskhub.runs.health import healthz
+from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
+from taskhub.runs.models import Run
+from taskhub.runs.services import cancel, changes, enqueue, retry, visible_run
+from taskhub.secrets import mask_value
+
+EVENTS_SECONDS = 3600
+KEEP_ALIVE_SECONDS = 15
+
+EXAMPLE = {
+    "id": "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70",
+    "kind": "walker",
+    "name": "echo",
+    "owner": "d6851f2a-e4a1-4fca-b582-9db5e146af59",
+    "state": "SUCCESS",
+    "progress": None,
+    "error": None,
+    "attempt": 1,
+    "parent": None,
+    "retry_of": None,
+    "not_before": None,
+    "created_at": "2026-01-31T12:00:00.000000Z",
+    "started_at": "2026-01-31T12:00:00.004000Z",
+    "finished_at": "2026-01-31T12:00:00.009000Z",
+    "revision": 3,
+}
+EXAMPLE_WHOLE = EXAMPLE | {"arguments": {"ctx": {"value": "hello"}}, "result": {"success": True, "report": ["hello"]}}
+
+
+class RunSerializer(serializers.ModelSerializer[Run]):
+    """A run without its arguments and result, which may be large."""
+
+    owner = serializers.UUIDField(source="owner_id")
+    parent = serializers.UUIDField(source="parent_id", allow_null=True)
+    retry_of = serializers.UUIDField(source="retry_of_id", allow_null=True)
+    state = serializers.ChoiceField(choices=[str(state) for state in State])
+    progress = serializers.JSONField(allow_null=True, help_text="`{done, total, message}`, when the work tells it")
+    error = serializers.JSONField(allow_null=True, help_text="`{type, message}` of the last attempt that failed")
+
+    class Meta:
+        model = Run
+        fields: ClassVar = list(EXAMPLE)
+
+
+class WholeRunSerializer(RunSerializer):
+    """A run with its arguments, secrets masked, and its result, which only its owner and staff can ask for."""
+
+    arguments = serializers.SerializerMethodField()
+    result = serializers.JSONField(allow_null=True)
+
+    class Meta(RunSerializer.Meta):
+        fields: ClassVar = list(EXAMPLE_WHOLE)
+
+    @extend_schema_field(OpenApiTypes.OBJECT)
+    def get_arguments(self, run: Run) -> Any:
+        return mask_value(run.arguments)
+
+
+class EventStreamRenderer(BaseRenderer):
+    media_type = "text/event-stream"
+    format = "events"
+
+    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
+        return json.dumps(data).encode()  # only problems come this way; the stream renders itself
+
+
+class RunFilters(serializers.Serializer[Any]):
+    """What `GET /runs` can be asked for."""
+
+    kind = serializers.CharField(required=False, max_length=40, help_text="This kind only, such as `walker`")
+    state = serializers.CharField(required=False, help_text="This state only; or several, separated by commas")
+    name = serializers.CharField(required=False, max_length=200, help_text="This name only, such as a walker's")
+    parent = serializers.UUIDField(required=False, help_text="Only what this run started")
+    retry_of = serializers.UUIDField(required=False, help_text="Only what tried this run again")
+    since = serializers.DateTimeField(required=False, help_text="Accepted at this time or later (RFC 3339)")
+    until = serializers.DateTimeField(required=False, help_text="Accepted before this time (RFC 3339)")
+
+    def validate_state(self, text: str) -> list[str]:
+        states = [state.strip().upper() for state in text.split(",")]
+        if unknown := [state for state in states if state not in set(State)]:
+            raise serializers.ValidationError(f"{unknown[0]!r} is no state; there are {', '.join(State)}.")
+        return states
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """As keyword arguments of a queryset's filter; ids sort by time, so times are ids."""
+        looks = {"state": "state__in", "since": "id__gte", "until": "id__lt"}
+        values = {name: oldest_id(v) if name in {"since", "until"} else v for name, v in self.validated_data.items()}
+        return {looks.get(name, name): value for name, value in values.items()}
+
+
+ID = OpenApiParameter("run_id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="The run's id.")
+
+
+class RunsView(APIView):
+    @extend_schema(
+        operation_id="runs_list",
+        summary="List runs",
+        description="Newest first: your own runs; for staff everybody's.",
+        parameters=[RunFilters],
+        responses={200: RunSerializer(many=True), **problems(400, 401)},
+        examples=[OpenApiExample("A run", EXAMPLE, response_only=True)],
+        tags=["runs"],
+    )
+    def get(self, request: Request) -> Response:
+        filters = RunFilters(data=request.query_params)
+        filters.is_valid(raise_exception=True)
+        pages = CursorPages()
+        runs = Run.objects.visible_to(request.user).brief().filter(**filters.conditions)
+        page = pages.paginate_queryset(runs, request, self)
+        return pages.get_paginated_response(RunSerializer(page, many=True).data)
+
+
+class RunView(APIView):
+    @extend_schema(
+        operation_id="runs_retrieve",
+        summary="Show a run",
+        description="Everything about one run: its arguments (secrets masked), progress, result and error.",
+        parameters=[ID],
+        responses={200: WholeRunSerializer, **problems(401, 404)},
+        examples=[OpenApiExample("A run", EXAMPLE_WHOLE, response_only=True)],
+        tags=["runs"],
+    )
+    def get(self, request: Request, run_id: UUID) -> Response:
+        return Response(WholeRunSerializer(visible_run(run_id=run_id, user=request.user)).data)
+
+
+class CancelView(APIView):
+    @extend_schema(
+        operation_id="runs_cancel",
+        summary="Cancel a run",
+        description="A waiting run never starts; a running one is stopped within 5 s and has no effect.",
+        parameters=[ID],
+        request=None,
+        responses={200: RunSerializer, **problems(400, 401, 404, 409)},
+        examples=[OpenApiExample("A run", EXAMPLE | {"state": "REVOKED"}, response_only=True)],
+        tags=["runs"],
+    )
+    def post(self, request: Request, run_id: UUID) -> Response:
+        run = cancel(run=visible_run(run_id=run_id, user=request.user))
+        return Response(RunSerializer(run).data)
+
+
+class RetryView(APIView):
+    @extend_schema(
+        operation_id="runs_retry",
+        summary="Try a run again",
+        description="A new run with the same work; its `retry_of` is the old one, which must have ended.",
+        parameters=[ID, KEY_PARAMETER, response_header("Location", "The new run's address.", 202)],
+        request=None,
+        responses={202: RunSerializer, **problems(400, 401, 404, 409, 422)},
+        examples=[OpenApiExample("A run", EXAMPLE | {"state": "PENDING"}, response_only=True)],
+        tags=["runs"],
+    )
+    def post(self, request: Request, run_id: UUID) -> Response:
+        fresh: list[Run] = []
+        response = answer_once(request, {}, lambda: self._accept(request, run_id, fresh))
+        for run in fresh:
+            enqueue(run)
+        return response
+
+    @staticmethod
+    def _accept(request: Request, run_id: UUID, fresh: list[Run]) -> Response:
+        fresh.append(retry(run=visible_run(run_id=run_id, user=request.user)))
+        return Response(RunSerializer(fresh[0]).data, 202, headers={"Location": f"/runs/{fresh[0].pk}"})
+
+
+class EventsView(APIView):
+    renderer_classes: ClassVar = [JSONRenderer, EventStreamRenderer]
+
+    @extend_schema(
+        operation_id="runs_events",
+        summary="Follow a run",
+        description=(
+            "Server-sent events (HTML standard, section 9.2) named `run`, one each time the run moves, whose data is "
+            "the run and whose id is its revision. The first shows the run as it is, also after a resumption with "
+            "`Last-Event-ID`; the last shows its end."
+        ),
+        parameters=[ID],
+        responses={(200, "text/event-stream"): OpenApiTypes.STR, **problems(401, 404)},
+        tags=["runs"],
+    )
+    def get(self, request: Request, run_id: UUID) -> StreamingHttpResponse:
+        moves = changes(run_id=run_id, user=request.user, seconds=EVENTS_SECONDS, pulse=KEEP_ALIVE_SECONDS)
+        first = next(moves)  # what refuses the call does so before the stream begins
+        response = StreamingHttpResponse(_events(first, moves), content_type="text/event-stream")
+        response["Cache-Control"], response["X-Accel-Buffering"] = "no-store", "no"
+        return response
+
+
+def _events(run: Run, moves: Iterator[Run]) -> Iterator[bytes]:
+    told = 0
+    while True:
+        if run.revision != told:
+            told = run.revision
+            data = JSONRenderer().render(RunSerializer(run).data).decode()
+            yield f"id: {told}\nevent: run\ndata: {data}\n\n".encode()
+        else:
+            yield b": still here\n\n"
+        if run.ended or (following := next(moves, None)) is None:
+            return
+        run = following
+
+
+urlpatterns = [
+    path("healthz", healthz),
+    path("runs", RunsView.as_view()),
+    path("runs/<uuid:run_id>", RunView.as_view()),
+    path("runs/<uuid:run_id>/cancel", CancelView.as_view()),
+    path("runs/<uuid:run_id>/retry", RetryView.as_view()),
+    path("runs/<uuid:run_id>/events", EventsView.as_view()),
+]

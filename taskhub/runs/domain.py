@@ -1,0 +1,68 @@
+"""What a run can be, and what follows from what. Pure."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+
+class State(StrEnum):
+    """The states of Celery's vocabulary, as the documents print them."""
+
+    PENDING = "PENDING"
+    STARTED = "STARTED"
+    PROGRESS = "PROGRESS"
+    RETRY = "RETRY"
+    SUCCESS = "SUCCESS"
+    FAILURE = "FAILURE"
+    REVOKED = "REVOKED"
+
+
+WAITING = frozenset({State.PENDING, State.RETRY})
+RUNNING = frozenset({State.STARTED, State.PROGRESS})
+ENDED = frozenset({State.SUCCESS, State.FAILURE, State.REVOKED})
+
+BACKOFF_FIRST_SECONDS = 2
+BACKOFF_MAX_SECONDS = 300
+
+
+def backoff(attempt: int) -> int:
+    """Seconds until the attempt after `attempt` (1 is the first): 2, 4, 8, ... at most 300."""
+    return min(BACKOFF_MAX_SECONDS, BACKOFF_FIRST_SECONDS * 2 ** min(attempt - 1, 30))
+
+
+def may_try_again(*, attempt: int, attempts: int) -> bool:
+    return attempt < attempts
+
+
+def error_of(exc: BaseException) -> dict[str, str]:
+    """`{type, message}` as the wire shows it: the name of the exception and its words, never a stack trace."""
+    return {"type": type(exc).__name__, "message": str(exc)[:2000] or type(exc).__name__}
+
+
+def oldest_id(moment: datetime) -> UUID:
+    """The smallest version 7 UUID (RFC 9562, section 5.7) of a moment: ids below it are older."""
+    return UUID(int=(int(moment.timestamp() * 1000) << 80) | (7 << 76) | (2 << 62))
+
+
+def status(run: Mapping[str, Any]) -> dict[str, Any]:
+    """`{state, result?, error?, progress?, started_at?, finished_at?}` of a run's columns, what is unknown left out."""
+    names = ("result", "error", "progress", "started_at", "finished_at")
+    return {"state": run["state"]} | {name: run[name] for name in names if run[name] is not None}
+
+
+class Interrupted(KeyboardInterrupt):
+    """Raised inside the work of a run that was cancelled or has lost its lease.
+
+    No `Exception`, so that work which catches everything does not swallow it; a `KeyboardInterrupt`, so that psycopg
+    cancels the statement it waits for.
+    """
+
+
+class Overdue(Interrupted):
+    """Raised inside the work of a run whose time limit is over."""
+
+
+class LeaseLost(Exception):
+    """The ending came too late: the run was cancelled, or another attempt has it. The transaction must roll back."""

@@ -1,0 +1,78 @@
+"""Rings for workers: a Celery message that carries a run's id, and the knowledge whether anybody would hear it."""
+
+import logging
+import threading
+import time
+from typing import Any
+
+from kombu.exceptions import OperationalError
+from kombu.pools import producers
+
+from taskhub.celery import app
+from taskhub.runs.kinds import Kind
+from taskhub.runs.models import live_workers
+
+log = logging.getLogger(__name__)
+
+PRESENCE_SECONDS = 1.0
+# No retry and short time-outs: without a broker the work is done at once, and the caller waits at most a second.
+_connection = app.connection_for_write(
+    transport_options={
+        **app.conf.broker_transport_options,
+        "socket_connect_timeout": 0.4,
+        "socket_timeout": 0.8,
+        "max_retries": 0,
+    },
+    connect_timeout=0.4,
+)
+
+
+class Presence:
+    """Which queues have a live worker, asked at most once a second a process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asked_at = -PRESENCE_SECONDS
+        self._queues: frozenset[str] = frozenset()
+
+    def heard(self, queue: str) -> bool:
+        if time.monotonic() - self._asked_at >= PRESENCE_SECONDS:
+            with self._lock:
+                self._ask()
+        return queue in self._queues
+
+    def _ask(self) -> None:
+        if time.monotonic() - self._asked_at >= PRESENCE_SECONDS:
+            self._queues = frozenset(
+                name for names in live_workers().values_list("queues", flat=True) for name in names
+            )
+            self._asked_at = time.monotonic()
+
+
+presence = Presence()
+
+
+def ring(kind: Kind, run_id: Any) -> bool:
+    """Whether the broker took the message; never raises, never waits over a second."""
+    try:
+        with producers[_connection].acquire(block=True, timeout=0.5) as producer:
+            app.send_task(
+                kind.task, (str(run_id),), task_id=str(run_id), queue=kind.queue, producer=producer, retry=False
+            )
+    except (OperationalError, OSError, TimeoutError) as error:
+        log.warning("The broker does not take %s: %s", run_id, error)
+        return False
+    except Exception:
+        log.exception("The broker does not take %s", run_id)
+        return False
+    return True
+
+
+def backlog(queue: str) -> int | None:
+    """Messages that wait in the broker, or None when it does not answer."""
+    try:
+        with producers[_connection].acquire(block=True, timeout=0.5) as producer:
+            return int(producer.channel.queue_declare(queue, passive=True).message_count)
+    except Exception as error:
+        log.warning("The broker does not tell its backlog: %s", error)
+        return None

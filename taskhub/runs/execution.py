@@ -1,0 +1,233 @@
+"""Work under a lease: claim, perform, end; renewed and watched by a thread of the same process."""
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+
+from taskhub.errors import Problem
+from taskhub.runs import doorbell, hub
+from taskhub.runs.domain import Interrupted, LeaseLost, Overdue, State, backoff, error_of, may_try_again
+from taskhub.runs.kinds import kind_of
+from taskhub.runs.models import Run
+from taskhub.runs.services import claim, claim_this, end, put_off, renew, tell_progress
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.5
+GRACE_SECONDS = 3.0  # then the process is ended: work that cannot be interrupted must not outlive its cancelling by 5 s
+SHIFT_SECONDS = 5.0  # then the worker asks Celery for the next ring, so that a warm shutdown waits no longer than this
+NOBODY = UUID(int=0)
+
+Perform = Callable[["Execution"], None]
+
+
+class Execution:
+    """One claimed run while its work goes on; what the work may say to the ledger."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.thread = threading.current_thread()
+        self.open = True
+        self.doom: Interrupted | None = None
+        self.doomed_at = 0.0
+        self.overdue_at = time.monotonic() + run.time_limit
+        self.renew_at = time.monotonic() + settings.RUN_RENEW_SECONDS
+        self.told: dict[str, Any] | None = None
+        self.untold = False
+
+    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Shown within a second, also while the work's own transaction is open. Raises as `check` does."""
+        self.check()
+        self.told = {"done": done, "total": total, "message": message}
+        self.untold = True
+
+    def check(self) -> None:
+        """Raises `Interrupted` when the run was cancelled, is overdue or has lost its lease."""
+        if self.doom is None and time.monotonic() > self.overdue_at:
+            self.doom = Overdue("The time limit is over.")
+        if self.doom is not None:
+            raise self.doom
+
+    def succeed(self, result: Any) -> None:
+        """Ends the run as SUCCESS, in the transaction of its effect. Raises `LeaseLost`: let it roll back."""
+        end(run=self.run, state=State.SUCCESS, result=result, progress=self.told)
+
+    def fail(self, type: str, message: str, result: Any = None) -> None:
+        """Ends the run as FAILURE; `result` is what there was so far. Raises `LeaseLost`."""
+        error = {"type": type, "message": message}
+        end(run=self.run, state=State.FAILURE, result=result, error=error, progress=self.told)
+
+
+class Keeper:
+    """Renews the leases of this process's executions, writes their progress, and stops those that lost theirs."""
+
+    def __init__(self, worker: str) -> None:
+        self._topic = f"worker:{worker}"
+        self._kept: set[Execution] = set()
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGUSR2, self._interrupt_main)
+        threading.Thread(target=self._keep, name="keeper", daemon=True).start()
+
+    @contextmanager
+    def keeping(self, execution: Execution) -> Iterator[None]:
+        self._kept.add(execution)
+        try:
+            yield
+        finally:
+            execution.open = False
+            self._kept.discard(execution)
+
+    def _keep(self) -> None:
+        while True:
+            with hub.watch(self._topic) as bell:
+                while True:
+                    rang = bell.sleep(TICK_SECONDS)
+                    for execution in list(self._kept):
+                        self._tend(execution, urgent=rang or not bell.connected)
+
+    def _tend(self, execution: Execution, *, urgent: bool) -> None:
+        try:
+            if not self._still_ours(execution, urgent=urgent):
+                execution.doom = Interrupted("The run was cancelled, or another worker has it.")
+            elif time.monotonic() > execution.overdue_at:
+                execution.doom = Overdue("The time limit is over.")
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("The lease of %s could not be renewed: %s", execution.run.pk, error)
+        if execution.doom is not None:
+            self._stop(execution)
+
+    def _still_ours(self, execution: Execution, *, urgent: bool) -> bool:
+        ours = True
+        try:
+            if execution.untold:
+                execution.untold = False
+                ours = tell_progress(run=execution.run, progress=execution.told or {})
+            if urgent or time.monotonic() >= execution.renew_at:
+                execution.renew_at = time.monotonic() + settings.RUN_RENEW_SECONDS
+                ours = renew(run=execution.run)
+        finally:
+            connection.close()
+        return ours
+
+    def _stop(self, execution: Execution) -> None:
+        """Interrupts work in a worker's main thread; elsewhere the work finds out at its next `check`."""
+        execution.doomed_at = execution.doomed_at or time.monotonic()
+        if not execution.open or execution.thread is not threading.main_thread():
+            return
+        if time.monotonic() - execution.doomed_at > GRACE_SECONDS:
+            log.error("Run %s cannot be interrupted; its process ends", execution.run.pk)
+            os.kill(os.getpid(), signal.SIGKILL)
+        signal.pthread_kill(execution.thread.ident or 0, signal.SIGUSR2)
+
+    def _interrupt_main(self, *_: Any) -> None:
+        """Runs in the main thread, so what it finds open cannot end meanwhile, and nothing else is hit."""
+        for execution in list(self._kept):
+            if execution.open and execution.doom and execution.thread is threading.main_thread():
+                raise execution.doom
+
+
+class _Here:
+    """This process as a worker; a fork starts anew."""
+
+    pid = 0
+    name = ""
+    keeper: Keeper
+    served = NOBODY
+    lock = threading.Lock()
+
+
+def _here(node: str) -> _Here:
+    with _Here.lock:
+        if _Here.pid != os.getpid():
+            _Here.pid, _Here.name, _Here.served = os.getpid(), f"{node}:{os.getpid()}", NOBODY
+            _Here.keeper = Keeper(_Here.name)
+    return _Here()
+
+
+def work(kind: str, perform: Perform, *, node: str) -> int:
+    """What a Celery edge calls: performs waiting runs of `kind`, fairest first, until none waits or the shift is over.
+
+    `perform(execution)` does the work and ends it with `execution.succeed` or `.fail` in the transaction of its effect.
+    Returns how many runs it performed.
+    """
+    here, performed, until = _here(node), 0, time.monotonic() + SHIFT_SECONDS
+    while run := _next(kind, here):
+        _execute(run, perform, here.keeper)
+        performed += 1
+        if time.monotonic() > until:
+            doorbell.ring(kind_of(kind), run.pk)
+            break
+    return performed
+
+
+def run_now(run: Run, perform: Perform) -> Run:
+    """Performs this one run in the calling thread: what happens when no worker would hear of it."""
+    here = _here(f"web@{socket.gethostname()}")
+    if claimed := claim_this(run_id=run.pk, worker=here.name):
+        _execute(claimed, perform, here.keeper)
+    run.refresh_from_db()
+    return run
+
+
+def _next(kind: str, here: _Here) -> Run | None:
+    run = claim(kind=kind, worker=here.name, after=here.served)
+    if run is None and here.served != NOBODY:
+        run = claim(kind=kind, worker=here.name, after=NOBODY)
+    _Here.served = run.owner_id if run else NOBODY
+    return run
+
+
+def _execute(run: Run, perform: Perform, keeper: Keeper) -> None:
+    execution = Execution(run)
+    try:
+        with keeper.keeping(execution):
+            perform(execution)
+    except Overdue:
+        message = f"The time limit of {run.time_limit:g} s is over."
+        _settle(execution, {"type": "TimeLimitExceeded", "message": message}, again=False)
+    except (Interrupted, LeaseLost) as stop:
+        log.info("Run %s stopped: %s", run.pk, stop)
+        _forget_connection()
+    except (OperationalError, InterfaceError) as error:
+        # Nothing can be written down now; the lease runs out and the run is offered again.
+        log.warning("Run %s lost the database: %s", run.pk, error)
+        _forget_connection()
+    except Exception as error:
+        permanent = not isinstance(error, Problem) or error.permanent
+        log.info("Run %s failed: %s", run.pk, error, exc_info=permanent and not isinstance(error, Problem))
+        _settle(execution, error_of(error), again=not permanent)
+    else:
+        if run.state not in {State.SUCCESS, State.FAILURE}:
+            _settle(execution, {"type": "NoEnding", "message": "The work did not say how it ended."}, again=False)
+
+
+def _settle(execution: Execution, error: dict[str, str], *, again: bool) -> None:
+    """Writes down how an attempt ended that could not do so itself."""
+    run = execution.run
+    try:
+        if again and may_try_again(attempt=run.attempt, attempts=run.attempts):
+            put_off(run=run, error=error, seconds=backoff(run.attempt))
+        else:
+            with transaction.atomic():
+                execution.fail(error["type"], error["message"])
+    except LeaseLost:
+        log.info("Run %s had already ended otherwise", run.pk)
+    except DatabaseError as failure:
+        log.warning("The ending of %s could not be written: %s", run.pk, failure)
+        _forget_connection()
+
+
+def _forget_connection() -> None:
+    """A connection that was interrupted in the middle of a statement is not used again."""
+    if not connection.in_atomic_block:
+        connection.close()

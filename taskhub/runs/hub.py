@@ -1,0 +1,190 @@
+"""Wake-ups between processes, through Redis pub/sub. Hints only: whoever is woken reads the ledger.
+
+One connection and one thread a process serve every wait in it. A waiter watches, reads the state, then sleeps: what
+happens in between wakes it. When the connection breaks, and again when it is back, everybody is woken to read anew.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+from django.conf import settings
+from redis.exceptions import RedisError
+
+log = logging.getLogger(__name__)
+
+# A wake-up that was lost on the way (the publisher could not reach Redis) costs a waiter this long at the most.
+SAFETY_SECONDS = 20.0
+CONFIRM_SECONDS = 1.0
+MISSED_MAX = 10_000
+RECONNECT_SECONDS = 0.5
+
+
+def channel_of(topic: Any) -> str:
+    return f"{settings.CHANNEL_PREFIX}:{topic}"
+
+
+class Publisher:
+    """Publishes without ever raising or waiting long; what Redis did not take is sent with the next wake-up."""
+
+    def __init__(self) -> None:
+        self._client = redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=0.5, socket_timeout=0.5)
+        self._rests_until = 0.0
+        self._missed: deque[tuple[str, str]] = deque(maxlen=MISSED_MAX)
+
+    def publish(self, topic: Any, message: str = "") -> None:
+        if time.monotonic() < self._rests_until:
+            self._missed.append((channel_of(topic), message))
+            return
+        try:
+            self._client.publish(channel_of(topic), message)
+            while self._missed:
+                self._client.publish(*self._missed[0])
+                self._missed.popleft()
+        except RedisError as error:
+            self._missed.append((channel_of(topic), message))
+            self._rests_until = time.monotonic() + 1
+            log.warning("No wake-up was sent: %s", error)
+
+
+class Watch:
+    """One waiter's bell for one topic."""
+
+    def __init__(self) -> None:
+        self._bell = threading.Event()
+        self.connected = True
+
+    def ring(self) -> None:
+        self._bell.set()
+
+    def sleep(self, seconds: float) -> bool:
+        """Until the topic moves, at most `seconds`, shorter when wake-ups may be lost; whether it rang."""
+        rang = self._bell.wait(min(seconds, SAFETY_SECONDS if self.connected else RECONNECT_SECONDS))
+        self._bell.clear()
+        return rang
+
+
+class Hub:
+    """The subscriptions of this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._watches: dict[str, set[Watch]] = defaultdict(set)
+        self._confirmed: dict[str, threading.Event] = {}
+        self._connection: redis.Connection | None = None
+        threading.Thread(target=self._listen, name="hub", daemon=True).start()
+
+    @contextmanager
+    def watch(self, topic: Any) -> Iterator[Watch]:
+        """A bell that rings when `topic` is published from now on."""
+        channel, watch = channel_of(topic), Watch()
+        confirmed = self._enter(channel, watch)
+        try:
+            watch.connected = confirmed.wait(CONFIRM_SECONDS)
+            yield watch
+        finally:
+            self._leave(channel, watch)
+
+    def _enter(self, channel: str, watch: Watch) -> threading.Event:
+        with self._lock:
+            self._watches[channel].add(watch)
+            if channel not in self._confirmed:
+                self._confirmed[channel] = threading.Event()
+                self._send("SUBSCRIBE", channel)
+            return self._confirmed[channel]
+
+    def _leave(self, channel: str, watch: Watch) -> None:
+        with self._lock:
+            self._watches[channel].discard(watch)
+            if not self._watches[channel]:
+                del self._watches[channel], self._confirmed[channel]
+                self._send("UNSUBSCRIBE", channel)
+
+    def _send(self, *command: str) -> None:
+        if self._connection is None:
+            return
+        try:
+            self._connection.send_command(*command, check_health=False)
+        except (RedisError, OSError):
+            log.debug("%s waits for the connection", command[0])
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                self._connect()
+                while True:
+                    self._hear(self._connection.read_response())  # type: ignore[union-attr]
+            except (RedisError, OSError) as error:
+                self._disconnect(error)
+                time.sleep(RECONNECT_SECONDS)
+
+    def _connect(self) -> None:
+        pool = redis.ConnectionPool.from_url(
+            settings.REDIS_URL, socket_connect_timeout=0.5, socket_timeout=None, protocol=2
+        )
+        connection = pool.make_connection()
+        connection.connect()
+        with self._lock:
+            self._connection = connection
+            if self._watches:
+                self._send("SUBSCRIBE", *self._watches)
+
+    def _hear(self, reply: Any) -> None:
+        """`[kind, channel, ...]` as RESP sends it to a subscriber."""
+        kind, channel = (part.decode() if isinstance(part, bytes) else part for part in reply[:2])
+        with self._lock:
+            if kind == "subscribe" and channel in self._confirmed:
+                self._confirmed[channel].set()
+            if kind in {"subscribe", "message"}:
+                self._ring(self._watches.get(channel, ()), connected=True)
+
+    def _disconnect(self, error: Exception) -> None:
+        log.warning("Wake-ups are away: %s", error)
+        with self._lock:
+            if self._connection is not None:
+                self._connection.disconnect()
+            self._connection = None
+            for confirmed in self._confirmed.values():
+                confirmed.clear()
+            for watches in self._watches.values():
+                self._ring(watches, connected=False)
+
+    @staticmethod
+    def _ring(watches: Any, *, connected: bool) -> None:
+        for watch in watches:
+            watch.connected = connected
+            watch.ring()
+
+
+class _Local:
+    """What belongs to one process: a fork starts anew."""
+
+    pid = 0
+    hub: Hub
+    publisher: Publisher
+
+
+_local = _Local()
+_local_lock = threading.Lock()
+
+
+def _mine() -> _Local:
+    if _local.pid != os.getpid():
+        with _local_lock:
+            if _local.pid != os.getpid():
+                _local.hub, _local.publisher, _local.pid = Hub(), Publisher(), os.getpid()
+    return _local
+
+
+def publish(topic: Any, message: str = "") -> None:
+    _mine().publisher.publish(topic, message)
+
+
+def watch(topic: Any) -> Any:
+    return _mine().hub.watch(topic)

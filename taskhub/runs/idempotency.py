@@ -1,0 +1,116 @@
+"""Idempotency-Key: the same call again gets the first answer.
+
+Shape after the IETF draft "The Idempotency-Key HTTP Header Field". The key, what it accepts and its answer are one
+transaction, so a process that dies leaves either all of them or none.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from taskhub.errors import Conflict, Failed, Problem, Rejected
+from taskhub.http import PROBLEM_TYPE, as_problem, problem_body
+from taskhub.runs.models import KeptAnswer
+
+KEY_MAX = 255
+KEY_PARAMETER = OpenApiParameter(
+    "Idempotency-Key",
+    str,
+    OpenApiParameter.HEADER,
+    description="The same call with the same key gets the first answer for 24 hours: 1 to 255 printable characters.",
+)
+
+
+def answer_once(request: Request, fields: Mapping[str, Any], produce: Callable[[], Response]) -> Response:
+    """`produce()` in a transaction, or the answer that the same call got before.
+
+    `fields` is what the call asked for, parsed, with digests in place of files. Raises `Failed` (422) for a key that
+    was used for another request, `Conflict` (409) while the first call is still being accepted. Answers of 500 and
+    above are not kept. Without the header this is `produce()` alone.
+    """
+    scope = _scope(request)
+    if scope is None:
+        return produce()
+    with transaction.atomic():
+        if not _lock(scope):
+            raise Conflict("A call with this Idempotency-Key is still being accepted.", retry_after=1)
+        fingerprint = _digest(fields)
+        if kept := _kept(scope):
+            return _again(kept, fingerprint)
+        response = _attempt(produce)
+        KeptAnswer.objects.update_or_create(
+            scope=scope, defaults={"fingerprint": fingerprint, "created_at": timezone.now(), **_columns(response)}
+        )
+    return response
+
+
+def amend(request: Request, response: Response) -> None:
+    """Replaces the kept answer, when the call could only be answered after its commit."""
+    if scope := _scope(request):
+        KeptAnswer.objects.filter(scope=scope).update(**_columns(response))
+
+
+def _attempt(produce: Callable[[], Response]) -> Response:
+    """A refusal is an answer, too; what it had written is undone."""
+    try:
+        with transaction.atomic():
+            return produce()
+    except Exception as exc:
+        problem = as_problem(exc)
+        if problem.status >= 500:
+            raise
+        return _refusal(problem)
+
+
+def _refusal(problem: Problem) -> Response:
+    return Response(problem_body(problem), problem.status, content_type=PROBLEM_TYPE)
+
+
+def _kept(scope: str) -> KeptAnswer | None:
+    since = timezone.now() - timedelta(hours=settings.IDEMPOTENCY_HOURS)
+    return KeptAnswer.objects.filter(scope=scope, created_at__gt=since).first()
+
+
+def _again(kept: KeptAnswer, fingerprint: str) -> Response:
+    if kept.fingerprint != fingerprint:
+        raise Failed("This Idempotency-Key was used for another request.", type="idempotency-key-reused")
+    content_type = PROBLEM_TYPE if kept.status >= 400 else None
+    return Response(
+        kept.body, kept.status, headers={**kept.headers, "Idempotency-Replayed": "true"}, content_type=content_type
+    )
+
+
+def _columns(response: Response) -> dict[str, Any]:
+    location = response.headers.get("Location")
+    body = json.loads(json.dumps(response.data, default=str))
+    return {"status": response.status_code, "body": body, "headers": {"Location": location} if location else {}}
+
+
+def _scope(request: Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not 0 < len(key) <= KEY_MAX or not key.isprintable():
+        raise Rejected(f"An Idempotency-Key has 1 to {KEY_MAX} printable characters.")
+    return _digest([str(request.user.pk), request.method, request.path.rstrip("/"), key])
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _lock(scope: str) -> bool:
+    """Held until the transaction ends, however it ends; never waits."""
+    number = int(scope[:16], 16) - (1 << 63)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
+        return bool(cursor.fetchone()[0])

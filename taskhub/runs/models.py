@@ -1,0 +1,142 @@
+"""The ledger: one row for everything that runs in the background."""
+
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+from taskhub.runs.domain import ENDED, RUNNING, WAITING, State
+
+WORKER_SILENT = timedelta(seconds=15)
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    def visible_to(self, user: Any) -> "RunQuerySet":
+        """Its own runs for a user, all of them for staff."""
+        return self if user.is_staff else self.filter(owner_id=user.pk)
+
+    def brief(self) -> "RunQuerySet":
+        """Without the columns that may be large."""
+        return self.defer("arguments", "result")
+
+
+class Run(models.Model):
+    """One execution of anything in the background; its id is also the Celery task id and sorts by time."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    kind = models.CharField(max_length=40)
+    owner: "models.ForeignKey[Any, Any]" = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="runs", db_index=False
+    )
+    name = models.CharField(max_length=200)
+    arguments = models.JSONField(default=dict)
+    state = models.CharField(max_length=10, default=State.PENDING, choices=[(state, state) for state in State])
+    result = models.JSONField(null=True)
+    error = models.JSONField(null=True)
+    progress = models.JSONField(null=True)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    attempts = models.PositiveSmallIntegerField(default=3)
+    time_limit = models.FloatField(default=3600, help_text="Seconds of one attempt")
+    ready = models.BooleanField(default=True, help_text="May be claimed")
+    not_before = models.DateTimeField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    worker = models.CharField(max_length=255, default="")
+    parent = models.ForeignKey("self", models.SET_NULL, null=True, related_name="children", db_index=False)
+    retry_of = models.ForeignKey("self", models.SET_NULL, null=True, related_name="retries", db_index=False)
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    revision = models.BigIntegerField(default=1)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.CheckConstraint(name="run_state_known", condition=Q(state__in=list(State))),
+            models.CheckConstraint(name="run_ready_waits", condition=Q(ready=False) | Q(state__in=list(WAITING))),
+            models.CheckConstraint(
+                name="run_lease_runs",
+                condition=Q(lease_until__isnull=False, state__in=list(RUNNING))
+                | (Q(lease_until__isnull=True) & ~Q(state__in=list(RUNNING))),
+            ),
+            models.CheckConstraint(
+                name="run_ended_at",
+                condition=Q(finished_at__isnull=False, state__in=list(ENDED))
+                | (Q(finished_at__isnull=True) & ~Q(state__in=list(ENDED))),
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["owner", "-id"], name="run_owner"),
+            models.Index(fields=["kind", "-id"], name="run_kind"),
+            models.Index(fields=["name", "-id"], name="run_name"),
+            models.Index(fields=["kind", "owner", "id"], name="run_ready", condition=Q(ready=True)),
+            models.Index(fields=["owner", "lease_until"], name="run_leased", condition=Q(lease_until__isnull=False)),
+            models.Index(fields=["not_before"], name="run_delayed", condition=Q(ready=False, state__in=list(WAITING))),
+            # The rare states; a list of successes finds them by the indexes above.
+            models.Index(fields=["state", "-id"], name="run_state", condition=~Q(state=State.SUCCESS)),
+            models.Index(fields=["parent"], name="run_parent", condition=Q(parent__isnull=False)),
+            models.Index(fields=["retry_of"], name="run_retry_of", condition=Q(retry_of__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name} {self.id}"
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+
+class Worker(models.Model):
+    """A worker process that is alive: it says so every few seconds."""
+
+    name = models.CharField(max_length=255, primary_key=True, help_text="Celery's node name, such as walkers@host")
+    queues = ArrayField(models.CharField(max_length=40))
+    pid = models.PositiveIntegerField()
+    seen_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def host(self) -> str:
+        """The name under which the documents show workers: `celery@host`."""
+        return node_host(self.name)
+
+
+def node_host(name: str) -> str:
+    return f"celery@{name.rpartition('@')[2].partition(':')[0]}"
+
+
+def live_workers() -> models.QuerySet[Worker]:
+    return Worker.objects.filter(seen_at__gt=timezone.now() - WORKER_SILENT)
+
+
+class Leadership(models.Model):
+    """Who leads: a row held for some seconds. Needs no session, so it is safe behind connection poolers."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    holder = models.CharField(max_length=255)
+    until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.holder}"
+
+
+class KeptAnswer(models.Model):
+    """The first answer to a call that carried an Idempotency-Key."""
+
+    scope = models.CharField(max_length=64, primary_key=True, help_text="SHA-256 of user, method, path and key")
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the parsed fields and file digests")
+    status = models.PositiveSmallIntegerField()
+    body = models.JSONField()
+    headers = models.JSONField(default=dict)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    def __str__(self) -> str:
+        return self.scope

@@ -1,0 +1,49 @@
+"""Workers say every few seconds that they live: it tells `walker_run` whether anybody would hear the doorbell."""
+
+import logging
+import os
+import threading
+from typing import Any
+
+from celery.signals import worker_ready, worker_shutting_down
+from django.db import DatabaseError, connection
+from django.utils import timezone
+
+from taskhub.runs.models import Worker
+
+log = logging.getLogger(__name__)
+
+BEAT_SECONDS = 4.0
+_leaving = threading.Event()
+
+
+@worker_ready.connect
+def _arrive(sender: Any, **_: Any) -> None:
+    queues = [queue.name for queue in sender.task_consumer.queues]
+    threading.Thread(target=_tell, args=(sender.hostname, queues), name="presence", daemon=True).start()
+
+
+@worker_shutting_down.connect
+def _leave(**_: Any) -> None:
+    _leaving.set()
+
+
+def _tell(name: str, queues: list[str]) -> None:
+    while not _leaving.is_set():
+        _try(lambda: say_alive(name=name, queues=queues))
+        _leaving.wait(BEAT_SECONDS)
+    _try(lambda: Worker.objects.filter(name=name, pid=os.getpid()).delete())
+
+
+def say_alive(*, name: str, queues: list[str]) -> None:
+    fields = {"queues": queues, "pid": os.getpid(), "seen_at": timezone.now()}
+    Worker.objects.update_or_create(name=name, defaults=fields)
+
+
+def _try(write: Any) -> None:
+    try:
+        write()
+    except DatabaseError as error:
+        log.warning("Presence could not be written: %s", error)
+    finally:
+        connection.close()

@@ -1,0 +1,24 @@
+"""The verbs of the ledger. Every change of a run's state is one conditional statement in here."""
+
+from taskhub.runs.services.accepting import accept, enqueue, retry
+from taskhub.runs.services.asking import cancel, changes, visible_run, wait
+from taskhub.runs.services.claiming import claim, claim_this, end, put_off, renew, tell_progress
+from taskhub.runs.services.keeping import prune, sweep
+
+__all__ = [
+    "accept",
+    "cancel",
+    "changes",
+    "claim",
+    "claim_this",
+    "end",
+    "enqueue",
+    "prune",
+    "put_off",
+    "renew",
+    "retry",
+    "sweep",
+    "tell_progress",
+    "visible_run",
+    "wait",
+]

@@ -1,0 +1,73 @@
+"""Writing work down, and ringing for it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from taskhub.errors import Conflict
+from taskhub.runs import doorbell
+from taskhub.runs.kinds import kind_of
+from taskhub.runs.models import Run
+
+
+def accept(
+    *,
+    kind: str,
+    owner: Any,
+    name: str,
+    arguments: Mapping[str, Any],
+    not_before: datetime | None = None,
+    parent: Run | None = None,
+    retry_of: Run | None = None,
+    time_limit: float | None = None,
+) -> Run:
+    """Writes a run down, in the caller's transaction if there is one. Call `enqueue` after the commit.
+
+    `arguments` is what the kind's work needs, as JSON; `time_limit` is in seconds. Raises what the kind's check raises.
+    """
+    kind_of(kind).check(arguments)
+    return Run.objects.create(
+        kind=kind,
+        owner_id=owner.pk,
+        name=name,
+        arguments=arguments,
+        not_before=not_before,
+        ready=not_before is None or not_before <= timezone.now(),
+        parent=parent,
+        retry_of=retry_of,
+        time_limit=time_limit or settings.RUN_TIME_LIMIT_SECONDS,
+        attempts=settings.RUN_ATTEMPTS,
+    )
+
+
+def enqueue(run: Run) -> bool:
+    """Wakes a worker; False when none would hear it. A run that waits for its time needs nobody yet."""
+    if not run.ready:
+        return True
+    kind = kind_of(run.kind)
+    return doorbell.presence.heard(kind.queue) and doorbell.ring(kind, run.pk)
+
+
+def retry(*, run: Run) -> Run:
+    """A new run with the same work and owner, which points to the old one.
+
+    Raises `Conflict` while the old one goes on. Call `enqueue` after the commit.
+    """
+    if not run.ended:
+        raise Conflict(f"The run has not ended; it is {run.state}.", state=run.state)
+    with transaction.atomic():
+        new = accept(
+            kind=run.kind,
+            owner=run.owner,
+            name=run.name,
+            arguments=run.arguments,
+            parent=run.parent,
+            retry_of=run,
+            time_limit=run.time_limit,
+        )
+        kind_of(run.kind).copied(run, new)
+    return new

@@ -1,0 +1,77 @@
+"""What people ask of a run: to see it, to wait for it, to stop it."""
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from taskhub.errors import Conflict, NotFound, Unavailable
+from taskhub.runs import hub
+from taskhub.runs.domain import State
+from taskhub.runs.models import Run
+from taskhub.runs.services.claiming import end_unclaimed
+
+_open_waits = threading.BoundedSemaphore(settings.OPEN_WAITS_MAX)
+
+
+def visible_run(*, run_id: UUID, user: Any) -> Run:
+    """Raises `NotFound` for a run that never was or is another's."""
+    run = Run.objects.visible_to(user).filter(pk=run_id).first()
+    if run is None:
+        raise NotFound(f"There is no run {run_id}, or it is not yours.")
+    return run
+
+
+def wait(*, run_id: UUID, user: Any, seconds: float) -> Run:
+    """The run as it is when it ends, or when `seconds` are over. Raises as `visible_run` and `changes` do."""
+    run = visible_run(run_id=run_id, user=user)
+    if not run.ended and seconds > 0:
+        for run in changes(run_id=run_id, user=user, seconds=seconds):
+            if run.ended:
+                break
+    return run
+
+
+def changes(*, run_id: UUID, user: Any, seconds: float, pulse: float = 300) -> Iterator[Run]:
+    """The run now, after each wake-up and after each `pulse` of silence, until `seconds` are over.
+
+    Between them no database connection is held.
+    Raises `Unavailable` when this process already has as many waits open as the settings allow.
+    """
+    if not _open_waits.acquire(blocking=False):
+        raise Unavailable("Too many waits are open.", retry_after=1)
+    try:
+        deadline = time.monotonic() + seconds
+        with hub.watch(run_id) as bell:
+            yield visible_run(run_id=run_id, user=user)
+            while (left := deadline - time.monotonic()) > 0:
+                _give_back_connection()
+                bell.sleep(min(left, pulse))
+                yield visible_run(run_id=run_id, user=user)
+    finally:
+        _open_waits.release()
+
+
+def _give_back_connection() -> None:
+    if not connection.in_atomic_block:
+        connection.close()
+
+
+def cancel(*, run: Run) -> Run:
+    """Ends a waiting or running run as REVOKED at once: its work can no longer commit an ending, nor an effect.
+
+    The worker is told, and stops within seconds. Raises `Conflict` when the run has ended before.
+    """
+    with transaction.atomic():
+        row = Run.objects.select_for_update(of=("self",)).get(pk=run.pk)
+        if row.ended:
+            raise Conflict(f"The run has ended; it is {row.state}.", state=row.state)
+        end_unclaimed(run=row, state=State.REVOKED)
+        if row.lease_until:
+            transaction.on_commit(lambda: hub.publish(f"worker:{row.worker}", str(row.pk)))
+    row.refresh_from_db()
+    return row

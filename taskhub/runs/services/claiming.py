@@ -1,0 +1,144 @@
+"""What a worker does with a run: claim it, keep it, end it. Fenced by the attempt: a late one changes nothing."""
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F, QuerySet
+from django.db.models.functions import Now
+from psycopg.types.json import Jsonb
+
+from taskhub.runs import hub
+from taskhub.runs.domain import LeaseLost, State
+from taskhub.runs.kinds import kind_of
+from taskhub.runs.models import Run
+
+_COLUMNS = ", ".join(field.attname for field in Run._meta.concrete_fields)
+_CLAIM = f"""
+UPDATE runs_run SET
+    state = 'STARTED', ready = false, attempt = attempt + 1, worker = %(worker)s, progress = NULL, error = NULL,
+    lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
+    started_at = coalesce(started_at, clock_timestamp()), revision = revision + 1
+WHERE id = ({{chosen}} LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING {_COLUMNS}
+"""  # noqa: S608 (columns of our own model)
+_CLAIM_FAIREST = _CLAIM.format(
+    chosen="""
+    SELECT id FROM runs_run
+    WHERE ready AND kind = %(kind)s AND owner_id > %(after)s AND owner_id NOT IN (
+        SELECT owner_id FROM runs_run WHERE lease_until IS NOT NULL GROUP BY owner_id HAVING count(*) >= %(cap)s
+    )
+    ORDER BY owner_id, id
+    """
+)
+_CLAIM_THIS = _CLAIM.format(chosen="SELECT id FROM runs_run WHERE ready AND id = %(id)s")
+
+# The ending of runs, whoever ends them. django-celery-results' table shows what ran to its admin and to other tools:
+# it is written with the ending, and carries no values, for those are the owner's.
+_END = """
+WITH ended AS (
+    UPDATE runs_run SET
+        state = %(state)s, result = %(result)s, error = %(error)s, progress = coalesce(%(progress)s, progress),
+        finished_at = clock_timestamp(), lease_until = NULL, ready = false, revision = revision + 1
+    WHERE {which}
+    RETURNING id, kind, name, state, worker, error, created_at, started_at, finished_at
+)
+INSERT INTO django_celery_results_taskresult
+    (task_id, task_name, status, worker, content_type, content_encoding, result, date_created, date_started, date_done)
+SELECT id, kind || ':' || name, state, worker, 'application/json', 'utf-8', to_jsonb(error ->> 'type')::text,
+    created_at, started_at, finished_at
+FROM ended
+RETURNING task_id
+"""
+_END_CLAIMED = _END.format(which="id = %(id)s AND attempt = %(attempt)s AND lease_until IS NOT NULL")
+_END_ANY = _END.format(which="id = %(id)s AND revision = %(revision)s")
+
+
+def claim(*, kind: str, worker: str, after: UUID) -> Run | None:
+    """The oldest waiting run of the next owner after `after`, leased to `worker`; None when nothing waits there.
+
+    A worker that passes the owner it served last goes round all owners: a queue full of one user's runs delays another
+    user's by one run. Owners with as many running runs as the cap allows are left out.
+    """
+    return _claim(_CLAIM_FAIREST, worker, kind=kind, after=after, cap=settings.RUN_CAP_PER_OWNER)
+
+
+def claim_this(*, run_id: UUID, worker: str) -> Run | None:
+    """This very run, if it still waits."""
+    return _claim(_CLAIM_THIS, worker, id=run_id)
+
+
+def _claim(sql: str, worker: str, **values: Any) -> Run | None:
+    rows = Run.objects.raw(sql, {"worker": worker, "lease": settings.RUN_LEASE_SECONDS, **values})
+    return next(iter(rows), None)
+
+
+def end(
+    *, run: Run, state: State, result: Any = None, error: Mapping[str, Any] | None = None, progress: Any = None
+) -> None:
+    """Ends the claimed run in the caller's transaction: the effect and the ending are one commit.
+
+    Raises `LeaseLost` when this attempt no longer has the run. A result that is too large makes it a FAILURE.
+    """
+    if too_large := _too_large(result):
+        state, result, error = State.FAILURE, None, too_large
+    values = {"id": run.pk, "attempt": run.attempt}
+    if not _end(_END_CLAIMED, run, values, state, result=result, error=error, progress=progress):
+        raise LeaseLost(str(run.pk))
+
+
+def end_unclaimed(*, run: Run, state: State, error: Mapping[str, Any] | None = None) -> bool:
+    """Ends a run that no worker of ours has, unless it has moved since it was read."""
+    return _end(_END_ANY, run, {"id": run.pk, "revision": run.revision}, state, error=error)
+
+
+def _end(sql: str, run: Run, values: dict[str, Any], state: State, **documents: Any) -> bool:
+    values |= {"state": state, "result": None, "progress": None}
+    values |= {name: None if value is None else Jsonb(value) for name, value in documents.items()}
+    with transaction.atomic(durable=False), connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        if cursor.fetchone() is None:
+            return False
+        run.state, run.result, run.error = state, documents.get("result"), documents.get("error")
+        kind_of(run.kind).ended(run)
+    transaction.on_commit(lambda: hub.publish(run.pk, state))
+    return True
+
+
+def _too_large(result: Any) -> dict[str, str] | None:
+    limit = settings.RUN_RESULT_MAX_BYTES
+    size = 0 if result is None else len(json.dumps(result, ensure_ascii=False).encode())
+    if size <= limit:
+        return None
+    return {"type": "ResultTooLarge", "message": f"The result has {size} bytes; {limit} are allowed."}
+
+
+def put_off(*, run: Run, error: Mapping[str, Any], seconds: float) -> bool:
+    """Back to waiting after an attempt that may succeed later; the sweeper offers it when the time has come."""
+    return _change(
+        run, state=State.RETRY, error=dict(error), lease_until=None, not_before=Now() + timedelta(seconds=seconds)
+    )
+
+
+def tell_progress(*, run: Run, progress: Mapping[str, Any]) -> bool:
+    return _change(run, state=State.PROGRESS, progress=dict(progress))
+
+
+def renew(*, run: Run) -> bool:
+    """Whether the claim still holds; if so, for another lease."""
+    return bool(_claimed(run).update(lease_until=Now() + timedelta(seconds=settings.RUN_LEASE_SECONDS)))
+
+
+def _change(run: Run, *, state: State, **fields: Any) -> bool:
+    changed = _claimed(run).update(state=state, revision=F("revision") + 1, **fields)
+    if changed:
+        hub.publish(run.pk, state)
+    return bool(changed)
+
+
+def _claimed(run: Run) -> QuerySet[Run]:
+    return Run.objects.filter(pk=run.pk, attempt=run.attempt, lease_until__isnull=False)

@@ -1,0 +1,95 @@
+"""What the leader does every second, so that nothing that was accepted is forgotten or kept for ever."""
+
+import logging
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import connection
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from taskhub.runs import doorbell
+from taskhub.runs.domain import RUNNING, State, oldest_id
+from taskhub.runs.kinds import all_kinds, kind_of
+from taskhub.runs.models import KeptAnswer, Run
+from taskhub.runs.services.claiming import end_unclaimed
+
+log = logging.getLogger(__name__)
+
+BATCH = 1000
+RINGS = 16
+
+_OFFER_DUE = """
+UPDATE runs_run SET ready = true, revision = revision + 1
+WHERE id IN (
+    SELECT id FROM runs_run
+    WHERE NOT ready AND state IN ('PENDING', 'RETRY') AND not_before <= clock_timestamp()
+    ORDER BY not_before LIMIT %s FOR UPDATE SKIP LOCKED
+)
+RETURNING kind
+"""
+_OFFER_ABANDONED = """
+UPDATE runs_run SET state = 'RETRY', ready = true, lease_until = NULL, revision = revision + 1
+WHERE id IN (
+    SELECT id FROM runs_run WHERE lease_until < clock_timestamp() AND attempt < attempts LIMIT %s FOR UPDATE SKIP LOCKED
+)
+RETURNING kind
+"""
+
+
+def sweep() -> int:
+    """Offers delayed runs whose time has come and runs whose worker fell silent; rings where work waits unheard.
+
+    Returns how many runs it moved.
+    """
+    kinds = [*_offer(_OFFER_DUE), *_offer(_OFFER_ABANDONED)]
+    given_up = _give_up()
+    if kinds or given_up:
+        log.info("%d runs offered, %d given up", len(kinds), given_up)
+    for kind in all_kinds():
+        _ring_unheard(kind.name)
+    return len(kinds) + given_up
+
+
+def _offer(sql: str) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [BATCH])
+        return [kind for (kind,) in cursor.fetchall()]
+
+
+def _give_up() -> int:
+    """A run whose worker died at every attempt would take down workers for ever."""
+    overdue = Run.objects.filter(lease_until__lt=Now(), state__in=RUNNING)[:BATCH]
+    return sum(
+        end_unclaimed(
+            run=run,
+            state=State.FAILURE,
+            error={"type": "WorkerLost", "message": f"The worker was lost at each of {run.attempt} attempts."},
+        )
+        for run in overdue
+    )
+
+
+def _ring_unheard(kind_name: str) -> None:
+    """Messages are lost with the broker; runs are not. Where runs wait and no message does, ring again."""
+    waiting = list(Run.objects.filter(kind=kind_name, ready=True).order_by("owner_id", "id").values_list("id")[:RINGS])
+    kind = kind_of(kind_name)
+    if waiting and doorbell.presence.heard(kind.queue) and doorbell.backlog(kind.queue) == 0:
+        for (run_id,) in waiting:
+            doorbell.ring(kind, run_id)
+
+
+def prune() -> int:
+    """Removes one batch of ended runs and kept answers past their retention; returns how many."""
+    now = timezone.now()
+    cutoff = oldest_id(now - timedelta(days=settings.RUN_RETENTION_DAYS))
+    old = list(
+        Run.objects.filter(pk__lt=cutoff, finished_at__isnull=False).order_by("pk").values_list("kind", "pk")[:BATCH]
+    )
+    for kind in all_kinds():
+        if ids := [pk for name, pk in old if name == kind.name]:
+            kind.removed(ids)
+    removed, _ = Run.objects.filter(pk__in=[pk for _, pk in old]).delete()
+    expired = KeptAnswer.objects.filter(created_at__lt=now - timedelta(hours=settings.IDEMPOTENCY_HOURS))
+    answers, _ = KeptAnswer.objects.filter(pk__in=list(expired.values_list("pk", flat=True)[:BATCH])).delete()
+    return removed + answers

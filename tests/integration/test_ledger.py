@@ -1,0 +1,346 @@
+"""The ledger itself, with a kind of run of its own, on a real PostgreSQL and Redis."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+from django_celery_results.models import TaskResult
+
+from taskhub.accounts.models import User
+from taskhub.errors import Conflict, NotFound, Rejected, Unavailable
+from taskhub.runs import kinds, services
+from taskhub.runs.domain import LeaseLost, State, oldest_id
+from taskhub.runs.execution import Execution, run_now, work
+from taskhub.runs.models import KeptAnswer, Run
+from tests.conftest import make_person
+
+pytestmark = pytest.mark.django_db(transaction=True)
+START = UUID(int=0)
+
+
+def refuse_empty(arguments: Any) -> None:
+    if not arguments.get("word"):
+        raise Rejected("There is no word.", errors=[{"pointer": "/word", "detail": "It is required."}])
+
+
+@pytest.fixture(autouse=True)
+def probe() -> Iterator[None]:
+    kinds.register(kinds.Kind("probe", "tests.probe", "walkers", check=refuse_empty))
+    yield
+    del kinds._kinds["probe"]
+
+
+@pytest.fixture
+def olga() -> User:
+    user = make_person("olga@example.com").user
+    assert user
+    return user
+
+
+def accept(owner: User, word: str = "hello", **options: Any) -> Run:
+    return services.accept(kind="probe", owner=owner, name="probe", arguments={"word": word}, **options)
+
+
+def claim(after: UUID = START) -> Run | None:
+    return services.claim(kind="probe", worker="w@here:1", after=after)
+
+
+def claim_one() -> Run:
+    run = claim()
+    assert run
+    return run
+
+
+def say(perform_word: Execution) -> None:
+    with transaction.atomic():
+        perform_word.succeed({"said": perform_word.run.arguments["word"]})
+
+
+def test_a_run_is_claimed_once_and_ends_once(olga: User) -> None:
+    accepted = accept(olga)
+    run = claim_one()
+    assert (run.pk, run.state, run.attempt, run.worker) == (accepted.pk, "STARTED", 1, "w@here:1")
+    assert claim() is None
+    services.end(run=run, state=State.SUCCESS, result={"n": 1})
+    with pytest.raises(LeaseLost):
+        services.end(run=run, state=State.FAILURE)
+    run.refresh_from_db()
+    assert (run.state, run.result, run.lease_until) == ("SUCCESS", {"n": 1}, None)
+    assert run.finished_at
+
+
+def test_the_ending_is_projected_without_values(olga: User) -> None:
+    run = accept(olga, "secret word")
+    work("probe", say, node="w@here")
+    row = TaskResult.objects.get(task_id=str(run.pk))
+    assert (row.status, row.task_name) == ("SUCCESS", "probe:probe")
+    assert row.date_done
+    assert "secret word" not in f"{row.result}{row.task_args}{row.task_kwargs}{row.meta}"
+
+
+def test_what_cannot_run_is_not_accepted(olga: User) -> None:
+    with pytest.raises(Rejected):
+        accept(olga, "")
+    with pytest.raises(LookupError):
+        services.accept(kind="unheard", owner=olga, name="x", arguments={})
+    assert not Run.objects.exists()
+
+
+def test_a_flood_of_one_owner_delays_another_by_one_run_a_worker(olga: User) -> None:
+    for _ in range(20):
+        accept(olga)
+    other = make_person("other@example.com").user
+    accept(other)
+    served: list[Any] = []
+    work("probe", lambda e: (served.append(e.run.owner_id), say(e))[-1], node="w@here")
+    assert len(served) == 21
+    assert other.pk in served[:2]
+
+
+def test_runs_of_one_owner_go_in_the_order_they_were_accepted(olga: User) -> None:
+    words = [str(n) for n in range(5)]
+    for word in words:
+        accept(olga, word)
+    said: list[str] = []
+    work("probe", lambda e: (said.append(e.run.arguments["word"]), say(e))[-1], node="w@here")
+    assert said == words
+
+
+def test_an_owner_at_the_cap_waits_while_others_go_on(olga: User, settings: Any) -> None:
+    settings.RUN_CAP_PER_OWNER = 2
+    for _ in range(3):
+        accept(olga)
+    other = make_person("other@example.com").user
+    accept(other)
+    claimed = [run for run in (claim(), claim(), claim(), claim()) if run]
+    assert Counter(run.owner_id for run in claimed) == {olga.pk: 2, other.pk: 1}
+    services.end(run=next(run for run in claimed if run.owner_id == olga.pk), state=State.SUCCESS)
+    assert claim_one().owner_id == olga.pk
+
+
+def test_a_cancelled_waiting_run_never_starts(olga: User) -> None:
+    run = services.cancel(run=accept(olga))
+    assert run.state == "REVOKED"
+    assert claim() is None
+    assert TaskResult.objects.get(task_id=str(run.pk)).status == "REVOKED"
+    with pytest.raises(Conflict):
+        services.cancel(run=run)
+
+
+def test_a_cancelled_running_run_has_no_effect(olga: User) -> None:
+    accept(olga)
+
+    def effect_then_cancelled(running: Execution) -> None:
+        with transaction.atomic():
+            make_person("effect@example.com")
+            thread = threading.Thread(target=_in_thread, args=(lambda: services.cancel(run=running.run),))
+            thread.start()
+            thread.join()
+            running.succeed({})
+
+    work("probe", effect_then_cancelled, node="w@here")
+    run = Run.objects.get()
+    assert (run.state, run.result) == ("REVOKED", None)
+    assert not User.objects.filter(email="effect@example.com").exists()
+
+
+def test_a_run_that_ended_cannot_be_cancelled(olga: User) -> None:
+    run = accept(olga)
+    work("probe", say, node="w@here")
+    with pytest.raises(Conflict):
+        services.cancel(run=run)
+    run.refresh_from_db()
+    assert run.state == "SUCCESS"
+
+
+def test_what_raises_is_a_failure_with_its_words(olga: User) -> None:
+    run = accept(olga)
+
+    def fall(_: Execution) -> None:
+        raise ValueError("the ladder broke")
+
+    work("probe", fall, node="w@here")
+    run.refresh_from_db()
+    assert (run.state, run.error) == ("FAILURE", {"type": "ValueError", "message": "the ladder broke"})
+
+
+def test_what_does_not_say_how_it_ended_is_a_failure(olga: User) -> None:
+    run = accept(olga)
+    work("probe", lambda _: None, node="w@here")
+    run.refresh_from_db()
+    assert (run.state, run.error["type"]) == ("FAILURE", "NoEnding")
+
+
+def test_a_fault_that_may_pass_is_tried_again_later_and_then_given_up(olga: User) -> None:
+    run = accept(olga)
+
+    def away(_: Execution) -> None:
+        raise Unavailable("The other side is away.")
+
+    for attempt in (1, 2):
+        work("probe", away, node="w@here")
+        run.refresh_from_db()
+        assert (run.state, run.attempt, run.ready) == ("RETRY", attempt, False)
+        assert run.not_before and run.not_before > timezone.now()
+        Run.objects.update(not_before=timezone.now())
+        services.sweep()
+    work("probe", away, node="w@here")
+    run.refresh_from_db()
+    assert (run.state, run.attempt, run.error["message"]) == ("FAILURE", 3, "The other side is away.")
+
+
+def test_a_delayed_run_waits_for_its_time(olga: User) -> None:
+    run = accept(olga, not_before=timezone.now() + timedelta(hours=1))
+    assert services.enqueue(run)
+    services.sweep()
+    assert claim() is None
+    Run.objects.update(not_before=timezone.now())
+    services.sweep()
+    assert claim_one().pk == run.pk
+
+
+def test_a_silent_workers_run_is_offered_again_and_its_late_ending_refused(olga: User) -> None:
+    accept(olga)
+    lost = claim_one()
+    Run.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert services.sweep() == 1
+    again = claim_one()
+    assert (again.pk, again.attempt) == (lost.pk, 2)
+    assert not services.renew(run=lost)
+    with pytest.raises(LeaseLost):
+        services.end(run=lost, state=State.SUCCESS)
+    services.end(run=again, state=State.SUCCESS)
+
+
+def test_a_run_that_loses_every_worker_is_given_up(olga: User) -> None:
+    run = accept(olga)
+    for _ in range(settings.RUN_ATTEMPTS):
+        claim_one()
+        Run.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+        services.sweep()
+    run.refresh_from_db()
+    assert (run.state, run.error["type"]) == ("FAILURE", "WorkerLost")
+    assert claim() is None
+
+
+def test_a_result_over_the_limit_is_a_failure_that_says_so(olga: User, settings: Any) -> None:
+    settings.RUN_RESULT_MAX_BYTES = 1000
+    run = accept(olga, "x" * 2000)
+    work("probe", say, node="w@here")
+    run.refresh_from_db()
+    assert (run.state, run.result, run.error["type"]) == ("FAILURE", None, "ResultTooLarge")
+
+
+def test_a_time_limit_ends_work_that_asks(olga: User) -> None:
+    run = accept(olga, time_limit=0.01)
+
+    def long_work(running: Execution) -> None:
+        for step in range(10_000_000):
+            running.progress(step)
+
+    work("probe", long_work, node="w@here")
+    run.refresh_from_db()
+    assert (run.state, run.error["type"]) == ("FAILURE", "TimeLimitExceeded")
+
+
+def test_progress_is_seen_while_the_works_transaction_is_open(olga: User) -> None:
+    run = accept(olga)
+    seen: list[Run] = []
+
+    def tell(running: Execution) -> None:
+        with transaction.atomic():
+            running.progress(3, 10, "three of ten")
+            watcher = threading.Thread(target=_in_thread, args=(lambda: seen.append(_until(run, "PROGRESS")),))
+            watcher.start()
+            watcher.join()
+            running.succeed({})
+
+    work("probe", tell, node="w@here")
+    assert seen[0].progress == {"done": 3, "total": 10, "message": "three of ten"}
+
+
+def test_a_wait_is_woken_by_the_end(olga: User) -> None:
+    run = accept(olga)
+    ended: list[Run] = []
+    waiter = threading.Thread(
+        target=_in_thread, args=(lambda: ended.append(services.wait(run_id=run.pk, user=olga, seconds=60)),)
+    )
+    waiter.start()
+    work("probe", say, node="w@here")
+    waiter.join(timeout=10)
+    assert ended[0].state == "SUCCESS"
+
+
+def test_a_wait_ends_with_the_state_as_it_is(olga: User) -> None:
+    run = accept(olga)
+    assert services.wait(run_id=run.pk, user=olga, seconds=0.01).state == "PENDING"
+
+
+def test_another_users_run_cannot_be_seen(olga: User) -> None:
+    run = accept(olga)
+    other = make_person("other@example.com").user
+    staff = make_person("staff@example.com", is_staff=True).user
+    with pytest.raises(NotFound):
+        services.visible_run(run_id=run.pk, user=other)
+    with pytest.raises(NotFound):
+        services.visible_run(run_id=uuid4(), user=staff)
+    assert services.visible_run(run_id=run.pk, user=staff).pk == run.pk
+
+
+def test_a_retry_is_a_new_run_that_points_to_the_old(olga: User) -> None:
+    run = accept(olga)
+    with pytest.raises(Conflict):
+        services.retry(run=run)
+    services.cancel(run=run)
+    run.refresh_from_db()
+    new = services.retry(run=run)
+    assert (new.retry_of_id, new.arguments, new.owner_id) == (run.pk, run.arguments, olga.pk)
+    assert claim_one().pk == new.pk
+
+
+def test_without_a_worker_a_run_is_performed_at_once(olga: User) -> None:
+    run = accept(olga)
+    assert not services.enqueue(run)
+    assert run_now(run, say).result == {"said": "hello"}
+
+
+def test_a_run_that_another_has_is_not_performed_twice(olga: User) -> None:
+    run = accept(olga)
+    claim_one()
+    assert run_now(run, say).state == "STARTED"
+
+
+def test_old_runs_and_answers_are_pruned(olga: User) -> None:
+    long_ago = timezone.now() - timedelta(days=settings.RUN_RETENTION_DAYS + 1)
+    old, waiting, new = accept(olga), accept(olga), accept(olga)
+    for run in (old, new):
+        services.cancel(run=run)
+    Run.objects.filter(pk=old.pk).update(id=oldest_id(long_ago))
+    Run.objects.filter(pk=waiting.pk).update(id=UUID(int=oldest_id(long_ago).int + 1))
+    KeptAnswer.objects.create(scope="a", fingerprint="", status=200, body={}, created_at=long_ago)
+    KeptAnswer.objects.create(scope="b", fingerprint="", status=200, body={})
+    assert services.prune() == 2
+    assert {run.state for run in Run.objects.all()} == {"PENDING", "REVOKED"}
+    assert Run.objects.count() == 2
+    assert KeptAnswer.objects.get().scope == "b"
+
+
+def _until(run: Run, state: str) -> Run:
+    for row in services.changes(run_id=run.pk, user=run.owner, seconds=30):
+        if row.state == state:
+            return row
+    raise AssertionError(f"{run} never was {state}")
+
+
+def _in_thread(act: Any) -> None:
+    try:
+        act()
+    finally:
+        connection.close()
