@@ -3,6 +3,8 @@
 import os
 import pwd
 import subprocess
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -17,6 +19,9 @@ class Account:
     gid: int
 
 
+NOBODY = Account("nobody", 65534, 65534)
+
+
 class Identity(TypedDict, total=False):
     """Arguments of `subprocess.Popen` that start a program as somebody else."""
 
@@ -29,34 +34,34 @@ def identity(account: Account | None) -> Identity:
     return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 
-def server_account(*, owner_of: Path) -> Account | None:
+def server_account(data: Iterable[Path]) -> Account | None:
     """The account for the servers; None when this user can run them itself.
 
-    Data that exists stays with its owner, so that a new account on the machine does not lock it out.
+    Data that exists (the first of `data`) stays with its owner: a new account on the machine must not lock it out.
     """
     if os.geteuid() != 0:
         return None
-    if owner_of.exists() and (owner := owner_of.stat().st_uid):
-        return _account(pwd.getpwuid(owner))
+    for folder in data:
+        if folder.exists() and (status := folder.stat()).st_uid:
+            return Account(f"user {status.st_uid}", status.st_uid, status.st_gid)
     for name in CANDIDATES:
-        try:
-            return _account(pwd.getpwnam(name))
-        except KeyError:
-            continue
-    raise LookupError(f"none of the accounts {', '.join(CANDIDATES)} exists")
+        with suppress(KeyError):
+            entry = pwd.getpwnam(name)
+            return Account(name, entry.pw_uid, entry.pw_gid)
+    return NOBODY
 
 
 def can_execute(account: Account, path: Path) -> bool:
     """Whether `account` may run the file, or pass through the folder, at `path`. Asks the system, so ACLs count."""
-    return subprocess.run(["/bin/sh", "-c", '[ -x "$1" ]', "sh", path], cwd="/", **identity(account)).returncode == 0
+    try:
+        test = subprocess.run(["/bin/sh", "-c", '[ -x "$1" ]', "sh", path], cwd="/", **identity(account))
+    except OSError:  # a root that may not become somebody else, as in some containers
+        return False
+    return test.returncode == 0
 
 
-def give(path: Path, account: Account | None) -> None:
-    """Hand a folder over to the servers' account, closed to everybody else."""
+def hand_over(path: Path, account: Account | None) -> None:
+    """Give a folder to the servers' account, closed to everybody else."""
     if account is not None:
         os.chown(path, account.uid, account.gid)
     path.chmod(0o700)
-
-
-def _account(entry: pwd.struct_passwd) -> Account:
-    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)

@@ -7,14 +7,14 @@ import fcntl
 import hashlib
 import os
 import secrets
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .account import Account, can_execute, server_account
+from .account import Account, can_execute, hand_over, server_account
 
 DEFAULT_HOME = "var"
+OWNER = "owner.lock"
 SHARED_DATA = Path("/var/lib")
 
 
@@ -23,7 +23,7 @@ class CannotStart(Exception):
 
 
 class Lock:
-    """A lock between processes; taking it again changes its kind."""
+    """A lock between processes, freed by the kernel when its holder ends; taking it again changes its kind."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -34,75 +34,96 @@ class Lock:
     def take(self) -> None:
         fcntl.flock(self.descriptor, fcntl.LOCK_EX)
 
-    def try_take(self) -> bool:
+    def try_take(self, holder: str) -> bool:
+        """Take it if it is free, and write down who did."""
         try:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        os.ftruncate(self.descriptor, 0)
+        os.write(self.descriptor, holder.encode())
         return True
+
+    def holder(self) -> str:
+        return os.pread(self.descriptor, 200, 0).decode(errors="replace").strip() or "another process"
 
 
 class Home:
-    """`$TASKHUB_HOME`, created on first use.
+    """`$TASKHUB_HOME` as an absolute path, created on first use. Raises CannotStart when it cannot be used.
 
-    `path` is absolute; `data` is where the servers keep their files: the home itself, or a folder under /var/lib when
-    the servers' account cannot reach the home.
+    A folder that held other things before keeps its mode: somebody may have named /tmp.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self.path = Path(os.path.abspath(path or os.environ.get("TASKHUB_HOME") or DEFAULT_HOME))
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
-                raise PermissionError(13, os.strerror(13))
+            names = os.listdir(self.path)
+            self.ours = not names or OWNER in names
+            (self.path / OWNER).touch(mode=0o600)
         except OSError as error:
             raise CannotStart(
-                f"The home {self.path} cannot be used ({error.strerror}): make it writable for this user"
+                f"The home {self.path} cannot be used ({error.strerror}): make it writable for this user,"
                 " or set TASKHUB_HOME to another folder."
             ) from None
 
     def secret_key(self) -> str:
         """The key that signs and encrypts, generated once with mode 0600."""
         file = self.path / "secret_key"
-        with suppress(FileExistsError, OSError):
-            _write_new(file, secrets.token_urlsafe(48))
         try:
+            if not file.exists():
+                _write_new(file, secrets.token_urlsafe(48) + "\n")
             key = file.read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise CannotStart(f"The secret key {file} cannot be read ({reason}).") from None
+        except OSError as error:
+            raise CannotStart(f"The secret key {file} cannot be read ({error.strerror}).") from None
+        except UnicodeDecodeError:
+            raise CannotStart(f"The secret key {file} cannot be read (it is not text).") from None
         if not key:
             raise CannotStart(f"The secret key {file} is empty: restore it, or remove the file to have a new one made.")
         return key
 
     @contextmanager
-    def lock(self, name: str) -> Iterator["Lock"]:
-        """One of the home's locks, freed at the end of the block or of this process."""
-        with open(self.path / name, "a") as file:
+    def lock(self, name: str) -> Iterator[Lock]:
+        """One of the home's locks, freed at the end of the block."""
+        try:
+            file = open(self.path / name, "a+")  # noqa: SIM115 - closed below
+        except OSError as error:
+            raise CannotStart(f"The lock {self.path / name} cannot be opened ({error.strerror}).") from None
+        with file:
             yield Lock(file.fileno())
 
-    def data(self, account: Account | None) -> Path:
-        """Where servers running as `account` keep their files; made reachable for them and closed to others."""
-        if account is None:
-            self.path.chmod(0o700)
-            return self.path
-        if can_execute(account, self.path.parent):
-            folder = self.path
-        else:
-            folder = SHARED_DATA / f"taskhub-{short_hash(self.path)}"
-        try:
-            folder.mkdir(mode=0o710, exist_ok=True)
-            os.chown(folder, -1, account.gid)
-            folder.chmod(0o710)
-        except OSError as error:
-            raise CannotStart(
-                f"The folder {folder} for the data of {account.name} cannot be made ({error.strerror})."
-            ) from None
-        return folder
+    def place(self) -> tuple[Path, Account | None]:
+        """Where the servers keep their files and who they run as; None is this user.
 
-    def account(self) -> Account | None:
-        """Who the servers run as: None is this user; never root."""
-        return server_account(owner_of=self.path / "postgres")
+        It is the home, or where their account cannot reach it a folder under /var/lib.
+        """
+        elsewhere = SHARED_DATA / f"taskhub-{short_hash(self.path)}"
+        account = server_account([self.path / "postgres", elsewhere / "postgres"])
+        if account is None or can_execute(account, self.path.parent if self.ours else self.path):
+            return self.path, account
+        return elsewhere, account
+
+    def open_for(self, account: Account | None, data: Path) -> None:
+        """Make `data` and let `account` pass through it; everybody else stays out."""
+        if data == self.path and not self.ours:
+            return
+        try:
+            data.mkdir(mode=0o700, exist_ok=True)
+            if account is not None:
+                os.chown(data, -1, account.gid)
+            data.chmod(0o700 if account is None else 0o710)
+        except OSError as error:
+            raise CannotStart(f"The folder {data} cannot be made ready ({error.strerror}).") from None
+
+
+def private_folder(path: Path, account: Account | None) -> None:
+    """A folder for `account` alone. In a folder that others can write to, somebody else's is refused."""
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    status = path.lstat()
+    if path.is_symlink() or status.st_uid not in (os.geteuid(), account.uid if account else os.geteuid()):
+        raise CannotStart(f"The folder {path} belongs to somebody else: remove it.")
+    hand_over(path, account)
 
 
 def short_hash(path: Path) -> str:
@@ -110,14 +131,14 @@ def short_hash(path: Path) -> str:
 
 
 def _write_new(file: Path, text: str) -> None:
-    """Create `file` whole or not at all, never over another one."""
-    draft = file.with_name(f"{file.name}.{os.getpid()}.{time.monotonic_ns()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    """Create `file` whole or not at all, and never over another one."""
+    draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(text + "\n")
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+            stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        os.link(draft, file)
+        with suppress(FileExistsError):
+            os.link(draft, file)
     finally:
-        draft.unlink()
+        draft.unlink(missing_ok=True)

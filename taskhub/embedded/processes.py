@@ -1,14 +1,15 @@
 """Programs, how they are started, and how whatever is left of them is found and ended.
 
-Every program is the leader of its own session. It is written down with its pid and start time, and it carries the
-home's mark in its environment, which its children inherit: so a leftover is recognised even when its leader is gone,
-and a stranger that got a recycled pid never is.
+Every program leads its own session. It is written down with its pid and start time, and it carries the home's mark in
+its environment, which its children inherit: a leftover is recognised even when its leader is gone, and a stranger that
+got a recycled pid is left alone.
 """
 
 import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,7 +22,8 @@ import psutil
 from .account import Account, identity
 
 MARK = "TASKHUB_SUPERVISED"
-CLOCK_TOLERANCE = 2.0  # seconds; start times are derived from the boot time, which moves when the clock is set
+CLOCK_TOLERANCE = 2.0  # seconds: start times are derived from the boot time, which moves when the clock is set
+POLL_SECONDS = 0.02
 
 Farewell = Sequence[tuple[Signals, float]]
 
@@ -49,84 +51,83 @@ class Register:
     def file(self) -> Path:
         return self.home / "processes.json"
 
-    def start(self, program: Program, *, output: int | IO[bytes]) -> "subprocess.Popen[bytes]":
-        process = subprocess.Popen(
-            program.argv,
-            cwd=program.cwd,
-            env={**program.environment, MARK: str(self.home)},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+    def options(self, program: Program) -> dict[str, Any]:
+        """Arguments of `subprocess.Popen` and its kin, all but the output."""
+        return {
+            "cwd": program.cwd,
+            "env": {**program.environment, MARK: str(self.home)},
+            "stdin": subprocess.DEVNULL,
+            "stderr": subprocess.STDOUT,
+            "start_new_session": True,
             **identity(program.account),
-        )
+        }
+
+    def start(self, program: Program, output: IO[bytes]) -> "subprocess.Popen[bytes]":
+        process = subprocess.Popen(program.argv, stdout=output, **self.options(program))
         self.record(program.name, process.pid)
         return process
 
     def record(self, name: str, pid: int) -> None:
         with suppress(psutil.NoSuchProcess):
             self.entries[pid] = {"name": name, "pid": pid, "started": psutil.Process(pid).create_time()}
-            self.save()
+            self._save()
 
     def forget(self, pid: int) -> None:
         if self.entries.pop(pid, None):
-            self.save()
-
-    def save(self) -> None:
-        draft = self.file.with_suffix(".draft")
-        draft.write_text(json.dumps(list(self.entries.values())))
-        draft.replace(self.file)
+            self._save()
 
     def leftovers(self) -> list[psutil.Process]:
         """Living processes that an earlier start of this home left behind."""
-        recorded = {entry["pid"]: entry["started"] for entry in self._read()}
-        leaders = {pid for pid, started in recorded.items() if _is_running(pid, started)}
-        return [
-            process for process in _others() if process.pid in leaders or _belongs(process, leaders, str(self.home))
-        ]
+        leaders = {pid for pid, started in self._read() if _is_running(pid, started)}
+        return [process for process in _alive() if _session(process) in leaders or _mark(process) == str(self.home)]
 
-    def _read(self) -> list[dict[str, Any]]:
+    def _save(self) -> None:
+        draft = self.file.with_suffix(".draft")
+        draft.write_text(json.dumps(list(self.entries.values()), indent=1))
+        draft.replace(self.file)
+
+    def _read(self) -> list[tuple[int, float]]:
         try:
-            entries = json.loads(self.file.read_text())
-            return [entry for entry in entries if isinstance(entry["pid"], int) and isinstance(entry["started"], float)]
+            return [(int(entry["pid"]), float(entry["started"])) for entry in json.loads(self.file.read_text())]
         except (OSError, ValueError, TypeError, KeyError):
             return []
 
 
-def say_farewell(processes: Iterable[psutil.Process], farewell: Farewell) -> None:
-    """Send each signal in turn to those still alive and wait; in the end SIGKILL."""
+def end(processes: Iterable[psutil.Process], farewell: Farewell = ()) -> None:
+    """Send each signal in turn to those that still live, and give them its time; SIGKILL comes last."""
     remaining = list(processes)
     for number, seconds in (*farewell, (signal.SIGKILL, 5.0)):
         for process in remaining:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
-        _, remaining = psutil.wait_procs(remaining, timeout=seconds)
+        deadline = time.monotonic() + seconds
+        while (remaining := [process for process in remaining if _lives(process)]) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
         if not remaining:
             return
 
 
-def working_in(folder: Path, names: tuple[str, ...]) -> list[psutil.Process]:
+def session_of(leader: int) -> list[psutil.Process]:
+    """All processes of the session that `leader` began, whether it still lives or not."""
+    return [process for process in _alive() if _session(process) == leader]
+
+
+def working_in(folder: Path, names: Sequence[str]) -> list[psutil.Process]:
     """Processes with one of these names whose working directory is `folder`: a server sits in its data."""
     place = os.path.realpath(folder)
-    found = psutil.process_iter(["name", "cwd"])
-    return [process for process in found if process.info["name"] in names and process.info["cwd"] == place]
+    return [process for process in _alive() if process.info["name"] in names and _cwd(process) == place]
 
 
-def family(pid: int) -> list[psutil.Process]:
-    """A process, its descendants, and all others of its session, whoever their parent is by now."""
-    members: dict[int, psutil.Process] = {}
-    with suppress(psutil.NoSuchProcess):
-        leader = psutil.Process(pid)
-        members = {process.pid: process for process in (leader, *leader.children(recursive=True))}
-    return [*members.values(), *(other for other in _others() if other.pid not in members and _session(other) == pid)]
+def _alive() -> list[psutil.Process]:
+    """Every process but this one, with its name as `.info["name"]`."""
+    return [process for process in psutil.process_iter(["name"]) if process.pid != os.getpid()]
 
 
-def _others() -> list[psutil.Process]:
-    return [process for process in psutil.process_iter() if process.pid != os.getpid()]
-
-
-def _belongs(process: psutil.Process, leaders: set[int], mark: str) -> bool:
-    return _session(process) in leaders or _mark(process) == mark
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _is_running(pid: int, started: float) -> bool:
@@ -146,5 +147,12 @@ def _session(process: psutil.Process) -> int | None:
 def _mark(process: psutil.Process) -> str | None:
     try:
         return process.environ().get(MARK)
+    except (psutil.Error, OSError):
+        return None
+
+
+def _cwd(process: psutil.Process) -> str | None:
+    try:
+        return process.cwd()
     except (psutil.Error, OSError):
         return None

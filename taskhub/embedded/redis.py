@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from .account import Account, can_execute, give
-from .home import CannotStart
-from .processes import Program, say_farewell, working_in
+import psutil
+
+from .account import Account, can_execute
+from .home import CannotStart, private_folder
+from .processes import Program, end, working_in
 
 NAMES = ("redis-server", "valkey-server")
 FAREWELL = ((signal.SIGTERM, 20.0),)
@@ -34,12 +36,14 @@ class Redis:
         return f"unix://{quote(str(self.socket))}"
 
     def prepare(self) -> Program:
-        """End what a killed hub left in the folder, make the folder, say what to run."""
-        say_farewell(working_in(self.folder, NAMES), FAREWELL)
-        self.folder.mkdir(mode=0o700, exist_ok=True)
-        give(self.folder, self.account)
+        """End what still runs in the folder, make the folder, say what to run."""
+        end(self.processes(), FAREWELL)
+        private_folder(self.folder, self.account)
         argv = [self._program(), *(argument for option in self._options() for argument in option)]
         return Program("redis", argv, self.folder, {"PATH": os.defpath, "LC_ALL": "C"}, self.account, FAREWELL)
+
+    def processes(self) -> list[psutil.Process]:
+        return working_in(self.folder, NAMES)
 
     def is_ready(self) -> bool:
         """Whether it answers PING; while it loads its file it answers with an error."""

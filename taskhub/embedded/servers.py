@@ -1,70 +1,90 @@
 """Both servers of one home: which of them are private, where they listen, how they are started and stopped."""
 
 import os
-import tempfile
+import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGTERM
 from subprocess import Popen
 from typing import IO
 
-from .account import Account, give
-from .home import CannotStart, Home, short_hash
+import psutil
+
+from .account import Account
+from .home import OWNER, CannotStart, Home, private_folder, short_hash
 from .postgres import Postgres
-from .processes import Register, family, say_farewell
+from .processes import Register, end, session_of
 from .redis import Redis
 
-OWNER = "owner.lock"  # held by whoever runs the servers
-USERS = "users.lock"  # shared by all who use them, so that a borrower waits for the others before it stops them
-START_SECONDS = 120.0  # recovery after a crash replays the log first
+USERS = "users.lock"  # shared by all who use the servers, so that a borrower waits for the others before it stops them
+START_SECONDS = 120.0  # a recovery after a crash may take its time
 LONGEST_SOCKET = 103  # bytes, on macOS; Linux has 107
 
 
 @dataclass(frozen=True)
 class Servers:
-    """The private servers of a home; those that the environment names are None."""
+    """The private servers of a home; one that the environment names is None."""
 
     home: Home
+    data: Path
+    account: Account | None
     postgres: Postgres | None
     redis: Redis | None
 
     @classmethod
     def of(cls, home: Home, environ: Mapping[str, str] = os.environ) -> "Servers":
-        try:
-            account = home.account()
-        except LookupError as error:
-            raise CannotStart(f"PostgreSQL refuses to run as root, and {error}: set DATABASE_URL.") from None
-        data = home.data(account)
-        sockets = _sockets(data, account)
+        """The servers that are not named by `environ`, or named by the very address they have here."""
+        data, account = home.place()
+        sockets = _sockets(data)
+        postgres = Postgres(data / "postgres", sockets, account)
+        redis = Redis(data / "redis", sockets, account)
         return cls(
             home,
-            None if environ.get("DATABASE_URL") else Postgres(data / "postgres", sockets, account),
-            None if environ.get("REDIS_URL") else Redis(data / "redis", sockets, account),
+            data,
+            account,
+            postgres if (environ.get("DATABASE_URL") or postgres.url) == postgres.url else None,
+            redis if (environ.get("REDIS_URL") or redis.url) == redis.url else None,
         )
 
     @property
     def private(self) -> list[Postgres | Redis]:
-        return [server for server in (self.postgres, self.redis) if server is not None]
+        return [server for server in (self.redis, self.postgres) if server is not None]
 
     def environment(self) -> dict[str, str]:
-        """What other processes need to find the servers; only what the environment does not say already."""
-        found: dict[str, str] = {}
+        """The variables that lead a program to the servers. Raises CannotStart when the secret key cannot be read."""
+        found = {"TASKHUB_HOME": str(self.home.path)}
+        if self.redis is not None:
+            found["REDIS_URL"] = self.redis.url
         if self.postgres is not None:
             found["DATABASE_URL"] = self.postgres.url
             found["TASKHUB_SECRET_KEY"] = os.environ.get("TASKHUB_SECRET_KEY") or self.home.secret_key()
-        if self.redis is not None:
-            found["REDIS_URL"] = self.redis.url
+            found["TASKHUB_PRIVATE"] = os.environ.get("TASKHUB_PRIVATE") or "true"
         return found
 
     def are_ready(self) -> bool:
         return all(server.is_ready() for server in self.private)
 
-    def make_sockets(self) -> None:
+    def end_leftovers(self, register: Register) -> list[psutil.Process]:
+        """End the programs an earlier start left; the servers' own are ended with care when they are prepared."""
+        servers = [process for server in self.private for process in server.processes()]
+        found = [process for process in register.leftovers() if process not in servers]
+        end(found, ((SIGTERM, 3.0),))
+        return found
+
+    def make_folders(self) -> None:
+        self.home.open_for(self.account, self.data)
         for server in self.private:
-            server.sockets.mkdir(mode=0o700, exist_ok=True)
-            give(server.sockets, server.account)
+            private_folder(server.sockets, self.account)
+
+    def clear_folders(self) -> None:
+        """Leave nothing outside the data."""
+        for server in self.private:
+            with suppress(OSError):
+                if server.sockets.parent != self.data:
+                    server.sockets.rmdir()
 
     @contextmanager
     def borrowed(self) -> Iterator[None]:
@@ -74,7 +94,7 @@ class Servers:
             users.share()
             while True:
                 with self.home.lock(OWNER) as owner:
-                    if owner.try_take():
+                    if owner.try_take(whoami()):
                         with self._running():
                             yield
                             users.take()
@@ -83,25 +103,34 @@ class Servers:
                     yield
                     return
                 if time.monotonic() > deadline:
-                    raise CannotStart(f"The servers of {self.home.path} are owned by another command and not ready.")
+                    raise CannotStart(f"The servers of {self.home.path} are owned by another command, and not ready.")
                 time.sleep(0.05)
 
     @contextmanager
     def _running(self) -> Iterator[None]:
         register = Register(self.home.path)
-        say_farewell(register.leftovers(), ((15, 3.0),))
+        self.end_leftovers(register)
+        self.make_folders()
         with ExitStack() as stack, open(self.home.path / "servers.log", "ab") as log:
-            self.make_sockets()
-            started = [stack.enter_context(_started(server, register, log)) for server in self.private]
-            _wait_until_ready(self, started)
+            stack.callback(self.clear_folders)
+            started = [stack.enter_context(_started(server, register, log)) for server in reversed(self.private)]
+            self._wait(started)
             yield
+
+    def _wait(self, started: list["Popen[bytes]"]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not self.are_ready():
+            if any(process.poll() is not None for process in started) or time.monotonic() > deadline:
+                raise CannotStart(f"A private server did not start: see {self.home.path / 'servers.log'}.")
+            time.sleep(0.02)
 
 
 @contextmanager
 def ensure_services(path: str | os.PathLike[str] | None = None) -> Iterator[dict[str, str]]:
     """Servers for the home at `path`, running until the block ends.
 
-    Yields the variables that are not set already: DATABASE_URL, TASKHUB_SECRET_KEY, REDIS_URL. Raises CannotStart.
+    Yields what belongs in the environment: TASKHUB_HOME and, as far as they are private, DATABASE_URL,
+    TASKHUB_SECRET_KEY, TASKHUB_PRIVATE and REDIS_URL. Raises CannotStart.
     """
     servers = Servers.of(Home(path))
     environment = servers.environment()
@@ -109,32 +138,30 @@ def ensure_services(path: str | os.PathLike[str] | None = None) -> Iterator[dict
         yield environment
 
 
+def whoami() -> str:
+    """What a lock says about its holder."""
+    return f"`{' '.join((os.path.basename(sys.argv[0]), *sys.argv[1:2])).strip()}` (pid {os.getpid()})"
+
+
 @contextmanager
 def _started(server: Postgres | Redis, register: Register, log: IO[bytes]) -> Iterator["Popen[bytes]"]:
     program = server.prepare()
-    process = register.start(program, output=log)
+    process = register.start(program, log)
     try:
         yield process
     finally:
-        say_farewell(family(process.pid)[:1], program.farewell)
-        say_farewell(family(process.pid), ())
+        end([psutil.Process(process.pid)] if process.poll() is None else [], program.farewell)
+        process.wait()
+        end(session_of(process.pid))
         register.forget(process.pid)
 
 
-def _wait_until_ready(servers: Servers, started: list["Popen[bytes]"]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not servers.are_ready():
-        if any(process.poll() is not None for process in started) or time.monotonic() > deadline:
-            raise CannotStart(f"A private server did not start: see {servers.home.path / 'servers.log'}.")
-        time.sleep(0.02)
-
-
-def _sockets(data: Path, account: Account | None) -> Path:
-    """The folder of the sockets: in the data, or a short private one where the path is too long for a socket.
+def _sockets(data: Path) -> Path:
+    """The folder of the sockets: in the data, or a short private one where that path is too long for a socket.
 
     A comma would be taken for a list of hosts by libpq.
     """
     folder = data / "sockets"
     if len(os.fsencode(folder / ".s.PGSQL.5432")) <= LONGEST_SOCKET and "," not in str(folder):
         return folder
-    return Path(tempfile.gettempdir(), f"taskhub-{os.geteuid()}-{short_hash(data)}")
+    return Path("/tmp", f"taskhub-{short_hash(data)}")  # noqa: S108 - made private, and refused when it is not
