@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,9 +60,8 @@ class Person:
         if data is not None and method.upper() != "GET":
             options.setdefault("content_type", "application/json")
         call = getattr(Client(raise_request_exception=False), method.lower())
-        return (
-            call(path, data, headers=headers, **options) if data is not None else call(path, headers=headers, **options)
-        )
+        arguments = (path,) if data is None else (path, data)
+        return call(*arguments, headers=headers, **options)
 
     def get(self, path: str, data: Any = None, **options: Any) -> Any:
         return self.call("GET", path, data, **options)
@@ -109,6 +107,5 @@ def anonymous(db: None) -> Person:
 
 
 @pytest.fixture(autouse=True)
-def _fast_passwords(settings: Any) -> Iterator[None]:
+def _fast_passwords(settings: Any) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    yield

@@ -8,6 +8,7 @@ from typing import Any
 
 from celery.beat import Scheduler
 from django.db import DatabaseError, InterfaceError, connection
+from django.utils import timezone
 
 from taskhub.accounts import services as accounts
 from taskhub.runs.leadership import lead, resign
@@ -39,7 +40,7 @@ class Leader(Scheduler):
     def keep(self) -> None:
         sweep()
         if time.monotonic() >= self.prune_at:
-            removed = prune() + accounts.prune()
+            removed = prune() + accounts.prune(timezone.now())
             # A full batch means that more is waiting: go on at the next tick rather than in a minute.
             self.prune_at = time.monotonic() + (TICK_SECONDS if removed >= 1000 else PRUNE_SECONDS)
 

@@ -37,7 +37,7 @@ class Execution:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.thread = threading.current_thread()
-        self.open = True
+        self.open = True  # from here to the ending, which decides by itself who was first
         self.doom: Interrupted | None = None
         self.doomed_at = 0.0
         self.overdue_at = time.monotonic() + run.time_limit
@@ -60,10 +60,12 @@ class Execution:
 
     def succeed(self, result: Any) -> None:
         """Ends the run as SUCCESS, in the transaction of its effect. Raises `LeaseLost`: let it roll back."""
+        self.open = False
         end(run=self.run, state=State.SUCCESS, result=result, progress=self.told)
 
     def fail(self, type: str, message: str, result: Any = None) -> None:
         """Ends the run as FAILURE; `result` is what there was so far. Raises `LeaseLost`."""
+        self.open = False
         error = {"type": type, "message": message}
         end(run=self.run, state=State.FAILURE, result=result, error=error, progress=self.told)
 
@@ -180,9 +182,7 @@ def run_now(run: Run, perform: Perform) -> Run:
 
 
 def _next(kind: str, here: _Here) -> Run | None:
-    run = claim(kind=kind, worker=here.name, after=here.served)
-    if run is None and here.served != NOBODY:
-        run = claim(kind=kind, worker=here.name, after=NOBODY)
+    run = claim(kind=kind, worker=here.name, after=_Here.served)
     _Here.served = run.owner_id if run else NOBODY
     return run
 

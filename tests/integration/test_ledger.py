@@ -188,7 +188,8 @@ def test_a_fault_that_may_pass_is_tried_again_later_and_then_given_up(olga: User
         work("probe", away, node="w@here")
         run.refresh_from_db()
         assert (run.state, run.attempt, run.ready) == ("RETRY", attempt, False)
-        assert run.not_before and run.not_before > timezone.now()
+        assert run.not_before
+        assert run.not_before > timezone.now()
         Run.objects.update(not_before=timezone.now())
         services.sweep()
     work("probe", away, node="w@here")

@@ -23,19 +23,22 @@ UPDATE runs_run SET
     state = 'STARTED', ready = false, attempt = attempt + 1, worker = %(worker)s, progress = NULL, error = NULL,
     lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
     started_at = coalesce(started_at, clock_timestamp()), revision = revision + 1
-WHERE id = ({{chosen}} LIMIT 1 FOR UPDATE SKIP LOCKED)
+WHERE id = ({{chosen}} LIMIT 1)
 RETURNING {_COLUMNS}
 """  # noqa: S608 (columns of our own model)
+_NEXT_OWNER = """
+    SELECT id FROM (
+        SELECT id FROM runs_run
+        WHERE ready AND kind = %(kind)s AND owner_id {side} %(after)s AND owner_id NOT IN (
+            SELECT owner_id FROM runs_run WHERE lease_until IS NOT NULL GROUP BY owner_id HAVING count(*) >= %(cap)s
+        )
+        ORDER BY owner_id, id LIMIT 1 FOR UPDATE SKIP LOCKED
+    ) AS {name}
+"""  # noqa: S608
 _CLAIM_FAIREST = _CLAIM.format(
-    chosen="""
-    SELECT id FROM runs_run
-    WHERE ready AND kind = %(kind)s AND owner_id > %(after)s AND owner_id NOT IN (
-        SELECT owner_id FROM runs_run WHERE lease_until IS NOT NULL GROUP BY owner_id HAVING count(*) >= %(cap)s
-    )
-    ORDER BY owner_id, id
-    """
+    chosen=_NEXT_OWNER.format(side=">", name="after") + "UNION ALL" + _NEXT_OWNER.format(side="<=", name="round")
 )
-_CLAIM_THIS = _CLAIM.format(chosen="SELECT id FROM runs_run WHERE ready AND id = %(id)s")
+_CLAIM_THIS = _CLAIM.format(chosen="SELECT id FROM runs_run WHERE ready AND id = %(id)s FOR UPDATE SKIP LOCKED")
 
 # The ending of runs, whoever ends them. django-celery-results' table shows what ran to its admin and to other tools:
 # it is written with the ending, and carries no values, for those are the owner's.
@@ -59,10 +62,10 @@ _END_ANY = _END.format(which="id = %(id)s AND revision = %(revision)s")
 
 
 def claim(*, kind: str, worker: str, after: UUID) -> Run | None:
-    """The oldest waiting run of the next owner after `after`, leased to `worker`; None when nothing waits there.
+    """The oldest waiting run of the next owner after `after`, leased to `worker`; None when nothing waits.
 
-    A worker that passes the owner it served last goes round all owners: a queue full of one user's runs delays another
-    user's by one run. Owners with as many running runs as the cap allows are left out.
+    A worker that gives the owner whom it served last goes round all owners: a queue full of one user's runs delays
+    another user's by one run. Owners with as many running runs as the cap allows are left out.
     """
     return _claim(_CLAIM_FAIREST, worker, kind=kind, after=after, cap=settings.RUN_CAP_PER_OWNER)
 
