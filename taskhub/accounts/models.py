@@ -2,6 +2,8 @@
 
 import hashlib
 import hmac
+import re
+import secrets
 import uuid
 from datetime import datetime
 from typing import Any, ClassVar
@@ -13,7 +15,10 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 EMAIL_TAKEN = "This e-mail address is already in use."
-KEY_MARK = "thk_"  # every key begins with it, so that a log filter or a scanner of repositories knows one
+
+# Every key begins alike, so that the log's mask, or a scanner of repositories, knows one when it sees one.
+_KEY = re.compile(r"(thk_[0-9a-f]{12})_[A-Za-z0-9_-]{43}")
+PREFIX = re.compile(r"thk_[0-9a-f]{12}")
 
 
 class UserManager(BaseUserManager["User"]):
@@ -74,6 +79,16 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def alive(self, now: datetime) -> "ApiKeyQuerySet":
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=now))
 
+    def visible_to(self, user: User) -> "ApiKeyQuerySet":
+        return self if user.is_staff else self.filter(user=user)
+
+    def of_key(self, key: str) -> "ApiKey | None":
+        """The row that a whole key belongs to, with its user; None for a stranger's text. One query at most."""
+        if not (match := _KEY.fullmatch(key)):
+            return None
+        row = self.select_related("user").filter(prefix=match[1]).first()
+        return row if row and hmac.compare_digest(row.hash, hashed(key)) else None
+
 
 class ApiKey(models.Model):
     """A long-lived credential. Only its first part and a hash of the whole are kept."""
@@ -81,7 +96,6 @@ class ApiKey(models.Model):
     user = models.ForeignKey(User, models.CASCADE, related_name="api_keys")
     prefix = models.CharField(max_length=16, unique=True)
     name = models.CharField(max_length=100, blank=True, default="")
-    # SHA-256 is enough: a key holds 256 random bits, so there is nothing to guess that a slow hash would protect.
     hash = models.CharField(max_length=64, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True, db_index=True)
@@ -95,12 +109,16 @@ class ApiKey(models.Model):
     def __str__(self) -> str:
         return f"{self.prefix} {self.name}".strip()
 
-    @staticmethod
-    def hashed(key: str) -> str:
-        return hashlib.sha256(key.encode()).hexdigest()
-
-    def matches(self, key: str) -> bool:
-        return hmac.compare_digest(self.hash, self.hashed(key))
-
     def expired(self, now: datetime) -> bool:
         return self.expires_at is not None and self.expires_at <= now
+
+
+def new_key() -> tuple[str, str]:
+    """A fresh key, and the prefix that it begins with."""
+    prefix = f"thk_{secrets.token_hex(6)}"
+    return f"{prefix}_{secrets.token_urlsafe(32)}", prefix
+
+
+def hashed(key: str) -> str:
+    # SHA-256 is enough: a key holds 256 random bits, so there is nothing to guess that a slow hash would protect.
+    return hashlib.sha256(key.encode()).hexdigest()

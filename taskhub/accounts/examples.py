@@ -1,0 +1,42 @@
+"""Examples of the account calls, as the OpenAPI document shows them."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample
+
+_ID = "7b0c9a52-5d35-4a1c-9a5e-0f6a3f1f2c11"
+_USER = {
+    "id": _ID,
+    "jid": f"urn:uuid:{_ID}",
+    "email": "ada@example.com",
+    "name": "Ada",
+    "is_staff": False,
+    "created_at": "2026-11-22T09:00:00Z",
+}
+_KEY = {
+    "prefix": "thk_3f9a1c07be55",
+    "name": "nightly report",
+    "created_at": "2026-11-22T09:05:00Z",
+    "expires_at": "2026-12-22T09:05:00Z",
+}
+
+
+def _sent(name: str, body: dict[str, Any]) -> OpenApiExample:
+    return OpenApiExample(name, body, request_only=True)
+
+
+def _answered(name: str, body: dict[str, Any], status: int = 200) -> OpenApiExample:
+    return OpenApiExample(name, body, response_only=True, status_codes=[str(status)])
+
+
+def user(status: int) -> OpenApiExample:
+    return _answered("The account", _USER, status)
+
+
+SIGN_UP = _sent("Signing up", {"email": "ada@example.com", "password": "correct horse battery", "name": "Ada"})
+SIGN_IN = _sent("Signing in", {"email": "ada@example.com", "password": "correct horse battery"})
+TOKEN = _answered("A token", {"token": "tht_5c1f...", "expiry": "2026-12-02T09:00:00Z"})
+CHANGE = _sent("A new password", {"password": "battery horse correct", "current_password": "correct horse battery"})
+NEW_KEY = _sent("A key for a month", {"name": "nightly report", "expires_in": 2592000})
+SHOWN_KEY = _answered("The key", {"key": "thk_3f9a1c07be55_Wq0...", **_KEY}, 201)
+KEY = _answered("Keys", {**_KEY, "owner": "ada@example.com", "last_used_at": None})

@@ -1,0 +1,105 @@
+"""Bodies of the account calls, as they are read and as they are answered."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rest_framework import serializers
+
+from taskhub.accounts.models import ApiKey, User
+
+PASSWORD_MAX = 1000
+TEN_YEARS = 10 * 365 * 24 * 3600
+
+
+class Strict(serializers.Serializer[Any]):
+    """Refuses fields that it does not know, so that a misspelt one is not silently left out."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping) and (unknown := [key for key in data if key not in self.fields]):
+            raise serializers.ValidationError({key[:100]: ["There is no such field here."] for key in unknown})
+        return super().to_internal_value(data)
+
+
+class Text(serializers.CharField):
+    """Text, and not a number that happens to look like some."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Email(Text, serializers.EmailField):
+    pass
+
+
+def _password(**options: Any) -> Text:
+    return Text(max_length=PASSWORD_MAX, trim_whitespace=False, write_only=True, **options)
+
+
+class SignUpSerializer(Strict):
+    email = Email(max_length=254, help_text="The case does not matter, and it must be free.")
+    password = _password(help_text="At least 8 characters, not a common one, not all digits, not like the e-mail.")
+    name = Text(max_length=200, required=False, allow_blank=True)
+
+
+class SignInSerializer(Strict):
+    # Text, not an e-mail: what cannot be an address is answered like one that nobody has.
+    email = Text(max_length=254)
+    password = _password()
+
+
+class ChangeSerializer(Strict):
+    name = Text(max_length=200, required=False, allow_blank=True)
+    email = Email(max_length=254, required=False)
+    password = _password(required=False, help_text="The new one; `current_password` must come with it.")
+    current_password = _password(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        for given, missing in (("password", "current_password"), ("current_password", "password")):
+            if given in attrs and missing not in attrs:
+                raise serializers.ValidationError({missing: [f"Must come with {given}."]})
+        return attrs
+
+
+class NewKeySerializer(Strict):
+    name = Text(max_length=100, required=False, allow_blank=True, help_text="What the key is for.")
+    expires_in = serializers.IntegerField(
+        min_value=1, max_value=TEN_YEARS, required=False, allow_null=True, help_text="Seconds; absent or null: never."
+    )
+
+
+class UserSerializer(serializers.ModelSerializer[User]):
+    jid = serializers.CharField(read_only=True, help_text="The id as `urn:uuid:...`.")
+    created_at = serializers.DateTimeField(source="date_joined", read_only=True)
+
+    class Meta:
+        model = User
+        fields = ("id", "jid", "email", "name", "is_staff", "created_at")
+        read_only_fields = fields
+
+
+class TokenSerializer(serializers.Serializer[Any]):
+    token = serializers.CharField(read_only=True)
+    expiry = serializers.DateTimeField(read_only=True, allow_null=True)
+
+
+class KeySerializer(serializers.ModelSerializer[ApiKey]):
+    owner = serializers.EmailField(source="user.email", read_only=True)
+
+    class Meta:
+        model = ApiKey
+        fields = ("prefix", "name", "owner", "created_at", "expires_at", "last_used_at")
+        read_only_fields = fields
+
+
+class ShownKeySerializer(serializers.ModelSerializer[ApiKey]):
+    key = serializers.SerializerMethodField(help_text="Shown this once; only a hash is kept.")
+
+    class Meta:
+        model = ApiKey
+        fields = ("key", "prefix", "name", "created_at", "expires_at")
+        read_only_fields = fields
+
+    def get_key(self, row: ApiKey) -> str:
+        return str(self.context["key"])

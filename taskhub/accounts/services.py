@@ -1,0 +1,191 @@
+"""What can be done with accounts: sign up, in and out, change, and the life of an API key."""
+
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from django.contrib.auth import authenticate
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
+from knox.models import AuthToken
+
+from taskhub.accounts.models import EMAIL_TAKEN, PREFIX, ApiKey, User, hashed, new_key
+from taskhub.errors import Conflict, NotFound, Rejected, Unauthenticated
+
+KEYS_MAX = 1000  # a user; far more than anybody needs, and few enough that nobody fills the table
+USE_NOTED_EVERY = timedelta(minutes=1)  # a write in every request would cost more than the answer is worth
+PRUNE_BATCH = 1000
+
+
+class Issued(NamedTuple):
+    """A token as it is shown, once."""
+
+    token: str
+    expiry: datetime | None
+
+
+# Signing up, in and out
+
+
+@sensitive_variables("password")
+def sign_up(*, email: str, password: str, name: str = "") -> User:
+    """A new user. Raises `Rejected` for a taken address, and for a password that the validators refuse."""
+    user = User(email=User.objects.normalize_email(email), name=name)
+    _check_password(password, user)
+    user.set_password(password)
+    save_account(user=user)
+    return user
+
+
+@sensitive_variables("password")
+def sign_in(*, email: str, password: str) -> Issued:
+    """A new token. Unknown address, wrong password and inactive user fail alike, and take the same time to."""
+    user = authenticate(email=email, password=password)
+    with transaction.atomic():
+        # The condition closes a gap: a password changed since it was checked ends this sign-in, too.
+        if user is None or not _still(user).update(last_login=timezone.now()):
+            raise Unauthenticated("The e-mail address or the password is wrong.")
+        row, token = AuthToken.objects.create(user)
+    return Issued(token, row.expiry)
+
+
+def sign_out(*, token: AuthToken) -> None:
+    token.delete()
+
+
+def sign_out_everywhere(*, user: User, keep: AuthToken | None = None) -> int:
+    """Ends the user's tokens, all or all but one, and says how many. API keys live on."""
+    tokens = AuthToken.objects.filter(user=user)
+    return (tokens.exclude(pk=keep.pk) if keep else tokens).delete()[0]
+
+
+# The account itself
+
+
+def save_account(*, user: User) -> None:
+    """Stores a new or changed user. Raises `Rejected` when another user has the address, in whatever case."""
+    try:
+        with transaction.atomic():
+            user.save()
+    except IntegrityError as error:
+        if "accounts_user_email" not in str(error):
+            raise
+        raise _refused("/email", EMAIL_TAKEN) from None
+
+
+@sensitive_variables("password", "current_password")
+@transaction.atomic
+def change_account(
+    *,
+    user: User,
+    name: str | None = None,
+    email: str | None = None,
+    password: str | None = None,
+    current_password: str | None = None,
+    keep: AuthToken | None = None,
+) -> User:
+    """The changed user; what is None stays. A new password needs the current one, and ends all tokens but `keep`."""
+    user = _locked(user)
+    if name is not None:
+        user.name = name
+    if email is not None:
+        user.email = User.objects.normalize_email(email)
+    if password is not None:
+        if not user.check_password(current_password):
+            raise _refused("/current_password", "This is not the current password.")
+        _check_password(password, user)
+        user.set_password(password)
+    save_account(user=user)
+    if password is not None:
+        sign_out_everywhere(user=user, keep=keep)
+    return user
+
+
+@sensitive_variables("password")
+@transaction.atomic
+def set_password(*, user: User, password: str | None) -> None:
+    """An operator's reset: no current password is asked for, and all tokens end. None: nobody can sign in."""
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    sign_out_everywhere(user=user)
+
+
+def delete_accounts(*, users: QuerySet[User]) -> None:
+    """The users, with everything that is theirs."""
+    users.delete()
+
+
+# Keys
+
+
+@transaction.atomic
+def create_key(*, user: User, name: str = "", expires_in: int | None = None) -> tuple[ApiKey, str]:
+    """A stored key and its text, which cannot be had again. `expires_in` counts seconds; None never expires."""
+    now = timezone.now()
+    _locked(user)  # two at once would both pass the count
+    if ApiKey.objects.filter(user=user).alive(now).count() >= KEYS_MAX:
+        raise Conflict(f"You have {KEYS_MAX} API keys; revoke one first.")
+    text, prefix = new_key()
+    expires_at = None if expires_in is None else now + timedelta(seconds=expires_in)
+    key = ApiKey.objects.create(
+        user=user, prefix=prefix, name=name, hash=hashed(text), created_at=now, expires_at=expires_at
+    )
+    return key, text
+
+
+def revoke_key(*, user: User, prefix: str) -> None:
+    """Ends a key of the user's; staff may end anybody's. Raises `NotFound`."""
+    if not PREFIX.fullmatch(prefix) or not ApiKey.objects.visible_to(user).filter(prefix=prefix).delete()[0]:
+        raise NotFound("There is no such API key, or it is not yours.")
+
+
+def revoke_keys(*, keys: QuerySet[ApiKey]) -> int:
+    return keys.delete()[0]
+
+
+def note_use(*, key: ApiKey, now: datetime) -> None:
+    """Writes down that a key was used, at most once a minute."""
+    due = now - USE_NOTED_EVERY
+    if key.last_used_at is None or key.last_used_at <= due:
+        unless_noted = ApiKey.objects.filter(Q(last_used_at=None) | Q(last_used_at__lte=due), pk=key.pk)
+        unless_noted.update(last_used_at=now)
+
+
+def prune(now: datetime) -> int:
+    """Deletes tokens and keys that expired, in batches, and says how many."""
+    return _delete_all(AuthToken.objects.filter(expiry__lte=now)) + _delete_all(
+        ApiKey.objects.filter(expires_at__lte=now)
+    )
+
+
+def _delete_all(rows: QuerySet[Any]) -> int:
+    total = 0
+    while deleted := rows.filter(pk__in=rows.values("pk")[:PRUNE_BATCH]).delete()[0]:
+        total += deleted
+    return total
+
+
+def _locked(user: User) -> User:
+    row = User.objects.select_for_update().filter(pk=user.pk).first()
+    if row is None:
+        raise Unauthenticated("The account was deleted a moment ago.")
+    return row
+
+
+def _still(user: User) -> QuerySet[User]:
+    return User.objects.filter(pk=user.pk, password=user.password, is_active=True)
+
+
+@sensitive_variables("password")
+def _check_password(password: str, user: User) -> None:
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise _refused("/password", *error.messages) from None
+
+
+def _refused(pointer: str, *details: str) -> Rejected:
+    return Rejected("Some fields are not valid.", errors=[{"pointer": pointer, "detail": detail} for detail in details])
