@@ -4,8 +4,21 @@ Usable before Django's settings are loaded: standard library and psutil only. `m
 other command borrows them: it uses them while they run, else starts them for itself.
 """
 
-from .home import CannotStart, Home
-from .processes import Program, Register
-from .servers import Servers, ensure_services
+from .given import check_given
+from .home import OWNER, CannotStart, Home
+from .processes import Program, Register, end_session
+from .servers import START_SECONDS, Servers, ensure_services, whoami
 
-__all__ = ["CannotStart", "Home", "Program", "Register", "Servers", "ensure_services"]
+__all__ = [
+    "OWNER",
+    "START_SECONDS",
+    "CannotStart",
+    "Home",
+    "Program",
+    "Register",
+    "Servers",
+    "check_given",
+    "end_session",
+    "ensure_services",
+    "whoami",
+]

@@ -112,6 +112,10 @@ def session_of(leader: int) -> list[psutil.Process]:
     return [process for process in _alive() if _session(process) == leader]
 
 
+def end_session(leader: int) -> None:
+    end(session_of(leader))
+
+
 def working_in(folder: Path, names: Sequence[str]) -> list[psutil.Process]:
     """Processes with one of these names whose working directory is `folder`: a server sits in its data."""
     place = os.path.realpath(folder)

@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""Django's commands, each with the private servers at hand; `manage.py up` starts the hub."""
+
+import os
+import signal
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from typing import NoReturn
+
+from taskhub.embedded import CannotStart, Home, Servers, check_given
+
+# These need addresses in the settings, but nobody behind them; `up` and `demo` start servers themselves.
+WITHOUT_SERVERS = {
+    *("up", "demo", "help", "version", "check", "diffsettings", "startapp", "startproject"),
+    *("makemigrations", "makemessages", "compilemessages", "collectstatic", "findstatic", "spectacular"),
+}
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "taskhub.settings")
+    from django.core.exceptions import ImproperlyConfigured
+    from django.core.management import execute_from_command_line
+
+    try:
+        check_given(os.environ)
+        servers = Servers.of(Home())
+        os.environ.update(servers.environment())
+        with borrowed(servers, sys.argv[1:]):
+            execute_from_command_line(sys.argv)
+    except (CannotStart, ImproperlyConfigured) as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the one sentence for the person at the terminal
+        sys.exit(2)
+
+
+def borrowed(servers: Servers, arguments: list[str]) -> AbstractContextManager[None]:
+    """The servers for as long as a command needs them."""
+    alone = not arguments or arguments[0] in WITHOUT_SERVERS or {"-h", "--help", "--version"} & set(arguments)
+    if alone or not servers.private:
+        return nullcontext()
+    signal.signal(signal.SIGTERM, leave)  # by default it would end this process and leave the servers running
+    return servers.borrowed()
+
+
+def leave(number: int, frame: object) -> NoReturn:
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    main()

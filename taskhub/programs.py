@@ -1,0 +1,44 @@
+"""The command lines of everything that runs, in one place: `manage.py up` and docker-compose.yml start the same."""
+
+import sys
+from collections.abc import Iterable
+
+WEB_PROCESSES = 2
+# A waiting call holds a thread of its process, so there are more threads than waits that a process takes
+# (OPEN_WAITS_MAX): the other calls always find one. A thread exists only while it has work.
+WEB_THREADS = 1088
+
+
+def commands(host: str, port: int, workers: int, queues: Iterable[str]) -> dict[str, list[str]]:
+    """Name of a program to its arguments. `workers` counts the processes of the queue `walkers`."""
+    sizes = {queue: workers if queue == "walkers" else 1 for queue in queues}
+    return {
+        "web": web(host, port),
+        **{f"worker:{queue}": worker(queue, size) for queue, size in sizes.items()},
+        "beat": beat(),
+    }
+
+
+def web(host: str, port: int) -> list[str]:
+    return [
+        *(sys.executable, "-m", "granian", "--interface", "wsgi", "taskhub.wsgi:application"),
+        *("--host", host, "--port", str(port), "--http", "1", "--no-ws"),
+        *("--workers", str(WEB_PROCESSES), "--respawn-failed-workers", "--respawn-interval", "0.5"),
+        *("--blocking-threads", str(WEB_THREADS), "--blocking-threads-idle-timeout", "60"),
+        # Every connection that is taken finds a thread; the others wait in the kernel.
+        *("--backpressure", str(WEB_THREADS), "--backlog", "2048"),
+        *("--workers-kill-timeout", "10"),
+    ]
+
+
+def worker(queue: str, size: int) -> list[str]:
+    return [
+        *(sys.executable, "-m", "celery", "-A", "taskhub", "worker", "-Q", queue, "-n", f"{queue}@%h"),
+        *("--pool", "prefork", "--concurrency", str(size), "--loglevel", "INFO"),
+        # What the workers would tell each other, the ledger knows.
+        *("--without-gossip", "--without-mingle"),
+    ]
+
+
+def beat() -> list[str]:
+    return [sys.executable, "-m", "celery", "-A", "taskhub", "beat", "--scheduler", "taskhub.runs.beat:Leader"]

@@ -1,0 +1,175 @@
+"""Keeps programs running: starts them, passes on what they say, starts them again, and ends them in order.
+
+Knows nothing of what it runs, nor of Django; works on the running event loop.
+"""
+
+import asyncio
+import os
+import signal
+from asyncio.subprocess import Process
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from taskhub.embedded import CannotStart, Program, Register, end_session
+
+Write = Callable[[str, str], None]  # name of a program, one line of its output
+LONGEST_LINE = 64 * 1024  # bytes; a longer one is passed on in pieces
+
+
+@dataclass
+class Backoff:
+    """How long to wait before a program is started again: doubling while it keeps falling, anew once it stood."""
+
+    first: float = 0.2
+    ceiling: float = 10.0
+    healthy: float = 10.0
+    falls: int = 0
+
+    def delay(self, lived: float) -> float:
+        """Seconds to wait after a program that lived for `lived` seconds."""
+        self.falls = 0 if lived >= self.healthy else self.falls
+        self.falls += 1
+        return min(self.first * 2.0 ** min(self.falls - 1, 32), self.ceiling)
+
+
+@dataclass
+class Lines:
+    """Cuts a stream of bytes into lines of text."""
+
+    rest: bytes = b""
+
+    def feed(self, data: bytes) -> list[str]:
+        *whole, self.rest = (self.rest + data).split(b"\n")
+        if len(self.rest) > LONGEST_LINE:
+            whole, self.rest = [*whole, self.rest], b""
+        return [_text(line) for line in whole]
+
+    def flush(self) -> list[str]:
+        rest, self.rest = self.rest, b""
+        return [_text(rest)] if rest else []
+
+
+@dataclass
+class Child:
+    """One program that is kept running until `stop`. `prepare` is called before it is started again."""
+
+    program: Program
+    register: Register
+    write: Write
+    prepare: Callable[[], Program] | None = None
+    backoff: Backoff = field(default_factory=Backoff)
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=1))
+    process: Process | None = None
+
+    def __post_init__(self) -> None:
+        self._stopping = asyncio.Event()
+        self.task = asyncio.create_task(self._keep(), name=self.program.name)
+
+    @property
+    def fallen(self) -> bool:
+        """Whether it ended by itself."""
+        return self.backoff.falls > 0
+
+    async def stop(self, cold: asyncio.Event | None = None) -> None:
+        """End it and whatever it started; once `cold` is set, without waiting for its work."""
+        self._stopping.set()
+        for number, seconds in self.program.farewell:
+            self._signal(number)
+            if await self._ended(seconds, cold):
+                break
+            if cold and cold.is_set():
+                break
+        self._signal(signal.SIGKILL)
+        await self.task
+
+    async def _keep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            reason = await self._attempt()
+            if self._stopping.is_set():
+                return
+            delay = self.backoff.delay(loop.time() - began)
+            self.write(self.program.name, f"{reason}; starting it again in {delay:.1f} s")
+            if await _happens(self._stopping, delay):
+                return
+
+    async def _attempt(self) -> str:
+        """One life of the program; says how it ended."""
+        try:
+            if self.fallen and self.prepare:
+                self.program = await asyncio.to_thread(self.prepare)
+            return "" if self._stopping.is_set() else describe(await self._run())
+        except (CannotStart, OSError) as error:
+            return str(error)
+
+    async def _run(self) -> int:
+        reading, writing = os.pipe()
+        pump = asyncio.create_task(self._pump(reading))
+        try:
+            self.process = await asyncio.create_subprocess_exec(
+                *self.program.argv, stdout=writing, **self.register.options(self.program)
+            )
+        finally:
+            os.close(writing)
+        pid = self.process.pid
+        self.register.record(self.program.name, pid)
+        if self._stopping.is_set():  # `stop` came while it was being started, and had nobody to signal
+            self._signal(self.program.farewell[0][0])
+        code = await self.process.wait()
+        await asyncio.to_thread(end_session, pid)
+        self.register.forget(pid)
+        await asyncio.wait([pump], timeout=1)  # a daemon of its own may hold the pipe for ever
+        pump.cancel()
+        return code
+
+    async def _pump(self, reading: int) -> None:
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(reading, "rb")
+        )
+        lines = Lines()
+        try:
+            while data := await reader.read(LONGEST_LINE):
+                self._pass_on(lines.feed(data))
+            self._pass_on(lines.flush())
+        finally:
+            transport.close()
+
+    def _pass_on(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.tail.append(line)
+            self.write(self.program.name, line)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            if self.process is not None:
+                self.process.send_signal(number)
+
+    async def _ended(self, seconds: float, cold: asyncio.Event | None) -> bool:
+        waiter = asyncio.create_task((cold or asyncio.Event()).wait())
+        done, _ = await asyncio.wait({self.task, waiter}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        waiter.cancel()
+        return self.task in done
+
+
+async def stop_in_order(groups: Sequence[Sequence[Child]], cold: asyncio.Event | None = None) -> None:
+    """End one group after the other, the members of a group at once."""
+    for group in groups:
+        await asyncio.gather(*(child.stop(cold) for child in group))
+
+
+def describe(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+
+def _text(line: bytes) -> str:
+    return line.rstrip(b"\r").decode(errors="replace")
+
+
+async def _happens(event: asyncio.Event, seconds: float) -> bool:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+    return event.is_set()
