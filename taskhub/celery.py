@@ -7,13 +7,13 @@ from kombu import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "taskhub.settings")
 
-from django.conf import settings  # noqa: E402  (after the module that it reads is named)
+from django.conf import settings
 
 app = Celery("taskhub")
 app.conf.update(
     broker_url=settings.BROKER_URL,
     # A kind of work that piles up must not hold back the others: each has its own queue and its own processes.
-    task_queues=[Queue(name) for name in settings.QUEUES],
+    task_queues=[Queue(name, routing_key=name) for name in settings.QUEUES],
     # A typo in a queue's name would fill a queue that nobody reads.
     task_create_missing_queues=False,
     # Results live in the ledger; a second copy in a result store would cost a round trip and could disagree.
@@ -45,4 +45,6 @@ app.conf.update(
     task_serializer="json",
     timezone="UTC",
 )
+# Celery's bridge to Django closes the database connection around every task; a new one costs more than most runs.
+app.conf.CELERY_DB_REUSE_MAX = 1_000
 app.autodiscover_tasks()

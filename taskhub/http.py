@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from django.conf import settings
@@ -18,11 +18,13 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param
-from rest_framework.views import APIView
 
 from taskhub import errors
 from taskhub.errors import Problem, Rejected, TooLarge, Unavailable, UnsupportedMedia
 from taskhub.jsontext import escape_pointer, parse_json
+
+if TYPE_CHECKING:
+    from rest_framework.views import APIView  # itself reads the settings that name this module
 
 log = logging.getLogger(__name__)
 
@@ -259,7 +261,7 @@ class CursorPages(pagination.CursorPagination):
             raise Rejected("The page cannot be given.", errors=[{"pointer": "/limit", "detail": detail}])
         return int(text)
 
-    def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any] | None:
+    def paginate_queryset(self, queryset: Any, request: Request, view: "APIView | None" = None) -> list[Any] | None:
         page = super().paginate_queryset(queryset, request, view)
         # Absolute links have one source, and never carry the key they were asked for with.
         self.base_url = remove_query_param(settings.PUBLIC_URL + request.get_full_path(), "api_key")
@@ -272,7 +274,7 @@ class CursorPages(pagination.CursorPagination):
 class RouteThrottle(throttling.ScopedRateThrottle):
     """Counts calls per user (or address) and route class: `throttle_scope` of the view, else `read` and `submit`."""
 
-    def allow_request(self, request: Request, view: APIView) -> bool:
+    def allow_request(self, request: Request, view: "APIView") -> bool:
         self.scope = getattr(view, "throttle_scope", None) or ("read" if request.method == "GET" else "submit")
         self.rate = settings.THROTTLE_RATES[self.scope]
         if self.rate is None:

@@ -185,7 +185,11 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 OPEN_SIGNUP = env_flag("TASKHUB_OPEN_SIGNUP", PRIVATE)
 TOKEN_HOURS = env_int("TASKHUB_TOKEN_HOURS", 10 * 24, minimum=1)
-REST_KNOX = {"TOKEN_TTL": timedelta(hours=TOKEN_HOURS), "AUTH_HEADER_PREFIX": "token", "AUTO_REFRESH": False}
+REST_KNOX = {
+    "TOKEN_TTL": timedelta(hours=TOKEN_HOURS),
+    "TOKEN_PREFIX": "tht_",  # so that the log's mask knows a token when it sees one
+    "AUTO_REFRESH": False,
+}
 
 # How often. The private home limits sign-ins and sign-ups only.
 
@@ -208,6 +212,8 @@ REST_FRAMEWORK = {
     "DEFAULT_PAGINATION_CLASS": "taskhub.http.CursorPages",
     "DEFAULT_THROTTLE_CLASSES": ["taskhub.http.RouteThrottle"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    # A header that the caller wrote himself must not choose the address that he is counted under.
+    "NUM_PROXIES": env_int("TASKHUB_PROXIES", 0),
     "EXCEPTION_HANDLER": "taskhub.http.problem_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
     "UNICODE_JSON": True,
@@ -249,6 +255,15 @@ RUN_RETENTION_DAYS = env_int("TASKHUB_RUN_RETENTION_DAYS", 30, minimum=1)
 IDEMPOTENCY_HOURS = 24
 WALK_STEPS_MAX = env_int("TASKHUB_WALK_STEPS_MAX", 10_000, minimum=1)
 
+# Calling other servers, through the gate of taskhub.outbound; times in seconds
+
+OUTBOUND_ALLOW = env_list("TASKHUB_OUTBOUND_ALLOW", "loopback" if PRIVATE else "")  # taskhub.outbound.Allow.parse
+OUTBOUND_CONNECT_TIMEOUT = env_int("TASKHUB_OUTBOUND_CONNECT_TIMEOUT", 10, minimum=1)
+OUTBOUND_READ_TIMEOUT = env_int("TASKHUB_OUTBOUND_READ_TIMEOUT", 60, minimum=1)
+OUTBOUND_TOTAL_TIMEOUT = env_int("TASKHUB_OUTBOUND_TOTAL_TIMEOUT", 300, minimum=1)
+OUTBOUND_MAX_BYTES = env_int("TASKHUB_OUTBOUND_MAX_BYTES", 16 * 1024 * 1024, minimum=1024)
+OUTBOUND_MAX_REDIRECTS = env_int("TASKHUB_OUTBOUND_MAX_REDIRECTS", 10)
+
 # The rest
 
 LANGUAGE_CODE = "en"
@@ -263,5 +278,8 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["mask"]}},
     "root": {"handlers": ["stderr"], "level": env_text("TASKHUB_LOG_LEVEL", "INFO").upper()},
-    "loggers": {"django.request": {"level": "ERROR"}},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        "urllib3": {"level": "ERROR"},  # it warns with whole addresses, whose queries and paths can be secret
+    },
 }

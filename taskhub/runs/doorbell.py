@@ -5,6 +5,7 @@ import threading
 import time
 from typing import Any
 
+from amqp.exceptions import ChannelError
 from kombu.exceptions import OperationalError
 from kombu.pools import producers
 
@@ -73,6 +74,8 @@ def backlog(queue: str) -> int | None:
     try:
         with producers[_connection].acquire(block=True, timeout=0.5) as producer:
             return int(producer.channel.queue_declare(queue, passive=True).message_count)
+    except ChannelError:
+        return 0  # an empty queue does not exist
     except Exception as error:
         log.warning("The broker does not tell its backlog: %s", error)
         return None

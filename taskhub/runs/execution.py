@@ -182,7 +182,12 @@ def run_now(run: Run, perform: Perform) -> Run:
 
 
 def _next(kind: str, here: _Here) -> Run | None:
-    run = claim(kind=kind, worker=here.name, after=_Here.served)
+    try:
+        run = claim(kind=kind, worker=here.name, after=_Here.served)
+    except (OperationalError, InterfaceError):
+        # The connection may have died since the last run: once more with a new one.
+        connection.close()
+        run = claim(kind=kind, worker=here.name, after=_Here.served)
     _Here.served = run.owner_id if run else NOBODY
     return run
 
