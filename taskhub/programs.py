@@ -33,7 +33,7 @@ def web(host: str, port: int) -> list[str]:
 
 def worker(queue: str, size: int) -> list[str]:
     return [
-        *(sys.executable, "-m", "celery", "-A", "taskhub", "worker", "-Q", queue, "-n", f"{queue}@%h"),
+        *(sys.executable, "-m", "celery", "-q", "-A", "taskhub", "worker", "-Q", queue, "-n", f"{queue}@%h"),
         *("--pool", "prefork", "--concurrency", str(size), "--loglevel", "INFO"),
         # What the workers would tell each other, the ledger knows.
         *("--without-gossip", "--without-mingle"),
@@ -41,4 +41,4 @@ def worker(queue: str, size: int) -> list[str]:
 
 
 def beat() -> list[str]:
-    return [sys.executable, "-m", "celery", "-A", "taskhub", "beat", "--scheduler", "taskhub.runs.beat:Leader"]
+    return [sys.executable, "-m", "celery", "-q", "-A", "taskhub", "beat", "--scheduler", "taskhub.runs.beat:Leader"]

@@ -66,7 +66,7 @@ class Redis:
             ("--appendonly", "yes"),
             ("--save", ""),  # the append-only file is the only record
             ("--maxmemory-policy", "noeviction"),
-            ("--loglevel", "notice"),
+            ("--loglevel", "warning"),
             ("--always-show-logo", "no"),
         ]
 

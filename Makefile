@@ -1,0 +1,46 @@
+# Everything runs from .venv, which follows the pinned requirements. Paths are relative: the folder's name may hold spaces.
+PYTHON ?= python3
+PORT ?= 8000
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+# Lint loads the settings and talks to no server.
+NOWHERE := env DATABASE_URL=postgresql://nobody@localhost:1/none REDIS_URL=redis://localhost:1 TASKHUB_SECRET_KEY=lint
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
+
+.PHONY: run test lint demo bench compile
+.DELETE_ON_ERROR:
+
+run: .venv/installed  ## start the hub: make run PORT=8123 ARGS="--workers 4"
+	@exec $(BIN)/python manage.py up --port $(PORT) $(ARGS)
+
+test: lint
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(NOWHERE) $(BIN)/mypy .
+	$(NOWHERE) $(BIN)/lint-imports
+	$(NOWHERE) $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+
+demo: .venv/installed
+	@exec $(BIN)/python manage.py demo $(ARGS)
+
+bench: .venv/installed-dev  ## all rows, or one: make bench ROW=submit
+	@exec $(BIN)/python -m tests.benchmarks $(ROW)
+
+compile: .venv/installed-dev  ## pin the requirements anew
+	$(COMPILE) --output-file requirements.txt
+	$(COMPILE) --group dev --output-file requirements-dev.txt
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "taskhub needs Python 3.11 or newer: make PYTHON=python3.x")'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: requirements.txt | .venv/bin/python
+	$(PIP) --requirement requirements.txt
+	@touch $@
+
+.venv/installed-dev: requirements-dev.txt .venv/installed | .venv/bin/python
+	$(PIP) --requirement requirements-dev.txt
+	@touch $@
