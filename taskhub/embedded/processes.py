@@ -123,8 +123,9 @@ def working_in(folder: Path, names: Sequence[str]) -> list[psutil.Process]:
 
 
 def _alive() -> list[psutil.Process]:
-    """Every process but this one, with its name as `.info["name"]`."""
-    return [process for process in psutil.process_iter(["name"]) if process.pid != os.getpid()]
+    """Every living process but this one, with its name as `.info["name"]`. Zombies only wait for their parent."""
+    found = psutil.process_iter(["name", "status"])
+    return [one for one in found if one.pid != os.getpid() and one.info["status"] != psutil.STATUS_ZOMBIE]
 
 
 def _lives(process: psutil.Process) -> bool:

@@ -1,0 +1,298 @@
+"""Supervision with small real programs: no database, no broker."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskhub.embedded import Program, Register
+from taskhub.embedded.processes import MARK, end, session_of
+from taskhub.supervisor import LONGEST_LINE, Backoff, Child, Lines, describe, stop_in_order
+
+PATIENCE = 30.0  # seconds until a test that waits in vain fails
+FOREVER = "import time; print('up', flush=True); time.sleep(600)"
+
+
+class Heard:
+    """Everything the children said, and a way to wait for a line."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str]] = []
+        self._news = asyncio.Event()
+
+    def __call__(self, name: str, line: str) -> None:
+        self.lines.append((name, line))
+        self._news.set()
+
+    async def hear(self, name: str, word: str, times: int = 1) -> str:
+        async with asyncio.timeout(PATIENCE):
+            while len(found := [line for speaker, line in self.lines if speaker == name and word in line]) < times:
+                self._news.clear()
+                await self._news.wait()
+        return found[-1]
+
+
+class Yard:
+    """A place for children: a register in a folder of its own, and their voices."""
+
+    def __init__(self, home: Path) -> None:
+        self.register = Register(home)
+        self.heard = Heard()
+        self.home = home
+
+    def program(self, name: str, code: str, *farewell: tuple[signal.Signals, float]) -> Program:
+        argv = [sys.executable, "-u", "-c", code]
+        return Program(name, argv, self.home, dict(os.environ), farewell=farewell or ((signal.SIGTERM, PATIENCE),))
+
+    def child(self, name: str, code: str, *farewell: tuple[signal.Signals, float]) -> Child:
+        return Child(self.program(name, code, *farewell), self.register, self.heard, backoff=Backoff(first=0.01))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[[Callable[[Yard], Awaitable[None]]], Yard]:
+    """Runs a test's coroutine with a yard; in the end nothing of it may live."""
+
+    def runner(test: Callable[[Yard], Awaitable[None]]) -> Yard:
+        async def main() -> Yard:
+            yard = Yard(tmp_path)
+            await test(yard)
+            return yard
+
+        yard = asyncio.run(main())
+        assert yard.register.entries == {}
+        assert Register(tmp_path).leftovers() == []
+        return yard
+
+    return runner
+
+
+# Pure parts
+
+
+def test_backoff_doubles_up_to_its_ceiling_and_starts_anew_after_health() -> None:
+    backoff = Backoff(first=1, ceiling=5, healthy=10)
+    assert [backoff.delay(0.1) for _ in range(5)] == [1, 2, 4, 5, 5]
+    assert [backoff.delay(10), backoff.delay(0.1)] == [1, 2]
+
+
+@given(st.lists(st.floats(min_value=0, max_value=1e6), max_size=2000))
+def test_backoff_stays_within_its_bounds(lives: list[float]) -> None:
+    backoff = Backoff()
+    assert all(backoff.first <= backoff.delay(lived) <= backoff.ceiling for lived in lives)
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\n\r", codec="utf-8")), max_size=20), st.data())
+def test_lines_come_out_whole_however_the_stream_is_cut(texts: list[str], data: st.DataObject) -> None:
+    stream = "\n".join(texts).encode()
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=10)))
+    lines, found = Lines(), []
+    for start, stop in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        found += lines.feed(stream[start:stop])
+    assert found + lines.flush() == (texts if texts and texts[-1] else texts[:-1])
+
+
+def test_a_line_without_end_is_passed_on_in_pieces() -> None:
+    lines = Lines()
+    assert lines.feed(b"x" * LONGEST_LINE) == []
+    assert lines.feed(b"y") == ["x" * LONGEST_LINE + "y"]
+    assert lines.flush() == []
+
+
+def test_ends_are_described() -> None:
+    assert describe(3) == "ended with exit code 3"
+    assert describe(-9) == "was ended by SIGKILL"
+
+
+# Children
+
+
+def test_a_child_that_dies_is_started_again(run: Callable[..., Yard]) -> None:
+    async def test(yard: Yard) -> None:
+        child = yard.child("shaky", "import os; print('pid', os.getpid()); raise SystemExit(3)")
+        await yard.heard.hear("shaky", "pid", times=3)
+        await child.stop()
+
+    yard = run(test)
+    assert ("shaky", "ended with exit code 3; starting it again in 0.0 s") in yard.heard.lines
+    assert len({line for _, line in yard.heard.lines if line.startswith("pid")}) >= 3
+
+
+def test_it_is_prepared_before_it_is_started_again(run: Callable[..., Yard]) -> None:
+    async def test(yard: Yard) -> None:
+        healed = yard.program("server", FOREVER)
+        child = Child(
+            yard.program("server", "raise SystemExit(1)"),
+            yard.register,
+            yard.heard,
+            lambda: healed,
+            Backoff(first=0.01),
+        )
+        await yard.heard.hear("server", "up")
+        await child.stop()
+        assert child.program is healed
+
+    run(test)
+
+
+def test_a_program_that_cannot_be_started_is_told_and_tried_again(run: Callable[..., Yard]) -> None:
+    async def test(yard: Yard) -> None:
+        absent = Program("absent", [yard.home / "no such program"], yard.home, {})
+        child = Child(absent, yard.register, yard.heard, backoff=Backoff(first=0.01))
+        assert "No such file" in await yard.heard.hear("absent", "starting it again", times=2)
+        assert child.fallen
+        await child.stop()
+
+    run(test)
+
+
+def test_stop_lets_a_child_finish(run: Callable[..., Yard]) -> None:
+    code = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (print("finished"), sys.exit()))
+print("up"); time.sleep(600)"""
+
+    async def test(yard: Yard) -> None:
+        child = yard.child("polite", code)
+        await yard.heard.hear("polite", "up")
+        await child.stop()
+        await yard.heard.hear("polite", "finished")
+
+    run(test)
+
+
+def test_a_child_that_ignores_its_signals_is_killed(run: Callable[..., Yard]) -> None:
+    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up'); time.sleep(600)"
+
+    async def test(yard: Yard) -> None:
+        child = yard.child("deaf", code, (signal.SIGTERM, 0.1))
+        await yard.heard.hear("deaf", "up")
+        await child.stop()
+        assert child.process is not None
+        assert child.process.returncode == -signal.SIGKILL
+
+    run(test)
+
+
+def test_a_cold_stop_does_not_wait_for_work(run: Callable[..., Yard]) -> None:
+    code = "import signal, time; signal.signal(signal.SIGTERM, lambda *_: print('busy')); print('up'); time.sleep(600)"
+
+    async def test(yard: Yard) -> None:
+        cold = asyncio.Event()
+        child = yard.child("busy", code + "; time.sleep(600)", (signal.SIGTERM, 600.0))
+        await yard.heard.hear("busy", "up")
+        stopping = asyncio.create_task(child.stop(cold))
+        await yard.heard.hear("busy", "busy")
+        cold.set()
+        await asyncio.wait_for(stopping, PATIENCE)
+
+    run(test)
+
+
+def test_a_child_is_stopped_while_it_waits_to_be_started_again(run: Callable[..., Yard]) -> None:
+    async def test(yard: Yard) -> None:
+        child = Child(
+            yard.program("gone", "raise SystemExit(1)"), yard.register, yard.heard, backoff=Backoff(600, 600, 600)
+        )
+        await yard.heard.hear("gone", "starting it again in 600.0 s")
+        await asyncio.wait_for(child.stop(), PATIENCE)
+
+    run(test)
+
+
+def test_grandchildren_do_not_outlive_their_leader(run: Callable[..., Yard]) -> None:
+    code = f"""
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-u", "-c", {FOREVER!r}], stdout=subprocess.PIPE)
+child.stdout.readline(); print("grandchild", child.pid); sys.stdin.read(); raise SystemExit(0)"""
+
+    async def test(yard: Yard) -> None:
+        child = yard.child("parent", code)
+        pid = int((await yard.heard.hear("parent", "grandchild")).split()[1])
+        await yard.heard.hear("parent", "starting it again")
+        assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        await child.stop()
+
+    run(test)
+
+
+def test_groups_end_one_after_the_other(run: Callable[..., Yard]) -> None:
+    code = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.1), print("down"), sys.exit()))
+print("up"); time.sleep(600)"""
+
+    async def test(yard: Yard) -> None:
+        names = ("beat", "web", "a", "b", "redis")
+        children = {name: yard.child(name, code) for name in names}
+        for name in names:
+            await yard.heard.hear(name, "up")
+        await stop_in_order(
+            [[children["beat"]], [children["web"]], [children["a"], children["b"]], [children["redis"]]]
+        )
+
+    yard = run(test)
+    down = [name for name, line in yard.heard.lines if line == "down"]
+    assert down[:2] == ["beat", "web"]
+    assert down[4:] == ["redis"]
+
+
+# What a killed supervisor leaves
+
+
+def start(home: Path, code: str, *, mark: str) -> "subprocess.Popen[bytes]":
+    argv = [sys.executable, "-u", "-c", code]
+    environment = {**os.environ, MARK: mark}
+    process = subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, start_new_session=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"up\n"
+    process.stdout.close()
+    return process
+
+
+def write_register(home: Path, process: "subprocess.Popen[bytes]", started: float) -> None:
+    (home / "processes.json").write_text(json.dumps([{"name": "web", "pid": process.pid, "started": started}]))
+
+
+def test_leftovers_are_found_by_pid_and_start_time(tmp_path: Path) -> None:
+    with start(tmp_path, FOREVER, mark="elsewhere") as process:
+        try:
+            write_register(tmp_path, process, psutil.Process(process.pid).create_time())
+            assert [found.pid for found in Register(tmp_path).leftovers()] == [process.pid]
+        finally:
+            process.kill()
+
+
+def test_a_stranger_with_a_recycled_pid_is_left_alone(tmp_path: Path) -> None:
+    with start(tmp_path, FOREVER, mark="elsewhere") as process:
+        try:
+            write_register(tmp_path, process, psutil.Process(process.pid).create_time() - 3600)
+            assert Register(tmp_path).leftovers() == []
+        finally:
+            process.kill()
+
+
+def test_leftovers_are_found_by_their_mark_when_their_leader_is_gone(tmp_path: Path) -> None:
+    orphan = f"""
+import subprocess, sys
+subprocess.Popen([sys.executable, "-c", {FOREVER!r}])"""
+    with start(tmp_path, orphan, mark=str(tmp_path)) as process:
+        process.wait()
+    [found] = Register(tmp_path).leftovers()
+    assert os.getsid(found.pid) == process.pid
+    end([found], ((signal.SIGTERM, PATIENCE),))
+    assert session_of(process.pid) == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '[{"pid": "x"}]', '{"pid": 1}', "null"])
+def test_a_damaged_register_leaves_everybody_alone(tmp_path: Path, text: str) -> None:
+    (tmp_path / "processes.json").write_text(text)
+    assert Register(tmp_path).leftovers() == []
