@@ -2,12 +2,17 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from taskhub.errors import Rejected
 
 NESTING_MAX = 100
+
+# Where something stands: the place of what holds it, and its key there. It becomes a pointer only when it is told:
+# with a text for every item, a long key with many children would fill the memory.
+_Place = tuple[Any, ...]
 
 
 def parse_json(text: bytes | str) -> Any:
@@ -25,20 +30,19 @@ def parse_json(text: bytes | str) -> Any:
         raise _broken(f"nested deeper than {NESTING_MAX} levels") from None
     except ValueError:
         raise _broken("a number has too many digits") from None
-    if text.count("[") + text.count("{") > NESTING_MAX or "\\u" in text:
+    # Only these can bring in what is looked for below: most texts are spared the walk.
+    if text.count("[") + text.count("{") > NESTING_MAX or "\\u" in text or not _is_unicode(text):
         check_storable(value)
     return value
 
 
 def check_storable(value: Any) -> None:
     """Raises `Rejected` with the place of the first text or nesting in `value` that jsonb cannot hold."""
-    for pointer, text, depth in _walk(value):
-        if depth > NESTING_MAX:
-            raise _broken(f"nested deeper than {NESTING_MAX} levels")
+    for place, text in _walk(value):
         if "\x00" in text:
-            raise _broken("U+0000 cannot be stored", pointer)
+            raise _broken("U+0000 cannot be stored", _pointer(place))
         if not _is_unicode(text):
-            raise _broken("a lone surrogate is not text", pointer)
+            raise _broken("a lone surrogate is not text", _pointer(place))
 
 
 def escape_pointer(key: str) -> str:
@@ -55,22 +59,31 @@ def _decoded(text: bytes | str) -> str:
         raise _broken(f"byte {error.start} is not UTF-8") from None
 
 
-def _walk(value: Any) -> Iterator[tuple[str, str, int]]:
-    """Every text in `value`, keys included, with its pointer and depth; containers as empty texts."""
-    waiting = [("", value, 0)]
-    while waiting:
-        pointer, item, depth = waiting.pop()
-        if isinstance(item, str):
-            yield pointer, item, depth
-        elif isinstance(item, dict | list):
-            yield pointer, "", depth + 1
-            if depth >= NESTING_MAX:
-                continue
-            pairs = item.items() if isinstance(item, dict) else enumerate(item)
-            for key, inner in pairs:
-                if isinstance(key, str):
-                    yield pointer, key, depth
-                waiting.append((f"{pointer}/{escape_pointer(str(key))}", inner, depth + 1))
+def _walk(value: Any) -> Iterator[tuple[_Place, str]]:
+    """Every text in `value`, keys included, with its place; depth first, so that it needs the memory of one branch."""
+    branch: list[tuple[_Place, Iterator[tuple[Any, Any]]]] = [((), enumerate([value]))]
+    while branch:
+        if len(branch) > NESTING_MAX + 1:
+            raise _broken(f"nested deeper than {NESTING_MAX} levels")
+        place, children = branch[-1]
+        for key, item in children:
+            if isinstance(key, str):
+                yield place, key
+            if isinstance(item, str):
+                yield (place, key), item
+            elif isinstance(item, dict | list):
+                branch.append(((place, key), iter(item.items() if isinstance(item, dict) else enumerate(item))))
+                break
+        else:
+            branch.pop()
+
+
+def _pointer(place: _Place) -> str:
+    steps = []
+    while place:
+        place, key = place
+        steps.append(escape_pointer(str(key)))
+    return "".join(f"/{step}" for step in reversed(steps[:-1]))  # the last is the whole value's own
 
 
 def _is_unicode(text: str) -> bool:
@@ -84,8 +97,8 @@ def _is_unicode(text: str) -> bool:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        counts = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in counts.items() if count > 1)
         raise _broken(f"the key {twice[:100]!r} stands twice in one object")
     return found
 

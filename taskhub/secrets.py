@@ -9,10 +9,12 @@ MASK = "***"
 _NAMES = r"(?:authorization|api[_-]?key|password|passwd|secret|token|credentials?|cookie|sessionid)(?:[_-]?key)?"
 # No two branches of a repetition match the same character: a line made for it would otherwise take hours.
 _PATTERNS = [
-    # "password": "abc", 'token': b'abc', ("api_key", "abc"), {\"secret\": \"abc\"}; one that is cut off ends with the line
+    # "password": "abc", 'token': b'abc', ("api_key", "abc"), {\"secret\": \"abc\"}; or cut off at the end
     re.compile(rf"""(?is)({_NAMES}(?:\\*["']?\s*[:=]|\\*["'],)\s*b?)(\\*["'])(?:(?!\2)(?:\\.|[^\\]))*+(?:\2|\\?\Z)"""),
     # Authorization: token abc, api_key=abc, X-API-Key: abc, "token": 123
-    re.compile(rf"""(?i)({_NAMES}\\*["']?\s*[:=]\s*(?:(?:token|bearer|basic)\s+)?)(?!["'\\\s*]|b["']|none\b|null\b)[^\s&,;"'<>)}}\]]+"""),
+    re.compile(
+        rf"""(?i)({_NAMES}\\*["']?\s*[:=]\s*(?:(?:token|bearer|basic)\s+)?)(?!["'\\\s*]|b["']|none\b|null\b)[^\s&,;"'<>)}}\]]+"""
+    ),
     re.compile(r"(?i)(\b(?:token|bearer|basic)\s+)[A-Za-z0-9._~+/=-]{16,}"),
     # Ours are known by their first letters, wherever they stand
     re.compile(r"\b(tht_)[0-9a-f]{8,}"),
