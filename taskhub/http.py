@@ -1,6 +1,7 @@
 """REST plumbing: problems (RFC 9457), bodies, pages, throttles, and what both spellings of a path mean."""
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -8,7 +9,7 @@ from urllib.parse import parse_qsl
 from django.conf import settings
 from django.core.cache import caches
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation, ValidationError
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connection
 from django.http import Http404, HttpRequest, HttpResponseBase, JsonResponse, QueryDict
 from django.http.multipartparser import MultiPartParserError
 from django.urls import is_valid_path
@@ -69,7 +70,7 @@ def as_problem(exc: Exception) -> Problem:
         case exceptions.ValidationError():
             return Rejected("Some fields are not valid.", errors=list(_places(exc.detail)))
         case exceptions.Throttled():
-            return errors.TooMany("The rate limit is reached.", retry_after=max(1, int(exc.wait or 1)))
+            return errors.TooMany("The rate limit is reached.", retry_after=max(1, math.ceil(exc.wait or 1)))
         case exceptions.APIException():
             return _of_status(exc.status_code, str(exc.detail))
         case Http404():
@@ -256,16 +257,24 @@ class CursorPages(pagination.CursorPagination):
 
     def get_page_size(self, request: Request) -> int:
         text = request.query_params.get("limit", str(self.page_size))
-        if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= self.max_page_size:
-            detail = f"Must be a whole number from 1 to {self.max_page_size}."
-            raise Rejected("The page cannot be given.", errors=[{"pointer": "/limit", "detail": detail}])
+        if not text.isascii() or not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= self.max_page_size:
+            raise _no_page("/limit", f"Must be a whole number from 1 to {self.max_page_size}.")
         return int(text)
 
     def paginate_queryset(self, queryset: Any, request: Request, view: "APIView | None" = None) -> list[Any] | None:
-        page = super().paginate_queryset(queryset, request, view)
+        try:
+            page = super().paginate_queryset(queryset, request, view)
+        except (exceptions.NotFound, ValidationError, ValueError, DataError):
+            if self.cursor_query_param not in request.query_params:
+                raise
+            raise _no_page("/cursor", "This is no cursor of this list.") from None
         # Absolute links have one source, and never carry the key they were asked for with.
         self.base_url = remove_query_param(settings.PUBLIC_URL + request.get_full_path(), "api_key")
         return page
+
+
+def _no_page(pointer: str, detail: str) -> Rejected:
+    return Rejected("The page cannot be given.", errors=[{"pointer": pointer, "detail": detail}])
 
 
 # Throttles

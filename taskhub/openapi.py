@@ -56,7 +56,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
     title = serializers.CharField(help_text="The kind of problem in words.")
     status = serializers.IntegerField(help_text="The HTTP status again.")
     detail = serializers.CharField(help_text="What went wrong this time.")
-    errors = PlaceSerializer(many=True, help_text="The places it concerns.")
+    errors = PlaceSerializer(many=True, help_text="The places it concerns.")  # type: ignore[assignment]
     success = serializers.BooleanField(help_text="Always false.")
 
 

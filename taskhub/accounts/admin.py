@@ -28,7 +28,7 @@ class NewUserForm(BaseUserCreationForm):
 
 
 class PasswordForm(AdminPasswordChangeForm):
-    def save(self, commit: bool = True) -> User:
+    def save(self, commit: bool = True) -> Any:
         usable = self.cleaned_data["set_usable_password"]
         services.set_password(user=self.user, password=self.cleaned_data["password1"] if usable else None)
         return self.user
@@ -96,7 +96,7 @@ class ReadOnly(admin.ModelAdmin):
     """Credentials are made by who uses them; the operator sees that they exist, and ends them."""
 
     list_select_related = ("user",)
-    search_fields: Any = ("user__email",)
+    search_fields = ("user__email",)
     show_full_result_count = False
     list_per_page = 50
 
@@ -123,8 +123,8 @@ class ApiKeyAdmin(ReadOnly):
 
     @admin.action(description="Revoke", permissions=["delete"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        for key in queryset:
-            self.log_deletions(request, [key])
+        for key in queryset.select_related("user"):
+            self.log_change(request, key.user, f"Revoked the API key {key.prefix}.")
         self.message_user(request, f"Revoked {services.revoke_keys(keys=queryset)} keys.", messages.SUCCESS)
 
 
@@ -140,7 +140,7 @@ class TokenAdmin(ReadOnly):
     ordering = ("-created",)
     actions = None
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[AuthToken]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).annotate(handle=SHA256("digest"))
 
     @admin.display(description="")

@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import logout, update_session_auth_hash
 from django.urls import path
-from drf_spectacular.utils import OpenApiParameter, OpenApiTypes, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from knox.models import AuthToken
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.generics import GenericAPIView
@@ -157,7 +157,7 @@ class Keys(GenericAPIView[ApiKey]):
         tags=TAGS,
         summary="List API keys",
         description="Newest first, and without the keys themselves. Staff see everybody's.",
-        responses={200: KeySerializer(many=True), **problems(400, 401, 404, because={404: "The cursor is broken."})},
+        responses={200: KeySerializer(many=True), **problems(400, 401)},
         examples=[examples.KEY],
     )
     def get(self, request: Request) -> Response:
@@ -187,7 +187,7 @@ class Key(APIView):
         tags=TAGS,
         summary="Revoke an API key",
         description="It ends at once. Staff may revoke anybody's.",
-        parameters=[OpenApiParameter("prefix", OpenApiTypes.STR, "path", description="What the key begins with.")],
+        parameters=[OpenApiParameter("prefix", str, "path", description="What the key begins with.")],
         responses={204: None, **problems(401, 404)},
     )
     def delete(self, request: Request, prefix: str) -> Response:

@@ -59,7 +59,8 @@ def sign_out(*, token: AuthToken) -> None:
 def sign_out_everywhere(*, user: User, keep: AuthToken | None = None) -> int:
     """Ends the user's tokens, all or all but one, and says how many. API keys live on."""
     tokens = AuthToken.objects.filter(user=user)
-    return (tokens.exclude(pk=keep.pk) if keep else tokens).delete()[0]
+    ended: int = (tokens.exclude(pk=keep.pk) if keep else tokens).delete()[0]
+    return ended
 
 
 # The account itself
