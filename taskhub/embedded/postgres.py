@@ -55,7 +55,7 @@ class Postgres:
     def prepare(self) -> Program:
         """End what still runs in the folder, make the cluster if there is none, say what to run."""
         end(self.processes(), FAREWELL)
-        self._drop_stale_lock()
+        self._drop_stale_locks()
         programs = self._programs()
         if not (self.folder / "PG_VERSION").exists():
             self._create(programs)
@@ -99,14 +99,16 @@ class Postgres:
             lines = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
             raise CannotStart(f"The private PostgreSQL in {self.folder} cannot be made: {lines[-1]}")
 
-    def _drop_stale_lock(self) -> None:
-        """Remove a lock file whose pid now belongs to another program; PostgreSQL would take it for itself.
+    def _drop_stale_locks(self) -> None:
+        """Remove lock files whose pid is alive and no server of this folder; PostgreSQL would give way to it.
 
-        A dead pid is left to PostgreSQL, which also checks that no orphan still uses the shared memory.
+        It is another program's by now, or a zombie's that nobody reaps, as in a container without init. Dead pids are
+        left to PostgreSQL, which also checks that no orphan still uses the shared memory.
         """
-        with suppress(OSError, ValueError, IndexError):
-            os.kill(int(self._lock_lines()[0]), 0)
-            (self.folder / LOCK).unlink()
+        for lock in (self.folder / LOCK, self.sockets / f".s.PGSQL.{PORT}.lock"):
+            with suppress(OSError, ValueError, IndexError):
+                os.kill(int(lock.read_text().splitlines()[0]), 0)
+                lock.unlink()
 
     def _lock_lines(self) -> list[str]:
         """Pid, folder, start time, port, folder of the socket, address, shared memory, state."""
