@@ -1,7 +1,7 @@
 """`/runs`: every kind of run, listed, shown, followed, cancelled and tried again; and `/healthz`."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -185,6 +185,19 @@ class RetryView(APIView):
         return Response(RunSerializer(fresh[0]).data, 202, headers={"Location": f"/runs/{fresh[0].pk}"})
 
 
+class EventStream(StreamingHttpResponse):
+    """Server-sent events of a run; its place among the open waits is free as soon as the client has left."""
+
+    def __init__(self, first: Run, moves: Generator[Run, None, None]) -> None:
+        super().__init__(_events(first, moves), content_type="text/event-stream")
+        self["Cache-Control"], self["X-Accel-Buffering"] = "no-store", "no"
+        self._moves = moves
+
+    def close(self) -> None:
+        super().close()
+        self._moves.close()
+
+
 class EventsView(APIView):
     renderer_classes: ClassVar = [JSONRenderer, EventStreamRenderer]
 
@@ -200,12 +213,10 @@ class EventsView(APIView):
         responses={(200, "text/event-stream"): OpenApiTypes.STR, **problems(401, 404)},
         tags=["runs"],
     )
-    def get(self, request: Request, run_id: UUID) -> StreamingHttpResponse:
+    def get(self, request: Request, run_id: UUID) -> EventStream:
         moves = changes(run_id=run_id, user=request.user, seconds=EVENTS_SECONDS, pulse=KEEP_ALIVE_SECONDS)
         first = next(moves)  # what refuses the call does so before the stream begins
-        response = StreamingHttpResponse(_events(first, moves), content_type="text/event-stream")
-        response["Cache-Control"], response["X-Accel-Buffering"] = "no-store", "no"
-        return response
+        return EventStream(first, moves)
 
 
 def _events(run: Run, moves: Iterator[Run]) -> Iterator[bytes]:

@@ -139,10 +139,13 @@ class Hub:
         """`[kind, channel, ...]` as RESP sends it to a subscriber."""
         kind, channel = (part.decode() if isinstance(part, bytes) else part for part in reply[:2])
         with self._lock:
-            if kind == "subscribe" and channel in self._confirmed:
+            watches = self._watches.get(channel, set())
+            if kind == "message":
+                self._ring(watches, connected=True)
+            elif kind == "subscribe" and channel in self._confirmed:
                 self._confirmed[channel].set()
-            if kind in {"subscribe", "message"}:
-                self._ring(self._watches.get(channel, ()), connected=True)
+                # Those that were watching before an outage may have missed something; new ones have yet to read.
+                self._ring([watch for watch in watches if not watch.connected], connected=True)
 
     def _disconnect(self, error: Exception) -> None:
         log.warning("Wake-ups are away: %s", error)

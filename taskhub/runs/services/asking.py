@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 from uuid import UUID
 
@@ -36,13 +36,14 @@ def wait(*, run_id: UUID, user: Any, seconds: float) -> Run:
     return run
 
 
-def changes(*, run_id: UUID, user: Any, seconds: float, pulse: float = 300) -> Iterator[Run]:
+def changes(*, run_id: UUID, user: Any, seconds: float, pulse: float = 300) -> Generator[Run, None, None]:
     """The run now, after each wake-up and after each `pulse` of silence, until `seconds` are over.
 
     Between them no database connection is held.
     Raises `Unavailable` when this process already has as many waits open as the settings allow.
     """
-    if not _open_waits.acquire(blocking=False):
+    places = _open_waits
+    if not places.acquire(blocking=False):
         raise Unavailable("Too many waits are open.", retry_after=1)
     try:
         deadline = time.monotonic() + seconds
@@ -53,7 +54,7 @@ def changes(*, run_id: UUID, user: Any, seconds: float, pulse: float = 300) -> I
                 bell.sleep(min(left, pulse))
                 yield visible_run(run_id=run_id, user=user)
     finally:
-        _open_waits.release()
+        places.release()
 
 
 def _give_back_connection() -> None:
