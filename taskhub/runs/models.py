@@ -59,16 +59,16 @@ class Run(models.Model):
         ordering: ClassVar = ["-id"]
         constraints: ClassVar = [
             models.CheckConstraint(name="run_state_known", condition=Q(state__in=list(State))),
-            models.CheckConstraint(name="run_ready_waits", condition=Q(ready=False) | Q(state__in=list(WAITING))),
+            models.CheckConstraint(name="run_ready_waits", condition=Q(ready=False) | Q(state__in=sorted(WAITING))),
             models.CheckConstraint(
                 name="run_lease_runs",
-                condition=Q(lease_until__isnull=False, state__in=list(RUNNING))
-                | (Q(lease_until__isnull=True) & ~Q(state__in=list(RUNNING))),
+                condition=Q(lease_until__isnull=False, state__in=sorted(RUNNING))
+                | (Q(lease_until__isnull=True) & ~Q(state__in=sorted(RUNNING))),
             ),
             models.CheckConstraint(
                 name="run_ended_at",
-                condition=Q(finished_at__isnull=False, state__in=list(ENDED))
-                | (Q(finished_at__isnull=True) & ~Q(state__in=list(ENDED))),
+                condition=Q(finished_at__isnull=False, state__in=sorted(ENDED))
+                | (Q(finished_at__isnull=True) & ~Q(state__in=sorted(ENDED))),
             ),
         ]
         indexes: ClassVar = [
@@ -77,7 +77,7 @@ class Run(models.Model):
             models.Index(fields=["name", "-id"], name="run_name"),
             models.Index(fields=["kind", "owner", "id"], name="run_ready", condition=Q(ready=True)),
             models.Index(fields=["owner", "lease_until"], name="run_leased", condition=Q(lease_until__isnull=False)),
-            models.Index(fields=["not_before"], name="run_delayed", condition=Q(ready=False, state__in=list(WAITING))),
+            models.Index(fields=["not_before"], name="run_delayed", condition=Q(ready=False, state__in=sorted(WAITING))),
             # The rare states; a list of successes finds them by the indexes above.
             models.Index(fields=["state", "-id"], name="run_state", condition=~Q(state=State.SUCCESS)),
             models.Index(fields=["parent"], name="run_parent", condition=Q(parent__isnull=False)),
