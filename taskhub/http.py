@@ -70,7 +70,7 @@ def as_problem(exc: Exception) -> Problem:
         case exceptions.ValidationError():
             return Rejected("Some fields are not valid.", errors=list(_places(exc.detail)))
         case exceptions.Throttled():
-            return errors.TooMany("The rate limit is reached.", retry_after=max(1, math.ceil(exc.wait or 1)))
+            return errors.TooMany("The rate limit is reached.", retry_after=max(1, math.ceil(getattr(exc, "wait", None) or 1)))
         case exceptions.APIException():
             return _of_status(exc.status_code, str(exc.detail))
         case Http404():
@@ -119,8 +119,8 @@ def _drop_dead_connections() -> None:
     """After a restart of PostgreSQL every pooled connection is dead; one failure finds them all."""
     try:
         connection.close()
-        if connection.pool:
-            connection.pool.check()
+        if pool := getattr(connection, "pool", None):
+            pool.check()
     except (DatabaseError, RuntimeError):
         log.warning("The database does not answer")
 
@@ -225,12 +225,20 @@ class FormParser(parsers.BaseParser):
 
 
 class MultiPartParser(parsers.MultiPartParser):
+    limit_setting = "UPLOAD_MAX_BYTES"
+
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         length = (parser_context or {})["request"].META.get("CONTENT_LENGTH") or "0"
-        if length.isdecimal() and int(length) > settings.UPLOAD_MAX_BYTES:
-            limit = settings.UPLOAD_MAX_BYTES
+        limit = getattr(settings, self.limit_setting)
+        if length.isdecimal() and int(length) > limit:
             raise TooLarge(f"The body has {length} bytes; {limit} are allowed.", limit=limit)
         return super().parse(stream, media_type, parser_context)
+
+
+class FieldsParser(MultiPartParser):
+    """Multipart for calls that take no files: nobody fills the disk through them."""
+
+    limit_setting = "BODY_MAX_BYTES"
 
 
 class JsonUnlessAsked(negotiation.DefaultContentNegotiation):
@@ -263,7 +271,7 @@ class CursorPages(pagination.CursorPagination):
 
     def paginate_queryset(self, queryset: Any, request: Request, view: "APIView | None" = None) -> list[Any] | None:
         try:
-            page = super().paginate_queryset(queryset, request, view)
+            page: list[Any] | None = super().paginate_queryset(queryset, request, view)
         except (exceptions.NotFound, ValidationError, ValueError, DataError):
             if self.cursor_query_param not in request.query_params:
                 raise

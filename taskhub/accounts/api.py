@@ -27,13 +27,16 @@ from taskhub.accounts.serializers import (
     UserSerializer,
 )
 from taskhub.errors import Forbidden, Rejected
+from taskhub.http import FieldsParser, FormParser, JsonParser
 from taskhub.openapi import BODY, problems
 
 ONCE = {"Cache-Control": "no-store"}  # no cache on the way may keep what is shown once
 TAGS = ["accounts"]
+PARSERS = (JsonParser, FormParser, FieldsParser)
 
 
 class SignUp(APIView):
+    parser_classes = PARSERS
     permission_classes = (AllowAny,)
     throttle_scope = "sign_in"
 
@@ -61,6 +64,7 @@ class SignUp(APIView):
 
 
 class SignIn(APIView):
+    parser_classes = PARSERS
     authentication_classes = ()  # a stale header must not keep its owner from a fresh token
     permission_classes = (AllowAny,)
     throttle_scope = "sign_in"
@@ -116,6 +120,8 @@ class SignOutEverywhere(APIView):
 
 
 class Manage(APIView):
+    parser_classes = PARSERS
+
     @property
     def throttle_scope(self) -> str | None:
         """A change may carry a guess at the password, so it counts like a sign-in."""
@@ -150,6 +156,7 @@ class Manage(APIView):
 
 
 class Keys(GenericAPIView[ApiKey]):
+    parser_classes = PARSERS
     serializer_class = KeySerializer
 
     @extend_schema(

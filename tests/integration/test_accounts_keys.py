@@ -1,0 +1,154 @@
+"""The life of an API key."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from knox.models import AuthToken
+
+from taskhub.accounts import services
+from taskhub.accounts.models import ApiKey
+from tests.conftest import Person
+from tests.problems import problem
+
+KEYS = "/user/apikey"
+
+
+def test_new_key_is_shown_once_and_kept_as_a_hash(owner: Person) -> None:
+    answer = owner.post(KEYS, {"name": "nightly", "expires_in": 3600})
+    assert answer.status_code == 201
+    assert answer["Cache-Control"] == "no-store"
+    body = answer.json()
+    assert set(body) == {"key", "prefix", "name", "created_at", "expires_at"}
+    assert body["key"].startswith(f"{body['prefix']}_")
+    assert parse_datetime(body["expires_at"]) - parse_datetime(body["created_at"]) == timedelta(hours=1)
+    row = ApiKey.objects.values().get()
+    assert body["key"] not in str(row)
+    assert body["key"].removeprefix(body["prefix"]) not in str(row)
+    assert body["key"] not in owner.get(KEYS).content.decode()
+
+
+@pytest.mark.parametrize("body", [{}, {"expires_in": None}, {"name": ""}])
+def test_everything_is_optional(owner: Person, body: dict[str, Any]) -> None:
+    answer = owner.post(KEYS, body).json()
+    assert (answer["name"], answer["expires_at"]) == ("", None)
+
+
+def test_form_works_too(owner: Person) -> None:
+    form = "name=nightly&expires_in=60"
+    answer = owner.post(KEYS, form, content_type="application/x-www-form-urlencoded")
+    assert (answer.status_code, answer.json()["name"]) == (201, "nightly")
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"expires_in": 0}, "/expires_in"),
+        ({"expires_in": -5}, "/expires_in"),
+        ({"expires_in": "soon"}, "/expires_in"),
+        ({"expires_in": True}, "/expires_in"),
+        ({"expires_in": 1.5}, "/expires_in"),
+        ({"expires_in": 10**12}, "/expires_in"),
+        ({"expires_in": "9" * 5000}, "/expires_in"),
+        ({"expires_in": [60]}, "/expires_in"),
+        ({"name": "n" * 101}, "/name"),
+        ({"name": 5}, "/name"),
+        ({"prefix": "thk_mine"}, "/prefix"),
+    ],
+)
+def test_wrong_fields_are_named(owner: Person, body: dict[str, Any], pointer: str) -> None:
+    problem(owner.post(KEYS, body), 400, pointer)
+    assert not ApiKey.objects.exists()
+
+
+def test_list_is_paged_newest_first(owner: Person, settings: Any) -> None:
+    made = [services.create_key(user=owner.user, name=f"key {number}")[0].prefix for number in range(5)]
+    seen, path, pages = [], f"{KEYS}?limit=2", 0
+    while path:
+        page = owner.get(path).json()
+        assert set(page) == {"results", "next", "previous"}
+        seen += [entry["prefix"] for entry in page["results"]]
+        assert page["next"] is None or page["next"].startswith(f"{settings.PUBLIC_URL}/user/apikey?")
+        path, pages = page["next"] and page["next"].removeprefix(settings.PUBLIC_URL), pages + 1
+    assert (seen, pages) == (made[::-1], 3)
+
+
+def test_page_that_a_key_asked_for_does_not_repeat_the_key(owner: Person, anonymous: Person) -> None:
+    _, text = services.create_key(user=owner.user)
+    services.create_key(user=owner.user)
+    page = anonymous.get(f"{KEYS}?limit=1&api_key={text}")
+    assert page.json()["next"]
+    assert text not in page.content.decode()
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "x", "1001", "", "²", "9" * 5000])
+def test_wrong_limit(owner: Person, limit: str) -> None:
+    problem(owner.get(KEYS, {"limit": limit}), 400, "/limit")
+
+
+@pytest.mark.parametrize("cursor", ["x", "cD1hYmM=", "cD0wMDAAMQ==", "ä", "cD05OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk="])
+def test_wrong_cursor_is_never_our_fault(owner: Person, cursor: str) -> None:
+    """Not base64; the positions `abc` and `000\\x001`; not ASCII; a position that no id can have."""
+    services.create_key(user=owner.user)
+    answer = owner.get(KEYS, {"cursor": cursor})
+    if answer.status_code != 200:
+        problem(answer, 400, "/cursor")
+
+
+def test_everybody_sees_their_own_and_staff_see_all(owner: Person, stranger: Person, colleague: Person) -> None:
+    mine, _ = services.create_key(user=owner.user)
+    theirs, _ = services.create_key(user=stranger.user)
+    assert [entry["prefix"] for entry in owner.get(KEYS).json()["results"]] == [mine.prefix]
+    assert [entry["prefix"] for entry in stranger.get(KEYS).json()["results"]] == [theirs.prefix]
+    entries = colleague.get(KEYS).json()["results"]
+    assert [(entry["prefix"], entry["owner"]) for entry in entries] == [
+        (theirs.prefix, "stranger@example.com"),
+        (mine.prefix, "owner@example.com"),
+    ]
+
+
+def test_revoking_is_the_owners_and_staffs(owner: Person, stranger: Person, colleague: Person) -> None:
+    first, second = (services.create_key(user=owner.user)[0] for _ in range(2))
+    problem(stranger.delete(f"{KEYS}/{first.prefix}"), 404)
+    assert owner.delete(f"{KEYS}/{first.prefix}").status_code == 204
+    problem(owner.delete(f"{KEYS}/{first.prefix}"), 404)
+    assert colleague.delete(f"{KEYS}/{second.prefix}/").status_code == 204
+    assert not ApiKey.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "prefix", ["thk_000000000000", "%00", "x", "%F0%9F%98%80", "x" * 5000, "thk_0123456789ab_rest"]
+)
+def test_unknown_prefix_is_a_404(owner: Person, prefix: str) -> None:
+    problem(owner.delete(f"{KEYS}/{prefix}"), 404)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_nobody_is_a_401(anonymous: Person, method: str) -> None:
+    problem(anonymous.call(method, KEYS + ("/thk_000000000000" if method == "DELETE" else "")), 401)
+
+
+def test_number_of_living_keys_is_limited(owner: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "KEYS_MAX", 2)
+    services.create_key(user=owner.user, expires_in=1)
+    ApiKey.objects.update(expires_at=timezone.now())
+    assert [owner.post(KEYS).status_code for _ in range(2)] == [201, 201]
+    problem(owner.post(KEYS), 409)
+
+
+def test_prune_deletes_what_expired_in_batches(owner: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "PRUNE_BATCH", 2)
+    now = timezone.now()
+    for number in range(5):
+        key, _ = services.create_key(user=owner.user)
+        ApiKey.objects.filter(pk=key.pk).update(expires_at=now - timedelta(seconds=number))
+        AuthToken.objects.create(owner.user, expiry=timedelta(seconds=-1))
+    living, _ = services.create_key(user=owner.user, expires_in=60)
+    forever, _ = services.create_key(user=owner.user)
+    AuthToken.objects.create(owner.user, expiry=None)
+    assert services.prune(timezone.now()) == 10
+    assert set(ApiKey.objects.all()) == {living, forever}
+    assert AuthToken.objects.count() == 2
+    assert services.prune(timezone.now()) == 0

@@ -1,0 +1,88 @@
+"""Sixty sign-ins and sign-ups a minute, each address counted by itself, with Redis or without."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.cache import caches
+
+from taskhub.http import RouteThrottle
+from tests.conftest import Person
+from tests.problems import problem
+
+WRONG = {"email": "owner@example.com", "password": "wrong"}
+ADDRESSES = (f"192.0.2.{number}" for number in itertools.count(1))
+
+
+@pytest.fixture
+def address() -> str:
+    return next(ADDRESSES)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """Seconds that pass only when a test says so; far from now, so that no other test's calls are counted."""
+    now = [4e9]
+    monkeypatch.setattr(RouteThrottle, "timer", staticmethod(lambda: now[0]))
+    yield now
+    caches["local"].clear()
+
+
+@pytest.fixture(params=["with Redis", "without Redis"])
+def redis(request: pytest.FixtureRequest, settings: Any) -> None:
+    if request.param == "without Redis":
+        dead = {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:1/0"}
+        settings.CACHES = {**settings.CACHES, "default": dead}
+
+
+@pytest.mark.usefixtures("redis")
+def test_the_61st_in_a_minute_is_refused(anonymous: Person, clock: list[float], address: str) -> None:
+    def statuses(count: int, path: str) -> set[int]:
+        return {anonymous.post(path, WRONG, REMOTE_ADDR=address).status_code for _ in range(count)}
+
+    assert statuses(40, "/user/token/") == {401}
+    clock[0] += 20
+    assert statuses(20, "/user/create/") == {400}
+    answer = anonymous.post("/user/token/", WRONG, REMOTE_ADDR=address)
+    problem(answer, 429)
+    assert answer["Retry-After"] == "40"
+    clock[0] += 39.5
+    assert anonymous.post("/user/create/", WRONG, REMOTE_ADDR=address)["Retry-After"] == "1"
+    clock[0] += 1
+    assert statuses(40, "/user/token/") == {401}
+    assert statuses(1, "/user/token/") == {429}
+
+
+def test_right_password_waits_like_a_wrong_one(anonymous: Person, owner: Person, address: str) -> None:
+    right = {"email": "owner@example.com", "password": "correct horse battery"}
+    for _ in range(60):
+        anonymous.post("/user/token/", WRONG, REMOTE_ADDR=address)
+    problem(anonymous.post("/user/token/", right, REMOTE_ADDR=address), 429)
+    assert anonymous.post("/user/token/", right, REMOTE_ADDR=next(ADDRESSES)).status_code == 200
+
+
+def test_header_does_not_choose_the_address(anonymous: Person, address: str) -> None:
+    for number in range(61):
+        headers = {"X-Forwarded-For": f"203.0.113.{number}"}
+        answer = anonymous.post("/user/token/", WRONG, REMOTE_ADDR=address, headers=headers)
+    problem(answer, 429)
+
+
+def test_guessing_the_current_password_is_limited(owner: Person, stranger: Person) -> None:
+    guess = {"password": "battery horse correct", "current_password": "wrong"}
+    assert {owner.patch("/user/manage/", guess).status_code for _ in range(60)} == {400}
+    problem(owner.patch("/user/manage/", guess), 429)
+    assert stranger.patch("/user/manage/", guess).status_code == 400
+    assert owner.get("/user/manage/").status_code == 200
+
+
+def test_the_rest_is_not_limited_on_the_private_home(owner: Person) -> None:
+    assert {owner.get("/user/manage/").status_code for _ in range(70)} == {200}
+
+
+def test_rates_of_the_rest_are_settings(owner: Person, stranger: Person, settings: Any) -> None:
+    settings.THROTTLE_RATES = {"sign_in": None, "submit": "2/min", "read": "3/min"}
+    assert [owner.get("/user/manage/").status_code for _ in range(4)] == [200, 200, 200, 429]
+    assert [owner.post("/user/apikey").status_code for _ in range(3)] == [201, 201, 429]
+    assert stranger.get("/user/manage/").status_code == 200
