@@ -28,7 +28,8 @@ class UncountedPaginator(Paginator):
 
     @cached_property
     def count(self) -> int:
-        return min(COUNTED_MAX, len(self.object_list.order_by().values_list("pk")[:COUNTED_MAX]))
+        rows: Any = self.object_list
+        return len(rows.order_by().values_list("pk")[:COUNTED_MAX])
 
 
 class KindFilter(admin.SimpleListFilter):
@@ -69,7 +70,7 @@ class RunAdmin(admin.ModelAdmin):
         return queryset.defer("arguments", "result") if listing else queryset
 
     def get_readonly_fields(self, request: HttpRequest, obj: Run | None = None) -> list[str]:
-        return [name for _, options in self.fieldsets for name in options["fields"]]
+        return [str(name) for _, options in self.fieldsets for name in options["fields"]]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -108,7 +109,7 @@ class RunAdmin(admin.ModelAdmin):
 
     @admin.display(description="started by")
     def shown_parent(self, run: Run) -> SafeString:
-        return _links(Run.objects.filter(pk=run.parent_id))
+        return _links(Run.objects.filter(children=run))
 
     @admin.display(description="started")
     def shown_children(self, run: Run) -> SafeString:
@@ -116,7 +117,7 @@ class RunAdmin(admin.ModelAdmin):
 
     @admin.display(description="tries again")
     def shown_retry_of(self, run: Run) -> SafeString:
-        return _links(Run.objects.filter(pk=run.retry_of_id))
+        return _links(Run.objects.filter(retries=run))
 
     @admin.display(description="tried again by")
     def shown_retries(self, run: Run) -> SafeString:
@@ -149,7 +150,7 @@ def _json(value: Any) -> SafeString:
 
 def _links(runs: QuerySet[Run], more: dict[str, Any] | None = None) -> SafeString:
     shown = list(runs.defer("arguments", "result")[:21])
-    lines = [(reverse("admin:runs_run_change", args=[run.pk]), run, run.state) for run in shown[:20]]
+    lines: list[tuple[str, Any, str]] = [(reverse("admin:runs_run_change", args=[run.pk]), run, run.state) for run in shown[:20]]
     if len(shown) > 20 and more:
         lines.append((f"{reverse('admin:runs_run_changelist')}?{urlencode(more)}", "all of them", ""))
     return format_html_join(format_html("<br>"), '<a href="{}">{}</a> {}', lines)

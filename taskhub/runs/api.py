@@ -51,7 +51,7 @@ class RunSerializer(serializers.ModelSerializer[Run]):
     """A run without its arguments and result, which may be large."""
 
     owner = serializers.UUIDField(source="owner_id")
-    parent = serializers.UUIDField(source="parent_id", allow_null=True)
+    parent = serializers.UUIDField(source="parent_id", allow_null=True)  # type: ignore[assignment]
     retry_of = serializers.UUIDField(source="retry_of_id", allow_null=True)
     state = serializers.ChoiceField(choices=[str(state) for state in State])
     progress = serializers.JSONField(allow_null=True, help_text="`{done, total, message}`, when the work tells it")
@@ -199,7 +199,7 @@ class EventStream(StreamingHttpResponse):
 
 
 class EventsView(APIView):
-    renderer_classes: ClassVar = [JSONRenderer, EventStreamRenderer]
+    renderer_classes = [JSONRenderer, EventStreamRenderer]
 
     @extend_schema(
         operation_id="runs_events",

@@ -29,7 +29,7 @@ BACKOFF_MAX_SECONDS = 300
 
 def backoff(attempt: int) -> int:
     """Seconds until the attempt after `attempt` (1 is the first): 2, 4, 8, ... at most 300."""
-    return min(BACKOFF_MAX_SECONDS, BACKOFF_FIRST_SECONDS * 2 ** min(attempt - 1, 30))
+    return min(BACKOFF_MAX_SECONDS, BACKOFF_FIRST_SECONDS << min(attempt - 1, 30))
 
 
 def may_try_again(*, attempt: int, attempts: int) -> bool:

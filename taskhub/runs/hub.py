@@ -77,7 +77,7 @@ class Hub:
         self._lock = threading.Lock()
         self._watches: dict[str, set[Watch]] = defaultdict(set)
         self._confirmed: dict[str, threading.Event] = {}
-        self._connection: redis.Connection | None = None
+        self._connection: Any = None  # redis-py's connections are hardly typed
         threading.Thread(target=self._listen, name="hub", daemon=True).start()
 
     @contextmanager
@@ -119,7 +119,7 @@ class Hub:
             try:
                 self._connect()
                 while True:
-                    self._hear(self._connection.read_response())  # type: ignore[union-attr]
+                    self._hear(self._connection.read_response())
             except (RedisError, OSError) as error:
                 self._disconnect(error)
                 time.sleep(RECONNECT_SECONDS)

@@ -34,7 +34,7 @@ _NEXT_OWNER = """
         )
         ORDER BY owner_id, id LIMIT 1 FOR UPDATE SKIP LOCKED
     ) AS {name}
-"""  # noqa: S608
+"""
 _CLAIM_FAIREST = _CLAIM.format(
     chosen=_NEXT_OWNER.format(side=">", name="after") + "UNION ALL" + _NEXT_OWNER.format(side="<=", name="round")
 )
