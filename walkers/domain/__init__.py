@@ -1,0 +1,1 @@
+"""What a walk is, apart from where it is stored. Pure."""

@@ -1,0 +1,96 @@
+"""Named, typed values as an author annotates them: checked, and described by a JSON Schema.
+
+Checked strictly, as the JSON Schema says: "1" is no number. `ctx` of a walker and the arguments of a call are shapes.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, NotRequired, cast
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from typing_extensions import TypedDict
+
+from taskhub.errors import Rejected
+from taskhub.jsontext import escape_pointer
+
+REQUIRED: Any = ...
+FAULTS_MAX = 20
+_WORDS = {"missing": "This is required.", "extra_forbidden": "There is no such name here."}
+
+
+class Shape:
+    """`fields` maps each name to its annotation and default; `REQUIRED` stands for none.
+
+    A typed dictionary rather than a model: a field may have any name, `json` and `copy` and `_id` too.
+    """
+
+    def __init__(self, title: str, fields: Mapping[str, tuple[Any, Any]], *, extra: bool = False) -> None:
+        self.names = tuple(fields)
+        annotations = {name: _annotation(kind, default) for name, (kind, default) in fields.items()}
+        made = cast(Any, TypedDict)(title, annotations)
+        made.__pydantic_config__ = ConfigDict(extra="allow" if extra else "forbid")
+        self._adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(made)
+
+    def check(self, values: Mapping[str, Any], *, at: str = "") -> dict[str, Any]:
+        """The checked values, defaults filled in. Raises `Rejected` that names each wrong place under `at`."""
+        try:
+            return self._adapter.validate_python(values, strict=True)
+        except ValidationError as error:
+            raise _rejected(error, values, at) from None
+
+    def check_json(self, values: Mapping[str, Any], *, at: str = "") -> dict[str, Any]:
+        """The same for values of JSON's types: text stands for UUIDs, dates and other types that JSON lacks."""
+        try:
+            text = json.dumps(values, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise Rejected(f"This is not JSON: {error}", errors=[{"pointer": at, "detail": str(error)}]) from None
+        try:
+            return self._adapter.validate_json(text, strict=True)
+        except ValidationError as error:
+            raise _rejected(error, values, at) from None
+
+    def schema(self, ref_template: str = "#/$defs/{model}") -> dict[str, Any]:
+        """JSON Schema 2020-12. What it refers to stands in its `$defs`."""
+        return self._adapter.json_schema(ref_template=ref_template)
+
+
+def _annotation(kind: Any, default: Any) -> Any:
+    if default is REQUIRED:
+        return kind
+    field = default if isinstance(default, FieldInfo) else Field(default=default)
+    described: Any = Annotated[kind, field]
+    return described if field.is_required() else NotRequired[described]
+
+
+def _rejected(error: ValidationError, values: Any, at: str) -> Rejected:
+    faults = error.errors(include_url=False, include_context=False, include_input=False)[:FAULTS_MAX]
+    places = [
+        {
+            "pointer": at + _pointer(fault["loc"], fault["type"], values),
+            "detail": _WORDS.get(fault["type"], fault["msg"]),
+        }
+        for fault in faults
+    ]
+    words = "; ".join(f"{place['pointer'] or '/'}: {place['detail']}" for place in places[:3])
+    return Rejected(f"Some values are not valid. {words}", errors=places)
+
+
+def _pointer(loc: tuple[int | str, ...], type_: str, values: Any) -> str:
+    return "".join(f"/{escape_pointer(str(step))}" for step in _real_steps(loc, type_, values))
+
+
+def _real_steps(loc: tuple[int | str, ...], type_: str, value: Any) -> Iterator[int | str]:
+    """The steps that exist in what was given; pydantic names members of unions and tagged parts, too."""
+    for index, step in enumerate(loc):
+        if _holds(value, step):
+            value = value[step]
+        elif not (type_ == "missing" and index == len(loc) - 1):
+            continue
+        yield step
+
+
+def _holds(value: Any, step: int | str) -> bool:
+    if isinstance(value, list):
+        return isinstance(step, int) and step < len(value)
+    return isinstance(value, Mapping) and step in value
