@@ -1,0 +1,29 @@
+"""The names that users give to things."""
+
+from typing import Any
+from uuid import UUID
+
+from taskhub.errors import NotFound
+from walkers.domain.ids import fault_of_alias
+from walkers.domain.refusals import refused
+from walkers.models import Alias
+
+
+def register_alias(*, owner: Any, name: str, target: UUID) -> None:
+    """Registering a name again lets it name the new target."""
+    if fault := fault_of_alias(name):
+        raise refused("/name", fault, f"{name[:50]!r} cannot be an alias: {fault}")
+    alias = Alias(owner_id=owner.pk, name=name, target=target)
+    Alias.objects.bulk_create([alias], update_conflicts=True, unique_fields=["owner", "name"], update_fields=["target"])
+
+
+def delete_alias(*, owner: Any, name: str) -> None:
+    if fault_of_alias(name) or not Alias.objects.filter(owner_id=owner.pk, name=name).delete()[0]:
+        raise NotFound(f"You have no alias {name[:50]!r}.")
+
+
+def target_of(*, owner: Any, name: str) -> UUID | None:
+    """What the alias names, or None; whether it still exists, and is the owner's to see, is not asked here."""
+    if fault_of_alias(name):
+        return None
+    return Alias.objects.filter(owner_id=owner.pk, name=name).values_list("target", flat=True).first()

@@ -1,0 +1,158 @@
+"""Files of asynchronous calls: kept in the storage until their run is removed from the ledger."""
+
+import hashlib
+import os
+from collections.abc import Collection, Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.core.files.base import File
+from django.core.files.storage import default_storage
+from django.core.files.uploadedfile import UploadedFile
+from django.utils import timezone
+from django.utils.datastructures import MultiValueDict
+from uuid_utils.compat import uuid7
+
+from taskhub.errors import Rejected
+from taskhub.runs.models import Run
+from walkers.domain.ids import NAME_MAX
+from walkers.models import RunFile
+
+ABANDONED_AFTER = timedelta(hours=1)
+BATCH = 100
+Files = MultiValueDict[str, UploadedFile]
+
+
+def digests(files: Files) -> list[tuple[str, str | None, str]]:
+    """Field, name and SHA-256 of each file, in a fixed order: what makes two uploads the same."""
+    return sorted((field, file.name or "", digest(file)) for field, file in _each(files))
+
+
+def digest(file: "File[bytes]") -> str:
+    sha256 = hashlib.sha256()
+    for chunk in file.chunks():
+        sha256.update(chunk)
+    file.seek(0)
+    return sha256.hexdigest()
+
+
+def store_files(files: Files) -> list[RunFile]:
+    """Writes the files down, on the disk itself. They belong to no run until `attach` says so.
+
+    The row is written before the file: a process that dies in between leaves a row by which `remove_abandoned` finds
+    what there is to remove.
+    """
+    remove_abandoned()
+    return [_store(field, file) for field, file in _each(files)]
+
+
+def _each(files: Files) -> Iterable[tuple[str, UploadedFile]]:
+    for field, several in files.lists():
+        if not 0 < len(field) <= NAME_MAX or not field.isprintable():
+            raise Rejected(f"A file's field has a name of 1 to {NAME_MAX} printable characters.")
+        for file in several:
+            yield field, file
+
+
+def _store(field: str, file: UploadedFile) -> RunFile:
+    row = RunFile.objects.create(
+        field=field,
+        name=file.name or "",
+        content_type=_printable(file.content_type or ""),
+        size=file.size or 0,
+        sha256=digest(file),
+        path=f"runs/{timezone.now():%Y/%m/%d}/{uuid7()}",
+    )
+    stored = default_storage.save(row.path, file)
+    if stored != row.path:
+        row.path = stored
+        row.save(update_fields=["path"])
+    _reach_the_disk(stored)
+    return row
+
+
+def _printable(text: str) -> str:
+    return "".join(char for char in text if char.isprintable())[:255]
+
+
+def _reach_the_disk(path: str) -> None:
+    """Storage that is no folder of this machine has its own word for done."""
+    try:
+        place = Path(default_storage.path(path))
+    except NotImplementedError:
+        return
+    root = Path(default_storage.path(""))
+    for inode in (place, *(folder for folder in place.parents if folder.is_relative_to(root))):
+        descriptor = os.open(inode, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def attach(*, rows: Collection[RunFile], run: Run) -> None:
+    """In the transaction that accepts the run."""
+    RunFile.objects.filter(pk__in=[row.pk for row in rows]).update(run=run)
+
+
+def copy_files(old: Run, new: Run) -> None:
+    """A retry reads the same stored files."""
+    rows = list(RunFile.objects.filter(run=old).order_by("pk"))
+    for row in rows:
+        row.pk, row.run = None, new
+    RunFile.objects.bulk_create(rows)
+
+
+def files_of(run: Run) -> Files:
+    """As they were sent; each is opened when it is first read."""
+    files: Files = MultiValueDict()
+    for row in RunFile.objects.filter(run=run).order_by("pk"):
+        files.appendlist(row.field, StoredFile(row))
+    return files
+
+
+class StoredFile(UploadedFile):
+    """An uploaded file that waits in the storage."""
+
+    _opened: Any = None
+
+    def __init__(self, row: RunFile) -> None:
+        self._path = row.path
+        super().__init__(name=row.name, content_type=row.content_type, size=row.size)
+
+    @property
+    def file(self) -> Any:
+        if self._opened is None:
+            self._opened = default_storage.open(self._path)
+        return self._opened
+
+    @file.setter
+    def file(self, value: Any) -> None:
+        self._opened = value
+
+
+def remove_files(run_ids: Collection[UUID]) -> None:
+    """Before runs are deleted."""
+    _remove(list(RunFile.objects.filter(run_id__in=run_ids)))
+    remove_abandoned()
+
+
+def remove_abandoned() -> None:
+    """What was stored for a run that then was not accepted."""
+    since = timezone.now() - ABANDONED_AFTER
+    _remove(list(RunFile.objects.filter(run__isnull=True, created_at__lt=since)[:BATCH]))
+
+
+def discard(rows: Collection[RunFile]) -> None:
+    """The call was refused after all."""
+    _remove(rows)
+
+
+def _remove(rows: Collection[RunFile]) -> None:
+    paths = {row.path for row in rows}
+    RunFile.objects.filter(pk__in=[row.pk for row in rows]).delete()
+    shared = RunFile.objects.filter(path__in=paths).values_list("path", flat=True)
+    for path in paths.difference(shared):
+        default_storage.delete(path)
