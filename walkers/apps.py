@@ -1,0 +1,18 @@
+from importlib import import_module
+
+from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
+
+
+class WalkersConfig(AppConfig):
+    name = "walkers"
+    sentinel = "taskhub"
+
+    def ready(self) -> None:
+        from taskhub.runs.kinds import register
+        from walkers import kind, sentinels
+
+        autodiscover_modules("walkers")
+        sentinels.collect()
+        register(kind.WALKER)
+        import_module("walkers.calls")

@@ -1,0 +1,61 @@
+"""The bundled walkers, sentinel `taskhub`: the documents' examples, and something to call for newcomers."""
+
+import time
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from walkers.places import Place
+from walkers.walker import Walker
+
+
+class Echo(Walker):
+    """Reports its value."""
+
+    value: Any = None
+
+    def visit(self, here: Place) -> None:
+        self.report(self.value)
+
+
+class Pause(Walker):
+    """Sleeps `seconds` in so many `steps`, tells its progress, and reports how long it slept."""
+
+    seconds: Annotated[float, Field(ge=0, le=3600)] = 1.0
+    steps: Annotated[int, Field(ge=1, le=10_000)] = 10
+
+    def visit(self, here: Place) -> None:
+        for done in range(self.steps):
+            self.progress(done, self.steps, f"{done} of {self.steps}")
+            time.sleep(self.seconds / self.steps)
+        self.progress(self.steps, self.steps, "awake")
+        self.report(self.seconds)
+
+
+class Fail(Walker):
+    """Raises an error with its message."""
+
+    message: str = "This walker fails."
+
+    def visit(self, here: Place) -> None:
+        raise RuntimeError(self.message)
+
+
+class GetBotset(Walker):
+    """Reports the nodes below the one it stands on, each with `jid`, `kind` and `context`."""
+
+    name = "get_botset"
+
+    def visit(self, here: Place) -> None:
+        if here is not self.start:
+            self.report(here)
+        self.take(here.out(), once=True)
+
+
+class Run(Walker):
+    """Reports its node and its `ctx`, which may hold any keys."""
+
+    extra = True
+
+    def visit(self, here: Place) -> None:
+        self.report({"node": here.jid, "ctx": self.ctx})
