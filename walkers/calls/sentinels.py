@@ -1,0 +1,37 @@
+"""Sentinels: which there are, and which is meant when none is named."""
+
+from walkers import sentinels, wire
+from walkers.answers import Page, SentinelShown
+from walkers.caller import Caller
+from walkers.domain.ids import GLOBAL
+from walkers.parameters import SentinelRef
+from walkers.registry import api
+from walkers.services import profiles
+
+
+@api(reads=True)
+def sentinel_list(caller: Caller) -> Page[SentinelShown]:
+    """List sentinels.
+
+    Each is the named set of walkers that one app contributes; `global` holds all.
+    """
+    active = caller.sentinel(None).id
+    return wire.whole_list([wire.sentinel_of(sentinel, active=active) for sentinel in sentinels.every()])
+
+
+@api(problems=(404,), arguments={"snt": "taskhub"})
+def sentinel_active_set(caller: Caller, snt: SentinelRef) -> SentinelShown:
+    """Set the active sentinel.
+
+    It is meant where a call names none. `global`, where every walker is found, is active until another is set.
+    """
+    sentinel = caller.sentinel(snt)
+    profiles.activate_sentinel(user=caller.user, name="" if sentinel.name == GLOBAL else sentinel.name)
+    return wire.sentinel_of(sentinel, active=sentinel.id)
+
+
+@api(reads=True, problems=(404,))
+def sentinel_active_get(caller: Caller) -> SentinelShown:
+    """Show the active sentinel."""
+    sentinel = caller.sentinel(None)
+    return wire.sentinel_of(sentinel, active=sentinel.id)
