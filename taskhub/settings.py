@@ -227,6 +227,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
+        "walkers.schema.add_walkers",
         "taskhub.openapi.add_problem_headers",
     ],
     "SWAGGER_UI_DIST": "SIDECAR",
