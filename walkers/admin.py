@@ -1,0 +1,151 @@
+"""The operator's edge: graphs, their nodes and edges, aliases and profiles, to look at."""
+
+import json
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from walkers.models import Alias, Edge, Graph, Node, Profile, RunFile
+from walkers.services.aliases import delete_alias
+from walkers.services.graphs import delete_edge, delete_graph, delete_node
+
+
+def link(model: str, id: Any, text: str = "") -> SafeString:
+    return format_html('<a href="{}">{}</a>', reverse(f"admin:walkers_{model}_change", args=[id]), text or id)
+
+
+class ReadOnly(admin.ModelAdmin):
+    """Walkers write graphs; people look at them, and may delete. No list counts a whole table."""
+
+    show_full_result_count = False
+    list_per_page = 50
+    ordering = ("-pk",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for row in queryset:
+            self.delete_model(request, row)
+
+
+@admin.register(Graph)
+class GraphAdmin(ReadOnly):
+    list_display = ("id", "name", "owner", "created_at")
+    list_select_related = ("owner",)
+    search_fields = ("id", "name", "owner__email")
+    fields = ("id", "name", "owner", "created_at", "inside")
+    readonly_fields = fields
+
+    @admin.display(description="Nodes and edges")
+    def inside(self, graph: Graph) -> SafeString:
+        addresses = [
+            f"{reverse(f'admin:walkers_{kind}_changelist')}?graph__id__exact={graph.pk}" for kind in ("node", "edge")
+        ]
+        return format_html('<a href="{}">nodes</a>, <a href="{}">edges</a>', *addresses)
+
+    def delete_model(self, request: HttpRequest, obj: Graph) -> None:
+        delete_graph(graph=obj)
+
+
+class InGraphAdmin(ReadOnly):
+    search_fields = ("id",)
+
+    @admin.display(description="Graph", ordering="graph_id")
+    def graph_link(self, row: Any) -> SafeString:
+        return link("graph", row.graph_id)
+
+    @admin.display(description="Context")
+    def context_text(self, row: Any) -> SafeString:
+        return format_html("<pre>{}</pre>", json.dumps(row.context, indent=2, ensure_ascii=False))
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        return lookup == "graph__id__exact" or super().lookup_allowed(lookup, value, request)
+
+
+@admin.register(Node)
+class NodeAdmin(InGraphAdmin):
+    list_display = ("id", "kind", "graph_link", "created_at")
+    fields = ("id", "kind", "graph_link", "context_text", "ways_out", "ways_in", "created_at")
+    readonly_fields = fields
+
+    @admin.display(description="Edges from here")
+    def ways_out(self, node: Node) -> SafeString:
+        return _ways(node.edges_out.order_by("pk"), "target_id")
+
+    @admin.display(description="Edges to here")
+    def ways_in(self, node: Node) -> SafeString:
+        return _ways(node.edges_in.order_by("pk"), "source_id")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and not (obj and obj.is_root)
+
+    def delete_model(self, request: HttpRequest, obj: Node) -> None:
+        delete_node(node=obj)
+
+
+@admin.register(Edge)
+class EdgeAdmin(InGraphAdmin):
+    list_display = ("id", "kind", "source_link", "target_link", "graph_link", "created_at")
+    fields = ("id", "kind", "source_link", "target_link", "graph_link", "context_text", "created_at")
+    readonly_fields = fields
+
+    @admin.display(description="From")
+    def source_link(self, edge: Edge) -> SafeString:
+        return link("node", edge.source_id)
+
+    @admin.display(description="To")
+    def target_link(self, edge: Edge) -> SafeString:
+        return link("node", edge.target_id)
+
+    def delete_model(self, request: HttpRequest, obj: Edge) -> None:
+        delete_edge(edge=obj)
+
+
+@admin.register(Alias)
+class AliasAdmin(ReadOnly):
+    list_display = ("name", "owner", "target")
+    list_select_related = ("owner",)
+    search_fields = ("name", "owner__email", "target")
+
+    def delete_model(self, request: HttpRequest, obj: Alias) -> None:
+        delete_alias(owner=obj.owner, name=obj.name)
+
+
+@admin.register(Profile)
+class ProfileAdmin(ReadOnly):
+    list_display = ("user", "active_graph_link", "active_sentinel")
+    list_select_related = ("user",)
+    search_fields = ("user__email",)
+    fields = ("user", "active_graph_link", "active_sentinel")
+    readonly_fields = fields
+
+    @admin.display(description="Active graph", empty_value="-")
+    def active_graph_link(self, profile: Profile) -> SafeString | None:
+        return link("graph", profile.active_graph_id) if profile.active_graph_id else None
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(RunFile)
+class RunFileAdmin(ReadOnly):
+    list_display = ("name", "field", "run", "size", "content_type", "created_at")
+    list_select_related = ("run",)
+    search_fields = ("run__id", "name")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def _ways(edges: QuerySet[Edge], far: str) -> SafeString:
+    shown = [format_html("{} {}", edge.kind, link("node", getattr(edge, far))) for edge in edges[:100]]
+    return format_html("{}", SafeString("<br>".join(shown))) if shown else SafeString("-")
