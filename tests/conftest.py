@@ -44,6 +44,8 @@ def _hurry(address: str) -> None:
         connection.execute("SELECT pg_reload_conf()")
 
 
+pytest_plugins = ["tests.hub"]  # the fixture `hub`
+
 if "DATABASE_URL" not in os.environ:
     _start_services()
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
