@@ -70,7 +70,8 @@ def as_problem(exc: Exception) -> Problem:
         case exceptions.ValidationError():
             return Rejected("Some fields are not valid.", errors=list(_places(exc.detail)))
         case exceptions.Throttled():
-            return errors.TooMany("The rate limit is reached.", retry_after=max(1, math.ceil(getattr(exc, "wait", None) or 1)))
+            wait = math.ceil(getattr(exc, "wait", None) or 1)
+            return errors.TooMany("The rate limit is reached.", retry_after=max(1, wait))
         case exceptions.APIException():
             return _of_status(exc.status_code, str(exc.detail))
         case Http404():

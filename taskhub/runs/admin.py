@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 
 from taskhub.errors import Problem
 from taskhub.runs.kinds import all_kinds
@@ -20,6 +20,7 @@ from taskhub.runs.services import cancel, enqueue, retry
 from taskhub.secrets import mask_value
 
 COUNTED_MAX = 10_000
+LINKS_MAX = 20
 SHOWN_MAX = 100_000  # characters
 
 
@@ -149,11 +150,13 @@ def _json(value: Any) -> SafeString:
 
 
 def _links(runs: QuerySet[Run], more: dict[str, Any] | None = None) -> SafeString:
-    shown = list(runs.defer("arguments", "result")[:21])
-    lines: list[tuple[str, Any, str]] = [(reverse("admin:runs_run_change", args=[run.pk]), run, run.state) for run in shown[:20]]
-    if len(shown) > 20 and more:
+    shown = list(runs.defer("arguments", "result")[: LINKS_MAX + 1])
+    lines: list[tuple[str, Any, str]] = [
+        (reverse("admin:runs_run_change", args=[run.pk]), run, run.state) for run in shown[:LINKS_MAX]
+    ]
+    if len(shown) > LINKS_MAX and more:
         lines.append((f"{reverse('admin:runs_run_changelist')}?{urlencode(more)}", "all of them", ""))
-    return format_html_join(format_html("<br>"), '<a href="{}">{}</a> {}', lines)
+    return format_html_join(mark_safe("<br>"), '<a href="{}">{}</a> {}', lines)
 
 
 @admin.register(Worker)

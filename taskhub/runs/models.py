@@ -77,7 +77,9 @@ class Run(models.Model):
             models.Index(fields=["name", "-id"], name="run_name"),
             models.Index(fields=["kind", "owner", "id"], name="run_ready", condition=Q(ready=True)),
             models.Index(fields=["owner", "lease_until"], name="run_leased", condition=Q(lease_until__isnull=False)),
-            models.Index(fields=["not_before"], name="run_delayed", condition=Q(ready=False, state__in=sorted(WAITING))),
+            models.Index(
+                fields=["not_before"], name="run_delayed", condition=Q(ready=False, state__in=sorted(WAITING))
+            ),
             # The rare states; a list of successes finds them by the indexes above.
             models.Index(fields=["state", "-id"], name="run_state", condition=~Q(state=State.SUCCESS)),
             models.Index(fields=["parent"], name="run_parent", condition=Q(parent__isnull=False)),
