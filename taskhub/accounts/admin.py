@@ -6,8 +6,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminPasswordChangeForm, BaseUserCreationForm
-from django.db.models import QuerySet
-from django.db.models.functions import SHA256
+from django.db.models import CharField, Func, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -128,6 +127,11 @@ class ApiKeyAdmin(ReadOnly):
         self.message_user(request, f"Revoked {services.revoke_keys(keys=queryset)} keys.", messages.SUCCESS)
 
 
+class Handle(Func):
+    template = "encode(sha256(%(expressions)s::bytea), 'hex')"
+    output_field = CharField()
+
+
 admin.site.unregister(AuthToken)
 
 
@@ -141,7 +145,7 @@ class TokenAdmin(ReadOnly):
     actions = None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).annotate(handle=SHA256("digest"))
+        return super().get_queryset(request).annotate(handle=Handle("digest"))
 
     @admin.display(description="")
     def end(self, token: Any) -> SafeString:

@@ -33,7 +33,7 @@ class Issued(NamedTuple):
 @sensitive_variables("password")
 def sign_up(*, email: str, password: str, name: str = "") -> User:
     """A new user. Raises `Rejected` for a taken address, and for a password that the validators refuse."""
-    user = User(email=User.objects.normalize_email(email), name=name)
+    user = User(email=email, name=name)
     _check_password(password, user)
     user.set_password(password)
     save_account(user=user)
@@ -68,6 +68,7 @@ def sign_out_everywhere(*, user: User, keep: AuthToken | None = None) -> int:
 
 def save_account(*, user: User) -> None:
     """Stores a new or changed user. Raises `Rejected` when another user has the address, in whatever case."""
+    user.email = User.objects.normalize_email(user.email)
     try:
         with transaction.atomic():
             user.save()
@@ -93,7 +94,7 @@ def change_account(
     if name is not None:
         user.name = name
     if email is not None:
-        user.email = User.objects.normalize_email(email)
+        user.email = email
     if password is not None:
         if not user.check_password(current_password):
             raise _refused("/current_password", "This is not the current password.")

@@ -1,0 +1,176 @@
+"""The operator's pages of accounts: they open, they work, and they show no secret."""
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from knox.models import AuthToken
+
+from taskhub.accounts import services
+from taskhub.accounts.models import ApiKey, User
+from tests.conftest import Person
+
+PASSWORD = "correct horse battery"
+USERS, KEYS, TOKENS = "/admin/accounts/user/", "/admin/accounts/apikey/", "/admin/knox/authtoken/"
+
+
+@pytest.fixture
+def root(db: None) -> Client:
+    User.objects.create_superuser("Root@example.com", PASSWORD)
+    browser = Client()
+    answer = browser.post("/admin/login/?next=/admin/", {"username": "ROOT@example.com", "password": PASSWORD})
+    assert answer.status_code == 302
+    return browser
+
+
+def text_of(browser: Client, path: str) -> str:
+    answer = browser.get(path)
+    assert answer.status_code == 200, path
+    return str(answer.content.decode())
+
+
+def test_wrong_login_stays_outside(db: None) -> None:
+    User.objects.create_superuser("root@example.com", PASSWORD)
+    answer = Client().post("/admin/login/", {"username": "root@example.com", "password": "wrong"})
+    assert answer.status_code == 200
+    assert "E-mail address" in answer.content.decode()
+
+
+def test_no_page_shows_a_secret(root: Client, owner: Person) -> None:
+    key, text = services.create_key(user=owner.user)
+    pages = [USERS, f"{USERS}add/", f"{USERS}{owner.user.pk}/change/", f"{USERS}{owner.user.pk}/password/"]
+    pages += [f"{USERS}{owner.user.pk}/delete/", KEYS, f"{KEYS}{key.pk}/change/", f"{KEYS}{key.pk}/delete/", TOKENS]
+    token = AuthToken.objects.get(user=owner.user)
+    secrets = [text.removeprefix(key.prefix), key.hash, owner.token, token.digest, token.token_key]
+    stored = User.objects.get(pk=owner.user.pk).password
+    for page in pages:
+        shown = text_of(root, page)
+        assert not [secret for secret in [*secrets, stored, stored.rpartition("$")[2]] if secret in shown], page
+
+
+def test_users_are_found_by_address(root: Client, owner: Person, stranger: Person) -> None:
+    shown = text_of(root, f"{USERS}?q=OWNER@")
+    assert "owner@example.com" in shown
+    assert "stranger@example.com" not in shown
+
+
+def test_user_is_added_by_address(root: Client) -> None:
+    form = {"email": "New@Example.com", "name": "Nina", "password1": "battery horse", "password2": "battery horse"}
+    assert root.post(f"{USERS}add/", form).status_code == 302
+    user = User.objects.get(email="New@example.com")
+    assert user.check_password("battery horse")
+    assert not user.is_staff
+
+
+def test_taken_address_is_told_in_the_form(root: Client, owner: Person) -> None:
+    form = {"email": "OWNER@example.com", "password1": "battery horse", "password2": "battery horse"}
+    answer = root.post(f"{USERS}add/", form)
+    assert answer.status_code == 200
+    assert "This e-mail address is already in use." in answer.content.decode()
+
+
+def test_user_is_changed(root: Client, owner: Person) -> None:
+    form = {"email": "owner@example.com", "name": "Renamed", "is_staff": "on"}
+    assert root.post(f"{USERS}{owner.user.pk}/change/", form).status_code == 302
+    user = User.objects.get(pk=owner.user.pk)
+    assert (user.name, user.is_staff, user.is_active) == ("Renamed", True, False)
+    assert user.check_password(PASSWORD)
+
+
+def test_password_set_by_the_operator_ends_tokens(root: Client, owner: Person) -> None:
+    form = {"usable_password": "true", "password1": "battery horse", "password2": "battery horse", "set-password": "1"}
+    assert root.post(f"{USERS}{owner.user.pk}/password/", form).status_code == 302
+    assert User.objects.get(pk=owner.user.pk).check_password("battery horse")
+    assert owner.get("/user/manage/").status_code == 401
+
+
+def test_password_can_be_taken_away(root: Client, owner: Person) -> None:
+    form = {"usable_password": "false", "unset-password": "1"}
+    assert root.post(f"{USERS}{owner.user.pk}/password/", form).status_code == 302
+    assert not User.objects.get(pk=owner.user.pk).has_usable_password()
+
+
+def act(browser: Client, path: str, action: str, *ids: Any, **more: Any) -> None:
+    form = {"action": action, "_selected_action": [str(one) for one in ids], **more}
+    assert browser.post(path, form).status_code == 302
+
+
+def test_tokens_of_a_user_are_ended(root: Client, owner: Person, stranger: Person) -> None:
+    act(root, USERS, "end_tokens", owner.user.pk)
+    assert owner.get("/user/manage/").status_code == 401
+    assert stranger.get("/user/manage/").status_code == 200
+
+
+def test_user_is_deleted_with_all(root: Client, owner: Person) -> None:
+    services.create_key(user=owner.user)
+    act(root, USERS, "delete_selected", owner.user.pk, post="yes")
+    assert not User.objects.filter(pk=owner.user.pk).exists()
+    assert not ApiKey.objects.exists()
+
+
+def test_key_is_revoked(root: Client, owner: Person) -> None:
+    first, second, third = (services.create_key(user=owner.user)[0] for _ in range(3))
+    act(root, KEYS, "revoke", first.pk)
+    assert set(ApiKey.objects.all()) == {second, third}
+    assert root.post(f"{KEYS}{second.pk}/delete/", {"post": "yes"}).status_code == 302
+    assert set(ApiKey.objects.all()) == {third}
+    assert root.get(f"{KEYS}add/").status_code == 403
+
+
+def test_one_token_is_ended(root: Client, owner: Person, stranger: Person) -> None:
+    shown = text_of(root, f"{TOKENS}?q=owner@example.com")
+    (handle,) = re.findall(r'name="end" value="(\w+)"', shown)
+    assert root.post(TOKENS, {"end": handle}).status_code == 302
+    assert owner.get("/user/manage/").status_code == 401
+    assert stranger.get("/user/manage/").status_code == 200
+
+
+def test_pages_that_name_a_digest_are_closed(root: Client, owner: Person) -> None:
+    digest = AuthToken.objects.get(user=owner.user).digest
+    assert root.get(f"{TOKENS}{digest}/change/").status_code in {302, 403}
+    assert root.get(f"{TOKENS}add/").status_code == 403
+
+
+def test_lists_do_not_grow_in_queries(root: Client, django_assert_max_num_queries: Any) -> None:
+    for number in range(30):
+        user = User.objects.create_user(f"user{number}@example.com")
+        services.create_key(user=user)
+        AuthToken.objects.create(user)
+    for page in (USERS, KEYS, TOKENS):
+        with django_assert_max_num_queries(6):
+            root.get(page)
+
+
+@pytest.fixture
+def clerk(db: None) -> Client:
+    """Staff with every right over users, but no superuser."""
+    user = User.objects.create_user("clerk@example.com", PASSWORD, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(content_type__app_label="accounts"))
+    browser = Client()
+    browser.force_login(user)
+    return browser
+
+
+def test_clerk_makes_nobody_a_superuser(clerk: Client, owner: Person) -> None:
+    form = {"email": "owner@example.com", "is_active": "on", "is_superuser": "on"}
+    assert clerk.post(f"{USERS}{owner.user.pk}/change/", form).status_code == 302
+    assert not User.objects.get(pk=owner.user.pk).is_superuser
+
+
+def test_clerk_does_not_touch_a_superuser(clerk: Client, root: Client) -> None:
+    boss = User.objects.get(email="Root@example.com")
+    AuthToken.objects.create(boss)
+    assert clerk.post(f"{USERS}{boss.pk}/password/", {"password1": "x", "password2": "x"}).status_code == 403
+    assert clerk.post(f"{USERS}{boss.pk}/change/", {"email": "mine@example.com"}).status_code == 403
+    assert clerk.post(f"{USERS}{boss.pk}/delete/", {"post": "yes"}).status_code == 403
+    act(clerk, USERS, "end_tokens", boss.pk)
+    clerk.post(USERS, {"action": "delete_selected", "_selected_action": [str(boss.pk)], "post": "yes"})
+    assert User.objects.filter(pk=boss.pk, email="Root@example.com").exists()
+    assert AuthToken.objects.filter(user=boss).exists()
+
+
+def test_owner_has_no_business_there(owner: Person, client: Client) -> None:
+    client.force_login(owner.user)
+    assert client.get(USERS).status_code == 302

@@ -1,0 +1,185 @@
+"""REST plumbing: what becomes of exceptions, bodies and Accept headers. No database."""
+
+import io
+import json
+from typing import Any
+
+import pytest
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation, ValidationError
+from django.db import OperationalError
+from django.http import Http404
+from django.http.multipartparser import MultiPartParserError
+from django.test import RequestFactory
+from hypothesis import given
+from hypothesis import strategies as st
+from rest_framework import exceptions
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from taskhub import errors
+from taskhub.errors import Problem, Rejected, TooLarge
+from taskhub.http import PROBLEM_TYPE, as_problem, problem_response, read_body
+
+FAMILY = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Problem)]
+
+
+class Echo(APIView):
+    """Answers with the body that it was sent, or raises what the test gave it."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    throttle_classes = ()
+    failure: Exception | None = None
+
+    def post(self, request: Request) -> Response:
+        if self.failure:
+            raise self.failure
+        return Response({key: request.data[key] for key in request.data} if request.data else request.data)
+
+
+def send(body: bytes | str = b"", content_type: str = "application/json", failure: Any = None, **meta: Any) -> Any:
+    request = RequestFactory().generic("POST", "/x", body, content_type, **meta)
+    return Echo.as_view(failure=failure)(request).render()
+
+
+# Problems
+
+
+@pytest.mark.parametrize("kind", FAMILY)
+def test_every_kind_of_problem_is_rfc_9457(kind: type[Problem]) -> None:
+    raised = kind("Because.", errors=[{"pointer": "/a", "detail": "No."}], retry_after=3, report=[1])
+    for answer in (send(failure=raised), problem_response(raised)):
+        assert (answer.status_code, answer["Content-Type"]) == (kind.status, PROBLEM_TYPE)
+        assert json.loads(answer.content) == {
+            "type": kind.type,
+            "title": kind.title,
+            "status": kind.status,
+            "detail": "Because.",
+            "errors": [{"pointer": "/a", "detail": "No."}],
+            "success": False,
+            "report": [1],
+        }
+        assert answer["Retry-After"] == "3"
+        assert answer.has_header("WWW-Authenticate") == (kind.status == 401)
+
+
+@pytest.mark.parametrize(
+    ("raised", "status"),
+    [
+        (exceptions.NotAuthenticated(), 401),
+        (exceptions.AuthenticationFailed(), 401),
+        (exceptions.PermissionDenied(), 403),
+        (exceptions.NotFound(), 404),
+        (exceptions.MethodNotAllowed("PUT"), 405),
+        (exceptions.ParseError(), 400),
+        (exceptions.UnsupportedMediaType("text/xml"), 415),
+        (Http404(), 404),
+        (PermissionDenied(), 403),
+        (ValidationError("no"), 400),
+        (SuspiciousOperation("no"), 400),
+        (RequestDataTooBig("no"), 413),
+        (MultiPartParserError("no"), 400),
+        (OperationalError("gone"), 503),
+        (ZeroDivisionError("division"), 500),
+    ],
+)
+def test_every_exception_is_a_problem(raised: Exception, status: int) -> None:
+    found = as_problem(raised)
+    assert found.status == status
+    assert found.detail
+
+
+def test_waiting_time_is_rounded_up() -> None:
+    assert as_problem(exceptions.Throttled(wait=0.2)).retry_after == 1
+    assert as_problem(exceptions.Throttled(wait=1.2)).retry_after == 2
+
+
+def test_places_of_nested_fields() -> None:
+    detail = {"a/b": ["x"], "list": [{}, {"k": ["y", "z"]}], "non_field_errors": ["w"]}
+    places = {(one["pointer"], one["detail"]) for one in as_problem(exceptions.ValidationError(detail)).errors}
+    assert places == {("/a~1b", "x"), ("/list/1/k", "y"), ("/list/1/k", "z"), ("", "w")}
+
+
+def test_a_fault_tells_nothing_of_its_inside(caplog: pytest.LogCaptureFixture) -> None:
+    answer = send(failure=RuntimeError("the inside"))
+    assert answer.status_code == 500
+    assert b"inside" not in answer.content
+    assert "the inside" in caplog.text
+
+
+# Bodies
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON"])
+def test_json(content_type: str) -> None:
+    assert json.loads(send('{"a": [1, "é"]}', content_type).content) == {"a": [1, "é"]}
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])
+def test_no_body_is_empty(content_type: str) -> None:
+    assert json.loads(send(b"", content_type).content) in ({}, [])
+
+
+def test_form_and_json_under_its_name() -> None:
+    form = "application/x-www-form-urlencoded"
+    assert json.loads(send("a=1&b=%C3%A9+&c=", form).content) == {"a": "1", "b": "é ", "c": ""}
+    assert json.loads(send(' {"a": 1}', form).content) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"\xff", "application/json"),
+        ("[" * 200, "application/json"),
+        ("a=%ff", "application/x-www-form-urlencoded"),
+        ("&".join("a=1" for _ in range(1001)), "application/x-www-form-urlencoded"),
+        (b"no boundary", "multipart/form-data"),
+        (b"--b\r\nbroken", "multipart/form-data; boundary=\xe9"),
+    ],
+)
+def test_broken_body_is_a_400(body: bytes, content_type: str) -> None:
+    answer = send(body, content_type)
+    assert (answer.status_code, answer["Content-Type"]) == (400, PROBLEM_TYPE)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "zstd", "nonsense"])
+def test_content_encoding_is_not_guessed(encoding: str) -> None:
+    assert send("{}", HTTP_CONTENT_ENCODING=encoding).status_code == 415
+
+
+def test_limit_names_both_numbers(settings: Any) -> None:
+    settings.BODY_MAX_BYTES = 10
+    answer = send('{"a": "12345"}')
+    assert answer.status_code == 413
+    assert json.loads(answer.content)["detail"] == "The body has 14 bytes; 10 are allowed."
+
+
+@given(st.binary(max_size=40), st.integers(0, 40), st.integers(-3, 3) | st.none())
+def test_read_body(body: bytes, limit: int, off: int | None) -> None:
+    announced = None if off is None else max(0, len(body) + off)
+    length = None if announced is None else str(announced)
+    try:
+        read = read_body(io.BytesIO(body), length, limit)
+    except TooLarge:
+        assert max(len(body), announced or 0) > limit
+    except Rejected:
+        assert announced is not None
+        assert announced > len(body)
+    else:
+        assert read == body
+        assert len(body) <= limit
+
+
+# Accept
+
+
+@pytest.mark.parametrize("accept", ["text/html", "*/*", "application/xml, */*;q=0.1", "nonsense", ";;;", ""])
+def test_what_nobody_offers_gets_json(accept: str) -> None:
+    answer = send('{"a": 1}', HTTP_ACCEPT=accept)
+    assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
+
+
+def test_a_test_of_the_family_is_a_test_of_all() -> None:
+    assert {kind.status for kind in FAMILY} == {400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503}
