@@ -204,9 +204,10 @@ def _execute(run: Run, perform: Perform, keeper: Keeper) -> None:
         log.info("Run %s stopped: %s", run.pk, stop)
         _forget_connection()
     except (OperationalError, InterfaceError) as error:
-        # Nothing can be written down now; the lease runs out and the run is offered again.
+        # A deadlock, a time-out, or the database is away: then nothing can be written down, and the lease runs out.
         log.warning("Run %s lost the database: %s", run.pk, error)
         _forget_connection()
+        _settle(execution, error_of(error), again=True)
     except Exception as error:
         permanent = not isinstance(error, Problem) or error.permanent
         log.info("Run %s failed: %s", run.pk, error, exc_info=permanent and not isinstance(error, Problem))
@@ -227,7 +228,7 @@ def _settle(execution: Execution, error: dict[str, str], *, again: bool) -> None
                 execution.fail(error["type"], error["message"])
     except LeaseLost:
         log.info("Run %s had already ended otherwise", run.pk)
-    except DatabaseError as failure:
+    except (DatabaseError, InterfaceError) as failure:
         log.warning("The ending of %s could not be written: %s", run.pk, failure)
         _forget_connection()
 

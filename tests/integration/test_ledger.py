@@ -197,6 +197,18 @@ def test_a_fault_that_may_pass_is_tried_again_later_and_then_given_up(olga: User
     assert (run.state, run.attempt, run.error["message"]) == ("FAILURE", 3, "The other side is away.")
 
 
+def test_work_that_the_database_interrupts_is_tried_again(olga: User) -> None:
+    run = accept(olga)
+
+    def too_long(_: Execution) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = 1; SELECT pg_sleep(10)")
+
+    work("probe", too_long, node="w@here")
+    run.refresh_from_db()
+    assert (run.state, run.attempt, run.error["type"]) == ("RETRY", 1, "OperationalError")
+
+
 def test_a_delayed_run_waits_for_its_time(olga: User) -> None:
     run = accept(olga, not_before=timezone.now() + timedelta(hours=1))
     assert services.enqueue(run)
@@ -327,7 +339,9 @@ def test_old_runs_and_answers_are_pruned(olga: User) -> None:
     Run.objects.filter(pk=waiting.pk).update(id=UUID(int=oldest_id(long_ago).int + 1))
     KeptAnswer.objects.create(scope="a", fingerprint="", status=200, body={}, created_at=long_ago)
     KeptAnswer.objects.create(scope="b", fingerprint="", status=200, body={})
+    TaskResult.objects.filter(task_id=str(old.pk)).update(task_id=str(oldest_id(long_ago)))
     assert services.prune() == 2
+    assert [row.task_id for row in TaskResult.objects.all()] == [str(new.pk)]
     assert {run.state for run in Run.objects.all()} == {"PENDING", "REVOKED"}
     assert Run.objects.count() == 2
     assert KeptAnswer.objects.get().scope == "b"

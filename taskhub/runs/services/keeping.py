@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models.functions import Now
 from django.utils import timezone
+from django_celery_results.models import TaskResult
 
 from taskhub.runs import doorbell
 from taskhub.runs.domain import RUNNING, State, oldest_id
@@ -90,6 +91,7 @@ def prune() -> int:
         if ids := [pk for name, pk in old if name == kind.name]:
             kind.removed(ids)
     removed, _ = Run.objects.filter(pk__in=[pk for _, pk in old]).delete()
+    TaskResult.objects.filter(task_id__in=[str(pk) for _, pk in old]).delete()
     expired = KeptAnswer.objects.filter(created_at__lt=now - timedelta(hours=settings.IDEMPOTENCY_HOURS))
     answers, _ = KeptAnswer.objects.filter(pk__in=list(expired.values_list("pk", flat=True)[:BATCH])).delete()
     return removed + answers
