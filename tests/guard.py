@@ -1,8 +1,10 @@
-"""Runs one hub until it is told to stop, or the test session is gone; says the hub's address once it is ready.
+"""Runs one hub until it is told to stop, or the test session is gone.
 
+Says two lines: its own pid, and the hub's address once that is ready; the second is missing when it does not start.
 Arguments: the session's pid, the hub's home, which is removed in the end, and the file for its log.
 """
 
+import os
 import shutil
 import signal
 import subprocess
@@ -16,6 +18,10 @@ READY = "taskhub is ready at "
 
 
 def main(session: int, home: str, log: str) -> None:
+    if os.fork():  # the test process that starts it may end before it
+        os._exit(0)
+    os.setsid()  # Ctrl-C is for the tests, which then stop it
+    print(os.getpid(), flush=True)
     with open(log, "w", buffering=1) as copy:
         hub = subprocess.Popen(
             [sys.executable, "manage.py", "up", "--port", "0", "--workers", "2"],

@@ -27,7 +27,6 @@ PASSWORD = "correct horse battery"
 ADMIN = "admin@hub.example"
 START_SECONDS = 120
 STOP_SECONDS = 90
-KEPT: list[object] = []  # the guard outlives the process that started it, which must not wonder about it
 STRANGE = ("TASKHUB_", "PYTEST_", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE")
 
 
@@ -127,10 +126,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     factory: pytest.TempPathFactory = session.config._tmp_path_factory  # type: ignore[attr-defined] # no public name
     if "PYTEST_XDIST_WORKER" in os.environ or (reference := recall(shared(factory))) is None:
         return
-    with suppress(psutil.NoSuchProcess):
-        guard = psutil.Process(reference.guard)
-        guard.terminate()
-        guard.wait(STOP_SECONDS)
+    stop(reference)
 
 
 def shared(factory: pytest.TempPathFactory) -> Path:
@@ -149,31 +145,30 @@ def recall(place: Path) -> Reference | None:
 def start(place: Path) -> Reference:
     home = Path(tempfile.mkdtemp(prefix="hub-"))
     session = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
-    guard = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "tests/guard.py", str(session), str(home), str(place / "hub.log")],
         cwd=ROOT,
         env=environment(home),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
-    KEPT.append(guard)
-    url = first_line(guard)
-    reference = Reference(guard.pid, url, str(home))
-    if not url:
-        guard.terminate()
-        guard.wait(STOP_SECONDS)
+        bufsize=0,
+    ) as starter:
+        assert starter.stdout is not None
+        reference = Reference(int(starter.stdout.readline()), home=str(home))
+        if select.select([starter.stdout], [], [], START_SECONDS)[0]:
+            reference.url = starter.stdout.readline().decode().strip()
+    if not reference.url:
+        stop(reference)
         reference.error = f"The hub did not start:\n{(place / 'hub.log').read_text()}"
     (place / "hub.json").write_text(json.dumps(asdict(reference)))
     return reference
 
 
-def first_line(process: "subprocess.Popen[bytes]") -> str:
-    """What it says first; nothing when it ends or takes too long."""
-    assert process.stdout is not None
-    with process.stdout as stream:
-        ready, _, _ = select.select([stream], [], [], START_SECONDS)
-        return stream.readline().decode().strip() if ready else ""
+def stop(reference: Reference) -> None:
+    with suppress(psutil.NoSuchProcess):
+        guard = psutil.Process(reference.guard)
+        guard.terminate()
+        guard.wait(STOP_SECONDS)
 
 
 def environment(home: Path) -> dict[str, str]:
