@@ -1,6 +1,6 @@
 """The operator's edge of accounts. Shows no hash, no digest and no key; what it changes goes through the services."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -95,7 +95,7 @@ class ReadOnly(admin.ModelAdmin):
     """Credentials are made by who uses them; the operator sees that they exist, and ends them."""
 
     list_select_related = ("user",)
-    search_fields = ("user__email",)
+    search_fields: ClassVar[tuple[str, ...]] = ("user__email",)
     show_full_result_count = False
     list_per_page = 50
 
@@ -145,7 +145,8 @@ class TokenAdmin(ReadOnly):
     actions = None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).annotate(handle=Handle("digest"))
+        tokens: QuerySet[Any] = super().get_queryset(request).annotate(handle=Handle("digest"))
+        return tokens
 
     @admin.display(description="")
     def end(self, token: Any) -> SafeString:

@@ -64,7 +64,8 @@ MALFORMED = [
 def test_malformed_credentials_are_a_401(db: None, header: str, text: str) -> None:
     """Written into the WSGI environment as they are: what a client may send, and what no client could."""
     value = f"token {text}" if header == "HTTP_AUTHORIZATION" else text
-    problem(Client(raise_request_exception=False).get(ME, **{header: value}), 401)
+    environment: dict[str, Any] = {header: value}
+    problem(Client(raise_request_exception=False).get(ME, **environment), 401)
 
 
 @pytest.mark.parametrize("text", [text for text in MALFORMED if text and "\udcff" not in text])
@@ -164,7 +165,9 @@ def test_use_is_noted_at_most_once_a_minute(owner: Person, anonymous: Person, ke
     assert ApiKey.objects.get().last_used_at == first
     ApiKey.objects.update(last_used_at=first - timedelta(minutes=1))
     by_header(anonymous, key)
-    assert ApiKey.objects.get().last_used_at >= first
+    again = ApiKey.objects.get().last_used_at
+    assert again is not None
+    assert again >= first
 
 
 # Everybody who is not active
@@ -174,7 +177,7 @@ def test_use_is_noted_at_most_once_a_minute(owner: Person, anonymous: Person, ke
 def test_inactive_user_is_a_401(owner: Person, anonymous: Person, client: Client, key: str, how: str) -> None:
     client.force_login(owner.user)
     User.objects.filter(pk=owner.user.pk).update(is_active=False)
-    answers = {
+    answers: dict[str, Callable[[], Any]] = {
         "token": lambda: owner.get(ME),
         "header": lambda: by_header(anonymous, key),
         "query": lambda: by_query(anonymous, key),

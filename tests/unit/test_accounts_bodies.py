@@ -18,7 +18,8 @@ METHODS = {"get", "post", "patch", "delete"}
 @pytest.fixture(scope="module")
 def document() -> Any:
     GENERATOR_STATS.reset()
-    made = SchemaGenerator(urlconf="taskhub.accounts.api").get_schema(public=True)
+    generator: Any = SchemaGenerator
+    made = generator(urlconf="taskhub.accounts.api").get_schema(public=True)
     assert not GENERATOR_STATS, "drf-spectacular had to guess"
     return made
 
@@ -28,7 +29,7 @@ def operations(document: Any) -> list[dict[str, Any]]:
 
 
 def test_document_is_valid(document: Any) -> None:
-    assert validate(document) is None
+    validate(document)
     assert len(operations(document)) == 9
 
 
@@ -72,8 +73,8 @@ def test_keys_differ_and_fit_their_column() -> None:
     for key, prefix in made:
         assert key.startswith(f"{prefix}_")
         assert PREFIX.fullmatch(prefix)
-        assert len(prefix) <= ApiKey._meta.get_field("prefix").max_length
-        assert len(hashed(key)) == ApiKey._meta.get_field("hash").max_length
+        row = ApiKey(prefix=prefix, hash=hashed(key), user=User(email="ada@example.com"))
+        row.clean_fields(exclude=["user"])
 
 
 def test_jid() -> None:
