@@ -12,6 +12,8 @@ from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from django_celery_results.admin import TaskResultAdmin
+from django_celery_results.models import TaskResult
 
 from taskhub.errors import Problem
 from taskhub.runs.kinds import all_kinds
@@ -157,6 +159,20 @@ def _links(runs: QuerySet[Run], more: dict[str, Any] | None = None) -> SafeStrin
     if len(shown) > LINKS_MAX and more:
         lines.append((f"{reverse('admin:runs_run_changelist')}?{urlencode(more)}", "all of them", ""))
     return format_html_join(mark_safe("<br>"), '<a href="{}">{}</a> {}', lines)
+
+
+admin.site.unregister(TaskResult)
+
+
+@admin.register(TaskResult)
+class ProjectedResultAdmin(TaskResultAdmin):
+    """Without the filters that read the whole table to offer what it holds."""
+
+    date_hierarchy = None
+    list_filter = ("status",)
+    search_fields = ("task_id__exact", "task_name__exact")
+    show_full_result_count = False
+    paginator = UncountedPaginator
 
 
 @admin.register(Worker)
