@@ -165,12 +165,13 @@ admin.site.unregister(TaskResult)
 
 
 @admin.register(TaskResult)
-class ProjectedResultAdmin(TaskResultAdmin):
+class ProjectedResultAdmin(TaskResultAdmin):  # type: ignore[misc]  # its package has no types
     """Without the filters that read the whole table to offer what it holds."""
 
     date_hierarchy = None
-    list_filter = ("status",)
-    search_fields = ("task_id__exact", "task_name__exact")
+    list_filter: ClassVar[Any] = ("status",)
+    search_fields: ClassVar[Any] = ("task_id__exact", "task_name__exact")
+    ordering = ("-id",)
     show_full_result_count = False
     paginator = UncountedPaginator
 
