@@ -1,0 +1,176 @@
+"""urllib3's connections, made to connect to checked addresses only and to keep to a call's limits.
+
+urllib3 keeps connections open across calls, so what the call under way may do reaches them through a context variable;
+without one they connect to nothing.
+"""
+
+import http.client
+import io
+import socket
+import time
+from contextvars import ContextVar
+from dataclasses import dataclass
+from email.errors import MissingHeaderBodySeparatorDefect
+from typing import Any, Self
+
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from taskhub.outbound.faults import TooMuch, Unreachable
+from taskhub.outbound.names import Resolver, resolve
+from taskhub.outbound.policy import Policy, Target
+
+HEAD_MAX_BYTES = 64 * 1024  # status line and headers; http.client alone would take 100 headers of 64 KiB each
+
+Timeout = float | tuple[float | None, float | None] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A call's time-outs in seconds, and its end on `time.monotonic`'s clock; its redirects share them."""
+
+    connect: float
+    read: float
+    end: float
+
+    @classmethod
+    def start(cls, policy: Policy, timeout: Timeout) -> Self:
+        """`timeout` as requests takes it: one for both, or (connect, read); what is None is the policy's."""
+        connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+        return cls(
+            policy.connect_timeout if connect is None else connect,
+            policy.read_timeout if read is None else read,
+            time.monotonic() + policy.total_timeout,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request and its answer: what it may do, where it goes, and by when."""
+
+    policy: Policy
+    resolver: Resolver
+    target: Target
+    clock: Clock
+
+    def left(self) -> float:
+        """Seconds until the end of the call; raises `Unreachable` when there are none."""
+        left = self.clock.end - time.monotonic()
+        if left <= 0:
+            raise Unreachable(f"{self.target} took longer than {self.policy.total_timeout:.3g} seconds.")
+        return left
+
+
+current: ContextVar[Exchange] = ContextVar("current exchange")
+
+
+class _Meter(io.RawIOBase):
+    """Reads from a connection until the call's end and no further than `allowance` bytes."""
+
+    def __init__(self, source: io.RawIOBase, sock: socket.socket, exchange: Exchange) -> None:
+        self.allowance = HEAD_MAX_BYTES
+        self._source, self._sock, self._exchange = source, sock, exchange
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._exchange.left()
+        if left < self._exchange.clock.read:
+            self._sock.settimeout(left)  # else it has urllib3's: the read time-out
+        try:
+            count = self._source.readinto(buffer)
+        except TimeoutError:
+            self._exchange.left()
+            raise Unreachable(
+                f"{self._exchange.target} sent nothing for {self._exchange.clock.read:.3g} seconds."
+            ) from None
+        except OSError:
+            raise Unreachable(f"{self._exchange.target} broke the connection off.") from None
+        self.allowance -= count or 0
+        if self.allowance < 0:
+            raise TooMuch(f"{self._exchange.target} answers more than is taken.")
+        return count
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
+
+
+class _Answer(http.client.HTTPResponse):
+    """http.client's reader of one answer, metered."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self._exchange = current.get()
+        self._meter = _Meter(self.fp.detach(), sock, self._exchange)
+        self.fp = io.BufferedReader(self._meter)
+
+    def begin(self) -> None:
+        super().begin()
+        if any(isinstance(defect, MissingHeaderBodySeparatorDefect) for defect in self.msg.defects):
+            # http.client would drop all headers from this line on, the body's length among them
+            raise Unreachable(f"{self._exchange.target} answers with a line among the headers that is none.")
+        self._meter.allowance = 2 * self._exchange.policy.max_bytes + HEAD_MAX_BYTES
+
+
+class _Gated:
+    """What both of urllib3's connections do otherwise here."""
+
+    response_class = _Answer
+
+    def _new_conn(self: Any) -> socket.socket:
+        exchange = current.get()
+        connect = exchange.clock.connect
+        addresses = resolve(
+            self.host,
+            self.port,
+            exchange.policy,
+            resolver=exchange.resolver,
+            timeout=min(connect, exchange.left()),
+        )
+        for address in addresses:
+            try:
+                return _connected(address, self.port, min(connect, exchange.left()), self.socket_options or [])
+            except OSError as error:
+                reason = "no answer in time" if isinstance(error, TimeoutError) else error.strerror
+        what = f"The proxy for {exchange.target}" if self.proxy else exchange.target
+        raise Unreachable(f"{what} cannot be connected to: {reason}.")
+
+    def send(self: Any, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        self.sock.settimeout(current.get().left())  # a server may take its time over a large body
+        super().send(data)  # type: ignore[misc]
+
+
+class _Connection(_Gated, HTTPConnection):  # type: ignore[misc]
+    pass
+
+
+class _TLSConnection(_Gated, HTTPSConnection):  # type: ignore[misc]
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TLSPool(HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
+POOLS = {"http": _Pool, "https": _TLSPool}
+
+
+def _connected(address: str, port: int, timeout: float, options: list[tuple[int, int, int | bytes]]) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        for option in options:
+            sock.setsockopt(*option)
+        sock.settimeout(timeout)
+        sock.connect((address, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock

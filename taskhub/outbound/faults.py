@@ -1,0 +1,21 @@
+"""How a call to another server fails. Of an address these texts name the origin at most: the rest may be secret."""
+
+from taskhub.errors import Failed, Rejected, Unavailable
+
+
+class Refused(Rejected):
+    """The gate does not let the call through, today and tomorrow alike."""
+
+    type, title = "address-refused", "This address is not called"
+
+
+class Unreachable(Unavailable):
+    """The other server cannot be reached, is too slow or breaks off; the same call may succeed later."""
+
+    type, title = "server-unreachable", "The other server cannot be reached"
+
+
+class TooMuch(Failed):
+    """The other server's answer is past a limit: bytes, headers, redirects."""
+
+    type, title = "answer-too-large", "The other server's answer is past a limit"

@@ -1,0 +1,138 @@
+"""What the gate lets through, and how much of it. Pure: values and decisions."""
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Self
+
+from taskhub.outbound.addresses import Address, Network, read_host, why_special
+from taskhub.outbound.faults import Refused
+
+_LOOPBACK = ("127.0.0.0/8", "::1/128")
+_PORTS = {"http": 80, "https": 443}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_URL = re.compile(r"(https?)://([^/?#]*)([/?#].*)?", re.IGNORECASE)
+_AUTHORITY = re.compile(r"(\[[^\[\]]*\]|[^\[\]:\s]+)(?::([0-9]{0,5}))?")
+
+
+@dataclass(frozen=True)
+class Allow:
+    """Exceptions: what is listed here may be called although it is not public. A port of None is any port."""
+
+    networks: tuple[tuple[Network, int | None], ...] = ()
+    names: frozenset[tuple[str, int | None]] = frozenset()
+
+    @classmethod
+    def parse(cls, entries: Iterable[str]) -> Self:
+        """Reads `10.1.0.0/16`, `10.1.2.3`, `10.1.2.3:8080`, `[fd00::1]:8080`, `crawler.internal`, `crawler.internal:80`
+        and the word `loopback`. A name stands for itself alone, and for every address that it leads to.
+
+        Raises `ValueError` that says which entry is none of these.
+        """
+        networks: list[tuple[Network, int | None]] = []
+        names: set[tuple[str, int | None]] = set()
+        for entry in entries:
+            for host, port in _listed(entry):
+                if isinstance(host, str):
+                    names.add((host, port))
+                else:
+                    networks.append((host, port))
+        return cls(tuple(networks), frozenset(names))
+
+    def has_name(self, name: str, port: int) -> bool:
+        return (name, None) in self.names or (name, port) in self.names
+
+    def has_address(self, address: Address, port: int) -> bool:
+        return any(address in network and listed in (None, port) for network, listed in self.networks)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Times in seconds; `total_timeout` is from the call to the last byte, redirects included.
+
+    `max_bytes` limits one body as it is after unpacking; on the wire it may take twice that, for chunks have frames.
+    """
+
+    allow: Allow = field(default_factory=Allow)
+    connect_timeout: float = 10
+    read_timeout: float = 60
+    total_timeout: float = 300
+    max_bytes: int = 16 * 1024 * 1024
+    max_redirects: int = 10
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where an address leads: its origin (RFC 6454)."""
+
+    scheme: str
+    host: Address | str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if isinstance(self.host, ipaddress.IPv6Address) else self.host
+        return f"{self.scheme}://{host}" + ("" if self.port == _PORTS[self.scheme] else f":{self.port}")
+
+
+def refusal(address: Address, port: int, policy: Policy) -> str | None:
+    """Why `policy` keeps `address` from being called, such as "a private address"; None when it may be."""
+    reason = why_special(address)
+    return None if reason is None or policy.allow.has_address(address, port) else reason
+
+
+def check_url(url: str, policy: Policy, *, userinfo: bool = False) -> Target:
+    """The origin of `url`, if it may be called as far as that can be told without resolving its name.
+
+    `userinfo` lets a user name and password pass: a proxy's address has them. Raises `Refused`.
+    """
+    target = _read(url, userinfo)
+    if isinstance(target.host, str):
+        local = target.host == "localhost" or target.host.endswith(".localhost")
+        if not local or policy.allow.has_name(target.host, target.port):
+            return target
+        reason = refusal(ipaddress.IPv4Address("127.0.0.1"), target.port, policy)
+    else:
+        reason = refusal(target.host, target.port, policy)
+    if reason:
+        raise Refused(f"{target} is not called: it is {reason}.")
+    return target
+
+
+def check_characters(url: str) -> None:
+    """Raises `Refused` for control characters, which would start a line of their own in a request."""
+    if _CONTROL.search(url):
+        raise Refused("The address has control characters in it.")
+
+
+def _read(url: str, userinfo: bool) -> Target:
+    check_characters(url)
+    if not (whole := _URL.fullmatch(url)):
+        raise Refused("Only http and https addresses are called.")
+    scheme, authority = whole[1].lower(), whole[2]
+    if "@" in authority:
+        if not userinfo:
+            raise Refused("The address has a user name or password in it; send credentials in a header.")
+        authority = authority.rpartition("@")[2]
+    if not (parts := _AUTHORITY.fullmatch(authority)):
+        raise Refused("The address names no host and port.")
+    port = int(parts[2] or _PORTS[scheme])
+    if not 0 < port < 65536:
+        raise Refused("The address has a port that does not exist.")
+    return Target(scheme, read_host(parts[1]), port)
+
+
+def _listed(entry: str) -> list[tuple[Network | str, int | None]]:
+    if entry == "loopback":
+        return [(ipaddress.ip_network(network), None) for network in _LOOPBACK]
+    try:
+        return [(ipaddress.ip_network(entry), None)]
+    except ValueError:
+        pass
+    try:
+        if not (parts := _AUTHORITY.fullmatch(entry)):
+            raise Refused
+        host, port = read_host(parts[1]), int(parts[2]) if parts[2] else None
+    except Refused:
+        raise ValueError(f"{entry!r} is no network, address or host name (with or without a port).") from None
+    return [(host if isinstance(host, str) else ipaddress.ip_network(host), port)]

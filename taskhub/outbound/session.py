@@ -1,0 +1,209 @@
+"""A `requests` session behind the gate."""
+
+import http.client
+import ssl
+from collections.abc import Generator, Iterable, Iterator
+from typing import Any, cast
+
+import requests
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from requests.adapters import HTTPAdapter
+from requests.utils import prepend_scheme_if_needed, select_proxy, stream_decode_response_unicode
+from urllib3 import exceptions as urllib3_errors
+
+from taskhub import __version__
+from taskhub.errors import Problem
+from taskhub.outbound.connections import POOLS, Clock, Exchange, current
+from taskhub.outbound.faults import Refused, TooMuch, Unreachable
+from taskhub.outbound.names import Resolver, resolve, system_resolver
+from taskhub.outbound.policy import Allow, Policy, Target, check_characters, check_url
+
+USER_AGENT = f"taskhub/{__version__}"
+CREDENTIALS = frozenset({"authorization", "cookie", "x-api-key"})
+
+_CHUNK = 64 * 1024
+
+# What requests and urllib3 raise, by the innermost cause that is listed here; the first line that fits speaks.
+_MEANINGS: list[tuple[type[BaseException], type[Problem], str]] = [
+    (ssl.SSLCertVerificationError, Unreachable, "shows a certificate that is not valid for it"),
+    (ssl.SSLError, Unreachable, "does not agree on TLS"),
+    (urllib3_errors.ProxyError, Unreachable, "is not reached through the proxy"),
+    (TimeoutError, Unreachable, "did not answer in time"),
+    (http.client.RemoteDisconnected, Unreachable, "closed the connection without an answer"),
+    (http.client.BadStatusLine, Unreachable, "does not answer in HTTP"),
+    (http.client.UnknownProtocol, Unreachable, "does not answer in HTTP"),
+    (http.client.LineTooLong, TooMuch, "answers with a line that is too long"),
+    (http.client.IncompleteRead, Unreachable, "ended its answer early"),
+    (urllib3_errors.DecodeError, Unreachable, "answers in an encoding that it breaks"),
+    (urllib3_errors.InvalidHeader, Unreachable, "contradicts itself about the length of its answer"),
+    (http.client.HTTPException, TooMuch, "answers with too many headers"),
+    (urllib3_errors.ProtocolError, Unreachable, "broke the connection off"),
+    (OSError, Unreachable, "broke the connection off"),
+]
+
+
+def configured_policy() -> Policy:
+    """The policy of the settings OUTBOUND_ALLOW (see `Allow.parse`), OUTBOUND_CONNECT_TIMEOUT, OUTBOUND_READ_TIMEOUT,
+    OUTBOUND_TOTAL_TIMEOUT (seconds), OUTBOUND_MAX_BYTES and OUTBOUND_MAX_REDIRECTS."""
+    try:
+        allow = Allow.parse(settings.OUTBOUND_ALLOW)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"TASKHUB_OUTBOUND_ALLOW: {error}") from None
+    return Policy(
+        allow=allow,
+        connect_timeout=settings.OUTBOUND_CONNECT_TIMEOUT,
+        read_timeout=settings.OUTBOUND_READ_TIMEOUT,
+        total_timeout=settings.OUTBOUND_TOTAL_TIMEOUT,
+        max_bytes=settings.OUTBOUND_MAX_BYTES,
+        max_redirects=settings.OUTBOUND_MAX_REDIRECTS,
+    )
+
+
+class Response(requests.Response):
+    """An answer whose body is limited however it is read, `raw` excepted."""
+
+    exchange: Exchange
+
+    def iter_content(self, chunk_size: int | None = 1, decode_unicode: bool = False) -> Iterator[Any]:
+        # None would unpack a whole body at once, before it can be measured.
+        chunks = self._limited(super().iter_content(min(chunk_size or _CHUNK, self.exchange.policy.max_bytes + 1)))
+        return stream_decode_response_unicode(chunks, self) if decode_unicode else chunks  # type: ignore[no-untyped-call]
+
+    def _limited(self, chunks: Iterator[bytes]) -> Generator[bytes, None, None]:
+        limit = self.exchange.policy.max_bytes
+        if (self.raw.length_remaining or 0) > limit:
+            raise self._too_much()  # as it announces; not even begun
+        try:
+            for chunk in chunks:
+                limit -= len(chunk)
+                if limit < 0:
+                    raise self._too_much()
+                yield chunk
+        except (requests.RequestException, urllib3_errors.HTTPError) as error:
+            self.close()
+            raise _translated(error, self.exchange.target) from None
+
+    def _too_much(self) -> TooMuch:
+        self.close()
+        return TooMuch(f"{self.exchange.target} answers with more than {self.exchange.policy.max_bytes} bytes.")
+
+
+class Adapter(HTTPAdapter):
+    """Checks each address that is called, and connects through gated connections."""
+
+    def __init__(self, policy: Policy, resolver: Resolver) -> None:
+        self.policy, self.resolver = policy, resolver
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = POOLS
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **options)
+        manager.pool_classes_by_scheme = POOLS
+        return manager
+
+    def send(  # type: ignore[override]
+        self, request: requests.PreparedRequest, *, timeout: Clock, proxies: Any = None, **options: Any
+    ) -> requests.Response:
+        target = check_url(request.url or "", self.policy)
+        token = current.set(Exchange(self.policy, self.resolver, target, timeout))
+        try:
+            if proxies:
+                self._check_proxy(request.url or "", proxies)
+            return super().send(request, timeout=(timeout.connect, timeout.read), proxies=proxies, **options)
+        except (requests.RequestException, urllib3_errors.HTTPError, ValueError) as error:
+            raise _translated(error, target) from None
+        finally:
+            current.reset(token)
+
+    def _check_proxy(self, url: str, proxies: Any) -> None:
+        """The proxy's own address is checked when it is connected to, as any other; it resolves the target's name."""
+        if proxy := select_proxy(url, proxies):
+            proxy = prepend_scheme_if_needed(proxy, "http")  # type: ignore[no-untyped-call]
+            check_url(proxy, self.policy, userinfo=True)
+            exchange = current.get()
+            host, port = str(exchange.target.host), exchange.target.port
+            timeout = min(exchange.clock.connect, exchange.left())
+            resolve(host, port, self.policy, resolver=self.resolver, timeout=timeout)
+
+    def build_response(self, request: requests.PreparedRequest, raw: Any) -> Response:
+        response = Response.__new__(Response)  # requests makes its own class; ours takes over what is in it
+        vars(response).update(vars(super().build_response(request, raw)), exchange=current.get())
+        return response
+
+
+class Session(requests.Session):
+    """A session of requests that reads nothing from the environment, keeps to `policy` (by default that of the
+    settings) and raises `Refused`, `Unreachable` and `TooMuch` only, while calling and while a body is read.
+
+    It is requests' session otherwise: `timeout`, `allow_redirects=False`, `proxies`, `stream` and `verify` are a call's
+    own. It keeps cookies, so people do not share one. Credentials, and the headers named by `secret_headers`, go to the
+    origin that was called and to no other that it redirects to.
+    """
+
+    def __init__(
+        self,
+        policy: Policy | None = None,
+        *,
+        resolver: Resolver = system_resolver,
+        secret_headers: Iterable[str] = (),
+    ) -> None:
+        super().__init__()
+        self.policy = policy or configured_policy()
+        self.secret_headers = CREDENTIALS.union(secret_headers)
+        self.trust_env = False
+        self.headers["User-Agent"] = USER_AGENT
+        self.adapters.clear()
+        self.mount("", Adapter(self.policy, resolver))
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        check_characters(str(request.url))  # requests would escape them and call something else
+        try:
+            return super().prepare_request(request)
+        except requests.exceptions.InvalidHeader:
+            raise Refused("A header has characters that no header can have.") from None
+        except (requests.RequestException, ValueError):
+            raise Refused("The address or the body cannot be written as HTTP.") from None
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        options["timeout"] = Clock.start(self.policy, options.get("timeout"))
+        follow = options.pop("allow_redirects", True)
+        response = self._hop(request, options)
+        history: list[requests.Response] = []
+        while follow and (onward := response.next):
+            history.append(response)
+            if len(history) > self.policy.max_redirects:
+                raise TooMuch(f"{_origin(request, self.policy)} redirects more than {self.policy.max_redirects} times.")
+            if _origin(onward, self.policy) != _origin(request, self.policy):
+                for name in self.secret_headers:
+                    onward.headers.pop(name, None)
+            response = self._hop(onward, options)
+        response.history = history
+        return response
+
+    def _hop(self, request: requests.PreparedRequest, options: dict[str, Any]) -> requests.Response:
+        try:
+            return super().send(request, allow_redirects=False, **options)
+        except (requests.RequestException, urllib3_errors.HTTPError, ValueError):
+            raise Refused(f"{_origin(request, self.policy)} redirects in a way that cannot be followed.") from None
+
+
+def _origin(request: requests.PreparedRequest, policy: Policy) -> Target:
+    return check_url(cast(str, request.url), policy)
+
+
+def _translated(error: BaseException, target: Target) -> Problem:
+    causes = list(_causes(error))
+    for kind, problem, meaning in _MEANINGS:
+        if any(isinstance(cause, kind) for cause in causes):
+            return problem(f"{target} {meaning}.")
+    return Refused(f"The request to {target} cannot be written as HTTP.")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
