@@ -1,7 +1,7 @@
 """The operator's view of the ledger."""
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
