@@ -9,7 +9,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from taskhub.accounts import services
-from taskhub.accounts.models import ApiKey, User
+from taskhub.accounts.models import ApiKey, User, with_user
 from taskhub.errors import Unauthenticated
 
 _TOKEN = re.compile(r"[A-Za-z0-9_]{32,128}")
@@ -37,7 +37,7 @@ class TokenAuthentication(BaseAuthentication):
     def _find(text: str) -> AuthToken | None:
         if not _TOKEN.fullmatch(text):
             return None
-        return AuthToken.objects.select_related("user").filter(digest=hash_token(text)).first()
+        return with_user(AuthToken, "digest", hash_token(text))
 
 
 class ApiKeyAuthentication(BaseAuthentication):
