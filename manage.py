@@ -7,6 +7,7 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import NoReturn
 
+from taskhub.demo.home import temporary_home
 from taskhub.embedded import CannotStart, Home, Servers, check_given
 
 # These need addresses in the settings, but nobody behind them; `up` and `demo` start servers themselves.
@@ -22,11 +23,12 @@ def main() -> None:
     from django.core.management import execute_from_command_line
 
     try:
-        check_given(os.environ)
-        servers = Servers.of(Home())
-        os.environ.update(servers.environment())
-        with borrowed(servers, sys.argv[1:]):
-            execute_from_command_line(sys.argv)
+        with temporary_home() if sys.argv[1:2] == ["demo"] else nullcontext():
+            check_given(os.environ)
+            servers = Servers.of(Home())
+            os.environ.update(servers.environment())
+            with borrowed(servers, sys.argv[1:]):
+                execute_from_command_line(sys.argv)
     except (CannotStart, ImproperlyConfigured) as error:
         print(error, file=sys.stderr)  # noqa: T201 - the one sentence for the person at the terminal
         sys.exit(2)

@@ -1,0 +1,92 @@
+"""What the demonstration shows. A chapter calls the hub, and says what happened; its docstring is its title.
+
+A chapter raises Surprise where something goes otherwise. What the hub learns to do later is one more chapter here.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from taskhub.demo.visitor import Visitor, expect
+
+Say = Callable[[str], None]
+Chapter = Callable[[Visitor, Say], None]
+
+EMAIL, PASSWORD = "ada@example.com", "correct horse battery"  # of a hub that lasts a minute
+
+
+def signing_in(visitor: Visitor, say: Say) -> None:
+    """Somebody signs up and gets a token"""
+    user = visitor.post("/user/create/", {"email": EMAIL, "password": PASSWORD}, expect=201)
+    visitor.sign_in(visitor.post("/user/token/", {"email": EMAIL, "password": PASSWORD})["token"])
+    expect(visitor.get("/user/manage/")["id"], user["id"], "The signed-in user")
+    say(f"{EMAIL} is signed in")
+
+
+def at_once(visitor: Visitor, say: Say) -> None:
+    """A walker runs while its caller waits"""
+    names = [walker["name"] for walker in visitor.get("/js/walker_list")["results"]]
+    say(f"walkers that can be run: {', '.join(names)}")
+    answer = visitor.post("/js/walker_run", {"name": "echo", "ctx": {"value": "hello"}})
+    expect(answer["report"], ["hello"], "The report")
+    say(f"echo reported {answer['report'][0]!r}")
+
+
+def in_background(visitor: Visitor, say: Say) -> None:
+    """A walker runs in the background"""
+    task = submit(visitor, "pause", {"seconds": 0.2})
+    say(f"accepted as task {task}")
+    ended = wait(visitor, task)
+    expect(ended["state"], "SUCCESS", "The task's state")
+    say(f"waited for it: {ended['state']}, it reported {ended['result']['report']}")
+
+
+def progress(visitor: Visitor, say: Say) -> None:
+    """Its progress is followed as it runs"""
+    task = submit(visitor, "pause", {"seconds": 3, "steps": 3})
+    told = [run["progress"]["message"] for run in visitor.events(f"/runs/{task}/events") if run["progress"]]
+    expect(told[-1:], ["awake"], "The last progress")
+    say(f"told: {', '.join(dict.fromkeys(told))}")
+
+
+def cancelled(visitor: Visitor, say: Say) -> None:
+    """A walker that runs is cancelled"""
+    task = submit(visitor, "pause", {"seconds": 600})
+    for run in visitor.events(f"/runs/{task}/events"):
+        if run["state"] in {"STARTED", "PROGRESS"}:
+            break
+    visitor.post(f"/runs/{task}/cancel", {})
+    state = wait(visitor, task)["state"]
+    expect(state, "REVOKED", "The task's state")
+    say(f"it would have slept ten minutes: {state}")
+
+
+def failing(visitor: Visitor, say: Say) -> None:
+    """A walker that fails says why"""
+    message = "This was to be expected."
+    problem = visitor.post("/js/walker_run", {"name": "fail", "ctx": {"message": message}}, expect=422)
+    expect(problem["detail"], message, "The problem")
+    say(f"called and waited for: {problem['status']} {problem['type']}: {problem['detail']}")
+    ended = wait(visitor, submit(visitor, "fail", {"message": message}))
+    expect(ended["state"], "FAILURE", "The task's state")
+    say(f"in the background: {ended['state']}, {ended['error']['type']}: {ended['error']['message']}")
+
+
+def remembered(visitor: Visitor, say: Say) -> None:
+    """Everything that ran in the background is in the ledger"""
+    runs = visitor.get("/runs")["results"]
+    expect([run["state"] for run in runs], ["FAILURE", "REVOKED", "SUCCESS", "SUCCESS"], "The states, newest first,")
+    for run in runs:
+        say(f"{run['name']:<6} {run['state']}")
+
+
+CHAPTERS: list[Chapter] = [signing_in, at_once, in_background, progress, cancelled, failing, remembered]
+
+
+def submit(visitor: Visitor, name: str, ctx: dict[str, Any]) -> str:
+    """The id of the task that was accepted. Raises Surprise when the walker ran at once instead."""
+    answer = visitor.post("/js/walker_run", {"name": name, "ctx": ctx, "is_async": True}, expect=202)
+    return str(answer["task_id"])
+
+
+def wait(visitor: Visitor, task: str) -> Any:
+    return visitor.get(f"/js/walker_queue_wait?task_id={task}&timeout=30")

@@ -1,0 +1,25 @@
+"""The home of a demonstration: it lasts as long as that, and knows nothing of what this machine has set up."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+
+from taskhub.embedded import Home
+
+STRANGE = ("TASKHUB_", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL")
+
+
+@contextmanager
+def temporary_home() -> Iterator[None]:
+    """An environment as a newcomer has it, with TASKHUB_HOME in a folder that is removed at the end."""
+    for name in [name for name in os.environ if name.startswith(STRANGE)]:
+        del os.environ[name]
+    with TemporaryDirectory(prefix="taskhub-demo-", ignore_cleanup_errors=True) as home:
+        os.environ["TASKHUB_HOME"] = home
+        try:
+            yield
+        finally:
+            data, _ = Home(home).place()
+            shutil.rmtree(data, ignore_errors=True)  # as root it may be elsewhere
