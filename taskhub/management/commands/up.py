@@ -29,6 +29,11 @@ ROOT = Path(__file__).resolve().parents[3]
 COMPLAIN_SECONDS = 30.0
 COLOURS = (36, 33, 32, 35, 34, 31)
 WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+CHILDREN = {
+    "PYTHONUNBUFFERED": "1",  # lines are shown when they are written
+    "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",  # said by every worker at length
+    "CELERY_SKIP_CHECKS": "1",  # every worker would load all pages of the site to check them, which tests have done
+}
 FAREWELLS: dict[str, Any] = {
     "beat": ((signal.SIGTERM, 5.0),),
     "web": ((signal.SIGTERM, 15.0),),
@@ -115,8 +120,7 @@ class Hub:
         await asyncio.to_thread(in_thread, check_reachable, migrate, self.first_superuser)
 
     async def start_programs(self) -> None:
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        environment.setdefault("TASKHUB_PUBLIC_URL", self.address)
+        environment = {"TASKHUB_PUBLIC_URL": self.address, **CHILDREN, **os.environ}
         for name, argv in commands(self.host, self.port, self.workers, settings.QUEUES).items():
             self.keep(Program(name, argv, ROOT, environment, farewell=FAREWELLS[name.partition(":")[0]]))
 
