@@ -13,7 +13,7 @@ _YES, _NO = {"true", "1", "yes"}, {"false", "0", "no"}
 
 
 def _flag(value: Any) -> Any:
-    word = str(value).lower() if isinstance(value, str | int) else value
+    word = str(value).lower() if isinstance(value, str | int) else None
     return True if word in _YES else False if word in _NO else value
 
 

@@ -1,7 +1,7 @@
 """Which walkers there are. A sentinel is the named set of walkers that one Django app contributes."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from uuid import UUID
@@ -38,18 +38,22 @@ _by_id: dict[UUID, Sentinel] = {}
 
 def collect() -> None:
     """Reads the walkers of every installed app; at the start, once the apps' `walkers` modules are imported."""
-    found: dict[str, Sentinel] = {}
-    for config in apps.get_app_configs():
-        module = sys.modules.get(f"{config.name}.walkers")
-        if module is not None and (sentinel := sentinel_of(config, module)).walkers:
-            if sentinel.name in found:
-                raise ImproperlyConfigured(f"Two apps have the sentinel {sentinel.name!r}; name one in its AppConfig.")
-            found[sentinel.name] = sentinel
+    modules = [(config, sys.modules.get(f"{config.name}.walkers")) for config in apps.get_app_configs()]
+    install([sentinel_of(config, module) for config, module in modules if module is not None])
+
+
+def install(found: Iterable[Sentinel]) -> None:
+    """These sentinels, in this order, and `global` are all there are."""
+    by_name: dict[str, Sentinel] = {}
+    for sentinel in found:
+        if by_name.setdefault(sentinel.name, sentinel) is not sentinel:
+            raise ImproperlyConfigured(f"Two apps have the sentinel {sentinel.name!r}; name one in its AppConfig.")
+    by_name = {name: sentinel for name, sentinel in by_name.items() if sentinel.walkers}
+    by_name[GLOBAL] = Sentinel(GLOBAL, _all_of(by_name))
     _sentinels.clear()
-    _sentinels.update(found)
-    _sentinels[GLOBAL] = Sentinel(GLOBAL, _all_of(found))
+    _sentinels.update(by_name)
     _by_id.clear()
-    _by_id.update({sentinel.id: sentinel for sentinel in _sentinels.values()})
+    _by_id.update({sentinel.id: sentinel for sentinel in by_name.values()})
 
 
 def sentinel_of(config: AppConfig, module: ModuleType) -> Sentinel:

@@ -47,13 +47,13 @@ class Walker:
     extra: ClassVar[bool] = False  # `ctx` may hold keys that are no fields; they stand in `self.ctx`
 
     _walk: Walk
-    _given: ClassVar[dict[str, Any]] = {}
+    __given__: ClassVar[dict[str, Any]] = {}
 
     def __init_subclass__(cls) -> None:
         """Takes defaults of fields that are named like something of Walker's out of its way."""
         super().__init_subclass__()
         mine = {name: cls.__dict__[name] for name in get_annotations(cls) if name in cls.__dict__}
-        cls._given = {**cls._given, **mine}
+        cls.__given__ = {**cls.__given__, **mine}
         for name in mine.keys() & _taken():
             delattr(cls, name)
 
@@ -170,7 +170,7 @@ def _fields(author: type[Walker]) -> dict[str, tuple[Any, Any]]:
     """Annotation and default of each field, those of base classes first."""
     bases = [base for base in reversed(author.__mro__) if issubclass(base, Walker) and base is not Walker]
     hints = {name: kind for base in bases for name, kind in _hints(base).items()}
-    return {name: (kind, author._given.get(name, REQUIRED)) for name, kind in hints.items()}
+    return {name: (kind, author.__given__.get(name, REQUIRED)) for name, kind in hints.items()}
 
 
 def _hints(base: type) -> dict[str, Any]:

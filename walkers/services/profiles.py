@@ -19,7 +19,7 @@ class Standing(NamedTuple):
 
 def standing(*, user: Any) -> Standing:
     """One query; a user who has no graph yet gets one."""
-    row = Profile.objects.filter(pk=user.pk).values_list("active_graph_id", "active_sentinel").first()
+    row = next(iter(Profile.objects.filter(pk=user.pk).values_list("active_graph_id", "active_sentinel")), None)
     if row is None or row[0] is None:
         return Standing(active_graphs(user_ids=[user.pk])[user.pk], row[1] if row else "")
     return Standing(*row)

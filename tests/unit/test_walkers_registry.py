@@ -1,0 +1,236 @@
+"""Binding of a call's arguments, from JSON and from texts; no database."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field
+
+from taskhub.errors import Forbidden, NotFound, Rejected, Unauthenticated
+from walkers.caller import Caller
+from walkers.parameters import Flag, Moment
+from walkers.registry import Answer, Function, call, functions
+
+
+@dataclass
+class Somebody:
+    is_staff: bool = False
+
+
+def order(
+    caller: Caller,
+    name: str,
+    count: Annotated[int, Field(ge=0)] = 1,
+    price: float = 0.5,
+    ctx: dict[str, Any] = {},  # noqa: B006
+    note: str | None = None,
+    quick: bool = False,
+    is_async: Flag = False,
+    run_at: Moment = None,
+) -> Any:
+    """Order something.
+
+    In words.
+    """
+    return {"name": name, "count": count, "price": price, "ctx": ctx, "note": note, "quick": quick} | {
+        "is_async": is_async,
+        "run_at": run_at,
+    }
+
+
+def function(scope: Any = "private") -> Function:
+    return Function("order", order, scope, False, (), {}, None, {200: Any})
+
+
+ME = Caller(Somebody())
+DEFAULTS = {"count": 1, "price": 0.5, "ctx": {}, "note": None, "quick": False, "is_async": False, "run_at": None}
+
+
+def answered(**arguments: Any) -> Any:
+    return function()(ME, arguments).body
+
+
+def refused_at(**arguments: Any) -> list[str]:
+    with pytest.raises(Rejected) as caught:
+        function()(ME, arguments)
+    return [error["pointer"] for error in caught.value.errors]
+
+
+def test_arguments_are_bound_by_name_and_the_rest_has_its_default() -> None:
+    assert answered(name="tea") == {"name": "tea", **DEFAULTS}
+    assert answered(name="tea", count=2, ctx={"a": [1]})["ctx"] == {"a": [1]}
+
+
+def test_an_argument_that_is_no_parameter_is_named() -> None:
+    assert refused_at(name="tea", colour="red") == ["/colour"]
+    assert refused_at(name="tea", caller="me") == ["/caller"]
+
+
+def test_a_missing_or_wrong_argument_is_named() -> None:
+    assert refused_at() == ["/name"]
+    assert refused_at(name=1, count=-1, ctx=[], quick="true", note=2) == ["/name", "/count", "/ctx", "/note", "/quick"]
+
+
+@pytest.mark.parametrize("value", [True, "true", "TRUE", "1", "yes", "Yes", 1])
+def test_is_async_is_spelt_as_the_documents_spell_it(value: Any) -> None:
+    assert answered(name="x", is_async=value)["is_async"] is True
+
+
+@pytest.mark.parametrize("value", [False, "false", "False", "0", "no", 0])
+def test_is_async_can_be_denied_in_the_same_ways(value: Any) -> None:
+    assert answered(name="x", is_async=value)["is_async"] is False
+
+
+@pytest.mark.parametrize("value", ["", "maybe", "2", 2, None, [], 1.0, "on"])
+def test_is_async_is_nothing_else(value: Any) -> None:
+    assert refused_at(name="x", is_async=value) == ["/is_async"]
+
+
+@pytest.mark.parametrize("text", ["2026-01-31T12:00:00Z", "2026-01-31t14:00:00.000+02:00", "2026-01-31 12:00:00z"])
+def test_a_time_is_rfc_3339(text: str) -> None:
+    assert answered(name="x", run_at=text)["run_at"] == datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "now",
+        "2026-01-31",
+        "2026-01-31T12:00:00",
+        "2026-02-30T12:00:00Z",
+        "20260131T120000Z",
+        1.5,
+        True,
+        "1769860800",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+        "2026-01-31T25:00:00Z",
+        "2026-W05-6T12:00:00Z",
+    ],
+)
+def test_a_time_is_nothing_else(value: Any) -> None:
+    assert refused_at(name="x", run_at=value) == ["/run_at"]
+
+
+# Texts, as queries and forms have them
+
+
+def read(**texts: str) -> dict[str, Any]:
+    return function().from_texts(texts)
+
+
+def test_texts_are_read_as_what_the_parameter_is() -> None:
+    assert read(name="1", count="2", price="1e-05", ctx='{"a": 1}', note="5", quick="TRUE", run_at="x") == {
+        "name": "1",
+        "count": 2,
+        "price": 1e-05,
+        "ctx": {"a": 1},
+        "note": "5",
+        "quick": True,
+        "run_at": "x",
+    }
+
+
+@pytest.mark.parametrize("text", ["", "x", "1_0", " 1", "+1", "\u0661", "0x1", "1" * 31, "nan", "inf", "1.0.0", "--1"])
+def test_what_is_no_number_is_refused_with_its_place(text: str) -> None:
+    assert refused_at(name="x", **read(count=text)) == ["/count"]
+
+
+def test_json_that_is_broken_is_refused_with_its_place() -> None:
+    with pytest.raises(Rejected) as caught:
+        read(ctx='{"a": 1, "a": 2}')
+    assert caught.value.errors[0]["pointer"] == "/ctx"
+
+
+@given(
+    st.fixed_dictionaries(
+        {"name": st.text(max_size=5)},
+        optional={
+            "count": st.integers(0, 10**9),
+            "price": st.floats(-1e9, 1e9),
+            "quick": st.booleans(),
+            "ctx": st.dictionaries(st.sampled_from("abc"), st.integers() | st.text("xyz\n\t \"'")),
+        },
+    )
+)
+def test_a_query_means_what_the_same_json_means(arguments: dict[str, Any]) -> None:
+    texts = {name: value if name == "name" else json.dumps(value) for name, value in arguments.items()}
+    assert function().from_texts(texts) == arguments
+    assert function()(ME, function().from_texts(texts)).body == answered(**arguments)
+
+
+@given(st.dictionaries(st.sampled_from(["name", "count", "ctx", "quick", "is_async", "run_at", "x"]), st.text()))
+def test_no_text_is_a_fault_of_ours(texts: dict[str, str]) -> None:
+    try:
+        function()(ME, function().from_texts(texts))
+    except Rejected as problem:
+        assert problem.errors  # noqa: PT017 (either way is right)
+    else:
+        assert "name" in texts
+
+
+# Who may
+
+
+def test_nobody_is_asked_to_sign_in() -> None:
+    with pytest.raises(Unauthenticated):
+        function()(Caller(), {"name": "x"})
+
+
+def test_what_is_for_staff_is_forbidden_to_others() -> None:
+    with pytest.raises(Forbidden):
+        function("admin")(ME, {"name": "x"})
+    assert function("admin")(Caller(Somebody(is_staff=True)), {"name": "x"}).status == 200
+
+
+def test_who_may_not_call_learns_nothing_of_the_arguments() -> None:
+    with pytest.raises(Forbidden):
+        function("admin")(ME, {"bad": "x"})
+
+
+# The registry
+
+
+def test_every_call_of_the_contract_is_registered() -> None:
+    scopes = {one.name: one.scope for one in functions()}
+    assert scopes.pop("master_allusers") == "admin"
+    assert set(scopes.values()) == {"private"}
+    assert set(scopes) == {
+        *("walker_run", "walker_list", "walker_get"),
+        *("walker_queue", "walker_queue_check", "walker_queue_wait", "walker_queue_cancel"),
+        *("object_get", "object_set"),
+        *("graph_create", "graph_list", "graph_active_set", "graph_active_get", "graph_delete", "graph_get"),
+        *("alias_register", "alias_list", "alias_delete"),
+        *("sentinel_list", "sentinel_active_set", "sentinel_active_get"),
+        "master_self",
+    }
+
+
+def test_every_call_is_described() -> None:
+    for one in functions():
+        assert one.summary, one.name
+        assert one.description, one.name
+        assert all("description" in schema for schema in one.schema.get("properties", {}).values()), one.name
+
+
+@pytest.mark.parametrize("name", ["", "nothing", "__init__", "call", quote("walker_run/")])
+def test_an_unknown_call_is_not_found(name: str) -> None:
+    with pytest.raises(NotFound):
+        call(name, {}, ME)
+
+
+def test_wapi_takes_the_name_from_the_path_only() -> None:
+    with pytest.raises(Rejected) as caught:
+        call("wapi/echo", {"name": "echo"}, ME)
+    assert caught.value.errors[0]["pointer"] == "/name"
+
+
+def test_an_answer_may_say_more_than_its_body() -> None:
+    assert function()(ME, {"name": "x"}).status == 200
+    assert Answer(202, {"a": 1}).after_commit is None
