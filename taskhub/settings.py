@@ -229,8 +229,9 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "walkers.schema.add_walkers",
-        "taskhub.openapi.add_problem_headers",
+        "taskhub.openapi.finish",
     ],
+    "COMPONENT_SPLIT_REQUEST": True,  # a body that is read has other required fields than one that is answered
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

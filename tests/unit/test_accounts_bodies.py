@@ -28,6 +28,14 @@ def operations(document: Any) -> list[dict[str, Any]]:
     return [one for path in document["paths"].values() for method, one in path.items() if method in METHODS]
 
 
+def answers_of(operation: dict[str, Any], document: Any) -> dict[str, Any]:
+    shared = document["components"]["responses"]
+    return {
+        status: shared[answer["$ref"].rpartition("/")[2]] if "$ref" in answer else answer
+        for status, answer in operation["responses"].items()
+    }
+
+
 def test_document_is_valid(document: Any) -> None:
     validate(document)
     assert len(operations(document)) == 9
@@ -38,7 +46,7 @@ def test_every_call_is_described_with_examples(document: Any) -> None:
         assert operation["summary"]
         assert operation["description"]
         bodies = [operation["requestBody"]] if "requestBody" in operation else []
-        for body in [*bodies, *operation["responses"].values()]:
+        for body in [*bodies, *answers_of(operation, document).values()]:
             for content in body.get("content", {}).values():
                 assert content["schema"]
         if "requestBody" in operation:
@@ -49,7 +57,7 @@ def test_every_call_is_described_with_examples(document: Any) -> None:
 
 def test_every_call_names_its_problems(document: Any) -> None:
     for operation in operations(document):
-        answers = operation["responses"]
+        answers = answers_of(operation, document)
         assert {"401", "429", "503"} <= set(answers)
         assert ({"400", "413", "415"} <= set(answers)) or "requestBody" not in operation
         for status, answer in answers.items():
@@ -58,6 +66,12 @@ def test_every_call_names_its_problems(document: Any) -> None:
                 assert answer["content"]["application/problem+json"]["examples"]
         assert "Retry-After" in answers["429"]["headers"]
         assert "WWW-Authenticate" in answers["401"]["headers"]
+
+
+def test_bodies_that_refuse_unknown_fields_say_so(document: Any) -> None:
+    schemas = document["components"]["schemas"]
+    strict = {name for name, schema in schemas.items() if schema.get("additionalProperties") is False}
+    assert strict == {"SignUpRequest", "SignInRequest", "PatchedChangeRequest", "NewKeyRequest"}
 
 
 def test_both_kinds_of_credential_are_described(document: Any) -> None:
