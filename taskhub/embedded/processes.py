@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import Signals
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import psutil
 
@@ -40,12 +40,18 @@ class Program:
     farewell: Farewell = ((signal.SIGTERM, 10.0),)
 
 
+class Entry(NamedTuple):
+    name: str
+    pid: int
+    started: float  # seconds since 1970
+
+
 @dataclass
 class Register:
     """The processes started for one home, kept in a file so that the next start can end what this one left."""
 
     home: Path
-    entries: dict[int, dict[str, Any]] = field(default_factory=dict)
+    entries: dict[int, Entry] = field(default_factory=dict)
 
     @property
     def file(self) -> Path:
@@ -69,7 +75,7 @@ class Register:
 
     def record(self, name: str, pid: int) -> None:
         with suppress(psutil.NoSuchProcess):
-            self.entries[pid] = {"name": name, "pid": pid, "started": psutil.Process(pid).create_time()}
+            self.entries[pid] = Entry(name, pid, psutil.Process(pid).create_time())
             self._save()
 
     def forget(self, pid: int) -> None:
@@ -78,19 +84,21 @@ class Register:
 
     def leftovers(self) -> list[psutil.Process]:
         """Living processes that an earlier start of this home left behind."""
-        leaders = {pid for pid, started in self._read() if _is_running(pid, started)}
+        leaders = {entry.pid for entry in self.read() if _is_running(entry)}
         return [process for process in _alive() if _session(process) in leaders or _mark(process) == str(self.home)]
+
+    def read(self) -> list[Entry]:
+        """What was written down, by this start or an earlier one; a file that cannot be read names nobody."""
+        try:
+            found = [Entry(**entry) for entry in json.loads(self.file.read_text())]
+            return [entry for entry in found if type(entry.pid) is int and type(entry.started) is float]
+        except (OSError, ValueError, TypeError):
+            return []
 
     def _save(self) -> None:
         draft = self.file.with_suffix(".draft")
-        draft.write_text(json.dumps(list(self.entries.values()), indent=1))
+        draft.write_text(json.dumps([entry._asdict() for entry in self.entries.values()], indent=1))
         draft.replace(self.file)
-
-    def _read(self) -> list[tuple[int, float]]:
-        try:
-            return [(int(entry["pid"]), float(entry["started"])) for entry in json.loads(self.file.read_text())]
-        except (OSError, ValueError, TypeError, KeyError):
-            return []
 
 
 def end(processes: Iterable[psutil.Process], farewell: Farewell = ()) -> None:
@@ -135,9 +143,9 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-def _is_running(pid: int, started: float) -> bool:
+def _is_running(entry: Entry) -> bool:
     try:
-        return abs(psutil.Process(pid).create_time() - started) < CLOCK_TOLERANCE
+        return abs(psutil.Process(entry.pid).create_time() - entry.started) < CLOCK_TOLERANCE
     except psutil.NoSuchProcess:
         return False
 
