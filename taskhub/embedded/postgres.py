@@ -61,7 +61,7 @@ class Postgres:
             self._create(programs)
         options = {**SETTINGS, "unix_socket_directories": '"' + str(self.sockets).replace('"', '""') + '"'}
         arguments = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
-        argv = [programs / "postgres", "-D", self.folder, *arguments]
+        argv = [str(programs / "postgres"), "-D", str(self.folder), *arguments]
         return Program("postgres", argv, self.folder, ENVIRONMENT, self.account, FAREWELL)
 
     def processes(self) -> list[psutil.Process]:

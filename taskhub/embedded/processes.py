@@ -33,7 +33,7 @@ class Program:
     """What to run. `farewell` lists the signals that end it, each with the seconds it is given; SIGKILL comes last."""
 
     name: str
-    argv: Sequence[str | os.PathLike[str]]
+    argv: Sequence[str]
     cwd: Path
     environment: Mapping[str, str]
     account: Account | None = None

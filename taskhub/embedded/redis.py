@@ -39,7 +39,7 @@ class Redis:
         """End what still runs in the folder, make the folder, say what to run."""
         end(self.processes(), FAREWELL)
         private_folder(self.folder, self.account)
-        argv = [self._program(), *(argument for option in self._options() for argument in option)]
+        argv = [str(self._program()), *(argument for option in self._options() for argument in option)]
         return Program("redis", argv, self.folder, {"PATH": os.defpath, "LC_ALL": "C"}, self.account, FAREWELL)
 
     def processes(self) -> list[psutil.Process]:

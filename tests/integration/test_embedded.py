@@ -330,7 +330,10 @@ def test_addresses_that_cannot_be_used_are_told_without_their_passwords(
     ],
 )
 def test_addresses_that_can_be_used_pass(variables: dict[str, str]) -> None:
-    assert check_given(variables) is None
+    try:
+        check_given(variables)
+    except CannotStart as error:
+        pytest.fail(str(error))
 
 
 def test_given_servers_are_not_started(place: Path) -> None:

@@ -145,7 +145,7 @@ def test_it_is_prepared_before_it_is_started_again(run: Callable[..., Yard]) -> 
 
 def test_a_program_that_cannot_be_started_is_told_and_tried_again(run: Callable[..., Yard]) -> None:
     async def test(yard: Yard) -> None:
-        absent = Program("absent", [yard.home / "no such program"], yard.home, {})
+        absent = Program("absent", [str(yard.home / "no such program")], yard.home, {})
         child = Child(absent, yard.register, yard.heard, backoff=Backoff(first=0.01))
         assert "No such file" in await yard.heard.hear("absent", "starting it again", times=2)
         assert child.fallen
