@@ -9,7 +9,9 @@ urlpatterns = [
     path("", include("taskhub.accounts.api")),
     path("", include("walkers.api")),
     path("admin/", admin.site.urls),
-    path("openapi.json", SpectacularJSONAPIView.as_view(authentication_classes=[], permission_classes=[]), name="openapi"),
+    path(
+        "openapi.json", SpectacularJSONAPIView.as_view(authentication_classes=[], permission_classes=[]), name="openapi"
+    ),
     path("docs/", SpectacularSwaggerView.as_view(url_name="openapi", authentication_classes=[], permission_classes=[])),
 ]
 
