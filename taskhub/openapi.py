@@ -13,7 +13,7 @@ from drf_spectacular.utils import Direction, OpenApiExample, OpenApiParameter, O
 from rest_framework import serializers
 
 from taskhub import errors
-from taskhub.http import PROBLEM_TYPE, problem_body
+from taskhub.http import PROBLEM_TYPE, CursorPages, problem_body
 
 BODY = (400, 413, 415)  # what a call that reads a body may answer
 ALWAYS = (429, 503)  # what every call may answer; `problems` adds them
@@ -37,7 +37,7 @@ _MEANING = {
     503: "Something that taskhub leans on does not answer; try again after `Retry-After` seconds.",
 }
 _DONE = {
-    "200": "It is done, or it was found.",
+    "200": "The answer.",
     "201": "It was made.",
     "202": "It was written down, and will be done.",
     "204": "It is done, and there is nothing more to say.",
@@ -70,6 +70,14 @@ class ProblemSerializer(serializers.Serializer[Any]):
 
 
 PROBLEM = ProblemSerializer
+PAGE = [  # for `parameters` of a list's `extend_schema`
+    OpenApiParameter(
+        "limit",
+        {"type": "integer", "minimum": 1, "maximum": CursorPages.max_page_size, "default": CursorPages.page_size},
+        description="How many at most.",
+    ),
+    OpenApiParameter("cursor", str, description="As in `next` or `previous` of another page."),
+]
 
 
 def problems(*statuses: int, because: Mapping[int, str] | None = None) -> dict[tuple[int, str], OpenApiResponse]:
@@ -111,7 +119,7 @@ def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _say_what_it_means(status: str, response: dict[str, Any]) -> None:
-    response["description"] = response.get("description") or _DONE.get(status, "The answer.")
+    response["description"] = response.get("description") or _DONE.get(status, "As the walker says.")
     if PROBLEM_TYPE in response.get("content", {}) and int(status) in _HEADERS:
         name, description, schema = _HEADERS[int(status)]
         response.setdefault("headers", {})[name] = {"description": description, "schema": schema}
@@ -180,8 +188,10 @@ class StrictBody(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
     match_subclasses = True
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
-        schema: dict[str, Any] = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
-        return {**schema, "additionalProperties": False}
+        describe: Any = auto_schema._map_serializer
+        schema = describe(self.target, direction, bypass_extensions=True)
+        pairs = {given: [needed] for given, needed in self.target.goes_with.items()}
+        return {**schema, "additionalProperties": False, **({"dependentRequired": pairs} if pairs else {})}
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

@@ -218,6 +218,7 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "taskhub.http.problem_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
     "UNICODE_JSON": True,
+    "URL_FORMAT_OVERRIDE": None,  # `?format=` is a parameter like any other
 }
 
 SPECTACULAR_SETTINGS = {

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import logout, update_session_auth_hash
+from django.http import QueryDict
 from django.urls import path
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from knox.models import AuthToken
@@ -28,7 +29,7 @@ from taskhub.accounts.serializers import (
 )
 from taskhub.errors import Forbidden, Rejected
 from taskhub.http import FieldsParser, FormParser, JsonParser
-from taskhub.openapi import BODY, problems
+from taskhub.openapi import BODY, PAGE, problems
 
 ONCE = {"Cache-Control": "no-store"}  # no cache on the way may keep what is shown once
 TAGS = ["accounts"]
@@ -164,6 +165,7 @@ class Keys(GenericAPIView[ApiKey]):
         tags=TAGS,
         summary="List API keys",
         description="Newest first, and without the keys themselves. Staff see everybody's.",
+        parameters=PAGE,
         responses={200: KeySerializer(many=True), **problems(400, 401)},
         examples=[examples.KEY],
     )
@@ -208,7 +210,8 @@ def _caller(request: Request) -> User:
 
 
 def _read(kind: type[Any], request: Request) -> dict[str, Any]:
-    serializer = kind(data=request.data)
+    # A form's fields are texts like others: an empty one is no field that was left out.
+    serializer = kind(data=request.data.dict() if isinstance(request.data, QueryDict) else request.data)
     serializer.is_valid(raise_exception=True)
     values: dict[str, Any] = serializer.validated_data
     return values

@@ -1,7 +1,7 @@
 """Bodies of the account calls, as they are read and as they are answered."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from rest_framework import serializers
 
@@ -12,20 +12,37 @@ TEN_YEARS = 10 * 365 * 24 * 3600
 
 
 class Strict(serializers.Serializer[Any]):
-    """Refuses fields that it does not know, so that a misspelt one is not silently left out."""
+    """Refuses fields that it does not know, so that a misspelt one is not silently left out.
+
+    `goes_with` names for a field the one that must come with it. `taskhub.openapi` tells both to the document.
+    """
+
+    goes_with: ClassVar[Mapping[str, str]] = {}
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping) and (unknown := [key for key in data if key not in self.fields]):
             raise serializers.ValidationError({key[:100]: ["There is no such field here."] for key in unknown})
         return super().to_internal_value(data)
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        for given, needed in self.goes_with.items():
+            if given in attrs and needed not in attrs:
+                raise serializers.ValidationError({needed: [f"Must come with {given}."]})
+        return attrs
+
 
 class Text(serializers.CharField):
-    """Text, and not a number that happens to look like some."""
+    """Text, and not a number that happens to look like some; as long as it was sent, spaces around it included."""
+
+    def get_value(self, dictionary: Mapping[str, Any]) -> Any:
+        """What was sent: an empty text in a form is not the same as none."""
+        return dictionary.get(str(self.field_name), serializers.empty)
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
+        if self.max_length is not None and len(data) > self.max_length:
+            raise serializers.ValidationError(f"At most {self.max_length} characters.", code="max_length")
         return super().to_internal_value(data)
 
 
@@ -33,8 +50,13 @@ class Email(Text, serializers.EmailField):
     pass
 
 
+class Seconds(serializers.IntegerField):
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        return super().run_validation(None if data == "null" else data)  # a form has no other way to say it
+
+
 def _password(**options: Any) -> Text:
-    return Text(max_length=PASSWORD_MAX, trim_whitespace=False, write_only=True, **options)
+    return Text(min_length=1, max_length=PASSWORD_MAX, trim_whitespace=False, write_only=True, **options)
 
 
 class SignUpSerializer(Strict):
@@ -45,7 +67,7 @@ class SignUpSerializer(Strict):
 
 class SignInSerializer(Strict):
     # Text, not an e-mail: what cannot be an address is answered like one that nobody has.
-    email = Text(max_length=254)
+    email = Text(min_length=1, max_length=254)
     password = _password()
 
 
@@ -55,16 +77,12 @@ class ChangeSerializer(Strict):
     password = _password(required=False, help_text="The new one; `current_password` must come with it.")
     current_password = _password(required=False)
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        for given, missing in (("password", "current_password"), ("current_password", "password")):
-            if given in attrs and missing not in attrs:
-                raise serializers.ValidationError({missing: [f"Must come with {given}."]})
-        return attrs
+    goes_with: ClassVar[Mapping[str, str]] = {"password": "current_password", "current_password": "password"}
 
 
 class NewKeySerializer(Strict):
     name = Text(max_length=100, required=False, allow_blank=True, help_text="What the key is for.")
-    expires_in = serializers.IntegerField(
+    expires_in = Seconds(
         min_value=1, max_value=TEN_YEARS, required=False, allow_null=True, help_text="Seconds; absent or null: never."
     )
 

@@ -156,3 +156,14 @@ def test_prune_deletes_what_expired_in_batches(owner: Person, monkeypatch: pytes
     assert set(ApiKey.objects.all()) == {living, forever}
     assert AuthToken.objects.count() == 2
     assert services.prune(timezone.now()) == 0
+
+
+def test_form_can_say_never(owner: Person) -> None:
+    for never in ("expires_in=", "expires_in=null"):
+        answer = owner.post(KEYS, never, content_type="application/x-www-form-urlencoded")
+        assert (answer.status_code, answer.json()["expires_at"]) == (201, None)
+
+
+def test_length_is_counted_as_it_was_sent(owner: Person) -> None:
+    problem(owner.post(KEYS, {"name": "n" + " " * 100}), 400, "/name")
+    assert owner.post(KEYS, {"name": " n "}).json()["name"] == "n"

@@ -33,6 +33,12 @@ def test_change_name_and_address(owner: Person) -> None:
     assert owner.get(ME).json() == body
 
 
+def test_empty_text_in_a_form_is_not_left_out(owner: Person) -> None:
+    form = "application/x-www-form-urlencoded"
+    problem(owner.patch(ME, "email=", content_type=form), 400, "/email")
+    assert owner.patch(ME, "name=", content_type=form).json()["name"] == ""
+
+
 def test_own_address_in_another_case_is_free(owner: Person) -> None:
     assert owner.patch(ME, {"email": "OWNER@example.com"}).json()["email"] == "OWNER@example.com"
 

@@ -176,6 +176,10 @@ def test_read_body(body: bytes, limit: int, off: int | None) -> None:
 # Accept
 
 
+def test_format_in_the_query_means_nothing_of_its_own() -> None:
+    assert send('{"a": 1}', QUERY_STRING="format=xml").status_code == 200
+
+
 @pytest.mark.parametrize("accept", ["text/html", "*/*", "application/xml, */*;q=0.1", "nonsense", ";;;", ""])
 def test_what_nobody_offers_gets_json(accept: str) -> None:
     answer = send('{"a": 1}', HTTP_ACCEPT=accept)
