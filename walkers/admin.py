@@ -1,6 +1,7 @@
 """The operator's edge: graphs, their nodes and edges, aliases and profiles, to look at."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
@@ -31,6 +32,13 @@ class ReadOnly(admin.ModelAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def get_deleted_objects(
+        self, objs: Iterable[Any], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], Any, Any]:
+        """What was chosen, not the hundred thousand rows that may hang on it."""
+        shown = [str(row) for row in objs]
+        return shown, {str(self.opts.verbose_name_plural): len(shown)}, set(), []
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for row in queryset:

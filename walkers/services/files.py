@@ -132,6 +132,16 @@ class StoredFile(UploadedFile):
     def file(self, value: Any) -> None:
         self._opened = value
 
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+
+
+def close_files(files: Files) -> None:
+    for _, several in files.lists():
+        for file in several:
+            file.close()
+
 
 def remove_files(run_ids: Collection[UUID]) -> None:
     """Before runs are deleted."""

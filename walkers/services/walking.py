@@ -20,7 +20,7 @@ from walkers import sentinels
 from walkers.domain.plain import NotPlain, plain
 from walkers.domain.route import Disengage, Route, Skip, WalkerFailed
 from walkers.places import Ground, Place
-from walkers.services.files import Files, files_of
+from walkers.services.files import Files, close_files, files_of
 from walkers.walker import Definition, Incoming, Walker
 
 log = logging.getLogger(__name__)
@@ -153,6 +153,8 @@ def perform(execution: Execution) -> None:
         answer = walk.answer | {"success": False}
         error = failure.members["error"]
         execution.fail(error["type"], error["message"], answer)
+    finally:
+        close_files(walk.files)
 
 
 def _walk_of(execution: Execution) -> Walk:
