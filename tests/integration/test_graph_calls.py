@@ -48,7 +48,7 @@ def test_a_user_has_a_graph_as_soon_as_it_is_asked_for(owner: Person) -> None:
         "jid": shown["jid"],
         "type": "graph",
         "name": "",
-        "owner": owner.user.jid,  # type: ignore[union-attr]
+        "owner": owner.user.jid,
         "created_at": shown["created_at"],
         "active": True,
     }
