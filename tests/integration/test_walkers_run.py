@@ -180,7 +180,7 @@ def test_an_unknown_call_is_not_found(owner: Person) -> None:
 
 def test_a_browsers_session_runs_nothing_by_a_link(owner: Person) -> None:
     client = Client(enforce_csrf_checks=True)
-    client.force_login(owner.user)  # type: ignore[arg-type]
+    client.force_login(owner.user)
     assert client.get(RUN, {"name": "echo"}).status_code == 403
     assert client.get("/js/walker_list").status_code == 200
     assert client.post(RUN, {"name": "echo"}, "application/json").status_code == 403

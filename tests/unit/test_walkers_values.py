@@ -20,7 +20,7 @@ from walkers.domain.plain import NotPlain, plain
 from walkers.domain.shape import REQUIRED, Shape
 
 ID = UUID("d6851f2a-e4a1-4fca-b582-9db5e146af59")
-texts = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), max_size=8)
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=8)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | texts,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
