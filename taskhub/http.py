@@ -281,6 +281,12 @@ class CursorPages(pagination.CursorPagination):
         self.base_url = remove_query_param(settings.PUBLIC_URL + request.get_full_path(), "api_key")
         return page
 
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """For the OpenAPI document."""
+        link = {"type": ["string", "null"], "format": "uri", "description": "An address, or null at the end."}
+        properties = {"results": schema, "next": {**link, "example": None}, "previous": {**link, "example": None}}
+        return {"type": "object", "required": list(properties), "properties": properties}
+
 
 def _no_page(pointer: str, detail: str) -> Rejected:
     return Rejected("The page cannot be given.", errors=[{"pointer": pointer, "detail": detail}])

@@ -4,7 +4,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import logout, update_session_auth_hash
-from django.http import QueryDict
 from django.urls import path
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from knox.models import AuthToken
@@ -210,8 +209,7 @@ def _caller(request: Request) -> User:
 
 
 def _read(kind: type[Any], request: Request) -> dict[str, Any]:
-    # A form's fields are texts like others: an empty one is no field that was left out.
-    serializer = kind(data=request.data.dict() if isinstance(request.data, QueryDict) else request.data)
+    serializer = kind(data=request.data)
     serializer.is_valid(raise_exception=True)
     values: dict[str, Any] = serializer.validated_data
     return values

@@ -8,17 +8,23 @@ from uuid import UUID
 from django.http import StreamingHttpResponse
 from django.urls import path
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_field
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_field,
+)
 from rest_framework import serializers
+from rest_framework.generics import GenericAPIView
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from taskhub.http import CursorPages
-from taskhub.openapi import problems, response_header
+from taskhub.openapi import PAGE, problems, response_header
 from taskhub.runs.domain import State, oldest_id
-from taskhub.runs.health import healthz
+from taskhub.runs.health import OK, parts
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
 from taskhub.runs.services import cancel, changes, enqueue, retry, visible_run
@@ -109,26 +115,78 @@ class RunFilters(serializers.Serializer[Any]):
         return {looks.get(name, name): value for name, value in values.items()}
 
 
-ID = OpenApiParameter("run_id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="The run's id.")
+ID = OpenApiParameter(
+    "run_id",
+    OpenApiTypes.UUID,
+    OpenApiParameter.PATH,
+    description="The run's id.",
+    examples=[OpenApiExample("A run", EXAMPLE["id"], parameter_only=("run_id", OpenApiParameter.PATH))],
+)
+STATES = OpenApiParameter(
+    "state",
+    {"type": "array", "minItems": 1, "items": {"type": "string", "enum": [str(state) for state in State]}},
+    description="These states only, separated by commas.",
+    explode=False,
+)
 
 
-class RunsView(APIView):
+class HealthSerializer(serializers.Serializer[Any]):
+    status = serializers.ChoiceField(["ok", "unavailable"])
+    checks = serializers.DictField(
+        child=serializers.CharField(), help_text="Each part by its name: `ok`, or what is wrong"
+    )
+
+
+WELL = {"database": OK, "broker": OK, "worker:walkers": OK, "beat": OK}
+
+
+class HealthView(APIView):
+    authentication_classes = ()
+    permission_classes = ()
+    throttle_classes = ()  # whoever watches the hub asks every few seconds
+
+    @extend_schema(
+        operation_id="healthz",
+        summary="Ask whether the hub is whole",
+        description="The database, the broker, a worker for each queue, and beat. Needs no credentials.",
+        responses={
+            200: HealthSerializer,
+            503: OpenApiResponse(HealthSerializer, "Something is missing; `checks` names it."),
+        },
+        examples=[
+            OpenApiExample("All is well", {"status": OK, "checks": WELL}, response_only=True, status_codes=["200"]),
+            OpenApiExample(
+                "No beat",
+                {"status": "unavailable", "checks": WELL | {"beat": "no leader"}},
+                response_only=True,
+                status_codes=["503"],
+            ),
+        ],
+        tags=["operating"],
+    )
+    def get(self, request: Request) -> Response:
+        checks = parts()
+        well = all(state == OK for state in checks.values())
+        return Response({"status": OK if well else "unavailable", "checks": checks}, 200 if well else 503)
+
+
+class RunsView(GenericAPIView[Run]):
+    serializer_class = RunSerializer
+
     @extend_schema(
         operation_id="runs_list",
         summary="List runs",
         description="Newest first: your own runs; for staff everybody's.",
-        parameters=[RunFilters],
+        parameters=[RunFilters, STATES, *PAGE],
         responses={200: RunSerializer(many=True), **problems(400, 401)},
         examples=[OpenApiExample("A run", EXAMPLE, response_only=True)],
         tags=["runs"],
     )
     def get(self, request: Request) -> Response:
-        filters = RunFilters(data=request.query_params)
+        filters = RunFilters(data=request.query_params.dict())
         filters.is_valid(raise_exception=True)
-        pages = CursorPages()
         runs = Run.objects.visible_to(request.user).brief().filter(**filters.conditions)
-        page = pages.paginate_queryset(runs, request, self)
-        return pages.get_paginated_response(RunSerializer(page, many=True).data)
+        return self.get_paginated_response(RunSerializer(self.paginate_queryset(runs), many=True).data)
 
 
 class RunView(APIView):
@@ -234,7 +292,7 @@ def _events(run: Run, moves: Iterator[Run]) -> Iterator[bytes]:
 
 
 urlpatterns = [
-    path("healthz", healthz),
+    path("healthz", HealthView.as_view()),
     path("runs", RunsView.as_view()),
     path("runs/<uuid:run_id>", RunView.as_view()),
     path("runs/<uuid:run_id>/cancel", CancelView.as_view()),

@@ -42,8 +42,8 @@ def error_of(exc: BaseException) -> dict[str, str]:
 
 
 def oldest_id(moment: datetime) -> UUID:
-    """The smallest version 7 UUID (RFC 9562, section 5.7) of a moment: ids below it are older."""
-    return UUID(int=(int(moment.timestamp() * 1000) << 80) | (7 << 76) | (2 << 62))
+    """The smallest version 7 UUID (RFC 9562, section 5.7) of a moment: ids below it are older. They begin with 1970."""
+    return UUID(int=(max(0, int(moment.timestamp() * 1000)) << 80) | (7 << 76) | (2 << 62))
 
 
 def status(run: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ transaction, so a process that dies leaves either all of them or none.
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -21,12 +22,12 @@ from taskhub.errors import Conflict, Failed, Problem, Rejected
 from taskhub.http import PROBLEM_TYPE, as_problem, problem_body
 from taskhub.runs.models import KeptAnswer
 
-KEY_MAX = 255
+KEY = r"[!-~]([ -~]{0,253}[!-~])?"  # what a header carries unchanged
 KEY_PARAMETER = OpenApiParameter(
     "Idempotency-Key",
-    str,
+    {"type": "string", "pattern": f"^{KEY}$"},
     OpenApiParameter.HEADER,
-    description="The same call with the same key gets the first answer for 24 hours: 1 to 255 printable characters.",
+    description="The same call with the same key gets the first answer for 24 hours: 1 to 255 ASCII characters.",
 )
 
 
@@ -99,8 +100,8 @@ def _scope(request: Request) -> str | None:
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return None
-    if not 0 < len(key) <= KEY_MAX or not key.isprintable():
-        raise Rejected(f"An Idempotency-Key has 1 to {KEY_MAX} printable characters.")
+    if not re.fullmatch(KEY, key):
+        raise Rejected("An Idempotency-Key has 1 to 255 printable ASCII characters.")
     return _digest([str(request.user.pk), request.method, request.path.rstrip("/"), key])
 
 

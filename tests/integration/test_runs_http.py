@@ -102,7 +102,14 @@ def test_a_list_is_filtered(owner: Person) -> None:
     assert len(found(f"until={tomorrow}&kind=probe")) == 3
 
 
-@pytest.mark.parametrize("query", ["state=DONE", "parent=7", "since=yesterday", "until=2026-13-01", "name=a%00b"])
+@pytest.mark.parametrize("moment", ["1900-01-01T00:00:00Z", "0001-01-01T00:00:00Z"])
+def test_times_before_the_first_id_are_times(owner: Person, moment: str) -> None:
+    run = accept(owner)
+    assert [one["id"] for one in owner.get(f"/runs?since={moment}").json()["results"]] == [str(run.pk)]
+    assert owner.get(f"/runs?until={moment}").json()["results"] == []
+
+
+@pytest.mark.parametrize("query", ["state=DONE", "until=", "state=", "parent=7", "since=yesterday", "until=2026-13-01", "name=a%00b"])
 def test_a_filter_that_makes_no_sense_is_refused(owner: Person, query: str) -> None:
     answer = owner.get(f"/runs?{query}")
     assert answer.status_code == 400
