@@ -139,6 +139,7 @@ BROKER_URL = env_text("CELERY_BROKER_URL", broker_address(REDIS_URL))
 
 DATABASES = {"default": dj_database_url.parse(DATABASE_URL)}
 DATABASES["default"].setdefault("OPTIONS", {})["connect_timeout"] = 4
+DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True  # PgBouncer would give each statement another connection
 # The web server's threads share a pool (taskhub.wsgi asks for it): a wait of minutes gives its connection back
 # meanwhile, so many open waits need few connections. Worker processes keep the one that they have.
 if pool_size := env_int("TASKHUB_DATABASE_POOL", 0):
