@@ -1,0 +1,111 @@
+"""Walkers on a running hub: real web, workers, PostgreSQL and Redis."""
+
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from tests.hub import Caller, Hub
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hub")]
+
+
+def submit(person: Caller, name: str, ctx: Any = None, **more: Any) -> str:
+    answer = person.post("/js/walker_run", {"name": name, "ctx": ctx or {}, "is_async": True, **more})
+    assert answer.status_code == 202, answer.text
+    task_id: str = answer.json()["task_id"]
+    return task_id
+
+
+def wait(person: Caller, task_id: str, timeout: float = 30) -> Any:
+    return person.get("/js/walker_queue_wait", {"task_id": task_id, "timeout": timeout}).json()
+
+
+@pytest.fixture
+def person(hub: Hub) -> Caller:
+    return hub.sign_up()
+
+
+def until_running(person: Caller, task_id: str) -> None:
+    """Waits for an event of the run, not for a time."""
+    with person.session.get(f"{person.url}/runs/{task_id}/events", stream=True, timeout=30) as events:
+        for line in events.iter_lines():
+            if b'"state":"STARTED"' in line or b'"state":"PROGRESS"' in line:
+                return
+    raise AssertionError("The run ended before it was seen running.")
+
+
+def test_a_call_runs_at_once(person: Caller) -> None:
+    answer = person.post("/js/walker_run", {"name": "echo", "ctx": {"value": "hello"}})
+    assert (answer.status_code, answer.json()["report"]) == (200, ["hello"])
+
+
+def test_a_call_runs_in_the_background_and_is_waited_for(person: Caller) -> None:
+    answer = person.get("/js/walker_run", {"name": "echo", "ctx": '{"value": 1}', "is_async": "true"})
+    assert answer.status_code == 202
+    assert answer.headers["Location"].startswith(person.url)
+    shown = wait(person, answer.json()["task_id"])
+    assert (shown["state"], shown["result"]["report"]) == ("SUCCESS", [1])
+    assert person.get(answer.headers["Location"].removeprefix(person.url)).json() == shown
+
+
+def test_a_wait_ends_when_the_run_ends(person: Caller) -> None:
+    task_id = submit(person, "pause", {"seconds": 0.5, "steps": 2})
+    assert wait(person, task_id)["state"] == "SUCCESS"
+
+
+def test_files_reach_the_worker(person: Caller) -> None:
+    files = {"photo": ("cup.png", b"x" * 100_000, "image/png")}
+    answer = person.session.post(
+        f"{person.url}/js/wapi/echo", data={"is_async": "yes", "ctx": '{"value": 2}'}, files=files, timeout=30
+    )
+    assert answer.status_code == 202, answer.text
+    assert wait(person, answer.json()["task_id"])["result"]["report"] == [2]
+
+
+def test_a_failing_walker_fails(person: Caller) -> None:
+    shown = wait(person, submit(person, "fail", {"message": "No."}))
+    assert (shown["state"], shown["error"]) == ("FAILURE", {"type": "RuntimeError", "message": "No."})
+
+
+def test_progress_shows_and_the_worker_is_named(person: Caller) -> None:
+    task_id = submit(person, "pause", {"seconds": 60, "steps": 600})
+    until_running(person, task_id)
+    queue = person.get("/js/walker_queue").json()
+    ((host, entries),) = [(host, entries) for host, entries in queue["active"].items() if entries]
+    assert host.startswith("celery@")
+    assert [entry["id"] for entry in entries] == [task_id]
+    assert host in queue["scheduled"]
+    assert host in queue["reserved"]
+    shown = person.get("/js/walker_queue_check", {"task_id": task_id}).json()
+    assert shown["state"] in {"STARTED", "PROGRESS"}
+    assert person.post("/js/walker_queue_cancel", {"task_id": task_id}).json()["state"] == "REVOKED"
+
+
+def test_a_cancelled_walk_stops_in_its_sleep(person: Caller) -> None:
+    task_id = submit(person, "pause", {"seconds": 600, "steps": 1})
+    until_running(person, task_id)
+    waiting = threading.Thread(target=wait, args=(person, task_id))
+    waiting.start()
+    assert person.post("/js/walker_queue_cancel", {"task_id": task_id}).json()["state"] == "REVOKED"
+    waiting.join(10)
+    assert not waiting.is_alive()
+    assert wait(person, submit(person, "echo"))["state"] == "SUCCESS"
+
+
+def test_run_at_delays(person: Caller) -> None:
+    later = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
+    task_id = submit(person, "echo", run_at=later)
+    (entry,) = [one for entries in person.get("/js/walker_queue").json()["scheduled"].values() for one in entries]
+    assert (entry["id"], entry["eta"]) == (task_id, later)
+    assert wait(person, task_id)["started_at"] >= later.removesuffix("Z")
+
+
+def test_the_same_submission_again_is_the_same_task(person: Caller) -> None:
+    body = {"name": "echo", "is_async": True}
+    headers = {"Idempotency-Key": "once"}
+    first, again = (person.post("/js/walker_run", body, headers=headers).json() for _ in range(2))
+    assert first == again
+    assert wait(person, first["task_id"])["state"] == "SUCCESS"
+    assert len(person.get("/runs").json()["results"]) == 1
