@@ -11,11 +11,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TextIO
 
 from taskhub.embedded import CannotStart, Program, Register, end_session
 
 Write = Callable[[str, str], None]  # name of a program, one line of its output
 LONGEST_LINE = 64 * 1024  # bytes; a longer one is passed on in pieces
+COLOURS = (36, 33, 32, 35, 34, 31)
 
 
 @dataclass
@@ -51,6 +53,30 @@ class Lines:
         return [_text(rest)] if rest else []
 
 
+class Printer:
+    """Writes lines with the name of their program, coloured on a terminal only."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.coloured = stream.isatty() and "NO_COLOR" not in os.environ
+        self.colours: dict[str, int] = {}
+
+    def __call__(self, name: str, line: str) -> None:
+        try:
+            self.stream.write(f"{self.prefix(name)} | {line}\n")
+            self.stream.flush()
+        except BrokenPipeError:  # the reader is gone; the hub goes on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+        except OSError:  # the terminal is gone, or the disk is full for now
+            return
+
+    def prefix(self, name: str) -> str:
+        if not self.coloured:
+            return name
+        colour = self.colours.setdefault(name, COLOURS[len(self.colours) % len(COLOURS)])
+        return f"\033[{colour}m{name}\033[0m"
+
+
 @dataclass
 class Child:
     """One program that is kept running until `stop`. `prepare` is called before it is started again."""
@@ -60,7 +86,7 @@ class Child:
     write: Write
     prepare: Callable[[], Program] | None = None
     backoff: Backoff = field(default_factory=Backoff)
-    tail: deque[str] = field(default_factory=lambda: deque(maxlen=1))
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=3))
     process: Process | None = None
 
     def __post_init__(self) -> None:

@@ -6,13 +6,14 @@ other command borrows them: it uses them while they run, else starts them for it
 
 from .given import check_given
 from .home import OWNER, CannotStart, Home
-from .processes import Program, Register, end_session
+from .processes import Farewell, Program, Register, end_session
 from .servers import START_SECONDS, Servers, ensure_services, whoami
 
 __all__ = [
     "OWNER",
     "START_SECONDS",
     "CannotStart",
+    "Farewell",
     "Home",
     "Program",
     "Register",

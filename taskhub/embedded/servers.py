@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGTERM
 from subprocess import Popen
 from typing import IO
 
@@ -68,10 +67,13 @@ class Servers:
         return all(server.is_ready() for server in self.private)
 
     def end_leftovers(self, register: Register) -> list[psutil.Process]:
-        """End the programs an earlier start left; the servers' own are ended with care when they are prepared."""
+        """Kill the programs an earlier start left; the ledger tries their runs again when their lease is over.
+
+        The servers are ended with care, when they are prepared.
+        """
         servers = [process for server in self.private for process in server.processes()]
         found = [process for process in register.leftovers() if process not in servers]
-        end(found, ((SIGTERM, 3.0),))
+        end(found)
         return found
 
     def make_folders(self) -> None:

@@ -1,6 +1,7 @@
 """Supervision with small real programs: no database, no broker."""
 
 import asyncio
+import io
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from taskhub.embedded import Program, Register
 from taskhub.embedded.processes import MARK, end, session_of
-from taskhub.supervisor import LONGEST_LINE, Backoff, Child, Lines, describe, stop_in_order
+from taskhub.supervisor import LONGEST_LINE, Backoff, Child, Lines, Printer, describe, stop_in_order
 
 PATIENCE = 30.0  # seconds until a test that waits in vain fails
 FOREVER = "import time; print('up', flush=True); time.sleep(600)"
@@ -110,6 +111,33 @@ def test_a_line_without_end_is_passed_on_in_pieces() -> None:
 def test_ends_are_described() -> None:
     assert describe(3) == "ended with exit code 3"
     assert describe(-9) == "was ended by SIGKILL"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_lines_name_their_program_and_are_coloured_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    plain, terminal = io.StringIO(), Terminal()
+    for stream in (plain, terminal):
+        Printer(stream)("web", "hello")
+    assert plain.getvalue() == "web | hello\n"
+    assert terminal.getvalue() == "\033[36mweb\033[0m | hello\n"
+    monkeypatch.setenv("NO_COLOR", "1")
+    Printer(bare := Terminal())("web", "hello")
+    assert bare.getvalue() == "web | hello\n"
+
+
+def test_a_reader_that_went_away_harms_nobody() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as stream:
+        write = Printer(stream)
+        write("web", "hello")
+        write("web", "again")
+        assert os.path.samestat(os.fstat(stream.fileno()), os.stat(os.devnull))
 
 
 # Children

@@ -5,39 +5,34 @@ import asyncio
 import http.client
 import json
 import os
-import secrets
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
-from django.core.management import call_command
 from django.core.management.base import BaseCommand
-from django.db import DatabaseError, IntegrityError, connection, connections
 
-from taskhub.embedded import OWNER, START_SECONDS, CannotStart, Home, Program, Register, Servers, whoami
+from taskhub.embedded import OWNER, START_SECONDS, CannotStart, Farewell, Home, Program, Register, Servers, whoami
+from taskhub.management.preparations import free_port, prepare_database, reachable
 from taskhub.programs import commands
-from taskhub.supervisor import Child, stop_in_order
+from taskhub.supervisor import Child, Printer, stop_in_order
 
 ROOT = Path(__file__).resolve().parents[3]
 COMPLAIN_SECONDS = 30.0
-COLOURS = (36, 33, 32, 35, 34, 31)
-WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 CHILDREN = {
     "PYTHONUNBUFFERED": "1",  # lines are shown when they are written
     "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",  # said by every worker at length
     "CELERY_SKIP_CHECKS": "1",  # every worker would load all pages of the site to check them, which tests have done
 }
-FAREWELLS: dict[str, Any] = {
+FAREWELLS: dict[str, Farewell] = {
     "beat": ((signal.SIGTERM, 5.0),),
     "web": ((signal.SIGTERM, 15.0),),
-    "worker": ((signal.SIGTERM, 30.0), (signal.SIGQUIT, 5.0)),  # warm: lets runs end; cold: gives them back
+    # Time for runs to end. Those that do not are killed, and tried again when their lease is over: Celery's cold
+    # shutdown would raise SystemExit in the middle of a walker, as if it had left by itself.
+    "worker": ((signal.SIGTERM, 30.0),),
 }
 
 
@@ -63,8 +58,8 @@ class Command(BaseCommand):
             write = Printer(sys.stdout)
             register = Register(home.path)
             servers = Servers.of(home)
-            for process in servers.end_leftovers(register):
-                write("up", f"ended process {process.pid}, left over from an earlier start")
+            if left := servers.end_leftovers(register):
+                write("up", f"ended {len(left)} processes left over from an earlier start")
             hub = Hub(servers, register, write, host, free_port(host, port), workers)
             asyncio.run(hub.run())
 
@@ -73,7 +68,7 @@ class Hub:
     """One hub from its start to its end."""
 
     def __init__(
-        self, servers: Servers, register: Register, write: "Printer", host: str, port: int, workers: int
+        self, servers: Servers, register: Register, write: Printer, host: str, port: int, workers: int
     ) -> None:
         self.servers, self.register, self.write = servers, register, write
         self.host, self.port, self.workers = host, port, workers
@@ -117,12 +112,14 @@ class Hub:
             await asyncio.sleep(0.02)
 
     async def prepare_database(self) -> None:
-        await asyncio.to_thread(in_thread, check_reachable, migrate, self.first_superuser)
+        if told := await asyncio.to_thread(prepare_database):
+            self.write("up", told)
 
     async def start_programs(self) -> None:
-        environment = {"TASKHUB_PUBLIC_URL": self.address, **CHILDREN, **os.environ}
+        environment = {**CHILDREN, **os.environ}
+        environment["TASKHUB_PUBLIC_URL"] = os.environ.get("TASKHUB_PUBLIC_URL") or self.address
         for name, argv in commands(self.host, self.port, self.workers, settings.QUEUES).items():
-            self.keep(Program(name, argv, ROOT, environment, farewell=FAREWELLS[name.partition(":")[0]]))
+            self.keep(Program(name, argv, ROOT, environment, farewell=FAREWELLS[kind_of(name)]))
 
     async def await_health(self) -> None:
         complain_at = time.monotonic() + COMPLAIN_SECONDS
@@ -137,104 +134,25 @@ class Hub:
             await asyncio.sleep(0.1)
 
     async def stop(self) -> None:
-        apart = {"beat", "web", "redis", "postgres"}
-        workers = [child for name, child in self.children.items() if name not in apart]
-        one = {name: [self.children[name]] for name in apart & self.children.keys()}
-        await stop_in_order([one.get("beat", []), one.get("web", []), workers], self.cold)
-        await stop_in_order([one.get("redis", []), one.get("postgres", [])])
+        await stop_in_order([self.kept("beat"), self.kept("web"), self.kept("worker")], self.cold)
+        await stop_in_order([self.kept("redis"), self.kept("postgres")])
         self.servers.clear_folders()
 
     def keep(self, program: Program, prepare: Callable[[], Program] | None = None) -> None:
         self.children[program.name] = Child(program, self.register, self.write, prepare)
 
+    def kept(self, kind: str) -> list[Child]:
+        return [child for name, child in self.children.items() if kind_of(name) == kind]
+
     @property
     def address(self) -> str:
-        return f"http://{bracketed(reachable(self.host))}:{self.port}"
-
-    def first_superuser(self) -> None:
-        """So that somebody can sign in; nothing happens when there is one."""
-        users = get_user_model()._default_manager
-        if users.filter(is_superuser=True).exists():
-            return
-        email = os.environ.get("TASKHUB_ADMIN_EMAIL") or "admin@example.com"
-        password = os.environ.get("TASKHUB_ADMIN_PASSWORD") or ""
-        chosen = password or secrets.token_urlsafe(12)
-        try:
-            users.create_superuser(email=email, password=chosen)
-        except IntegrityError:
-            raise CannotStart(f"There is no superuser, and {email} is a user: set TASKHUB_ADMIN_EMAIL.") from None
-        if not password:
-            self.write("up", f"the first superuser is {email} with the password {chosen} (shown this once)")
+        host = reachable(self.host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
-class Printer:
-    """Writes lines with the name of their program, coloured on a terminal only."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-        self.coloured = stream.isatty() and "NO_COLOR" not in os.environ
-        self.colours: dict[str, int] = {}
-
-    def __call__(self, name: str, line: str) -> None:
-        with suppress(OSError, ValueError):  # a closed terminal must not end the hub
-            self.stream.write(f"{self.prefix(name)} | {line}\n")
-            self.stream.flush()
-
-    def prefix(self, name: str) -> str:
-        if not self.coloured:
-            return name
-        colour = self.colours.setdefault(name, COLOURS[len(self.colours) % len(COLOURS)])
-        return f"\033[{colour}m{name}\033[0m"
-
-
-def free_port(host: str, port: int) -> int:
-    """The port to listen on, seen to be free; 0 becomes one that is. Raises CannotStart."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            return int(probe.getsockname()[1])
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise CannotStart(
-            f"Port {port} of {host} cannot be had ({reason}): choose another with --port or --host."
-        ) from None
-
-
-def in_thread(*steps: Callable[[], None]) -> None:
-    try:
-        for step in steps:
-            step()
-    finally:
-        connections.close_all()
-
-
-def migrate() -> None:
-    call_command("migrate", interactive=False, verbosity=0)
-
-
-def check_reachable() -> None:
-    """Raise CannotStart when a server does not answer. What is said holds no password: the drivers leave it out."""
-    import redis
-    from kombu.exceptions import OperationalError
-
-    from taskhub.celery import app
-
-    try:
-        connection.ensure_connection()
-    except DatabaseError as error:
-        raise CannotStart(f"The database of DATABASE_URL cannot be reached: {one_line(error)}") from None
-    try:
-        with redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=4, socket_timeout=4) as client:
-            client.ping()
-    except (redis.RedisError, OSError, ValueError) as error:
-        raise CannotStart(f"The Redis of REDIS_URL cannot be reached: {one_line(error)}") from None
-    try:
-        with app.connection_for_write(connect_timeout=4) as broker:
-            broker.ensure_connection(max_retries=1, timeout=4)
-    except (OperationalError, OSError) as error:
-        raise CannotStart(f"The broker of CELERY_BROKER_URL cannot be reached: {one_line(error)}") from None
+def kind_of(name: str) -> str:
+    """worker:walkers is a worker."""
+    return name.partition(":")[0]
 
 
 def ask_health(host: str, port: int) -> tuple[int, dict[str, Any]]:
@@ -248,18 +166,6 @@ def ask_health(host: str, port: int) -> tuple[int, dict[str, Any]]:
         return 0, {}
     finally:
         client.close()
-
-
-def reachable(host: str) -> str:
-    return "127.0.0.1" if host in WILDCARDS else host
-
-
-def bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
 
 
 def _positive(text: str) -> int:
