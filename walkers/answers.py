@@ -45,6 +45,15 @@ class TaskError(TypedDict):
     message: str
 
 
+class WalkFailed(TypedDict):
+    """What a problem of the type `walker-failed` says besides; `task_id` of a walk that the ledger knows."""
+
+    report: list[Any]
+    final_node: str | None
+    error: TaskError
+    task_id: NotRequired[str]
+
+
 class Progress(TypedDict):
     done: float
     total: float | None

@@ -14,14 +14,15 @@ from drf_spectacular.utils import (
 )
 from pydantic import TypeAdapter
 
-from taskhub.openapi import BODY, problems, response_header
+from taskhub.http import PROBLEM_TYPE
+from taskhub.openapi import BODY, FORMS, problems, response_header
 from taskhub.runs.idempotency import KEY_PARAMETER
-from walkers import sentinels
+from walkers import examples, sentinels
+from walkers.answers import WalkFailed
 from walkers.registry import Function, type_of
 from walkers.walker import Definition
 
 COMPONENT = "#/components/schemas/{model}"
-FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 WAPI = "/js/wapi/{walker}"
 
 _components: dict[str, Any] = {}  # what the answers' schemas refer to
@@ -36,25 +37,27 @@ def describe(view: Any, function: Function, path: str) -> Any:
         "summary": function.summary + (" (named in the path)" if named else ""),
         "description": function.description,
     }
+    walks = 202 in function.answers
     common = [_path_parameter()] if named else []
     if not function.reads:
         common.append(KEY_PARAMETER)
-    if 202 in function.answers:
+    if walks:
         common.append(response_header("Location", "Where to ask for its state.", 202))
     properties = _properties(function, but={"name"} if named else set())
     return extend_schema_view(
         get=extend_schema(
             operation_id=f"{name}_get",
-            parameters=[*common, *_query(properties)],
+            parameters=[*common, *_query(properties, function.arguments)],
             responses=_responses(function),
             examples=_examples(function),
             **known,
         ),
         post=extend_schema(
             operation_id=f"{name}_post",
-            parameters=common,
-            request=_bodies(_object(properties)),
-            responses=_responses(function, *BODY),
+            # The documents put it in the query of a POST, too.
+            parameters=[*common, *_query({"is_async": properties["is_async"]} if walks else {}, {})],
+            request=_bodies(_object(properties), with_files=walks),
+            responses=_responses(function, 403, *BODY),
             examples=[*_request_examples(function, named), *_examples(function)],
             **known,
         ),
@@ -62,7 +65,13 @@ def describe(view: Any, function: Function, path: str) -> Any:
 
 
 def _path_parameter() -> OpenApiParameter:
-    return OpenApiParameter("walker", str, OpenApiParameter.PATH, description="The walker's name.")
+    return OpenApiParameter(
+        "walker",
+        str,
+        OpenApiParameter.PATH,
+        description="The walker's name.",
+        examples=[OpenApiExample("echo", "echo")],
+    )
 
 
 def _properties(function: Function, but: set[str]) -> dict[str, tuple[dict[str, Any], bool]]:
@@ -79,18 +88,30 @@ def _object(properties: Mapping[str, tuple[dict[str, Any], bool]]) -> dict[str, 
     return body | ({"required": required} if required else {})
 
 
-def _query(properties: Mapping[str, tuple[dict[str, Any], bool]]) -> list[OpenApiParameter]:
+def _query(
+    properties: Mapping[str, tuple[dict[str, Any], bool]], arguments: Mapping[str, Any]
+) -> list[OpenApiParameter]:
     return [
-        OpenApiParameter(name, schema, required=required, description=schema.get("description", ""))
+        OpenApiParameter(
+            name,
+            schema,
+            required=required,
+            description=schema.get("description", ""),
+            examples=[OpenApiExample("A call", arguments[name])] if name in arguments else [],
+        )
         for name, (schema, required) in properties.items()
     ]
 
 
-def _bodies(schema: dict[str, Any]) -> dict[str, Any]:
+def _bodies(schema: dict[str, Any], *, with_files: bool) -> dict[str, Any]:
     """The same fields as JSON, or as a form whose structured fields are JSON text; multipart may hold files besides."""
     json_texts = {name for name, one in schema["properties"].items() if type_of(one) in {"object", "array"}}
     encoding = {name: {"contentType": "application/json"} for name in json_texts}
-    return {"application/json": schema} | {form: OpenApiRequest(schema, encoding=encoding) for form in FORMS}
+    bodies = {"application/json": schema} | {form: OpenApiRequest(schema, encoding=encoding) for form in FORMS}
+    if with_files:
+        files = {"type": "string", "format": "binary", "description": "A file for the walker."}
+        bodies[FORMS[1]] = OpenApiRequest(schema | {"additionalProperties": files}, encoding=encoding)
+    return bodies
 
 
 def _responses(function: Function, *more: int) -> dict[Any, Any]:
@@ -99,7 +120,19 @@ def _responses(function: Function, *more: int) -> dict[Any, Any]:
     refusals = {400, 401, *function.problems, *more}
     refusals |= {403} if function.scope == "admin" or not function.reads else set()
     refusals |= set() if function.reads else {409, 422}
-    return {**answers, **problems(*refusals)}
+    return {**answers, **problems(*refusals), **(_walker_failed() if 202 in function.answers else {})}
+
+
+def _walker_failed() -> dict[Any, Any]:
+    problem = {"$ref": COMPONENT.format(model="Problem")}
+    failed = {"allOf": [problem, _schema_of(WalkFailed)], "title": "WalkerFailed"}
+    words = "The walker raised: `report` is what it had reported, `error` what it raised; or the Idempotency-Key was "
+    response = OpenApiResponse(
+        {"anyOf": [failed, problem]},
+        f"{words}used for another request.",
+        [OpenApiExample("The walker failed", examples.WALKER_FAILED, status_codes=["422"], media_type=PROBLEM_TYPE)],
+    )
+    return {(422, PROBLEM_TYPE): response}
 
 
 def _schema_of(kind: Any) -> dict[str, Any]:
@@ -139,14 +172,22 @@ def add_walkers(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 def _entry(generic: Mapping[str, Any], definition: Definition, components: dict[str, Any]) -> dict[str, Any]:
     entry = copy.deepcopy(dict(generic))
     ctx = _ctx(definition, components)
+    example = _example(ctx)
     for method, operation in entry.items():
         operation["operationId"] = f"wapi_{definition.sentinel}_{definition.name}_{method}"
         operation["tags"] = [f"sentinel {definition.sentinel}"]
         operation["summary"] = f"Run {definition.name}"
         operation["description"] = definition.description
         operation["parameters"] = [one for one in operation["parameters"] if one["in"] != "path"]
-        _put_ctx(operation, ctx)
+        _put_ctx(operation, ctx, example)
     return entry
+
+
+def _example(ctx: Mapping[str, Any]) -> dict[str, Any]:
+    """By the fields' own examples and defaults; of a required field without an example nothing can be said."""
+    fields: dict[str, Any] = ctx.get("properties", {})
+    given = {name: field["examples"][0] for name, field in fields.items() if field.get("examples")}
+    return {name: field["default"] for name, field in fields.items() if "default" in field} | given
 
 
 def _ctx(definition: Definition, components: dict[str, Any]) -> dict[str, Any]:
@@ -157,21 +198,26 @@ def _ctx(definition: Definition, components: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def _put_ctx(operation: dict[str, Any], ctx: dict[str, Any]) -> None:
+def _put_ctx(operation: dict[str, Any], ctx: dict[str, Any], example: dict[str, Any]) -> None:
     needed = bool(ctx.get("required"))
+    shown = {"ACall": {"value": example}} if set(ctx.get("required", [])) <= example.keys() else {}
     for parameter in operation["parameters"]:
         if parameter["name"] == "ctx":
             parameter["schema"] = ctx
             parameter.pop("required", None)
             parameter.update({"required": True} if needed else {})
-    for content in operation.get("requestBody", {}).get("content", {}).values():
+            parameter.update({"examples": shown} if shown else {})
+    for kind, content in operation.get("requestBody", {}).get("content", {}).items():
         content["schema"]["properties"]["ctx"] = ctx
         content["schema"].update({"required": ["ctx"]} if needed else {})
         content.pop("examples", None)
+        if shown and kind not in FORMS:
+            content["examples"] = {"ACall": {"value": {"ctx": example}}}
 
 
 def _query_as_json(operation: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", []):
         schema = parameter.get("schema", {})
         if parameter["in"] == "query" and schema.get("type") == "object":
-            parameter["content"] = {"application/json": {"schema": parameter.pop("schema")}}
+            members = {name: parameter.pop(name) for name in ("schema", "examples") if name in parameter}
+            parameter["content"] = {"application/json": members}

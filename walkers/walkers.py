@@ -12,7 +12,7 @@ from walkers.walker import Walker
 class Echo(Walker):
     """Reports its value."""
 
-    value: Any = None
+    value: Annotated[Any, Field(examples=["hello"])] = None
 
     def visit(self, here: Place) -> None:
         self.report(self.value)

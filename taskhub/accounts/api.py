@@ -93,7 +93,7 @@ class SignOut(APIView):
         summary="Sign out",
         description="Ends the token (or browser session) that this request came with.",
         request=None,
-        responses={204: None, **problems(400, 401, because={400: "The request came with an API key."})},
+        responses={204: None, **problems(400, 401, 403, because={400: "The request came with an API key."})},
     )
     def post(self, request: Request) -> Response:
         if isinstance(request.auth, ApiKey):
@@ -112,7 +112,7 @@ class SignOutEverywhere(APIView):
         summary="Sign out everywhere",
         description="Ends all of the caller's tokens. API keys stay; they are revoked one by one.",
         request=None,
-        responses={204: None, **problems(401)},
+        responses={204: None, **problems(401, 403)},
     )
     def post(self, request: Request) -> Response:
         services.sign_out_everywhere(user=_caller(request))
@@ -144,7 +144,7 @@ class Manage(APIView):
         summary="Change the own account",
         description="What is left out stays. A new `password` needs `current_password`, and ends all other tokens.",
         request=ChangeSerializer,
-        responses={200: UserSerializer, **problems(401, *BODY)},
+        responses={200: UserSerializer, **problems(401, 403, *BODY)},
         examples=[examples.CHANGE, examples.user(200)],
     )
     def patch(self, request: Request) -> Response:
@@ -180,7 +180,7 @@ class Keys(GenericAPIView[ApiKey]):
         request=NewKeySerializer,
         responses={
             201: ShownKeySerializer,
-            **problems(401, *BODY, because={409: f"The caller has {services.KEYS_MAX} keys already."}),
+            **problems(401, 403, *BODY, because={409: f"The caller has {services.KEYS_MAX} keys already."}),
         },
         examples=[examples.NEW_KEY, examples.SHOWN_KEY],
     )
@@ -196,7 +196,7 @@ class Key(APIView):
         summary="Revoke an API key",
         description="It ends at once. Staff may revoke anybody's.",
         parameters=[OpenApiParameter("prefix", str, "path", description="What the key begins with.")],
-        responses={204: None, **problems(401, 404)},
+        responses={204: None, **problems(401, 403, 404)},
     )
     def delete(self, request: Request, prefix: str) -> Response:
         services.revoke_key(user=_caller(request), prefix=prefix)

@@ -210,7 +210,7 @@ class CancelView(APIView):
         description="A waiting run never starts; a running one is stopped within 5 s and has no effect.",
         parameters=[ID],
         request=None,
-        responses={200: RunSerializer, **problems(400, 401, 404, 409)},
+        responses={200: RunSerializer, **problems(401, 403, 404, 409)},
         examples=[OpenApiExample("A run", EXAMPLE | {"state": "REVOKED"}, response_only=True)],
         tags=["runs"],
     )
@@ -226,8 +226,8 @@ class RetryView(APIView):
         description="A new run with the same work; its `retry_of` is the old one, which must have ended.",
         parameters=[ID, KEY_PARAMETER, response_header("Location", "The new run's address.", 202)],
         request=None,
-        responses={202: RunSerializer, **problems(400, 401, 404, 409, 422)},
-        examples=[OpenApiExample("A run", EXAMPLE | {"state": "PENDING"}, response_only=True)],
+        responses={202: RunSerializer, **problems(400, 401, 403, 404, 409, 422)},
+        examples=[OpenApiExample("A run", EXAMPLE | {"state": "PENDING"}, response_only=True, status_codes=["202"])],
         tags=["runs"],
     )
     def post(self, request: Request, run_id: UUID) -> Response:

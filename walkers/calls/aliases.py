@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from walkers import examples
 from walkers.answers import AliasShown, Done, Page
 from walkers.caller import Caller
 from walkers.calls.objects import visible_object
@@ -16,7 +17,7 @@ from walkers.services.aliases import delete_alias, register_alias
 Target = Annotated[Text, Field(description="What it names: an id, `active:graph`, `active:sentinel` or another alias.")]
 
 
-@api(problems=(404,), arguments={"name": "shop", "value": "active:graph"})
+@api(problems=(404,), arguments={"name": "shop", "value": "active:graph"}, answer=examples.ALIAS)
 def alias_register(caller: Caller, name: AliasName, value: Target) -> AliasShown:
     """Give something a name.
 
@@ -28,14 +29,14 @@ def alias_register(caller: Caller, name: AliasName, value: Target) -> AliasShown
     return {"name": name, "jid": target.urn}
 
 
-@api(reads=True)
+@api(reads=True, answer=examples.page(examples.ALIAS))
 def alias_list(caller: Caller, limit: Limit = 100, cursor: Cursor = None) -> Page[AliasShown]:
     """List your aliases."""
     aliases = Alias.objects.filter(owner_id=caller.user.pk)
     return page("alias_list", aliases, lambda alias: {"name": alias.name, "jid": alias.target.urn}, limit, cursor)
 
 
-@api(problems=(404,), arguments={"name": "shop"})
+@api(problems=(404,), arguments={"name": "shop"}, answer=examples.DONE)
 def alias_delete(caller: Caller, name: AliasName) -> Done:
     """Forget an alias.
 

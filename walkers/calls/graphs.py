@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from pydantic import Field
 
 from taskhub.errors import NotFound
-from walkers import wire
+from walkers import examples, wire
 from walkers.answers import Done, GraphShown, Page, WholeGraph
 from walkers.caller import Caller
 from walkers.domain.ids import NAME_MAX
@@ -25,7 +25,7 @@ MaybeGraph = Annotated[
 ]
 
 
-@api(arguments={"name": "my shop"})
+@api(arguments={"name": "my shop"}, answer=examples.GRAPH)
 def graph_create(
     caller: Caller,
     name: Annotated[Text, Field(max_length=NAME_MAX, description="A name for people.")] = "",
@@ -42,7 +42,7 @@ def graph_create(
     return wire.graph_of(graph, active=caller.standing.graph_id)
 
 
-@api(reads=True)
+@api(reads=True, answer=examples.page(examples.GRAPH))
 def graph_list(caller: Caller, limit: Limit = 100, cursor: Cursor = None) -> Page[GraphShown]:
     """List your graphs.
 
@@ -53,7 +53,7 @@ def graph_list(caller: Caller, limit: Limit = 100, cursor: Cursor = None) -> Pag
     return page("graph_list", own, lambda graph: wire.graph_of(graph, active=active), limit, cursor)
 
 
-@api(problems=(404,), arguments={"gph": "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70"})
+@api(problems=(404,), arguments={"gph": examples.ID}, answer=examples.GRAPH)
 def graph_active_set(caller: Caller, gph: GraphRef) -> GraphShown:
     """Set the active graph.
 
@@ -67,7 +67,7 @@ def graph_active_set(caller: Caller, gph: GraphRef) -> GraphShown:
     return wire.graph_of(graph, active=graph.pk)
 
 
-@api(reads=True)
+@api(reads=True, answer=examples.GRAPH)
 def graph_active_get(caller: Caller) -> GraphShown:
     """Show the active graph.
 
@@ -76,7 +76,7 @@ def graph_active_get(caller: Caller) -> GraphShown:
     return wire.graph_of(caller.graph(None), active=caller.standing.graph_id)
 
 
-@api(problems=(404,), arguments={"gph": "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70"})
+@api(problems=(404,), arguments={"gph": examples.ID}, answer={**examples.DONE, "jid": examples.JID})
 def graph_delete(caller: Caller, gph: GraphRef) -> Done:
     """Delete a graph with all its nodes and edges.
 
@@ -87,7 +87,7 @@ def graph_delete(caller: Caller, gph: GraphRef) -> Done:
     return {"success": True, "jid": graph.pk.urn}
 
 
-@api(reads=True, problems=(404,))
+@api(reads=True, problems=(404,), arguments={"gph": examples.ID}, answer=examples.WHOLE_GRAPH)
 def graph_get(
     caller: Caller,
     gph: MaybeGraph = None,

@@ -6,7 +6,7 @@ from django.db.models import Q
 from pydantic import Field
 
 from taskhub.accounts.models import User
-from walkers import wire
+from walkers import examples, wire
 from walkers.answers import Users, UserShown
 from walkers.caller import Caller
 from walkers.parameters import Detailed, Text
@@ -15,19 +15,19 @@ from walkers.services.profiles import active_graphs
 
 COUNT_MAX = 2**31 - 1
 USER = {
-    "id": "d6851f2a-e4a1-4fca-b582-9db5e146af59",
+    "id": examples.USER_ID,
     "user": "dummy@dummy.com",
-    "jid": "urn:uuid:d6851f2a-e4a1-4fca-b582-9db5e146af59",
+    "jid": f"urn:uuid:{examples.USER_ID}",
     "name": "Dummy",
-    "active_gph_id": "urn:uuid:0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70",
-    "created_date": "2026-01-31T12:00:00Z",
+    "active_gph_id": examples.JID,
+    "created_date": examples.WHEN,
     "is_activated": True,
     "is_staff": False,
     "is_superuser": False,
 }
 
 
-@api(reads=True)
+@api(reads=True, answer=examples.ME)
 def master_self(caller: Caller, detailed: Detailed = False) -> UserShown:
     """Show who you are."""
     return wire.user_of(caller.user, caller.standing.graph_id, detailed=detailed)

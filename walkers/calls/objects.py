@@ -9,7 +9,7 @@ from pydantic import Field
 
 from taskhub.accounts.models import User
 from taskhub.errors import NotFound
-from walkers import sentinels, wire
+from walkers import examples, sentinels, wire
 from walkers.caller import Caller
 from walkers.domain.refusals import refused
 from walkers.models import Edge, Graph, InGraph, Node
@@ -50,7 +50,12 @@ def _stored(caller: Caller, id: UUID) -> Node | Edge | User | None:
     return User.objects.filter(pk=id).first()
 
 
-@api(reads=True, problems=(404,), arguments={"obj": "active:graph", "depth": 1, "detailed": True})
+@api(
+    reads=True,
+    problems=(404,),
+    arguments={"obj": "active:graph", "depth": 1, "detailed": True},
+    answer={**examples.ROOT, "nodes": [examples.NODE], "edges": [examples.EDGE]},
+)
 def object_get(
     caller: Caller,
     obj: ObjectRef,
@@ -69,7 +74,7 @@ def object_get(
     return shown
 
 
-@api(problems=(404,), arguments={"obj": "active:graph", "ctx": {"color": "green"}})
+@api(problems=(404,), arguments={"obj": "active:graph", "ctx": {"color": "green"}}, answer=examples.ROOT)
 def object_set(
     caller: Caller,
     obj: ObjectRef,

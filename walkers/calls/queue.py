@@ -12,7 +12,7 @@ from taskhub.runs import services
 from taskhub.runs.domain import RUNNING, WAITING
 from taskhub.runs.kinds import kind_of
 from taskhub.runs.models import Run, Worker, live_workers, node_host
-from walkers import wire
+from walkers import examples, wire
 from walkers.answers import Entry, Queue, Status
 from walkers.caller import Caller
 from walkers.domain.ids import as_id
@@ -27,7 +27,7 @@ STATE = {
     "result": {
         "success": True,
         "report": ["hello"],
-        "final_node": "urn:uuid:0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70",
+        "final_node": examples.JID,
         "yielded": False,
     },
     "started_at": "2026-01-31T12:00:00.004000Z",
@@ -35,7 +35,7 @@ STATE = {
 }
 
 
-@api(reads=True, problems=(404,), arguments={"task_id": "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70"}, answer=STATE)
+@api(reads=True, problems=(404,), arguments={"task_id": examples.ID}, answer=STATE)
 def walker_queue_check(caller: Caller, task_id: MaybeTask = None) -> Status | Queue:
     """Show the state of a task, or all that have not ended.
 
@@ -46,7 +46,7 @@ def walker_queue_check(caller: Caller, task_id: MaybeTask = None) -> Status | Qu
     return _queue(caller) if task_id is None else _status(_run(caller, task_id))
 
 
-@api(reads=True, problems=(404,), arguments={"task_id": "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70"}, answer=STATE)
+@api(reads=True, problems=(404,), arguments={"task_id": examples.ID}, answer=STATE)
 def walker_queue(caller: Caller, task_id: MaybeTask = None) -> Status | Queue:
     """Show the state of a task, or all that have not ended (walker_queue_check).
 
@@ -55,7 +55,7 @@ def walker_queue(caller: Caller, task_id: MaybeTask = None) -> Status | Queue:
     return walker_queue_check(caller, task_id)
 
 
-@api(reads=True, problems=(404,), arguments={"task_id": "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70"}, answer=STATE)
+@api(reads=True, problems=(404,), arguments={"task_id": examples.ID}, answer=STATE)
 def walker_queue_wait(
     caller: Caller,
     task_id: TaskId,
@@ -70,7 +70,7 @@ def walker_queue_wait(
 
 @api(
     problems=(404, 409),
-    arguments={"task_id": "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70"},
+    arguments={"task_id": examples.ID},
     answer={"state": "REVOKED", "finished_at": "2026-01-31T12:00:00.009000Z"},
 )
 def walker_queue_cancel(caller: Caller, task_id: TaskId) -> Status:

@@ -11,7 +11,7 @@ from taskhub.runs.domain import State
 from taskhub.runs.execution import run_now
 from taskhub.runs.models import Run
 from taskhub.runs.services import accept, enqueue
-from walkers import wire
+from walkers import examples, wire
 from walkers.answers import Page, Queued, Report, RunAtOnce, WalkerShown
 from walkers.caller import Caller
 from walkers.domain.route import WalkerFailed
@@ -35,7 +35,7 @@ Later = Annotated[Moment, Field(description="To run it in the background, not be
 EXAMPLE = {
     "success": True,
     "report": ["hello"],
-    "final_node": "urn:uuid:0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70",
+    "final_node": examples.JID,
     "yielded": False,
 }
 
@@ -126,7 +126,7 @@ def _failure(run: Run) -> WalkerFailed:
     )
 
 
-@api(reads=True, problems=(404,))
+@api(reads=True, problems=(404,), answer=examples.page(examples.WALKER))
 def walker_list(caller: Caller, snt: MaybeSentinel = None) -> Page[WalkerShown]:
     """List walkers.
 
@@ -137,7 +137,7 @@ def walker_list(caller: Caller, snt: MaybeSentinel = None) -> Page[WalkerShown]:
     return wire.whole_list([wire.walker_of(walkers[name]) for name in sorted(walkers)])
 
 
-@api(reads=True, problems=(404,), arguments={"name": "echo"})
+@api(reads=True, problems=(404,), arguments={"name": "echo"}, answer=examples.WALKER)
 def walker_get(caller: Caller, name: WalkerName, snt: MaybeSentinel = None) -> WalkerShown:
     """Show a walker.
 

@@ -1,6 +1,6 @@
 """Sentinels: which there are, and which is meant when none is named."""
 
-from walkers import sentinels, wire
+from walkers import examples, sentinels, wire
 from walkers.answers import Page, SentinelShown
 from walkers.caller import Caller
 from walkers.domain.ids import GLOBAL
@@ -9,7 +9,7 @@ from walkers.registry import api
 from walkers.services import profiles
 
 
-@api(reads=True)
+@api(reads=True, answer=examples.page(examples.SENTINEL))
 def sentinel_list(caller: Caller) -> Page[SentinelShown]:
     """List sentinels.
 
@@ -19,7 +19,7 @@ def sentinel_list(caller: Caller) -> Page[SentinelShown]:
     return wire.whole_list([wire.sentinel_of(sentinel, active=active) for sentinel in sentinels.every()])
 
 
-@api(problems=(404,), arguments={"snt": "taskhub"})
+@api(problems=(404,), arguments={"snt": "taskhub"}, answer=examples.SENTINEL)
 def sentinel_active_set(caller: Caller, snt: SentinelRef) -> SentinelShown:
     """Set the active sentinel.
 
@@ -30,7 +30,7 @@ def sentinel_active_set(caller: Caller, snt: SentinelRef) -> SentinelShown:
     return wire.sentinel_of(sentinel, active=sentinel.id)
 
 
-@api(reads=True, problems=(404,))
+@api(reads=True, problems=(404,), answer=examples.SENTINEL)
 def sentinel_active_get(caller: Caller) -> SentinelShown:
     """Show the active sentinel."""
     sentinel = caller.sentinel(None)
