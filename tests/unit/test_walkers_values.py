@@ -200,6 +200,17 @@ def test_types_are_those_of_the_schema(value: Any) -> None:
     assert places({"item": "", "key": "k", "count": value}) == ["/ctx/count"]
 
 
+def test_a_whole_number_may_be_written_with_a_fraction_of_zero() -> None:
+    bound = SHAPE.check_json({"item": "", "key": "k", "count": 2.0, "either": 3.0, "tags": ["a"]})
+    assert (repr(bound["count"]), repr(bound["either"])) == ("2", "3")
+    assert places({"item": "", "key": "k", "count": 2.0, "note": 1}) == ["/ctx/note"]
+    assert places({"item": "", "key": "k", "count": 0.0}) == ["/ctx/count"]
+    shape = Shape("Any", {"value": (Any, None), "floats": (list[float], [])})
+    assert repr(shape.check_json({"value": 2.0, "floats": [2.0]})) == "{'value': 2.0, 'floats': [2.0]}"
+    nested = Shape("Deep", {"rows": (list[dict[str, int]], REQUIRED)})
+    assert repr(nested.check({"rows": [{"a": 1.0}, {"b": 2}]})) == "{'rows': [{'a': 1}, {'b': 2}]}"
+
+
 def test_text_stands_for_types_that_json_lacks() -> None:
     assert SHAPE.check_json({"item": "", "key": "k", "id": str(ID)})["id"] == ID
 

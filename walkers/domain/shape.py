@@ -4,7 +4,10 @@ Checked strictly, as the JSON Schema says: "1" is no number. `ctx` of a walker a
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from functools import reduce
+from operator import getitem
 from typing import Annotated, Any, NotRequired, cast
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -13,7 +16,9 @@ from typing_extensions import TypedDict
 
 from taskhub.errors import Rejected
 from taskhub.jsontext import escape_pointer
+from walkers.domain.refusals import refused
 
+Validate = Callable[[Mapping[str, Any]], dict[str, Any]]
 REQUIRED: Any = ...
 FAULTS_MAX = 20
 _WORDS = {"missing": "This is required.", "extra_forbidden": "There is no such name here."}
@@ -34,25 +39,27 @@ class Shape:
 
     def check(self, values: Mapping[str, Any], *, at: str = "") -> dict[str, Any]:
         """The checked values, defaults filled in. Raises `Rejected` that names each wrong place under `at`."""
-        try:
-            return self._adapter.validate_python(values, strict=True)
-        except ValidationError as error:
-            raise _rejected(error, values, at) from None
+        return _checked(lambda given: self._adapter.validate_python(given, strict=True), values, at)
 
     def check_json(self, values: Mapping[str, Any], *, at: str = "") -> dict[str, Any]:
         """The same for values of JSON's types: text stands for UUIDs, dates and other types that JSON lacks."""
-        try:
-            text = json.dumps(values, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise Rejected(f"This is not JSON: {error}", errors=[{"pointer": at, "detail": str(error)}]) from None
-        try:
-            return self._adapter.validate_json(text, strict=True)
-        except ValidationError as error:
-            raise _rejected(error, values, at) from None
+        return _checked(lambda given: self._adapter.validate_json(_text(given, at), strict=True), values, at)
 
     def schema(self, ref_template: str = "#/$defs/{model}") -> dict[str, Any]:
         """JSON Schema 2020-12. What it refers to stands in its `$defs`."""
         return self._adapter.json_schema(ref_template=ref_template)
+
+
+def _checked(validate: Validate, values: Mapping[str, Any], at: str) -> dict[str, Any]:
+    try:
+        return validate(values)
+    except ValidationError as error:
+        if (whole := _with_whole_numbers(error, values)) is None:
+            raise _rejected(error, values, at) from None
+    try:
+        return validate(whole)
+    except ValidationError as error:
+        raise _rejected(error, whole, at) from None
 
 
 def _annotation(kind: Any, default: Any) -> Any:
@@ -61,6 +68,29 @@ def _annotation(kind: Any, default: Any) -> Any:
     field = default if isinstance(default, FieldInfo) else Field(default=default)
     described: Any = Annotated[kind, field]
     return described if field.is_required() else NotRequired[described]
+
+
+def _text(values: Mapping[str, Any], at: str) -> str:
+    try:
+        return json.dumps(values, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise refused(at, f"This is not JSON: {error}") from None
+
+
+def _with_whole_numbers(error: ValidationError, values: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A copy in which 2.0 is 2 where an integer is wanted, for JSON has one sort of number; None if that is nowhere."""
+    places = [fault["loc"] for fault in error.errors(include_url=False) if _is_whole(fault["type"], fault["input"])]
+    if not places:
+        return None
+    copy: Any = deepcopy(values)
+    for *way, last in ([*_real_steps(loc, "", values)] for loc in places):
+        holder = reduce(getitem, way, copy)
+        holder[last] = int(holder[last])
+    return dict(copy)
+
+
+def _is_whole(fault: str, value: Any) -> bool:
+    return fault == "int_type" and isinstance(value, float) and value.is_integer()
 
 
 def _rejected(error: ValidationError, values: Any, at: str) -> Rejected:
