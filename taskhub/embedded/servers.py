@@ -113,7 +113,7 @@ class Servers:
         register = Register(self.home.path)
         self.end_leftovers(register)
         self.make_folders()
-        with ExitStack() as stack, open(self.home.path / "servers.log", "ab") as log:
+        with ExitStack() as stack, open(self.home.path / "servers.log", "wb") as log:
             stack.callback(self.clear_folders)
             started = [stack.enter_context(_started(server, register, log)) for server in reversed(self.private)]
             self._wait(started)
