@@ -1,20 +1,19 @@
-"""REST plumbing: problems (RFC 9457), bodies, pages, throttles, and what both spellings of a path mean."""
+"""REST plumbing: problems (RFC 9457), pages, throttles, and what both spellings of a path mean."""
 
 import logging
 import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 from django.conf import settings
-from django.core.cache import caches
+from django.core.cache import BaseCache, caches
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation, ValidationError
 from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connection
-from django.http import Http404, HttpRequest, HttpResponseBase, JsonResponse, QueryDict
+from django.http import Http404, HttpRequest, HttpResponseBase, JsonResponse
 from django.http.multipartparser import MultiPartParserError
 from django.urls import is_valid_path
 from redis.exceptions import RedisError
-from rest_framework import exceptions, negotiation, pagination, parsers, throttling
+from rest_framework import exceptions, negotiation, pagination, throttling
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -22,7 +21,7 @@ from rest_framework.utils.urls import remove_query_param
 
 from taskhub import errors
 from taskhub.errors import Problem, Rejected, TooLarge, Unavailable, UnsupportedMedia
-from taskhub.jsontext import escape_pointer, parse_json
+from taskhub.jsontext import escape_pointer
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView  # itself reads the settings that name this module
@@ -175,71 +174,7 @@ def server_error(request: HttpRequest) -> JsonResponse:
     return problem_response(Problem("Something went wrong on our side; it is in the log."))
 
 
-# Bodies
-
-
-def read_body(stream: Any, length: str | None, limit: int) -> bytes:
-    """At most `limit` bytes of a body; raises `TooLarge` with both numbers, `Rejected` when bytes are missing."""
-    announced = int(length) if length and length.isdecimal() else None
-    if announced is not None and announced > limit:
-        raise TooLarge(f"The body has {announced} bytes; {limit} are allowed.", limit=limit)
-    body: bytes = stream.read(limit + 1)
-    if len(body) > limit:
-        raise TooLarge(f"The body has more than the {limit} bytes that are allowed.", limit=limit)
-    if announced is not None and len(body) < announced:
-        raise Rejected(f"The body ended after {len(body)} of {announced} bytes.")
-    return body
-
-
-def _plain_body(stream: Any, context: Mapping[str, Any] | None) -> bytes:
-    request = (context or {})["request"]
-    if encoding := request.META.get("HTTP_CONTENT_ENCODING"):
-        raise UnsupportedMedia(f"Content-Encoding {encoding[:40]!r} is not accepted here.")
-    return read_body(stream, request.META.get("CONTENT_LENGTH"), settings.BODY_MAX_BYTES)
-
-
-class JsonParser(parsers.BaseParser):
-    media_type = "application/json"
-
-    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        body = _plain_body(stream, parser_context)
-        return parse_json(body) if body.strip() else {}
-
-
-class FormParser(parsers.BaseParser):
-    """A form; or JSON, which `curl -d` sends under a form's content type."""
-
-    media_type = "application/x-www-form-urlencoded"
-
-    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        body = _plain_body(stream, parser_context)
-        if body.lstrip()[:1] in {b"{", b"["}:
-            return parse_json(body)
-        try:
-            pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=1000)
-        except ValueError as error:
-            raise Rejected(f"The form cannot be read: {error}") from None
-        form = QueryDict(mutable=True)
-        for key, value in pairs:
-            form.appendlist(key, value)
-        return form
-
-
-class MultiPartParser(parsers.MultiPartParser):
-    limit_setting = "UPLOAD_MAX_BYTES"
-
-    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        length = (parser_context or {})["request"].META.get("CONTENT_LENGTH") or "0"
-        limit = getattr(settings, self.limit_setting)
-        if length.isdecimal() and int(length) > limit:
-            raise TooLarge(f"The body has {length} bytes; {limit} are allowed.", limit=limit)
-        return super().parse(stream, media_type, parser_context)
-
-
-class FieldsParser(MultiPartParser):
-    """Multipart for calls that take no files: nobody fills the disk through them."""
-
-    limit_setting = "BODY_MAX_BYTES"
+# Answers
 
 
 class JsonUnlessAsked(negotiation.DefaultContentNegotiation):
@@ -295,18 +230,43 @@ def _no_page(pointer: str, detail: str) -> Rejected:
 # Throttles
 
 
-class RouteThrottle(throttling.ScopedRateThrottle):
-    """Counts calls per user (or address) and route class: `throttle_scope` of the view, else `read` and `submit`."""
+class RouteThrottle(throttling.SimpleRateThrottle):
+    """Counts calls per user (or address), route class and stretch of the clock, such as a minute.
+
+    The route class is the view's `throttle_scope`, else `read` or `submit`. One number a stretch, raised by Redis
+    itself: the same cost for 60 and for 60,000 calls, and calls at the same moment are all counted.
+    """
+
+    def __init__(self) -> None:
+        """The rate depends on the view, which is known when it is called."""
 
     def allow_request(self, request: Request, view: "APIView") -> bool:
-        self.scope = getattr(view, "throttle_scope", None) or ("read" if request.method == "GET" else "submit")
-        self.rate = settings.THROTTLE_RATES[self.scope]
-        if self.rate is None:
+        scope = getattr(view, "throttle_scope", None) or ("read" if request.method == "GET" else "submit")
+        rate = settings.THROTTLE_RATES[scope]
+        if rate is None:
             return True
-        self.num_requests, self.duration = self.parse_rate(self.rate)
+        calls, duration = self._parsed(rate)
+        stretch, gone = divmod(self.timer(), duration)
+        self._left = duration - gone
+        ident = request.user.pk or self.get_ident(request)
+        return self._count(f"throttle:{scope}:{ident}:{stretch:.0f}", duration) <= calls
+
+    def wait(self) -> float:
+        return self._left
+
+    def _parsed(self, rate: str) -> tuple[int, int]:
+        calls, duration = self.parse_rate(rate)
+        return calls or 0, duration or 1
+
+    @staticmethod
+    def _count(key: str, duration: int) -> int:
         try:
-            return super(throttling.ScopedRateThrottle, self).allow_request(request, view)
+            return _raised(caches["default"], key, duration)
         except RedisError:
             # Redis is away: this process counts alone, rather than letting everybody in or nobody.
-            self.cache = caches["local"]
-            return super(throttling.ScopedRateThrottle, self).allow_request(request, view)
+            return _raised(caches["local"], key, duration)
+
+
+def _raised(cache: BaseCache, key: str, duration: int) -> int:
+    cache.add(key, 0, timeout=duration + 1)
+    return cache.incr(key)

@@ -209,7 +209,11 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["taskhub.http.JsonParser", "taskhub.http.FormParser", "taskhub.http.MultiPartParser"],
+    "DEFAULT_PARSER_CLASSES": [
+        "taskhub.bodies.JsonParser",
+        "taskhub.bodies.FormParser",
+        "taskhub.bodies.MultiPartParser",
+    ],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "taskhub.http.JsonUnlessAsked",
     "DEFAULT_PAGINATION_CLASS": "taskhub.http.CursorPages",
     "DEFAULT_THROTTLE_CLASSES": ["taskhub.http.RouteThrottle"],

@@ -26,8 +26,8 @@ from taskhub.accounts.serializers import (
     TokenSerializer,
     UserSerializer,
 )
+from taskhub.bodies import FieldsParser, FormParser, JsonParser
 from taskhub.errors import Forbidden, Rejected
-from taskhub.http import FieldsParser, FormParser, JsonParser
 from taskhub.openapi import BODY, PAGE, problems
 
 ONCE = {"Cache-Control": "no-store"}  # no cache on the way may keep what is shown once

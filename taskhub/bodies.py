@@ -1,0 +1,76 @@
+"""Request bodies: JSON, forms and files, each within its limit; read leniently, checked strictly."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from django.conf import settings
+from django.http import QueryDict
+from rest_framework import parsers
+
+from taskhub.errors import Rejected, TooLarge, UnsupportedMedia
+from taskhub.jsontext import parse_json
+
+
+def read_body(stream: Any, length: str | None, limit: int) -> bytes:
+    """At most `limit` bytes of a body; raises `TooLarge` with both numbers, `Rejected` when bytes are missing."""
+    announced = int(length) if length and length.isdecimal() else None
+    if announced is not None and announced > limit:
+        raise TooLarge(f"The body has {announced} bytes; {limit} are allowed.", limit=limit)
+    body: bytes = stream.read(limit + 1)
+    if len(body) > limit:
+        raise TooLarge(f"The body has more than the {limit} bytes that are allowed.", limit=limit)
+    if announced is not None and len(body) < announced:
+        raise Rejected(f"The body ended after {len(body)} of {announced} bytes.")
+    return body
+
+
+def _plain_body(stream: Any, context: Mapping[str, Any] | None) -> bytes:
+    request = (context or {})["request"]
+    if encoding := request.META.get("HTTP_CONTENT_ENCODING"):
+        raise UnsupportedMedia(f"Content-Encoding {encoding[:40]!r} is not accepted here.")
+    return read_body(stream, request.META.get("CONTENT_LENGTH"), settings.BODY_MAX_BYTES)
+
+
+class JsonParser(parsers.BaseParser):
+    media_type = "application/json"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        body = _plain_body(stream, parser_context)
+        return parse_json(body) if body.strip() else {}
+
+
+class FormParser(parsers.BaseParser):
+    """A form; or JSON, which `curl -d` sends under a form's content type."""
+
+    media_type = "application/x-www-form-urlencoded"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        body = _plain_body(stream, parser_context)
+        if body.lstrip()[:1] in {b"{", b"["}:
+            return parse_json(body)
+        try:
+            pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=1000)
+        except ValueError as error:
+            raise Rejected(f"The form cannot be read: {error}") from None
+        form = QueryDict(mutable=True)
+        for key, value in pairs:
+            form.appendlist(key, value)
+        return form
+
+
+class MultiPartParser(parsers.MultiPartParser):
+    limit_setting = "UPLOAD_MAX_BYTES"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        length = (parser_context or {})["request"].META.get("CONTENT_LENGTH") or "0"
+        limit = getattr(settings, self.limit_setting)
+        if length.isdecimal() and int(length) > limit:
+            raise TooLarge(f"The body has {length} bytes; {limit} are allowed.", limit=limit)
+        return super().parse(stream, media_type, parser_context)
+
+
+class FieldsParser(MultiPartParser):
+    """Multipart for calls that take no files: nobody fills the disk through them."""
+
+    limit_setting = "BODY_MAX_BYTES"
