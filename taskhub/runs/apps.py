@@ -7,4 +7,4 @@ class RunsConfig(AppConfig):
     verbose_name = "Runs"
 
     def ready(self) -> None:
-        from taskhub.runs import presence  # noqa: F401  (connects the workers' signals)
+        from taskhub.runs import presence, warden  # noqa: F401  (connects the workers' signals)

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from taskhub.errors import Problem
-from taskhub.runs import doorbell, hub
+from taskhub.runs import doorbell, hub, pulse
 from taskhub.runs.domain import Interrupted, LeaseLost, Overdue, State, backoff, error_of, may_try_again
 from taskhub.runs.kinds import kind_of
 from taskhub.runs.models import Run
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.5
 GRACE_SECONDS = 3.0  # then the process is ended: work that cannot be interrupted must not outlive its cancelling by 5 s
+STARVED_SECONDS = 1.0  # of computing without a turn for the keeper
+TURN_SECONDS = 1.0
 SHIFT_SECONDS = 5.0  # then the worker asks Celery for the next ring, so that a warm shutdown waits no longer than this
 NOBODY = UUID(int=0)
 
@@ -76,8 +78,12 @@ class Keeper:
     def __init__(self, worker: str) -> None:
         self._topic = f"worker:{worker}"
         self._kept: set[Execution] = set()
-        if threading.current_thread() is threading.main_thread():
+        self._turn = threading.Event()
+        self._may_signal = threading.current_thread() is threading.main_thread()
+        if self._may_signal:
             signal.signal(signal.SIGUSR2, self._interrupt_main)
+            signal.signal(signal.SIGVTALRM, self._give_turn)
+        self._live()
         threading.Thread(target=self._keep, name="keeper", daemon=True).start()
 
     @contextmanager
@@ -94,8 +100,15 @@ class Keeper:
             with hub.watch(self._topic) as bell:
                 while True:
                     rang = bell.sleep(TICK_SECONDS)
+                    self._live()
                     for execution in list(self._kept):
                         self._tend(execution, urgent=rang or not bell.connected)
+                    self._turn.set()
+
+    def _live(self) -> None:
+        pulse.beat()
+        if self._may_signal:  # elsewhere nobody catches it, and it would end the process
+            signal.setitimer(signal.ITIMER_VIRTUAL, STARVED_SECONDS)
 
     def _tend(self, execution: Execution, *, urgent: bool) -> None:
         try:
@@ -130,6 +143,14 @@ class Keeper:
             log.error("Run %s cannot be interrupted; its process ends", execution.run.pk)
             os.kill(os.getpid(), signal.SIGKILL)
         signal.pthread_kill(execution.thread.ident or 0, signal.SIGUSR2)
+
+    def _give_turn(self, *_: Any) -> None:
+        """Runs in the main thread when its work lets no other thread run, as a long search for a pattern does.
+
+        Such work looks at signals only; what does not even that is the warden's.
+        """
+        self._turn.clear()
+        self._turn.wait(TURN_SECONDS)
 
     def _interrupt_main(self, *_: Any) -> None:
         """Runs in the main thread, so what it finds open cannot end meanwhile, and nothing else is hit."""
