@@ -10,7 +10,7 @@ from pydantic import Field
 from taskhub.errors import NotFound
 from taskhub.runs import services
 from taskhub.runs.domain import RUNNING, WAITING
-from taskhub.runs.kinds import kind_of
+from taskhub.runs.kinds import all_kinds
 from taskhub.runs.models import Run, Worker, live_workers, node_host
 from walkers import examples, wire
 from walkers.answers import Entry, Queue, Status
@@ -114,9 +114,10 @@ def _queue(caller: Caller) -> Queue:
 def _by_worker(workers: list[Worker], runs: QuerySet[Run]) -> dict[str, list[Entry]]:
     """Every live worker is named, also the idle ones. What waits stands with the first worker of its queue."""
     shown: dict[str, list[Entry]] = defaultdict(list, {worker.host: [] for worker in workers})
+    queues = {kind.name: kind.queue for kind in all_kinds()}
     first = {queue: worker.host for worker in reversed(workers) for queue in worker.queues}
     for run in runs:
-        host = node_host(run.worker) if run.state in RUNNING else first.get(kind_of(run.kind).queue, NOWHERE)
+        host = node_host(run.worker) if run.state in RUNNING else first.get(queues.get(run.kind, ""), NOWHERE)
         shown[host].append(_entry(run))
     return dict(shown)
 
