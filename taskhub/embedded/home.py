@@ -51,15 +51,14 @@ class Lock:
 class Home:
     """`$TASKHUB_HOME` as an absolute path, created on first use. Raises CannotStart when it cannot be used.
 
-    A folder that held other things before keeps its mode: somebody may have named /tmp.
+    A folder that holds other things and that others may enter keeps its mode: somebody may have named /tmp.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self.path = Path(os.path.abspath(path or os.environ.get("TASKHUB_HOME") or DEFAULT_HOME))
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            names = os.listdir(self.path)
-            self.ours = not names or OWNER in names
+            self.ours = not os.listdir(self.path) or _is_closed(self.path)
             (self.path / OWNER).touch(mode=0o600)
         except OSError as error:
             raise CannotStart(
@@ -114,6 +113,12 @@ class Home:
             data.chmod(0o700 if account is None else 0o710)
         except OSError as error:
             raise CannotStart(f"The folder {data} cannot be made ready ({error.strerror}).") from None
+
+
+def _is_closed(folder: Path) -> bool:
+    """Whether it is ours, and others can at most pass through it."""
+    status = folder.stat()
+    return status.st_uid == os.geteuid() and not status.st_mode & 0o067
 
 
 def private_folder(path: Path, account: Account | None) -> None:

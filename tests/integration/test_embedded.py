@@ -258,9 +258,21 @@ def test_a_home_that_cannot_be_made_is_told(place: Path) -> None:
 
 def test_a_folder_that_held_other_things_keeps_its_mode(place: Path) -> None:
     (place / "something else").touch()
-    with ensure_services(place) as environment:
-        assert mode(place) == 0o755
-        assert query(environment, "SELECT 1") == 1
+    for _ in range(2):
+        with ensure_services(place) as environment:
+            assert mode(place) == 0o755
+            assert query(environment, "SELECT 1") == 1
+
+
+def test_a_closed_folder_that_held_other_things_has_its_data_in_one_place(place: Path) -> None:
+    home = place / "restored"
+    home.mkdir(mode=0o700)
+    (home / "secret_key").write_text("from a back-up")
+    with ensure_services(home) as environment:
+        query(environment, "CREATE TABLE kept ()")
+    with ensure_services(home) as environment:
+        assert query(environment, "SELECT count(*) FROM kept") == 0
+        assert environment["TASKHUB_SECRET_KEY"] == "from a back-up"
 
 
 def test_no_redis_is_told_in_one_sentence(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
