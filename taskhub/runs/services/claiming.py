@@ -102,7 +102,7 @@ def end_unclaimed(*, run: Run, state: State, error: Mapping[str, Any] | None = N
 def _end(sql: str, run: Run, values: dict[str, Any], state: State, **documents: Any) -> bool:
     values |= {"state": state, "result": None, "progress": None}
     values |= {name: None if value is None else Jsonb(value) for name, value in documents.items()}
-    with transaction.atomic(durable=False), connection.cursor() as cursor:
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         cursor.execute(sql, values)
         if cursor.fetchone() is None:
             return False
