@@ -58,7 +58,9 @@ class Home:
         self.path = Path(os.path.abspath(path or os.environ.get("TASKHUB_HOME") or DEFAULT_HOME))
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.ours = not os.listdir(self.path) or _is_closed(self.path)
+            if not os.listdir(self.path):
+                self.path.chmod(0o700)
+            self.ours = _is_closed(self.path)
             (self.path / OWNER).touch(mode=0o600)
         except OSError as error:
             raise CannotStart(

@@ -104,6 +104,8 @@ def test_servers_start_in_a_folder_with_spaces_and_keep_their_data(place: Path) 
 
 def test_home_data_and_sockets_are_closed_to_other_users(place: Path) -> None:
     home = place / "var"
+    home.mkdir(mode=0o755)
+    Home(home)  # as a command does that needs no servers
     with ensure_services(home):
         assert mode(home) & 0o007 == 0
         data, _ = Home(home).place()
