@@ -1,0 +1,63 @@
+"""What an interpreter and those who send for it hand each other."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """A request that is ready. `body` is JSON, or None for none; it may be part of persistence: not to be changed."""
+
+    method: str
+    address: str
+    headers: dict[str, str]
+    body: Any
+
+
+@dataclass(slots=True)
+class Answer:
+    """`value` is JSON, or text; nobody changes it any more. `message` says why where `status` is 400 or more."""
+
+    status: int
+    value: Any = None
+    message: str = ""
+
+
+class SendFailed(Exception):
+    """There is no answer: the connection was refused or broke, the time was up, the gate said no. Words for a user."""
+
+
+Send: TypeAlias = Callable[[Outgoing], Answer]
+Jac: TypeAlias = Callable[[str, dict[str, Any], str | None], Answer]
+
+
+@dataclass(slots=True)
+class StepRecord:
+    """One finished step: what was sent (None where it never came to that) and what came back.
+
+    `number` counts from 1. `again`: it may have been sent before, by a worker that did not live to record it.
+    `path` is that of the step, `requests[1].__def_loop__[3].requests[0]`; a filter or `break` that could not be
+    evaluated has a record of its own, under its own path.
+    """
+
+    number: int
+    path: str
+    method: str
+    sent: Outgoing | None = None
+    status: int | None = None
+    value: Any = None
+    error: str | None = None
+    duration_ms: int = 0
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one run. `request` and `persistence` are in characters of JSON, about; `items` counts filtered ones too."""
+
+    steps: int = 100_000
+    items: int = 1_000_000
+    request: int = 4_000_000
+    persistence: int = 16_000_000
+    seconds: float = 3600.0

@@ -1,0 +1,52 @@
+"""Headers of a request, from JSON: names that are tokens, values on one line."""
+
+import re
+from typing import Any
+
+from sequences.domain.faults import Failure, Faults, Place
+from sequences.domain.plain import as_text, kind
+from sequences.domain.scope import Scope
+from sequences.domain.templates import Template, TemplateReader
+
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
+
+
+def read_headers(value: Any, place: Place, templates: TemplateReader, faults: Faults) -> Template:
+    """Gives `{name: text}`. Numbers and booleans become text; a header that is null is not sent."""
+    if not isinstance(value, dict) and not (isinstance(value, str) and "{{" in value):
+        faults.add(place, f"Headers are an object, not {kind(value)}.")
+        return Template(lambda scope: {}, True)
+    written = templates.json(value, place)
+    if isinstance(value, dict):
+        _check(value, place, faults)
+    return Template(lambda scope: _headers(written, scope), written.constant)
+
+
+def _check(headers: dict[str, Any], place: Place, faults: Faults) -> None:
+    """What is wrong before any value is known."""
+    for name, value in headers.items():
+        if "{{" in name or (isinstance(value, str) and "{{" in value):
+            continue
+        if fault := _fault(name, value):
+            faults.add((place, name), fault)
+
+
+def _headers(written: Template, scope: Scope) -> dict[str, str]:
+    given = written.render(scope)
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise Failure(f"Headers are an object, not {kind(given)}.")
+    for name, value in given.items():
+        if fault := _fault(name, value):
+            raise Failure(f"The header {name[:100]!r}: {fault}")
+    return {name: as_text(value) for name, value in given.items() if value is not None}
+
+
+def _fault(name: str, value: Any) -> str | None:
+    if not _NAME.fullmatch(name):
+        return "This is no name of a header."
+    if isinstance(value, dict | list):
+        return f"A header is text, not {kind(value)}."
+    return None if _VALUE.fullmatch(as_text(value)) else "A header is one line of Latin-1 characters."

@@ -1,0 +1,201 @@
+"""Reads the arguments of a sequence into a `Program`, or names every fault in them."""
+
+import json
+import re
+from typing import Any
+
+from sequences.domain.conditions import FilterReader
+from sequences.domain.faults import Failure, Faults, Faulty, Place
+from sequences.domain.headers import read_headers
+from sequences.domain.plain import as_text, kind, weigh
+from sequences.domain.steps import JAC, METHODS, Loop, Program, Step
+from sequences.domain.templates import Template, TemplateReader, constant
+from taskhub.errors import Rejected
+from taskhub.jsontext import check_storable
+
+SIZE_MAX = 1_000_000  # characters of a sequence
+STEPS_MAX = 1000
+LOOPS_MAX = 10  # in each other
+
+_TOP = ("persistence", "container", "requests")
+_PRESETS = ("current", "parent_current", "index")
+_LOOP = ("by", "filter", "requests")
+_STEP = (
+    "method", "url", "api", "header", "headers", "body", "master",
+    "save_to", "save_req_to", "ignore_error", "break", "__def_loop__", "__def_loop",
+)  # fmt: skip
+_HTTP = re.compile(r"https?://[^/?#]", re.IGNORECASE)
+
+Fields = dict[str, Any]
+
+
+def parse(arguments: Any) -> Program:
+    """`arguments` as JSON values: `{persistence?, container?, requests}`, checked throughout.
+
+    Raises `Faulty` with all faults. Null counts as absent for every optional key.
+    """
+    faults = Faults()
+    _check_plain(arguments, faults)
+    program = Program() if faults.found else _Reader(faults).program(arguments)
+    if faults.found:
+        raise Faulty(faults.found)
+    return program
+
+
+def _check_plain(arguments: Any, faults: Faults) -> None:
+    try:
+        weigh(arguments, SIZE_MAX, "The sequence")
+        check_storable(arguments)
+        json.dumps(arguments, allow_nan=False)
+    except Rejected as refusal:
+        faults.add(None, refusal.errors[0]["detail"])
+    except (Failure, ValueError, TypeError) as error:
+        faults.add(None, str(error))
+
+
+class _Reader:
+    def __init__(self, faults: Faults) -> None:
+        self.faults = faults
+        self.templates = TemplateReader(faults)
+        self.filters = FilterReader(faults, self.templates)
+        self.steps_left = STEPS_MAX
+
+    def program(self, value: Any) -> Program:
+        fields = self._object(value, None, _TOP)
+        persistence = self._object(fields.get("persistence", {}), (None, "persistence"))
+        container = self._container(fields.get("container", {}))
+        return Program(persistence, container, self._steps(fields, None, 0))
+
+    def _container(self, value: Any) -> Fields:
+        place = (None, "container")
+        fields = self._object(value, place, _PRESETS)
+        presets = {name: preset for name, preset in fields.items() if preset != {}}
+        index = presets.get("index", "0")
+        if isinstance(index, bool) or not isinstance(index, int | str):
+            self.faults.add((place, "index"), f"An index is text or a whole number, not {kind(index)}.")
+        return presets | {"index": as_text(index)}
+
+    def _steps(self, fields: Fields, place: Place, depth: int) -> tuple[Step, ...]:
+        place = (place, "requests")
+        requests = fields.get("requests")
+        if not isinstance(requests, list):
+            self.faults.add(place, "This is required, and a list.")
+            return ()
+        self.steps_left -= len(requests)
+        if self.steps_left < 0:
+            self.faults.add(place, f"A sequence has at most {STEPS_MAX} requests.")
+            return ()
+        for index, request in enumerate(requests):
+            if not isinstance(request, dict):
+                self.faults.add((place, index), f"A request is an object, not {kind(request)}.")
+        return tuple(
+            self._step(self._object(request, (place, index), _STEP), (place, index), index, depth)
+            for index, request in enumerate(requests)
+            if isinstance(request, dict)
+        )
+
+    def _step(self, fields: Fields, place: Place, index: int, depth: int) -> Step:
+        method = self._method(fields, place)
+        break_, ignore = fields.get("break"), fields.get("ignore_error", False)
+        if not isinstance(ignore, bool):
+            self.faults.add((place, "ignore_error"), f"This is true or false, not {kind(ignore)}.")
+        return Step(
+            name=f"requests[{index}]",
+            method=method,
+            address=self._address(fields, place, method),
+            headers=self._headers(fields, place, method),
+            body=self._body(fields, place, method),
+            master=self._master(fields, place, method),
+            save_to=self._name(fields, place, "save_to"),
+            save_req_to=self._name(fields, place, "save_req_to"),
+            ignore_error=ignore is True,
+            leave=None if break_ is None else self.filters.filter(break_, (place, "break")),
+            loop=self._loop(fields, place, depth),
+        )
+
+    def _method(self, fields: Fields, place: Place) -> str:
+        method = fields.get("method")
+        if isinstance(method, str) and method.upper() in (*METHODS, JAC):
+            return method.upper()
+        self.faults.add((place, "method"), f"This is required, and one of {', '.join((*METHODS, JAC))}.")
+        return ""
+
+    def _address(self, fields: Fields, place: Place, method: str) -> Template:
+        key, address = self._either(fields, place, "url", "api")
+        if not isinstance(address, str) or not address.strip():
+            self.faults.add((place, key), "This is required: an address, in 'url' or 'api'.")
+            return constant("")
+        if method == JAC:
+            return self.templates.text(address, (place, key))
+        template = self.templates.address(address, (place, key))
+        if "{{" not in address and not _HTTP.match(address):
+            self.faults.add((place, key), "An address begins with http:// or https:// and a host.")
+        return template
+
+    def _headers(self, fields: Fields, place: Place, method: str) -> Template:
+        key, headers = self._either(fields, place, "header", "headers")
+        if headers is None:
+            return Template(lambda scope: {}, True)
+        if method == JAC:
+            self.faults.add((place, key), "A JAC request has no headers; 'master' says whose call it is.")
+        return read_headers(headers, (place, key), self.templates, self.faults)
+
+    def _body(self, fields: Fields, place: Place, method: str) -> Template:
+        body = fields.get("body")
+        if method == JAC and not (isinstance(body, dict) or body is None or (isinstance(body, str) and "{{" in body)):
+            self.faults.add((place, "body"), f"The body of a JAC request is an object, not {kind(body)}.")
+        return self.templates.json(body, (place, "body"))
+
+    def _master(self, fields: Fields, place: Place, method: str) -> Template:
+        master = fields.get("master")
+        if master is None:
+            return constant(None)
+        if method not in (JAC, ""):
+            self.faults.add((place, "master"), "Only a JAC request has a master.")
+        elif not isinstance(master, str):
+            self.faults.add((place, "master"), f"A master is a user's id, not {kind(master)}.")
+        return self.templates.json(master, (place, "master"))
+
+    def _name(self, fields: Fields, place: Place, key: str) -> Template | None:
+        name = fields.get(key)
+        if name is None:
+            return None
+        if not isinstance(name, str) or not name:
+            self.faults.add((place, key), "This is a name, and not empty.")
+            return None
+        return self.templates.text(name, (place, key))
+
+    def _loop(self, fields: Fields, place: Place, depth: int) -> Loop | None:
+        key, value = self._either(fields, place, "__def_loop__", "__def_loop")
+        if value is None:
+            return None
+        place = (place, key)
+        if not isinstance(value, dict):
+            self.faults.add(place, f"A loop is an object, not {kind(value)}.")
+            return None
+        if depth == LOOPS_MAX:
+            self.faults.add(place, f"Loops stand in each other at most {LOOPS_MAX} deep.")
+            return None
+        loop = self._object(value, place, _LOOP)
+        by = self.filters.by(loop.get("by"), (place, "by"))
+        wanted = loop.get("filter")
+        taken = None if wanted is None else self.filters.filter(wanted, (place, "filter"))
+        return Loop(key, by.evaluate, by.roots <= {"$"}, taken, self._steps(loop, place, depth + 1))
+
+    def _either(self, fields: Fields, place: Place, first: str, second: str) -> tuple[str, Any]:
+        """Both spellings mean the same; both at once do so only when they say the same."""
+        if second not in fields:
+            return first, fields.get(first)
+        if first in fields and fields[first] != fields[second]:
+            self.faults.add((place, second), f"This is another spelling of '{first}': give one of them.")
+        return second, fields[second]
+
+    def _object(self, value: Any, place: Place, known: tuple[str, ...] = ()) -> Fields:
+        """The fields that are given; those that are not `known`, if that says any, are faults."""
+        if not isinstance(value, dict):
+            self.faults.add(place, f"This is an object, not {kind(value)}.")
+            return {}
+        for key in value:
+            if known and key not in known:
+                self.faults.add((place, key), f"There is no such key here; there are {', '.join(known)}.")
+        return {key: item for key, item in value.items() if item is not None} if known else value

@@ -1,0 +1,58 @@
+"""A sequence that was read: nothing in it is looked up or parsed again while it runs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from sequences.domain.conditions import Holds
+from sequences.domain.expressions import Evaluate
+from sequences.domain.templates import Template
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+JAC = "JAC"
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """`name` is the key as it was written. `by_response`: what is looped over follows from the response alone."""
+
+    name: str
+    by: Evaluate
+    by_response: bool
+    filter: Holds | None
+    steps: "tuple[Step, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One request. `name` is its place in its block, such as `requests[0]`; `leave` is its `break`."""
+
+    name: str
+    method: str
+    address: Template
+    headers: Template
+    body: Template
+    master: Template
+    save_to: Template | None = None
+    save_req_to: Template | None = None
+    ignore_error: bool = False
+    leave: Holds | None = None
+    loop: Loop | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """`persistence` and `container` are the caller's own and are never changed. Absent presets are left out."""
+
+    persistence: dict[str, Any] = field(default_factory=dict)
+    container: dict[str, Any] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+
+    def walk(self) -> Iterator[tuple[str, Step]]:
+        """Every step with its path, such as `requests[1].__def_loop__.requests[0]`, in the order of the text."""
+        waiting = [(step.name, step) for step in reversed(self.steps)]
+        while waiting:
+            path, step = waiting.pop()
+            yield path, step
+            if step.loop:
+                waiting += [(f"{path}.{step.loop.name}.{inner.name}", inner) for inner in reversed(step.loop.steps)]

@@ -1,0 +1,191 @@
+"""Texts and JSON with `{{...}}` in them, read once into functions of a scope.
+
+A string that is one whole expression keeps the value's type; inside a longer string it is text. What was substituted
+is a value and never a template: it is not looked at again. A literal `{{` is written `{{'{{'}}`.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from sequences.domain.expressions import Evaluate, Expression, read_expression
+from sequences.domain.faults import Failure, Faults, Place, Unreadable
+from sequences.domain.plain import as_text
+from sequences.domain.scope import Scope
+
+EXPRESSIONS_MAX = 2000  # in one sequence: reading them all takes a second at most
+
+_INSIDE = re.compile(r"""((?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|(?!}})[^'"])*)}}""", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """`render` gives the value in a scope; it raises `Failure`. `constant` needs no scope."""
+
+    render: Evaluate
+    constant: bool
+
+    @property
+    def value(self) -> Any:
+        """What a constant is."""
+        return self.render(_NOWHERE)
+
+
+_NOWHERE = Scope(None, {})
+
+
+def constant(value: Any) -> Template:
+    return Template(lambda scope: value, True)
+
+
+class TemplateReader:
+    """Reads the templates of one sequence; what it cannot read goes to `faults`."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.faults = faults
+        self._left = EXPRESSIONS_MAX
+
+    def value(self, text: str, place: Place) -> Template:
+        """Of any type where the text is one whole expression."""
+        parts = self._parts(text, place)
+        if len(parts) == 1 and isinstance(parts[0], Expression):
+            return Template(parts[0].evaluate, False)
+        return _joined(parts)
+
+    def text(self, text: str, place: Place) -> Template:
+        """Always text."""
+        return _joined(self._parts(text, place))
+
+    def address(self, text: str, place: Place) -> Template:
+        """Text whose substitutions are percent-encoded, unless the whole address is one."""
+        parts = self._parts(text, place)
+        if len(parts) == 1 and isinstance(parts[0], Expression):
+            return Template(_address(parts[0].evaluate), False)
+        joined = _joined(parts, _percent_encoded)
+        return joined if joined.constant else Template(_upright(joined.render), False)
+
+    def json(self, value: Any, place: Place) -> Template:
+        """Any JSON, with expressions in its strings at any depth, keys included."""
+        if isinstance(value, str):
+            return self.value(value, place)
+        if isinstance(value, list):
+            items = [self.json(item, (place, index)) for index, item in enumerate(value)]
+            return constant(value) if _all_constant(items) else _list([item.render for item in items])
+        if isinstance(value, dict):
+            return self._object(value, place)
+        return constant(value)
+
+    def _object(self, value: dict[str, Any], place: Place) -> Template:
+        keys = [self.text(key, (place, key)) for key in value]
+        values = [self.json(item, (place, key)) for key, item in value.items()]
+        if not _all_constant(keys):
+            return _computed_object([key.render for key in keys], [item.render for item in values])
+        if not _all_constant(values):
+            names = [key.value for key in keys]
+            return _object(names, values)
+        return constant(value)
+
+    def _parts(self, text: str, place: Place) -> list[str | Expression]:
+        if "{{" not in text:
+            return [text]
+        try:
+            return self._read(text)
+        except Unreadable as error:
+            self.faults.add(place, str(error))
+            return [""]
+
+    def _read(self, text: str) -> list[str | Expression]:
+        parts: list[str | Expression] = []
+        at = 0
+        while (opening := _opening(text, at)) >= 0:
+            inside = _INSIDE.match(text, opening + 2)
+            if not inside:
+                raise Unreadable(f"The '{{{{' at character {opening + 1} is not closed by '}}}}'.")
+            parts += [text[at:opening], self.expression(inside[1])]
+            at = inside.end()
+        parts.append(text[at:])
+        return [part for part in parts if part != ""]
+
+    def expression(self, text: str) -> Expression:
+        """Raises `Unreadable`."""
+        if self._left == 0:
+            raise Unreadable(f"A sequence has at most {EXPRESSIONS_MAX} expressions.")
+        self._left -= 1
+        return read_expression(text)
+
+
+def _opening(text: str, start: int) -> int:
+    """Where the next expression opens: with the last two of a row of braces, so that `{{{#.a}}}` is in braces."""
+    at = text.find("{{", start)
+    while at >= 0 and text[at + 2 : at + 3] == "{":
+        at += 1
+    return at
+
+
+def _all_constant(templates: list[Template]) -> bool:
+    return all(template.constant for template in templates)
+
+
+def _joined(parts: list[str | Expression], finish: Callable[[str], str] = str) -> Template:
+    if not any(isinstance(part, Expression) for part in parts):
+        return constant("".join(part for part in parts if isinstance(part, str)))
+
+    def render(scope: Scope) -> str:
+        made = [part if isinstance(part, str) else finish(_substituted(part, scope)) for part in parts]
+        return "".join(made)
+
+    return Template(render, False)
+
+
+def _substituted(part: Expression, scope: Scope) -> str:
+    return scope.take(as_text(part.evaluate(scope)))
+
+
+def _percent_encoded(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _address(evaluate: Evaluate) -> Evaluate:
+    def render(scope: Scope) -> str:
+        value = evaluate(scope)
+        if not isinstance(value, str):
+            raise Failure("The address is not text.")
+        return value
+
+    return render
+
+
+def _upright(evaluate: Evaluate) -> Evaluate:
+    """Clients take `..` out of a path before they send it, and percent-encoding does not keep them from it."""
+
+    def render(scope: Scope) -> str:
+        address: str = evaluate(scope)
+        if "/." in address and not {".", ".."}.isdisjoint(re.split("[?#]", address, maxsplit=1)[0].split("/")):
+            raise Failure("With these values the address would lead elsewhere: a part of its path is '.' or '..'.")
+        return address
+
+    return render
+
+
+def _list(items: list[Evaluate]) -> Template:
+    return Template(lambda scope: [render(scope) for render in items], False)
+
+
+def _object(names: list[str], values: list[Template]) -> Template:
+    pattern = {name: item.value if item.constant else None for name, item in zip(names, values, strict=True)}
+    moving = [(name, item.render) for name, item in zip(names, values, strict=True) if not item.constant]
+
+    def render(scope: Scope) -> dict[str, Any]:
+        made = dict(pattern)
+        for name, part in moving:
+            made[name] = part(scope)
+        return made
+
+    return Template(render, False)
+
+
+def _computed_object(names: list[Evaluate], values: list[Evaluate]) -> Template:
+    pairs = list(zip(names, values, strict=True))
+    return Template(lambda scope: {name(scope): value(scope) for name, value in pairs}, False)
