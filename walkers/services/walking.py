@@ -124,6 +124,8 @@ def _failing_well(walk: Walk) -> Any:
     except (Exception, SystemExit) as error:
         if isinstance(error, Problem) and not error.permanent:
             raise
+        if isinstance(error, SystemExit) and walk.execution is not None:
+            raise  # a worker's process is told to end by this, too: then the run is tried again
         log.warning("The walker %s failed", walk.definition.name, exc_info=error)
         raise _failure(walk, error) from error
 
