@@ -1,0 +1,173 @@
+"""The commands of README.md and docs/ are the real ones: run by a shell, in their order, against a hub that runs."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from django.core.management import get_commands
+
+from tests.conftest import Person
+from tests.hub import ROOT, Hub
+from tests.integration.walkers_shop import installed
+
+README = (ROOT / "README.md").read_text()
+DOCS = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+PRINTED_ADDRESS = "http://127.0.0.1:8000"
+UNDER_WAY = {"PENDING", "STARTED", "PROGRESS"}
+
+
+@dataclass
+class Example:
+    """A block of commands and the block that shows what they print, if one follows."""
+
+    commands: str
+    language: str = ""
+    printed: str = ""
+
+
+def examples(page: str) -> list[Example]:
+    blocks = BLOCK.findall(page)
+    followed = zip(blocks, [*blocks[1:], ("", "")], strict=True)
+    return [
+        Example(text, *(following if following[0] in {"json", "text"} else ()))
+        for (language, text), following in followed
+        if language == "sh"
+    ]
+
+
+def run(parts: list[Example], folder: Path, environ: dict[str, str]) -> list[str]:
+    """What each part prints, all of them in one shell that ends at the first failure."""
+    script = "".join(f"{part.commands}\nprintf '\\n%s\\n' END-OF-PART\n" for part in parts)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=environ, capture_output=True, text=True, timeout=150
+    )
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    return done.stdout.split("\nEND-OF-PART\n")[:-1]
+
+
+def check(example: Example, output: str) -> None:
+    if example.language == "json":
+        same(json.loads(output), json.loads(example.printed), example.commands)
+    elif example.language == "text":
+        in_order(output, example.printed.splitlines())
+    else:
+        assert output.strip() == "", f"{example.commands} prints what the page does not show: {output}"
+
+
+def same(answer: Any, printed: Any, where: str) -> None:
+    """An ellipsis stands for the end of any text. How far a run is, and how often it moved, depends on its worker."""
+    if isinstance(printed, dict) and printed.get("state") in UNDER_WAY:
+        assert answer["state"] in UNDER_WAY, where
+        assert answer.keys() <= {"state", "progress", "started_at"}, where
+    elif isinstance(printed, dict):
+        assert answer.keys() == printed.keys(), (where, answer)
+        for key in printed.keys() - {"revision"}:
+            same(answer[key], printed[key], where)
+    elif isinstance(printed, list):
+        assert len(answer) == len(printed), (where, answer)
+        for one, value in zip(answer, printed, strict=True):
+            same(one, value, where)
+    elif isinstance(printed, str) and printed.endswith("..."):
+        assert isinstance(answer, str), where
+        assert answer.startswith(printed.removesuffix("...")), (where, answer)
+    else:
+        assert answer == printed, where
+
+
+def in_order(output: str, lines: list[str]) -> None:
+    """Each of `lines` is printed, in this order; an ellipsis stands for the end of any line."""
+    rest = iter(output.splitlines())
+    for line in lines:
+        start = line.removesuffix("...")
+        assert any(found.startswith(start) if start != line else found == line for found in rest), (line, output)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Looks like the folder of a clone in which `make run` was called; short, for the sockets in it."""
+    with TemporaryDirectory(prefix="clone-") as name:
+        clone = Path(name)
+        clone.chmod(0o755)
+        for part in ("manage.py", "Makefile"):
+            (clone / part).symlink_to(ROOT / part)
+        (clone / ".venv").symlink_to(sys.prefix)
+        yield clone
+
+
+def at(hub: Hub, page: str) -> str:
+    """The page, as it would stand for this hub."""
+    return page.replace(PRINTED_ADDRESS, hub.url)
+
+
+def test_the_tour_and_the_page_on_http_do_what_they_show(hub: Hub, folder: Path) -> None:
+    parts = [*examples(at(hub, README)), *examples(at(hub, DOCS["http.md"]))]
+    assert len(parts) >= 17
+    outputs = run(parts, folder, dict(hub.environment))
+    for part, output in zip(parts, outputs, strict=True):
+        check(part, output)
+
+
+def test_operating_does_what_it_shows(hub: Hub, folder: Path) -> None:
+    (folder / "var").symlink_to(hub.home)
+    parts = [Example(f"HUB={hub.url}"), *examples(DOCS["operating.md"])]
+    there = "from taskhub.accounts.models import User; print(User.objects.get(email='grace@example.com').is_superuser)"
+    parts.append(Example(f'.venv/bin/python manage.py shell -v 0 --no-imports -c "{there}"', "text", "True"))
+    outputs = run(parts, folder, dict(hub.environment))
+    for part, output in zip(parts, outputs, strict=True):
+        check(part, output)
+    assert os.path.exists(folder / "restored" / "secret_key")
+
+
+@pytest.mark.django_db
+def test_the_walker_of_the_readme_works(owner: Person) -> None:
+    blocks = BLOCK.findall(README)
+    (source,) = [text for language, text in blocks if language == "python"]
+    ((command, printed),) = [(text, blocks[n + 1][1]) for n, (name, text) in enumerate(blocks) if name == "bash"]
+    path, _, body = command.partition(' -H "Authorization: token $TOKEN" -d ')
+    with installed(source=source):
+        answer = owner.post(path.removeprefix("curl $HUB"), json.loads(body.strip().strip("'")))
+    same(answer.json(), json.loads(printed), command)
+
+
+def test_targets_of_make_that_are_named_exist() -> None:
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {name for page in [README, *DOCS.values()] for name in re.findall(r"(?:`|^)make (\w+)", page, re.MULTILINE)}
+    assert {"run", "test", "demo"} <= named <= targets
+
+
+def test_commands_of_manage_that_are_named_exist() -> None:
+    pages = [README, *DOCS.values(), (ROOT / "docker-compose.yml").read_text()]
+    named = {name for page in pages for name in re.findall(r"manage\.py ([a-z]+)", page)}
+    assert {"up", "migrate", "createsuperuser"} <= named <= set(get_commands())
+
+
+def test_links_lead_somewhere() -> None:
+    pages = {ROOT / "README.md": README} | {ROOT / "docs" / name: page for name, page in DOCS.items()}
+    for path, page in pages.items():
+        for link in re.findall(r"\]\((?!https?:)([^)]+)\)", page):
+            file, _, anchor = link.partition("#")
+            target = path.parent / file if file else path
+            assert target.exists(), f"{path.name} links to {link}"
+            anchors = {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in headings(target)}
+            assert not anchor or anchor in anchors, f"{path.name} links to {link}"
+
+
+def headings(path: Path) -> list[str]:
+    return re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+
+
+def test_the_folders_that_are_named_exist() -> None:
+    house = README.partition("## Where things are")[2].split("```")[1]
+    inner = {"accounts/": "taskhub/accounts", "runs/": "taskhub/runs"}
+    names = re.findall(r"^ *(\w+/)", house, re.MULTILINE)
+    assert len(names) == 6
+    assert all((ROOT / inner.get(name, name)).is_dir() for name in names)
