@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl
 
 from django.conf import settings
 from django.http import QueryDict
+from django.utils.http import parse_header_parameters
 from rest_framework import parsers
 
 from taskhub.errors import Rejected, TooLarge, UnsupportedMedia
@@ -67,7 +68,12 @@ class MultiPartParser(parsers.MultiPartParser):
         limit = getattr(settings, self.limit_setting)
         if length.isdecimal() and int(length) > limit:
             raise TooLarge(f"The body has {length} bytes; {limit} are allowed.", limit=limit)
-        return super().parse(stream, media_type, parser_context)
+        parsed = super().parse(stream, media_type, parser_context)
+        boundary = parse_header_parameters(media_type or "")[1].get("boundary", "")
+        # Django passes over parts that it cannot read; a body of nothing else is no empty form.
+        if not (parsed.data or parsed.files) and length.isdecimal() and int(length) > len(f"\r\n--{boundary}--\r\n"):
+            raise Rejected("The multipart body holds no field that can be read.")
+        return parsed
 
 
 class FieldsParser(MultiPartParser):

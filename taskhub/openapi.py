@@ -154,8 +154,6 @@ def _spell_as_text(operation: dict[str, Any], document: Mapping[str, Any]) -> No
 def _as_text(schema: Mapping[str, Any]) -> dict[str, Any]:
     kinds = [kind for kind in schema.get("anyOf", []) if kind.get("type") != "null"]
     rest = {name: value for name, value in schema.items() if name != "anyOf" and (name, value) != ("default", None)}
-    if isinstance(rest.get("type"), list):
-        rest["type"] = next(kind for kind in rest["type"] if kind != "null")
     if len(kinds) == 1:
         rest |= kinds[0]
     elif any(kind.get("type") == "boolean" for kind in kinds):

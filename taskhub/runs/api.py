@@ -53,6 +53,39 @@ EXAMPLE = {
 EXAMPLE_WHOLE = EXAMPLE | {"arguments": {"ctx": {"value": "hello"}}, "result": {"success": True, "report": ["hello"]}}
 
 
+@extend_schema_field(
+    {
+        "type": ["object", "null"],
+        "properties": {
+            "done": {"type": "number"},
+            "total": {"type": ["number", "null"]},
+            "message": {"type": "string"},
+        },
+        "required": ["done", "total", "message"],
+        "additionalProperties": False,
+    }
+)
+class ProgressField(serializers.JSONField):
+    pass
+
+
+@extend_schema_field(
+    {
+        "type": ["object", "null"],
+        "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
+        "required": ["type", "message"],
+        "additionalProperties": False,
+    }
+)
+class ErrorField(serializers.JSONField):
+    pass
+
+
+@extend_schema_field({})
+class AnyField(serializers.JSONField):
+    pass
+
+
 class RunSerializer(serializers.ModelSerializer[Run]):
     """A run without its arguments and result, which may be large."""
 
@@ -60,8 +93,8 @@ class RunSerializer(serializers.ModelSerializer[Run]):
     parent = serializers.UUIDField(source="parent_id", allow_null=True)  # type: ignore[assignment]
     retry_of = serializers.UUIDField(source="retry_of_id", allow_null=True)
     state = serializers.ChoiceField(choices=[str(state) for state in State])
-    progress = serializers.JSONField(allow_null=True, help_text="`{done, total, message}`, when the work tells it")
-    error = serializers.JSONField(allow_null=True, help_text="`{type, message}` of the last attempt that failed")
+    progress = ProgressField(help_text="When the work tells it.")
+    error = ErrorField(help_text="Of the last attempt that failed.")
 
     class Meta:
         model = Run
@@ -72,7 +105,7 @@ class WholeRunSerializer(RunSerializer):
     """A run with its arguments, secrets masked, and its result, which only its owner and staff can ask for."""
 
     arguments = serializers.SerializerMethodField()
-    result = serializers.JSONField(allow_null=True)
+    result = AnyField(help_text="What the work gave, any JSON; null when it gave nothing, or not yet.")
 
     class Meta(RunSerializer.Meta):
         fields: ClassVar = list(EXAMPLE_WHOLE)
@@ -88,6 +121,27 @@ class EventStreamRenderer(BaseRenderer):
 
     def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
         return json.dumps(data).encode()  # only problems come this way; the stream renders itself
+
+
+EVENT = {  # each event, as OpenAPI 3.2 describes it
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "pattern": "^[0-9]+$"},
+        "event": {"const": "run"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/Run"},
+        },
+    },
+    "required": ["id", "event", "data"],
+}
+EVENT_EXAMPLE = OpenApiExample(
+    "The end of a run",
+    {"id": "3", "event": "run", "data": json.dumps(EXAMPLE)},
+    media_type="text/event-stream",
+    status_codes=["200"],
+)
 
 
 class RunFilters(serializers.Serializer[Any]):
@@ -268,7 +322,7 @@ class EventsView(APIView):
             "`Last-Event-ID`; the last shows its end."
         ),
         parameters=[ID],
-        responses={(200, "text/event-stream"): OpenApiTypes.STR, **problems(401, 404)},
+        responses={(200, "text/event-stream"): OpenApiResponse(EVENT, examples=[EVENT_EXAMPLE]), **problems(401, 404)},
         tags=["runs"],
     )
     def get(self, request: Request, run_id: UUID) -> EventStream:
