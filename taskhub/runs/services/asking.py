@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from taskhub.errors import Conflict, NotFound, Unavailable
 from taskhub.runs import hub
 from taskhub.runs.domain import State
-from taskhub.runs.models import Run
+from taskhub.runs.models import Run, run_with_id
 from taskhub.runs.services.claiming import end_unclaimed
 
 _open_waits = threading.BoundedSemaphore(settings.OPEN_WAITS_MAX)
@@ -20,8 +20,8 @@ _open_waits = threading.BoundedSemaphore(settings.OPEN_WAITS_MAX)
 
 def visible_run(*, run_id: UUID, user: Any) -> Run:
     """Raises `NotFound` for a run that never was or is another's."""
-    run = Run.objects.visible_to(user).filter(pk=run_id).first()
-    if run is None:
+    run = run_with_id(run_id)
+    if run is None or not run.is_visible_to(user):
         raise NotFound(f"There is no run {run_id}, or it is not yours.")
     return run
 

@@ -15,16 +15,15 @@ from psycopg.types.json import Jsonb
 from taskhub.runs import hub
 from taskhub.runs.domain import LeaseLost, State
 from taskhub.runs.kinds import kind_of
-from taskhub.runs.models import Run
+from taskhub.runs.models import RUN_COLUMNS, Run, read_run
 
-_COLUMNS = ", ".join(field.attname for field in Run._meta.concrete_fields)
 _CLAIM = f"""
 UPDATE runs_run SET
     state = 'STARTED', ready = false, attempt = attempt + 1, worker = %(worker)s, progress = NULL, error = NULL,
     lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
     started_at = coalesce(started_at, clock_timestamp()), revision = revision + 1
 WHERE id = ({{chosen}} LIMIT 1)
-RETURNING {_COLUMNS}
+RETURNING {RUN_COLUMNS}
 """  # noqa: S608 (columns of our own model)
 _NEXT_OWNER = """
     SELECT id FROM (
@@ -76,8 +75,7 @@ def claim_this(*, run_id: UUID, worker: str) -> Run | None:
 
 
 def _claim(sql: str, worker: str, **values: Any) -> Run | None:
-    rows = Run.objects.raw(sql, {"worker": worker, "lease": settings.RUN_LEASE_SECONDS, **values})
-    return next(iter(rows), None)
+    return read_run(sql, {"worker": worker, "lease": settings.RUN_LEASE_SECONDS, **values})
 
 
 def end(
