@@ -22,7 +22,7 @@ from django.conf import settings
 from psycopg import sql
 
 import taskhub
-from taskhub.management.commands.up import free_port
+from taskhub.management.preparations import free_port
 from taskhub.programs import commands
 from tests.hub import ROOT, environment
 
@@ -32,6 +32,7 @@ OWN = {name: service for name, service in SERVICES.items() if "build" in service
 THEIRS = {name: service for name, service in SERVICES.items() if "build" not in service}
 PROGRAMS = commands("0.0.0.0", 8000, 2, settings.QUEUES)
 NAMES = r"TASKHUB_[A-Z_]+|DATABASE_URL|REDIS_URL|CELERY_BROKER_URL"
+PACKAGES = [init.parent for init in ROOT.glob("*/__init__.py") if init.parent.name != "tests"]
 ONLY_COMPOSE = {"POSTGRES_PASSWORD"}  # for the PostgreSQL of docker-compose.yml
 OF_THE_WEB_SERVER = {"TASKHUB_DATABASE_POOL"}  # taskhub.wsgi has a default of its own
 ONLY_CHILDREN = {"TASKHUB_SUPERVISED"}  # `up` marks its children with it
@@ -46,7 +47,7 @@ def portable(command: list[str]) -> list[str]:
 
 
 def read_by_the_code() -> set[str]:
-    files = [ROOT / "manage.py", *(ROOT / "taskhub").rglob("*.py"), *(ROOT / "walkers").rglob("*.py")]
+    files = [ROOT / "manage.py", *(file for package in PACKAGES for file in package.rglob("*.py"))]
     found = {name for file in files for name in re.findall(rf'"({NAMES})"', file.read_text())}
     return found - ONLY_CHILDREN
 
@@ -177,7 +178,7 @@ def test_the_image_holds_the_apps_and_nothing_else() -> None:
     )
     tops = {name.partition("/")[0] for name in [*listed, ".env", ".git", ".venv", "var", "shop"] if name}
     kept = {top for top in tops if not any(fnmatch.fnmatchcase(top, pattern) for pattern in ignored)}
-    assert kept == {"manage.py", "requirements.txt", "taskhub", "walkers", "shop"}
+    assert kept - {package.name for package in PACKAGES} == {"manage.py", "requirements.txt", "shop"}
 
 
 # By hand
