@@ -52,7 +52,7 @@ def dotted(place: Place) -> str:
 def _step(key: str | int, *, first: bool) -> str:
     if isinstance(key, int):
         return f"[{key}]"
-    if _PLAIN.fullmatch(key):
+    if len(key) <= 100 and _PLAIN.fullmatch(key):
         return key if first else f".{key}"
     return f"[{json.dumps(key[:100])}]"
 

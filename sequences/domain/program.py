@@ -43,13 +43,16 @@ def parse(arguments: Any) -> Program:
 
 
 def _check_plain(arguments: Any, faults: Faults) -> None:
+    if not isinstance(arguments, dict):
+        faults.add(None, f"A sequence is an object, not {kind(arguments)}.")
+        return
     try:
         weigh(arguments, SIZE_MAX, "The sequence")
         check_storable(arguments)
         json.dumps(arguments, allow_nan=False)
     except Rejected as refusal:
         faults.add(None, refusal.errors[0]["detail"])
-    except (Failure, ValueError, TypeError) as error:
+    except (Failure, ValueError, TypeError, AttributeError) as error:
         faults.add(None, str(error))
 
 
