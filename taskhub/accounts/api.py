@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import logout, update_session_auth_hash
 from django.urls import path
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from knox.models import AuthToken
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.generics import GenericAPIView
@@ -195,7 +195,7 @@ class Key(APIView):
         tags=TAGS,
         summary="Revoke an API key",
         description="It ends at once. Staff may revoke anybody's.",
-        parameters=[OpenApiParameter("prefix", str, "path", description="What the key begins with.")],
+        parameters=[examples.PREFIX],
         responses={204: None, **problems(401, 403, 404)},
     )
     def delete(self, request: Request, prefix: str) -> Response:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 
 _ID = "7b0c9a52-5d35-4a1c-9a5e-0f6a3f1f2c11"
 _USER = {
@@ -33,6 +33,13 @@ def user(status: int) -> OpenApiExample:
     return _answered("The account", _USER, status)
 
 
+PREFIX = OpenApiParameter(
+    "prefix",
+    str,
+    OpenApiParameter.PATH,
+    description="What the key begins with.",
+    examples=[OpenApiExample("A key", _KEY["prefix"])],
+)
 SIGN_UP = _sent("Signing up", {"email": "ada@example.com", "password": "correct horse battery", "name": "Ada"})
 SIGN_IN = _sent("Signing in", {"email": "ada@example.com", "password": "correct horse battery"})
 TOKEN = _answered("A token", {"token": "tht_5c1f...", "expiry": "2026-12-02T09:00:00Z"})

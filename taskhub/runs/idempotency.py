@@ -92,8 +92,17 @@ def _again(kept: KeptAnswer, fingerprint: str) -> Response:
 
 def _columns(response: Response) -> dict[str, Any]:
     location = response.headers.get("Location")
-    body = json.loads(json.dumps(response.data, default=str))
+    body = _storable(json.loads(json.dumps(response.data, default=str)))
     return {"status": response.status_code, "body": body, "headers": {"Location": location} if location else {}}
+
+
+def _storable(value: Any) -> Any:
+    """A refusal may quote U+0000 from what was sent, and PostgreSQL does not take it."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd")
+    if isinstance(value, dict):
+        return {_storable(key): _storable(inner) for key, inner in value.items()}
+    return [_storable(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _scope(request: Request) -> str | None:

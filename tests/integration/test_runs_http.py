@@ -199,13 +199,13 @@ class OnceView(APIView):
     done: list[Any] = []
 
     def post(self, request: Request) -> Response:
-        return answer_once(request, request.data, lambda: self._act(request))
+        return answer_once(request, dict(request.data), lambda: self._act(request))
 
     def _act(self, request: Request) -> Response:
         run = services.accept(kind="probe", owner=request.user, name="once", arguments={})
-        if request.data.get("refuse"):
+        if "refuse" in request.data:
             raise Rejected("No.", errors=[{"pointer": "/refuse", "detail": "no"}])
-        if request.data.get("break"):
+        if "break" in request.data:
             raise RuntimeError("broken")
         return Response({"id": str(run.pk)}, 202, headers={"Location": f"/runs/{run.pk}"})
 
@@ -272,6 +272,11 @@ class TestIdempotency:
         assert owner.post("/once", {"break": True}, headers=KEY).status_code == 500
         assert not KeptAnswer.objects.exists()
         assert not Run.objects.exists()
+
+    def test_a_refusal_that_quotes_what_cannot_be_stored_is_kept_all_the_same(self, owner: Person) -> None:
+        answers = [owner.post("/js/graph_create?a%00b=1", headers=KEY) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [400, 400]
+        assert answers[1]["Idempotency-Replayed"] == "true"
 
     def test_after_a_day_the_key_is_free(self, owner: Person) -> None:
         first = owner.post("/once", {}, headers=KEY)
