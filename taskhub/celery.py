@@ -1,13 +1,18 @@
 """The Celery application: a doorbell that tells workers that the ledger holds work. Messages carry run ids, no more."""
 
 import os
+import warnings
 
 from celery import Celery
+from celery.exceptions import SecurityWarning
 from kombu import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "taskhub.settings")
 
 from django.conf import settings
+
+# It warns root of pickled messages, which are not accepted here (see accept_content).
+warnings.filterwarnings("ignore", category=SecurityWarning)
 
 app = Celery("taskhub")
 app.conf.update(

@@ -165,10 +165,10 @@ admin.site.unregister(TaskResult)
 
 
 @admin.register(TaskResult)
-class ProjectedResultAdmin(TaskResultAdmin):  # type: ignore[misc]  # its package has no types
+class ProjectedResultAdmin(TaskResultAdmin):
     """Without the filters that read the whole table to offer what it holds."""
 
-    date_hierarchy = None
+    date_hierarchy: ClassVar[Any] = None
     list_filter: ClassVar[Any] = ("status",)
     search_fields: ClassVar[Any] = ("task_id__exact", "task_name__exact")
     ordering = ("-id",)

@@ -150,7 +150,7 @@ class RunFilters(serializers.Serializer[Any]):
     kind = serializers.CharField(required=False, max_length=40, help_text="This kind only, such as `walker`")
     state = serializers.CharField(required=False, help_text="This state only; or several, separated by commas")
     name = serializers.CharField(required=False, max_length=200, help_text="This name only, such as a walker's")
-    parent = serializers.UUIDField(required=False, help_text="Only what this run started")
+    parent = serializers.UUIDField(required=False, help_text="Only what this run started")  # type: ignore[assignment]
     retry_of = serializers.UUIDField(required=False, help_text="Only what tried this run again")
     since = serializers.DateTimeField(required=False, help_text="Accepted at this time or later (RFC 3339)")
     until = serializers.DateTimeField(required=False, help_text="Accepted before this time (RFC 3339)")

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -99,7 +99,7 @@ def test_a_flood_of_one_owner_delays_another_by_one_run_a_worker(olga: User) -> 
     other = make_person("other@example.com").user
     accept(other)
     served: list[Any] = []
-    work("probe", lambda e: (served.append(e.run.owner_id), say(e))[-1], node="w@here")
+    work("probe", _noting(served, lambda run: run.owner_id), node="w@here")
     assert len(served) == 21
     assert other.pk in served[:2]
 
@@ -109,7 +109,7 @@ def test_runs_of_one_owner_go_in_the_order_they_were_accepted(olga: User) -> Non
     for word in words:
         accept(olga, word)
     said: list[str] = []
-    work("probe", lambda e: (said.append(e.run.arguments["word"]), say(e))[-1], node="w@here")
+    work("probe", _noting(said, lambda run: run.arguments["word"]), node="w@here")
     assert said == words
 
 
@@ -175,7 +175,7 @@ def test_what_does_not_say_how_it_ended_is_a_failure(olga: User) -> None:
     run = accept(olga)
     work("probe", lambda _: None, node="w@here")
     run.refresh_from_db()
-    assert (run.state, run.error["type"]) == ("FAILURE", "NoEnding")
+    assert (run.state, (run.error or {})["type"]) == ("FAILURE", "NoEnding")
 
 
 def test_a_fault_that_may_pass_is_tried_again_later_and_then_given_up(olga: User) -> None:
@@ -194,7 +194,7 @@ def test_a_fault_that_may_pass_is_tried_again_later_and_then_given_up(olga: User
         services.sweep()
     work("probe", away, node="w@here")
     run.refresh_from_db()
-    assert (run.state, run.attempt, run.error["message"]) == ("FAILURE", 3, "The other side is away.")
+    assert (run.state, run.attempt, (run.error or {})["message"]) == ("FAILURE", 3, "The other side is away.")
 
 
 def test_work_that_the_database_interrupts_is_tried_again(olga: User) -> None:
@@ -206,7 +206,7 @@ def test_work_that_the_database_interrupts_is_tried_again(olga: User) -> None:
 
     work("probe", too_long, node="w@here")
     run.refresh_from_db()
-    assert (run.state, run.attempt, run.error["type"]) == ("RETRY", 1, "OperationalError")
+    assert (run.state, run.attempt, (run.error or {})["type"]) == ("RETRY", 1, "OperationalError")
 
 
 def test_a_delayed_run_waits_for_its_time(olga: User) -> None:
@@ -239,7 +239,7 @@ def test_a_run_that_loses_every_worker_is_given_up(olga: User) -> None:
         Run.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
         services.sweep()
     run.refresh_from_db()
-    assert (run.state, run.error["type"]) == ("FAILURE", "WorkerLost")
+    assert (run.state, (run.error or {})["type"]) == ("FAILURE", "WorkerLost")
     assert claim() is None
 
 
@@ -248,7 +248,7 @@ def test_a_result_over_the_limit_is_a_failure_that_says_so(olga: User, settings:
     run = accept(olga, "x" * 2000)
     work("probe", say, node="w@here")
     run.refresh_from_db()
-    assert (run.state, run.result, run.error["type"]) == ("FAILURE", None, "ResultTooLarge")
+    assert (run.state, run.result, (run.error or {})["type"]) == ("FAILURE", None, "ResultTooLarge")
 
 
 def test_a_time_limit_ends_work_that_asks(olga: User) -> None:
@@ -260,7 +260,7 @@ def test_a_time_limit_ends_work_that_asks(olga: User) -> None:
 
     work("probe", long_work, node="w@here")
     run.refresh_from_db()
-    assert (run.state, run.error["type"]) == ("FAILURE", "TimeLimitExceeded")
+    assert (run.state, (run.error or {})["type"]) == ("FAILURE", "TimeLimitExceeded")
 
 
 def test_progress_is_seen_while_the_works_transaction_is_open(olga: User) -> None:
@@ -345,6 +345,14 @@ def test_old_runs_and_answers_are_pruned(olga: User) -> None:
     assert {run.state for run in Run.objects.all()} == {"PENDING", "REVOKED"}
     assert Run.objects.count() == 2
     assert KeptAnswer.objects.get().scope == "b"
+
+
+def _noting(notes: list[Any], what: Callable[[Run], Any]) -> Callable[[Execution], None]:
+    def perform(execution: Execution) -> None:
+        notes.append(what(execution.run))
+        say(execution)
+
+    return perform
 
 
 def _until(run: Run, state: str) -> Run:
