@@ -99,10 +99,12 @@ class Keeper:
         while True:
             with hub.watch(self._topic) as bell:
                 while True:
+                    slept_at = time.monotonic()
                     rang = bell.sleep(TICK_SECONDS)
+                    late = time.monotonic() > slept_at + 2 * TICK_SECONDS  # so may be the thread that rings
                     self._live()
                     for execution in list(self._kept):
-                        self._tend(execution, urgent=rang or not bell.connected)
+                        self._tend(execution, urgent=rang or late or not bell.connected)
                     self._turn.set()
 
     def _live(self) -> None:

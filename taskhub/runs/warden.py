@@ -23,7 +23,7 @@ from taskhub.runs.models import Run
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-SILENT_LOOKS = 3  # counted in looks, not by the clock: a machine that was asleep harms nobody
+SILENT_LOOKS = 2  # counted in looks, not by the clock: a machine that was asleep harms nobody
 
 
 @worker_ready.connect
@@ -49,7 +49,7 @@ class Warden:
         self._silent: Counter[int] = Counter()
 
     def look(self, pids: Iterable[int]) -> None:
-        """To be called every second: ends those that gave no sign of life for three looks, and hold no lease."""
+        """To be called every second: ends those that gave no sign of life for two looks, and hold no lease."""
         beats = {pid: pulse.heard(pid) for pid in pids}
         self._silent = Counter(
             {pid: self._silent[pid] + 1 for pid, b in beats.items() if b and b == self._last.get(pid)}
