@@ -52,7 +52,8 @@ class Walker:
     def __init_subclass__(cls) -> None:
         """Takes defaults of fields that are named like something of Walker's out of its way."""
         super().__init_subclass__()
-        mine = {name: cls.__dict__[name] for name in get_annotations(cls) if name in cls.__dict__}
+        fields = [name for name, kind in get_annotations(cls).items() if not _is_option(kind)]
+        mine = {name: cls.__dict__[name] for name in fields if name in cls.__dict__}
         cls.__given__ = {**cls.__given__, **mine}
         for name in mine.keys() & _taken():
             delattr(cls, name)
@@ -178,7 +179,14 @@ def _hints(base: type) -> dict[str, Any]:
         hints = get_annotations(base, eval_str=True)
     except NameError as error:
         raise ImproperlyConfigured(f"{base!r} is annotated with what is not defined: {error}") from None
-    return {name: kind for name, kind in hints.items() if ClassVar not in (kind, get_origin(kind))}
+    return {name: kind for name, kind in hints.items() if not _is_option(kind)}
+
+
+def _is_option(kind: Any) -> bool:
+    """Whether an annotation says ClassVar; with postponed annotations it is still a text."""
+    if isinstance(kind, str):
+        return kind.removeprefix("typing.").startswith("ClassVar")
+    return ClassVar in (kind, get_origin(kind))
 
 
 def _snake_case(name: str) -> str:

@@ -69,6 +69,12 @@ def test_annotations_are_fields_and_all_else_is_not() -> None:
     assert (walker.item, walker.count, walker.many, walker.own) == ("tea", 1, [], "mine")
 
 
+@pytest.mark.parametrize("kind", [ClassVar[float], ClassVar, "ClassVar[float]", "typing.ClassVar[float]"])
+def test_an_option_may_be_annotated_as_one(kind: Any) -> None:
+    author = type("Quick", (Visiting,), {"__annotations__": {"time_limit": kind}, "time_limit": 1.5})
+    assert author.time_limit == 1.5
+
+
 def test_fields_are_inherited() -> None:
     class First(Visiting):
         item: str
