@@ -1,16 +1,27 @@
 """Request bodies: JSON, forms and files, each within its limit; read leniently, checked strictly."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
 from django.conf import settings
-from django.http import QueryDict
+from django.http import QueryDict, UnreadablePostError
 from django.utils.http import parse_header_parameters
 from rest_framework import parsers
 
-from taskhub.errors import Rejected, TooLarge, UnsupportedMedia
+from taskhub.errors import Rejected, TooLarge, Unavailable, UnsupportedMedia
 from taskhub.jsontext import parse_json
+
+log = logging.getLogger(__name__)
+
+NO_ROOM_SECONDS = 60  # somebody has to see it, and to mend it
+
+
+def not_stored(error: OSError) -> Unavailable:
+    """The disk is full, or the storage away: what to raise. The reason is for the log alone."""
+    log.error("Files cannot be stored: %s", error)
+    return Unavailable("The files cannot be stored at present.", retry_after=NO_ROOM_SECONDS)
 
 
 def read_body(stream: Any, length: str | None, limit: int) -> bytes:
@@ -68,7 +79,12 @@ class MultiPartParser(parsers.MultiPartParser):
         limit = getattr(settings, self.limit_setting)
         if length.isdecimal() and int(length) > limit:
             raise TooLarge(f"The body has {length} bytes; {limit} are allowed.", limit=limit)
-        parsed = super().parse(stream, media_type, parser_context)
+        try:
+            parsed = super().parse(stream, media_type, parser_context)
+        except UnreadablePostError:
+            raise Rejected("The body ended before its end.") from None
+        except OSError as error:
+            raise not_stored(error) from None
         boundary = parse_header_parameters(media_type or "")[1].get("boundary", "")
         # Django passes over parts that it cannot read; a body of nothing else is no empty form.
         if not (parsed.data or parsed.files) and length.isdecimal() and int(length) > len(f"\r\n--{boundary}--\r\n"):

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ from uuid import UUID
 from django.core.files.base import File
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import UploadedFile
+from django.db import transaction
 from django.utils import timezone
 from django.utils.datastructures import MultiValueDict
 from uuid_utils.compat import uuid7
 
+from taskhub.bodies import not_stored
 from taskhub.errors import Rejected
 from taskhub.runs.models import Run
 from walkers.domain.ids import NAME_MAX
@@ -42,10 +45,19 @@ def store_files(files: Files) -> list[RunFile]:
     """Writes the files down, on the disk itself. They belong to no run until `attach` says so.
 
     The row is written before the file: a process that dies in between leaves a row by which `remove_abandoned` finds
-    what there is to remove.
+    what there is to remove. Raises `Unavailable` when the disk is full or the storage away.
     """
-    remove_abandoned()
-    return [_store(field, file) for field, file in _each(files)]
+    rows: list[RunFile] = []
+    try:
+        remove_abandoned()
+        for field, file in _each(files):
+            rows.append(_row(field, file))
+            _store(rows[-1], file)
+    except OSError as error:
+        with suppress(OSError):
+            discard(rows)
+        raise not_stored(error) from None
+    return rows
 
 
 def _each(files: Files) -> Iterable[tuple[str, UploadedFile]]:
@@ -56,8 +68,8 @@ def _each(files: Files) -> Iterable[tuple[str, UploadedFile]]:
             yield field, file
 
 
-def _store(field: str, file: UploadedFile) -> RunFile:
-    row = RunFile.objects.create(
+def _row(field: str, file: UploadedFile) -> RunFile:
+    return RunFile.objects.create(
         field=field,
         name=file.name or "",
         content_type=_printable(file.content_type or ""),
@@ -65,12 +77,14 @@ def _store(field: str, file: UploadedFile) -> RunFile:
         sha256=digest(file),
         path=f"runs/{timezone.now():%Y/%m/%d}/{uuid7()}",
     )
+
+
+def _store(row: RunFile, file: UploadedFile) -> None:
     stored = default_storage.save(row.path, file)
     if stored != row.path:
         row.path = stored
         row.save(update_fields=["path"])
     _reach_the_disk(stored)
-    return row
 
 
 def _printable(text: str) -> str:
@@ -161,8 +175,10 @@ def discard(rows: Collection[RunFile]) -> None:
 
 
 def _remove(rows: Collection[RunFile]) -> None:
+    """The rows stay where the storage is away: by them the files are found later."""
     paths = {row.path for row in rows}
-    RunFile.objects.filter(pk__in=[row.pk for row in rows]).delete()
-    shared = RunFile.objects.filter(path__in=paths).values_list("path", flat=True)
-    for path in paths.difference(shared):
-        default_storage.delete(path)
+    with transaction.atomic():
+        RunFile.objects.filter(pk__in=[row.pk for row in rows]).delete()
+        shared = RunFile.objects.filter(path__in=paths).values_list("path", flat=True)
+        for path in paths.difference(shared):
+            default_storage.delete(path)
