@@ -20,6 +20,7 @@ from taskhub.runs.domain import Interrupted, LeaseLost, Overdue, State, backoff,
 from taskhub.runs.kinds import kind_of
 from taskhub.runs.models import Run
 from taskhub.runs.services import claim, claim_this, end, put_off, renew, tell_progress
+from taskhub.secrets import hiding
 
 log = logging.getLogger(__name__)
 
@@ -143,6 +144,8 @@ class Keeper:
             return
         if time.monotonic() - execution.doomed_at > GRACE_SECONDS:
             log.error("Run %s cannot be interrupted; its process ends", execution.run.pk)
+            if isinstance(execution.doom, Overdue):
+                _settle(execution, _overdue(execution.run), again=False)
             os.kill(os.getpid(), signal.SIGKILL)
         signal.pthread_kill(execution.thread.ident or 0, signal.SIGUSR2)
 
@@ -216,15 +219,24 @@ def _next(kind: str, here: _Here) -> Run | None:
 
 
 def _execute(run: Run, perform: Perform, keeper: Keeper) -> None:
-    execution = Execution(run)
+    with hiding(run.arguments):
+        _attempt(Execution(run), perform, keeper)
+
+
+def _attempt(execution: Execution, perform: Perform, keeper: Keeper) -> None:
+    run = execution.run
     try:
         with keeper.keeping(execution):
             perform(execution)
-    except Overdue:
-        message = f"The time limit of {run.time_limit:g} s is over."
-        _settle(execution, {"type": "TimeLimitExceeded", "message": message}, again=False)
-    except (Interrupted, LeaseLost) as stop:
+    except Interrupted as stop:
+        _forget_connection()
+        if stop is not execution.doom:
+            raise  # it is meant for a run around this one
+        if isinstance(stop, Overdue):
+            _settle(execution, _overdue(run), again=False)
         log.info("Run %s stopped: %s", run.pk, stop)
+    except LeaseLost:
+        log.info("Run %s had already ended otherwise", run.pk)
         _forget_connection()
     except (OperationalError, InterfaceError) as error:
         # A deadlock, a time-out, or the database is away: then nothing can be written down, and the lease runs out.
@@ -238,6 +250,10 @@ def _execute(run: Run, perform: Perform, keeper: Keeper) -> None:
     else:
         if run.state not in {State.SUCCESS, State.FAILURE}:
             _settle(execution, {"type": "NoEnding", "message": "The work did not say how it ended."}, again=False)
+
+
+def _overdue(run: Run) -> dict[str, str]:
+    return {"type": "TimeLimitExceeded", "message": f"The time limit of {run.time_limit:g} s is over."}
 
 
 def _settle(execution: Execution, error: dict[str, str], *, again: bool) -> None:

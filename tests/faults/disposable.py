@@ -1,0 +1,230 @@
+"""A hub that tests may break: `manage.py up` with walkers of its own, whose processes can be found and killed."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+
+from taskhub.embedded import Home, Register, Servers, end_session
+from tests.hub import ROOT, START_SECONDS, STOP_SECONDS, Caller, Hub, environment
+
+READY = "taskhub is ready at "
+WORKERS = 3
+CAP = 2
+
+
+class Disposable:
+    """One home and whatever runs in it; `people` signs users up."""
+
+    def __init__(self) -> None:
+        self.home = Path(tempfile.mkdtemp(prefix="broken-"))
+        self.log = self.home.with_suffix(".log")
+        self.environment = environment(self.home) | {
+            "TASKHUB_APPS": "tests.faults.faulty",
+            "TASKHUB_RUN_CAP_PER_OWNER": str(CAP),
+        }
+        self.port = free_port()
+        self.starts = 0
+        # Reads until its end: that of this process, however it comes.
+        self.undertaker = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.disposable", str(self.home)],
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.PIPE,
+        )
+        self.start()
+        self.people = Hub(f"http://127.0.0.1:{self.port}", self.home, self.log, self.environment)
+
+    # From start to end
+
+    def start(self) -> None:
+        with open(self.log, "ab") as log:
+            self.up = subprocess.Popen(
+                [sys.executable, "manage.py", "up", "--port", str(self.port), "--workers", str(WORKERS)],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        assert self.undertaker.stdin is not None
+        self.undertaker.stdin.write(f"{self.up.pid}\n".encode())
+        self.undertaker.stdin.flush()
+        self.starts += 1
+        until(lambda: self.text.count(READY) == self.starts or self.up.poll() is not None, START_SECONDS)
+        assert self.up.poll() is None, self.text[-3000:]
+
+    def kill_up(self) -> None:
+        self.up.kill()
+        self.up.wait()
+
+    def close(self) -> None:
+        self.people.close()
+        self.up.terminate()
+        self.up.wait(STOP_SECONDS)
+        assert self.undertaker.stdin is not None
+        self.undertaker.stdin.close()
+        self.undertaker.wait(STOP_SECONDS)
+
+    # What runs
+
+    @property
+    def text(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def program(self, name: str) -> psutil.Process:
+        """The living process of a program of the supervisor, such as `redis` or `worker:walkers`."""
+        found: psutil.Process = until(lambda: self._program(name))
+        return found
+
+    def children(self, name: str) -> list[psutil.Process]:
+        """The processes that do a program's work: a worker's or the web server's."""
+        with suppress(psutil.NoSuchProcess):
+            return [child for child in self.program(name).children() if is_alive(child)]
+        return []
+
+    def _program(self, name: str) -> psutil.Process | None:
+        for entry in json.loads((self.home / "processes.json").read_text()):
+            if entry["name"] == name:
+                with suppress(psutil.NoSuchProcess):
+                    process = psutil.Process(entry["pid"])
+                    return process if is_alive(process) else None
+        return None
+
+    @contextmanager
+    def unattended(self) -> Iterator[None]:
+        """The supervisor does not see what happens meanwhile."""
+        with frozen(psutil.Process(self.up.pid)):
+            yield
+
+    def await_health(self) -> None:
+        until(lambda: answers(lambda: self.people.anonymous.get("/healthz").status_code == 200))
+
+    # What it holds
+
+    def rows(self, query: str, *values: Any) -> list[Any]:
+        postgres = Servers.of(Home(self.home), self.environment).postgres
+        assert postgres is not None
+        with psycopg.connect(postgres.url, autocommit=True) as connection:
+            return connection.execute(query, values).fetchall()
+
+    def states(self, ids: Iterable[str]) -> dict[str, str]:
+        return dict(self.rows("SELECT id::text, state FROM runs_run WHERE id = ANY(%s::uuid[])", list(ids)))
+
+    def marks(self, tags: Iterable[str]) -> dict[str, int]:
+        """How often each run had its effect."""
+        counted = "SELECT context ->> 'tag', count(*) FROM walkers_node WHERE context ->> 'tag' = ANY(%s) GROUP BY 1"
+        found = dict(self.rows(counted, list(tags)))
+        return {tag: found.get(tag, 0) for tag in tags}
+
+    def await_ended(self, ids: Iterable[str], seconds: float = 60) -> dict[str, str]:
+        """The states of runs once all of them have ended."""
+        ids, ended = list(ids), {"SUCCESS", "FAILURE", "REVOKED"}
+        until(lambda: set(self.states(ids).values()) <= ended, seconds)
+        return self.states(ids)
+
+    def assert_balanced(self, runs: dict[str, str]) -> None:
+        """`runs`: id to tag. Those that ended well had their effect once, the others had none; nothing is left open."""
+        states = self.states(runs)
+        assert len(states) == len(runs), "A run that was acknowledged is missing."
+        effects = self.marks(runs.values())
+        wrong = {
+            tag: (states[id], effects[tag]) for id, tag in runs.items() if effects[tag] != (states[id] == "SUCCESS")
+        }
+        assert not wrong
+        open_ends = "SELECT id FROM runs_run WHERE finished_at IS NOT NULL AND (ready OR lease_until IS NOT NULL)"
+        assert self.rows(open_ends) == []
+        told = "SELECT task_id, count(*) FROM django_celery_results_taskresult WHERE task_id = ANY(%s) GROUP BY 1"
+        assert dict(self.rows(told, list(runs))) == dict.fromkeys(runs, 1)
+
+
+def submit(caller: Caller, walker: str, ctx: dict[str, Any], **options: Any) -> str:
+    """The id of a run that was acknowledged as queued."""
+    answer = caller.post("/js/walker_run", {"name": walker, "ctx": ctx, "is_async": True}, **options)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["task_id"])
+
+
+def submit_marks(caller: Caller, tags: Iterable[str], **ctx: Any) -> dict[str, str]:
+    """Run ids to tags."""
+    with ThreadPoolExecutor(8) as pool:
+        return {id: tag for tag, id in pool.map(lambda tag: (tag, submit(caller, "mark", {"tag": tag, **ctx})), tags)}
+
+
+def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    """What `condition` gives once that is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"This did not happen within {seconds:g} s."
+        time.sleep(0.05)
+    return found
+
+
+def answers(ask: Callable[[], bool]) -> bool:
+    """False also when nobody answers."""
+    try:
+        return ask()
+    except OSError:  # requests' exceptions are some
+        return False
+
+
+def is_alive(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+@contextmanager
+def frozen(process: psutil.Process) -> Iterator[None]:
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def bury(home: Path, up: int) -> None:
+    """Ends the hub of a home and removes it, whatever state it is in."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(up)
+        if "manage.py" in process.cmdline():
+            process.resume()
+            process.terminate()
+            psutil.wait_procs([process], STOP_SECONDS)
+    for process in [*Register(home).leftovers(), *servers_of(home)]:
+        end_session(process.pid)
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def servers_of(home: Path) -> list[psutil.Process]:
+    servers = Servers.of(Home(home))
+    return [process for server in servers.private for process in server.processes()]
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests
+    *_, last = sys.stdin.read().split() or ["0"]
+    bury(Path(sys.argv[1]), int(last))
+    os._exit(0)

@@ -1,0 +1,128 @@
+"""Walkers that are killed, hang and race, installed in the hub that tests break."""
+
+import math
+import os
+import re
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from django.db import connection, transaction
+
+from walkers.places import Place
+from walkers.walker import Walker
+
+
+class Mark(Walker):
+    """One run, one node: the effect that is counted."""
+
+    tag: str
+    seconds: float = 0
+
+    def visit(self, here: Place) -> None:
+        here.spawn("mark", {"tag": self.tag})
+        time.sleep(self.seconds)
+
+
+class Linger(Walker):
+    """Has its effect, and goes on until `flag` is there."""
+
+    tag: str
+    flag: str
+
+    def visit(self, here: Place) -> None:
+        here.spawn("mark", {"tag": self.tag})
+        while not Path(self.flag).exists():
+            self.progress(0, 1, "waits")
+            time.sleep(0.05)
+
+
+class Die(Walker):
+    """Has its effect, and takes its process down before or after the commit; `always`, or at its first attempt."""
+
+    tag: str
+    when: Literal["before the commit", "after the commit"]
+    flag: str
+    always: bool = False
+
+    def visit(self, here: Place) -> None:
+        here.spawn("mark", {"tag": self.tag})
+        if not (_first(self.flag) or self.always):
+            return
+        if self.when == "before the commit":
+            _end_process()
+        transaction.on_commit(_end_process)
+
+
+class Stuck(Walker):
+    """Has its effect, touches `flag`, and hangs in one of many ways."""
+
+    tag: str
+    flag: str
+    how: Literal["sleep", "socket", "statement", "loop", "regex", "sum"]
+
+    def visit(self, here: Place) -> None:
+        here.spawn("mark", {"tag": self.tag})
+        Path(self.flag).touch()
+        HANGS[self.how]()
+
+
+class Limited(Stuck):
+    """The same, for a second."""
+
+    time_limit: ClassVar[float] = 1
+
+    def visit(self, here: Place) -> None:
+        super().visit(here)
+
+
+class Failing(Walker):
+    """Fails in the database with its password in the statement."""
+
+    password: str
+
+    def visit(self, here: Place) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT %s::text::integer", [self.password])
+
+
+def _first(flag: str) -> bool:
+    try:
+        Path(flag).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _end_process() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _read() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        near.recv(1)
+
+
+def _ask() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(3600)")
+
+
+def _loop() -> None:
+    while True:
+        pass
+
+
+HANGS: dict[str, Callable[[], object]] = {
+    "sleep": lambda: time.sleep(3600),
+    "socket": _read,
+    "statement": _ask,
+    "loop": _loop,
+    # Both keep the interpreter to themselves for hours; the first looks at signals now and then, the other never.
+    "regex": lambda: re.match(r"(a|a?)+$", "a" * 60 + "b"),
+    "sum": lambda: sum(range(math.factorial(15))),
+}

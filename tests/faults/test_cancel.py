@@ -1,0 +1,73 @@
+"""Runs that are stopped: wherever they hang, within their time, and nothing else with them."""
+
+import random
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.faults.disposable import WORKERS, Disposable, submit, until
+from tests.hub import Caller
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+
+STOPPED_SECONDS = 5
+HANGS = ["sleep", "socket", "statement", "loop", "regex", "sum"]
+
+
+@pytest.mark.parametrize("how", HANGS)
+def test_a_cancelled_run_is_stopped_wherever_it_hangs(broken: Disposable, tmp_path: Path, end: Path, how: str) -> None:
+    owner, other, hangs = broken.people.sign_up(), broken.people.sign_up(), tmp_path / "hangs"
+    neighbour = submit(owner, "linger", {"tag": f"neighbour of {hangs}", "flag": str(end)})
+    stuck = submit(owner, "stuck", {"tag": str(hangs), "flag": str(hangs), "how": how})
+    until(hangs.exists)
+    began = time.monotonic()
+    assert owner.post("/js/walker_queue_cancel", {"task_id": stuck}).json()["state"] == "REVOKED"
+    # With the neighbour they need all processes, also the one that hung.
+    others = [submit(other, "linger", {"tag": f"{n} after {hangs}", "flag": str(end)}) for n in range(WORKERS - 1)]
+    until(lambda: {"PENDING"}.isdisjoint(broken.states(others).values()))
+    assert time.monotonic() - began < STOPPED_SECONDS
+    end.touch()
+    assert set(broken.await_ended([neighbour, *others]).values()) == {"SUCCESS"}
+    assert broken.rows("SELECT max(attempt) FROM runs_run WHERE id = ANY(%s::uuid[])", [neighbour, *others]) == [(1,)]
+    broken.assert_balanced({stuck: str(hangs), neighbour: f"neighbour of {hangs}"})
+
+
+def test_a_run_that_is_out_of_time_is_stopped_and_its_process_goes_on(broken: Disposable, tmp_path: Path) -> None:
+    owner = broken.people.sign_up()
+    before = {process.pid for process in broken.children("worker:walkers")}
+    flags = [tmp_path / how for how in HANGS[:-1]]
+    runs = {submit(owner, "limited", {"tag": str(flag), "flag": str(flag), "how": flag.name}): flag for flag in flags}
+    broken.await_ended(runs)
+    told = [owner.get("/js/walker_queue_check", {"task_id": id}).json() for id in runs]
+    assert {(one["state"], one["error"]["type"]) for one in told} == {("FAILURE", "TimeLimitExceeded")}
+    broken.assert_balanced({id: str(flag) for id, flag in runs.items()})
+    assert {process.pid for process in broken.children("worker:walkers")} == before
+
+
+def test_of_a_cancelling_and_an_ending_one_wins(broken: Disposable) -> None:
+    owner = broken.people.sign_up()
+    runs: dict[str, str] = {}
+    seen: Counter[str] = Counter()
+    numbers = count()
+    while min(seen["REVOKED"], seen["SUCCESS"]) < 10 and len(runs) < 500:
+        tags = [f"race {next(numbers)} of {owner.id}" for _ in range(10)]
+        with ThreadPoolExecutor(5) as pool:
+            for id, tag, status in pool.map(lambda tag: _race(owner, tag), tags):
+                runs[id] = tag
+                seen["REVOKED" if status == 200 else "SUCCESS"] += 1
+    assert min(seen["REVOKED"], seen["SUCCESS"]) >= 10
+    assert Counter(broken.await_ended(runs).values()) == seen
+    broken.assert_balanced(runs)
+
+
+def _race(owner: Caller, tag: str) -> tuple[str, str, int]:
+    """Cancels a run at about the time when it ends."""
+    id = submit(owner, "mark", {"tag": tag, "seconds": random.uniform(0, 0.02)})
+    time.sleep(random.uniform(0, 0.06))
+    answer = owner.post("/js/walker_queue_cancel", {"task_id": id})
+    assert (answer.status_code, answer.json()["state"]) in {(200, "REVOKED"), (409, "SUCCESS")}
+    return id, tag, answer.status_code
