@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from inspect import cleandoc, get_annotations
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, get_origin
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from walkers.domain.route import Disengage, Skip
@@ -43,7 +44,7 @@ class Walker:
 
     name: ClassVar[str] = ""  # default: the class's name in snake_case
     atomic: ClassVar[bool] = True  # one walk is one transaction
-    time_limit: ClassVar[float] = 3600  # seconds
+    time_limit: ClassVar[float | None] = None  # seconds; default: TASKHUB_RUN_TIME_LIMIT_SECONDS
     extra: ClassVar[bool] = False  # `ctx` may hold keys that are no fields; they stand in `self.ctx`
 
     _walk: Walk
@@ -157,7 +158,7 @@ class Definition:
 
     @property
     def time_limit(self) -> float:
-        return self.author.time_limit
+        return self.author.time_limit or settings.RUN_TIME_LIMIT_SECONDS
 
     def make(self, walk: Walk) -> Walker:
         walker = self.author()

@@ -35,6 +35,8 @@ class Leader(Scheduler):
         except (DatabaseError, InterfaceError) as error:
             log.warning("The ledger was not kept: %s", error)
             connection.close()
+        except Exception:
+            log.exception("The ledger was not kept")  # the next tick may do better; without ticks nothing is kept
         return TICK_SECONDS
 
     def keep(self) -> None:

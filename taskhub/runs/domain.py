@@ -64,5 +64,9 @@ class Overdue(Interrupted):
     """Raised inside the work of a run whose time limit is over."""
 
 
+class ResultTooLarge(Exception):
+    """The work was done, and its result cannot be kept. The transaction must roll back."""
+
+
 class LeaseLost(Exception):
     """The ending came too late: the run was cancelled, or another attempt has it. The transaction must roll back."""

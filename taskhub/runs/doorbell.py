@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from amqp.exceptions import ChannelError
-from kombu.exceptions import OperationalError
+from kombu.exceptions import LimitExceeded, OperationalError
 from kombu.pools import producers
 
 from taskhub.celery import app
@@ -60,7 +60,7 @@ def ring(kind: Kind, run_id: Any) -> bool:
             app.send_task(
                 kind.task, (str(run_id),), task_id=str(run_id), queue=kind.queue, producer=producer, retry=False
             )
-    except (OperationalError, OSError, TimeoutError) as error:
+    except (OperationalError, LimitExceeded, OSError) as error:
         log.warning("The broker does not take %s: %s", run_id, error)
         return False
     except Exception:

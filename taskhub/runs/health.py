@@ -1,15 +1,14 @@
 """Whether the hub is whole: each part by its name."""
 
-from collections.abc import Callable
-
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
-from taskhub.celery import app
+from taskhub.runs.doorbell import backlog
 from taskhub.runs.leadership import is_led
 from taskhub.runs.models import live_workers
 
 OK = "ok"
+AWAY = "does not answer"
 
 
 def parts() -> dict[str, str]:
@@ -19,23 +18,15 @@ def parts() -> dict[str, str]:
 
 
 def _database() -> str:
-    return _told(lambda: live_workers().exists(), DatabaseError, InterfaceError)
+    try:
+        live_workers().exists()
+    except (DatabaseError, InterfaceError):
+        return AWAY
+    return OK
 
 
 def _broker() -> str:
-    def connect() -> None:
-        with app.connection_for_write(connect_timeout=1) as connection:
-            connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=1)
-
-    return _told(connect, Exception)
-
-
-def _told(check: Callable[[], object], *failures: type[Exception]) -> str:
-    try:
-        check()
-    except failures:
-        return "does not answer"
-    return OK
+    return OK if backlog(settings.QUEUES[0]) is not None else AWAY
 
 
 def _workers() -> dict[str, str]:

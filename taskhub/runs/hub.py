@@ -10,7 +10,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import redis
@@ -44,13 +44,21 @@ class Publisher:
             return
         try:
             self._client.publish(channel_of(topic), message)
-            while self._missed:
-                self._client.publish(*self._missed[0])
-                self._missed.popleft()
+            self._publish_missed()
         except RedisError as error:
             self._missed.append((channel_of(topic), message))
             self._rests_until = time.monotonic() + 1
             log.warning("No wake-up was sent: %s", error)
+
+    def _publish_missed(self) -> None:
+        """Several threads may be at it; each takes what the others have not."""
+        with suppress(IndexError):
+            while missed := self._missed.popleft():
+                try:
+                    self._client.publish(*missed)
+                except RedisError:
+                    self._missed.appendleft(missed)
+                    raise
 
 
 class Watch:

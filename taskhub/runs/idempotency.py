@@ -48,9 +48,10 @@ def answer_once(request: Request, fields: Mapping[str, Any], produce: Callable[[
         if kept := _kept(scope):
             return _again(kept, fingerprint)
         response = _attempt(produce)
-        KeptAnswer.objects.update_or_create(
-            scope=scope, defaults={"fingerprint": fingerprint, "created_at": timezone.now(), **_columns(response)}
-        )
+        if response.status_code < 500:
+            KeptAnswer.objects.update_or_create(
+                scope=scope, defaults={"fingerprint": fingerprint, "created_at": timezone.now(), **_columns(response)}
+            )
     return response
 
 
@@ -84,16 +85,18 @@ def _kept(scope: str) -> KeptAnswer | None:
 def _again(kept: KeptAnswer, fingerprint: str) -> Response:
     if kept.fingerprint != fingerprint:
         raise Failed("This Idempotency-Key was used for another request.", type="idempotency-key-reused")
-    content_type = PROBLEM_TYPE if kept.status >= 400 else None
-    return Response(
-        kept.body, kept.status, headers={**kept.headers, "Idempotency-Replayed": "true"}, content_type=content_type
-    )
+    headers = {**kept.headers, "Idempotency-Replayed": "true"}
+    return Response(kept.body, kept.status, headers=headers, content_type=headers.pop("Content-Type", None))
 
 
 def _columns(response: Response) -> dict[str, Any]:
-    location = response.headers.get("Location")
+    headers = {"Location": response.headers.get("Location"), "Content-Type": response.content_type}
     body = _storable(json.loads(json.dumps(response.data, default=str)))
-    return {"status": response.status_code, "body": body, "headers": {"Location": location} if location else {}}
+    return {
+        "status": response.status_code,
+        "body": body,
+        "headers": {name: text for name, text in headers.items() if text},
+    }
 
 
 def _storable(value: Any) -> Any:

@@ -45,5 +45,14 @@ def kind_of(name: str) -> Kind:
         raise LookupError(f"No installed app runs the kind {name!r}.") from None
 
 
+def is_kind(name: str) -> bool:
+    return name in _kinds
+
+
+def hooks_of(name: str) -> Kind:
+    """The registered kind, or one that does nothing: the runs of an app that was removed must still end."""
+    return _kinds.get(name) or Kind(name, "", "")
+
+
 def all_kinds() -> list[Kind]:
     return list(_kinds.values())

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
@@ -150,7 +151,7 @@ def node_host(name: str) -> str:
 
 
 def live_workers() -> models.QuerySet[Worker]:
-    return Worker.objects.filter(seen_at__gt=timezone.now() - WORKER_SILENT)
+    return Worker.objects.filter(seen_at__gt=Now() - WORKER_SILENT)
 
 
 class Leadership(models.Model):

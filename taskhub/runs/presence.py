@@ -7,7 +7,7 @@ from typing import Any
 
 from celery.signals import worker_ready, worker_shutting_down
 from django.db import DatabaseError, connection
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from taskhub.runs.models import Worker
 
@@ -36,7 +36,7 @@ def _tell(name: str, queues: list[str]) -> None:
 
 
 def say_alive(*, name: str, queues: list[str]) -> None:
-    fields = {"queues": queues, "pid": os.getpid(), "seen_at": timezone.now()}
+    fields = {"queues": queues, "pid": os.getpid(), "seen_at": Now()}
     Worker.objects.update_or_create(name=name, defaults=fields)
 
 

@@ -19,6 +19,8 @@ from taskhub.runs import kinds, services
 from taskhub.runs.domain import LeaseLost, State, oldest_id
 from taskhub.runs.execution import Execution, run_now, work
 from taskhub.runs.models import KeptAnswer, Run
+from taskhub.runs.services import keeping
+from taskhub.runs.services.claiming import end_abandoned
 from tests.conftest import make_person
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -243,11 +245,53 @@ def test_a_run_that_loses_every_worker_is_given_up(olga: User) -> None:
     assert claim() is None
 
 
-def test_a_result_over_the_limit_is_a_failure_that_says_so(olga: User, settings: Any) -> None:
+def test_a_worker_that_renews_in_time_is_not_given_up(olga: User) -> None:
+    accept(olga)
+    Run.objects.update(attempts=1)
+    run = claim_one()
+    Run.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert services.renew(run=run)
+    assert not end_abandoned(run=run, error={"type": "WorkerLost", "message": ""})
+    assert services.sweep() == 0
+    services.end(run=run, state=State.SUCCESS)
+
+
+def test_more_silent_workers_than_one_batch_cost_no_run_an_attempt(olga: User, monkeypatch: Any) -> None:
+    monkeypatch.setattr(keeping, "BATCH", 2)
+    for _ in range(3):
+        accept(olga)
+        claim_one()
+    Run.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    services.sweep()
+    assert sorted(run.state for run in Run.objects.all()) == ["RETRY", "RETRY", "STARTED"]
+
+
+def test_a_run_of_an_app_that_was_removed_ends_all_the_same(olga: User) -> None:
+    run, waiting = accept(olga), accept(olga)
+    Run.objects.update(attempts=1)
+    claim_one()
+    Run.objects.filter(pk=run.pk).update(lease_until=timezone.now() - timedelta(seconds=1), kind="removed")
+    Run.objects.filter(pk=waiting.pk).update(kind="removed")
+    services.sweep()
+    run.refresh_from_db()
+    assert run.state == "FAILURE"
+    assert services.cancel(run=waiting).state == "REVOKED"
+    with pytest.raises(Conflict):
+        services.retry(run=run)
+
+
+def test_a_result_over_the_limit_is_a_failure_that_says_so_and_has_no_effect(olga: User, settings: Any) -> None:
     settings.RUN_RESULT_MAX_BYTES = 1000
     run = accept(olga, "x" * 2000)
-    work("probe", say, node="w@here")
+
+    def say_much(execution: Execution) -> None:
+        with transaction.atomic():
+            make_person("effect@example.com")
+            say(execution)
+
+    work("probe", say_much, node="w@here")
     run.refresh_from_db()
+    assert not User.objects.filter(email="effect@example.com").exists()
     assert (run.state, run.result, (run.error or {})["type"]) == ("FAILURE", None, "ResultTooLarge")
 
 
@@ -335,7 +379,7 @@ def test_old_runs_and_answers_are_pruned(olga: User) -> None:
     old, waiting, new = accept(olga), accept(olga), accept(olga)
     for run in (old, new):
         services.cancel(run=run)
-    Run.objects.filter(pk=old.pk).update(id=oldest_id(long_ago))
+    Run.objects.filter(pk=old.pk).update(id=oldest_id(long_ago), finished_at=long_ago)
     Run.objects.filter(pk=waiting.pk).update(id=UUID(int=oldest_id(long_ago).int + 1))
     KeptAnswer.objects.create(scope="a", fingerprint="", status=200, body={}, created_at=long_ago)
     KeptAnswer.objects.create(scope="b", fingerprint="", status=200, body={})

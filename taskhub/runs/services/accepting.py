@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from taskhub.errors import Conflict
 from taskhub.runs import doorbell
-from taskhub.runs.kinds import kind_of
+from taskhub.runs.kinds import is_kind, kind_of
 from taskhub.runs.models import Run
 
 
@@ -59,6 +59,8 @@ def retry(*, run: Run) -> Run:
     """
     if not run.ended:
         raise Conflict(f"The run has not ended; it is {run.state}.", state=run.state)
+    if not is_kind(run.kind):
+        raise Conflict(f"No installed app runs the kind {run.kind!r} any more.")
     with transaction.atomic():
         new = accept(
             kind=run.kind,

@@ -11,9 +11,8 @@ from django.db import connection, transaction
 
 from taskhub.errors import Conflict, NotFound, Unavailable
 from taskhub.runs import hub
-from taskhub.runs.domain import State
 from taskhub.runs.models import Run, run_with_id
-from taskhub.runs.services.claiming import end_unclaimed
+from taskhub.runs.services.claiming import end_revoked
 
 _open_waits = threading.BoundedSemaphore(settings.OPEN_WAITS_MAX)
 
@@ -71,7 +70,7 @@ def cancel(*, run: Run) -> Run:
         row = Run.objects.select_for_update(of=("self",)).get(pk=run.pk)
         if row.ended:
             raise Conflict(f"The run has ended; it is {row.state}.", state=row.state)
-        end_unclaimed(run=row, state=State.REVOKED)
+        end_revoked(run=row)
         if row.lease_until:
             transaction.on_commit(lambda: hub.publish(f"worker:{row.worker}", str(row.pk)))
     row.refresh_from_db()

@@ -13,8 +13,8 @@ from django.db.models.functions import Now
 from psycopg.types.json import Jsonb
 
 from taskhub.runs import hub
-from taskhub.runs.domain import LeaseLost, State
-from taskhub.runs.kinds import kind_of
+from taskhub.runs.domain import LeaseLost, ResultTooLarge, State
+from taskhub.runs.kinds import hooks_of
 from taskhub.runs.models import RUN_COLUMNS, Run, read_run
 
 _CLAIM = f"""
@@ -29,7 +29,8 @@ _NEXT_OWNER = """
     SELECT id FROM (
         SELECT id FROM runs_run
         WHERE ready AND kind = %(kind)s AND owner_id {side} %(after)s AND owner_id NOT IN (
-            SELECT owner_id FROM runs_run WHERE lease_until IS NOT NULL GROUP BY owner_id HAVING count(*) >= %(cap)s
+            SELECT owner_id FROM runs_run WHERE lease_until IS NOT NULL AND kind = %(kind)s
+            GROUP BY owner_id HAVING count(*) >= %(cap)s
         )
         ORDER BY owner_id, id LIMIT 1 FOR UPDATE SKIP LOCKED
     ) AS {name}
@@ -57,14 +58,16 @@ FROM ended
 RETURNING task_id
 """
 _END_CLAIMED = _END.format(which="id = %(id)s AND attempt = %(attempt)s AND lease_until IS NOT NULL")
-_END_ANY = _END.format(which="id = %(id)s AND revision = %(revision)s")
+_END_LAPSED = _END.format(which="id = %(id)s AND attempt = %(attempt)s AND lease_until < clock_timestamp()")
+_END_LOCKED = _END.format(which="id = %(id)s")
 
 
 def claim(*, kind: str, worker: str, after: UUID) -> Run | None:
     """The oldest waiting run of the next owner after `after`, leased to `worker`; None when nothing waits.
 
     A worker that gives the owner whom it served last goes round all owners: a queue full of one user's runs delays
-    another user's by one run. Owners with as many running runs as the cap allows are left out.
+    another user's by one run. Owners with as many running runs of the kind as the cap
+    allows are left out.
     """
     return _claim(_CLAIM_FAIREST, worker, kind=kind, after=after, cap=settings.RUN_CAP_PER_OWNER)
 
@@ -83,39 +86,43 @@ def end(
 ) -> None:
     """Ends the claimed run in the caller's transaction: the effect and the ending are one commit.
 
-    Raises `LeaseLost` when this attempt no longer has the run. A result that is too large makes it a FAILURE.
+    Raises `LeaseLost` when this attempt no longer has the run, and `ResultTooLarge` for a SUCCESS that cannot be kept:
+    either way the transaction must roll back. What a FAILURE had so far is left out where it is too large.
     """
-    if too_large := _too_large(result):
-        state, result, error = State.FAILURE, None, too_large
+    size, limit = _size(result), settings.RUN_RESULT_MAX_BYTES
+    if size > limit and state == State.SUCCESS:
+        raise ResultTooLarge(f"The result has {size} bytes; {limit} are allowed.")
+    result = result if size <= limit else None
     values = {"id": run.pk, "attempt": run.attempt}
     if not _end(_END_CLAIMED, run, values, state, result=result, error=error, progress=progress):
         raise LeaseLost(str(run.pk))
 
 
-def end_unclaimed(*, run: Run, state: State, error: Mapping[str, Any] | None = None) -> bool:
-    """Ends a run that no worker of ours has, unless it has moved since it was read."""
-    return _end(_END_ANY, run, {"id": run.pk, "revision": run.revision}, state, error=error)
+def end_revoked(*, run: Run) -> bool:
+    """Ends a run whose row the caller's transaction has locked."""
+    return _end(_END_LOCKED, run, {"id": run.pk}, State.REVOKED)
+
+
+def end_abandoned(*, run: Run, error: Mapping[str, Any]) -> bool:
+    """Ends a run as FAILURE if its lease has lapsed, and is still the one that was read."""
+    return _end(_END_LAPSED, run, {"id": run.pk, "attempt": run.attempt}, State.FAILURE, error=error)
 
 
 def _end(sql: str, run: Run, values: dict[str, Any], state: State, **documents: Any) -> bool:
-    values |= {"state": state, "result": None, "progress": None}
+    values |= {"state": state, "result": None, "error": None, "progress": None}
     values |= {name: None if value is None else Jsonb(value) for name, value in documents.items()}
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         cursor.execute(sql, values)
         if cursor.fetchone() is None:
             return False
         run.state, run.result, run.error = state, documents.get("result"), documents.get("error")
-        kind_of(run.kind).ended(run)
+        hooks_of(run.kind).ended(run)
     transaction.on_commit(lambda: hub.publish(run.pk, state))
     return True
 
 
-def _too_large(result: Any) -> dict[str, str] | None:
-    limit = settings.RUN_RESULT_MAX_BYTES
-    size = 0 if result is None else len(json.dumps(result, ensure_ascii=False).encode())
-    if size <= limit:
-        return None
-    return {"type": "ResultTooLarge", "message": f"The result has {size} bytes; {limit} are allowed."}
+def _size(result: Any) -> int:
+    return 0 if result is None else len(json.dumps(result, ensure_ascii=False).encode())
 
 
 def put_off(*, run: Run, error: Mapping[str, Any], seconds: float) -> bool:

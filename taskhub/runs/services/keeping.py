@@ -4,16 +4,17 @@ import logging
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, InterfaceError, connection
+from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
 from taskhub.runs import doorbell
-from taskhub.runs.domain import RUNNING, State, oldest_id
+from taskhub.runs.domain import oldest_id
 from taskhub.runs.kinds import all_kinds, kind_of
 from taskhub.runs.models import KeptAnswer, Run
-from taskhub.runs.services.claiming import end_unclaimed
+from taskhub.runs.services.claiming import end_abandoned
 
 log = logging.getLogger(__name__)
 
@@ -60,15 +61,20 @@ def _offer(sql: str) -> list[str]:
 
 def _give_up() -> int:
     """A run whose worker died at every attempt would take down workers for ever."""
-    overdue = Run.objects.filter(lease_until__lt=Now(), state__in=RUNNING)[:BATCH]
-    return sum(
-        end_unclaimed(
-            run=run,
-            state=State.FAILURE,
-            error={"type": "WorkerLost", "message": f"The worker was lost at each of {run.attempt} attempts."},
-        )
-        for run in overdue
-    )
+    lapsed = Run.objects.brief().filter(lease_until__lt=Now(), attempt__gte=F("attempts"))[:BATCH]
+    return sum(_give_up_one(run) for run in lapsed)
+
+
+def _give_up_one(run: Run) -> bool:
+    """One run that cannot be ended must not keep the leader from the others."""
+    message = f"The worker was lost at each of {run.attempt} attempts."
+    try:
+        return end_abandoned(run=run, error={"type": "WorkerLost", "message": message})
+    except (DatabaseError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("Run %s could not be given up", run.pk)
+        return False
 
 
 def _ring_unheard(kind_name: str) -> None:
@@ -83,14 +89,16 @@ def _ring_unheard(kind_name: str) -> None:
 def prune() -> int:
     """Removes one batch of ended runs and kept answers past their retention; returns how many."""
     now = timezone.now()
-    cutoff = oldest_id(now - timedelta(days=settings.RUN_RETENTION_DAYS))
+    since = now - timedelta(days=settings.RUN_RETENTION_DAYS)
     old = list(
-        Run.objects.filter(pk__lt=cutoff, finished_at__isnull=False).order_by("pk").values_list("kind", "pk")[:BATCH]
+        Run.objects.filter(pk__lt=oldest_id(since), finished_at__lt=since)
+        .order_by("pk")
+        .values_list("kind", "pk")[:BATCH]
     )
     for kind in all_kinds():
         if ids := [pk for name, pk in old if name == kind.name]:
             kind.removed(ids)
-    removed, _ = Run.objects.filter(pk__in=[pk for _, pk in old]).delete()
+    removed, _ = Run.objects.filter(pk__in=[pk for _, pk in old]).only("pk").delete()
     TaskResult.objects.filter(task_id__in=[str(pk) for _, pk in old]).delete()
     expired = KeptAnswer.objects.filter(created_at__lt=now - timedelta(hours=settings.IDEMPOTENCY_HOURS))
     answers, _ = KeptAnswer.objects.filter(pk__in=list(expired.values_list("pk", flat=True)[:BATCH])).delete()
