@@ -109,8 +109,13 @@ def _bodies(schema: dict[str, Any], *, with_files: bool) -> dict[str, Any]:
     encoding = {name: {"contentType": "application/json"} for name in json_texts}
     bodies = {"application/json": schema} | {form: OpenApiRequest(schema, encoding=encoding) for form in FORMS}
     if with_files:
-        files = {"type": "string", "format": "binary", "description": "A file for the walker."}
-        bodies[FORMS[1]] = OpenApiRequest(schema | {"additionalProperties": files}, encoding=encoding)
+        file = {
+            "type": "string",
+            "contentMediaType": "application/octet-stream",
+            "description": "A file for the walker; its field may have any name, and there may be several.",
+        }
+        properties = schema["properties"] | {"file": file}
+        bodies[FORMS[1]] = OpenApiRequest(schema | {"properties": properties}, encoding=encoding)
     return bodies
 
 
