@@ -97,7 +97,7 @@ def test_a_field_named_like_something_of_walkers_stands_in_ctx_and_does_no_harm(
     walker.status = 201
     assert walker.status == 201
     assert callable(walker.report)
-    assert type(walker).time_limit == 3600
+    assert type(walker).time_limit is None
     assert Definition.of(type(walker), "shop").name == "odd"
 
 
