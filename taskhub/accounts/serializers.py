@@ -8,6 +8,7 @@ from rest_framework import serializers
 from taskhub.accounts.models import ApiKey, User
 
 PASSWORD_MAX = 1000
+FAULTS_MAX = 100  # what else is wrong with a body is not told
 TEN_YEARS = 10 * 365 * 24 * 3600
 
 
@@ -21,7 +22,8 @@ class Strict(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping) and (unknown := [key for key in data if key not in self.fields]):
-            raise serializers.ValidationError({key[:100]: ["There is no such field here."] for key in unknown})
+            told = unknown[:FAULTS_MAX]
+            raise serializers.ValidationError({key[:100]: ["There is no such field here."] for key in told})
         return super().to_internal_value(data)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
