@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from django.conf import settings
+from django.db import connection
 from django.http import QueryDict, UnreadablePostError
 from django.utils.http import parse_header_parameters
 from rest_framework import parsers
@@ -37,10 +38,14 @@ def read_body(stream: Any, length: str | None, limit: int) -> bytes:
     return body
 
 
-def _plain_body(stream: Any, context: Mapping[str, Any] | None) -> bytes:
-    request = (context or {})["request"]
+def _refuse_encoded(request: Any) -> None:
     if encoding := request.META.get("HTTP_CONTENT_ENCODING"):
         raise UnsupportedMedia(f"Content-Encoding {encoding[:40]!r} is not accepted here.")
+
+
+def _plain_body(stream: Any, context: Mapping[str, Any] | None) -> bytes:
+    request = (context or {})["request"]
+    _refuse_encoded(request)
     return read_body(stream, request.META.get("CONTENT_LENGTH"), settings.BODY_MAX_BYTES)
 
 
@@ -71,20 +76,38 @@ class FormParser(parsers.BaseParser):
         return form
 
 
+class _Counted:
+    """A stream that knows how much came of it."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self.count = stream, 0
+
+    def read(self, size: int = -1) -> bytes:
+        part: bytes = self._stream.read(size)
+        self.count += len(part)
+        return part
+
+
 class MultiPartParser(parsers.MultiPartParser):
     limit_setting = "UPLOAD_MAX_BYTES"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        length = (parser_context or {})["request"].META.get("CONTENT_LENGTH") or "0"
+        request, counted = (parser_context or {})["request"], _Counted(stream)
+        _refuse_encoded(request)
+        length = request.META.get("CONTENT_LENGTH") or "0"
         limit = getattr(settings, self.limit_setting)
         if length.isdecimal() and int(length) > limit:
             raise TooLarge(f"The body has {length} bytes; {limit} are allowed.", limit=limit)
+        if not connection.in_atomic_block:
+            connection.close()  # back into the pool: a slow client must not hold it
         try:
-            parsed = super().parse(stream, media_type, parser_context)
+            parsed = super().parse(counted, media_type, parser_context)
         except UnreadablePostError:
             raise Rejected("The body ended before its end.") from None
         except OSError as error:
             raise not_stored(error) from None
+        if length.isdecimal() and counted.count < int(length):  # Django takes what it got for the whole
+            raise Rejected(f"The body ended after {counted.count} of {length} bytes.")
         boundary = parse_header_parameters(media_type or "")[1].get("boundary", "")
         # Django passes over parts that it cannot read; a body of nothing else is no empty form.
         if not (parsed.data or parsed.files) and length.isdecimal() and int(length) > len(f"\r\n--{boundary}--\r\n"):

@@ -61,6 +61,10 @@ class Conflict(Problem):
     status, title, type = 409, "The state does not allow this", "conflict"
 
 
+class LengthRequired(Problem):
+    status, title, type = 411, "The length is missing", "length-required"
+
+
 class TooLarge(Problem):
     status, title, type = 413, "Too large", "too-large"
 
