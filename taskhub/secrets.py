@@ -2,41 +2,71 @@
 
 import logging
 import re
+from collections.abc import Iterator
 from typing import Any
 
 MASK = "***"
 
-_NAMES = r"(?:authorization|api[_-]?key|password|passwd|secret|token|credentials?|cookie|sessionid)(?:[_-]?key)?"
+_NAMES = (
+    r"(?:authorization|(?:api|access|private)[_-]?key|password|passwd|passphrase|secret|token|credential|cookie|sessionid)"
+    r"s?(?:[_-]?(?:key|value|hash))?s?\d*"
+)
 # No two branches of a repetition match the same character: a line made for it would otherwise take hours.
 _PATTERNS = [
     # "password": "abc", 'token': b'abc', ("api_key", "abc"), {\"secret\": \"abc\"}; or cut off at the end
     re.compile(rf"""(?is)({_NAMES}(?:\\*["']?\s*[:=]|\\*["'],)\s*b?)(\\*["'])(?:(?!\2)(?:\\.|[^\\]))*+(?:\2|\\?\Z)"""),
-    # Authorization: token abc, api_key=abc, X-API-Key: abc, "token": 123
-    re.compile(
-        rf"""(?i)({_NAMES}\\*["']?\s*[:=]\s*(?:(?:token|bearer|basic)\s+)?)(?!["'\\\s*]|b["']|none\b|null\b)[^\s&,;"'<>)}}\]]+"""
-    ),
+    # Authorization: Digest a="b", c="d"; whatever the scheme, the rest of the line belongs to it
+    re.compile(r"""(?i)(authorization\\*["']?\s*[:=]\s*)(?!["'\\\s]|\*{3}|b["']|none\b|null\b)[^\r\n]+"""),
+    # api_key=abc, X-API-Key: abc, "token": 123
+    re.compile(rf"""(?i)({_NAMES}\\*["']?\s*[:=]\s*)(?!["'\\\s*]|b["']|none\b|null\b)[^\s&,;"'<>)}}\]]+"""),
     re.compile(r"(?i)(\b(?:token|bearer|basic)\s+)[A-Za-z0-9._~+/=-]{16,}"),
     # Ours are known by their first letters, wherever they stand
     re.compile(r"\b(tht_)[0-9a-f]{8,}"),
     re.compile(r"\b(thk_[0-9a-f]{12}_)[A-Za-z0-9_-]+"),
     re.compile(r"(://[^\s/:@]*:)[^\s/]+(?=@)"),  # passwords in addresses
 ]
+# "password": ["abc", "def"], credentials={'user': 'u'}, token=Text('abc'): what follows the name up to the bracket
+_BRACKETED = re.compile(rf"""(?i){_NAMES}(?:\\*["']?\s*[:=]|\\*["'],)\s*(?=\w{{0,40}}[\[({{])""")
+_BRACKET_OR_TEXT = re.compile(r"""(?s)([\[({])|([\])}])|(?<!\\)(\\{0,15}["'])(?:(?!\3)(?:\\.|[^\\]))*+(?:\3|\\?\Z)""")
+_IS_SECRET = re.compile(rf"(?i){_NAMES}$")
+
+
+def is_secret(name: str) -> bool:
+    """Whether what stands under this name is to be hidden: `password`, `X-API-Key`, `clientSecret`; not `task_id`."""
+    return _IS_SECRET.search(name) is not None
 
 
 def mask(text: str) -> str:
     """`text` with the values after names of secrets, and our own tokens and keys, replaced by three stars."""
+    text = "".join(_without_bracketed(text))
     for pattern in _PATTERNS:
         text = pattern.sub(rf"\1{MASK}", text)
     return text
 
 
-_SECRET_KEY = re.compile(rf"(?i){_NAMES}s?$")
+def _without_bracketed(text: str) -> Iterator[str]:
+    """Reads on behind each value, so that no character is read twice for it."""
+    place = 0
+    while found := _BRACKETED.search(text, place):
+        yield text[place : found.end()] + MASK
+        place = _behind_bracket(text, found.end())
+    yield text[place:]
+
+
+def _behind_bracket(text: str, place: int) -> int:
+    """Where the first bracket after `place` is closed again; the end of the text where it never is."""
+    depth = 0
+    for found in _BRACKET_OR_TEXT.finditer(text, place):
+        depth += bool(found[1]) - bool(found[2])
+        if not depth:
+            return found.end()
+    return len(text)
 
 
 def mask_value(value: Any) -> Any:
     """A copy of a JSON value in which what stands under a secret's name is three stars."""
     if isinstance(value, dict):
-        return {key: MASK if inner and _SECRET_KEY.search(key) else mask_value(inner) for key, inner in value.items()}
+        return {key: MASK if inner and is_secret(key) else mask_value(inner) for key, inner in value.items()}
     return [mask_value(inner) for inner in value] if isinstance(value, list) else value
 
 

@@ -1,6 +1,5 @@
 """HTTP's edge of the registry: `/js/<api>` and `/js_admin/<api>`."""
 
-import re
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, ClassVar
@@ -15,13 +14,12 @@ from rest_framework.views import APIView
 from taskhub.errors import Forbidden, Problem
 from taskhub.http import problem_handler
 from taskhub.runs.idempotency import amend, answer_once
+from taskhub.secrets import is_secret
 from walkers.caller import Caller
 from walkers.domain.refusals import refused
 from walkers.registry import Answer, Function, functions, wapi_arguments
 from walkers.schema import describe
 from walkers.services.files import digests
-
-_SECRET = re.compile(r"authorization|cookie|api-?key|token|secret|password|credential", re.IGNORECASE)
 
 
 class HttpRequest:
@@ -44,7 +42,7 @@ class HttpRequest:
 
     @cached_property
     def headers(self) -> Mapping[str, str]:
-        return {name: text for name, text in self._request.headers.items() if not _SECRET.search(name)}
+        return {name: text for name, text in self._request.headers.items() if not is_secret(name)}
 
 
 class CallView(APIView):

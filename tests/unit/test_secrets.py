@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskhub.accounts.models import new_key
-from taskhub.secrets import MASK, MaskingFilter, mask
+from taskhub.secrets import MASK, MaskingFilter, mask, mask_value
 
 CANARY = "Zq7canary"
 
@@ -38,6 +38,21 @@ CANARY = "Zq7canary"
         f"redis://:p@ss{CANARY}@db/0",
         f"credentials='{CANARY}'",
         f"Bearer abcdefghijkl{CANARY}",
+        f"Authorization: Digest {CANARY}",
+        f'Proxy-Authorization: Digest username="u", response="{CANARY}"',
+        f"Authorization: {CANARY}",
+        f'{{"credentials": {{"user": "u", "pw": "{CANARY}"}}, "id": 1}}',
+        f'"password": ["a]\\"]", "{CANARY}"]',
+        f"{{'tokens': ('a', ['b'], {{'c': '{CANARY}'}})}}",
+        f'"{{\\"password\\": [\\"a]\\", \\"{CANARY}\\"]}}"',
+        f"('secrets', ['{CANARY}'])",
+        f"password=SecretStr('{CANARY}')",
+        f'"authorization": [\n"{CANARY}"',
+        f'"private_key": "{CANARY}"',
+        f"privateKey={CANARY}",
+        f"passphrase: {CANARY}",
+        f"token_value={CANARY}",
+        f"'secret_value': '{CANARY}'",
     ],
 )
 def test_secret_is_masked(line: str) -> None:
@@ -55,10 +70,25 @@ def test_secret_is_masked(line: str) -> None:
         '{"expiry": "2026-11-22", "name": "token"}',
         "http://127.0.0.1:8000/user/token/",
         "ada@example.com signed in",
+        "task_id=5, author: Ada, description: (none), tokens_used: 3",
+        "Authorization: None",
     ],
 )
 def test_the_rest_stays(line: str) -> None:
     assert mask(line) == line
+
+
+def test_only_the_value_in_brackets_is_masked() -> None:
+    assert mask('{"password": ["a", {"b": "]"}], "id": 5}') == '{"password": ***, "id": 5}'
+
+
+@pytest.mark.parametrize("name", ["clientSecret", "X-API-Key", "private_key", "passphrase", "token_value", "secrets"])
+def test_what_stands_under_a_secrets_name_is_masked(name: str) -> None:
+    assert mask_value({name: {"a": [CANARY]}, "author": "Ada", "tokens_used": 3}) == {
+        name: MASK,
+        "author": "Ada",
+        "tokens_used": 3,
+    }
 
 
 def test_keys_and_tokens_are_known_by_themselves() -> None:
@@ -81,6 +111,14 @@ def test_masked_whatever_stands_around(before: str, after: str) -> None:
         "://a:" * 50_000,
         "secret_key" * 50_000,
         "basic " * 50_000,
+        "token=[" * 50_000,
+        "token=(" + '"' * 50_001,
+        "token={" + "\\" * 99_999 + '"',
+        "token=[" + '\\"' * 50_000,
+        "token=[]" * 50_000,
+        "token" + "1" * 99_999,
+        "authorization:" + " " * 99_999,
+        "authorization:***" * 10_000,
     ],
 )
 def test_no_line_keeps_the_mask_busy(line: str) -> None:
