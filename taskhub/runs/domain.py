@@ -1,9 +1,7 @@
 """What a run can be, and what follows from what. Pure."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 
@@ -44,12 +42,6 @@ def error_of(exc: BaseException) -> dict[str, str]:
 def oldest_id(moment: datetime) -> UUID:
     """The smallest version 7 UUID (RFC 9562, section 5.7) of a moment: ids below it are older. They begin with 1970."""
     return UUID(int=(max(0, int(moment.timestamp() * 1000)) << 80) | (7 << 76) | (2 << 62))
-
-
-def status(run: Mapping[str, Any]) -> dict[str, Any]:
-    """`{state, result?, error?, progress?, started_at?, finished_at?}` of a run's columns, what is unknown left out."""
-    names = ("result", "error", "progress", "started_at", "finished_at")
-    return {"state": run["state"]} | {name: run[name] for name in names if run[name] is not None}
 
 
 class Interrupted(KeyboardInterrupt):
