@@ -3,9 +3,12 @@
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 MASK = "***"
+SHORTEST = 4  # a shorter secret stands in too many words to be searched for
 
 _NAMES = (
     r"(?:authorization|(?:api|access|private)[_-]?key|password|passwd|passphrase|secret|token|credential|cookie|sessionid)"
@@ -63,25 +66,66 @@ def _behind_bracket(text: str, place: int) -> int:
     return len(text)
 
 
-def mask_value(value: Any) -> Any:
-    """A copy of a JSON value in which what stands under a secret's name is three stars."""
+def mask_value(value: Any, secrets: frozenset[str] = frozenset()) -> Any:
+    """A copy of a JSON value in which what stands under a secret's name, and each of `secrets`, is three stars."""
     if isinstance(value, dict):
-        return {key: MASK if inner and is_secret(key) else mask_value(inner) for key, inner in value.items()}
-    return [mask_value(inner) for inner in value] if isinstance(value, list) else value
+        return {key: MASK if inner and is_secret(key) else mask_value(inner, secrets) for key, inner in value.items()}
+    if isinstance(value, str):
+        return hide(value, secrets)
+    return [mask_value(inner, secrets) for inner in value] if isinstance(value, list) else value
+
+
+def secrets_of(value: Any) -> frozenset[str]:
+    """The texts that stand under a secret's name in a JSON value: elsewhere, too, they are to be hidden."""
+    if isinstance(value, dict):
+        return frozenset().union(
+            *(_texts(inner) if is_secret(key) else secrets_of(inner) for key, inner in value.items())
+        )
+    return frozenset().union(*map(secrets_of, value)) if isinstance(value, list) else frozenset()
+
+
+def _texts(value: Any) -> frozenset[str]:
+    if isinstance(value, dict | list):
+        return frozenset().union(*map(_texts, value.values() if isinstance(value, dict) else value))
+    return frozenset({value}) if isinstance(value, str) and len(value) >= SHORTEST else frozenset()
+
+
+def hide(text: str, secrets: frozenset[str]) -> str:
+    """`text` without `secrets`, also where they stand quoted; the longest first, as one may be a part of another."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, MASK).replace(repr(secret)[1:-1], MASK)
+    return text
+
+
+_hidden: ContextVar[frozenset[str]] = ContextVar("hidden", default=frozenset())
+
+
+@contextmanager
+def hiding(value: Any) -> Iterator[None]:
+    """Meanwhile no line of this thread's log shows the secrets of a JSON value: an error's message may quote them."""
+    before = _hidden.set(_hidden.get() | secrets_of(value))
+    try:
+        yield
+    finally:
+        _hidden.reset(before)
 
 
 class MaskingFilter(logging.Filter):
     """Masks the finished line, arguments and traceback included."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = mask(_message(record)), None
+        record.msg, record.args = _masked(_message(record)), None
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
         if record.exc_text:
-            record.exc_text = mask(record.exc_text)
+            record.exc_text = _masked(record.exc_text)
         if record.stack_info:
-            record.stack_info = mask(record.stack_info)
+            record.stack_info = _masked(record.stack_info)
         return True
+
+
+def _masked(text: str) -> str:
+    return mask(hide(text, _hidden.get()))
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from taskhub.secrets import mask_value
 from walkers.models import Alias, Edge, Graph, Node, Profile, RunFile
 from walkers.services.aliases import delete_alias
 from walkers.services.graphs import delete_edge, delete_graph, delete_node
@@ -73,7 +74,7 @@ class InGraphAdmin(ReadOnly):
 
     @admin.display(description="Context")
     def context_text(self, row: Any) -> SafeString:
-        return format_html("<pre>{}</pre>", json.dumps(row.context, indent=2, ensure_ascii=False))
+        return format_html("<pre>{}</pre>", json.dumps(mask_value(row.context), indent=2, ensure_ascii=False))
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         return lookup == "graph__id__exact" or super().lookup_allowed(lookup, value, request)

@@ -19,7 +19,7 @@ from taskhub.errors import Problem
 from taskhub.runs.kinds import all_kinds
 from taskhub.runs.models import Leadership, Run, Worker
 from taskhub.runs.services import cancel, enqueue, retry
-from taskhub.secrets import mask_value
+from taskhub.secrets import hide, mask, mask_value, secrets_of
 
 COUNTED_MAX = 10_000
 LINKS_MAX = 20
@@ -87,7 +87,7 @@ class RunAdmin(admin.ModelAdmin):
     @admin.display(description="progress")
     def bar(self, run: Run) -> str | SafeString:
         progress = run.progress or {}
-        done, total, message = progress.get("done"), progress.get("total"), progress.get("message", "")
+        done, total, message = progress.get("done"), progress.get("total"), _hidden(progress.get("message", ""), run)
         if not total:
             return message or ("" if done is None else f"{done}")
         return format_html('<progress value="{}" max="{}"></progress> {}/{} {}', done, total, done, total, message)
@@ -100,15 +100,15 @@ class RunAdmin(admin.ModelAdmin):
 
     @admin.display(description="error")
     def shown_error(self, run: Run) -> str:
-        return f"{run.error['type']}: {run.error['message']}" if run.error else ""
+        return _hidden(f"{run.error['type']}: {run.error['message']}", run) if run.error else ""
 
     @admin.display(description="arguments")
     def shown_arguments(self, run: Run) -> SafeString:
-        return _json(run.arguments)
+        return _json(run.arguments, run)
 
     @admin.display(description="result")
     def shown_result(self, run: Run) -> SafeString:
-        return _json(run.result)
+        return _json(run.result, run)
 
     @admin.display(description="started by")
     def shown_parent(self, run: Run) -> SafeString:
@@ -145,8 +145,13 @@ class RunAdmin(admin.ModelAdmin):
         self.message_user(request, f"{count} runs {done}.")
 
 
-def _json(value: Any) -> SafeString:
-    text = json.dumps(mask_value(value), indent=2, ensure_ascii=False, default=str)
+def _hidden(text: str, run: Run) -> str:
+    """Without the run's secrets. They stand in its arguments, which a list reads only for a text that there is."""
+    return mask(hide(text, secrets_of(run.arguments))) if text else ""
+
+
+def _json(value: Any, run: Run) -> SafeString:
+    text = json.dumps(mask_value(value, secrets_of(run.arguments)), indent=2, ensure_ascii=False, default=str)
     shown = text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}\n... ({len(text)} characters)"
     return format_html("<pre>{}</pre>", shown)
 

@@ -16,6 +16,7 @@ from django.utils.functional import SimpleLazyObject
 from taskhub.errors import NotFound, Problem
 from taskhub.runs.domain import LeaseLost, error_of
 from taskhub.runs.execution import Execution
+from taskhub.secrets import hiding
 from walkers import sentinels
 from walkers.domain.plain import NotPlain, plain
 from walkers.domain.route import Disengage, Route, Skip, WalkerFailed
@@ -139,7 +140,7 @@ def _failure(walk: Walk, error: BaseException) -> WalkerFailed:
 
 def walk_now(walk: Walk) -> dict[str, Any]:
     """The walk in the calling thread, with no entry in the ledger; its answer. Raises `WalkerFailed`."""
-    with _failing_well(walk), walk.transaction():
+    with hiding(walk.ctx), _failing_well(walk), walk.transaction():
         walk.go()
     return walk.answer
 
