@@ -37,6 +37,9 @@ SETTINGS: Mapping[str, str] = {
     "max_connections": "200",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    # Errors quote the values of their statements, secrets too. The hub gets and logs each error itself, masked.
+    "log_min_messages": "log",
+    "log_min_error_statement": "panic",
 }
 
 
