@@ -1,0 +1,164 @@
+"""A canary in every secret field never shows in a log, an answer, an admin page or a message in Redis."""
+
+import html
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+from typing import Any
+from urllib.parse import quote, urljoin
+
+import pytest
+import redis
+import requests
+
+from taskhub.embedded import Home, Servers
+from tests.faults.disposable import Disposable
+from tests.hub import ADMIN, PASSWORD, Caller
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+
+LAST = "the canary flew"
+
+
+class Flight:
+    """One user whose every secret holds a word of its own, and everything that was answered."""
+
+    def __init__(self, hub: Disposable) -> None:
+        self.word = f"Zq7{secrets.token_hex(12)}"
+        self.answers: list[requests.Response] = []
+        self.shown: list[requests.Response] = []  # those that may show: what hands a secret out, the owner's result
+        self.email = f"{secrets.token_hex(6)}@hub.example"
+        self.anonymous = Caller(hub.people.url)
+        self.runs: list[str] = []
+
+    def say(self, caller: Caller, method: str, path: str, json: Any = None, **options: Any) -> requests.Response:
+        answer = caller.call(method, path, json, **options)
+        self.answers.append(answer)
+        return answer
+
+    def sign_up(self) -> None:
+        login = {"email": self.email, "password": self.word}
+        self.say(self.anonymous, "POST", "/user/create/", login)
+        self.say(self.anonymous, "POST", "/user/create/", login)  # taken
+        for wrong in ({"password": [self.word]}, {"email": "x", "password": self.word}, {"token": self.word}):
+            assert self.say(self.anonymous, "POST", "/user/create/", wrong).status_code == 400
+        self.say(self.anonymous, "POST", "/user/token/", {"email": ADMIN, "password": self.word})
+        self.say(self.anonymous, "POST", "/user/token/", data=f'{{"password": "{self.word}", ')
+        signed = self.anonymous.post("/user/token/", login)
+        self.token = signed.json()["token"]
+        self.owner = Caller(self.anonymous.url, self.email, token=self.token)
+        made = self.owner.post("/user/apikey", {"name": "canary"})
+        self.key, self.prefix = made.json()["key"], made.json()["prefix"]
+
+    def present(self) -> None:
+        """Every credential, well and badly placed."""
+        for path in ("/user/manage/", "/nothing", "/runs", "/user/apikey"):
+            self.say(self.owner, "GET", path)
+            self.say(self.anonymous, "GET", f"{path}?api_key={self.key}")
+            self.say(self.anonymous, "GET", path, headers={"X-API-Key": self.key})
+            for scheme in ("token", "Bearer", "Basic", "nonsense"):
+                self.say(self.anonymous, "GET", path, headers={"Authorization": f"{scheme} {self.word}"})
+        self.say(self.anonymous, "GET", f"/js/walker_list?api_key={self.key}&password={self.word}")
+        self.say(self.owner, "PATCH", "/user/manage/", {"password": self.word, "current_password": self.word + "x"})
+
+    def run(self, hub: Disposable) -> None:
+        """Walkers that are given secrets, and quote them where they fail."""
+        inside = {"password": self.word, "token": self.word, "deep": [{"api_key": self.word}]}
+        for name, ctx in (("failing", {"password": self.word}), ("run", inside), ("echo", {"value": inside})):
+            self.shown.append(self.owner.post("/js/walker_run", {"name": name, "ctx": ctx}))
+            queued = self.say(
+                self.owner,
+                "POST",
+                "/js/walker_run",
+                {"name": name, "ctx": ctx, "is_async": True},
+                headers={"Idempotency-Key": name},
+            )
+            self.runs.append(queued.json()["task_id"])
+        self.say(self.owner, "POST", "/js/walker_run", {"name": "fail", "ctx": {"password": self.word}})
+        later = {"name": "run", "ctx": inside, "run_at": "2100-01-01T00:00:00Z"}
+        self.runs.append(self.say(self.owner, "POST", "/js/walker_run", later).json()["task_id"])
+        hub.await_ended(self.runs[:3])
+        for run in self.runs:
+            self.say(self.owner, "POST", f"/runs/{run}/retry")
+        self.say(self.owner, "GET", "/js/walker_queue_check")
+        self.shown += [self.owner.get("/js/walker_queue_check", {"task_id": run}) for run in self.runs]
+
+    @property
+    def canaries(self) -> set[str]:
+        key = self.key.removeprefix(f"{self.prefix}_")
+        return {self.word, quote(self.word), self.token, self.token.removeprefix("tht_"), key}
+
+    def assert_hidden(self, text: str, where: str) -> None:
+        for canary in self.canaries:
+            assert canary not in text, f"{where}: ...{text[max(0, text.index(canary) - 300) :][:400]}..."
+
+
+@contextmanager
+def overheard(hub: Disposable) -> Iterator[list[str]]:
+    """Everything that Redis is told meanwhile."""
+    server = Servers.of(Home(hub.home), hub.environment).redis
+    assert server is not None
+    said: list[str] = []
+    with redis.Redis.from_url(server.url) as connection, connection.monitor() as monitor:
+        listener = Thread(target=lambda: said.extend(_until_last(monitor)))
+        listener.start()
+        yield said
+        connection.echo(LAST)
+        listener.join()
+        said.extend(str(connection.dump(key)) for key in connection.scan_iter())
+
+
+def _until_last(monitor: Any) -> Iterator[str]:
+    for command in monitor.listen():
+        yield command["command"]
+        if LAST in command["command"]:
+            return
+
+
+def admin_pages(hub: Disposable) -> Iterator[requests.Response]:
+    """What a superuser sees: every list, and of each the newest things."""
+    with requests.Session() as browser:
+        browser.trust_env = False
+        login = f"{hub.people.url}/admin/login/"
+        browser.get(login, timeout=60)
+        form = {"username": ADMIN, "password": PASSWORD, "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
+        index = browser.post(f"{login}?next=/admin/", data=form, headers={"Referer": login}, timeout=60)
+        assert "/admin/runs/run/" in index.text
+        lists = sorted(_links(index, r"/admin/\w+/\w+/"))
+        assert len(lists) > 10
+        for address in lists:
+            page = browser.get(address, timeout=60)
+            yield page
+            for row in _links(page, rf"{re.escape(address.removeprefix(hub.people.url))}[^/]+/change/")[:8]:
+                yield browser.get(row, timeout=60)
+                yield browser.get(row.replace("/change/", "/history/"), timeout=60)
+
+
+def _links(page: requests.Response, pattern: str) -> list[str]:
+    found = re.findall(rf'href="({pattern})(?:\?[^"]*)?"', page.text)
+    return [urljoin(page.url, html.unescape(link)) for link in dict.fromkeys(found)]
+
+
+def test_no_secret_shows_where_it_should_not(broken: Disposable) -> None:
+    flight = Flight(broken)
+    begin = len(broken.text)
+    with overheard(broken) as said:
+        flight.sign_up()
+        flight.present()
+        flight.run(broken)
+    assert any("mset" in line.lower() or "lpush" in line.lower() for line in said)
+    assert all(flight.word in answer.text for answer in flight.shown[:3])  # its owner does see it
+    for answer in flight.answers:
+        flight.assert_hidden(answer.text + str(answer.headers), f"the answer of {answer.request.method} {answer.url}")
+    for line in said:
+        flight.assert_hidden(line, "a message in Redis")
+    pages = list(admin_pages(broken))
+    assert any(flight.runs[0] in page.text for page in pages)
+    for page in pages:
+        assert page.status_code == 200, page.url
+        flight.assert_hidden(html.unescape(page.text), page.url)
+    written = broken.text[begin:]
+    assert "failing" in written
+    flight.assert_hidden(written, "the log")
