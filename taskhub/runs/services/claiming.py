@@ -17,11 +17,14 @@ from taskhub.runs.domain import LeaseLost, ResultTooLarge, State
 from taskhub.runs.kinds import hooks_of
 from taskhub.runs.models import RUN_COLUMNS, Run, read_run
 
+# A claim, which is a transaction of its own, does not wait for the disk: one that a crash of PostgreSQL takes back is
+# made again, and an ending that is on disk has its claim before it.
 _CLAIM = f"""
 UPDATE runs_run SET
     state = 'STARTED', ready = false, attempt = attempt + 1, worker = %(worker)s, progress = NULL, error = NULL,
     lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
     started_at = coalesce(started_at, clock_timestamp()), revision = revision + 1
+FROM (SELECT set_config('synchronous_commit', 'off', true)) AS this_transaction
 WHERE id = ({{chosen}} LIMIT 1)
 RETURNING {RUN_COLUMNS}
 """  # noqa: S608 (columns of our own model)
