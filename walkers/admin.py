@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from taskhub.admin import ReadOnlyAdmin
 from taskhub.secrets import mask_value
 from walkers.models import Alias, Edge, Graph, Node, Profile, RunFile
 from walkers.services.aliases import delete_alias
@@ -21,18 +22,10 @@ def link(model: str, id: Any, text: str = "") -> SafeString:
     return format_html('<a href="{}">{}</a>', reverse(f"admin:walkers_{model}_change", args=[id]), text or id)
 
 
-class ReadOnly(admin.ModelAdmin):
-    """Walkers write graphs; people look at them, and may delete. No list counts a whole table."""
+class WalkersAdmin(ReadOnlyAdmin):
+    """Walkers write graphs; people look at them, and may delete."""
 
-    show_full_result_count = False
-    list_per_page = 50
     ordering = ("-pk",)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def get_deleted_objects(
         self, objs: Iterable[Any], request: HttpRequest
@@ -47,10 +40,11 @@ class ReadOnly(admin.ModelAdmin):
 
 
 @admin.register(Graph)
-class GraphAdmin(ReadOnly):
+class GraphAdmin(WalkersAdmin):
     list_display = ("id", "name", "owner", "created_at")
     list_select_related = ("owner",)
-    search_fields = ("id", "name", "owner__email")
+    search_ids = ("id",)
+    search_fields = ("name", "owner__email")
     fields = ("id", "name", "owner", "created_at", "inside")
     readonly_fields = fields
 
@@ -65,8 +59,8 @@ class GraphAdmin(ReadOnly):
         delete_graph(graph=obj)
 
 
-class InGraphAdmin(ReadOnly):
-    search_fields = ("id",)
+class InGraphAdmin(WalkersAdmin):
+    search_ids = ("id",)
 
     @admin.display(description="Graph", ordering="graph_id")
     def graph_link(self, row: Any) -> SafeString:
@@ -120,19 +114,21 @@ class EdgeAdmin(InGraphAdmin):
 
 
 @admin.register(Alias)
-class AliasAdmin(ReadOnly):
+class AliasAdmin(WalkersAdmin):
     list_display = ("name", "owner", "target")
     list_select_related = ("owner",)
-    search_fields = ("name", "owner__email", "target")
+    search_ids = ("id", "target")
+    search_fields = ("name", "owner__email")
 
     def delete_model(self, request: HttpRequest, obj: Alias) -> None:
         delete_alias(owner=obj.owner, name=obj.name)
 
 
 @admin.register(Profile)
-class ProfileAdmin(ReadOnly):
+class ProfileAdmin(WalkersAdmin):
     list_display = ("user", "active_graph_link", "active_sentinel")
     list_select_related = ("user",)
+    search_ids = ("user",)
     search_fields = ("user__email",)
     fields = ("user", "active_graph_link", "active_sentinel")
     readonly_fields = fields
@@ -146,10 +142,11 @@ class ProfileAdmin(ReadOnly):
 
 
 @admin.register(RunFile)
-class RunFileAdmin(ReadOnly):
+class RunFileAdmin(WalkersAdmin):
     list_display = ("name", "field", "run", "size", "content_type", "created_at")
     list_select_related = ("run",)
-    search_fields = ("run__id", "name")
+    search_ids = ("run",)
+    search_fields = ("name",)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -4,8 +4,10 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminPasswordChangeForm, BaseUserCreationForm
+from django.contrib.auth.models import Group
 from django.db.models import CharField, Func, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -15,6 +17,7 @@ from knox.models import AuthToken
 
 from taskhub.accounts import services
 from taskhub.accounts.models import ApiKey, User
+from taskhub.admin import BigTableAdmin, ReadOnlyAdmin
 
 RIGHTS = ("is_superuser", "groups", "user_permissions")
 
@@ -34,7 +37,7 @@ class PasswordForm(AdminPasswordChangeForm):
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):
+class UserAdmin(BigTableAdmin, DjangoUserAdmin):
     form = forms.ModelForm
     add_form = NewUserForm
     change_password_form = PasswordForm
@@ -47,10 +50,9 @@ class UserAdmin(DjangoUserAdmin):
     readonly_fields = ("set_password", "date_joined", "last_login")
     list_display = ("email", "name", "is_staff", "is_active", "date_joined", "last_login")
     list_filter = ("is_staff", "is_superuser", "is_active")
+    search_ids = ("id",)
     search_fields = ("email", "name")
     ordering = ("-date_joined",)
-    show_full_result_count = False
-    list_per_page = 50
     actions = ("end_tokens",)
 
     @admin.display(description="password")
@@ -91,26 +93,19 @@ class UserAdmin(DjangoUserAdmin):
         self.message_user(request, f"Ended {ended} tokens.", messages.SUCCESS)
 
 
-class ReadOnly(admin.ModelAdmin):
+class CredentialAdmin(ReadOnlyAdmin):
     """Credentials are made by who uses them; the operator sees that they exist, and ends them."""
 
     list_select_related = ("user",)
+    search_ids = ("user",)
     search_fields: ClassVar[tuple[str, ...]] = ("user__email",)
-    show_full_result_count = False
-    list_per_page = 50
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ReadOnly):
+class ApiKeyAdmin(CredentialAdmin):
     list_display = ("prefix", "name", "user", "created_at", "expires_at", "last_used_at")
     fields = list_display
-    search_fields = ("=prefix", "name", "user__email")
+    search_fields = ("prefix__exact", "name", "user__email")
     ordering = ("-id",)
     actions = ("revoke",)
 
@@ -132,11 +127,16 @@ class Handle(Func):
     output_field = CharField()
 
 
-admin.site.unregister(AuthToken)
+admin.site.unregister([AuthToken, Group])
+
+
+@admin.register(Group)
+class GroupAdmin(BigTableAdmin, DjangoGroupAdmin):
+    pass
 
 
 @admin.register(AuthToken)
-class TokenAdmin(ReadOnly):
+class TokenAdmin(CredentialAdmin):
     """The digest is the row's key, so Django's own links and tick boxes would show it: a button stands in for them."""
 
     list_display = ("user", "created", "expiry", "end")

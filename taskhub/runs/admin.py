@@ -5,34 +5,23 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
-from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django_celery_results.admin import TaskResultAdmin
-from django_celery_results.models import TaskResult
+from django_celery_results.models import GroupResult, TaskResult
 
+from taskhub.admin import BigTableAdmin, ReadOnlyAdmin
 from taskhub.errors import Problem
 from taskhub.runs.kinds import all_kinds
 from taskhub.runs.models import Leadership, Run, Worker
 from taskhub.runs.services import cancel, enqueue, retry
 from taskhub.secrets import hide, mask, mask_value, secrets_of
 
-COUNTED_MAX = 10_000
 LINKS_MAX = 20
 SHOWN_MAX = 100_000  # characters
-
-
-class UncountedPaginator(Paginator):
-    """Counts no further than some pages deep: counting a big table takes longer than reading a page of it."""
-
-    @cached_property
-    def count(self) -> int:
-        rows: Any = self.object_list
-        return len(rows.order_by().values_list("pk")[:COUNTED_MAX])
 
 
 class KindFilter(admin.SimpleListFilter):
@@ -48,15 +37,13 @@ class KindFilter(admin.SimpleListFilter):
 
 
 @admin.register(Run)
-class RunAdmin(admin.ModelAdmin):
+class RunAdmin(ReadOnlyAdmin):
     list_display = ("id", "kind", "name", "owner", "state", "bar", "attempt", "created_at", "duration")
     list_filter = ("state", KindFilter)
     list_select_related = ("owner",)
-    list_per_page = 50
-    search_fields = ("id__exact", "name__exact", "owner__email__exact")
+    search_ids = ("id",)
+    search_fields = ("name__exact", "owner__email__exact")
     search_help_text = "A run's id, its whole name, or its owner's whole e-mail address"
-    show_full_result_count = False
-    paginator = UncountedPaginator
     ordering = ("-id",)
     actions = ("cancel_runs", "retry_runs")
     fieldsets = (
@@ -74,12 +61,6 @@ class RunAdmin(admin.ModelAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Run | None = None) -> list[str]:
         return [str(name) for _, options in self.fieldsets for name in options["fields"]]
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Run | None = None) -> bool:
-        return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Run | None = None) -> bool:
         return False
@@ -166,30 +147,22 @@ def _links(runs: QuerySet[Run], more: dict[str, Any] | None = None) -> SafeStrin
     return format_html_join(mark_safe("<br>"), '<a href="{}">{}</a> {}', lines)
 
 
-admin.site.unregister(TaskResult)
+admin.site.unregister([TaskResult, GroupResult])  # groups are not used
 
 
 @admin.register(TaskResult)
-class ProjectedResultAdmin(TaskResultAdmin):
+class ProjectedResultAdmin(BigTableAdmin, TaskResultAdmin):
     """Without the filters that read the whole table to offer what it holds."""
 
     date_hierarchy: ClassVar[Any] = None
     list_filter: ClassVar[Any] = ("status",)
     search_fields: ClassVar[Any] = ("task_id__exact", "task_name__exact")
     ordering = ("-id",)
-    show_full_result_count = False
-    paginator = UncountedPaginator
 
 
 @admin.register(Worker)
-class WorkerAdmin(admin.ModelAdmin):
+class WorkerAdmin(ReadOnlyAdmin):
     list_display = ("name", "queues", "pid", "seen_at")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Worker | None = None) -> bool:
-        return False
 
 
 @admin.register(Leadership)
