@@ -15,7 +15,7 @@ from rest_framework import serializers
 from taskhub import errors
 from taskhub.http import PROBLEM_TYPE, CursorPages, problem_body
 
-BODY = (400, 413, 415)  # what a call that reads a body may answer
+BODY = (400, 411, 413, 415)  # what a call that reads a body may answer
 ALWAYS = (429, 503)  # what every call may answer; `problems` adds them
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 YES_OR_NO = {"type": "string", "enum": ["true", "false", "1", "0", "yes", "no"]}
@@ -29,6 +29,7 @@ _MEANING = {
     403: "This is for staff; or a browser's session came without its CSRF token, or with GET to a call that writes.",
     404: "There is no such thing, or it is another user's.",
     409: "The present state does not allow it; where that is a run's, `state` names it.",
+    411: "The body comes in chunks, and its length is not known.",
     413: "The body is larger than is allowed, which is `limit` bytes.",
     415: "The content type or content encoding is not one that this call reads.",
     422: "It was understood, and the work failed; or the Idempotency-Key was used for another request.",
