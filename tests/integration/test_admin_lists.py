@@ -1,7 +1,7 @@
 """Every list of the admin, whichever app it comes from."""
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.contrib import admin
@@ -33,7 +33,7 @@ def asked(browser: Client, model: Any, **query: str) -> list[str]:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
-@pytest.mark.parametrize("query", [{}, {"q": "word"}, {"q": str(uuid4())}, {"_facets": "True"}], ids=str)
+@pytest.mark.parametrize("query", [{}, {"q": "word"}, {"q": str(UUID(int=7))}, {"_facets": "True"}], ids=str)
 def test_no_list_counts_a_whole_table(root: Client, model: Any, query: dict[str, str]) -> None:
     statements = asked(root, model, **query)
     assert not [sql for sql in statements if "COUNT(" in sql and "LIMIT" not in sql]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -135,7 +135,7 @@ def test_broken_json_is_refused(owner: Person, body: Any) -> None:
     assert owner.post(RUN, body).status_code == 400
 
 
-GARBAGE = ["nothing", "urn:uuid:x", "", "a" * 5000, "'; --", str(uuid4()), uuid4().urn, "active:", "active:x"]
+GARBAGE = ["nothing", "urn:uuid:x", "", "a" * 5000, "'; --", str(UUID(int=7)), UUID(int=7).urn, "active:", "active:x"]
 
 
 @pytest.mark.parametrize("reference", GARBAGE)
