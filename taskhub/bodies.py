@@ -92,7 +92,8 @@ class MultiPartParser(parsers.MultiPartParser):
     limit_setting = "UPLOAD_MAX_BYTES"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        request, counted = (parser_context or {})["request"], _Counted(stream)
+        counted: Any = _Counted(stream)
+        request = (parser_context or {})["request"]
         _refuse_encoded(request)
         length = request.META.get("CONTENT_LENGTH") or "0"
         limit = getattr(settings, self.limit_setting)

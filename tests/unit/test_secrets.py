@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskhub.accounts.models import new_key
-from taskhub.secrets import MASK, MaskingFilter, mask, mask_value
+from taskhub.secrets import MASK, MaskingFilter, hiding, mask, mask_value, secrets_of
 
 CANARY = "Zq7canary"
 
@@ -152,3 +152,17 @@ def test_a_malformed_line_is_still_written(log: Any) -> None:
     logger.error("%d of %s", "password=" + CANARY)
     assert "%d of %s" in target.getvalue()
     assert CANARY not in target.getvalue()
+
+
+def test_what_an_error_quotes_is_hidden_while_it_is_known() -> None:
+    given = {"ctx": {"password": CANARY, "deep": [{"token": ["it's \n"]}], "secret": "abc", "city": "Bern"}}
+    assert secrets_of(given) == {CANARY, "it's \n"}
+    target = io.StringIO()
+    handler = logging.StreamHandler(target)
+    handler.addFilter(MaskingFilter())
+    with hiding(given):
+        for said in (f"wrong: {CANARY}", "wrong: " + repr("it's \n"), "Bern abc"):
+            handler.handle(logging.makeLogRecord({"msg": said}))
+    handler.handle(logging.makeLogRecord({"msg": CANARY}))
+    assert target.getvalue() == f'wrong: {MASK}\nwrong: "{MASK}"\nBern abc\n{CANARY}\n'
+    assert mask_value({"report": [f"a {CANARY}"]}, secrets_of(given)) == {"report": [f"a {MASK}"]}
