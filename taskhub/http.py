@@ -245,7 +245,7 @@ class RouteThrottle(throttling.SimpleRateThrottle):
     def __init__(self) -> None:
         """The rate depends on the view, which is known when it is called."""
 
-    def allow_request(self, request: Request, view: "APIView") -> bool:
+    def allow_request(self, request: Request | HttpRequest, view: Any) -> bool:
         scope = getattr(view, "throttle_scope", None) or ("read" if request.method == "GET" else "submit")
         rate = settings.THROTTLE_RATES[scope]
         if rate is None:

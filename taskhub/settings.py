@@ -88,7 +88,7 @@ SECRET_KEY, *SECRET_KEY_FALLBACKS = SECRET_KEYS
 OWN_APPS = ["taskhub", "taskhub.accounts", "taskhub.runs", "walkers"]
 LOCAL_APPS = sorted({file.parent.name for file in BASE_DIR.glob("*/walkers.py")} - set(OWN_APPS))
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "taskhub.accounts.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.contrib.admin import apps as admin
 
 
 class AccountsConfig(AppConfig):
@@ -6,3 +7,10 @@ class AccountsConfig(AppConfig):
     label = "accounts"
     verbose_name = "Accounts"
     default_auto_field = "django.db.models.BigAutoField"
+
+
+class AdminConfig(admin.AdminConfig):
+    """Django's, with our site."""
+
+    default = False
+    default_site = "taskhub.accounts.site.Site"

@@ -18,10 +18,8 @@ USERS, KEYS, TOKENS = "/admin/accounts/user/", "/admin/accounts/apikey/", "/admi
 
 @pytest.fixture
 def root(db: None) -> Client:
-    User.objects.create_superuser("Root@example.com", PASSWORD)
     browser = Client()
-    answer = browser.post("/admin/login/?next=/admin/", {"username": "ROOT@example.com", "password": PASSWORD})
-    assert answer.status_code == 302
+    browser.force_login(User.objects.create_superuser("Root@example.com", PASSWORD))
     return browser
 
 
@@ -29,6 +27,12 @@ def text_of(browser: Client, path: str) -> str:
     answer = browser.get(path)
     assert answer.status_code == 200, path
     return str(answer.content.decode())
+
+
+def test_login_takes_the_address_in_any_case(db: None) -> None:
+    User.objects.create_superuser("Root@example.com", PASSWORD)
+    form = {"username": "ROOT@example.com", "password": PASSWORD}
+    assert Client().post("/admin/login/?next=/admin/", form).status_code == 302
 
 
 def test_wrong_login_stays_outside(db: None) -> None:
