@@ -263,6 +263,14 @@ RUN_RESULT_MAX_BYTES = env_int("TASKHUB_RUN_RESULT_MAX_BYTES", 10 * 1024 * 1024,
 RUN_RETENTION_DAYS = env_int("TASKHUB_RUN_RETENTION_DAYS", 30, minimum=1)
 IDEMPOTENCY_HOURS = 24
 WALK_STEPS_MAX = env_int("TASKHUB_WALK_STEPS_MAX", 10_000, minimum=1)
+# In one web process. A walk holds a database connection for its whole length; the other calls need some, too.
+WALKS_AT_ONCE = env_int("TASKHUB_WALKS_AT_ONCE", 12, minimum=1)
+WALKS_PER_USER = max(1, WALKS_AT_ONCE * 2 // 3)
+if 0 < pool_size <= WALKS_AT_ONCE:
+    raise ImproperlyConfigured(
+        f"TASKHUB_WALKS_AT_ONCE ({WALKS_AT_ONCE}) must be less than TASKHUB_DATABASE_POOL ({pool_size}): "
+        "each walk holds a connection, and the other calls need some."
+    )
 
 # Calling other servers, through the gate of taskhub.outbound; times in seconds
 

@@ -1,5 +1,6 @@
 """Running walkers: at once, in the background, or later."""
 
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
@@ -8,6 +9,7 @@ from django.conf import settings
 from django.db import transaction
 from pydantic import Field
 
+from taskhub.errors import Unavailable
 from taskhub.runs.domain import State
 from taskhub.runs.execution import run_now
 from taskhub.runs.models import Run
@@ -20,7 +22,7 @@ from walkers.models import RunFile
 from walkers.parameters import Flag, Moment, Text, WalkerName
 from walkers.registry import Answer, api
 from walkers.services.files import attach, discard, store_files
-from walkers.services.walking import Walk, perform, walk_now
+from walkers.services.walking import Walk, perform, place_to_walk, walk_now
 from walkers.walker import Definition
 
 Ctx = Annotated[dict[str, Any], Field(description="The walker's fields; in a query or form as JSON text.")]
@@ -108,10 +110,11 @@ def _queued(run: Run, after_commit: Any = None) -> Answer:
 
 
 def _send(run: Run) -> Answer:
-    """Rings for a worker; where none would hear it, the walk is made here and now."""
+    """Rings for a worker; where none would hear it, the walk is made here and now, if there is a place for it."""
     if enqueue(run):
         return _queued(run)
-    run = run_now(run, perform)
+    with suppress(Unavailable), place_to_walk(run.owner_id):
+        run = run_now(run, perform)
     if run.state == State.SUCCESS:
         return Answer(200, {"is_queued": False, "result": run.result})
     if run.state == State.FAILURE:

@@ -1,8 +1,9 @@
 """Lets a walker walk: in the call that asks for it, or as a run of the ledger."""
 
 import logging
+import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from taskhub.errors import NotFound, Problem
 from taskhub.runs.domain import LeaseLost, error_of
 from taskhub.runs.execution import Execution
 from taskhub.secrets import hiding
+from taskhub.shares import Shares
 from walkers import sentinels
 from walkers.domain.plain import NotPlain, plain
 from walkers.domain.route import Disengage, Route, Skip, WalkerFailed
@@ -27,6 +29,9 @@ from walkers.walker import Definition, Incoming, Walker
 log = logging.getLogger(__name__)
 
 BODILESS = frozenset({204, 205, 304})
+PATIENCE_SECONDS = 2.0  # short walks find a place within it, however many ask at once
+_walks = Shares(settings.WALKS_AT_ONCE, settings.WALKS_PER_USER, "Too many walks are under way.")
+_thread = threading.local()
 
 
 @dataclass
@@ -138,9 +143,26 @@ def _failure(walk: Walk, error: BaseException) -> WalkerFailed:
     return WalkerFailed(what["message"], report=walk.report, final_node=walk.answer["final_node"], error=what)
 
 
+@contextmanager
+def place_to_walk(user_id: UUID) -> Iterator[None]:
+    """One of the places that a web process has for walks; a walk within a walk has it already. Raises `Unavailable`."""
+    if getattr(_thread, "walks", False):
+        yield
+        return
+    with _walks.place(user_id, PATIENCE_SECONDS):
+        _thread.walks = True
+        try:
+            yield
+        finally:
+            _thread.walks = False
+
+
 def walk_now(walk: Walk) -> dict[str, Any]:
-    """The walk in the calling thread, with no entry in the ledger; its answer. Raises `WalkerFailed`."""
-    with hiding(walk.ctx), _failing_well(walk), walk.transaction():
+    """The walk in the calling thread, with no entry in the ledger; its answer.
+
+    Raises `WalkerFailed`, and as `place_to_walk` does.
+    """
+    with place_to_walk(walk.user.pk), hiding(walk.ctx), _failing_well(walk), walk.transaction():
         walk.go()
     return walk.answer
 

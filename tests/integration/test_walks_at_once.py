@@ -1,0 +1,127 @@
+"""How many walks one web process makes at once, through HTTP: each holds a database connection."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from taskhub.runs import doorbell
+from taskhub.runs.domain import State
+from taskhub.runs.models import Run
+from taskhub.shares import Shares
+from tests.conftest import Person
+from tests.integration.walkers_shop import installed
+from walkers import registry
+from walkers.caller import Caller
+from walkers.places import Place
+from walkers.services import walking
+from walkers.walker import Walker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+RUN = "/js/walker_run"
+ECHO = {"name": "echo", "ctx": {"value": 1}}
+
+
+@pytest.fixture(autouse=True)
+def two_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them for each user."""
+    monkeypatch.setattr(walking, "_walks", Shares(2, 1, "Too many walks are under way."))
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walking, "PATIENCE_SECONDS", 0.1)
+
+
+class Linger(Walker):
+    """Waits for `end`."""
+
+    begun = threading.Event()
+    end = threading.Event()
+
+    def visit(self, here: Place) -> None:
+        self.begun.set()
+        assert self.end.wait(30)
+
+
+@contextmanager
+def lingering(*people: Person) -> Iterator[None]:
+    """One long walk for each of them; it ends, and well, with the block."""
+    with installed(Linger), ThreadPoolExecutor() as threads:
+        Linger.end.clear()
+        answers = []
+        try:
+            for person in people:
+                Linger.begun.clear()
+                answers.append(threads.submit(post, person, {"name": "linger"}))
+                assert Linger.begun.wait(30)
+            yield
+        finally:
+            Linger.end.set()
+        assert [answer.result().status_code for answer in answers] == [200] * len(people)
+
+
+def post(person: Person, body: Any, **options: Any) -> Any:
+    """In a thread with a connection of its own."""
+    try:
+        return person.post(RUN, body, **options)
+    finally:
+        connection.close()
+
+
+def assert_crowded(answer: Any) -> None:
+    assert (answer.status_code, answer["Retry-After"]) == (503, "1")
+    assert answer.json()["detail"] == "Too many walks are under way."
+
+
+@pytest.mark.usefixtures("hasty")
+def test_long_walks_of_one_user_leave_places_for_others(owner: Person, stranger: Person) -> None:
+    with lingering(owner):
+        assert_crowded(owner.post(RUN, ECHO))
+        assert_crowded(owner.post(RUN, ECHO, headers={"Idempotency-Key": "once"}))
+        assert owner.get("/js/walker_list").status_code == 200
+        assert stranger.post(RUN, ECHO).status_code == 200
+    assert owner.post(RUN, ECHO, headers={"Idempotency-Key": "once"}).status_code == 200
+
+
+@pytest.mark.usefixtures("hasty")
+def test_long_walks_of_several_users_are_counted_together(owner: Person, stranger: Person, colleague: Person) -> None:
+    with lingering(owner, stranger):
+        assert_crowded(colleague.post(RUN, ECHO))
+    assert colleague.post(RUN, ECHO).status_code == 200
+
+
+def test_short_walks_wait_for_their_turn(owner: Person) -> None:
+    with ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(lambda _: post(owner, ECHO), range(64)))
+    assert [answer.status_code for answer in answers] == [200] * 64
+
+
+@pytest.mark.usefixtures("hasty")
+def test_without_a_worker_and_a_place_a_task_stays_in_the_ledger(
+    owner: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doorbell.presence, "heard", lambda queue: False)
+    with lingering(owner):
+        answer = owner.post(RUN, ECHO | {"is_async": True})
+        assert (answer.status_code, answer.json()["is_queued"]) == (202, True)
+    assert Run.objects.get().state == State.PENDING
+    assert owner.post(RUN, ECHO | {"is_async": True}).json()["is_queued"] is False
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("ending", ["well", "badly"])
+def test_a_walk_within_a_walk_needs_no_place_of_its_own(owner: Person, ending: str) -> None:
+    def visit(self: Walker, here: Place) -> None:
+        self.report(registry.call("walker_run", ECHO, Caller(self.caller)).body["report"])
+        if ending == "badly":
+            raise RuntimeError("badly")
+
+    with installed(type("Outer", (Walker,), {"visit": visit})):
+        for _ in range(2):
+            answer = owner.post(RUN, {"name": "outer"})
+            assert (answer.status_code, answer.json()["report"]) == (200 if ending == "well" else 422, [[1]])
