@@ -9,10 +9,13 @@ class WalkersConfig(AppConfig):
     sentinel = "taskhub"
 
     def ready(self) -> None:
+        from taskhub.accounts import removal
         from taskhub.runs.kinds import register
         from walkers import kind, sentinels
+        from walkers.services.graphs import remove_graphs_of
 
         autodiscover_modules("walkers")
         sentinels.collect()
         register(kind.WALKER)
+        removal.register("graphs", remove_graphs_of)
         import_module("walkers.calls")

@@ -24,6 +24,10 @@ PREFIX = re.compile(r"thk_[0-9a-f]{12}")
 
 
 class UserManager(BaseUserManager["User"]):
+    def get_queryset(self) -> models.QuerySet["User"]:
+        """A deleted account is gone for everybody but `taskhub.accounts.removal`."""
+        return super().get_queryset().filter(deleted_at=None)
+
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
         """A stored user. Without a password nobody can sign in as it. Raises IntegrityError for a taken address."""
         if not email:
@@ -51,7 +55,10 @@ class User(AbstractBaseUser, PermissionsMixin):
     )
     date_joined = models.DateTimeField(default=timezone.now, editable=False)
 
+    deleted_at = models.DateTimeField(null=True, editable=False)
+
     objects: ClassVar[UserManager] = UserManager()
+    with_deleted: ClassVar[models.Manager["User"]] = models.Manager()
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
@@ -61,6 +68,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         constraints = [
             models.UniqueConstraint(Lower("email"), name="accounts_user_email", violation_error_message=EMAIL_TAKEN)
         ]
+        indexes = [models.Index("deleted_at", name="accounts_user_deleted", condition=Q(deleted_at__isnull=False))]
 
     def __str__(self) -> str:
         return self.email

@@ -4,15 +4,18 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.contrib.auth import authenticate
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import CharField, Q, QuerySet, Value
+from django.db.models.functions import Cast, Concat
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 from knox.models import AuthToken
 
 from taskhub.accounts.models import EMAIL_TAKEN, PREFIX, ApiKey, User, hashed, new_key
+from taskhub.accounts.removal import remove_deleted
 from taskhub.errors import Conflict, NotFound, Rejected, Unauthenticated
 
 KEYS_MAX = 1000  # a user; far more than anybody needs, and few enough that nobody fills the table
@@ -115,9 +118,22 @@ def set_password(*, user: User, password: str | None) -> None:
     sign_out_everywhere(user=user)
 
 
+@transaction.atomic
 def delete_accounts(*, users: QuerySet[User]) -> None:
-    """The users, with everything that is theirs."""
-    users.delete()
+    """Nobody can sign in or call as these users any more, and their addresses are free.
+
+    What is theirs may be millions of rows: `prune` removes it.
+    """
+    ids = list(users.select_for_update().values_list("pk", flat=True))
+    AuthToken.objects.filter(user__in=ids).delete()
+    ApiKey.objects.filter(user__in=ids).delete()
+    User.objects.filter(pk__in=ids).update(
+        email=Concat(Cast("pk", CharField()), Value("@deleted.invalid")),
+        name="",
+        password=make_password(None),
+        is_active=False,
+        deleted_at=timezone.now(),
+    )
 
 
 # Keys
@@ -157,10 +173,9 @@ def note_use(*, key: ApiKey, now: datetime) -> None:
 
 
 def prune(now: datetime) -> int:
-    """Deletes tokens and keys that expired, in batches, and says how many."""
-    return _delete_all(AuthToken.objects.filter(expiry__lte=now)) + _delete_all(
-        ApiKey.objects.filter(expires_at__lte=now)
-    )
+    """Deletes tokens and keys that expired, and a batch of what deleted accounts left; says how many rows."""
+    expired = [AuthToken.objects.filter(expiry__lte=now), ApiKey.objects.filter(expires_at__lte=now)]
+    return sum(map(_delete_all, expired)) + remove_deleted()
 
 
 def _delete_all(rows: QuerySet[Any]) -> int:

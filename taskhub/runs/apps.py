@@ -7,4 +7,7 @@ class RunsConfig(AppConfig):
     verbose_name = "Runs"
 
     def ready(self) -> None:
-        from taskhub.runs import presence, warden  # noqa: F401  (connects the workers' signals)
+        from taskhub.accounts import removal
+        from taskhub.runs import presence, services, warden  # noqa: F401  (connects the workers' signals)
+
+        removal.register("runs", services.remove_runs_of)

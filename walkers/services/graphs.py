@@ -12,6 +12,7 @@ from walkers.domain.plain import NotPlain, plain
 from walkers.domain.refusals import refused
 from walkers.models import KIND_MAX, ROOT, Edge, Graph, InGraph, Node, Profile
 
+GRAPHS_REMOVED = 100  # at a time
 CONTEXT_MAX = 1024 * 1024  # characters, about
 
 
@@ -43,6 +44,14 @@ def delete_graph(*, graph: Graph) -> None:
     Edge.objects.filter(graph=graph)._raw_delete(using="default")
     Node.objects.filter(graph=graph)._raw_delete(using="default")
     Graph.objects.filter(pk=graph.pk)._raw_delete(using="default")
+
+
+def remove_graphs_of(owner_id: UUID) -> int:
+    """Removes one batch of the graphs of a deleted account; returns how many."""
+    graphs = list(Graph.objects.filter(owner_id=owner_id)[:GRAPHS_REMOVED])
+    for graph in graphs:
+        delete_graph(graph=graph)
+    return len(graphs)
 
 
 def spawn(*, source: Node, kind: str, context: Mapping[str, Any], edge: str, edge_context: Mapping[str, Any]) -> Edge:

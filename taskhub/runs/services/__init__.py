@@ -3,7 +3,7 @@
 from taskhub.runs.services.accepting import accept, enqueue, retry
 from taskhub.runs.services.asking import cancel, changes, visible_run, wait
 from taskhub.runs.services.claiming import claim, claim_this, end, put_off, renew, tell_progress
-from taskhub.runs.services.keeping import prune, sweep
+from taskhub.runs.services.keeping import prune, remove_runs_of, sweep
 
 __all__ = [
     "accept",
@@ -15,6 +15,7 @@ __all__ = [
     "enqueue",
     "prune",
     "put_off",
+    "remove_runs_of",
     "renew",
     "retry",
     "sweep",

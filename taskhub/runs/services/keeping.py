@@ -1,7 +1,9 @@
 """What the leader does every second, so that nothing that was accepted is forgotten or kept for ever."""
 
 import logging
+from contextlib import suppress
 from datetime import timedelta
+from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
@@ -10,10 +12,12 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
+from taskhub.errors import Conflict
 from taskhub.runs import doorbell
 from taskhub.runs.domain import oldest_id
 from taskhub.runs.kinds import all_kinds, kind_of
 from taskhub.runs.models import KeptAnswer, Run
+from taskhub.runs.services.asking import cancel
 from taskhub.runs.services.claiming import end_abandoned
 
 log = logging.getLogger(__name__)
@@ -95,11 +99,27 @@ def prune() -> int:
         .order_by("pk")
         .values_list("kind", "pk")[:BATCH]
     )
-    for kind in all_kinds():
-        if ids := [pk for name, pk in old if name == kind.name]:
-            kind.removed(ids)
-    removed, _ = Run.objects.filter(pk__in=[pk for _, pk in old]).only("pk").delete()
-    TaskResult.objects.filter(task_id__in=[str(pk) for _, pk in old]).delete()
+    removed = _remove(old)
     expired = KeptAnswer.objects.filter(created_at__lt=now - timedelta(hours=settings.IDEMPOTENCY_HOURS))
     answers, _ = KeptAnswer.objects.filter(pk__in=list(expired.values_list("pk", flat=True)[:BATCH])).delete()
     return removed + answers
+
+
+def remove_runs_of(owner_id: UUID) -> int:
+    """Removes one batch of the runs of a deleted account, whatever their state; returns how many."""
+    runs = list(Run.objects.filter(owner_id=owner_id).brief()[:BATCH])
+    for run in runs:
+        with suppress(Conflict):  # it has ended
+            cancel(run=run)
+    _remove([(run.kind, run.pk) for run in runs])
+    return len(runs)
+
+
+def _remove(runs: list[tuple[str, UUID]]) -> int:
+    """The runs, after what their kinds and other tables keep for them."""
+    for kind in all_kinds():
+        if ids := [pk for name, pk in runs if name == kind.name]:
+            kind.removed(ids)
+    removed, _ = Run.objects.filter(pk__in=[pk for _, pk in runs]).only("pk").delete()
+    TaskResult.objects.filter(task_id__in=[str(pk) for _, pk in runs]).delete()
+    return removed
