@@ -11,6 +11,7 @@ import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
 from taskhub import __version__
+from taskhub.programs import WEB_THREADS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -250,6 +251,12 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
 DATA_UPLOAD_MAX_NUMBER_FILES = 100
 OPEN_WAITS_MAX = env_int("TASKHUB_OPEN_WAITS_MAX", 1000, minimum=1)  # a web process; each holds a thread
+OPEN_WAITS_PER_USER = env_int("TASKHUB_OPEN_WAITS_PER_USER", 600, minimum=1)
+if OPEN_WAITS_MAX >= WEB_THREADS:
+    raise ImproperlyConfigured(
+        f"TASKHUB_OPEN_WAITS_MAX must be less than {WEB_THREADS}, the threads of a web process, not {OPEN_WAITS_MAX}: "
+        "the other calls need some."
+    )
 
 # Runs
 

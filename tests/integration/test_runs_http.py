@@ -21,6 +21,7 @@ from taskhub.runs import kinds, services
 from taskhub.runs.execution import Execution, work
 from taskhub.runs.idempotency import answer_once
 from taskhub.runs.models import KeptAnswer, Run
+from taskhub.shares import Shares
 from tests.conftest import Person
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -109,7 +110,9 @@ def test_times_before_the_first_id_are_times(owner: Person, moment: str) -> None
     assert owner.get(f"/runs?until={moment}").json()["results"] == []
 
 
-@pytest.mark.parametrize("query", ["state=DONE", "until=", "state=", "parent=7", "since=yesterday", "until=2026-13-01", "name=a%00b"])
+@pytest.mark.parametrize(
+    "query", ["state=DONE", "until=", "state=", "parent=7", "since=yesterday", "until=2026-13-01", "name=a%00b"]
+)
 def test_a_filter_that_makes_no_sense_is_refused(owner: Person, query: str) -> None:
     answer = owner.get(f"/runs?{query}")
     assert answer.status_code == 400
@@ -169,14 +172,29 @@ def test_events_of_an_ended_run_show_it_once(owner: Person) -> None:
     assert event["data"]["state"] == "SUCCESS"
 
 
-def test_too_many_open_waits_are_told_to_come_back(owner: Person, monkeypatch: Any) -> None:
-    run = accept(owner)
-    monkeypatch.setattr("taskhub.runs.services.asking._open_waits", threading.BoundedSemaphore(1))
-    first = owner.get(f"/runs/{run.pk}/events")
-    second = owner.get(f"/runs/{run.pk}/events")
-    assert (second.status_code, second["Retry-After"]) == (503, "1")
+def test_too_many_open_waits_are_told_to_come_back(
+    owner: Person, stranger: Person, colleague: Person, monkeypatch: Any
+) -> None:
+    """Two in all, one for each user."""
+    monkeypatch.setattr("taskhub.runs.services.asking._open_waits", Shares(2, 1, "Too many waits are open."))
+    place = f"/runs/{accept(owner).pk}/events"
+    first = owner.get(place)
+    assert_crowded(owner.get(place))
+    assert_crowded(owner.get("/js/walker_queue_wait", {"task_id": place.split("/")[2], "timeout": 9}))
+    second = colleague.get(place)
+    assert second.status_code == 200
+    foreign = f"/runs/{accept(stranger).pk}/events"
+    assert_crowded(stranger.get(foreign))
     first.close()
-    assert owner.get(f"/runs/{run.pk}/events").status_code == 200
+    second.close()
+    third = stranger.get(foreign)
+    assert third.status_code == 200
+    third.close()
+
+
+def assert_crowded(answer: Any) -> None:
+    assert (answer.status_code, answer["Retry-After"]) == (503, "1")
+    assert answer.json()["detail"] == "Too many waits are open."
 
 
 def _event(chunk: bytes) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What people ask of a run: to see it, to wait for it, to stop it."""
 
-import threading
 import time
 from collections.abc import Generator
 from typing import Any
@@ -9,12 +8,13 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection, transaction
 
-from taskhub.errors import Conflict, NotFound, Unavailable
+from taskhub.errors import Conflict, NotFound
 from taskhub.runs import hub
 from taskhub.runs.models import Run, run_with_id
 from taskhub.runs.services.claiming import end_revoked
+from taskhub.shares import Shares
 
-_open_waits = threading.BoundedSemaphore(settings.OPEN_WAITS_MAX)
+_open_waits = Shares(settings.OPEN_WAITS_MAX, settings.OPEN_WAITS_PER_USER, "Too many waits are open.")
 
 
 def visible_run(*, run_id: UUID, user: Any) -> Run:
@@ -39,12 +39,9 @@ def changes(*, run_id: UUID, user: Any, seconds: float, pulse: float = 300) -> G
     """The run now, after each wake-up and after each `pulse` of silence, until `seconds` are over.
 
     Between them no database connection is held.
-    Raises `Unavailable` when this process already has as many waits open as the settings allow.
+    Raises `Unavailable` when this process already has as many waits open, or of this user, as the settings allow.
     """
-    places = _open_waits
-    if not places.acquire(blocking=False):
-        raise Unavailable("Too many waits are open.", retry_after=1)
-    try:
+    with _open_waits.place(user.pk):
         deadline = time.monotonic() + seconds
         with hub.watch(run_id) as bell:
             yield visible_run(run_id=run_id, user=user)
@@ -52,8 +49,6 @@ def changes(*, run_id: UUID, user: Any, seconds: float, pulse: float = 300) -> G
                 _give_back_connection()
                 bell.sleep(min(left, pulse))
                 yield visible_run(run_id=run_id, user=user)
-    finally:
-        places.release()
 
 
 def _give_back_connection() -> None:
