@@ -253,7 +253,7 @@ class RouteThrottle(throttling.SimpleRateThrottle):
         calls, duration = self._parsed(rate)
         stretch, gone = divmod(self.timer(), duration)
         self._left = duration - gone
-        ident = request.user.pk or self.get_ident(request)
+        ident = request.user.pk or self.get_ident(request)  # type: ignore[arg-type]  # both have META
         return self._count(f"throttle:{scope}:{ident}:{stretch:.0f}", duration) <= calls
 
     def wait(self) -> float:

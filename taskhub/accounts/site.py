@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from rest_framework.exceptions import Throttled
 
 from taskhub.http import RouteThrottle, as_problem
@@ -16,7 +17,7 @@ class Site(AdminSite):
         self._count(request)
         return super().login(request, extra_context)
 
-    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         self._count(request)
         return super().password_change(request, extra_context)
 
