@@ -261,7 +261,10 @@ class CancelView(APIView):
     @extend_schema(
         operation_id="runs_cancel",
         summary="Cancel a run",
-        description="A waiting run never starts; a running one is stopped within 5 s and has no effect.",
+        description=(
+            "A waiting run never starts; a running one is REVOKED at once and has no effect. A worker stops its work "
+            "within 5 s; work that is made at once, for want of a worker, ends after its step or at its next progress."
+        ),
         parameters=[ID],
         request=None,
         responses={200: RunSerializer, **problems(401, 403, 404, 409)},

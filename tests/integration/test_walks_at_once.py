@@ -17,6 +17,7 @@ from tests.conftest import Person
 from tests.integration.walkers_shop import installed
 from walkers import registry
 from walkers.caller import Caller
+from walkers.models import Node
 from walkers.places import Place
 from walkers.services import walking
 from walkers.walker import Walker
@@ -44,6 +45,7 @@ class Linger(Walker):
     end = threading.Event()
 
     def visit(self, here: Place) -> None:
+        here.spawn("mark")
         self.begun.set()
         assert self.end.wait(30)
 
@@ -125,3 +127,23 @@ def test_a_walk_within_a_walk_needs_no_place_of_its_own(owner: Person, ending: s
         for _ in range(2):
             answer = owner.post(RUN, {"name": "outer"})
             assert (answer.status_code, answer.json()["report"]) == (200 if ending == "well" else 422, [[1]])
+
+
+def test_what_is_made_at_once_and_cancelled_goes_on_in_its_step_without_effect(
+    owner: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doorbell.presence, "heard", lambda queue: False)
+    with installed(Linger), ThreadPoolExecutor() as threads:
+        Linger.begun.clear()
+        Linger.end.clear()
+        try:
+            call = threads.submit(post, owner, {"name": "linger", "is_async": True})
+            assert Linger.begun.wait(30)
+            id = Run.objects.get().pk
+            assert owner.post(f"/runs/{id}/cancel").json()["state"] == State.REVOKED
+            assert not call.done()
+        finally:
+            Linger.end.set()
+        assert call.result().json()["task_id"] == str(id)
+    assert owner.get(f"/runs/{id}").json()["state"] == State.REVOKED
+    assert not Node.objects.filter(kind="mark").exists()

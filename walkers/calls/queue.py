@@ -76,7 +76,9 @@ def walker_queue_wait(
 def walker_queue_cancel(caller: Caller, task_id: TaskId) -> Status:
     """Cancel a task.
 
-    A waiting task never starts; a running one is stopped within 5 s and has no effect. 409 when it has ended already.
+    A waiting task never starts; a running one is REVOKED at once and has no effect. A worker stops its walk within 5 s;
+    a walk that is made at once, for want of a worker, ends after its step or at its next progress. 409 when the task
+    has ended already.
     """
     return _status(services.cancel(run=_run(caller, task_id)))
 
