@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 import pytest
@@ -109,3 +110,43 @@ def test_the_same_submission_again_is_the_same_task(person: Caller) -> None:
     assert first == again
     assert wait(person, first["task_id"])["state"] == "SUCCESS"
     assert len(person.get("/runs").json()["results"]) == 1
+
+
+def test_long_walks_of_one_leave_the_hub_to_the_others(hub: Hub, person: Caller) -> None:
+    """They last longer than a call waits for a database connection."""
+    other, calls = hub.sign_up(), 32
+    walks = [Caller(hub.url, token=person.token) for _ in range(calls)]
+    pause = {"name": "pause", "ctx": {"seconds": 6, "steps": 1}}
+    with ThreadPoolExecutor(calls) as threads:
+        answers = [threads.submit(walk.post, "/js/walker_run", pause) for walk in walks]
+        next(answer for answer in as_completed(answers) if answer.result().status_code == 503)
+        for _ in range(10):
+            assert other.post("/js/walker_run", {"name": "echo"}).status_code == 200
+            assert other.get("/runs").status_code == 200
+        assert not all(answer.done() for answer in answers)
+    for walk in walks:
+        walk.session.close()
+    assert {answer.result().status_code for answer in answers} == {200, 503}
+
+
+BODIES = {
+    "application/json": b'{"ctx": {"value": 1}, "is_async": %s}',
+    "application/x-www-form-urlencoded": b"ctx=%%7B%%22value%%22:1%%7D&is_async=%s",
+    "multipart/form-data; boundary=b": (
+        b'--b\r\nContent-Disposition: form-data; name="is_async"\r\n\r\n%s\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="photo"; filename="cup.png"\r\n\r\ncup\r\n--b--\r\n'
+    ),
+}
+
+
+@pytest.mark.parametrize("content_type", BODIES)
+@pytest.mark.parametrize("is_async", [b"true", b"false"])
+def test_a_body_in_chunks_is_refused_and_never_taken_for_an_empty_one(
+    person: Caller, content_type: str, is_async: bytes
+) -> None:
+    body = BODIES[content_type] % is_async
+    headers = {"Content-Type": content_type}
+    answer = person.post("/js/wapi/echo", data=iter([body[:9], body[9:]]), headers=headers)
+    assert (answer.status_code, answer.json()["type"]) == (411, "length-required")
+    assert person.get("/runs").json()["results"] == []
+    assert person.post("/js/wapi/echo", data=body, headers=headers).status_code in {200, 202}
