@@ -3,8 +3,7 @@
 An operation's `responses` are its own answers and these: `{200: Receipt, **problems(401, 404, *BODY)}`.
 """
 
-import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerExtension
@@ -18,12 +17,11 @@ from taskhub.http import PROBLEM_TYPE, CursorPages, problem_body
 BODY = (400, 411, 413, 415)  # what a call that reads a body may answer
 ALWAYS = (429, 503)  # what every call may answer; `problems` adds them
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
-YES_OR_NO = {"type": "string", "enum": ["true", "false", "1", "0", "yes", "no"]}
 
-_FAMILY: dict[int, type[errors.Problem]] = {
+FAMILY: dict[int, type[errors.Problem]] = {
     kind.status: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.Problem)
 }
-_MEANING = {
+MEANING = {
     400: "A value is missing, unknown or wrong; `errors` names each place.",
     401: "No credentials, or they are wrong, expired or revoked.",
     403: "This is for staff; or a browser's session came without its CSRF token, or with GET to a call that writes.",
@@ -36,17 +34,6 @@ _MEANING = {
     429: "The rate limit is reached; `Retry-After` says for how many seconds.",
     500: "A fault on our side; it is in the log.",
     503: "Something that taskhub leans on does not answer; try again after `Retry-After` seconds.",
-}
-_DONE = {
-    "200": "The answer.",
-    "201": "It was made.",
-    "202": "It was written down, and will be done.",
-    "204": "It is done, and there is nothing more to say.",
-}
-_HEADERS = {
-    401: ("WWW-Authenticate", "The scheme of `Authorization` that is expected.", {"type": "string"}),
-    429: ("Retry-After", "Seconds to wait.", {"type": "integer", "minimum": 1}),
-    503: ("Retry-After", "Seconds to wait, where that is known.", {"type": "integer", "minimum": 1}),
 }
 
 
@@ -86,7 +73,7 @@ def problems(*statuses: int, because: Mapping[int, str] | None = None) -> dict[t
 
     `because` says of a status what it means at this call, where the general sentence falls short.
     """
-    meaning = {**_MEANING, **(because or {})}
+    meaning = {**MEANING, **(because or {})}
     wanted = sorted({*statuses, *meaning.keys() & (because or {}).keys(), *ALWAYS})
     return {
         (status, PROBLEM_TYPE): OpenApiResponse(PROBLEM, meaning[status], [_example(status, meaning[status])])
@@ -99,84 +86,8 @@ def response_header(name: str, description: str, *statuses: int, kind: type = st
     return OpenApiParameter(name, kind, OpenApiParameter.HEADER, description=description, response=list(statuses))
 
 
-# The document as a whole
-
-
-def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """drf-spectacular's hook: what can be said of every call at once."""
-    responses = result.setdefault("components", {}).setdefault("responses", {})
-    for operation in _operations(result):
-        for status, response in operation["responses"].items():
-            _say_what_it_means(status, response)
-            operation["responses"][status] = _shared(int(status), response, responses)
-        _require_body(operation, result)
-        _spell_as_text(operation, result)
-    return result
-
-
-def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for path in document["paths"].values():
-        yield from (operation for operation in path.values() if "responses" in operation)
-
-
-def _say_what_it_means(status: str, response: dict[str, Any]) -> None:
-    response["description"] = response.get("description") or _DONE.get(status, "As the walker says.")
-    if PROBLEM_TYPE in response.get("content", {}) and int(status) in _HEADERS:
-        name, description, schema = _HEADERS[int(status)]
-        response.setdefault("headers", {})[name] = {"description": description, "schema": schema}
-
-
-def _shared(status: int, response: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
-    """A problem that means what it means everywhere is written down once: the document is a third as long so."""
-    if response["description"] != _MEANING.get(status) or PROBLEM_TYPE not in response["content"]:
-        return response
-    name = _FAMILY.get(status, errors.Problem).__name__
-    shared[name] = response
-    return {"$ref": f"#/components/responses/{name}"}
-
-
-def _require_body(operation: dict[str, Any], document: Mapping[str, Any]) -> None:
-    contents = operation.get("requestBody", {}).get("content", {}).values()
-    if any(_resolved(content["schema"], document).get("required") for content in contents):
-        operation["requestBody"]["required"] = True
-
-
-def _spell_as_text(operation: dict[str, Any], document: Mapping[str, Any]) -> None:
-    """In a query and in a form all is text: there is no null but leaving out, and yes and no have several spellings."""
-    for parameter in operation.get("parameters", []):
-        if parameter["in"] == "query" and "schema" in parameter:
-            parameter["schema"] = _as_text(parameter["schema"])
-    for kind, content in operation.get("requestBody", {}).get("content", {}).items():
-        if kind in FORMS:
-            schema = content["schema"] = copy.deepcopy(_resolved(content["schema"], document))
-            schema["properties"] = {name: _as_text(one) for name, one in schema.get("properties", {}).items()}
-
-
-def _as_text(schema: Mapping[str, Any]) -> dict[str, Any]:
-    kinds = [kind for kind in schema.get("anyOf", []) if kind.get("type") != "null"]
-    rest = {name: value for name, value in schema.items() if name != "anyOf" and (name, value) != ("default", None)}
-    if len(kinds) == 1:
-        rest |= kinds[0]
-    elif any(kind.get("type") == "boolean" for kind in kinds):
-        rest["type"] = "boolean"
-    elif kinds:
-        rest["anyOf"] = kinds
-    return _yes_or_no(rest) if rest.get("type") == "boolean" else rest
-
-
-def _yes_or_no(schema: dict[str, Any]) -> dict[str, Any]:
-    default = {"default": str(schema["default"]).lower()} if "default" in schema else {}
-    return schema | YES_OR_NO | default
-
-
-def _resolved(schema: dict[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
-    name = schema.get("$ref", "").rpartition("/")[2]
-    resolved: dict[str, Any] = document["components"]["schemas"][name] if name else schema
-    return resolved
-
-
 def _example(status: int, meaning: str) -> OpenApiExample:
-    kind = _FAMILY.get(status, errors.Problem)
+    kind = FAMILY.get(status, errors.Problem)
     places = [{"pointer": "/name", "detail": "This field is required."}] if status == 400 else []
     body = problem_body(kind(meaning.replace("`", ""), errors=places))
     return OpenApiExample(kind.title, body, media_type=PROBLEM_TYPE, response_only=True, status_codes=[str(status)])

@@ -236,9 +236,10 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "walkers.schema.add_walkers",
-        "taskhub.openapi.finish",
+        "taskhub.document.finish",
     ],
     "COMPONENT_SPLIT_REQUEST": True,  # a body that is read has other required fields than one that is answered
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},  # null: no badge of another server's
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

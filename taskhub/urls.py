@@ -3,7 +3,8 @@
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
+
+from taskhub.document import DocsView, DocumentView
 
 urlpatterns = [
     path("", include("taskhub.runs.api")),
@@ -11,14 +12,8 @@ urlpatterns = [
     path("", include("walkers.api")),
     path("", RedirectView.as_view(pattern_name="docs")),
     path("admin/", admin.site.urls),
-    path(
-        "openapi.json", SpectacularJSONAPIView.as_view(authentication_classes=[], permission_classes=[]), name="openapi"
-    ),
-    path(
-        "docs/",
-        SpectacularSwaggerView.as_view(url_name="openapi", authentication_classes=[], permission_classes=[]),
-        name="docs",
-    ),
+    path("openapi.json", DocumentView.as_view(), name="openapi"),
+    path("docs/", DocsView.as_view(), name="docs"),
 ]
 
 handler400 = "taskhub.http.bad_request"

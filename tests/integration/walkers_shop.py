@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+from taskhub.document import document
 from walkers import sentinels
 from walkers.walker import Walker
 
@@ -34,8 +35,10 @@ def installed(*walkers: type[Walker], config: Any = Shop, source: str = "") -> I
     before = [sentinel for sentinel in sentinels.every() if sentinel.name != "global"]
     try:
         sentinels.install([*before, sentinels.sentinel_of(config, module)])
+        document.cache_clear()
         yield module
     finally:
         sentinels.install(before)
+        document.cache_clear()
         sys.modules.pop(module.__name__)
         sys.modules.update({module.__name__: shadowed} if shadowed else {})
