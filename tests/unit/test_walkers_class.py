@@ -71,7 +71,7 @@ def test_annotations_are_fields_and_all_else_is_not() -> None:
 
 @pytest.mark.parametrize("kind", [ClassVar[float], ClassVar, "ClassVar[float]", "typing.ClassVar[float]"])
 def test_an_option_may_be_annotated_as_one(kind: Any) -> None:
-    author = type("Quick", (Visiting,), {"__annotations__": {"time_limit": kind}, "time_limit": 1.5})
+    author: Any = type("Quick", (Visiting,), {"__annotations__": {"time_limit": kind}, "time_limit": 1.5})
     assert author.time_limit == 1.5
 
 
