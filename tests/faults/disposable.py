@@ -102,7 +102,8 @@ class Disposable:
             if entry["name"] == name:
                 with suppress(psutil.NoSuchProcess):
                     process = psutil.Process(entry["pid"])
-                    return process if is_alive(process) else None
+                    same = abs(process.create_time() - entry["started"]) < 1
+                    return process if same and is_alive(process) else None
         return None
 
     @contextmanager
