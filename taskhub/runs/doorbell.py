@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import Counter
 from typing import Any
 
 from amqp.exceptions import ChannelError
@@ -16,6 +17,9 @@ from taskhub.runs.models import live_workers
 log = logging.getLogger(__name__)
 
 PRESENCE_SECONDS = 1.0
+ENOUGH_RINGS = 100
+COUNTED_EVERY = 16
+BELIEVED_SECONDS = 0.02
 # No retry and short time-outs: without a broker the work is done at once, and the caller waits at most a second.
 _connection = app.connection_for_write(
     transport_options={
@@ -51,6 +55,40 @@ class Presence:
 
 
 presence = Presence()
+
+
+class Din:
+    """Queues in which so many rings wait that another would wake nobody sooner.
+
+    Whoever hears a ring performs all that waits, so a burst of work leaves as many rings to be heard in vain as runs,
+    at the price of a run each. The broker is asked after every sixteenth ring, and believed for so short a time that
+    the rings it counted are not all heard by then; should they be, the sweeper rings within a second.
+    """
+
+    def __init__(self) -> None:
+        self._rings: Counter[str] = Counter()
+        self._enough_until: dict[str, float] = {}
+
+    def drowns(self, queue: str) -> bool:
+        until = self._enough_until.get(queue)
+        if until is not None and time.monotonic() < until:
+            return True
+        self._rings[queue] += 1
+        if until is None and self._rings[queue] % COUNTED_EVERY:
+            return False
+        if (backlog(queue) or 0) < ENOUGH_RINGS:
+            self._enough_until.pop(queue, None)
+            return False
+        self._enough_until[queue] = time.monotonic() + BELIEVED_SECONDS
+        return True
+
+
+din = Din()
+
+
+def wake(kind: Kind, run_id: Any) -> bool:
+    """Whether a worker will come for the run: it is rung for, or enough rings wait already."""
+    return presence.heard(kind.queue) and (din.drowns(kind.queue) or ring(kind, run_id))
 
 
 def ring(kind: Kind, run_id: Any) -> bool:

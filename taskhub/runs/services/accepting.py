@@ -48,8 +48,7 @@ def enqueue(run: Run) -> bool:
     """Wakes a worker; False when none would hear it. A run that waits for its time needs nobody yet."""
     if not run.ready:
         return True
-    kind = kind_of(run.kind)
-    return doorbell.presence.heard(kind.queue) and doorbell.ring(kind, run.pk)
+    return doorbell.wake(kind_of(run.kind), run.pk)
 
 
 def retry(*, run: Run) -> Run:
