@@ -49,10 +49,6 @@ class Block(Scope):
         self.next = 0
         self.save_to: str | None = None
 
-    def become(self, value: Any) -> None:
-        self.current = value
-        self.kept = None
-
     @property
     def inner_path(self) -> str:
         """Of the next item."""

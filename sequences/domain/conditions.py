@@ -17,7 +17,7 @@ from sequences.domain.scope import VISITS_MAX, Scope
 from sequences.domain.templates import Template, TemplateReader
 
 NESTING_MAX = 20
-PATTERNS_MAX = 200  # in one sequence
+PATTERNS_MAX = 50  # in one sequence; the largest take 15 ms each to read
 
 Holds = Callable[[Scope], bool]
 Test = Callable[[Any, Scope], bool]

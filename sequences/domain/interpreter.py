@@ -78,6 +78,11 @@ class Interpreter:
         """Seconds spent on this run, by this worker and those before it."""
         return self._budget.elapsed
 
+    @property
+    def remaining(self) -> float:
+        """Seconds that may still be spent: no request need be waited for any longer."""
+        return max(0.0, self._limits.seconds - self.elapsed)
+
     def run(self) -> dict[str, Any]:
         """Goes on to the end and gives persistence. Raises `Stopped`."""
         while self._blocks:
@@ -172,7 +177,7 @@ class Interpreter:
 
     def _become(self, block: Block, value: Any) -> None:
         """The step's value, which is saved before anything else is done with it."""
-        block.become(value)
+        block.current = value
         if block.save_to is not None:
             self._saved.save(block.save_to, value)
             block.kept = block.save_to

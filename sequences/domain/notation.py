@@ -17,6 +17,7 @@ _NOT_BLANK = re.compile(r"[^\n\r]")
 _CONSTANTS = ("NaN", "Infinity", "-Infinity")
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _DIGITS_MAX = 4300  # what Python reads without being asked to
+LENGTH_MAX = 2_000_000  # characters; half of them comments, for the largest sequence
 
 
 def read(text: str) -> Any:
@@ -25,6 +26,8 @@ def read(text: str) -> Any:
     Raises `Rejected` of type `broken-json`, its error with `line`, `column` (from 1) and `detail`, for all that
     `parse_json` refuses, and for the documents' `...`, which stands for something left out.
     """
+    if len(text) > LENGTH_MAX:
+        raise _refused(1, 1, f"A sequence's text has at most {LENGTH_MAX} characters.")
     plain = _without_commas(text, _without_comments(text))
     try:
         return parse_json(plain)

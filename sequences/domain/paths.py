@@ -139,16 +139,21 @@ def _descendants(part: jsonpath.Descendants) -> Walk:
 
 
 def _below(values: Matches, scope: Scope) -> Matches:
-    """The values and everything in them, each before what it holds."""
+    """The objects and lists among the values and in them, each before what it holds: nothing is found in the rest."""
     met: Matches = []
-    waiting = values[::-1]
+    waiting = _holders(values)
     while waiting:
         value = waiting.pop()
         met.append(value)
         inner = list(children(value))
         scope.visit(1 + len(inner))
-        waiting.extend(reversed(inner))
+        waiting += _holders(inner)
     return met
+
+
+def _holders(values: Matches) -> Matches:
+    """The last first, as they are to be taken from the end."""
+    return [value for value in reversed(values) if isinstance(value, (dict, list))]
 
 
 def _all(path: jsonpath.JSONPath) -> Walk:

@@ -18,14 +18,14 @@ def _options() -> "re2.Options":
     options = re2.Options()
     options.log_errors = False
     options.never_capture = True
-    options.max_mem = 2 << 20
+    options.max_mem = 1 << 20  # also bounds how long reading one takes
     return options
 
 
 _OPTIONS = _options()
 
 
-@lru_cache(maxsize=64)  # each may take 2 MiB
+@lru_cache(maxsize=64)  # each may take 1 MiB
 def read_pattern(text: str) -> Match:
     """Raises `Unreadable`. The match raises `Failure` for a text that is too long for so large a pattern."""
     if len(text) > LENGTH_MAX:

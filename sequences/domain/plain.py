@@ -6,7 +6,7 @@ from typing import Any
 from sequences.domain.faults import Failure
 from taskhub.jsontext import NESTING_MAX
 
-_NUMBER_SIZE = 20
+_FLOAT_SIZE = 20
 _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -50,8 +50,12 @@ def weigh(value: Any, room: int, what: str) -> int:
             elif isinstance(item, list):
                 size += len(item) + 2
                 below += item
+            elif item is None or isinstance(item, int):
+                size += 5 + (item or 0).bit_length() // 3
+            elif isinstance(item, float):
+                size += _FLOAT_SIZE
             else:
-                size += _NUMBER_SIZE if isinstance(item, float) else 5 + (item or 0).bit_length() // 3
+                raise Failure(f"{what} would hold a {type(item).__name__}, which is not JSON.")
             if size > room:
                 raise TooLarge(f"{what} would be larger than {room} characters.")
         if not below:

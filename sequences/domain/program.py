@@ -52,7 +52,7 @@ def _check_plain(arguments: Any, faults: Faults) -> None:
         json.dumps(arguments, allow_nan=False)
     except Rejected as refusal:
         faults.add(None, refusal.errors[0]["detail"])
-    except (Failure, ValueError, TypeError, AttributeError) as error:
+    except (Failure, ValueError, TypeError) as error:
         faults.add(None, str(error))
 
 

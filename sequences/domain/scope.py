@@ -4,7 +4,7 @@ from typing import Any
 
 from sequences.domain.faults import Failure
 
-VISITS_MAX = 1_000_000  # values looked at for one step: well under a second
+VISITS_MAX = 2_000_000  # values looked at for one step: about half a second
 
 
 class Scope:

@@ -15,7 +15,9 @@ from sequences.domain.faults import Failure, Faults, Place, Unreadable
 from sequences.domain.plain import as_text
 from sequences.domain.scope import Scope
 
-EXPRESSIONS_MAX = 2000  # in one sequence: reading them all takes a second at most
+# In one sequence, so that the largest is read within two seconds.
+EXPRESSIONS_MAX = 1000
+CHARACTERS_MAX = 100_000  # of all its expressions
 
 _INSIDE = re.compile(r"""((?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|(?!}})[^'"])*)}}""", re.DOTALL)
 
@@ -45,7 +47,7 @@ class TemplateReader:
 
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
-        self._left = EXPRESSIONS_MAX
+        self._left, self._room = EXPRESSIONS_MAX, CHARACTERS_MAX
 
     def value(self, text: str, place: Place) -> Template:
         """Of any type where the text is one whole expression."""
@@ -110,9 +112,12 @@ class TemplateReader:
 
     def expression(self, text: str) -> Expression:
         """Raises `Unreadable`."""
-        if self._left == 0:
-            raise Unreadable(f"A sequence has at most {EXPRESSIONS_MAX} expressions.")
         self._left -= 1
+        self._room -= len(text)
+        if self._left < 0:
+            raise Unreadable(f"A sequence has at most {EXPRESSIONS_MAX} expressions.")
+        if self._room < 0:
+            raise Unreadable(f"The expressions of a sequence have at most {CHARACTERS_MAX} characters.")
         return read_expression(text)
 
 

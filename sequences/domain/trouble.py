@@ -29,7 +29,7 @@ class Refused(Failure):
 
     def __init__(self, answer: Answer) -> None:
         self.value = {"status": answer.status, "message": answer.message or f"HTTP {answer.status}"}
-        super().__init__(f"The answer was {answer.status} {answer.message}".rstrip() + ".")
+        super().__init__(f"The answer was {answer.status}" + (f": {answer.message}" if answer.message else "."))
 
 
 @dataclass(slots=True)

@@ -5,18 +5,18 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from jsonpath_ng import parse as parse_jsonpath
+from jsonpath_ng.parser import parse as parse_jsonpath
 
 from sequences.domain.expressions import Expression, read_expression
 from sequences.domain.faults import Failure, Faults, Unreadable
 from sequences.domain.plain import as_text, kind, same, weigh
 from sequences.domain.scope import Scope
-from sequences.domain.templates import EXPRESSIONS_MAX, Template, TemplateReader
+from sequences.domain.templates import CHARACTERS_MAX, EXPRESSIONS_MAX, Template, TemplateReader
 
 USERS = {"data": [{"id": 1, "jid": "a", "tags": ["x", "y"]}, {"id": 2, "jid": None}], "token": "t/ä k", "ok": True}
-KEPT = {"login": {"token": "secret"}, "map": {"1": "one", "a": "letter"}, "key": "data", "true": {"1": 5}}
+KEPT = {"login": {"token": "secret"}, "map": {"1": "one", "a": "letter", "": 0}, "key": "data", "true": {"1": 5}}
 ITEM = {"jid": "urn:uuid:1", "id": 1, "key with space": 7, "$ref": 8}
 
 
@@ -103,6 +103,7 @@ def test_what_is_no_expression(text: str) -> None:
     assert str(caught.value)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="$#@!.()[]*'\"\\`|&~?:,{} \n09-abwhere", max_size=25) | st.text(max_size=8))
 @example("$" + "[0]" * 300)
 @example("$" + "." * 999)
@@ -129,6 +130,7 @@ TREES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(STEPS, max_size=4).map("".join), TREES)
 def test_paths_find_what_jsonpath_ng_finds(steps: str, tree: Any) -> None:
     expression = read_expression(f"${steps}")
@@ -250,6 +252,7 @@ HOSTILE = st.text(alphabet="{}#$!.@()[]*'\"\\ abc", max_size=10) | st.sampled_fr
 )
 
 
+@settings(deadline=None)
 @given(st.lists(HOSTILE, max_size=4), st.text(alphabet="{ab ", max_size=3))
 def test_what_was_substituted_is_never_expanded(values: list[str], between: str) -> None:
     between = between.replace("{{", "")
@@ -269,6 +272,9 @@ def test_there_is_a_limit_to_expressions_and_to_the_text_they_make() -> None:
     faults = Faults()
     TemplateReader(faults).json(["{{!}}"] * (EXPRESSIONS_MAX + 1), (None, "body"))
     assert [fault["path"] for fault in faults.found] == [f"body[{EXPRESSIONS_MAX}]"]
+    faults = Faults()
+    TemplateReader(faults).json(["{{$.%s}}" % ("a" * 998)] * (CHARACTERS_MAX // 1000 + 1), (None, "body"))
+    assert [fault["path"] for fault in faults.found] == [f"body[{CHARACTERS_MAX // 1000}]"]
     with pytest.raises(Failure, match="too long together"):
         rendered(templates().text("{{$}}" * 1000, None), "x" * 10_000)
 
@@ -294,6 +300,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(JSON, JSON)
 def test_two_values_are_the_same_as_json(left: Any, right: Any) -> None:
     def tagged(value: Any) -> Any:
@@ -307,6 +314,7 @@ def test_two_values_are_the_same_as_json(left: Any, right: Any) -> None:
     assert same(left, json.loads(json.dumps(left)))
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_weight_follows_the_text(value: Any) -> None:
     weight = weigh(value, 10_000, "It")
