@@ -1,0 +1,121 @@
+"""`make bench`, or `make bench ROW=submit`: measures, prints the table, says what falls short.
+
+Exits with 1 when a row could not be measured, with 0 otherwise: a bar that is missed is a fact, not a failure.
+"""
+
+import os
+import platform
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NoReturn
+
+from tests.benchmarks import in_background, over_http, starting
+from tests.benchmarks.row import CannotMeasure, Measured, Row
+from tests.benchmarks.stage import Stage, stage
+
+ROWS = [
+    Row(
+        "submit",
+        "`walker_run` with `is_async`, 16 clients",
+        "bare DRF view, one INSERT, one Celery publish",
+        ">=",
+        0.6,
+        over_http.submit,
+    ),
+    Row("sync", "`walker_run` of `echo`, 16 clients", "bare DRF view, one SELECT", ">=", 0.6, over_http.sync),
+    Row(
+        "drain",
+        "2,000 queued `echo` runs to their recorded end",
+        "Celery's no-op task without results",
+        ">=",
+        0.6,
+        in_background.drain,
+    ),
+    Row(
+        "wait",
+        "submit, then `walker_queue_wait`, p50",
+        "Celery's Redis `.get()` round trip",
+        "<=",
+        4,
+        in_background.wait,
+    ),
+    Row(
+        "many waits",
+        "`walker_run`, p50, with 500 open waits and event streams",
+        "the same without them",
+        "<=",
+        1.3,
+        over_http.many_waits,
+    ),
+    Row("queue_check", "state of one run of 10^6, p50", "of one run of 10^3", "<=", 1.2, over_http.queue_check),
+    Row("start", "`make run` to `/healthz` 200, in an empty home", "", "<=", 10, starting.start, own_hub=True),
+]
+HEAD = ("row", "what is measured", "floor", "floor's", "ours", "ratio", "bar", "")
+
+
+def main(arguments: Sequence[str]) -> int:
+    wanted = " ".join(arguments).replace("_", " ")
+    rows = [row for row in ROWS if wanted in ("", row.name.replace("_", " "))]
+    if not rows:
+        print(f"There is no row {wanted!r}; there are: {', '.join(row.name for row in ROWS)}.", file=sys.stderr)
+        return 2
+    print(f"{surroundings()}\n", flush=True)
+    table: list[tuple[str, ...]] = [HEAD]
+    notes, missing = list[str](), list[str]()
+    for row, measured in measure(rows):
+        if isinstance(measured, CannotMeasure):
+            missing.append(f"{row.name} could not be measured: {measured}")
+            continue
+        table.append(row.cells(measured))
+        notes += [f"{row.name}: {note}" for note in measured.notes]
+    print("\n".join([*lines(table), "", *notes, *missing]))
+    return 1 if missing else 0
+
+
+def measure(rows: Sequence[Row]) -> Iterator[tuple[Row, Measured | CannotMeasure]]:
+    """One row after the other; the hub that most of them need is started once, and is gone before the last."""
+    with ExitStack() as running:
+        place: Stage | None = None
+        for row in sorted(rows, key=lambda row: row.own_hub):
+            began = time.monotonic()
+            try:
+                if row.own_hub:
+                    running.close()
+                    measured: Measured | CannotMeasure = row.measure()
+                else:
+                    place = place or running.enter_context(stage())
+                    measured = row.measure(place)
+            except CannotMeasure as error:
+                measured = error
+            print(f"... {row.name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+            yield row, measured
+
+
+def lines(table: Sequence[Sequence[str]]) -> list[str]:
+    """As Markdown."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    rows = [f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |" for row in table]
+    return [rows[0], f"|{'|'.join('-' * (width + 2) for width in widths)}|", *rows[1:]]
+
+
+def surroundings() -> str:
+    """When and where, and how busy it was there before."""
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    model = models[0].partition(":")[2].strip() if models else platform.machine()
+    return (
+        f"{time.strftime('%Y-%m-%d %H:%M')}, {os.cpu_count()} cores ({model}), Python {platform.python_version()},"
+        f" load {os.getloadavg()[0]:.1f} before"
+    )
+
+
+def leave(number: int, frame: object) -> NoReturn:
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, leave)
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,167 @@
+"""Rows of calls that answer at once: submit, sync, many waits, queue_check."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from random import sample
+from statistics import median
+from typing import Any
+
+import psycopg
+
+from tests.benchmarks.load import Call, Client, ceiling, load
+from tests.benchmarks.row import Measured, by_turns
+from tests.benchmarks.stage import WORKERS, Stage, bare_web, until
+
+RUN = "/js/walker_run"
+ECHO = b'{"name": "echo", "ctx": {"value": "hello"}}'
+ECHO_LATER = b'{"name": "echo", "ctx": {"value": "hello"}, "is_async": true}'
+PAUSE = {"name": "pause", "ctx": {"seconds": 600, "steps": 600}, "is_async": True}
+TOMORROW = "2999-01-01T00:00:00Z"
+SMALL, SMALL_RUNS, BIG = "small_ledger", 1_000, "big_ledger"
+CHECKS = 300  # calls a turn
+RUN_ID = "0190a6d4-3c1e-7c3a-9b6e-{number:012x}"
+FILL = """
+INSERT INTO {name} (
+    id, kind, owner_id, name, arguments, state, result, attempt, attempts, time_limit, ready, worker,
+    created_at, started_at, finished_at, revision
+)
+SELECT
+    ('0190a6d4-3c1e-7c3a-9b6e-' || lpad(to_hex(number), 12, '0'))::uuid, 'walker', %(owner)s, 'echo',
+    '{{"nd": "0190a6d4-3c1e-7c3a-9b6e-000000000000", "ctx": {{"value": "hello"}}, "snt": "taskhub", "name": "echo"}}',
+    'SUCCESS', '{{"report": ["hello"], "success": true, "yielded": false, "final_node": "urn:uuid:none"}}',
+    1, 3, 3600, false, 'walkers@here:1', moment, moment, moment, 3
+FROM generate_series(0, %(last)s) AS number, now() AS moment
+"""
+
+
+def submit(stage: Stage) -> Measured:
+    with bare_web(stage) as floor, held(stage):
+        measured = _rates(stage, floor("/submit", ECHO_LATER, 202), stage.call(RUN, ECHO_LATER, 202))
+        stage.forget_waiting()
+    return measured
+
+
+def sync(stage: Stage) -> Measured:
+    with bare_web(stage) as floor:
+        with Client(floor("/", b"", 0).place) as client:
+            item = json.loads(client.ask(floor("/submit", ECHO, 202)))["task_id"]
+        return _rates(stage, floor("/read", json.dumps({"id": item}).encode(), 200), stage.call(RUN, ECHO))
+
+
+def _rates(stage: Stage, floor: Call, ours: Call) -> Measured:
+    with load(floor, stage.clients) as bare, load(ours, stage.clients) as hub:
+        for one in (bare, hub):
+            one.rate(stage.seconds)  # the first calls of a process are slower
+        rates = by_turns(stage.slices, lambda: bare.rate(stage.seconds), lambda: hub.rate(stage.seconds))
+    most = ceiling(stage.clients, min(1.0, stage.seconds))
+    return Measured(
+        *rates, "/s", [f"These clients can take {most:,.0f} answers/s, from a server that says a constant."]
+    )
+
+
+@contextmanager
+def held(stage: Stage) -> Iterator[list[str]]:
+    """Every worker process sleeps in a run, so that what is accepted meanwhile waits. Gives the ids of these runs."""
+    pauses = [stage.ask(RUN, PAUSE, 202)["task_id"] for _ in range(WORKERS)]
+    until(lambda: stage.count("state = 'PROGRESS'") == WORKERS, "a run that holds each worker")
+    yield pauses
+    for task_id in pauses:
+        stage.ask("/js/walker_queue_cancel", {"task_id": task_id})
+
+
+def many_waits(stage: Stage) -> Measured:
+    """Half of those that are open are waits, half are event streams; all are woken before the next turn."""
+    woken: list[float] = []
+    with load(stage.call(RUN, ECHO), 1) as hub:
+
+        def alone() -> float:
+            return median(hub.latencies(stage.seconds)) * 1000
+
+        def among_others() -> float:
+            with _open_waits(stage, woken):
+                return alone()
+
+        alone()
+        times = by_turns(stage.slices, alone, among_others)
+    return Measured(*times, "ms", [f"The end of their run was told to all {stage.waits} within {median(woken):.2f} s."])
+
+
+@contextmanager
+def _open_waits(stage: Stage, woken: list[float]) -> Iterator[None]:
+    task_id = stage.ask(RUN, {"name": "echo", "run_at": TOMORROW}, 202)["task_id"]
+    wait, events = (
+        stage.call(f"/js/walker_queue_wait?task_id={task_id}&timeout=300"),
+        stage.call(f"/runs/{task_id}/events"),
+    )
+    with ExitStack() as opened:
+        waiting = [opened.enter_context(Client(wait.place)) for _ in range(stage.waits // 2)]
+        following = [opened.enter_context(Client(events.place)) for _ in range(stage.waits - len(waiting))]
+        for client in waiting:
+            client.send(wait.wire)
+        for client in following:
+            client.send(events.wire)
+        for client in following:
+            client.hear()  # the run as it is; whoever asked before is asleep by now
+        yield
+        began = time.perf_counter()
+        stage.ask("/js/walker_queue_cancel", {"task_id": task_id})
+        for client in (*waiting, *following):
+            while b"REVOKED" not in client.heard:
+                client.hear()
+        woken.append(time.perf_counter() - began)
+
+
+def queue_check(stage: Stage) -> Measured:
+    """The same call on two ledgers, which take the name of the real one by turns."""
+    with _ledgers(stage) as shown, Client(stage.call(RUN).place) as client:
+
+        def asked(ledger: str, runs: int) -> float:
+            with shown(ledger):
+                return _median_ms(client, [_check(stage, number) for number in sample(range(runs), min(CHECKS, runs))])
+
+        asked(SMALL, SMALL_RUNS), asked(BIG, stage.ledger)
+        turns = by_turns(stage.slices, lambda: asked(SMALL, SMALL_RUNS), lambda: asked(BIG, stage.ledger))
+        return Measured(*turns, "ms")
+
+
+def _check(stage: Stage, number: int) -> Call:
+    return stage.call(f"/js/walker_queue_check?task_id={RUN_ID.format(number=number)}")
+
+
+def _median_ms(client: Client, calls: list[Call]) -> float:
+    found = []
+    for call in calls:
+        client.ask(call)
+        found.append(time.perf_counter() - client.began)
+    return median(found) * 1000
+
+
+@contextmanager
+def _ledgers(stage: Stage) -> Iterator[Callable[[str], AbstractContextManager[None]]]:
+    """Two tables like the ledger, filled; gives what shows one of them to the hub."""
+    with stage.database() as database:
+
+        @contextmanager
+        def shown(ledger: str) -> Iterator[None]:
+            _rename(database, ("runs_run", "kept"), (ledger, "runs_run"))
+            try:
+                yield
+            finally:
+                _rename(database, ("runs_run", ledger), ("kept", "runs_run"))
+
+        try:
+            for name, runs in ((SMALL, SMALL_RUNS), (BIG, stage.ledger)):
+                database.execute(f"CREATE UNLOGGED TABLE {name} (LIKE runs_run INCLUDING ALL)")
+                database.execute(FILL.format(name=name), {"owner": stage.owner, "last": runs - 1})
+                database.execute(f"VACUUM ANALYZE {name}")
+            yield shown
+        finally:
+            database.execute(f"DROP TABLE IF EXISTS {SMALL}, {BIG}")
+
+
+def _rename(database: "psycopg.Connection[Any]", *names: tuple[str, str]) -> None:
+    with database.transaction():
+        for old, new in names:
+            database.execute(f"ALTER TABLE {old} RENAME TO {new}")

@@ -1,0 +1,42 @@
+"""`make bench` measures what it says. How fast anything is, is no test's business."""
+
+from typing import Any
+
+import pytest
+
+from tests.benchmarks import over_http
+from tests.benchmarks.__main__ import HEAD, ROWS, lines, main
+from tests.benchmarks.row import Measured, Row
+from tests.benchmarks.stage import stage_on
+from tests.hub import Hub
+
+NAMES = ["submit", "sync", "drain", "wait", "many waits", "queue_check", "start"]
+
+
+def test_the_rows_have_their_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert [row.name for row in ROWS] == NAMES
+    assert main(["nonsense"]) == 2
+    said = capsys.readouterr().err
+    assert all(name in said for name in NAMES)
+
+
+def test_a_row_is_measured_against_its_floor_on_a_running_hub(hub: Hub) -> None:
+    measured = over_http.sync(stage_on(hub.url, hub.home, slices=1, seconds=0.1, clients=2))
+    assert measured.floor
+    assert measured.ours > 0
+    assert measured.value == measured.ours / measured.floor
+
+
+@pytest.mark.parametrize(
+    ("sense", "bar", "holds"), [(">=", 0.5, True), (">=", 0.6, False), ("<=", 0.5, True), ("<=", 0.4, False)]
+)
+def test_the_table_says_whether_a_bar_holds(sense: Any, bar: float, holds: bool) -> None:
+    row = Row("name", "what", "floor", sense, bar, over_http.sync)
+    cells = row.cells(Measured(1000.0, 500.0, "/s"))
+    assert cells[3:] == ("1,000 /s", "500 /s", "0.50", f"{sense} {bar:g}", "holds" if holds else "falls short")
+    assert [line.count("|") for line in lines([HEAD, cells])] == [9, 9, 9]
+
+
+def test_a_bar_without_a_floor_is_in_seconds() -> None:
+    row = Row("start", "what", "", "<=", 10, over_http.sync)
+    assert row.cells(Measured(None, 7.5, "s"))[3:] == ("", "7.50 s", "", "<= 10 s", "holds")
