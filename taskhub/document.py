@@ -52,6 +52,7 @@ class DocsView(SpectacularSwaggerView):
 
     authentication_classes = ()
     permission_classes = ()
+    schema = None
     url_name = "openapi"
 
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
