@@ -119,7 +119,7 @@ def _restore(block: Block, state: dict[str, Any]) -> None:
     if state["looping"]:
         loop = block.steps[block.at].loop
         assert loop
-        block.items = loop.by(block) if loop.by_response else state["items"]
+        block.items = loop.items(block) if loop.by_response else state["items"]
         if not isinstance(block.items, list):
             raise TypeError("no list to loop over")
 

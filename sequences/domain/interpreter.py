@@ -165,7 +165,7 @@ class Interpreter:
             raise Refused(answer)
         self._become(block, answer.value)
         if step.loop:
-            block.items = _looped_over(step.loop.by(block))
+            block.items = step.loop.items(block)
 
     def _call(self, sent: Outgoing, master: Any) -> Answer:
         arguments = {} if sent.body is None else sent.body
@@ -250,9 +250,3 @@ def _name(template: Template | None, block: Block) -> str | None:
     if not name:
         raise Failure("The name to save under is empty.")
     return name
-
-
-def _looped_over(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise Failure(f"'by' gives {kind(value)}, and a loop needs an array.")
-    return value

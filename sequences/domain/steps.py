@@ -6,6 +6,9 @@ from typing import Any
 
 from sequences.domain.conditions import Holds
 from sequences.domain.expressions import Evaluate
+from sequences.domain.faults import Failure
+from sequences.domain.plain import kind
+from sequences.domain.scope import Scope
 from sequences.domain.templates import Template
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
@@ -21,6 +24,13 @@ class Loop:
     by_response: bool
     filter: Holds | None
     steps: "tuple[Step, ...]"
+
+    def items(self, scope: Scope) -> list[Any]:
+        """What is looped over. Raises `Failure` where that is no list."""
+        value = self.by(scope)
+        if not isinstance(value, list):
+            raise Failure(f"'by' gives {kind(value)}, and a loop needs an array.")
+        return value
 
 
 @dataclass(frozen=True, slots=True)
