@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import HttpResponse, JsonResponse
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.views import SpectacularSwaggerView
 from rest_framework.request import Request
@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from taskhub import errors
-from taskhub.http import PROBLEM_TYPE
+from taskhub.http import PROBLEM_TYPE, as_problem, problem_response
 from taskhub.openapi import FAMILY, FORMS, MEANING
 
 YES_OR_NO = {"type": "string", "enum": ["true", "false", "1", "0", "yes", "no"]}
@@ -34,8 +34,8 @@ _HEADERS = {
 @cache
 def document() -> bytes:
     """Made once: it takes a good part of a second, and anybody may ask for it."""
-    generator: Any = SchemaGenerator()
-    return json.dumps(generator.get_schema(public=True), ensure_ascii=False).encode()
+    generator: Any = SchemaGenerator
+    return json.dumps(generator().get_schema(public=True), ensure_ascii=False).encode()
 
 
 class DocumentView(APIView):
@@ -53,15 +53,19 @@ class DocsView(SpectacularSwaggerView):
     authentication_classes = ()
     permission_classes = ()
     schema = None
+    metadata_class = None
     url_name = "openapi"
 
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        response: Response = super().get(request, *args, **kwargs)
+        response: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]
         response["Content-Security-Policy"] = (
             "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
             "img-src 'self' data:; frame-ancestors 'none'"
         )
         return response
+
+    def handle_exception(self, exc: Exception) -> JsonResponse:  # type: ignore[override]
+        return problem_response(as_problem(exc))  # this view has no renderer of its own for JSON
 
 
 def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
