@@ -1,0 +1,243 @@
+"""Every call that /openapi.json describes, against that description: schemathesis with all its checks and phases.
+
+Each call is tried as a user and as staff, in a world where the document's own examples exist: the run, the graph, the
+alias and the key that they name are the caller's. So the calls are answered, and not only refused.
+"""
+
+import copy
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import pytest
+import schemathesis
+from django.conf import settings as django_settings
+from django.contrib.staticfiles.handlers import StaticFilesHandler
+from django.core.servers.basehttp import WSGIServer
+from django.db import connections
+from django.test.testcases import LiveServerThread, QuietWSGIRequestHandler
+from django.utils import timezone
+from django_celery_results.models import TaskResult
+from knox.models import AuthToken
+from schemathesis.engine import events, from_schema
+
+from taskhub.accounts.examples import SHOWN_KEY
+from taskhub.accounts.models import ApiKey, User
+from taskhub.celery import app as celery
+from taskhub.document import document
+from taskhub.runs import api, doorbell, services
+from taskhub.runs.models import Leadership, Run, Worker
+from walkers import examples, walkers
+from walkers.models import Alias, Graph, Node, Profile
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+RUN = UUID(examples.ID)
+GRAPH = UUID(examples.ID)
+USER = UUID(examples.USER_ID)
+EMAIL = "ada@example.com"
+KEY = str(SHOWN_KEY.value["prefix"])
+# What a schema cannot say: whether a password is the present one, or too common; whether a text is a cursor of this
+# list; which fields a walker has that a value names. And 422 is for work that was understood and failed.
+JUDGED = ["/user/create/", "/user/manage/", "/user/apikey", "/runs", "/js/walker_run", "/js/wapi/{walker}"]
+# U+0000 cannot be stored, and has no place in values that may be anything; their schema cannot say so.
+FREE = "wapi|walker_run|object_set"
+ACCEPTED = ["2xx", "401", "403", "404", "409", "422"]
+REFUSED = ["400", "401", "403", "404", "405", "409", "411", "413", "415", "422"]
+
+
+DOCUMENT = json.loads(document())
+
+
+def config(url: str, *phases: str, examples: int) -> schemathesis.Config:
+    judged = [
+        {"include-path": path, "checks": {"positive_data_acceptance": {"expected-statuses": [*ACCEPTED, "400"]}}}
+        for path in JUDGED
+    ]
+    free = {"include-path-regex": FREE, "generation": {"allow-x00": False}}
+    return schemathesis.Config.from_dict(
+        {
+            "base-url": url,
+            "seed": 1,
+            "continue-on-failure": True,
+            "generation": {"deterministic": True, "max-examples": examples, "database": "none"},
+            "phases": {"enabled": False, **{phase: {"enabled": True} for phase in phases}},
+            "checks": {
+                "positive_data_acceptance": {"expected-statuses": ACCEPTED},
+                "negative_data_rejection": {"expected-statuses": REFUSED},
+            },
+            "operations": [*judged, free],
+        }
+    )
+
+
+def exact(document: dict[str, Any]) -> dict[str, Any]:
+    """The document, in which answers hold nothing but what is written there. Problems may: their texts name it.
+
+    schemathesis does not read `encoding` of forms that are no multipart, so their JSON is given as the text that it is.
+    """
+    document = copy.deepcopy(document)
+    for operation in (operation for entry in document["paths"].values() for operation in entry.values()):
+        form = operation.get("requestBody", {}).get("content", {}).get("application/x-www-form-urlencoded", {})
+        for name in form.get("encoding", {}):
+            form["schema"]["properties"][name] = {"type": "string", "enum": ["{}"]}
+    for name, component in document["components"]["schemas"].items():
+        if not name.endswith("Request") and name != "Problem" and "properties" in component:
+            component.setdefault("additionalProperties", False)
+    return document
+
+
+class World:
+    """What the examples speak of, owned by the caller."""
+
+    def __init__(self, *, staff: bool) -> None:
+        self.user = User.objects.create_user(id=USER, email=EMAIL, password="correct horse battery", is_staff=staff)
+        self.connection = connections["default"]
+        self.connection.inc_thread_sharing()
+        self.fill()
+
+    def fill(self) -> None:
+        """Again what a call before may have removed."""
+        graph, new = Graph.objects.get_or_create(pk=GRAPH, owner=self.user, defaults={"name": "my shop"})
+        if new:
+            Node.objects.create(pk=GRAPH, graph=graph, kind="root")
+        Profile.objects.update_or_create(pk=self.user.pk, defaults={"active_graph": graph})
+        Alias.objects.update_or_create(owner=self.user, name="shop", defaults={"target": GRAPH})
+        ApiKey.objects.get_or_create(prefix=KEY, defaults={"user": self.user, "hash": "0" * 64})
+
+    def run(self, *, ended: bool) -> None:
+        Run.objects.filter(pk=RUN).delete()
+        TaskResult.objects.filter(task_id=str(RUN)).delete()
+        now = timezone.now()
+        ending = {"state": "SUCCESS", "result": {"success": True, "report": []}, "started_at": now, "finished_at": now}
+        arguments = {"name": "echo", "snt": "taskhub", "nd": examples.ID, "ctx": {}}
+        values = {"kind": "walker", "owner": self.user, "name": "echo", "arguments": arguments, "ready": not ended}
+        Run.objects.create(pk=RUN, **values, **(ending if ended else {}))
+
+    def be_whole(self) -> None:
+        soon = timezone.now() + timedelta(hours=1)
+        Worker.objects.get_or_create(name="all@here", queues=django_settings.QUEUES, pid=1, defaults={"seen_at": soon})
+        Leadership.objects.get_or_create(name="beat", defaults={"holder": "here", "until": soon})
+
+    def token(self) -> str:
+        """A fresh one: the one before may have been signed out."""
+        return str(AuthToken.objects.create(self.user)[1])
+
+
+@pytest.fixture(params=["user", "staff"])
+def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[World]:
+    """A user has live workers, so background work is queued; for staff it is done at once. Nothing takes its time."""
+    monkeypatch.setattr(walkers, "time", SimpleNamespace(sleep=lambda seconds: None))
+    monkeypatch.setattr(services, "wait", lambda run_id, user, seconds: services.visible_run(run_id=run_id, user=user))
+    monkeypatch.setattr(api, "EVENTS_SECONDS", 0)
+    monkeypatch.setattr(doorbell, "presence", doorbell.Presence())
+    settings.THROTTLE_RATES = dict.fromkeys(settings.THROTTLE_RATES)
+    made = World(staff=request.param == "staff")
+    if request.param == "user":
+        made.be_whole()
+    yield made
+    made.connection.dec_thread_sharing()
+    celery.control.purge()
+
+
+class OneAtATime(LiveServerThread):
+    """A server whose requests are all served by the test's own connection to the database."""
+
+    def _create_server(self, connections_override: Any = None) -> WSGIServer:
+        return WSGIServer((self.host, self.port), QuietWSGIRequestHandler)
+
+
+@pytest.fixture
+def url(world: World) -> Iterator[str]:
+    server = OneAtATime("127.0.0.1", StaticFilesHandler, connections_override={"default": world.connection})
+    server.start()
+    assert server.is_ready.wait(30)
+    assert server.error is None
+    yield f"http://127.0.0.1:{server.port}"
+    server.terminate()
+
+
+class Caller:
+    """How schemathesis gets its credentials, before each call: when also the world is put in order."""
+
+    world: World
+
+    def get(self, case: schemathesis.Case, context: Any) -> str:
+        connections["default"] = self.world.connection  # in a thread of schemathesis's
+        path = case.operation.path
+        if "delete" in path or case.method == "DELETE":
+            self.world.fill()
+        if path == "/user/create/":
+            User.objects.filter(email=EMAIL).exclude(pk=USER).delete()
+            User.objects.filter(pk=USER).update(email="taken@example.com")
+        if path == "/healthz":
+            self.world.be_whole()
+        if "{run_id}" in path or "walker_queue" in path:
+            self.world.run(ended="cancel" not in path)
+        return self.world.token()
+
+    def set(self, case: schemathesis.Case, token: str, context: Any) -> None:
+        if case.meta and case.meta.phase.name == "examples" and isinstance(case.query.get("ctx"), str):
+            case.query["ctx"] = json.loads(case.query["ctx"])  # otherwise it is written as JSON twice
+        case.headers["Authorization"] = f"token {token}"
+
+
+def tried(schema: Any, world: World) -> Iterator[Any]:
+    """The scenarios that schemathesis played."""
+    caller = type("CallerOfWorld", (Caller,), {"world": world})
+    schema.auth(refresh_interval=None)(caller)
+    for event in from_schema(schema).execute():
+        assert not isinstance(event, events.FatalError), event.exception
+        assert not isinstance(event, events.NonFatalError), f"{event.label}: {event.value!r}"
+        if isinstance(event, events.ScenarioFinished):
+            yield event.recorder
+
+
+def faults(recorder: Any) -> list[str]:
+    return [
+        f"{check.name}: {check.failure_info.failure}\n{check.failure_info.code_sample}\n{answer(recorder, case_id)}"
+        for case_id, checks in recorder.checks.items()
+        for check in checks
+        if check.failure_info
+    ]
+
+
+def answer(recorder: Any, case_id: str) -> str:
+    response = recorder.interactions[case_id].response
+    return f"{response.status_code} {response.text[:500]}" if response else "no answer"
+
+
+@pytest.mark.parametrize("path", DOCUMENT["paths"])
+def test_a_call_does_what_the_document_says(path: str, world: World, url: str) -> None:
+    only = exact(DOCUMENT | {"paths": {path: DOCUMENT["paths"][path]}})
+    phases = (
+        ["examples", "fuzzing"] if world.user.is_staff and "admin" not in path else ["examples", "coverage", "fuzzing"]
+    )
+    settings = config(url, *phases, examples=8)
+    statuses: dict[str, Counter[int]] = defaultdict(Counter)
+    found: list[str] = []
+    for recorder in tried(schemathesis.openapi.from_dict(only, config=settings), world):
+        found += faults(recorder)
+        for one in recorder.interactions.values():
+            if one.response and one.request.method == recorder.label.partition(" ")[0]:
+                statuses[recorder.label][one.response.status_code] += 1
+    assert not found, "\n\n".join(found)
+    assert len(statuses) == len(DOCUMENT["paths"][path])
+    served = {200, 201, 202, 204, 422} if world.user.is_staff or "admin" not in path else {403}
+    assert all(served & seen.keys() for seen in statuses.values()), f"Not tried in earnest: {statuses}"
+
+
+def test_calls_one_after_another_do_what_the_document_says(world: World, url: str) -> None:
+    """What one call answers is given to the next: runs that were made are asked for, keys that were made revoked."""
+    schema = schemathesis.openapi.from_dict(exact(DOCUMENT), config=config(url, "stateful", examples=25))
+    found: list[str] = []
+    steps = 0
+    for recorder in tried(schema, world):
+        found += faults(recorder)
+        steps += sum(node.transition is not None for node in recorder.cases.values())
+    assert not found, "\n\n".join(found)
+    assert steps > 10
