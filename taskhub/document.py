@@ -112,6 +112,9 @@ def _spell_as_text(operation: dict[str, Any], document: Mapping[str, Any]) -> No
     for parameter in operation.get("parameters", []):
         if parameter["in"] == "query" and "schema" in parameter:
             parameter["schema"] = _as_text(parameter["schema"])
+            for example in parameter.get("examples", {}).values():
+                if isinstance(example["value"], bool):
+                    example["value"] = str(example["value"]).lower()
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
         if kind in FORMS:
             schema = content["schema"] = copy.deepcopy(_resolved(content["schema"], document))

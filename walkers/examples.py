@@ -67,6 +67,7 @@ ME = {
     "email": "ada@example.com",
     "active_gph_id": JID,
 }
+QUEUED = {"is_queued": True, "result": ID, "task_id": ID}
 WALKER_FAILED = {
     "type": "walker-failed",
     "title": "The walker failed",
