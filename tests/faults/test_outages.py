@@ -1,0 +1,169 @@
+"""Redis, PostgreSQL and workers that go away and come back, while people go on asking."""
+
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from threading import Event
+
+import pytest
+import requests
+
+from taskhub.embedded import Home, Servers
+from tests.faults.disposable import Disposable, frozen, is_alive, submit, until
+from tests.hub import Caller
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+
+ANSWER_SECONDS = 5
+AT_ONCE_SECONDS = 1
+PROGRAMS = ["web", "worker:walkers", "worker:webhooks", "beat"]
+
+
+@dataclass
+class Load:
+    """Clients that submit marks one after the other, and what they were told."""
+
+    callers: list[Caller]
+    answers: list[tuple[str, float, requests.Response]] = field(default_factory=list)
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Raises what a client met, such as an answer that did not come."""
+        enough = Event()
+        with ThreadPoolExecutor(len(self.callers)) as pool:
+            clients = [pool.submit(self._submit, caller, enough) for caller in self.callers]
+            try:
+                yield
+            finally:
+                enough.set()
+        for client in clients:
+            client.result()
+
+    def _submit(self, caller: Caller, enough: Event) -> None:
+        for number in count():
+            tag, began = f"{number} of {caller.id}", time.monotonic()
+            body = {"name": "mark", "ctx": {"tag": tag}, "is_async": True}
+            answer = caller.post("/js/walker_run", body, timeout=3 * ANSWER_SECONDS)
+            self.answers.append((tag, time.monotonic() - began, answer))
+            if enough.wait(0.02):
+                return
+
+    def seen(self, *statuses: int) -> list[requests.Response]:
+        return [answer for _, _, answer in list(self.answers) if answer.status_code in statuses]
+
+    def more(self, *statuses: int) -> bool:
+        """Waits until some more of these answers have come."""
+        before = len(self.seen(*statuses))
+        return bool(until(lambda: len(self.seen(*statuses)) > before + 5))
+
+    @property
+    def slowest(self) -> float:
+        return max(seconds for _, seconds, _ in self.answers)
+
+    @property
+    def queued(self) -> dict[str, str]:
+        return {answer.json()["task_id"]: tag for tag, _, answer in self.answers if answer.status_code == 202}
+
+
+def test_redis_killed_and_emptied_under_load(broken: Disposable, end: Path) -> None:
+    load, owner = Load([broken.people.sign_up() for _ in range(4)]), broken.people.sign_up()
+    lingering = submit(owner, "linger", {"tag": owner.id, "flag": str(end)})
+    with ThreadPoolExecutor(1) as pool, load.going_on():
+        waiting = pool.submit(owner.get, "/js/walker_queue_wait", {"task_id": lingering, "timeout": 120})
+        load.more(202)
+        with broken.unattended():
+            _kill_and_empty_redis(broken)
+            load.more(200, 202)
+        broken.await_health()
+        load.more(202)
+        end.touch()
+        assert waiting.result().json()["state"] == "SUCCESS"
+    assert {answer.status_code for _, _, answer in load.answers} <= {200, 202}
+    assert load.slowest < ANSWER_SECONDS
+    assert all(answer.json()["result"]["success"] for answer in load.seen(200))
+    assert set(broken.await_ended(load.queued, 60).values()) == {"SUCCESS"}
+    broken.assert_balanced(load.queued | {lingering: owner.id})
+    assert set(broken.marks(tag for tag, _, _ in load.answers).values()) == {1}
+
+
+def _kill_and_empty_redis(broken: Disposable) -> None:
+    broken.program("redis").kill()
+    folder = Servers.of(Home(broken.home), broken.environment).data / "redis"
+    for place in folder.iterdir():
+        shutil.rmtree(place)
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])
+def test_postgresql_restarted_under_load(broken: Disposable, end: Path, how: signal.Signals) -> None:
+    load, owner = Load([broken.people.sign_up() for _ in range(4)]), broken.people.sign_up()
+    before = _pids(broken)
+    lingering = submit(owner, "linger", {"tag": owner.id, "flag": str(end)})
+    with load.going_on():
+        load.more(202)
+        with broken.unattended():
+            broken.program("postgres").send_signal(how)
+            load.more(503)
+        broken.await_health()
+        load.more(202)
+        end.touch()
+    for refusal in load.seen(503):
+        assert int(refusal.headers["Retry-After"]) > 0
+        assert refusal.headers["Content-Type"] == "application/problem+json"
+    assert {answer.status_code for _, _, answer in load.answers} <= {200, 202, 503}
+    runs = load.queued | {lingering: owner.id}
+    assert set(broken.await_ended(runs, 60).values()) == {"SUCCESS"}
+    broken.assert_balanced(runs)
+    assert max(broken.marks(tag for tag, _, _ in load.answers).values()) == 1
+    assert _pids(broken) == before
+
+
+def _pids(broken: Disposable) -> dict[str, list[int]]:
+    found = {name: [broken.program(name).pid] for name in PROGRAMS}
+    return found | {name + " children": sorted(child.pid for child in broken.children(name)) for name in PROGRAMS}
+
+
+def test_without_a_worker_it_runs_at_once(broken: Disposable) -> None:
+    owner, queued = broken.people.sign_up(), {}
+    with broken.unattended():
+        broken.program("worker:walkers").kill()
+        for number in count():
+            answer = _run_at_once(owner, f"{number} of {owner.id}")
+            if answer.status_code == 200:
+                break
+            queued[answer.json()["task_id"]] = f"{number} of {owner.id}"
+            Event().wait(0.5)
+    assert answer.json()["is_queued"] is False
+    assert answer.json()["result"]["success"] is True
+    assert set(broken.await_ended(queued).values()) == {"SUCCESS"}
+    broken.assert_balanced(queued)
+
+
+@pytest.mark.parametrize("away", ["dead", "frozen"])
+def test_without_a_broker_it_runs_at_once(broken: Disposable, away: str) -> None:
+    owner = broken.people.sign_up()
+    until(lambda: _run_at_once(owner, f"before of {owner.id}").status_code == 202)
+    redis = broken.program("redis")
+    with broken.unattended(), frozen(redis):
+        if away == "dead":
+            redis.kill()
+            until(lambda: not is_alive(redis))
+        # Of one that does not answer, it has to be found out by waiting; so has, at the end, that nobody is woken.
+        seconds = AT_ONCE_SECONDS if away == "dead" else ANSWER_SECONDS
+        for number in range(3):
+            answer = _run_at_once(owner, f"{number} of {owner.id}", seconds)
+            assert answer.json()["is_queued"] is False
+            assert answer.json()["result"]["success"] is True
+
+
+def _run_at_once(owner: Caller, tag: str, seconds: float = AT_ONCE_SECONDS) -> requests.Response:
+    began = time.monotonic()
+    answer = owner.post("/js/walker_run", {"name": "mark", "ctx": {"tag": tag}, "is_async": True})
+    assert time.monotonic() - began < seconds
+    return answer
