@@ -44,6 +44,8 @@ EXAMPLE = {
     "attempt": 1,
     "parent": None,
     "retry_of": None,
+    "schedule": "",
+    "due_at": None,
     "not_before": None,
     "created_at": "2026-01-31T12:00:00.000000Z",
     "started_at": "2026-01-31T12:00:00.004000Z",
@@ -152,6 +154,9 @@ class RunFilters(serializers.Serializer[Any]):
     name = serializers.CharField(required=False, max_length=200, help_text="This name only, such as a walker's")
     parent = serializers.UUIDField(required=False, help_text="Only what this run started")  # type: ignore[assignment]
     retry_of = serializers.UUIDField(required=False, help_text="Only what tried this run again")
+    schedule = serializers.CharField(
+        required=False, max_length=200, help_text="Only what this schedule started, by name"
+    )
     since = serializers.DateTimeField(required=False, help_text="Accepted at this time or later (RFC 3339)")
     until = serializers.DateTimeField(required=False, help_text="Accepted before this time (RFC 3339)")
 

@@ -50,6 +50,8 @@ class Run(models.Model):
     worker = models.CharField(max_length=255, default="")
     parent = models.ForeignKey("self", models.SET_NULL, null=True, related_name="children", db_index=False)
     retry_of = models.ForeignKey("self", models.SET_NULL, null=True, related_name="retries", db_index=False)
+    schedule = models.CharField(max_length=200, default="", db_default="", help_text="What fired it, by name; or empty")
+    due_at = models.DateTimeField(null=True, help_text="When the schedule was due; None when it was started otherwise")
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -72,6 +74,10 @@ class Run(models.Model):
                 condition=Q(finished_at__isnull=False, state__in=sorted(ENDED))
                 | (Q(finished_at__isnull=True) & ~Q(state__in=sorted(ENDED))),
             ),
+            # Whoever fires, and however many at once: a schedule's due time is one run.
+            models.UniqueConstraint(
+                fields=["schedule", "due_at"], name="run_fires_once", condition=Q(due_at__isnull=False)
+            ),
         ]
         indexes: ClassVar = [
             models.Index(fields=["owner", "-id"], name="run_owner"),
@@ -86,6 +92,7 @@ class Run(models.Model):
             models.Index(fields=["state", "-id"], name="run_state", condition=~Q(state=State.SUCCESS)),
             models.Index(fields=["parent"], name="run_parent", condition=Q(parent__isnull=False)),
             models.Index(fields=["retry_of"], name="run_retry_of", condition=Q(retry_of__isnull=False)),
+            models.Index(fields=["schedule", "-id"], name="run_schedule", condition=~Q(schedule="")),
         ]
 
     def __str__(self) -> str:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
@@ -209,6 +209,16 @@ def test_work_that_the_database_interrupts_is_tried_again(olga: User) -> None:
     work("probe", too_long, node="w@here")
     run.refresh_from_db()
     assert (run.state, run.attempt, (run.error or {})["type"]) == ("RETRY", 1, "OperationalError")
+
+
+def test_a_schedules_due_time_is_one_run(olga: User) -> None:
+    due = timezone.now()
+    accept(olga, schedule="nightly", due_at=due)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        accept(olga, schedule="nightly", due_at=due)
+    accept(olga, schedule="nightly")
+    accept(olga, schedule="nightly", due_at=due + timedelta(days=1))
+    assert Run.objects.filter(schedule="nightly").count() == 3
 
 
 def test_a_delayed_run_waits_for_its_time(olga: User) -> None:

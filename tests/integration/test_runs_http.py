@@ -88,6 +88,8 @@ def test_a_list_is_filtered(owner: Person) -> None:
     old = accept(owner, name="other")
     parent = accept(owner)
     child = accept(owner, parent=parent)
+    fired = accept(owner, schedule="nightly", due_at=timezone.now())
+    Run.objects.filter(pk=fired.pk).update(state="FAILURE", ready=False, finished_at=timezone.now())
     services.cancel(run=old)
 
     def found(query: str) -> list[str]:
@@ -97,10 +99,11 @@ def test_a_list_is_filtered(owner: Person) -> None:
     assert found("state=revoked") == [str(old.pk)]
     assert len(found("state=REVOKED,PENDING")) == 3
     assert found("name=other") == [str(old.pk)]
+    assert found("schedule=nightly") == [str(fired.pk)]
     assert found(f"parent={parent.pk}") == [str(child.pk)]
     assert found("kind=walker") == []
     assert found(f"since={tomorrow}") == []
-    assert len(found(f"until={tomorrow}&kind=probe")) == 3
+    assert len(found(f"until={tomorrow}&kind=probe")) == 4
 
 
 @pytest.mark.parametrize("moment", ["1900-01-01T00:00:00Z", "0001-01-01T00:00:00Z"])

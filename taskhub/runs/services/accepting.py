@@ -23,11 +23,14 @@ def accept(
     not_before: datetime | None = None,
     parent: Run | None = None,
     retry_of: Run | None = None,
+    schedule: str = "",
+    due_at: datetime | None = None,
     time_limit: float | None = None,
 ) -> Run:
     """Writes a run down, in the caller's transaction if there is one. Call `enqueue` after the commit.
 
-    `arguments` is what the kind's work needs, as JSON; `time_limit` is in seconds. Raises what the kind's check raises.
+    `arguments` is what the kind's work needs, as JSON; `time_limit` is in seconds. `schedule`
+    and `due_at` tell what fired it, and for when: a second run for them is an `IntegrityError`. Raises what the kind's check raises.
     """
     kind_of(kind).check(arguments)
     return Run.objects.create(
@@ -39,6 +42,8 @@ def accept(
         ready=not_before is None or not_before <= timezone.now(),
         parent=parent,
         retry_of=retry_of,
+        schedule=schedule,
+        due_at=due_at,
         time_limit=time_limit or settings.RUN_TIME_LIMIT_SECONDS,
         attempts=settings.RUN_ATTEMPTS,
     )
@@ -68,6 +73,7 @@ def retry(*, run: Run) -> Run:
             arguments=run.arguments,
             parent=run.parent,
             retry_of=run,
+            schedule=run.schedule,
             time_limit=run.time_limit,
         )
         kind_of(run.kind).copied(run, new)
