@@ -50,10 +50,10 @@ class RunAdmin(ReadOnlyAdmin):
         (None, {"fields": ("id", "kind", "name", "owner", "state", "bar", "shown_error")}),
         (
             "Lineage",
-            {"fields": ("shown_parent", "shown_children", "shown_retry_of", "shown_retries", "schedule", "due_at")},
+            {"fields": ("shown_parent", "shown_children", "shown_retry_of", "shown_retries", "schedule")},
         ),
         ("Work", {"fields": ("shown_arguments", "shown_result")}),
-        ("Times", {"fields": ("created_at", "not_before", "started_at", "finished_at", "duration")}),
+        ("Times", {"fields": ("created_at", "due_at", "not_before", "started_at", "finished_at", "duration")}),
         ("Claim", {"fields": ("worker", "attempt", "attempts", "time_limit", "lease_until", "revision")}),
     )
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 from django.db import connection, transaction
-from django.urls import path
+from django.urls import clear_url_caches, path
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -232,10 +232,10 @@ class OnceView(APIView):
 
 
 @pytest.fixture
-def once(monkeypatch: Any, settings: Any) -> None:
+def once(monkeypatch: Any) -> Iterator[None]:
     monkeypatch.setattr(roof, "urlpatterns", [*roof.urlpatterns, path("once", OnceView.as_view())])
-    from django.urls import clear_url_caches
-
+    clear_url_caches()
+    yield
     clear_url_caches()
 
 

@@ -30,7 +30,8 @@ def accept(
     """Writes a run down, in the caller's transaction if there is one. Call `enqueue` after the commit.
 
     `arguments` is what the kind's work needs, as JSON; `time_limit` is in seconds. `schedule`
-    and `due_at` tell what fired it, and for when: a second run for them is an `IntegrityError`. Raises what the kind's check raises.
+    and `due_at` tell what fired it, and for when: a second run for them is an `IntegrityError`. Raises what the kind's
+    check raises.
     """
     kind_of(kind).check(arguments)
     return Run.objects.create(
