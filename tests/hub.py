@@ -13,9 +13,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -74,12 +74,11 @@ class Hub:
     def __post_init__(self) -> None:
         self.anonymous = Caller(self.url)
         self.callers = [self.anonymous]
-        self.numbers = count(1)
         self.admin = self.sign_in(ADMIN)
 
     def sign_up(self, name: str = "") -> Caller:
         """A new user, signed in."""
-        email = f"user{next(self.numbers)}.{os.getpid()}@hub.example"
+        email = f"user.{uuid4().hex}@hub.example"
         answer = self.anonymous.post("/user/create/", {"email": email, "password": PASSWORD, "name": name})
         assert answer.status_code == 201, answer.text
         return self.sign_in(email)
