@@ -1,117 +1,136 @@
-"""Who may call what: every route for everybody, with every kind of credentials. A route that is not in here fails."""
+"""Who may call what: every call for everybody, with every kind of credentials. A call that is not in here fails."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple
 
 import pytest
+from django.db import transaction
 from django.test import Client
-from django.urls import get_resolver
 from django.utils import timezone
 from knox.models import AuthToken
 
 from taskhub.accounts import services as accounts
-from taskhub.accounts.models import User
+from taskhub.accounts.models import ApiKey, User
+from taskhub.runs import api
 from taskhub.runs.models import Run
 from taskhub.runs.services import accept, cancel
 from tests.conftest import Person, make_person
+from tests.routes import routes
+from walkers.services.aliases import register_alias
 from walkers.services.graphs import create_graph
 from walkers.services.profiles import standing
 
+pytestmark = pytest.mark.django_db
+
 
 class Row(NamedTuple):
-    """What a call answers to its own user, to a stranger and to staff; nobody gets 401 unless it is open to all."""
+    """What a call answers to its own user, to a stranger, to staff, to nobody, and to credentials that are not good.
 
-    method: str
-    path: str
+    `sent` is its query or body, in which `{names}` stand for things of the owner's. `writes`: a browser's session may
+    not make the call by GET. `by_key`: what an API key gets, where that is something else.
+    """
+
     owner: int
     stranger: int
     staff: int
-    body: dict[str, Any] = {}
     nobody: int = 401
+    bad: int = 401
+    sent: dict[str, Any] = {}
+    writes: bool = False
+    by_key: int | None = None
 
 
+def own(status: int = 200, staff: int | None = None, **sent: Any) -> Row:
+    """About an object: others get 404 for it, staff see all."""
+    return Row(status, 404, staff or status, sent=sent)
+
+
+def each(status: int = 200, **sent: Any) -> Row:
+    """About the caller himself."""
+    return Row(status, status, status, sent=sent)
+
+
+def for_staff(**sent: Any) -> Row:
+    return Row(403, 403, 200, sent=sent)
+
+
+def everybody(status: int, **sent: Any) -> Row:
+    """Nobody is asked who he is."""
+    return Row(status, status, status, status, status, sent=sent)
+
+
+def registered(reads: dict[str, Row], writes: dict[str, Row]) -> Iterator[tuple[str, Row]]:
+    """The calls of the registry, each by GET and by POST."""
+    for name, row in [*reads.items(), *((name, row._replace(writes=True)) for name, row in writes.items())]:
+        yield from ((f"{method} {name}", row) for method in ("GET", "POST"))
+
+
+PASSWORD = "correct horse battery"
 RUN = "runs/<uuid:run_id>"
-TABLE = {
-    "": Row("GET", "/", 302, 302, 302, nobody=302),
-    "healthz": Row("GET", "/healthz", 503, 503, 503, nobody=503),
-    "openapi.json": Row("GET", "/openapi.json", 200, 200, 200, nobody=200),
-    "docs/": Row("GET", "/docs/", 200, 200, 200, nobody=200),
-    "runs": Row("GET", "/runs", 200, 200, 200),
-    RUN: Row("GET", "/runs/{run}", 200, 404, 200),
-    f"{RUN}/cancel": Row("POST", "/runs/{run}/cancel", 200, 404, 200),
-    f"{RUN}/retry": Row("POST", "/runs/{ended}/retry", 202, 404, 202),
-    f"{RUN}/events": Row("GET", "/runs/{ended}/events", 200, 404, 200),
-    "user/create/": Row("POST", "/user/create/", 400, 400, 400, nobody=400),
-    "user/token/": Row("POST", "/user/token/", 400, 400, 400, nobody=400),
-    "user/logout/": Row("POST", "/user/logout/", 204, 204, 204),
-    "user/logout_everyone/": Row("POST", "/user/logout_everyone/", 204, 204, 204),
-    "user/manage/": Row("GET", "/user/manage/", 200, 200, 200),
-    "user/apikey": Row("POST", "/user/apikey", 201, 201, 201),
-    "user/apikey/<str:prefix>": Row("DELETE", "/user/apikey/{prefix}", 204, 404, 204),
-    "js/object_get": Row("POST", "/js/object_get", 200, 404, 200, {"obj": "{graph}"}),
-    "js/object_set": Row("POST", "/js/object_set", 200, 404, 200, {"obj": "{graph}", "ctx": {"a": 1}}),
-    "js/alias_register": Row("POST", "/js/alias_register", 200, 404, 200, {"name": "mine", "value": "{graph}"}),
-    "js/alias_list": Row("GET", "/js/alias_list", 200, 200, 200),
-    "js/alias_delete": Row("POST", "/js/alias_delete", 404, 404, 404, {"name": "never made"}),
-    "js/graph_create": Row("POST", "/js/graph_create", 200, 200, 200, {"name": "another"}),
-    "js/graph_list": Row("GET", "/js/graph_list", 200, 200, 200),
-    "js/graph_active_set": Row("POST", "/js/graph_active_set", 200, 404, 200, {"gph": "{graph}"}),
-    "js/graph_active_get": Row("GET", "/js/graph_active_get", 200, 200, 200),
-    "js/graph_delete": Row("POST", "/js/graph_delete", 200, 404, 200, {"gph": "{spare}"}),
-    "js/graph_get": Row("POST", "/js/graph_get", 200, 404, 200, {"gph": "{graph}"}),
-    "js/master_self": Row("GET", "/js/master_self", 200, 200, 200),
-    "js_admin/master_allusers": Row("POST", "/js_admin/master_allusers", 403, 403, 200),
-    "js/walker_queue_check": Row("POST", "/js/walker_queue_check", 200, 404, 200, {"task_id": "{run}"}),
-    "js/walker_queue": Row("POST", "/js/walker_queue", 200, 404, 200, {"task_id": "{run}"}),
-    "js/walker_queue_wait": Row("POST", "/js/walker_queue_wait", 200, 404, 200, {"task_id": "{run}", "timeout": 0}),
-    "js/walker_queue_cancel": Row("POST", "/js/walker_queue_cancel", 200, 404, 200, {"task_id": "{run}"}),
-    "js/walker_run": Row("POST", "/js/walker_run", 200, 404, 200, {"name": "run", "nd": "{graph}"}),
-    "js/wapi/<str:walker>": Row("POST", "/js/wapi/get_botset", 200, 404, 200, {"nd": "{graph}"}),
-    "js/walker_list": Row("GET", "/js/walker_list", 200, 200, 200),
-    "js/walker_get": Row("POST", "/js/walker_get", 200, 200, 200, {"name": "echo"}),
-    "js/sentinel_list": Row("GET", "/js/sentinel_list", 200, 200, 200),
-    "js/sentinel_active_set": Row("POST", "/js/sentinel_active_set", 200, 200, 200, {"snt": "global"}),
-    "js/sentinel_active_get": Row("GET", "/js/sentinel_active_get", 200, 200, 200),
+TABLE: dict[str, Row] = {
+    "GET ": everybody(302),
+    "GET healthz": everybody(503),
+    "GET openapi.json": everybody(200),
+    "GET docs/": everybody(200),
+    "GET runs": each(),
+    f"GET {RUN}": own(),
+    f"POST {RUN}/cancel": own(),
+    f"POST {RUN}/retry": own(409),
+    f"GET {RUN}/events": own(),
+    "POST user/create/": Row(403, 403, 201, nobody=403, sent={"email": "new@example.com", "password": PASSWORD}),
+    "POST user/token/": everybody(200, email="owner@example.com", password=PASSWORD),
+    "POST user/logout/": each(204)._replace(by_key=400),  # a key is revoked, not signed out
+    "POST user/logout_everyone/": each(204),
+    "GET user/manage/": each(),
+    "PATCH user/manage/": each(name="Somebody Else"),
+    "GET user/apikey": each(),
+    "POST user/apikey": each(201),
+    "DELETE user/apikey/<str:prefix>": own(204),
+    **dict(
+        registered(
+            reads={
+                "js/object_get": own(obj="{graph}"),
+                "js/alias_list": each(),
+                "js/graph_list": each(),
+                "js/graph_active_get": each(),
+                "js/graph_get": own(gph="{graph}"),
+                "js/master_self": each(),
+                "js_admin/master_allusers": for_staff(limit=0),
+                "js/walker_queue_check": own(task_id="{run}"),
+                "js/walker_queue": own(task_id="{run}"),
+                "js/walker_queue_wait": own(task_id="{run}", timeout=0),
+                "js/walker_list": each(),
+                "js/walker_get": each(name="echo"),
+                "js/sentinel_list": each(),
+                "js/sentinel_active_get": each(),
+            },
+            writes={
+                "js/object_set": own(obj="{graph}", ctx="{{}}"),
+                "js/alias_register": own(name="mine", value="{graph}"),
+                "js/alias_delete": own(staff=404, name="shop"),  # a name is its owner's alone
+                "js/graph_create": each(name="another"),
+                "js/graph_active_set": own(gph="{graph}"),
+                "js/graph_delete": own(gph="{graph}"),
+                "js/walker_queue_cancel": own(task_id="{run}"),
+                "js/walker_run": own(name="run", nd="{graph}"),
+                "js/wapi/<str:walker>": own(nd="{graph}"),
+                "js/sentinel_active_set": each(snt="global"),
+            },
+        )
+    ),
 }
-CLOSED = sorted(route for route, row in TABLE.items() if row.nobody == 401)
-KEYS_DIFFER = {"user/logout/": 400}  # a key is revoked, not signed out
-
-
-@dataclass
-class World:
-    """Somebody's things, which the calls are about."""
-
-    owner: Person
-    things: dict[str, str] = field(default_factory=dict)
-
-    def call(self, route: str, person: Person, client: Client | None = None, query: str = "") -> int:
-        row = TABLE[route]
-        path = row.path.format(**self.things) + query
-        body = {name: self._filled(value) for name, value in row.body.items()}
-        if client is None:
-            status = person.call(row.method, path, None if row.method == "GET" else body).status_code
-        elif row.method == "GET":
-            status = client.get(path).status_code
-        else:
-            status = getattr(client, row.method.lower())(path, body, content_type="application/json").status_code
-        return int(status)
-
-    def _filled(self, value: Any) -> Any:
-        return value.format(**self.things) if isinstance(value, str) else value
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 @pytest.fixture
-def world(owner: Person) -> World:
-    user = owner.user
-    assert isinstance(user, User)
-    run, ended = _run(user), _run(user)
-    cancel(run=ended)
-    key, _ = accounts.create_key(user=user)
-    things = {"run": run.pk, "ended": ended.pk, "graph": standing(user=user).graph_id, "prefix": key.prefix}
-    things["spare"] = create_graph(owner=user, name="spare").pk
-    return World(owner, {name: str(thing) for name, thing in things.items()})
+def things(owner: Person) -> dict[str, str]:
+    """What the owner has. By route: its parts; by name: what is sent."""
+    run, graph = _run(owner.user), create_graph(owner=owner.user, name="shop")
+    register_alias(owner=owner.user, name="shop", target=graph.pk)
+    key, _ = accounts.create_key(user=owner.user)
+    things = {"run": run.pk, "<uuid:run_id>": run.pk, "graph": graph.pk, "<str:prefix>": key.prefix}
+    return {name: str(thing) for name, thing in things.items()} | {"<str:walker>": "get_botset"}
 
 
 def _run(user: User) -> Run:
@@ -119,75 +138,156 @@ def _run(user: User) -> Run:
     return accept(kind="walker", owner=user, name="echo", arguments=arguments)
 
 
-def routes(patterns: Any, prefix: str = "") -> Iterator[str]:
-    for pattern in patterns:
-        if hasattr(pattern, "url_patterns"):
-            yield from routes(pattern.url_patterns, f"{prefix}{pattern.pattern}")
+@pytest.fixture(autouse=True)
+def _house_rules(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "EVENTS_SECONDS", 0)  # the run that is followed never ends
+    settings.OPEN_SIGNUP = False  # so that this call, too, looks at who calls
+    settings.THROTTLE_RATES = dict.fromkeys(settings.THROTTLE_RATES)
+
+
+class Credentials(NamedTuple):
+    """How a call is made in somebody's name."""
+
+    headers: dict[str, str] = {}
+    query: dict[str, str] = {}
+    session: User | None = None
+
+
+def ask(call: str, things: dict[str, str], by: Credentials, *, csrf: bool = True) -> int:
+    """The status of one call, whose effects are undone."""
+    method, _, route = call.partition(" ")
+    path = "/" + "/".join(things.get(part, part) for part in route.split("/"))
+    sent = {name: text.format(**things) if isinstance(text, str) else text for name, text in TABLE[call].sent.items()}
+    if method != "GET" and "ctx" in sent:
+        sent["ctx"] = {}
+    client = Client(raise_request_exception=False, enforce_csrf_checks=True)
+    headers = dict(by.headers)
+    if by.session is not None:
+        client.force_login(by.session)
+        if csrf:
+            client.cookies["csrftoken"] = headers["X-CSRFToken"] = "c" * 32
+    answer: Any
+    with transaction.atomic():
+        if method == "GET":
+            answer = client.get(path, {**sent, **by.query}, headers=headers)
         else:
-            yield f"{prefix}{pattern.pattern}"
+            make = getattr(client, method.lower())
+            answer = make(path, sent, "application/json", headers=headers, query_params=by.query)
+        _ = b"".join(answer.streaming_content) if answer.streaming else answer.content
+        transaction.set_rollback(True)
+    return int(answer.status_code)
 
 
-def test_the_table_has_every_route_and_no_other() -> None:
-    found = {route for route in routes(get_resolver().url_patterns) if not route.startswith("admin/")}
-    assert found == set(TABLE)
-
-
-@pytest.mark.parametrize("route", TABLE)
-def test_who_may_call_it(route: str, world: World, stranger: Person, colleague: Person, anonymous: Person) -> None:
-    row = TABLE[route]
-    assert world.call(route, anonymous) == row.nobody
-    assert world.call(route, stranger) == row.stranger
-    assert world.call(route, world.owner) == row.owner
-
-
-@pytest.mark.parametrize("route", TABLE)
-def test_staff_see_everybodys(route: str, world: World, colleague: Person) -> None:
-    assert world.call(route, colleague) == TABLE[route].staff
-
-
-@pytest.mark.parametrize("how", ["Bearer", "header", "query", "session"])
-@pytest.mark.parametrize("route", CLOSED)
-def test_each_kind_of_credentials_is_as_good(route: str, how: str, world: World) -> None:
-    user = world.owner.user
-    assert isinstance(user, User)
-    expected = TABLE[route].owner
-    if how in {"header", "query"}:
-        expected = KEYS_DIFFER.get(route, expected)
+def good(user: User) -> dict[str, Credentials]:
+    _, token = AuthToken.objects.create(user)
     _, key = accounts.create_key(user=user)
-    if how == "Bearer":
-        assert world.call(route, Person(headers={"Authorization": f"bEARER {world.owner.token}"})) == expected
-    elif how == "header":
-        assert world.call(route, Person(headers={"X-API-Key": key})) == expected
-    elif how == "query":
-        assert world.call(route, Person(), query=f"?api_key={key}") == expected
-    else:
-        client = Client(raise_request_exception=False)
-        client.force_login(user)
-        assert world.call(route, Person(), client) == expected
+    return {
+        "token": Credentials({"Authorization": f"token {token}"}),
+        "bearer": Credentials({"Authorization": f"bEARER {token}"}),
+        "key": Credentials({"X-API-Key": key}),
+        "key in the query": Credentials(query={"api_key": key}),
+        "session": Credentials(session=user),
+    }
 
 
-@pytest.mark.parametrize("route", CLOSED)
-def test_credentials_that_are_not_good_are_401(route: str, world: World) -> None:
-    for headers in _bad_credentials(world.owner):
-        assert world.call(route, Person(headers=headers)) == 401, headers
-
-
-def _bad_credentials(person: Person) -> Iterator[dict[str, str]]:
-    user = person.user
-    assert isinstance(user, User)
-    expired, token = AuthToken.objects.create(user)
-    AuthToken.objects.filter(pk=expired.pk).update(expiry=timezone.now() - timedelta(seconds=1))
-    yield {"Authorization": f"token {token}"}
-    revoked, token = AuthToken.objects.create(user)
+def bad(user: User) -> dict[str, Credentials]:
+    """Each was good once, or looks like something that is."""
+    dead, now = make_person("gone@example.com", is_active=False), timezone.now()
+    revoked, revoked_text = AuthToken.objects.create(user)
     revoked.delete()
-    yield {"Authorization": f"token {token}"}
-    yield {"Authorization": "token"}
-    yield {"Authorization": "token nonsense"}
-    row, key = accounts.create_key(user=user)
-    accounts.revoke_key(user=user, prefix=row.prefix)
-    yield {"X-API-Key": key}
-    row, key = accounts.create_key(user=user, expires_in=60)
-    type(row).objects.filter(pk=row.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
-    yield {"X-API-Key": key}
-    gone = make_person("gone@example.com", is_active=False)
-    yield gone.headers
+    _, expired_text = AuthToken.objects.create(user, expiry=timedelta(seconds=-1))
+    revoked_key, revoked_key_text = accounts.create_key(user=user)
+    accounts.revoke_key(user=user, prefix=revoked_key.prefix)
+    expired_key, expired_key_text = accounts.create_key(user=user, expires_in=60)
+    ApiKey.objects.filter(pk=expired_key.pk).update(expires_at=now - timedelta(seconds=1))
+    _, dead_key_text = accounts.create_key(user=dead.user)
+    return {
+        "no token": Credentials({"Authorization": "token"}),
+        "nonsense": Credentials({"Authorization": "token nonsense"}),
+        "a key as a token": Credentials({"Authorization": f"token {expired_key_text}"}),
+        "expired token": Credentials({"Authorization": f"token {expired_text}"}),
+        "revoked token": Credentials({"Authorization": f"token {revoked_text}"}),
+        "token of the inactive": Credentials(dead.headers),
+        "expired key": Credentials({"X-API-Key": expired_key_text}),
+        "revoked key": Credentials({"X-API-Key": revoked_key_text}),
+        "key of the inactive": Credentials({"X-API-Key": dead_key_text}),
+        "expired key in the query": Credentials(query={"api_key": expired_key_text}),
+        "revoked key in the query": Credentials(query={"api_key": revoked_key_text}),
+        "session of the inactive": Credentials(session=dead.user),
+        "bad token beside a session": Credentials({"Authorization": "token nonsense"}, session=user),
+    }
+
+
+def calls() -> set[str]:
+    """Every method of every route."""
+    found = set()
+    for route, view in routes():
+        if route.startswith("admin/"):
+            continue  # pages for operators, who have a table of their own
+        kind: Any = getattr(view, "cls", None)
+        allowed = [name.upper() for name in kind.http_method_names if hasattr(kind, name)] if kind else ["GET"]
+        found |= {f"{method} {route}" for method in METHODS if method in allowed}
+    return found
+
+
+def test_the_table_has_every_call_and_no_other() -> None:
+    assert calls() == set(TABLE)
+
+
+@pytest.mark.parametrize("call", TABLE)
+def test_good_credentials(
+    call: str, things: dict[str, str], owner: Person, stranger: Person, colleague: Person
+) -> None:
+    row = TABLE[call]
+    people = {"owner": (owner, row.owner), "stranger": (stranger, row.stranger), "staff": (colleague, row.staff)}
+    expected, got = {}, {}
+    for name, (person, status) in people.items():
+        for how, credentials in good(person.user).items():
+            cell = f"{name} by {how}"
+            expected[cell] = row.by_key if row.by_key and how.startswith("key") else status
+            if how == "session" and call.startswith("GET") and row.writes:
+                expected[cell] = 403
+            got[cell] = ask(call, things, credentials)
+    assert got == expected
+
+
+@pytest.mark.parametrize("call", TABLE)
+def test_bad_credentials(call: str, things: dict[str, str], owner: Person) -> None:
+    row = TABLE[call]
+    credentials = bad(owner.user)
+    nobodys = {"none": Credentials(), "session of the inactive": credentials.pop("session of the inactive")}
+    got = {how: ask(call, things, one) for how, one in {**credentials, **nobodys}.items()}
+    assert got == dict.fromkeys(credentials, row.bad) | dict.fromkeys(nobodys, row.nobody)
+
+
+@pytest.mark.parametrize("call", [call for call, row in TABLE.items() if row.bad == 401])
+def test_a_session_needs_its_csrf_token_to_write(call: str, things: dict[str, str], owner: Person) -> None:
+    row = TABLE[call]
+    got = ask(call, things, Credentials(session=owner.user), csrf=False)
+    assert got == (row.owner if call.startswith("GET") and not row.writes else 403)
+
+
+@pytest.mark.parametrize("route", sorted({call.partition(" ")[2] for call in TABLE}))
+def test_other_methods_are_refused(route: str, things: dict[str, str], colleague: Person) -> None:
+    path = "/" + "/".join(things.get(part, part) for part in route.split("/"))
+    others = [method for method in METHODS if f"{method} {route}" not in TABLE]
+    assert others
+    if route:  # the root redirects, whatever is asked of it
+        answers = {method: colleague.call(method, path) for method in others}
+        assert {method: answer.status_code for method, answer in answers.items()} == dict.fromkeys(others, 405)
+        assert all(answer["Content-Type"] == "application/problem+json" for answer in answers.values())
+
+
+def test_where_sign_up_is_open_nobody_is_asked(settings: Any, things: dict[str, str], owner: Person) -> None:
+    settings.OPEN_SIGNUP = True
+    credentials = {"nobody": Credentials(), **good(owner.user), **bad(owner.user)}
+    got = {how: ask("POST user/create/", things, one) for how, one in credentials.items()}
+    assert got == dict.fromkeys(credentials, 201)
+
+
+def test_what_has_ended_is_still_its_owners_alone(owner: Person, stranger: Person, colleague: Person) -> None:
+    run = _run(owner.user)
+    cancel(run=run)
+    path = f"/runs/{run.pk}/retry"
+    assert [person.post(path).status_code for person in (stranger, owner, colleague)] == [404, 202, 202]
+    assert not Run.objects.filter(owner=colleague.user).exists()  # a retry stays with its owner

@@ -1,0 +1,22 @@
+"""Every route that the hub has, read from Django's resolver."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from django.urls import get_resolver
+
+View = Callable[..., Any]
+
+
+def routes() -> Iterator[tuple[str, View]]:
+    """Each route as it is written, such as `runs/<uuid:run_id>`, with its view."""
+    yield from _inside(get_resolver().url_patterns, "")
+
+
+def _inside(patterns: Any, prefix: str) -> Iterator[tuple[str, View]]:
+    for pattern in patterns:
+        place = f"{prefix}{pattern.pattern}"
+        if hasattr(pattern, "url_patterns"):
+            yield from _inside(pattern.url_patterns, place)
+        else:
+            yield place, pattern.callback
