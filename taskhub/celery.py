@@ -2,10 +2,14 @@
 
 import os
 import warnings
+from contextlib import suppress
+from typing import Any
 
 from celery import Celery
 from celery.exceptions import SecurityWarning
 from kombu import Queue
+from kombu.transport import redis
+from redis.exceptions import RedisError
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "taskhub.settings")
 
@@ -13,6 +17,29 @@ from django.conf import settings
 
 # It warns root of pickled messages, which are not accepted here (see accept_content).
 warnings.filterwarnings("ignore", category=SecurityWarning)
+
+
+class QoS(redis.QoS):
+    """What is unacknowledged when Redis goes away can be neither acknowledged nor given back any more.
+
+    kombu tries, over the connection that is gone, and fails with what nobody expects: the worker comes down, and hears
+    nothing until its last run has ended. There is nothing to lose: the ledger rings anew.
+    """
+
+    def ack(self, delivery_tag: str) -> None:
+        if not self.channel.closed:
+            super().ack(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        if not self.channel.closed:
+            super().reject(delivery_tag, requeue=requeue)
+
+    def restore_unacked_once(self, stderr: Any = None) -> None:
+        with suppress(AttributeError, OSError, RedisError):
+            super().restore_unacked_once(stderr)
+
+
+redis.Channel.QoS = QoS
 
 app = Celery("taskhub")
 app.conf.update(
