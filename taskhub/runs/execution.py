@@ -90,9 +90,11 @@ class Keeper:
     @contextmanager
     def keeping(self, execution: Execution) -> Iterator[None]:
         self._kept.add(execution)
+        pulse.tell(performing=True)
         try:
             yield
         finally:
+            pulse.tell(performing=False)
             execution.open = False
             self._kept.discard(execution)
 

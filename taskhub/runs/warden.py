@@ -49,18 +49,19 @@ class Warden:
         self._silent: Counter[int] = Counter()
 
     def look(self, pids: Iterable[int]) -> None:
-        """To be called every second: ends those that gave no sign of life for two looks, and hold no lease."""
-        beats = {pid: pulse.heard(pid) for pid in pids}
-        self._silent = Counter(
-            {pid: self._silent[pid] + 1 for pid, b in beats.items() if b and b == self._last.get(pid)}
-        )
+        """To be called every second: ends those that gave no sign of life for two looks, with a run that is not theirs.
+
+        A process without a run is only slow to be served, as all are on a machine that has too much to do.
+        """
+        beats = {pid: pulse.heard(pid) for pid in pids if pulse.performs(pid)}
+        self._silent = Counter({pid: self._silent[pid] + 1 for pid, b in beats.items() if b == self._last.get(pid)})
         self._last = beats
-        for pid, looks in list(self._silent.items()):
+        for pid, looks in self._silent.items():
             if looks >= SILENT_LOOKS and not self._holds_lease(pid):
-                self._silent[pid] = 0
                 log.error("Process %d does not let go of a run that it no longer has; it is ended", pid)
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+                pulse.forget(pid)
 
     def _holds_lease(self, pid: int) -> bool:
         """Also while nobody can say."""
