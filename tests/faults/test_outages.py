@@ -73,6 +73,7 @@ class Load:
 
 def test_redis_killed_and_emptied_under_load(broken: Disposable, end: Path) -> None:
     load, owner = Load([broken.people.sign_up() for _ in range(4)]), broken.people.sign_up()
+    before = _pids(broken)
     lingering = submit(owner, "linger", {"tag": owner.id, "flag": str(end)})
     with ThreadPoolExecutor(1) as pool, load.going_on():
         waiting = pool.submit(owner.get, "/js/walker_queue_wait", {"task_id": lingering, "timeout": 120})
@@ -82,6 +83,7 @@ def test_redis_killed_and_emptied_under_load(broken: Disposable, end: Path) -> N
             load.more(200, 202)
         broken.await_health()
         load.more(202)
+        assert set(broken.await_ended(load.queued, 60).values()) == {"SUCCESS"}  # the long run holds up none of them
         end.touch()
         assert waiting.result().json()["state"] == "SUCCESS"
     assert {answer.status_code for _, _, answer in load.answers} <= {200, 202}
@@ -89,6 +91,8 @@ def test_redis_killed_and_emptied_under_load(broken: Disposable, end: Path) -> N
     assert all(answer.json()["result"]["success"] for answer in load.seen(200))
     assert set(broken.await_ended(load.queued, 60).values()) == {"SUCCESS"}
     broken.assert_balanced(load.queued | {lingering: owner.id})
+    assert broken.rows("SELECT attempt FROM runs_run WHERE id = %s", lingering) == [(1,)]
+    assert _pids(broken) == before
     assert set(broken.marks(tag for tag, _, _ in load.answers).values()) == {1}
 
 
