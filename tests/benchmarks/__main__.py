@@ -7,10 +7,12 @@ import os
 import platform
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
 from typing import NoReturn
 
 from tests.benchmarks import in_background, over_http, starting
@@ -63,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
     if not rows:
         print(f"There is no row {wanted!r}; there are: {', '.join(row.name for row in ROWS)}.", file=sys.stderr)
         return 2
-    print(f"{surroundings()}\n", flush=True)
+    print(surroundings(), flush=True)
     table: list[tuple[str, ...]] = [HEAD]
     notes, missing = list[str](), list[str]()
     for row, measured in measure(rows):
@@ -72,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
             continue
         table.append(row.cells(measured))
         notes += [f"{row.name}: {note}" for note in measured.notes]
-    print("\n".join([*lines(table), "", *notes, *missing]))
+    print("\n".join(["", *lines(table), "", *notes, *missing]))
     return 1 if missing else 0
 
 
@@ -87,7 +89,9 @@ def measure(rows: Sequence[Row]) -> Iterator[tuple[Row, Measured | CannotMeasure
                     running.close()
                     measured: Measured | CannotMeasure = row.measure()
                 else:
-                    place = place or running.enter_context(stage())
+                    if place is None:
+                        place = running.enter_context(stage())
+                        print(place.versions(), flush=True)
                     measured = row.measure(place)
             except CannotMeasure as error:
                 measured = error
@@ -103,13 +107,24 @@ def lines(table: Sequence[Sequence[str]]) -> list[str]:
 
 
 def surroundings() -> str:
-    """When and where, and how busy it was there before."""
+    """When and where, and how busy it was there: a busy disk slows every commit, and Celery's floors have none."""
     models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     model = models[0].partition(":")[2].strip() if models else platform.machine()
     return (
-        f"{time.strftime('%Y-%m-%d %H:%M')}, {os.cpu_count()} cores ({model}), Python {platform.python_version()},"
-        f" load {os.getloadavg()[0]:.1f} before"
+        f"{time.strftime('%Y-%m-%d %H:%M')}, {os.cpu_count()} cores ({model}), Python {platform.python_version()};"
+        f" before it began: load {os.getloadavg()[0]:.1f}, a write reached the disk in {disk_ms():.2f} ms (p50)"
     )
+
+
+def disk_ms() -> float:
+    found = []
+    with tempfile.NamedTemporaryFile(buffering=0) as file:
+        for _ in range(200):
+            file.write(bytes(8192))
+            began = time.perf_counter()
+            os.fdatasync(file.fileno())
+            found.append(time.perf_counter() - began)
+    return median(found) * 1000
 
 
 def leave(number: int, frame: object) -> NoReturn:

@@ -76,6 +76,11 @@ class Stage:
         with closing(self.redis()) as broker:
             broker.delete("walkers")
 
+    def versions(self) -> str:
+        with self.database() as database, closing(self.redis()) as broker:
+            row = database.execute("SHOW server_version").fetchone()
+            return f"PostgreSQL {row[0] if row else '?'}, Redis {broker.info('server')['redis_version']}"
+
     def redis(self, number: int = 0) -> redis.Redis:
         return redis.Redis.from_url(f"{self.environment['REDIS_URL']}?db={number}")
 
