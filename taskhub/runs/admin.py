@@ -154,8 +154,8 @@ admin.site.unregister([TaskResult, GroupResult])  # groups are not used
 
 
 @admin.register(TaskResult)
-class ProjectedResultAdmin(BigTableAdmin, TaskResultAdmin):
-    """Without the filters that read the whole table to offer what it holds."""
+class ProjectedResultAdmin(ReadOnlyAdmin, TaskResultAdmin):
+    """What the ledger wrote of its runs; without the filters that read the whole table to offer what it holds."""
 
     date_hierarchy: ClassVar[Any] = None
     list_filter: ClassVar[Any] = ("status",)

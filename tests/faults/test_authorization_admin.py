@@ -1,0 +1,152 @@
+"""Who may open which page of the admin: every page for everybody. A page that is not in here fails."""
+
+import re
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import Group, Permission
+from django.db.models import Model
+from django.test import Client
+from django.utils import timezone
+from django_celery_results.models import TaskResult
+
+from taskhub.accounts import services as accounts
+from taskhub.runs.models import Leadership, Worker
+from taskhub.runs.services import accept
+from tests.conftest import Person, make_person
+from tests.routes import routes
+from walkers.models import RunFile
+from walkers.services.aliases import register_alias
+from walkers.services.graphs import create_graph, spawn
+from walkers.services.profiles import activate_graph
+
+pytestmark = pytest.mark.django_db
+
+# What a superuser may do with the rows of a table. Most are written by the hub, and only looked at here.
+TABLE = {
+    "accounts/apikey": {"list", "change", "history", "delete"},
+    "accounts/user": {"list", "add", "change", "history", "delete", "password"},
+    "auth/group": {"list", "add", "change", "history", "delete"},
+    "django_celery_results/taskresult": {"list", "change", "history", "delete"},
+    "knox/authtoken": {"list", "delete"},  # a token's page would have its digest in the address
+    "runs/leadership": {"list", "change", "history", "delete"},
+    "runs/run": {"list", "change", "history"},
+    "runs/worker": {"list", "change", "history", "delete"},
+    "walkers/alias": {"list", "change", "history", "delete"},
+    "walkers/edge": {"list", "change", "history", "delete"},
+    "walkers/graph": {"list", "change", "history", "delete"},
+    "walkers/node": {"list", "change", "history"},  # the root, which goes with its graph
+    "walkers/profile": {"list", "change", "history"},
+    "walkers/runfile": {"list", "change", "history"},
+}
+# Pages of no table: what nobody, staff without a right and a superuser get.
+OWN = {
+    "": (302, 200, 200),
+    "login/": (200, 302, 302),
+    "logout/": (302, 405, 405),  # by POST
+    "password_change/": (302, 200, 200),
+    "password_change/done/": (302, 200, 200),
+    "jsi18n/": (302, 200, 200),
+    "autocomplete/": (302, 403, 403),
+    "r/<path:content_type_id>/<path:object_id>/": (302, 404, 404),
+    "nowhere": (302, 404, 404),
+    "runs/": (302, 404, 200),  # an app of which one may see nothing is not there
+}
+ROUTES = {route.removeprefix("admin/"): view for route, view in routes() if route.startswith("admin/")}
+PAGES = {f"{table}/{page}" for table in TABLE for page in ("list", "add", "change", "history", "delete")}
+
+
+def page_of(route: str) -> str:
+    """`runs/run/<path:object_id>/change/` is `runs/run/change`; empty for the address that leads to it."""
+    app, model, *rest = route.strip("/").split("/")
+    named = {"": "list", "add": "add"}.get("/".join(rest), rest[-1] if rest else "list")
+    return "" if named.startswith("<") else f"{app}/{model}/{named}"
+
+
+def fill(owner: Person) -> None:
+    """Every table has a row."""
+    graph, now = create_graph(owner=owner.user, name="shop"), timezone.now()
+    spawn(source=graph.nodes.get(), kind="shelf", context={}, edge="holds", edge_context={})
+    register_alias(owner=owner.user, name="shop", target=graph.pk)
+    activate_graph(user=owner.user, graph=graph)
+    accounts.create_key(user=owner.user)
+    arguments = {"name": "echo", "snt": "taskhub", "nd": str(graph.pk), "ctx": {}}
+    run = accept(kind="walker", owner=owner.user, name="echo", arguments=arguments)
+    RunFile.objects.create(run=run, field="file", name="a.txt", size=1, sha256="0" * 64, path="a")
+    TaskResult.objects.create(task_id=str(run.pk))
+    Worker.objects.create(name="walkers@here", queues=["walkers"], pid=1, seen_at=now)
+    Leadership.objects.create(name="beat", holder="here", until=now)
+    Group.objects.create(name="operators")
+
+
+def row_of(table: str) -> Model:
+    app, name = table.split("/")
+    rows = apps.get_model(app, name)._default_manager.order_by("pk")
+    row: Model | None = rows.filter(kind="root").first() if name == "node" else rows.first()
+    assert row is not None, f"{table} is empty"
+    return row
+
+
+@pytest.fixture
+def staff(owner: Person) -> dict[str, Client]:
+    fill(owner)
+    people = {
+        "root": make_person("root@example.com", is_staff=True, is_superuser=True),
+        "some": make_person("some@example.com", is_staff=True),
+        "seer": make_person("seer@example.com", is_staff=True),
+    }
+    people["seer"].user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    clients = {name: Client(raise_request_exception=False) for name in people}
+    for name, client in clients.items():
+        client.force_login(people[name].user)
+    return clients
+
+
+def test_the_table_has_every_page_and_no_other() -> None:
+    named = {"^(?P<app_label>": "runs/", "(?P<url>": "nowhere"}
+    own = {next((name for start, name in named.items() if route.startswith(start)), route) for route in ROUTES}
+    of_tables = {route for route in own if route.count("/") > 1 and route not in OWN}
+    assert own - of_tables == set(OWN)
+    pages = {page_of(route) for route in of_tables} - {""}
+    assert pages == PAGES | {"accounts/user/password"}
+
+
+@pytest.mark.parametrize("path", OWN)
+def test_pages_of_no_table(path: str, staff: dict[str, Client]) -> None:
+    clients = (Client(), staff["some"], staff["root"])
+    assert tuple(client.get(f"/admin/{path}").status_code for client in clients) == OWN[path]
+
+
+@pytest.mark.parametrize("table", TABLE)
+def test_pages_of_tables(table: str, staff: dict[str, Client], owner: Person, stranger: Person) -> None:
+    """Staff open what they have a right to, and nobody else even learns what there is."""
+    outside = Client(raise_request_exception=False)
+    outside.force_login(stranger.user)
+    for route in (route for route in ROUTES if route.startswith(f"{table}/")):
+        page = page_of(route).removeprefix(f"{table}/")
+        address = f"/admin/{re.sub(r'<[^>]+>', lambda _: str(row_of(table).pk), route)}"
+        for answer in (Client().get(address), outside.get(address), owner.get(address)):
+            assert (answer.status_code, answer["Location"].partition("?")[0]) == (302, "/admin/login/"), address
+        if not page:
+            continue  # leads to the row's own page
+        may_see = table != "knox/authtoken" and page in {"list", "change", "history"}
+        expected = {
+            "root": 200 if page in TABLE[table] else 403,
+            "seer": 200 if may_see or (table, page) == ("knox/authtoken", "list") else 403,
+            "some": 403,
+        }
+        assert {name: client.get(address).status_code for name, client in staff.items()} == expected, address
+
+
+@pytest.mark.parametrize("table", [table for table, pages in TABLE.items() if "delete" in pages])
+def test_only_who_may_deletes(table: str, staff: dict[str, Client], stranger: Person) -> None:
+    row = row_of(table)
+    outside = Client()
+    outside.force_login(stranger.user)
+    address = f"/admin/{table}/{row.pk}/delete/"
+    for client in (Client(), outside, staff["some"], staff["seer"]):
+        assert client.post(address, {"post": "yes"}).status_code in {302, 403}
+        assert type(row)._default_manager.filter(pk=row.pk).exists()
+    assert Client(enforce_csrf_checks=True).post(address, {"post": "yes"}).status_code == 403
+    assert staff["root"].post(address, {"post": "yes"}).status_code == 302
+    assert not type(row)._default_manager.filter(pk=row.pk).exists()
