@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django_celery_results.admin import TaskResultAdmin
 from django_celery_results.models import GroupResult, TaskResult
 
-from taskhub.admin import BigTableAdmin, ReadOnlyAdmin
+from taskhub.admin import ReadOnlyAdmin
 from taskhub.errors import Problem
 from taskhub.runs.kinds import all_kinds
 from taskhub.runs.models import Leadership, Run, Worker
