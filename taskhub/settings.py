@@ -86,7 +86,7 @@ SECRET_KEY, *SECRET_KEY_FALLBACKS = SECRET_KEYS
 
 # Applications. A folder beside manage.py that holds a walkers.py is an application by that alone.
 
-OWN_APPS = ["taskhub", "taskhub.accounts", "taskhub.runs", "walkers"]
+OWN_APPS = ["taskhub", "taskhub.accounts", "taskhub.runs", "walkers", "sequences"]
 LOCAL_APPS = sorted({file.parent.name for file in BASE_DIR.glob("*/walkers.py")} - set(OWN_APPS))
 INSTALLED_APPS = [
     "taskhub.accounts.apps.AdminConfig",
@@ -99,6 +99,7 @@ INSTALLED_APPS = [
     "knox",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "django_celery_beat",
     "django_celery_results",
     *OWN_APPS,
     *LOCAL_APPS,

@@ -30,7 +30,35 @@ class Kind:
     removed: Callable[[list[Any]], None] = _nothing
 
 
+@dataclass(frozen=True)
+class Work:
+    """What is to be accepted when a schedule is due: a run of this owner, with this name."""
+
+    owner: Any
+    name: str
+    arguments: Mapping[str, Any]
+    time_limit: float | None = None
+
+
+@dataclass(frozen=True)
+class Schedulable:
+    """What schedules may start, and how an operator selects it.
+
+    `tasks` are names of Celery tasks by which periodic tasks select it: the first is offered, the others are older
+    spellings. `example` are arguments as the documents print them. `work(arguments, owner, schedule)` is asked when a
+    schedule, by name, is saved and again when it is due; it raises `Problem`s for what cannot run, those for arguments
+    with `errors` that have a `path` and a `detail` each.
+    """
+
+    kind: str
+    title: str
+    tasks: tuple[str, ...]
+    example: str
+    work: Callable[[Mapping[str, Any], Any, str], Work]
+
+
 _kinds: dict[str, Kind] = {}
+_schedulables: list[Schedulable] = []
 
 
 def register(kind: Kind) -> None:
@@ -56,3 +84,16 @@ def hooks_of(name: str) -> Kind:
 
 def all_kinds() -> list[Kind]:
     return list(_kinds.values())
+
+
+def register_schedulable(schedulable: Schedulable) -> None:
+    _schedulables.append(schedulable)
+
+
+def all_schedulables() -> list[Schedulable]:
+    return list(_schedulables)
+
+
+def schedulable_of(task: str) -> Schedulable | None:
+    """What the name of a Celery task selects; None when nothing that schedules may start has it."""
+    return next((one for one in _schedulables if task in one.tasks), None)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sequences.domain.notation import read
 from taskhub.errors import Rejected
 from taskhub.jsontext import parse_json
+from taskhub.notation import read
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6) | st.sampled_from(
