@@ -137,8 +137,9 @@ def _alive() -> list[psutil.Process]:
 
 
 def _lives(process: psutil.Process) -> bool:
+    """A zombie whose other threads have not ended yet still has its files and ports."""
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return process.is_running() and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
     except psutil.NoSuchProcess:
         return False
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from taskhub.embedded import Home, Servers
 from tests import hub as running
 from tests.benchmarks.load import Call, Client
 from tests.benchmarks.row import CannotMeasure
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKERS = 2
@@ -142,12 +142,6 @@ def bare_web(stage: Stage) -> Iterator[Callable[..., Call]]:
     with stage.database() as database:
         database.execute(f"DROP DATABASE {BARE} WITH (FORCE)")
     _empty(stage)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _bare_token(stage: Stage) -> str:

@@ -14,7 +14,8 @@ import psutil
 
 from tests import hub as running
 from tests.benchmarks.row import CannotMeasure, Measured
-from tests.benchmarks.stage import ROOT, free_port
+from tests.benchmarks.stage import ROOT
+from tests.ports import free_port
 
 STARTS = 3
 PATIENCE_SECONDS = 120

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ import requests
 
 from taskhub.embedded import Home, Register, Servers, end_session
 from tests.hub import ROOT, START_SECONDS, STOP_SECONDS, Caller, Hub, environment
+from tests.ports import free_port
 
 READY = "taskhub is ready at "
 WORKERS = 3
@@ -205,12 +205,6 @@ def frozen(process: psutil.Process) -> Iterator[None]:
     finally:
         with suppress(psutil.NoSuchProcess):
             process.resume()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def bury(home: Path, up: int) -> None:

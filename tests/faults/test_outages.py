@@ -99,8 +99,8 @@ def test_redis_killed_and_emptied_under_load(broken: Disposable, end: Path) -> N
 def _kill_and_empty_redis(broken: Disposable) -> None:
     broken.program("redis").kill()
     folder = Servers.of(Home(broken.home), broken.environment).data / "redis"
-    for place in folder.iterdir():
-        shutil.rmtree(place)
+    for place in folder.iterdir():  # a folder of files since Redis 7, one file before
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
     assert not list(folder.iterdir())
 
 
@@ -160,6 +160,8 @@ def test_without_a_broker_it_runs_at_once(broken: Disposable, away: str) -> None
             until(lambda: not is_alive(redis))
         # Of one that does not answer, it has to be found out by waiting; so has, at the end, that nobody is woken.
         seconds = AT_ONCE_SECONDS if away == "dead" else ANSWER_SECONDS
+        # A worker that was woken before may take one more.
+        until(lambda: _run_at_once(owner, f"one more of {owner.id}", seconds).status_code == 200)
         for number in range(3):
             answer = _run_at_once(owner, f"{number} of {owner.id}", seconds)
             assert answer.json()["is_queued"] is False

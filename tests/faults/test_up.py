@@ -20,6 +20,7 @@ import requests
 from taskhub.embedded import Register
 from taskhub.embedded.processes import session_of
 from tests.hub import STRANGE
+from tests.ports import free_port
 from tests.unprivileged import as_user, give
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,13 +129,6 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Site:

@@ -1,0 +1,41 @@
+"""One user's flood: it delays nobody else."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.disposable import CAP, Disposable, submit, submit_marks, until
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+
+FLOOD = 2000
+
+
+def test_a_full_queue_of_one_user_delays_no_other(broken: Disposable) -> None:
+    flooder, other = broken.people.sign_up(), broken.people.sign_up()
+    runs = submit_marks(flooder, [f"{n} of {flooder.id}" for n in range(FLOOD)], seconds=0.01)
+    left = _waiting(broken, runs)
+    mine = submit_marks(other, [f"{n} of {other.id}" for n in range(10)])
+    assert set(broken.await_ended(mine).values()) == {"SUCCESS"}
+    assert 0 < left - _waiting(broken, runs) < left
+    assert set(broken.await_ended(runs, 120).values()) == {"SUCCESS"}
+    broken.assert_balanced(runs | mine)
+
+
+def _waiting(broken: Disposable, runs: dict[str, str]) -> int:
+    return list(broken.states(runs).values()).count("PENDING")
+
+
+def test_a_user_at_the_cap_leaves_room_for_others(broken: Disposable, end: Path) -> None:
+    greedy, other = broken.people.sign_up(), broken.people.sign_up()
+    running: list[str] = []
+    for number in range(CAP):
+        running.append(submit(greedy, "linger", {"tag": f"{number} of {greedy.id}", "flag": str(end)}))
+        until(lambda: "PENDING" not in broken.states(running).values())
+    waiting = submit_marks(greedy, [f"waits {n} of {greedy.id}" for n in range(10)])
+    mine = submit_marks(other, [f"{n} of {other.id}" for n in range(10)])
+    assert set(broken.await_ended(mine).values()) == {"SUCCESS"}
+    assert set(broken.states(waiting).values()) == {"PENDING"}
+    end.touch()
+    assert set(broken.await_ended([*running, *waiting]).values()) == {"SUCCESS"}
+    broken.assert_balanced(waiting | mine)
