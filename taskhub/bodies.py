@@ -43,7 +43,8 @@ def _refuse_encoded(request: Any) -> None:
         raise UnsupportedMedia(f"Content-Encoding {encoding[:40]!r} is not accepted here.")
 
 
-def _plain_body(stream: Any, context: Mapping[str, Any] | None) -> bytes:
+def plain_body(stream: Any, context: Mapping[str, Any] | None) -> bytes:
+    """What a parser is given, within BODY_MAX_BYTES and in no encoding."""
     request = (context or {})["request"]
     _refuse_encoded(request)
     return read_body(stream, request.META.get("CONTENT_LENGTH"), settings.BODY_MAX_BYTES)
@@ -53,7 +54,7 @@ class JsonParser(parsers.BaseParser):
     media_type = "application/json"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        body = _plain_body(stream, parser_context)
+        body = plain_body(stream, parser_context)
         return parse_json(body) if body.strip() else {}
 
 
@@ -63,7 +64,7 @@ class FormParser(parsers.BaseParser):
     media_type = "application/x-www-form-urlencoded"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        body = _plain_body(stream, parser_context)
+        body = plain_body(stream, parser_context)
         if body.lstrip()[:1] in {b"{", b"["}:
             return parse_json(body)
         try:

@@ -42,7 +42,8 @@ class PlaceSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField(help_text="What is wrong there.")
     pointer = serializers.CharField(required=False, help_text="JSON pointer (RFC 6901), such as `/ctx/value`.")
     path = serializers.CharField(required=False, help_text="Dotted path, such as `requests[1].url`.")
-    line = serializers.IntegerField(required=False, help_text="Line of an upload, from 1.")
+    line = serializers.IntegerField(required=False, help_text="Line of a text or an upload, from 1.")
+    column = serializers.IntegerField(required=False, help_text="Column in that line, from 1.")
 
 
 @extend_schema_serializer(component_name="Problem")

@@ -281,6 +281,14 @@ if 0 < pool_size <= WALKS_AT_ONCE:
         "each walk holds a connection, and the other calls need some."
     )
 
+# Sequences. One that goes past a limit stops, and its run keeps what was saved so far.
+
+SEQUENCE_STEPS_MAX = env_int("TASKHUB_SEQUENCE_STEPS_MAX", 100_000, minimum=1)
+SEQUENCE_ITEMS_MAX = env_int("TASKHUB_SEQUENCE_ITEMS_MAX", 1_000_000, minimum=1)  # of all its loops, filtered ones too
+SEQUENCE_PERSISTENCE_MAX = env_int("TASKHUB_SEQUENCE_PERSISTENCE_MAX", 8_000_000, minimum=1000)  # characters
+SEQUENCE_SECONDS_MAX = env_int("TASKHUB_SEQUENCE_SECONDS_MAX", 3600, minimum=1)
+SEQUENCE_RECORD_MAX = env_int("TASKHUB_SEQUENCE_RECORD_MAX", 4_000, minimum=100)  # characters of a body in a step
+
 # Calling other servers, through the gate of taskhub.outbound; times in seconds
 
 OUTBOUND_ALLOW = env_list("TASKHUB_OUTBOUND_ALLOW", "loopback" if PRIVATE else "")  # taskhub.outbound.Allow.parse

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.utils.datastructures import MultiValueDict
 
 from taskhub.errors import NotFound
+from taskhub.runs.models import Run
 from walkers import sentinels
 from walkers.domain.ids import ACTIVE_GRAPH, ACTIVE_SENTINEL, GLOBAL, as_id
 from walkers.models import Graph, Node
@@ -20,11 +21,12 @@ from walkers.walker import Incoming
 
 @dataclass
 class Caller:
-    """The user of one call, or nobody; the files and the HTTP request that came with it."""
+    """The user of one call, or nobody; the files and the HTTP request that came with it, or the run that makes it."""
 
     user: Any = None
     files: Files = field(default_factory=MultiValueDict)
     request: Incoming | None = None
+    run: Run | None = None
 
     @cached_property
     def standing(self) -> Standing:

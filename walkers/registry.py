@@ -124,6 +124,11 @@ def functions() -> list[Function]:
     return list(_functions.values())
 
 
+def only_reads(name: str) -> bool:
+    """Whether a call changes nothing that its caller would notice."""
+    return name in _functions and _functions[name].reads
+
+
 def call(name: str, arguments: Mapping[str, Any], caller: Caller) -> Answer:
     """The whole call in process, as HTTP makes it; `wapi/<walker>` too. Outside of a transaction. Raises `Problem`s."""
     if name.startswith(WAPI):

@@ -39,7 +39,8 @@ Jac: TypeAlias = Callable[[str, dict[str, Any], str | None], Answer]
 class StepRecord:
     """One finished step: what was sent (None where it never came to that) and what came back.
 
-    `number` counts from 1. `again`: it may have been sent before, by a worker that did not live to record it.
+    `number` counts from 1. Whether it may have been sent before, by a worker that did not live to record it, is for
+    its keeper to know.
     `path` is that of the step, `requests[1].__def_loop__[3].requests[0]`; a filter or `break` that could not be
     evaluated has a record of its own, under its own path.
     """
@@ -52,7 +53,6 @@ class StepRecord:
     value: Any = None
     error: str | None = None
     duration_ms: int = 0
-    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

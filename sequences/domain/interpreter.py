@@ -30,7 +30,8 @@ class Interpreter:
     `send(outgoing)` and `jac(name, arguments, master)` answer with an `Answer` or raise `SendFailed`; any other
     exception of theirs, of `record` or of `should_stop` passes through `run`, and the state stays as it was before
     the step. `clock()` gives seconds that only grow. `record(step)` is called for each finished step, when
-    `checkpoint()` already tells what comes after it. `should_stop()` is asked before each step and item.
+    `checkpoint()` already tells what comes after it. `announce(step)` is called before each step, when `checkpoint()`
+    still tells of this one. `should_stop()` is asked before each step and item.
     """
 
     def __init__(
@@ -40,28 +41,24 @@ class Interpreter:
         send: Send,
         jac: Jac,
         clock: Callable[[], float],
+        announce: Callable[[Step], None] = lambda step: None,
         record: Callable[[StepRecord], None] = lambda step: None,
         should_stop: Callable[[], bool | None] = lambda: False,
         limits: Limits = Limits(),  # noqa: B008  # frozen
     ) -> None:
-        self._send, self._jac, self._clock, self._record = send, jac, clock, record
+        self._send, self._jac, self._clock = send, jac, clock
+        self._announce, self._record = announce, record
         self._limits = limits
         self._budget = Budget(limits, clock, should_stop)
         self._saved = Saved(dict(program.persistence), limits.persistence)
         self._blocks = [outermost(program, self.persistence)]
         self._trouble: Trouble | None = None
-        self._again_until = 0
 
     @classmethod
-    def resume(cls, program: Program, state: dict[str, Any], *, doubtful: int = 1, **options: Any) -> "Interpreter":
-        """Goes on from a `checkpoint`; `options` as for a new run.
-
-        `doubtful` is how many steps after it may have been sent already: they are marked `again`. Raises `Rejected`
-        for the state of another sequence.
-        """
+    def resume(cls, program: Program, state: dict[str, Any], **options: Any) -> "Interpreter":
+        """Goes on from a `checkpoint`; `options` as for a new run. Raises `Rejected` for that of another sequence."""
         run = cls(program, **options)
         run._restore(program, state)
-        run._again_until = run.steps + doubtful
         return run
 
     @property
@@ -131,6 +128,7 @@ class Interpreter:
         except Spent as error:
             self._trouble = trouble(block.path, error)
             return
+        self._announce(block.steps[block.at])
         record = self._new_record(block)
         started = self._clock()
         try:
@@ -144,8 +142,7 @@ class Interpreter:
         self._record(record)
 
     def _new_record(self, block: Block) -> StepRecord:
-        number = self.steps + 1
-        return StepRecord(number, block.path, block.steps[block.at].method, again=number <= self._again_until)
+        return StepRecord(self.steps + 1, block.path, block.steps[block.at].method)
 
     def _exchange(self, step: Step, block: Block, record: StepRecord) -> None:
         """All that the step can see is what was there before it: so its names are made first."""

@@ -15,7 +15,7 @@ from django_celery_results.models import GroupResult, TaskResult
 
 from taskhub.admin import ReadOnlyAdmin
 from taskhub.errors import Problem
-from taskhub.runs.kinds import all_kinds
+from taskhub.runs.kinds import all_kinds, hooks_of
 from taskhub.runs.models import Leadership, Run, Worker
 from taskhub.runs.services import cancel, enqueue, retry
 from taskhub.secrets import hide, mask, mask_value, secrets_of
@@ -52,7 +52,7 @@ class RunAdmin(ReadOnlyAdmin):
             "Lineage",
             {"fields": ("shown_parent", "shown_children", "shown_retry_of", "shown_retries", "schedule")},
         ),
-        ("Work", {"fields": ("shown_arguments", "shown_result")}),
+        ("Work", {"fields": ("shown_arguments", "shown_result", "more")}),
         ("Times", {"fields": ("created_at", "due_at", "not_before", "started_at", "finished_at", "duration")}),
         ("Claim", {"fields": ("worker", "attempt", "attempts", "time_limit", "lease_until", "revision")}),
     )
@@ -93,6 +93,11 @@ class RunAdmin(ReadOnlyAdmin):
     @admin.display(description="result")
     def shown_result(self, run: Run) -> SafeString:
         return _json(run.result, run)
+
+    @admin.display(description="more")
+    def more(self, run: Run) -> SafeString:
+        pages = hooks_of(run.kind).pages(run)
+        return format_html_join(", ", '<a href="{1}">{0}</a>', pages)
 
     @admin.display(description="started by")
     def shown_parent(self, run: Run) -> SafeString:

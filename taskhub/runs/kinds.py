@@ -12,13 +12,18 @@ def _nothing(*_: Any) -> None:
     return None
 
 
+def _no_pages(run: "Run") -> list[tuple[str, str]]:
+    return []
+
+
 @dataclass(frozen=True)
 class Kind:
     """How one kind of run is checked, sent and ended.
 
     `task` is the registered Celery name and `queue` where it is sent. `check` raises `Rejected` for arguments that
     cannot run. `copied(old, new)` is called in the transaction that accepts a retry; `ended(run)` in the one that ends
-    a run, with the state it ends in; `removed(ids)` before runs are deleted.
+    a run, with the state it ends in; `removed(ids)` before runs are deleted. `pages(run)` are words and addresses of
+    pages in the admin that show more of a run.
     """
 
     name: str
@@ -28,6 +33,7 @@ class Kind:
     copied: Callable[["Run", "Run"], None] = _nothing
     ended: Callable[["Run"], None] = _nothing
     removed: Callable[[list[Any]], None] = _nothing
+    pages: Callable[["Run"], list[tuple[str, str]]] = _no_pages
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ import psycopg
 
 from tests.benchmarks.load import Call, Client, ceiling, load
 from tests.benchmarks.row import Measured, by_turns
-from tests.benchmarks.stage import Stage, bare_web
+from tests.benchmarks.stage import WORKERS, Stage, bare_web, until
 
 RUN = "/js/walker_run"
 ECHO = b'{"name": "echo", "ctx": {"value": "hello"}}'
 ECHO_LATER = b'{"name": "echo", "ctx": {"value": "hello"}, "is_async": true}'
+PAUSE = {"name": "pause", "ctx": {"seconds": 600, "steps": 600}, "is_async": True}
 TOMORROW = "2999-01-01T00:00:00Z"
 SMALL, SMALL_RUNS, BIG = "small_ledger", 1_000, "big_ledger"
 CHECKS = 300  # calls a turn
@@ -36,9 +37,10 @@ FROM generate_series(0, %(last)s) AS number, now() AS moment
 
 
 def submit(stage: Stage) -> Measured:
-    """The workers are at work on what is accepted meanwhile; the floor's publishes are heard by nobody."""
-    with bare_web(stage) as floor:
-        return _rates(stage, floor("/submit", ECHO_LATER, 202), stage.call(RUN, ECHO_LATER, 202), stage.forget_waiting)
+    with bare_web(stage) as floor, held(stage):
+        measured = _rates(stage, floor("/submit", ECHO_LATER, 202), stage.call(RUN, ECHO_LATER, 202))
+        stage.forget_waiting()
+    return measured
 
 
 def sync(stage: Stage) -> Measured:
@@ -48,20 +50,25 @@ def sync(stage: Stage) -> Measured:
         return _rates(stage, floor("/read", json.dumps({"id": item}).encode(), 200), stage.call(RUN, ECHO))
 
 
-def _rates(stage: Stage, floor: Call, ours: Call, tidy: Callable[[], None] = lambda: None) -> Measured:
+def _rates(stage: Stage, floor: Call, ours: Call) -> Measured:
     with load(floor, stage.clients) as bare, load(ours, stage.clients) as hub:
-
-        def asked() -> float:
-            rate = hub.rate(stage.seconds)
-            tidy()
-            return rate
-
-        bare.rate(stage.seconds), asked()  # the first calls of a process are slower
-        rates = by_turns(stage.slices, lambda: bare.rate(stage.seconds), asked)
+        for one in (bare, hub):
+            one.rate(stage.seconds)  # the first calls of a process are slower
+        rates = by_turns(stage.slices, lambda: bare.rate(stage.seconds), lambda: hub.rate(stage.seconds))
     most = ceiling(stage.clients, min(1.0, stage.seconds))
     return Measured(
         *rates, "/s", [f"These clients can take {most:,.0f} answers/s, from a server that says a constant."]
     )
+
+
+@contextmanager
+def held(stage: Stage) -> Iterator[list[str]]:
+    """Every worker process sleeps in a run, so that what is accepted meanwhile waits. Gives the ids of these runs."""
+    pauses = [stage.ask(RUN, PAUSE, 202)["task_id"] for _ in range(WORKERS)]
+    until(lambda: stage.count("state = 'PROGRESS'") == WORKERS, "a run that holds each worker")
+    yield pauses
+    for task_id in pauses:
+        stage.ask("/js/walker_queue_cancel", {"task_id": task_id})
 
 
 def many_waits(stage: Stage) -> Measured:

@@ -445,7 +445,7 @@ def test_each_step_is_recorded_when_it_is_done(world: World) -> None:
     steps = [get(address, ignore_error=True) for address in ("ok", "503", "gone", "{{#.up}}/")]
     world.run(*steps, persistence={"up": ".."})
     first, second, third, fourth = world.records
-    assert first == StepRecord(1, "requests[0]", "GET", world.sent[0], 200, {"ok": True}, None, 250, False)
+    assert first == StepRecord(1, "requests[0]", "GET", world.sent[0], 200, {"ok": True}, None, 250)
     assert (second.status, second.value, second.error) == (503, {"detail": "no"}, "The answer was 503: Nope")
     assert (third.status, third.sent, third.error) == (None, world.sent[2], "The connection was refused.")
     assert (fourth.status, fourth.sent, fourth.number) == (None, None, 4)

@@ -158,7 +158,6 @@ def test_a_run_that_was_taken_over_ends_as_if_it_were_not(arguments: dict[str, A
         assert taken_over.steps == done
         assert outcome(taken_over) == expected
         assert [told(record) for record in more] == [told(record) for record in records[done:]]
-        assert [record.again for record in more] == [True, *[False] * len(more)][: len(more)]
         assert json.dumps(parse(arguments).persistence) == json.dumps(program.persistence)
 
 
@@ -262,13 +261,13 @@ def test_a_checkpoint_names_what_stands_elsewhere_instead_of_repeating_it() -> N
     assert max(sizes) < len(json.dumps(big)) + 900
 
 
-def test_how_many_steps_are_in_doubt_is_up_to_who_resumes() -> None:
-    program = parse({"requests": [{"method": "GET", "url": "http://h/a"}] * 4})
-    state = interpreter(program, []).checkpoint()
-    for doubtful in (0, 1, 3):
-        records: list[StepRecord] = []
-        resumed(program, state, records, doubtful=doubtful).run()
-        assert [record.again for record in records] == [number < doubtful for number in range(4)]
+def test_what_comes_is_announced_while_the_state_is_as_it_was() -> None:
+    program = parse({"requests": [{"method": "GET", "url": "http://h/a", "save_req_to": "sent"}] * 3})
+    told: list[tuple[str, int, bool]] = []
+    run = interpreter(program, [])
+    run._announce = lambda step: told.append((step.name, run.checkpoint()["steps"], "sent" in run.persistence))
+    run.run()
+    assert told == [("requests[0]", 0, False), ("requests[1]", 1, True), ("requests[2]", 2, True)]
 
 
 def test_time_that_was_spent_stays_spent() -> None:

@@ -87,6 +87,7 @@ def _accept(caller: Caller, definition: Definition, arguments: dict[str, Any], r
         owner=caller.user,
         name=definition.name,
         not_before=run_at,
+        parent=caller.run,
         time_limit=definition.time_limit,
     )
     if not caller.files:

@@ -2,7 +2,7 @@
 
 from taskhub.runs.services.accepting import accept, enqueue, retry
 from taskhub.runs.services.asking import cancel, changes, visible_run, wait
-from taskhub.runs.services.claiming import claim, claim_this, end, put_off, renew, tell_progress
+from taskhub.runs.services.claiming import claim, claim_this, confirm, end, put_off, renew, tell_progress
 from taskhub.runs.services.keeping import prune, remove_runs_of, sweep
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "changes",
     "claim",
     "claim_this",
+    "confirm",
     "end",
     "enqueue",
     "prune",

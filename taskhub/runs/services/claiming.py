@@ -144,6 +144,12 @@ def renew(*, run: Run) -> bool:
     return bool(_claimed(run).update(lease_until=Now() + timedelta(seconds=settings.RUN_LEASE_SECONDS)))
 
 
+def confirm(*, run: Run) -> None:
+    """Keeps the claim from ending before the caller's transaction does. Raises `LeaseLost` when it has ended."""
+    if not _claimed(run).select_for_update(of=("self",), no_key=True).values_list("pk").first():
+        raise LeaseLost(str(run.pk))
+
+
 def _change(run: Run, *, state: State, **fields: Any) -> bool:
     changed = _claimed(run).update(state=state, revision=F("revision") + 1, **fields)
     if changed:

@@ -1,0 +1,54 @@
+"""The operator's edge: what the runs of sequences did, step by step."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from sequences.models import Step
+from taskhub.admin import ReadOnlyAdmin
+
+
+@admin.register(Step)
+class StepAdmin(ReadOnlyAdmin):
+    list_display = ("number", "path", "method", "url", "status", "duration_ms", "error", "again")
+    list_filter: ClassVar[Any] = ("method", "again")
+    search_ids = ("run_id",)
+    search_help_text = "A run's id"
+    fields = (
+        "shown_run",
+        "number",
+        "path",
+        "method",
+        "url",
+        "status",
+        "duration_ms",
+        "error",
+        "again",
+        "sent",
+        "answer",
+    )
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Step]:
+        listing = request.resolver_match is None or not request.resolver_match.kwargs.get("object_id")
+        steps = super().get_queryset(request)
+        return steps.defer("sent", "answer") if listing else steps
+
+    def get_ordering(self, request: HttpRequest) -> list[Any]:
+        """Of one run as they were carried out; of all of them the newest first."""
+        return ["number"] if "run__id__exact" in request.GET else ["-pk"]
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        return lookup == "run__id__exact" or super().lookup_allowed(lookup, value, request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description="run")
+    def shown_run(self, step: Step) -> SafeString:
+        return format_html('<a href="{}">{}</a>', reverse("admin:runs_run_change", args=[step.run_id]), step.run_id)

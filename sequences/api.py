@@ -1,0 +1,299 @@
+"""`/sequences`, for staff: sequences checked, run, and read step by step."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
+from uuid import UUID
+
+from django.conf import settings
+from django.urls import path
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_field
+from rest_framework import parsers, serializers
+from rest_framework.generics import GenericAPIView
+from rest_framework.permissions import IsAdminUser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from sequences.models import Step
+from sequences.services.asking import KIND, accept_sequence, check, sequence_run
+from taskhub.bodies import plain_body
+from taskhub.http import CursorPages
+from taskhub.notation import read
+from taskhub.openapi import BODY, PAGE, problems, response_header
+from taskhub.runs import services as runs
+from taskhub.runs.api import AnyField, ErrorField, RunFilters
+from taskhub.runs.domain import State
+from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
+from taskhub.runs.models import Run
+
+STEPS_SHOWN = 1000
+EXAMPLE_ID = "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70"
+EXAMPLE_SEQUENCE = {
+    "persistence": {"base": "http://localhost:8000"},
+    "requests": [{"method": "GET", "url": "{{#.base}}/healthz", "save_to": "health"}],
+}
+EXAMPLE_STEP = {
+    "path": "requests[0]",
+    "method": "GET",
+    "url": "http://localhost:8000/healthz",
+    "status": 200,
+    "duration_ms": 4,
+    "error": "",
+    "again": False,
+}
+EXAMPLE_RUN = {
+    "id": EXAMPLE_ID,
+    "state": "SUCCESS",
+    "error": None,
+    "started_at": "2026-01-31T12:00:00.004000Z",
+    "finished_at": "2026-01-31T12:00:00.019000Z",
+    "periodic_task": None,
+}
+EXAMPLE_WHOLE = EXAMPLE_RUN | {
+    "result": {"base": "http://localhost:8000", "health": {"status": "ok"}},
+    "steps": [EXAMPLE_STEP],
+}
+
+
+class NotationParser(parsers.BaseParser):
+    """A sequence as the documents print it, whatever its content type: comments, trailing commas."""
+
+    media_type = "*/*"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        text = plain_body(stream, parser_context).decode("utf-8-sig", "replace")
+        return read(text) if text.strip() else {}
+
+
+class StepSerializer(serializers.ModelSerializer[Step]):
+    """A step, without what was sent and answered."""
+
+    class Meta:
+        model = Step
+        fields: ClassVar = list(EXAMPLE_STEP)
+        extra_kwargs: ClassVar = {
+            "status": {"min_value": 100, "max_value": 599},
+            "duration_ms": {"min_value": 0, "max_value": None},
+        }
+
+
+class WholeStepSerializer(StepSerializer):
+    """`sent` and `answer` are JSON as text: secrets masked, cut at a limit."""
+
+    class Meta(StepSerializer.Meta):
+        fields: ClassVar = ["number", *EXAMPLE_STEP, "sent", "answer"]
+        extra_kwargs: ClassVar = StepSerializer.Meta.extra_kwargs | {"number": {"min_value": 1, "max_value": None}}
+
+
+class SequenceRunSerializer(serializers.ModelSerializer[Run]):
+    state = serializers.ChoiceField(choices=[str(state) for state in State])
+    error = ErrorField(help_text="Why it stopped; the message begins with the step's path.")
+    periodic_task = serializers.SerializerMethodField(help_text="The schedule's name, or null.")
+
+    class Meta:
+        model = Run
+        fields: ClassVar = list(EXAMPLE_RUN)
+
+    def get_periodic_task(self, run: Run) -> str | None:
+        return run.schedule or None
+
+
+class WholeSequenceRunSerializer(SequenceRunSerializer):
+    """With its result, which is its persistence, and its first 1,000 steps."""
+
+    result = AnyField(help_text="What was saved; when it stopped, so far.")
+    steps = serializers.SerializerMethodField()
+
+    class Meta(SequenceRunSerializer.Meta):
+        fields: ClassVar = ["id", "state", "result", "error", "started_at", "finished_at", "periodic_task", "steps"]
+
+    @extend_schema_field(StepSerializer(many=True))
+    def get_steps(self, run: Run) -> Any:
+        steps = Step.objects.filter(run=run).order_by("number").defer("sent", "answer")
+        return StepSerializer(steps[:STEPS_SHOWN], many=True).data
+
+
+class WaitSerializer(serializers.Serializer[Any]):
+    wait = serializers.FloatField(
+        default=0, min_value=0, max_value=300, help_text="Seconds to wait for the end, at most."
+    )
+
+
+class SequenceFilters(RunFilters):
+    """What `GET /sequences/runs` can be asked for."""
+
+    kind = name = parent = retry_of = schedule = None  # type: ignore[assignment]
+    periodic_task = serializers.CharField(
+        required=False, source="schedule", max_length=200, help_text="Only what this schedule started, by name"
+    )
+
+
+ID = OpenApiParameter(
+    "run_id",
+    OpenApiTypes.UUID,
+    OpenApiParameter.PATH,
+    description="The run's id.",
+    examples=[OpenApiExample("A run", EXAMPLE_ID, parameter_only=("run_id", OpenApiParameter.PATH))],
+)
+BODY_SCHEMA = {
+    "type": "object",
+    "description": "As docs/sequences.md says. The text may have comments and trailing commas.",
+    "required": ["requests"],
+    "properties": {
+        "persistence": {"type": ["object", "null"]},
+        "container": {"type": ["object", "null"]},
+        "requests": {"type": "array", "items": {"type": "object"}},
+    },
+    "additionalProperties": False,
+}
+SENT_EXAMPLE = OpenApiExample("A sequence", EXAMPLE_SEQUENCE, request_only=True)
+FAULTS = {400: "The sequence cannot run; `errors` names each fault's `path`, or `line` and `column`."}
+
+
+class ForStaff(APIView):
+    permission_classes = [IsAdminUser]
+
+
+class ValidateView(ForStaff):
+    parser_classes = [NotationParser]
+    throttle_scope = "read"
+
+    @extend_schema(
+        operation_id="sequences_validate",
+        summary="Check a sequence",
+        description="Nothing is sent. Every fault is named, not only the first.",
+        request={"application/json": BODY_SCHEMA},
+        responses={
+            200: OpenApiResponse({"type": "object", "properties": {"valid": {"const": True}}, "required": ["valid"]}),
+            **problems(401, 403, *BODY, because=FAULTS),
+        },
+        examples=[
+            SENT_EXAMPLE,
+            OpenApiExample("It can run", {"valid": True}, response_only=True, status_codes=["200"]),
+        ],
+        tags=["sequences"],
+    )
+    def post(self, request: Request) -> Response:
+        check(cast(Mapping[str, Any], request.data))  # what it is instead is a fault, too
+        return Response({"valid": True})
+
+
+class RunsView(ForStaff, GenericAPIView[Run]):
+    parser_classes = [NotationParser]
+    serializer_class = SequenceRunSerializer
+
+    @extend_schema(
+        operation_id="sequences_runs_list",
+        summary="List runs of sequences",
+        description="Newest first, everybody's.",
+        parameters=[SequenceFilters, *PAGE],
+        responses={200: SequenceRunSerializer(many=True), **problems(400, 401, 403)},
+        examples=[OpenApiExample("A run", EXAMPLE_RUN, response_only=True)],
+        tags=["sequences"],
+    )
+    def get(self, request: Request) -> Response:
+        filters = SequenceFilters(data=request.query_params.dict())
+        filters.is_valid(raise_exception=True)
+        found = Run.objects.filter(kind=KIND, **filters.conditions).brief()
+        return self.get_paginated_response(SequenceRunSerializer(self.paginate_queryset(found), many=True).data)
+
+    @extend_schema(
+        operation_id="sequences_run",
+        summary="Run a sequence",
+        description=(
+            "It is accepted as a run, 202; with `wait` it is answered when the run has ended, 200, or as it is when "
+            "the time is up, 202."
+        ),
+        parameters=[WaitSerializer, KEY_PARAMETER, response_header("Location", "The run's address.", 200, 202)],
+        request={"application/json": BODY_SCHEMA},
+        responses={
+            200: OpenApiResponse(WholeSequenceRunSerializer, "It has ended."),
+            202: OpenApiResponse(WholeSequenceRunSerializer, "It is accepted."),
+            **problems(401, 403, 409, 422, *BODY, because=FAULTS),
+        },
+        examples=[
+            SENT_EXAMPLE,
+            OpenApiExample("It has ended", EXAMPLE_WHOLE, response_only=True, status_codes=["200"]),
+            OpenApiExample(
+                "It is accepted",
+                EXAMPLE_WHOLE
+                | {"state": "PENDING", "result": None, "started_at": None, "finished_at": None, "steps": []},
+                response_only=True,
+                status_codes=["202"],
+            ),
+        ],
+        tags=["sequences"],
+    )
+    def post(self, request: Request) -> Response:
+        asked = WaitSerializer(data=request.query_params.dict())
+        asked.is_valid(raise_exception=True)
+        arguments = cast(Mapping[str, Any], request.data)
+        fresh: list[Run] = []
+
+        def produce() -> Response:
+            fresh.append(accept_sequence(arguments=arguments, owner=request.user))
+            return _shown(fresh[0])
+
+        response = answer_once(request, {"arguments": arguments, **asked.validated_data}, produce)
+        for run in fresh:
+            runs.enqueue(run)
+            if seconds := asked.validated_data["wait"]:
+                return _shown(runs.wait(run_id=run.pk, user=request.user, seconds=seconds))
+        return response
+
+
+class RunView(ForStaff):
+    @extend_schema(
+        operation_id="sequences_runs_retrieve",
+        summary="Show a run of a sequence",
+        description="Its result, its error, and its first 1,000 steps; all of them are at `steps`.",
+        parameters=[ID],
+        responses={200: WholeSequenceRunSerializer, **problems(401, 403, 404)},
+        examples=[OpenApiExample("A run", EXAMPLE_WHOLE, response_only=True)],
+        tags=["sequences"],
+    )
+    def get(self, request: Request, run_id: UUID) -> Response:
+        return Response(WholeSequenceRunSerializer(sequence_run(run_id=run_id, user=request.user)).data)
+
+
+class StepPages(CursorPages):
+    ordering = "number"
+
+
+class StepsView(ForStaff, GenericAPIView[Step]):
+    serializer_class = WholeStepSerializer
+    pagination_class = StepPages
+
+    @extend_schema(
+        operation_id="sequences_runs_steps",
+        summary="List the steps of a run",
+        description="In their order, each with what was sent and answered: secrets masked, long texts cut.",
+        parameters=[ID, *PAGE],
+        responses={200: WholeStepSerializer(many=True), **problems(400, 401, 403, 404)},
+        examples=[
+            OpenApiExample(
+                "A step",
+                {"number": 1, **EXAMPLE_STEP, "sent": '{"headers": {}, "body": null}', "answer": '{"status": "ok"}'},
+                response_only=True,
+            )
+        ],
+        tags=["sequences"],
+    )
+    def get(self, request: Request, run_id: UUID) -> Response:
+        steps = Step.objects.filter(run=sequence_run(run_id=run_id, user=request.user))
+        return self.get_paginated_response(WholeStepSerializer(self.paginate_queryset(steps), many=True).data)
+
+
+def _shown(run: Run) -> Response:
+    body: Mapping[str, Any] = WholeSequenceRunSerializer(run).data
+    location = f"{settings.PUBLIC_URL}/sequences/runs/{run.pk}"
+    return Response(body, 200 if run.ended else 202, headers={"Location": location})
+
+
+urlpatterns = [
+    path("sequences/validate", ValidateView.as_view()),
+    path("sequences/runs", RunsView.as_view()),
+    path("sequences/runs/<uuid:run_id>", RunView.as_view()),
+    path("sequences/runs/<uuid:run_id>/steps", StepsView.as_view()),
+]

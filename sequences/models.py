@@ -1,0 +1,54 @@
+"""What is kept of the runs of sequences: their steps, for people to read; and how to go on, for the next worker."""
+
+from typing import Any, ClassVar
+
+from django.db import models
+
+from taskhub.runs.models import Run
+
+
+class Step(models.Model):
+    """One finished step. What was sent and what came back are JSON as text: secrets masked, cut at a limit."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="steps", db_index=False)
+    number = models.PositiveIntegerField(help_text="From 1, in the order in which they were carried out")
+    path = models.TextField(help_text="Such as requests[1].__def_loop__[0].requests[2]")
+    method = models.CharField(max_length=10)
+    url = models.TextField(help_text="The address, or the name of a call in process")
+    status = models.PositiveSmallIntegerField(null=True, help_text="Of the answer, if there was one")
+    duration_ms = models.PositiveIntegerField()
+    error = models.TextField(default="", blank=True)
+    again = models.BooleanField(default=False, help_text="May have been sent before, by a worker that was lost")
+    sent = models.TextField(default="", help_text="Headers and body")
+    answer = models.TextField(default="", help_text="The value of the answer")
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["run", "number"], name="step_number")]
+
+    def __str__(self) -> str:
+        return f"{self.number}. {self.path}"
+
+
+class Checkpoint(models.Model):
+    """Where a run that goes on stands, without the values that it holds."""
+
+    run: "models.OneToOneField[Any, Any]" = models.OneToOneField(Run, models.CASCADE, primary_key=True)
+    state = models.TextField(help_text="JSON")
+
+    def __str__(self) -> str:
+        return str(self.run_id)
+
+
+class CheckpointValue(models.Model):
+    """A value that a checkpoint holds: each is written once, however many checkpoints follow."""
+
+    run = models.ForeignKey(Run, models.CASCADE, db_index=False, related_name="+")
+    place = models.CharField(max_length=20)
+    key = models.TextField()
+    value = models.TextField(help_text="JSON")
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["run", "place", "key"], name="checkpoint_value")]
+
+    def __str__(self) -> str:
+        return f"{self.place} {self.key}"

@@ -1,0 +1,78 @@
+"""How a run's state is written down and read again: the values that it holds apart from where it stands.
+
+Values never change while a run goes on, so each is written once: a loop of ten thousand requests over a large list
+costs no more than the list and ten thousand short states.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sequences.models import Checkpoint, CheckpointValue
+from taskhub.runs.models import Run
+
+Key = tuple[str, str]  # place and key
+PERSISTENCE, CURRENT, ITEMS = "persistence", "current", "items"
+_NOTHING = object()
+
+
+class Shelf:
+    """The values of one run as they were last written down. The same object is the same value."""
+
+    def __init__(self, run: Run, known: Mapping[Key, Any]) -> None:
+        self._run = run
+        self._known = dict(known)
+
+    def store(self, state: dict[str, Any]) -> None:
+        """Writes a checkpoint of the interpreter; `state` is taken apart."""
+        values = _take_out(state)
+        new = {key: value for key, value in values.items() if self._known.get(key, _NOTHING) is not value}
+        rows = [CheckpointValue(run=self._run, place=p, key=k, value=as_json(v)) for (p, k), v in new.items()]
+        CheckpointValue.objects.bulk_create(
+            rows, update_conflicts=True, unique_fields=["run", "place", "key"], update_fields=["value"]
+        )
+        Checkpoint.objects.update_or_create(run=self._run, defaults={"state": as_json(state)})
+        self._known |= new
+
+
+def stored_state(run: Run, persistence: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The last checkpoint as the interpreter gave it, or None; `persistence` is what the sequence itself brings."""
+    checkpoint = Checkpoint.objects.filter(run=run).first()
+    if checkpoint is None:
+        return None
+    rows = CheckpointValue.objects.filter(run=run).order_by("pk").values_list("place", "key", "value")
+    values = {(place, key): json.loads(value) for place, key, value in rows}
+    state: dict[str, Any] = json.loads(checkpoint.state)
+    state["persistence"] = {**persistence, **{key: v for (place, key), v in values.items() if place == PERSISTENCE}}
+    for number, block in enumerate(state["blocks"]):
+        if block["current"]["is"] == "value":
+            block["current"]["value"] = values[CURRENT, str(number)]
+        if block["items"]:
+            block["items"] = values[ITEMS, str(number)]
+    return state
+
+
+def values_of(state: dict[str, Any]) -> dict[Key, Any]:
+    """What a `stored_state` holds: known to be written down."""
+    return _take_out({**state, "blocks": [{**block, "current": {**block["current"]}} for block in state["blocks"]]})
+
+
+def forget_state(run: Run) -> None:
+    Checkpoint.objects.filter(run=run).delete()
+    CheckpointValue.objects.filter(run=run).delete()
+
+
+def as_json(value: Any) -> str:
+    """Text, not `jsonb`: that would forget the order of keys."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _take_out(state: dict[str, Any]) -> dict[Key, Any]:
+    values: dict[Key, Any] = {(PERSISTENCE, key): value for key, value in state.pop("persistence").items()}
+    for number, block in enumerate(state["blocks"]):
+        if block["current"]["is"] == "value":
+            values[CURRENT, str(number)] = block["current"].pop("value")
+        if block["items"] is not None:
+            values[ITEMS, str(number)] = block["items"]
+            block["items"] = True
+    return values

@@ -1,0 +1,21 @@
+"""Celery's edge of sequences."""
+
+from typing import Any
+
+from celery import shared_task
+
+from sequences.kind import OLDER_NAMES, TASK
+from sequences.services.carrying import perform
+from taskhub.errors import Rejected
+from taskhub.runs.execution import work
+
+
+def sequence_run(self: Any, /, run_id: str = "", **arguments: Any) -> int:
+    """Rung for one run; performs whatever waits, fairest first, and says how many."""
+    if not run_id:
+        raise Rejected("A sequence is started by a schedule of the hub, or by POST /sequences/runs.")
+    return work("sequence", perform, node=self.request.hostname)
+
+
+for name in (TASK, *OLDER_NAMES):
+    shared_task(name=name, bind=True)(sequence_run)

@@ -1,0 +1,140 @@
+"""The documents' sequences on a running hub: sent over HTTP, executed by a worker, read step by step."""
+
+import re
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.hub import ADMIN, PASSWORD, Caller, Hub
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hub")]
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+ELSEWHERE = "https://jsonplaceholder.typicode.com/todos/100"  # what no test can reach
+
+
+class Printed:
+    """A document's arguments with this hub's address and people in place of theirs, and nothing left out."""
+
+    def __init__(self, hub: Hub, name: str) -> None:
+        self.third = hub.sign_up("Third")
+        self.second = hub.sign_up("Second")
+        text = (DATA / name).read_text().replace("http://localhost:8000", hub.url)
+        text = text.replace(ELSEWHERE, f"{hub.url}/healthz").replace("dummy@dummy.com", ADMIN)
+        text = text.replace("Secret123!", PASSWORD).replace("dummy+testing3@dummy.com", self.third.email)
+        text = text.replace("dummy+testing2@dummy.com", self.second.email)
+        text = text.replace("29cba0c9-e24e-4d15-a2b6-4354c59a4c86", self.second.id)
+        assert ('"__def_loop": ...' in text) and text.count("...") == 1
+        self.whole = text
+        self.text = re.sub(r',\s*// nested loop is supported\s*"__def_loop": \.\.\.', "", text)
+
+    def check_result(self, result: dict[str, Any]) -> None:
+        assert result["additional_field"] == "can_be_call_via_#.additional_field"
+        assert result["login_req"]["body"] == {"email": ADMIN, "password": PASSWORD}
+        people = {self.third.id: self.third, self.second.id: self.second}
+        shown = {key: value for key, value in result.items() if key.startswith("object_get_")}
+        assert {value["email"] for value in shown.values()} == {self.third.email, self.second.email}
+        assert all(int(key.removeprefix("object_get_")) >= 0 for key in shown)
+        for id in people:
+            name = f"urn_uuid_{id.replace('-', '_')}"
+            assert result[f"response_{name}"]["success"] is True
+            request = result[f"req_{name}"]["body"]
+            assert request["name"] == "get_botset"
+            assert request["nd"] in {value["active_gph_id"] for value in shown.values()}
+        assert result["testing_nested"]["status"] == "ok"
+        assert result["req_testing_nested"]["method"] == "GET"
+
+
+def run(caller: Caller, text: str, status: int = 200) -> dict[str, Any]:
+    answer = caller.call("POST", "/sequences/runs?wait=60", data=text.encode(), headers={"Content-Type": "text/plain"})
+    assert answer.status_code == status, answer.text
+    shown: dict[str, Any] = answer.json()
+    return shown
+
+
+def test_the_first_document_runs_as_printed(hub: Hub) -> None:
+    printed = Printed(hub, "sequence_v1.jsonc")
+    shown = run(hub.admin, printed.text)
+    assert shown["state"] == "SUCCESS", shown["error"]
+    printed.check_result(shown["result"])
+    paths = [step["path"] for step in shown["steps"]]
+    assert paths[:2] == ["requests[0]", "requests[1]"]
+    assert paths[-1] == "requests[2]"
+    inner = [re.sub(r"__def_loop__\[\d+\]", "__def_loop__[n]", path) for path in paths[2:-1]]
+    assert inner == [f"requests[1].__def_loop__[n].requests[{number}]" for number in (0, 1)] * 2
+    assert {step["status"] for step in shown["steps"]} == {200}
+    assert not any(step["again"] for step in shown["steps"])
+
+
+def test_the_second_document_stops_where_nobody_calls(hub: Hub) -> None:
+    printed = Printed(hub, "sequence_v2.jsonc")
+    shown = run(hub.admin, printed.text)
+    assert shown["state"] == "FAILURE"
+    assert shown["error"]["message"].startswith("requests[3]: ")
+    assert "401" in shown["error"]["message"]
+    printed.check_result(shown["result"])
+    assert "master_allusers_by_walker" not in shown["result"]
+    assert (shown["steps"][-1]["path"], shown["steps"][-1]["status"]) == ("requests[3]", 401)
+    assert (shown["steps"][-1]["method"], shown["steps"][-1]["url"]) == ("JAC", "master_allusers")
+
+
+def test_the_second_document_with_a_master(hub: Hub) -> None:
+    printed = Printed(hub, "sequence_v2.jsonc")
+    text = printed.text.replace('"persistence": {', f'"persistence": {{ "master": "urn:uuid:{hub.admin.id}",', 1)
+    shown = run(hub.admin, text)
+    assert shown["state"] == "SUCCESS", shown["error"]
+    printed.check_result(shown["result"])
+    by_walker = shown["result"]["master_allusers_by_walker"]
+    assert by_walker["total"] == len(by_walker["data"])
+    assert printed.third.email in {user["user"] for user in by_walker["data"]}
+
+
+def test_the_documents_elision_is_refused_at_its_place(hub: Hub) -> None:
+    for name in ("sequence_v1.jsonc", "sequence_v2.jsonc"):
+        printed = Printed(hub, name)
+        problem = run(hub.admin, printed.whole, 400)
+        line = next(n for n, line in enumerate(printed.whole.splitlines(), 1) if '"__def_loop": ...' in line)
+        assert [(error["line"], "..." in error["detail"]) for error in problem["errors"]] == [(line, True)]
+
+
+def test_steps_show_no_secret_and_the_result_is_whole(hub: Hub) -> None:
+    secret = f"hidden-{uuid4().hex}"
+    text = f"""{{
+        "persistence": {{"api_key": "{secret}"}},
+        "requests": [
+            {{"method": "POST", "url": "{hub.url}/user/token/", "save_to": "login",
+              "body": {{"email": "{ADMIN}", "password": "{PASSWORD}"}}}},
+            {{"method": "GET", "url": "{hub.url}/runs?limit=1&q={{{{#.api_key}}}}",
+              "headers": {{"Authorization": "token {{{{$.token}}}}", "X-Other": "{{{{#.api_key}}}}"}}}},
+            {{"method": "POST", "url": "{hub.url}/js/walker_run", "headers": {{"Authorization": "token {{{{#.login.token}}}}"}},
+              "body": {{"name": "echo", "ctx": {{"value": "{{{{#.login.token}}}} {{{{#.api_key}}}}"}}}}, "save_to": "echoed"}}
+        ]
+    }}"""
+    shown = run(hub.admin, text)
+    assert shown["state"] == "SUCCESS", shown["error"]
+    token = shown["result"]["login"]["token"]
+    assert shown["result"]["echoed"]["report"] == [f"{token} {secret}"]
+    steps = hub.admin.get(f"/sequences/runs/{shown['id']}/steps").json()["results"]
+    assert [step["number"] for step in steps] == [1, 2, 3]
+    told = str(steps) + str(shown["steps"])
+    assert not [word for word in (secret, token, PASSWORD) if word in told]
+    assert '"Authorization": "***"' in steps[1]["sent"]
+    assert '"report": ["*** ***"]' in steps[2]["answer"]
+    assert secret not in hub.log.read_text()
+    assert token not in hub.log.read_text()
+
+
+def test_what_it_starts_in_the_background_points_to_it(hub: Hub) -> None:
+    text = f"""{{"requests": [{{"method": "JAC", "api": "walker_run", "master": "{hub.admin.id}", "save_to": "task",
+        "body": {{"name": "echo", "ctx": {{"value": 1}}, "is_async": true}}}}]}}"""
+    shown = run(hub.admin, text)
+    child = hub.admin.get(f"/runs/{shown['result']['task']['task_id']}").json()
+    assert (child["kind"], child["parent"]) == ("walker", shown["id"])
+
+
+def test_only_staff_may_call(hub: Hub) -> None:
+    stranger = hub.sign_up()
+    assert run(stranger, "{}", 403)["type"] == "forbidden"
+    assert run(hub.anonymous, "{}", 401)["type"] == "not-authenticated"
