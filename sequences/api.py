@@ -130,11 +130,11 @@ class SequenceFilters(RunFilters):
 
 
 ID = OpenApiParameter(
-    "run_id",
+    "id",
     OpenApiTypes.UUID,
     OpenApiParameter.PATH,
     description="The run's id.",
-    examples=[OpenApiExample("A run", EXAMPLE_ID, parameter_only=("run_id", OpenApiParameter.PATH))],
+    examples=[OpenApiExample("A run", EXAMPLE_ID, parameter_only=("id", OpenApiParameter.PATH))],
 )
 BODY_SCHEMA = {
     "type": "object",
@@ -253,8 +253,8 @@ class RunView(ForStaff):
         examples=[OpenApiExample("A run", EXAMPLE_WHOLE, response_only=True)],
         tags=["sequences"],
     )
-    def get(self, request: Request, run_id: UUID) -> Response:
-        return Response(WholeSequenceRunSerializer(sequence_run(run_id=run_id, user=request.user)).data)
+    def get(self, request: Request, id: UUID) -> Response:
+        return Response(WholeSequenceRunSerializer(sequence_run(run_id=id, user=request.user)).data)
 
 
 class StepPages(CursorPages):
@@ -280,8 +280,8 @@ class StepsView(ForStaff, GenericAPIView[Step]):
         ],
         tags=["sequences"],
     )
-    def get(self, request: Request, run_id: UUID) -> Response:
-        steps = Step.objects.filter(run=sequence_run(run_id=run_id, user=request.user))
+    def get(self, request: Request, id: UUID) -> Response:
+        steps = Step.objects.filter(run=sequence_run(run_id=id, user=request.user))
         return self.get_paginated_response(WholeStepSerializer(self.paginate_queryset(steps), many=True).data)
 
 
@@ -294,6 +294,6 @@ def _shown(run: Run) -> Response:
 urlpatterns = [
     path("sequences/validate", ValidateView.as_view()),
     path("sequences/runs", RunsView.as_view()),
-    path("sequences/runs/<uuid:run_id>", RunView.as_view()),
-    path("sequences/runs/<uuid:run_id>/steps", StepsView.as_view()),
+    path("sequences/runs/<uuid:id>", RunView.as_view()),
+    path("sequences/runs/<uuid:id>/steps", StepsView.as_view()),
 ]

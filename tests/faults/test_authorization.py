@@ -10,6 +10,7 @@ from django.test import Client
 from django.utils import timezone
 from knox.models import AuthToken
 
+from sequences.services.asking import accept_sequence
 from taskhub.accounts import services as accounts
 from taskhub.accounts.models import ApiKey, User
 from taskhub.runs import api
@@ -51,8 +52,8 @@ def each(status: int = 200, **sent: Any) -> Row:
     return Row(status, status, status, sent=sent)
 
 
-def for_staff(**sent: Any) -> Row:
-    return Row(403, 403, 200, sent=sent)
+def for_staff(status: int = 200, **sent: Any) -> Row:
+    return Row(403, 403, status, sent=sent)
 
 
 def everybody(status: int, **sent: Any) -> Row:
@@ -87,6 +88,11 @@ TABLE: dict[str, Row] = {
     "GET user/apikey": each(),
     "POST user/apikey": each(201),
     "DELETE user/apikey/<str:prefix>": own(204),
+    "POST sequences/validate": for_staff(requests=[]),
+    "GET sequences/runs": for_staff(),
+    "POST sequences/runs": for_staff(202, requests=[]),
+    "GET sequences/runs/<uuid:id>": for_staff(),
+    "GET sequences/runs/<uuid:id>/steps": for_staff(),
     **dict(
         registered(
             reads={
@@ -129,7 +135,14 @@ def things(owner: Person) -> dict[str, str]:
     run, graph = _run(owner.user), create_graph(owner=owner.user, name="shop")
     register_alias(owner=owner.user, name="shop", target=graph.pk)
     key, _ = accounts.create_key(user=owner.user)
-    things = {"run": run.pk, "<uuid:run_id>": run.pk, "graph": graph.pk, "<str:prefix>": key.prefix}
+    sequence = accept_sequence(arguments={"requests": []}, owner=owner.user)
+    things = {
+        "run": run.pk,
+        "<uuid:run_id>": run.pk,
+        "<uuid:id>": sequence.pk,
+        "graph": graph.pk,
+        "<str:prefix>": key.prefix,
+    }
     return {name: str(thing) for name, thing in things.items()} | {"<str:walker>": "get_botset"}
 
 

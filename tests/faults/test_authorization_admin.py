@@ -8,8 +8,17 @@ from django.contrib.auth.models import Group, Permission
 from django.db.models import Model
 from django.test import Client
 from django.utils import timezone
+from django_celery_beat.models import (
+    ClockedSchedule,
+    CrontabSchedule,
+    IntervalSchedule,
+    PeriodicTask,
+    SolarSchedule,
+)
 from django_celery_results.models import TaskResult
 
+from sequences.models import Step
+from sequences.services.asking import accept_sequence
 from taskhub.accounts import services as accounts
 from taskhub.runs.models import Leadership, Worker
 from taskhub.runs.services import accept
@@ -27,11 +36,16 @@ TABLE = {
     "accounts/apikey": {"list", "change", "history", "delete"},
     "accounts/user": {"list", "add", "change", "history", "delete", "password"},
     "auth/group": {"list", "add", "change", "history", "delete"},
+    **{
+        f"django_celery_beat/{name}": {"list", "add", "change", "history", "delete"}
+        for name in ("clockedschedule", "crontabschedule", "intervalschedule", "periodictask", "solarschedule")
+    },
     "django_celery_results/taskresult": {"list", "change", "history", "delete"},
     "knox/authtoken": {"list", "delete"},  # a token's page would have its digest in the address
     "runs/leadership": {"list", "change", "history", "delete"},
     "runs/run": {"list", "change", "history"},
     "runs/worker": {"list", "change", "history", "delete"},
+    "sequences/step": {"list", "change", "history"},
     "walkers/alias": {"list", "change", "history", "delete"},
     "walkers/edge": {"list", "change", "history", "delete"},
     "walkers/graph": {"list", "change", "history", "delete"},
@@ -77,6 +91,13 @@ def fill(owner: Person) -> None:
     Worker.objects.create(name="walkers@here", queues=["walkers"], pid=1, seen_at=now)
     Leadership.objects.create(name="beat", holder="here", until=now)
     Group.objects.create(name="operators")
+    sequence = accept_sequence(arguments={"requests": []}, owner=owner.user)
+    Step.objects.create(run=sequence, number=1, path="requests[0]", method="GET", url="http://h/", duration_ms=1)
+    interval = IntervalSchedule.objects.create(every=1, period="hours")
+    PeriodicTask.objects.create(name="hourly", task="sequences.tasks.ScheduledSequence", interval=interval)
+    CrontabSchedule.objects.create()
+    SolarSchedule.objects.create(event="sunrise", latitude=52, longitude=21)
+    ClockedSchedule.objects.create(clocked_time=now)
 
 
 def row_of(table: str) -> Model:
