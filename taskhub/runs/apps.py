@@ -9,5 +9,7 @@ class RunsConfig(AppConfig):
     def ready(self) -> None:
         from taskhub.accounts import removal
         from taskhub.runs import presence, services, warden  # noqa: F401  (connects the workers' signals)
+        from taskhub.runs.services import scheduling
 
+        removal.register("schedules", scheduling.remove_schedules_of)
         removal.register("runs", services.remove_runs_of)

@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 from celery.beat import Scheduler
@@ -13,34 +14,54 @@ from django.utils import timezone
 from taskhub.accounts import services as accounts
 from taskhub.runs.leadership import lead, resign
 from taskhub.runs.services import prune, sweep
+from taskhub.runs.services.firing import fire_due
+from taskhub.runs.services.scheduling import read_changes
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
 PRUNE_SECONDS = 60.0
+READ_SECONDS = 2.0
+FIRE_SECONDS = 5.0  # then the lease is renewed
 
 
 class Leader(Scheduler):
-    """Sweeps every second and prunes every minute while it holds the lease `beat`."""
+    """While it holds the lease `beat`: fires what is due and sweeps every second, reads what was changed in schedules
+    every other second, and prunes every minute."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{time.time():.3f}"
         self.prune_at = time.monotonic() + PRUNE_SECONDS
+        self.read_at = time.monotonic()
         super().__init__(*args, **kwargs)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
+        began = time.monotonic()
+        if self._try(lambda: lead("beat", self.holder)):
+            for part in (self.fire, self.read, sweep, self.prune):
+                self._try(part)
+        return max(0.0, TICK_SECONDS - (time.monotonic() - began))
+
+    def _try(self, part: Callable[[], Any]) -> Any:
+        """One part that fails leaves the others alone, and is tried again at the next tick."""
         try:
-            if lead("beat", self.holder):
-                self.keep()
+            return part()
         except (DatabaseError, InterfaceError) as error:
             log.warning("The ledger was not kept: %s", error)
             connection.close()
         except Exception:
-            log.exception("The ledger was not kept")  # the next tick may do better; without ticks nothing is kept
-        return TICK_SECONDS
+            log.exception("The ledger was not kept")
 
-    def keep(self) -> None:
-        sweep()
+    def fire(self) -> None:
+        began = time.monotonic()
+        while fire_due() and time.monotonic() - began < FIRE_SECONDS:
+            pass
+
+    def read(self) -> None:
+        if time.monotonic() >= self.read_at and not read_changes():
+            self.read_at = time.monotonic() + READ_SECONDS
+
+    def prune(self) -> None:
         if time.monotonic() >= self.prune_at:
             removed = prune() + accounts.prune(timezone.now())
             # A full batch means that more is waiting: go on at the next tick rather than in a minute.

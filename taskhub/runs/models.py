@@ -167,7 +167,7 @@ class Schedule(models.Model):
     overlap = models.CharField(max_length=10, choices=Overlap.choices, default=Overlap.SKIP)
     due_at = models.DateTimeField(null=True, help_text="The next fire, if there is one")
     fault = models.TextField(default="", help_text="Why it cannot fire")
-    read_at = models.DateTimeField(null=True, help_text="The periodic task's last change that was taken note of")
+    read_as = models.CharField(max_length=32, default="", help_text="Fingerprint of the periodic task as it was read")
     last_run = models.ForeignKey(Run, models.SET_NULL, null=True, related_name="+")
 
     class Meta:

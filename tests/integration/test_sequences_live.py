@@ -104,7 +104,7 @@ def test_steps_show_no_secret_and_the_result_is_whole(hub: Hub) -> None:
     secret = f"hidden-{uuid4().hex}"
     bearer = {"Authorization": "token {{#.login.token}}"}
     echo = {"name": "echo", "ctx": {"value": "{{#.login.token}} {{#.api_key}}"}}
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"url": "/user/token/", "body": {"email": ADMIN, "password": PASSWORD}, "save_to": "login"},
         {"url": "/js/walker_list?snt={{#.api_key}}", "headers": bearer, "ignore_error": True},
         {

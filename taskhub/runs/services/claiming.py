@@ -101,9 +101,9 @@ def end(
         raise LeaseLost(str(run.pk))
 
 
-def end_revoked(*, run: Run) -> bool:
-    """Ends a run whose row the caller's transaction has locked."""
-    return _end(_END_LOCKED, run, {"id": run.pk}, State.REVOKED)
+def end_revoked(*, run: Run, error: Mapping[str, Any] | None = None) -> bool:
+    """Ends a run whose row the caller's transaction has locked, or made."""
+    return _end(_END_LOCKED, run, {"id": run.pk}, State.REVOKED, error=error)
 
 
 def end_abandoned(*, run: Run, error: Mapping[str, Any]) -> bool:

@@ -1,0 +1,139 @@
+"""When timetables fire. Pure: moments are aware datetimes, and what is asked about is passed in.
+
+What clocks do in spring and autumn follows the cron of Debian: a crontab at fixed local times fires once for each of
+them, at the end of the gap where the time does not exist, and at the first of two where it comes twice; one with a
+wildcard or a step in its hours or minutes goes by the time that passes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+YEARS_MAX = 40  # within which every date that there is comes on every weekday
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+_LONGEST = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}  # months
+
+
+class Timetable(Protocol):
+    def next_fire(self, after: datetime) -> datetime | None:
+        """The first fire later than `after`, in UTC; None when there is none any more."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """At `anchor`, and at every multiple of `every` before and after it."""
+
+    anchor: datetime
+    every: timedelta
+
+    def next_fire(self, after: datetime) -> datetime | None:
+        return self.anchor + ((after - self.anchor) // self.every + 1) * self.every
+
+
+@dataclass(frozen=True)
+class Once:
+    at: datetime
+
+    def next_fire(self, after: datetime) -> datetime | None:
+        return self.at if self.at > after else None
+
+
+@dataclass(frozen=True)
+class Crontab:
+    """Local times of `zone` that are in all of the sets; weekdays count from Sunday, which is 0.
+
+    `flows`: by the time that passes, rather than at fixed local times.
+    """
+
+    minutes: frozenset[int]
+    hours: frozenset[int]
+    days: frozenset[int]
+    months: frozenset[int]
+    weekdays: frozenset[int]
+    zone: ZoneInfo
+    flows: bool = False
+
+    def next_fire(self, after: datetime) -> datetime | None:
+        if not any(min(self.days, default=32) <= _LONGEST.get(month, 31) for month in self.months):
+            return None
+        return self._flowing(after) if self.flows else self._fixed(after)
+
+    def has_day(self, day: date) -> bool:
+        return day.month in self.months and day.day in self.days and day.isoweekday() % 7 in self.weekdays
+
+    def _fixed(self, after: datetime) -> datetime | None:
+        local = after.astimezone(self.zone).replace(tzinfo=None)
+        for day in _days(local.date()):
+            if self.has_day(day):
+                # The clock may have been put back since: so not only what is later on it.
+                earliest = local - 4 * HOUR if day == local.date() else datetime.min
+                for moment in self._moments(day, earliest):
+                    if moment > after:
+                        return moment
+        return None
+
+    def _moments(self, day: date, earliest: datetime) -> Iterator[datetime]:
+        for hour in sorted(self.hours):
+            if datetime.combine(day, time(hour, 59)) >= earliest:
+                for minute in sorted(self.minutes):
+                    yield instant(datetime.combine(day, time(hour, minute)), self.zone)
+
+    def _flowing(self, after: datetime) -> datetime | None:
+        moment = after.astimezone(UTC).replace(second=0, microsecond=0) + MINUTE
+        end = moment + timedelta(days=366 * YEARS_MAX)
+        while moment < end:
+            local = moment.astimezone(self.zone)
+            if not self.has_day(local.date()):
+                step = timedelta(days=1) - timedelta(hours=local.hour, minutes=local.minute)
+            elif local.hour not in self.hours:
+                step = HOUR - timedelta(minutes=local.minute)
+            elif local.minute not in self.minutes:
+                step = MINUTE
+            else:
+                return moment
+            # Over a change of the clock no step is taken in the dark.
+            later = moment + step
+            moment = later if later.astimezone(self.zone).utcoffset() == local.utcoffset() else moment + MINUTE
+        return None
+
+
+def latest_fire(timetable: Timetable, after: datetime, until: datetime) -> datetime | None:
+    """The last fire later than `after` and not later than `until`, or None."""
+    found = timetable.next_fire(after)
+    if found is None or found > until:
+        return None
+    earlier, later = after, until  # behind the first there is a fire, behind the second none
+    while later - earlier > timedelta(seconds=1):
+        middle = earlier + (later - earlier) / 2
+        following = timetable.next_fire(middle)
+        if following is not None and following <= until:
+            earlier, found = middle, following
+        else:
+            later = middle
+    return found
+
+
+def instant(local: datetime, zone: ZoneInfo) -> datetime:
+    """When a local clock first shows this time; where it never does, the end of the gap."""
+    first = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
+    if first.astimezone(zone).replace(tzinfo=None) == local:
+        return first
+    return _change_between(local.replace(tzinfo=zone, fold=1).astimezone(UTC), first, zone)
+
+
+def _change_between(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
+    """The moment from which on the clock is another."""
+    offset = before.astimezone(zone).utcoffset()
+    while after - before > timedelta(seconds=1):
+        middle = before + (after - before) / 2
+        if middle.astimezone(zone).utcoffset() == offset:
+            before = middle
+        else:
+            after = middle
+    return after.replace(microsecond=0)
+
+
+def _days(first: date) -> Iterator[date]:
+    yield from (first + timedelta(days=number) for number in range(366 * YEARS_MAX))

@@ -1,0 +1,388 @@
+"""Schedules: stored with their next fire, fired once each, whatever came in between."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
+
+from taskhub.accounts.models import User
+from taskhub.accounts.removal import remove_deleted
+from taskhub.errors import Conflict, Rejected
+from taskhub.runs import kinds
+from taskhub.runs.domain import State
+from taskhub.runs.kinds import Work
+from taskhub.runs.models import Run, Schedule
+from taskhub.runs.services import cancel, claim_this, end
+from taskhub.runs.services.firing import fire_due
+from taskhub.runs.services.scheduling import (
+    delete_schedule,
+    enable_schedule,
+    read_changes,
+    run_schedule_now,
+    save_schedule,
+    take_over,
+)
+from taskhub.runs.timetables import Solar, next_fires, zone_of
+from tests.conftest import make_person
+
+pytestmark = pytest.mark.django_db
+TASK, OLDER = "tests.Probe", "older.Probe"
+SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
+
+
+def work(arguments: Any, owner: Any, schedule: str) -> Work:
+    if "bug" in arguments:
+        raise ZeroDivisionError("by nought")
+    if "word" not in arguments:
+        raise Rejected("No word.", errors=[{"path": "word", "detail": "It is required."}])
+    return Work(owner, schedule, arguments)
+
+
+@pytest.fixture(autouse=True)
+def probe() -> Iterator[None]:
+    kinds.register(kinds.Kind("probe", "tests.probe", "walkers"))
+    kinds.register_schedulable(kinds.Schedulable("probe", "Probe", (TASK, OLDER), '{"word": "a"}', work))
+    yield
+    del kinds._kinds["probe"]
+    kinds._schedulables.pop()
+
+
+@pytest.fixture
+def olga() -> User:
+    return make_person("olga@example.com").user
+
+
+def periodic(name: str = "often", every: int = 60, **fields: Any) -> PeriodicTask:
+    if not {"crontab", "solar", "clocked", "interval"} & fields.keys():
+        fields["interval"] = IntervalSchedule.objects.get_or_create(every=every, period="seconds")[0]
+    return PeriodicTask(name=name, **{"task": TASK, **fields})
+
+
+def saved(owner: User, written: str = '{"word": "a"}', *, options: dict[str, str] | None = None, **of: Any) -> Schedule:
+    return save_schedule(periodic=periodic(**of), owner=owner, written=written, **(options or {}))
+
+
+def due_since(schedule: Schedule, ago: timedelta) -> datetime:
+    moment = timezone.now() - ago
+    Schedule.objects.filter(pk=schedule.pk).update(due_at=moment)
+    return moment
+
+
+def runs() -> list[Run]:
+    return list(Run.objects.order_by("id"))
+
+
+def again(schedule: Schedule) -> Schedule:
+    return Schedule.objects.select_related("periodic").get(pk=schedule.pk)
+
+
+# Storing
+
+
+def test_the_text_is_kept_as_written_beside_strict_json(olga: User) -> None:
+    text = '{"word": "a", // why\n}'
+    schedule = saved(olga, text)
+    assert (schedule.written, schedule.owner, schedule.fault) == (text, olga, "")
+    assert json.loads(schedule.periodic.kwargs) == {"word": "a"}
+    assert schedule.due_at is not None
+    assert timedelta(seconds=58) < schedule.due_at - timezone.now() <= timedelta(seconds=60)
+
+
+@pytest.mark.parametrize(
+    ("written", "fields", "places"),
+    [
+        ('{"word": ...}', {}, [(1, 10)]),
+        ("{}", {}, ["word"]),
+        ("[]", {}, [""]),
+        ('{"word": 1}', {"task": "no.such"}, ["task"]),
+        ('{"word": 1}', {"interval": None}, ["interval"]),
+        ("{}", {"interval": None}, ["interval", "word"]),
+        ('{"word": 1}', {"name": ""}, ["name"]),
+        ('{"word": 1}', {"expires": "never"}, ["expires"]),
+    ],
+)
+def test_each_fault_is_named_and_nothing_is_stored(olga: User, written: str, fields: Any, places: Any) -> None:
+    with pytest.raises(Rejected) as caught:
+        saved(olga, written, **fields)
+    found = [
+        error.get("field", error.get("path", (error.get("line"), error.get("column")))) for error in caught.value.errors
+    ]
+    assert found == places
+    assert not PeriodicTask.objects.exists()
+
+
+def test_two_timetables_or_one_that_never_fires_are_faults(olga: User) -> None:
+    both = {
+        "crontab": CrontabSchedule.objects.create(),
+        "interval": IntervalSchedule.objects.create(every=1, period="days"),
+    }
+    past = ClockedSchedule.objects.create(clocked_time=timezone.now() - HOUR)
+    for fields, named in ((both, {"interval", "crontab"}), ({"clocked": past, "one_off": True}, {"clocked"})):
+        with pytest.raises(Rejected) as caught:
+            saved(olga, **fields)
+        assert {error["field"] for error in caught.value.errors} == named
+
+
+def test_a_name_is_taken_once(olga: User) -> None:
+    saved(olga)
+    with pytest.raises(Rejected) as caught:
+        saved(olga)
+    assert [error["field"] for error in caught.value.errors] == ["name"]
+
+
+def test_what_is_disabled_or_over_has_no_next_fire(olga: User) -> None:
+    assert saved(olga, name="off", enabled=False).due_at is None
+    assert saved(olga, name="over", expires=timezone.now() + SECOND).due_at is None
+    later = timezone.now() + 100 * HOUR
+    assert saved(olga, name="later", start_time=later).due_at == later
+
+
+def test_next_fires_in_their_zone(olga: User) -> None:
+    crontab = CrontabSchedule.objects.create(minute="30", hour="2", timezone="Europe/Warsaw")
+    task = periodic(crontab=crontab)
+    after = datetime(2026, 3, 27, 12, tzinfo=ZoneInfo("UTC"))
+    found = [
+        f"{moment.astimezone(zone_of(task)):%d %H:%M}" for moment in next_fires(periodic=task, after=after, count=3)
+    ]
+    assert found == ["28 02:30", "29 03:00", "30 02:30"]
+    task.expires = after + timedelta(days=1)
+    assert len(next_fires(periodic=task, after=after)) == 1
+    assert zone_of(periodic()) == ZoneInfo("UTC")
+
+
+def test_the_sun(olga: User) -> None:
+    warsaw = SolarSchedule.objects.create(event="sunrise", latitude="52.2", longitude="21.0")
+    first, second = next_fires(
+        periodic=periodic(solar=warsaw), after=datetime(2026, 6, 21, tzinfo=ZoneInfo("UTC")), count=2
+    )
+    assert (first.date().isoformat(), first.hour) == ("2026-06-21", 2)
+    assert abs(second - first - timedelta(days=1)) < timedelta(minutes=5)
+    # In Tromsø the sun stays away from the end of November on.
+    winter = Solar("sunrise", 69.6, 18.9).next_fire(datetime(2026, 12, 1, tzinfo=ZoneInfo("UTC")))
+    assert winter is not None
+    assert (winter.year, winter.month) == (2027, 1)
+
+
+# Firing
+
+
+def test_a_fire_is_a_run_with_its_schedule_and_due_time(olga: User) -> None:
+    schedule = saved(olga)
+    assert fire_due() == 0
+    due = due_since(schedule, SECOND)
+    assert (fire_due(), fire_due()) == (1, 0)
+    [run] = runs()
+    assert (run.kind, run.owner, run.name, run.schedule, run.due_at) == ("probe", olga, "often", "often", due)
+    assert (run.arguments, run.ready) == ({"word": "a"}, True)
+    schedule = again(schedule)
+    assert schedule.due_at == due + timedelta(seconds=60)
+    assert schedule.last_run == run
+    assert schedule.periodic.total_run_count == 1
+    assert schedule.periodic.last_run_at is not None
+
+
+def test_the_same_fire_is_no_second_run(olga: User) -> None:
+    schedule = saved(olga, options={"overlap": "beside"})
+    due = due_since(schedule, SECOND)
+    fire_due()
+    Schedule.objects.filter(pk=schedule.pk).update(due_at=due)  # as if the leader had been taken back in time
+    assert fire_due() == 1
+    assert len(runs()) == 1
+    assert again(schedule).due_at == due + timedelta(seconds=60)
+
+
+def test_fires_that_are_a_little_late_are_all_made(olga: User) -> None:
+    schedule = saved(olga, every=1, options={"overlap": "beside"})
+    due_since(schedule, 4.5 * SECOND)
+    while fire_due():
+        pass
+    assert len(runs()) == 5
+
+
+@pytest.mark.parametrize(("missed", "count"), [("latest", 1), ("none", 0)])
+def test_missed_fires(olga: User, missed: str, count: int) -> None:
+    schedule = saved(olga, every=3600, options={"missed": missed})
+    due = due_since(schedule, 5.5 * HOUR)
+    assert (fire_due(), fire_due()) == (1, 0)
+    assert [run.due_at for run in runs()] == [due + 5 * HOUR] * count
+    assert again(schedule).due_at == due + 6 * HOUR
+
+
+def test_a_fire_while_the_last_run_goes_on_is_left_out_and_on_record(olga: User) -> None:
+    schedule = saved(olga)
+    due_since(schedule, 50 * SECOND)
+    fire_due()
+    [first] = runs()
+    due = due_since(schedule, SECOND)
+    fire_due()
+    _, skipped = runs()
+    assert (skipped.state, skipped.due_at, skipped.ready) == ("REVOKED", due, False)
+    assert skipped.error == {"type": "Skipped", "message": f"The run before it, {first.pk}, still goes on."}
+    assert again(schedule).last_run == first
+    cancel(run=first)
+    due_since(schedule, SECOND)
+    fire_due()
+    assert runs()[-1].state == "PENDING"
+
+
+def test_beside_does_not_look_at_the_last_run(olga: User) -> None:
+    schedule = saved(olga, options={"overlap": "beside"})
+    for ago in (50, 1):
+        due_since(schedule, ago * SECOND)
+        fire_due()
+    assert [run.state for run in runs()] == ["PENDING", "PENDING"]
+
+
+def test_wait_fires_when_the_last_run_has_ended(olga: User) -> None:
+    schedule = saved(olga, options={"overlap": "wait"})
+    due_since(schedule, 50 * SECOND)
+    fire_due()
+    due = due_since(schedule, SECOND)
+    assert fire_due() == 0
+    [first] = runs()
+    claimed = claim_this(run_id=first.pk, worker="w")
+    assert claimed
+    end(run=claimed, state=State.SUCCESS)
+    assert fire_due() == 1
+    assert runs()[-1].due_at == due
+
+
+def test_one_off_fires_once(olga: User) -> None:
+    clocked = ClockedSchedule.objects.create(clocked_time=timezone.now() + HOUR)
+    schedule = saved(olga, clocked=clocked, one_off=True)
+    assert schedule.due_at == clocked.clocked_time
+    due_since(schedule, SECOND)
+    fire_due()
+    schedule = again(schedule)
+    assert (schedule.due_at, schedule.periodic.enabled, len(runs())) == (None, False, 1)
+    assert read_changes() == 1
+    assert again(schedule).fault == ""
+
+
+def test_one_that_cannot_fire_is_named_and_stops_no_other(olga: User, caplog: pytest.LogCaptureFixture) -> None:
+    bad, buggy, good = (saved(olga, name=name) for name in ("bad", "buggy", "good"))
+    PeriodicTask.objects.filter(pk=bad.pk).update(kwargs="{}")
+    PeriodicTask.objects.filter(pk=buggy.pk).update(kwargs='{"bug": 1}')
+    for number, schedule in enumerate((bad, buggy, good)):
+        due_since(schedule, (3 - number) * SECOND)
+    assert fire_due() == 3
+    assert [run.schedule for run in runs()] == ["good"]
+    assert (again(bad).fault, again(bad).due_at) == ("No word.", None)
+    assert again(buggy).fault == "ZeroDivisionError: by nought"
+    assert "The schedule 'bad' cannot fire" in caplog.text
+    assert again(bad).periodic.enabled
+
+
+def test_an_inactive_owner_fires_nothing(olga: User) -> None:
+    schedule = saved(olga)
+    User.objects.filter(pk=olga.pk).update(is_active=False)
+    due_since(schedule, SECOND)
+    fire_due()
+    assert not runs()
+    assert again(schedule).fault == "Its owner's account is not active."
+
+
+def test_run_now_takes_the_same_path(olga: User) -> None:
+    schedule = saved(olga, enabled=False)
+    run = run_schedule_now(schedule=schedule)
+    assert (run.schedule, run.due_at, run.arguments) == ("often", None, {"word": "a"})
+    assert again(schedule).last_run == run
+
+
+# What came in another way
+
+
+def test_rows_that_came_in_another_way_are_noticed(olga: User) -> None:
+    task = periodic(task=OLDER, kwargs='{"word": "a"}')
+    PeriodicTask.objects.bulk_create([task])
+    assert read_changes() == 1
+    schedule = Schedule.objects.get()
+    assert schedule.due_at is None
+    assert schedule.fault.startswith("Nobody owns it")
+    take_over(schedule=schedule, owner=olga)
+    assert (schedule.fault, schedule.owner, schedule.written) == ("", olga, '{"word": "a"}')
+    assert schedule.due_at is not None
+    with pytest.raises(Conflict):
+        take_over(schedule=schedule, owner=olga)
+    assert read_changes() == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ({"kwargs": "{"}, "The arguments are not JSON"),
+        ({"kwargs": "[]"}, "The arguments are no object."),
+        ({"task": "celery.backend_cleanup"}, "There is no task 'celery.backend_cleanup'"),
+        ({"interval": None}, "Choose one of"),
+        ({"crontab": "x"}, "Choose one of"),
+        ({"interval": None, "crontab": "bad"}, "The crontab cannot be read"),
+        ({"interval": "short"}, "An interval is at least one second."),
+        ({"interval": "long"}, "OverflowError"),
+    ],
+)
+def test_a_bad_row_is_named(olga: User, fields: dict[str, Any], fault: str) -> None:
+    good, bad = saved(olga, name="good"), saved(olga, name="bad")
+    times = {
+        "x": lambda: CrontabSchedule.objects.create(),
+        "bad": lambda: CrontabSchedule.objects.create(minute="99"),
+        "short": lambda: IntervalSchedule.objects.create(every=5, period="microseconds"),
+        "long": lambda: IntervalSchedule.objects.create(every=2**31 - 1, period="days"),
+    }
+    fields = {name: times[value]() if value in times else value for name, value in fields.items()}
+    PeriodicTask.objects.filter(pk=bad.pk).update(**fields, date_changed=timezone.now())
+    assert read_changes() == 1
+    assert again(bad).fault.startswith(fault)
+    assert again(bad).due_at is None
+    assert again(good).fault == ""
+    assert again(good).due_at is not None
+
+
+def test_changes_by_anybody_move_the_next_fire(olga: User) -> None:
+    schedule = saved(olga)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE django_celery_beat_intervalschedule SET every = 7200")
+    assert read_changes() == 1
+    moved = again(schedule).due_at
+    assert moved is not None
+    assert moved - timezone.now() > HOUR
+    PeriodicTask.objects.filter(pk=schedule.pk).update(enabled=False)
+    assert read_changes() == 1
+    assert again(schedule).due_at is None
+    PeriodicTask.objects.filter(pk=schedule.pk).update(enabled=True)
+    assert read_changes() == 1
+    assert again(schedule).due_at is not None
+
+
+def test_a_change_loses_no_fire_that_is_due(olga: User) -> None:
+    schedule = saved(olga)
+    due = due_since(schedule, SECOND)
+    PeriodicTask.objects.filter(pk=schedule.pk).update(name="renamed", date_changed=timezone.now())
+    read_changes()
+    fire_due()
+    assert [(run.schedule, run.due_at) for run in runs()] == [("renamed", due)]
+
+
+def test_enabling_and_deleting(olga: User) -> None:
+    schedule = saved(olga)
+    enable_schedule(schedule=schedule, enabled=False)
+    assert again(schedule).due_at is None
+    enable_schedule(schedule=schedule, enabled=True)
+    assert again(schedule).due_at is not None
+    delete_schedule(schedule=schedule)
+    assert not Schedule.objects.exists()
+    assert not PeriodicTask.objects.exists()
+
+
+def test_schedules_go_with_their_owner(olga: User) -> None:
+    saved(olga)
+    User.objects.filter(pk=olga.pk).update(deleted_at=timezone.now(), is_active=False)
+    while remove_deleted():
+        pass
+    assert not PeriodicTask.objects.exists()
+    assert not User.with_deleted.filter(pk=olga.pk).exists()
