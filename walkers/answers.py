@@ -188,3 +188,26 @@ class ListedUser(TypedDict):
 class Users(TypedDict):
     total: int
     data: list[ListedUser]
+
+
+class WhenShown(TypedDict):
+    """`conf` has the fields of the type; see `add_scheduled_walker`."""
+
+    type: str
+    conf: dict[str, Any]
+    one_off: bool
+
+
+class ScheduleShown(TypedDict):
+    """`next_fire` is null for what will not fire; `fault` says why it cannot, or is empty."""
+
+    id: int
+    name: str
+    task: str
+    owner: str | None
+    schedule: WhenShown
+    enabled: bool
+    next_fire: str | None
+    fault: str
+    body: Any
+    last_run: str | None

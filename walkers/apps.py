@@ -10,12 +10,13 @@ class WalkersConfig(AppConfig):
 
     def ready(self) -> None:
         from taskhub.accounts import removal
-        from taskhub.runs.kinds import register
+        from taskhub.runs.kinds import register, register_schedulable
         from walkers import kind, sentinels
         from walkers.services.graphs import remove_graphs_of
 
         autodiscover_modules("walkers")
         sentinels.collect()
         register(kind.WALKER)
+        register_schedulable(kind.SCHEDULED_WALKER)
         removal.register("graphs", remove_graphs_of)
         import_module("walkers.calls")

@@ -67,6 +67,18 @@ ME = {
     "email": "ada@example.com",
     "active_gph_id": JID,
 }
+SCHEDULE = {
+    "id": 7,
+    "name": "every hour",
+    "task": "walkers.tasks.ScheduledWalker",
+    "owner": f"urn:uuid:{USER_ID}",
+    "schedule": {"type": "interval", "conf": {"every": 1, "period": "hours"}, "one_off": False},
+    "enabled": True,
+    "next_fire": WHEN,
+    "fault": "",
+    "body": {"name": "run", "ctx": {}},
+    "last_run": None,
+}
 QUEUED = {"is_queued": True, "result": ID, "task_id": ID}
 WALKER_FAILED = {
     "type": "walker-failed",

@@ -12,19 +12,29 @@ from walkers.answers import Page
 
 
 def page(
-    call: str, rows: QuerySet[Any], show: Callable[[Any], Any], limit: int, cursor: str | None, **arguments: Any
+    call: str,
+    rows: QuerySet[Any],
+    show: Callable[[Any], Any],
+    limit: int,
+    cursor: str | None,
+    *,
+    key: Callable[[UUID], Any] = lambda id: id,
+    **arguments: Any,
 ) -> Page[Any]:
-    """One page; `next` and `previous` are addresses of the call with its other `arguments`, or null."""
+    """One page; `next` and `previous` are addresses of the call with its other `arguments`, or null.
+
+    `key` makes a row's key of a UUID, where that is another number.
+    """
     back = cursor is not None and cursor[0] == ">"
     if cursor is not None:
-        rows = rows.filter(**{"pk__gt" if back else "pk__lt": UUID(cursor[1:])})
+        rows = rows.filter(**{"pk__gt" if back else "pk__lt": key(UUID(cursor[1:]))})
     found = list(rows.order_by("pk" if back else "-pk")[: limit + 1])
     more, found = len(found) > limit, found[:limit]
     if back:
         found.reverse()
 
     def address(side: str, row: Any) -> str:
-        query = urlencode({**arguments, "limit": limit, "cursor": side + row.pk.hex})
+        query = urlencode({**arguments, "limit": limit, "cursor": f"{side}{int(row.pk):032x}"})
         return f"{settings.PUBLIC_URL}/js/{call}?{query}"
 
     follows, precedes = (True, more) if back else (more, cursor is not None)

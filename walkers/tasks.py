@@ -4,11 +4,19 @@ from typing import Any
 
 from celery import shared_task
 
+from taskhub.errors import Rejected
 from taskhub.runs.execution import work
+from walkers.kind import OLDER_NAMES, TASK, WALKER
 from walkers.services.walking import perform
 
 
-@shared_task(name="walkers.tasks.walker_run", bind=True)
-def walker_run(self: Any, run_id: str) -> int:
+def walker_run(self: Any, /, run_id: str = "", **arguments: Any) -> int:
     """Rung for one run; performs whatever waits, fairest first, and says how many."""
+    if not run_id:
+        raise Rejected("A walk is started by a schedule of the hub, or by walker_run.")
     return work("walker", perform, node=self.request.hostname)
+
+
+# Schedules select a walk by the other names, which other tools list.
+for name in (WALKER.task, TASK, *OLDER_NAMES):
+    shared_task(name=name, bind=True)(walker_run)

@@ -1,5 +1,6 @@
 """Who may call what: every call for everybody, with every kind of credentials. A call that is not in here fails."""
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ import pytest
 from django.db import transaction
 from django.test import Client
 from django.utils import timezone
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from knox.models import AuthToken
 
 from sequences.services.asking import accept_sequence
@@ -16,6 +18,7 @@ from taskhub.accounts.models import ApiKey, User
 from taskhub.runs import api
 from taskhub.runs.models import Run
 from taskhub.runs.services import accept, cancel
+from taskhub.runs.services.scheduling import save_schedule
 from tests.conftest import Person, make_person
 from tests.routes import routes
 from walkers.services.aliases import register_alias
@@ -69,6 +72,7 @@ def registered(reads: dict[str, Row], writes: dict[str, Row]) -> Iterator[tuple[
 
 PASSWORD = "correct horse battery"
 RUN = "runs/<uuid:run_id>"
+EVERY_DAY = {"type": "interval", "conf": {"every": 1, "period": "days"}}
 TABLE: dict[str, Row] = {
     "GET ": everybody(302),
     "GET healthz": everybody(503),
@@ -110,6 +114,7 @@ TABLE: dict[str, Row] = {
                 "js/walker_get": each(name="echo"),
                 "js/sentinel_list": each(),
                 "js/sentinel_active_get": each(),
+                "js/get_scheduled_queues": each(),
             },
             writes={
                 "js/object_set": own(obj="{graph}", ctx="{{}}"),
@@ -122,6 +127,9 @@ TABLE: dict[str, Row] = {
                 "js/walker_run": own(name="run", nd="{graph}"),
                 "js/wapi/<str:walker>": own(nd="{graph}"),
                 "js/sentinel_active_set": each(snt="global"),
+                "js/add_scheduled_walker": each(name="daily", schedule=EVERY_DAY, body={"name": "run"}),
+                "js/add_scheduled_sequence": for_staff(name="daily", schedule=EVERY_DAY, body={"requests": []}),
+                "js/delete_scheduled_queue": own(name="hourly"),
             },
         )
     ),
@@ -135,6 +143,9 @@ def things(owner: Person) -> dict[str, str]:
     run, graph = _run(owner.user), create_graph(owner=owner.user, name="shop")
     register_alias(owner=owner.user, name="shop", target=graph.pk)
     key, _ = accounts.create_key(user=owner.user)
+    hourly = IntervalSchedule.objects.create(every=1, period="hours")
+    periodic = PeriodicTask(name="hourly", task="walkers.tasks.ScheduledWalker", interval=hourly)
+    save_schedule(periodic=periodic, owner=owner.user, written='{"name": "run"}')
     sequence = accept_sequence(arguments={"requests": []}, owner=owner.user)
     things = {
         "run": run.pk,
@@ -173,6 +184,8 @@ def ask(call: str, things: dict[str, str], by: Credentials, *, csrf: bool = True
     sent = {name: text.format(**things) if isinstance(text, str) else text for name, text in TABLE[call].sent.items()}
     if method != "GET" and "ctx" in sent:
         sent["ctx"] = {}
+    if method == "GET":
+        sent = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in sent.items()}
     client = Client(raise_request_exception=False, enforce_csrf_checks=True)
     headers = dict(by.headers)
     if by.session is not None:

@@ -21,6 +21,7 @@ from django.core.servers.basehttp import WSGIServer
 from django.db import connections
 from django.test.testcases import LiveServerThread, QuietWSGIRequestHandler
 from django.utils import timezone
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from django_celery_results.models import TaskResult
 from knox.models import AuthToken
 from schemathesis.engine import events, from_schema
@@ -31,6 +32,7 @@ from taskhub.celery import app as celery
 from taskhub.document import document
 from taskhub.runs import api, doorbell, services
 from taskhub.runs.models import Leadership, Run, Worker
+from taskhub.runs.services.scheduling import save_schedule
 from walkers import examples, walkers
 from walkers.models import Alias, Graph, Node, Profile
 
@@ -47,10 +49,11 @@ KEY = str(SHOWN_KEY.value["prefix"])
 JUDGED = [
     *("/user/create/", "/user/manage/", "/user/apikey", "/runs", "/js/walker_run", "/js/wapi/{walker}"),
     *("/sequences/validate", "/sequences/runs", "/sequences/runs/{id}/steps"),
+    *("/js/add_scheduled_walker", "/js/add_scheduled_sequence"),
 ]
 # U+0000 cannot be stored, and has no place in values that may be anything; their schema cannot say so.
-FREE = "wapi|walker_run|object_set|sequences"
-FOR_STAFF = ("admin", "sequences")
+FREE = "wapi|walker_run|object_set|sequence|scheduled"
+FOR_STAFF = ("admin", "sequence")
 ACCEPTED = ["2xx", "401", "403", "404", "409", "422"]
 REFUSED = ["400", "401", "403", "404", "405", "409", "411", "413", "415", "422"]
 
@@ -186,6 +189,12 @@ class Caller:
             self.world.be_whole()
         if "{run_id}" in path or "walker_queue" in path:
             self.world.run(ended="cancel" not in path)
+        if "scheduled" in path:
+            PeriodicTask.objects.all().delete()
+        if "delete_scheduled" in path:
+            times = IntervalSchedule.objects.get_or_create(every=1, period="hours")[0]
+            task = PeriodicTask(name="every hour", task="walkers.tasks.ScheduledWalker", interval=times)
+            save_schedule(periodic=task, owner=self.world.user, written='{"name": "run"}')
         if "sequences" in path:
             self.world.run("sequence", ended=True)
         return self.world.token()

@@ -78,7 +78,7 @@ def runs() -> list[Run]:
     return list(Run.objects.order_by("id"))
 
 
-def again(schedule: Schedule) -> Schedule:
+def again(schedule: Schedule) -> Any:
     return Schedule.objects.select_related("periodic").get(pk=schedule.pk)
 
 
@@ -306,8 +306,9 @@ def test_rows_that_came_in_another_way_are_noticed(olga: User) -> None:
     assert schedule.due_at is None
     assert schedule.fault.startswith("Nobody owns it")
     take_over(schedule=schedule, owner=olga)
-    assert (schedule.fault, schedule.owner, schedule.written) == ("", olga, '{"word": "a"}')
-    assert schedule.due_at is not None
+    taken = again(schedule)
+    assert (taken.fault, taken.owner, taken.written) == ("", olga, '{"word": "a"}')
+    assert taken.due_at is not None
     with pytest.raises(Conflict):
         take_over(schedule=schedule, owner=olga)
     assert read_changes() == 0
@@ -374,7 +375,7 @@ def test_enabling_and_deleting(olga: User) -> None:
     assert again(schedule).due_at is None
     enable_schedule(schedule=schedule, enabled=True)
     assert again(schedule).due_at is not None
-    delete_schedule(schedule=schedule)
+    delete_schedule(periodic=schedule.periodic)
     assert not Schedule.objects.exists()
     assert not PeriodicTask.objects.exists()
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -18,10 +19,16 @@ WARSAW = "Europe/Warsaw"
 def table(text: str, zone: str = "UTC") -> Crontab:
     """Five fields in cron's order, read as Celery reads them."""
     minute, hour, day, month, weekday = text.split()
-    read = crontab(minute=minute, hour=hour, day_of_month=day, month_of_year=month, day_of_week=weekday)
-    sets = [read.minute, read.hour, read.day_of_month, read.month_of_year, read.day_of_week]
-    flows = minute.startswith("*") or hour.startswith("*")
-    return Crontab(*(frozenset(one) for one in sets), ZoneInfo(zone), flows=flows)
+    read: Any = crontab(minute=minute, hour=hour, day_of_month=day, month_of_year=month, day_of_week=weekday)
+    return Crontab(
+        minutes=frozenset(read.minute),
+        hours=frozenset(read.hour),
+        days=frozenset(read.day_of_month),
+        months=frozenset(read.month_of_year),
+        weekdays=frozenset(read.day_of_week),
+        zone=ZoneInfo(zone),
+        flows=minute.startswith("*") or hour.startswith("*"),
+    )
 
 
 def fires(timetable: Timetable, after: str, count: int) -> list[str]:

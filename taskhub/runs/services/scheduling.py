@@ -75,8 +75,9 @@ def take_over(*, schedule: Schedule, owner: Any) -> None:
     schedule.refresh_from_db()
 
 
-def delete_schedule(*, schedule: Schedule) -> None:
-    schedule.periodic.delete()
+def delete_schedule(*, periodic: PeriodicTask) -> None:
+    """With what the hub keeps of it; the runs that it started stay."""
+    periodic.delete()
 
 
 def enable_schedule(*, schedule: Schedule, enabled: bool) -> None:

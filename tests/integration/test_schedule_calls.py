@@ -1,0 +1,205 @@
+"""Schedules through the registry: of walkers for everybody, of sequences for staff."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+
+from taskhub.celery import app
+from taskhub.runs.kinds import schedulable_of
+from taskhub.runs.models import Run, Schedule
+from taskhub.runs.services.firing import fire_due
+from tests.conftest import Person
+from walkers.services.aliases import register_alias
+from walkers.services.graphs import create_graph
+from walkers.services.profiles import standing
+
+pytestmark = pytest.mark.django_db
+HOURLY = {"type": "interval", "conf": {"every": 1, "period": "hours"}}
+WALKER, SEQUENCE = "/js/add_scheduled_walker", "/js/add_scheduled_sequence"
+
+
+def add(person: Person, body: Any, schedule: Any = HOURLY, path: str = WALKER, name: str = "often") -> Any:
+    return person.post(path, {"name": name, "schedule": schedule, "body": body})
+
+
+def errors(answer: Any, status: int = 400) -> dict[str, str]:
+    assert answer.status_code == status, answer.content
+    return {error.get("pointer", error.get("path")): error["detail"] for error in answer.json()["errors"]}
+
+
+def fire() -> Run:
+    Schedule.objects.update(due_at=timezone.now() - timedelta(seconds=1))
+    assert fire_due() == 1
+    return Run.objects.get()
+
+
+def test_a_scheduled_walker_walks_for_its_owner(owner: Person) -> None:
+    answer = add(owner, {"name": "run", "ctx": {}, "nd": "active:graph", "snt": "active:sentinel"})
+    assert answer.status_code == 200, answer.content
+    shown = answer.json()
+    assert (shown["name"], shown["task"], shown["schedule"]) == (
+        "often",
+        "walkers.tasks.ScheduledWalker",
+        {**HOURLY, "one_off": False},
+    )
+    assert (shown["enabled"], shown["fault"], shown["owner"]) == (True, "", owner.user.pk.urn)
+    assert shown["next_fire"] > timezone.now().isoformat()
+    run = fire()
+    assert (run.kind, run.name, run.owner, run.schedule) == ("walker", "run", owner.user, "often")
+    assert run.arguments == {"name": "run", "snt": "taskhub", "nd": str(standing(user=owner.user).graph_id), "ctx": {}}
+
+
+def test_wlk_is_another_word_for_name(owner: Person) -> None:
+    assert add(owner, {"wlk": "echo", "ctx": {"value": 7}}).status_code == 200
+    assert fire().arguments["ctx"] == {"value": 7}
+
+
+def test_names_are_looked_up_each_time(owner: Person) -> None:
+    first, second = (create_graph(owner=owner.user, name=name) for name in ("first", "second"))
+    register_alias(owner=owner.user, name="shop", target=first.pk)
+    add(owner, {"name": "run", "nd": "shop"})
+    register_alias(owner=owner.user, name="shop", target=second.pk)
+    assert fire().arguments["nd"] == str(second.pk)
+
+
+@pytest.mark.parametrize("form", ["{}", "urn:uuid:{}"])
+def test_staff_may_schedule_for_others(owner: Person, colleague: Person, form: str) -> None:
+    assert add(colleague, {"name": "run", "mst": form.format(owner.user.pk)}).status_code == 200
+    assert fire().owner == owner.user
+
+
+def test_others_may_not(owner: Person, stranger: Person) -> None:
+    assert list(errors(add(stranger, {"name": "run", "mst": str(owner.user.pk)}))) == ["mst"]
+    assert add(owner, {"name": "run", "mst": str(owner.user.pk)}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ({}, "name"),
+        ({"name": "nobody"}, "name"),
+        ({"name": "echo", "strange": 1}, "strange"),
+        ({"name": "pause", "ctx": {"seconds": "long"}}, "ctx.seconds"),
+        ({"name": "pause", "ctx": {"colour": "red"}}, "ctx.colour"),
+        ({"name": "echo", "nd": "nowhere"}, "nd"),
+        ({"name": "echo", "snt": "nothing"}, "snt"),
+        ({"name": "echo", "mst": "me"}, "mst"),
+        ({"name": "echo", "mst": "d6851f2a-e4a1-4fca-b582-9db5e146af59"}, "mst"),
+        ({"name": 7}, "name"),
+    ],
+)
+def test_each_fault_of_a_walkers_arguments_has_its_path(colleague: Person, body: Any, place: str) -> None:
+    assert list(errors(add(colleague, body))) == [place]
+    assert not PeriodicTask.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "place"),
+    [
+        ({}, "/schedule/conf"),
+        ({"type": "daily", "conf": {}}, "/schedule/type"),
+        ({"type": "interval", "conf": {"every": 0, "period": "hours"}}, "/schedule/conf/every"),
+        ({"type": "interval", "conf": {"every": 1, "period": "ages"}}, "/schedule/conf/period"),
+        ({"type": "interval", "conf": {"every": 1}}, "/schedule/conf/period"),
+        ({"type": "interval", "conf": {"every": 1, "period": "days", "at": 2}}, "/schedule/conf/at"),
+        ({"type": "cron", "conf": {"minute": "61"}}, "/schedule/conf/minute"),
+        ({"type": "cron", "conf": {"timezone": "Mars/Olympus"}}, "/schedule/conf/timezone"),
+        ({"type": "cron", "conf": {"day_of_month": "30", "month_of_year": "2"}}, "/schedule/conf"),
+        ({"type": "solar", "conf": {"event": "lunch", "latitude": 1, "longitude": 1}}, "/schedule/conf/event"),
+        ({"type": "solar", "conf": {"event": "sunset", "latitude": 91, "longitude": 1}}, "/schedule/conf/latitude"),
+        ({"type": "clocked", "conf": {"clocked_time": "noon"}}, "/schedule/conf/clocked_time"),
+        ({"type": "clocked", "conf": {"clocked_time": None}}, "/schedule/conf/clocked_time"),
+        ({"type": "clocked", "conf": {"clocked_time": "2020-01-01T00:00:00Z"}}, "/schedule/conf"),
+    ],
+)
+def test_each_fault_of_the_time_has_its_place(owner: Person, schedule: Any, place: str) -> None:
+    assert place in errors(add(owner, {"name": "run"}, schedule))
+    assert not PeriodicTask.objects.exists()
+    assert not IntervalSchedule.objects.exists()
+    assert not CrontabSchedule.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"type": "cron", "conf": {"minute": "*/5", "day_of_week": "mon-fri", "timezone": "Europe/Warsaw"}},
+        {"type": "solar", "conf": {"event": "sunrise", "latitude": 52.2297, "longitude": 21.0122}},
+        {"type": "clocked", "conf": {"clocked_time": "2999-01-01T00:00:00Z"}},
+        {"type": "interval", "conf": {"every": 90, "period": "seconds"}, "one_off": True},
+    ],
+)
+def test_every_sort_of_time_comes_back_as_it_was_given(owner: Person, schedule: dict[str, Any]) -> None:
+    shown = add(owner, {"name": "run"}, schedule).json()["schedule"]
+    assert shown["type"] == schedule["type"]
+    assert shown["conf"] | schedule["conf"] == shown["conf"]
+    assert shown["one_off"] == (schedule.get("one_off", False) or schedule["type"] == "clocked")
+
+
+def test_a_name_is_taken_once(owner: Person, stranger: Person) -> None:
+    add(owner, {"name": "run"})
+    assert errors(add(stranger, {"name": "run"}), 409) == {}
+    assert PeriodicTask.objects.count() == 1
+
+
+def test_sent_twice_with_a_key_it_is_one_schedule(owner: Person) -> None:
+    body = {"name": "often", "schedule": HOURLY, "body": {"name": "run"}}
+    answers = [owner.post(WALKER, body, headers={"Idempotency-Key": "k"}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json() == answers[1].json()
+
+
+def test_a_scheduled_sequence_is_checked_and_for_staff(owner: Person, colleague: Person) -> None:
+    body = {"requests": [{"method": "GET", "url": "http://127.0.0.1:1/", "__def_loop__": {"by": "$.a", "filter": [7]}}]}
+    assert "requests[0].__def_loop__.filter[0]" in errors(add(colleague, body, path=SEQUENCE))
+    del body["requests"][0]["__def_loop__"]
+    assert add(owner, body, path=SEQUENCE).status_code == 403
+    assert add(colleague, body, path=SEQUENCE).json()["task"] == "sequences.tasks.ScheduledSequence"
+    run = fire()
+    assert (run.kind, run.name, run.owner, run.arguments) == ("sequence", "often", colleague.user, body)
+
+
+def test_each_sees_and_removes_his_own(owner: Person, stranger: Person, colleague: Person) -> None:
+    for number in range(3):
+        add(owner, {"name": "run"}, name=f"mine {number}")
+    add(stranger, {"name": "run"}, name="theirs")
+
+    def names(person: Person, **query: Any) -> list[str]:
+        return [row["name"] for row in person.get("/js/get_scheduled_queues", query).json()["results"]]
+
+    assert names(owner) == ["mine 2", "mine 1", "mine 0"]
+    assert names(stranger) == ["theirs"]
+    assert len(names(colleague)) == 4
+    page = owner.get("/js/get_scheduled_queues", {"limit": 2}).json()
+    following = page["next"].partition("/js/")[2]
+    assert [row["name"] for row in owner.get(f"/js/{following}").json()["results"]] == ["mine 0"]
+    assert stranger.post("/js/delete_scheduled_queue", {"name": "mine 0"}).status_code == 404
+    assert owner.post("/js/delete_scheduled_queue", {"name": "mine 0"}).status_code == 200
+    id = str(owner.get("/js/get_scheduled_queues").json()["results"][0]["id"])
+    assert owner.post("/js/delete_scheduled_queue", {"name": id}).status_code == 200
+    assert names(owner) == ["mine 1"]
+    assert owner.post("/js/delete_scheduled_queue", {"name": "99999999999999"}).status_code == 404
+
+
+def test_a_row_of_another_tool_is_staffs_to_see(owner: Person, colleague: Person) -> None:
+    times = IntervalSchedule.objects.create(every=1, period="hours")
+    PeriodicTask.objects.create(name="odd", task="x.y", interval=times, kwargs="{")
+    assert owner.get("/js/get_scheduled_queues").json()["results"] == []
+    [row] = colleague.get("/js/get_scheduled_queues").json()["results"]
+    assert (row["name"], row["owner"], row["body"], row["next_fire"]) == ("odd", None, "{", None)
+
+
+@pytest.mark.parametrize("name", ["ScheduledWalker", "ScheduledSequence"])
+def test_each_has_its_three_names(name: str) -> None:
+    app.loader.import_default_modules()
+    app_of = {"ScheduledWalker": "walkers", "ScheduledSequence": "sequences"}
+    names = [f"{app_of[name]}.tasks", "jaseci.svc.task.common", "jaseci.extens.svc.tasks"]
+    for task in (f"{module}.{name}" for module in names):
+        schedulable = schedulable_of(task)
+        assert schedulable
+        assert schedulable.title == name
+        with pytest.raises(Exception, match="started by a schedule"):
+            app.tasks[task].run(**json.loads('{"requests": []}'))
