@@ -17,6 +17,7 @@ from taskhub.admin import ReadOnlyAdmin
 from taskhub.errors import Problem
 from taskhub.runs.kinds import all_kinds, hooks_of
 from taskhub.runs.models import Leadership, Run, Worker
+from taskhub.runs.schedule_admin import seconds_between
 from taskhub.runs.services import cancel, enqueue, retry
 from taskhub.secrets import hide, mask, mask_value, secrets_of
 
@@ -78,9 +79,7 @@ class RunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="duration")
     def duration(self, run: Run) -> str:
-        if run.started_at is None or run.finished_at is None:
-            return ""
-        return f"{(run.finished_at - run.started_at).total_seconds():.3f} s"
+        return seconds_between(run.started_at, run.finished_at)
 
     @admin.display(description="error")
     def shown_error(self, run: Run) -> str:

@@ -49,12 +49,9 @@ def save_schedule(
 ) -> Schedule:
     """Stores a new or changed periodic task with its arguments, in the documents' notation, and its next fire.
 
-    Raises `Rejected` with all faults: each has a `detail`, and a `path` in the arguments, a `line` and `column` of
-    them, or the `field` of the periodic task.
+    Raises as `check_schedule` does.
     """
-    faults, arguments = _faults_of(periodic, owner, written)
-    if faults:
-        raise Rejected("The schedule is not valid.", errors=faults, type="invalid-schedule")
+    arguments = check_schedule(periodic=periodic, owner=owner, written=written)
     periodic.args, periodic.kwargs = "[]", json.dumps(arguments, ensure_ascii=False)
     chosen = {"owner": owner, "written": written, "missed": missed, "overlap": overlap, "fault": ""}
     with transaction.atomic():
@@ -63,6 +60,18 @@ def save_schedule(
         take_note(periodic_ids=[periodic.pk], now=database_now())
     schedule.refresh_from_db()
     return schedule
+
+
+def check_schedule(*, periodic: PeriodicTask, owner: Any, written: str) -> Any:
+    """The arguments that are written.
+
+    Raises `Rejected` with all faults: each has a `detail`, and a `path` in the arguments, a `line` and `column` of
+    them, or the `field` of the periodic task.
+    """
+    faults, arguments = _faults_of(periodic, owner, written)
+    if faults:
+        raise Rejected("The schedule is not valid.", errors=faults, type="invalid-schedule")
+    return arguments
 
 
 def take_over(*, schedule: Schedule, owner: Any) -> None:
@@ -179,7 +188,8 @@ def _due(schedule: Schedule, now: datetime) -> tuple[datetime | None, str]:
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
-        log.info("The schedule %r cannot be read", periodic.name, exc_info=not_ours(error))
+        if not_ours(error):
+            log.exception("The schedule %r cannot be read", periodic.name)
         return None, words_of(error)
     return within_end(periodic, due), "" if due else "It never fires."
 

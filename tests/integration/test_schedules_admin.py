@@ -1,0 +1,227 @@
+"""The operator's form of schedules: arguments as the documents print them, each fault at its place."""
+
+import html
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+
+from taskhub.runs.models import Run, Schedule
+from taskhub.runs.services.firing import fire_due
+from taskhub.runs.services.scheduling import read_changes, save_schedule
+from tests.conftest import Person, make_person
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/django_celery_beat/periodictask/"
+ADD = f"{LIST}add/"
+DATA = Path(__file__).resolve().parent.parent / "data"
+TEXT = '{\n  // one step\n  "requests": [{"method": "GET", "url": "http://127.0.0.1:1/",}],\n}'
+
+
+@pytest.fixture
+def root() -> Person:
+    return make_person("root@example.com", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def client(root: Person) -> Client:
+    client = Client()
+    client.force_login(root.user)
+    return client
+
+
+def hourly() -> IntervalSchedule:
+    return IntervalSchedule.objects.get_or_create(every=1, period="hours")[0]
+
+
+def form(**fields: Any) -> dict[str, Any]:
+    filled = {"name": "often", "task": "sequences.tasks.ScheduledSequence", "enabled": "on", "arguments": TEXT}
+    return filled | {"interval": hourly().pk, "missed": "latest", "overlap": "skip"} | fields
+
+
+def page(answer: Any) -> str:
+    return html.unescape(answer.content.decode())
+
+
+def stored(**options: Any) -> PeriodicTask:
+    owner = options.pop("owner")
+    task = PeriodicTask(name="often", task="sequences.tasks.ScheduledSequence", interval=hourly(), **options)
+    save_schedule(periodic=task, owner=owner, written=TEXT)
+    return task
+
+
+def change(task: PeriodicTask) -> str:
+    return f"{LIST}{task.pk}/change/"
+
+
+def test_it_is_stored_as_it_was_written(client: Client, root: Person) -> None:
+    answer = client.post(ADD, form(overlap="wait", missed="none"))
+    assert answer.status_code == 302, page(answer)
+    kept = Schedule.objects.select_related("periodic").get()
+    assert (kept.written.replace("\r", ""), kept.owner, kept.overlap, kept.missed) == (TEXT, root.user, "wait", "none")
+    assert kept.periodic.kwargs == '{"requests": [{"method": "GET", "url": "http://127.0.0.1:1/"}]}'
+    assert kept.due_at is not None
+    assert TEXT in page(client.get(change(kept.periodic)))
+
+
+@pytest.mark.parametrize("document", ["sequence_v1.jsonc", "sequence_v2.jsonc"])
+def test_the_documents_elision_is_refused_at_its_line(client: Client, document: str) -> None:
+    text = (DATA / document).read_text()
+    before = text.partition("...")[0].splitlines()
+    answer = client.post(ADD, form(arguments=text))
+    place = f"Line {len(before)}, column {len(before[-1]) + 1}"
+    assert f"{place}: '...' stands for something left out" in page(answer)
+    assert not PeriodicTask.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"arguments": '{"requests": [{"method": "GET", "url": "http://h/"}, {"method": "FETCH", "url": "http://h/"}]}'},
+         "requests[1].method: This is required, and one of GET"),
+        ({"arguments": '{"requests": [{"method": "GET", "url": "http://h/",\n "__def_loop__": {"by": "$", "filter": [1]}}]}'},
+         "requests[0].__def_loop__.filter[0]: "),
+        ({"arguments": '{"requests": [{"method": "GET", "url": "http://h/", "<b>": 1}]}'}, 'requests[0]["<b>"]: '),
+        ({"arguments": "{"}, "Line 1, column "),
+        ({"arguments": ""}, "requests: This is required, and a list."),
+        ({"task": "walkers.tasks.ScheduledWalker", "arguments": '{"name": "nobody"}'}, "name: The sentinel"),
+        ({"interval": ""}, "Choose one of interval, crontab, solar and clocked."),
+        ({"name": ""}, "This field is required."),
+        ({"task": "os.system"}, "Select a valid choice."),
+        ({"start_time_0": "soon", "start_time_1": ""}, "Enter a valid date."),
+    ],
+)  # fmt: skip
+def test_each_fault_stands_at_its_place_and_nothing_is_stored(client: Client, fields: Any, words: str) -> None:
+    answer = client.post(ADD, form(**fields))
+    assert answer.status_code == 200
+    assert words in page(answer)
+    assert "<b>" not in answer.content.decode().partition('id="periodictask_form"')[2].replace("<b>{}", "")
+    assert not PeriodicTask.objects.exists()
+
+
+def test_both_tasks_are_offered_with_their_examples(client: Client) -> None:
+    shown = page(client.get(ADD))
+    for name in ("walkers.tasks.ScheduledWalker", "sequences.tasks.ScheduledSequence"):
+        assert f'<option value="{name}">' in shown
+        assert f"Arguments of {name}" in shown
+    assert "// ! == current index :: default 0" in shown
+    assert '"mst": "d6851f2a-e4a1-4fca-b582-9db5e146af59"' in shown
+    assert "routing_key" not in shown
+
+
+def test_an_older_name_stays(client: Client, root: Person) -> None:
+    task = stored(owner=root.user)
+    PeriodicTask.objects.filter(pk=task.pk).update(task="jaseci.svc.task.common.ScheduledSequence")
+    assert '<option value="jaseci.svc.task.common.ScheduledSequence" selected>' in page(client.get(change(task)))
+    answer = client.post(change(task), form(task="jaseci.svc.task.common.ScheduledSequence", name="renamed"))
+    assert answer.status_code == 302, page(answer)
+    assert PeriodicTask.objects.get().name == "renamed"
+
+
+def test_who_edits_it_does_not_become_its_owner(client: Client, colleague: Person) -> None:
+    task = stored(owner=colleague.user)
+    assert client.post(change(task), form(description="mine?")).status_code == 302
+    assert Schedule.objects.get().owner == colleague.user
+
+
+def test_the_next_fires_in_the_zone_and_in_utc(client: Client, root: Person) -> None:
+    task = stored(owner=root.user)
+    crontab = CrontabSchedule.objects.create(minute="30", hour="2", month_of_year="7", timezone="Europe/Warsaw")
+    PeriodicTask.objects.filter(pk=task.pk).update(interval=None, crontab=crontab)
+    shown = client.get(change(task)).content.decode()
+    assert shown.count("02:30:00 CEST") == shown.count("00:30:00 UTC") == 5
+
+
+def test_run_now_leads_to_the_run(client: Client, root: Person) -> None:
+    task = stored(owner=root.user)
+    assert "Run now" in page(client.get(change(task)))
+    answer = client.post(f"{LIST}{task.pk}/run/")
+    run = Run.objects.get()
+    assert answer["Location"] == f"/admin/runs/run/{run.pk}/change/"
+    assert (run.schedule, run.due_at) == ("often", None)
+    assert f"/admin/sequences/step/?run__id__exact={run.pk}" in page(client.get(answer["Location"]))
+    assert "by hand" in page(client.get(change(task)))
+
+
+def test_the_last_runs_with_their_lag(client: Client, root: Person) -> None:
+    task = stored(owner=root.user)
+    due = timezone.now() - timedelta(seconds=2)
+    Schedule.objects.update(due_at=due)
+    fire_due()
+    run = Run.objects.get()
+    times = {"started_at": due + timedelta(seconds=1.5), "finished_at": due + timedelta(seconds=4)}
+    Run.objects.update(state="SUCCESS", ready=False, **times)
+    shown = page(client.get(change(task)))
+    assert f'/admin/runs/run/{run.pk}/change/">{run.pk}</a></td><td>SUCCESS</td><td>2.500 s</td><td>1.500 s' in shown
+    assert f'/admin/runs/run/{run.pk}/change/">SUCCESS</a>' in page(client.get(LIST))
+
+
+def test_a_row_that_came_in_another_way_is_named_and_can_be_mended(client: Client, root: Person) -> None:
+    task = PeriodicTask.objects.create(name="odd", task="no.such", interval=hourly(), kwargs="{")
+    read_changes()
+    for address in (LIST, change(task)):
+        assert "There is no task 'no.such' that schedules can start." in page(client.get(address)) or (
+            "Nobody owns it" in page(client.get(address))
+        )
+    assert client.post(change(task), form()).status_code == 302
+    kept = Schedule.objects.get()
+    assert (kept.fault, kept.owner) == ("", root.user)
+
+
+def test_actions(client: Client, root: Person) -> None:
+    task = stored(owner=root.user)
+    ownerless = PeriodicTask.objects.create(
+        name="odd", task="sequences.tasks.ScheduledSequence", interval=hourly(), kwargs='{"requests": []}'
+    )
+    read_changes()
+
+    def act(action: str, *tasks: PeriodicTask) -> str:
+        return page(client.post(LIST, {"action": action, "_selected_action": [task.pk for task in tasks]}, follow=True))
+
+    assert "1 schedules disabled." in act("disable", task)
+    assert not PeriodicTask.objects.get(pk=task.pk).enabled
+    assert "1 schedules enabled." in act("enable", task)
+    shown = act("take_over", task, ownerless)
+    assert "Often: The schedule has an owner." in shown
+    assert "1 schedules taken over." in shown
+    assert Schedule.objects.get(pk=ownerless.pk).owner == root.user
+    assert "2 schedules started." in act("run_now", task, ownerless)
+    assert Run.objects.count() == 2
+    client.post(LIST, {"action": "delete_selected", "_selected_action": [task.pk, ownerless.pk], "post": "yes"})
+    assert not PeriodicTask.objects.exists()
+
+
+def test_who_may_only_look_starts_nothing(root: Person) -> None:
+    task = stored(owner=root.user)
+    seer = make_person("seer@example.com", is_staff=True)
+    seer.user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    client = Client(raise_request_exception=False)
+    client.force_login(seer.user)
+    assert "Run now" not in page(client.get(change(task)))
+    assert client.post(f"{LIST}{task.pk}/run/").status_code == 403
+    assert client.post(change(task), form()).status_code == 403
+    assert not Run.objects.exists()
+
+
+def test_the_list_asks_no_more_for_more_rows(client: Client, root: Person) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(
+            connection,
+        ) as asked:
+            assert client.get(LIST).status_code == 200
+        return len(asked)
+
+    stored(owner=root.user)
+    client.get(LIST)
+    before = queries()
+    for number in range(20):
+        task = PeriodicTask(name=f"no {number}", task="sequences.tasks.ScheduledSequence", interval=hourly())
+        save_schedule(periodic=task, owner=root.user, written='{"requests": []}')
+    assert queries() == before
