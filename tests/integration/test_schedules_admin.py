@@ -86,8 +86,8 @@ def test_the_documents_elision_is_refused_at_its_line(client: Client, document: 
     [
         ({"arguments": '{"requests": [{"method": "GET", "url": "http://h/"}, {"method": "FETCH", "url": "http://h/"}]}'},
          "requests[1].method: This is required, and one of GET"),
-        ({"arguments": '{"requests": [{"method": "GET", "url": "http://h/",\n "__def_loop__": {"by": "$", "filter": [1]}}]}'},
-         "requests[0].__def_loop__.filter[0]: "),
+        ({"arguments": '{"requests": [{"method": "GET", "url": "http://h", "__def_loop": {"by": 1, "filter": [1]}}]}'},
+         "requests[0].__def_loop.filter[0]: "),
         ({"arguments": '{"requests": [{"method": "GET", "url": "http://h/", "<b>": 1}]}'}, 'requests[0]["<b>"]: '),
         ({"arguments": "{"}, "Line 1, column "),
         ({"arguments": ""}, "requests: This is required, and a list."),
