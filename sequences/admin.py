@@ -15,8 +15,8 @@ from taskhub.admin import ReadOnlyAdmin
 
 @admin.register(Step)
 class StepAdmin(ReadOnlyAdmin):
-    list_display = ("number", "path", "method", "url", "status", "duration_ms", "error", "again")
-    list_filter: ClassVar[Any] = ("method", "again")
+    list_display = ("number", "path", "method", "status", "duration_ms", "error", "again", "url")
+    list_filter: ClassVar[Any] = ("again",)
     search_ids = ("run_id",)
     search_help_text = "A run's id"
     fields = (

@@ -28,6 +28,7 @@ from taskhub.runs.services.scheduling import (
     take_over,
 )
 from taskhub.runs.timetables import KINDS, next_fires, zone_of
+from taskhub.secrets import mask
 
 RUNS_SHOWN = 10
 FIRES_SHOWN = 5
@@ -71,7 +72,7 @@ class ScheduleForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        kept: Any = getattr(self.instance, "kept", None)
+        kept = _kept(self.instance)
         names = [(name, name) for one in all_schedulables() for name in one.tasks[:1]]
         older = [] if not self.instance.task or (self.instance.task,) * 2 in names else [(self.instance.task,) * 2]
         if "task" not in self.fields:
@@ -86,7 +87,7 @@ class ScheduleForm(forms.ModelForm):
     @property
     def owner(self) -> Any:
         """Who had it before; who saves, where nobody had it, or nobody who can."""
-        kept: Any = getattr(self.instance, "kept", None)
+        kept = _kept(self.instance)
         return kept.owner if kept and kept.owner and kept.owner.is_active else self.user
 
     def _post_clean(self) -> None:
@@ -124,7 +125,7 @@ admin.site.unregister(PeriodicTask)
 class PeriodicTaskAdmin(BigTableAdmin):
     form = ScheduleForm
     change_form_template = "admin/runs/schedule_form.html"
-    list_display = ("name", "task", "times", "owner", "enabled", "next_fire", "last_state", "fault")
+    list_display = ("name", "enabled", "last_state", "next_fire", "fault", "times", "owner", "task")
     list_filter = ("enabled",)
     list_select_related = ("kept__owner", "kept__last_run", *KINDS)
     search_fields = ("name", "task", "kept__owner__email")
@@ -221,23 +222,37 @@ class PeriodicTaskAdmin(BigTableAdmin):
 
     @admin.display(description="owner")
     def owner(self, row: PeriodicTask) -> str:
-        kept: Any = getattr(row, "kept", None)
+        kept = _kept(row)
         return str(kept.owner or "nobody") if kept else ""
+
+    # What the form shows, for those who only look
+
+    def arguments(self, row: PeriodicTask) -> SafeString:
+        kept = _kept(row)
+        return format_html("<pre>{}</pre>", mask((kept and kept.written) or row.kwargs))
+
+    def missed(self, row: PeriodicTask) -> str:
+        kept = _kept(row)
+        return str(kept.get_missed_display()) if kept else ""
+
+    def overlap(self, row: PeriodicTask) -> str:
+        kept = _kept(row)
+        return str(kept.get_overlap_display()) if kept else ""
 
     @admin.display(description="next fire", ordering="kept__due_at")
     def next_fire(self, row: PeriodicTask) -> datetime | None:
-        kept: Any = getattr(row, "kept", None)
+        kept = _kept(row)
         moment: datetime | None = kept.due_at if kept else None
         return moment
 
     @admin.display(description="last run")
     def last_state(self, row: PeriodicTask) -> str | SafeString:
-        run: Any = getattr(getattr(row, "kept", None), "last_run", None)
+        run = getattr(_kept(row), "last_run", None)
         return _link(run, run.state) if run else ""
 
     @admin.display(description="fault")
     def fault(self, row: PeriodicTask) -> str | SafeString:
-        kept: Any = getattr(row, "kept", None)
+        kept = _kept(row)
         return (
             format_html('<strong style="color: var(--error-fg)">{}</strong>', kept.fault) if kept and kept.fault else ""
         )
@@ -263,6 +278,11 @@ class PeriodicTaskAdmin(BigTableAdmin):
         rows = format_html_join("", "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>", cells)
         table = "<table><tr><th>run</th><th>state</th><th>duration</th><th>lag</th></tr>{}</table>"
         return format_html(table, rows) if cells else "There are none yet."
+
+
+def _kept(row: PeriodicTask) -> Any:
+    """What the hub keeps of it; None before it was noticed."""
+    return getattr(row, "kept", None)
 
 
 def seconds_between(first: datetime | None, last: datetime | None) -> str:

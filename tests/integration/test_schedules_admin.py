@@ -51,9 +51,9 @@ def page(answer: Any) -> str:
 
 
 def stored(**options: Any) -> PeriodicTask:
-    owner = options.pop("owner")
+    owner, written = options.pop("owner"), options.pop("written", TEXT)
     task = PeriodicTask(name="often", task="sequences.tasks.ScheduledSequence", interval=hourly(), **options)
-    save_schedule(periodic=task, owner=owner, written=TEXT)
+    save_schedule(periodic=task, owner=owner, written=written)
     return task
 
 
@@ -199,12 +199,16 @@ def test_actions(client: Client, root: Person) -> None:
 
 
 def test_who_may_only_look_starts_nothing(root: Person) -> None:
-    task = stored(owner=root.user)
+    task = stored(owner=root.user, written=TEXT.replace('"url"', '"body": {"password": "hunter2"}, "url"'))
     seer = make_person("seer@example.com", is_staff=True)
     seer.user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
     client = Client(raise_request_exception=False)
     client.force_login(seer.user)
-    assert "Run now" not in page(client.get(change(task)))
+    shown = page(client.get(change(task)))
+    assert "Run now" not in shown
+    assert "// one step" in shown
+    assert "it is left out, which is on record" in shown
+    assert "hunter2" not in shown
     assert client.post(f"{LIST}{task.pk}/run/").status_code == 403
     assert client.post(change(task), form()).status_code == 403
     assert not Run.objects.exists()
