@@ -14,7 +14,7 @@ from django.utils import timezone
 from taskhub.accounts import services as accounts
 from taskhub.runs.leadership import lead, resign
 from taskhub.runs.services import prune, sweep
-from taskhub.runs.services.firing import fire_due
+from taskhub.runs.services.firing import BATCH, fire_due
 from taskhub.runs.services.scheduling import read_changes
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Leader(Scheduler):
 
     def fire(self) -> None:
         began = time.monotonic()
-        while fire_due() and time.monotonic() - began < FIRE_SECONDS:
+        while fire_due() == BATCH and time.monotonic() - began < FIRE_SECONDS:
             pass
 
     def read(self) -> None:

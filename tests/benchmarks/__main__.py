@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import NoReturn
 
-from tests.benchmarks import in_background, over_http, starting
+from tests.benchmarks import in_background, of_sequences, over_http, starting
 from tests.benchmarks.row import CannotMeasure, Measured, Row
 from tests.benchmarks.stage import Stage, stage
 
@@ -54,6 +54,18 @@ ROWS = [
         over_http.many_waits,
     ),
     Row("queue_check", "state of one run of 10^6, p50", "of one run of 10^3", "<=", 1.2, over_http.queue_check),
+    Row(
+        "sequence",
+        "loop of 100 GETs at a local server, steps recorded",
+        "`requests.Session` loop with JSON parsing",
+        ">=",
+        0.75,
+        of_sequences.sequence,
+    ),
+    Row("schedules", "10,000 schedules, 100 due a second: largest lag", "", "<=", 2, of_sequences.schedules),
+    Row(
+        "interpreter", "loop of 20,000 steps, answers at once", "", ">=", 20_000, of_sequences.interpreter, own_hub=True
+    ),
     Row("start", "`make run` to `/healthz` 200, in an empty home", "", "<=", 10, starting.start, own_hub=True),
 ]
 HEAD = ("row", "what is measured", "floor", "floor's", "ours", "ratio", "bar", "")

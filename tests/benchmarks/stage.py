@@ -207,11 +207,11 @@ def _end(program: "subprocess.Popen[bytes]") -> None:
     program.wait()
 
 
-def until(happens: Callable[[], bool], what: str) -> None:
-    until = time.monotonic() + READY_SECONDS
+def until(happens: Callable[[], bool], what: str, seconds: float = READY_SECONDS) -> None:
+    until = time.monotonic() + seconds
     while not happens():
         if time.monotonic() > until:
-            raise CannotMeasure(f"{what} did not start within {READY_SECONDS} s.")
+            raise CannotMeasure(f"{what} did not start within {seconds:g} s.")
         time.sleep(0.1)
 
 

@@ -36,6 +36,10 @@ class Disposable:
         self.environment = environment(self.home) | {
             "TASKHUB_APPS": "tests.faults.faulty",
             "TASKHUB_RUN_CAP_PER_OWNER": str(CAP),
+            # What other servers may take.
+            "TASKHUB_OUTBOUND_READ_TIMEOUT": "2",
+            "TASKHUB_OUTBOUND_TOTAL_TIMEOUT": "4",
+            "TASKHUB_OUTBOUND_MAX_BYTES": "1000000",
         }
         self.port = free_port()
         self.starts = 0

@@ -10,7 +10,18 @@ from tests.benchmarks.row import Measured, Row
 from tests.benchmarks.stage import stage_on
 from tests.hub import Hub
 
-NAMES = ["submit", "sync", "drain", "wait", "many waits", "queue_check", "start"]
+NAMES = [
+    "submit",
+    "sync",
+    "drain",
+    "wait",
+    "many waits",
+    "queue_check",
+    "sequence",
+    "schedules",
+    "interpreter",
+    "start",
+]
 
 
 def test_the_rows_have_their_names(capsys: pytest.CaptureFixture[str]) -> None:

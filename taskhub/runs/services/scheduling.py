@@ -21,6 +21,7 @@ from taskhub.runs.timetables import KINDS, begin, timetable_of, within_end
 log = logging.getLogger(__name__)
 
 BATCH = 500
+READ_BATCH = 100  # a tick must not wait for it
 NO_OWNER = "Nobody owns it: it came in another way than by the hub. Take it over, and it fires."
 
 # Of all that decides when and what a periodic task fires: whoever changed it, and however, it is another then.
@@ -133,7 +134,7 @@ def start(*, schedule: Schedule, due_at: datetime | None) -> Run:
 def read_changes() -> int:
     """Takes note of one batch of periodic tasks that were added or changed, whoever did it; returns how many."""
     with connection.cursor() as cursor:
-        cursor.execute(_CHANGED, [BATCH])
+        cursor.execute(_CHANGED, [READ_BATCH])
         ids = [pk for pk, _ in cursor.fetchall()]
     if ids:
         with transaction.atomic():
@@ -168,9 +169,13 @@ def not_ours(error: Exception) -> bool:
 
 
 def database_now() -> datetime:
-    """The clock that all machines share."""
+    """The clock that all machines share.
+
+    The transaction that begins with it is taken back when it stands still for ten seconds: a leader that is frozen in
+    it would keep its schedules from the next one.
+    """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
+        cursor.execute("SELECT clock_timestamp(), set_config('idle_in_transaction_session_timeout', '10s', true)")
         moment: datetime = cursor.fetchone()[0]
     return moment
 

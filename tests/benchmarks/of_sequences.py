@@ -1,0 +1,171 @@
+"""Rows of sequences and schedules."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+import requests
+
+from sequences.domain.exchange import Answer, Limits, Outgoing
+from sequences.domain.interpreter import Interpreter
+from sequences.domain.program import parse
+from tests.benchmarks.load import Client
+from tests.benchmarks.row import CannotMeasure, Measured, by_turns
+from tests.benchmarks.stage import ROOT, Stage, until
+
+STEPS = 100
+MANY, FEW = 20_000, 2_000
+SCHEDULES, EVERY_SECONDS, WATCHED_SECONDS = 10_000, 100, 20
+TICK_GAP = timedelta(seconds=0.4)  # between two ticks nothing is accepted for longer
+
+_SCHEDULES = """
+WITH times AS (
+    INSERT INTO django_celery_beat_intervalschedule (every, period) VALUES (%(every)s, 'seconds') RETURNING id
+)
+INSERT INTO django_celery_beat_periodictask
+    (name, task, args, kwargs, headers, description, enabled, one_off, total_run_count, date_changed,
+     interval_id, start_time)
+SELECT 'bench ' || number, 'walkers.tasks.ScheduledWalker', '[]', '{"name": "echo", "ctx": {"value": 1}}', '{}', '',
+    true, false, 0, now(), times.id, now() + number * %(every)s * interval '1 second' / %(count)s
+FROM times, generate_series(1, %(count)s) AS number
+"""
+_OWNED = """
+INSERT INTO runs_schedule (periodic_id, owner_id, written, missed, overlap, fault, read_as)
+SELECT id, %s, kwargs, 'latest', 'beside', '', '' FROM django_celery_beat_periodictask WHERE name LIKE 'bench %%'
+"""
+
+
+def sequence(stage: Stage) -> Measured:
+    """From the run's start to its end, as the ledger has them: steps recorded, result kept."""
+    staff = _staff(stage)
+    with _local_server() as url, requests.Session() as session, Client(stage.call("/").place) as client:
+        session.trust_env = False
+        items = list(range(STEPS))
+        loop = {"by": "#.items", "requests": [{"method": "GET", "url": f"{url}/{{{{$}}}}"}]}
+        body = {"persistence": {"items": items}, "requests": [{"method": "GET", "url": url, "__def_loop__": loop}]}
+        call = stage.call("/sequences/runs?wait=60", json.dumps(body).encode())
+        call = type(call)(call.url, staff, call.path, call.body, call.status)
+
+        def floor() -> float:
+            began = time.perf_counter()
+            for item in items:
+                session.get(f"{url}/{item}").json()
+            return STEPS / (time.perf_counter() - began)
+
+        def ours() -> float:
+            run = json.loads(client.ask(call))
+            if run["state"] != "SUCCESS" or len(run["steps"]) != STEPS + 1:
+                raise CannotMeasure(f"The sequence ended as {run['state']}: {run['error']}")
+            times = [datetime.fromisoformat(run[name]) for name in ("started_at", "finished_at")]
+            return (STEPS + 1) / (times[1] - times[0]).total_seconds()
+
+        floor(), ours()
+        return Measured(*by_turns(stage.slices * 3, floor, ours), "steps/s")
+
+
+def interpreter() -> Measured:
+    """Expressions, filters and bookkeeping; whoever is called answers at once."""
+    rates = {steps: median(_interpreted(steps) for _ in range(5)) for steps in (FEW, MANY)}
+    note = f"{FEW:,} steps went at {rates[FEW]:,.0f}/s, {MANY:,} at {rates[MANY]:,.0f}/s."
+    return Measured(None, rates[MANY], "steps/s", [note])
+
+
+def _interpreted(steps: int) -> float:
+    users = [{"id": number, "name": f"user {number}", "keep": number % 2 == 0} for number in range(2 * steps)]
+    step = {
+        "method": "POST",
+        "url": "http://localhost/users/{{$.id}}",
+        "headers": {"Authorization": "token {{#.token}}"},
+        "body": {"name": "{{$.name}}", "index": "{{!}}"},
+    }
+    keep = [{"by": "$.keep", "condition": {"eq": True}}]
+    program = parse(
+        {
+            "persistence": {"token": "abc"},
+            "requests": [
+                {
+                    "method": "GET",
+                    "url": "http://localhost/users",
+                    "__def_loop__": {"by": "$.data", "filter": keep, "requests": [step]},
+                }
+            ],
+        }
+    )
+    answers = {"http://localhost/users": Answer(200, {"data": users})}
+    other = Answer(200, {"ok": True})
+
+    def send(outgoing: Outgoing) -> Answer:
+        return answers.get(outgoing.address, other)
+
+    def jac(name: str, arguments: dict[str, Any], master: str | None) -> Answer:
+        return other
+
+    limits = Limits(items=10**9, persistence=10**9)
+    run = Interpreter(program, send=send, jac=jac, clock=time.perf_counter, limits=limits)
+    began = time.perf_counter()
+    run.run()
+    return run.steps / (time.perf_counter() - began)
+
+
+def schedules(stage: Stage) -> Measured:
+    """The largest lag of a fire, from its due time to its acceptance."""
+    with stage.database() as database:
+        database.execute(_SCHEDULES, {"every": EVERY_SECONDS, "count": SCHEDULES})
+        database.execute(_OWNED, [stage.owner])
+        unread = "SELECT 1 FROM runs_schedule WHERE read_as = '' LIMIT 1"
+        until(lambda: database.execute(unread).fetchone() is None, "beat that has read all schedules", 300)
+        time.sleep(WATCHED_SECONDS)
+        found = database.execute(
+            "SELECT created_at, due_at FROM runs_run WHERE schedule LIKE 'bench %%' AND"
+            " due_at BETWEEN now() - %s * interval '1 second' AND now() - interval '2 seconds' ORDER BY created_at",
+            [WATCHED_SECONDS],
+        ).fetchall()
+        database.execute("DELETE FROM runs_schedule")
+        database.execute("DELETE FROM django_celery_beat_periodictask")
+    if len(found) < WATCHED_SECONDS * SCHEDULES // EVERY_SECONDS // 2:
+        raise CannotMeasure(f"Only {len(found)} fires came in {WATCHED_SECONDS} s.")
+    lag = max((created - due).total_seconds() for created, due in found)
+    ticks = _spans([created for created, _ in found])
+    per_second = len(found) / (WATCHED_SECONDS - 2)
+    notes = [
+        f"{per_second:.0f} fires a second; the fires of one tick were accepted within {max(ticks):.2f} s, "
+        f"half of the ticks within {median(ticks):.2f} s."
+    ]
+    return Measured(None, lag, "s", notes)
+
+
+def _spans(moments: list[datetime]) -> list[float]:
+    """How long each crowd of moments takes."""
+    spans, first = [], moments[0]
+    for earlier, later in pairwise(moments):
+        if later - earlier > TICK_GAP:
+            spans.append((earlier - first).total_seconds())
+            first = later
+    return [*spans, (moments[-1] - first).total_seconds()]
+
+
+def _staff(stage: Stage) -> str:
+    """The token of the hub's superuser."""
+    environment = stage.environment
+    body = {"email": environment["TASKHUB_ADMIN_EMAIL"], "password": environment["TASKHUB_ADMIN_PASSWORD"]}
+    answer = requests.post(f"{stage.url}/user/token/", json=body, timeout=30)
+    return str(answer.json()["token"])
+
+
+@contextmanager
+def _local_server() -> Iterator[str]:
+    """Says the same small JSON to whatever comes, in a process of its own."""
+    program = [sys.executable, "-m", "tests.benchmarks.constant"]
+    with subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{server.stdout.readline().strip()}"
+        finally:
+            server.terminate()
