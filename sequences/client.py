@@ -42,9 +42,7 @@ class Client:
         policy = self._session.policy
         timeout = (min(policy.connect_timeout, left), min(policy.read_timeout, left))
         try:
-            answer = self._session.request(
-                outgoing.method, outgoing.address, headers=headers, data=body, timeout=timeout
-            )
+            answer = self._session.call(outgoing.method, outgoing.address, headers=headers, body=body, timeout=timeout)
         except Problem as problem:
             raise SendFailed(problem.detail) from None
         return Answer(answer.status_code, _value(answer), answer.reason or "")

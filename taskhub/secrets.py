@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
 
 MASK = "***"
@@ -34,6 +35,7 @@ _BRACKET_OR_TEXT = re.compile(r"""(?s)([\[({])|([\])}])|(?<!\\)(\\{0,15}["'])(?:
 _IS_SECRET = re.compile(rf"(?i){_NAMES}$")
 
 
+@lru_cache(4096)
 def is_secret(name: str) -> bool:
     """Whether what stands under this name is to be hidden: `password`, `X-API-Key`, `clientSecret`; not `task_id`."""
     return _IS_SECRET.search(name) is not None

@@ -19,16 +19,15 @@ from sequences.domain.program import parse
 from sequences.domain.steps import JAC, Program, Step
 from sequences.domain.trouble import Stopped
 from sequences.door import Door
-from sequences.models import Step as StepRow
 from sequences.services.checkpoints import PERSISTENCE, Shelf, stored_state, values_of
-from sequences.services.recording import Scribe
+from sequences.services.recording import Row, Scribe, store_steps
 from taskhub.runs.domain import ResultTooLarge
 from taskhub.runs.execution import Execution
 from taskhub.runs.services import confirm
 from walkers.registry import only_reads
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-BATCH_STEPS = 100
+BATCH_STEPS = 200
 BATCH_SECONDS = 0.25
 
 
@@ -64,8 +63,8 @@ class Carried:
     def __init__(self, execution: Execution, program: Program, state: dict[str, Any] | None, client: Client) -> None:
         run = execution.run
         self._execution = execution
-        self._waiting: list[StepRow] = []
-        self._recorded_at = 0.0
+        self._waiting: list[Row] = []
+        self._recorded_at = time.monotonic()
         self._doubts = BATCH_STEPS if state else 0
         self.scribe = Scribe(run, [run.arguments, state])
         options: dict[str, Any] = {
@@ -88,7 +87,7 @@ class Carried:
     def end(self, ending: Callable[..., None], *words: Any) -> None:
         """What waits, and the ending, in one transaction."""
         with transaction.atomic():
-            StepRow.objects.bulk_create(self._waiting)
+            store_steps(self._waiting)
             ending(*words)
 
     def _announced(self, step: Step) -> None:
@@ -113,7 +112,7 @@ class Carried:
         """Raises `LeaseLost` when another has the run."""
         with transaction.atomic():
             confirm(run=self._execution.run)
-            StepRow.objects.bulk_create(self._waiting)
+            store_steps(self._waiting)
             self._shelf.store(self.interpreter.checkpoint())
         self._waiting = []
         self._recorded_at = time.monotonic()

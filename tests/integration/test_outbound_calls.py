@@ -36,6 +36,27 @@ def test_connections_and_their_addresses_are_used_again(serve: Serve) -> None:
     assert f"User-Agent: taskhub/{__version__}\r\n" in server.heads[0]
 
 
+def test_a_call_of_bytes_is_the_same_but_faster(serve: Serve) -> None:
+    server = serve(answer(b"{}", "Set-Cookie: a=b"))
+    with Session(LOOPBACK) as session:
+        got = session.call("GET", f"{server.url}/a b?c=d e", headers={"X-A": "1"}, body=None)
+        sent = session.call("POST", server.url, headers={"Content-Type": "text/plain"}, body=b"bytes")
+        session.call("POST", server.url, headers={}, body=None)
+        with pytest.raises(Refused, match="A header has characters"):
+            session.call("GET", server.url, headers={"X-A": "1\r\nX-B: 2"}, body=None)
+        for url in ("http://10.0.0.1/", "ftp://127.0.0.1/", f"http://user@{server.host}:{server.port}/", "http://a\n/"):
+            with pytest.raises(Refused):
+                session.call("GET", url, headers={}, body=None)
+    assert (got.json(), sent.status_code, server.connections) == ({}, 200, 1)
+    assert server.heads[0].startswith("GET /a%20b?c=d%20e HTTP/1.1\r\n")
+    assert f"User-Agent: taskhub/{__version__}\r\n" in server.heads[0]
+    assert "X-A: 1\r\n" in server.heads[0]
+    assert "Content-Length" not in server.heads[0]
+    assert (server.bodies[1], "Content-Length: 5\r\n" in server.heads[1]) == (b"bytes", True)
+    assert "Content-Length: 0\r\n" in server.heads[2]
+    assert not any("Cookie" in head for head in server.heads)
+
+
 def test_a_name_that_changes_its_address_wins_nothing(serve: Serve) -> None:
     outer = serve(answer(b"outer", "Connection: close"), "127.0.0.2")
     inner = serve(answer(b"inner"), "127.0.0.1", outer.port)
