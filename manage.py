@@ -37,7 +37,9 @@ def main() -> None:
 def borrowed(servers: Servers, arguments: list[str]) -> AbstractContextManager[None]:
     """The servers for as long as a command needs them."""
     alone = not arguments or arguments[0] in WITHOUT_SERVERS or {"-h", "--help", "--version"} & set(arguments)
-    if alone or not servers.private:
+    # A sequence that is nobody's knows no user, and calls other servers only.
+    nobodys = arguments[:1] == ["sequence"] and not any(argument.startswith("--as") for argument in arguments)
+    if alone or nobodys or not servers.private:
         return nullcontext()
     signal.signal(signal.SIGTERM, leave)  # by default it would end this process and leave the servers running
     return servers.borrowed()

@@ -1,0 +1,116 @@
+"""`manage.py sequence`: for authors of sequences, without a hub that runs."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.console import Console
+from rich.live import Live
+
+from sequences.client import Client
+from sequences.domain.exchange import StepRecord
+from sequences.domain.interpreter import Interpreter
+from sequences.domain.program import parse
+from sequences.domain.steps import Program
+from sequences.domain.trouble import Stopped
+from sequences.door import Door
+from sequences.services.carrying import limits
+from sequences.tree import StepTree, label
+from taskhub.accounts.models import User
+from taskhub.errors import Rejected
+from taskhub.notation import read
+
+UNUSABLE, INTERRUPTED = 2, 130
+
+
+class Command(BaseCommand):
+    help = "Checks a sequence, or runs it here. Exits with 0; 1 for one that is wrong or stopped; 2 for wrong usage."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True)
+        validate = verbs.add_parser("validate", help="Names every fault with its place.")
+        run = verbs.add_parser("run", help="Carries the sequence out in this process, and shows its steps.")
+        for verb in (validate, run):
+            verb.add_argument("file", help="JSON, comments and trailing commas allowed; - is the standard input")
+        run.add_argument("--as", dest="email", help="the user whose sequence it is; without it, it is nobody's")
+        run.add_argument(
+            "--json", action="store_true", help="print the result to the standard output, the steps beside"
+        )
+
+    def handle(self, *, verb: str, file: str, email: str = "", **options: Any) -> None:
+        program = self._program(file)
+        if verb == "validate":
+            self.stdout.write(f"{file}: valid, {sum(1 for _ in program.walk())} requests")
+            return
+        sys.exit(self._run(program, file, _user(email), **options))
+
+    def _program(self, file: str) -> Program:
+        try:
+            text = sys.stdin.read() if file == "-" else Path(file).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise CommandError(f"{file} cannot be read: {error}", returncode=UNUSABLE) from None
+        try:
+            return parse(read(text))
+        except Rejected as refusal:
+            raise CommandError("\n".join(f"{file}: {_placed(error)}" for error in refusal.errors)) from None
+
+    def _run(self, program: Program, file: str, owner: User | None, *, json: bool, **_: Any) -> int:
+        console = Console(stderr=json, highlight=False)
+        began, shown = time.monotonic(), Shown(console, file)
+        with Client(lambda: run.remaining) as client:
+            run = Interpreter(
+                program,
+                send=client.send,
+                jac=Door(owner).call,
+                clock=time.monotonic,
+                record=shown.record,
+                limits=limits(),
+            )
+            code, words = 0, "finished"
+            with shown.live:
+                try:
+                    run.run()
+                except Stopped as stop:
+                    code, words = 1, f"stopped: {stop}"
+                except KeyboardInterrupt:
+                    code, words = INTERRUPTED, "interrupted"
+        console.print(f"{words}; {run.steps} steps in {time.monotonic() - began:.2f} s", markup=False, soft_wrap=True)
+        if json:
+            self.stdout.write(_pretty(run.persistence))
+        return code
+
+
+class Shown:
+    """Steps as they finish: a live tree in a terminal, a line each elsewhere."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        self._console = console
+        self._tree = StepTree(title)
+        self.live = Live(self._tree, console=console, refresh_per_second=8, transient=not console.is_terminal)
+        self.record = self._tree.add if console.is_terminal else self._say
+
+    def _say(self, record: StepRecord) -> None:
+        self._console.print(label(record, record.path), soft_wrap=True)
+
+
+def _user(email: str | None) -> User | None:
+    if not email:
+        return None
+    user = User.objects.filter(email__iexact=email, is_active=True).first()
+    if user is None:
+        raise CommandError(f"There is no active user {email}.", returncode=UNUSABLE)
+    return user
+
+
+def _placed(error: dict[str, Any]) -> str:
+    if "line" in error:
+        return f"line {error['line']}, column {error['column']}: {error['detail']}"
+    return f"{error['path'] or 'the whole'}: {error['detail']}"
+
+
+def _pretty(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)

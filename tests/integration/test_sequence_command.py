@@ -1,0 +1,151 @@
+"""`manage.py sequence`, as its author types it."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from tests.hub import ADMIN, Hub, environment
+from tests.integration.outbound_servers import Serve, answer, serving
+from tests.printed import DATA, Printed
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    with serving() as start:
+        yield start
+
+
+def sequence(home: Path, *arguments: str, text: str = "", **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "manage.py", "sequence", *arguments]
+    options.setdefault("env", environment(home))
+    return subprocess.run(command, cwd=ROOT, input=text, capture_output=True, text=True, timeout=60, **options)
+
+
+def get(url: str, **more: Any) -> dict[str, Any]:
+    return {"method": "GET", "url": url, **more}
+
+
+def test_a_valid_one(tmp_path: Path) -> None:
+    text = (DATA.parent.parent / "sequences" / "examples" / "sequence.jsonc").read_text()
+    done = sequence(tmp_path, "validate", "-", text=text)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "-: valid, 6 requests\n", "")
+    assert not (tmp_path / "processes.json").exists()  # no server was started for it
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ('{"requests": [{"method": "GET", "url": "http://h/", "body": ...}]}', 1, "line 1, column 61: '...' stands"),
+        ('{"requests": [{"method": "BREW", "url": "http://h/"}], "more": 1}', 1, "requests[0].method: "),
+        ("[]", 1, "the whole: A sequence is an object"),
+    ],
+)
+def test_each_fault_has_its_place(tmp_path: Path, text: str, code: int, words: str) -> None:
+    file = tmp_path / "a.jsonc"
+    file.write_text(text)
+    for verb in ("validate", "run"):
+        done = sequence(tmp_path, verb, str(file))
+        assert done.returncode == code
+        assert f"{file}: {words}" in done.stderr
+        assert done.stdout == ""
+
+
+@pytest.mark.parametrize("arguments", [["validate", "/no/such/file"], ["validate"], ["brew", "-"], []])
+def test_wrong_usage(tmp_path: Path, arguments: list[str]) -> None:
+    done = sequence(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert done.stderr
+
+
+def test_run_says_each_step_on_a_line_and_the_result_as_json(tmp_path: Path, serve: Serve) -> None:
+    url = serve(answer(b'{"items": [1, 2]}')).url
+    loop = {"by": "$.items", "requests": [get(f"{url}/{{{{$}}}}?token=hidden", save_to="got_{{$}}")]}
+    text = json.dumps({"requests": [get(url, __def_loop__=loop)]})
+    done = sequence(tmp_path, "run", "--json", "-", text=text)
+    assert done.returncode == 0, done.stderr
+    assert list(json.loads(done.stdout)) == ["got_1", "got_2"]
+    lines = done.stderr.splitlines()
+    assert [line.split()[:4] for line in lines[:-1]] == [
+        ["requests[0]", "GET", url, "200"],
+        ["requests[0].__def_loop__[0].requests[0]", "GET", f"{url}/1?token=***", "200"],
+        ["requests[0].__def_loop__[1].requests[0]", "GET", f"{url}/2?token=***", "200"],
+    ]
+    assert lines[-1].startswith("finished; 3 steps in ")
+
+
+def test_one_that_stops_exits_with_1(tmp_path: Path, serve: Serve) -> None:
+    url = serve(answer(b"no", status="404 Nowhere")).url
+    done = sequence(tmp_path, "run", "-", text=json.dumps({"requests": [get(url)]}))
+    assert done.returncode == 1
+    assert "stopped: requests[0]: The answer was 404: Nowhere; 1 steps" in done.stdout
+
+
+def test_private_addresses_are_not_called(tmp_path: Path) -> None:
+    done = sequence(tmp_path, "run", "-", text=json.dumps({"requests": [get("http://10.0.0.1/")]}))
+    assert done.returncode == 1
+    assert "is not called" in done.stdout
+
+
+def test_interrupted(tmp_path: Path, serve: Serve) -> None:
+    begun = Event()
+
+    def script(server: Any, connection: Any) -> None:
+        begun.set()
+        server.over.wait()
+
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps({"requests": [get(serve(script).url)]}))
+    command = [sys.executable, "manage.py", "sequence", "run", str(file)]
+    with subprocess.Popen(command, cwd=ROOT, env=environment(tmp_path), stdout=subprocess.PIPE, text=True) as process:
+        assert begun.wait(30)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted; 0 steps" in said
+
+
+def test_in_a_terminal_it_is_a_tree(tmp_path: Path, serve: Serve) -> None:
+    url = serve(answer(b"[1, 2, 3, 4, 5, 6, 7, 8]")).url
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps({"requests": [get(url, __def_loop__={"by": "$", "requests": [get(url)]})]}))
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "manage.py", "sequence", "run", str(file)]
+    env = environment(tmp_path) | {"TERM": "xterm", "COLUMNS": "120", "NO_COLOR": "1"}
+    with subprocess.Popen(command, cwd=ROOT, env=env, stdout=theirs, stdin=subprocess.DEVNULL) as process:
+        os.close(theirs)
+        said = b""
+        try:
+            while part := os.read(ours, 65536):
+                said += part
+        except OSError:  # the end of a terminal on Linux
+            pass
+    os.close(ours)
+    assert process.returncode == 0
+    last = said.decode().rpartition(str(file))[2]
+    assert "... 3 items before" in last
+    assert "__def_loop__[2]" not in last
+    assert "└── __def_loop__[7]" in last
+    assert f"GET\x1b[0m {url} 200" in last
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("hub")
+def test_as_a_user_of_a_hub_that_runs(hub: Hub) -> None:
+    printed = Printed(hub, "sequence_v2.jsonc")
+    options = {"env": hub.environment | {"TASKHUB_OUTBOUND_ALLOW": "loopback"}}
+    done = sequence(hub.home, "run", "--json", "--as", ADMIN, "-", text=printed.with_master(hub.admin.id), **options)
+    assert done.returncode == 0, done.stderr
+    printed.check_result(json.loads(done.stdout))
+    unknown = sequence(hub.home, "run", "--as", "nobody@hub.example", "-", text=printed.text, **options)
+    assert (unknown.returncode, "There is no active user nobody@hub.example." in unknown.stderr) == (2, True)
