@@ -336,6 +336,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
+FORMAT_MODULE_PATH = ["taskhub.formats"]
 LOG_LEVEL = env_word("TASKHUB_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
 # The log is masked before anything is written: see taskhub.secrets.
 LOGGING = {
