@@ -4,13 +4,16 @@
 """
 
 import os
+import re
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
 from taskhub import __version__
+from taskhub.outbound.policy import Allow
 from taskhub.programs import WEB_THREADS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -52,6 +55,30 @@ def env_rate(name: str, default: str | None) -> str | None:
     return value
 
 
+def env_word(name: str, default: str, words: tuple[str, ...]) -> str:
+    value = env_text(name, default).upper()
+    if value not in words:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(words)}, not {value!r}.")
+    return value
+
+
+def env_web_address(name: str, default: str) -> str:
+    """An address without a slash at its end, so that paths can be put behind it."""
+    value = env_text(name, default).rstrip("/")
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
+        raise ImproperlyConfigured(f"{name} must look like https://hub.example.com, not {value!r}.")
+    return value
+
+
+def env_apps(name: str) -> list[str]:
+    """Names of applications, each in a package that can be found."""
+    apps = env_list(name)
+    for app in apps:
+        if not app.partition(".")[0].isidentifier() or find_spec(app.partition(".")[0]) is None:
+            raise ImproperlyConfigured(f"{name} names {app!r}, and there is no such package.")
+    return apps
+
+
 def broker_address(redis_url: str) -> str:
     """Celery's spelling of redis-py's address: a unix socket has another scheme there."""
     if not redis_url.startswith("unix://"):
@@ -64,7 +91,7 @@ def broker_address(redis_url: str) -> str:
 
 PRIVATE = env_flag("TASKHUB_PRIVATE", False)
 HOME = Path(env_text("TASKHUB_HOME", str(BASE_DIR / "var"))).resolve()
-PUBLIC_URL = env_text("TASKHUB_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
+PUBLIC_URL = env_web_address("TASKHUB_PUBLIC_URL", "http://127.0.0.1:8000")
 DEBUG = env_flag("TASKHUB_DEBUG", False)
 ALLOWED_HOSTS = env_list("TASKHUB_ALLOWED_HOSTS", "*")
 ROOT_URLCONF = "taskhub.urls"
@@ -103,7 +130,7 @@ INSTALLED_APPS = [
     "django_celery_results",
     *OWN_APPS,
     *LOCAL_APPS,
-    *env_list("TASKHUB_APPS"),
+    *env_apps("TASKHUB_APPS"),
 ]
 
 MIDDLEWARE = [
@@ -162,7 +189,8 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": CHANNEL_PREFIX,
-        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
+        # A count that takes longer is made by the process alone: see taskhub.runs.doorbell.ANSWER_SECONDS.
+        "OPTIONS": {"socket_connect_timeout": 0.2, "socket_timeout": 0.2},
     },
     "local": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
 }
@@ -291,7 +319,11 @@ SEQUENCE_RECORD_MAX = env_int("TASKHUB_SEQUENCE_RECORD_MAX", 4_000, minimum=100)
 
 # Calling other servers, through the gate of taskhub.outbound; times in seconds
 
-OUTBOUND_ALLOW = env_list("TASKHUB_OUTBOUND_ALLOW", "loopback" if PRIVATE else "")  # taskhub.outbound.Allow.parse
+OUTBOUND_ALLOW = env_list("TASKHUB_OUTBOUND_ALLOW", "loopback" if PRIVATE else "")
+try:
+    Allow.parse(OUTBOUND_ALLOW)
+except ValueError as error:
+    raise ImproperlyConfigured(f"TASKHUB_OUTBOUND_ALLOW: {error}") from None
 OUTBOUND_CONNECT_TIMEOUT = env_int("TASKHUB_OUTBOUND_CONNECT_TIMEOUT", 10, minimum=1)
 OUTBOUND_READ_TIMEOUT = env_int("TASKHUB_OUTBOUND_READ_TIMEOUT", 60, minimum=1)
 OUTBOUND_TOTAL_TIMEOUT = env_int("TASKHUB_OUTBOUND_TOTAL_TIMEOUT", 300, minimum=1)
@@ -304,6 +336,8 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
+FORMAT_MODULE_PATH = ["taskhub.formats"]
+LOG_LEVEL = env_word("TASKHUB_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
 # The log is masked before anything is written: see taskhub.secrets.
 LOGGING = {
     "version": 1,
@@ -311,7 +345,7 @@ LOGGING = {
     "filters": {"mask": {"()": "taskhub.secrets.MaskingFilter"}},
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["mask"]}},
-    "root": {"handlers": ["stderr"], "level": env_text("TASKHUB_LOG_LEVEL", "INFO").upper()},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         "django.request": {"level": "ERROR"},
         "urllib3": {"level": "ERROR"},  # it warns with whole addresses, whose queries and paths can be secret

@@ -11,6 +11,8 @@ from taskhub.http import RouteThrottle, as_problem
 
 
 class Site(AdminSite):
+    site_title = site_header = "taskhub"
+    index_title = "What the hub keeps"
     throttle_scope = "sign_in"
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

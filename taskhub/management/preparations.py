@@ -16,6 +16,7 @@ from taskhub.embedded import CannotStart
 
 WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 ANSWER_SECONDS = 4
+PORT_MAX = 65_535
 
 
 def reachable(host: str) -> str:
@@ -25,6 +26,8 @@ def reachable(host: str) -> str:
 
 def free_port(host: str, port: int) -> int:
     """The port to listen on, seen to be free; 0 becomes one that is. Raises CannotStart."""
+    if not 0 <= port <= PORT_MAX:  # some systems would take what is left of it after dividing
+        raise CannotStart(f"There is no port {port}: choose one up to {PORT_MAX} with --port.")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:

@@ -32,6 +32,7 @@ from taskhub.secrets import mask_value
 
 EVENTS_SECONDS = 3600
 KEEP_ALIVE_SECONDS = 15
+OF_EVERY_LIST = {"limit", "cursor", "api_key"}
 
 EXAMPLE = {
     "id": "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70",
@@ -159,6 +160,12 @@ class RunFilters(serializers.Serializer[Any]):
     )
     since = serializers.DateTimeField(required=False, help_text="Accepted at this time or later (RFC 3339)")
     until = serializers.DateTimeField(required=False, help_text="Accepted before this time (RFC 3339)")
+
+    def to_internal_value(self, data: Any) -> Any:
+        """A misspelt filter that is left out would show, or have somebody work on, what was not asked for."""
+        if unknown := [name for name in data if name not in OF_EVERY_LIST and name not in self.fields]:
+            raise serializers.ValidationError({name[:100]: ["There is no such name here."] for name in unknown[:100]})
+        return super().to_internal_value(data)
 
     def validate_state(self, text: str) -> list[str]:
         states = [state.strip().upper() for state in text.split(",")]

@@ -20,15 +20,18 @@ PRESENCE_SECONDS = 1.0
 ENOUGH_RINGS = 100
 COUNTED_EVERY = 16
 BELIEVED_SECONDS = 0.02
-# No retry and short time-outs: without a broker the work is done at once, and the caller waits at most a second.
+REST_SECONDS = 1.0
+# No retry and short time-outs: without a broker the work is done at once, and the caller waits at most a second, the
+# wake-up at its end (`hub.Publisher`) and the count of his calls (the cache in the settings) included.
+ANSWER_SECONDS = 0.4
 _connection = app.connection_for_write(
     transport_options={
         **app.conf.broker_transport_options,
-        "socket_connect_timeout": 0.4,
-        "socket_timeout": 0.8,
+        "socket_connect_timeout": ANSWER_SECONDS,
+        "socket_timeout": ANSWER_SECONDS,
         "max_retries": 0,
     },
-    connect_timeout=0.4,
+    connect_timeout=ANSWER_SECONDS,
 )
 
 
@@ -86,6 +89,28 @@ class Din:
 din = Din()
 
 
+class Silence:
+    """A broker that let somebody wait in vain is left alone for a moment: the next callers need not wait, too.
+
+    One that refuses at once costs nothing, and may take the next message: a connection that has died tells no more.
+    """
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    @property
+    def lasts(self) -> bool:
+        return time.monotonic() < self._until
+
+    def note(self, *, asked_at: float) -> None:
+        now = time.monotonic()
+        if now - asked_at >= ANSWER_SECONDS:
+            self._until = now + REST_SECONDS
+
+
+silence = Silence()
+
+
 def wake(kind: Kind, run_id: Any) -> bool:
     """Whether a worker will come for the run: it is rung for, or enough rings wait already."""
     return presence.heard(kind.queue) and (din.drowns(kind.queue) or ring(kind, run_id))
@@ -93,6 +118,9 @@ def wake(kind: Kind, run_id: Any) -> bool:
 
 def ring(kind: Kind, run_id: Any) -> bool:
     """Whether the broker took the message; never raises, never waits over a second."""
+    if silence.lasts:
+        return False
+    asked_at = time.monotonic()
     try:
         with producers[_connection].acquire(block=True, timeout=0.5) as producer:
             app.send_task(
@@ -100,6 +128,7 @@ def ring(kind: Kind, run_id: Any) -> bool:
             )
     except (OperationalError, LimitExceeded, OSError) as error:
         log.warning("The broker does not take %s: %s", run_id, error)
+        silence.note(asked_at=asked_at)
         return False
     except Exception:
         log.exception("The broker does not take %s", run_id)
@@ -109,6 +138,9 @@ def ring(kind: Kind, run_id: Any) -> bool:
 
 def backlog(queue: str) -> int | None:
     """Messages that wait in the broker, or None when it does not answer."""
+    if silence.lasts:
+        return None
+    asked_at = time.monotonic()
     try:
         with producers[_connection].acquire(block=True, timeout=0.5) as producer:
             return int(producer.channel.queue_declare(queue, passive=True).message_count)
@@ -116,4 +148,5 @@ def backlog(queue: str) -> int | None:
         return 0  # an empty queue does not exist
     except Exception as error:
         log.warning("The broker does not tell its backlog: %s", error)
+        silence.note(asked_at=asked_at)
         return None

@@ -24,6 +24,7 @@ SAFETY_SECONDS = 20.0
 CONFIRM_SECONDS = 1.0
 MISSED_MAX = 10_000
 RECONNECT_SECONDS = 0.5
+PUBLISH_SECONDS = 0.3  # a caller whose walk is made at once waits for it: see `doorbell.ANSWER_SECONDS`
 
 
 def channel_of(topic: Any) -> str:
@@ -34,7 +35,9 @@ class Publisher:
     """Publishes without ever raising or waiting long; what Redis did not take is sent with the next wake-up."""
 
     def __init__(self) -> None:
-        self._client = redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=0.5, socket_timeout=0.5)
+        self._client = redis.Redis.from_url(
+            settings.REDIS_URL, socket_connect_timeout=PUBLISH_SECONDS, socket_timeout=PUBLISH_SECONDS
+        )
         self._rests_until = 0.0
         self._missed: deque[tuple[str, str]] = deque(maxlen=MISSED_MAX)
 

@@ -84,7 +84,11 @@ def _kept(scope: str) -> KeptAnswer | None:
 
 def _again(kept: KeptAnswer, fingerprint: str) -> Response:
     if kept.fingerprint != fingerprint:
-        raise Failed("This Idempotency-Key was used for another request.", type="idempotency-key-reused")
+        raise Failed(
+            "This Idempotency-Key was used for another request.",
+            type="idempotency-key-reused",
+            title="The key was used before",
+        )
     headers = {**kept.headers, "Idempotency-Replayed": "true"}
     return Response(kept.body, kept.status, headers=headers, content_type=headers.pop("Content-Type", None))
 

@@ -80,7 +80,7 @@ def test_an_operator_follows_cancels_and_tries_again(visit: Visit, hub: Hub, tmp
 
     act(page, row, "Try the selected runs again")
     expect(page.locator(".messagelist")).to_have_text("1 runs accepted again.")
-    row.get_by_role("link", name=run).click()
+    row.locator(".field-created_at").get_by_role("link").click()
     lineage = page.locator(".field-shown_retries")
     shoot(page, tmp_path, "change")
     lineage.get_by_role("link").click()

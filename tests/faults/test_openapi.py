@@ -18,7 +18,8 @@ import schemathesis
 from django.conf import settings as django_settings
 from django.contrib.staticfiles.handlers import StaticFilesHandler
 from django.core.servers.basehttp import WSGIServer
-from django.db import connections
+from django.core.signals import request_finished
+from django.db import close_old_connections, connections
 from django.test.testcases import LiveServerThread, QuietWSGIRequestHandler
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
@@ -165,11 +166,15 @@ class OneAtATime(LiveServerThread):
 @pytest.fixture
 def url(world: World) -> Iterator[str]:
     server = OneAtATime("127.0.0.1", StaticFilesHandler, connections_override={"default": world.connection})
+    # When a request is over Django closes a connection that has a transaction open. The client has its answer by then,
+    # and may just have begun one: on the same connection.
+    request_finished.disconnect(close_old_connections)
     server.start()
     assert server.is_ready.wait(30)
     assert server.error is None
     yield f"http://127.0.0.1:{server.port}"
     server.terminate()
+    request_finished.connect(close_old_connections)
 
 
 class Caller:

@@ -353,6 +353,11 @@ def test_a_taken_port_is_told(home: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("port", ["-1", "65536", "80000"])
+def test_a_port_that_does_not_exist_is_told(home: Path, port: str) -> None:
+    assert refused(home, "--port", port) == f"There is no port {port}: choose one up to 65535 with --port."
+
+
 def test_a_key_that_cannot_be_read_is_told(home: Path) -> None:
     (home / "secret_key").mkdir(parents=True)
     assert refused(home).startswith(f"The secret key {home / 'secret_key'} cannot be read")

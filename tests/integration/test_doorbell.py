@@ -1,12 +1,17 @@
 """Rings for workers, with a real broker and nobody who hears them."""
 
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
 
 import pytest
+from django.conf import settings
+from kombu import Connection
 from kombu.pools import producers
 
-from taskhub.runs import doorbell
-from taskhub.runs.doorbell import COUNTED_EVERY, ENOUGH_RINGS, Din, backlog, ring
+from taskhub.runs import doorbell, hub
+from taskhub.runs.doorbell import ANSWER_SECONDS, COUNTED_EVERY, ENOUGH_RINGS, Din, Silence, backlog, ring
 from taskhub.runs.kinds import Kind
 
 QUEUE = "webhooks"  # nothing else in these tests sends to it
@@ -43,3 +48,54 @@ def test_a_broker_that_does_not_tell_is_rung_as_ever(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(doorbell, "backlog", lambda queue: None)
     din = Din()
     assert not any(din.drowns(QUEUE) for _ in range(5 * COUNTED_EVERY))
+
+
+@pytest.fixture
+def mute(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """A broker that takes every connection and says nothing, and a doorbell that leads to it."""
+    with socket.create_server(("127.0.0.1", 0)) as server, monkeypatch.context() as patched:
+        server.setblocking(False)
+        known = doorbell._connection
+        address = f"redis://127.0.0.1:{server.getsockname()[1]}"
+        broker = Connection(address, transport_options=known.transport_options, connect_timeout=known.connect_timeout)
+        patched.setattr(doorbell, "_connection", broker)
+        patched.setattr(doorbell, "silence", Silence())
+        yield server
+
+
+def connections_to(server: socket.socket) -> int:
+    taken = []
+    with suppress(BlockingIOError):
+        while True:
+            taken.append(server.accept()[0])
+    for one in taken:
+        one.close()
+    return len(taken)
+
+
+def test_a_mute_broker_lets_one_wait_and_not_those_who_come_after(mute: socket.socket) -> None:
+    assert not ring(PROBE, 1)
+    assert connections_to(mute) > 0
+    assert not any(ring(PROBE, number) for number in range(COUNTED_EVERY))
+    assert backlog(QUEUE) is None
+    assert connections_to(mute) == 0
+
+
+def test_whoever_asks_a_mute_broker_for_its_backlog_does_not_ring_in_vain_too(mute: socket.socket) -> None:
+    assert backlog(QUEUE) is None
+    assert connections_to(mute) > 0
+    assert not ring(PROBE, 1)
+    assert connections_to(mute) == 0
+
+
+def test_a_broker_that_refuses_at_once_is_asked_again(mute: socket.socket) -> None:
+    mute.close()
+    assert not ring(PROBE, 1)
+    assert not doorbell.silence.lasts
+
+
+def test_what_a_call_waits_for_without_a_broker_is_less_than_a_second() -> None:
+    counting: Any = settings.CACHES["default"]
+    asking: Any = doorbell._connection.transport_options
+    assert asking["socket_timeout"] == ANSWER_SECONDS
+    assert ANSWER_SECONDS + hub.PUBLISH_SECONDS + counting["OPTIONS"]["socket_timeout"] < 1

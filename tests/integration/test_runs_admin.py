@@ -1,5 +1,6 @@
 """The ledger in the admin."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -51,6 +52,17 @@ def test_the_list_shows_runs_with_progress_and_counts_no_big_table(operator: Cli
     assert '<progress value="3" max="10"></progress> 3/10 three' in page
     assert "owner@example.com" in page
     assert not [query for query in queries if "COUNT(" in query["sql"] and "LIMIT" not in query["sql"]]
+
+
+def test_each_row_leads_to_its_run_and_tells_when_to_the_second(operator: Client, owner: Person) -> None:
+    run = accept(owner)
+    page = operator.get(RUNS).content.decode()
+    link = (
+        rf'<th class="field-created_at[^>]*><a href="{RUNS}{run.pk}/change/[^>]*>{run.created_at:%Y-%m-%d %H:%M:%S}</a>'
+    )
+    assert re.search(link, page)
+    assert f'<span style="white-space: nowrap">{run.pk}</span>' in page
+    assert "<title>Select run to view | taskhub</title>" in page
 
 
 def test_a_run_is_shown_with_lineage_error_and_masked_arguments(operator: Client, owner: Person) -> None:

@@ -114,7 +114,8 @@ def test_times_before_the_first_id_are_times(owner: Person, moment: str) -> None
 
 
 @pytest.mark.parametrize(
-    "query", ["state=DONE", "until=", "state=", "parent=7", "since=yesterday", "until=2026-13-01", "name=a%00b"]
+    "query",
+    ["state=DONE", "until=", "state=", "parent=7", "since=yesterday", "until=2026-13-01", "name=a%00b", "stat=FAILURE"],
 )
 def test_a_filter_that_makes_no_sense_is_refused(owner: Person, query: str) -> None:
     answer = owner.get(f"/runs?{query}")
@@ -258,6 +259,7 @@ class TestIdempotency:
         owner.post("/once", {"a": 1}, headers=KEY)
         answer = owner.post("/once", {"a": 2}, headers=KEY)
         assert (answer.status_code, answer.json()["type"]) == (422, "idempotency-key-reused")
+        assert answer.json()["title"] == "The key was used before"
         assert Run.objects.count() == 1
 
     def test_another_user_has_other_keys(self, owner: Person, stranger: Person) -> None:

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from taskhub.programs import WEB_THREADS
 from tests.hub import ROOT
 
@@ -33,3 +35,30 @@ def test_waits_leave_threads_for_the_other_calls() -> None:
     assert start(TASKHUB_OPEN_WAITS_MAX=str(WEB_THREADS - 1)) == "fine"
     refusal = start(TASKHUB_OPEN_WAITS_MAX=str(WEB_THREADS))
     assert f"ImproperlyConfigured: TASKHUB_OPEN_WAITS_MAX must be less than {WEB_THREADS}" in refusal
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("TASKHUB_LOG_LEVEL", "loud", "must be one of DEBUG, INFO, WARNING, ERROR, CRITICAL, not 'LOUD'."),
+        ("TASKHUB_PUBLIC_URL", "hub.example.com", "must look like https://hub.example.com, not 'hub.example.com'."),
+        ("TASKHUB_PUBLIC_URL", "https:///hub", "must look like https://hub.example.com, not 'https:///hub'."),
+        ("TASKHUB_APPS", "json,no_such_app.apps.Shop", "names 'no_such_app.apps.Shop', and there is no such package."),
+        ("TASKHUB_APPS", "my-shop", "names 'my-shop', and there is no such package."),
+        ("TASKHUB_OUTBOUND_ALLOW", "10.0.0.0/8,!!", "'!!' is no network, address or host name"),
+    ],
+)
+def test_a_value_that_cannot_be_used_stops_the_start(name: str, value: str, sentence: str) -> None:
+    refusal = start(**{name: value})
+    assert refusal.startswith(f"django.core.exceptions.ImproperlyConfigured: {name}")
+    assert sentence in refusal
+
+
+def test_values_that_can_be_used_start() -> None:
+    usable = {
+        "TASKHUB_LOG_LEVEL": "debug",
+        "TASKHUB_PUBLIC_URL": "https://[::1]:8443/hub/",
+        "TASKHUB_APPS": "walkers.apps.WalkersConfig",
+        "TASKHUB_OUTBOUND_ALLOW": "loopback, 10.0.0.0/8",
+    }
+    assert start(**usable) == "fine"
