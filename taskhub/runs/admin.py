@@ -15,6 +15,7 @@ from django_celery_results.models import GroupResult, TaskResult
 
 from taskhub.admin import ReadOnlyAdmin
 from taskhub.errors import Problem
+from taskhub.runs import times_admin  # noqa: F401  (registers its pages)
 from taskhub.runs.kinds import all_kinds, hooks_of
 from taskhub.runs.models import Leadership, Run, Worker
 from taskhub.runs.schedule_admin import seconds_between
