@@ -3,15 +3,20 @@
 A chapter raises Surprise where something goes otherwise. What the hub learns to do later is one more chapter here.
 """
 
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from taskhub.demo.visitor import Visitor, expect
+from taskhub.demo.home import ADMIN, PASSWORD
+from taskhub.demo.visitor import Surprise, Visitor, expect
+from taskhub.notation import read
 
 Say = Callable[[str], None]
 Chapter = Callable[[Visitor, Say], None]
 
-EMAIL, PASSWORD = "ada@example.com", "correct horse battery"  # of a hub that lasts a minute
+EMAIL = "ada@example.com"
+SEQUENCE = Path(__file__).resolve().parents[2] / "sequences" / "examples" / "sequence.jsonc"
 
 
 def signing_in(visitor: Visitor, say: Say) -> None:
@@ -79,7 +84,41 @@ def remembered(visitor: Visitor, say: Say) -> None:
         say(f"{run['name']:<6} {run['state']}")
 
 
-CHAPTERS: list[Chapter] = [signing_in, at_once, in_background, progress, cancelled, failing, remembered]
+def scheduled(visitor: Visitor, say: Say) -> None:
+    """The documented sequence is scheduled, fired by beat, and read step by step"""
+    staff = Visitor(visitor.url)
+    staff.sign_in(staff.post("/user/token/", {"email": ADMIN, "password": PASSWORD})["token"])
+    body = documented(visitor.url, staff.get("/user/manage/")["id"])
+    every_second = {"type": "interval", "conf": {"every": 1, "period": "seconds"}, "one_off": True}
+    stored = {"name": "documented", "schedule": every_second, "body": body}
+    due = staff.post("/js/add_scheduled_sequence", stored)["next_fire"]
+    say(f"stored as a schedule, due at {due}")
+    ended = awaited(staff, "/sequences/runs?periodic_task=documented")
+    expect(ended["state"], "SUCCESS", "The run's state")
+    for step in staff.get(f"/sequences/runs/{ended['id']}")["steps"]:
+        say(f"{step['path']:<42} {step['method']:<4} {step['status']} {step['duration_ms']:>4} ms")
+
+
+def documented(url: str, master: str) -> Any:
+    """The documents' sequence, with this hub's address and people in place of theirs."""
+    text = SEQUENCE.read_text().replace("http://localhost:8000", url).replace("dummy@dummy.com", ADMIN)
+    text = text.replace("Secret123!", PASSWORD).replace("dummy+testing3@dummy.com", EMAIL)
+    body = read(text)
+    body["persistence"]["master"] = master
+    return body
+
+
+def awaited(staff: Visitor, path: str) -> Any:
+    """The first run of a list, once it has ended."""
+    until = time.monotonic() + 60
+    while not (runs := staff.get(path)["results"]) or runs[0]["finished_at"] is None:
+        if time.monotonic() > until:
+            raise Surprise("The schedule's run has not ended within a minute.")
+        time.sleep(0.2)
+    return runs[0]
+
+
+CHAPTERS: list[Chapter] = [signing_in, at_once, in_background, progress, cancelled, failing, remembered, scheduled]
 
 
 def submit(visitor: Visitor, name: str, ctx: dict[str, Any]) -> str:

@@ -8,16 +8,17 @@ from tempfile import TemporaryDirectory
 
 from taskhub.embedded import Home
 
+ADMIN, PASSWORD = "admin@example.com", "correct horse battery"  # of a hub that lasts a minute
 STRANGE = ("TASKHUB_", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL")
 
 
 @contextmanager
 def temporary_home() -> Iterator[None]:
-    """An environment as a newcomer has it, with TASKHUB_HOME in a folder that is removed at the end."""
+    """A newcomer's environment, with a superuser, and TASKHUB_HOME in a folder that is removed at the end."""
     for name in [name for name in os.environ if name.startswith(STRANGE)]:
         del os.environ[name]
     with TemporaryDirectory(prefix="taskhub-demo-", ignore_cleanup_errors=True) as home:
-        os.environ["TASKHUB_HOME"] = home
+        os.environ |= {"TASKHUB_HOME": home, "TASKHUB_ADMIN_EMAIL": ADMIN, "TASKHUB_ADMIN_PASSWORD": PASSWORD}
         try:
             yield
         finally:

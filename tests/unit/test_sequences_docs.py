@@ -1,0 +1,45 @@
+"""docs/sequences.md: every example gives what stands under it."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from sequences.domain.exchange import Answer, Outgoing
+from sequences.domain.interpreter import Interpreter
+from sequences.domain.program import parse
+from sequences.domain.trouble import Stopped
+from taskhub.notation import read
+
+TEXT = (Path(__file__).resolve().parents[2] / "docs" / "sequences.md").read_text()
+EXAMPLES = re.findall(r"```json\n(.*?)```\s+```(result|stops)\n(.*?)```", TEXT, re.DOTALL)
+USERS = json.loads(re.findall(r"\| `GET /users` \| `(.*?)` \|", TEXT)[0])
+
+
+def send(outgoing: Outgoing) -> Answer:
+    match outgoing.method, outgoing.address:
+        case "GET", "http://shop/users":
+            return Answer(200, USERS)
+        case "POST", "http://shop/echo":
+            return Answer(200, outgoing.body)
+    return Answer(404, None, "Not Found")
+
+
+def refuse(name: str, arguments: object, master: object) -> Answer:
+    return Answer(401, None, "Who is calling?")
+
+
+def test_every_example_has_its_outcome() -> None:
+    assert len(EXAMPLES) == TEXT.count("```json") >= 6
+
+
+@pytest.mark.parametrize(("text", "outcome", "expected"), EXAMPLES)
+def test_an_example_gives_what_stands_under_it(text: str, outcome: str, expected: str) -> None:
+    run = Interpreter(parse(read(text)), send=send, jac=refuse, clock=lambda: 0.0)
+    if outcome == "result":
+        assert run.run() == json.loads(expected)
+    else:
+        with pytest.raises(Stopped) as caught:
+            run.run()
+        assert str(caught.value) == expected.strip()
