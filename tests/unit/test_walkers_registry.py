@@ -208,6 +208,7 @@ def test_every_call_of_the_contract_is_registered() -> None:
         *("graph_create", "graph_list", "graph_active_set", "graph_active_get", "graph_delete", "graph_get"),
         *("alias_register", "alias_list", "alias_delete"),
         *("sentinel_list", "sentinel_active_set", "sentinel_active_get"),
+        *("add_scheduled_walker", "add_scheduled_sequence", "get_scheduled_queues", "delete_scheduled_queue"),
         "master_self",
     }
 
