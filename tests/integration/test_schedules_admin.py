@@ -102,7 +102,7 @@ def test_each_fault_stands_at_its_place_and_nothing_is_stored(client: Client, fi
     answer = client.post(ADD, form(**fields))
     assert answer.status_code == 200
     assert words in page(answer)
-    assert "<b>" not in answer.content.decode().partition('id="periodictask_form"')[2].replace("<b>{}", "")
+    assert "<b>" not in answer.content.decode().partition('id="periodictask_form"')[2]
     assert not PeriodicTask.objects.exists()
 
 
@@ -167,9 +167,7 @@ def test_a_row_that_came_in_another_way_is_named_and_can_be_mended(client: Clien
     task = PeriodicTask.objects.create(name="odd", task="no.such", interval=hourly(), kwargs="{")
     read_changes()
     for address in (LIST, change(task)):
-        assert "There is no task 'no.such' that schedules can start." in page(client.get(address)) or (
-            "Nobody owns it" in page(client.get(address))
-        )
+        assert "Nobody owns it" in page(client.get(address))
     assert client.post(change(task), form()).status_code == 302
     kept = Schedule.objects.get()
     assert (kept.fault, kept.owner) == ("", root.user)
