@@ -24,7 +24,7 @@ from taskhub.openapi import BODY, PAGE, problems, response_header
 from taskhub.runs import services as runs
 from taskhub.runs.api import AnyField, ErrorField, RunFilters
 from taskhub.runs.domain import State
-from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
+from taskhub.runs.idempotency import KEY_PARAMETER, amend, answer_once
 from taskhub.runs.models import Run
 
 STEPS_SHOWN = 1000
@@ -239,7 +239,8 @@ class RunsView(ForStaff, GenericAPIView[Run]):
         for run in fresh:
             runs.enqueue(run)
             if seconds := asked.validated_data["wait"]:
-                return _shown(runs.wait(run_id=run.pk, user=request.user, seconds=seconds))
+                response = _shown(runs.wait(run_id=run.pk, user=request.user, seconds=seconds))
+                amend(request, response)
         return response
 
 

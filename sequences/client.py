@@ -45,7 +45,7 @@ class Client:
             answer = self._session.call(outgoing.method, outgoing.address, headers=headers, body=body, timeout=timeout)
         except Problem as problem:
             raise SendFailed(problem.detail) from None
-        return Answer(answer.status_code, _value(answer), answer.reason or "")
+        return Answer(answer.status_code, _value(answer), _storable(answer.reason or ""))
 
 
 def _body(body: Any, headers: dict[str, str]) -> bytes | None:
@@ -53,7 +53,7 @@ def _body(body: Any, headers: dict[str, str]) -> bytes | None:
     if body is None:
         return None
     name = next((name for name in headers if name.lower() == "content-type"), None)
-    kind = parse_header_parameters(headers[name])[0] if name else ""
+    kind = _content_type(headers[name])[0] if name else ""
     if kind == FORM and isinstance(body, dict):
         return urlencode({key: _form_value(value) for key, value in body.items()}, doseq=True).encode()
     if name and "json" not in kind and isinstance(body, str):
@@ -71,7 +71,7 @@ def _form_value(value: Any) -> Any:
 def _value(answer: requests.Response) -> Any:
     """JSON where it is some; else text, or null for an empty body."""
     body: bytes = answer.content
-    kind, parameters = parse_header_parameters(answer.headers.get("Content-Type", ""))
+    kind, charset = _content_type(answer.headers.get("Content-Type", ""))
     if not body.strip():
         return None
     if "json" in kind or body.lstrip()[:1] in (b"{", b"["):
@@ -80,10 +80,19 @@ def _value(answer: requests.Response) -> Any:
         except Rejected:
             pass  # it is text, whatever it says of itself
     try:
-        text = body.decode(parameters.get("charset", "utf-8"), "replace")
-    except LookupError:
+        text = body.decode(charset, "replace")
+    except (LookupError, ValueError):  # an encoding that is none, or none of texts
         text = body.decode("utf-8", "replace")
     return _storable(text)
+
+
+def _content_type(header: str) -> tuple[str, str]:
+    """The media type and the encoding of a `Content-Type`; one that cannot be read says nothing."""
+    try:
+        kind, parameters = parse_header_parameters(header)
+    except ValueError:
+        return "", "utf-8"
+    return kind, parameters.get("charset", "utf-8")
 
 
 def _storable(text: str) -> str:

@@ -43,12 +43,13 @@ class CheckpointValue(models.Model):
     """A value that a checkpoint holds: each is written once, however many checkpoints follow."""
 
     run = models.ForeignKey(Run, models.CASCADE, db_index=False, related_name="+")
+    digest = models.CharField(max_length=64, help_text="SHA-256 of place and key, which may be too long for an index")
     place = models.CharField(max_length=20)
     key = models.TextField()
     value = models.TextField(help_text="JSON")
 
     class Meta:
-        constraints: ClassVar = [models.UniqueConstraint(fields=["run", "place", "key"], name="checkpoint_value")]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["run", "digest"], name="checkpoint_value")]
 
     def __str__(self) -> str:
         return f"{self.place} {self.key}"

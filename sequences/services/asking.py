@@ -21,9 +21,9 @@ def check(arguments: Mapping[str, Any]) -> None:
     parse(arguments)
 
 
-def accept_sequence(*, arguments: Mapping[str, Any], owner: Any, name: str = KIND) -> Run:
+def accept_sequence(*, arguments: Mapping[str, Any], owner: Any) -> Run:
     """Writes a run down; call `enqueue` after the commit. Raises `Faulty`."""
-    return runs.accept(kind=KIND, owner=owner, name=name, arguments=arguments, time_limit=time_limit())
+    return runs.accept(kind=KIND, owner=owner, name=KIND, arguments=arguments, time_limit=time_limit())
 
 
 def work_of_schedule(arguments: Mapping[str, Any], owner: Any, schedule: str) -> Work:

@@ -65,7 +65,7 @@ class Carried:
         self._execution = execution
         self._waiting: list[Row] = []
         self._recorded_at = time.monotonic()
-        self._doubts = BATCH_STEPS if state else 0
+        self._doubts = BATCH_STEPS if run.attempt > 1 else 0  # the worker before may not have come to a checkpoint
         self.scribe = Scribe(run, [run.arguments, state])
         options: dict[str, Any] = {
             "send": client.send,

@@ -4,6 +4,7 @@ Values never change while a run goes on, so each is written once: a loop of ten 
 costs no more than the list and ten thousand short states.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -27,12 +28,19 @@ class Shelf:
         """Writes a checkpoint of the interpreter; `state` is taken apart."""
         values = _take_out(state)
         new = {key: value for key, value in values.items() if self._known.get(key, _NOTHING) is not value}
-        rows = [CheckpointValue(run=self._run, place=p, key=k, value=as_json(v)) for (p, k), v in new.items()]
         CheckpointValue.objects.bulk_create(
-            rows, update_conflicts=True, unique_fields=["run", "place", "key"], update_fields=["value"]
+            [_row(self._run, key, value) for key, value in new.items()],
+            update_conflicts=True,
+            unique_fields=["run", "digest"],
+            update_fields=["value"],
         )
         Checkpoint.objects.update_or_create(run=self._run, defaults={"state": as_json(state)})
         self._known |= new
+
+
+def _row(run: Run, key: Key, value: Any) -> CheckpointValue:
+    digest = hashlib.sha256("\n".join(key).encode()).hexdigest()
+    return CheckpointValue(run=run, digest=digest, place=key[0], key=key[1], value=as_json(value))
 
 
 def stored_state(run: Run, persistence: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -40,8 +40,8 @@ class Scribe:
             record.duration_ms,
             self.hidden(record.error) if record.error else "",
             again,
-            self._json({"headers": sent.headers, "body": sent.body}) if sent else "",
-            self._json(record.value),
+            self._json({"headers": sent.headers, "body": _masked_text(sent.body)}) if sent else "",
+            self._json(_masked_text(record.value)),
         )
 
     def hidden(self, text: str) -> str:
@@ -62,6 +62,11 @@ def store_steps(rows: list[Row]) -> None:
 def _with_quoted(secrets: frozenset[str]) -> frozenset[str]:
     """As they stand in addresses, too."""
     return secrets | {quote(secret, safe="") for secret in secrets}
+
+
+def _masked_text(value: Any) -> Any:
+    """A text has no keys that say what is secret, but may look like `access_token=...`."""
+    return mask(value) if isinstance(value, str) else value
 
 
 def _cut(text: str) -> str:

@@ -113,6 +113,51 @@ def test_a_step_that_fails_stops_the_sequence_with_what_was_saved(broken: Dispos
     assert told[1]["answer"] == '{"why": 7}'
 
 
+LIES = [
+    answer(b"text", "Content-Type: text/plain; charset=undefined"),
+    answer(b"text", "Content-Type: text/plain; charset=rot13"),
+    answer(b"text", f"Content-Type: text/plain; charset={'x' * 20_000}"),
+    answer(b"text", "Content-Type: application/json"),
+    answer(b"text", "Content-Type: ;;;="),
+]
+
+
+def test_what_a_server_says_of_its_text_may_be_a_lie(broken: Disposable, serve: Serve) -> None:
+    staff = broken.people.admin
+    steps = [{"method": "GET", "url": serve(lie).url, "save_to": f"lie{n}"} for n, lie in enumerate(LIES)]
+    odd = serve(answer(b"access_token=hidden&more=1", status="500 odd\x00\xff")).url
+    shown = ended(staff, start(staff, *steps, {"method": "GET", "url": odd, "ignore_error": True, "save_to": "odd"}))
+    assert shown["state"] == "SUCCESS", shown["error"]
+    assert [shown["result"][f"lie{n}"] for n in range(len(LIES))] == ["text"] * len(LIES)
+    assert shown["result"]["odd"]["status"] == 500
+    told = staff.get(f"/sequences/runs/{shown['id']}/steps").json()["results"][-1]
+    assert told["answer"] == '"access_token=***&more=1"'
+
+
+def test_a_worker_that_is_killed_at_the_first_step_leaves_it_in_doubt(broken: Disposable, serve: Serve) -> None:
+    staff, asked, go_on = broken.people.admin, Queue[str](), Event()
+
+    def script(server: Server, connection: socket.socket) -> None:
+        asked.put(server.heads[-1].split()[1])
+        go_on.wait(60)
+        connection.sendall(answer(b"{}"))
+
+    place = serve(script).url
+    run = start(staff, *({"method": "POST", "url": f"{place}/{n}"} for n in range(2)))
+    assert asked.get(timeout=30) == "/0"
+    kill_worker(broken, run)
+    go_on.set()
+    shown = ended(staff, run)
+    assert shown["state"] == "SUCCESS", shown["error"]
+    assert [asked.get(timeout=5) for _ in range(2)] == ["/0", "/1"]
+    assert [step["again"] for step in shown["steps"]] == [True, False]
+
+
+def kill_worker(broken: Disposable, run: str) -> None:
+    [(pid,)] = broken.rows("SELECT split_part(worker, ':', 2)::integer FROM runs_run WHERE id = %s", run)
+    next(child for child in broken.children("worker:sequences") if child.pid == pid).kill()
+
+
 def test_a_killed_worker_is_followed_by_one_that_goes_on(broken: Disposable, serve: Serve) -> None:
     staff, asked, go_on = broken.people.admin, Queue[str](), Event()
 
@@ -132,8 +177,7 @@ def test_a_killed_worker_is_followed_by_one_that_goes_on(broken: Disposable, ser
     ]
     run = start(staff, *steps, persistence={"kept": True})
     assert [asked.get(timeout=30) for _ in range(3)] == ["/first", "/safe", "/changes"]
-    [(worker,)] = broken.rows("SELECT split_part(worker, ':', 2)::integer FROM runs_run WHERE id = %s", run)
-    next(child for child in broken.children("worker:sequences") if child.pid == worker).kill()
+    kill_worker(broken, run)
     go_on.set()
     shown = ended(staff, run)
     assert shown["state"] == "SUCCESS", shown["error"]

@@ -102,6 +102,22 @@ def test_what_it_starts_in_the_background_points_to_it(hub: Hub) -> None:
     assert (child["kind"], child["parent"]) == ("walker", shown["id"])
 
 
+def test_sent_again_with_its_key_it_is_the_answer_that_was_waited_for(hub: Hub) -> None:
+    key, body = {"Idempotency-Key": uuid4().hex}, {"requests": [], "persistence": {"a": 1}}
+    first, second = (hub.admin.post("/sequences/runs?wait=60", body, headers=key) for _ in range(2))
+    assert (first.status_code, first.json()["state"]) == (200, "SUCCESS")
+    assert (second.status_code, second.json()) == (200, first.json())
+    assert second.headers["Idempotency-Replayed"] == "true"
+
+
+def test_a_name_to_save_under_may_be_long(hub: Hub) -> None:
+    name = "n" * 20_000
+    step = {"method": "POST", "url": f"{hub.url}/sequences/validate", "ignore_error": True, "save_to": name}
+    answer = hub.admin.post("/sequences/runs?wait=60", {"requests": [step]}).json()
+    assert answer["state"] == "SUCCESS", answer["error"]
+    assert list(answer["result"]) == [name]
+
+
 def test_only_staff_may_call(hub: Hub) -> None:
     stranger = hub.sign_up()
     assert run(stranger, "{}", 403)["type"] == "forbidden"
