@@ -1,13 +1,16 @@
 """What the operator's pages of all apps have in common: no list reads, counts or searches a whole table."""
 
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
+
+from taskhub.errors import Problem
 
 COUNTED_MAX = 10_000
 
@@ -42,6 +45,17 @@ class BigTableAdmin(admin.ModelAdmin):
         if search_term and not self.search_fields:
             return queryset.none(), False
         return super().get_search_results(request, queryset, search_term)
+
+    def each(self, request: HttpRequest, rows: Iterable[Any], act: Callable[[Any], Any], done: str) -> None:
+        """An action on the chosen rows, one after the other; what refuses it is told, and stops no other."""
+        count = 0
+        for row in rows:
+            try:
+                act(row)
+                count += 1
+            except Problem as problem:
+                self.message_user(request, f"{row}: {problem.detail}", messages.WARNING)
+        self.message_user(request, f"{count} {done}.")
 
 
 class ReadOnlyAdmin(BigTableAdmin):

@@ -4,7 +4,7 @@ import json
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -14,7 +14,6 @@ from django_celery_results.admin import TaskResultAdmin
 from django_celery_results.models import GroupResult, TaskResult
 
 from taskhub.admin import ReadOnlyAdmin
-from taskhub.errors import Problem
 from taskhub.runs import times_admin  # noqa: F401  (registers its pages)
 from taskhub.runs.kinds import all_kinds, hooks_of
 from taskhub.runs.models import Leadership, Run, Worker
@@ -122,21 +121,11 @@ class RunAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Cancel the selected runs", permissions=["view"])
     def cancel_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        self._each(request, queryset, lambda run: cancel(run=run), "cancelled")
+        self.each(request, queryset, lambda run: cancel(run=run), "runs cancelled")
 
     @admin.action(description="Try the selected runs again", permissions=["view"])
     def retry_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        self._each(request, queryset.defer(None), lambda run: enqueue(retry(run=run)), "accepted again")
-
-    def _each(self, request: HttpRequest, queryset: QuerySet[Run], act: Any, done: str) -> None:
-        count = 0
-        for run in queryset:
-            try:
-                act(run)
-                count += 1
-            except Problem as problem:
-                self.message_user(request, f"{run}: {problem.detail}", messages.WARNING)
-        self.message_user(request, f"{count} runs {done}.")
+        self.each(request, queryset.defer(None), lambda run: enqueue(retry(run=run)), "runs accepted again")
 
 
 def _hidden(text: str, run: Run) -> str:
