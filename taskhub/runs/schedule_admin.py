@@ -204,15 +204,8 @@ class PeriodicTaskAdmin(BigTableAdmin):
         self._each(request, queryset, lambda kept: enqueue(run_schedule_now(schedule=kept)), "started")
 
     def _each(self, request: HttpRequest, queryset: QuerySet[PeriodicTask], act: Any, done: str) -> None:
-        count = 0
         chosen = Schedule.objects.select_related("periodic", "owner").filter(pk__in=queryset.values("pk"))
-        for schedule in chosen:
-            try:
-                act(schedule)
-                count += 1
-            except Problem as problem:
-                self.message_user(request, f"{schedule}: {problem.detail}", messages.WARNING)
-        self.message_user(request, f"{count} schedules {done}.")
+        self.each(request, chosen, act, f"schedules {done}")
 
     # Showing
 
@@ -263,7 +256,8 @@ class PeriodicTaskAdmin(BigTableAdmin):
             return "It is disabled." if row.pk else ""
         try:
             zone = zone_of(row)
-            fires = next_fires(periodic=row, after=timezone.now(), count=FIRES_SHOWN)
+            known = getattr(_kept(row), "due_at", None)
+            fires = next_fires(periodic=row, after=timezone.now(), count=FIRES_SHOWN, anchor=known)
         except Exception as error:  # whatever a row holds, its page opens
             return f"They cannot be told: {error}"
         lines = [(fire.astimezone(zone).strftime(_TIME), fire.strftime(_TIME)) for fire in fires]

@@ -63,9 +63,14 @@ def zone_of(periodic: Any) -> ZoneInfo:
     return ZoneInfo(str(periodic.crontab.timezone)) if periodic.crontab_id else ZoneInfo("UTC")
 
 
-def next_fires(*, periodic: PeriodicTask, after: datetime, count: int = 5) -> list[datetime]:
-    """In UTC, within start and end. Raises `Rejected` for what cannot be read."""
-    timetable = timetable_of(periodic, after)
+def next_fires(
+    *, periodic: PeriodicTask, after: datetime, count: int = 5, anchor: datetime | None = None
+) -> list[datetime]:
+    """In UTC, within start and end; intervals count from `anchor`, such as a fire that is known.
+
+    Raises `Rejected` for what cannot be read.
+    """
+    timetable = timetable_of(periodic, anchor or after)
     fires: list[datetime] = []
     moment: datetime | None = begin(periodic, after)
     while moment and len(fires) < (1 if periodic.one_off else count):

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from threading import Barrier
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.utils import timezone
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 
@@ -18,7 +20,7 @@ from taskhub.runs import kinds
 from taskhub.runs.domain import State
 from taskhub.runs.kinds import Work
 from taskhub.runs.models import Run, Schedule
-from taskhub.runs.services import cancel, claim_this, end
+from taskhub.runs.services import cancel, claim_this, end, firing
 from taskhub.runs.services.firing import fire_due
 from taskhub.runs.services.scheduling import (
     delete_schedule,
@@ -141,6 +143,14 @@ def test_what_is_disabled_or_over_has_no_next_fire(olga: User) -> None:
     assert saved(olga, name="over", expires=timezone.now() + SECOND).due_at is None
     later = timezone.now() + 100 * HOUR
     assert saved(olga, name="later", start_time=later).due_at == later
+
+
+def test_next_fires_of_an_interval_count_from_the_one_that_is_known(olga: User) -> None:
+    schedule = saved(olga, every=3600)
+    later = timezone.now() + timedelta(minutes=7)
+    assert schedule.due_at is not None
+    fires = next_fires(periodic=schedule.periodic, after=later, count=2, anchor=schedule.due_at)
+    assert fires == [schedule.due_at, schedule.due_at + HOUR]
 
 
 def test_next_fires_in_their_zone(olga: User) -> None:
@@ -273,10 +283,19 @@ def test_one_that_cannot_fire_is_named_and_stops_no_other(olga: User, caplog: py
         due_since(schedule, (3 - number) * SECOND)
     assert fire_due() == 3
     assert [run.schedule for run in runs()] == ["good"]
-    assert (again(bad).fault, again(bad).due_at) == ("No word.", None)
+    assert again(bad).fault == "No word."
     assert again(buggy).fault == "ZeroDivisionError: by nought"
-    assert "The schedule 'bad' cannot fire" in caplog.text
+    assert caplog.text.count("The schedule 'bad' cannot fire") == 1
     assert again(bad).periodic.enabled
+    caplog.clear()
+    assert again(bad).due_at > timezone.now()  # it is tried again, and told once
+    due_since(bad, SECOND)
+    assert fire_due() == 1
+    assert "cannot fire" not in caplog.text
+    PeriodicTask.objects.filter(pk=bad.pk).update(kwargs='{"word": "again"}')
+    due_since(bad, SECOND)
+    fire_due()
+    assert (runs()[-1].schedule, again(bad).fault) == ("bad", "")
 
 
 def test_an_inactive_owner_fires_nothing(olga: User) -> None:
@@ -367,6 +386,49 @@ def test_a_change_loses_no_fire_that_is_due(olga: User) -> None:
     read_changes()
     fire_due()
     assert [(run.schedule, run.due_at) for run in runs()] == [("renamed", due)]
+
+
+def test_a_bad_row_can_be_switched_off_and_on(olga: User) -> None:
+    schedule = saved(olga)
+    PeriodicTask.objects.filter(pk=schedule.pk).update(interval=None)
+    enable_schedule(schedule=again(schedule), enabled=False)
+    assert (again(schedule).fault, again(schedule).periodic.enabled) == ("", False)
+    enable_schedule(schedule=again(schedule), enabled=True)
+    assert again(schedule).fault.startswith("Choose one of")
+
+
+def test_a_refusal_of_the_database_is_no_fire_that_was_made(olga: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = saved(olga)
+    due_since(schedule, SECOND)
+
+    def refuse(**_: Any) -> None:
+        raise IntegrityError("another constraint")
+
+    monkeypatch.setattr(firing, "start", refuse)
+    assert fire_due() == 1
+    assert again(schedule).fault == "IntegrityError: another constraint"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_name_that_many_want_at_once_is_one_schedules(olga: User) -> None:
+    IntervalSchedule.objects.create(every=60, period="seconds")
+    together = Barrier(4)
+
+    def add(_: int) -> str:
+        try:
+            task = periodic()
+            together.wait()
+            save_schedule(periodic=task, owner=olga, written='{"word": "a"}')
+        except (Conflict, Rejected) as refusal:
+            return type(refusal).__name__
+        finally:
+            connection.close()
+        return "stored"
+
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = list(pool.map(add, range(4)))
+    assert outcomes.count("stored") == 1
+    assert PeriodicTask.objects.count() == 1
 
 
 def test_enabling_and_deleting(olga: User) -> None:

@@ -167,7 +167,7 @@ def test_a_row_that_came_in_another_way_is_named_and_can_be_mended(client: Clien
     task = PeriodicTask.objects.create(name="odd", task="no.such", interval=hourly(), kwargs="{")
     read_changes()
     for address in (LIST, change(task)):
-        assert "Nobody owns it" in page(client.get(address))
+        assert "The arguments are not JSON" in page(client.get(address))
     assert client.post(change(task), form()).status_code == 302
     kept = Schedule.objects.get()
     assert (kept.fault, kept.owner) == ("", root.user)

@@ -8,6 +8,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError, transact
 from django.db.models import F
 from django_celery_beat.models import PeriodicTask
 
+from taskhub.errors import Problem
 from taskhub.runs.calendar import Timetable, latest_fire
 from taskhub.runs.models import Run, Schedule
 from taskhub.runs.services.accepting import enqueue
@@ -18,6 +19,7 @@ from taskhub.runs.timetables import WITH_TIMES, timetable_of, within_end
 log = logging.getLogger(__name__)
 
 BATCH = 100
+FIRES_ONCE = "run_fires_once"  # the constraint
 MISSED_AFTER = timedelta(seconds=60)  # a change of the leader takes less
 _WAITS = {"overlap": Schedule.Overlap.WAIT, "last_run__isnull": False, "last_run__finished_at__isnull": True}
 
@@ -46,13 +48,24 @@ def _fire(schedule: Any, now: datetime) -> Run | None:
             return _fire_once(schedule, now)
     except (OperationalError, InterfaceError):
         raise
-    except IntegrityError:
-        log.info("The schedule %r has fired for %s already", schedule.periodic.name, schedule.due_at)
-        _go_on(schedule, schedule.due_at, now)
     except Exception as error:
-        log.warning("The schedule %r cannot fire: %s", schedule.periodic.name, error, exc_info=not_ours(error))
-        Schedule.objects.filter(pk=schedule.pk).update(fault=words_of(error), due_at=None)
+        if FIRES_ONCE in str(error) and isinstance(error, IntegrityError):
+            log.info("The schedule %r has fired for %s already", schedule.periodic.name, schedule.due_at)
+            _go_on(schedule, schedule.due_at, now)
+        else:
+            _fail(schedule, error, now)
     return None
+
+
+def _fail(schedule: Any, error: Exception, now: datetime) -> None:
+    """It is tried again at its next fire: what its names stand for may be there again by then."""
+    words = words_of(error)
+    if words != schedule.fault:
+        log.warning("The schedule %r cannot fire: %s", schedule.periodic.name, words, exc_info=not_ours(error))
+    try:
+        _go_on(schedule, now, now, fault=words)
+    except Problem:  # nor can its timetable be read
+        Schedule.objects.filter(pk=schedule.pk).update(fault=words, due_at=None)
 
 
 def _fire_once(schedule: Any, now: datetime) -> Run | None:
@@ -89,6 +102,7 @@ def _chosen(schedule: Schedule, timetable: Timetable, now: datetime) -> datetime
 def _go_on(schedule: Schedule, fired: datetime | None, now: datetime, **fields: Any) -> None:
     """Writes the next fire down; a one-off that was left out comes again."""
     over = schedule.periodic.one_off and "last_run" in fields
+    fields = {"fault": "", **fields}
     timetable = timetable_of(schedule.periodic, schedule.due_at or now)
     due = None if over else within_end(schedule.periodic, timetable.next_fire(fired or now))
     Schedule.objects.filter(pk=schedule.pk).update(due_at=due, **fields)

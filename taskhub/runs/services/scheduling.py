@@ -2,13 +2,15 @@
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
+from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from taskhub.errors import Conflict, Problem, Rejected
@@ -55,12 +57,21 @@ def save_schedule(
     arguments = check_schedule(periodic=periodic, owner=owner, written=written)
     periodic.args, periodic.kwargs = "[]", json.dumps(arguments, ensure_ascii=False)
     chosen = {"owner": owner, "written": written, "missed": missed, "overlap": overlap, "fault": ""}
-    with transaction.atomic():
+    with _name_is_free(periodic.name), transaction.atomic():
         periodic.save()
         schedule, _ = Schedule.objects.update_or_create(periodic=periodic, defaults=chosen)
         take_note(periodic_ids=[periodic.pk], now=database_now())
     schedule.refresh_from_db()
     return schedule
+
+
+@contextmanager
+def _name_is_free(name: str) -> Iterator[None]:
+    """Another may take it between the check and the commit."""
+    try:
+        yield
+    except IntegrityError:
+        raise Conflict(f"There is a schedule {name!r} already.") from None
 
 
 def check_schedule(*, periodic: PeriodicTask, owner: Any, written: str) -> Any:
@@ -91,9 +102,9 @@ def delete_schedule(*, periodic: PeriodicTask) -> None:
 
 
 def enable_schedule(*, schedule: Schedule, enabled: bool) -> None:
-    schedule.periodic.enabled = enabled
+    """Also one that cannot fire: its fault says why."""
     with transaction.atomic():
-        schedule.periodic.save()
+        PeriodicTask.objects.filter(pk=schedule.pk).update(enabled=enabled, date_changed=timezone.now())
         take_note(periodic_ids=[schedule.pk], now=database_now())
 
 
@@ -114,19 +125,14 @@ def run_schedule_now(*, schedule: Schedule) -> Run:
 
 def start(*, schedule: Schedule, due_at: datetime | None) -> Run:
     """Accepts what a schedule starts, in the caller's transaction. Raises `Problem`s."""
-    periodic = schedule.periodic
-    try:
-        arguments = json.loads(periodic.kwargs or "{}")
-    except ValueError as error:
-        raise Rejected(f"The arguments are not JSON: {error}") from None
-    work = _work(_selected(periodic), arguments, schedule.owner, periodic.name)
+    work = _work_of(schedule)
     return accept(
-        kind=_selected(periodic).kind,
+        kind=_selected(schedule.periodic).kind,
         owner=work.owner,
         name=work.name,
         arguments=work.arguments,
         time_limit=work.time_limit,
-        schedule=periodic.name,
+        schedule=schedule.periodic.name,
         due_at=due_at,
     )
 
@@ -187,7 +193,7 @@ def _due(schedule: Schedule, now: datetime) -> tuple[datetime | None, str]:
         return None, ""
     try:
         timetable = timetable_of(periodic, periodic.last_run_at or now)
-        _check(schedule)
+        _work_of(schedule)
         pending = schedule.due_at if schedule.due_at and schedule.due_at <= now else None
         due = pending or timetable.next_fire(begin(periodic, now))
     except (OperationalError, InterfaceError):
@@ -199,14 +205,13 @@ def _due(schedule: Schedule, now: datetime) -> tuple[datetime | None, str]:
     return within_end(periodic, due), "" if due else "It never fires."
 
 
-def _check(schedule: Schedule) -> None:
-    if schedule.owner is None:
-        raise Rejected(NO_OWNER)
+def _work_of(schedule: Schedule) -> Work:
+    periodic = schedule.periodic
     try:
-        arguments = json.loads(schedule.periodic.kwargs or "{}")
+        arguments = json.loads(periodic.kwargs or "{}")
     except ValueError as error:
         raise Rejected(f"The arguments are not JSON: {error}") from None
-    _work(_selected(schedule.periodic), arguments, schedule.owner, schedule.periodic.name)
+    return _work(_selected(periodic), arguments, schedule.owner, periodic.name)
 
 
 def _selected(periodic: Any) -> Schedulable:
