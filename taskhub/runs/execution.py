@@ -80,15 +80,20 @@ class Keeper:
         self._topic = f"worker:{worker}"
         self._kept: set[Execution] = set()
         self._turn = threading.Event()
-        self._may_signal = threading.current_thread() is threading.main_thread()
-        if self._may_signal:
-            signal.signal(signal.SIGUSR2, self._interrupt_main)
-            signal.signal(signal.SIGVTALRM, self._give_turn)
+        self._may_signal = False
         self._live()
         threading.Thread(target=self._keep, name="keeper", daemon=True).start()
 
+    def _catch_signals(self) -> None:
+        """Only the main thread can say what a signal does, and until then it would end the process."""
+        signal.signal(signal.SIGUSR2, self._interrupt_main)
+        signal.signal(signal.SIGVTALRM, self._give_turn)
+        self._may_signal = True
+
     @contextmanager
     def keeping(self, execution: Execution) -> Iterator[None]:
+        if not self._may_signal and execution.thread is threading.main_thread():
+            self._catch_signals()
         self._kept.add(execution)
         pulse.tell(performing=True)
         try:

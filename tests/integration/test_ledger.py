@@ -1,5 +1,6 @@
 """The ledger itself, with a kind of run of its own, on a real PostgreSQL and Redis."""
 
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from django_celery_results.models import TaskResult
 
 from taskhub.accounts.models import User
 from taskhub.errors import Conflict, NotFound, Rejected, Unavailable
-from taskhub.runs import kinds, services
+from taskhub.runs import execution, kinds, services
 from taskhub.runs.domain import LeaseLost, State, oldest_id
 from taskhub.runs.execution import Execution, run_now, work
 from taskhub.runs.models import KeptAnswer, Run
@@ -151,6 +152,28 @@ def test_a_cancelled_running_run_has_no_effect(olga: User) -> None:
     run = Run.objects.get()
     assert (run.state, run.result) == ("REVOKED", None)
     assert not User.objects.filter(email="effect@example.com").exists()
+
+
+def test_work_in_the_main_thread_is_interrupted_whichever_thread_worked_first(
+    olga: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution._Here, "pid", 0)  # as in a process that has done no work yet
+    for number in (signal.SIGUSR2, signal.SIGVTALRM):
+        signal.signal(number, signal.SIG_DFL)
+    accept(olga)
+    thread = threading.Thread(target=_in_thread, args=(lambda: work("probe", say, node="w@here"),))
+    thread.start()
+    thread.join()
+    run = accept(olga)
+
+    def hang(running: Execution) -> None:
+        threading.Thread(target=_in_thread, args=(lambda: services.cancel(run=running.run),)).start()
+        threading.Event().wait(30)
+        pytest.fail("It was not interrupted.")
+
+    work("probe", hang, node="w@here")
+    run.refresh_from_db()
+    assert run.state == "REVOKED"
 
 
 def test_a_run_that_ended_cannot_be_cancelled(olga: User) -> None:
