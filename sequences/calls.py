@@ -6,12 +6,12 @@ from pydantic import Field
 
 from sequences.kind import TASK
 from taskhub.errors import Forbidden
+from taskhub.runs.when import When
 from walkers import examples
 from walkers.answers import ScheduleShown
 from walkers.caller import Caller
 from walkers.calls.schedules import EVERY_HOUR, ScheduleName, add
 from walkers.registry import api
-from walkers.when import When
 
 _SEQUENCE = {"requests": [{"method": "JAC", "api": "walker_list", "master": examples.USER_ID, "save_to": "walkers"}]}
 

@@ -87,3 +87,11 @@ class Unavailable(Problem):
     """Something taskhub leans on does not answer; the same call may succeed later."""
 
     status, title, type, permanent = 503, "Unavailable", "unavailable", False
+
+
+def refused(pointer: str, detail: str, words: str = "") -> Rejected:
+    """A refusal that concerns one place.
+
+    `pointer` is a JSON pointer into what was sent; `words` say more than `detail` where that alone is too short.
+    """
+    return Rejected(words or detail, errors=[{"pointer": pointer, "detail": detail}])

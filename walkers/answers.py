@@ -4,6 +4,8 @@ from typing import Any, Generic, Literal, NotRequired, TypeVar
 
 from typing_extensions import TypedDict
 
+from taskhub.runs.when import WhenShown
+
 Row = TypeVar("Row")
 
 
@@ -188,14 +190,6 @@ class ListedUser(TypedDict):
 class Users(TypedDict):
     total: int
     data: list[ListedUser]
-
-
-class WhenShown(TypedDict):
-    """`conf` has the fields of the type; see `add_scheduled_walker`."""
-
-    type: str
-    conf: dict[str, Any]
-    one_off: bool
 
 
 class ScheduleShown(TypedDict):

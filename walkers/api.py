@@ -11,12 +11,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from taskhub.errors import Forbidden, Problem
+from taskhub.errors import Forbidden, Problem, refused
 from taskhub.http import problem_handler
 from taskhub.runs.idempotency import amend, answer_once
 from taskhub.secrets import is_secret
 from walkers.caller import Caller
-from walkers.domain.refusals import refused
 from walkers.registry import Answer, Function, functions, wapi_arguments
 from walkers.schema import describe
 from walkers.services.files import digests

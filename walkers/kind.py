@@ -4,12 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from taskhub.accounts.models import User
-from taskhub.errors import NotFound
+from taskhub.errors import NotFound, refused
 from taskhub.runs.kinds import Kind, Schedulable, Work
+from taskhub.shape import REQUIRED, Shape
 from walkers.caller import Caller
 from walkers.domain.ids import as_id
-from walkers.domain.refusals import refused
-from walkers.domain.shape import REQUIRED, Shape
 from walkers.services.files import copy_files, remove_files
 from walkers.services.walking import work_of
 

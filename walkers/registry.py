@@ -11,11 +11,10 @@ from functools import cached_property
 from inspect import Parameter, cleandoc, signature
 from typing import Any, Literal, TypeVar
 
-from taskhub.errors import Forbidden, NotFound, Rejected, Unauthenticated
+from taskhub.errors import Forbidden, NotFound, Rejected, Unauthenticated, refused
 from taskhub.jsontext import parse_json
+from taskhub.shape import REQUIRED, Shape
 from walkers.caller import Caller
-from walkers.domain.refusals import refused
-from walkers.domain.shape import REQUIRED, Shape
 
 Scope = Literal["private", "admin"]
 WAPI = "wapi/"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, get_origin
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from taskhub.shape import REQUIRED, Shape
 from walkers.domain.route import Disengage, Skip
-from walkers.domain.shape import REQUIRED, Shape
 
 if TYPE_CHECKING:
     from taskhub.accounts.models import User

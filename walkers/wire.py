@@ -1,18 +1,14 @@
 """How graphs, nodes, edges, sentinels, walkers and users look on the wire."""
 
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from taskhub.accounts.models import User
+from taskhub.parameters import moment
 from walkers.answers import EdgeShown, GraphShown, ListedUser, NodeShown, Page, SentinelShown, UserShown, WalkerShown
 from walkers.models import Edge, Graph, Node
 from walkers.sentinels import Sentinel
 from walkers.walker import Definition
-
-
-def moment(when: datetime) -> str:
-    return when.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def graph_of(graph: Graph, *, active: UUID | None = None) -> GraphShown:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from taskhub.errors import Forbidden, NotFound, Rejected, Unauthenticated
+from taskhub.parameters import Flag, Moment
 from walkers.caller import Caller
-from walkers.parameters import Flag, Moment
 from walkers.registry import Answer, Function, call, functions
 
 

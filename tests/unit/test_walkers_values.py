@@ -15,9 +15,9 @@ from pydantic import BaseModel, Field
 
 from taskhub.errors import Rejected
 from taskhub.jsontext import parse_json
+from taskhub.shape import REQUIRED, Shape
 from walkers.domain.ids import as_id, fault_of_alias, sentinel_id
 from walkers.domain.plain import NotPlain, plain
-from walkers.domain.shape import REQUIRED, Shape
 
 ID = UUID("d6851f2a-e4a1-4fca-b582-9db5e146af59")
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=8)

@@ -4,13 +4,14 @@ from typing import Annotated
 
 from pydantic import Field
 
+from taskhub.parameters import Text
 from walkers import examples
 from walkers.answers import AliasShown, Done, Page
 from walkers.caller import Caller
 from walkers.calls.objects import visible_object
 from walkers.models import Alias
 from walkers.pages import page
-from walkers.parameters import AliasName, Cursor, Limit, Text
+from walkers.parameters import AliasName, Cursor, Limit
 from walkers.registry import api
 from walkers.services.aliases import delete_alias, register_alias
 

@@ -6,15 +6,15 @@ from django.db import transaction
 from django.db.models import QuerySet
 from pydantic import Field
 
-from taskhub.errors import NotFound
+from taskhub.errors import NotFound, refused
+from taskhub.parameters import Text
 from walkers import examples, wire
 from walkers.answers import Done, GraphShown, Page, WholeGraph
 from walkers.caller import Caller
 from walkers.domain.ids import NAME_MAX
-from walkers.domain.refusals import refused
 from walkers.models import Edge, Graph, Node
 from walkers.pages import page
-from walkers.parameters import Cursor, Detailed, GraphRef, Limit, Text
+from walkers.parameters import Cursor, Detailed, GraphRef, Limit
 from walkers.registry import api
 from walkers.services import graphs, profiles
 

@@ -6,10 +6,11 @@ from django.db.models import Q
 from pydantic import Field
 
 from taskhub.accounts.models import User
+from taskhub.parameters import Text
 from walkers import examples, wire
 from walkers.answers import Users, UserShown
 from walkers.caller import Caller
-from walkers.parameters import Detailed, Text
+from walkers.parameters import Detailed
 from walkers.registry import api
 from walkers.services.profiles import active_graphs
 

@@ -8,10 +8,9 @@ from django.db.models import Q
 from pydantic import Field
 
 from taskhub.accounts.models import User
-from taskhub.errors import NotFound
+from taskhub.errors import NotFound, refused
 from walkers import examples, sentinels, wire
 from walkers.caller import Caller
-from walkers.domain.refusals import refused
 from walkers.models import Edge, Graph, InGraph, Node
 from walkers.parameters import Detailed, ObjectRef
 from walkers.registry import api

@@ -8,15 +8,16 @@ from django.db.models import QuerySet
 from pydantic import Field
 
 from taskhub.errors import NotFound
+from taskhub.parameters import Text, moment
 from taskhub.runs import services
 from taskhub.runs.domain import RUNNING, WAITING
 from taskhub.runs.kinds import all_kinds
 from taskhub.runs.models import Run, Worker, live_workers, node_host
-from walkers import examples, wire
+from walkers import examples
 from walkers.answers import Entry, Queue, Status
 from walkers.caller import Caller
 from walkers.domain.ids import as_id
-from walkers.parameters import TaskId, Text
+from walkers.parameters import TaskId
 from walkers.registry import api
 
 SHOWN_MAX = 1000  # of each list
@@ -98,7 +99,7 @@ def _status(run: Run) -> Status:
     """What is unknown is left out."""
     found = {"state": run.state, "result": run.result, "error": run.error, "progress": run.progress}
     times = {name: getattr(run, name) for name in ("started_at", "finished_at")}
-    found |= {name: when and wire.moment(when) for name, when in times.items()}
+    found |= {name: when and moment(when) for name, when in times.items()}
     return cast(Status, {name: value for name, value in found.items() if value is not None})
 
 
@@ -127,4 +128,4 @@ def _by_worker(workers: list[Worker], runs: QuerySet[Run]) -> dict[str, list[Ent
 def _entry(run: Run) -> Entry:
     times = {"eta": run.not_before, "created_at": run.created_at, "started_at": run.started_at}
     shown = {"id": str(run.pk), "task_id": str(run.pk), "name": run.name, "kind": run.kind, "state": run.state}
-    return cast(Entry, shown | {name: wire.moment(when) for name, when in times.items() if when})
+    return cast(Entry, shown | {name: moment(when) for name, when in times.items() if when})

@@ -10,6 +10,7 @@ from django.db import transaction
 from pydantic import Field
 
 from taskhub.errors import Unavailable
+from taskhub.parameters import Flag, Moment, Text
 from taskhub.runs.domain import State
 from taskhub.runs.execution import run_now
 from taskhub.runs.models import Run
@@ -19,7 +20,7 @@ from walkers.answers import Page, Queued, Report, RunAtOnce, WalkerShown
 from walkers.caller import Caller
 from walkers.domain.route import WalkerFailed
 from walkers.models import RunFile
-from walkers.parameters import Flag, Moment, Text, WalkerName
+from walkers.parameters import WalkerName
 from walkers.registry import Answer, api
 from walkers.services.files import attach, discard, store_files
 from walkers.services.walking import Walk, perform, place_to_walk, walk_now

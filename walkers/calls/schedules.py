@@ -10,16 +10,17 @@ from django_celery_beat.models import PeriodicTask
 from pydantic import Field
 
 from taskhub.errors import Conflict, NotFound, Rejected
+from taskhub.parameters import Text, moment
 from taskhub.runs.services.scheduling import delete_schedule, save_schedule
 from taskhub.runs.timetables import KINDS
-from walkers import examples, wire
+from taskhub.runs.when import When, periodic_of, when_of
+from walkers import examples
 from walkers.answers import Done, Page, ScheduleShown
 from walkers.caller import Caller
 from walkers.kind import TASK
 from walkers.pages import page
-from walkers.parameters import Cursor, Limit, Text
+from walkers.parameters import Cursor, Limit
 from walkers.registry import api
-from walkers.when import When, periodic_of, when_of
 
 NAME_MAX = 200  # as django-celery-beat has it
 ID_MAX = 2**31 - 1
@@ -105,7 +106,7 @@ def shown(periodic: Any) -> ScheduleShown:
         "owner": kept.owner_id.urn if kept and kept.owner_id else None,
         "schedule": when_of(periodic),
         "enabled": periodic.enabled,
-        "next_fire": wire.moment(kept.due_at) if kept and kept.due_at else None,
+        "next_fire": moment(kept.due_at) if kept and kept.due_at else None,
         "fault": kept.fault if kept else "",
         "body": body,
         "last_run": str(kept.last_run_id) if kept and kept.last_run_id else None,

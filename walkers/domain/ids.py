@@ -3,11 +3,12 @@
 import re
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from taskhub.parameters import NO_CONTROLS
+
 ACTIVE_GRAPH = "active:graph"
 ACTIVE_SENTINEL = "active:sentinel"
 GLOBAL = "global"
 NAME_MAX = 200
-NO_CONTROLS = r"^[^\x00-\x1f\x7f-\x9f]*$"
 
 _ID = re.compile(r"(?:urn:uuid:)?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", re.IGNORECASE | re.ASCII)
 _RESERVED = ("active:", "urn:")

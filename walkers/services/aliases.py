@@ -3,9 +3,8 @@
 from typing import Any
 from uuid import UUID
 
-from taskhub.errors import NotFound
+from taskhub.errors import NotFound, refused
 from walkers.domain.ids import fault_of_alias
-from walkers.domain.refusals import refused
 from walkers.models import Alias
 
 

@@ -15,12 +15,20 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 from pydantic import Field, WithJsonSchema
+from typing_extensions import TypedDict
 
-from walkers.answers import WhenShown
-from walkers.domain.refusals import refused
-from walkers.domain.shape import REQUIRED, Shape
-from walkers.parameters import Moment, Text
-from walkers.wire import moment
+from taskhub.errors import refused
+from taskhub.parameters import Moment, Text, moment
+from taskhub.shape import REQUIRED, Shape
+
+
+class WhenShown(TypedDict):
+    """`conf` has the fields of the type; see `add_scheduled_walker`."""
+
+    type: str
+    conf: dict[str, Any]
+    one_off: bool
+
 
 _Part = Annotated[Text, Field(max_length=240)]
 _CRON = ("minute", "hour", "day_of_week", "day_of_month", "month_of_year")

@@ -15,9 +15,8 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from typing_extensions import TypedDict
 
-from taskhub.errors import Rejected
+from taskhub.errors import Rejected, refused
 from taskhub.jsontext import escape_pointer
-from walkers.domain.refusals import refused
 
 Validate = Callable[[Mapping[str, Any]], dict[str, Any]]
 REQUIRED: Any = ...
