@@ -57,6 +57,12 @@ class NotFound(Problem):
     status, title, type = 404, "Not found", "not-found"
 
 
+class NotAcceptable(Problem):
+    """What was sent can be read, and is not what this place takes (crawler_task.md)."""
+
+    status, title, type = 406, "Not acceptable", "not-acceptable"
+
+
 class Conflict(Problem):
     status, title, type = 409, "The state does not allow this", "conflict"
 

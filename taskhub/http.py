@@ -128,16 +128,20 @@ def _drop_dead_connections() -> None:
 class Faults:
     """What fails outside REST framework's views is a problem, too; and so is a body whose end cannot be told.
 
-    The web server gives a body in chunks that was cut off as if it were whole.
+    The web server gives a body in chunks that was cut off as if it were whole. Views that look after that themselves
+    (see `taskhub.chunks`) say so by `takes_chunks`.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if "Transfer-Encoding" in request.headers:
-            return problem_response(errors.LengthRequired("A body in chunks is not taken; send its Content-Length."))
         return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
+        if "Transfer-Encoding" in request.headers and not getattr(getattr(view, "cls", None), "takes_chunks", False):
+            return problem_response(errors.LengthRequired("A body in chunks is not taken; send its Content-Length."))
+        return None
 
     def process_exception(self, request: HttpRequest, exc: Exception) -> HttpResponseBase | None:
         if isinstance(exc, Problem | OperationalError | InterfaceError | MultiPartParserError):

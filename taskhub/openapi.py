@@ -26,6 +26,7 @@ MEANING = {
     401: "No credentials, or they are wrong, expired or revoked.",
     403: "This is for staff; or a browser's session came without its CSRF token, or with GET to a call that writes.",
     404: "There is no such thing, or it is another user's.",
+    406: "Documents are no objects, or do not match the schema; `errors` names the first ten lines.",
     409: "The present state does not allow it; where that is a run's, `state` names it.",
     411: "The body comes in chunks, and its length is not known.",
     413: "The body is larger than is allowed, which is `limit` bytes.",

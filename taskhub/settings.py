@@ -113,7 +113,7 @@ SECRET_KEY, *SECRET_KEY_FALLBACKS = SECRET_KEYS
 
 # Applications. A folder beside manage.py that holds a walkers.py is an application by that alone.
 
-OWN_APPS = ["taskhub", "taskhub.accounts", "taskhub.runs", "walkers", "sequences"]
+OWN_APPS = ["taskhub", "taskhub.accounts", "taskhub.runs", "walkers", "sequences", "crawlers"]
 LOCAL_APPS = sorted({file.parent.name for file in BASE_DIR.glob("*/walkers.py")} - set(OWN_APPS))
 INSTALLED_APPS = [
     "taskhub.accounts.apps.AdminConfig",
@@ -316,6 +316,14 @@ SEQUENCE_ITEMS_MAX = env_int("TASKHUB_SEQUENCE_ITEMS_MAX", 1_000_000, minimum=1)
 SEQUENCE_PERSISTENCE_MAX = env_int("TASKHUB_SEQUENCE_PERSISTENCE_MAX", 8_000_000, minimum=1000)  # characters
 SEQUENCE_SECONDS_MAX = env_int("TASKHUB_SEQUENCE_SECONDS_MAX", 3600, minimum=1)
 SEQUENCE_RECORD_MAX = env_int("TASKHUB_SEQUENCE_RECORD_MAX", 4_000, minimum=100)  # characters of a body in a step
+
+# Uploads of documents, in bytes: as they are sent, unpacked, and of one line
+
+DOCUMENTS_MAX_BYTES = env_int("TASKHUB_DOCUMENTS_MAX_BYTES", 1024**3, minimum=1024)
+DOCUMENTS_MAX_UNPACKED_BYTES = env_int("TASKHUB_DOCUMENTS_MAX_UNPACKED_BYTES", 8 * 1024**3, minimum=1024)
+UPLOAD_LINE_MAX_BYTES = env_int("TASKHUB_UPLOAD_LINE_MAX_BYTES", 10 * 1024 * 1024, minimum=1024)
+UPLOADS_AT_ONCE = env_int("TASKHUB_UPLOADS_AT_ONCE", 64, minimum=1)  # in one web process; each holds a thread
+QUARANTINE_MAX_LINES = env_int("TASKHUB_QUARANTINE_MAX_LINES", 10_000, minimum=1)  # of one task
 
 # Calling other servers, through the gate of taskhub.outbound; times in seconds
 

@@ -11,6 +11,7 @@ urlpatterns = [
     path("", include("taskhub.accounts.api")),
     path("", include("walkers.api")),
     path("", include("sequences.api")),
+    path("", include("crawlers.api")),
     path("", RedirectView.as_view(pattern_name="docs")),
     path("admin/", admin.site.urls),
     path("openapi.json", DocumentView.as_view(), name="openapi"),

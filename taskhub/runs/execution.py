@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from taskhub.runs import doorbell, hub, pulse
 from taskhub.runs.domain import Interrupted, LeaseLost, Overdue, State, backoff, error_of, may_try_again
 from taskhub.runs.kinds import kind_of
 from taskhub.runs.models import Run
-from taskhub.runs.services import claim, claim_this, end, put_off, renew, tell_progress
+from taskhub.runs.services import claim, claim_this, end, hand_over, put_off, renew, tell_progress
 from taskhub.secrets import hiding
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Execution:
         self.renew_at = time.monotonic() + settings.RUN_RENEW_SECONDS
         self.told: dict[str, Any] | None = None
         self.untold = False
+        self.handed_over = False
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Shown within a second, also while the work's own transaction is open. Raises as `check` does."""
@@ -65,6 +67,12 @@ class Execution:
         """Ends the run as SUCCESS, in the transaction of its effect. Raises `LeaseLost`: let it roll back."""
         self.open = False
         end(run=self.run, state=State.SUCCESS, result=result, progress=self.told)
+
+    def hand_over(self, until: datetime) -> None:
+        """The work goes on outside of any worker; see `services.hand_over`. Raises `LeaseLost`."""
+        self.open = False
+        hand_over(run=self.run, until=until)
+        self.handed_over = True
 
     def fail(self, type: str, message: str, result: Any = None) -> None:
         """Ends the run as FAILURE; `result` is what there was so far. Raises `LeaseLost`."""
@@ -255,7 +263,7 @@ def _attempt(execution: Execution, perform: Perform, keeper: Keeper) -> None:
         log.info("Run %s failed: %s", run.pk, error, exc_info=permanent and not isinstance(error, Problem))
         _settle(execution, error_of(error), again=not permanent)
     else:
-        if run.state not in {State.SUCCESS, State.FAILURE}:
+        if not execution.handed_over and run.state not in {State.SUCCESS, State.FAILURE}:
             _settle(execution, {"type": "NoEnding", "message": "The work did not say how it ended."}, again=False)
 
 

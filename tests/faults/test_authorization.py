@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pytest
@@ -12,6 +13,8 @@ from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from knox.models import AuthToken
 
+from crawlers.models import Task
+from crawlers.services.capabilities import capability_of
 from sequences.services.asking import accept_sequence
 from taskhub.accounts import services as accounts
 from taskhub.accounts.models import ApiKey, User
@@ -19,6 +22,7 @@ from taskhub.runs import api
 from taskhub.runs.models import Run
 from taskhub.runs.services import accept, cancel
 from taskhub.runs.services.scheduling import save_schedule
+from tests import crawling
 from tests.conftest import Person, make_person
 from tests.routes import routes
 from walkers.services.aliases import register_alias
@@ -73,6 +77,7 @@ def registered(reads: dict[str, Row], writes: dict[str, Row]) -> Iterator[tuple[
 PASSWORD = "correct horse battery"
 RUN = "runs/<uuid:run_id>"
 EVERY_DAY = {"type": "interval", "conf": {"every": 1, "period": "days"}}
+EXTERNAL: dict[str, Any] = {"meta": {"name": "shop"}, "endpoint": "http://127.0.0.1:9/shop"}
 TABLE: dict[str, Row] = {
     "GET ": everybody(302),
     "GET healthz": everybody(503),
@@ -97,6 +102,35 @@ TABLE: dict[str, Row] = {
     "POST sequences/runs": for_staff(202, requests=[]),
     "GET sequences/runs/<uuid:id>": for_staff(),
     "GET sequences/runs/<uuid:id>/steps": for_staff(),
+    "GET externals": each(),
+    "POST externals": each(201, **EXTERNAL),
+    "GET externals/<uuid:fid>": own(),
+    "PATCH externals/<uuid:fid>": own(timeout=60),
+    "PUT externals/<uuid:fid>": own(**EXTERNAL),
+    "DELETE externals/<uuid:fid>": own(409),  # a crawler uses it
+    "GET streams": each(),
+    "POST streams": each(201, name="boots"),
+    "GET streams/<uuid:fid>": own(),
+    "PATCH streams/<uuid:fid>": own(name="boots"),
+    "DELETE streams/<uuid:fid>": own(),
+    "GET streams/<uuid:fid>/docs": own(),
+    "GET crawlers": each(),
+    "GET crawlers/<uuid:fid>": own(),
+    "PATCH crawlers/<uuid:fid>": own(meta={"name": "boots"}),
+    "DELETE crawlers/<uuid:fid>": own(),
+    "GET crawlers/<uuid:fid>/tasks": own(),
+    "GET tasks": each(),
+    "GET tasks/<uuid:fid>": own(),
+    "GET tasks/<uuid:fid>/rejected": own(),
+    "POST actions/externals/<uuid:fid>/crawler": own(201),
+    "POST actions/crawlers/<uuid:fid>/task": own(208),
+    "POST actions/crawlers/<uuid:fid>/task/<uuid:task_fid>": own(409),
+    "DELETE actions/tasks/<uuid:fid>": own(),
+    "POST actions/tasks/<uuid:fid>/upload": own(sku="a1"),
+    "POST actions/tasks/<uuid:fid>/status": own(code=102),
+    "POST actions/tasks/<uuid:fid>/rejected": own(),
+    "POST c/<str:capability>/actions/tasks/<uuid:fid>/upload": everybody(200, sku="a1"),
+    "POST c/<str:capability>/actions/tasks/<uuid:fid>/status": everybody(200, code=102),
     **dict(
         registered(
             reads={
@@ -147,7 +181,16 @@ def things(owner: Person) -> dict[str, str]:
     periodic = PeriodicTask(name="hourly", task="walkers.tasks.ScheduledWalker", interval=hourly)
     save_schedule(periodic=periodic, owner=owner.user, written='{"name": "run"}')
     sequence = accept_sequence(arguments={"requests": []}, owner=owner.user)
+    external = crawling.external(owner, "http://127.0.0.1:9/shop", parameters=[])
+    made = crawling.crawler(owner, external, {})
+    task = Task.objects.get(fid=crawling.start(owner, made["crawler"])["fid"])
     things = {
+        "externals/<uuid:fid>": external["fid"],
+        "streams/<uuid:fid>": made["stream"]["fid"],
+        "crawlers/<uuid:fid>": made["crawler"]["fid"],
+        "tasks/<uuid:fid>": task.fid,
+        "<uuid:task_fid>": task.fid,
+        "<str:capability>": capability_of(task),
         "run": run.pk,
         "<uuid:run_id>": run.pk,
         "<uuid:id>": sequence.pk,
@@ -177,10 +220,17 @@ class Credentials(NamedTuple):
     session: User | None = None
 
 
+def path_of(route: str, things: dict[str, str]) -> str:
+    """A part may mean something else in each folder."""
+    parts = route.split("/")
+    found = [things.get(f"{folder}/{part}", things.get(part, part)) for folder, part in pairwise(["", *parts])]
+    return "/" + "/".join(found)
+
+
 def ask(call: str, things: dict[str, str], by: Credentials, *, csrf: bool = True) -> int:
     """The status of one call, whose effects are undone."""
     method, _, route = call.partition(" ")
-    path = "/" + "/".join(things.get(part, part) for part in route.split("/"))
+    path = path_of(route, things)
     sent = {name: text.format(**things) if isinstance(text, str) else text for name, text in TABLE[call].sent.items()}
     if method != "GET" and "ctx" in sent:
         sent["ctx"] = {}
@@ -295,7 +345,7 @@ def test_a_session_needs_its_csrf_token_to_write(call: str, things: dict[str, st
 
 @pytest.mark.parametrize("route", sorted({call.partition(" ")[2] for call in TABLE}))
 def test_other_methods_are_refused(route: str, things: dict[str, str], colleague: Person) -> None:
-    path = "/" + "/".join(things.get(part, part) for part in route.split("/"))
+    path = path_of(route, things)
     others = [method for method in METHODS if f"{method} {route}" not in TABLE]
     assert others
     if route:  # the root redirects, whatever is asked of it

@@ -22,6 +22,7 @@ from sequences.services.asking import accept_sequence
 from taskhub.accounts import services as accounts
 from taskhub.runs.models import Leadership, Worker
 from taskhub.runs.services import accept
+from tests import crawling
 from tests.conftest import Person, make_person
 from tests.routes import routes
 from walkers.models import RunFile
@@ -39,6 +40,10 @@ TABLE = {
     **{
         f"django_celery_beat/{name}": {"list", "add", "change", "history", "delete"}
         for name in ("clockedschedule", "crontabschedule", "intervalschedule", "periodictask", "solarschedule")
+    },
+    **{
+        f"crawlers/{name}": {"list", "change", "history"}
+        for name in ("crawler", "document", "external", "rejected", "stream", "task")
     },
     "django_celery_results/taskresult": {"list", "change", "history", "delete"},
     "knox/authtoken": {"list", "delete"},  # a token's page would have its digest in the address
@@ -94,6 +99,11 @@ def fill(owner: Person) -> None:
     Group.objects.create(name="operators")
     sequence = accept_sequence(arguments={"requests": []}, owner=owner.user)
     Step.objects.create(run=sequence, number=1, path="requests[0]", method="GET", url="http://h/", duration_ms=1)
+    made = crawling.crawler(owner, crawling.external(owner, "http://127.0.0.1:9/shop"))
+    task = crawling.start(owner, made["crawler"])
+    body = b'{"sku": "a1"}\n{"sku": 2}'
+    sent = owner.post(f"/actions/tasks/{task['fid']}/upload?on_invalid=skip", body, content_type="application/x-ndjson")
+    assert sent.status_code == 200, sent.content
     interval = IntervalSchedule.objects.create(every=1, period="hours")
     PeriodicTask.objects.create(name="hourly", task="sequences.tasks.ScheduledSequence", interval=interval)
     CrontabSchedule.objects.create()

@@ -1,8 +1,8 @@
 """The verbs of the ledger. Every change of a run's state is one conditional statement in here."""
 
 from taskhub.runs.services.accepting import accept, enqueue, retry
-from taskhub.runs.services.asking import cancel, changes, visible_run, wait
-from taskhub.runs.services.claiming import claim, claim_this, confirm, end, put_off, renew, tell_progress
+from taskhub.runs.services.asking import cancel, changes, settle, visible_run, wait
+from taskhub.runs.services.claiming import claim, claim_this, confirm, end, hand_over, put_off, renew, tell_progress
 from taskhub.runs.services.keeping import prune, remove_runs_of, sweep
 
 __all__ = [
@@ -14,11 +14,13 @@ __all__ = [
     "confirm",
     "end",
     "enqueue",
+    "hand_over",
     "prune",
     "put_off",
     "remove_runs_of",
     "renew",
     "retry",
+    "settle",
     "sweep",
     "tell_progress",
     "visible_run",

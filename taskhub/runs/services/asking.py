@@ -10,8 +10,9 @@ from django.db import connection, transaction
 
 from taskhub.errors import Conflict, NotFound
 from taskhub.runs import hub
+from taskhub.runs.domain import State
 from taskhub.runs.models import Run, run_with_id
-from taskhub.runs.services.claiming import end_revoked
+from taskhub.runs.services.claiming import end_elsewhere, end_revoked
 from taskhub.shares import Shares
 
 _open_waits = Shares(settings.OPEN_WAITS_MAX, settings.OPEN_WAITS_PER_USER, "Too many waits are open.")
@@ -70,3 +71,17 @@ def cancel(*, run: Run) -> Run:
             transaction.on_commit(lambda: hub.publish(f"worker:{row.worker}", str(row.pk)))
     row.refresh_from_db()
     return row
+
+
+def settle(*, run_id: UUID, state: State, result: Any = None, error: Any = None) -> bool:
+    """Ends a run whose work went on elsewhere, in the caller's transaction; False when it has ended before.
+
+    A worker that still has it is told, and its ending comes too late.
+    """
+    row = Run.objects.select_for_update(of=("self",)).filter(pk=run_id).first()
+    if row is None or row.ended:
+        return False
+    end_elsewhere(run=row, state=state, result=result, error=error)
+    if row.lease_until and row.worker:
+        transaction.on_commit(lambda: hub.publish(f"worker:{row.worker}", str(row.pk)))
+    return True

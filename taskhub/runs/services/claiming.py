@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -32,7 +32,7 @@ _NEXT_OWNER = """
     SELECT id FROM (
         SELECT id FROM runs_run
         WHERE ready AND kind = %(kind)s AND owner_id {side} %(after)s AND owner_id NOT IN (
-            SELECT owner_id FROM runs_run WHERE lease_until IS NOT NULL AND kind = %(kind)s
+            SELECT owner_id FROM runs_run WHERE lease_until IS NOT NULL AND kind = %(kind)s AND worker <> ''
             GROUP BY owner_id HAVING count(*) >= %(cap)s
         )
         ORDER BY owner_id, id LIMIT 1 FOR UPDATE SKIP LOCKED
@@ -104,6 +104,23 @@ def end(
 def end_revoked(*, run: Run, error: Mapping[str, Any] | None = None) -> bool:
     """Ends a run whose row the caller's transaction has locked, or made."""
     return _end(_END_LOCKED, run, {"id": run.pk}, State.REVOKED, error=error)
+
+
+def end_elsewhere(*, run: Run, state: State, result: Any = None, error: Mapping[str, Any] | None = None) -> bool:
+    """Ends a run, whose row the caller's transaction has locked, for work that goes on outside of any worker."""
+    return _end(_END_LOCKED, run, {"id": run.pk}, state, result=result, error=error)
+
+
+def hand_over(*, run: Run, until: datetime) -> None:
+    """The work goes on outside of any worker, which may be silent until then: a lapsed lease is offered again.
+
+    The kind's work then sees what became of it. Handing over takes no attempt away, and no place of its owner's cap.
+    Raises `LeaseLost`.
+    """
+    if not _change(
+        run, state=State.PROGRESS, worker="", lease_until=until, attempts=F("attempt") + settings.RUN_ATTEMPTS
+    ):
+        raise LeaseLost(str(run.pk))
 
 
 def end_abandoned(*, run: Run, error: Mapping[str, Any]) -> bool:

@@ -1,0 +1,275 @@
+"""The operator's edge: externals, crawlers, streams, tasks, documents, rejected lines."""
+
+import json
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+
+from crawlers.models import Crawler, Document, External, Rejected, StatusChange, Stream, Task
+from crawlers.services import registering, starting, telling
+from crawlers.services.calling import time_out
+from crawlers.services.planning import schedule_of
+from taskhub.admin import ReadOnlyAdmin
+from taskhub.errors import Conflict
+from taskhub.runs.services import enqueue
+from taskhub.secrets import MASK, mask_value
+
+SHOWN_MAX = 100_000
+
+
+def link(row: Any, text: str = "") -> SafeString:
+    name = f"admin:crawlers_{row._meta.model_name}_change"
+    return format_html('<a href="{}">{}</a>', reverse(name, args=[row.pk]), text or row.name or row.fid)
+
+
+def listed(model: str, words: str, **conditions: Any) -> SafeString:
+    """A link to a list of what belongs to a row."""
+    address = f"{reverse(f'admin:crawlers_{model}_changelist')}?{urlencode(conditions)}"
+    return format_html('<a href="{}">{}</a>', address, words)
+
+
+def as_json(value: Any) -> SafeString:
+    text = json.dumps(mask_value(value), indent=2, ensure_ascii=False, default=str)
+    return format_html("<pre>{}</pre>", text[:SHOWN_MAX])
+
+
+class CrawlersAdmin(ReadOnlyAdmin):
+    """People look at them here; to delete is an action, which takes what belongs to it along."""
+
+    ordering = ("-pk",)
+    search_ids = ("fid",)
+    search_help_text = "A fid"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        return rows.filter(removed_at__isnull=True) if hasattr(self.model, "removed_at") else rows
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.fields
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """What the links between these pages ask for."""
+        return lookup.endswith("__id__exact") or super().lookup_allowed(lookup, value, request)
+
+
+@admin.register(External)
+class ExternalAdmin(CrawlersAdmin):
+    list_display = ("name", "endpoint", "credential", "owner", "version", "created_at")
+    list_select_related = ("owner",)
+    fields: ClassVar[Any] = (
+        *("fid", "owner", "meta", "endpoint", "credential", "shown_parameters", "shown_schema", "id_field"),
+        *("shown_headers", "timeout", "version", "created_at", "crawlers_of"),
+    )
+    actions: Any = ["delete_externals"]
+
+    @admin.display(description="parameters")
+    def shown_parameters(self, external: External) -> SafeString:
+        return as_json(external.parameters)
+
+    @admin.display(description="schema")
+    def shown_schema(self, external: External) -> SafeString:
+        return as_json(external.schema)
+
+    @admin.display(description="headers")
+    def shown_headers(self, external: External) -> SafeString:
+        return as_json(external.headers)
+
+    @admin.display(description="crawlers")
+    def crawlers_of(self, external: External) -> SafeString:
+        return listed("crawler", "its crawlers", external__id__exact=external.pk)
+
+    @admin.action(description="Delete the selected externals", permissions=["view"])
+    def delete_externals(self, request: HttpRequest, queryset: QuerySet[External]) -> None:
+        self.each(request, queryset, lambda one: registering.delete_external(external=one), "externals deleted")
+
+
+@admin.register(Stream)
+class StreamAdmin(CrawlersAdmin):
+    list_display = ("name", "fid", "documents", "owner", "created_at")
+    list_select_related = ("owner",)
+    fields: ClassVar[Any] = ("fid", "owner", "meta", "documents", "version", "created_at", "more")
+    actions: Any = ["delete_streams"]
+
+    @admin.display(description="more")
+    def more(self, stream: Stream) -> SafeString:
+        pages = [(listed(name, f"its {words}", stream__id__exact=stream.pk),) for name, words in _OF_STREAM]
+        return format_html_join(", ", "{}", pages)
+
+    @admin.action(description="Delete the selected streams with their documents", permissions=["view"])
+    def delete_streams(self, request: HttpRequest, queryset: QuerySet[Stream]) -> None:
+        self.each(request, queryset, lambda one: registering.delete_stream(stream=one), "streams deleted")
+
+
+_OF_STREAM = (("crawler", "crawler"), ("task", "tasks"), ("document", "documents"))
+
+
+@admin.register(Crawler)
+class CrawlerAdmin(CrawlersAdmin):
+    list_display = ("name", "fid", "external_link", "stream_link", "owner", "created_at")
+    list_select_related = ("owner", "external", "stream")
+    fields: ClassVar[Any] = (
+        *("fid", "owner", "meta", "external_link", "stream_link", "shown_params", "schedule", "version"),
+        *("created_at", "tasks_of"),
+    )
+    actions: Any = ["start_tasks", "delete_crawlers"]
+
+    @admin.display(description="external")
+    def external_link(self, crawler: Crawler) -> SafeString:
+        return link(crawler.external)
+
+    @admin.display(description="stream")
+    def stream_link(self, crawler: Crawler) -> SafeString:
+        return link(crawler.stream)
+
+    @admin.display(description="parameters")
+    def shown_params(self, crawler: Crawler) -> SafeString:
+        return as_json({**crawler.params, **dict.fromkeys(crawler.secrets.get("params", {}), MASK)})
+
+    @admin.display(description="schedule")
+    def schedule(self, crawler: Crawler) -> str | SafeString:
+        if crawler.periodic is None:
+            return "-"
+        address = reverse("admin:django_celery_beat_periodictask_change", args=[crawler.periodic.pk])
+        return format_html('<a href="{}">{}</a>', address, json.dumps(schedule_of(crawler)))
+
+    @admin.display(description="tasks")
+    def tasks_of(self, crawler: Crawler) -> SafeString:
+        return listed("task", "its tasks", crawler__id__exact=crawler.pk)
+
+    @admin.action(description="Start a task of each selected crawler", permissions=["view"])
+    def start_tasks(self, request: HttpRequest, queryset: QuerySet[Crawler]) -> None:
+        self.each(request, queryset, _start, "tasks started")
+
+    @admin.action(description="Delete the selected crawlers", permissions=["view"])
+    def delete_crawlers(self, request: HttpRequest, queryset: QuerySet[Crawler]) -> None:
+        self.each(request, queryset, lambda one: registering.delete_crawler(crawler=one), "crawlers deleted")
+
+
+def _start(crawler: Crawler) -> None:
+    _enqueue(*starting.start_task(crawler=crawler))
+
+
+def _retry(task: Task) -> None:
+    _enqueue(*starting.retry_task(task=task))
+
+
+def _enqueue(task: Task, new: bool) -> None:
+    if not new:
+        raise Conflict(f"The task {task.fid} is running.")
+    if task.run:
+        enqueue(task.run)
+
+
+class StatusInline(admin.TabularInline):
+    model = StatusChange
+    fields = readonly_fields = ("at", "attempt", "code", "message", "detail", "by")
+    ordering = ("-id",)
+    extra = 0
+    max_num = 0
+    can_delete = False
+    verbose_name_plural = "history"
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Task)
+class TaskAdmin(CrawlersAdmin):
+    list_display = (
+        *("fid", "shown_status", "crawler_link", "attempt", "received", "inserted", "updated", "unchanged", "rejected"),
+        *("created_at", "ended_at"),
+    )
+    list_select_related = ("crawler",)
+    list_filter: ClassVar[Any] = (("ended_at", admin.EmptyFieldListFilter),)
+    fields: ClassVar[Any] = (
+        *("fid", "owner", "crawler_link", "stream_link", "run_link", "attempt", "shown_status", "message", "detail"),
+        *("shown_params", "callback", "timeout", "created_at", "started_at", "seen_at", "ended_at", "received"),
+        *("inserted", "updated", "unchanged", "rejected", "bytes", "more", "requests"),
+    )
+    actions: Any = ["retry_tasks", "stop_tasks", "time_out_tasks", "delete_tasks"]
+    inlines: ClassVar[Any] = [StatusInline]
+
+    @admin.display(description="status", ordering="code")
+    def shown_status(self, task: Task) -> str:
+        return f"{task.code} {task.message[:60]}"
+
+    @admin.display(description="crawler")
+    def crawler_link(self, task: Task) -> SafeString | str:
+        return link(task.crawler) if task.crawler else "-"
+
+    @admin.display(description="stream")
+    def stream_link(self, task: Task) -> SafeString:
+        return link(task.stream)
+
+    @admin.display(description="run")
+    def run_link(self, task: Task) -> SafeString | str:
+        if task.run_id is None:
+            return "-"
+        return format_html('<a href="{}">{}</a>', reverse("admin:runs_run_change", args=[task.run_id]), task.run_id)
+
+    @admin.display(description="parameters")
+    def shown_params(self, task: Task) -> SafeString:
+        return as_json({**task.params, **dict.fromkeys(task.secrets.get("params", {}), MASK)})
+
+    @admin.display(description="more")
+    def more(self, task: Task) -> SafeString:
+        return listed("rejected", "rejected lines", task__id__exact=task.pk)
+
+    @admin.display(description="requests to the crawler")
+    def requests(self, task: Task) -> SafeString:
+        lines = [(one.at, one.method, one.url, one.status or "", one.error) for one in task.calls.order_by("-id")[:20]]
+        return format_html_join(mark_safe("<br>"), "{:%Y-%m-%d %H:%M:%S} {} {} {} {}", lines)
+
+    @admin.action(description="Try the selected tasks again", permissions=["view"])
+    def retry_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        self.each(request, queryset, _retry, "tasks started again")
+
+    @admin.action(description="Stop the selected tasks", permissions=["view"])
+    def stop_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        self.each(request, queryset, lambda one: telling.stop_task(task=one, message="Stopped."), "tasks stopped")
+
+    @admin.action(description="Time the selected tasks out", permissions=["view"])
+    def time_out_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        self.each(request, queryset, lambda one: time_out(task=one), "tasks timed out")
+
+    @admin.action(description="Delete the selected tasks with their documents", permissions=["view"])
+    def delete_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        self.each(request, queryset, lambda one: telling.delete_task(task=one), "tasks deleted")
+
+
+@admin.register(Document)
+class DocumentAdmin(CrawlersAdmin):
+    list_display = ("id", "key", "stream_id", "task_id", "at", "beginning")
+    search_ids = ("id",)
+    search_help_text = "A row's number"
+    fields: ClassVar[Any] = ("id", "key", "stream_id", "task_id", "rank", "at", "shown_body")
+
+    @admin.display(description="document")
+    def beginning(self, document: Document) -> str:
+        return document.body[:100]
+
+    @admin.display(description="document")
+    def shown_body(self, document: Document) -> SafeString:
+        return as_json(json.loads(document.body))
+
+
+@admin.register(Rejected)
+class RejectedAdmin(CrawlersAdmin):
+    list_display = ("id", "task_link", "line", "reason", "at")
+    list_select_related = ("task",)
+    search_ids = ("id",)
+    search_help_text = "A row's number"
+    fields: ClassVar[Any] = ("task_link", "line", "reason", "body", "at")
+
+    @admin.display(description="task")
+    def task_link(self, rejected: Rejected) -> SafeString:
+        return link(rejected.task, str(rejected.task.fid))

@@ -1,0 +1,96 @@
+"""The examples of the OpenAPI document, and the schemas that are made of them."""
+
+from typing import Any
+
+from crawlers.api.views import EXAMPLE_FID, object_of
+
+TIME = "2026-01-31T12:00:00Z"
+SENT_EXTERNAL: dict[str, Any] = {
+    "meta": {"name": "shop crawler"},
+    "endpoint": "http://127.0.0.1:9000/shop",
+    "credential": "none",
+    "parameters": [{"name": "query", "type": "string", "required": True, "max": 100}],
+    "schema": {"type": "object", "required": ["sku"]},
+    "docIdField": "sku",
+    "headers": {},
+    "timeout": 600,
+}
+EXTERNAL = {"fid": EXAMPLE_FID, **SENT_EXTERNAL, "version": 1, "created_at": TIME}
+STATUS = {"code": 102, "message": "running", "detail": ""}
+STREAM = {
+    "fid": EXAMPLE_FID,
+    "name": "shoes",
+    "meta": {"name": "shoes"},
+    "documents": 3,
+    "crawler": {"fid": EXAMPLE_FID, "meta": {"name": "shoes"}},
+    "task": {"fid": EXAMPLE_FID, "attempt": 1, "created_at": TIME},
+    "status": STATUS,
+    "version": 1,
+    "created_at": TIME,
+}
+CRAWLER = {
+    "fid": EXAMPLE_FID,
+    "meta": {"name": "shoes"},
+    "external": EXAMPLE_FID,
+    "stream": EXAMPLE_FID,
+    "params": {"query": "shoes"},
+    "schedule": None,
+    "version": 1,
+    "created_at": TIME,
+}
+COUNTS = {"received": 3, "inserted": 3, "updated": 0, "unchanged": 0, "rejected": 0, "bytes": 123}
+TASK = {
+    "fid": EXAMPLE_FID,
+    "crawler": EXAMPLE_FID,
+    "stream": EXAMPLE_FID,
+    "external": EXAMPLE_FID,
+    "run": EXAMPLE_FID,
+    "attempt": 1,
+    "status": STATUS,
+    "counts": COUNTS,
+    "limits": {"timeout": 600},
+    "params": {"query": "shoes"},
+    "version": 2,
+    "created_at": TIME,
+    "started_at": TIME,
+    "seen_at": TIME,
+    "ended_at": None,
+}
+CHANGE = {"attempt": 1, "code": 102, "message": "running", "detail": "", "by": "crawler", "at": TIME}
+CALL = {
+    "method": "POST",
+    "url": "http://127.0.0.1:9000/shop/task?version=1",
+    "status": 200,
+    "error": "",
+    "duration_ms": 12,
+    "at": TIME,
+}
+WHOLE_TASK = TASK | {"history": [CHANGE], "calls": [CALL]}
+UPLOADED = {"count": 3, "inserted": 3, "updated": 0, "unchanged": 0, "rejected": 0}
+RESENT = {"count": 2, "inserted": 2, "updated": 0, "unchanged": 0, "rejected": 0}
+REJECTED = {"line": 7, "reason": '/sku: 5 is not of type "string"', "body": '{"sku": 5}', "at": TIME}
+
+FREE: dict[str, Any] = {"type": "object"}
+MAYBE_TEXT = {"type": ["string", "null"]}
+_EXTERNAL = {
+    "meta": FREE,
+    "parameters": {"type": "array"},
+    "schema": {},
+    "docIdField": MAYBE_TEXT,
+    "headers": FREE,
+}
+EXTERNAL_SCHEMA = object_of(EXTERNAL, **_EXTERNAL)
+CRAWLER_SCHEMA = object_of(CRAWLER, meta=FREE, params=FREE, schedule={"type": ["object", "null"]})
+STREAM_SCHEMA = object_of(
+    STREAM,
+    meta=FREE,
+    crawler={"type": ["object", "null"]},
+    task={"type": ["object", "null"]},
+    status={"type": ["object", "null"]},
+)
+_TASK = dict.fromkeys(("crawler", "run", "started_at", "ended_at"), MAYBE_TEXT) | {"params": FREE}
+TASK_SCHEMA = object_of(TASK, **_TASK)
+_CALL = object_of(CALL, status={"type": ["integer", "null"]})
+WHOLE_TASK_SCHEMA = object_of(WHOLE_TASK, **_TASK, calls={"type": "array", "items": _CALL})
+UPLOADED_SCHEMA = object_of(UPLOADED)
+REJECTED_SCHEMA = object_of(REJECTED)

@@ -1,0 +1,340 @@
+"""Relational calls: externals, streams, crawlers and tasks; listed, shown, changed, deleted."""
+
+from typing import Any, cast
+from uuid import UUID
+
+from django.conf import settings
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from crawlers.api import examples as shown
+from crawlers.api import shapes
+from crawlers.api.views import FID, LISTS, TAGS, CrawlersList, CrawlersView, answer, found, listing
+from crawlers.api.wire import (
+    crawler_of,
+    enveloped,
+    external_of,
+    external_values,
+    stream_of,
+    streams_of,
+    task_of,
+    whole_task_of,
+)
+from crawlers.domain.merging import merged
+from crawlers.models import Crawler, External, Stream, Task
+from crawlers.services import registering
+from taskhub.openapi import BODY, problems
+
+GONE = answer("It is deleted.", {"type": "null"}, None)
+READ = problems(400, 401, 404)
+CHANGED = problems(401, 404, 409, *BODY)
+SENT = OpenApiExample("An external", shown.SENT_EXTERNAL, request_only=True)
+
+
+def body(shape: Any) -> dict[str, Any]:
+    return {"application/json": shape.schema()}
+
+
+# Externals
+
+
+def _fields(values: dict[str, Any]) -> dict[str, Any]:
+    """Of the model, from the checked values of the wire."""
+    return {
+        "meta": values["meta"],
+        "endpoint": values["endpoint"],
+        "credential": values.get("credential") or "none",
+        "parameters": values.get("parameters", []),
+        "schema": values.get("schema"),
+        "id_field": values.get("docIdField") or "",
+        "headers": values.get("headers", {}),
+        "timeout": values.get("timeout", 3600),
+    }
+
+
+class ExternalsView(CrawlersList):
+    @extend_schema(
+        operation_id="externals_list",
+        summary="List externals",
+        parameters=LISTS,
+        responses={200: listing("Externals", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **problems(400, 401)},
+        tags=TAGS,
+    )
+    def get(self, request: Request) -> Response:
+        self.query(request)
+        rows = External.objects.visible_to(request.user)
+        return self.listed(rows, lambda found: [external_of(one) for one in found])
+
+    @extend_schema(
+        operation_id="externals_create",
+        summary="Register an external crawler",
+        request=body(shapes.EXTERNAL),
+        responses={201: answer("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **problems(401, *BODY)},
+        examples=[SENT],
+        tags=TAGS,
+    )
+    def post(self, request: Request) -> Response:
+        values = _fields(self.sent(request, shapes.EXTERNAL))
+        external = registering.save_external(external=External(owner_id=cast(UUID, request.user.pk)), values=values)
+        return _created(external, external_of(external), "externals")
+
+
+def _created(row: Any, payload: Any, folder: str) -> Response:
+    location = f"{settings.PUBLIC_URL}/{folder}/{row.fid}"
+    return enveloped(payload, row.version, 201, headers={"Location": location})
+
+
+class ExternalView(CrawlersView):
+    @extend_schema(
+        operation_id="externals_retrieve",
+        summary="Show an external",
+        parameters=[FID],
+        responses={200: answer("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **problems(401, 404)},
+        tags=TAGS,
+    )
+    def get(self, request: Request, fid: UUID) -> Response:
+        external = found(External, request.user, fid)
+        return enveloped(external_of(external), external.version)
+
+    @extend_schema(
+        operation_id="externals_change",
+        summary="Change an external",
+        description="Merged recursively into what stands: null takes a member away, lists are replaced (RFC 7396).",
+        parameters=[FID],
+        request={"application/json": {"type": "object"}},
+        responses={200: answer("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **CHANGED},
+        examples=[OpenApiExample("A change", {"timeout": 60}, request_only=True)],
+        tags=TAGS,
+    )
+    def patch(self, request: Request, fid: UUID) -> Response:
+        external = found(External, request.user, fid)
+        change = self.given(request)
+        return self._save(external, shapes.EXTERNAL.check(merged(external_values(external), change)))
+
+    @extend_schema(
+        operation_id="externals_replace",
+        summary="Replace an external",
+        parameters=[FID],
+        request=body(shapes.EXTERNAL),
+        responses={200: answer("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **CHANGED},
+        examples=[SENT],
+        tags=TAGS,
+    )
+    def put(self, request: Request, fid: UUID) -> Response:
+        external = found(External, request.user, fid)
+        return self._save(external, self.sent(request, shapes.EXTERNAL))
+
+    @staticmethod
+    def _save(external: External, values: dict[str, Any]) -> Response:
+        external = registering.save_external(external=external, values=_fields(values))
+        return enveloped(external_of(external), external.version)
+
+    @extend_schema(
+        operation_id="externals_delete",
+        summary="Delete an external",
+        description="409 while crawlers use it.",
+        parameters=[FID],
+        request=None,
+        responses={200: GONE, **problems(401, 404, 409)},
+        tags=TAGS,
+    )
+    def delete(self, request: Request, fid: UUID) -> Response:
+        external = found(External, request.user, fid)
+        registering.delete_external(external=external)
+        return enveloped(None, external.version + 1)
+
+
+# Streams
+
+
+def _meta(values: dict[str, Any]) -> dict[str, Any]:
+    meta = dict(values.get("meta") or {})
+    return meta | ({"name": values["name"]} if values.get("name") else {})
+
+
+class StreamsView(CrawlersList):
+    @extend_schema(
+        operation_id="streams_list",
+        summary="List streams",
+        parameters=LISTS,
+        responses={200: listing("Streams", shown.STREAM_SCHEMA, shown.STREAM), **problems(400, 401)},
+        tags=TAGS,
+    )
+    def get(self, request: Request) -> Response:
+        self.query(request)
+        return self.listed(Stream.objects.visible_to(request.user), streams_of)
+
+    @extend_schema(
+        operation_id="streams_create",
+        summary="Make a stream",
+        request=body(shapes.STREAM),
+        responses={201: answer("The stream", shown.STREAM_SCHEMA, shown.STREAM), **problems(401, *BODY)},
+        examples=[OpenApiExample("A stream", {"meta": {"name": "shoes"}}, request_only=True)],
+        tags=TAGS,
+    )
+    def post(self, request: Request) -> Response:
+        stream = registering.create_stream(owner=request.user, meta=_meta(self.sent(request, shapes.STREAM)))
+        return _created(stream, stream_of(stream, None, None), "streams")
+
+
+class StreamView(CrawlersView):
+    @extend_schema(
+        operation_id="streams_retrieve",
+        summary="Show a stream",
+        description="With its crawler, its latest task and that task's status.",
+        parameters=[FID],
+        responses={200: answer("The stream", shown.STREAM_SCHEMA, shown.STREAM), **problems(401, 404)},
+        tags=TAGS,
+    )
+    def get(self, request: Request, fid: UUID) -> Response:
+        stream = found(Stream, request.user, fid)
+        return enveloped(streams_of([stream])[0], stream.version)
+
+    @extend_schema(
+        operation_id="streams_change",
+        summary="Change a stream's name and meta",
+        parameters=[FID],
+        request=body(shapes.STREAM),
+        responses={200: answer("The stream", shown.STREAM_SCHEMA, shown.STREAM), **CHANGED},
+        examples=[OpenApiExample("A change", {"meta": {"name": "boots"}}, request_only=True)],
+        tags=TAGS,
+    )
+    def patch(self, request: Request, fid: UUID) -> Response:
+        stream = found(Stream, request.user, fid)
+        change = _meta(self.sent(request, shapes.STREAM))
+        registering.change_meta(row=stream, meta=merged(stream.meta, change))
+        return enveloped(streams_of([stream])[0], stream.version)
+
+    @extend_schema(
+        operation_id="streams_delete",
+        summary="Delete a stream",
+        description="With its crawler, its tasks and its documents; a running task is stopped.",
+        parameters=[FID],
+        request=None,
+        responses={200: GONE, **problems(401, 404)},
+        tags=TAGS,
+    )
+    def delete(self, request: Request, fid: UUID) -> Response:
+        stream = found(Stream, request.user, fid)
+        registering.delete_stream(stream=stream)
+        return enveloped(None, stream.version + 1)
+
+
+# Crawlers
+
+_RELATED = ("external", "stream", "periodic", "periodic__interval", "periodic__crontab", "periodic__clocked")
+
+
+class CrawlersOfUserView(CrawlersList):
+    @extend_schema(
+        operation_id="crawlers_list",
+        summary="List crawlers",
+        parameters=[shapes.CrawlerQuery, *LISTS],
+        responses={200: listing("Crawlers", shown.CRAWLER_SCHEMA, shown.CRAWLER), **problems(400, 401)},
+        tags=TAGS,
+    )
+    def get(self, request: Request) -> Response:
+        asked = {f"{name}__fid": fid for name, fid in self.query(request, shapes.CrawlerQuery).items()}
+        rows = Crawler.objects.visible_to(request.user).filter(**asked).select_related(*_RELATED)
+        return self.listed(rows, lambda found: [crawler_of(one) for one in found])
+
+
+class CrawlerView(CrawlersView):
+    @extend_schema(
+        operation_id="crawlers_retrieve",
+        summary="Show a crawler",
+        description="Secret parameters are stars, and the credential is not shown.",
+        parameters=[FID],
+        responses={200: answer("The crawler", shown.CRAWLER_SCHEMA, shown.CRAWLER), **problems(401, 404)},
+        tags=TAGS,
+    )
+    def get(self, request: Request, fid: UUID) -> Response:
+        crawler = found(Crawler, request.user, fid, *_RELATED)
+        return enveloped(crawler_of(crawler), crawler.version)
+
+    @extend_schema(
+        operation_id="crawlers_change",
+        summary="Change a crawler",
+        description="Merged recursively into what stands; `schedule` and `credential` are replaced, null for none.",
+        parameters=[FID],
+        request=body(shapes.CRAWLER_CHANGE),
+        responses={200: answer("The crawler", shown.CRAWLER_SCHEMA, shown.CRAWLER), **CHANGED},
+        examples=[OpenApiExample("A change", {"params": {"query": "boots"}}, request_only=True)],
+        tags=TAGS,
+    )
+    def patch(self, request: Request, fid: UUID) -> Response:
+        crawler = found(Crawler, request.user, fid, *_RELATED)
+        given = self.given(request)
+        stands: dict[str, Any] = {"meta": crawler.meta, "params": registering.all_params(crawler)}
+        whole = {name: merged(stands[name], given[name]) for name in stands.keys() & given.keys()}
+        values = shapes.CRAWLER_CHANGE.check({**given, **whole})
+        given_ones = {name: value for name, value in values.items() if name in given}
+        crawler = registering.change_crawler(crawler=crawler, values=given_ones)
+        return enveloped(crawler_of(crawler), crawler.version)
+
+    @extend_schema(
+        operation_id="crawlers_delete",
+        summary="Delete a crawler",
+        description="Its running task is stopped; its documents stay in the stream.",
+        parameters=[FID],
+        request=None,
+        responses={200: GONE, **problems(401, 404)},
+        tags=TAGS,
+    )
+    def delete(self, request: Request, fid: UUID) -> Response:
+        crawler = found(Crawler, request.user, fid, *_RELATED)
+        registering.delete_crawler(crawler=crawler)
+        return enveloped(None, crawler.version + 1)
+
+
+# Tasks
+
+TASK_RELATED = ("external", "stream", "crawler")
+
+
+class TasksView(CrawlersList):
+    @extend_schema(
+        operation_id="tasks_list",
+        summary="List tasks",
+        parameters=[shapes.TaskQuery, *LISTS],
+        responses={200: listing("Tasks", shown.TASK_SCHEMA, shown.TASK), **problems(400, 401)},
+        tags=TAGS,
+    )
+    def get(self, request: Request) -> Response:
+        return self.tasks(request, self.query(request, shapes.TaskQuery))
+
+    def tasks(self, request: Request, asked: dict[str, Any]) -> Response:
+        if "running" in asked:
+            asked["ended_at__isnull"] = asked.pop("running")
+        named = {f"{n}__fid" if n in {"external", "stream", "crawler"} else n: value for n, value in asked.items()}
+        rows = Task.objects.visible_to(request.user).filter(**named).select_related(*TASK_RELATED)
+        return self.listed(rows, lambda found: [task_of(one) for one in found])
+
+
+class TasksOfCrawlerView(TasksView):
+    @extend_schema(
+        operation_id="crawlers_tasks_list",
+        summary="List a crawler's tasks",
+        parameters=[FID, *LISTS],
+        responses={200: listing("Tasks", shown.TASK_SCHEMA, shown.TASK), **READ},
+        tags=TAGS,
+    )
+    def get(self, request: Request, fid: UUID) -> Response:  # type: ignore[override]
+        self.query(request)
+        crawler = found(Crawler, request.user, fid)
+        return self.tasks(request, {"crawler": crawler.fid})
+
+
+class TaskView(CrawlersView):
+    @extend_schema(
+        operation_id="tasks_retrieve",
+        summary="Show a task",
+        description="Its status, history and counts, and the requests to the crawler. Its `run` can be waited for.",
+        parameters=[FID],
+        responses={200: answer("The task", shown.WHOLE_TASK_SCHEMA, shown.WHOLE_TASK), **problems(401, 404)},
+        tags=TAGS,
+    )
+    def get(self, request: Request, fid: UUID) -> Response:
+        task = found(Task, request.user, fid, *TASK_RELATED)
+        return enveloped(whole_task_of(task), task.version)

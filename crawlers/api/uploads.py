@@ -1,0 +1,193 @@
+"""Documents in: uploads, by the owner or the crawler; and the lines that were put aside."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.http import QueryDict, StreamingHttpResponse
+from django.utils.datastructures import MultiValueDict
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import parsers
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from crawlers.api import examples as shown
+from crawlers.api.actions import CAPABILITY
+from crawlers.api.relations import TASK_RELATED
+from crawlers.api.shapes import UploadQuery
+from crawlers.api.streaming import NdjsonRenderer, streamed
+from crawlers.api.views import FID, LISTS, TAGS, CrawlersList, CrawlersView, answer, found, listing
+from crawlers.api.wire import enveloped
+from crawlers.models import Rejected, Task
+from crawlers.services.capabilities import task_for
+from crawlers.services.receiving import Counts, receive, sendable
+from crawlers.services.resending import resend
+from crawlers.unpacking import unpacked, unpacker_of
+from taskhub.accounts.authentication import ApiKeyAuthentication, TokenAuthentication
+from taskhub.chunks import body_pieces
+from taskhub.http import CursorPages
+from taskhub.openapi import problems
+from taskhub.parameters import moment
+
+NDJSON = "application/x-ndjson"
+ENCODING = OpenApiParameter(
+    "Content-Encoding",
+    {"type": "string", "enum": ["identity", "gzip", "deflate", "br", "zstd"]},
+    OpenApiParameter.HEADER,
+    description="How the body is packed.",
+)
+FAULTS = problems(
+    404,
+    409,
+    413,
+    415,
+    because={
+        400: "The body is empty or broken; `errors` names line and column. Nothing is stored.",
+        406: "Documents are no objects, or do not match the schema; `errors` names the first ten lines.",
+    },
+)
+LINES = OpenApiExample("Documents", '{"sku": "a1"}\n{"sku": "a2"}\n', media_type=NDJSON, request_only=True)
+UPLOAD: dict[str, Any] = {
+    "request": {NDJSON: {"description": "One JSON object a line."}},
+    "examples": [LINES],
+    "tags": TAGS,
+}
+STORED = answer(
+    "They are stored.",
+    shown.UPLOADED_SCHEMA,
+    shown.UPLOADED,
+    more=shown.UPLOADED_SCHEMA["properties"],
+)
+
+
+class HeaderSession(SessionAuthentication):
+    """A browser's session, whose CSRF token stands in the header: nobody looks for it in the body."""
+
+    def enforce_csrf(self, request: Any) -> None:
+        request._request._post, request._request._files = QueryDict(), MultiValueDict()
+        super().enforce_csrf(request)
+
+
+class RawParser(parsers.BaseParser):
+    """Any content type is taken, and the body is read by the view."""
+
+    media_type = "*/*"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        return {}
+
+
+class UploadView(CrawlersView):
+    """By the owner of the task."""
+
+    authentication_classes: Any = (TokenAuthentication, ApiKeyAuthentication, HeaderSession)
+    parser_classes = (RawParser,)
+    takes_chunks = True
+
+    @extend_schema(
+        operation_id="tasks_upload",
+        summary="Upload documents",
+        description=(
+            "Newline-delimited JSON of any content type, with a length or in chunks. All or nothing: the answer comes "
+            "after the commit. Sending the same again changes nothing."
+        ),
+        parameters=[FID, UploadQuery, ENCODING],
+        responses={200: STORED, **problems(401), **FAULTS},
+        **UPLOAD,
+    )
+    def post(self, request: Request, fid: UUID) -> Response:
+        return self.upload(request, found(Task, request.user, fid, *TASK_RELATED))
+
+    def upload(self, request: Request, task: Task) -> Response:
+        skip = self.query(request, UploadQuery)["on_invalid"] == "skip"
+        unpacker = unpacker_of(request.headers.get("Content-Encoding", ""))
+        chunks = body_pieces(request.META, settings.DOCUMENTS_MAX_BYTES)
+        pieces = unpacked(chunks, unpacker, settings.DOCUMENTS_MAX_UNPACKED_BYTES)
+        return stored(receive(task=sendable(task), pieces=pieces, skip=skip), task)
+
+
+def stored(counts: Counts, task: Task) -> Response:
+    payload = {"count": counts.received} | {
+        name: getattr(counts, name) for name in ("inserted", "updated", "unchanged", "rejected")
+    }
+    return enveloped(payload, task.version, **payload)
+
+
+class CapableUploadView(UploadView):
+    """By the crawler, whom the capability in its endpoint stands for."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    @extend_schema(
+        operation_id="capable_tasks_upload",
+        summary="Upload documents, as the task's crawler",
+        parameters=[CAPABILITY, FID, UploadQuery, ENCODING],
+        responses={200: STORED, **FAULTS},
+        **UPLOAD,
+    )
+    def post(self, request: Request, fid: UUID, capability: str = "") -> Response:
+        return self.upload(request, task_for(capability=capability, fid=fid))
+
+
+class RejectedPages(CursorPages):
+    ordering = "id"
+
+
+class RejectedView(CrawlersList):
+    pagination_class = RejectedPages
+    renderer_classes = (*CrawlersList.renderer_classes, NdjsonRenderer)
+
+    @extend_schema(
+        operation_id="tasks_rejected_list",
+        summary="List the lines that were put aside",
+        description="With `Accept: application/x-ndjson` all of them, as they were sent.",
+        parameters=[FID, *LISTS],
+        responses={
+            (200, "application/json"): listing("Rejected lines", shown.REJECTED_SCHEMA, shown.REJECTED),
+            (200, NDJSON): OpenApiResponse(str, "The lines"),
+            **problems(400, 401, 404),
+        },
+        tags=TAGS,
+    )
+    def get(self, request: Request, fid: UUID) -> Response | StreamingHttpResponse:
+        self.query(request)
+        task = found(Task, request.user, fid)
+        if isinstance(request.accepted_renderer, NdjsonRenderer):
+            return streamed(request, _lines(task), f"rejected-{task.fid}")
+        rows = Rejected.objects.filter(task=task)
+        return self.listed(
+            rows,
+            lambda found: [
+                {"line": one.line, "reason": one.reason, "body": one.body, "at": moment(one.at)} for one in found
+            ],
+        )
+
+
+def _lines(task: Task) -> Iterator[bytes]:
+    after = 0
+    while rows := list(Rejected.objects.filter(task=task, pk__gt=after).order_by("pk").values_list("pk", "body")[:100]):
+        yield "".join(f"{body}\n" for _, body in rows).encode()
+        after = rows[-1][0]
+
+
+class ResendView(CrawlersView):
+    @extend_schema(
+        operation_id="tasks_rejected_resend",
+        summary="Send the lines again that were put aside",
+        description="Those that the schema takes now go into the stream; the others stay. Also after the task's end.",
+        parameters=[FID],
+        request=None,
+        responses={
+            200: answer(
+                "What came of them", shown.UPLOADED_SCHEMA, shown.RESENT, more=shown.UPLOADED_SCHEMA["properties"]
+            ),
+            **problems(401, 404),
+        },
+        tags=TAGS,
+    )
+    def post(self, request: Request, fid: UUID) -> Response:
+        task = found(Task, request.user, fid, *TASK_RELATED)
+        return stored(resend(task=task), task)

@@ -1,0 +1,133 @@
+"""What the views of crawlers have in common."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.http import QueryDict
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from crawlers.api.shapes import NoQuery, Query
+from crawlers.api.wire import enveloped, messages_of
+from crawlers.models import Crawler, External, Stream, Task
+from taskhub.errors import NotFound, Rejected
+from taskhub.http import CursorPages, problem_handler
+from taskhub.openapi import PAGE
+from taskhub.shape import Shape
+
+Row = TypeVar("Row", External, Stream, Crawler, Task)
+
+EXAMPLE_FID = "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70"
+TAGS = ["crawlers"]
+FID = OpenApiParameter(
+    "fid",
+    OpenApiTypes.UUID,
+    OpenApiParameter.PATH,
+    description="Its id.",
+    examples=[OpenApiExample("An id", EXAMPLE_FID, parameter_only=("fid", OpenApiParameter.PATH))],
+)
+LISTS = [*PAGE]
+
+
+class CrawlersView(APIView):
+    """Problems say their faults as `messages`, too."""
+
+    def get_exception_handler(self) -> Callable[..., Response]:
+        return _with_messages
+
+    def query(self, request: Request, kind: type[Query] = NoQuery) -> dict[str, Any]:
+        asked = kind(data=request.query_params.dict())
+        asked.is_valid(raise_exception=True)
+        return cast(dict[str, Any], asked.validated_data)
+
+    def given(self, request: Request) -> dict[str, Any]:
+        """The body, which must be an object; a form is one of texts."""
+        data: Any = request.data
+        if not isinstance(data, Mapping):
+            raise Rejected("The body must be an object.", errors=[{"pointer": "", "detail": "Must be an object."}])
+        return dict(data.dict()) if isinstance(data, QueryDict) else dict(data)
+
+    def sent(self, request: Request, shape: Shape) -> dict[str, Any]:
+        """The checked body."""
+        return shape.check(self.given(request))
+
+
+class CrawlersList(CrawlersView, GenericAPIView[Any]):
+    """A list in an envelope, newest first."""
+
+    pagination_class = CursorPages
+    serializer_class = NoQuery  # what is answered is made by `listed`
+
+    def listed(self, rows: QuerySet[Any], show: Callable[[list[Any]], list[Any]]) -> Response:
+        found = self.paginate_queryset(rows)
+        page = self.get_paginated_response(show(list(found or [])))
+        return enveloped(page.data)
+
+
+def found(model: type[Row], user: Any, fid: UUID, *related: str) -> Row:
+    """Raises `NotFound` for what never was, is deleted, or is another's."""
+    rows = model.objects.visible_to(user).select_related("owner", *related)
+    row = rows.filter(fid=fid).first()
+    if row is None:
+        raise NotFound(f"There is no {model._meta.verbose_name} {fid}, or it is not yours.")
+    return cast(Row, row)
+
+
+def _with_messages(exc: Exception, context: Mapping[str, Any]) -> Response:
+    response = problem_handler(exc, context)
+    data = cast(dict[str, Any], response.data)
+    data["messages"] = messages_of(data)
+    return response
+
+
+def answer(description: str, payload: dict[str, Any], example: Any, *, more: Any = None, version: int = 1) -> Any:
+    """An entry of `responses`: the envelope around a payload."""
+    properties = {
+        "success": {"const": True},
+        "payload": payload,
+        "version": {"type": "integer"},
+        **(more or {}),
+    }
+    schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    whole = {"success": True, "payload": example, "version": version}
+    if more:
+        whole |= {name: example[name] for name in more}
+    return OpenApiResponse(schema, description, [OpenApiExample(description[:60], whole, response_only=True)])
+
+
+def page_of(payload: dict[str, Any]) -> dict[str, Any]:
+    link = {"type": ["string", "null"], "format": "uri"}
+    properties = {"results": {"type": "array", "items": payload}, "next": link, "previous": link}
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def listing(description: str, payload: dict[str, Any], example: Any) -> Any:
+    page = {"results": [example], "next": None, "previous": None}
+    return answer(description, page_of(payload), page, version=0)
+
+
+def object_of(example: Mapping[str, Any], **special: Any) -> dict[str, Any]:
+    """The schema of an object that looks like the example; `special` says what one alone does not show."""
+    properties = {name: special.get(name, _schema_of(value)) for name, value in example.items()}
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _schema_of(value: Any) -> dict[str, Any]:
+    match value:
+        case bool():
+            return {"type": "boolean"}
+        case int():
+            return {"type": "integer"}
+        case str():
+            return {"type": "string"}
+        case list():
+            return {"type": "array", "items": _schema_of(value[0]) if value else {}}
+        case dict():
+            return object_of(value) if value else {"type": "object"}
+    return {}

@@ -1,0 +1,1 @@
+"""An external crawler to try things with: see docs/external-crawler.md."""

@@ -1,0 +1,36 @@
+"""What lets a crawler report on one attempt of one task, and on nothing else."""
+
+import hmac
+from base64 import urlsafe_b64encode
+from hashlib import sha256
+from uuid import UUID
+
+from django.conf import settings
+
+from crawlers.models import Task
+from taskhub.errors import NotFound
+
+
+def capability_of(task: Task) -> str:
+    """HMAC-SHA256 over task and attempt, under the newest of SECRET_KEYS; 32 characters of base64url."""
+    return _signed(settings.SECRET_KEY, task)
+
+
+def address_for(task: Task) -> str:
+    """To which the crawler appends `/upload` and `/status`."""
+    return f"{settings.PUBLIC_URL}/c/{capability_of(task)}/actions/tasks/{task.fid}"
+
+
+def task_for(*, capability: str, fid: UUID) -> Task:
+    """Raises `NotFound` for a capability that is not that of the task's present attempt."""
+    task = Task.objects.filter(fid=fid, removed_at__isnull=True).select_related("external", "owner").first()
+    if task is None or not any(
+        hmac.compare_digest(_signed(key, task).encode(), capability.encode()) for key in settings.SECRET_KEYS
+    ):
+        raise NotFound("There is no such task, or the capability is not that of its present attempt.")
+    return task
+
+
+def _signed(key: str, task: Task) -> str:
+    text = f"taskhub: capability of a task\n{task.fid}\n{task.attempt}"
+    return urlsafe_b64encode(hmac.digest(key.encode(), text.encode(), sha256)[:24]).decode("ascii")

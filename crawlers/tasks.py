@@ -1,0 +1,30 @@
+"""Celery's edge of crawlers."""
+
+from typing import Any
+
+from celery import shared_task
+
+from crawlers.services.calling import carry, tell
+from crawlers.services.planning import KIND, SCHEDULED
+from crawlers.services.purging import PURGE, purge
+from crawlers.services.telling import NOTICE
+from taskhub.errors import Rejected
+from taskhub.runs.execution import work
+
+
+@shared_task(name=SCHEDULED, bind=True)
+def crawler_run(self: Any, /, run_id: str = "", **arguments: Any) -> int:
+    """Rung for one task; carries whatever waits, fairest first, and says how many."""
+    if not run_id:
+        raise Rejected("A crawler is started by a schedule of the hub, or by POST /actions/crawlers/{fid}/task.")
+    return work(KIND, carry, node=self.request.hostname)
+
+
+@shared_task(name="crawlers.tasks.notice", bind=True)
+def notice(self: Any, /, run_id: str) -> int:
+    return work(NOTICE, tell, node=self.request.hostname)
+
+
+@shared_task(name="crawlers.tasks.purge", bind=True)
+def removal(self: Any, /, run_id: str) -> int:
+    return work(PURGE, purge, node=self.request.hostname)

@@ -1,0 +1,58 @@
+"""What is encrypted at rest: fields whose values only the program can read.
+
+Fernet (AES-128-CBC with HMAC-SHA256) under keys derived from each of SECRET_KEYS: the newest closes, all open.
+"""
+
+import base64
+import json
+from functools import lru_cache
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from django.conf import settings
+from django.db import models
+
+from taskhub.errors import Unavailable
+
+
+def encrypted(value: Any) -> str:
+    """A JSON value as text that can be stored."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _fernet(tuple(settings.SECRET_KEYS)).encrypt(text.encode()).decode("ascii")
+
+
+def decrypted(text: str) -> Any:
+    """Raises `Unavailable` when none of the keys opens it: one was taken out of TASKHUB_SECRET_KEY too early."""
+    try:
+        return json.loads(_fernet(tuple(settings.SECRET_KEYS)).decrypt(text.encode("ascii")))
+    except InvalidToken:
+        raise Unavailable("A stored secret cannot be opened with the present TASKHUB_SECRET_KEY.") from None
+
+
+@lru_cache(4)
+def _fernet(keys: tuple[str, ...]) -> MultiFernet:
+    return MultiFernet([Fernet(_derived(key)) for key in keys])
+
+
+def _derived(key: str) -> bytes:
+    kdf = HKDF(SHA256(), length=32, salt=None, info=b"taskhub: encrypted fields")
+    return base64.urlsafe_b64encode(kdf.derive(key.encode()))
+
+
+class EncryptedJSONField(models.TextField):
+    """Any JSON value, encrypted in the database; it cannot be searched for."""
+
+    def get_prep_value(self, value: Any) -> str | None:
+        return None if value is None else encrypted(value)
+
+    def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Any:
+        return None if value is None else decrypted(value)
+
+    def to_python(self, value: Any) -> Any:
+        return value
+
+    def value_to_string(self, obj: Any) -> str:
+        """Serialised data stays encrypted."""
+        return str(self.get_prep_value(self.value_from_object(obj)))
