@@ -65,7 +65,7 @@ class NewCrawlerView(CrawlersView):
         ),
         parameters=[FID, KEY_PARAMETER, response_header("Location", "The crawler's address.", 201)],
         request=body(NEW_CRAWLER),
-        responses={201: answer("The crawler", MADE_SCHEMA, MADE), **problems(401, 404, 409, 422, *BODY)},
+        responses={201: answer("The crawler", MADE_SCHEMA, MADE), **problems(401, 403, 404, 409, 422, *BODY)},
         examples=[
             OpenApiExample("A crawler", {"meta": {"name": "shoes"}, "params": {"query": "shoes"}}, request_only=True)
         ],
@@ -127,7 +127,7 @@ class StartView(CrawlersView):
         description="`params` lie over the crawler's, for this task alone. 208 shows the task that is running already.",
         parameters=[FID, KEY_PARAMETER, LOCATION],
         request=body(shapes.START),
-        responses={**STARTED, **problems(401, 404, 409, 422, *BODY)},
+        responses={**STARTED, **problems(401, 403, 404, 409, 422, *BODY)},
         examples=[OpenApiExample("Other parameters", {"params": {"query": "boots"}}, request_only=True)],
         tags=TAGS,
     )
@@ -163,6 +163,7 @@ class RetryTaskView(CrawlersView):
                 "task_fid",
                 OpenApiTypes.UUID,
                 OpenApiParameter.PATH,
+                description="The task's id.",
                 examples=[
                     OpenApiExample("An id", shown.TASK["fid"], parameter_only=("task_fid", OpenApiParameter.PATH))
                 ],
@@ -171,7 +172,7 @@ class RetryTaskView(CrawlersView):
             LOCATION,
         ],
         request=None,
-        responses={**STARTED, **problems(400, 401, 404, 409, 422)},
+        responses={**STARTED, **problems(400, 401, 403, 404, 409, 422)},
         tags=TAGS,
     )
     def post(self, request: Request, fid: UUID, task_fid: UUID) -> Response:
@@ -198,7 +199,7 @@ class DeleteTaskView(CrawlersView):
         description="Stops it, tells the crawler, and takes its documents away: an older version shows again.",
         parameters=[FID],
         request=None,
-        responses={200: answer("It is deleted.", {"type": "null"}, None), **problems(401, 404)},
+        responses={200: answer("It is deleted.", {"type": "null"}, None), **problems(401, 403, 404)},
         tags=TAGS,
     )
     def delete(self, request: Request, fid: UUID) -> Response:
@@ -218,7 +219,7 @@ class StatusView(CrawlersView):
         request=body(shapes.STATUS),
         responses={
             200: answer("The task", shown.WHOLE_TASK_SCHEMA, shown.WHOLE_TASK),
-            **problems(401, 404, 409, *BODY),
+            **problems(401, 403, 404, 409, *BODY),
         },
         examples=[OpenApiExample("Done", {"code": 200, "message": "task done"}, request_only=True)],
         tags=TAGS,

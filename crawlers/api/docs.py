@@ -13,7 +13,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
 from crawlers.api.shapes import DocsQuery
-from crawlers.api.streaming import NDJSON, NdjsonRenderer, streamed
+from crawlers.api.streaming import NDJSON, NdjsonRenderer, ndjson, streamed
 from crawlers.api.views import FID, LISTS, TAGS, CrawlersView, found, listing
 from crawlers.models import Stream, Task
 from crawlers.services.reading import Page, Selection, Shown, export, page
@@ -21,6 +21,8 @@ from taskhub.errors import Rejected, refused
 from taskhub.http import CursorPages
 from taskhub.openapi import problems
 from taskhub.parameters import moment
+
+LINES = ndjson("Documents", '{"sku": "a1"}\n{"sku": "a2"}\n')
 
 
 class DocsView(CrawlersView):
@@ -37,7 +39,9 @@ class DocsView(CrawlersView):
         parameters=[FID, DocsQuery, *LISTS],
         responses={
             (200, "application/json"): listing("Documents", {"type": "object"}, {"sku": "a1"}),
-            (200, NDJSON): OpenApiResponse(str, "One document a line"),
+            (200, NDJSON): OpenApiResponse(
+                str, "One document a line", [ndjson("Documents", '{"sku": "a1"}\n{"sku": "a2"}\n')]
+            ),
             **problems(400, 401, 404),
         },
         tags=TAGS,

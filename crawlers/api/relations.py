@@ -28,7 +28,7 @@ from taskhub.openapi import BODY, problems
 
 GONE = answer("It is deleted.", {"type": "null"}, None)
 READ = problems(400, 401, 404)
-CHANGED = problems(401, 404, 409, *BODY)
+CHANGED = problems(401, 403, 404, 409, *BODY)
 SENT = OpenApiExample("An external", shown.SENT_EXTERNAL, request_only=True)
 
 
@@ -70,7 +70,7 @@ class ExternalsView(CrawlersList):
         operation_id="externals_create",
         summary="Register an external crawler",
         request=body(shapes.EXTERNAL),
-        responses={201: answer("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **problems(401, *BODY)},
+        responses={201: answer("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **problems(401, 403, *BODY)},
         examples=[SENT],
         tags=TAGS,
     )
@@ -136,7 +136,7 @@ class ExternalView(CrawlersView):
         description="409 while crawlers use it.",
         parameters=[FID],
         request=None,
-        responses={200: GONE, **problems(401, 404, 409)},
+        responses={200: GONE, **problems(401, 403, 404, 409)},
         tags=TAGS,
     )
     def delete(self, request: Request, fid: UUID) -> Response:
@@ -169,7 +169,7 @@ class StreamsView(CrawlersList):
         operation_id="streams_create",
         summary="Make a stream",
         request=body(shapes.STREAM),
-        responses={201: answer("The stream", shown.STREAM_SCHEMA, shown.STREAM), **problems(401, *BODY)},
+        responses={201: answer("The stream", shown.STREAM_SCHEMA, shown.STREAM), **problems(401, 403, *BODY)},
         examples=[OpenApiExample("A stream", {"meta": {"name": "shoes"}}, request_only=True)],
         tags=TAGS,
     )
@@ -212,7 +212,7 @@ class StreamView(CrawlersView):
         description="With its crawler, its tasks and its documents; a running task is stopped.",
         parameters=[FID],
         request=None,
-        responses={200: GONE, **problems(401, 404)},
+        responses={200: GONE, **problems(401, 403, 404)},
         tags=TAGS,
     )
     def delete(self, request: Request, fid: UUID) -> Response:
@@ -279,7 +279,7 @@ class CrawlerView(CrawlersView):
         description="Its running task is stopped; its documents stay in the stream.",
         parameters=[FID],
         request=None,
-        responses={200: GONE, **problems(401, 404)},
+        responses={200: GONE, **problems(401, 403, 404)},
         tags=TAGS,
     )
     def delete(self, request: Request, fid: UUID) -> Response:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.http import StreamingHttpResponse
+from drf_spectacular.utils import OpenApiExample
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
@@ -19,6 +20,10 @@ class NdjsonRenderer(BaseRenderer):
 
     def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
         return json.dumps(data).encode()  # only problems come this way; the stream renders itself
+
+
+def ndjson(name: str, text: str) -> OpenApiExample:
+    return OpenApiExample(name, text, media_type=NDJSON, response_only=True)
 
 
 def streamed(request: Request, pieces: Iterator[bytes], name: str) -> StreamingHttpResponse:

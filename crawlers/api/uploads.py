@@ -7,6 +7,7 @@ from uuid import UUID
 from django.conf import settings
 from django.http import QueryDict, StreamingHttpResponse
 from django.utils.datastructures import MultiValueDict
+from drf_spectacular.authentication import SessionScheme
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import parsers
 from rest_framework.authentication import SessionAuthentication
@@ -17,7 +18,7 @@ from crawlers.api import examples as shown
 from crawlers.api.actions import CAPABILITY
 from crawlers.api.relations import TASK_RELATED
 from crawlers.api.shapes import UploadQuery
-from crawlers.api.streaming import NdjsonRenderer, streamed
+from crawlers.api.streaming import NdjsonRenderer, ndjson, streamed
 from crawlers.api.views import FID, LISTS, TAGS, CrawlersList, CrawlersView, answer, found, listing
 from crawlers.api.wire import enveloped
 from crawlers.models import Rejected, Task
@@ -70,6 +71,12 @@ class HeaderSession(SessionAuthentication):
         super().enforce_csrf(request)
 
 
+class HeaderSessionScheme(SessionScheme):
+    """In the OpenAPI document it is the session that it is."""
+
+    target_class = "crawlers.api.uploads.HeaderSession"
+
+
 class RawParser(parsers.BaseParser):
     """Any content type is taken, and the body is read by the view."""
 
@@ -94,7 +101,7 @@ class UploadView(CrawlersView):
             "after the commit. Sending the same again changes nothing."
         ),
         parameters=[FID, UploadQuery, ENCODING],
-        responses={200: STORED, **problems(401), **FAULTS},
+        responses={200: STORED, **problems(401, 403), **FAULTS},
         **UPLOAD,
     )
     def post(self, request: Request, fid: UUID) -> Response:
@@ -147,7 +154,7 @@ class RejectedView(CrawlersList):
         parameters=[FID, *LISTS],
         responses={
             (200, "application/json"): listing("Rejected lines", shown.REJECTED_SCHEMA, shown.REJECTED),
-            (200, NDJSON): OpenApiResponse(str, "The lines"),
+            (200, NDJSON): OpenApiResponse(str, "The lines", [ndjson("The lines", '{"sku": 5}\n')]),
             **problems(400, 401, 404),
         },
         tags=TAGS,
@@ -184,7 +191,7 @@ class ResendView(CrawlersView):
             200: answer(
                 "What came of them", shown.UPLOADED_SCHEMA, shown.RESENT, more=shown.UPLOADED_SCHEMA["properties"]
             ),
-            **problems(401, 404),
+            **problems(401, 403, 404),
         },
         tags=TAGS,
     )

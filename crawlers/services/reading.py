@@ -176,7 +176,8 @@ def _copy_stretch(selection: Selection, after: Any, spool: IO[bytes]) -> Any:
     upto = selection.end_of_stretch(after, STRETCH if selection.where else EXPORT_STRETCH)
     values = selection.values(after) | {"upto": _last(selection, upto)}
     copy = f"COPY ({selection.statement('body')}) TO STDOUT (FORMAT csv, DELIMITER E'\\x02', QUOTE E'\\x01')"
-    with _bounded(selection), connection.cursor() as cursor, cursor.copy(copy, values) as rows:
+    wrapped = connection.wrap_database_errors
+    with _bounded(selection), connection.cursor() as cursor, wrapped, cursor.copy(copy, values) as rows:
         for piece in rows:
             spool.write(piece)
     return upto

@@ -225,7 +225,7 @@ def stage(pieces: Iterator[bytes]) -> None:
 
 
 def _copy(pieces: Iterator[bytes], statement: str) -> None:
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+    with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(statement) as copy:
         for piece in pieces:
             copy.write(piece)
 

@@ -76,12 +76,10 @@ def cancel(*, run: Run) -> Run:
 def settle(*, run_id: UUID, state: State, result: Any = None, error: Any = None) -> bool:
     """Ends a run whose work went on elsewhere, in the caller's transaction; False when it has ended before.
 
-    A worker that still has it is told, and its ending comes too late.
+    A worker that still has it learns of it when it next renews its lease, and its own ending comes too late.
     """
     row = Run.objects.select_for_update(of=("self",)).filter(pk=run_id).first()
     if row is None or row.ended:
         return False
     end_elsewhere(run=row, state=state, result=result, error=error)
-    if row.lease_until and row.worker:
-        transaction.on_commit(lambda: hub.publish(f"worker:{row.worker}", str(row.pk)))
     return True
