@@ -1,63 +1,69 @@
 """Large bodies as they arrive: piece by piece, with a length or in chunks (RFC 9112, section 7.1)."""
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import psutil
 from django.db import connection
 
-from taskhub.errors import Rejected, TooLarge
+from taskhub import peers
+from taskhub.errors import LengthRequired, Rejected, TooLarge, Unavailable
 
 PIECE = 256 * 1024
+LOOK_SECONDS = 0.2
 
 
-def body_pieces(environ: Mapping[str, Any], limit: int) -> Iterator[bytes]:
+def body_pieces(environ: Mapping[str, Any], limit: int, *, ends_itself: bool = False) -> Iterator[bytes]:
     """The body, at most `limit` bytes of it. No database connection is held while it arrives.
 
-    Raises `TooLarge` with both numbers, and `Rejected` for a body that ends before its end.
+    `ends_itself` says that whoever reads the body finds out whether it is whole, as one does that is packed. Raises
+    `TooLarge` with both numbers, `Rejected` for a body that ends before its end, and `Unavailable` for one in chunks of
+    which that cannot be told.
     """
-    announced = _announced(environ, limit)
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        return _chunked(environ, limit) if ends_itself else _watched(environ, limit)
+    return _counted(environ, limit)
+
+
+def _counted(environ: Mapping[str, Any], limit: int) -> Iterator[bytes]:
+    length = environ.get("CONTENT_LENGTH") or ""
+    announced = int(length) if length.isdecimal() else 0
+    if announced > limit:
+        raise TooLarge(f"The body has {announced} bytes; {limit} are allowed.", limit=limit)
+    _give_back_connection()
     read, taken = environ["wsgi.input"].read, 0
-    if not connection.in_atomic_block:
-        connection.close()
-    while piece := read(PIECE if announced is None else min(PIECE, announced - taken)):
+    while taken < announced and (piece := read(min(PIECE, announced - taken))):
+        taken += len(piece)
+        yield bytes(piece)
+    if taken < announced:
+        raise Rejected(f"The body ended after {taken} of {announced} bytes.")
+
+
+def _chunked(environ: Mapping[str, Any], limit: int) -> Iterator[bytes]:
+    _give_back_connection()
+    read, taken = environ["wsgi.input"].read, 0
+    while piece := read(PIECE):
         taken += len(piece)
         if taken > limit:
             raise TooLarge(f"The body has more than the {limit} bytes that are allowed.", limit=limit)
         yield bytes(piece)
-        if announced is not None and taken >= announced:
-            return
-    if announced is not None and taken < announced:
-        raise Rejected(f"The body ended after {taken} of {announced} bytes.")
-    if announced is None and in_chunks(environ) and not _is_open(environ):
-        raise Rejected(f"The body ended after {taken} bytes, before its last chunk.")
 
 
-def in_chunks(environ: Mapping[str, Any]) -> bool:
-    return "HTTP_TRANSFER_ENCODING" in environ
+def _watched(environ: Mapping[str, Any], limit: int) -> Iterator[bytes]:
+    if not peers.KNOWN:
+        raise LengthRequired("A body in chunks must be packed here; or send its Content-Length.")
+    watch, taken, next_look = peers.Watch(environ["REMOTE_ADDR"]), 0, time.monotonic() + LOOK_SECONDS
+    for piece in _chunked(environ, limit):
+        taken += len(piece)
+        yield piece
+        if time.monotonic() > next_look:
+            watch.look(taken)
+            next_look = time.monotonic() + LOOK_SECONDS
+    if not watch.is_sure(taken):
+        detail = "A connection of yours ended meanwhile, perhaps the one with this body: send it again, or packed."
+        raise Unavailable(detail, retry_after=1)
 
 
-def _announced(environ: Mapping[str, Any], limit: int) -> int | None:
-    length = environ.get("CONTENT_LENGTH") or ""
-    if not length.isdecimal():
-        return None if in_chunks(environ) else 0
-    if int(length) > limit:
-        raise TooLarge(f"The body has {length} bytes; {limit} are allowed.", limit=limit)
-    return int(length)
-
-
-def _is_open(environ: Mapping[str, Any]) -> bool:
-    """Whether the client is still there, as one is who has sent its last chunk and waits for the answer.
-
-    The web server does not tell a body in chunks that was cut off from a whole one; the kernel knows whether the
-    connection still stands.
-    """
-    port = str(environ.get("REMOTE_PORT", ""))
-    if not port.isdecimal():
-        return True  # a server that does not say; it has its own ways
-    place = (environ["REMOTE_ADDR"], int(port))
-    return any(
-        (one.raddr.ip, one.raddr.port) == place and one.status == psutil.CONN_ESTABLISHED
-        for one in psutil.Process().net_connections("tcp")
-        if one.raddr
-    )
+def _give_back_connection() -> None:
+    if not connection.in_atomic_block:
+        connection.close()

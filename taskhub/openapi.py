@@ -6,6 +6,7 @@ An operation's `responses` are its own answers and these: `{200: Receipt, **prob
 from collections.abc import Mapping
 from typing import Any
 
+from drf_spectacular.authentication import SessionScheme
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import Direction, OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema_serializer
@@ -116,6 +117,10 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
             "scheme": "bearer",
             "description": "`Authorization: token <token>` (or `Bearer`, in any case). `POST /user/token/` gives one.",
         }
+
+
+class HeaderSessionScheme(SessionScheme):  # type: ignore[no-untyped-call]
+    target_class = "taskhub.accounts.authentication.HeaderSession"
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

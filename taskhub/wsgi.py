@@ -18,15 +18,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
 
     What is longer than `BODY_MAX_BYTES` is left to the parsers: to refuse, or to read as files or documents.
     """
-    _part_address(environ)
     length = environ.get("CONTENT_LENGTH") or ""
     if length.isdecimal() and int(length) <= settings.BODY_MAX_BYTES:
         environ["wsgi.input"] = BytesIO(environ["wsgi.input"].read(int(length)))
     return _django(environ, start_response)
-
-
-def _part_address(environ: dict[str, Any]) -> None:
-    """The server writes address and port in one; who is counted by his address is counted whatever port he has."""
-    host, colon, port = str(environ.get("REMOTE_ADDR", "")).rpartition(":")
-    if colon and port.isdecimal() and ("[" in host or ":" not in host):
-        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = host.strip("[]"), port

@@ -5,12 +5,9 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.http import QueryDict, StreamingHttpResponse
-from django.utils.datastructures import MultiValueDict
-from drf_spectacular.authentication import SessionScheme
+from django.http import StreamingHttpResponse
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import parsers
-from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -25,8 +22,8 @@ from crawlers.models import Rejected, Task
 from crawlers.services.capabilities import task_for
 from crawlers.services.receiving import Counts, receive, sendable
 from crawlers.services.resending import resend
-from crawlers.unpacking import unpacked, unpacker_of
-from taskhub.accounts.authentication import ApiKeyAuthentication, TokenAuthentication
+from crawlers.unpacking import Plain, unpacked, unpacker_of
+from taskhub.accounts.authentication import ApiKeyAuthentication, HeaderSession, TokenAuthentication
 from taskhub.chunks import body_pieces
 from taskhub.http import CursorPages
 from taskhub.openapi import problems
@@ -63,20 +60,6 @@ STORED = answer(
 )
 
 
-class HeaderSession(SessionAuthentication):
-    """A browser's session, whose CSRF token stands in the header: nobody looks for it in the body."""
-
-    def enforce_csrf(self, request: Any) -> None:
-        request._request._post, request._request._files = QueryDict(), MultiValueDict()
-        super().enforce_csrf(request)
-
-
-class HeaderSessionScheme(SessionScheme):
-    """In the OpenAPI document it is the session that it is."""
-
-    target_class = "crawlers.api.uploads.HeaderSession"
-
-
 class RawParser(parsers.BaseParser):
     """Any content type is taken, and the body is read by the view."""
 
@@ -110,7 +93,8 @@ class UploadView(CrawlersView):
     def upload(self, request: Request, task: Task) -> Response:
         skip = self.query(request, UploadQuery)["on_invalid"] == "skip"
         unpacker = unpacker_of(request.headers.get("Content-Encoding", ""))
-        chunks = body_pieces(request.META, settings.DOCUMENTS_MAX_BYTES)
+        ends_itself = not isinstance(unpacker, Plain)
+        chunks = body_pieces(request.META, settings.DOCUMENTS_MAX_BYTES, ends_itself=ends_itself)
         pieces = unpacked(chunks, unpacker, settings.DOCUMENTS_MAX_UNPACKED_BYTES)
         return stored(receive(task=sendable(task), pieces=pieces, skip=skip), task)
 

@@ -139,6 +139,8 @@ def _look_after(execution: Execution, task: Task) -> None:
 
 def time_out(*, task: Task) -> Task:
     """What the hub does when a crawler is silent for too long, at once: an operator's word."""
+    if task.ended:
+        raise Conflict(f"The task has ended; its status is {task.code}.")
     return change_status(task=task, code=status.TIMED_OUT, message="Timed out by an operator.", detail="", by=By.OWNER)
 
 

@@ -1,12 +1,19 @@
 """Crawlers on a running hub: the bundled example crawler is given tasks, and sends its documents."""
 
-from collections.abc import Iterator
+import gzip
+import socket
+import struct
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests import crawling
 from tests.hub import Caller, Hub
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hub")]
 
 
 @pytest.fixture(scope="module")
@@ -41,3 +48,82 @@ def test_a_task_runs_to_its_end(caller: Caller, made: dict[str, Any]) -> None:
     assert stream["documents"] == 1200
     assert stream["status"]["code"] == 200
     assert stream["task"]["fid"] == task["fid"]
+
+
+def test_deletion_is_told_and_the_documents_leave(caller: Caller, made: dict[str, Any]) -> None:
+    task = crawling.start(caller, made["crawler"], count=100_000, pause=1)
+    crawling.until(lambda: crawling.documents(caller, made["stream"], limit=1))
+    run = crawling.task(caller, task["fid"])["run"]
+    assert caller.delete(f"/actions/tasks/{task['fid']}").status_code == 200
+    assert crawling.documents(caller, made["stream"]) == []
+    told = crawling.until(lambda: caller.get(f"/runs?parent={run}&state=SUCCESS").json()["results"])
+    assert [one["kind"] for one in told] == ["crawler_notice"]
+    purged = "/runs?kind=crawler_purge&state=SUCCESS"
+    crawling.until(lambda: caller.get(purged).json()["results"])
+    assert caller.get(f"/streams/{made['stream']['fid']}").json()["payload"]["documents"] == 0
+
+
+def test_a_silent_crawler_is_timed_out(caller: Caller, endpoint: str) -> None:
+    external = crawling.external(caller, endpoint, timeout=1)
+    task = crawling.start(caller, crawling.crawler(caller, external)["crawler"], count=1000, pause=60)
+    ended = crawling.ended(caller, task)
+    assert (ended["status"]["code"], ended["status"]["message"]) == (408, "No sign of life for 1 s.")
+
+
+def test_a_scheduled_crawler_breeds_tasks_one_after_the_other(caller: Caller, endpoint: str) -> None:
+    often = {"type": "interval", "conf": {"every": 1, "period": "seconds"}}
+    made = crawling.crawler(caller, crawling.external(caller, endpoint), schedule=often)
+    path = f"/crawlers/{made['crawler']['fid']}/tasks"
+
+    def tasks() -> list[Any]:
+        return [one for one in caller.get(path).json()["payload"]["results"] if one["ended_at"]]
+
+    crawling.until(lambda: len(tasks()) >= 2)
+    assert caller.patch(f"/crawlers/{made['crawler']['fid']}", {"schedule": None}).status_code == 200
+    for later, earlier in pairwise(tasks()):
+        assert later["created_at"] >= earlier["ended_at"]
+    assert {one["status"]["code"] for one in tasks()} == {200}
+
+
+# Bodies in chunks
+
+
+def chunked(parts: Iterable[bytes]) -> Iterator[bytes]:
+    yield from parts
+
+
+@pytest.fixture
+def upload(caller: Caller, endpoint: str) -> str:
+    """Where a task's documents go."""
+    made = crawling.crawler(caller, crawling.external(caller, endpoint))
+    return f"/actions/tasks/{crawling.start(caller, made['crawler'], count=1, pause=60)['fid']}/upload"
+
+
+def test_a_body_in_chunks_is_taken(caller: Caller, upload: str) -> None:
+    lines = [b'{"sku": "%d"}\n' % number for number in range(2500)]
+    answer = caller.call("POST", upload, data=chunked(lines))
+    assert (answer.status_code, answer.json()["count"]) == (200, 2500)
+    packed = gzip.compress(b"".join(lines))
+    halves = chunked([packed[:100], packed[100:]])
+    answer = caller.call("POST", upload, data=halves, headers={"Content-Encoding": "gzip"})
+    assert (answer.status_code, answer.json()["unchanged"]) == (200, 2500)
+    assert caller.call("POST", "/externals", data=chunked([b"{}"])).status_code == 411
+
+
+@pytest.mark.parametrize(("close", "source"), [("shut", "127.0.0.1"), ("reset", "127.0.0.2")])
+def test_a_body_in_chunks_that_is_cut_off_stores_nothing(caller: Caller, upload: str, close: str, source: str) -> None:
+    place = urlsplit(caller.url)
+    fid = upload.split("/")[3]
+    before = crawling.task(caller, fid)["counts"]["received"]
+    with socket.create_connection((place.hostname, place.port), source_address=(source, 0)) as connection:
+        lines = b'{"sku": "cut-1"}\n{"sku": "cut-2"}\n'  # cut at the end of a line: nothing in them tells
+        head = [f"POST {upload} HTTP/1.1", "Host: h", f"Authorization: token {caller.token}"]
+        head += ["Transfer-Encoding: chunked", "", ""]
+        connection.sendall("\r\n".join(head).encode() + b"%x\r\n%b\r\n" % (len(lines), lines))
+        if close == "reset":
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    whole = caller.call("POST", upload, data=b'{"sku": "whole"}')
+    assert whole.json()["count"] == 1
+    crawling.until(lambda: crawling.task(caller, fid)["counts"]["received"] > before)
+    stream = crawling.task(caller, fid)["stream"]
+    assert not [one for one in crawling.documents(caller, {"fid": stream}) if one["sku"].startswith("cut")]
