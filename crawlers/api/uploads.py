@@ -23,7 +23,6 @@ from crawlers.services.capabilities import task_for
 from crawlers.services.receiving import Counts, receive, sendable
 from crawlers.services.resending import resend
 from crawlers.unpacking import Plain, unpacked, unpacker_of
-from taskhub.accounts.authentication import ApiKeyAuthentication, HeaderSession, TokenAuthentication
 from taskhub.chunks import body_pieces
 from taskhub.http import CursorPages
 from taskhub.openapi import problems
@@ -72,7 +71,6 @@ class RawParser(parsers.BaseParser):
 class UploadView(CrawlersView):
     """By the owner of the task."""
 
-    authentication_classes: Any = (TokenAuthentication, ApiKeyAuthentication, HeaderSession)
     parser_classes = (RawParser,)
     takes_chunks = True
 
