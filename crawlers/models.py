@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
@@ -73,6 +74,7 @@ class Stream(Owned):
     """A named collection of documents."""
 
     documents = models.BigIntegerField(default=0, help_text="How many it shows")
+    revision = models.BigIntegerField(default=0, help_text="Each change of its documents raises it")
 
     class Meta:
         indexes: ClassVar = [models.Index(fields=["owner", "-id"], name="stream_owner")]
@@ -129,6 +131,7 @@ class Task(Owned):
     bytes = models.BigIntegerField(default=0, help_text="Received, unpacked")
     first_row = models.BigIntegerField(null=True)
     last_row = models.BigIntegerField(null=True)
+    last_upload = models.JSONField(null=True, help_text="Digest and circumstances of the last one, if nothing repeated")
 
     class Meta:
         constraints: ClassVar = [
@@ -218,7 +221,7 @@ class Document(models.Model):
     task = models.ForeignKey(Task, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False)
     rank = models.BigIntegerField(help_text="Of the attempt that wrote it")
     body = models.TextField(help_text="JSON, as it was sent")
-    at = models.DateTimeField(default=timezone.now)
+    at = models.DateTimeField(db_default=Now())
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["stream", "key", "task"], name="document_version")]

@@ -2,9 +2,9 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import orjson
 
@@ -50,13 +50,6 @@ class Lines:
         raise TooLarge(detail, errors=[{"line": line, "detail": detail}], limit=self._limit)
 
 
-class Document(NamedTuple):
-    """`key` is the id as JSON, so that 1 and "1" differ; or a digest, which no JSON looks like."""
-
-    key: bytes
-    body: bytes
-
-
 class Invalid(Exception):
     """No document of this stream, though it is JSON: what is answered with 406, or put aside."""
 
@@ -68,17 +61,22 @@ class Reader:
         self._validate = validate
         self._id_field = id_field
 
-    def read(self, line: bytes, number: int) -> Document:
-        """Raises `Rejected` for what is no JSON, `TooLarge` for what is nested too deep, and `Invalid`."""
+    def read(self, line: bytes, number: int) -> bytes:
+        """The document's key: its id as JSON, so that 1 and "1" differ; or a digest, which no JSON looks like.
+
+        Raises `Rejected` for what is no JSON, `TooLarge` for what is nested too deep, and `Invalid`.
+        """
         try:
             document = orjson.loads(line)
         except orjson.JSONDecodeError as error:
             raise _broken(error, line, number) from None
         if type(document) is not dict:
             raise Invalid(f"Must be an object, not {_kind(document)}.")
-        if line.count(b'":') != _keys_in(document) or b" :" in line or b"\t:" in line:
+        objects = line.count(b"{")
+        members = len(document) if objects == 1 else _members_in(document)
+        if line.count(b'":') != members or b" :" in line or b"\t:" in line:
             _refuse_twice(line, number)
-        if line.count(b"[") + line.count(b"{") > NESTING_MAX:
+        if objects + line.count(b"[") > NESTING_MAX:
             _refuse_depth(document, number)
         if b"\\u0000" in line:
             _refuse_nul(document)
@@ -86,7 +84,7 @@ class Reader:
             _refuse_digits(line)
         if self._validate is not None and (why := self._validate(document)):
             raise Invalid(why)
-        return Document(self._key(document, line), line)
+        return self._key(document, line)
 
     def _key(self, document: dict[str, Any], line: bytes) -> bytes:
         value = document.get(self._id_field) if self._id_field else None
@@ -112,7 +110,7 @@ def _digest_of(document: dict[str, Any], line: bytes) -> bytes:
     return sha256(canonical).hexdigest().encode()
 
 
-def _keys_in(value: Any) -> int:
+def _members_in(value: Any) -> int:
     """How many members all objects in a value have."""
     found, waiting = 0, [value]
     while waiting:
@@ -183,10 +181,3 @@ def _column(error: orjson.JSONDecodeError, line: bytes) -> int:
 def _refused(detail: str, number: int, column: int) -> Rejected:
     words = f"Line {number}, column {column}: {detail}."
     return Rejected(words, errors=[{"line": number, "column": column, "detail": detail}], type="broken-upload")
-
-
-def documents_in(lines: list[bytes], first: int) -> Iterator[tuple[int, bytes]]:
-    """Lines that hold something, each with its number."""
-    for number, line in enumerate(lines, first):
-        if stripped := line.strip():
-            yield number, stripped

@@ -69,7 +69,7 @@ def _purge_task(execution: Execution, stream_id: int, task_id: int) -> int:
             Stream.objects.select_for_update(no_key=True).filter(pk=stream_id).values_list("pk").first()
             cursor.execute(_DELETE_OF_TASK, values)
             count, values["after"], unseen = cursor.fetchone()
-            Stream.objects.filter(pk=stream_id).update(documents=F("documents") - unseen)
+            Stream.objects.filter(pk=stream_id).update(documents=F("documents") - unseen, revision=F("revision") + 1)
         removed += count
         execution.progress(removed, message="documents removed")
         if count < BATCH:

@@ -8,17 +8,18 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from hashlib import sha256
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 from psycopg.errors import LockNotAvailable
 
 from crawlers.domain import status
-from crawlers.domain.documents import Invalid, Lines, Reader, documents_in, first_line
+from crawlers.domain.documents import Invalid, Lines, Reader, first_line
 from crawlers.domain.schemas import compiled
 from crawlers.models import External, Rejected, StatusChange, Stream, Task
 from crawlers.services.telling import record_change, tell_progress
@@ -39,34 +40,37 @@ _storing = Shares(3, 2, "The database does not keep up with the uploads.")
 
 # No document has these characters in it: JSON writes them as escapes.
 _FORMAT = "(FORMAT csv, DELIMITER E'\\x02', QUOTE E'\\x01')"
+_COLUMNS = "(stream_id, task_id, rank, key, body)"
 _STAGE = """
-CREATE TEMPORARY TABLE IF NOT EXISTS upload_line (line bigint, key text COLLATE "C", body text) ON COMMIT DELETE ROWS
+CREATE TEMPORARY TABLE IF NOT EXISTS upload_line (
+    line bigint GENERATED ALWAYS AS IDENTITY,
+    stream_id bigint, task_id bigint, rank bigint, key text COLLATE "C", body text
+) WITH (toast_tuple_target = 8160) ON COMMIT DELETE ROWS
 """
-_LATEST = "SELECT DISTINCT ON (key) key, body FROM upload_line ORDER BY key, line DESC"
-_WRITE = """
-INSERT INTO crawlers_document (stream_id, key, task_id, rank, body, at)
-SELECT %(stream)s, key, %(task)s, %(rank)s, body, clock_timestamp() FROM {source} AS latest
-ON CONFLICT (stream_id, key, task_id) DO UPDATE SET body = excluded.body, rank = excluded.rank, at = excluded.at
-WHERE crawlers_document.body <> excluded.body OR crawlers_document.rank <> excluded.rank
-"""
-_WRITE_FIRST = _WRITE.format(source=f"({_LATEST})")
-# Compared with what the stream shows: as text, and only where that differs as JSON.
-_WRITE_COMPARED = f"""
-WITH latest AS MATERIALIZED ({_LATEST}), compared AS (
-    SELECT latest.body, shown.body AS shown
-    FROM latest LEFT JOIN LATERAL (
-        SELECT body FROM crawlers_document AS document
-        WHERE document.stream_id = %(stream)s AND document.key = latest.key AND document.task_id <> ALL(%(removed)s)
+# Each id's last line is compared with what the stream shows: as text, and only where that differs as JSON. Bodies are
+# not carried through the steps, but read again for those that are written.
+_MERGE = """
+WITH latest AS MATERIALIZED (
+    SELECT DISTINCT ON (key) line FROM upload_line ORDER BY key, line DESC
+), compared AS MATERIALIZED (
+    SELECT line, shown.body IS NULL AS fresh,
+        CASE WHEN shown.body = sent.body THEN true ELSE shown.body::jsonb = sent.body::jsonb END AS same,
+        shown.task_id = sent.task_id AND shown.rank = sent.rank AND shown.body = sent.body AS there
+    FROM latest JOIN upload_line AS sent USING (line) LEFT JOIN LATERAL (
+        SELECT body, task_id, rank FROM crawlers_document AS document
+        WHERE document.stream_id = %(stream)s AND document.key = sent.key AND document.task_id <> ALL(%(removed)s)
         ORDER BY rank DESC LIMIT 1
     ) AS shown ON true
-), counted AS (
-    SELECT count(*) FILTER (WHERE shown IS NULL) AS inserted,
-        count(*) FILTER (WHERE CASE WHEN shown = body THEN true ELSE shown::jsonb = body::jsonb END) AS unchanged,
-        count(*) AS documents
-    FROM compared
-), written AS ({_WRITE.format(source="latest")})
-SELECT inserted, documents - inserted - unchanged, unchanged FROM counted
-"""  # noqa: S608 (constants of ours)
+), written AS (
+    INSERT INTO crawlers_document (stream_id, task_id, rank, key, body)
+    SELECT stream_id, task_id, rank, key, body FROM compared JOIN upload_line USING (line) WHERE there IS NOT TRUE
+    ON CONFLICT (stream_id, key, task_id) DO UPDATE
+    SET body = excluded.body, rank = excluded.rank, at = clock_timestamp()
+    WHERE crawlers_document.body <> excluded.body OR crawlers_document.rank <> excluded.rank
+)
+SELECT count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh AND NOT same), count(*) FILTER (WHERE same)
+FROM compared
+"""
 # Of an id that stands several times in one body, each line but the first changes what the line before it said, or not.
 _REPEATED = """
 SELECT count(*) FILTER (WHERE NOT same), count(*) FILTER (WHERE same)
@@ -95,8 +99,11 @@ class Upload:
 
     documents: IO[bytes]
     quarantine: IO[bytes]
+    place: bytes = b""
+    digest: Any = field(default_factory=sha256)
     counts: Counts = field(default_factory=Counts)
     kept: int = 0
+    repeated: bool = False
     refused: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -149,10 +156,12 @@ def _alive(task: Task, pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 def _read(task: Task, pieces: Iterator[bytes], upload: Upload, *, skip: bool) -> None:
     lines = Lines(settings.UPLOAD_LINE_MAX_BYTES)
+    upload.place = place_of(task)
     reader = Reader(validator_of(task.external_id, task.external.version), task.external.id_field)
     now = timezone.now().isoformat()
     for piece in pieces:
         upload.counts.bytes += len(piece)
+        upload.digest.update(piece)
         _read_lines(lines, lines.feed(piece), reader, upload, (task, now) if skip else None)
     _read_lines(lines, lines.finish(), reader, upload, (task, now) if skip else None)
     if not upload.counts.received:
@@ -169,18 +178,23 @@ def _read_lines(
     """The innermost loop: a line takes some microseconds, most of them in the parser."""
     if lines.number == 0 and whole:
         whole[0] = first_line(whole[0])
-    read, rows, received = reader.read, list[bytes](), 0
-    for number, line in documents_in(whole, lines.number + 1):
+    read, place, rows, received = reader.read, upload.place, list[bytes](), 0
+    for number, sent in enumerate(whole, lines.number + 1):
+        if not (line := sent.strip()):
+            continue
         received += 1
         try:
-            key, body = read(line, number)
+            rows.append(b"%b%b\x02%b\n" % (place, read(line, number), line))
         except Invalid as why:
             _reject(upload, number, str(why), line, aside)
-        else:
-            rows.append(b"%d\x02%b\x02%b\n" % (number, key, body))
     lines.number += len(whole)
     upload.counts.received += received
     upload.documents.write(b"".join(rows))
+
+
+def place_of(task: Task) -> bytes:
+    """With what each row of a task's documents begins, before `key` and `body`."""
+    return b"%d\x02%d\x02%d\x02" % (task.stream_id, task.pk, task.rank)
 
 
 def _reject(upload: Upload, number: int, why: str, line: bytes, aside: tuple[Task, str] | None) -> None:
@@ -205,10 +219,14 @@ def validator_of(external_id: int, version: int) -> Any:
 def _store(task: Task, upload: Upload) -> Counts:
     try:
         with transaction.atomic():
-            stage(_pieces(upload.documents))
-            row = task_under_lock(task)
-            merge(row, upload.counts)
+            row = _found_again(task, upload) or _copied_into_empty(task, upload)
+            if row is None:
+                upload.documents.seek(0)
+                stage(_pieces(upload.documents))
+                row = task_under_lock(task)
+                upload.repeated = merge(row, upload.counts)
             _put_aside(row, upload)
+            row.last_upload = _seal(row, upload)
             _count(row, upload.counts)
     except OperationalError as error:
         if isinstance(error.__cause__, LockNotAvailable):
@@ -217,11 +235,71 @@ def _store(task: Task, upload: Upload) -> Counts:
     return upload.counts
 
 
+def _found_again(task: Task, upload: Upload) -> Task | None:
+    """The upload before, sent again, as one does who did not get the answer: then nothing has to be written."""
+    if task.last_upload is None or task.last_upload["digest"] != upload.digest.hexdigest():
+        return None
+    row = task_under_lock(task)
+    if row.last_upload is None or row.last_upload != _seal(row, upload) or removed_tasks(row.stream_id):
+        return None
+    upload.counts.unchanged = upload.counts.received
+    return row
+
+
+def _seal(task: Task, upload: Upload) -> dict[str, Any] | None:
+    """What must be the same for an upload to be the one before; None where lines repeat each other or were put aside.
+
+    The stream's revision is that after this upload.
+    """
+    counts = upload.counts
+    if counts.rejected or upload.repeated:
+        return None
+    revision = Stream.objects.values_list("revision", flat=True).get(pk=task.stream_id)
+    return {"digest": upload.digest.hexdigest(), "rank": task.rank, "revision": revision}
+
+
+def _copied_into_empty(task: Task, upload: Upload) -> Task | None:
+    """Into a stream that holds nothing yet documents are copied as they are; unless an id stands twice among them."""
+    if not _is_empty(task.stream_id):
+        return None
+    row = task_under_lock(task)
+    counts = upload.counts
+    if not _is_empty(task.stream_id) or counts.received == counts.rejected:
+        return None
+    first = _next_row()
+    try:
+        with transaction.atomic():
+            _copy(_pieces(upload.documents), f"COPY crawlers_document {_COLUMNS} FROM STDIN {_FORMAT}")
+    except IntegrityError:
+        return None
+    counts.inserted = counts.received - counts.rejected
+    _note_rows(row, first, counts.inserted)
+    return row
+
+
+def _is_empty(stream_id: int) -> bool:
+    return not Task.objects.filter(stream_id=stream_id, first_row__isnull=False).exists()
+
+
+def _next_row() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(_NEXT_ROW)
+        number: int = cursor.fetchone()[0]
+    return number
+
+
+def _note_rows(task: Task, first: int, inserted: int) -> None:
+    """Between which numbers the task's rows are, and how many documents more the stream shows."""
+    task.first_row = first if task.first_row is None else task.first_row
+    task.last_row = _next_row()
+    Stream.objects.filter(pk=task.stream_id).update(documents=F("documents") + inserted, revision=F("revision") + 1)
+
+
 def stage(pieces: Iterator[bytes]) -> None:
-    """Into a table that this transaction alone sees: `line`, `key` and `body`, for `merge`."""
+    """Into a table that this transaction alone sees, for `merge`."""
     with connection.cursor() as cursor:
         cursor.execute(_STAGE)
-    _copy(pieces, f"COPY upload_line FROM STDIN {_FORMAT}")
+    _copy(pieces, f"COPY upload_line {_COLUMNS} FROM STDIN {_FORMAT}")
 
 
 def _copy(pieces: Iterator[bytes], statement: str) -> None:
@@ -251,38 +329,25 @@ def removed_tasks(stream_id: int) -> list[int]:
     return list(Task.objects.filter(stream_id=stream_id, removed_at__isnull=False).values_list("pk", flat=True))
 
 
-def merge(task: Task, counts: Counts) -> None:
-    """Makes what was staged the task's versions, and counts how they compare with what the stream showed."""
-    values: dict[str, Any] = {
-        "stream": task.stream_id,
-        "task": task.pk,
-        "rank": task.rank,
-        "removed": removed_tasks(task.stream_id),
-    }
-    fresh = counts.received - counts.rejected
+def merge(task: Task, counts: Counts) -> bool:
+    """Makes what was staged the task's versions, and counts how they compare with what the stream showed.
+
+    Says whether an id stood several times in what was staged.
+    """
+    values: dict[str, Any] = {"stream": task.stream_id, "removed": removed_tasks(task.stream_id)}
+    sent = counts.received - counts.rejected
+    first = _next_row()
     with connection.cursor() as cursor:
-        cursor.execute(_NEXT_ROW)
-        first = cursor.fetchone()[0]
-        if (
-            task.stream.documents == 0
-            and not Task.objects.filter(stream_id=task.stream_id, first_row__isnull=False).exists()
-        ):
-            cursor.execute(_WRITE_FIRST, values)
-            counts.inserted = cursor.rowcount
-        else:
-            cursor.execute(_WRITE_COMPARED, values)
-            counts.inserted, counts.updated, counts.unchanged = cursor.fetchone()
-        inserted = counts.inserted
-        if fresh > counts.inserted + counts.updated + counts.unchanged:
+        cursor.execute(_MERGE, values)
+        counts.inserted, counts.updated, counts.unchanged = inserted, updated, unchanged = cursor.fetchone()
+        repeated = sent > inserted + updated + unchanged
+        if repeated:
             cursor.execute(_REPEATED)
             changed, same = cursor.fetchone()
-            counts.updated, counts.unchanged = counts.updated + changed, counts.unchanged + same
-        cursor.execute(_NEXT_ROW)
-        last = cursor.fetchone()[0]
-    if fresh:
-        task.first_row = first if task.first_row is None else task.first_row
-        task.last_row = last
-    Stream.objects.filter(pk=task.stream_id).update(documents=F("documents") + inserted)
+            counts.updated, counts.unchanged = updated + changed, unchanged + same
+    if sent:
+        _note_rows(task, first, inserted)
+    return bool(repeated)
 
 
 def _put_aside(task: Task, upload: Upload) -> None:
@@ -299,7 +364,7 @@ def _count(task: Task, counts: Counts) -> None:
     for name, number in vars(counts).items():
         setattr(task, name, getattr(task, name) + number)
     task.seen_at = timezone.now()
-    task.save(update_fields=[*vars(counts), "seen_at", "first_row", "last_row"])
+    task.save(update_fields=[*vars(counts), "seen_at", "first_row", "last_row", "last_upload"])
     if task.code == status.NEW:
         record_change(task, status.RUNNING, "", "", StatusChange.By.CRAWLER)
     tell_progress(task)

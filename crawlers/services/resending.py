@@ -7,7 +7,7 @@ from django.db.models import F
 
 from crawlers.domain.documents import Invalid, Reader
 from crawlers.models import Rejected, Task
-from crawlers.services.receiving import Counts, merge, stage, task_under_lock, validator_of
+from crawlers.services.receiving import Counts, merge, place_of, stage, task_under_lock, validator_of
 
 BATCH = 1_000
 
@@ -33,12 +33,12 @@ def _resend(task: Task, reader: Reader, lines: list[Rejected], counts: Counts) -
     fit, rows = list[int](), list[bytes]()
     for line in lines:
         try:
-            key, body = reader.read(line.body.encode(), line.line)
+            body = line.body.encode()
+            rows.append(b"%b%b\x02%b\n" % (place_of(row), reader.read(body, line.line), body))
         except Invalid as why:
             line.reason = str(why)
         else:
             fit.append(line.pk)
-            rows.append(b"%d\x02%b\x02%b\n" % (line.pk, key, body))
     done = Counts(received=len(rows))
     if rows:
         stage(iter([b"".join(rows)]))

@@ -5,6 +5,8 @@ import json
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from crawlers.models import Document, Rejected, Stream, Task
 from crawlers.services import purging
@@ -92,6 +94,26 @@ def test_the_last_of_an_id_wins_and_the_counts_add_up(crawl: Crawl) -> None:
     assert counts(crawl.upload(task, doc("a"), doc("b"), doc("a", 2), doc("a", 2))) == (4, 2, 1, 1)
     assert crawl.shown() == [doc("a", 2), doc("b")]
     assert counts(crawl.upload(task, doc("a", 3), doc("a", 2))) == (2, 0, 1, 1)
+
+
+def test_the_upload_before_sent_again_is_compared_only_when_something_came_between(
+    crawl: Crawl,
+) -> None:
+    first = crawl.task()
+    crawl.upload(first, doc("a"), doc("b"))
+    with CaptureQueriesContext(connection) as queries:
+        assert counts(crawl.upload(first, doc("a"), doc("b"))) == (2, 0, 0, 2)
+    assert not [query for query in queries if "upload_line" in query["sql"]]
+    crawl.upload(first, doc("a", 2))
+    assert counts(crawl.upload(first, doc("a"), doc("b"))) == (2, 0, 1, 1)
+    assert crawl.shown() == [doc("a"), doc("b")]
+    crawl.end(first)
+    second = crawl.task()
+    crawl.upload(second, doc("b", 5))
+    crawl.end(second)
+    crawl.owner.post(f"/actions/crawlers/{crawl.crawler['fid']}/task/{first}")
+    assert counts(crawl.upload(first, doc("a"), doc("b"))) == (2, 0, 1, 1)
+    assert crawl.shown() == [doc("a"), doc("b")]
 
 
 def test_order_and_white_space_of_a_document_are_no_change(crawl: Crawl) -> None:
