@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from typing import Any
@@ -39,7 +40,8 @@ def work(task: dict[str, Any]) -> None:
             time.sleep(float(task["params"].get("pause", 0)))
         report(task["endpoint"], 200, "task done")
     except Exception as error:
-        report(task["endpoint"], 500, "the crawl failed", f"{type(error).__name__}: {error}")
+        with suppress(urllib.error.HTTPError):  # it has ended otherwise: nobody waits for its status
+            report(task["endpoint"], 500, "the crawl failed", f"{type(error).__name__}: {error}")
 
 
 def upload(endpoint: str, documents: list[dict[str, Any]]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from crawlers.services.receiving import give_back_connection, removed_tasks
 from taskhub.errors import Rejected
 
 STRETCH = 2_000  # ids looked at by one statement
+STRETCH_MAX = 16_000  # where nothing is found, as after a large task was deleted, the stretches grow
 EXPORT_STRETCH = 10_000
 PAGE_SECONDS = 0.5  # then a page ends where it is, and its cursor goes on from there
 STATEMENT_SECONDS = 1
@@ -110,6 +111,7 @@ def page(*, selection: Selection, after: Any, limit: int) -> Page:
     found: list[Shown] = []
     until = time.monotonic() + PAGE_SECONDS
     stretch = STRETCH if selection.condition() else limit + 1
+    grows = not selection.where  # a predicate has a second for a stretch, however little it finds
     while True:
         upto = selection.end_of_stretch(after, stretch)
         found += _rows(selection, after, upto, limit + 1 - len(found))
@@ -117,7 +119,7 @@ def page(*, selection: Selection, after: Any, limit: int) -> Page:
             return Page(found[:limit], found[limit - 1].key)
         if upto is None:
             return Page(found, None)
-        after = upto
+        after, stretch = upto, min(2 * stretch, STRETCH_MAX) if grows else stretch
         if time.monotonic() > until:
             return Page(found, after)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import NoReturn
 
-from tests.benchmarks import in_background, of_sequences, over_http, starting
+from tests.benchmarks import in_background, of_crawlers, of_sequences, over_http, starting
 from tests.benchmarks.row import CannotMeasure, Measured, Row
 from tests.benchmarks.stage import Stage, stage
 
@@ -63,6 +63,28 @@ ROWS = [
         of_sequences.sequence,
     ),
     Row("schedules", "10,000 schedules, 100 due a second: largest lag", "", "<=", 2, of_sequences.schedules),
+    Row(
+        "upload small",
+        "100,000 documents of 290 bytes, gzip, with a schema",
+        "COPY into a temporary table, INSERT ON CONFLICT",
+        ">=",
+        0.5,
+        of_crawlers.upload_small,
+    ),
+    Row(
+        "upload large",
+        "100,000 documents of 2 KB, gzip, with a schema",
+        "the faster of that and executemany",
+        ">=",
+        0.5,
+        of_crawlers.upload_large,
+    ),
+    Row("again", "the same upload a second time", "the first", ">=", 1, of_crawlers.again),
+    Row(
+        "upload memory", "10^6 documents in one body: growth of a web process", "", "<=", 100, of_crawlers.upload_memory
+    ),
+    Row("export", "stream of 10^6 documents as NDJSON", "`COPY (SELECT ...) TO STDOUT`", ">=", 0.5, of_crawlers.export),
+    Row("delete task", "a task of 10^6 documents: answered, and gone", "", "<=", 1, of_crawlers.delete_task),
     Row(
         "interpreter", "loop of 20,000 steps, answers at once", "", ">=", 20_000, of_sequences.interpreter, own_hub=True
     ),

@@ -19,6 +19,12 @@ NAMES = [
     "queue_check",
     "sequence",
     "schedules",
+    "upload small",
+    "upload large",
+    "again",
+    "upload memory",
+    "export",
+    "delete task",
     "interpreter",
     "start",
 ]
