@@ -3,8 +3,11 @@
 A chapter raises Surprise where something goes otherwise. What the hub learns to do later is one more chapter here.
 """
 
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +121,43 @@ def awaited(staff: Visitor, path: str) -> Any:
     return runs[0]
 
 
-CHAPTERS: list[Chapter] = [signing_in, at_once, in_background, progress, cancelled, failing, remembered, scheduled]
+def crawled(visitor: Visitor, say: Say) -> None:
+    """An external crawler is given a task, sends its documents, and one task is undone"""
+    with bundled_crawler() as endpoint:
+        say(f"a crawler of its own runs at {endpoint}")
+        parameters = [{"name": "count", "type": "integer", "min": 1}, {"name": "query", "type": "string"}]
+        described = {"meta": {"name": "shop"}, "endpoint": endpoint, "parameters": parameters, "docIdField": "sku"}
+        external = visitor.post("/externals", described, expect=201)["payload"]
+        asked = {"meta": {"name": "shoes"}, "params": {"count": 1000, "query": "shoe"}}
+        made = visitor.post(f"/actions/externals/{external['fid']}/crawler", asked, expect=201)["payload"]
+        task = visitor.post(f"/actions/crawlers/{made['crawler']['fid']}/task", {}, expect=201)["payload"]
+        told = [run["progress"]["done"] for run in visitor.events(f"/runs/{task['run']}/events") if run["progress"]]
+        say(f"documents received, as it was followed: {', '.join(f'{done:g}' for done in dict.fromkeys(told))}")
+    ended = visitor.get(f"/tasks/{task['fid']}")["payload"]
+    expect((ended["status"]["code"], ended["counts"]["inserted"]), (200, 1000), "The task's status and count")
+    docs = f"/streams/{made['stream']['fid']}/docs?limit=1"
+    say(f"{ended['status']['message']}; the first document: {visitor.get(docs)['payload']['results'][0]}")
+    visitor.delete(f"/actions/tasks/{task['fid']}")
+    expect(visitor.get(docs)["payload"]["results"], [], "What the stream shows without the task")
+    say("the task is deleted, and the stream is as before")
+
+
+@contextmanager
+def bundled_crawler() -> Iterator[str]:
+    """The endpoint of the example crawler, a process of its own."""
+    command = [sys.executable, "-m", "crawlers.examples.crawler", "--port", "0"]
+    with subprocess.Popen(command, cwd=SEQUENCE.parents[2], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            line = process.stdout.readline() if process.stdout else ""
+            yield line.rpartition(" ")[2].strip()
+        finally:
+            process.terminate()
+
+
+CHAPTERS: list[Chapter] = [
+    *(signing_in, at_once, in_background, progress, cancelled, failing, remembered, scheduled),
+    crawled,
+]
 
 
 def submit(visitor: Visitor, name: str, ctx: dict[str, Any]) -> str:

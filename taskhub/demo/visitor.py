@@ -28,6 +28,9 @@ class Visitor:
     def post(self, path: str, body: Any, *, expect: int = 200) -> Any:
         return json.load(self._call("POST", path, body, expect))
 
+    def delete(self, path: str) -> Any:
+        return json.load(self._call("DELETE", path, None, 200))
+
     def events(self, path: str) -> Iterator[Any]:
         """The data of each server-sent event, until the stream ends."""
         for line in self._call("GET", path, None, 200):

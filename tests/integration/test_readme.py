@@ -169,5 +169,5 @@ def test_the_folders_that_are_named_exist() -> None:
     house = README.partition("## Where things are")[2].split("```")[1]
     inner = {"accounts/": "taskhub/accounts", "runs/": "taskhub/runs"}
     names = re.findall(r"^ *(\w+/)", house, re.MULTILINE)
-    assert len(names) == 7
+    assert len(names) == 8
     assert all((ROOT / inner.get(name, name)).is_dir() for name in names)
