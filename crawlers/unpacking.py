@@ -15,7 +15,7 @@ if find_spec("isal"):  # there is no wheel for some processors
     fast_zlib = import_module("isal.isal_zlib")
 zstd: Any = import_module("compression.zstd" if find_spec("compression") else "backports.zstd")
 
-PIECE = 256 * 1024
+PIECE, PART = 256 * 1024, 4 * 1024
 RATIO_MAX = 250  # of what comes out to what went in
 FREE_BYTES = 1024 * 1024  # below which nobody asks for the ratio
 WINDOW_LOG_MAX = 24  # zstd: 16 MiB
@@ -138,9 +138,9 @@ def unpacked(chunks: Iterator[bytes], unpacker: Unpacker, limit: int) -> Iterato
     """What is in `chunks`. Raises `TooLarge` past `limit` bytes, and `Rejected` for what is broken or not whole."""
     taken = given = 0
     try:
-        for chunk in chunks:
-            taken += len(chunk)
-            for piece in unpacker.feed(chunk):
+        for part in _parts(chunks, unpacker):
+            taken += len(part)
+            for piece in unpacker.feed(part):
                 given += len(piece)
                 _check_size(taken, given, limit)
                 if piece:
@@ -150,6 +150,15 @@ def unpacked(chunks: Iterator[bytes], unpacker: Unpacker, limit: int) -> Iterato
         raise Rejected(f"The encoded body is broken after {taken} bytes: {_words(error)}.") from None
     if not whole:
         raise Rejected(f"The encoded body ended after {taken} bytes, before its end.")
+
+
+def _parts(chunks: Iterator[bytes], unpacker: Unpacker) -> Iterator[bytes]:
+    """So small that what comes out can be compared with what went in."""
+    if isinstance(unpacker, Plain):
+        yield from chunks
+        return
+    for chunk in chunks:
+        yield from (chunk[place : place + PART] for place in range(0, len(chunk), PART))
 
 
 def _words(error: BaseException) -> str:

@@ -13,6 +13,8 @@ from taskhub.jsontext import NESTING_MAX, check_storable, parse_json
 
 KEY_MAX = 1000  # bytes; a longer one is kept as its digest, for an index has its limits
 DIGITS_MAX = 1000  # of a number
+LARGE, VALUES_MAX = 1024 * 1024, 200_000  # a line of so many bytes may hold so many values
+_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 _MANY_DIGITS = re.compile(rb"\d{1000}")
 _MORE_THAN_A_DOUBLE = re.compile(rb"\d{16}")
 _BOM = b"\xef\xbb\xbf"
@@ -66,6 +68,8 @@ class Reader:
 
         Raises `Rejected` for what is no JSON, `TooLarge` for what is nested too deep, and `Invalid`.
         """
+        if len(line) > LARGE:
+            _refuse_crowds(line, number)
         try:
             document = orjson.loads(line)
         except orjson.JSONDecodeError as error:
@@ -96,6 +100,13 @@ class Reader:
             exact = json.loads(line)[self._id_field]
             key = json.dumps(exact, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
         return key if len(key) <= KEY_MAX else b"~" + sha256(key).hexdigest().encode()
+
+
+def _refuse_crowds(line: bytes, number: int) -> None:
+    """A million small values take a hundred times the room of their text."""
+    if _STRINGS.sub(b"", line).count(b",") >= VALUES_MAX:
+        detail = f"Has more than {VALUES_MAX} values."
+        raise TooLarge(f"Line {number}: {detail}", errors=[{"line": number, "detail": detail}], limit=VALUES_MAX)
 
 
 def first_line(line: bytes) -> bytes:
