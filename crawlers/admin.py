@@ -169,6 +169,9 @@ def _enqueue(task: Task, new: bool) -> None:
         enqueue(task.run)
 
 
+_OF_TASK = (("document", "its documents"), ("rejected", "rejected lines"))
+
+
 class StatusInline(admin.TabularInline):
     model = StatusChange
     fields = readonly_fields = ("at", "attempt", "code", "message", "detail", "by")
@@ -222,7 +225,8 @@ class TaskAdmin(CrawlersAdmin):
 
     @admin.display(description="more")
     def more(self, task: Task) -> SafeString:
-        return listed("rejected", "rejected lines", task__id__exact=task.pk)
+        pages = [(listed(name, words, task__id__exact=task.pk),) for name, words in _OF_TASK]
+        return format_html_join(", ", "{}", pages)
 
     @admin.display(description="requests to the crawler")
     def requests(self, task: Task) -> SafeString:
@@ -252,6 +256,19 @@ class DocumentAdmin(CrawlersAdmin):
     search_ids = ("id",)
     search_help_text = "A row's number"
     fields: ClassVar[Any] = ("id", "key", "stream_id", "task_id", "rank", "at", "shown_body")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Document]:
+        """Of a task only the rows between which its own are: no index tells them apart."""
+        rows = super().get_queryset(request)
+        number = request.GET.get("task__id__exact", "")
+        if number.isascii() and number.isdecimal() and len(number) < 19:
+            task = Task.objects.filter(pk=int(number), first_row__isnull=False).first()
+            rows = rows.filter(pk__range=(task.first_row, task.last_row)) if task else rows.none()
+        return rows
+
+    def get_ordering(self, request: HttpRequest) -> list[Any]:
+        """Of a stream by their ids, as its index has them; of all of them the newest first."""
+        return ["key"] if "stream__id__exact" in request.GET else ["-pk"]
 
     @admin.display(description="document")
     def beginning(self, document: Document) -> str:

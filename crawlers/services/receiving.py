@@ -103,6 +103,7 @@ class Upload:
     digest: Any = field(default_factory=sha256)
     counts: Counts = field(default_factory=Counts)
     kept: int = 0
+    version: int = 0  # of the external, whose schema and docIdField were looked at
     repeated: bool = False
     refused: list[dict[str, Any]] = field(default_factory=list)
 
@@ -156,7 +157,7 @@ def _alive(task: Task, pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 def _read(task: Task, pieces: Iterator[bytes], upload: Upload, *, skip: bool) -> None:
     lines = Lines(settings.UPLOAD_LINE_MAX_BYTES)
-    upload.place = place_of(task)
+    upload.place, upload.version = place_of(task), task.external.version
     reader = Reader(validator_of(task.external_id, task.external.version), task.external.id_field)
     now = timezone.now().isoformat()
     for piece in pieces:
@@ -255,7 +256,8 @@ def _seal(task: Task, upload: Upload) -> dict[str, Any] | None:
     if counts.rejected or upload.repeated:
         return None
     revision = Stream.objects.values_list("revision", flat=True).get(pk=task.stream_id)
-    return {"digest": upload.digest.hexdigest(), "rank": task.rank, "revision": revision}
+    circumstances = {"rank": task.rank, "revision": revision, "version": upload.version}
+    return {"digest": upload.digest.hexdigest(), **circumstances}
 
 
 def _copied_into_empty(task: Task, upload: Upload) -> Task | None:

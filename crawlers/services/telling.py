@@ -1,5 +1,6 @@
 """How a task moves from status to status, and who is told: its run, its history, the crawler."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
@@ -37,7 +38,9 @@ def change_status(*, task: Task, code: int, message: str, detail: str, by: str) 
                 return row
             raise Conflict(f"The task has ended; its status is {row.code}.", status_code=row.code)
         if row.code == code and row.message == (message or status.words_of(code)) and row.detail == detail:
-            Task.objects.filter(pk=row.pk).update(seen_at=timezone.now())  # said again: a sign of life
+            row.seen_at = timezone.now()  # said again: a sign of life
+            row.save(update_fields=["seen_at"])
+            tell_progress(row)
             return row
         record_change(row, code, message, detail, by)
         if status.ends(code):
@@ -89,11 +92,12 @@ def status_of(task: Task) -> dict[str, Any]:
 def tell_progress(task: Task) -> None:
     """After the commit: to whoever follows the run."""
     progress = {"done": task.received, "total": None, "message": task.message}
+    overdue_at = task.seen_at + timedelta(seconds=task.timeout)
 
     def tell() -> None:
         run = task.run_id and Run.objects.brief().filter(pk=task.run_id, lease_until__isnull=False).first()
         if run:
-            runs.tell_progress(run=run, progress=progress)
+            runs.tell_progress(run=run, progress=progress, until=overdue_at)
 
     transaction.on_commit(tell)
 

@@ -58,6 +58,10 @@ def test_pages_show_what_belongs_together_and_no_secret(root: Client, task: Task
     assert "is not of type" in pages[Rejected]
     of_stream = root.get(reverse("admin:crawlers_document_changelist"), {"stream__id__exact": task.stream_id})
     assert of_stream.context["cl"].result_count == 1
+    of_task = root.get(reverse("admin:crawlers_document_changelist"), {"task__id__exact": task.pk})
+    assert of_task.context["cl"].result_count == 1
+    none = root.get(reverse("admin:crawlers_document_changelist"), {"task__id__exact": 10**6})
+    assert none.context["cl"].result_count == 0
     of_run = page_of_run(root, task)
     assert reverse("admin:crawlers_task_change", args=[task.pk]) in of_run
 

@@ -1,17 +1,22 @@
 """Crawlers on a running hub: the bundled example crawler is given tasks, and sends its documents."""
 
 import gzip
+import json
 import socket
 import struct
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
+import redis
 
+from taskhub.embedded import Home, Servers
 from tests import crawling
 from tests.hub import Caller, Hub
+from tests.integration.outbound_servers import answer, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hub")]
 
@@ -127,3 +132,27 @@ def test_a_body_in_chunks_that_is_cut_off_stores_nothing(caller: Caller, upload:
     crawling.until(lambda: crawling.task(caller, fid)["counts"]["received"] > before)
     stream = crawling.task(caller, fid)["stream"]
     assert not [one for one in crawling.documents(caller, {"fid": stream}) if one["sku"].startswith("cut")]
+
+
+def test_no_secret_stands_in_the_log_or_in_redis(hub: Hub, caller: Caller) -> None:
+    """Neither those that the owner gave nor the address by which the crawler reports."""
+    canary = f"canary-{uuid4().hex}"
+    with serving() as start:
+        server = start(answer(b"not to be read", status="500 Internal Server Error"))
+        external = crawling.external(caller, f"{server.url}/shop", credential="oauth", headers={"X-Token": canary})
+        params = {"query": "shoe", "secret": canary}
+        made = crawling.crawler(caller, external, params, credential={"access_token": canary})
+        task = crawling.start(caller, made["crawler"])
+        crawling.until(lambda: crawling.task(caller, task["fid"])["calls"])
+        sent = json.loads(server.bodies[0])
+        capability = sent["endpoint"].split("/c/")[1].split("/")[0]
+        assert sent["credential"] == {"access_token": canary}
+        anonymous = hub.anonymous.post(f"/c/{capability}/actions/tasks/{task['fid']}/status", {"code": 5000})
+        assert anonymous.status_code == 400
+        caller.delete(f"/actions/tasks/{task['fid']}")
+    shown = caller.get(f"/runs/{task['run']}").text
+    servers = Servers.of(Home(hub.home), hub.environment).environment()
+    with redis.Redis.from_url(servers["REDIS_URL"]) as broker:
+        kept = [str(key) + str(broker.dump(key)) for key in broker.scan_iter()]
+    told = [hub.log.read_text(errors="replace"), shown, *kept]
+    assert not [text[:200] for text in told if canary in text or capability in text]

@@ -107,13 +107,17 @@ def test_the_upload_before_sent_again_is_compared_only_when_something_came_betwe
     crawl.upload(first, doc("a", 2))
     assert counts(crawl.upload(first, doc("a"), doc("b"))) == (2, 0, 1, 1)
     assert crawl.shown() == [doc("a"), doc("b")]
+    crawl.owner.patch(f"/externals/{crawl.external['fid']}", {"docIdField": "price"})
+    assert counts(crawl.upload(first, doc("a"), doc("b", 2))) == (2, 2, 0, 0)
+    assert counts(crawl.upload(first, doc("a"), doc("b", 2))) == (2, 0, 0, 2)
+    crawl.owner.patch(f"/externals/{crawl.external['fid']}", {"docIdField": "sku"})
+    assert counts(crawl.upload(first, doc("a"), doc("b", 2))) == (2, 0, 1, 1)
     crawl.end(first)
     second = crawl.task()
     crawl.upload(second, doc("b", 5))
     crawl.end(second)
     crawl.owner.post(f"/actions/crawlers/{crawl.crawler['fid']}/task/{first}")
     assert counts(crawl.upload(first, doc("a"), doc("b"))) == (2, 0, 1, 1)
-    assert crawl.shown() == [doc("a"), doc("b")]
 
 
 def test_order_and_white_space_of_a_document_are_no_change(crawl: Crawl) -> None:

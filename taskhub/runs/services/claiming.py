@@ -152,8 +152,10 @@ def put_off(*, run: Run, error: Mapping[str, Any], seconds: float) -> bool:
     )
 
 
-def tell_progress(*, run: Run, progress: Mapping[str, Any]) -> bool:
-    return _change(run, state=State.PROGRESS, progress=dict(progress))
+def tell_progress(*, run: Run, progress: Mapping[str, Any], until: datetime | None = None) -> bool:
+    """`until` prolongs the lease of a run whose work goes on outside of any worker; see `hand_over`."""
+    lease = {"lease_until": until} if until and not run.worker else {}
+    return _change(run, state=State.PROGRESS, progress=dict(progress), **lease)
 
 
 def renew(*, run: Run) -> bool:
