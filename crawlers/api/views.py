@@ -18,6 +18,7 @@ from crawlers.api.wire import enveloped, messages_of
 from crawlers.models import Crawler, External, Stream, Task
 from taskhub.errors import NotFound, Rejected
 from taskhub.http import CursorPages, problem_handler
+from taskhub.jsontext import check_storable
 from taskhub.openapi import PAGE
 from taskhub.shape import Shape
 
@@ -51,7 +52,11 @@ class CrawlersView(APIView):
         data: Any = request.data
         if not isinstance(data, Mapping):
             raise Rejected("The body must be an object.", errors=[{"pointer": "", "detail": "Must be an object."}])
-        return dict(data.dict()) if isinstance(data, QueryDict) else dict(data)
+        if not isinstance(data, QueryDict):
+            return dict(data)
+        form = dict(data.dict())
+        check_storable(form)  # what JSON was asked for when it was read
+        return form
 
     def sent(self, request: Request, shape: Shape) -> dict[str, Any]:
         """The checked body."""

@@ -48,9 +48,9 @@ def save_external(*, external: External, values: Mapping[str, Any]) -> External:
     return external
 
 
-def _unmasked(headers: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+def _unmasked(values: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
     """What was shown as stars, and is sent back so, stays as it was."""
-    return {name: before.get(name, value) if value == MASK else value for name, value in headers.items()}
+    return {name: before.get(name, value) if value == MASK else value for name, value in values.items()}
 
 
 def _faults_of_external(values: Mapping[str, Any]) -> list[Fault]:
@@ -141,7 +141,8 @@ def change_crawler(*, crawler: Crawler, values: Mapping[str, Any]) -> Crawler:
             crawler.meta = dict(values["meta"])
         if "params" in values or "credential" in values:
             credential = values["credential"] if "credential" in values else crawler.secrets.get("credential")
-            _set_values(crawler, values.get("params", all_params(crawler)), credential)
+            before = all_params(crawler)
+            _set_values(crawler, _unmasked(values.get("params", before), before), credential)
         crawler.version = F("version") + 1
         crawler.save(update_fields=["meta", "params", "secrets", "version"])
         if "schedule" in values:

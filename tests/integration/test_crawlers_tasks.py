@@ -143,6 +143,8 @@ def test_status_as_a_form_and_what_is_none(crawl: Crawl) -> None:
     path = f"/actions/tasks/{crawl.task.fid}/status"
     form = crawl.owner.post(path, "code=150&message=half", content_type="application/x-www-form-urlencoded")
     assert form.json()["payload"]["status"]["code"] == 150
+    nul = crawl.owner.post(path, "code=150&message=%00", content_type="application/x-www-form-urlencoded")
+    assert nul.status_code == 400
     wrongs: list[Any] = [{}, {"code": "x"}, {"code": -1}, {"code": 1000}, {"code": 200, "colour": 1}, [], "{"]
     for wrong in wrongs:
         assert crawl.owner.post(path, wrong).status_code == 400
