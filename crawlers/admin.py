@@ -185,14 +185,35 @@ class StatusInline(admin.TabularInline):
         return False
 
 
+class RunningFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "running"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "running"), ("no", "ended")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
+        return queryset.filter(ended_at__isnull=self.value() == "yes") if self.value() else queryset
+
+
 @admin.register(Task)
 class TaskAdmin(CrawlersAdmin):
     list_display = (
-        *("fid", "shown_status", "crawler_link", "attempt", "received", "inserted", "updated", "unchanged", "rejected"),
+        *(
+            "whole_fid",
+            "shown_status",
+            "crawler_link",
+            "attempt",
+            "received",
+            "inserted",
+            "updated",
+            "unchanged",
+            "rejected",
+        ),
         *("created_at", "ended_at"),
     )
     list_select_related = ("crawler",)
-    list_filter: ClassVar[Any] = (("ended_at", admin.EmptyFieldListFilter),)
+    list_filter: ClassVar[Any] = (RunningFilter,)
     fields: ClassVar[Any] = (
         *("fid", "owner", "crawler_link", "stream_link", "run_link", "attempt", "shown_status", "message", "detail"),
         *("shown_params", "callback", "timeout", "created_at", "started_at", "seen_at", "ended_at", "received"),
@@ -200,6 +221,11 @@ class TaskAdmin(CrawlersAdmin):
     )
     actions: Any = ["retry_tasks", "stop_tasks", "time_out_tasks", "delete_tasks"]
     inlines: ClassVar[Any] = [StatusInline]
+
+    @admin.display(description="fid")
+    def whole_fid(self, task: Task) -> SafeString:
+        """On one line: broken at its hyphens it would make each row four lines high."""
+        return format_html('<span style="white-space: nowrap">{}</span>', task.fid)
 
     @admin.display(description="status", ordering="code")
     def shown_status(self, task: Task) -> str:
@@ -230,8 +256,9 @@ class TaskAdmin(CrawlersAdmin):
 
     @admin.display(description="requests to the crawler")
     def requests(self, task: Task) -> SafeString:
-        lines = [(one.at, one.method, one.url, one.status or "", one.error) for one in task.calls.order_by("-id")[:20]]
-        return format_html_join(mark_safe("<br>"), "{:%Y-%m-%d %H:%M:%S} {} {} {} {}", lines)
+        calls = task.calls.order_by("-id")[:20]
+        lines = [(f"{one.at:%Y-%m-%d %H:%M:%S}", one.method, one.url, one.status or "", one.error) for one in calls]
+        return format_html_join(mark_safe("<br>"), "{} {} {} {} {}", lines)
 
     @admin.action(description="Try the selected tasks again", permissions=["view"])
     def retry_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
@@ -255,7 +282,7 @@ class DocumentAdmin(CrawlersAdmin):
     list_display = ("id", "key", "stream_id", "task_id", "at", "beginning")
     search_ids = ("id",)
     search_help_text = "A row's number"
-    fields: ClassVar[Any] = ("id", "key", "stream_id", "task_id", "rank", "at", "shown_body")
+    fields: ClassVar[Any] = ("id", "key", "stream_link", "task_link", "rank", "at", "shown_body")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Document]:
         """Of a task only the rows between which its own are: no index tells them apart."""
@@ -269,6 +296,14 @@ class DocumentAdmin(CrawlersAdmin):
     def get_ordering(self, request: HttpRequest) -> list[Any]:
         """Of a stream by their ids, as its index has them; of all of them the newest first."""
         return ["key"] if "stream__id__exact" in request.GET else ["-pk"]
+
+    @admin.display(description="stream")
+    def stream_link(self, document: Document) -> SafeString:
+        return link(document.stream)
+
+    @admin.display(description="task")
+    def task_link(self, document: Document) -> SafeString:
+        return link(document.task, str(document.task.fid))
 
     @admin.display(description="document")
     def beginning(self, document: Document) -> str:

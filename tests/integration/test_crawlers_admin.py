@@ -47,12 +47,17 @@ def act(root: Client, action: str, row: Any) -> str:
 
 def test_pages_show_what_belongs_together_and_no_secret(root: Client, task: Task) -> None:
     assert task.crawler is not None
+    address = "http://127.0.0.1:9/shop/task?version=1"
+    task.calls.create(run=task.run, attempt=1, method="POST", url=address, error="refused", duration_ms=1)
     rows = [task, task.crawler, task.stream, task.external, Document.objects.get(), Rejected.objects.get()]
     pages = {type(row): page(root, row) for row in rows}
     assert not [kind for kind, text in pages.items() if "canary" in text or "<b>a</b>" in text]
     assert f"/admin/runs/run/{task.run_id}/change/" in pages[Task]
     assert f"task__id__exact={task.pk}" in pages[Task]
     assert "102" in pages[Task]
+    assert "POST http://127.0.0.1:9/shop/task?version=1  refused" in pages[Task]
+    lists = {name: root.get(reverse("admin:crawlers_task_changelist"), {"running": name}) for name in ("yes", "no")}
+    assert {name: answer.context["cl"].result_count for name, answer in lists.items()} == {"yes": 1, "no": 0}
     assert f"stream__id__exact={task.stream_id}" in pages[Stream]
     assert f"external__id__exact={task.external_id}" in pages[External]
     assert "is not of type" in pages[Rejected]
