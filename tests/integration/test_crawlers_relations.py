@@ -13,7 +13,7 @@ from taskhub.accounts.services import delete_accounts
 from tests import crawling
 from tests.conftest import Person
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 ENDPOINT = "http://127.0.0.1:9/shop"
 
 
@@ -279,6 +279,7 @@ def test_the_database_itself_keeps_the_rules(owner: Person) -> None:
             refused()
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_deleted_account_takes_everything_along(owner: Person) -> None:
     payload = made(owner)
     task = crawling.start(owner, payload["crawler"])

@@ -17,8 +17,9 @@ from tests import crawling
 from tests.conftest import Person
 from tests.unit.test_crawlers_documents import PACKERS
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 NDJSON = "application/x-ndjson"
+committed = pytest.mark.django_db(transaction=True)  # each request is a transaction of its own
 
 
 class Crawl:
@@ -89,6 +90,7 @@ def test_documents_are_counted_against_what_the_stream_shows(crawl: Crawl) -> No
     assert crawl.count() == 3
 
 
+@committed
 def test_the_last_of_an_id_wins_and_the_counts_add_up(crawl: Crawl) -> None:
     task = crawl.task()
     assert counts(crawl.upload(task, doc("a"), doc("b"), doc("a", 2), doc("a", 2))) == (4, 2, 1, 1)
@@ -96,6 +98,7 @@ def test_the_last_of_an_id_wins_and_the_counts_add_up(crawl: Crawl) -> None:
     assert counts(crawl.upload(task, doc("a", 3), doc("a", 2))) == (2, 0, 1, 1)
 
 
+@committed
 def test_the_upload_before_sent_again_is_compared_only_when_something_came_between(
     crawl: Crawl,
 ) -> None:
@@ -242,6 +245,7 @@ def test_the_capability_needs_no_other_secret_and_dies_with_the_attempt(crawl: C
 # Change sets
 
 
+@committed
 def test_a_task_is_a_change_set(crawl: Crawl) -> None:
     first = crawl.task()
     crawl.upload(first, doc("a"), doc("b"), doc("c"))
@@ -265,6 +269,7 @@ def test_a_task_is_a_change_set(crawl: Crawl) -> None:
     assert (crawl.shown(), crawl.count(), Document.objects.count()) == ([], 0, 0)
 
 
+@committed
 def test_deleting_the_older_task_leaves_what_the_newer_said_also_where_it_said_the_same(crawl: Crawl) -> None:
     first = crawl.task()
     crawl.upload(first, doc("a"), doc("b"))
@@ -277,6 +282,7 @@ def test_deleting_the_older_task_leaves_what_the_newer_said_also_where_it_said_t
     assert (crawl.shown(), crawl.count()) == ([doc("a")], 1)
 
 
+@committed
 def test_the_attempt_that_started_later_shows(crawl: Crawl) -> None:
     first, second = crawl.task(), None
     crawl.upload(first, doc("a", 1), doc("b", 1))
@@ -291,6 +297,7 @@ def test_the_attempt_that_started_later_shows(crawl: Crawl) -> None:
     assert crawl.shown() == [doc("a", 2), doc("b", 2)]
 
 
+@committed
 def test_what_comes_after_a_deletion_is_new(crawl: Crawl) -> None:
     first = crawl.task()
     crawl.upload(first, doc("a"))
@@ -301,6 +308,7 @@ def test_what_comes_after_a_deletion_is_new(crawl: Crawl) -> None:
     assert (crawl.shown(), crawl.count()) == ([doc("a"), doc("b")], 2)
 
 
+@committed
 def test_a_deleted_stream_is_gone_at_once_and_then_in_the_tables(crawl: Crawl) -> None:
     task = crawl.task()
     crawl.upload(task, doc("a"))
@@ -464,6 +472,7 @@ def test_a_page_of_few_matches_ends_in_time_and_goes_on(crawl: Crawl, monkeypatc
     assert [one["price"] for one in crawl.shown(where="$.price > 27")] == [28, 29]
 
 
+@committed
 def test_a_stretch_of_a_slow_predicate_is_refused(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crawlers.services.reading.STATEMENT_SECONDS", 0.001)
     crawl.upload(crawl.task(), *[doc(f"{n:04}", text="a" * 200) for n in range(1500)])
