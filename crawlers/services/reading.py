@@ -21,7 +21,7 @@ from taskhub.errors import Rejected
 STRETCH = 2_000  # ids looked at by one statement
 STRETCH_MAX = 16_000  # where nothing is found, as after a large task was deleted, the stretches grow
 EXPORT_STRETCH = 10_000
-PAGE_SECONDS = 0.5  # then a page ends where it is, and its cursor goes on from there
+PAGE_SECONDS = 0.2  # then a page ends where it is, and its cursor goes on from there
 STATEMENT_SECONDS = 1
 IN_MEMORY = 8 * 1024 * 1024
 _PIECE = 256 * 1024
@@ -103,7 +103,7 @@ class Page(NamedTuple):
 
 
 def page(*, selection: Selection, after: Any, limit: int) -> Page:
-    """Up to `limit` documents; fewer where few of many match, for a page must not take longer than half a second.
+    """Up to `limit` documents; fewer where few of many match, for a page must not take long.
 
     Raises `Rejected` for a predicate that is none, or that takes too long.
     """

@@ -172,8 +172,8 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 @pytest.fixture
-def things(owner: Person) -> dict[str, str]:
-    """What the owner has. By route: its parts; by name: what is sent."""
+def things(owner: Person, request: pytest.FixtureRequest) -> dict[str, str]:
+    """What the owner has. By route: its parts; by name: what is sent. What only some calls need is there for those."""
     run, graph = _run(owner.user), create_graph(owner=owner.user, name="shop")
     register_alias(owner=owner.user, name="shop", target=graph.pk)
     key, _ = accounts.create_key(user=owner.user)
@@ -181,16 +181,9 @@ def things(owner: Person) -> dict[str, str]:
     periodic = PeriodicTask(name="hourly", task="walkers.tasks.ScheduledWalker", interval=hourly)
     save_schedule(periodic=periodic, owner=owner.user, written='{"name": "run"}')
     sequence = accept_sequence(arguments={"requests": []}, owner=owner.user)
-    external = crawling.external(owner, "http://127.0.0.1:9/shop", parameters=[])
-    made = crawling.crawler(owner, external, {})
-    task = Task.objects.get(fid=crawling.start(owner, made["crawler"])["fid"])
-    things = {
-        "externals/<uuid:fid>": external["fid"],
-        "streams/<uuid:fid>": made["stream"]["fid"],
-        "crawlers/<uuid:fid>": made["crawler"]["fid"],
-        "tasks/<uuid:fid>": task.fid,
-        "<uuid:task_fid>": task.fid,
-        "<str:capability>": capability_of(task),
+    about = request.node.name  # with its parameters
+    things = _crawling(owner) if "<uuid:fid>" in about else {}
+    things |= {
         "run": run.pk,
         "<uuid:run_id>": run.pk,
         "<uuid:id>": sequence.pk,
@@ -198,6 +191,20 @@ def things(owner: Person) -> dict[str, str]:
         "<str:prefix>": key.prefix,
     }
     return {name: str(thing) for name, thing in things.items()} | {"<str:walker>": "get_botset"}
+
+
+def _crawling(owner: Person) -> dict[str, Any]:
+    external = crawling.external(owner, "http://127.0.0.1:9/shop", parameters=[])
+    made = crawling.crawler(owner, external, {})
+    task = Task.objects.get(fid=crawling.start(owner, made["crawler"])["fid"])
+    return {
+        "externals/<uuid:fid>": external["fid"],
+        "streams/<uuid:fid>": made["stream"]["fid"],
+        "crawlers/<uuid:fid>": made["crawler"]["fid"],
+        "tasks/<uuid:fid>": task.fid,
+        "<uuid:task_fid>": task.fid,
+        "<str:capability>": capability_of(task),
+    }
 
 
 def _run(user: User) -> Run:
