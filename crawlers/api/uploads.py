@@ -20,8 +20,9 @@ from crawlers.api.views import FID, LISTS, TAGS, CrawlersList, CrawlersView, ans
 from crawlers.api.wire import enveloped
 from crawlers.models import Rejected, Task
 from crawlers.services.capabilities import task_for
-from crawlers.services.receiving import Counts, receive, sendable
+from crawlers.services.receiving import receive
 from crawlers.services.resending import resend
+from crawlers.services.storing import Counts, sendable
 from crawlers.unpacking import Plain, unpacked, unpacker_of
 from taskhub.chunks import body_pieces
 from taskhub.http import CursorPages

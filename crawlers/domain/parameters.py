@@ -6,13 +6,24 @@ another one, as `{operator, parameter, message?}`. Faults are `{pointer, detail}
 """
 
 import operator
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import re2
 
+from crawlers.domain.value_types import (
+    MEASURED,
+    NAME_MAX,
+    SECRET_TYPES,
+    TYPES,
+    Type,
+    is_number,
+    itself,
+    moment_of,
+    type_of,
+    why_no_date,
+    why_no_text,
+)
 from taskhub.jsontext import escape_pointer
 
 Description = Mapping[str, Any]
@@ -23,132 +34,8 @@ class Fault(NamedTuple):
     detail: str
 
 
-NAME_MAX, TEXT_MAX, LIST_MAX, OPTIONS_MAX, PARAMETERS_MAX = 100, 10_000, 1_000, 1_000, 200
+OPTIONS_MAX, PARAMETERS_MAX = 1_000, 200
 ABSENT = object()
-OLDER_SPELLINGS = {"interger": "integer"}  # as the documents have it
-_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?", re.ASCII)
-
-# Types: each says of a value of JSON why it is none of them, and by what it is measured against `min` and `max`.
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        return "Must be a text."
-    if len(value) > TEXT_MAX:
-        return f"Must have at most {TEXT_MAX} characters."
-    return "Must not have U+0000 in it." if "\x00" in value else ""
-
-
-def _bool(value: Any) -> str:
-    return "" if isinstance(value, bool) else "Must be true or false."
-
-
-def _integer(value: Any) -> str:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole:
-        return "Must be a whole number."
-    return "" if abs(value) < 2**63 else "Must be less than 2^63."
-
-
-def _moment(value: Any) -> datetime | None:
-    if not isinstance(value, str) or not _DATE.fullmatch(value):
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _date(value: Any) -> str:
-    return "" if _moment(value) else "Must be a date such as 2026-01-31, or a time such as 2026-01-31T12:00:00Z."
-
-
-def _location(value: Any) -> str:
-    if isinstance(value, str):
-        return _text(value) or ("" if value.strip() else "Must not be empty.")
-    if not isinstance(value, Mapping):
-        return "Must be a place's name, or an object of lat and lng."
-    if strange := [name for name in value if name not in ("lat", "lng", "radius", "name")]:
-        return f"Has no member {strange[0][:NAME_MAX]!r}; there are lat, lng, radius and name."
-    for name, limit in (("lat", 90), ("lng", 180)):
-        if not _is_number(value.get(name)) or not -limit <= value[name] <= limit:
-            return f"Its {name} must be a number from -{limit} to {limit}."
-    if "radius" in value and not (_is_number(value["radius"]) and value["radius"] >= 0):
-        return "Its radius must be a number of at least 0."
-    return _text(value.get("name", "")) and "Its name must be a text."
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _list(value: Any) -> str:
-    if not isinstance(value, list):
-        return "Must be a list."
-    if len(value) > LIST_MAX:
-        return f"Must have at most {LIST_MAX} entries."
-    return ""
-
-
-def _texts(value: Any) -> str:
-    return _list(value) or next((f"Entry {n}: {why}" for n, item in enumerate(value) if (why := _text(item))), "")
-
-
-def _plain_list(value: Any) -> str:
-    fits = (str, int, float, bool)
-    return _list(value) or next(
-        (f"Entry {n} must be a text, a number, true or false." for n, v in enumerate(value) if not isinstance(v, fits)),
-        "",
-    )
-
-
-def _multi_bool(value: Any) -> str:
-    """Which of the options are chosen: a list of them, or an object that says true or false of each."""
-    if isinstance(value, Mapping):
-        return next((f"{name[:NAME_MAX]!r} must be true or false." for name, v in value.items() if _bool(v)), "")
-    return _texts(value)
-
-
-class Type(NamedTuple):
-    why_not: Callable[[Any], str]
-    size: Callable[[Any], Any]
-    unit: str
-
-
-def _itself(value: Any) -> Any:
-    return value
-
-
-TYPES: dict[str, Type] = {
-    "string": Type(_text, len, " characters"),
-    "password": Type(_text, len, " characters"),
-    "bool": Type(_bool, _itself, ""),
-    "date": Type(_date, _moment, ""),
-    "location": Type(_location, _itself, ""),
-    "multi_bool": Type(_multi_bool, lambda value: len(chosen(value)), " chosen options"),
-    "list": Type(_plain_list, len, " entries"),
-    "multi_search": Type(_texts, len, " entries"),
-    "integer": Type(_integer, _itself, ""),
-}
-MEASURED = {"string", "password", "date", "multi_bool", "list", "multi_search", "integer"}
-SECRET_TYPES = {"password"}
-
-
-def chosen(value: Any) -> list[Any]:
-    """The options that a multi_bool names."""
-    return [name for name, on in value.items() if on] if isinstance(value, Mapping) else list(value)
-
-
-def type_of(description: Description) -> str:
-    name = str(description.get("type", ""))
-    return OLDER_SPELLINGS.get(name, name)
-
-
-def secret_names(descriptions: Sequence[Description]) -> set[str]:
-    """The parameters whose values are shown to nobody."""
-    return {str(one["name"]) for one in descriptions if type_of(one) in SECRET_TYPES}
-
 
 # Restrictions between two parameters
 
@@ -160,7 +47,7 @@ def _both(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
         if mine is ABSENT or other is ABSENT:
             return True
         try:
-            return compare(_moment(mine) or mine, _moment(other) or other)
+            return compare(moment_of(mine) or mine, moment_of(other) or other)
         except TypeError:
             return False
 
@@ -206,13 +93,13 @@ def _faults_of_description(one: Any, at: str, others: Sequence[Any]) -> Iterator
     for strange in [name for name in one if name not in _MEMBERS][:20]:
         yield Fault(f"{at}/{escape_pointer(str(strange))}", "There is no such name here.")
     name = one.get("name")
-    if not isinstance(name, str) or not name or len(name) > NAME_MAX or _text(name):
+    if not isinstance(name, str) or not name or len(name) > NAME_MAX or why_no_text(name):
         yield Fault(f"{at}/name", f"Must be a text of 1 to {NAME_MAX} characters.")
     if type_of(one) not in TYPES:
         yield Fault(f"{at}/type", f"Must be one of {', '.join(TYPES)}.")
         return
     for key in ("label", "description", "placeholder"):
-        if why := _text(one.get(key, "")):
+        if why := why_no_text(one.get(key, "")):
             yield Fault(f"{at}/{key}", why)
     if "required" in one and not isinstance(one["required"], bool):
         yield Fault(f"{at}/required", "Must be true or false.")
@@ -229,9 +116,9 @@ def _faults_of_bounds(one: Description, at: str) -> Iterator[Fault]:
             continue
         if type_of(one) not in MEASURED:
             yield Fault(f"{at}/{bound}", f"A {type_of(one)} has no {bound}.")
-        elif type_of(one) == "date" and _date(one[bound]):
-            yield Fault(f"{at}/{bound}", _date(one[bound]))
-        elif type_of(one) != "date" and not _is_number(one[bound]):
+        elif type_of(one) == "date" and why_no_date(one[bound]):
+            yield Fault(f"{at}/{bound}", why_no_date(one[bound]))
+        elif type_of(one) != "date" and not is_number(one[bound]):
             yield Fault(f"{at}/{bound}", "Must be a number.")
 
 
@@ -293,7 +180,7 @@ def _faults_of_restrictions(one: Description, at: str, others: Sequence[Any]) ->
             yield Fault(f"{place}/operator", f"Must be one of {', '.join(RESTRICTIONS)}.")
         if restriction.get("parameter") not in names:
             yield Fault(f"{place}/parameter", "Must be the name of another parameter.")
-        if why := _text(restriction.get("message", "")):
+        if why := why_no_text(restriction.get("message", "")):
             yield Fault(f"{place}/message", why)
 
 
@@ -343,7 +230,7 @@ def _out_of_bounds(one: Description, kind: Type, value: Any) -> str:
     least, most = one.get("min"), one.get("max")
     if type_of(one) not in MEASURED or (least is None and most is None):
         return ""
-    size, read = kind.size(value), _moment if type_of(one) == "date" else _itself
+    size, read = kind.size(value), moment_of if type_of(one) == "date" else itself
     if least is not None and size < read(least):
         return f"Must be at least {least}{kind.unit}."
     if most is not None and size > read(most):

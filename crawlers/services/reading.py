@@ -15,7 +15,8 @@ from django.db import DataError, OperationalError, ProgrammingError, connection,
 from psycopg.errors import QueryCanceled
 
 from crawlers.models import Stream, Task
-from crawlers.services.receiving import give_back_connection, removed_tasks
+from crawlers.services.receiving import give_back_connection
+from crawlers.services.storing import removed_tasks
 from taskhub.errors import Rejected
 
 STRETCH = 2_000  # ids looked at by one statement

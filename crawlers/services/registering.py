@@ -8,8 +8,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from crawlers.domain.parameters import Fault, complete, faults_of_descriptions, faults_of_values, secret_names
+from crawlers.domain.parameters import Fault, complete, faults_of_descriptions, faults_of_values
 from crawlers.domain.schemas import Unusable, compiled
+from crawlers.domain.value_types import secret_names
 from crawlers.models import Crawler, External, Stream, Task
 from crawlers.services import planning
 from crawlers.services.purging import purge_later

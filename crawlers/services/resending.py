@@ -7,7 +7,8 @@ from django.db.models import F
 
 from crawlers.domain.documents import Invalid, Reader
 from crawlers.models import Rejected, Task
-from crawlers.services.receiving import Counts, merge, place_of, stage, task_under_lock, validator_of
+from crawlers.services.receiving import validator_of
+from crawlers.services.storing import Counts, merge, place_of, stage, task_under_lock
 
 BATCH = 1_000
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawlers.domain.merging import merged
-from crawlers.domain.parameters import TYPES, complete, faults_of_descriptions, faults_of_values, secret_names
+from crawlers.domain.parameters import complete, faults_of_descriptions, faults_of_values
+from crawlers.domain.value_types import TYPES, secret_names
 
 
 def fault(description: dict[str, Any], value: Any, **others: Any) -> str:
