@@ -79,7 +79,7 @@ def _try_to_submit(caller: Caller, tag: str, headers: dict[str, str]) -> str | N
     body = {"name": "mark", "ctx": {"tag": tag}, "is_async": True}
     try:
         answer = caller.post("/js/walker_run", body, headers=headers)
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):  # also in the middle of an answer
         return None
     assert answer.status_code in {202, 409}, answer.text
     id: str | None = answer.json().get("task_id")
