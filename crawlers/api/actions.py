@@ -23,7 +23,6 @@ from crawlers.services.capabilities import task_for
 from taskhub.openapi import BODY, problems, response_header
 from taskhub.runs import services as runs
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
-from taskhub.shape import Shape
 
 CAPABILITY = OpenApiParameter(
     "capability",
@@ -39,15 +38,6 @@ MADE_SCHEMA = object_of(MADE) | {
         "external": shown.EXTERNAL_SCHEMA,
     }
 }
-NEW_CRAWLER = Shape(
-    "NewCrawler",
-    {
-        "meta": (shapes.META, {}),
-        "params": (shapes.PARAMS, {}),
-        "credential": (shapes.CREDENTIAL, None),
-        "schedule": (shapes.SCHEDULE, None),
-    },
-)
 LOCATION = response_header("Location", "The task's address.", 201, 208)
 STARTED = {
     201: answer("A new task, or a new attempt of it", shown.WHOLE_TASK_SCHEMA, shown.WHOLE_TASK),
@@ -64,7 +54,7 @@ class NewCrawlerView(CrawlersView):
             "made. Parameters are checked; each fault has its place."
         ),
         parameters=[FID, KEY_PARAMETER, response_header("Location", "The crawler's address.", 201)],
-        request=body(NEW_CRAWLER),
+        request=body(shapes.CRAWLER),
         responses={201: answer("The crawler", MADE_SCHEMA, MADE), **problems(401, 403, 404, 409, 422, *BODY)},
         examples=[
             OpenApiExample("A crawler", {"meta": {"name": "shoes"}, "params": {"query": "shoes"}}, request_only=True)
@@ -73,7 +63,7 @@ class NewCrawlerView(CrawlersView):
     )
     def post(self, request: Request, fid: UUID) -> Response:
         external = found(External, request.user, fid)
-        values = self.sent(request, NEW_CRAWLER)
+        values = self.sent(request, shapes.CRAWLER)
         return answer_once(request, values, lambda: self._create(external, values))
 
     @staticmethod

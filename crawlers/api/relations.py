@@ -258,7 +258,7 @@ class CrawlerView(CrawlersView):
         summary="Change a crawler",
         description="Merged recursively into what stands; `schedule` and `credential` are replaced, null for none.",
         parameters=[FID],
-        request=body(shapes.CRAWLER_CHANGE),
+        request=body(shapes.CRAWLER),
         responses={200: answer("The crawler", shown.CRAWLER_SCHEMA, shown.CRAWLER), **CHANGED},
         examples=[OpenApiExample("A change", {"params": {"query": "boots"}}, request_only=True)],
         tags=TAGS,
@@ -268,7 +268,7 @@ class CrawlerView(CrawlersView):
         given = self.given(request)
         stands: dict[str, Any] = {"meta": crawler.meta, "params": registering.all_params(crawler)}
         whole = {name: merged(stands[name], given[name]) for name in stands.keys() & given.keys()}
-        values = shapes.CRAWLER_CHANGE.check({**given, **whole})
+        values = shapes.CRAWLER.check({**given, **whole})
         given_ones = {name: value for name, value in values.items() if name in given}
         crawler = registering.change_crawler(crawler=crawler, values=given_ones)
         return enveloped(crawler_of(crawler), crawler.version)

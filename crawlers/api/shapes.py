@@ -41,7 +41,6 @@ EXTERNAL = Shape(
     },
 )
 STREAM = Shape("StreamSent", {"meta": (META, {}), "name": (Name | None, None)})
-LINK = Shape("Link", {"from": (OBJECT, REQUIRED)})
 CRAWLER = Shape(
     "CrawlerSent",
     {
@@ -51,7 +50,6 @@ CRAWLER = Shape(
         "schedule": (SCHEDULE, None),
     },
 )
-CRAWLER_CHANGE = CRAWLER
 START = Shape("StartSent", {"params": (PARAMS, {})})
 STATUS = Shape(
     "StatusSent",
