@@ -79,6 +79,12 @@ class UnsupportedMedia(Problem):
     status, title, type = 415, "Unsupported media type", "unsupported-media-type"
 
 
+class RangeNotSatisfiable(Problem):
+    """A range of a file that does not reach into it (RFC 9110, section 15.5.17)."""
+
+    status, title, type = 416, "There is no such range", "range-not-satisfiable"
+
+
 class Failed(Problem):
     """The request was understood and its work failed."""
 

@@ -32,6 +32,7 @@ MEANING = {
     411: "The body comes in chunks, and its length is not known.",
     413: "The body is larger than is allowed, which is `limit` bytes.",
     415: "The content type or content encoding is not one that this call reads.",
+    416: "The range does not reach into the file; `Content-Range` tells its size.",
     422: "It was understood, and the work failed; or the Idempotency-Key was used for another request.",
     429: "The rate limit is reached; `Retry-After` says for how many seconds.",
     500: "A fault on our side; it is in the log.",
@@ -87,6 +88,27 @@ def problems(*statuses: int, because: Mapping[int, str] | None = None) -> dict[t
 def response_header(name: str, description: str, *statuses: int, kind: type = str) -> OpenApiParameter:
     """A header that answers with these statuses carry, for `parameters` of `extend_schema`."""
     return OpenApiParameter(name, kind, OpenApiParameter.HEADER, description=description, response=list(statuses))
+
+
+def object_of(example: Mapping[str, Any], **special: Any) -> dict[str, Any]:
+    """The schema of an object that looks like the example; `special` says what one alone does not show."""
+    properties = {name: special.get(name, _schema_of(value)) for name, value in example.items()}
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _schema_of(value: Any) -> dict[str, Any]:
+    match value:
+        case bool():
+            return {"type": "boolean"}
+        case int():
+            return {"type": "integer"}
+        case str():
+            return {"type": "string"}
+        case list():
+            return {"type": "array", "items": _schema_of(value[0]) if value else {}}
+        case dict():
+            return object_of(value) if value else {"type": "object"}
+    return {}
 
 
 def _example(status: int, meaning: str) -> OpenApiExample:

@@ -113,7 +113,7 @@ SECRET_KEY, *SECRET_KEY_FALLBACKS = SECRET_KEYS
 
 # Applications. A folder beside manage.py that holds a walkers.py is an application by that alone.
 
-OWN_APPS = ["taskhub", "taskhub.accounts", "taskhub.runs", "walkers", "sequences", "crawlers"]
+OWN_APPS = ["taskhub", "taskhub.accounts", "taskhub.runs", "walkers", "sequences", "crawlers", "extraction"]
 LOCAL_APPS = sorted({file.parent.name for file in BASE_DIR.glob("*/walkers.py")} - set(OWN_APPS))
 INSTALLED_APPS = [
     "taskhub.accounts.apps.AdminConfig",
@@ -197,7 +197,23 @@ CACHES = {
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": HOME / "files"}},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "results": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": HOME / "results"}},
 }
+# Results of extractions on any storage that speaks S3, such as MinIO; credentials as boto3 finds them (AWS_...).
+if RESULTS_BUCKET := env_text("TASKHUB_RESULTS_S3_BUCKET", ""):
+    STORAGES["results"] = {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": RESULTS_BUCKET,
+            "endpoint_url": env_text("TASKHUB_RESULTS_S3_ENDPOINT", "") or None,
+            "region_name": env_text("TASKHUB_RESULTS_S3_REGION", "") or None,
+            "location": env_text("TASKHUB_RESULTS_S3_PREFIX", ""),
+            "file_overwrite": True,
+            "default_acl": None,
+            "querystring_auth": True,
+            "signature_version": "s3v4",
+        },
+    }
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True  # nothing to collect before the first start
 FILE_UPLOAD_PERMISSIONS = 0o600
@@ -262,6 +278,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Hand background work over by HTTP and follow it. Nothing that was accepted is lost.",
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "PREPROCESSING_HOOKS": ["extraction.api.without_other_spellings"],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "walkers.schema.add_walkers",
@@ -324,6 +341,25 @@ DOCUMENTS_MAX_UNPACKED_BYTES = env_int("TASKHUB_DOCUMENTS_MAX_UNPACKED_BYTES", 8
 UPLOAD_LINE_MAX_BYTES = env_int("TASKHUB_UPLOAD_LINE_MAX_BYTES", 10 * 1024 * 1024, minimum=1024)
 UPLOADS_AT_ONCE = env_int("TASKHUB_UPLOADS_AT_ONCE", 64, minimum=1)  # in one web process; each holds a thread
 QUARANTINE_MAX_LINES = env_int("TASKHUB_QUARANTINE_MAX_LINES", 10_000, minimum=1)  # of one task
+
+# Extraction: what a process may be (of one user the admin can set others), how pages are asked for, credits
+
+EXTRACTION_MAX_PAGES = env_int("TASKHUB_EXTRACTION_MAX_PAGES", 10_000_000, minimum=1)
+EXTRACTION_MAX_DEPTH = env_int("TASKHUB_EXTRACTION_MAX_DEPTH", 8, minimum=1)  # of details in each other
+EXTRACTION_MAX_SECONDS = env_int("TASKHUB_EXTRACTION_MAX_SECONDS", 30 * 24 * 3600, minimum=1)
+EXTRACTION_PAGE_MAX_BYTES = env_int("TASKHUB_EXTRACTION_PAGE_MAX_BYTES", 10 * 1024 * 1024, minimum=1024)  # unpacked
+EXTRACTION_PAGE_SECONDS = env_int("TASKHUB_EXTRACTION_PAGE_SECONDS", 60, minimum=1)  # redirects included
+EXTRACTION_PAGE_ATTEMPTS = env_int("TASKHUB_EXTRACTION_PAGE_ATTEMPTS", 3, minimum=1)
+EXTRACTION_CONCURRENCY = env_int(
+    "TASKHUB_EXTRACTION_CONCURRENCY", 16, minimum=1
+)  # pages at once, of one worker process
+EXTRACTION_HOST_CONCURRENCY = env_int("TASKHUB_EXTRACTION_HOST_CONCURRENCY", 8, minimum=1)  # of one host, in all
+EXTRACTION_HOST_DELAY_MS = env_int("TASKHUB_EXTRACTION_HOST_DELAY_MS", 0)  # between two requests to one host
+EXTRACTION_SLICE_SECONDS = env_int("TASKHUB_EXTRACTION_SLICE_SECONDS", 5, minimum=1)  # then another process's turn
+EXTRACTION_PRICE_BASE = env_int("TASKHUB_EXTRACTION_PRICE_BASE", 1)  # credits for a page
+EXTRACTION_CREDITS = env_int("TASKHUB_EXTRACTION_CREDITS", 1_000_000)  # that a user starts with
+EXTRACTION_RETENTION_DAYS = env_int("TASKHUB_EXTRACTION_RETENTION_DAYS", 30, minimum=1)  # processes, with their files
+EXTRACTION_LINK_SECONDS = 3600
 
 # Calling other servers, through the gate of taskhub.outbound; times in seconds
 

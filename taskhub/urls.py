@@ -12,6 +12,7 @@ urlpatterns = [
     path("", include("walkers.api")),
     path("", include("sequences.api")),
     path("", include("crawlers.api")),
+    path("", include("extraction.api")),
     path("", RedirectView.as_view(pattern_name="docs")),
     path("admin/", admin.site.urls),
     path("openapi.json", DocumentView.as_view(), name="openapi"),

@@ -14,13 +14,13 @@ from rest_framework.response import Response
 from crawlers.api import examples as shown
 from crawlers.api import shapes
 from crawlers.api.relations import TASK_RELATED, _created, body
-from crawlers.api.views import FID, TAGS, CrawlersView, answer, found, object_of
+from crawlers.api.views import FID, TAGS, CrawlersView, answer, found
 from crawlers.api.wire import crawler_of, enveloped, external_of, streams_of, whole_task_of
 from crawlers.domain.parameters import Fault
 from crawlers.models import Crawler, External, StatusChange, Stream, Task
 from crawlers.services import registering, starting, telling
 from crawlers.services.capabilities import task_for
-from taskhub.openapi import BODY, problems, response_header
+from taskhub.openapi import BODY, object_of, problems, response_header
 from taskhub.runs import services as runs
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 

@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from taskhub.parameters import Text
 from taskhub.shape import REQUIRED, Shape
+from taskhub.views import Query
 
 OBJECT = dict[str, Any]
 Name = Annotated[Text, Field(max_length=200)]
@@ -59,20 +60,6 @@ STATUS = Shape(
         "detail": (Annotated[Any, Field(description="For debugging, such as an exception; any JSON.")], None),
     },
 )
-
-
-class Query(serializers.Serializer[Any]):
-    """Names that are not known are refused: a filter that is left out would show what was not asked for."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        always = {"limit", "cursor", "api_key"}
-        if unknown := [name for name in data if name not in always and name not in self.fields]:
-            raise serializers.ValidationError({name[:100]: ["There is no such name here."] for name in unknown[:100]})
-        return super().to_internal_value(data)
-
-
-class NoQuery(Query):
-    """Nothing to ask for."""
 
 
 class CrawlerQuery(Query):

@@ -9,7 +9,7 @@ from drf_spectacular.utils import OpenApiExample
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
-from crawlers.unpacking import fast_zlib
+from taskhub.unpacking import fast_zlib
 
 NDJSON = "application/x-ndjson"
 

@@ -23,11 +23,11 @@ from crawlers.services.capabilities import task_for
 from crawlers.services.receiving import receive
 from crawlers.services.resending import resend
 from crawlers.services.storing import Counts, sendable
-from crawlers.unpacking import Plain, unpacked, unpacker_of
 from taskhub.chunks import body_pieces
 from taskhub.http import CursorPages
 from taskhub.openapi import problems
 from taskhub.parameters import moment
+from taskhub.unpacking import Plain, unpacked, unpacker_of
 
 NDJSON = "application/x-ndjson"
 ENCODING = OpenApiParameter(

@@ -5,22 +5,17 @@ from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.http import QueryDict
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework.generics import GenericAPIView
-from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from crawlers.api.shapes import NoQuery, Query
 from crawlers.api.wire import enveloped, messages_of
 from crawlers.models import Crawler, External, Stream, Task
-from taskhub.errors import NotFound, Rejected
+from taskhub.errors import NotFound
 from taskhub.http import CursorPages, problem_handler
-from taskhub.jsontext import check_storable
 from taskhub.openapi import PAGE
-from taskhub.shape import Shape
+from taskhub.views import CheckedView, NoQuery
 
 Row = TypeVar("Row", External, Stream, Crawler, Task)
 
@@ -36,31 +31,11 @@ FID = OpenApiParameter(
 LISTS = [*PAGE]
 
 
-class CrawlersView(APIView):
+class CrawlersView(CheckedView):
     """Problems say their faults as `messages`, too."""
 
     def get_exception_handler(self) -> Callable[..., Response]:
         return _with_messages
-
-    def query(self, request: Request, kind: type[Query] = NoQuery) -> dict[str, Any]:
-        asked = kind(data=request.query_params.dict())
-        asked.is_valid(raise_exception=True)
-        return cast(dict[str, Any], asked.validated_data)
-
-    def given(self, request: Request) -> dict[str, Any]:
-        """The body, which must be an object; a form is one of texts."""
-        data: Any = request.data
-        if not isinstance(data, Mapping):
-            raise Rejected("The body must be an object.", errors=[{"pointer": "", "detail": "Must be an object."}])
-        if not isinstance(data, QueryDict):
-            return dict(data)
-        form = dict(data.dict())
-        check_storable(form)  # what JSON was asked for when it was read
-        return form
-
-    def sent(self, request: Request, shape: Shape) -> dict[str, Any]:
-        """The checked body."""
-        return shape.check(self.given(request))
 
 
 class CrawlersList(CrawlersView, GenericAPIView[Any]):
@@ -115,24 +90,3 @@ def page_of(payload: dict[str, Any]) -> dict[str, Any]:
 def listing(description: str, payload: dict[str, Any], example: Any) -> Any:
     page = {"results": [example], "next": None, "previous": None}
     return answer(description, page_of(payload), page, version=0)
-
-
-def object_of(example: Mapping[str, Any], **special: Any) -> dict[str, Any]:
-    """The schema of an object that looks like the example; `special` says what one alone does not show."""
-    properties = {name: special.get(name, _schema_of(value)) for name, value in example.items()}
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
-
-
-def _schema_of(value: Any) -> dict[str, Any]:
-    match value:
-        case bool():
-            return {"type": "boolean"}
-        case int():
-            return {"type": "integer"}
-        case str():
-            return {"type": "string"}
-        case list():
-            return {"type": "array", "items": _schema_of(value[0]) if value else {}}
-        case dict():
-            return object_of(value) if value else {"type": "object"}
-    return {}

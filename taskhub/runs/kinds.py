@@ -12,8 +12,12 @@ def _nothing(*_: Any) -> None:
     return None
 
 
-def _no_pages(run: "Run") -> list[tuple[str, str]]:
+def _none(*_: Any) -> list[Any]:
     return []
+
+
+def _no_rows() -> int:
+    return 0
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,9 @@ class Kind:
     cannot run. `copied(old, new)` is called in the transaction that accepts a retry; `ended(run)` in the one that ends
     a run, with the state it ends in; `removed(ids)` before runs are deleted. `pages(run)` are words and addresses of
     pages in the admin that show more of a run.
+
+    The leader calls `sweep()` every second, and rings for what `waiting()` then names: runs that were handed over and
+    have work for a worker. It calls `prune()` every minute, which removes one batch and says how many rows.
     """
 
     name: str
@@ -33,7 +40,10 @@ class Kind:
     copied: Callable[["Run", "Run"], None] = _nothing
     ended: Callable[["Run"], None] = _nothing
     removed: Callable[[list[Any]], None] = _nothing
-    pages: Callable[["Run"], list[tuple[str, str]]] = _no_pages
+    pages: Callable[["Run"], list[tuple[str, str]]] = _none
+    sweep: Callable[[], None] = _nothing
+    waiting: Callable[[], list[Any]] = _none
+    prune: Callable[[], int] = _no_rows
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from crawlers.domain.documents import Invalid, Lines, Reader
 from crawlers.domain.schemas import Unusable, compiled
-from crawlers.unpacking import unpacked, unpacker_of
 from taskhub.errors import Problem, Rejected, TooLarge, UnsupportedMedia
+from taskhub.unpacking import unpacked, unpacker_of
 
 PACKERS: dict[str, Any] = {
     "identity": bytes,

@@ -1,8 +1,19 @@
 """The verbs of the ledger. Every change of a run's state is one conditional statement in here."""
 
-from taskhub.runs.services.accepting import accept, enqueue, retry
+from taskhub.runs.services.accepting import accept, enqueue, invite, retry
 from taskhub.runs.services.asking import cancel, changes, settle, visible_run, wait
-from taskhub.runs.services.claiming import claim, claim_this, confirm, end, hand_over, put_off, renew, tell_progress
+from taskhub.runs.services.claiming import (
+    claim,
+    claim_this,
+    confirm,
+    end,
+    hand_over,
+    put_off,
+    renew,
+    set_aside,
+    take_up,
+    tell_progress,
+)
 from taskhub.runs.services.keeping import prune, remove_runs_of, sweep
 
 __all__ = [
@@ -15,13 +26,16 @@ __all__ = [
     "end",
     "enqueue",
     "hand_over",
+    "invite",
     "prune",
     "put_off",
     "remove_runs_of",
     "renew",
     "retry",
+    "set_aside",
     "settle",
     "sweep",
+    "take_up",
     "tell_progress",
     "visible_run",
     "wait",

@@ -57,6 +57,11 @@ def enqueue(run: Run) -> bool:
     return doorbell.wake(kind_of(run.kind), run.pk)
 
 
+def invite(run: Run) -> bool:
+    """Wakes another worker for a run that was handed over, whose work several can share; False when none would hear."""
+    return doorbell.wake(kind_of(run.kind), run.pk)
+
+
 def retry(*, run: Run) -> Run:
     """A new run with the same work and owner, which points to the old one.
 

@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from psycopg.types.json import Jsonb
 
 from taskhub.runs import hub
-from taskhub.runs.domain import LeaseLost, ResultTooLarge, State
+from taskhub.runs.domain import RUNNING, LeaseLost, ResultTooLarge, State
 from taskhub.runs.kinds import hooks_of
 from taskhub.runs.models import RUN_COLUMNS, Run, read_run
 
@@ -121,6 +121,27 @@ def hand_over(*, run: Run, until: datetime) -> None:
         run, state=State.PROGRESS, worker="", lease_until=until, attempts=F("attempt") + settings.RUN_ATTEMPTS
     ):
         raise LeaseLost(str(run.pk))
+
+
+def set_aside(*, run_id: UUID, error: Mapping[str, Any]) -> bool:
+    """A run whose work goes on outside of any worker waits until `take_up`; False when it does not run."""
+    running = Run.objects.filter(pk=run_id, state__in=RUNNING)
+    return _moved(
+        run_id, running, State.RETRY, error=dict(error), lease_until=None, ready=False, not_before=None, worker=""
+    )
+
+
+def take_up(*, run_id: UUID) -> bool:
+    """Offers a run again that was set aside; False when it was not. Call `enqueue` after the commit."""
+    aside = Run.objects.filter(pk=run_id, state=State.RETRY, ready=False, not_before__isnull=True)
+    return _moved(run_id, aside, State.RETRY, ready=True)
+
+
+def _moved(run_id: UUID, rows: QuerySet[Run], state: State, **fields: Any) -> bool:
+    moved = rows.update(state=state, revision=F("revision") + 1, **fields)
+    if moved:
+        transaction.on_commit(lambda: hub.publish(run_id, state))
+    return bool(moved)
 
 
 def end_abandoned(*, run: Run, error: Mapping[str, Any]) -> bool:

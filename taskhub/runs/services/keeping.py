@@ -15,7 +15,7 @@ from django_celery_results.models import TaskResult
 from taskhub.errors import Conflict
 from taskhub.runs import doorbell
 from taskhub.runs.domain import oldest_id
-from taskhub.runs.kinds import all_kinds, kind_of
+from taskhub.runs.kinds import Kind, all_kinds
 from taskhub.runs.models import KeptAnswer, Run
 from taskhub.runs.services.asking import cancel
 from taskhub.runs.services.claiming import end_abandoned
@@ -53,7 +53,8 @@ def sweep() -> int:
     if kinds or given_up:
         log.info("%d runs offered, %d given up", len(kinds), given_up)
     for kind in all_kinds():
-        _ring_unheard(kind.name)
+        kind.sweep()
+        _ring_unheard(kind)
     return len(kinds) + given_up
 
 
@@ -81,12 +82,12 @@ def _give_up_one(run: Run) -> bool:
         return False
 
 
-def _ring_unheard(kind_name: str) -> None:
+def _ring_unheard(kind: Kind) -> None:
     """Messages are lost with the broker; runs are not. Where runs wait and no message does, ring again."""
-    waiting = list(Run.objects.filter(kind=kind_name, ready=True).order_by("owner_id", "id").values_list("id")[:RINGS])
-    kind = kind_of(kind_name)
+    ready = Run.objects.filter(kind=kind.name, ready=True).order_by("owner_id", "id").values_list("id", flat=True)
+    waiting = [*ready[:RINGS], *kind.waiting()][:RINGS]
     if waiting and doorbell.presence.heard(kind.queue) and doorbell.backlog(kind.queue) == 0:
-        for (run_id,) in waiting:
+        for run_id in waiting:
             doorbell.ring(kind, run_id)
 
 
@@ -102,7 +103,7 @@ def prune() -> int:
     removed = _remove(old)
     expired = KeptAnswer.objects.filter(created_at__lt=now - timedelta(hours=settings.IDEMPOTENCY_HOURS))
     answers, _ = KeptAnswer.objects.filter(pk__in=list(expired.values_list("pk", flat=True)[:BATCH])).delete()
-    return removed + answers
+    return removed + answers + sum(kind.prune() for kind in all_kinds())
 
 
 def remove_runs_of(owner_id: UUID) -> int:

@@ -1,7 +1,7 @@
-"""Content encodings of uploads (RFC 9110, section 8.4.1): unpacked piece by piece, and never more than is allowed."""
+"""Content encodings of bodies (RFC 9110, section 8.4.1): unpacked piece by piece, and never more than is allowed."""
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -134,40 +134,53 @@ def unpacker_of(encoding: str) -> Unpacker:
     return ENCODINGS[name]()
 
 
-def unpacked(chunks: Iterator[bytes], unpacker: Unpacker, limit: int) -> Iterator[bytes]:
+class Unpacking:
+    """One body on its way, counted: `taken` bytes went in, `given` came out."""
+
+    def __init__(self, unpacker: Unpacker, limit: int) -> None:
+        self.taken = self.given = 0
+        self._unpacker, self._limit = unpacker, limit
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """What comes out of the next bytes. Raises `TooLarge` past the limit, and `Rejected` for what is broken."""
+        try:
+            for part in self._parts(chunk):
+                self.taken += len(part)
+                for piece in self._unpacker.feed(part):
+                    self.given += len(piece)
+                    self._check_size()
+                    if piece:
+                        yield piece
+        except _BROKEN as error:
+            raise Rejected(f"The encoded body is broken after {self.taken} bytes: {_words(error)}.") from None
+
+    def finish(self) -> None:
+        """Raises `Rejected` when what was fed is not whole."""
+        if self.taken and not self._unpacker.ended():
+            raise Rejected(f"The encoded body ended after {self.taken} bytes, before its end.")
+
+    def _parts(self, chunk: bytes) -> Iterable[bytes]:
+        """So small that what comes out can be compared with what went in."""
+        if isinstance(self._unpacker, Plain):
+            return (chunk,)
+        return (chunk[place : place + PART] for place in range(0, len(chunk), PART))
+
+    def _check_size(self) -> None:
+        if self.given > self._limit:
+            detail = f"The unpacked body has more than the {self._limit} bytes that are allowed."
+            raise TooLarge(detail, limit=self._limit)
+        if self.given > FREE_BYTES and self.given > RATIO_MAX * self.taken:
+            detail = f"The body unpacks to {self.given} bytes from {self.taken}; {RATIO_MAX} times as many are allowed."
+            raise TooLarge(detail, limit=RATIO_MAX)
+
+
+def unpacked(chunks: Iterable[bytes], unpacker: Unpacker, limit: int) -> Iterator[bytes]:
     """What is in `chunks`. Raises `TooLarge` past `limit` bytes, and `Rejected` for what is broken or not whole."""
-    taken = given = 0
-    try:
-        for part in _parts(chunks, unpacker):
-            taken += len(part)
-            for piece in unpacker.feed(part):
-                given += len(piece)
-                _check_size(taken, given, limit)
-                if piece:
-                    yield piece
-        whole = unpacker.ended() or not taken
-    except _BROKEN as error:
-        raise Rejected(f"The encoded body is broken after {taken} bytes: {_words(error)}.") from None
-    if not whole:
-        raise Rejected(f"The encoded body ended after {taken} bytes, before its end.")
-
-
-def _parts(chunks: Iterator[bytes], unpacker: Unpacker) -> Iterator[bytes]:
-    """So small that what comes out can be compared with what went in."""
-    if isinstance(unpacker, Plain):
-        yield from chunks
-        return
+    unpacking = Unpacking(unpacker, limit)
     for chunk in chunks:
-        yield from (chunk[place : place + PART] for place in range(0, len(chunk), PART))
+        yield from unpacking.feed(chunk)
+    unpacking.finish()
 
 
 def _words(error: BaseException) -> str:
     return str(error)[:200].rstrip(".") or "it cannot be read"
-
-
-def _check_size(taken: int, given: int, limit: int) -> None:
-    if given > limit:
-        raise TooLarge(f"The unpacked body has more than the {limit} bytes that are allowed.", limit=limit)
-    if given > FREE_BYTES and given > RATIO_MAX * taken:
-        detail = f"The body unpacks to {given} bytes from {taken}; {RATIO_MAX} times as many are allowed."
-        raise TooLarge(detail, limit=RATIO_MAX)

@@ -1,0 +1,290 @@
+"""The operator's edge: tasks, processes and their pages, credits."""
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from extraction.domain.status import STATES, PageState
+from extraction.models import Account, Entry, Page, Process, Task
+from extraction.services import crediting, purging, running
+from extraction.services.exporting import Export
+from extraction.services.linking import LOG, link_to
+from taskhub.admin import BigTableAdmin, ReadOnlyAdmin
+from taskhub.errors import Problem
+from taskhub.runs.services import enqueue
+from taskhub.secrets import mask_value
+
+SHOWN_MAX = 100_000
+PREVIEW = 50
+
+
+def link(name: str, row: Any, text: str) -> SafeString:
+    return format_html('<a href="{}">{}</a>', reverse(f"admin:{name}_change", args=[row.pk]), text)
+
+
+def listed(model: str, words: str, **conditions: Any) -> SafeString:
+    """A link to a list of what belongs to a row."""
+    address = f"{reverse(f'admin:extraction_{model}_changelist')}?{urlencode(conditions)}"
+    return format_html('<a href="{}">{}</a>', address, words)
+
+
+def as_json(value: Any) -> SafeString:
+    text = json.dumps(mask_value(value), indent=2, ensure_ascii=False, default=str)
+    return format_html("<pre>{}</pre>", text[:SHOWN_MAX])
+
+
+class ExtractionAdmin(ReadOnlyAdmin):
+    """People look at them here; to delete is an action, which takes what belongs to it along."""
+
+    ordering = ("-pk",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        return rows.filter(removed_at__isnull=True) if hasattr(self.model, "removed_at") else rows
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.fields
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """What the links between these pages ask for."""
+        return lookup.endswith("__exact") or super().lookup_allowed(lookup, value, request)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """By a whole id: an index finds it."""
+        return (queryset.filter(id=search_term.strip()) if search_term else queryset), False
+
+
+@admin.register(Task)
+class TaskAdmin(ExtractionAdmin):
+    list_display = ("__str__", "owner", "processes_of", "created_at")
+    list_select_related = ("owner",)
+    search_fields = ("=id",)
+    search_help_text = "An id"
+    fields: ClassVar[Any] = (
+        "id",
+        "owner",
+        "name",
+        "description",
+        "webhook",
+        "shown_payload",
+        "created_at",
+        "processes_of",
+    )
+    actions: Any = ["run_tasks", "delete_tasks"]
+
+    @admin.display(description="payload")
+    def shown_payload(self, task: Task) -> SafeString:
+        return as_json(task.payload)
+
+    @admin.display(description="processes")
+    def processes_of(self, task: Task) -> SafeString:
+        return listed("process", "its processes", task__seq__exact=task.pk)
+
+    @admin.action(description="Run the selected tasks", permissions=["view"])
+    def run_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        self.each(request, queryset.select_related("owner"), _run, "processes started")
+
+    @admin.action(description="Delete the selected tasks with their processes and files", permissions=["view"])
+    def delete_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        self.each(request, queryset, lambda one: purging.delete_task(task=one), "tasks deleted")
+
+
+def _run(task: Task) -> None:
+    process = running.run_task(task=task)
+    if process.run:
+        enqueue(process.run)
+
+
+def _retry(process: Process) -> None:
+    run = running.retry_process(process=process).run
+    if run:
+        enqueue(run)
+
+
+@admin.register(Process)
+class ProcessAdmin(ExtractionAdmin):
+    list_display = ("id", "task_link", "status", "progress", "records", "failed_link", "cost", "owner", "created_at")
+    list_select_related = ("owner", "task")
+    list_filter = ("status",)
+    search_fields = ("=id",)
+    search_help_text = "An id"
+    fields: ClassVar[Any] = (
+        *("id", "owner", "task_link", "run_link", "status", "progress", "error", "requests", "responses", "pages"),
+        *("open", "failed_link", "records", "bytes", "cost", "max_credits", "missing", "results", "size"),
+        *("created_at", "started_at", "finished_at", "pages_of", "log", "shown_payload", "preview"),
+    )
+    actions: Any = ["cancel_processes", "retry_processes"]
+
+    @admin.display(description="progress")
+    def progress(self, process: Process) -> SafeString:
+        done = process.pages - process.open
+        return format_html(
+            '<progress value="{}" max="{}"></progress> {} of {}', done, max(1, process.pages), done, process.pages
+        )
+
+    @admin.display(description="task")
+    def task_link(self, process: Process) -> SafeString:
+        return link("extraction_task", process.task, process.task.name or process.task.id)
+
+    @admin.display(description="run")
+    def run_link(self, process: Process) -> SafeString | str:
+        return link("runs_run", process.run, str(process.run_id)) if process.run else "-"
+
+    @admin.display(description="failed pages")
+    def failed_link(self, process: Process) -> SafeString | str:
+        if not process.failed:
+            return "0"
+        return listed("page", str(process.failed), process__seq__exact=process.pk, state__exact=PageState.FAILED)
+
+    @admin.display(description="all pages")
+    def pages_of(self, process: Process) -> SafeString:
+        states = [(listed("page", word, process__seq__exact=process.pk, state__exact=STATES[word]),) for word in STATES]
+        return format_html_join(", ", "{}", [(listed("page", "all", process__seq__exact=process.pk),), *states])
+
+    @admin.display(description="log")
+    def log(self, process: Process) -> SafeString:
+        return format_html('<a href="{}">open</a>', link_to(process=process, what=LOG))
+
+    @admin.display(description="payload")
+    def shown_payload(self, process: Process) -> SafeString:
+        return as_json(process.payload)
+
+    @admin.display(description=f"first {PREVIEW} records")
+    def preview(self, process: Process) -> SafeString:
+        return format_html("<pre>{}</pre>", "\n".join(_lines(process))[:SHOWN_MAX])
+
+    @admin.action(description="Stop the selected processes", permissions=["view"])
+    def cancel_processes(self, request: HttpRequest, queryset: QuerySet[Process]) -> None:
+        self.each(request, queryset.select_related("run"), lambda one: running.cancel(process=one), "processes stopped")
+
+    @admin.action(description="Ask again for failed pages of the selected processes", permissions=["view"])
+    def retry_processes(self, request: HttpRequest, queryset: QuerySet[Process]) -> None:
+        self.each(request, queryset.select_related("run", "owner", "task"), _retry, "processes taken up again")
+
+
+def _lines(process: Process) -> Iterator[str]:
+    """Records as they come: what a record holds is the site's, and is shown as text."""
+    for record in islice(Export(process).records(), PREVIEW):
+        yield json.dumps(record, ensure_ascii=False)
+
+
+@admin.register(Page)
+class PageAdmin(ExtractionAdmin):
+    """Of one process, as a rule; of all of them by their number alone."""
+
+    list_display = ("id", "url", "state", "status", "attempt", "found", "bytes", "duration_ms", "cost", "error")
+    fields: ClassVar[Any] = (
+        *("id", "process_link", "url", "state", "status", "attempt", "lost", "rule", "ordinal", "found", "bytes"),
+        *("duration_ms", "cost", "error", "not_before", "fetched_at"),
+    )
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        """Only of one process: no index sorts the pages of all of them by state."""
+        return (PageStates, PageStatus) if "process__seq__exact" in request.GET else ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Page]:
+        return super().get_queryset(request).defer("records")
+
+    def get_ordering(self, request: HttpRequest) -> list[Any]:
+        return ["pk"] if "process__seq__exact" in request.GET else ["-pk"]
+
+    @admin.display(description="process")
+    def process_link(self, page: Page) -> SafeString:
+        return link("extraction_process", page.process, page.process.id)
+
+
+class PageStates(admin.SimpleListFilter):
+    title, parameter_name = "state", "state__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [(state.value, word) for word, state in STATES.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Page]) -> QuerySet[Page]:
+        return queryset.filter(state=self.value()) if self.value() else queryset
+
+
+class PageStatus(admin.SimpleListFilter):
+    title, parameter_name = "status", "status__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [(str(status), str(status)) for status in (200, 403, 404, 408, 429, 500, 502, 503, 504)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Page]) -> QuerySet[Page]:
+        return queryset.filter(status=self.value()) if (self.value() or "").isdecimal() else queryset
+
+
+class AccountForm(forms.ModelForm):
+    """An account's limits, and a top-up of its credits."""
+
+    amount = forms.IntegerField(
+        required=False,
+        min_value=-crediting.AMOUNT_MAX,
+        max_value=crediting.AMOUNT_MAX,
+        help_text="Credits to add; less than nothing takes back",
+    )
+    note = forms.CharField(required=False, max_length=1000)
+
+    class Meta:
+        model = Account
+        fields: ClassVar[Any] = ("max_pages", "max_depth", "max_seconds", "max_page_bytes")
+
+
+@admin.register(Account)
+class AccountAdmin(BigTableAdmin):
+    form = AccountForm
+    list_display = ("owner", "balance", "max_pages", "max_depth", "max_seconds", "max_page_bytes")
+    list_select_related = ("owner",)
+    ordering = ("pk",)
+    search_fields = ("owner__email",)
+    search_ids = ("pk",)
+    fields: ClassVar[Any] = (
+        *("owner", "balance", "amount", "note", "max_pages", "max_depth", "max_seconds", "max_page_bytes", "ledger"),
+    )
+    readonly_fields = ("owner", "balance", "ledger")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False  # each user gets one when it is first asked for
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description="ledger")
+    def ledger(self, account: Account) -> SafeString:
+        return listed("entry", "what changed the balance", account__pk__exact=account.pk)
+
+    def save_model(self, request: HttpRequest, obj: Account, form: Any, change: bool) -> None:
+        limits = AccountForm.Meta.fields
+        Account.objects.filter(pk=obj.pk).update(**{name: getattr(obj, name) for name in limits})
+        amount = form.cleaned_data.get("amount")
+        if not amount:
+            return
+        try:
+            crediting.top_up(owner_id=obj.pk, amount=amount, by=request.user, note=form.cleaned_data["note"])
+        except Problem as problem:
+            places = "; ".join(place["detail"] for place in problem.errors)
+            self.message_user(request, f"{problem.detail} {places}", messages.ERROR)
+            return
+        count = running.resume_waiting(obj.pk)
+        self.message_user(request, f"{amount:+} credits; {count} processes go on.")
+
+
+@admin.register(Entry)
+class EntryAdmin(ExtractionAdmin):
+    list_display = ("id", "account", "kind", "amount", "balance", "process", "note", "by", "at")
+    list_select_related = ("account__owner", "by")
+    fields: ClassVar[Any] = ("id", "account", "kind", "amount", "balance", "process", "note", "by", "at")

@@ -1,0 +1,101 @@
+"""Credits: the balance, what changed it, and top-ups by staff."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from pydantic import Field
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from extraction.api import examples as shown
+from extraction.api.views import TAGS, answer
+from extraction.api.wire import credits_of
+from extraction.models import Entry
+from extraction.services import crediting, running
+from taskhub.accounts.models import User
+from taskhub.errors import Forbidden, refused
+from taskhub.http import CursorPages
+from taskhub.openapi import BODY, PAGE, problems, response_header
+from taskhub.parameters import Text
+from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
+from taskhub.shape import REQUIRED, Shape
+from taskhub.views import CheckedView, NoQuery
+
+TOP_UP = Shape(
+    "TopUpSent",
+    {
+        "user": (Annotated[Text, Field(max_length=254, description="Whose: an e-mail address or an id.")], REQUIRED),
+        "amount": (
+            Annotated[int, Field(ge=-crediting.AMOUNT_MAX, le=crediting.AMOUNT_MAX, description="Less takes back.")],
+            REQUIRED,
+        ),
+        "note": (Annotated[Text, Field(max_length=1000)], ""),
+    },
+)
+
+
+class CreditsView(CheckedView, GenericAPIView[Any]):
+    pagination_class = CursorPages
+    serializer_class = NoQuery
+
+    @extend_schema(
+        operation_id="extraction_credits",
+        summary="Show credits",
+        description="The caller's balance, and what changed it, newest first.",
+        parameters=[*PAGE, response_header("Link", "The next page (RFC 8288), where there is one.", 200)],
+        responses={200: answer("Credits", shown.CREDITS_SCHEMA, shown.CREDITS), **problems(400, 401)},
+        tags=TAGS,
+    )
+    def get(self, request: Request) -> Response:
+        self.query(request)
+        account = crediting.account_of(_id(request))
+        entries = self.paginate_queryset(Entry.objects.filter(account=account)) or []
+        following = self.get_paginated_response([]).data["next"]
+        headers = {"Link": f'<{following}>; rel="next"'} if following else {}
+        return Response(credits_of(account, list(entries)), headers=headers)
+
+    @extend_schema(
+        operation_id="extraction_credits_top_up",
+        summary="Top credits up",
+        description="By staff. What waits for them goes on.",
+        parameters=[KEY_PARAMETER],
+        request={"application/json": TOP_UP.schema()},
+        responses={
+            200: answer("The user's credits", shown.CREDITS_SCHEMA, shown.CREDITS),
+            **problems(401, 403, 409, 422, *BODY),
+        },
+        examples=[OpenApiExample("500 more", {"user": "owner@example.com", "amount": 500}, request_only=True)],
+        tags=TAGS,
+    )
+    def post(self, request: Request) -> Response:
+        if not request.user.is_staff:
+            raise Forbidden("Credits are topped up by staff.")
+        values = self.sent(request, TOP_UP)
+        user = _user(values["user"])
+
+        def produce() -> Response:
+            account = crediting.top_up(
+                owner_id=user.pk, amount=values["amount"], by=request.user, note=values.get("note", "")
+            )
+            return Response(credits_of(account, list(Entry.objects.filter(account=account).order_by("-id")[:1])))
+
+        response = answer_once(request, values, produce)
+        running.resume_waiting(user.pk)
+        return response
+
+
+def _id(request: Request) -> UUID:
+    pk: Any = request.user.pk
+    return UUID(str(pk))
+
+
+def _user(named: str) -> User:
+    try:
+        user = User.objects.filter(pk=UUID(named)).first()
+    except ValueError:
+        user = User.objects.filter(email__iexact=named.strip()).first()
+    if user is None:
+        raise refused("/user", "There is no such user.")
+    return user

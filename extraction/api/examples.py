@@ -1,0 +1,80 @@
+"""Objects as they look on the wire, for the document."""
+
+from typing import Any
+
+from taskhub.openapi import object_of
+
+ID = "1XtQA0Z15N3fqKZuzPKESUsTIW1"
+PROCESS_ID = "1PBhj5EGo2hAvBsytLDL363A6Mq"
+PAYLOAD: dict[str, Any] = {
+    "name": "Shop",
+    "request": {"url": "https://shop.example.com/", "type": "base"},
+    "commonParent": ".product",
+    "fields": [
+        {"name": "Title", "selector": "h2 a", "attrs": ["href", "text"], "filters": [{"name": "trim"}]},
+        {"name": "Price", "selector": ".price", "attrs": ["text"], "filters": [{"name": "regex", "param": "[0-9.]+"}]},
+    ],
+    "paginator": {"nextPageSelector": "a.next", "pageNum": 10},
+    "format": "CSV",
+}
+TASK = {
+    "id": ID,
+    "name": "Shop",
+    "webhook": "",
+    "payload": PAYLOAD,
+    "description": "Every product",
+    "type": "extract",
+}
+PROCESS = {
+    "id": PROCESS_ID,
+    "status": "finished",
+    "taskID": ID,
+    "startedAt": "1580302278",
+    "finishedAt": "1580312522",
+    "requestCount": 1000,
+    "responseCount": 1000,
+    "results": f"{PROCESS_ID}.csv",
+    "logFile": f"http://127.0.0.1:8000/v1/files/signed/{PROCESS_ID}.log",
+    "missingCredits": 0,
+    "cost": 1000,
+}
+PAGE = {
+    "url": "https://shop.example.com/",
+    "state": "failed",
+    "status": 503,
+    "attempt": 3,
+    "records": 0,
+    "bytes": 0,
+    "duration_ms": 35,
+    "cost": 0,
+    "error": "The server answers 503.",
+    "fetched_at": "2026-01-31T12:00:00Z",
+    "not_before": None,
+}
+ESTIMATE = {"price": 1, "atLeast": 1, "atMost": 10, "last": 8, "balance": 1000, "enough": True}
+ENTRY = {
+    "kind": "top_up",
+    "amount": 500,
+    "balance": 1500,
+    "process": None,
+    "note": "invoice 7",
+    "at": "2026-01-31T12:00:00Z",
+}
+CREDITS = {"balance": 1500, "entries": [ENTRY]}
+
+TEXT_OR_NULL: dict[str, Any] = {"type": ["string", "null"]}
+NUMBER_OR_NULL: dict[str, Any] = {"type": ["integer", "null"]}
+STATUSES = ["running", "finished", "canceled", "failed", "pending"]
+TASK_SCHEMA = object_of(TASK, payload={"type": "object"})
+PROCESS_SCHEMA = object_of(
+    PROCESS,
+    status={"type": "string", "enum": STATUSES},
+    startedAt=TEXT_OR_NULL,
+    finishedAt=TEXT_OR_NULL,
+)
+PAGE_SCHEMA = object_of(
+    PAGE, status=NUMBER_OR_NULL, error=TEXT_OR_NULL, fetched_at=TEXT_OR_NULL, not_before=TEXT_OR_NULL
+)
+ESTIMATE_SCHEMA = object_of(ESTIMATE, last=NUMBER_OR_NULL)
+ENTRY_SCHEMA = object_of(ENTRY, process=TEXT_OR_NULL)
+CREDITS_SCHEMA = object_of(CREDITS, entries={"type": "array", "items": ENTRY_SCHEMA})

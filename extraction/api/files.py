@@ -1,0 +1,238 @@
+"""Files: links to them, what is behind a link, and other formats."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.http import HttpResponseBase, QueryDict, StreamingHttpResponse
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import serializers
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from extraction.api import examples as shown
+from extraction.api.views import ID_PARAMETER, TAGS
+from extraction.domain.formats import MEDIA_TYPES, file_name, format_named
+from extraction.services import running
+from extraction.services.exporting import Export, opened
+from extraction.services.linking import LOG, Linked, behind, link_to, process_with
+from extraction.services.telling import lines_of
+from taskhub.bodies import FormParser, JsonParser, plain_body
+from taskhub.errors import Problem, RangeNotSatisfiable, Rejected, refused
+from taskhub.http import problem_response
+from taskhub.openapi import BODY, problems
+from taskhub.views import CheckedView, Query
+
+PIECE = 64 * 1024
+LINK = f"http://127.0.0.1:8000/v1/files/signed/{shown.PROCESS_ID}.csv"
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+
+class TextRenderer(BaseRenderer):
+    media_type = "text/plain"
+    format = "txt"
+
+    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
+        if isinstance(data, Mapping) and data.keys() == {"link"}:
+            return str(data["link"]).encode()
+        return json.dumps(data).encode()  # a problem
+
+
+class TextParser(BaseParser):
+    media_type = "text/plain"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        try:
+            return plain_body(stream, parser_context).decode()
+        except UnicodeDecodeError:
+            raise Rejected("The body is no text in UTF-8.") from None
+
+
+class LinkQuery(Query):
+    name = serializers.CharField(required=False, max_length=200, help_text="The name of the results")
+
+
+LINKED: dict[Any, Any] = {
+    (200, "text/plain"): OpenApiResponse(
+        str, "The link", [OpenApiExample("The link", LINK, media_type="text/plain", response_only=True)]
+    ),
+    (200, "application/json"): OpenApiResponse(
+        {"type": "object", "properties": {"link": {"type": "string", "format": "uri"}}, "required": ["link"]},
+        "The link",
+        [OpenApiExample("The link as JSON", {"link": LINK}, response_only=True)],
+    ),
+}
+
+
+class LinkView(CheckedView):
+    renderer_classes = (TextRenderer, JSONRenderer)
+    parser_classes = (JsonParser, FormParser, TextParser)
+
+    @extend_schema(
+        operation_id="extraction_link",
+        summary="Get a link to results",
+        description=(
+            "The name of the results, as a process tells it, is in the query, or in the body: alone, or as "
+            '`{"name": ...}`. The link is good for an hour, and needs no other authentication. It is plain text '
+            "unless JSON is asked for."
+        ),
+        parameters=[LinkQuery],
+        responses={**LINKED, **problems(400, 401, 404)},
+        tags=TAGS,
+    )
+    def get(self, request: Request) -> Response:
+        name = self.query(request, LinkQuery).get("name") or _named(request.data)
+        return Response({"link": link_to(process=process_with(name=name, user=request.user))})
+
+    @extend_schema(
+        operation_id="extraction_link_by_post",
+        summary="Get a link to results, by POST",
+        description="As by GET.",
+        parameters=[LinkQuery],
+        request={"application/json": {"type": "object", "properties": {"name": {"type": "string"}}}},
+        responses={**LINKED, **problems(401, 403, 404, *BODY)},
+        examples=[OpenApiExample("A name", {"name": f"{shown.PROCESS_ID}.csv"}, request_only=True)],
+        tags=TAGS,
+    )
+    def post(self, request: Request) -> Response:
+        return self.get(request)
+
+
+def _named(data: Any) -> str:
+    """The name in a body: a text, an object with `name`, or what `curl -d` makes of a text."""
+    if isinstance(data, QueryDict) and "name" not in data:
+        data = next(iter(data), "")
+    name = data.get("name") if isinstance(data, Mapping) else data
+    if not isinstance(name, str) or not name.strip() or "\x00" in name:
+        raise refused("/name", "The name of the results is required.")
+    return name.strip()
+
+
+class FileView(CheckedView):
+    """By whoever has the link."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    @extend_schema(
+        operation_id="extraction_file",
+        summary="Download a file",
+        description="What a link leads to: results, whole or the range of bytes that is asked for; or a log.",
+        parameters=[
+            OpenApiParameter("token", str, OpenApiParameter.PATH, description="As the link has it."),
+            OpenApiParameter("name", str, OpenApiParameter.PATH, description="As the link has it."),
+            OpenApiParameter("Range", str, OpenApiParameter.HEADER, description="`bytes=0-99` (RFC 9110, 14.2)."),
+        ],
+        responses={
+            (200, "text/plain"): OpenApiResponse(
+                str, "The file", [OpenApiExample("A log", "started\n", media_type="text/plain", response_only=True)]
+            ),
+            **problems(404, 416),
+        },
+        tags=TAGS,
+    )
+    def get(self, request: Request, token: str, name: str) -> HttpResponseBase:
+        linked = behind(token=token)
+        if linked.what == LOG:
+            response = StreamingHttpResponse(lines_of(linked.process), content_type="text/plain; charset=utf-8")
+            return _named_file(response, f"{linked.process.id}.log", inline=True)
+        return _file(request, linked)
+
+
+def _file(request: Request, linked: Linked) -> HttpResponseBase:
+    process = linked.process
+    try:
+        file = opened(process.results)
+    except FileNotFoundError:
+        raise Problem("The file is not where it was put; an operator must look for it.") from None
+    size = file.size
+    asked = _range(request.headers.get("Range", ""), size)
+    if asked is None:
+        file.close()
+        response: HttpResponseBase = problem_response(RangeNotSatisfiable(f"The file has {size} bytes."))
+        response["Content-Range"] = f"bytes */{size}"
+        return response
+    start, end = asked
+    partial = (start, end) != (0, size)
+    response = StreamingHttpResponse(_part(file, start, end), 206 if partial else 200)
+    if partial:
+        response["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    response["Content-Length"] = str(end - start)
+    response["Accept-Ranges"] = "bytes"
+    response["Content-Type"] = "application/gzip" if process.gzip else MEDIA_TYPES[process.format]
+    return _named_file(response, process.results)
+
+
+def _range(header: str, size: int) -> tuple[int, int] | None:
+    """From where to where; None for what is not there. What is no single range is left aside: the whole is meant."""
+    asked = _RANGE.fullmatch(header.strip().replace(" ", ""))
+    if not asked or not any(asked.groups()):
+        return 0, size
+    first, last = asked.groups()
+    if not first:
+        return (max(0, size - int(last)), size) if int(last) and size else None
+    start, end = int(first), min(int(last) + 1 if last else size, size)
+    if last and int(last) < start:
+        return 0, size
+    return (start, end) if start < size else None
+
+
+def _part(file: Any, start: int, end: int) -> Iterator[bytes]:
+    with file:
+        file.seek(start)
+        while start < end and (piece := file.read(min(PIECE, end - start))):
+            start += len(piece)
+            yield piece
+
+
+def _named_file(response: Any, name: str, *, inline: bool = False) -> HttpResponseBase:
+    response["Content-Disposition"] = f'{"inline" if inline else "attachment"}; filename="{name}"'
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Cache-Control"] = "private, no-store"
+    answered: HttpResponseBase = response
+    return answered
+
+
+class ExportQuery(Query):
+    format = serializers.CharField(required=False, max_length=40, help_text="CSV, XLSX, JSON, JSONL or XML")
+    gzip = serializers.BooleanField(required=False, default=False, help_text="Packed")
+
+
+class ExportView(CheckedView):
+    @extend_schema(
+        operation_id="extraction_processes_export",
+        summary="Export results in a format",
+        description=(
+            "Streams what a process has found, in any format, and in the order of its pages: also while it runs, or "
+            "when it failed, was stopped or waits for credits. Nothing is asked of the site again, or paid again."
+        ),
+        parameters=[ID_PARAMETER, ExportQuery],
+        responses={
+            (200, "application/json"): OpenApiResponse(
+                {"type": "array", "items": {"type": "object"}},
+                "The results",
+                [OpenApiExample("Results", [{"Price": "12.50"}], response_only=True)],
+            ),
+            **problems(400, 401, 404),
+        },
+        tags=TAGS,
+    )
+    def get(self, request: Request, id: str) -> HttpResponseBase:
+        asked = self.query(request, ExportQuery)
+        process = running.visible_process(id=id, user=request.user)
+        format = format_named(asked.get("format") or process.format)
+        if format is None:
+            raise refused("/format", "Must be CSV, XLSX, JSON, JSONL or XML.")
+        pieces = Export(process).pieces(format, gzip=asked["gzip"])
+        first = next(pieces, b"")  # what fails before it is a problem, as everywhere
+        kind = "application/gzip" if asked["gzip"] else MEDIA_TYPES[format]
+        response = StreamingHttpResponse(_chained(first, pieces), content_type=kind)
+        return _named_file(response, file_name(process.id, format, gzip=asked["gzip"]))
+
+
+def _chained(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from pieces

@@ -1,0 +1,162 @@
+"""Processes: shown, stopped, taken up again; and their pages."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import serializers
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from extraction.api import examples as shown
+from extraction.api.tasks import OBJECT, enqueue, started
+from extraction.api.views import ID_PARAMETER, TAGS, answer
+from extraction.api.wire import page_of, process_of
+from extraction.domain.status import STATES
+from extraction.models import Page, Process
+from extraction.services import running
+from taskhub.errors import refused
+from taskhub.http import CursorPages
+from taskhub.openapi import BODY, PAGE, problems, response_header
+from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
+from taskhub.views import CheckedView, NoQuery, Query
+
+ANSWER = {200: answer("The process", shown.PROCESS_SCHEMA, shown.PROCESS)}
+
+
+class InfoView(CheckedView):
+    @extend_schema(
+        operation_id="extraction_processes_info",
+        summary="Show a process",
+        description="Its counts move while it runs. `logFile` is a link that is good for an hour.",
+        parameters=[ID_PARAMETER],
+        responses={**ANSWER, **problems(401, 404)},
+        tags=TAGS,
+    )
+    def get(self, request: Request, id: str) -> Response:
+        return Response(process_of(running.visible_process(id=id, user=request.user)))
+
+    @extend_schema(
+        operation_id="extraction_processes_info_by_post",
+        summary="Show a process, by POST",
+        description="As by GET.",
+        parameters=[ID_PARAMETER],
+        request=None,
+        responses={**ANSWER, **problems(401, 403, 404)},
+        tags=TAGS,
+    )
+    def post(self, request: Request, id: str) -> Response:
+        return self.get(request, id)
+
+
+class CancelView(CheckedView):
+    @extend_schema(
+        operation_id="extraction_processes_cancel",
+        summary="Stop a process",
+        description="Within two seconds. What was extracted stays, and is paid for.",
+        parameters=[ID_PARAMETER],
+        request=None,
+        responses={**ANSWER, **problems(401, 403, 404, 409)},
+        tags=TAGS,
+    )
+    def post(self, request: Request, id: str) -> Response:
+        process = running.visible_process(id=id, user=request.user)
+        return Response(process_of(running.cancel(process=process)))
+
+
+class RetryView(CheckedView):
+    @extend_schema(
+        operation_id="extraction_processes_retry",
+        summary="Go on with a process",
+        description=(
+            "Asks again for the pages that failed, and for those that were never asked for: of a process that has "
+            "ended, or that waits for credits. `maxCredits` is a new cap. 409 when nothing is left to do."
+        ),
+        parameters=[
+            ID_PARAMETER,
+            KEY_PARAMETER,
+            response_header("Location", "The process's address.", 202),
+            response_header("Link", 'Its run in the ledger (`rel="run"`).', 202),
+        ],
+        request=OBJECT,
+        responses={
+            202: answer("The process", shown.PROCESS_SCHEMA, shown.PROCESS),
+            **problems(401, 403, 404, 409, 422, *BODY),
+        },
+        examples=[OpenApiExample("A higher cap", {"maxCredits": 100}, request_only=True)],
+        tags=TAGS,
+    )
+    def post(self, request: Request, id: str) -> Response:
+        process = running.visible_process(id=id, user=request.user)
+        given = self.given(request)
+        most = _cap(given)
+        fresh: list[Process] = []
+
+        def produce() -> Response:
+            taken_up = running.retry_process(process=process, max_credits=most)
+            fresh.append(taken_up)
+            return started(taken_up)
+
+        response = answer_once(request, given, produce)
+        enqueue(fresh)
+        return response
+
+
+def _cap(given: dict[str, Any]) -> int | None:
+    if strange := next((name for name in given if name != "maxCredits"), None):
+        raise refused(f"/{strange[:100]}", "There is no such name here.")
+    most = given.get("maxCredits")
+    if most is None:
+        return None
+    if isinstance(most, bool) or not isinstance(most, int) or not 1 <= most <= 10**12:
+        raise refused("/maxCredits", "Must be a whole number of at least 1.")
+    return most
+
+
+class PageQuery(Query):
+    state = serializers.ChoiceField(sorted(STATES), required=False, help_text="Only those in this state")
+    status = serializers.IntegerField(
+        required=False, min_value=100, max_value=599, help_text="Only those whose server answered this"
+    )
+
+
+class OldestFirst(CursorPages):
+    ordering = "id"
+
+
+class PagesView(CheckedView, GenericAPIView[Any]):
+    pagination_class = OldestFirst
+    serializer_class = NoQuery
+
+    @extend_schema(
+        operation_id="extraction_processes_pages",
+        summary="List a process's pages",
+        description="In the order in which they were found, with what became of each.",
+        parameters=[ID_PARAMETER, PageQuery, *PAGE],
+        responses={
+            200: answer(
+                "Pages",
+                {
+                    "type": "object",
+                    "required": ["results", "next", "previous"],
+                    "properties": {
+                        "results": {"type": "array", "items": shown.PAGE_SCHEMA},
+                        "next": shown.TEXT_OR_NULL,
+                        "previous": shown.TEXT_OR_NULL,
+                    },
+                },
+                {"results": [shown.PAGE], "next": None, "previous": None},
+            ),
+            **problems(400, 401, 404),
+        },
+        tags=TAGS,
+    )
+    def get(self, request: Request, id: str) -> Response:
+        asked = self.query(request, PageQuery)
+        process = running.visible_process(id=id, user=request.user)
+        rows = Page.objects.filter(process=process).defer("records")
+        if "state" in asked:
+            rows = rows.filter(state=STATES[asked["state"]])
+        if "status" in asked:
+            rows = rows.filter(status=asked["status"])
+        return self.get_paginated_response([page_of(page) for page in self.paginate_queryset(rows) or []])

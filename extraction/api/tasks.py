@@ -1,0 +1,249 @@
+"""Tasks: created, run, shown, changed, deleted."""
+
+from typing import Any
+
+from django.conf import settings
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from extraction.api import examples as shown
+from extraction.api.views import ID_PARAMETER, LISTS, TAGS, ArrayView, answer, array_of, task_with
+from extraction.api.wire import process_of, task_of
+from extraction.models import Process, Task
+from extraction.services import defining, purging, running
+from taskhub.openapi import BODY, problems, response_header
+from taskhub.runs import services as runs
+from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
+from taskhub.views import CheckedView
+
+OBJECT = {"application/json": {"type": "object"}}
+ANSWER = {200: answer("The task", shown.TASK_SCHEMA, shown.TASK)}
+OVERRIDES = OpenApiExample(
+    "Another format, at most 50 credits", {"payload": {"format": "XLSX"}, "maxCredits": 50}, request_only=True
+)
+
+
+class TasksView(ArrayView):
+    @extend_schema(
+        operation_id="extraction_tasks",
+        summary="List tasks",
+        description="Newest first.",
+        parameters=LISTS,
+        responses={200: array_of("Tasks", shown.TASK_SCHEMA, shown.TASK), **problems(400, 401)},
+        tags=TAGS,
+    )
+    def get(self, request: Request) -> Response:
+        self.query(request)
+        return self.listed(Task.objects.visible_to(request.user), task_of)
+
+    @extend_schema(
+        operation_id="extraction_tasks_by_post",
+        summary="List tasks, by POST",
+        description="As by GET.",
+        parameters=LISTS,
+        request=None,
+        responses={200: array_of("Tasks", shown.TASK_SCHEMA, shown.TASK), **problems(400, 401, 403)},
+        tags=TAGS,
+    )
+    def post(self, request: Request) -> Response:
+        return self.get(request)
+
+
+class CreateView(CheckedView):
+    @extend_schema(
+        operation_id="extraction_tasks_create",
+        summary="Create a task",
+        description=(
+            "The body is a payload, or a task's structure that holds one (`name`, `description`, `webhook`, "
+            "`payload`). The payload is checked completely; each fault has its place. docs/extraction.md describes it."
+        ),
+        parameters=[KEY_PARAMETER, response_header("Location", "The task's address.", 201)],
+        request=OBJECT,
+        responses={201: answer("The task", shown.TASK_SCHEMA, shown.TASK), **problems(401, 403, 409, 422, *BODY)},
+        examples=[OpenApiExample("A payload", shown.PAYLOAD, request_only=True)],
+        tags=TAGS,
+    )
+    def post(self, request: Request) -> Response:
+        given = self.given(request)
+
+        def produce() -> Response:
+            task = defining.create_task(owner=request.user, given=given)
+            location = f"{settings.PUBLIC_URL}/v1/task/{task.id}/info"
+            return Response(task_of(task), 201, headers={"Location": location})
+
+        return answer_once(request, given, produce)
+
+
+class RunView(CheckedView):
+    @extend_schema(
+        operation_id="extraction_tasks_run",
+        summary="Run a task",
+        description=(
+            "A new process, which goes on in the background. `payload` lies over the task's own for this run "
+            "(RFC 7396); `maxCredits` is the most that it may cost."
+        ),
+        parameters=[
+            ID_PARAMETER,
+            KEY_PARAMETER,
+            response_header("Location", "The process's address.", 202),
+            response_header("Link", 'Its run in the ledger (`rel="run"`): to wait for, to follow.', 202),
+        ],
+        request=OBJECT,
+        responses={
+            202: answer("The process", shown.PROCESS_SCHEMA, shown.PROCESS),
+            **problems(401, 403, 404, 409, 422, *BODY),
+        },
+        examples=[OVERRIDES],
+        tags=TAGS,
+    )
+    def post(self, request: Request, id: str) -> Response:
+        task = task_with(id, request)
+        given = self.given(request)
+        fresh: list[Process] = []
+
+        def produce() -> Response:
+            process = running.run_task(task=task, given=given)
+            fresh.append(process)
+            return started(process)
+
+        response = answer_once(request, given, produce)
+        enqueue(fresh)
+        return response
+
+
+def started(process: Process) -> Response:
+    headers = {"Location": f"{settings.PUBLIC_URL}/v1/process/{process.id}/info"}
+    if process.run_id:
+        headers["Link"] = f'<{settings.PUBLIC_URL}/runs/{process.run_id}>; rel="run"'
+    return Response(process_of(process), 202, headers=headers)
+
+
+def enqueue(fresh: list[Process]) -> None:
+    for process in fresh:
+        if process.run:
+            runs.enqueue(process.run)
+
+
+class EstimateView(CheckedView):
+    @extend_schema(
+        operation_id="extraction_tasks_estimate",
+        summary="Estimate what a run costs",
+        description=(
+            "In credits: at least, at most, and what the last run did cost. Takes the same body as a run. Nothing is "
+            "asked of the site."
+        ),
+        parameters=[ID_PARAMETER],
+        request=OBJECT,
+        responses={
+            200: answer("The estimate", shown.ESTIMATE_SCHEMA, shown.ESTIMATE),
+            **problems(401, 403, 404, *BODY),
+        },
+        examples=[OVERRIDES],
+        tags=TAGS,
+    )
+    def post(self, request: Request, id: str) -> Response:
+        return Response(running.estimate(task=task_with(id, request), given=self.given(request)))
+
+
+class InfoView(CheckedView):
+    @extend_schema(
+        operation_id="extraction_tasks_info",
+        summary="Show a task",
+        description="With its payload as it was sent.",
+        parameters=[ID_PARAMETER],
+        responses={**ANSWER, **problems(401, 404)},
+        tags=TAGS,
+    )
+    def get(self, request: Request, id: str) -> Response:
+        return Response(task_of(task_with(id, request)))
+
+    @extend_schema(
+        operation_id="extraction_tasks_info_by_post",
+        summary="Show a task, by POST",
+        description="As by GET.",
+        parameters=[ID_PARAMETER],
+        request=None,
+        responses={**ANSWER, **problems(401, 403, 404)},
+        tags=TAGS,
+    )
+    def post(self, request: Request, id: str) -> Response:
+        return self.get(request, id)
+
+
+class ResultsView(ArrayView):
+    @extend_schema(
+        operation_id="extraction_tasks_results",
+        summary="List a task's processes",
+        description="Newest first.",
+        parameters=[ID_PARAMETER, *LISTS],
+        responses={200: array_of("Processes", shown.PROCESS_SCHEMA, shown.PROCESS), **problems(400, 401, 404)},
+        tags=TAGS,
+    )
+    def get(self, request: Request, id: str) -> Response:
+        self.query(request)
+        task = task_with(id, request)
+        rows = Process.objects.filter(task=task, removed_at__isnull=True).select_related("task")
+        return self.listed(rows, process_of)
+
+    @extend_schema(
+        operation_id="extraction_tasks_results_by_post",
+        summary="List a task's processes, by POST",
+        description="As by GET.",
+        parameters=[ID_PARAMETER, *LISTS],
+        request=None,
+        responses={200: array_of("Processes", shown.PROCESS_SCHEMA, shown.PROCESS), **problems(400, 401, 403, 404)},
+        tags=TAGS,
+    )
+    def post(self, request: Request, id: str) -> Response:
+        return self.get(request, id)
+
+
+class UpdateView(CheckedView):
+    @extend_schema(
+        operation_id="extraction_tasks_update",
+        summary="Change a task",
+        description="A task's structure: what is given replaces what stands. Processes stay as they were run.",
+        parameters=[ID_PARAMETER],
+        request=OBJECT,
+        responses={**ANSWER, **problems(401, 403, 404, *BODY)},
+        examples=[OpenApiExample("Another name", {"name": "Shoes"}, request_only=True)],
+        tags=TAGS,
+    )
+    def post(self, request: Request, id: str) -> Response:
+        task = task_with(id, request)
+        return Response(task_of(defining.update_task(task=task, given=self.given(request))))
+
+
+GONE: dict[str, Any] = {"deleted": "ok"}
+DELETED: dict[Any, Any] = {
+    200: answer("It is deleted.", {"type": "object", "properties": {"deleted": {"const": "ok"}}}, GONE),
+    **problems(401, 403, 404),
+}
+
+
+class DeleteView(CheckedView):
+    @extend_schema(
+        operation_id="extraction_tasks_delete",
+        summary="Delete a task",
+        description="With its processes, which are stopped, their files and logs.",
+        parameters=[ID_PARAMETER],
+        request=None,
+        responses=DELETED,
+        tags=TAGS,
+    )
+    def delete(self, request: Request, id: str) -> Response:
+        purging.delete_task(task=task_with(id, request))
+        return Response(GONE)
+
+    @extend_schema(
+        operation_id="extraction_tasks_delete_by_post",
+        summary="Delete a task, by POST",
+        description="As by DELETE.",
+        parameters=[ID_PARAMETER],
+        request=None,
+        responses=DELETED,
+        tags=TAGS,
+    )
+    def post(self, request: Request, id: str) -> Response:
+        return self.delete(request, id)

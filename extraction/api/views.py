@@ -1,0 +1,59 @@
+"""What the views of extraction have in common."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from extraction.api.examples import ID
+from extraction.models import Task
+from taskhub.errors import NotFound
+from taskhub.http import CursorPages
+from taskhub.openapi import PAGE, response_header
+from taskhub.views import CheckedView, NoQuery
+
+TAGS = ["extraction"]
+ID_PARAMETER = OpenApiParameter(
+    "id",
+    {"type": "string", "pattern": "^[0-9A-Za-z]{27}$"},
+    OpenApiParameter.PATH,
+    description="Its id, a KSUID.",
+    examples=[OpenApiExample("An id", ID, parameter_only=("id", OpenApiParameter.PATH))],
+)
+LISTS = [*PAGE, response_header("Link", "The next page (RFC 8288), where there is one.", 200)]
+
+
+class NewestFirst(CursorPages):
+    ordering = "-seq"
+
+
+class ArrayView(CheckedView, GenericAPIView[Any]):
+    """A list that is a plain array, as dataflow_tasks.md prints it; the header `Link` leads to the next page."""
+
+    pagination_class = NewestFirst
+    serializer_class = NoQuery  # what is answered is made by `listed`
+
+    def listed(self, rows: QuerySet[Any], show: Callable[[Any], Any]) -> Response:
+        found = [show(row) for row in self.paginate_queryset(rows) or []]
+        following = self.get_paginated_response([]).data["next"]
+        return Response(found, headers={"Link": f'<{following}>; rel="next"'} if following else {})
+
+
+def task_with(id: str, request: Request) -> Task:
+    """Raises `NotFound` for one that never was, is deleted, or is another's."""
+    task: Task | None = Task.objects.visible_to(request.user).select_related("owner").filter(id=id).first()
+    if task is None:
+        raise NotFound(f"There is no task {id}, or it is not yours.")
+    return task
+
+
+def answer(description: str, schema: dict[str, Any], example: Any) -> OpenApiResponse:
+    return OpenApiResponse(schema, description, [OpenApiExample(description[:60], example, response_only=True)])
+
+
+def array_of(description: str, schema: dict[str, Any], example: Any) -> OpenApiResponse:
+    return answer(description, {"type": "array", "items": schema}, [example])

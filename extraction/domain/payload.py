@@ -1,0 +1,101 @@
+"""What to take from which pages, as values (dataflow_tasks.md; contract, 6.1). `checking` makes them from JSON."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+TEXT, LINK, IMAGE = "text", "link", "image"
+ADDRESSES = frozenset({"href", "src"})  # come out absolute, and no filter touches them
+BLOCK = "."  # the selector of the block itself
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A change of a text; `param` is the pattern of `regex`."""
+
+    name: str
+    param: str = ""
+
+
+@dataclass(frozen=True)
+class Field:
+    """Something to take from each block: attributes of what the selector finds there."""
+
+    name: str
+    selector: str
+    attrs: tuple[str, ...]
+    filters: tuple[Filter, ...] = ()
+    details: "Rule | None" = None
+
+    @property
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        """Attributes and the names under which they are stored; the only text is stored under the field's own."""
+        if self.attrs == (TEXT,):
+            return ((TEXT, self.name),)
+        return tuple((attr, f"{self.name}_{attr}") for attr in self.attrs)
+
+    @property
+    def nest(self) -> str:
+        """The name under which records of the pages behind the field's links are stored."""
+        return f"{self.name}_details"
+
+
+@dataclass(frozen=True)
+class Next:
+    """The link to the next page of a list; `pages` is how many at most, the first included."""
+
+    selector: str
+    attr: str = "href"
+    pages: int | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is taken from one sort of page. `number` counts the rules of a payload, outer ones first, from 0."""
+
+    number: int
+    fields: tuple[Field, ...]
+    parent: str = ""
+    next: Next | None = None
+    path: bool = False
+
+    def rules(self) -> Iterator["Rule"]:
+        """This rule and those of the pages behind it."""
+        yield self
+        for one in self.fields:
+            if one.details:
+                yield from one.details.rules()
+
+    def depth(self) -> int:
+        return 1 + max((one.details.depth() for one in self.fields if one.details), default=0)
+
+
+@dataclass(frozen=True)
+class Request:
+    """The first request. `headers` and `cookies` are the user's own; `form` is sent as a form."""
+
+    url: str
+    method: str = "GET"
+    proxy: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cookies: Mapping[str, str] = field(default_factory=dict)
+    form: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A whole extraction. `delay` is in seconds; `credits` is the most that a run of it may cost."""
+
+    name: str
+    request: Request
+    rule: Rule
+    format: str
+    gzip: bool = False
+    robots: bool = True
+    delay: float = 0.0
+    pages: int | None = None
+    credits: int | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    def rules(self) -> dict[int, Rule]:
+        return {rule.number: rule for rule in self.rule.rules()}

@@ -1,0 +1,71 @@
+"""What a process and a page can be, and what follows from an answer. Pure."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+BACKOFF_FIRST_SECONDS = 2
+BACKOFF_MAX_SECONDS = 300
+RETRY_AFTER_MAX = 3600.0
+AGAIN = frozenset({408, 429})
+
+
+class Status(StrEnum):
+    """Of a process, as dataflow_tasks.md prints them."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    CANCELED = "canceled"
+    FAILED = "failed"
+    PENDING = "pending"
+
+
+class PageState(StrEnum):
+    READY = "ready"  # may be fetched, once its time has come
+    CLAIMED = "claimed"  # a worker has it
+    DONE = "done"
+    FAILED = "failed"
+    REPEATED = "repeated"  # it showed what the page before it showed; its list ends here
+
+
+WORDS = {
+    PageState.READY: "waiting",
+    PageState.CLAIMED: "running",
+    PageState.DONE: "done",
+    PageState.FAILED: "failed",
+    PageState.REPEATED: "repeated",
+}
+STATES = {word: state for state, word in WORDS.items()}  # as they are shown
+OPEN = frozenset({PageState.READY, PageState.CLAIMED})
+
+
+@dataclass(eq=False)
+class Failure(Exception):
+    """Why a page gave nothing. `again` when the same request may succeed later; `after` in seconds, where told."""
+
+    reason: str
+    again: bool = False
+    after: float | None = None
+    status: int | None = None
+    bytes: int = 0
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+def backoff(attempt: int, after: float | None) -> float:
+    """Seconds until the attempt after `attempt` (1 is the first): 2, 4, 8... or as long as the server wants."""
+    usual = min(BACKOFF_MAX_SECONDS, BACKOFF_FIRST_SECONDS << min(attempt - 1, 10))
+    return max(usual, min(after or 0.0, RETRY_AFTER_MAX))
+
+
+def may_succeed_later(status: int) -> bool:
+    return status in AGAIN or status >= 500
+
+
+def outcome(*, main_failed: bool, pages: int, failed: int) -> Status:
+    """How a process ends whose pages have all ended.
+
+    What would follow a failed page of the main list cannot be known; and a process most of whose pages failed did not
+    do what it was asked for.
+    """
+    return Status.FAILED if main_failed or failed * 2 > pages else Status.FINISHED

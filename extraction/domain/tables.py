@@ -1,0 +1,63 @@
+"""Records as rows of a table: columns that follow from the rule alone, and one text a cell. Pure."""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from extraction.domain.payload import Rule
+from extraction.domain.reading import Record
+
+SEPARATOR = "; "  # between several values in one cell
+CELL_MAX = 32_767  # characters, of spreadsheets
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_NUMBER = re.compile(r"[+-]?\d[\d\s.,]*%?")
+_STARTS_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@lru_cache(maxsize=256)
+def columns_of(rule: Rule) -> tuple[str, ...]:
+    """Names of columns, in the order of the fields; those of details follow their field, under its name."""
+    if rule.path:
+        inner = (columns_of(one.details) for one in rule.fields if one.details)
+        return tuple(dict.fromkeys(name for names in inner for name in names))
+    return tuple(_columns(rule))
+
+
+def _columns(rule: Rule) -> Iterator[str]:
+    for one in rule.fields:
+        yield from (name for _, name in one.columns)
+        if one.details:
+            yield from (f"{one.nest}_{name}" for name in columns_of(one.details))
+
+
+def row_of(record: Record, rule: Rule) -> dict[str, str]:
+    """One text a column; several values, and those of several records of details, stand behind each other."""
+    names = columns_of(rule)
+    cells = {name: SEPARATOR.join(values) for name, values in _cells(record, rule).items()}
+    return {name: cells.get(name, "") for name in names}
+
+
+def _cells(record: Mapping[str, Any], rule: Rule) -> dict[str, list[str]]:
+    cells: dict[str, list[str]] = {}
+    nests = {one.nest: one.details for one in rule.fields if one.details}
+    for name, value in record.items():
+        if inner := nests.get(name):
+            for nested in value:
+                for column, values in _cells(nested, inner).items():
+                    cells.setdefault(f"{name}_{column}", []).extend(values)
+        else:
+            cells[name] = [clean(one) for one in (value if isinstance(value, list) else [value]) if one is not None]
+    return cells
+
+
+def clean(text: str) -> str:
+    """Without characters that XML, and so XLSX, cannot hold."""
+    return _CONTROL.sub("", text)
+
+
+def inert(text: str) -> str:
+    """A cell that no spreadsheet runs as a formula: an apostrophe before what would be one; numbers stay numbers."""
+    if text.startswith(_STARTS_FORMULA) and not _NUMBER.fullmatch(text):
+        return f"'{text}"
+    return text

@@ -1,0 +1,91 @@
+"""Credits: an append-only ledger, and a balance that is the sum of it and never below zero.
+
+A worker reserves credits before it asks for pages, and what it did not spend is given back when its turn is over.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Sum
+
+from extraction.models import Account, Entry, Process, Slice
+from taskhub.errors import Rejected
+
+AMOUNT_MAX = 10**12
+
+
+def account_of(owner_id: UUID) -> Account:
+    """The user's account; the first call makes it, with the credits of the settings."""
+    account = Account.objects.filter(pk=owner_id).first()
+    if account is None:
+        with transaction.atomic():
+            account, made = Account.objects.get_or_create(pk=owner_id)
+            if made:
+                account = _enter(owner_id, Entry.Kind.GRANT, settings.EXTRACTION_CREDITS, note="at the start")
+    return account
+
+
+def top_up(*, owner_id: UUID, amount: int, by: Any = None, note: str = "") -> Account:
+    """Adds to a balance. What waits for credits goes on: call `running.resume_waiting` after the commit.
+
+    A negative amount takes back, to zero at most. Raises `Rejected`.
+    """
+    if not -AMOUNT_MAX <= amount <= AMOUNT_MAX or not amount:
+        raise Rejected("The amount is no number of credits.", errors=[_place("Must be a whole number, not 0.")])
+    account_of(owner_id)
+    with transaction.atomic():
+        account = Account.objects.select_for_update().get(pk=owner_id)
+        if account.balance + amount < 0:
+            raise Rejected("The balance would be below zero.", errors=[_place(f"The balance is {account.balance}.")])
+        return _enter(owner_id, Entry.Kind.TOP_UP, amount, by=by, note=note)
+
+
+def _place(detail: str) -> dict[str, str]:
+    return {"pointer": "/amount", "detail": detail}
+
+
+def reserve(*, slice: Slice, process: Process, wanted: int) -> int:
+    """Takes up to `wanted` credits for a slice, in the caller's transaction; how many it got.
+
+    Less where the balance, or what the process may cost, allows no more.
+    """
+    account_of(process.owner_id)
+    account = Account.objects.select_for_update().get(pk=process.owner_id)
+    granted = min(wanted, account.balance, _allowed(process))
+    if granted <= 0:
+        return 0
+    _enter(process.owner_id, Entry.Kind.RESERVE, -granted, process=process.id)
+    Slice.objects.filter(pk=slice.pk).update(reserved=F("reserved") + granted)
+    return granted
+
+
+def _allowed(process: Process) -> int:
+    """What the process may still reserve."""
+    if process.max_credits is None:
+        return AMOUNT_MAX
+    held = Slice.objects.filter(process=process).aggregate(held=Sum(F("reserved") - F("spent")))["held"] or 0
+    return max(0, process.max_credits - process.cost - held)
+
+
+def settle(*, slice: Slice, process: Process) -> int:
+    """Gives back what a slice, whose row is locked, did not spend, in the caller's transaction; how much that was."""
+    rest = slice.reserved - slice.spent
+    if rest > 0:
+        _enter(process.owner_id, Entry.Kind.SETTLE, rest, process=process.id)
+    return rest
+
+
+def _enter(owner_id: UUID, kind: str, amount: int, *, process: str = "", by: Any = None, note: str = "") -> Account:
+    Account.objects.filter(pk=owner_id).update(balance=F("balance") + amount)
+    account = Account.objects.get(pk=owner_id)
+    Entry.objects.create(
+        account=account, kind=kind, amount=amount, balance=account.balance, process=process, by=by, note=note
+    )
+    return account
+
+
+def price() -> int:
+    """Credits for one page."""
+    return settings.EXTRACTION_PRICE_BASE

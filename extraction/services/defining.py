@@ -1,0 +1,96 @@
+"""Tasks: stored, changed, deleted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+
+from extraction.domain.checking import NAME_MAX, parse_payload
+from extraction.domain.payload import Payload
+from extraction.models import Task
+from extraction.services.limits import check_allowed
+from taskhub.errors import NotFound, Rejected
+from taskhub.outbound import Refused, check_url, configured_policy
+
+DESCRIPTION_MAX = 10_000  # characters
+STRUCTURE = frozenset({"id", "name", "webhook", "payload", "description", "type"})
+TYPE = "extract"
+
+
+def checked(value: Any, owner: Any, at: str = "") -> Payload:
+    """The payload, completely checked, and allowed to this user. Raises `Rejected` or `Forbidden`."""
+    if isinstance(value, Mapping) and "search_engine" in value:
+        raise Rejected(
+            "Search results are not read by this version.",
+            errors=[{"pointer": f"{at}/search_engine", "detail": "Search results are not read by this version."}],
+        )
+    payload = parse_payload(value, at)
+    check_allowed(payload=payload, owner=owner, at=at)
+    return payload
+
+
+def create_task(*, owner: Any, given: Mapping[str, Any]) -> Task:
+    """From a payload alone, or from a task's structure that holds one. Raises `Rejected` or `Forbidden`."""
+    values = _structure(given) if "payload" in given else {"payload": dict(given)}
+    at = "/payload" if "payload" in given else ""
+    payload = checked(values["payload"], owner, at)
+    name = values.get("name") or payload.name
+    return Task.objects.create(
+        owner=owner,
+        payload=values["payload"],
+        name=str(name),
+        description=str(values.get("description", "")),
+        webhook=str(values.get("webhook", "")),
+    )
+
+
+def update_task(*, task: Task, given: Mapping[str, Any]) -> Task:
+    """Fields that are given replace the task's; its processes stay as they were run."""
+    values = _structure(given)
+    if values.pop("id", task.id) != task.id:
+        raise Rejected("This is another task's id.", errors=[{"pointer": "/id", "detail": "Must be this task's id."}])
+    if "payload" in values:
+        checked(values["payload"], task.owner, "/payload")
+    with transaction.atomic():
+        row = locked(task)
+        for name, value in values.items():
+            setattr(row, name, value)
+        row.save(update_fields=[*values] or ["name"])
+    return row
+
+
+def locked(task: Task) -> Task:
+    """The task, held by the caller's transaction. Raises `NotFound` when it was deleted meanwhile."""
+    row = Task.objects.select_for_update(of=("self",)).filter(pk=task.pk, removed_at__isnull=True).first()
+    if row is None:
+        raise NotFound(f"There is no task {task.id}, or it is not yours.")
+    return row
+
+
+def _structure(given: Mapping[str, Any]) -> dict[str, Any]:
+    faults = [_fault(name, "There is no such name here.") for name in given if name not in STRUCTURE][:20]
+    faults += [
+        _fault(name, f"Must be a text of at most {most} characters.")
+        for name, most in (("name", NAME_MAX), ("description", DESCRIPTION_MAX), ("webhook", 2_000), ("id", 27))
+        if name in given
+        and not (isinstance(given[name], str) and len(given[name]) <= most and "\x00" not in given[name])
+    ]
+    if given.get("type", TYPE) != TYPE:
+        faults.append(_fault("type", f"Must be {TYPE}."))
+    if not faults and given.get("webhook"):
+        faults += _webhook_faults(given["webhook"])
+    if faults:
+        raise Rejected(f"The task is not valid. {faults[0]['pointer']}: {faults[0]['detail']}", errors=faults)
+    return {name: value for name, value in given.items() if name != "type"}
+
+
+def _webhook_faults(url: str) -> list[dict[str, str]]:
+    try:
+        check_url(url, configured_policy())
+    except Refused as refusal:
+        return [_fault("webhook", refusal.detail)]
+    return []
+
+
+def _fault(name: str, detail: str) -> dict[str, str]:
+    return {"pointer": f"/{name}", "detail": detail}

@@ -1,0 +1,323 @@
+"""A worker's turn at a process: pages are asked for, read, and written down in batches."""
+
+import asyncio
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import TypeVar
+
+import orjson
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.utils import timezone
+
+from extraction import probe
+from extraction.domain.addresses import digest, page_key
+from extraction.domain.payload import Payload, Rule
+from extraction.domain.reading import Reading, read
+from extraction.domain.status import Failure, PageState, Status, backoff
+from extraction.fetching.hosts import Hosts, Later
+from extraction.fetching.pages import Fetched, Pages, cookies_in, jar_with
+from extraction.models import Process, Slice
+from extraction.services import crediting, ledger, running
+from extraction.services.ledger import Claimed, Found, Outcome, SliceLost
+from extraction.services.limits import Limits
+from taskhub.outbound import Policy, configured_policy
+from taskhub.outbound.client import Client
+from taskhub.runs import services as runs
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+WRITE_SECONDS = 0.3  # between two batches
+BATCH = 100  # outcomes that are written at once
+KEPT_MAX = 64  # pages found that a turn keeps for itself; others may have the rest
+CHUNK = 100  # pages whose credits are reserved at once
+PUT_OFF_MAX = 32  # pages whose hosts are to be asked later, one after the other: then the turn is over
+CLOSING_SECONDS = 5.0  # for what is under way when the turn is over
+
+
+class Books:
+    """The thread of this process that talks to the database while pages are fetched; a fork starts anew."""
+
+    pid = 0
+    thread: ThreadPoolExecutor
+
+    @classmethod
+    async def do(cls, work: Callable[[], T]) -> T:
+        if cls.pid != os.getpid():
+            cls.pid, cls.thread = os.getpid(), ThreadPoolExecutor(1, thread_name_prefix="books")
+        return await asyncio.get_running_loop().run_in_executor(cls.thread, cls._done, work)
+
+    @staticmethod
+    def _done(work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except (DatabaseError, InterfaceError):
+            connection.close()
+            raise
+
+
+class Spider:
+    """One slice. Ends when its time is over, when nothing is left to do, or when the slice is lost."""
+
+    def __init__(self, slice: Slice, process: Process, payload: Payload) -> None:
+        self.slice, self.process, self.payload = slice, process, payload
+        limits = Limits.of(crediting.account_of(process.owner_id))
+        self.policy = _policy(limits)
+        self.most = min(limits.pages, payload.pages or limits.pages)
+        self.rules = payload.rules()
+        self.price = crediting.price()
+        self.main = bytes(process.main or b"")
+        self.ends_at = time.monotonic() + settings.EXTRACTION_SLICE_SECONDS
+        self.queue: deque[Claimed] = deque()
+        self.seen: set[bytes] = set()
+        self.outcomes: list[Outcome] = []
+        self.credit = 0
+        self.busy = 0
+        self.closing = self.broke = self.invited = False
+        self.room = self.most - process.pages
+        self.put_off: list[float] = []  # seconds that hosts want, since the last page that was asked for
+        self.changed = asyncio.Condition()
+        self.supply = asyncio.Lock()
+        self.desk = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Raises `SliceLost`."""
+        jar = jar_with(self.payload, self.process.cookies)
+        before = cookies_in(jar)
+        hosts = Hosts(f"slice{self.slice.pk}")
+        async with Client(self.policy, limit=0, jar=jar) as client:
+            self.pages = Pages(client, hosts, self.payload)
+            try:
+                await self._work()
+            finally:
+                await hosts.close()
+        await self._write()
+        if (after := cookies_in(jar)) != before:
+            await Books.do(lambda: Process.objects.filter(pk=self.process.pk).update(cookies=after))
+
+    async def _work(self) -> None:
+        workers = [asyncio.ensure_future(self._serve()) for _ in range(settings.EXTRACTION_CONCURRENCY)]
+        clerk = asyncio.ensure_future(self._keep_writing())
+        try:
+            await self._all_done(workers, clerk)
+        finally:
+            for one in (*workers, clerk):
+                one.cancel()
+            await asyncio.gather(*workers, clerk, return_exceptions=True)
+
+    async def _all_done(self, workers: Sequence["asyncio.Future[None]"], clerk: "asyncio.Future[None]") -> None:
+        """Until the workers have ended, or the time for what is under way is over. Raises what one of them raised."""
+        waiting: set[asyncio.Future[None]] = {*workers, clerk}
+        deadline = self.ends_at + CLOSING_SECONDS
+        while waiting - {clerk} and (left := deadline - time.monotonic()) > 0:
+            done, waiting = await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            for one in done:
+                one.result()
+
+    async def _keep_writing(self) -> None:
+        """Also where nothing happened: the lease is renewed, and a lost slice is noticed."""
+        while True:
+            await asyncio.sleep(WRITE_SECONDS)
+            await self._write()
+
+    async def _write(self) -> None:
+        async with self.desk:
+            outcomes, self.outcomes = self.outcomes, []
+            room = self.room
+            process = await Books.do(lambda: self._written(outcomes))
+            self.room += self.most - process.pages - room  # some were known already
+            if not self.invited and process.open > self.busy + len(self.queue):
+                self.invited = True
+                await Books.do(lambda: process.run and runs.invite(process.run))
+
+    def _written(self, outcomes: list[Outcome]) -> Process:
+        process = ledger.write(slice=self.slice, outcomes=outcomes, most=self.most)
+        if outcomes and self.process.run:
+            running.tell(process=process, run=self.process.run)
+        if outcomes and not process.open:
+            running.fetched_all(process=process)
+        process.run = self.process.run
+        return process
+
+    async def _serve(self) -> None:
+        while (page := await self._next()) is not None:
+            try:
+                outcome = await self._outcome(page)
+            finally:
+                self.busy -= 1
+            if not outcome.cost:
+                self.credit += self.price
+            self.outcomes.append(outcome)
+            self._keep(outcome)
+            await self._tell_change()
+            if len(self.outcomes) >= BATCH:
+                await self._write()
+
+    def _keep(self, outcome: Outcome) -> None:
+        """Goes on with pages that were found, as far as there is room."""
+        kept = []
+        for found in outcome.found:
+            if found.page.key not in self.seen:
+                self.seen.add(found.page.key)
+                self.room -= 1
+                found.mine = self.room >= 0 and len(self.queue) < KEPT_MAX and not self.closing
+                if found.mine:
+                    self.queue.append(found.page)
+                kept.append(found)
+        outcome.found = kept
+
+    async def _tell_change(self) -> None:
+        async with self.changed:
+            self.changed.notify_all()
+
+    async def _next(self) -> Claimed | None:
+        """The next page, paid for; None when the turn is over."""
+        while True:
+            if time.monotonic() > self.ends_at or self.broke or self.closing:
+                self.closing = True
+                return None
+            if self.queue and await self._paid():
+                if self.queue:
+                    self.busy += 1
+                    return self.queue.popleft()
+                self.credit += self.price
+                continue
+            if self.broke or (not self.queue and not await self._supplied() and not self.busy and not self.queue):
+                await self._tell_change()
+                return None
+
+    async def _paid(self) -> bool:
+        if self.credit >= self.price:
+            self.credit -= self.price
+            return True
+        async with self.supply:
+            if self.credit < self.price and not self.broke:
+                granted = await Books.do(self._reserved)
+                self.credit += granted
+                self.broke = self.credit < self.price
+        return False
+
+    def _reserved(self) -> int:
+        with transaction.atomic():
+            process = ledger.locked(self.process.pk)
+            if process is None:
+                raise SliceLost
+            return crediting.reserve(slice=self.slice, process=process, wanted=self.price * CHUNK)
+
+    async def _supplied(self) -> bool:
+        """Whether pages were claimed; where others are under way, waits for what comes of them."""
+        async with self.supply:
+            if self.queue:
+                return True
+            if not self._looked_in_vain():
+                pages = await Books.do(lambda: ledger.claim_pages(slice=self.slice, limit=KEPT_MAX))
+                self.queue.extend(pages)
+                self.seen.update(page.key for page in pages)
+                self.looked_at = time.monotonic()
+        if self.queue:
+            await self._tell_change()
+            return True
+        if self.busy:
+            async with self.changed:
+                try:
+                    async with asyncio.timeout(WRITE_SECONDS):
+                        await self.changed.wait()
+                except TimeoutError:
+                    pass
+            return True
+        return False
+
+    looked_at = float("-inf")
+
+    def _looked_in_vain(self) -> bool:
+        """A moment ago: what is found meanwhile comes by itself."""
+        return self.busy > 0 and time.monotonic() < self.looked_at + WRITE_SECONDS
+
+    async def _outcome(self, page: Claimed) -> Outcome:
+        began = time.monotonic()
+        try:
+            fetched = await self.pages.fetch(page.url, first=page.key == self.main)
+            outcome = await self._read(page, fetched)
+        except Later as later:
+            self.put_off.append(later.seconds)
+            self.closing |= len(self.put_off) > PUT_OFF_MAX
+            return Outcome(page, PageState.READY, requests=0, wait=later.seconds)
+        except Failure as failure:
+            outcome = self._failed(page, failure)
+        self.put_off.clear()
+        outcome.duration_ms = int((time.monotonic() - began) * 1000)
+        return outcome
+
+    def _failed(self, page: Claimed, failure: Failure) -> Outcome:
+        again = failure.again and page.attempt < settings.EXTRACTION_PAGE_ATTEMPTS
+        return Outcome(
+            page,
+            PageState.READY if again else PageState.FAILED,
+            status=failure.status,
+            error=failure.reason,
+            wait=backoff(page.attempt, failure.after) if again else None,
+        )
+
+    async def _read(self, page: Claimed, fetched: Fetched) -> Outcome:
+        rule = self.rules[page.rule]
+        if probe.suspicious(fetched.text):
+            work = lambda: read(fetched.text, fetched.url, rule)  # noqa: E731
+            if not await asyncio.get_running_loop().run_in_executor(None, probe.ends_in_time, work):
+                raise Failure("The page takes too long to read.", status=fetched.status)
+        reading = read(fetched.text, fetched.url, rule)
+        records = orjson.dumps(reading.records) if reading.records else b""
+        outcome = Outcome(page, PageState.DONE, fetched.status, fetched.wire, cost=self.price)
+        shown = digest(records) if records and rule.next else b""
+        if shown and shown == page.before:
+            outcome.state = PageState.REPEATED
+            return outcome
+        outcome.records, outcome.count = records, len(reading.records)
+        outcome.found = _found(page, rule, reading, shown)
+        return outcome
+
+
+def _found(page: Claimed, rule: Rule, reading: Reading, shown: bytes) -> list[Found]:
+    found = [Found(Claimed(link.key, link.key, b"", 0, link.rule, link.url), mine=False) for link in reading.links]
+    if reading.next and (rule.next is None or not rule.next.pages or page.ordinal + 1 < rule.next.pages):
+        key = page_key(rule.number, reading.next, page.chain)
+        following = Claimed(key, page.chain, shown, page.ordinal + 1, rule.number, reading.next)
+        found.insert(0, Found(following, mine=False))
+    return found
+
+
+def _policy(limits: Limits) -> Policy:
+    usual = configured_policy()
+    return Policy(
+        allow=usual.allow,
+        connect_timeout=usual.connect_timeout,
+        read_timeout=min(usual.read_timeout, settings.EXTRACTION_PAGE_SECONDS),
+        total_timeout=settings.EXTRACTION_PAGE_SECONDS,
+        max_bytes=limits.page_bytes,
+        max_redirects=usual.max_redirects,
+    )
+
+
+def take_turn(slice: Slice, process: Process, payload: Payload) -> None:
+    """Carries out one slice, and says what follows from it."""
+    spider = Spider(slice, process, payload)
+    try:
+        asyncio.run(spider.run())
+    except SliceLost:
+        log.info("Process %s was stopped, or another worker has its pages", process.id)
+        return
+    rest = min(spider.put_off) if spider.closing and len(spider.put_off) > PUT_OFF_MAX else 0
+    running.leave(slice=slice, rest_until=timezone.now() + timedelta(seconds=rest) if rest else None)
+    if spider.broke:
+        running.wait_for_credits(process=process)
+
+
+def is_fetching(process: Process) -> bool:
+    """Whether a turn at the process is one of fetching; else its result is to be written."""
+    return process.status == Status.RUNNING and not process.unwritten

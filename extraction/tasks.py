@@ -1,0 +1,25 @@
+"""Celery's edge of extraction."""
+
+from typing import Any
+
+from celery import shared_task
+
+from extraction.services.purging import PURGE, purge
+from extraction.services.running import KIND, begin
+from extraction.turns import take_turns
+from taskhub.errors import Rejected
+from taskhub.runs.execution import work
+
+
+@shared_task(name="extraction.tasks.ScheduledExtraction", bind=True)
+def extraction_run(self: Any, /, run_id: str = "", **arguments: Any) -> int:
+    """Rung for one process; begins whatever waits, takes turns at what is under way, and says how many it took."""
+    if not run_id:
+        raise Rejected("An extraction is started by a schedule of the hub, or by POST /v1/task/{id}/run.")
+    began = work(KIND, begin, node=self.request.hostname)
+    return began + take_turns(node=self.request.hostname)
+
+
+@shared_task(name="extraction.tasks.purge", bind=True)
+def removal(self: Any, /, run_id: str) -> int:
+    return work(PURGE, purge, node=self.request.hostname)

@@ -1,0 +1,47 @@
+"""Results in each format: records in, pieces of a file out, one after the other, whatever their number."""
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+
+from extraction.domain.formats import CSV, JSON, JSONL, XLSX, XML
+from extraction.domain.payload import Rule
+from extraction.domain.reading import Record
+from extraction.writers import lines, markup, spreadsheet, table
+
+Writer = Callable[[Iterable[Record], Rule, int], Iterator[bytes]]
+
+WRITERS: dict[str, Writer] = {
+    CSV: table.csv_of,
+    XLSX: spreadsheet.xlsx_of,
+    JSON: lines.json_of,
+    JSONL: lines.jsonl_of,
+    XML: markup.xml_of,
+}
+PIECE = 64 * 1024
+
+
+def written(
+    records: Iterable[Record], rule: Rule, format: str, *, most: int = 0, gzip: bool = False
+) -> Iterator[bytes]:
+    """Pieces of about 64 KiB, of `most` records at most. The same records give the same bytes."""
+    pieces = _gathered(WRITERS[format](records, rule, most))
+    return _packed(pieces) if gzip else pieces
+
+
+def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    buffer = bytearray()
+    for piece in pieces:
+        buffer += piece
+        if len(buffer) >= PIECE:
+            yield bytes(buffer)
+            buffer.clear()
+    if buffer:
+        yield bytes(buffer)
+
+
+def _packed(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    packer = zlib.compressobj(6, wbits=31)  # a gzip header without a time
+    for piece in pieces:
+        if packed := packer.compress(piece):
+            yield packed
+    yield packer.flush()

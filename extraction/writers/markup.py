@@ -1,0 +1,43 @@
+"""XML: `<records><record>...`, one element a value."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+from xml.sax.saxutils import escape, quoteattr
+
+from extraction.domain.payload import Rule
+from extraction.domain.reading import Record
+from extraction.domain.tables import clean
+
+_NAME = re.compile(r"(?!xml)[A-Za-z_][A-Za-z0-9_.-]*", re.IGNORECASE)
+
+
+def xml_of(records: Iterable[Record], rule: Rule, most: int) -> Iterator[bytes]:
+    """Where a name cannot be an element's, the element is `field`, and has it as its attribute `name`."""
+    yield b'<?xml version="1.0" encoding="UTF-8"?>\n<records>\n'
+    for record in records:
+        yield f"{_record(record)}\n".encode()
+    yield b"</records>\n"
+
+
+def _record(record: Record) -> str:
+    return f"<record>{''.join(_elements(record))}</record>"
+
+
+def _elements(record: Record) -> Iterator[str]:
+    for name, value in record.items():
+        start, end = _tags(name)
+        for one in value if isinstance(value, list) else [value]:
+            yield f"{start}{_content(one)}{end}"
+
+
+def _tags(name: str) -> tuple[str, str]:
+    if _NAME.fullmatch(name):
+        return f"<{name}>", f"</{name}>"
+    return f"<field name={quoteattr(clean(name))}>", "</field>"
+
+
+def _content(value: Any) -> str:
+    if value is None:
+        return ""
+    return _record(value) if isinstance(value, dict) else escape(clean(value))

@@ -1,0 +1,27 @@
+"""CSV (RFC 4180), in UTF-8."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+
+from extraction.domain.payload import Rule
+from extraction.domain.reading import Record
+from extraction.domain.tables import columns_of, inert, row_of
+
+
+def csv_of(records: Iterable[Record], rule: Rule, most: int) -> Iterator[bytes]:
+    """A row of names, then one row a record."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer)
+    writer.writerow([inert(name) for name in columns_of(rule)])
+    yield _taken(buffer)
+    for record in records:
+        writer.writerow([inert(cell) for cell in row_of(record, rule).values()])
+        yield _taken(buffer)
+
+
+def _taken(buffer: io.StringIO) -> bytes:
+    text = buffer.getvalue()
+    buffer.seek(0)
+    buffer.truncate()
+    return text.encode()

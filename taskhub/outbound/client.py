@@ -1,0 +1,255 @@
+"""The gate for many requests at once: aiohttp, made to connect to checked addresses only.
+
+    async with Client() as client:
+        answer = await client.get("https://example.com/")
+
+Redirects are followed here, each address checked anew; bodies are unpacked piece by piece, within `Policy.max_bytes`.
+Raises `Refused`, `Unreachable` and `TooMuch`, as `Session` does.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Self
+from urllib.parse import urljoin
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from taskhub.errors import Problem, Rejected, TooLarge, UnsupportedMedia
+from taskhub.outbound.faults import Refused, TooMuch, Unreachable
+from taskhub.outbound.names import Resolver, resolve, system_resolver
+from taskhub.outbound.policy import Policy, Target, check_url
+from taskhub.outbound.session import CREDENTIALS, USER_AGENT, configured_policy
+from taskhub.unpacking import Unpacking, unpacker_of
+
+ACCEPTED = "gzip, deflate, br, zstd"
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+DNS_SECONDS = 30
+_LOOKUPS = 8  # names that are resolved at once; a slow name server holds a thread
+
+_MEANINGS: list[tuple[type[BaseException], type[Problem], str]] = [
+    (aiohttp.ClientConnectorCertificateError, Unreachable, "shows a certificate that is not valid for it"),
+    (ssl.SSLError, Unreachable, "does not agree on TLS"),
+    (aiohttp.ClientProxyConnectionError, Unreachable, "is not reached through the proxy"),
+    (aiohttp.ClientHttpProxyError, Unreachable, "is not reached through the proxy"),
+    (aiohttp.ServerTimeoutError, Unreachable, "did not answer in time"),
+    (TimeoutError, Unreachable, "did not answer in time"),
+    (aiohttp.ServerDisconnectedError, Unreachable, "closed the connection without an answer"),
+    (aiohttp.ClientPayloadError, Unreachable, "ended its answer early"),
+    (aiohttp.InvalidURL, Refused, "has an address that cannot be called"),
+    (aiohttp.ClientConnectionError, Unreachable, "broke the connection off"),
+    (aiohttp.ClientResponseError, Unreachable, "does not answer in HTTP"),
+    (OSError, Unreachable, "broke the connection off"),
+]
+
+
+@dataclass
+class Answer:
+    """The last answer of a call. `url` is where it came from; `wire` its bytes as they were sent."""
+
+    status: int
+    url: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+    wire: int = 0
+    redirects: int = 0
+
+
+@dataclass
+class Call:
+    """One request. `secret` headers go to the origin of `home` (by default of `url`) and to no other."""
+
+    url: str
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    form: Mapping[str, str] | None = None
+    proxy: str = ""
+    secret: frozenset[str] = frozenset()
+    home: str = ""
+    max_bytes: int | None = None
+
+
+#: Asked before each hop of a call: the address, and how many redirects led there. What it raises ends the call.
+Permit = Callable[[str, int], Any]
+#: Asked when the headers of the last answer are there, before its body is read. What it raises ends the call.
+Judge = Callable[[Answer], None]
+
+
+class Names(AbstractResolver):
+    """Names are resolved by the gate; aiohttp connects to nothing else."""
+
+    def __init__(self, policy: Policy, resolver: Resolver) -> None:
+        self._policy, self._resolver = policy, resolver
+        self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="names")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(
+            self._threads, lambda: resolve(host, port, self._policy, resolver=self._resolver)
+        )
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in found
+        ]
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False)
+
+
+class Client:
+    """Keeps connections and cookies for its life; people do not share one. `limit` is of connections at once."""
+
+    def __init__(
+        self,
+        policy: Policy | None = None,
+        *,
+        resolver: Resolver = system_resolver,
+        limit: int = 16,
+        jar: aiohttp.abc.AbstractCookieJar | None = None,
+    ) -> None:
+        self.policy = policy or configured_policy()
+        self._resolver, self._limit = Names(self.policy, resolver), limit
+        self.jar = jar
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(resolver=self._resolver, limit=self._limit, ttl_dns_cache=DNS_SECONDS)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=self.jar or aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": ACCEPTED},
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=self.policy.connect_timeout, sock_read=self.policy.read_timeout
+            ),
+        )
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        await self._session.close()
+        await self._resolver.close()
+
+    async def get(self, url: str, **options: Any) -> Answer:
+        return await self.call(Call(url, **options))
+
+    async def call(self, call: Call, *, permit: Permit | None = None, judge: Judge | None = None) -> Answer:
+        """The answer after redirects. Its time, redirects included, is `Policy.total_timeout`."""
+        target = check_url(call.url, self.policy)
+        try:
+            async with asyncio.timeout(self.policy.total_timeout):
+                return await self._follow(call, permit, judge)
+        except TimeoutError:
+            raise Unreachable(f"{target} took longer than {self.policy.total_timeout:.3g} seconds.") from None
+
+    async def _follow(self, call: Call, permit: Permit | None, judge: Judge | None) -> Answer:
+        home = check_url(call.home or call.url, self.policy)
+        url, method, form = call.url, call.method, call.form
+        for hop in range(self.policy.max_redirects + 1):
+            if permit:
+                await permit(url, hop)
+            answer = await self._hop(call, url, method, form, home, judge)
+            if answer.status not in REDIRECTS or "Location" not in answer.headers:
+                answer.redirects = hop
+                return answer
+            url = self._onward(url, answer.headers["Location"])
+            if answer.status == 303 or (answer.status in {301, 302} and method == "POST"):
+                method, form = "GET", None
+        raise TooMuch(f"{home} redirects more than {self.policy.max_redirects} times.")
+
+    def _onward(self, url: str, location: str) -> str:
+        try:
+            return urljoin(url, location).partition("#")[0]
+        except ValueError:
+            raise Refused(f"{check_url(url, self.policy)} redirects in a way that cannot be followed.") from None
+
+    async def _hop(
+        self, call: Call, url: str, method: str, form: Mapping[str, str] | None, home: Target, judge: Judge | None
+    ) -> Answer:
+        target = check_url(url, self.policy)
+        address = _same_address(url, target)
+        headers = call.headers
+        if target != home:
+            secret = CREDENTIALS | call.secret
+            headers = {name: value for name, value in headers.items() if name.lower() not in secret}
+        proxy = await self._proxy(call.proxy, target) if call.proxy else None
+        try:
+            async with self._session.request(
+                method, address, headers=headers, data=form or None, proxy=proxy, allow_redirects=False
+            ) as response:
+                answer = Answer(response.status, url, response.headers)
+                if response.status in REDIRECTS and "Location" in response.headers:
+                    return answer
+                if judge:
+                    judge(answer)
+                await self._read(response, answer, call.max_bytes or self.policy.max_bytes, target)
+                return answer
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise _translated(error, target) from None
+
+    async def _proxy(self, proxy: str, target: Target) -> URL:
+        """The proxy's address is checked as any other; it resolves the target's name, which is looked up here, too."""
+        check_url(proxy, self.policy, userinfo=True)
+        await self._resolver.resolve(str(target.host), target.port)
+        return URL(proxy)
+
+    async def _read(self, response: aiohttp.ClientResponse, answer: Answer, limit: int, target: Target) -> None:
+        if (response.content_length or 0) > limit:
+            raise TooMuch(f"{target} answers with more than {limit} bytes.")
+        unpacking = _unpacking(response.headers.get("Content-Encoding", ""), limit, target)
+        pieces: list[bytes] = []
+        try:
+            async for part in response.content.iter_any():
+                pieces += unpacking.feed(part)
+            unpacking.finish()
+        except TooLarge:
+            raise TooMuch(f"{target} answers with more than {limit} bytes.") from None
+        except Rejected as problem:
+            raise Unreachable(f"{target} answers in an encoding that it breaks. {problem.detail}") from None
+        answer.body, answer.wire = b"".join(pieces), unpacking.taken
+
+
+def _same_address(url: str, target: Target) -> URL:
+    """As aiohttp reads it. Raises `Refused` where that is another server than the one that was checked."""
+    try:
+        address = URL(url, encoded=True)
+        host, port = address.host, address.port
+    except ValueError:
+        raise Refused("The address cannot be written as HTTP.") from None
+    if str(target.host) != (host or "").rstrip(".").lower() and str(target.host) != URL(url).raw_host:
+        raise Refused("The address names its host in a way that can be read as another.")
+    if port != target.port:
+        raise Refused("The address names its port in a way that can be read as another.")
+    return address
+
+
+def _unpacking(encoding: str, limit: int, target: Target) -> Unpacking:
+    try:
+        return Unpacking(unpacker_of(encoding), limit)
+    except UnsupportedMedia:
+        raise Unreachable(f"{target} answers in an encoding that is not read.") from None
+
+
+def _translated(error: BaseException, target: Target) -> Problem:
+    cause: BaseException | None = error
+    while cause:  # what the gate raised, aiohttp wraps
+        if isinstance(cause, Problem):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    for kind, problem, meaning in _MEANINGS:
+        if isinstance(error, kind):
+            return problem(f"{target} {meaning}.")
+    return Refused(f"The request to {target} cannot be written as HTTP.")
