@@ -7,12 +7,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
-from typing import TypeVar
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, TypeVar
 
 import orjson
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
 from extraction import probe
@@ -33,11 +36,14 @@ from taskhub.runs import services as runs
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+LOOP: Any = import_module("uvloop").new_event_loop if find_spec("uvloop") else None  # it has no wheels for Windows
 
 WRITE_SECONDS = 0.3  # between two batches
 BATCH = 100  # outcomes that are written at once
-KEPT_MAX = 64  # pages found that a turn keeps for itself; others may have the rest
-CHUNK = 100  # pages whose credits are reserved at once
+BATCHES_MAX = 5  # that may wait to be written
+STOCK = 96  # pages that a turn has at hand; others may have the rest
+LOW = 48  # pages, or credits for them, at hand: then it is time for more
+CHUNK = 300  # pages whose credits are reserved at once
 PUT_OFF_MAX = 32  # pages whose hosts are to be asked later, one after the other: then the turn is over
 CLOSING_SECONDS = 5.0  # for what is under way when the turn is over
 
@@ -64,7 +70,11 @@ class Books:
 
 
 class Spider:
-    """One slice. Ends when its time is over, when nothing is left to do, or when the slice is lost."""
+    """One slice. Ends when its time is over, when nothing is left to do, or when the slice is lost.
+
+    Some coroutines ask for pages and read them; the supplier sees to it that pages and credits are at hand before the
+    last are gone; the clerk writes down what came of them.
+    """
 
     def __init__(self, slice: Slice, process: Process, payload: Payload) -> None:
         self.slice, self.process, self.payload = slice, process, payload
@@ -78,13 +88,12 @@ class Spider:
         self.queue: deque[Claimed] = deque()
         self.seen: set[bytes] = set()
         self.outcomes: list[Outcome] = []
-        self.credit = 0
-        self.busy = 0
-        self.closing = self.broke = self.invited = False
         self.room = self.most - process.pages
         self.put_off: list[float] = []  # seconds that hosts want, since the last page that was asked for
-        self.changed = asyncio.Condition()
-        self.supply = asyncio.Lock()
+        self.credit = self.busy = 0
+        self.closing = self.broke = self.dry = self.invited = False
+        self.need, self.full = asyncio.Event(), asyncio.Event()
+        self.idle: deque[asyncio.Future[None]] = deque()
         self.desk = asyncio.Lock()
 
     async def run(self) -> None:
@@ -104,32 +113,39 @@ class Spider:
 
     async def _work(self) -> None:
         workers = [asyncio.ensure_future(self._serve()) for _ in range(settings.EXTRACTION_CONCURRENCY)]
-        clerk = asyncio.ensure_future(self._keep_writing())
+        helpers = [asyncio.ensure_future(one) for one in (self._keep_supplied(), self._keep_writing())]
         try:
-            await self._all_done(workers, clerk)
+            await self._all_done(workers, helpers)
         finally:
-            for one in (*workers, clerk):
+            for one in (*workers, *helpers):
                 one.cancel()
-            await asyncio.gather(*workers, clerk, return_exceptions=True)
+            await asyncio.gather(*workers, *helpers, return_exceptions=True)
 
-    async def _all_done(self, workers: Sequence["asyncio.Future[None]"], clerk: "asyncio.Future[None]") -> None:
+    async def _all_done(
+        self, workers: Sequence["asyncio.Future[None]"], helpers: Sequence["asyncio.Future[None]"]
+    ) -> None:
         """Until the workers have ended, or the time for what is under way is over. Raises what one of them raised."""
-        waiting: set[asyncio.Future[None]] = {*workers, clerk}
+        waiting: set[asyncio.Future[None]] = {*workers, *helpers}
         deadline = self.ends_at + CLOSING_SECONDS
-        while waiting - {clerk} and (left := deadline - time.monotonic()) > 0:
+        while waiting - {*helpers} and (left := deadline - time.monotonic()) > 0:
             done, waiting = await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             for one in done:
                 one.result()
 
+    # What came of pages
+
     async def _keep_writing(self) -> None:
         """Also where nothing happened: the lease is renewed, and a lost slice is noticed."""
         while True:
-            await asyncio.sleep(WRITE_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WRITE_SECONDS):
+                    await self.full.wait()
             await self._write()
 
     async def _write(self) -> None:
         async with self.desk:
             outcomes, self.outcomes = self.outcomes, []
+            self.full.clear()
             room = self.room
             process = await Books.do(lambda: self._written(outcomes))
             self.room += self.most - process.pages - room  # some were known already
@@ -146,6 +162,61 @@ class Spider:
         process.run = self.process.run
         return process
 
+    # What is at hand
+
+    async def _keep_supplied(self) -> None:
+        """Claims pages and reserves credits. Where the ledger had nothing, looks again when a moment has gone by."""
+        while True:
+            pages, granted = await Books.do(self._supply)
+            self.credit += granted or 0
+            self.broke = granted == 0
+            self.queue.extend(pages)
+            self.seen.update(page.key for page in pages)
+            self.dry = not pages and len(self.queue) < LOW
+            self._call()
+            self.need.clear()
+            if self.dry or self.broke:
+                await asyncio.sleep(WRITE_SECONDS)
+            await self.need.wait()
+
+    def _supply(self) -> tuple[list[Claimed], int | None]:
+        """Pages, and credits where they were asked for."""
+        granted = None
+        if self.credit < self.price * LOW:
+            granted = ledger.reserve(slice=self.slice, wanted=self.price * CHUNK)
+        pages = ledger.claim_pages(slice=self.slice, limit=STOCK) if len(self.queue) < LOW else []
+        return pages, granted
+
+    async def _next(self) -> Claimed | None:
+        """The next page, paid for; None when the turn is over."""
+        while True:
+            if self.closing or time.monotonic() > self.ends_at:
+                self.closing = True
+                return None
+            if len(self.queue) < LOW or self.credit < self.price * LOW:
+                self.need.set()
+            if self.queue and self.credit >= self.price:
+                self.credit -= self.price
+                self.busy += 1
+                return self.queue.popleft()
+            called = asyncio.get_running_loop().create_future()
+            self.idle.append(called)
+            if self._is_over():
+                self._call()
+            await called
+
+    def _call(self) -> None:
+        """Calls as many who wait as there are pages; all of them when the turn is over."""
+        self.closing |= self._is_over()
+        for _ in range(len(self.idle) if self.closing else min(len(self.idle), len(self.queue))):
+            called = self.idle.popleft()
+            if not called.done():
+                called.set_result(None)
+
+    def _is_over(self) -> bool:
+        """Nothing is under way that could lead to more, and nothing more can be had."""
+        return not self.busy and (self.broke if self.queue else self.dry)
+
     async def _serve(self) -> None:
         while (page := await self._next()) is not None:
             try:
@@ -156,9 +227,11 @@ class Spider:
                 self.credit += self.price
             self.outcomes.append(outcome)
             self._keep(outcome)
-            await self._tell_change()
+            self._call()
             if len(self.outcomes) >= BATCH:
-                await self._write()
+                self.full.set()
+                if len(self.outcomes) >= BATCHES_MAX * BATCH:
+                    await self._write()
 
     def _keep(self, outcome: Outcome) -> None:
         """Goes on with pages that were found, as far as there is room."""
@@ -167,78 +240,11 @@ class Spider:
             if found.page.key not in self.seen:
                 self.seen.add(found.page.key)
                 self.room -= 1
-                found.mine = self.room >= 0 and len(self.queue) < KEPT_MAX and not self.closing
+                found.mine = self.room >= 0 and len(self.queue) < STOCK and not self.closing
                 if found.mine:
                     self.queue.append(found.page)
                 kept.append(found)
         outcome.found = kept
-
-    async def _tell_change(self) -> None:
-        async with self.changed:
-            self.changed.notify_all()
-
-    async def _next(self) -> Claimed | None:
-        """The next page, paid for; None when the turn is over."""
-        while True:
-            if time.monotonic() > self.ends_at or self.broke or self.closing:
-                self.closing = True
-                return None
-            if self.queue and await self._paid():
-                if self.queue:
-                    self.busy += 1
-                    return self.queue.popleft()
-                self.credit += self.price
-                continue
-            if self.broke or (not self.queue and not await self._supplied() and not self.busy and not self.queue):
-                await self._tell_change()
-                return None
-
-    async def _paid(self) -> bool:
-        if self.credit >= self.price:
-            self.credit -= self.price
-            return True
-        async with self.supply:
-            if self.credit < self.price and not self.broke:
-                granted = await Books.do(self._reserved)
-                self.credit += granted
-                self.broke = self.credit < self.price
-        return False
-
-    def _reserved(self) -> int:
-        with transaction.atomic():
-            process = ledger.locked(self.process.pk)
-            if process is None:
-                raise SliceLost
-            return crediting.reserve(slice=self.slice, process=process, wanted=self.price * CHUNK)
-
-    async def _supplied(self) -> bool:
-        """Whether pages were claimed; where others are under way, waits for what comes of them."""
-        async with self.supply:
-            if self.queue:
-                return True
-            if not self._looked_in_vain():
-                pages = await Books.do(lambda: ledger.claim_pages(slice=self.slice, limit=KEPT_MAX))
-                self.queue.extend(pages)
-                self.seen.update(page.key for page in pages)
-                self.looked_at = time.monotonic()
-        if self.queue:
-            await self._tell_change()
-            return True
-        if self.busy:
-            async with self.changed:
-                try:
-                    async with asyncio.timeout(WRITE_SECONDS):
-                        await self.changed.wait()
-                except TimeoutError:
-                    pass
-            return True
-        return False
-
-    looked_at = float("-inf")
-
-    def _looked_in_vain(self) -> bool:
-        """A moment ago: what is found meanwhile comes by itself."""
-        return self.busy > 0 and time.monotonic() < self.looked_at + WRITE_SECONDS
 
     async def _outcome(self, page: Claimed) -> Outcome:
         began = time.monotonic()
@@ -308,13 +314,14 @@ def take_turn(slice: Slice, process: Process, payload: Payload) -> None:
     """Carries out one slice, and says what follows from it."""
     spider = Spider(slice, process, payload)
     try:
-        asyncio.run(spider.run())
+        with asyncio.Runner(loop_factory=LOOP) as runner:
+            runner.run(spider.run())
     except SliceLost:
         log.info("Process %s was stopped, or another worker has its pages", process.id)
         return
     rest = min(spider.put_off) if spider.closing and len(spider.put_off) > PUT_OFF_MAX else 0
     running.leave(slice=slice, rest_until=timezone.now() + timedelta(seconds=rest) if rest else None)
-    if spider.broke:
+    if spider.broke and spider.credit < spider.price:
         running.wait_for_credits(process=process)
 
 

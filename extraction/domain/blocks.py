@@ -1,6 +1,5 @@
 """Which elements of a page are its repeating blocks, and what was found in which of them. Pure."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -35,11 +34,12 @@ def _repeating(matches: Found) -> list[LexborNode]:
     them the elements of the same path in which some fields are missing."""
     common = _in_all(matches)
     smallest = {node.mem_id: node for nodes in matches for one in nodes if (node := _first_in(one, common))}
-    paths = Counter(path_of(node) for node in smallest.values())
-    best = max(paths, key=lambda path: (_count(matches, path), len(path)))
-    if _count(matches, best) == 1:
-        best = min(paths, key=len)
-    return _with_path(matches, best)
+    paths = {path_of(node) for node in smallest.values()}
+    repeated = {path: _with_path(matches, path) for path in paths}
+    best = max(repeated, key=lambda path: (len(repeated[path]), len(path)))
+    if len(repeated[best]) == 1:
+        best = min(repeated, key=len)
+    return in_order(repeated[best])
 
 
 def _in_all(matches: Found) -> set[int]:
@@ -47,16 +47,19 @@ def _in_all(matches: Found) -> set[int]:
     for nodes in matches:
         seen: set[int] = set()
         for one in nodes:
-            for node in ancestors(one):
-                if node.mem_id in seen:
-                    break
-                seen.add(node.mem_id)
+            current: LexborNode | None = one
+            while current is not None and current.mem_id not in seen:
+                seen.add(current.mem_id)
+                current = current.parent
         around.append(seen)
     return set.intersection(*around)
 
 
 def _first_in(node: LexborNode, wanted: set[int]) -> LexborNode | None:
-    return next((one for one in ancestors(node) if one.mem_id in wanted), None)
+    current: LexborNode | None = node
+    while current is not None and current.mem_id not in wanted:
+        current = current.parent
+    return current
 
 
 def path_of(node: LexborNode) -> tuple[str, ...]:
@@ -66,16 +69,19 @@ def path_of(node: LexborNode) -> tuple[str, ...]:
 
 def _with_path(matches: Found, path: tuple[str, ...]) -> list[LexborNode]:
     there: dict[int, LexborNode] = {}
+    others: set[int] = set()
     for nodes in matches:
         for one in nodes:
             chain = list(ancestors(one))
-            if len(chain) >= len(path) and (node := chain[-len(path)]).mem_id not in there and path_of(node) == path:
-                there[node.mem_id] = node
-    return in_order(there.values())
-
-
-def _count(matches: Found, path: tuple[str, ...]) -> int:
-    return len(_with_path(matches, path))
+            if len(chain) < len(path):
+                continue
+            node = chain[-len(path)]
+            if node.mem_id not in there and node.mem_id not in others:
+                if path_of(node) == path:
+                    there[node.mem_id] = node
+                else:
+                    others.add(node.mem_id)
+    return list(there.values())
 
 
 def in_order(nodes: Iterable[LexborNode]) -> list[LexborNode]:
@@ -88,11 +94,15 @@ def in_order(nodes: Iterable[LexborNode]) -> list[LexborNode]:
     return [wanted[one.mem_id] for one in root.traverse() if one.mem_id in wanted]
 
 
-def by_block(nodes: Iterable[LexborNode], places: Mapping[int, int]) -> dict[int, list[LexborNode]]:
+def by_block(nodes: Iterable[LexborNode], places: Mapping[int, int]) -> list[list[LexborNode]]:
     """What lies in which block, by the block's place; the innermost of nested ones has it."""
-    sorted_out: dict[int, list[LexborNode]] = {}
+    parts: list[list[LexborNode]] = [[] for _ in places]
     for one in nodes:
-        block = next((node for node in ancestors(one) if node.mem_id in places), None)
-        if block is not None:
-            sorted_out.setdefault(places[block.mem_id], []).append(one)
-    return sorted_out
+        current: LexborNode | None = one
+        while current is not None:
+            place = places.get(current.mem_id)
+            if place is not None:
+                parts[place].append(one)
+                break
+            current = current.parent
+    return parts

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 TEXT, LINK, IMAGE = "text", "link", "image"
@@ -27,7 +28,7 @@ class Field:
     filters: tuple[Filter, ...] = ()
     details: "Rule | None" = None
 
-    @property
+    @cached_property
     def columns(self) -> tuple[tuple[str, str], ...]:
         """Attributes and the names under which they are stored; the only text is stored under the field's own."""
         if self.attrs == (TEXT,):

@@ -6,10 +6,10 @@ from typing import Any
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from extraction.domain.addresses import absolute, followable, page_key
+from extraction.domain.addresses import Base, absolute, followable, page_key
 from extraction.domain.blocks import blocks_of, by_block
 from extraction.domain.filters import filtered
-from extraction.domain.payload import ADDRESSES, BLOCK, TEXT, Field, Filter, Next, Rule
+from extraction.domain.payload import ADDRESSES, BLOCK, TEXT, Filter, Next, Rule
 
 HTML = "html"  # the attribute that is the element's content with its tags
 
@@ -40,7 +40,7 @@ class Reading:
 def read(html: str | bytes, url: str, rule: Rule) -> Reading:
     """`html` is a text, or bytes in UTF-8; `url` is where it came from, after redirects."""
     page = LexborHTMLParser(html)
-    base = _base(page, url)
+    base = Base(_base(page, url))
     reading = Reading()
     for record, links in _blocks(page, base, rule):
         if links or any(value not in (None, []) for value in record.values()):
@@ -56,32 +56,24 @@ def _base(page: LexborHTMLParser, url: str) -> str:
     return absolute(url, element.attributes.get("href") or "") if element else url
 
 
-def _blocks(page: LexborHTMLParser, base: str, rule: Rule) -> Iterator[tuple[Record, list[Link]]]:
+def _blocks(page: LexborHTMLParser, base: Base, rule: Rule) -> Iterator[tuple[Record, list[Link]]]:
     found = [page.css(one.selector) if one.selector != BLOCK else [] for one in rule.fields]
     blocks = blocks_of(page, rule.parent, found)
     if len(blocks) == 1 and not rule.parent:
-        yield _record(
-            rule, [[blocks[0]] if one.selector == BLOCK else nodes for one, nodes in _with(rule, found)], base
-        )
-        return
-    places = {node.mem_id: place for place, node in enumerate(blocks)}
-    parts = [by_block(nodes, places) for nodes in found]
+        parts: list[list[list[LexborNode]]] = [[nodes] for nodes in found]
+    else:
+        places = {node.mem_id: place for place, node in enumerate(blocks)}
+        parts = [by_block(nodes, places) for nodes in found]
+    own = [one.selector == BLOCK for one in rule.fields]
     for place, block in enumerate(blocks):
-        yield _record(
-            rule,
-            [[block] if one.selector == BLOCK else part.get(place, []) for one, part in _with(rule, parts)],
-            base,
-        )
+        nodes = [[block] if whole else part[place] for whole, part in zip(own, parts, strict=True)]
+        yield _record(rule, nodes, base)
 
 
-def _with(rule: Rule, parts: Sequence[Any]) -> Iterator[tuple[Field, Any]]:
-    return zip(rule.fields, parts, strict=True)
-
-
-def _record(rule: Rule, found: Sequence[Sequence[LexborNode]], base: str) -> tuple[Record, list[Link]]:
+def _record(rule: Rule, found: Sequence[Sequence[LexborNode]], base: Base) -> tuple[Record, list[Link]]:
     record: Record = {}
     links: list[Link] = []
-    for one, nodes in _with(rule, found):
+    for one, nodes in zip(rule.fields, found, strict=True):
         if not rule.path:
             for attr, name in one.columns:
                 record[name] = _alone([_value(node, attr, one.filters, base) for node in nodes])
@@ -94,34 +86,37 @@ def _record(rule: Rule, found: Sequence[Sequence[LexborNode]], base: str) -> tup
 
 def _alone(values: list[str | None]) -> Any:
     """One value, or a list of several; None where there is none."""
+    if len(values) == 1:
+        return values[0]
     there = [value for value in values if value is not None]
     return there if len(there) > 1 else there[0] if there else None
 
 
-def _value(node: LexborNode, attr: str, filters: tuple[Filter, ...], base: str) -> str | None:
+def _value(node: LexborNode, attr: str, filters: tuple[Filter, ...], base: Base) -> str | None:
     if attr == TEXT:
-        return filtered(node.text(), filters)
+        text = node.text()
+        return filtered(text, filters) if filters else text
     if attr == HTML:
         return node.inner_html
     attributes = node.attributes
     if attr not in attributes:
         return None
     value = attributes[attr] or ""
-    return absolute(base, value) if attr in ADDRESSES else filtered(value, filters)
+    return base.absolute(value) if attr in ADDRESSES else filtered(value, filters)
 
 
-def _links(nodes: Sequence[LexborNode], rule: Rule, base: str) -> list[Link]:
+def _links(nodes: Sequence[LexborNode], rule: Rule, base: Base) -> list[Link]:
     """The pages behind elements: where they lead themselves, or else the first link inside."""
     found: dict[bytes, Link] = {}
     for node in nodes:
         holder = node if "href" in node.attributes else node.css_first("a[href]")
-        if holder is not None and (url := followable(absolute(base, holder.attributes["href"] or ""))):
+        if holder is not None and (url := followable(base.absolute(holder.attributes["href"] or ""))):
             key = page_key(rule.number, url)
             found[key] = Link(key, rule.number, url)
     return list(found.values())
 
 
-def _next(page: LexborHTMLParser, base: str, rule: Next) -> str | None:
+def _next(page: LexborHTMLParser, base: Base, rule: Next) -> str | None:
     node = page.css_first(rule.selector)
     value = node.attributes.get(rule.attr) if node else None
-    return followable(absolute(base, value)) if value else None
+    return followable(base.absolute(value)) if value else None

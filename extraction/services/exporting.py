@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import timedelta
+from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ log = logging.getLogger(__name__)
 STORAGE = "results"
 PAGES = 100  # of a list, read at once
 LISTS = 100  # of details, looked ahead for
-AHEAD = 20  # pages of each
+AHEAD = 5  # pages of each
 RENEWED_EVERY = 20  # batches of pages
 TRY_AGAIN = timedelta(seconds=30)
 
@@ -50,71 +52,82 @@ class Export:
     def records(self) -> Iterator[Record]:
         if self.process.main is None:
             return iter(())
-        return self._of_list(bytes(self.process.main), self.payload.rule)
+        return self._expanded(self._of_list(bytes(self.process.main), []), self.payload.rule)
 
     def pieces(self, format: str, *, gzip: bool) -> Iterator[bytes]:
         return written(self.records(), self.payload.rule, format, most=self.process.records, gzip=gzip)
 
-    def _of_list(self, chain: bytes, rule: Rule, ahead: list[list[Record]] | None = None) -> Iterator[Record]:
-        """The records of a list's pages, in their order. `ahead` are the first pages', if they were read already."""
-        after = -1
-        if ahead is not None:
-            for records in ahead:
-                yield from self._expanded(records, rule)
-            if len(ahead) < AHEAD:
-                return
-            after = AHEAD - 1
-        while pages := list(self._pages(chain, after)):
+    def _of_list(self, first: bytes, ahead: list[list[Record]]) -> Iterator[Record]:
+        """What the pages of a list showed, in their order. `ahead` are the first, where they were read already."""
+        for records in ahead:
+            yield from records
+        if 0 < len(ahead) < AHEAD:
+            return
+        after = len(ahead) - 1
+        while pages := list(self._pages(first, after)):
             after = pages[-1][0]
             for _, packed in pages:
-                yield from self._expanded(ledger.unpacked(packed), rule)
+                yield from ledger.unpacked(packed)
 
-    def _pages(self, chain: bytes, after: int) -> Iterable[tuple[int, Any]]:
-        rows = Page.objects.filter(process=self.process, chain=chain, ordinal__gt=after)
+    def _pages(self, first: bytes, after: int) -> Iterable[tuple[int, Any]]:
+        rows = Page.objects.filter(process=self.process, chain=first, ordinal__gt=after)
         return rows.order_by("ordinal").values_list("ordinal", "records")[:PAGES]
 
-    def _expanded(self, records: list[Record], rule: Rule) -> Iterator[Record]:
-        """With the records of the pages behind each, or those alone."""
+    def _expanded(self, records: Iterable[Record], rule: Rule) -> Iterator[Record]:
+        """With the records of the pages behind each; or those alone, where the rule is a path to them."""
         nests = [(one.nest, one.details) for one in rule.fields if one.details]
         if not nests:
             yield from records
             return
         for group in _groups(records, [nest for nest, _ in nests]):
-            ahead = self._ahead([key for record in group for nest, _ in nests for key in record[nest]])
-            for record in group:
-                yield from self._one(record, nests, ahead, rule.path)
-
-    def _one(
-        self, record: Record, nests: list[tuple[str, Rule]], ahead: dict[str, list[list[Record]]], path: bool
-    ) -> Iterator[Record]:
-        for nest, inner in nests:
-            lists = (self._of_list(bytes.fromhex(key), inner, ahead.get(key, [])) for key in record[nest])
-            if path:
-                for records in lists:
-                    yield from records
+            links = [(inner, key) for record in group for nest, inner in nests for key in record[nest]]
+            ahead = self._ahead([key for _, key in links])
+            if rule.path:
+                for inner, some in groupby(links, key=itemgetter(0)):
+                    yield from self._expanded(self._behind([key for _, key in some], ahead), inner)
             else:
-                record[nest] = [one for records in lists for one in records]
-        if not path:
-            yield record
+                for nest, inner in nests:
+                    self._nest(group, nest, inner, ahead)
+                yield from group
 
-    def _ahead(self, keys: list[str]) -> dict[str, list[list[Record]]]:
+    def _nest(self, group: list[Record], nest: str, inner: Rule, ahead: "Ahead") -> None:
+        """Puts records in the place of the keys of their pages."""
+        keys = dict.fromkeys(key for record in group for key in record[nest])
+        if inner.path:
+            lists = {key: list(self._expanded(self._behind([key], ahead), inner)) for key in keys}
+        else:  # one record stays one: all lists are expanded together
+            lists = {key: list(self._behind([key], ahead)) for key in keys}
+            for _ in self._expanded(chain.from_iterable(lists.values()), inner):
+                pass
+        for record in group:
+            record[nest] = [one for key in record[nest] for one in lists[key]]
+
+    def _behind(self, keys: list[str], ahead: "Ahead") -> Iterator[Record]:
+        for key in keys:
+            if pages := ahead.get(key):
+                yield from self._of_list(bytes.fromhex(key), pages)
+
+    def _ahead(self, keys: list[str]) -> "Ahead":
         """The first pages of several lists."""
-        ahead: dict[str, list[list[Record]]] = {}
+        ahead: Ahead = {}
         chains = [bytes.fromhex(key) for key in dict.fromkeys(keys)]
         rows = Page.objects.filter(process=self.process, chain__in=chains, ordinal__lt=AHEAD)
-        for chain, records in rows.order_by("chain", "ordinal").values_list("chain", "records"):
-            ahead.setdefault(bytes(chain).hex(), []).append(ledger.unpacked(records))
+        for key, records in rows.order_by("chain", "ordinal").values_list("chain", "records"):
+            ahead.setdefault(bytes(key).hex(), []).append(ledger.unpacked(records))
         return ahead
 
 
-def _groups(records: list[Record], nests: list[str]) -> Iterator[list[Record]]:
-    """Neighbours that lead to about LISTS lists together."""
+Ahead = dict[str, list[list[Record]]]
+
+
+def _groups(records: Iterable[Record], nests: list[str]) -> Iterator[list[Record]]:
+    """Neighbours that lead to about LISTS lists together, or to fewer where there are many of them."""
     group: list[Record] = []
     count = 0
     for record in records:
         group.append(record)
         count += sum(len(record[nest]) for nest in nests)
-        if count >= LISTS:
+        if count >= LISTS or len(group) >= 10 * LISTS:
             yield group
             group, count = [], 0
     if group:

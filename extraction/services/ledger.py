@@ -154,6 +154,14 @@ def waiting_runs(limit: int = 16) -> list[Any]:
         return [run_id for (run_id,) in cursor.fetchall() if run_id]
 
 
+def reserve(*, slice: Slice, wanted: int) -> int:
+    """Up to `wanted` credits for the slice; how many. Raises `SliceLost`."""
+    with transaction.atomic():
+        process = locked(slice.process_id)
+        renew(slice=slice)
+        return crediting.reserve(slice=slice, process=process, wanted=wanted) if process else 0
+
+
 def claim_pages(*, slice: Slice, limit: int) -> list[Claimed]:
     """Up to `limit` pages for the slice, oldest first. Raises `SliceLost`.
 
