@@ -1,4 +1,4 @@
-"""Pages made to be slow end within a second: what looks as if it might be one is tried first in a process of its own."""
+"""Pages made to be slow end within a second: what may be one is tried first, in a process of its own."""
 
 import os
 import resource

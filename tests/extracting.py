@@ -46,7 +46,8 @@ class Site:
     def reply(self, path: str) -> Reply:
         before = self.hits[path]
         self.hits[path] += 1
-        found = self.pages.get(path) or self.other or Reply("nothing", 404)
+        other = None if path == "/robots.txt" else self.other
+        found = self.pages.get(path) or other or Reply("nothing", 404)
         return found if isinstance(found, Reply) else found(path, before)
 
 
@@ -61,6 +62,7 @@ def serving() -> Iterator[Site]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # headers and body in one packet
 
         def do_GET(self) -> None:
             site.seen[self.path] = dict(self.headers)

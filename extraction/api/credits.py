@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from extraction.api import examples as shown
-from extraction.api.views import TAGS, answer
+from extraction.api.views import TAGS, ExtractionView, answer
 from extraction.api.wire import credits_of
 from extraction.models import Entry
 from extraction.services import crediting, running
@@ -21,7 +21,7 @@ from taskhub.openapi import BODY, PAGE, problems, response_header
 from taskhub.parameters import Text
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.shape import REQUIRED, Shape
-from taskhub.views import CheckedView, NoQuery
+from taskhub.views import NoQuery
 
 TOP_UP = Shape(
     "TopUpSent",
@@ -36,7 +36,7 @@ TOP_UP = Shape(
 )
 
 
-class CreditsView(CheckedView, GenericAPIView[Any]):
+class CreditsView(ExtractionView, GenericAPIView[Any]):
     pagination_class = CursorPages
     serializer_class = NoQuery
 

@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from extraction.api import examples as shown
-from extraction.api.views import ID_PARAMETER, TAGS
+from extraction.api.views import ID_PARAMETER, TAGS, ExtractionView
 from extraction.domain.formats import MEDIA_TYPES, file_name, format_named
 from extraction.services import running
 from extraction.services.exporting import Export, opened
@@ -24,7 +24,7 @@ from taskhub.bodies import FormParser, JsonParser, plain_body
 from taskhub.errors import Problem, RangeNotSatisfiable, Rejected, refused
 from taskhub.http import problem_response
 from taskhub.openapi import BODY, problems
-from taskhub.views import CheckedView, Query
+from taskhub.views import Query
 
 PIECE = 64 * 1024
 LINK = f"http://127.0.0.1:8000/v1/files/signed/{shown.PROCESS_ID}.csv"
@@ -67,7 +67,7 @@ LINKED: dict[Any, Any] = {
 }
 
 
-class LinkView(CheckedView):
+class LinkView(ExtractionView):
     renderer_classes = (TextRenderer, JSONRenderer)
     parser_classes = (JsonParser, FormParser, TextParser)
 
@@ -111,7 +111,7 @@ def _named(data: Any) -> str:
     return name.strip()
 
 
-class FileView(CheckedView):
+class FileView(ExtractionView):
     """By whoever has the link."""
 
     authentication_classes = ()
@@ -201,7 +201,7 @@ class ExportQuery(Query):
     gzip = serializers.BooleanField(required=False, default=False, help_text="Packed")
 
 
-class ExportView(CheckedView):
+class ExportView(ExtractionView):
     @extend_schema(
         operation_id="extraction_processes_export",
         summary="Export results in a format",

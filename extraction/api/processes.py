@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from extraction.api import examples as shown
 from extraction.api.tasks import OBJECT, enqueue, started
-from extraction.api.views import ID_PARAMETER, TAGS, answer
+from extraction.api.views import ID_PARAMETER, TAGS, ExtractionView, answer
 from extraction.api.wire import page_of, process_of
 from extraction.domain.status import STATES
 from extraction.models import Page, Process
@@ -19,12 +19,12 @@ from taskhub.errors import refused
 from taskhub.http import CursorPages
 from taskhub.openapi import BODY, PAGE, problems, response_header
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
-from taskhub.views import CheckedView, NoQuery, Query
+from taskhub.views import NoQuery, Query
 
 ANSWER = {200: answer("The process", shown.PROCESS_SCHEMA, shown.PROCESS)}
 
 
-class InfoView(CheckedView):
+class InfoView(ExtractionView):
     @extend_schema(
         operation_id="extraction_processes_info",
         summary="Show a process",
@@ -49,7 +49,7 @@ class InfoView(CheckedView):
         return self.get(request, id)
 
 
-class CancelView(CheckedView):
+class CancelView(ExtractionView):
     @extend_schema(
         operation_id="extraction_processes_cancel",
         summary="Stop a process",
@@ -64,7 +64,7 @@ class CancelView(CheckedView):
         return Response(process_of(running.cancel(process=process)))
 
 
-class RetryView(CheckedView):
+class RetryView(ExtractionView):
     @extend_schema(
         operation_id="extraction_processes_retry",
         summary="Go on with a process",
@@ -124,7 +124,7 @@ class OldestFirst(CursorPages):
     ordering = "id"
 
 
-class PagesView(CheckedView, GenericAPIView[Any]):
+class PagesView(ExtractionView, GenericAPIView[Any]):
     pagination_class = OldestFirst
     serializer_class = NoQuery
 

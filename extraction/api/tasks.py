@@ -8,14 +8,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from extraction.api import examples as shown
-from extraction.api.views import ID_PARAMETER, LISTS, TAGS, ArrayView, answer, array_of, task_with
+from extraction.api.views import ID_PARAMETER, LISTS, TAGS, ArrayView, ExtractionView, answer, array_of, task_with
 from extraction.api.wire import process_of, task_of
 from extraction.models import Process, Task
 from extraction.services import defining, purging, running
 from taskhub.openapi import BODY, problems, response_header
 from taskhub.runs import services as runs
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
-from taskhub.views import CheckedView
 
 OBJECT = {"application/json": {"type": "object"}}
 ANSWER = {200: answer("The task", shown.TASK_SCHEMA, shown.TASK)}
@@ -50,7 +49,7 @@ class TasksView(ArrayView):
         return self.get(request)
 
 
-class CreateView(CheckedView):
+class CreateView(ExtractionView):
     @extend_schema(
         operation_id="extraction_tasks_create",
         summary="Create a task",
@@ -75,7 +74,7 @@ class CreateView(CheckedView):
         return answer_once(request, given, produce)
 
 
-class RunView(CheckedView):
+class RunView(ExtractionView):
     @extend_schema(
         operation_id="extraction_tasks_run",
         summary="Run a task",
@@ -125,7 +124,7 @@ def enqueue(fresh: list[Process]) -> None:
             runs.enqueue(process.run)
 
 
-class EstimateView(CheckedView):
+class EstimateView(ExtractionView):
     @extend_schema(
         operation_id="extraction_tasks_estimate",
         summary="Estimate what a run costs",
@@ -146,7 +145,7 @@ class EstimateView(CheckedView):
         return Response(running.estimate(task=task_with(id, request), given=self.given(request)))
 
 
-class InfoView(CheckedView):
+class InfoView(ExtractionView):
     @extend_schema(
         operation_id="extraction_tasks_info",
         summary="Show a task",
@@ -199,7 +198,7 @@ class ResultsView(ArrayView):
         return self.get(request, id)
 
 
-class UpdateView(CheckedView):
+class UpdateView(ExtractionView):
     @extend_schema(
         operation_id="extraction_tasks_update",
         summary="Change a task",
@@ -222,7 +221,7 @@ DELETED: dict[Any, Any] = {
 }
 
 
-class DeleteView(CheckedView):
+class DeleteView(ExtractionView):
     @extend_schema(
         operation_id="extraction_tasks_delete",
         summary="Delete a task",

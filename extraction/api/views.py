@@ -11,8 +11,9 @@ from rest_framework.response import Response
 
 from extraction.api.examples import ID
 from extraction.models import Task
+from taskhub.bodies import FormParser
 from taskhub.errors import NotFound
-from taskhub.http import CursorPages
+from taskhub.http import CursorPages, JsonUnlessAsked
 from taskhub.openapi import PAGE, response_header
 from taskhub.views import CheckedView, NoQuery
 
@@ -31,7 +32,20 @@ class NewestFirst(CursorPages):
     ordering = "-seq"
 
 
-class ArrayView(CheckedView, GenericAPIView[Any]):
+class AnyBody(JsonUnlessAsked):
+    """A body without a content type is read as `curl -d` sends one."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        if request.content_type:
+            return super().select_parser(request, parsers)
+        return next(one for one in parsers if isinstance(one, FormParser))
+
+
+class ExtractionView(CheckedView):
+    content_negotiation_class = AnyBody
+
+
+class ArrayView(ExtractionView, GenericAPIView[Any]):
     """A list that is a plain array, as dataflow_tasks.md prints it; the header `Link` leads to the next page."""
 
     pagination_class = NewestFirst

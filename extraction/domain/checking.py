@@ -239,7 +239,7 @@ class Checker:
         if parent == BLOCK:
             parent = ""
         items = self.items(given, "fields", at, FIELDS_MAX)
-        if not items:
+        if given.get("fields") in (None, []):
             self.fault(f"{at}/fields", "At least one field is required.")
         fields = tuple(self.field(item, f"{at}/fields/{place}", depth) for place, item in enumerate(items))
         path = self.flag(given, "path", at)

@@ -12,9 +12,9 @@ def decoded(body: bytes, content_type: str | None) -> str:
     What the byte order mark says holds; then what the header says, the page says, or looks likely: the first in which
     the page can be read. Many servers say Latin-1, in which everything can be read: what is good UTF-8 is that.
     """
-    mark, rest = read_bom(body)
-    if mark is not None:
-        return (rest or b"").decode(mark, "replace")
+    told, mark = read_bom(body)
+    if told and mark:
+        return body[len(mark) :].decode(told, "replace")
     if b"\x1b" not in body and (text := _strict(body, "utf-8")) is not None:  # ISO-2022-JP hides its letters in ASCII
         return text
     for name in (http_content_type_encoding(content_type), html_body_declared_encoding(body)):

@@ -42,13 +42,23 @@ def read(html: str | bytes, url: str, rule: Rule) -> Reading:
     page = LexborHTMLParser(html)
     base = Base(_base(page, url))
     reading = Reading()
+    seen: set[str] = set()
     for record, links in _blocks(page, base, rule):
-        if links or any(value not in (None, []) for value in record.values()):
+        if rule.path:
+            _leave_out(record, seen)
+        if any(value not in (None, []) for value in record.values()):
             reading.records.append(record)
             reading.links += links
     reading.links = list({link.key: link for link in reading.links}.values())
     reading.next = _next(page, base, rule.next) if rule.next else None
     return reading
+
+
+def _leave_out(record: Record, seen: set[str]) -> None:
+    """On a path a page is followed once, however often this one links to it."""
+    for nest, keys in record.items():
+        record[nest] = [key for key in keys if key not in seen]
+        seen.update(keys)
 
 
 def _base(page: LexborHTMLParser, url: str) -> str:

@@ -88,6 +88,7 @@ def respond(path: str) -> str | None:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # headers and body in one packet
 
     def do_GET(self) -> None:
         if self.path == "/robots.txt":

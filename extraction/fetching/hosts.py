@@ -15,7 +15,8 @@ from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
 
-SHARE_SECONDS = 1.0  # then a worker asks for its share anew
+SHARE_SECONDS = 0.2  # then a worker asks for its share anew
+AGAIN_SECONDS = 1.0  # then pages of a host without a place for this worker are tried again
 LEASE_MS = 5_000  # for which a worker that died holds its share
 ANSWER_SECONDS = 0.5
 
@@ -45,7 +46,8 @@ _TURN = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local turn = math.max(now, tonumber(redis.call('GET', KEYS[1]) or '0'))
-redis.call('SET', KEYS[1], string.format('%.0f', turn + ARGV[1]), 'PX', math.max(1000, math.floor(turn + ARGV[1] - now) + 1000))
+local following = turn + ARGV[1]
+redis.call('SET', KEYS[1], string.format('%.0f', following), 'PX', math.floor(following - now) + 1000)
 return turn - now
 """
 
@@ -121,7 +123,7 @@ class Hosts:
     async def _freed(self, host: Host, until: float) -> None:
         """A place is free again, or it is time to ask for the share anew."""
         if not host.busy and time.monotonic() > until:
-            raise Later(SHARE_SECONDS)
+            raise Later(AGAIN_SECONDS)
         rest = max(0.01, SHARE_SECONDS - (time.monotonic() - host.asked_at))
         try:
             async with asyncio.timeout(rest):

@@ -8,9 +8,8 @@ from protego import Protego
 
 from extraction.domain.status import Failure
 from extraction.fetching.hosts import Hosts
-from taskhub.errors import Problem
 from taskhub.outbound.client import Call, Client
-from taskhub.outbound.faults import TooMuch
+from taskhub.outbound.faults import TooMuch, Unreachable
 from taskhub.outbound.session import USER_AGENT
 
 AGENT = USER_AGENT.partition("/")[0]
@@ -58,12 +57,15 @@ class Robots:
         return rules
 
     async def _fetch(self, url: str) -> tuple[bytes, int]:
-        """Its text, and for how many seconds that holds. None there allows all (section 2.3.1.3)."""
+        """Its text, and for how many seconds that holds. None there allows all (section 2.3.1.3).
+
+        Raises `Refused` for an address that is not called at all.
+        """
         try:
             answer = await self._client.call(Call(url, proxy=self._proxy, max_bytes=READ_MAX_BYTES))
         except TooMuch:
             return _EVERYTHING, KEPT_SECONDS
-        except Problem:
+        except Unreachable:
             return _AWAY, AWAY_SECONDS
         if answer.status >= 500 or answer.status == 429:
             return _AWAY, AWAY_SECONDS

@@ -159,6 +159,7 @@ class Client:
         home = check_url(call.home or call.url, self.policy)
         url, method, form = call.url, call.method, call.form
         for hop in range(self.policy.max_redirects + 1):
+            check_url(url, self.policy)
             if permit:
                 await permit(url, hop)
             answer = await self._hop(call, url, method, form, home, judge)

@@ -16,6 +16,7 @@ AT_ONCE = 16
 
 def read_list(html: bytes, url: str) -> list[dict[str, Any]]:
     found = []
+    block: Any
     for block in LexborHTMLParser(html).css(".item"):
         link = block.css_first("h2 a")
         found.append(
@@ -31,7 +32,7 @@ def read_list(html: bytes, url: str) -> list[dict[str, Any]]:
 
 
 def read_detail(html: bytes) -> dict[str, Any]:
-    page = LexborHTMLParser(html)
+    page: Any = LexborHTMLParser(html)
     return {
         name: page.css_first(selector).text()
         for name, selector in (("title", "h1"), ("price", ".price"), ("text", ".text"))
@@ -51,7 +52,8 @@ async def main(what: str, site: str, path: str) -> None:
                 html = await get(link)
                 records = read_list(html, link)
                 if what == "details":
-                    more = LexborHTMLParser(html).css_first("a.more").attributes["href"]
+                    page: Any = LexborHTMLParser(html)
+                    more = page.css_first("a.more").attributes["href"]
                     detail = read_detail(await get(urljoin(link, more)))
                     for record in records:
                         record["detail"] = detail

@@ -1,0 +1,559 @@
+"""Turns of a worker at processes: what is asked for, what is written down, and what becomes of sites of all sorts."""
+
+import asyncio
+import gzip
+import itertools
+import json
+import os
+import time
+import zlib
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from extraction import spider, turns
+from extraction.domain.addresses import page_key
+from extraction.domain.status import PageState
+from extraction.models import Account, Entry, Note, Page, Process, Slice
+from extraction.services import crediting, defining, ledger, running
+from extraction.services.exporting import Export
+from taskhub.runs import services as runs
+from taskhub.runs.execution import work
+from taskhub.runs.models import Run
+from tests.conftest import Person
+from tests.extracting import Reply, Site, html, serving
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LINKS = [{"name": "item", "selector": "li a", "attrs": ["href", "text"]}]
+DETAIL = {"fields": [{"name": "title", "selector": "h1"}]}
+
+
+@pytest.fixture(autouse=True)
+def _settings(settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    settings.OUTBOUND_ALLOW = ["loopback"]
+    results = {**settings.STORAGES["results"], "OPTIONS": {"location": str(tmp_path / "results")}}
+    settings.STORAGES = {**settings.STORAGES, "results": results}
+    monkeypatch.setattr(spider, "backoff", lambda attempt, after: min(after or 0.05, 0.3))
+    yield
+    if spider.Books.pid:
+        spider.Books.thread.submit(lambda: connection.close()).result()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serving() as site:
+        yield site
+
+
+def begun(owner: Person, site: Site, **payload: Any) -> Process:
+    """A process whose first page is in the ledger."""
+    sent = {"request": {"url": f"{site.url}/"}, "fields": LINKS, **payload}
+    task = defining.create_task(owner=owner.user, given=sent)
+    process = running.run_task(task=task)
+    work(running.KIND, running.begin, node="extraction@test")
+    return process
+
+
+def carried(process: Process, seconds: float = 20) -> Process:
+    """The process when nothing is left to do for a worker."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        turns.take_turns(node="extraction@test")
+        process.refresh_from_db()
+        if process.ended or process.status == "pending":
+            turns.take_turns(node="extraction@test")
+            break
+        time.sleep(0.02)
+    process.refresh_from_db()
+    return process
+
+
+def extracted(owner: Person, site: Site, **payload: Any) -> Process:
+    return carried(begun(owner, site, **payload))
+
+
+def records(process: Process) -> list[dict[str, Any]]:
+    return list(Export(process).records())
+
+
+def run_of(process: Process) -> Run:
+    assert process.run_id
+    return Run.objects.get(pk=process.run_id)
+
+
+def slow(path: str, before: int) -> Reply:
+    time.sleep(1.3)
+    return html("x")
+
+
+def page(process: Process, path: str) -> Page:
+    return Page.objects.get(process=process, url__endswith=path)
+
+
+def found_at_once(process: Process, urls: list[str]) -> None:
+    """As if the first page had led to these, which wait."""
+    slice, _ = ledger.claim_slice(worker="first@test") or (None, None)
+    assert slice
+    [first] = ledger.claim_pages(slice=slice, limit=10)
+    keys = [(page_key(1, url), url) for url in urls]
+    found = [ledger.Found(ledger.Claimed(key, key, b"", 0, 1, url), mine=False) for key, url in keys]
+    rows = orjson.dumps([{"item_details": [key.hex()]} for key, _ in keys])
+    ledger.reserve(slice=slice, wanted=10)
+    outcome = ledger.Outcome(first, PageState.DONE, cost=1, records=rows, count=len(urls), found=found)
+    ledger.write(slice=slice, outcomes=[outcome], most=1000)
+    running.leave(slice=slice)
+
+
+def listing(*paths: str, more: str = "") -> Reply:
+    return html("".join(f'<li><a href="{path}">{path}</a></li>' for path in paths) + more)
+
+
+def test_details_nest_and_their_lists_go_on(owner: Person, site: Site) -> None:
+    site.pages["/"] = listing("/a", "/b", more='<a class="next" href="/2">next</a>')
+    site.pages["/2"] = listing("/a", "/c")
+    site.pages["/a"] = html('<h1>A</h1><a class="more" href="/a2">more</a>')
+    site.pages["/a2"] = html("<h1>A again</h1>")
+    site.pages |= {f"/{x}": html(f"<h1>{x.upper()}</h1>") for x in "bc"}
+    fields = [{**LINKS[0], "attrs": ["text"], "details": {**DETAIL, "paginator": "a.more"}}]
+    process = extracted(owner, site, fields=fields, commonParent="li", paginator="a.next")
+    a = [{"title": "A"}, {"title": "A again"}]
+    assert records(process) == [
+        {"item": "/a", "item_details": a},
+        {"item": "/b", "item_details": [{"title": "B"}]},
+        {"item": "/a", "item_details": a},
+        {"item": "/c", "item_details": [{"title": "C"}]},
+    ]
+    assert (process.status, process.requests, process.responses, process.cost) == ("finished", 6, 6, 6)
+    assert set(site.hits.values()) == {1}
+    assert process.run.state == "SUCCESS" if process.run else False
+
+
+def test_a_path_gives_the_records_at_its_end_in_order(owner: Person, site: Site) -> None:
+    site.pages["/"] = listing(*(f"/c{n}" for n in range(150)))
+    site.other = lambda path, before: html(f"<h1>{path}</h1>")
+    process = extracted(owner, site, fields=[{**LINKS[0], "details": DETAIL}], path=True)
+    assert [record["title"] for record in records(process)] == [f"/c{n}" for n in range(150)]
+    assert (process.pages, process.records, process.status) == (151, 300, "finished")
+
+
+def test_three_levels_deep(owner: Person, site: Site) -> None:
+    site.pages["/"] = listing("/1", "/2")
+    site.other = lambda path, before: listing(f"{path}1", f"{path}2") if len(path) < 4 else html(f"<h1>{path}</h1>")
+    link = {"name": "l", "selector": "li a"}
+    inner = {"commonParent": "li", "fields": [{**link, "details": DETAIL}]}
+    middle = {"commonParent": "li", "fields": [{**link, "details": inner}], "path": True}
+    process = extracted(owner, site, commonParent="li", fields=[{**link, "details": middle}])
+    first, second = records(process)
+    assert [one["l"] for one in first["l_details"]] == ["/111", "/112", "/121", "/122"]
+    assert second["l_details"][0] == {"l": "/211", "l_details": [{"title": "/211"}]}
+
+
+def test_a_list_ends_where_a_page_repeats(owner: Person, site: Site) -> None:
+    site.pages["/"] = listing("/x", more='<a class="next" href="/2">n</a>')
+    site.pages["/2"] = listing("/y", more='<a class="next" href="/">n</a>')
+    process = extracted(owner, site, paginator="a.next")
+    assert [record["item_text"] for record in records(process)] == ["/x", "/y"]
+    assert process.pages == 2
+
+
+def test_an_endless_list_that_shows_the_same_ends(owner: Person, site: Site) -> None:
+    site.other = lambda path, before: listing("/x", more=f'<a class="next" href="/{int(path[1:] or 0) + 1}">n</a>')
+    process = extracted(owner, site, paginator="a.next")
+    assert (process.pages, len(records(process)), process.status) == (2, 1, "finished")
+
+
+def test_limits_of_pages(owner: Person, site: Site) -> None:
+    site.other = lambda path, before: listing(path, more=f'<a class="next" href="/{int(path[1:] or 0) + 1}">n</a>')
+    assert extracted(owner, site, paginator={"selector": "a.next", "maxPages": 3}).pages == 3
+    capped = extracted(owner, site, paginator="a.next", maxPages=4)
+    assert (capped.pages, capped.requests, capped.status) == (4, 4, "finished")
+    assert Note.objects.filter(process=capped, text__contains="limit of pages").exists()
+    assert sum(site.hits.values()) == 7 + 1  # robots.txt, once for both
+
+
+def test_what_may_succeed_later_is_asked_again(owner: Person, site: Site) -> None:
+    site.pages["/"] = listing("/slow", "/gone", "/cut")
+    site.pages["/slow"] = lambda path, before: html("<h1>S</h1>") if before else Reply("busy", 503)
+    site.pages["/gone"] = Reply("gone", 410)
+    site.pages["/cut"] = Reply(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n<h1>half")
+    process = extracted(owner, site, fields=[{**LINKS[0], "details": DETAIL}], commonParent="li")
+    assert [len(record["item_details"]) for record in records(process)] == [1, 0, 0]
+    assert (process.requests, process.responses, process.cost, process.failed) == (7, 2, 2, 2)
+    assert process.status == "finished"
+    assert (site.hits["/slow"], site.hits["/gone"], site.hits["/cut"]) == (2, 1, 3)
+    assert page(process, "/gone").error == "The server answers 410."
+    assert "ended its answer early" in page(process, "/cut").error
+
+
+def test_retry_asks_for_failed_pages_alone(owner: Person, site: Site) -> None:
+    site.pages["/"] = listing("/a", "/b", "/c")
+    site.pages["/a"] = html("<h1>A</h1>")
+    site.pages["/c"] = html("<h1>C</h1>")
+    process = extracted(owner, site, fields=[{**LINKS[0], "details": DETAIL}], commonParent="li")
+    assert (process.failed, process.cost) == (1, 3)
+    site.pages["/b"] = html("<h1>B</h1>")
+    first = process.run
+    taken_up = running.retry_process(process=running.visible_process(id=process.id, user=owner.user))
+    work(running.KIND, running.begin, node="extraction@test")
+    process = carried(taken_up)
+    assert [record["item_details"] for record in records(process)] == [[{"title": x}] for x in "ABC"]
+    assert (process.failed, process.cost, process.status) == (0, 4, "finished")
+    assert site.hits["/a"] == 1
+    assert process.run.retry_of == first if process.run else False
+
+
+def test_a_failed_page_of_the_main_list_fails_the_process(owner: Person, site: Site) -> None:
+    site.pages["/"] = listing("/x", more='<a class="next" href="/2">n</a>')
+    process = extracted(owner, site, paginator="a.next")
+    assert process.status == "failed"
+    assert "main list" in process.error
+    assert process.results  # what there is can be had
+    assert len(records(process)) == 1
+    run = run_of(process)
+    assert (run.state, run.error["type"]) == ("FAILURE", "PagesFailed")  # type: ignore[index]
+    assert run.result["records"] == 1  # type: ignore[index]
+
+
+def test_credits_run_out_and_come(owner: Person, site: Site, settings: Any) -> None:
+    crediting.account_of(owner.user.pk)
+    Account.objects.update(balance=3)
+    site.pages["/"] = listing(*(f"/{n}" for n in range(5)))
+    site.other = lambda path, before: html(f"<h1>{path}</h1>")
+    process = extracted(owner, site, fields=[{**LINKS[0], "details": DETAIL}], commonParent="li")
+    assert (process.status, process.missing, process.cost) == ("pending", 3, 3)
+    run = run_of(process)
+    assert (run.state, run.ready, run.error["type"]) == ("RETRY", False, "CreditsMissing")  # type: ignore[index]
+    assert process.results
+    assert len(records(process)) == 5
+    crediting.top_up(owner_id=owner.user.pk, amount=10)
+    assert running.resume_waiting() == 1
+    work(running.KIND, running.begin, node="extraction@test")
+    process = carried(process)
+    assert (process.status, process.missing, process.cost) == ("finished", 0, 6)
+    assert all(len(record["item_details"]) == 1 for record in records(process))
+    assert set(site.hits.values()) == {1}
+    account = Account.objects.get()
+    assert account.balance == 7
+    entries = Entry.objects.order_by("id")
+    assert sum(entry.amount for entry in entries) == account.balance + (settings.EXTRACTION_CREDITS - 3)
+    assert all(entry.balance >= 0 for entry in entries)
+
+
+def test_a_cap_of_one_run(owner: Person, site: Site) -> None:
+    site.pages["/"] = listing(*(f"/{n}" for n in range(5)))
+    site.other = lambda path, before: html(f"<h1>{path}</h1>")
+    fields = [{**LINKS[0], "details": DETAIL}]
+    process = extracted(owner, site, fields=fields, commonParent="li", maxCredits=4)
+    assert (process.status, process.cost, process.capped) == ("pending", 4, True)
+    assert running.resume_waiting() == 0
+    taken_up = running.retry_process(process=process, max_credits=6)
+    work(running.KIND, running.begin, node="extraction@test")
+    assert carried(taken_up).cost == 6
+
+
+def test_robots(owner: Person, site: Site) -> None:
+    site.pages["/robots.txt"] = Reply("User-agent: taskhub\nDisallow: /private\n")
+    site.pages["/"] = listing("/private/a", "/open", "/moved")
+    site.pages["/open"] = html("<h1>O</h1>")
+    site.pages["/moved"] = Reply("", 302, {"Location": "/private/b"})
+    process = extracted(owner, site, fields=[{**LINKS[0], "details": DETAIL}], commonParent="li")
+    assert (process.requests, process.failed) == (4, 2)
+    assert page(process, "/private/a").error == "The site's robots.txt forbids it."
+    assert not any(path.startswith("/private") for path in site.hits)
+
+
+def test_robots_out_of_reach_forbids_all(owner: Person, site: Site) -> None:
+    site.pages["/robots.txt"] = Reply("", 503)
+    site.pages["/"] = listing("/a")
+    process = extracted(owner, site)
+    assert process.status == "failed"
+    assert "out of reach" in page(process, "/").error
+    assert site.hits["/"] == 0
+
+
+def test_a_crawl_delay_is_kept_to(owner: Person, site: Site) -> None:
+    site.pages["/robots.txt"] = Reply("User-agent: *\nCrawl-delay: 0.2\n")
+    asked: list[float] = []
+
+    def answer(path: str, before: int) -> Reply:
+        asked.append(time.monotonic())
+        return html(f"<h1>{path}</h1>")
+
+    site.pages["/"] = listing("/a", "/b", "/c")
+    site.other = answer
+    process = extracted(owner, site, fields=[{**LINKS[0], "details": DETAIL}], commonParent="li")
+    assert process.status == "finished"
+    assert all(later - earlier >= 0.19 for earlier, later in itertools.pairwise(asked))
+
+
+def test_a_host_that_has_too_much_to_do_is_left_alone(owner: Person, site: Site) -> None:
+    told: list[float] = []
+
+    def answer(path: str, before: int) -> Reply:
+        told.append(time.monotonic())
+        return html("<h1>ok</h1>") if len(told) > 1 else Reply("", 429, {"Retry-After": "3"})
+
+    site.pages["/"] = listing(*(f"/{n}" for n in range(40)))
+    site.other = answer
+    process = extracted(owner, site, fields=[{**LINKS[0], "details": DETAIL}], commonParent="li")
+    assert (process.status, process.failed) == ("finished", 0)
+    late = [at - told[0] for at in told if at - told[0] > 0.5]  # those that were under way had been asked for
+    assert late
+    assert min(late) >= 2.9
+
+
+def test_cookies_headers_and_a_form(owner: Person, site: Site) -> None:
+    site.pages["/"] = lambda path, before: html(
+        '<li><a href="/a">a</a></li>', **{"Set-Cookie": "session=s1; Path=/; HttpOnly"}
+    )
+    site.pages["/a"] = html("<h1>A</h1>")
+    with serving() as other:
+        site.pages["/away"] = Reply("", 302, {"Location": f"{other.url}/landed"})
+        other.pages["/landed"] = html("<h1>L</h1>")
+        request = {
+            "url": f"{site.url}/",
+            "headers": {"Authorization": "Basic c2VjcmV0", "X-Shop": "1", "X-Auth-Token": "s3"},
+            "cookies": "lang=pl",
+            "form": {"q": "lamp post"},
+        }
+        site.pages["/"] = html(
+            '<li><a href="/a">a</a></li><li><a href="/away">b</a></li>', **{"Set-Cookie": "session=s1; Path=/"}
+        )
+        process = extracted(owner, site, request=request, fields=[{**LINKS[0], "details": DETAIL}], commonParent="li")
+        landed = other.seen["/landed"]
+    assert process.status == "finished"
+    assert site.bodies["/"] == b"q=lamp+post"
+    assert site.seen["/"]["Cookie"] == "lang=pl"
+    assert site.seen["/a"]["Authorization"] == "Basic c2VjcmV0"
+    assert set(site.seen["/a"]["Cookie"].split("; ")) == {"lang=pl", "session=s1"}
+    assert site.seen["/a"]["User-Agent"].startswith("taskhub/")
+    assert landed["X-Shop"] == "1"
+    assert not {"Authorization", "X-Auth-Token"} & landed.keys()
+
+
+def test_no_page_but_something_else(owner: Person, site: Site) -> None:
+    site.pages["/"] = Reply(b"%PDF", headers={"Content-Type": "application/pdf"})
+    process = extracted(owner, site)
+    assert page(process, "/").error == "It is no page, but application/pdf."
+
+
+def test_hostile_pages_end_within_their_limits(owner: Person, site: Site, settings: Any) -> None:
+    settings.EXTRACTION_PAGE_MAX_BYTES = 3_000_000
+    settings.EXTRACTION_PAGE_SECONDS = 1
+    kind = {"Content-Type": "text/html"}
+    bomb = gzip.compress(b"<p>" * 5_000_000)
+    pages = {
+        "/bomb": (Reply(bomb, headers={**kind, "Content-Encoding": "gzip"}), "more than 3000000 bytes"),
+        "/huge": (
+            Reply(raw=b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 104857600\r\n\r\n"),
+            "more",
+        ),
+        "/endless": (Reply(b"x" * 3_100_000, headers={**kind, "Content-Length": "99999999"}), "more"),
+        "/short": (Reply(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nabc"), "ended its answer early"),
+        "/broken": (
+            Reply(zlib.compress(b"x" * 100)[:-3], headers={**kind, "Content-Encoding": "deflate"}),
+            "before its end",
+        ),
+        "/reset": (Reply(raw=b""), "closed the connection"),
+        "/nothttp": (Reply(raw=b"SSH-2.0-OpenSSH_9\r\n\r\n"), "does not answer in HTTP"),
+        "/odd": (Reply("x", headers={**kind, "Content-Encoding": "compress"}), "an encoding that is not read"),
+        "/deep": (Reply(b"<div>" * 500_000, headers=kind), "too long to read"),
+        "/circle": (Reply("", 302, {"Location": "/circle"}), "redirects more than"),
+        "/private": (Reply("", 302, {"Location": "http://10.0.0.1/"}), "a private address"),
+        "/metadata": (Reply("", 302, {"Location": "http://169.254.169.254/"}), "a metadata service"),
+        "/tricky": (Reply("", 302, {"Location": "http://127.0.0.1:80@10.0.0.1/"}), "user name"),
+        "/file": (Reply("", 302, {"Location": "file:///etc/passwd"}), "Only http and https"),
+        "/nowhere": (Reply("", 302, {"Location": "http://["}), "cannot be followed"),
+    }
+    site.pages = {path: reply for path, (reply, _) in pages.items()}
+    site.pages["/slow"] = slow
+    site.pages["/"] = listing(*site.pages)
+    process = extracted(owner, site, fields=[{**LINKS[0], "details": DETAIL}], commonParent="li")
+    errors = {one.url.removeprefix(site.url): one.error for one in Page.objects.filter(process=process)}
+    for path, (_, words) in pages.items():
+        assert words in errors[path], (path, errors[path])
+    assert "took longer" in errors["/slow"] or "did not answer in time" in errors["/slow"]
+    assert process.status == "failed"  # most of its pages did
+    assert process.cost == 1
+
+
+def test_private_addresses_are_refused_from_the_start(owner: Person, site: Site, settings: Any) -> None:
+    settings.OUTBOUND_ALLOW = []
+    process = extracted(owner, site)
+    assert process.status == "failed"
+    assert "loopback" in page(process, "/").error
+    assert not site.hits
+
+
+def test_a_proxy_passes_the_gate_itself(owner: Person, site: Site) -> None:
+    request = {"url": f"{site.url}/", "proxy": "http://10.0.0.1:3128"}
+    process = extracted(owner, site, request=request, ignoreRobots=False)
+    assert process.status == "failed"
+    assert not site.hits
+    with serving() as proxy:
+        proxy.other = lambda path, before: html('<li><a href="/p">through</a></li>')
+        request = {"url": "http://127.0.0.1:9/", "proxy": proxy.url}
+        assert [one["item_text"] for one in records(extracted(owner, site, request=request))] == ["through"]
+
+
+def test_a_lost_worker_loses_no_page_and_charges_none_twice(owner: Person, site: Site, settings: Any) -> None:
+    site.pages["/"] = listing("/a", "/b")
+    site.other = lambda path, before: html(f"<h1>{path}</h1>")
+    process = begun(owner, site, fields=[{**LINKS[0], "details": DETAIL}], commonParent="li")
+    claimed = ledger.claim_slice(worker="lost@test")
+    assert claimed
+    lost, _ = claimed
+    ledger.reserve(slice=lost, wanted=100)
+    assert len(ledger.claim_pages(slice=lost, limit=10)) == 1
+    assert ledger.claim_slice(worker="other@test") is None
+    Slice.objects.update(lease_until=timezone.now())
+    running.sweep()
+    process = carried(process)
+    assert (process.status, process.cost, process.requests) == ("finished", 3, 3)
+    assert Account.objects.get().balance == settings.EXTRACTION_CREDITS - 3
+    with pytest.raises(ledger.SliceLost):
+        ledger.write(slice=lost, outcomes=[], most=10)
+
+
+def test_a_page_that_takes_workers_with_it_is_given_up_alone(owner: Person, site: Site) -> None:
+    site.pages["/"] = listing("/a", "/bad", "/c")
+    site.other = lambda path, before: html(f"<h1>{path}</h1>")
+    process = begun(owner, site, fields=[{**LINKS[0], "details": DETAIL}], commonParent="li")
+    found_at_once(process, [f"{site.url}/{path}" for path in ("a", "bad", "c")])
+    for number in range(3):
+        slice, _ = ledger.claim_slice(worker=f"{number}@test") or (None, None)
+        assert slice
+        claimed = ledger.claim_pages(slice=slice, limit=10)
+        assert len(claimed) == (3 if number == 0 else 1)
+        if number:  # the suspects come one by one
+            assert claimed[0].url.endswith("/a")
+        Slice.objects.update(lease_until=timezone.now())
+        running.sweep()
+    process = carried(process)
+    assert [one.state for one in Page.objects.filter(process=process).order_by("id")] == [
+        "done",
+        "failed",
+        "done",
+        "done",
+    ]
+    assert "worker was lost" in page(process, "/a").error
+
+
+def test_a_cancelled_process_keeps_what_it_has(owner: Person, site: Site) -> None:
+    site.pages["/"] = listing("/a", "/b")
+    process = begun(owner, site)
+    slice, _ = ledger.claim_slice(worker="one@test") or (None, None)
+    assert slice
+    running.cancel(process=running.visible_process(id=process.id, user=owner.user))
+    with pytest.raises(ledger.SliceLost):
+        ledger.claim_pages(slice=slice, limit=1)
+    process = carried(process)
+    assert (process.status, process.open, process.unwritten) == ("canceled", 1, False)
+    assert process.results
+    run = run_of(process)
+    assert run.state == "REVOKED"
+    taken_up = running.retry_process(process=running.visible_process(id=process.id, user=owner.user))
+    work(running.KIND, running.begin, node="extraction@test")
+    assert carried(taken_up).status == "finished"
+
+
+def test_a_retry_of_the_run_takes_its_process_up_again(owner: Person, site: Site) -> None:
+    process = extracted(owner, site)
+    assert process.status == "failed"
+    site.pages["/"] = listing("/a")
+    new = runs.retry(run=run_of(process))
+    work(running.KIND, running.begin, node="extraction@test")
+    process = carried(process)
+    assert (process.status, process.run_id) == ("finished", new.pk)
+
+
+def test_what_is_overdue_is_ended(owner: Person, site: Site) -> None:
+    process = begun(owner, site)
+    Account.objects.update(max_seconds=60)
+    running.sweep()
+    process.refresh_from_db()
+    assert process.status == "running"
+    Process.objects.update(started_at=timezone.now() - timedelta(seconds=61))
+    running.sweep()
+    process = carried(process)
+    assert (process.status, process.error) == ("failed", "Its time is over.")
+
+
+def test_where_the_result_cannot_be_stored_it_is_tried_again(owner: Person, site: Site, settings: Any) -> None:
+    site.pages["/"] = listing("/a")
+    blocked = settings.STORAGES["results"]["OPTIONS"]["location"]
+    with open(blocked, "w"):  # where its folder should be
+        process = begun(owner, site)
+        for _ in range(3):
+            turns.take_turns(node="extraction@test")
+    process.refresh_from_db()
+    assert (process.status, process.unwritten, process.results) == ("running", True, "")
+    assert Note.objects.filter(process=process, text__contains="could not be written").count() == 1
+    os.remove(blocked)
+    Process.objects.update(rest_until=None)
+    assert carried(process).status == "finished"
+
+
+def test_turns_go_round_the_owners(owner: Person, stranger: Person, site: Site) -> None:
+    mine = [begun(owner, site) for _ in range(3)]
+    other = begun(stranger, site)
+    served = []
+    for _ in range(4):
+        _slice, process = ledger.claim_slice(worker="x@test") or (None, None)
+        assert process
+        served.append(process.pk)
+    assert [pk == other.pk for pk in served] in ([False, True] * 2, [True, False] * 2)
+    assert len(set(served)) == 3
+    assert {one.pk for one in mine} > set(served) - {other.pk}
+
+
+def test_two_turns_at_one_process_share_its_pages(owner: Person, site: Site, settings: Any) -> None:
+    site.pages["/"] = listing(*(f"/{n}" for n in range(300)))
+    site.other = lambda path, before: html(f"<h1>{path}</h1>")
+    process = begun(owner, site, fields=[{**LINKS[0], "details": DETAIL}], path=True)
+    found_at_once(process, [f"{site.url}/{n}" for n in range(300)])
+    settings.EXTRACTION_CONCURRENCY = 2
+    spiders = []
+    for name in ("a@test", "b@test"):
+        slice, row = ledger.claim_slice(worker=name) or (None, None)
+        assert slice
+        assert row
+        spiders.append(spider.Spider(slice, row, defining.checked(row.payload, owner.user)))
+
+    async def both() -> None:
+        await asyncio.gather(*(one.run() for one in spiders))
+
+    asyncio.run(both())
+    shares = [Slice.objects.get(pk=one.slice.pk).spent for one in spiders]
+    assert sum(shares) == 300
+    assert min(shares) > 30
+    assert set(site.hits.values()) == {1}
+    for one in spiders:
+        running.leave(slice=one.slice)
+    assert [one["title"] for one in records(carried(process))] == [f"/{n}" for n in range(300)]
+
+
+def test_the_same_bytes_whoever_fetched_and_when(owner: Person, site: Site, settings: Any) -> None:
+    site.pages["/"] = listing(*(f"/{n}" for n in range(30)), more='<a class="next" href="/p2">n</a>')
+    site.pages["/p2"] = listing(*(f"/{n}" for n in range(20, 50)))
+    site.other = lambda path, before: html(f"<h1>{path}</h1>")
+    sent = {"fields": [{**LINKS[0], "details": DETAIL}], "commonParent": "li", "paginator": "a.next", "format": "XML"}
+    whole = b"".join(Export(extracted(owner, site, **sent)).pieces("xml", gzip=False))
+    settings.EXTRACTION_CONCURRENCY = 3
+    process = begun(owner, site, **sent)
+    for _ in range(8):  # turns that end before their time
+        slice, row = ledger.claim_slice(worker="x@test") or (None, None)
+        if slice and row:
+            ledger.reserve(slice=slice, wanted=20)
+            ledger.claim_pages(slice=slice, limit=7)
+            Slice.objects.update(lease_until=timezone.now())
+            running.sweep()
+            turns.take_turns(node="extraction@test")
+    assert b"".join(Export(carried(process)).pieces("xml", gzip=False)) == whole
+    assert json.loads(b"".join(Export(process).pieces("json", gzip=False)))[0]["item_details"] == [{"title": "/0"}]

@@ -1,0 +1,65 @@
+"""Saved pages: each folder of tests/data/pages holds a page, a payload, and what comes of them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extraction.domain.checking import parse_payload
+from extraction.domain.decoding import decoded
+from extraction.domain.reading import Reading, read
+
+FOLDERS = sorted((Path(__file__).parents[1] / "data" / "pages").iterdir())
+
+
+def shown(reading: Reading) -> list[dict[str, Any]]:
+    """The records, with the addresses of pages behind them in place of their keys."""
+    urls = {link.key.hex(): link.url for link in reading.links}
+    return [
+        {
+            name: [urls.get(one, one) for one in value] if isinstance(value, list) else value
+            for name, value in record.items()
+        }
+        for record in reading.records
+    ]
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_a_saved_page(folder: Path) -> None:
+    payload = parse_payload(json.loads((folder / "payload.json").read_text()))
+    expected = json.loads((folder / "expected.json").read_text())
+    text = decoded((folder / "page.html").read_bytes(), expected["content_type"] or None)
+    reading = read(text, payload.request.url, payload.rule)
+    assert shown(reading) == expected["records"]
+    assert reading.next == expected["next"]
+
+
+def test_there_are_twenty_layouts() -> None:
+    assert sum(folder.name.startswith("layout_") for folder in FOLDERS) >= 20
+
+
+FIELDS = [
+    {"name": "a", "selector": "div p", "details": {"fields": [{"name": "b", "selector": "."}], "commonParent": "p"}},
+    {"name": "c", "selector": "a", "attrs": ["href", "text", "html"]},
+]
+PIECES = st.sampled_from(
+    ["<div>", "</div>", "<p>", "</p>", "<a href='/x'>", "</a>", "<base href='//'>", "text", "<", "&"]
+)
+
+
+@given(st.lists(PIECES, max_size=40).map("".join), st.sampled_from(["", "div", "div p"]), st.booleans())
+def test_any_page_gives_records_with_the_names_of_the_payload(html: str, parent: str, path: bool) -> None:
+    sent = {"request": {"url": "http://x/"}, "fields": FIELDS, "commonParent": parent, "path": path, "paginator": "a"}
+    reading = read(html, "http://x/", parse_payload(sent).rule)
+    names = {"a_details"} if path else {"a", "a_details", "c_href", "c_text", "c_html"}
+    assert all(record.keys() == names for record in reading.records)
+    known = {link.key.hex() for link in reading.links}
+    assert all(key in known for record in reading.records for key in record["a_details"])
+
+
+@given(st.binary(max_size=200), st.sampled_from([None, "text/html", "text/html; charset=utf-16"]))
+def test_any_bytes_are_a_text(body: bytes, kind: str | None) -> None:
+    assert isinstance(decoded(body, kind), str)

@@ -1,0 +1,238 @@
+"""A payload is checked completely before anything is fetched, and each fault has its place."""
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extraction.domain.checking import FAULTS_MAX, parse_payload
+from extraction.domain.filters import filtered
+from extraction.domain.formats import format_named
+from extraction.domain.payload import Filter, Next
+from extraction.domain.tables import columns_of, inert, row_of
+from taskhub.errors import Rejected
+
+GOOD: dict[str, Any] = {
+    "name": "Shop",
+    "request": {
+        "url": "https://shop.example.com/#top",
+        "type": "base",
+        "proxy": "http://proxy.example.com:8080",
+        "headers": {"X-Shop": "1"},
+        "cookies": {"lang": "en"},
+        "method": "POST",
+        "form": {"q": "lamp", "page": 1},
+    },
+    "commonParent": ".product",
+    "fields": [
+        {"name": "Title", "selector": "h2 a", "attrs": ["href", "text"], "filters": [{"name": "trim"}]},
+        {
+            "name": "Link",
+            "selector": "h2 a",
+            "details": {"request": {"url": ""}, "fields": [{"name": "Isbn", "selector": ".isbn"}], "paginator": ""},
+        },
+    ],
+    "paginator": {"nextPageSelector": "a.next", "pageNum": 3},
+    "format": "MS Excel",
+    "gzip": True,
+    "maxPages": 100,
+    "maxCredits": 50,
+    "delay": 0.5,
+}
+
+
+def with_value(place: str, value: Any) -> dict[str, Any]:
+    """GOOD with something else at a place, which is a JSON pointer."""
+    sent: Any = deepcopy(GOOD)
+    *way, last = [int(step) if step.isdecimal() else step for step in place.strip("/").split("/")]
+    holder = sent
+    for step in way:
+        holder = holder[step]
+    holder[last] = value
+    return dict(sent)
+
+
+def test_everything_is_read() -> None:
+    payload = parse_payload(GOOD)
+    assert payload.request.url == "https://shop.example.com/"
+    assert (payload.request.method, payload.request.form) == ("POST", {"q": "lamp", "page": "1"})
+    assert (payload.format, payload.gzip, payload.robots, payload.delay) == ("xlsx", True, True, 0.5)
+    assert (payload.pages, payload.credits) == (100, 50)
+    assert payload.rule.next == Next("a.next", "href", 3)
+    assert [rule.number for rule in payload.rule.rules()] == [0, 1]
+    assert payload.rule.depth() == 2
+    assert columns_of(payload.rule) == ("Title_href", "Title_text", "Link", "Link_details_Isbn")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        ("/nonsense", 1, "no such name"),
+        ("/name", 5, "Must be a text"),
+        ("/name", "x" * 201, "at most 200"),
+        ("/name", "a\nb", "control"),
+        ("/request", None, "required"),
+        ("/request", "https://shop.example.com", "object"),
+        ("/request/url", "", "required"),
+        ("/request/url", "ftp://shop.example.com", "http or https"),
+        ("/request/url", "http://", "http or https"),
+        ("/request/type", "chrome", "extra `chrome`"),
+        ("/request/type", "lynx", "base or chrome"),
+        ("/request/proxy", "socks5://x", "http or https"),
+        ("/request/method", "DELETE", "GET or POST"),
+        ("/request/headers", ["X: 1"], "object"),
+        ("/request/headers/X-Shop", None, "text"),
+        ("/request/headers/X-Shop", "a\r\nHost: evil", "value of a header"),
+        ("/request/headers/Host", "evil", "the hub's own"),
+        ("/request/headers/a b", "x", "name of a header"),
+        ("/request/cookies", {"a b": "c"}, "no cookie"),
+        ("/request/cookies", 7, "object"),
+        ("/request/body", "x", "no such name"),
+        ("/commonParent", "..", "no CSS selector"),
+        ("/commonParent", "a:has(b:has(c))", ":has()"),
+        ("/fields", [], "At least one"),
+        ("/fields", {}, "list"),
+        ("/fields", [{"name": "a", "selector": "b"}] * 201, "at most 200"),
+        ("/fields/0", "Title", "object"),
+        ("/fields/0/name", "", "required"),
+        ("/fields/0/selector", "h2[", "no CSS selector"),
+        ("/fields/0/selector", "", "required"),
+        ("/fields/0/selector", "x" * 1001, "at most 1000"),
+        ("/fields/0/selectors", "h2", "no such name"),
+        ("/fields/0/type", "video", "text, link or image"),
+        ("/fields/0/type", [1], "text, link or image"),
+        ("/fields/0/attrs", "href", "list"),
+        ("/fields/0/attrs/0", "on click", "no attribute"),
+        ("/fields/0/attrs/1", "href", "named twice"),
+        ("/fields/0/filters/0/name", "reverse", "one of trim"),
+        ("/fields/0/filters/0/param", "x", "has none"),
+        ("/fields/0/filters/0", {"name": "regex", "param": "("}, "no pattern"),
+        ("/fields/0/filters/0", {"name": "regex", "param": "(a)\\1"}, "no pattern"),
+        ("/fields/0/filters/0", {"name": "regex"}, "required"),
+        ("/fields/0/filters/0", {"name": "regex", "param": "a" * 1001}, "no pattern"),
+        ("/fields/1/name", "Title", "one of"),
+        ("/fields/1/details/request/url", "https://x.example/", "leave it empty"),
+        ("/fields/1/details/request/headers", {}, "no such name"),
+        ("/fields/1/details/gzip", True, "no such name"),
+        ("/fields/1/details/fields/0/selector", "[", "no CSS selector"),
+        ("/fields/1/details/format", "PDF", "CSV"),
+        ("/paginator", 3, "object"),
+        ("/paginator", "a[", "no CSS selector"),
+        ("/paginator/type", "infinite", "extra `chrome`"),
+        ("/paginator/type", "prev", "next, more or infinite"),
+        ("/paginator/nextPageSelector", "", "required"),
+        ("/paginator/pageNum", 0, "at least 1"),
+        ("/paginator/pageNum", 1.5, "whole number"),
+        ("/paginator/pages", 3, "no such name"),
+        ("/path", "yes", "true or false"),
+        ("/format", "PDF", "CSV, XLSX"),
+        ("/delay", -1, "seconds"),
+        ("/maxCredits", "50", "whole number"),
+    ],
+)
+def test_a_fault_has_its_place(place: str, value: Any, words: str) -> None:
+    if place == "/fields/1/name":
+        sent = with_value("/fields/1/attrs", ["href", "text"]) | {}
+        sent["fields"][1]["name"], words = "Title", "stored under"
+    else:
+        sent = with_value(place, value)
+    with pytest.raises(Rejected) as caught:
+        parse_payload(sent)
+    faults = {error["pointer"]: error["detail"] for error in caught.value.errors}
+    fault = next((detail for pointer, detail in faults.items() if pointer.startswith(place)), "")
+    assert words in fault, faults
+
+
+def test_all_faults_are_told_at_once_up_to_a_number() -> None:
+    with pytest.raises(Rejected) as caught:
+        parse_payload({"request": {}, "fields": [{}] * 50})
+    assert len(caught.value.errors) == FAULTS_MAX
+
+
+def test_a_selector_for_the_block_needs_a_block() -> None:
+    with pytest.raises(Rejected, match="commonParent"):
+        parse_payload({"request": {"url": "http://x/"}, "fields": [{"name": "a", "selector": "."}]})
+
+
+def test_details_nest_so_deep_and_no_deeper() -> None:
+    inner: dict[str, Any] = {"fields": [{"name": "a", "selector": "b"}]}
+    for _ in range(7):
+        inner = {"fields": [{"name": "a", "selector": "b", "details": inner}]}
+    assert parse_payload({"request": {"url": "http://x/"}, **inner}).rule.depth() == 8
+    with pytest.raises(Rejected, match="8 deep"):
+        parse_payload({"request": {"url": "http://x/"}, "fields": [{"name": "a", "selector": "b", "details": inner}]})
+
+
+@pytest.mark.parametrize("value", ["", None, {}])
+def test_no_paginator_is_spelled_in_several_ways(value: Any) -> None:
+    assert parse_payload(with_value("/paginator", value)).rule.next is None
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [
+        ("csv", "csv"),
+        ("MS Excel", "xlsx"),
+        ("excel", "xlsx"),
+        ("XLSX", "xlsx"),
+        ("JSON", "json"),
+        ("JSON(Lines)", "jsonl"),
+        ("json lines", "jsonl"),
+        ("JSONL", "jsonl"),
+        ("xml", "xml"),
+        ("pdf", None),
+    ],
+)
+def test_formats_have_several_names(name: str, format: str | None) -> None:
+    assert format_named(name) == format
+
+
+def test_cookies_may_be_written_as_the_header_has_them() -> None:
+    payload = parse_payload(with_value("/request/cookies", "a=1; b=two"))
+    assert payload.request.cookies == {"a": "1", "b": "two"}
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda v: st.lists(v) | st.dictionaries(st.sampled_from([*GOOD, *GOOD["request"], "x"]), v),
+    )
+)
+def test_anything_else_is_refused_and_nothing_breaks(value: Any) -> None:
+    with pytest.raises(Rejected):
+        parse_payload(value)
+
+
+@given(st.text(max_size=30))
+def test_simple_filters_leave_a_text(text: str) -> None:
+    for name in ("trim", "normal", "uppercase", "lowercase", "capitalize"):
+        assert isinstance(filtered(text, (Filter(name),)), str)
+    assert filtered(text, (Filter("regex", "[^\\x00-\\x{10FFFF}]"),)) is None
+
+
+@pytest.mark.parametrize(
+    ("cell", "written"),
+    [
+        ("=1+1", "'=1+1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("-5.20", "-5.20"),
+        ("+48 123 456", "+48 123 456"),
+        ("-1+cmd", "'-1+cmd"),
+        ("a=b", "a=b"),
+    ],
+)
+def test_cells_are_inert(cell: str, written: str) -> None:
+    assert inert(cell) == written
+
+
+def test_details_stand_in_the_row_of_their_record() -> None:
+    rule = parse_payload(GOOD).rule
+    record = {
+        "Title_href": "https://x/1",
+        "Title_text": ["a", "b"],
+        "Link": None,
+        "Link_details": [{"Isbn": "1"}, {"Isbn": "2\x00"}],
+    }
+    assert list(row_of(record, rule).values()) == ["https://x/1", "a; b", "", "1; 2"]

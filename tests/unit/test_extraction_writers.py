@@ -1,0 +1,116 @@
+"""Results in each format: read again by others' readers, the same bytes each time, and no more memory for more."""
+
+import csv
+import gzip
+import io
+import json
+import tracemalloc
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from extraction.domain.checking import parse_payload
+from extraction.domain.formats import MEDIA_TYPES
+from extraction.writers import spreadsheet, written
+
+RULE = parse_payload(
+    {
+        "request": {"url": "http://x/"},
+        "fields": [
+            {"name": "name", "selector": "a"},
+            {"name": "=1", "selector": "b"},
+            {"name": "more", "selector": "c", "details": {"fields": [{"name": "isbn", "selector": "i"}]}},
+        ],
+    }
+).rule
+RECORDS: list[dict[str, Any]] = [
+    {"name": 'a, "b"\nc', "=1": "=1+1", "more": None, "more_details": [{"isbn": "1"}, {"isbn": "2"}]},
+    {"name": ["x", "ż<&>"], "=1": None, "more": "\x01m", "more_details": []},
+]
+
+
+def file_of(format: str, records: Any = RECORDS, **options: Any) -> bytes:
+    return b"".join(written(iter(records), RULE, format, most=len(RECORDS), **options))
+
+
+def test_json() -> None:
+    assert json.loads(file_of("json")) == RECORDS
+    assert json.loads(file_of("json", [])) == []
+
+
+def test_json_lines() -> None:
+    assert [json.loads(line) for line in file_of("jsonl").splitlines()] == RECORDS
+
+
+def test_csv() -> None:
+    rows = list(csv.reader(io.StringIO(file_of("csv").decode(), newline="")))
+    assert rows == [
+        ["name", "'=1", "more", "more_details_isbn"],
+        ['a, "b"\nc', "'=1+1", "", "1; 2"],
+        ["x; ż<&>", "", "m", ""],
+    ]
+    assert file_of("csv", []).decode().strip() == "name,'=1,more,more_details_isbn"
+
+
+def test_xml() -> None:
+    records = ElementTree.fromstring(file_of("xml"))
+    assert [one.tag for one in records] == ["record", "record"]
+    first, second = records
+    assert first.findtext("name") == 'a, "b"\nc'
+    assert [one.findtext("isbn") for one in first.iter("record")][1:] == ["1", "2"]
+    assert [one.text for one in second.findall("name")] == ["x", "ż<&>"]
+    assert first.find("field").attrib == {"name": "=1"}  # type: ignore[union-attr]
+
+
+def cells(data: bytes, sheet: int = 1) -> list[list[str]]:
+    """The texts of a sheet; a reader of its own, for the format is a zip of XML."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.testzip() is None
+        root = ElementTree.fromstring(archive.read(f"xl/worksheets/sheet{sheet}.xml"))
+    space = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+    assert not list(root.iter(f"{space}f"))  # no formula
+    return [["".join(cell.itertext()) for cell in row.iter(f"{space}c")] for row in root.iter(f"{space}row")]
+
+
+def test_xlsx() -> None:
+    assert cells(file_of("xlsx")) == [
+        ["name", "=1", "more", "more_details_isbn"],
+        ['a, "b"\nc', "=1+1", "1; 2"],
+        ["x; ż<&>", "m"],
+    ]
+    assert cells(file_of("xlsx", []))[0] == ["name", "=1", "more", "more_details_isbn"]
+
+
+def test_xlsx_goes_on_in_another_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spreadsheet, "ROWS_MAX", 1)
+    data = file_of("xlsx")
+    assert [row[0] for row in cells(data, 1)] == ["name", 'a, "b"\nc']
+    assert [row[0] for row in cells(data, 2)] == ["name", "x; ż<&>"]
+
+
+@pytest.mark.parametrize("format", sorted(MEDIA_TYPES))
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_same_records_give_the_same_bytes(format: str, packed: bool) -> None:
+    first = file_of(format, gzip=packed)
+    assert file_of(format, gzip=packed) == first
+    if packed:
+        assert gzip.decompress(first) == file_of(format)
+
+
+def many(count: int) -> Iterator[dict[str, Any]]:
+    for number in range(count):
+        yield {"name": f"name {number}", "=1": "x" * 50, "more": None, "more_details": []}
+
+
+@pytest.mark.parametrize("format", sorted(MEDIA_TYPES))
+def test_more_records_need_no_more_memory(format: str) -> None:
+    tracemalloc.start()
+    try:
+        for _ in written(many(20_000), RULE, format, most=20_000):
+            pass
+        assert tracemalloc.get_traced_memory()[1] < 1024 * 1024
+    finally:
+        tracemalloc.stop()
