@@ -197,7 +197,10 @@ CACHES = {
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": HOME / "files"}},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
-    "results": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": HOME / "results"}},
+    "results": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": HOME / "files" / "results"},
+    },
 }
 # Results of extractions on any storage that speaks S3, such as MinIO; credentials as boto3 finds them (AWS_...).
 if RESULTS_BUCKET := env_text("TASKHUB_RESULTS_S3_BUCKET", ""):

@@ -20,7 +20,7 @@ from walkers.services.graphs import create_graph, spawn
 
 SOURCES = [
     path
-    for folder in ("taskhub", "walkers", "sequences", "crawlers", "tests")
+    for folder in ("taskhub", "walkers", "sequences", "crawlers", "extraction", "tests")
     for path in (ROOT / folder).rglob("*.py")
     if "migrations" not in path.parts
 ]

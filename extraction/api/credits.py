@@ -66,7 +66,7 @@ class CreditsView(ExtractionView, GenericAPIView[Any]):
             200: answer("The user's credits", shown.CREDITS_SCHEMA, shown.CREDITS),
             **problems(401, 403, 409, 422, *BODY),
         },
-        examples=[OpenApiExample("500 more", {"user": "owner@example.com", "amount": 500}, request_only=True)],
+        examples=[OpenApiExample("500 more", {"user": "ada@example.com", "amount": 500}, request_only=True)],
         tags=TAGS,
     )
     def post(self, request: Request) -> Response:

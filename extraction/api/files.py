@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.http import HttpResponseBase, QueryDict, StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.parsers import BaseParser
@@ -55,6 +56,17 @@ class LinkQuery(Query):
     name = serializers.CharField(required=False, max_length=200, help_text="The name of the results")
 
 
+TEXT = {"type": "string", "minLength": 1, "pattern": "[^ ]"}
+NAMED = {"anyOf": [TEXT, {"type": "object", "properties": {"name": TEXT}, "additionalProperties": False}]}
+NAME = OpenApiParameter(
+    "name",
+    {"type": "string", "minLength": 1, "maxLength": 200},
+    OpenApiParameter.QUERY,
+    description="The name of the results.",
+    examples=[
+        OpenApiExample("A name", f"{shown.PROCESS_ID}.csv", parameter_only=("name", OpenApiParameter.QUERY)),
+    ],
+)
 LINKED: dict[Any, Any] = {
     (200, "text/plain"): OpenApiResponse(
         str, "The link", [OpenApiExample("The link", LINK, media_type="text/plain", response_only=True)]
@@ -79,20 +91,27 @@ class LinkView(ExtractionView):
             '`{"name": ...}`. The link is good for an hour, and needs no other authentication. It is plain text '
             "unless JSON is asked for."
         ),
-        parameters=[LinkQuery],
+        parameters=[NAME],
         responses={**LINKED, **problems(400, 401, 404)},
         tags=TAGS,
     )
     def get(self, request: Request) -> Response:
-        name = self.query(request, LinkQuery).get("name") or _named(request.data)
+        asked, sent = self.query(request, LinkQuery).get("name", ""), request.data
+        told = _named(sent) if not isinstance(sent, Mapping) or len(sent) else ""
+        if not (name := asked or told):
+            raise refused("/name", "The name of the results is required.")
         return Response({"link": link_to(process=process_with(name=name, user=request.user))})
 
     @extend_schema(
         operation_id="extraction_link_by_post",
         summary="Get a link to results, by POST",
         description="As by GET.",
-        parameters=[LinkQuery],
-        request={"application/json": {"type": "object", "properties": {"name": {"type": "string"}}}},
+        parameters=[NAME],
+        request={
+            "application/json": {
+                "anyOf": [TEXT, {"type": "object", "properties": {"name": TEXT}, "required": ["name"]}]
+            }
+        },
         responses={**LINKED, **problems(401, 403, 404, *BODY)},
         examples=[OpenApiExample("A name", {"name": f"{shown.PROCESS_ID}.csv"}, request_only=True)],
         tags=TAGS,
@@ -201,6 +220,18 @@ class ExportQuery(Query):
     gzip = serializers.BooleanField(required=False, default=False, help_text="Packed")
 
 
+def _exported(kind: str) -> OpenApiResponse:
+    """One entry of `responses`, as a file of this type."""
+    text = kind == "application/json"
+    schema: Any = {"type": "array", "items": {"type": "object"}} if text else OpenApiTypes.BINARY
+    value: Any = [{"Price": "12.50"}] if text else "Price\n12.50\n"
+    example = OpenApiExample(f"Results as {kind}", value, media_type=kind, response_only=True)
+    return OpenApiResponse(schema, "The results", [example])
+
+
+KINDS = [kind.partition(";")[0] for kind in MEDIA_TYPES.values()] + ["application/gzip"]
+
+
 class ExportView(ExtractionView):
     @extend_schema(
         operation_id="extraction_processes_export",
@@ -211,11 +242,7 @@ class ExportView(ExtractionView):
         ),
         parameters=[ID_PARAMETER, ExportQuery],
         responses={
-            (200, "application/json"): OpenApiResponse(
-                {"type": "array", "items": {"type": "object"}},
-                "The results",
-                [OpenApiExample("Results", [{"Price": "12.50"}], response_only=True)],
-            ),
+            **{(200, kind): _exported(kind) for kind in KINDS},
             **problems(400, 401, 404),
         },
         tags=TAGS,

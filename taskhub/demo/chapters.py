@@ -3,6 +3,7 @@
 A chapter raises Surprise where something goes otherwise. What the hub learns to do later is one more chapter here.
 """
 
+import json
 import subprocess
 import sys
 import time
@@ -123,7 +124,7 @@ def awaited(staff: Visitor, path: str) -> Any:
 
 def crawled(visitor: Visitor, say: Say) -> None:
     """An external crawler is given a task, sends its documents, and one task is undone"""
-    with bundled_crawler() as endpoint:
+    with bundled("crawlers.examples.crawler") as endpoint:
         say(f"a crawler of its own runs at {endpoint}")
         parameters = [{"name": "count", "type": "integer", "min": 1}, {"name": "query", "type": "string"}]
         described = {"meta": {"name": "shop"}, "endpoint": endpoint, "parameters": parameters, "docIdField": "sku"}
@@ -143,9 +144,9 @@ def crawled(visitor: Visitor, say: Say) -> None:
 
 
 @contextmanager
-def bundled_crawler() -> Iterator[str]:
-    """The endpoint of the example crawler, a process of its own."""
-    command = [sys.executable, "-m", "crawlers.examples.crawler", "--port", "0"]
+def bundled(module: str) -> Iterator[str]:
+    """The address of an example, a process of its own."""
+    command = [sys.executable, "-m", module, "--port", "0"]
     with subprocess.Popen(command, cwd=SEQUENCE.parents[2], stdout=subprocess.PIPE, text=True) as process:
         try:
             line = process.stdout.readline() if process.stdout else ""
@@ -154,9 +155,39 @@ def bundled_crawler() -> Iterator[str]:
             process.terminate()
 
 
+BOOKS = {
+    "name": "Books",
+    "commonParent": ".book",
+    "fields": [
+        {"name": "Title", "selector": "h2 a", "details": {"fields": [{"name": "Isbn", "selector": ".isbn"}]}},
+        {"name": "Price", "selector": ".price", "filters": [{"name": "regex", "param": "[0-9.]+"}]},
+    ],
+    "paginator": "a.next",
+    "format": "CSV",
+}
+
+
+def extracted(visitor: Visitor, say: Say) -> None:
+    """Pages of a site become a file: a list that goes on, and details behind each of its links"""
+    with bundled("extraction.examples.site") as site:
+        say(f"a site of its own runs at {site}")
+        task = visitor.post("/v1/task/create", {**BOOKS, "request": {"url": site}}, expect=201)
+        process = visitor.post(f"/v1/task/{task['id']}/run", {}, expect=202)
+        until = time.monotonic() + 60
+        while (process := visitor.get(f"/v1/process/{process['id']}/info"))["status"] == "running":
+            expect(time.monotonic() < until, True, "Whether it ends within a minute")
+            time.sleep(0.1)
+    expect((process["status"], process["responseCount"]), ("finished", 27), "The process's status and answers")
+    say(f"{process['responseCount']} pages, {process['cost']} credits; the file is {process['results']}")
+    records = visitor.get(f"/v1/process/{process['id']}/export?format=json")
+    expect(len(records), 24, "Records in it")
+    say(f"the first of {len(records)} records: {json.dumps(records[0])}")
+
+
 CHAPTERS: list[Chapter] = [
     *(signing_in, at_once, in_background, progress, cancelled, failing, remembered, scheduled),
     crawled,
+    extracted,
 ]
 
 

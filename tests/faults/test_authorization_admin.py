@@ -17,6 +17,10 @@ from django_celery_beat.models import (
 )
 from django_celery_results.models import TaskResult
 
+from extraction.domain.checking import parse_payload
+from extraction.services.defining import create_task
+from extraction.services.ledger import seed
+from extraction.services.running import run_task
 from sequences.models import Step
 from sequences.services.asking import accept_sequence
 from taskhub.accounts import services as accounts
@@ -45,6 +49,8 @@ TABLE = {
         f"crawlers/{name}": {"list", "change", "history"}
         for name in ("crawler", "document", "external", "rejected", "stream", "task")
     },
+    "extraction/account": {"list", "change", "history"},
+    **{f"extraction/{name}": {"list", "change", "history"} for name in ("entry", "page", "process", "task")},
     "django_celery_results/taskresult": {"list", "change", "history", "delete"},
     "knox/authtoken": {"list", "delete"},  # a token's page would have its digest in the address
     "runs/leadership": {"list", "change", "history", "delete"},
@@ -104,6 +110,9 @@ def fill(owner: Person) -> None:
     body = b'{"sku": "a1"}\n{"sku": 2}'
     sent = owner.post(f"/actions/tasks/{task['fid']}/upload?on_invalid=skip", body, content_type="application/x-ndjson")
     assert sent.status_code == 200, sent.content
+    payload = {"request": {"url": "http://127.0.0.1:9/"}, "fields": [{"name": "a", "selector": "a"}]}
+    process = run_task(task=create_task(owner=owner.user, given=payload))
+    seed(process=process, payload=parse_payload(payload))
     interval = IntervalSchedule.objects.create(every=1, period="hours")
     PeriodicTask.objects.create(name="hourly", task="sequences.tasks.ScheduledSequence", interval=interval)
     CrontabSchedule.objects.create()
