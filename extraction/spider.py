@@ -41,6 +41,7 @@ LOOP: Any = import_module("uvloop").new_event_loop if find_spec("uvloop") else N
 WRITE_SECONDS = 0.3  # between two batches
 BATCH = 100  # outcomes that are written at once
 BATCHES_MAX = 5  # that may wait to be written
+LOOK_SECONDS = 0.1  # until the ledger is asked again, after it had nothing
 STOCK = 96  # pages that a turn has at hand; others may have the rest
 LOW = 48  # pages, or credits for them, at hand: then it is time for more
 CHUNK = 300  # pages whose credits are reserved at once
@@ -149,6 +150,10 @@ class Spider:
             room = self.room
             process = await Books.do(lambda: self._written(outcomes))
             self.room += self.most - process.pages - room  # some were known already
+            self.closing |= not process.open
+            self._call()
+            if not self.queue:
+                self.need.set()
             if not self.invited and process.open > self.busy + len(self.queue):
                 self.invited = True
                 await Books.do(lambda: process.run and runs.invite(process.run))
@@ -165,26 +170,31 @@ class Spider:
     # What is at hand
 
     async def _keep_supplied(self) -> None:
-        """Claims pages and reserves credits. Where the ledger had nothing, looks again when a moment has gone by."""
+        """Claims pages and reserves credits.
+
+        What others lost is claimed by a look that is `alone`: while nothing else is at hand. Where that finds nothing,
+        nothing is left for this turn.
+        """
         while True:
-            pages, granted = await Books.do(self._supply)
+            alone = not (self.queue or self.busy or self.outcomes)
+            pages, granted = await Books.do(lambda: self._supply(alone))
             self.credit += granted or 0
             self.broke = granted == 0
             self.queue.extend(pages)
             self.seen.update(page.key for page in pages)
-            self.dry = not pages and len(self.queue) < LOW
+            self.dry = alone and not pages
             self._call()
             self.need.clear()
-            if self.dry or self.broke:
-                await asyncio.sleep(WRITE_SECONDS)
+            if not pages:
+                await asyncio.sleep(LOOK_SECONDS)
             await self.need.wait()
 
-    def _supply(self) -> tuple[list[Claimed], int | None]:
+    def _supply(self, alone: bool) -> tuple[list[Claimed], int | None]:
         """Pages, and credits where they were asked for."""
         granted = None
         if self.credit < self.price * LOW:
             granted = ledger.reserve(slice=self.slice, wanted=self.price * CHUNK)
-        pages = ledger.claim_pages(slice=self.slice, limit=STOCK) if len(self.queue) < LOW else []
+        pages = ledger.claim_pages(slice=self.slice, limit=STOCK, alone=alone) if len(self.queue) < LOW else []
         return pages, granted
 
     async def _next(self) -> Claimed | None:
@@ -228,7 +238,8 @@ class Spider:
             self.outcomes.append(outcome)
             self._keep(outcome)
             self._call()
-            if len(self.outcomes) >= BATCH:
+            idle = not (self.busy or self.queue)
+            if len(self.outcomes) >= BATCH or idle:
                 self.full.set()
                 if len(self.outcomes) >= BATCHES_MAX * BATCH:
                     await self._write()

@@ -203,14 +203,14 @@ STORAGES = {
     },
 }
 # Results of extractions on any storage that speaks S3, such as MinIO; credentials as boto3 finds them (AWS_...).
-if RESULTS_BUCKET := env_text("TASKHUB_RESULTS_S3_BUCKET", ""):
+if RESULTS_BUCKET := env_text("TASKHUB_RESULTS_BUCKET", ""):
     STORAGES["results"] = {
         "BACKEND": "storages.backends.s3.S3Storage",
         "OPTIONS": {
             "bucket_name": RESULTS_BUCKET,
-            "endpoint_url": env_text("TASKHUB_RESULTS_S3_ENDPOINT", "") or None,
-            "region_name": env_text("TASKHUB_RESULTS_S3_REGION", "") or None,
-            "location": env_text("TASKHUB_RESULTS_S3_PREFIX", ""),
+            "endpoint_url": env_text("TASKHUB_RESULTS_ENDPOINT", "") or None,
+            "region_name": env_text("TASKHUB_RESULTS_REGION", "") or None,
+            "location": env_text("TASKHUB_RESULTS_PREFIX", ""),
             "file_overwrite": True,
             "default_acl": None,
             "querystring_auth": True,

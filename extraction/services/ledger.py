@@ -22,7 +22,8 @@ from extraction.domain.status import OPEN, PageState
 from extraction.models import Note, Page, Process, Slice
 from extraction.services import crediting
 
-LEASE_SECONDS = 15
+SUSPECTS = 16  # claimed together
+LEASE_SECONDS = 8  # renewed with every batch
 
 _CHOOSE = """
 SELECT p.seq FROM extraction_process AS p
@@ -47,7 +48,7 @@ FROM (
     ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ) AS chosen
 WHERE page.id = chosen.id
-RETURNING page.id, page.key, page.chain, page.before, page.ordinal, page.rule, page.url, page.attempt
+RETURNING page.id, page.key, page.chain, page.before, page.ordinal, page.rule, page.url, page.attempt, page.lost
 """
 _ADD = """
 INSERT INTO extraction_page
@@ -92,6 +93,7 @@ class Claimed:
     rule: int
     url: str
     attempt: int = 1
+    lost: int = 0
 
 
 @dataclass(slots=True)
@@ -162,15 +164,18 @@ def reserve(*, slice: Slice, wanted: int) -> int:
         return crediting.reserve(slice=slice, process=process, wanted=wanted) if process else 0
 
 
-def claim_pages(*, slice: Slice, limit: int) -> list[Claimed]:
+def claim_pages(*, slice: Slice, limit: int, alone: bool = True) -> list[Claimed]:
     """Up to `limit` pages for the slice, oldest first. Raises `SliceLost`.
 
-    One during whose turn a worker was lost is claimed alone, when nothing else is left: it may be why.
+    Those during whose turn a worker was lost are claimed when nothing else is left, and by a slice that has nothing
+    else (`alone`): first some together, and at the second time one by one, for one of them may be why.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         renew(slice=slice)
         rows = _claim(cursor, slice, limit, "= 0")
-        return rows or _claim(cursor, slice, 1, "> 0")
+        if alone and not rows:
+            rows = _claim(cursor, slice, SUSPECTS, "= 1") or _claim(cursor, slice, 1, "> 1")
+        return rows
 
 
 def _claim(cursor: Any, slice: Slice, limit: int, lost: str) -> list[Claimed]:

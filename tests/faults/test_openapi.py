@@ -175,7 +175,7 @@ class World:
         Run.objects.filter(pk=RUN).delete()
         TaskResult.objects.filter(task_id=str(RUN)).delete()
         run = Run.objects.create(pk=RUN, kind="extraction", owner=self.user, name="Shop", arguments={}, ready=True)
-        Process.objects.create(**about, task=task, run=run, format="csv", results=shown.PROCESS["results"])
+        Process.objects.create(**about, task=task, run=run, format="csv", results=f"{shown.PROCESS_ID}.csv")
 
     def be_whole(self) -> None:
         soon = timezone.now() + timedelta(hours=1)

@@ -1,0 +1,117 @@
+"""Extractions whose workers are killed, whose broker dies, and that are stopped: no page is lost, none paid twice."""
+
+import json
+import time
+from collections.abc import Iterator
+from threading import Event
+from typing import Any
+
+import pytest
+
+from tests.extracting import Reply, Site, create, ended, export, html, info, run, serving
+from tests.faults.disposable import Disposable, until
+from tests.hub import Caller
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+
+LISTS, ITEMS = 12, 25
+PAYLOAD = {
+    "commonParent": "li",
+    "fields": [
+        {"name": "item", "selector": "a", "details": {"fields": [{"name": "title", "selector": "h1"}]}},
+    ],
+    "paginator": "a.next",
+    "format": "JSON",
+}
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """Twelve lists of twenty-five links each, all of which take their time."""
+
+    def answer(path: str, before: int) -> Reply:
+        time.sleep(0.05)
+        kind, _, number = path.strip("/").partition("/")
+        if kind == "item":
+            return html(f"<h1>Item {number}</h1>")
+        first = int(number) * ITEMS
+        items = "".join(f'<li><a href="/item/{n}">{n}</a></li>' for n in range(first, first + ITEMS))
+        more = f'<a class="next" href="/list/{int(number) + 1}">next</a>' if int(number) + 1 < LISTS else ""
+        return html(items + more)
+
+    with serving() as site:
+        site.other = answer
+        yield site
+
+
+def begun(owner: Caller, site: Site) -> dict[str, Any]:
+    return run(owner, create(owner, {**PAYLOAD, "request": {"url": f"{site.url}/list/0"}}))
+
+
+def moved(owner: Caller, process: dict[str, Any], to: int) -> None:
+    until(lambda: info(owner, process)["responseCount"] >= to)
+
+
+def assert_whole(owner: Caller, process: dict[str, Any]) -> None:
+    pages = LISTS * (ITEMS + 1)
+    assert (process["status"], process["responseCount"], process["cost"]) == ("finished", pages, pages)
+    records = json.loads(export(owner, process, "json"))
+    expected = [{"item": str(n), "item_details": [{"title": f"Item {n}"}]} for n in range(LISTS * ITEMS)]
+    assert records == expected
+
+
+def books(broken: Disposable, owner: Caller) -> tuple[Any, ...]:
+    """The balance, what the ledger says that it is, and what is still held."""
+    [row] = broken.rows(
+        """SELECT balance, (SELECT sum(amount) FROM extraction_entry WHERE account_id = owner_id),
+            (SELECT count(*) FROM extraction_slice AS s JOIN extraction_process AS p ON p.seq = s.process_id
+             WHERE p.owner_id = a.owner_id)
+        FROM extraction_account AS a WHERE owner_id = %s""",
+        owner.id,
+    )
+    return tuple(int(value) for value in row)
+
+
+def test_workers_killed_in_the_middle(broken: Disposable, site: Site) -> None:
+    owner = broken.people.sign_up()
+    before = int(owner.get("/v1/credits").json()["balance"])
+    process = begun(owner, site)
+    for count in (20, 60, 100):
+        moved(owner, process, count)
+        broken.children("worker:extraction")[0].kill()
+    process = ended(owner, process, 120)
+    assert_whole(owner, process)
+    balance, entries, held = books(broken, owner)
+    assert (balance, held) == (before - process["cost"], 0)
+    assert entries == balance
+    assert sum(site.hits.values()) <= process["cost"] + 1 + 3 * 100  # what was under way is asked for again
+
+
+def test_redis_killed_and_emptied_in_the_middle(broken: Disposable, site: Site) -> None:
+    owner = broken.people.sign_up()
+    process = begun(owner, site)
+    moved(owner, process, 30)
+    broken.program("redis").kill()
+    until(lambda: broken.people.anonymous.get("/healthz").status_code == 200)
+    until(lambda: info(owner, process)["status"] != "running", 90)
+    assert_whole(owner, info(owner, process))
+
+
+def test_stopped_in_the_middle(broken: Disposable, site: Site) -> None:
+    owner = broken.people.sign_up()
+    process = begun(owner, site)
+    moved(owner, process, 30)
+    assert owner.post(f"/v1/process/{process['id']}/cancel").json()["status"] == "canceled"
+    Event().wait(2)
+    count = sum(site.hits.values())
+    Event().wait(1)
+    assert sum(site.hits.values()) == count
+    until(lambda: info(owner, process)["results"])
+    stopped = info(owner, process)
+    assert 30 <= stopped["responseCount"] == stopped["cost"] < LISTS * (ITEMS + 1)
+    link = owner.get("/v1/getlink", data=stopped["results"]).text
+    assert len(owner.session.get(link, timeout=10).json()) >= ITEMS
+    again = owner.post(f"/v1/process/{process['id']}/retry")
+    assert again.status_code == 202, again.text
+    until(lambda: info(owner, process)["status"] == "finished", 60)
+    assert_whole(owner, info(owner, process))
