@@ -26,12 +26,13 @@ lint: .venv/installed-dev
 demo: .venv/installed
 	@exec $(BIN)/python manage.py demo $(ARGS)
 
-bench: .venv/installed-dev  ## all rows, or one: make bench ROW=submit
+bench: .venv/installed-bench  ## all rows, or one: make bench ROW=submit
 	@exec $(BIN)/python -m tests.benchmarks $(ROW)
 
 compile: .venv/installed-dev  ## pin the requirements anew
 	$(COMPILE) --output-file requirements.txt
 	$(COMPILE) --group dev --output-file requirements-dev.txt
+	$(COMPILE) --group dev --group bench --constraint requirements-dev.txt --output-file requirements-bench.txt
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "taskhub needs Python 3.11 or newer: make PYTHON=python3.x")'
@@ -39,6 +40,10 @@ compile: .venv/installed-dev  ## pin the requirements anew
 
 .venv/installed: requirements.txt | .venv/bin/python
 	$(PIP) --requirement requirements.txt
+	@touch $@
+
+.venv/installed-bench: requirements-bench.txt .venv/installed-dev | .venv/bin/python
+	$(PIP) --requirement requirements-bench.txt
 	@touch $@
 
 .venv/installed-dev: requirements-dev.txt .venv/installed | .venv/bin/python

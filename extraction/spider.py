@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, TypeVar
@@ -177,7 +178,7 @@ class Spider:
         """
         while True:
             alone = not (self.queue or self.busy or self.outcomes)
-            pages, granted = await Books.do(lambda: self._supply(alone))
+            pages, granted = await Books.do(partial(self._supply, alone))
             self.credit += granted or 0
             self.broke = granted == 0
             self.queue.extend(pages)

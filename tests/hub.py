@@ -178,4 +178,5 @@ def environment(home: Path) -> dict[str, str]:
         "TASKHUB_ADMIN_EMAIL": ADMIN,
         "TASKHUB_ADMIN_PASSWORD": PASSWORD,
         "TASKHUB_RATE_SIGN_IN": "none",  # every test signs up people of its own
+        "TASKHUB_EXTRACTION_HOST_CONCURRENCY": "32",  # all sites of tests have one host
     }

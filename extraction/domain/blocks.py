@@ -34,6 +34,8 @@ def _repeating(matches: Found) -> list[LexborNode]:
     them the elements of the same path in which some fields are missing."""
     common = _in_all(matches)
     smallest = {node.mem_id: node for nodes in matches for one in nodes if (node := _first_in(one, common))}
+    if len(smallest) == 1:
+        return list(smallest.values())  # everything that was found is in it
     paths = {path_of(node) for node in smallest.values()}
     repeated = {path: _with_path(matches, path) for path in paths}
     best = max(repeated, key=lambda path: (len(repeated[path]), len(path)))

@@ -68,6 +68,7 @@ class Rule:
                 yield from one.details.rules()
 
     def depth(self) -> int:
+        """How many pages lie behind each other, this one included."""
         return 1 + max((one.details.depth() for one in self.fields if one.details), default=0)
 
 

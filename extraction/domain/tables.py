@@ -1,8 +1,7 @@
 """Records as rows of a table: columns that follow from the rule alone, and one text a cell. Pure."""
 
 import re
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from extraction.domain.payload import Rule
@@ -15,7 +14,6 @@ _NUMBER = re.compile(r"[+-]?\d[\d\s.,]*%?")
 _STARTS_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-@lru_cache(maxsize=256)
 def columns_of(rule: Rule) -> tuple[str, ...]:
     """Names of columns, in the order of the fields; those of details follow their field, under its name."""
     if rule.path:
@@ -31,23 +29,31 @@ def _columns(rule: Rule) -> Iterator[str]:
             yield from (f"{one.nest}_{name}" for name in columns_of(one.details))
 
 
-def row_of(record: Record, rule: Rule) -> dict[str, str]:
+def rows_of(records: Iterable[Record], rule: Rule) -> Iterator[dict[str, str]]:
     """One text a column; several values, and those of several records of details, stand behind each other."""
-    names = columns_of(rule)
-    cells = {name: SEPARATOR.join(values) for name, values in _cells(record, rule).items()}
-    return {name: cells.get(name, "") for name in names}
+    names, deep = columns_of(rule), rule.depth() > 1
+    for record in records:
+        flat = _flat(record, rule) if deep else record
+        yield {name: cell_of(flat.get(name)) for name in names}
 
 
-def _cells(record: Mapping[str, Any], rule: Rule) -> dict[str, list[str]]:
+def cell_of(value: Any) -> str:
+    if isinstance(value, str):
+        return value if value.isprintable() else clean(value)
+    return "" if value is None else SEPARATOR.join(clean(one) for one in value)
+
+
+def _flat(record: Mapping[str, Any], rule: Rule) -> dict[str, list[str]]:
+    """Lists of values by column."""
     cells: dict[str, list[str]] = {}
     nests = {one.nest: one.details for one in rule.fields if one.details}
     for name, value in record.items():
         if inner := nests.get(name):
             for nested in value:
-                for column, values in _cells(nested, inner).items():
+                for column, values in _flat(nested, inner).items():
                     cells.setdefault(f"{name}_{column}", []).extend(values)
         else:
-            cells[name] = [clean(one) for one in (value if isinstance(value, list) else [value]) if one is not None]
+            cells[name] = [one for one in (value if isinstance(value, list) else [value]) if one is not None]
     return cells
 
 

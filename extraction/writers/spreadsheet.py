@@ -3,7 +3,7 @@
 import io
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import IO, Any
 
@@ -11,7 +11,7 @@ from rustpy_xlsxwriter import write_worksheets
 
 from extraction.domain.payload import Rule
 from extraction.domain.reading import Record
-from extraction.domain.tables import CELL_MAX, columns_of, row_of
+from extraction.domain.tables import CELL_MAX, columns_of, rows_of
 
 ROWS_MAX = 1_048_575  # of one sheet, below the names
 _PROPERTIES = "docProps/core.xml"
@@ -36,11 +36,11 @@ def xlsx_of(records: Iterable[Record], rule: Rule, most: int) -> Iterator[bytes]
             yield from timeless(file)
 
 
-def _rows(records: Iterable[Record], rule: Rule) -> Iterator[dict[str, str | None]]:
+def _rows(records: Iterable[Record], rule: Rule) -> Iterator[Mapping[str, str | None]]:
     empty = True
-    for record in records:
+    for row in rows_of(records, rule):
         empty = False
-        yield {name: cell[:CELL_MAX] or None for name, cell in row_of(record, rule).items()}
+        yield row if len(max(row.values(), key=len)) <= CELL_MAX else {name: row[name][:CELL_MAX] for name in row}
     if empty:
         yield dict.fromkeys(columns_of(rule))  # for its names
 

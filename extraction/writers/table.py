@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from extraction.domain.payload import Rule
 from extraction.domain.reading import Record
-from extraction.domain.tables import columns_of, inert, row_of
+from extraction.domain.tables import columns_of, inert, rows_of
 
 
 def csv_of(records: Iterable[Record], rule: Rule, most: int) -> Iterator[bytes]:
@@ -15,8 +15,8 @@ def csv_of(records: Iterable[Record], rule: Rule, most: int) -> Iterator[bytes]:
     writer = csv.writer(buffer)
     writer.writerow([inert(name) for name in columns_of(rule)])
     yield _taken(buffer)
-    for record in records:
-        writer.writerow([inert(cell) for cell in row_of(record, rule).values()])
+    for row in rows_of(records, rule):
+        writer.writerow([inert(cell) for cell in row.values()])
         yield _taken(buffer)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import NoReturn
 
-from tests.benchmarks import in_background, of_crawlers, of_sequences, over_http, starting
+from tests.benchmarks import in_background, of_crawlers, of_extraction, of_sequences, over_http, starting
 from tests.benchmarks.row import CannotMeasure, Measured, Row
 from tests.benchmarks.stage import Stage, stage
 
@@ -85,6 +85,37 @@ ROWS = [
     ),
     Row("export", "stream of 10^6 documents as NDJSON", "`COPY (SELECT ...) TO STDOUT`", ">=", 0.5, of_crawlers.export),
     Row("delete task", "a task of 10^6 documents: answered, and gone", "", "<=", 1, of_crawlers.delete_task),
+    Row(
+        "extract list",
+        "1,000 list pages of 20 items to JSONL",
+        "bare aiohttp and selectolax",
+        ">=",
+        0.5,
+        of_extraction.against_script("list"),
+    ),
+    Row("list, Scrapy", "the same", "Scrapy", ">=", 5, of_extraction.against("with_scrapy", "list")),
+    Row("list, Crawlee", "the same", "Crawlee", ">=", 1.5, of_extraction.against("with_crawlee", "list")),
+    Row(
+        "extract details",
+        "1,000 list and 1,000 detail pages",
+        "bare aiohttp and selectolax",
+        ">=",
+        0.5,
+        of_extraction.against_script("details"),
+    ),
+    Row("details, Scrapy", "the same", "Scrapy", ">=", 5, of_extraction.against("with_scrapy", "details")),
+    Row("details, Crawlee", "the same", "Crawlee", ">=", 1.5, of_extraction.against("with_crawlee", "details")),
+    Row(
+        "extract next",
+        "1,000 pages, each behind a link of the one before",
+        "bare aiohttp and selectolax",
+        ">=",
+        0.6,
+        of_extraction.against_script("next"),
+    ),
+    Row("extract memory", "a worker's peak in extract list", "Scrapy's", "<=", 1, of_extraction.memory),
+    Row("two workers", "1,000 pages of 50 ms with two workers", "with one", ">=", 1.6, of_extraction.two_workers),
+    Row("xlsx", "100,000 x 5 cells", "rustpy-xlsxwriter from a generator", "<=", 1.5, of_extraction.xlsx),
     Row(
         "interpreter", "loop of 20,000 steps, answers at once", "", ">=", 20_000, of_sequences.interpreter, own_hub=True
     ),

@@ -6,6 +6,7 @@
 import asyncio
 
 LISTS, ITEMS = 1_000, 20
+LATE_SECONDS = 0.05
 FILLER = "".join(f'<li><a href="/menu/{n}">Menu entry {n}</a></li>' for n in range(40))
 
 
@@ -31,7 +32,7 @@ def links(folder: str) -> str:
 
 
 def site() -> dict[bytes, bytes]:
-    pages = {"/": page(links("list")), "/behind": page(links("both"))}
+    pages = {"/": page(links("list")), "/behind": page(links("both")), "/slow": page(links("late"))}
     for n in range(LISTS):
         onward = f'<a class="next" href="/chain/{n + 1}">next</a>' if n + 1 < LISTS else ""
         pages[f"/list/{n}"] = page(items(n))
@@ -56,6 +57,14 @@ class Site(asyncio.Protocol):
         while b"\r\n\r\n" in self.buffer:
             head, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
             path = head.split(b" ", 2)[1]
+            if path.startswith(b"/late/"):
+                path = path.replace(b"/late/", b"/list/")
+                asyncio.get_running_loop().call_later(LATE_SECONDS, self.answer, path)
+            else:
+                self.answer(path)
+
+    def answer(self, path: bytes) -> None:
+        if not self.transport.is_closing():
             self.transport.write(self.pages.get(path, self.missing))  # type: ignore[attr-defined]
 
 

@@ -136,7 +136,7 @@ def bare_web(stage: Stage) -> Iterator[Callable[..., Call]]:
     token = _bare_token(stage)
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    with _program(_bare(programs.web("127.0.0.1", port)), environment):
+    with program(_bare(programs.web("127.0.0.1", port)), environment):
         until(lambda: _listens(Call(url, token, "/")), "the floor's web server")
         yield lambda path, body, status: Call(url, token, path, body, status)
     with stage.database() as database:
@@ -161,7 +161,7 @@ def _bare_token(stage: Stage) -> str:
 def bare_worker(stage: Stage, results: str | None = None) -> Iterator[Celery]:
     """The floor's worker, by the same command line; gives the application that it obeys."""
     more = {"BARE_RESULTS_URL": results} if results else {}
-    with _program(_bare(programs.worker(BARE, WORKERS)), {**stage.bare_environment, **more}):
+    with program(_bare(programs.worker(BARE, WORKERS)), {**stage.bare_environment, **more}):
         app = Celery("control", broker=stage.broker(BARE_REDIS), backend=results)
         until(lambda: bool(app.control.ping(timeout=0.5)), "the floor's worker")
         with app:
@@ -184,7 +184,7 @@ def _bare(command: list[str]) -> list[str]:
 
 
 @contextmanager
-def _program(command: list[str], environment: dict[str, str]) -> Iterator[None]:
+def program(command: list[str], environment: dict[str, str]) -> Iterator[None]:
     with tempfile.TemporaryFile() as log:
         program = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True

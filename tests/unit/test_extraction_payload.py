@@ -11,7 +11,7 @@ from extraction.domain.checking import FAULTS_MAX, parse_payload
 from extraction.domain.filters import filtered
 from extraction.domain.formats import format_named
 from extraction.domain.payload import Filter, Next
-from extraction.domain.tables import columns_of, inert, row_of
+from extraction.domain.tables import columns_of, inert, rows_of
 from taskhub.errors import Rejected
 
 GOOD: dict[str, Any] = {
@@ -235,4 +235,5 @@ def test_details_stand_in_the_row_of_their_record() -> None:
         "Link": None,
         "Link_details": [{"Isbn": "1"}, {"Isbn": "2\x00"}],
     }
-    assert list(row_of(record, rule).values()) == ["https://x/1", "a; b", "", "1; 2"]
+    [row] = rows_of([record], rule)
+    assert list(row.values()) == ["https://x/1", "a; b", "", "1; 2"]

@@ -1,0 +1,176 @@
+"""Rows of extraction: a site that answers at once, the bare script, and the field's crawlers beside it."""
+
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from statistics import median
+from typing import Any
+
+import psutil
+
+from taskhub import programs
+from tests.benchmarks.pages import LISTS
+from tests.benchmarks.row import CannotMeasure, Measured, by_turns
+from tests.benchmarks.stage import ROOT, Stage, program, until
+
+ROUNDS = 5
+PAGES = {"list": LISTS + 1, "details": 2 * LISTS + 1, "next": LISTS, "slow": LISTS + 1}
+ITEM = {
+    "commonParent": ".item",
+    "fields": [
+        {"name": "title", "selector": "h2 a", "attrs": ["text", "href"]},
+        *({"name": name, "selector": f".{name}"} for name in ("price", "text", "stock")),
+    ],
+}
+DETAIL = {
+    "fields": [{"name": "title", "selector": "h1"}, *({"name": n, "selector": f".{n}"} for n in ("price", "text"))]
+}
+
+
+def payload(what: str, site: str) -> dict[str, Any]:
+    if what == "next":
+        return {"request": {"url": f"{site}/chain/0"}, **ITEM, "paginator": "a.next", "format": "JSONL"}
+    inner: dict[str, Any] = ITEM
+    if what == "details":
+        more = {"name": "more", "selector": "a.more", "details": DETAIL}
+        inner = {"fields": [*ITEM["fields"], more]}
+    first = {"list": "/", "details": "/behind", "slow": "/slow"}[what]
+    link = {"name": "link", "selector": ".list a", "details": inner}
+    return {"request": {"url": f"{site}{first}"}, "fields": [link], "path": True, "format": "JSONL"}
+
+
+def against_script(what: str) -> Any:
+    def row(stage: Stage) -> Measured:
+        with site() as url:
+            return Measured(
+                *by_turns(ROUNDS, lambda: peer("script", what, url)[0], lambda: ours(stage, what, url)), "pages/s"
+            )
+
+    return row
+
+
+def against(name: str, what: str) -> Any:
+    def row(stage: Stage) -> Measured:
+        with site() as url:
+            rate, memory = peer(name, what, url)
+            mine = [ours(stage, what, url) for _ in range(3)]
+        return Measured(rate, median(mine), "pages/s", [f"Its peak was {memory:.0f} MiB."])
+
+    return row
+
+
+def memory(stage: Stage) -> Measured:
+    """What the worker adds to the machine at most: it shares much with the process that it is forked from."""
+    with site() as url:
+        _, floor = peer("with_scrapy", "list", url)
+        with watched() as peak:
+            ours(stage, "list", url)
+    return Measured(floor, max(peak), "MiB")
+
+
+def two_workers(stage: Stage) -> Measured:
+    """Of pages that take 50 ms, for two cores hold no more than one worker, the site and the database at full speed."""
+    with site() as url:
+        ours(stage, "slow", url)
+        one = median(ours(stage, "slow", url) for _ in range(3))
+        command = [word.replace("extraction@", "second@") for word in programs.worker("extraction", 1)]
+        with program(command, stage.environment):
+            until(lambda: _workers() >= 2, "the second worker")
+            two = median(ours(stage, "slow", url) for _ in range(3))
+    return Measured(one, two, "pages/s")
+
+
+def xlsx(stage: Stage) -> Measured:
+    grown: list[float] = []
+
+    def once(whose: str) -> float:
+        seconds, more = _said("xlsx", whose)
+        if whose == "ours":
+            grown.append(more)
+        return seconds
+
+    floor, mine = by_turns(ROUNDS, lambda: once("bare"), lambda: once("ours"))
+    return Measured(floor, mine, "s", [f"The process grew by {max(grown):.0f} MiB (40 are the bar)."])
+
+
+def ours(stage: Stage, what: str, site: str) -> float:
+    """Pages a second from the start of the process's run to its recorded end, its result in a file."""
+    task = stage.ask("/v1/task/create", payload(what, site), 201)
+    process = stage.ask(f"/v1/task/{task['id']}/run", {}, 202)
+    while (shown := stage.ask(f"/v1/process/{process['id']}/info", {}))["status"] == "running":
+        time.sleep(0.05)
+    if (shown["status"], shown["responseCount"]) != ("finished", PAGES[what]):
+        raise CannotMeasure(f"The process ended as {shown['status']} with {shown['responseCount']} pages.")
+    with stage.database() as database:
+        [seconds] = database.execute(
+            "SELECT extract(epoch FROM r.finished_at - r.started_at) FROM runs_run AS r"
+            " JOIN extraction_process AS p ON p.run_id = r.id WHERE p.id = %s",
+            [process["id"]],
+        ).fetchone() or [0]
+    return PAGES[what] / float(seconds)
+
+
+@cache
+def peer(name: str, what: str, url: str) -> tuple[float, float]:
+    """Pages a second, and MiB at its peak; of Scrapy and Crawlee once, for they take their time."""
+    with tempfile.NamedTemporaryFile(suffix=".jsonl") as file:
+        seconds, memory = _said(name, what, url, file.name)
+    return PAGES[what] / seconds, memory
+
+
+def _said(name: str, *arguments: str) -> tuple[float, float]:
+    command = [sys.executable, "-m", f"tests.benchmarks.peers.{name}", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    if done.returncode:
+        raise CannotMeasure(f"{name}: {(done.stderr.strip().splitlines() or ['it failed'])[-1]}")
+    first, second = done.stdout.split()[-2:]
+    return float(first), float(second)
+
+
+@contextmanager
+def site() -> Iterator[str]:
+    command = [sys.executable, "-m", "tests.benchmarks.pages"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        try:
+            yield running.stdout.readline().strip()
+        finally:
+            running.kill()
+
+
+def _extractors() -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if "-Q extraction" in line and process.children():
+            found.append(process)
+    return found
+
+
+def _workers() -> int:
+    return len(_extractors())
+
+
+@contextmanager
+def watched() -> Iterator[list[float]]:
+    """Meanwhile, MiB of the worker's processes, as the kernel divides them among those who share them."""
+    peaks, over = [0.0], threading.Event()
+    children = [child for worker in _extractors() for child in worker.children()]
+
+    def watch() -> None:
+        while not over.wait(0.05):
+            with suppress(psutil.Error):
+                peaks.append(max(child.memory_full_info().pss for child in children) / 2**20)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield peaks
+    finally:
+        over.set()
+        thread.join()
