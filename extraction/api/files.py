@@ -176,7 +176,7 @@ def _file(request: Request, linked: Linked) -> HttpResponseBase:
         return response
     start, end = asked
     partial = (start, end) != (0, size)
-    response = StreamingHttpResponse(_part(file, start, end), 206 if partial else 200)
+    response = StreamingHttpResponse(Part(file, start, end), status=206 if partial else 200)
     if partial:
         response["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     response["Content-Length"] = str(end - start)
@@ -199,12 +199,25 @@ def _range(header: str, size: int) -> tuple[int, int] | None:
     return (start, end) if start < size else None
 
 
-def _part(file: Any, start: int, end: int) -> Iterator[bytes]:
-    with file:
+class Part:
+    """Some bytes of a file, piece by piece; closed by whoever answers, also when nobody wants them any more."""
+
+    def __init__(self, file: Any, start: int, end: int) -> None:
         file.seek(start)
-        while start < end and (piece := file.read(min(PIECE, end - start))):
-            start += len(piece)
-            yield piece
+        self._file, self._left = file, end - start
+
+    def __iter__(self) -> "Part":
+        return self
+
+    def __next__(self) -> bytes:
+        piece: bytes = self._file.read(min(PIECE, self._left))
+        if not piece:
+            raise StopIteration
+        self._left -= len(piece)
+        return piece
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def _named_file(response: Any, name: str, *, inline: bool = False) -> HttpResponseBase:

@@ -14,7 +14,7 @@ import redis
 import requests
 
 from taskhub.embedded import Home, Servers
-from tests.faults.disposable import Disposable
+from tests.faults.disposable import Disposable, until
 from tests.hub import ADMIN, PASSWORD, Caller
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
@@ -85,6 +85,28 @@ class Flight:
         self.say(self.owner, "GET", "/js/walker_queue_check")
         self.shown += [self.owner.get("/js/walker_queue_check", {"task_id": run}) for run in self.runs]
 
+    def extract(self, hub: Disposable) -> None:
+        """A payload whose headers, cookies and proxy are secret, at a site that refuses the connection."""
+        request: dict[str, Any] = {
+            "url": f"http://127.0.0.1:9/?token={self.word}",
+            "headers": {"Authorization": f"Bearer {self.word}", "X-Auth-Token": self.word},
+            "cookies": {"session": self.word},
+            "proxy": f"http://user:{self.word}@127.0.0.1:9",
+        }
+        payload: dict[str, Any] = {"name": "canary", "request": request, "fields": [{"name": "a", "selector": "a"}]}
+        for wrong in ({**payload, "fields": []}, {**payload, "request": {**request, "headers": {"A b": self.word}}}):
+            assert self.say(self.owner, "POST", "/v1/task/create", wrong).status_code == 400
+        made = self.owner.post("/v1/task/create", payload)
+        assert self.word in made.text
+        task = f"/v1/task/{made.json()['id']}"
+        process = self.say(self.owner, "POST", f"{task}/run", {}, headers={"Idempotency-Key": "x"}).json()
+        until(lambda: self.owner.get(f"/v1/process/{process['id']}/info").json()["status"] == "failed")
+        for path in (f"{task}/results", f"/v1/process/{process['id']}/info", "/v1/credits", "/runs?kind=extraction"):
+            self.say(self.owner, "GET", path)
+        log = self.owner.get(f"/v1/process/{process['id']}/info").json()["logFile"]
+        self.answers.append(self.owner.session.get(log, timeout=30))
+        self.links = {log.split("/")[5]}
+
     @property
     def canaries(self) -> set[str]:
         key = self.key.removeprefix(f"{self.prefix}_")
@@ -148,6 +170,7 @@ def test_no_secret_shows_where_it_should_not(broken: Disposable) -> None:
         flight.sign_up()
         flight.present()
         flight.run(broken)
+        flight.extract(broken)
     assert any("mset" in line.lower() or "lpush" in line.lower() for line in said)
     assert all(flight.word in answer.text for answer in flight.shown[:3])  # its owner does see it
     for answer in flight.answers:
@@ -162,3 +185,4 @@ def test_no_secret_shows_where_it_should_not(broken: Disposable) -> None:
     written = broken.text[begin:]
     assert "failing" in written
     flight.assert_hidden(written, "the log")
+    assert not any(link in written for link in flight.links)

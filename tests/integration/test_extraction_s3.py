@@ -1,0 +1,95 @@
+"""Results on a storage that speaks S3: a real server, and links of its own."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+import requests
+from moto.server import ThreadedMotoServer
+
+from extraction.models import Note, Page, Process
+from extraction.services import defining, ledger, linking, purging, running
+from extraction.services.exporting import write_results
+from tests.conftest import Person
+
+pytestmark = pytest.mark.django_db
+
+BUCKET = "results"
+PAYLOAD = {"request": {"url": "http://127.0.0.1:9/"}, "fields": [{"name": "a", "selector": "a"}], "format": "CSV"}
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    _, port = server.get_host_and_port()
+    yield f"http://127.0.0.1:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(server: str, settings: Any) -> Any:
+    options = {
+        "bucket_name": BUCKET,
+        "endpoint_url": server,
+        "region_name": "us-east-1",
+        "location": "taskhub",
+        "signature_version": "s3v4",
+        "addressing_style": "path",
+    }
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "results": {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options},
+    }
+    client = boto3.client("s3", endpoint_url=server, region_name="us-east-1")
+    client.create_bucket(Bucket=BUCKET)
+    return client
+
+
+def fetched(owner: Person) -> Process:
+    """Its pages have ended; its result is to be written."""
+    process = running.run_task(task=defining.create_task(owner=owner.user, given=PAYLOAD))
+    ledger.seed(process=process, payload=defining.checked(process.payload, owner.user))
+    Page.objects.update(state="done", records=ledger.packed(b'[{"a": "1"}]'))
+    Process.objects.update(open=0, unwritten=True, records=1)
+    return process
+
+
+def turn(process: Process) -> bool:
+    slice, row = ledger.claim_slice(worker="x@test") or (None, None)
+    assert slice
+    assert row
+    return write_results(slice=slice, process=row)
+
+
+def test_a_result_is_stored_linked_and_removed(owner: Person, bucket: Any) -> None:
+    process = fetched(owner)
+    assert turn(process)
+    process.refresh_from_db()
+    stored = bucket.get_object(Bucket=BUCKET, Key=f"taskhub/{process.id}.csv")["Body"].read()
+    assert stored == b"a\r\n1\r\n"
+    link = linking.link_to(process=process)
+    assert "X-Amz-Signature" in link
+    assert "X-Amz-Expires=3600" in link
+    part = requests.get(link, headers={"Range": "bytes=0-0"}, timeout=10)
+    assert (part.status_code, part.content) == (206, b"a")
+    assert owner.get(f"/v1/getlink?name={process.results}").content.decode().startswith(link.partition("?")[0])
+    while purging.remove_some(process):
+        pass
+    assert "Contents" not in bucket.list_objects_v2(Bucket=BUCKET)
+
+
+def test_a_storage_that_is_away_keeps_the_process_waiting(owner: Person, bucket: Any) -> None:
+    process = fetched(owner)
+    bucket.delete_bucket(Bucket=BUCKET)
+    assert not turn(process)
+    process.refresh_from_db()
+    assert (process.status, process.unwritten, process.results) == ("running", True, "")
+    assert Note.objects.filter(process=process, text__contains="could not be written").exists()
+    bucket.create_bucket(Bucket=BUCKET)
+    Process.objects.update(rest_until=None)
+    assert turn(process)
