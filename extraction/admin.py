@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 
 from extraction.domain.status import STATES, PageState
 from extraction.models import Account, Entry, Page, Process, Task
-from extraction.services import crediting, purging, running
+from extraction.services import crediting, purging, resuming, running
 from extraction.services.exporting import Export
 from extraction.services.linking import LOG, link_to
 from taskhub.admin import BigTableAdmin, ReadOnlyAdmin
@@ -111,7 +111,7 @@ def _run(task: Task) -> None:
 
 
 def _retry(process: Process) -> None:
-    run = running.retry_process(process=process).run
+    run = resuming.retry_process(process=process).run
     if run:
         enqueue(run)
 
@@ -279,7 +279,7 @@ class AccountAdmin(BigTableAdmin):
             places = "; ".join(place["detail"] for place in problem.errors)
             self.message_user(request, f"{problem.detail} {places}", messages.ERROR)
             return
-        count = running.resume_waiting(obj.pk)
+        count = resuming.resume_waiting(obj.pk)
         self.message_user(request, f"{amount:+} credits; {count} processes go on.")
 
 

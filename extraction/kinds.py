@@ -6,7 +6,7 @@ from typing import Any
 from django.urls import reverse
 
 from extraction.models import Process, Task
-from extraction.services import ledger, purging, running
+from extraction.services import carrying, purging, resuming, running, slices
 from extraction.services.purging import PURGE
 from extraction.services.running import KIND
 from taskhub.errors import Rejected
@@ -53,11 +53,11 @@ KINDS = [
         KIND,
         SCHEDULED,
         QUEUE,
-        copied=running.run_copied,
-        ended=running.run_ended,
+        copied=resuming.run_copied,
+        ended=carrying.run_ended,
         pages=_pages,
-        sweep=running.sweep,
-        waiting=ledger.waiting_runs,
+        sweep=carrying.sweep,
+        waiting=slices.waiting_runs,
         prune=purging.prune,
     ),
     Kind(PURGE, "extraction.tasks.purge", QUEUE),

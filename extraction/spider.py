@@ -2,24 +2,22 @@
 
 import asyncio
 import logging
-import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
 from extraction import probe
+from extraction.books import Books
 from extraction.domain.addresses import digest, page_key
 from extraction.domain.payload import Payload, Rule
 from extraction.domain.reading import Reading, read
@@ -27,16 +25,16 @@ from extraction.domain.status import Failure, PageState, Status, backoff
 from extraction.fetching.hosts import Hosts, Later
 from extraction.fetching.pages import Fetched, Pages, cookies_in, jar_with
 from extraction.models import Process, Slice
-from extraction.services import crediting, ledger, running
-from extraction.services.ledger import Claimed, Found, Outcome, SliceLost
+from extraction.services import carrying, crediting, ledger, slices
+from extraction.services.ledger import Claimed, Found, Outcome
 from extraction.services.limits import Limits
+from extraction.services.slices import SliceLost
 from taskhub.outbound import Policy, configured_policy
 from taskhub.outbound.client import Client
 from taskhub.runs import services as runs
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
 LOOP: Any = import_module("uvloop").new_event_loop if find_spec("uvloop") else None  # it has no wheels for Windows
 
 WRITE_SECONDS = 0.3  # between two batches
@@ -48,27 +46,6 @@ LOW = 48  # pages, or credits for them, at hand: then it is time for more
 CHUNK = 300  # pages whose credits are reserved at once
 PUT_OFF_MAX = 32  # pages whose hosts are to be asked later, one after the other: then the turn is over
 CLOSING_SECONDS = 5.0  # for what is under way when the turn is over
-
-
-class Books:
-    """The thread of this process that talks to the database while pages are fetched; a fork starts anew."""
-
-    pid = 0
-    thread: ThreadPoolExecutor
-
-    @classmethod
-    async def do(cls, work: Callable[[], T]) -> T:
-        if cls.pid != os.getpid():
-            cls.pid, cls.thread = os.getpid(), ThreadPoolExecutor(1, thread_name_prefix="books")
-        return await asyncio.get_running_loop().run_in_executor(cls.thread, cls._done, work)
-
-    @staticmethod
-    def _done(work: Callable[[], T]) -> T:
-        try:
-            return work()
-        except (DatabaseError, InterfaceError):
-            connection.close()
-            raise
 
 
 class Spider:
@@ -162,9 +139,9 @@ class Spider:
     def _written(self, outcomes: list[Outcome]) -> Process:
         process = ledger.write(slice=self.slice, outcomes=outcomes, most=self.most)
         if outcomes and self.process.run:
-            running.tell(process=process, run=self.process.run)
+            carrying.tell(process=process, run=self.process.run)
         if outcomes and not process.open:
-            running.fetched_all(process=process)
+            carrying.fetched_all(process=process)
         process.run = self.process.run
         return process
 
@@ -194,7 +171,7 @@ class Spider:
         """Pages, and credits where they were asked for."""
         granted = None
         if self.credit < self.price * LOW:
-            granted = ledger.reserve(slice=self.slice, wanted=self.price * CHUNK)
+            granted = slices.reserve(slice=self.slice, wanted=self.price * CHUNK)
         pages = ledger.claim_pages(slice=self.slice, limit=STOCK, alone=alone) if len(self.queue) < LOW else []
         return pages, granted
 
@@ -332,9 +309,9 @@ def take_turn(slice: Slice, process: Process, payload: Payload) -> None:
         log.info("Process %s was stopped, or another worker has its pages", process.id)
         return
     rest = min(spider.put_off) if spider.closing and len(spider.put_off) > PUT_OFF_MAX else 0
-    running.leave(slice=slice, rest_until=timezone.now() + timedelta(seconds=rest) if rest else None)
+    carrying.leave(slice=slice, rest_until=timezone.now() + timedelta(seconds=rest) if rest else None)
     if spider.broke and spider.credit < spider.price:
-        running.wait_for_credits(process=process)
+        carrying.wait_for_credits(process=process)
 
 
 def is_fetching(process: Process) -> bool:

@@ -4,8 +4,9 @@ from typing import Any
 
 from celery import shared_task
 
+from extraction.services.carrying import begin
 from extraction.services.purging import PURGE, purge
-from extraction.services.running import KIND, begin
+from extraction.services.running import KIND
 from extraction.turns import take_turns
 from taskhub.errors import Rejected
 from taskhub.runs.execution import work

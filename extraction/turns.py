@@ -7,10 +7,10 @@ import time
 from django.db import DatabaseError, InterfaceError, connection
 
 from extraction.models import Process, Slice
-from extraction.services import ledger, running
+from extraction.services import carrying, slices
 from extraction.services.defining import checked
 from extraction.services.exporting import write_results
-from extraction.services.ledger import SliceLost
+from extraction.services.slices import SliceLost
 from extraction.spider import is_fetching, take_turn
 from taskhub.errors import Problem
 from taskhub.runs import services as runs
@@ -36,10 +36,10 @@ def take_turns(*, node: str) -> int:
 
 def _claimed(worker: str) -> tuple[Slice, Process] | None:
     try:
-        return ledger.claim_slice(worker=worker)
+        return slices.claim_slice(worker=worker)
     except (DatabaseError, InterfaceError):
         connection.close()  # it may have died since the last turn: once more with a new one
-        return ledger.claim_slice(worker=worker)
+        return slices.claim_slice(worker=worker)
 
 
 def _take(slice: Slice, process: Process) -> None:
@@ -60,7 +60,7 @@ def _take(slice: Slice, process: Process) -> None:
 
 def _refused(slice: Slice, process: Process, problem: Problem) -> None:
     """What its owner may no longer ask for, as when limits were lowered meanwhile."""
-    running.leave(slice=slice)
+    carrying.leave(slice=slice)
     error = {"type": type(problem).__name__, "message": problem.detail}
     if process.run_id and problem.permanent:
-        running.fail(process=process, error=error)
+        carrying.fail(process=process, error=error)

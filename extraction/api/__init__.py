@@ -4,7 +4,7 @@ from typing import Any
 
 from django.urls import path, register_converter
 
-from extraction.api import credits, files, processes, tasks
+from extraction.api import credits, files, links, processes, tasks
 
 
 class Ksuid:
@@ -33,7 +33,7 @@ CALLS: list[tuple[str, Any]] = [
     ("process/<ksuid:id>/retry", processes.RetryView),
     ("process/<ksuid:id>/pages", processes.PagesView),
     ("process/<ksuid:id>/export", files.ExportView),
-    ("getlink", files.LinkView),
+    ("getlink", links.LinkView),
     ("files/<str:token>/<str:name>", files.FileView),
     ("credits", credits.CreditsView),
 ]

@@ -13,7 +13,7 @@ from extraction.api import examples as shown
 from extraction.api.views import TAGS, ExtractionView, answer
 from extraction.api.wire import credits_of
 from extraction.models import Entry
-from extraction.services import crediting, running
+from extraction.services import crediting, resuming
 from taskhub.accounts.models import User
 from taskhub.errors import Forbidden, refused
 from taskhub.http import CursorPages
@@ -82,7 +82,7 @@ class CreditsView(ExtractionView, GenericAPIView[Any]):
             return Response(credits_of(account, list(Entry.objects.filter(account=account).order_by("-id")[:1])))
 
         response = answer_once(request, values, produce)
-        running.resume_waiting(user.pk)
+        resuming.resume_waiting(user.pk)
         return response
 
 

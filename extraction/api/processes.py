@@ -14,7 +14,7 @@ from extraction.api.views import ID_PARAMETER, TAGS, ExtractionView, answer
 from extraction.api.wire import page_of, process_of
 from extraction.domain.status import STATES
 from extraction.models import Page, Process
-from extraction.services import running
+from extraction.services import resuming, running
 from taskhub.errors import refused
 from taskhub.http import CursorPages
 from taskhub.openapi import BODY, PAGE, problems, response_header
@@ -93,7 +93,7 @@ class RetryView(ExtractionView):
         fresh: list[Process] = []
 
         def produce() -> Response:
-            taken_up = running.retry_process(process=process, max_credits=most)
+            taken_up = resuming.retry_process(process=process, max_credits=most)
             fresh.append(taken_up)
             return started(taken_up)
 

@@ -4,8 +4,8 @@ Faults are collected, each with its place (a JSON pointer), and raised together.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from itertools import count, islice
+from collections.abc import Iterable, Mapping
+from itertools import count
 from typing import Any
 
 from selectolax.lexbor import LexborHTMLParser, SelectolaxError
@@ -14,13 +14,11 @@ from extraction.domain.addresses import followable
 from extraction.domain.filters import NAMES, REGEX, pattern
 from extraction.domain.formats import JSON, format_named
 from extraction.domain.payload import BLOCK, IMAGE, LINK, TEXT, Field, Filter, Next, Payload, Request, Rule
-from taskhub.errors import Rejected
-from taskhub.jsontext import escape_pointer
+from extraction.domain.values import CONTROL, TEXT_MAX, Reader
 
-FAULTS_MAX = 20
 FIELDS_MAX = 200
 DEPTH_MAX = 8
-NAME_MAX, SELECTOR_MAX, TEXT_MAX = 200, 1_000, 8_000  # characters
+NAME_MAX, SELECTOR_MAX = 200, 1_000  # characters
 HAS_MAX = 1  # each inside another multiplies the time by the size of the page
 
 WHOLE = frozenset(
@@ -48,77 +46,15 @@ NO_CHROME = "Pages are rendered by the extra `chrome`, which is not installed he
 
 _ATTR = re.compile(r"[A-Za-z_:][A-Za-z0-9_.:-]{0,99}")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _EMPTY = LexborHTMLParser("")
 
 
-class Checker:
-    """Reads values of JSON, and notes what is wrong with them."""
+class Checker(Reader):
+    """Reads a payload."""
 
     def __init__(self) -> None:
-        self.faults: list[dict[str, str]] = []
+        super().__init__()
         self._numbers = count()
-
-    def fault(self, at: str, detail: str) -> None:
-        self.faults.append({"pointer": at, "detail": detail})
-
-    def finish(self) -> None:
-        if self.faults:
-            places = self.faults[:FAULTS_MAX]
-            words = "; ".join(f"{place['pointer'] or '/'}: {place['detail']}" for place in places[:3])
-            raise Rejected(f"The payload is not valid. {words}", errors=places)
-
-    def mapping(self, value: Any, at: str, known: frozenset[str]) -> Mapping[str, Any]:
-        if not isinstance(value, Mapping):
-            self.fault(at, "Must be an object.")
-            return {}
-        for name in islice((name for name in value if name not in known), FAULTS_MAX):
-            self.fault(f"{at}/{escape_pointer(str(name))}", "There is no such name here.")
-        return value
-
-    def text(self, values: Mapping[str, Any], name: str, at: str, most: int = TEXT_MAX) -> str:
-        """A text without control characters; absent and null are empty."""
-        value = values.get(name)
-        if value is None:
-            return ""
-        if not isinstance(value, str):
-            self.fault(f"{at}/{name}", "Must be a text.")
-        elif len(value) > most:
-            self.fault(f"{at}/{name}", f"Must have at most {most} characters.")
-        elif _CONTROL.search(value):
-            self.fault(f"{at}/{name}", "Must have no control characters.")
-        else:
-            return value
-        return ""
-
-    def flag(self, values: Mapping[str, Any], name: str, at: str) -> bool:
-        value = values.get(name)
-        if value is not None and not isinstance(value, bool):
-            self.fault(f"{at}/{name}", "Must be true or false.")
-        return value is True
-
-    def number(self, values: Mapping[str, Any], name: str, at: str, least: int = 1) -> int | None:
-        value = values.get(name)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
-            self.fault(f"{at}/{name}", "Must be a whole number.")
-        elif not least <= value <= 10**12:
-            self.fault(f"{at}/{name}", f"Must be at least {least}.")
-        else:
-            return int(value)
-        return None
-
-    def items(self, values: Mapping[str, Any], name: str, at: str, most: int) -> list[Any]:
-        value = values.get(name)
-        if value is None:
-            return []
-        if not isinstance(value, list):
-            self.fault(f"{at}/{name}", "Must be a list.")
-            return []
-        if len(value) > most:
-            self.fault(f"{at}/{name}", f"Must have at most {most} entries.")
-        return value[:most]
 
     def selector(self, values: Mapping[str, Any], name: str, at: str) -> str:
         value = self.text(values, name, at, SELECTOR_MAX).strip()
@@ -194,31 +130,12 @@ class Checker:
             self.fault(f"{at}/{name}", "Must be an http or https address.")
         return (value if optional else url) or ""
 
-    def texts(
-        self, values: Mapping[str, Any], name: str, at: str, check: Callable[[str, str, str], None]
-    ) -> dict[str, str]:
-        given = values.get(name)
-        if given is None:
-            return {}
-        if not isinstance(given, Mapping) or len(given) > FIELDS_MAX:
-            self.fault(f"{at}/{name}", f"Must be an object of at most {FIELDS_MAX} texts.")
-            return {}
-        found = {}
-        for key, value in given.items():
-            place = f"{at}/{name}/{escape_pointer(str(key))}"
-            if isinstance(value, str | int | float) and not isinstance(value, bool):
-                found[str(key)] = str(value)
-                check(str(key), str(value), place)
-            else:
-                self.fault(place, "Must be a text.")
-        return found
-
     def header(self, name: str, value: str, at: str) -> None:
         if not _HEADER.fullmatch(name):
             self.fault(at, "This is no name of a header.")
         elif name.lower() in {"host", "content-length", "transfer-encoding", "connection"}:
             self.fault(at, "This header is the hub's own.")
-        elif _CONTROL.search(value) or len(value) > TEXT_MAX or not value.isascii():
+        elif CONTROL.search(value) or len(value) > TEXT_MAX or not value.isascii():
             self.fault(at, "This is no value of a header.")
 
     def cookies(self, values: Mapping[str, Any], at: str) -> dict[str, str]:

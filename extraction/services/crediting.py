@@ -28,7 +28,7 @@ def account_of(owner_id: UUID) -> Account:
 
 
 def top_up(*, owner_id: UUID, amount: int, by: Any = None, note: str = "") -> Account:
-    """Adds to a balance. What waits for credits goes on: call `running.resume_waiting` after the commit.
+    """Adds to a balance. What waits for credits goes on: call `resuming.resume_waiting` after the commit.
 
     A negative amount takes back, to zero at most. Raises `Rejected`.
     """

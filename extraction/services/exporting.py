@@ -24,7 +24,7 @@ from extraction.domain.formats import file_name
 from extraction.domain.payload import Payload, Rule
 from extraction.domain.reading import Record
 from extraction.models import Note, Page, Process, Slice
-from extraction.services import ledger, running
+from extraction.services import carrying, ledger, slices
 from extraction.writers import written
 from taskhub.errors import Unavailable
 
@@ -142,8 +142,8 @@ def write_results(*, slice: Slice, process: Process) -> bool:
     except OSError as error:
         _put_off(slice, process, error)
         return False
-    done = running.settle(process=process, results=name, size=size)
-    running.leave(slice=slice)
+    done = carrying.settle(process=process, results=name, size=size)
+    carrying.leave(slice=slice)
     return done
 
 
@@ -151,7 +151,7 @@ def _watched(slice: Slice, pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Renews the lease meanwhile. Raises `SliceLost`."""
     for number, piece in enumerate(pieces):
         if number % RENEWED_EVERY == 0:
-            ledger.renew(slice=slice)
+            slices.renew(slice=slice)
         yield piece
 
 
@@ -199,10 +199,10 @@ def _sent(name: str, path: Path) -> None:
 def _put_off(slice: Slice, process: Process, error: OSError) -> None:
     log.error("The result of %s could not be written: %s", process.id, error)
     with transaction.atomic():
-        if row := ledger.locked(process.pk):
+        if row := slices.locked(process.pk):
             Note.objects.create(process=row, text=f"the result could not be written: {error.strerror or error}"[:500])
             Process.objects.filter(pk=row.pk).update(rest_until=Now() + TRY_AGAIN)
-            ledger.release(slice=slice, process=row, lost=False)
+            slices.release(slice=slice, process=row, lost=False)
 
 
 def opened(name: str) -> Any:

@@ -1,44 +1,23 @@
-"""The ledger of pages: claimed in slices, written down in batches. Fenced by the slice: a lost one changes nothing.
-
-Rows are locked in one order: run, process, slice, account, pages.
-"""
+"""The ledger of pages: claimed in slices, written down in batches. Fenced by the slice: a lost one changes nothing."""
 
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, cast
 
 import orjson
-from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, QuerySet
-from django.db.models.functions import Now
+from django.db.models import F
 
 from extraction.domain.addresses import page_key
 from extraction.domain.payload import Payload
 from extraction.domain.reading import Record
 from extraction.domain.status import OPEN, PageState
 from extraction.models import Note, Page, Process, Slice
-from extraction.services import crediting
+from extraction.services import slices
 
 SUSPECTS = 16  # claimed together
-LEASE_SECONDS = 8  # renewed with every batch
 
-_CHOOSE = """
-SELECT p.seq FROM extraction_process AS p
-WHERE (p.rest_until IS NULL OR p.rest_until <= clock_timestamp()) AND ((
-    p.status = 'running' AND EXISTS (
-        SELECT FROM extraction_page WHERE process_id = p.seq AND state = 'ready'
-            AND (not_before IS NULL OR not_before <= clock_timestamp())
-    )
-) OR (p.unwritten AND NOT EXISTS (SELECT FROM extraction_slice WHERE process_id = p.seq)))
-ORDER BY (
-    SELECT max(served_at) FROM extraction_process AS other
-    WHERE other.owner_id = p.owner_id AND (other.status = 'running' OR other.unwritten)
-) NULLS FIRST, p.served_at NULLS FIRST, p.seq
-LIMIT {limit}
-"""
 _CLAIM = """
 UPDATE extraction_page AS page SET state = 'claimed', slice = %(slice)s, attempt = attempt + 1, not_before = NULL
 FROM (
@@ -76,10 +55,6 @@ FROM unnest(
 WHERE page.process_id = %(process)s AND page.key = new.key AND page.slice = %(slice)s AND page.state = 'claimed'
 RETURNING page.state, page.chain, new.bytes, new.cost, new.found, new.requests
 """
-
-
-class SliceLost(Exception):
-    """The slice is over: its process was cancelled, or its lease had lapsed. What it has is not written down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,38 +107,6 @@ def seed(*, process: Process, payload: Payload) -> None:
     Process.objects.filter(pk=process.pk).update(main=key, pages=1, open=1)
 
 
-def claim_slice(*, worker: str) -> tuple[Slice, Process] | None:
-    """A turn at the process that waits longest among those of the owner who waits longest; None when nothing waits."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_CHOOSE.format(limit="1 FOR NO KEY UPDATE OF p"))
-        row = cursor.fetchone()
-        if row is None:
-            return None
-        Process.objects.filter(pk=row[0]).update(served_at=Now())
-        process = Process.objects.select_related("run", "owner").get(pk=row[0])
-        return _new_slice(process, worker), process
-
-
-def _new_slice(process: Process, worker: str) -> Slice:
-    lease = Now() + timedelta(seconds=LEASE_SECONDS)
-    return Slice.objects.create(process=process, worker=worker, lease_until=lease)
-
-
-def waiting_runs(limit: int = 16) -> list[Any]:
-    """Runs of processes that have something for a worker."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT run_id FROM extraction_process WHERE seq IN ({_CHOOSE.format(limit=limit)})")  # noqa: S608 (a number)
-        return [run_id for (run_id,) in cursor.fetchall() if run_id]
-
-
-def reserve(*, slice: Slice, wanted: int) -> int:
-    """Up to `wanted` credits for the slice; how many. Raises `SliceLost`."""
-    with transaction.atomic():
-        process = locked(slice.process_id)
-        renew(slice=slice)
-        return crediting.reserve(slice=slice, process=process, wanted=wanted) if process else 0
-
-
 def claim_pages(*, slice: Slice, limit: int, alone: bool = True) -> list[Claimed]:
     """Up to `limit` pages for the slice, oldest first. Raises `SliceLost`.
 
@@ -171,7 +114,7 @@ def claim_pages(*, slice: Slice, limit: int, alone: bool = True) -> list[Claimed
     else (`alone`): first some together, and at the second time one by one, for one of them may be why.
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        renew(slice=slice)
+        slices.renew(slice=slice)
         rows = _claim(cursor, slice, limit, "= 0")
         if alone and not rows:
             rows = _claim(cursor, slice, SUSPECTS, "= 1") or _claim(cursor, slice, 1, "> 1")
@@ -184,13 +127,6 @@ def _claim(cursor: Any, slice: Slice, limit: int, lost: str) -> list[Claimed]:
     return [Claimed(bytes(key), bytes(chain), bytes(before), *rest) for _, key, chain, before, *rest in rows]
 
 
-def renew(*, slice: Slice) -> None:
-    """Keeps a slice for another lease. Raises `SliceLost`."""
-    lease = Now() + timedelta(seconds=LEASE_SECONDS)
-    if not Slice.objects.filter(pk=slice.pk).update(lease_until=lease):
-        raise SliceLost
-
-
 def write(*, slice: Slice, outcomes: Sequence[Outcome], most: int) -> Process:
     """Writes down what became of pages, the pages that they led to, and what they cost, in one transaction.
 
@@ -198,7 +134,7 @@ def write(*, slice: Slice, outcomes: Sequence[Outcome], most: int) -> Process:
     """
     with transaction.atomic(), connection.cursor() as cursor:
         process = Process.objects.select_for_update(no_key=True).get(pk=slice.process_id)
-        renew(slice=slice)
+        slices.renew(slice=slice)
         if outcomes:
             added = _add(cursor, slice, [found for one in outcomes for found in one.found], most - process.pages)
             _count(process, slice, added, _end(cursor, slice, outcomes))
@@ -278,49 +214,6 @@ def packed(records: bytes) -> bytes | None:
 
 def unpacked(records: Any) -> list[Record]:
     return cast(list[Record], orjson.loads(zlib.decompress(records))) if records else []
-
-
-def release(*, slice: Slice, process: Process, lost: bool) -> int:
-    """Ends a slice, in the caller's transaction, which holds the process: its pages and credits are free again.
-
-    Returns the credits that it gave back. A page in whose turn a worker was lost too often has failed.
-    """
-    row = Slice.objects.select_for_update().filter(pk=slice.pk).first()
-    if row is None:
-        return 0
-    pages = Page.objects.filter(slice=row.pk, state=PageState.CLAIMED)
-    if lost:
-        _give_up(pages.filter(lost__gte=settings.EXTRACTION_PAGE_ATTEMPTS - 1), process)
-    pages.update(state=PageState.READY, slice=None, attempt=F("attempt") - 1, lost=F("lost") + int(lost))
-    rest = crediting.settle(slice=row, process=process)
-    row.delete()
-    return rest
-
-
-def _give_up(pages: QuerySet[Page], process: Process) -> None:
-    main = pages.filter(chain=process.main).exists()
-    error = "A worker was lost each time that it had this page."
-    count = pages.update(state=PageState.FAILED, slice=None, error=error, fetched_at=Now())
-    process.open -= count
-    process.failed += count
-    process.main_failed |= main
-    process.save(update_fields=("open", "failed", "main_failed"))
-
-
-def locked(process_id: int) -> Process | None:
-    """The process, held by the caller's transaction."""
-    return Process.objects.select_for_update(no_key=True).filter(pk=process_id).first()
-
-
-def release_all(*, process: Process) -> None:
-    """Ends every slice of a process that the caller's transaction holds; their workers find out."""
-    for slice in Slice.objects.filter(process=process):
-        release(slice=slice, process=process, lost=False)
-
-
-def lapsed() -> list[Slice]:
-    """Slices whose worker fell silent."""
-    return list(Slice.objects.filter(lease_until__lt=Now()).select_related("process")[:100])
 
 
 def open_again(*, process: Process) -> int:

@@ -16,7 +16,7 @@ from django_celery_beat.models import PeriodicTask
 from extraction.domain.status import Status
 from extraction.kinds import SCHEDULED_EXTRACTION
 from extraction.models import Account, Entry, Page, Process, Task
-from extraction.services import crediting, ledger, purging, running
+from extraction.services import carrying, crediting, ledger, purging
 from extraction.services.defining import checked
 from extraction.services.exporting import storage
 from taskhub.accounts import services as accounts
@@ -215,7 +215,7 @@ def test_links_are_signed_and_end(owner: Person, settings: Any) -> None:
 
 def test_a_file_that_is_gone_is_told_and_a_log_opens_at_once(owner: Person) -> None:
     process = started(owner, created(owner))
-    work("extraction", running.begin, node="x@test")
+    work("extraction", carrying.begin, node="x@test")
     shown = owner.get(f"/v1/process/{process.id}/info").json()
     log = Client().get(shown["logFile"].removeprefix(django_settings.PUBLIC_URL))
     assert b"started: http://127.0.0.1:9/" in b"".join(log.streaming_content)  # type: ignore[attr-defined]
@@ -315,7 +315,7 @@ def test_a_schedule_runs_a_task(owner: Person, stranger: Person) -> None:
     task = created(owner)
     made = SCHEDULED_EXTRACTION.work({"task": task["id"], "payload": {"format": "XML"}}, owner.user, "daily")
     run = runs.accept(kind="extraction", owner=owner.user, name=made.name, arguments=made.arguments, schedule="daily")
-    assert work("extraction", running.begin, node="x@test") == 1
+    assert work("extraction", carrying.begin, node="x@test") == 1
     process = Process.objects.get()
     assert (process.run, process.format, process.pages) == (run, "xml", 1)
     for arguments, user in (({"task": task["id"]}, stranger.user), ({"task": "x"}, owner.user), ({}, owner.user)):

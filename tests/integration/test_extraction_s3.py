@@ -9,7 +9,7 @@ import requests
 from moto.server import ThreadedMotoServer
 
 from extraction.models import Note, Page, Process
-from extraction.services import defining, ledger, linking, purging, running
+from extraction.services import defining, ledger, linking, purging, running, slices
 from extraction.services.exporting import write_results
 from tests.conftest import Person
 
@@ -60,7 +60,7 @@ def fetched(owner: Person) -> Process:
 
 
 def turn(process: Process) -> bool:
-    slice, row = ledger.claim_slice(worker="x@test") or (None, None)
+    slice, row = slices.claim_slice(worker="x@test") or (None, None)
     assert slice
     assert row
     return write_results(slice=slice, process=row)

@@ -17,10 +17,11 @@ from django.db import connection
 from django.utils import timezone
 
 from extraction import spider, turns
+from extraction.books import Books
 from extraction.domain.addresses import page_key
 from extraction.domain.status import PageState
 from extraction.models import Account, Entry, Note, Page, Process, Slice
-from extraction.services import crediting, defining, ledger, running
+from extraction.services import carrying, crediting, defining, ledger, resuming, running, slices
 from extraction.services.exporting import Export
 from taskhub.runs import services as runs
 from taskhub.runs.execution import work
@@ -41,8 +42,8 @@ def _settings(settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> 
     settings.STORAGES = {**settings.STORAGES, "results": results}
     monkeypatch.setattr(spider, "backoff", lambda attempt, after: min(after or 0.05, 0.3))
     yield
-    if spider.Books.pid:
-        spider.Books.thread.submit(lambda: connection.close()).result()
+    if Books.pid:
+        Books.thread.submit(lambda: connection.close()).result()
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def begun(owner: Person, site: Site, **payload: Any) -> Process:
     sent = {"request": {"url": f"{site.url}/"}, "fields": LINKS, **payload}
     task = defining.create_task(owner=owner.user, given=sent)
     process = running.run_task(task=task)
-    work(running.KIND, running.begin, node="extraction@test")
+    work(running.KIND, carrying.begin, node="extraction@test")
     return process
 
 
@@ -98,16 +99,16 @@ def page(process: Process, path: str) -> Page:
 
 def found_at_once(process: Process, urls: list[str]) -> None:
     """As if the first page had led to these, which wait."""
-    slice, _ = ledger.claim_slice(worker="first@test") or (None, None)
+    slice, _ = slices.claim_slice(worker="first@test") or (None, None)
     assert slice
     [first] = ledger.claim_pages(slice=slice, limit=10)
     keys = [(page_key(1, url), url) for url in urls]
     found = [ledger.Found(ledger.Claimed(key, key, b"", 0, 1, url), mine=False) for key, url in keys]
     rows = orjson.dumps([{"item_details": [key.hex()]} for key, _ in keys])
-    ledger.reserve(slice=slice, wanted=10)
+    slices.reserve(slice=slice, wanted=10)
     outcome = ledger.Outcome(first, PageState.DONE, cost=1, records=rows, count=len(urls), found=found)
     ledger.write(slice=slice, outcomes=[outcome], most=1000)
-    running.leave(slice=slice)
+    carrying.leave(slice=slice)
 
 
 def listing(*paths: str, more: str = "") -> Reply:
@@ -199,8 +200,8 @@ def test_retry_asks_for_failed_pages_alone(owner: Person, site: Site) -> None:
     assert (process.failed, process.cost) == (1, 3)
     site.pages["/b"] = html("<h1>B</h1>")
     first = process.run
-    taken_up = running.retry_process(process=running.visible_process(id=process.id, user=owner.user))
-    work(running.KIND, running.begin, node="extraction@test")
+    taken_up = resuming.retry_process(process=running.visible_process(id=process.id, user=owner.user))
+    work(running.KIND, carrying.begin, node="extraction@test")
     process = carried(taken_up)
     assert [record["item_details"] for record in records(process)] == [[{"title": x}] for x in "ABC"]
     assert (process.failed, process.cost, process.status) == (0, 4, "finished")
@@ -232,8 +233,8 @@ def test_credits_run_out_and_come(owner: Person, site: Site, settings: Any) -> N
     assert process.results
     assert len(records(process)) == 5
     crediting.top_up(owner_id=owner.user.pk, amount=10)
-    assert running.resume_waiting() == 1
-    work(running.KIND, running.begin, node="extraction@test")
+    assert resuming.resume_waiting() == 1
+    work(running.KIND, carrying.begin, node="extraction@test")
     process = carried(process)
     assert (process.status, process.missing, process.cost) == ("finished", 0, 6)
     assert all(len(record["item_details"]) == 1 for record in records(process))
@@ -251,9 +252,9 @@ def test_a_cap_of_one_run(owner: Person, site: Site) -> None:
     fields = [{**LINKS[0], "details": DETAIL}]
     process = extracted(owner, site, fields=fields, commonParent="li", maxCredits=4)
     assert (process.status, process.cost, process.capped) == ("pending", 4, True)
-    assert running.resume_waiting() == 0
-    taken_up = running.retry_process(process=process, max_credits=6)
-    work(running.KIND, running.begin, node="extraction@test")
+    assert resuming.resume_waiting() == 0
+    taken_up = resuming.retry_process(process=process, max_credits=6)
+    work(running.KIND, carrying.begin, node="extraction@test")
     assert carried(taken_up).cost == 6
 
 
@@ -406,18 +407,18 @@ def test_a_lost_worker_loses_no_page_and_charges_none_twice(owner: Person, site:
     site.pages["/"] = listing("/a", "/b")
     site.other = lambda path, before: html(f"<h1>{path}</h1>")
     process = begun(owner, site, fields=[{**LINKS[0], "details": DETAIL}], commonParent="li")
-    claimed = ledger.claim_slice(worker="lost@test")
+    claimed = slices.claim_slice(worker="lost@test")
     assert claimed
     lost, _ = claimed
-    ledger.reserve(slice=lost, wanted=100)
+    slices.reserve(slice=lost, wanted=100)
     assert len(ledger.claim_pages(slice=lost, limit=10)) == 1
-    assert ledger.claim_slice(worker="other@test") is None
+    assert slices.claim_slice(worker="other@test") is None
     Slice.objects.update(lease_until=timezone.now())
-    running.sweep()
+    carrying.sweep()
     process = carried(process)
     assert (process.status, process.cost, process.requests) == ("finished", 3, 3)
     assert Account.objects.get().balance == settings.EXTRACTION_CREDITS - 3
-    with pytest.raises(ledger.SliceLost):
+    with pytest.raises(slices.SliceLost):
         ledger.write(slice=lost, outcomes=[], most=10)
 
 
@@ -427,14 +428,14 @@ def test_a_page_that_takes_workers_with_it_is_given_up_alone(owner: Person, site
     process = begun(owner, site, fields=[{**LINKS[0], "details": DETAIL}], commonParent="li")
     found_at_once(process, [f"{site.url}/{path}" for path in ("a", "bad", "c")])
     for number in range(3):
-        slice, _ = ledger.claim_slice(worker=f"{number}@test") or (None, None)
+        slice, _ = slices.claim_slice(worker=f"{number}@test") or (None, None)
         assert slice
         claimed = ledger.claim_pages(slice=slice, limit=10)
         assert len(claimed) == (3 if number < 2 else 1)
         if number == 2:  # the suspects come one by one
             assert claimed[0].url.endswith("/a")
         Slice.objects.update(lease_until=timezone.now())
-        running.sweep()
+        carrying.sweep()
     process = carried(process)
     assert [one.state for one in Page.objects.filter(process=process).order_by("id")] == [
         "done",
@@ -448,18 +449,18 @@ def test_a_page_that_takes_workers_with_it_is_given_up_alone(owner: Person, site
 def test_a_cancelled_process_keeps_what_it_has(owner: Person, site: Site) -> None:
     site.pages["/"] = listing("/a", "/b")
     process = begun(owner, site)
-    slice, _ = ledger.claim_slice(worker="one@test") or (None, None)
+    slice, _ = slices.claim_slice(worker="one@test") or (None, None)
     assert slice
     running.cancel(process=running.visible_process(id=process.id, user=owner.user))
-    with pytest.raises(ledger.SliceLost):
+    with pytest.raises(slices.SliceLost):
         ledger.claim_pages(slice=slice, limit=1)
     process = carried(process)
     assert (process.status, process.open, process.unwritten) == ("canceled", 1, False)
     assert process.results
     run = run_of(process)
     assert run.state == "REVOKED"
-    taken_up = running.retry_process(process=running.visible_process(id=process.id, user=owner.user))
-    work(running.KIND, running.begin, node="extraction@test")
+    taken_up = resuming.retry_process(process=running.visible_process(id=process.id, user=owner.user))
+    work(running.KIND, carrying.begin, node="extraction@test")
     assert carried(taken_up).status == "finished"
 
 
@@ -468,7 +469,7 @@ def test_a_retry_of_the_run_takes_its_process_up_again(owner: Person, site: Site
     assert process.status == "failed"
     site.pages["/"] = listing("/a")
     new = runs.retry(run=run_of(process))
-    work(running.KIND, running.begin, node="extraction@test")
+    work(running.KIND, carrying.begin, node="extraction@test")
     process = carried(process)
     assert (process.status, process.run_id) == ("finished", new.pk)
 
@@ -476,11 +477,11 @@ def test_a_retry_of_the_run_takes_its_process_up_again(owner: Person, site: Site
 def test_what_is_overdue_is_ended(owner: Person, site: Site) -> None:
     process = begun(owner, site)
     Account.objects.update(max_seconds=60)
-    running.sweep()
+    carrying.sweep()
     process.refresh_from_db()
     assert process.status == "running"
     Process.objects.update(started_at=timezone.now() - timedelta(seconds=61))
-    running.sweep()
+    carrying.sweep()
     process = carried(process)
     assert (process.status, process.error) == ("failed", "Its time is over.")
 
@@ -505,7 +506,7 @@ def test_turns_go_round_the_owners(owner: Person, stranger: Person, site: Site) 
     other = begun(stranger, site)
     served = []
     for _ in range(4):
-        _slice, process = ledger.claim_slice(worker="x@test") or (None, None)
+        _slice, process = slices.claim_slice(worker="x@test") or (None, None)
         assert process
         served.append(process.pk)
     assert [pk == other.pk for pk in served] in ([False, True] * 2, [True, False] * 2)
@@ -521,7 +522,7 @@ def test_two_turns_at_one_process_share_its_pages(owner: Person, site: Site, set
     settings.EXTRACTION_CONCURRENCY = 2
     spiders = []
     for name in ("a@test", "b@test"):
-        slice, row = ledger.claim_slice(worker=name) or (None, None)
+        slice, row = slices.claim_slice(worker=name) or (None, None)
         assert slice
         assert row
         spiders.append(spider.Spider(slice, row, defining.checked(row.payload, owner.user)))
@@ -535,7 +536,7 @@ def test_two_turns_at_one_process_share_its_pages(owner: Person, site: Site, set
     assert min(shares) > 30
     assert set(site.hits.values()) == {1}
     for one in spiders:
-        running.leave(slice=one.slice)
+        carrying.leave(slice=one.slice)
     assert [one["title"] for one in records(carried(process))] == [f"/{n}" for n in range(300)]
 
 
@@ -548,12 +549,12 @@ def test_the_same_bytes_whoever_fetched_and_when(owner: Person, site: Site, sett
     settings.EXTRACTION_CONCURRENCY = 3
     process = begun(owner, site, **sent)
     for _ in range(8):  # turns that end before their time
-        slice, row = ledger.claim_slice(worker="x@test") or (None, None)
+        slice, row = slices.claim_slice(worker="x@test") or (None, None)
         if slice and row:
-            ledger.reserve(slice=slice, wanted=20)
+            slices.reserve(slice=slice, wanted=20)
             ledger.claim_pages(slice=slice, limit=7)
             Slice.objects.update(lease_until=timezone.now())
-            running.sweep()
+            carrying.sweep()
             turns.take_turns(node="extraction@test")
     assert b"".join(Export(carried(process)).pieces("xml", gzip=False)) == whole
     assert json.loads(b"".join(Export(process).pieces("json", gzip=False)))[0]["item_details"] == [{"title": "/0"}]

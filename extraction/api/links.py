@@ -1,0 +1,121 @@
+"""Links to results."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import QueryDict
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import serializers
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from extraction.api import examples as shown
+from extraction.api.views import TAGS, ExtractionView
+from extraction.services.linking import link_to, process_with
+from taskhub.bodies import FormParser, JsonParser, plain_body
+from taskhub.errors import Rejected, refused
+from taskhub.openapi import BODY, problems
+from taskhub.views import Query
+
+LINK = f"http://127.0.0.1:8000/v1/files/signed/{shown.PROCESS_ID}.csv"
+
+
+class TextRenderer(BaseRenderer):
+    media_type = "text/plain"
+    format = "txt"
+
+    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
+        if isinstance(data, Mapping) and data.keys() == {"link"}:
+            return str(data["link"]).encode()
+        return json.dumps(data).encode()  # a problem
+
+
+class TextParser(BaseParser):
+    media_type = "text/plain"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        try:
+            return plain_body(stream, parser_context).decode()
+        except UnicodeDecodeError:
+            raise Rejected("The body is no text in UTF-8.") from None
+
+
+class LinkQuery(Query):
+    name = serializers.CharField(required=False, max_length=200, help_text="The name of the results")
+
+
+TEXT = {"type": "string", "minLength": 1, "pattern": "[^ ]"}
+NAMED = {"anyOf": [TEXT, {"type": "object", "properties": {"name": TEXT}, "additionalProperties": False}]}
+NAME = OpenApiParameter(
+    "name",
+    {"type": "string", "minLength": 1, "maxLength": 200},
+    OpenApiParameter.QUERY,
+    description="The name of the results.",
+    examples=[
+        OpenApiExample("A name", f"{shown.PROCESS_ID}.csv", parameter_only=("name", OpenApiParameter.QUERY)),
+    ],
+)
+LINKED: dict[Any, Any] = {
+    (200, "text/plain"): OpenApiResponse(
+        str, "The link", [OpenApiExample("The link", LINK, media_type="text/plain", response_only=True)]
+    ),
+    (200, "application/json"): OpenApiResponse(
+        {"type": "object", "properties": {"link": {"type": "string", "format": "uri"}}, "required": ["link"]},
+        "The link",
+        [OpenApiExample("The link as JSON", {"link": LINK}, response_only=True)],
+    ),
+}
+
+
+class LinkView(ExtractionView):
+    renderer_classes = (TextRenderer, JSONRenderer)
+    parser_classes = (JsonParser, FormParser, TextParser)
+
+    @extend_schema(
+        operation_id="extraction_link",
+        summary="Get a link to results",
+        description=(
+            "The name of the results, as a process tells it, is in the query, or in the body: alone, or as "
+            '`{"name": ...}`. The link is good for an hour, and needs no other authentication. It is plain text '
+            "unless JSON is asked for."
+        ),
+        parameters=[NAME],
+        responses={**LINKED, **problems(400, 401, 404)},
+        tags=TAGS,
+    )
+    def get(self, request: Request) -> Response:
+        asked, sent = self.query(request, LinkQuery).get("name", ""), request.data
+        told = _named(sent) if not isinstance(sent, Mapping) or len(sent) else ""
+        if not (name := asked or told):
+            raise refused("/name", "The name of the results is required.")
+        return Response({"link": link_to(process=process_with(name=name, user=request.user))})
+
+    @extend_schema(
+        operation_id="extraction_link_by_post",
+        summary="Get a link to results, by POST",
+        description="As by GET.",
+        parameters=[NAME],
+        request={
+            "application/json": {
+                "anyOf": [TEXT, {"type": "object", "properties": {"name": TEXT}, "required": ["name"]}]
+            }
+        },
+        responses={**LINKED, **problems(401, 403, 404, *BODY)},
+        examples=[OpenApiExample("A name", {"name": f"{shown.PROCESS_ID}.csv"}, request_only=True)],
+        tags=TAGS,
+    )
+    def post(self, request: Request) -> Response:
+        return self.get(request)
+
+
+def _named(data: Any) -> str:
+    """The name in a body: a text, an object with `name`, or what `curl -d` makes of a text."""
+    if isinstance(data, QueryDict) and "name" not in data:
+        data = next(iter(data), "")
+    name = data.get("name") if isinstance(data, Mapping) else data
+    if not isinstance(name, str) or not name.strip() or "\x00" in name:
+        raise refused("/name", "The name of the results is required.")
+    return name.strip()
