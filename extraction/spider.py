@@ -266,7 +266,11 @@ class Spider:
             work = lambda: read(fetched.text, fetched.url, rule)  # noqa: E731
             if not await asyncio.get_running_loop().run_in_executor(None, probe.ends_in_time, work):
                 raise Failure("The page takes too long to read.", status=fetched.status)
-        reading = read(fetched.text, fetched.url, rule)
+        try:
+            reading = read(fetched.text, fetched.url, rule)
+        except Exception as error:
+            log.exception("A page of %s cannot be read", self.process.id)
+            raise Failure(f"The page cannot be read: {type(error).__name__}.", status=fetched.status) from error
         records = orjson.dumps(reading.records) if reading.records else b""
         outcome = Outcome(page, PageState.DONE, fetched.status, fetched.wire, cost=self.price)
         shown = digest(records) if records and rule.next else b""

@@ -55,6 +55,11 @@ def html(body: str, **headers: str) -> Reply:
     return Reply(f"<html><body>{body}</body></html>", headers={"Content-Type": "text/html; charset=utf-8", **headers})
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # else some of many connections come a second late
+
+
 @contextmanager
 def serving() -> Iterator[Site]:
     """A site of its own on loopback."""
@@ -88,8 +93,7 @@ def serving() -> Iterator[Site]:
             except OSError:
                 self.close_connection = True
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
+    with Server(("127.0.0.1", 0), Handler) as server:
         site.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()

@@ -115,6 +115,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=9001)
     options = parser.parse_args()
+    ThreadingHTTPServer.request_queue_size = 128  # connections that come at once
     with ThreadingHTTPServer((options.host, options.port), Handler) as server:
         print(f"The site is at http://{options.host}:{server.server_port}", flush=True)  # noqa: T201 (for people)
         server.serve_forever()

@@ -49,6 +49,7 @@ class Pages:
         """Raises `Failure`, and `hosts.Later` when its host is to be asked later."""
         visit = _Visit(self._hosts, self._robots, self._payload.delay)
         try:
+            await visit.enter(url)  # while it waits for its place, its own time has not begun
             answer = await self._client.call(self._call(url, first), permit=visit.permit, judge=judge)
         except Refused as problem:
             raise Failure(problem.detail) from None
@@ -90,6 +91,11 @@ class _Visit:
         self.host = ""
 
     async def permit(self, url: str, hop: int) -> None:
+        """Where a redirect leads, the rules and the place are another's."""
+        if hop:
+            await self.enter(url)
+
+    async def enter(self, url: str) -> None:
         if self._robots and not await self._robots.allows(url):
             raise Failure("The site's robots.txt forbids it.")
         self.leave()

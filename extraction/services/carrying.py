@@ -3,15 +3,16 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import transaction
-from django.db.models.functions import Now
+from django.db.models import DurationField, ExpressionWrapper, F
+from django.db.models.functions import Coalesce, Extract, Now
 from django.utils import timezone
 
 from extraction.domain.status import Status, outcome
-from extraction.models import Account, Process, Slice, Task
+from extraction.models import Process, Slice, Task
 from extraction.services import crediting, ledger, slices
 from extraction.services.defining import checked
-from extraction.services.limits import Limits
 from extraction.services.resuming import hold_run, resume_waiting
 from extraction.services.running import create_process, note, planned
 from taskhub.runs import services as runs
@@ -20,6 +21,7 @@ from taskhub.runs.execution import Execution
 from taskhub.runs.models import Run
 
 QUIET = timedelta(minutes=10)  # for which a process may have nothing to tell, as while a server wants to be left alone
+OVERDUE_AT_ONCE = 100
 _STATES = {State.REVOKED: Status.CANCELED, State.FAILURE: Status.FAILED}
 
 
@@ -63,7 +65,7 @@ def run_ended(run: Run) -> None:
         return
     process.status = _STATES.get(State(run.state), Status.FINISHED)
     process.error = (run.error or {}).get("message", "")
-    process.unwritten = True
+    process.unwritten = process.removed_at is None
     process.missing = 0
     process.finished_at = timezone.now()
     process.save(update_fields=("status", "error", "unwritten", "missing", "finished_at"))
@@ -162,9 +164,9 @@ def sweep() -> None:
     ends what is overdue."""
     for slice in slices.lapsed():
         with transaction.atomic():
-            if process := slices.locked(slice.process_id):
+            process = slices.locked(slice.process_id)
+            if process and slices.release(slice=slice, process=process, lost=True) is not None:
                 note(process, f"worker lost: {slice.worker}")
-                slices.release(slice=slice, process=process, lost=True)
                 fetched_all(process=process)
     resume_waiting()
     for process in _overdue():
@@ -172,13 +174,8 @@ def sweep() -> None:
 
 
 def _overdue() -> list[Process]:
-    shortest = Account.objects.filter(max_seconds__isnull=False).order_by("max_seconds").first()
-    limits = [Limits.of(account).seconds for account in (shortest, Account()) if account]
-    old = Process.objects.filter(
-        status=Status.RUNNING, started_at__lt=timezone.now() - timedelta(seconds=min(limits)), run__isnull=False
-    ).select_related("owner")
-    return [one for one in old[:100] if _age(one) > Limits.of(crediting.account_of(one.owner_id)).seconds]
-
-
-def _age(process: Process) -> float:
-    return (timezone.now() - (process.started_at or timezone.now())).total_seconds()
+    """Those that run for longer than their owner's limit, or that of the settings."""
+    limit = Coalesce("owner__extraction_account__max_seconds", settings.EXTRACTION_MAX_SECONDS)
+    age = Extract(ExpressionWrapper(Now() - F("started_at"), DurationField()), "epoch")
+    running = Process.objects.filter(status=Status.RUNNING, run__isnull=False)
+    return list(running.annotate(age=age, limit=limit).filter(age__gt=F("limit"))[:OVERDUE_AT_ONCE])

@@ -143,6 +143,8 @@ def write_results(*, slice: Slice, process: Process) -> bool:
         _put_off(slice, process, error)
         return False
     done = carrying.settle(process=process, results=name, size=size)
+    if not done:
+        removed(name)  # it goes on, or was deleted meanwhile
     carrying.leave(slice=slice)
     return done
 

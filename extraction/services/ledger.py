@@ -16,6 +16,7 @@ from extraction.domain.status import OPEN, PageState
 from extraction.models import Note, Page, Process, Slice
 from extraction.services import slices
 
+LIMIT_REACHED = "the limit of pages is reached; others are left out"
 SUSPECTS = 16  # claimed together
 
 _CLAIM = """
@@ -144,7 +145,7 @@ def write(*, slice: Slice, outcomes: Sequence[Outcome], most: int) -> Process:
 def _add(cursor: Any, slice: Slice, found: Sequence[Found], room: int) -> int:
     if len(found) > room:
         found = found[: max(0, room)]
-        Note.objects.create(process_id=slice.process_id, text="The limit of pages is reached; others are left out.")
+        Note.objects.get_or_create(process_id=slice.process_id, text=LIMIT_REACHED)
     if not found:
         return 0
     pages = [one.page for one in found]

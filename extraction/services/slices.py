@@ -19,7 +19,7 @@ LEASE_SECONDS = 8  # renewed with every batch
 
 _CHOOSE = """
 SELECT p.seq FROM extraction_process AS p
-WHERE (p.rest_until IS NULL OR p.rest_until <= clock_timestamp()) AND ((
+WHERE p.removed_at IS NULL AND (p.rest_until IS NULL OR p.rest_until <= clock_timestamp()) AND ((
     p.status = 'running' AND EXISTS (
         SELECT FROM extraction_page WHERE process_id = p.seq AND state = 'ready'
             AND (not_before IS NULL OR not_before <= clock_timestamp())
@@ -81,14 +81,15 @@ def reserve(*, slice: Slice, wanted: int) -> int:
         return crediting.reserve(slice=slice, process=process, wanted=wanted) if process else 0
 
 
-def release(*, slice: Slice, process: Process, lost: bool) -> int:
+def release(*, slice: Slice, process: Process, lost: bool) -> int | None:
     """Ends a slice, in the caller's transaction, which holds the process: its pages and credits are free again.
 
-    Returns the credits that it gave back. A page in whose turn a worker was lost too often has failed.
+    Returns the credits that it gave back; None when the slice had ended, or is not `lost` after all. A page in whose turn a worker was lost too often has failed.
     """
-    row = Slice.objects.select_for_update().filter(pk=slice.pk).first()
+    rows = Slice.objects.select_for_update().filter(pk=slice.pk)
+    row = (rows.filter(lease_until__lt=Now()) if lost else rows).first()  # it may have been renewed meanwhile
     if row is None:
-        return 0
+        return None
     pages = Page.objects.filter(slice=row.pk, state=PageState.CLAIMED)
     if lost:
         _give_up(pages.filter(lost__gte=settings.EXTRACTION_PAGE_ATTEMPTS - 1), process)
