@@ -65,8 +65,10 @@ class ExtractionAdmin(ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """By a whole id: an index finds it."""
-        return (queryset.filter(id=search_term.strip()) if search_term else queryset), False
+        """By a whole id of a task or a process: an index finds it."""
+        if not search_term:
+            return queryset, False
+        return (queryset.filter(id=search_term.strip()) if self.search_fields else queryset.none()), False
 
 
 @admin.register(Task)

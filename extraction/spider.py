@@ -246,6 +246,9 @@ class Spider:
             return Outcome(page, PageState.READY, requests=0, wait=later.seconds)
         except Failure as failure:
             outcome = self._failed(page, failure)
+        except Exception as error:  # one page must not take the others with it
+            log.exception("A page of %s cannot be asked for or read", self.process.id)
+            outcome = self._failed(page, Failure(f"It cannot be asked for or read: {type(error).__name__}."))
         self.put_off.clear()
         outcome.duration_ms = int((time.monotonic() - began) * 1000)
         return outcome
@@ -266,11 +269,7 @@ class Spider:
             work = lambda: read(fetched.text, fetched.url, rule)  # noqa: E731
             if not await asyncio.get_running_loop().run_in_executor(None, probe.ends_in_time, work):
                 raise Failure("The page takes too long to read.", status=fetched.status)
-        try:
-            reading = read(fetched.text, fetched.url, rule)
-        except Exception as error:
-            log.exception("A page of %s cannot be read", self.process.id)
-            raise Failure(f"The page cannot be read: {type(error).__name__}.", status=fetched.status) from error
+        reading = read(fetched.text, fetched.url, rule)
         records = orjson.dumps(reading.records) if reading.records else b""
         outcome = Outcome(page, PageState.DONE, fetched.status, fetched.wire, cost=self.price)
         shown = digest(records) if records and rule.next else b""

@@ -288,7 +288,8 @@ SPECTACULAR_SETTINGS = {
         "taskhub.document.finish",
     ],
     "COMPONENT_SPLIT_REQUEST": True,  # a body that is read has other required fields than one that is answered
-    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},  # null: no badge of another server's
+    # null: no badge of another server's. More than 130 calls at once are more than the page can show.
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None, "docExpansion": "none", "filter": True},
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

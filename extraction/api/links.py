@@ -48,7 +48,7 @@ class LinkQuery(Query):
 
 
 TEXT = {"type": "string", "minLength": 1, "pattern": "[^ ]"}
-NAMED = {"anyOf": [TEXT, {"type": "object", "properties": {"name": TEXT}, "additionalProperties": False}]}
+NAMED = {"anyOf": [TEXT, {"type": "object", "properties": {"name": TEXT}, "required": ["name"]}]}
 NAME = OpenApiParameter(
     "name",
     {"type": "string", "minLength": 1, "maxLength": 200},
@@ -87,8 +87,8 @@ class LinkView(ExtractionView):
         tags=TAGS,
     )
     def get(self, request: Request) -> Response:
-        asked, sent = self.query(request, LinkQuery).get("name", ""), request.data
-        told = _named(sent) if not isinstance(sent, Mapping) or len(sent) else ""
+        asked = self.query(request, LinkQuery).get("name", "")
+        told = _named(request.data) if request.META.get("CONTENT_LENGTH", "0") not in {"", "0"} else ""
         if not (name := asked or told):
             raise refused("/name", "The name of the results is required.")
         return Response({"link": link_to(process=process_with(name=name, user=request.user))})

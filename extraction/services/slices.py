@@ -84,7 +84,8 @@ def reserve(*, slice: Slice, wanted: int) -> int:
 def release(*, slice: Slice, process: Process, lost: bool) -> int | None:
     """Ends a slice, in the caller's transaction, which holds the process: its pages and credits are free again.
 
-    Returns the credits that it gave back; None when the slice had ended, or is not `lost` after all. A page in whose turn a worker was lost too often has failed.
+    Returns the credits that it gave back; None when the slice had ended, or is not `lost` after all. A page in whose
+    turn a worker was lost too often has failed.
     """
     rows = Slice.objects.select_for_update().filter(pk=slice.pk)
     row = (rows.filter(lease_until__lt=Now()) if lost else rows).first()  # it may have been renewed meanwhile
