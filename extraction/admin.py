@@ -22,7 +22,7 @@ from extraction.services.linking import LOG, link_to
 from taskhub.admin import BigTableAdmin, ReadOnlyAdmin
 from taskhub.errors import Problem
 from taskhub.runs.services import enqueue
-from taskhub.secrets import mask_value
+from taskhub.secrets import mask, mask_value
 
 SHOWN_MAX = 100_000
 PREVIEW = 50
@@ -189,9 +189,9 @@ def _lines(process: Process) -> Iterator[str]:
 class PageAdmin(ExtractionAdmin):
     """Of one process, as a rule; of all of them by their number alone."""
 
-    list_display = ("id", "url", "state", "status", "attempt", "found", "bytes", "duration_ms", "cost", "error")
+    list_display = ("id", "shown_url", "state", "status", "attempt", "found", "bytes", "duration_ms", "cost", "error")
     fields: ClassVar[Any] = (
-        *("id", "process_link", "url", "state", "status", "attempt", "lost", "rule", "ordinal", "found", "bytes"),
+        *("id", "process_link", "shown_url", "state", "status", "attempt", "lost", "rule", "ordinal", "found", "bytes"),
         *("duration_ms", "cost", "error", "not_before", "fetched_at"),
     )
 
@@ -204,6 +204,10 @@ class PageAdmin(ExtractionAdmin):
 
     def get_ordering(self, request: HttpRequest) -> list[Any]:
         return ["pk"] if "process__seq__exact" in request.GET else ["-pk"]
+
+    @admin.display(description="url")
+    def shown_url(self, page: Page) -> str:
+        return mask(page.url)
 
     @admin.display(description="process")
     def process_link(self, page: Page) -> SafeString:

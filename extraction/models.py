@@ -11,6 +11,7 @@ from ksuid import Ksuid
 from extraction.domain.status import PageState, Status
 from taskhub.encryption import EncryptedJSONField
 from taskhub.runs.models import Run
+from taskhub.secrets import mask
 
 ID_LENGTH = 27
 
@@ -177,7 +178,7 @@ class Page(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.url
+        return mask(self.url)
 
 
 class Note(models.Model):

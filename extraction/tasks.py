@@ -7,7 +7,6 @@ from celery import shared_task
 from extraction.services.carrying import begin
 from extraction.services.purging import PURGE, purge
 from extraction.services.running import KIND
-from extraction.turns import take_turns
 from taskhub.errors import Rejected
 from taskhub.runs.execution import work
 
@@ -17,6 +16,9 @@ def extraction_run(self: Any, /, run_id: str = "", **arguments: Any) -> int:
     """Rung for one process; begins whatever waits, takes turns at what is under way, and says how many it took."""
     if not run_id:
         raise Rejected("An extraction is started by a schedule of the hub, or by POST /v1/task/{id}/run.")
+    # Here, for the workers of other queues know this task, too, and what it takes to fetch pages takes time to load.
+    from extraction.turns import take_turns
+
     began = work(KIND, begin, node=self.request.hostname)
     return began + take_turns(node=self.request.hostname)
 

@@ -78,7 +78,7 @@ def test_workers_killed_in_the_middle(broken: Disposable, site: Site) -> None:
     process = begun(owner, site)
     for count in (20, 60, 100):
         moved(owner, process, count)
-        broken.children("worker:extraction")[0].kill()
+        until(lambda: broken.children("worker:extraction"))[0].kill()
     process = ended(owner, process, 120)
     assert_whole(owner, process)
     balance, entries, held = books(broken, owner)

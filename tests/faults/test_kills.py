@@ -14,7 +14,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 
 # Where something runs, and not for the last time: the third kill would be the end of it, as another test shows.
 VICTIMS = """
-    SELECT split_part(worker, ':', 2)::integer FROM runs_run WHERE lease_until > clock_timestamp()
+    SELECT split_part(worker, ':', 2)::integer FROM runs_run
+    WHERE lease_until > clock_timestamp() AND kind = 'walker'
     GROUP BY worker HAVING max(attempt) < 3
 """
 

@@ -9,6 +9,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from datetime import timedelta
+from threading import Thread
 from typing import Any
 
 import orjson
@@ -20,9 +21,10 @@ from extraction import spider, turns
 from extraction.books import Books
 from extraction.domain.addresses import page_key
 from extraction.domain.status import PageState
+from extraction.fetching.hosts import Hosts, Later
 from extraction.models import Account, Entry, Note, Page, Process, Slice
 from extraction.services import carrying, crediting, defining, ledger, resuming, running, slices
-from extraction.services.exporting import Export
+from extraction.services.exporting import Export, opened
 from taskhub.runs import services as runs
 from taskhub.runs.execution import work
 from taskhub.runs.models import Run
@@ -558,3 +560,78 @@ def test_the_same_bytes_whoever_fetched_and_when(owner: Person, site: Site, sett
             turns.take_turns(node="extraction@test")
     assert b"".join(Export(carried(process)).pieces("xml", gzip=False)) == whole
     assert json.loads(b"".join(Export(process).pieces("json", gzip=False)))[0]["item_details"] == [{"title": "/0"}]
+
+
+def test_a_packed_file(owner: Person, site: Site) -> None:
+    site.pages["/"] = listing("/a")
+    process = extracted(owner, site, format="CSV", gzip=True)
+    assert process.results == f"{process.id}.csv.gz"
+    with opened(process.results) as file:
+        packed = file.read()
+    assert gzip.decompress(packed) == b"item_href,item_text\r\n" + f"{site.url}/a,/a\r\n".encode()
+    assert process.size == len(packed)
+
+
+def test_no_race_takes_a_balance_below_zero(owner: Person, site: Site) -> None:
+    crediting.account_of(owner.user.pk)
+    Account.objects.update(balance=100)
+    claimed = [begun(owner, site) and slices.claim_slice(worker=f"{n}@test") for n in range(4)]
+    rows = [pair[0] for pair in claimed if pair]
+    assert len(rows) == 4
+    granted: list[int] = []
+
+    def take(slice: Slice) -> None:
+        try:
+            granted.extend(slices.reserve(slice=slice, wanted=7) for _ in range(6))
+        finally:
+            connection.close()
+
+    threads = [Thread(target=take, args=(slice,)) for slice in rows]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (sum(granted), min(granted)) == (100, 0)
+    assert Account.objects.get().balance == 0
+    assert all(entry.balance >= 0 for entry in Entry.objects.all())
+
+
+def test_workers_share_a_host(settings: Any) -> None:
+    """As many places as there are, divided; who leaves gives his back; a pause is everybody's."""
+    settings.EXTRACTION_HOST_CONCURRENCY = 8
+
+    async def meet() -> tuple[list[int], list[float]]:
+        first, second = Hosts("first"), Hosts("second")
+        name = f"host-{time.monotonic()}"
+        told = []
+        for hosts in (first, second, first, second):
+            await hosts._ask(name, hosts[name])
+            told.append(hosts[name].places)
+        await first.close()
+        await second._ask(name, second[name])
+        told.append(second[name].places)
+        third = Hosts("third", patience=0.1)
+        await second.pause(name, 5)
+        with pytest.raises(Later) as later:
+            await third.enter(name)
+        await second.close()
+        await third.close()
+        return told, [later.value.seconds]
+
+    places, waits = asyncio.run(meet())
+    assert places == [8, 0, 4, 4, 8]
+    assert 4 < waits[0] <= 5
+
+
+def test_without_redis_a_worker_keeps_to_a_quarter(settings: Any) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:9"
+
+    async def alone() -> int:
+        hosts = Hosts("alone")
+        host = await hosts.enter("somewhere")
+        hosts.leave(host)
+        await hosts.pause("somewhere", 0.01)
+        await hosts.close()
+        return host.places
+
+    assert asyncio.run(alone()) == settings.EXTRACTION_HOST_CONCURRENCY // 4
