@@ -22,7 +22,7 @@ from extraction.services.linking import LOG, link_to
 from taskhub.admin import BigTableAdmin, ReadOnlyAdmin
 from taskhub.errors import Problem
 from taskhub.runs.services import enqueue
-from taskhub.secrets import mask, mask_value
+from taskhub.secrets import mask, mask_value, secrets_of
 
 SHOWN_MAX = 100_000
 PREVIEW = 50
@@ -39,8 +39,8 @@ def listed(model: str, words: str, **conditions: Any) -> SafeString:
 
 
 def as_json(value: Any) -> SafeString:
-    text = json.dumps(mask_value(value), indent=2, ensure_ascii=False, default=str)
-    return format_html("<pre>{}</pre>", text[:SHOWN_MAX])
+    text = json.dumps(mask_value(value, secrets_of(value)), indent=2, ensure_ascii=False, default=str)
+    return format_html("<pre>{}</pre>", mask(text[:SHOWN_MAX]))
 
 
 class ExtractionAdmin(ReadOnlyAdmin):
