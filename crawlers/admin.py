@@ -2,7 +2,6 @@
 
 import json
 from typing import Any, ClassVar
-from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -15,12 +14,10 @@ from crawlers.models import Crawler, Document, External, Rejected, StatusChange,
 from crawlers.services import registering, starting, telling
 from crawlers.services.calling import time_out
 from crawlers.services.planning import schedule_of
-from taskhub.admin import ReadOnlyAdmin
+from taskhub.admin import WatchedAdmin, as_json, listed
 from taskhub.errors import Conflict
 from taskhub.runs.services import enqueue
-from taskhub.secrets import MASK, mask_value
-
-SHOWN_MAX = 100_000
+from taskhub.secrets import MASK
 
 
 def link(row: Any, text: str = "") -> SafeString:
@@ -28,37 +25,9 @@ def link(row: Any, text: str = "") -> SafeString:
     return format_html('<a href="{}">{}</a>', reverse(name, args=[row.pk]), text or row.name or row.fid)
 
 
-def listed(model: str, words: str, **conditions: Any) -> SafeString:
-    """A link to a list of what belongs to a row."""
-    address = f"{reverse(f'admin:crawlers_{model}_changelist')}?{urlencode(conditions)}"
-    return format_html('<a href="{}">{}</a>', address, words)
-
-
-def as_json(value: Any) -> SafeString:
-    text = json.dumps(mask_value(value), indent=2, ensure_ascii=False, default=str)
-    return format_html("<pre>{}</pre>", text[:SHOWN_MAX])
-
-
-class CrawlersAdmin(ReadOnlyAdmin):
-    """People look at them here; to delete is an action, which takes what belongs to it along."""
-
-    ordering = ("-pk",)
+class CrawlersAdmin(WatchedAdmin):
     search_ids = ("fid",)
     search_help_text = "A fid"
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().get_queryset(request)
-        return rows.filter(removed_at__isnull=True) if hasattr(self.model, "removed_at") else rows
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return self.fields
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """What the links between these pages ask for."""
-        return lookup.endswith("__id__exact") or super().lookup_allowed(lookup, value, request)
 
 
 @admin.register(External)
@@ -85,7 +54,7 @@ class ExternalAdmin(CrawlersAdmin):
 
     @admin.display(description="crawlers")
     def crawlers_of(self, external: External) -> SafeString:
-        return listed("crawler", "its crawlers", external__id__exact=external.pk)
+        return listed("crawlers_crawler", "its crawlers", external__id__exact=external.pk)
 
     @admin.action(description="Delete the selected externals", permissions=["view"])
     def delete_externals(self, request: HttpRequest, queryset: QuerySet[External]) -> None:
@@ -101,7 +70,9 @@ class StreamAdmin(CrawlersAdmin):
 
     @admin.display(description="more")
     def more(self, stream: Stream) -> SafeString:
-        pages = [(listed(name, f"its {words}", stream__id__exact=stream.pk),) for name, words in _OF_STREAM]
+        pages = [
+            (listed(f"crawlers_{name}", f"its {words}", stream__id__exact=stream.pk),) for name, words in _OF_STREAM
+        ]
         return format_html_join(", ", "{}", pages)
 
     @admin.action(description="Delete the selected streams with their documents", permissions=["view"])
@@ -143,7 +114,7 @@ class CrawlerAdmin(CrawlersAdmin):
 
     @admin.display(description="tasks")
     def tasks_of(self, crawler: Crawler) -> SafeString:
-        return listed("task", "its tasks", crawler__id__exact=crawler.pk)
+        return listed("crawlers_task", "its tasks", crawler__id__exact=crawler.pk)
 
     @admin.action(description="Start a task of each selected crawler", permissions=["view"])
     def start_tasks(self, request: HttpRequest, queryset: QuerySet[Crawler]) -> None:
@@ -251,7 +222,7 @@ class TaskAdmin(CrawlersAdmin):
 
     @admin.display(description="more")
     def more(self, task: Task) -> SafeString:
-        pages = [(listed(name, words, task__id__exact=task.pk),) for name, words in _OF_TASK]
+        pages = [(listed(f"crawlers_{name}", words, task__id__exact=task.pk),) for name, words in _OF_TASK]
         return format_html_join(", ", "{}", pages)
 
     @admin.display(description="requests to the crawler")

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, ClassVar
-from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
@@ -19,12 +18,11 @@ from extraction.models import Account, Entry, Page, Process, Task
 from extraction.services import crediting, purging, resuming, running
 from extraction.services.exporting import Export
 from extraction.services.linking import LOG, link_to
-from taskhub.admin import BigTableAdmin, ReadOnlyAdmin
+from taskhub.admin import SHOWN_MAX, BigTableAdmin, WatchedAdmin, as_json, listed
 from taskhub.errors import Problem
 from taskhub.runs.services import enqueue
-from taskhub.secrets import mask, mask_value, secrets_of
+from taskhub.secrets import mask
 
-SHOWN_MAX = 100_000
 PREVIEW = 50
 
 
@@ -32,36 +30,7 @@ def link(name: str, row: Any, text: str) -> SafeString:
     return format_html('<a href="{}">{}</a>', reverse(f"admin:{name}_change", args=[row.pk]), text)
 
 
-def listed(model: str, words: str, **conditions: Any) -> SafeString:
-    """A link to a list of what belongs to a row."""
-    address = f"{reverse(f'admin:extraction_{model}_changelist')}?{urlencode(conditions)}"
-    return format_html('<a href="{}">{}</a>', address, words)
-
-
-def as_json(value: Any) -> SafeString:
-    text = json.dumps(mask_value(value, secrets_of(value)), indent=2, ensure_ascii=False, default=str)
-    return format_html("<pre>{}</pre>", mask(text[:SHOWN_MAX]))
-
-
-class ExtractionAdmin(ReadOnlyAdmin):
-    """People look at them here; to delete is an action, which takes what belongs to it along."""
-
-    ordering = ("-pk",)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().get_queryset(request)
-        return rows.filter(removed_at__isnull=True) if hasattr(self.model, "removed_at") else rows
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return self.fields
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """What the links between these pages ask for."""
-        return lookup.endswith("__exact") or super().lookup_allowed(lookup, value, request)
-
+class ExtractionAdmin(WatchedAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
@@ -95,7 +64,7 @@ class TaskAdmin(ExtractionAdmin):
 
     @admin.display(description="processes")
     def processes_of(self, task: Task) -> SafeString:
-        return listed("process", "its processes", task__seq__exact=task.pk)
+        return listed("extraction_process", "its processes", task__seq__exact=task.pk)
 
     @admin.action(description="Run the selected tasks", permissions=["view"])
     def run_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
@@ -151,12 +120,19 @@ class ProcessAdmin(ExtractionAdmin):
     def failed_link(self, process: Process) -> SafeString | str:
         if not process.failed:
             return "0"
-        return listed("page", str(process.failed), process__seq__exact=process.pk, state__exact=PageState.FAILED)
+        return listed(
+            "extraction_page", str(process.failed), process__seq__exact=process.pk, state__exact=PageState.FAILED
+        )
 
     @admin.display(description="all pages")
     def pages_of(self, process: Process) -> SafeString:
-        states = [(listed("page", word, process__seq__exact=process.pk, state__exact=STATES[word]),) for word in STATES]
-        return format_html_join(", ", "{}", [(listed("page", "all", process__seq__exact=process.pk),), *states])
+        states = [
+            (listed("extraction_page", word, process__seq__exact=process.pk, state__exact=STATES[word]),)
+            for word in STATES
+        ]
+        return format_html_join(
+            ", ", "{}", [(listed("extraction_page", "all", process__seq__exact=process.pk),), *states]
+        )
 
     @admin.display(description="log")
     def log(self, process: Process) -> SafeString:
@@ -271,7 +247,7 @@ class AccountAdmin(BigTableAdmin):
 
     @admin.display(description="ledger")
     def ledger(self, account: Account) -> SafeString:
-        return listed("entry", "what changed the balance", account__pk__exact=account.pk)
+        return listed("extraction_entry", "what changed the balance", account__pk__exact=account.pk)
 
     def save_model(self, request: HttpRequest, obj: Account, form: Any, change: bool) -> None:
         limits = AccountForm.Meta.fields
