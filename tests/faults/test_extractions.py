@@ -97,6 +97,21 @@ def test_redis_killed_and_emptied_in_the_middle(broken: Disposable, site: Site) 
     assert_whole(owner, info(owner, process))
 
 
+def test_postgresql_restarted_in_the_middle(broken: Disposable, site: Site) -> None:
+    owner = broken.people.sign_up()
+    process = begun(owner, site)
+    moved(owner, process, 30)
+    broken.program("postgres").terminate()
+    until(lambda: _status(owner, process) not in {"running", "away"}, 90)
+    assert_whole(owner, info(owner, process))
+
+
+def _status(owner: Caller, process: dict[str, Any]) -> str:
+    """Meanwhile calls are answered 503."""
+    answer = owner.get(f"/v1/process/{process['id']}/info")
+    return str(answer.json()["status"]) if answer.status_code == 200 else "away"
+
+
 def test_stopped_in_the_middle(broken: Disposable, site: Site) -> None:
     owner = broken.people.sign_up()
     process = begun(owner, site)
