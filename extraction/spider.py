@@ -266,8 +266,8 @@ class Spider:
     async def _read(self, page: Claimed, fetched: Fetched) -> Outcome:
         rule = self.rules[page.rule]
         if probe.suspicious(fetched.text):
-            work = lambda: read(fetched.text, fetched.url, rule)  # noqa: E731
-            if not await asyncio.get_running_loop().run_in_executor(None, probe.ends_in_time, work):
+            trial = partial(read, fetched.text, fetched.url, rule)
+            if not await asyncio.get_running_loop().run_in_executor(None, probe.ends_in_time, trial):
                 raise Failure("The page takes too long to read.", status=fetched.status)
         reading = read(fetched.text, fetched.url, rule)
         records = orjson.dumps(reading.records) if reading.records else b""

@@ -46,7 +46,6 @@ class Failure(Exception):
     again: bool = False
     after: float | None = None
     status: int | None = None
-    bytes: int = 0
 
     def __str__(self) -> str:
         return self.reason
