@@ -21,4 +21,19 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     length = environ.get("CONTENT_LENGTH") or ""
     if length.isdecimal() and int(length) <= settings.BODY_MAX_BYTES:
         environ["wsgi.input"] = BytesIO(environ["wsgi.input"].read(int(length)))
+    elif length or "HTTP_TRANSFER_ENCODING" in environ:
+        start_response = _ending(start_response)
     return _django(environ, start_response)
+
+
+def _ending(start_response: Callable[..., Any]) -> Callable[..., Any]:
+    """A refusal may leave some of the body unread, and then the web server ends the connection.
+
+    `Connection: close` (RFC 9110, section 7.6.1) says so: else a client's next call may be sent to nobody.
+    """
+
+    def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+        refused = [("Connection", "close")] if status >= "4" else []
+        return start_response(status, [*headers, *refused], *rest)
+
+    return start

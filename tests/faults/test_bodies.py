@@ -5,7 +5,7 @@ import json
 import socket
 import struct
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPResponse
 from itertools import repeat
 from pathlib import Path
@@ -62,7 +62,8 @@ class Sender:
                 return
 
     def end(self) -> None:
-        self.socket.shutdown(socket.SHUT_WR)
+        with suppress(OSError):  # whoever refused has answered, and gone
+            self.socket.shutdown(socket.SHUT_WR)
 
     def cut(self) -> None:
         """Closes with a reset."""

@@ -1,6 +1,7 @@
 """Extractions whose workers are killed, whose broker dies, and that are stopped: no page is lost, none paid twice."""
 
 import json
+import signal
 import time
 from collections.abc import Iterator
 from threading import Event
@@ -101,9 +102,12 @@ def test_postgresql_restarted_in_the_middle(broken: Disposable, site: Site) -> N
     owner = broken.people.sign_up()
     process = begun(owner, site)
     moved(owner, process, 30)
-    broken.program("postgres").terminate()
+    before = broken.program("postgres")
+    before.send_signal(signal.SIGINT)  # a fast shutdown, which does not wait for its clients to go
+    before.wait(30)
     until(lambda: _status(owner, process) not in {"running", "away"}, 90)
     assert_whole(owner, info(owner, process))
+    broken.await_health()
 
 
 def _status(owner: Caller, process: dict[str, Any]) -> str:
