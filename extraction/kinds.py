@@ -6,7 +6,7 @@ from typing import Any
 from django.urls import reverse
 
 from extraction.models import Process, Task
-from extraction.services import carrying, purging, resuming, running, slices
+from extraction.services import announcing, carrying, purging, resuming, running, slices
 from extraction.services.purging import PURGE
 from extraction.services.running import KIND
 from taskhub.errors import Rejected
@@ -35,7 +35,7 @@ def work_of_schedule(arguments: Mapping[str, Any], owner: Any, schedule: str) ->
     task = task_named(arguments, owner)
     given = {name: value for name, value in arguments.items() if name != "task"}
     running.planned(task=task, given=given)
-    return Work(task.owner, task.name or task.id, {"task": task.id, "given": given})
+    return Work(task.owner, task.name or task.id, {"task": task.id, "given": given}, webhook=task.webhook)
 
 
 def task_named(arguments: Mapping[str, Any], owner: Any) -> Task:
@@ -59,6 +59,9 @@ KINDS = [
         sweep=carrying.sweep,
         waiting=slices.waiting_runs,
         prune=purging.prune,
+        event=announcing.EVENT,
+        told=announcing.told,
+        message=announcing.message,
     ),
     Kind(PURGE, "extraction.tasks.purge", QUEUE),
 ]

@@ -118,6 +118,9 @@ class WaitSerializer(serializers.Serializer[Any]):
     wait = serializers.FloatField(
         default=0, min_value=0, max_value=300, help_text="Seconds to wait for the end, at most."
     )
+    webhook = serializers.CharField(
+        default="", allow_blank=True, max_length=2_000, help_text="An address that is told of the end."
+    )
 
 
 class SequenceFilters(RunFilters):
@@ -232,7 +235,8 @@ class RunsView(ForStaff, GenericAPIView[Run]):
         fresh: list[Run] = []
 
         def produce() -> Response:
-            fresh.append(accept_sequence(arguments=arguments, owner=request.user))
+            webhook = asked.validated_data["webhook"]
+            fresh.append(accept_sequence(arguments=arguments, owner=request.user, webhook=webhook))
             return _shown(fresh[0])
 
         response = answer_once(request, {"arguments": arguments, **asked.validated_data}, produce)

@@ -27,6 +27,7 @@ _PATTERNS = [
     # Ours are known by their first letters, wherever they stand
     re.compile(r"\b(tht_)[0-9a-f]{8,}"),
     re.compile(r"\b(thk_[0-9a-f]{12}_)[A-Za-z0-9_-]+"),
+    re.compile(r"\b(whsec_)[A-Za-z0-9+/=]+"),
     re.compile(r"(/c/)[A-Za-z0-9_-]{32}(?=/)"),  # capabilities
     re.compile(r"(/v1/files/)[A-Za-z0-9_:.-]{40,}(?=/)"),  # links to files
     re.compile(r"(://[^\s/:@]*:)[^\s/]+(?=@)"),  # passwords in addresses

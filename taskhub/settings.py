@@ -113,7 +113,16 @@ SECRET_KEY, *SECRET_KEY_FALLBACKS = SECRET_KEYS
 
 # Applications. A folder beside manage.py that holds a walkers.py is an application by that alone.
 
-OWN_APPS = ["taskhub", "taskhub.accounts", "taskhub.runs", "walkers", "sequences", "crawlers", "extraction"]
+OWN_APPS = [
+    "taskhub",
+    "taskhub.accounts",
+    "taskhub.runs",
+    "taskhub.runs.webhooks",
+    "walkers",
+    "sequences",
+    "crawlers",
+    "extraction",
+]
 LOCAL_APPS = sorted({file.parent.name for file in BASE_DIR.glob("*/walkers.py")} - set(OWN_APPS))
 INSTALLED_APPS = [
     "taskhub.accounts.apps.AdminConfig",
@@ -320,6 +329,7 @@ RUN_CAP_PER_OWNER = env_int("TASKHUB_RUN_CAP_PER_OWNER", 100, minimum=1)  # runn
 RUN_RESULT_MAX_BYTES = env_int("TASKHUB_RUN_RESULT_MAX_BYTES", 10 * 1024 * 1024, minimum=1024)
 RUN_RETENTION_DAYS = env_int("TASKHUB_RUN_RETENTION_DAYS", 30, minimum=1)
 IDEMPOTENCY_HOURS = 24
+WEBHOOK_SECONDS = env_int("TASKHUB_WEBHOOK_SECONDS", 20, minimum=1)  # in which a receiver has to answer
 WALK_STEPS_MAX = env_int("TASKHUB_WALK_STEPS_MAX", 10_000, minimum=1)
 # In one web process. A walk holds a database connection for its whole length; the other calls need some, too.
 WALKS_AT_ONCE = env_int("TASKHUB_WALKS_AT_ONCE", 12, minimum=1)

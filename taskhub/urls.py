@@ -8,6 +8,7 @@ from taskhub.document import DocsView, DocumentView
 
 urlpatterns = [
     path("", include("taskhub.runs.api")),
+    path("", include("taskhub.runs.webhooks.api")),
     path("", include("taskhub.accounts.api")),
     path("", include("walkers.api")),
     path("", include("sequences.api")),

@@ -1,11 +1,11 @@
 """What is answered, with exactly the keys that dataflow_tasks.md prints."""
 
-from datetime import datetime
 from typing import Any
 
 from extraction.domain.status import WORDS, PageState
 from extraction.models import Account, Entry, Page, Process, Task
 from extraction.services.defining import TYPE
+from extraction.services.describing import outline
 from extraction.services.linking import LOG, link_to
 from taskhub.parameters import moment
 
@@ -22,24 +22,7 @@ def task_of(task: Task) -> dict[str, Any]:
 
 
 def process_of(process: Process) -> dict[str, Any]:
-    return {
-        "id": process.id,
-        "status": process.status,
-        "taskID": process.task.id,
-        "startedAt": unix(process.started_at),
-        "finishedAt": unix(process.finished_at),
-        "requestCount": process.requests,
-        "responseCount": process.responses,
-        "results": process.results,
-        "logFile": link_to(process=process, what=LOG),
-        "missingCredits": process.missing,
-        "cost": process.cost,
-    }
-
-
-def unix(when: datetime | None) -> str | None:
-    """Unix time in whole seconds, as a text."""
-    return str(int(when.timestamp())) if when else None
+    return outline(process) | {"logFile": link_to(process=process, what=LOG)}
 
 
 def page_of(page: Page) -> dict[str, Any]:

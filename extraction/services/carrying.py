@@ -13,6 +13,7 @@ from extraction.domain.status import Status, outcome
 from extraction.models import Process, Slice, Task
 from extraction.services import crediting, ledger, slices
 from extraction.services.defining import checked
+from extraction.services.describing import outline
 from extraction.services.resuming import hold_run, resume_waiting
 from extraction.services.running import create_process, note, planned
 from taskhub.runs import services as runs
@@ -83,6 +84,10 @@ def settle(*, process: Process, results: str, size: int) -> bool:
         Process.objects.filter(pk=row.pk).update(unwritten=False, results=results, size=size)
         if row.status == Status.RUNNING:
             _end(row, results)
+        elif row.run and row.run.webhook:
+            row.results = results
+            event = "process.pending" if row.status == Status.PENDING else "process.finished"
+            runs.notify(run=row.run, event=event, data=outline(row))
         return True
 
 

@@ -80,6 +80,7 @@ def accept(process: Process, retry_of: Run | None = None) -> Run:
         name=process.task.name or process.task.id,
         arguments={"process": process.id},
         retry_of=retry_of,
+        webhook=process.task.webhook,
     )
 
 

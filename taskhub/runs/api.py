@@ -53,7 +53,11 @@ EXAMPLE = {
     "finished_at": "2026-01-31T12:00:00.009000Z",
     "revision": 3,
 }
-EXAMPLE_WHOLE = EXAMPLE | {"arguments": {"ctx": {"value": "hello"}}, "result": {"success": True, "report": ["hello"]}}
+EXAMPLE_WHOLE = EXAMPLE | {
+    "arguments": {"ctx": {"value": "hello"}},
+    "webhook": "",
+    "result": {"success": True, "report": ["hello"]},
+}
 
 
 @extend_schema_field(

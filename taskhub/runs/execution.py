@@ -17,7 +17,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from taskhub.errors import Problem
 from taskhub.runs import doorbell, hub, pulse
-from taskhub.runs.domain import Interrupted, LeaseLost, Overdue, State, backoff, error_of, may_try_again
+from taskhub.runs.domain import Interrupted, LeaseLost, Overdue, State, error_of, may_try_again
 from taskhub.runs.kinds import kind_of
 from taskhub.runs.models import Run
 from taskhub.runs.services import claim, claim_this, end, hand_over, put_off, renew, tell_progress
@@ -276,7 +276,7 @@ def _settle(execution: Execution, error: dict[str, str], *, again: bool) -> None
     run = execution.run
     try:
         if again and may_try_again(attempt=run.attempt, attempts=run.attempts):
-            put_off(run=run, error=error, seconds=backoff(run.attempt))
+            put_off(run=run, error=error, seconds=kind_of(run.kind).wait(run.attempt))
         else:
             with transaction.atomic():
                 execution.fail(error["type"], error["message"])

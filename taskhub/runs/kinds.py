@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from taskhub.runs.domain import backoff
+
 if TYPE_CHECKING:
     from taskhub.runs.models import Run
 
@@ -20,6 +22,10 @@ def _no_rows() -> int:
     return 0
 
 
+def _at_once(_: "Run") -> dict[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Kind:
     """How one kind of run is checked, sent and ended.
@@ -28,6 +34,13 @@ class Kind:
     cannot run. `copied(old, new)` is called in the transaction that accepts a retry; `ended(run)` in the one that ends
     a run, with the state it ends in; `removed(ids)` before runs are deleted. `pages(run)` are words and addresses of
     pages in the admin that show more of a run.
+
+    A run that names a webhook tells its end: an `event` with the data of `told(run)`, asked for in the ending
+    transaction; None where there is nothing to tell yet. `message(run, data)` is what is sent, made when it is sent; by
+    default the run as `/runs/{id}` shows it.
+
+    `attempts` are those of one run, by default as many as the settings say; `wait(attempt)` gives the seconds after one
+    that may succeed later.
 
     The leader calls `sweep()` every second, and rings for what `waiting()` then names: runs that were handed over and
     have work for a worker. It calls `prune()` every minute, which removes one batch and says how many rows.
@@ -44,6 +57,11 @@ class Kind:
     sweep: Callable[[], None] = _nothing
     waiting: Callable[[], list[Any]] = _none
     prune: Callable[[], int] = _no_rows
+    event: str = "run.finished"
+    told: Callable[["Run"], dict[str, Any] | None] = _at_once
+    message: Callable[["Run", Mapping[str, Any]], dict[str, Any]] | None = None
+    attempts: int | None = None
+    wait: Callable[[int], float] = backoff
 
 
 @dataclass(frozen=True)
@@ -54,6 +72,7 @@ class Work:
     name: str
     arguments: Mapping[str, Any]
     time_limit: float | None = None
+    webhook: str = ""
 
 
 @dataclass(frozen=True)

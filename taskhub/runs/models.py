@@ -52,6 +52,7 @@ class Run(models.Model):
     retry_of = models.ForeignKey("self", models.SET_NULL, null=True, related_name="retries", db_index=False)
     schedule = models.CharField(max_length=200, default="", db_default="", help_text="What fired it, by name; or empty")
     due_at = models.DateTimeField(null=True, help_text="When the schedule was due; None when it was started otherwise")
+    webhook = models.TextField(default="", db_default="", blank=True, help_text="The address that is told of the end")
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)

@@ -24,6 +24,7 @@ from taskhub.runs import api
 from taskhub.runs.models import Run
 from taskhub.runs.services import accept, cancel
 from taskhub.runs.services.scheduling import save_schedule
+from taskhub.runs.webhooks.services import send_test
 from tests import crawling
 from tests.conftest import Person, make_person
 from tests.routes import routes, spelled_otherwise
@@ -78,6 +79,7 @@ def registered(reads: dict[str, Row], writes: dict[str, Row]) -> Iterator[tuple[
 
 PASSWORD = "correct horse battery"
 RUN = "runs/<uuid:run_id>"
+DELIVERY = "webhooks/deliveries/<uuid:id>"
 EVERY_DAY = {"type": "interval", "conf": {"every": 1, "period": "days"}}
 PAYLOAD: dict[str, Any] = {"request": {"url": "http://127.0.0.1:9/"}, "fields": [{"name": "a", "selector": "a"}]}
 TASK, PROCESS = "v1/task/<ksuid:id>", "v1/process/<ksuid:id>"
@@ -92,6 +94,14 @@ TABLE: dict[str, Row] = {
     f"POST {RUN}/cancel": own(),
     f"POST {RUN}/retry": own(409),
     f"GET {RUN}/events": own(),
+    f"PUT {RUN}/webhook": own(url="http://127.0.0.1:9/hook"),
+    f"DELETE {RUN}/webhook": own(204),
+    "GET webhooks/secret": each(),
+    "POST webhooks/secret/rotate": each(),
+    "POST webhooks/test": each(202, url="http://127.0.0.1:9/hook"),
+    "GET webhooks/deliveries": each(),
+    f"GET {DELIVERY}": own(),
+    f"POST {DELIVERY}/send": own(409),
     "POST user/create/": Row(403, 403, 201, nobody=403, sent={"email": "new@example.com", "password": PASSWORD}),
     "POST user/token/": everybody(200, email="owner@example.com", password=PASSWORD),
     "POST user/logout/": each(204)._replace(by_key=400),  # a key is revoked, not signed out
@@ -214,6 +224,7 @@ def things(owner: Person, request: pytest.FixtureRequest) -> dict[str, str]:
     things |= {
         "run": run.pk,
         "<uuid:run_id>": run.pk,
+        "deliveries/<uuid:id>": send_test(owner=owner.user, url="http://127.0.0.1:9/hook").pk,
         "<uuid:id>": sequence.pk,
         "graph": graph.pk,
         "<str:prefix>": key.prefix,

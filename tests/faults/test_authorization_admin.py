@@ -26,6 +26,8 @@ from sequences.services.asking import accept_sequence
 from taskhub.accounts import services as accounts
 from taskhub.runs.models import Leadership, Worker
 from taskhub.runs.services import accept
+from taskhub.runs.webhooks.models import Attempt
+from taskhub.runs.webhooks.services import send_test
 from tests import crawling
 from tests.conftest import Person, make_person
 from tests.routes import routes
@@ -56,6 +58,7 @@ TABLE = {
     "runs/leadership": {"list", "change", "history", "delete"},
     "runs/run": {"list", "change", "history"},
     "runs/worker": {"list", "change", "history", "delete"},
+    "webhooks/attempt": {"list", "change", "history"},
     "sequences/step": {"list", "change", "history"},
     "walkers/alias": {"list", "change", "history", "delete"},
     "walkers/edge": {"list", "change", "history", "delete"},
@@ -101,6 +104,7 @@ def fill(owner: Person) -> None:
     RunFile.objects.create(run=run, field="file", name="a.txt", size=1, sha256="0" * 64, path="a")
     TaskResult.objects.create(task_id=str(run.pk))
     Worker.objects.create(name="walkers@here", queues=["walkers"], pid=1, seen_at=now)
+    Attempt.objects.create(delivery=send_test(owner=owner.user, url="http://127.0.0.1:9/"), number=1, duration_ms=1)
     Leadership.objects.create(name="beat", holder="here", until=now)
     Group.objects.create(name="operators")
     sequence = accept_sequence(arguments={"requests": []}, owner=owner.user)

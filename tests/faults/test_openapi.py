@@ -40,6 +40,8 @@ from taskhub.document import document
 from taskhub.runs import api, doorbell, services
 from taskhub.runs.models import Leadership, Run, Worker
 from taskhub.runs.services.scheduling import save_schedule
+from taskhub.runs.webhooks.api import EXAMPLE_DELIVERY
+from taskhub.runs.webhooks.models import Attempt
 from walkers import examples, walkers
 from walkers.models import Alias, Graph, Node, Profile
 
@@ -47,6 +49,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
 RUN = UUID(examples.ID)
 GRAPH = UUID(examples.ID)
+DELIVERY = UUID(str(EXAMPLE_DELIVERY["id"]))
 USER = UUID(examples.USER_ID)
 QUERY = {"name": "query", "type": "string", "max": 100}
 EMAIL = "ada@example.com"
@@ -65,6 +68,8 @@ JUDGED = [
     *("/v1/task/create", "/v1/task/{id}/run", "/v1/task/{id}/estimate", "/v1/task/{id}/update", "/v1/getlink"),
     *("/v1/tasks", "/v1/task/{id}/results", "/v1/process/{id}/pages", "/v1/process/{id}/export", "/v1/credits"),
     *("/v1/process/{id}/retry",),
+    # which addresses may be called
+    *("/webhooks/test", "/runs/{run_id}/webhook", "/webhooks/deliveries"),
     *("/c/{capability}/actions/tasks/{fid}/upload", "/streams", "/crawlers", "/crawlers/{fid}/tasks"),
 ]
 # U+0000 cannot be stored, and has no place in values that may be anything; their schema cannot say so.
@@ -177,6 +182,16 @@ class World:
         run = Run.objects.create(pk=RUN, kind="extraction", owner=self.user, name="Shop", arguments={}, ready=True)
         Process.objects.create(**about, task=task, run=run, format="csv", results=f"{shown.PROCESS_ID}.csv")
 
+    def deliver(self) -> None:
+        Run.objects.filter(pk=DELIVERY).delete()
+        TaskResult.objects.filter(task_id=str(DELIVERY)).delete()
+        told = {"url": "http://127.0.0.1:9/", "message": "msg_1", "event": "webhook.test", "timestamp": "", "data": {}}
+        ending = {"state": "SUCCESS", "finished_at": timezone.now(), "ready": False}
+        run = Run.objects.create(
+            pk=DELIVERY, kind="webhook", owner=self.user, name="webhook.test", arguments=told, **ending
+        )
+        Attempt.objects.create(delivery=run, number=1, status=204, duration_ms=1)
+
     def be_whole(self) -> None:
         soon = timezone.now() + timedelta(hours=1)
         Worker.objects.get_or_create(name="all@here", queues=django_settings.QUEUES, pid=1, defaults={"seen_at": soon})
@@ -253,6 +268,10 @@ class Caller:
             self.world.extract()
         if path.endswith("/retry") and "process" in path:
             Process.objects.update(status="failed")
+        if "{run_id}/webhook" in path:
+            self.world.run(ended=False)
+        if "deliveries/" in path:
+            self.world.deliver()
         if "sequences" in path:
             self.world.run("sequence", ended=True)
         return self.world.token()

@@ -23,11 +23,13 @@ from extraction.domain.addresses import page_key
 from extraction.domain.status import PageState
 from extraction.fetching.hosts import Hosts, Later
 from extraction.models import Account, Entry, Note, Page, Process, Slice
-from extraction.services import carrying, crediting, defining, ledger, resuming, running, slices
+from extraction.services import carrying, crediting, defining, ledger, purging, resuming, running, slices
 from extraction.services.exporting import Export, opened
 from taskhub.runs import services as runs
 from taskhub.runs.execution import work
 from taskhub.runs.models import Run
+from taskhub.runs.services.notifying import WEBHOOK
+from taskhub.runs.webhooks.services import message_of
 from tests.conftest import Person
 from tests.extracting import Reply, Site, html, serving
 
@@ -635,3 +637,29 @@ def test_without_redis_a_worker_keeps_to_a_quarter(settings: Any) -> None:
         return host.places
 
     assert asyncio.run(alone()) == settings.EXTRACTION_HOST_CONCURRENCY // 4
+
+
+@pytest.mark.parametrize("status", ["canceled", "pending"])
+def test_webhooks_are_told_when_what_there_is_is_written(owner: Person, site: Site, status: str) -> None:
+    account = crediting.account_of(owner.user.pk)
+    if status == "pending":
+        crediting.top_up(owner_id=owner.user.pk, amount=-account.balance, by=owner.user, note="")
+    process = begun(owner, site, format="JSON")
+    Run.objects.filter(pk=run_of(process).pk).update(webhook=f"{site.url}/hook")
+    if status == "canceled":
+        running.cancel(process=Process.objects.select_related("run").get(pk=process.pk))
+    assert not Run.objects.filter(kind=WEBHOOK).exists()  # its file is not there yet
+    assert carried(process).status == status
+    delivery = Run.objects.get(kind=WEBHOOK)
+    assert delivery.name == ("process.pending" if status == "pending" else "process.finished")
+    data = json.loads(message_of(delivery))["data"]
+    assert (data["id"], data["status"], data["resultsInline"]) == (process.id, status, [])
+    assert f"/{process.id}.json" in data["resultsLink"]
+
+
+def test_nobody_is_told_of_what_was_deleted(owner: Person, site: Site) -> None:
+    process = begun(owner, site)
+    Run.objects.filter(pk=run_of(process).pk).update(webhook=f"{site.url}/hook")
+    purging.delete_task(task=process.task)
+    carried(process)
+    assert not Run.objects.filter(kind=WEBHOOK).exists()

@@ -1,7 +1,6 @@
 """Running walkers: at once, in the background, or later."""
 
 from contextlib import suppress
-from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
@@ -14,7 +13,7 @@ from taskhub.parameters import Flag, Moment, Text
 from taskhub.runs.domain import State
 from taskhub.runs.execution import run_now
 from taskhub.runs.models import Run
-from taskhub.runs.services import accept, enqueue
+from taskhub.runs.services import accept, checked_webhook, enqueue
 from walkers import examples, wire
 from walkers.answers import Page, Queued, Report, RunAtOnce, WalkerShown
 from walkers.caller import Caller
@@ -36,6 +35,12 @@ MaybeSentinel = Annotated[
 ]
 Background = Annotated[Flag, Field(description="To run it in the background: `true`, `1` or `yes`.")]
 Later = Annotated[Moment, Field(description="To run it in the background, not before this time (RFC 3339).")]
+Told = Annotated[
+    Text,
+    Field(
+        max_length=2_000, description="With `is_async`: an address that is told of the end, as Standard Webhooks say."
+    ),
+]
 EXAMPLE = {
     "success": True,
     "report": ["hello"],
@@ -58,6 +63,7 @@ def walker_run(
     snt: MaybeSentinel = None,
     is_async: Background = False,
     run_at: Later = None,
+    webhook: Told = "",
 ) -> Answer:
     """Run a walker.
 
@@ -76,20 +82,21 @@ def walker_run(
         walk = Walk(definition, fields, start, caller.user, caller.files, caller.request)
         body = walk_now(walk)
         return Answer(walk.status or 200, body)
+    checked_webhook(webhook)
     arguments = {"name": definition.name, "snt": definition.sentinel, "nd": str(start), "ctx": ctx}
-    run = _accept(caller, definition, arguments, run_at)
+    run = _accept(caller, definition, arguments, not_before=run_at, webhook=webhook)
     return _queued(run, after_commit=lambda: _send(run))
 
 
-def _accept(caller: Caller, definition: Definition, arguments: dict[str, Any], run_at: datetime | None) -> Run:
+def _accept(caller: Caller, definition: Definition, arguments: dict[str, Any], **terms: Any) -> Run:
     accepted = partial(
         accept,
         kind="walker",
         owner=caller.user,
         name=definition.name,
-        not_before=run_at,
         parent=caller.run,
         time_limit=definition.time_limit,
+        **terms,
     )
     if not caller.files:
         return accepted(arguments=arguments)  # one statement: a transaction around it would be two round trips more

@@ -15,11 +15,13 @@ from taskhub.runs.services.claiming import (
     tell_progress,
 )
 from taskhub.runs.services.keeping import prune, remove_runs_of, sweep
+from taskhub.runs.services.notifying import checked_webhook, notify, set_webhook
 
 __all__ = [
     "accept",
     "cancel",
     "changes",
+    "checked_webhook",
     "claim",
     "claim_this",
     "confirm",
@@ -27,12 +29,14 @@ __all__ = [
     "enqueue",
     "hand_over",
     "invite",
+    "notify",
     "prune",
     "put_off",
     "remove_runs_of",
     "renew",
     "retry",
     "set_aside",
+    "set_webhook",
     "settle",
     "sweep",
     "take_up",

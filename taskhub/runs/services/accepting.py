@@ -26,14 +26,17 @@ def accept(
     schedule: str = "",
     due_at: datetime | None = None,
     time_limit: float | None = None,
+    webhook: str = "",
 ) -> Run:
     """Writes a run down, in the caller's transaction if there is one. Call `enqueue` after the commit.
 
-    `arguments` is what the kind's work needs, as JSON; `time_limit` is in seconds. `schedule`
+    `arguments` is what the kind's work needs, as JSON; `time_limit` is in seconds; `webhook` is the address that is
+    told of the end. `schedule`
     and `due_at` tell what fired it, and for when: a second run for them is an `IntegrityError`. Raises what the kind's
     check raises.
     """
-    kind_of(kind).check(arguments)
+    known = kind_of(kind)
+    known.check(arguments)
     return Run.objects.create(
         kind=kind,
         owner_id=owner.pk,
@@ -46,7 +49,8 @@ def accept(
         schedule=schedule,
         due_at=due_at,
         time_limit=time_limit or settings.RUN_TIME_LIMIT_SECONDS,
-        attempts=settings.RUN_ATTEMPTS,
+        attempts=known.attempts or settings.RUN_ATTEMPTS,
+        webhook=webhook,
     )
 
 
@@ -81,6 +85,7 @@ def retry(*, run: Run) -> Run:
             retry_of=run,
             schedule=run.schedule,
             time_limit=run.time_limit,
+            webhook=run.webhook,
         )
         kind_of(run.kind).copied(run, new)
     return new

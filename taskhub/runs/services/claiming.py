@@ -16,6 +16,7 @@ from taskhub.runs import hub
 from taskhub.runs.domain import RUNNING, LeaseLost, ResultTooLarge, State
 from taskhub.runs.kinds import hooks_of
 from taskhub.runs.models import RUN_COLUMNS, Run, read_run
+from taskhub.runs.services.notifying import tell_end
 
 # A claim, which is a transaction of its own, does not wait for the disk: one that a crash of PostgreSQL takes back is
 # made again, and an ending that is on disk has its claim before it.
@@ -51,14 +52,17 @@ WITH ended AS (
         state = %(state)s, result = %(result)s, error = %(error)s, progress = coalesce(%(progress)s, progress),
         finished_at = clock_timestamp(), lease_until = NULL, ready = false, revision = revision + 1
     WHERE {which}
-    RETURNING id, kind, name, state, worker, error, created_at, started_at, finished_at
+    RETURNING id, kind, name, state, worker, error, created_at, started_at, finished_at, webhook
+), projected AS (
+    INSERT INTO django_celery_results_taskresult (
+        task_id, task_name, status, worker, content_type, content_encoding, result,
+        date_created, date_started, date_done
+    )
+    SELECT id, kind || ':' || name, state, worker, 'application/json', 'utf-8', to_jsonb(error ->> 'type')::text,
+        created_at, started_at, finished_at
+    FROM ended
 )
-INSERT INTO django_celery_results_taskresult
-    (task_id, task_name, status, worker, content_type, content_encoding, result, date_created, date_started, date_done)
-SELECT id, kind || ':' || name, state, worker, 'application/json', 'utf-8', to_jsonb(error ->> 'type')::text,
-    created_at, started_at, finished_at
-FROM ended
-RETURNING task_id
+SELECT webhook FROM ended
 """
 _END_CLAIMED = _END.format(which="id = %(id)s AND attempt = %(attempt)s AND lease_until IS NOT NULL")
 _END_LAPSED = _END.format(which="id = %(id)s AND attempt = %(attempt)s AND lease_until < clock_timestamp()")
@@ -154,10 +158,13 @@ def _end(sql: str, run: Run, values: dict[str, Any], state: State, **documents: 
     values |= {name: None if value is None else Jsonb(value) for name, value in documents.items()}
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         cursor.execute(sql, values)
-        if cursor.fetchone() is None:
+        row = cursor.fetchone()
+        if row is None:
             return False
+        (run.webhook,) = row  # it may have been set while the run went on
         run.state, run.result, run.error = state, documents.get("result"), documents.get("error")
         hooks_of(run.kind).ended(run)
+        tell_end(run=run)
     transaction.on_commit(lambda: hub.publish(run.pk, state))
     return True
 

@@ -132,6 +132,7 @@ def start(*, schedule: Schedule, due_at: datetime | None) -> Run:
         name=work.name,
         arguments=work.arguments,
         time_limit=work.time_limit,
+        webhook=work.webhook,
         schedule=schedule.periodic.name,
         due_at=due_at,
     )

@@ -1,0 +1,56 @@
+"""The operator's view of webhooks: each attempt, and sending again."""
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from taskhub.admin import WatchedAdmin
+from taskhub.runs.services import enqueue, retry
+from taskhub.runs.webhooks.models import Attempt
+from taskhub.secrets import mask
+
+
+@admin.register(Attempt)
+class AttemptAdmin(WatchedAdmin):
+    list_display = ("at", "event", "receiver", "owner", "number", "status", "duration_ms", "state", "error")
+    list_filter = ("delivery__state",)
+    list_select_related = ("delivery", "delivery__owner")
+    search_ids = ("delivery__id", "delivery__parent__id")
+    search_fields = ("delivery__owner__email__exact", "delivery__name__exact")
+    search_help_text = "A delivery's or its run's id, the owner's whole e-mail address, or the whole event"
+    actions = ("send_again",)
+    fields = ("at", "shown_delivery", "event", "receiver", "owner", "number", "status", "duration_ms", "error", "said")
+
+    @admin.display(description="event")
+    def event(self, attempt: Attempt) -> str:
+        return attempt.delivery.name
+
+    @admin.display(description="receiver")
+    def receiver(self, attempt: Attempt) -> str:
+        """Without its query, which may hold a secret."""
+        return mask(str(attempt.delivery.arguments.get("url", ""))).partition("?")[0]
+
+    @admin.display(description="owner")
+    def owner(self, attempt: Attempt) -> str:
+        return str(attempt.delivery.owner)
+
+    @admin.display(description="delivery")
+    def state(self, attempt: Attempt) -> str:
+        return attempt.delivery.state
+
+    @admin.display(description="delivery")
+    def shown_delivery(self, attempt: Attempt) -> SafeString:
+        address = reverse("admin:runs_run_change", args=[attempt.delivery_id])
+        return format_html('<a href="{}">{}</a> {}', address, attempt.delivery_id, attempt.delivery.state)
+
+    @admin.display(description="answer")
+    def said(self, attempt: Attempt) -> SafeString:
+        return format_html("<pre>{}</pre>", mask(attempt.answer))
+
+    @admin.action(description="Send again", permissions=["view"])
+    def send_again(self, request: HttpRequest, queryset: QuerySet[Attempt]) -> None:
+        runs = {attempt.delivery_id: attempt.delivery for attempt in queryset}
+        self.each(request, runs.values(), lambda run: enqueue(retry(run=run)), "deliveries accepted again")

@@ -1,0 +1,49 @@
+"""What webhooks are signed with, and each attempt to deliver one. The deliveries are runs."""
+
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from taskhub.encryption import EncryptedJSONField
+from taskhub.runs.models import Run
+
+
+class Secret(models.Model):
+    """A user's signing secret. One is current; one that was replaced signs beside it until it expires."""
+
+    owner: "models.ForeignKey[Any, Any]" = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="webhook_secrets"
+    )
+    value = EncryptedJSONField()
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(null=True, help_text="None for the current one")
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["owner"], name="secret_current", condition=Q(expires_at__isnull=True))
+        ]
+
+    def __str__(self) -> str:
+        return f"secret {self.pk}"
+
+
+class Attempt(models.Model):
+    """One call to a receiver. `answer` is the beginning of what it said."""
+
+    delivery = models.ForeignKey(Run, models.CASCADE, related_name="attempts_made")
+    number = models.PositiveSmallIntegerField()
+    at = models.DateTimeField(default=timezone.now)
+    status = models.PositiveSmallIntegerField(null=True, help_text="None where there was no answer")
+    duration_ms = models.PositiveIntegerField()
+    error = models.TextField(default="", blank=True)
+    answer = models.TextField(default="", blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of {self.delivery_id}"

@@ -1,0 +1,186 @@
+"""Secrets of users, and deliveries: sent, tried again, on record."""
+
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from taskhub.errors import Failed, NotFound, Problem, Unavailable
+from taskhub.outbound import Session, configured_policy
+from taskhub.runs.api import RunSerializer
+from taskhub.runs.execution import Execution
+from taskhub.runs.kinds import hooks_of
+from taskhub.runs.models import Run
+from taskhub.runs.services import confirm, visible_run
+from taskhub.runs.services.notifying import TEST, WEBHOOK, checked_webhook, deliver
+from taskhub.runs.webhooks.domain import SECRET_BYTES, Verdict, secret_text, signatures, verdict
+from taskhub.runs.webhooks.models import Attempt, Secret
+
+ANSWER_MAX = 1000  # characters of an answer that are kept
+RESULT_MAX = 1_000_000  # bytes of a result that are sent along
+KEEP_HOURS_MAX = 30 * 24
+
+
+class Undelivered(Unavailable):
+    """It is tried again later."""
+
+
+class Gone(Failed):
+    """The receiver answered 410: it is not tried again."""
+
+
+# Secrets
+
+
+def current_secret(*, owner: Any) -> Secret:
+    """The owner's, made when it is first asked for."""
+    found = Secret.objects.filter(owner=owner, expires_at__isnull=True).first()
+    if found:
+        return found
+    try:
+        with transaction.atomic():
+            return Secret.objects.create(owner=owner, value=secret_text(secrets.token_bytes(SECRET_BYTES)))
+    except IntegrityError:  # somebody else made it at the same moment
+        return Secret.objects.get(owner=owner, expires_at__isnull=True)
+
+
+@transaction.atomic
+def rotate_secret(*, owner: Any, keep_hours: float) -> Secret:
+    """A new one; that of before signs beside it for so many hours, that receivers can change over."""
+    until = timezone.now() + timedelta(hours=keep_hours)
+    Secret.objects.filter(owner=owner, expires_at__isnull=True).update(expires_at=until)
+    Secret.objects.filter(owner=owner, expires_at__lte=timezone.now()).delete()
+    return current_secret(owner=owner)
+
+
+def valid_secrets(*, owner: Any) -> list[Secret]:
+    """The current one, then those that still sign beside it."""
+    current_secret(owner=owner)
+    rows = Secret.objects.filter(owner=owner).filter(Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now()))
+    return sorted(rows, key=lambda row: row.expires_at is not None)
+
+
+# Deliveries
+
+
+def visible_delivery(*, run_id: UUID, user: Any) -> Run:
+    """Raises `NotFound` for what never was, is another's, or is no delivery."""
+    run = visible_run(run_id=run_id, user=user)
+    if run.kind != WEBHOOK:
+        raise NotFound(f"There is no delivery {run_id}, or it is not yours.")
+    return run
+
+
+def send_test(*, owner: Any, url: str) -> Run:
+    """A delivery of an event that tells of nothing. Raises `Refused` for an address that the gate would not call."""
+    return deliver(owner=owner, url=checked_webhook(url), event=TEST, data={"message": "This is a test."})
+
+
+def send(execution: Execution) -> None:
+    """One attempt. Raises `Undelivered` where it is to be tried again."""
+    run = execution.run
+    body = message_of(run)
+    outcome = _call(run, body)
+    with transaction.atomic():
+        confirm(run=run)
+        Attempt.objects.create(
+            delivery=run,
+            number=run.attempt,
+            status=outcome.status,
+            duration_ms=outcome.duration_ms,
+            error=str(outcome.error or ""),
+            answer=outcome.answer,
+        )
+        if outcome.error is None:
+            execution.succeed({"status": outcome.status})
+    if outcome.error:
+        raise outcome.error
+
+
+def message_of(run: Run) -> bytes:
+    """What is sent: `{type, timestamp, data}`."""
+    told = run.arguments
+    message = {"type": told["event"], "timestamp": told["timestamp"], "data": _data(run, told["data"])}
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _data(run: Run, data: Mapping[str, Any]) -> dict[str, Any]:
+    about = run.parent
+    if about is None:
+        return dict(data)
+    kind = hooks_of(about.kind)
+    return kind.message(about, data) if kind.message else _run_of(about)
+
+
+def _run_of(run: Run) -> dict[str, Any]:
+    shown = dict(RunSerializer(run).data)
+    if len(json.dumps(run.result)) <= RESULT_MAX:
+        shown["result"] = run.result
+    return shown
+
+
+@dataclass
+class Outcome:
+    """Of one call; `error` is None where it was delivered."""
+
+    duration_ms: int
+    status: int | None = None
+    error: Problem | None = None
+    answer: str = ""
+
+
+def _call(run: Run, body: bytes) -> Outcome:
+    began = time.monotonic()
+    status, answer, error = None, "", None
+    try:
+        status, answer = _post(run, body)
+        error = _error(status)
+    except Problem as problem:
+        error = problem
+    return Outcome(round((time.monotonic() - began) * 1000), status, error, answer)
+
+
+def _error(status: int) -> Problem | None:
+    match verdict(status):
+        case Verdict.DELIVERED:
+            return None
+        case Verdict.GONE:
+            return Gone("The receiver answered 410: it wants to hear no more.")
+    return Undelivered(f"The receiver answered {status}.")
+
+
+def _post(run: Run, body: bytes) -> tuple[int, str]:
+    """Status, and the beginning of what was answered; the rest is not read."""
+    told, timestamp = run.arguments, int(time.time())
+    keys = [secret.value for secret in valid_secrets(owner=run.owner)]
+    headers = {
+        "Content-Type": "application/json",
+        "webhook-id": told["message"],
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": signatures(keys, message=told["message"], timestamp=timestamp, body=body),
+    }
+    limit = settings.WEBHOOK_SECONDS
+    policy = configured_policy()
+    policy = replace(policy, total_timeout=limit, read_timeout=min(limit, policy.read_timeout))
+    with (
+        Session(policy) as session,
+        session.post(told["url"], data=body, headers=headers, allow_redirects=False, stream=True) as answer,
+    ):
+        return answer.status_code, _beginning(answer)
+
+
+def _beginning(answer: Any) -> str:
+    try:
+        part = next(answer.iter_content(ANSWER_MAX), b"")
+    except Problem:  # it has answered; what else it says is its affair
+        part = b""
+    return str(part.decode("utf-8", "replace").replace("\x00", ""))

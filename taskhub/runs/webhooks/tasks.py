@@ -1,0 +1,15 @@
+"""Celery's edge of webhooks."""
+
+from typing import Any
+
+from celery import shared_task
+
+from taskhub.runs.execution import work
+from taskhub.runs.services.notifying import WEBHOOK
+from taskhub.runs.webhooks.services import send
+
+
+@shared_task(name="taskhub.runs.webhooks.tasks.deliver", bind=True)
+def deliver(self: Any, /, run_id: str) -> int:
+    """Rung for one delivery; sends whatever waits, fairest first, and says how many."""
+    return work(WEBHOOK, send, node=self.request.hostname)
