@@ -20,8 +20,9 @@ from extraction import probe
 from extraction.books import Books
 from extraction.domain.addresses import digest, page_key
 from extraction.domain.payload import Payload, Rule
-from extraction.domain.reading import Reading, read
+from extraction.domain.reading import Reading, read_all
 from extraction.domain.status import Failure, PageState, Status, backoff
+from extraction.fetching.browser import missing
 from extraction.fetching.hosts import Hosts, Later
 from extraction.fetching.pages import Fetched, Pages, cookies_in, jar_with
 from extraction.models import Process, Slice
@@ -45,7 +46,7 @@ STOCK = 96  # pages that a turn has at hand; others may have the rest
 LOW = 48  # pages, or credits for them, at hand: then it is time for more
 CHUNK = 300  # pages whose credits are reserved at once
 PUT_OFF_MAX = 32  # pages whose hosts are to be asked later, one after the other: then the turn is over
-CLOSING_SECONDS = 5.0  # for what is under way when the turn is over
+CLOSING_SECONDS = 15.0  # past what a page may take that is under way when the turn is over
 
 
 class Spider:
@@ -61,7 +62,9 @@ class Spider:
         self.policy = _policy(limits)
         self.most = min(limits.pages, payload.pages or limits.pages)
         self.rules = payload.rules()
-        self.price = crediting.price()
+        self.price = process.price
+        self.renders: dict[str, bool] = dict(process.renders)
+        self.trial = asyncio.Lock()
         self.main = bytes(process.main or b"")
         self.ends_at = time.monotonic() + settings.EXTRACTION_SLICE_SECONDS
         self.queue: deque[Claimed] = deque()
@@ -87,8 +90,9 @@ class Spider:
             finally:
                 await hosts.close()
         await self._write()
-        if (after := cookies_in(jar)) != before:
-            await Books.do(lambda: Process.objects.filter(pk=self.process.pk).update(cookies=after))
+        if (after := cookies_in(jar)) != before or self.renders != self.process.renders:
+            learnt = {"cookies": after, "renders": self.renders}
+            await Books.do(lambda: Process.objects.filter(pk=self.process.pk).update(**learnt))
 
     async def _work(self) -> None:
         workers = [asyncio.ensure_future(self._serve()) for _ in range(settings.EXTRACTION_CONCURRENCY)]
@@ -105,7 +109,7 @@ class Spider:
     ) -> None:
         """Until the workers have ended, or the time for what is under way is over. Raises what one of them raised."""
         waiting: set[asyncio.Future[None]] = {*workers, *helpers}
-        deadline = self.ends_at + CLOSING_SECONDS
+        deadline = self.ends_at + self.policy.total_timeout + CLOSING_SECONDS
         while waiting - {*helpers} and (left := deadline - time.monotonic()) > 0:
             done, waiting = await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             for one in done:
@@ -207,12 +211,12 @@ class Spider:
 
     async def _serve(self) -> None:
         while (page := await self._next()) is not None:
+            paid = [self.price]
             try:
-                outcome = await self._outcome(page)
+                outcome = await self._outcome(page, paid)
             finally:
                 self.busy -= 1
-            if not outcome.cost:
-                self.credit += self.price
+            self.credit += sum(paid) - outcome.cost
             self.outcomes.append(outcome)
             self._keep(outcome)
             self._call()
@@ -235,11 +239,10 @@ class Spider:
                 kept.append(found)
         outcome.found = kept
 
-    async def _outcome(self, page: Claimed) -> Outcome:
+    async def _outcome(self, page: Claimed, paid: list[int]) -> Outcome:
         began = time.monotonic()
         try:
-            fetched = await self.pages.fetch(page.url, first=page.key == self.main)
-            outcome = await self._read(page, fetched)
+            outcome = await self._had(page, paid)
         except Later as later:
             self.put_off.append(later.seconds)
             self.closing |= len(self.put_off) > PUT_OFF_MAX
@@ -263,15 +266,63 @@ class Spider:
             wait=backoff(page.attempt, failure.after) if again else None,
         )
 
-    async def _read(self, page: Claimed, fetched: Fetched) -> Outcome:
+    async def _had(self, page: Claimed, paid: list[int]) -> Outcome:
+        """The page, as it comes or rendered, and read."""
+        rule, first = self.rules[page.rule], page.key == self.main
+        if rule.chrome:
+            fetched, cost = await self.pages.render(page.url, rule, first=first), crediting.price(chrome=True)
+        else:
+            fetched, cost = await self.pages.fetch(page.url, first=first), crediting.price()
+        reading = await self._read(fetched, rule)
+        if reading.records:
+            self.renders.setdefault(str(rule.number), False)
+        elif not rule.chrome and (better := await self._rendered(page, paid)):
+            fetched, reading = better
+        return self._outcome_of(page, fetched, reading, cost + sum(paid[1:]))
+
+    async def _rendered(self, page: Claimed, paid: list[int]) -> tuple[Fetched, Reading] | None:
+        """A page that shows no record is rendered, unless pages of its kind show some, or that was no help to one."""
+        kind = str(page.rule)
+        if self.renders.get(kind):
+            return await self._try(page, paid)
+        async with self.trial:
+            return await self._try(page, paid) if self.renders.get(kind) is not False else None
+
+    async def _try(self, page: Claimed, paid: list[int]) -> tuple[Fetched, Reading] | None:
+        price, rule = crediting.price(chrome=True), self.rules[page.rule]
+        if self.credit < price or missing():
+            return None
+        self.credit -= price
+        try:
+            fetched = await self.pages.render(page.url, rule, first=page.key == self.main)
+            reading = await self._read(fetched, rule)
+        except (Failure, Later) as failure:
+            self.credit += price
+            await self._tell(page, False, str(failure))
+            return None
+        paid.append(price)
+        await self._tell(page, bool(reading.records), f"{len(reading.records)} records")
+        return fetched, reading
+
+    async def _tell(self, page: Claimed, helped: bool, words: str) -> None:
+        """Of the first page of its kind."""
+        if str(page.rule) not in self.renders:
+            self.renders[str(page.rule)] = helped
+            text = f"no record in {page.url}, so it was rendered: {words}"
+            await Books.do(lambda: carrying.rendered(process=self.process, renders=self.renders, text=text))
+
+    async def _read(self, fetched: Fetched, rule: Rule) -> Reading:
+        trial = partial(read_all, fetched.texts, fetched.url, rule)
+        in_time = partial(probe.ends_in_time, trial)
+        suspicious = any(map(probe.suspicious, fetched.texts))
+        if suspicious and not await asyncio.get_running_loop().run_in_executor(None, in_time):
+            raise Failure("The page takes too long to read.", status=fetched.status)
+        return trial()
+
+    def _outcome_of(self, page: Claimed, fetched: Fetched, reading: Reading, cost: int) -> Outcome:
         rule = self.rules[page.rule]
-        if probe.suspicious(fetched.text):
-            trial = partial(read, fetched.text, fetched.url, rule)
-            if not await asyncio.get_running_loop().run_in_executor(None, probe.ends_in_time, trial):
-                raise Failure("The page takes too long to read.", status=fetched.status)
-        reading = read(fetched.text, fetched.url, rule)
         records = orjson.dumps(reading.records) if reading.records else b""
-        outcome = Outcome(page, PageState.DONE, fetched.status, fetched.wire, cost=self.price)
+        outcome = Outcome(page, PageState.DONE, fetched.status, fetched.wire, cost=cost)
         shown = digest(records) if records and rule.next else b""
         if shown and shown == page.before:
             outcome.state = PageState.REPEATED

@@ -370,6 +370,13 @@ EXTRACTION_CONCURRENCY = env_int(
 EXTRACTION_HOST_CONCURRENCY = env_int("TASKHUB_EXTRACTION_HOST_CONCURRENCY", 8, minimum=1)  # of one host, in all
 EXTRACTION_HOST_DELAY_MS = env_int("TASKHUB_EXTRACTION_HOST_DELAY_MS", 0)  # between two requests to one host
 EXTRACTION_SLICE_SECONDS = env_int("TASKHUB_EXTRACTION_SLICE_SECONDS", 5, minimum=1)  # then another process's turn
+EXTRACTION_CHROME_CONCURRENCY = env_int("TASKHUB_EXTRACTION_CHROME_CONCURRENCY", 4, minimum=1)  # rendered at once
+EXTRACTION_CHROME_PAGE_MB = env_int("TASKHUB_EXTRACTION_CHROME_PAGE_MB", 512, minimum=64)  # of memory, for one page
+EXTRACTION_CHROME_MB = env_int("TASKHUB_EXTRACTION_CHROME_MB", 2048, minimum=256)  # then a new browser is started
+EXTRACTION_CHROME_STEPS = env_int("TASKHUB_EXTRACTION_CHROME_STEPS", 100, minimum=1)  # clicks or scrolls in one page
+CHROMIUM = env_text("TASKHUB_CHROMIUM", "")  # its program; by default what is found
+CHROMIUM_SANDBOX = env_flag("TASKHUB_CHROMIUM_SANDBOX", True)
+EXTRACTION_PRICE_CHROME = env_int("TASKHUB_EXTRACTION_PRICE_CHROME", 5)  # for one that is rendered
 EXTRACTION_PRICE_BASE = env_int("TASKHUB_EXTRACTION_PRICE_BASE", 1)  # credits for a page
 EXTRACTION_CREDITS = env_int("TASKHUB_EXTRACTION_CREDITS", 1_000_000)  # that a user starts with
 EXTRACTION_RETENTION_DAYS = env_int("TASKHUB_EXTRACTION_RETENTION_DAYS", 30, minimum=1)  # processes, with their files

@@ -8,18 +8,27 @@ from collections.abc import Iterable, Mapping
 from itertools import count
 from typing import Any
 
-from selectolax.lexbor import LexborHTMLParser, SelectolaxError
-
-from extraction.domain.addresses import followable
 from extraction.domain.filters import NAMES, REGEX, pattern
 from extraction.domain.formats import JSON, format_named
-from extraction.domain.payload import BLOCK, IMAGE, LINK, TEXT, Field, Filter, Next, Payload, Request, Rule
-from extraction.domain.values import CONTROL, TEXT_MAX, Reader
+from extraction.domain.payload import (
+    BLOCK,
+    IMAGE,
+    INFINITE,
+    LINK,
+    MORE,
+    NEXT,
+    TEXT,
+    Field,
+    Filter,
+    Next,
+    Payload,
+    Rule,
+)
+from extraction.domain.requesting import BASE, CHROME, ONLY_CHROME, RequestReader
 
 FIELDS_MAX = 200
 DEPTH_MAX = 8
-NAME_MAX, SELECTOR_MAX = 200, 1_000  # characters
-HAS_MAX = 1  # each inside another multiplies the time by the size of the page
+NAME_MAX = 200  # characters
 
 WHOLE = frozenset(
     [
@@ -38,36 +47,26 @@ WHOLE = frozenset(
     ]
 )
 NESTED = frozenset(["name", "request", "fields", "commonParent", "paginator", "path", "format"])
-REQUEST = frozenset(["url", "type", "proxy", "headers", "cookies", "method", "form"])
 FIELD = frozenset(["name", "selector", "attrs", "type", "filters", "details"])
 TYPES = {0: TEXT, 1: TEXT, 2: LINK, 3: IMAGE, TEXT: TEXT, LINK: LINK, IMAGE: IMAGE}
 ATTRS = {TEXT: (TEXT,), LINK: ("href", TEXT), IMAGE: ("src", "alt")}  # where a field names none
-NO_CHROME = "Pages are rendered by the extra `chrome`, which is not installed here; use base."
 
 _ATTR = re.compile(r"[A-Za-z_:][A-Za-z0-9_.:-]{0,99}")
-_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
-_EMPTY = LexborHTMLParser("")
 
 
-class Checker(Reader):
+class Checker(RequestReader):
     """Reads a payload."""
 
     def __init__(self) -> None:
         super().__init__()
         self._numbers = count()
 
-    def selector(self, values: Mapping[str, Any], name: str, at: str) -> str:
-        value = self.text(values, name, at, SELECTOR_MAX).strip()
-        if value and value != BLOCK and (detail := css_fault(value)):
-            self.fault(f"{at}/{name}", detail)
-        return value
-
     def payload(self, value: Any, at: str = "") -> Payload:
         given = self.mapping(value, at, WHOLE)
         return Payload(
             name=self.text(given, "name", at, NAME_MAX),
             request=self.request(given, at),
-            rule=self.rule(given, at, 1),
+            rule=self.rule(given, at, 1, self.kind(given, at)),
             format=self.format(given, at),
             gzip=self.flag(given, "gzip", at),
             robots=not self.flag(given, "ignoreRobots", at),
@@ -94,63 +93,7 @@ class Checker(Reader):
             self.fault(f"{at}/format", "Must be CSV, XLSX, JSON, JSONL or XML.")
         return known or JSON
 
-    def request(self, given: Mapping[str, Any], at: str) -> Request:
-        at += "/request"
-        if given.get("request") is None:
-            self.fault(at, "This is required.")
-            return Request("")
-        values = self.mapping(given["request"], at, REQUEST)
-        self.kind(values, at)
-        method = (self.text(values, "method", at) or ("POST" if values.get("form") else "GET")).upper()
-        if method not in {"GET", "POST"}:
-            self.fault(f"{at}/method", "Must be GET or POST.")
-        return Request(
-            url=self.url(values, "url", at),
-            method=method,
-            proxy=self.url(values, "proxy", at, optional=True),
-            headers=self.texts(values, "headers", at, self.header),
-            cookies=self.cookies(values, at),
-            form=self.texts(values, "form", at, lambda *_: None),
-        )
-
-    def kind(self, values: Mapping[str, Any], at: str) -> None:
-        kind = self.text(values, "type", at).lower()
-        if kind == "chrome":
-            self.fault(f"{at}/type", NO_CHROME)
-        elif kind not in {"", "base"}:
-            self.fault(f"{at}/type", "Must be base or chrome.")
-
-    def url(self, values: Mapping[str, Any], name: str, at: str, *, optional: bool = False) -> str:
-        value = self.text(values, name, at).strip()
-        if not value:
-            if not (optional or values.get(name)):
-                self.fault(f"{at}/{name}", "This is required.")
-            return ""
-        if (url := followable(value)) is None:
-            self.fault(f"{at}/{name}", "Must be an http or https address.")
-        return (value if optional else url) or ""
-
-    def header(self, name: str, value: str, at: str) -> None:
-        if not _HEADER.fullmatch(name):
-            self.fault(at, "This is no name of a header.")
-        elif name.lower() in {"host", "content-length", "transfer-encoding", "connection"}:
-            self.fault(at, "This header is the hub's own.")
-        elif CONTROL.search(value) or len(value) > TEXT_MAX or not value.isascii():
-            self.fault(at, "This is no value of a header.")
-
-    def cookies(self, values: Mapping[str, Any], at: str) -> dict[str, str]:
-        """An object, or a text as the header Cookie has it."""
-        if isinstance(text := values.get("cookies"), str):
-            pairs = (part.partition("=") for part in self.text(values, "cookies", at).split(";") if part.strip())
-            return self.texts({"cookies": {k.strip(): v.strip() for k, _, v in pairs}}, "cookies", at, self.cookie)
-        del text
-        return self.texts(values, "cookies", at, self.cookie)
-
-    def cookie(self, name: str, value: str, at: str) -> None:
-        if not _HEADER.fullmatch(name) or not value.isascii() or re.search(r"[\x00-\x20\x7f;,\"\\]", value):
-            self.fault(at, "This is no cookie (RFC 6265).")
-
-    def rule(self, given: Mapping[str, Any], at: str, depth: int) -> Rule:
+    def rule(self, given: Mapping[str, Any], at: str, depth: int, chrome: bool) -> Rule:
         number = next(self._numbers)
         parent = self.selector(given, "commonParent", at)
         if parent == BLOCK:
@@ -158,14 +101,14 @@ class Checker(Reader):
         items = self.items(given, "fields", at, FIELDS_MAX)
         if given.get("fields") in (None, []):
             self.fault(f"{at}/fields", "At least one field is required.")
-        fields = tuple(self.field(item, f"{at}/fields/{place}", depth) for place, item in enumerate(items))
+        fields = tuple(self.field(item, f"{at}/fields/{place}", depth, chrome) for place, item in enumerate(items))
         path = self.flag(given, "path", at)
         self.names(fields, f"{at}/fields", path)
         if fields and not parent and all(one.selector == BLOCK for one in fields):
             self.fault(f"{at}/commonParent", 'Where every selector is ".", this is required.')
         if path and not any(one.details for one in fields):
             self.fault(f"{at}/path", "A path leads to details; no field has any.")
-        return Rule(number, fields, parent, self.paginator(given, at), path)
+        return Rule(number, fields, parent, self.paginator(given, at, chrome), path, chrome)
 
     def names(self, fields: Iterable[Field], at: str, path: bool) -> None:
         """Names under which values are stored must differ."""
@@ -177,22 +120,19 @@ class Checker(Reader):
                     self.fault(f"{at}/{place}/name", f"Another field is stored under {name!r}, too.")
                 taken.add(name)
 
-    def field(self, item: Any, at: str, depth: int) -> Field:
+    def field(self, item: Any, at: str, depth: int, chrome: bool) -> Field:
         given = self.mapping(item, at, FIELD)
         name = self.text(given, "name", at, NAME_MAX).strip()
         if not name and not given.get("name"):
             self.fault(f"{at}/name", "This is required.")
-        selector = self.selector(given, "selector", at)
-        if not selector and not given.get("selector"):
-            self.fault(f"{at}/selector", "This is required.")
         return Field(
             name=name,
-            selector=selector or BLOCK,
+            selector=self.needed(given, "selector", at) or BLOCK,
             attrs=self.attrs(given, at),
             filters=tuple(
                 self.filter(one, f"{at}/filters/{n}") for n, one in enumerate(self.items(given, "filters", at, 20))
             ),
-            details=self.details(given, at, depth),
+            details=self.details(given, at, depth, chrome),
         )
 
     def attrs(self, given: Mapping[str, Any], at: str) -> tuple[str, ...]:
@@ -235,7 +175,7 @@ class Checker(Reader):
             if not source:
                 self.fault(at, "This is required.")
 
-    def details(self, given: Mapping[str, Any], at: str, depth: int) -> Rule | None:
+    def details(self, given: Mapping[str, Any], at: str, depth: int, chrome: bool) -> Rule | None:
         value = given.get("details")
         if value is None or value == {}:
             return None
@@ -246,12 +186,12 @@ class Checker(Reader):
         inner = self.mapping(value, at, NESTED)
         self.format(inner, at)
         request = self.mapping(inner.get("request") or {}, f"{at}/request", frozenset({"url", "type"}))
-        self.kind(request, f"{at}/request")
+        rendered = self.kind(inner, at, CHROME if chrome else BASE)
         if self.text(request, "url", f"{at}/request"):
             self.fault(f"{at}/request/url", "Details are behind the field's links; leave it empty.")
-        return self.rule(inner, at, depth + 1)
+        return self.rule(inner, at, depth + 1, rendered)
 
-    def paginator(self, given: Mapping[str, Any], at: str) -> Next | None:
+    def paginator(self, given: Mapping[str, Any], at: str, chrome: bool) -> Next | None:
         value = given.get("paginator")
         if value is None or value in ("", {}):
             return None
@@ -261,29 +201,16 @@ class Checker(Reader):
         at += "/paginator"
         known = frozenset({"nextPageSelector", "pageNum", "type", "selector", "attr", "maxPages"})
         values = self.mapping(value, at, known)
-        kind = self.text(values, "type", at).lower()
-        if kind in {"more", "infinite"}:
-            self.fault(f"{at}/type", NO_CHROME)
-        elif kind not in {"", "next"}:
+        kind = self.text(values, "type", at).lower() or NEXT
+        if kind not in {NEXT, MORE, INFINITE}:
             self.fault(f"{at}/type", "Must be next, more or infinite.")
+        elif kind != NEXT and not chrome:
+            self.fault(f"{at}/type", ONLY_CHROME)
         name = "nextPageSelector" if "nextPageSelector" in values else "selector"
-        selector = self.selector(values, name, at)
-        if not selector and not values.get(name):
-            self.fault(f"{at}/{name}", "This is required.")
+        selector = self.selector(values, name, at) if kind == INFINITE else self.needed(values, name, at)
         attr = self.text(values, "attr", at, NAME_MAX) or "href"
         pages = self.number(values, "pageNum" if "pageNum" in values else "maxPages", at)
-        return Next(selector, attr.lower(), pages)
-
-
-def css_fault(selector: str) -> str | None:
-    """What is wrong with a CSS selector, if anything is."""
-    if selector.lower().count(":has(") > HAS_MAX:
-        return f"Must have at most {HAS_MAX} :has()."
-    try:
-        _EMPTY.css(selector)
-    except (SelectolaxError, ValueError):
-        return "This is no CSS selector that is known."
-    return None
+        return Next(selector, attr.lower(), pages, kind)
 
 
 def parse_payload(value: Any, at: str = "") -> Payload:

@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from extraction.domain.rendering import HTML, Action
+
 TEXT, LINK, IMAGE = "text", "link", "image"
+NEXT, MORE, INFINITE = "next", "more", "infinite"  # how a list goes on
 ADDRESSES = frozenset({"href", "src"})  # come out absolute, and no filter touches them
 BLOCK = "."  # the selector of the block itself
 
@@ -43,11 +46,15 @@ class Field:
 
 @dataclass(frozen=True)
 class Next:
-    """The link to the next page of a list; `pages` is how many at most, the first included."""
+    """How a list goes on: by the link to its `next` page, by a button for `more`, or without an end when scrolled.
+
+    `pages` is how many at most, the first included.
+    """
 
     selector: str
     attr: str = "href"
     pages: int | None = None
+    kind: str = NEXT
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ class Rule:
     parent: str = ""
     next: Next | None = None
     path: bool = False
+    chrome: bool = False
 
     def rules(self) -> Iterator["Rule"]:
         """This rule and those of the pages behind it."""
@@ -74,7 +82,10 @@ class Rule:
 
 @dataclass(frozen=True)
 class Request:
-    """The first request. `headers` and `cookies` are the user's own; `form` is sent as a form."""
+    """The first request. `headers` and `cookies` are the user's own; `form` is sent as a form.
+
+    `actions` are done in the first page once it is rendered; on the other pages of its list, those that wait or scroll.
+    """
 
     url: str
     method: str = "GET"
@@ -82,11 +93,15 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     cookies: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] = field(default_factory=dict)
+    actions: tuple[Action, ...] = ()
 
 
 @dataclass(frozen=True)
 class Payload:
-    """A whole extraction. `delay` is in seconds; `credits` is the most that a run of it may cost."""
+    """A whole extraction. `delay` is in seconds; `credits` is the most that a run of it may cost.
+
+    One without fields makes a single thing of one page: its source, or with `options` a picture or document of it.
+    """
 
     name: str
     request: Request
@@ -97,7 +112,14 @@ class Payload:
     delay: float = 0.0
     pages: int | None = None
     credits: int | None = None
+    product: str = HTML
+    options: Mapping[str, Any] = field(default_factory=dict)
     raw: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def chrome(self) -> bool:
+        """Whether some page of it is rendered."""
+        return any(rule.chrome for rule in self.rule.rules())
 
     def rules(self) -> dict[int, Rule]:
         return {rule.number: rule for rule in self.rule.rules()}

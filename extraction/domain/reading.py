@@ -9,7 +9,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from extraction.domain.addresses import Base, absolute, followable, page_key
 from extraction.domain.blocks import blocks_of, by_block
 from extraction.domain.filters import filtered
-from extraction.domain.payload import ADDRESSES, BLOCK, TEXT, Filter, Next, Rule
+from extraction.domain.payload import ADDRESSES, BLOCK, NEXT, TEXT, Filter, Next, Rule
 
 HTML = "html"  # the attribute that is the element's content with its tags
 
@@ -50,8 +50,23 @@ def read(html: str | bytes, url: str, rule: Rule) -> Reading:
             reading.records.append(record)
             reading.links += links
     reading.links = list({link.key: link for link in reading.links}.values())
-    reading.next = _next(page, base, rule.next) if rule.next else None
+    reading.next = _next(page, base, rule.next) if rule.next and rule.next.kind == NEXT else None
     return reading
+
+
+def read_all(texts: Sequence[str], url: str, rule: Rule) -> Reading:
+    """Of a page that was read several times, as its list went on in it; the same records once again end it."""
+    whole = read(texts[0], url, rule)
+    before = whole.records
+    for text in texts[1:]:
+        part = read(text, url, rule)
+        if part.records == before:
+            break
+        before = part.records
+        whole.records = whole.records + part.records
+        whole.links = list({link.key: link for link in whole.links + part.links}.values())
+        whole.next = part.next
+    return whole
 
 
 def _leave_out(record: Record, seen: set[str]) -> None:

@@ -10,14 +10,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import CookieJar
+from aiohttp.abc import AbstractCookieJar
+from django.conf import settings
 from yarl import URL
 
 from extraction.domain.decoding import decoded
-from extraction.domain.payload import Payload
+from extraction.domain.payload import Payload, Rule
+from extraction.domain.rendering import Going, Job
 from extraction.domain.status import Failure, backoff, may_succeed_later
+from extraction.fetching.browser import Browsers
 from extraction.fetching.hosts import Host, Hosts
+from extraction.fetching.rendering import render
 from extraction.fetching.robots import Robots
-from taskhub.outbound import Refused, TooMuch, Unreachable
+from taskhub.outbound import Refused, TooMuch, Unreachable, check_url
 from taskhub.outbound.client import Answer, Call, Client
 from taskhub.secrets import is_secret
 
@@ -28,12 +33,16 @@ _TEXTS = ("text/", "application/xhtml", "application/xml")
 
 @dataclass
 class Fetched:
-    """A page that came. `wire` are its bytes as they were sent."""
+    """A page that came. `wire` are its bytes as they were sent.
 
-    text: str
+    `texts` are several where its list went on in it, `data` is what was made of it.
+    """
+
+    texts: list[str]
     url: str
     status: int
     wire: int
+    data: bytes = b""
 
 
 class Pages:
@@ -62,7 +71,47 @@ class Pages:
             raise
         finally:
             visit.leave()
-        return Fetched(decoded(answer.body, answer.headers.get("Content-Type")), answer.url, answer.status, answer.wire)
+        text = decoded(answer.body, answer.headers.get("Content-Type"))
+        return Fetched([text], answer.url, answer.status, answer.wire)
+
+    async def render(self, url: str, rule: Rule, *, first: bool) -> Fetched:
+        """As `fetch`, in a browser."""
+        visit = _Visit(self._hosts, self._robots, self._payload.delay)
+        policy = self._client.policy
+        try:
+            await visit.enter(url)
+            check_url(url, policy)
+            rendered = await Browsers.do(render(self._job(url, rule, first), policy, judge))
+        except Refused as problem:
+            raise Failure(problem.detail) from None
+        except Failure as failure:
+            await self._heed(visit.host, failure)
+            raise
+        finally:
+            visit.leave()
+        if self._robots and not await self._robots.allows(rendered.url):
+            raise Failure("The site's robots.txt forbids where the page leads.")
+        if self._client.jar is not None:
+            keep_cookies(self._client.jar, rendered.cookies)
+        return Fetched(rendered.texts, rendered.url, rendered.status, rendered.wire, rendered.data)
+
+    def _job(self, url: str, rule: Rule, first: bool) -> Job:
+        request, payload = self._payload.request, self._payload
+        return Job(
+            url,
+            seconds=settings.EXTRACTION_PAGE_SECONDS,
+            max_bytes=self._client.policy.max_bytes,
+            method=request.method if first else "GET",
+            form=request.form if first else {},
+            headers=request.headers,
+            home=request.url,
+            cookies=tuple((d, p, n, v) for d, p, n, v in cookies_in(self._client.jar)),
+            proxy=request.proxy,
+            actions=() if rule.number else tuple(one for one in request.actions if first or one.repeats),
+            going=_going(rule),
+            product=payload.product,
+            options=payload.options,
+        )
 
     def _call(self, url: str, first: bool) -> Call:
         request = self._payload.request
@@ -80,6 +129,13 @@ class Pages:
         """A server that says it has too much to do is left alone by all."""
         if failure.status == 429 or (failure.status == 503 and failure.after):
             await self._hosts.pause(host, backoff(1, failure.after))
+
+
+def _going(rule: Rule) -> Going | None:
+    if rule.next is None:
+        return None
+    most = settings.EXTRACTION_CHROME_STEPS
+    return Going(rule.next.kind, rule.next.selector, rule.next.attr, min(most, rule.next.pages or most))
 
 
 class _Visit:
@@ -139,15 +195,19 @@ def jar_with(payload: Payload, kept: list[list[str]]) -> CookieJar:
     """The user's cookies, for the origin of the first page, and those that servers asked to keep."""
     jar = CookieJar(unsafe=True)
     jar.update_cookies(dict(payload.request.cookies), URL(payload.request.url))
+    keep_cookies(jar, kept)
+    return jar
+
+
+def keep_cookies(jar: AbstractCookieJar, kept: list[list[str]]) -> None:
     for domain, path, name, value in kept:
         cookies: SimpleCookie = SimpleCookie()
         cookies[name] = value
         cookies[name]["path"] = path
-        jar.update_cookies(cookies, URL(f"http://{domain}{path}"))
-    return jar
+        jar.update_cookies(cookies, URL(f"http://{domain.lstrip('.')}{path}"))
 
 
-def cookies_in(jar: CookieJar) -> list[list[str]]:
-    """As `jar_with` takes them."""
-    cookies: list[Morsel[Any]] = list(jar)
+def cookies_in(jar: AbstractCookieJar | None) -> list[list[str]]:
+    """As `keep_cookies` takes them."""
+    cookies: list[Morsel[Any]] = list(jar or ())
     return [[one["domain"], one["path"] or "/", one.key, one.value] for one in cookies if one["domain"]][:COOKIES_MAX]

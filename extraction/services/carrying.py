@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from extraction.domain.status import Status, outcome
 from extraction.models import Process, Slice, Task
-from extraction.services import crediting, ledger, slices
+from extraction.services import ledger, slices
 from extraction.services.defining import checked
 from extraction.services.describing import outline
 from extraction.services.resuming import hold_run, resume_waiting
@@ -127,8 +127,8 @@ def wait_for_credits(*, process: Process) -> None:
         row = slices.locked(process.pk)
         if row is None or row.status != Status.RUNNING or not row.open:
             return
-        capped = row.max_credits is not None and row.cost + crediting.price() > row.max_credits
-        missing = max(1, row.open * crediting.price())
+        capped = row.max_credits is not None and row.cost + row.price > row.max_credits
+        missing = max(1, row.open * row.price)
         Process.objects.filter(pk=row.pk).update(status=Status.PENDING, missing=missing, capped=capped, unwritten=True)
         message = f"{'The cap of this run is reached' if capped else 'The credits ran out'}; {missing} more are needed."
         note(row, f"pending: {message}")
@@ -155,6 +155,12 @@ def fail(*, process: Process, error: Mapping[str, str]) -> None:
     with transaction.atomic():
         if process.run_id:
             runs.settle(run_id=process.run_id, state=State.FAILURE, error=dict(error))
+
+
+def rendered(*, process: Process, renders: Mapping[str, bool], text: str) -> None:
+    """Keeps whether rendering a page that had no record did help."""
+    Process.objects.filter(pk=process.pk).update(renders=dict(renders))
+    note(process, text)
 
 
 def tell(*, process: Process, run: Run) -> None:

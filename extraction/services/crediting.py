@@ -86,6 +86,6 @@ def _enter(owner_id: UUID, kind: str, amount: int, *, process: str = "", by: Any
     return account
 
 
-def price() -> int:
-    """Credits for one page."""
-    return settings.EXTRACTION_PRICE_BASE
+def price(*, chrome: bool = False) -> int:
+    """Credits for one page, as it comes or rendered."""
+    return settings.EXTRACTION_PRICE_CHROME if chrome else settings.EXTRACTION_PRICE_BASE

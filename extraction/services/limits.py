@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 
 from extraction.domain.payload import Payload
+from extraction.fetching.browser import missing
 from extraction.models import Account
 from extraction.services.crediting import account_of
 from taskhub.errors import Forbidden, refused
@@ -37,6 +38,8 @@ def check_allowed(*, payload: Payload, owner: Any, at: str = "") -> None:
         raise refused(f"{at}/fields", f"Details nest {payload.rule.depth()} deep; {limits.depth} are allowed.")
     if payload.pages and payload.pages > limits.pages:
         raise refused(f"{at}/maxPages", f"Must be at most {limits.pages}.")
+    if payload.chrome and (words := missing()):
+        raise refused(f"{at}/request/type", words)
     if not payload.robots and not owner.has_perm(MAY_IGNORE_ROBOTS):
         detail = "robots.txt may be ignored by those who have the permission only."
         raise Forbidden(detail, errors=[{"pointer": f"{at}/ignoreRobots", "detail": detail}])

@@ -3,9 +3,10 @@
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import F
 
 from extraction.domain.status import Status
-from extraction.models import Account, Process
+from extraction.models import Process
 from extraction.services import crediting, ledger, slices
 from extraction.services.running import accept, note
 from taskhub.errors import Conflict
@@ -69,15 +70,17 @@ def resume(*, process_id: int) -> bool:
 
 
 def _affordable(process: Process) -> bool:
-    if process.max_credits is not None and process.cost + crediting.price() > process.max_credits:
+    if process.max_credits is not None and process.cost + process.price > process.max_credits:
         return False
-    return crediting.account_of(process.owner_id).balance >= crediting.price()
+    return crediting.account_of(process.owner_id).balance >= process.price
 
 
 def resume_waiting(owner_id: UUID | None = None) -> int:
     """Takes up what waited for credits and can be paid now; how many processes."""
-    rich = Account.objects.filter(balance__gte=max(1, crediting.price()))
-    waiting = Process.objects.filter(status=Status.PENDING, capped=False, owner__in=rich.values("owner"))
+    waiting = Process.objects.filter(status=Status.PENDING, capped=False)
+    waiting = waiting.filter(
+        owner__extraction_account__balance__gte=F("price"), owner__extraction_account__balance__gt=0
+    )
     if owner_id:
         waiting = waiting.filter(owner_id=owner_id)
     ids = list(waiting.order_by("seq").values_list("pk", flat=True)[:RESUMED_AT_ONCE])

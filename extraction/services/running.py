@@ -51,6 +51,7 @@ def create_process(task: Task, value: Mapping[str, Any], payload: Payload, run: 
         run=run,
         payload=value,
         format=payload.format,
+        price=crediting.price(chrome=payload.chrome),
         gzip=payload.gzip,
         max_credits=payload.credits,
     )
@@ -104,7 +105,7 @@ def estimate(*, task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
     """What a run would cost: at least and at most, as far as that is known, and what the last one did cost."""
     _, payload = planned(task=task, given=given)
     account = crediting.account_of(task.owner_id)
-    price, most = crediting.price(), _most_pages(payload, account)
+    price, most = crediting.price(chrome=payload.chrome), _most_pages(payload, account)
     last = Process.objects.filter(task=task, status=Status.FINISHED).order_by("-seq").first()
     expected = last.cost if last else price
     return {

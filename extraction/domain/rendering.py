@@ -1,0 +1,65 @@
+"""What a browser does with a page before it is read, and what it makes of it. Values; Chromium is elsewhere."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+HTML, SCREENSHOT, PDF = "html", "screenshot", "pdf"
+BOTTOM = "bottom"
+
+
+@dataclass(frozen=True)
+class Action:
+    """`wait` for a selector, `click` it, `fill` it with a value, `scroll` to it (or to the bottom, or by pixels)."""
+
+    kind: str
+    selector: str = ""
+    value: str = ""
+    pixels: int = 0
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it is done in each page of a list, and not in the first alone."""
+        return self.kind in {"wait", "scroll"}
+
+
+@dataclass(frozen=True)
+class Going:
+    """How a list goes on in the page itself: `more` is clicked, `infinite` scrolled, `next` clicked and read anew."""
+
+    kind: str
+    selector: str = ""
+    attr: str = "href"
+    pages: int = 0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One page to render. `headers` go to the origin of `home` alone, `cookies` are [domain, path, name, value]."""
+
+    url: str
+    seconds: float
+    max_bytes: int
+    method: str = "GET"
+    form: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    home: str = ""
+    cookies: tuple[tuple[str, str, str, str], ...] = ()
+    proxy: str = ""
+    actions: tuple[Action, ...] = ()
+    going: Going | None = None
+    product: str = HTML
+    options: Mapping[str, Any] = field(default_factory=dict)
+    settle: float = 2.0
+
+
+@dataclass
+class Rendered:
+    """What came of it: the page as it stands, once for each time that it was read; or a picture or document."""
+
+    url: str
+    status: int
+    texts: list[str]
+    wire: int = 0
+    data: bytes = b""
+    cookies: list[list[str]] = field(default_factory=list)

@@ -1,0 +1,199 @@
+"""The gate as a proxy on loopback, for programs that call by themselves, such as a browser.
+
+    async with GateProxy(policy) as proxy:
+        ...  # let the program use proxy.address
+
+Speaks HTTP/1.1 (RFC 9110): CONNECT for tunnels, absolute addresses for the rest. Each name is resolved by the gate, and
+what was checked is what is connected to. What is refused is answered 403, and kept in `refused`.
+"""
+
+import asyncio
+import base64
+import logging
+import re
+from contextlib import suppress
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+from taskhub.errors import Problem
+from taskhub.outbound.faults import Refused, TooMuch, Unreachable
+from taskhub.outbound.names import Resolver, resolve, system_resolver
+from taskhub.outbound.policy import Policy, Target, check_url
+
+log = logging.getLogger(__name__)
+
+MARK = ("Proxy-Status", "taskhub; error=destination_ip_prohibited")  # RFC 9209: what the gate itself answers
+HEAD_MAX = 64 * 1024
+PIECE = 64 * 1024
+CONNECTIONS_MAX = 128  # of one browser's page
+_REQUEST = re.compile(rb"([A-Z]{1,20}) (\S+) HTTP/1\.[01]")
+_HOP_BY_HOP = (b"proxy-", b"connection:", b"keep-alive:")
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class GateProxy:
+    """One proxy, for one caller: `taken` counts what it got, in bytes, which is at most `max_bytes`.
+
+    `upstream` is another proxy, which then resolves the names; they are looked up here all the same.
+    """
+
+    def __init__(
+        self, policy: Policy, *, upstream: str = "", max_bytes: int, resolver: Resolver = system_resolver
+    ) -> None:
+        self.policy, self.upstream, self.max_bytes, self.taken = policy, upstream, max_bytes, 0
+        self.refused: list[Problem] = []
+        self._resolver = resolver
+        self._calls: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=HEAD_MAX)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        calls = list(self._calls)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        call = asyncio.current_task()
+        assert call is not None
+        self._calls.add(call)
+        try:
+            if len(self._calls) > CONNECTIONS_MAX:
+                raise TooMuch(f"The page opens more than {CONNECTIONS_MAX} connections at once.")
+            await self._pass_on(reader, writer)
+        except Problem as problem:
+            self.refused.append(problem)
+            await _answer(writer, 403 if problem.permanent else 502, problem.detail)
+        except (OSError, ValueError, asyncio.IncompleteReadError, TimeoutError) as error:
+            log.debug("A call through the gate ended: %s", error)
+        except asyncio.CancelledError:  # the proxy closes
+            pass
+        finally:
+            self._calls.discard(call)
+            writer.close()
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await self._head(reader)
+        if head is None:
+            return
+        line, *headers = head.split(b"\r\n")
+        found = _REQUEST.fullmatch(line)
+        if not found:
+            raise Refused("This is no request that a proxy understands.")
+        method, address = found[1], found[2].decode("latin-1")
+        tunnel = method == b"CONNECT"
+        target = check_url(f"https://{address}/" if tunnel else address, self.policy)
+        there = await self._reach(target, tunnel)
+        try:
+            if tunnel:
+                writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            else:
+                there[1].write(self._request(method, address, headers))
+            await self._both_ways((reader, writer), there)
+        finally:
+            there[1].close()
+
+    async def _head(self, reader: asyncio.StreamReader) -> bytes | None:
+        """None when nothing was asked: browsers open connections in advance."""
+        try:
+            async with asyncio.timeout(self.policy.total_timeout):
+                return (await reader.readuntil(b"\r\n\r\n")).removesuffix(b"\r\n\r\n")
+        except asyncio.LimitOverrunError:
+            raise TooMuch(f"A request has more than {HEAD_MAX} bytes of headers.") from None
+        except asyncio.IncompleteReadError:
+            return None
+
+    def _request(self, method: bytes, address: str, headers: list[bytes]) -> bytes:
+        kept = [one for one in headers if not one.lower().startswith(_HOP_BY_HOP)]
+        if self.upstream:
+            place = address
+            kept += _credentials(self.upstream)
+        else:
+            parts = urlsplit(address)
+            place = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        line = b"%s %s HTTP/1.1" % (method, place.encode("latin-1"))
+        return b"\r\n".join([line, *kept, b"Connection: close", b"", b""])
+
+    async def _reach(self, target: Target, tunnel: bool) -> Streams:
+        if not self.upstream:
+            return await self._connect(target)
+        await self._addresses(target)
+        there = await self._connect(check_url(self.upstream, self.policy, userinfo=True))
+        if tunnel:
+            await self._ask_upstream(target, there)
+        return there
+
+    async def _ask_upstream(self, target: Target, there: Streams) -> None:
+        reader, writer = there
+        place = str(target).partition("://")[2]
+        place = place if place.rpartition(":")[2].isdecimal() else f"{place}:{target.port}"
+        head = [f"CONNECT {place} HTTP/1.1".encode(), f"Host: {place}".encode(), *_credentials(self.upstream), b"", b""]
+        writer.write(b"\r\n".join(head))
+        async with asyncio.timeout(self.policy.connect_timeout):
+            answer = await reader.readuntil(b"\r\n\r\n")
+        if answer.split(b" ", 2)[1:2] != [b"200"]:
+            writer.close()
+            raise Unreachable(f"{target} is not reached through the proxy.")
+
+    async def _addresses(self, target: Target) -> list[str]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            None, lambda: resolve(str(target.host), target.port, self.policy, resolver=self._resolver)
+        )
+
+    async def _connect(self, target: Target) -> Streams:
+        """Every allowed address is tried in order."""
+        for address in await self._addresses(target):
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(self.policy.connect_timeout):
+                    return await asyncio.open_connection(address, target.port, limit=HEAD_MAX)
+        raise Unreachable(f"{target} does not take connections.")
+
+    async def _both_ways(self, here: Streams, there: Streams) -> None:
+        """Until one side has said all: a browser that has asked waits, a server that has answered is done."""
+        asking = asyncio.ensure_future(self._pump(here[0], there[1], counted=False))
+        try:
+            await self._pump(there[0], here[1], counted=True)
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, counted: bool) -> None:
+        while piece := await source.read(PIECE):
+            if counted:
+                self.taken += len(piece)
+                if self.taken > self.max_bytes:
+                    self.refused.append(TooMuch(f"The page has more than {self.max_bytes} bytes, with what it loads."))
+                    return
+            sink.write(piece)
+            await sink.drain()
+
+
+def _credentials(proxy: str) -> list[bytes]:
+    parts = urlsplit(proxy)
+    if not parts.username:
+        return []
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+    return [b"Proxy-Authorization: Basic " + base64.b64encode(pair)]
+
+
+async def _answer(writer: asyncio.StreamWriter, status: int, words: str) -> None:
+    body = words.encode()
+    head = [
+        f"HTTP/1.1 {status} Refused",
+        f"{MARK[0]}: {MARK[1]}",
+        "Content-Type: text/plain; charset=utf-8",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    ]
+    with suppress(OSError):
+        writer.write("\r\n".join([*head, "", ""]).encode() + body)
+        await writer.drain()
