@@ -1,6 +1,7 @@
 """Extractions whose workers are killed, whose broker dies, and that are stopped: no page is lost, none paid twice."""
 
 import json
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -9,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from extraction.fetching.browser import missing
 from tests.extracting import Reply, Site, create, ended, export, html, info, run, serving
-from tests.faults.disposable import Disposable, until
+from tests.faults.disposable import Disposable, is_alive, until
 from tests.hub import Caller
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
@@ -134,3 +136,35 @@ def test_stopped_in_the_middle(broken: Disposable, site: Site) -> None:
     assert again.status_code == 202, again.text
     until(lambda: info(owner, process)["status"] == "finished", 60)
     assert_whole(owner, info(owner, process))
+
+
+def test_a_browser_does_not_outlive_its_worker(broken: Disposable) -> None:
+    if words := missing():
+        if os.environ.get("TASKHUB_TEST_NO_SKIPS") == "1":
+            pytest.fail(words, pytrace=False)
+        pytest.skip(words)
+    owner = broken.people.sign_up()
+    with serving() as site:
+        busy = Event()
+
+        def api(path: str, before: int) -> Reply:
+            if not before:
+                busy.wait(20)
+            return Reply("made")
+
+        site.pages["/api"] = api
+        site.pages["/"] = html(
+            "<div id=a></div><script>fetch('/api').then(r => r.text()).then(t => "
+            "{ a.innerHTML = `<h2>${t}</h2>` })</script>"
+        )
+        payload = {"request": {"url": f"{site.url}/", "type": "chrome"}, "fields": [{"name": "t", "selector": "h2"}]}
+        process = run(owner, create(owner, {**payload, "format": "JSON"}))
+        until(lambda: site.hits["/api"])
+        [worker] = [one for one in broken.children("worker:extraction") if len(one.children(recursive=True)) > 2]
+        browser = worker.children(recursive=True)
+        worker.kill()
+        until(lambda: not [one for one in browser if is_alive(one)])
+        busy.set()
+        process = ended(owner, process, 90)
+        assert (process["status"], process["cost"]) == ("finished", 5)
+        assert json.loads(export(owner, process, "json")) == [{"t": "made"}]

@@ -1,0 +1,358 @@
+"""Pages that Chromium renders: what comes of them, what they may take, and whom they reach."""
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import psutil
+import pytest
+from django.db import connection
+
+from extraction import spider, turns
+from extraction.books import Books
+from extraction.domain.rendering import Action, Going, Job, Rendered
+from extraction.domain.status import Failure
+from extraction.fetching.browser import Browsers, Chromium, missing
+from extraction.fetching.pages import judge
+from extraction.fetching.rendering import render
+from extraction.models import Note, Process
+from extraction.services import carrying, defining, running
+from extraction.services.exporting import Export
+from taskhub.errors import Rejected
+from taskhub.outbound import Policy, configured_policy
+from taskhub.runs.execution import work
+from tests.conftest import Person
+from tests.extracting import Reply, Site, html, serving
+
+MADE = (
+    '<div id="a">nothing</div><script>fetch("/api").then(r => r.text()).then(t => '
+    '{ a.innerHTML = "<h2>" + t + "</h2>" })</script>'
+)
+TITLE = [{"name": "title", "selector": "h2"}]
+
+
+@pytest.fixture(autouse=True)
+def _settings(settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    if words := missing():
+        if os.environ.get("TASKHUB_TEST_NO_SKIPS") == "1":
+            pytest.fail(words, pytrace=False)
+        pytest.skip(words)
+    settings.OUTBOUND_ALLOW = ["loopback"]
+    results = {**settings.STORAGES["results"], "OPTIONS": {"location": str(tmp_path / "results")}}
+    settings.STORAGES = {**settings.STORAGES, "results": results}
+    monkeypatch.setattr(spider, "backoff", lambda attempt, after: 0.05)
+    yield
+    if Books.pid:
+        Books.thread.submit(lambda: connection.close()).result()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _browser() -> Iterator[None]:
+    yield
+    asyncio.run(Browsers.do(Browsers.shut()))
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serving() as site:
+        site.pages["/api"] = Reply("made by a script")
+        site.pages["/"] = html(MADE)
+        yield site
+
+
+def shown(site: Site, path: str = "/", policy: Policy | None = None, **terms: Any) -> Rendered:
+    job = Job(**{"url": f"{site.url}{path}", "seconds": 10, "max_bytes": 2_000_000, **terms})
+    return asyncio.run(Browsers.do(render(job, policy or configured_policy(), judge)))
+
+
+def refusal(site: Site, path: str, **terms: Any) -> str:
+    with pytest.raises(Failure) as caught:
+        shown(site, path, **terms)
+    return caught.value.reason
+
+
+# What is shown
+
+
+def test_what_scripts_make_is_there(site: Site) -> None:
+    page = shown(site)
+    assert "<h2>made by a script</h2>" in page.texts[0]
+    assert (page.status, page.url) == (200, f"{site.url}/")
+    assert "taskhub/" in site.seen["/"]["User-Agent"]
+
+
+def test_a_button_for_more_is_clicked_until_it_is_gone(site: Site) -> None:
+    site.pages["/"] = html(
+        '<ul id=l><li>0</li></ul><button onclick="let n = l.children.length; setTimeout(() => '
+        "{ l.insertAdjacentHTML('beforeend', `<li>${n}</li>`); if (n == 4) this.remove() }, 100)\">more</button>"
+    )
+    assert shown(site, going=Going("more", "button", pages=10)).texts[0].count("<li>") == 5
+    assert shown(site, going=Going("more", "button", pages=3)).texts[0].count("<li>") == 3
+
+
+def test_a_list_without_end_is_scrolled_until_nothing_comes(site: Site) -> None:
+    site.pages["/"] = html(
+        "<div id=l style='height: 2000px'></div><script>let n = 0, busy = 0; addEventListener('scroll', () => {"
+        "if (n < 4 && !busy && innerHeight + scrollY > document.documentElement.scrollHeight - 50) { busy = 1;"
+        "setTimeout(() => { l.append(document.createElement('hr')); n++; l.style.height = 2000 + n * 900 + 'px';"
+        "busy = 0 }, 50) } })</script>"
+    )
+    assert shown(site, going=Going("infinite", pages=50)).texts[0].count("<hr>") == 4
+    assert shown(site, going=Going("infinite", pages=3)).texts[0].count("<hr>") == 2
+
+
+def test_a_next_page_in_the_same_place_is_read_each_time(site: Site) -> None:
+    site.pages["/"] = html(
+        "<h2 id=h>1</h2><button id=b onclick='setTimeout(() => { h.textContent = +h.textContent + 1; "
+        "if (h.textContent == 3) b.disabled = true }, 50)'>next</button>"
+    )
+    texts = shown(site, going=Going("next", "#b", pages=9)).texts
+    assert [f'<h2 id="h">{n}</h2>' in text for n, text in enumerate(texts, 1)] == [True] * 3
+    assert len(shown(site, going=Going("next", "#b", pages=2)).texts) == 2
+
+
+def test_a_next_page_behind_a_link_is_not_clicked(site: Site) -> None:
+    site.pages["/"] = html("<a class=next href='/2'>next</a>")
+    assert len(shown(site, going=Going("next", ".next", pages=9)).texts) == 1
+    assert site.hits["/2"] == 0
+
+
+def test_actions_before_it_is_read(site: Site) -> None:
+    site.pages["/"] = html(
+        "<input id=i><button id=b onclick='setTimeout(() => { o.innerHTML = `<b>${i.value}</b>` }, 300)'>go</button>"
+        "<p id=o></p><div style='height: 3000px'></div><i id=end></i><script>addEventListener('scroll', () => "
+        "document.title = 'scrolled to ' + Math.round(scrollY))</script>"
+    )
+    actions = (
+        Action("wait", "#i"),
+        Action("fill", "#i", value="typed"),
+        Action("click", "#b"),
+        Action("wait", "#o b"),
+        Action("scroll", pixels=100),
+    )
+    text = shown(site, actions=actions).texts[0]
+    assert "<b>typed</b>" in text
+    assert "scrolled to 100" in text
+    assert "scrolled to" in shown(site, actions=(Action("scroll", "#end"),)).texts[0]
+    assert "shows no #none to click" in refusal(site, "/", actions=(Action("click", "#none"),), seconds=2)
+
+
+def test_method_form_headers_and_cookies_are_sent_and_to_no_other(site: Site) -> None:
+    with serving() as other:
+        other.pages["/pixel.js"] = Reply("", headers={"Content-Type": "text/javascript"})
+        site.pages["/"] = html(f"<script src='{other.url}/pixel.js'></script><img src='/own.png'>")
+        page = shown(
+            site,
+            method="POST",
+            form={"q": "a b"},
+            headers={"X-Shop": "s3cr3t"},
+            home=site.url,
+            cookies=(("127.0.0.1", "/", "session", "abc"),),
+        )
+        assert site.bodies["/"] == b"q=a+b"
+        assert [site.seen[path].get("X-Shop") or site.seen[path].get("x-shop") for path in ("/", "/own.png")] == [
+            "s3cr3t"
+        ] * 2
+        assert site.seen["/"]["Cookie"] == "session=abc"
+        assert other.hits["/pixel.js"] == 1
+        assert "s3cr3t" not in str(other.seen["/pixel.js"])
+        assert ["127.0.0.1", "/", "session", "abc"] in page.cookies
+
+
+# Whom it reaches
+
+
+def test_what_a_page_loads_passes_the_gate(site: Site) -> None:
+    site.pages["/"] = html(
+        "<img src='http://10.0.0.1/a.png'><script>"
+        "let told = []; const done = w => { told.push(w); document.title = told.sort().join() };"
+        "for (const url of ['http://169.254.169.254/', 'http://[::ffff:10.0.0.1]/', 'http://0x0a000001/',"
+        " 'https://192.168.1.1/'])"
+        " fetch(url, {mode: 'no-cors'}).then(r => done('reached ' + url), () => done('refused'));"
+        "const socket = new WebSocket('ws://10.0.0.2/'); socket.onerror = () => done('refused');"
+        "socket.onopen = () => done('reached socket');</script>"
+    )
+    text = shown(site).texts[0]
+    assert "reached https" not in text
+    assert "reached socket" not in text.partition("<script>")[0]
+    assert "refused" in text
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        Reply("", 302, {"Location": "http://10.0.0.1/"}),
+        html("<script>location = 'http://10.0.0.1/'</script>"),
+        html("<meta http-equiv='refresh' content='0; url=http://10.0.0.1/'>"),
+        html("<script>setTimeout(() => { location = 'http://10.0.0.1/' }, 300)</script>"),
+    ],
+    ids=["redirect", "script", "refresh", "later"],
+)
+def test_a_page_that_leads_to_a_forbidden_address_is_refused(site: Site, page: Reply) -> None:
+    site.pages["/"] = page
+    assert "not called: it is a private address" in refusal(site, "/")
+
+
+def test_without_leave_even_this_machine_is_refused(site: Site) -> None:
+    assert "it is a loopback address" in refusal(site, "/", policy=replace(configured_policy(), allow=Policy().allow))
+    assert not site.hits
+
+
+def test_what_it_loads_has_a_limit(site: Site) -> None:
+    site.pages["/big"] = Reply(b"x" * 12_000_000)
+    site.pages["/"] = html("<h2>x</h2><script>fetch('/big').then(r => r.text())</script>")
+    assert "more than 10485760 bytes" in refusal(site, "/", max_bytes=1000)
+
+
+# What it may take
+
+
+def test_a_page_that_never_settles_is_taken_as_it_is(site: Site) -> None:
+    site.pages["/"] = html("<h2>here</h2><script>setInterval(() => fetch('/api?' + Math.random()), 50)</script>")
+    assert "<h2>here</h2>" in shown(site, seconds=6).texts[0]
+
+
+def test_a_page_that_computes_for_ever_ends(site: Site) -> None:
+    site.pages["/loop"] = html("<h2>here</h2><script>while (true) {}</script>")
+    began = time.monotonic()
+    assert "took longer than 2 seconds" in refusal(site, "/loop", seconds=2)
+    assert time.monotonic() - began < 20
+    assert shown(site).status == 200  # and the next one is shown
+
+
+def test_dialogs_and_windows_are_closed(site: Site) -> None:
+    site.pages["/"] = html(
+        "<h2>here</h2><script>alert(1); confirm(2); prompt(3); onbeforeunload = () => 'no'; open('/other')</script>"
+    )
+    assert "<h2>here</h2>" in shown(site).texts[0]
+
+
+@pytest.mark.parametrize("kind", ["application/octet-stream", "text/html", "application/zip"])
+def test_downloads_are_no_pages(site: Site, kind: str) -> None:
+    site.pages["/"] = Reply("data", headers={"Content-Type": kind, "Content-Disposition": "attachment; filename=a.zip"})
+    assert "but a download" in refusal(site, "/")
+
+
+def test_a_page_that_eats_memory_crashes_alone(site: Site, settings: Any) -> None:
+    settings.EXTRACTION_CHROME_PAGE_MB = 300
+    site.pages["/eat"] = html(
+        "<script>let all = []; setInterval(() => all.push(new Uint8Array(3e7).fill(1)), 10)</script>"
+    )
+    assert "more memory than it may" in refusal(site, "/eat", seconds=20)
+    assert shown(site).status == 200
+
+
+def test_what_is_rendered_may_be_too_large(site: Site) -> None:
+    site.pages["/"] = html("<script>document.body.append('x'.repeat(3e6))</script>")
+    assert "more than 2000000 characters" in refusal(site, "/")
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        (Reply("no", 404), "answers 404"),
+        (Reply("{}", headers={"Content-Type": "application/json"}), "no page, but application/json"),
+        (Reply("", 302, {"Location": "/"}), "in a circle"),
+        (Reply(raw=b""), "did not answer as it should"),
+    ],
+)
+def test_answers_that_are_no_pages(site: Site, page: Reply, words: str) -> None:
+    site.pages["/"] = page
+    assert words in refusal(site, "/")
+
+
+def test_a_browser_is_used_again_and_one_that_fell_or_grew_is_replaced(site: Site, settings: Any) -> None:
+    shown(site)
+    first = Browsers.chromium
+    shown(site)
+    assert first is Browsers.chromium
+    assert isinstance(first, Chromium)
+    for process in first.processes():
+        process.kill()
+    psutil.wait_procs(first.processes(), 5)
+    assert shown(site).status == 200
+    second = Browsers.chromium
+    assert second is not first
+    assert second
+    second.stale = True  # as when it has grown
+    assert shown(site).status == 200
+    assert Browsers.chromium is not second
+
+
+# Processes
+
+
+def extracted(owner: Person, site: Site, **payload: Any) -> Process:
+    kind = payload.pop("type", "chrome")
+    sent = {"request": {"url": f"{site.url}/", "type": kind}, "fields": TITLE, **payload}
+    process = running.run_task(task=defining.create_task(owner=owner.user, given=sent))
+    work(running.KIND, carrying.begin, node="extraction@test")
+    until = time.monotonic() + 40
+    while process.status == "running" and time.monotonic() < until:
+        turns.take_turns(node="extraction@test")
+        process.refresh_from_db()
+    return process
+
+
+def notes(process: Process) -> str:
+    return "\n".join(Note.objects.filter(process=process).order_by("id").values_list("text", flat=True))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_process_renders_its_pages_for_their_price(owner: Person, site: Site) -> None:
+    site.pages["/2"] = html("<h2>page 2</h2>")
+    site.pages["/"] = html(MADE + "<a class=next href='/2'>next</a>")
+    process = extracted(owner, site, paginator=".next")
+    assert list(Export(process).records()) == [{"title": "made by a script"}, {"title": "page 2"}]
+    assert (process.status, process.cost, process.pages) == ("finished", 10, 2)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_details_are_rendered_as_their_list_or_as_they_say(owner: Person, site: Site) -> None:
+    site.pages["/"] = html("<li><a href='/a'>a</a></li>")
+    site.pages["/a"] = html(MADE)
+    inner = {"fields": TITLE, "request": {"type": "chrome"}}
+    link = [{"name": "item", "selector": "li a", "attrs": ["href"], "details": inner}]
+    process = extracted(owner, site, type="base", fields=link)
+    [record] = list(Export(process).records())
+    assert record["item_details"] == [{"title": "made by a script"}]
+    assert process.cost == 6
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_page_without_records_is_rendered_once_and_the_log_says_so(owner: Person, site: Site) -> None:
+    process = extracted(owner, site, type="base")
+    assert list(Export(process).records()) == [{"title": "made by a script"}]
+    assert process.cost == 6
+    assert f"no record in {site.url}/, so it was rendered: 1 records" in notes(process)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_where_rendering_does_not_help_it_is_not_tried_again(owner: Person, site: Site) -> None:
+    site.pages["/"] = html("<li><a href='/a'>a</a><a href='/b'>b</a><a href='/c'>c</a></li>")
+    for path in ("/a", "/b", "/c"):
+        site.pages[path] = html("<p>nothing</p>")
+    link = [{"name": "item", "selector": "li a", "attrs": ["href"], "details": {"fields": TITLE}}]
+    process = extracted(owner, site, type="base", fields=link)
+    assert process.cost == 1 + 3 + 5
+    assert notes(process).count("so it was rendered: 0 records") == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_credits_for_what_is_rendered_run_out(owner: Person, site: Site) -> None:
+    site.pages["/2"] = html("<h2>page 2</h2>")
+    site.pages["/"] = html(MADE + "<a class=next href='/2'>next</a>")
+    process = extracted(owner, site, paginator=".next", maxCredits=9)
+    assert (process.status, process.cost, process.missing) == ("pending", 5, 5)
+
+
+@pytest.mark.django_db
+def test_without_the_extra_the_refusal_says_how_to_install_it(owner: Person, site: Site, settings: Any) -> None:
+    settings.CHROMIUM = "/nowhere/chromium"
+    sent = {"request": {"url": f"{site.url}/", "type": "chrome"}, "fields": TITLE}
+    with pytest.raises(Rejected, match="make chrome") as caught:
+        defining.create_task(owner=owner.user, given=sent)
+    assert caught.value.errors[0]["pointer"] == "/request/type"
