@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --requir
 NOWHERE := env DATABASE_URL=postgresql://nobody@localhost:1/none REDIS_URL=redis://localhost:1 TASKHUB_SECRET_KEY=lint
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
 
-.PHONY: run test lint demo bench compile
+.PHONY: run test lint demo bench chrome compile
 .DELETE_ON_ERROR:
 
 run: .venv/installed  ## start the hub: make run PORT=8123 ARGS="--workers 4"
@@ -29,9 +29,12 @@ demo: .venv/installed
 bench: .venv/installed-bench  ## all rows, or one: make bench ROW=submit
 	@exec $(BIN)/python -m tests.benchmarks $(ROW)
 
+chrome: .venv/installed-chrome  ## install what renders pages in Chromium
+
 compile: .venv/installed-dev  ## pin the requirements anew
 	$(COMPILE) --output-file requirements.txt
 	$(COMPILE) --group dev --output-file requirements-dev.txt
+	$(COMPILE) --extra chrome --constraint requirements-dev.txt --output-file requirements-chrome.txt
 	$(COMPILE) --group dev --group bench --constraint requirements-dev.txt --output-file requirements-bench.txt
 
 .venv/bin/python:
@@ -40,6 +43,10 @@ compile: .venv/installed-dev  ## pin the requirements anew
 
 .venv/installed: requirements.txt | .venv/bin/python
 	$(PIP) --requirement requirements.txt
+	@touch $@
+
+.venv/installed-chrome: requirements-chrome.txt .venv/installed | .venv/bin/python
+	$(PIP) --requirement requirements-chrome.txt
 	@touch $@
 
 .venv/installed-bench: requirements-bench.txt .venv/installed-dev | .venv/bin/python

@@ -109,8 +109,8 @@ class ProcessAdmin(ExtractionAdmin):
         )
 
     @admin.display(description="task")
-    def task_link(self, process: Process) -> SafeString:
-        return link("extraction_task", process.task, process.task.name or process.task.id)
+    def task_link(self, process: Process) -> SafeString | str:
+        return link("extraction_task", process.task, process.task.name or process.task.id) if process.task else "-"
 
     @admin.display(description="run")
     def run_link(self, process: Process) -> SafeString | str:
@@ -157,6 +157,8 @@ class ProcessAdmin(ExtractionAdmin):
 
 def _lines(process: Process) -> Iterator[str]:
     """Records as they come: what a record holds is the site's, and is shown as text."""
+    if process.task is None:  # what was made of it is a file
+        return
     for record in islice(Export(process).records(), PREVIEW):
         yield json.dumps(record, ensure_ascii=False)
 

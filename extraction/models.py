@@ -67,7 +67,9 @@ class Process(Owned):
     `open` counts the pages that have not ended. `unwritten` says that its result is to be written to a file.
     """
 
-    task = models.ForeignKey(Task, models.CASCADE, related_name="processes", db_index=False)
+    task = models.ForeignKey(
+        Task, models.CASCADE, null=True, related_name="processes", db_index=False, help_text="None of a single process"
+    )
     run = models.ForeignKey(Run, models.SET_NULL, null=True, related_name="+")
     status = models.CharField(max_length=10, default=Status.RUNNING, choices=[(s, s) for s in Status])
     main = models.BinaryField(max_length=16, null=True, help_text="The chain of its main list, once that is begun")

@@ -273,6 +273,9 @@ class Spider:
             fetched, cost = await self.pages.render(page.url, rule, first=first), crediting.price(chrome=True)
         else:
             fetched, cost = await self.pages.fetch(page.url, first=first), crediting.price()
+        if self.payload.single:
+            made = fetched.data or "".join(fetched.texts).encode()
+            return Outcome(page, PageState.DONE, fetched.status, fetched.wire, cost=cost, records=made)
         reading = await self._read(fetched, rule)
         if reading.records:
             self.renders.setdefault(str(rule.number), False)

@@ -8,7 +8,7 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from extraction.models import Process, Slice
 from extraction.services import carrying, slices
-from extraction.services.defining import checked
+from extraction.services.defining import payload_of
 from extraction.services.exporting import write_results
 from extraction.services.slices import SliceLost
 from extraction.spider import is_fetching, take_turn
@@ -46,7 +46,7 @@ def _take(slice: Slice, process: Process) -> None:
     try:
         with hiding(process.payload):
             if is_fetching(process):
-                take_turn(slice, process, checked(process.payload, process.owner))
+                take_turn(slice, process, payload_of(process))
             else:
                 write_results(slice=slice, process=process)
     except SliceLost:

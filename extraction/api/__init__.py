@@ -4,7 +4,7 @@ from typing import Any
 
 from django.urls import path, register_converter
 
-from extraction.api import credits, files, links, processes, tasks
+from extraction.api import credits, files, links, processes, singles, tasks
 
 
 class Ksuid:
@@ -33,6 +33,9 @@ CALLS: list[tuple[str, Any]] = [
     ("process/<ksuid:id>/retry", processes.RetryView),
     ("process/<ksuid:id>/pages", processes.PagesView),
     ("process/<ksuid:id>/export", files.ExportView),
+    ("fetch", singles.FetchView),
+    ("convert/url/screenshot", singles.ScreenshotView),
+    ("convert/url/pdf", singles.PdfView),
     ("getlink", links.LinkView),
     ("files/<str:token>/<str:name>", files.FileView),
     ("credits", credits.CreditsView),

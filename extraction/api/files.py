@@ -11,12 +11,13 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from extraction.api.views import ID_PARAMETER, TAGS, ExtractionView
-from extraction.domain.formats import MEDIA_TYPES, file_name, format_named
+from extraction.domain.formats import MEDIA_TYPES, SINGLES, file_name, format_named
+from extraction.models import Process
 from extraction.services import running
 from extraction.services.exporting import Export, opened
 from extraction.services.linking import LOG, Linked, behind
 from extraction.services.telling import lines_of
-from taskhub.errors import Problem, RangeNotSatisfiable, refused
+from taskhub.errors import Conflict, Problem, RangeNotSatisfiable, refused
 from taskhub.http import problem_response
 from taskhub.openapi import problems
 from taskhub.views import Query
@@ -56,12 +57,28 @@ class FileView(ExtractionView):
         return _file(request, linked)
 
 
-def _file(request: Request, linked: Linked) -> HttpResponseBase:
-    process = linked.process
+def whole_file(process: Process) -> HttpResponseBase:
+    """The results of a process. Raises `Problem` where they are not to be found."""
+    file = _opened(process)
+    response = StreamingHttpResponse(Part(file, 0, file.size), content_type=_kind(process))
+    response["Content-Length"] = str(file.size)
+    return _named_file(response, process.results)
+
+
+def _kind(process: Process) -> str:
+    return "application/gzip" if process.gzip else {**MEDIA_TYPES, **SINGLES}[process.format]
+
+
+def _opened(process: Process) -> Any:
     try:
-        file = opened(process.results)
+        return opened(process.results)
     except FileNotFoundError:
         raise Problem("The file is not where it was put; an operator must look for it.") from None
+
+
+def _file(request: Request, linked: Linked) -> HttpResponseBase:
+    process = linked.process
+    file = _opened(process)
     size = file.size
     asked = _range(request.headers.get("Range", ""), size)
     if asked is None:
@@ -76,7 +93,7 @@ def _file(request: Request, linked: Linked) -> HttpResponseBase:
         response["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     response["Content-Length"] = str(end - start)
     response["Accept-Ranges"] = "bytes"
-    response["Content-Type"] = "application/gzip" if process.gzip else MEDIA_TYPES[process.format]
+    response["Content-Type"] = _kind(process)
     return _named_file(response, process.results)
 
 
@@ -119,6 +136,7 @@ def _named_file(response: Any, name: str, *, inline: bool = False) -> HttpRespon
     response["Content-Disposition"] = f'{"inline" if inline else "attachment"}; filename="{name}"'
     response["X-Content-Type-Options"] = "nosniff"
     response["Cache-Control"] = "private, no-store"
+    response["Content-Security-Policy"] = "default-src 'none'; sandbox"  # a page of others is not one of the hub's
     answered: HttpResponseBase = response
     return answered
 
@@ -151,13 +169,15 @@ class ExportView(ExtractionView):
         parameters=[ID_PARAMETER, ExportQuery],
         responses={
             **{(200, kind): _exported(kind) for kind in KINDS},
-            **problems(400, 401, 404),
+            **problems(400, 401, 404, 409),
         },
         tags=TAGS,
     )
     def get(self, request: Request, id: str) -> HttpResponseBase:
         asked = self.query(request, ExportQuery)
         process = running.visible_process(id=id, user=request.user)
+        if process.task_id is None:
+            raise Conflict("What was made of a single page has one form, which its link leads to.")
         format = format_named(asked.get("format") or process.format)
         if format is None:
             raise refused("/format", "Must be CSV, XLSX, JSON, JSONL or XML.")

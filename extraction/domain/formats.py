@@ -2,6 +2,9 @@
 
 CSV, XLSX, JSON, JSONL, XML = "csv", "xlsx", "json", "jsonl", "xml"
 
+HTML, PNG, JPG, PDF = "html", "png", "jpg", "pdf"  # of single things
+
+SINGLES = {HTML: "text/html; charset=utf-8", PNG: "image/png", JPG: "image/jpeg", PDF: "application/pdf"}
 MEDIA_TYPES = {
     CSV: "text/csv; charset=utf-8",
     XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",

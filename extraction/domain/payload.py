@@ -101,6 +101,7 @@ class Payload:
     """A whole extraction. `delay` is in seconds; `credits` is the most that a run of it may cost.
 
     One without fields makes a single thing of one page: its source, or with `options` a picture or document of it.
+    `settle` are the seconds that a rendered page is given to come to rest.
     """
 
     name: str
@@ -113,6 +114,7 @@ class Payload:
     pages: int | None = None
     credits: int | None = None
     product: str = HTML
+    settle: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     raw: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
@@ -120,6 +122,10 @@ class Payload:
     def chrome(self) -> bool:
         """Whether some page of it is rendered."""
         return any(rule.chrome for rule in self.rule.rules())
+
+    @property
+    def single(self) -> bool:
+        return not self.rule.fields
 
     def rules(self) -> dict[int, Rule]:
         return {rule.number: rule for rule in self.rule.rules()}

@@ -50,7 +50,7 @@ class Job:
     going: Going | None = None
     product: str = HTML
     options: Mapping[str, Any] = field(default_factory=dict)
-    settle: float = 2.0
+    settle: float | None = None
 
 
 @dataclass

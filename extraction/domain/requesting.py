@@ -38,7 +38,9 @@ class RequestReader(Reader):
         if given.get("request") is None:
             self.fault(at, "This is required.")
             return Request("")
-        values = self.mapping(given["request"], at, REQUEST)
+        return self.request_of(self.mapping(given["request"], at, REQUEST), at)
+
+    def request_of(self, values: Mapping[str, Any], at: str) -> Request:
         method = (self.text(values, "method", at) or ("POST" if values.get("form") else "GET")).upper()
         if method not in {"GET", "POST"}:
             self.fault(f"{at}/method", "Must be GET or POST.")
@@ -55,11 +57,14 @@ class RequestReader(Reader):
     def kind(self, given: Mapping[str, Any], at: str, usual: str = BASE) -> bool:
         """Whether the page is rendered."""
         values = given.get("request")
-        kind = values.get("type") if isinstance(values, Mapping) else None
+        return self.kind_of(values if isinstance(values, Mapping) else {}, f"{at}/request", usual)
+
+    def kind_of(self, values: Mapping[str, Any], at: str, usual: str = BASE) -> bool:
+        kind = values.get("type")
         if kind is None or kind == "":
             return usual == CHROME
         if not isinstance(kind, str) or kind.lower() not in KINDS:
-            self.fault(f"{at}/request/type", "Must be base or chrome.")
+            self.fault(f"{at}/type", "Must be base or chrome.")
             return False
         return kind.lower() == CHROME
 

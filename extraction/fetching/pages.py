@@ -111,6 +111,7 @@ class Pages:
             going=_going(rule),
             product=payload.product,
             options=payload.options,
+            settle=payload.settle,
         )
 
     def _call(self, url: str, first: bool) -> Call:

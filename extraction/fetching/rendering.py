@@ -17,6 +17,7 @@ from taskhub.outbound.proxy import MARK, GateProxy
 log = logging.getLogger(__name__)
 
 QUIET_SECONDS = 0.3  # without a change, after a click or a scroll
+SETTLE_SECONDS = 2.0  # for which a page that has loaded may go on asking
 CHANGE_SECONDS = 3.0  # for which a change is waited for
 ACTION_SECONDS = 15.0
 CLOSING_SECONDS = 5.0  # past its time: then the page is left as it is
@@ -145,7 +146,8 @@ class _Window:
         with suppress(Late):
             await self.page.wait_for_load_state("load", timeout=min(self.left, self.job.seconds / 2) * 1000)
         with suppress(Late):
-            await self.page.wait_for_load_state("networkidle", timeout=min(self.left, self.job.settle) * 1000)
+            await self.page.wait_for_load_state("networkidle", timeout=min(self.left, SETTLE_SECONDS) * 1000)
+        await asyncio.sleep(min(self.left, self.job.settle or 0))
 
     async def _act(self, action: Action) -> None:
         from playwright.async_api import TimeoutError as Late

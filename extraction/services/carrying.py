@@ -10,9 +10,9 @@ from django.db.models.functions import Coalesce, Extract, Now
 from django.utils import timezone
 
 from extraction.domain.status import Status, outcome
-from extraction.models import Process, Slice, Task
+from extraction.models import Page, Process, Slice, Task
 from extraction.services import ledger, slices
-from extraction.services.defining import checked
+from extraction.services.defining import payload_of
 from extraction.services.describing import outline
 from extraction.services.resuming import hold_run, resume_waiting
 from extraction.services.running import create_process, note, planned
@@ -36,8 +36,9 @@ def begin(execution: Execution) -> None:
         runs.confirm(run=execution.run)
         row = slices.locked(process.pk)
         if row and row.main is None:
-            note(row, f"started: {row.payload['request']['url']}")
-            ledger.seed(process=row, payload=checked(row.payload, process.owner))
+            payload = payload_of(process)
+            note(row, f"started: {payload.request.url}")
+            ledger.seed(process=row, payload=payload)
             Process.objects.filter(pk=row.pk).update(started_at=Now())
         execution.hand_over(timezone.now() + QUIET)
 
@@ -50,7 +51,7 @@ def _scheduled(run: Run) -> Process | None:
     value, payload = planned(task=task, given=run.arguments.get("given", {}))
     with transaction.atomic():
         runs.confirm(run=run)
-        return create_process(task, value, payload, run)
+        return create_process(task, task.owner, value, payload, run)
 
 
 def process_of(run: Run) -> Process | None:
@@ -104,6 +105,8 @@ def _end(process: Process, results: str) -> None:
 
 
 def _words(process: Process) -> str:
+    if process.task_id is None:
+        return str(Page.objects.filter(process=process).values_list("error", flat=True).first() or "")
     if process.main_failed:
         return "A page of the main list failed, and with it what follows it; GET /v1/process/{id}/pages tells why."
     return f"{process.failed} of {process.pages} pages failed; GET /v1/process/{{id}}/pages tells why."

@@ -7,7 +7,8 @@ from django.db import transaction
 
 from extraction.domain.checking import NAME_MAX, parse_payload
 from extraction.domain.payload import Payload
-from extraction.models import Task
+from extraction.domain.singles import parse_single
+from extraction.models import Process, Task
 from extraction.services.limits import check_allowed
 from taskhub.errors import NotFound, Rejected
 from taskhub.outbound import Refused, check_url, configured_policy
@@ -17,16 +18,28 @@ STRUCTURE = frozenset({"id", "name", "webhook", "payload", "description", "type"
 TYPE = "extract"
 
 
-def checked(value: Any, owner: Any, at: str = "") -> Payload:
-    """The payload, completely checked, and allowed to this user. Raises `Rejected` or `Forbidden`."""
+def parsed(value: Any, at: str = "", *, single: bool = False) -> Payload:
+    """What a payload means, completely checked. Raises `Rejected`."""
+    if single:
+        return parse_single(value)
     if isinstance(value, Mapping) and "search_engine" in value:
         raise Rejected(
             "Search results are not read by this version.",
             errors=[{"pointer": f"{at}/search_engine", "detail": "Search results are not read by this version."}],
         )
-    payload = parse_payload(value, at)
+    return parse_payload(value, at)
+
+
+def checked(value: Any, owner: Any, at: str = "", *, single: bool = False) -> Payload:
+    """The payload, completely checked, and allowed to this user. Raises `Rejected` or `Forbidden`."""
+    payload = parsed(value, at, single=single)
     check_allowed(payload=payload, owner=owner, at=at)
     return payload
+
+
+def payload_of(process: Process) -> Payload:
+    """As `checked`, of what a process runs."""
+    return checked(process.payload, process.owner, single=process.task_id is None)
 
 
 def create_task(*, owner: Any, given: Mapping[str, Any]) -> Task:

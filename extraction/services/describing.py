@@ -11,7 +11,7 @@ def outline(process: Process) -> dict[str, Any]:
     return {
         "id": process.id,
         "status": process.status,
-        "taskID": process.task.id,
+        "taskID": process.task.id if process.task else "",
         "startedAt": unix(process.started_at),
         "finishedAt": unix(process.finished_at),
         "requestCount": process.requests,

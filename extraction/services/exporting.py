@@ -19,12 +19,12 @@ from django.core.files.storage import storages
 from django.db import transaction
 from django.db.models.functions import Now
 
-from extraction.domain.checking import parse_payload
 from extraction.domain.formats import file_name
 from extraction.domain.payload import Payload, Rule
 from extraction.domain.reading import Record
 from extraction.models import Note, Page, Process, Slice
 from extraction.services import carrying, ledger, slices
+from extraction.services.defining import parsed
 from extraction.writers import written
 from taskhub.errors import Unavailable
 
@@ -47,7 +47,7 @@ class Export:
 
     def __init__(self, process: Process, payload: Payload | None = None) -> None:
         self.process = process
-        self.payload = payload or parse_payload(process.payload)
+        self.payload = payload or parsed(process.payload, single=process.task_id is None)
 
     def records(self) -> Iterator[Record]:
         if self.process.main is None:
@@ -55,7 +55,15 @@ class Export:
         return self._expanded(self._of_list(bytes(self.process.main), []), self.payload.rule)
 
     def pieces(self, format: str, *, gzip: bool) -> Iterator[bytes]:
+        if self.payload.single:
+            return self._single()
         return written(self.records(), self.payload.rule, format, most=self.process.records, gzip=gzip)
+
+    def _single(self) -> Iterator[bytes]:
+        """What was made of the one page."""
+        for packed in Page.objects.filter(process=self.process).values_list("records", flat=True):
+            if packed:
+                yield ledger.unpacked_bytes(packed)
 
     def _of_list(self, first: bytes, ahead: list[list[Record]]) -> Iterator[Record]:
         """What the pages of a list showed, in their order. `ahead` are the first, where they were read already."""

@@ -217,6 +217,10 @@ def unpacked(records: Any) -> list[Record]:
     return cast(list[Record], orjson.loads(zlib.decompress(records))) if records else []
 
 
+def unpacked_bytes(packed: Any) -> bytes:
+    return zlib.decompress(packed)
+
+
 def open_again(*, process: Process) -> int:
     """Puts failed pages of a process back, in the caller's transaction, which holds it; how many are open then."""
     failed = Page.objects.filter(process=process, state=PageState.FAILED)

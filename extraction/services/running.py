@@ -38,16 +38,18 @@ def run_task(*, task: Task, given: Mapping[str, Any] | None = None) -> Process:
     """
     value, payload = planned(task=task, given=given or {})
     with transaction.atomic():
-        process = create_process(task, value, payload, None)
+        process = create_process(task, task.owner, value, payload, None)
         process.run = accept(process)
         process.save(update_fields=["run"])
         return process
 
 
-def create_process(task: Task, value: Mapping[str, Any], payload: Payload, run: Run | None) -> Process:
+def create_process(
+    task: Task | None, owner: Any, value: Mapping[str, Any], payload: Payload, run: Run | None
+) -> Process:
     return Process.objects.create(
         task=task,
-        owner=task.owner,
+        owner=owner,
         run=run,
         payload=value,
         format=payload.format,
@@ -75,13 +77,14 @@ def planned(*, task: Task, given: Mapping[str, Any]) -> tuple[dict[str, Any], Pa
 
 
 def accept(process: Process, retry_of: Run | None = None) -> Run:
+    task = process.task
     return runs.accept(
         kind=KIND,
         owner=process.owner,
-        name=process.task.name or process.task.id,
+        name=(task.name or task.id) if task else process.format,
         arguments={"process": process.id},
         retry_of=retry_of,
-        webhook=process.task.webhook,
+        webhook=task.webhook if task else "",
     )
 
 

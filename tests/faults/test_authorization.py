@@ -15,6 +15,7 @@ from knox.models import AuthToken
 
 from crawlers.models import Task
 from crawlers.services.capabilities import capability_of
+from extraction.api import singles
 from extraction.models import Process
 from extraction.services.linking import LOG, link_to
 from sequences.services.asking import accept_sequence
@@ -163,6 +164,9 @@ TABLE: dict[str, Row] = {
     f"POST {PROCESS}/retry": own(409),
     f"GET {PROCESS}/pages": own(),
     f"GET {PROCESS}/export": own(),
+    "POST v1/fetch": each(202, url="http://127.0.0.1:9/"),
+    "POST v1/convert/url/screenshot": each(202, url="http://127.0.0.1:9/"),
+    "POST v1/convert/url/pdf": each(202, url="http://127.0.0.1:9/"),
     "GET v1/getlink": own(name="{results}"),
     "POST v1/getlink": own(name="{results}"),
     "GET v1/files/<str:token>/<str:name>": everybody(200),
@@ -267,6 +271,7 @@ def _run(user: User) -> Run:
 
 @pytest.fixture(autouse=True)
 def _house_rules(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(singles, "WAIT_MAX", 0)  # nobody is there to make what is waited for
     monkeypatch.setattr(api, "EVENTS_SECONDS", 0)  # the run that is followed never ends
     settings.OPEN_SIGNUP = False  # so that this call, too, looks at who calls
     settings.THROTTLE_RATES = dict.fromkeys(settings.THROTTLE_RATES)

@@ -68,6 +68,8 @@ JUDGED = [
     *("/v1/task/create", "/v1/task/{id}/run", "/v1/task/{id}/estimate", "/v1/task/{id}/update", "/v1/getlink"),
     *("/v1/tasks", "/v1/task/{id}/results", "/v1/process/{id}/pages", "/v1/process/{id}/export", "/v1/credits"),
     *("/v1/process/{id}/retry",),
+    # which addresses and selectors there are
+    *("/v1/fetch", "/v1/convert/url/screenshot", "/v1/convert/url/pdf"),
     # which addresses may be called
     *("/webhooks/test", "/runs/{run_id}/webhook", "/webhooks/deliveries"),
     *("/c/{capability}/actions/tasks/{fid}/upload", "/streams", "/crawlers", "/crawlers/{fid}/tasks"),

@@ -84,6 +84,7 @@ def test_actions(root: Client, process: Process) -> None:
     assert "has not ended" in act(root, "process", "retry_processes", process)
     assert "1 tasks deleted" in act(root, "task", "delete_tasks", process.task)
     assert Task.objects.get().removed_at
+    assert process.task
     assert process.task.id not in root.get(reverse("admin:extraction_task_changelist")).content.decode()
 
 

@@ -660,6 +660,7 @@ def test_webhooks_are_told_when_what_there_is_is_written(owner: Person, site: Si
 def test_nobody_is_told_of_what_was_deleted(owner: Person, site: Site) -> None:
     process = begun(owner, site)
     Run.objects.filter(pk=run_of(process).pk).update(webhook=f"{site.url}/hook")
+    assert process.task
     purging.delete_task(task=process.task)
     carried(process)
     assert not Run.objects.filter(kind=WEBHOOK).exists()

@@ -1,0 +1,179 @@
+"""Single things of one page, on a running hub: its source, a picture, a document."""
+
+import os
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import requests
+from PIL import Image
+from pypdf import PdfReader
+
+from extraction.domain.rendering import HTML, PDF, SCREENSHOT
+from extraction.domain.singles import PRODUCT, parse_single
+from extraction.fetching.browser import missing
+from taskhub.errors import Rejected
+from tests.extracting import Reply, Site, html, serving
+from tests.hub import Caller, Hub
+
+CHROME = {"url": "http://a/", "type": "chrome"}
+MADE = "<p id=a>static</p><script>a.textContent = 'made by a script'</script>"
+
+
+@pytest.fixture
+def chromium() -> None:
+    if words := missing():
+        if os.environ.get("TASKHUB_TEST_NO_SKIPS") == "1":
+            pytest.fail(words, pytrace=False)
+        pytest.skip(words)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serving() as site:
+        site.pages["/"] = html(MADE)
+        yield site
+
+
+@pytest.fixture
+def owner(hub: Hub) -> Caller:
+    return hub.sign_up()
+
+
+def balance(caller: Caller) -> int:
+    return int(caller.get("/v1/credits").json()["balance"])
+
+
+def test_the_source_of_a_page(owner: Caller, site: Site) -> None:
+    before = balance(owner)
+    answer = owner.post("/v1/fetch", {"url": f"{site.url}/"})
+    assert (answer.status_code, answer.text) == (200, f"<html><body>{MADE}</body></html>")
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "sandbox" in answer.headers["Content-Security-Policy"]
+    assert balance(owner) == before - 1
+    process = owner.get(answer.headers["Location"].removeprefix(owner.url)).json()
+    assert (process["status"], process["taskID"], process["cost"]) == ("finished", "", 1)
+    link = owner.get("/v1/getlink", {"name": process["results"]}).text
+    assert requests.get(link, timeout=10).text == answer.text
+    assert "done 200" in requests.get(process["logFile"], timeout=10).text
+    assert owner.get(f"/v1/process/{process['id']}/export").status_code == 409
+    assert owner.get("/v1/tasks").json() == []
+
+
+def test_the_source_of_a_rendered_page(owner: Caller, site: Site, chromium: None) -> None:
+    before = balance(owner)
+    answer = owner.post("/v1/fetch", {"url": f"{site.url}/", "type": "chrome", "actions": [{"waitFor": "#a"}]})
+    assert (answer.status_code, balance(owner)) == (200, before - 5)
+    assert '<p id="a">made by a script</p>' in answer.text
+
+
+def test_pictures(owner: Caller, site: Site, chromium: None) -> None:
+    site.pages["/"] = html("<div id=box style='width: 200px; height: 3000px; background: red'></div>")
+    call = "/v1/convert/url/screenshot"
+    for options, size, kind in (
+        ({"width": 640, "height": 480}, (640, 480), "PNG"),
+        ({"format": "jpg", "quality": 40, "clipSelector": "#box"}, (200, 3000), "JPEG"),
+        ({"width": 500, "fullPage": True}, (500, 3016), "PNG"),
+    ):
+        answer = owner.post(call, {"url": f"{site.url}/", **options})
+        assert answer.status_code == 200, answer.text
+        picture = Image.open(BytesIO(answer.content))
+        assert (picture.size, picture.format) == (size, kind)
+        assert answer.headers["Content-Type"] == f"image/{kind.lower()}"
+
+
+def test_documents(owner: Caller, site: Site, chromium: None) -> None:
+    options = {"paperSize": "A5", "landscape": True, "margin": {"top": 1}, "printBackground": True, "scale": 1.5}
+    answer = owner.post("/v1/convert/url/pdf", {"url": f"{site.url}/", **options})
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/pdf")
+    [page] = PdfReader(BytesIO(answer.content)).pages
+    assert "made by a script" in page.extract_text()
+    assert page.mediabox.width > page.mediabox.height
+
+
+def test_the_process_in_place_of_what_it_makes(owner: Caller, site: Site) -> None:
+    answer = owner.post("/v1/fetch", {"url": f"{site.url}/", "output": "file"})
+    assert (answer.status_code, answer.json()["status"]) == (200, "finished")
+    assert answer.json()["results"].endswith(".html")
+
+
+def test_what_takes_longer_is_polled(owner: Caller, site: Site) -> None:
+    site.pages["/"] = Reply("later", 503, {"Retry-After": "1"})
+    answer = owner.post("/v1/fetch?wait=0.2", {"url": f"{site.url}/"})
+    assert (answer.status_code, answer.json()["status"]) == (202, "running")
+    site.pages["/"] = html("there")
+    run = answer.headers["Link"].partition("/runs/")[2].partition(">")[0]
+    assert owner.get(f"/js/walker_queue_wait?task_id={run}&timeout=30").json()["state"] == "SUCCESS"
+    assert owner.get(f"/v1/process/{answer.json()['id']}/info").json()["status"] == "finished"
+
+
+def test_a_page_that_fails_says_why(owner: Caller, site: Site) -> None:
+    before = balance(owner)
+    answer = owner.post("/v1/fetch", {"url": f"{site.url}/nothing"})
+    assert (answer.status_code, answer.json()["detail"]) == (422, "The server answers 404.")
+    assert answer.json()["process"]["status"] == "failed"
+    assert balance(owner) == before
+    forbidden = owner.post("/v1/fetch", {"url": "http://10.0.0.1/"})
+    assert forbidden.status_code == 422
+    assert "a private address" in forbidden.json()["detail"]
+
+
+def test_the_same_call_again_is_the_same_process(owner: Caller, site: Site) -> None:
+    key, sent = {"Idempotency-Key": uuid4().hex}, {"url": f"{site.url}/"}
+    first, second = (owner.post("/v1/fetch", sent, headers=key) for _ in range(2))
+    assert (first.text, second.text) == (first.text, first.text)
+    assert first.headers["Location"] == second.headers["Location"]
+    assert site.hits["/"] == 1
+    assert owner.post("/v1/fetch", sent | {"output": "file"}, headers=key).status_code == 422
+
+
+def test_without_credits_it_waits_for_them(hub: Hub, owner: Caller, site: Site) -> None:
+    hub.admin.post("/v1/credits", {"user": owner.email, "amount": -balance(owner)})
+    answer = owner.post("/v1/fetch?wait=2", {"url": f"{site.url}/"})
+    assert (answer.status_code, answer.json()["id"] != "") == (202, True)
+    until = owner.get(f"/v1/process/{answer.json()['id']}/info").json()
+    assert (until["status"], until["missingCredits"]) == ("pending", 1)
+    hub.admin.post("/v1/credits", {"user": owner.email, "amount": 5})
+    run = answer.headers["Link"].partition("/runs/")[2].partition(">")[0]
+    assert owner.get(f"/js/walker_queue_wait?task_id={run}&timeout=30").json()["state"] == "SUCCESS"
+
+
+@pytest.mark.parametrize(
+    ("product", "sent", "place"),
+    [
+        (HTML, {}, "/url"),
+        (HTML, {"url": "ftp://a/"}, "/url"),
+        (HTML, {"url": "http://a/", "type": "lynx"}, "/type"),
+        (HTML, {"url": "http://a/", "fields": []}, "/fields"),
+        (HTML, {"url": "http://a/", "actions": [{"click": "a"}]}, "/actions"),
+        (HTML, CHROME | {"actions": [{"press": "a"}]}, "/actions/0/press"),
+        (HTML, CHROME | {"actions": [{"click": "a["}]}, "/actions/0/click"),
+        (
+            HTML,
+            {"url": "http://a/", "type": "chrome", "actions": [{"fill": {"value": "x"}}]},
+            "/actions/0/fill/selector",
+        ),
+        (HTML, CHROME | {"actions": [{"scroll": 10**7}]}, "/actions/0/scroll"),
+        (HTML, CHROME | {"actions": [{}]}, "/actions/0"),
+        (HTML, {"url": "http://a/", "waitDelay": 31}, "/waitDelay"),
+        (SCREENSHOT, {"url": "http://a/", "format": "gif"}, "/format"),
+        (SCREENSHOT, {"url": "http://a/", "quality": 50}, "/quality"),
+        (SCREENSHOT, {"url": "http://a/", "format": "jpg", "quality": 101}, "/quality"),
+        (SCREENSHOT, {"url": "http://a/", "height": 100}, "/width"),
+        (SCREENSHOT, {"url": "http://a/", "width": 10_001}, "/width"),
+        (SCREENSHOT, {"url": "http://a/", "clipSelector": "a["}, "/clipSelector"),
+        (SCREENSHOT, {"url": "http://a/", "clipSelector": "a", "fullPage": True}, "/fullPage"),
+        (SCREENSHOT, {"url": "http://a/", "type": "base"}, "/type"),
+        (PDF, {"url": "http://a/", "paperSize": "B5"}, "/paperSize"),
+        (PDF, {"url": "http://a/", "scale": 3}, "/scale"),
+        (PDF, {"url": "http://a/", "margin": {"top": -1}}, "/margin/top"),
+        (PDF, {"url": "http://a/", "margin": 1}, "/margin"),
+        (PDF, {"url": "http://a/", "pageRanges": "one"}, "/pageRanges"),
+    ],
+)
+def test_faults_have_their_place(product: str, sent: dict[str, Any], place: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        parse_single({**sent, PRODUCT: product})
+    assert [fault["pointer"] for fault in caught.value.errors] == [place]
