@@ -21,6 +21,7 @@ from extraction.books import Books
 from extraction.domain.addresses import digest, page_key
 from extraction.domain.payload import Payload, Rule
 from extraction.domain.reading import Reading, read_all
+from extraction.domain.searching import Search
 from extraction.domain.status import Failure, PageState, Status, backoff
 from extraction.fetching.browser import missing
 from extraction.fetching.hosts import Hosts, Later
@@ -66,6 +67,7 @@ class Spider:
         self.renders: dict[str, bool] = dict(process.renders)
         self.trial = asyncio.Lock()
         self.main = bytes(process.main or b"")
+        self.places = payload.search.chains() if payload.search else {}
         self.ends_at = time.monotonic() + settings.EXTRACTION_SLICE_SECONDS
         self.queue: deque[Claimed] = deque()
         self.seen: set[bytes] = set()
@@ -276,12 +278,22 @@ class Spider:
         if self.payload.single:
             made = fetched.data or "".join(fetched.texts).encode()
             return Outcome(page, PageState.DONE, fetched.status, fetched.wire, cost=cost, records=made)
+        if self.payload.search:
+            reading = self._results(page, fetched, self.payload.search)
+            return self._outcome_of(page, fetched, reading, cost)
         reading = await self._read(fetched, rule)
         if reading.records:
             self.renders.setdefault(str(rule.number), False)
         elif not rule.chrome and (better := await self._rendered(page, paid)):
             fetched, reading = better
         return self._outcome_of(page, fetched, reading, cost + sum(paid[1:]))
+
+    def _results(self, page: Claimed, fetched: Fetched, search: Search) -> Reading:
+        try:
+            return search.read(fetched.texts[-1], fetched.url, self.places[page.chain], page.ordinal)
+        except Failure as failure:
+            failure.status = fetched.status
+            raise
 
     async def _rendered(self, page: Claimed, paid: list[int]) -> tuple[Fetched, Reading] | None:
         """A page that shows no record is rendered, unless pages of its kind show some, or that was no help to one."""
@@ -326,7 +338,9 @@ class Spider:
         rule = self.rules[page.rule]
         records = orjson.dumps(reading.records) if reading.records else b""
         outcome = Outcome(page, PageState.DONE, fetched.status, fetched.wire, cost=cost)
-        shown = digest(records) if records and rule.next else b""
+        shown = b""
+        if records and (rule.next or reading.shown):
+            shown = digest(orjson.dumps(reading.shown) if reading.shown else records)
         if shown and shown == page.before:
             outcome.state = PageState.REPEATED
             return outcome

@@ -370,6 +370,7 @@ EXTRACTION_CONCURRENCY = env_int(
 EXTRACTION_HOST_CONCURRENCY = env_int("TASKHUB_EXTRACTION_HOST_CONCURRENCY", 8, minimum=1)  # of one host, in all
 EXTRACTION_HOST_DELAY_MS = env_int("TASKHUB_EXTRACTION_HOST_DELAY_MS", 0)  # between two requests to one host
 EXTRACTION_SLICE_SECONDS = env_int("TASKHUB_EXTRACTION_SLICE_SECONDS", 5, minimum=1)  # then another process's turn
+EXTRACTION_ENGINES = env_text("TASKHUB_EXTRACTION_ENGINES", "")  # a folder with more search engines, or mended ones
 EXTRACTION_CHROME_CONCURRENCY = env_int("TASKHUB_EXTRACTION_CHROME_CONCURRENCY", 4, minimum=1)  # rendered at once
 EXTRACTION_CHROME_PAGE_MB = env_int("TASKHUB_EXTRACTION_CHROME_PAGE_MB", 512, minimum=64)  # of memory, for one page
 EXTRACTION_CHROME_MB = env_int("TASKHUB_EXTRACTION_CHROME_MB", 2048, minimum=256)  # then a new browser is started

@@ -3,9 +3,12 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from extraction.domain.rendering import HTML, Action
+
+if TYPE_CHECKING:
+    from extraction.domain.searching import Search
 
 TEXT, LINK, IMAGE = "text", "link", "image"
 NEXT, MORE, INFINITE = "next", "more", "infinite"  # how a list goes on
@@ -115,6 +118,7 @@ class Payload:
     credits: int | None = None
     product: str = HTML
     settle: float | None = None
+    search: "Search | None" = None
     options: Mapping[str, Any] = field(default_factory=dict)
     raw: Mapping[str, Any] = field(default_factory=dict, compare=False)
 

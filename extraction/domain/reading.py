@@ -35,6 +35,7 @@ class Reading:
     records: list[Record] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
     next: str | None = None
+    shown: Any = None  # what tells whether another page shows the same; by default the records
 
 
 def read(html: str | bytes, url: str, rule: Rule) -> Reading:

@@ -40,6 +40,8 @@ def rows_of(records: Iterable[Record], rule: Rule) -> Iterator[dict[str, str]]:
 def cell_of(value: Any) -> str:
     if isinstance(value, str):
         return value if value.isprintable() else clean(value)
+    if isinstance(value, int):
+        return str(value)
     return "" if value is None else SEPARATOR.join(clean(one) for one in value)
 
 

@@ -7,7 +7,9 @@ from django.db import transaction
 
 from extraction.domain.checking import NAME_MAX, parse_payload
 from extraction.domain.payload import Payload
+from extraction.domain.searching import is_search, parse_search
 from extraction.domain.singles import parse_single
+from extraction.engines import engines
 from extraction.models import Process, Task
 from extraction.services.limits import check_allowed
 from taskhub.errors import NotFound, Rejected
@@ -22,12 +24,7 @@ def parsed(value: Any, at: str = "", *, single: bool = False) -> Payload:
     """What a payload means, completely checked. Raises `Rejected`."""
     if single:
         return parse_single(value)
-    if isinstance(value, Mapping) and "search_engine" in value:
-        raise Rejected(
-            "Search results are not read by this version.",
-            errors=[{"pointer": f"{at}/search_engine", "detail": "Search results are not read by this version."}],
-        )
-    return parse_payload(value, at)
+    return parse_search(value, engines(), at) if is_search(value) else parse_payload(value, at)
 
 
 def checked(value: Any, owner: Any, at: str = "", *, single: bool = False) -> Payload:

@@ -52,6 +52,8 @@ class Export:
     def records(self) -> Iterator[Record]:
         if self.process.main is None:
             return iter(())
+        if self.payload.search:
+            return (one for key in self.payload.search.chains() for one in self._of_list(key, []))
         return self._expanded(self._of_list(bytes(self.process.main), []), self.payload.rule)
 
     def pieces(self, format: str, *, gzip: bool) -> Iterator[bytes]:

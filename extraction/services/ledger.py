@@ -17,6 +17,7 @@ from extraction.models import Note, Page, Process, Slice
 from extraction.services import slices
 
 LIMIT_REACHED = "the limit of pages is reached; others are left out"
+SEARCH = b"search"  # in place of the main list: no list of results is more than another
 SUSPECTS = 16  # claimed together
 
 _CLAIM = """
@@ -102,10 +103,13 @@ class Outcome:
 
 
 def seed(*, process: Process, payload: Payload) -> None:
-    """Puts the first page into the ledger, in the caller's transaction."""
-    key = page_key(0, payload.request.url)
-    Page.objects.create(process=process, key=key, chain=key, url=payload.request.url)
-    Process.objects.filter(pk=process.pk).update(main=key, pages=1, open=1)
+    """Puts the first page into the ledger, in the caller's transaction; of a search, that of each keyword."""
+    search = payload.search
+    urls = [search.address(n, 0) for n in range(len(search.keywords))] if search else [payload.request.url]
+    keys = {page_key(0, url): url for url in urls}
+    Page.objects.bulk_create((Page(process=process, key=key, chain=key, url=url) for key, url in keys.items()), 1000)
+    main = SEARCH if search else next(iter(keys))
+    Process.objects.filter(pk=process.pk).update(main=main, pages=len(keys), open=len(keys))
 
 
 def claim_pages(*, slice: Slice, limit: int, alone: bool = True) -> list[Claimed]:

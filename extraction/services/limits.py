@@ -38,6 +38,8 @@ def check_allowed(*, payload: Payload, owner: Any, at: str = "") -> None:
         raise refused(f"{at}/fields", f"Details nest {payload.rule.depth()} deep; {limits.depth} are allowed.")
     if payload.pages and payload.pages > limits.pages:
         raise refused(f"{at}/maxPages", f"Must be at most {limits.pages}.")
+    if payload.search and len(payload.search.keywords) * payload.search.pages > limits.pages:
+        raise refused(f"{at}/keywords", f"Keywords times pages are more than the {limits.pages} that are allowed.")
     if payload.chrome and (words := missing()):
         raise refused(f"{at}/request/type", words)
     if not payload.robots and not owner.has_perm(MAY_IGNORE_ROBOTS):

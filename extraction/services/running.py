@@ -124,6 +124,8 @@ def estimate(*, task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
 def _most_pages(payload: Payload, account: Account) -> int:
     limit = min(Limits.of(account).pages, payload.pages or Limits.of(account).pages)
     rule = payload.rule
+    if payload.search:
+        return min(limit, len(payload.search.keywords) * (1 if payload.search.engine.scrolls else payload.search.pages))
     if any(one.details for one in rule.fields):
         return limit
     return min(limit, (rule.next.pages or limit) if rule.next else 1)

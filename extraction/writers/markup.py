@@ -40,4 +40,4 @@ def _tags(name: str) -> tuple[str, str]:
 def _content(value: Any) -> str:
     if value is None:
         return ""
-    return _record(value) if isinstance(value, dict) else escape(clean(value))
+    return _record(value) if isinstance(value, dict) else escape(clean(str(value)))

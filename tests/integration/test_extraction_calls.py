@@ -126,7 +126,7 @@ def test_a_task_may_come_as_a_structure_and_be_changed(owner: Person) -> None:
         ({"type": "serp"}, "/type"),
         ({"name": 5}, "/name"),
         ({"webhook": "http://10.0.0.1/"}, "/webhook"),
-        ({"payload": {"search_engine": "google"}}, "/payload/search_engine"),
+        ({"payload": {"search_engine": "altavista", "keywords": ["a"]}}, "/payload/search_engine"),
     ):
         answer = owner.post(f"/v1/task/{task['id']}/update", wrong)
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, place)

@@ -1,0 +1,34 @@
+"""The search engines that are known: the files beside this one, and those in a folder of the operator's, which win."""
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from extraction.domain.engines import Engine, parse_engine
+
+BUNDLED = Path(__file__).parent
+
+
+def engines() -> Mapping[str, Engine]:
+    """By name. Raises `ImproperlyConfigured` that names the file and the place that is wrong."""
+    return _loaded(settings.EXTRACTION_ENGINES)
+
+
+@lru_cache(4)
+def _loaded(folder: str) -> Mapping[str, Engine]:
+    folders = [BUNDLED, *([Path(folder)] if folder else [])]
+    if not all(path.is_dir() for path in folders):
+        raise ImproperlyConfigured(f"TASKHUB_EXTRACTION_ENGINES: there is no folder {folder}.")
+    return {engine.name: engine for path in folders for engine in _read(path)}
+
+
+def _read(folder: Path) -> Iterator[Engine]:
+    for file in sorted(folder.glob("*.json")):
+        try:
+            yield parse_engine(file.stem, json.loads(file.read_text(encoding="utf-8")))
+        except (ValueError, OSError) as error:
+            raise ImproperlyConfigured(f"The search engine {file} cannot be read: {error}") from None

@@ -1,0 +1,135 @@
+"""Searches as processes: keywords times pages, in the order in which they were given; engines of an operator's own."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
+
+from extraction import turns
+from extraction.books import Books
+from extraction.engines import engines
+from extraction.models import Page, Process
+from extraction.services import carrying, defining, running
+from extraction.services.exporting import Export
+from taskhub.errors import Rejected
+from taskhub.runs.execution import work
+from tests.conftest import Person
+from tests.extracting import Reply, Site, html, serving
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """Two pages of results for each keyword, then the second again and again; `robot` is asked for a captcha."""
+
+    def results(path: str, before: int) -> Reply:
+        keyword, _, page = path.partition("?q=")[2].partition("&p=")
+        if keyword == "robot":
+            return html("<form id=captcha></form>")
+        if keyword == "nothing":
+            return html("<p class=none>nothing</p>")
+        number = min(int(page), 2)
+        found = "".join(f"<div class=r><h2>{keyword} {number}.{n}</h2><a href='/{keyword}'>x</a></div>" for n in (1, 2))
+        return html(found)
+
+    with serving() as site:
+        site.other = results
+        yield site
+
+
+@pytest.fixture
+def folder(tmp_path: Path, site: Site, settings: Any) -> Iterator[Path]:
+    settings.OUTBOUND_ALLOW = ["loopback"]
+    settings.EXTRACTION_ENGINES = str(tmp_path)
+    results = {**settings.STORAGES["results"], "OPTIONS": {"location": str(tmp_path / "results")}}
+    settings.STORAGES = {**settings.STORAGES, "results": results}
+    write(tmp_path, "local", site)
+    yield tmp_path
+    if Books.pid:
+        Books.thread.submit(lambda: connection.close()).result()
+
+
+def write(folder: Path, name: str, site: Site, **values: Any) -> None:
+    engine = {
+        "url": f"{site.url}/search",
+        "query": {"q": "{keyword}", "p": "{page}"},
+        "blocked": {"selectors": ["#captcha"]},
+        "empty": {"selectors": [".none"]},
+        "parts": {
+            "organic": {
+                "block": "div.r",
+                "fields": {"title": {"selector": "h2"}, "url": {"selector": "a", "attr": "href"}},
+            }
+        },
+    }
+    (folder / f"{name}.json").write_text(json.dumps(engine | values))
+
+
+def searched(owner: Person, **payload: Any) -> Process:
+    process = running.run_task(task=defining.create_task(owner=owner.user, given={"search_engine": "local", **payload}))
+    work(running.KIND, carrying.begin, node="extraction@test")
+    until = time.monotonic() + 20
+    while process.status == "running" and time.monotonic() < until:
+        turns.take_turns(node="extraction@test")
+        process.refresh_from_db()
+    return process
+
+
+def test_keywords_times_pages_in_their_order(owner: Person, site: Site, folder: Path) -> None:
+    process = searched(owner, keywords=["red", "blue", "nothing"], num_pages=4, format="CSV")
+    assert (process.status, process.failed) == ("finished", 0)
+    records = list(Export(process).records())
+    assert [(one["keyword"], one["page"], one["position"]) for one in records] == [
+        (keyword, page, n) for keyword in ("red", "blue") for page in (1, 2) for n in (1, 2)
+    ]
+    lines = b"".join(Export(process).pieces("csv", gzip=False)).decode().splitlines()
+    assert lines[:2] == [
+        "keyword,page,kind,position,title,url",
+        f"red,1,organic,1,red 1.1,{site.url}/red",
+    ]
+    assert b"<page>1</page><kind>organic</kind>" in b"".join(Export(process).pieces("xml", gzip=False))
+    assert b"".join(Export(process).pieces("xlsx", gzip=False)).startswith(b"PK")
+    assert process.cost == 3 + 3 + 1  # a third page that shows the second again ends each list
+
+
+def test_a_captcha_fails_its_page_and_says_so(owner: Person, site: Site, folder: Path) -> None:
+    process = searched(owner, keywords=["red", "blue", "robot"], num_pages=1)
+    assert (process.status, process.failed) == ("finished", 1)
+    assert "answers with a captcha" in Page.objects.get(process=process, state="failed").error
+    process = searched(owner, keywords=["robot"])
+    assert process.status == "failed"
+
+
+def test_a_page_that_no_longer_fits_says_so(owner: Person, site: Site, folder: Path) -> None:
+    site.other = lambda path, before: html("<section>a new design</section>")
+    process = searched(owner, keywords=["red"])
+    assert process.status == "failed"
+    assert "no longer fits" in Page.objects.get(process=process).error
+
+
+def test_an_operators_file_mends_a_bundled_engine(site: Site, folder: Path) -> None:
+    write(folder, "bing", site)
+    assert engines()["local"].url.startswith(site.url)
+    assert engines()["bing"].url == f"{site.url}/search"
+    assert engines()["google"].url == "https://{domain}/search"
+
+
+@pytest.mark.parametrize("text", ["{", '{"url": 1}', "[]"])
+def test_an_operators_file_that_is_wrong_is_named(site: Site, folder: Path, text: str) -> None:
+    (folder / "mine.json").write_text(text)
+    with pytest.raises(ImproperlyConfigured, match=r"mine\.json cannot be read"):
+        engines()
+
+
+def test_more_than_a_user_may_is_refused(owner: Person, folder: Path, settings: Any) -> None:
+    settings.EXTRACTION_MAX_PAGES = 10
+    with pytest.raises(Rejected, match="more than the 10"):
+        defining.create_task(
+            owner=owner.user, given={"search_engine": "local", "keywords": list("abcdef"), "num_pages": 2}
+        )

@@ -1,0 +1,170 @@
+"""Searches as payloads, engines as data, and saved pages of each engine."""
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from extraction.domain.engines import Engine, parse_engine
+from extraction.domain.searching import Search, parse_search
+from extraction.domain.status import Failure
+from extraction.engines import BUNDLED, engines
+from taskhub.errors import Rejected
+from tests.hub import ROOT
+
+SAVED = ROOT / "tests" / "data" / "engines"
+NAMED = {
+    *("google", "google_news", "google_image", "bing", "bing_news", "baidu", "duckduckgo", "duckduckgo_news"),
+    *("youtube", "infospace", "webcrawler"),
+}
+FILE: dict[str, Any] = json.loads((BUNDLED / "google.json").read_text())
+
+
+CASES = [(path.parent.name, path.stem) for path in sorted(SAVED.glob("*/*.html"))]
+
+
+def test_every_engine_that_is_named_is_there_with_its_saved_pages() -> None:
+    assert set(engines()) == NAMED
+    assert set(CASES) == {(name, case) for name in NAMED for case in ("results", "captcha", "empty", "unfit")}
+
+
+@pytest.mark.parametrize(("name", "case"), CASES)
+def test_saved_pages(name: str, case: str) -> None:
+    search = Search(engines()[name], ("a keyword",), 3)
+    html = (SAVED / name / f"{case}.html").read_text()
+    if case in {"captcha", "unfit"}:
+        with pytest.raises(Failure) as caught:
+            search.read(html, search.address(0, 0), 0, 0)
+        assert ("captcha" in caught.value.reason) == (case == "captcha")
+        assert name in caught.value.reason
+        return
+    reading = search.read(html, search.address(0, 1), 0, 1)
+    expected = json.loads((SAVED / name / f"{case}.json").read_text())
+    shown = [{key: value for key, value in record.items() if value is not None} for record in reading.records]
+    assert shown == [{"keyword": "a keyword", "page": 2, **one} for one in expected]
+    goes_on = bool(expected) and not search.engine.scrolls
+    assert reading.next == (search.address(0, 2) if goes_on else None)
+    assert search.read(html, search.address(0, 2), 0, 2).next is None  # the last that was asked for
+
+
+def test_a_redirect_to_a_captcha_is_known_by_its_address() -> None:
+    search = Search(engines()["google"], ("a",), 1)
+    with pytest.raises(Failure, match="captcha"):
+        search.read("<html></html>", "https://www.google.com/sorry/index?continue=x", 0, 0)
+
+
+def query(url: str) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+
+
+def test_addresses() -> None:
+    payload = parse_search(
+        {
+            "search_engine": "Google",
+            "keywords": "red shoes\n\nblå & hvid\nred shoes",
+            "num_pages": 2,
+            "region": "DK",
+            "google_settings": {"domain": "www.google.dk", "hl": "da", "tbs": "qdr:w"},
+        },
+        engines(),
+    )
+    search = payload.search
+    assert search
+    assert search.keywords == ("red shoes", "blå & hvid")
+    assert search.address(0, 0) == payload.request.url
+    assert search.address(1, 1).startswith("https://www.google.dk/search?")
+    assert query(search.address(1, 1)) == {
+        "q": "blå & hvid",
+        "start": "10",
+        "hl": "da",
+        "gl": "dk",
+        "tbs": "qdr:w",
+    }
+    assert payload.chrome
+    bing = parse_search({"search_engine": "bing", "keywords": ["tea"]}, engines())
+    assert bing.search
+    assert not bing.chrome
+    assert query(bing.search.address(0, 2)) == {"q": "tea", "first": "21"}
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        ("/search_engine", "altavista", "one of baidu, bing"),
+        ("/search_engine", 1, "one of"),
+        ("/keywords", [], "At least one"),
+        ("/keywords", "\n  \n", "At least one"),
+        ("/keywords/0", [7], "text of at most"),
+        ("/keywords/0", ["x" * 501], "text of at most"),
+        ("/num_pages", 0, "at least 1"),
+        ("/num_pages", 101, "at most 100"),
+        ("/region", "denmark", "regions"),
+        ("/google_settings/hl", {"hl": "danish!"}, "Must match"),
+        ("/google_settings/domain", {"domain": "evil.example"}, "Must match"),
+        ("/google_settings/nonsense", {"nonsense": "1"}, "no such name"),
+        ("/google_settings", "hl=da", "object"),
+        ("/fields", [], "no such name"),
+        ("/type", "lynx", "base or chrome"),
+        ("/format", "PDF", "CSV"),
+        ("/proxy", "socks5://x", "http or https"),
+    ],
+)
+def test_a_fault_has_its_place(place: str, value: Any, words: str) -> None:
+    sent: dict[str, Any] = {"search_engine": "google", "keywords": ["a"]}
+    sent[place.split("/")[1]] = value
+    with pytest.raises(Rejected) as caught:
+        parse_search(sent, engines())
+    faults = {fault["pointer"]: fault["detail"] for fault in caught.value.errors}
+    assert words in faults[place]
+
+
+def test_google_settings_are_googles() -> None:
+    with pytest.raises(Rejected, match="Goes with google"):
+        parse_search({"search_engine": "bing", "keywords": ["a"], "google_settings": {"hl": "da"}}, engines())
+    with pytest.raises(Rejected, match="needs chrome"):
+        parse_search({"search_engine": "youtube", "keywords": ["a"], "type": "base"}, engines())
+
+
+def changed(place: str, value: Any) -> Any:
+    whole = json.loads(json.dumps(FILE))
+    *path, last = place.strip("/").split("/")
+    inner = whole
+    for step in path:
+        inner = inner[step]
+    inner[last] = value
+    return whole
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        ("/nonsense", 1, "no such name"),
+        ("/type", "lynx", "base or chrome"),
+        ("/url", "ftp://x/", "http or https"),
+        ("/url", "https://x/?q=1", "without a query"),
+        ("/query/q", "{keywrd}", "neither given"),
+        ("/query", {"q": "fixed"}, "{keyword}"),
+        ("/settings/hl", "(", "no pattern"),
+        ("/paging/step", 0, "at least 1"),
+        ("/paging/scrol", True, "no such name"),
+        ("/parts", {}, "required"),
+        ("/parts/other", {"block": "a", "fields": {"title": {"selector": "b"}}}, "no such name"),
+        ("/parts/organic/block", "div[", "no CSS selector"),
+        ("/parts/organic/fields", {}, "an entry for each"),
+        ("/parts/organic/fields/title", {"selector": "a["}, "no CSS selector"),
+        ("/parts/organic/fields/Title", {"selector": "a"}, "small letters"),
+        ("/blocked/selectors", ["a["], "no CSS selector"),
+        ("/empty/texts", [1], "texts"),
+    ],
+)
+def test_an_engines_file_is_checked(place: str, value: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=place) as caught:
+        parse_engine("google", changed(place, value))
+    assert words in str(caught.value)
+
+
+def test_an_engine_is_a_value() -> None:
+    assert isinstance(parse_engine("google", FILE), Engine)
+    assert Path(BUNDLED, "google.json").exists()
