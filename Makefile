@@ -32,8 +32,8 @@ bench: .venv/installed-bench  ## all rows, or one: make bench ROW=submit
 chrome: .venv/installed-chrome  ## install what renders pages in Chromium
 
 compile: .venv/installed-dev  ## pin the requirements anew
-	$(COMPILE) --output-file requirements.txt
 	$(COMPILE) --group dev --output-file requirements-dev.txt
+	$(COMPILE) --constraint requirements-dev.txt --output-file requirements.txt
 	$(COMPILE) --extra chrome --constraint requirements-dev.txt --output-file requirements-chrome.txt
 	$(COMPILE) --group dev --group bench --constraint requirements-dev.txt --output-file requirements-bench.txt
 

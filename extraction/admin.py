@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 
 from extraction.domain.status import STATES, PageState
 from extraction.models import Account, Entry, Page, Process, Task
-from extraction.services import crediting, purging, resuming, running
+from extraction.services import crediting, dispatching, purging, resuming, running
 from extraction.services.exporting import Export
 from extraction.services.linking import LOG, link_to
 from taskhub.admin import SHOWN_MAX, BigTableAdmin, WatchedAdmin, as_json, listed
@@ -52,15 +52,20 @@ class TaskAdmin(ExtractionAdmin):
         "name",
         "description",
         "webhook",
+        "shown_delivery",
         "shown_payload",
         "created_at",
         "processes_of",
     )
-    actions: Any = ["run_tasks", "delete_tasks"]
+    actions: Any = ["run_tasks", "test_deliveries", "delete_tasks"]
 
     @admin.display(description="payload")
     def shown_payload(self, task: Task) -> SafeString:
         return as_json(task.payload)
+
+    @admin.display(description="delivery")
+    def shown_delivery(self, task: Task) -> SafeString | str:
+        return as_json(task.delivery) if task.delivery else "-"
 
     @admin.display(description="processes")
     def processes_of(self, task: Task) -> SafeString:
@@ -69,6 +74,11 @@ class TaskAdmin(ExtractionAdmin):
     @admin.action(description="Run the selected tasks", permissions=["view"])
     def run_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
         self.each(request, queryset.select_related("owner"), _run, "processes started")
+
+    @admin.action(description="Test the delivery of the selected tasks", permissions=["view"])
+    def test_deliveries(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        tasks = queryset.select_related("owner")
+        self.each(request, tasks, lambda one: dispatching.dispatch_test(task=one), "tasks: see their runs")
 
     @admin.action(description="Delete the selected tasks with their processes and files", permissions=["view"])
     def delete_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
@@ -97,7 +107,7 @@ class ProcessAdmin(ExtractionAdmin):
     fields: ClassVar[Any] = (
         *("id", "owner", "task_link", "run_link", "status", "progress", "error", "requests", "responses", "pages"),
         *("open", "failed_link", "records", "bytes", "cost", "max_credits", "missing", "results", "size"),
-        *("created_at", "started_at", "finished_at", "pages_of", "log", "shown_payload", "preview"),
+        *("created_at", "started_at", "finished_at", "pages_of", "deliveries", "log", "shown_payload", "preview"),
     )
     actions: Any = ["cancel_processes", "retry_processes"]
 
@@ -133,6 +143,12 @@ class ProcessAdmin(ExtractionAdmin):
         return format_html_join(
             ", ", "{}", [(listed("extraction_page", "all", process__seq__exact=process.pk),), *states]
         )
+
+    @admin.display(description="deliveries")
+    def deliveries(self, process: Process) -> SafeString | str:
+        if not process.run_id:
+            return "-"
+        return listed("runs_run", "its deliveries and webhooks", parent__id__exact=process.run_id)
 
     @admin.display(description="log")
     def log(self, process: Process) -> SafeString:

@@ -7,6 +7,7 @@ from django.urls import reverse
 
 from extraction.models import Process, Task
 from extraction.services import announcing, carrying, purging, resuming, running, slices
+from extraction.services.dispatching import DELIVERY, WAITS, wait
 from extraction.services.purging import PURGE
 from extraction.services.running import KIND
 from taskhub.errors import Rejected
@@ -64,5 +65,6 @@ KINDS = [
         message=announcing.message,
     ),
     Kind(PURGE, "extraction.tasks.purge", QUEUE),
+    Kind(DELIVERY, "extraction.tasks.delivery", QUEUE, attempts=len(WAITS) + 1, wait=wait),
 ]
 SCHEDULED_EXTRACTION = Schedulable(KIND, "ScheduledExtraction", (SCHEDULED,), EXAMPLE, work_of_schedule)

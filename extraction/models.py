@@ -52,6 +52,7 @@ class Task(Owned):
     name = models.CharField(max_length=200, default="", blank=True)
     description = models.TextField(default="", blank=True)
     webhook = models.TextField(default="", blank=True, help_text="Who is told of the end")
+    delivery: "models.Field[Any, Any]" = EncryptedJSONField(default=list, help_text="Where results are sent, too")
 
     class Meta:
         permissions: ClassVar = [("ignore_robots", "Can ignore robots.txt")]
@@ -97,6 +98,7 @@ class Process(Owned):
     size = models.BigIntegerField(default=0, help_text="Of its file, in bytes")
     format = models.CharField(max_length=10)
     gzip = models.BooleanField(default=False)
+    delivery: "models.Field[Any, Any]" = EncryptedJSONField(default=list, help_text="Where its result is sent, too")
     cookies: "models.Field[Any, Any]" = EncryptedJSONField(default=list, help_text="What its servers asked to keep")
 
     class Meta:

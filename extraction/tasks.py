@@ -5,6 +5,7 @@ from typing import Any
 from celery import shared_task
 
 from extraction.services.carrying import begin
+from extraction.services.dispatching import DELIVERY
 from extraction.services.purging import PURGE, purge
 from extraction.services.running import KIND
 from taskhub.errors import Rejected
@@ -21,6 +22,13 @@ def extraction_run(self: Any, /, run_id: str = "", **arguments: Any) -> int:
 
     began = work(KIND, begin, node=self.request.hostname)
     return began + take_turns(node=self.request.hostname)
+
+
+@shared_task(name="extraction.tasks.delivery", bind=True)
+def delivery(self: Any, /, run_id: str) -> int:
+    from extraction.services.delivering import carry  # as above: what it delivers with takes time to load
+
+    return work(DELIVERY, carry, node=self.request.hostname)
 
 
 @shared_task(name="extraction.tasks.purge", bind=True)

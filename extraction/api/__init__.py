@@ -4,7 +4,7 @@ from typing import Any
 
 from django.urls import path, register_converter
 
-from extraction.api import credits, files, links, processes, singles, tasks
+from extraction.api import credits, deliveries, files, links, processes, singles, tasks
 
 
 class Ksuid:
@@ -28,6 +28,9 @@ CALLS: list[tuple[str, Any]] = [
     ("task/<ksuid:id>/results", tasks.ResultsView),
     ("task/<ksuid:id>/update", tasks.UpdateView),
     ("task/<ksuid:id>/delete", tasks.DeleteView),
+    ("task/<ksuid:id>/delivery", deliveries.DeliveryView),
+    ("task/<ksuid:id>/delivery/test", deliveries.TestDeliveryView),
+    ("process/<ksuid:id>/deliveries", deliveries.DeliveriesView),
     ("process/<ksuid:id>/info", processes.InfoView),
     ("process/<ksuid:id>/cancel", processes.CancelView),
     ("process/<ksuid:id>/retry", processes.RetryView),

@@ -51,6 +51,16 @@ PAGE = {
     "fetched_at": "2026-01-31T12:00:00Z",
     "not_before": None,
 }
+DESTINATION = {"type": "s3", "path": "shop", "bucket": "results", "accessKeyId": "AKIA...", "secretAccessKey": "***"}
+DELIVERY = {
+    "to": f"s3://results/shop/{PROCESS_ID}.csv",
+    "state": "RETRY",
+    "attempt": 1,
+    "error": "s3 does not take the file.",
+    "next_attempt_at": "2026-01-31T12:00:10Z",
+    "run": "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70",
+    "finished_at": None,
+}
 ESTIMATE = {"price": 1, "atLeast": 1, "atMost": 10, "last": 8, "balance": 1000, "enough": True}
 ENTRY = {
     "kind": "top_up",
@@ -74,6 +84,12 @@ PROCESS_SCHEMA = object_of(
 )
 PAGE_SCHEMA = object_of(
     PAGE, status=NUMBER_OR_NULL, error=TEXT_OR_NULL, fetched_at=TEXT_OR_NULL, not_before=TEXT_OR_NULL
+)
+DELIVERY_SCHEMA = object_of(
+    DELIVERY,
+    error=TEXT_OR_NULL,
+    next_attempt_at=TEXT_OR_NULL,
+    finished_at=TEXT_OR_NULL,
 )
 ESTIMATE_SCHEMA = object_of(ESTIMATE, last=NUMBER_OR_NULL)
 ENTRY_SCHEMA = object_of(ENTRY, process=TEXT_OR_NULL)

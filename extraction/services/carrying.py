@@ -14,6 +14,7 @@ from extraction.models import Page, Process, Slice, Task
 from extraction.services import ledger, slices
 from extraction.services.defining import payload_of
 from extraction.services.describing import outline
+from extraction.services.dispatching import dispatch
 from extraction.services.resuming import hold_run, resume_waiting
 from extraction.services.running import create_process, note, planned
 from taskhub.runs import services as runs
@@ -84,6 +85,7 @@ def settle(*, process: Process, results: str, size: int) -> bool:
             return False
         Process.objects.filter(pk=row.pk).update(unwritten=False, results=results, size=size)
         if row.status == Status.RUNNING:
+            row.results = results
             _end(row, results)
         elif row.run and row.run.webhook:
             row.results = results
@@ -96,6 +98,8 @@ def _end(process: Process, results: str) -> None:
     status = outcome(main_failed=process.main_failed, pages=process.pages, failed=process.failed)
     process.error = _words(process) if status == Status.FAILED else ""
     Process.objects.filter(pk=process.pk).update(status=status, error=process.error, finished_at=Now())
+    if status == Status.FINISHED:
+        dispatch(process=process)
     note(process, f"{status}: {process.pages} pages, {process.failed} failed, {process.records} records")
     told = {"process": process.id, "results": results, **counts(process)}
     if process.run_id:

@@ -6,17 +6,19 @@ from typing import Any
 from django.db import transaction
 
 from extraction.domain.checking import NAME_MAX, parse_payload
+from extraction.domain.destinations import parse_destinations
 from extraction.domain.payload import Payload
 from extraction.domain.searching import is_search, parse_search
 from extraction.domain.singles import parse_single
 from extraction.engines import engines
 from extraction.models import Process, Task
+from extraction.services.dispatching import stored
 from extraction.services.limits import check_allowed
 from taskhub.errors import NotFound, Rejected
 from taskhub.outbound import Refused, check_url, configured_policy
 
 DESCRIPTION_MAX = 10_000  # characters
-STRUCTURE = frozenset({"id", "name", "webhook", "payload", "description", "type"})
+STRUCTURE = frozenset({"id", "name", "webhook", "delivery", "payload", "description", "type"})
 TYPE = "extract"
 
 
@@ -51,6 +53,7 @@ def create_task(*, owner: Any, given: Mapping[str, Any]) -> Task:
         name=str(name),
         description=str(values.get("description", "")),
         webhook=str(values.get("webhook", "")),
+        delivery=values.get("delivery", []),
     )
 
 
@@ -88,17 +91,33 @@ def _structure(given: Mapping[str, Any]) -> dict[str, Any]:
     if given.get("type", TYPE) != TYPE:
         faults.append(_fault("type", f"Must be {TYPE}."))
     if not faults and given.get("webhook"):
-        faults += _webhook_faults(given["webhook"])
+        faults += _address_faults(given["webhook"], "webhook")
     if faults:
         raise Rejected(f"The task is not valid. {faults[0]['pointer']}: {faults[0]['detail']}", errors=faults)
-    return {name: value for name, value in given.items() if name != "type"}
+    values = {name: value for name, value in given.items() if name != "type"}
+    if "delivery" in values:
+        values["delivery"] = _delivery(values["delivery"])
+    return values
 
 
-def _webhook_faults(url: str) -> list[dict[str, str]]:
+def _delivery(value: Any) -> list[dict[str, Any]]:
+    """Raises `Rejected` for what is wrong, and for servers that the gate would not call."""
+    destinations = parse_destinations(value, "/delivery")
+    for place, one in enumerate(destinations):
+        name = "host" if "host" in one.options else "endpoint"
+        if address := one.options.get(name):
+            at = f"delivery/{place}/{name}" if isinstance(value, list) else f"delivery/{name}"
+            host = f"[{address}]" if name == "host" and ":" in address else address
+            if faults := _address_faults(f"https://{host}/" if name == "host" else address, at):
+                raise Rejected(faults[0]["detail"], errors=faults)
+    return stored(destinations)
+
+
+def _address_faults(url: str, name: str) -> list[dict[str, str]]:
     try:
         check_url(url, configured_policy())
     except Refused as refusal:
-        return [_fault("webhook", refusal.detail)]
+        return [_fault(name, refusal.detail)]
     return []
 
 

@@ -56,6 +56,7 @@ def create_process(
         price=crediting.price(chrome=payload.chrome),
         gzip=payload.gzip,
         max_credits=payload.credits,
+        delivery=task.delivery if task else [],
     )
 
 

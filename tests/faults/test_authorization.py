@@ -158,6 +158,9 @@ TABLE: dict[str, Row] = {
     f"POST {TASK}/update": own(name="boots"),
     f"DELETE {TASK}/delete": own(),
     f"POST {TASK}/delete": own(),
+    f"GET {TASK}/delivery": own(),
+    f"POST {TASK}/delivery/test": own(409),  # it has none
+    f"GET {PROCESS}/deliveries": own(),
     f"GET {PROCESS}/info": own(),
     f"POST {PROCESS}/info": own(),
     f"POST {PROCESS}/cancel": own(),

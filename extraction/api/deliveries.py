@@ -1,0 +1,100 @@
+"""Deliveries: where a task's results go, a test of it, and what became of a process's."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from extraction.api import examples as shown
+from extraction.api.views import ID_PARAMETER, TAGS, ExtractionView, array_of, task_with
+from extraction.services import running
+from extraction.services.dispatching import DELIVERY, dispatch_test
+from taskhub.errors import Conflict
+from taskhub.openapi import problems
+from taskhub.parameters import moment
+from taskhub.runs import services as runs
+from taskhub.runs.domain import State
+from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
+from taskhub.runs.models import Run
+from taskhub.secrets import mask_value
+from taskhub.views import Query
+
+WAIT_MAX = 60  # seconds
+SHOWN_MAX = 100
+
+
+def delivery_of(run: Run) -> dict[str, Any]:
+    return {
+        "to": run.name,
+        "state": run.state,
+        "attempt": run.attempt,
+        "error": (run.error or {}).get("message"),
+        "next_attempt_at": moment(run.not_before) if run.state == State.RETRY and run.not_before else None,
+        "run": str(run.pk),
+        "finished_at": moment(run.finished_at) if run.finished_at else None,
+    }
+
+
+class WaitQuery(Query):
+    wait = serializers.FloatField(default=0, min_value=0, max_value=WAIT_MAX, help_text="Seconds to wait for its end.")
+
+
+class DeliveryView(ExtractionView):
+    @extend_schema(
+        operation_id="extraction_tasks_delivery",
+        summary="Show where a task's results go",
+        description="As it was sent in `delivery`, without what is secret in it.",
+        parameters=[ID_PARAMETER],
+        responses={200: array_of("Destinations", {"type": "object"}, shown.DESTINATION), **problems(401, 404)},
+        tags=TAGS,
+    )
+    def get(self, request: Request, id: str) -> Response:
+        return Response(mask_value(task_with(id, request).delivery))
+
+
+class TestDeliveryView(ExtractionView):
+    @extend_schema(
+        operation_id="extraction_tasks_delivery_test",
+        summary="Test a task's delivery",
+        description="Writes a small file to each destination, as a run each; `wait` answers when they have ended.",
+        parameters=[ID_PARAMETER, WaitQuery, KEY_PARAMETER],
+        request=None,
+        responses={
+            202: array_of("Deliveries", shown.DELIVERY_SCHEMA, shown.DELIVERY),
+            **problems(400, 401, 403, 404, 409, 422),
+        },
+        tags=TAGS,
+    )
+    def post(self, request: Request, id: str) -> Response:
+        task = task_with(id, request)
+        seconds = self.query(request, WaitQuery)["wait"]
+        fresh: list[Run] = []
+
+        def produce() -> Response:
+            if not task.delivery:
+                raise Conflict("The task has no delivery.")
+            fresh.extend(dispatch_test(task=task))
+            return Response([delivery_of(run) for run in fresh], 202)
+
+        response = answer_once(request, {}, produce)
+        if fresh and seconds:
+            waited = [runs.wait(run_id=run.pk, user=request.user, seconds=seconds) for run in fresh]
+            return Response([delivery_of(run) for run in waited], 202)
+        return response
+
+
+class DeliveriesView(ExtractionView):
+    @extend_schema(
+        operation_id="extraction_processes_deliveries",
+        summary="List a process's deliveries",
+        description="What became of each; `POST /runs/{run}/retry` tries one again.",
+        parameters=[ID_PARAMETER],
+        responses={200: array_of("Deliveries", shown.DELIVERY_SCHEMA, shown.DELIVERY), **problems(401, 404)},
+        tags=TAGS,
+    )
+    def get(self, request: Request, id: str) -> Response:
+        process = running.visible_process(id=id, user=request.user)
+        rows = Run.objects.filter(parent=process.run_id, kind=DELIVERY) if process.run_id else Run.objects.none()
+        return Response([delivery_of(run) for run in rows.order_by("pk")[:SHOWN_MAX]])
