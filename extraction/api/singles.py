@@ -91,10 +91,12 @@ class SingleView(ExtractionView):
             return started(fresh[0])
 
         kept = answer_once(request, {**given, "output": output}, produce)
+        if kept.status_code != 202:  # a refusal that was kept
+            return kept
         enqueue(fresh)
         process = running.visible_process(id=kept.data["id"], user=request.user)
         if process.run_id:
-            runs.wait(run_id=UUID(str(process.run_id)), user=request.user, seconds=wait)
+            runs.wait(run_id=UUID(str(process.run_id)), user=request.user, seconds=min(wait, WAIT_MAX))
         return _outcome(running.visible_process(id=process.id, user=request.user), output)
 
 

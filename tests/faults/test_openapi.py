@@ -71,6 +71,7 @@ JUDGED = [
     # which addresses and selectors there are
     *("/v1/fetch", "/v1/convert/url/screenshot", "/v1/convert/url/pdf"),
     # which addresses may be called
+    *(f"/js/wapi/{name}" for name in ("echo", "fail", "get_botset", "pause", "run")),
     *("/webhooks/test", "/runs/{run_id}/webhook", "/webhooks/deliveries"),
     *("/c/{capability}/actions/tasks/{fid}/upload", "/streams", "/crawlers", "/crawlers/{fid}/tasks"),
 ]

@@ -24,7 +24,7 @@ from extraction.domain.destinations import parse_destinations
 from extraction.models import Note, Process, Task
 from extraction.services import defining
 from extraction.services.delivering import carry
-from extraction.services.dispatching import DELIVERY
+from extraction.services.dispatching import DELIVERY, stored
 from taskhub.errors import Failed, Problem, Rejected, Unavailable
 from taskhub.outbound import Allow, Policy
 from taskhub.runs import services as runs
@@ -292,9 +292,9 @@ def delivered(settings: Any, tmp_path: Path) -> None:
 def finished(owner: Person, *destinations: dict[str, Any]) -> Process:
     """A process of a task with these destinations, whose result has just been written."""
     process = fetched(owner)
-    stored = defining.stored(parse_destinations(list(destinations)))
-    Task.objects.update(delivery=stored)
-    Process.objects.update(delivery=stored)
+    kept = stored(parse_destinations(list(destinations)))
+    Task.objects.update(delivery=kept)
+    Process.objects.update(delivery=kept)
     turn(process)
     process.refresh_from_db()
     assert process.status == "finished"
@@ -340,14 +340,14 @@ def test_what_fails_is_tried_again_and_can_be_retried_later(
     assert (shown["state"], shown["attempt"]) == ("RETRY", 1)
     assert shown["error"]
     assert shown["next_attempt_at"]
-    stored = defining.stored(parse_destinations(s3 | {"bucket": "nowhere"}))
-    Process.objects.update(delivery=stored)
+    kept = stored(parse_destinations(s3 | {"bucket": "nowhere"}))
+    Process.objects.update(delivery=kept)
     Run.objects.filter(pk=shown["run"]).update(not_before=timezone.now())
     runs.sweep()
     assert carried() == 1
     [shown] = deliveries(owner, process)
     assert shown["state"] == "FAILURE"
-    Process.objects.update(delivery=defining.stored(parse_destinations(s3)))
+    Process.objects.update(delivery=stored(parse_destinations(s3)))
     assert owner.post(f"/runs/{shown['run']}/retry").status_code == 202
     assert carried() == 1
     assert [one["state"] for one in deliveries(owner, process)] == ["FAILURE", "SUCCESS"]

@@ -127,6 +127,7 @@ def test_the_same_call_again_is_the_same_process(owner: Caller, site: Site) -> N
     assert first.headers["Location"] == second.headers["Location"]
     assert site.hits["/"] == 1
     assert owner.post("/v1/fetch", sent | {"output": "file"}, headers=key).status_code == 422
+    assert owner.post("/v1/fetch", {}, headers={"Idempotency-Key": uuid4().hex}).status_code == 400
 
 
 def test_without_credits_it_waits_for_them(hub: Hub, owner: Caller, site: Site) -> None:
