@@ -51,7 +51,7 @@ class TaskAdmin(ExtractionAdmin):
         "owner",
         "name",
         "description",
-        "webhook",
+        "shown_webhook",
         "shown_delivery",
         "shown_payload",
         "created_at",
@@ -62,6 +62,10 @@ class TaskAdmin(ExtractionAdmin):
     @admin.display(description="payload")
     def shown_payload(self, task: Task) -> SafeString:
         return as_json(task.payload)
+
+    @admin.display(description="webhook")
+    def shown_webhook(self, task: Task) -> str:
+        return mask(task.webhook)
 
     @admin.display(description="delivery")
     def shown_delivery(self, task: Task) -> SafeString | str:

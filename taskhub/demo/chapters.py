@@ -9,7 +9,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 from typing import Any
 
 from taskhub.demo.home import ADMIN, PASSWORD
@@ -184,10 +187,49 @@ def extracted(visitor: Visitor, say: Say) -> None:
     say(f"the first of {len(records)} records: {json.dumps(records[0])}")
 
 
+def told(visitor: Visitor, say: Say) -> None:
+    """The end of a run is told to an address, signed; and the source of one page comes as the answer"""
+    with receiver() as (url, letters):
+        task = visitor.post(
+            "/js/walker_run", {"name": "echo", "ctx": {"value": "hello"}, "is_async": True, "webhook": url}, expect=202
+        )
+        letter = letters.get(timeout=60)
+    expect((letter["type"], letter["data"]["id"]), ("run.finished", task["task_id"]), "What was told, and of which run")
+    say(f"the receiver was told {letter['type']}: {letter['data']['name']} is {letter['data']['state']}")
+    deliveries = visitor.get(f"/webhooks/deliveries?run={task['task_id']}")["results"]
+    expect(len(deliveries), 1, "Deliveries on record")
+    with bundled("extraction.examples.site") as site:
+        process = visitor.post("/v1/fetch", {"url": site, "output": "file"})
+        expect((process["status"], process["cost"]), ("finished", 1), "The page's process and its cost")
+        say(f"a page was fetched into {process['results']}")
+
+
+@contextmanager
+def receiver() -> Iterator[tuple[str, "Queue[Any]"]]:
+    """An address on this machine, and what is posted to it."""
+    letters: Queue[Any] = Queue()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            letters.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/", letters
+        finally:
+            server.shutdown()
+
+
 CHAPTERS: list[Chapter] = [
     *(signing_in, at_once, in_background, progress, cancelled, failing, remembered, scheduled),
     crawled,
     extracted,
+    told,
 ]
 
 

@@ -136,7 +136,7 @@ def _hidden(text: str, run: Run) -> str:
 def _json(value: Any, run: Run) -> SafeString:
     text = json.dumps(mask_value(value, secrets_of(run.arguments)), indent=2, ensure_ascii=False, default=str)
     shown = text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}\n... ({len(text)} characters)"
-    return format_html("<pre>{}</pre>", shown)
+    return format_html("<pre>{}</pre>", mask(shown))
 
 
 def _links(runs: QuerySet[Run], more: dict[str, Any] | None = None) -> SafeString:

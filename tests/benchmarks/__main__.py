@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import NoReturn
 
-from tests.benchmarks import in_background, of_crawlers, of_extraction, of_sequences, over_http, starting
+from tests.benchmarks import in_background, of_crawlers, of_extraction, of_sequences, of_webhooks, over_http, starting
 from tests.benchmarks.row import CannotMeasure, Measured, Row
 from tests.benchmarks.stage import Stage, stage
 
@@ -115,6 +115,15 @@ ROWS = [
     ),
     Row("extract memory", "a worker's peak in extract list", "Scrapy's", "<=", 1, of_extraction.memory),
     Row("two workers", "1,000 pages of 50 ms with two workers", "with one", ">=", 1.6, of_extraction.two_workers),
+    Row(
+        "rendered",
+        "24 pages that a script makes, four at once in Chromium",
+        "bare Playwright script",
+        ">=",
+        0.6,
+        of_extraction.rendered,
+    ),
+    Row("webhooks", "500 deliveries to their recorded end", "500 `echo` runs", ">=", 0.4, of_webhooks.webhooks),
     Row("xlsx", "100,000 x 5 cells", "rustpy-xlsxwriter from a generator", "<=", 1.5, of_extraction.xlsx),
     Row(
         "interpreter", "loop of 20,000 steps, answers at once", "", ">=", 20_000, of_sequences.interpreter, own_hub=True

@@ -35,13 +35,13 @@ def drain(stage: Stage) -> Measured:
             with _deaf(bare, BARE):
                 for number in range(stage.runs):
                     bare.send_task("bare.noop", (str(number),), queue=BARE, ignore_result=True)
-            return stage.runs / _seconds_until_none(lambda: _waiting(messages, BARE))
+            return stage.runs / seconds_until_none(lambda: _waiting(messages, BARE))
 
         def ours() -> float:
             with _deaf(hub, "walkers"):
                 _accept(stage)
-            rate = stage.runs / _seconds_until_none(lambda: _not_ended(ledger))
-            left.append(_seconds_until_none(lambda: _waiting(rings, "walkers")))
+            rate = stage.runs / seconds_until_none(lambda: _not_ended(ledger))
+            left.append(seconds_until_none(lambda: _waiting(rings, "walkers")))
             return rate
 
         rates = by_turns(max(1, stage.slices - 2), floor, ours)  # a turn takes long
@@ -76,7 +76,7 @@ def _waiting(broker: redis.Redis, queue: str) -> int:
     return int(broker.llen(queue)) + int(broker.hlen("unacked"))
 
 
-def _seconds_until_none(left: Callable[[], int]) -> float:
+def seconds_until_none(left: Callable[[], int]) -> float:
     began = time.perf_counter()
     while waiting := left():
         if time.perf_counter() - began > DRAIN_SECONDS:

@@ -14,12 +14,12 @@ from typing import Any
 import psutil
 
 from taskhub import programs
-from tests.benchmarks.pages import LISTS
+from tests.benchmarks.pages import LISTS, MADE
 from tests.benchmarks.row import CannotMeasure, Measured, by_turns
 from tests.benchmarks.stage import ROOT, Stage, program, until
 
 ROUNDS = 5
-PAGES = {"list": LISTS + 1, "details": 2 * LISTS + 1, "next": LISTS, "slow": LISTS + 1}
+PAGES = {"list": LISTS + 1, "details": 2 * LISTS + 1, "next": LISTS, "slow": LISTS + 1, "made": MADE + 1}
 ITEM = {
     "commonParent": ".item",
     "fields": [
@@ -35,6 +35,10 @@ DETAIL = {
 def payload(what: str, site: str) -> dict[str, Any]:
     if what == "next":
         return {"request": {"url": f"{site}/chain/0"}, **ITEM, "paginator": "a.next", "format": "JSONL"}
+    if what == "made":
+        shown = {"request": {"type": "chrome"}, "fields": [{"name": "title", "selector": "h1"}]}
+        behind = {"name": "link", "selector": ".list a", "details": shown}
+        return {"request": {"url": f"{site}/made"}, "fields": [behind], "path": True, "format": "JSONL"}
     inner: dict[str, Any] = ITEM
     if what == "details":
         more = {"name": "more", "selector": "a.more", "details": DETAIL}
@@ -83,6 +87,16 @@ def two_workers(stage: Stage) -> Measured:
             until(lambda: _workers() >= 2, "the second worker")
             two = median(ours(stage, "slow", url) for _ in range(3))
     return Measured(one, two, "pages/s")
+
+
+def rendered(stage: Stage) -> Measured:
+    """Pages that a script makes, four at once; the browser runs already."""
+    with site() as url:
+        ours(stage, "made", url)
+        floor, mine = by_turns(
+            3, lambda: MADE / _said("rendering", url, str(MADE))[0], lambda: ours(stage, "made", url)
+        )
+    return Measured(floor, mine, "pages/s")
 
 
 def xlsx(stage: Stage) -> Measured:

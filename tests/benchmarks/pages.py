@@ -6,7 +6,9 @@
 import asyncio
 
 LISTS, ITEMS = 1_000, 20
+MADE = 24  # pages that a script makes
 LATE_SECONDS = 0.05
+SCRIPT = "<script>m.innerHTML = '<h1>Made ' + location.pathname + '</h1>'</script>"
 FILLER = "".join(f'<li><a href="/menu/{n}">Menu entry {n}</a></li>' for n in range(40))
 
 
@@ -33,6 +35,8 @@ def links(folder: str) -> str:
 
 def site() -> dict[bytes, bytes]:
     pages = {"/": page(links("list")), "/behind": page(links("both")), "/slow": page(links("late"))}
+    pages["/made"] = page("".join(f'<p class="list"><a href="/made/{n}">{n}</a></p>' for n in range(MADE)))
+    pages |= {f"/made/{n}": page(f"<div id=m></div>{SCRIPT}") for n in range(MADE)}
     for n in range(LISTS):
         onward = f'<a class="next" href="/chain/{n + 1}">next</a>' if n + 1 < LISTS else ""
         pages[f"/list/{n}"] = page(items(n))

@@ -107,10 +107,34 @@ class Flight:
         self.answers.append(self.owner.session.get(log, timeout=30))
         self.links = {log.split("/")[5]}
 
+    def reach(self, hub: Disposable) -> None:
+        """Secrets of webhooks and deliveries, whose servers refuse the connection; and of single pages."""
+        secret = self.owner.get("/webhooks/secret").json()["current"]["secret"]
+        rotated = self.owner.post("/webhooks/secret/rotate").json()["current"]["secret"]
+        self.signing = {secret.removeprefix("whsec_"), rotated.removeprefix("whsec_")}
+        hook = f"http://127.0.0.1:9/hook?token={self.word}"
+        self.owner.post("/webhooks/test", {"url": hook})
+        self.say(self.owner, "POST", "/js/walker_run", {"name": "echo", "is_async": True, "webhook": hook})
+        s3 = {"bucket": "results", "endpoint": "http://127.0.0.1:9", "accessKeyId": "a", "secretAccessKey": self.word}
+        ssh = {"host": "127.0.0.1", "port": 9, "user": "ann", "password": self.word, "hostKey": f"SHA256:{'a' * 43}"}
+        places: list[dict[str, Any]] = [{"type": "s3", **s3}, {"type": "sftp", **ssh}]
+        payload = {"request": {"url": "http://127.0.0.1:9/"}, "fields": [{"name": "a", "selector": "a"}]}
+        task = self.say(self.owner, "POST", "/v1/task/create", {"payload": payload, "delivery": places[:1]}).json()
+        self.say(self.owner, "POST", f"/v1/task/{task['id']}/update", {"delivery": places, "name": "places"})
+        self.owner.post(f"/v1/task/{task['id']}/update", {"webhook": hook})
+        self.say(self.owner, "GET", f"/v1/task/{task['id']}/delivery")
+        self.say(self.owner, "POST", f"/v1/task/{task['id']}/update", {"delivery": {**places[0], "bucket": ""}})
+        tests = self.say(self.owner, "POST", f"/v1/task/{task['id']}/delivery/test").json()
+        until(lambda: all(self.owner.get(f"/runs/{test['run']}").json()["error"] for test in tests))
+        page = {"url": "http://127.0.0.1:9/", "headers": {"Authorization": f"Bearer {self.word}"}}
+        self.say(self.owner, "POST", "/v1/fetch?wait=0", page | {"proxy": f"http://u:{self.word}@127.0.0.1:9"})
+        for path in ("/runs?kind=delivery", "/runs?kind=webhook"):
+            self.say(self.owner, "GET", path)
+
     @property
     def canaries(self) -> set[str]:
         key = self.key.removeprefix(f"{self.prefix}_")
-        return {self.word, quote(self.word), self.token, self.token.removeprefix("tht_"), key}
+        return self.signing | {self.word, quote(self.word), self.token, self.token.removeprefix("tht_"), key}
 
     def assert_hidden(self, text: str, where: str) -> None:
         for canary in self.canaries:
@@ -171,6 +195,7 @@ def test_no_secret_shows_where_it_should_not(broken: Disposable) -> None:
         flight.present()
         flight.run(broken)
         flight.extract(broken)
+        flight.reach(broken)
     assert any("mset" in line.lower() or "lpush" in line.lower() for line in said)
     assert all(flight.word in answer.text for answer in flight.shown[:3])  # its owner does see it
     for answer in flight.answers:

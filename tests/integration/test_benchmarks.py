@@ -34,6 +34,8 @@ NAMES = [
     "extract next",
     "extract memory",
     "two workers",
+    "rendered",
+    "webhooks",
     "xlsx",
     "interpreter",
     "start",

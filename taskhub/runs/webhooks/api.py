@@ -120,7 +120,7 @@ def _attempt_of(attempt: Attempt) -> dict[str, Any]:
 
 
 def secrets_of(owner: Any) -> dict[str, Any]:
-    current, *retiring = [_secret_of(secret) for secret in services.valid_secrets(owner=owner)]
+    current, *retiring = [_secret_of(secret) for secret in services.valid_secrets(owner_id=owner.pk)]
     return {"current": current, "retiring": retiring}
 
 

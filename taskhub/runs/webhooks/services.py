@@ -41,32 +41,28 @@ class Gone(Failed):
 # Secrets
 
 
-def current_secret(*, owner: Any) -> Secret:
-    """The owner's, made when it is first asked for."""
-    found = Secret.objects.filter(owner=owner, expires_at__isnull=True).first()
-    if found:
-        return found
-    try:
-        with transaction.atomic():
-            return Secret.objects.create(owner=owner, value=secret_text(secrets.token_bytes(SECRET_BYTES)))
-    except IntegrityError:  # somebody else made it at the same moment
-        return Secret.objects.get(owner=owner, expires_at__isnull=True)
-
-
 @transaction.atomic
 def rotate_secret(*, owner: Any, keep_hours: float) -> Secret:
     """A new one; that of before signs beside it for so many hours, that receivers can change over."""
     until = timezone.now() + timedelta(hours=keep_hours)
     Secret.objects.filter(owner=owner, expires_at__isnull=True).update(expires_at=until)
     Secret.objects.filter(owner=owner, expires_at__lte=timezone.now()).delete()
-    return current_secret(owner=owner)
+    return _new_secret(owner.pk)
 
 
-def valid_secrets(*, owner: Any) -> list[Secret]:
-    """The current one, then those that still sign beside it."""
-    current_secret(owner=owner)
-    rows = Secret.objects.filter(owner=owner).filter(Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now()))
-    return sorted(rows, key=lambda row: row.expires_at is not None)
+def valid_secrets(*, owner_id: UUID) -> list[Secret]:
+    """The current one, which is made when it is first asked for, then those that still sign beside it."""
+    valid = Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())
+    rows = sorted(Secret.objects.filter(valid, owner_id=owner_id), key=lambda row: row.expires_at is not None)
+    return rows if rows and rows[0].expires_at is None else [_new_secret(owner_id), *rows]
+
+
+def _new_secret(owner_id: UUID) -> Secret:
+    try:
+        with transaction.atomic():
+            return Secret.objects.create(owner_id=owner_id, value=secret_text(secrets.token_bytes(SECRET_BYTES)))
+    except IntegrityError:  # somebody else made it at the same moment
+        return Secret.objects.get(owner_id=owner_id, expires_at__isnull=True)
 
 
 # Deliveries
@@ -161,7 +157,7 @@ def _error(status: int) -> Problem | None:
 def _post(run: Run, body: bytes) -> tuple[int, str]:
     """Status, and the beginning of what was answered; the rest is not read."""
     told, timestamp = run.arguments, int(time.time())
-    keys = [secret.value for secret in valid_secrets(owner=run.owner)]
+    keys = [secret.value for secret in valid_secrets(owner_id=run.owner_id)]
     headers = {
         "Content-Type": "application/json",
         "webhook-id": told["message"],

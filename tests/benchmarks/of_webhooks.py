@@ -1,0 +1,57 @@
+"""The row of webhooks: deliveries beside runs that do nothing."""
+
+import http.server
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.benchmarks.in_background import seconds_until_none
+from tests.benchmarks.load import load
+from tests.benchmarks.over_http import ECHO_LATER, RUN
+from tests.benchmarks.row import Measured, by_turns
+from tests.benchmarks.stage import Stage
+
+COUNT = 500
+ROUNDS = 3
+TEST = "/webhooks/test"
+
+
+def webhooks(stage: Stage) -> Measured:
+    """From the first that is accepted to the last recorded end; both are runs, one of which posts and is answered."""
+    with receiver() as url, stage.database() as ledger:
+
+        def open_runs() -> int:
+            [count] = ledger.execute("SELECT count(*) FROM runs_run WHERE finished_at IS NULL").fetchone() or [0]
+            return int(count)
+
+        def rate(path: str, body: bytes) -> float:
+            began = time.perf_counter()
+            with load(stage.call(path, body, 202), stage.clients) as clients:
+                clients.times(COUNT)
+            seconds_until_none(open_runs)
+            return COUNT / (time.perf_counter() - began)
+
+        floor, ours = by_turns(
+            ROUNDS, lambda: rate(RUN, ECHO_LATER), lambda: rate(TEST, json.dumps({"url": url}).encode())
+        )
+    return Measured(floor, ours, "/s")
+
+
+@contextmanager
+def receiver() -> Iterator[str]:
+    """A server that takes everything."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/hook"
+        server.shutdown()
