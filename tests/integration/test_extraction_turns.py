@@ -664,3 +664,16 @@ def test_nobody_is_told_of_what_was_deleted(owner: Person, site: Site) -> None:
     purging.delete_task(task=process.task)
     carried(process)
     assert not Run.objects.filter(kind=WEBHOOK).exists()
+
+
+def test_a_page_that_takes_longer_than_a_turn_is_waited_for(owner: Person, site: Site, settings: Any) -> None:
+    settings.EXTRACTION_SLICE_SECONDS = 0
+
+    def late(path: str, before: int) -> Reply:
+        time.sleep(6)
+        return html("<li><a href='/a'>a</a></li>")
+
+    site.pages["/"] = late
+    process = extracted(owner, site)
+    assert (process.status, len(records(process))) == ("finished", 1)
+    assert site.hits["/"] == 1
