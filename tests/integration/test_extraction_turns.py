@@ -667,10 +667,10 @@ def test_nobody_is_told_of_what_was_deleted(owner: Person, site: Site) -> None:
 
 
 def test_a_page_that_takes_longer_than_a_turn_is_waited_for(owner: Person, site: Site, settings: Any) -> None:
-    settings.EXTRACTION_SLICE_SECONDS = 0
+    settings.EXTRACTION_SLICE_SECONDS = 1
 
     def late(path: str, before: int) -> Reply:
-        time.sleep(6)
+        time.sleep(6.5)
         return html("<li><a href='/a'>a</a></li>")
 
     site.pages["/"] = late
