@@ -1,12 +1,17 @@
 # The hub as an image. docker-compose.yml runs each of its programs from it; alone it runs the whole hub, with its own
 # PostgreSQL and Redis in the volume: docker run --init --publish 127.0.0.1:8000:8000 --volume taskhub:/var/lib/taskhub taskhub
 FROM python:3.11-slim AS build
+# docker build --build-arg CHROME=yes: with what renders pages
+ARG CHROME=""
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/venv
-COPY requirements.txt /tmp/requirements.txt
-RUN /opt/venv/bin/pip install --require-hashes --only-binary :all: --requirement /tmp/requirements.txt
+COPY requirements.txt requirements-chrome.txt /tmp/
+RUN /opt/venv/bin/pip install --require-hashes --only-binary :all: --requirement /tmp/requirements${CHROME:+-chrome}.txt
 
 FROM python:3.11-slim
+ARG CHROME=""
+RUN if [ -n "$CHROME" ]; then apt-get update && apt-get install --yes --no-install-recommends chromium \
+    && rm -rf /var/lib/apt/lists/*; fi
 RUN useradd --system --uid 10001 --no-create-home --home-dir /var/lib/taskhub taskhub \
     && install --directory --owner taskhub --group taskhub --mode 0700 /var/lib/taskhub
 COPY --from=build /opt/venv /opt/venv

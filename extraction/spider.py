@@ -12,23 +12,18 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-import orjson
 from django.conf import settings
 from django.utils import timezone
 
-from extraction import probe
 from extraction.books import Books
-from extraction.domain.addresses import digest, page_key
-from extraction.domain.payload import Payload, Rule
-from extraction.domain.reading import Reading, read_all
-from extraction.domain.searching import Search
-from extraction.domain.status import Failure, PageState, Status, backoff
-from extraction.fetching.browser import missing
+from extraction.domain.payload import Payload
+from extraction.domain.status import Failure, PageState, Status
 from extraction.fetching.hosts import Hosts, Later
-from extraction.fetching.pages import Fetched, Pages, cookies_in, jar_with
+from extraction.fetching.pages import Pages, cookies_in, jar_with
 from extraction.models import Process, Slice
+from extraction.pagework import PageWork, Purse, failed
 from extraction.services import carrying, crediting, ledger, slices
-from extraction.services.ledger import Claimed, Found, Outcome
+from extraction.services.ledger import Claimed, Outcome
 from extraction.services.limits import Limits
 from extraction.services.slices import SliceLost
 from taskhub.outbound import Policy, configured_policy
@@ -62,19 +57,16 @@ class Spider:
         limits = Limits.of(crediting.account_of(process.owner_id))
         self.policy = _policy(limits)
         self.most = min(limits.pages, payload.pages or limits.pages)
-        self.rules = payload.rules()
         self.price = process.price
-        self.renders: dict[str, bool] = dict(process.renders)
-        self.trial = asyncio.Lock()
+        self.purse = Purse()
         self.main = bytes(process.main or b"")
-        self.places = payload.search.chains() if payload.search else {}
         self.ends_at = time.monotonic() + settings.EXTRACTION_SLICE_SECONDS
         self.queue: deque[Claimed] = deque()
         self.seen: set[bytes] = set()
         self.outcomes: list[Outcome] = []
         self.room = self.most - process.pages
         self.put_off: list[float] = []  # seconds that hosts want, since the last page that was asked for
-        self.credit = self.busy = 0
+        self.busy = 0
         self.closing = self.broke = self.dry = self.invited = False
         self.need, self.full = asyncio.Event(), asyncio.Event()
         self.idle: deque[asyncio.Future[None]] = deque()
@@ -86,14 +78,14 @@ class Spider:
         before = cookies_in(jar)
         hosts = Hosts(f"slice{self.slice.pk}")
         async with Client(self.policy, limit=0, jar=jar) as client:
-            self.pages = Pages(client, hosts, self.payload)
+            self.work = PageWork(self.process, self.payload, Pages(client, hosts, self.payload), self.purse)
             try:
                 await self._work()
             finally:
                 await hosts.close()
         await self._write()
-        if (after := cookies_in(jar)) != before or self.renders != self.process.renders:
-            learnt = {"cookies": after, "renders": self.renders}
+        if (after := cookies_in(jar)) != before or self.work.renders != self.process.renders:
+            learnt = {"cookies": after, "renders": self.work.renders}
             await Books.do(lambda: Process.objects.filter(pk=self.process.pk).update(**learnt))
 
     async def _work(self) -> None:
@@ -162,7 +154,7 @@ class Spider:
         while True:
             alone = not (self.queue or self.busy or self.outcomes)
             pages, granted = await Books.do(partial(self._supply, alone))
-            self.credit += granted or 0
+            self.purse.give(granted or 0)
             self.broke = granted == 0
             self.queue.extend(pages)
             self.seen.update(page.key for page in pages)
@@ -176,7 +168,7 @@ class Spider:
     def _supply(self, alone: bool) -> tuple[list[Claimed], int | None]:
         """Pages, and credits where they were asked for."""
         granted = None
-        if self.credit < self.price * LOW:
+        if self.purse.left < self.price * LOW:
             granted = slices.reserve(slice=self.slice, wanted=self.price * CHUNK)
         pages = ledger.claim_pages(slice=self.slice, limit=STOCK, alone=alone) if len(self.queue) < LOW else []
         return pages, granted
@@ -187,10 +179,9 @@ class Spider:
             if self.closing or time.monotonic() > self.ends_at:
                 self.closing = True
                 return None
-            if len(self.queue) < LOW or self.credit < self.price * LOW:
+            if len(self.queue) < LOW or self.purse.left < self.price * LOW:
                 self.need.set()
-            if self.queue and self.credit >= self.price:
-                self.credit -= self.price
+            if self.queue and self.purse.take(self.price):
                 self.busy += 1
                 return self.queue.popleft()
             called = asyncio.get_running_loop().create_future()
@@ -213,12 +204,11 @@ class Spider:
 
     async def _serve(self) -> None:
         while (page := await self._next()) is not None:
-            paid = [self.price]
             try:
-                outcome = await self._outcome(page, paid)
+                outcome = await self._outcome(page)
             finally:
                 self.busy -= 1
-            self.credit += sum(paid) - outcome.cost
+            self.purse.give(self.price + outcome.extra - outcome.cost)
             self.outcomes.append(outcome)
             self._keep(outcome)
             self._call()
@@ -241,121 +231,22 @@ class Spider:
                 kept.append(found)
         outcome.found = kept
 
-    async def _outcome(self, page: Claimed, paid: list[int]) -> Outcome:
+    async def _outcome(self, page: Claimed) -> Outcome:
         began = time.monotonic()
         try:
-            outcome = await self._had(page, paid)
+            outcome = await self.work.outcome(page, first=page.key == self.main)
         except Later as later:
             self.put_off.append(later.seconds)
             self.closing |= len(self.put_off) > PUT_OFF_MAX
             return Outcome(page, PageState.READY, requests=0, wait=later.seconds)
         except Failure as failure:
-            outcome = self._failed(page, failure)
+            outcome = failed(page, failure)
         except Exception as error:  # one page must not take the others with it
             log.exception("A page of %s cannot be asked for or read", self.process.id)
-            outcome = self._failed(page, Failure(f"It cannot be asked for or read: {type(error).__name__}."))
+            outcome = failed(page, Failure(f"It cannot be asked for or read: {type(error).__name__}."))
         self.put_off.clear()
         outcome.duration_ms = int((time.monotonic() - began) * 1000)
         return outcome
-
-    def _failed(self, page: Claimed, failure: Failure) -> Outcome:
-        again = failure.again and page.attempt < settings.EXTRACTION_PAGE_ATTEMPTS
-        return Outcome(
-            page,
-            PageState.READY if again else PageState.FAILED,
-            status=failure.status,
-            error=failure.reason,
-            wait=backoff(page.attempt, failure.after) if again else None,
-        )
-
-    async def _had(self, page: Claimed, paid: list[int]) -> Outcome:
-        """The page, as it comes or rendered, and read."""
-        rule, first = self.rules[page.rule], page.key == self.main
-        if rule.chrome:
-            fetched, cost = await self.pages.render(page.url, rule, first=first), crediting.price(chrome=True)
-        else:
-            fetched, cost = await self.pages.fetch(page.url, first=first), crediting.price()
-        if self.payload.single:
-            made = fetched.data or "".join(fetched.texts).encode()
-            return Outcome(page, PageState.DONE, fetched.status, fetched.wire, cost=cost, records=made)
-        if self.payload.search:
-            reading = self._results(page, fetched, self.payload.search)
-            return self._outcome_of(page, fetched, reading, cost)
-        reading = await self._read(fetched, rule)
-        if reading.records:
-            self.renders.setdefault(str(rule.number), False)
-        elif not rule.chrome and (better := await self._rendered(page, paid)):
-            fetched, reading = better
-        return self._outcome_of(page, fetched, reading, cost + sum(paid[1:]))
-
-    def _results(self, page: Claimed, fetched: Fetched, search: Search) -> Reading:
-        try:
-            return search.read(fetched.texts[-1], fetched.url, self.places[page.chain], page.ordinal)
-        except Failure as failure:
-            failure.status = fetched.status
-            raise
-
-    async def _rendered(self, page: Claimed, paid: list[int]) -> tuple[Fetched, Reading] | None:
-        """A page that shows no record is rendered, unless pages of its kind show some, or that was no help to one."""
-        kind = str(page.rule)
-        if self.renders.get(kind):
-            return await self._try(page, paid)
-        async with self.trial:
-            return await self._try(page, paid) if self.renders.get(kind) is not False else None
-
-    async def _try(self, page: Claimed, paid: list[int]) -> tuple[Fetched, Reading] | None:
-        price, rule = crediting.price(chrome=True), self.rules[page.rule]
-        if self.credit < price or missing():
-            return None
-        self.credit -= price
-        try:
-            fetched = await self.pages.render(page.url, rule, first=page.key == self.main)
-            reading = await self._read(fetched, rule)
-        except (Failure, Later) as failure:
-            self.credit += price
-            await self._tell(page, False, str(failure))
-            return None
-        paid.append(price)
-        await self._tell(page, bool(reading.records), f"{len(reading.records)} records")
-        return fetched, reading
-
-    async def _tell(self, page: Claimed, helped: bool, words: str) -> None:
-        """Of the first page of its kind."""
-        if str(page.rule) not in self.renders:
-            self.renders[str(page.rule)] = helped
-            text = f"no record in {page.url}, so it was rendered: {words}"
-            await Books.do(lambda: carrying.rendered(process=self.process, renders=self.renders, text=text))
-
-    async def _read(self, fetched: Fetched, rule: Rule) -> Reading:
-        trial = partial(read_all, fetched.texts, fetched.url, rule)
-        in_time = partial(probe.ends_in_time, trial)
-        suspicious = any(map(probe.suspicious, fetched.texts))
-        if suspicious and not await asyncio.get_running_loop().run_in_executor(None, in_time):
-            raise Failure("The page takes too long to read.", status=fetched.status)
-        return trial()
-
-    def _outcome_of(self, page: Claimed, fetched: Fetched, reading: Reading, cost: int) -> Outcome:
-        rule = self.rules[page.rule]
-        records = orjson.dumps(reading.records) if reading.records else b""
-        outcome = Outcome(page, PageState.DONE, fetched.status, fetched.wire, cost=cost)
-        shown = b""
-        if records and (rule.next or reading.shown):
-            shown = digest(orjson.dumps(reading.shown) if reading.shown else records)
-        if shown and shown == page.before:
-            outcome.state = PageState.REPEATED
-            return outcome
-        outcome.records, outcome.count = records, len(reading.records)
-        outcome.found = _found(page, rule, reading, shown)
-        return outcome
-
-
-def _found(page: Claimed, rule: Rule, reading: Reading, shown: bytes) -> list[Found]:
-    found = [Found(Claimed(link.key, link.key, b"", 0, link.rule, link.url), mine=False) for link in reading.links]
-    if reading.next and (rule.next is None or not rule.next.pages or page.ordinal + 1 < rule.next.pages):
-        key = page_key(rule.number, reading.next, page.chain)
-        following = Claimed(key, page.chain, shown, page.ordinal + 1, rule.number, reading.next)
-        found.insert(0, Found(following, mine=False))
-    return found
 
 
 def _policy(limits: Limits) -> Policy:
@@ -381,7 +272,7 @@ def take_turn(slice: Slice, process: Process, payload: Payload) -> None:
         return
     rest = min(spider.put_off) if spider.closing and len(spider.put_off) > PUT_OFF_MAX else 0
     carrying.leave(slice=slice, rest_until=timezone.now() + timedelta(seconds=rest) if rest else None)
-    if spider.broke and spider.credit < spider.price:
+    if spider.broke and spider.purse.left < spider.price:
         carrying.wait_for_credits(process=process)
 
 

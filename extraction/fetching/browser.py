@@ -32,6 +32,7 @@ T = TypeVar("T")
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
 BUNDLED = ".cache/ms-playwright/chromium-*/chrome-linux*/chrome"
 PAGES_MAX = 300  # that one browser shows
+STARTS_MAX = 3  # until a window opens
 WATCH_SECONDS = 0.25
 CLOSE_SECONDS = 5
 MEBIBYTE = 1024 * 1024
@@ -187,22 +188,38 @@ class Browsers:
         Raises `Failure` where no browser starts.
         """
         async with cls.places, GateProxy(policy, upstream=upstream, max_bytes=max_bytes) as proxy:
+            chromium, context = await cls._opened(proxy)
+            try:
+                yield context, proxy
+            finally:
+                await cls._closed(context, chromium)
+                await cls._left(chromium)
+
+    @classmethod
+    async def _opened(cls, proxy: GateProxy) -> tuple[Chromium, Any]:
+        """A browser may have fallen unnoticed: then the window opens in a new one."""
+        for _ in range(STARTS_MAX):
             chromium = await cls._used()
             try:
-                context = await chromium.browser.new_context(
+                return chromium, await chromium.browser.new_context(
                     proxy={"server": proxy.address},
-                    user_agent=await cls._user_agent(chromium),
+                    user_agent=_user_agent(chromium),
                     accept_downloads=False,
                     service_workers="block",
                 )
-                try:
-                    yield context, proxy
-                finally:
-                    await cls._closed(context, chromium)
-            finally:
-                chromium.users -= 1
-                if chromium.stale and not chromium.users:
-                    await chromium.close()
+            except BaseException as error:
+                chromium.stale = True
+                await cls._left(chromium)
+                if not isinstance(error, Exception):
+                    raise
+                log.warning("Chromium fell: %s", str(error).partition("\n")[0])
+        raise Failure("The browser fell.", again=True)
+
+    @classmethod
+    async def _left(cls, chromium: Chromium) -> None:
+        chromium.users -= 1
+        if chromium.stale and not chromium.users:
+            await chromium.close()
 
     @classmethod
     async def _used(cls) -> Chromium:
@@ -228,13 +245,13 @@ class Browsers:
         except Exception:
             chromium.stale = True
 
-    @staticmethod
-    async def _user_agent(chromium: Chromium) -> str:
-        version = chromium.browser.version.partition(".")[0]
-        return (
-            f"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{version}.0.0.0 "
-            f"Safari/537.36 {USER_AGENT}"
-        )
+
+def _user_agent(chromium: Chromium) -> str:
+    version = chromium.browser.version.partition(".")[0]
+    return (
+        f"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{version}.0.0.0 "
+        f"Safari/537.36 {USER_AGENT}"
+    )
 
 
 async def _started() -> Chromium:

@@ -85,6 +85,8 @@ class Found:
 class Outcome:
     """What became of a claimed page. `wait` is in seconds, for one that is to be tried again.
 
+    `extra` is the part of its `cost` that was taken while it was worked on.
+
     `records` are its `count` records, as JSON. One that was not asked for (`requests` is 0) loses no attempt.
     """
 
@@ -94,6 +96,7 @@ class Outcome:
     size: int = 0
     duration_ms: int = 0
     cost: int = 0
+    extra: int = 0
     requests: int = 1
     error: str = ""
     wait: float | None = None

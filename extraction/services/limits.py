@@ -41,7 +41,7 @@ def check_allowed(*, payload: Payload, owner: Any, at: str = "") -> None:
     if payload.search and len(payload.search.keywords) * payload.search.pages > limits.pages:
         raise refused(f"{at}/keywords", f"Keywords times pages are more than the {limits.pages} that are allowed.")
     if payload.chrome and (words := missing()):
-        raise refused(f"{at}/request/type", words)
+        raise refused(f"{at}/search_engine" if payload.search else f"{at}/request/type", words)
     if not payload.robots and not owner.has_perm(MAY_IGNORE_ROBOTS):
         detail = "robots.txt may be ignored by those who have the permission only."
         raise Forbidden(detail, errors=[{"pointer": f"{at}/ignoreRobots", "detail": detail}])

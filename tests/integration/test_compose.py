@@ -178,7 +178,12 @@ def test_the_image_holds_the_apps_and_nothing_else() -> None:
     )
     tops = {name.partition("/")[0] for name in [*listed, ".env", ".git", ".venv", "var", "shop"] if name}
     kept = {top for top in tops if not any(fnmatch.fnmatchcase(top, pattern) for pattern in ignored)}
-    assert kept - {package.name for package in PACKAGES} == {"manage.py", "requirements.txt", "shop"}
+    assert kept - {package.name for package in PACKAGES} == {
+        "manage.py",
+        "requirements.txt",
+        "requirements-chrome.txt",
+        "shop",
+    }
 
 
 # By hand

@@ -17,7 +17,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from extraction import spider, turns
+from extraction import pagework, spider, turns
 from extraction.books import Books
 from extraction.domain.addresses import page_key
 from extraction.domain.status import PageState
@@ -44,7 +44,7 @@ def _settings(settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> 
     settings.OUTBOUND_ALLOW = ["loopback"]
     results = {**settings.STORAGES["results"], "OPTIONS": {"location": str(tmp_path / "results")}}
     settings.STORAGES = {**settings.STORAGES, "results": results}
-    monkeypatch.setattr(spider, "backoff", lambda attempt, after: min(after or 0.05, 0.3))
+    monkeypatch.setattr(pagework, "backoff", lambda attempt, after: min(after or 0.05, 0.3))
     yield
     if Books.pid:
         Books.thread.submit(lambda: connection.close()).result()

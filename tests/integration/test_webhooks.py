@@ -100,6 +100,11 @@ def test_a_run_that_fails_or_is_cancelled_is_told_too(owner: Person, receiver: S
     assert verified(receiver, secret(owner))["data"]["state"] == "REVOKED"
 
 
+def test_who_waits_is_not_told_as_well(owner: Person, receiver: Site) -> None:
+    answer = owner.post("/js/walker_run", {"name": "echo", "webhook": f"{receiver.url}/hook"})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/webhook")
+
+
 def test_what_is_taken_back_is_not_told(owner: Person, receiver: Site) -> None:
     run_id = echo(owner, f"{receiver.url}/hook")
     path = f"/runs/{run_id}/webhook"

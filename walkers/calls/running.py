@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import transaction
 from pydantic import Field
 
-from taskhub.errors import Unavailable
+from taskhub.errors import Unavailable, refused
 from taskhub.parameters import Flag, Moment, Text
 from taskhub.runs.domain import State
 from taskhub.runs.execution import run_now
@@ -79,6 +79,8 @@ def walker_run(
     fields = definition.shape.check_json(ctx, at="/ctx")
     start = caller.node_id(nd)
     if not is_async and run_at is None:
+        if webhook:
+            raise refused("/webhook", "Goes with is_async or run_at: who waits for the answer needs no other.")
         walk = Walk(definition, fields, start, caller.user, caller.files, caller.request)
         body = walk_now(walk)
         return Answer(walk.status or 200, body)
