@@ -2,12 +2,14 @@
 
 import logging
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable
 from typing import Any
 
 from celery.beat import Scheduler
+from celery.signals import beat_init
 from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
@@ -23,6 +25,19 @@ TICK_SECONDS = 1.0
 PRUNE_SECONDS = 60.0
 READ_SECONDS = 2.0
 FIRE_SECONDS = 5.0  # then the lease is renewed
+
+
+@beat_init.connect
+def _end_for_sure(sender: Any, **_: Any) -> None:
+    """Celery's beat ends by an exception that its signal handler raises. Where that comes in the middle of something
+    that lets none out, such as a finalizer, it is lost: so the end is noted, too, and seen after the tick."""
+
+    def end(*_: Any) -> None:
+        sender._is_shutdown.set()
+        raise SystemExit
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
 
 
 class Leader(Scheduler):
