@@ -662,7 +662,7 @@ def test_nobody_is_told_of_what_was_deleted(owner: Person, site: Site) -> None:
     Run.objects.filter(pk=run_of(process).pk).update(webhook=f"{site.url}/hook")
     assert process.task
     purging.delete_task(task=process.task)
-    carried(process)
+    turns.take_turns(node="extraction@test")
     assert not Run.objects.filter(kind=WEBHOOK).exists()
 
 
