@@ -26,7 +26,7 @@ from taskhub.secrets import hiding
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.5
-GRACE_SECONDS = 3.0  # then the process is ended: work that cannot be interrupted must not outlive its cancelling by 5 s
+GRACE_SECONDS = 2.5  # then the process is ended: work that cannot be interrupted must not outlive its cancelling by 5 s
 STARVED_SECONDS = 1.0  # of computing without a turn for the keeper
 TURN_SECONDS = 1.0
 SHIFT_SECONDS = 5.0  # then the worker asks Celery for the next ring, so that a warm shutdown waits no longer than this

@@ -28,6 +28,9 @@ from taskhub.runs.execution import work
 from tests.conftest import Person
 from tests.extracting import Reply, Site, html, serving
 
+# Chromium takes what it gets of both cores: beside tests that measure how long something takes it is not started.
+pytestmark = pytest.mark.xdist_group("faults")
+
 MADE = (
     '<div id="a">nothing</div><script>fetch("/api").then(r => r.text()).then(t => '
     '{ a.innerHTML = "<h2>" + t + "</h2>" })</script>'
