@@ -5,10 +5,10 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlencode, urlsplit
 
 from extraction.domain.rendering import BOTTOM, HTML, PDF, Action, Going, Job, Rendered
 from extraction.domain.status import Failure
+from extraction.fetching.altering import alter_requests
 from extraction.fetching.browser import Browsers
 from taskhub.outbound import Policy, TooMuch
 from taskhub.outbound.client import Answer
@@ -94,23 +94,7 @@ class _Window:
         if width := job.options.get("width"):
             await self.page.set_viewport_size({"width": width, "height": job.options.get("height") or 800})
         if job.headers or job.method != "GET":
-            self._first = True
-            await self.page.route("**/*", self._alter)
-
-    async def _alter(self, route: Any) -> None:
-        """The user's headers go to the origin of the first page alone; the first request is sent as he wants it."""
-        request = route.request
-        changes: dict[str, Any] = {}
-        if _origin(request.url) == _origin(self.job.home or self.job.url):
-            changes["headers"] = {**request.headers, **{k.lower(): v for k, v in self.job.headers.items()}}
-        if self._first and request.is_navigation_request():
-            self._first = False
-            if self.job.method == "POST":
-                headers = {**request.headers, **changes.get("headers", {})}
-                headers["content-type"] = "application/x-www-form-urlencoded"
-                changes |= {"method": "POST", "post_data": urlencode(dict(self.job.form)), "headers": headers}
-        with suppress(Exception):  # the page may have gone on meanwhile
-            await route.continue_(**changes)
+            await alter_requests(self.context, self.page, job)
 
     def _note_crash(self, *_: Any) -> None:
         self.crashed = True
@@ -303,11 +287,6 @@ class _Window:
             return Failure("The browser fell.", again=True)
         log.info("A page cannot be rendered: %s", words.partition("\n")[0])
         return Failure("The server did not answer as it should, or broke off.", again=True)
-
-
-def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc.rpartition("@")[2].lower()
 
 
 async def _shut(page: Any) -> None:

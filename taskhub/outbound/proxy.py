@@ -27,6 +27,7 @@ HEAD_MAX = 64 * 1024
 PIECE = 64 * 1024
 CONNECTIONS_MAX = 128  # of one browser's page
 _REQUEST = re.compile(rb"([A-Z]{1,20}) (\S+) HTTP/1\.[01]")
+_INTERIM = re.compile(rb"HTTP/1\.[01] 1\d\d")
 _HOP_BY_HOP = (b"proxy-", b"connection:", b"keep-alive:")
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -72,7 +73,7 @@ class GateProxy:
         except Problem as problem:
             self.refused.append(problem)
             await _answer(writer, 403 if problem.permanent else 502, problem.detail)
-        except (OSError, ValueError, asyncio.IncompleteReadError, TimeoutError) as error:
+        except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             log.debug("A call through the gate ended: %s", error)
         except asyncio.CancelledError:  # the proxy closes
             pass
@@ -91,13 +92,15 @@ class GateProxy:
         method, address = found[1], found[2].decode("latin-1")
         tunnel = method == b"CONNECT"
         target = check_url(f"https://{address}/" if tunnel else address, self.policy)
+        length = 0 if tunnel else _body_length(headers)
         there = await self._reach(target, tunnel)
         try:
             if tunnel:
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                await self._both_ways((reader, writer), there)
             else:
                 there[1].write(self._request(method, address, headers))
-            await self._both_ways((reader, writer), there)
+                await self._both_ways((reader, writer), there, length=length)
         finally:
             there[1].close()
 
@@ -157,17 +160,38 @@ class GateProxy:
                     return await asyncio.open_connection(address, target.port, limit=HEAD_MAX)
         raise Unreachable(f"{target} does not take connections.")
 
-    async def _both_ways(self, here: Streams, there: Streams) -> None:
-        """Until one side has said all: a browser that has asked waits, a server that has answered is done."""
-        asking = asyncio.ensure_future(self._pump(here[0], there[1], counted=False))
+    async def _both_ways(self, here: Streams, there: Streams, *, length: int | None = None) -> None:
+        """Until one side has said all: a browser that has asked waits, a server that has answered is done.
+
+        With a `length` it is one request with a body of so many bytes, and its answer, after which the connection ends:
+        what came next on it could be meant for another server.
+        """
+        asking = asyncio.ensure_future(self._pump(here[0], there[1], counted=False, most=length))
         try:
+            if length is not None:
+                here[1].write(await self._answer_head(there[0]))
             await self._pump(there[0], here[1], counted=True)
         finally:
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, counted: bool) -> None:
-        while piece := await source.read(PIECE):
+    async def _answer_head(self, there: asyncio.StreamReader) -> bytes:
+        """Of the final answer, which tells the browser that the connection ends. Interim ones (RFC 9110, 15.2) are left
+        out."""
+        async with asyncio.timeout(self.policy.total_timeout):
+            while True:
+                status, *headers = (await there.readuntil(b"\r\n\r\n")).removesuffix(b"\r\n\r\n").split(b"\r\n")
+                if not _INTERIM.match(status):
+                    kept = [one for one in headers if not one.lower().startswith(_HOP_BY_HOP)]
+                    return b"\r\n".join([status, *kept, b"Connection: close", b"", b""])
+
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, counted: bool, most: int | None = None
+    ) -> None:
+        """`most` bytes, or all that come."""
+        left = PIECE if most is None else most
+        while left and (piece := await source.read(min(PIECE, left))):
+            left -= len(piece) if most is not None else 0
             if counted:
                 self.taken += len(piece)
                 if self.taken > self.max_bytes:
@@ -175,6 +199,18 @@ class GateProxy:
                     return
             sink.write(piece)
             await sink.drain()
+
+
+def _body_length(headers: list[bytes]) -> int:
+    """Bytes. Browsers send no request whose end only its connection or its chunks tell. Raises `Refused`."""
+    found = [one.partition(b":") for one in headers]
+    lengths = {value.strip() for name, _, value in found if name.strip().lower() == b"content-length"}
+    if any(name.strip().lower() == b"transfer-encoding" for name, *_ in found) or len(lengths) > 1:
+        raise Refused("This request does not tell its length.")
+    length = lengths.pop() if lengths else b"0"
+    if not length.isdigit() or len(length) > 15:
+        raise Refused("This request has a length that is none.")
+    return int(length)
 
 
 def _credentials(proxy: str) -> list[bytes]:

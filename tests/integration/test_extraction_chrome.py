@@ -166,6 +166,19 @@ def test_method_form_headers_and_cookies_are_sent_and_to_no_other(site: Site) ->
         assert ["127.0.0.1", "/", "session", "abc"] in page.cookies
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_headers_do_not_follow_a_redirect_to_another_origin(site: Site, status: int) -> None:
+    with serving() as other:
+        site.pages["/"] = Reply("", 302, {"Location": "/again"})
+        site.pages["/again"] = Reply("", status, {"Location": f"{other.url}/"})
+        other.pages["/"] = html("<img src='/own.png'>")
+        page = shown(site, headers={"Authorization": "Bearer s3cr3t", "X-Shop": "s3cr3t"}, home=site.url)
+        assert page.url == f"{other.url}/"
+        assert str(site.seen["/again"]).count("s3cr3t") == 2
+        assert other.hits["/own.png"] == 1
+        assert "s3cr3t" not in str(other.seen)
+
+
 # Whom it reaches
 
 

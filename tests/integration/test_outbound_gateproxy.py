@@ -65,6 +65,33 @@ def test_plain_requests_are_passed_on_without_what_is_the_proxys(serve: Serve) -
     assert proxy.taken >= 5
 
 
+def test_a_connection_carries_one_request_whatever_its_server_says(serve: Serve) -> None:
+    """The next request on it could be meant for another server, and hold what is not this one's to know."""
+    interim = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n"
+    server = serve(interim + answer(b"hello", "Connection: keep-alive", "Keep-Alive: timeout=60"))
+    with gate() as proxy, socket.create_connection(("127.0.0.1", int(proxy.address.rpartition(":")[2]))) as caller:
+        body = b"a=1"
+        first = f"POST {server.url}/ HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+        caller.sendall(first + b"GET http://other.example.com/ HTTP/1.1\r\nCookie: s3cr3t\r\n\r\n")
+        head = caller.recv(65536)
+        assert head.startswith(b"HTTP/1.1 200 OK")
+        assert b"\r\nConnection: close\r\n" in head
+        assert b"keep-alive" not in head.lower()
+        assert server.bodies == [body]
+    assert len(server.heads) == 1
+
+
+@pytest.mark.parametrize(
+    "header", ["Transfer-Encoding: chunked", "Content-Length: 1\r\nContent-Length: 2", "Content-Length: x"]
+)
+def test_a_request_without_a_length_is_refused(serve: Serve, header: str) -> None:
+    server = serve(answer(b"hello"))
+    with gate() as proxy, socket.create_connection(("127.0.0.1", int(proxy.address.rpartition(":")[2]))) as caller:
+        caller.sendall(f"POST {server.url}/ HTTP/1.1\r\nHost: a\r\n{header}\r\n\r\n".encode())
+        assert caller.recv(1000).startswith(b"HTTP/1.1 403")
+    assert server.heads == []
+
+
 def test_tunnels_lead_to_what_was_checked(serve: Serve, tmp_path: Any) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
