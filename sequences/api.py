@@ -22,10 +22,10 @@ from taskhub.http import CursorPages
 from taskhub.notation import read
 from taskhub.openapi import BODY, PAGE, problems, response_header
 from taskhub.runs import services as runs
-from taskhub.runs.api import AnyField, ErrorField, RunFilters
 from taskhub.runs.domain import State
 from taskhub.runs.idempotency import KEY_PARAMETER, amend, answer_once
 from taskhub.runs.models import Run
+from taskhub.runs.wire import AnyField, ErrorField, RunFilters
 
 STEPS_SHOWN = 1000
 EXAMPLE_ID = "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70"

@@ -90,6 +90,11 @@ def response_header(name: str, description: str, *statuses: int, kind: type = st
     return OpenApiParameter(name, kind, OpenApiParameter.HEADER, description=description, response=list(statuses))
 
 
+def page_of(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of a page of a list."""
+    return CursorPages().get_paginated_response_schema({"type": "array", "items": item})
+
+
 def object_of(example: Mapping[str, Any], **special: Any) -> dict[str, Any]:
     """The schema of an object that looks like the example; `special` says what one alone does not show."""
     properties = {name: special.get(name, _schema_of(value)) for name, value in example.items()}

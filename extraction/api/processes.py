@@ -9,15 +9,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from extraction.api import examples as shown
+from extraction.api import wire
 from extraction.api.tasks import OBJECT, enqueue, started
 from extraction.api.views import ID_PARAMETER, TAGS, ExtractionView, answer
-from extraction.api.wire import page_of, process_of
+from extraction.api.wire import process_of
 from extraction.domain.status import STATES
 from extraction.models import Page, Process
 from extraction.services import resuming, running
 from taskhub.errors import refused
 from taskhub.http import CursorPages
-from taskhub.openapi import BODY, PAGE, problems, response_header
+from taskhub.openapi import BODY, PAGE, page_of, problems, response_header
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.views import NoQuery, Query
 
@@ -136,15 +137,7 @@ class PagesView(ExtractionView, GenericAPIView[Any]):
         responses={
             200: answer(
                 "Pages",
-                {
-                    "type": "object",
-                    "required": ["results", "next", "previous"],
-                    "properties": {
-                        "results": {"type": "array", "items": shown.PAGE_SCHEMA},
-                        "next": shown.TEXT_OR_NULL,
-                        "previous": shown.TEXT_OR_NULL,
-                    },
-                },
+                page_of(shown.PAGE_SCHEMA),
                 {"results": [shown.PAGE], "next": None, "previous": None},
             ),
             **problems(400, 401, 404),
@@ -159,4 +152,4 @@ class PagesView(ExtractionView, GenericAPIView[Any]):
             rows = rows.filter(state=STATES[asked["state"]])
         if "status" in asked:
             rows = rows.filter(status=asked["status"])
-        return self.get_paginated_response([page_of(page) for page in self.paginate_queryset(rows) or []])
+        return self.get_paginated_response([wire.page_of(page) for page in self.paginate_queryset(rows) or []])

@@ -29,7 +29,6 @@ from taskhub.views import Query
 
 WAIT_MAX = 60  # seconds
 DATA, FILE = "data", "file"
-OF_THE_CALL = ("output",)
 
 
 class WaitQuery(Query):

@@ -2,18 +2,15 @@
 
 import json
 from collections.abc import Generator, Iterator
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from django.http import StreamingHttpResponse
 from django.urls import path
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiExample,
-    OpenApiParameter,
     OpenApiResponse,
     extend_schema,
-    extend_schema_field,
 )
 from rest_framework import serializers
 from rest_framework.generics import GenericAPIView
@@ -23,103 +20,14 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from taskhub.openapi import PAGE, problems, response_header
-from taskhub.runs.domain import State, oldest_id
 from taskhub.runs.health import OK, parts
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
 from taskhub.runs.services import cancel, changes, enqueue, retry, visible_run
-from taskhub.secrets import mask_value
+from taskhub.runs.wire import EXAMPLE, EXAMPLE_WHOLE, ID, STATES, RunFilters, RunSerializer, WholeRunSerializer
 
 EVENTS_SECONDS = 3600
 KEEP_ALIVE_SECONDS = 15
-OF_EVERY_LIST = {"limit", "cursor", "api_key"}
-
-EXAMPLE = {
-    "id": "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70",
-    "kind": "walker",
-    "name": "echo",
-    "owner": "d6851f2a-e4a1-4fca-b582-9db5e146af59",
-    "state": "SUCCESS",
-    "progress": None,
-    "error": None,
-    "attempt": 1,
-    "parent": None,
-    "retry_of": None,
-    "schedule": "",
-    "due_at": None,
-    "not_before": None,
-    "created_at": "2026-01-31T12:00:00.000000Z",
-    "started_at": "2026-01-31T12:00:00.004000Z",
-    "finished_at": "2026-01-31T12:00:00.009000Z",
-    "revision": 3,
-}
-EXAMPLE_WHOLE = EXAMPLE | {
-    "arguments": {"ctx": {"value": "hello"}},
-    "webhook": "",
-    "result": {"success": True, "report": ["hello"]},
-}
-
-
-@extend_schema_field(
-    {
-        "type": ["object", "null"],
-        "properties": {
-            "done": {"type": "number"},
-            "total": {"type": ["number", "null"]},
-            "message": {"type": "string"},
-        },
-        "required": ["done", "total", "message"],
-        "additionalProperties": False,
-    }
-)
-class ProgressField(serializers.JSONField):
-    pass
-
-
-@extend_schema_field(
-    {
-        "type": ["object", "null"],
-        "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
-        "required": ["type", "message"],
-        "additionalProperties": False,
-    }
-)
-class ErrorField(serializers.JSONField):
-    pass
-
-
-@extend_schema_field({})
-class AnyField(serializers.JSONField):
-    pass
-
-
-class RunSerializer(serializers.ModelSerializer[Run]):
-    """A run without its arguments and result, which may be large."""
-
-    owner = serializers.UUIDField(source="owner_id")
-    parent = serializers.UUIDField(source="parent_id", allow_null=True)  # type: ignore[assignment]
-    retry_of = serializers.UUIDField(source="retry_of_id", allow_null=True)
-    state = serializers.ChoiceField(choices=[str(state) for state in State])
-    progress = ProgressField(help_text="When the work tells it.")
-    error = ErrorField(help_text="Of the last attempt that failed.")
-
-    class Meta:
-        model = Run
-        fields: ClassVar = list(EXAMPLE)
-
-
-class WholeRunSerializer(RunSerializer):
-    """A run with its arguments, secrets masked, and its result, which only its owner and staff can ask for."""
-
-    arguments = serializers.SerializerMethodField()
-    result = AnyField(help_text="What the work gave, any JSON; null when it gave nothing, or not yet.")
-
-    class Meta(RunSerializer.Meta):
-        fields: ClassVar = list(EXAMPLE_WHOLE)
-
-    @extend_schema_field(OpenApiTypes.OBJECT)
-    def get_arguments(self, run: Run) -> Any:
-        return mask_value(run.arguments)
 
 
 class EventStreamRenderer(BaseRenderer):
@@ -148,55 +56,6 @@ EVENT_EXAMPLE = OpenApiExample(
     {"id": "3", "event": "run", "data": json.dumps(EXAMPLE)},
     media_type="text/event-stream",
     status_codes=["200"],
-)
-
-
-class RunFilters(serializers.Serializer[Any]):
-    """What `GET /runs` can be asked for."""
-
-    kind = serializers.CharField(required=False, max_length=40, help_text="This kind only, such as `walker`")
-    state = serializers.CharField(required=False, help_text="This state only; or several, separated by commas")
-    name = serializers.CharField(required=False, max_length=200, help_text="This name only, such as a walker's")
-    parent = serializers.UUIDField(required=False, help_text="Only what this run started")  # type: ignore[assignment]
-    retry_of = serializers.UUIDField(required=False, help_text="Only what tried this run again")
-    schedule = serializers.CharField(
-        required=False, max_length=200, help_text="Only what this schedule started, by name"
-    )
-    since = serializers.DateTimeField(required=False, help_text="Accepted at this time or later (RFC 3339)")
-    until = serializers.DateTimeField(required=False, help_text="Accepted before this time (RFC 3339)")
-
-    def to_internal_value(self, data: Any) -> Any:
-        """A misspelt filter that is left out would show, or have somebody work on, what was not asked for."""
-        if unknown := [name for name in data if name not in OF_EVERY_LIST and name not in self.fields]:
-            raise serializers.ValidationError({name[:100]: ["There is no such name here."] for name in unknown[:100]})
-        return super().to_internal_value(data)
-
-    def validate_state(self, text: str) -> list[str]:
-        states = [state.strip().upper() for state in text.split(",")]
-        if unknown := [state for state in states if state not in set(State)]:
-            raise serializers.ValidationError(f"{unknown[0]!r} is no state; there are {', '.join(State)}.")
-        return states
-
-    @property
-    def conditions(self) -> dict[str, Any]:
-        """As keyword arguments of a queryset's filter; ids sort by time, so times are ids."""
-        looks = {"state": "state__in", "since": "id__gte", "until": "id__lt"}
-        values = {name: oldest_id(v) if name in {"since", "until"} else v for name, v in self.validated_data.items()}
-        return {looks.get(name, name): value for name, value in values.items()}
-
-
-ID = OpenApiParameter(
-    "run_id",
-    OpenApiTypes.UUID,
-    OpenApiParameter.PATH,
-    description="The run's id.",
-    examples=[OpenApiExample("A run", EXAMPLE["id"], parameter_only=("run_id", OpenApiParameter.PATH))],
-)
-STATES = OpenApiParameter(
-    "state",
-    {"type": "array", "minItems": 1, "items": {"type": "string", "enum": [str(state) for state in State]}},
-    description="These states only, separated by commas.",
-    explode=False,
 )
 
 

@@ -22,7 +22,7 @@ def _no_rows() -> int:
     return 0
 
 
-def _at_once(_: "Run") -> dict[str, Any]:
+def _no_more(_: "Run") -> dict[str, Any]:
     return {}
 
 
@@ -37,7 +37,7 @@ class Kind:
 
     A run that names a webhook tells its end: an `event` with the data of `told(run)`, asked for in the ending
     transaction; None where there is nothing to tell yet. `message(run, data)` is what is sent, made when it is sent; by
-    default the run as `/runs/{id}` shows it.
+    default the run as `/runs` shows it, with its result.
 
     `attempts` are those of one run, by default as many as the settings say; `wait(attempt)` gives the seconds after one
     that may succeed later.
@@ -58,7 +58,7 @@ class Kind:
     waiting: Callable[[], list[Any]] = _none
     prune: Callable[[], int] = _no_rows
     event: str = "run.finished"
-    told: Callable[["Run"], dict[str, Any] | None] = _at_once
+    told: Callable[["Run"], dict[str, Any] | None] = _no_more
     message: Callable[["Run", Mapping[str, Any]], dict[str, Any]] | None = None
     attempts: int | None = None
     wait: Callable[[int], float] = backoff

@@ -40,8 +40,8 @@ from taskhub.document import document
 from taskhub.runs import api, doorbell, services
 from taskhub.runs.models import Leadership, Run, Worker
 from taskhub.runs.services.scheduling import save_schedule
-from taskhub.runs.webhooks.api import EXAMPLE_DELIVERY
 from taskhub.runs.webhooks.models import Attempt
+from taskhub.runs.webhooks.wire import EXAMPLE_DELIVERY
 from walkers import examples, walkers
 from walkers.models import Alias, Graph, Node, Profile
 

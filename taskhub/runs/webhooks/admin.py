@@ -8,8 +8,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from taskhub.admin import WatchedAdmin
-from taskhub.runs.services import enqueue, retry
 from taskhub.runs.webhooks.models import Attempt
+from taskhub.runs.webhooks.services import send_again
 from taskhub.secrets import mask
 
 
@@ -53,4 +53,4 @@ class AttemptAdmin(WatchedAdmin):
     @admin.action(description="Send again", permissions=["view"])
     def send_again(self, request: HttpRequest, queryset: QuerySet[Attempt]) -> None:
         runs = {attempt.delivery_id: attempt.delivery for attempt in queryset}
-        self.each(request, runs.values(), lambda run: enqueue(retry(run=run)), "deliveries accepted again")
+        self.each(request, runs.values(), lambda run: send_again(delivery=run), "deliveries accepted again")

@@ -13,17 +13,26 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from taskhub.openapi import BODY, PAGE, object_of, problems, response_header
-from taskhub.parameters import Text, moment
-from taskhub.runs.api import ID as RUN_ID
-from taskhub.runs.api import STATES, RunFilters
-from taskhub.runs.domain import State
+from taskhub.openapi import BODY, PAGE, object_of, page_of, problems, response_header
+from taskhub.parameters import Text
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
-from taskhub.runs.services import enqueue, retry, set_webhook, visible_run
+from taskhub.runs.services import set_webhook, visible_run
 from taskhub.runs.services.notifying import WEBHOOK
 from taskhub.runs.webhooks import services
-from taskhub.runs.webhooks.models import Attempt, Secret
+from taskhub.runs.webhooks.wire import (
+    DELIVERY,
+    EXAMPLE_DELIVERY,
+    EXAMPLE_SECRETS,
+    EXAMPLE_WHOLE,
+    SECRETS,
+    WHOLE,
+    delivery_of,
+    secrets_of,
+    whole_delivery,
+)
+from taskhub.runs.wire import ID as RUN_ID
+from taskhub.runs.wire import STATES, RunFilters
 from taskhub.shape import REQUIRED, Shape
 from taskhub.views import CheckedView, NoQuery
 
@@ -36,49 +45,6 @@ KEEP = Annotated[
 ]
 ROTATION = Shape("RotationSent", {"keep_hours": (KEEP, 24.0)})
 
-TIME = "2026-01-31T12:00:00.000000Z"
-EXAMPLE_SECRET = {
-    "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=",
-    "created_at": TIME,
-    "expires_at": None,
-}
-EXAMPLE_ATTEMPT = {"number": 1, "at": TIME, "status": 204, "duration_ms": 12, "error": "", "answer": ""}
-EXAMPLE_DELIVERY = {
-    "id": "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e72",
-    "message": "msg_0a6d43c1e7c3a9b6e5a1d2f4c8e70aaaa",
-    "event": "process.finished",
-    "url": "https://example.com/hook",
-    "run": "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e71",
-    "again": None,
-    "state": "SUCCESS",
-    "attempt": 1,
-    "error": None,
-    "next_attempt_at": None,
-    "created_at": TIME,
-    "finished_at": TIME,
-}
-NULLABLE: dict[str, Any] = {"type": ["string", "null"]}
-ERROR = {"type": ["object", "null"], "properties": {"type": {"type": "string"}, "message": {"type": "string"}}}
-DELIVERY = object_of(
-    EXAMPLE_DELIVERY,
-    run=NULLABLE,
-    again=NULLABLE | {"description": "The delivery that this one sends again."},
-    state={"type": "string", "enum": [str(state) for state in State]},
-    error=ERROR,
-    next_attempt_at=NULLABLE,
-    finished_at=NULLABLE,
-)
-ATTEMPT = object_of(EXAMPLE_ATTEMPT, status={"type": ["integer", "null"]})
-WHOLE = DELIVERY | {"properties": DELIVERY["properties"] | {"attempts": {"type": "array", "items": ATTEMPT}}}
-EXAMPLE_WHOLE = EXAMPLE_DELIVERY | {"attempts": [EXAMPLE_ATTEMPT]}
-SECRET = object_of(EXAMPLE_SECRET, expires_at=NULLABLE)
-SECRETS = {
-    "type": "object",
-    "properties": {"current": SECRET, "retiring": {"type": "array", "items": SECRET}},
-    "required": ["current", "retiring"],
-    "additionalProperties": False,
-}
-EXAMPLE_SECRETS = {"current": EXAMPLE_SECRET, "retiring": []}
 ID = OpenApiParameter(
     "id",
     OpenApiTypes.UUID,
@@ -90,46 +56,6 @@ ID = OpenApiParameter(
 
 def _answer(schema: dict[str, Any], example: dict[str, Any], words: str) -> OpenApiResponse:
     return OpenApiResponse(schema, words, examples=[OpenApiExample(words, example, response_only=True)])
-
-
-def delivery_of(run: Run) -> dict[str, Any]:
-    told = run.arguments
-    return {
-        "id": str(run.pk),
-        "message": told["message"],
-        "event": told["event"],
-        "url": told["url"],
-        "run": str(run.parent_id) if run.parent_id else None,
-        "again": str(run.retry_of_id) if run.retry_of_id else None,
-        "state": run.state,
-        "attempt": run.attempt,
-        "error": run.error,
-        "next_attempt_at": moment(run.not_before) if run.state == State.RETRY and run.not_before else None,
-        "created_at": moment(run.created_at),
-        "finished_at": moment(run.finished_at) if run.finished_at else None,
-    }
-
-
-def whole_delivery(run: Run) -> dict[str, Any]:
-    attempts = Attempt.objects.filter(delivery=run).order_by("id")
-    return delivery_of(run) | {"attempts": [_attempt_of(attempt) for attempt in attempts]}
-
-
-def _attempt_of(attempt: Attempt) -> dict[str, Any]:
-    return {name: getattr(attempt, name) for name in EXAMPLE_ATTEMPT} | {"at": moment(attempt.at)}
-
-
-def secrets_of(owner: Any) -> dict[str, Any]:
-    current, *retiring = [_secret_of(secret) for secret in services.valid_secrets(owner_id=owner.pk)]
-    return {"current": current, "retiring": retiring}
-
-
-def _secret_of(secret: Secret) -> dict[str, Any]:
-    return {
-        "secret": secret.value,
-        "created_at": moment(secret.created_at),
-        "expires_at": moment(secret.expires_at) if secret.expires_at else None,
-    }
 
 
 class DeliveryFilters(RunFilters):
@@ -203,15 +129,7 @@ class DeliveriesView(GenericAPIView[Run]):
         parameters=[DeliveryFilters, STATES, *PAGE],
         responses={
             200: _answer(
-                {
-                    "type": "object",
-                    "properties": {
-                        "results": {"type": "array", "items": DELIVERY},
-                        "next": NULLABLE,
-                        "previous": NULLABLE,
-                    },
-                    "required": ["results", "next", "previous"],
-                },
+                page_of(DELIVERY),
                 {"results": [EXAMPLE_DELIVERY], "next": None, "previous": None},
                 "A page of deliveries",
             ),
@@ -254,16 +172,8 @@ class SendAgainView(CheckedView):
         tags=TAGS,
     )
     def post(self, request: Request, id: UUID) -> Response:
-        fresh: list[Run] = []
-
-        def produce() -> Response:
-            fresh.append(retry(run=services.visible_delivery(run_id=id, user=request.user)))
-            return _accepted(fresh[0])
-
-        response = answer_once(request, {}, produce)
-        for run in fresh:
-            enqueue(run)
-        return response
+        delivery = services.visible_delivery(run_id=id, user=request.user)
+        return answer_once(request, {}, lambda: _accepted(services.send_again(delivery=delivery)))
 
 
 class RunWebhookView(CheckedView):

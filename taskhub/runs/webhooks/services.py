@@ -16,14 +16,14 @@ from django.utils import timezone
 
 from taskhub.errors import Failed, NotFound, Problem, Unavailable
 from taskhub.outbound import Session, configured_policy
-from taskhub.runs.api import RunSerializer
 from taskhub.runs.execution import Execution
 from taskhub.runs.kinds import hooks_of
 from taskhub.runs.models import Run
-from taskhub.runs.services import confirm, visible_run
+from taskhub.runs.services import confirm, enqueue, retry, visible_run
 from taskhub.runs.services.notifying import TEST, WEBHOOK, checked_webhook, deliver
 from taskhub.runs.webhooks.domain import SECRET_BYTES, Verdict, secret_text, signatures, verdict
 from taskhub.runs.webhooks.models import Attempt, Secret
+from taskhub.runs.wire import RunSerializer
 
 ANSWER_MAX = 1000  # characters of an answer that are kept
 RESULT_MAX = 1_000_000  # bytes of a result that are sent along
@@ -79,6 +79,14 @@ def visible_delivery(*, run_id: UUID, user: Any) -> Run:
 def send_test(*, owner: Any, url: str) -> Run:
     """A delivery of an event that tells of nothing. Raises `Refused` for an address that the gate would not call."""
     return deliver(owner=owner, url=checked_webhook(url), event=TEST, data={"message": "This is a test."})
+
+
+def send_again(*, delivery: Run) -> Run:
+    """A new run of the same message. Raises `Conflict` while the old one goes on."""
+    with transaction.atomic():
+        again = retry(run=delivery)
+        transaction.on_commit(lambda: enqueue(again))
+    return again
 
 
 def send(execution: Execution) -> None:
