@@ -2,13 +2,13 @@
 
 from django.urls import path
 
-from crawlers.api import actions, docs, relations, uploads
+from crawlers.api import actions, docs, externals, relations, uploads
 
 CAPABLE = "c/<str:capability>/actions/tasks/<uuid:fid>"
 
 urlpatterns = [
-    path("externals", relations.ExternalsView.as_view()),
-    path("externals/<uuid:fid>", relations.ExternalView.as_view()),
+    path("externals", externals.ExternalsView.as_view()),
+    path("externals/<uuid:fid>", externals.ExternalView.as_view()),
     path("streams", relations.StreamsView.as_view()),
     path("streams/<uuid:fid>", relations.StreamView.as_view()),
     path("streams/<uuid:fid>/docs", docs.DocsView.as_view()),

@@ -13,8 +13,8 @@ from rest_framework.response import Response
 
 from crawlers.api import examples as shown
 from crawlers.api import shapes
-from crawlers.api.relations import TASK_RELATED, _created, body
-from crawlers.api.views import FID, TAGS, CrawlersView, answer, found
+from crawlers.api.relations import TASK_RELATED
+from crawlers.api.views import FID, TAGS, CrawlersView, answer, body, created, found
 from crawlers.api.wire import crawler_of, enveloped, external_of, streams_of, whole_task_of
 from crawlers.domain.parameters import Fault
 from crawlers.models import Crawler, External, StatusChange, Stream, Task
@@ -82,7 +82,7 @@ class NewCrawlerView(CrawlersView):
             "stream": streams_of([crawler.stream])[0],
             "external": external_of(external),
         }
-        return _created(crawler, payload, "crawlers")
+        return created(crawler, payload, "crawlers")
 
 
 def _linked(links: Any, owner: Any) -> Stream | None:

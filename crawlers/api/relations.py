@@ -1,149 +1,41 @@
-"""Relational calls: externals, streams, crawlers and tasks; listed, shown, changed, deleted."""
+"""Streams, crawlers and tasks: listed, shown, changed, deleted."""
 
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from crawlers.api import examples as shown
 from crawlers.api import shapes
-from crawlers.api.views import FID, LISTS, TAGS, CrawlersList, CrawlersView, answer, found, listing
+from crawlers.api.views import (
+    CHANGED,
+    FID,
+    GONE,
+    LISTS,
+    READ,
+    TAGS,
+    CrawlersList,
+    CrawlersView,
+    answer,
+    body,
+    created,
+    found,
+    listing,
+)
 from crawlers.api.wire import (
     crawler_of,
     enveloped,
-    external_of,
-    external_values,
     stream_of,
     streams_of,
     task_of,
     whole_task_of,
 )
 from crawlers.domain.merging import merged
-from crawlers.models import Crawler, External, Stream, Task
+from crawlers.models import Crawler, Stream, Task
 from crawlers.services import registering
 from taskhub.openapi import BODY, problems
-
-GONE = answer("It is deleted.", {"type": "null"}, None)
-READ = problems(400, 401, 404)
-CHANGED = problems(401, 403, 404, 409, *BODY)
-SENT = OpenApiExample("An external", shown.SENT_EXTERNAL, request_only=True)
-
-
-def body(shape: Any) -> dict[str, Any]:
-    return {"application/json": shape.schema()}
-
-
-# Externals
-
-
-def _fields(values: dict[str, Any]) -> dict[str, Any]:
-    """Of the model, from the checked values of the wire."""
-    return {
-        "meta": values["meta"],
-        "endpoint": values["endpoint"],
-        "credential": values.get("credential") or "none",
-        "parameters": values.get("parameters", []),
-        "schema": values.get("schema"),
-        "id_field": values.get("docIdField") or "",
-        "headers": values.get("headers", {}),
-        "timeout": values.get("timeout", 3600),
-    }
-
-
-class ExternalsView(CrawlersList):
-    @extend_schema(
-        operation_id="externals_list",
-        summary="List externals",
-        parameters=LISTS,
-        responses={200: listing("Externals", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **problems(400, 401)},
-        tags=TAGS,
-    )
-    def get(self, request: Request) -> Response:
-        self.query(request)
-        rows = External.objects.visible_to(request.user)
-        return self.listed(rows, lambda found: [external_of(one) for one in found])
-
-    @extend_schema(
-        operation_id="externals_create",
-        summary="Register an external crawler",
-        request=body(shapes.EXTERNAL),
-        responses={201: answer("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **problems(401, 403, *BODY)},
-        examples=[SENT],
-        tags=TAGS,
-    )
-    def post(self, request: Request) -> Response:
-        values = _fields(self.sent(request, shapes.EXTERNAL))
-        external = registering.save_external(external=External(owner_id=cast(UUID, request.user.pk)), values=values)
-        return _created(external, external_of(external), "externals")
-
-
-def _created(row: Any, payload: Any, folder: str) -> Response:
-    location = f"{settings.PUBLIC_URL}/{folder}/{row.fid}"
-    return enveloped(payload, row.version, 201, headers={"Location": location})
-
-
-class ExternalView(CrawlersView):
-    @extend_schema(
-        operation_id="externals_retrieve",
-        summary="Show an external",
-        parameters=[FID],
-        responses={200: answer("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **problems(401, 404)},
-        tags=TAGS,
-    )
-    def get(self, request: Request, fid: UUID) -> Response:
-        external = found(External, request.user, fid)
-        return enveloped(external_of(external), external.version)
-
-    @extend_schema(
-        operation_id="externals_change",
-        summary="Change an external",
-        description="Merged recursively into what stands: null takes a member away, lists are replaced (RFC 7396).",
-        parameters=[FID],
-        request={"application/json": {"type": "object"}},
-        responses={200: answer("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **CHANGED},
-        examples=[OpenApiExample("A change", {"timeout": 60}, request_only=True)],
-        tags=TAGS,
-    )
-    def patch(self, request: Request, fid: UUID) -> Response:
-        external = found(External, request.user, fid)
-        change = self.given(request)
-        return self._save(external, shapes.EXTERNAL.check(merged(external_values(external), change)))
-
-    @extend_schema(
-        operation_id="externals_replace",
-        summary="Replace an external",
-        parameters=[FID],
-        request=body(shapes.EXTERNAL),
-        responses={200: answer("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **CHANGED},
-        examples=[SENT],
-        tags=TAGS,
-    )
-    def put(self, request: Request, fid: UUID) -> Response:
-        external = found(External, request.user, fid)
-        return self._save(external, self.sent(request, shapes.EXTERNAL))
-
-    @staticmethod
-    def _save(external: External, values: dict[str, Any]) -> Response:
-        external = registering.save_external(external=external, values=_fields(values))
-        return enveloped(external_of(external), external.version)
-
-    @extend_schema(
-        operation_id="externals_delete",
-        summary="Delete an external",
-        description="409 while crawlers use it.",
-        parameters=[FID],
-        request=None,
-        responses={200: GONE, **problems(401, 403, 404, 409)},
-        tags=TAGS,
-    )
-    def delete(self, request: Request, fid: UUID) -> Response:
-        external = found(External, request.user, fid)
-        registering.delete_external(external=external)
-        return enveloped(None, external.version + 1)
-
 
 # Streams
 
@@ -175,7 +67,7 @@ class StreamsView(CrawlersList):
     )
     def post(self, request: Request) -> Response:
         stream = registering.create_stream(owner=request.user, meta=_meta(self.sent(request, shapes.STREAM)))
-        return _created(stream, stream_of(stream, None, None), "streams")
+        return created(stream, stream_of(stream, None, None), "streams")
 
 
 class StreamView(CrawlersView):

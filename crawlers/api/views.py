@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
@@ -14,7 +15,7 @@ from crawlers.api.wire import enveloped, messages_of
 from crawlers.models import Crawler, External, Stream, Task
 from taskhub.errors import NotFound
 from taskhub.http import CursorPages, problem_handler
-from taskhub.openapi import PAGE
+from taskhub.openapi import BODY, PAGE, problems
 from taskhub.views import CheckedView, NoQuery
 
 Row = TypeVar("Row", External, Stream, Crawler, Task)
@@ -90,3 +91,17 @@ def page_of(payload: dict[str, Any]) -> dict[str, Any]:
 def listing(description: str, payload: dict[str, Any], example: Any) -> Any:
     page = {"results": [example], "next": None, "previous": None}
     return answer(description, page_of(payload), page, version=0)
+
+
+def body(shape: Any) -> dict[str, Any]:
+    return {"application/json": shape.schema()}
+
+
+def created(row: Any, payload: Any, folder: str) -> Response:
+    location = f"{settings.PUBLIC_URL}/{folder}/{row.fid}"
+    return enveloped(payload, row.version, 201, headers={"Location": location})
+
+
+GONE = answer("It is deleted.", {"type": "null"}, None)
+READ = problems(400, 401, 404)
+CHANGED = problems(401, 403, 404, 409, *BODY)
