@@ -67,14 +67,20 @@ class Checker(RequestReader):
             name=self.text(given, "name", at, NAME_MAX),
             request=self.request(given, at),
             rule=self.rule(given, at, 1, self.kind(given, at)),
-            format=self.format(given, at),
-            gzip=self.flag(given, "gzip", at),
-            robots=not self.flag(given, "ignoreRobots", at),
-            delay=self.delay(given, at),
-            pages=self.number(given, "maxPages", at),
-            credits=self.number(given, "maxCredits", at),
-            raw=given,
+            **self.terms(given, at),
         )
+
+    def terms(self, given: Mapping[str, Any], at: str) -> dict[str, Any]:
+        """What payloads of all sorts say alike: of the file, of politeness, and of limits."""
+        return {
+            "format": self.format(given, at),
+            "gzip": self.flag(given, "gzip", at),
+            "robots": not self.flag(given, "ignoreRobots", at),
+            "delay": self.delay(given, at),
+            "pages": self.number(given, "maxPages", at),
+            "credits": self.number(given, "maxCredits", at),
+            "raw": given,
+        }
 
     def delay(self, given: Mapping[str, Any], at: str) -> float:
         value = given.get("delay")

@@ -130,14 +130,8 @@ class SearchReader(Checker):
                 search.address(0, 0) if search.keywords else "", proxy=self.url(given, "proxy", at, optional=True)
             ),
             rule=Rule(0, tuple(Field(name, BLOCK, (TEXT,)) for name in columns), next=scroll, chrome=chrome),
-            format=self.format(given, at),
-            gzip=self.flag(given, "gzip", at),
-            robots=not self.flag(given, "ignoreRobots", at),
-            delay=self.delay(given, at),
-            pages=self.number(given, "maxPages", at),
-            credits=self.number(given, "maxCredits", at),
             search=search,
-            raw=given,
+            **self.terms(given, at),
         )
 
     def keywords(self, given: Mapping[str, Any], at: str) -> tuple[str, ...]:
