@@ -1,5 +1,6 @@
 """Rows of extraction: a site that answers at once, the bare script, and the field's crawlers beside it."""
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from extraction.fetching.browser import NAMES
 from taskhub import programs
 from tests.benchmarks.pages import LISTS, MADE
 from tests.benchmarks.row import CannotMeasure, Measured, by_turns
@@ -91,10 +93,11 @@ def two_workers(stage: Stage) -> Measured:
 
 def rendered(stage: Stage) -> Measured:
     """Pages that a script makes, four at once; the browser runs already."""
+    program = next(filter(None, map(shutil.which, NAMES)), "")
     with site() as url:
         ours(stage, "made", url)
         floor, mine = by_turns(
-            3, lambda: MADE / _said("rendering", url, str(MADE))[0], lambda: ours(stage, "made", url)
+            3, lambda: MADE / _said("rendering", url, str(MADE), program)[0], lambda: ours(stage, "made", url)
         )
     return Measured(floor, mine, "pages/s")
 

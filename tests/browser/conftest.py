@@ -1,14 +1,13 @@
 """A real browser: Playwright drives the system's Chromium, so that nothing is downloaded for the tests."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Response, sync_playwright
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+from tests.chromium import required
+
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -53,12 +52,7 @@ class Visit:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """For one module only: it runs an event loop in the thread, in which Django then refuses its database."""
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    if program is None:
-        missing = f"No browser is on PATH: none of {', '.join(PROGRAMS)}."
-        if os.environ.get("TASKHUB_TEST_NO_SKIPS") == "1":
-            pytest.fail(missing, pytrace=False)
-        pytest.skip(missing)
+    program = required()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield browser

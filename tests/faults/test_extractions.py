@@ -1,7 +1,6 @@
 """Extractions whose workers are killed, whose broker dies, and that are stopped: no page is lost, none paid twice."""
 
 import json
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from extraction.fetching.browser import missing
+from tests.chromium import required
 from tests.extracting import Reply, Site, create, ended, export, html, info, run, serving
 from tests.faults.disposable import Disposable, is_alive, until
 from tests.hub import Caller
@@ -139,10 +138,7 @@ def test_stopped_in_the_middle(broken: Disposable, site: Site) -> None:
 
 
 def test_a_browser_does_not_outlive_its_worker(broken: Disposable) -> None:
-    if words := missing():
-        if os.environ.get("TASKHUB_TEST_NO_SKIPS") == "1":
-            pytest.fail(words, pytrace=False)
-        pytest.skip(words)
+    required()
     owner = broken.people.sign_up()
     with serving() as site:
         busy = Event()

@@ -1,7 +1,6 @@
 """Pages that Chromium renders: what comes of them, what they may take, and whom they reach."""
 
 import asyncio
-import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,15 +15,16 @@ from extraction import pagework, turns
 from extraction.books import Books
 from extraction.domain.rendering import Action, Going, Job, Rendered
 from extraction.domain.status import Failure
-from extraction.fetching.browser import Browsers, Chromium, missing
+from extraction.fetching.browser import Browsers, Chromium
 from extraction.fetching.pages import judge
 from extraction.fetching.rendering import render
-from extraction.models import Note, Process
+from extraction.models import Note, Page, Process
 from extraction.services import carrying, defining, running
 from extraction.services.exporting import Export
 from taskhub.errors import Rejected
 from taskhub.outbound import Policy, configured_policy
 from taskhub.runs.execution import work
+from tests.chromium import required
 from tests.conftest import Person
 from tests.extracting import Reply, Site, html, serving
 
@@ -40,10 +40,7 @@ TITLE = [{"name": "title", "selector": "h2"}]
 
 @pytest.fixture(autouse=True)
 def _settings(settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    if words := missing():
-        if os.environ.get("TASKHUB_TEST_NO_SKIPS") == "1":
-            pytest.fail(words, pytrace=False)
-        pytest.skip(words)
+    required()
     settings.OUTBOUND_ALLOW = ["loopback"]
     results = {**settings.STORAGES["results"], "OPTIONS": {"location": str(tmp_path / "results")}}
     settings.STORAGES = {**settings.STORAGES, "results": results}
@@ -308,6 +305,10 @@ def test_a_browser_is_used_again_and_one_that_fell_or_grew_is_replaced(site: Sit
 def extracted(owner: Person, site: Site, **payload: Any) -> Process:
     kind = payload.pop("type", "chrome")
     sent = {"request": {"url": f"{site.url}/", "type": kind}, "fields": TITLE, **payload}
+    return run_to_its_end(owner, sent)
+
+
+def run_to_its_end(owner: Person, sent: dict[str, Any]) -> Process:
     process = running.run_task(task=defining.create_task(owner=owner.user, given=sent))
     work(running.KIND, carrying.begin, node="extraction@test")
     until = time.monotonic() + 40
@@ -359,6 +360,37 @@ def test_where_rendering_does_not_help_it_is_not_tried_again(owner: Person, site
     process = extracted(owner, site, type="base", fields=link)
     assert process.cost == 1 + 3 + 5
     assert notes(process).count("so it was rendered: 0 records") == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_robots_are_asked_before_a_page_is_rendered_and_after_it_led_elsewhere(owner: Person, site: Site) -> None:
+    site.pages["/robots.txt"] = Reply("User-agent: taskhub\nDisallow: /private\n")
+    site.pages["/private"] = html("<h2>private</h2>")
+    site.pages["/"] = html("<script>location = '/private'</script>")
+    process = extracted(owner, site)
+    assert (process.status, process.cost) == ("failed", 0)
+    assert "robots.txt forbids where the page leads" in Page.objects.get(process=process).error
+    before = site.hits["/private"]
+    sent = {"request": {"url": f"{site.url}/private", "type": "chrome"}, "fields": TITLE}
+    assert run_to_its_end(owner, sent).status == "failed"
+    assert site.hits["/private"] == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_clicks_have_a_limit_of_the_settings(owner: Person, site: Site, settings: Any) -> None:
+    settings.EXTRACTION_CHROME_STEPS = 3
+    site.pages["/"] = html(
+        "<ul id=l></ul><button onclick='l.innerHTML += `<h2>${l.children.length}</h2>`'>more</button>"
+        "<script>l.innerHTML = '<h2>0</h2>'</script>"
+    )
+    process = extracted(
+        owner,
+        site,
+        paginator={"type": "more", "selector": "button"},
+        commonParent="h2",
+        fields=[{"name": "title", "selector": "."}],
+    )
+    assert [one["title"] for one in Export(process).records()] == ["0", "1", "2"]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -19,12 +19,12 @@ from django.utils import timezone
 from gcp_storage_emulator.server import create_server
 from moto.server import ThreadedMotoServer
 
-from extraction.delivering import sending
+from extraction.delivering import sending, upload
 from extraction.domain.destinations import parse_destinations
 from extraction.models import Note, Process, Task
 from extraction.services import defining
 from extraction.services.delivering import carry
-from extraction.services.dispatching import DELIVERY, stored
+from extraction.services.dispatching import DELIVERY, stored, wait
 from taskhub.errors import Failed, Problem, Rejected, Unavailable
 from taskhub.outbound import Allow, Policy
 from taskhub.runs import services as runs
@@ -272,6 +272,14 @@ def test_what_onedrive_is_sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert graph.bodies[place] == b"a,b\r\n"
 
 
+def test_what_they_take_in_one_piece_has_a_limit() -> None:
+    """The program itself refuses it, before anything is sent."""
+    asked = {"scheme": "dropbox", "options": {"access_token": "t", "root": "/"}, "path": "a", "type": "text/csv"}
+    for size in (upload.WHOLE_MAX + 1, 10**12):
+        with pytest.raises(ValueError, match="at most 157286400 bytes"):
+            upload.write(asked | {"size": size}, BytesIO())
+
+
 def test_a_refusal_of_theirs_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     refusal = answer(b'{"error_summary": "expired_access_token/."}', status="401 Unauthorized")
     names = {"content.dropboxapi.com": refusal, "api.dropboxapi.com": refusal}
@@ -340,6 +348,7 @@ def test_what_fails_is_tried_again_and_can_be_retried_later(
     assert (shown["state"], shown["attempt"]) == ("RETRY", 1)
     assert shown["error"]
     assert shown["next_attempt_at"]
+    assert [wait(attempt) for attempt in range(1, 7)] == [10, 60, 300, 1800, 3600, 3600]
     kept = stored(parse_destinations(s3 | {"bucket": "nowhere"}))
     Process.objects.update(delivery=kept)
     Run.objects.filter(pk=shown["run"]).update(not_before=timezone.now())

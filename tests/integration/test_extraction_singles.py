@@ -1,6 +1,5 @@
 """Single things of one page, on a running hub: its source, a picture, a document."""
 
-import os
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
@@ -13,8 +12,8 @@ from pypdf import PdfReader
 
 from extraction.domain.rendering import HTML, PDF, SCREENSHOT
 from extraction.domain.singles import PRODUCT, parse_single
-from extraction.fetching.browser import missing
 from taskhub.errors import Rejected
+from tests.chromium import required
 from tests.extracting import Reply, Site, html, serving
 from tests.hub import Caller, Hub
 
@@ -27,10 +26,7 @@ MADE = "<p id=a>static</p><script>a.textContent = 'made by a script'</script>"
 
 @pytest.fixture
 def chromium() -> None:
-    if words := missing():
-        if os.environ.get("TASKHUB_TEST_NO_SKIPS") == "1":
-            pytest.fail(words, pytrace=False)
-        pytest.skip(words)
+    required()
 
 
 @pytest.fixture

@@ -1,14 +1,11 @@
-"""A bare Playwright script: pages in Chromium, four at once. `rendering.py <site> <pages>`: seconds, and MiB (none)."""
+"""A bare Playwright script, four pages at once: `rendering.py <site> <pages> <program>` says seconds, and MiB (none)."""
 
 import asyncio
 import sys
 import time
 from contextlib import suppress
-from shutil import which
 
 from playwright.async_api import Browser, TimeoutError, async_playwright
-
-from extraction.fetching.browser import NAMES
 
 AT_ONCE = 4
 
@@ -24,9 +21,8 @@ async def show(browser: Browser, url: str) -> str:
     return text
 
 
-async def main(site: str, pages: int) -> None:
+async def main(site: str, pages: int, program: str) -> None:
     async with async_playwright() as playwright:
-        program = next(filter(None, map(which, NAMES)))
         browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         await show(browser, f"{site}/made/0")
         began, places = time.perf_counter(), asyncio.Semaphore(AT_ONCE)
@@ -40,4 +36,4 @@ async def main(site: str, pages: int) -> None:
         await browser.close()
 
 
-asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+asyncio.run(main(sys.argv[1], int(sys.argv[2]), sys.argv[3]))
