@@ -1,4 +1,4 @@
-"""A bare Playwright script, four pages at once: `rendering.py <site> <pages> <program>` says seconds, and MiB (none)."""
+"""A bare Playwright script, four pages at once: `rendering.py <site> <pages> <program>` says seconds, and no MiB."""
 
 import asyncio
 import sys
