@@ -7,7 +7,7 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import NoReturn
 
-from taskhub.demo.home import temporary_home
+from taskhub.demo.temporary_home import temporary_home
 from taskhub.embedded import CannotStart, Home, Servers, check_given
 
 # These need addresses in the settings, but nobody behind them; `up` and `demo` start servers themselves.

@@ -11,13 +11,13 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from crawlers.models import Crawler, Document, External, Rejected, StatusChange, Stream, Task
-from crawlers.services import registering, starting, telling
-from crawlers.services.calling import time_out
-from crawlers.services.planning import schedule_of
-from taskhub.admin import WatchedAdmin, as_json, listed
+from crawlers.services import definitions, status_updates, task_runs
+from crawlers.services.crawler_calls import time_out
+from crawlers.services.crawler_schedules import schedule_of
 from taskhub.errors import Conflict
-from taskhub.runs.services import enqueue
-from taskhub.secrets import MASK
+from taskhub.runs.queue import enqueue
+from taskhub.security.masking import MASK
+from taskhub.web.admin import WatchedAdmin, as_json, listed
 
 
 def link(row: Any, text: str = "") -> SafeString:
@@ -58,7 +58,7 @@ class ExternalAdmin(CrawlersAdmin):
 
     @admin.action(description="Delete the selected externals", permissions=["view"])
     def delete_externals(self, request: HttpRequest, queryset: QuerySet[External]) -> None:
-        self.each(request, queryset, lambda one: registering.delete_external(external=one), "externals deleted")
+        self.each(request, queryset, lambda one: definitions.delete_external(external=one), "externals deleted")
 
 
 @admin.register(Stream)
@@ -77,7 +77,7 @@ class StreamAdmin(CrawlersAdmin):
 
     @admin.action(description="Delete the selected streams with their documents", permissions=["view"])
     def delete_streams(self, request: HttpRequest, queryset: QuerySet[Stream]) -> None:
-        self.each(request, queryset, lambda one: registering.delete_stream(stream=one), "streams deleted")
+        self.each(request, queryset, lambda one: definitions.delete_stream(stream=one), "streams deleted")
 
 
 _OF_STREAM = (("crawler", "crawler"), ("task", "tasks"), ("document", "documents"))
@@ -122,15 +122,15 @@ class CrawlerAdmin(CrawlersAdmin):
 
     @admin.action(description="Delete the selected crawlers", permissions=["view"])
     def delete_crawlers(self, request: HttpRequest, queryset: QuerySet[Crawler]) -> None:
-        self.each(request, queryset, lambda one: registering.delete_crawler(crawler=one), "crawlers deleted")
+        self.each(request, queryset, lambda one: definitions.delete_crawler(crawler=one), "crawlers deleted")
 
 
 def _start(crawler: Crawler) -> None:
-    _enqueue(*starting.start_task(crawler=crawler))
+    _enqueue(*task_runs.start_task(crawler=crawler))
 
 
 def _retry(task: Task) -> None:
-    _enqueue(*starting.retry_task(task=task))
+    _enqueue(*task_runs.retry_task(task=task))
 
 
 def _enqueue(task: Task, new: bool) -> None:
@@ -237,7 +237,9 @@ class TaskAdmin(CrawlersAdmin):
 
     @admin.action(description="Stop the selected tasks", permissions=["view"])
     def stop_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        self.each(request, queryset, lambda one: telling.stop_task(task=one, message="Stopped."), "tasks stopped")
+        self.each(
+            request, queryset, lambda one: status_updates.stop_task(task=one, message="Stopped."), "tasks stopped"
+        )
 
     @admin.action(description="Time the selected tasks out", permissions=["view"])
     def time_out_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
@@ -245,7 +247,7 @@ class TaskAdmin(CrawlersAdmin):
 
     @admin.action(description="Delete the selected tasks with their documents", permissions=["view"])
     def delete_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        self.each(request, queryset, lambda one: telling.delete_task(task=one), "tasks deleted")
+        self.each(request, queryset, lambda one: status_updates.delete_task(task=one), "tasks deleted")
 
 
 @admin.register(Document)

@@ -5,12 +5,12 @@ class CrawlersConfig(AppConfig):
     name = "crawlers"
 
     def ready(self) -> None:
-        from crawlers import kinds
-        from crawlers.services.purging import remove_of_owner
+        from crawlers import run_kinds
+        from crawlers.services.document_removal import remove_of_owner
         from taskhub.accounts import removal
-        from taskhub.runs.kinds import register, register_schedulable
+        from taskhub.runs.run_kinds import register, register_schedulable
 
-        for kind in kinds.KINDS:
+        for kind in run_kinds.KINDS:
             register(kind)
-        register_schedulable(kinds.SCHEDULED_CRAWLER)
+        register_schedulable(run_kinds.SCHEDULED_CRAWLER)
         removal.register("crawlers", remove_of_owner)

@@ -12,9 +12,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from crawlers.domain.status import DONE, NEW
-from taskhub.encryption import EncryptedJSONField
+from crawlers.domain.task_status import DONE, NEW
 from taskhub.runs.models import Run
+from taskhub.security.encryption import EncryptedJSONField
 
 
 class OwnedQuerySet(models.QuerySet[Any]):

@@ -4,12 +4,12 @@ from typing import Any
 
 from celery import shared_task
 
-from crawlers.services.calling import carry, tell
-from crawlers.services.planning import KIND, SCHEDULED
-from crawlers.services.purging import PURGE, purge
-from crawlers.services.telling import NOTICE
+from crawlers.services.crawler_calls import carry, tell
+from crawlers.services.crawler_schedules import KIND, SCHEDULED
+from crawlers.services.document_removal import PURGE, purge
+from crawlers.services.status_updates import NOTICE
 from taskhub.errors import Rejected
-from taskhub.runs.execution import work
+from taskhub.runs.queue.execution import work
 
 
 @shared_task(name=SCHEDULED, bind=True)

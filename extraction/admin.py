@@ -13,15 +13,15 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from extraction.domain.status import STATES, PageState
+from extraction.domain.process_status import STATES, PageState
 from extraction.models import Account, Entry, Page, Process, Task
-from extraction.services import crediting, dispatching, purging, resuming, running
-from extraction.services.exporting import Export
-from extraction.services.linking import LOG, link_to
-from taskhub.admin import SHOWN_MAX, BigTableAdmin, WatchedAdmin, as_json, listed
+from extraction.services import credits, delivery_queue, process_resumption, processes, retention
+from extraction.services.results import Export
+from extraction.services.signed_links import LOG, link_to
 from taskhub.errors import Problem
-from taskhub.runs.services import enqueue
-from taskhub.secrets import mask
+from taskhub.runs.queue import enqueue
+from taskhub.security.masking import mask
+from taskhub.web.admin import SHOWN_MAX, BigTableAdmin, WatchedAdmin, as_json, listed
 
 PREVIEW = 50
 
@@ -82,21 +82,21 @@ class TaskAdmin(ExtractionAdmin):
     @admin.action(description="Test the delivery of the selected tasks", permissions=["view"])
     def test_deliveries(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
         tasks = queryset.select_related("owner")
-        self.each(request, tasks, lambda one: dispatching.dispatch_test(task=one), "tasks: see their runs")
+        self.each(request, tasks, lambda one: delivery_queue.dispatch_test(task=one), "tasks: see their runs")
 
     @admin.action(description="Delete the selected tasks with their processes and files", permissions=["view"])
     def delete_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        self.each(request, queryset, lambda one: purging.delete_task(task=one), "tasks deleted")
+        self.each(request, queryset, lambda one: retention.delete_task(task=one), "tasks deleted")
 
 
 def _run(task: Task) -> None:
-    process = running.run_task(task=task)
+    process = processes.run_task(task=task)
     if process.run:
         enqueue(process.run)
 
 
 def _retry(process: Process) -> None:
-    run = resuming.retry_process(process=process).run
+    run = process_resumption.retry_process(process=process).run
     if run:
         enqueue(run)
 
@@ -168,7 +168,9 @@ class ProcessAdmin(ExtractionAdmin):
 
     @admin.action(description="Stop the selected processes", permissions=["view"])
     def cancel_processes(self, request: HttpRequest, queryset: QuerySet[Process]) -> None:
-        self.each(request, queryset.select_related("run"), lambda one: running.cancel(process=one), "processes stopped")
+        self.each(
+            request, queryset.select_related("run"), lambda one: processes.cancel(process=one), "processes stopped"
+        )
 
     @admin.action(description="Ask again for failed pages of the selected processes", permissions=["view"])
     def retry_processes(self, request: HttpRequest, queryset: QuerySet[Process]) -> None:
@@ -237,8 +239,8 @@ class AccountForm(forms.ModelForm):
 
     amount = forms.IntegerField(
         required=False,
-        min_value=-crediting.AMOUNT_MAX,
-        max_value=crediting.AMOUNT_MAX,
+        min_value=-credits.AMOUNT_MAX,
+        max_value=credits.AMOUNT_MAX,
         help_text="Credits to add; less than nothing takes back",
     )
     note = forms.CharField(required=False, max_length=1000)
@@ -278,12 +280,12 @@ class AccountAdmin(BigTableAdmin):
         if not amount:
             return
         try:
-            crediting.top_up(owner_id=obj.pk, amount=amount, by=request.user, note=form.cleaned_data["note"])
+            credits.top_up(owner_id=obj.pk, amount=amount, by=request.user, note=form.cleaned_data["note"])
         except Problem as problem:
             places = "; ".join(place["detail"] for place in problem.errors)
             self.message_user(request, f"{problem.detail} {places}", messages.ERROR)
             return
-        count = resuming.resume_waiting(obj.pk)
+        count = process_resumption.resume_waiting(obj.pk)
         self.message_user(request, f"{amount:+} credits; {count} processes go on.")
 
 

@@ -8,10 +8,10 @@ from django.db.models import F, Q
 from django.utils import timezone
 from ksuid import Ksuid
 
-from extraction.domain.status import PageState, Status
-from taskhub.encryption import EncryptedJSONField
+from extraction.domain.process_status import PageState, Status
 from taskhub.runs.models import Run
-from taskhub.secrets import mask
+from taskhub.security.encryption import EncryptedJSONField
+from taskhub.security.masking import mask
 
 ID_LENGTH = 27
 

@@ -4,12 +4,12 @@ from typing import Any
 
 from celery import shared_task
 
-from extraction.services.carrying import begin
-from extraction.services.dispatching import DELIVERY
-from extraction.services.purging import PURGE, purge
-from extraction.services.running import KIND
+from extraction.services.delivery_queue import DELIVERY
+from extraction.services.process_lifecycle import begin
+from extraction.services.processes import KIND
+from extraction.services.retention import PURGE, purge
 from taskhub.errors import Rejected
-from taskhub.runs.execution import work
+from taskhub.runs.queue.execution import work
 
 
 @shared_task(name="extraction.tasks.ScheduledExtraction", bind=True)
@@ -18,7 +18,7 @@ def extraction_run(self: Any, /, run_id: str = "", **arguments: Any) -> int:
     if not run_id:
         raise Rejected("An extraction is started by a schedule of the hub, or by POST /v1/task/{id}/run.")
     # Here, for the workers of other queues know this task, too, and what it takes to fetch pages takes time to load.
-    from extraction.turns import take_turns
+    from extraction.worker_loop import take_turns
 
     began = work(KIND, begin, node=self.request.hostname)
     return began + take_turns(node=self.request.hostname)
@@ -26,7 +26,7 @@ def extraction_run(self: Any, /, run_id: str = "", **arguments: Any) -> int:
 
 @shared_task(name="extraction.tasks.delivery", bind=True)
 def delivery(self: Any, /, run_id: str) -> int:
-    from extraction.services.delivering import carry  # as above: what it delivers with takes time to load
+    from extraction.services.deliver import carry  # as above: what it delivers with takes time to load
 
     return work(DELIVERY, carry, node=self.request.hostname)
 

@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from sequences.models import Step
-from taskhub.admin import ReadOnlyAdmin
+from taskhub.web.admin import ReadOnlyAdmin
 
 
 @admin.register(Step)

@@ -16,16 +16,16 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from sequences.models import Step
-from sequences.services.asking import KIND, accept_sequence, check, sequence_run
-from taskhub.bodies import plain_body
-from taskhub.http import CursorPages
-from taskhub.notation import read
-from taskhub.openapi import BODY, PAGE, problems, response_header
-from taskhub.runs import services as runs
+from sequences.services.sequence_runs import KIND, accept_sequence, check, sequence_run
+from taskhub.jsontools.jsonc import read
+from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
 from taskhub.runs.idempotency import KEY_PARAMETER, amend, answer_once
 from taskhub.runs.models import Run
-from taskhub.runs.wire import AnyField, ErrorField, RunFilters
+from taskhub.runs.serializers import AnyField, ErrorField, RunFilters
+from taskhub.web.bodies import plain_body
+from taskhub.web.openapi.schemas import BODY, PAGE, problems, response_header
+from taskhub.web.problems import CursorPages
 
 STEPS_SHOWN = 1000
 EXAMPLE_ID = "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70"

@@ -5,8 +5,8 @@ class SequencesConfig(AppConfig):
     name = "sequences"
 
     def ready(self) -> None:
-        from sequences import calls, kind  # noqa: F401  (registers its functions)
-        from taskhub.runs.kinds import register, register_schedulable
+        from sequences import calls, run_kinds  # noqa: F401  (registers its functions)
+        from taskhub.runs.run_kinds import register, register_schedulable
 
-        register(kind.SEQUENCE)
-        register_schedulable(kind.SCHEDULED_SEQUENCE)
+        register(run_kinds.SEQUENCE)
+        register_schedulable(run_kinds.SCHEDULED_SEQUENCE)

@@ -4,14 +4,14 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from sequences.kind import TASK
+from sequences.run_kinds import TASK
 from taskhub.errors import Forbidden
-from taskhub.runs.when import When
-from walkers import examples
-from walkers.answers import ScheduleShown
-from walkers.caller import Caller
-from walkers.calls.schedules import EVERY_HOUR, ScheduleName, add
-from walkers.registry import api
+from taskhub.runs.scheduler.schedule_spec import When
+from walkers.http import examples
+from walkers.http.calls.schedules import EVERY_HOUR, ScheduleName, add
+from walkers.http.principal import Caller
+from walkers.http.registry import api
+from walkers.http.response_types import ScheduleShown
 
 _SEQUENCE = {"requests": [{"method": "JAC", "api": "walker_list", "master": examples.USER_ID, "save_to": "walkers"}]}
 

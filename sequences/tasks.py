@@ -4,10 +4,10 @@ from typing import Any
 
 from celery import shared_task
 
-from sequences.kind import OLDER_NAMES, TASK
-from sequences.services.carrying import perform
+from sequences.run_kinds import OLDER_NAMES, TASK
+from sequences.services.sequence_execution import perform
 from taskhub.errors import Rejected
-from taskhub.runs.execution import work
+from taskhub.runs.queue.execution import work
 
 
 def sequence_run(self: Any, /, run_id: str = "", **arguments: Any) -> int:

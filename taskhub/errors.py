@@ -1,7 +1,7 @@
 """What can go wrong, in one small family.
 
 Whether a fault is permanent decides two things alike: the HTTP status of a call, and whether a run is tried again.
-Pure: raised anywhere, turned into RFC 9457 problems by `taskhub.http` and into a run's error by `taskhub.runs`.
+Pure: raised anywhere, turned into RFC 9457 problems by `taskhub.web.problems` and into a run's error by `taskhub.runs`.
 """
 
 from collections.abc import Iterable, Mapping

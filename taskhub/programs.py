@@ -41,4 +41,14 @@ def worker(queue: str, size: int) -> list[str]:
 
 
 def beat() -> list[str]:
-    return [sys.executable, "-m", "celery", "-q", "-A", "taskhub", "beat", "--scheduler", "taskhub.runs.beat:Leader"]
+    return [
+        sys.executable,
+        "-m",
+        "celery",
+        "-q",
+        "-A",
+        "taskhub",
+        "beat",
+        "--scheduler",
+        "taskhub.runs.scheduler.beat:Leader",
+    ]

@@ -96,7 +96,7 @@ DEBUG = env_flag("TASKHUB_DEBUG", False)
 ALLOWED_HOSTS = env_list("TASKHUB_ALLOWED_HOSTS", "*")
 ROOT_URLCONF = "taskhub.urls"
 WSGI_APPLICATION = "taskhub.wsgi.application"
-APPEND_SLASH = False  # taskhub.http.OptionalSlash serves both spellings without a redirect
+APPEND_SLASH = False  # taskhub.web.problems.OptionalSlash serves both spellings without a redirect
 USE_X_FORWARDED_HOST = False
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if PUBLIC_URL.startswith("https://") else None
@@ -143,10 +143,10 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "taskhub.http.Faults",
+    "taskhub.web.problems.Faults",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "taskhub.http.OptionalSlash",
+    "taskhub.web.problems.OptionalSlash",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",  # Content-Length
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -198,7 +198,7 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": CHANNEL_PREFIX,
-        # A count that takes longer is made by the process alone: see taskhub.runs.doorbell.ANSWER_SECONDS.
+        # A count that takes longer is made by the process alone: see taskhub.runs.queue.broker.ANSWER_SECONDS.
         "OPTIONS": {"socket_connect_timeout": 0.2, "socket_timeout": 0.2},
     },
     "local": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
@@ -268,17 +268,17 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": [
-        "taskhub.bodies.JsonParser",
-        "taskhub.bodies.FormParser",
-        "taskhub.bodies.MultiPartParser",
+        "taskhub.web.bodies.JsonParser",
+        "taskhub.web.bodies.FormParser",
+        "taskhub.web.bodies.MultiPartParser",
     ],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "taskhub.http.JsonUnlessAsked",
-    "DEFAULT_PAGINATION_CLASS": "taskhub.http.CursorPages",
-    "DEFAULT_THROTTLE_CLASSES": ["taskhub.http.RouteThrottle"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "taskhub.web.problems.JsonUnlessAsked",
+    "DEFAULT_PAGINATION_CLASS": "taskhub.web.problems.CursorPages",
+    "DEFAULT_THROTTLE_CLASSES": ["taskhub.web.problems.RouteThrottle"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     # A header that the caller wrote himself must not choose the address that he is counted under.
     "NUM_PROXIES": env_int("TASKHUB_PROXIES", 0),
-    "EXCEPTION_HANDLER": "taskhub.http.problem_handler",
+    "EXCEPTION_HANDLER": "taskhub.web.problems.problem_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
     "UNICODE_JSON": True,
     "URL_FORMAT_OVERRIDE": None,  # `?format=` is a parameter like any other
@@ -293,8 +293,8 @@ SPECTACULAR_SETTINGS = {
     "PREPROCESSING_HOOKS": ["extraction.api.without_other_spellings"],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "walkers.schema.add_walkers",
-        "taskhub.document.finish",
+        "walkers.http.openapi.add_walkers",
+        "taskhub.web.openapi.document.finish",
     ],
     "COMPONENT_SPLIT_REQUEST": True,  # a body that is read has other required fields than one that is answered
     # null: no badge of another server's. More than 130 calls at once are more than the page can show.
@@ -404,11 +404,11 @@ USE_TZ = True
 USE_I18N = False
 FORMAT_MODULE_PATH = ["taskhub.formats"]
 LOG_LEVEL = env_word("TASKHUB_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
-# The log is masked before anything is written: see taskhub.secrets.
+# The log is masked before anything is written: see taskhub.security.masking.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"mask": {"()": "taskhub.secrets.MaskingFilter"}},
+    "filters": {"mask": {"()": "taskhub.security.masking.MaskingFilter"}},
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["mask"]}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},

@@ -4,13 +4,13 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from taskhub.document import DocsView, DocumentView
+from taskhub.web.openapi.document import DocsView, DocumentView
 
 urlpatterns = [
     path("", include("taskhub.runs.api")),
     path("", include("taskhub.runs.webhooks.api")),
     path("", include("taskhub.accounts.api")),
-    path("", include("walkers.api")),
+    path("", include("walkers.http.api")),
     path("", include("sequences.api")),
     path("", include("crawlers.api")),
     path("", include("extraction.api")),
@@ -20,7 +20,7 @@ urlpatterns = [
     path("docs/", DocsView.as_view(), name="docs"),
 ]
 
-handler400 = "taskhub.http.bad_request"
-handler403 = "taskhub.http.forbidden"
-handler404 = "taskhub.http.not_found"
-handler500 = "taskhub.http.server_error"
+handler400 = "taskhub.web.problems.bad_request"
+handler403 = "taskhub.web.problems.forbidden"
+handler404 = "taskhub.web.problems.not_found"
+handler500 = "taskhub.web.problems.server_error"

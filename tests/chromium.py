@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from extraction.fetching.browser import executable, missing
+from extraction.fetch.browser import executable, missing
 
 
 def required() -> str:

@@ -11,8 +11,8 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from taskhub.admin import ReadOnlyAdmin
-from taskhub.secrets import mask_value
+from taskhub.security.masking import mask_value
+from taskhub.web.admin import ReadOnlyAdmin
 from walkers.models import Alias, Edge, Graph, Node, Profile, RunFile
 from walkers.services.aliases import delete_alias
 from walkers.services.graphs import delete_edge, delete_graph, delete_node

@@ -10,13 +10,14 @@ class WalkersConfig(AppConfig):
 
     def ready(self) -> None:
         from taskhub.accounts import removal
-        from taskhub.runs.kinds import register, register_schedulable
-        from walkers import kind, sentinels
+        from taskhub.runs.run_kinds import register, register_schedulable
+        from walkers import run_kinds
+        from walkers.authoring import sentinels
         from walkers.services.graphs import remove_graphs_of
 
         autodiscover_modules("walkers")
         sentinels.collect()
-        register(kind.WALKER)
-        register_schedulable(kind.SCHEDULED_WALKER)
+        register(run_kinds.WALKER)
+        register_schedulable(run_kinds.SCHEDULED_WALKER)
         removal.register("graphs", remove_graphs_of)
-        import_module("walkers.calls")
+        import_module("walkers.http.calls")

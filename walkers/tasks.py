@@ -5,9 +5,9 @@ from typing import Any
 from celery import shared_task
 
 from taskhub.errors import Rejected
-from taskhub.runs.execution import work
-from walkers.kind import OLDER_NAMES, TASK, WALKER
-from walkers.services.walking import perform
+from taskhub.runs.queue.execution import work
+from walkers.run_kinds import OLDER_NAMES, TASK, WALKER
+from walkers.services.walks import perform
 
 
 def walker_run(self: Any, /, run_id: str = "", **arguments: Any) -> int:

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from walkers.places import Place
-from walkers.walker import Walker
+from walkers.authoring.places import Place
+from walkers.authoring.walker import Walker
 
 
 class Echo(Walker):

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from crawlers.api import actions, docs, externals, relations, uploads
+from crawlers.api import actions, externals, relations, stream_documents, uploads
 
 CAPABLE = "c/<str:capability>/actions/tasks/<uuid:fid>"
 
@@ -11,7 +11,7 @@ urlpatterns = [
     path("externals/<uuid:fid>", externals.ExternalView.as_view()),
     path("streams", relations.StreamsView.as_view()),
     path("streams/<uuid:fid>", relations.StreamView.as_view()),
-    path("streams/<uuid:fid>/docs", docs.DocsView.as_view()),
+    path("streams/<uuid:fid>/docs", stream_documents.DocsView.as_view()),
     path("crawlers", relations.CrawlersOfUserView.as_view()),
     path("crawlers/<uuid:fid>", relations.CrawlerView.as_view()),
     path("crawlers/<uuid:fid>/tasks", relations.TasksOfCrawlerView.as_view()),

@@ -12,17 +12,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from crawlers.api import examples as shown
-from crawlers.api import shapes
+from crawlers.api import request_models
 from crawlers.api.relations import TASK_RELATED
+from crawlers.api.serializers import crawler_of, enveloped, external_of, streams_of, whole_task_of
 from crawlers.api.views import FID, TAGS, CrawlersView, answer, body, created, found
-from crawlers.api.wire import crawler_of, enveloped, external_of, streams_of, whole_task_of
 from crawlers.domain.parameters import Fault
 from crawlers.models import Crawler, External, StatusChange, Stream, Task
-from crawlers.services import registering, starting, telling
+from crawlers.services import definitions, status_updates, task_runs
 from crawlers.services.capabilities import task_for
-from taskhub.openapi import BODY, object_of, problems, response_header
-from taskhub.runs import services as runs
+from taskhub.runs import queue as runs
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
+from taskhub.web.openapi.schemas import BODY, object_of, problems, response_header
 
 CAPABILITY = OpenApiParameter(
     "capability",
@@ -54,7 +54,7 @@ class NewCrawlerView(CrawlersView):
             "made. Parameters are checked; each fault has its place."
         ),
         parameters=[FID, KEY_PARAMETER, response_header("Location", "The crawler's address.", 201)],
-        request=body(shapes.CRAWLER),
+        request=body(request_models.CRAWLER),
         responses={201: answer("The crawler", MADE_SCHEMA, MADE), **problems(401, 403, 404, 409, 422, *BODY)},
         examples=[
             OpenApiExample("A crawler", {"meta": {"name": "shoes"}, "params": {"query": "shoes"}}, request_only=True)
@@ -63,13 +63,13 @@ class NewCrawlerView(CrawlersView):
     )
     def post(self, request: Request, fid: UUID) -> Response:
         external = found(External, request.user, fid)
-        values = self.sent(request, shapes.CRAWLER)
+        values = self.sent(request, request_models.CRAWLER)
         return answer_once(request, values, lambda: self._create(external, values))
 
     @staticmethod
     def _create(external: External, values: dict[str, Any]) -> Response:
         meta = dict(values.get("meta", {}))
-        crawler = registering.create_crawler(
+        crawler = definitions.create_crawler(
             external=external,
             stream=_linked(meta.pop("links", []), external.owner),
             meta=meta,
@@ -89,19 +89,19 @@ def _linked(links: Any, owner: Any) -> Stream | None:
     """The stream that `meta.links` names. Raises `Rejected` for anything else than one stream of the owner's."""
     at = "/meta/links"
     if not isinstance(links, list) or len(links) > 1:
-        registering.refuse([Fault(at, "Must be a list of one link at most.")])
+        definitions.refuse([Fault(at, "Must be a list of one link at most.")])
     if not links:
         return None
     link = links[0].get("from") if isinstance(links[0], Mapping) else None
     if not isinstance(link, Mapping) or link.get("type") != "streams":
-        registering.refuse([Fault(f"{at}/0/from", 'Must be {"type": "streams", "fid": ...}.')])
+        definitions.refuse([Fault(f"{at}/0/from", 'Must be {"type": "streams", "fid": ...}.')])
     try:
         fid = UUID(str(link["fid"])) if link else None
     except (KeyError, ValueError):
         fid = None
     stream = Stream.objects.visible_to(owner).filter(fid=fid, owner=owner).first() if fid else None
     if stream is None:
-        registering.refuse([Fault(f"{at}/0/from/fid", "There is no such stream.")])
+        definitions.refuse([Fault(f"{at}/0/from/fid", "There is no such stream.")])
     return stream
 
 
@@ -116,18 +116,18 @@ class StartView(CrawlersView):
         summary="Start a task",
         description="`params` lie over the crawler's, for this task alone. 208 shows the task that is running already.",
         parameters=[FID, KEY_PARAMETER, LOCATION],
-        request=body(shapes.START),
+        request=body(request_models.START),
         responses={**STARTED, **problems(401, 403, 404, 409, 422, *BODY)},
         examples=[OpenApiExample("Other parameters", {"params": {"query": "boots"}}, request_only=True)],
         tags=TAGS,
     )
     def post(self, request: Request, fid: UUID) -> Response:
         crawler = found(Crawler, request.user, fid, "external", "stream")
-        values = self.sent(request, shapes.START)
+        values = self.sent(request, request_models.START)
         fresh: list[Task] = []
 
         def produce() -> Response:
-            task, new = starting.start_task(crawler=crawler, params=values.get("params", {}))
+            task, new = task_runs.start_task(crawler=crawler, params=values.get("params", {}))
             fresh.extend([task] if new else [])
             return _task_answer(task, 201 if new else 208)
 
@@ -173,7 +173,7 @@ class RetryTaskView(CrawlersView):
         fresh: list[Task] = []
 
         def produce() -> Response:
-            shown_task, new = starting.retry_task(task=task)
+            shown_task, new = task_runs.retry_task(task=task)
             fresh.extend([shown_task] if new else [])
             return _task_answer(shown_task, 201 if new else 208)
 
@@ -194,7 +194,7 @@ class DeleteTaskView(CrawlersView):
     )
     def delete(self, request: Request, fid: UUID) -> Response:
         task = found(Task, request.user, fid, *TASK_RELATED)
-        telling.delete_task(task=task)
+        status_updates.delete_task(task=task)
         return enveloped(None, task.version + 1)
 
 
@@ -206,7 +206,7 @@ class StatusView(CrawlersView):
         summary="Report a task's status",
         description="200 and above end the task. 409 when it has ended otherwise; its final status again is 200.",
         parameters=[FID],
-        request=body(shapes.STATUS),
+        request=body(request_models.STATUS),
         responses={
             200: answer("The task", shown.WHOLE_TASK_SCHEMA, shown.WHOLE_TASK),
             **problems(401, 403, 404, 409, *BODY),
@@ -222,8 +222,8 @@ class StatusView(CrawlersView):
         code = given.get("code")
         if isinstance(code, str) and code.strip().isdecimal() and len(code) < 9:
             given["code"] = int(code)  # a form has texts only
-        values = shapes.STATUS.check(given)
-        telling.change_status(
+        values = request_models.STATUS.check(given)
+        status_updates.change_status(
             task=task,
             code=values["code"],
             message=values.get("message") or "",
@@ -250,7 +250,7 @@ class CapableStatusView(StatusView):
         operation_id="capable_tasks_status",
         summary="Report a task's status, as its crawler",
         parameters=[CAPABILITY, FID],
-        request=body(shapes.STATUS),
+        request=body(request_models.STATUS),
         responses={
             200: answer("The task", shown.WHOLE_TASK_SCHEMA, shown.WHOLE_TASK),
             **problems(404, 409, *BODY),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from crawlers.api.views import EXAMPLE_FID
-from taskhub.openapi import object_of
+from taskhub.web.openapi.schemas import object_of
 
 TIME = "2026-01-31T12:00:00Z"
 SENT_EXTERNAL: dict[str, Any] = {

@@ -8,7 +8,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from crawlers.api import examples as shown
-from crawlers.api import shapes
+from crawlers.api import request_models
+from crawlers.api.serializers import enveloped, external_of, external_values
 from crawlers.api.views import (
     CHANGED,
     FID,
@@ -23,11 +24,10 @@ from crawlers.api.views import (
     found,
     listing,
 )
-from crawlers.api.wire import enveloped, external_of, external_values
-from crawlers.domain.merging import merged
 from crawlers.models import External
-from crawlers.services import registering
-from taskhub.openapi import BODY, problems
+from crawlers.services import definitions
+from taskhub.jsontools.merge_patch import merged
+from taskhub.web.openapi.schemas import BODY, problems
 
 SENT = OpenApiExample("An external", shown.SENT_EXTERNAL, request_only=True)
 
@@ -62,14 +62,14 @@ class ExternalsView(CrawlersList):
     @extend_schema(
         operation_id="externals_create",
         summary="Register an external crawler",
-        request=body(shapes.EXTERNAL),
+        request=body(request_models.EXTERNAL),
         responses={201: answer("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **problems(401, 403, *BODY)},
         examples=[SENT],
         tags=TAGS,
     )
     def post(self, request: Request) -> Response:
-        values = _fields(self.sent(request, shapes.EXTERNAL))
-        external = registering.save_external(external=External(owner_id=cast(UUID, request.user.pk)), values=values)
+        values = _fields(self.sent(request, request_models.EXTERNAL))
+        external = definitions.save_external(external=External(owner_id=cast(UUID, request.user.pk)), values=values)
         return created(external, external_of(external), "externals")
 
 
@@ -98,24 +98,24 @@ class ExternalView(CrawlersView):
     def patch(self, request: Request, fid: UUID) -> Response:
         external = found(External, request.user, fid)
         change = self.given(request)
-        return self._save(external, shapes.EXTERNAL.check(merged(external_values(external), change)))
+        return self._save(external, request_models.EXTERNAL.check(merged(external_values(external), change)))
 
     @extend_schema(
         operation_id="externals_replace",
         summary="Replace an external",
         parameters=[FID],
-        request=body(shapes.EXTERNAL),
+        request=body(request_models.EXTERNAL),
         responses={200: answer("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **CHANGED},
         examples=[SENT],
         tags=TAGS,
     )
     def put(self, request: Request, fid: UUID) -> Response:
         external = found(External, request.user, fid)
-        return self._save(external, self.sent(request, shapes.EXTERNAL))
+        return self._save(external, self.sent(request, request_models.EXTERNAL))
 
     @staticmethod
     def _save(external: External, values: dict[str, Any]) -> Response:
-        external = registering.save_external(external=external, values=_fields(values))
+        external = definitions.save_external(external=external, values=_fields(values))
         return enveloped(external_of(external), external.version)
 
     @extend_schema(
@@ -129,5 +129,5 @@ class ExternalView(CrawlersView):
     )
     def delete(self, request: Request, fid: UUID) -> Response:
         external = found(External, request.user, fid)
-        registering.delete_external(external=external)
+        definitions.delete_external(external=external)
         return enveloped(None, external.version + 1)

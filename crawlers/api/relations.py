@@ -8,7 +8,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from crawlers.api import examples as shown
-from crawlers.api import shapes
+from crawlers.api import request_models
+from crawlers.api.serializers import crawler_of, enveloped, stream_of, streams_of, task_of, whole_task_of
 from crawlers.api.views import (
     CHANGED,
     FID,
@@ -24,18 +25,10 @@ from crawlers.api.views import (
     found,
     listing,
 )
-from crawlers.api.wire import (
-    crawler_of,
-    enveloped,
-    stream_of,
-    streams_of,
-    task_of,
-    whole_task_of,
-)
-from crawlers.domain.merging import merged
 from crawlers.models import Crawler, Stream, Task
-from crawlers.services import registering
-from taskhub.openapi import BODY, problems
+from crawlers.services import definitions
+from taskhub.jsontools.merge_patch import merged
+from taskhub.web.openapi.schemas import BODY, problems
 
 # Streams
 
@@ -60,13 +53,13 @@ class StreamsView(CrawlersList):
     @extend_schema(
         operation_id="streams_create",
         summary="Make a stream",
-        request=body(shapes.STREAM),
+        request=body(request_models.STREAM),
         responses={201: answer("The stream", shown.STREAM_SCHEMA, shown.STREAM), **problems(401, 403, *BODY)},
         examples=[OpenApiExample("A stream", {"meta": {"name": "shoes"}}, request_only=True)],
         tags=TAGS,
     )
     def post(self, request: Request) -> Response:
-        stream = registering.create_stream(owner=request.user, meta=_meta(self.sent(request, shapes.STREAM)))
+        stream = definitions.create_stream(owner=request.user, meta=_meta(self.sent(request, request_models.STREAM)))
         return created(stream, stream_of(stream, None, None), "streams")
 
 
@@ -87,15 +80,15 @@ class StreamView(CrawlersView):
         operation_id="streams_change",
         summary="Change a stream's name and meta",
         parameters=[FID],
-        request=body(shapes.STREAM),
+        request=body(request_models.STREAM),
         responses={200: answer("The stream", shown.STREAM_SCHEMA, shown.STREAM), **CHANGED},
         examples=[OpenApiExample("A change", {"meta": {"name": "boots"}}, request_only=True)],
         tags=TAGS,
     )
     def patch(self, request: Request, fid: UUID) -> Response:
         stream = found(Stream, request.user, fid)
-        change = _meta(self.sent(request, shapes.STREAM))
-        registering.change_meta(row=stream, meta=merged(stream.meta, change))
+        change = _meta(self.sent(request, request_models.STREAM))
+        definitions.change_meta(row=stream, meta=merged(stream.meta, change))
         return enveloped(streams_of([stream])[0], stream.version)
 
     @extend_schema(
@@ -109,7 +102,7 @@ class StreamView(CrawlersView):
     )
     def delete(self, request: Request, fid: UUID) -> Response:
         stream = found(Stream, request.user, fid)
-        registering.delete_stream(stream=stream)
+        definitions.delete_stream(stream=stream)
         return enveloped(None, stream.version + 1)
 
 
@@ -122,12 +115,12 @@ class CrawlersOfUserView(CrawlersList):
     @extend_schema(
         operation_id="crawlers_list",
         summary="List crawlers",
-        parameters=[shapes.CrawlerQuery, *LISTS],
+        parameters=[request_models.CrawlerQuery, *LISTS],
         responses={200: listing("Crawlers", shown.CRAWLER_SCHEMA, shown.CRAWLER), **problems(400, 401)},
         tags=TAGS,
     )
     def get(self, request: Request) -> Response:
-        asked = {f"{name}__fid": fid for name, fid in self.query(request, shapes.CrawlerQuery).items()}
+        asked = {f"{name}__fid": fid for name, fid in self.query(request, request_models.CrawlerQuery).items()}
         rows = Crawler.objects.visible_to(request.user).filter(**asked).select_related(*_RELATED)
         return self.listed(rows, lambda found: [crawler_of(one) for one in found])
 
@@ -150,7 +143,7 @@ class CrawlerView(CrawlersView):
         summary="Change a crawler",
         description="Merged recursively into what stands; `schedule` and `credential` are replaced, null for none.",
         parameters=[FID],
-        request=body(shapes.CRAWLER),
+        request=body(request_models.CRAWLER),
         responses={200: answer("The crawler", shown.CRAWLER_SCHEMA, shown.CRAWLER), **CHANGED},
         examples=[OpenApiExample("A change", {"params": {"query": "boots"}}, request_only=True)],
         tags=TAGS,
@@ -158,11 +151,11 @@ class CrawlerView(CrawlersView):
     def patch(self, request: Request, fid: UUID) -> Response:
         crawler = found(Crawler, request.user, fid, *_RELATED)
         given = self.given(request)
-        stands: dict[str, Any] = {"meta": crawler.meta, "params": registering.all_params(crawler)}
+        stands: dict[str, Any] = {"meta": crawler.meta, "params": definitions.all_params(crawler)}
         whole = {name: merged(stands[name], given[name]) for name in stands.keys() & given.keys()}
-        values = shapes.CRAWLER.check({**given, **whole})
+        values = request_models.CRAWLER.check({**given, **whole})
         given_ones = {name: value for name, value in values.items() if name in given}
-        crawler = registering.change_crawler(crawler=crawler, values=given_ones)
+        crawler = definitions.change_crawler(crawler=crawler, values=given_ones)
         return enveloped(crawler_of(crawler), crawler.version)
 
     @extend_schema(
@@ -176,7 +169,7 @@ class CrawlerView(CrawlersView):
     )
     def delete(self, request: Request, fid: UUID) -> Response:
         crawler = found(Crawler, request.user, fid, *_RELATED)
-        registering.delete_crawler(crawler=crawler)
+        definitions.delete_crawler(crawler=crawler)
         return enveloped(None, crawler.version + 1)
 
 
@@ -189,12 +182,12 @@ class TasksView(CrawlersList):
     @extend_schema(
         operation_id="tasks_list",
         summary="List tasks",
-        parameters=[shapes.TaskQuery, *LISTS],
+        parameters=[request_models.TaskQuery, *LISTS],
         responses={200: listing("Tasks", shown.TASK_SCHEMA, shown.TASK), **problems(400, 401)},
         tags=TAGS,
     )
     def get(self, request: Request) -> Response:
-        return self.tasks(request, self.query(request, shapes.TaskQuery))
+        return self.tasks(request, self.query(request, request_models.TaskQuery))
 
     def tasks(self, request: Request, asked: dict[str, Any]) -> Response:
         if "running" in asked:

@@ -13,21 +13,21 @@ from rest_framework.response import Response
 
 from crawlers.api import examples as shown
 from crawlers.api.actions import CAPABILITY
+from crawlers.api.ndjson import NdjsonRenderer, ndjson, streamed
 from crawlers.api.relations import TASK_RELATED
-from crawlers.api.shapes import UploadQuery
-from crawlers.api.streaming import NdjsonRenderer, ndjson, streamed
+from crawlers.api.request_models import UploadQuery
+from crawlers.api.serializers import enveloped
 from crawlers.api.views import FID, LISTS, TAGS, CrawlersList, CrawlersView, answer, found, listing
-from crawlers.api.wire import enveloped
 from crawlers.models import Rejected, Task
 from crawlers.services.capabilities import task_for
-from crawlers.services.receiving import receive
-from crawlers.services.resending import resend
-from crawlers.services.storing import Counts, sendable
-from taskhub.chunks import body_pieces
-from taskhub.http import CursorPages
-from taskhub.openapi import problems
-from taskhub.parameters import moment
-from taskhub.unpacking import Plain, unpacked, unpacker_of
+from crawlers.services.document_store import Counts, sendable
+from crawlers.services.rejected_lines import resend
+from crawlers.services.upload_receiver import receive
+from taskhub.decompression import Plain, unpacked, unpacker_of
+from taskhub.web.chunked_body import body_pieces
+from taskhub.web.openapi.schemas import problems
+from taskhub.web.parameter_types import moment
+from taskhub.web.problems import CursorPages
 
 NDJSON = "application/x-ndjson"
 ENCODING = OpenApiParameter(

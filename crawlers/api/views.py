@@ -11,12 +11,12 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from rest_framework.generics import GenericAPIView
 from rest_framework.response import Response
 
-from crawlers.api.wire import enveloped, messages_of
+from crawlers.api.serializers import enveloped, messages_of
 from crawlers.models import Crawler, External, Stream, Task
 from taskhub.errors import NotFound
-from taskhub.http import CursorPages, problem_handler
-from taskhub.openapi import BODY, PAGE, problems
-from taskhub.views import CheckedView, NoQuery
+from taskhub.web.openapi.schemas import BODY, PAGE, problems
+from taskhub.web.problems import CursorPages, problem_handler
+from taskhub.web.views import CheckedView, NoQuery
 
 Row = TypeVar("Row", External, Stream, Crawler, Task)
 

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import orjson
 
 from taskhub.errors import Problem, Rejected, TooLarge
-from taskhub.jsontext import NESTING_MAX, check_storable, parse_json
+from taskhub.jsontools.strict_json import NESTING_MAX, check_storable, parse_json
 
 KEY_MAX = 1000  # bytes; a longer one is kept as its digest, for an index has its limits
 DIGITS_MAX = 1000  # of a number

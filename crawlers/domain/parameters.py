@@ -24,7 +24,7 @@ from crawlers.domain.value_types import (
     why_no_date,
     why_no_text,
 )
-from taskhub.jsontext import escape_pointer
+from taskhub.jsontools.strict_json import escape_pointer
 
 Description = Mapping[str, Any]
 

@@ -3,7 +3,7 @@
 import django.db.models.deletion
 import django.db.models.functions.datetime
 import django.utils.timezone
-import taskhub.encryption
+import taskhub.security.encryption
 import uuid_utils.compat
 from django.conf import settings
 from django.db import migrations, models
@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
                 ('parameters', models.JSONField(default=list)),
                 ('schema', models.JSONField(help_text='JSON Schema of one document', null=True)),
                 ('id_field', models.TextField(default='', help_text='The member of a document that is its id; empty: its content is')),
-                ('headers', taskhub.encryption.EncryptedJSONField(default=dict)),
+                ('headers', taskhub.security.encryption.EncryptedJSONField(default=dict)),
                 ('timeout', models.PositiveIntegerField(default=3600, help_text='Seconds without a sign of life')),
                 ('owner', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
@@ -65,7 +65,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('removed_at', models.DateTimeField(editable=False, help_text='Deleted: it is going', null=True)),
                 ('params', models.JSONField(default=dict, help_text='Without the secret ones')),
-                ('secrets', taskhub.encryption.EncryptedJSONField(default=dict, help_text='{params, credential}')),
+                ('secrets', taskhub.security.encryption.EncryptedJSONField(default=dict, help_text='{params, credential}')),
                 ('owner', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('periodic', models.OneToOneField(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='crawler', to='django_celery_beat.periodictask')),
                 ('external', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='crawlers', to='crawlers.external')),
@@ -87,7 +87,7 @@ class Migration(migrations.Migration):
                 ('message', models.TextField(blank=True, default='')),
                 ('detail', models.TextField(blank=True, default='')),
                 ('params', models.JSONField(default=dict, help_text='Without the secret ones')),
-                ('secrets', taskhub.encryption.EncryptedJSONField(default=dict, help_text='{params, credential}')),
+                ('secrets', taskhub.security.encryption.EncryptedJSONField(default=dict, help_text='{params, credential}')),
                 ('callback', models.TextField(blank=True, default='', help_text='Where the crawler is told of changes')),
                 ('timeout', models.PositiveIntegerField(help_text='Seconds without a sign of life')),
                 ('started_at', models.DateTimeField(help_text='When the crawler took it', null=True)),

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.urls import path, register_converter
 
-from extraction.api import credits, deliveries, files, links, processes, singles, tasks
+from extraction.api import credits, deliveries, files, links, processes, single_pages, tasks
 
 
 class Ksuid:
@@ -36,9 +36,9 @@ CALLS: list[tuple[str, Any]] = [
     ("process/<ksuid:id>/retry", processes.RetryView),
     ("process/<ksuid:id>/pages", processes.PagesView),
     ("process/<ksuid:id>/export", files.ExportView),
-    ("fetch", singles.FetchView),
-    ("convert/url/screenshot", singles.ScreenshotView),
-    ("convert/url/pdf", singles.PdfView),
+    ("fetch", single_pages.FetchView),
+    ("convert/url/screenshot", single_pages.ScreenshotView),
+    ("convert/url/pdf", single_pages.PdfView),
     ("getlink", links.LinkView),
     ("files/<str:token>/<str:name>", files.FileView),
     ("credits", credits.CreditsView),

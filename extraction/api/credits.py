@@ -10,25 +10,25 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from extraction.api import examples as shown
+from extraction.api.serializers import credits_of
 from extraction.api.views import TAGS, ExtractionView, answer
-from extraction.api.wire import credits_of
 from extraction.models import Entry
-from extraction.services import crediting, resuming
+from extraction.services import credits, process_resumption
 from taskhub.accounts.models import User
 from taskhub.errors import Forbidden, refused
-from taskhub.http import CursorPages
-from taskhub.openapi import BODY, PAGE, problems, response_header
-from taskhub.parameters import Text
+from taskhub.jsontools.schema import REQUIRED, Shape
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
-from taskhub.shape import REQUIRED, Shape
-from taskhub.views import NoQuery
+from taskhub.web.openapi.schemas import BODY, PAGE, problems, response_header
+from taskhub.web.parameter_types import Text
+from taskhub.web.problems import CursorPages
+from taskhub.web.views import NoQuery
 
 TOP_UP = Shape(
     "TopUpSent",
     {
         "user": (Annotated[Text, Field(max_length=254, description="Whose: an e-mail address or an id.")], REQUIRED),
         "amount": (
-            Annotated[int, Field(ge=-crediting.AMOUNT_MAX, le=crediting.AMOUNT_MAX, description="Less takes back.")],
+            Annotated[int, Field(ge=-credits.AMOUNT_MAX, le=credits.AMOUNT_MAX, description="Less takes back.")],
             REQUIRED,
         ),
         "note": (Annotated[Text, Field(max_length=1000)], ""),
@@ -50,7 +50,7 @@ class CreditsView(ExtractionView, GenericAPIView[Any]):
     )
     def get(self, request: Request) -> Response:
         self.query(request)
-        account = crediting.account_of(_id(request))
+        account = credits.account_of(_id(request))
         entries = self.paginate_queryset(Entry.objects.filter(account=account)) or []
         following = self.get_paginated_response([]).data["next"]
         headers = {"Link": f'<{following}>; rel="next"'} if following else {}
@@ -76,13 +76,13 @@ class CreditsView(ExtractionView, GenericAPIView[Any]):
         user = _user(values["user"])
 
         def produce() -> Response:
-            account = crediting.top_up(
+            account = credits.top_up(
                 owner_id=user.pk, amount=values["amount"], by=request.user, note=values.get("note", "")
             )
             return Response(credits_of(account, list(Entry.objects.filter(account=account).order_by("-id")[:1])))
 
         response = answer_once(request, values, produce)
-        resuming.resume_waiting(user.pk)
+        process_resumption.resume_waiting(user.pk)
         return response
 
 

@@ -9,17 +9,17 @@ from rest_framework.response import Response
 
 from extraction.api import examples as shown
 from extraction.api.views import ID_PARAMETER, TAGS, ExtractionView, array_of, task_with
-from extraction.services import running
-from extraction.services.dispatching import DELIVERY, dispatch_test
+from extraction.services import processes
+from extraction.services.delivery_queue import DELIVERY, dispatch_test
 from taskhub.errors import Conflict
-from taskhub.openapi import problems
-from taskhub.parameters import moment
-from taskhub.runs import services as runs
+from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
-from taskhub.secrets import mask_value
-from taskhub.views import Query
+from taskhub.security.masking import mask_value
+from taskhub.web.openapi.schemas import problems
+from taskhub.web.parameter_types import moment
+from taskhub.web.views import Query
 
 WAIT_MAX = 60  # seconds
 SHOWN_MAX = 100
@@ -95,6 +95,6 @@ class DeliveriesView(ExtractionView):
         tags=TAGS,
     )
     def get(self, request: Request, id: str) -> Response:
-        process = running.visible_process(id=id, user=request.user)
+        process = processes.visible_process(id=id, user=request.user)
         rows = Run.objects.filter(parent=process.run_id, kind=DELIVERY) if process.run_id else Run.objects.none()
         return Response([delivery_of(run) for run in rows.order_by("pk")[:SHOWN_MAX]])

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from taskhub.openapi import object_of
+from taskhub.web.openapi.schemas import object_of
 
 ID = "1XtQA0Z15N3fqKZuzPKESUsTIW1"
 PROCESS_ID = "1PBhj5EGo2hAvBsytLDL363A6Mq"

@@ -11,16 +11,16 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from extraction.api.views import ID_PARAMETER, TAGS, ExtractionView
-from extraction.domain.formats import MEDIA_TYPES, SINGLES, file_name, format_named
+from extraction.domain.result_formats import MEDIA_TYPES, SINGLES, file_name, format_named
 from extraction.models import Process
-from extraction.services import running
-from extraction.services.exporting import Export, opened
-from extraction.services.linking import LOG, Linked, behind
-from extraction.services.telling import lines_of
+from extraction.services import processes
+from extraction.services.process_log import lines_of
+from extraction.services.results import Export, opened
+from extraction.services.signed_links import LOG, Linked, behind
 from taskhub.errors import Conflict, Problem, RangeNotSatisfiable, refused
-from taskhub.http import problem_response
-from taskhub.openapi import problems
-from taskhub.views import Query
+from taskhub.web.openapi.schemas import problems
+from taskhub.web.problems import problem_response
+from taskhub.web.views import Query
 
 PIECE = 64 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -175,7 +175,7 @@ class ExportView(ExtractionView):
     )
     def get(self, request: Request, id: str) -> HttpResponseBase:
         asked = self.query(request, ExportQuery)
-        process = running.visible_process(id=id, user=request.user)
+        process = processes.visible_process(id=id, user=request.user)
         if process.task_id is None:
             raise Conflict("What was made of a single page has one form, which its link leads to.")
         format = format_named(asked.get("format") or process.format)

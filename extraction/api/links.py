@@ -14,11 +14,11 @@ from rest_framework.response import Response
 
 from extraction.api import examples as shown
 from extraction.api.views import TAGS, ExtractionView
-from extraction.services.linking import link_to, process_with
-from taskhub.bodies import FormParser, JsonParser, plain_body
+from extraction.services.signed_links import link_to, process_with
 from taskhub.errors import Rejected, refused
-from taskhub.openapi import BODY, problems
-from taskhub.views import Query
+from taskhub.web.bodies import FormParser, JsonParser, plain_body
+from taskhub.web.openapi.schemas import BODY, problems
+from taskhub.web.views import Query
 
 LINK = f"http://127.0.0.1:8000/v1/files/signed/{shown.PROCESS_ID}.csv"
 

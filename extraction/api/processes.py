@@ -9,18 +9,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from extraction.api import examples as shown
-from extraction.api import wire
+from extraction.api.serializers import page_of, process_of
 from extraction.api.tasks import OBJECT, enqueue, started
 from extraction.api.views import ID_PARAMETER, TAGS, ExtractionView, answer
-from extraction.api.wire import process_of
-from extraction.domain.status import STATES
+from extraction.domain.process_status import STATES
 from extraction.models import Page, Process
-from extraction.services import resuming, running
+from extraction.services import process_resumption, processes
 from taskhub.errors import refused
-from taskhub.http import CursorPages
-from taskhub.openapi import BODY, PAGE, page_of, problems, response_header
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
-from taskhub.views import NoQuery, Query
+from taskhub.web.openapi.schemas import BODY, PAGE, problems, response_header
+from taskhub.web.openapi.schemas import page_of as page_schema
+from taskhub.web.problems import CursorPages
+from taskhub.web.views import NoQuery, Query
 
 ANSWER = {200: answer("The process", shown.PROCESS_SCHEMA, shown.PROCESS)}
 
@@ -35,7 +35,7 @@ class InfoView(ExtractionView):
         tags=TAGS,
     )
     def get(self, request: Request, id: str) -> Response:
-        return Response(process_of(running.visible_process(id=id, user=request.user)))
+        return Response(process_of(processes.visible_process(id=id, user=request.user)))
 
     @extend_schema(
         operation_id="extraction_processes_info_by_post",
@@ -61,8 +61,8 @@ class CancelView(ExtractionView):
         tags=TAGS,
     )
     def post(self, request: Request, id: str) -> Response:
-        process = running.visible_process(id=id, user=request.user)
-        return Response(process_of(running.cancel(process=process)))
+        process = processes.visible_process(id=id, user=request.user)
+        return Response(process_of(processes.cancel(process=process)))
 
 
 class RetryView(ExtractionView):
@@ -88,13 +88,13 @@ class RetryView(ExtractionView):
         tags=TAGS,
     )
     def post(self, request: Request, id: str) -> Response:
-        process = running.visible_process(id=id, user=request.user)
+        process = processes.visible_process(id=id, user=request.user)
         given = self.given(request)
         most = _cap(given)
         fresh: list[Process] = []
 
         def produce() -> Response:
-            taken_up = resuming.retry_process(process=process, max_credits=most)
+            taken_up = process_resumption.retry_process(process=process, max_credits=most)
             fresh.append(taken_up)
             return started(taken_up)
 
@@ -137,7 +137,7 @@ class PagesView(ExtractionView, GenericAPIView[Any]):
         responses={
             200: answer(
                 "Pages",
-                page_of(shown.PAGE_SCHEMA),
+                page_schema(shown.PAGE_SCHEMA),
                 {"results": [shown.PAGE], "next": None, "previous": None},
             ),
             **problems(400, 401, 404),
@@ -146,10 +146,10 @@ class PagesView(ExtractionView, GenericAPIView[Any]):
     )
     def get(self, request: Request, id: str) -> Response:
         asked = self.query(request, PageQuery)
-        process = running.visible_process(id=id, user=request.user)
+        process = processes.visible_process(id=id, user=request.user)
         rows = Page.objects.filter(process=process).defer("records")
         if "state" in asked:
             rows = rows.filter(state=STATES[asked["state"]])
         if "status" in asked:
             rows = rows.filter(status=asked["status"])
-        return self.get_paginated_response([wire.page_of(page) for page in self.paginate_queryset(rows) or []])
+        return self.get_paginated_response([page_of(page) for page in self.paginate_queryset(rows) or []])

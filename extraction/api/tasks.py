@@ -8,13 +8,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from extraction.api import examples as shown
+from extraction.api.serializers import process_of, task_of
 from extraction.api.views import ID_PARAMETER, LISTS, TAGS, ArrayView, ExtractionView, answer, array_of, task_with
-from extraction.api.wire import process_of, task_of
 from extraction.models import Process, Task
-from extraction.services import defining, purging, running
-from taskhub.openapi import BODY, problems, response_header
-from taskhub.runs import services as runs
+from extraction.services import processes, retention, tasks
+from taskhub.runs import queue as runs
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
+from taskhub.web.openapi.schemas import BODY, problems, response_header
 
 OBJECT = {"application/json": {"type": "object"}}
 ANSWER = {200: answer("The task", shown.TASK_SCHEMA, shown.TASK)}
@@ -67,7 +67,7 @@ class CreateView(ExtractionView):
         given = self.given(request)
 
         def produce() -> Response:
-            task = defining.create_task(owner=request.user, given=given)
+            task = tasks.create_task(owner=request.user, given=given)
             location = f"{settings.PUBLIC_URL}/v1/task/{task.id}/info"
             return Response(task_of(task), 201, headers={"Location": location})
 
@@ -102,7 +102,7 @@ class RunView(ExtractionView):
         fresh: list[Process] = []
 
         def produce() -> Response:
-            process = running.run_task(task=task, given=given)
+            process = processes.run_task(task=task, given=given)
             fresh.append(process)
             return started(process)
 
@@ -142,7 +142,7 @@ class EstimateView(ExtractionView):
         tags=TAGS,
     )
     def post(self, request: Request, id: str) -> Response:
-        return Response(running.estimate(task=task_with(id, request), given=self.given(request)))
+        return Response(processes.estimate(task=task_with(id, request), given=self.given(request)))
 
 
 class InfoView(ExtractionView):
@@ -211,7 +211,7 @@ class UpdateView(ExtractionView):
     )
     def post(self, request: Request, id: str) -> Response:
         task = task_with(id, request)
-        return Response(task_of(defining.update_task(task=task, given=self.given(request))))
+        return Response(task_of(tasks.update_task(task=task, given=self.given(request))))
 
 
 GONE: dict[str, Any] = {"deleted": "ok"}
@@ -232,7 +232,7 @@ class DeleteView(ExtractionView):
         tags=TAGS,
     )
     def delete(self, request: Request, id: str) -> Response:
-        purging.delete_task(task=task_with(id, request))
+        retention.delete_task(task=task_with(id, request))
         return Response(GONE)
 
     @extend_schema(

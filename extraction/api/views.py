@@ -11,11 +11,11 @@ from rest_framework.response import Response
 
 from extraction.api.examples import ID
 from extraction.models import Task
-from taskhub.bodies import FormParser
 from taskhub.errors import NotFound
-from taskhub.http import CursorPages, JsonUnlessAsked
-from taskhub.openapi import PAGE, response_header
-from taskhub.views import CheckedView, NoQuery
+from taskhub.web.bodies import FormParser
+from taskhub.web.openapi.schemas import PAGE, response_header
+from taskhub.web.problems import CursorPages, JsonUnlessAsked
+from taskhub.web.views import CheckedView, NoQuery
 
 TAGS = ["extraction"]
 ID_PARAMETER = OpenApiParameter(

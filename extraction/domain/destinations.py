@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from extraction.domain.addresses import followable
-from extraction.domain.values import Reader
+from extraction.domain.json_reader import Reader
+from extraction.domain.page_urls import followable
 
 S3, GCS, DROPBOX, ONEDRIVE, SFTP = "s3", "gcs", "dropbox", "onedrive", "sftp"
 KINDS = (S3, GCS, DROPBOX, ONEDRIVE, SFTP)

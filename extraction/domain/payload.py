@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from extraction.domain.rendering import HTML, Action
+from extraction.domain.render_job import HTML, Action
 
 if TYPE_CHECKING:
-    from extraction.domain.searching import Search
+    from extraction.domain.search_parser import Search
 
 TEXT, LINK, IMAGE = "text", "link", "image"
 NEXT, MORE, INFINITE = "next", "more", "infinite"  # how a list goes on

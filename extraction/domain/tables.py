@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from extraction.domain.page_reader import Record
 from extraction.domain.payload import Rule
-from extraction.domain.reading import Record
 
 SEPARATOR = "; "  # between several values in one cell
 CELL_MAX = 32_767  # characters, of spreadsheets

@@ -8,7 +8,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from extraction.domain.engines import Engine, parse_engine
+from extraction.domain.search_engines import Engine, parse_engine
 
 BUNDLED = Path(__file__).parent
 

@@ -2,9 +2,9 @@
 
 import django.db.models.deletion
 import django.utils.timezone
-import extraction.domain.status
+import extraction.domain.process_status
 import extraction.models
-import taskhub.encryption
+import taskhub.security.encryption
 from django.conf import settings
 from django.db import migrations, models
 
@@ -39,7 +39,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('seq', models.BigAutoField(primary_key=True, serialize=False)),
                 ('id', models.CharField(default=extraction.models.new_id, editable=False, max_length=27, unique=True)),
-                ('payload', taskhub.encryption.EncryptedJSONField(help_text='What to take from which pages')),
+                ('payload', taskhub.security.encryption.EncryptedJSONField(help_text='What to take from which pages')),
                 ('removed_at', models.DateTimeField(editable=False, help_text='Deleted: it is going', null=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('name', models.CharField(blank=True, default='', max_length=200)),
@@ -56,10 +56,10 @@ class Migration(migrations.Migration):
             fields=[
                 ('seq', models.BigAutoField(primary_key=True, serialize=False)),
                 ('id', models.CharField(default=extraction.models.new_id, editable=False, max_length=27, unique=True)),
-                ('payload', taskhub.encryption.EncryptedJSONField(help_text='What to take from which pages')),
+                ('payload', taskhub.security.encryption.EncryptedJSONField(help_text='What to take from which pages')),
                 ('removed_at', models.DateTimeField(editable=False, help_text='Deleted: it is going', null=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('status', models.CharField(choices=[(extraction.domain.status.Status['RUNNING'], extraction.domain.status.Status['RUNNING']), (extraction.domain.status.Status['FINISHED'], extraction.domain.status.Status['FINISHED']), (extraction.domain.status.Status['CANCELED'], extraction.domain.status.Status['CANCELED']), (extraction.domain.status.Status['FAILED'], extraction.domain.status.Status['FAILED']), (extraction.domain.status.Status['PENDING'], extraction.domain.status.Status['PENDING'])], default=extraction.domain.status.Status['RUNNING'], max_length=10)),
+                ('status', models.CharField(choices=[(extraction.domain.process_status.Status['RUNNING'], extraction.domain.process_status.Status['RUNNING']), (extraction.domain.process_status.Status['FINISHED'], extraction.domain.process_status.Status['FINISHED']), (extraction.domain.process_status.Status['CANCELED'], extraction.domain.process_status.Status['CANCELED']), (extraction.domain.process_status.Status['FAILED'], extraction.domain.process_status.Status['FAILED']), (extraction.domain.process_status.Status['PENDING'], extraction.domain.process_status.Status['PENDING'])], default=extraction.domain.process_status.Status['RUNNING'], max_length=10)),
                 ('main', models.BinaryField(help_text='The chain of its main list, once that is begun', max_length=16, null=True)),
                 ('unwritten', models.BooleanField(default=False, help_text='Its result is to be written')),
                 ('started_at', models.DateTimeField(null=True)),
@@ -83,7 +83,7 @@ class Migration(migrations.Migration):
                 ('size', models.BigIntegerField(default=0, help_text='Of its file, in bytes')),
                 ('format', models.CharField(max_length=10)),
                 ('gzip', models.BooleanField(default=False)),
-                ('cookies', taskhub.encryption.EncryptedJSONField(default=list, help_text='What its servers asked to keep')),
+                ('cookies', taskhub.security.encryption.EncryptedJSONField(default=list, help_text='What its servers asked to keep')),
                 ('owner', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('run', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='runs.run')),
                 ('task', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='processes', to='extraction.task')),
@@ -120,7 +120,7 @@ class Migration(migrations.Migration):
                 ('before', models.BinaryField(default=b'', help_text='Digest of what the page before it showed', max_length=16)),
                 ('rule', models.SmallIntegerField(default=0)),
                 ('url', models.TextField()),
-                ('state', models.CharField(choices=[(extraction.domain.status.PageState['READY'], extraction.domain.status.PageState['READY']), (extraction.domain.status.PageState['CLAIMED'], extraction.domain.status.PageState['CLAIMED']), (extraction.domain.status.PageState['DONE'], extraction.domain.status.PageState['DONE']), (extraction.domain.status.PageState['FAILED'], extraction.domain.status.PageState['FAILED']), (extraction.domain.status.PageState['REPEATED'], extraction.domain.status.PageState['REPEATED'])], default=extraction.domain.status.PageState['READY'], max_length=10)),
+                ('state', models.CharField(choices=[(extraction.domain.process_status.PageState['READY'], extraction.domain.process_status.PageState['READY']), (extraction.domain.process_status.PageState['CLAIMED'], extraction.domain.process_status.PageState['CLAIMED']), (extraction.domain.process_status.PageState['DONE'], extraction.domain.process_status.PageState['DONE']), (extraction.domain.process_status.PageState['FAILED'], extraction.domain.process_status.PageState['FAILED']), (extraction.domain.process_status.PageState['REPEATED'], extraction.domain.process_status.PageState['REPEATED'])], default=extraction.domain.process_status.PageState['READY'], max_length=10)),
                 ('slice', models.BigIntegerField(help_text='Who has claimed it', null=True)),
                 ('attempt', models.PositiveSmallIntegerField(default=0)),
                 ('lost', models.PositiveSmallIntegerField(default=0, help_text='Workers that were lost while they had it')),
@@ -136,7 +136,7 @@ class Migration(migrations.Migration):
                 ('process', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='extraction.process')),
             ],
             options={
-                'indexes': [models.Index(fields=['process', 'id'], name='page_process'), models.Index(condition=models.Q(('state', extraction.domain.status.PageState['READY'])), fields=['process', 'id'], name='page_ready'), models.Index(condition=models.Q(('state', extraction.domain.status.PageState['CLAIMED'])), fields=['slice'], name='page_claimed'), models.Index(condition=models.Q(('state', extraction.domain.status.PageState['DONE']), _negated=True), fields=['process', 'state', 'id'], name='page_state'), models.Index(fields=['process', 'fetched_at', 'id'], name='page_fetched')],
+                'indexes': [models.Index(fields=['process', 'id'], name='page_process'), models.Index(condition=models.Q(('state', extraction.domain.process_status.PageState['READY'])), fields=['process', 'id'], name='page_ready'), models.Index(condition=models.Q(('state', extraction.domain.process_status.PageState['CLAIMED'])), fields=['slice'], name='page_claimed'), models.Index(condition=models.Q(('state', extraction.domain.process_status.PageState['DONE']), _negated=True), fields=['process', 'state', 'id'], name='page_state'), models.Index(fields=['process', 'fetched_at', 'id'], name='page_fetched')],
                 'constraints': [models.UniqueConstraint(fields=('process', 'key'), name='page_once'), models.UniqueConstraint(fields=('process', 'chain', 'ordinal'), name='page_in_list')],
             },
         ),
@@ -185,7 +185,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='process',
-            index=models.Index(condition=models.Q(('status', extraction.domain.status.Status['RUNNING'])), fields=['served_at'], name='process_active'),
+            index=models.Index(condition=models.Q(('status', extraction.domain.process_status.Status['RUNNING'])), fields=['served_at'], name='process_active'),
         ),
         migrations.AddIndex(
             model_name='process',
@@ -193,7 +193,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='process',
-            index=models.Index(condition=models.Q(('status', extraction.domain.status.Status['PENDING'])), fields=['owner'], name='process_pending'),
+            index=models.Index(condition=models.Q(('status', extraction.domain.process_status.Status['PENDING'])), fields=['owner'], name='process_pending'),
         ),
         migrations.AddIndex(
             model_name='process',

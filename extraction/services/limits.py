@@ -6,9 +6,9 @@ from typing import Any
 from django.conf import settings
 
 from extraction.domain.payload import Payload
-from extraction.fetching.browser import missing
+from extraction.fetch.browser import missing
 from extraction.models import Account
-from extraction.services.crediting import account_of
+from extraction.services.credits import account_of
 from taskhub.errors import Forbidden, refused
 
 MAY_IGNORE_ROBOTS = "extraction.ignore_robots"

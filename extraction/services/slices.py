@@ -11,9 +11,9 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
-from extraction.domain.status import PageState
+from extraction.domain.process_status import PageState
 from extraction.models import Page, Process, Slice
-from extraction.services import crediting
+from extraction.services import credits
 
 LEASE_SECONDS = 8  # renewed with every batch
 
@@ -78,7 +78,7 @@ def reserve(*, slice: Slice, wanted: int) -> int:
     with transaction.atomic():
         process = locked(slice.process_id)
         renew(slice=slice)
-        return crediting.reserve(slice=slice, process=process, wanted=wanted) if process else 0
+        return credits.reserve(slice=slice, process=process, wanted=wanted) if process else 0
 
 
 def release(*, slice: Slice, process: Process, lost: bool) -> int | None:
@@ -95,7 +95,7 @@ def release(*, slice: Slice, process: Process, lost: bool) -> int | None:
     if lost:
         _give_up(pages.filter(lost__gte=settings.EXTRACTION_PAGE_ATTEMPTS - 1), process)
     pages.update(state=PageState.READY, slice=None, attempt=F("attempt") - 1, lost=F("lost") + int(lost))
-    rest = crediting.settle(slice=row, process=process)
+    rest = credits.settle(slice=row, process=process)
     row.delete()
     return rest
 

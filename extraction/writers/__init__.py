@@ -3,9 +3,9 @@
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 
-from extraction.domain.formats import CSV, JSON, JSONL, XLSX, XML
+from extraction.domain.page_reader import Record
 from extraction.domain.payload import Rule
-from extraction.domain.reading import Record
+from extraction.domain.result_formats import CSV, JSON, JSONL, XLSX, XML
 from extraction.writers import lines, markup, spreadsheet, table
 
 Writer = Callable[[Iterable[Record], Rule, int], Iterator[bytes]]

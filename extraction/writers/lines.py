@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 
 import orjson
 
+from extraction.domain.page_reader import Record
 from extraction.domain.payload import Rule
-from extraction.domain.reading import Record
 
 
 def jsonl_of(records: Iterable[Record], rule: Rule, most: int) -> Iterator[bytes]:

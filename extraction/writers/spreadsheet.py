@@ -9,8 +9,8 @@ from typing import IO, Any
 
 from rustpy_xlsxwriter import write_worksheets
 
+from extraction.domain.page_reader import Record
 from extraction.domain.payload import Rule
-from extraction.domain.reading import Record
 from extraction.domain.tables import CELL_MAX, columns_of, rows_of
 
 ROWS_MAX = 1_048_575  # of one sheet, below the names

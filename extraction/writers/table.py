@@ -4,8 +4,8 @@ import csv
 import io
 from collections.abc import Iterable, Iterator
 
+from extraction.domain.page_reader import Record
 from extraction.domain.payload import Rule
-from extraction.domain.reading import Record
 from extraction.domain.tables import columns_of, inert, rows_of
 
 

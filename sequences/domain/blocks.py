@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any
 
-from sequences.domain.faults import Failure
 from sequences.domain.scope import Scope
 from sequences.domain.steps import Program, Step
+from sequences.domain.validation_errors import Failure
 from taskhub.errors import Rejected
 
 

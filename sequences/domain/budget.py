@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from sequences.domain.errors import Spent
 from sequences.domain.exchange import Limits
-from sequences.domain.plain import TooLarge, weigh
-from sequences.domain.trouble import Spent
+from sequences.domain.json_values import TooLarge, weigh
 
 _UNBOUNDED = 1 << 62
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from sequences.domain.expressions import Evaluate, Expression
-from sequences.domain.faults import Failure, Faults, Place, Unreadable
+from sequences.domain.json_values import as_text, kind, same, weigh
 from sequences.domain.patterns import Match, read_pattern
-from sequences.domain.plain import as_text, kind, same, weigh
 from sequences.domain.scope import VISITS_MAX, Scope
 from sequences.domain.templates import Template, TemplateReader
+from sequences.domain.validation_errors import Failure, Faults, Place, Unreadable
 
 NESTING_MAX = 20
 PATTERNS_MAX = 50  # in one sequence; the largest take 15 ms each to read

@@ -17,7 +17,7 @@ class Outgoing:
 
 @dataclass(slots=True)
 class Answer:
-    """`value` is JSON as `taskhub.jsontext` reads it, or text without U+0000; nobody changes it any more.
+    """`value` is JSON as `taskhub.jsontools.strict_json` reads it, or text without U+0000; nobody changes it any more.
 
     `message` says why where `status` is 400 or more, such as the reason phrase.
     """

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sequences.domain.faults import Unreadable
+from sequences.domain.json_values import as_text
 from sequences.domain.paths import Matches, Walk, member, position, read_path
-from sequences.domain.plain import as_text
 from sequences.domain.scope import Scope
+from sequences.domain.validation_errors import Unreadable
 
 LENGTH_MAX = 1000
 NESTING_MAX = 10  # computed keys within computed keys

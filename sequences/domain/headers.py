@@ -3,10 +3,10 @@
 import re
 from typing import Any
 
-from sequences.domain.faults import Failure, Faults, Place
-from sequences.domain.plain import as_text, kind
+from sequences.domain.json_values import as_text, kind
 from sequences.domain.scope import Scope
 from sequences.domain.templates import Template, TemplateReader
+from sequences.domain.validation_errors import Failure, Faults, Place
 
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")

@@ -11,13 +11,13 @@ from typing import Any
 
 from sequences.domain.blocks import Block, Phase, outermost, restored, stored
 from sequences.domain.budget import Budget, Saved
+from sequences.domain.errors import Refused, Spent, Stopped, Trouble, trouble
 from sequences.domain.exchange import Answer, Jac, Limits, Outgoing, Send, SendFailed, StepRecord
-from sequences.domain.faults import Failure
-from sequences.domain.plain import kind, weigh
+from sequences.domain.json_values import kind, weigh
 from sequences.domain.scope import VISITS_MAX
 from sequences.domain.steps import JAC, Program, Step
 from sequences.domain.templates import Template
-from sequences.domain.trouble import Refused, Spent, Stopped, Trouble, trouble
+from sequences.domain.validation_errors import Failure
 from taskhub.errors import Rejected
 
 VERSION = 1

@@ -13,8 +13,8 @@ from jsonpath_ng import jsonpath
 from jsonpath_ng.exceptions import JSONPathError
 from jsonpath_ng.parser import JsonPathParser
 
-from sequences.domain.faults import Unreadable
 from sequences.domain.scope import Scope
+from sequences.domain.validation_errors import Unreadable
 
 Matches = list[Any]
 Walk = Callable[[Matches, Scope], Matches]

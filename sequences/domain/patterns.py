@@ -5,8 +5,8 @@ from functools import lru_cache
 
 import re2
 
-from sequences.domain.faults import Unreadable
 from sequences.domain.scope import Scope
+from sequences.domain.validation_errors import Unreadable
 
 LENGTH_MAX = 1000
 _STEPS_A_VISIT = 30  # of the pattern's automaton, in the time in which a path looks at one value

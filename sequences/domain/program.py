@@ -5,13 +5,13 @@ import re
 from typing import Any
 
 from sequences.domain.conditions import FilterReader
-from sequences.domain.faults import Failure, Faults, Faulty, Place
 from sequences.domain.headers import read_headers
-from sequences.domain.plain import as_text, kind, weigh
+from sequences.domain.json_values import as_text, kind, weigh
 from sequences.domain.steps import JAC, METHODS, Loop, Program, Step
 from sequences.domain.templates import Template, TemplateReader, constant
+from sequences.domain.validation_errors import Failure, Faults, Faulty, Place
 from taskhub.errors import Rejected
-from taskhub.jsontext import check_storable
+from taskhub.jsontools.strict_json import check_storable
 
 SIZE_MAX = 1_000_000  # characters of a sequence
 STEPS_MAX = 1000

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sequences.domain.faults import Failure
+from sequences.domain.validation_errors import Failure
 
 VISITS_MAX = 2_000_000  # values looked at for one step: about half a second
 

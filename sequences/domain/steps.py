@@ -6,10 +6,10 @@ from typing import Any
 
 from sequences.domain.conditions import Holds
 from sequences.domain.expressions import Evaluate
-from sequences.domain.faults import Failure
-from sequences.domain.plain import kind
+from sequences.domain.json_values import kind
 from sequences.domain.scope import Scope
 from sequences.domain.templates import Template
+from sequences.domain.validation_errors import Failure
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 JAC = "JAC"

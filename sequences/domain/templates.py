@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import quote
 
 from sequences.domain.expressions import Evaluate, Expression, read_expression
-from sequences.domain.faults import Failure, Faults, Place, Unreadable
-from sequences.domain.plain import as_text
+from sequences.domain.json_values import as_text
 from sequences.domain.scope import Scope
+from sequences.domain.validation_errors import Failure, Faults, Place, Unreadable
 
 # In one sequence, so that the largest is read within two seconds.
 EXPRESSIONS_MAX = 1000

@@ -17,7 +17,7 @@ from knox.models import AuthToken
 
 from taskhub.accounts import services
 from taskhub.accounts.models import ApiKey, User
-from taskhub.admin import BigTableAdmin, ReadOnlyAdmin
+from taskhub.web.admin import BigTableAdmin, ReadOnlyAdmin
 
 RIGHTS = ("is_superuser", "groups", "user_permissions")
 

@@ -26,9 +26,9 @@ from taskhub.accounts.serializers import (
     TokenSerializer,
     UserSerializer,
 )
-from taskhub.bodies import FieldsParser, FormParser, JsonParser
 from taskhub.errors import Forbidden, Rejected
-from taskhub.openapi import BODY, PAGE, problems
+from taskhub.web.bodies import FieldsParser, FormParser, JsonParser
+from taskhub.web.openapi.schemas import BODY, PAGE, problems
 
 ONCE = {"Cache-Control": "no-store"}  # no cache on the way may keep what is shown once
 TAGS = ["accounts"]

@@ -13,4 +13,4 @@ class AdminConfig(admin.AdminConfig):
     """Django's, with our site."""
 
     default = False
-    default_site = "taskhub.accounts.site.Site"
+    default_site = "taskhub.accounts.admin_site.Site"

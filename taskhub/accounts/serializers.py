@@ -15,7 +15,7 @@ TEN_YEARS = 10 * 365 * 24 * 3600
 class Strict(serializers.Serializer[Any]):
     """Refuses fields that it does not know, so that a misspelt one is not silently left out.
 
-    `goes_with` names for a field the one that must come with it. `taskhub.openapi` tells both to the document.
+    `goes_with` names for a field the one that must come with it. The OpenAPI document shows both.
     """
 
     goes_with: ClassVar[Mapping[str, str]] = {}

@@ -15,9 +15,9 @@ from queue import Queue
 from threading import Thread
 from typing import Any
 
-from taskhub.demo.home import ADMIN, PASSWORD
+from taskhub.demo.temporary_home import ADMIN, PASSWORD
 from taskhub.demo.visitor import Surprise, Visitor, expect
-from taskhub.notation import read
+from taskhub.jsontools.jsonc import read
 
 Say = Callable[[str], None]
 Chapter = Callable[[Visitor, Say], None]

@@ -4,9 +4,9 @@ Usable before Django's settings are loaded: standard library and psutil only. `m
 other command borrows them: it uses them while they run, else starts them for itself.
 """
 
-from .given import check_given
+from .external_servers import check_given
 from .home import OWNER, CannotStart, Home
-from .processes import Farewell, Program, Register, end_session
+from .process_registry import Farewell, Program, Register, end_session
 from .servers import START_SECONDS, Servers, ensure_services, whoami
 
 __all__ = [

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .account import Account, can_execute, hand_over, server_account
+from .os_account import Account, can_execute, hand_over, server_account
 
 DEFAULT_HOME = "var"
 OWNER = "owner.lock"

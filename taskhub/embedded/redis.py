@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import psutil
 
-from .account import Account, can_execute
 from .home import CannotStart, private_folder
-from .processes import Program, end, working_in
+from .os_account import Account, can_execute
+from .process_registry import Program, end, working_in
 
 NAMES = ("redis-server", "valkey-server")
 FAREWELL = ((signal.SIGTERM, 20.0),)

@@ -12,10 +12,10 @@ from typing import IO
 
 import psutil
 
-from .account import Account
 from .home import OWNER, CannotStart, Home, private_folder, short_hash
+from .os_account import Account
 from .postgres import Postgres
-from .processes import Register, end, session_of
+from .process_registry import Register, end, session_of
 from .redis import Redis
 
 USERS = "users.lock"  # shared by all who use the servers, so that a borrower waits for the others before it stops them

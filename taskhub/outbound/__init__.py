@@ -7,7 +7,7 @@ calls public addresses only, and those that the setting OUTBOUND_ALLOW lists. Ot
 what an address says and `resolve` for where its name leads; both raise the same `Refused` and `Unreachable`.
 """
 
-from taskhub.outbound.faults import Refused, TooMuch, Unreachable
+from taskhub.outbound.errors import Refused, TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve, system_resolver
 from taskhub.outbound.policy import Allow, Policy, Target, check_url, refusal
 from taskhub.outbound.session import Session, configured_policy

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import idna
 
-from taskhub.outbound.faults import Refused
+from taskhub.outbound.errors import Refused
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -20,12 +20,12 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from taskhub.decompression import Unpacking, unpacker_of
 from taskhub.errors import Problem, Rejected, TooLarge, UnsupportedMedia
-from taskhub.outbound.faults import Refused, TooMuch, Unreachable
+from taskhub.outbound.errors import Refused, TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve, system_resolver
 from taskhub.outbound.policy import Policy, Target, check_url
 from taskhub.outbound.session import CREDENTIALS, USER_AGENT, configured_policy
-from taskhub.unpacking import Unpacking, unpacker_of
 
 ACCEPTED = "gzip, deflate, br, zstd"
 REDIRECTS = frozenset({301, 302, 303, 307, 308})

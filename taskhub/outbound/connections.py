@@ -16,7 +16,7 @@ from typing import Any, Self
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from taskhub.outbound.faults import TooMuch, Unreachable
+from taskhub.outbound.errors import TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve
 from taskhub.outbound.policy import Policy, Target
 

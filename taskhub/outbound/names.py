@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from threading import Thread
 
 from taskhub.outbound.addresses import Address, read_host
-from taskhub.outbound.faults import Refused, Unreachable
+from taskhub.outbound.errors import Refused, Unreachable
 from taskhub.outbound.policy import Policy, refusal
 
 #: Name and port in, addresses as text out, best first. Raises `OSError` where there are none.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from taskhub.outbound.addresses import Address, Network, read_host, why_special
-from taskhub.outbound.faults import Refused
+from taskhub.outbound.errors import Refused
 
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
 _PORTS = {"http": 80, "https": 443}

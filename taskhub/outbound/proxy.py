@@ -16,7 +16,7 @@ from typing import Self
 from urllib.parse import unquote, urlsplit
 
 from taskhub.errors import Problem
-from taskhub.outbound.faults import Refused, TooMuch, Unreachable
+from taskhub.outbound.errors import Refused, TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve, system_resolver
 from taskhub.outbound.policy import Policy, Target, check_url
 

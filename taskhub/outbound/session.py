@@ -16,7 +16,7 @@ from urllib3 import exceptions as urllib3_errors
 from taskhub import __version__
 from taskhub.errors import Problem
 from taskhub.outbound.connections import POOLS, Clock, Exchange, Timeout, current
-from taskhub.outbound.faults import Refused, TooMuch, Unreachable
+from taskhub.outbound.errors import Refused, TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve, system_resolver
 from taskhub.outbound.policy import Allow, Policy, Target, check_characters, check_url
 

@@ -13,13 +13,13 @@ from django.utils.safestring import SafeString, mark_safe
 from django_celery_results.admin import TaskResultAdmin
 from django_celery_results.models import GroupResult, TaskResult
 
-from taskhub.admin import ReadOnlyAdmin
-from taskhub.runs import times_admin  # noqa: F401  (registers its pages)
-from taskhub.runs.kinds import all_kinds, hooks_of
 from taskhub.runs.models import Leadership, Run, Worker
-from taskhub.runs.schedule_admin import seconds_between
-from taskhub.runs.services import cancel, enqueue, retry
-from taskhub.secrets import hide, mask, mask_value, secrets_of
+from taskhub.runs.queue import cancel, enqueue, retry
+from taskhub.runs.run_kinds import all_kinds, hooks_of
+from taskhub.runs.scheduler import beat_admin  # noqa: F401  (registers its pages)
+from taskhub.runs.scheduler.admin import seconds_between
+from taskhub.security.masking import hide, mask, mask_value, secrets_of
+from taskhub.web.admin import ReadOnlyAdmin
 
 LINKS_MAX = 20
 SHOWN_MAX = 100_000  # characters

@@ -19,12 +19,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from taskhub.openapi import PAGE, problems, response_header
-from taskhub.runs.health import OK, parts
+from taskhub.runs.health.checks import OK, parts
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
-from taskhub.runs.services import cancel, changes, enqueue, retry, visible_run
-from taskhub.runs.wire import EXAMPLE, EXAMPLE_WHOLE, ID, STATES, RunFilters, RunSerializer, WholeRunSerializer
+from taskhub.runs.queue import cancel, changes, enqueue, retry, visible_run
+from taskhub.runs.serializers import EXAMPLE, EXAMPLE_WHOLE, ID, STATES, RunFilters, RunSerializer, WholeRunSerializer
+from taskhub.web.openapi.schemas import PAGE, problems, response_header
 
 EVENTS_SECONDS = 3600
 KEEP_ALIVE_SECONDS = 15

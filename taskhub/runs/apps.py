@@ -8,8 +8,9 @@ class RunsConfig(AppConfig):
 
     def ready(self) -> None:
         from taskhub.accounts import removal
-        from taskhub.runs import presence, services, warden  # noqa: F401  (connects the workers' signals)
-        from taskhub.runs.services import scheduling
+        from taskhub.runs import queue
+        from taskhub.runs.health import watchdog, worker_heartbeat  # noqa: F401  (they connect to workers' signals)
+        from taskhub.runs.scheduler import schedules
 
-        removal.register("schedules", scheduling.remove_schedules_of)
-        removal.register("runs", services.remove_runs_of)
+        removal.register("schedules", schedules.remove_schedules_of)
+        removal.register("runs", queue.remove_runs_of)

@@ -19,8 +19,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from taskhub.errors import Conflict, Failed, Problem, Rejected
-from taskhub.http import PROBLEM_TYPE, as_problem, problem_body
 from taskhub.runs.models import KeptAnswer
+from taskhub.web.problems import PROBLEM_TYPE, as_problem, problem_body
 
 KEY = r"[!-~]([ -~]{0,253}[!-~])?"  # what a header carries unchanged
 KEY_PARAMETER = OpenApiParameter(

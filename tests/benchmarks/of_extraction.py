@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from extraction.fetching.browser import NAMES
+from extraction.fetch.browser import NAMES
 from taskhub import programs
 from tests.benchmarks.pages import LISTS, MADE
 from tests.benchmarks.row import CannotMeasure, Measured, by_turns

@@ -15,16 +15,16 @@ from knox.models import AuthToken
 
 from crawlers.models import Task
 from crawlers.services.capabilities import capability_of
-from extraction.api import singles
+from extraction.api import single_pages
 from extraction.models import Process
-from extraction.services.linking import LOG, link_to
-from sequences.services.asking import accept_sequence
+from extraction.services.signed_links import LOG, link_to
+from sequences.services.sequence_runs import accept_sequence
 from taskhub.accounts import services as accounts
 from taskhub.accounts.models import ApiKey, User
 from taskhub.runs import api
 from taskhub.runs.models import Run
-from taskhub.runs.services import accept, cancel
-from taskhub.runs.services.scheduling import save_schedule
+from taskhub.runs.queue import accept, cancel
+from taskhub.runs.scheduler.schedules import save_schedule
 from taskhub.runs.webhooks.services import send_test
 from tests import crawling
 from tests.conftest import Person, make_person
@@ -274,7 +274,7 @@ def _run(user: User) -> Run:
 
 @pytest.fixture(autouse=True)
 def _house_rules(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(singles, "WAIT_MAX", 0)  # nobody is there to make what is waited for
+    monkeypatch.setattr(single_pages, "WAIT_MAX", 0)  # nobody is there to make what is waited for
     monkeypatch.setattr(api, "EVENTS_SECONDS", 0)  # the run that is followed never ends
     settings.OPEN_SIGNUP = False  # so that this call, too, looks at who calls
     settings.THROTTLE_RATES = dict.fromkeys(settings.THROTTLE_RATES)

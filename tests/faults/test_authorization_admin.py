@@ -17,15 +17,15 @@ from django_celery_beat.models import (
 )
 from django_celery_results.models import TaskResult
 
-from extraction.domain.checking import parse_payload
-from extraction.services.defining import create_task
-from extraction.services.ledger import seed
-from extraction.services.running import run_task
+from extraction.domain.payload_parser import parse_payload
+from extraction.services.page_ledger import seed
+from extraction.services.processes import run_task
+from extraction.services.tasks import create_task
 from sequences.models import Step
-from sequences.services.asking import accept_sequence
+from sequences.services.sequence_runs import accept_sequence
 from taskhub.accounts import services as accounts
 from taskhub.runs.models import Leadership, Worker
-from taskhub.runs.services import accept
+from taskhub.runs.queue import accept
 from taskhub.runs.webhooks.models import Attempt
 from taskhub.runs.webhooks.services import send_test
 from tests import crawling

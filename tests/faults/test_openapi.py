@@ -32,17 +32,19 @@ from crawlers.services.capabilities import capability_of
 from extraction import models as extraction
 from extraction.api import examples as shown
 from extraction.models import Process
-from extraction.services.linking import LOG, link_to
+from extraction.services.signed_links import LOG, link_to
 from taskhub.accounts.examples import SHOWN_KEY
 from taskhub.accounts.models import ApiKey, User
 from taskhub.celery import app as celery
-from taskhub.document import document
-from taskhub.runs import api, doorbell, services
+from taskhub.runs import api, queue
 from taskhub.runs.models import Leadership, Run, Worker
-from taskhub.runs.services.scheduling import save_schedule
+from taskhub.runs.queue import broker
+from taskhub.runs.scheduler.schedules import save_schedule
 from taskhub.runs.webhooks.models import Attempt
-from taskhub.runs.webhooks.wire import EXAMPLE_DELIVERY
-from walkers import examples, walkers
+from taskhub.runs.webhooks.serializers import EXAMPLE_DELIVERY
+from taskhub.web.openapi.document import document
+from walkers import walkers
+from walkers.http import examples
 from walkers.models import Alias, Graph, Node, Profile
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
@@ -209,9 +211,9 @@ class World:
 def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[World]:
     """A user has live workers, so background work is queued; for staff it is done at once. Nothing takes its time."""
     monkeypatch.setattr(walkers, "time", SimpleNamespace(sleep=lambda seconds: None))
-    monkeypatch.setattr(services, "wait", lambda run_id, user, seconds: services.visible_run(run_id=run_id, user=user))
+    monkeypatch.setattr(queue, "wait", lambda run_id, user, seconds: queue.visible_run(run_id=run_id, user=user))
     monkeypatch.setattr(api, "EVENTS_SECONDS", 0)
-    monkeypatch.setattr(doorbell, "presence", doorbell.Presence())
+    monkeypatch.setattr(broker, "presence", broker.Presence())
     settings.THROTTLE_RATES = dict.fromkeys(settings.THROTTLE_RATES)
     made = World(staff=request.param == "staff")
     if request.param == "user":

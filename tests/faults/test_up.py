@@ -19,7 +19,7 @@ import pytest
 import requests
 
 from taskhub.embedded import Register
-from taskhub.embedded.processes import session_of
+from taskhub.embedded.process_registry import session_of
 from tests.hub import STRANGE
 from tests.ports import free_port
 from tests.unprivileged import as_user, give

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from taskhub.accounts import services
-from taskhub.secrets import MaskingFilter
+from taskhub.security.masking import MaskingFilter
 from tests.conftest import Person
 
 CANARY = "canary battery Zq7"

@@ -13,10 +13,10 @@ from knox.models import AuthToken
 
 from taskhub.accounts import services as accounts
 from taskhub.accounts.models import ApiKey, User
-from taskhub.runs import kinds, services
+from taskhub.runs import queue, run_kinds
 from taskhub.runs.domain import LeaseLost, State
 from taskhub.runs.models import Run
-from taskhub.runs.services import keeping
+from taskhub.runs.queue import maintenance
 from tests.conftest import Person, make_person
 from walkers.models import Edge, Graph, Node
 from walkers.services import graphs
@@ -29,13 +29,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def removed() -> Iterator[list[UUID]]:
     """The runs that their kind was told of before they went."""
     ids: list[UUID] = []
-    kinds.register(kinds.Kind("probe", "tests.probe", "walkers", removed=ids.extend))
+    run_kinds.register(run_kinds.Kind("probe", "tests.probe", "walkers", removed=ids.extend))
     yield ids
-    del kinds._kinds["probe"]
+    del run_kinds._kinds["probe"]
 
 
 def accept(person: Person) -> Run:
-    return services.accept(kind="probe", owner=person.user, name="probe", arguments={})
+    return queue.accept(kind="probe", owner=person.user, name="probe", arguments={})
 
 
 def delete(person: Person) -> None:
@@ -79,11 +79,11 @@ def test_operator_deletes_without_touching_what_the_account_owns(
 def test_runs_go_in_batches_through_their_kind_and_then_the_account(
     owner: Person, stranger: Person, removed: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeping, "BATCH", 2)
+    monkeypatch.setattr(maintenance, "BATCH", 2)
     runs = [accept(owner) for _ in range(5)]
-    services.cancel(run=runs[0])
+    queue.cancel(run=runs[0])
     kept = accept(stranger)
-    services.cancel(run=kept)
+    queue.cancel(run=kept)
     delete(owner)
     assert prune_all() == [2, 2, 1, 1]
     assert set(removed) == {run.pk for run in runs}
@@ -94,12 +94,12 @@ def test_runs_go_in_batches_through_their_kind_and_then_the_account(
 
 def test_running_work_of_a_deleted_account_has_no_effect(owner: Person, removed: list[UUID]) -> None:
     accept(owner)
-    run = services.claim(kind="probe", worker="w@here:1", after=UUID(int=0))
+    run = queue.claim(kind="probe", worker="w@here:1", after=UUID(int=0))
     assert run
     delete(owner)
     prune_all()
     with pytest.raises(LeaseLost):
-        services.end(run=run, state=State.SUCCESS)
+        queue.end(run=run, state=State.SUCCESS)
     assert removed == [run.pk]
 
 
@@ -119,10 +119,10 @@ def test_one_account_that_cannot_be_removed_keeps_no_other(owner: Person, strang
     def fail(ids: list[UUID]) -> None:
         raise OSError("The storage is away.")
 
-    kinds.register(kinds.Kind("probe", "tests.probe", "walkers", removed=fail))
+    run_kinds.register(run_kinds.Kind("probe", "tests.probe", "walkers", removed=fail))
     accept(owner)
     delete(owner)
     delete(stranger)
     prune_all()
-    del kinds._kinds["probe"]
+    del run_kinds._kinds["probe"]
     assert list(User.with_deleted.values_list("pk", flat=True)) == [owner.user.pk]

@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from taskhub.admin import BigTableAdmin
+from taskhub.web.admin import BigTableAdmin
 from tests.conftest import make_person
 
 pytestmark = pytest.mark.django_db

@@ -22,7 +22,7 @@ from django.conf import settings
 from psycopg import sql
 
 import taskhub
-from taskhub.management.preparations import free_port
+from taskhub.management.startup import free_port
 from taskhub.programs import commands
 from tests.hub import ROOT, environment
 

@@ -11,12 +11,12 @@ from django.db import connection as database
 from django.utils import timezone
 
 from crawlers.models import Task
-from crawlers.services import calling, telling
+from crawlers.services import crawler_calls, status_updates
 from crawlers.services.capabilities import capability_of
-from taskhub.runs.execution import run_now
 from taskhub.runs.models import Run, Schedule
-from taskhub.runs.services import cancel, retry, sweep
-from taskhub.runs.services.scheduling import run_schedule_now
+from taskhub.runs.queue import cancel, retry, sweep
+from taskhub.runs.queue.execution import run_now
+from taskhub.runs.scheduler.schedules import run_schedule_now
 from tests import crawling
 from tests.conftest import Person
 from tests.integration.outbound_servers import Server, answer, redirect, serving
@@ -76,10 +76,10 @@ class Crawl:
         """As a worker does."""
         self.task.refresh_from_db()
         assert self.task.run_id is not None
-        return run_now(Run.objects.get(pk=self.task.run_id), calling.carry)
+        return run_now(Run.objects.get(pk=self.task.run_id), crawler_calls.carry)
 
     def notices(self) -> list[Run]:
-        return [run_now(run, calling.tell) for run in Run.objects.filter(kind=telling.NOTICE, ready=True)]
+        return [run_now(run, crawler_calls.tell) for run in Run.objects.filter(kind=status_updates.NOTICE, ready=True)]
 
     def shown(self) -> dict[str, Any]:
         return crawling.task(self.owner, str(self.task.fid))
@@ -161,7 +161,7 @@ def test_a_crawler_may_be_done_before_it_answers(crawl: Crawl, shop: Shop) -> No
     done: list[int] = []
 
     def crawl_at_once() -> None:
-        telling.change_status(task=crawl.task, code=200, message="done", detail="", by="crawler")
+        status_updates.change_status(task=crawl.task, code=200, message="done", detail="", by="crawler")
         done.append(1)
 
     shop.meanwhile = crawl_at_once
@@ -267,7 +267,7 @@ def test_deletion_stops_the_run_and_is_told(crawl: Crawl, shop: Shop) -> None:
 
 
 def test_a_deletion_while_the_crawler_is_asked_is_told_when_it_has_answered(crawl: Crawl, shop: Shop) -> None:
-    shop.meanwhile = lambda: telling.delete_task(task=crawl.task)
+    shop.meanwhile = lambda: status_updates.delete_task(task=crawl.task)
     crawl.carry()
     crawl.notices()
     assert [first for first, _ in shop.asked] == ["POST /shop/task?version=1", "PATCH /shop/tasks/7/status?version=1"]
@@ -361,7 +361,7 @@ def scheduled(owner: Person, shop: Shop) -> tuple[dict[str, Any], Schedule]:
 
 def test_a_fire_is_a_task(owner: Person, scheduled: tuple[dict[str, Any], Schedule]) -> None:
     crawler, schedule = scheduled
-    run = run_now(run_schedule_now(schedule=schedule), calling.carry)
+    run = run_now(run_schedule_now(schedule=schedule), crawler_calls.carry)
     assert run.state == "PROGRESS"  # and so the next fire is left out: the last run goes on
     (task,) = owner.get(f"/crawlers/{crawler['fid']}/tasks").json()["payload"]["results"]
     assert (task["run"], task["status"]["code"]) == (str(run.pk), 102)
@@ -372,7 +372,7 @@ def test_a_fire_while_another_task_runs_is_skipped_on_record(
 ) -> None:
     crawler, schedule = scheduled
     crawling.start(owner, crawler)
-    run = run_now(run_schedule_now(schedule=schedule), calling.carry)
+    run = run_now(run_schedule_now(schedule=schedule), crawler_calls.carry)
     assert (run.state, (run.error or {})["type"]) == ("FAILURE", "Skipped")
     assert Task.objects.count() == 1
 
@@ -383,6 +383,6 @@ def test_a_fire_whose_parameters_do_not_fit_any_more_says_so(
     crawler, schedule = scheduled
     change = {"parameters": [{"name": "query", "type": "integer"}]}
     owner.patch(f"/externals/{crawler['external']}", change)
-    run = run_now(run_schedule_now(schedule=schedule), calling.carry)
+    run = run_now(run_schedule_now(schedule=schedule), crawler_calls.carry)
     assert run.state == "FAILURE"
     assert "/params/query" in (run.error or {})["message"]

@@ -9,10 +9,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from crawlers.models import Document, Rejected, Stream, Task
-from crawlers.services import purging
+from crawlers.services import document_removal
 from crawlers.services.capabilities import capability_of
-from taskhub.runs.execution import run_now
 from taskhub.runs.models import Run
+from taskhub.runs.queue.execution import run_now
 from tests import crawling
 from tests.conftest import Person
 from tests.unit.test_crawlers_documents import PACKERS
@@ -51,8 +51,8 @@ class Crawl:
 
     def purge(self) -> None:
         """As the worker does."""
-        for run in Run.objects.filter(kind=purging.PURGE, finished_at__isnull=True):
-            assert run_now(run, purging.purge).state == "SUCCESS"
+        for run in Run.objects.filter(kind=document_removal.PURGE, finished_at__isnull=True):
+            assert run_now(run, document_removal.purge).state == "SUCCESS"
 
 
 @pytest.fixture
@@ -397,7 +397,7 @@ def export(crawl: Crawl, query: str = "", **headers: str) -> Any:
 
 
 def test_an_export_is_what_was_sent(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawlers.services.reading.EXPORT_STRETCH", 3)
+    monkeypatch.setattr("crawlers.services.stream_reader.EXPORT_STRETCH", 3)
     lines = [b'{"sku":"%03d", "text": "a\\\\b \\"q\\" \\n \xc4\x85"}' % n for n in range(10)]
     crawl.send(crawl.task(), b"\n".join(lines))
     answer = export(crawl)
@@ -463,8 +463,8 @@ def test_a_task_keeps_so_many_lines_and_counts_the_others(crawl: Crawl, settings
 
 
 def test_a_page_of_few_matches_ends_in_time_and_goes_on(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawlers.services.reading.PAGE_SECONDS", 0)
-    monkeypatch.setattr("crawlers.services.reading.STRETCH", 5)
+    monkeypatch.setattr("crawlers.services.stream_reader.PAGE_SECONDS", 0)
+    monkeypatch.setattr("crawlers.services.stream_reader.STRETCH", 5)
     crawl.upload(crawl.task(), *[doc(f"{n:02}", n) for n in range(30)])
     page = crawl.owner.get(f"/streams/{crawl.stream['fid']}/docs", {"where": "$.price > 27"}).json()["payload"]
     assert page["results"] == []
@@ -474,7 +474,7 @@ def test_a_page_of_few_matches_ends_in_time_and_goes_on(crawl: Crawl, monkeypatc
 
 @committed
 def test_a_stretch_of_a_slow_predicate_is_refused(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawlers.services.reading.STATEMENT_SECONDS", 0.001)
+    monkeypatch.setattr("crawlers.services.stream_reader.STATEMENT_SECONDS", 0.001)
     crawl.upload(crawl.task(), *[doc(f"{n:04}", text="a" * 200) for n in range(1500)])
     answer = crawl.owner.get(f"/streams/{crawl.stream['fid']}/docs", {"where": '$.** like_regex "(a+)+$"'})
     assert answer.status_code == 400

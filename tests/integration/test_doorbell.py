@@ -10,9 +10,9 @@ from django.conf import settings
 from kombu import Connection
 from kombu.pools import producers
 
-from taskhub.runs import doorbell, hub
-from taskhub.runs.doorbell import ANSWER_SECONDS, COUNTED_EVERY, ENOUGH_RINGS, Din, Silence, backlog, ring
-from taskhub.runs.kinds import Kind
+from taskhub.runs.queue import broker, pubsub
+from taskhub.runs.queue.broker import ANSWER_SECONDS, COUNTED_EVERY, ENOUGH_RINGS, Din, Silence, backlog, ring
+from taskhub.runs.run_kinds import Kind
 
 QUEUE = "webhooks"  # nothing else in these tests sends to it
 PROBE = Kind("probe", "tests.probe", QUEUE)
@@ -26,12 +26,12 @@ def _silence() -> Iterator[None]:
 
 
 def _empty() -> None:
-    with producers[doorbell._connection].acquire(block=True) as producer:
+    with producers[broker._connection].acquire(block=True) as producer:
         producer.channel.queue_purge(QUEUE)
 
 
 def test_rings_stop_while_enough_wait_and_begin_again_when_they_were_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doorbell, "BELIEVED_SECONDS", 0)
+    monkeypatch.setattr(broker, "BELIEVED_SECONDS", 0)
     din = Din()
     rung = 0
     while not din.drowns(QUEUE):
@@ -45,7 +45,7 @@ def test_rings_stop_while_enough_wait_and_begin_again_when_they_were_heard(monke
 
 
 def test_a_broker_that_does_not_tell_is_rung_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doorbell, "backlog", lambda queue: None)
+    monkeypatch.setattr(broker, "backlog", lambda queue: None)
     din = Din()
     assert not any(din.drowns(QUEUE) for _ in range(5 * COUNTED_EVERY))
 
@@ -55,11 +55,11 @@ def mute(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
     """A broker that takes every connection and says nothing, and a doorbell that leads to it."""
     with socket.create_server(("127.0.0.1", 0)) as server, monkeypatch.context() as patched:
         server.setblocking(False)
-        known = doorbell._connection
+        known = broker._connection
         address = f"redis://127.0.0.1:{server.getsockname()[1]}"
-        broker = Connection(address, transport_options=known.transport_options, connect_timeout=known.connect_timeout)
-        patched.setattr(doorbell, "_connection", broker)
-        patched.setattr(doorbell, "silence", Silence())
+        silent = Connection(address, transport_options=known.transport_options, connect_timeout=known.connect_timeout)
+        patched.setattr(broker, "_connection", silent)
+        patched.setattr(broker, "silence", Silence())
         yield server
 
 
@@ -91,11 +91,11 @@ def test_whoever_asks_a_mute_broker_for_its_backlog_does_not_ring_in_vain_too(mu
 def test_a_broker_that_refuses_at_once_is_asked_again(mute: socket.socket) -> None:
     mute.close()
     assert not ring(PROBE, 1)
-    assert not doorbell.silence.lasts
+    assert not broker.silence.lasts
 
 
 def test_what_a_call_waits_for_without_a_broker_is_less_than_a_second() -> None:
     counting: Any = settings.CACHES["default"]
-    asking: Any = doorbell._connection.transport_options
+    asking: Any = broker._connection.transport_options
     assert asking["socket_timeout"] == ANSWER_SECONDS
-    assert ANSWER_SECONDS + hub.PUBLISH_SECONDS + counting["OPTIONS"]["socket_timeout"] < 1
+    assert ANSWER_SECONDS + pubsub.PUBLISH_SECONDS + counting["OPTIONS"]["socket_timeout"] < 1

@@ -7,10 +7,10 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from extraction.domain.status import PageState
+from extraction.domain.process_status import PageState
 from extraction.models import Account, Entry, Page, Process, Task
-from extraction.services import crediting, ledger, running
-from extraction.services.defining import checked, create_task
+from extraction.services import credits, page_ledger, processes
+from extraction.services.tasks import checked, create_task
 from tests.conftest import Person, make_person
 
 pytestmark = pytest.mark.django_db
@@ -32,9 +32,9 @@ def root() -> Client:
 @pytest.fixture
 def process(owner: Person) -> Process:
     """Its first page is done and showed sixty records; one has failed, one waits."""
-    process = running.run_task(task=create_task(owner=owner.user, given=PAYLOAD))
-    ledger.seed(process=process, payload=checked(process.payload, owner.user))
-    records = ledger.packed(orjson.dumps([{"a": f"<b>{n}</b>"} for n in range(60)]))
+    process = processes.run_task(task=create_task(owner=owner.user, given=PAYLOAD))
+    page_ledger.seed(process=process, payload=checked(process.payload, owner.user))
+    records = page_ledger.packed(orjson.dumps([{"a": f"<b>{n}</b>"} for n in range(60)]))
     Page.objects.update(state=PageState.DONE, records=records, status=200)
     for number, state in enumerate((PageState.FAILED, PageState.READY)):
         key = bytes([number]) * 16
@@ -95,7 +95,7 @@ def test_search_by_id(root: Client, process: Process) -> None:
 
 
 def test_top_up_and_limits(root: Client, owner: Person, process: Process) -> None:
-    account = crediting.account_of(owner.user.pk)
+    account = credits.account_of(owner.user.pk)
     Process.objects.update(status="pending", missing=1)
     Account.objects.update(balance=0)
     address = reverse("admin:extraction_account_change", args=[account.pk])

@@ -13,18 +13,18 @@ from django.test import Client
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from extraction.domain.status import Status
-from extraction.kinds import SCHEDULED_EXTRACTION
+from extraction.domain.process_status import Status
 from extraction.models import Account, Entry, Page, Process, Task
-from extraction.services import carrying, crediting, ledger, purging
-from extraction.services.defining import checked
-from extraction.services.exporting import storage
+from extraction.run_kinds import SCHEDULED_EXTRACTION
+from extraction.services import credits, page_ledger, process_lifecycle, retention
+from extraction.services.results import storage
+from extraction.services.tasks import checked
 from taskhub.accounts import services as accounts
-from taskhub.runs import services as runs
+from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
-from taskhub.runs.execution import work
 from taskhub.runs.models import Run
-from taskhub.runs.services.keeping import prune
+from taskhub.runs.queue.execution import work
+from taskhub.runs.queue.maintenance import prune
 from tests.conftest import Person
 
 pytestmark = pytest.mark.django_db
@@ -215,7 +215,7 @@ def test_links_are_signed_and_end(owner: Person, settings: Any) -> None:
 
 def test_a_file_that_is_gone_is_told_and_a_log_opens_at_once(owner: Person) -> None:
     process = started(owner, created(owner))
-    work("extraction", carrying.begin, node="x@test")
+    work("extraction", process_lifecycle.begin, node="x@test")
     shown = owner.get(f"/v1/process/{process.id}/info").json()
     log = Client().get(shown["logFile"].removeprefix(django_settings.PUBLIC_URL))
     assert b"started: http://127.0.0.1:9/" in b"".join(log.streaming_content)  # type: ignore[attr-defined]
@@ -226,7 +226,7 @@ def test_a_file_that_is_gone_is_told_and_a_log_opens_at_once(owner: Person) -> N
 
 def test_pages_by_state_and_status(owner: Person) -> None:
     process = started(owner, created(owner))
-    ledger.seed(process=process, payload=checked(process.payload, owner.user))
+    page_ledger.seed(process=process, payload=checked(process.payload, owner.user))
     page = Page.objects.get()
     for number in range(3):
         key = bytes([number]) * 16
@@ -263,7 +263,7 @@ def test_credits_and_estimates(owner: Person, colleague: Person, settings: Any) 
 
 
 def test_limits_of_a_user(owner: Person, colleague: Person) -> None:
-    crediting.account_of(owner.user.pk)
+    credits.account_of(owner.user.pk)
     Account.objects.update(max_depth=1, max_pages=5)
     deep = {"fields": [{"name": "a", "selector": "a", "details": {"fields": PAYLOAD["fields"]}}]}
     for wrong, place in ((deep, "/fields"), ({"maxPages": 6}, "/maxPages")):
@@ -278,12 +278,12 @@ def test_limits_of_a_user(owner: Person, colleague: Person) -> None:
 def test_a_deleted_task_leaves_nothing(owner: Person) -> None:
     task = created(owner)
     process, other = ended(started(owner, task)), started(owner, task)
-    ledger.seed(process=other, payload=checked(other.payload, owner.user))
+    page_ledger.seed(process=other, payload=checked(other.payload, owner.user))
     process.refresh_from_db()
     assert storage().exists(process.results)
     assert owner.post(f"/v1/task/{task['id']}/delete").json() == {"deleted": "ok"}
     assert owner.get(f"/v1/process/{process.id}/info").status_code == 404
-    assert work(purging.PURGE, purging.purge, node="x@test") == 1
+    assert work(retention.PURGE, retention.purge, node="x@test") == 1
     assert not (Task.objects.exists())
     assert not (Process.objects.exists())
     assert not (Page.objects.exists())
@@ -305,8 +305,8 @@ def test_processes_past_their_retention_go_with_their_files(owner: Person) -> No
 def test_a_deleted_account_leaves_nothing(owner: Person) -> None:
     ended(started(owner, created(owner)))
     started(owner, created(owner))
-    crediting.account_of(owner.user.pk)
-    while purging.remove_of_owner(owner.user.pk):
+    credits.account_of(owner.user.pk)
+    while retention.remove_of_owner(owner.user.pk):
         pass
     assert not any(table.objects.exists() for table in (Task, Process, Page, Account, Entry))
 
@@ -315,7 +315,7 @@ def test_a_schedule_runs_a_task(owner: Person, stranger: Person) -> None:
     task = created(owner)
     made = SCHEDULED_EXTRACTION.work({"task": task["id"], "payload": {"format": "XML"}}, owner.user, "daily")
     run = runs.accept(kind="extraction", owner=owner.user, name=made.name, arguments=made.arguments, schedule="daily")
-    assert work("extraction", carrying.begin, node="x@test") == 1
+    assert work("extraction", process_lifecycle.begin, node="x@test") == 1
     process = Process.objects.get()
     assert (process.run, process.format, process.pages) == (run, "xml", 1)
     for arguments, user in (({"task": task["id"]}, stranger.user), ({"task": "x"}, owner.user), ({}, owner.user)):

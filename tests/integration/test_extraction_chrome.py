@@ -11,19 +11,19 @@ import psutil
 import pytest
 from django.db import connection
 
-from extraction import pagework, turns
-from extraction.books import Books
-from extraction.domain.rendering import Action, Going, Job, Rendered
-from extraction.domain.status import Failure
-from extraction.fetching.browser import Browsers, Chromium
-from extraction.fetching.pages import judge
-from extraction.fetching.rendering import render
+from extraction import page_processor, worker_loop
+from extraction.db_thread import Books
+from extraction.domain.process_status import Failure
+from extraction.domain.render_job import Action, Going, Job, Rendered
+from extraction.fetch.browser import Browsers, Chromium
+from extraction.fetch.page_fetcher import judge
+from extraction.fetch.page_renderer import render
 from extraction.models import Note, Page, Process
-from extraction.services import carrying, defining, running
-from extraction.services.exporting import Export
+from extraction.services import process_lifecycle, processes, tasks
+from extraction.services.results import Export
 from taskhub.errors import Rejected
 from taskhub.outbound import Policy, configured_policy
-from taskhub.runs.execution import work
+from taskhub.runs.queue.execution import work
 from tests.chromium import required
 from tests.conftest import Person
 from tests.extracting import Reply, Site, html, serving
@@ -44,7 +44,7 @@ def _settings(settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> 
     settings.OUTBOUND_ALLOW = ["loopback"]
     results = {**settings.STORAGES["results"], "OPTIONS": {"location": str(tmp_path / "results")}}
     settings.STORAGES = {**settings.STORAGES, "results": results}
-    monkeypatch.setattr(pagework, "backoff", lambda attempt, after: 0.05)
+    monkeypatch.setattr(page_processor, "backoff", lambda attempt, after: 0.05)
     yield
     if Books.pid:
         Books.thread.submit(lambda: connection.close()).result()
@@ -309,11 +309,11 @@ def extracted(owner: Person, site: Site, **payload: Any) -> Process:
 
 
 def run_to_its_end(owner: Person, sent: dict[str, Any]) -> Process:
-    process = running.run_task(task=defining.create_task(owner=owner.user, given=sent))
-    work(running.KIND, carrying.begin, node="extraction@test")
+    process = processes.run_task(task=tasks.create_task(owner=owner.user, given=sent))
+    work(processes.KIND, process_lifecycle.begin, node="extraction@test")
     until = time.monotonic() + 40
     while process.status == "running" and time.monotonic() < until:
-        turns.take_turns(node="extraction@test")
+        worker_loop.take_turns(node="extraction@test")
         process.refresh_from_db()
     return process
 
@@ -406,5 +406,5 @@ def test_without_the_extra_the_refusal_says_how_to_install_it(owner: Person, sit
     settings.CHROMIUM = "/nowhere/chromium"
     sent = {"request": {"url": f"{site.url}/", "type": "chrome"}, "fields": TITLE}
     with pytest.raises(Rejected, match="make chrome") as caught:
-        defining.create_task(owner=owner.user, given=sent)
+        tasks.create_task(owner=owner.user, given=sent)
     assert caught.value.errors[0]["pointer"] == "/request/type"

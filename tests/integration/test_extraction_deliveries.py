@@ -19,17 +19,17 @@ from django.utils import timezone
 from gcp_storage_emulator.server import create_server
 from moto.server import ThreadedMotoServer
 
-from extraction.delivering import sending, upload
+from extraction.delivery import transfer, upload_program
 from extraction.domain.destinations import parse_destinations
 from extraction.models import Note, Process, Task
-from extraction.services import defining
-from extraction.services.delivering import carry
-from extraction.services.dispatching import DELIVERY, stored, wait
+from extraction.services import tasks
+from extraction.services.deliver import carry
+from extraction.services.delivery_queue import DELIVERY, stored, wait
 from taskhub.errors import Failed, Problem, Rejected, Unavailable
 from taskhub.outbound import Allow, Policy
-from taskhub.runs import services as runs
-from taskhub.runs.execution import work
+from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
+from taskhub.runs.queue.execution import work
 from tests.conftest import Person
 from tests.integration.outbound_servers import Server, answer, serving, tls_for
 from tests.integration.test_extraction_s3 import PAYLOAD, fetched, turn
@@ -41,7 +41,7 @@ CONTENT = b"a,b\r\n" * 3_000_000  # more than one part of an upload
 
 def sent(given: dict[str, Any], content: bytes = CONTENT, policy: Policy = LOOPBACK, name: str = "a.csv") -> None:
     [destination] = parse_destinations(given)
-    sending.deliver(destination, name, BytesIO(content), len(content), policy)
+    transfer.deliver(destination, name, BytesIO(content), len(content), policy)
 
 
 # S3
@@ -217,7 +217,7 @@ def pretending(names: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, tmp_pat
         def gate(policy: Policy) -> Iterator[Any]:
             yield type("Gate", (), {"address": proxy.url, "refused": []})
 
-        monkeypatch.setattr(sending, "gate", gate)
+        monkeypatch.setattr(transfer, "gate", gate)
         yield servers
 
 
@@ -275,9 +275,9 @@ def test_what_onedrive_is_sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 def test_what_they_take_in_one_piece_has_a_limit() -> None:
     """The program itself refuses it, before anything is sent."""
     asked = {"scheme": "dropbox", "options": {"access_token": "t", "root": "/"}, "path": "a", "type": "text/csv"}
-    for size in (upload.WHOLE_MAX + 1, 10**12):
+    for size in (upload_program.WHOLE_MAX + 1, 10**12):
         with pytest.raises(ValueError, match="at most 157286400 bytes"):
-            upload.write(asked | {"size": size}, BytesIO())
+            upload_program.write(asked | {"size": size}, BytesIO())
 
 
 def test_a_refusal_of_theirs_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -396,5 +396,5 @@ def test_a_delivery_is_checked_when_it_is_saved(
     owner: Person, s3: dict[str, Any], changes: dict[str, Any], place: str
 ) -> None:
     with pytest.raises(Rejected) as caught:
-        defining.create_task(owner=owner.user, given={"payload": PAYLOAD, "delivery": s3 | changes})
+        tasks.create_task(owner=owner.user, given={"payload": PAYLOAD, "delivery": s3 | changes})
     assert place in [fault["pointer"] for fault in caught.value.errors]

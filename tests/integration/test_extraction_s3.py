@@ -9,8 +9,8 @@ import requests
 from moto.server import ThreadedMotoServer
 
 from extraction.models import Note, Page, Process
-from extraction.services import defining, ledger, linking, purging, running, slices
-from extraction.services.exporting import write_results
+from extraction.services import page_ledger, processes, retention, signed_links, slices, tasks
+from extraction.services.results import write_results
 from tests.conftest import Person
 
 pytestmark = pytest.mark.django_db
@@ -52,9 +52,9 @@ def bucket(server: str, settings: Any) -> Any:
 
 def fetched(owner: Person) -> Process:
     """Its pages have ended; its result is to be written."""
-    process = running.run_task(task=defining.create_task(owner=owner.user, given=PAYLOAD))
-    ledger.seed(process=process, payload=defining.checked(process.payload, owner.user))
-    Page.objects.update(state="done", records=ledger.packed(b'[{"a": "1"}]'))
+    process = processes.run_task(task=tasks.create_task(owner=owner.user, given=PAYLOAD))
+    page_ledger.seed(process=process, payload=tasks.checked(process.payload, owner.user))
+    Page.objects.update(state="done", records=page_ledger.packed(b'[{"a": "1"}]'))
     Process.objects.update(open=0, unwritten=True, records=1)
     return process
 
@@ -72,13 +72,13 @@ def test_a_result_is_stored_linked_and_removed(owner: Person, bucket: Any) -> No
     process.refresh_from_db()
     stored = bucket.get_object(Bucket=BUCKET, Key=f"taskhub/{process.id}.csv")["Body"].read()
     assert stored == b"a\r\n1\r\n"
-    link = linking.link_to(process=process)
+    link = signed_links.link_to(process=process)
     assert "X-Amz-Signature" in link
     assert "X-Amz-Expires=3600" in link
     part = requests.get(link, headers={"Range": "bytes=0-0"}, timeout=10)
     assert (part.status_code, part.content) == (206, b"a")
     assert owner.get(f"/v1/getlink?name={process.results}").content.decode().startswith(link.partition("?")[0])
-    while purging.remove_some(process):
+    while retention.remove_some(process):
         pass
     assert "Contents" not in bucket.list_objects_v2(Bucket=BUCKET)
 

@@ -10,14 +10,14 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
-from extraction import turns
-from extraction.books import Books
+from extraction import worker_loop
+from extraction.db_thread import Books
 from extraction.engines import engines
 from extraction.models import Page, Process
-from extraction.services import carrying, defining, running
-from extraction.services.exporting import Export
+from extraction.services import process_lifecycle, processes, tasks
+from extraction.services.results import Export
 from taskhub.errors import Rejected
-from taskhub.runs.execution import work
+from taskhub.runs.queue.execution import work
 from tests.conftest import Person
 from tests.extracting import Reply, Site, html, serving
 
@@ -72,11 +72,11 @@ def write(folder: Path, name: str, site: Site, **values: Any) -> None:
 
 
 def searched(owner: Person, **payload: Any) -> Process:
-    process = running.run_task(task=defining.create_task(owner=owner.user, given={"search_engine": "local", **payload}))
-    work(running.KIND, carrying.begin, node="extraction@test")
+    process = processes.run_task(task=tasks.create_task(owner=owner.user, given={"search_engine": "local", **payload}))
+    work(processes.KIND, process_lifecycle.begin, node="extraction@test")
     until = time.monotonic() + 20
     while process.status == "running" and time.monotonic() < until:
-        turns.take_turns(node="extraction@test")
+        worker_loop.take_turns(node="extraction@test")
         process.refresh_from_db()
     return process
 
@@ -130,6 +130,6 @@ def test_an_operators_file_that_is_wrong_is_named(site: Site, folder: Path, text
 def test_more_than_a_user_may_is_refused(owner: Person, folder: Path, settings: Any) -> None:
     settings.EXTRACTION_MAX_PAGES = 10
     with pytest.raises(Rejected, match="more than the 10"):
-        defining.create_task(
+        tasks.create_task(
             owner=owner.user, given={"search_engine": "local", "keywords": list("abcdef"), "num_pages": 2}
         )

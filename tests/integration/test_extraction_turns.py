@@ -17,18 +17,27 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from extraction import pagework, spider, turns
-from extraction.books import Books
-from extraction.domain.addresses import page_key
-from extraction.domain.status import PageState
-from extraction.fetching.hosts import Hosts, Later
+from extraction import fetch_loop, page_processor, worker_loop
+from extraction.db_thread import Books
+from extraction.domain.page_urls import page_key
+from extraction.domain.process_status import PageState
+from extraction.fetch.host_limits import Hosts, Later
 from extraction.models import Account, Entry, Note, Page, Process, Slice
-from extraction.services import carrying, crediting, defining, ledger, purging, resuming, running, slices
-from extraction.services.exporting import Export, opened
-from taskhub.runs import services as runs
-from taskhub.runs.execution import work
+from extraction.services import (
+    credits,
+    page_ledger,
+    process_lifecycle,
+    process_resumption,
+    processes,
+    retention,
+    slices,
+    tasks,
+)
+from extraction.services.results import Export, opened
+from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
-from taskhub.runs.services.notifying import WEBHOOK
+from taskhub.runs.queue.execution import work
+from taskhub.runs.queue.webhook_events import WEBHOOK
 from taskhub.runs.webhooks.services import message_of
 from tests.conftest import Person
 from tests.extracting import Reply, Site, html, serving
@@ -44,7 +53,7 @@ def _settings(settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> 
     settings.OUTBOUND_ALLOW = ["loopback"]
     results = {**settings.STORAGES["results"], "OPTIONS": {"location": str(tmp_path / "results")}}
     settings.STORAGES = {**settings.STORAGES, "results": results}
-    monkeypatch.setattr(pagework, "backoff", lambda attempt, after: min(after or 0.05, 0.3))
+    monkeypatch.setattr(page_processor, "backoff", lambda attempt, after: min(after or 0.05, 0.3))
     yield
     if Books.pid:
         Books.thread.submit(lambda: connection.close()).result()
@@ -59,9 +68,9 @@ def site() -> Iterator[Site]:
 def begun(owner: Person, site: Site, **payload: Any) -> Process:
     """A process whose first page is in the ledger."""
     sent = {"request": {"url": f"{site.url}/"}, "fields": LINKS, **payload}
-    task = defining.create_task(owner=owner.user, given=sent)
-    process = running.run_task(task=task)
-    work(running.KIND, carrying.begin, node="extraction@test")
+    task = tasks.create_task(owner=owner.user, given=sent)
+    process = processes.run_task(task=task)
+    work(processes.KIND, process_lifecycle.begin, node="extraction@test")
     return process
 
 
@@ -69,10 +78,10 @@ def carried(process: Process, seconds: float = 20) -> Process:
     """The process when nothing is left to do for a worker."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        turns.take_turns(node="extraction@test")
+        worker_loop.take_turns(node="extraction@test")
         process.refresh_from_db()
         if process.ended or process.status == "pending":
-            turns.take_turns(node="extraction@test")
+            worker_loop.take_turns(node="extraction@test")
             break
         time.sleep(0.02)
     process.refresh_from_db()
@@ -105,14 +114,14 @@ def found_at_once(process: Process, urls: list[str]) -> None:
     """As if the first page had led to these, which wait."""
     slice, _ = slices.claim_slice(worker="first@test") or (None, None)
     assert slice
-    [first] = ledger.claim_pages(slice=slice, limit=10)
+    [first] = page_ledger.claim_pages(slice=slice, limit=10)
     keys = [(page_key(1, url), url) for url in urls]
-    found = [ledger.Found(ledger.Claimed(key, key, b"", 0, 1, url), mine=False) for key, url in keys]
+    found = [page_ledger.Found(page_ledger.Claimed(key, key, b"", 0, 1, url), mine=False) for key, url in keys]
     rows = orjson.dumps([{"item_details": [key.hex()]} for key, _ in keys])
     slices.reserve(slice=slice, wanted=10)
-    outcome = ledger.Outcome(first, PageState.DONE, cost=1, records=rows, count=len(urls), found=found)
-    ledger.write(slice=slice, outcomes=[outcome], most=1000)
-    carrying.leave(slice=slice)
+    outcome = page_ledger.Outcome(first, PageState.DONE, cost=1, records=rows, count=len(urls), found=found)
+    page_ledger.write(slice=slice, outcomes=[outcome], most=1000)
+    process_lifecycle.leave(slice=slice)
 
 
 def listing(*paths: str, more: str = "") -> Reply:
@@ -204,8 +213,8 @@ def test_retry_asks_for_failed_pages_alone(owner: Person, site: Site) -> None:
     assert (process.failed, process.cost) == (1, 3)
     site.pages["/b"] = html("<h1>B</h1>")
     first = process.run
-    taken_up = resuming.retry_process(process=running.visible_process(id=process.id, user=owner.user))
-    work(running.KIND, carrying.begin, node="extraction@test")
+    taken_up = process_resumption.retry_process(process=processes.visible_process(id=process.id, user=owner.user))
+    work(processes.KIND, process_lifecycle.begin, node="extraction@test")
     process = carried(taken_up)
     assert [record["item_details"] for record in records(process)] == [[{"title": x}] for x in "ABC"]
     assert (process.failed, process.cost, process.status) == (0, 4, "finished")
@@ -226,7 +235,7 @@ def test_a_failed_page_of_the_main_list_fails_the_process(owner: Person, site: S
 
 
 def test_credits_run_out_and_come(owner: Person, site: Site, settings: Any) -> None:
-    crediting.account_of(owner.user.pk)
+    credits.account_of(owner.user.pk)
     Account.objects.update(balance=3)
     site.pages["/"] = listing(*(f"/{n}" for n in range(5)))
     site.other = lambda path, before: html(f"<h1>{path}</h1>")
@@ -236,9 +245,9 @@ def test_credits_run_out_and_come(owner: Person, site: Site, settings: Any) -> N
     assert (run.state, run.ready, run.error["type"]) == ("RETRY", False, "CreditsMissing")  # type: ignore[index]
     assert process.results
     assert len(records(process)) == 5
-    crediting.top_up(owner_id=owner.user.pk, amount=10)
-    assert resuming.resume_waiting() == 1
-    work(running.KIND, carrying.begin, node="extraction@test")
+    credits.top_up(owner_id=owner.user.pk, amount=10)
+    assert process_resumption.resume_waiting() == 1
+    work(processes.KIND, process_lifecycle.begin, node="extraction@test")
     process = carried(process)
     assert (process.status, process.missing, process.cost) == ("finished", 0, 6)
     assert all(len(record["item_details"]) == 1 for record in records(process))
@@ -256,9 +265,9 @@ def test_a_cap_of_one_run(owner: Person, site: Site) -> None:
     fields = [{**LINKS[0], "details": DETAIL}]
     process = extracted(owner, site, fields=fields, commonParent="li", maxCredits=4)
     assert (process.status, process.cost, process.capped) == ("pending", 4, True)
-    assert resuming.resume_waiting() == 0
-    taken_up = resuming.retry_process(process=process, max_credits=6)
-    work(running.KIND, carrying.begin, node="extraction@test")
+    assert process_resumption.resume_waiting() == 0
+    taken_up = process_resumption.retry_process(process=process, max_credits=6)
+    work(processes.KIND, process_lifecycle.begin, node="extraction@test")
     assert carried(taken_up).cost == 6
 
 
@@ -415,15 +424,15 @@ def test_a_lost_worker_loses_no_page_and_charges_none_twice(owner: Person, site:
     assert claimed
     lost, _ = claimed
     slices.reserve(slice=lost, wanted=100)
-    assert len(ledger.claim_pages(slice=lost, limit=10)) == 1
+    assert len(page_ledger.claim_pages(slice=lost, limit=10)) == 1
     assert slices.claim_slice(worker="other@test") is None
     Slice.objects.update(lease_until=timezone.now())
-    carrying.sweep()
+    process_lifecycle.sweep()
     process = carried(process)
     assert (process.status, process.cost, process.requests) == ("finished", 3, 3)
     assert Account.objects.get().balance == settings.EXTRACTION_CREDITS - 3
     with pytest.raises(slices.SliceLost):
-        ledger.write(slice=lost, outcomes=[], most=10)
+        page_ledger.write(slice=lost, outcomes=[], most=10)
 
 
 def test_a_page_that_takes_workers_with_it_is_given_up_alone(owner: Person, site: Site) -> None:
@@ -434,12 +443,12 @@ def test_a_page_that_takes_workers_with_it_is_given_up_alone(owner: Person, site
     for number in range(3):
         slice, _ = slices.claim_slice(worker=f"{number}@test") or (None, None)
         assert slice
-        claimed = ledger.claim_pages(slice=slice, limit=10)
+        claimed = page_ledger.claim_pages(slice=slice, limit=10)
         assert len(claimed) == (3 if number < 2 else 1)
         if number == 2:  # the suspects come one by one
             assert claimed[0].url.endswith("/a")
         Slice.objects.update(lease_until=timezone.now())
-        carrying.sweep()
+        process_lifecycle.sweep()
     process = carried(process)
     assert [one.state for one in Page.objects.filter(process=process).order_by("id")] == [
         "done",
@@ -455,16 +464,16 @@ def test_a_cancelled_process_keeps_what_it_has(owner: Person, site: Site) -> Non
     process = begun(owner, site)
     slice, _ = slices.claim_slice(worker="one@test") or (None, None)
     assert slice
-    running.cancel(process=running.visible_process(id=process.id, user=owner.user))
+    processes.cancel(process=processes.visible_process(id=process.id, user=owner.user))
     with pytest.raises(slices.SliceLost):
-        ledger.claim_pages(slice=slice, limit=1)
+        page_ledger.claim_pages(slice=slice, limit=1)
     process = carried(process)
     assert (process.status, process.open, process.unwritten) == ("canceled", 1, False)
     assert process.results
     run = run_of(process)
     assert run.state == "REVOKED"
-    taken_up = resuming.retry_process(process=running.visible_process(id=process.id, user=owner.user))
-    work(running.KIND, carrying.begin, node="extraction@test")
+    taken_up = process_resumption.retry_process(process=processes.visible_process(id=process.id, user=owner.user))
+    work(processes.KIND, process_lifecycle.begin, node="extraction@test")
     assert carried(taken_up).status == "finished"
 
 
@@ -473,7 +482,7 @@ def test_a_retry_of_the_run_takes_its_process_up_again(owner: Person, site: Site
     assert process.status == "failed"
     site.pages["/"] = listing("/a")
     new = runs.retry(run=run_of(process))
-    work(running.KIND, carrying.begin, node="extraction@test")
+    work(processes.KIND, process_lifecycle.begin, node="extraction@test")
     process = carried(process)
     assert (process.status, process.run_id) == ("finished", new.pk)
 
@@ -481,11 +490,11 @@ def test_a_retry_of_the_run_takes_its_process_up_again(owner: Person, site: Site
 def test_what_is_overdue_is_ended(owner: Person, site: Site) -> None:
     process = begun(owner, site)
     Account.objects.update(max_seconds=60)
-    carrying.sweep()
+    process_lifecycle.sweep()
     process.refresh_from_db()
     assert process.status == "running"
     Process.objects.update(started_at=timezone.now() - timedelta(seconds=61))
-    carrying.sweep()
+    process_lifecycle.sweep()
     process = carried(process)
     assert (process.status, process.error) == ("failed", "Its time is over.")
 
@@ -496,7 +505,7 @@ def test_where_the_result_cannot_be_stored_it_is_tried_again(owner: Person, site
     with open(blocked, "w"):  # where its folder should be
         process = begun(owner, site)
         for _ in range(3):
-            turns.take_turns(node="extraction@test")
+            worker_loop.take_turns(node="extraction@test")
     process.refresh_from_db()
     assert (process.status, process.unwritten, process.results) == ("running", True, "")
     assert Note.objects.filter(process=process, text__contains="could not be written").count() == 1
@@ -529,7 +538,7 @@ def test_two_turns_at_one_process_share_its_pages(owner: Person, site: Site, set
         slice, row = slices.claim_slice(worker=name) or (None, None)
         assert slice
         assert row
-        spiders.append(spider.Spider(slice, row, defining.checked(row.payload, owner.user)))
+        spiders.append(fetch_loop.Spider(slice, row, tasks.checked(row.payload, owner.user)))
 
     async def both() -> None:
         await asyncio.gather(*(one.run() for one in spiders))
@@ -540,7 +549,7 @@ def test_two_turns_at_one_process_share_its_pages(owner: Person, site: Site, set
     assert min(shares) > 30
     assert set(site.hits.values()) == {1}
     for one in spiders:
-        carrying.leave(slice=one.slice)
+        process_lifecycle.leave(slice=one.slice)
     assert [one["title"] for one in records(carried(process))] == [f"/{n}" for n in range(300)]
 
 
@@ -556,10 +565,10 @@ def test_the_same_bytes_whoever_fetched_and_when(owner: Person, site: Site, sett
         slice, row = slices.claim_slice(worker="x@test") or (None, None)
         if slice and row:
             slices.reserve(slice=slice, wanted=20)
-            ledger.claim_pages(slice=slice, limit=7)
+            page_ledger.claim_pages(slice=slice, limit=7)
             Slice.objects.update(lease_until=timezone.now())
-            carrying.sweep()
-            turns.take_turns(node="extraction@test")
+            process_lifecycle.sweep()
+            worker_loop.take_turns(node="extraction@test")
     assert b"".join(Export(carried(process)).pieces("xml", gzip=False)) == whole
     assert json.loads(b"".join(Export(process).pieces("json", gzip=False)))[0]["item_details"] == [{"title": "/0"}]
 
@@ -575,7 +584,7 @@ def test_a_packed_file(owner: Person, site: Site) -> None:
 
 
 def test_no_race_takes_a_balance_below_zero(owner: Person, site: Site) -> None:
-    crediting.account_of(owner.user.pk)
+    credits.account_of(owner.user.pk)
     Account.objects.update(balance=100)
     claimed = [begun(owner, site) and slices.claim_slice(worker=f"{n}@test") for n in range(4)]
     rows = [pair[0] for pair in claimed if pair]
@@ -641,13 +650,13 @@ def test_without_redis_a_worker_keeps_to_a_quarter(settings: Any) -> None:
 
 @pytest.mark.parametrize("status", ["canceled", "pending"])
 def test_webhooks_are_told_when_what_there_is_is_written(owner: Person, site: Site, status: str) -> None:
-    account = crediting.account_of(owner.user.pk)
+    account = credits.account_of(owner.user.pk)
     if status == "pending":
-        crediting.top_up(owner_id=owner.user.pk, amount=-account.balance, by=owner.user, note="")
+        credits.top_up(owner_id=owner.user.pk, amount=-account.balance, by=owner.user, note="")
     process = begun(owner, site, format="JSON")
     Run.objects.filter(pk=run_of(process).pk).update(webhook=f"{site.url}/hook")
     if status == "canceled":
-        running.cancel(process=Process.objects.select_related("run").get(pk=process.pk))
+        processes.cancel(process=Process.objects.select_related("run").get(pk=process.pk))
     assert not Run.objects.filter(kind=WEBHOOK).exists()  # its file is not there yet
     assert carried(process).status == status
     delivery = Run.objects.get(kind=WEBHOOK)
@@ -661,8 +670,8 @@ def test_nobody_is_told_of_what_was_deleted(owner: Person, site: Site) -> None:
     process = begun(owner, site)
     Run.objects.filter(pk=run_of(process).pk).update(webhook=f"{site.url}/hook")
     assert process.task
-    purging.delete_task(task=process.task)
-    turns.take_turns(node="extraction@test")
+    retention.delete_task(task=process.task)
+    worker_loop.take_turns(node="extraction@test")
     assert not Run.objects.filter(kind=WEBHOOK).exists()
 
 

@@ -8,8 +8,8 @@ from django.db import connection
 
 from taskhub.accounts.models import User
 from tests.conftest import Person, make_person
-from walkers.calls import graphs as graph_calls
-from walkers.calls import objects as object_calls
+from walkers.http.calls import graphs as graph_calls
+from walkers.http.calls import objects as object_calls
 from walkers.models import Alias, Edge, Graph, Node, Profile
 from walkers.services import graphs
 from walkers.services.profiles import active_graphs

@@ -10,12 +10,12 @@ from django.db import connection
 
 from taskhub.errors import NotFound
 from tests.conftest import Person
+from walkers.authoring.places import Place
+from walkers.authoring.walker import Definition, Walker
 from walkers.domain.route import WalkerFailed
 from walkers.models import Edge, Graph, Node, Profile
-from walkers.places import Place
 from walkers.services import graphs, profiles
-from walkers.services.walking import Walk, walk_now
-from walkers.walker import Definition, Walker
+from walkers.services.walks import Walk, walk_now
 
 pytestmark = pytest.mark.django_db
 Visit = Callable[[Any, Place], Any]

@@ -16,12 +16,12 @@ from django_celery_results.models import TaskResult
 
 from taskhub.accounts.models import User
 from taskhub.errors import Conflict, NotFound, Rejected, Unavailable
-from taskhub.runs import execution, kinds, services
+from taskhub.runs import queue, run_kinds
 from taskhub.runs.domain import LeaseLost, State, oldest_id
-from taskhub.runs.execution import Execution, run_now, work
 from taskhub.runs.models import KeptAnswer, Run
-from taskhub.runs.services import keeping
-from taskhub.runs.services.claiming import end_abandoned
+from taskhub.runs.queue import execution, maintenance
+from taskhub.runs.queue.execution import Execution, run_now, work
+from taskhub.runs.queue.leases import end_abandoned
 from tests.conftest import make_person
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -35,9 +35,9 @@ def refuse_empty(arguments: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def probe() -> Iterator[None]:
-    kinds.register(kinds.Kind("probe", "tests.probe", "walkers", check=refuse_empty))
+    run_kinds.register(run_kinds.Kind("probe", "tests.probe", "walkers", check=refuse_empty))
     yield
-    del kinds._kinds["probe"]
+    del run_kinds._kinds["probe"]
 
 
 @pytest.fixture
@@ -48,11 +48,11 @@ def olga() -> User:
 
 
 def accept(owner: User, word: str = "hello", **options: Any) -> Run:
-    return services.accept(kind="probe", owner=owner, name="probe", arguments={"word": word}, **options)
+    return queue.accept(kind="probe", owner=owner, name="probe", arguments={"word": word}, **options)
 
 
 def claim(after: UUID = START) -> Run | None:
-    return services.claim(kind="probe", worker="w@here:1", after=after)
+    return queue.claim(kind="probe", worker="w@here:1", after=after)
 
 
 def claim_one() -> Run:
@@ -71,9 +71,9 @@ def test_a_run_is_claimed_once_and_ends_once(olga: User) -> None:
     run = claim_one()
     assert (run.pk, run.state, run.attempt, run.worker) == (accepted.pk, "STARTED", 1, "w@here:1")
     assert claim() is None
-    services.end(run=run, state=State.SUCCESS, result={"n": 1})
+    queue.end(run=run, state=State.SUCCESS, result={"n": 1})
     with pytest.raises(LeaseLost):
-        services.end(run=run, state=State.FAILURE)
+        queue.end(run=run, state=State.FAILURE)
     run.refresh_from_db()
     assert (run.state, run.result, run.lease_until) == ("SUCCESS", {"n": 1}, None)
     assert run.finished_at
@@ -92,7 +92,7 @@ def test_what_cannot_run_is_not_accepted(olga: User) -> None:
     with pytest.raises(Rejected):
         accept(olga, "")
     with pytest.raises(LookupError):
-        services.accept(kind="unheard", owner=olga, name="x", arguments={})
+        queue.accept(kind="unheard", owner=olga, name="x", arguments={})
     assert not Run.objects.exists()
 
 
@@ -124,17 +124,17 @@ def test_an_owner_at_the_cap_waits_while_others_go_on(olga: User, settings: Any)
     accept(other)
     claimed = [run for run in (claim(), claim(), claim(), claim()) if run]
     assert Counter(run.owner_id for run in claimed) == {olga.pk: 2, other.pk: 1}
-    services.end(run=next(run for run in claimed if run.owner_id == olga.pk), state=State.SUCCESS)
+    queue.end(run=next(run for run in claimed if run.owner_id == olga.pk), state=State.SUCCESS)
     assert claim_one().owner_id == olga.pk
 
 
 def test_a_cancelled_waiting_run_never_starts(olga: User) -> None:
-    run = services.cancel(run=accept(olga))
+    run = queue.cancel(run=accept(olga))
     assert run.state == "REVOKED"
     assert claim() is None
     assert TaskResult.objects.get(task_id=str(run.pk)).status == "REVOKED"
     with pytest.raises(Conflict):
-        services.cancel(run=run)
+        queue.cancel(run=run)
 
 
 def test_a_cancelled_running_run_has_no_effect(olga: User) -> None:
@@ -143,7 +143,7 @@ def test_a_cancelled_running_run_has_no_effect(olga: User) -> None:
     def effect_then_cancelled(running: Execution) -> None:
         with transaction.atomic():
             make_person("effect@example.com")
-            thread = threading.Thread(target=_in_thread, args=(lambda: services.cancel(run=running.run),))
+            thread = threading.Thread(target=_in_thread, args=(lambda: queue.cancel(run=running.run),))
             thread.start()
             thread.join()
             running.succeed({})
@@ -167,7 +167,7 @@ def test_work_in_the_main_thread_is_interrupted_whichever_thread_worked_first(
     run = accept(olga)
 
     def hang(running: Execution) -> None:
-        threading.Thread(target=_in_thread, args=(lambda: services.cancel(run=running.run),)).start()
+        threading.Thread(target=_in_thread, args=(lambda: queue.cancel(run=running.run),)).start()
         threading.Event().wait(30)
         pytest.fail("It was not interrupted.")
 
@@ -180,7 +180,7 @@ def test_a_run_that_ended_cannot_be_cancelled(olga: User) -> None:
     run = accept(olga)
     work("probe", say, node="w@here")
     with pytest.raises(Conflict):
-        services.cancel(run=run)
+        queue.cancel(run=run)
     run.refresh_from_db()
     assert run.state == "SUCCESS"
 
@@ -216,7 +216,7 @@ def test_a_fault_that_may_pass_is_tried_again_later_and_then_given_up(olga: User
         assert run.not_before
         assert run.not_before > timezone.now()
         Run.objects.update(not_before=timezone.now())
-        services.sweep()
+        queue.sweep()
     work("probe", away, node="w@here")
     run.refresh_from_db()
     assert (run.state, run.attempt, (run.error or {})["message"]) == ("FAILURE", 3, "The other side is away.")
@@ -246,11 +246,11 @@ def test_a_schedules_due_time_is_one_run(olga: User) -> None:
 
 def test_a_delayed_run_waits_for_its_time(olga: User) -> None:
     run = accept(olga, not_before=timezone.now() + timedelta(hours=1))
-    assert services.enqueue(run)
-    services.sweep()
+    assert queue.enqueue(run)
+    queue.sweep()
     assert claim() is None
     Run.objects.update(not_before=timezone.now())
-    services.sweep()
+    queue.sweep()
     assert claim_one().pk == run.pk
 
 
@@ -258,13 +258,13 @@ def test_a_silent_workers_run_is_offered_again_and_its_late_ending_refused(olga:
     accept(olga)
     lost = claim_one()
     Run.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    assert services.sweep() == 1
+    assert queue.sweep() == 1
     again = claim_one()
     assert (again.pk, again.attempt) == (lost.pk, 2)
-    assert not services.renew(run=lost)
+    assert not queue.renew(run=lost)
     with pytest.raises(LeaseLost):
-        services.end(run=lost, state=State.SUCCESS)
-    services.end(run=again, state=State.SUCCESS)
+        queue.end(run=lost, state=State.SUCCESS)
+    queue.end(run=again, state=State.SUCCESS)
 
 
 def test_a_run_that_loses_every_worker_is_given_up(olga: User) -> None:
@@ -272,7 +272,7 @@ def test_a_run_that_loses_every_worker_is_given_up(olga: User) -> None:
     for _ in range(settings.RUN_ATTEMPTS):
         claim_one()
         Run.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-        services.sweep()
+        queue.sweep()
     run.refresh_from_db()
     assert (run.state, (run.error or {})["type"]) == ("FAILURE", "WorkerLost")
     assert claim() is None
@@ -283,19 +283,19 @@ def test_a_worker_that_renews_in_time_is_not_given_up(olga: User) -> None:
     Run.objects.update(attempts=1)
     run = claim_one()
     Run.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    assert services.renew(run=run)
+    assert queue.renew(run=run)
     assert not end_abandoned(run=run, error={"type": "WorkerLost", "message": ""})
-    assert services.sweep() == 0
-    services.end(run=run, state=State.SUCCESS)
+    assert queue.sweep() == 0
+    queue.end(run=run, state=State.SUCCESS)
 
 
 def test_more_silent_workers_than_one_batch_cost_no_run_an_attempt(olga: User, monkeypatch: Any) -> None:
-    monkeypatch.setattr(keeping, "BATCH", 2)
+    monkeypatch.setattr(maintenance, "BATCH", 2)
     for _ in range(3):
         accept(olga)
         claim_one()
     Run.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    services.sweep()
+    queue.sweep()
     assert sorted(run.state for run in Run.objects.all()) == ["RETRY", "RETRY", "STARTED"]
 
 
@@ -305,12 +305,12 @@ def test_a_run_of_an_app_that_was_removed_ends_all_the_same(olga: User) -> None:
     claim_one()
     Run.objects.filter(pk=run.pk).update(lease_until=timezone.now() - timedelta(seconds=1), kind="removed")
     Run.objects.filter(pk=waiting.pk).update(kind="removed")
-    services.sweep()
+    queue.sweep()
     run.refresh_from_db()
     assert run.state == "FAILURE"
-    assert services.cancel(run=waiting).state == "REVOKED"
+    assert queue.cancel(run=waiting).state == "REVOKED"
     with pytest.raises(Conflict):
-        services.retry(run=run)
+        queue.retry(run=run)
 
 
 def test_a_result_over_the_limit_is_a_failure_that_says_so_and_has_no_effect(olga: User, settings: Any) -> None:
@@ -360,7 +360,7 @@ def test_a_wait_is_woken_by_the_end(olga: User) -> None:
     run = accept(olga)
     ended: list[Run] = []
     waiter = threading.Thread(
-        target=_in_thread, args=(lambda: ended.append(services.wait(run_id=run.pk, user=olga, seconds=60)),)
+        target=_in_thread, args=(lambda: ended.append(queue.wait(run_id=run.pk, user=olga, seconds=60)),)
     )
     waiter.start()
     work("probe", say, node="w@here")
@@ -370,7 +370,7 @@ def test_a_wait_is_woken_by_the_end(olga: User) -> None:
 
 def test_a_wait_ends_with_the_state_as_it_is(olga: User) -> None:
     run = accept(olga)
-    assert services.wait(run_id=run.pk, user=olga, seconds=0.01).state == "PENDING"
+    assert queue.wait(run_id=run.pk, user=olga, seconds=0.01).state == "PENDING"
 
 
 def test_another_users_run_cannot_be_seen(olga: User) -> None:
@@ -378,26 +378,26 @@ def test_another_users_run_cannot_be_seen(olga: User) -> None:
     other = make_person("other@example.com").user
     staff = make_person("staff@example.com", is_staff=True).user
     with pytest.raises(NotFound):
-        services.visible_run(run_id=run.pk, user=other)
+        queue.visible_run(run_id=run.pk, user=other)
     with pytest.raises(NotFound):
-        services.visible_run(run_id=uuid4(), user=staff)
-    assert services.visible_run(run_id=run.pk, user=staff).pk == run.pk
+        queue.visible_run(run_id=uuid4(), user=staff)
+    assert queue.visible_run(run_id=run.pk, user=staff).pk == run.pk
 
 
 def test_a_retry_is_a_new_run_that_points_to_the_old(olga: User) -> None:
     run = accept(olga)
     with pytest.raises(Conflict):
-        services.retry(run=run)
-    services.cancel(run=run)
+        queue.retry(run=run)
+    queue.cancel(run=run)
     run.refresh_from_db()
-    new = services.retry(run=run)
+    new = queue.retry(run=run)
     assert (new.retry_of_id, new.arguments, new.owner_id) == (run.pk, run.arguments, olga.pk)
     assert claim_one().pk == new.pk
 
 
 def test_without_a_worker_a_run_is_performed_at_once(olga: User) -> None:
     run = accept(olga)
-    assert not services.enqueue(run)
+    assert not queue.enqueue(run)
     assert run_now(run, say).result == {"said": "hello"}
 
 
@@ -411,13 +411,13 @@ def test_old_runs_and_answers_are_pruned(olga: User) -> None:
     long_ago = timezone.now() - timedelta(days=settings.RUN_RETENTION_DAYS + 1)
     old, waiting, new = accept(olga), accept(olga), accept(olga)
     for run in (old, new):
-        services.cancel(run=run)
+        queue.cancel(run=run)
     Run.objects.filter(pk=old.pk).update(id=oldest_id(long_ago), finished_at=long_ago)
     Run.objects.filter(pk=waiting.pk).update(id=UUID(int=oldest_id(long_ago).int + 1))
     KeptAnswer.objects.create(scope="a", fingerprint="", status=200, body={}, created_at=long_ago)
     KeptAnswer.objects.create(scope="b", fingerprint="", status=200, body={})
     TaskResult.objects.filter(task_id=str(old.pk)).update(task_id=str(oldest_id(long_ago)))
-    assert services.prune() == 2
+    assert queue.prune() == 2
     assert [row.task_id for row in TaskResult.objects.all()] == [str(new.pk)]
     assert {run.state for run in Run.objects.all()} == {"PENDING", "REVOKED"}
     assert Run.objects.count() == 2
@@ -433,7 +433,7 @@ def _noting(notes: list[Any], what: Callable[[Run], Any]) -> Callable[[Execution
 
 
 def _until(run: Run, state: str) -> Run:
-    for row in services.changes(run_id=run.pk, user=run.owner, seconds=30):
+    for row in queue.changes(run_id=run.pk, user=run.owner, seconds=30):
         if row.state == state:
             return row
     raise AssertionError(f"{run} never was {state}")

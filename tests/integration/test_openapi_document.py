@@ -11,10 +11,10 @@ from drf_spectacular.generators import SchemaGenerator
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from taskhub.document import document
+from taskhub.web.openapi.document import document
 from tests.conftest import Person
 from tests.routes import routes, spelled_otherwise
-from walkers import sentinels
+from walkers.authoring import sentinels
 
 DOCUMENT: dict[str, Any] = json.loads(document())
 PROBLEM = "application/problem+json"

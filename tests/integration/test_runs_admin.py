@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from taskhub.runs import kinds, services
+from taskhub.runs import queue, run_kinds
 from taskhub.runs.models import Run
 from tests.conftest import Person, make_person
 
@@ -20,9 +20,9 @@ RUNS = "/admin/runs/run/"
 
 @pytest.fixture(autouse=True)
 def probe() -> Iterator[None]:
-    kinds.register(kinds.Kind("probe", "tests.probe", "walkers"))
+    run_kinds.register(run_kinds.Kind("probe", "tests.probe", "walkers"))
     yield
-    del kinds._kinds["probe"]
+    del run_kinds._kinds["probe"]
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def operator() -> Client:
 
 def accept(person: Person, **options: Any) -> Run:
     fields = {"kind": "probe", "name": "probe", "arguments": {"password": "canary", "note": "<script>x</script>"}}
-    return services.accept(owner=person.user, **(fields | options))
+    return queue.accept(owner=person.user, **(fields | options))
 
 
 def act(client: Client, action: str, *runs: Run) -> Any:
@@ -68,10 +68,10 @@ def test_each_row_leads_to_its_run_and_tells_when_to_the_second(operator: Client
 def test_a_run_is_shown_with_lineage_error_and_masked_arguments(operator: Client, owner: Person) -> None:
     parent = accept(owner)
     child = accept(owner, parent=parent)
-    services.cancel(run=child)
+    queue.cancel(run=child)
     Run.objects.filter(pk=child.pk).update(error={"type": "ValueError", "message": "the ladder broke"})
     child.refresh_from_db()
-    again = services.retry(run=child)
+    again = queue.retry(run=child)
     page = operator.get(reverse("admin:runs_run_change", args=[child.pk])).content.decode()
     assert "ValueError: the ladder broke" in page
     assert reverse("admin:runs_run_change", args=[parent.pk]) in page
@@ -82,7 +82,7 @@ def test_a_run_is_shown_with_lineage_error_and_masked_arguments(operator: Client
 
 def test_cancel_and_retry_are_actions_that_say_what_they_did(operator: Client, owner: Person) -> None:
     first, second = accept(owner), accept(owner)
-    services.cancel(run=second)
+    queue.cancel(run=second)
     page = act(operator, "cancel_runs", first, second).content.decode()
     assert "1 runs cancelled." in page
     assert "The run has ended; it is REVOKED." in page
@@ -105,5 +105,5 @@ def test_runs_are_neither_added_nor_changed_nor_deleted_by_hand(operator: Client
 
 @pytest.mark.parametrize("model", ["runs/worker", "runs/leadership", "django_celery_results/taskresult"])
 def test_the_other_tables_open(operator: Client, owner: Person, model: str) -> None:
-    services.cancel(run=accept(owner))
+    queue.cancel(run=accept(owner))
     assert operator.get(f"/admin/{model}/").status_code == 200

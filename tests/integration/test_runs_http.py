@@ -16,12 +16,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from taskhub import urls as roof
+from taskhub.db.fair_semaphore import Shares
 from taskhub.errors import Rejected
-from taskhub.runs import kinds, services
-from taskhub.runs.execution import Execution, work
+from taskhub.runs import queue, run_kinds
 from taskhub.runs.idempotency import answer_once
 from taskhub.runs.models import KeptAnswer, Run
-from taskhub.shares import Shares
+from taskhub.runs.queue.execution import Execution, work
 from tests.conftest import Person
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,14 +29,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def probe() -> Iterator[None]:
-    kinds.register(kinds.Kind("probe", "tests.probe", "walkers"))
+    run_kinds.register(run_kinds.Kind("probe", "tests.probe", "walkers"))
     yield
-    del kinds._kinds["probe"]
+    del run_kinds._kinds["probe"]
 
 
 def accept(person: Person, **options: Any) -> Run:
     fields = {"kind": "probe", "name": "probe", "arguments": {"word": "hello"}} | options
-    return services.accept(owner=person.user, **fields)
+    return queue.accept(owner=person.user, **fields)
 
 
 def say(execution: Execution) -> None:
@@ -90,7 +90,7 @@ def test_a_list_is_filtered(owner: Person) -> None:
     child = accept(owner, parent=parent)
     fired = accept(owner, schedule="nightly", due_at=timezone.now())
     Run.objects.filter(pk=fired.pk).update(state="FAILURE", ready=False, finished_at=timezone.now())
-    services.cancel(run=old)
+    queue.cancel(run=old)
 
     def found(query: str) -> list[str]:
         return [run["id"] for run in owner.get(f"/runs?{query}").json()["results"]]
@@ -180,7 +180,7 @@ def test_too_many_open_waits_are_told_to_come_back(
     owner: Person, stranger: Person, colleague: Person, monkeypatch: Any
 ) -> None:
     """Two in all, one for each user."""
-    monkeypatch.setattr("taskhub.runs.services.asking._open_waits", Shares(2, 1, "Too many waits are open."))
+    monkeypatch.setattr("taskhub.runs.queue.queries._open_waits", Shares(2, 1, "Too many waits are open."))
     place = f"/runs/{accept(owner).pk}/events"
     first = owner.get(place)
     assert_crowded(owner.get(place))
@@ -224,7 +224,7 @@ class OnceView(APIView):
         return answer_once(request, dict(request.data), lambda: self._act(request))
 
     def _act(self, request: Request) -> Response:
-        run = services.accept(kind="probe", owner=request.user, name="once", arguments={})
+        run = queue.accept(kind="probe", owner=request.user, name="once", arguments={})
         if "refuse" in request.data:
             raise Rejected("No.", errors=[{"pointer": "/refuse", "detail": "no"}])
         if "break" in request.data:

@@ -9,9 +9,9 @@ from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from taskhub.celery import app
-from taskhub.runs.kinds import schedulable_of
 from taskhub.runs.models import Run, Schedule
-from taskhub.runs.services.firing import fire_due
+from taskhub.runs.run_kinds import schedulable_of
+from taskhub.runs.scheduler.fires import fire_due
 from tests.conftest import Person
 from walkers.services.aliases import register_alias
 from walkers.services.graphs import create_graph

@@ -16,13 +16,15 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 from taskhub.accounts.models import User
 from taskhub.accounts.removal import remove_deleted
 from taskhub.errors import Conflict, Rejected
-from taskhub.runs import kinds
+from taskhub.runs import run_kinds
 from taskhub.runs.domain import State
-from taskhub.runs.kinds import Work
 from taskhub.runs.models import Run, Schedule
-from taskhub.runs.services import cancel, claim_this, end, firing
-from taskhub.runs.services.firing import fire_due
-from taskhub.runs.services.scheduling import (
+from taskhub.runs.queue import cancel, claim_this, end
+from taskhub.runs.run_kinds import Work
+from taskhub.runs.scheduler import fires
+from taskhub.runs.scheduler.beat_schedules import Solar, next_fires, zone_of
+from taskhub.runs.scheduler.fires import fire_due
+from taskhub.runs.scheduler.schedules import (
     delete_schedule,
     enable_schedule,
     read_changes,
@@ -30,7 +32,6 @@ from taskhub.runs.services.scheduling import (
     save_schedule,
     take_over,
 )
-from taskhub.runs.timetables import Solar, next_fires, zone_of
 from tests.conftest import make_person
 
 pytestmark = pytest.mark.django_db
@@ -48,11 +49,11 @@ def work(arguments: Any, owner: Any, schedule: str) -> Work:
 
 @pytest.fixture(autouse=True)
 def probe() -> Iterator[None]:
-    kinds.register(kinds.Kind("probe", "tests.probe", "walkers"))
-    kinds.register_schedulable(kinds.Schedulable("probe", "Probe", (TASK, OLDER), '{"word": "a"}', work))
+    run_kinds.register(run_kinds.Kind("probe", "tests.probe", "walkers"))
+    run_kinds.register_schedulable(run_kinds.Schedulable("probe", "Probe", (TASK, OLDER), '{"word": "a"}', work))
     yield
-    del kinds._kinds["probe"]
-    kinds._schedulables.pop()
+    del run_kinds._kinds["probe"]
+    run_kinds._schedulables.pop()
 
 
 @pytest.fixture
@@ -404,7 +405,7 @@ def test_a_refusal_of_the_database_is_no_fire_that_was_made(olga: User, monkeypa
     def refuse(**_: Any) -> None:
         raise IntegrityError("another constraint")
 
-    monkeypatch.setattr(firing, "start", refuse)
+    monkeypatch.setattr(fires, "start", refuse)
     assert fire_due() == 1
     assert again(schedule).fault == "IntegrityError: another constraint"
 

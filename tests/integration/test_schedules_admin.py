@@ -14,8 +14,8 @@ from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from taskhub.runs.models import Run, Schedule
-from taskhub.runs.services.firing import fire_due
-from taskhub.runs.services.scheduling import read_changes, save_schedule
+from taskhub.runs.scheduler.fires import fire_due
+from taskhub.runs.scheduler.schedules import read_changes, save_schedule
 from tests.conftest import Person, make_person
 
 pytestmark = pytest.mark.django_db

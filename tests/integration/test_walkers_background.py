@@ -16,19 +16,21 @@ from django.utils import timezone
 from django.utils.datastructures import MultiValueDict
 
 from taskhub.errors import Unavailable
-from taskhub.runs import doorbell, presence, services
+from taskhub.runs import queue
 from taskhub.runs.domain import State, oldest_id
-from taskhub.runs.execution import work
+from taskhub.runs.health import worker_heartbeat
 from taskhub.runs.models import Run, Worker
+from taskhub.runs.queue import broker
+from taskhub.runs.queue.execution import work
 from tests.conftest import Person
 from tests.integration.walkers_shop import installed
-from walkers import registry
-from walkers.caller import Caller
+from walkers.authoring.places import Place
+from walkers.authoring.walker import Walker
+from walkers.http import registry
+from walkers.http.principal import Caller
 from walkers.models import Graph, Node, RunFile
-from walkers.places import Place
 from walkers.services import files
-from walkers.services.walking import perform
-from walkers.walker import Walker
+from walkers.services.walks import perform
 
 pytestmark = pytest.mark.django_db(transaction=True)
 RUN = "/js/walker_run"
@@ -38,8 +40,8 @@ RUN = "/js/walker_run"
 def rung(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """As if a worker lived and the broker answered; the ids that were rung for."""
     ids: list[str] = []
-    monkeypatch.setattr(doorbell.presence, "heard", lambda queue: queue == "walkers")
-    monkeypatch.setattr(doorbell, "ring", lambda kind, run_id: not ids.append(str(run_id)))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(broker.presence, "heard", lambda queue: queue == "walkers")
+    monkeypatch.setattr(broker, "ring", lambda kind, run_id: not ids.append(str(run_id)))  # type: ignore[func-returns-value]
     return ids
 
 
@@ -134,7 +136,7 @@ def test_run_at_delays(owner: Person, rung: list[str]) -> None:
     assert rung == []
     assert labour() == 0
     Run.objects.update(not_before=timezone.now())
-    services.sweep()
+    queue.sweep()
     assert labour() == 1
     assert check(owner, answer.json()["task_id"])["state"] == "SUCCESS"
 
@@ -149,7 +151,7 @@ def test_run_at_in_the_past_is_now(owner: Person, rung: list[str]) -> None:
 
 
 def test_without_a_worker_it_runs_at_once(owner: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doorbell.presence, "heard", lambda queue: False)
+    monkeypatch.setattr(broker.presence, "heard", lambda queue: False)
     root = owner.get("/js/graph_active_get").json()["jid"]
     answer = owner.post(RUN, {"name": "echo", "ctx": {"value": 1}, "is_async": True})
     assert answer.status_code == 200
@@ -163,7 +165,7 @@ def test_without_a_worker_it_runs_at_once(owner: Person, monkeypatch: pytest.Mon
 
 
 def test_without_a_broker_it_runs_at_once(owner: Person, rung: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doorbell, "ring", lambda kind, run_id: False)
+    monkeypatch.setattr(broker, "ring", lambda kind, run_id: False)
     assert owner.post(RUN, {"name": "echo", "is_async": True}).json()["is_queued"] is False
 
 
@@ -188,7 +190,7 @@ def test_what_fails_at_once_is_a_422_as_if_it_had_been_asked_for(owner: Person) 
 
 
 def test_a_delayed_walk_needs_no_worker_yet(owner: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doorbell.presence, "heard", lambda queue: False)
+    monkeypatch.setattr(broker.presence, "heard", lambda queue: False)
     later = (timezone.now() + timedelta(hours=1)).isoformat()
     assert owner.post(RUN, {"name": "echo", "run_at": later}).status_code == 202
 
@@ -401,7 +403,7 @@ def test_old_runs_take_their_files_along(owner: Person, rung: list[str], tmp_pat
     long_ago = timezone.now() - timedelta(days=400)
     Run.objects.update(id=oldest_id(long_ago), finished_at=long_ago)
     RunFile.objects.update(run=Run.objects.get())
-    services.prune()
+    queue.prune()
     assert not RunFile.objects.exists()
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
@@ -417,7 +419,7 @@ def test_a_call_that_is_refused_leaves_no_file(
     def full(**_: Any) -> Any:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("walkers.calls.running.accept", full)
+    monkeypatch.setattr("walkers.http.calls.walker_runs.accept", full)
     assert send(owner, b"x").status_code == 500
     assert not RunFile.objects.exists()
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -477,16 +479,16 @@ def test_a_wait_answers_with_the_state_when_the_time_is_up(owner: Person, rung: 
 def test_what_has_not_ended_is_listed_by_worker(
     owner: Person, stranger: Person, colleague: Person, rung: list[str]
 ) -> None:
-    presence.say_alive(name="walkers@one", queues=["walkers"])
-    presence.say_alive(name="sequences@one", queues=["sequences"])
-    presence.say_alive(name="walkers@two", queues=["walkers"])
+    worker_heartbeat.say_alive(name="walkers@one", queues=["walkers"])
+    worker_heartbeat.say_alive(name="sequences@one", queues=["sequences"])
+    worker_heartbeat.say_alive(name="walkers@two", queues=["walkers"])
     Worker.objects.create(name="walkers@dead", queues=["walkers"], pid=1, seen_at=timezone.now() - timedelta(hours=1))
     idle = {"celery@one": [], "celery@two": []}  # type: ignore[var-annotated]
     assert owner.get("/js/walker_queue").json() == {"scheduled": idle, "active": idle, "reserved": idle}
 
     running, waiting = start(owner, "echo"), start(owner, "echo")
     delayed = start(owner, "echo", run_at=(timezone.now() + timedelta(hours=1)).isoformat())
-    services.claim_this(run_id=UUID(running), worker="walkers@two:77")
+    queue.claim_this(run_id=UUID(running), worker="walkers@two:77")
     shown = owner.get("/js/walker_queue_check").json()
     ids = {part: {host: [one["id"] for one in entries] for host, entries in shown[part].items()} for part in shown}
     assert ids == {

@@ -11,13 +11,13 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test.client import MULTIPART_CONTENT
 
-from taskhub.runs import doorbell
 from taskhub.runs.domain import State
-from taskhub.runs.execution import work
 from taskhub.runs.models import Run
+from taskhub.runs.queue import broker
+from taskhub.runs.queue.execution import work
 from tests.conftest import ROOT, Person
 from tests.integration.walkers_shop import installed
-from walkers.services.walking import perform
+from walkers.services.walks import perform
 
 PAGE = (ROOT / "docs" / "walkers.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
@@ -30,8 +30,8 @@ CALLS = [
 @pytest.fixture(autouse=True)
 def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The page's file, and a worker that hears."""
-    monkeypatch.setattr(doorbell.presence, "heard", lambda queue: True)
-    monkeypatch.setattr(doorbell, "ring", lambda kind, run_id: True)
+    monkeypatch.setattr(broker.presence, "heard", lambda queue: True)
+    monkeypatch.setattr(broker, "ring", lambda kind, run_id: True)
     with installed(source=SOURCE):
         yield
 
@@ -58,7 +58,7 @@ def test_the_test_of_the_page_passes(owner: Person) -> None:
 
 
 def test_the_page_and_the_code_have_the_same_options() -> None:
-    from walkers.walker import Walker
+    from walkers.authoring.walker import Walker
 
     options = {name for name in ("name", "atomic", "time_limit", "extra") if f"| `{name} = " in PAGE}
     assert options == {name for name in Walker.__annotations__ if not name.startswith("_")}

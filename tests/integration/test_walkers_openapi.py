@@ -9,9 +9,9 @@ from pydantic import BaseModel, Field
 
 from tests.conftest import Person
 from tests.integration.walkers_shop import installed
-from walkers.places import Place
-from walkers.registry import functions
-from walkers.walker import Walker
+from walkers.authoring.places import Place
+from walkers.authoring.walker import Walker
+from walkers.http.registry import functions
 
 pytestmark = pytest.mark.django_db
 

@@ -19,11 +19,11 @@ from taskhub.errors import Unavailable
 from taskhub.runs.models import Run
 from tests.conftest import Person
 from tests.integration.walkers_shop import installed
-from walkers import registry
-from walkers.caller import Caller
+from walkers.authoring.places import Place
+from walkers.authoring.walker import Walker
+from walkers.http import registry
+from walkers.http.principal import Caller
 from walkers.models import Graph, Node
-from walkers.places import Place
-from walkers.walker import Walker
 
 pytestmark = pytest.mark.django_db
 RUN = "/js/walker_run"

@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from taskhub.runs import doorbell
+from taskhub.db.fair_semaphore import Shares
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
-from taskhub.shares import Shares
+from taskhub.runs.queue import broker
 from tests.conftest import Person
 from tests.integration.walkers_shop import installed
-from walkers import registry
-from walkers.caller import Caller
+from walkers.authoring.places import Place
+from walkers.authoring.walker import Walker
+from walkers.http import registry
+from walkers.http.principal import Caller
 from walkers.models import Node
-from walkers.places import Place
-from walkers.services import walking
-from walkers.walker import Walker
+from walkers.services import walks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 RUN = "/js/walker_run"
@@ -30,12 +30,12 @@ ECHO = {"name": "echo", "ctx": {"value": 1}}
 @pytest.fixture(autouse=True)
 def two_places(monkeypatch: pytest.MonkeyPatch) -> None:
     """One of them for each user."""
-    monkeypatch.setattr(walking, "_walks", Shares(2, 1, "Too many walks are under way."))
+    monkeypatch.setattr(walks, "_walks", Shares(2, 1, "Too many walks are under way."))
 
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walking, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(walks, "PATIENCE_SECONDS", 0.1)
 
 
 class Linger(Walker):
@@ -107,7 +107,7 @@ def test_short_walks_wait_for_their_turn(owner: Person) -> None:
 def test_without_a_worker_and_a_place_a_task_stays_in_the_ledger(
     owner: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doorbell.presence, "heard", lambda queue: False)
+    monkeypatch.setattr(broker.presence, "heard", lambda queue: False)
     with lingering(owner):
         answer = owner.post(RUN, ECHO | {"is_async": True})
         assert (answer.status_code, answer.json()["is_queued"]) == (202, True)
@@ -132,7 +132,7 @@ def test_a_walk_within_a_walk_needs_no_place_of_its_own(owner: Person, ending: s
 def test_what_is_made_at_once_and_cancelled_goes_on_in_its_step_without_effect(
     owner: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doorbell.presence, "heard", lambda queue: False)
+    monkeypatch.setattr(broker.presence, "heard", lambda queue: False)
     with installed(Linger), ThreadPoolExecutor() as threads:
         Linger.begun.clear()
         Linger.end.clear()

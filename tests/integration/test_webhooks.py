@@ -10,16 +10,16 @@ from django.db import transaction
 from django.utils import timezone
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from taskhub.runs import services as runs
+from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
-from taskhub.runs.execution import work
 from taskhub.runs.models import Run
-from taskhub.runs.services.notifying import WEBHOOK
+from taskhub.runs.queue.execution import work
+from taskhub.runs.queue.webhook_events import WEBHOOK
 from taskhub.runs.webhooks.models import Attempt, Secret
 from taskhub.runs.webhooks.services import send
 from tests.conftest import Person
 from tests.extracting import Reply, Site, serving
-from walkers.services.walking import perform
+from walkers.services.walks import perform
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from taskhub.document import document
-from walkers import sentinels
-from walkers.walker import Walker
+from taskhub.web.openapi.document import document
+from walkers.authoring import sentinels
+from walkers.authoring.walker import Walker
 
 
 class Shop:

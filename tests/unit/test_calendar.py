@@ -10,7 +10,7 @@ from celery.schedules import crontab
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskhub.runs.calendar import Crontab, Interval, Once, Timetable, instant, latest_fire
+from taskhub.runs.scheduler.cron import Crontab, Interval, Once, Timetable, instant, latest_fire
 
 MINUTE = timedelta(minutes=1)
 WARSAW = "Europe/Warsaw"

@@ -12,10 +12,10 @@ from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crawlers.domain.document_schemas import Unusable, compiled
 from crawlers.domain.documents import Invalid, Lines, Reader
-from crawlers.domain.schemas import Unusable, compiled
+from taskhub.decompression import unpacked, unpacker_of
 from taskhub.errors import Problem, Rejected, TooLarge, UnsupportedMedia
-from taskhub.unpacking import unpacked, unpacker_of
 
 PACKERS: dict[str, Any] = {
     "identity": bytes,

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawlers.domain.merging import merged
 from crawlers.domain.parameters import complete, faults_of_descriptions, faults_of_values
 from crawlers.domain.value_types import TYPES, secret_names
+from taskhub.jsontools.merge_patch import merged
 
 
 def fault(description: dict[str, Any], value: Any, **others: Any) -> str:

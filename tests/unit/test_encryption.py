@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskhub.encryption import decrypted, encrypted
 from taskhub.errors import Unavailable
+from taskhub.security.encryption import decrypted, encrypted
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

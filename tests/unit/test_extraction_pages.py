@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extraction.domain.checking import parse_payload
-from extraction.domain.decoding import decoded
-from extraction.domain.reading import Reading, read
+from extraction.domain.charsets import decoded
+from extraction.domain.page_reader import Reading, read
+from extraction.domain.payload_parser import parse_payload
 
 FOLDERS = sorted((Path(__file__).parents[1] / "data" / "pages").iterdir())
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extraction.domain.checking import parse_payload
-from extraction.domain.filters import filtered
-from extraction.domain.formats import format_named
+from extraction.domain.json_reader import FAULTS_MAX
 from extraction.domain.payload import Filter, Next
+from extraction.domain.payload_parser import parse_payload
+from extraction.domain.result_formats import format_named
 from extraction.domain.tables import columns_of, inert, rows_of
-from extraction.domain.values import FAULTS_MAX
+from extraction.domain.text_filters import filtered
 from taskhub.errors import Rejected
 
 GOOD: dict[str, Any] = {

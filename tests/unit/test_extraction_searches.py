@@ -7,9 +7,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from extraction.domain.engines import Engine, parse_engine
-from extraction.domain.searching import Search, parse_search
-from extraction.domain.status import Failure
+from extraction.domain.process_status import Failure
+from extraction.domain.search_engines import Engine, parse_engine
+from extraction.domain.search_parser import Search, parse_search
 from extraction.engines import BUNDLED, engines
 from taskhub.errors import Rejected
 from tests.hub import ROOT

@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from extraction.domain.checking import parse_payload
-from extraction.domain.formats import MEDIA_TYPES
+from extraction.domain.payload_parser import parse_payload
+from extraction.domain.result_formats import MEDIA_TYPES
 from extraction.writers import spreadsheet, written
 
 RULE = parse_payload(

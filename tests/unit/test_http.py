@@ -19,9 +19,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from taskhub import errors
-from taskhub.bodies import read_body
 from taskhub.errors import Problem, Rejected, TooLarge
-from taskhub.http import PROBLEM_TYPE, as_problem, problem_response
+from taskhub.web.bodies import read_body
+from taskhub.web.problems import PROBLEM_TYPE, as_problem, problem_response
 
 FAMILY = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Problem)]
 

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from taskhub.errors import Rejected
-from taskhub.jsontext import NESTING_MAX, check_storable, escape_pointer, parse_json
+from taskhub.jsontools.strict_json import NESTING_MAX, check_storable, escape_pointer, parse_json
 
 STORABLE = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 TEXTS = st.text(alphabet=STORABLE)

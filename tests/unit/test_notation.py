@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from taskhub.errors import Rejected
-from taskhub.jsontext import parse_json
-from taskhub.notation import read
+from taskhub.jsontools.jsonc import read
+from taskhub.jsontools.strict_json import parse_json
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6) | st.sampled_from(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskhub.accounts.models import new_key
-from taskhub.secrets import MASK, MaskingFilter, hiding, mask, mask_value, secrets_of
+from taskhub.security.masking import MASK, MaskingFilter, hiding, mask, mask_value, secrets_of
 
 CANARY = "Zq7canary"
 

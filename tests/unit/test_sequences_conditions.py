@@ -9,10 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sequences.domain.conditions import NESTING_MAX, PATTERNS_MAX, FilterReader, Holds
-from sequences.domain.faults import Failure, Faults, Unreadable
 from sequences.domain.patterns import read_pattern
 from sequences.domain.scope import Scope
 from sequences.domain.templates import TemplateReader
+from sequences.domain.validation_errors import Failure, Faults, Unreadable
 
 
 def read(value: Any) -> tuple[Holds, list[dict[str, str]]]:

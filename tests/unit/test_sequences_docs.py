@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from sequences.domain.errors import Stopped
 from sequences.domain.exchange import Answer, Outgoing
 from sequences.domain.interpreter import Interpreter
 from sequences.domain.program import parse
-from sequences.domain.trouble import Stopped
-from taskhub.notation import read
+from taskhub.jsontools.jsonc import read
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "sequences.md").read_text()
 EXAMPLES = re.findall(r"```json\n(.*?)```\s+```(result|stops)\n(.*?)```", TEXT, re.DOTALL)

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from jsonpath_ng.parser import parse as parse_jsonpath
 
 from sequences.domain.expressions import Expression, read_expression
-from sequences.domain.faults import Failure, Faults, Unreadable
-from sequences.domain.plain import as_text, kind, same, weigh
+from sequences.domain.json_values import as_text, kind, same, weigh
 from sequences.domain.scope import Scope
 from sequences.domain.templates import CHARACTERS_MAX, EXPRESSIONS_MAX, Template, TemplateReader
+from sequences.domain.validation_errors import Failure, Faults, Unreadable
 
 USERS = {"data": [{"id": 1, "jid": "a", "tags": ["x", "y"]}, {"id": 2, "jid": None}], "token": "t/ä k", "ok": True}
 KEPT = {"login": {"token": "secret"}, "map": {"1": "one", "a": "letter", "": 0}, "key": "data", "true": {"1": 5}}

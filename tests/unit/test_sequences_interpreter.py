@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from sequences.domain.errors import Stopped
 from sequences.domain.exchange import Answer, Limits, Outgoing, SendFailed, StepRecord
 from sequences.domain.interpreter import Interpreter
 from sequences.domain.program import parse
-from sequences.domain.trouble import Stopped
-from taskhub.notation import read
+from taskhub.jsontools.jsonc import read
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 LIST = [{"id": 1, "tag": "a"}, {"id": 2, "tag": "b"}, {"id": 3, "tag": "a"}]

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sequences.domain.faults import FAULTS_MAX, Faulty, dotted
 from sequences.domain.program import LOOPS_MAX, SIZE_MAX, STEPS_MAX, parse
 from sequences.domain.scope import Scope
-from taskhub.notation import read
+from sequences.domain.validation_errors import FAULTS_MAX, Faulty, dotted
+from taskhub.jsontools.jsonc import read
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 GET = {"method": "GET", "url": "http://host/"}

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from sequences.domain.errors import Stopped
 from sequences.domain.exchange import Answer, Limits, Outgoing, SendFailed, StepRecord
-from sequences.domain.faults import Faulty
 from sequences.domain.interpreter import Interpreter
 from sequences.domain.program import parse
 from sequences.domain.steps import Program
-from sequences.domain.trouble import Stopped
+from sequences.domain.validation_errors import Faulty
 from taskhub.errors import Rejected
 
 LIMITS = Limits(steps=60, items=60, request=3_000, persistence=20_000)

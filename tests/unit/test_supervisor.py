@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskhub.embedded import Program, Register
-from taskhub.embedded.processes import MARK, end, session_of
+from taskhub.embedded.process_registry import MARK, end, session_of
 from taskhub.supervisor import LONGEST_LINE, Backoff, Child, Lines, Printer, describe, stop_in_order
 
 PATIENCE = 30.0  # seconds until a test that waits in vain fails

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from taskhub.errors import Rejected
 from tests.integration.walkers_shop import Elsewhere, Shop, installed
-from walkers import sentinels
+from walkers.authoring import sentinels
+from walkers.authoring.walker import Definition, Walker
 from walkers.domain.ids import sentinel_id
-from walkers.walker import Definition, Walker
 
 
 @dataclass

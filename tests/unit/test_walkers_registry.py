@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from taskhub.errors import Forbidden, NotFound, Rejected, Unauthenticated
-from taskhub.parameters import Flag, Moment
-from walkers.caller import Caller
-from walkers.registry import Answer, Function, call, functions
+from taskhub.web.parameter_types import Flag, Moment
+from walkers.http.principal import Caller
+from walkers.http.registry import Answer, Function, call, functions
 
 
 @dataclass

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from taskhub.errors import Rejected
-from taskhub.jsontext import parse_json
-from taskhub.shape import REQUIRED, Shape
+from taskhub.jsontools.schema import REQUIRED, Shape
+from taskhub.jsontools.strict_json import parse_json
 from walkers.domain.ids import as_id, fault_of_alias, sentinel_id
-from walkers.domain.plain import NotPlain, plain
+from walkers.domain.json_copy import NotPlain, plain
 
 ID = UUID("d6851f2a-e4a1-4fca-b582-9db5e146af59")
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=8)

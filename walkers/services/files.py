@@ -17,9 +17,9 @@ from django.utils import timezone
 from django.utils.datastructures import MultiValueDict
 from uuid_utils.compat import uuid7
 
-from taskhub.bodies import not_stored
 from taskhub.errors import Rejected
 from taskhub.runs.models import Run
+from taskhub.web.bodies import not_stored
 from walkers.domain.ids import NAME_MAX
 from walkers.models import RunFile
 

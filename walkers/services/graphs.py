@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from taskhub.errors import Conflict, NotFound, refused
-from walkers.domain.plain import NotPlain, plain
+from walkers.domain.json_copy import NotPlain, plain
 from walkers.models import KIND_MAX, ROOT, Edge, Graph, InGraph, Node, Profile
 
 GRAPHS_REMOVED = 100  # at a time

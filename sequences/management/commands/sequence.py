@@ -10,18 +10,18 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.live import Live
 
-from sequences.client import Client
+from sequences.domain.errors import Stopped
 from sequences.domain.exchange import StepRecord
 from sequences.domain.interpreter import Interpreter
 from sequences.domain.program import parse
 from sequences.domain.steps import Program
-from sequences.domain.trouble import Stopped
-from sequences.door import Door
-from sequences.services.carrying import limits
-from sequences.tree import StepTree, label
+from sequences.http_client import Client
+from sequences.in_process_client import Door
+from sequences.services.sequence_execution import limits
+from sequences.step_tree import StepTree, label
 from taskhub.accounts.models import User
 from taskhub.errors import Rejected
-from taskhub.notation import read
+from taskhub.jsontools.jsonc import read
 
 UNUSABLE, INTERRUPTED = 2, 130
 

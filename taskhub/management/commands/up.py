@@ -16,7 +16,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from taskhub.embedded import OWNER, START_SECONDS, CannotStart, Farewell, Home, Program, Register, Servers, whoami
-from taskhub.management.preparations import free_port, prepare_database, reachable
+from taskhub.management.startup import free_port, prepare_database, reachable
 from taskhub.programs import commands
 from taskhub.supervisor import Child, Printer, stop_in_order
 

@@ -7,10 +7,10 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from taskhub.admin import WatchedAdmin
 from taskhub.runs.webhooks.models import Attempt
 from taskhub.runs.webhooks.services import send_again
-from taskhub.secrets import mask
+from taskhub.security.masking import mask
+from taskhub.web.admin import WatchedAdmin
 
 
 @admin.register(Attempt)

@@ -13,14 +13,15 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from taskhub.openapi import BODY, PAGE, object_of, page_of, problems, response_header
-from taskhub.parameters import Text
+from taskhub.jsontools.schema import REQUIRED, Shape
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
-from taskhub.runs.services import set_webhook, visible_run
-from taskhub.runs.services.notifying import WEBHOOK
+from taskhub.runs.queue import set_webhook, visible_run
+from taskhub.runs.queue.webhook_events import WEBHOOK
+from taskhub.runs.serializers import ID as RUN_ID
+from taskhub.runs.serializers import STATES, RunFilters
 from taskhub.runs.webhooks import services
-from taskhub.runs.webhooks.wire import (
+from taskhub.runs.webhooks.serializers import (
     DELIVERY,
     EXAMPLE_DELIVERY,
     EXAMPLE_SECRETS,
@@ -31,10 +32,9 @@ from taskhub.runs.webhooks.wire import (
     secrets_of,
     whole_delivery,
 )
-from taskhub.runs.wire import ID as RUN_ID
-from taskhub.runs.wire import STATES, RunFilters
-from taskhub.shape import REQUIRED, Shape
-from taskhub.views import CheckedView, NoQuery
+from taskhub.web.openapi.schemas import BODY, PAGE, object_of, page_of, problems, response_header
+from taskhub.web.parameter_types import Text
+from taskhub.web.views import CheckedView, NoQuery
 
 TAGS = ["webhooks"]
 URL = (Annotated[Text, Field(max_length=2_000, description="The receiver's address, http or https.")], REQUIRED)

@@ -7,7 +7,7 @@ class WebhooksConfig(AppConfig):
     verbose_name = "Webhooks"
 
     def ready(self) -> None:
-        from taskhub.runs.kinds import register
-        from taskhub.runs.webhooks.kind import KIND
+        from taskhub.runs.run_kinds import register
+        from taskhub.runs.webhooks.run_kinds import KIND
 
         register(KIND)

@@ -7,8 +7,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from taskhub.encryption import EncryptedJSONField
 from taskhub.runs.models import Run
+from taskhub.security.encryption import EncryptedJSONField
 
 
 class Secret(models.Model):

@@ -16,14 +16,14 @@ from django.utils import timezone
 
 from taskhub.errors import Failed, NotFound, Problem, Unavailable
 from taskhub.outbound import Session, configured_policy
-from taskhub.runs.execution import Execution
-from taskhub.runs.kinds import hooks_of
 from taskhub.runs.models import Run
-from taskhub.runs.services import confirm, enqueue, retry, visible_run
-from taskhub.runs.services.notifying import TEST, WEBHOOK, checked_webhook, deliver
+from taskhub.runs.queue import confirm, enqueue, retry, visible_run
+from taskhub.runs.queue.execution import Execution
+from taskhub.runs.queue.webhook_events import TEST, WEBHOOK, checked_webhook, deliver
+from taskhub.runs.run_kinds import hooks_of
+from taskhub.runs.serializers import RunSerializer
 from taskhub.runs.webhooks.domain import SECRET_BYTES, Verdict, secret_text, signatures, verdict
 from taskhub.runs.webhooks.models import Attempt, Secret
-from taskhub.runs.wire import RunSerializer
 
 ANSWER_MAX = 1000  # characters of an answer that are kept
 RESULT_MAX = 1_000_000  # bytes of a result that are sent along

@@ -4,8 +4,8 @@ from typing import Any
 
 from celery import shared_task
 
-from taskhub.runs.execution import work
-from taskhub.runs.services.notifying import WEBHOOK
+from taskhub.runs.queue.execution import work
+from taskhub.runs.queue.webhook_events import WEBHOOK
 from taskhub.runs.webhooks.services import send
 
 

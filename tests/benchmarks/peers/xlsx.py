@@ -27,7 +27,7 @@ def bare(path: str) -> None:
 
 
 def ours(path: str) -> None:
-    from extraction.domain.checking import parse_payload
+    from extraction.domain.payload_parser import parse_payload
     from extraction.writers import written
 
     fields = [{"name": name, "selector": "a"} for name in next(rows())]

@@ -12,8 +12,8 @@ from typing import ClassVar, Literal
 
 from django.db import connection, transaction
 
-from walkers.places import Place
-from walkers.walker import Walker
+from walkers.authoring.places import Place
+from walkers.authoring.walker import Walker
 
 
 class Mark(Walker):

@@ -2,7 +2,7 @@
 
 import django.db.models.deletion
 import django.utils.timezone
-import taskhub.encryption
+import taskhub.security.encryption
 from django.conf import settings
 from django.db import migrations, models
 
@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
             name='Secret',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('value', taskhub.encryption.EncryptedJSONField()),
+                ('value', taskhub.security.encryption.EncryptedJSONField()),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('expires_at', models.DateTimeField(help_text='None for the current one', null=True)),
                 ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='webhook_secrets', to=settings.AUTH_USER_MODEL)),

@@ -1,0 +1,109 @@
+"""Documents of deleted tasks and streams: readers do not see them any more, and here they go."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import F
+
+from crawlers.models import Crawler, External, Stream, Task
+from taskhub.runs import queue as runs
+from taskhub.runs.queue.execution import Execution
+
+PURGE = "crawler_purge"
+BATCH = 10_000
+
+# A document that only the deleted task had shown is one less in the stream. What came after the deletion, and tasks
+# that were deleted earlier, do not count.
+_DELETE_OF_TASK = """
+WITH gone AS (
+    DELETE FROM crawlers_document WHERE id IN (
+        SELECT id FROM crawlers_document
+        WHERE id > %(after)s AND id <= %(last)s AND task_id = %(task)s ORDER BY id LIMIT %(batch)s
+    )
+    RETURNING id, key
+)
+SELECT count(*), coalesce(max(id), %(last)s), count(*) FILTER (WHERE NOT EXISTS (
+    SELECT FROM crawlers_document AS other JOIN crawlers_task AS of_task ON of_task.id = other.task_id
+    WHERE other.stream_id = %(stream)s AND other.key = gone.key AND other.task_id <> %(task)s
+        AND other.at < %(removed)s AND (of_task.removed_at IS NULL OR of_task.removed_at > %(removed)s)
+))
+FROM gone
+"""
+_DELETE_OF_STREAM = """
+DELETE FROM crawlers_document WHERE id IN (
+    SELECT id FROM crawlers_document WHERE stream_id = %(stream)s LIMIT %(batch)s
+)
+"""
+
+
+def purge_later(*, owner: Any, stream: Stream, task: Task | None = None) -> None:
+    """A run in the caller's transaction: nothing that is to go is forgotten, whoever dies when."""
+    arguments = {"stream": stream.pk} | ({"task": task.pk} if task else {})
+    name = f"remove documents of {'a task' if task else 'a stream'}"
+    run = runs.accept(kind=PURGE, owner=owner, name=name, arguments=arguments)
+    transaction.on_commit(lambda: runs.enqueue(run))
+
+
+def purge(execution: Execution) -> None:
+    """Batch by batch, so that a kill costs one batch, and uploads of the stream wait for one at most."""
+    stream_id, task_id = execution.run.arguments["stream"], execution.run.arguments.get("task")
+    removed = _purge_task(execution, stream_id, task_id) if task_id else _purge_stream(execution, stream_id)
+    with transaction.atomic():
+        if task_id:
+            Task.objects.filter(pk=task_id, removed_at__isnull=False).delete()
+        else:
+            _remove_stream(stream_id)
+        execution.succeed({"removed": removed})
+
+
+def _purge_task(execution: Execution, stream_id: int, task_id: int) -> int:
+    task = Task.objects.filter(pk=task_id, removed_at__isnull=False).first()
+    if task is None or task.first_row is None:
+        return 0
+    values = {"task": task_id, "stream": stream_id, "removed": task.removed_at, "batch": BATCH}
+    values |= {"after": task.first_row - 1, "last": task.last_row}
+    removed: int = 0
+    while True:
+        with transaction.atomic(), connection.cursor() as cursor:
+            Stream.objects.select_for_update(no_key=True).filter(pk=stream_id).values_list("pk").first()
+            cursor.execute(_DELETE_OF_TASK, values)
+            count, values["after"], unseen = cursor.fetchone()
+            Stream.objects.filter(pk=stream_id).update(documents=F("documents") - unseen, revision=F("revision") + 1)
+        removed += count
+        execution.progress(removed, message="documents removed")
+        if count < BATCH:
+            return removed
+
+
+def _purge_stream(execution: Execution, stream_id: int) -> int:
+    removed = 0
+    while count := _delete_of_stream(stream_id):
+        removed += count
+        execution.progress(removed, message="documents removed")
+    return removed
+
+
+def _delete_of_stream(stream_id: int) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(_DELETE_OF_STREAM, {"stream": stream_id, "batch": BATCH})
+        return int(cursor.rowcount)
+
+
+def _remove_stream(stream_id: int) -> None:
+    Task.objects.filter(stream_id=stream_id).delete()
+    Crawler.objects.filter(stream_id=stream_id).delete()
+    Stream.objects.filter(pk=stream_id).delete()
+
+
+def remove_of_owner(owner_id: UUID) -> int:
+    """Removes one batch of what a deleted account owns; returns how many rows."""
+    for stream_id in Stream.objects.filter(owner_id=owner_id).values_list("pk", flat=True)[:1]:
+        if count := _delete_of_stream(stream_id):
+            return count
+        with transaction.atomic():
+            _remove_stream(stream_id)
+        return 1
+    crawlers: int = Crawler.objects.filter(owner_id=owner_id).delete()[0]
+    externals: int = External.objects.filter(owner_id=owner_id).delete()[0]
+    return crawlers + externals

@@ -1,0 +1,152 @@
+"""How a task moves from status to status, and who is told: its run, its history, the crawler."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from crawlers.domain import task_status
+from crawlers.models import StatusChange, Task
+from crawlers.services.document_removal import purge_later
+from taskhub.errors import Conflict
+from taskhub.runs import queue as runs
+from taskhub.runs.domain import State
+from taskhub.runs.models import Run
+
+NOTICE = "crawler_notice"
+By = StatusChange.By
+
+
+def locked(task: Task) -> Task:
+    """The task as it is now, its run's row locked before its own: whoever ends a run takes them in this order."""
+    if task.run_id:
+        Run.objects.select_for_update(of=("self",), no_key=True).filter(pk=task.run_id).values_list("pk").first()
+    return Task.objects.select_for_update(of=("self",), no_key=True).get(pk=task.pk)
+
+
+def change_status(*, task: Task, code: int, message: str, detail: str, by: str) -> Task:
+    """Writes a change down; one that ends the task ends its run. The final status again changes nothing.
+
+    Raises `Conflict` for a task that has ended otherwise.
+    """
+    with transaction.atomic():
+        row = locked(task)
+        if row.ended or row.removed_at:
+            if row.ended and row.code == code and not row.removed_at:
+                return row
+            raise Conflict(f"The task has ended; its status is {row.code}.", status_code=row.code)
+        if row.code == code and row.message == (message or task_status.words_of(code)) and row.detail == detail:
+            row.seen_at = timezone.now()  # said again: a sign of life
+            row.save(update_fields=["seen_at"])
+            tell_progress(row)
+            return row
+        record_change(row, code, message, detail, by)
+        if task_status.ends(code):
+            end_run(row)
+        elif row.run_id:
+            tell_progress(row)
+    return row
+
+
+def record_change(row: Task, code: int, message: str, detail: str, by: str) -> None:
+    """In the caller's transaction, which has the task locked."""
+    now = timezone.now()
+    row.code, row.message, row.detail = code, message or task_status.words_of(code), detail
+    row.version += 1
+    row.ended_at = now if task_status.ends(code) else None
+    if by == By.CRAWLER:
+        row.seen_at = now
+    row.save(update_fields=["code", "message", "detail", "version", "ended_at", "seen_at"])
+    StatusChange.objects.create(
+        task=row, attempt=row.attempt, code=code, message=row.message, detail=detail, by=by, at=now
+    )
+    if by != By.CRAWLER and task_status.ends(code):
+        tell_crawler(row, code, row.message, detail)
+
+
+def end_run(task: Task) -> None:
+    """The task's end is its run's: SUCCESS for 2xx, FAILURE for all else."""
+    if task.run_id is None:
+        return
+    if task_status.succeeded(task.code):
+        runs.settle(run_id=task.run_id, state=State.SUCCESS, result=result_of(task))
+    else:
+        runs.settle(run_id=task.run_id, state=State.FAILURE, result=result_of(task), error=error_of(task))
+
+
+def result_of(task: Task) -> dict[str, Any]:
+    return {"task": str(task.fid), "status": status_of(task), **task.counts}
+
+
+def error_of(task: Task) -> dict[str, str]:
+    kind = "TimedOut" if task.code == task_status.TIMED_OUT else "CrawlerFailed"
+    return {"type": kind, "message": f"{task.code}: {task.message}"[:2000]}
+
+
+def status_of(task: Task) -> dict[str, Any]:
+    return {"code": task.code, "message": task.message, "detail": task.detail}
+
+
+def tell_progress(task: Task) -> None:
+    """After the commit: to whoever follows the run."""
+    progress = {"done": task.received, "total": None, "message": task.message}
+    overdue_at = task.seen_at + timedelta(seconds=task.timeout)
+
+    def tell() -> None:
+        run = task.run_id and Run.objects.brief().filter(pk=task.run_id, lease_until__isnull=False).first()
+        if run:
+            runs.tell_progress(run=run, progress=progress, until=overdue_at)
+
+    transaction.on_commit(tell)
+
+
+def tell_crawler(task: Task, code: int, message: str, detail: str = "") -> None:
+    """A run of its own, in the caller's transaction. Nobody is told where the crawler named no callback."""
+    if not task.callback:
+        return
+    run = runs.accept(
+        kind=NOTICE,
+        owner=task.owner,
+        name=f"tell {task.name or 'crawler'}",
+        arguments={"task": str(task.fid), "code": code, "message": message, "detail": detail},
+        parent=Run.objects.brief().filter(pk=task.run_id).first() if task.run_id else None,
+    )
+    transaction.on_commit(lambda: runs.enqueue(run))
+
+
+def stop_task(*, task: Task, message: str, code: int = task_status.CANCELLED) -> Task:
+    """By its owner; the crawler is told. One that has ended stays as it is."""
+    try:
+        return change_status(task=task, code=code, message=message, detail="", by=By.OWNER)
+    except Conflict:
+        task.refresh_from_db()
+        return task
+
+
+def delete_task(*, task: Task) -> None:
+    """Stops it, and takes its documents from the stream: for readers at once, from the tables in the background."""
+    with transaction.atomic():
+        row = locked(task)
+        if row.removed_at:
+            return
+        if not row.ended:
+            record_change(row, task_status.GONE, "The task was deleted.", "", By.OWNER)
+            end_run(row)
+        else:
+            tell_crawler(row, task_status.GONE, "The task was deleted.")
+        Task.objects.filter(pk=row.pk).update(removed_at=timezone.now(), version=F("version") + 1)
+        purge_later(owner=row.owner, stream=row.stream, task=row)
+
+
+def run_ended(run: Run) -> None:
+    """In the transaction that ends a task's run otherwise than by its status: cancelled, failed, given up."""
+    task = Task.objects.select_for_update(of=("self",), no_key=True).filter(run=run, ended_at__isnull=True).first()
+    if task is None or run.state == State.SUCCESS:
+        return
+    if run.state == State.REVOKED:
+        record_change(task, task_status.CANCELLED, "The run was cancelled.", "", By.OWNER)
+    else:
+        error = run.error or {}
+        record_change(task, task_status.FAILED, str(error.get("message", "")), str(error.get("type", "")), By.HUB)

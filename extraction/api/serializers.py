@@ -1,0 +1,56 @@
+"""What is answered, with exactly the keys that dataflow_tasks.md prints."""
+
+from typing import Any
+
+from extraction.domain.process_status import WORDS, PageState
+from extraction.models import Account, Entry, Page, Process, Task
+from extraction.services.serialize import outline
+from extraction.services.signed_links import LOG, link_to
+from extraction.services.tasks import TYPE
+from taskhub.web.parameter_types import moment
+
+
+def task_of(task: Task) -> dict[str, Any]:
+    return {
+        "id": task.id,
+        "name": task.name,
+        "webhook": task.webhook,
+        "payload": task.payload,
+        "description": task.description,
+        "type": TYPE,
+    }
+
+
+def process_of(process: Process) -> dict[str, Any]:
+    return outline(process) | {"logFile": link_to(process=process, what=LOG)}
+
+
+def page_of(page: Page) -> dict[str, Any]:
+    return {
+        "url": page.url,
+        "state": WORDS[PageState(page.state)],
+        "status": page.status,
+        "attempt": page.attempt,
+        "records": page.found,
+        "bytes": page.bytes,
+        "duration_ms": page.duration_ms,
+        "cost": page.cost,
+        "error": page.error or None,
+        "fetched_at": moment(page.fetched_at) if page.fetched_at else None,
+        "not_before": moment(page.not_before) if page.not_before else None,
+    }
+
+
+def credits_of(account: Account, entries: list[Entry]) -> dict[str, Any]:
+    return {"balance": account.balance, "entries": [entry_of(entry) for entry in entries]}
+
+
+def entry_of(entry: Entry) -> dict[str, Any]:
+    return {
+        "kind": entry.kind,
+        "amount": entry.amount,
+        "balance": entry.balance,
+        "process": entry.process or None,
+        "note": entry.note,
+        "at": moment(entry.at),
+    }

@@ -1,0 +1,153 @@
+"""A page's source, a picture or a document of it: made at once, or to be polled."""
+
+from collections.abc import Callable
+from typing import Any, cast
+from uuid import UUID
+
+from django.http import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from extraction.api import examples as shown
+from extraction.api.files import whole_file
+from extraction.api.serializers import process_of
+from extraction.api.tasks import OBJECT, enqueue, started
+from extraction.api.views import TAGS, ExtractionView, answer
+from extraction.domain.process_status import Status
+from extraction.domain.render_job import HTML, PDF, SCREENSHOT
+from extraction.models import Process
+from extraction.services import processes
+from extraction.services.single_pages import run_single
+from taskhub.errors import Failed, refused
+from taskhub.runs import queue as runs
+from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
+from taskhub.web.openapi.schemas import BODY, problems, response_header
+from taskhub.web.views import Query
+
+WAIT_MAX = 60  # seconds
+DATA, FILE = "data", "file"
+
+
+class WaitQuery(Query):
+    wait = serializers.FloatField(
+        default=WAIT_MAX, min_value=0, max_value=WAIT_MAX, help_text="Seconds to wait for it, at most."
+    )
+
+
+Post = Callable[..., HttpResponseBase]
+
+
+def _described(what: str, description: str, kinds: dict[str, Any], example: dict[str, Any]) -> Callable[[Post], Post]:
+    made = {(200, kind): OpenApiResponse(schema, "What was made", [_sample(kind)]) for kind, schema in kinds.items()}
+    told = extend_schema(
+        operation_id=f"extraction_{what}",
+        summary={"fetch": "Fetch a page", "screenshot": "Take a picture of a page", "pdf": "Print a page"}[what],
+        description=(
+            f"{description} It is a process without a task: with credits, limits, a log, and a run. The answer is what "
+            'was made, or with `"output": "file"` the process; 202 and the process where it takes longer than `wait` '
+            "or waits for credits. docs/extraction.md names the fields."
+        ),
+        parameters=[
+            WaitQuery,
+            KEY_PARAMETER,
+            response_header("Location", "The process's address.", 200, 202),
+            response_header("Link", 'Its run in the ledger (`rel="run"`).', 200, 202),
+        ],
+        request=OBJECT,
+        responses={
+            **made,
+            (200, "application/json"): answer("The process", shown.PROCESS_SCHEMA, shown.PROCESS),
+            202: answer("The process, which goes on", shown.PROCESS_SCHEMA, shown.PROCESS | {"status": "running"}),
+            **problems(401, 403, 409, 422, *BODY),
+        },
+        examples=[OpenApiExample("A page", example, request_only=True)],
+        tags=TAGS,
+    )
+    return cast(Callable[[Post], Post], told)
+
+
+def _sample(kind: str) -> OpenApiExample:
+    value = "<html><body>...</body></html>" if kind == "text/html" else "..."
+    return OpenApiExample(kind, value, media_type=kind, response_only=True)
+
+
+class SingleView(ExtractionView):
+    product: str
+
+    def answer(self, request: Request) -> HttpResponseBase:
+        wait = self.query(request, WaitQuery)["wait"]
+        given = self.given(request)
+        output = given.pop("output", DATA)
+        if output not in (DATA, FILE):
+            raise refused("/output", "Must be data or file.")
+        fresh: list[Process] = []
+
+        def produce() -> Response:
+            fresh.append(run_single(owner=request.user, product=self.product, given=given))
+            return started(fresh[0])
+
+        kept = answer_once(request, {**given, "output": output}, produce)
+        if kept.status_code != 202:  # a refusal that was kept
+            return kept
+        enqueue(fresh)
+        process = processes.visible_process(id=kept.data["id"], user=request.user)
+        if process.run_id:
+            runs.wait(run_id=UUID(str(process.run_id)), user=request.user, seconds=min(wait, WAIT_MAX))
+        return _outcome(processes.visible_process(id=process.id, user=request.user), output)
+
+
+def _outcome(process: Process, output: str) -> HttpResponseBase:
+    if process.status == Status.FAILED:
+        raise Failed(process.error, process=process_of(process))
+    response = started(process)
+    if process.status != Status.FINISHED:
+        return response
+    if output == FILE:
+        response.status_code = 200
+        return response
+    file = whole_file(process)
+    for name in response.headers.keys() & {"Location", "Link"}:
+        file.headers[name] = response.headers[name]
+    return file
+
+
+class FetchView(SingleView):
+    product = HTML
+
+    @_described(
+        "fetch",
+        "The source of a page, as it comes (`base`) or as Chromium has it (`chrome`).",
+        {"text/html": {"type": "string"}},
+        {"url": "https://shop.example.com/", "type": "base"},
+    )
+    def post(self, request: Request) -> HttpResponseBase:
+        return self.answer(request)
+
+
+class ScreenshotView(SingleView):
+    product = SCREENSHOT
+
+    @_described(
+        "screenshot",
+        "A picture of a page, PNG or JPEG.",
+        {"image/png": OpenApiTypes.BINARY, "image/jpeg": OpenApiTypes.BINARY},
+        {"url": "https://shop.example.com/", "format": "png", "fullPage": True},
+    )
+    def post(self, request: Request) -> HttpResponseBase:
+        return self.answer(request)
+
+
+class PdfView(SingleView):
+    product = PDF
+
+    @_described(
+        "pdf",
+        "A page as a PDF document.",
+        {"application/pdf": OpenApiTypes.BINARY},
+        {"url": "https://shop.example.com/", "paperSize": "A4", "printBackground": True},
+    )
+    def post(self, request: Request) -> HttpResponseBase:
+        return self.answer(request)

@@ -1,0 +1,266 @@
+"""Chromium: whether it is there, how it is started, and what it may take.
+
+One a worker process, in a thread with an event loop of its own: turns come and go, the browser stays. It is started
+when it is first needed, and anew when it has grown, has fallen, or has shown many pages.
+"""
+
+import asyncio
+import logging
+import os
+import shutil
+import signal
+import threading
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import psutil
+from django.conf import settings
+
+from extraction.domain.process_status import Failure
+from taskhub.outbound import Policy
+from taskhub.outbound.proxy import GateProxy
+from taskhub.outbound.session import USER_AGENT
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
+BUNDLED = ".cache/ms-playwright/chromium-*/chrome-linux*/chrome"
+PAGES_MAX = 300  # that one browser shows
+STARTS_MAX = 3  # until a window opens
+WATCH_SECONDS = 0.25
+CLOSE_SECONDS = 5
+MEBIBYTE = 1024 * 1024
+MISSING = (
+    "Pages are rendered by the extra `chrome`, which is not installed here: `make chrome` installs it, and Chromium "
+    "comes from your system or with `.venv/bin/playwright install chromium`."
+)
+ARGUMENTS = [
+    "--disable-quic",  # UDP would pass the gate by
+    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+    "--webrtc-ip-handling-policy=disable_non_proxied_udp",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # names are the gate's to resolve
+    "--proxy-bypass-list=<-loopback>",  # also this machine is called through the gate
+    "--disable-dev-shm-usage",
+    "--disable-extensions",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--no-pings",
+    "--mute-audio",
+]
+
+
+def missing() -> str:
+    """What keeps pages from being rendered here; empty when nothing does."""
+    return "" if find_spec("playwright") and executable() else MISSING
+
+
+def executable() -> str:
+    """Of Chromium; empty where none is found."""
+    if settings.CHROMIUM:
+        return str(shutil.which(settings.CHROMIUM) or "")
+    for name in NAMES:
+        if path := shutil.which(name):
+            return path
+    return next((str(path) for path in sorted(Path.home().glob(BUNDLED), reverse=True)), "")
+
+
+class Chromium:
+    """One started browser. Closes when nobody uses it any more and it is `stale`."""
+
+    def __init__(self) -> None:
+        self.users = self.pages = 0
+        self.stale = False
+        self.mark = f"--taskhub={uuid4().hex}"  # by which its process is known
+
+    async def start(self) -> None:
+        from playwright.async_api import async_playwright
+
+        self._driver = await async_playwright().start()
+        root = hasattr(os, "geteuid") and os.geteuid() == 0
+        try:
+            self.browser = await self._driver.chromium.launch(
+                executable_path=executable(),
+                args=[*ARGUMENTS, self.mark],
+                chromium_sandbox=settings.CHROMIUM_SANDBOX and not root,  # it refuses to run as root
+                proxy={"server": "http://127.0.0.1:9"},  # each context has its own; whatever has none reaches nobody
+                handle_sigint=False,
+                handle_sigterm=False,
+                handle_sighup=False,
+            )
+        except BaseException:
+            await self._driver.stop()
+            raise
+        self._watching = asyncio.ensure_future(self._watch())
+
+    @property
+    def alive(self) -> bool:
+        return not self.stale and self.browser.is_connected()
+
+    async def close(self) -> None:
+        self.stale = True
+        self._watching.cancel()
+        processes = await asyncio.to_thread(self.processes)
+        with suppress(Exception):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self.browser.close()
+        with suppress(Exception):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._driver.stop()
+        for process in processes:
+            with suppress(psutil.Error):
+                process.kill()  # only if it is the same one still: psutil compares when it began
+
+    def processes(self) -> list[psutil.Process]:
+        """The browser's own, and its children."""
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                if self.mark in process.cmdline() and "--type=" not in " ".join(process.cmdline()):
+                    return [process, *process.children(recursive=True)]
+        return []
+
+    async def _watch(self) -> None:
+        """A process that shows a page and takes too much is ended; the page crashes, and the others go on."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            if self.users:
+                await asyncio.to_thread(self._weigh)
+
+    def _weigh(self) -> None:
+        whole = 0
+        for process in self.processes():
+            with suppress(psutil.Error):
+                own = own_memory(process)
+                whole += own
+                if own > settings.EXTRACTION_CHROME_PAGE_MB * MEBIBYTE and "--type=renderer" in process.cmdline():
+                    log.warning("A page took %d MiB; its process is ended", own // MEBIBYTE)
+                    process.send_signal(signal.SIGKILL)
+        self.stale |= whole > settings.EXTRACTION_CHROME_MB * MEBIBYTE
+
+
+def own_memory(process: psutil.Process) -> int:
+    """Bytes that it shares with no other, nearly."""
+    memory = process.memory_info()
+    return int(memory.rss - getattr(memory, "shared", 0))
+
+
+class Browsers:
+    """The browser of this process; a fork starts anew."""
+
+    pid = 0
+    loop: asyncio.AbstractEventLoop
+    chromium: Chromium | None = None
+    lock: asyncio.Lock
+    places: asyncio.Semaphore
+
+    @classmethod
+    async def do(cls, work: Coroutine[Any, Any, T]) -> T:
+        """Has the browser's thread do `work`, called from another loop."""
+        cls._be_there()
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, cls.loop))
+
+    @classmethod
+    def _be_there(cls) -> None:
+        if cls.pid != os.getpid():
+            cls.pid, cls.loop, cls.chromium = os.getpid(), asyncio.new_event_loop(), None
+            cls.lock, cls.places = asyncio.Lock(), asyncio.Semaphore(settings.EXTRACTION_CHROME_CONCURRENCY)
+            threading.Thread(target=cls.loop.run_forever, name="browser", daemon=True).start()
+
+    @classmethod
+    async def shut(cls) -> None:
+        """Closes the browser, if there is one."""
+        chromium, cls.chromium = cls.chromium, None
+        if chromium:
+            await chromium.close()
+
+    @classmethod
+    @asynccontextmanager
+    async def context(cls, policy: Policy, *, upstream: str, max_bytes: int) -> AsyncIterator[tuple[Any, GateProxy]]:
+        """A window of its own, without cookies, that reaches others through the gate alone. In the browser's thread.
+
+        Raises `Failure` where no browser starts.
+        """
+        async with cls.places, GateProxy(policy, upstream=upstream, max_bytes=max_bytes) as proxy:
+            chromium, context = await cls._opened(proxy)
+            try:
+                yield context, proxy
+            finally:
+                await cls._closed(context, chromium)
+                await cls._left(chromium)
+
+    @classmethod
+    async def _opened(cls, proxy: GateProxy) -> tuple[Chromium, Any]:
+        """A browser may have fallen unnoticed: then the window opens in a new one."""
+        for _ in range(STARTS_MAX):
+            chromium = await cls._used()
+            try:
+                return chromium, await chromium.browser.new_context(
+                    proxy={"server": proxy.address},
+                    user_agent=_user_agent(chromium),
+                    accept_downloads=False,
+                    service_workers="block",
+                )
+            except BaseException as error:
+                chromium.stale = True
+                await cls._left(chromium)
+                if not isinstance(error, Exception):
+                    raise
+                log.warning("Chromium fell: %s", str(error).partition("\n")[0])
+        raise Failure("The browser fell.", again=True)
+
+    @classmethod
+    async def _left(cls, chromium: Chromium) -> None:
+        chromium.users -= 1
+        if chromium.stale and not chromium.users:
+            await chromium.close()
+
+    @classmethod
+    async def _used(cls) -> Chromium:
+        async with cls.lock:
+            chromium = cls.chromium
+            if chromium is None or not chromium.alive or chromium.pages >= PAGES_MAX:
+                cls.chromium = None
+                if chromium:
+                    chromium.stale = True
+                    if not chromium.users:
+                        await chromium.close()
+                chromium = cls.chromium = await _started()
+            chromium.users += 1
+            chromium.pages += 1
+            return chromium
+
+    @classmethod
+    async def _closed(cls, context: Any, chromium: Chromium) -> None:
+        """A page that lets nothing else run may keep its window from closing: then the browser goes."""
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await context.close()
+        except Exception:
+            chromium.stale = True
+
+
+def _user_agent(chromium: Chromium) -> str:
+    version = chromium.browser.version.partition(".")[0]
+    return (
+        f"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{version}.0.0.0 "
+        f"Safari/537.36 {USER_AGENT}"
+    )
+
+
+async def _started() -> Chromium:
+    if words := missing():
+        raise Failure(words)
+    chromium = Chromium()
+    try:
+        await chromium.start()
+    except Exception as error:
+        log.exception("Chromium does not start")
+        raise Failure(f"Chromium does not start: {type(error).__name__}.", again=True) from None
+    return chromium

@@ -1,0 +1,214 @@
+"""One page: asked for politely, and judged."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.cookies import Morsel, SimpleCookie
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import CookieJar
+from aiohttp.abc import AbstractCookieJar
+from django.conf import settings
+from yarl import URL
+
+from extraction.domain.charsets import decoded
+from extraction.domain.payload import Payload, Rule
+from extraction.domain.process_status import Failure, backoff, may_succeed_later
+from extraction.domain.render_job import Going, Job
+from extraction.fetch.browser import Browsers
+from extraction.fetch.host_limits import Host, Hosts
+from extraction.fetch.page_renderer import render
+from extraction.fetch.robots import Robots
+from taskhub.outbound import Refused, TooMuch, Unreachable, check_url
+from taskhub.outbound.client import Answer, Call, Client
+from taskhub.security.masking import is_secret
+
+ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.1"
+COOKIES_MAX = 200
+_TEXTS = ("text/", "application/xhtml", "application/xml")
+
+
+@dataclass
+class Fetched:
+    """A page that came. `wire` are its bytes as they were sent.
+
+    `texts` are several where its list went on in it, `data` is what was made of it.
+    """
+
+    texts: list[str]
+    url: str
+    status: int
+    wire: int
+    data: bytes = b""
+
+
+class Pages:
+    """Asks for the pages of one process. Only the first is asked for with the payload's method and form."""
+
+    def __init__(self, client: Client, hosts: Hosts, payload: Payload) -> None:
+        self._client, self._hosts, self._payload = client, hosts, payload
+        self._robots = Robots(client, hosts, payload.request.proxy) if payload.robots else None
+        self._headers = {"Accept": ACCEPT, **payload.request.headers}
+        self._secret = frozenset(name.lower() for name in payload.request.headers if is_secret(name))
+
+    async def fetch(self, url: str, *, first: bool) -> Fetched:
+        """Raises `Failure`, and `hosts.Later` when its host is to be asked later."""
+        visit = _Visit(self._hosts, self._robots, self._payload.delay)
+        try:
+            await visit.enter(url)  # while it waits for its place, its own time has not begun
+            answer = await self._client.call(self._call(url, first), permit=visit.permit, judge=judge)
+        except Refused as problem:
+            raise Failure(problem.detail) from None
+        except TooMuch as problem:
+            raise Failure(problem.detail) from None
+        except Unreachable as problem:
+            raise Failure(problem.detail, again=True) from None
+        except Failure as failure:
+            await self._heed(visit.host, failure)
+            raise
+        finally:
+            visit.leave()
+        text = decoded(answer.body, answer.headers.get("Content-Type"))
+        return Fetched([text], answer.url, answer.status, answer.wire)
+
+    async def render(self, url: str, rule: Rule, *, first: bool) -> Fetched:
+        """As `fetch`, in a browser."""
+        visit = _Visit(self._hosts, self._robots, self._payload.delay)
+        policy = self._client.policy
+        try:
+            await visit.enter(url)
+            check_url(url, policy)
+            rendered = await Browsers.do(render(self._job(url, rule, first), policy, judge))
+        except Refused as problem:
+            raise Failure(problem.detail) from None
+        except Failure as failure:
+            await self._heed(visit.host, failure)
+            raise
+        finally:
+            visit.leave()
+        if self._robots and not await self._robots.allows(rendered.url):
+            raise Failure("The site's robots.txt forbids where the page leads.")
+        if self._client.jar is not None:
+            keep_cookies(self._client.jar, rendered.cookies)
+        return Fetched(rendered.texts, rendered.url, rendered.status, rendered.wire, rendered.data)
+
+    def _job(self, url: str, rule: Rule, first: bool) -> Job:
+        request, payload = self._payload.request, self._payload
+        return Job(
+            url,
+            seconds=settings.EXTRACTION_PAGE_SECONDS,
+            max_bytes=self._client.policy.max_bytes,
+            method=request.method if first else "GET",
+            form=request.form if first else {},
+            headers=request.headers,
+            home=request.url,
+            cookies=tuple((d, p, n, v) for d, p, n, v in cookies_in(self._client.jar)),
+            proxy=request.proxy,
+            actions=() if rule.number else tuple(one for one in request.actions if first or one.repeats),
+            going=_going(rule),
+            product=payload.product,
+            options=payload.options,
+            settle=payload.settle,
+        )
+
+    def _call(self, url: str, first: bool) -> Call:
+        request = self._payload.request
+        return Call(
+            url,
+            method=request.method if first else "GET",
+            headers=self._headers,
+            form=(request.form or None) if first else None,
+            proxy=request.proxy,
+            secret=self._secret,
+            home=request.url,
+        )
+
+    async def _heed(self, host: str, failure: Failure) -> None:
+        """A server that says it has too much to do is left alone by all."""
+        if failure.status == 429 or (failure.status == 503 and failure.after):
+            await self._hosts.pause(host, backoff(1, failure.after))
+
+
+def _going(rule: Rule) -> Going | None:
+    if rule.next is None:
+        return None
+    most = settings.EXTRACTION_CHROME_STEPS
+    return Going(rule.next.kind, rule.next.selector, rule.next.attr, min(most, rule.next.pages or most))
+
+
+class _Visit:
+    """The places that one call holds: at one host at a time."""
+
+    def __init__(self, hosts: Hosts, robots: Robots | None, delay: float) -> None:
+        self._hosts, self._robots, self._delay = hosts, robots, delay
+        self._held: Host | None = None
+        self.host = ""
+
+    async def permit(self, url: str, hop: int) -> None:
+        """Where a redirect leads, the rules and the place are another's."""
+        if hop:
+            await self.enter(url)
+
+    async def enter(self, url: str) -> None:
+        if self._robots and not await self._robots.allows(url):
+            raise Failure("The site's robots.txt forbids it.")
+        self.leave()
+        self.host = urlsplit(url).netloc.rpartition("@")[2].lower()
+        if self._delay:
+            self._hosts.slow_down(self.host, self._delay)
+        self._held = await self._hosts.enter(self.host)
+
+    def leave(self) -> None:
+        if self._held:
+            self._hosts.leave(self._held)
+            self._held = None
+
+
+def judge(answer: Answer) -> None:
+    """Raises `Failure` for an answer that is no page."""
+    if answer.status >= 300:
+        raise Failure(
+            f"The server answers {answer.status}.",
+            again=may_succeed_later(answer.status),
+            after=retry_after(answer.headers),
+            status=answer.status,
+        )
+    kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind and not (kind.startswith(_TEXTS) or kind.endswith("+xml")):
+        raise Failure(f"It is no page, but {kind[:100]}.", status=answer.status)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds (RFC 9110, section 10.2.3); None where it is not told."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdecimal() and len(text) < 10:
+        return float(text)
+    with suppress(ValueError, TypeError, IndexError, OverflowError):
+        until = parsedate_to_datetime(text)
+        return max(0.0, ((until if until.tzinfo else until.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds())
+    return None
+
+
+def jar_with(payload: Payload, kept: list[list[str]]) -> CookieJar:
+    """The user's cookies, for the origin of the first page, and those that servers asked to keep."""
+    jar = CookieJar(unsafe=True)
+    jar.update_cookies(dict(payload.request.cookies), URL(payload.request.url))
+    keep_cookies(jar, kept)
+    return jar
+
+
+def keep_cookies(jar: AbstractCookieJar, kept: list[list[str]]) -> None:
+    for domain, path, name, value in kept:
+        cookies: SimpleCookie = SimpleCookie()
+        cookies[name] = value
+        cookies[name]["path"] = path
+        jar.update_cookies(cookies, URL(f"http://{domain.lstrip('.')}{path}"))
+
+
+def cookies_in(jar: AbstractCookieJar | None) -> list[list[str]]:
+    """As `keep_cookies` takes them."""
+    cookies: list[Morsel[Any]] = list(jar or ())
+    return [[one["domain"], one["path"] or "/", one.key, one.value] for one in cookies if one["domain"]][:COOKIES_MAX]

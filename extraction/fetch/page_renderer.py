@@ -1,0 +1,187 @@
+"""Pages as a browser shows them: rendered, acted on, gone on with. In the browser's thread; see `browser`."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from extraction.domain.process_status import Failure
+from extraction.domain.render_job import HTML, PDF, Going, Job, Rendered
+from extraction.fetch.browser import Browsers
+from extraction.fetch.page_actions import Clock, Hand
+from extraction.fetch.request_interception import alter_requests
+from taskhub.outbound import Policy, TooMuch
+from taskhub.outbound.client import Answer
+from taskhub.outbound.proxy import MARK, GateProxy
+
+log = logging.getLogger(__name__)
+
+SETTLE_SECONDS = 2.0  # for which a page that has loaded may go on asking
+CLOSING_SECONDS = 5.0  # past its time: then the page is left as it is
+DATA_BYTES = 10 * 1024 * 1024  # what comes before the page's own limit counts, such as pictures
+
+Judge = Callable[[Answer], None]
+
+
+async def render(job: Job, policy: Policy, judge: Judge) -> Rendered:
+    """Raises `Failure`, and what `judge` raises of the answer."""
+    try:
+        limit = max(DATA_BYTES, 4 * job.max_bytes)
+        async with (
+            Browsers.context(policy, upstream=job.proxy, max_bytes=limit) as window,
+            asyncio.timeout(job.seconds + CLOSING_SECONDS),
+        ):
+            return await _Window(*window, job, judge).show()
+    except TimeoutError:
+        raise Failure(f"The page took longer than {job.seconds:g} seconds to render.", again=True) from None
+
+
+class _Window:
+    """One page of one browser, on its way."""
+
+    def __init__(self, context: Any, proxy: GateProxy, job: Job, judge: Judge) -> None:
+        self.context, self.proxy, self.job, self.judge = context, proxy, job, judge
+        self.clock = Clock(job.seconds)
+        self.crashed = self.downloads = False
+        self.shown: Any = None  # the last answer that the page was made of
+
+    async def show(self) -> Rendered:
+        from playwright.async_api import Error
+
+        await self._prepare()
+        try:
+            status = await self._go()
+            for action in self.job.actions:
+                await self.hand.act(action)
+            texts = await self._texts()
+            data = b"" if self.job.product == HTML else await self._product()
+        except Error as error:
+            raise self._failure(error) from None
+        self._check_refused()
+        return Rendered(self.page.url, status, texts, self.proxy.taken, data, await self._cookies())
+
+    async def _prepare(self) -> None:
+        job = self.job
+        if job.cookies:
+            await self.context.add_cookies(
+                [{"domain": d, "path": p, "name": n, "value": v} for d, p, n, v in job.cookies]
+            )
+        self.page = await self.context.new_page()
+        self.hand = Hand(self.page, self.clock)
+        self.page.on("crash", self._note_crash)
+        self.page.on("response", self._note_response)
+        self.page.on("download", self._note_download)
+        self.context.on("page", lambda page: asyncio.ensure_future(_shut(page)))  # what it opens beside itself
+        if width := job.options.get("width"):
+            await self.page.set_viewport_size({"width": width, "height": job.options.get("height") or 800})
+        if job.headers or job.method != "GET":
+            await alter_requests(self.context, self.page, job)
+
+    def _note_crash(self, *_: Any) -> None:
+        self.crashed = True
+
+    def _note_response(self, response: Any) -> None:
+        """Also where the page itself goes somewhere else."""
+        if response.request.is_navigation_request() and response.frame == self.page.main_frame:
+            self.shown = response
+
+    def _note_download(self, *_: Any) -> None:
+        self.downloads = True
+
+    async def _go(self) -> int:
+        response = await self.page.goto(self.job.url, wait_until="commit", timeout=self.clock.left * 1000)
+        if response is None:
+            raise Failure("The server gives no page.")
+        await self._check(response)
+        await self._settle()
+        if self.shown is not response:
+            await self._check(self.shown)
+        return int(self.shown.status)
+
+    async def _check(self, response: Any) -> None:
+        headers = {name.title(): value for name, value in (await response.all_headers()).items()}
+        if headers.get(MARK[0]) == MARK[1] and self.proxy.refused:
+            raise Failure(self.proxy.refused[-1].detail, again=not self.proxy.refused[-1].permanent)
+        self.judge(Answer(response.status, response.url, headers))
+
+    async def _settle(self) -> None:
+        """Until it has loaded, and asks for nothing more, as far as it ever does; then it is taken as it is."""
+        from playwright.async_api import TimeoutError as Late
+
+        with suppress(Late):
+            await self.page.wait_for_load_state("load", timeout=min(self.clock.left, self.job.seconds / 2) * 1000)
+        with suppress(Late):
+            await self.page.wait_for_load_state("networkidle", timeout=min(self.clock.left, SETTLE_SECONDS) * 1000)
+        await asyncio.sleep(min(self.clock.left, self.job.settle or 0))
+
+    async def _texts(self) -> list[str]:
+        going = self.job.going
+        if going is None:
+            return [await self._text()] if self.job.product == HTML else []
+        if going.kind == "next":
+            return await self._turned(going)
+        await self.hand.grow(going)
+        return [await self._text()]
+
+    async def _turned(self, going: Going) -> list[str]:
+        """A list whose next page a click shows, in the same place; where it is a link, that is followed elsewhere."""
+        texts = [await self._text()]
+        while len(texts) < going.pages and await self.hand.turn(going):
+            text = await self._text()
+            if text == texts[-1]:
+                break
+            texts.append(text)
+        return texts
+
+    async def _text(self) -> str:
+        _, size = await self.hand.extent()
+        if size > self.job.max_bytes:
+            raise Failure(f"The page has more than {self.job.max_bytes} characters when it is rendered.")
+        async with asyncio.timeout(self.clock.left):
+            return str(await self.page.content())
+
+    async def _product(self) -> bytes:
+        options = {name: value for name, value in self.job.options.items() if name not in {"width", "height"}}
+        if self.job.product == PDF:
+            async with asyncio.timeout(self.clock.left):
+                data = await self.page.pdf(**options)
+        elif selector := options.pop("selector", ""):
+            data = await self.page.locator(selector).first.screenshot(timeout=self.clock.left * 1000, **options)
+        else:
+            data = await self.page.screenshot(timeout=self.clock.left * 1000, **options)
+        if len(data) > self.job.max_bytes:
+            raise Failure(f"What is made of the page has more than {self.job.max_bytes} bytes.")
+        return bytes(data)
+
+    async def _cookies(self) -> list[list[str]]:
+        return [[one["domain"], one["path"], one["name"], one["value"]] for one in await self.context.cookies()]
+
+    def _check_refused(self) -> None:
+        for problem in self.proxy.refused:
+            if isinstance(problem, TooMuch):
+                raise Failure(problem.detail)
+
+    def _failure(self, error: Exception) -> Failure:
+        """In words of ours, without those of a page."""
+        words = str(error)
+        if self.crashed or "crashed" in words:
+            return Failure("The page took more memory than it may, or broke the browser.")
+        if self.downloads or "Download is starting" in words:
+            return Failure("It is no page, but a download.")
+        if self.proxy.refused:
+            problem = self.proxy.refused[0]
+            return Failure(problem.detail, again=not problem.permanent)
+        if "Timeout" in type(error).__name__ or "Timeout" in words:
+            return Failure(f"The page took longer than {self.job.seconds:g} seconds to render.", again=True)
+        if "ERR_TOO_MANY_REDIRECTS" in words:
+            return Failure("The server redirects in a circle.")
+        if "has been closed" in words:
+            return Failure("The browser fell.", again=True)
+        log.info("A page cannot be rendered: %s", words.partition("\n")[0])
+        return Failure("The server did not answer as it should, or broke off.", again=True)
+
+
+async def _shut(page: Any) -> None:
+    with suppress(Exception):
+        await page.close()

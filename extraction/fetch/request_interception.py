@@ -1,0 +1,54 @@
+"""Requests of a page in a browser, changed on their way: the user's headers, and the first request's method and form.
+
+By the DevTools protocol's domain Fetch, which shows each redirect anew: what Playwright's routes add goes along with
+redirects, also to other origins.
+"""
+
+import asyncio
+import base64
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from extraction.domain.render_job import Job
+
+FORM = "application/x-www-form-urlencoded"
+
+
+async def alter_requests(context: Any, page: Any, job: Job) -> None:
+    """From now on, for all that the page asks for."""
+    session = await context.new_cdp_session(page)
+    alterations = _Alterations(session, job)
+    session.on("Fetch.requestPaused", lambda event: asyncio.ensure_future(alterations.go_on(event)))
+    await session.send("Fetch.enable", {"patterns": [{"urlPattern": "*", "requestStage": "Request"}]})
+
+
+class _Alterations:
+    def __init__(self, session: Any, job: Job) -> None:
+        self._session, self._job, self._first = session, job, True
+        self._home = origin(job.home or job.url)
+        self._own = {name.lower(): value for name, value in job.headers.items()}
+
+    async def go_on(self, event: dict[str, Any]) -> None:
+        changes = self.changes(event["request"])
+        with suppress(Exception):  # the page may be gone meanwhile
+            await self._session.send("Fetch.continueRequest", {"requestId": event["requestId"], **changes})
+
+    def changes(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The user's headers go to the origin of the first page alone; the first request is sent as he wants it."""
+        headers = {name: value for name, value in request["headers"].items() if self._own.get(name.lower()) != value}
+        if origin(request["url"]) == self._home:
+            headers = {name: value for name, value in headers.items() if name.lower() not in self._own} | self._own
+        changes: dict[str, Any] = {}
+        if self._first and self._job.method == "POST":
+            headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+            headers["content-type"] = FORM
+            body = urlencode(dict(self._job.form)).encode()
+            changes = {"method": "POST", "postData": base64.b64encode(body).decode()}
+        self._first = False
+        return changes | {"headers": [{"name": name, "value": value} for name, value in headers.items()]}
+
+
+def origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc.rpartition("@")[2].lower()

@@ -1,0 +1,47 @@
+"""The log of a process: what the ledger of pages and the notes tell, in the order of time."""
+
+import heapq
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from extraction.models import Note, Page, Process
+from taskhub.security.masking import mask
+
+BATCH = 1000
+
+Line = tuple[datetime, str]
+
+
+def lines_of(process: Process) -> Iterator[bytes]:
+    """One line an event, also while it goes on; reads in batches."""
+    for at, text in heapq.merge(_notes(process), _pages(process)):
+        yield f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3].encode() + b"Z " + mask(text).encode() + b"\n"
+
+
+def _notes(process: Process) -> Iterator[Line]:
+    yield from Note.objects.filter(process=process).order_by("at", "id").values_list("at", "text").iterator(BATCH)
+
+
+def _pages(process: Process) -> Iterator[Line]:
+    """Pages that were asked for, by the moment of their last answer."""
+    after: tuple[datetime, int] | None = None
+    while True:
+        rows = Page.objects.filter(process=process, fetched_at__isnull=False)
+        if after:
+            rows = rows.filter(fetched_at__gte=after[0]).exclude(fetched_at=after[0], id__lte=after[1])
+        batch = list(rows.order_by("fetched_at", "id").defer("records")[:BATCH])
+        for page in batch:
+            if page.fetched_at:
+                yield page.fetched_at, line_of(page)
+        if len(batch) < BATCH or batch[-1].fetched_at is None:
+            return
+        after = (batch[-1].fetched_at, batch[-1].pk)
+
+
+def line_of(page: Page) -> str:
+    told = [page.state, str(page.status or "-"), page.url, f"{page.duration_ms} ms"]
+    if page.error:
+        told.append(page.error)
+    else:
+        told.append(f"{page.bytes} bytes, {page.found} records, {page.cost} credits")
+    return " ".join(told)

@@ -1,0 +1,136 @@
+"""Processes: run, estimated, shown, stopped."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+
+from extraction.domain.payload import Payload
+from extraction.domain.process_status import Status
+from extraction.models import Account, Note, Process, Task
+from extraction.services import credits
+from extraction.services.limits import Limits
+from extraction.services.tasks import checked
+from taskhub.errors import Conflict, NotFound, Rejected
+from taskhub.runs import queue as runs
+from taskhub.runs.models import Run
+
+KIND = "extraction"
+
+
+def merged(value: Any, over: Any) -> Any:
+    """`over` laid over a JSON value: objects are merged, null takes a name away (RFC 7396), lists are replaced."""
+    if not isinstance(over, Mapping):
+        return over
+    whole = dict(value) if isinstance(value, Mapping) else {}
+    for name, inner in over.items():
+        if inner is None:
+            whole.pop(name, None)
+        else:
+            whole[name] = merged(whole.get(name), inner)
+    return whole
+
+
+def run_task(*, task: Task, given: Mapping[str, Any] | None = None) -> Process:
+    """A new process. `given` may hold a `payload`, which lies over the stored one for this run, and `maxCredits`.
+
+    Raises `Rejected`. Call `runs.enqueue(process.run)` after the commit.
+    """
+    value, payload = planned(task=task, given=given or {})
+    with transaction.atomic():
+        process = create_process(task, task.owner, value, payload, None)
+        process.run = accept(process)
+        process.save(update_fields=["run"])
+        return process
+
+
+def create_process(
+    task: Task | None, owner: Any, value: Mapping[str, Any], payload: Payload, run: Run | None
+) -> Process:
+    return Process.objects.create(
+        task=task,
+        owner=owner,
+        run=run,
+        payload=value,
+        format=payload.format,
+        price=credits.price(chrome=payload.chrome),
+        gzip=payload.gzip,
+        max_credits=payload.credits,
+        delivery=task.delivery if task else [],
+    )
+
+
+def planned(*, task: Task, given: Mapping[str, Any]) -> tuple[dict[str, Any], Payload]:
+    """The payload as a run would have it, and what it means. Raises `Rejected`."""
+    strange = [name for name in given if name not in {"payload", "maxCredits"}][:20]
+    if strange:
+        raise Rejected(
+            "Some values are not valid.",
+            errors=[{"pointer": f"/{name}", "detail": "There is no such name here."} for name in strange],
+        )
+    over = given.get("payload") or {}
+    if not isinstance(over, Mapping):
+        raise Rejected("The payload is no object.", errors=[{"pointer": "/payload", "detail": "Must be an object."}])
+    value = merged(task.payload, over)
+    if given.get("maxCredits") is not None:
+        value["maxCredits"] = given["maxCredits"]
+    return value, checked(value, task.owner, "/payload")
+
+
+def accept(process: Process, retry_of: Run | None = None) -> Run:
+    task = process.task
+    return runs.accept(
+        kind=KIND,
+        owner=process.owner,
+        name=(task.name or task.id) if task else process.format,
+        arguments={"process": process.id},
+        retry_of=retry_of,
+        webhook=task.webhook if task else "",
+    )
+
+
+def cancel(*, process: Process) -> Process:
+    """Stops a process; what it has so far stays. Raises `Conflict` when it has ended."""
+    if process.run is None:
+        raise Conflict("The process has ended.", state=process.status)
+    runs.cancel(run=process.run)
+    return Process.objects.select_related("run", "owner").get(pk=process.pk)
+
+
+def visible_process(*, id: str, user: Any) -> Process:
+    """Raises `NotFound` for one that never was, is deleted, or is another's."""
+    row: Process | None = Process.objects.visible_to(user).select_related("run", "owner", "task").filter(id=id).first()
+    if row is None:
+        raise NotFound(f"There is no process {id}, or it is not yours.")
+    return row
+
+
+def estimate(*, task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run would cost: at least and at most, as far as that is known, and what the last one did cost."""
+    _, payload = planned(task=task, given=given)
+    account = credits.account_of(task.owner_id)
+    price, most = credits.price(chrome=payload.chrome), _most_pages(payload, account)
+    last = Process.objects.filter(task=task, status=Status.FINISHED).order_by("-seq").first()
+    expected = last.cost if last else price
+    return {
+        "price": price,
+        "atLeast": price,
+        "atMost": min(most * price, payload.credits or most * price),
+        "last": last.cost if last else None,
+        "balance": account.balance,
+        "enough": account.balance >= expected,
+    }
+
+
+def _most_pages(payload: Payload, account: Account) -> int:
+    limit = min(Limits.of(account).pages, payload.pages or Limits.of(account).pages)
+    rule = payload.rule
+    if payload.search:
+        return min(limit, len(payload.search.keywords) * (1 if payload.search.engine.scrolls else payload.search.pages))
+    if any(one.details for one in rule.fields):
+        return limit
+    return min(limit, (rule.next.pages or limit) if rule.next else 1)
+
+
+def note(process: Process, text: str) -> None:
+    Note.objects.create(process=process, text=text[:1000])

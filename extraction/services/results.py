@@ -1,0 +1,234 @@
+"""Results: the records of a process in the order of its pages, and the file that they are written to.
+
+The order follows from the pages alone, so it is the same whoever fetched them, and when.
+"""
+
+import logging
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import timedelta
+from itertools import chain, groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from django.core.files import File
+from django.core.files.storage import storages
+from django.db import transaction
+from django.db.models.functions import Now
+
+from extraction.domain.page_reader import Record
+from extraction.domain.payload import Payload, Rule
+from extraction.domain.result_formats import file_name
+from extraction.models import Note, Page, Process, Slice
+from extraction.services import page_ledger, process_lifecycle, slices
+from extraction.services.tasks import parsed
+from extraction.writers import written
+from taskhub.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+STORAGE = "results"
+PAGES = 100  # of a list, read at once
+LISTS = 100  # of details, looked ahead for
+AHEAD = 5  # pages of each
+RENEWED_EVERY = 20  # batches of pages
+TRY_AGAIN = timedelta(seconds=30)
+
+
+def storage() -> Any:
+    return storages[STORAGE]
+
+
+class Export:
+    """The records of one process. Reads them in batches: what it holds does not grow with their number."""
+
+    def __init__(self, process: Process, payload: Payload | None = None) -> None:
+        self.process = process
+        self.payload = payload or parsed(process.payload, single=process.task_id is None)
+
+    def records(self) -> Iterator[Record]:
+        if self.process.main is None:
+            return iter(())
+        if self.payload.search:
+            return (one for key in self.payload.search.chains() for one in self._of_list(key, []))
+        return self._expanded(self._of_list(bytes(self.process.main), []), self.payload.rule)
+
+    def pieces(self, format: str, *, gzip: bool) -> Iterator[bytes]:
+        if self.payload.single:
+            return self._single()
+        return written(self.records(), self.payload.rule, format, most=self.process.records, gzip=gzip)
+
+    def _single(self) -> Iterator[bytes]:
+        """What was made of the one page."""
+        for packed in Page.objects.filter(process=self.process).values_list("records", flat=True):
+            if packed:
+                yield page_ledger.unpacked_bytes(packed)
+
+    def _of_list(self, first: bytes, ahead: list[list[Record]]) -> Iterator[Record]:
+        """What the pages of a list showed, in their order. `ahead` are the first, where they were read already."""
+        for records in ahead:
+            yield from records
+        if 0 < len(ahead) < AHEAD:
+            return
+        after = len(ahead) - 1
+        while pages := list(self._pages(first, after)):
+            after = pages[-1][0]
+            for _, packed in pages:
+                yield from page_ledger.unpacked(packed)
+
+    def _pages(self, first: bytes, after: int) -> Iterable[tuple[int, Any]]:
+        rows = Page.objects.filter(process=self.process, chain=first, ordinal__gt=after)
+        return rows.order_by("ordinal").values_list("ordinal", "records")[:PAGES]
+
+    def _expanded(self, records: Iterable[Record], rule: Rule) -> Iterator[Record]:
+        """With the records of the pages behind each; or those alone, where the rule is a path to them."""
+        nests = [(one.nest, one.details) for one in rule.fields if one.details]
+        if not nests:
+            yield from records
+            return
+        for group in _groups(records, [nest for nest, _ in nests]):
+            links = [(inner, key) for record in group for nest, inner in nests for key in record[nest]]
+            ahead = self._ahead([key for _, key in links])
+            if rule.path:
+                for inner, some in groupby(links, key=itemgetter(0)):
+                    yield from self._expanded(self._behind([key for _, key in some], ahead), inner)
+            else:
+                for nest, inner in nests:
+                    self._nest(group, nest, inner, ahead)
+                yield from group
+
+    def _nest(self, group: list[Record], nest: str, inner: Rule, ahead: "Ahead") -> None:
+        """Puts records in the place of the keys of their pages."""
+        keys = dict.fromkeys(key for record in group for key in record[nest])
+        if inner.path:
+            lists = {key: list(self._expanded(self._behind([key], ahead), inner)) for key in keys}
+        else:  # one record stays one: all lists are expanded together
+            lists = {key: list(self._behind([key], ahead)) for key in keys}
+            for _ in self._expanded(chain.from_iterable(lists.values()), inner):
+                pass
+        for record in group:
+            record[nest] = [one for key in record[nest] for one in lists[key]]
+
+    def _behind(self, keys: list[str], ahead: "Ahead") -> Iterator[Record]:
+        for key in keys:
+            if pages := ahead.get(key):
+                yield from self._of_list(bytes.fromhex(key), pages)
+
+    def _ahead(self, keys: list[str]) -> "Ahead":
+        """The first pages of several lists."""
+        ahead: Ahead = {}
+        chains = [bytes.fromhex(key) for key in dict.fromkeys(keys)]
+        rows = Page.objects.filter(process=self.process, chain__in=chains, ordinal__lt=AHEAD)
+        for key, records in rows.order_by("chain", "ordinal").values_list("chain", "records"):
+            ahead.setdefault(bytes(key).hex(), []).append(page_ledger.unpacked(records))
+        return ahead
+
+
+Ahead = dict[str, list[list[Record]]]
+
+
+def _groups(records: Iterable[Record], nests: list[str]) -> Iterator[list[Record]]:
+    """Neighbours that lead to about LISTS lists together, or to fewer where there are many of them."""
+    group: list[Record] = []
+    count = 0
+    for record in records:
+        group.append(record)
+        count += sum(len(record[nest]) for nest in nests)
+        if count >= LISTS or len(group) >= 10 * LISTS:
+            yield group
+            group, count = [], 0
+    if group:
+        yield group
+
+
+def write_results(*, slice: Slice, process: Process) -> bool:
+    """Writes the result of a process to its file, under the slice's lease, and says so; False when it could not."""
+    name = file_name(process.id, process.format, gzip=process.gzip)
+    try:
+        size = _stored(name, _watched(slice, Export(process).pieces(process.format, gzip=process.gzip)))
+    except OSError as error:
+        _put_off(slice, process, error)
+        return False
+    done = process_lifecycle.settle(process=process, results=name, size=size)
+    if not done:
+        removed(name)  # it goes on, or was deleted meanwhile
+    process_lifecycle.leave(slice=slice)
+    return done
+
+
+def _watched(slice: Slice, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Renews the lease meanwhile. Raises `SliceLost`."""
+    for number, piece in enumerate(pieces):
+        if number % RENEWED_EVERY == 0:
+            slices.renew(slice=slice)
+        yield piece
+
+
+def _stored(name: str, pieces: Iterator[bytes]) -> int:
+    """Whole or not at all. Raises `OSError` where there is no room, or the storage is away."""
+    place = _local_path(name)
+    folder = place.parent if place else None
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".writing-", delete=False) as file:
+        try:
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+            size = file.tell()
+            if place:
+                os.fsync(file.fileno())
+                Path(file.name).replace(place)
+            else:
+                _sent(name, Path(file.name))
+            return size
+        finally:
+            Path(file.name).unlink(missing_ok=True)
+
+
+def _local_path(name: str) -> Path | None:
+    """Where the storage keeps a file on this machine's disk; None where it keeps it elsewhere."""
+    try:
+        return Path(storage().path(name))
+    except NotImplementedError:
+        return None
+
+
+def _sent(name: str, path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            storage().delete(name)
+            storage().save(name, File(file))
+    except OSError:
+        raise
+    except Exception as error:  # each storage has its own
+        raise OSError(f"The storage does not take it: {type(error).__name__}") from error
+
+
+def _put_off(slice: Slice, process: Process, error: OSError) -> None:
+    log.error("The result of %s could not be written: %s", process.id, error)
+    with transaction.atomic():
+        if row := slices.locked(process.pk):
+            Note.objects.create(process=row, text=f"the result could not be written: {error.strerror or error}"[:500])
+            Process.objects.filter(pk=row.pk).update(rest_until=Now() + TRY_AGAIN)
+            slices.release(slice=slice, process=row, lost=False)
+
+
+def opened(name: str) -> Any:
+    """A finished file, to be read. Raises `Unavailable` when the storage is away, `FileNotFoundError` for none."""
+    try:
+        return storage().open(name, "rb")
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        log.error("The storage does not give %s: %s", name, error)
+        raise Unavailable("The file cannot be read at present.", retry_after=60) from None
+
+
+def removed(name: str) -> None:
+    """Raises nothing for a file that is not there."""
+    with suppress(FileNotFoundError):
+        storage().delete(name)

@@ -1,0 +1,99 @@
+"""What is deleted, or past its time: hidden at once, removed in batches."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from extraction.models import Account, Page, Process, Task
+from extraction.services.results import removed
+from extraction.services.tasks import locked
+from taskhub.runs import queue as runs
+from taskhub.runs.domain import ENDED
+from taskhub.runs.models import Run
+from taskhub.runs.queue.execution import Execution
+
+PURGE = "extraction_purge"
+BATCH = 5_000
+
+_DELETE_PAGES = """
+DELETE FROM extraction_page WHERE id IN (
+    SELECT id FROM extraction_page WHERE process_id = %s ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
+)
+"""
+
+
+def delete_task(*, task: Task) -> None:
+    """Hides the task and its processes at once; what is left of them goes in batches."""
+    with transaction.atomic():
+        row = locked(task)
+        Task.objects.filter(pk=row.pk).update(removed_at=Now())
+        Process.objects.filter(task=row).update(removed_at=Now())
+        _purge_later(row)
+
+
+def _purge_later(task: Task) -> None:
+    """A run in the caller's transaction: nothing that is to go is forgotten, whoever dies when."""
+    name = f"remove {task.name or task.id}"
+    run = runs.accept(kind=PURGE, owner=task.owner, name=name[:200], arguments={"task": task.id})
+    transaction.on_commit(lambda: runs.enqueue(run))
+
+
+def purge(execution: Execution) -> None:
+    """Batch by batch, so that a kill costs one batch."""
+    task = Task.objects.filter(id=execution.run.arguments["task"], removed_at__isnull=False).first()
+    count = 0
+    for process in Process.objects.filter(task=task) if task else ():
+        while pages := remove_some(process):
+            count += pages
+            execution.progress(count, message="pages removed")
+    with transaction.atomic():
+        if task:
+            task.delete()
+        execution.succeed({"pages": count})
+
+
+def remove_some(process: Process) -> int:
+    """Ends a process and removes one batch of what it has, itself at last; how many rows. 0 when nothing is left."""
+    stop(process)
+    with connection.cursor() as cursor:
+        cursor.execute(_DELETE_PAGES, [process.pk, BATCH])
+        pages = int(cursor.rowcount)
+    if pages or Page.objects.filter(process=process).exists():
+        return max(1, pages)
+    if process.results:
+        removed(process.results)
+    rows: int = Process.objects.filter(pk=process.pk).delete()[0]
+    return rows
+
+
+def stop(process: Process) -> None:
+    """Ends the run of a process that is deleted, and with it the turns of workers."""
+    run = Run.objects.filter(pk=process.run_id).exclude(state__in=ENDED).first() if process.run_id else None
+    if run:
+        runs.cancel(run=run)
+
+
+def prune() -> int:
+    """Removes one batch of processes past their retention, with their files; returns how many rows."""
+    since = timezone.now() - timedelta(days=settings.EXTRACTION_RETENTION_DAYS)
+    old = Process.objects.filter(finished_at__lt=since).order_by("finished_at").first()
+    if old is None:
+        return 0
+    Process.objects.filter(pk=old.pk, removed_at__isnull=True).update(removed_at=Now())
+    return remove_some(old)
+
+
+def remove_of_owner(owner_id: UUID) -> int:
+    """Removes one batch of what a deleted account owns; returns how many rows. Its credits, which all have, go last."""
+    if not Account.objects.filter(owner_id=owner_id).exists():
+        return 0
+    process: Any = Process.objects.filter(owner_id=owner_id).first()
+    if process:
+        return remove_some(process)
+    rows: int = Task.objects.filter(owner_id=owner_id).delete()[0]
+    return rows or Account.objects.filter(owner_id=owner_id).delete()[0]

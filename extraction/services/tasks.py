@@ -1,0 +1,125 @@
+"""Tasks: stored, changed, deleted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+
+from extraction.domain.destinations import parse_destinations
+from extraction.domain.payload import Payload
+from extraction.domain.payload_parser import NAME_MAX, parse_payload
+from extraction.domain.search_parser import is_search, parse_search
+from extraction.domain.single_page_parser import parse_single
+from extraction.engines import engines
+from extraction.models import Process, Task
+from extraction.services.delivery_queue import stored
+from extraction.services.limits import check_allowed
+from taskhub.errors import NotFound, Rejected
+from taskhub.outbound import Refused, check_url, configured_policy
+
+DESCRIPTION_MAX = 10_000  # characters
+STRUCTURE = frozenset({"id", "name", "webhook", "delivery", "payload", "description", "type"})
+TYPE = "extract"
+
+
+def parsed(value: Any, at: str = "", *, single: bool = False) -> Payload:
+    """What a payload means, completely checked. Raises `Rejected`."""
+    if single:
+        return parse_single(value)
+    return parse_search(value, engines(), at) if is_search(value) else parse_payload(value, at)
+
+
+def checked(value: Any, owner: Any, at: str = "", *, single: bool = False) -> Payload:
+    """The payload, completely checked, and allowed to this user. Raises `Rejected` or `Forbidden`."""
+    payload = parsed(value, at, single=single)
+    check_allowed(payload=payload, owner=owner, at=at)
+    return payload
+
+
+def payload_of(process: Process) -> Payload:
+    """As `checked`, of what a process runs."""
+    return checked(process.payload, process.owner, single=process.task_id is None)
+
+
+def create_task(*, owner: Any, given: Mapping[str, Any]) -> Task:
+    """From a payload alone, or from a task's structure that holds one. Raises `Rejected` or `Forbidden`."""
+    values = _structure(given) if "payload" in given else {"payload": dict(given)}
+    at = "/payload" if "payload" in given else ""
+    payload = checked(values["payload"], owner, at)
+    name = values.get("name") or payload.name
+    return Task.objects.create(
+        owner=owner,
+        payload=values["payload"],
+        name=str(name),
+        description=str(values.get("description", "")),
+        webhook=str(values.get("webhook", "")),
+        delivery=values.get("delivery", []),
+    )
+
+
+def update_task(*, task: Task, given: Mapping[str, Any]) -> Task:
+    """Fields that are given replace the task's; its processes stay as they were run."""
+    values = _structure(given)
+    if values.pop("id", task.id) != task.id:
+        raise Rejected("This is another task's id.", errors=[{"pointer": "/id", "detail": "Must be this task's id."}])
+    if "payload" in values:
+        checked(values["payload"], task.owner, "/payload")
+    with transaction.atomic():
+        row = locked(task)
+        for name, value in values.items():
+            setattr(row, name, value)
+        row.save(update_fields=[*values] or ["name"])
+    return row
+
+
+def locked(task: Task) -> Task:
+    """The task, held by the caller's transaction. Raises `NotFound` when it was deleted meanwhile."""
+    row = Task.objects.select_for_update(of=("self",)).filter(pk=task.pk, removed_at__isnull=True).first()
+    if row is None:
+        raise NotFound(f"There is no task {task.id}, or it is not yours.")
+    return row
+
+
+def _structure(given: Mapping[str, Any]) -> dict[str, Any]:
+    faults = [_fault(name, "There is no such name here.") for name in given if name not in STRUCTURE][:20]
+    faults += [
+        _fault(name, f"Must be a text of at most {most} characters.")
+        for name, most in (("name", NAME_MAX), ("description", DESCRIPTION_MAX), ("webhook", 2_000), ("id", 27))
+        if name in given
+        and not (isinstance(given[name], str) and len(given[name]) <= most and "\x00" not in given[name])
+    ]
+    if given.get("type", TYPE) != TYPE:
+        faults.append(_fault("type", f"Must be {TYPE}."))
+    if not faults and given.get("webhook"):
+        faults += _address_faults(given["webhook"], "webhook")
+    if faults:
+        raise Rejected(f"The task is not valid. {faults[0]['pointer']}: {faults[0]['detail']}", errors=faults)
+    values = {name: value for name, value in given.items() if name != "type"}
+    if "delivery" in values:
+        values["delivery"] = _delivery(values["delivery"])
+    return values
+
+
+def _delivery(value: Any) -> list[dict[str, Any]]:
+    """Raises `Rejected` for what is wrong, and for servers that the gate would not call."""
+    destinations = parse_destinations(value, "/delivery")
+    for place, one in enumerate(destinations):
+        name = "host" if "host" in one.options else "endpoint"
+        if address := one.options.get(name):
+            at = f"delivery/{place}/{name}" if isinstance(value, list) else f"delivery/{name}"
+            host = f"[{address}]" if name == "host" and ":" in address else address
+            if faults := _address_faults(f"https://{host}/" if name == "host" else address, at):
+                raise Rejected(faults[0]["detail"], errors=faults)
+    return stored(destinations)
+
+
+def _address_faults(url: str, name: str) -> list[dict[str, str]]:
+    try:
+        check_url(url, configured_policy())
+    except Refused as refusal:
+        return [_fault(name, refusal.detail)]
+    return []
+
+
+def _fault(name: str, detail: str) -> dict[str, str]:
+    return {"pointer": f"/{name}", "detail": detail}

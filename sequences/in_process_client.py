@@ -1,0 +1,52 @@
+"""`JAC`: calls of the walkers' registry in process, as the user who is named as `master`."""
+
+import json
+import logging
+from typing import Any
+
+from django.db import InterfaceError, OperationalError
+
+from sequences.domain.exchange import Answer
+from taskhub.accounts.models import User
+from taskhub.errors import Forbidden, NotFound, Problem, Rejected
+from taskhub.runs.models import Run
+from taskhub.web.problems import problem_body
+from walkers.domain.ids import as_id
+from walkers.http.principal import Caller
+from walkers.http.registry import call
+
+log = logging.getLogger(__name__)
+
+
+class Door:
+    """Answers as the interpreter's `jac` must. `owner` is whose sequence it is, `run` the run that it is."""
+
+    def __init__(self, owner: User | None, run: Run | None = None) -> None:
+        self._owner, self._run = owner, run
+
+    def call(self, name: str, arguments: dict[str, Any], master: str | None) -> Answer:
+        """Without `master` it is nobody's call. What refuses it, or fails, is an answer as HTTP would have it."""
+        try:
+            answer = call(name, arguments, Caller(self._user(master), run=self._run))
+        except Problem as problem:
+            return Answer(problem.status, json.loads(json.dumps(problem_body(problem), default=str)), problem.detail)
+        except (OperationalError, InterfaceError):
+            raise  # the run is tried again when the database is back
+        except Exception:
+            log.exception("The call %s of a sequence failed", name[:100])
+            return Answer(500, None, "Something went wrong on our side; it is in the log.")
+        return Answer(answer.status, json.loads(json.dumps(answer.body, default=str)))
+
+    def _user(self, master: str | None) -> User | None:
+        """Raises `Rejected`, `Forbidden` and `NotFound`."""
+        if master is None:
+            return None
+        user_id = as_id(master)
+        if user_id is None:
+            raise Rejected("The master is no user's id.")
+        if self._owner is None or (user_id != self._owner.pk and not self._owner.is_staff):
+            raise Forbidden("Only the sequences of staff may call as somebody else.")
+        user = User.objects.filter(pk=user_id, is_active=True).first()
+        if user is None:
+            raise NotFound("There is no active user with the master's id.")
+        return user

@@ -1,0 +1,51 @@
+"""What people ask of sequences: to check one, to run it, to read what it did."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+
+from sequences.domain.program import parse
+from sequences.services.checkpoints import forget_state
+from taskhub.errors import NotFound
+from taskhub.runs import queue as runs
+from taskhub.runs.models import Run
+from taskhub.runs.run_kinds import Work
+
+KIND = "sequence"
+
+
+def check(arguments: Mapping[str, Any]) -> None:
+    """Raises `Faulty`, which names each fault's place."""
+    parse(arguments)
+
+
+def accept_sequence(*, arguments: Mapping[str, Any], owner: Any, webhook: str = "") -> Run:
+    """Writes a run down; call `enqueue` after the commit. Raises `Faulty`, and `Refused` for a webhook's address."""
+    runs.checked_webhook(webhook)
+    return runs.accept(kind=KIND, owner=owner, name=KIND, arguments=arguments, time_limit=time_limit(), webhook=webhook)
+
+
+def work_of_schedule(arguments: Mapping[str, Any], owner: Any, schedule: str) -> Work:
+    """What a schedule, by name, is to start. Raises `Faulty`."""
+    check(arguments)
+    return Work(owner, schedule, arguments, time_limit())
+
+
+def time_limit() -> float:
+    """Seconds: the sequence's own budget speaks first, with what was saved so far."""
+    return float(settings.SEQUENCE_SECONDS_MAX + 60)
+
+
+def sequence_run(*, run_id: UUID, user: Any) -> Run:
+    """Raises `NotFound` for what is no run of a sequence, or another's."""
+    run = runs.visible_run(run_id=run_id, user=user)
+    if run.kind != KIND:
+        raise NotFound(f"The run {run_id} is not one of a sequence.")
+    return run
+
+
+def ended(run: Run) -> None:
+    """In the transaction that ends a run."""
+    forget_state(run)

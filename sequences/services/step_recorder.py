@@ -1,0 +1,74 @@
+"""Steps on record: what was sent and what came back, without secrets, and never more than fits."""
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+from django.conf import settings
+from django.db import connection
+
+from sequences.domain.exchange import StepRecord
+from sequences.models import Step
+from taskhub.runs.models import Run
+from taskhub.security.masking import hide, mask, mask_value, secrets_of
+
+Row = tuple[Any, ...]
+
+COLUMNS = "run_id, number, path, method, url, status, duration_ms, error, again, sent, answer"
+_COPY = f"COPY {Step._meta.db_table} ({COLUMNS}) FROM STDIN"
+
+
+class Scribe:
+    """Knows the secrets that a run has met: what stood under a secret's name in its arguments or in an answer."""
+
+    def __init__(self, run: Run, known: Any) -> None:
+        self._run = run
+        self._secrets = _with_quoted(secrets_of(known))
+
+    def step(self, record: StepRecord, *, again: bool) -> Row:
+        """A row for `store_steps`."""
+        if new := secrets_of(record.value) - self._secrets:
+            self._secrets |= _with_quoted(new)
+        sent = record.sent
+        return (
+            self._run.pk,
+            record.number,
+            record.path,
+            record.method,
+            self.hidden(sent.address) if sent else "",
+            record.status,
+            record.duration_ms,
+            self.hidden(record.error) if record.error else "",
+            again,
+            self._json({"headers": sent.headers, "body": _masked_text(sent.body)}) if sent else "",
+            self._json(_masked_text(record.value)),
+        )
+
+    def hidden(self, text: str) -> str:
+        return _cut(mask(hide(text, self._secrets)))
+
+    def _json(self, value: Any) -> str:
+        return _cut(json.dumps(mask_value(value, self._secrets), ensure_ascii=False))
+
+
+def store_steps(rows: list[Row]) -> None:
+    """In the caller's transaction; a fifth of what the ORM takes for it."""
+    if rows:
+        with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+            for row in rows:
+                copy.write_row(row)
+
+
+def _with_quoted(secrets: frozenset[str]) -> frozenset[str]:
+    """As they stand in addresses, too."""
+    return secrets | {quote(secret, safe="") for secret in secrets}
+
+
+def _masked_text(value: Any) -> Any:
+    """A text has no keys that say what is secret, but may look like `access_token=...`."""
+    return mask(value) if isinstance(value, str) else value
+
+
+def _cut(text: str) -> str:
+    limit = settings.SEQUENCE_RECORD_MAX
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"

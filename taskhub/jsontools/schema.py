@@ -1,0 +1,138 @@
+"""Named, typed values as an author annotates them: checked, and described by a JSON Schema.
+
+Checked strictly, as the JSON Schema says: "1" is no number. `ctx` of a walker and the arguments of a call are shapes.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from functools import reduce
+from itertools import islice
+from operator import getitem
+from typing import Annotated, Any, NotRequired, cast
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from typing_extensions import TypedDict
+
+from taskhub.errors import Rejected, refused
+from taskhub.jsontools.strict_json import escape_pointer
+
+Validate = Callable[[Mapping[str, Any]], dict[str, Any]]
+REQUIRED: Any = ...
+FAULTS_MAX = 20
+_WORDS = {"missing": "This is required.", "extra_forbidden": "There is no such name here."}
+
+
+class Shape:
+    """`fields` maps each name to its annotation and default; `REQUIRED` stands for none.
+
+    A typed dictionary rather than a model: a field may have any name, `json` and `copy` and `_id` too.
+    """
+
+    def __init__(self, title: str, fields: Mapping[str, tuple[Any, Any]], *, extra: bool = False) -> None:
+        self.names = tuple(fields)
+        self._extra = extra
+        annotations = {name: _annotation(kind, default) for name, (kind, default) in fields.items()}
+        made = cast(Any, TypedDict)(title, annotations)
+        made.__pydantic_config__ = ConfigDict(extra="allow" if extra else "forbid")
+        self._adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(made)
+
+    def check(self, values: Mapping[str, Any], *, at: str = "") -> dict[str, Any]:
+        """The checked values, defaults filled in. Raises `Rejected` that names each wrong place under `at`."""
+        self._refuse_crowds(values, at)
+        return _checked(lambda given: self._adapter.validate_python(given, strict=True), values, at)
+
+    def check_json(self, values: Mapping[str, Any], *, at: str = "") -> dict[str, Any]:
+        """The same for values of JSON's types: text stands for UUIDs, dates and other types that JSON lacks."""
+        self._refuse_crowds(values, at)
+        return _checked(lambda given: self._adapter.validate_json(_text(given, at), strict=True), values, at)
+
+    def _refuse_crowds(self, values: Mapping[str, Any], at: str) -> None:
+        """Before pydantic makes an error of several hundred bytes for each of a million names."""
+        if self._extra or len(values) <= len(self.names) + FAULTS_MAX:
+            return
+        strange = islice((name for name in values if name not in self.names), FAULTS_MAX)
+        detail = _WORDS["extra_forbidden"]
+        places = [{"pointer": f"{at}/{escape_pointer(str(name))}", "detail": detail} for name in strange]
+        raise Rejected(f"Some values are not valid. {places[0]['pointer']}: {detail}", errors=places)
+
+    def schema(self, ref_template: str = "#/$defs/{model}") -> dict[str, Any]:
+        """JSON Schema 2020-12. What it refers to stands in its `$defs`."""
+        return self._adapter.json_schema(ref_template=ref_template)
+
+
+def _checked(validate: Validate, values: Mapping[str, Any], at: str) -> dict[str, Any]:
+    try:
+        return validate(values)
+    except ValidationError as error:
+        if (whole := _with_whole_numbers(error, values)) is None:
+            raise _rejected(error, values, at) from None
+    try:
+        return validate(whole)
+    except ValidationError as error:
+        raise _rejected(error, whole, at) from None
+
+
+def _annotation(kind: Any, default: Any) -> Any:
+    if default is REQUIRED:
+        return kind
+    field = default if isinstance(default, FieldInfo) else Field(default=default)
+    described: Any = Annotated[kind, field]
+    return described if field.is_required() else NotRequired[described]
+
+
+def _text(values: Mapping[str, Any], at: str) -> str:
+    try:
+        return json.dumps(values, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise refused(at, f"This is not JSON: {error}") from None
+
+
+def _with_whole_numbers(error: ValidationError, values: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A copy in which 2.0 is 2 where an integer is wanted, for JSON has one sort of number; None if that is nowhere."""
+    places = [fault["loc"] for fault in error.errors(include_url=False) if _is_whole(fault["type"], fault["input"])]
+    if not places:
+        return None
+    copy: Any = deepcopy(values)
+    for *way, last in ([*_real_steps(loc, "", values)] for loc in places):
+        holder = reduce(getitem, way, copy)
+        holder[last] = int(holder[last])
+    return dict(copy)
+
+
+def _is_whole(fault: str, value: Any) -> bool:
+    return fault == "int_type" and isinstance(value, float) and value.is_integer()
+
+
+def _rejected(error: ValidationError, values: Any, at: str) -> Rejected:
+    faults = error.errors(include_url=False, include_context=False, include_input=False)[:FAULTS_MAX]
+    places = [
+        {
+            "pointer": at + _pointer(fault["loc"], fault["type"], values),
+            "detail": _WORDS.get(fault["type"], fault["msg"]),
+        }
+        for fault in faults
+    ]
+    words = "; ".join(f"{place['pointer'] or '/'}: {place['detail']}" for place in places[:3])
+    return Rejected(f"Some values are not valid. {words}", errors=places)
+
+
+def _pointer(loc: tuple[int | str, ...], type_: str, values: Any) -> str:
+    return "".join(f"/{escape_pointer(str(step))}" for step in _real_steps(loc, type_, values))
+
+
+def _real_steps(loc: tuple[int | str, ...], type_: str, value: Any) -> Iterator[int | str]:
+    """The steps that exist in what was given; pydantic names members of unions and tagged parts, too."""
+    for index, step in enumerate(loc):
+        if _holds(value, step):
+            value = value[step]
+        elif not (type_ == "missing" and index == len(loc) - 1):
+            continue
+        yield step
+
+
+def _holds(value: Any, step: int | str) -> bool:
+    if isinstance(value, list):
+        return isinstance(step, int) and step < len(value)
+    return isinstance(value, Mapping) and step in value

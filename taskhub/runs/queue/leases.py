@@ -1,0 +1,208 @@
+"""What a worker does with a run: claim it, keep it, end it. Fenced by the attempt: a late one changes nothing."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F, QuerySet
+from django.db.models.functions import Now
+from psycopg.types.json import Jsonb
+
+from taskhub.runs.domain import RUNNING, LeaseLost, ResultTooLarge, State
+from taskhub.runs.models import RUN_COLUMNS, Run, read_run
+from taskhub.runs.queue import pubsub
+from taskhub.runs.queue.webhook_events import tell_end
+from taskhub.runs.run_kinds import hooks_of
+
+# A claim, which is a transaction of its own, does not wait for the disk: one that a crash of PostgreSQL takes back is
+# made again, and an ending that is on disk has its claim before it.
+_CLAIM = f"""
+UPDATE runs_run SET
+    state = 'STARTED', ready = false, attempt = attempt + 1, worker = %(worker)s, progress = NULL, error = NULL,
+    lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
+    started_at = coalesce(started_at, clock_timestamp()), revision = revision + 1
+FROM (SELECT set_config('synchronous_commit', 'off', true)) AS this_transaction
+WHERE id = ({{chosen}} LIMIT 1)
+RETURNING {RUN_COLUMNS}
+"""  # noqa: S608 (columns of our own model)
+_NEXT_OWNER = """
+    SELECT id FROM (
+        SELECT id FROM runs_run
+        WHERE ready AND kind = %(kind)s AND owner_id {side} %(after)s AND owner_id NOT IN (
+            SELECT owner_id FROM runs_run WHERE lease_until IS NOT NULL AND kind = %(kind)s AND worker <> ''
+            GROUP BY owner_id HAVING count(*) >= %(cap)s
+        )
+        ORDER BY owner_id, id LIMIT 1 FOR UPDATE SKIP LOCKED
+    ) AS {name}
+"""
+_CLAIM_FAIREST = _CLAIM.format(
+    chosen=_NEXT_OWNER.format(side=">", name="after") + "UNION ALL" + _NEXT_OWNER.format(side="<=", name="round")
+)
+_CLAIM_THIS = _CLAIM.format(chosen="SELECT id FROM runs_run WHERE ready AND id = %(id)s FOR UPDATE SKIP LOCKED")
+
+# The ending of runs, whoever ends them. django-celery-results' table shows what ran to its admin and to other tools:
+# it is written with the ending, and carries no values, for those are the owner's.
+_END = """
+WITH ended AS (
+    UPDATE runs_run SET
+        state = %(state)s, result = %(result)s, error = %(error)s, progress = coalesce(%(progress)s, progress),
+        finished_at = clock_timestamp(), lease_until = NULL, ready = false, revision = revision + 1
+    WHERE {which}
+    RETURNING id, kind, name, state, worker, error, created_at, started_at, finished_at, webhook
+), projected AS (
+    INSERT INTO django_celery_results_taskresult (
+        task_id, task_name, status, worker, content_type, content_encoding, result,
+        date_created, date_started, date_done
+    )
+    SELECT id, kind || ':' || name, state, worker, 'application/json', 'utf-8', to_jsonb(error ->> 'type')::text,
+        created_at, started_at, finished_at
+    FROM ended
+)
+SELECT webhook FROM ended
+"""
+_END_CLAIMED = _END.format(which="id = %(id)s AND attempt = %(attempt)s AND lease_until IS NOT NULL")
+_END_LAPSED = _END.format(which="id = %(id)s AND attempt = %(attempt)s AND lease_until < clock_timestamp()")
+_END_LOCKED = _END.format(which="id = %(id)s")
+
+
+def claim(*, kind: str, worker: str, after: UUID) -> Run | None:
+    """The oldest waiting run of the next owner after `after`, leased to `worker`; None when nothing waits.
+
+    A worker that gives the owner whom it served last goes round all owners: a queue full of one user's runs delays
+    another user's by one run. Owners with as many running runs of the kind as the cap
+    allows are left out.
+    """
+    return _claim(_CLAIM_FAIREST, worker, kind=kind, after=after, cap=settings.RUN_CAP_PER_OWNER)
+
+
+def claim_this(*, run_id: UUID, worker: str) -> Run | None:
+    """This very run, if it still waits."""
+    return _claim(_CLAIM_THIS, worker, id=run_id)
+
+
+def _claim(sql: str, worker: str, **values: Any) -> Run | None:
+    return read_run(sql, {"worker": worker, "lease": settings.RUN_LEASE_SECONDS, **values})
+
+
+def end(
+    *, run: Run, state: State, result: Any = None, error: Mapping[str, Any] | None = None, progress: Any = None
+) -> None:
+    """Ends the claimed run in the caller's transaction: the effect and the ending are one commit.
+
+    Raises `LeaseLost` when this attempt no longer has the run, and `ResultTooLarge` for a SUCCESS that cannot be kept:
+    either way the transaction must roll back. What a FAILURE had so far is left out where it is too large.
+    """
+    size, limit = _size(result), settings.RUN_RESULT_MAX_BYTES
+    if size > limit and state == State.SUCCESS:
+        raise ResultTooLarge(f"The result has {size} bytes; {limit} are allowed.")
+    result = result if size <= limit else None
+    values = {"id": run.pk, "attempt": run.attempt}
+    if not _end(_END_CLAIMED, run, values, state, result=result, error=error, progress=progress):
+        raise LeaseLost(str(run.pk))
+
+
+def end_revoked(*, run: Run, error: Mapping[str, Any] | None = None) -> bool:
+    """Ends a run whose row the caller's transaction has locked, or made."""
+    return _end(_END_LOCKED, run, {"id": run.pk}, State.REVOKED, error=error)
+
+
+def end_elsewhere(*, run: Run, state: State, result: Any = None, error: Mapping[str, Any] | None = None) -> bool:
+    """Ends a run, whose row the caller's transaction has locked, for work that goes on outside of any worker."""
+    return _end(_END_LOCKED, run, {"id": run.pk}, state, result=result, error=error)
+
+
+def hand_over(*, run: Run, until: datetime) -> None:
+    """The work goes on outside of any worker, which may be silent until then: a lapsed lease is offered again.
+
+    The kind's work then sees what became of it. Handing over takes no attempt away, and no place of its owner's cap.
+    Raises `LeaseLost`.
+    """
+    if not _change(
+        run, state=State.PROGRESS, worker="", lease_until=until, attempts=F("attempt") + settings.RUN_ATTEMPTS
+    ):
+        raise LeaseLost(str(run.pk))
+
+
+def set_aside(*, run_id: UUID, error: Mapping[str, Any]) -> bool:
+    """A run whose work goes on outside of any worker waits until `take_up`; False when it does not run."""
+    running = Run.objects.filter(pk=run_id, state__in=RUNNING)
+    return _moved(
+        run_id, running, State.RETRY, error=dict(error), lease_until=None, ready=False, not_before=None, worker=""
+    )
+
+
+def take_up(*, run_id: UUID) -> bool:
+    """Offers a run again that was set aside; False when it was not. Call `enqueue` after the commit."""
+    aside = Run.objects.filter(pk=run_id, state=State.RETRY, ready=False, not_before__isnull=True)
+    return _moved(run_id, aside, State.RETRY, ready=True)
+
+
+def _moved(run_id: UUID, rows: QuerySet[Run], state: State, **fields: Any) -> bool:
+    moved = rows.update(state=state, revision=F("revision") + 1, **fields)
+    if moved:
+        transaction.on_commit(lambda: pubsub.publish(run_id, state))
+    return bool(moved)
+
+
+def end_abandoned(*, run: Run, error: Mapping[str, Any]) -> bool:
+    """Ends a run as FAILURE if its lease has lapsed, and is still the one that was read."""
+    return _end(_END_LAPSED, run, {"id": run.pk, "attempt": run.attempt}, State.FAILURE, error=error)
+
+
+def _end(sql: str, run: Run, values: dict[str, Any], state: State, **documents: Any) -> bool:
+    values |= {"state": state, "result": None, "error": None, "progress": None}
+    values |= {name: None if value is None else Jsonb(value) for name, value in documents.items()}
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        row = cursor.fetchone()
+        if row is None:
+            return False
+        (run.webhook,) = row  # it may have been set while the run went on
+        run.state, run.result, run.error = state, documents.get("result"), documents.get("error")
+        hooks_of(run.kind).ended(run)
+        tell_end(run=run)
+    transaction.on_commit(lambda: pubsub.publish(run.pk, state))
+    return True
+
+
+def _size(result: Any) -> int:
+    return 0 if result is None else len(json.dumps(result, ensure_ascii=False).encode())
+
+
+def put_off(*, run: Run, error: Mapping[str, Any], seconds: float) -> bool:
+    """Back to waiting after an attempt that may succeed later; the sweeper offers it when the time has come."""
+    return _change(
+        run, state=State.RETRY, error=dict(error), lease_until=None, not_before=Now() + timedelta(seconds=seconds)
+    )
+
+
+def tell_progress(*, run: Run, progress: Mapping[str, Any], until: datetime | None = None) -> bool:
+    """`until` prolongs the lease of a run whose work goes on outside of any worker; see `hand_over`."""
+    lease = {"lease_until": until} if until and not run.worker else {}
+    return _change(run, state=State.PROGRESS, progress=dict(progress), **lease)
+
+
+def renew(*, run: Run) -> bool:
+    """Whether the claim still holds; if so, for another lease."""
+    return bool(_claimed(run).update(lease_until=Now() + timedelta(seconds=settings.RUN_LEASE_SECONDS)))
+
+
+def confirm(*, run: Run) -> None:
+    """Keeps the claim from ending before the caller's transaction does. Raises `LeaseLost` when it has ended."""
+    if not _claimed(run).select_for_update(of=("self",), no_key=True).values_list("pk").first():
+        raise LeaseLost(str(run.pk))
+
+
+def _change(run: Run, *, state: State, **fields: Any) -> bool:
+    changed = _claimed(run).update(state=state, revision=F("revision") + 1, **fields)
+    if changed:
+        pubsub.publish(run.pk, state)
+    return bool(changed)
+
+
+def _claimed(run: Run) -> QuerySet[Run]:
+    return Run.objects.filter(pk=run.pk, attempt=run.attempt, lease_until__isnull=False)

@@ -1,0 +1,126 @@
+"""What the leader does every second, so that nothing that was accepted is forgotten or kept for ever."""
+
+import logging
+from contextlib import suppress
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+from django_celery_results.models import TaskResult
+
+from taskhub.errors import Conflict
+from taskhub.runs.domain import oldest_id
+from taskhub.runs.models import KeptAnswer, Run
+from taskhub.runs.queue import broker
+from taskhub.runs.queue.leases import end_abandoned
+from taskhub.runs.queue.queries import cancel
+from taskhub.runs.run_kinds import Kind, all_kinds
+
+log = logging.getLogger(__name__)
+
+BATCH = 1000
+RINGS = 16
+
+_OFFER_DUE = """
+UPDATE runs_run SET ready = true, revision = revision + 1
+WHERE id IN (
+    SELECT id FROM runs_run
+    WHERE NOT ready AND state IN ('PENDING', 'RETRY') AND not_before <= clock_timestamp()
+    ORDER BY not_before LIMIT %s FOR UPDATE SKIP LOCKED
+)
+RETURNING kind
+"""
+_OFFER_ABANDONED = """
+UPDATE runs_run SET state = 'RETRY', ready = true, lease_until = NULL, revision = revision + 1
+WHERE id IN (
+    SELECT id FROM runs_run WHERE lease_until < clock_timestamp() AND attempt < attempts LIMIT %s FOR UPDATE SKIP LOCKED
+)
+RETURNING kind
+"""
+
+
+def sweep() -> int:
+    """Offers delayed runs whose time has come and runs whose worker fell silent; rings where work waits unheard.
+
+    Returns how many runs it moved.
+    """
+    kinds = [*_offer(_OFFER_DUE), *_offer(_OFFER_ABANDONED)]
+    given_up = _give_up()
+    if kinds or given_up:
+        log.info("%d runs offered, %d given up", len(kinds), given_up)
+    for kind in all_kinds():
+        kind.sweep()
+        _ring_unheard(kind)
+    return len(kinds) + given_up
+
+
+def _offer(sql: str) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [BATCH])
+        return [kind for (kind,) in cursor.fetchall()]
+
+
+def _give_up() -> int:
+    """A run whose worker died at every attempt would take down workers for ever."""
+    lapsed = Run.objects.brief().filter(lease_until__lt=Now(), attempt__gte=F("attempts"))[:BATCH]
+    return sum(_give_up_one(run) for run in lapsed)
+
+
+def _give_up_one(run: Run) -> bool:
+    """One run that cannot be ended must not keep the leader from the others."""
+    message = f"The worker was lost at each of {run.attempt} attempts."
+    try:
+        return end_abandoned(run=run, error={"type": "WorkerLost", "message": message})
+    except (DatabaseError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("Run %s could not be given up", run.pk)
+        return False
+
+
+def _ring_unheard(kind: Kind) -> None:
+    """Messages are lost with the broker; runs are not. Where runs wait and no message does, ring again."""
+    ready = Run.objects.filter(kind=kind.name, ready=True).order_by("owner_id", "id").values_list("id", flat=True)
+    waiting = [*ready[:RINGS], *kind.waiting()][:RINGS]
+    if waiting and broker.presence.heard(kind.queue) and broker.backlog(kind.queue) == 0:
+        for run_id in waiting:
+            broker.ring(kind, run_id)
+
+
+def prune() -> int:
+    """Removes one batch of ended runs and kept answers past their retention; returns how many."""
+    now = timezone.now()
+    since = now - timedelta(days=settings.RUN_RETENTION_DAYS)
+    old = list(
+        Run.objects.filter(pk__lt=oldest_id(since), finished_at__lt=since)
+        .order_by("pk")
+        .values_list("kind", "pk")[:BATCH]
+    )
+    removed = _remove(old)
+    expired = KeptAnswer.objects.filter(created_at__lt=now - timedelta(hours=settings.IDEMPOTENCY_HOURS))
+    answers, _ = KeptAnswer.objects.filter(pk__in=list(expired.values_list("pk", flat=True)[:BATCH])).delete()
+    return removed + answers + sum(kind.prune() for kind in all_kinds())
+
+
+def remove_runs_of(owner_id: UUID) -> int:
+    """Removes one batch of the runs of a deleted account, whatever their state; returns how many."""
+    runs = list(Run.objects.filter(owner_id=owner_id).brief()[:BATCH])
+    for run in runs:
+        with suppress(Conflict):  # it has ended
+            cancel(run=run)
+    _remove([(run.kind, run.pk) for run in runs])
+    return len(runs)
+
+
+def _remove(runs: list[tuple[str, UUID]]) -> int:
+    """The runs, after what their kinds and other tables keep for them."""
+    for kind in all_kinds():
+        if ids := [pk for name, pk in runs if name == kind.name]:
+            kind.removed(ids)
+    removed, _ = Run.objects.filter(pk__in=[pk for _, pk in runs]).only("pk").delete()
+    TaskResult.objects.filter(task_id__in=[str(pk) for _, pk in runs]).delete()
+    return removed

@@ -1,0 +1,292 @@
+"""The operator's schedules: django-celery-beat's periodic tasks, with arguments as the documents print them."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
+from django_celery_beat.models import PeriodicTask
+
+from taskhub.errors import Forbidden, Problem, Rejected
+from taskhub.runs.models import Run, Schedule
+from taskhub.runs.queue import enqueue
+from taskhub.runs.run_kinds import all_schedulables
+from taskhub.runs.scheduler.beat_schedules import KINDS, next_fires, zone_of
+from taskhub.runs.scheduler.schedules import (
+    check_schedule,
+    delete_schedule,
+    enable_schedule,
+    run_schedule_now,
+    save_schedule,
+    take_over,
+)
+from taskhub.security.masking import mask
+from taskhub.web.admin import BigTableAdmin
+
+RUNS_SHOWN = 10
+FIRES_SHOWN = 5
+MONOSPACE = {"style": "font-family: monospace"}
+_TIME = "%Y-%m-%d %H:%M:%S %Z"
+
+
+class ScheduleForm(forms.ModelForm):
+    """A periodic task with what the hub keeps of it; each fault stands at its field."""
+
+    task = forms.ChoiceField(help_text="What it starts.")
+    arguments = forms.CharField(
+        required=False,
+        strip=False,
+        widget=forms.Textarea(
+            attrs={"rows": 24, "cols": 110, "spellcheck": "false", "style": "font-family: monospace"}
+        ),
+    )
+    missed = forms.ChoiceField(
+        choices=Schedule.Missed.choices, label="Missed fires", help_text="Of fires that were due while no beat ran."
+    )
+    overlap = forms.ChoiceField(choices=Schedule.Overlap.choices, help_text="Of a fire while the last run goes on.")
+    user: ClassVar[Any] = None  # who saves, set for each request
+
+    class Meta:
+        model = PeriodicTask
+        fields: ClassVar = [
+            *("name", "description", "enabled", "task", *KINDS, "start_time", "expires", "one_off"),
+        ]
+        help_texts: ClassVar = {
+            "name": "Its runs carry it.",
+            "interval": "One of interval, crontab, solar and clocked.",
+            "crontab": "",
+            "solar": "",
+            "clocked": "Fires once; tick “one-off”, too.",
+            "start_time": "No fire before it; intervals count from it.",
+            "expires": "No fire after it.",
+            "one_off": "It fires once, and is disabled then.",
+        }
+        labels: ClassVar = {"start_time": "Start", "expires": "End"}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        kept = _kept(self.instance)
+        names = [(name, name) for one in all_schedulables() for name in one.tasks[:1]]
+        older = [] if not self.instance.task or (self.instance.task,) * 2 in names else [(self.instance.task,) * 2]
+        if "task" not in self.fields:
+            return  # the page is only looked at
+        self.fields["task"].choices = [*names, *older]  # type: ignore[attr-defined]
+        self.fields["arguments"].help_text = _examples()
+        if kept is not None:
+            self.initial.update(missed=kept.missed, overlap=kept.overlap)
+        if self.instance.pk:
+            self.initial["arguments"] = (kept and kept.written) or self.instance.kwargs
+
+    @property
+    def owner(self) -> Any:
+        """Who had it before; who saves, where nobody had it, or nobody who can."""
+        kept = _kept(self.instance)
+        return kept.owner if kept and kept.owner and kept.owner.is_active else self.user
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]
+        try:
+            written = self.cleaned_data.get("arguments", "")
+            check_schedule(periodic=self.instance, owner=self.owner, written=written)
+        except Rejected as refusal:
+            for error in refusal.errors:
+                field = error.get("field", "arguments")
+                field = field if field in self.fields else None
+                if field is None or field not in self.errors or field == "arguments":
+                    self.add_error(field, _words(error))
+
+
+def _words(error: dict[str, Any]) -> str:
+    if "line" in error:
+        return f"Line {error['line']}, column {error['column']}: {error['detail']}"
+    return f"{error['path']}: {error['detail']}" if error.get("path") else str(error["detail"])
+
+
+def _examples() -> SafeString:
+    """Of everything that can be started."""
+    shown = [(one.tasks[0], one.example) for one in all_schedulables()]
+    return format_html(
+        "JSON; comments and trailing commas are kept as they are written. {}",
+        format_html_join("", "<details><summary>Arguments of {}</summary><pre>{}</pre></details>", shown),
+    )
+
+
+admin.site.unregister(PeriodicTask)
+
+
+@admin.register(PeriodicTask)
+class PeriodicTaskAdmin(BigTableAdmin):
+    form = ScheduleForm
+    change_form_template = "admin/runs/schedule_form.html"
+    list_display = ("name", "enabled", "last_state", "next_fire", "fault", "times", "owner", "task")
+    list_filter = ("enabled",)
+    list_select_related = ("kept__owner", "kept__last_run", *KINDS)
+    search_fields = ("name", "task", "kept__owner__email")
+    ordering = ("name",)
+    actions = ("enable", "disable", "take_over", "run_now")
+    readonly_fields = ("owner", "fault", "following", "latest")
+    fieldsets = (
+        (None, {"fields": ("name", "description", "enabled", "owner", "fault")}),
+        ("What", {"fields": ("task", "arguments")}),
+        ("When", {"fields": (*KINDS, "start_time", "expires", "one_off", "missed", "overlap", "following")}),
+        ("Runs", {"fields": ("latest",)}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PeriodicTask]:
+        rows = super().get_queryset(request)
+        return rows.select_related(*self.list_select_related).defer(
+            "kept__last_run__arguments", "kept__last_run__result"
+        )
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        return type("ScheduleFormOf", (form,), {"user": request.user})
+
+    def get_urls(self) -> list[Any]:
+        run = self.admin_site.admin_view(require_POST(self.run_view))
+        return [path("<int:object_id>/run/", run, name="django_celery_beat_periodictask_run"), *super().get_urls()]
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **options: Any) -> HttpResponse:
+        context["may_run"] = bool(context.get("original")) and self.has_change_permission(request)
+        return super().render_change_form(request, context, *args, **options)
+
+    # Writing
+
+    def save_model(self, request: HttpRequest, obj: PeriodicTask, form: Any, change: bool) -> None:
+        given = form.cleaned_data
+        options = {name: given[name] for name in ("missed", "overlap")}
+        save_schedule(periodic=obj, owner=form.owner, written=given["arguments"], **options)
+
+    def delete_model(self, request: HttpRequest, obj: PeriodicTask) -> None:
+        delete_schedule(periodic=obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
+        for row in queryset:
+            delete_schedule(periodic=row)
+
+    def run_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Starts it, and leads to the run."""
+        if not self.has_change_permission(request):
+            raise Forbidden("You may not start schedules.")
+        schedule = Schedule.objects.select_related("periodic", "owner").filter(pk=object_id).first()
+        try:
+            if schedule is None:
+                raise Rejected("Save it first.")
+            run = run_schedule_now(schedule=schedule)
+        except Problem as problem:
+            self.message_user(request, f"It was not started: {problem.detail}", messages.ERROR)
+            return HttpResponseRedirect(reverse("admin:django_celery_beat_periodictask_change", args=[object_id]))
+        enqueue(run)
+        self.message_user(request, "It is started.")
+        return HttpResponseRedirect(reverse("admin:runs_run_change", args=[run.pk]))
+
+    @admin.action(description="Enable the selected schedules", permissions=["change"])
+    def enable(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
+        self._each(request, queryset, lambda kept: enable_schedule(schedule=kept, enabled=True), "enabled")
+
+    @admin.action(description="Disable the selected schedules", permissions=["change"])
+    def disable(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
+        self._each(request, queryset, lambda kept: enable_schedule(schedule=kept, enabled=False), "disabled")
+
+    @admin.action(description="Take over the selected schedules that nobody owns", permissions=["change"])
+    def take_over(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
+        self._each(request, queryset, lambda kept: take_over(schedule=kept, owner=request.user), "taken over")
+
+    @admin.action(description="Run the selected schedules now", permissions=["change"])
+    def run_now(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
+        self._each(request, queryset, lambda kept: enqueue(run_schedule_now(schedule=kept)), "started")
+
+    def _each(self, request: HttpRequest, queryset: QuerySet[PeriodicTask], act: Any, done: str) -> None:
+        chosen = Schedule.objects.select_related("periodic", "owner").filter(pk__in=queryset.values("pk"))
+        self.each(request, chosen, act, f"schedules {done}")
+
+    # Showing
+
+    @admin.display(description="when")
+    def times(self, row: PeriodicTask) -> str:
+        return str(next((getattr(row, kind) for kind in KINDS if getattr(row, f"{kind}_id")), "never"))
+
+    @admin.display(description="owner")
+    def owner(self, row: PeriodicTask) -> str:
+        kept = _kept(row)
+        return str(kept.owner or "nobody") if kept else ""
+
+    # What the form shows, for those who only look
+
+    def arguments(self, row: PeriodicTask) -> SafeString:
+        kept = _kept(row)
+        return format_html("<pre>{}</pre>", mask((kept and kept.written) or row.kwargs))
+
+    def missed(self, row: PeriodicTask) -> str:
+        kept = _kept(row)
+        return str(kept.get_missed_display()) if kept else ""
+
+    def overlap(self, row: PeriodicTask) -> str:
+        kept = _kept(row)
+        return str(kept.get_overlap_display()) if kept else ""
+
+    @admin.display(description="next fire", ordering="kept__due_at")
+    def next_fire(self, row: PeriodicTask) -> datetime | None:
+        kept = _kept(row)
+        moment: datetime | None = kept.due_at if kept else None
+        return moment
+
+    @admin.display(description="last run")
+    def last_state(self, row: PeriodicTask) -> str | SafeString:
+        run = getattr(_kept(row), "last_run", None)
+        return _link(run, run.state) if run else ""
+
+    @admin.display(description="fault")
+    def fault(self, row: PeriodicTask) -> str | SafeString:
+        kept = _kept(row)
+        return (
+            format_html('<strong style="color: var(--error-fg)">{}</strong>', kept.fault) if kept and kept.fault else ""
+        )
+
+    @admin.display(description="next fires")
+    def following(self, row: PeriodicTask) -> str | SafeString:
+        if not row.pk or not row.enabled:
+            return "It is disabled." if row.pk else ""
+        try:
+            zone = zone_of(row)
+            known = getattr(_kept(row), "due_at", None)
+            fires = next_fires(periodic=row, after=timezone.now(), count=FIRES_SHOWN, anchor=known)
+        except Exception as error:  # whatever a row holds, its page opens
+            return f"They cannot be told: {error}"
+        lines = [(fire.astimezone(zone).strftime(_TIME), fire.strftime(_TIME)) for fire in fires]
+        return format_html_join("", "<div>{} &nbsp; ({})</div>", lines) or "There are none."
+
+    @admin.display(description="last runs")
+    def latest(self, row: PeriodicTask) -> str | SafeString:
+        runs = Run.objects.filter(schedule=row.name).brief()[:RUNS_SHOWN] if row.pk else []
+        cells = [
+            (_link(run, run.pk), run.state, seconds_between(run.started_at, run.finished_at), _lag(run)) for run in runs
+        ]
+        rows = format_html_join("", "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>", cells)
+        table = "<table><tr><th>run</th><th>state</th><th>duration</th><th>lag</th></tr>{}</table>"
+        return format_html(table, rows) if cells else "There are none yet."
+
+
+def _kept(row: PeriodicTask) -> Any:
+    """What the hub keeps of it; None before it was noticed."""
+    return getattr(row, "kept", None)
+
+
+def seconds_between(first: datetime | None, last: datetime | None) -> str:
+    return "" if first is None or last is None else f"{(last - first).total_seconds():.3f} s"
+
+
+def _lag(run: Run) -> str:
+    """How long after it was due it began."""
+    return seconds_between(run.due_at, run.started_at) if run.due_at else "by hand"
+
+
+def _link(run: Run, text: Any) -> SafeString:
+    return format_html('<a href="{}">{}</a>', reverse("admin:runs_run_change", args=[run.pk]), text)

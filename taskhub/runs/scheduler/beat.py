@@ -1,0 +1,90 @@
+"""Celery beat's scheduler: of several beats one leads, and the leader keeps the ledger."""
+
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from celery.beat import Scheduler
+from celery.signals import beat_init
+from django.db import DatabaseError, InterfaceError, connection
+from django.utils import timezone
+
+from taskhub.accounts import services as accounts
+from taskhub.runs.queue import prune, sweep
+from taskhub.runs.scheduler.fires import BATCH, fire_due
+from taskhub.runs.scheduler.leadership import lead, resign
+from taskhub.runs.scheduler.schedules import read_changes
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 1.0
+PRUNE_SECONDS = 60.0
+READ_SECONDS = 2.0
+FIRE_SECONDS = 5.0  # then the lease is renewed
+
+
+@beat_init.connect
+def _end_for_sure(sender: Any, **_: Any) -> None:
+    """Celery's beat ends by an exception that its signal handler raises. Where that comes in the middle of something
+    that lets none out, such as a finalizer, it is lost: so the end is noted, too, and seen after the tick."""
+
+    def end(*_: Any) -> None:
+        sender._is_shutdown.set()
+        raise SystemExit
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+
+
+class Leader(Scheduler):
+    """While it holds the lease `beat`: fires what is due and sweeps every second, reads what was changed in schedules
+    every other second, and prunes every minute."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.holder = f"{socket.gethostname()}:{os.getpid()}:{time.time():.3f}"
+        self.prune_at = time.monotonic() + PRUNE_SECONDS
+        self.read_at = time.monotonic()
+        super().__init__(*args, **kwargs)
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        began = time.monotonic()
+        if self._try(lambda: lead("beat", self.holder)):
+            for part in (self.fire, self.read, sweep, self.prune):
+                self._try(part)
+        return max(0.0, TICK_SECONDS - (time.monotonic() - began))
+
+    def _try(self, part: Callable[[], Any]) -> Any:
+        """One part that fails leaves the others alone, and is tried again at the next tick."""
+        try:
+            return part()
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("The ledger was not kept: %s", error)
+            connection.close()
+        except Exception:
+            log.exception("The ledger was not kept")
+
+    def fire(self) -> None:
+        began = time.monotonic()
+        while fire_due() == BATCH and time.monotonic() - began < FIRE_SECONDS:
+            pass
+
+    def read(self) -> None:
+        if time.monotonic() >= self.read_at and not read_changes():
+            self.read_at = time.monotonic() + READ_SECONDS
+
+    def prune(self) -> None:
+        if time.monotonic() >= self.prune_at:
+            removed = prune() + accounts.prune(timezone.now())
+            # A full batch means that more is waiting: go on at the next tick rather than in a minute.
+            self.prune_at = time.monotonic() + (TICK_SECONDS if removed >= 1000 else PRUNE_SECONDS)
+
+    def close(self) -> None:
+        try:
+            resign("beat", self.holder)
+        except (DatabaseError, InterfaceError):
+            log.warning("The lead was not given back; it lapses by itself")
+        super().close()

@@ -1,0 +1,125 @@
+"""The timetables of django-celery-beat's periodic tasks."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+from zoneinfo import ZoneInfo
+
+from celery.schedules import ParseException, crontab, solar
+from django_celery_beat.models import PeriodicTask
+
+from taskhub.errors import Rejected
+from taskhub.runs.scheduler.cron import Crontab, Interval, Once, Timetable
+
+KINDS = ("interval", "crontab", "solar", "clocked")
+WITH_TIMES = [f"periodic__{kind}" for kind in KINDS]  # for select_related
+SHORTEST = timedelta(seconds=1)
+YEAR_DAYS = 366
+_CRONTAB_FIELDS = ("minute", "hour", "day_of_week", "day_of_month", "month_of_year")
+
+
+@dataclass(frozen=True)
+class Solar:
+    """An event of the sun at a place. Where the sun does not rise for months, it is the first one after them."""
+
+    event: str
+    latitude: float
+    longitude: float
+
+    def next_fire(self, after: datetime) -> datetime | None:
+        reckoner: Any = solar(cast(Any, self.event), self.latitude, self.longitude)
+        options = {"use_center": True} if reckoner.use_center else {}
+        for day in range(YEAR_DAYS):
+            start = after.astimezone(UTC) + timedelta(days=day)
+            reckoner.cal.date = start
+            try:
+                found = getattr(reckoner.cal, reckoner.method)(reckoner.ephem.Sun(), start=start, **options)
+            except reckoner.ephem.CircumpolarError:
+                continue
+            moment: datetime = found.datetime().replace(tzinfo=UTC)
+            if moment > after:
+                return moment
+        return None
+
+
+def timetable_of(periodic: Any, anchor: datetime) -> Timetable:
+    """`anchor` is from when intervals count, unless they have a start. Raises `Rejected` that names the field."""
+    chosen = [kind for kind in KINDS if getattr(periodic, f"{kind}_id")]
+    if len(chosen) != 1:
+        raise _refused("interval", "Choose one of interval, crontab, solar and clocked.")
+    times = getattr(periodic, chosen[0])
+    match chosen[0]:
+        case "interval":
+            return _interval(times, periodic.start_time or anchor)
+        case "crontab":
+            return _crontab(times)
+        case "solar":
+            return _solar(times)
+    return Once(times.clocked_time)
+
+
+def zone_of(periodic: Any) -> ZoneInfo:
+    """In which a person thinks of its fires: that of its crontab, else UTC."""
+    return ZoneInfo(str(periodic.crontab.timezone)) if periodic.crontab_id else ZoneInfo("UTC")
+
+
+def next_fires(
+    *, periodic: PeriodicTask, after: datetime, count: int = 5, anchor: datetime | None = None
+) -> list[datetime]:
+    """In UTC, within start and end; intervals count from `anchor`, such as a fire that is known.
+
+    Raises `Rejected` for what cannot be read.
+    """
+    timetable = timetable_of(periodic, anchor or after)
+    fires: list[datetime] = []
+    moment: datetime | None = begin(periodic, after)
+    while moment and len(fires) < (1 if periodic.one_off else count):
+        moment = within_end(periodic, timetable.next_fire(moment))
+        fires += [moment] if moment else []
+    return fires
+
+
+def begin(periodic: Any, after: datetime) -> datetime:
+    """`after`, or just before the start where that comes later."""
+    start: datetime | None = periodic.start_time
+    return after if start is None else max(after, start - timedelta(microseconds=1))
+
+
+def within_end(periodic: Any, fire: datetime | None) -> datetime | None:
+    return None if fire and periodic.expires and fire > periodic.expires else fire
+
+
+def _interval(times: Any, anchor: datetime) -> Interval:
+    every = timedelta(**{times.period: times.every}) if times.every > 0 else timedelta()
+    if every < SHORTEST:
+        raise _refused("interval", "An interval is at least one second.")
+    return Interval(anchor, every)
+
+
+def _crontab(times: Any) -> Crontab:
+    try:
+        read: Any = crontab(**{name: getattr(times, name) for name in _CRONTAB_FIELDS})
+        zone = ZoneInfo(str(times.timezone))
+    except (ParseException, ValueError, KeyError) as error:
+        raise _refused("crontab", f"The crontab cannot be read: {error}") from None
+    return Crontab(
+        frozenset(read.minute),
+        frozenset(read.hour),
+        frozenset(read.day_of_month),
+        frozenset(read.month_of_year),
+        frozenset(read.day_of_week),
+        zone,
+        flows=any(str(getattr(times, name)).strip().startswith("*") for name in ("minute", "hour")),
+    )
+
+
+def _solar(times: Any) -> Solar:
+    try:
+        solar(times.event, float(times.latitude), float(times.longitude))
+    except ValueError as error:
+        raise _refused("solar", f"The event cannot be read: {error}") from None
+    return Solar(times.event, float(times.latitude), float(times.longitude))
+
+
+def _refused(field: str, detail: str) -> Rejected:
+    return Rejected(detail, errors=[{"field": field, "detail": detail}])

@@ -1,0 +1,283 @@
+"""Schedules: stored, taken over, removed, started by hand; and their next fires, read from their periodic tasks."""
+
+import json
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
+from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
+
+from taskhub.errors import Conflict, Problem, Rejected
+from taskhub.jsontools.jsonc import read
+from taskhub.runs.models import Run, Schedule
+from taskhub.runs.queue.submission import accept
+from taskhub.runs.run_kinds import Schedulable, Work, schedulable_of
+from taskhub.runs.scheduler.beat_schedules import KINDS, begin, timetable_of, within_end
+
+log = logging.getLogger(__name__)
+
+BATCH = 500
+READ_BATCH = 100  # a tick must not wait for it
+NO_OWNER = "Nobody owns it: it came in another way than by the hub. Take it over, and it fires."
+
+# Of all that decides when and what a periodic task fires: whoever changed it, and however, it is another then.
+_FINGERPRINT = """
+    SELECT periodic.id, md5(jsonb_build_array(
+        periodic.task, periodic.enabled, periodic.one_off, periodic.start_time, periodic.expires, periodic.date_changed,
+        interval_id, crontab_id, solar_id, clocked_id, to_jsonb(i), to_jsonb(c), to_jsonb(s), to_jsonb(k)
+    )::text) AS fingerprint
+    FROM django_celery_beat_periodictask AS periodic
+    LEFT JOIN django_celery_beat_intervalschedule AS i ON i.id = interval_id
+    LEFT JOIN django_celery_beat_crontabschedule AS c ON c.id = crontab_id
+    LEFT JOIN django_celery_beat_solarschedule AS s ON s.id = solar_id
+    LEFT JOIN django_celery_beat_clockedschedule AS k ON k.id = clocked_id
+"""
+_CHANGED = f"""
+WITH present AS ({_FINGERPRINT})
+SELECT present.id, present.fingerprint
+FROM present LEFT JOIN runs_schedule AS kept ON kept.periodic_id = present.id
+WHERE kept.read_as IS DISTINCT FROM present.fingerprint
+LIMIT %s
+"""  # noqa: S608 (a constant of ours)
+
+
+def save_schedule(
+    *, periodic: PeriodicTask, owner: Any, written: str, missed: str = "latest", overlap: str = "skip"
+) -> Schedule:
+    """Stores a new or changed periodic task with its arguments, in the documents' notation, and its next fire.
+
+    Raises as `check_schedule` does.
+    """
+    arguments = check_schedule(periodic=periodic, owner=owner, written=written)
+    periodic.args, periodic.kwargs = "[]", json.dumps(arguments, ensure_ascii=False)
+    chosen = {"owner": owner, "written": written, "missed": missed, "overlap": overlap, "fault": ""}
+    with _name_is_free(periodic.name), transaction.atomic():
+        periodic.save()
+        schedule, _ = Schedule.objects.update_or_create(periodic=periodic, defaults=chosen)
+        take_note(periodic_ids=[periodic.pk], now=database_now())
+    schedule.refresh_from_db()
+    return schedule
+
+
+@contextmanager
+def _name_is_free(name: str) -> Iterator[None]:
+    """Another may take it between the check and the commit."""
+    try:
+        yield
+    except IntegrityError:
+        raise Conflict(f"There is a schedule {name!r} already.") from None
+
+
+def check_schedule(*, periodic: PeriodicTask, owner: Any, written: str) -> Any:
+    """The arguments that are written.
+
+    Raises `Rejected` with all faults: each has a `detail`, and a `path` in the arguments, a `line` and `column` of
+    them, or the `field` of the periodic task.
+    """
+    faults, arguments = _faults_of(periodic, owner, written)
+    if faults:
+        raise Rejected("The schedule is not valid.", errors=faults, type="invalid-schedule")
+    return arguments
+
+
+def take_over(*, schedule: Schedule, owner: Any) -> None:
+    """Makes a schedule that came in another way this user's; its fault says what else is wrong with it."""
+    if schedule.owner_id is not None:
+        raise Conflict("The schedule has an owner.")
+    with transaction.atomic():
+        Schedule.objects.filter(pk=schedule.pk).update(owner=owner, written=schedule.periodic.kwargs)
+        take_note(periodic_ids=[schedule.pk], now=database_now())
+    schedule.refresh_from_db()
+
+
+def delete_schedule(*, periodic: PeriodicTask) -> None:
+    """With what the hub keeps of it; the runs that it started stay."""
+    periodic.delete()
+
+
+def enable_schedule(*, schedule: Schedule, enabled: bool) -> None:
+    """Also one that cannot fire: its fault says why."""
+    with transaction.atomic():
+        PeriodicTask.objects.filter(pk=schedule.pk).update(enabled=enabled, date_changed=timezone.now())
+        take_note(periodic_ids=[schedule.pk], now=database_now())
+
+
+def remove_schedules_of(owner_id: UUID) -> int:
+    """Removes one batch of the schedules of a deleted account; returns how many."""
+    ids = list(Schedule.objects.filter(owner_id=owner_id).values_list("pk", flat=True)[:BATCH])
+    PeriodicTask.objects.filter(pk__in=ids).delete()
+    return len(ids)
+
+
+def run_schedule_now(*, schedule: Schedule) -> Run:
+    """As if it were due, beside whatever goes on. Call `enqueue` after the commit. Raises what stops it from firing."""
+    with transaction.atomic():
+        run = start(schedule=schedule, due_at=None)
+        Schedule.objects.filter(pk=schedule.pk).update(last_run=run)
+    return run
+
+
+def start(*, schedule: Schedule, due_at: datetime | None) -> Run:
+    """Accepts what a schedule starts, in the caller's transaction. Raises `Problem`s."""
+    work = _work_of(schedule)
+    return accept(
+        kind=_selected(schedule.periodic).kind,
+        owner=work.owner,
+        name=work.name,
+        arguments=work.arguments,
+        time_limit=work.time_limit,
+        webhook=work.webhook,
+        schedule=schedule.periodic.name,
+        due_at=due_at,
+    )
+
+
+def read_changes() -> int:
+    """Takes note of one batch of periodic tasks that were added or changed, whoever did it; returns how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CHANGED, [READ_BATCH])
+        ids = [pk for pk, _ in cursor.fetchall()]
+    if ids:
+        with transaction.atomic():
+            take_note(periodic_ids=ids, now=database_now())
+    return len(ids)
+
+
+def take_note(*, periodic_ids: Iterable[int], now: datetime) -> None:
+    """Reads periodic tasks: when they fire next, or what is wrong with them. In the caller's transaction."""
+    ids = list(periodic_ids)
+    Schedule.objects.bulk_create([Schedule(periodic_id=pk) for pk in ids], ignore_conflicts=True)
+    prints = _fingerprints(ids)
+    rows = Schedule.objects.select_for_update(of=("self",)).select_related("owner", "periodic")
+    schedules = list(rows.filter(pk__in=ids).order_by("pk"))
+    for schedule in schedules:
+        before = schedule.fault
+        schedule.read_as = prints.get(schedule.pk, "")
+        schedule.due_at, schedule.fault = _due(schedule, now)
+        if schedule.fault and schedule.fault != before:
+            log.warning("The schedule %r cannot fire: %s", schedule.periodic.name, schedule.fault)
+    Schedule.objects.bulk_update(schedules, ["due_at", "fault", "read_as"])
+
+
+def words_of(error: Exception) -> str:
+    """What is told of a schedule that cannot fire."""
+    return error.detail if isinstance(error, Problem) else f"{type(error).__name__}: {error}"
+
+
+def not_ours(error: Exception) -> bool:
+    """Whether nobody meant to raise it: then the log shows where it came from."""
+    return not isinstance(error, Problem)
+
+
+def database_now() -> datetime:
+    """The clock that all machines share.
+
+    The transaction that begins with it is taken back when it stands still for ten seconds: a leader that is frozen in
+    it would keep its schedules from the next one.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp(), set_config('idle_in_transaction_session_timeout', '10s', true)")
+        moment: datetime = cursor.fetchone()[0]
+    return moment
+
+
+def _due(schedule: Schedule, now: datetime) -> tuple[datetime | None, str]:
+    """The next fire, and why there is none. A fire that is due, and was not made yet, stays."""
+    periodic = schedule.periodic
+    if not periodic.enabled:
+        return None, ""
+    try:
+        timetable = timetable_of(periodic, periodic.last_run_at or now)
+        _work_of(schedule)
+        pending = schedule.due_at if schedule.due_at and schedule.due_at <= now else None
+        due = pending or timetable.next_fire(begin(periodic, now))
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        if not_ours(error):
+            log.exception("The schedule %r cannot be read", periodic.name)
+        return None, words_of(error)
+    return within_end(periodic, due), "" if due else "It never fires."
+
+
+def _work_of(schedule: Schedule) -> Work:
+    periodic = schedule.periodic
+    try:
+        arguments = json.loads(periodic.kwargs or "{}")
+    except ValueError as error:
+        raise Rejected(f"The arguments are not JSON: {error}") from None
+    return _work(_selected(periodic), arguments, schedule.owner, periodic.name)
+
+
+def _selected(periodic: Any) -> Schedulable:
+    found = schedulable_of(periodic.task)
+    if found is None:
+        raise Rejected(f"There is no task {periodic.task!r} that schedules can start.")
+    return found
+
+
+def _work(schedulable: Schedulable, arguments: Any, owner: Any, name: str) -> Work:
+    if owner is None:
+        raise Rejected(NO_OWNER)
+    if not owner.is_active:
+        raise Rejected("Its owner's account is not active.")
+    if not isinstance(arguments, dict):
+        raise Rejected("The arguments are no object.", errors=[{"path": "", "detail": "The arguments are no object."}])
+    return schedulable.work(arguments, owner, name)
+
+
+def _faults_of(periodic: PeriodicTask, owner: Any, written: str) -> tuple[list[dict[str, Any]], Any]:
+    """What is wrong with a schedule, and its arguments."""
+    faults = _faults_of_fields(periodic)
+    arguments: Any = {}
+    try:
+        arguments = read(written) if written.strip() else {}
+        if (schedulable := schedulable_of(periodic.task)) is not None:
+            _work(schedulable, arguments, owner, periodic.name)
+    except Problem as problem:
+        faults += [_placed(error) for error in problem.errors] or [{"path": "", "detail": problem.detail}]
+    return faults, arguments
+
+
+def _placed(error: dict[str, Any]) -> dict[str, Any]:
+    """A JSON pointer is a path, too."""
+    if "pointer" not in error:
+        return error
+    return {"path": error["pointer"].lstrip("/").replace("/", "."), "detail": error["detail"]}
+
+
+def _faults_of_fields(periodic: PeriodicTask) -> list[dict[str, Any]]:
+    faults = []
+    if schedulable_of(periodic.task) is None:
+        faults.append({"field": "task", "detail": f"There is no task {periodic.task!r} that schedules can start."})
+    try:
+        now = database_now()
+        timetable = timetable_of(periodic, now)
+        if periodic.enabled and timetable.next_fire(begin(periodic, now)) is None:
+            kind = next(kind for kind in KINDS if getattr(periodic, f"{kind}_id"))
+            faults.append({"field": kind, "detail": "It never fires."})
+    except Rejected as problem:
+        faults += problem.errors
+    try:
+        periodic.full_clean(exclude=["task"])
+    except ValidationError as error:
+        named = {fault["field"] for fault in faults}
+        faults += [
+            {"field": field if field != "__all__" else "interval", "detail": detail}
+            for field, details in error.message_dict.items()
+            for detail in details
+            if field not in named and not (field == "__all__" and named & set(KINDS))
+        ]
+    return faults
+
+
+def _fingerprints(ids: list[int]) -> dict[int, str]:
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_FINGERPRINT} WHERE periodic.id = ANY(%s)", [ids])
+        return dict(cursor.fetchall())

@@ -1,0 +1,142 @@
+"""A run on the wire: as it is shown, and what lists of runs can be asked for."""
+
+from typing import Any, ClassVar
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema_field
+from rest_framework import serializers
+
+from taskhub.runs.domain import State, oldest_id
+from taskhub.runs.models import Run
+from taskhub.security.masking import mask_value
+from taskhub.web.views import Query
+
+EXAMPLE = {
+    "id": "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70",
+    "kind": "walker",
+    "name": "echo",
+    "owner": "d6851f2a-e4a1-4fca-b582-9db5e146af59",
+    "state": "SUCCESS",
+    "progress": None,
+    "error": None,
+    "attempt": 1,
+    "parent": None,
+    "retry_of": None,
+    "schedule": "",
+    "due_at": None,
+    "not_before": None,
+    "created_at": "2026-01-31T12:00:00.000000Z",
+    "started_at": "2026-01-31T12:00:00.004000Z",
+    "finished_at": "2026-01-31T12:00:00.009000Z",
+    "revision": 3,
+}
+EXAMPLE_WHOLE = EXAMPLE | {
+    "arguments": {"ctx": {"value": "hello"}},
+    "webhook": "",
+    "result": {"success": True, "report": ["hello"]},
+}
+
+
+@extend_schema_field(
+    {
+        "type": ["object", "null"],
+        "properties": {
+            "done": {"type": "number"},
+            "total": {"type": ["number", "null"]},
+            "message": {"type": "string"},
+        },
+        "required": ["done", "total", "message"],
+        "additionalProperties": False,
+    }
+)
+class ProgressField(serializers.JSONField):
+    pass
+
+
+@extend_schema_field(
+    {
+        "type": ["object", "null"],
+        "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
+        "required": ["type", "message"],
+        "additionalProperties": False,
+    }
+)
+class ErrorField(serializers.JSONField):
+    pass
+
+
+@extend_schema_field({})
+class AnyField(serializers.JSONField):
+    pass
+
+
+class RunSerializer(serializers.ModelSerializer[Run]):
+    """A run without its arguments and result, which may be large."""
+
+    owner = serializers.UUIDField(source="owner_id")
+    parent = serializers.UUIDField(source="parent_id", allow_null=True)  # type: ignore[assignment]
+    retry_of = serializers.UUIDField(source="retry_of_id", allow_null=True)
+    state = serializers.ChoiceField(choices=[str(state) for state in State])
+    progress = ProgressField(help_text="When the work tells it.")
+    error = ErrorField(help_text="Of the last attempt that failed.")
+
+    class Meta:
+        model = Run
+        fields: ClassVar = list(EXAMPLE)
+
+
+class WholeRunSerializer(RunSerializer):
+    """A run with its arguments, secrets masked, and its result, which only its owner and staff can ask for."""
+
+    arguments = serializers.SerializerMethodField()
+    result = AnyField(help_text="What the work gave, any JSON; null when it gave nothing, or not yet.")
+
+    class Meta(RunSerializer.Meta):
+        fields: ClassVar = list(EXAMPLE_WHOLE)
+
+    @extend_schema_field(OpenApiTypes.OBJECT)
+    def get_arguments(self, run: Run) -> Any:
+        return mask_value(run.arguments)
+
+
+class RunFilters(Query):
+    """What `GET /runs` can be asked for."""
+
+    kind = serializers.CharField(required=False, max_length=40, help_text="This kind only, such as `walker`")
+    state = serializers.CharField(required=False, help_text="This state only; or several, separated by commas")
+    name = serializers.CharField(required=False, max_length=200, help_text="This name only, such as a walker's")
+    parent = serializers.UUIDField(required=False, help_text="Only what this run started")  # type: ignore[assignment]
+    retry_of = serializers.UUIDField(required=False, help_text="Only what tried this run again")
+    schedule = serializers.CharField(
+        required=False, max_length=200, help_text="Only what this schedule started, by name"
+    )
+    since = serializers.DateTimeField(required=False, help_text="Accepted at this time or later (RFC 3339)")
+    until = serializers.DateTimeField(required=False, help_text="Accepted before this time (RFC 3339)")
+
+    def validate_state(self, text: str) -> list[str]:
+        states = [state.strip().upper() for state in text.split(",")]
+        if unknown := [state for state in states if state not in set(State)]:
+            raise serializers.ValidationError(f"{unknown[0]!r} is no state; there are {', '.join(State)}.")
+        return states
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """As keyword arguments of a queryset's filter; ids sort by time, so times are ids."""
+        looks = {"state": "state__in", "since": "id__gte", "until": "id__lt"}
+        values = {name: oldest_id(v) if name in {"since", "until"} else v for name, v in self.validated_data.items()}
+        return {looks.get(name, name): value for name, value in values.items()}
+
+
+ID = OpenApiParameter(
+    "run_id",
+    OpenApiTypes.UUID,
+    OpenApiParameter.PATH,
+    description="The run's id.",
+    examples=[OpenApiExample("A run", EXAMPLE["id"], parameter_only=("run_id", OpenApiParameter.PATH))],
+)
+STATES = OpenApiParameter(
+    "state",
+    {"type": "array", "minItems": 1, "items": {"type": "string", "enum": [str(state) for state in State]}},
+    description="These states only, separated by commas.",
+    explode=False,
+)

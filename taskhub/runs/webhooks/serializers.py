@@ -1,0 +1,94 @@
+"""Secrets, deliveries and attempts on the wire, and as the document shows them."""
+
+from typing import Any
+
+from taskhub.runs.domain import State
+from taskhub.runs.models import Run
+from taskhub.runs.webhooks import services
+from taskhub.runs.webhooks.models import Attempt, Secret
+from taskhub.web.openapi.schemas import object_of
+from taskhub.web.parameter_types import moment
+
+TIME = "2026-01-31T12:00:00.000000Z"
+EXAMPLE_SECRET = {
+    "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=",
+    "created_at": TIME,
+    "expires_at": None,
+}
+EXAMPLE_ATTEMPT = {"number": 1, "at": TIME, "status": 204, "duration_ms": 12, "error": "", "answer": ""}
+EXAMPLE_DELIVERY = {
+    "id": "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e72",
+    "message": "msg_0a6d43c1e7c3a9b6e5a1d2f4c8e70aaaa",
+    "event": "process.finished",
+    "url": "https://example.com/hook",
+    "run": "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e71",
+    "again": None,
+    "state": "SUCCESS",
+    "attempt": 1,
+    "error": None,
+    "next_attempt_at": None,
+    "created_at": TIME,
+    "finished_at": TIME,
+}
+NULLABLE: dict[str, Any] = {"type": ["string", "null"]}
+ERROR = {"type": ["object", "null"], "properties": {"type": {"type": "string"}, "message": {"type": "string"}}}
+DELIVERY = object_of(
+    EXAMPLE_DELIVERY,
+    run=NULLABLE,
+    again=NULLABLE | {"description": "The delivery that this one sends again."},
+    state={"type": "string", "enum": [str(state) for state in State]},
+    error=ERROR,
+    next_attempt_at=NULLABLE,
+    finished_at=NULLABLE,
+)
+ATTEMPT = object_of(EXAMPLE_ATTEMPT, status={"type": ["integer", "null"]})
+WHOLE = DELIVERY | {"properties": DELIVERY["properties"] | {"attempts": {"type": "array", "items": ATTEMPT}}}
+EXAMPLE_WHOLE = EXAMPLE_DELIVERY | {"attempts": [EXAMPLE_ATTEMPT]}
+SECRET = object_of(EXAMPLE_SECRET, expires_at=NULLABLE)
+SECRETS = {
+    "type": "object",
+    "properties": {"current": SECRET, "retiring": {"type": "array", "items": SECRET}},
+    "required": ["current", "retiring"],
+    "additionalProperties": False,
+}
+EXAMPLE_SECRETS = {"current": EXAMPLE_SECRET, "retiring": []}
+
+
+def delivery_of(run: Run) -> dict[str, Any]:
+    told = run.arguments
+    return {
+        "id": str(run.pk),
+        "message": told["message"],
+        "event": told["event"],
+        "url": told["url"],
+        "run": str(run.parent_id) if run.parent_id else None,
+        "again": str(run.retry_of_id) if run.retry_of_id else None,
+        "state": run.state,
+        "attempt": run.attempt,
+        "error": run.error,
+        "next_attempt_at": moment(run.not_before) if run.state == State.RETRY and run.not_before else None,
+        "created_at": moment(run.created_at),
+        "finished_at": moment(run.finished_at) if run.finished_at else None,
+    }
+
+
+def whole_delivery(run: Run) -> dict[str, Any]:
+    attempts = Attempt.objects.filter(delivery=run).order_by("id")
+    return delivery_of(run) | {"attempts": [_attempt_of(attempt) for attempt in attempts]}
+
+
+def _attempt_of(attempt: Attempt) -> dict[str, Any]:
+    return {name: getattr(attempt, name) for name in EXAMPLE_ATTEMPT} | {"at": moment(attempt.at)}
+
+
+def secrets_of(owner: Any) -> dict[str, Any]:
+    current, *retiring = [_secret_of(secret) for secret in services.valid_secrets(owner_id=owner.pk)]
+    return {"current": current, "retiring": retiring}
+
+
+def _secret_of(secret: Secret) -> dict[str, Any]:
+    return {
+        "secret": secret.value,
+        "created_at": moment(secret.created_at),
+        "expires_at": moment(secret.expires_at) if secret.expires_at else None,
+    }

@@ -1,0 +1,114 @@
+"""What the operator's pages of all apps have in common: no list reads, counts or searches a whole table."""
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.core.paginator import Paginator
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import cached_property
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from taskhub.errors import Problem
+from taskhub.security.masking import mask, mask_value, secrets_of
+
+COUNTED_MAX = 10_000
+SHOWN_MAX = 100_000  # characters
+
+
+class UncountedPaginator(Paginator):
+    """Counts no further than some pages deep: counting a big table takes longer than reading a page of it."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        return len(rows.order_by().values_list("pk")[:COUNTED_MAX])
+
+
+class BigTableAdmin(admin.ModelAdmin):
+    """`search_ids` are the columns in which a whole UUID is looked for; Django's own search would cast each row's."""
+
+    paginator = UncountedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    list_per_page = 50
+    search_ids: ClassVar[tuple[str, ...]] = ()
+
+    def get_search_fields(self, request: HttpRequest) -> Any:
+        return self.search_fields or self.search_ids
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        sought = _as_id(search_term)
+        if sought and self.search_ids:
+            return queryset.filter(Q.create([(name, sought) for name in self.search_ids], connector=Q.OR)), False
+        if search_term and not self.search_fields:
+            return queryset.none(), False
+        return super().get_search_results(request, queryset, search_term)
+
+    def each(self, request: HttpRequest, rows: Iterable[Any], act: Callable[[Any], Any], done: str) -> None:
+        """An action on the chosen rows, one after the other; what refuses it is told, and stops no other."""
+        count = 0
+        for row in rows:
+            try:
+                act(row)
+                count += 1
+            except Problem as problem:
+                self.message_user(request, f"{row}: {problem.detail}", messages.WARNING)
+        self.message_user(request, f"{count} {done}.")
+
+
+class ReadOnlyAdmin(BigTableAdmin):
+    """What others write: people look at it, and may delete."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class WatchedAdmin(ReadOnlyAdmin):
+    """What the hub writes: people look at it here; to delete is an action, which takes what belongs to it along."""
+
+    ordering = ("-pk",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        return rows.filter(removed_at__isnull=True) if hasattr(self.model, "removed_at") else rows
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.fields
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """What the links between these pages ask for."""
+        return lookup.endswith("__exact") or super().lookup_allowed(lookup, value, request)
+
+
+def listed(name: str, words: str, **conditions: Any) -> SafeString:
+    """A link to a list of what belongs to a row; `name` is app and model, such as `runs_run`."""
+    address = f"{reverse(f'admin:{name}_changelist')}?{urlencode(conditions)}"
+    return format_html('<a href="{}">{}</a>', address, words)
+
+
+def as_json(value: Any) -> SafeString:
+    """A JSON value to look at, without what is secret in it."""
+    text = json.dumps(mask_value(value, secrets_of(value)), indent=2, ensure_ascii=False, default=str)
+    return format_html("<pre>{}</pre>", mask(text[:SHOWN_MAX]))
+
+
+def _as_id(text: str) -> UUID | None:
+    try:
+        return UUID(text.strip())
+    except ValueError:
+        return None

@@ -1,0 +1,69 @@
+"""Large bodies as they arrive: piece by piece, with a length or in chunks (RFC 9112, section 7.1)."""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.db import connection
+
+from taskhub.errors import LengthRequired, Rejected, TooLarge, Unavailable
+from taskhub.web import peers
+
+PIECE = 256 * 1024
+LOOK_SECONDS = 0.2
+
+
+def body_pieces(environ: Mapping[str, Any], limit: int, *, ends_itself: bool = False) -> Iterator[bytes]:
+    """The body, at most `limit` bytes of it. No database connection is held while it arrives.
+
+    `ends_itself` says that whoever reads the body finds out whether it is whole, as one does that is packed. Raises
+    `TooLarge` with both numbers, `Rejected` for a body that ends before its end, and `Unavailable` for one in chunks of
+    which that cannot be told.
+    """
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        return _chunked(environ, limit) if ends_itself else _watched(environ, limit)
+    return _counted(environ, limit)
+
+
+def _counted(environ: Mapping[str, Any], limit: int) -> Iterator[bytes]:
+    length = environ.get("CONTENT_LENGTH") or ""
+    announced = int(length) if length.isdecimal() else 0
+    if announced > limit:
+        raise TooLarge(f"The body has {announced} bytes; {limit} are allowed.", limit=limit)
+    _give_back_connection()
+    read, taken = environ["wsgi.input"].read, 0
+    while taken < announced and (piece := read(min(PIECE, announced - taken))):
+        taken += len(piece)
+        yield bytes(piece)
+    if taken < announced:
+        raise Rejected(f"The body ended after {taken} of {announced} bytes.")
+
+
+def _chunked(environ: Mapping[str, Any], limit: int) -> Iterator[bytes]:
+    _give_back_connection()
+    read, taken = environ["wsgi.input"].read, 0
+    while piece := read(PIECE):
+        taken += len(piece)
+        if taken > limit:
+            raise TooLarge(f"The body has more than the {limit} bytes that are allowed.", limit=limit)
+        yield bytes(piece)
+
+
+def _watched(environ: Mapping[str, Any], limit: int) -> Iterator[bytes]:
+    if not peers.KNOWN:
+        raise LengthRequired("A body in chunks must be packed here; or send its Content-Length.")
+    watch, taken, next_look = peers.Watch(environ["REMOTE_ADDR"]), 0, time.monotonic() + LOOK_SECONDS
+    for piece in _chunked(environ, limit):
+        taken += len(piece)
+        yield piece
+        if time.monotonic() > next_look:
+            watch.look(taken)
+            next_look = time.monotonic() + LOOK_SECONDS
+    if not watch.is_sure(taken):
+        detail = "A connection of yours ended meanwhile, perhaps the one with this body: send it again, or packed."
+        raise Unavailable(detail, retry_after=1)
+
+
+def _give_back_connection() -> None:
+    if not connection.in_atomic_block:
+        connection.close()

@@ -1,0 +1,131 @@
+"""What became of the walks in the background: looked at, waited for, cancelled."""
+
+from collections import defaultdict
+from typing import Annotated, cast
+from uuid import UUID
+
+from django.db.models import QuerySet
+from pydantic import Field
+
+from taskhub.errors import NotFound
+from taskhub.runs import queue
+from taskhub.runs.domain import RUNNING, WAITING
+from taskhub.runs.models import Run, Worker, live_workers, node_host
+from taskhub.runs.run_kinds import all_kinds
+from taskhub.web.parameter_types import Text, moment
+from walkers.domain.ids import as_id
+from walkers.http import examples
+from walkers.http.parameters import TaskId
+from walkers.http.principal import Caller
+from walkers.http.registry import api
+from walkers.http.response_types import Entry, Queue, Status
+
+SHOWN_MAX = 1000  # of each list
+NOWHERE = "celery@unassigned"  # what waits while no worker of its queue lives
+MaybeTask = Annotated[Text | None, Field(description="What `walker_run` called `task_id`; left out: all tasks.")]
+STATE = {
+    "state": "SUCCESS",
+    "result": {
+        "success": True,
+        "report": ["hello"],
+        "final_node": examples.JID,
+        "yielded": False,
+    },
+    "started_at": "2026-01-31T12:00:00.004000Z",
+    "finished_at": "2026-01-31T12:00:00.009000Z",
+}
+
+
+@api(reads=True, problems=(404,), arguments={"task_id": examples.ID}, answer=STATE)
+def walker_queue_check(caller: Caller, task_id: MaybeTask = None) -> Status | Queue:
+    """Show the state of a task, or all that have not ended.
+
+    With `task_id`: `{state, result?, error?, progress?, started_at?, finished_at?}`. Without: `{scheduled, active,
+    reserved}`, each a list of tasks by the worker's name; what is delayed, running, and waiting. Your own tasks, for
+    staff everybody's; the 1,000 oldest of each list.
+    """
+    return _queue(caller) if task_id is None else _status(_run(caller, task_id))
+
+
+@api(reads=True, problems=(404,), arguments={"task_id": examples.ID}, answer=STATE)
+def walker_queue(caller: Caller, task_id: MaybeTask = None) -> Status | Queue:
+    """Show the state of a task, or all that have not ended (walker_queue_check).
+
+    The same as `walker_queue_check`.
+    """
+    return walker_queue_check(caller, task_id)
+
+
+@api(reads=True, problems=(404,), arguments={"task_id": examples.ID}, answer=STATE)
+def walker_queue_wait(
+    caller: Caller,
+    task_id: TaskId,
+    timeout: Annotated[float, Field(ge=0, le=300, description="Seconds to wait at most.")] = 30,
+) -> Status:
+    """Wait for a task.
+
+    Answers as soon as it ends, or with its state when the time is up.
+    """
+    return _status(queue.wait(run_id=_id(task_id), user=caller.user, seconds=timeout))
+
+
+@api(
+    problems=(404, 409),
+    arguments={"task_id": examples.ID},
+    answer={"state": "REVOKED", "finished_at": "2026-01-31T12:00:00.009000Z"},
+)
+def walker_queue_cancel(caller: Caller, task_id: TaskId) -> Status:
+    """Cancel a task.
+
+    A waiting task never starts; a running one is REVOKED at once and has no effect. A worker stops its walk within 5 s;
+    a walk that is made at once, for want of a worker, ends after its step or at its next progress. 409 when the task
+    has ended already.
+    """
+    return _status(queue.cancel(run=_run(caller, task_id)))
+
+
+def _id(task_id: str) -> UUID:
+    found = as_id(task_id)
+    if found is None:
+        raise NotFound(f"There is no task {task_id[:100]!r}.")
+    return found
+
+
+def _run(caller: Caller, task_id: str) -> Run:
+    return queue.visible_run(run_id=_id(task_id), user=caller.user)
+
+
+def _status(run: Run) -> Status:
+    """What is unknown is left out."""
+    found = {"state": run.state, "result": run.result, "error": run.error, "progress": run.progress}
+    times = {name: getattr(run, name) for name in ("started_at", "finished_at")}
+    found |= {name: when and moment(when) for name, when in times.items()}
+    return cast(Status, {name: value for name, value in found.items() if value is not None})
+
+
+def _queue(caller: Caller) -> Queue:
+    workers = list(live_workers().order_by("name"))
+    runs = Run.objects.visible_to(caller.user).brief()
+    waiting = runs.filter(state__in=WAITING)
+    return {
+        "scheduled": _by_worker(workers, waiting.filter(ready=False).order_by("not_before")[:SHOWN_MAX]),
+        "active": _by_worker(workers, runs.filter(state__in=RUNNING, lease_until__isnull=False)[:SHOWN_MAX]),
+        "reserved": _by_worker(workers, waiting.filter(ready=True).order_by("id")[:SHOWN_MAX]),
+    }
+
+
+def _by_worker(workers: list[Worker], runs: QuerySet[Run]) -> dict[str, list[Entry]]:
+    """Every live worker is named, also the idle ones. What waits stands with the first worker of its queue."""
+    shown: dict[str, list[Entry]] = defaultdict(list, {worker.host: [] for worker in workers})
+    queues = {kind.name: kind.queue for kind in all_kinds()}
+    first = {queue: worker.host for worker in reversed(workers) for queue in worker.queues}
+    for run in runs:
+        host = node_host(run.worker) if run.state in RUNNING else first.get(queues.get(run.kind, ""), NOWHERE)
+        shown[host].append(_entry(run))
+    return dict(shown)
+
+
+def _entry(run: Run) -> Entry:
+    times = {"eta": run.not_before, "created_at": run.created_at, "started_at": run.started_at}
+    shown = {"id": str(run.pk), "task_id": str(run.pk), "name": run.name, "kind": run.kind, "state": run.state}
+    return cast(Entry, shown | {name: moment(when) for name, when in times.items() if when})

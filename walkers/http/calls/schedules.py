@@ -1,0 +1,126 @@
+"""Schedules of walks: added, listed, removed."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from django.db import transaction
+from django.db.models import Q
+from django_celery_beat.models import PeriodicTask
+from pydantic import Field
+
+from taskhub.errors import Conflict, NotFound, Rejected
+from taskhub.runs.scheduler.beat_schedules import KINDS
+from taskhub.runs.scheduler.schedule_spec import When, periodic_of, when_of
+from taskhub.runs.scheduler.schedules import delete_schedule, save_schedule
+from taskhub.web.parameter_types import Text, moment
+from walkers.http import examples
+from walkers.http.pagination import page
+from walkers.http.parameters import Cursor, Limit
+from walkers.http.principal import Caller
+from walkers.http.registry import api
+from walkers.http.response_types import Done, Page, ScheduleShown
+from walkers.run_kinds import TASK
+
+NAME_MAX = 200  # as django-celery-beat has it
+ID_MAX = 2**31 - 1
+
+ScheduleName = Annotated[Text, Field(min_length=1, max_length=NAME_MAX, description="The schedule's name.")]
+EVERY_HOUR = {"type": "interval", "conf": {"every": 1, "period": "hours"}}
+
+
+@api(
+    problems=(409,),
+    arguments={"name": "every hour", "schedule": EVERY_HOUR, "body": {"name": "run", "ctx": {}}},
+    answer=examples.SCHEDULE,
+)
+def add_scheduled_walker(
+    caller: Caller,
+    name: ScheduleName,
+    schedule: When,
+    body: Annotated[
+        dict[str, Any],
+        Field(description="`name` of the walker, `ctx`, and if wanted `nd`, `snt` and `mst`, whose walk it is."),
+    ],
+) -> ScheduleShown:
+    """Schedule a walker.
+
+    It is checked now, and its names are looked up each time that it is due. 409 for a name that is taken. Another's
+    `mst` is for staff.
+    """
+    return add(caller, name, TASK, schedule, body)
+
+
+@api(reads=True, answer=examples.page(examples.SCHEDULE))
+def get_scheduled_queues(caller: Caller, limit: Limit = 100, cursor: Cursor = None) -> Page[ScheduleShown]:
+    """List schedules.
+
+    Your own, for staff everybody's, newest first: of walkers and of sequences.
+    """
+    rows = _visible(caller).select_related("kept", *KINDS)
+    return page("get_scheduled_queues", rows, shown, limit, cursor, key=int)
+
+
+@api(problems=(404,), arguments={"name": "every hour"}, answer=examples.DONE)
+def delete_scheduled_queue(
+    caller: Caller, name: Annotated[Text, Field(max_length=NAME_MAX, description="The schedule's name, or its id.")]
+) -> Done:
+    """Remove a schedule.
+
+    The runs that it started stay.
+    """
+    as_id = int(name) if name.isascii() and name.isdecimal() and len(name) < 11 else None
+    if as_id is not None and as_id > ID_MAX:
+        as_id = None
+    found = list(_visible(caller).select_related("kept").filter(Q(name=name) | Q(pk=as_id)))
+    chosen = next((row for row in found if row.name == name), found[0] if found else None)
+    if chosen is None:
+        raise NotFound(f"There is no schedule {name[:100]!r}, or it is not yours.")
+    delete_schedule(periodic=chosen)
+    return {"success": True}
+
+
+def add(caller: Caller, name: str, task: str, when: Mapping[str, Any], body: Mapping[str, Any]) -> ScheduleShown:
+    """Raises `Conflict` for a name that is taken, `Rejected` with a pointer or a `path` in the body for all else."""
+    if PeriodicTask.objects.filter(name=name).exists():
+        raise Conflict(f"There is a schedule {name!r} already.")
+    with transaction.atomic():
+        periodic = periodic_of(name, task, when)
+        try:
+            save_schedule(periodic=periodic, owner=caller.user, written=json.dumps(body, indent=4, ensure_ascii=False))
+        except Rejected as refusal:
+            raise Rejected(refusal.detail, errors=map(_placed, refusal.errors), type=refusal.type) from None
+    return shown(PeriodicTask.objects.select_related("kept", *KINDS).get(pk=periodic.pk))
+
+
+def shown(periodic: Any) -> ScheduleShown:
+    kept = getattr(periodic, "kept", None)
+    try:
+        body = json.loads(periodic.kwargs)
+    except ValueError:
+        body = periodic.kwargs
+    return {
+        "id": periodic.pk,
+        "name": periodic.name,
+        "task": periodic.task,
+        "owner": kept.owner_id.urn if kept and kept.owner_id else None,
+        "schedule": when_of(periodic),
+        "enabled": periodic.enabled,
+        "next_fire": moment(kept.due_at) if kept and kept.due_at else None,
+        "fault": kept.fault if kept else "",
+        "body": body,
+        "last_run": str(kept.last_run_id) if kept and kept.last_run_id else None,
+    }
+
+
+def _placed(error: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a periodic task are pointers into the call."""
+    if "field" not in error:
+        return dict(error)
+    pointer = "/name" if error["field"] == "name" else "/schedule/conf"
+    return {"pointer": pointer, "detail": error["detail"]}
+
+
+def _visible(caller: Caller) -> Any:
+    rows = PeriodicTask.objects.all()
+    return rows if caller.user.is_staff else rows.filter(kept__owner_id=caller.user.pk)

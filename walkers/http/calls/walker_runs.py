@@ -1,0 +1,164 @@
+"""Running walkers: at once, in the background, or later."""
+
+from contextlib import suppress
+from functools import partial
+from typing import Annotated, Any
+
+from django.conf import settings
+from django.db import transaction
+from pydantic import Field
+
+from taskhub.errors import Unavailable, refused
+from taskhub.runs.domain import State
+from taskhub.runs.models import Run
+from taskhub.runs.queue import accept, checked_webhook, enqueue
+from taskhub.runs.queue.execution import run_now
+from taskhub.web.parameter_types import Flag, Moment, Text
+from walkers.authoring.walker import Definition
+from walkers.domain.route import WalkerFailed
+from walkers.http import examples, serializers
+from walkers.http.parameters import WalkerName
+from walkers.http.principal import Caller
+from walkers.http.registry import Answer, api
+from walkers.http.response_types import Page, Queued, Report, RunAtOnce, WalkerShown
+from walkers.models import RunFile
+from walkers.services.files import attach, discard, store_files
+from walkers.services.walks import Walk, perform, place_to_walk, walk_now
+
+Ctx = Annotated[dict[str, Any], Field(description="The walker's fields; in a query or form as JSON text.")]
+NodeRef = Annotated[
+    Text | None, Field(description="The node where it starts: an id, an alias or `active:graph`, which is the default.")
+]
+MaybeSentinel = Annotated[
+    Text | None,
+    Field(description="A sentinel: an id, an alias, a name, `global` or `active:sentinel`, which is the default."),
+]
+Background = Annotated[Flag, Field(description="To run it in the background: `true`, `1` or `yes`.")]
+Later = Annotated[Moment, Field(description="To run it in the background, not before this time (RFC 3339).")]
+Told = Annotated[
+    Text,
+    Field(
+        max_length=2_000, description="With `is_async`: an address that is told of the end, as Standard Webhooks say."
+    ),
+]
+EXAMPLE = {
+    "success": True,
+    "report": ["hello"],
+    "final_node": examples.JID,
+    "yielded": False,
+}
+
+
+@api(
+    problems=(404,),
+    arguments={"name": "echo", "ctx": {"value": "hello"}},
+    answer=EXAMPLE,
+    answers={200: Report | RunAtOnce, 202: Queued},
+)
+def walker_run(
+    caller: Caller,
+    name: WalkerName,
+    ctx: Ctx = {},  # noqa: B006 (copied when it is bound)
+    nd: NodeRef = None,
+    snt: MaybeSentinel = None,
+    is_async: Background = False,
+    run_at: Later = None,
+    webhook: Told = "",
+) -> Answer:
+    """Run a walker.
+
+    At once: 200 (or the walker's own status) and `{success, report, final_node, yielded}`. A walker that raises is a
+    422 of type `walker-failed` with `report`, what it had reported, and `error`, `{type, message}` of what it raised.
+
+    With `is_async`: 202, `{is_queued: true, result: <task id>, task_id: <task id>}` and the `Location` to ask at. When
+    no worker would hear of it, it runs at once: 200 and `{is_queued: false, result: {success, report, ...}}`.
+
+    Files of a multipart body reach the walker either way.
+    """
+    definition = caller.sentinel(snt).walker(name)
+    fields = definition.shape.check_json(ctx, at="/ctx")
+    start = caller.node_id(nd)
+    if not is_async and run_at is None:
+        if webhook:
+            raise refused("/webhook", "Goes with is_async or run_at: who waits for the answer needs no other.")
+        walk = Walk(definition, fields, start, caller.user, caller.files, caller.request)
+        body = walk_now(walk)
+        return Answer(walk.status or 200, body)
+    checked_webhook(webhook)
+    arguments = {"name": definition.name, "snt": definition.sentinel, "nd": str(start), "ctx": ctx}
+    run = _accept(caller, definition, arguments, not_before=run_at, webhook=webhook)
+    return _queued(run, after_commit=lambda: _send(run))
+
+
+def _accept(caller: Caller, definition: Definition, arguments: dict[str, Any], **terms: Any) -> Run:
+    accepted = partial(
+        accept,
+        kind="walker",
+        owner=caller.user,
+        name=definition.name,
+        parent=caller.run,
+        time_limit=definition.time_limit,
+        **terms,
+    )
+    if not caller.files:
+        return accepted(arguments=arguments)  # one statement: a transaction around it would be two round trips more
+    rows: list[RunFile] = store_files(caller.files)
+    try:
+        with transaction.atomic():
+            run = accepted(arguments={**arguments, "files": True})
+            attach(rows=rows, run=run)
+    except BaseException:
+        discard(rows)
+        raise
+    return run
+
+
+def _queued(run: Run, after_commit: Any = None) -> Answer:
+    task_id = str(run.pk)
+    location = f"{settings.PUBLIC_URL}/js/walker_queue_check?task_id={task_id}"
+    body = {"is_queued": True, "result": task_id, "task_id": task_id}
+    return Answer(202, body, {"Location": location}, after_commit)
+
+
+def _send(run: Run) -> Answer:
+    """Rings for a worker; where none would hear it, the walk is made here and now, if there is a place for it."""
+    if enqueue(run):
+        return _queued(run)
+    with suppress(Unavailable), place_to_walk(run.owner_id):
+        run = run_now(run, perform)
+    if run.state == State.SUCCESS:
+        return Answer(200, {"is_queued": False, "result": run.result})
+    if run.state == State.FAILURE:
+        raise _failure(run)
+    return _queued(run)
+
+
+def _failure(run: Run) -> WalkerFailed:
+    error, result = run.error or {}, run.result or {}
+    return WalkerFailed(
+        error.get("message", ""),
+        report=result.get("report", []),
+        final_node=result.get("final_node"),
+        error=error,
+        task_id=str(run.pk),
+    )
+
+
+@api(reads=True, problems=(404,), answer=examples.page(examples.WALKER))
+def walker_list(caller: Caller, snt: MaybeSentinel = None) -> Page[WalkerShown]:
+    """List walkers.
+
+    What can be run, each with the JSON Schema of its `ctx`. Where two sentinels have a walker of one name, `global`
+    holds the one whose app is installed first; the bundled ones yield to others.
+    """
+    walkers = caller.sentinel(snt).walkers
+    return serializers.whole_list([serializers.walker_of(walkers[name]) for name in sorted(walkers)])
+
+
+@api(reads=True, problems=(404,), arguments={"name": "echo"}, answer=examples.WALKER)
+def walker_get(caller: Caller, name: WalkerName, snt: MaybeSentinel = None) -> WalkerShown:
+    """Show a walker.
+
+    Its description and the JSON Schema of its `ctx`.
+    """
+    return serializers.walker_of(caller.sentinel(snt).walker(name))

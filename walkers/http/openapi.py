@@ -1,0 +1,237 @@
+"""What the OpenAPI document says about the registry's functions and, one by one, about the walkers."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiRequest,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_view,
+)
+from pydantic import TypeAdapter
+
+from taskhub.runs.idempotency import KEY_PARAMETER
+from taskhub.web.openapi.schemas import BODY, FORMS, problems, response_header
+from taskhub.web.problems import PROBLEM_TYPE
+from walkers.authoring import sentinels
+from walkers.authoring.walker import Definition
+from walkers.http import examples
+from walkers.http.registry import Function, type_of
+from walkers.http.response_types import WalkFailed
+
+COMPONENT = "#/components/schemas/{model}"
+WAPI = "/js/wapi/{walker}"
+
+_components: dict[str, Any] = {}  # what the answers' schemas refer to
+
+
+def describe(view: Any, function: Function, path: str) -> Any:
+    """The view with its two operations described."""
+    named = "<" in path
+    name = f"{'wapi' if named else function.name}"
+    known: dict[str, Any] = {
+        "tags": [function.perform.__module__.rpartition(".")[2]],
+        "summary": function.summary + (" (named in the path)" if named else ""),
+        "description": function.description,
+    }
+    walks = 202 in function.answers
+    common = [_path_parameter()] if named else []
+    if not function.reads:
+        common.append(KEY_PARAMETER)
+    if walks:
+        common.append(response_header("Location", "Where to ask for its state.", 202))
+    properties = _properties(function, but={"name"} if named else set())
+    return extend_schema_view(
+        get=extend_schema(
+            operation_id=f"{name}_get",
+            parameters=[*common, *_query(properties, function.arguments)],
+            responses=_responses(function),
+            examples=_examples(function),
+            **known,
+        ),
+        post=extend_schema(
+            operation_id=f"{name}_post",
+            # The documents put it in the query of a POST, too.
+            parameters=[*common, *_query({"is_async": properties["is_async"]} if walks else {}, {})],
+            request=_bodies(_object(properties), with_files=walks),
+            responses=_responses(function, 403, *BODY),
+            examples=[*_request_examples(function, named), *_examples(function)],
+            **known,
+        ),
+    )(view)
+
+
+def _path_parameter() -> OpenApiParameter:
+    return OpenApiParameter(
+        "walker",
+        str,
+        OpenApiParameter.PATH,
+        description="The walker's name.",
+        examples=[OpenApiExample("echo", "echo")],
+    )
+
+
+def _properties(function: Function, but: set[str]) -> dict[str, tuple[dict[str, Any], bool]]:
+    """The schema of each parameter, and whether it is required."""
+    schema = function.schema
+    required = schema.get("required", [])
+    return {name: (one, name in required) for name, one in schema.get("properties", {}).items() if name not in but}
+
+
+def _object(properties: Mapping[str, tuple[dict[str, Any], bool]]) -> dict[str, Any]:
+    required = [name for name, (_, needed) in properties.items() if needed]
+    schema = {name: one for name, (one, _) in properties.items()}
+    body = {"type": "object", "properties": schema, "additionalProperties": False}
+    return body | ({"required": required} if required else {})
+
+
+def _query(
+    properties: Mapping[str, tuple[dict[str, Any], bool]], arguments: Mapping[str, Any]
+) -> list[OpenApiParameter]:
+    return [
+        OpenApiParameter(
+            name,
+            schema,
+            required=required,
+            description=schema.get("description", ""),
+            examples=[OpenApiExample("A call", arguments[name])] if name in arguments else [],
+        )
+        for name, (schema, required) in properties.items()
+    ]
+
+
+def _bodies(schema: dict[str, Any], *, with_files: bool) -> dict[str, Any]:
+    """The same fields as JSON, or as a form whose structured fields are JSON text; multipart may hold files besides."""
+    json_texts = {name for name, one in schema["properties"].items() if type_of(one) in {"object", "array"}}
+    encoding = {name: {"contentType": "application/json"} for name in json_texts}
+    bodies = {"application/json": schema} | {form: OpenApiRequest(schema, encoding=encoding) for form in FORMS}
+    if with_files:
+        file = {
+            "type": "string",
+            "contentMediaType": "application/octet-stream",
+            "description": "A file for the walker; its field may have any name, and there may be several.",
+        }
+        properties = schema["properties"] | {"file": file}
+        bodies[FORMS[1]] = OpenApiRequest(schema | {"properties": properties}, encoding=encoding)
+    return bodies
+
+
+def _responses(function: Function, *more: int) -> dict[Any, Any]:
+    """Bodies by the function's annotations; refusals that every call of its sort has, and its own."""
+    answers = {status: OpenApiResponse(_schema_of(kind)) for status, kind in function.answers.items()}
+    refusals = {400, 401, *function.problems, *more}
+    refusals |= {403} if function.scope == "admin" or not function.reads else set()
+    refusals |= set() if function.reads else {409, 422}
+    return {**answers, **problems(*refusals), **(_walker_failed() if 202 in function.answers else {})}
+
+
+def _walker_failed() -> dict[Any, Any]:
+    problem = {"$ref": COMPONENT.format(model="Problem")}
+    failed = {"allOf": [problem, _schema_of(WalkFailed)], "title": "WalkerFailed"}
+    words = "The walker raised: `report` is what it had reported, `error` what it raised; or the Idempotency-Key was "
+    response = OpenApiResponse(
+        {"anyOf": [failed, problem]},
+        f"{words}used for another request.",
+        [OpenApiExample("The walker failed", examples.WALKER_FAILED, status_codes=["422"], media_type=PROBLEM_TYPE)],
+    )
+    return {(422, PROBLEM_TYPE): response}
+
+
+def _schema_of(kind: Any) -> dict[str, Any]:
+    schema = TypeAdapter(kind).json_schema(mode="serialization", ref_template=COMPONENT)
+    _components.update(schema.pop("$defs", {}))
+    return schema
+
+
+def _request_examples(function: Function, named: bool) -> list[OpenApiExample]:
+    arguments = {name: value for name, value in function.arguments.items() if not (named and name == "name")}
+    return [OpenApiExample("A call", arguments, request_only=True)] if arguments else []
+
+
+def _examples(function: Function) -> list[OpenApiExample]:
+    if function.answer is None:
+        return []
+    shown = {"200": ("An answer", function.answer)}
+    if 202 in function.answers:
+        shown["202"] = ("Queued", examples.QUEUED)
+    return [
+        OpenApiExample(name, answer, response_only=True, status_codes=[status])
+        for status, (name, answer) in shown.items()
+    ]
+
+
+# The document as a whole
+
+
+def add_walkers(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """drf-spectacular's hook: an entry for each walker, with its `ctx`; and how structured text is sent in a query."""
+    components = result.setdefault("components", {}).setdefault("schemas", {})
+    components.update(_components)
+    generic = result["paths"].get(WAPI)
+    if generic is not None:
+        for definition in sentinels.global_sentinel().walkers.values():
+            result["paths"][f"/js/wapi/{definition.name}"] = _entry(generic, definition, components)
+    for operations in result["paths"].values():
+        for operation in operations.values():
+            _query_as_json(operation)
+    return result
+
+
+def _entry(generic: Mapping[str, Any], definition: Definition, components: dict[str, Any]) -> dict[str, Any]:
+    entry = copy.deepcopy(dict(generic))
+    ctx = _ctx(definition, components)
+    example = _example(ctx)
+    for method, operation in entry.items():
+        operation["operationId"] = f"wapi_{definition.sentinel}_{definition.name}_{method}"
+        operation["tags"] = [f"sentinel {definition.sentinel}"]
+        operation["summary"] = f"Run {definition.name}"
+        operation["description"] = definition.description
+        operation["parameters"] = [one for one in operation["parameters"] if one["in"] != "path"]
+        for shown in operation["responses"]["200"]["content"]["application/json"]["examples"].values():
+            shown["value"] = {**shown["value"], "report": []}  # what it reports only its author knows
+        _put_ctx(operation, ctx, example)
+    return entry
+
+
+def _example(ctx: Mapping[str, Any]) -> dict[str, Any]:
+    """By the fields' own examples and defaults; of a required field without an example nothing can be said."""
+    fields: dict[str, Any] = ctx.get("properties", {})
+    given = {name: field["examples"][0] for name, field in fields.items() if field.get("examples")}
+    return {name: field["default"] for name, field in fields.items() if "default" in field} | given
+
+
+def _ctx(definition: Definition, components: dict[str, Any]) -> dict[str, Any]:
+    """What it refers to stands among the document's components, under the walker's own name."""
+    prefix = f"{definition.sentinel}.{definition.name}."
+    schema = definition.shape.schema(ref_template=COMPONENT.replace("{", prefix + "{"))
+    components.update({prefix + name: one for name, one in schema.pop("$defs", {}).items()})
+    return schema
+
+
+def _put_ctx(operation: dict[str, Any], ctx: dict[str, Any], example: dict[str, Any]) -> None:
+    needed = bool(ctx.get("required"))
+    shown = {"ACall": {"value": example}} if set(ctx.get("required", [])) <= example.keys() else {}
+    for parameter in operation["parameters"]:
+        if parameter["name"] == "ctx":
+            parameter["schema"] = ctx
+            parameter.pop("required", None)
+            parameter.update({"required": True} if needed else {})
+            parameter.update({"examples": shown} if shown else {})
+    for kind, content in operation.get("requestBody", {}).get("content", {}).items():
+        content["schema"]["properties"]["ctx"] = ctx
+        content["schema"].update({"required": ["ctx"]} if needed else {})
+        content.pop("examples", None)
+        if shown and kind not in FORMS:
+            content["examples"] = {"ACall": {"value": {"ctx": example}}}
+
+
+def _query_as_json(operation: dict[str, Any]) -> None:
+    for parameter in operation.get("parameters", []):
+        schema = parameter.get("schema", {})
+        if parameter["in"] == "query" and schema.get("type") == "object":
+            members = {name: parameter.pop(name) for name in ("schema", "examples") if name in parameter}
+            parameter["content"] = {"application/json": members}

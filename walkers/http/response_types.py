@@ -1,0 +1,207 @@
+"""What the calls answer, as types: the documentation's schemas are made of them."""
+
+from typing import Any, Generic, Literal, NotRequired, TypeVar
+
+from typing_extensions import TypedDict
+
+from taskhub.runs.scheduler.schedule_spec import WhenShown
+
+Row = TypeVar("Row")
+
+
+class Page(TypedDict, Generic[Row]):
+    """`next` and `previous` are addresses, or null at the end."""
+
+    results: list[Row]
+    next: str | None
+    previous: str | None
+
+
+class Report(TypedDict):
+    """What a walk gave. `status` is there when the walker set it."""
+
+    success: bool
+    report: list[Any]
+    final_node: str
+    yielded: bool
+    status: NotRequired[int]
+
+
+class Queued(TypedDict):
+    """`result` is the task id, as is `task_id`."""
+
+    is_queued: Literal[True]
+    result: str
+    task_id: str
+
+
+class RunAtOnce(TypedDict):
+    """It was to run in the background, and no worker would have heard of it."""
+
+    is_queued: Literal[False]
+    result: Report
+
+
+class TaskError(TypedDict):
+    type: str
+    message: str
+
+
+class WalkFailed(TypedDict):
+    """What a problem of the type `walker-failed` says besides; `task_id` of a walk that the ledger knows."""
+
+    report: list[Any]
+    final_node: str | None
+    error: TaskError
+    task_id: NotRequired[str]
+
+
+class Progress(TypedDict):
+    done: float
+    total: float | None
+    message: str
+
+
+class Status(TypedDict):
+    """The state of a task; what is unknown is left out."""
+
+    state: Literal["PENDING", "STARTED", "PROGRESS", "RETRY", "SUCCESS", "FAILURE", "REVOKED"]
+    result: NotRequired[Any]
+    error: NotRequired[TaskError]
+    progress: NotRequired[Progress]
+    started_at: NotRequired[str]
+    finished_at: NotRequired[str]
+
+
+class Entry(TypedDict):
+    id: str
+    task_id: str
+    name: str
+    kind: str
+    state: str
+    created_at: str
+    eta: NotRequired[str]
+    started_at: NotRequired[str]
+
+
+class Queue(TypedDict):
+    """Tasks that have not ended, by the name of a worker."""
+
+    scheduled: dict[str, list[Entry]]
+    active: dict[str, list[Entry]]
+    reserved: dict[str, list[Entry]]
+
+
+class WalkerShown(TypedDict):
+    """`schema` is the JSON Schema of `ctx`; `time_limit` is in seconds."""
+
+    name: str
+    sentinel: str
+    description: str
+    atomic: bool
+    time_limit: float
+    schema: dict[str, Any]
+
+
+class SentinelShown(TypedDict):
+    jid: str
+    type: Literal["sentinel"]
+    name: str
+    walkers: list[str]
+    active: NotRequired[bool]
+
+
+class GraphShown(TypedDict):
+    """`active`: whether it is the caller's active graph."""
+
+    jid: str
+    type: Literal["graph"]
+    name: str
+    owner: str
+    created_at: str
+    active: NotRequired[bool]
+
+
+class NodeShown(TypedDict):
+    """`type` is `graph` for a graph's root."""
+
+    jid: str
+    type: Literal["node", "graph"]
+    kind: str
+    context: dict[str, Any]
+    graph: NotRequired[str]
+    created_at: NotRequired[str]
+
+
+class EdgeShown(TypedDict):
+    jid: str
+    type: Literal["edge"]
+    kind: str
+    source: str
+    target: str
+    context: dict[str, Any]
+    graph: NotRequired[str]
+    created_at: NotRequired[str]
+
+
+class WholeGraph(GraphShown):
+    """`next` and `previous` lead to more nodes, with the edges that leave them."""
+
+    nodes: list[NodeShown]
+    edges: list[EdgeShown]
+    next: str | None
+    previous: str | None
+
+
+class AliasShown(TypedDict):
+    name: str
+    jid: str
+
+
+class Done(TypedDict):
+    success: Literal[True]
+    jid: NotRequired[str]
+
+
+class UserShown(TypedDict):
+    id: str
+    jid: str
+    type: Literal["user"]
+    name: str
+    email: str
+    active_gph_id: str
+    created_at: NotRequired[str]
+    is_staff: NotRequired[bool]
+    is_active: NotRequired[bool]
+
+
+class ListedUser(TypedDict):
+    id: str
+    user: str
+    jid: str
+    name: str
+    active_gph_id: str
+    created_date: str
+    is_activated: bool
+    is_staff: bool
+    is_superuser: bool
+
+
+class Users(TypedDict):
+    total: int
+    data: list[ListedUser]
+
+
+class ScheduleShown(TypedDict):
+    """`next_fire` is null for what will not fire; `fault` says why it cannot, or is empty."""
+
+    id: int
+    name: str
+    task: str
+    owner: str | None
+    schedule: WhenShown
+    enabled: bool
+    next_fire: str | None
+    fault: str
+    body: Any
+    last_run: str | None

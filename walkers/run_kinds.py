@@ -1,0 +1,101 @@
+"""Walks as runs of the ledger."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from taskhub.accounts.models import User
+from taskhub.errors import NotFound, refused
+from taskhub.jsontools.schema import REQUIRED, Shape
+from taskhub.runs.run_kinds import Kind, Schedulable, Work
+from walkers.domain.ids import as_id
+from walkers.http.principal import Caller
+from walkers.services.files import copy_files, remove_files
+from walkers.services.walks import work_of
+
+Found = TypeVar("Found")
+
+_ARGUMENTS = Shape(
+    "Arguments",
+    {
+        "name": (str, REQUIRED),
+        "snt": (str, REQUIRED),
+        "nd": (str, REQUIRED),
+        "ctx": (dict[str, Any], REQUIRED),
+        "files": (bool, False),
+    },
+)
+
+
+def check(arguments: Mapping[str, Any]) -> None:
+    """Raises `Rejected` for arguments that no walk can be made of."""
+    _ARGUMENTS.check(arguments)
+    if as_id(arguments["nd"]) is None:
+        raise refused("/nd", "This is no id.")
+    try:
+        work_of(arguments)
+    except NotFound as error:
+        raise refused("/name", error.detail) from None
+
+
+WALKER = Kind("walker", "walkers.tasks.walker_run", "walkers", check=check, copied=copy_files, removed=remove_files)
+
+TASK = "walkers.tasks.ScheduledWalker"
+OLDER_NAMES = ("jaseci.svc.task.common.ScheduledWalker", "jaseci.extens.svc.tasks.ScheduledWalker")
+EXAMPLE = """{
+    "name": "run",
+    "ctx": {},
+
+    // where it starts: an id or an alias of the master's; without it the active graph
+    "nd": "active:graph",
+
+    // an id, an alias, a name or global; without it the active sentinel
+    "snt": "active:sentinel",
+
+    // whose walk it is, by id; without it the schedule's owner's. Another's is for staff.
+    "mst": "d6851f2a-e4a1-4fca-b582-9db5e146af59"
+}
+"""
+_SCHEDULED = Shape(
+    "ScheduledWalker",
+    dict.fromkeys(("name", "wlk", "nd", "snt", "mst"), (str | None, None)) | {"ctx": (dict[str, Any], {})},
+)
+
+
+def work_of_schedule(arguments: Mapping[str, Any], owner: User, schedule: str) -> Work:
+    """The walk that a schedule is to start, its names looked up now. Raises `Rejected` that names each wrong place."""
+    given = _SCHEDULED.check(arguments)
+    caller = Caller(_master(given.get("mst"), owner))
+    name = given.get("name") or given.get("wlk")
+    if not name:
+        raise refused("/name", "This is required: the walker's name.")
+    sentinel = _found("/snt", lambda: caller.sentinel(given.get("snt")))
+    definition = _found("/name", lambda: sentinel.walker(name))
+    start = _found("/nd", lambda: caller.node_id(given.get("nd")))
+    ctx = given.get("ctx", {})
+    definition.shape.check_json(ctx, at="/ctx")
+    walk = {"name": definition.name, "snt": definition.sentinel, "nd": str(start), "ctx": ctx}
+    return Work(caller.user, definition.name, walk, definition.time_limit)
+
+
+def _master(reference: str | None, owner: User) -> User:
+    user_id = owner.pk if reference is None else as_id(reference)
+    if user_id is None:
+        raise refused("/mst", "This is no user's id.")
+    if user_id == owner.pk:
+        return owner
+    if not owner.is_staff:
+        raise refused("/mst", "Only the schedules of staff may start walks of somebody else.")
+    user = User.objects.filter(pk=user_id, is_active=True).first()
+    if user is None:
+        raise refused("/mst", "There is no active user with this id.")
+    return user
+
+
+def _found(pointer: str, find: Callable[[], Found]) -> Found:
+    try:
+        return find()
+    except NotFound as error:
+        raise refused(pointer, error.detail) from None
+
+
+SCHEDULED_WALKER = Schedulable("walker", "ScheduledWalker", (TASK, *OLDER_NAMES), EXAMPLE, work_of_schedule)
