@@ -1,8 +1,12 @@
-"""The house is as it is drawn: who knows whom, migrations, admin pages, settings, names, commands."""
+"""The repository keeps its own rules: imports, migrations, admin pages, settings, names, commands."""
 
+import ast
 import re
 import subprocess
 import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,120 @@ SOURCES = [
     for path in (ROOT / folder).rglob("*.py")
     if "migrations" not in path.parts
 ]
+PRODUCT = [path.relative_to(ROOT) for path in SOURCES if "tests" not in path.relative_to(ROOT).parts]
+
+# The rooms that every app may have, and names that Django, pytest or Python dictate.
+ROOMS = {"admin", "api", "apps", "domain", "errors", "examples", "models", "run_kinds"}
+ROOMS |= {"serializers", "services", "tasks", "urls", "views"}
+DICTATED_MODULES = {"__init__", "management", "commands", "walkers"}
+DICTATED_CLASSES = {"Meta", "Command"}
+# Gerunds that are the field's own nouns; `authoring` holds what authors of walkers write with.
+NOUNS_IN_ING = {"throttling", "logging", "masking", "authoring"}
+
+# Names that break a rule below still. A name leaves its list with the change that mends it; none may be added.
+CLASSES_STANDING_TWICE: set[str] = {
+    "Account",
+    "Answer",
+    "Call",
+    "CancelView",
+    "Client",
+    "Clock",
+    "DeliveriesView",
+    "DeliveryView",
+    "DocsView",
+    "Entry",
+    "Failure",
+    "Faults",
+    "Found",
+    "Handler",
+    "Hub",
+    "InfoView",
+    "Kind",
+    "Limits",
+    "Lines",
+    "Outcome",
+    "Owned",
+    "OwnedQuerySet",
+    "Page",
+    "Part",
+    "Program",
+    "Reader",
+    "Refused",
+    "Rejected",
+    "RetryView",
+    "Run",
+    "RunView",
+    "RunsView",
+    "Shown",
+    "Status",
+    "Step",
+    "Task",
+    "TaskAdmin",
+    "TasksView",
+    "TooLarge",
+    "WaitQuery",
+    "Watch",
+    "_Reader",
+}
+STEMS_STANDING_TWICE: set[str] = {"calls", "files", "openapi", "parameters", "queue", "schedules"}
+WORDS_STILL_USED: set[str] = {
+    "bell",
+    "carried",
+    "din",
+    "doom",
+    "ground",
+    "hand_over",
+    "invite",
+    "kept_answer",
+    "presence",
+    "pulse",
+    "purse",
+    "put_off",
+    "ring",
+    "scribe",
+    "set_aside",
+    "shelf",
+    "signs",
+    "silence",
+    "standing",
+    "take_up",
+    "tell_end",
+    "tell_progress",
+    "warden",
+}
+TERMS_NOT_YET_IN_CODE: set[str] = {
+    "ActiveContext",
+    "CheckpointStore",
+    "CircuitBreaker",
+    "CrawlerTask",
+    "CreditAccount",
+    "CreditAllowance",
+    "CreditEntry",
+    "DeliveryAttempt",
+    "ExtractionPage",
+    "ExtractionTask",
+    "IdempotencyRecord",
+    "LeaseKeeper",
+    "PageMatcher",
+    "Principal",
+    "ProblemDetailsMiddleware",
+    "RejectedLine",
+    "RunKind",
+    "SequenceRun",
+    "SequenceStep",
+    "StepRecorder",
+    "Subscription",
+    "Subscriptions",
+    "WalkSession",
+    "active_context",
+    "detach",
+    "finish_detached",
+    "notify_worker",
+    "queue_end_webhook",
+    "save_progress",
+    "schedule_retry",
+    "suspend",
+}
 
 
 def test_nobody_knows_whom_it_should_not() -> None:
@@ -41,6 +159,91 @@ def test_no_migration_is_missing() -> None:
 def test_no_file_has_a_name_that_says_nothing() -> None:
     nothing = {"utils", "util", "helpers", "helper", "common", "base", "misc"}
     assert not [path for path in SOURCES if path.stem in nothing]
+
+
+def app_of(path: Path) -> str:
+    """The app of a module; of `taskhub` accounts and runs are apps, and all the rest is one."""
+    top, inner = path.parts[0], path.parts[1] if len(path.parts) > 2 else ""
+    return f"{top}.{inner}" if top == "taskhub" and inner in {"accounts", "runs"} else top
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse((ROOT / path).read_text())
+
+
+def in_several(places: dict[str, set[str]], allowed: set[str]) -> set[str]:
+    return {name for name, where in places.items() if len(where) > 1 and name not in allowed}
+
+
+def test_a_class_name_stands_in_one_module() -> None:
+    modules = defaultdict(set)
+    for path in PRODUCT:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.ClassDef):
+                modules[node.name].add(str(path))
+    assert in_several(modules, DICTATED_CLASSES) == CLASSES_STANDING_TWICE
+
+
+def test_a_module_stem_stands_in_one_app() -> None:
+    apps = defaultdict(set)
+    for path in PRODUCT:
+        for name in [path.stem, *path.parts[1:-1]]:
+            apps[name].add(app_of(path))
+    assert in_several(apps, ROOMS | DICTATED_MODULES) == STEMS_STANDING_TWICE
+
+
+def test_modules_are_named_by_nouns() -> None:
+    stems = {name for path in PRODUCT for name in [path.stem, *path.parts[:-1]]}
+    assert not {name for name in stems - NOUNS_IN_ING if any(word.endswith("ing") for word in words(name))}
+
+
+def words(name: str) -> list[str]:
+    """The words of an identifier: `LeaseKeeper` and `lease_keeper` are lease and keeper."""
+    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
+
+
+def names_in(node: ast.AST) -> Iterator[str]:
+    """The name that a node of a syntax tree gives to something, if it does."""
+    if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        yield node.name
+    elif isinstance(node, ast.arg):
+        yield node.arg
+    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        yield node.id
+    elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+        yield node.attr
+
+
+@cache
+def product_names() -> frozenset[str]:
+    """Each name of a module, class, function, argument, local, field or attribute of the product."""
+    modules = {name for path in PRODUCT for name in path.with_suffix("").parts}
+    return frozenset(modules | {name for path in PRODUCT for node in ast.walk(tree(path)) for name in names_in(node)})
+
+
+def glossary(column: int) -> set[str]:
+    """The names in a column of the glossary's tables: term, meaning, in the code, not."""
+    rows = re.findall(r"^\| (.*?) \| (.*?) \| (.*?) \|(.*?)\|$", (ROOT / "docs" / "glossary.md").read_text(), re.M)
+    return {name for row in rows for name in re.findall(r"`(\w+)`", row[column])}
+
+
+def contain(names: Iterable[str], phrase: str) -> bool:
+    """Whether the phrase's words follow each other in one of the names."""
+    sought = f" {' '.join(words(phrase))} "
+    return any(sought in f" {' '.join(words(name))} " for name in names)
+
+
+def test_the_glossarys_names_are_in_the_code() -> None:
+    named = glossary(2)
+    assert len(named) > 60
+    assert named - product_names() == TERMS_NOT_YET_IN_CODE
+
+
+def test_no_name_has_a_word_that_the_glossary_rules_out() -> None:
+    ruled_out = glossary(3)
+    assert len(ruled_out) > 10
+    assert {word for word in ruled_out if contain(product_names(), word)} == WORDS_STILL_USED
 
 
 def test_each_queue_has_a_worker_of_its_own() -> None:
