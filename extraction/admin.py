@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 
 from extraction.domain.process_status import STATES, PageState
 from extraction.models import Account, Entry, Page, Process, Task
-from extraction.services import credits, delivery_queue, process_resumption, processes, retention
+from extraction.services import credits, deliveries, process_lifecycle, processes, retention
 from extraction.services.results import Export
 from extraction.services.signed_links import LOG, link_to
 from taskhub.errors import Problem
@@ -82,7 +82,7 @@ class TaskAdmin(ExtractionAdmin):
     @admin.action(description="Test the delivery of the selected tasks", permissions=["view"])
     def test_deliveries(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
         tasks = queryset.select_related("owner")
-        self.each(request, tasks, lambda one: delivery_queue.dispatch_test(task=one), "tasks: see their runs")
+        self.each(request, tasks, lambda one: deliveries.dispatch_test(task=one), "tasks: see their runs")
 
     @admin.action(description="Delete the selected tasks with their processes and files", permissions=["view"])
     def delete_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
@@ -96,7 +96,7 @@ def _run(task: Task) -> None:
 
 
 def _retry(process: Process) -> None:
-    run = process_resumption.retry_process(process=process).run
+    run = process_lifecycle.retry_process(process=process).run
     if run:
         enqueue(run)
 
@@ -285,7 +285,7 @@ class AccountAdmin(BigTableAdmin):
             places = "; ".join(place["detail"] for place in problem.errors)
             self.message_user(request, f"{problem.detail} {places}", messages.ERROR)
             return
-        count = process_resumption.resume_waiting(obj.pk)
+        count = process_lifecycle.resume_waiting(obj.pk)
         self.message_user(request, f"{amount:+} credits; {count} processes go on.")
 
 

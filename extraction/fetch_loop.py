@@ -23,7 +23,7 @@ from extraction.fetch.page_fetcher import Pages, cookies_in, jar_with
 from extraction.models import Process, Slice
 from extraction.page_processor import PageWork, Purse, failed
 from extraction.services import credits, page_ledger, process_lifecycle, slices
-from extraction.services.limits import Limits
+from extraction.services.credits import Limits
 from extraction.services.page_ledger import Claimed, Outcome
 from extraction.services.slices import SliceLost
 from taskhub.outbound import Policy, configured_policy

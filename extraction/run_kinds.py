@@ -6,8 +6,8 @@ from typing import Any
 from django.urls import reverse
 
 from extraction.models import Process, Task
-from extraction.services import process_lifecycle, process_resumption, processes, retention, slices, webhook_payload
-from extraction.services.delivery_queue import DELIVERY, WAITS, wait
+from extraction.services import process_lifecycle, processes, retention, slices, webhook_payload
+from extraction.services.deliveries import DELIVERY, WAITS, wait
 from extraction.services.processes import KIND
 from extraction.services.retention import PURGE
 from taskhub.errors import Rejected
@@ -54,7 +54,7 @@ KINDS = [
         KIND,
         SCHEDULED,
         QUEUE,
-        copied=process_resumption.run_copied,
+        copied=process_lifecycle.run_copied,
         ended=process_lifecycle.run_ended,
         pages=_pages,
         sweep=process_lifecycle.sweep,

@@ -4,7 +4,7 @@ from typing import Any
 
 from celery import shared_task
 
-from extraction.services.delivery_queue import DELIVERY
+from extraction.services.deliveries import DELIVERY
 from extraction.services.process_lifecycle import begin
 from extraction.services.processes import KIND
 from extraction.services.retention import PURGE, purge
@@ -26,7 +26,7 @@ def extraction_run(self: Any, /, run_id: str = "", **arguments: Any) -> int:
 
 @shared_task(name="extraction.tasks.delivery", bind=True)
 def delivery(self: Any, /, run_id: str) -> int:
-    from extraction.services.deliver import carry  # as above: what it delivers with takes time to load
+    from extraction.services.deliveries import carry  # as above: what it delivers with takes time to load
 
     return work(DELIVERY, carry, node=self.request.hostname)
 

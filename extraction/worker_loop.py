@@ -3,13 +3,17 @@
 import logging
 import os
 import time
+from collections.abc import Iterator
+from datetime import timedelta
 
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db.models.functions import Now
 
+from extraction.domain.result_formats import file_name
 from extraction.fetch_loop import is_fetching, take_turn
-from extraction.models import Process, Slice
+from extraction.models import Note, Process, Slice
 from extraction.services import process_lifecycle, slices
-from extraction.services.results import write_results
+from extraction.services.results import Export, removed, store
 from extraction.services.slices import SliceLost
 from extraction.services.tasks import payload_of
 from taskhub.errors import Problem
@@ -18,6 +22,8 @@ from taskhub.security.masking import hiding
 
 log = logging.getLogger(__name__)
 
+RENEWED_EVERY = 20  # batches of pages
+TRY_AGAIN = timedelta(seconds=30)
 SHIFT_SECONDS = 5.0  # then the worker asks for the next ring, so that a warm shutdown waits no longer than a turn
 
 
@@ -64,3 +70,35 @@ def _refused(slice: Slice, process: Process, problem: Problem) -> None:
     error = {"type": type(problem).__name__, "message": problem.detail}
     if process.run_id and problem.permanent:
         process_lifecycle.fail(process=process, error=error)
+
+
+def write_results(*, slice: Slice, process: Process) -> bool:
+    """Writes the result of a process to its file, under the slice's lease, and says so; False when it could not."""
+    name = file_name(process.id, process.format, gzip=process.gzip)
+    try:
+        size = store(name, _watched(slice, Export(process).pieces(process.format, gzip=process.gzip)))
+    except OSError as error:
+        _put_off(slice, process, error)
+        return False
+    done = process_lifecycle.settle(process=process, results=name, size=size)
+    if not done:
+        removed(name)  # it goes on, or was deleted meanwhile
+    process_lifecycle.leave(slice=slice)
+    return done
+
+
+def _watched(slice: Slice, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Renews the lease meanwhile. Raises `SliceLost`."""
+    for number, piece in enumerate(pieces):
+        if number % RENEWED_EVERY == 0:
+            slices.renew(slice=slice)
+        yield piece
+
+
+def _put_off(slice: Slice, process: Process, error: OSError) -> None:
+    log.error("The result of %s could not be written: %s", process.id, error)
+    with transaction.atomic():
+        if row := slices.locked(process.pk):
+            Note.objects.create(process=row, text=f"the result could not be written: {error.strerror or error}"[:500])
+            Process.objects.filter(pk=row.pk).update(rest_until=Now() + TRY_AGAIN)
+            slices.release(slice=slice, process=row, lost=False)

@@ -13,7 +13,7 @@ from extraction.api import examples as shown
 from extraction.api.serializers import credits_of
 from extraction.api.views import TAGS, ExtractionView, answer
 from extraction.models import Entry
-from extraction.services import credits, process_resumption
+from extraction.services import credits, process_lifecycle
 from taskhub.accounts.models import User
 from taskhub.errors import Forbidden, refused
 from taskhub.jsontools.schema import REQUIRED, Shape
@@ -82,7 +82,7 @@ class CreditsView(ExtractionView, GenericAPIView[Any]):
             return Response(credits_of(account, list(Entry.objects.filter(account=account).order_by("-id")[:1])))
 
         response = answer_once(request, values, produce)
-        process_resumption.resume_waiting(user.pk)
+        process_lifecycle.resume_waiting(user.pk)
         return response
 
 

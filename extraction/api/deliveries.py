@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from extraction.api import examples as shown
 from extraction.api.views import ID_PARAMETER, TAGS, ExtractionView, array_of, task_with
 from extraction.services import processes
-from extraction.services.delivery_queue import DELIVERY, dispatch_test
+from extraction.services.deliveries import DELIVERY, dispatch_test
 from taskhub.errors import Conflict
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import State

@@ -14,7 +14,7 @@ from extraction.api.tasks import OBJECT, enqueue, started
 from extraction.api.views import ID_PARAMETER, TAGS, ExtractionView, answer
 from extraction.domain.process_status import STATES
 from extraction.models import Page, Process
-from extraction.services import process_resumption, processes
+from extraction.services import process_lifecycle, processes
 from taskhub.errors import refused
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.web.openapi.schemas import BODY, PAGE, problems, response_header
@@ -94,7 +94,7 @@ class RetryView(ExtractionView):
         fresh: list[Process] = []
 
         def produce() -> Response:
-            taken_up = process_resumption.retry_process(process=process, max_credits=most)
+            taken_up = process_lifecycle.retry_process(process=process, max_credits=most)
             fresh.append(taken_up)
             return started(taken_up)
 

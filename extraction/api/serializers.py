@@ -4,7 +4,7 @@ from typing import Any
 
 from extraction.domain.process_status import WORDS, PageState
 from extraction.models import Account, Entry, Page, Process, Task
-from extraction.services.serialize import outline
+from extraction.services.processes import outline
 from extraction.services.signed_links import LOG, link_to
 from extraction.services.tasks import TYPE
 from taskhub.web.parameter_types import moment

@@ -20,7 +20,7 @@ from extraction.domain.process_status import Status
 from extraction.domain.render_job import HTML, PDF, SCREENSHOT
 from extraction.models import Process
 from extraction.services import processes
-from extraction.services.single_pages import run_single
+from extraction.services.processes import run_single
 from taskhub.errors import Failed, refused
 from taskhub.runs import queue as runs
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once

@@ -3,6 +3,7 @@
 A worker reserves credits before it asks for pages, and what it did not spend is given back when its turn is over.
 """
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -89,3 +90,20 @@ def _enter(owner_id: UUID, kind: str, amount: int, *, process: str = "", by: Any
 def price(*, chrome: bool = False) -> int:
     """Credits for one page, as it comes or rendered."""
     return settings.EXTRACTION_PRICE_CHROME if chrome else settings.EXTRACTION_PRICE_BASE
+
+
+@dataclass(frozen=True)
+class Limits:
+    pages: int
+    depth: int
+    seconds: int
+    page_bytes: int
+
+    @classmethod
+    def of(cls, account: Account) -> "Limits":
+        return cls(
+            pages=account.max_pages or settings.EXTRACTION_MAX_PAGES,
+            depth=account.max_depth or settings.EXTRACTION_MAX_DEPTH,
+            seconds=account.max_seconds or settings.EXTRACTION_MAX_SECONDS,
+            page_bytes=account.max_page_bytes or settings.EXTRACTION_PAGE_MAX_BYTES,
+        )

@@ -1,34 +1,24 @@
 """Processes: run, estimated, shown, stopped."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import Status
+from extraction.domain.single_page_parser import PRODUCT
 from extraction.models import Account, Note, Process, Task
 from extraction.services import credits
-from extraction.services.limits import Limits
+from extraction.services.credits import Limits
 from extraction.services.tasks import checked
 from taskhub.errors import Conflict, NotFound, Rejected
+from taskhub.jsontools.merge_patch import merged
 from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
 
 KIND = "extraction"
-
-
-def merged(value: Any, over: Any) -> Any:
-    """`over` laid over a JSON value: objects are merged, null takes a name away (RFC 7396), lists are replaced."""
-    if not isinstance(over, Mapping):
-        return over
-    whole = dict(value) if isinstance(value, Mapping) else {}
-    for name, inner in over.items():
-        if inner is None:
-            whole.pop(name, None)
-        else:
-            whole[name] = merged(whole.get(name), inner)
-    return whole
 
 
 def run_task(*, task: Task, given: Mapping[str, Any] | None = None) -> Process:
@@ -39,6 +29,17 @@ def run_task(*, task: Task, given: Mapping[str, Any] | None = None) -> Process:
     value, payload = planned(task=task, given=given or {})
     with transaction.atomic():
         process = create_process(task, task.owner, value, payload, None)
+        process.run = accept(process)
+        process.save(update_fields=["run"])
+        return process
+
+
+def run_single(*, owner: Any, product: str, given: Mapping[str, Any]) -> Process:
+    """A new process. Raises `Rejected` or `Forbidden`. Call `runs.enqueue(process.run)` after the commit."""
+    value = {**given, PRODUCT: product}
+    payload = checked(value, owner, single=True)
+    with transaction.atomic():
+        process = create_process(None, owner, value, payload, None)
         process.run = accept(process)
         process.save(update_fields=["run"])
         return process
@@ -134,3 +135,24 @@ def _most_pages(payload: Payload, account: Account) -> int:
 
 def note(process: Process, text: str) -> None:
     Note.objects.create(process=process, text=text[:1000])
+
+
+def outline(process: Process) -> dict[str, Any]:
+    """As it is shown, but for the links, which are made when they are asked for."""
+    return {
+        "id": process.id,
+        "status": process.status,
+        "taskID": process.task.id if process.task else "",
+        "startedAt": unix(process.started_at),
+        "finishedAt": unix(process.finished_at),
+        "requestCount": process.requests,
+        "responseCount": process.responses,
+        "results": process.results,
+        "missingCredits": process.missing,
+        "cost": process.cost,
+    }
+
+
+def unix(when: datetime | None) -> str | None:
+    """Unix time in whole seconds, as a text."""
+    return str(int(when.timestamp())) if when else None

@@ -8,7 +8,6 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from datetime import timedelta
 from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
@@ -16,14 +15,11 @@ from typing import Any
 
 from django.core.files import File
 from django.core.files.storage import storages
-from django.db import transaction
-from django.db.models.functions import Now
 
 from extraction.domain.page_reader import Record
 from extraction.domain.payload import Payload, Rule
-from extraction.domain.result_formats import file_name
-from extraction.models import Note, Page, Process, Slice
-from extraction.services import page_ledger, process_lifecycle, slices
+from extraction.models import Page, Process
+from extraction.services import page_ledger
 from extraction.services.tasks import parsed
 from extraction.writers import written
 from taskhub.errors import Unavailable
@@ -34,8 +30,6 @@ STORAGE = "results"
 PAGES = 100  # of a list, read at once
 LISTS = 100  # of details, looked ahead for
 AHEAD = 5  # pages of each
-RENEWED_EVERY = 20  # batches of pages
-TRY_AGAIN = timedelta(seconds=30)
 
 
 def storage() -> Any:
@@ -144,30 +138,7 @@ def _groups(records: Iterable[Record], nests: list[str]) -> Iterator[list[Record
         yield group
 
 
-def write_results(*, slice: Slice, process: Process) -> bool:
-    """Writes the result of a process to its file, under the slice's lease, and says so; False when it could not."""
-    name = file_name(process.id, process.format, gzip=process.gzip)
-    try:
-        size = _stored(name, _watched(slice, Export(process).pieces(process.format, gzip=process.gzip)))
-    except OSError as error:
-        _put_off(slice, process, error)
-        return False
-    done = process_lifecycle.settle(process=process, results=name, size=size)
-    if not done:
-        removed(name)  # it goes on, or was deleted meanwhile
-    process_lifecycle.leave(slice=slice)
-    return done
-
-
-def _watched(slice: Slice, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Renews the lease meanwhile. Raises `SliceLost`."""
-    for number, piece in enumerate(pieces):
-        if number % RENEWED_EVERY == 0:
-            slices.renew(slice=slice)
-        yield piece
-
-
-def _stored(name: str, pieces: Iterator[bytes]) -> int:
+def store(name: str, pieces: Iterator[bytes]) -> int:
     """Whole or not at all. Raises `OSError` where there is no room, or the storage is away."""
     place = _local_path(name)
     folder = place.parent if place else None
@@ -206,15 +177,6 @@ def _sent(name: str, path: Path) -> None:
         raise
     except Exception as error:  # each storage has its own
         raise OSError(f"The storage does not take it: {type(error).__name__}") from error
-
-
-def _put_off(slice: Slice, process: Process, error: OSError) -> None:
-    log.error("The result of %s could not be written: %s", process.id, error)
-    with transaction.atomic():
-        if row := slices.locked(process.pk):
-            Note.objects.create(process=row, text=f"the result could not be written: {error.strerror or error}"[:500])
-            Process.objects.filter(pk=row.pk).update(rest_until=Now() + TRY_AGAIN)
-            slices.release(slice=slice, process=row, lost=False)
 
 
 def opened(name: str) -> Any:

@@ -5,21 +5,22 @@ from typing import Any
 
 from django.db import transaction
 
-from extraction.domain.destinations import parse_destinations
+from extraction.domain.destinations import Destination, parse_destinations
 from extraction.domain.payload import Payload
 from extraction.domain.payload_parser import NAME_MAX, parse_payload
 from extraction.domain.search_parser import is_search, parse_search
 from extraction.domain.single_page_parser import parse_single
 from extraction.engines import engines
+from extraction.fetch.browser import missing
 from extraction.models import Process, Task
-from extraction.services.delivery_queue import stored
-from extraction.services.limits import check_allowed
-from taskhub.errors import NotFound, Rejected
+from extraction.services.credits import Limits, account_of
+from taskhub.errors import Forbidden, NotFound, Rejected, refused
 from taskhub.outbound import Refused, check_url, configured_policy
 
 DESCRIPTION_MAX = 10_000  # characters
 STRUCTURE = frozenset({"id", "name", "webhook", "delivery", "payload", "description", "type"})
 TYPE = "extract"
+MAY_IGNORE_ROBOTS = "extraction.ignore_robots"
 
 
 def parsed(value: Any, at: str = "", *, single: bool = False) -> Payload:
@@ -34,6 +35,22 @@ def checked(value: Any, owner: Any, at: str = "", *, single: bool = False) -> Pa
     payload = parsed(value, at, single=single)
     check_allowed(payload=payload, owner=owner, at=at)
     return payload
+
+
+def check_allowed(*, payload: Payload, owner: Any, at: str = "") -> None:
+    """Raises `Rejected` or `Forbidden` for what this user may not ask for."""
+    limits = Limits.of(account_of(owner.pk))
+    if payload.rule.depth() > limits.depth:
+        raise refused(f"{at}/fields", f"Details nest {payload.rule.depth()} deep; {limits.depth} are allowed.")
+    if payload.pages and payload.pages > limits.pages:
+        raise refused(f"{at}/maxPages", f"Must be at most {limits.pages}.")
+    if payload.search and len(payload.search.keywords) * payload.search.pages > limits.pages:
+        raise refused(f"{at}/keywords", f"Keywords times pages are more than the {limits.pages} that are allowed.")
+    if payload.chrome and (words := missing()):
+        raise refused(f"{at}/search_engine" if payload.search else f"{at}/request/type", words)
+    if not payload.robots and not owner.has_perm(MAY_IGNORE_ROBOTS):
+        detail = "robots.txt may be ignored by those who have the permission only."
+        raise Forbidden(detail, errors=[{"pointer": f"{at}/ignoreRobots", "detail": detail}])
 
 
 def payload_of(process: Process) -> Payload:
@@ -111,6 +128,11 @@ def _delivery(value: Any) -> list[dict[str, Any]]:
             if faults := _address_faults(f"https://{host}/" if name == "host" else address, at):
                 raise Rejected(faults[0]["detail"], errors=faults)
     return stored(destinations)
+
+
+def stored(destinations: list[Destination]) -> list[dict[str, Any]]:
+    """As tasks and processes keep them, encrypted."""
+    return [{"type": one.kind, "path": one.path, **one.options} for one in destinations]
 
 
 def _address_faults(url: str, name: str) -> list[dict[str, str]]:

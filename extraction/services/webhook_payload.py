@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import Any
 
 from extraction.models import Process
+from extraction.services.processes import outline
 from extraction.services.results import opened
-from extraction.services.serialize import outline
 from extraction.services.signed_links import LOG, link_to
 from taskhub.errors import Unavailable
 from taskhub.runs.models import Run

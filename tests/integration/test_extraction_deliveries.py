@@ -23,8 +23,8 @@ from extraction.delivery import transfer, upload_program
 from extraction.domain.destinations import parse_destinations
 from extraction.models import Note, Process, Task
 from extraction.services import tasks
-from extraction.services.deliver import carry
-from extraction.services.delivery_queue import DELIVERY, stored, wait
+from extraction.services.deliveries import DELIVERY, carry, wait
+from extraction.services.tasks import stored
 from taskhub.errors import Failed, Problem, Rejected, Unavailable
 from taskhub.outbound import Allow, Policy
 from taskhub.runs import queue as runs

@@ -10,7 +10,7 @@ from moto.server import ThreadedMotoServer
 
 from extraction.models import Note, Page, Process
 from extraction.services import page_ledger, processes, retention, signed_links, slices, tasks
-from extraction.services.results import write_results
+from extraction.worker_loop import write_results
 from tests.conftest import Person
 
 pytestmark = pytest.mark.django_db

@@ -23,16 +23,7 @@ from extraction.domain.page_urls import page_key
 from extraction.domain.process_status import PageState
 from extraction.fetch.host_limits import Hosts, Later
 from extraction.models import Account, Entry, Note, Page, Process, Slice
-from extraction.services import (
-    credits,
-    page_ledger,
-    process_lifecycle,
-    process_resumption,
-    processes,
-    retention,
-    slices,
-    tasks,
-)
+from extraction.services import credits, page_ledger, process_lifecycle, processes, retention, slices, tasks
 from extraction.services.results import Export, opened
 from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
@@ -213,7 +204,7 @@ def test_retry_asks_for_failed_pages_alone(owner: Person, site: Site) -> None:
     assert (process.failed, process.cost) == (1, 3)
     site.pages["/b"] = html("<h1>B</h1>")
     first = process.run
-    taken_up = process_resumption.retry_process(process=processes.visible_process(id=process.id, user=owner.user))
+    taken_up = process_lifecycle.retry_process(process=processes.visible_process(id=process.id, user=owner.user))
     work(processes.KIND, process_lifecycle.begin, node="extraction@test")
     process = carried(taken_up)
     assert [record["item_details"] for record in records(process)] == [[{"title": x}] for x in "ABC"]
@@ -246,7 +237,7 @@ def test_credits_run_out_and_come(owner: Person, site: Site, settings: Any) -> N
     assert process.results
     assert len(records(process)) == 5
     credits.top_up(owner_id=owner.user.pk, amount=10)
-    assert process_resumption.resume_waiting() == 1
+    assert process_lifecycle.resume_waiting() == 1
     work(processes.KIND, process_lifecycle.begin, node="extraction@test")
     process = carried(process)
     assert (process.status, process.missing, process.cost) == ("finished", 0, 6)
@@ -265,8 +256,8 @@ def test_a_cap_of_one_run(owner: Person, site: Site) -> None:
     fields = [{**LINKS[0], "details": DETAIL}]
     process = extracted(owner, site, fields=fields, commonParent="li", maxCredits=4)
     assert (process.status, process.cost, process.capped) == ("pending", 4, True)
-    assert process_resumption.resume_waiting() == 0
-    taken_up = process_resumption.retry_process(process=process, max_credits=6)
+    assert process_lifecycle.resume_waiting() == 0
+    taken_up = process_lifecycle.retry_process(process=process, max_credits=6)
     work(processes.KIND, process_lifecycle.begin, node="extraction@test")
     assert carried(taken_up).cost == 6
 
@@ -472,7 +463,7 @@ def test_a_cancelled_process_keeps_what_it_has(owner: Person, site: Site) -> Non
     assert process.results
     run = run_of(process)
     assert run.state == "REVOKED"
-    taken_up = process_resumption.retry_process(process=processes.visible_process(id=process.id, user=owner.user))
+    taken_up = process_lifecycle.retry_process(process=processes.visible_process(id=process.id, user=owner.user))
     work(processes.KIND, process_lifecycle.begin, node="extraction@test")
     assert carried(taken_up).status == "finished"
 

@@ -1,23 +1,57 @@
-"""Carrying deliveries out: a result to where its task wants it, once more later where that fails."""
+"""Deliveries of results to destinations: queued when a result is finished, carried out as runs of their own.
+
+An attempt that fails is made again later, where that may help.
+"""
 
 from io import BytesIO
 from typing import IO, Any
 
 from django.db import transaction
 
-from extraction.delivery.transfer import deliver
 from extraction.domain.destinations import Destination, parse_destinations
 from extraction.models import Process, Task
-from extraction.services.delivery_queue import test_name
 from extraction.services.processes import note
 from extraction.services.results import opened
 from taskhub.errors import Failed, Problem
 from taskhub.outbound import configured_policy
 from taskhub.runs import queue as runs
+from taskhub.runs.models import Run
 from taskhub.runs.queue.execution import Execution
 from taskhub.security.masking import hiding
 
+DELIVERY = "delivery"
+WAITS = (10, 60, 300, 1800, 3600)  # seconds after each attempt that may succeed later
 TEST = b"taskhub can write here.\n"
+
+
+def wait(attempt: int) -> float:
+    return WAITS[min(attempt, len(WAITS)) - 1]
+
+
+def dispatch(*, process: Process) -> None:
+    """In the caller's transaction: what the result of a process is to be delivered to."""
+    for place, destination in enumerate(parse_destinations(process.delivery)):
+        name = destination.to(process.results)
+        _accept(process.owner, name, {"process": process.id, "place": place}, process.run)
+
+
+def dispatch_test(*, task: Task) -> list[Run]:
+    """A small file to each destination of a task."""
+    with transaction.atomic():
+        return [
+            _accept(task.owner, destination.to(test_name(task)), {"task": task.id, "place": place}, None)
+            for place, destination in enumerate(parse_destinations(task.delivery))
+        ]
+
+
+def test_name(task: Task) -> str:
+    return f"taskhub-test-{task.id}.txt"
+
+
+def _accept(owner: Any, name: str, arguments: dict[str, Any], parent: Run | None) -> Run:
+    run = runs.accept(kind=DELIVERY, owner=owner, name=name[:200], arguments=arguments, parent=parent)
+    transaction.on_commit(lambda: runs.enqueue(run))
+    return run
 
 
 def carry(execution: Execution) -> None:
@@ -54,6 +88,8 @@ def _deliver(
     destinations: list[Destination] = parse_destinations(given)
     if place >= len(destinations):
         raise Failed("The destination is gone.")
+    from extraction.delivery.transfer import deliver  # asyncssh takes time to load, and few processes deliver
+
     with hiding(given):
         deliver(destinations[place], name, file, size, configured_policy())
     with transaction.atomic():
