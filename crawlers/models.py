@@ -13,15 +13,9 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from crawlers.domain.task_status import DONE, NEW
+from taskhub.db.querysets import RemovableQuerySet
 from taskhub.runs.models import Run
 from taskhub.security.encryption import EncryptedJSONField
-
-
-class OwnedQuerySet(models.QuerySet[Any]):
-    def visible_to(self, user: Any) -> "OwnedQuerySet":
-        """Its own for a user, all of them for staff; nothing that is deleted."""
-        there = self.filter(removed_at__isnull=True)
-        return there if user.is_staff else there.filter(owner_id=user.pk)
 
 
 class Owned(models.Model):
@@ -36,7 +30,7 @@ class Owned(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     removed_at = models.DateTimeField(null=True, editable=False, help_text="Deleted: it is going")
 
-    objects = OwnedQuerySet.as_manager()
+    objects = RemovableQuerySet[Any].as_manager()
 
     class Meta:
         abstract = True

@@ -9,6 +9,7 @@ from django.utils import timezone
 from ksuid import Ksuid
 
 from extraction.domain.process_status import PageState, Status
+from taskhub.db.querysets import RemovableQuerySet
 from taskhub.runs.models import Run
 from taskhub.security.encryption import EncryptedJSONField
 from taskhub.security.masking import mask
@@ -19,13 +20,6 @@ ID_LENGTH = 27
 def new_id() -> str:
     """A KSUID: 27 letters and digits that sort by time, to the second."""
     return str(Ksuid())
-
-
-class OwnedQuerySet(models.QuerySet[Any]):
-    def visible_to(self, user: Any) -> "OwnedQuerySet":
-        """Its own for a user, all of them for staff; nothing that is deleted."""
-        there = self.filter(removed_at__isnull=True)
-        return there if user.is_staff else there.filter(owner_id=user.pk)
 
 
 class Owned(models.Model):
@@ -40,7 +34,7 @@ class Owned(models.Model):
     removed_at = models.DateTimeField(null=True, editable=False, help_text="Deleted: it is going")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
-    objects = OwnedQuerySet.as_manager()
+    objects = RemovableQuerySet[Any].as_manager()
 
     class Meta:
         abstract = True

@@ -101,7 +101,7 @@ class Unavailable(Problem):
     status, title, type, permanent = 503, "Unavailable", "unavailable", False
 
 
-def refused(pointer: str, detail: str, words: str = "") -> Rejected:
+def invalid(pointer: str, detail: str, words: str = "") -> Rejected:
     """A refusal that concerns one place.
 
     `pointer` is a JSON pointer into what was sent; `words` say more than `detail` where that alone is too short.

@@ -7,17 +7,12 @@ from django.db import models
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from taskhub.db.querysets import OwnedQuerySet
 from taskhub.runs.models import Run
 from walkers.domain.ids import NAME_MAX
 
 KIND_MAX = 100
 ROOT = "root"
-
-
-class GraphQuerySet(models.QuerySet["Graph"]):
-    def visible_to(self, user: Any) -> "GraphQuerySet":
-        """Its own for a user, all of them for staff."""
-        return self if user.is_staff else self.filter(owner_id=user.pk)
 
 
 class Graph(models.Model):
@@ -30,7 +25,7 @@ class Graph(models.Model):
     name = models.CharField(max_length=NAME_MAX, blank=True, default="")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
-    objects = GraphQuerySet.as_manager()
+    objects = OwnedQuerySet["Graph"].as_manager()
 
     class Meta:
         ordering: ClassVar = ["-id"]
@@ -40,10 +35,8 @@ class Graph(models.Model):
         return f"{self.name} {self.id}".strip()
 
 
-class InGraphQuerySet(models.QuerySet[Any]):
-    def visible_to(self, user: Any) -> "InGraphQuerySet":
-        """Those in the user's own graphs, all of them for staff."""
-        return self if user.is_staff else self.filter(graph__owner_id=user.pk)
+class InGraphQuerySet(OwnedQuerySet[Any]):
+    owner_field = "graph__owner_id"
 
 
 class InGraph(models.Model):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from taskhub.accounts.models import User
-from taskhub.errors import NotFound, refused
+from taskhub.errors import NotFound, invalid
 from taskhub.jsontools.schema import REQUIRED, Shape
 from taskhub.runs.run_kinds import Kind, Schedulable, Work
 from walkers.domain.ids import as_id
@@ -30,11 +30,11 @@ def check(arguments: Mapping[str, Any]) -> None:
     """Raises `Rejected` for arguments that no walk can be made of."""
     _ARGUMENTS.check(arguments)
     if as_id(arguments["nd"]) is None:
-        raise refused("/nd", "This is no id.")
+        raise invalid("/nd", "This is no id.")
     try:
         work_of(arguments)
     except NotFound as error:
-        raise refused("/name", error.detail) from None
+        raise invalid("/name", error.detail) from None
 
 
 WALKER = Kind("walker", "walkers.tasks.walker_run", "walkers", check=check, copied=copy_files, removed=remove_files)
@@ -67,7 +67,7 @@ def work_of_schedule(arguments: Mapping[str, Any], owner: User, schedule: str) -
     caller = Caller(_master(given.get("mst"), owner))
     name = given.get("name") or given.get("wlk")
     if not name:
-        raise refused("/name", "This is required: the walker's name.")
+        raise invalid("/name", "This is required: the walker's name.")
     sentinel = _found("/snt", lambda: caller.sentinel(given.get("snt")))
     definition = _found("/name", lambda: sentinel.walker(name))
     start = _found("/nd", lambda: caller.node_id(given.get("nd")))
@@ -80,14 +80,14 @@ def work_of_schedule(arguments: Mapping[str, Any], owner: User, schedule: str) -
 def _master(reference: str | None, owner: User) -> User:
     user_id = owner.pk if reference is None else as_id(reference)
     if user_id is None:
-        raise refused("/mst", "This is no user's id.")
+        raise invalid("/mst", "This is no user's id.")
     if user_id == owner.pk:
         return owner
     if not owner.is_staff:
-        raise refused("/mst", "Only the schedules of staff may start walks of somebody else.")
+        raise invalid("/mst", "Only the schedules of staff may start walks of somebody else.")
     user = User.objects.filter(pk=user_id, is_active=True).first()
     if user is None:
-        raise refused("/mst", "There is no active user with this id.")
+        raise invalid("/mst", "There is no active user with this id.")
     return user
 
 
@@ -95,7 +95,7 @@ def _found(pointer: str, find: Callable[[], Found]) -> Found:
     try:
         return find()
     except NotFound as error:
-        raise refused(pointer, error.detail) from None
+        raise invalid(pointer, error.detail) from None
 
 
 SCHEDULED_WALKER = Schedulable("walker", "ScheduledWalker", (TASK, *OLDER_NAMES), EXAMPLE, work_of_schedule)

@@ -26,7 +26,7 @@ from crawlers.api.views import (
 )
 from crawlers.models import External
 from crawlers.services import definitions
-from taskhub.jsontools.merge_patch import merged
+from taskhub.jsontools.merge_patch import merge_patch
 from taskhub.web.openapi.schemas import BODY, problems
 
 SENT = OpenApiExample("An external", shown.SENT_EXTERNAL, request_only=True)
@@ -98,7 +98,7 @@ class ExternalView(CrawlersView):
     def patch(self, request: Request, fid: UUID) -> Response:
         external = found(External, request.user, fid)
         change = self.given(request)
-        return self._save(external, request_models.EXTERNAL.check(merged(external_values(external), change)))
+        return self._save(external, request_models.EXTERNAL.check(merge_patch(external_values(external), change)))
 
     @extend_schema(
         operation_id="externals_replace",

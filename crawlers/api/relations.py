@@ -27,7 +27,7 @@ from crawlers.api.views import (
 )
 from crawlers.models import Crawler, Stream, Task
 from crawlers.services import definitions
-from taskhub.jsontools.merge_patch import merged
+from taskhub.jsontools.merge_patch import merge_patch
 from taskhub.web.openapi.schemas import BODY, problems
 
 # Streams
@@ -88,7 +88,7 @@ class StreamView(CrawlersView):
     def patch(self, request: Request, fid: UUID) -> Response:
         stream = found(Stream, request.user, fid)
         change = _meta(self.sent(request, request_models.STREAM))
-        definitions.change_meta(row=stream, meta=merged(stream.meta, change))
+        definitions.change_meta(row=stream, meta=merge_patch(stream.meta, change))
         return enveloped(streams_of([stream])[0], stream.version)
 
     @extend_schema(
@@ -152,7 +152,7 @@ class CrawlerView(CrawlersView):
         crawler = found(Crawler, request.user, fid, *_RELATED)
         given = self.given(request)
         stands: dict[str, Any] = {"meta": crawler.meta, "params": definitions.all_params(crawler)}
-        whole = {name: merged(stands[name], given[name]) for name in stands.keys() & given.keys()}
+        whole = {name: merge_patch(stands[name], given[name]) for name in stands.keys() & given.keys()}
         values = request_models.CRAWLER.check({**given, **whole})
         given_ones = {name: value for name, value in values.items() if name in given}
         crawler = definitions.change_crawler(crawler=crawler, values=given_ones)

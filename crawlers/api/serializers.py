@@ -9,7 +9,7 @@ from crawlers.models import Crawler, External, Stream, Task
 from crawlers.services.crawler_schedules import schedule_of
 from crawlers.services.status_updates import status_of
 from taskhub.security.masking import MASK, mask_value
-from taskhub.web.parameter_types import moment
+from taskhub.web.parameter_types import format_timestamp
 
 HISTORY_MAX = 100
 
@@ -40,7 +40,7 @@ def external_of(external: External) -> dict[str, Any]:
         **shown,
         "headers": mask_value(external.headers),
         "version": external.version,
-        "created_at": moment(external.created_at),
+        "created_at": format_timestamp(external.created_at),
     }
 
 
@@ -54,12 +54,12 @@ def stream_of(stream: Stream, crawler: Crawler | None, task: Task | None) -> dic
         "task": _latest_of(task) if task else None,
         "status": status_of(task) if task else None,
         "version": stream.version,
-        "created_at": moment(stream.created_at),
+        "created_at": format_timestamp(stream.created_at),
     }
 
 
 def _latest_of(task: Task) -> dict[str, Any]:
-    return {"fid": str(task.fid), "attempt": task.attempt, "created_at": moment(task.created_at)}
+    return {"fid": str(task.fid), "attempt": task.attempt, "created_at": format_timestamp(task.created_at)}
 
 
 def streams_of(streams: Iterable[Stream]) -> list[dict[str, Any]]:
@@ -83,7 +83,7 @@ def crawler_of(crawler: Crawler) -> dict[str, Any]:
         "params": {**crawler.params, **hidden},
         "schedule": schedule_of(crawler),
         "version": crawler.version,
-        "created_at": moment(crawler.created_at),
+        "created_at": format_timestamp(crawler.created_at),
     }
 
 
@@ -101,10 +101,10 @@ def task_of(task: Task) -> dict[str, Any]:
         "limits": {"timeout": task.timeout},
         "params": {**task.params, **hidden},
         "version": task.version,
-        "created_at": moment(task.created_at),
-        "started_at": moment(task.started_at) if task.started_at else None,
-        "seen_at": moment(task.seen_at),
-        "ended_at": moment(task.ended_at) if task.ended_at else None,
+        "created_at": format_timestamp(task.created_at),
+        "started_at": format_timestamp(task.started_at) if task.started_at else None,
+        "seen_at": format_timestamp(task.seen_at),
+        "ended_at": format_timestamp(task.ended_at) if task.ended_at else None,
     }
 
 
@@ -120,7 +120,7 @@ def whole_task_of(task: Task) -> dict[str, Any]:
                 "message": one.message,
                 "detail": one.detail,
                 "by": one.by,
-                "at": moment(one.at),
+                "at": format_timestamp(one.at),
             }
             for one in reversed(history)
         ],
@@ -131,7 +131,7 @@ def whole_task_of(task: Task) -> dict[str, Any]:
                 "status": one.status,
                 "error": one.error,
                 "duration_ms": one.duration_ms,
-                "at": moment(one.at),
+                "at": format_timestamp(one.at),
             }
             for one in reversed(calls)
         ],

@@ -17,9 +17,9 @@ from crawlers.api.request_models import DocsQuery
 from crawlers.api.views import FID, LISTS, TAGS, CrawlersView, found, listing
 from crawlers.models import Stream, Task
 from crawlers.services.stream_reader import Page, Selection, Shown, export, page
-from taskhub.errors import Rejected, refused
+from taskhub.errors import Rejected, invalid
 from taskhub.web.openapi.schemas import problems
-from taskhub.web.parameter_types import moment
+from taskhub.web.parameter_types import format_timestamp
 from taskhub.web.problems import CursorPages
 
 LINES = ndjson("Documents", '{"sku": "a1"}\n{"sku": "a2"}\n')
@@ -62,7 +62,7 @@ class DocsView(CrawlersView):
 def _task_in(stream: Stream, fid: UUID) -> Task:
     task = Task.objects.filter(stream=stream, fid=fid, removed_at__isnull=True).first()
     if task is None:
-        raise refused("/task", "There is no such task of this stream.")
+        raise invalid("/task", "There is no such task of this stream.")
     return task
 
 
@@ -79,7 +79,7 @@ def _wrapped(rows: list[Shown], selection: Selection) -> list[str]:
     tasks = dict(Task.objects.filter(pk__in={row.task_id for row in rows}).values_list("pk", "fid"))
     return [
         f'{{"id":{_id(row, selection)},"task":{json.dumps(str(tasks.get(row.task_id, "")))},'
-        f'"at":{json.dumps(moment(row.at))},"doc":{row.body}}}'
+        f'"at":{json.dumps(format_timestamp(row.at))},"doc":{row.body}}}'
         for row in rows
     ]
 

@@ -26,7 +26,7 @@ from crawlers.services.upload_receiver import receive
 from taskhub.decompression import Plain, unpacked, unpacker_of
 from taskhub.web.chunked_body import body_pieces
 from taskhub.web.openapi.schemas import problems
-from taskhub.web.parameter_types import moment
+from taskhub.web.parameter_types import format_timestamp
 from taskhub.web.problems import CursorPages
 
 NDJSON = "application/x-ndjson"
@@ -151,7 +151,8 @@ class RejectedView(CrawlersList):
         return self.listed(
             rows,
             lambda found: [
-                {"line": one.line, "reason": one.reason, "body": one.body, "at": moment(one.at)} for one in found
+                {"line": one.line, "reason": one.reason, "body": one.body, "at": format_timestamp(one.at)}
+                for one in found
             ],
         )
 

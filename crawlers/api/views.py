@@ -54,10 +54,10 @@ class CrawlersList(CrawlersView, GenericAPIView[Any]):
 def found(model: type[Row], user: Any, fid: UUID, *related: str) -> Row:
     """Raises `NotFound` for what never was, is deleted, or is another's."""
     rows = model.objects.visible_to(user).select_related("owner", *related)
-    row = rows.filter(fid=fid).first()
+    row: Row | None = rows.filter(fid=fid).first()
     if row is None:
         raise NotFound(f"There is no {model._meta.verbose_name} {fid}, or it is not yours.")
-    return cast(Row, row)
+    return row
 
 
 def _with_messages(exc: Exception, context: Mapping[str, Any]) -> Response:

@@ -9,8 +9,6 @@ import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import re2
-
 from crawlers.domain.value_types import (
     MEASURED,
     NAME_MAX,
@@ -25,6 +23,7 @@ from crawlers.domain.value_types import (
     why_no_text,
 )
 from taskhub.jsontools.strict_json import escape_pointer
+from taskhub.linear_regex import LENGTH_MAX, InvalidPattern, compile_pattern
 
 Description = Mapping[str, Any]
 
@@ -127,25 +126,13 @@ def _faults_of_regex(one: Description, at: str) -> Iterator[Fault]:
         return
     if type_of(one) not in {"string", "password", "multi_search"}:
         yield Fault(f"{at}/regex", f"A {type_of(one)} is not compared with a pattern.")
-    elif isinstance(one["regex"], str) and len(one["regex"]) <= 1000:
+    elif isinstance(one["regex"], str) and len(one["regex"]) <= LENGTH_MAX:
         try:
-            _pattern(one["regex"])
-        except re2.error as error:
-            yield Fault(f"{at}/regex", f"Is no pattern (RE2): {_words(error)}")
+            compile_pattern(one["regex"])
+        except InvalidPattern as error:
+            yield Fault(f"{at}/regex", f"Is no pattern (RE2): {error}")
     else:
         yield Fault(f"{at}/regex", "Must be a text of at most 1000 characters.")
-
-
-def _words(error: Exception) -> str:
-    first = error.args[0] if error.args else ""
-    return first.decode("utf-8", "replace") if isinstance(first, bytes) else str(first)
-
-
-def _pattern(text: str) -> Any:
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = 1 << 20
-    return re2.compile(text, options)
 
 
 def _faults_of_options(one: Description, at: str) -> Iterator[Fault]:
@@ -253,7 +240,7 @@ def _not_among(one: Description, value: Any) -> str:
 def _unlike(one: Description, value: Any) -> str:
     if one.get("regex") is None:
         return ""
-    pattern = _pattern(one["regex"])
+    pattern = compile_pattern(one["regex"])
     for item in value if isinstance(value, list) else [value]:
         if not pattern.search(item):
             shown = "" if type_of(one) in SECRET_TYPES else f"{item[:NAME_MAX]!r} "

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import transaction
 
 from crawlers.models import Crawler
-from taskhub.errors import NotFound, refused
+from taskhub.errors import NotFound, invalid
 from taskhub.runs.run_kinds import Work
 from taskhub.runs.scheduler.schedule_spec import WhenShown, periodic_of, when_of
 from taskhub.runs.scheduler.schedules import delete_schedule, save_schedule
@@ -40,7 +40,7 @@ def schedule_of(crawler: Crawler) -> WhenShown | None:
 def _stored(crawler: Crawler, schedule: Mapping[str, Any]) -> Any:
     kind = schedule.get("type")
     if kind not in TYPES:
-        raise refused("/schedule/type", "Must be interval, crontab or clocked.")
+        raise invalid("/schedule/type", "Must be interval, crontab or clocked.")
     when = {**schedule, "type": "cron" if kind == "crontab" else kind}
     periodic = periodic_of(f"crawler {crawler.fid}", SCHEDULED, when)
     return save_schedule(
@@ -59,7 +59,7 @@ def crawler_of(arguments: Mapping[str, Any], owner: Any) -> Crawler:
     try:
         fid = UUID(str(arguments.get("crawler", "")))
     except ValueError:
-        raise refused("/crawler", "Must be the fid of a crawler.") from None
+        raise invalid("/crawler", "Must be the fid of a crawler.") from None
     rows = Crawler.objects.visible_to(owner).select_related("external", "stream", "owner", "periodic")
     crawler: Crawler | None = rows.filter(fid=fid).first()
     if crawler is None:

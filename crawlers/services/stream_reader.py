@@ -16,7 +16,7 @@ from psycopg.errors import QueryCanceled
 
 from crawlers.models import Stream, Task
 from crawlers.services.document_store import removed_tasks
-from crawlers.services.upload_receiver import give_back_connection
+from taskhub.db.connections import give_back_connection
 from taskhub.errors import Rejected
 
 STRETCH = 2_000  # ids looked at by one statement

@@ -11,7 +11,6 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
 from django.conf import settings
-from django.db import connection
 from django.utils import timezone
 
 from crawlers.domain.document_schemas import compiled
@@ -19,6 +18,7 @@ from crawlers.domain.documents import Invalid, Lines, Reader, first_line
 from crawlers.models import External, Task
 from crawlers.services.document_store import Counts, Upload, place_of, store
 from taskhub import errors
+from taskhub.db.connections import give_back_connection
 from taskhub.db.fair_semaphore import Shares
 from taskhub.errors import NotAcceptable
 from taskhub.web.bodies import not_stored
@@ -49,12 +49,6 @@ def receive(*, task: Task, pieces: Iterator[bytes], skip: bool) -> Counts:
             raise not_stored(error) from None
         with _storing.place(task.owner_id, patience=PATIENCE_SECONDS):
             return store(task, upload)
-
-
-def give_back_connection() -> None:
-    """To the pool, while somebody else takes his time."""
-    if not connection.in_atomic_block:
-        connection.close()
 
 
 def _spool() -> IO[bytes]:

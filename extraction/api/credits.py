@@ -15,7 +15,7 @@ from extraction.api.views import TAGS, ExtractionView, answer
 from extraction.models import Entry
 from extraction.services import credits, process_lifecycle
 from taskhub.accounts.models import User
-from taskhub.errors import Forbidden, refused
+from taskhub.errors import Forbidden, invalid
 from taskhub.jsontools.schema import REQUIRED, Shape
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.web.openapi.schemas import BODY, PAGE, problems, response_header
@@ -97,5 +97,5 @@ def _user(named: str) -> User:
     except ValueError:
         user = User.objects.filter(email__iexact=named.strip()).first()
     if user is None:
-        raise refused("/user", "There is no such user.")
+        raise invalid("/user", "There is no such user.")
     return user

@@ -18,7 +18,7 @@ from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
 from taskhub.security.masking import mask_value
 from taskhub.web.openapi.schemas import problems
-from taskhub.web.parameter_types import moment
+from taskhub.web.parameter_types import format_timestamp
 from taskhub.web.views import Query
 
 WAIT_MAX = 60  # seconds
@@ -31,9 +31,9 @@ def delivery_of(run: Run) -> dict[str, Any]:
         "state": run.state,
         "attempt": run.attempt,
         "error": (run.error or {}).get("message"),
-        "next_attempt_at": moment(run.not_before) if run.state == State.RETRY and run.not_before else None,
+        "next_attempt_at": format_timestamp(run.not_before) if run.state == State.RETRY and run.not_before else None,
         "run": str(run.pk),
-        "finished_at": moment(run.finished_at) if run.finished_at else None,
+        "finished_at": format_timestamp(run.finished_at) if run.finished_at else None,
     }
 
 

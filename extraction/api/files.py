@@ -17,7 +17,7 @@ from extraction.services import processes
 from extraction.services.process_log import lines_of
 from extraction.services.results import Export, opened
 from extraction.services.signed_links import LOG, Linked, behind
-from taskhub.errors import Conflict, Problem, RangeNotSatisfiable, refused
+from taskhub.errors import Conflict, Problem, RangeNotSatisfiable, invalid
 from taskhub.web.openapi.schemas import problems
 from taskhub.web.problems import problem_response
 from taskhub.web.views import Query
@@ -180,7 +180,7 @@ class ExportView(ExtractionView):
             raise Conflict("What was made of a single page has one form, which its link leads to.")
         format = format_named(asked.get("format") or process.format)
         if format is None:
-            raise refused("/format", "Must be CSV, XLSX, JSON, JSONL or XML.")
+            raise invalid("/format", "Must be CSV, XLSX, JSON, JSONL or XML.")
         pieces = Export(process).pieces(format, gzip=asked["gzip"])
         first = next(pieces, b"")  # what fails before it is a problem, as everywhere
         kind = "application/gzip" if asked["gzip"] else MEDIA_TYPES[format]

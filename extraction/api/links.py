@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from extraction.api import examples as shown
 from extraction.api.views import TAGS, ExtractionView
 from extraction.services.signed_links import link_to, process_with
-from taskhub.errors import Rejected, refused
+from taskhub.errors import Rejected, invalid
 from taskhub.web.bodies import FormParser, JsonParser, plain_body
 from taskhub.web.openapi.schemas import BODY, problems
 from taskhub.web.views import Query
@@ -90,7 +90,7 @@ class LinkView(ExtractionView):
         asked = self.query(request, LinkQuery).get("name", "")
         told = _named(request.data) if request.META.get("CONTENT_LENGTH", "0") not in {"", "0"} else ""
         if not (name := asked or told):
-            raise refused("/name", "The name of the results is required.")
+            raise invalid("/name", "The name of the results is required.")
         return Response({"link": link_to(process=process_with(name=name, user=request.user))})
 
     @extend_schema(
@@ -117,5 +117,5 @@ def _named(data: Any) -> str:
         data = next(iter(data), "")
     name = data.get("name") if isinstance(data, Mapping) else data
     if not isinstance(name, str) or not name.strip() or "\x00" in name:
-        raise refused("/name", "The name of the results is required.")
+        raise invalid("/name", "The name of the results is required.")
     return name.strip()

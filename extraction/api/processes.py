@@ -15,7 +15,7 @@ from extraction.api.views import ID_PARAMETER, TAGS, ExtractionView, answer
 from extraction.domain.process_status import STATES
 from extraction.models import Page, Process
 from extraction.services import process_lifecycle, processes
-from taskhub.errors import refused
+from taskhub.errors import invalid
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.web.openapi.schemas import BODY, PAGE, problems, response_header
 from taskhub.web.openapi.schemas import page_of as page_schema
@@ -105,12 +105,12 @@ class RetryView(ExtractionView):
 
 def _cap(given: dict[str, Any]) -> int | None:
     if strange := next((name for name in given if name != "maxCredits"), None):
-        raise refused(f"/{strange[:100]}", "There is no such name here.")
+        raise invalid(f"/{strange[:100]}", "There is no such name here.")
     most = given.get("maxCredits")
     if most is None:
         return None
     if isinstance(most, bool) or not isinstance(most, int) or not 1 <= most <= 10**12:
-        raise refused("/maxCredits", "Must be a whole number of at least 1.")
+        raise invalid("/maxCredits", "Must be a whole number of at least 1.")
     return most
 
 

@@ -7,7 +7,7 @@ from extraction.models import Account, Entry, Page, Process, Task
 from extraction.services.processes import outline
 from extraction.services.signed_links import LOG, link_to
 from extraction.services.tasks import TYPE
-from taskhub.web.parameter_types import moment
+from taskhub.web.parameter_types import format_timestamp
 
 
 def task_of(task: Task) -> dict[str, Any]:
@@ -36,8 +36,8 @@ def page_of(page: Page) -> dict[str, Any]:
         "duration_ms": page.duration_ms,
         "cost": page.cost,
         "error": page.error or None,
-        "fetched_at": moment(page.fetched_at) if page.fetched_at else None,
-        "not_before": moment(page.not_before) if page.not_before else None,
+        "fetched_at": format_timestamp(page.fetched_at) if page.fetched_at else None,
+        "not_before": format_timestamp(page.not_before) if page.not_before else None,
     }
 
 
@@ -52,5 +52,5 @@ def entry_of(entry: Entry) -> dict[str, Any]:
         "balance": entry.balance,
         "process": entry.process or None,
         "note": entry.note,
-        "at": moment(entry.at),
+        "at": format_timestamp(entry.at),
     }

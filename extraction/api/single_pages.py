@@ -21,7 +21,7 @@ from extraction.domain.render_job import HTML, PDF, SCREENSHOT
 from extraction.models import Process
 from extraction.services import processes
 from extraction.services.processes import run_single
-from taskhub.errors import Failed, refused
+from taskhub.errors import Failed, invalid
 from taskhub.runs import queue as runs
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.web.openapi.schemas import BODY, problems, response_header
@@ -82,7 +82,7 @@ class SingleView(ExtractionView):
         given = self.given(request)
         output = given.pop("output", DATA)
         if output not in (DATA, FILE):
-            raise refused("/output", "Must be data or file.")
+            raise invalid("/output", "Must be data or file.")
         fresh: list[Process] = []
 
         def produce() -> Response:

@@ -4,14 +4,12 @@ import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import chain
-
-import re2
+from typing import Any
 
 from extraction.domain.payload import Filter
+from taskhub.linear_regex import LENGTH_MAX, InvalidPattern, compile_pattern
 
 REGEX = "regex"
-PATTERN_MAX = 1_000  # characters
-_MEMORY = 1 << 20  # bytes of one compiled pattern
 
 
 def normal(text: str) -> str:
@@ -36,16 +34,11 @@ NAMES = (*SIMPLE, REGEX)
 
 
 @lru_cache(maxsize=1024)
-def pattern(source: str) -> re2._Regexp:
-    """Compiled, in time linear to the text (RE2). Raises `ValueError` with what is wrong."""
-    if len(source) > PATTERN_MAX:
-        raise ValueError(f"it has more than {PATTERN_MAX} characters")
-    options = re2.Options()
-    options.max_mem, options.log_errors = _MEMORY, False
-    try:
-        return re2.compile(source, options)
-    except re2.error as error:
-        raise ValueError(error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)) from None
+def pattern(source: str) -> Any:
+    """A compiled pattern of RE2. Raises `InvalidPattern` with what is wrong."""
+    if len(source) > LENGTH_MAX:
+        raise InvalidPattern(f"it has more than {LENGTH_MAX} characters")
+    return compile_pattern(source)
 
 
 def filtered(text: str, filters: tuple[Filter, ...]) -> str | None:

@@ -21,6 +21,7 @@ import psutil
 from django.conf import settings
 
 from extraction.domain.process_status import Failure
+from taskhub.db.process_local import ProcessLocal
 from taskhub.outbound import Policy
 from taskhub.outbound.proxy import GateProxy
 from taskhub.outbound.session import USER_AGENT
@@ -152,54 +153,42 @@ def own_memory(process: psutil.Process) -> int:
 
 
 class Browsers:
-    """The browser of this process; a fork starts anew."""
+    """The browser of a process, and the thread with the event loop that drives it."""
 
-    pid = 0
-    loop: asyncio.AbstractEventLoop
-    chromium: Chromium | None = None
-    lock: asyncio.Lock
-    places: asyncio.Semaphore
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.chromium: Chromium | None = None
+        self.lock, self.places = asyncio.Lock(), asyncio.Semaphore(settings.EXTRACTION_CHROME_CONCURRENCY)
+        threading.Thread(target=self.loop.run_forever, name="browser", daemon=True).start()
 
-    @classmethod
-    async def do(cls, work: Coroutine[Any, Any, T]) -> T:
+    async def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Has the browser's thread do `work`, called from another loop."""
-        cls._be_there()
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, cls.loop))
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.loop))
 
-    @classmethod
-    def _be_there(cls) -> None:
-        if cls.pid != os.getpid():
-            cls.pid, cls.loop, cls.chromium = os.getpid(), asyncio.new_event_loop(), None
-            cls.lock, cls.places = asyncio.Lock(), asyncio.Semaphore(settings.EXTRACTION_CHROME_CONCURRENCY)
-            threading.Thread(target=cls.loop.run_forever, name="browser", daemon=True).start()
-
-    @classmethod
-    async def shut(cls) -> None:
+    async def shut(self) -> None:
         """Closes the browser, if there is one."""
-        chromium, cls.chromium = cls.chromium, None
+        chromium, self.chromium = self.chromium, None
         if chromium:
             await chromium.close()
 
-    @classmethod
     @asynccontextmanager
-    async def context(cls, policy: Policy, *, upstream: str, max_bytes: int) -> AsyncIterator[tuple[Any, GateProxy]]:
+    async def context(self, policy: Policy, *, upstream: str, max_bytes: int) -> AsyncIterator[tuple[Any, GateProxy]]:
         """A window of its own, without cookies, that reaches others through the gate alone. In the browser's thread.
 
         Raises `Failure` where no browser starts.
         """
-        async with cls.places, GateProxy(policy, upstream=upstream, max_bytes=max_bytes) as proxy:
-            chromium, context = await cls._opened(proxy)
+        async with self.places, GateProxy(policy, upstream=upstream, max_bytes=max_bytes) as proxy:
+            chromium, context = await self._opened(proxy)
             try:
                 yield context, proxy
             finally:
-                await cls._closed(context, chromium)
-                await cls._left(chromium)
+                await self._closed(context, chromium)
+                await self._left(chromium)
 
-    @classmethod
-    async def _opened(cls, proxy: GateProxy) -> tuple[Chromium, Any]:
+    async def _opened(self, proxy: GateProxy) -> tuple[Chromium, Any]:
         """A browser may have fallen unnoticed: then the window opens in a new one."""
         for _ in range(STARTS_MAX):
-            chromium = await cls._used()
+            chromium = await self._used()
             try:
                 return chromium, await chromium.browser.new_context(
                     proxy={"server": proxy.address},
@@ -209,41 +198,41 @@ class Browsers:
                 )
             except BaseException as error:
                 chromium.stale = True
-                await cls._left(chromium)
+                await self._left(chromium)
                 if not isinstance(error, Exception):
                     raise
                 log.warning("Chromium fell: %s", str(error).partition("\n")[0])
         raise Failure("The browser fell.", again=True)
 
-    @classmethod
-    async def _left(cls, chromium: Chromium) -> None:
+    async def _left(self, chromium: Chromium) -> None:
         chromium.users -= 1
         if chromium.stale and not chromium.users:
             await chromium.close()
 
-    @classmethod
-    async def _used(cls) -> Chromium:
-        async with cls.lock:
-            chromium = cls.chromium
+    async def _used(self) -> Chromium:
+        async with self.lock:
+            chromium = self.chromium
             if chromium is None or not chromium.alive or chromium.pages >= PAGES_MAX:
-                cls.chromium = None
+                self.chromium = None
                 if chromium:
                     chromium.stale = True
                     if not chromium.users:
                         await chromium.close()
-                chromium = cls.chromium = await _started()
+                chromium = self.chromium = await _started()
             chromium.users += 1
             chromium.pages += 1
             return chromium
 
-    @classmethod
-    async def _closed(cls, context: Any, chromium: Chromium) -> None:
+    async def _closed(self, context: Any, chromium: Chromium) -> None:
         """A page that lets nothing else run may keep its window from closing: then the browser goes."""
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await context.close()
         except Exception:
             chromium.stale = True
+
+
+browsers = ProcessLocal(Browsers)
 
 
 def _user_agent(chromium: Chromium) -> str:

@@ -18,7 +18,7 @@ from extraction.domain.charsets import decoded
 from extraction.domain.payload import Payload, Rule
 from extraction.domain.process_status import Failure, backoff, may_succeed_later
 from extraction.domain.render_job import Going, Job
-from extraction.fetch.browser import Browsers
+from extraction.fetch.browser import browsers
 from extraction.fetch.host_limits import Host, Hosts
 from extraction.fetch.page_renderer import render
 from extraction.fetch.robots import Robots
@@ -81,7 +81,7 @@ class Pages:
         try:
             await visit.enter(url)
             check_url(url, policy)
-            rendered = await Browsers.do(render(self._job(url, rule, first), policy, judge))
+            rendered = await browsers.get().do(render(self._job(url, rule, first), policy, judge))
         except Refused as problem:
             raise Failure(problem.detail) from None
         except Failure as failure:

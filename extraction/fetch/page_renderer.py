@@ -8,7 +8,7 @@ from typing import Any
 
 from extraction.domain.process_status import Failure
 from extraction.domain.render_job import HTML, PDF, Going, Job, Rendered
-from extraction.fetch.browser import Browsers
+from extraction.fetch.browser import browsers
 from extraction.fetch.page_actions import Clock, Hand
 from extraction.fetch.request_interception import alter_requests
 from taskhub.outbound import Policy, TooMuch
@@ -29,7 +29,7 @@ async def render(job: Job, policy: Policy, judge: Judge) -> Rendered:
     try:
         limit = max(DATA_BYTES, 4 * job.max_bytes)
         async with (
-            Browsers.context(policy, upstream=job.proxy, max_bytes=limit) as window,
+            browsers.get().context(policy, upstream=job.proxy, max_bytes=limit) as window,
             asyncio.timeout(job.seconds + CLOSING_SECONDS),
         ):
             return await _Window(*window, job, judge).show()

@@ -14,7 +14,7 @@ from extraction.services import credits
 from extraction.services.credits import Limits
 from extraction.services.tasks import checked
 from taskhub.errors import Conflict, NotFound, Rejected
-from taskhub.jsontools.merge_patch import merged
+from taskhub.jsontools.merge_patch import merge_patch
 from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
 
@@ -72,7 +72,7 @@ def planned(*, task: Task, given: Mapping[str, Any]) -> tuple[dict[str, Any], Pa
     over = given.get("payload") or {}
     if not isinstance(over, Mapping):
         raise Rejected("The payload is no object.", errors=[{"pointer": "/payload", "detail": "Must be an object."}])
-    value = merged(task.payload, over)
+    value = merge_patch(task.payload, over)
     if given.get("maxCredits") is not None:
         value["maxCredits"] = given["maxCredits"]
     return value, checked(value, task.owner, "/payload")

@@ -14,7 +14,7 @@ from extraction.engines import engines
 from extraction.fetch.browser import missing
 from extraction.models import Process, Task
 from extraction.services.credits import Limits, account_of
-from taskhub.errors import Forbidden, NotFound, Rejected, refused
+from taskhub.errors import Forbidden, NotFound, Rejected, invalid
 from taskhub.outbound import Refused, check_url, configured_policy
 
 DESCRIPTION_MAX = 10_000  # characters
@@ -41,13 +41,13 @@ def check_allowed(*, payload: Payload, owner: Any, at: str = "") -> None:
     """Raises `Rejected` or `Forbidden` for what this user may not ask for."""
     limits = Limits.of(account_of(owner.pk))
     if payload.rule.depth() > limits.depth:
-        raise refused(f"{at}/fields", f"Details nest {payload.rule.depth()} deep; {limits.depth} are allowed.")
+        raise invalid(f"{at}/fields", f"Details nest {payload.rule.depth()} deep; {limits.depth} are allowed.")
     if payload.pages and payload.pages > limits.pages:
-        raise refused(f"{at}/maxPages", f"Must be at most {limits.pages}.")
+        raise invalid(f"{at}/maxPages", f"Must be at most {limits.pages}.")
     if payload.search and len(payload.search.keywords) * payload.search.pages > limits.pages:
-        raise refused(f"{at}/keywords", f"Keywords times pages are more than the {limits.pages} that are allowed.")
+        raise invalid(f"{at}/keywords", f"Keywords times pages are more than the {limits.pages} that are allowed.")
     if payload.chrome and (words := missing()):
-        raise refused(f"{at}/search_engine" if payload.search else f"{at}/request/type", words)
+        raise invalid(f"{at}/search_engine" if payload.search else f"{at}/request/type", words)
     if not payload.robots and not owner.has_perm(MAY_IGNORE_ROBOTS):
         detail = "robots.txt may be ignored by those who have the permission only."
         raise Forbidden(detail, errors=[{"pointer": f"{at}/ignoreRobots", "detail": detail}])

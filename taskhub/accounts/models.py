@@ -15,6 +15,8 @@ from django.db.models import Q, Value
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from taskhub.db.querysets import OwnedQuerySet
+
 EMAIL_TAKEN = "This e-mail address is already in use."
 
 # Every key begins alike, so that the log's mask, or a scanner of repositories, knows one when it sees one.
@@ -85,12 +87,11 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.get_full_name()
 
 
-class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+class ApiKeyQuerySet(OwnedQuerySet["ApiKey"]):
+    owner_field = "user_id"
+
     def alive(self, now: datetime) -> "ApiKeyQuerySet":
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=now))
-
-    def visible_to(self, user: User) -> "ApiKeyQuerySet":
-        return self if user.is_staff else self.filter(user=user)
 
     def of_key(self, key: str) -> "ApiKey | None":
         """The row that a whole key belongs to, with its user; None for a stranger's text. One query at most."""

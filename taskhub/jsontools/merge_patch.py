@@ -1,17 +1,17 @@
-"""A change laid over what stands."""
+"""JSON Merge Patch (RFC 7396)."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
-def merged(old: Any, change: Any) -> Any:
-    """Objects are merged, null takes a member away, lists and all else are replaced (RFC 7396)."""
-    if not isinstance(change, Mapping):
-        return change
-    result = dict(old) if isinstance(old, Mapping) else {}
-    for name, value in change.items():
+def merge_patch(target: Any, patch: Any) -> Any:
+    """The target with the patch applied: objects are merged, null removes a member, all else is replaced."""
+    if not isinstance(patch, Mapping):
+        return patch
+    result = dict(target) if isinstance(target, Mapping) else {}
+    for name, value in patch.items():
         if value is None:
             result.pop(name, None)
         else:
-            result[name] = merged(result.get(name), value)
+            result[name] = merge_patch(result.get(name), value)
     return result

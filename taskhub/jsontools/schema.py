@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from typing_extensions import TypedDict
 
-from taskhub.errors import Rejected, refused
+from taskhub.errors import Rejected, invalid
 from taskhub.jsontools.strict_json import escape_pointer
 
 Validate = Callable[[Mapping[str, Any]], dict[str, Any]]
@@ -86,7 +86,7 @@ def _text(values: Mapping[str, Any], at: str) -> str:
     try:
         return json.dumps(values, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise refused(at, f"This is not JSON: {error}") from None
+        raise invalid(at, f"This is not JSON: {error}") from None
 
 
 def _with_whole_numbers(error: ValidationError, values: Mapping[str, Any]) -> dict[str, Any] | None:

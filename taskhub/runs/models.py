@@ -12,16 +12,13 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from taskhub.db.querysets import OwnedQuerySet
 from taskhub.runs.domain import ENDED, RUNNING, WAITING, State
 
 WORKER_SILENT = timedelta(seconds=15)
 
 
-class RunQuerySet(models.QuerySet["Run"]):
-    def visible_to(self, user: Any) -> "RunQuerySet":
-        """Its own runs for a user, all of them for staff."""
-        return self if user.is_staff else self.filter(owner_id=user.pk)
-
+class RunQuerySet(OwnedQuerySet["Run"]):
     def brief(self) -> "RunQuerySet":
         """Without the columns that may be large."""
         return self.defer("arguments", "result")

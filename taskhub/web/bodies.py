@@ -6,11 +6,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from django.conf import settings
-from django.db import connection
 from django.http import QueryDict, UnreadablePostError
 from django.utils.http import parse_header_parameters
 from rest_framework import parsers
 
+from taskhub.db.connections import give_back_connection
 from taskhub.errors import Rejected, TooLarge, Unavailable, UnsupportedMedia
 from taskhub.jsontools.strict_json import parse_json
 
@@ -100,8 +100,7 @@ class MultiPartParser(parsers.MultiPartParser):
         limit = getattr(settings, self.limit_setting)
         if length.isdecimal() and int(length) > limit:
             raise TooLarge(f"The body has {length} bytes; {limit} are allowed.", limit=limit)
-        if not connection.in_atomic_block:
-            connection.close()  # back into the pool: a slow client must not hold it
+        give_back_connection()  # a slow client must not hold it
         try:
             parsed = super().parse(counted, media_type, parser_context)
         except UnreadablePostError:

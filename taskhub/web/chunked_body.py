@@ -4,8 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from django.db import connection
-
+from taskhub.db.connections import give_back_connection
 from taskhub.errors import LengthRequired, Rejected, TooLarge, Unavailable
 from taskhub.web import peers
 
@@ -30,7 +29,7 @@ def _counted(environ: Mapping[str, Any], limit: int) -> Iterator[bytes]:
     announced = int(length) if length.isdecimal() else 0
     if announced > limit:
         raise TooLarge(f"The body has {announced} bytes; {limit} are allowed.", limit=limit)
-    _give_back_connection()
+    give_back_connection()
     read, taken = environ["wsgi.input"].read, 0
     while taken < announced and (piece := read(min(PIECE, announced - taken))):
         taken += len(piece)
@@ -40,7 +39,7 @@ def _counted(environ: Mapping[str, Any], limit: int) -> Iterator[bytes]:
 
 
 def _chunked(environ: Mapping[str, Any], limit: int) -> Iterator[bytes]:
-    _give_back_connection()
+    give_back_connection()
     read, taken = environ["wsgi.input"].read, 0
     while piece := read(PIECE):
         taken += len(piece)
@@ -62,8 +61,3 @@ def _watched(environ: Mapping[str, Any], limit: int) -> Iterator[bytes]:
     if not watch.is_sure(taken):
         detail = "A connection of yours ended meanwhile, perhaps the one with this body: send it again, or packed."
         raise Unavailable(detail, retry_after=1)
-
-
-def _give_back_connection() -> None:
-    if not connection.in_atomic_block:
-        connection.close()

@@ -16,7 +16,7 @@ def _flag(value: Any) -> Any:
     return True if word in _YES else False if word in _NO else value
 
 
-def _moment(value: Any) -> Any:
+def _read_timestamp(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if not _RFC3339.fullmatch(value):
@@ -34,13 +34,13 @@ _FLAG_SCHEMA = {
         {"type": "string", "pattern": "^([Tt][Rr][Uu][Ee]|1|[Yy][Ee][Ss]|[Ff][Aa][Ll][Ss][Ee]|0|[Nn][Oo])$"},
     ]
 }
-_MOMENT_SCHEMA = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]}
+_TIMESTAMP_SCHEMA = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]}
 
 Text = Annotated[str, Field(pattern=NO_CONTROLS)]
 Flag = Annotated[bool, BeforeValidator(_flag), WithJsonSchema(_FLAG_SCHEMA)]  # as the documents spell it
-Moment = Annotated[datetime | None, BeforeValidator(_moment), WithJsonSchema(_MOMENT_SCHEMA)]
+Timestamp = Annotated[datetime | None, BeforeValidator(_read_timestamp), WithJsonSchema(_TIMESTAMP_SCHEMA)]
 
 
-def moment(when: datetime) -> str:
+def format_timestamp(when: datetime) -> str:
     """A time on the wire: RFC 3339, in UTC."""
     return when.astimezone(UTC).isoformat().replace("+00:00", "Z")

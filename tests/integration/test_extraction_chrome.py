@@ -15,7 +15,7 @@ from extraction import page_processor, worker_loop
 from extraction.db_thread import Books
 from extraction.domain.process_status import Failure
 from extraction.domain.render_job import Action, Going, Job, Rendered
-from extraction.fetch.browser import Browsers, Chromium
+from extraction.fetch.browser import Chromium, browsers
 from extraction.fetch.page_fetcher import judge
 from extraction.fetch.page_renderer import render
 from extraction.models import Note, Page, Process
@@ -46,14 +46,14 @@ def _settings(settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> 
     settings.STORAGES = {**settings.STORAGES, "results": results}
     monkeypatch.setattr(page_processor, "backoff", lambda attempt, after: 0.05)
     yield
-    if Books.pid:
-        Books.thread.submit(lambda: connection.close()).result()
+    if thread := Books.threads.peek():
+        thread.submit(lambda: connection.close()).result()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _browser() -> Iterator[None]:
     yield
-    asyncio.run(Browsers.do(Browsers.shut()))
+    asyncio.run(browsers.get().do(browsers.get().shut()))
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def site() -> Iterator[Site]:
 
 def shown(site: Site, path: str = "/", policy: Policy | None = None, **terms: Any) -> Rendered:
     job = Job(**{"url": f"{site.url}{path}", "seconds": 10, "max_bytes": 2_000_000, **terms})
-    return asyncio.run(Browsers.do(render(job, policy or configured_policy(), judge)))
+    return asyncio.run(browsers.get().do(render(job, policy or configured_policy(), judge)))
 
 
 def refusal(site: Site, path: str, **terms: Any) -> str:
@@ -281,22 +281,22 @@ def test_answers_that_are_no_pages(site: Site, page: Reply, words: str) -> None:
 
 def test_a_browser_is_used_again_and_one_that_fell_or_grew_is_replaced(site: Site, settings: Any) -> None:
     shown(site)
-    first = Browsers.chromium
+    first = browsers.get().chromium
     shown(site)
-    assert first is Browsers.chromium
+    assert first is browsers.get().chromium
     assert isinstance(first, Chromium)
     for process in first.processes():
         with suppress(psutil.NoSuchProcess):  # it went with the one before
             process.kill()
     psutil.wait_procs(first.processes(), 5)
     assert shown(site).status == 200
-    second = Browsers.chromium
+    second = browsers.get().chromium
     assert second is not first
     settings.EXTRACTION_CHROME_MB = 1
     assert shown(site).status == 200
     settings.EXTRACTION_CHROME_MB = 4096
     assert shown(site).status == 200
-    assert Browsers.chromium is not second
+    assert browsers.get().chromium is not second
 
 
 # Processes

@@ -51,8 +51,8 @@ def folder(tmp_path: Path, site: Site, settings: Any) -> Iterator[Path]:
     settings.STORAGES = {**settings.STORAGES, "results": results}
     write(tmp_path, "local", site)
     yield tmp_path
-    if Books.pid:
-        Books.thread.submit(lambda: connection.close()).result()
+    if thread := Books.threads.peek():
+        thread.submit(lambda: connection.close()).result()
 
 
 def write(folder: Path, name: str, site: Site, **values: Any) -> None:

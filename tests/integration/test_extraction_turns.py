@@ -46,8 +46,8 @@ def _settings(settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> 
     settings.STORAGES = {**settings.STORAGES, "results": results}
     monkeypatch.setattr(page_processor, "backoff", lambda attempt, after: min(after or 0.05, 0.3))
     yield
-    if Books.pid:
-        Books.thread.submit(lambda: connection.close()).result()
+    if thread := Books.threads.peek():
+        thread.submit(lambda: connection.close()).result()
 
 
 @pytest.fixture

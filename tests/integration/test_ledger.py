@@ -157,7 +157,7 @@ def test_a_cancelled_running_run_has_no_effect(olga: User) -> None:
 def test_work_in_the_main_thread_is_interrupted_whichever_thread_worked_first(
     olga: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execution._Here, "pid", 0)  # as in a process that has done no work yet
+    execution._worker_process.clear()  # as in a process that has done no work yet
     for number in (signal.SIGUSR2, signal.SIGVTALRM):
         signal.signal(number, signal.SIG_DFL)
     accept(olga)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from crawlers.domain.parameters import complete, faults_of_descriptions, faults_of_values
 from crawlers.domain.value_types import TYPES, secret_names
-from taskhub.jsontools.merge_patch import merged
+from taskhub.jsontools.merge_patch import merge_patch
 
 
 def fault(description: dict[str, Any], value: Any, **others: Any) -> str:
@@ -184,9 +184,9 @@ def test_no_description_breaks_a_check(descriptions: Any) -> None:
     ],
 )
 def test_a_change_is_merged_recursively(old: Any, change: Any, expected: Any) -> None:
-    assert merged(old, change) == expected
+    assert merge_patch(old, change) == expected
 
 
 @given(json_values, json_values)
 def test_merging_twice_changes_nothing_more(old: Any, change: Any) -> None:
-    assert merged(merged(old, change), change) == merged(old, change)
+    assert merge_patch(merge_patch(old, change), change) == merge_patch(old, change)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from taskhub.errors import Forbidden, NotFound, Rejected, Unauthenticated
-from taskhub.web.parameter_types import Flag, Moment
+from taskhub.web.parameter_types import Flag, Timestamp
 from walkers.http.principal import Caller
 from walkers.http.registry import Answer, Function, call, functions
 
@@ -31,7 +31,7 @@ def order(
     note: str | None = None,
     quick: bool = False,
     is_async: Flag = False,
-    run_at: Moment = None,
+    run_at: Timestamp = None,
 ) -> Any:
     """Order something.
 

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from taskhub.errors import Forbidden, Problem, refused
+from taskhub.errors import Forbidden, Problem, invalid
 from taskhub.runs.idempotency import amend, answer_once
 from taskhub.security.masking import is_secret
 from taskhub.web.problems import problem_handler
@@ -88,7 +88,7 @@ class CallView(APIView):
         if isinstance(data, QueryDict):
             return self.function.from_texts(_texts(data, but=request.FILES))
         if not isinstance(data, dict):
-            raise refused("", "The body is not a JSON object.")
+            raise invalid("", "The body is not a JSON object.")
         return data
 
 
@@ -99,7 +99,7 @@ def _texts(data: QueryDict, but: Mapping[str, Any] | None = None) -> dict[str, s
         if but and name in but:
             continue
         if len(values) > 1:
-            raise refused(f"/{name}", "This is given twice.", f"{name} is given twice.")
+            raise invalid(f"/{name}", "This is given twice.", f"{name} is given twice.")
         texts[name] = str(values[0])
     return texts
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from inspect import Parameter, cleandoc, signature
 from typing import Any, Literal, TypeVar
 
-from taskhub.errors import Forbidden, NotFound, Rejected, Unauthenticated, refused
+from taskhub.errors import Forbidden, NotFound, Rejected, Unauthenticated, invalid
 from taskhub.jsontools.schema import REQUIRED, Shape
 from taskhub.jsontools.strict_json import parse_json
 from walkers.http.principal import Caller
@@ -140,7 +140,7 @@ def call(name: str, arguments: Mapping[str, Any], caller: Caller) -> Answer:
 
 def wapi_arguments(walker: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     if "name" in arguments:
-        raise refused("/name", "The path names the walker.")
+        raise invalid("/name", "The path names the walker.")
     return {**arguments, "name": walker}
 
 

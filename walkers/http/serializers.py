@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from taskhub.accounts.models import User
-from taskhub.web.parameter_types import moment
+from taskhub.web.parameter_types import format_timestamp
 from walkers.authoring.sentinels import Sentinel
 from walkers.authoring.walker import Definition
 from walkers.http.response_types import (
@@ -27,7 +27,7 @@ def graph_of(graph: Graph, *, active: UUID | None = None) -> GraphShown:
         "type": "graph",
         "name": graph.name,
         "owner": graph.owner_id.urn,
-        "created_at": moment(graph.created_at),
+        "created_at": format_timestamp(graph.created_at),
     }
     if active is not None:
         shown["active"] = graph.pk == active
@@ -42,7 +42,7 @@ def node_of(node: Node, *, detailed: bool = False) -> NodeShown:
         "context": node.context,
     }
     if detailed:
-        shown["graph"], shown["created_at"] = node.graph_id.urn, moment(node.created_at)
+        shown["graph"], shown["created_at"] = node.graph_id.urn, format_timestamp(node.created_at)
     return shown
 
 
@@ -56,7 +56,7 @@ def edge_of(edge: Edge, *, detailed: bool = False) -> EdgeShown:
         "context": edge.context,
     }
     if detailed:
-        shown["graph"], shown["created_at"] = edge.graph_id.urn, moment(edge.created_at)
+        shown["graph"], shown["created_at"] = edge.graph_id.urn, format_timestamp(edge.created_at)
     return shown
 
 
@@ -70,7 +70,7 @@ def user_of(user: User, active_graph: UUID, *, detailed: bool = False) -> UserSh
         "active_gph_id": active_graph.urn,
     }
     if detailed:
-        shown["created_at"] = moment(user.date_joined)
+        shown["created_at"] = format_timestamp(user.date_joined)
         shown["is_staff"], shown["is_active"] = user.is_staff, user.is_active
     return shown
 
@@ -82,7 +82,7 @@ def listed_user_of(user: User, active_graph: UUID) -> ListedUser:
         "jid": user.jid,
         "name": user.name,
         "active_gph_id": active_graph.urn,
-        "created_date": moment(user.date_joined),
+        "created_date": format_timestamp(user.date_joined),
         "is_activated": user.is_active,
         "is_staff": user.is_staff,
         "is_superuser": user.is_superuser,

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from taskhub.errors import NotFound, refused
+from taskhub.errors import NotFound, invalid
 from walkers.domain.ids import fault_of_alias
 from walkers.models import Alias
 
@@ -11,7 +11,7 @@ from walkers.models import Alias
 def register_alias(*, owner: Any, name: str, target: UUID) -> None:
     """Registering a name again lets it name the new target."""
     if fault := fault_of_alias(name):
-        raise refused("/name", fault, f"{name[:50]!r} cannot be an alias: {fault}")
+        raise invalid("/name", fault, f"{name[:50]!r} cannot be an alias: {fault}")
     alias = Alias(owner_id=owner.pk, name=name, target=target)
     Alias.objects.bulk_create([alias], update_conflicts=True, unique_fields=["owner", "name"], update_fields=["target"])
 

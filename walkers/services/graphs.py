@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q
 
-from taskhub.errors import Conflict, NotFound, refused
+from taskhub.errors import Conflict, NotFound, invalid
 from walkers.domain.json_copy import NotPlain, plain
 from walkers.models import KIND_MAX, ROOT, Edge, Graph, InGraph, Node, Profile
 
@@ -104,7 +104,7 @@ def merge_context(*, what: InGraph, context: Mapping[str, Any], replace: bool = 
     try:
         store_context(what=row, context=dict(context) if replace else {**row.context, **context})
     except NotPlain as error:
-        raise refused("/ctx", str(error), f"The context cannot be stored: {error}") from None
+        raise invalid("/ctx", str(error), f"The context cannot be stored: {error}") from None
     return row
 
 

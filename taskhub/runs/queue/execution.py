@@ -15,6 +15,8 @@ from uuid import UUID
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
+from taskhub.db.connections import give_back_connection
+from taskhub.db.process_local import ProcessLocal
 from taskhub.errors import Problem
 from taskhub.runs.domain import Interrupted, LeaseLost, Overdue, State, error_of, may_try_again
 from taskhub.runs.models import Run
@@ -189,22 +191,16 @@ class Keeper:
                 raise execution.doom
 
 
-class _Here:
-    """This process as a worker; a fork starts anew."""
+class _WorkerProcess:
+    """This process as a worker, whose name says where it runs."""
 
-    pid = 0
-    name = ""
-    keeper: Keeper
-    served = NOBODY
-    lock = threading.Lock()
+    def __init__(self, node: str) -> None:
+        self.name = f"{node}:{os.getpid()}"
+        self.keeper = Keeper(self.name)
+        self.last_owner = NOBODY  # of the run that was claimed last: the next one goes to another, if one waits
 
 
-def _here(node: str) -> _Here:
-    with _Here.lock:
-        if _Here.pid != os.getpid():
-            _Here.pid, _Here.name, _Here.served = os.getpid(), f"{node}:{os.getpid()}", NOBODY
-            _Here.keeper = Keeper(_Here.name)
-    return _Here()
+_worker_process = ProcessLocal(_WorkerProcess)
 
 
 def work(kind: str, perform: Perform, *, node: str) -> int:
@@ -213,9 +209,9 @@ def work(kind: str, perform: Perform, *, node: str) -> int:
     `perform(execution)` does the work and ends it with `execution.succeed` or `.fail` in the transaction of its effect.
     Returns how many runs it performed.
     """
-    here, performed, until = _here(node), 0, time.monotonic() + SHIFT_SECONDS
-    while run := _next(kind, here):
-        _execute(run, perform, here.keeper)
+    process, performed, until = _worker_process.get(node), 0, time.monotonic() + SHIFT_SECONDS
+    while run := _next(kind, process):
+        _execute(run, perform, process.keeper)
         performed += 1
         if time.monotonic() > until:
             broker.ring(kind_of(kind), run.pk)
@@ -225,21 +221,21 @@ def work(kind: str, perform: Perform, *, node: str) -> int:
 
 def run_now(run: Run, perform: Perform) -> Run:
     """Performs this one run in the calling thread: what happens when no worker would hear of it."""
-    here = _here(f"web@{socket.gethostname()}")
-    if claimed := claim_this(run_id=run.pk, worker=here.name):
-        _execute(claimed, perform, here.keeper)
+    process = _worker_process.get(f"web@{socket.gethostname()}")
+    if claimed := claim_this(run_id=run.pk, worker=process.name):
+        _execute(claimed, perform, process.keeper)
     run.refresh_from_db()
     return run
 
 
-def _next(kind: str, here: _Here) -> Run | None:
+def _next(kind: str, process: _WorkerProcess) -> Run | None:
     try:
-        run = claim(kind=kind, worker=here.name, after=_Here.served)
+        run = claim(kind=kind, worker=process.name, after=process.last_owner)
     except (OperationalError, InterfaceError):
         # The connection may have died since the last run: once more with a new one.
         connection.close()
-        run = claim(kind=kind, worker=here.name, after=_Here.served)
-    _Here.served = run.owner_id if run else NOBODY
+        run = claim(kind=kind, worker=process.name, after=process.last_owner)
+    process.last_owner = run.owner_id if run else NOBODY
     return run
 
 
@@ -254,7 +250,7 @@ def _attempt(execution: Execution, perform: Perform, keeper: Keeper) -> None:
         with keeper.keeping(execution):
             perform(execution)
     except Interrupted as stop:
-        _forget_connection()
+        give_back_connection()  # it was interrupted in the middle of a statement, perhaps: it is not used again
         if stop is not execution.doom:
             raise  # it is meant for a run around this one
         if isinstance(stop, Overdue):
@@ -262,11 +258,11 @@ def _attempt(execution: Execution, perform: Perform, keeper: Keeper) -> None:
         log.info("Run %s stopped: %s", run.pk, stop)
     except LeaseLost:
         log.info("Run %s had already ended otherwise", run.pk)
-        _forget_connection()
+        give_back_connection()
     except (OperationalError, InterfaceError) as error:
         # A deadlock, a time-out, or the database is away: then nothing can be written down, and the lease runs out.
         log.warning("Run %s lost the database: %s", run.pk, error)
-        _forget_connection()
+        give_back_connection()
         _settle(execution, error_of(error), again=True)
     except Exception as error:
         permanent = not isinstance(error, Problem) or error.permanent
@@ -294,10 +290,4 @@ def _settle(execution: Execution, error: dict[str, str], *, again: bool) -> None
         log.info("Run %s had already ended otherwise", run.pk)
     except (DatabaseError, InterfaceError) as failure:
         log.warning("The ending of %s could not be written: %s", run.pk, failure)
-        _forget_connection()
-
-
-def _forget_connection() -> None:
-    """A connection that was interrupted in the middle of a statement is not used again."""
-    if not connection.in_atomic_block:
-        connection.close()
+        give_back_connection()

@@ -5,7 +5,6 @@ happens in between wakes it. When the connection breaks, and again when it is ba
 """
 
 import logging
-import os
 import threading
 import time
 from collections import defaultdict, deque
@@ -16,6 +15,8 @@ from typing import Any
 import redis
 from django.conf import settings
 from redis.exceptions import RedisError
+
+from taskhub.db.process_local import ProcessLocal
 
 log = logging.getLogger(__name__)
 
@@ -176,29 +177,13 @@ class Hub:
             watch.ring()
 
 
-class _Local:
-    """What belongs to one process: a fork starts anew."""
-
-    pid = 0
-    hub: Hub
-    publisher: Publisher
-
-
-_local = _Local()
-_local_lock = threading.Lock()
-
-
-def _mine() -> _Local:
-    if _local.pid != os.getpid():
-        with _local_lock:
-            if _local.pid != os.getpid():
-                _local.hub, _local.publisher, _local.pid = Hub(), Publisher(), os.getpid()
-    return _local
+_hub = ProcessLocal(Hub)
+_publisher = ProcessLocal(Publisher)
 
 
 def publish(topic: Any, message: str = "") -> None:
-    _mine().publisher.publish(topic, message)
+    _publisher.get().publish(topic, message)
 
 
 def watch(topic: Any) -> Any:
-    return _mine().hub.watch(topic)
+    return _hub.get().watch(topic)

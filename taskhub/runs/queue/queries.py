@@ -6,8 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 
+from taskhub.db.connections import give_back_connection
 from taskhub.db.fair_semaphore import Shares
 from taskhub.errors import Conflict, NotFound
 from taskhub.runs.domain import State
@@ -47,14 +48,9 @@ def changes(*, run_id: UUID, user: Any, seconds: float, pulse: float = 300) -> G
         with pubsub.watch(run_id) as bell:
             yield visible_run(run_id=run_id, user=user)
             while (left := deadline - time.monotonic()) > 0:
-                _give_back_connection()
+                give_back_connection()
                 bell.sleep(min(left, pulse))
                 yield visible_run(run_id=run_id, user=user)
-
-
-def _give_back_connection() -> None:
-    if not connection.in_atomic_block:
-        connection.close()
 
 
 def cancel(*, run: Run) -> Run:

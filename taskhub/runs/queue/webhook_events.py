@@ -12,7 +12,7 @@ from taskhub.outbound import check_url, configured_policy
 from taskhub.runs.models import Run
 from taskhub.runs.queue.submission import accept, enqueue
 from taskhub.runs.run_kinds import hooks_of
-from taskhub.web.parameter_types import moment
+from taskhub.web.parameter_types import format_timestamp
 
 WEBHOOK = "webhook"  # the kind of the runs that deliver
 TEST = "webhook.test"
@@ -41,7 +41,7 @@ def deliver(*, owner: Any, url: str, event: str, data: Mapping[str, Any], parent
         "url": url,
         "message": f"msg_{uuid4().hex}",
         "event": event,
-        "timestamp": moment(timezone.now()),
+        "timestamp": format_timestamp(timezone.now()),
         "data": dict(data),
     }
     delivery = accept(kind=WEBHOOK, owner=owner, name=event, arguments=told, parent=parent)

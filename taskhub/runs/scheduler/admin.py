@@ -265,7 +265,7 @@ class PeriodicTaskAdmin(BigTableAdmin):
 
     @admin.display(description="last runs")
     def latest(self, row: PeriodicTask) -> str | SafeString:
-        runs = Run.objects.filter(schedule=row.name).brief()[:RUNS_SHOWN] if row.pk else []
+        runs = list(Run.objects.filter(schedule=row.name).brief()[:RUNS_SHOWN]) if row.pk else []
         cells = [
             (_link(run, run.pk), run.state, seconds_between(run.started_at, run.finished_at), _lag(run)) for run in runs
         ]

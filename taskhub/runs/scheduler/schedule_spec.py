@@ -17,9 +17,9 @@ from django_celery_beat.models import (
 from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
-from taskhub.errors import refused
+from taskhub.errors import invalid
 from taskhub.jsontools.schema import REQUIRED, Shape
-from taskhub.web.parameter_types import Moment, Text, moment
+from taskhub.web.parameter_types import Text, Timestamp, format_timestamp
 
 
 class WhenShown(TypedDict):
@@ -49,7 +49,7 @@ _CONFS = {
             "longitude": (Annotated[float, Field(ge=-180, le=180)], REQUIRED),
         },
     ),
-    "clocked": Shape("Clocked", {"clocked_time": (Moment, REQUIRED)}),
+    "clocked": Shape("Clocked", {"clocked_time": (Timestamp, REQUIRED)}),
 }
 _WHEN = Shape(
     "When",
@@ -103,7 +103,7 @@ def when_of(periodic: Any) -> WhenShown:
         place = {name: float(getattr(times, name)) for name in ("latitude", "longitude")}
         kind, conf = "solar", {"event": times.event, **place}
     elif times := periodic.clocked:
-        kind, conf = "clocked", {"clocked_time": moment(times.clocked_time)}
+        kind, conf = "clocked", {"clocked_time": format_timestamp(times.clocked_time)}
     return {"type": kind, "conf": conf, "one_off": periodic.one_off}
 
 
@@ -115,14 +115,14 @@ def _times(kind: str, conf: dict[str, Any]) -> Any:
         case "cron":
             zone = conf.get("timezone", "UTC")
             if zone not in available_timezones():
-                raise refused("/schedule/conf/timezone", f"There is no zone {zone[:100]!r}, such as Europe/Warsaw.")
+                raise invalid("/schedule/conf/timezone", f"There is no zone {zone[:100]!r}, such as Europe/Warsaw.")
             return _row(CrontabSchedule, **{**dict.fromkeys(_CRON, "*"), **conf, "timezone": zone})
         case "solar":
             place = {name: Decimal(str(conf[name])) for name in ("latitude", "longitude")}
             return _row(SolarSchedule, event=conf["event"], **place)
     clocked_time: datetime | None = conf["clocked_time"]
     if clocked_time is None:
-        raise refused("/schedule/conf/clocked_time", "This is required.")
+        raise invalid("/schedule/conf/clocked_time", "This is required.")
     return _row(ClockedSchedule, clocked_time=clocked_time)
 
 
@@ -131,5 +131,5 @@ def _row(model: Any, **fields: Any) -> Any:
         model(**fields).clean_fields(exclude=["id"])
     except ValidationError as error:
         name, (detail, *_) = next(iter(error.message_dict.items()))
-        raise refused(f"/schedule/conf/{name}", detail) from None
+        raise invalid(f"/schedule/conf/{name}", detail) from None
     return model.objects.filter(**fields).first() or model.objects.create(**fields)

@@ -7,7 +7,7 @@ from taskhub.runs.models import Run
 from taskhub.runs.webhooks import services
 from taskhub.runs.webhooks.models import Attempt, Secret
 from taskhub.web.openapi.schemas import object_of
-from taskhub.web.parameter_types import moment
+from taskhub.web.parameter_types import format_timestamp
 
 TIME = "2026-01-31T12:00:00.000000Z"
 EXAMPLE_SECRET = {
@@ -66,9 +66,9 @@ def delivery_of(run: Run) -> dict[str, Any]:
         "state": run.state,
         "attempt": run.attempt,
         "error": run.error,
-        "next_attempt_at": moment(run.not_before) if run.state == State.RETRY and run.not_before else None,
-        "created_at": moment(run.created_at),
-        "finished_at": moment(run.finished_at) if run.finished_at else None,
+        "next_attempt_at": format_timestamp(run.not_before) if run.state == State.RETRY and run.not_before else None,
+        "created_at": format_timestamp(run.created_at),
+        "finished_at": format_timestamp(run.finished_at) if run.finished_at else None,
     }
 
 
@@ -78,7 +78,7 @@ def whole_delivery(run: Run) -> dict[str, Any]:
 
 
 def _attempt_of(attempt: Attempt) -> dict[str, Any]:
-    return {name: getattr(attempt, name) for name in EXAMPLE_ATTEMPT} | {"at": moment(attempt.at)}
+    return {name: getattr(attempt, name) for name in EXAMPLE_ATTEMPT} | {"at": format_timestamp(attempt.at)}
 
 
 def secrets_of(owner: Any) -> dict[str, Any]:
@@ -89,6 +89,6 @@ def secrets_of(owner: Any) -> dict[str, Any]:
 def _secret_of(secret: Secret) -> dict[str, Any]:
     return {
         "secret": secret.value,
-        "created_at": moment(secret.created_at),
-        "expires_at": moment(secret.expires_at) if secret.expires_at else None,
+        "created_at": format_timestamp(secret.created_at),
+        "expires_at": format_timestamp(secret.expires_at) if secret.expires_at else None,
     }

@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from pydantic import Field
 
-from taskhub.errors import NotFound, refused
+from taskhub.errors import NotFound, invalid
 from taskhub.web.parameter_types import Text
 from walkers.domain.ids import NAME_MAX
 from walkers.http import examples, serializers
@@ -117,5 +117,5 @@ def _leaving(graph: Graph, nodes: Page[Node]) -> list[Edge]:
         edges = edges.filter(source_id__in=[node.pk for node in nodes["results"]])
     found = list(edges[: EDGES_MAX + 1])
     if len(found) > EDGES_MAX:
-        raise refused("/limit", f"These nodes have more than {EDGES_MAX} edges; ask for fewer nodes.")
+        raise invalid("/limit", f"These nodes have more than {EDGES_MAX} edges; ask for fewer nodes.")
     return found

@@ -8,7 +8,7 @@ from django.db.models import Q
 from pydantic import Field
 
 from taskhub.accounts.models import User
-from taskhub.errors import NotFound, refused
+from taskhub.errors import NotFound, invalid
 from walkers.authoring import sentinels
 from walkers.authoring.sentinels import Sentinel
 from walkers.http import examples, serializers
@@ -88,7 +88,7 @@ def object_set(
     """
     found = visible_object(caller, obj)
     if not isinstance(found.what, InGraph):
-        raise refused("/obj", "Only nodes, edges and graphs have a context.")
+        raise invalid("/obj", "Only nodes, edges and graphs have a context.")
     changed = merge_context(what=found.what, context=ctx, replace=replace)
     return _shown(Found(found.id, changed), detailed=detailed)  # type: ignore[arg-type]
 
@@ -141,4 +141,4 @@ def _widen(condition: Q, nodes: dict[UUID, Node], edges: dict[UUID, Edge]) -> No
         edges[edge.pk] = edge
         nodes.setdefault(edge.target_id, edge.target)
     if len(nodes) + len(edges) > AROUND_MAX:
-        raise refused("/depth", f"So deep there are more than {AROUND_MAX} nodes and edges.")
+        raise invalid("/depth", f"So deep there are more than {AROUND_MAX} nodes and edges.")

@@ -12,7 +12,7 @@ from taskhub.runs import queue
 from taskhub.runs.domain import RUNNING, WAITING
 from taskhub.runs.models import Run, Worker, live_workers, node_host
 from taskhub.runs.run_kinds import all_kinds
-from taskhub.web.parameter_types import Text, moment
+from taskhub.web.parameter_types import Text, format_timestamp
 from walkers.domain.ids import as_id
 from walkers.http import examples
 from walkers.http.parameters import TaskId
@@ -99,7 +99,7 @@ def _status(run: Run) -> Status:
     """What is unknown is left out."""
     found = {"state": run.state, "result": run.result, "error": run.error, "progress": run.progress}
     times = {name: getattr(run, name) for name in ("started_at", "finished_at")}
-    found |= {name: when and moment(when) for name, when in times.items()}
+    found |= {name: when and format_timestamp(when) for name, when in times.items()}
     return cast(Status, {name: value for name, value in found.items() if value is not None})
 
 
@@ -128,4 +128,4 @@ def _by_worker(workers: list[Worker], runs: QuerySet[Run]) -> dict[str, list[Ent
 def _entry(run: Run) -> Entry:
     times = {"eta": run.not_before, "created_at": run.created_at, "started_at": run.started_at}
     shown = {"id": str(run.pk), "task_id": str(run.pk), "name": run.name, "kind": run.kind, "state": run.state}
-    return cast(Entry, shown | {name: moment(when) for name, when in times.items() if when})
+    return cast(Entry, shown | {name: format_timestamp(when) for name, when in times.items() if when})

@@ -13,7 +13,7 @@ from taskhub.errors import Conflict, NotFound, Rejected
 from taskhub.runs.scheduler.beat_schedules import KINDS
 from taskhub.runs.scheduler.schedule_spec import When, periodic_of, when_of
 from taskhub.runs.scheduler.schedules import delete_schedule, save_schedule
-from taskhub.web.parameter_types import Text, moment
+from taskhub.web.parameter_types import Text, format_timestamp
 from walkers.http import examples
 from walkers.http.pagination import page
 from walkers.http.parameters import Cursor, Limit
@@ -106,7 +106,7 @@ def shown(periodic: Any) -> ScheduleShown:
         "owner": kept.owner_id.urn if kept and kept.owner_id else None,
         "schedule": when_of(periodic),
         "enabled": periodic.enabled,
-        "next_fire": moment(kept.due_at) if kept and kept.due_at else None,
+        "next_fire": format_timestamp(kept.due_at) if kept and kept.due_at else None,
         "fault": kept.fault if kept else "",
         "body": body,
         "last_run": str(kept.last_run_id) if kept and kept.last_run_id else None,

@@ -8,12 +8,12 @@ from django.conf import settings
 from django.db import transaction
 from pydantic import Field
 
-from taskhub.errors import Unavailable, refused
+from taskhub.errors import Unavailable, invalid
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
 from taskhub.runs.queue import accept, checked_webhook, enqueue
 from taskhub.runs.queue.execution import run_now
-from taskhub.web.parameter_types import Flag, Moment, Text
+from taskhub.web.parameter_types import Flag, Text, Timestamp
 from walkers.authoring.walker import Definition
 from walkers.domain.route import WalkerFailed
 from walkers.http import examples, serializers
@@ -34,7 +34,7 @@ MaybeSentinel = Annotated[
     Field(description="A sentinel: an id, an alias, a name, `global` or `active:sentinel`, which is the default."),
 ]
 Background = Annotated[Flag, Field(description="To run it in the background: `true`, `1` or `yes`.")]
-Later = Annotated[Moment, Field(description="To run it in the background, not before this time (RFC 3339).")]
+Later = Annotated[Timestamp, Field(description="To run it in the background, not before this time (RFC 3339).")]
 Told = Annotated[
     Text,
     Field(
@@ -80,7 +80,7 @@ def walker_run(
     start = caller.node_id(nd)
     if not is_async and run_at is None:
         if webhook:
-            raise refused("/webhook", "Goes with is_async or run_at: who waits for the answer needs no other.")
+            raise invalid("/webhook", "Goes with is_async or run_at: who waits for the answer needs no other.")
         walk = Walk(definition, fields, start, caller.user, caller.files, caller.request)
         body = walk_now(walk)
         return Answer(walk.status or 200, body)
