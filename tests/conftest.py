@@ -3,7 +3,6 @@
 import atexit
 import logging
 import os
-import shutil
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -18,20 +17,20 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from tests.session import begin_session  # noqa: E402
+
 if TYPE_CHECKING:
     from taskhub.accounts.models import User
 
 
 def _start_services() -> None:
-    """Once, in the process that the developer started; xdist's processes inherit the addresses."""
     from taskhub.embedded import ensure_services
 
     stack = ExitStack()
     atexit.register(stack.close)
     # The last threads may speak of servers that are gone, after pytest has closed what they speak to.
     atexit.register(setattr, logging, "raiseExceptions", False)
-    home = tempfile.mkdtemp(prefix="taskhub-tests-")
-    stack.callback(shutil.rmtree, home, ignore_errors=True)
+    home = tempfile.mkdtemp(prefix="servers-")
     os.environ.update(stack.enter_context(ensure_services(Path(home))), TASKHUB_HOME=home)
     _hurry(os.environ["DATABASE_URL"])
 
@@ -46,8 +45,11 @@ def _hurry(address: str) -> None:
 
 pytest_plugins = ["tests.hub"]  # the fixture `hub`
 
-if "DATABASE_URL" not in os.environ:
-    _start_services()
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    # In the process that the developer started; xdist's processes inherit the folder and the servers' addresses.
+    begin_session()
+    if "DATABASE_URL" not in os.environ:
+        _start_services()
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     # Each process has its own database in Redis, too (PostgreSQL's are told apart by pytest-django).
     url = os.environ["REDIS_URL"].partition("?db=")[0]

@@ -1,15 +1,15 @@
 """One running hub for the whole test session: `manage.py up` as a newcomer starts it, shared by all test processes.
 
-The first test that asks for it starts it; the session's end stops it. In between stands tests/guard.py, which ends the
-hub also when the session is killed.
+The first test that asks for it starts it; the session's end stops it.
 """
 
 import json
 import os
-import select
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -22,9 +22,12 @@ import pytest
 import requests
 from filelock import FileLock
 
+from tests.session import is_alive
+
 ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "correct horse battery"
 ADMIN = "admin@hub.example"
+READY = "taskhub is ready at "
 START_SECONDS = 120
 STOP_SECONDS = 90
 STRANGE = ("TASKHUB_", "PYTEST_", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE")
@@ -98,9 +101,9 @@ class Hub:
 
 @dataclass
 class Reference:
-    """What the test processes tell each other; `error` when the hub did not start."""
+    """What the test processes know of the hub: its `up`, its address and home; `error` when it did not start."""
 
-    guard: int
+    pid: int
     url: str = ""
     home: str = ""
     error: str = ""
@@ -142,32 +145,54 @@ def recall(place: Path) -> Reference | None:
 
 
 def start(place: Path) -> Reference:
-    home = Path(tempfile.mkdtemp(prefix="hub-"))
-    session = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
-    with subprocess.Popen(
-        [sys.executable, "tests/guard.py", str(session), str(home), str(place / "hub.log")],
-        cwd=ROOT,
-        env=environment(home),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        bufsize=0,
-    ) as starter:
-        assert starter.stdout is not None
-        reference = Reference(int(starter.stdout.readline()), home=str(home))
-        if select.select([starter.stdout], [], [], START_SECONDS)[0]:
-            reference.url = starter.stdout.readline().decode().strip()
-    if not reference.url:
+    """Starts a hub with a home of its own, and writes down in the folder `place` how it is reached."""
+    home, log = Path(tempfile.mkdtemp(prefix="hub-")), place / "hub.log"
+    up = start_up(environment(home), log, port=0, workers=2)
+    reference = Reference(up.pid, home=str(home))
+    try:
+        reference.url = await_ready(up, log)
+        up.returncode = 0  # whichever process ends it later: nobody is to be warned that it still runs
+    except AssertionError as error:
         stop(reference)
-        reference.error = f"The hub did not start:\n{(place / 'hub.log').read_text()}"
+        reference.error = f"The hub did not start:\n{error}"
     (place / "hub.json").write_text(json.dumps(asdict(reference)))
     return reference
 
 
+def start_up(environment: dict[str, str], log: Path, *, port: int, workers: int) -> "subprocess.Popen[bytes]":
+    """`manage.py up` in a session of its own, which Ctrl-C for the tests does not reach. What it says goes to `log`."""
+    with open(log, "ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "manage.py", "up", "--port", str(port), "--workers", str(workers)],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def await_ready(up: "subprocess.Popen[bytes]", log: Path, times: int = 1) -> str:
+    """The address that is told when the hub is ready, so many times in its log."""
+    deadline = time.monotonic() + START_SECONDS
+    while (text := log.read_text(errors="replace")).count(READY) < times:
+        assert up.poll() is None, text[-3000:]
+        assert time.monotonic() < deadline, text[-3000:]
+        time.sleep(0.05)
+    return text.rpartition(READY)[2].partition("\n")[0].strip()
+
+
 def stop(reference: Reference) -> None:
+    """Ends the hub, which another test process may have started, and removes its home."""
     with suppress(psutil.NoSuchProcess):
-        guard = psutil.Process(reference.guard)
-        guard.terminate()
-        guard.wait(STOP_SECONDS)
+        up = psutil.Process(reference.pid)
+        up.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        while is_alive(up):
+            assert time.monotonic() < deadline, f"The hub in {reference.home} does not end."
+            time.sleep(0.05)
+    shutil.rmtree(reference.home, ignore_errors=True)
 
 
 def environment(home: Path) -> dict[str, str]:

@@ -1,11 +1,7 @@
 """A hub that tests may break: `manage.py up` with walkers of its own, whose processes can be found and killed."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -18,11 +14,11 @@ import psutil
 import psycopg
 import requests
 
-from taskhub.embedded import Home, Register, Servers, end_session
-from tests.hub import ROOT, START_SECONDS, STOP_SECONDS, Caller, Hub, environment
+from taskhub.embedded import Home, Servers
+from tests.hub import STOP_SECONDS, Caller, Hub, await_ready, environment, start_up
 from tests.ports import free_port
+from tests.session import is_alive
 
-READY = "taskhub is ready at "
 WORKERS = 3
 CAP = 2
 
@@ -43,35 +39,15 @@ class Disposable:
         }
         self.port = free_port()
         self.starts = 0
-        # Reads until its end: that of this process, however it comes.
-        self.undertaker = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.disposable", str(self.home)],
-            cwd=ROOT,
-            env=self.environment,
-            stdin=subprocess.PIPE,
-        )
         self.start()
         self.people = Hub(f"http://127.0.0.1:{self.port}", self.home, self.log, self.environment)
 
     # From start to end
 
     def start(self) -> None:
-        with open(self.log, "ab") as log:
-            self.up = subprocess.Popen(
-                [sys.executable, "manage.py", "up", "--port", str(self.port), "--workers", str(WORKERS)],
-                cwd=ROOT,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        assert self.undertaker.stdin is not None
-        self.undertaker.stdin.write(f"{self.up.pid}\n".encode())
-        self.undertaker.stdin.flush()
+        self.up = start_up(self.environment, self.log, port=self.port, workers=WORKERS)
         self.starts += 1
-        until(lambda: self.text.count(READY) == self.starts or self.up.poll() is not None, START_SECONDS)
-        assert self.up.poll() is None, self.text[-3000:]
+        await_ready(self.up, self.log, self.starts)
 
     def kill_up(self) -> None:
         self.up.kill()
@@ -81,9 +57,7 @@ class Disposable:
         self.people.close()
         self.up.terminate()
         self.up.wait(STOP_SECONDS)
-        assert self.undertaker.stdin is not None
-        self.undertaker.stdin.close()
-        self.undertaker.wait(STOP_SECONDS)
+        shutil.rmtree(self.home, ignore_errors=True)
 
     # What runs
 
@@ -195,12 +169,6 @@ def answers(ask: Callable[[], bool]) -> bool:
         return False
 
 
-def is_alive(process: psutil.Process) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        return process.status() != psutil.STATUS_ZOMBIE
-    return False
-
-
 @contextmanager
 def frozen(process: psutil.Process) -> Iterator[None]:
     process.suspend()
@@ -209,30 +177,3 @@ def frozen(process: psutil.Process) -> Iterator[None]:
     finally:
         with suppress(psutil.NoSuchProcess):
             process.resume()
-
-
-def bury(home: Path, up: int) -> None:
-    """Ends the hub of a home and removes it, whatever state it is in."""
-    with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(up)
-        if "manage.py" in process.cmdline():
-            process.resume()
-            process.terminate()
-            psutil.wait_procs([process], STOP_SECONDS)
-    for process in [*Register(home).leftovers(), *servers_of(home)]:
-        end_session(process.pid)
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    shutil.rmtree(home, ignore_errors=True)
-
-
-def servers_of(home: Path) -> list[psutil.Process]:
-    servers = Servers.of(Home(home))
-    return [process for server in servers.private for process in server.processes()]
-
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests
-    *_, last = sys.stdin.read().split() or ["0"]
-    bury(Path(sys.argv[1]), int(last))
-    os._exit(0)

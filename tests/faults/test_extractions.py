@@ -11,8 +11,9 @@ import pytest
 
 from tests.chromium import required
 from tests.extracting import Reply, Site, create, ended, export, html, info, run, serving
-from tests.faults.disposable import Disposable, is_alive, until
+from tests.faults.disposable import Disposable, until
 from tests.hub import Caller
+from tests.session import is_alive
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 

@@ -15,8 +15,9 @@ import pytest
 import requests
 
 from taskhub.embedded import Home, Servers
-from tests.faults.disposable import Disposable, frozen, is_alive, submit, until
+from tests.faults.disposable import Disposable, frozen, submit, until
 from tests.hub import Caller
+from tests.session import is_alive
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 

@@ -1,0 +1,72 @@
+"""Whoever interrupts the suite finds no process of it afterwards: no hub, no PostgreSQL, no Redis, no test process."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.hub import ROOT, STRANGE
+from tests.session import is_alive, processes_of
+
+FLAG = "a test runs"
+START_SECONDS, END_SECONDS = 150, 60
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("starts"), pytest.mark.timeout(300)]
+
+
+@dataclass
+class Suite:
+    """Tests that do not end, with a hub, and the folder in which all of it happens."""
+
+    process: "subprocess.Popen[bytes]"
+    folder: Path
+
+
+@contextmanager
+def running_suite() -> Iterator[Suite]:
+    folder = Path(tempfile.mkdtemp(prefix="suite-"))
+    folder.chmod(0o755)  # the servers' account passes through
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(STRANGE)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-n", "2", "tests/integration/endless.py"],
+        cwd=ROOT,
+        env=environment | {"TMPDIR": str(folder)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield Suite(process, folder)
+        finally:
+            process.kill()
+
+
+def test_no_process_outlives_an_interrupted_suite() -> None:
+    """Ctrl-C in a terminal interrupts each process of a command; SIGTERM ends only the one that is named."""
+    with running_suite() as interrupted, running_suite() as terminated:
+        suites = [interrupted, terminated]
+        until(START_SECONDS, lambda: all(list(suite.folder.rglob(FLAG)) for suite in suites))
+        started = [process for suite in suites for process in processes_of(suite.folder)]
+        names = [process.name() for process in started]
+        os.killpg(interrupted.process.pid, signal.SIGINT)
+        terminated.process.send_signal(signal.SIGTERM)
+        for suite in suites:
+            suite.process.wait(END_SECONDS)
+        until(END_SECONDS, lambda: not any(list(suite.folder.iterdir()) for suite in suites))
+    assert names.count("redis-server") == 4, "Each suite has one for its tests, and one of its hub."
+    assert not any(map(is_alive, started))
+    assert not [process for suite in suites for process in processes_of(suite.folder)]
+
+
+def until(seconds: float, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
