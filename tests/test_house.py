@@ -61,7 +61,6 @@ CLASSES_STANDING_TWICE: set[str] = {
     "Lines",
     "Outcome",
     "Owned",
-    "OwnedQuerySet",
     "Page",
     "Part",
     "Program",
