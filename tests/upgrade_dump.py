@@ -95,7 +95,7 @@ def neighbour() -> Iterator[str]:
 
 @contextlib.contextmanager
 def running(tree: Path, environment: dict[str, str]) -> Iterator[str]:
-    command = [tree / ".venv/bin/python", "manage.py", "up", "--port", "0", "--workers", "2"]
+    command = [str(tree / ".venv/bin/python"), "manage.py", "up", "--port", "0", "--workers", "2"]
     with subprocess.Popen(command, cwd=tree, env=environment, stdout=subprocess.PIPE, text=True) as hub:
         assert hub.stdout is not None
         try:
@@ -231,7 +231,7 @@ def use_extraction(ada: Caller, site: str) -> None:
 
 def dump(tree: Path, address: str) -> str:
     (folder,) = (tree / ".venv").glob(SQL_FOLDER)
-    command = [folder / "pg_dump", address, "--inserts", "--no-owner", "--no-privileges"]
+    command = [str(folder / "pg_dump"), address, "--inserts", "--no-owner", "--no-privileges"]
     command += [f"--exclude-table-data={table}" for table in EMPTY_TABLES]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     kept = [
@@ -253,7 +253,7 @@ def main(tree: Path) -> None:
         }
         with running(tree, environment) as url:
             fill(url, site)
-            shell = [tree / ".venv/bin/python", "manage.py", "shell", "-v", "0", "--no-imports", "-c"]
+            shell = [str(tree / ".venv/bin/python"), "manage.py", "shell", "-v", "0", "--no-imports", "-c"]
             subprocess.run([*shell, GRANTS], cwd=tree, env=environment, check=True)
             show = "from django.conf import settings; print(settings.DATABASE_URL)"
             address = subprocess.run(
