@@ -14,7 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from extraction.domain.process_status import STATES, PageState
-from extraction.models import Account, Entry, Page, Process, Task
+from extraction.models import CreditAccount, CreditEntry, ExtractionPage, ExtractionTask, Process
 from extraction.services import credits, deliveries, process_lifecycle, processes, retention
 from extraction.services.results import Export
 from extraction.services.signed_links import LOG, link_to
@@ -40,8 +40,8 @@ class ExtractionAdmin(WatchedAdmin):
         return (queryset.filter(id=search_term.strip()) if self.search_fields else queryset.none()), False
 
 
-@admin.register(Task)
-class TaskAdmin(ExtractionAdmin):
+@admin.register(ExtractionTask)
+class ExtractionTaskAdmin(ExtractionAdmin):
     list_display = ("__str__", "owner", "processes_of", "created_at")
     list_select_related = ("owner",)
     search_fields = ("=id",)
@@ -60,36 +60,36 @@ class TaskAdmin(ExtractionAdmin):
     actions: Any = ["run_tasks", "test_deliveries", "delete_tasks"]
 
     @admin.display(description="payload")
-    def shown_payload(self, task: Task) -> SafeString:
+    def shown_payload(self, task: ExtractionTask) -> SafeString:
         return as_json(task.payload)
 
     @admin.display(description="webhook")
-    def shown_webhook(self, task: Task) -> str:
+    def shown_webhook(self, task: ExtractionTask) -> str:
         return mask(task.webhook)
 
     @admin.display(description="delivery")
-    def shown_delivery(self, task: Task) -> SafeString | str:
+    def shown_delivery(self, task: ExtractionTask) -> SafeString | str:
         return as_json(task.delivery) if task.delivery else "-"
 
     @admin.display(description="processes")
-    def processes_of(self, task: Task) -> SafeString:
+    def processes_of(self, task: ExtractionTask) -> SafeString:
         return listed("extraction_process", "its processes", task__seq__exact=task.pk)
 
     @admin.action(description="Run the selected tasks", permissions=["view"])
-    def run_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+    def run_tasks(self, request: HttpRequest, queryset: QuerySet[ExtractionTask]) -> None:
         self.each(request, queryset.select_related("owner"), _run, "processes started")
 
     @admin.action(description="Test the delivery of the selected tasks", permissions=["view"])
-    def test_deliveries(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+    def test_deliveries(self, request: HttpRequest, queryset: QuerySet[ExtractionTask]) -> None:
         tasks = queryset.select_related("owner")
         self.each(request, tasks, lambda one: deliveries.dispatch_test(task=one), "tasks: see their runs")
 
     @admin.action(description="Delete the selected tasks with their processes and files", permissions=["view"])
-    def delete_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+    def delete_tasks(self, request: HttpRequest, queryset: QuerySet[ExtractionTask]) -> None:
         self.each(request, queryset, lambda one: retention.delete_task(task=one), "tasks deleted")
 
 
-def _run(task: Task) -> None:
+def _run(task: ExtractionTask) -> None:
     process = processes.run_task(task=task)
     if process.run:
         enqueue(process.run)
@@ -124,7 +124,11 @@ class ProcessAdmin(ExtractionAdmin):
 
     @admin.display(description="task")
     def task_link(self, process: Process) -> SafeString | str:
-        return link("extraction_task", process.task, process.task.name or process.task.id) if process.task else "-"
+        return (
+            link("extraction_extractiontask", process.task, process.task.name or process.task.id)
+            if process.task
+            else "-"
+        )
 
     @admin.display(description="run")
     def run_link(self, process: Process) -> SafeString | str:
@@ -135,17 +139,20 @@ class ProcessAdmin(ExtractionAdmin):
         if not process.failed:
             return "0"
         return listed(
-            "extraction_page", str(process.failed), process__seq__exact=process.pk, state__exact=PageState.FAILED
+            "extraction_extractionpage",
+            str(process.failed),
+            process__seq__exact=process.pk,
+            state__exact=PageState.FAILED,
         )
 
     @admin.display(description="all pages")
     def pages_of(self, process: Process) -> SafeString:
         states = [
-            (listed("extraction_page", word, process__seq__exact=process.pk, state__exact=STATES[word]),)
+            (listed("extraction_extractionpage", word, process__seq__exact=process.pk, state__exact=STATES[word]),)
             for word in STATES
         ]
         return format_html_join(
-            ", ", "{}", [(listed("extraction_page", "all", process__seq__exact=process.pk),), *states]
+            ", ", "{}", [(listed("extraction_extractionpage", "all", process__seq__exact=process.pk),), *states]
         )
 
     @admin.display(description="deliveries")
@@ -185,8 +192,8 @@ def _lines(process: Process) -> Iterator[str]:
         yield json.dumps(record, ensure_ascii=False)
 
 
-@admin.register(Page)
-class PageAdmin(ExtractionAdmin):
+@admin.register(ExtractionPage)
+class ExtractionPageAdmin(ExtractionAdmin):
     """Of one process, as a rule; of all of them by their number alone."""
 
     list_display = ("id", "shown_url", "state", "status", "attempt", "found", "bytes", "duration_ms", "cost", "error")
@@ -197,44 +204,44 @@ class PageAdmin(ExtractionAdmin):
 
     def get_list_filter(self, request: HttpRequest) -> Any:
         """Only of one process: no index sorts the pages of all of them by state."""
-        return (PageStates, PageStatus) if "process__seq__exact" in request.GET else ()
+        return (PageStateFilter, PageStatusFilter) if "process__seq__exact" in request.GET else ()
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Page]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ExtractionPage]:
         return super().get_queryset(request).defer("records")
 
     def get_ordering(self, request: HttpRequest) -> list[Any]:
         return ["pk"] if "process__seq__exact" in request.GET else ["-pk"]
 
     @admin.display(description="url")
-    def shown_url(self, page: Page) -> str:
+    def shown_url(self, page: ExtractionPage) -> str:
         return mask(page.url)
 
     @admin.display(description="process")
-    def process_link(self, page: Page) -> SafeString:
+    def process_link(self, page: ExtractionPage) -> SafeString:
         return link("extraction_process", page.process, page.process.id)
 
 
-class PageStates(admin.SimpleListFilter):
+class PageStateFilter(admin.SimpleListFilter):
     title, parameter_name = "state", "state__exact"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         return [(state.value, word) for word, state in STATES.items()]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Page]) -> QuerySet[Page]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ExtractionPage]) -> QuerySet[ExtractionPage]:
         return queryset.filter(state=self.value()) if self.value() else queryset
 
 
-class PageStatus(admin.SimpleListFilter):
+class PageStatusFilter(admin.SimpleListFilter):
     title, parameter_name = "status", "status__exact"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         return [(str(status), str(status)) for status in (200, 403, 404, 408, 429, 500, 502, 503, 504)]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Page]) -> QuerySet[Page]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ExtractionPage]) -> QuerySet[ExtractionPage]:
         return queryset.filter(status=self.value()) if (self.value() or "").isdecimal() else queryset
 
 
-class AccountForm(forms.ModelForm):
+class CreditAccountForm(forms.ModelForm):
     """An account's limits, and a top-up of its credits."""
 
     amount = forms.IntegerField(
@@ -246,13 +253,13 @@ class AccountForm(forms.ModelForm):
     note = forms.CharField(required=False, max_length=1000)
 
     class Meta:
-        model = Account
+        model = CreditAccount
         fields: ClassVar[Any] = ("max_pages", "max_depth", "max_seconds", "max_page_bytes")
 
 
-@admin.register(Account)
-class AccountAdmin(BigTableAdmin):
-    form = AccountForm
+@admin.register(CreditAccount)
+class CreditAccountAdmin(BigTableAdmin):
+    form = CreditAccountForm
     list_display = ("owner", "balance", "max_pages", "max_depth", "max_seconds", "max_page_bytes")
     list_select_related = ("owner",)
     ordering = ("pk",)
@@ -270,12 +277,12 @@ class AccountAdmin(BigTableAdmin):
         return False
 
     @admin.display(description="ledger")
-    def ledger(self, account: Account) -> SafeString:
-        return listed("extraction_entry", "what changed the balance", account__pk__exact=account.pk)
+    def ledger(self, account: CreditAccount) -> SafeString:
+        return listed("extraction_creditentry", "what changed the balance", account__pk__exact=account.pk)
 
-    def save_model(self, request: HttpRequest, obj: Account, form: Any, change: bool) -> None:
-        limits = AccountForm.Meta.fields
-        Account.objects.filter(pk=obj.pk).update(**{name: getattr(obj, name) for name in limits})
+    def save_model(self, request: HttpRequest, obj: CreditAccount, form: Any, change: bool) -> None:
+        limits = CreditAccountForm.Meta.fields
+        CreditAccount.objects.filter(pk=obj.pk).update(**{name: getattr(obj, name) for name in limits})
         amount = form.cleaned_data.get("amount")
         if not amount:
             return
@@ -289,8 +296,8 @@ class AccountAdmin(BigTableAdmin):
         self.message_user(request, f"{amount:+} credits; {count} processes go on.")
 
 
-@admin.register(Entry)
-class EntryAdmin(ExtractionAdmin):
+@admin.register(CreditEntry)
+class CreditEntryAdmin(ExtractionAdmin):
     list_display = ("id", "account", "kind", "amount", "balance", "process", "note", "by", "at")
     list_select_related = ("account__owner", "by")
     fields: ClassVar[Any] = ("id", "account", "kind", "amount", "balance", "process", "note", "by", "at")

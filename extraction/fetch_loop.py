@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from extraction.db_thread import Books
 from extraction.domain.payload import Payload
-from extraction.domain.process_status import Failure, PageState, Status
+from extraction.domain.process_status import Failure, PageState, ProcessStatus
 from extraction.fetch.host_limits import Hosts, Later
 from extraction.fetch.page_fetcher import Pages, cookies_in, jar_with
 from extraction.models import Process, Slice
@@ -278,4 +278,4 @@ def take_turn(slice: Slice, process: Process, payload: Payload) -> None:
 
 def is_fetching(process: Process) -> bool:
     """Whether a turn at the process is one of fetching; else its result is to be written."""
-    return process.status == Status.RUNNING and not process.unwritten
+    return process.status == ProcessStatus.RUNNING and not process.unwritten

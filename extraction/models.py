@@ -8,7 +8,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from ksuid import Ksuid
 
-from extraction.domain.process_status import PageState, Status
+from extraction.domain.process_status import PageState, ProcessStatus
 from taskhub.db.querysets import RemovableQuerySet
 from taskhub.runs.models import Run
 from taskhub.security.encryption import EncryptedJSONField
@@ -22,7 +22,7 @@ def new_id() -> str:
     return str(Ksuid())
 
 
-class Owned(models.Model):
+class OwnedExtraction(models.Model):
     """What tasks and processes have in common. `seq` is what other rows refer to."""
 
     seq = models.BigAutoField(primary_key=True)
@@ -40,7 +40,7 @@ class Owned(models.Model):
         abstract = True
 
 
-class Task(Owned):
+class ExtractionTask(OwnedExtraction):
     """A stored extraction."""
 
     name = models.CharField(max_length=200, default="", blank=True)
@@ -49,6 +49,7 @@ class Task(Owned):
     delivery: "models.Field[Any, Any]" = EncryptedJSONField(default=list, help_text="Where results are sent, too")
 
     class Meta:
+        db_table = "extraction_task"
         permissions: ClassVar = [("ignore_robots", "Can ignore robots.txt")]
         indexes: ClassVar = [models.Index(fields=["owner", "-seq"], name="extraction_task_owner")]
 
@@ -56,17 +57,22 @@ class Task(Owned):
         return f"{self.name} {self.id}".strip()
 
 
-class Process(Owned):
+class Process(OwnedExtraction):
     """One run of a task, with the payload as it was.
 
     `open` counts the pages that have not ended. `unwritten` says that its result is to be written to a file.
     """
 
     task = models.ForeignKey(
-        Task, models.CASCADE, null=True, related_name="processes", db_index=False, help_text="None of a single process"
+        ExtractionTask,
+        models.CASCADE,
+        null=True,
+        related_name="processes",
+        db_index=False,
+        help_text="None of a single process",
     )
     run = models.ForeignKey(Run, models.SET_NULL, null=True, related_name="+")
-    status = models.CharField(max_length=10, default=Status.RUNNING, choices=[(s, s) for s in Status])
+    status = models.CharField(max_length=10, default=ProcessStatus.RUNNING, choices=[(s, s) for s in ProcessStatus])
     main = models.BinaryField(max_length=16, null=True, help_text="The chain of its main list, once that is begun")
     unwritten = models.BooleanField(default=False, help_text="Its result is to be written")
     started_at = models.DateTimeField(null=True)
@@ -102,9 +108,9 @@ class Process(Owned):
             models.Index(fields=["task", "-seq"], name="process_task"),
             models.Index(fields=["run"], name="process_run", condition=Q(run__isnull=False)),
             # What workers look through for something to do, and what waits for credits.
-            models.Index(fields=["served_at"], name="process_active", condition=Q(status=Status.RUNNING)),
+            models.Index(fields=["served_at"], name="process_active", condition=Q(status=ProcessStatus.RUNNING)),
             models.Index(fields=["served_at"], name="process_unwritten", condition=Q(unwritten=True)),
-            models.Index(fields=["owner"], name="process_pending", condition=Q(status=Status.PENDING)),
+            models.Index(fields=["owner"], name="process_pending", condition=Q(status=ProcessStatus.PENDING)),
             models.Index(fields=["results"], name="process_results", condition=~Q(results="")),
             models.Index(fields=["finished_at"], name="process_finished", condition=~Q(results="")),
         ]
@@ -114,7 +120,7 @@ class Process(Owned):
 
     @property
     def ended(self) -> bool:
-        return self.status not in {Status.RUNNING, Status.PENDING}
+        return self.status not in {ProcessStatus.RUNNING, ProcessStatus.PENDING}
 
 
 class Slice(models.Model):
@@ -136,7 +142,7 @@ class Slice(models.Model):
         return f"{self.worker} at {self.process_id}"
 
 
-class Page(models.Model):
+class ExtractionPage(models.Model):
     """One page of a process, by the `key` of its rule, its list and its address.
 
     `chain` is the key of the first page of its list, and `ordinal` its place there, from 0. `records` are those that
@@ -165,6 +171,7 @@ class Page(models.Model):
     fetched_at = models.DateTimeField(null=True)
 
     class Meta:
+        db_table = "extraction_page"
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["process", "key"], name="page_once"),
             models.UniqueConstraint(fields=["process", "chain", "ordinal"], name="page_in_list"),
@@ -181,7 +188,7 @@ class Page(models.Model):
         return mask(self.url)
 
 
-class Note(models.Model):
+class ProcessNote(models.Model):
     """A line of a process's log that no page tells."""
 
     process = models.ForeignKey(Process, models.CASCADE, related_name="notes", db_index=False)
@@ -189,13 +196,14 @@ class Note(models.Model):
     text = models.TextField()
 
     class Meta:
+        db_table = "extraction_note"
         indexes: ClassVar = [models.Index(fields=["process", "id"], name="note_process")]
 
     def __str__(self) -> str:
         return self.text
 
 
-class Account(models.Model):
+class CreditAccount(models.Model):
     """A user's credits and limits. Limits that are empty are those of the settings."""
 
     owner: "models.OneToOneField[Any, Any]" = models.OneToOneField(
@@ -208,13 +216,14 @@ class Account(models.Model):
     max_page_bytes = models.PositiveBigIntegerField(null=True, blank=True, help_text="Of one page, unpacked")
 
     class Meta:
+        db_table = "extraction_account"
         constraints: ClassVar = [models.CheckConstraint(name="account_not_below_zero", condition=Q(balance__gte=0))]
 
     def __str__(self) -> str:
         return f"{self.owner}: {self.balance}"
 
 
-class Entry(models.Model):
+class CreditEntry(models.Model):
     """One line of the credit ledger; none is ever changed. `amount` is added to the balance, which it then tells."""
 
     class Kind(models.TextChoices):
@@ -223,7 +232,7 @@ class Entry(models.Model):
         RESERVE = "reserve", "reserved for a worker's turn"
         SETTLE = "settle", "given back after it"
 
-    account = models.ForeignKey(Account, models.CASCADE, related_name="entries", db_index=False)
+    account = models.ForeignKey(CreditAccount, models.CASCADE, related_name="entries", db_index=False)
     kind = models.CharField(max_length=10, choices=Kind.choices)
     amount = models.BigIntegerField()
     balance = models.BigIntegerField(help_text="After it")
@@ -235,6 +244,7 @@ class Entry(models.Model):
     at = models.DateTimeField(default=timezone.now)
 
     class Meta:
+        db_table = "extraction_entry"
         verbose_name_plural = "credit ledger"
         indexes: ClassVar = [models.Index(fields=["account", "-id"], name="entry_account")]
 

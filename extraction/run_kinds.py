@@ -5,7 +5,7 @@ from typing import Any
 
 from django.urls import reverse
 
-from extraction.models import Process, Task
+from extraction.models import ExtractionTask, Process
 from extraction.services import process_lifecycle, processes, retention, slices, webhook_payload
 from extraction.services.deliveries import DELIVERY, WAITS, wait
 from extraction.services.processes import KIND
@@ -39,10 +39,10 @@ def work_of_schedule(arguments: Mapping[str, Any], owner: Any, schedule: str) ->
     return Work(task.owner, task.name or task.id, {"task": task.id, "given": given}, webhook=task.webhook)
 
 
-def task_named(arguments: Mapping[str, Any], owner: Any) -> Task:
+def task_named(arguments: Mapping[str, Any], owner: Any) -> ExtractionTask:
     id = arguments.get("task")
-    rows = Task.objects.visible_to(owner).select_related("owner")
-    task: Task | None = rows.filter(id=id).first() if isinstance(id, str) else None
+    rows = ExtractionTask.objects.visible_to(owner).select_related("owner")
+    task: ExtractionTask | None = rows.filter(id=id).first() if isinstance(id, str) else None
     if task is None:
         detail = "Must be the id of one of the owner's extraction tasks."
         raise Rejected(detail, errors=[{"path": "task", "detail": detail}])

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from extraction.domain.result_formats import file_name
 from extraction.fetch_loop import is_fetching, take_turn
-from extraction.models import Note, Process, Slice
+from extraction.models import Process, ProcessNote, Slice
 from extraction.services import process_lifecycle, slices
 from extraction.services.results import Export, removed, store
 from extraction.services.slices import SliceLost
@@ -99,6 +99,8 @@ def _put_off(slice: Slice, process: Process, error: OSError) -> None:
     log.error("The result of %s could not be written: %s", process.id, error)
     with transaction.atomic():
         if row := slices.locked(process.pk):
-            Note.objects.create(process=row, text=f"the result could not be written: {error.strerror or error}"[:500])
+            ProcessNote.objects.create(
+                process=row, text=f"the result could not be written: {error.strerror or error}"[:500]
+            )
             Process.objects.filter(pk=row.pk).update(rest_until=Now() + TRY_AGAIN)
             slices.release(slice=slice, process=row, lost=False)

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from extraction.api import examples as shown
 from extraction.api.serializers import credits_of
 from extraction.api.views import TAGS, ExtractionView, answer
-from extraction.models import Entry
+from extraction.models import CreditEntry
 from extraction.services import credits, process_lifecycle
 from taskhub.accounts.models import User
 from taskhub.errors import Forbidden, invalid
@@ -51,7 +51,7 @@ class CreditsView(ExtractionView, GenericAPIView[Any]):
     def get(self, request: Request) -> Response:
         self.query(request)
         account = credits.account_of(_id(request))
-        entries = self.paginate_queryset(Entry.objects.filter(account=account)) or []
+        entries = self.paginate_queryset(CreditEntry.objects.filter(account=account)) or []
         following = self.get_paginated_response([]).data["next"]
         headers = {"Link": f'<{following}>; rel="next"'} if following else {}
         return Response(credits_of(account, list(entries)), headers=headers)
@@ -79,7 +79,7 @@ class CreditsView(ExtractionView, GenericAPIView[Any]):
             account = credits.top_up(
                 owner_id=user.pk, amount=values["amount"], by=request.user, note=values.get("note", "")
             )
-            return Response(credits_of(account, list(Entry.objects.filter(account=account).order_by("-id")[:1])))
+            return Response(credits_of(account, list(CreditEntry.objects.filter(account=account).order_by("-id")[:1])))
 
         response = answer_once(request, values, produce)
         process_lifecycle.resume_waiting(user.pk)

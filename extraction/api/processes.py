@@ -13,7 +13,7 @@ from extraction.api.serializers import page_of, process_of
 from extraction.api.tasks import OBJECT, enqueue, started
 from extraction.api.views import ID_PARAMETER, TAGS, ExtractionView, answer
 from extraction.domain.process_status import STATES
-from extraction.models import Page, Process
+from extraction.models import ExtractionPage, Process
 from extraction.services import process_lifecycle, processes
 from taskhub.errors import invalid
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
@@ -147,7 +147,7 @@ class PagesView(ExtractionView, GenericAPIView[Any]):
     def get(self, request: Request, id: str) -> Response:
         asked = self.query(request, PageQuery)
         process = processes.visible_process(id=id, user=request.user)
-        rows = Page.objects.filter(process=process).defer("records")
+        rows = ExtractionPage.objects.filter(process=process).defer("records")
         if "state" in asked:
             rows = rows.filter(state=STATES[asked["state"]])
         if "status" in asked:

@@ -3,14 +3,14 @@
 from typing import Any
 
 from extraction.domain.process_status import WORDS, PageState
-from extraction.models import Account, Entry, Page, Process, Task
+from extraction.models import CreditAccount, CreditEntry, ExtractionPage, ExtractionTask, Process
 from extraction.services.processes import outline
 from extraction.services.signed_links import LOG, link_to
 from extraction.services.tasks import TYPE
 from taskhub.web.parameter_types import format_timestamp
 
 
-def task_of(task: Task) -> dict[str, Any]:
+def task_of(task: ExtractionTask) -> dict[str, Any]:
     return {
         "id": task.id,
         "name": task.name,
@@ -25,7 +25,7 @@ def process_of(process: Process) -> dict[str, Any]:
     return outline(process) | {"logFile": link_to(process=process, what=LOG)}
 
 
-def page_of(page: Page) -> dict[str, Any]:
+def page_of(page: ExtractionPage) -> dict[str, Any]:
     return {
         "url": page.url,
         "state": WORDS[PageState(page.state)],
@@ -41,11 +41,11 @@ def page_of(page: Page) -> dict[str, Any]:
     }
 
 
-def credits_of(account: Account, entries: list[Entry]) -> dict[str, Any]:
+def credits_of(account: CreditAccount, entries: list[CreditEntry]) -> dict[str, Any]:
     return {"balance": account.balance, "entries": [entry_of(entry) for entry in entries]}
 
 
-def entry_of(entry: Entry) -> dict[str, Any]:
+def entry_of(entry: CreditEntry) -> dict[str, Any]:
     return {
         "kind": entry.kind,
         "amount": entry.amount,

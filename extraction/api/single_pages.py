@@ -16,7 +16,7 @@ from extraction.api.files import whole_file
 from extraction.api.serializers import process_of
 from extraction.api.tasks import OBJECT, enqueue, started
 from extraction.api.views import TAGS, ExtractionView, answer
-from extraction.domain.process_status import Status
+from extraction.domain.process_status import ProcessStatus
 from extraction.domain.render_job import HTML, PDF, SCREENSHOT
 from extraction.models import Process
 from extraction.services import processes
@@ -100,10 +100,10 @@ class SingleView(ExtractionView):
 
 
 def _outcome(process: Process, output: str) -> HttpResponseBase:
-    if process.status == Status.FAILED:
+    if process.status == ProcessStatus.FAILED:
         raise Failed(process.error, process=process_of(process))
     response = started(process)
-    if process.status != Status.FINISHED:
+    if process.status != ProcessStatus.FINISHED:
         return response
     if output == FILE:
         response.status_code = 200

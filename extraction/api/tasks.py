@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from extraction.api import examples as shown
 from extraction.api.serializers import process_of, task_of
 from extraction.api.views import ID_PARAMETER, LISTS, TAGS, ArrayView, ExtractionView, answer, array_of, task_with
-from extraction.models import Process, Task
+from extraction.models import ExtractionTask, Process
 from extraction.services import processes, retention, tasks
 from taskhub.runs import queue as runs
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
@@ -34,7 +34,7 @@ class TasksView(ArrayView):
     )
     def get(self, request: Request) -> Response:
         self.query(request)
-        return self.listed(Task.objects.visible_to(request.user), task_of)
+        return self.listed(ExtractionTask.objects.visible_to(request.user), task_of)
 
     @extend_schema(
         operation_id="extraction_tasks_by_post",

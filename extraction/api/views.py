@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from extraction.api.examples import ID
-from extraction.models import Task
+from extraction.models import ExtractionTask
 from taskhub.errors import NotFound
 from taskhub.web.bodies import FormParser
 from taskhub.web.openapi.schemas import PAGE, response_header
@@ -57,9 +57,11 @@ class ArrayView(ExtractionView, GenericAPIView[Any]):
         return Response(found, headers={"Link": f'<{following}>; rel="next"'} if following else {})
 
 
-def task_with(id: str, request: Request) -> Task:
+def task_with(id: str, request: Request) -> ExtractionTask:
     """Raises `NotFound` for one that never was, is deleted, or is another's."""
-    task: Task | None = Task.objects.visible_to(request.user).select_related("owner").filter(id=id).first()
+    task: ExtractionTask | None = (
+        ExtractionTask.objects.visible_to(request.user).select_related("owner").filter(id=id).first()
+    )
     if task is None:
         raise NotFound(f"There is no task {id}, or it is not yours.")
     return task

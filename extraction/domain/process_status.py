@@ -9,7 +9,7 @@ RETRY_AFTER_MAX = 3600.0
 AGAIN = frozenset({408, 429})
 
 
-class Status(StrEnum):
+class ProcessStatus(StrEnum):
     """Of a process, as dataflow_tasks.md prints them."""
 
     RUNNING = "running"
@@ -61,10 +61,10 @@ def may_succeed_later(status: int) -> bool:
     return status in AGAIN or status >= 500
 
 
-def outcome(*, main_failed: bool, pages: int, failed: int) -> Status:
+def outcome(*, main_failed: bool, pages: int, failed: int) -> ProcessStatus:
     """How a process ends whose pages have all ended.
 
     What would follow a failed page of the main list cannot be known; and a process most of whose pages failed did not
     do what it was asked for.
     """
-    return Status.FAILED if main_failed or failed * 2 > pages else Status.FINISHED
+    return ProcessStatus.FAILED if main_failed or failed * 2 > pages else ProcessStatus.FINISHED

@@ -59,7 +59,7 @@ class Migration(migrations.Migration):
                 ('payload', taskhub.security.encryption.EncryptedJSONField(help_text='What to take from which pages')),
                 ('removed_at', models.DateTimeField(editable=False, help_text='Deleted: it is going', null=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('status', models.CharField(choices=[(extraction.domain.process_status.Status['RUNNING'], extraction.domain.process_status.Status['RUNNING']), (extraction.domain.process_status.Status['FINISHED'], extraction.domain.process_status.Status['FINISHED']), (extraction.domain.process_status.Status['CANCELED'], extraction.domain.process_status.Status['CANCELED']), (extraction.domain.process_status.Status['FAILED'], extraction.domain.process_status.Status['FAILED']), (extraction.domain.process_status.Status['PENDING'], extraction.domain.process_status.Status['PENDING'])], default=extraction.domain.process_status.Status['RUNNING'], max_length=10)),
+                ('status', models.CharField(choices=[(extraction.domain.process_status.ProcessStatus['RUNNING'], extraction.domain.process_status.ProcessStatus['RUNNING']), (extraction.domain.process_status.ProcessStatus['FINISHED'], extraction.domain.process_status.ProcessStatus['FINISHED']), (extraction.domain.process_status.ProcessStatus['CANCELED'], extraction.domain.process_status.ProcessStatus['CANCELED']), (extraction.domain.process_status.ProcessStatus['FAILED'], extraction.domain.process_status.ProcessStatus['FAILED']), (extraction.domain.process_status.ProcessStatus['PENDING'], extraction.domain.process_status.ProcessStatus['PENDING'])], default=extraction.domain.process_status.ProcessStatus['RUNNING'], max_length=10)),
                 ('main', models.BinaryField(help_text='The chain of its main list, once that is begun', max_length=16, null=True)),
                 ('unwritten', models.BooleanField(default=False, help_text='Its result is to be written')),
                 ('started_at', models.DateTimeField(null=True)),
@@ -185,7 +185,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='process',
-            index=models.Index(condition=models.Q(('status', extraction.domain.process_status.Status['RUNNING'])), fields=['served_at'], name='process_active'),
+            index=models.Index(condition=models.Q(('status', extraction.domain.process_status.ProcessStatus['RUNNING'])), fields=['served_at'], name='process_active'),
         ),
         migrations.AddIndex(
             model_name='process',
@@ -193,7 +193,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='process',
-            index=models.Index(condition=models.Q(('status', extraction.domain.process_status.Status['PENDING'])), fields=['owner'], name='process_pending'),
+            index=models.Index(condition=models.Q(('status', extraction.domain.process_status.ProcessStatus['PENDING'])), fields=['owner'], name='process_pending'),
         ),
         migrations.AddIndex(
             model_name='process',

@@ -11,24 +11,24 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Sum
 
-from extraction.models import Account, Entry, Process, Slice
+from extraction.models import CreditAccount, CreditEntry, Process, Slice
 from taskhub.errors import Rejected
 
 AMOUNT_MAX = 10**12
 
 
-def account_of(owner_id: UUID) -> Account:
+def account_of(owner_id: UUID) -> CreditAccount:
     """The user's account; the first call makes it, with the credits of the settings."""
-    account = Account.objects.filter(pk=owner_id).first()
+    account = CreditAccount.objects.filter(pk=owner_id).first()
     if account is None:
         with transaction.atomic():
-            account, made = Account.objects.get_or_create(pk=owner_id)
+            account, made = CreditAccount.objects.get_or_create(pk=owner_id)
             if made:
-                account = _enter(owner_id, Entry.Kind.GRANT, settings.EXTRACTION_CREDITS, note="at the start")
+                account = _enter(owner_id, CreditEntry.Kind.GRANT, settings.EXTRACTION_CREDITS, note="at the start")
     return account
 
 
-def top_up(*, owner_id: UUID, amount: int, by: Any = None, note: str = "") -> Account:
+def top_up(*, owner_id: UUID, amount: int, by: Any = None, note: str = "") -> CreditAccount:
     """Adds to a balance. What waits for credits goes on: call `resuming.resume_waiting` after the commit.
 
     A negative amount takes back, to zero at most. Raises `Rejected`.
@@ -37,10 +37,10 @@ def top_up(*, owner_id: UUID, amount: int, by: Any = None, note: str = "") -> Ac
         raise Rejected("The amount is no number of credits.", errors=[_place("Must be a whole number, not 0.")])
     account_of(owner_id)
     with transaction.atomic():
-        account = Account.objects.select_for_update().get(pk=owner_id)
+        account = CreditAccount.objects.select_for_update().get(pk=owner_id)
         if account.balance + amount < 0:
             raise Rejected("The balance would be below zero.", errors=[_place(f"The balance is {account.balance}.")])
-        return _enter(owner_id, Entry.Kind.TOP_UP, amount, by=by, note=note)
+        return _enter(owner_id, CreditEntry.Kind.TOP_UP, amount, by=by, note=note)
 
 
 def _place(detail: str) -> dict[str, str]:
@@ -53,11 +53,11 @@ def reserve(*, slice: Slice, process: Process, wanted: int) -> int:
     Less where the balance, or what the process may cost, allows no more.
     """
     account_of(process.owner_id)
-    account = Account.objects.select_for_update().get(pk=process.owner_id)
+    account = CreditAccount.objects.select_for_update().get(pk=process.owner_id)
     granted = min(wanted, account.balance, _allowed(process))
     if granted <= 0:
         return 0
-    _enter(process.owner_id, Entry.Kind.RESERVE, -granted, process=process.id)
+    _enter(process.owner_id, CreditEntry.Kind.RESERVE, -granted, process=process.id)
     Slice.objects.filter(pk=slice.pk).update(reserved=F("reserved") + granted)
     return granted
 
@@ -74,14 +74,16 @@ def settle(*, slice: Slice, process: Process) -> int:
     """Gives back what a slice, whose row is locked, did not spend, in the caller's transaction; how much that was."""
     rest = slice.reserved - slice.spent
     if rest > 0:
-        _enter(process.owner_id, Entry.Kind.SETTLE, rest, process=process.id)
+        _enter(process.owner_id, CreditEntry.Kind.SETTLE, rest, process=process.id)
     return rest
 
 
-def _enter(owner_id: UUID, kind: str, amount: int, *, process: str = "", by: Any = None, note: str = "") -> Account:
-    Account.objects.filter(pk=owner_id).update(balance=F("balance") + amount)
-    account = Account.objects.get(pk=owner_id)
-    Entry.objects.create(
+def _enter(
+    owner_id: UUID, kind: str, amount: int, *, process: str = "", by: Any = None, note: str = ""
+) -> CreditAccount:
+    CreditAccount.objects.filter(pk=owner_id).update(balance=F("balance") + amount)
+    account = CreditAccount.objects.get(pk=owner_id)
+    CreditEntry.objects.create(
         account=account, kind=kind, amount=amount, balance=account.balance, process=process, by=by, note=note
     )
     return account
@@ -100,7 +102,7 @@ class Limits:
     page_bytes: int
 
     @classmethod
-    def of(cls, account: Account) -> "Limits":
+    def of(cls, account: CreditAccount) -> "Limits":
         return cls(
             pages=account.max_pages or settings.EXTRACTION_MAX_PAGES,
             depth=account.max_depth or settings.EXTRACTION_MAX_DEPTH,

@@ -9,7 +9,7 @@ from typing import IO, Any
 from django.db import transaction
 
 from extraction.domain.destinations import Destination, parse_destinations
-from extraction.models import Process, Task
+from extraction.models import ExtractionTask, Process
 from extraction.services.processes import note
 from extraction.services.results import opened
 from taskhub.errors import Failed, Problem
@@ -35,7 +35,7 @@ def dispatch(*, process: Process) -> None:
         _accept(process.owner, name, {"process": process.id, "place": place}, process.run)
 
 
-def dispatch_test(*, task: Task) -> list[Run]:
+def dispatch_test(*, task: ExtractionTask) -> list[Run]:
     """A small file to each destination of a task."""
     with transaction.atomic():
         return [
@@ -44,7 +44,7 @@ def dispatch_test(*, task: Task) -> list[Run]:
         ]
 
 
-def test_name(task: Task) -> str:
+def test_name(task: ExtractionTask) -> str:
     return f"taskhub-test-{task.id}.txt"
 
 
@@ -57,7 +57,7 @@ def _accept(owner: Any, name: str, arguments: dict[str, Any], parent: Run | None
 def carry(execution: Execution) -> None:
     """One attempt. Raises the `Problem` of what cannot be delivered, or not yet."""
     if "task" in execution.run.arguments:
-        task = Task.objects.filter(id=execution.run.arguments["task"], removed_at__isnull=True).first()
+        task = ExtractionTask.objects.filter(id=execution.run.arguments["task"], removed_at__isnull=True).first()
         if task is None:
             raise Failed("Its task is deleted.")
         _deliver(execution, task.delivery, test_name(task), BytesIO(TEST), len(TEST))

@@ -13,7 +13,7 @@ from extraction.domain.page_reader import Record
 from extraction.domain.page_urls import page_key
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import OPEN, PageState
-from extraction.models import Note, Page, Process, Slice
+from extraction.models import ExtractionPage, Process, ProcessNote, Slice
 from extraction.services import slices
 
 LIMIT_REACHED = "the limit of pages is reached; others are left out"
@@ -110,7 +110,9 @@ def seed(*, process: Process, payload: Payload) -> None:
     search = payload.search
     urls = [search.address(n, 0) for n in range(len(search.keywords))] if search else [payload.request.url]
     keys = {page_key(0, url): url for url in urls}
-    Page.objects.bulk_create((Page(process=process, key=key, chain=key, url=url) for key, url in keys.items()), 1000)
+    ExtractionPage.objects.bulk_create(
+        (ExtractionPage(process=process, key=key, chain=key, url=url) for key, url in keys.items()), 1000
+    )
     main = SEARCH if search else next(iter(keys))
     Process.objects.filter(pk=process.pk).update(main=main, pages=len(keys), open=len(keys))
 
@@ -152,7 +154,7 @@ def write(*, slice: Slice, outcomes: Sequence[Outcome], most: int) -> Process:
 def _add(cursor: Any, slice: Slice, found: Sequence[Found], room: int) -> int:
     if len(found) > room:
         found = found[: max(0, room)]
-        Note.objects.get_or_create(process_id=slice.process_id, text=LIMIT_REACHED)
+        ProcessNote.objects.get_or_create(process_id=slice.process_id, text=LIMIT_REACHED)
     if not found:
         return 0
     pages = [one.page for one in found]
@@ -230,10 +232,10 @@ def unpacked_bytes(packed: Any) -> bytes:
 
 def open_again(*, process: Process) -> int:
     """Puts failed pages of a process back, in the caller's transaction, which holds it; how many are open then."""
-    failed = Page.objects.filter(process=process, state=PageState.FAILED)
+    failed = ExtractionPage.objects.filter(process=process, state=PageState.FAILED)
     count = failed.update(state=PageState.READY, attempt=0, lost=0, not_before=None, error="")
     process.failed -= count
-    process.open = Page.objects.filter(process=process, state__in=OPEN).count()
+    process.open = ExtractionPage.objects.filter(process=process, state__in=OPEN).count()
     process.main_failed = False
     process.save(update_fields=("failed", "open", "main_failed"))
     return process.open

@@ -10,8 +10,8 @@ from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Coalesce, Extract, Now
 from django.utils import timezone
 
-from extraction.domain.process_status import Status, outcome
-from extraction.models import Page, Process, Slice, Task
+from extraction.domain.process_status import ProcessStatus, outcome
+from extraction.models import ExtractionPage, ExtractionTask, Process, Slice
 from extraction.services import credits, page_ledger, slices
 from extraction.services.deliveries import dispatch
 from extraction.services.processes import accept, create_process, note, outline, planned
@@ -25,7 +25,7 @@ from taskhub.runs.queue.execution import Execution
 QUIET = timedelta(minutes=10)  # for which a process may have nothing to tell, as while a server wants to be left alone
 OVERDUE_AT_ONCE = 100
 RESUMED_AT_ONCE = 100
-_STATES = {State.REVOKED: Status.CANCELED, State.FAILURE: Status.FAILED}
+_STATES = {State.REVOKED: ProcessStatus.CANCELED, State.FAILURE: ProcessStatus.FAILED}
 
 
 def begin(execution: Execution) -> None:
@@ -47,7 +47,11 @@ def begin(execution: Execution) -> None:
 
 def _scheduled(run: Run) -> Process | None:
     """The new process of a run that a schedule started."""
-    task = Task.objects.filter(id=run.arguments.get("task"), removed_at__isnull=True).select_related("owner").first()
+    task = (
+        ExtractionTask.objects.filter(id=run.arguments.get("task"), removed_at__isnull=True)
+        .select_related("owner")
+        .first()
+    )
     if task is None:
         return None
     value, payload = planned(task=task, given=run.arguments.get("given", {}))
@@ -67,7 +71,7 @@ def run_ended(run: Run) -> None:
     process = slices.locked(found.pk) if found else None
     if process is None or process.ended:
         return
-    process.status = _STATES.get(State(run.state), Status.FINISHED)
+    process.status = _STATES.get(State(run.state), ProcessStatus.FINISHED)
     process.error = (run.error or {}).get("message", "")
     process.unwritten = process.removed_at is None
     process.missing = 0
@@ -82,36 +86,36 @@ def settle(*, process: Process, results: str, size: int) -> bool:
     with transaction.atomic():
         hold_run(process)
         row = slices.locked(process.pk)
-        if row is None or not row.unwritten or (row.status == Status.RUNNING and row.open):
+        if row is None or not row.unwritten or (row.status == ProcessStatus.RUNNING and row.open):
             return False
         Process.objects.filter(pk=row.pk).update(unwritten=False, results=results, size=size)
-        if row.status == Status.RUNNING:
+        if row.status == ProcessStatus.RUNNING:
             row.results = results
             _end(row, results)
         elif row.run and row.run.webhook:
             row.results = results
-            event = "process.pending" if row.status == Status.PENDING else "process.finished"
+            event = "process.pending" if row.status == ProcessStatus.PENDING else "process.finished"
             runs.notify(run=row.run, event=event, data=outline(row))
         return True
 
 
 def _end(process: Process, results: str) -> None:
     status = outcome(main_failed=process.main_failed, pages=process.pages, failed=process.failed)
-    process.error = _words(process) if status == Status.FAILED else ""
+    process.error = _words(process) if status == ProcessStatus.FAILED else ""
     Process.objects.filter(pk=process.pk).update(status=status, error=process.error, finished_at=Now())
-    if status == Status.FINISHED:
+    if status == ProcessStatus.FINISHED:
         dispatch(process=process)
     note(process, f"{status}: {process.pages} pages, {process.failed} failed, {process.records} records")
     told = {"process": process.id, "results": results, **counts(process)}
     if process.run_id:
-        error = {"type": "PagesFailed", "message": process.error} if status == Status.FAILED else None
+        error = {"type": "PagesFailed", "message": process.error} if status == ProcessStatus.FAILED else None
         state = State.FAILURE if error else State.SUCCESS
         runs.settle(run_id=process.run_id, state=state, result=told, error=error)
 
 
 def _words(process: Process) -> str:
     if process.task_id is None:
-        return str(Page.objects.filter(process=process).values_list("error", flat=True).first() or "")
+        return str(ExtractionPage.objects.filter(process=process).values_list("error", flat=True).first() or "")
     if process.main_failed:
         return "A page of the main list failed, and with it what follows it; GET /v1/process/{id}/pages tells why."
     return f"{process.failed} of {process.pages} pages failed; GET /v1/process/{{id}}/pages tells why."
@@ -123,8 +127,8 @@ def counts(process: Process) -> dict[str, int]:
 
 def fetched_all(*, process: Process) -> None:
     """Says that all pages have ended: the result is to be written next."""
-    Process.objects.filter(pk=process.pk, open=0, status__in=(Status.RUNNING, Status.PENDING)).update(
-        unwritten=True, status=Status.RUNNING, missing=0
+    Process.objects.filter(pk=process.pk, open=0, status__in=(ProcessStatus.RUNNING, ProcessStatus.PENDING)).update(
+        unwritten=True, status=ProcessStatus.RUNNING, missing=0
     )
 
 
@@ -133,11 +137,13 @@ def wait_for_credits(*, process: Process) -> None:
     with transaction.atomic():
         hold_run(process)
         row = slices.locked(process.pk)
-        if row is None or row.status != Status.RUNNING or not row.open:
+        if row is None or row.status != ProcessStatus.RUNNING or not row.open:
             return
         capped = row.max_credits is not None and row.cost + row.price > row.max_credits
         missing = max(1, row.open * row.price)
-        Process.objects.filter(pk=row.pk).update(status=Status.PENDING, missing=missing, capped=capped, unwritten=True)
+        Process.objects.filter(pk=row.pk).update(
+            status=ProcessStatus.PENDING, missing=missing, capped=capped, unwritten=True
+        )
         message = f"{'The cap of this run is reached' if capped else 'The credits ran out'}; {missing} more are needed."
         note(row, f"pending: {message}")
         if row.run_id:
@@ -196,7 +202,7 @@ def _overdue() -> list[Process]:
     """Those that run for longer than their owner's limit, or that of the settings."""
     limit = Coalesce("owner__extraction_account__max_seconds", settings.EXTRACTION_MAX_SECONDS)
     age = Extract(ExpressionWrapper(Now() - F("started_at"), DurationField()), "epoch")
-    running = Process.objects.filter(status=Status.RUNNING, run__isnull=False)
+    running = Process.objects.filter(status=ProcessStatus.RUNNING, run__isnull=False)
     return list(running.annotate(age=age, limit=limit).filter(age__gt=F("limit"))[:OVERDUE_AT_ONCE])
 
 
@@ -209,7 +215,7 @@ def retry_process(*, process: Process, max_credits: int | None = None) -> Proces
     with transaction.atomic():
         if max_credits is not None:
             Process.objects.filter(pk=process.pk).update(max_credits=max_credits)
-        if process.status == Status.PENDING:
+        if process.status == ProcessStatus.PENDING:
             if not resume(process_id=process.pk):
                 raise Conflict("The process waits for credits.", state=process.status)
         else:
@@ -233,7 +239,7 @@ def _go_on(process: Process, run: Run) -> None:
     if row.main is not None and not page_ledger.open_again(process=row):
         raise Conflict("No page of the process failed, and none is left.", state=row.status)
     Process.objects.filter(pk=row.pk).update(
-        run=run, status=Status.RUNNING, finished_at=None, unwritten=False, error="", results="", missing=0
+        run=run, status=ProcessStatus.RUNNING, finished_at=None, unwritten=False, error="", results="", missing=0
     )
     note(row, "taken up again")
 
@@ -244,9 +250,9 @@ def resume(*, process_id: int) -> bool:
         found = Process.objects.filter(pk=process_id).first()
         run = hold_run(found) if found else None
         row = slices.locked(process_id)
-        if row is None or row.status != Status.PENDING or not _affordable(row):
+        if row is None or row.status != ProcessStatus.PENDING or not _affordable(row):
             return False
-        Process.objects.filter(pk=row.pk).update(status=Status.RUNNING, missing=0, capped=False, unwritten=False)
+        Process.objects.filter(pk=row.pk).update(status=ProcessStatus.RUNNING, missing=0, capped=False, unwritten=False)
         note(row, "goes on")
         if run and runs.take_up(run_id=run.pk):
             transaction.on_commit(lambda: runs.enqueue(Run.objects.get(pk=run.pk)))
@@ -261,7 +267,7 @@ def _affordable(process: Process) -> bool:
 
 def resume_waiting(owner_id: UUID | None = None) -> int:
     """Takes up what waited for credits and can be paid now; how many processes."""
-    waiting = Process.objects.filter(status=Status.PENDING, capped=False)
+    waiting = Process.objects.filter(status=ProcessStatus.PENDING, capped=False)
     waiting = waiting.filter(
         owner__extraction_account__balance__gte=F("price"), owner__extraction_account__balance__gt=0
     )

@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from extraction.models import Note, Page, Process
+from extraction.models import ExtractionPage, Process, ProcessNote
 from taskhub.security.masking import mask
 
 BATCH = 1000
@@ -19,14 +19,16 @@ def lines_of(process: Process) -> Iterator[bytes]:
 
 
 def _notes(process: Process) -> Iterator[Line]:
-    yield from Note.objects.filter(process=process).order_by("at", "id").values_list("at", "text").iterator(BATCH)
+    yield from (
+        ProcessNote.objects.filter(process=process).order_by("at", "id").values_list("at", "text").iterator(BATCH)
+    )
 
 
 def _pages(process: Process) -> Iterator[Line]:
     """Pages that were asked for, by the moment of their last answer."""
     after: tuple[datetime, int] | None = None
     while True:
-        rows = Page.objects.filter(process=process, fetched_at__isnull=False)
+        rows = ExtractionPage.objects.filter(process=process, fetched_at__isnull=False)
         if after:
             rows = rows.filter(fetched_at__gte=after[0]).exclude(fetched_at=after[0], id__lte=after[1])
         batch = list(rows.order_by("fetched_at", "id").defer("records")[:BATCH])
@@ -38,7 +40,7 @@ def _pages(process: Process) -> Iterator[Line]:
         after = (batch[-1].fetched_at, batch[-1].pk)
 
 
-def line_of(page: Page) -> str:
+def line_of(page: ExtractionPage) -> str:
     told = [page.state, str(page.status or "-"), page.url, f"{page.duration_ms} ms"]
     if page.error:
         told.append(page.error)

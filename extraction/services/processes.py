@@ -7,9 +7,9 @@ from typing import Any
 from django.db import transaction
 
 from extraction.domain.payload import Payload
-from extraction.domain.process_status import Status
+from extraction.domain.process_status import ProcessStatus
 from extraction.domain.single_page_parser import PRODUCT
-from extraction.models import Account, Note, Process, Task
+from extraction.models import CreditAccount, ExtractionTask, Process, ProcessNote
 from extraction.services import credits
 from extraction.services.credits import Limits
 from extraction.services.tasks import checked
@@ -21,7 +21,7 @@ from taskhub.runs.models import Run
 KIND = "extraction"
 
 
-def run_task(*, task: Task, given: Mapping[str, Any] | None = None) -> Process:
+def run_task(*, task: ExtractionTask, given: Mapping[str, Any] | None = None) -> Process:
     """A new process. `given` may hold a `payload`, which lies over the stored one for this run, and `maxCredits`.
 
     Raises `Rejected`. Call `runs.enqueue(process.run)` after the commit.
@@ -46,7 +46,7 @@ def run_single(*, owner: Any, product: str, given: Mapping[str, Any]) -> Process
 
 
 def create_process(
-    task: Task | None, owner: Any, value: Mapping[str, Any], payload: Payload, run: Run | None
+    task: ExtractionTask | None, owner: Any, value: Mapping[str, Any], payload: Payload, run: Run | None
 ) -> Process:
     return Process.objects.create(
         task=task,
@@ -61,7 +61,7 @@ def create_process(
     )
 
 
-def planned(*, task: Task, given: Mapping[str, Any]) -> tuple[dict[str, Any], Payload]:
+def planned(*, task: ExtractionTask, given: Mapping[str, Any]) -> tuple[dict[str, Any], Payload]:
     """The payload as a run would have it, and what it means. Raises `Rejected`."""
     strange = [name for name in given if name not in {"payload", "maxCredits"}][:20]
     if strange:
@@ -106,12 +106,12 @@ def visible_process(*, id: str, user: Any) -> Process:
     return row
 
 
-def estimate(*, task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
+def estimate(*, task: ExtractionTask, given: Mapping[str, Any]) -> dict[str, Any]:
     """What a run would cost: at least and at most, as far as that is known, and what the last one did cost."""
     _, payload = planned(task=task, given=given)
     account = credits.account_of(task.owner_id)
     price, most = credits.price(chrome=payload.chrome), _most_pages(payload, account)
-    last = Process.objects.filter(task=task, status=Status.FINISHED).order_by("-seq").first()
+    last = Process.objects.filter(task=task, status=ProcessStatus.FINISHED).order_by("-seq").first()
     expected = last.cost if last else price
     return {
         "price": price,
@@ -123,7 +123,7 @@ def estimate(*, task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _most_pages(payload: Payload, account: Account) -> int:
+def _most_pages(payload: Payload, account: CreditAccount) -> int:
     limit = min(Limits.of(account).pages, payload.pages or Limits.of(account).pages)
     rule = payload.rule
     if payload.search:
@@ -134,7 +134,7 @@ def _most_pages(payload: Payload, account: Account) -> int:
 
 
 def note(process: Process, text: str) -> None:
-    Note.objects.create(process=process, text=text[:1000])
+    ProcessNote.objects.create(process=process, text=text[:1000])
 
 
 def outline(process: Process) -> dict[str, Any]:

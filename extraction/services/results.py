@@ -18,7 +18,7 @@ from django.core.files.storage import storages
 
 from extraction.domain.page_reader import Record
 from extraction.domain.payload import Payload, Rule
-from extraction.models import Page, Process
+from extraction.models import ExtractionPage, Process
 from extraction.services import page_ledger
 from extraction.services.tasks import parsed
 from extraction.writers import written
@@ -57,7 +57,7 @@ class Export:
 
     def _single(self) -> Iterator[bytes]:
         """What was made of the one page."""
-        for packed in Page.objects.filter(process=self.process).values_list("records", flat=True):
+        for packed in ExtractionPage.objects.filter(process=self.process).values_list("records", flat=True):
             if packed:
                 yield page_ledger.unpacked_bytes(packed)
 
@@ -74,7 +74,7 @@ class Export:
                 yield from page_ledger.unpacked(packed)
 
     def _pages(self, first: bytes, after: int) -> Iterable[tuple[int, Any]]:
-        rows = Page.objects.filter(process=self.process, chain=first, ordinal__gt=after)
+        rows = ExtractionPage.objects.filter(process=self.process, chain=first, ordinal__gt=after)
         return rows.order_by("ordinal").values_list("ordinal", "records")[:PAGES]
 
     def _expanded(self, records: Iterable[Record], rule: Rule) -> Iterator[Record]:
@@ -115,7 +115,7 @@ class Export:
         """The first pages of several lists."""
         ahead: Ahead = {}
         chains = [bytes.fromhex(key) for key in dict.fromkeys(keys)]
-        rows = Page.objects.filter(process=self.process, chain__in=chains, ordinal__lt=AHEAD)
+        rows = ExtractionPage.objects.filter(process=self.process, chain__in=chains, ordinal__lt=AHEAD)
         for key, records in rows.order_by("chain", "ordinal").values_list("chain", "records"):
             ahead.setdefault(bytes(key).hex(), []).append(page_ledger.unpacked(records))
         return ahead

@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from extraction.models import Account, Page, Process, Task
+from extraction.models import CreditAccount, ExtractionPage, ExtractionTask, Process
 from extraction.services.results import removed
 from extraction.services.tasks import locked
 from taskhub.runs import queue as runs
@@ -27,16 +27,16 @@ DELETE FROM extraction_page WHERE id IN (
 """
 
 
-def delete_task(*, task: Task) -> None:
+def delete_task(*, task: ExtractionTask) -> None:
     """Hides the task and its processes at once; what is left of them goes in batches."""
     with transaction.atomic():
         row = locked(task)
-        Task.objects.filter(pk=row.pk).update(removed_at=Now())
+        ExtractionTask.objects.filter(pk=row.pk).update(removed_at=Now())
         Process.objects.filter(task=row).update(removed_at=Now())
         _purge_later(row)
 
 
-def _purge_later(task: Task) -> None:
+def _purge_later(task: ExtractionTask) -> None:
     """A run in the caller's transaction: nothing that is to go is forgotten, whoever dies when."""
     name = f"remove {task.name or task.id}"
     run = runs.accept(kind=PURGE, owner=task.owner, name=name[:200], arguments={"task": task.id})
@@ -45,7 +45,7 @@ def _purge_later(task: Task) -> None:
 
 def purge(execution: Execution) -> None:
     """Batch by batch, so that a kill costs one batch."""
-    task = Task.objects.filter(id=execution.run.arguments["task"], removed_at__isnull=False).first()
+    task = ExtractionTask.objects.filter(id=execution.run.arguments["task"], removed_at__isnull=False).first()
     count = 0
     for process in Process.objects.filter(task=task) if task else ():
         while pages := remove_some(process):
@@ -63,7 +63,7 @@ def remove_some(process: Process) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_DELETE_PAGES, [process.pk, BATCH])
         pages = int(cursor.rowcount)
-    if pages or Page.objects.filter(process=process).exists():
+    if pages or ExtractionPage.objects.filter(process=process).exists():
         return max(1, pages)
     if process.results:
         removed(process.results)
@@ -90,10 +90,10 @@ def prune() -> int:
 
 def remove_of_owner(owner_id: UUID) -> int:
     """Removes one batch of what a deleted account owns; returns how many rows. Its credits, which all have, go last."""
-    if not Account.objects.filter(owner_id=owner_id).exists():
+    if not CreditAccount.objects.filter(owner_id=owner_id).exists():
         return 0
     process: Any = Process.objects.filter(owner_id=owner_id).first()
     if process:
         return remove_some(process)
-    rows: int = Task.objects.filter(owner_id=owner_id).delete()[0]
-    return rows or Account.objects.filter(owner_id=owner_id).delete()[0]
+    rows: int = ExtractionTask.objects.filter(owner_id=owner_id).delete()[0]
+    return rows or CreditAccount.objects.filter(owner_id=owner_id).delete()[0]

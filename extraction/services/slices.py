@@ -12,7 +12,7 @@ from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from extraction.domain.process_status import PageState
-from extraction.models import Page, Process, Slice
+from extraction.models import ExtractionPage, Process, Slice
 from extraction.services import credits
 
 LEASE_SECONDS = 8  # renewed with every batch
@@ -91,7 +91,7 @@ def release(*, slice: Slice, process: Process, lost: bool) -> int | None:
     row = (rows.filter(lease_until__lt=Now()) if lost else rows).first()  # it may have been renewed meanwhile
     if row is None:
         return None
-    pages = Page.objects.filter(slice=row.pk, state=PageState.CLAIMED)
+    pages = ExtractionPage.objects.filter(slice=row.pk, state=PageState.CLAIMED)
     if lost:
         _give_up(pages.filter(lost__gte=settings.EXTRACTION_PAGE_ATTEMPTS - 1), process)
     pages.update(state=PageState.READY, slice=None, attempt=F("attempt") - 1, lost=F("lost") + int(lost))
@@ -100,7 +100,7 @@ def release(*, slice: Slice, process: Process, lost: bool) -> int | None:
     return rest
 
 
-def _give_up(pages: QuerySet[Page], process: Process) -> None:
+def _give_up(pages: QuerySet[ExtractionPage], process: Process) -> None:
     main = pages.filter(chain=process.main).exists()
     error = "A worker was lost each time that it had this page."
     count = pages.update(state=PageState.FAILED, slice=None, error=error, fetched_at=Now())

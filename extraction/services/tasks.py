@@ -12,7 +12,7 @@ from extraction.domain.search_parser import is_search, parse_search
 from extraction.domain.single_page_parser import parse_single
 from extraction.engines import engines
 from extraction.fetch.browser import missing
-from extraction.models import Process, Task
+from extraction.models import ExtractionTask, Process
 from extraction.services.credits import Limits, account_of
 from taskhub.errors import Forbidden, NotFound, Rejected, invalid
 from taskhub.outbound import Refused, check_url, configured_policy
@@ -58,13 +58,13 @@ def payload_of(process: Process) -> Payload:
     return checked(process.payload, process.owner, single=process.task_id is None)
 
 
-def create_task(*, owner: Any, given: Mapping[str, Any]) -> Task:
+def create_task(*, owner: Any, given: Mapping[str, Any]) -> ExtractionTask:
     """From a payload alone, or from a task's structure that holds one. Raises `Rejected` or `Forbidden`."""
     values = _structure(given) if "payload" in given else {"payload": dict(given)}
     at = "/payload" if "payload" in given else ""
     payload = checked(values["payload"], owner, at)
     name = values.get("name") or payload.name
-    return Task.objects.create(
+    return ExtractionTask.objects.create(
         owner=owner,
         payload=values["payload"],
         name=str(name),
@@ -74,7 +74,7 @@ def create_task(*, owner: Any, given: Mapping[str, Any]) -> Task:
     )
 
 
-def update_task(*, task: Task, given: Mapping[str, Any]) -> Task:
+def update_task(*, task: ExtractionTask, given: Mapping[str, Any]) -> ExtractionTask:
     """Fields that are given replace the task's; its processes stay as they were run."""
     values = _structure(given)
     if values.pop("id", task.id) != task.id:
@@ -89,9 +89,9 @@ def update_task(*, task: Task, given: Mapping[str, Any]) -> Task:
     return row
 
 
-def locked(task: Task) -> Task:
+def locked(task: ExtractionTask) -> ExtractionTask:
     """The task, held by the caller's transaction. Raises `NotFound` when it was deleted meanwhile."""
-    row = Task.objects.select_for_update(of=("self",)).filter(pk=task.pk, removed_at__isnull=True).first()
+    row = ExtractionTask.objects.select_for_update(of=("self",)).filter(pk=task.pk, removed_at__isnull=True).first()
     if row is None:
         raise NotFound(f"There is no task {task.id}, or it is not yours.")
     return row

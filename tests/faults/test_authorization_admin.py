@@ -51,8 +51,10 @@ TABLE = {
         f"crawlers/{name}": {"list", "change", "history"}
         for name in ("crawler", "document", "external", "rejected", "stream", "task")
     },
-    "extraction/account": {"list", "change", "history"},
-    **{f"extraction/{name}": {"list", "change", "history"} for name in ("entry", "page", "process", "task")},
+    **{
+        f"extraction/{name}": {"list", "change", "history"}
+        for name in ("creditaccount", "creditentry", "extractionpage", "extractiontask", "process")
+    },
     "django_celery_results/taskresult": {"list", "change", "history", "delete"},
     "knox/authtoken": {"list", "delete"},  # a token's page would have its digest in the address
     "runs/leadership": {"list", "change", "history", "delete"},

@@ -178,10 +178,10 @@ class World:
 
     def extract(self) -> None:
         """A task and a process of one id."""
-        for table in (Process, extraction.Task):
+        for table in (Process, extraction.ExtractionTask):
             table.objects.all().delete()
         about = {"id": shown.ID, "owner": self.user, "payload": shown.PAYLOAD}
-        task = extraction.Task.objects.create(**about, name="Shop")
+        task = extraction.ExtractionTask.objects.create(**about, name="Shop")
         Run.objects.filter(pk=RUN).delete()
         TaskResult.objects.filter(task_id=str(RUN)).delete()
         run = Run.objects.create(pk=RUN, kind="extraction", owner=self.user, name="Shop", arguments={}, ready=True)
@@ -278,7 +278,7 @@ class Caller:
         if "deliveries/" in path:
             self.world.deliver()
         if path.endswith("/delivery/test"):
-            extraction.Task.objects.update(delivery=[{"type": "dropbox", "path": "", "accessToken": "t"}])
+            extraction.ExtractionTask.objects.update(delivery=[{"type": "dropbox", "path": "", "accessToken": "t"}])
         if "sequences" in path:
             self.world.run("sequence", ended=True)
         return self.world.token()

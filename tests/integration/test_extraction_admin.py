@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from extraction.domain.process_status import PageState
-from extraction.models import Account, Entry, Page, Process, Task
+from extraction.models import CreditAccount, CreditEntry, ExtractionPage, ExtractionTask, Process
 from extraction.services import credits, page_ledger, processes
 from extraction.services.tasks import checked, create_task
 from tests.conftest import Person, make_person
@@ -35,11 +35,11 @@ def process(owner: Person) -> Process:
     process = processes.run_task(task=create_task(owner=owner.user, given=PAYLOAD))
     page_ledger.seed(process=process, payload=checked(process.payload, owner.user))
     records = page_ledger.packed(orjson.dumps([{"a": f"<b>{n}</b>"} for n in range(60)]))
-    Page.objects.update(state=PageState.DONE, records=records, status=200)
+    ExtractionPage.objects.update(state=PageState.DONE, records=records, status=200)
     for number, state in enumerate((PageState.FAILED, PageState.READY)):
         key = bytes([number]) * 16
         values = {"process": process, "key": key, "chain": key, "url": f"http://x/{number}", "rule": 0}
-        Page.objects.create(**values, state=state, status=404, error="The server answers 404.")
+        ExtractionPage.objects.create(**values, state=state, status=404, error="The server answers 404.")
     Process.objects.update(pages=3, open=1, failed=1)
     return Process.objects.get()
 
@@ -61,11 +61,11 @@ def test_a_process_shows_how_far_it_is_and_what_it_found(root: Client, process: 
     assert '<progress value="2" max="3"></progress> 2 of 3' in text
     assert text.count("&lt;b&gt;") == 50  # a preview, in which a site's tags are text
     assert "s3cr3tword" not in text
-    assert "s3cr3tword" not in page(root, "task", process.task)
+    assert "s3cr3tword" not in page(root, "extractiontask", process.task)
 
 
 def test_pages_of_a_process_by_state_and_status(root: Client, process: Process) -> None:
-    address = reverse("admin:extraction_page_changelist")
+    address = reverse("admin:extraction_extractionpage_changelist")
     of_it = {"process__seq__exact": process.pk}
     assert "http://x/0" in root.get(address, of_it | {"state__exact": "failed"}).content.decode()
     text = root.get(address, of_it | {"state__exact": "failed", "status__exact": "404"}).content.decode()
@@ -75,17 +75,17 @@ def test_pages_of_a_process_by_state_and_status(root: Client, process: Process) 
 
 
 def test_actions(root: Client, process: Process) -> None:
-    assert "1 processes started" in act(root, "task", "run_tasks", process.task)
+    assert "1 processes started" in act(root, "extractiontask", "run_tasks", process.task)
     assert "1 processes stopped" in act(root, "process", "cancel_processes", process)
     process.refresh_from_db()
     assert process.status == "canceled"
     assert "has ended" in act(root, "process", "cancel_processes", process)
     assert "1 processes taken up again" in act(root, "process", "retry_processes", process)
     assert "has not ended" in act(root, "process", "retry_processes", process)
-    assert "1 tasks deleted" in act(root, "task", "delete_tasks", process.task)
-    assert Task.objects.get().removed_at
+    assert "1 tasks deleted" in act(root, "extractiontask", "delete_tasks", process.task)
+    assert ExtractionTask.objects.get().removed_at
     assert process.task
-    assert process.task.id not in root.get(reverse("admin:extraction_task_changelist")).content.decode()
+    assert process.task.id not in root.get(reverse("admin:extraction_extractiontask_changelist")).content.decode()
 
 
 def test_search_by_id(root: Client, process: Process) -> None:
@@ -97,14 +97,14 @@ def test_search_by_id(root: Client, process: Process) -> None:
 def test_top_up_and_limits(root: Client, owner: Person, process: Process) -> None:
     account = credits.account_of(owner.user.pk)
     Process.objects.update(status="pending", missing=1)
-    Account.objects.update(balance=0)
-    address = reverse("admin:extraction_account_change", args=[account.pk])
+    CreditAccount.objects.update(balance=0)
+    address = reverse("admin:extraction_creditaccount_change", args=[account.pk])
     answer = root.post(address, {"amount": "25", "note": "gift", "max_pages": "9"}, follow=True)
     assert "+25 credits; 1 processes go on" in answer.content.decode()
     account.refresh_from_db()
     assert (account.balance, account.max_pages) == (25, 9)
-    entry = Entry.objects.get(kind="top_up")
+    entry = CreditEntry.objects.get(kind="top_up")
     assert (entry.amount, entry.note, entry.by.email) == (25, "gift", "root@example.com")
     assert "below zero" in root.post(address, {"amount": "-26"}, follow=True).content.decode()
-    ledger_page = root.get(reverse("admin:extraction_entry_changelist"), {"account__pk__exact": account.pk})
+    ledger_page = root.get(reverse("admin:extraction_creditentry_changelist"), {"account__pk__exact": account.pk})
     assert "gift" in ledger_page.content.decode()

@@ -13,8 +13,8 @@ from django.test import Client
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from extraction.domain.process_status import Status
-from extraction.models import Account, Entry, Page, Process, Task
+from extraction.domain.process_status import ProcessStatus
+from extraction.models import CreditAccount, CreditEntry, ExtractionPage, ExtractionTask, Process
 from extraction.run_kinds import SCHEDULED_EXTRACTION
 from extraction.services import credits, page_ledger, process_lifecycle, retention
 from extraction.services.results import storage
@@ -53,7 +53,11 @@ def ended(process: Process, text: str = "a\n1\n2\n") -> Process:
     """As if it had run: its file is there."""
     name = storage().save(f"{process.id}.csv", ContentFile(text.encode()))
     Process.objects.filter(pk=process.pk).update(
-        status=Status.FINISHED, results=name, finished_at=timezone.now(), started_at=timezone.now(), size=len(text)
+        status=ProcessStatus.FINISHED,
+        results=name,
+        finished_at=timezone.now(),
+        started_at=timezone.now(),
+        size=len(text),
     )
     assert process.run_id
     runs.settle(run_id=process.run_id, state=State.SUCCESS)
@@ -227,11 +231,11 @@ def test_a_file_that_is_gone_is_told_and_a_log_opens_at_once(owner: Person) -> N
 def test_pages_by_state_and_status(owner: Person) -> None:
     process = started(owner, created(owner))
     page_ledger.seed(process=process, payload=checked(process.payload, owner.user))
-    page = Page.objects.get()
+    page = ExtractionPage.objects.get()
     for number in range(3):
         key = bytes([number]) * 16
         values = {"process": process, "key": key, "chain": key, "url": f"http://x/{number}", "rule": 0}
-        Page.objects.create(**values, state="failed", status=404 + number, error="no")
+        ExtractionPage.objects.create(**values, state="failed", status=404 + number, error="no")
     path = f"/v1/process/{process.id}/pages"
     assert next(one["url"] for one in owner.get(path).json()["results"]) == page.url
     failed = owner.get(path, {"state": "failed", "limit": 2}).json()
@@ -259,12 +263,12 @@ def test_credits_and_estimates(owner: Person, colleague: Person, settings: Any) 
     for wrong in ({"amount": 5}, {"user": "nobody@x.example", "amount": 5}, {**sent, "amount": 0}, {**sent, "x": 1}):
         assert colleague.post("/v1/credits", wrong).status_code == 400
     assert [entry["kind"] for entry in owner.get("/v1/credits").json()["entries"]] == ["top_up", "grant"]
-    assert Entry.objects.get(kind="top_up").by == colleague.user
+    assert CreditEntry.objects.get(kind="top_up").by == colleague.user
 
 
 def test_limits_of_a_user(owner: Person, colleague: Person) -> None:
     credits.account_of(owner.user.pk)
-    Account.objects.update(max_depth=1, max_pages=5)
+    CreditAccount.objects.update(max_depth=1, max_pages=5)
     deep = {"fields": [{"name": "a", "selector": "a", "details": {"fields": PAYLOAD["fields"]}}]}
     for wrong, place in ((deep, "/fields"), ({"maxPages": 6}, "/maxPages")):
         answer = owner.post("/v1/task/create", {**PAYLOAD, **wrong})
@@ -284,9 +288,9 @@ def test_a_deleted_task_leaves_nothing(owner: Person) -> None:
     assert owner.post(f"/v1/task/{task['id']}/delete").json() == {"deleted": "ok"}
     assert owner.get(f"/v1/process/{process.id}/info").status_code == 404
     assert work(retention.PURGE, retention.purge, node="x@test") == 1
-    assert not (Task.objects.exists())
+    assert not (ExtractionTask.objects.exists())
     assert not (Process.objects.exists())
-    assert not (Page.objects.exists())
+    assert not (ExtractionPage.objects.exists())
     assert not storage().exists(process.results)
     assert other.run_id
     assert Run.objects.get(pk=other.run_id).state == "REVOKED"
@@ -308,7 +312,9 @@ def test_a_deleted_account_leaves_nothing(owner: Person) -> None:
     credits.account_of(owner.user.pk)
     while retention.remove_of_owner(owner.user.pk):
         pass
-    assert not any(table.objects.exists() for table in (Task, Process, Page, Account, Entry))
+    assert not any(
+        table.objects.exists() for table in (ExtractionTask, Process, ExtractionPage, CreditAccount, CreditEntry)
+    )
 
 
 def test_a_schedule_runs_a_task(owner: Person, stranger: Person) -> None:

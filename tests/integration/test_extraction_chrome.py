@@ -18,7 +18,7 @@ from extraction.domain.render_job import Action, Going, Job, Rendered
 from extraction.fetch.browser import Chromium, browsers
 from extraction.fetch.page_fetcher import judge
 from extraction.fetch.page_renderer import render
-from extraction.models import Note, Page, Process
+from extraction.models import ExtractionPage, Process, ProcessNote
 from extraction.services import process_lifecycle, processes, tasks
 from extraction.services.results import Export
 from taskhub.errors import Rejected
@@ -319,7 +319,7 @@ def run_to_its_end(owner: Person, sent: dict[str, Any]) -> Process:
 
 
 def notes(process: Process) -> str:
-    return "\n".join(Note.objects.filter(process=process).order_by("id").values_list("text", flat=True))
+    return "\n".join(ProcessNote.objects.filter(process=process).order_by("id").values_list("text", flat=True))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -369,7 +369,7 @@ def test_robots_are_asked_before_a_page_is_rendered_and_after_it_led_elsewhere(o
     site.pages["/"] = html("<script>location = '/private'</script>")
     process = extracted(owner, site)
     assert (process.status, process.cost) == ("failed", 0)
-    assert "robots.txt forbids where the page leads" in Page.objects.get(process=process).error
+    assert "robots.txt forbids where the page leads" in ExtractionPage.objects.get(process=process).error
     before = site.hits["/private"]
     sent = {"request": {"url": f"{site.url}/private", "type": "chrome"}, "fields": TITLE}
     assert run_to_its_end(owner, sent).status == "failed"

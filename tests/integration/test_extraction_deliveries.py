@@ -21,7 +21,7 @@ from moto.server import ThreadedMotoServer
 
 from extraction.delivery import transfer, upload_program
 from extraction.domain.destinations import parse_destinations
-from extraction.models import Note, Process, Task
+from extraction.models import ExtractionTask, Process, ProcessNote
 from extraction.services import tasks
 from extraction.services.deliveries import DELIVERY, carry, wait
 from extraction.services.tasks import stored
@@ -301,7 +301,7 @@ def finished(owner: Person, *destinations: dict[str, Any]) -> Process:
     """A process of a task with these destinations, whose result has just been written."""
     process = fetched(owner)
     kept = stored(parse_destinations(list(destinations)))
-    Task.objects.update(delivery=kept)
+    ExtractionTask.objects.update(delivery=kept)
     Process.objects.update(delivery=kept)
     turn(process)
     process.refresh_from_db()
@@ -331,7 +331,7 @@ def test_a_finished_result_is_delivered_and_on_record(
     for name in to:
         key = name.removeprefix("s3://results/")
         assert bucket.get_object(Bucket="results", Key=key)["Body"].read() == b"a\r\n1\r\n"
-    notes = list(Note.objects.filter(process=process).values_list("text", flat=True))
+    notes = list(ProcessNote.objects.filter(process=process).values_list("text", flat=True))
     assert f"delivered to {to[0]}: 6 bytes" in notes
     rows = Run.objects.filter(kind=DELIVERY)
     assert "s3cr3t" not in str(list(rows.values()))

@@ -8,7 +8,7 @@ import pytest
 import requests
 from moto.server import ThreadedMotoServer
 
-from extraction.models import Note, Page, Process
+from extraction.models import ExtractionPage, Process, ProcessNote
 from extraction.services import page_ledger, processes, retention, signed_links, slices, tasks
 from extraction.worker_loop import write_results
 from tests.conftest import Person
@@ -54,7 +54,7 @@ def fetched(owner: Person) -> Process:
     """Its pages have ended; its result is to be written."""
     process = processes.run_task(task=tasks.create_task(owner=owner.user, given=PAYLOAD))
     page_ledger.seed(process=process, payload=tasks.checked(process.payload, owner.user))
-    Page.objects.update(state="done", records=page_ledger.packed(b'[{"a": "1"}]'))
+    ExtractionPage.objects.update(state="done", records=page_ledger.packed(b'[{"a": "1"}]'))
     Process.objects.update(open=0, unwritten=True, records=1)
     return process
 
@@ -89,7 +89,7 @@ def test_a_storage_that_is_away_keeps_the_process_waiting(owner: Person, bucket:
     assert not turn(process)
     process.refresh_from_db()
     assert (process.status, process.unwritten, process.results) == ("running", True, "")
-    assert Note.objects.filter(process=process, text__contains="could not be written").exists()
+    assert ProcessNote.objects.filter(process=process, text__contains="could not be written").exists()
     bucket.create_bucket(Bucket=BUCKET)
     Process.objects.update(rest_until=None)
     assert turn(process)

@@ -13,7 +13,7 @@ from django.db import connection
 from extraction import worker_loop
 from extraction.db_thread import Books
 from extraction.engines import engines
-from extraction.models import Page, Process
+from extraction.models import ExtractionPage, Process
 from extraction.services import process_lifecycle, processes, tasks
 from extraction.services.results import Export
 from taskhub.errors import Rejected
@@ -101,7 +101,7 @@ def test_keywords_times_pages_in_their_order(owner: Person, site: Site, folder: 
 def test_a_captcha_fails_its_page_and_says_so(owner: Person, site: Site, folder: Path) -> None:
     process = searched(owner, keywords=["red", "blue", "robot"], num_pages=1)
     assert (process.status, process.failed) == ("finished", 1)
-    assert "answers with a captcha" in Page.objects.get(process=process, state="failed").error
+    assert "answers with a captcha" in ExtractionPage.objects.get(process=process, state="failed").error
     process = searched(owner, keywords=["robot"])
     assert process.status == "failed"
 
@@ -110,7 +110,7 @@ def test_a_page_that_no_longer_fits_says_so(owner: Person, site: Site, folder: P
     site.other = lambda path, before: html("<section>a new design</section>")
     process = searched(owner, keywords=["red"])
     assert process.status == "failed"
-    assert "no longer fits" in Page.objects.get(process=process).error
+    assert "no longer fits" in ExtractionPage.objects.get(process=process).error
 
 
 def test_an_operators_file_mends_a_bundled_engine(site: Site, folder: Path) -> None:

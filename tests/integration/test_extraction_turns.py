@@ -22,7 +22,7 @@ from extraction.db_thread import Books
 from extraction.domain.page_urls import page_key
 from extraction.domain.process_status import PageState
 from extraction.fetch.host_limits import Hosts, Later
-from extraction.models import Account, Entry, Note, Page, Process, Slice
+from extraction.models import CreditAccount, CreditEntry, ExtractionPage, Process, ProcessNote, Slice
 from extraction.services import credits, page_ledger, process_lifecycle, processes, retention, slices, tasks
 from extraction.services.results import Export, opened
 from taskhub.runs import queue as runs
@@ -97,8 +97,8 @@ def slow(path: str, before: int) -> Reply:
     return html("x")
 
 
-def page(process: Process, path: str) -> Page:
-    return Page.objects.get(process=process, url__endswith=path)
+def page(process: Process, path: str) -> ExtractionPage:
+    return ExtractionPage.objects.get(process=process, url__endswith=path)
 
 
 def found_at_once(process: Process, urls: list[str]) -> None:
@@ -178,7 +178,7 @@ def test_limits_of_pages(owner: Person, site: Site) -> None:
     assert extracted(owner, site, paginator={"selector": "a.next", "maxPages": 3}).pages == 3
     capped = extracted(owner, site, paginator="a.next", maxPages=4)
     assert (capped.pages, capped.requests, capped.status) == (4, 4, "finished")
-    assert Note.objects.filter(process=capped, text__contains="limit of pages").exists()
+    assert ProcessNote.objects.filter(process=capped, text__contains="limit of pages").exists()
     assert sum(site.hits.values()) == 7 + 1  # robots.txt, once for both
 
 
@@ -227,7 +227,7 @@ def test_a_failed_page_of_the_main_list_fails_the_process(owner: Person, site: S
 
 def test_credits_run_out_and_come(owner: Person, site: Site, settings: Any) -> None:
     credits.account_of(owner.user.pk)
-    Account.objects.update(balance=3)
+    CreditAccount.objects.update(balance=3)
     site.pages["/"] = listing(*(f"/{n}" for n in range(5)))
     site.other = lambda path, before: html(f"<h1>{path}</h1>")
     process = extracted(owner, site, fields=[{**LINKS[0], "details": DETAIL}], commonParent="li")
@@ -243,9 +243,9 @@ def test_credits_run_out_and_come(owner: Person, site: Site, settings: Any) -> N
     assert (process.status, process.missing, process.cost) == ("finished", 0, 6)
     assert all(len(record["item_details"]) == 1 for record in records(process))
     assert set(site.hits.values()) == {1}
-    account = Account.objects.get()
+    account = CreditAccount.objects.get()
     assert account.balance == 7
-    entries = Entry.objects.order_by("id")
+    entries = CreditEntry.objects.order_by("id")
     assert sum(entry.amount for entry in entries) == account.balance + (settings.EXTRACTION_CREDITS - 3)
     assert all(entry.balance >= 0 for entry in entries)
 
@@ -380,7 +380,7 @@ def test_hostile_pages_end_within_their_limits(owner: Person, site: Site, settin
     site.pages["/slow"] = slow
     site.pages["/"] = listing(*site.pages)
     process = extracted(owner, site, fields=[{**LINKS[0], "details": DETAIL}], commonParent="li")
-    errors = {one.url.removeprefix(site.url): one.error for one in Page.objects.filter(process=process)}
+    errors = {one.url.removeprefix(site.url): one.error for one in ExtractionPage.objects.filter(process=process)}
     for path, (_, words) in pages.items():
         assert words in errors[path], (path, errors[path])
     assert "took longer" in errors["/slow"] or "did not answer in time" in errors["/slow"]
@@ -421,7 +421,7 @@ def test_a_lost_worker_loses_no_page_and_charges_none_twice(owner: Person, site:
     process_lifecycle.sweep()
     process = carried(process)
     assert (process.status, process.cost, process.requests) == ("finished", 3, 3)
-    assert Account.objects.get().balance == settings.EXTRACTION_CREDITS - 3
+    assert CreditAccount.objects.get().balance == settings.EXTRACTION_CREDITS - 3
     with pytest.raises(slices.SliceLost):
         page_ledger.write(slice=lost, outcomes=[], most=10)
 
@@ -441,7 +441,7 @@ def test_a_page_that_takes_workers_with_it_is_given_up_alone(owner: Person, site
         Slice.objects.update(lease_until=timezone.now())
         process_lifecycle.sweep()
     process = carried(process)
-    assert [one.state for one in Page.objects.filter(process=process).order_by("id")] == [
+    assert [one.state for one in ExtractionPage.objects.filter(process=process).order_by("id")] == [
         "done",
         "failed",
         "done",
@@ -480,7 +480,7 @@ def test_a_retry_of_the_run_takes_its_process_up_again(owner: Person, site: Site
 
 def test_what_is_overdue_is_ended(owner: Person, site: Site) -> None:
     process = begun(owner, site)
-    Account.objects.update(max_seconds=60)
+    CreditAccount.objects.update(max_seconds=60)
     process_lifecycle.sweep()
     process.refresh_from_db()
     assert process.status == "running"
@@ -499,7 +499,7 @@ def test_where_the_result_cannot_be_stored_it_is_tried_again(owner: Person, site
             worker_loop.take_turns(node="extraction@test")
     process.refresh_from_db()
     assert (process.status, process.unwritten, process.results) == ("running", True, "")
-    assert Note.objects.filter(process=process, text__contains="could not be written").count() == 1
+    assert ProcessNote.objects.filter(process=process, text__contains="could not be written").count() == 1
     os.remove(blocked)
     Process.objects.update(rest_until=None)
     assert carried(process).status == "finished"
@@ -576,7 +576,7 @@ def test_a_packed_file(owner: Person, site: Site) -> None:
 
 def test_no_race_takes_a_balance_below_zero(owner: Person, site: Site) -> None:
     credits.account_of(owner.user.pk)
-    Account.objects.update(balance=100)
+    CreditAccount.objects.update(balance=100)
     claimed = [begun(owner, site) and slices.claim_slice(worker=f"{n}@test") for n in range(4)]
     rows = [pair[0] for pair in claimed if pair]
     assert len(rows) == 4
@@ -594,8 +594,8 @@ def test_no_race_takes_a_balance_below_zero(owner: Person, site: Site) -> None:
     for thread in threads:
         thread.join()
     assert (sum(granted), min(granted)) == (100, 0)
-    assert Account.objects.get().balance == 0
-    assert all(entry.balance >= 0 for entry in Entry.objects.all())
+    assert CreditAccount.objects.get().balance == 0
+    assert all(entry.balance >= 0 for entry in CreditEntry.objects.all())
 
 
 def test_workers_share_a_host(settings: Any) -> None:
