@@ -6,8 +6,7 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from crawlers.models import Crawler, Document, External, Rejected, StatusChange, Stream, Task
@@ -17,12 +16,11 @@ from crawlers.services.crawler_schedules import schedule_of
 from taskhub.errors import Conflict
 from taskhub.runs.queue import enqueue
 from taskhub.security.masking import MASK
-from taskhub.web.admin import WatchedAdmin, as_json, listed
+from taskhub.web.admin import WatchedAdmin, json_block, list_link, row_link, unbroken
 
 
 def link(row: Any, text: str = "") -> SafeString:
-    name = f"admin:crawlers_{row._meta.model_name}_change"
-    return format_html('<a href="{}">{}</a>', reverse(name, args=[row.pk]), text or row.name or row.fid)
+    return row_link(f"crawlers_{row._meta.model_name}", row.pk, text or row.name or row.fid)
 
 
 class CrawlersAdmin(WatchedAdmin):
@@ -42,19 +40,19 @@ class ExternalAdmin(CrawlersAdmin):
 
     @admin.display(description="parameters")
     def shown_parameters(self, external: External) -> SafeString:
-        return as_json(external.parameters)
+        return json_block(external.parameters)
 
     @admin.display(description="schema")
     def shown_schema(self, external: External) -> SafeString:
-        return as_json(external.schema)
+        return json_block(external.schema)
 
     @admin.display(description="headers")
     def shown_headers(self, external: External) -> SafeString:
-        return as_json(external.headers)
+        return json_block(external.headers)
 
     @admin.display(description="crawlers")
     def crawlers_of(self, external: External) -> SafeString:
-        return listed("crawlers_crawler", "its crawlers", external__id__exact=external.pk)
+        return list_link("crawlers_crawler", "its crawlers", external__id__exact=external.pk)
 
     @admin.action(description="Delete the selected externals", permissions=["view"])
     def delete_externals(self, request: HttpRequest, queryset: QuerySet[External]) -> None:
@@ -71,7 +69,7 @@ class StreamAdmin(CrawlersAdmin):
     @admin.display(description="more")
     def more(self, stream: Stream) -> SafeString:
         pages = [
-            (listed(f"crawlers_{name}", f"its {words}", stream__id__exact=stream.pk),) for name, words in _OF_STREAM
+            (list_link(f"crawlers_{name}", f"its {words}", stream__id__exact=stream.pk),) for name, words in _OF_STREAM
         ]
         return format_html_join(", ", "{}", pages)
 
@@ -103,18 +101,18 @@ class CrawlerAdmin(CrawlersAdmin):
 
     @admin.display(description="parameters")
     def shown_params(self, crawler: Crawler) -> SafeString:
-        return as_json({**crawler.params, **dict.fromkeys(crawler.secrets.get("params", {}), MASK)})
+        return json_block({**crawler.params, **dict.fromkeys(crawler.secrets.get("params", {}), MASK)})
 
     @admin.display(description="schedule")
     def schedule(self, crawler: Crawler) -> str | SafeString:
         if crawler.periodic is None:
             return "-"
-        address = reverse("admin:django_celery_beat_periodictask_change", args=[crawler.periodic.pk])
-        return format_html('<a href="{}">{}</a>', address, json.dumps(schedule_of(crawler)))
+        text = json.dumps(schedule_of(crawler))
+        return row_link("django_celery_beat_periodictask", crawler.periodic.pk, text)
 
     @admin.display(description="tasks")
     def tasks_of(self, crawler: Crawler) -> SafeString:
-        return listed("crawlers_task", "its tasks", crawler__id__exact=crawler.pk)
+        return list_link("crawlers_task", "its tasks", crawler__id__exact=crawler.pk)
 
     @admin.action(description="Start a task of each selected crawler", permissions=["view"])
     def start_tasks(self, request: HttpRequest, queryset: QuerySet[Crawler]) -> None:
@@ -195,8 +193,7 @@ class TaskAdmin(CrawlersAdmin):
 
     @admin.display(description="fid")
     def whole_fid(self, task: Task) -> SafeString:
-        """On one line: broken at its hyphens it would make each row four lines high."""
-        return format_html('<span style="white-space: nowrap">{}</span>', task.fid)
+        return unbroken(task.fid)
 
     @admin.display(description="status", ordering="code")
     def shown_status(self, task: Task) -> str:
@@ -212,17 +209,15 @@ class TaskAdmin(CrawlersAdmin):
 
     @admin.display(description="run")
     def run_link(self, task: Task) -> SafeString | str:
-        if task.run_id is None:
-            return "-"
-        return format_html('<a href="{}">{}</a>', reverse("admin:runs_run_change", args=[task.run_id]), task.run_id)
+        return row_link("runs_run", task.run_id) if task.run_id else "-"
 
     @admin.display(description="parameters")
     def shown_params(self, task: Task) -> SafeString:
-        return as_json({**task.params, **dict.fromkeys(task.secrets.get("params", {}), MASK)})
+        return json_block({**task.params, **dict.fromkeys(task.secrets.get("params", {}), MASK)})
 
     @admin.display(description="more")
     def more(self, task: Task) -> SafeString:
-        pages = [(listed(f"crawlers_{name}", words, task__id__exact=task.pk),) for name, words in _OF_TASK]
+        pages = [(list_link(f"crawlers_{name}", words, task__id__exact=task.pk),) for name, words in _OF_TASK]
         return format_html_join(", ", "{}", pages)
 
     @admin.display(description="requests to the crawler")
@@ -284,7 +279,7 @@ class DocumentAdmin(CrawlersAdmin):
 
     @admin.display(description="document")
     def shown_body(self, document: Document) -> SafeString:
-        return as_json(json.loads(document.body))
+        return json_block(json.loads(document.body))
 
 
 @admin.register(Rejected)

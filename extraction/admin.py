@@ -9,7 +9,6 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -21,13 +20,9 @@ from extraction.services.signed_links import LOG, link_to
 from taskhub.errors import Problem
 from taskhub.runs.queue import enqueue
 from taskhub.security.masking import mask
-from taskhub.web.admin import SHOWN_MAX, BigTableAdmin, WatchedAdmin, as_json, listed
+from taskhub.web.admin import SHOWN_MAX, BigTableAdmin, WatchedAdmin, json_block, list_link, row_link
 
 PREVIEW = 50
-
-
-def link(name: str, row: Any, text: str) -> SafeString:
-    return format_html('<a href="{}">{}</a>', reverse(f"admin:{name}_change", args=[row.pk]), text)
 
 
 class ExtractionAdmin(WatchedAdmin):
@@ -61,7 +56,7 @@ class ExtractionTaskAdmin(ExtractionAdmin):
 
     @admin.display(description="payload")
     def shown_payload(self, task: ExtractionTask) -> SafeString:
-        return as_json(task.payload)
+        return json_block(task.payload)
 
     @admin.display(description="webhook")
     def shown_webhook(self, task: ExtractionTask) -> str:
@@ -69,11 +64,11 @@ class ExtractionTaskAdmin(ExtractionAdmin):
 
     @admin.display(description="delivery")
     def shown_delivery(self, task: ExtractionTask) -> SafeString | str:
-        return as_json(task.delivery) if task.delivery else "-"
+        return json_block(task.delivery) if task.delivery else "-"
 
     @admin.display(description="processes")
     def processes_of(self, task: ExtractionTask) -> SafeString:
-        return listed("extraction_process", "its processes", task__seq__exact=task.pk)
+        return list_link("extraction_process", "its processes", task__seq__exact=task.pk)
 
     @admin.action(description="Run the selected tasks", permissions=["view"])
     def run_tasks(self, request: HttpRequest, queryset: QuerySet[ExtractionTask]) -> None:
@@ -125,20 +120,20 @@ class ProcessAdmin(ExtractionAdmin):
     @admin.display(description="task")
     def task_link(self, process: Process) -> SafeString | str:
         return (
-            link("extraction_extractiontask", process.task, process.task.name or process.task.id)
+            row_link("extraction_extractiontask", process.task.pk, process.task.name or process.task.id)
             if process.task
             else "-"
         )
 
     @admin.display(description="run")
     def run_link(self, process: Process) -> SafeString | str:
-        return link("runs_run", process.run, str(process.run_id)) if process.run else "-"
+        return row_link("runs_run", process.run_id) if process.run_id else "-"
 
     @admin.display(description="failed pages")
     def failed_link(self, process: Process) -> SafeString | str:
         if not process.failed:
             return "0"
-        return listed(
+        return list_link(
             "extraction_extractionpage",
             str(process.failed),
             process__seq__exact=process.pk,
@@ -148,18 +143,18 @@ class ProcessAdmin(ExtractionAdmin):
     @admin.display(description="all pages")
     def pages_of(self, process: Process) -> SafeString:
         states = [
-            (listed("extraction_extractionpage", word, process__seq__exact=process.pk, state__exact=STATES[word]),)
+            (list_link("extraction_extractionpage", word, process__seq__exact=process.pk, state__exact=STATES[word]),)
             for word in STATES
         ]
         return format_html_join(
-            ", ", "{}", [(listed("extraction_extractionpage", "all", process__seq__exact=process.pk),), *states]
+            ", ", "{}", [(list_link("extraction_extractionpage", "all", process__seq__exact=process.pk),), *states]
         )
 
     @admin.display(description="deliveries")
     def deliveries(self, process: Process) -> SafeString | str:
         if not process.run_id:
             return "-"
-        return listed("runs_run", "its deliveries and webhooks", parent__id__exact=process.run_id)
+        return list_link("runs_run", "its deliveries and webhooks", parent__id__exact=process.run_id)
 
     @admin.display(description="log")
     def log(self, process: Process) -> SafeString:
@@ -167,7 +162,7 @@ class ProcessAdmin(ExtractionAdmin):
 
     @admin.display(description="payload")
     def shown_payload(self, process: Process) -> SafeString:
-        return as_json(process.payload)
+        return json_block(process.payload)
 
     @admin.display(description=f"first {PREVIEW} records")
     def preview(self, process: Process) -> SafeString:
@@ -218,7 +213,7 @@ class ExtractionPageAdmin(ExtractionAdmin):
 
     @admin.display(description="process")
     def process_link(self, page: ExtractionPage) -> SafeString:
-        return link("extraction_process", page.process, page.process.id)
+        return row_link("extraction_process", page.process.pk, page.process.id)
 
 
 class PageStateFilter(admin.SimpleListFilter):
@@ -278,7 +273,7 @@ class CreditAccountAdmin(BigTableAdmin):
 
     @admin.display(description="ledger")
     def ledger(self, account: CreditAccount) -> SafeString:
-        return listed("extraction_creditentry", "what changed the balance", account__pk__exact=account.pk)
+        return list_link("extraction_creditentry", "what changed the balance", account__pk__exact=account.pk)
 
     def save_model(self, request: HttpRequest, obj: CreditAccount, form: Any, change: bool) -> None:
         limits = CreditAccountForm.Meta.fields

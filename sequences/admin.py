@@ -5,12 +5,10 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from sequences.models import Step
-from taskhub.web.admin import ReadOnlyAdmin
+from taskhub.web.admin import ReadOnlyAdmin, row_link
 
 
 @admin.register(Step)
@@ -51,4 +49,4 @@ class StepAdmin(ReadOnlyAdmin):
 
     @admin.display(description="run")
     def shown_run(self, step: Step) -> SafeString:
-        return format_html('<a href="{}">{}</a>', reverse("admin:runs_run_change", args=[step.run_id]), step.run_id)
+        return row_link("runs_run", step.run_id)

@@ -24,8 +24,8 @@ from taskhub.runs.idempotency import KEY_PARAMETER, amend, answer_once
 from taskhub.runs.models import Run
 from taskhub.runs.serializers import AnyField, ErrorField, RunFilters
 from taskhub.web.bodies import plain_body
+from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.schemas import BODY, PAGE, problems, response_header
-from taskhub.web.problems import CursorPages
 
 STEPS_SHOWN = 1000
 EXAMPLE_ID = "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70"
@@ -262,7 +262,7 @@ class RunView(ForStaff):
         return Response(WholeSequenceRunSerializer(sequence_run(run_id=id, user=request.user)).data)
 
 
-class StepPages(CursorPages):
+class StepPages(NewestFirstPagination):
     ordering = "number"
 
 

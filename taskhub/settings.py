@@ -96,7 +96,7 @@ DEBUG = env_flag("TASKHUB_DEBUG", False)
 ALLOWED_HOSTS = env_list("TASKHUB_ALLOWED_HOSTS", "*")
 ROOT_URLCONF = "taskhub.urls"
 WSGI_APPLICATION = "taskhub.wsgi.application"
-APPEND_SLASH = False  # taskhub.web.problems.OptionalSlash serves both spellings without a redirect
+APPEND_SLASH = False  # taskhub.web.middleware.OptionalSlashMiddleware serves both spellings without a redirect
 USE_X_FORWARDED_HOST = False
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if PUBLIC_URL.startswith("https://") else None
@@ -143,10 +143,10 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "taskhub.web.problems.Faults",
+    "taskhub.web.middleware.ProblemDetailsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "taskhub.web.problems.OptionalSlash",
+    "taskhub.web.middleware.OptionalSlashMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",  # Content-Length
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -272,9 +272,9 @@ REST_FRAMEWORK = {
         "taskhub.web.bodies.FormParser",
         "taskhub.web.bodies.MultiPartParser",
     ],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "taskhub.web.problems.JsonUnlessAsked",
-    "DEFAULT_PAGINATION_CLASS": "taskhub.web.problems.CursorPages",
-    "DEFAULT_THROTTLE_CLASSES": ["taskhub.web.problems.RouteThrottle"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "taskhub.web.negotiation.JsonByDefaultNegotiation",
+    "DEFAULT_PAGINATION_CLASS": "taskhub.web.cursor_pagination.NewestFirstPagination",
+    "DEFAULT_THROTTLE_CLASSES": ["taskhub.web.throttling.RouteThrottle"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     # A header that the caller wrote himself must not choose the address that he is counted under.
     "NUM_PROXIES": env_int("TASKHUB_PROXIES", 0),

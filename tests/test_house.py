@@ -51,7 +51,6 @@ CLASSES_STANDING_TWICE: set[str] = {
     "DocsView",
     "Entry",
     "Failure",
-    "Faults",
     "Found",
     "Handler",
     "Hub",
@@ -79,7 +78,6 @@ CLASSES_STANDING_TWICE: set[str] = {
     "TasksView",
     "TooLarge",
     "WaitQuery",
-    "Watch",
     "_Reader",
 }
 STEMS_STANDING_TWICE: set[str] = {"calls", "files", "openapi", "parameters", "queue", "schedules"}
@@ -123,7 +121,6 @@ TERMS_NOT_YET_IN_CODE: set[str] = {
     "LeaseKeeper",
     "PageMatcher",
     "Principal",
-    "ProblemDetailsMiddleware",
     "RejectedLine",
     "RunKind",
     "SequenceRun",

@@ -1,25 +1,18 @@
 """The operator's edge: graphs, their nodes and edges, aliases and profiles, to look at."""
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from taskhub.security.masking import mask_value
-from taskhub.web.admin import ReadOnlyAdmin
+from taskhub.web.admin import ReadOnlyAdmin, json_block, list_link, row_link
 from walkers.models import Alias, Edge, Graph, Node, Profile, RunFile
 from walkers.services.aliases import delete_alias
 from walkers.services.graphs import delete_edge, delete_graph, delete_node
-
-
-def link(model: str, id: Any, text: str = "") -> SafeString:
-    return format_html('<a href="{}">{}</a>', reverse(f"admin:walkers_{model}_change", args=[id]), text or id)
 
 
 class WalkersAdmin(ReadOnlyAdmin):
@@ -50,10 +43,8 @@ class GraphAdmin(WalkersAdmin):
 
     @admin.display(description="Nodes and edges")
     def inside(self, graph: Graph) -> SafeString:
-        addresses = [
-            f"{reverse(f'admin:walkers_{kind}_changelist')}?graph__id__exact={graph.pk}" for kind in ("node", "edge")
-        ]
-        return format_html('<a href="{}">nodes</a>, <a href="{}">edges</a>', *addresses)
+        links = [list_link(f"walkers_{kind}", f"{kind}s", graph__id__exact=graph.pk) for kind in ("node", "edge")]
+        return format_html("{}, {}", *links)
 
     def delete_model(self, request: HttpRequest, obj: Graph) -> None:
         delete_graph(graph=obj)
@@ -64,11 +55,11 @@ class InGraphAdmin(WalkersAdmin):
 
     @admin.display(description="Graph", ordering="graph_id")
     def graph_link(self, row: Any) -> SafeString:
-        return link("graph", row.graph_id)
+        return row_link("walkers_graph", row.graph_id)
 
     @admin.display(description="Context")
     def context_text(self, row: Any) -> SafeString:
-        return format_html("<pre>{}</pre>", json.dumps(mask_value(row.context), indent=2, ensure_ascii=False))
+        return json_block(row.context)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         return lookup == "graph__id__exact" or super().lookup_allowed(lookup, value, request)
@@ -103,11 +94,11 @@ class EdgeAdmin(InGraphAdmin):
 
     @admin.display(description="From")
     def source_link(self, edge: Edge) -> SafeString:
-        return link("node", edge.source_id)
+        return row_link("walkers_node", edge.source_id)
 
     @admin.display(description="To")
     def target_link(self, edge: Edge) -> SafeString:
-        return link("node", edge.target_id)
+        return row_link("walkers_node", edge.target_id)
 
     def delete_model(self, request: HttpRequest, obj: Edge) -> None:
         delete_edge(edge=obj)
@@ -135,7 +126,7 @@ class ProfileAdmin(WalkersAdmin):
 
     @admin.display(description="Active graph", empty_value="-")
     def active_graph_link(self, profile: Profile) -> SafeString | None:
-        return link("graph", profile.active_graph_id) if profile.active_graph_id else None
+        return row_link("walkers_graph", profile.active_graph_id) if profile.active_graph_id else None
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -153,5 +144,5 @@ class RunFileAdmin(WalkersAdmin):
 
 
 def _ways(edges: QuerySet[Edge], far: str) -> SafeString:
-    shown = [format_html("{} {}", edge.kind, link("node", getattr(edge, far))) for edge in edges[:100]]
+    shown = [format_html("{} {}", edge.kind, row_link("walkers_node", getattr(edge, far))) for edge in edges[:100]]
     return format_html("{}", SafeString("<br>".join(shown))) if shown else SafeString("-")

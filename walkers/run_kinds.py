@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from taskhub.accounts.models import User
 from taskhub.errors import NotFound, invalid
-from taskhub.jsontools.schema import REQUIRED, Shape
+from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 from taskhub.runs.run_kinds import Kind, Schedulable, Work
 from walkers.domain.ids import as_id
 from walkers.http.principal import Caller
@@ -14,7 +14,7 @@ from walkers.services.walks import work_of
 
 Found = TypeVar("Found")
 
-_ARGUMENTS = Shape(
+_ARGUMENTS = ObjectSchema(
     "Arguments",
     {
         "name": (str, REQUIRED),
@@ -55,7 +55,7 @@ EXAMPLE = """{
     "mst": "d6851f2a-e4a1-4fca-b582-9db5e146af59"
 }
 """
-_SCHEDULED = Shape(
+_SCHEDULED = ObjectSchema(
     "ScheduledWalker",
     dict.fromkeys(("name", "wlk", "nd", "snt", "mst"), (str | None, None)) | {"ctx": (dict[str, Any], {})},
 )

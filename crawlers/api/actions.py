@@ -63,7 +63,7 @@ class NewCrawlerView(CrawlersView):
     )
     def post(self, request: Request, fid: UUID) -> Response:
         external = found(External, request.user, fid)
-        values = self.sent(request, request_models.CRAWLER)
+        values = self.check_body(request, request_models.CRAWLER)
         return answer_once(request, values, lambda: self._create(external, values))
 
     @staticmethod
@@ -123,7 +123,7 @@ class StartView(CrawlersView):
     )
     def post(self, request: Request, fid: UUID) -> Response:
         crawler = found(Crawler, request.user, fid, "external", "stream")
-        values = self.sent(request, request_models.START)
+        values = self.check_body(request, request_models.START)
         fresh: list[Task] = []
 
         def produce() -> Response:
@@ -218,7 +218,7 @@ class StatusView(CrawlersView):
         return self.report(request, found(Task, request.user, fid, *TASK_RELATED))
 
     def report(self, request: Request, task: Task) -> Response:
-        given = self.given(request)
+        given = self.read_object(request)
         code = given.get("code")
         if isinstance(code, str) and code.strip().isdecimal() and len(code) < 9:
             given["code"] = int(code)  # a form has texts only

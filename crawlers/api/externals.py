@@ -55,7 +55,7 @@ class ExternalsView(CrawlersList):
         tags=TAGS,
     )
     def get(self, request: Request) -> Response:
-        self.query(request)
+        self.check_query(request)
         rows = External.objects.visible_to(request.user)
         return self.listed(rows, lambda found: [external_of(one) for one in found])
 
@@ -68,7 +68,7 @@ class ExternalsView(CrawlersList):
         tags=TAGS,
     )
     def post(self, request: Request) -> Response:
-        values = _fields(self.sent(request, request_models.EXTERNAL))
+        values = _fields(self.check_body(request, request_models.EXTERNAL))
         external = definitions.save_external(external=External(owner_id=cast(UUID, request.user.pk)), values=values)
         return created(external, external_of(external), "externals")
 
@@ -97,7 +97,7 @@ class ExternalView(CrawlersView):
     )
     def patch(self, request: Request, fid: UUID) -> Response:
         external = found(External, request.user, fid)
-        change = self.given(request)
+        change = self.read_object(request)
         return self._save(external, request_models.EXTERNAL.check(merge_patch(external_values(external), change)))
 
     @extend_schema(
@@ -111,7 +111,7 @@ class ExternalView(CrawlersView):
     )
     def put(self, request: Request, fid: UUID) -> Response:
         external = found(External, request.user, fid)
-        return self._save(external, self.sent(request, request_models.EXTERNAL))
+        return self._save(external, self.check_body(request, request_models.EXTERNAL))
 
     @staticmethod
     def _save(external: External, values: dict[str, Any]) -> Response:

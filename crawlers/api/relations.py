@@ -47,7 +47,7 @@ class StreamsView(CrawlersList):
         tags=TAGS,
     )
     def get(self, request: Request) -> Response:
-        self.query(request)
+        self.check_query(request)
         return self.listed(Stream.objects.visible_to(request.user), streams_of)
 
     @extend_schema(
@@ -59,7 +59,9 @@ class StreamsView(CrawlersList):
         tags=TAGS,
     )
     def post(self, request: Request) -> Response:
-        stream = definitions.create_stream(owner=request.user, meta=_meta(self.sent(request, request_models.STREAM)))
+        stream = definitions.create_stream(
+            owner=request.user, meta=_meta(self.check_body(request, request_models.STREAM))
+        )
         return created(stream, stream_of(stream, None, None), "streams")
 
 
@@ -87,7 +89,7 @@ class StreamView(CrawlersView):
     )
     def patch(self, request: Request, fid: UUID) -> Response:
         stream = found(Stream, request.user, fid)
-        change = _meta(self.sent(request, request_models.STREAM))
+        change = _meta(self.check_body(request, request_models.STREAM))
         definitions.change_meta(row=stream, meta=merge_patch(stream.meta, change))
         return enveloped(streams_of([stream])[0], stream.version)
 
@@ -120,7 +122,7 @@ class CrawlersOfUserView(CrawlersList):
         tags=TAGS,
     )
     def get(self, request: Request) -> Response:
-        asked = {f"{name}__fid": fid for name, fid in self.query(request, request_models.CrawlerQuery).items()}
+        asked = {f"{name}__fid": fid for name, fid in self.check_query(request, request_models.CrawlerQuery).items()}
         rows = Crawler.objects.visible_to(request.user).filter(**asked).select_related(*_RELATED)
         return self.listed(rows, lambda found: [crawler_of(one) for one in found])
 
@@ -150,7 +152,7 @@ class CrawlerView(CrawlersView):
     )
     def patch(self, request: Request, fid: UUID) -> Response:
         crawler = found(Crawler, request.user, fid, *_RELATED)
-        given = self.given(request)
+        given = self.read_object(request)
         stands: dict[str, Any] = {"meta": crawler.meta, "params": definitions.all_params(crawler)}
         whole = {name: merge_patch(stands[name], given[name]) for name in stands.keys() & given.keys()}
         values = request_models.CRAWLER.check({**given, **whole})
@@ -187,7 +189,7 @@ class TasksView(CrawlersList):
         tags=TAGS,
     )
     def get(self, request: Request) -> Response:
-        return self.tasks(request, self.query(request, request_models.TaskQuery))
+        return self.tasks(request, self.check_query(request, request_models.TaskQuery))
 
     def tasks(self, request: Request, asked: dict[str, Any]) -> Response:
         if "running" in asked:
@@ -206,7 +208,7 @@ class TasksOfCrawlerView(TasksView):
         tags=TAGS,
     )
     def get(self, request: Request, fid: UUID) -> Response:  # type: ignore[override]
-        self.query(request)
+        self.check_query(request)
         crawler = found(Crawler, request.user, fid)
         return self.tasks(request, {"crawler": crawler.fid})
 

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from rest_framework import serializers
 
-from taskhub.jsontools.schema import REQUIRED, Shape
+from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 from taskhub.web.parameter_types import Text
-from taskhub.web.views import Query
+from taskhub.web.views import QuerySerializer
 
 OBJECT = dict[str, Any]
 Name = Annotated[Text, Field(max_length=200)]
@@ -28,7 +28,7 @@ DESCRIPTIONS = Annotated[
     ),
 ]
 
-EXTERNAL = Shape(
+EXTERNAL = ObjectSchema(
     "ExternalSent",
     {
         "meta": (META, REQUIRED),
@@ -41,8 +41,8 @@ EXTERNAL = Shape(
         "timeout": (Annotated[int, Field(ge=1, le=30 * 86400, description="Seconds without a sign of life.")], 3600),
     },
 )
-STREAM = Shape("StreamSent", {"meta": (META, {}), "name": (Name | None, None)})
-CRAWLER = Shape(
+STREAM = ObjectSchema("StreamSent", {"meta": (META, {}), "name": (Name | None, None)})
+CRAWLER = ObjectSchema(
     "CrawlerSent",
     {
         "meta": (META, {}),
@@ -51,8 +51,8 @@ CRAWLER = Shape(
         "schedule": (SCHEDULE, None),
     },
 )
-START = Shape("StartSent", {"params": (PARAMS, {})})
-STATUS = Shape(
+START = ObjectSchema("StartSent", {"params": (PARAMS, {})})
+STATUS = ObjectSchema(
     "StatusSent",
     {
         "code": (Annotated[int, Field(ge=0, le=999)], REQUIRED),
@@ -62,7 +62,7 @@ STATUS = Shape(
 )
 
 
-class CrawlerQuery(Query):
+class CrawlerQuery(QuerySerializer):
     external = serializers.UUIDField(required=False, help_text="Only those of this external")
     stream = serializers.UUIDField(required=False, help_text="Only that of this stream")
 
@@ -73,7 +73,7 @@ class TaskQuery(CrawlerQuery):
     running = serializers.BooleanField(required=False, help_text="Only those that have not ended, or that have")
 
 
-class DocsQuery(Query):
+class DocsQuery(QuerySerializer):
     task = serializers.UUIDField(required=False, help_text="Only this task's change set, in the order of writing")
     since = serializers.DateTimeField(required=False, help_text="Written at this time or later (RFC 3339)")
     until = serializers.DateTimeField(required=False, help_text="Written before this time (RFC 3339)")
@@ -85,7 +85,7 @@ class DocsQuery(Query):
     )
 
 
-class UploadQuery(Query):
+class UploadQuery(QuerySerializer):
     on_invalid = serializers.ChoiceField(
         ["fail", "skip"], default="fail", help_text="`skip` puts lines aside that are no documents of the stream"
     )

@@ -18,9 +18,9 @@ from crawlers.api.views import FID, LISTS, TAGS, CrawlersView, found, listing
 from crawlers.models import Stream, Task
 from crawlers.services.stream_reader import Page, Selection, Shown, export, page
 from taskhub.errors import Rejected, invalid
+from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.schemas import problems
 from taskhub.web.parameter_types import format_timestamp
-from taskhub.web.problems import CursorPages
 
 LINES = ndjson("Documents", '{"sku": "a1"}\n{"sku": "a2"}\n')
 
@@ -48,14 +48,14 @@ class DocsView(CrawlersView):
     )
     def get(self, request: Request, fid: UUID) -> HttpResponse | StreamingHttpResponse:
         stream = found(Stream, request.user, fid)
-        asked = self.query(request, DocsQuery)
+        asked = self.check_query(request, DocsQuery)
         wrapped = asked.pop("wrapped")
         if "task" in asked:
             asked["task"] = _task_in(stream, asked["task"])
         selection = Selection(stream, **asked)
         if isinstance(request.accepted_renderer, NdjsonRenderer):
             return streamed(request, export(selection=selection), f"stream-{stream.fid}")
-        limit = CursorPages().get_page_size(request)
+        limit = NewestFirstPagination().get_page_size(request)
         return _answered(request, selection, page(selection=selection, after=_after(request), limit=limit), wrapped)
 
 

@@ -25,9 +25,9 @@ from crawlers.services.rejected_lines import resend
 from crawlers.services.upload_receiver import receive
 from taskhub.decompression import Plain, unpacked, unpacker_of
 from taskhub.web.chunked_body import body_pieces
+from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.schemas import problems
 from taskhub.web.parameter_types import format_timestamp
-from taskhub.web.problems import CursorPages
 
 NDJSON = "application/x-ndjson"
 ENCODING = OpenApiParameter(
@@ -90,7 +90,7 @@ class UploadView(CrawlersView):
         return self.upload(request, found(Task, request.user, fid, *TASK_RELATED))
 
     def upload(self, request: Request, task: Task) -> Response:
-        skip = self.query(request, UploadQuery)["on_invalid"] == "skip"
+        skip = self.check_query(request, UploadQuery)["on_invalid"] == "skip"
         unpacker = unpacker_of(request.headers.get("Content-Encoding", ""))
         ends_itself = not isinstance(unpacker, Plain)
         chunks = body_pieces(request.META, settings.DOCUMENTS_MAX_BYTES, ends_itself=ends_itself)
@@ -122,7 +122,7 @@ class CapableUploadView(UploadView):
         return self.upload(request, task_for(capability=capability, fid=fid))
 
 
-class RejectedPages(CursorPages):
+class RejectedPages(NewestFirstPagination):
     ordering = "id"
 
 
@@ -143,7 +143,7 @@ class RejectedView(CrawlersList):
         tags=TAGS,
     )
     def get(self, request: Request, fid: UUID) -> Response | StreamingHttpResponse:
-        self.query(request)
+        self.check_query(request)
         task = found(Task, request.user, fid)
         if isinstance(request.accepted_renderer, NdjsonRenderer):
             return streamed(request, _lines(task), f"rejected-{task.fid}")

@@ -14,9 +14,10 @@ from rest_framework.response import Response
 from crawlers.api.serializers import enveloped, messages_of
 from crawlers.models import Crawler, External, Stream, Task
 from taskhub.errors import NotFound
+from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.schemas import BODY, PAGE, problems
-from taskhub.web.problems import CursorPages, problem_handler
-from taskhub.web.views import CheckedView, NoQuery
+from taskhub.web.problems import problem_handler
+from taskhub.web.views import CheckedView, EmptyQuery
 
 Row = TypeVar("Row", External, Stream, Crawler, Task)
 
@@ -42,8 +43,8 @@ class CrawlersView(CheckedView):
 class CrawlersList(CrawlersView, GenericAPIView[Any]):
     """A list in an envelope, newest first."""
 
-    pagination_class = CursorPages
-    serializer_class = NoQuery  # what is answered is made by `listed`
+    pagination_class = NewestFirstPagination
+    serializer_class = EmptyQuery  # what is answered is made by `listed`
 
     def listed(self, rows: QuerySet[Any], show: Callable[[list[Any]], list[Any]]) -> Response:
         found = self.paginate_queryset(rows)

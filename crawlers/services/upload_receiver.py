@@ -19,7 +19,7 @@ from crawlers.models import External, Task
 from crawlers.services.document_store import Counts, Upload, place_of, store
 from taskhub import errors
 from taskhub.db.connections import give_back_connection
-from taskhub.db.fair_semaphore import Shares
+from taskhub.db.fair_semaphore import FairSemaphore
 from taskhub.errors import NotAcceptable
 from taskhub.web.bodies import not_stored
 
@@ -28,8 +28,10 @@ IN_MEMORY = 1024 * 1024
 ALIVE_SECONDS = 10.0
 PATIENCE_SECONDS = 20.0
 
-_sending = Shares(settings.UPLOADS_AT_ONCE, max(1, settings.UPLOADS_AT_ONCE // 2), "Too many uploads are under way.")
-_storing = Shares(3, 2, "The database does not keep up with the uploads.")
+_sending = FairSemaphore(
+    settings.UPLOADS_AT_ONCE, max(1, settings.UPLOADS_AT_ONCE // 2), "Too many uploads are under way."
+)
+_storing = FairSemaphore(3, 2, "The database does not keep up with the uploads.")
 
 
 def receive(*, task: Task, pieces: Iterator[bytes], skip: bool) -> Counts:
@@ -39,7 +41,7 @@ def receive(*, task: Task, pieces: Iterator[bytes], skip: bool) -> Counts:
     `TooLarge` with the lines, `Conflict` when the task ends meanwhile, and `Unavailable`.
     """
     give_back_connection()
-    with _sending.place(task.owner_id), _spool() as documents, _spool() as quarantine:
+    with _sending.acquire(task.owner_id), _spool() as documents, _spool() as quarantine:
         upload = Upload(documents, quarantine)
         try:
             _read(task, _alive(task, pieces), upload, skip=skip)
@@ -47,7 +49,7 @@ def receive(*, task: Task, pieces: Iterator[bytes], skip: bool) -> Counts:
             quarantine.seek(0)
         except OSError as error:
             raise not_stored(error) from None
-        with _storing.place(task.owner_id, patience=PATIENCE_SECONDS):
+        with _storing.acquire(task.owner_id, patience=PATIENCE_SECONDS):
             return store(task, upload)
 
 

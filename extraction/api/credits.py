@@ -16,14 +16,14 @@ from extraction.models import CreditEntry
 from extraction.services import credits, process_lifecycle
 from taskhub.accounts.models import User
 from taskhub.errors import Forbidden, invalid
-from taskhub.jsontools.schema import REQUIRED, Shape
+from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
+from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.schemas import BODY, PAGE, problems, response_header
 from taskhub.web.parameter_types import Text
-from taskhub.web.problems import CursorPages
-from taskhub.web.views import NoQuery
+from taskhub.web.views import EmptyQuery
 
-TOP_UP = Shape(
+TOP_UP = ObjectSchema(
     "TopUpSent",
     {
         "user": (Annotated[Text, Field(max_length=254, description="Whose: an e-mail address or an id.")], REQUIRED),
@@ -37,8 +37,8 @@ TOP_UP = Shape(
 
 
 class CreditsView(ExtractionView, GenericAPIView[Any]):
-    pagination_class = CursorPages
-    serializer_class = NoQuery
+    pagination_class = NewestFirstPagination
+    serializer_class = EmptyQuery
 
     @extend_schema(
         operation_id="extraction_credits",
@@ -49,7 +49,7 @@ class CreditsView(ExtractionView, GenericAPIView[Any]):
         tags=TAGS,
     )
     def get(self, request: Request) -> Response:
-        self.query(request)
+        self.check_query(request)
         account = credits.account_of(_id(request))
         entries = self.paginate_queryset(CreditEntry.objects.filter(account=account)) or []
         following = self.get_paginated_response([]).data["next"]
@@ -72,7 +72,7 @@ class CreditsView(ExtractionView, GenericAPIView[Any]):
     def post(self, request: Request) -> Response:
         if not request.user.is_staff:
             raise Forbidden("Credits are topped up by staff.")
-        values = self.sent(request, TOP_UP)
+        values = self.check_body(request, TOP_UP)
         user = _user(values["user"])
 
         def produce() -> Response:

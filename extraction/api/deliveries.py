@@ -19,7 +19,7 @@ from taskhub.runs.models import Run
 from taskhub.security.masking import mask_value
 from taskhub.web.openapi.schemas import problems
 from taskhub.web.parameter_types import format_timestamp
-from taskhub.web.views import Query
+from taskhub.web.views import QuerySerializer
 
 WAIT_MAX = 60  # seconds
 SHOWN_MAX = 100
@@ -37,7 +37,7 @@ def delivery_of(run: Run) -> dict[str, Any]:
     }
 
 
-class WaitQuery(Query):
+class WaitQuery(QuerySerializer):
     wait = serializers.FloatField(default=0, min_value=0, max_value=WAIT_MAX, help_text="Seconds to wait for its end.")
 
 
@@ -69,7 +69,7 @@ class TestDeliveryView(ExtractionView):
     )
     def post(self, request: Request, id: str) -> Response:
         task = task_with(id, request)
-        seconds = self.query(request, WaitQuery)["wait"]
+        seconds = self.check_query(request, WaitQuery)["wait"]
         fresh: list[Run] = []
 
         def produce() -> Response:

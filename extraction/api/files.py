@@ -20,7 +20,7 @@ from extraction.services.signed_links import LOG, Linked, behind
 from taskhub.errors import Conflict, Problem, RangeNotSatisfiable, invalid
 from taskhub.web.openapi.schemas import problems
 from taskhub.web.problems import problem_response
-from taskhub.web.views import Query
+from taskhub.web.views import QuerySerializer
 
 PIECE = 64 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -141,7 +141,7 @@ def _named_file(response: Any, name: str, *, inline: bool = False) -> HttpRespon
     return answered
 
 
-class ExportQuery(Query):
+class ExportQuery(QuerySerializer):
     format = serializers.CharField(required=False, max_length=40, help_text="CSV, XLSX, JSON, JSONL or XML")
     gzip = serializers.BooleanField(required=False, default=False, help_text="Packed")
 
@@ -174,7 +174,7 @@ class ExportView(ExtractionView):
         tags=TAGS,
     )
     def get(self, request: Request, id: str) -> HttpResponseBase:
-        asked = self.query(request, ExportQuery)
+        asked = self.check_query(request, ExportQuery)
         process = processes.visible_process(id=id, user=request.user)
         if process.task_id is None:
             raise Conflict("What was made of a single page has one form, which its link leads to.")

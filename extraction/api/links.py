@@ -18,7 +18,7 @@ from extraction.services.signed_links import link_to, process_with
 from taskhub.errors import Rejected, invalid
 from taskhub.web.bodies import FormParser, JsonParser, plain_body
 from taskhub.web.openapi.schemas import BODY, problems
-from taskhub.web.views import Query
+from taskhub.web.views import QuerySerializer
 
 LINK = f"http://127.0.0.1:8000/v1/files/signed/{shown.PROCESS_ID}.csv"
 
@@ -43,7 +43,7 @@ class TextParser(BaseParser):
             raise Rejected("The body is no text in UTF-8.") from None
 
 
-class LinkQuery(Query):
+class LinkQuery(QuerySerializer):
     name = serializers.CharField(required=False, max_length=200, help_text="The name of the results")
 
 
@@ -87,7 +87,7 @@ class LinkView(ExtractionView):
         tags=TAGS,
     )
     def get(self, request: Request) -> Response:
-        asked = self.query(request, LinkQuery).get("name", "")
+        asked = self.check_query(request, LinkQuery).get("name", "")
         told = _named(request.data) if request.META.get("CONTENT_LENGTH", "0") not in {"", "0"} else ""
         if not (name := asked or told):
             raise invalid("/name", "The name of the results is required.")

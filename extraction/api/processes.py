@@ -17,10 +17,10 @@ from extraction.models import ExtractionPage, Process
 from extraction.services import process_lifecycle, processes
 from taskhub.errors import invalid
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
+from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.schemas import BODY, PAGE, problems, response_header
 from taskhub.web.openapi.schemas import page_of as page_schema
-from taskhub.web.problems import CursorPages
-from taskhub.web.views import NoQuery, Query
+from taskhub.web.views import EmptyQuery, QuerySerializer
 
 ANSWER = {200: answer("The process", shown.PROCESS_SCHEMA, shown.PROCESS)}
 
@@ -89,7 +89,7 @@ class RetryView(ExtractionView):
     )
     def post(self, request: Request, id: str) -> Response:
         process = processes.visible_process(id=id, user=request.user)
-        given = self.given(request)
+        given = self.read_object(request)
         most = _cap(given)
         fresh: list[Process] = []
 
@@ -114,20 +114,20 @@ def _cap(given: dict[str, Any]) -> int | None:
     return most
 
 
-class PageQuery(Query):
+class PageQuery(QuerySerializer):
     state = serializers.ChoiceField(sorted(STATES), required=False, help_text="Only those in this state")
     status = serializers.IntegerField(
         required=False, min_value=100, max_value=599, help_text="Only those whose server answered this"
     )
 
 
-class OldestFirst(CursorPages):
+class OldestFirst(NewestFirstPagination):
     ordering = "id"
 
 
 class PagesView(ExtractionView, GenericAPIView[Any]):
     pagination_class = OldestFirst
-    serializer_class = NoQuery
+    serializer_class = EmptyQuery
 
     @extend_schema(
         operation_id="extraction_processes_pages",
@@ -145,7 +145,7 @@ class PagesView(ExtractionView, GenericAPIView[Any]):
         tags=TAGS,
     )
     def get(self, request: Request, id: str) -> Response:
-        asked = self.query(request, PageQuery)
+        asked = self.check_query(request, PageQuery)
         process = processes.visible_process(id=id, user=request.user)
         rows = ExtractionPage.objects.filter(process=process).defer("records")
         if "state" in asked:

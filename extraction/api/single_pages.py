@@ -25,13 +25,13 @@ from taskhub.errors import Failed, invalid
 from taskhub.runs import queue as runs
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.web.openapi.schemas import BODY, problems, response_header
-from taskhub.web.views import Query
+from taskhub.web.views import QuerySerializer
 
 WAIT_MAX = 60  # seconds
 DATA, FILE = "data", "file"
 
 
-class WaitQuery(Query):
+class WaitQuery(QuerySerializer):
     wait = serializers.FloatField(
         default=WAIT_MAX, min_value=0, max_value=WAIT_MAX, help_text="Seconds to wait for it, at most."
     )
@@ -78,8 +78,8 @@ class SingleView(ExtractionView):
     product: str
 
     def answer(self, request: Request) -> HttpResponseBase:
-        wait = self.query(request, WaitQuery)["wait"]
-        given = self.given(request)
+        wait = self.check_query(request, WaitQuery)["wait"]
+        given = self.read_object(request)
         output = given.pop("output", DATA)
         if output not in (DATA, FILE):
             raise invalid("/output", "Must be data or file.")

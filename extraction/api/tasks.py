@@ -33,7 +33,7 @@ class TasksView(ArrayView):
         tags=TAGS,
     )
     def get(self, request: Request) -> Response:
-        self.query(request)
+        self.check_query(request)
         return self.listed(ExtractionTask.objects.visible_to(request.user), task_of)
 
     @extend_schema(
@@ -64,7 +64,7 @@ class CreateView(ExtractionView):
         tags=TAGS,
     )
     def post(self, request: Request) -> Response:
-        given = self.given(request)
+        given = self.read_object(request)
 
         def produce() -> Response:
             task = tasks.create_task(owner=request.user, given=given)
@@ -98,7 +98,7 @@ class RunView(ExtractionView):
     )
     def post(self, request: Request, id: str) -> Response:
         task = task_with(id, request)
-        given = self.given(request)
+        given = self.read_object(request)
         fresh: list[Process] = []
 
         def produce() -> Response:
@@ -142,7 +142,7 @@ class EstimateView(ExtractionView):
         tags=TAGS,
     )
     def post(self, request: Request, id: str) -> Response:
-        return Response(processes.estimate(task=task_with(id, request), given=self.given(request)))
+        return Response(processes.estimate(task=task_with(id, request), given=self.read_object(request)))
 
 
 class InfoView(ExtractionView):
@@ -180,7 +180,7 @@ class ResultsView(ArrayView):
         tags=TAGS,
     )
     def get(self, request: Request, id: str) -> Response:
-        self.query(request)
+        self.check_query(request)
         task = task_with(id, request)
         rows = Process.objects.filter(task=task, removed_at__isnull=True).select_related("task")
         return self.listed(rows, process_of)
@@ -211,7 +211,7 @@ class UpdateView(ExtractionView):
     )
     def post(self, request: Request, id: str) -> Response:
         task = task_with(id, request)
-        return Response(task_of(tasks.update_task(task=task, given=self.given(request))))
+        return Response(task_of(tasks.update_task(task=task, given=self.read_object(request))))
 
 
 GONE: dict[str, Any] = {"deleted": "ok"}

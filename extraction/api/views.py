@@ -13,9 +13,10 @@ from extraction.api.examples import ID
 from extraction.models import ExtractionTask
 from taskhub.errors import NotFound
 from taskhub.web.bodies import FormParser
+from taskhub.web.cursor_pagination import NewestFirstPagination
+from taskhub.web.negotiation import JsonByDefaultNegotiation
 from taskhub.web.openapi.schemas import PAGE, response_header
-from taskhub.web.problems import CursorPages, JsonUnlessAsked
-from taskhub.web.views import CheckedView, NoQuery
+from taskhub.web.views import CheckedView, EmptyQuery
 
 TAGS = ["extraction"]
 ID_PARAMETER = OpenApiParameter(
@@ -28,11 +29,11 @@ ID_PARAMETER = OpenApiParameter(
 LISTS = [*PAGE, response_header("Link", "The next page (RFC 8288), where there is one.", 200)]
 
 
-class NewestFirst(CursorPages):
+class NewestFirst(NewestFirstPagination):
     ordering = "-seq"
 
 
-class AnyBody(JsonUnlessAsked):
+class AnyBody(JsonByDefaultNegotiation):
     """A body without a content type is read as `curl -d` sends one."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
@@ -49,7 +50,7 @@ class ArrayView(ExtractionView, GenericAPIView[Any]):
     """A list that is a plain array, as dataflow_tasks.md prints it; the header `Link` leads to the next page."""
 
     pagination_class = NewestFirst
-    serializer_class = NoQuery  # what is answered is made by `listed`
+    serializer_class = EmptyQuery  # what is answered is made by `listed`
 
     def listed(self, rows: QuerySet[Any], show: Callable[[Any], Any]) -> Response:
         found = [show(row) for row in self.paginate_queryset(rows) or []]

@@ -7,7 +7,8 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from rest_framework.exceptions import Throttled
 
-from taskhub.web.problems import RouteThrottle, as_problem
+from taskhub.web.problems import as_problem
+from taskhub.web.throttling import RouteThrottle
 
 
 class Site(AdminSite):

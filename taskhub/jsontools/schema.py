@@ -24,7 +24,7 @@ FAULTS_MAX = 20
 _WORDS = {"missing": "This is required.", "extra_forbidden": "There is no such name here."}
 
 
-class Shape:
+class ObjectSchema:
     """`fields` maps each name to its annotation and default; `REQUIRED` stands for none.
 
     A typed dictionary rather than a model: a field may have any name, `json` and `copy` and `_id` too.

@@ -1,13 +1,10 @@
 """The operator's view of the ledger."""
 
-import json
 from typing import Any, ClassVar
-from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django_celery_results.admin import TaskResultAdmin
@@ -18,11 +15,10 @@ from taskhub.runs.queue import cancel, enqueue, retry
 from taskhub.runs.run_kinds import all_kinds, hooks_of
 from taskhub.runs.scheduler import beat_admin  # noqa: F401  (registers its pages)
 from taskhub.runs.scheduler.admin import seconds_between
-from taskhub.security.masking import hide, mask, mask_value, secrets_of
-from taskhub.web.admin import ReadOnlyAdmin
+from taskhub.security.masking import hide, mask, secrets_of
+from taskhub.web.admin import ReadOnlyAdmin, json_block, list_link, row_link, unbroken
 
 LINKS_MAX = 20
-SHOWN_MAX = 100_000  # characters
 
 
 class KindFilter(admin.SimpleListFilter):
@@ -71,8 +67,7 @@ class RunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="id")
     def whole_id(self, run: Run) -> SafeString:
-        """On one line: broken at its hyphens it would make each row four lines high."""
-        return format_html('<span style="white-space: nowrap">{}</span>', run.pk)
+        return unbroken(run.pk)
 
     @admin.display(description="progress")
     def bar(self, run: Run) -> str | SafeString:
@@ -92,11 +87,11 @@ class RunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="arguments")
     def shown_arguments(self, run: Run) -> SafeString:
-        return _json(run.arguments, run)
+        return json_block(run.arguments)
 
     @admin.display(description="result")
     def shown_result(self, run: Run) -> SafeString:
-        return _json(run.result, run)
+        return json_block(run.result, secrets_of(run.arguments))
 
     @admin.display(description="more")
     def more(self, run: Run) -> SafeString:
@@ -133,20 +128,12 @@ def _hidden(text: str, run: Run) -> str:
     return mask(hide(text, secrets_of(run.arguments))) if text else ""
 
 
-def _json(value: Any, run: Run) -> SafeString:
-    text = json.dumps(mask_value(value, secrets_of(run.arguments)), indent=2, ensure_ascii=False, default=str)
-    shown = text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}\n... ({len(text)} characters)"
-    return format_html("<pre>{}</pre>", mask(shown))
-
-
 def _links(runs: QuerySet[Run], more: dict[str, Any] | None = None) -> SafeString:
-    shown = list(runs.defer("arguments", "result")[: LINKS_MAX + 1])
-    lines: list[tuple[str, Any, str]] = [
-        (reverse("admin:runs_run_change", args=[run.pk]), run, run.state) for run in shown[:LINKS_MAX]
-    ]
-    if len(shown) > LINKS_MAX and more:
-        lines.append((f"{reverse('admin:runs_run_changelist')}?{urlencode(more)}", "all of them", ""))
-    return format_html_join(mark_safe("<br>"), '<a href="{}">{}</a> {}', lines)
+    first = list(runs.defer("arguments", "result")[: LINKS_MAX + 1])
+    lines = [(row_link("runs_run", run.pk, run), run.state) for run in first[:LINKS_MAX]]
+    if len(first) > LINKS_MAX and more:
+        lines.append((list_link("runs_run", "all of them", **more), ""))
+    return format_html_join(mark_safe("<br>"), "{} {}", lines)
 
 
 admin.site.unregister([TaskResult, GroupResult])  # groups are not used

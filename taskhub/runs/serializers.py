@@ -9,7 +9,7 @@ from rest_framework import serializers
 from taskhub.runs.domain import State, oldest_id
 from taskhub.runs.models import Run
 from taskhub.security.masking import mask_value
-from taskhub.web.views import Query
+from taskhub.web.views import QuerySerializer
 
 EXAMPLE = {
     "id": "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70",
@@ -99,7 +99,7 @@ class WholeRunSerializer(RunSerializer):
         return mask_value(run.arguments)
 
 
-class RunFilters(Query):
+class RunFilters(QuerySerializer):
     """What `GET /runs` can be asked for."""
 
     kind = serializers.CharField(required=False, max_length=40, help_text="This kind only, such as `walker`")

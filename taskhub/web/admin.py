@@ -46,9 +46,9 @@ class BigTableAdmin(admin.ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        sought = _as_id(search_term)
-        if sought and self.search_ids:
-            return queryset.filter(Q.create([(name, sought) for name in self.search_ids], connector=Q.OR)), False
+        id = _parse_id(search_term)
+        if id and self.search_ids:
+            return queryset.filter(Q.create([(name, id) for name in self.search_ids], connector=Q.OR)), False
         if search_term and not self.search_fields:
             return queryset.none(), False
         return super().get_search_results(request, queryset, search_term)
@@ -95,19 +95,35 @@ class WatchedAdmin(ReadOnlyAdmin):
         return lookup.endswith("__exact") or super().lookup_allowed(lookup, value, request)
 
 
-def listed(name: str, words: str, **conditions: Any) -> SafeString:
-    """A link to a list of what belongs to a row; `name` is app and model, such as `runs_run`."""
-    address = f"{reverse(f'admin:{name}_changelist')}?{urlencode(conditions)}"
-    return format_html('<a href="{}">{}</a>', address, words)
+def row_link(page: str, pk: Any, text: Any = "") -> SafeString:
+    """A link to the page of a row. `page` is app and model, such as `runs_run`; without a text the key is shown."""
+    return format_html('<a href="{}">{}</a>', reverse(f"admin:{page}_change", args=[pk]), text or pk)
 
 
-def as_json(value: Any) -> SafeString:
-    """A JSON value to look at, without what is secret in it."""
-    text = json.dumps(mask_value(value, secrets_of(value)), indent=2, ensure_ascii=False, default=str)
-    return format_html("<pre>{}</pre>", mask(text[:SHOWN_MAX]))
+def list_link(page: str, text: str, **conditions: Any) -> SafeString:
+    """A link to the list of rows that meet the conditions; `page` is app and model, such as `runs_run`."""
+    address = f"{reverse(f'admin:{page}_changelist')}?{urlencode(conditions)}"
+    return format_html('<a href="{}">{}</a>', address, text)
 
 
-def _as_id(text: str) -> UUID | None:
+def text_block(text: str) -> SafeString:
+    """A text as it is, cut where it is very long, without what looks like a key or a token."""
+    shown = text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}\n... ({len(text)} characters)"
+    return format_html("<pre>{}</pre>", mask(shown))
+
+
+def json_block(value: Any, secrets: frozenset[str] | None = None) -> SafeString:
+    """A JSON value, indented, without its secrets; `secrets` are those of something larger that it belongs to."""
+    secrets = secrets_of(value) if secrets is None else secrets
+    return text_block(json.dumps(mask_value(value, secrets), indent=2, ensure_ascii=False, default=str))
+
+
+def unbroken(text: Any) -> SafeString:
+    """A text on one line: an id that is broken at its hyphens would make each row of a list four lines high."""
+    return format_html('<span style="white-space: nowrap">{}</span>', text)
+
+
+def _parse_id(text: str) -> UUID | None:
     try:
         return UUID(text.strip())
     except ValueError:

@@ -51,7 +51,7 @@ def _chunked(environ: Mapping[str, Any], limit: int) -> Iterator[bytes]:
 def _watched(environ: Mapping[str, Any], limit: int) -> Iterator[bytes]:
     if not peers.KNOWN:
         raise LengthRequired("A body in chunks must be packed here; or send its Content-Length.")
-    watch, taken, next_look = peers.Watch(environ["REMOTE_ADDR"]), 0, time.monotonic() + LOOK_SECONDS
+    watch, taken, next_look = peers.ConnectionWatch(environ["REMOTE_ADDR"]), 0, time.monotonic() + LOOK_SECONDS
     for piece in _chunked(environ, limit):
         taken += len(piece)
         yield piece

@@ -1,4 +1,4 @@
-"""Types of parameters that calls of several apps have."""
+"""Types of parameters that calls of several apps have, for pydantic."""
 
 import re
 from datetime import UTC, datetime
@@ -8,15 +8,15 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 NO_CONTROLS = r"^[^\x00-\x1f\x7f-\x9f]*$"
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-_YES, _NO = {"true", "1", "yes"}, {"false", "0", "no"}
+_TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
 
 
-def _flag(value: Any) -> Any:
+def _parse_flag(value: Any) -> Any:
     word = str(value).lower() if isinstance(value, str | int) else None
-    return True if word in _YES else False if word in _NO else value
+    return True if word in _TRUE else False if word in _FALSE else value
 
 
-def _read_timestamp(value: Any) -> Any:
+def _parse_timestamp(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if not _RFC3339.fullmatch(value):
@@ -36,9 +36,9 @@ _FLAG_SCHEMA = {
 }
 _TIMESTAMP_SCHEMA = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]}
 
-Text = Annotated[str, Field(pattern=NO_CONTROLS)]
-Flag = Annotated[bool, BeforeValidator(_flag), WithJsonSchema(_FLAG_SCHEMA)]  # as the documents spell it
-Timestamp = Annotated[datetime | None, BeforeValidator(_read_timestamp), WithJsonSchema(_TIMESTAMP_SCHEMA)]
+Text = Annotated[str, Field(pattern=NO_CONTROLS)]  # without control characters
+Flag = Annotated[bool, BeforeValidator(_parse_flag), WithJsonSchema(_FLAG_SCHEMA)]  # also as queries spell it
+Timestamp = Annotated[datetime | None, BeforeValidator(_parse_timestamp), WithJsonSchema(_TIMESTAMP_SCHEMA)]
 
 
 def format_timestamp(when: datetime) -> str:

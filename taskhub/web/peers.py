@@ -28,7 +28,7 @@ class Connection(NamedTuple):
     received: int
 
 
-class Watch:
+class ConnectionWatch:
     """On all connections of one address: one of them carries the body, and it is not known which."""
 
     def __init__(self, address: str) -> None:

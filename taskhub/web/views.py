@@ -8,42 +8,45 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from taskhub.errors import Rejected
-from taskhub.jsontools.schema import Shape
+from taskhub.errors import invalid
+from taskhub.jsontools.schema import ObjectSchema
 from taskhub.jsontools.strict_json import check_storable
 
+# Of every call: pages of lists, and the key for callers who can send no header.
+ALWAYS_ALLOWED = {"limit", "cursor", "api_key"}
 
-class Query(serializers.Serializer[Any]):
-    """Names that are not known are refused: a filter that is left out would show what was not asked for."""
+
+class QuerySerializer(serializers.Serializer[Any]):
+    """A query. Unknown names are an error: a filter that is overlooked would show what was not asked for."""
 
     def to_internal_value(self, data: Any) -> Any:
-        always = {"limit", "cursor", "api_key"}
-        if unknown := [name for name in data if name not in always and name not in self.fields]:
+        if unknown := [name for name in data if name not in ALWAYS_ALLOWED and name not in self.fields]:
             raise serializers.ValidationError({name[:100]: ["There is no such name here."] for name in unknown[:100]})
         return super().to_internal_value(data)
 
 
-class NoQuery(Query):
-    """Nothing to ask for."""
+class EmptyQuery(QuerySerializer):
+    """The query of a call that takes none."""
 
 
 class CheckedView(APIView):
-    def query(self, request: Request, kind: type[Query] = NoQuery) -> dict[str, Any]:
-        asked = kind(data=request.query_params.dict())
-        asked.is_valid(raise_exception=True)
-        return cast(dict[str, Any], asked.validated_data)
+    def check_query(self, request: Request, kind: type[QuerySerializer] = EmptyQuery) -> dict[str, Any]:
+        """The validated query. Raises REST framework's `ValidationError`."""
+        query = kind(data=request.query_params.dict())
+        query.is_valid(raise_exception=True)
+        return cast(dict[str, Any], query.validated_data)
 
-    def given(self, request: Request) -> dict[str, Any]:
-        """The body, which must be an object; a form is one of texts."""
-        data: Any = request.data
-        if not isinstance(data, Mapping):
-            raise Rejected("The body must be an object.", errors=[{"pointer": "", "detail": "Must be an object."}])
-        if not isinstance(data, QueryDict):
-            return dict(data)
-        form = dict(data.dict())
-        check_storable(form)  # what JSON was asked for when it was read
+    def read_object(self, request: Request) -> dict[str, Any]:
+        """The body, which must be an object; a form is an object of texts. Raises `Rejected`."""
+        body: Any = request.data
+        if not isinstance(body, Mapping):
+            raise invalid("", "Must be an object.", "The body must be an object.")
+        if not isinstance(body, QueryDict):
+            return dict(body)
+        form = dict(body.dict())
+        check_storable(form)  # a JSON body was checked when it was parsed
         return form
 
-    def sent(self, request: Request, shape: Shape) -> dict[str, Any]:
-        """The checked body."""
-        return shape.check(self.given(request))
+    def check_body(self, request: Request, schema: ObjectSchema) -> dict[str, Any]:
+        """The validated body. Raises `Rejected`."""
+        return schema.check(self.read_object(request))

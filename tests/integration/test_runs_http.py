@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from taskhub import urls as roof
-from taskhub.db.fair_semaphore import Shares
+from taskhub.db.fair_semaphore import FairSemaphore
 from taskhub.errors import Rejected
 from taskhub.runs import queue, run_kinds
 from taskhub.runs.idempotency import answer_once
@@ -180,7 +180,7 @@ def test_too_many_open_waits_are_told_to_come_back(
     owner: Person, stranger: Person, colleague: Person, monkeypatch: Any
 ) -> None:
     """Two in all, one for each user."""
-    monkeypatch.setattr("taskhub.runs.queue.queries._open_waits", Shares(2, 1, "Too many waits are open."))
+    monkeypatch.setattr("taskhub.runs.queue.queries._open_waits", FairSemaphore(2, 1, "Too many waits are open."))
     place = f"/runs/{accept(owner).pk}/events"
     first = owner.get(place)
     assert_crowded(owner.get(place))

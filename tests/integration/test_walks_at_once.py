@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from taskhub.db.fair_semaphore import Shares
+from taskhub.db.fair_semaphore import FairSemaphore
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
 from taskhub.runs.queue import broker
@@ -30,7 +30,7 @@ ECHO = {"name": "echo", "ctx": {"value": 1}}
 @pytest.fixture(autouse=True)
 def two_places(monkeypatch: pytest.MonkeyPatch) -> None:
     """One of them for each user."""
-    monkeypatch.setattr(walks, "_walks", Shares(2, 1, "Too many walks are under way."))
+    monkeypatch.setattr(walks, "_walks", FairSemaphore(2, 1, "Too many walks are under way."))
 
 
 @pytest.fixture

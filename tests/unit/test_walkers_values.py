@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from taskhub.errors import Rejected
-from taskhub.jsontools.schema import REQUIRED, Shape
+from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 from taskhub.jsontools.strict_json import parse_json
 from walkers.domain.ids import as_id, fault_of_alias, sentinel_id
 from walkers.domain.json_copy import NotPlain, plain
@@ -158,7 +158,7 @@ def test_nothing_larger_than_its_room_passes(value: Any) -> None:
 
 # Shapes
 
-SHAPE = Shape(
+SHAPE = ObjectSchema(
     "Order",
     {
         "item": (str, REQUIRED),
@@ -172,7 +172,7 @@ SHAPE = Shape(
 )
 
 
-def places(values: Any, shape: Shape = SHAPE, at: str = "/ctx") -> list[str]:
+def places(values: Any, shape: ObjectSchema = SHAPE, at: str = "/ctx") -> list[str]:
     with pytest.raises(Rejected) as caught:
         shape.check_json(values, at=at)
     return [error["pointer"] for error in caught.value.errors]
@@ -205,9 +205,9 @@ def test_a_whole_number_may_be_written_with_a_fraction_of_zero() -> None:
     assert (repr(bound["count"]), repr(bound["either"])) == ("2", "3")
     assert places({"item": "", "key": "k", "count": 2.0, "note": 1}) == ["/ctx/note"]
     assert places({"item": "", "key": "k", "count": 0.0}) == ["/ctx/count"]
-    shape = Shape("Any", {"value": (Any, None), "floats": (list[float], [])})
+    shape = ObjectSchema("Any", {"value": (Any, None), "floats": (list[float], [])})
     assert repr(shape.check_json({"value": 2.0, "floats": [2.0]})) == "{'value': 2.0, 'floats': [2.0]}"
-    nested = Shape("Deep", {"rows": (list[dict[str, int]], REQUIRED)})
+    nested = ObjectSchema("Deep", {"rows": (list[dict[str, int]], REQUIRED)})
     assert repr(nested.check({"rows": [{"a": 1.0}, {"b": 2}]})) == "{'rows': [{'a': 1}, {'b': 2}]}"
 
 
@@ -219,13 +219,13 @@ def test_members_of_models_are_named_too() -> None:
     class Item(BaseModel):
         price: float
 
-    shape = Shape("Basket", {"items": (list[Item], REQUIRED)})
+    shape = ObjectSchema("Basket", {"items": (list[Item], REQUIRED)})
     assert places({"items": [{"price": 1}, {"price": "1"}, {}]}, shape) == ["/ctx/items/1/price", "/ctx/items/2/price"]
 
 
 @given(st.text(min_size=1, max_size=20).filter(str.isprintable))
 def test_a_field_may_have_any_name(name: str) -> None:
-    shape = Shape("Any", {name: (int, 3)})
+    shape = ObjectSchema("Any", {name: (int, 3)})
     assert shape.check_json({}) == {name: 3}
     assert shape.check_json({name: 4}) == {name: 4}
     assert list(shape.schema()["properties"]) == [name]
@@ -233,11 +233,11 @@ def test_a_field_may_have_any_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["json", "copy", "schema", "model_config", "_id", "class", "self", "__dict__"])
 def test_a_field_may_have_a_name_that_means_something_in_python(name: str) -> None:
-    assert Shape("Any", {name: (int, REQUIRED)}).check_json({name: 4}) == {name: 4}
+    assert ObjectSchema("Any", {name: (int, REQUIRED)}).check_json({name: 4}) == {name: 4}
 
 
 def test_open_shapes_take_other_keys() -> None:
-    shape = Shape("Open", {"a": (int, 1)}, extra=True)
+    shape = ObjectSchema("Open", {"a": (int, 1)}, extra=True)
     assert shape.check_json({"b": [1]}) == {"a": 1, "b": [1]}
     assert places({"a": "x", "b": 1}, shape) == ["/ctx/a"]
 

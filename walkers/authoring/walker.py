@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, get_origin
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from taskhub.jsontools.schema import REQUIRED, Shape
+from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 from walkers.domain.route import Disengage, Skip
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Definition:
     sentinel: str
     description: str
     author: type[Walker]
-    shape: Shape
+    shape: ObjectSchema
     attributes: tuple[str, ...]  # fields that are set on the walker itself
 
     @classmethod
@@ -148,7 +148,7 @@ class Definition:
         if not _NAME.fullmatch(name):
             raise ImproperlyConfigured(f"{author!r}: a name is made of letters, digits, _, . and -; {name!r} is not.")
         fields = _fields(author)
-        shape = Shape(author.__name__, fields, extra=author.extra)
+        shape = ObjectSchema(author.__name__, fields, extra=author.extra)
         own = tuple(field for field in fields if field not in _taken())
         return cls(name, sentinel, cleandoc(author.__doc__ or ""), author, shape, own)
 

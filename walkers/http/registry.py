@@ -12,7 +12,7 @@ from inspect import Parameter, cleandoc, signature
 from typing import Any, Literal, TypeVar
 
 from taskhub.errors import Forbidden, NotFound, Rejected, Unauthenticated, invalid
-from taskhub.jsontools.schema import REQUIRED, Shape
+from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 from taskhub.jsontools.strict_json import parse_json
 from walkers.http.principal import Caller
 
@@ -45,10 +45,10 @@ class Function:
     answers: Mapping[int, Any]  # the type of the body by status
 
     @cached_property
-    def shape(self) -> Shape:
+    def shape(self) -> ObjectSchema:
         parameters = list(signature(self.perform, eval_str=True).parameters.values())[1:]
         defaults = {p.name: REQUIRED if p.default is Parameter.empty else p.default for p in parameters}
-        return Shape(self.name, {p.name: (p.annotation, defaults[p.name]) for p in parameters})
+        return ObjectSchema(self.name, {p.name: (p.annotation, defaults[p.name]) for p in parameters})
 
     @cached_property
     def schema(self) -> dict[str, Any]:

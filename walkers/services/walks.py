@@ -14,7 +14,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError, transact
 from django.utils.datastructures import MultiValueDict
 from django.utils.functional import SimpleLazyObject
 
-from taskhub.db.fair_semaphore import Shares
+from taskhub.db.fair_semaphore import FairSemaphore
 from taskhub.errors import NotFound, Problem
 from taskhub.runs.domain import LeaseLost, error_of
 from taskhub.runs.queue.execution import Execution
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 BODILESS = frozenset({204, 205, 304})
 PATIENCE_SECONDS = 2.0  # short walks find a place within it, however many ask at once
-_walks = Shares(settings.WALKS_AT_ONCE, settings.WALKS_PER_USER, "Too many walks are under way.")
+_walks = FairSemaphore(settings.WALKS_AT_ONCE, settings.WALKS_PER_USER, "Too many walks are under way.")
 _thread = threading.local()
 
 
@@ -149,7 +149,7 @@ def place_to_walk(user_id: UUID) -> Iterator[None]:
     if getattr(_thread, "walks", False):
         yield
         return
-    with _walks.place(user_id, PATIENCE_SECONDS):
+    with _walks.acquire(user_id, PATIENCE_SECONDS):
         _thread.walks = True
         try:
             yield

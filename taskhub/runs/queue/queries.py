@@ -9,14 +9,14 @@ from django.conf import settings
 from django.db import transaction
 
 from taskhub.db.connections import give_back_connection
-from taskhub.db.fair_semaphore import Shares
+from taskhub.db.fair_semaphore import FairSemaphore
 from taskhub.errors import Conflict, NotFound
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run, run_with_id
 from taskhub.runs.queue import pubsub
 from taskhub.runs.queue.leases import end_elsewhere, end_revoked
 
-_open_waits = Shares(settings.OPEN_WAITS_MAX, settings.OPEN_WAITS_PER_USER, "Too many waits are open.")
+_open_waits = FairSemaphore(settings.OPEN_WAITS_MAX, settings.OPEN_WAITS_PER_USER, "Too many waits are open.")
 
 
 def visible_run(*, run_id: UUID, user: Any) -> Run:
@@ -43,7 +43,7 @@ def changes(*, run_id: UUID, user: Any, seconds: float, pulse: float = 300) -> G
     Between them no database connection is held.
     Raises `Unavailable` when this process already has as many waits open, or of this user, as the settings allow.
     """
-    with _open_waits.place(user.pk):
+    with _open_waits.acquire(user.pk):
         deadline = time.monotonic() + seconds
         with pubsub.watch(run_id) as bell:
             yield visible_run(run_id=run_id, user=user)

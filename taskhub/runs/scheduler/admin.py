@@ -27,8 +27,7 @@ from taskhub.runs.scheduler.schedules import (
     save_schedule,
     take_over,
 )
-from taskhub.security.masking import mask
-from taskhub.web.admin import BigTableAdmin
+from taskhub.web.admin import BigTableAdmin, row_link, text_block
 
 RUNS_SHOWN = 10
 FIRES_SHOWN = 5
@@ -222,7 +221,7 @@ class PeriodicTaskAdmin(BigTableAdmin):
 
     def arguments(self, row: PeriodicTask) -> SafeString:
         kept = _kept(row)
-        return format_html("<pre>{}</pre>", mask((kept and kept.written) or row.kwargs))
+        return text_block((kept and kept.written) or row.kwargs)
 
     def missed(self, row: PeriodicTask) -> str:
         kept = _kept(row)
@@ -241,7 +240,7 @@ class PeriodicTaskAdmin(BigTableAdmin):
     @admin.display(description="last run")
     def last_state(self, row: PeriodicTask) -> str | SafeString:
         run = getattr(_kept(row), "last_run", None)
-        return _link(run, run.state) if run else ""
+        return row_link("runs_run", run.pk, run.state) if run else ""
 
     @admin.display(description="fault")
     def fault(self, row: PeriodicTask) -> str | SafeString:
@@ -267,7 +266,8 @@ class PeriodicTaskAdmin(BigTableAdmin):
     def latest(self, row: PeriodicTask) -> str | SafeString:
         runs = list(Run.objects.filter(schedule=row.name).brief()[:RUNS_SHOWN]) if row.pk else []
         cells = [
-            (_link(run, run.pk), run.state, seconds_between(run.started_at, run.finished_at), _lag(run)) for run in runs
+            (row_link("runs_run", run.pk), run.state, seconds_between(run.started_at, run.finished_at), _lag(run))
+            for run in runs
         ]
         rows = format_html_join("", "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>", cells)
         table = "<table><tr><th>run</th><th>state</th><th>duration</th><th>lag</th></tr>{}</table>"
@@ -286,7 +286,3 @@ def seconds_between(first: datetime | None, last: datetime | None) -> str:
 def _lag(run: Run) -> str:
     """How long after it was due it began."""
     return seconds_between(run.due_at, run.started_at) if run.due_at else "by hand"
-
-
-def _link(run: Run, text: Any) -> SafeString:
-    return format_html('<a href="{}">{}</a>', reverse("admin:runs_run_change", args=[run.pk]), text)

@@ -18,7 +18,7 @@ from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
 from taskhub.errors import invalid
-from taskhub.jsontools.schema import REQUIRED, Shape
+from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 from taskhub.web.parameter_types import Text, Timestamp, format_timestamp
 
 
@@ -33,15 +33,15 @@ class WhenShown(TypedDict):
 _Part = Annotated[Text, Field(max_length=240)]
 _CRON = ("minute", "hour", "day_of_week", "day_of_month", "month_of_year")
 _CONFS = {
-    "interval": Shape(
+    "interval": ObjectSchema(
         "Interval",
         {
             "every": (Annotated[int, Field(ge=1, le=2**31 - 1)], REQUIRED),
             "period": (Literal["seconds", "minutes", "hours", "days"], REQUIRED),
         },
     ),
-    "cron": Shape("Cron", {**dict.fromkeys(_CRON, (_Part, "*")), "timezone": (Text, "UTC")}),
-    "solar": Shape(
+    "cron": ObjectSchema("Cron", {**dict.fromkeys(_CRON, (_Part, "*")), "timezone": (Text, "UTC")}),
+    "solar": ObjectSchema(
         "Solar",
         {
             "event": (Text, REQUIRED),
@@ -49,9 +49,9 @@ _CONFS = {
             "longitude": (Annotated[float, Field(ge=-180, le=180)], REQUIRED),
         },
     ),
-    "clocked": Shape("Clocked", {"clocked_time": (Timestamp, REQUIRED)}),
+    "clocked": ObjectSchema("Clocked", {"clocked_time": (Timestamp, REQUIRED)}),
 }
-_WHEN = Shape(
+_WHEN = ObjectSchema(
     "When",
     {"type": (Literal["interval", "cron", "solar", "clocked"], REQUIRED), "conf": (dict[str, Any], REQUIRED)}
     | {"one_off": (bool, False)},

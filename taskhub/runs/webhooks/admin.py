@@ -3,14 +3,13 @@
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from taskhub.runs.webhooks.models import Attempt
 from taskhub.runs.webhooks.services import send_again
 from taskhub.security.masking import mask
-from taskhub.web.admin import WatchedAdmin
+from taskhub.web.admin import WatchedAdmin, row_link, text_block
 
 
 @admin.register(Attempt)
@@ -43,12 +42,11 @@ class AttemptAdmin(WatchedAdmin):
 
     @admin.display(description="delivery")
     def shown_delivery(self, attempt: Attempt) -> SafeString:
-        address = reverse("admin:runs_run_change", args=[attempt.delivery_id])
-        return format_html('<a href="{}">{}</a> {}', address, attempt.delivery_id, attempt.delivery.state)
+        return format_html("{} {}", row_link("runs_run", attempt.delivery_id), attempt.delivery.state)
 
     @admin.display(description="answer")
     def said(self, attempt: Attempt) -> SafeString:
-        return format_html("<pre>{}</pre>", mask(attempt.answer))
+        return text_block(attempt.answer)
 
     @admin.action(description="Send again", permissions=["view"])
     def send_again(self, request: HttpRequest, queryset: QuerySet[Attempt]) -> None:

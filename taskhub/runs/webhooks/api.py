@@ -13,7 +13,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from taskhub.jsontools.schema import REQUIRED, Shape
+from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
 from taskhub.runs.queue import set_webhook, visible_run
@@ -34,16 +34,16 @@ from taskhub.runs.webhooks.serializers import (
 )
 from taskhub.web.openapi.schemas import BODY, PAGE, object_of, page_of, problems, response_header
 from taskhub.web.parameter_types import Text
-from taskhub.web.views import CheckedView, NoQuery
+from taskhub.web.views import CheckedView, EmptyQuery
 
 TAGS = ["webhooks"]
 URL = (Annotated[Text, Field(max_length=2_000, description="The receiver's address, http or https.")], REQUIRED)
-RECEIVER = Shape("WebhookSent", {"url": URL})
+RECEIVER = ObjectSchema("WebhookSent", {"url": URL})
 KEEP = Annotated[
     float,
     Field(ge=0, le=services.KEEP_HOURS_MAX, description="Hours for which the secret of before signs beside the new."),
 ]
-ROTATION = Shape("RotationSent", {"keep_hours": (KEEP, 24.0)})
+ROTATION = ObjectSchema("RotationSent", {"keep_hours": (KEEP, 24.0)})
 
 ID = OpenApiParameter(
     "id",
@@ -67,7 +67,7 @@ class DeliveryFilters(RunFilters):
 
 
 class SecretView(CheckedView):
-    serializer_class = NoQuery
+    serializer_class = EmptyQuery
 
     @extend_schema(
         operation_id="webhooks_secret",
@@ -80,7 +80,7 @@ class SecretView(CheckedView):
         tags=TAGS,
     )
     def get(self, request: Request) -> Response:
-        self.query(request)
+        self.check_query(request)
         return Response(secrets_of(request.user), headers={"Cache-Control": "no-store"})
 
 
@@ -95,7 +95,9 @@ class RotateView(CheckedView):
         tags=TAGS,
     )
     def post(self, request: Request) -> Response:
-        services.rotate_secret(owner=request.user, keep_hours=self.sent(request, ROTATION).get("keep_hours", 24.0))
+        services.rotate_secret(
+            owner=request.user, keep_hours=self.check_body(request, ROTATION).get("keep_hours", 24.0)
+        )
         return Response(secrets_of(request.user), headers={"Cache-Control": "no-store"})
 
 
@@ -111,7 +113,7 @@ class TestView(CheckedView):
         tags=TAGS,
     )
     def post(self, request: Request) -> Response:
-        values = self.sent(request, RECEIVER)
+        values = self.check_body(request, RECEIVER)
         return answer_once(
             request, values, lambda: _accepted(services.send_test(owner=request.user, url=values["url"]))
         )
@@ -146,7 +148,7 @@ class DeliveriesView(GenericAPIView[Run]):
 
 
 class DeliveryView(CheckedView):
-    serializer_class = NoQuery
+    serializer_class = EmptyQuery
 
     @extend_schema(
         operation_id="webhooks_delivery",
@@ -157,7 +159,7 @@ class DeliveryView(CheckedView):
         tags=TAGS,
     )
     def get(self, request: Request, id: UUID) -> Response:
-        self.query(request)
+        self.check_query(request)
         return Response(whole_delivery(services.visible_delivery(run_id=id, user=request.user)))
 
 
@@ -194,7 +196,7 @@ class RunWebhookView(CheckedView):
         tags=["runs"],
     )
     def put(self, request: Request, run_id: UUID) -> Response:
-        values = self.sent(request, RECEIVER)
+        values = self.check_body(request, RECEIVER)
         run = set_webhook(run=visible_run(run_id=run_id, user=request.user), url=values["url"])
         return Response({"url": run.webhook})
 

@@ -13,7 +13,8 @@ from drf_spectacular.utils import Direction, OpenApiExample, OpenApiParameter, O
 from rest_framework import serializers
 
 from taskhub import errors
-from taskhub.web.problems import PROBLEM_TYPE, CursorPages, problem_body
+from taskhub.web.cursor_pagination import NewestFirstPagination
+from taskhub.web.problems import PROBLEM_TYPE, problem_body
 
 BODY = (400, 411, 413, 415)  # what a call that reads a body may answer
 ALWAYS = (429, 503)  # what every call may answer; `problems` adds them
@@ -65,7 +66,12 @@ PROBLEM = ProblemSerializer
 PAGE = [  # for `parameters` of a list's `extend_schema`
     OpenApiParameter(
         "limit",
-        {"type": "integer", "minimum": 1, "maximum": CursorPages.max_page_size, "default": CursorPages.page_size},
+        {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": NewestFirstPagination.max_page_size,
+            "default": NewestFirstPagination.page_size,
+        },
         description="How many at most.",
     ),
     OpenApiParameter("cursor", str, description="As in `next` or `previous` of another page."),
@@ -92,7 +98,7 @@ def response_header(name: str, description: str, *statuses: int, kind: type = st
 
 def page_of(item: Mapping[str, Any]) -> dict[str, Any]:
     """The schema of a page of a list."""
-    return CursorPages().get_paginated_response_schema({"type": "array", "items": item})
+    return NewestFirstPagination().get_paginated_response_schema({"type": "array", "items": item})
 
 
 def object_of(example: Mapping[str, Any], **special: Any) -> dict[str, Any]:
