@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import django
 import psycopg
 import pytest
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -57,6 +58,23 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
 os.environ.setdefault("TASKHUB_PRIVATE", "true")
 os.environ["DJANGO_SETTINGS_MODULE"] = "taskhub.settings"
 django.setup()
+
+
+def _list_static_files_once() -> None:
+    """Each test client has middleware of its own, and WhiteNoise's looks at every static file when it is made."""
+    files: dict[str, Any] = {}
+    add_files = WhiteNoiseMiddleware.add_files_from_finders
+
+    def add_known_files(middleware: WhiteNoiseMiddleware) -> None:
+        if not files:
+            add_files(middleware)
+            files.update(middleware.files)
+        middleware.files = files
+
+    WhiteNoiseMiddleware.add_files_from_finders = add_known_files
+
+
+_list_static_files_once()
 
 
 @dataclass
