@@ -14,7 +14,6 @@ from crawlers.services import definitions, status_updates, task_runs
 from crawlers.services.crawler_calls import time_out
 from crawlers.services.crawler_schedules import schedule_of
 from taskhub.errors import Conflict
-from taskhub.runs.queue import enqueue
 from taskhub.security.masking import MASK
 from taskhub.web.admin import WatchedAdmin, json_block, list_link, row_link, unbroken
 
@@ -124,18 +123,16 @@ class CrawlerAdmin(CrawlersAdmin):
 
 
 def _start(crawler: Crawler) -> None:
-    _enqueue(*task_runs.start_task(crawler=crawler))
+    _must_be_new(*task_runs.start_task(crawler=crawler))
 
 
 def _retry(task: Task) -> None:
-    _enqueue(*task_runs.retry_task(task=task))
+    _must_be_new(*task_runs.retry_task(task=task))
 
 
-def _enqueue(task: Task, new: bool) -> None:
+def _must_be_new(task: Task, new: bool) -> None:
     if not new:
         raise Conflict(f"The task {task.fid} is running.")
-    if task.run:
-        enqueue(task.run)
 
 
 _OF_TASK = (("document", "its documents"), ("rejected", "rejected lines"))

@@ -18,7 +18,6 @@ from extraction.services import credits, deliveries, process_lifecycle, processe
 from extraction.services.results import Export
 from extraction.services.signed_links import LOG, link_to
 from taskhub.errors import Problem
-from taskhub.runs.queue import enqueue
 from taskhub.security.masking import mask
 from taskhub.web.admin import SHOWN_MAX, BigTableAdmin, WatchedAdmin, json_block, list_link, row_link
 
@@ -72,7 +71,9 @@ class ExtractionTaskAdmin(ExtractionAdmin):
 
     @admin.action(description="Run the selected tasks", permissions=["view"])
     def run_tasks(self, request: HttpRequest, queryset: QuerySet[ExtractionTask]) -> None:
-        self.each(request, queryset.select_related("owner"), _run, "processes started")
+        self.each(
+            request, queryset.select_related("owner"), lambda task: processes.run_task(task=task), "processes started"
+        )
 
     @admin.action(description="Test the delivery of the selected tasks", permissions=["view"])
     def test_deliveries(self, request: HttpRequest, queryset: QuerySet[ExtractionTask]) -> None:
@@ -82,18 +83,6 @@ class ExtractionTaskAdmin(ExtractionAdmin):
     @admin.action(description="Delete the selected tasks with their processes and files", permissions=["view"])
     def delete_tasks(self, request: HttpRequest, queryset: QuerySet[ExtractionTask]) -> None:
         self.each(request, queryset, lambda one: retention.delete_task(task=one), "tasks deleted")
-
-
-def _run(task: ExtractionTask) -> None:
-    process = processes.run_task(task=task)
-    if process.run:
-        enqueue(process.run)
-
-
-def _retry(process: Process) -> None:
-    run = process_lifecycle.retry_process(process=process).run
-    if run:
-        enqueue(run)
 
 
 @admin.register(Process)
@@ -176,7 +165,9 @@ class ProcessAdmin(ExtractionAdmin):
 
     @admin.action(description="Ask again for failed pages of the selected processes", permissions=["view"])
     def retry_processes(self, request: HttpRequest, queryset: QuerySet[Process]) -> None:
-        self.each(request, queryset.select_related("run", "owner", "task"), _retry, "processes taken up again")
+        rows = queryset.select_related("run", "owner", "task")
+        retry = process_lifecycle.retry_process
+        self.each(request, rows, lambda process: retry(process=process), "processes taken up again")
 
 
 def _lines(process: Process) -> Iterator[str]:

@@ -132,7 +132,7 @@ class Spider:
                 self.need.set()
             if not self.invited and process.open > self.busy + len(self.queue):
                 self.invited = True
-                await Books.do(lambda: process.run and runs.invite(process.run))
+                await Books.do(lambda: process.run and runs.notify_worker(process.run))
 
     def _written(self, outcomes: list[Outcome]) -> Process:
         process = page_ledger.write(slice=self.slice, outcomes=outcomes, most=self.most)

@@ -35,7 +35,7 @@ def take_turns(*, node: str) -> int:
         count += 1
         if time.monotonic() > until:
             if (run := claimed[1].run) is not None:
-                runs.invite(run)
+                runs.notify_worker(run)
             break
     return count
 

@@ -16,11 +16,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from sequences.models import Step
-from sequences.services.sequence_runs import KIND, accept_sequence, check, sequence_run
+from sequences.services.sequence_runs import KIND, check, sequence_run, submit_sequence
 from taskhub.jsontools.jsonc import read
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
-from taskhub.runs.idempotency import KEY_PARAMETER, amend, answer_once
+from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
 from taskhub.runs.serializers import AnyField, ErrorField, RunFilters
 from taskhub.web.bodies import plain_body
@@ -232,20 +232,16 @@ class RunsView(ForStaff, GenericAPIView[Run]):
         asked = WaitSerializer(data=request.query_params.dict())
         asked.is_valid(raise_exception=True)
         arguments = cast(Mapping[str, Any], request.data)
-        fresh: list[Run] = []
+        seconds, webhook = asked.validated_data["wait"], asked.validated_data["webhook"]
 
         def produce() -> Response:
-            webhook = asked.validated_data["webhook"]
-            fresh.append(accept_sequence(arguments=arguments, owner=request.user, webhook=webhook))
-            return _shown(fresh[0])
+            return _shown(submit_sequence(arguments=arguments, owner=request.user, webhook=webhook))
 
-        response = answer_once(request, {"arguments": arguments, **asked.validated_data}, produce)
-        for run in fresh:
-            runs.enqueue(run)
-            if seconds := asked.validated_data["wait"]:
-                response = _shown(runs.wait(run_id=run.pk, user=request.user, seconds=seconds))
-                amend(request, response)
-        return response
+        def finish(response: Response) -> Response:
+            return _shown(runs.wait(run_id=UUID(response.data["id"]), user=request.user, seconds=seconds))
+
+        fields = {"arguments": arguments, **asked.validated_data}
+        return answer_once(request, fields, produce, finish if seconds else None)
 
 
 class RunView(ForStaff):

@@ -83,7 +83,6 @@ WORDS_STILL_USED: set[str] = {
     "doom",
     "ground",
     "hand_over",
-    "invite",
     "kept_answer",
     "presence",
     "pulse",
@@ -91,12 +90,10 @@ WORDS_STILL_USED: set[str] = {
     "put_off",
     "ring",
     "scribe",
-    "set_aside",
     "shelf",
     "signs",
     "silence",
     "standing",
-    "take_up",
     "tell_end",
     "tell_progress",
     "warden",
@@ -123,11 +120,9 @@ TERMS_NOT_YET_IN_CODE: set[str] = {
     "active_context",
     "detach",
     "finish_detached",
-    "notify_worker",
     "queue_end_webhook",
     "save_progress",
     "schedule_retry",
-    "suspend",
 }
 
 

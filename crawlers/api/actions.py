@@ -20,7 +20,6 @@ from crawlers.domain.parameters import Fault
 from crawlers.models import Crawler, External, StatusChange, Stream, Task
 from crawlers.services import definitions, status_updates, task_runs
 from crawlers.services.capabilities import task_for
-from taskhub.runs import queue as runs
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.web.openapi.schemas import BODY, object_of, problems, response_header
 
@@ -124,22 +123,12 @@ class StartView(CrawlersView):
     def post(self, request: Request, fid: UUID) -> Response:
         crawler = found(Crawler, request.user, fid, "external", "stream")
         values = self.check_body(request, request_models.START)
-        fresh: list[Task] = []
 
         def produce() -> Response:
             task, new = task_runs.start_task(crawler=crawler, params=values.get("params", {}))
-            fresh.extend([task] if new else [])
             return _task_answer(task, 201 if new else 208)
 
-        response = answer_once(request, values, produce)
-        _enqueue(fresh)
-        return response
-
-
-def _enqueue(fresh: list[Task]) -> None:
-    for task in fresh:
-        if task.run:
-            runs.enqueue(task.run)
+        return answer_once(request, values, produce)
 
 
 class RetryTaskView(CrawlersView):
@@ -170,16 +159,12 @@ class RetryTaskView(CrawlersView):
         task = found(Task, request.user, task_fid, *TASK_RELATED, "run")
         if task.crawler_id != crawler.pk:
             task = found(Task, request.user, UUID(int=0))
-        fresh: list[Task] = []
 
         def produce() -> Response:
             shown_task, new = task_runs.retry_task(task=task)
-            fresh.extend([shown_task] if new else [])
             return _task_answer(shown_task, 201 if new else 208)
 
-        response = answer_once(request, {}, produce)
-        _enqueue(fresh)
-        return response
+        return answer_once(request, {}, produce)
 
 
 class DeleteTaskView(CrawlersView):

@@ -41,8 +41,7 @@ def purge_later(*, owner: Any, stream: Stream, task: Task | None = None) -> None
     """A run in the caller's transaction: nothing that is to go is forgotten, whoever dies when."""
     arguments = {"stream": stream.pk} | ({"task": task.pk} if task else {})
     name = f"remove documents of {'a task' if task else 'a stream'}"
-    run = runs.accept(kind=PURGE, owner=owner, name=name, arguments=arguments)
-    transaction.on_commit(lambda: runs.enqueue(run))
+    runs.submit(kind=PURGE, owner=owner, name=name, arguments=arguments)
 
 
 def purge(execution: Execution) -> None:

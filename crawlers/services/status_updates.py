@@ -106,14 +106,13 @@ def tell_crawler(task: Task, code: int, message: str, detail: str = "") -> None:
     """A run of its own, in the caller's transaction. Nobody is told where the crawler named no callback."""
     if not task.callback:
         return
-    run = runs.accept(
+    runs.submit(
         kind=NOTICE,
         owner=task.owner,
         name=f"tell {task.name or 'crawler'}",
         arguments={"task": str(task.fid), "code": code, "message": message, "detail": detail},
         parent=Run.objects.brief().filter(pk=task.run_id).first() if task.run_id else None,
     )
-    transaction.on_commit(lambda: runs.enqueue(run))
 
 
 def stop_task(*, task: Task, message: str, code: int = task_status.CANCELLED) -> Task:

@@ -16,7 +16,7 @@ from taskhub.runs.models import Run
 
 
 def start_task(*, crawler: Crawler, params: Mapping[str, Any] | None = None) -> tuple[Task, bool]:
-    """A new task, or the one that is running; and whether it is new. Call `enqueue(task.run)` after the commit.
+    """A new task, or the one that is running; and whether it is new.
 
     `params` lie over the crawler's, for this task alone. Raises `Rejected`.
     """
@@ -24,14 +24,14 @@ def start_task(*, crawler: Crawler, params: Mapping[str, Any] | None = None) -> 
         if running := _running(crawler):
             return running, False
         values = checked_params(external=crawler.external, params={**all_params(crawler), **(params or {})})
-        run = runs.accept(kind=KIND, owner=crawler.owner, name=_name(crawler), arguments={"crawler": str(crawler.fid)})
+        run = runs.submit(kind=KIND, owner=crawler.owner, name=_name(crawler), arguments={"crawler": str(crawler.fid)})
         return _new_task(crawler, run, values), True
 
 
 def retry_task(*, task: Task) -> tuple[Task, bool]:
     """A new attempt of this task, or the other one that is running; and whether it is a new attempt.
 
-    Raises `Conflict` while this one runs, or when its crawler is gone. Call `enqueue(task.run)` after the commit.
+    Raises `Conflict` while this one runs, or when its crawler is gone.
     """
     crawler = _crawler_of(task)
     with transaction.atomic():
@@ -39,7 +39,7 @@ def retry_task(*, task: Task) -> tuple[Task, bool]:
             if running.pk == task.pk:
                 raise Conflict(f"The task has not ended; its status is {running.code}.", status_code=running.code)
             return running, False
-        run = runs.accept(
+        run = runs.submit(
             kind=KIND, owner=task.owner, name=_name(crawler), arguments={"crawler": str(crawler.fid)}, retry_of=task.run
         )
         return _new_attempt(task, run), True

@@ -70,19 +70,21 @@ class TestDeliveryView(ExtractionView):
     def post(self, request: Request, id: str) -> Response:
         task = task_with(id, request)
         seconds = self.check_query(request, WaitQuery)["wait"]
-        fresh: list[Run] = []
+        deliveries: list[Run] = []
 
         def produce() -> Response:
             if not task.delivery:
                 raise Conflict("The task has no delivery.")
-            fresh.extend(dispatch_test(task=task))
-            return Response([delivery_of(run) for run in fresh], 202)
+            deliveries.extend(dispatch_test(task=task))
+            return Response([delivery_of(run) for run in deliveries], 202)
 
-        response = answer_once(request, {}, produce)
-        if fresh and seconds:
-            waited = [runs.wait(run_id=run.pk, user=request.user, seconds=seconds) for run in fresh]
+        def finish(response: Response) -> Response:
+            if not seconds:
+                return response
+            waited = [runs.wait(run_id=run.pk, user=request.user, seconds=seconds) for run in deliveries]
             return Response([delivery_of(run) for run in waited], 202)
-        return response
+
+        return answer_once(request, {}, produce, finish)
 
 
 class DeliveriesView(ExtractionView):

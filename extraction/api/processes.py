@@ -10,10 +10,10 @@ from rest_framework.response import Response
 
 from extraction.api import examples as shown
 from extraction.api.serializers import page_of, process_of
-from extraction.api.tasks import OBJECT, enqueue, started
+from extraction.api.tasks import OBJECT, started
 from extraction.api.views import ID_PARAMETER, TAGS, ExtractionView, answer
 from extraction.domain.process_status import STATES
-from extraction.models import ExtractionPage, Process
+from extraction.models import ExtractionPage
 from extraction.services import process_lifecycle, processes
 from taskhub.errors import invalid
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
@@ -91,16 +91,11 @@ class RetryView(ExtractionView):
         process = processes.visible_process(id=id, user=request.user)
         given = self.read_object(request)
         most = _cap(given)
-        fresh: list[Process] = []
 
         def produce() -> Response:
-            taken_up = process_lifecycle.retry_process(process=process, max_credits=most)
-            fresh.append(taken_up)
-            return started(taken_up)
+            return started(process_lifecycle.retry_process(process=process, max_credits=most))
 
-        response = answer_once(request, given, produce)
-        enqueue(fresh)
-        return response
+        return answer_once(request, given, produce)
 
 
 def _cap(given: dict[str, Any]) -> int | None:

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from extraction.api import examples as shown
 from extraction.api.files import whole_file
 from extraction.api.serializers import process_of
-from extraction.api.tasks import OBJECT, enqueue, started
+from extraction.api.tasks import OBJECT, started
 from extraction.api.views import TAGS, ExtractionView, answer
 from extraction.domain.process_status import ProcessStatus
 from extraction.domain.render_job import HTML, PDF, SCREENSHOT
@@ -83,16 +83,13 @@ class SingleView(ExtractionView):
         output = given.pop("output", DATA)
         if output not in (DATA, FILE):
             raise invalid("/output", "Must be data or file.")
-        fresh: list[Process] = []
 
         def produce() -> Response:
-            fresh.append(run_single(owner=request.user, product=self.product, given=given))
-            return started(fresh[0])
+            return started(run_single(owner=request.user, product=self.product, given=given))
 
         kept = answer_once(request, {**given, "output": output}, produce)
         if kept.status_code != 202:  # a refusal that was kept
             return kept
-        enqueue(fresh)
         process = processes.visible_process(id=kept.data["id"], user=request.user)
         if process.run_id:
             runs.wait(run_id=UUID(str(process.run_id)), user=request.user, seconds=min(wait, WAIT_MAX))

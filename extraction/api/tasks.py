@@ -12,7 +12,6 @@ from extraction.api.serializers import process_of, task_of
 from extraction.api.views import ID_PARAMETER, LISTS, TAGS, ArrayView, ExtractionView, answer, array_of, task_with
 from extraction.models import ExtractionTask, Process
 from extraction.services import processes, retention, tasks
-from taskhub.runs import queue as runs
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.web.openapi.schemas import BODY, problems, response_header
 
@@ -99,16 +98,7 @@ class RunView(ExtractionView):
     def post(self, request: Request, id: str) -> Response:
         task = task_with(id, request)
         given = self.read_object(request)
-        fresh: list[Process] = []
-
-        def produce() -> Response:
-            process = processes.run_task(task=task, given=given)
-            fresh.append(process)
-            return started(process)
-
-        response = answer_once(request, given, produce)
-        enqueue(fresh)
-        return response
+        return answer_once(request, given, lambda: started(processes.run_task(task=task, given=given)))
 
 
 def started(process: Process) -> Response:
@@ -116,12 +106,6 @@ def started(process: Process) -> Response:
     if process.run_id:
         headers["Link"] = f'<{settings.PUBLIC_URL}/runs/{process.run_id}>; rel="run"'
     return Response(process_of(process), 202, headers=headers)
-
-
-def enqueue(fresh: list[Process]) -> None:
-    for process in fresh:
-        if process.run:
-            runs.enqueue(process.run)
 
 
 class EstimateView(ExtractionView):

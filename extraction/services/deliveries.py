@@ -49,9 +49,7 @@ def test_name(task: ExtractionTask) -> str:
 
 
 def _accept(owner: Any, name: str, arguments: dict[str, Any], parent: Run | None) -> Run:
-    run = runs.accept(kind=DELIVERY, owner=owner, name=name[:200], arguments=arguments, parent=parent)
-    transaction.on_commit(lambda: runs.enqueue(run))
-    return run
+    return runs.submit(kind=DELIVERY, owner=owner, name=name[:200], arguments=arguments, parent=parent)
 
 
 def carry(execution: Execution) -> None:

@@ -14,7 +14,7 @@ from extraction.domain.process_status import ProcessStatus, outcome
 from extraction.models import ExtractionPage, ExtractionTask, Process, Slice
 from extraction.services import credits, page_ledger, slices
 from extraction.services.deliveries import dispatch
-from extraction.services.processes import accept, create_process, note, outline, planned
+from extraction.services.processes import create_process, note, outline, planned, submit
 from extraction.services.tasks import payload_of
 from taskhub.errors import Conflict
 from taskhub.runs import queue as runs
@@ -147,7 +147,7 @@ def wait_for_credits(*, process: Process) -> None:
         message = f"{'The cap of this run is reached' if capped else 'The credits ran out'}; {missing} more are needed."
         note(row, f"pending: {message}")
         if row.run_id:
-            runs.set_aside(run_id=row.run_id, error={"type": "CreditsMissing", "message": message})
+            runs.suspend(run_id=row.run_id, error={"type": "CreditsMissing", "message": message})
 
 
 def leave(*, slice: Slice, rest_until: datetime | None = None) -> None:
@@ -209,8 +209,7 @@ def _overdue() -> list[Process]:
 def retry_process(*, process: Process, max_credits: int | None = None) -> Process:
     """Goes on with an ended process: its failed pages, and those that were never asked for, under a new run.
 
-    One that waits for credits goes on, too, where it can. `max_credits` is a new cap. Raises `Conflict`. Call
-    `runs.enqueue(process.run)` after the commit.
+    One that waits for credits goes on, too, where it can. `max_credits` is a new cap. Raises `Conflict`.
     """
     with transaction.atomic():
         if max_credits is not None:
@@ -219,7 +218,7 @@ def retry_process(*, process: Process, max_credits: int | None = None) -> Proces
             if not resume(process_id=process.pk):
                 raise Conflict("The process waits for credits.", state=process.status)
         else:
-            new = accept(process, process.run)
+            new = submit(process, process.run)
             _go_on(process, new)
         return Process.objects.select_related("run", "owner").get(pk=process.pk)
 
@@ -254,8 +253,8 @@ def resume(*, process_id: int) -> bool:
             return False
         Process.objects.filter(pk=row.pk).update(status=ProcessStatus.RUNNING, missing=0, capped=False, unwritten=False)
         note(row, "goes on")
-        if run and runs.take_up(run_id=run.pk):
-            transaction.on_commit(lambda: runs.enqueue(Run.objects.get(pk=run.pk)))
+        if run:
+            runs.resume(run=run)
         return True
 
 

@@ -24,23 +24,23 @@ KIND = "extraction"
 def run_task(*, task: ExtractionTask, given: Mapping[str, Any] | None = None) -> Process:
     """A new process. `given` may hold a `payload`, which lies over the stored one for this run, and `maxCredits`.
 
-    Raises `Rejected`. Call `runs.enqueue(process.run)` after the commit.
+    Raises `Rejected`.
     """
     value, payload = planned(task=task, given=given or {})
     with transaction.atomic():
         process = create_process(task, task.owner, value, payload, None)
-        process.run = accept(process)
+        process.run = submit(process)
         process.save(update_fields=["run"])
         return process
 
 
 def run_single(*, owner: Any, product: str, given: Mapping[str, Any]) -> Process:
-    """A new process. Raises `Rejected` or `Forbidden`. Call `runs.enqueue(process.run)` after the commit."""
+    """A new process. Raises `Rejected` or `Forbidden`."""
     value = {**given, PRODUCT: product}
     payload = checked(value, owner, single=True)
     with transaction.atomic():
         process = create_process(None, owner, value, payload, None)
-        process.run = accept(process)
+        process.run = submit(process)
         process.save(update_fields=["run"])
         return process
 
@@ -78,9 +78,9 @@ def planned(*, task: ExtractionTask, given: Mapping[str, Any]) -> tuple[dict[str
     return value, checked(value, task.owner, "/payload")
 
 
-def accept(process: Process, retry_of: Run | None = None) -> Run:
+def submit(process: Process, retry_of: Run | None = None) -> Run:
     task = process.task
-    return runs.accept(
+    return runs.submit(
         kind=KIND,
         owner=process.owner,
         name=(task.name or task.id) if task else process.format,

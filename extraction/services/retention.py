@@ -39,8 +39,7 @@ def delete_task(*, task: ExtractionTask) -> None:
 def _purge_later(task: ExtractionTask) -> None:
     """A run in the caller's transaction: nothing that is to go is forgotten, whoever dies when."""
     name = f"remove {task.name or task.id}"
-    run = runs.accept(kind=PURGE, owner=task.owner, name=name[:200], arguments={"task": task.id})
-    transaction.on_commit(lambda: runs.enqueue(run))
+    runs.submit(kind=PURGE, owner=task.owner, name=name[:200], arguments={"task": task.id})
 
 
 def purge(execution: Execution) -> None:

@@ -21,10 +21,10 @@ def check(arguments: Mapping[str, Any]) -> None:
     parse(arguments)
 
 
-def accept_sequence(*, arguments: Mapping[str, Any], owner: Any, webhook: str = "") -> Run:
-    """Writes a run down; call `enqueue` after the commit. Raises `Faulty`, and `Refused` for a webhook's address."""
+def submit_sequence(*, arguments: Mapping[str, Any], owner: Any, webhook: str = "") -> Run:
+    """Submits a run of a sequence. Raises `Faulty`, and `Refused` for a webhook's address."""
     runs.checked_webhook(webhook)
-    return runs.accept(kind=KIND, owner=owner, name=KIND, arguments=arguments, time_limit=time_limit(), webhook=webhook)
+    return runs.submit(kind=KIND, owner=owner, name=KIND, arguments=arguments, time_limit=time_limit(), webhook=webhook)
 
 
 def work_of_schedule(arguments: Mapping[str, Any], owner: Any, schedule: str) -> Work:

@@ -11,7 +11,7 @@ from django_celery_results.admin import TaskResultAdmin
 from django_celery_results.models import GroupResult, TaskResult
 
 from taskhub.runs.models import Leadership, Run, Worker
-from taskhub.runs.queue import cancel, enqueue, retry
+from taskhub.runs.queue import cancel, retry
 from taskhub.runs.run_kinds import all_kinds, hooks_of
 from taskhub.runs.scheduler import beat_admin  # noqa: F401  (registers its pages)
 from taskhub.runs.scheduler.admin import seconds_between
@@ -120,7 +120,7 @@ class RunAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Try the selected runs again", permissions=["view"])
     def retry_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        self.each(request, queryset.defer(None), lambda run: enqueue(retry(run=run)), "runs accepted again")
+        self.each(request, queryset.defer(None), lambda run: retry(run=run), "runs accepted again")
 
 
 def _hidden(text: str, run: Run) -> str:

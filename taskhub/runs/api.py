@@ -22,7 +22,7 @@ from rest_framework.views import APIView
 from taskhub.runs.health.checks import OK, parts
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
-from taskhub.runs.queue import cancel, changes, enqueue, retry, visible_run
+from taskhub.runs.queue import cancel, changes, retry, visible_run
 from taskhub.runs.serializers import EXAMPLE, EXAMPLE_WHOLE, ID, STATES, RunFilters, RunSerializer, WholeRunSerializer
 from taskhub.web.openapi.schemas import PAGE, problems, response_header
 
@@ -163,16 +163,11 @@ class RetryView(APIView):
         tags=["runs"],
     )
     def post(self, request: Request, run_id: UUID) -> Response:
-        fresh: list[Run] = []
-        response = answer_once(request, {}, lambda: self._accept(request, run_id, fresh))
-        for run in fresh:
-            enqueue(run)
-        return response
+        def produce() -> Response:
+            run = retry(run=visible_run(run_id=run_id, user=request.user))
+            return Response(RunSerializer(run).data, 202, headers={"Location": f"/runs/{run.pk}"})
 
-    @staticmethod
-    def _accept(request: Request, run_id: UUID, fresh: list[Run]) -> Response:
-        fresh.append(retry(run=visible_run(run_id=run_id, user=request.user)))
-        return Response(RunSerializer(fresh[0]).data, 202, headers={"Location": f"/runs/{fresh[0].pk}"})
+        return answer_once(request, {}, produce)
 
 
 class EventStream(StreamingHttpResponse):

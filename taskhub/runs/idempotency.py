@@ -31,8 +31,16 @@ KEY_PARAMETER = OpenApiParameter(
 )
 
 
-def answer_once(request: Request, fields: Mapping[str, Any], produce: Callable[[], Response]) -> Response:
+def answer_once(
+    request: Request,
+    fields: Mapping[str, Any],
+    produce: Callable[[], Response],
+    finish: Callable[[Response], Response] | None = None,
+) -> Response:
     """`produce()` in a transaction, or the answer that the same call got before.
+
+    `finish(response)` makes the last word of it after the commit, such as how a run ended that the caller waits for;
+    it replaces what was kept.
 
     `fields` is what the call asked for, parsed, with digests in place of files. Raises `Failed` (422) for a key that
     was used for another request, `Conflict` (409) while the first call is still being accepted. Answers of 500 and
@@ -40,32 +48,35 @@ def answer_once(request: Request, fields: Mapping[str, Any], produce: Callable[[
     """
     scope = _scope(request)
     if scope is None:
-        return produce()
+        return finish(produce()) if finish else produce()
     with transaction.atomic():
         if not _lock(scope):
             raise Conflict("A call with this Idempotency-Key is still being accepted.", retry_after=1)
         fingerprint = _digest(fields)
         if kept := _kept(scope):
             return _again(kept, fingerprint)
-        response = _attempt(produce)
+        response = _attempt(lambda: _in_savepoint(produce))
         if response.status_code < 500:
             KeptAnswer.objects.update_or_create(
                 scope=scope, defaults={"fingerprint": fingerprint, "created_at": timezone.now(), **_columns(response)}
             )
+    if finish and response.status_code < 400:
+        response = _attempt(lambda: finish(response))
+        if response.status_code < 500:
+            KeptAnswer.objects.filter(scope=scope).update(**_columns(response))
     return response
 
 
-def amend(request: Request, response: Response) -> None:
-    """Replaces the kept answer, when the call could only be answered after its commit."""
-    if scope := _scope(request):
-        KeptAnswer.objects.filter(scope=scope).update(**_columns(response))
+def _in_savepoint(produce: Callable[[], Response]) -> Response:
+    """What a refusal had written is undone."""
+    with transaction.atomic():
+        return produce()
 
 
 def _attempt(produce: Callable[[], Response]) -> Response:
-    """A refusal is an answer, too; what it had written is undone."""
+    """A refusal is an answer, too."""
     try:
-        with transaction.atomic():
-            return produce()
+        return produce()
     except Exception as exc:
         problem = as_problem(exc)
         if problem.status >= 500:

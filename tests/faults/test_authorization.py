@@ -18,12 +18,12 @@ from crawlers.services.capabilities import capability_of
 from extraction.api import single_pages
 from extraction.models import Process
 from extraction.services.signed_links import LOG, link_to
-from sequences.services.sequence_runs import accept_sequence
+from sequences.services.sequence_runs import submit_sequence
 from taskhub.accounts import services as accounts
 from taskhub.accounts.models import ApiKey, User
 from taskhub.runs import api
 from taskhub.runs.models import Run
-from taskhub.runs.queue import accept, cancel
+from taskhub.runs.queue import cancel, submit
 from taskhub.runs.scheduler.schedules import save_schedule
 from taskhub.runs.webhooks.services import send_test
 from tests import crawling
@@ -224,7 +224,7 @@ def things(owner: Person, request: pytest.FixtureRequest) -> dict[str, str]:
     hourly = IntervalSchedule.objects.create(every=1, period="hours")
     periodic = PeriodicTask(name="hourly", task="walkers.tasks.ScheduledWalker", interval=hourly)
     save_schedule(periodic=periodic, owner=owner.user, written='{"name": "run"}')
-    sequence = accept_sequence(arguments={"requests": []}, owner=owner.user)
+    sequence = submit_sequence(arguments={"requests": []}, owner=owner.user)
     about = request.node.name  # with its parameters
     things = _crawling(owner) if "<uuid:fid>" in about else {}
     things |= _extracting(owner) if "v1/" in about else {}
@@ -269,7 +269,7 @@ def _extracting(owner: Person) -> dict[str, Any]:
 
 def _run(user: User) -> Run:
     arguments = {"name": "echo", "snt": "taskhub", "nd": str(standing(user=user).graph_id), "ctx": {}}
-    return accept(kind="walker", owner=user, name="echo", arguments=arguments)
+    return submit(kind="walker", owner=user, name="echo", arguments=arguments)
 
 
 @pytest.fixture(autouse=True)

@@ -22,10 +22,10 @@ from extraction.services.page_ledger import seed
 from extraction.services.processes import run_task
 from extraction.services.tasks import create_task
 from sequences.models import Step
-from sequences.services.sequence_runs import accept_sequence
+from sequences.services.sequence_runs import submit_sequence
 from taskhub.accounts import services as accounts
 from taskhub.runs.models import Leadership, Worker
-from taskhub.runs.queue import accept
+from taskhub.runs.queue import submit
 from taskhub.runs.webhooks.models import Attempt
 from taskhub.runs.webhooks.services import send_test
 from tests import crawling
@@ -102,14 +102,14 @@ def fill(owner: Person) -> None:
     activate_graph(user=owner.user, graph=graph)
     accounts.create_key(user=owner.user)
     arguments = {"name": "echo", "snt": "taskhub", "nd": str(graph.pk), "ctx": {}}
-    run = accept(kind="walker", owner=owner.user, name="echo", arguments=arguments)
+    run = submit(kind="walker", owner=owner.user, name="echo", arguments=arguments)
     RunFile.objects.create(run=run, field="file", name="a.txt", size=1, sha256="0" * 64, path="a")
     TaskResult.objects.create(task_id=str(run.pk))
     Worker.objects.create(name="walkers@here", queues=["walkers"], pid=1, seen_at=now)
     Attempt.objects.create(delivery=send_test(owner=owner.user, url="http://127.0.0.1:9/"), number=1, duration_ms=1)
     Leadership.objects.create(name="beat", holder="here", until=now)
     Group.objects.create(name="operators")
-    sequence = accept_sequence(arguments={"requests": []}, owner=owner.user)
+    sequence = submit_sequence(arguments={"requests": []}, owner=owner.user)
     Step.objects.create(run=sequence, number=1, path="requests[0]", method="GET", url="http://h/", duration_ms=1)
     made = crawling.crawler(owner, crawling.external(owner, "http://127.0.0.1:9/shop"))
     task = crawling.start(owner, made["crawler"])

@@ -34,8 +34,8 @@ def removed() -> Iterator[list[UUID]]:
     del run_kinds._kinds["probe"]
 
 
-def accept(person: Person) -> Run:
-    return queue.accept(kind="probe", owner=person.user, name="probe", arguments={})
+def submit(person: Person) -> Run:
+    return queue.submit(kind="probe", owner=person.user, name="probe", arguments={})
 
 
 def delete(person: Person) -> None:
@@ -65,7 +65,7 @@ def test_deleted_account_is_gone_at_once(owner: Person, stranger: Person, collea
 def test_operator_deletes_without_touching_what_the_account_owns(
     client: Client, owner: Person, removed: list[UUID], how: str
 ) -> None:
-    run = accept(owner)
+    run = submit(owner)
     client.force_login(make_person("root@example.com", is_staff=True, is_superuser=True).user)
     users, id = "/admin/accounts/user/", str(owner.user.pk)
     place = users if how == "action" else f"{users}{id}/delete/"
@@ -80,9 +80,9 @@ def test_runs_go_in_batches_through_their_kind_and_then_the_account(
     owner: Person, stranger: Person, removed: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(maintenance, "BATCH", 2)
-    runs = [accept(owner) for _ in range(5)]
+    runs = [submit(owner) for _ in range(5)]
     queue.cancel(run=runs[0])
-    kept = accept(stranger)
+    kept = submit(stranger)
     queue.cancel(run=kept)
     delete(owner)
     assert prune_all() == [2, 2, 1, 1]
@@ -93,7 +93,7 @@ def test_runs_go_in_batches_through_their_kind_and_then_the_account(
 
 
 def test_running_work_of_a_deleted_account_has_no_effect(owner: Person, removed: list[UUID]) -> None:
-    accept(owner)
+    submit(owner)
     run = queue.claim(kind="probe", worker="w@here:1", after=UUID(int=0))
     assert run
     delete(owner)
@@ -120,7 +120,7 @@ def test_one_account_that_cannot_be_removed_keeps_no_other(owner: Person, strang
         raise OSError("The storage is away.")
 
     run_kinds.register(run_kinds.Kind("probe", "tests.probe", "walkers", removed=fail))
-    accept(owner)
+    submit(owner)
     delete(owner)
     delete(stranger)
     prune_all()

@@ -320,7 +320,7 @@ def test_a_deleted_account_leaves_nothing(owner: Person) -> None:
 def test_a_schedule_runs_a_task(owner: Person, stranger: Person) -> None:
     task = created(owner)
     made = SCHEDULED_EXTRACTION.work({"task": task["id"], "payload": {"format": "XML"}}, owner.user, "daily")
-    run = runs.accept(kind="extraction", owner=owner.user, name=made.name, arguments=made.arguments, schedule="daily")
+    run = runs.submit(kind="extraction", owner=owner.user, name=made.name, arguments=made.arguments, schedule="daily")
     assert work("extraction", process_lifecycle.begin, node="x@test") == 1
     process = Process.objects.get()
     assert (process.run, process.format, process.pages) == (run, "xml", 1)

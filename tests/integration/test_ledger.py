@@ -47,8 +47,8 @@ def olga() -> User:
     return user
 
 
-def accept(owner: User, word: str = "hello", **options: Any) -> Run:
-    return queue.accept(kind="probe", owner=owner, name="probe", arguments={"word": word}, **options)
+def submit(owner: User, word: str = "hello", **options: Any) -> Run:
+    return queue.submit(kind="probe", owner=owner, name="probe", arguments={"word": word}, **options)
 
 
 def claim(after: UUID = START) -> Run | None:
@@ -67,7 +67,7 @@ def say(perform_word: Execution) -> None:
 
 
 def test_a_run_is_claimed_once_and_ends_once(olga: User) -> None:
-    accepted = accept(olga)
+    accepted = submit(olga)
     run = claim_one()
     assert (run.pk, run.state, run.attempt, run.worker) == (accepted.pk, "STARTED", 1, "w@here:1")
     assert claim() is None
@@ -80,7 +80,7 @@ def test_a_run_is_claimed_once_and_ends_once(olga: User) -> None:
 
 
 def test_the_ending_is_projected_without_values(olga: User) -> None:
-    run = accept(olga, "secret word")
+    run = submit(olga, "secret word")
     work("probe", say, node="w@here")
     row = TaskResult.objects.get(task_id=str(run.pk))
     assert (row.status, row.task_name) == ("SUCCESS", "probe:probe")
@@ -90,17 +90,17 @@ def test_the_ending_is_projected_without_values(olga: User) -> None:
 
 def test_what_cannot_run_is_not_accepted(olga: User) -> None:
     with pytest.raises(Rejected):
-        accept(olga, "")
+        submit(olga, "")
     with pytest.raises(LookupError):
-        queue.accept(kind="unheard", owner=olga, name="x", arguments={})
+        queue.submit(kind="unheard", owner=olga, name="x", arguments={})
     assert not Run.objects.exists()
 
 
 def test_a_flood_of_one_owner_delays_another_by_one_run_a_worker(olga: User) -> None:
     for _ in range(20):
-        accept(olga)
+        submit(olga)
     other = make_person("other@example.com").user
-    accept(other)
+    submit(other)
     served: list[Any] = []
     work("probe", _noting(served, lambda run: run.owner_id), node="w@here")
     assert len(served) == 21
@@ -110,7 +110,7 @@ def test_a_flood_of_one_owner_delays_another_by_one_run_a_worker(olga: User) -> 
 def test_runs_of_one_owner_go_in_the_order_they_were_accepted(olga: User) -> None:
     words = [str(n) for n in range(5)]
     for word in words:
-        accept(olga, word)
+        submit(olga, word)
     said: list[str] = []
     work("probe", _noting(said, lambda run: run.arguments["word"]), node="w@here")
     assert said == words
@@ -119,9 +119,9 @@ def test_runs_of_one_owner_go_in_the_order_they_were_accepted(olga: User) -> Non
 def test_an_owner_at_the_cap_waits_while_others_go_on(olga: User, settings: Any) -> None:
     settings.RUN_CAP_PER_OWNER = 2
     for _ in range(3):
-        accept(olga)
+        submit(olga)
     other = make_person("other@example.com").user
-    accept(other)
+    submit(other)
     claimed = [run for run in (claim(), claim(), claim(), claim()) if run]
     assert Counter(run.owner_id for run in claimed) == {olga.pk: 2, other.pk: 1}
     queue.end(run=next(run for run in claimed if run.owner_id == olga.pk), state=State.SUCCESS)
@@ -129,7 +129,7 @@ def test_an_owner_at_the_cap_waits_while_others_go_on(olga: User, settings: Any)
 
 
 def test_a_cancelled_waiting_run_never_starts(olga: User) -> None:
-    run = queue.cancel(run=accept(olga))
+    run = queue.cancel(run=submit(olga))
     assert run.state == "REVOKED"
     assert claim() is None
     assert TaskResult.objects.get(task_id=str(run.pk)).status == "REVOKED"
@@ -138,7 +138,7 @@ def test_a_cancelled_waiting_run_never_starts(olga: User) -> None:
 
 
 def test_a_cancelled_running_run_has_no_effect(olga: User) -> None:
-    accept(olga)
+    submit(olga)
 
     def effect_then_cancelled(running: Execution) -> None:
         with transaction.atomic():
@@ -160,11 +160,11 @@ def test_work_in_the_main_thread_is_interrupted_whichever_thread_worked_first(
     execution._worker_process.clear()  # as in a process that has done no work yet
     for number in (signal.SIGUSR2, signal.SIGVTALRM):
         signal.signal(number, signal.SIG_DFL)
-    accept(olga)
+    submit(olga)
     thread = threading.Thread(target=_in_thread, args=(lambda: work("probe", say, node="w@here"),))
     thread.start()
     thread.join()
-    run = accept(olga)
+    run = submit(olga)
 
     def hang(running: Execution) -> None:
         threading.Thread(target=_in_thread, args=(lambda: queue.cancel(run=running.run),)).start()
@@ -177,7 +177,7 @@ def test_work_in_the_main_thread_is_interrupted_whichever_thread_worked_first(
 
 
 def test_a_run_that_ended_cannot_be_cancelled(olga: User) -> None:
-    run = accept(olga)
+    run = submit(olga)
     work("probe", say, node="w@here")
     with pytest.raises(Conflict):
         queue.cancel(run=run)
@@ -186,7 +186,7 @@ def test_a_run_that_ended_cannot_be_cancelled(olga: User) -> None:
 
 
 def test_what_raises_is_a_failure_with_its_words(olga: User) -> None:
-    run = accept(olga)
+    run = submit(olga)
 
     def fall(_: Execution) -> None:
         raise ValueError("the ladder broke")
@@ -197,14 +197,14 @@ def test_what_raises_is_a_failure_with_its_words(olga: User) -> None:
 
 
 def test_what_does_not_say_how_it_ended_is_a_failure(olga: User) -> None:
-    run = accept(olga)
+    run = submit(olga)
     work("probe", lambda _: None, node="w@here")
     run.refresh_from_db()
     assert (run.state, (run.error or {})["type"]) == ("FAILURE", "NoEnding")
 
 
 def test_a_fault_that_may_pass_is_tried_again_later_and_then_given_up(olga: User) -> None:
-    run = accept(olga)
+    run = submit(olga)
 
     def away(_: Execution) -> None:
         raise Unavailable("The other side is away.")
@@ -223,7 +223,7 @@ def test_a_fault_that_may_pass_is_tried_again_later_and_then_given_up(olga: User
 
 
 def test_work_that_the_database_interrupts_is_tried_again(olga: User) -> None:
-    run = accept(olga)
+    run = submit(olga)
 
     def too_long(_: Execution) -> None:
         with connection.cursor() as cursor:
@@ -236,17 +236,16 @@ def test_work_that_the_database_interrupts_is_tried_again(olga: User) -> None:
 
 def test_a_schedules_due_time_is_one_run(olga: User) -> None:
     due = timezone.now()
-    accept(olga, schedule="nightly", due_at=due)
+    submit(olga, schedule="nightly", due_at=due)
     with pytest.raises(IntegrityError), transaction.atomic():
-        accept(olga, schedule="nightly", due_at=due)
-    accept(olga, schedule="nightly")
-    accept(olga, schedule="nightly", due_at=due + timedelta(days=1))
+        submit(olga, schedule="nightly", due_at=due)
+    submit(olga, schedule="nightly")
+    submit(olga, schedule="nightly", due_at=due + timedelta(days=1))
     assert Run.objects.filter(schedule="nightly").count() == 3
 
 
 def test_a_delayed_run_waits_for_its_time(olga: User) -> None:
-    run = accept(olga, not_before=timezone.now() + timedelta(hours=1))
-    assert queue.enqueue(run)
+    run = submit(olga, not_before=timezone.now() + timedelta(hours=1))
     queue.sweep()
     assert claim() is None
     Run.objects.update(not_before=timezone.now())
@@ -255,7 +254,7 @@ def test_a_delayed_run_waits_for_its_time(olga: User) -> None:
 
 
 def test_a_silent_workers_run_is_offered_again_and_its_late_ending_refused(olga: User) -> None:
-    accept(olga)
+    submit(olga)
     lost = claim_one()
     Run.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     assert queue.sweep() == 1
@@ -268,7 +267,7 @@ def test_a_silent_workers_run_is_offered_again_and_its_late_ending_refused(olga:
 
 
 def test_a_run_that_loses_every_worker_is_given_up(olga: User) -> None:
-    run = accept(olga)
+    run = submit(olga)
     for _ in range(settings.RUN_ATTEMPTS):
         claim_one()
         Run.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
@@ -279,7 +278,7 @@ def test_a_run_that_loses_every_worker_is_given_up(olga: User) -> None:
 
 
 def test_a_worker_that_renews_in_time_is_not_given_up(olga: User) -> None:
-    accept(olga)
+    submit(olga)
     Run.objects.update(attempts=1)
     run = claim_one()
     Run.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
@@ -292,7 +291,7 @@ def test_a_worker_that_renews_in_time_is_not_given_up(olga: User) -> None:
 def test_more_silent_workers_than_one_batch_cost_no_run_an_attempt(olga: User, monkeypatch: Any) -> None:
     monkeypatch.setattr(maintenance, "BATCH", 2)
     for _ in range(3):
-        accept(olga)
+        submit(olga)
         claim_one()
     Run.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     queue.sweep()
@@ -300,7 +299,7 @@ def test_more_silent_workers_than_one_batch_cost_no_run_an_attempt(olga: User, m
 
 
 def test_a_run_of_an_app_that_was_removed_ends_all_the_same(olga: User) -> None:
-    run, waiting = accept(olga), accept(olga)
+    run, waiting = submit(olga), submit(olga)
     Run.objects.update(attempts=1)
     claim_one()
     Run.objects.filter(pk=run.pk).update(lease_until=timezone.now() - timedelta(seconds=1), kind="removed")
@@ -315,7 +314,7 @@ def test_a_run_of_an_app_that_was_removed_ends_all_the_same(olga: User) -> None:
 
 def test_a_result_over_the_limit_is_a_failure_that_says_so_and_has_no_effect(olga: User, settings: Any) -> None:
     settings.RUN_RESULT_MAX_BYTES = 1000
-    run = accept(olga, "x" * 2000)
+    run = submit(olga, "x" * 2000)
 
     def say_much(execution: Execution) -> None:
         with transaction.atomic():
@@ -329,7 +328,7 @@ def test_a_result_over_the_limit_is_a_failure_that_says_so_and_has_no_effect(olg
 
 
 def test_a_time_limit_ends_work_that_asks(olga: User) -> None:
-    run = accept(olga, time_limit=0.01)
+    run = submit(olga, time_limit=0.01)
 
     def long_work(running: Execution) -> None:
         for step in range(10_000_000):
@@ -341,7 +340,7 @@ def test_a_time_limit_ends_work_that_asks(olga: User) -> None:
 
 
 def test_progress_is_seen_while_the_works_transaction_is_open(olga: User) -> None:
-    run = accept(olga)
+    run = submit(olga)
     seen: list[Run] = []
 
     def tell(running: Execution) -> None:
@@ -357,7 +356,7 @@ def test_progress_is_seen_while_the_works_transaction_is_open(olga: User) -> Non
 
 
 def test_a_wait_is_woken_by_the_end(olga: User) -> None:
-    run = accept(olga)
+    run = submit(olga)
     ended: list[Run] = []
     waiter = threading.Thread(
         target=_in_thread, args=(lambda: ended.append(queue.wait(run_id=run.pk, user=olga, seconds=60)),)
@@ -369,12 +368,12 @@ def test_a_wait_is_woken_by_the_end(olga: User) -> None:
 
 
 def test_a_wait_ends_with_the_state_as_it_is(olga: User) -> None:
-    run = accept(olga)
+    run = submit(olga)
     assert queue.wait(run_id=run.pk, user=olga, seconds=0.01).state == "PENDING"
 
 
 def test_another_users_run_cannot_be_seen(olga: User) -> None:
-    run = accept(olga)
+    run = submit(olga)
     other = make_person("other@example.com").user
     staff = make_person("staff@example.com", is_staff=True).user
     with pytest.raises(NotFound):
@@ -385,7 +384,7 @@ def test_another_users_run_cannot_be_seen(olga: User) -> None:
 
 
 def test_a_retry_is_a_new_run_that_points_to_the_old(olga: User) -> None:
-    run = accept(olga)
+    run = submit(olga)
     with pytest.raises(Conflict):
         queue.retry(run=run)
     queue.cancel(run=run)
@@ -396,20 +395,20 @@ def test_a_retry_is_a_new_run_that_points_to_the_old(olga: User) -> None:
 
 
 def test_without_a_worker_a_run_is_performed_at_once(olga: User) -> None:
-    run = accept(olga)
-    assert not queue.enqueue(run)
+    run = submit(olga)
+    assert not queue.notify_worker(run)
     assert run_now(run, say).result == {"said": "hello"}
 
 
 def test_a_run_that_another_has_is_not_performed_twice(olga: User) -> None:
-    run = accept(olga)
+    run = submit(olga)
     claim_one()
     assert run_now(run, say).state == "STARTED"
 
 
 def test_old_runs_and_answers_are_pruned(olga: User) -> None:
     long_ago = timezone.now() - timedelta(days=settings.RUN_RETENTION_DAYS + 1)
-    old, waiting, new = accept(olga), accept(olga), accept(olga)
+    old, waiting, new = submit(olga), submit(olga), submit(olga)
     for run in (old, new):
         queue.cancel(run=run)
     Run.objects.filter(pk=old.pk).update(id=oldest_id(long_ago), finished_at=long_ago)

@@ -32,9 +32,9 @@ def operator() -> Client:
     return client
 
 
-def accept(person: Person, **options: Any) -> Run:
+def submit(person: Person, **options: Any) -> Run:
     fields = {"kind": "probe", "name": "probe", "arguments": {"password": "canary", "note": "<script>x</script>"}}
-    return queue.accept(owner=person.user, **(fields | options))
+    return queue.submit(owner=person.user, **(fields | options))
 
 
 def act(client: Client, action: str, *runs: Run) -> Any:
@@ -43,7 +43,7 @@ def act(client: Client, action: str, *runs: Run) -> Any:
 
 
 def test_the_list_shows_runs_with_progress_and_counts_no_big_table(operator: Client, owner: Person) -> None:
-    run = accept(owner)
+    run = submit(owner)
     Run.objects.filter(pk=run.pk).update(progress={"done": 3, "total": 10, "message": "three"})
     with CaptureQueriesContext(
         connection,
@@ -55,7 +55,7 @@ def test_the_list_shows_runs_with_progress_and_counts_no_big_table(operator: Cli
 
 
 def test_each_row_leads_to_its_run_and_tells_when_to_the_second(operator: Client, owner: Person) -> None:
-    run = accept(owner)
+    run = submit(owner)
     page = operator.get(RUNS).content.decode()
     link = (
         rf'<th class="field-created_at[^>]*><a href="{RUNS}{run.pk}/change/[^>]*>{run.created_at:%Y-%m-%d %H:%M:%S}</a>'
@@ -66,8 +66,8 @@ def test_each_row_leads_to_its_run_and_tells_when_to_the_second(operator: Client
 
 
 def test_a_run_is_shown_with_lineage_error_and_masked_arguments(operator: Client, owner: Person) -> None:
-    parent = accept(owner)
-    child = accept(owner, parent=parent)
+    parent = submit(owner)
+    child = submit(owner, parent=parent)
     queue.cancel(run=child)
     Run.objects.filter(pk=child.pk).update(error={"type": "ValueError", "message": "the ladder broke"})
     child.refresh_from_db()
@@ -81,7 +81,7 @@ def test_a_run_is_shown_with_lineage_error_and_masked_arguments(operator: Client
 
 
 def test_cancel_and_retry_are_actions_that_say_what_they_did(operator: Client, owner: Person) -> None:
-    first, second = accept(owner), accept(owner)
+    first, second = submit(owner), submit(owner)
     queue.cancel(run=second)
     page = act(operator, "cancel_runs", first, second).content.decode()
     assert "1 runs cancelled." in page
@@ -92,12 +92,12 @@ def test_cancel_and_retry_are_actions_that_say_what_they_did(operator: Client, o
 
 @pytest.mark.parametrize("query", ["state__exact=FAILURE", "kind=probe", "q=probe", "q=no-uuid", "q=owner@example.com"])
 def test_filters_and_search(operator: Client, owner: Person, query: str) -> None:
-    accept(owner)
+    submit(owner)
     assert operator.get(f"{RUNS}?{query}").status_code == 200
 
 
 def test_runs_are_neither_added_nor_changed_nor_deleted_by_hand(operator: Client, owner: Person) -> None:
-    run = accept(owner)
+    run = submit(owner)
     assert operator.get(f"{RUNS}add/").status_code == 403
     assert operator.post(reverse("admin:runs_run_delete", args=[run.pk])).status_code == 403
     assert operator.post(reverse("admin:runs_run_change", args=[run.pk]), {"state": "SUCCESS"}).status_code == 403
@@ -105,5 +105,5 @@ def test_runs_are_neither_added_nor_changed_nor_deleted_by_hand(operator: Client
 
 @pytest.mark.parametrize("model", ["runs/worker", "runs/leadership", "django_celery_results/taskresult"])
 def test_the_other_tables_open(operator: Client, owner: Person, model: str) -> None:
-    queue.cancel(run=accept(owner))
+    queue.cancel(run=submit(owner))
     assert operator.get(f"/admin/{model}/").status_code == 200

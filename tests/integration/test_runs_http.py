@@ -34,9 +34,9 @@ def probe() -> Iterator[None]:
     del run_kinds._kinds["probe"]
 
 
-def accept(person: Person, **options: Any) -> Run:
+def submit(person: Person, **options: Any) -> Run:
     fields = {"kind": "probe", "name": "probe", "arguments": {"word": "hello"}} | options
-    return queue.accept(owner=person.user, **fields)
+    return queue.submit(owner=person.user, **fields)
 
 
 def say(execution: Execution) -> None:
@@ -47,8 +47,8 @@ def say(execution: Execution) -> None:
 def test_a_list_shows_ones_own_runs_newest_first_and_staff_all(
     owner: Person, stranger: Person, colleague: Person
 ) -> None:
-    first, second = accept(owner), accept(owner)
-    foreign = accept(stranger)
+    first, second = submit(owner), submit(owner)
+    foreign = submit(stranger)
     assert [run["id"] for run in owner.get("/runs").json()["results"]] == [str(second.pk), str(first.pk)]
     assert [run["id"] for run in stranger.get("/runs").json()["results"]] == [str(foreign.pk)]
     assert len(colleague.get("/runs").json()["results"]) == 3
@@ -58,7 +58,7 @@ def test_a_list_shows_ones_own_runs_newest_first_and_staff_all(
 
 
 def test_a_list_is_paged_by_cursor(owner: Person, settings: Any) -> None:
-    ids = [str(accept(owner).pk) for _ in range(5)]
+    ids = [str(submit(owner).pk) for _ in range(5)]
     seen, address = [], "/runs?limit=2"
     while address:
         page = owner.get(address).json()
@@ -77,7 +77,7 @@ def test_a_limit_that_is_none_is_refused(owner: Person, limit: str) -> None:
 
 def test_a_key_in_the_query_is_not_in_the_links(owner: Person) -> None:
     for _ in range(2):
-        accept(owner)
+        submit(owner)
     key = owner.post("/user/apikey").json()["key"]
     page = Person().get(f"/runs?limit=1&api_key={key}").json()
     assert page["next"]
@@ -85,10 +85,10 @@ def test_a_key_in_the_query_is_not_in_the_links(owner: Person) -> None:
 
 
 def test_a_list_is_filtered(owner: Person) -> None:
-    old = accept(owner, name="other")
-    parent = accept(owner)
-    child = accept(owner, parent=parent)
-    fired = accept(owner, schedule="nightly", due_at=timezone.now())
+    old = submit(owner, name="other")
+    parent = submit(owner)
+    child = submit(owner, parent=parent)
+    fired = submit(owner, schedule="nightly", due_at=timezone.now())
     Run.objects.filter(pk=fired.pk).update(state="FAILURE", ready=False, finished_at=timezone.now())
     queue.cancel(run=old)
 
@@ -108,7 +108,7 @@ def test_a_list_is_filtered(owner: Person) -> None:
 
 @pytest.mark.parametrize("moment", ["1900-01-01T00:00:00Z", "0001-01-01T00:00:00Z"])
 def test_times_before_the_first_id_are_times(owner: Person, moment: str) -> None:
-    run = accept(owner)
+    run = submit(owner)
     assert [one["id"] for one in owner.get(f"/runs?since={moment}").json()["results"]] == [str(run.pk)]
     assert owner.get(f"/runs?until={moment}").json()["results"] == []
 
@@ -124,7 +124,7 @@ def test_a_filter_that_makes_no_sense_is_refused(owner: Person, query: str) -> N
 
 
 def test_a_run_is_shown_whole_with_secrets_masked(owner: Person, stranger: Person, anonymous: Person) -> None:
-    run = accept(owner, arguments={"word": "hi", "password": "canary-one", "headers": {"Authorization": "canary-two"}})
+    run = submit(owner, arguments={"word": "hi", "password": "canary-one", "headers": {"Authorization": "canary-two"}})
     work("probe", say, node="w@here")
     shown = owner.get(f"/runs/{run.pk}").json()
     assert (shown["state"], shown["result"], shown["attempt"]) == ("SUCCESS", {"said": "hi"}, 1)
@@ -136,7 +136,7 @@ def test_a_run_is_shown_whole_with_secrets_masked(owner: Person, stranger: Perso
 
 
 def test_cancel(owner: Person, stranger: Person) -> None:
-    run = accept(owner)
+    run = submit(owner)
     assert stranger.post(f"/runs/{run.pk}/cancel").status_code == 404
     assert owner.post(f"/runs/{run.pk}/cancel").json()["state"] == "REVOKED"
     again = owner.post(f"/runs/{run.pk}/cancel")
@@ -144,7 +144,7 @@ def test_cancel(owner: Person, stranger: Person) -> None:
 
 
 def test_retry(owner: Person) -> None:
-    run = accept(owner)
+    run = submit(owner)
     assert owner.post(f"/runs/{run.pk}/retry").status_code == 409
     owner.post(f"/runs/{run.pk}/cancel")
     answer = owner.post(f"/runs/{run.pk}/retry")
@@ -155,7 +155,7 @@ def test_retry(owner: Person) -> None:
 
 
 def test_events_show_the_run_and_its_end(owner: Person, stranger: Person) -> None:
-    run = accept(owner)
+    run = submit(owner)
     assert stranger.get(f"/runs/{run.pk}/events").status_code == 404
     stream = owner.get(f"/runs/{run.pk}/events", headers={"Accept": "text/event-stream"})
     assert stream["Content-Type"] == "text/event-stream"
@@ -169,7 +169,7 @@ def test_events_show_the_run_and_its_end(owner: Person, stranger: Person) -> Non
 
 
 def test_events_of_an_ended_run_show_it_once(owner: Person) -> None:
-    run = accept(owner)
+    run = submit(owner)
     work("probe", say, node="w@here")
     stream = owner.get(f"/runs/{run.pk}/events", headers={"Last-Event-ID": "1"})
     (event,) = [_event(chunk) for chunk in stream.streaming_content]
@@ -181,13 +181,13 @@ def test_too_many_open_waits_are_told_to_come_back(
 ) -> None:
     """Two in all, one for each user."""
     monkeypatch.setattr("taskhub.runs.queue.queries._open_waits", FairSemaphore(2, 1, "Too many waits are open."))
-    place = f"/runs/{accept(owner).pk}/events"
+    place = f"/runs/{submit(owner).pk}/events"
     first = owner.get(place)
     assert_crowded(owner.get(place))
     assert_crowded(owner.get("/js/walker_queue_wait", {"task_id": place.split("/")[2], "timeout": 9}))
     second = colleague.get(place)
     assert second.status_code == 200
-    foreign = f"/runs/{accept(stranger).pk}/events"
+    foreign = f"/runs/{submit(stranger).pk}/events"
     assert_crowded(stranger.get(foreign))
     first.close()
     second.close()
@@ -224,7 +224,7 @@ class OnceView(APIView):
         return answer_once(request, dict(request.data), lambda: self._act(request))
 
     def _act(self, request: Request) -> Response:
-        run = queue.accept(kind="probe", owner=request.user, name="once", arguments={})
+        run = queue.submit(kind="probe", owner=request.user, name="once", arguments={})
         if "refuse" in request.data:
             raise Rejected("No.", errors=[{"pointer": "/refuse", "detail": "no"}])
         if "break" in request.data:

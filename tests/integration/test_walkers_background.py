@@ -41,7 +41,7 @@ def rung(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """As if a worker lived and the broker answered; the ids that were rung for."""
     ids: list[str] = []
     monkeypatch.setattr(broker.presence, "heard", lambda queue: queue == "walkers")
-    monkeypatch.setattr(broker, "ring", lambda kind, run_id: not ids.append(str(run_id)))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(broker, "send", lambda kind, run_id: not ids.append(str(run_id)))  # type: ignore[func-returns-value]
     return ids
 
 
@@ -165,7 +165,7 @@ def test_without_a_worker_it_runs_at_once(owner: Person, monkeypatch: pytest.Mon
 
 
 def test_without_a_broker_it_runs_at_once(owner: Person, rung: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker, "ring", lambda kind, run_id: False)
+    monkeypatch.setattr(broker, "send", lambda kind, run_id: False)
     assert owner.post(RUN, {"name": "echo", "is_async": True}).json()["is_queued"] is False
 
 
@@ -419,7 +419,7 @@ def test_a_call_that_is_refused_leaves_no_file(
     def full(**_: Any) -> Any:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("walkers.http.calls.walker_runs.accept", full)
+    monkeypatch.setattr("walkers.http.calls.walker_runs.submit", full)
     assert send(owner, b"x").status_code == 500
     assert not RunFile.objects.exists()
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

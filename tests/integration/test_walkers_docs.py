@@ -31,7 +31,7 @@ CALLS = [
 def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The page's file, and a worker that hears."""
     monkeypatch.setattr(broker.presence, "heard", lambda queue: True)
-    monkeypatch.setattr(broker, "ring", lambda kind, run_id: True)
+    monkeypatch.setattr(broker, "send", lambda kind, run_id: True)
     with installed(source=SOURCE):
         yield
 

@@ -234,4 +234,4 @@ def test_wapi_takes_the_name_from_the_path_only() -> None:
 
 def test_an_answer_may_say_more_than_its_body() -> None:
     assert function()(ME, {"name": "x"}).status == 200
-    assert Answer(202, {"a": 1}).after_commit is None
+    assert Answer(202, {"a": 1}).final is None

@@ -1,6 +1,6 @@
 """HTTP's edge of the registry: `/js/<api>` and `/js_admin/<api>`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -11,10 +11,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from taskhub.errors import Forbidden, Problem, invalid
-from taskhub.runs.idempotency import amend, answer_once
+from taskhub.errors import Forbidden, invalid
+from taskhub.runs.idempotency import answer_once
 from taskhub.security.masking import is_secret
-from taskhub.web.problems import problem_handler
 from walkers.http.openapi import describe
 from walkers.http.principal import Caller
 from walkers.http.registry import Answer, Function, functions, wapi_arguments
@@ -67,16 +66,17 @@ class CallView(APIView):
         return self._answer_once(request, caller, arguments)
 
     def _answer_once(self, request: Request, caller: Caller, arguments: dict[str, Any]) -> Response:
-        """What has to wait for the commit is done after it, and its answer is the one that is kept."""
-        left: list[Callable[[], Answer]] = []
+        answer = Answer()
 
         def produce() -> Response:
+            nonlocal answer
             answer = self.function(caller, arguments)
-            left.extend([answer.after_commit] if answer.after_commit else [])
             return _response(answer)
 
-        response = answer_once(request, _fields(request, caller, arguments), produce)
-        return _finish(request, left[0]) if left else response
+        def finish(response: Response) -> Response:
+            return _response(answer.final()) if answer.final else response
+
+        return answer_once(request, _fields(request, caller, arguments), produce, finish)
 
     def _query(self, request: Request) -> dict[str, Any]:
         texts = _texts(request.query_params)
@@ -109,16 +109,6 @@ def _fields(request: Request, caller: Caller, arguments: Mapping[str, Any]) -> d
     if "Idempotency-Key" not in request.headers:
         return {}
     return {"arguments": arguments, "files": digests(caller.files)}
-
-
-def _finish(request: Request, after_commit: Callable[[], Answer]) -> Response:
-    try:
-        response = _response(after_commit())
-    except Problem as problem:
-        response = problem_handler(problem, {"request": request})
-    if response.status_code < 500:
-        amend(request, response)
-    return response
 
 
 def _response(answer: Answer) -> Response:

@@ -23,12 +23,12 @@ _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 
 @dataclass(frozen=True)
 class Answer:
-    """`body` is JSON. `after_commit` is left to do when the call's transaction is over, and gives the last word."""
+    """The answer to a call; `body` is JSON. `final` gives the answer after the commit, where that may be another."""
 
     status: int = 200
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    after_commit: "Callable[[], Answer] | None" = None
+    final: "Callable[[], Answer] | None" = None
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,7 @@ def call(name: str, arguments: Mapping[str, Any], caller: Caller) -> Answer:
         name, arguments = "walker_run", wapi_arguments(name.removeprefix(WAPI), arguments)
     if name not in _functions:
         raise NotFound(f"There is no call {name[:100]!r}.")
-    answer = _functions[name](caller, arguments)
-    return answer.after_commit() if answer.after_commit else answer
+    return _functions[name](caller, arguments)
 
 
 def wapi_arguments(walker: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,17 +8,16 @@ from taskhub.runs.queue.leases import (
     hand_over,
     put_off,
     renew,
-    set_aside,
-    take_up,
+    resume,
+    suspend,
     tell_progress,
 )
 from taskhub.runs.queue.maintenance import prune, remove_runs_of, sweep
 from taskhub.runs.queue.queries import cancel, changes, settle, visible_run, wait
-from taskhub.runs.queue.submission import accept, enqueue, invite, retry
+from taskhub.runs.queue.submission import notify_worker, retry, submit
 from taskhub.runs.queue.webhook_events import checked_webhook, notify, set_webhook
 
 __all__ = [
-    "accept",
     "cancel",
     "changes",
     "checked_webhook",
@@ -26,20 +25,20 @@ __all__ = [
     "claim_this",
     "confirm",
     "end",
-    "enqueue",
     "hand_over",
-    "invite",
     "notify",
+    "notify_worker",
     "prune",
     "put_off",
     "remove_runs_of",
     "renew",
+    "resume",
     "retry",
-    "set_aside",
     "set_webhook",
     "settle",
+    "submit",
+    "suspend",
     "sweep",
-    "take_up",
     "tell_progress",
     "visible_run",
     "wait",

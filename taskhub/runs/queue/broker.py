@@ -111,12 +111,12 @@ class Silence:
 silence = Silence()
 
 
-def wake(kind: Kind, run_id: Any) -> bool:
-    """Whether a worker will come for the run: it is rung for, or enough rings wait already."""
-    return presence.heard(kind.queue) and (din.drowns(kind.queue) or ring(kind, run_id))
+def notify_worker(kind: Kind, run_id: Any) -> bool:
+    """Whether a worker will come for the run: it was notified, or enough messages wait already."""
+    return presence.heard(kind.queue) and (din.drowns(kind.queue) or send(kind, run_id))
 
 
-def ring(kind: Kind, run_id: Any) -> bool:
+def send(kind: Kind, run_id: Any) -> bool:
     """Whether the broker took the message; never raises, never waits over a second."""
     if silence.lasts:
         return False

@@ -214,7 +214,7 @@ def work(kind: str, perform: Perform, *, node: str) -> int:
         _execute(run, perform, process.keeper)
         performed += 1
         if time.monotonic() > until:
-            broker.ring(kind_of(kind), run.pk)
+            broker.send(kind_of(kind), run.pk)
             break
     return performed
 

@@ -14,9 +14,9 @@ from psycopg.types.json import Jsonb
 
 from taskhub.runs.domain import RUNNING, LeaseLost, ResultTooLarge, State
 from taskhub.runs.models import RUN_COLUMNS, Run, read_run
-from taskhub.runs.queue import pubsub
+from taskhub.runs.queue import broker, pubsub
 from taskhub.runs.queue.webhook_events import tell_end
-from taskhub.runs.run_kinds import hooks_of
+from taskhub.runs.run_kinds import hooks_of, kind_of
 
 # A claim, which is a transaction of its own, does not wait for the disk: one that a crash of PostgreSQL takes back is
 # made again, and an ending that is on disk has its claim before it.
@@ -127,18 +127,21 @@ def hand_over(*, run: Run, until: datetime) -> None:
         raise LeaseLost(str(run.pk))
 
 
-def set_aside(*, run_id: UUID, error: Mapping[str, Any]) -> bool:
-    """A run whose work goes on outside of any worker waits until `take_up`; False when it does not run."""
+def suspend(*, run_id: UUID, error: Mapping[str, Any]) -> bool:
+    """A run whose work goes on outside of any worker waits until `resume`; False when it does not run."""
     running = Run.objects.filter(pk=run_id, state__in=RUNNING)
     return _moved(
         run_id, running, State.RETRY, error=dict(error), lease_until=None, ready=False, not_before=None, worker=""
     )
 
 
-def take_up(*, run_id: UUID) -> bool:
-    """Offers a run again that was set aside; False when it was not. Call `enqueue` after the commit."""
-    aside = Run.objects.filter(pk=run_id, state=State.RETRY, ready=False, not_before__isnull=True)
-    return _moved(run_id, aside, State.RETRY, ready=True)
+def resume(*, run: Run) -> bool:
+    """Offers a suspended run again, and notifies a worker after the commit; False when it was not suspended."""
+    suspended = Run.objects.filter(pk=run.pk, state=State.RETRY, ready=False, not_before__isnull=True)
+    if not _moved(run.pk, suspended, State.RETRY, ready=True):
+        return False
+    transaction.on_commit(lambda: broker.notify_worker(kind_of(run.kind), run.pk))
+    return True
 
 
 def _moved(run_id: UUID, rows: QuerySet[Run], state: State, **fields: Any) -> bool:

@@ -88,7 +88,7 @@ def _ring_unheard(kind: Kind) -> None:
     waiting = [*ready[:RINGS], *kind.waiting()][:RINGS]
     if waiting and broker.presence.heard(kind.queue) and broker.backlog(kind.queue) == 0:
         for run_id in waiting:
-            broker.ring(kind, run_id)
+            broker.send(kind, run_id)
 
 
 def prune() -> int:

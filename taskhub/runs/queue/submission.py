@@ -1,4 +1,4 @@
-"""Writing work down, and ringing for it."""
+"""Submitting runs: each is written down, and a worker is notified of it after the commit."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,7 +14,7 @@ from taskhub.runs.queue import broker
 from taskhub.runs.run_kinds import is_kind, kind_of
 
 
-def accept(
+def submit(
     *,
     kind: str,
     owner: Any,
@@ -27,17 +27,18 @@ def accept(
     due_at: datetime | None = None,
     time_limit: float | None = None,
     webhook: str = "",
+    notify: bool = True,
 ) -> Run:
-    """Writes a run down, in the caller's transaction if there is one. Call `enqueue` after the commit.
+    """Writes a run down, in the caller's transaction if there is one; a worker is notified after the commit.
 
     `arguments` is what the kind's work needs, as JSON; `time_limit` is in seconds; `webhook` is the address that is
-    told of the end. `schedule`
-    and `due_at` tell what fired it, and for when: a second run for them is an `IntegrityError`. Raises what the kind's
-    check raises.
+    told of the end. `schedule` and `due_at` tell what fired it, and for when: a second run for them is an
+    `IntegrityError`. Without `notify` the caller calls `notify_worker` after the commit, to learn whether one was.
+    Raises what the kind's check raises.
     """
-    known = kind_of(kind)
-    known.check(arguments)
-    return Run.objects.create(
+    run_kind = kind_of(kind)
+    run_kind.check(arguments)
+    run = Run.objects.create(
         kind=kind,
         owner_id=owner.pk,
         name=name,
@@ -49,34 +50,40 @@ def accept(
         schedule=schedule,
         due_at=due_at,
         time_limit=time_limit or settings.RUN_TIME_LIMIT_SECONDS,
-        attempts=known.attempts or settings.RUN_ATTEMPTS,
+        attempts=run_kind.attempts or settings.RUN_ATTEMPTS,
         webhook=webhook,
     )
+    if notify:
+        # Without a transaction this is at once: a run that is submitted alone costs one statement.
+        transaction.on_commit(lambda: _notify_if_waiting(run))
+    return run
 
 
-def enqueue(run: Run) -> bool:
-    """Wakes a worker; False when none would hear it. A run that waits for its time needs nobody yet."""
-    if not run.ready:
-        return True
-    return broker.wake(kind_of(run.kind), run.pk)
+def _notify_if_waiting(run: Run) -> None:
+    """A run that waits for its time needs no worker yet; one that was revoked in the same transaction needs none."""
+    if run.ready and not run.ended:
+        notify_worker(run)
 
 
-def invite(run: Run) -> bool:
-    """Wakes another worker for a run that was handed over, whose work several can share; False when none would hear."""
-    return broker.wake(kind_of(run.kind), run.pk)
+def notify_worker(run: Run) -> bool:
+    """Notifies a worker that a run has work for one; False when no worker would come.
+
+    Called again for a detached run, it brings another worker to it: several can share its work.
+    """
+    return broker.notify_worker(kind_of(run.kind), run.pk)
 
 
 def retry(*, run: Run) -> Run:
     """A new run with the same work and owner, which points to the old one.
 
-    Raises `Conflict` while the old one goes on. Call `enqueue` after the commit.
+    Raises `Conflict` while the old one goes on.
     """
     if not run.ended:
         raise Conflict(f"The run has not ended; it is {run.state}.", state=run.state)
     if not is_kind(run.kind):
         raise Conflict(f"No installed app runs the kind {run.kind!r} any more.")
     with transaction.atomic():
-        new = accept(
+        new = submit(
             kind=run.kind,
             owner=run.owner,
             name=run.name,

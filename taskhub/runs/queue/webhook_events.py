@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from django.db import transaction
 from django.utils import timezone
 
 from taskhub.errors import Conflict
 from taskhub.outbound import check_url, configured_policy
 from taskhub.runs.models import Run
-from taskhub.runs.queue.submission import accept, enqueue
+from taskhub.runs.queue.submission import submit
 from taskhub.runs.run_kinds import hooks_of
 from taskhub.web.parameter_types import format_timestamp
 
@@ -44,9 +43,7 @@ def deliver(*, owner: Any, url: str, event: str, data: Mapping[str, Any], parent
         "timestamp": format_timestamp(timezone.now()),
         "data": dict(data),
     }
-    delivery = accept(kind=WEBHOOK, owner=owner, name=event, arguments=told, parent=parent)
-    transaction.on_commit(lambda: enqueue(delivery))
-    return delivery
+    return submit(kind=WEBHOOK, owner=owner, name=event, arguments=told, parent=parent)
 
 
 def checked_webhook(url: str) -> str:

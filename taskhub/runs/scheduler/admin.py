@@ -16,7 +16,6 @@ from django_celery_beat.models import PeriodicTask
 
 from taskhub.errors import Forbidden, Problem, Rejected
 from taskhub.runs.models import Run, Schedule
-from taskhub.runs.queue import enqueue
 from taskhub.runs.run_kinds import all_schedulables
 from taskhub.runs.scheduler.beat_schedules import KINDS, next_fires, zone_of
 from taskhub.runs.scheduler.schedules import (
@@ -182,7 +181,6 @@ class PeriodicTaskAdmin(BigTableAdmin):
         except Problem as problem:
             self.message_user(request, f"It was not started: {problem.detail}", messages.ERROR)
             return HttpResponseRedirect(reverse("admin:django_celery_beat_periodictask_change", args=[object_id]))
-        enqueue(run)
         self.message_user(request, "It is started.")
         return HttpResponseRedirect(reverse("admin:runs_run_change", args=[run.pk]))
 
@@ -200,7 +198,7 @@ class PeriodicTaskAdmin(BigTableAdmin):
 
     @admin.action(description="Run the selected schedules now", permissions=["change"])
     def run_now(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
-        self._each(request, queryset, lambda kept: enqueue(run_schedule_now(schedule=kept)), "started")
+        self._each(request, queryset, lambda kept: run_schedule_now(schedule=kept), "started")
 
     def _each(self, request: HttpRequest, queryset: QuerySet[PeriodicTask], act: Any, done: str) -> None:
         chosen = Schedule.objects.select_related("periodic", "owner").filter(pk__in=queryset.values("pk"))

@@ -9,9 +9,8 @@ from django.db.models import F
 from django_celery_beat.models import PeriodicTask
 
 from taskhub.errors import Problem
-from taskhub.runs.models import Run, Schedule
+from taskhub.runs.models import Schedule
 from taskhub.runs.queue.leases import end_revoked
-from taskhub.runs.queue.submission import enqueue
 from taskhub.runs.scheduler.beat_schedules import WITH_TIMES, timetable_of, within_end
 from taskhub.runs.scheduler.cron import Timetable, latest_fire
 from taskhub.runs.scheduler.schedules import database_now, not_ours, start, words_of
@@ -35,17 +34,16 @@ def fire_due() -> int:
         rows = Schedule.objects.select_for_update(of=("self",), skip_locked=True)
         rows = rows.select_related("owner", "periodic", *WITH_TIMES).annotate(ended_at=F("last_run__finished_at"))
         due = list(rows.filter(due_at__lte=now, periodic__enabled=True).exclude(**_WAITS).order_by("due_at")[:BATCH])
-        fired = [run for schedule in due if (run := _fire(schedule, now)) and not run.ended]
-    for run in fired:
-        enqueue(run)
+        for schedule in due:
+            _fire(schedule, now)
     return len(due)
 
 
-def _fire(schedule: Any, now: datetime) -> Run | None:
+def _fire(schedule: Any, now: datetime) -> None:
     """One that cannot fire stops no other: it is written down why."""
     try:
         with transaction.atomic():
-            return _fire_once(schedule, now)
+            _fire_once(schedule, now)
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
@@ -54,7 +52,6 @@ def _fire(schedule: Any, now: datetime) -> Run | None:
             _go_on(schedule, schedule.due_at, now)
         else:
             _fail(schedule, error, now)
-    return None
 
 
 def _fail(schedule: Any, error: Exception, now: datetime) -> None:
@@ -68,11 +65,11 @@ def _fail(schedule: Any, error: Exception, now: datetime) -> None:
         Schedule.objects.filter(pk=schedule.pk).update(fault=words, due_at=None)
 
 
-def _fire_once(schedule: Any, now: datetime) -> Run | None:
+def _fire_once(schedule: Any, now: datetime) -> None:
     fire = _chosen(schedule, timetable_of(schedule.periodic, schedule.due_at), now)
     if fire is None:
         _go_on(schedule, now, now)
-        return None
+        return
     run = start(schedule=schedule, due_at=fire)
     goes_on = schedule.last_run_id is not None and schedule.ended_at is None
     if goes_on and schedule.overlap == Schedule.Overlap.SKIP:
@@ -84,7 +81,6 @@ def _fire_once(schedule: Any, now: datetime) -> Run | None:
             last_run_at=now, total_run_count=F("total_run_count") + 1, enabled=not schedule.periodic.one_off
         )
         _go_on(schedule, fire, now, last_run=run)
-    return run
 
 
 def _chosen(schedule: Schedule, timetable: Timetable, now: datetime) -> datetime | None:

@@ -16,7 +16,7 @@ from django_celery_beat.models import PeriodicTask
 from taskhub.errors import Conflict, Problem, Rejected
 from taskhub.jsontools.jsonc import read
 from taskhub.runs.models import Run, Schedule
-from taskhub.runs.queue.submission import accept
+from taskhub.runs.queue.submission import submit
 from taskhub.runs.run_kinds import Schedulable, Work, schedulable_of
 from taskhub.runs.scheduler.beat_schedules import KINDS, begin, timetable_of, within_end
 
@@ -116,7 +116,7 @@ def remove_schedules_of(owner_id: UUID) -> int:
 
 
 def run_schedule_now(*, schedule: Schedule) -> Run:
-    """As if it were due, beside whatever goes on. Call `enqueue` after the commit. Raises what stops it from firing."""
+    """As if it were due, beside whatever goes on. Raises what stops it from firing."""
     with transaction.atomic():
         run = start(schedule=schedule, due_at=None)
         Schedule.objects.filter(pk=schedule.pk).update(last_run=run)
@@ -124,9 +124,9 @@ def run_schedule_now(*, schedule: Schedule) -> Run:
 
 
 def start(*, schedule: Schedule, due_at: datetime | None) -> Run:
-    """Accepts what a schedule starts, in the caller's transaction. Raises `Problem`s."""
+    """Submits what a schedule starts, in the caller's transaction. Raises `Problem`s."""
     work = _work_of(schedule)
-    return accept(
+    return submit(
         kind=_selected(schedule.periodic).kind,
         owner=work.owner,
         name=work.name,

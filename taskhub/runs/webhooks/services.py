@@ -17,7 +17,7 @@ from django.utils import timezone
 from taskhub.errors import Failed, NotFound, Problem, Unavailable
 from taskhub.outbound import Session, configured_policy
 from taskhub.runs.models import Run
-from taskhub.runs.queue import confirm, enqueue, retry, visible_run
+from taskhub.runs.queue import confirm, retry, visible_run
 from taskhub.runs.queue.execution import Execution
 from taskhub.runs.queue.webhook_events import TEST, WEBHOOK, checked_webhook, deliver
 from taskhub.runs.run_kinds import hooks_of
@@ -83,10 +83,7 @@ def send_test(*, owner: Any, url: str) -> Run:
 
 def send_again(*, delivery: Run) -> Run:
     """A new run of the same message. Raises `Conflict` while the old one goes on."""
-    with transaction.atomic():
-        again = retry(run=delivery)
-        transaction.on_commit(lambda: enqueue(again))
-    return again
+    return retry(run=delivery)
 
 
 def send(execution: Execution) -> None:

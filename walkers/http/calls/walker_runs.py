@@ -11,7 +11,7 @@ from pydantic import Field
 from taskhub.errors import Unavailable, invalid
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
-from taskhub.runs.queue import accept, checked_webhook, enqueue
+from taskhub.runs.queue import checked_webhook, notify_worker, submit
 from taskhub.runs.queue.execution import run_now
 from taskhub.web.parameter_types import Flag, Text, Timestamp
 from walkers.authoring.walker import Definition
@@ -86,26 +86,28 @@ def walker_run(
         return Answer(walk.status or 200, body)
     checked_webhook(webhook)
     arguments = {"name": definition.name, "snt": definition.sentinel, "nd": str(start), "ctx": ctx}
-    run = _accept(caller, definition, arguments, not_before=run_at, webhook=webhook)
-    return _queued(run, after_commit=lambda: _send(run))
+    run = _submit(caller, definition, arguments, not_before=run_at, webhook=webhook)
+    transaction.on_commit(lambda: _notify_or_walk(run))  # at once, but for a call with an Idempotency-Key
+    return _answer(run)
 
 
-def _accept(caller: Caller, definition: Definition, arguments: dict[str, Any], **terms: Any) -> Run:
-    accepted = partial(
-        accept,
+def _submit(caller: Caller, definition: Definition, arguments: dict[str, Any], **terms: Any) -> Run:
+    submit_with = partial(
+        submit,
         kind="walker",
         owner=caller.user,
         name=definition.name,
         parent=caller.run,
         time_limit=definition.time_limit,
+        notify=False,
         **terms,
     )
     if not caller.files:
-        return accepted(arguments=arguments)  # one statement: a transaction around it would be two round trips more
+        return submit_with(arguments=arguments)  # one statement: a transaction around it would be two round trips more
     rows: list[RunFile] = store_files(caller.files)
     try:
         with transaction.atomic():
-            run = accepted(arguments={**arguments, "files": True})
+            run = submit_with(arguments={**arguments, "files": True})
             attach(rows=rows, run=run)
     except BaseException:
         discard(rows)
@@ -113,24 +115,23 @@ def _accept(caller: Caller, definition: Definition, arguments: dict[str, Any], *
     return run
 
 
-def _queued(run: Run, after_commit: Any = None) -> Answer:
-    task_id = str(run.pk)
-    location = f"{settings.PUBLIC_URL}/js/walker_queue_check?task_id={task_id}"
-    body = {"is_queued": True, "result": task_id, "task_id": task_id}
-    return Answer(202, body, {"Location": location}, after_commit)
+def _notify_or_walk(run: Run) -> None:
+    """Notifies a worker; where none would come, this thread makes the walk at once, if there is a place for it."""
+    if run.ready and not notify_worker(run):
+        with suppress(Unavailable), place_to_walk(run.owner_id):
+            run_now(run, perform)
 
 
-def _send(run: Run) -> Answer:
-    """Rings for a worker; where none would hear it, the walk is made here and now, if there is a place for it."""
-    if enqueue(run):
-        return _queued(run)
-    with suppress(Unavailable), place_to_walk(run.owner_id):
-        run = run_now(run, perform)
+def _answer(run: Run) -> Answer:
+    """The answer for a run in the background: that it waits, or how it ended. Raises `WalkerFailed`."""
     if run.state == State.SUCCESS:
         return Answer(200, {"is_queued": False, "result": run.result})
     if run.state == State.FAILURE:
         raise _failure(run)
-    return _queued(run)
+    task_id = str(run.pk)
+    location = f"{settings.PUBLIC_URL}/js/walker_queue_check?task_id={task_id}"
+    body = {"is_queued": True, "result": task_id, "task_id": task_id}
+    return Answer(202, body, {"Location": location}, final=lambda: _answer(run))
 
 
 def _failure(run: Run) -> WalkerFailed:

@@ -11,7 +11,7 @@ from kombu import Connection
 from kombu.pools import producers
 
 from taskhub.runs.queue import broker, pubsub
-from taskhub.runs.queue.broker import ANSWER_SECONDS, COUNTED_EVERY, ENOUGH_RINGS, Din, Silence, backlog, ring
+from taskhub.runs.queue.broker import ANSWER_SECONDS, COUNTED_EVERY, ENOUGH_RINGS, Din, Silence, backlog, send
 from taskhub.runs.run_kinds import Kind
 
 QUEUE = "webhooks"  # nothing else in these tests sends to it
@@ -35,7 +35,7 @@ def test_rings_stop_while_enough_wait_and_begin_again_when_they_were_heard(monke
     din = Din()
     rung = 0
     while not din.drowns(QUEUE):
-        assert ring(PROBE, rung)
+        assert send(PROBE, rung)
         rung += 1
         assert rung <= ENOUGH_RINGS + COUNTED_EVERY
     assert backlog(QUEUE) == rung >= ENOUGH_RINGS
@@ -74,9 +74,9 @@ def connections_to(server: socket.socket) -> int:
 
 
 def test_a_mute_broker_lets_one_wait_and_not_those_who_come_after(mute: socket.socket) -> None:
-    assert not ring(PROBE, 1)
+    assert not send(PROBE, 1)
     assert connections_to(mute) > 0
-    assert not any(ring(PROBE, number) for number in range(COUNTED_EVERY))
+    assert not any(send(PROBE, number) for number in range(COUNTED_EVERY))
     assert backlog(QUEUE) is None
     assert connections_to(mute) == 0
 
@@ -84,13 +84,13 @@ def test_a_mute_broker_lets_one_wait_and_not_those_who_come_after(mute: socket.s
 def test_whoever_asks_a_mute_broker_for_its_backlog_does_not_ring_in_vain_too(mute: socket.socket) -> None:
     assert backlog(QUEUE) is None
     assert connections_to(mute) > 0
-    assert not ring(PROBE, 1)
+    assert not send(PROBE, 1)
     assert connections_to(mute) == 0
 
 
 def test_a_broker_that_refuses_at_once_is_asked_again(mute: socket.socket) -> None:
     mute.close()
-    assert not ring(PROBE, 1)
+    assert not send(PROBE, 1)
     assert not broker.silence.lasts
 
 
