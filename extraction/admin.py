@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from extraction.domain.process_status import STATES, PageState
 from extraction.models import CreditAccount, CreditEntry, ExtractionPage, ExtractionTask, Process
 from extraction.services import credits, deliveries, process_lifecycle, processes, retention
-from extraction.services.results import Export
+from extraction.services.results import ResultExport
 from extraction.services.signed_links import LOG, link_to
 from taskhub.errors import Problem
 from taskhub.security.masking import mask
@@ -78,7 +78,7 @@ class ExtractionTaskAdmin(ExtractionAdmin):
     @admin.action(description="Test the delivery of the selected tasks", permissions=["view"])
     def test_deliveries(self, request: HttpRequest, queryset: QuerySet[ExtractionTask]) -> None:
         tasks = queryset.select_related("owner")
-        self.each(request, tasks, lambda one: deliveries.dispatch_test(task=one), "tasks: see their runs")
+        self.each(request, tasks, lambda one: deliveries.queue_test_deliveries(task=one), "tasks: see their runs")
 
     @admin.action(description="Delete the selected tasks with their processes and files", permissions=["view"])
     def delete_tasks(self, request: HttpRequest, queryset: QuerySet[ExtractionTask]) -> None:
@@ -160,7 +160,10 @@ class ProcessAdmin(ExtractionAdmin):
     @admin.action(description="Stop the selected processes", permissions=["view"])
     def cancel_processes(self, request: HttpRequest, queryset: QuerySet[Process]) -> None:
         self.each(
-            request, queryset.select_related("run"), lambda one: processes.cancel(process=one), "processes stopped"
+            request,
+            queryset.select_related("run"),
+            lambda one: processes.cancel_process(process=one),
+            "processes stopped",
         )
 
     @admin.action(description="Ask again for failed pages of the selected processes", permissions=["view"])
@@ -174,7 +177,7 @@ def _lines(process: Process) -> Iterator[str]:
     """Records as they come: what a record holds is the site's, and is shown as text."""
     if process.task is None:  # what was made of it is a file
         return
-    for record in islice(Export(process).records(), PREVIEW):
+    for record in islice(ResultExport(process).records(), PREVIEW):
         yield json.dumps(record, ensure_ascii=False)
 
 

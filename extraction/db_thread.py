@@ -1,4 +1,4 @@
-"""The thread of a worker process that talks to the database while pages are fetched."""
+"""The thread of a worker process that talks to the database while the event loop fetches pages."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,19 +12,20 @@ from taskhub.db.process_local import ProcessLocal
 T = TypeVar("T")
 
 
-class Books:
-    """One thread a process."""
+class DatabaseThread:
+    """One thread, and so one connection, in each worker process."""
 
-    threads = ProcessLocal(lambda: ThreadPoolExecutor(1, thread_name_prefix="books"))
+    executor = ProcessLocal(lambda: ThreadPoolExecutor(1, thread_name_prefix="database"))
 
     @classmethod
-    async def do(cls, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(cls.threads.get(), cls._done, work)
+    async def run(cls, work: Callable[[], T]) -> T:
+        """Has the thread do `work`; one after the other, in the order of the calls."""
+        return await asyncio.get_running_loop().run_in_executor(cls.executor.get(), cls._do, work)
 
     @staticmethod
-    def _done(work: Callable[[], T]) -> T:
+    def _do(work: Callable[[], T]) -> T:
         try:
             return work()
         except (DatabaseError, InterfaceError):
-            connection.close()
+            connection.close()  # it may be dead: the next work gets a new one
             raise

@@ -1,4 +1,4 @@
-"""What becomes of one page: asked for or rendered, read, and put into words for the ledger."""
+"""What becomes of one page: it is fetched or rendered, read, and made an outcome for the ledger."""
 
 import asyncio
 from functools import partial
@@ -7,25 +7,26 @@ import orjson
 from django.conf import settings
 
 from extraction import parse_guard
-from extraction.db_thread import Books
+from extraction.db_thread import DatabaseThread
 from extraction.domain.page_reader import Reading, read_all
 from extraction.domain.page_urls import digest, page_key
 from extraction.domain.payload import Payload, Rule
 from extraction.domain.process_status import Failure, PageState, backoff
-from extraction.domain.search_parser import Search
 from extraction.fetch.browser import missing
-from extraction.fetch.host_limits import Later
-from extraction.fetch.page_fetcher import Fetched, Pages
+from extraction.fetch.host_limits import HostBusy
+from extraction.fetch.page_fetcher import FetchedPage, PageFetcher
 from extraction.models import Process
-from extraction.services import credits, process_lifecycle
-from extraction.services.page_ledger import Claimed, Found, Outcome
+from extraction.services import process_lifecycle
+from extraction.services.credits import page_price
+from extraction.services.page_ledger import ClaimedPage, FoundPage, PageOutcome
 
 
-class Purse:
-    """Credits that a turn has at hand."""
+class CreditAllowance:
+    """Credits that a turn reserved and has not used. It waits for more without taking them from others."""
 
     def __init__(self) -> None:
         self.left = 0
+        self._changed = asyncio.Event()
 
     def take(self, amount: int) -> bool:
         """False where there are not as many."""
@@ -36,111 +37,124 @@ class Purse:
 
     def give(self, amount: int) -> None:
         self.left += amount
+        if amount > 0:
+            self.wake()
+
+    async def wait(self) -> None:
+        """Until there are more, or `wake` is called."""
+        self._changed.clear()
+        await self._changed.wait()
+
+    def wake(self) -> None:
+        self._changed.set()
 
 
-class PageWork:
-    """Of the pages of one process. `renders` is what it learns: of which rules pages show records only in Chromium."""
+class PageProcessor:
+    """For the pages of one process. `renders` tells by rule whether pages show records only when they are rendered."""
 
-    def __init__(self, process: Process, payload: Payload, pages: Pages, purse: Purse) -> None:
-        self.process, self.payload, self.pages, self.purse = process, payload, pages, purse
+    def __init__(self, process: Process, payload: Payload, fetcher: PageFetcher, credits: CreditAllowance) -> None:
+        self.process, self.payload, self.fetcher, self.credits = process, payload, fetcher, credits
         self.rules = payload.rules()
-        self.places = payload.search.chains() if payload.search else {}
+        self.keywords = payload.search.chains() if payload.search else {}
         self.renders: dict[str, bool] = dict(process.renders)
-        self.trial = asyncio.Lock()
+        self._trial = asyncio.Lock()
 
-    async def outcome(self, page: Claimed, *, first: bool) -> Outcome:
-        """The page, as it comes or rendered, and read. Raises `Failure` and `Later`."""
+    async def process_page(self, page: ClaimedPage, *, first: bool) -> PageOutcome:
+        """The outcome of a page that is fetched, or rendered, and read. Raises `Failure` and `HostBusy`."""
         rule, extra = self.rules[page.rule], 0
         if rule.chrome:
-            fetched, cost = await self.pages.render(page.url, rule, first=first), credits.price(chrome=True)
+            fetched, cost = await self.fetcher.render(page.url, rule, first=first), page_price(chrome=True)
         else:
-            fetched, cost = await self.pages.fetch(page.url, first=first), credits.price()
+            fetched, cost = await self.fetcher.fetch(page.url, first=first), page_price()
         if self.payload.single:
-            made = fetched.data or "".join(fetched.texts).encode()
-            return Outcome(page, PageState.DONE, fetched.status, fetched.wire, cost=cost, records=made)
+            product = fetched.data or "".join(fetched.texts).encode()
+            return PageOutcome(page, PageState.DONE, fetched.status, fetched.wire, cost=cost, records=product)
         if self.payload.search:
-            reading = self._results(page, fetched, self.payload.search)
-            return self._outcome_of(page, fetched, reading, cost)
+            return self._outcome_of(page, fetched, self._read_search(page, fetched), cost)
         reading = await self._read(fetched, rule)
         if reading.records:
             self.renders.setdefault(str(rule.number), False)
-        elif not rule.chrome and (better := await self._rendered(page, first)):
-            fetched, reading = better
-            extra = credits.price(chrome=True)
+        elif not rule.chrome and (rendered := await self._render_if_it_helps(page, first)):
+            fetched, reading = rendered
+            extra = page_price(chrome=True)
         return self._outcome_of(page, fetched, reading, cost, extra)
 
-    def _results(self, page: Claimed, fetched: Fetched, search: Search) -> Reading:
+    def _read_search(self, page: ClaimedPage, fetched: FetchedPage) -> Reading:
+        assert self.payload.search
         try:
-            return search.read(fetched.texts[-1], fetched.url, self.places[page.chain], page.ordinal)
+            return self.payload.search.read(fetched.texts[-1], fetched.url, self.keywords[page.chain], page.ordinal)
         except Failure as failure:
             failure.status = fetched.status
             raise
 
-    async def _rendered(self, page: Claimed, first: bool) -> tuple[Fetched, Reading] | None:
-        """A page that shows no record is rendered, unless pages of its kind show some, or that was no help to one."""
-        kind = str(page.rule)
-        if self.renders.get(kind):
-            return await self._try(page, first)
-        async with self.trial:
-            return await self._try(page, first) if self.renders.get(kind) is not False else None
+    async def _render_if_it_helps(self, page: ClaimedPage, first: bool) -> tuple[FetchedPage, Reading] | None:
+        """Renders a page without records, unless pages of its rule show some, or rendering one of them did not help."""
+        rule = str(page.rule)
+        if self.renders.get(rule):
+            return await self._render(page, first)
+        async with self._trial:  # one page finds out; the others of its rule wait for what it learns
+            return await self._render(page, first) if self.renders.get(rule) is not False else None
 
-    async def _try(self, page: Claimed, first: bool) -> tuple[Fetched, Reading] | None:
-        price, rule = credits.price(chrome=True), self.rules[page.rule]
-        if missing() or not self.purse.take(price):
+    async def _render(self, page: ClaimedPage, first: bool) -> tuple[FetchedPage, Reading] | None:
+        price, rule = page_price(chrome=True), self.rules[page.rule]
+        if missing() or not self.credits.take(price):
             return None
         try:
-            fetched = await self.pages.render(page.url, rule, first=first)
+            fetched = await self.fetcher.render(page.url, rule, first=first)
             reading = await self._read(fetched, rule)
-        except (Failure, Later) as failure:
-            self.purse.give(price)
-            await self._tell(page, False, str(failure))
+        except (Failure, HostBusy) as failure:
+            self.credits.give(price)
+            await self._save_renders(page, False, str(failure))
             return None
-        await self._tell(page, bool(reading.records), f"{len(reading.records)} records")
+        await self._save_renders(page, bool(reading.records), f"{len(reading.records)} records")
         return fetched, reading
 
-    async def _tell(self, page: Claimed, helped: bool, words: str) -> None:
-        """Of the first page of its kind."""
+    async def _save_renders(self, page: ClaimedPage, helped: bool, result: str) -> None:
+        """What the first rendered page of a rule showed holds for all of them."""
         if str(page.rule) not in self.renders:
             self.renders[str(page.rule)] = helped
-            text = f"no record in {page.url}, so it was rendered: {words}"
-            await Books.do(lambda: process_lifecycle.rendered(process=self.process, renders=self.renders, text=text))
+            text = f"no record in {page.url}, so it was rendered: {result}"
+            save = partial(process_lifecycle.save_renders, process=self.process, renders=self.renders, text=text)
+            await DatabaseThread.run(save)
 
-    async def _read(self, fetched: Fetched, rule: Rule) -> Reading:
-        trial = partial(read_all, fetched.texts, fetched.url, rule)
-        in_time = partial(parse_guard.ends_in_time, trial)
-        suspicious = any(map(parse_guard.suspicious, fetched.texts))
-        if suspicious and not await asyncio.get_running_loop().run_in_executor(None, in_time):
-            raise Failure("The page takes too long to read.", status=fetched.status)
-        return trial()
+    async def _read(self, fetched: FetchedPage, rule: Rule) -> Reading:
+        read = partial(read_all, fetched.texts, fetched.url, rule)
+        if any(map(parse_guard.is_suspicious, fetched.texts)):
+            ends_in_time = partial(parse_guard.ends_in_time, read)
+            if not await asyncio.get_running_loop().run_in_executor(None, ends_in_time):
+                raise Failure("The page takes too long to read.", status=fetched.status)
+        return read()
 
-    def _outcome_of(self, page: Claimed, fetched: Fetched, reading: Reading, cost: int, extra: int = 0) -> Outcome:
+    def _outcome_of(
+        self, page: ClaimedPage, fetched: FetchedPage, reading: Reading, cost: int, extra: int = 0
+    ) -> PageOutcome:
         rule = self.rules[page.rule]
         records = orjson.dumps(reading.records) if reading.records else b""
-        outcome = Outcome(page, PageState.DONE, fetched.status, fetched.wire, cost=cost + extra, extra=extra)
+        outcome = PageOutcome(page, PageState.DONE, fetched.status, fetched.wire, cost=cost + extra, extra=extra)
         shown = b""
         if records and (rule.next or reading.shown):
             shown = digest(orjson.dumps(reading.shown) if reading.shown else records)
         if shown and shown == page.before:
-            outcome.state = PageState.REPEATED
+            outcome.state = PageState.REPEATED  # the list has ended: it shows the same page again and again
             return outcome
         outcome.records, outcome.count = records, len(reading.records)
-        outcome.found = _found(page, rule, reading, shown)
+        outcome.found = _found_pages(page, rule, reading, shown)
         return outcome
 
 
-def _found(page: Claimed, rule: Rule, reading: Reading, shown: bytes) -> list[Found]:
-    found = [Found(Claimed(link.key, link.key, b"", 0, link.rule, link.url), mine=False) for link in reading.links]
+def _found_pages(page: ClaimedPage, rule: Rule, reading: Reading, shown: bytes) -> list[FoundPage]:
+    """The next page of the list, and the pages behind records."""
+    pages = [ClaimedPage(link.key, link.key, b"", 0, link.rule, link.url) for link in reading.links]
     if reading.next and (rule.next is None or not rule.next.pages or page.ordinal + 1 < rule.next.pages):
         key = page_key(rule.number, reading.next, page.chain)
-        following = Claimed(key, page.chain, shown, page.ordinal + 1, rule.number, reading.next)
-        found.insert(0, Found(following, mine=False))
-    return found
+        pages.insert(0, ClaimedPage(key, page.chain, shown, page.ordinal + 1, rule.number, reading.next))
+    return [FoundPage(found, mine=False) for found in pages]
 
 
-def failed(page: Claimed, failure: Failure) -> Outcome:
-    """What is written down of a page that gave nothing."""
+def failed_outcome(page: ClaimedPage, failure: Failure) -> PageOutcome:
+    """The outcome of a page that gave nothing; it is tried again later where that may help."""
     again = failure.again and page.attempt < settings.EXTRACTION_PAGE_ATTEMPTS
-    return Outcome(
+    return PageOutcome(
         page,
         PageState.READY if again else PageState.FAILED,
         status=failure.status,

@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from extraction.models import ExtractionTask, Process
 from extraction.services import process_lifecycle, processes, retention, slices, webhook_payload
-from extraction.services.deliveries import DELIVERY, WAITS, wait
+from extraction.services.deliveries import DELIVERY, WAITS, retry_delay
 from extraction.services.processes import KIND
 from extraction.services.retention import PURGE
 from taskhub.errors import Rejected
@@ -35,7 +35,7 @@ def work_of_schedule(arguments: Mapping[str, Any], owner: Any, schedule: str) ->
     """Raises `Rejected` for what names no task of the owner's, or would not run."""
     task = task_named(arguments, owner)
     given = {name: value for name, value in arguments.items() if name != "task"}
-    processes.planned(task=task, given=given)
+    processes.plan_run(task=task, given=given)
     return Work(task.owner, task.name or task.id, {"task": task.id, "given": given}, webhook=task.webhook)
 
 
@@ -65,6 +65,6 @@ KINDS = [
         message=webhook_payload.message,
     ),
     Kind(PURGE, "extraction.tasks.purge", QUEUE),
-    Kind(DELIVERY, "extraction.tasks.delivery", QUEUE, attempts=len(WAITS) + 1, wait=wait),
+    Kind(DELIVERY, "extraction.tasks.delivery", QUEUE, attempts=len(WAITS) + 1, wait=retry_delay),
 ]
 SCHEDULED_EXTRACTION = Schedulable(KIND, "ScheduledExtraction", (SCHEDULED,), EXAMPLE, work_of_schedule)

@@ -4,7 +4,7 @@ from typing import Any
 
 from celery import shared_task
 
-from extraction.services.deliveries import DELIVERY
+from extraction.services.deliveries import DELIVERY, deliver_once
 from extraction.services.process_lifecycle import begin
 from extraction.services.processes import KIND
 from extraction.services.retention import PURGE, purge
@@ -26,9 +26,7 @@ def extraction_run(self: Any, /, run_id: str = "", **arguments: Any) -> int:
 
 @shared_task(name="extraction.tasks.delivery", bind=True)
 def delivery(self: Any, /, run_id: str) -> int:
-    from extraction.services.deliveries import carry  # as above: what it delivers with takes time to load
-
-    return work(DELIVERY, carry, node=self.request.hostname)
+    return work(DELIVERY, deliver_once, node=self.request.hostname)
 
 
 @shared_task(name="extraction.tasks.purge", bind=True)

@@ -1,4 +1,7 @@
-"""Turns of a worker: at one process after the other, until nothing waits or its shift is over."""
+"""A worker takes turns: at one process after the other, until nothing waits or its shift is over.
+
+A turn fetches pages of a process, or writes the result of one whose pages have all ended to its file.
+"""
 
 import logging
 import os
@@ -9,11 +12,13 @@ from datetime import timedelta
 from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.models.functions import Now
 
+from extraction import fetch_loop
+from extraction.domain.process_status import ProcessStatus
 from extraction.domain.result_formats import file_name
-from extraction.fetch_loop import is_fetching, take_turn
-from extraction.models import Process, ProcessNote, Slice
+from extraction.models import Process, Slice
 from extraction.services import process_lifecycle, slices
-from extraction.services.results import Export, removed, store
+from extraction.services.processes import add_note
+from extraction.services.results import ResultExport, delete_result, store_result
 from extraction.services.slices import SliceLost
 from extraction.services.tasks import payload_of
 from taskhub.errors import Problem
@@ -22,25 +27,26 @@ from taskhub.security.masking import hiding
 
 log = logging.getLogger(__name__)
 
-RENEWED_EVERY = 20  # batches of pages
-TRY_AGAIN = timedelta(seconds=30)
-SHIFT_SECONDS = 5.0  # then the worker asks for the next ring, so that a warm shutdown waits no longer than a turn
+SHIFT_SECONDS = 5.0  # then the worker asks to be notified again, so that a warm shutdown waits no longer than a turn
+RENEWED_EVERY = 20  # pieces of a result
+STORAGE_RETRY = timedelta(seconds=30)
 
 
 def take_turns(*, node: str) -> int:
-    """How many turns it took."""
-    worker, until, count = f"{node}:{os.getpid()}", time.monotonic() + SHIFT_SECONDS, 0
-    while claimed := _claimed(worker):
-        _take(*claimed)
+    """Takes turns for one shift; how many."""
+    worker, ends_at, count = f"{node}:{os.getpid()}", time.monotonic() + SHIFT_SECONDS, 0
+    while claimed := _claim_slice(worker):
+        slice, process = claimed
+        _take_turn(slice, process)
         count += 1
-        if time.monotonic() > until:
-            if (run := claimed[1].run) is not None:
-                runs.notify_worker(run)
+        if time.monotonic() > ends_at:
+            if process.run:
+                runs.notify_worker(process.run)
             break
     return count
 
 
-def _claimed(worker: str) -> tuple[Slice, Process] | None:
+def _claim_slice(worker: str) -> tuple[Slice, Process] | None:
     try:
         return slices.claim_slice(worker=worker)
     except (DatabaseError, InterfaceError):
@@ -48,11 +54,11 @@ def _claimed(worker: str) -> tuple[Slice, Process] | None:
         return slices.claim_slice(worker=worker)
 
 
-def _take(slice: Slice, process: Process) -> None:
+def _take_turn(slice: Slice, process: Process) -> None:
     try:
         with hiding(process.payload):
-            if is_fetching(process):
-                take_turn(slice, process, payload_of(process))
+            if process.status == ProcessStatus.RUNNING and not process.unwritten:
+                fetch_loop.take_turn(slice, process, payload_of(process))
             else:
                 write_results(slice=slice, process=process)
     except SliceLost:
@@ -60,34 +66,30 @@ def _take(slice: Slice, process: Process) -> None:
     except (DatabaseError, InterfaceError) as error:
         log.warning("A turn at %s lost the database: %s", process.id, error)
         connection.close()
-    except Problem as problem:
-        _refused(slice, process, problem)
-
-
-def _refused(slice: Slice, process: Process, problem: Problem) -> None:
-    """What its owner may no longer ask for, as when limits were lowered meanwhile."""
-    process_lifecycle.leave(slice=slice)
-    error = {"type": type(problem).__name__, "message": problem.detail}
-    if process.run_id and problem.permanent:
-        process_lifecycle.fail(process=process, error=error)
+    except Problem as problem:  # what the owner may no longer ask for, as when limits were lowered meanwhile
+        process_lifecycle.end_slice(slice=slice)
+        if process.run_id and problem.permanent:
+            reason = {"type": type(problem).__name__, "message": problem.detail}
+            process_lifecycle.fail(process=process, error=reason)
 
 
 def write_results(*, slice: Slice, process: Process) -> bool:
-    """Writes the result of a process to its file, under the slice's lease, and says so; False when it could not."""
+    """Writes the result of a process to its file, under the slice's lease; False when it could not, or is outdated."""
     name = file_name(process.id, process.format, gzip=process.gzip)
+    pieces = ResultExport(process).pieces(process.format, gzip=process.gzip)
     try:
-        size = store(name, _watched(slice, Export(process).pieces(process.format, gzip=process.gzip)))
+        size = store_result(name, _under_lease(slice, pieces))
     except OSError as error:
-        _put_off(slice, process, error)
+        _retry_later(slice, process, error)
         return False
-    done = process_lifecycle.settle(process=process, results=name, size=size)
-    if not done:
-        removed(name)  # it goes on, or was deleted meanwhile
-    process_lifecycle.leave(slice=slice)
-    return done
+    finished = process_lifecycle.finish_process(process=process, results=name, size=size)
+    if not finished:
+        delete_result(name)  # the process goes on, or was deleted meanwhile
+    process_lifecycle.end_slice(slice=slice)
+    return finished
 
 
-def _watched(slice: Slice, pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _under_lease(slice: Slice, pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Renews the lease meanwhile. Raises `SliceLost`."""
     for number, piece in enumerate(pieces):
         if number % RENEWED_EVERY == 0:
@@ -95,12 +97,10 @@ def _watched(slice: Slice, pieces: Iterator[bytes]) -> Iterator[bytes]:
         yield piece
 
 
-def _put_off(slice: Slice, process: Process, error: OSError) -> None:
+def _retry_later(slice: Slice, process: Process, error: OSError) -> None:
     log.error("The result of %s could not be written: %s", process.id, error)
     with transaction.atomic():
-        if row := slices.locked(process.pk):
-            ProcessNote.objects.create(
-                process=row, text=f"the result could not be written: {error.strerror or error}"[:500]
-            )
-            Process.objects.filter(pk=row.pk).update(rest_until=Now() + TRY_AGAIN)
+        if row := slices.lock_process(process.pk):
+            add_note(row, f"the result could not be written: {error.strerror or error}")
+            Process.objects.filter(pk=row.pk).update(rest_until=Now() + STORAGE_RETRY)
             slices.release(slice=slice, process=row, lost=False)

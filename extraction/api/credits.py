@@ -50,7 +50,7 @@ class CreditsView(ExtractionView, GenericAPIView[Any]):
     )
     def get(self, request: Request) -> Response:
         self.check_query(request)
-        account = credits.account_of(_id(request))
+        account = credits.credit_account(_id(request))
         entries = self.paginate_queryset(CreditEntry.objects.filter(account=account)) or []
         following = self.get_paginated_response([]).data["next"]
         headers = {"Link": f'<{following}>; rel="next"'} if following else {}

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from extraction.api import examples as shown
 from extraction.api.views import ID_PARAMETER, TAGS, ExtractionView, array_of, task_with
 from extraction.services import processes
-from extraction.services.deliveries import DELIVERY, dispatch_test
+from extraction.services.deliveries import DELIVERY, queue_test_deliveries
 from taskhub.errors import Conflict
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
@@ -75,7 +75,7 @@ class TestDeliveryView(ExtractionView):
         def produce() -> Response:
             if not task.delivery:
                 raise Conflict("The task has no delivery.")
-            deliveries.extend(dispatch_test(task=task))
+            deliveries.extend(queue_test_deliveries(task=task))
             return Response([delivery_of(run) for run in deliveries], 202)
 
         def finish(response: Response) -> Response:

@@ -15,8 +15,8 @@ from extraction.domain.result_formats import MEDIA_TYPES, SINGLES, file_name, fo
 from extraction.models import Process
 from extraction.services import processes
 from extraction.services.process_log import lines_of
-from extraction.services.results import Export, opened
-from extraction.services.signed_links import LOG, Linked, behind
+from extraction.services.results import ResultExport, open_result
+from extraction.services.signed_links import LOG, LinkedFile, resolve_link
 from taskhub.errors import Conflict, Problem, RangeNotSatisfiable, invalid
 from taskhub.web.openapi.schemas import problems
 from taskhub.web.problems import problem_response
@@ -50,7 +50,7 @@ class FileView(ExtractionView):
         tags=TAGS,
     )
     def get(self, request: Request, token: str, name: str) -> HttpResponseBase:
-        linked = behind(token=token)
+        linked = resolve_link(token=token)
         if linked.what == LOG:
             response = StreamingHttpResponse(lines_of(linked.process), content_type="text/plain; charset=utf-8")
             return _named_file(response, f"{linked.process.id}.log", inline=True)
@@ -71,12 +71,12 @@ def _kind(process: Process) -> str:
 
 def _opened(process: Process) -> Any:
     try:
-        return opened(process.results)
+        return open_result(process.results)
     except FileNotFoundError:
         raise Problem("The file is not where it was put; an operator must look for it.") from None
 
 
-def _file(request: Request, linked: Linked) -> HttpResponseBase:
+def _file(request: Request, linked: LinkedFile) -> HttpResponseBase:
     process = linked.process
     file = _opened(process)
     size = file.size
@@ -181,7 +181,7 @@ class ExportView(ExtractionView):
         format = format_named(asked.get("format") or process.format)
         if format is None:
             raise invalid("/format", "Must be CSV, XLSX, JSON, JSONL or XML.")
-        pieces = Export(process).pieces(format, gzip=asked["gzip"])
+        pieces = ResultExport(process).pieces(format, gzip=asked["gzip"])
         first = next(pieces, b"")  # what fails before it is a problem, as everywhere
         kind = "application/gzip" if asked["gzip"] else MEDIA_TYPES[format]
         response = StreamingHttpResponse(_chained(first, pieces), content_type=kind)

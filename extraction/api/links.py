@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from extraction.api import examples as shown
 from extraction.api.views import TAGS, ExtractionView
-from extraction.services.signed_links import link_to, process_with
+from extraction.services.signed_links import link_to, process_of_result
 from taskhub.errors import Rejected, invalid
 from taskhub.web.bodies import FormParser, JsonParser, plain_body
 from taskhub.web.openapi.schemas import BODY, problems
@@ -91,7 +91,7 @@ class LinkView(ExtractionView):
         told = _named(request.data) if request.META.get("CONTENT_LENGTH", "0") not in {"", "0"} else ""
         if not (name := asked or told):
             raise invalid("/name", "The name of the results is required.")
-        return Response({"link": link_to(process=process_with(name=name, user=request.user))})
+        return Response({"link": link_to(process=process_of_result(name=name, user=request.user))})
 
     @extend_schema(
         operation_id="extraction_link_by_post",

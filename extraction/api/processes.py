@@ -62,7 +62,7 @@ class CancelView(ExtractionView):
     )
     def post(self, request: Request, id: str) -> Response:
         process = processes.visible_process(id=id, user=request.user)
-        return Response(process_of(processes.cancel(process=process)))
+        return Response(process_of(processes.cancel_process(process=process)))
 
 
 class RetryView(ExtractionView):

@@ -4,7 +4,7 @@ from typing import Any
 
 from extraction.domain.process_status import WORDS, PageState
 from extraction.models import CreditAccount, CreditEntry, ExtractionPage, ExtractionTask, Process
-from extraction.services.processes import outline
+from extraction.services.processes import process_summary
 from extraction.services.signed_links import LOG, link_to
 from extraction.services.tasks import TYPE
 from taskhub.web.parameter_types import format_timestamp
@@ -22,7 +22,7 @@ def task_of(task: ExtractionTask) -> dict[str, Any]:
 
 
 def process_of(process: Process) -> dict[str, Any]:
-    return outline(process) | {"logFile": link_to(process=process, what=LOG)}
+    return process_summary(process) | {"logFile": link_to(process=process, what=LOG)}
 
 
 def page_of(page: ExtractionPage) -> dict[str, Any]:

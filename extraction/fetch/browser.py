@@ -1,7 +1,7 @@
-"""Chromium: whether it is there, how it is started, and what it may take.
+"""Chromium: whether it is installed, how it is started, and how much memory it may take.
 
-One a worker process, in a thread with an event loop of its own: turns come and go, the browser stays. It is started
-when it is first needed, and anew when it has grown, has fallen, or has shown many pages.
+Each worker process has one, in a thread with an event loop of its own: it outlives turns. It is started when it is
+first needed, and anew when it takes too much memory, crashed, or has shown many pages.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome"
 BUNDLED = ".cache/ms-playwright/chromium-*/chrome-linux*/chrome"
 PAGES_MAX = 300  # that one browser shows
 STARTS_MAX = 3  # until a window opens
-WATCH_SECONDS = 0.25
+WATCH_SECONDS = 0.25  # between two looks at its memory
 CLOSE_SECONDS = 5
 MEBIBYTE = 1024 * 1024
 MISSING = (
@@ -59,12 +59,12 @@ ARGUMENTS = [
 
 
 def missing() -> str:
-    """What keeps pages from being rendered here; empty when nothing does."""
+    """Says what is missing to render pages here; empty when nothing is."""
     return "" if find_spec("playwright") and executable() else MISSING
 
 
 def executable() -> str:
-    """Of Chromium; empty where none is found."""
+    """The path of Chromium; empty where none is found."""
     if settings.CHROMIUM:
         return str(shutil.which(settings.CHROMIUM) or "")
     for name in NAMES:
@@ -74,12 +74,12 @@ def executable() -> str:
 
 
 class Chromium:
-    """One started browser. Closes when nobody uses it any more and it is `stale`."""
+    """One started browser. A `stale` one gets no new windows, and is closed with its last one."""
 
     def __init__(self) -> None:
         self.users = self.pages = 0
         self.stale = False
-        self.mark = f"--taskhub={uuid4().hex}"  # by which its process is known
+        self.mark = f"--taskhub={uuid4().hex}"  # an argument by which its OS process is found
 
     async def start(self) -> None:
         from playwright.async_api import async_playwright
@@ -117,10 +117,10 @@ class Chromium:
                 await self._driver.stop()
         for process in processes:
             with suppress(psutil.Error):
-                process.kill()  # only if it is the same one still: psutil compares when it began
+                process.kill()  # only if it is still the same one: psutil compares start times
 
     def processes(self) -> list[psutil.Process]:
-        """The browser's own, and its children."""
+        """The browser's OS process, and its children."""
         for process in psutil.Process().children(recursive=True):
             with suppress(psutil.Error):
                 if self.mark in process.cmdline() and "--type=" not in " ".join(process.cmdline()):
@@ -128,67 +128,67 @@ class Chromium:
         return []
 
     async def _watch(self) -> None:
-        """A process that shows a page and takes too much is ended; the page crashes, and the others go on."""
+        """Kills the OS process of a page that takes too much memory; that page crashes, and the others go on."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             if self.users:
-                await asyncio.to_thread(self._weigh)
+                await asyncio.to_thread(self._limit_memory)
 
-    def _weigh(self) -> None:
-        whole = 0
+    def _limit_memory(self) -> None:
+        total = 0
         for process in self.processes():
             with suppress(psutil.Error):
                 own = own_memory(process)
-                whole += own
+                total += own
                 if own > settings.EXTRACTION_CHROME_PAGE_MB * MEBIBYTE and "--type=renderer" in process.cmdline():
                     log.warning("A page took %d MiB; its process is ended", own // MEBIBYTE)
                     process.send_signal(signal.SIGKILL)
-        self.stale |= whole > settings.EXTRACTION_CHROME_MB * MEBIBYTE
+        self.stale |= total > settings.EXTRACTION_CHROME_MB * MEBIBYTE
 
 
 def own_memory(process: psutil.Process) -> int:
-    """Bytes that it shares with no other, nearly."""
+    """About how many bytes of memory it shares with no other."""
     memory = process.memory_info()
     return int(memory.rss - getattr(memory, "shared", 0))
 
 
-class Browsers:
+class BrowserThread:
     """The browser of a process, and the thread with the event loop that drives it."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.chromium: Chromium | None = None
-        self.lock, self.places = asyncio.Lock(), asyncio.Semaphore(settings.EXTRACTION_CHROME_CONCURRENCY)
+        self.lock, self.slots = asyncio.Lock(), asyncio.Semaphore(settings.EXTRACTION_CHROME_CONCURRENCY)
         threading.Thread(target=self.loop.run_forever, name="browser", daemon=True).start()
 
-    async def do(self, work: Coroutine[Any, Any, T]) -> T:
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Has the browser's thread do `work`, called from another loop."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.loop))
 
-    async def shut(self) -> None:
+    async def close(self) -> None:
         """Closes the browser, if there is one."""
         chromium, self.chromium = self.chromium, None
         if chromium:
             await chromium.close()
 
     @asynccontextmanager
-    async def context(self, policy: Policy, *, upstream: str, max_bytes: int) -> AsyncIterator[tuple[Any, GateProxy]]:
+    async def window(self, policy: Policy, *, upstream: str, max_bytes: int) -> AsyncIterator[tuple[Any, GateProxy]]:
         """A window of its own, without cookies, that reaches others through the gate alone. In the browser's thread.
 
         Raises `Failure` where no browser starts.
         """
-        async with self.places, GateProxy(policy, upstream=upstream, max_bytes=max_bytes) as proxy:
-            chromium, context = await self._opened(proxy)
+        async with self.slots, GateProxy(policy, upstream=upstream, max_bytes=max_bytes) as proxy:
+            chromium, context = await self._new_context(proxy)
             try:
                 yield context, proxy
             finally:
-                await self._closed(context, chromium)
-                await self._left(chromium)
+                await self._close_context(context, chromium)
+                await self._release(chromium)
 
-    async def _opened(self, proxy: GateProxy) -> tuple[Chromium, Any]:
-        """A browser may have fallen unnoticed: then the window opens in a new one."""
+    async def _new_context(self, proxy: GateProxy) -> tuple[Chromium, Any]:
+        """A browser may have crashed unnoticed: then the window opens in a new one."""
         for _ in range(STARTS_MAX):
-            chromium = await self._used()
+            chromium = await self._acquire()
             try:
                 return chromium, await chromium.browser.new_context(
                     proxy={"server": proxy.address},
@@ -198,18 +198,18 @@ class Browsers:
                 )
             except BaseException as error:
                 chromium.stale = True
-                await self._left(chromium)
+                await self._release(chromium)
                 if not isinstance(error, Exception):
                     raise
-                log.warning("Chromium fell: %s", str(error).partition("\n")[0])
+                log.warning("Chromium crashed: %s", str(error).partition("\n")[0])
         raise Failure("The browser fell.", again=True)
 
-    async def _left(self, chromium: Chromium) -> None:
+    async def _release(self, chromium: Chromium) -> None:
         chromium.users -= 1
         if chromium.stale and not chromium.users:
             await chromium.close()
 
-    async def _used(self) -> Chromium:
+    async def _acquire(self) -> Chromium:
         async with self.lock:
             chromium = self.chromium
             if chromium is None or not chromium.alive or chromium.pages >= PAGES_MAX:
@@ -218,13 +218,13 @@ class Browsers:
                     chromium.stale = True
                     if not chromium.users:
                         await chromium.close()
-                chromium = self.chromium = await _started()
+                chromium = self.chromium = await _start_chromium()
             chromium.users += 1
             chromium.pages += 1
             return chromium
 
-    async def _closed(self, context: Any, chromium: Chromium) -> None:
-        """A page that lets nothing else run may keep its window from closing: then the browser goes."""
+    async def _close_context(self, context: Any, chromium: Chromium) -> None:
+        """A page that lets nothing else run may keep its window from closing: then the browser is given up."""
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await context.close()
@@ -232,7 +232,7 @@ class Browsers:
             chromium.stale = True
 
 
-browsers = ProcessLocal(Browsers)
+browser_thread = ProcessLocal(BrowserThread)
 
 
 def _user_agent(chromium: Chromium) -> str:
@@ -243,9 +243,9 @@ def _user_agent(chromium: Chromium) -> str:
     )
 
 
-async def _started() -> Chromium:
-    if words := missing():
-        raise Failure(words)
+async def _start_chromium() -> Chromium:
+    if detail := missing():
+        raise Failure(detail)
     chromium = Chromium()
     try:
         await chromium.start()

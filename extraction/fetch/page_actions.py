@@ -1,4 +1,4 @@
-"""What a hand would do in a page that a browser shows: actions, and going on with its list."""
+"""What is done in a page that a browser shows: the payload's actions, and the ways to go on with its list."""
 
 import asyncio
 from contextlib import suppress
@@ -10,7 +10,7 @@ from extraction.domain.render_job import BOTTOM, Action, Going
 QUIET_SECONDS = 0.3  # without a change, after a click or a scroll
 CHANGE_SECONDS = 3.0  # for which a change is waited for
 ACTION_SECONDS = 15.0
-MOMENT = 0.05  # seconds: Playwright takes 0 for no limit at all
+LEAST_SECONDS = 0.05  # Playwright takes 0 for no limit at all
 
 _CHANGED = """quiet => new Promise(done => {
     const end = () => { observer.disconnect(); done(true) };
@@ -18,125 +18,126 @@ _CHANGED = """quiet => new Promise(done => {
     const observer = new MutationObserver(() => { clearTimeout(timer); timer = setTimeout(end, quiet) });
     observer.observe(document, {subtree: true, childList: true, characterData: true, attributes: true});
 })"""
-_EXTENT = "() => [document.getElementsByTagName('*').length, document.documentElement.outerHTML.length]"
+_SIZE = "() => [document.getElementsByTagName('*').length, document.documentElement.outerHTML.length]"
 _HREF = "(element, name) => element.getAttribute(name) || ''"
 
 
-class Clock:
-    """The time that a page has."""
+class PageDeadline:
+    """The end of the time that a page has."""
 
     def __init__(self, seconds: float) -> None:
         self._now = asyncio.get_running_loop().time
-        self._until = self._now() + seconds
+        self._ends_at = self._now() + seconds
 
     @property
     def left(self) -> float:
         """Seconds."""
-        return max(MOMENT, self._until - self._now())
+        return max(LEAST_SECONDS, self._ends_at - self._now())
 
     @property
-    def over(self) -> bool:
-        return self.left <= MOMENT
+    def is_over(self) -> bool:
+        return self.left <= LEAST_SECONDS
 
 
-class Hand:
-    """In one page."""
+class PageActions:
+    """Clicks, fills and scrolls in one page."""
 
-    def __init__(self, page: Any, clock: Clock) -> None:
-        self.page, self.clock = page, clock
+    def __init__(self, page: Any, deadline: PageDeadline) -> None:
+        self.page, self.deadline = page, deadline
 
     async def act(self, action: Action) -> None:
-        from playwright.async_api import TimeoutError as Late
+        from playwright.async_api import TimeoutError as PlaywrightTimeout
 
-        limit = min(self.clock.left, ACTION_SECONDS) * 1000
+        limit = min(self.deadline.left, ACTION_SECONDS) * 1000
         try:
             await self._do(action, limit)
-        except Late:
+        except PlaywrightTimeout:
             raise Failure(f"The page shows no {action.selector} to {action.kind}, or not soon enough.") from None
         if action.kind != "wait":
-            await self._calm()
+            await self._wait_for_quiet()
 
     async def _do(self, action: Action, limit: float) -> None:
-        place: Any = self.page.locator(action.selector).first if action.selector else None
+        element: Any = self.page.locator(action.selector).first if action.selector else None
         match action.kind:
             case "wait":
-                await place.wait_for(state="attached", timeout=limit)
+                await element.wait_for(state="attached", timeout=limit)
             case "click":
-                await place.click(timeout=limit)
+                await element.click(timeout=limit)
             case "fill":
-                await place.fill(action.value, timeout=limit)
-            case "scroll" if place:
-                await place.scroll_into_view_if_needed(timeout=limit)
+                await element.fill(action.value, timeout=limit)
+            case "scroll" if element:
+                await element.scroll_into_view_if_needed(timeout=limit)
             case _:
                 await self._scroll(action.pixels, to_bottom=action.value == BOTTOM)
 
     async def _scroll(self, pixels: int, *, to_bottom: bool) -> None:
-        where = "document.documentElement.scrollHeight" if to_bottom else "window.scrollY + pixels"
-        await self._run(f"pixels => window.scrollTo(0, {where})", pixels)
+        target = "document.documentElement.scrollHeight" if to_bottom else "window.scrollY + pixels"
+        await self._run(f"pixels => window.scrollTo(0, {target})", pixels)
 
-    async def _calm(self) -> None:
-        """Until nothing has changed for a moment, or that takes too long."""
+    async def _wait_for_quiet(self) -> None:
+        """Until the page has not changed for `QUIET_SECONDS`, or that takes too long."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(min(self.clock.left, CHANGE_SECONDS)):
+            async with asyncio.timeout(min(self.deadline.left, CHANGE_SECONDS)):
                 await self.page.evaluate(_CHANGED, QUIET_SECONDS * 1000)
 
     async def _run(self, script: str, value: Any = None) -> Any:
-        async with asyncio.timeout(self.clock.left):
+        async with asyncio.timeout(self.deadline.left):
             return await self.page.evaluate(script, value)
 
-    async def turn(self, going: Going) -> bool:
-        """Clicks on what shows the next page in the same place; False where there is nothing of the kind."""
-        if self.clock.over or not await self._clicks(going):
+    async def show_next(self, going: Going) -> bool:
+        """Clicks on what shows the next page of the list in the same place; False where nothing does."""
+        if self.deadline.is_over or not await self._is_button(going):
             return False
-        before = await self.extent()
-        if not await self._clicked(going.selector):
+        before = await self.size()
+        if not await self._click(going.selector):
             return False
-        await self._changed(before)
+        await self._wait_for_change(before)
         return True
 
-    async def _clicks(self, going: Going) -> bool:
-        place = self.page.locator(going.selector).first
-        if not await place.count():
+    async def _is_button(self, going: Going) -> bool:
+        """Whether there is a next page that a click shows here; a link to another address is followed elsewhere."""
+        element = self.page.locator(going.selector).first
+        if not await element.count():
             return False
-        href = await place.evaluate(_HREF, going.attr)
+        href = await element.evaluate(_HREF, going.attr)
         return not href or href.startswith("#") or href.lower().startswith("javascript:")
 
     async def grow(self, going: Going) -> None:
-        """What is appended, by a click or at the bottom, is waited for, until nothing comes any more."""
+        """Has the page append to its list, by clicks or at its bottom, until it appends nothing more."""
         for _ in range(going.pages - 1):
-            if self.clock.over:
+            if self.deadline.is_over:
                 return
-            before = await self.extent()
+            before = await self.size()
             if going.kind == "more":
-                if not await self._clicked(going.selector):
+                if not await self._click(going.selector):
                     return
             else:
                 await self._scroll(0, to_bottom=True)
-            if not await self._changed(before):
+            if not await self._wait_for_change(before):
                 return
 
-    async def _clicked(self, selector: str) -> bool:
+    async def _click(self, selector: str) -> bool:
         """False where there is nothing to click, or no more."""
-        from playwright.async_api import TimeoutError as Late
+        from playwright.async_api import TimeoutError as PlaywrightTimeout
 
-        place = self.page.locator(selector).first
+        element = self.page.locator(selector).first
         try:
-            if not await place.count() or not await place.is_visible() or not await place.is_enabled():
+            if not await element.count() or not await element.is_visible() or not await element.is_enabled():
                 return False
-            await place.click(timeout=min(self.clock.left, CHANGE_SECONDS) * 1000)
-        except Late:
+            await element.click(timeout=min(self.deadline.left, CHANGE_SECONDS) * 1000)
+        except PlaywrightTimeout:
             return False
         return True
 
-    async def extent(self) -> Any:
-        """Elements, and characters of the page as HTML."""
-        return await self._run(_EXTENT)
+    async def size(self) -> Any:
+        """[elements, characters of its HTML]."""
+        return await self._run(_SIZE)
 
-    async def _changed(self, before: Any) -> bool:
-        """Whether the page is another than before, after it was given the time to be."""
-        end = asyncio.get_running_loop().time() + min(self.clock.left, CHANGE_SECONDS)
+    async def _wait_for_change(self, before: Any) -> bool:
+        """Whether the page changes in size within `CHANGE_SECONDS`."""
+        end = asyncio.get_running_loop().time() + min(self.deadline.left, CHANGE_SECONDS)
         while asyncio.get_running_loop().time() < end:
-            await self._calm()
-            if await self.extent() != before:
+            await self._wait_for_quiet()
+            if await self.size() != before:
                 return True
         return False

@@ -1,4 +1,4 @@
-"""One page: asked for politely, and judged."""
+"""Fetches one page: asks politely, as it comes or in a browser, and checks that the answer is a page."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,10 +18,10 @@ from extraction.domain.charsets import decoded
 from extraction.domain.payload import Payload, Rule
 from extraction.domain.process_status import Failure, backoff, may_succeed_later
 from extraction.domain.render_job import Going, Job
-from extraction.fetch.browser import browsers
-from extraction.fetch.host_limits import Host, Hosts
+from extraction.fetch.browser import browser_thread
+from extraction.fetch.host_limits import HostLimits, HostState
 from extraction.fetch.page_renderer import render
-from extraction.fetch.robots import Robots
+from extraction.fetch.robots import RobotsRules
 from taskhub.outbound import Refused, TooMuch, Unreachable, check_url
 from taskhub.outbound.client import Answer, Call, Client
 from taskhub.security.masking import is_secret
@@ -32,10 +32,10 @@ _TEXTS = ("text/", "application/xhtml", "application/xml")
 
 
 @dataclass
-class Fetched:
-    """A page that came. `wire` are its bytes as they were sent.
+class FetchedPage:
+    """A page that came. `wire` is how many bytes were sent.
 
-    `texts` are several where its list went on in it, `data` is what was made of it.
+    `texts` are several where its list went on in the page itself; `data` is a picture or document that was made of it.
     """
 
     texts: list[str]
@@ -45,21 +45,21 @@ class Fetched:
     data: bytes = b""
 
 
-class Pages:
-    """Asks for the pages of one process. Only the first is asked for with the payload's method and form."""
+class PageFetcher:
+    """Fetches the pages of one process. The payload's method and form are those of its first page alone."""
 
-    def __init__(self, client: Client, hosts: Hosts, payload: Payload) -> None:
+    def __init__(self, client: Client, hosts: HostLimits, payload: Payload) -> None:
         self._client, self._hosts, self._payload = client, hosts, payload
-        self._robots = Robots(client, hosts, payload.request.proxy) if payload.robots else None
+        self._robots = RobotsRules(client, hosts, payload.request.proxy) if payload.robots else None
         self._headers = {"Accept": ACCEPT, **payload.request.headers}
         self._secret = frozenset(name.lower() for name in payload.request.headers if is_secret(name))
 
-    async def fetch(self, url: str, *, first: bool) -> Fetched:
-        """Raises `Failure`, and `hosts.Later` when its host is to be asked later."""
-        visit = _Visit(self._hosts, self._robots, self._payload.delay)
+    async def fetch(self, url: str, *, first: bool) -> FetchedPage:
+        """Raises `Failure`, and `HostBusy` when the host is to be asked later."""
+        slot = HostSlot(self._hosts, self._robots, self._payload.delay)
         try:
-            await visit.enter(url)  # while it waits for its place, its own time has not begun
-            answer = await self._client.call(self._call(url, first), permit=visit.permit, judge=judge)
+            await slot.acquire(url)  # before the call: its time has not begun while it waits
+            answer = await self._client.call(self._call(url, first), permit=slot.permit, judge=check_answer)
         except Refused as problem:
             raise Failure(problem.detail) from None
         except TooMuch as problem:
@@ -67,33 +67,33 @@ class Pages:
         except Unreachable as problem:
             raise Failure(problem.detail, again=True) from None
         except Failure as failure:
-            await self._heed(visit.host, failure)
+            await self._leave_alone(slot.host, failure)
             raise
         finally:
-            visit.leave()
+            slot.release()
         text = decoded(answer.body, answer.headers.get("Content-Type"))
-        return Fetched([text], answer.url, answer.status, answer.wire)
+        return FetchedPage([text], answer.url, answer.status, answer.wire)
 
-    async def render(self, url: str, rule: Rule, *, first: bool) -> Fetched:
+    async def render(self, url: str, rule: Rule, *, first: bool) -> FetchedPage:
         """As `fetch`, in a browser."""
-        visit = _Visit(self._hosts, self._robots, self._payload.delay)
+        slot = HostSlot(self._hosts, self._robots, self._payload.delay)
         policy = self._client.policy
         try:
-            await visit.enter(url)
+            await slot.acquire(url)
             check_url(url, policy)
-            rendered = await browsers.get().do(render(self._job(url, rule, first), policy, judge))
+            rendered = await browser_thread.get().run(render(self._job(url, rule, first), policy, check_answer))
         except Refused as problem:
             raise Failure(problem.detail) from None
         except Failure as failure:
-            await self._heed(visit.host, failure)
+            await self._leave_alone(slot.host, failure)
             raise
         finally:
-            visit.leave()
-        if self._robots and not await self._robots.allows(rendered.url):
+            slot.release()
+        if self._robots and not await self._robots.allow(rendered.url):
             raise Failure("The site's robots.txt forbids where the page leads.")
         if self._client.jar is not None:
             keep_cookies(self._client.jar, rendered.cookies)
-        return Fetched(rendered.texts, rendered.url, rendered.status, rendered.wire, rendered.data)
+        return FetchedPage(rendered.texts, rendered.url, rendered.status, rendered.wire, rendered.data)
 
     def _job(self, url: str, rule: Rule, first: bool) -> Job:
         request, payload = self._payload.request, self._payload
@@ -105,9 +105,9 @@ class Pages:
             form=request.form if first else {},
             headers=request.headers,
             home=request.url,
-            cookies=tuple((d, p, n, v) for d, p, n, v in cookies_in(self._client.jar)),
+            cookies=tuple((domain, path, name, value) for domain, path, name, value in cookies_in(self._client.jar)),
             proxy=request.proxy,
-            actions=() if rule.number else tuple(one for one in request.actions if first or one.repeats),
+            actions=() if rule.number else tuple(action for action in request.actions if first or action.repeats),
             going=_going(rule),
             product=payload.product,
             options=payload.options,
@@ -126,8 +126,8 @@ class Pages:
             home=request.url,
         )
 
-    async def _heed(self, host: str, failure: Failure) -> None:
-        """A server that says it has too much to do is left alone by all."""
+    async def _leave_alone(self, host: str, failure: Failure) -> None:
+        """Where the server says that it has too much to do: no worker asks it for a while."""
         if failure.status == 429 or (failure.status == 503 and failure.after):
             await self._hosts.pause(host, backoff(1, failure.after))
 
@@ -139,35 +139,35 @@ def _going(rule: Rule) -> Going | None:
     return Going(rule.next.kind, rule.next.selector, rule.next.attr, min(most, rule.next.pages or most))
 
 
-class _Visit:
-    """The places that one call holds: at one host at a time."""
+class HostSlot:
+    """The slot that one call holds: of one host at a time, as redirects lead from one to another."""
 
-    def __init__(self, hosts: Hosts, robots: Robots | None, delay: float) -> None:
+    def __init__(self, hosts: HostLimits, robots: RobotsRules | None, delay: float) -> None:
         self._hosts, self._robots, self._delay = hosts, robots, delay
-        self._held: Host | None = None
+        self._held: HostState | None = None
         self.host = ""
 
     async def permit(self, url: str, hop: int) -> None:
-        """Where a redirect leads, the rules and the place are another's."""
+        """For the address that a redirect leads to: another site's rules, another host's slot."""
         if hop:
-            await self.enter(url)
+            await self.acquire(url)
 
-    async def enter(self, url: str) -> None:
-        if self._robots and not await self._robots.allows(url):
+    async def acquire(self, url: str) -> None:
+        if self._robots and not await self._robots.allow(url):
             raise Failure("The site's robots.txt forbids it.")
-        self.leave()
+        self.release()
         self.host = urlsplit(url).netloc.rpartition("@")[2].lower()
         if self._delay:
             self._hosts.slow_down(self.host, self._delay)
-        self._held = await self._hosts.enter(self.host)
+        self._held = await self._hosts.acquire(self.host)
 
-    def leave(self) -> None:
+    def release(self) -> None:
         if self._held:
-            self._hosts.leave(self._held)
+            self._hosts.release(self._held)
             self._held = None
 
 
-def judge(answer: Answer) -> None:
+def check_answer(answer: Answer) -> None:
     """Raises `Failure` for an answer that is no page."""
     if answer.status >= 300:
         raise Failure(
@@ -193,7 +193,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def jar_with(payload: Payload, kept: list[list[str]]) -> CookieJar:
-    """The user's cookies, for the origin of the first page, and those that servers asked to keep."""
+    """A jar with the user's cookies, for the origin of the first page, and with those that servers set before."""
     jar = CookieJar(unsafe=True)
     jar.update_cookies(dict(payload.request.cookies), URL(payload.request.url))
     keep_cookies(jar, kept)
@@ -209,6 +209,6 @@ def keep_cookies(jar: AbstractCookieJar, kept: list[list[str]]) -> None:
 
 
 def cookies_in(jar: AbstractCookieJar | None) -> list[list[str]]:
-    """As `keep_cookies` takes them."""
-    cookies: list[Morsel[Any]] = list(jar or ())
-    return [[one["domain"], one["path"] or "/", one.key, one.value] for one in cookies if one["domain"]][:COOKIES_MAX]
+    """[domain, path, name, value] of each cookie, as `keep_cookies` takes them."""
+    morsels: list[Morsel[Any]] = [morsel for morsel in jar or () if morsel["domain"]]
+    return [[morsel["domain"], morsel["path"] or "/", morsel.key, morsel.value] for morsel in morsels[:COOKIES_MAX]]

@@ -1,4 +1,4 @@
-"""Pages as a browser shows them: rendered, acted on, gone on with. In the browser's thread; see `browser`."""
+"""Renders a page in Chromium, acts in it, and takes what it shows. Runs in the browser's thread (see `browser`)."""
 
 import asyncio
 import logging
@@ -8,9 +8,9 @@ from typing import Any
 
 from extraction.domain.process_status import Failure
 from extraction.domain.render_job import HTML, PDF, Going, Job, Rendered
-from extraction.fetch.browser import browsers
-from extraction.fetch.page_actions import Clock, Hand
-from extraction.fetch.request_interception import alter_requests
+from extraction.fetch.browser import browser_thread
+from extraction.fetch.page_actions import PageActions, PageDeadline
+from extraction.fetch.request_interception import intercept_requests
 from taskhub.outbound import Policy, TooMuch
 from taskhub.outbound.client import Answer
 from taskhub.outbound.proxy import MARK, GateProxy
@@ -21,39 +21,39 @@ SETTLE_SECONDS = 2.0  # for which a page that has loaded may go on asking
 CLOSING_SECONDS = 5.0  # past its time: then the page is left as it is
 DATA_BYTES = 10 * 1024 * 1024  # what comes before the page's own limit counts, such as pictures
 
-Judge = Callable[[Answer], None]
+AnswerCheck = Callable[[Answer], None]
 
 
-async def render(job: Job, policy: Policy, judge: Judge) -> Rendered:
-    """Raises `Failure`, and what `judge` raises of the answer."""
+async def render(job: Job, policy: Policy, check_answer: AnswerCheck) -> Rendered:
+    """The page as it stands after its actions. Raises `Failure`, and what `check_answer` raises of the answer."""
     try:
         limit = max(DATA_BYTES, 4 * job.max_bytes)
         async with (
-            browsers.get().context(policy, upstream=job.proxy, max_bytes=limit) as window,
+            browser_thread.get().window(policy, upstream=job.proxy, max_bytes=limit) as window,
             asyncio.timeout(job.seconds + CLOSING_SECONDS),
         ):
-            return await _Window(*window, job, judge).show()
+            return await PageRenderer(*window, job, check_answer).render()
     except TimeoutError:
         raise Failure(f"The page took longer than {job.seconds:g} seconds to render.", again=True) from None
 
 
-class _Window:
-    """One page of one browser, on its way."""
+class PageRenderer:
+    """Renders one page in a browser window of its own."""
 
-    def __init__(self, context: Any, proxy: GateProxy, job: Job, judge: Judge) -> None:
-        self.context, self.proxy, self.job, self.judge = context, proxy, job, judge
-        self.clock = Clock(job.seconds)
+    def __init__(self, context: Any, proxy: GateProxy, job: Job, check_answer: AnswerCheck) -> None:
+        self.context, self.proxy, self.job, self.check_answer = context, proxy, job, check_answer
+        self.deadline = PageDeadline(job.seconds)
         self.crashed = self.downloads = False
         self.shown: Any = None  # the last answer that the page was made of
 
-    async def show(self) -> Rendered:
+    async def render(self) -> Rendered:
         from playwright.async_api import Error
 
-        await self._prepare()
+        await self._open_page()
         try:
-            status = await self._go()
+            status = await self._load()
             for action in self.job.actions:
-                await self.hand.act(action)
+                await self.actions.act(action)
             texts = await self._texts()
             data = b"" if self.job.product == HTML else await self._product()
         except Error as error:
@@ -61,22 +61,22 @@ class _Window:
         self._check_refused()
         return Rendered(self.page.url, status, texts, self.proxy.taken, data, await self._cookies())
 
-    async def _prepare(self) -> None:
+    async def _open_page(self) -> None:
         job = self.job
         if job.cookies:
             await self.context.add_cookies(
-                [{"domain": d, "path": p, "name": n, "value": v} for d, p, n, v in job.cookies]
+                [dict(zip(("domain", "path", "name", "value"), cookie, strict=True)) for cookie in job.cookies]
             )
         self.page = await self.context.new_page()
-        self.hand = Hand(self.page, self.clock)
+        self.actions = PageActions(self.page, self.deadline)
         self.page.on("crash", self._note_crash)
         self.page.on("response", self._note_response)
         self.page.on("download", self._note_download)
-        self.context.on("page", lambda page: asyncio.ensure_future(_shut(page)))  # what it opens beside itself
+        self.context.on("page", lambda page: asyncio.ensure_future(_close(page)))  # windows that it opens
         if width := job.options.get("width"):
             await self.page.set_viewport_size({"width": width, "height": job.options.get("height") or 800})
         if job.headers or job.method != "GET":
-            await alter_requests(self.context, self.page, job)
+            await intercept_requests(self.context, self.page, job)
 
     def _note_crash(self, *_: Any) -> None:
         self.crashed = True
@@ -89,8 +89,8 @@ class _Window:
     def _note_download(self, *_: Any) -> None:
         self.downloads = True
 
-    async def _go(self) -> int:
-        response = await self.page.goto(self.job.url, wait_until="commit", timeout=self.clock.left * 1000)
+    async def _load(self) -> int:
+        response = await self.page.goto(self.job.url, wait_until="commit", timeout=self.deadline.left * 1000)
         if response is None:
             raise Failure("The server gives no page.")
         await self._check(response)
@@ -103,31 +103,31 @@ class _Window:
         headers = {name.title(): value for name, value in (await response.all_headers()).items()}
         if headers.get(MARK[0]) == MARK[1] and self.proxy.refused:
             raise Failure(self.proxy.refused[-1].detail, again=not self.proxy.refused[-1].permanent)
-        self.judge(Answer(response.status, response.url, headers))
+        self.check_answer(Answer(response.status, response.url, headers))
 
     async def _settle(self) -> None:
-        """Until it has loaded, and asks for nothing more, as far as it ever does; then it is taken as it is."""
-        from playwright.async_api import TimeoutError as Late
+        """Waits until the page has loaded and asks for nothing more, but not for ever."""
+        from playwright.async_api import TimeoutError as PlaywrightTimeout
 
-        with suppress(Late):
-            await self.page.wait_for_load_state("load", timeout=min(self.clock.left, self.job.seconds / 2) * 1000)
-        with suppress(Late):
-            await self.page.wait_for_load_state("networkidle", timeout=min(self.clock.left, SETTLE_SECONDS) * 1000)
-        await asyncio.sleep(min(self.clock.left, self.job.settle or 0))
+        with suppress(PlaywrightTimeout):
+            await self.page.wait_for_load_state("load", timeout=min(self.deadline.left, self.job.seconds / 2) * 1000)
+        with suppress(PlaywrightTimeout):
+            await self.page.wait_for_load_state("networkidle", timeout=min(self.deadline.left, SETTLE_SECONDS) * 1000)
+        await asyncio.sleep(min(self.deadline.left, self.job.settle or 0))
 
     async def _texts(self) -> list[str]:
         going = self.job.going
         if going is None:
             return [await self._text()] if self.job.product == HTML else []
         if going.kind == "next":
-            return await self._turned(going)
-        await self.hand.grow(going)
+            return await self._texts_of_list(going)
+        await self.actions.grow(going)
         return [await self._text()]
 
-    async def _turned(self, going: Going) -> list[str]:
-        """A list whose next page a click shows, in the same place; where it is a link, that is followed elsewhere."""
+    async def _texts_of_list(self, going: Going) -> list[str]:
+        """The page once for each page of its list, where a click shows the next one in the same place."""
         texts = [await self._text()]
-        while len(texts) < going.pages and await self.hand.turn(going):
+        while len(texts) < going.pages and await self.actions.show_next(going):
             text = await self._text()
             if text == texts[-1]:
                 break
@@ -135,27 +135,28 @@ class _Window:
         return texts
 
     async def _text(self) -> str:
-        _, size = await self.hand.extent()
+        _, size = await self.actions.size()
         if size > self.job.max_bytes:
             raise Failure(f"The page has more than {self.job.max_bytes} characters when it is rendered.")
-        async with asyncio.timeout(self.clock.left):
+        async with asyncio.timeout(self.deadline.left):
             return str(await self.page.content())
 
     async def _product(self) -> bytes:
         options = {name: value for name, value in self.job.options.items() if name not in {"width", "height"}}
         if self.job.product == PDF:
-            async with asyncio.timeout(self.clock.left):
+            async with asyncio.timeout(self.deadline.left):
                 data = await self.page.pdf(**options)
         elif selector := options.pop("selector", ""):
-            data = await self.page.locator(selector).first.screenshot(timeout=self.clock.left * 1000, **options)
+            data = await self.page.locator(selector).first.screenshot(timeout=self.deadline.left * 1000, **options)
         else:
-            data = await self.page.screenshot(timeout=self.clock.left * 1000, **options)
+            data = await self.page.screenshot(timeout=self.deadline.left * 1000, **options)
         if len(data) > self.job.max_bytes:
             raise Failure(f"What is made of the page has more than {self.job.max_bytes} bytes.")
         return bytes(data)
 
     async def _cookies(self) -> list[list[str]]:
-        return [[one["domain"], one["path"], one["name"], one["value"]] for one in await self.context.cookies()]
+        cookies = await self.context.cookies()
+        return [[cookie["domain"], cookie["path"], cookie["name"], cookie["value"]] for cookie in cookies]
 
     def _check_refused(self) -> None:
         for problem in self.proxy.refused:
@@ -163,25 +164,25 @@ class _Window:
                 raise Failure(problem.detail)
 
     def _failure(self, error: Exception) -> Failure:
-        """In words of ours, without those of a page."""
-        words = str(error)
-        if self.crashed or "crashed" in words:
+        """The failure that an error of Playwright's stands for, without the words of the page."""
+        text = str(error)
+        if self.crashed or "crashed" in text:
             return Failure("The page took more memory than it may, or broke the browser.")
-        if self.downloads or "Download is starting" in words:
+        if self.downloads or "Download is starting" in text:
             return Failure("It is no page, but a download.")
         if self.proxy.refused:
             problem = self.proxy.refused[0]
             return Failure(problem.detail, again=not problem.permanent)
-        if "Timeout" in type(error).__name__ or "Timeout" in words:
+        if "Timeout" in type(error).__name__ or "Timeout" in text:
             return Failure(f"The page took longer than {self.job.seconds:g} seconds to render.", again=True)
-        if "ERR_TOO_MANY_REDIRECTS" in words:
+        if "ERR_TOO_MANY_REDIRECTS" in text:
             return Failure("The server redirects in a circle.")
-        if "has been closed" in words:
+        if "has been closed" in text:
             return Failure("The browser fell.", again=True)
-        log.info("A page cannot be rendered: %s", words.partition("\n")[0])
+        log.info("A page cannot be rendered: %s", text.partition("\n")[0])
         return Failure("The server did not answer as it should, or broke off.", again=True)
 
 
-async def _shut(page: Any) -> None:
+async def _close(page: Any) -> None:
     with suppress(Exception):
         await page.close()

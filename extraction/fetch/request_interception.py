@@ -1,4 +1,4 @@
-"""Requests of a page in a browser, changed on their way: the user's headers, and the first request's method and form.
+"""Changes requests of a page in a browser: adds the user's headers, and the first request's method and form.
 
 By the DevTools protocol's domain Fetch, which shows each redirect anew: what Playwright's routes add goes along with
 redirects, also to other origins.
@@ -15,27 +15,32 @@ from extraction.domain.render_job import Job
 FORM = "application/x-www-form-urlencoded"
 
 
-async def alter_requests(context: Any, page: Any, job: Job) -> None:
-    """From now on, for all that the page asks for."""
+async def intercept_requests(context: Any, page: Any, job: Job) -> None:
+    """Changes all that the page asks for from now on."""
     session = await context.new_cdp_session(page)
-    alterations = _Alterations(session, job)
-    session.on("Fetch.requestPaused", lambda event: asyncio.ensure_future(alterations.go_on(event)))
+    interceptor = RequestInterceptor(session, job)
+    session.on("Fetch.requestPaused", lambda event: asyncio.ensure_future(interceptor.let_go(event)))
     await session.send("Fetch.enable", {"patterns": [{"urlPattern": "*", "requestStage": "Request"}]})
 
 
-class _Alterations:
+class RequestInterceptor:
+    """Lets the requests of one page go on, changed."""
+
     def __init__(self, session: Any, job: Job) -> None:
         self._session, self._job, self._first = session, job, True
         self._home = origin(job.home or job.url)
         self._own = {name.lower(): value for name, value in job.headers.items()}
 
-    async def go_on(self, event: dict[str, Any]) -> None:
+    async def let_go(self, event: dict[str, Any]) -> None:
         changes = self.changes(event["request"])
         with suppress(Exception):  # the page may be gone meanwhile
             await self._session.send("Fetch.continueRequest", {"requestId": event["requestId"], **changes})
 
     def changes(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The user's headers go to the origin of the first page alone; the first request is sent as he wants it."""
+        """What differs from the browser's own request.
+
+        The user's headers go to the origin of the first page alone; method and form are those of the first request.
+        """
         headers = {name: value for name, value in request["headers"].items() if self._own.get(name.lower()) != value}
         if origin(request["url"]) == self._home:
             headers = {name: value for name, value in headers.items() if name.lower() not in self._own} | self._own

@@ -17,14 +17,14 @@ from taskhub.errors import Rejected
 AMOUNT_MAX = 10**12
 
 
-def account_of(owner_id: UUID) -> CreditAccount:
+def credit_account(owner_id: UUID) -> CreditAccount:
     """The user's account; the first call makes it, with the credits of the settings."""
     account = CreditAccount.objects.filter(pk=owner_id).first()
     if account is None:
         with transaction.atomic():
             account, made = CreditAccount.objects.get_or_create(pk=owner_id)
             if made:
-                account = _enter(owner_id, CreditEntry.Kind.GRANT, settings.EXTRACTION_CREDITS, note="at the start")
+                account = _add_entry(owner_id, CreditEntry.Kind.GRANT, settings.EXTRACTION_CREDITS, note="at the start")
     return account
 
 
@@ -35,12 +35,12 @@ def top_up(*, owner_id: UUID, amount: int, by: Any = None, note: str = "") -> Cr
     """
     if not -AMOUNT_MAX <= amount <= AMOUNT_MAX or not amount:
         raise Rejected("The amount is no number of credits.", errors=[_place("Must be a whole number, not 0.")])
-    account_of(owner_id)
+    credit_account(owner_id)
     with transaction.atomic():
         account = CreditAccount.objects.select_for_update().get(pk=owner_id)
         if account.balance + amount < 0:
             raise Rejected("The balance would be below zero.", errors=[_place(f"The balance is {account.balance}.")])
-        return _enter(owner_id, CreditEntry.Kind.TOP_UP, amount, by=by, note=note)
+        return _add_entry(owner_id, CreditEntry.Kind.TOP_UP, amount, by=by, note=note)
 
 
 def _place(detail: str) -> dict[str, str]:
@@ -52,12 +52,12 @@ def reserve(*, slice: Slice, process: Process, wanted: int) -> int:
 
     Less where the balance, or what the process may cost, allows no more.
     """
-    account_of(process.owner_id)
+    credit_account(process.owner_id)
     account = CreditAccount.objects.select_for_update().get(pk=process.owner_id)
     granted = min(wanted, account.balance, _allowed(process))
     if granted <= 0:
         return 0
-    _enter(process.owner_id, CreditEntry.Kind.RESERVE, -granted, process=process.id)
+    _add_entry(process.owner_id, CreditEntry.Kind.RESERVE, -granted, process=process.id)
     Slice.objects.filter(pk=slice.pk).update(reserved=F("reserved") + granted)
     return granted
 
@@ -70,15 +70,15 @@ def _allowed(process: Process) -> int:
     return max(0, process.max_credits - process.cost - held)
 
 
-def settle(*, slice: Slice, process: Process) -> int:
+def refund(*, slice: Slice, process: Process) -> int:
     """Gives back what a slice, whose row is locked, did not spend, in the caller's transaction; how much that was."""
     rest = slice.reserved - slice.spent
     if rest > 0:
-        _enter(process.owner_id, CreditEntry.Kind.SETTLE, rest, process=process.id)
+        _add_entry(process.owner_id, CreditEntry.Kind.SETTLE, rest, process=process.id)
     return rest
 
 
-def _enter(
+def _add_entry(
     owner_id: UUID, kind: str, amount: int, *, process: str = "", by: Any = None, note: str = ""
 ) -> CreditAccount:
     CreditAccount.objects.filter(pk=owner_id).update(balance=F("balance") + amount)
@@ -89,20 +89,20 @@ def _enter(
     return account
 
 
-def price(*, chrome: bool = False) -> int:
+def page_price(*, chrome: bool = False) -> int:
     """Credits for one page, as it comes or rendered."""
     return settings.EXTRACTION_PRICE_CHROME if chrome else settings.EXTRACTION_PRICE_BASE
 
 
 @dataclass(frozen=True)
-class Limits:
+class AccountLimits:
     pages: int
     depth: int
     seconds: int
     page_bytes: int
 
     @classmethod
-    def of(cls, account: CreditAccount) -> "Limits":
+    def of(cls, account: CreditAccount) -> "AccountLimits":
         return cls(
             pages=account.max_pages or settings.EXTRACTION_MAX_PAGES,
             depth=account.max_depth or settings.EXTRACTION_MAX_DEPTH,

@@ -10,8 +10,8 @@ from django.db import transaction
 
 from extraction.domain.destinations import Destination, parse_destinations
 from extraction.models import ExtractionTask, Process
-from extraction.services.processes import note
-from extraction.services.results import opened
+from extraction.services.processes import add_note
+from extraction.services.results import open_result
 from taskhub.errors import Failed, Problem
 from taskhub.outbound import configured_policy
 from taskhub.runs import queue as runs
@@ -24,18 +24,18 @@ WAITS = (10, 60, 300, 1800, 3600)  # seconds after each attempt that may succeed
 TEST = b"taskhub can write here.\n"
 
 
-def wait(attempt: int) -> float:
+def retry_delay(attempt: int) -> float:
     return WAITS[min(attempt, len(WAITS)) - 1]
 
 
-def dispatch(*, process: Process) -> None:
+def queue_deliveries(*, process: Process) -> None:
     """In the caller's transaction: what the result of a process is to be delivered to."""
     for place, destination in enumerate(parse_destinations(process.delivery)):
         name = destination.to(process.results)
         _accept(process.owner, name, {"process": process.id, "place": place}, process.run)
 
 
-def dispatch_test(*, task: ExtractionTask) -> list[Run]:
+def queue_test_deliveries(*, task: ExtractionTask) -> list[Run]:
     """A small file to each destination of a task."""
     with transaction.atomic():
         return [
@@ -52,7 +52,7 @@ def _accept(owner: Any, name: str, arguments: dict[str, Any], parent: Run | None
     return runs.submit(kind=DELIVERY, owner=owner, name=name[:200], arguments=arguments, parent=parent)
 
 
-def carry(execution: Execution) -> None:
+def deliver_once(execution: Execution) -> None:
     """One attempt. Raises the `Problem` of what cannot be delivered, or not yet."""
     if "task" in execution.run.arguments:
         task = ExtractionTask.objects.filter(id=execution.run.arguments["task"], removed_at__isnull=True).first()
@@ -64,15 +64,15 @@ def carry(execution: Execution) -> None:
     if process is None or not process.results:
         raise Failed("The result is gone.")
     try:
-        _carry_result(execution, process)
+        _deliver_result(execution, process)
     except Problem as problem:
-        note(process, f"not delivered to {execution.run.name}: {problem.detail}")
+        add_note(process, f"not delivered to {execution.run.name}: {problem.detail}")
         raise
 
 
-def _carry_result(execution: Execution, process: Process) -> None:
+def _deliver_result(execution: Execution, process: Process) -> None:
     try:
-        file = opened(process.results)
+        file = open_result(process.results)
     except FileNotFoundError:
         raise Failed("The result is not where it was put.") from None
     with file:
@@ -93,5 +93,5 @@ def _deliver(
     with transaction.atomic():
         runs.confirm(run=execution.run)
         if process:
-            note(process, f"delivered to {execution.run.name}: {size} bytes")
+            add_note(process, f"delivered to {execution.run.name}: {size} bytes")
         execution.succeed({"to": execution.run.name, "bytes": size})

@@ -60,7 +60,7 @@ RETURNING page.state, page.chain, new.bytes, new.cost, new.found, new.requests
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class ClaimedPage:
     """A page that a slice has."""
 
     key: bytes
@@ -74,15 +74,15 @@ class Claimed:
 
 
 @dataclass(slots=True)
-class Found:
+class FoundPage:
     """A page that was found. `mine` when the slice that found it goes on with it."""
 
-    page: Claimed
+    page: ClaimedPage
     mine: bool
 
 
 @dataclass(slots=True)
-class Outcome:
+class PageOutcome:
     """What became of a claimed page. `wait` is in seconds, for one that is to be tried again.
 
     `extra` is the part of its `cost` that was taken while it was worked on.
@@ -90,7 +90,7 @@ class Outcome:
     `records` are its `count` records, as JSON. One that was not asked for (`requests` is 0) loses no attempt.
     """
 
-    page: Claimed
+    page: ClaimedPage
     state: PageState
     status: int | None = None
     size: int = 0
@@ -102,10 +102,10 @@ class Outcome:
     wait: float | None = None
     records: bytes = b""
     count: int = 0
-    found: list[Found] = field(default_factory=list)
+    found: list[FoundPage] = field(default_factory=list)
 
 
-def seed(*, process: Process, payload: Payload) -> None:
+def add_first_pages(*, process: Process, payload: Payload) -> None:
     """Puts the first page into the ledger, in the caller's transaction; of a search, that of each keyword."""
     search = payload.search
     urls = [search.address(n, 0) for n in range(len(search.keywords))] if search else [payload.request.url]
@@ -117,7 +117,7 @@ def seed(*, process: Process, payload: Payload) -> None:
     Process.objects.filter(pk=process.pk).update(main=main, pages=len(keys), open=len(keys))
 
 
-def claim_pages(*, slice: Slice, limit: int, alone: bool = True) -> list[Claimed]:
+def claim_pages(*, slice: Slice, limit: int, alone: bool = True) -> list[ClaimedPage]:
     """Up to `limit` pages for the slice, oldest first. Raises `SliceLost`.
 
     Those during whose turn a worker was lost are claimed when nothing else is left, and by a slice that has nothing
@@ -131,27 +131,27 @@ def claim_pages(*, slice: Slice, limit: int, alone: bool = True) -> list[Claimed
         return rows
 
 
-def _claim(cursor: Any, slice: Slice, limit: int, lost: str) -> list[Claimed]:
+def _claim(cursor: Any, slice: Slice, limit: int, lost: str) -> list[ClaimedPage]:
     cursor.execute(_CLAIM.format(lost=lost), {"slice": slice.pk, "process": slice.process_id, "limit": limit})
     rows = sorted(cursor.fetchall())
-    return [Claimed(bytes(key), bytes(chain), bytes(before), *rest) for _, key, chain, before, *rest in rows]
+    return [ClaimedPage(bytes(key), bytes(chain), bytes(before), *rest) for _, key, chain, before, *rest in rows]
 
 
-def write(*, slice: Slice, outcomes: Sequence[Outcome], most: int) -> Process:
+def write_batch(*, slice: Slice, outcomes: Sequence[PageOutcome], max_pages: int) -> Process:
     """Writes down what became of pages, the pages that they led to, and what they cost, in one transaction.
 
-    Pages past `most` in the process are left out. Returns the process as it is then. Raises `SliceLost`.
+    Pages past `max_pages` in the process are left out. Returns the process as it is then. Raises `SliceLost`.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         process = Process.objects.select_for_update(no_key=True).get(pk=slice.process_id)
         slices.renew(slice=slice)
         if outcomes:
-            added = _add(cursor, slice, [found for one in outcomes for found in one.found], most - process.pages)
+            added = _add(cursor, slice, [found for one in outcomes for found in one.found], max_pages - process.pages)
             _count(process, slice, added, _end(cursor, slice, outcomes))
         return process
 
 
-def _add(cursor: Any, slice: Slice, found: Sequence[Found], room: int) -> int:
+def _add(cursor: Any, slice: Slice, found: Sequence[FoundPage], room: int) -> int:
     if len(found) > room:
         found = found[: max(0, room)]
         ProcessNote.objects.get_or_create(process_id=slice.process_id, text=LIMIT_REACHED)
@@ -175,7 +175,7 @@ def _add(cursor: Any, slice: Slice, found: Sequence[Found], room: int) -> int:
     return int(cursor.rowcount)
 
 
-def _end(cursor: Any, slice: Slice, outcomes: Sequence[Outcome]) -> list[tuple[Any, ...]]:
+def _end(cursor: Any, slice: Slice, outcomes: Sequence[PageOutcome]) -> list[tuple[Any, ...]]:
     cursor.execute(
         _END,
         {
@@ -189,7 +189,7 @@ def _end(cursor: Any, slice: Slice, outcomes: Sequence[Outcome]) -> list[tuple[A
             "costs": [one.cost for one in outcomes],
             "found": [one.count for one in outcomes],
             "errors": [one.error.replace("\x00", "")[:1000] for one in outcomes],
-            "records": [packed(one.records) for one in outcomes],
+            "records": [pack_records(one.records) for one in outcomes],
             "waits": [one.wait for one in outcomes],
             "requests": [one.requests for one in outcomes],
         },
@@ -218,19 +218,19 @@ def _count(process: Process, slice: Slice, added: int, ended: Iterable[tuple[Any
     Slice.objects.filter(pk=slice.pk).update(spent=F("spent") + spent)
 
 
-def packed(records: bytes) -> bytes | None:
+def pack_records(records: bytes) -> bytes | None:
     return zlib.compress(records, 1) if records else None
 
 
-def unpacked(records: Any) -> list[Record]:
+def unpack_records(records: Any) -> list[Record]:
     return cast(list[Record], orjson.loads(zlib.decompress(records))) if records else []
 
 
-def unpacked_bytes(packed: Any) -> bytes:
+def unpack_bytes(packed: Any) -> bytes:
     return zlib.decompress(packed)
 
 
-def open_again(*, process: Process) -> int:
+def reopen_failed(*, process: Process) -> int:
     """Puts failed pages of a process back, in the caller's transaction, which holds it; how many are open then."""
     failed = ExtractionPage.objects.filter(process=process, state=PageState.FAILED)
     count = failed.update(state=PageState.READY, attempt=0, lost=0, not_before=None, error="")

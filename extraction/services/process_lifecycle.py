@@ -13,8 +13,8 @@ from django.utils import timezone
 from extraction.domain.process_status import ProcessStatus, outcome
 from extraction.models import ExtractionPage, ExtractionTask, Process, Slice
 from extraction.services import credits, page_ledger, slices
-from extraction.services.deliveries import dispatch
-from extraction.services.processes import create_process, note, outline, planned, submit
+from extraction.services.deliveries import queue_deliveries
+from extraction.services.processes import add_note, create_process, plan_run, process_summary, submit_run
 from extraction.services.tasks import payload_of
 from taskhub.errors import Conflict
 from taskhub.runs import queue as runs
@@ -36,11 +36,11 @@ def begin(execution: Execution) -> None:
         return
     with transaction.atomic():
         runs.confirm(run=execution.run)
-        row = slices.locked(process.pk)
+        row = slices.lock_process(process.pk)
         if row and row.main is None:
             payload = payload_of(process)
-            note(row, f"started: {payload.request.url}")
-            page_ledger.seed(process=row, payload=payload)
+            add_note(row, f"started: {payload.request.url}")
+            page_ledger.add_first_pages(process=row, payload=payload)
             Process.objects.filter(pk=row.pk).update(started_at=Now())
         execution.hand_over(timezone.now() + QUIET)
 
@@ -54,7 +54,7 @@ def _scheduled(run: Run) -> Process | None:
     )
     if task is None:
         return None
-    value, payload = planned(task=task, given=run.arguments.get("given", {}))
+    value, payload = plan_run(task=task, given=run.arguments.get("given", {}))
     with transaction.atomic():
         runs.confirm(run=run)
         return create_process(task, task.owner, value, payload, run)
@@ -68,7 +68,7 @@ def process_of(run: Run) -> Process | None:
 def run_ended(run: Run) -> None:
     """In the transaction that ends a run: its process has ended, too; what it has so far is written to a file."""
     found = Process.objects.filter(run_id=run.pk).first()
-    process = slices.locked(found.pk) if found else None
+    process = slices.lock_process(found.pk) if found else None
     if process is None or process.ended:
         return
     process.status = _STATES.get(State(run.state), ProcessStatus.FINISHED)
@@ -78,14 +78,14 @@ def run_ended(run: Run) -> None:
     process.finished_at = timezone.now()
     process.save(update_fields=("status", "error", "unwritten", "missing", "finished_at"))
     slices.release_all(process=process)
-    note(process, process.status + (f": {process.error}" if process.error else ""))
+    add_note(process, process.status + (f": {process.error}" if process.error else ""))
 
 
-def settle(*, process: Process, results: str, size: int) -> bool:
+def finish_process(*, process: Process, results: str, size: int) -> bool:
     """Ends a process whose pages have all ended and whose result is written; False when it has ended otherwise."""
     with transaction.atomic():
-        hold_run(process)
-        row = slices.locked(process.pk)
+        lock_run(process)
+        row = slices.lock_process(process.pk)
         if row is None or not row.unwritten or (row.status == ProcessStatus.RUNNING and row.open):
             return False
         Process.objects.filter(pk=row.pk).update(unwritten=False, results=results, size=size)
@@ -95,17 +95,17 @@ def settle(*, process: Process, results: str, size: int) -> bool:
         elif row.run and row.run.webhook:
             row.results = results
             event = "process.pending" if row.status == ProcessStatus.PENDING else "process.finished"
-            runs.notify(run=row.run, event=event, data=outline(row))
+            runs.notify(run=row.run, event=event, data=process_summary(row))
         return True
 
 
 def _end(process: Process, results: str) -> None:
     status = outcome(main_failed=process.main_failed, pages=process.pages, failed=process.failed)
-    process.error = _words(process) if status == ProcessStatus.FAILED else ""
+    process.error = _failure_text(process) if status == ProcessStatus.FAILED else ""
     Process.objects.filter(pk=process.pk).update(status=status, error=process.error, finished_at=Now())
     if status == ProcessStatus.FINISHED:
-        dispatch(process=process)
-    note(process, f"{status}: {process.pages} pages, {process.failed} failed, {process.records} records")
+        queue_deliveries(process=process)
+    add_note(process, f"{status}: {process.pages} pages, {process.failed} failed, {process.records} records")
     told = {"process": process.id, "results": results, **counts(process)}
     if process.run_id:
         error = {"type": "PagesFailed", "message": process.error} if status == ProcessStatus.FAILED else None
@@ -113,7 +113,7 @@ def _end(process: Process, results: str) -> None:
         runs.settle(run_id=process.run_id, state=state, result=told, error=error)
 
 
-def _words(process: Process) -> str:
+def _failure_text(process: Process) -> str:
     if process.task_id is None:
         return str(ExtractionPage.objects.filter(process=process).values_list("error", flat=True).first() or "")
     if process.main_failed:
@@ -125,18 +125,18 @@ def counts(process: Process) -> dict[str, int]:
     return {name: getattr(process, name) for name in ("pages", "failed", "records", "requests", "responses", "cost")}
 
 
-def fetched_all(*, process: Process) -> None:
+def mark_fetched(*, process: Process) -> None:
     """Says that all pages have ended: the result is to be written next."""
     Process.objects.filter(pk=process.pk, open=0, status__in=(ProcessStatus.RUNNING, ProcessStatus.PENDING)).update(
         unwritten=True, status=ProcessStatus.RUNNING, missing=0
     )
 
 
-def wait_for_credits(*, process: Process) -> None:
+def suspend_for_credits(*, process: Process) -> None:
     """Sets a process aside whose owner has no credits left, or that may cost no more."""
     with transaction.atomic():
-        hold_run(process)
-        row = slices.locked(process.pk)
+        lock_run(process)
+        row = slices.lock_process(process.pk)
         if row is None or row.status != ProcessStatus.RUNNING or not row.open:
             return
         capped = row.max_credits is not None and row.cost + row.price > row.max_credits
@@ -145,18 +145,18 @@ def wait_for_credits(*, process: Process) -> None:
             status=ProcessStatus.PENDING, missing=missing, capped=capped, unwritten=True
         )
         message = f"{'The cap of this run is reached' if capped else 'The credits ran out'}; {missing} more are needed."
-        note(row, f"pending: {message}")
+        add_note(row, f"pending: {message}")
         if row.run_id:
             runs.suspend(run_id=row.run_id, error={"type": "CreditsMissing", "message": message})
 
 
-def leave(*, slice: Slice, rest_until: datetime | None = None) -> None:
+def end_slice(*, slice: Slice, rest_until: datetime | None = None) -> None:
     """Ends a worker's own turn; what it had claimed and reserved is free again, and processes may go on with it.
 
     `rest_until` is when the process's servers can be asked again.
     """
     with transaction.atomic():
-        process = slices.locked(slice.process_id)
+        process = slices.lock_process(slice.process_id)
         if process and rest_until:
             Process.objects.filter(pk=process.pk).update(rest_until=rest_until)
         rest = slices.release(slice=slice, process=process, lost=False) if process else 0
@@ -171,13 +171,13 @@ def fail(*, process: Process, error: Mapping[str, str]) -> None:
             runs.settle(run_id=process.run_id, state=State.FAILURE, error=dict(error))
 
 
-def rendered(*, process: Process, renders: Mapping[str, bool], text: str) -> None:
+def save_renders(*, process: Process, renders: Mapping[str, bool], text: str) -> None:
     """Keeps whether rendering a page that had no record did help."""
     Process.objects.filter(pk=process.pk).update(renders=dict(renders))
-    note(process, text)
+    add_note(process, text)
 
 
-def tell(*, process: Process, run: Run) -> None:
+def save_progress(*, process: Process, run: Run) -> None:
     """The counts of a process as its run's progress."""
     message = f"{process.records} records, {process.failed} pages failed"
     progress = {"done": process.pages - process.open, "total": process.pages, "message": message}
@@ -187,12 +187,12 @@ def tell(*, process: Process, run: Run) -> None:
 def sweep() -> None:
     """What the leader does every second: frees slices of lost workers, goes on where credits came,
     ends what is overdue."""
-    for slice in slices.lapsed():
+    for slice in slices.lapsed_slices():
         with transaction.atomic():
-            process = slices.locked(slice.process_id)
+            process = slices.lock_process(slice.process_id)
             if process and slices.release(slice=slice, process=process, lost=True) is not None:
-                note(process, f"worker lost: {slice.worker}")
-                fetched_all(process=process)
+                add_note(process, f"worker lost: {slice.worker}")
+                mark_fetched(process=process)
     resume_waiting()
     for process in _overdue():
         fail(process=process, error={"type": "TimeLimitExceeded", "message": "Its time is over."})
@@ -218,8 +218,8 @@ def retry_process(*, process: Process, max_credits: int | None = None) -> Proces
             if not resume(process_id=process.pk):
                 raise Conflict("The process waits for credits.", state=process.status)
         else:
-            new = submit(process, process.run)
-            _go_on(process, new)
+            new = submit_run(process, process.run)
+            _reopen(process, new)
         return Process.objects.select_related("run", "owner").get(pk=process.pk)
 
 
@@ -228,31 +228,31 @@ def run_copied(old: Run, new: Run) -> None:
     process = Process.objects.filter(run=old, removed_at__isnull=True).first()
     if process is None:
         raise Conflict("The run's process is deleted, or has a later run.")
-    _go_on(process, new)
+    _reopen(process, new)
 
 
-def _go_on(process: Process, run: Run) -> None:
-    row = slices.locked(process.pk)
+def _reopen(process: Process, run: Run) -> None:
+    row = slices.lock_process(process.pk)
     if row is None or not row.ended:
         raise Conflict("The process has not ended.", state=row.status if row else "")
-    if row.main is not None and not page_ledger.open_again(process=row):
+    if row.main is not None and not page_ledger.reopen_failed(process=row):
         raise Conflict("No page of the process failed, and none is left.", state=row.status)
     Process.objects.filter(pk=row.pk).update(
         run=run, status=ProcessStatus.RUNNING, finished_at=None, unwritten=False, error="", results="", missing=0
     )
-    note(row, "taken up again")
+    add_note(row, "taken up again")
 
 
 def resume(*, process_id: int) -> bool:
     """Takes a process up again that waits for credits, if it can go on now."""
     with transaction.atomic():
         found = Process.objects.filter(pk=process_id).first()
-        run = hold_run(found) if found else None
-        row = slices.locked(process_id)
+        run = lock_run(found) if found else None
+        row = slices.lock_process(process_id)
         if row is None or row.status != ProcessStatus.PENDING or not _affordable(row):
             return False
         Process.objects.filter(pk=row.pk).update(status=ProcessStatus.RUNNING, missing=0, capped=False, unwritten=False)
-        note(row, "goes on")
+        add_note(row, "goes on")
         if run:
             runs.resume(run=run)
         return True
@@ -261,7 +261,7 @@ def resume(*, process_id: int) -> bool:
 def _affordable(process: Process) -> bool:
     if process.max_credits is not None and process.cost + process.price > process.max_credits:
         return False
-    return credits.account_of(process.owner_id).balance >= process.price
+    return credits.credit_account(process.owner_id).balance >= process.price
 
 
 def resume_waiting(owner_id: UUID | None = None) -> int:
@@ -276,6 +276,6 @@ def resume_waiting(owner_id: UUID | None = None) -> int:
     return sum(resume(process_id=pk) for pk in ids)
 
 
-def hold_run(process: Process) -> Run | None:
+def lock_run(process: Process) -> Run | None:
     """The run, held by the caller's transaction: it is locked before its process."""
     return Run.objects.select_for_update(of=("self",)).filter(pk=process.run_id).first() if process.run_id else None

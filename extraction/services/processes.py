@@ -11,8 +11,8 @@ from extraction.domain.process_status import ProcessStatus
 from extraction.domain.single_page_parser import PRODUCT
 from extraction.models import CreditAccount, ExtractionTask, Process, ProcessNote
 from extraction.services import credits
-from extraction.services.credits import Limits
-from extraction.services.tasks import checked
+from extraction.services.credits import AccountLimits
+from extraction.services.tasks import check_payload
 from taskhub.errors import Conflict, NotFound, Rejected
 from taskhub.jsontools.merge_patch import merge_patch
 from taskhub.runs import queue as runs
@@ -26,10 +26,10 @@ def run_task(*, task: ExtractionTask, given: Mapping[str, Any] | None = None) ->
 
     Raises `Rejected`.
     """
-    value, payload = planned(task=task, given=given or {})
+    value, payload = plan_run(task=task, given=given or {})
     with transaction.atomic():
         process = create_process(task, task.owner, value, payload, None)
-        process.run = submit(process)
+        process.run = submit_run(process)
         process.save(update_fields=["run"])
         return process
 
@@ -37,10 +37,10 @@ def run_task(*, task: ExtractionTask, given: Mapping[str, Any] | None = None) ->
 def run_single(*, owner: Any, product: str, given: Mapping[str, Any]) -> Process:
     """A new process. Raises `Rejected` or `Forbidden`."""
     value = {**given, PRODUCT: product}
-    payload = checked(value, owner, single=True)
+    payload = check_payload(value, owner, single=True)
     with transaction.atomic():
         process = create_process(None, owner, value, payload, None)
-        process.run = submit(process)
+        process.run = submit_run(process)
         process.save(update_fields=["run"])
         return process
 
@@ -54,14 +54,14 @@ def create_process(
         run=run,
         payload=value,
         format=payload.format,
-        price=credits.price(chrome=payload.chrome),
+        price=credits.page_price(chrome=payload.chrome),
         gzip=payload.gzip,
         max_credits=payload.credits,
         delivery=task.delivery if task else [],
     )
 
 
-def planned(*, task: ExtractionTask, given: Mapping[str, Any]) -> tuple[dict[str, Any], Payload]:
+def plan_run(*, task: ExtractionTask, given: Mapping[str, Any]) -> tuple[dict[str, Any], Payload]:
     """The payload as a run would have it, and what it means. Raises `Rejected`."""
     strange = [name for name in given if name not in {"payload", "maxCredits"}][:20]
     if strange:
@@ -75,10 +75,10 @@ def planned(*, task: ExtractionTask, given: Mapping[str, Any]) -> tuple[dict[str
     value = merge_patch(task.payload, over)
     if given.get("maxCredits") is not None:
         value["maxCredits"] = given["maxCredits"]
-    return value, checked(value, task.owner, "/payload")
+    return value, check_payload(value, task.owner, "/payload")
 
 
-def submit(process: Process, retry_of: Run | None = None) -> Run:
+def submit_run(process: Process, retry_of: Run | None = None) -> Run:
     task = process.task
     return runs.submit(
         kind=KIND,
@@ -90,7 +90,7 @@ def submit(process: Process, retry_of: Run | None = None) -> Run:
     )
 
 
-def cancel(*, process: Process) -> Process:
+def cancel_process(*, process: Process) -> Process:
     """Stops a process; what it has so far stays. Raises `Conflict` when it has ended."""
     if process.run is None:
         raise Conflict("The process has ended.", state=process.status)
@@ -108,9 +108,9 @@ def visible_process(*, id: str, user: Any) -> Process:
 
 def estimate(*, task: ExtractionTask, given: Mapping[str, Any]) -> dict[str, Any]:
     """What a run would cost: at least and at most, as far as that is known, and what the last one did cost."""
-    _, payload = planned(task=task, given=given)
-    account = credits.account_of(task.owner_id)
-    price, most = credits.price(chrome=payload.chrome), _most_pages(payload, account)
+    _, payload = plan_run(task=task, given=given)
+    account = credits.credit_account(task.owner_id)
+    price, most = credits.page_price(chrome=payload.chrome), _most_pages(payload, account)
     last = Process.objects.filter(task=task, status=ProcessStatus.FINISHED).order_by("-seq").first()
     expected = last.cost if last else price
     return {
@@ -124,7 +124,7 @@ def estimate(*, task: ExtractionTask, given: Mapping[str, Any]) -> dict[str, Any
 
 
 def _most_pages(payload: Payload, account: CreditAccount) -> int:
-    limit = min(Limits.of(account).pages, payload.pages or Limits.of(account).pages)
+    limit = min(AccountLimits.of(account).pages, payload.pages or AccountLimits.of(account).pages)
     rule = payload.rule
     if payload.search:
         return min(limit, len(payload.search.keywords) * (1 if payload.search.engine.scrolls else payload.search.pages))
@@ -133,11 +133,11 @@ def _most_pages(payload: Payload, account: CreditAccount) -> int:
     return min(limit, (rule.next.pages or limit) if rule.next else 1)
 
 
-def note(process: Process, text: str) -> None:
+def add_note(process: Process, text: str) -> None:
     ProcessNote.objects.create(process=process, text=text[:1000])
 
 
-def outline(process: Process) -> dict[str, Any]:
+def process_summary(process: Process) -> dict[str, Any]:
     """As it is shown, but for the links, which are made when they are asked for."""
     return {
         "id": process.id,

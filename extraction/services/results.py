@@ -20,7 +20,7 @@ from extraction.domain.page_reader import Record
 from extraction.domain.payload import Payload, Rule
 from extraction.models import ExtractionPage, Process
 from extraction.services import page_ledger
-from extraction.services.tasks import parsed
+from extraction.services.tasks import parse_any_payload
 from extraction.writers import written
 from taskhub.errors import Unavailable
 
@@ -32,16 +32,16 @@ LISTS = 100  # of details, looked ahead for
 AHEAD = 5  # pages of each
 
 
-def storage() -> Any:
+def result_storage() -> Any:
     return storages[STORAGE]
 
 
-class Export:
+class ResultExport:
     """The records of one process. Reads them in batches: what it holds does not grow with their number."""
 
     def __init__(self, process: Process, payload: Payload | None = None) -> None:
         self.process = process
-        self.payload = payload or parsed(process.payload, single=process.task_id is None)
+        self.payload = payload or parse_any_payload(process.payload, single=process.task_id is None)
 
     def records(self) -> Iterator[Record]:
         if self.process.main is None:
@@ -59,7 +59,7 @@ class Export:
         """What was made of the one page."""
         for packed in ExtractionPage.objects.filter(process=self.process).values_list("records", flat=True):
             if packed:
-                yield page_ledger.unpacked_bytes(packed)
+                yield page_ledger.unpack_bytes(packed)
 
     def _of_list(self, first: bytes, ahead: list[list[Record]]) -> Iterator[Record]:
         """What the pages of a list showed, in their order. `ahead` are the first, where they were read already."""
@@ -71,7 +71,7 @@ class Export:
         while pages := list(self._pages(first, after)):
             after = pages[-1][0]
             for _, packed in pages:
-                yield from page_ledger.unpacked(packed)
+                yield from page_ledger.unpack_records(packed)
 
     def _pages(self, first: bytes, after: int) -> Iterable[tuple[int, Any]]:
         rows = ExtractionPage.objects.filter(process=self.process, chain=first, ordinal__gt=after)
@@ -117,7 +117,7 @@ class Export:
         chains = [bytes.fromhex(key) for key in dict.fromkeys(keys)]
         rows = ExtractionPage.objects.filter(process=self.process, chain__in=chains, ordinal__lt=AHEAD)
         for key, records in rows.order_by("chain", "ordinal").values_list("chain", "records"):
-            ahead.setdefault(bytes(key).hex(), []).append(page_ledger.unpacked(records))
+            ahead.setdefault(bytes(key).hex(), []).append(page_ledger.unpack_records(records))
         return ahead
 
 
@@ -138,7 +138,7 @@ def _groups(records: Iterable[Record], nests: list[str]) -> Iterator[list[Record
         yield group
 
 
-def store(name: str, pieces: Iterator[bytes]) -> int:
+def store_result(name: str, pieces: Iterator[bytes]) -> int:
     """Whole or not at all. Raises `OSError` where there is no room, or the storage is away."""
     place = _local_path(name)
     folder = place.parent if place else None
@@ -163,7 +163,7 @@ def store(name: str, pieces: Iterator[bytes]) -> int:
 def _local_path(name: str) -> Path | None:
     """Where the storage keeps a file on this machine's disk; None where it keeps it elsewhere."""
     try:
-        return Path(storage().path(name))
+        return Path(result_storage().path(name))
     except NotImplementedError:
         return None
 
@@ -171,18 +171,18 @@ def _local_path(name: str) -> Path | None:
 def _sent(name: str, path: Path) -> None:
     try:
         with path.open("rb") as file:
-            storage().delete(name)
-            storage().save(name, File(file))
+            result_storage().delete(name)
+            result_storage().save(name, File(file))
     except OSError:
         raise
     except Exception as error:  # each storage has its own
         raise OSError(f"The storage does not take it: {type(error).__name__}") from error
 
 
-def opened(name: str) -> Any:
+def open_result(name: str) -> Any:
     """A finished file, to be read. Raises `Unavailable` when the storage is away, `FileNotFoundError` for none."""
     try:
-        return storage().open(name, "rb")
+        return result_storage().open(name, "rb")
     except FileNotFoundError:
         raise
     except Exception as error:
@@ -190,7 +190,7 @@ def opened(name: str) -> Any:
         raise Unavailable("The file cannot be read at present.", retry_after=60) from None
 
 
-def removed(name: str) -> None:
+def delete_result(name: str) -> None:
     """Raises nothing for a file that is not there."""
     with suppress(FileNotFoundError):
-        storage().delete(name)
+        result_storage().delete(name)

@@ -10,8 +10,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from extraction.models import CreditAccount, ExtractionPage, ExtractionTask, Process
-from extraction.services.results import removed
-from extraction.services.tasks import locked
+from extraction.services.results import delete_result
+from extraction.services.tasks import lock_task
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import ENDED
 from taskhub.runs.models import Run
@@ -30,13 +30,13 @@ DELETE FROM extraction_page WHERE id IN (
 def delete_task(*, task: ExtractionTask) -> None:
     """Hides the task and its processes at once; what is left of them goes in batches."""
     with transaction.atomic():
-        row = locked(task)
+        row = lock_task(task)
         ExtractionTask.objects.filter(pk=row.pk).update(removed_at=Now())
         Process.objects.filter(task=row).update(removed_at=Now())
-        _purge_later(row)
+        _accept_purge(row)
 
 
-def _purge_later(task: ExtractionTask) -> None:
+def _accept_purge(task: ExtractionTask) -> None:
     """A run in the caller's transaction: nothing that is to go is forgotten, whoever dies when."""
     name = f"remove {task.name or task.id}"
     runs.submit(kind=PURGE, owner=task.owner, name=name[:200], arguments={"task": task.id})
@@ -47,7 +47,7 @@ def purge(execution: Execution) -> None:
     task = ExtractionTask.objects.filter(id=execution.run.arguments["task"], removed_at__isnull=False).first()
     count = 0
     for process in Process.objects.filter(task=task) if task else ():
-        while pages := remove_some(process):
+        while pages := remove_batch(process):
             count += pages
             execution.progress(count, message="pages removed")
     with transaction.atomic():
@@ -56,7 +56,7 @@ def purge(execution: Execution) -> None:
         execution.succeed({"pages": count})
 
 
-def remove_some(process: Process) -> int:
+def remove_batch(process: Process) -> int:
     """Ends a process and removes one batch of what it has, itself at last; how many rows. 0 when nothing is left."""
     stop(process)
     with connection.cursor() as cursor:
@@ -65,7 +65,7 @@ def remove_some(process: Process) -> int:
     if pages or ExtractionPage.objects.filter(process=process).exists():
         return max(1, pages)
     if process.results:
-        removed(process.results)
+        delete_result(process.results)
     rows: int = Process.objects.filter(pk=process.pk).delete()[0]
     return rows
 
@@ -84,7 +84,7 @@ def prune() -> int:
     if old is None:
         return 0
     Process.objects.filter(pk=old.pk, removed_at__isnull=True).update(removed_at=Now())
-    return remove_some(old)
+    return remove_batch(old)
 
 
 def remove_of_owner(owner_id: UUID) -> int:
@@ -93,6 +93,6 @@ def remove_of_owner(owner_id: UUID) -> int:
         return 0
     process: Any = Process.objects.filter(owner_id=owner_id).first()
     if process:
-        return remove_some(process)
+        return remove_batch(process)
     rows: int = ExtractionTask.objects.filter(owner_id=owner_id).delete()[0]
     return rows or CreditAccount.objects.filter(owner_id=owner_id).delete()[0]

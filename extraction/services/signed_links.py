@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core import signing
 
 from extraction.models import Process
-from extraction.services.results import storage
+from extraction.services.results import result_storage
 from taskhub.errors import NotFound, Unavailable
 
 SALT = "extraction.file"
@@ -16,7 +16,7 @@ RESULTS, LOG = "results", "log"
 
 
 @dataclass(frozen=True)
-class Linked:
+class LinkedFile:
     """What a link leads to."""
 
     process: Process
@@ -33,7 +33,7 @@ def link_to(*, process: Process, what: str = RESULTS) -> str:
 
 
 def _elsewhere(name: str) -> str | None:
-    where = storage()
+    where = result_storage()
     if not hasattr(where, "querystring_auth"):
         return None
     try:
@@ -42,7 +42,7 @@ def _elsewhere(name: str) -> str | None:
         raise Unavailable("The storage does not answer.", retry_after=60) from None
 
 
-def behind(*, token: str) -> Linked:
+def resolve_link(*, token: str) -> LinkedFile:
     """Raises `NotFound` for a link that is none, is too old, or whose process is gone."""
     try:
         id, what = signing.loads(token, salt=SALT, max_age=settings.EXTRACTION_LINK_SECONDS)
@@ -51,10 +51,10 @@ def behind(*, token: str) -> Linked:
     process: Process | None = Process.objects.filter(id=id, removed_at__isnull=True).first()
     if process is None or (what == RESULTS and not process.results):
         raise NotFound("The file is gone.")
-    return Linked(process, what)
+    return LinkedFile(process, what)
 
 
-def process_with(*, name: str, user: Any) -> Process:
+def process_of_result(*, name: str, user: Any) -> Process:
     """The process whose results have this name. Raises `NotFound`."""
     rows = Process.objects.visible_to(user).select_related("owner")
     process: Process | None = rows.filter(results=name).first() if name else None

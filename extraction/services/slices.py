@@ -68,7 +68,7 @@ def renew(*, slice: Slice) -> None:
         raise SliceLost
 
 
-def locked(process_id: int) -> Process | None:
+def lock_process(process_id: int) -> Process | None:
     """The process, held by the caller's transaction."""
     return Process.objects.select_for_update(no_key=True).filter(pk=process_id).first()
 
@@ -76,7 +76,7 @@ def locked(process_id: int) -> Process | None:
 def reserve(*, slice: Slice, wanted: int) -> int:
     """Up to `wanted` credits for the slice; how many. Raises `SliceLost`."""
     with transaction.atomic():
-        process = locked(slice.process_id)
+        process = lock_process(slice.process_id)
         renew(slice=slice)
         return credits.reserve(slice=slice, process=process, wanted=wanted) if process else 0
 
@@ -95,7 +95,7 @@ def release(*, slice: Slice, process: Process, lost: bool) -> int | None:
     if lost:
         _give_up(pages.filter(lost__gte=settings.EXTRACTION_PAGE_ATTEMPTS - 1), process)
     pages.update(state=PageState.READY, slice=None, attempt=F("attempt") - 1, lost=F("lost") + int(lost))
-    rest = credits.settle(slice=row, process=process)
+    rest = credits.refund(slice=row, process=process)
     row.delete()
     return rest
 
@@ -116,6 +116,6 @@ def release_all(*, process: Process) -> None:
         release(slice=slice, process=process, lost=False)
 
 
-def lapsed() -> list[Slice]:
+def lapsed_slices() -> list[Slice]:
     """Slices whose worker fell silent."""
     return list(Slice.objects.filter(lease_until__lt=Now()).select_related("process")[:100])

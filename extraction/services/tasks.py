@@ -13,7 +13,7 @@ from extraction.domain.single_page_parser import parse_single
 from extraction.engines import engines
 from extraction.fetch.browser import missing
 from extraction.models import ExtractionTask, Process
-from extraction.services.credits import Limits, account_of
+from extraction.services.credits import AccountLimits, credit_account
 from taskhub.errors import Forbidden, NotFound, Rejected, invalid
 from taskhub.outbound import Refused, check_url, configured_policy
 
@@ -23,23 +23,23 @@ TYPE = "extract"
 MAY_IGNORE_ROBOTS = "extraction.ignore_robots"
 
 
-def parsed(value: Any, at: str = "", *, single: bool = False) -> Payload:
+def parse_any_payload(value: Any, at: str = "", *, single: bool = False) -> Payload:
     """What a payload means, completely checked. Raises `Rejected`."""
     if single:
         return parse_single(value)
     return parse_search(value, engines(), at) if is_search(value) else parse_payload(value, at)
 
 
-def checked(value: Any, owner: Any, at: str = "", *, single: bool = False) -> Payload:
+def check_payload(value: Any, owner: Any, at: str = "", *, single: bool = False) -> Payload:
     """The payload, completely checked, and allowed to this user. Raises `Rejected` or `Forbidden`."""
-    payload = parsed(value, at, single=single)
+    payload = parse_any_payload(value, at, single=single)
     check_allowed(payload=payload, owner=owner, at=at)
     return payload
 
 
 def check_allowed(*, payload: Payload, owner: Any, at: str = "") -> None:
     """Raises `Rejected` or `Forbidden` for what this user may not ask for."""
-    limits = Limits.of(account_of(owner.pk))
+    limits = AccountLimits.of(credit_account(owner.pk))
     if payload.rule.depth() > limits.depth:
         raise invalid(f"{at}/fields", f"Details nest {payload.rule.depth()} deep; {limits.depth} are allowed.")
     if payload.pages and payload.pages > limits.pages:
@@ -54,15 +54,15 @@ def check_allowed(*, payload: Payload, owner: Any, at: str = "") -> None:
 
 
 def payload_of(process: Process) -> Payload:
-    """As `checked`, of what a process runs."""
-    return checked(process.payload, process.owner, single=process.task_id is None)
+    """As `check_payload`, of what a process runs."""
+    return check_payload(process.payload, process.owner, single=process.task_id is None)
 
 
 def create_task(*, owner: Any, given: Mapping[str, Any]) -> ExtractionTask:
     """From a payload alone, or from a task's structure that holds one. Raises `Rejected` or `Forbidden`."""
     values = _structure(given) if "payload" in given else {"payload": dict(given)}
     at = "/payload" if "payload" in given else ""
-    payload = checked(values["payload"], owner, at)
+    payload = check_payload(values["payload"], owner, at)
     name = values.get("name") or payload.name
     return ExtractionTask.objects.create(
         owner=owner,
@@ -80,16 +80,16 @@ def update_task(*, task: ExtractionTask, given: Mapping[str, Any]) -> Extraction
     if values.pop("id", task.id) != task.id:
         raise Rejected("This is another task's id.", errors=[{"pointer": "/id", "detail": "Must be this task's id."}])
     if "payload" in values:
-        checked(values["payload"], task.owner, "/payload")
+        check_payload(values["payload"], task.owner, "/payload")
     with transaction.atomic():
-        row = locked(task)
+        row = lock_task(task)
         for name, value in values.items():
             setattr(row, name, value)
         row.save(update_fields=[*values] or ["name"])
     return row
 
 
-def locked(task: ExtractionTask) -> ExtractionTask:
+def lock_task(task: ExtractionTask) -> ExtractionTask:
     """The task, held by the caller's transaction. Raises `NotFound` when it was deleted meanwhile."""
     row = ExtractionTask.objects.select_for_update(of=("self",)).filter(pk=task.pk, removed_at__isnull=True).first()
     if row is None:
@@ -127,10 +127,10 @@ def _delivery(value: Any) -> list[dict[str, Any]]:
             host = f"[{address}]" if name == "host" and ":" in address else address
             if faults := _address_faults(f"https://{host}/" if name == "host" else address, at):
                 raise Rejected(faults[0]["detail"], errors=faults)
-    return stored(destinations)
+    return serialize_destinations(destinations)
 
 
-def stored(destinations: list[Destination]) -> list[dict[str, Any]]:
+def serialize_destinations(destinations: list[Destination]) -> list[dict[str, Any]]:
     """As tasks and processes keep them, encrypted."""
     return [{"type": one.kind, "path": one.path, **one.options} for one in destinations]
 

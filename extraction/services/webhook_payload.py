@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import Any
 
 from extraction.models import Process
-from extraction.services.processes import outline
-from extraction.services.results import opened
+from extraction.services.processes import process_summary
+from extraction.services.results import open_result
 from extraction.services.signed_links import LOG, link_to
 from taskhub.errors import Unavailable
 from taskhub.runs.models import Run
@@ -19,7 +19,7 @@ INLINE_MAX = 1_000_000  # bytes of a JSON result that are sent along
 def told(run: Run) -> dict[str, Any] | None:
     """In the transaction that ends a run; None while its result is still to be written, after which it is told."""
     process = Process.objects.filter(run_id=run.pk, removed_at__isnull=True).select_related("task").first()
-    return outline(process) if process and not process.unwritten else None
+    return process_summary(process) if process and not process.unwritten else None
 
 
 def message(run: Run, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,5 +37,5 @@ def message(run: Run, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read(process: Process) -> Any:
-    with opened(process.results) as file:
+    with open_result(process.results) as file:
         return json.loads(file.read())

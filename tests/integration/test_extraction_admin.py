@@ -10,7 +10,7 @@ from django.urls import reverse
 from extraction.domain.process_status import PageState
 from extraction.models import CreditAccount, CreditEntry, ExtractionPage, ExtractionTask, Process
 from extraction.services import credits, page_ledger, processes
-from extraction.services.tasks import checked, create_task
+from extraction.services.tasks import check_payload, create_task
 from tests.conftest import Person, make_person
 
 pytestmark = pytest.mark.django_db
@@ -33,8 +33,8 @@ def root() -> Client:
 def process(owner: Person) -> Process:
     """Its first page is done and showed sixty records; one has failed, one waits."""
     process = processes.run_task(task=create_task(owner=owner.user, given=PAYLOAD))
-    page_ledger.seed(process=process, payload=checked(process.payload, owner.user))
-    records = page_ledger.packed(orjson.dumps([{"a": f"<b>{n}</b>"} for n in range(60)]))
+    page_ledger.add_first_pages(process=process, payload=check_payload(process.payload, owner.user))
+    records = page_ledger.pack_records(orjson.dumps([{"a": f"<b>{n}</b>"} for n in range(60)]))
     ExtractionPage.objects.update(state=PageState.DONE, records=records, status=200)
     for number, state in enumerate((PageState.FAILED, PageState.READY)):
         key = bytes([number]) * 16
@@ -95,7 +95,7 @@ def test_search_by_id(root: Client, process: Process) -> None:
 
 
 def test_top_up_and_limits(root: Client, owner: Person, process: Process) -> None:
-    account = credits.account_of(owner.user.pk)
+    account = credits.credit_account(owner.user.pk)
     Process.objects.update(status="pending", missing=1)
     CreditAccount.objects.update(balance=0)
     address = reverse("admin:extraction_creditaccount_change", args=[account.pk])

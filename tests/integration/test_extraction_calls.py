@@ -17,8 +17,8 @@ from extraction.domain.process_status import ProcessStatus
 from extraction.models import CreditAccount, CreditEntry, ExtractionPage, ExtractionTask, Process
 from extraction.run_kinds import SCHEDULED_EXTRACTION
 from extraction.services import credits, page_ledger, process_lifecycle, retention
-from extraction.services.results import storage
-from extraction.services.tasks import checked
+from extraction.services.results import result_storage
+from extraction.services.tasks import check_payload
 from taskhub.accounts import services as accounts
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
@@ -51,7 +51,7 @@ def started(owner: Person, task: dict[str, Any], **given: Any) -> Process:
 
 def ended(process: Process, text: str = "a\n1\n2\n") -> Process:
     """As if it had run: its file is there."""
-    name = storage().save(f"{process.id}.csv", ContentFile(text.encode()))
+    name = result_storage().save(f"{process.id}.csv", ContentFile(text.encode()))
     Process.objects.filter(pk=process.pk).update(
         status=ProcessStatus.FINISHED,
         results=name,
@@ -230,7 +230,7 @@ def test_a_file_that_is_gone_is_told_and_a_log_opens_at_once(owner: Person) -> N
 
 def test_pages_by_state_and_status(owner: Person) -> None:
     process = started(owner, created(owner))
-    page_ledger.seed(process=process, payload=checked(process.payload, owner.user))
+    page_ledger.add_first_pages(process=process, payload=check_payload(process.payload, owner.user))
     page = ExtractionPage.objects.get()
     for number in range(3):
         key = bytes([number]) * 16
@@ -267,7 +267,7 @@ def test_credits_and_estimates(owner: Person, colleague: Person, settings: Any) 
 
 
 def test_limits_of_a_user(owner: Person, colleague: Person) -> None:
-    credits.account_of(owner.user.pk)
+    credits.credit_account(owner.user.pk)
     CreditAccount.objects.update(max_depth=1, max_pages=5)
     deep = {"fields": [{"name": "a", "selector": "a", "details": {"fields": PAYLOAD["fields"]}}]}
     for wrong, place in ((deep, "/fields"), ({"maxPages": 6}, "/maxPages")):
@@ -282,16 +282,16 @@ def test_limits_of_a_user(owner: Person, colleague: Person) -> None:
 def test_a_deleted_task_leaves_nothing(owner: Person) -> None:
     task = created(owner)
     process, other = ended(started(owner, task)), started(owner, task)
-    page_ledger.seed(process=other, payload=checked(other.payload, owner.user))
+    page_ledger.add_first_pages(process=other, payload=check_payload(other.payload, owner.user))
     process.refresh_from_db()
-    assert storage().exists(process.results)
+    assert result_storage().exists(process.results)
     assert owner.post(f"/v1/task/{task['id']}/delete").json() == {"deleted": "ok"}
     assert owner.get(f"/v1/process/{process.id}/info").status_code == 404
     assert work(retention.PURGE, retention.purge, node="x@test") == 1
     assert not (ExtractionTask.objects.exists())
     assert not (Process.objects.exists())
     assert not (ExtractionPage.objects.exists())
-    assert not storage().exists(process.results)
+    assert not result_storage().exists(process.results)
     assert other.run_id
     assert Run.objects.get(pk=other.run_id).state == "REVOKED"
 
@@ -303,13 +303,13 @@ def test_processes_past_their_retention_go_with_their_files(owner: Person) -> No
     while prune():
         pass
     assert [one.pk for one in Process.objects.all()] == [young.pk]
-    assert not storage().exists(process.results)
+    assert not result_storage().exists(process.results)
 
 
 def test_a_deleted_account_leaves_nothing(owner: Person) -> None:
     ended(started(owner, created(owner)))
     started(owner, created(owner))
-    credits.account_of(owner.user.pk)
+    credits.credit_account(owner.user.pk)
     while retention.remove_of_owner(owner.user.pk):
         pass
     assert not any(

@@ -12,15 +12,15 @@ import pytest
 from django.db import connection
 
 from extraction import page_processor, worker_loop
-from extraction.db_thread import Books
+from extraction.db_thread import DatabaseThread
 from extraction.domain.process_status import Failure
 from extraction.domain.render_job import Action, Going, Job, Rendered
-from extraction.fetch.browser import Chromium, browsers
-from extraction.fetch.page_fetcher import judge
+from extraction.fetch.browser import Chromium, browser_thread
+from extraction.fetch.page_fetcher import check_answer
 from extraction.fetch.page_renderer import render
 from extraction.models import ExtractionPage, Process, ProcessNote
 from extraction.services import process_lifecycle, processes, tasks
-from extraction.services.results import Export
+from extraction.services.results import ResultExport
 from taskhub.errors import Rejected
 from taskhub.outbound import Policy, configured_policy
 from taskhub.runs.queue.execution import work
@@ -46,14 +46,14 @@ def _settings(settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> 
     settings.STORAGES = {**settings.STORAGES, "results": results}
     monkeypatch.setattr(page_processor, "backoff", lambda attempt, after: 0.05)
     yield
-    if thread := Books.threads.peek():
+    if thread := DatabaseThread.executor.peek():
         thread.submit(lambda: connection.close()).result()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _browser() -> Iterator[None]:
     yield
-    asyncio.run(browsers.get().do(browsers.get().shut()))
+    asyncio.run(browser_thread.get().run(browser_thread.get().close()))
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def site() -> Iterator[Site]:
 
 def shown(site: Site, path: str = "/", policy: Policy | None = None, **terms: Any) -> Rendered:
     job = Job(**{"url": f"{site.url}{path}", "seconds": 10, "max_bytes": 2_000_000, **terms})
-    return asyncio.run(browsers.get().do(render(job, policy or configured_policy(), judge)))
+    return asyncio.run(browser_thread.get().run(render(job, policy or configured_policy(), check_answer)))
 
 
 def refusal(site: Site, path: str, **terms: Any) -> str:
@@ -281,22 +281,22 @@ def test_answers_that_are_no_pages(site: Site, page: Reply, words: str) -> None:
 
 def test_a_browser_is_used_again_and_one_that_fell_or_grew_is_replaced(site: Site, settings: Any) -> None:
     shown(site)
-    first = browsers.get().chromium
+    first = browser_thread.get().chromium
     shown(site)
-    assert first is browsers.get().chromium
+    assert first is browser_thread.get().chromium
     assert isinstance(first, Chromium)
     for process in first.processes():
         with suppress(psutil.NoSuchProcess):  # it went with the one before
             process.kill()
     psutil.wait_procs(first.processes(), 5)
     assert shown(site).status == 200
-    second = browsers.get().chromium
+    second = browser_thread.get().chromium
     assert second is not first
     settings.EXTRACTION_CHROME_MB = 1
     assert shown(site).status == 200
     settings.EXTRACTION_CHROME_MB = 4096
     assert shown(site).status == 200
-    assert browsers.get().chromium is not second
+    assert browser_thread.get().chromium is not second
 
 
 # Processes
@@ -327,7 +327,7 @@ def test_a_process_renders_its_pages_for_their_price(owner: Person, site: Site) 
     site.pages["/2"] = html("<h2>page 2</h2>")
     site.pages["/"] = html(MADE + "<a class=next href='/2'>next</a>")
     process = extracted(owner, site, paginator=".next")
-    assert list(Export(process).records()) == [{"title": "made by a script"}, {"title": "page 2"}]
+    assert list(ResultExport(process).records()) == [{"title": "made by a script"}, {"title": "page 2"}]
     assert (process.status, process.cost, process.pages) == ("finished", 10, 2)
 
 
@@ -338,7 +338,7 @@ def test_details_are_rendered_as_their_list_or_as_they_say(owner: Person, site: 
     inner = {"fields": TITLE, "request": {"type": "chrome"}}
     link = [{"name": "item", "selector": "li a", "attrs": ["href"], "details": inner}]
     process = extracted(owner, site, type="base", fields=link)
-    [record] = list(Export(process).records())
+    [record] = list(ResultExport(process).records())
     assert record["item_details"] == [{"title": "made by a script"}]
     assert process.cost == 6
 
@@ -346,7 +346,7 @@ def test_details_are_rendered_as_their_list_or_as_they_say(owner: Person, site: 
 @pytest.mark.django_db(transaction=True)
 def test_a_page_without_records_is_rendered_once_and_the_log_says_so(owner: Person, site: Site) -> None:
     process = extracted(owner, site, type="base")
-    assert list(Export(process).records()) == [{"title": "made by a script"}]
+    assert list(ResultExport(process).records()) == [{"title": "made by a script"}]
     assert process.cost == 6
     assert f"no record in {site.url}/, so it was rendered: 1 records" in notes(process)
 
@@ -390,7 +390,7 @@ def test_clicks_have_a_limit_of_the_settings(owner: Person, site: Site, settings
         commonParent="h2",
         fields=[{"name": "title", "selector": "."}],
     )
-    assert [one["title"] for one in Export(process).records()] == ["0", "1", "2"]
+    assert [one["title"] for one in ResultExport(process).records()] == ["0", "1", "2"]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -23,8 +23,8 @@ from extraction.delivery import transfer, upload_program
 from extraction.domain.destinations import parse_destinations
 from extraction.models import ExtractionTask, Process, ProcessNote
 from extraction.services import tasks
-from extraction.services.deliveries import DELIVERY, carry, wait
-from extraction.services.tasks import stored
+from extraction.services.deliveries import DELIVERY, deliver_once, retry_delay
+from extraction.services.tasks import serialize_destinations
 from taskhub.errors import Failed, Problem, Rejected, Unavailable
 from taskhub.outbound import Allow, Policy
 from taskhub.runs import queue as runs
@@ -300,7 +300,7 @@ def delivered(settings: Any, tmp_path: Path) -> None:
 def finished(owner: Person, *destinations: dict[str, Any]) -> Process:
     """A process of a task with these destinations, whose result has just been written."""
     process = fetched(owner)
-    kept = stored(parse_destinations(list(destinations)))
+    kept = serialize_destinations(parse_destinations(list(destinations)))
     ExtractionTask.objects.update(delivery=kept)
     Process.objects.update(delivery=kept)
     turn(process)
@@ -310,7 +310,7 @@ def finished(owner: Person, *destinations: dict[str, Any]) -> Process:
 
 
 def carried() -> int:
-    return work(DELIVERY, carry, node="extraction@test")
+    return work(DELIVERY, deliver_once, node="extraction@test")
 
 
 def deliveries(owner: Person, process: Process) -> list[dict[str, Any]]:
@@ -348,15 +348,15 @@ def test_what_fails_is_tried_again_and_can_be_retried_later(
     assert (shown["state"], shown["attempt"]) == ("RETRY", 1)
     assert shown["error"]
     assert shown["next_attempt_at"]
-    assert [wait(attempt) for attempt in range(1, 7)] == [10, 60, 300, 1800, 3600, 3600]
-    kept = stored(parse_destinations(s3 | {"bucket": "nowhere"}))
+    assert [retry_delay(attempt) for attempt in range(1, 7)] == [10, 60, 300, 1800, 3600, 3600]
+    kept = serialize_destinations(parse_destinations(s3 | {"bucket": "nowhere"}))
     Process.objects.update(delivery=kept)
     Run.objects.filter(pk=shown["run"]).update(not_before=timezone.now())
     runs.sweep()
     assert carried() == 1
     [shown] = deliveries(owner, process)
     assert shown["state"] == "FAILURE"
-    Process.objects.update(delivery=stored(parse_destinations(s3)))
+    Process.objects.update(delivery=serialize_destinations(parse_destinations(s3)))
     assert owner.post(f"/runs/{shown['run']}/retry").status_code == 202
     assert carried() == 1
     assert [one["state"] for one in deliveries(owner, process)] == ["FAILURE", "SUCCESS"]

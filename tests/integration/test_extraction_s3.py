@@ -53,8 +53,8 @@ def bucket(server: str, settings: Any) -> Any:
 def fetched(owner: Person) -> Process:
     """Its pages have ended; its result is to be written."""
     process = processes.run_task(task=tasks.create_task(owner=owner.user, given=PAYLOAD))
-    page_ledger.seed(process=process, payload=tasks.checked(process.payload, owner.user))
-    ExtractionPage.objects.update(state="done", records=page_ledger.packed(b'[{"a": "1"}]'))
+    page_ledger.add_first_pages(process=process, payload=tasks.check_payload(process.payload, owner.user))
+    ExtractionPage.objects.update(state="done", records=page_ledger.pack_records(b'[{"a": "1"}]'))
     Process.objects.update(open=0, unwritten=True, records=1)
     return process
 
@@ -78,7 +78,7 @@ def test_a_result_is_stored_linked_and_removed(owner: Person, bucket: Any) -> No
     part = requests.get(link, headers={"Range": "bytes=0-0"}, timeout=10)
     assert (part.status_code, part.content) == (206, b"a")
     assert owner.get(f"/v1/getlink?name={process.results}").content.decode().startswith(link.partition("?")[0])
-    while retention.remove_some(process):
+    while retention.remove_batch(process):
         pass
     assert "Contents" not in bucket.list_objects_v2(Bucket=BUCKET)
 

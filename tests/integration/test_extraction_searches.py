@@ -11,11 +11,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
 from extraction import worker_loop
-from extraction.db_thread import Books
+from extraction.db_thread import DatabaseThread
 from extraction.engines import engines
 from extraction.models import ExtractionPage, Process
 from extraction.services import process_lifecycle, processes, tasks
-from extraction.services.results import Export
+from extraction.services.results import ResultExport
 from taskhub.errors import Rejected
 from taskhub.runs.queue.execution import work
 from tests.conftest import Person
@@ -51,7 +51,7 @@ def folder(tmp_path: Path, site: Site, settings: Any) -> Iterator[Path]:
     settings.STORAGES = {**settings.STORAGES, "results": results}
     write(tmp_path, "local", site)
     yield tmp_path
-    if thread := Books.threads.peek():
+    if thread := DatabaseThread.executor.peek():
         thread.submit(lambda: connection.close()).result()
 
 
@@ -84,17 +84,17 @@ def searched(owner: Person, **payload: Any) -> Process:
 def test_keywords_times_pages_in_their_order(owner: Person, site: Site, folder: Path) -> None:
     process = searched(owner, keywords=["red", "blue", "nothing"], num_pages=4, format="CSV")
     assert (process.status, process.failed) == ("finished", 0)
-    records = list(Export(process).records())
+    records = list(ResultExport(process).records())
     assert [(one["keyword"], one["page"], one["position"]) for one in records] == [
         (keyword, page, n) for keyword in ("red", "blue") for page in (1, 2) for n in (1, 2)
     ]
-    lines = b"".join(Export(process).pieces("csv", gzip=False)).decode().splitlines()
+    lines = b"".join(ResultExport(process).pieces("csv", gzip=False)).decode().splitlines()
     assert lines[:2] == [
         "keyword,page,kind,position,title,url",
         f"red,1,organic,1,red 1.1,{site.url}/red",
     ]
-    assert b"<page>1</page><kind>organic</kind>" in b"".join(Export(process).pieces("xml", gzip=False))
-    assert b"".join(Export(process).pieces("xlsx", gzip=False)).startswith(b"PK")
+    assert b"<page>1</page><kind>organic</kind>" in b"".join(ResultExport(process).pieces("xml", gzip=False))
+    assert b"".join(ResultExport(process).pieces("xlsx", gzip=False)).startswith(b"PK")
     assert process.cost == 3 + 3 + 1  # a third page that shows the second again ends each list
 
 

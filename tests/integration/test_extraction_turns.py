@@ -18,13 +18,13 @@ from django.db import connection
 from django.utils import timezone
 
 from extraction import fetch_loop, page_processor, worker_loop
-from extraction.db_thread import Books
+from extraction.db_thread import DatabaseThread
 from extraction.domain.page_urls import page_key
 from extraction.domain.process_status import PageState
-from extraction.fetch.host_limits import Hosts, Later
+from extraction.fetch.host_limits import HostBusy, HostLimits
 from extraction.models import CreditAccount, CreditEntry, ExtractionPage, Process, ProcessNote, Slice
 from extraction.services import credits, page_ledger, process_lifecycle, processes, retention, slices, tasks
-from extraction.services.results import Export, opened
+from extraction.services.results import ResultExport, open_result
 from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
 from taskhub.runs.queue.execution import work
@@ -46,7 +46,7 @@ def _settings(settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> 
     settings.STORAGES = {**settings.STORAGES, "results": results}
     monkeypatch.setattr(page_processor, "backoff", lambda attempt, after: min(after or 0.05, 0.3))
     yield
-    if thread := Books.threads.peek():
+    if thread := DatabaseThread.executor.peek():
         thread.submit(lambda: connection.close()).result()
 
 
@@ -84,7 +84,7 @@ def extracted(owner: Person, site: Site, **payload: Any) -> Process:
 
 
 def records(process: Process) -> list[dict[str, Any]]:
-    return list(Export(process).records())
+    return list(ResultExport(process).records())
 
 
 def run_of(process: Process) -> Run:
@@ -107,12 +107,12 @@ def found_at_once(process: Process, urls: list[str]) -> None:
     assert slice
     [first] = page_ledger.claim_pages(slice=slice, limit=10)
     keys = [(page_key(1, url), url) for url in urls]
-    found = [page_ledger.Found(page_ledger.Claimed(key, key, b"", 0, 1, url), mine=False) for key, url in keys]
+    found = [page_ledger.FoundPage(page_ledger.ClaimedPage(key, key, b"", 0, 1, url), mine=False) for key, url in keys]
     rows = orjson.dumps([{"item_details": [key.hex()]} for key, _ in keys])
     slices.reserve(slice=slice, wanted=10)
-    outcome = page_ledger.Outcome(first, PageState.DONE, cost=1, records=rows, count=len(urls), found=found)
-    page_ledger.write(slice=slice, outcomes=[outcome], most=1000)
-    process_lifecycle.leave(slice=slice)
+    outcome = page_ledger.PageOutcome(first, PageState.DONE, cost=1, records=rows, count=len(urls), found=found)
+    page_ledger.write_batch(slice=slice, outcomes=[outcome], max_pages=1000)
+    process_lifecycle.end_slice(slice=slice)
 
 
 def listing(*paths: str, more: str = "") -> Reply:
@@ -226,7 +226,7 @@ def test_a_failed_page_of_the_main_list_fails_the_process(owner: Person, site: S
 
 
 def test_credits_run_out_and_come(owner: Person, site: Site, settings: Any) -> None:
-    credits.account_of(owner.user.pk)
+    credits.credit_account(owner.user.pk)
     CreditAccount.objects.update(balance=3)
     site.pages["/"] = listing(*(f"/{n}" for n in range(5)))
     site.other = lambda path, before: html(f"<h1>{path}</h1>")
@@ -423,7 +423,7 @@ def test_a_lost_worker_loses_no_page_and_charges_none_twice(owner: Person, site:
     assert (process.status, process.cost, process.requests) == ("finished", 3, 3)
     assert CreditAccount.objects.get().balance == settings.EXTRACTION_CREDITS - 3
     with pytest.raises(slices.SliceLost):
-        page_ledger.write(slice=lost, outcomes=[], most=10)
+        page_ledger.write_batch(slice=lost, outcomes=[], max_pages=10)
 
 
 def test_a_page_that_takes_workers_with_it_is_given_up_alone(owner: Person, site: Site) -> None:
@@ -455,7 +455,7 @@ def test_a_cancelled_process_keeps_what_it_has(owner: Person, site: Site) -> Non
     process = begun(owner, site)
     slice, _ = slices.claim_slice(worker="one@test") or (None, None)
     assert slice
-    processes.cancel(process=processes.visible_process(id=process.id, user=owner.user))
+    processes.cancel_process(process=processes.visible_process(id=process.id, user=owner.user))
     with pytest.raises(slices.SliceLost):
         page_ledger.claim_pages(slice=slice, limit=1)
     process = carried(process)
@@ -524,23 +524,23 @@ def test_two_turns_at_one_process_share_its_pages(owner: Person, site: Site, set
     process = begun(owner, site, fields=[{**LINKS[0], "details": DETAIL}], path=True)
     found_at_once(process, [f"{site.url}/{n}" for n in range(300)])
     settings.EXTRACTION_CONCURRENCY = 2
-    spiders = []
+    loops = []
     for name in ("a@test", "b@test"):
         slice, row = slices.claim_slice(worker=name) or (None, None)
         assert slice
         assert row
-        spiders.append(fetch_loop.Spider(slice, row, tasks.checked(row.payload, owner.user)))
+        loops.append(fetch_loop.FetchLoop(slice, row, tasks.check_payload(row.payload, owner.user)))
 
     async def both() -> None:
-        await asyncio.gather(*(one.run() for one in spiders))
+        await asyncio.gather(*(loop.run() for loop in loops))
 
     asyncio.run(both())
-    shares = [Slice.objects.get(pk=one.slice.pk).spent for one in spiders]
+    shares = [Slice.objects.get(pk=loop.slice.pk).spent for loop in loops]
     assert sum(shares) == 300
     assert min(shares) > 30
     assert set(site.hits.values()) == {1}
-    for one in spiders:
-        process_lifecycle.leave(slice=one.slice)
+    for loop in loops:
+        process_lifecycle.end_slice(slice=loop.slice)
     assert [one["title"] for one in records(carried(process))] == [f"/{n}" for n in range(300)]
 
 
@@ -549,7 +549,7 @@ def test_the_same_bytes_whoever_fetched_and_when(owner: Person, site: Site, sett
     site.pages["/p2"] = listing(*(f"/{n}" for n in range(20, 50)))
     site.other = lambda path, before: html(f"<h1>{path}</h1>")
     sent = {"fields": [{**LINKS[0], "details": DETAIL}], "commonParent": "li", "paginator": "a.next", "format": "XML"}
-    whole = b"".join(Export(extracted(owner, site, **sent)).pieces("xml", gzip=False))
+    whole = b"".join(ResultExport(extracted(owner, site, **sent)).pieces("xml", gzip=False))
     settings.EXTRACTION_CONCURRENCY = 3
     process = begun(owner, site, **sent)
     for _ in range(8):  # turns that end before their time
@@ -560,22 +560,24 @@ def test_the_same_bytes_whoever_fetched_and_when(owner: Person, site: Site, sett
             Slice.objects.update(lease_until=timezone.now())
             process_lifecycle.sweep()
             worker_loop.take_turns(node="extraction@test")
-    assert b"".join(Export(carried(process)).pieces("xml", gzip=False)) == whole
-    assert json.loads(b"".join(Export(process).pieces("json", gzip=False)))[0]["item_details"] == [{"title": "/0"}]
+    assert b"".join(ResultExport(carried(process)).pieces("xml", gzip=False)) == whole
+    assert json.loads(b"".join(ResultExport(process).pieces("json", gzip=False)))[0]["item_details"] == [
+        {"title": "/0"}
+    ]
 
 
 def test_a_packed_file(owner: Person, site: Site) -> None:
     site.pages["/"] = listing("/a")
     process = extracted(owner, site, format="CSV", gzip=True)
     assert process.results == f"{process.id}.csv.gz"
-    with opened(process.results) as file:
+    with open_result(process.results) as file:
         packed = file.read()
     assert gzip.decompress(packed) == b"item_href,item_text\r\n" + f"{site.url}/a,/a\r\n".encode()
     assert process.size == len(packed)
 
 
 def test_no_race_takes_a_balance_below_zero(owner: Person, site: Site) -> None:
-    credits.account_of(owner.user.pk)
+    credits.credit_account(owner.user.pk)
     CreditAccount.objects.update(balance=100)
     claimed = [begun(owner, site) and slices.claim_slice(worker=f"{n}@test") for n in range(4)]
     rows = [pair[0] for pair in claimed if pair]
@@ -599,29 +601,29 @@ def test_no_race_takes_a_balance_below_zero(owner: Person, site: Site) -> None:
 
 
 def test_workers_share_a_host(settings: Any) -> None:
-    """As many places as there are, divided; who leaves gives his back; a pause is everybody's."""
+    """A host's slots are divided; a worker that ends gives its share back; a pause holds for all workers."""
     settings.EXTRACTION_HOST_CONCURRENCY = 8
 
     async def meet() -> tuple[list[int], list[float]]:
-        first, second = Hosts("first"), Hosts("second")
+        first, second = HostLimits("first"), HostLimits("second")
         name = f"host-{time.monotonic()}"
-        told = []
+        slots = []
         for hosts in (first, second, first, second):
-            await hosts._ask(name, hosts[name])
-            told.append(hosts[name].places)
+            await hosts._share_out(name, hosts.state(name))
+            slots.append(hosts.state(name).slots)
         await first.close()
-        await second._ask(name, second[name])
-        told.append(second[name].places)
-        third = Hosts("third", patience=0.1)
+        await second._share_out(name, second.state(name))
+        slots.append(second.state(name).slots)
+        third = HostLimits("third", patience=0.1)
         await second.pause(name, 5)
-        with pytest.raises(Later) as later:
-            await third.enter(name)
+        with pytest.raises(HostBusy) as busy:
+            await third.acquire(name)
         await second.close()
         await third.close()
-        return told, [later.value.seconds]
+        return slots, [busy.value.seconds]
 
-    places, waits = asyncio.run(meet())
-    assert places == [8, 0, 4, 4, 8]
+    slots, waits = asyncio.run(meet())
+    assert slots == [8, 0, 4, 4, 8]
     assert 4 < waits[0] <= 5
 
 
@@ -629,25 +631,25 @@ def test_without_redis_a_worker_keeps_to_a_quarter(settings: Any) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:9"
 
     async def alone() -> int:
-        hosts = Hosts("alone")
-        host = await hosts.enter("somewhere")
-        hosts.leave(host)
+        hosts = HostLimits("alone")
+        host = await hosts.acquire("somewhere")
+        hosts.release(host)
         await hosts.pause("somewhere", 0.01)
         await hosts.close()
-        return host.places
+        return host.slots
 
     assert asyncio.run(alone()) == settings.EXTRACTION_HOST_CONCURRENCY // 4
 
 
 @pytest.mark.parametrize("status", ["canceled", "pending"])
 def test_webhooks_are_told_when_what_there_is_is_written(owner: Person, site: Site, status: str) -> None:
-    account = credits.account_of(owner.user.pk)
+    account = credits.credit_account(owner.user.pk)
     if status == "pending":
         credits.top_up(owner_id=owner.user.pk, amount=-account.balance, by=owner.user, note="")
     process = begun(owner, site, format="JSON")
     Run.objects.filter(pk=run_of(process).pk).update(webhook=f"{site.url}/hook")
     if status == "canceled":
-        processes.cancel(process=Process.objects.select_related("run").get(pk=process.pk))
+        processes.cancel_process(process=Process.objects.select_related("run").get(pk=process.pk))
     assert not Run.objects.filter(kind=WEBHOOK).exists()  # its file is not there yet
     assert carried(process).status == status
     delivery = Run.objects.get(kind=WEBHOOK)
