@@ -1,4 +1,4 @@
-"""The commands of README.md and docs/ are the real ones: run by a shell, in their order, against a hub that runs."""
+"""The commands of README.md and docs/ work: a shell runs them in their order against a running hub."""
 
 import json
 import os
@@ -19,6 +19,7 @@ from tests.extracting import bundled_site
 from tests.hub import ROOT, Hub
 from tests.integration.walkers_shop import installed
 
+APPS = ("taskhub", "walkers", "sequences", "crawlers", "extraction")
 README = (ROOT / "README.md").read_text()
 DOCS = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -153,18 +154,20 @@ def test_the_walker_of_the_readme_works(owner: Person) -> None:
 
 def test_targets_of_make_that_are_named_exist() -> None:
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = {name for page in [README, *DOCS.values()] for name in re.findall(r"(?:`|^)make (\w+)", page, re.MULTILINE)}
+    pages = [README, (ROOT / "CONTRIBUTING.md").read_text(), *DOCS.values()]
+    named = {name for page in pages for name in re.findall(r"(?:`|^ *)make (\w+)", page, re.MULTILINE)}
     assert {"run", "test", "demo"} <= named <= targets
 
 
 def test_commands_of_manage_that_are_named_exist() -> None:
-    pages = [README, *DOCS.values(), (ROOT / "docker-compose.yml").read_text()]
+    pages = [README, *DOCS.values(), *((ROOT / name).read_text() for name in ("CONTRIBUTING.md", "docker-compose.yml"))]
     named = {name for page in pages for name in re.findall(r"manage\.py ([a-z]+)", page)}
     assert {"up", "migrate", "createsuperuser"} <= named <= set(get_commands())
 
 
 def test_links_lead_somewhere() -> None:
-    pages = {ROOT / "README.md": README} | {ROOT / "docs" / name: page for name, page in DOCS.items()}
+    pages = {ROOT / name: (ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")}
+    pages |= {ROOT / "docs" / name: page for name, page in DOCS.items()}
     for path, page in pages.items():
         for link in re.findall(r"\]\((?!https?:)([^)]+)\)", page):
             file, _, anchor = link.partition("#")
@@ -179,8 +182,30 @@ def headings(path: Path) -> list[str]:
 
 
 def test_the_folders_that_are_named_exist() -> None:
-    house = README.partition("## Where things are")[2].split("```")[1]
-    inner = {"accounts/": "taskhub/accounts", "runs/": "taskhub/runs"}
-    names = re.findall(r"^ *(\w+/)", house, re.MULTILINE)
-    assert len(names) == 9
-    assert all((ROOT / inner.get(name, name)).is_dir() for name in names)
+    text = README.partition("## Where things are")[2].split("```")[1]
+    parents: dict[int, Path] = {0: ROOT}
+    folders = []
+    for indent, name in re.findall(r"^( *)(\w+)/ ", text, re.MULTILINE):
+        folder = parents[len(indent)] / name
+        parents[len(indent) + 2] = folder
+        folders.append(folder)
+    assert len(folders) > 15
+    assert [folder for folder in folders if not folder.is_dir()] == []
+
+
+def test_what_the_page_on_the_architecture_names_exists() -> None:
+    page = DOCS["architecture.md"]
+    files = set(re.findall(r"[\w/.-]+\.(?:py|toml|md|example)\b", page))
+    folders = set(re.findall(r"`([\w/]+/)`", page))
+    assert len(files) > 50
+    anywhere = {path.name for app in APPS for path in (ROOT / app).rglob("*.py")}
+    assert {name for name in files if not exists(name) and ("/" in name or name not in anywhere)} == set()
+    assert {name for name in folders if not (ROOT / name).is_dir()} == set()
+    functions = set(re.findall(r"\b([a-z_]+)\(\)", page)) - {"now"}
+    text = "\n".join(path.read_text() for app in APPS for path in (ROOT / app).rglob("*.py"))
+    assert len(functions) > 5
+    assert {name for name in functions if not re.search(rf"\bdef {name}\(", text)} == set()
+
+
+def exists(name: str) -> bool:
+    return (ROOT / name).exists() or (ROOT / "docs" / name).exists()
