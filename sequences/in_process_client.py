@@ -12,8 +12,8 @@ from taskhub.errors import Forbidden, NotFound, Problem, Rejected
 from taskhub.runs.models import Run
 from taskhub.web.problems import problem_body
 from walkers.domain.ids import as_id
-from walkers.http.principal import Caller
 from walkers.http.registry import call
+from walkers.walks.principal import Principal
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class Door:
     def call(self, name: str, arguments: dict[str, Any], master: str | None) -> Answer:
         """Without `master` it is nobody's call. What refuses it, or fails, is an answer as HTTP would have it."""
         try:
-            answer = call(name, arguments, Caller(self._user(master), run=self._run))
+            answer = call(name, arguments, Principal(self._user(master), run=self._run))
         except Problem as problem:
             return Answer(problem.status, json.loads(json.dumps(problem_body(problem), default=str)), problem.detail)
         except (OperationalError, InterfaceError):

@@ -293,7 +293,7 @@ SPECTACULAR_SETTINGS = {
     "PREPROCESSING_HOOKS": ["extraction.api.without_other_spellings"],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "walkers.http.openapi.add_walkers",
+        "walkers.http.documentation.add_walkers",
         "taskhub.web.openapi.document.finish",
     ],
     "COMPONENT_SPLIT_REQUEST": True,  # a body that is read has other required fields than one that is answered

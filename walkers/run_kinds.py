@@ -8,9 +8,9 @@ from taskhub.errors import NotFound, invalid
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 from taskhub.runs.run_kinds import Kind, Schedulable, Work
 from walkers.domain.ids import as_id
-from walkers.http.principal import Caller
-from walkers.services.files import copy_files, remove_files
-from walkers.services.walks import work_of
+from walkers.services.run_files import copy_files, remove_files
+from walkers.walks.principal import Principal
+from walkers.walks.walk_execution import load_work
 
 Found = TypeVar("Found")
 
@@ -32,7 +32,7 @@ def check(arguments: Mapping[str, Any]) -> None:
     if as_id(arguments["nd"]) is None:
         raise invalid("/nd", "This is no id.")
     try:
-        work_of(arguments)
+        load_work(arguments)
     except NotFound as error:
         raise invalid("/name", error.detail) from None
 
@@ -64,17 +64,17 @@ _SCHEDULED = ObjectSchema(
 def work_of_schedule(arguments: Mapping[str, Any], owner: User, schedule: str) -> Work:
     """The walk that a schedule is to start, its names looked up now. Raises `Rejected` that names each wrong place."""
     given = _SCHEDULED.check(arguments)
-    caller = Caller(_master(given.get("mst"), owner))
+    principal = Principal(_master(given.get("mst"), owner))
     name = given.get("name") or given.get("wlk")
     if not name:
         raise invalid("/name", "This is required: the walker's name.")
-    sentinel = _found("/snt", lambda: caller.sentinel(given.get("snt")))
+    sentinel = _found("/snt", lambda: principal.sentinel(given.get("snt")))
     definition = _found("/name", lambda: sentinel.walker(name))
-    start = _found("/nd", lambda: caller.node_id(given.get("nd")))
+    start = _found("/nd", lambda: principal.node_id(given.get("nd")))
     ctx = given.get("ctx", {})
     definition.shape.check_json(ctx, at="/ctx")
     walk = {"name": definition.name, "snt": definition.sentinel, "nd": str(start), "ctx": ctx}
-    return Work(caller.user, definition.name, walk, definition.time_limit)
+    return Work(principal.user, definition.name, walk, definition.time_limit)
 
 
 def _master(reference: str | None, owner: User) -> User:

@@ -7,7 +7,7 @@ from celery import shared_task
 from taskhub.errors import Rejected
 from taskhub.runs.queue.execution import work
 from walkers.run_kinds import OLDER_NAMES, TASK, WALKER
-from walkers.services.walks import perform
+from walkers.walks.walk_execution import perform
 
 
 def walker_run(self: Any, /, run_id: str = "", **arguments: Any) -> int:

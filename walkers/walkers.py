@@ -25,8 +25,8 @@ class Pause(Walker):
     steps: Annotated[int, Field(ge=1, le=10_000)] = 10
 
     def visit(self, here: Place) -> None:
-        for done in range(self.steps):
-            self.progress(done, self.steps, f"{done} of {self.steps}")
+        for step in range(self.steps):
+            self.progress(step, self.steps, f"{step} of {self.steps}")
             time.sleep(self.seconds / self.steps)
         self.progress(self.steps, self.steps, "awake")
         self.report(self.seconds)
@@ -52,9 +52,10 @@ class GetBotset(Walker):
         self.take(here.out(), once=True)
 
 
-class Run(Walker):
+class RunWalker(Walker):
     """Reports its node and its `ctx`, which may hold any keys."""
 
+    name = "run"
     extra = True
 
     def visit(self, here: Place) -> None:

@@ -31,7 +31,7 @@ from tests.conftest import Person, make_person
 from tests.routes import routes, spelled_otherwise
 from walkers.services.aliases import register_alias
 from walkers.services.graphs import create_graph
-from walkers.services.profiles import standing
+from walkers.walks.principal import active_context
 
 pytestmark = pytest.mark.django_db
 
@@ -268,7 +268,7 @@ def _extracting(owner: Person) -> dict[str, Any]:
 
 
 def _run(user: User) -> Run:
-    arguments = {"name": "echo", "snt": "taskhub", "nd": str(standing(user=user).graph_id), "ctx": {}}
+    arguments = {"name": "echo", "snt": "taskhub", "nd": str(active_context(user=user).graph_id), "ctx": {}}
     return submit(kind="walker", owner=user, name="echo", arguments=arguments)
 
 

@@ -34,7 +34,7 @@ from tests.routes import routes
 from walkers.models import RunFile
 from walkers.services.aliases import register_alias
 from walkers.services.graphs import create_graph, spawn
-from walkers.services.profiles import activate_graph
+from walkers.walks.principal import activate_graph
 
 pytestmark = pytest.mark.django_db
 

@@ -20,7 +20,7 @@ from taskhub.runs.queue import maintenance
 from tests.conftest import Person, make_person
 from walkers.models import Edge, Graph, Node
 from walkers.services import graphs
-from walkers.services.profiles import standing
+from walkers.walks.principal import active_context
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -104,8 +104,8 @@ def test_running_work_of_a_deleted_account_has_no_effect(owner: Person, removed:
 
 
 def test_graphs_go_without_being_read(owner: Person, stranger: Person, django_assert_max_num_queries: Any) -> None:
-    other = standing(user=stranger.user).graph_id
-    root = Node.objects.get(pk=standing(user=owner.user).graph_id)
+    other = active_context(user=stranger.user).graph_id
+    root = Node.objects.get(pk=active_context(user=owner.user).graph_id)
     for _ in range(5):
         graphs.spawn(source=root, kind="leaf", context={}, edge="", edge_context={})
     delete(owner)

@@ -12,7 +12,7 @@ from walkers.http.calls import graphs as graph_calls
 from walkers.http.calls import objects as object_calls
 from walkers.models import Alias, Edge, Graph, Node, Profile
 from walkers.services import graphs
-from walkers.services.profiles import active_graphs
+from walkers.walks.principal import active_graphs
 
 pytestmark = pytest.mark.django_db
 GARBAGE = ["nothing", "", "urn:uuid:x", str(UUID(int=7)), "active:sentinel", "a" * 5000]
@@ -307,7 +307,7 @@ def test_depth_looks_so_far_around(owner: Person, django_assert_max_num_queries:
 
 
 def test_a_look_around_does_not_grow_without_end(owner: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(object_calls, "AROUND_MAX", 10)
+    monkeypatch.setattr(object_calls, "NEIGHBORHOOD_MAX", 10)
     chain(node(active(owner)), 20)
     assert len(owner.get("/js/object_get", {"obj": "active:graph", "depth": 4}).json()["nodes"]) == 4
     answer = owner.get("/js/object_get", {"obj": "active:graph", "depth": 20})

@@ -7,15 +7,17 @@ from uuid import UUID
 
 import pytest
 from django.db import connection
+from django.utils.datastructures import MultiValueDict
 
 from taskhub.errors import NotFound
 from tests.conftest import Person
 from walkers.authoring.places import Place
-from walkers.authoring.walker import Definition, Walker
-from walkers.domain.route import WalkerFailed
+from walkers.authoring.sentinels import WalkerDefinition
+from walkers.authoring.walker import Walk, Walker
 from walkers.models import Edge, Graph, Node, Profile
-from walkers.services import graphs, profiles
-from walkers.services.walks import Walk, walk_now
+from walkers.services import graphs
+from walkers.walks.principal import activate_graph, active_context
+from walkers.walks.walk_execution import WalkerFailed, walk_now
 
 pytestmark = pytest.mark.django_db
 Visit = Callable[[Any, Place], Any]
@@ -27,9 +29,10 @@ def walker(visit: Visit, **options: Any) -> type[Walker]:
 
 def walk(person: Person, visit: Visit, start: UUID | None = None, **options: Any) -> list[Any]:
     """The report of a walker that is made of one function, from the active graph's root or from `start`."""
-    definition = Definition.of(walker(visit, **options), "shop")
-    node_id = start or profiles.standing(user=person.user).graph_id
-    report: list[Any] = walk_now(Walk(definition, {}, node_id, person.user))["report"]
+    definition = WalkerDefinition.of(walker(visit, **options), "shop")
+    node_id = start or active_context(user=person.user).graph_id
+    walk = Walk({}, node_id, person.user, MultiValueDict(), time_limit=definition.time_limit)
+    report: list[Any] = walk_now(definition, walk)["report"]
     return report
 
 
@@ -89,8 +92,8 @@ def test_what_is_changed_in_a_context_is_stored(owner: Person) -> None:
 
 
 def test_a_context_that_is_only_read_is_not_written(owner: Person, django_assert_num_queries: Any) -> None:
-    profiles.standing(user=owner.user)
-    with django_assert_num_queries(4):  # standing, savepoint, node, release
+    active_context(user=owner.user)
+    with django_assert_num_queries(4):  # active context, savepoint, node, release
         assert walk(owner, lambda self, here: self.report([here.context, here.kind])) == [[{}, "root"]]
 
 
@@ -123,10 +126,10 @@ def test_what_cannot_be_stored_fails_the_walk(owner: Person, visit: Visit, word:
 
 
 def test_an_edge_joins_nodes_of_one_graph(owner: Person, stranger: Person) -> None:
-    graph_id = profiles.standing(user=stranger.user).graph_id
+    graph_id = active_context(user=stranger.user).graph_id
 
     def visit(self: Any, here: Place) -> None:
-        here.connect(self._walk._ground.place(graph_id))
+        here.connect(self._walk._session.place(graph_id))
 
     with pytest.raises(WalkerFailed, match="one graph"):
         walk(owner, visit)
@@ -142,7 +145,7 @@ def test_a_deleted_node_is_not_visited_and_takes_its_edges_along(owner: Person) 
             ways[0].context["changed"] = True
             self.take([first, second])
             first.delete()
-            self.report([first.gone, ways[0].gone, second.gone])
+            self.report([first.is_deleted, ways[0].is_deleted, second.is_deleted])
 
     assert walk(owner, visit) == ["root", [True, True, False], "second"]
     assert (Node.objects.count(), Edge.objects.count()) == (2, 1)
@@ -250,13 +253,13 @@ def together(*works: Callable[[], Any]) -> list[BaseException]:
 
 @pytest.mark.django_db(transaction=True)
 def test_first_calls_at_once_make_one_graph(owner: Person) -> None:
-    assert not together(*[lambda: profiles.standing(user=owner.user)] * 8)
+    assert not together(*[lambda: active_context(user=owner.user)] * 8)
     assert (Graph.objects.count(), Node.objects.count(), Profile.objects.count()) == (1, 1, 1)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_walks_at_once_that_lock_lose_no_count(owner: Person) -> None:
-    profiles.standing(user=owner.user)
+    active_context(user=owner.user)
 
     def count(self: Walker, here: Place) -> None:
         here.lock()
@@ -268,7 +271,7 @@ def test_walks_at_once_that_lock_lose_no_count(owner: Person) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_keys_that_are_set_at_once_are_all_there(owner: Person) -> None:
-    profiles.standing(user=owner.user)
+    active_context(user=owner.user)
 
     def put(key: str) -> Callable[[], None]:
         return lambda: owner.post("/js/object_set", {"obj": "active:graph", "ctx": {key: 1}})
@@ -279,7 +282,7 @@ def test_keys_that_are_set_at_once_are_all_there(owner: Person) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_graph_deleted_under_a_walk_leaves_nothing_behind(owner: Person) -> None:
-    graph = Graph.objects.get(pk=profiles.standing(user=owner.user).graph_id)
+    graph = Graph.objects.get(pk=active_context(user=owner.user).graph_id)
     spawned, deleted = threading.Event(), threading.Event()
 
     def grow(self: Walker, here: Place) -> None:
@@ -300,27 +303,27 @@ def test_a_graph_deleted_under_a_walk_leaves_nothing_behind(owner: Person) -> No
 
 @pytest.mark.django_db(transaction=True)
 def test_a_walk_that_ends_while_its_graph_is_deleted_is_deleted_with_it(owner: Person) -> None:
-    graph = Graph.objects.get(pk=profiles.standing(user=owner.user).graph_id)
+    graph = Graph.objects.get(pk=active_context(user=owner.user).graph_id)
     for _ in range(5):
         together(
             lambda: walk(owner, lambda self, here: self.report(here.spawn("leaf"))),
             lambda graph=graph: graphs.delete_graph(graph=graph),  # type: ignore[misc]
         )
         assert Node.objects.filter(graph_id=graph.pk).count() == 0
-        graph = Graph.objects.get(pk=profiles.standing(user=owner.user).graph_id)
+        graph = Graph.objects.get(pk=active_context(user=owner.user).graph_id)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_graph_is_made_active_or_deleted_never_both(owner: Person) -> None:
-    profiles.standing(user=owner.user)
+    active_context(user=owner.user)
     for _ in range(5):
         graph = graphs.create_graph(owner=owner.user)
         raised = together(
-            lambda graph=graph: profiles.activate_graph(user=owner.user, graph=graph),  # type: ignore[misc]
+            lambda graph=graph: activate_graph(user=owner.user, graph=graph),  # type: ignore[misc]
             lambda graph=graph: graphs.delete_graph(graph=graph),  # type: ignore[misc]
         )
         assert all(isinstance(error, Graph.DoesNotExist) for error in raised)
-        active = profiles.standing(user=owner.user).graph_id
+        active = active_context(user=owner.user).graph_id
         assert active != graph.pk
         assert Graph.objects.filter(pk=active).exists()
 

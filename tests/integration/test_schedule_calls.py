@@ -15,7 +15,7 @@ from taskhub.runs.scheduler.fires import fire_due
 from tests.conftest import Person
 from walkers.services.aliases import register_alias
 from walkers.services.graphs import create_graph
-from walkers.services.profiles import standing
+from walkers.walks.principal import active_context
 
 pytestmark = pytest.mark.django_db
 HOURLY = {"type": "interval", "conf": {"every": 1, "period": "hours"}}
@@ -50,7 +50,12 @@ def test_a_scheduled_walker_walks_for_its_owner(owner: Person) -> None:
     assert shown["next_fire"] > timezone.now().isoformat()
     run = fire()
     assert (run.kind, run.name, run.owner, run.schedule) == ("walker", "run", owner.user, "often")
-    assert run.arguments == {"name": "run", "snt": "taskhub", "nd": str(standing(user=owner.user).graph_id), "ctx": {}}
+    assert run.arguments == {
+        "name": "run",
+        "snt": "taskhub",
+        "nd": str(active_context(user=owner.user).graph_id),
+        "ctx": {},
+    }
 
 
 def test_wlk_is_another_word_for_name(owner: Person) -> None:

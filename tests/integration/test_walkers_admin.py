@@ -9,7 +9,7 @@ from django.urls import reverse
 from tests.conftest import Person
 from walkers.models import Alias, Edge, Graph, Node, Profile
 from walkers.services import graphs
-from walkers.services.profiles import standing
+from walkers.walks.principal import active_context
 
 pytestmark = pytest.mark.django_db
 MODELS = ["graph", "node", "edge", "alias", "profile", "runfile"]
@@ -26,7 +26,7 @@ def client(colleague: Person) -> Client:
 
 @pytest.fixture
 def root(owner: Person) -> Node:
-    root = Node.objects.get(pk=standing(user=owner.user).graph_id)
+    root = Node.objects.get(pk=active_context(user=owner.user).graph_id)
     graphs.spawn(
         source=root, kind="<b>leaf</b>", context={"a": "<script>alert(1)</script>"}, edge="way", edge_context={}
     )

@@ -27,10 +27,10 @@ from tests.integration.walkers_shop import installed
 from walkers.authoring.places import Place
 from walkers.authoring.walker import Walker
 from walkers.http import registry
-from walkers.http.principal import Caller
 from walkers.models import Graph, Node, RunFile
-from walkers.services import files
-from walkers.services.walks import perform
+from walkers.services import run_files
+from walkers.walks.principal import Principal
+from walkers.walks.walk_execution import perform
 
 pytestmark = pytest.mark.django_db(transaction=True)
 RUN = "/js/walker_run"
@@ -159,7 +159,7 @@ def test_without_a_worker_it_runs_at_once(owner: Person, monkeypatch: pytest.Mon
     assert answer.json() == {"is_queued": False, "result": report}
     assert Run.objects.get().state == State.SUCCESS
     in_process = registry.call(
-        "walker_run", {"name": "echo", "ctx": {"value": 1}, "is_async": True}, Caller(owner.user)
+        "walker_run", {"name": "echo", "ctx": {"value": 1}, "is_async": True}, Principal(owner.user)
     )
     assert (in_process.status, in_process.body) == (200, answer.json())
 
@@ -388,9 +388,9 @@ def test_a_retry_reads_the_same_files_and_the_last_run_takes_them_along(
     again = owner.post(f"/runs/{task_id}/retry").json()["id"]
     labour()
     assert check(owner, again)["result"]["report"][0][3] == "one"
-    files.remove_files([UUID(task_id)])
+    run_files.remove_files([UUID(task_id)])
     assert Path(default_storage.path(RunFile.objects.get().path)).read_bytes() == b"one"
-    files.remove_files([UUID(again)])
+    run_files.remove_files([UUID(again)])
     assert not RunFile.objects.exists()
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
@@ -428,10 +428,10 @@ def test_a_call_that_is_refused_leaves_no_file(
 def test_what_a_dead_process_left_is_removed_later(tmp_path: Path) -> None:
     """It died between the file and the run."""
     upload = SimpleUploadedFile("a", b"b")
-    (fresh,) = files.store_files(MultiValueDict({"f": [upload]}))
-    (old,) = files.store_files(MultiValueDict({"f": [upload]}))
+    (fresh,) = run_files.store_files(MultiValueDict({"f": [upload]}))
+    (old,) = run_files.store_files(MultiValueDict({"f": [upload]}))
     RunFile.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(hours=2))
-    files.remove_abandoned()
+    run_files.remove_abandoned()
     assert list(RunFile.objects.all()) == [fresh]
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 1
 

@@ -17,7 +17,7 @@ from taskhub.runs.queue import broker
 from taskhub.runs.queue.execution import work
 from tests.conftest import ROOT, Person
 from tests.integration.walkers_shop import installed
-from walkers.services.walks import perform
+from walkers.walks.walk_execution import perform
 
 PAGE = (ROOT / "docs" / "walkers.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)

@@ -22,8 +22,8 @@ from tests.integration.walkers_shop import installed
 from walkers.authoring.places import Place
 from walkers.authoring.walker import Walker
 from walkers.http import registry
-from walkers.http.principal import Caller
 from walkers.models import Graph, Node
+from walkers.walks.principal import Principal
 
 pytestmark = pytest.mark.django_db
 RUN = "/js/walker_run"
@@ -94,8 +94,8 @@ def test_wapi_is_the_same_with_the_walker_in_the_path(owner: Person) -> None:
 def test_in_process_the_call_is_the_same(owner: Person, root: str) -> None:
     expected = {"success": True, "report": [1], "final_node": root, "yielded": False}
     arguments = {"ctx": {"value": 1}}
-    assert registry.call("wapi/echo", arguments, Caller(owner.user)).body == expected
-    assert registry.call("walker_run", {"name": "echo", **arguments}, Caller(owner.user)).body == expected
+    assert registry.call("wapi/echo", arguments, Principal(owner.user)).body == expected
+    assert registry.call("walker_run", {"name": "echo", **arguments}, Principal(owner.user)).body == expected
 
 
 def test_a_call_costs_one_query_besides_authentication(
@@ -293,7 +293,7 @@ class Odd(Walker):
         ("step", "TooManySteps", "10000"),
         ("flood", "TooManySteps", "10000"),
         ("other", "IntegrityError", "meanwhile"),
-        ("context", "NotPlain", ".a: a value of type object"),
+        ("context", "NotJson", ".a: a value of type object"),
     ],
 )
 def test_whatever_a_walker_does_is_its_own_failure(owner: Person, how: str, type_: str, word: str) -> None:

@@ -18,9 +18,9 @@ from tests.integration.walkers_shop import installed
 from walkers.authoring.places import Place
 from walkers.authoring.walker import Walker
 from walkers.http import registry
-from walkers.http.principal import Caller
 from walkers.models import Node
-from walkers.services import walks
+from walkers.walks import walk_execution
+from walkers.walks.principal import Principal
 
 pytestmark = pytest.mark.django_db(transaction=True)
 RUN = "/js/walker_run"
@@ -30,12 +30,12 @@ ECHO = {"name": "echo", "ctx": {"value": 1}}
 @pytest.fixture(autouse=True)
 def two_places(monkeypatch: pytest.MonkeyPatch) -> None:
     """One of them for each user."""
-    monkeypatch.setattr(walks, "_walks", FairSemaphore(2, 1, "Too many walks are under way."))
+    monkeypatch.setattr(walk_execution, "_slots", FairSemaphore(2, 1, "Too many walks are under way."))
 
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walks, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(walk_execution, "SLOT_PATIENCE_SECONDS", 0.1)
 
 
 class Linger(Walker):
@@ -119,7 +119,7 @@ def test_without_a_worker_and_a_place_a_task_stays_in_the_ledger(
 @pytest.mark.parametrize("ending", ["well", "badly"])
 def test_a_walk_within_a_walk_needs_no_place_of_its_own(owner: Person, ending: str) -> None:
     def visit(self: Walker, here: Place) -> None:
-        self.report(registry.call("walker_run", ECHO, Caller(self.caller)).body["report"])
+        self.report(registry.call("walker_run", ECHO, Principal(self.caller)).body["report"])
         if ending == "badly":
             raise RuntimeError("badly")
 

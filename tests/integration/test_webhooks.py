@@ -19,7 +19,7 @@ from taskhub.runs.webhooks.models import Attempt, Secret
 from taskhub.runs.webhooks.services import send
 from tests.conftest import Person
 from tests.extracting import Reply, Site, serving
-from walkers.services.walks import perform
+from walkers.walks.walk_execution import perform
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -32,7 +32,7 @@ def installed(*walkers: type[Walker], config: Any = Shop, source: str = "") -> I
     for walker in walkers:
         walker.__module__ = module.__name__
         setattr(module, walker.__name__, walker)
-    before = [sentinel for sentinel in sentinels.every() if sentinel.name != "global"]
+    before = [sentinel for sentinel in sentinels.all_sentinels() if sentinel.name != "global"]
     try:
         sentinels.install([*before, sentinels.sentinel_of(config, module)])
         document.cache_clear()

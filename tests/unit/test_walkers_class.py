@@ -10,7 +10,8 @@ from pydantic import Field
 from taskhub.errors import Rejected
 from tests.integration.walkers_shop import Elsewhere, Shop, installed
 from walkers.authoring import sentinels
-from walkers.authoring.walker import Definition, Walker
+from walkers.authoring.sentinels import WalkerDefinition
+from walkers.authoring.walker import Walker
 from walkers.domain.ids import sentinel_id
 
 
@@ -19,13 +20,10 @@ class FakeWalk:
     ctx: dict[str, Any]
     status: int | None = None
 
-    def set_status(self, status: int) -> None:
-        self.status = status
-
 
 def made(author: type[Walker], **ctx: Any) -> Any:
-    definition = Definition.of(author, "shop")
-    return definition.make(FakeWalk(definition.shape.check_json(ctx)))  # type: ignore[arg-type]
+    definition = WalkerDefinition.of(author, "shop")
+    return definition.create_walker(FakeWalk(definition.shape.check_json(ctx)))  # type: ignore[arg-type]
 
 
 class Visiting(Walker):
@@ -38,13 +36,13 @@ class Visiting(Walker):
     [("Echo", "echo"), ("GetBotset", "get_botset"), ("HTTPServer", "http_server"), ("Get2Things", "get2_things")],
 )
 def test_the_name_is_the_classs_in_snake_case(written: str, name: str) -> None:
-    assert Definition.of(type(written, (Visiting,), {}), "shop").name == name
+    assert WalkerDefinition.of(type(written, (Visiting,), {}), "shop").name == name
 
 
 def test_the_name_can_be_given() -> None:
-    assert Definition.of(type("X", (Visiting,), {"name": "order.new-2"}), "shop").name == "order.new-2"
+    assert WalkerDefinition.of(type("X", (Visiting,), {"name": "order.new-2"}), "shop").name == "order.new-2"
     with pytest.raises(ImproperlyConfigured, match="order/new"):
-        Definition.of(type("X", (Visiting,), {"name": "order/new"}), "shop")
+        WalkerDefinition.of(type("X", (Visiting,), {"name": "order/new"}), "shop")
 
 
 def test_annotations_are_fields_and_all_else_is_not() -> None:
@@ -61,7 +59,7 @@ def test_annotations_are_fields_and_all_else_is_not() -> None:
         time_limit = 60
         own = "mine"
 
-    definition = Definition.of(Order, "shop")
+    definition = WalkerDefinition.of(Order, "shop")
     assert definition.shape.names == ("item", "count", "many")
     assert definition.description == "Orders.\n\nThings."
     assert (definition.time_limit, definition.atomic) == (60, True)
@@ -84,7 +82,7 @@ def test_fields_are_inherited() -> None:
         count: int = 2
         color: str = "red"
 
-    assert Definition.of(Second, "shop").shape.names == ("item", "count", "color")
+    assert WalkerDefinition.of(Second, "shop").shape.names == ("item", "count", "color")
     assert made(Second, item="tea").count == 2
 
 
@@ -98,7 +96,7 @@ def test_a_field_named_like_something_of_walkers_stands_in_ctx_and_does_no_harm(
     assert walker.status == 201
     assert callable(walker.report)
     assert type(walker).time_limit is None
-    assert Definition.of(type(walker), "shop").name == "odd"
+    assert WalkerDefinition.of(type(walker), "shop").name == "odd"
 
 
 def test_a_field_may_have_an_alias() -> None:
@@ -150,11 +148,11 @@ def walker(name: str) -> type[Walker]:
 
 def test_a_sentinel_is_named_like_the_app_or_as_its_config_says() -> None:
     with installed(walker("a")):
-        assert sentinels.named("shop") is sentinels.with_id(sentinel_id("shop")) is not None
+        assert sentinels.find_sentinel("shop") is sentinels.find_sentinel_by_id(sentinel_id("shop")) is not None
     with installed(walker("a"), config=Elsewhere):
-        assert sentinels.named("elsewhere") is not None
-        assert sentinels.named("shop") is None
-    assert [sentinel.name for sentinel in sentinels.every()] == ["taskhub", "global"]
+        assert sentinels.find_sentinel("elsewhere") is not None
+        assert sentinels.find_sentinel("shop") is None
+    assert [sentinel.name for sentinel in sentinels.all_sentinels()] == ["taskhub", "global"]
 
 
 def test_two_walkers_of_one_name_stop_the_start() -> None:
@@ -180,11 +178,11 @@ def test_a_sentinel_has_no_name_that_means_something_else(name: str) -> None:
 def test_global_holds_all_and_the_bundled_ones_yield() -> None:
     mine, other = walker("echo"), walker("echo")
     with installed(mine, walker("only")):
-        assert sentinels.global_sentinel().walker("echo").author is mine
+        assert sentinels.global_sentinel().walker("echo").walker_class is mine
         assert sentinels.global_sentinel().walker("only").sentinel == "shop"
         assert sentinels.global_sentinel().walker("pause").sentinel == "taskhub"
         with installed(other, config=type("Later", (Elsewhere,), {"name": "later"})):
-            assert sentinels.global_sentinel().walker("echo").author is mine
+            assert sentinels.global_sentinel().walker("echo").walker_class is mine
 
 
 def test_what_a_module_imports_is_not_its_own_and_classes_without_visit_are_no_walkers() -> None:
@@ -192,4 +190,4 @@ def test_what_a_module_imports_is_not_its_own_and_classes_without_visit_are_no_w
         "from walkers.walkers import Echo\nfrom walkers.walker import Walker\nclass Mixin(Walker):\n    a: int = 1\n"
     )
     with installed(source=source):
-        assert sentinels.named("shop") is None
+        assert sentinels.find_sentinel("shop") is None

@@ -13,8 +13,8 @@ from pydantic import Field
 
 from taskhub.errors import Forbidden, NotFound, Rejected, Unauthenticated
 from taskhub.web.parameter_types import Flag, Timestamp
-from walkers.http.principal import Caller
-from walkers.http.registry import Answer, Function, call, functions
+from walkers.http.registry import CallFunction, CallResponse, call, functions
+from walkers.walks.principal import Principal
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Somebody:
 
 
 def order(
-    caller: Caller,
+    principal: Principal,
     name: str,
     count: Annotated[int, Field(ge=0)] = 1,
     price: float = 0.5,
@@ -43,11 +43,11 @@ def order(
     }
 
 
-def function(scope: Any = "private") -> Function:
-    return Function("order", order, scope, False, (), {}, None, {200: Any})
+def function(scope: Any = "private") -> CallFunction:
+    return CallFunction("order", order, scope, False, (), {}, None, {200: Any})
 
 
-ME = Caller(Somebody())
+ME = Principal(Somebody())
 DEFAULTS = {"count": 1, "price": 0.5, "ctx": {}, "note": None, "quick": False, "is_async": False, "run_at": None}
 
 
@@ -180,13 +180,13 @@ def test_no_text_is_a_fault_of_ours(texts: dict[str, str]) -> None:
 
 def test_nobody_is_asked_to_sign_in() -> None:
     with pytest.raises(Unauthenticated):
-        function()(Caller(), {"name": "x"})
+        function()(Principal(), {"name": "x"})
 
 
 def test_what_is_for_staff_is_forbidden_to_others() -> None:
     with pytest.raises(Forbidden):
         function("admin")(ME, {"name": "x"})
-    assert function("admin")(Caller(Somebody(is_staff=True)), {"name": "x"}).status == 200
+    assert function("admin")(Principal(Somebody(is_staff=True)), {"name": "x"}).status == 200
 
 
 def test_who_may_not_call_learns_nothing_of_the_arguments() -> None:
@@ -234,4 +234,4 @@ def test_wapi_takes_the_name_from_the_path_only() -> None:
 
 def test_an_answer_may_say_more_than_its_body() -> None:
     assert function()(ME, {"name": "x"}).status == 200
-    assert Answer(202, {"a": 1}).final is None
+    assert CallResponse(202, {"a": 1}).final is None

@@ -17,7 +17,7 @@ from taskhub.errors import Rejected
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 from taskhub.jsontools.strict_json import parse_json
 from walkers.domain.ids import as_id, fault_of_alias, sentinel_id
-from walkers.domain.json_copy import NotPlain, plain
+from walkers.domain.json_copy import NotJson, json_copy
 
 ID = UUID("d6851f2a-e4a1-4fca-b582-9db5e146af59")
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=8)
@@ -66,7 +66,7 @@ def test_an_alias_is_any_other_text(name: str) -> None:
 
 @given(json_values)
 def test_json_stays_as_it_is(value: Any) -> None:
-    copy, size = plain(value, room=10**6)
+    copy, size = json_copy(value, room=10**6)
     assert copy == value
     assert size > 0
     assert parse_json(json.dumps(copy)) == value
@@ -85,10 +85,10 @@ def test_values_that_stand_for_text_become_text() -> None:
             return {"id": ID}
 
     value = (ID, datetime(2026, 1, 31, tzinfo=UTC), date(2026, 1, 31), Decimal("1.50"), Color.RED)
-    assert plain(value, room=1000)[0] == [str(ID), "2026-01-31T00:00:00+00:00", "2026-01-31", "1.50", "red"]
-    assert plain({"item": Item(id=ID, price=Decimal("2"))}, room=1000)[0] == {"item": {"id": str(ID), "price": "2"}}
-    assert plain([Other()], room=1000)[0] == [{"id": str(ID)}]
-    assert plain({1: "a", ID: "b"}, room=1000)[0] == {"1": "a", str(ID): "b"}
+    assert json_copy(value, room=1000)[0] == [str(ID), "2026-01-31T00:00:00+00:00", "2026-01-31", "1.50", "red"]
+    assert json_copy({"item": Item(id=ID, price=Decimal("2"))}, room=1000)[0] == {"item": {"id": str(ID), "price": "2"}}
+    assert json_copy([Other()], room=1000)[0] == [{"id": str(ID)}]
+    assert json_copy({1: "a", ID: "b"}, room=1000)[0] == {"1": "a", str(ID): "b"}
 
 
 def test_the_copy_is_made_of_jsons_own_types() -> None:
@@ -98,13 +98,13 @@ def test_the_copy_is_made_of_jsons_own_types() -> None:
     class Text(str):
         pass
 
-    copy, _ = plain({"names": [Name.ADA, Text("Bob")]}, room=1000)
+    copy, _ = json_copy({"names": [Name.ADA, Text("Bob")]}, room=1000)
     assert [type(name) for name in copy["names"]] == [str, str]
 
 
 def test_what_is_changed_afterwards_does_not_change_the_copy() -> None:
     value = {"list": [1]}
-    copy, _ = plain(value, room=1000)
+    copy, _ = json_copy(value, room=1000)
     value["list"].append(2)
     assert copy == {"list": [1]}
 
@@ -129,8 +129,8 @@ def test_what_is_changed_afterwards_does_not_change_the_copy() -> None:
     ],
 )
 def test_what_is_not_json_is_named_with_its_place(value: Any, place: str, word: str) -> None:
-    with pytest.raises(NotPlain) as caught:
-        plain(value, room=1000)
+    with pytest.raises(NotJson) as caught:
+        json_copy(value, room=1000)
     assert caught.value.place == place
     assert word in str(caught.value)
 
@@ -138,22 +138,22 @@ def test_what_is_not_json_is_named_with_its_place(value: Any, place: str, word: 
 def test_circles_and_depths_end() -> None:
     circle: list[Any] = []
     circle.append(circle)
-    with pytest.raises(NotPlain, match="nested"):
-        plain(circle, room=10**6)
+    with pytest.raises(NotJson, match="nested"):
+        json_copy(circle, room=10**6)
     deep: Any = 1
     for _ in range(100):
         deep = [deep]
-    assert plain(deep, room=10**6)[0] == deep
-    with pytest.raises(NotPlain, match="nested"):
-        plain([deep], room=10**6)
+    assert json_copy(deep, room=10**6)[0] == deep
+    with pytest.raises(NotJson, match="nested"):
+        json_copy([deep], room=10**6)
 
 
 @given(json_values)
 def test_nothing_larger_than_its_room_passes(value: Any) -> None:
-    _, size = plain(value, room=10**6)
-    assert plain(value, room=size)[1] == size
-    with pytest.raises(NotPlain, match="larger"):
-        plain(value, room=size - 1)
+    _, size = json_copy(value, room=10**6)
+    assert json_copy(value, room=size)[1] == size
+    with pytest.raises(NotJson, match="larger"):
+        json_copy(value, room=size - 1)
 
 
 # Shapes

@@ -1,31 +1,100 @@
 """Which walkers there are. A sentinel is the named set of walkers that one Django app contributes."""
 
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from inspect import cleandoc, get_annotations
 from types import ModuleType
+from typing import Any
 from uuid import UUID
 
 from django.apps import AppConfig, apps
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from taskhub.errors import NotFound
-from walkers.authoring.walker import Definition, Walker
+from taskhub.jsontools.schema import REQUIRED, ObjectSchema
+from walkers.authoring.walker import Walk, Walker, is_class_variable, reserved_names
 from walkers.domain.ids import GLOBAL, NAME_MAX, as_id, sentinel_id
 
 BUNDLED = "taskhub"
+_WALKER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,199}")
+
+
+@dataclass(frozen=True)
+class WalkerDefinition:
+    """A walker as it can be run. `shape` describes its `ctx`."""
+
+    name: str
+    sentinel: str
+    description: str
+    walker_class: type[Walker]
+    shape: ObjectSchema
+    attributes: tuple[str, ...]  # fields that are set on the walker itself
+
+    @classmethod
+    def of(cls, walker_class: type[Walker], sentinel: str) -> "WalkerDefinition":
+        """Raises `ImproperlyConfigured` for a class that is no walker that can be run."""
+        name = walker_class.name or _snake_case(walker_class.__name__)
+        if not _WALKER_NAME.fullmatch(name):
+            raise ImproperlyConfigured(
+                f"{walker_class!r}: a name is made of letters, digits, _, . and -; {name!r} is not."
+            )
+        fields = _fields_of(walker_class)
+        shape = ObjectSchema(walker_class.__name__, fields, extra=walker_class.extra)
+        attributes = tuple(field for field in fields if field not in reserved_names())
+        return cls(name, sentinel, cleandoc(walker_class.__doc__ or ""), walker_class, shape, attributes)
+
+    @property
+    def atomic(self) -> bool:
+        return self.walker_class.atomic
+
+    @property
+    def time_limit(self) -> float:
+        """Seconds."""
+        return self.walker_class.time_limit or settings.RUN_TIME_LIMIT_SECONDS
+
+    def create_walker(self, walk: Walk) -> Walker:
+        walker = self.walker_class()
+        walker._walk = walk
+        for name in self.attributes:
+            setattr(walker, name, walk.ctx[name])
+        return walker
+
+
+def _fields_of(walker_class: type[Walker]) -> dict[str, tuple[Any, Any]]:
+    """Annotation and default of each field, those of base classes first."""
+    bases = [base for base in reversed(walker_class.__mro__) if issubclass(base, Walker) and base is not Walker]
+    annotations = {name: annotation for base in bases for name, annotation in _field_annotations(base).items()}
+    defaults = walker_class.__field_defaults__
+    return {name: (annotation, defaults.get(name, REQUIRED)) for name, annotation in annotations.items()}
+
+
+def _field_annotations(base: type) -> dict[str, Any]:
+    try:
+        annotations = get_annotations(base, eval_str=True)
+    except NameError as error:
+        raise ImproperlyConfigured(f"{base!r} is annotated with what is not defined: {error}") from None
+    return {name: annotation for name, annotation in annotations.items() if not is_class_variable(annotation)}
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 @dataclass(frozen=True)
 class Sentinel:
+    """The walkers of one app by name, or of all apps."""
+
     name: str
-    walkers: Mapping[str, Definition]
+    walkers: Mapping[str, WalkerDefinition]
 
     @property
     def id(self) -> UUID:
         return sentinel_id(self.name)
 
-    def walker(self, name: str) -> Definition:
+    def walker(self, name: str) -> WalkerDefinition:
         try:
             return self.walkers[name]
         except KeyError:
@@ -37,19 +106,19 @@ _by_id: dict[UUID, Sentinel] = {}
 
 
 def collect() -> None:
-    """Reads the walkers of every installed app; at the start, once the apps' `walkers` modules are imported."""
+    """Collects the walkers of every installed app, when the program starts and the `walkers` modules are imported."""
     modules = [(config, sys.modules.get(f"{config.name}.walkers")) for config in apps.get_app_configs()]
     install([sentinel_of(config, module) for config, module in modules if module is not None])
 
 
-def install(found: Iterable[Sentinel]) -> None:
-    """These sentinels, in this order, and `global` are all there are."""
+def install(sentinels: Iterable[Sentinel]) -> None:
+    """Replaces all sentinels by these, in this order, and `global`, which holds their walkers."""
     by_name: dict[str, Sentinel] = {}
-    for sentinel in found:
+    for sentinel in sentinels:
         if by_name.setdefault(sentinel.name, sentinel) is not sentinel:
             raise ImproperlyConfigured(f"Two apps have the sentinel {sentinel.name!r}; name one in its AppConfig.")
     by_name = {name: sentinel for name, sentinel in by_name.items() if sentinel.walkers}
-    by_name[GLOBAL] = Sentinel(GLOBAL, _all_of(by_name))
+    by_name[GLOBAL] = Sentinel(GLOBAL, _global_walkers(by_name.values()))
     _sentinels.clear()
     _sentinels.update(by_name)
     _by_id.clear()
@@ -61,34 +130,34 @@ def sentinel_of(config: AppConfig, module: ModuleType) -> Sentinel:
     name = getattr(config, "sentinel", config.label)
     if not 0 < len(name) <= NAME_MAX or name == GLOBAL or as_id(name) or ":" in name:
         raise ImproperlyConfigured(f"{config.name} cannot have the sentinel {name!r}.")
-    walkers: dict[str, Definition] = {}
-    for author in _authored(module):
-        definition = Definition.of(author, name)
+    walkers: dict[str, WalkerDefinition] = {}
+    for walker_class in _walker_classes(module):
+        definition = WalkerDefinition.of(walker_class, name)
         if definition.name in walkers:
             raise ImproperlyConfigured(f"{module.__name__} has two walkers with the name {definition.name!r}.")
         walkers[definition.name] = definition
     return Sentinel(name, walkers)
 
 
-def _authored(module: ModuleType) -> Iterator[type[Walker]]:
+def _walker_classes(module: ModuleType) -> Iterator[type[Walker]]:
     """Classes with a `visit`; others are there to be inherited from."""
     for value in dict.fromkeys(v for v in vars(module).values() if isinstance(v, type) and issubclass(v, Walker)):
-        inside = value.__module__ == module.__name__ or value.__module__.startswith(f"{module.__name__}.")
-        if inside and value.visit is not Walker.visit:
+        is_own = value.__module__ == module.__name__ or value.__module__.startswith(f"{module.__name__}.")
+        if is_own and value.visit is not Walker.visit:
             yield value
 
 
-def _all_of(found: Mapping[str, Sentinel]) -> dict[str, Definition]:
+def _global_walkers(sentinels: Iterable[Sentinel]) -> dict[str, WalkerDefinition]:
     """Where two sentinels have a walker of one name, the app that is installed first has it; the bundled ones yield."""
-    walkers: dict[str, Definition] = {}
-    for sentinel in sorted(found.values(), key=lambda sentinel: sentinel.name == BUNDLED):
+    walkers: dict[str, WalkerDefinition] = {}
+    for sentinel in sorted(sentinels, key=lambda sentinel: sentinel.name == BUNDLED):
         for name, definition in sentinel.walkers.items():
             walkers.setdefault(name, definition)
     return walkers
 
 
-def every() -> list[Sentinel]:
-    """`global` last."""
+def all_sentinels() -> list[Sentinel]:
+    """In the order of the installed apps, `global` last."""
     return list(_sentinels.values())
 
 
@@ -96,9 +165,9 @@ def global_sentinel() -> Sentinel:
     return _sentinels[GLOBAL]
 
 
-def named(name: str) -> Sentinel | None:
+def find_sentinel(name: str) -> Sentinel | None:
     return _sentinels.get(name)
 
 
-def with_id(id: UUID) -> Sentinel | None:
+def find_sentinel_by_id(id: UUID) -> Sentinel | None:
     return _by_id.get(id)

@@ -1,39 +1,63 @@
-"""The class that authors of walkers write. `docs/walkers.md` teaches it."""
+"""The class that authors of walkers write, and the walk behind it. `docs/walkers.md` teaches it."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from inspect import cleandoc, get_annotations
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, get_origin
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import cached_property
+from inspect import get_annotations
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar, get_origin
+from uuid import UUID
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
 
-from taskhub.jsontools.schema import REQUIRED, ObjectSchema
-from walkers.domain.route import Disengage, Skip
+from taskhub.accounts.models import User
+from taskhub.runs.queue.execution import Execution
+from taskhub.security.masking import is_secret
+from walkers.authoring.places import Place, WalkSession
+from walkers.domain.json_copy import NotJson, json_copy
+from walkers.services.run_files import Files
 
-if TYPE_CHECKING:
-    from taskhub.accounts.models import User
-    from walkers.authoring.places import Place
-    from walkers.services.files import Files
-    from walkers.services.walks import Walk
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,199}")
+BODILESS = frozenset({204, 205, 304})
+Node = TypeVar("Node")
 
 
-class Incoming(Protocol):
-    """The HTTP request that a walker answers. Credentials are not in it."""
+class Skip(BaseException):
+    """The walker is done with this node. No `Exception`, so that no `except` of its author's catches it."""
+
+
+class Disengage(BaseException):
+    """The walker is done with the walk."""
+
+
+class TooManySteps(Exception):
+    pass
+
+
+class WalkerRequest:
+    """The HTTP request that a walker answers, without credentials."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
 
     @property
-    def method(self) -> str: ...
+    def method(self) -> str:
+        return self._request.method or ""
+
     @property
-    def path(self) -> str: ...
-    @property
-    def query(self) -> Mapping[str, str]: ...
-    @property
-    def headers(self) -> Mapping[str, str]: ...
+    def path(self) -> str:
+        return self._request.path
+
+    @cached_property
+    def query(self) -> Mapping[str, str]:
+        return {name: str(text) for name, text in self._request.GET.items() if name != "api_key"}
+
+    @cached_property
+    def headers(self) -> Mapping[str, str]:
+        return {name: text for name, text in self._request.headers.items() if not is_secret(name)}
 
 
 class Walker:
@@ -45,18 +69,18 @@ class Walker:
     name: ClassVar[str] = ""  # default: the class's name in snake_case
     atomic: ClassVar[bool] = True  # one walk is one transaction
     time_limit: ClassVar[float | None] = None  # seconds; default: TASKHUB_RUN_TIME_LIMIT_SECONDS
-    extra: ClassVar[bool] = False  # `ctx` may hold keys that are no fields; they stand in `self.ctx`
+    extra: ClassVar[bool] = False  # `ctx` may hold keys that are no fields; they are in `self.ctx`
 
     _walk: Walk
-    __given__: ClassVar[dict[str, Any]] = {}
+    __field_defaults__: ClassVar[dict[str, Any]] = {}
 
     def __init_subclass__(cls) -> None:
-        """Takes defaults of fields that are named like something of Walker's out of its way."""
+        """Collects the defaults of fields, and removes those that would hide an attribute of Walker."""
         super().__init_subclass__()
-        fields = [name for name, kind in get_annotations(cls).items() if not _is_option(kind)]
-        mine = {name: cls.__dict__[name] for name in fields if name in cls.__dict__}
-        cls.__given__ = {**cls.__given__, **mine}
-        for name in mine.keys() & _taken():
+        fields = [name for name, annotation in get_annotations(cls).items() if not is_class_variable(annotation)]
+        defaults = {name: cls.__dict__[name] for name in fields if name in cls.__dict__}
+        cls.__field_defaults__ = {**cls.__field_defaults__, **defaults}
+        for name in defaults.keys() & reserved_names():
             delattr(cls, name)
 
     # What an author writes
@@ -72,7 +96,7 @@ class Walker:
 
     def report(self, value: Any) -> None:
         """Adds `value` to the report, as it is now. Raises `TypeError` where JSON cannot hold it, naming the place."""
-        self._walk.report_value(value)
+        self._walk.add_to_report(value)
 
     def take(self, places: Place | Iterable[Place], *, once: bool = False) -> None:
         """The walker will come to these nodes, after those it took before; `once`: not to those it has taken before."""
@@ -87,12 +111,12 @@ class Walker:
         raise Disengage
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
-        """Tells whoever asks how far it is. Here a walk that was cancelled or is out of time ends."""
-        self._walk.progress(done, total, message)
+        """Saves how far it is, for whoever asks. A walk that was cancelled or is out of time ends here."""
+        self._walk.save_progress(done, total, message)
 
     @property
     def ctx(self) -> Mapping[str, Any]:
-        """The fields by name, among them those that are named like something of Walker's."""
+        """The fields by name, among them those that are named like an attribute of Walker."""
         return self._walk.ctx
 
     @property
@@ -102,7 +126,7 @@ class Walker:
 
     @property
     def caller(self) -> User:
-        """Whose walk it is."""
+        """The user whose walk it is."""
         user: User = self._walk.user
         return user
 
@@ -112,83 +136,139 @@ class Walker:
         return self._walk.files
 
     @property
-    def request(self) -> Incoming | None:
+    def request(self) -> WalkerRequest | None:
         """The HTTP request, or None in the background."""
         return self._walk.request
 
     @property
     def status(self) -> int | None:
-        """The HTTP status of the answer; 200 unless it is set."""
+        """The HTTP status of the response; 200 unless it is set."""
         return self._walk.status
 
     @status.setter
     def status(self, status: int) -> None:
-        self._walk.set_status(status)
+        if not 200 <= status <= 599 or status in BODILESS:
+            raise ValueError(f"{status} is no status for an answer with a body.")
+        self._walk.status = int(status)
 
 
-def _taken() -> set[str]:
-    """Names that mean something in every walker; a field of such a name stands in `self.ctx` only."""
+def reserved_names() -> set[str]:
+    """Names that mean something in every walker; a field of such a name is in `self.ctx` only."""
     return {name for name in vars(Walker) if not name.startswith("__")} | {"_walk"}
 
 
-@dataclass(frozen=True)
-class Definition:
-    """A walker as it can be run."""
+def is_class_variable(annotation: Any) -> bool:
+    """Whether an annotation is `ClassVar`; with postponed annotations it is still a text."""
+    if isinstance(annotation, str):
+        return annotation.removeprefix("typing.").startswith("ClassVar")
+    return ClassVar in (annotation, get_origin(annotation))
 
-    name: str
-    sentinel: str
-    description: str
-    author: type[Walker]
-    shape: ObjectSchema
-    attributes: tuple[str, ...]  # fields that are set on the walker itself
 
-    @classmethod
-    def of(cls, author: type[Walker], sentinel: str) -> Definition:
-        name = author.name or _snake_case(author.__name__)
-        if not _NAME.fullmatch(name):
-            raise ImproperlyConfigured(f"{author!r}: a name is made of letters, digits, _, . and -; {name!r} is not.")
-        fields = _fields(author)
-        shape = ObjectSchema(author.__name__, fields, extra=author.extra)
-        own = tuple(field for field in fields if field not in _taken())
-        return cls(name, sentinel, cleandoc(author.__doc__ or ""), author, shape, own)
+class Walk:
+    """One walk of one walker: what the walker is given, what it has reported, and where it goes.
+
+    `execution` is the claimed run of a walk in the background; without it, `time_limit` in seconds ends the walk.
+    """
+
+    def __init__(
+        self,
+        ctx: Mapping[str, Any],
+        node_id: UUID,
+        user: Any,
+        files: Files,
+        *,
+        time_limit: float,
+        request: WalkerRequest | None = None,
+        execution: Execution | None = None,
+    ) -> None:
+        self.ctx, self.user, self.files = ctx, user, files
+        self.request, self.execution = request, execution
+        self.status: int | None = None
+        self.report: list[Any] = []
+        self._session = WalkSession()
+        self.start = self._current = self._session.place(node_id)
+        self._route: Route[Place] = Route(self.start, limit=settings.WALK_STEPS_MAX)
+        self._report_size_left = settings.RUN_RESULT_MAX_BYTES
+        self._time_limit = time_limit
+        self._deadline = time.monotonic() + time_limit
+
+    def run(self, walker: Walker) -> None:
+        """Visits one node after the other. Raises what the walker raises; nothing is committed here."""
+        with suppress(Disengage):
+            for place in self._route:
+                self._check_may_go_on()
+                if not place.is_deleted:
+                    self._visit(walker, place)
+        with suppress(Skip, Disengage):
+            walker.finish()
+        self._session.store_all()
+
+    def _visit(self, walker: Walker, place: Place) -> None:
+        self._current = place
+        try:
+            with suppress(Skip):
+                walker.visit(place)
+        finally:
+            self._session.store_touched()
 
     @property
-    def atomic(self) -> bool:
-        return self.author.atomic
+    def result(self) -> dict[str, Any]:
+        """`{success, report, final_node, yielded}`; and `status` when the walker has set one."""
+        body: dict[str, Any] = {
+            "success": (self.status or 200) < 400,
+            "report": self.report,
+            "final_node": self._current.jid,
+            "yielded": False,
+        }
+        return body if self.status is None else body | {"status": self.status}
 
-    @property
-    def time_limit(self) -> float:
-        return self.author.time_limit or settings.RUN_TIME_LIMIT_SECONDS
+    def _check_may_go_on(self) -> None:
+        if self.execution is not None:
+            self.execution.check()
+        elif time.monotonic() > self._deadline:
+            raise TimeoutError(f"The time limit of {self._time_limit:g} s is over.")
 
-    def make(self, walk: Walk) -> Walker:
-        walker = self.author()
-        walker._walk = walk
-        for name in self.attributes:
-            setattr(walker, name, walk.ctx[name])
-        return walker
+    def add_to_report(self, value: Any) -> None:
+        try:
+            copy, size = json_copy(value, room=self._report_size_left)
+        except NotJson as error:
+            raise TypeError(f"report[{len(self.report)}]{error.place}: {error.detail}") from None
+        self._report_size_left -= size
+        self.report.append(copy)
 
+    def take(self, places: Place | Iterable[Place], *, once: bool) -> None:
+        self._route.take([places] if isinstance(places, Place) else places, once=once)
 
-def _fields(author: type[Walker]) -> dict[str, tuple[Any, Any]]:
-    """Annotation and default of each field, those of base classes first."""
-    bases = [base for base in reversed(author.__mro__) if issubclass(base, Walker) and base is not Walker]
-    hints = {name: kind for base in bases for name, kind in _hints(base).items()}
-    return {name: (kind, author.__given__.get(name, REQUIRED)) for name, kind in hints.items()}
-
-
-def _hints(base: type) -> dict[str, Any]:
-    try:
-        hints = get_annotations(base, eval_str=True)
-    except NameError as error:
-        raise ImproperlyConfigured(f"{base!r} is annotated with what is not defined: {error}") from None
-    return {name: kind for name, kind in hints.items() if not _is_option(kind)}
-
-
-def _is_option(kind: Any) -> bool:
-    """Whether an annotation says ClassVar; with postponed annotations it is still a text."""
-    if isinstance(kind, str):
-        return kind.removeprefix("typing.").startswith("ClassVar")
-    return ClassVar in (kind, get_origin(kind))
+    def save_progress(self, done: float, total: float | None, message: str) -> None:
+        progress, _ = json_copy([done, total, str(message)[:1000]], room=10_000)
+        if self.execution is not None:
+            self.execution.progress(*progress)
+        self._check_may_go_on()
 
 
-def _snake_case(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+class Route(Generic[Node]):
+    """Nodes in the order in which they are visited: those taken first come first."""
+
+    def __init__(self, start: Node, *, limit: int) -> None:
+        self._waiting: deque[Node] = deque([start])
+        self._taken: set[Node] = {start}
+        self._limit = limit
+        self._visited = 0
+
+    def __iter__(self) -> Iterator[Node]:
+        while self._waiting:
+            self._visited += 1
+            yield self._waiting.popleft()
+
+    def take(self, nodes: Iterable[Node], *, once: bool = False) -> None:
+        """Puts nodes at the end; with `once` only those that were never put there.
+
+        Raises `TooManySteps` before more nodes wait than may be visited.
+        """
+        for node in nodes:
+            if once and node in self._taken:
+                continue
+            if self._visited + len(self._waiting) >= self._limit:
+                raise TooManySteps(f"A walk has at most {self._limit} steps.")
+            self._taken.add(node)
+            self._waiting.append(node)

@@ -1,45 +1,51 @@
 """Pages of lists: `{results, next, previous}`, newest first by an id that grows."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 from django.conf import settings
 from django.db.models import QuerySet
+from pydantic import Field
 
-from walkers.http.response_types import Page
+from walkers.http.response_types import ResultPage
+
+Limit = Annotated[int, Field(ge=1, le=1000, description="How many at most.")]
+Cursor = Annotated[
+    str | None, Field(pattern="^[<>][0-9a-f]{32}$", description="As in `next` or `previous` of another page.")
+]
 
 
-def page(
+def paginate(
     call: str,
     rows: QuerySet[Any],
-    show: Callable[[Any], Any],
+    serialize: Callable[[Any], Any],
     limit: int,
     cursor: str | None,
     *,
     key: Callable[[UUID], Any] = lambda id: id,
     **arguments: Any,
-) -> Page[Any]:
-    """One page; `next` and `previous` are addresses of the call with its other `arguments`, or null.
+) -> ResultPage[Any]:
+    """One page of `rows`; `next` and `previous` are addresses of the call with its other `arguments`, or null.
 
-    `key` makes a row's key of a UUID, where that is another number.
+    `key` makes a row's primary key of the UUID in a cursor, where that is a number.
     """
-    back = cursor is not None and cursor[0] == ">"
+    backwards = cursor is not None and cursor[0] == ">"
     if cursor is not None:
-        rows = rows.filter(**{"pk__gt" if back else "pk__lt": key(UUID(cursor[1:]))})
-    found = list(rows.order_by("pk" if back else "-pk")[: limit + 1])
-    more, found = len(found) > limit, found[:limit]
-    if back:
-        found.reverse()
+        rows = rows.filter(**{"pk__gt" if backwards else "pk__lt": key(UUID(cursor[1:]))})
+    page = list(rows.order_by("pk" if backwards else "-pk")[: limit + 1])
+    has_more, page = len(page) > limit, page[:limit]
+    if backwards:
+        page.reverse()
 
-    def address(side: str, row: Any) -> str:
-        query = urlencode({**arguments, "limit": limit, "cursor": f"{side}{int(row.pk):032x}"})
+    def address(direction: str, row: Any) -> str:
+        query = urlencode({**arguments, "limit": limit, "cursor": f"{direction}{int(row.pk):032x}"})
         return f"{settings.PUBLIC_URL}/js/{call}?{query}"
 
-    follows, precedes = (True, more) if back else (more, cursor is not None)
+    has_next, has_previous = (True, has_more) if backwards else (has_more, cursor is not None)
     return {
-        "results": [show(row) for row in found],
-        "next": address("<", found[-1]) if found and follows else None,
-        "previous": address(">", found[0]) if found and precedes else None,
+        "results": [serialize(row) for row in page],
+        "next": address("<", page[-1]) if page and has_next else None,
+        "previous": address(">", page[0]) if page and has_previous else None,
     }

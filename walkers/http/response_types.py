@@ -9,7 +9,7 @@ from taskhub.runs.scheduler.schedule_spec import WhenShown
 Row = TypeVar("Row")
 
 
-class Page(TypedDict, Generic[Row]):
+class ResultPage(TypedDict, Generic[Row]):
     """`next` and `previous` are addresses, or null at the end."""
 
     results: list[Row]
@@ -17,7 +17,7 @@ class Page(TypedDict, Generic[Row]):
     previous: str | None
 
 
-class Report(TypedDict):
+class WalkReport(TypedDict):
     """What a walk gave. `status` is there when the walker set it."""
 
     success: bool
@@ -27,7 +27,7 @@ class Report(TypedDict):
     status: NotRequired[int]
 
 
-class Queued(TypedDict):
+class QueuedResponse(TypedDict):
     """`result` is the task id, as is `task_id`."""
 
     is_queued: Literal[True]
@@ -35,11 +35,11 @@ class Queued(TypedDict):
     task_id: str
 
 
-class RunAtOnce(TypedDict):
+class RunAtOnceResponse(TypedDict):
     """It was to run in the background, and no worker would have heard of it."""
 
     is_queued: Literal[False]
-    result: Report
+    result: WalkReport
 
 
 class TaskError(TypedDict):
@@ -47,7 +47,7 @@ class TaskError(TypedDict):
     message: str
 
 
-class WalkFailed(TypedDict):
+class WalkFailedMembers(TypedDict):
     """What a problem of the type `walker-failed` says besides; `task_id` of a walk that the ledger knows."""
 
     report: list[Any]
@@ -56,24 +56,24 @@ class WalkFailed(TypedDict):
     task_id: NotRequired[str]
 
 
-class Progress(TypedDict):
+class TaskProgress(TypedDict):
     done: float
     total: float | None
     message: str
 
 
-class Status(TypedDict):
+class TaskStatus(TypedDict):
     """The state of a task; what is unknown is left out."""
 
     state: Literal["PENDING", "STARTED", "PROGRESS", "RETRY", "SUCCESS", "FAILURE", "REVOKED"]
     result: NotRequired[Any]
     error: NotRequired[TaskError]
-    progress: NotRequired[Progress]
+    progress: NotRequired[TaskProgress]
     started_at: NotRequired[str]
     finished_at: NotRequired[str]
 
 
-class Entry(TypedDict):
+class QueueEntry(TypedDict):
     id: str
     task_id: str
     name: str
@@ -84,15 +84,15 @@ class Entry(TypedDict):
     started_at: NotRequired[str]
 
 
-class Queue(TypedDict):
+class QueueResponse(TypedDict):
     """Tasks that have not ended, by the name of a worker."""
 
-    scheduled: dict[str, list[Entry]]
-    active: dict[str, list[Entry]]
-    reserved: dict[str, list[Entry]]
+    scheduled: dict[str, list[QueueEntry]]
+    active: dict[str, list[QueueEntry]]
+    reserved: dict[str, list[QueueEntry]]
 
 
-class WalkerShown(TypedDict):
+class WalkerResponse(TypedDict):
     """`schema` is the JSON Schema of `ctx`; `time_limit` is in seconds."""
 
     name: str
@@ -103,7 +103,7 @@ class WalkerShown(TypedDict):
     schema: dict[str, Any]
 
 
-class SentinelShown(TypedDict):
+class SentinelResponse(TypedDict):
     jid: str
     type: Literal["sentinel"]
     name: str
@@ -111,7 +111,7 @@ class SentinelShown(TypedDict):
     active: NotRequired[bool]
 
 
-class GraphShown(TypedDict):
+class GraphResponse(TypedDict):
     """`active`: whether it is the caller's active graph."""
 
     jid: str
@@ -122,7 +122,7 @@ class GraphShown(TypedDict):
     active: NotRequired[bool]
 
 
-class NodeShown(TypedDict):
+class NodeResponse(TypedDict):
     """`type` is `graph` for a graph's root."""
 
     jid: str
@@ -133,7 +133,7 @@ class NodeShown(TypedDict):
     created_at: NotRequired[str]
 
 
-class EdgeShown(TypedDict):
+class EdgeResponse(TypedDict):
     jid: str
     type: Literal["edge"]
     kind: str
@@ -144,26 +144,26 @@ class EdgeShown(TypedDict):
     created_at: NotRequired[str]
 
 
-class WholeGraph(GraphShown):
+class GraphContents(GraphResponse):
     """`next` and `previous` lead to more nodes, with the edges that leave them."""
 
-    nodes: list[NodeShown]
-    edges: list[EdgeShown]
+    nodes: list[NodeResponse]
+    edges: list[EdgeResponse]
     next: str | None
     previous: str | None
 
 
-class AliasShown(TypedDict):
+class AliasResponse(TypedDict):
     name: str
     jid: str
 
 
-class Done(TypedDict):
+class SuccessResponse(TypedDict):
     success: Literal[True]
     jid: NotRequired[str]
 
 
-class UserShown(TypedDict):
+class UserResponse(TypedDict):
     id: str
     jid: str
     type: Literal["user"]
@@ -187,12 +187,12 @@ class ListedUser(TypedDict):
     is_superuser: bool
 
 
-class Users(TypedDict):
+class UserListResponse(TypedDict):
     total: int
     data: list[ListedUser]
 
 
-class ScheduleShown(TypedDict):
+class ScheduleResponse(TypedDict):
     """`next_fire` is null for what will not fire; `fault` says why it cannot, or is empty."""
 
     id: int

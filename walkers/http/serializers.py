@@ -1,28 +1,31 @@
-"""How graphs, nodes, edges, sentinels, walkers and users look on the wire."""
+"""Graphs, nodes, edges, sentinels, walkers and users as JSON."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
+
+from pydantic import Field
 
 from taskhub.accounts.models import User
 from taskhub.web.parameter_types import format_timestamp
-from walkers.authoring.sentinels import Sentinel
-from walkers.authoring.walker import Definition
+from walkers.authoring.sentinels import Sentinel, WalkerDefinition
 from walkers.http.response_types import (
-    EdgeShown,
-    GraphShown,
+    EdgeResponse,
+    GraphResponse,
     ListedUser,
-    NodeShown,
-    Page,
-    SentinelShown,
-    UserShown,
-    WalkerShown,
+    NodeResponse,
+    ResultPage,
+    SentinelResponse,
+    UserResponse,
+    WalkerResponse,
 )
 from walkers.models import Edge, Graph, Node
 
+Detailed = Annotated[bool, Field(description="With times, and whom or what it belongs to.")]
 
-def graph_of(graph: Graph, *, active: UUID | None = None) -> GraphShown:
-    """`active` is the id of the caller's active graph, where it is known."""
-    shown: GraphShown = {
+
+def serialize_graph(graph: Graph, *, active: UUID | None = None) -> GraphResponse:
+    """`active` is the id of the user's active graph; without it `active` is left out."""
+    body: GraphResponse = {
         "jid": graph.pk.urn,
         "type": "graph",
         "name": graph.name,
@@ -30,24 +33,24 @@ def graph_of(graph: Graph, *, active: UUID | None = None) -> GraphShown:
         "created_at": format_timestamp(graph.created_at),
     }
     if active is not None:
-        shown["active"] = graph.pk == active
-    return shown
+        body["active"] = graph.pk == active
+    return body
 
 
-def node_of(node: Node, *, detailed: bool = False) -> NodeShown:
-    shown: NodeShown = {
+def serialize_node(node: Node, *, detailed: bool = False) -> NodeResponse:
+    body: NodeResponse = {
         "jid": node.pk.urn,
         "type": "graph" if node.is_root else "node",
         "kind": node.kind,
         "context": node.context,
     }
     if detailed:
-        shown["graph"], shown["created_at"] = node.graph_id.urn, format_timestamp(node.created_at)
-    return shown
+        body["graph"], body["created_at"] = node.graph_id.urn, format_timestamp(node.created_at)
+    return body
 
 
-def edge_of(edge: Edge, *, detailed: bool = False) -> EdgeShown:
-    shown: EdgeShown = {
+def serialize_edge(edge: Edge, *, detailed: bool = False) -> EdgeResponse:
+    body: EdgeResponse = {
         "jid": edge.pk.urn,
         "type": "edge",
         "kind": edge.kind,
@@ -56,12 +59,12 @@ def edge_of(edge: Edge, *, detailed: bool = False) -> EdgeShown:
         "context": edge.context,
     }
     if detailed:
-        shown["graph"], shown["created_at"] = edge.graph_id.urn, format_timestamp(edge.created_at)
-    return shown
+        body["graph"], body["created_at"] = edge.graph_id.urn, format_timestamp(edge.created_at)
+    return body
 
 
-def user_of(user: User, active_graph: UUID, *, detailed: bool = False) -> UserShown:
-    shown: UserShown = {
+def serialize_user(user: User, active_graph: UUID, *, detailed: bool = False) -> UserResponse:
+    body: UserResponse = {
         "id": str(user.pk),
         "jid": user.jid,
         "type": "user",
@@ -70,12 +73,12 @@ def user_of(user: User, active_graph: UUID, *, detailed: bool = False) -> UserSh
         "active_gph_id": active_graph.urn,
     }
     if detailed:
-        shown["created_at"] = format_timestamp(user.date_joined)
-        shown["is_staff"], shown["is_active"] = user.is_staff, user.is_active
-    return shown
+        body["created_at"] = format_timestamp(user.date_joined)
+        body["is_staff"], body["is_active"] = user.is_staff, user.is_active
+    return body
 
 
-def listed_user_of(user: User, active_graph: UUID) -> ListedUser:
+def serialize_listed_user(user: User, active_graph: UUID) -> ListedUser:
     return {
         "id": str(user.pk),
         "user": user.email,
@@ -89,19 +92,19 @@ def listed_user_of(user: User, active_graph: UUID) -> ListedUser:
     }
 
 
-def sentinel_of(sentinel: Sentinel, *, active: UUID | None = None) -> SentinelShown:
-    shown: SentinelShown = {
+def serialize_sentinel(sentinel: Sentinel, *, active: UUID | None = None) -> SentinelResponse:
+    body: SentinelResponse = {
         "jid": sentinel.id.urn,
         "type": "sentinel",
         "name": sentinel.name,
         "walkers": sorted(sentinel.walkers),
     }
     if active is not None:
-        shown["active"] = sentinel.id == active
-    return shown
+        body["active"] = sentinel.id == active
+    return body
 
 
-def walker_of(definition: Definition) -> WalkerShown:
+def serialize_walker(definition: WalkerDefinition) -> WalkerResponse:
     return {
         "name": definition.name,
         "sentinel": definition.sentinel,
@@ -112,6 +115,6 @@ def walker_of(definition: Definition) -> WalkerShown:
     }
 
 
-def whole_list(results: list[Any]) -> Page[Any]:
+def whole_list(results: list[Any]) -> ResultPage[Any]:
     """A list that is always one page."""
     return {"results": results, "next": None, "previous": None}

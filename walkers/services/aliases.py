@@ -9,7 +9,7 @@ from walkers.models import Alias
 
 
 def register_alias(*, owner: Any, name: str, target: UUID) -> None:
-    """Registering a name again lets it name the new target."""
+    """Gives `target` a name; one that is registered already names the new target."""
     if fault := fault_of_alias(name):
         raise invalid("/name", fault, f"{name[:50]!r} cannot be an alias: {fault}")
     alias = Alias(owner_id=owner.pk, name=name, target=target)
@@ -22,7 +22,7 @@ def delete_alias(*, owner: Any, name: str) -> None:
 
 
 def target_of(*, owner: Any, name: str) -> UUID | None:
-    """What the alias names, or None; whether it still exists, and is the owner's to see, is not asked here."""
+    """The id that the alias names, or None. Whether it still exists, and the owner may see it, is not checked."""
     if fault_of_alias(name):
         return None
     return Alias.objects.filter(owner_id=owner.pk, name=name).values_list("target", flat=True).first()

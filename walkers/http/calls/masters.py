@@ -1,4 +1,4 @@
-"""Users: the caller, and for staff everybody."""
+"""Users: the one who calls, and for staff everybody."""
 
 from typing import Annotated
 
@@ -8,11 +8,9 @@ from pydantic import Field
 from taskhub.accounts.models import User
 from taskhub.web.parameter_types import Text
 from walkers.http import examples, serializers
-from walkers.http.parameters import Detailed
-from walkers.http.principal import Caller
 from walkers.http.registry import api
-from walkers.http.response_types import Users, UserShown
-from walkers.services.profiles import active_graphs
+from walkers.http.response_types import UserListResponse, UserResponse
+from walkers.walks.principal import Principal, active_graphs
 
 COUNT_MAX = 2**31 - 1
 USER = {
@@ -29,29 +27,27 @@ USER = {
 
 
 @api(reads=True, answer=examples.ME)
-def master_self(caller: Caller, detailed: Detailed = False) -> UserShown:
+def master_self(principal: Principal, detailed: serializers.Detailed = False) -> UserResponse:
     """Show who you are."""
-    return serializers.user_of(caller.user, caller.standing.graph_id, detailed=detailed)
+    return serializers.serialize_user(principal.user, principal.active_context.graph_id, detailed=detailed)
 
 
 @api(scope="admin", reads=True, arguments={"limit": 0, "offset": 0}, answer={"total": 1, "data": [USER]})
 def master_allusers(
-    caller: Caller,
+    principal: Principal,
     limit: Annotated[int, Field(ge=0, le=COUNT_MAX, description="How many at most; 0 is all.")] = 10,
     offset: Annotated[int, Field(ge=0, le=COUNT_MAX, description="How many to leave out first.")] = 0,
     asc: Annotated[bool, Field(description="Oldest first instead of newest.")] = False,
     search: Annotated[Text | None, Field(max_length=254, description="Part of the e-mail address or the name.")] = None,
-) -> Users:
+) -> UserListResponse:
     """List all users.
 
     `total` counts those that are found; `active_gph_id` can be given as `nd` or `obj`.
     """
-    users = User.objects.filter(_matching(search)) if search else User.objects.all()
+    users = User.objects.all()
+    if search:
+        users = users.filter(Q(email__icontains=search) | Q(name__icontains=search))
     order = ("date_joined", "pk") if asc else ("-date_joined", "-pk")
     page = list(users.order_by(*order)[offset : offset + limit if limit else None])
     graphs = active_graphs(user_ids=[user.pk for user in page])
-    return {"total": users.count(), "data": [serializers.listed_user_of(user, graphs[user.pk]) for user in page]}
-
-
-def _matching(search: str) -> Q:
-    return Q(email__icontains=search) | Q(name__icontains=search)
+    return {"total": users.count(), "data": [serializers.serialize_listed_user(user, graphs[user.pk]) for user in page]}

@@ -9,43 +9,43 @@ from pydantic import Field
 
 from taskhub.accounts.models import User
 from taskhub.errors import NotFound, invalid
+from taskhub.web.parameter_types import Text
 from walkers.authoring import sentinels
 from walkers.authoring.sentinels import Sentinel
 from walkers.http import examples, serializers
-from walkers.http.parameters import Detailed, ObjectRef
-from walkers.http.principal import Caller
 from walkers.http.registry import api
 from walkers.models import Edge, Graph, InGraph, Node
 from walkers.services.graphs import merge_context
-from walkers.services.profiles import active_graphs
+from walkers.walks.principal import Principal, active_graphs
 
+ObjectRef = Annotated[Text, Field(description="An id, an alias, `active:graph` or `active:sentinel`.")]
 DEPTH_MAX = 100
-AROUND_MAX = 10_000  # nodes and edges in one answer
+NEIGHBORHOOD_MAX = 10_000  # nodes and edges in one response
 
 
 @dataclass(frozen=True)
-class Found:
-    """An object that the caller may see."""
+class VisibleObject:
+    """An object that the user may see."""
 
     id: UUID
-    what: Node | Edge | Sentinel | User
+    entity: Node | Edge | Sentinel | User
 
 
-def visible_object(caller: Caller, reference: str) -> Found:
+def visible_object(principal: Principal, reference: str) -> VisibleObject:
     """Raises `NotFound` for what is not there or is another's. A graph is found as its root node."""
-    id = caller.id_of(reference)
-    what = sentinels.with_id(id) or _stored(caller, id)
-    if what is None:
+    id = principal.id_of(reference)
+    entity = sentinels.find_sentinel_by_id(id) or _find_row(principal.user, id)
+    if entity is None:
         raise NotFound(f"There is no object {reference[:100]!r}, or it is not yours.")
-    return Found(id, what)
+    return VisibleObject(id, entity)
 
 
-def _stored(caller: Caller, id: UUID) -> Node | Edge | User | None:
+def _find_row(user: Any, id: UUID) -> Node | Edge | User | None:
     models: tuple[type[Node] | type[Edge], ...] = (Node, Edge)
     for model in models:
-        if found := model.objects.visible_to(caller.user).filter(pk=id).first():
-            return found  # type: ignore[no-any-return]
-    if id != caller.user.pk and not caller.user.is_staff:
+        if row := model.objects.visible_to(user).filter(pk=id).first():
+            return row  # type: ignore[no-any-return]
+    if id != user.pk and not user.is_staff:
         return None
     return User.objects.filter(pk=id).first()
 
@@ -57,88 +57,87 @@ def _stored(caller: Caller, id: UUID) -> Node | Edge | User | None:
     answer={**examples.ROOT, "nodes": [examples.NODE], "edges": [examples.EDGE]},
 )
 def object_get(
-    caller: Caller,
+    principal: Principal,
     obj: ObjectRef,
     depth: Annotated[int, Field(ge=0, le=DEPTH_MAX, description="How many edges far to look around a node.")] = 0,
-    detailed: Detailed = False,
+    detailed: serializers.Detailed = False,
 ) -> dict[str, Any]:
     """Show an object.
 
     A node, an edge, a graph, a sentinel or a user. From a node or graph with `depth` also `nodes` and `edges`, all that
     is reached by so many edges going out; from an edge, its two nodes, and onwards from there.
     """
-    found = visible_object(caller, obj)
-    shown = _shown(found, detailed=detailed)
-    if depth and isinstance(found.what, Node | Edge):
-        shown |= _around(found.what, depth, detailed=detailed)
-    return shown
+    entity = visible_object(principal, obj).entity
+    body = _serialize(entity, detailed=detailed)
+    if depth and isinstance(entity, Node | Edge):
+        body |= _neighborhood(entity, depth, detailed=detailed)
+    return body
 
 
 @api(problems=(404,), arguments={"obj": "active:graph", "ctx": {"color": "green"}}, answer=examples.ROOT)
 def object_set(
-    caller: Caller,
+    principal: Principal,
     obj: ObjectRef,
     ctx: Annotated[dict[str, Any], Field(description="Keys of its context to set.")],
     replace: Annotated[bool, Field(description="Whether the other keys go.")] = False,
-    detailed: Detailed = False,
+    detailed: serializers.Detailed = False,
 ) -> dict[str, Any]:
     """Change the context of a node, an edge or a graph's root.
 
     The given keys are set and the others stay; two calls at once do not lose each other's keys.
     """
-    found = visible_object(caller, obj)
-    if not isinstance(found.what, InGraph):
+    entity = visible_object(principal, obj).entity
+    if not isinstance(entity, InGraph):
         raise invalid("/obj", "Only nodes, edges and graphs have a context.")
-    changed = merge_context(what=found.what, context=ctx, replace=replace)
-    return _shown(Found(found.id, changed), detailed=detailed)  # type: ignore[arg-type]
+    changed: Any = merge_context(entity=entity, context=ctx, replace=replace)
+    return _serialize(changed, detailed=detailed)
 
 
-def _shown(found: Found, *, detailed: bool) -> dict[str, Any]:
-    match found.what:
+def _serialize(entity: Node | Edge | Sentinel | User, *, detailed: bool) -> dict[str, Any]:
+    match entity:
         case Node():
-            return _shown_node(found.what, detailed=detailed)
+            body: dict[str, Any] = {**serializers.serialize_node(entity, detailed=detailed)}
+            graph = Graph.objects.filter(pk=entity.pk).first() if entity.is_root else None
+            return body | serializers.serialize_graph(graph) if graph else body
         case Edge():
-            return {**serializers.edge_of(found.what, detailed=detailed)}
+            return {**serializers.serialize_edge(entity, detailed=detailed)}
         case Sentinel():
-            return {**serializers.sentinel_of(found.what)}
-    return {**serializers.user_of(found.what, active_graphs(user_ids=[found.id])[found.id], detailed=detailed)}
+            return {**serializers.serialize_sentinel(entity)}
+    active_graph = active_graphs(user_ids=[entity.pk])[entity.pk]
+    return {**serializers.serialize_user(entity, active_graph, detailed=detailed)}
 
 
-def _shown_node(node: Node, *, detailed: bool) -> dict[str, Any]:
-    shown: dict[str, Any] = {**serializers.node_of(node, detailed=detailed)}
-    graph = Graph.objects.filter(pk=node.pk).first() if node.is_root else None
-    return shown | serializers.graph_of(graph) if graph else shown
-
-
-def _around(start: Node | Edge, depth: int, *, detailed: bool) -> dict[str, Any]:
-    """Level by level, each node and edge once, so that circles end."""
+def _neighborhood(start: Node | Edge, depth: int, *, detailed: bool) -> dict[str, Any]:
+    """`{nodes, edges}` within `depth` edges of `start`. Level by level, each once, so that circles end."""
     nodes: dict[UUID, Node] = {}
     edges: dict[UUID, Edge] = {}
     if isinstance(start, Node):
         nodes[start.pk] = start
-        _widen(Q(source=start), nodes, edges)
+        _add_edges(Q(source=start), nodes, edges)
     else:
-        _widen(Q(pk=start.pk), nodes, edges)
+        _add_edges(Q(pk=start.pk), nodes, edges)
         nodes |= Node.objects.in_bulk([start.source_id])
-    reached = set(nodes) - {start.pk}
+    level = set(nodes) - {start.pk}
     for _ in range(depth - 1):
-        if not reached:
+        if not level:
             break
-        before = set(nodes)
-        _widen(Q(source__in=reached), nodes, edges)
-        reached = set(nodes) - before
+        previous = set(nodes)
+        _add_edges(Q(source__in=level), nodes, edges)
+        level = set(nodes) - previous
     nodes.pop(start.pk, None)
     return {
-        "nodes": [serializers.node_of(node, detailed=detailed) for node in nodes.values()],
-        "edges": [serializers.edge_of(edge, detailed=detailed) for edge in edges.values() if edge.pk != start.pk],
+        "nodes": [serializers.serialize_node(node, detailed=detailed) for node in nodes.values()],
+        "edges": [
+            serializers.serialize_edge(edge, detailed=detailed) for edge in edges.values() if edge.pk != start.pk
+        ],
     }
 
 
-def _widen(condition: Q, nodes: dict[UUID, Node], edges: dict[UUID, Edge]) -> None:
+def _add_edges(condition: Q, nodes: dict[UUID, Node], edges: dict[UUID, Edge]) -> None:
     """Adds the edges that meet the condition, and the nodes that they lead to."""
-    room = AROUND_MAX - len(nodes) - len(edges)
+    room = NEIGHBORHOOD_MAX - len(nodes) - len(edges)
     for edge in Edge.objects.filter(condition).select_related("target").order_by("id")[: room + 1]:
         edges[edge.pk] = edge
         nodes.setdefault(edge.target_id, edge.target)
-    if len(nodes) + len(edges) > AROUND_MAX:
-        raise invalid("/depth", f"So deep there are more than {AROUND_MAX} nodes and edges.")
+    if len(nodes) + len(edges) > NEIGHBORHOOD_MAX:
+        raise invalid("/depth", f"So deep there are more than {NEIGHBORHOOD_MAX} nodes and edges.")

@@ -1,38 +1,45 @@
-"""Sentinels: which there are, and which is meant when none is named."""
+"""Sentinels: listed, and one of them made the active one."""
 
-from walkers.authoring import sentinels
+from typing import Annotated
+
+from pydantic import Field
+
+from taskhub.web.parameter_types import Text
+from walkers.authoring.sentinels import all_sentinels
 from walkers.domain.ids import GLOBAL
 from walkers.http import examples, serializers
-from walkers.http.parameters import SentinelRef
-from walkers.http.principal import Caller
 from walkers.http.registry import api
-from walkers.http.response_types import Page, SentinelShown
-from walkers.services import profiles
+from walkers.http.response_types import ResultPage, SentinelResponse
+from walkers.walks.principal import Principal, activate_sentinel
+
+SentinelRef = Annotated[Text, Field(description="A sentinel: an id, an alias, a name, `global` or `active:sentinel`.")]
 
 
 @api(reads=True, answer=examples.page(examples.SENTINEL))
-def sentinel_list(caller: Caller) -> Page[SentinelShown]:
+def sentinel_list(principal: Principal) -> ResultPage[SentinelResponse]:
     """List sentinels.
 
     Each is the named set of walkers that one app contributes; `global` holds all.
     """
-    active = caller.sentinel(None).id
-    return serializers.whole_list([serializers.sentinel_of(sentinel, active=active) for sentinel in sentinels.every()])
+    active = principal.sentinel(None).id
+    return serializers.whole_list(
+        [serializers.serialize_sentinel(sentinel, active=active) for sentinel in all_sentinels()]
+    )
 
 
 @api(problems=(404,), arguments={"snt": "taskhub"}, answer=examples.SENTINEL)
-def sentinel_active_set(caller: Caller, snt: SentinelRef) -> SentinelShown:
+def sentinel_active_set(principal: Principal, snt: SentinelRef) -> SentinelResponse:
     """Set the active sentinel.
 
     It is meant where a call names none. `global`, where every walker is found, is active until another is set.
     """
-    sentinel = caller.sentinel(snt)
-    profiles.activate_sentinel(user=caller.user, name="" if sentinel.name == GLOBAL else sentinel.name)
-    return serializers.sentinel_of(sentinel, active=sentinel.id)
+    sentinel = principal.sentinel(snt)
+    activate_sentinel(user=principal.user, name="" if sentinel.name == GLOBAL else sentinel.name)
+    return serializers.serialize_sentinel(sentinel, active=sentinel.id)
 
 
 @api(reads=True, problems=(404,), answer=examples.SENTINEL)
-def sentinel_active_get(caller: Caller) -> SentinelShown:
+def sentinel_active_get(principal: Principal) -> SentinelResponse:
     """Show the active sentinel."""
-    sentinel = caller.sentinel(None)
-    return serializers.sentinel_of(sentinel, active=sentinel.id)
+    sentinel = principal.sentinel(None)
+    return serializers.serialize_sentinel(sentinel, active=sentinel.id)

@@ -14,17 +14,17 @@ from taskhub.runs.models import Run
 from taskhub.runs.queue import checked_webhook, notify_worker, submit
 from taskhub.runs.queue.execution import run_now
 from taskhub.web.parameter_types import Flag, Text, Timestamp
-from walkers.authoring.walker import Definition
-from walkers.domain.route import WalkerFailed
+from walkers.authoring.sentinels import WalkerDefinition
+from walkers.authoring.walker import Walk
 from walkers.http import examples, serializers
-from walkers.http.parameters import WalkerName
-from walkers.http.principal import Caller
-from walkers.http.registry import Answer, api
-from walkers.http.response_types import Page, Queued, Report, RunAtOnce, WalkerShown
+from walkers.http.registry import CallResponse, api
+from walkers.http.response_types import QueuedResponse, ResultPage, RunAtOnceResponse, WalkerResponse, WalkReport
 from walkers.models import RunFile
-from walkers.services.files import attach, discard, store_files
-from walkers.services.walks import Walk, perform, place_to_walk, walk_now
+from walkers.services.run_files import attach, discard, store_files
+from walkers.walks.principal import Principal
+from walkers.walks.walk_execution import WalkerFailed, perform, walk_now, walk_slot
 
+WalkerName = Annotated[Text, Field(description="The walker's name.")]
 Ctx = Annotated[dict[str, Any], Field(description="The walker's fields; in a query or form as JSON text.")]
 NodeRef = Annotated[
     Text | None, Field(description="The node where it starts: an id, an alias or `active:graph`, which is the default.")
@@ -53,10 +53,10 @@ EXAMPLE = {
     problems=(404,),
     arguments={"name": "echo", "ctx": {"value": "hello"}},
     answer=EXAMPLE,
-    answers={200: Report | RunAtOnce, 202: Queued},
+    answers={200: WalkReport | RunAtOnceResponse, 202: QueuedResponse},
 )
 def walker_run(
-    caller: Caller,
+    principal: Principal,
     name: WalkerName,
     ctx: Ctx = {},  # noqa: B006 (copied when it is bound)
     nd: NodeRef = None,
@@ -64,7 +64,7 @@ def walker_run(
     is_async: Background = False,
     run_at: Later = None,
     webhook: Told = "",
-) -> Answer:
+) -> CallResponse:
     """Run a walker.
 
     At once: 200 (or the walker's own status) and `{success, report, final_node, yielded}`. A walker that raises is a
@@ -75,39 +75,47 @@ def walker_run(
 
     Files of a multipart body reach the walker either way.
     """
-    definition = caller.sentinel(snt).walker(name)
+    definition = principal.sentinel(snt).walker(name)
     fields = definition.shape.check_json(ctx, at="/ctx")
-    start = caller.node_id(nd)
+    start = principal.node_id(nd)
     if not is_async and run_at is None:
         if webhook:
             raise invalid("/webhook", "Goes with is_async or run_at: who waits for the answer needs no other.")
-        walk = Walk(definition, fields, start, caller.user, caller.files, caller.request)
-        body = walk_now(walk)
-        return Answer(walk.status or 200, body)
-    checked_webhook(webhook)
+        walk = Walk(
+            fields,
+            start,
+            principal.user,
+            principal.files,
+            time_limit=definition.time_limit,
+            request=principal.request,
+        )
+        result = walk_now(definition, walk)
+        return CallResponse(walk.status or 200, result)
+    if webhook:
+        checked_webhook(webhook)
     arguments = {"name": definition.name, "snt": definition.sentinel, "nd": str(start), "ctx": ctx}
-    run = _submit(caller, definition, arguments, not_before=run_at, webhook=webhook)
+    run = _submit(principal, definition, arguments, not_before=run_at, webhook=webhook)
     transaction.on_commit(lambda: _notify_or_walk(run))  # at once, but for a call with an Idempotency-Key
-    return _answer(run)
+    return _background_response(run)
 
 
-def _submit(caller: Caller, definition: Definition, arguments: dict[str, Any], **terms: Any) -> Run:
-    submit_with = partial(
+def _submit(principal: Principal, definition: WalkerDefinition, arguments: dict[str, Any], **terms: Any) -> Run:
+    submit_walk = partial(
         submit,
         kind="walker",
-        owner=caller.user,
+        owner=principal.user,
         name=definition.name,
-        parent=caller.run,
+        parent=principal.run,
         time_limit=definition.time_limit,
         notify=False,
         **terms,
     )
-    if not caller.files:
-        return submit_with(arguments=arguments)  # one statement: a transaction around it would be two round trips more
-    rows: list[RunFile] = store_files(caller.files)
+    if not principal.files:
+        return submit_walk(arguments=arguments)  # one statement: a transaction around it would be two round trips more
+    rows: list[RunFile] = store_files(principal.files)
     try:
         with transaction.atomic():
-            run = submit_with(arguments={**arguments, "files": True})
+            run = submit_walk(arguments={**arguments, "files": True})
             attach(rows=rows, run=run)
     except BaseException:
         discard(rows)
@@ -116,50 +124,46 @@ def _submit(caller: Caller, definition: Definition, arguments: dict[str, Any], *
 
 
 def _notify_or_walk(run: Run) -> None:
-    """Notifies a worker; where none would come, this thread makes the walk at once, if there is a place for it."""
+    """Notifies a worker; where none would come, this thread makes the walk at once, if there is a slot for it."""
     if run.ready and not notify_worker(run):
-        with suppress(Unavailable), place_to_walk(run.owner_id):
+        with suppress(Unavailable), walk_slot(run.owner_id):
             run_now(run, perform)
 
 
-def _answer(run: Run) -> Answer:
-    """The answer for a run in the background: that it waits, or how it ended. Raises `WalkerFailed`."""
+def _background_response(run: Run) -> CallResponse:
+    """That the run waits, or how it ended. Raises `WalkerFailed`."""
     if run.state == State.SUCCESS:
-        return Answer(200, {"is_queued": False, "result": run.result})
+        return CallResponse(200, {"is_queued": False, "result": run.result})
     if run.state == State.FAILURE:
-        raise _failure(run)
+        error, result = run.error or {}, run.result or {}
+        raise WalkerFailed(
+            error.get("message", ""),
+            report=result.get("report", []),
+            final_node=result.get("final_node"),
+            error=error,
+            task_id=str(run.pk),
+        )
     task_id = str(run.pk)
     location = f"{settings.PUBLIC_URL}/js/walker_queue_check?task_id={task_id}"
     body = {"is_queued": True, "result": task_id, "task_id": task_id}
-    return Answer(202, body, {"Location": location}, final=lambda: _answer(run))
-
-
-def _failure(run: Run) -> WalkerFailed:
-    error, result = run.error or {}, run.result or {}
-    return WalkerFailed(
-        error.get("message", ""),
-        report=result.get("report", []),
-        final_node=result.get("final_node"),
-        error=error,
-        task_id=str(run.pk),
-    )
+    return CallResponse(202, body, {"Location": location}, final=lambda: _background_response(run))
 
 
 @api(reads=True, problems=(404,), answer=examples.page(examples.WALKER))
-def walker_list(caller: Caller, snt: MaybeSentinel = None) -> Page[WalkerShown]:
+def walker_list(principal: Principal, snt: MaybeSentinel = None) -> ResultPage[WalkerResponse]:
     """List walkers.
 
     What can be run, each with the JSON Schema of its `ctx`. Where two sentinels have a walker of one name, `global`
     holds the one whose app is installed first; the bundled ones yield to others.
     """
-    walkers = caller.sentinel(snt).walkers
-    return serializers.whole_list([serializers.walker_of(walkers[name]) for name in sorted(walkers)])
+    walkers = principal.sentinel(snt).walkers
+    return serializers.whole_list([serializers.serialize_walker(walkers[name]) for name in sorted(walkers)])
 
 
 @api(reads=True, problems=(404,), arguments={"name": "echo"}, answer=examples.WALKER)
-def walker_get(caller: Caller, name: WalkerName, snt: MaybeSentinel = None) -> WalkerShown:
+def walker_get(principal: Principal, name: WalkerName, snt: MaybeSentinel = None) -> WalkerResponse:
     """Show a walker.
 
     Its description and the JSON Schema of its `ctx`.
     """
-    return serializers.walker_of(caller.sentinel(snt).walker(name))
+    return serializers.serialize_walker(principal.sentinel(snt).walker(name))

@@ -1,4 +1,4 @@
-"""Schedules of walks: added, listed, removed."""
+"""Schedules of walkers and of sequences: added, listed, deleted."""
 
 import json
 from collections.abc import Mapping
@@ -15,12 +15,11 @@ from taskhub.runs.scheduler.schedule_spec import When, periodic_of, when_of
 from taskhub.runs.scheduler.schedules import delete_schedule, save_schedule
 from taskhub.web.parameter_types import Text, format_timestamp
 from walkers.http import examples
-from walkers.http.pagination import page
-from walkers.http.parameters import Cursor, Limit
-from walkers.http.principal import Caller
+from walkers.http.pagination import Cursor, Limit, paginate
 from walkers.http.registry import api
-from walkers.http.response_types import Done, Page, ScheduleShown
+from walkers.http.response_types import ResultPage, ScheduleResponse, SuccessResponse
 from walkers.run_kinds import TASK
+from walkers.walks.principal import Principal
 
 NAME_MAX = 200  # as django-celery-beat has it
 ID_MAX = 2**31 - 1
@@ -35,65 +34,75 @@ EVERY_HOUR = {"type": "interval", "conf": {"every": 1, "period": "hours"}}
     answer=examples.SCHEDULE,
 )
 def add_scheduled_walker(
-    caller: Caller,
+    principal: Principal,
     name: ScheduleName,
     schedule: When,
     body: Annotated[
         dict[str, Any],
         Field(description="`name` of the walker, `ctx`, and if wanted `nd`, `snt` and `mst`, whose walk it is."),
     ],
-) -> ScheduleShown:
+) -> ScheduleResponse:
     """Schedule a walker.
 
     It is checked now, and its names are looked up each time that it is due. 409 for a name that is taken. Another's
     `mst` is for staff.
     """
-    return add(caller, name, TASK, schedule, body)
+    return add_schedule(principal, name, TASK, schedule, body)
 
 
 @api(reads=True, answer=examples.page(examples.SCHEDULE))
-def get_scheduled_queues(caller: Caller, limit: Limit = 100, cursor: Cursor = None) -> Page[ScheduleShown]:
+def get_scheduled_queues(
+    principal: Principal, limit: Limit = 100, cursor: Cursor = None
+) -> ResultPage[ScheduleResponse]:
     """List schedules.
 
     Your own, for staff everybody's, newest first: of walkers and of sequences.
     """
-    rows = _visible(caller).select_related("kept", *KINDS)
-    return page("get_scheduled_queues", rows, shown, limit, cursor, key=int)
+    rows = _visible(principal).select_related("kept", *KINDS)
+    return paginate("get_scheduled_queues", rows, _serialize, limit, cursor, key=int)
 
 
 @api(problems=(404,), arguments={"name": "every hour"}, answer=examples.DONE)
 def delete_scheduled_queue(
-    caller: Caller, name: Annotated[Text, Field(max_length=NAME_MAX, description="The schedule's name, or its id.")]
-) -> Done:
+    principal: Principal,
+    name: Annotated[Text, Field(max_length=NAME_MAX, description="The schedule's name, or its id.")],
+) -> SuccessResponse:
     """Remove a schedule.
 
     The runs that it started stay.
     """
-    as_id = int(name) if name.isascii() and name.isdecimal() and len(name) < 11 else None
-    if as_id is not None and as_id > ID_MAX:
-        as_id = None
-    found = list(_visible(caller).select_related("kept").filter(Q(name=name) | Q(pk=as_id)))
-    chosen = next((row for row in found if row.name == name), found[0] if found else None)
-    if chosen is None:
+    id = int(name) if name.isascii() and name.isdecimal() and len(name) < 11 else None
+    if id is not None and id > ID_MAX:
+        id = None
+    # A name may look like another schedule's id: the name counts first.
+    matches = list(_visible(principal).select_related("kept").filter(Q(name=name) | Q(pk=id)))
+    if not matches:
         raise NotFound(f"There is no schedule {name[:100]!r}, or it is not yours.")
-    delete_schedule(periodic=chosen)
+    delete_schedule(periodic=next((row for row in matches if row.name == name), matches[0]))
     return {"success": True}
 
 
-def add(caller: Caller, name: str, task: str, when: Mapping[str, Any], body: Mapping[str, Any]) -> ScheduleShown:
-    """Raises `Conflict` for a name that is taken, `Rejected` with a pointer or a `path` in the body for all else."""
+def add_schedule(
+    principal: Principal, name: str, task: str, when: Mapping[str, Any], body: Mapping[str, Any]
+) -> ScheduleResponse:
+    """Saves a new schedule of the Celery task `task`.
+
+    Raises `Conflict` for a name that is taken, `Rejected` with a pointer or a `path` in the body for all else.
+    """
     if PeriodicTask.objects.filter(name=name).exists():
         raise Conflict(f"There is a schedule {name!r} already.")
     with transaction.atomic():
         periodic = periodic_of(name, task, when)
         try:
-            save_schedule(periodic=periodic, owner=caller.user, written=json.dumps(body, indent=4, ensure_ascii=False))
+            save_schedule(
+                periodic=periodic, owner=principal.user, written=json.dumps(body, indent=4, ensure_ascii=False)
+            )
         except Rejected as refusal:
-            raise Rejected(refusal.detail, errors=map(_placed, refusal.errors), type=refusal.type) from None
-    return shown(PeriodicTask.objects.select_related("kept", *KINDS).get(pk=periodic.pk))
+            raise Rejected(refusal.detail, errors=map(_with_pointer, refusal.errors), type=refusal.type) from None
+    return _serialize(PeriodicTask.objects.select_related("kept", *KINDS).get(pk=periodic.pk))
 
 
-def shown(periodic: Any) -> ScheduleShown:
+def _serialize(periodic: Any) -> ScheduleResponse:
     kept = getattr(periodic, "kept", None)
     try:
         body = json.loads(periodic.kwargs)
@@ -113,14 +122,15 @@ def shown(periodic: Any) -> ScheduleShown:
     }
 
 
-def _placed(error: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a periodic task are pointers into the call."""
+def _with_pointer(error: Mapping[str, Any]) -> dict[str, Any]:
+    """An error with the name of a periodic task's field as one with a pointer into the call."""
     if "field" not in error:
         return dict(error)
     pointer = "/name" if error["field"] == "name" else "/schedule/conf"
     return {"pointer": pointer, "detail": error["detail"]}
 
 
-def _visible(caller: Caller) -> Any:
+def _visible(principal: Principal) -> Any:
+    """The user's own schedules, for staff everybody's."""
     rows = PeriodicTask.objects.all()
-    return rows if caller.user.is_staff else rows.filter(kept__owner_id=caller.user.pk)
+    return rows if principal.user.is_staff else rows.filter(kept__owner_id=principal.user.pk)

@@ -8,10 +8,10 @@ from sequences.run_kinds import TASK
 from taskhub.errors import Forbidden
 from taskhub.runs.scheduler.schedule_spec import When
 from walkers.http import examples
-from walkers.http.calls.schedules import EVERY_HOUR, ScheduleName, add
-from walkers.http.principal import Caller
+from walkers.http.calls.walker_schedules import EVERY_HOUR, ScheduleName, add_schedule
 from walkers.http.registry import api
-from walkers.http.response_types import ScheduleShown
+from walkers.http.response_types import ScheduleResponse
+from walkers.walks.principal import Principal
 
 _SEQUENCE = {"requests": [{"method": "JAC", "api": "walker_list", "master": examples.USER_ID, "save_to": "walkers"}]}
 
@@ -22,15 +22,15 @@ _SEQUENCE = {"requests": [{"method": "JAC", "api": "walker_list", "master": exam
     answer=examples.SCHEDULE | {"task": TASK, "body": _SEQUENCE},
 )
 def add_scheduled_sequence(
-    caller: Caller,
+    principal: Principal,
     name: ScheduleName,
     schedule: When,
     body: Annotated[dict[str, Any], Field(description="`persistence`, `container` and `requests`.")],
-) -> ScheduleShown:
+) -> ScheduleResponse:
     """Schedule a sequence; for staff.
 
     It is checked now: each fault has its `path`. 409 for a name that is taken.
     """
-    if not caller.user.is_staff:
+    if not principal.user.is_staff:
         raise Forbidden("Sequences are for staff.")
-    return add(caller, name, TASK, schedule, body)
+    return add_schedule(principal, name, TASK, schedule, body)

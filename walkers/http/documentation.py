@@ -18,10 +18,10 @@ from taskhub.runs.idempotency import KEY_PARAMETER
 from taskhub.web.openapi.schemas import BODY, FORMS, problems, response_header
 from taskhub.web.problems import PROBLEM_TYPE
 from walkers.authoring import sentinels
-from walkers.authoring.walker import Definition
+from walkers.authoring.sentinels import WalkerDefinition
 from walkers.http import examples
-from walkers.http.registry import Function, type_of
-from walkers.http.response_types import WalkFailed
+from walkers.http.registry import CallFunction, json_type_of
+from walkers.http.response_types import WalkFailedMembers
 
 COMPONENT = "#/components/schemas/{model}"
 WAPI = "/js/wapi/{walker}"
@@ -29,7 +29,7 @@ WAPI = "/js/wapi/{walker}"
 _components: dict[str, Any] = {}  # what the answers' schemas refer to
 
 
-def describe(view: Any, function: Function, path: str) -> Any:
+def describe(view: Any, function: CallFunction, path: str) -> Any:
     """The view with its two operations described."""
     named = "<" in path
     name = f"{'wapi' if named else function.name}"
@@ -75,7 +75,7 @@ def _path_parameter() -> OpenApiParameter:
     )
 
 
-def _properties(function: Function, but: set[str]) -> dict[str, tuple[dict[str, Any], bool]]:
+def _properties(function: CallFunction, but: set[str]) -> dict[str, tuple[dict[str, Any], bool]]:
     """The schema of each parameter, and whether it is required."""
     schema = function.schema
     required = schema.get("required", [])
@@ -106,7 +106,7 @@ def _query(
 
 def _bodies(schema: dict[str, Any], *, with_files: bool) -> dict[str, Any]:
     """The same fields as JSON, or as a form whose structured fields are JSON text; multipart may hold files besides."""
-    json_texts = {name for name, one in schema["properties"].items() if type_of(one) in {"object", "array"}}
+    json_texts = {name for name, one in schema["properties"].items() if json_type_of(one) in {"object", "array"}}
     encoding = {name: {"contentType": "application/json"} for name in json_texts}
     bodies = {"application/json": schema} | {form: OpenApiRequest(schema, encoding=encoding) for form in FORMS}
     if with_files:
@@ -120,7 +120,7 @@ def _bodies(schema: dict[str, Any], *, with_files: bool) -> dict[str, Any]:
     return bodies
 
 
-def _responses(function: Function, *more: int) -> dict[Any, Any]:
+def _responses(function: CallFunction, *more: int) -> dict[Any, Any]:
     """Bodies by the function's annotations; refusals that every call of its sort has, and its own."""
     answers = {status: OpenApiResponse(_schema_of(kind)) for status, kind in function.answers.items()}
     refusals = {400, 401, *function.problems, *more}
@@ -131,7 +131,7 @@ def _responses(function: Function, *more: int) -> dict[Any, Any]:
 
 def _walker_failed() -> dict[Any, Any]:
     problem = {"$ref": COMPONENT.format(model="Problem")}
-    failed = {"allOf": [problem, _schema_of(WalkFailed)], "title": "WalkerFailed"}
+    failed = {"allOf": [problem, _schema_of(WalkFailedMembers)], "title": "WalkerFailed"}
     words = "The walker raised: `report` is what it had reported, `error` what it raised; or the Idempotency-Key was "
     response = OpenApiResponse(
         {"anyOf": [failed, problem]},
@@ -147,12 +147,12 @@ def _schema_of(kind: Any) -> dict[str, Any]:
     return schema
 
 
-def _request_examples(function: Function, named: bool) -> list[OpenApiExample]:
+def _request_examples(function: CallFunction, named: bool) -> list[OpenApiExample]:
     arguments = {name: value for name, value in function.arguments.items() if not (named and name == "name")}
     return [OpenApiExample("A call", arguments, request_only=True)] if arguments else []
 
 
-def _examples(function: Function) -> list[OpenApiExample]:
+def _examples(function: CallFunction) -> list[OpenApiExample]:
     if function.answer is None:
         return []
     shown = {"200": ("An answer", function.answer)}
@@ -181,7 +181,7 @@ def add_walkers(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     return result
 
 
-def _entry(generic: Mapping[str, Any], definition: Definition, components: dict[str, Any]) -> dict[str, Any]:
+def _entry(generic: Mapping[str, Any], definition: WalkerDefinition, components: dict[str, Any]) -> dict[str, Any]:
     entry = copy.deepcopy(dict(generic))
     ctx = _ctx(definition, components)
     example = _example(ctx)
@@ -204,7 +204,7 @@ def _example(ctx: Mapping[str, Any]) -> dict[str, Any]:
     return {name: field["default"] for name, field in fields.items() if "default" in field} | given
 
 
-def _ctx(definition: Definition, components: dict[str, Any]) -> dict[str, Any]:
+def _ctx(definition: WalkerDefinition, components: dict[str, Any]) -> dict[str, Any]:
     """What it refers to stands among the document's components, under the walker's own name."""
     prefix = f"{definition.sentinel}.{definition.name}."
     schema = definition.shape.schema(ref_template=COMPONENT.replace("{", prefix + "{"))

@@ -1,4 +1,4 @@
-"""Files of asynchronous calls: kept in the storage until their run is removed from the ledger."""
+"""Files of calls in the background: kept in the storage until their run is deleted."""
 
 import hashlib
 import os
@@ -29,8 +29,8 @@ Files = MultiValueDict[str, UploadedFile]
 
 
 def digests(files: Files) -> list[tuple[str, str | None, str]]:
-    """Field, name and SHA-256 of each file, in a fixed order: what makes two uploads the same."""
-    return sorted((field, file.name or "", digest(file)) for field, file in _each(files))
+    """Field, name and SHA-256 of each file, in a fixed order: equal lists are equal uploads."""
+    return sorted((field, file.name or "", digest(file)) for field, file in _flat(files))
 
 
 def digest(file: "File[bytes]") -> str:
@@ -42,7 +42,7 @@ def digest(file: "File[bytes]") -> str:
 
 
 def store_files(files: Files) -> list[RunFile]:
-    """Writes the files down, on the disk itself. They belong to no run until `attach` says so.
+    """Stores the files durably. They belong to no run until `attach` is called.
 
     The row is written before the file: a process that dies in between leaves a row by which `remove_abandoned` finds
     what there is to remove. Raises `Unavailable` when the disk is full or the storage away.
@@ -50,9 +50,10 @@ def store_files(files: Files) -> list[RunFile]:
     rows: list[RunFile] = []
     try:
         remove_abandoned()
-        for field, file in _each(files):
-            rows.append(_row(field, file))
-            _store(rows[-1], file)
+        for field, file in _flat(files):
+            row = _create_row(field, file)
+            rows.append(row)
+            _store(row, file)
     except OSError as error:
         with suppress(OSError):
             discard(rows)
@@ -60,7 +61,7 @@ def store_files(files: Files) -> list[RunFile]:
     return rows
 
 
-def _each(files: Files) -> Iterable[tuple[str, UploadedFile]]:
+def _flat(files: Files) -> Iterable[tuple[str, UploadedFile]]:
     for field, several in files.lists():
         if not 0 < len(field) <= NAME_MAX or not field.isprintable():
             raise Rejected(f"A file's field has a name of 1 to {NAME_MAX} printable characters.")
@@ -68,11 +69,11 @@ def _each(files: Files) -> Iterable[tuple[str, UploadedFile]]:
             yield field, file
 
 
-def _row(field: str, file: UploadedFile) -> RunFile:
+def _create_row(field: str, file: UploadedFile) -> RunFile:
     return RunFile.objects.create(
         field=field,
         name=file.name or "",
-        content_type=_printable(file.content_type or ""),
+        content_type="".join(char for char in file.content_type or "" if char.isprintable())[:255],
         size=file.size or 0,
         sha256=digest(file),
         path=f"runs/{timezone.now():%Y/%m/%d}/{uuid7()}",
@@ -80,25 +81,21 @@ def _row(field: str, file: UploadedFile) -> RunFile:
 
 
 def _store(row: RunFile, file: UploadedFile) -> None:
-    stored = default_storage.save(row.path, file)
-    if stored != row.path:
-        row.path = stored
+    path = default_storage.save(row.path, file)
+    if path != row.path:
+        row.path = path
         row.save(update_fields=["path"])
-    _reach_the_disk(stored)
+    _sync_to_disk(path)
 
 
-def _printable(text: str) -> str:
-    return "".join(char for char in text if char.isprintable())[:255]
-
-
-def _reach_the_disk(path: str) -> None:
-    """Storage that is no folder of this machine has its own word for done."""
+def _sync_to_disk(path: str) -> None:
+    """Waits until the file and its folders are on the disk; storage elsewhere does that by itself."""
     try:
-        place = Path(default_storage.path(path))
+        file = Path(default_storage.path(path))
     except NotImplementedError:
         return
     root = Path(default_storage.path(""))
-    for inode in (place, *(folder for folder in place.parents if folder.is_relative_to(root))):
+    for inode in (file, *(folder for folder in file.parents if folder.is_relative_to(root))):
         descriptor = os.open(inode, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -107,12 +104,12 @@ def _reach_the_disk(path: str) -> None:
 
 
 def attach(*, rows: Collection[RunFile], run: Run) -> None:
-    """In the transaction that accepts the run."""
+    """Gives the stored files to a run, in the transaction that accepts it."""
     RunFile.objects.filter(pk__in=[row.pk for row in rows]).update(run=run)
 
 
 def copy_files(old: Run, new: Run) -> None:
-    """A retry reads the same stored files."""
+    """Gives a retry the same stored files."""
     rows = list(RunFile.objects.filter(run=old).order_by("pk"))
     for row in rows:
         row.pk, row.run = None, new
@@ -120,7 +117,7 @@ def copy_files(old: Run, new: Run) -> None:
 
 
 def files_of(run: Run) -> Files:
-    """As they were sent; each is opened when it is first read."""
+    """The files as they were sent; each is opened when it is first read."""
     files: Files = MultiValueDict()
     for row in RunFile.objects.filter(run=run).order_by("pk"):
         files.appendlist(row.field, StoredFile(row))
@@ -158,24 +155,19 @@ def close_files(files: Files) -> None:
 
 
 def remove_files(run_ids: Collection[UUID]) -> None:
-    """Before runs are deleted."""
-    _remove(list(RunFile.objects.filter(run_id__in=run_ids)))
+    """Removes the files of runs that are about to be deleted."""
+    discard(list(RunFile.objects.filter(run_id__in=run_ids)))
     remove_abandoned()
 
 
 def remove_abandoned() -> None:
-    """What was stored for a run that then was not accepted."""
+    """Removes files that were stored for a run which then was not accepted."""
     since = timezone.now() - ABANDONED_AFTER
-    _remove(list(RunFile.objects.filter(run__isnull=True, created_at__lt=since)[:BATCH]))
+    discard(list(RunFile.objects.filter(run__isnull=True, created_at__lt=since)[:BATCH]))
 
 
 def discard(rows: Collection[RunFile]) -> None:
-    """The call was refused after all."""
-    _remove(rows)
-
-
-def _remove(rows: Collection[RunFile]) -> None:
-    """The rows stay where the storage is away: by them the files are found later."""
+    """Removes files with their rows. The rows stay where the storage is away: by them the files are found later."""
     paths = {row.path for row in rows}
     with transaction.atomic():
         RunFile.objects.filter(pk__in=[row.pk for row in rows]).delete()

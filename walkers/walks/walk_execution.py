@@ -1,0 +1,123 @@
+"""Carries out a walk: in the call that asks for it (`walk_now`), or as a claimed run (`perform`)."""
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import IntegrityError, InterfaceError, OperationalError, transaction
+from django.utils.datastructures import MultiValueDict
+from django.utils.functional import SimpleLazyObject
+
+from taskhub.db.fair_semaphore import FairSemaphore
+from taskhub.errors import Failed, NotFound, Problem
+from taskhub.runs.domain import LeaseLost, error_of
+from taskhub.runs.queue.execution import Execution
+from taskhub.security.masking import hiding
+from walkers.authoring import sentinels
+from walkers.authoring.sentinels import WalkerDefinition
+from walkers.authoring.walker import Walk
+from walkers.services.run_files import close_files, files_of
+
+log = logging.getLogger(__name__)
+
+SLOT_PATIENCE_SECONDS = 2.0  # short walks get a slot within it, however many ask at once
+_slots = FairSemaphore(settings.WALKS_AT_ONCE, settings.WALKS_PER_USER, "Too many walks are under way.")
+_thread = threading.local()
+
+
+class WalkerFailed(Failed):
+    """A walker raised. `members` hold the report so far and `error`, the `{type, message}` of what was raised."""
+
+    title, type = "The walker failed", "walker-failed"
+
+
+def perform(execution: Execution) -> None:
+    """Carries out the walk of a claimed run.
+
+    Its effect and the run's end are one commit, unless the walker is not atomic.
+    """
+    run = execution.run
+    definition, ctx = load_work(run.arguments)
+    files = files_of(run) if run.arguments.get("files") else MultiValueDict()
+    walk = Walk(
+        ctx,
+        UUID(run.arguments["nd"]),
+        SimpleLazyObject(lambda: run.owner),
+        files,
+        time_limit=definition.time_limit,
+        execution=execution,
+    )
+    try:
+        with _carry_out(definition, walk):
+            execution.succeed(walk.result)
+    except WalkerFailed as failure:
+        error = failure.members["error"]
+        execution.fail(error["type"], error["message"], walk.result | {"success": False})
+    finally:
+        if files:
+            close_files(files)
+
+
+def walk_now(definition: WalkerDefinition, walk: Walk) -> dict[str, Any]:
+    """Carries out the walk in the calling thread, without a run. Returns its result.
+
+    Raises `WalkerFailed`, and as `walk_slot` does.
+    """
+    with walk_slot(walk.user.pk), hiding(walk.ctx), _carry_out(definition, walk):
+        return walk.result
+
+
+@contextmanager
+def _carry_out(definition: WalkerDefinition, walk: Walk) -> Iterator[None]:
+    """Runs the walk, and then the block in the same transaction.
+
+    What the walker raises becomes `WalkerFailed`; what concerns the run, or asks to be tried again, stays as it is.
+    """
+    try:
+        with transaction.atomic() if definition.atomic else nullcontext():
+            walk.run(definition.create_walker(walk))
+            yield
+    except (OperationalError, InterfaceError, LeaseLost):
+        raise
+    except (Exception, SystemExit) as error:
+        if isinstance(error, Problem) and not error.permanent:
+            raise
+        if isinstance(error, SystemExit) and walk.execution is not None:
+            raise  # a worker process ends by this, too: then the run is tried again
+        log.warning("The walker %s failed", definition.name, exc_info=error)
+        details = error_of(error)
+        if isinstance(error, IntegrityError):
+            details["message"] = "What it stands on was changed meanwhile by another."
+        raise WalkerFailed(
+            details["message"], report=walk.report, final_node=walk.result["final_node"], error=details
+        ) from error
+
+
+@contextmanager
+def walk_slot(user_id: UUID) -> Iterator[None]:
+    """Takes one of the slots that a web process has for walks; a walk within a walk has it already.
+
+    Raises `Unavailable` when there is none within `SLOT_PATIENCE_SECONDS`.
+    """
+    if getattr(_thread, "has_slot", False):
+        yield
+        return
+    with _slots.acquire(user_id, SLOT_PATIENCE_SECONDS):
+        _thread.has_slot = True
+        try:
+            yield
+        finally:
+            _thread.has_slot = False
+
+
+def load_work(arguments: Mapping[str, Any]) -> tuple[WalkerDefinition, dict[str, Any]]:
+    """The walker and the checked `ctx` that a run's arguments name. Raises `NotFound`, `Rejected`."""
+    sentinel = sentinels.find_sentinel(arguments["snt"])
+    if sentinel is None:
+        raise NotFound(f"The sentinel {arguments['snt']!r} is not installed any more.")
+    definition = sentinel.walker(arguments["name"])
+    return definition, definition.shape.check_json(arguments["ctx"], at="/ctx")
