@@ -1,7 +1,7 @@
 # The hub as an image. docker-compose.yml runs each of its programs from it; alone it runs the whole hub, with its own
 # PostgreSQL and Redis in the volume: docker run --init --publish 127.0.0.1:8000:8000 --volume taskhub:/var/lib/taskhub taskhub
 FROM python:3.11-slim AS build
-# docker build --build-arg CHROME=yes: with what renders pages
+# docker build --build-arg CHROME=yes: with Chromium, for rendered pages
 ARG CHROME=""
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/venv

@@ -82,7 +82,6 @@ WORDS_STILL_USED: set[str] = {
     "ring",
     "scribe",
     "shelf",
-    "signs",
     "silence",
     "standing",
     "tell_end",

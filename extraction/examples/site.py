@@ -86,7 +86,7 @@ def respond(path: str) -> str | None:
     return pages[first]() if first in pages and not rest else None
 
 
-class Handler(BaseHTTPRequestHandler):
+class ShopHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # headers and body in one packet
 
@@ -107,7 +107,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Nothing: whoever asks has a log of his own."""
+        """Logs nothing: clients have logs of their own."""
 
 
 def main() -> None:
@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=9001)
     options = parser.parse_args()
     ThreadingHTTPServer.request_queue_size = 128  # connections that come at once
-    with ThreadingHTTPServer((options.host, options.port), Handler) as server:
+    with ThreadingHTTPServer((options.host, options.port), ShopHandler) as server:
         print(f"The site is at http://{options.host}:{server.server_port}", flush=True)  # noqa: T201 (for people)
         server.serve_forever()
 

@@ -1,6 +1,6 @@
-"""What the demonstration shows. A chapter calls the hub, and says what happened; its docstring is its title.
+"""The chapters of the demonstration. A chapter calls the hub and says what happened; its docstring is its title.
 
-A chapter raises Surprise where something goes otherwise. What the hub learns to do later is one more chapter here.
+A chapter raises `UnexpectedAnswer` if the hub does something else. A new ability of the hub is one more chapter.
 """
 
 import json
@@ -16,7 +16,7 @@ from threading import Thread
 from typing import Any
 
 from taskhub.demo.temporary_home import ADMIN, PASSWORD
-from taskhub.demo.visitor import Surprise, Visitor, expect
+from taskhub.demo.visitor import UnexpectedAnswer, Visitor, expect
 from taskhub.jsontools.jsonc import read
 
 Say = Callable[[str], None]
@@ -26,7 +26,7 @@ EMAIL = "ada@example.com"
 SEQUENCE = Path(__file__).resolve().parents[2] / "sequences" / "examples" / "sequence.jsonc"
 
 
-def signing_in(visitor: Visitor, say: Say) -> None:
+def sign_up(visitor: Visitor, say: Say) -> None:
     """Somebody signs up and gets a token"""
     user = visitor.post("/user/create/", {"email": EMAIL, "password": PASSWORD}, expect=201)
     visitor.sign_in(visitor.post("/user/token/", {"email": EMAIL, "password": PASSWORD})["token"])
@@ -34,7 +34,7 @@ def signing_in(visitor: Visitor, say: Say) -> None:
     say(f"{EMAIL} is signed in")
 
 
-def at_once(visitor: Visitor, say: Say) -> None:
+def run_walker(visitor: Visitor, say: Say) -> None:
     """A walker runs while its caller waits"""
     names = [walker["name"] for walker in visitor.get("/js/walker_list")["results"]]
     say(f"walkers that can be run: {', '.join(names)}")
@@ -43,7 +43,7 @@ def at_once(visitor: Visitor, say: Say) -> None:
     say(f"echo reported {answer['report'][0]!r}")
 
 
-def in_background(visitor: Visitor, say: Say) -> None:
+def run_in_background(visitor: Visitor, say: Say) -> None:
     """A walker runs in the background"""
     task = submit(visitor, "pause", {"seconds": 0.2})
     say(f"accepted as task {task}")
@@ -52,16 +52,16 @@ def in_background(visitor: Visitor, say: Say) -> None:
     say(f"waited for it: {ended['state']}, it reported {ended['result']['report']}")
 
 
-def progress(visitor: Visitor, say: Say) -> None:
-    """Its progress is followed as it runs"""
+def follow_progress(visitor: Visitor, say: Say) -> None:
+    """The progress of a run is followed"""
     task = submit(visitor, "pause", {"seconds": 3, "steps": 3})
-    told = [run["progress"]["message"] for run in visitor.events(f"/runs/{task}/events") if run["progress"]]
-    expect(told[-1:], ["awake"], "The last progress")
-    say(f"told: {', '.join(dict.fromkeys(told))}")
+    messages = [run["progress"]["message"] for run in visitor.events(f"/runs/{task}/events") if run["progress"]]
+    expect(messages[-1:], ["awake"], "The last progress")
+    say(f"progress: {', '.join(dict.fromkeys(messages))}")
 
 
-def cancelled(visitor: Visitor, say: Say) -> None:
-    """A walker that runs is cancelled"""
+def cancel_run(visitor: Visitor, say: Say) -> None:
+    """A run is cancelled"""
     task = submit(visitor, "pause", {"seconds": 600})
     for run in visitor.events(f"/runs/{task}/events"):
         if run["state"] in {"STARTED", "PROGRESS"}:
@@ -72,9 +72,9 @@ def cancelled(visitor: Visitor, say: Say) -> None:
     say(f"it would have slept ten minutes: {state}")
 
 
-def failing(visitor: Visitor, say: Say) -> None:
+def run_failing_walker(visitor: Visitor, say: Say) -> None:
     """A walker that fails says why"""
-    message = "This was to be expected."
+    message = "This is expected."
     problem = visitor.post("/js/walker_run", {"name": "fail", "ctx": {"message": message}}, expect=422)
     expect(problem["detail"], message, "The problem")
     say(f"called and waited for: {problem['status']} {problem['type']}: {problem['detail']}")
@@ -83,31 +83,31 @@ def failing(visitor: Visitor, say: Say) -> None:
     say(f"in the background: {ended['state']}, {ended['error']['type']}: {ended['error']['message']}")
 
 
-def remembered(visitor: Visitor, say: Say) -> None:
-    """Everything that ran in the background is in the ledger"""
+def list_runs(visitor: Visitor, say: Say) -> None:
+    """Everything that ran in the background is listed"""
     runs = visitor.get("/runs")["results"]
     expect([run["state"] for run in runs], ["FAILURE", "REVOKED", "SUCCESS", "SUCCESS"], "The states, newest first,")
     for run in runs:
         say(f"{run['name']:<6} {run['state']}")
 
 
-def scheduled(visitor: Visitor, say: Say) -> None:
+def schedule_sequence(visitor: Visitor, say: Say) -> None:
     """The documented sequence is scheduled, fired by beat, and read step by step"""
     staff = Visitor(visitor.url)
     staff.sign_in(staff.post("/user/token/", {"email": ADMIN, "password": PASSWORD})["token"])
-    body = documented(visitor.url, staff.get("/user/manage/")["id"])
+    body = documented_sequence(visitor.url, staff.get("/user/manage/")["id"])
     every_second = {"type": "interval", "conf": {"every": 1, "period": "seconds"}, "one_off": True}
-    stored = {"name": "documented", "schedule": every_second, "body": body}
-    due = staff.post("/js/add_scheduled_sequence", stored)["next_fire"]
+    schedule = {"name": "documented", "schedule": every_second, "body": body}
+    due = staff.post("/js/add_scheduled_sequence", schedule)["next_fire"]
     say(f"stored as a schedule, due at {due}")
-    ended = awaited(staff, "/sequences/runs?periodic_task=documented")
+    ended = wait_for_schedule(staff, "/sequences/runs?periodic_task=documented")
     expect(ended["state"], "SUCCESS", "The run's state")
     for step in staff.get(f"/sequences/runs/{ended['id']}")["steps"]:
         say(f"{step['path']:<42} {step['method']:<4} {step['status']} {step['duration_ms']:>4} ms")
 
 
-def documented(url: str, master: str) -> Any:
-    """The documents' sequence, with this hub's address and people in place of theirs."""
+def documented_sequence(url: str, master: str) -> Any:
+    """The sequence of the documents, with the address and the users of this hub."""
     text = SEQUENCE.read_text().replace("http://localhost:8000", url).replace("dummy@dummy.com", ADMIN)
     text = text.replace("Secret123!", PASSWORD).replace("dummy+testing3@dummy.com", EMAIL)
     body = read(text)
@@ -115,40 +115,40 @@ def documented(url: str, master: str) -> Any:
     return body
 
 
-def awaited(staff: Visitor, path: str) -> Any:
-    """The first run of a list, once it has ended."""
+def wait_for_schedule(staff: Visitor, path: str) -> Any:
+    """Waits until the first run of a list has ended, and returns it."""
     until = time.monotonic() + 60
     while not (runs := staff.get(path)["results"]) or runs[0]["finished_at"] is None:
         if time.monotonic() > until:
-            raise Surprise("The schedule's run has not ended within a minute.")
+            raise UnexpectedAnswer("The schedule's run has not ended within a minute.")
         time.sleep(0.2)
     return runs[0]
 
 
-def crawled(visitor: Visitor, say: Say) -> None:
-    """An external crawler is given a task, sends its documents, and one task is undone"""
+def crawl(visitor: Visitor, say: Say) -> None:
+    """An external crawler gets a task and uploads documents; then the task is deleted"""
     with bundled("crawlers.examples.crawler") as endpoint:
-        say(f"a crawler of its own runs at {endpoint}")
+        say(f"a crawler runs at {endpoint}")
         parameters = [{"name": "count", "type": "integer", "min": 1}, {"name": "query", "type": "string"}]
-        described = {"meta": {"name": "shop"}, "endpoint": endpoint, "parameters": parameters, "docIdField": "sku"}
-        external = visitor.post("/externals", described, expect=201)["payload"]
-        asked = {"meta": {"name": "shoes"}, "params": {"count": 1000, "query": "shoe"}}
-        made = visitor.post(f"/actions/externals/{external['fid']}/crawler", asked, expect=201)["payload"]
-        task = visitor.post(f"/actions/crawlers/{made['crawler']['fid']}/task", {}, expect=201)["payload"]
-        told = [run["progress"]["done"] for run in visitor.events(f"/runs/{task['run']}/events") if run["progress"]]
-        say(f"documents received, as it was followed: {', '.join(f'{done:g}' for done in dict.fromkeys(told))}")
+        external = {"meta": {"name": "shop"}, "endpoint": endpoint, "parameters": parameters, "docIdField": "sku"}
+        external = visitor.post("/externals", external, expect=201)["payload"]
+        crawler = {"meta": {"name": "shoes"}, "params": {"count": 1000, "query": "shoe"}}
+        created = visitor.post(f"/actions/externals/{external['fid']}/crawler", crawler, expect=201)["payload"]
+        task = visitor.post(f"/actions/crawlers/{created['crawler']['fid']}/task", {}, expect=201)["payload"]
+        counts = [run["progress"]["done"] for run in visitor.events(f"/runs/{task['run']}/events") if run["progress"]]
+        say(f"documents received so far: {', '.join(f'{done:g}' for done in dict.fromkeys(counts))}")
     ended = visitor.get(f"/tasks/{task['fid']}")["payload"]
     expect((ended["status"]["code"], ended["counts"]["inserted"]), (200, 1000), "The task's status and count")
-    docs = f"/streams/{made['stream']['fid']}/docs?limit=1"
+    docs = f"/streams/{created['stream']['fid']}/docs?limit=1"
     say(f"{ended['status']['message']}; the first document: {visitor.get(docs)['payload']['results'][0]}")
     visitor.delete(f"/actions/tasks/{task['fid']}")
-    expect(visitor.get(docs)["payload"]["results"], [], "What the stream shows without the task")
+    expect(visitor.get(docs)["payload"]["results"], [], "The stream without the task")
     say("the task is deleted, and the stream is as before")
 
 
 @contextmanager
 def bundled(module: str) -> Iterator[str]:
-    """The address of an example, a process of its own."""
+    """Starts an example program; yields its address."""
     command = [sys.executable, "-m", module, "--port", "0"]
     with subprocess.Popen(command, cwd=SEQUENCE.parents[2], stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -170,34 +170,34 @@ BOOKS = {
 }
 
 
-def extracted(visitor: Visitor, say: Say) -> None:
-    """Pages of a site become a file: a list that goes on, and details behind each of its links"""
+def extract(visitor: Visitor, say: Say) -> None:
+    """Pages of a site become a file: a list of several pages, and details behind its links"""
     with bundled("extraction.examples.site") as site:
-        say(f"a site of its own runs at {site}")
+        say(f"a site runs at {site}")
         task = visitor.post("/v1/task/create", {**BOOKS, "request": {"url": site}}, expect=201)
         process = visitor.post(f"/v1/task/{task['id']}/run", {}, expect=202)
         until = time.monotonic() + 60
         while (process := visitor.get(f"/v1/process/{process['id']}/info"))["status"] == "running":
-            expect(time.monotonic() < until, True, "Whether it ends within a minute")
+            expect(time.monotonic() < until, True, "That it ends within a minute")
             time.sleep(0.1)
-    expect((process["status"], process["responseCount"]), ("finished", 27), "The process's status and answers")
+    expect((process["status"], process["responseCount"]), ("finished", 27), "The process's status and responses")
     say(f"{process['responseCount']} pages, {process['cost']} credits; the file is {process['results']}")
     records = visitor.get(f"/v1/process/{process['id']}/export?format=json")
     expect(len(records), 24, "Records in it")
     say(f"the first of {len(records)} records: {json.dumps(records[0])}")
 
 
-def told(visitor: Visitor, say: Say) -> None:
-    """The end of a run is told to an address, signed; and the source of one page comes as the answer"""
-    with receiver() as (url, letters):
+def receive_webhook(visitor: Visitor, say: Say) -> None:
+    """The end of a run is sent to a webhook; a single page is fetched"""
+    with receiver() as (url, events):
         task = visitor.post(
             "/js/walker_run", {"name": "echo", "ctx": {"value": "hello"}, "is_async": True, "webhook": url}, expect=202
         )
-        letter = letters.get(timeout=60)
-    expect((letter["type"], letter["data"]["id"]), ("run.finished", task["task_id"]), "What was told, and of which run")
-    say(f"the receiver was told {letter['type']}: {letter['data']['name']} is {letter['data']['state']}")
+        event = events.get(timeout=60)
+    expect((event["type"], event["data"]["id"]), ("run.finished", task["task_id"]), "The event and its run")
+    say(f"the webhook received {event['type']}: {event['data']['name']} is {event['data']['state']}")
     deliveries = visitor.get(f"/webhooks/deliveries?run={task['task_id']}")["results"]
-    expect(len(deliveries), 1, "Deliveries on record")
+    expect(len(deliveries), 1, "The number of deliveries")
     with bundled("extraction.examples.site") as site:
         process = visitor.post("/v1/fetch", {"url": site, "output": "file"})
         expect((process["status"], process["cost"]), ("finished", 1), "The page's process and its cost")
@@ -206,35 +206,33 @@ def told(visitor: Visitor, say: Say) -> None:
 
 @contextmanager
 def receiver() -> Iterator[tuple[str, "Queue[Any]"]]:
-    """An address on this machine, and what is posted to it."""
-    letters: Queue[Any] = Queue()
+    """Starts a receiver of webhooks; yields its address and the queue of received events."""
+    events: Queue[Any] = Queue()
 
-    class Handler(BaseHTTPRequestHandler):
+    class ReceiverHandler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            letters.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            events.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(204)
             self.end_headers()
 
         def log_message(self, *_: object) -> None: ...
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+    with HTTPServer(("127.0.0.1", 0), ReceiverHandler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}/", letters
+            yield f"http://127.0.0.1:{server.server_port}/", events
         finally:
             server.shutdown()
 
 
 CHAPTERS: list[Chapter] = [
-    *(signing_in, at_once, in_background, progress, cancelled, failing, remembered, scheduled),
-    crawled,
-    extracted,
-    told,
+    *(sign_up, run_walker, run_in_background, follow_progress, cancel_run, run_failing_walker, list_runs),
+    *(schedule_sequence, crawl, extract, receive_webhook),
 ]
 
 
 def submit(visitor: Visitor, name: str, ctx: dict[str, Any]) -> str:
-    """The id of the task that was accepted. Raises Surprise when the walker ran at once instead."""
+    """Submits a walker, and returns the task's id. Raises `UnexpectedAnswer` if the walker ran at once instead."""
     answer = visitor.post("/js/walker_run", {"name": name, "ctx": ctx, "is_async": True}, expect=202)
     return str(answer["task_id"])
 

@@ -1,4 +1,4 @@
-"""A hub that runs while the demonstration lasts."""
+"""The hub of the demonstration."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from taskhub.demo.visitor import Surprise
+from taskhub.demo.visitor import UnexpectedAnswer
 
 MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
 READY = "taskhub is ready at "
@@ -18,9 +18,10 @@ TAIL_LINES = 40
 
 @contextmanager
 def running_hub(tail: deque[str]) -> Iterator[str]:
-    """`manage.py up` on a free port, in the home of the environment. Yields its address; `tail` holds its last lines.
+    """Runs `manage.py up` on a free port; yields its address, and stops it when the block ends.
 
-    Raises Surprise when it does not start. It is gone, with all that it started, when the block ends.
+    The home is that of the environment. `tail` gets the last lines of its log. Raises `UnexpectedAnswer` if it does not
+    start.
     """
     process = subprocess.Popen(
         [sys.executable, str(MANAGE), "up", "--port", "0", "--workers", "2"],
@@ -45,7 +46,7 @@ def _address(log: Iterable[str] | None, tail: deque[str]) -> str:
             # A pipe that nobody empties would stop the hub.
             threading.Thread(target=_drain, args=(log, tail), daemon=True).start()
             return line.partition(READY)[2].strip()
-    raise Surprise("The hub did not start.")
+    raise UnexpectedAnswer("The hub did not start.")
 
 
 def _drain(log: Iterable[str], tail: deque[str]) -> None:

@@ -1,4 +1,4 @@
-"""The home of a demonstration: it lasts as long as that, and knows nothing of what this machine has set up."""
+"""The home of the demonstration, which is removed at its end."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ STRANGE = ("TASKHUB_", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL")
 
 @contextmanager
 def temporary_home() -> Iterator[None]:
-    """A newcomer's environment, with a superuser, and TASKHUB_HOME in a folder that is removed at the end."""
+    """Removes the hub's variables from the environment, and sets a temporary TASKHUB_HOME and a superuser."""
     for name in [name for name in os.environ if name.startswith(STRANGE)]:
         del os.environ[name]
     with TemporaryDirectory(prefix="taskhub-demo-", ignore_cleanup_errors=True) as home:
@@ -23,4 +23,4 @@ def temporary_home() -> Iterator[None]:
             yield
         finally:
             data, _ = Home(home).place()
-            shutil.rmtree(data, ignore_errors=True)  # as root it may be elsewhere
+            shutil.rmtree(data, ignore_errors=True)  # of servers that run under another account

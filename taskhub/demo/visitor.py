@@ -1,4 +1,4 @@
-"""Somebody who calls the hub over HTTP, as any client would, and says what was not as expected."""
+"""An HTTP client that raises an error for an unexpected answer."""
 
 import json
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 TIMEOUT = 60.0
 
 
-class Surprise(Exception):
-    """Something did not go as the demonstration says it does."""
+class UnexpectedAnswer(Exception):
+    """The hub did something else than the demonstration says."""
 
 
 class Visitor:
@@ -22,7 +22,7 @@ class Visitor:
         self.headers["Authorization"] = f"token {token}"
 
     def get(self, path: str, *, expect: int = 200) -> Any:
-        """The JSON of the answer. Raises Surprise when the status is another than `expect`."""
+        """The JSON of the answer. Raises `UnexpectedAnswer` if the status is not `expect`."""
         return json.load(self._call("GET", path, None, expect))
 
     def post(self, path: str, body: Any, *, expect: int = 200) -> Any:
@@ -40,19 +40,19 @@ class Visitor:
     def _call(self, method: str, path: str, body: Any, expect: int) -> HTTPResponse:
         address = urlsplit(self.url)
         connection = HTTPConnection(address.hostname or "", address.port, timeout=TIMEOUT)
-        # The answer ends with its connection, which nobody needs to close.
+        # The server closes the connection at the end of the answer.
         connection.request(method, path, json.dumps(body) if body is not None else None, self._headers())
         answer = connection.getresponse()
         if answer.status != expect:
             text = answer.read(2000).decode(errors="replace")
-            raise Surprise(f"{method} {path} answered {answer.status}, not {expect}: {text}")
+            raise UnexpectedAnswer(f"{method} {path} answered {answer.status}, not {expect}: {text}")
         return answer
 
     def _headers(self) -> dict[str, str]:
         return {**self.headers, "Connection": "close"}
 
 
-def expect(found: Any, wanted: Any, what: str) -> None:
-    """Raises Surprise when `found` is another than `wanted`."""
-    if found != wanted:
-        raise Surprise(f"{what} is {found!r}, not {wanted!r}.")
+def expect(actual: Any, expected: Any, name: str) -> None:
+    """Raises `UnexpectedAnswer` if the two values differ; `name` is the subject of its message."""
+    if actual != expected:
+        raise UnexpectedAnswer(f"{name} is {actual!r}, not {expected!r}.")

@@ -1,4 +1,4 @@
-"""`manage.py demo`: a whole hub in a temporary home, tried from outside, and gone again."""
+"""`manage.py demo`: starts a hub in a temporary home, calls it over HTTP, and removes it."""
 
 import signal
 import sys
@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from taskhub.demo.chapters import CHAPTERS, Chapter
 from taskhub.demo.hub import TAIL_LINES, running_hub
-from taskhub.demo.visitor import Surprise, Visitor
+from taskhub.demo.visitor import UnexpectedAnswer, Visitor
 
 
 class Command(BaseCommand):
@@ -27,15 +27,15 @@ class Command(BaseCommand):
         try:
             with running_hub(tail) as url:
                 self.say(f"   ready at {url} after {time.monotonic() - began:.1f} s")
-                self.tell(CHAPTERS, Visitor(url))
-        except (Surprise, OSError, HTTPException, ValueError, LookupError) as error:
+                self.show(CHAPTERS, Visitor(url))
+        except (UnexpectedAnswer, OSError, HTTPException, ValueError, LookupError) as error:
             self.say("\n".join(["The hub's last lines:", *tail]))
             raise CommandError(f"The demonstration failed: {error or type(error).__name__}") from error
         except KeyboardInterrupt:
             raise CommandError("Interrupted.") from None
         self.say(f"All went well, in {time.monotonic() - began:.0f} s; the hub is stopped, and its home removed")
 
-    def tell(self, chapters: Iterable[Chapter], visitor: Visitor) -> None:
+    def show(self, chapters: Iterable[Chapter], visitor: Visitor) -> None:
         for number, chapter in enumerate(chapters, 1):
             self.say(f"{number}. {chapter.__doc__}")
             chapter(visitor, lambda line: self.say(f"   {line}"))
