@@ -48,7 +48,6 @@ CLASSES_STANDING_TWICE: set[str] = {
     "DeliveryView",
     "DocsView",
     "Failure",
-    "Handler",
     "Hub",
     "InfoView",
     "Kind",
