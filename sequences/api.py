@@ -25,7 +25,8 @@ from taskhub.runs.models import Run
 from taskhub.runs.serializers import AnyField, ErrorField, RunFilters
 from taskhub.web.bodies import plain_body
 from taskhub.web.cursor_pagination import NewestFirstPagination
-from taskhub.web.openapi.schemas import BODY, PAGE, problems, response_header
+from taskhub.web.openapi.problem_responses import problems
+from taskhub.web.openapi.schemas import response_header
 
 STEPS_SHOWN = 1000
 EXAMPLE_ID = "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70"
@@ -164,20 +165,21 @@ class ValidateView(ForStaff):
 
     @extend_schema(
         operation_id="sequences_validate",
-        summary="Check a sequence",
-        description="Nothing is sent. Every fault is named, not only the first.",
         request={"application/json": BODY_SCHEMA},
         responses={
             200: OpenApiResponse({"type": "object", "properties": {"valid": {"const": True}}, "required": ["valid"]}),
-            **problems(401, 403, *BODY, because=FAULTS),
+            **problems(because=FAULTS),
         },
         examples=[
             SENT_EXAMPLE,
             OpenApiExample("It can run", {"valid": True}, response_only=True, status_codes=["200"]),
         ],
-        tags=["sequences"],
     )
     def post(self, request: Request) -> Response:
+        """Check a sequence.
+
+        Nothing is sent. Every fault is named, not only the first.
+        """
         check(cast(Mapping[str, Any], request.data))  # what it is instead is a fault, too
         return Response({"valid": True})
 
@@ -188,14 +190,15 @@ class RunsView(ForStaff, GenericAPIView[Run]):
 
     @extend_schema(
         operation_id="sequences_runs_list",
-        summary="List runs of sequences",
-        description="Newest first, everybody's.",
-        parameters=[SequenceFilters, *PAGE],
-        responses={200: SequenceRunSerializer(many=True), **problems(400, 401, 403)},
+        parameters=[SequenceFilters],
+        responses={200: SequenceRunSerializer(many=True)},
         examples=[OpenApiExample("A run", EXAMPLE_RUN, response_only=True)],
-        tags=["sequences"],
     )
     def get(self, request: Request) -> Response:
+        """List runs of sequences.
+
+        Newest first, everybody's.
+        """
         filters = SequenceFilters(data=request.query_params.dict())
         filters.is_valid(raise_exception=True)
         found = Run.objects.filter(kind=KIND, **filters.conditions).brief()
@@ -203,17 +206,12 @@ class RunsView(ForStaff, GenericAPIView[Run]):
 
     @extend_schema(
         operation_id="sequences_run",
-        summary="Run a sequence",
-        description=(
-            "It is accepted as a run, 202; with `wait` it is answered when the run has ended, 200, or as it is when "
-            "the time is up, 202."
-        ),
         parameters=[WaitSerializer, KEY_PARAMETER, response_header("Location", "The run's address.", 200, 202)],
         request={"application/json": BODY_SCHEMA},
         responses={
             200: OpenApiResponse(WholeSequenceRunSerializer, "It has ended."),
             202: OpenApiResponse(WholeSequenceRunSerializer, "It is accepted."),
-            **problems(401, 403, 409, 422, *BODY, because=FAULTS),
+            **problems(because=FAULTS),
         },
         examples=[
             SENT_EXAMPLE,
@@ -226,9 +224,13 @@ class RunsView(ForStaff, GenericAPIView[Run]):
                 status_codes=["202"],
             ),
         ],
-        tags=["sequences"],
     )
     def post(self, request: Request) -> Response:
+        """Run a sequence.
+
+        It is accepted as a run, 202; with `wait` it is answered when the run has ended, 200, or as it is when the time
+        is up, 202.
+        """
         asked = WaitSerializer(data=request.query_params.dict())
         asked.is_valid(raise_exception=True)
         arguments = cast(Mapping[str, Any], request.data)
@@ -247,14 +249,15 @@ class RunsView(ForStaff, GenericAPIView[Run]):
 class RunView(ForStaff):
     @extend_schema(
         operation_id="sequences_runs_retrieve",
-        summary="Show a run of a sequence",
-        description="Its result, its error, and its first 1,000 steps; all of them are at `steps`.",
         parameters=[ID],
-        responses={200: WholeSequenceRunSerializer, **problems(401, 403, 404)},
+        responses={200: WholeSequenceRunSerializer},
         examples=[OpenApiExample("A run", EXAMPLE_WHOLE, response_only=True)],
-        tags=["sequences"],
     )
     def get(self, request: Request, id: UUID) -> Response:
+        """Show a run of a sequence.
+
+        Its result, its error, and its first 1,000 steps; all of them are at `steps`.
+        """
         return Response(WholeSequenceRunSerializer(sequence_run(run_id=id, user=request.user)).data)
 
 
@@ -268,10 +271,8 @@ class StepsView(ForStaff, GenericAPIView[Step]):
 
     @extend_schema(
         operation_id="sequences_runs_steps",
-        summary="List the steps of a run",
-        description="In their order, each with what was sent and answered: secrets masked, long texts cut.",
-        parameters=[ID, *PAGE],
-        responses={200: WholeStepSerializer(many=True), **problems(400, 401, 403, 404)},
+        parameters=[ID],
+        responses={200: WholeStepSerializer(many=True)},
         examples=[
             OpenApiExample(
                 "A step",
@@ -279,9 +280,12 @@ class StepsView(ForStaff, GenericAPIView[Step]):
                 response_only=True,
             )
         ],
-        tags=["sequences"],
     )
     def get(self, request: Request, id: UUID) -> Response:
+        """List the steps of a run.
+
+        In their order, each with what was sent and answered: secrets masked, long texts cut.
+        """
         steps = Step.objects.filter(run=sequence_run(run_id=id, user=request.user))
         return self.get_paginated_response(WholeStepSerializer(self.paginate_queryset(steps), many=True).data)
 

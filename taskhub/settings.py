@@ -275,7 +275,7 @@ REST_FRAMEWORK = {
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "taskhub.web.negotiation.JsonByDefaultNegotiation",
     "DEFAULT_PAGINATION_CLASS": "taskhub.web.cursor_pagination.NewestFirstPagination",
     "DEFAULT_THROTTLE_CLASSES": ["taskhub.web.throttling.RouteThrottle"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "taskhub.web.openapi.auto_schema.HubAutoSchema",
     # A header that the caller wrote himself must not choose the address that he is counted under.
     "NUM_PROXIES": env_int("TASKHUB_PROXIES", 0),
     "EXCEPTION_HANDLER": "taskhub.web.problems.problem_handler",
@@ -294,7 +294,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "walkers.http.documentation.add_walkers",
-        "taskhub.web.openapi.document.finish",
+        "taskhub.web.openapi.completion.complete_document",
     ],
     "COMPONENT_SPLIT_REQUEST": True,  # a body that is read has other required fields than one that is answered
     # null: no badge of another server's. More than 130 calls at once are more than the page can show.

@@ -15,13 +15,14 @@ from crawlers.api import examples as shown
 from crawlers.api import request_models
 from crawlers.api.relations import TASK_RELATED
 from crawlers.api.serializers import crawler_of, enveloped, external_of, streams_of, whole_task_of
-from crawlers.api.views import FID, TAGS, CrawlersView, answer, body, created, found
+from crawlers.api.views import CrawlersView, answer, body, created, found
 from crawlers.domain.parameters import Fault
 from crawlers.models import Crawler, External, StatusChange, Stream, Task
 from crawlers.services import definitions, status_updates, task_runs
 from crawlers.services.capabilities import task_for
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
-from taskhub.web.openapi.schemas import BODY, object_of, problems, response_header
+from taskhub.web.openapi.problem_responses import problems
+from taskhub.web.openapi.schemas import object_of, response_header
 
 CAPABILITY = OpenApiParameter(
     "capability",
@@ -47,20 +48,19 @@ STARTED = {
 class NewCrawlerView(CrawlersView):
     @extend_schema(
         operation_id="crawlers_create",
-        summary="Make a crawler for a stream",
-        description=(
-            'The stream is named in `meta.links`: `[{"from": {"type": "streams", "fid": ...}}]`; without it one is '
-            "made. Parameters are checked; each fault has its place."
-        ),
-        parameters=[FID, KEY_PARAMETER, response_header("Location", "The crawler's address.", 201)],
+        parameters=[KEY_PARAMETER, response_header("Location", "The crawler's address.", 201)],
         request=body(request_models.CRAWLER),
-        responses={201: answer("The crawler", MADE_SCHEMA, MADE), **problems(401, 403, 404, 409, 422, *BODY)},
+        responses={201: answer("The crawler", MADE_SCHEMA, MADE)},
         examples=[
             OpenApiExample("A crawler", {"meta": {"name": "shoes"}, "params": {"query": "shoes"}}, request_only=True)
         ],
-        tags=TAGS,
     )
     def post(self, request: Request, fid: UUID) -> Response:
+        """Make a crawler for a stream.
+
+        The stream is named in `meta.links`: `[{"from": {"type": "streams", "fid": ...}}]`; without it one is made.
+        Parameters are checked; each fault has its place.
+        """
         external = found(External, request.user, fid)
         values = self.check_body(request, request_models.CRAWLER)
         return answer_once(request, values, lambda: self._create(external, values))
@@ -112,15 +112,16 @@ def _task_answer(task: Task, status: int) -> Response:
 class StartView(CrawlersView):
     @extend_schema(
         operation_id="crawlers_start",
-        summary="Start a task",
-        description="`params` lie over the crawler's, for this task alone. 208 shows the task that is running already.",
-        parameters=[FID, KEY_PARAMETER, LOCATION],
+        parameters=[KEY_PARAMETER, LOCATION],
         request=body(request_models.START),
-        responses={**STARTED, **problems(401, 403, 404, 409, 422, *BODY)},
+        responses=STARTED,
         examples=[OpenApiExample("Other parameters", {"params": {"query": "boots"}}, request_only=True)],
-        tags=TAGS,
     )
     def post(self, request: Request, fid: UUID) -> Response:
+        """Start a task.
+
+        `params` lie over the crawler's, for this task alone. 208 shows the task that is running already.
+        """
         crawler = found(Crawler, request.user, fid, "external", "stream")
         values = self.check_body(request, request_models.START)
 
@@ -134,10 +135,7 @@ class StartView(CrawlersView):
 class RetryTaskView(CrawlersView):
     @extend_schema(
         operation_id="tasks_retry",
-        summary="Try a task again",
-        description="A new attempt of it. 409 while it runs; 208 shows the other task of the crawler that is running.",
         parameters=[
-            FID,
             OpenApiParameter(
                 "task_fid",
                 OpenApiTypes.UUID,
@@ -150,11 +148,13 @@ class RetryTaskView(CrawlersView):
             KEY_PARAMETER,
             LOCATION,
         ],
-        request=None,
-        responses={**STARTED, **problems(400, 401, 403, 404, 409, 422)},
-        tags=TAGS,
+        responses=STARTED,
     )
     def post(self, request: Request, fid: UUID, task_fid: UUID) -> Response:
+        """Try a task again.
+
+        A new attempt of it. 409 while it runs; 208 shows the other task of the crawler that is running.
+        """
         crawler = found(Crawler, request.user, fid)
         task = found(Task, request.user, task_fid, *TASK_RELATED, "run")
         if task.crawler_id != crawler.pk:
@@ -168,16 +168,12 @@ class RetryTaskView(CrawlersView):
 
 
 class DeleteTaskView(CrawlersView):
-    @extend_schema(
-        operation_id="tasks_delete",
-        summary="Delete a task",
-        description="Stops it, tells the crawler, and takes its documents away: an older version shows again.",
-        parameters=[FID],
-        request=None,
-        responses={200: answer("It is deleted.", {"type": "null"}, None), **problems(401, 403, 404)},
-        tags=TAGS,
-    )
+    @extend_schema(operation_id="tasks_delete", responses={200: answer("It is deleted.", {"type": "null"}, None)})
     def delete(self, request: Request, fid: UUID) -> Response:
+        """Delete a task.
+
+        Stops it, tells the crawler, and takes its documents away: an older version shows again.
+        """
         task = found(Task, request.user, fid, *TASK_RELATED)
         status_updates.delete_task(task=task)
         return enveloped(None, task.version + 1)
@@ -188,18 +184,15 @@ class StatusView(CrawlersView):
 
     @extend_schema(
         operation_id="tasks_status",
-        summary="Report a task's status",
-        description="200 and above end the task. 409 when it has ended otherwise; its final status again is 200.",
-        parameters=[FID],
         request=body(request_models.STATUS),
-        responses={
-            200: answer("The task", shown.WHOLE_TASK_SCHEMA, shown.WHOLE_TASK),
-            **problems(401, 403, 404, 409, *BODY),
-        },
+        responses={200: answer("The task", shown.WHOLE_TASK_SCHEMA, shown.WHOLE_TASK), **problems(409)},
         examples=[OpenApiExample("Done", {"code": 200, "message": "task done"}, request_only=True)],
-        tags=TAGS,
     )
     def post(self, request: Request, fid: UUID) -> Response:
+        """Report a task's status.
+
+        200 and above end the task. 409 when it has ended otherwise; its final status again is 200.
+        """
         return self.report(request, found(Task, request.user, fid, *TASK_RELATED))
 
     def report(self, request: Request, task: Task) -> Response:
@@ -233,15 +226,11 @@ class CapableStatusView(StatusView):
 
     @extend_schema(
         operation_id="capable_tasks_status",
-        summary="Report a task's status, as its crawler",
-        parameters=[CAPABILITY, FID],
+        parameters=[CAPABILITY],
         request=body(request_models.STATUS),
-        responses={
-            200: answer("The task", shown.WHOLE_TASK_SCHEMA, shown.WHOLE_TASK),
-            **problems(404, 409, *BODY),
-        },
+        responses={200: answer("The task", shown.WHOLE_TASK_SCHEMA, shown.WHOLE_TASK), **problems(409)},
         examples=[OpenApiExample("Done", {"code": 200, "message": "task done"}, request_only=True)],
-        tags=TAGS,
     )
     def post(self, request: Request, fid: UUID, capability: str = "") -> Response:
+        """Report a task's status, as its crawler."""
         return self.report(request, task_for(capability=capability, fid=fid))

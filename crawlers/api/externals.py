@@ -11,11 +11,7 @@ from crawlers.api import examples as shown
 from crawlers.api import request_models
 from crawlers.api.serializers import enveloped, external_of, external_values
 from crawlers.api.views import (
-    CHANGED,
-    FID,
     GONE,
-    LISTS,
-    TAGS,
     CrawlersList,
     CrawlersView,
     answer,
@@ -27,7 +23,7 @@ from crawlers.api.views import (
 from crawlers.models import External
 from crawlers.services import definitions
 from taskhub.jsontools.merge_patch import merge_patch
-from taskhub.web.openapi.schemas import BODY, problems
+from taskhub.web.openapi.problem_responses import problems
 
 SENT = OpenApiExample("An external", shown.SENT_EXTERNAL, request_only=True)
 
@@ -48,26 +44,22 @@ def _fields(values: dict[str, Any]) -> dict[str, Any]:
 
 class ExternalsView(CrawlersList):
     @extend_schema(
-        operation_id="externals_list",
-        summary="List externals",
-        parameters=LISTS,
-        responses={200: listing("Externals", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **problems(400, 401)},
-        tags=TAGS,
+        operation_id="externals_list", responses={200: listing("Externals", shown.EXTERNAL_SCHEMA, shown.EXTERNAL)}
     )
     def get(self, request: Request) -> Response:
+        """List externals."""
         self.check_query(request)
         rows = External.objects.visible_to(request.user)
         return self.listed(rows, lambda found: [external_of(one) for one in found])
 
     @extend_schema(
         operation_id="externals_create",
-        summary="Register an external crawler",
         request=body(request_models.EXTERNAL),
-        responses={201: answer("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **problems(401, 403, *BODY)},
+        responses={201: answer("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL)},
         examples=[SENT],
-        tags=TAGS,
     )
     def post(self, request: Request) -> Response:
+        """Register an external crawler."""
         values = _fields(self.check_body(request, request_models.EXTERNAL))
         external = definitions.save_external(external=External(owner_id=cast(UUID, request.user.pk)), values=values)
         return created(external, external_of(external), "externals")
@@ -76,40 +68,36 @@ class ExternalsView(CrawlersList):
 class ExternalView(CrawlersView):
     @extend_schema(
         operation_id="externals_retrieve",
-        summary="Show an external",
-        parameters=[FID],
-        responses={200: answer("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **problems(401, 404)},
-        tags=TAGS,
+        responses={200: answer("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL)},
     )
     def get(self, request: Request, fid: UUID) -> Response:
+        """Show an external."""
         external = found(External, request.user, fid)
         return enveloped(external_of(external), external.version)
 
     @extend_schema(
         operation_id="externals_change",
-        summary="Change an external",
-        description="Merged recursively into what stands: null takes a member away, lists are replaced (RFC 7396).",
-        parameters=[FID],
         request={"application/json": {"type": "object"}},
-        responses={200: answer("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **CHANGED},
+        responses={200: answer("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **problems(409)},
         examples=[OpenApiExample("A change", {"timeout": 60}, request_only=True)],
-        tags=TAGS,
     )
     def patch(self, request: Request, fid: UUID) -> Response:
+        """Change an external.
+
+        Merged recursively into what stands: null takes a member away, lists are replaced (RFC 7396).
+        """
         external = found(External, request.user, fid)
         change = self.read_object(request)
         return self._save(external, request_models.EXTERNAL.check(merge_patch(external_values(external), change)))
 
     @extend_schema(
         operation_id="externals_replace",
-        summary="Replace an external",
-        parameters=[FID],
         request=body(request_models.EXTERNAL),
-        responses={200: answer("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **CHANGED},
+        responses={200: answer("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **problems(409)},
         examples=[SENT],
-        tags=TAGS,
     )
     def put(self, request: Request, fid: UUID) -> Response:
+        """Replace an external."""
         external = found(External, request.user, fid)
         return self._save(external, self.check_body(request, request_models.EXTERNAL))
 
@@ -118,16 +106,12 @@ class ExternalView(CrawlersView):
         external = definitions.save_external(external=external, values=_fields(values))
         return enveloped(external_of(external), external.version)
 
-    @extend_schema(
-        operation_id="externals_delete",
-        summary="Delete an external",
-        description="409 while crawlers use it.",
-        parameters=[FID],
-        request=None,
-        responses={200: GONE, **problems(401, 403, 404, 409)},
-        tags=TAGS,
-    )
+    @extend_schema(operation_id="externals_delete", responses={200: GONE, **problems(409)})
     def delete(self, request: Request, fid: UUID) -> Response:
+        """Delete an external.
+
+        409 while crawlers use it.
+        """
         external = found(External, request.user, fid)
         definitions.delete_external(external=external)
         return enveloped(None, external.version + 1)

@@ -14,12 +14,12 @@ from rest_framework.request import Request
 
 from crawlers.api.ndjson import NDJSON, NdjsonRenderer, ndjson, streamed
 from crawlers.api.request_models import DocsQuery
-from crawlers.api.views import FID, LISTS, TAGS, CrawlersView, found, listing
+from crawlers.api.views import CrawlersView, found, listing
 from crawlers.models import Stream, Task
 from crawlers.services.stream_reader import Page, Selection, Shown, export, page
 from taskhub.errors import Rejected, invalid
 from taskhub.web.cursor_pagination import NewestFirstPagination
-from taskhub.web.openapi.schemas import problems
+from taskhub.web.openapi.schemas import PAGE
 from taskhub.web.parameter_types import format_timestamp
 
 LINES = ndjson("Documents", '{"sku": "a1"}\n{"sku": "a2"}\n')
@@ -30,23 +30,21 @@ class DocsView(CrawlersView):
 
     @extend_schema(
         operation_id="streams_docs",
-        summary="Read a stream's documents",
-        description=(
-            "In the order of their ids, of each the version that shows. The cursor stays good while others write. A "
-            "page may hold fewer than `limit` where few match; go on while there is a `next`. `Accept: "
-            "application/x-ndjson` streams all of them, in gzip if that is asked for."
-        ),
-        parameters=[FID, DocsQuery, *LISTS],
+        parameters=[DocsQuery, *PAGE],
         responses={
             (200, "application/json"): listing("Documents", {"type": "object"}, {"sku": "a1"}),
             (200, NDJSON): OpenApiResponse(
                 str, "One document a line", [ndjson("Documents", '{"sku": "a1"}\n{"sku": "a2"}\n')]
             ),
-            **problems(400, 401, 404),
         },
-        tags=TAGS,
     )
     def get(self, request: Request, fid: UUID) -> HttpResponse | StreamingHttpResponse:
+        """Read a stream's documents.
+
+        In the order of their ids, of each the version that shows. The cursor stays good while others write. A page may
+        hold fewer than `limit` where few match; go on while there is a `next`. `Accept: application/x-ndjson` streams
+        all of them, in gzip if that is asked for.
+        """
         stream = found(Stream, request.user, fid)
         asked = self.check_query(request, DocsQuery)
         wrapped = asked.pop("wrapped")

@@ -17,7 +17,7 @@ from crawlers.api.ndjson import NdjsonRenderer, ndjson, streamed
 from crawlers.api.relations import TASK_RELATED
 from crawlers.api.request_models import UploadQuery
 from crawlers.api.serializers import enveloped
-from crawlers.api.views import FID, LISTS, TAGS, CrawlersList, CrawlersView, answer, found, listing
+from crawlers.api.views import CrawlersList, CrawlersView, answer, found, listing
 from crawlers.models import Rejected, Task
 from crawlers.services.capabilities import task_for
 from crawlers.services.document_store import Counts, sendable
@@ -26,7 +26,7 @@ from crawlers.services.upload_receiver import receive
 from taskhub.decompression import Plain, unpacked, unpacker_of
 from taskhub.web.chunked_body import body_pieces
 from taskhub.web.cursor_pagination import NewestFirstPagination
-from taskhub.web.openapi.schemas import problems
+from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.parameter_types import format_timestamp
 
 NDJSON = "application/x-ndjson"
@@ -37,10 +37,7 @@ ENCODING = OpenApiParameter(
     description="How the body is packed.",
 )
 FAULTS = problems(
-    404,
     409,
-    413,
-    415,
     because={
         400: "The body is empty or broken; `errors` names line and column. Nothing is stored.",
         406: "Documents are no objects, or do not match the schema; `errors` names the first ten lines.",
@@ -50,7 +47,6 @@ LINES = OpenApiExample("Documents", '{"sku": "a1"}\n{"sku": "a2"}\n', media_type
 UPLOAD: dict[str, Any] = {
     "request": {NDJSON: {"description": "One JSON object a line."}},
     "examples": [LINES],
-    "tags": TAGS,
 }
 STORED = answer(
     "They are stored.",
@@ -76,17 +72,14 @@ class UploadView(CrawlersView):
     takes_chunks = True
 
     @extend_schema(
-        operation_id="tasks_upload",
-        summary="Upload documents",
-        description=(
-            "Newline-delimited JSON of any content type, with a length or in chunks. All or nothing: the answer comes "
-            "after the commit. Sending the same again changes nothing."
-        ),
-        parameters=[FID, UploadQuery, ENCODING],
-        responses={200: STORED, **problems(401, 403), **FAULTS},
-        **UPLOAD,
+        operation_id="tasks_upload", parameters=[UploadQuery, ENCODING], responses={200: STORED, **FAULTS}, **UPLOAD
     )
     def post(self, request: Request, fid: UUID) -> Response:
+        """Upload documents.
+
+        Newline-delimited JSON of any content type, with a length or in chunks. All or nothing: the answer comes after
+        the commit. Sending the same again changes nothing.
+        """
         return self.upload(request, found(Task, request.user, fid, *TASK_RELATED))
 
     def upload(self, request: Request, task: Task) -> Response:
@@ -113,12 +106,12 @@ class CapableUploadView(UploadView):
 
     @extend_schema(
         operation_id="capable_tasks_upload",
-        summary="Upload documents, as the task's crawler",
-        parameters=[CAPABILITY, FID, UploadQuery, ENCODING],
+        parameters=[CAPABILITY, UploadQuery, ENCODING],
         responses={200: STORED, **FAULTS},
         **UPLOAD,
     )
     def post(self, request: Request, fid: UUID, capability: str = "") -> Response:
+        """Upload documents, as the task's crawler."""
         return self.upload(request, task_for(capability=capability, fid=fid))
 
 
@@ -132,17 +125,16 @@ class RejectedView(CrawlersList):
 
     @extend_schema(
         operation_id="tasks_rejected_list",
-        summary="List the lines that were put aside",
-        description="With `Accept: application/x-ndjson` all of them, as they were sent.",
-        parameters=[FID, *LISTS],
         responses={
             (200, "application/json"): listing("Rejected lines", shown.REJECTED_SCHEMA, shown.REJECTED),
             (200, NDJSON): OpenApiResponse(str, "The lines", [ndjson("The lines", '{"sku": 5}\n')]),
-            **problems(400, 401, 404),
         },
-        tags=TAGS,
     )
     def get(self, request: Request, fid: UUID) -> Response | StreamingHttpResponse:
+        """List the lines that were put aside.
+
+        With `Accept: application/x-ndjson` all of them, as they were sent.
+        """
         self.check_query(request)
         task = found(Task, request.user, fid)
         if isinstance(request.accepted_renderer, NdjsonRenderer):
@@ -167,18 +159,16 @@ def _lines(task: Task) -> Iterator[bytes]:
 class ResendView(CrawlersView):
     @extend_schema(
         operation_id="tasks_rejected_resend",
-        summary="Send the lines again that were put aside",
-        description="Those that the schema takes now go into the stream; the others stay. Also after the task's end.",
-        parameters=[FID],
-        request=None,
         responses={
             200: answer(
                 "What came of them", shown.UPLOADED_SCHEMA, shown.RESENT, more=shown.UPLOADED_SCHEMA["properties"]
-            ),
-            **problems(401, 403, 404),
+            )
         },
-        tags=TAGS,
     )
     def post(self, request: Request, fid: UUID) -> Response:
+        """Send the lines again that were put aside.
+
+        Those that the schema takes now go into the stream; the others stay. Also after the task's end.
+        """
         task = found(Task, request.user, fid, *TASK_RELATED)
         return stored(resend(task=task), task)

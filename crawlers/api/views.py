@@ -15,14 +15,12 @@ from crawlers.api.serializers import enveloped, messages_of
 from crawlers.models import Crawler, External, Stream, Task
 from taskhub.errors import NotFound
 from taskhub.web.cursor_pagination import NewestFirstPagination
-from taskhub.web.openapi.schemas import BODY, PAGE, problems
 from taskhub.web.problems import problem_handler
-from taskhub.web.views import CheckedView, EmptyQuery
+from taskhub.web.views import CheckedView
 
 Row = TypeVar("Row", External, Stream, Crawler, Task)
 
 EXAMPLE_FID = "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70"
-TAGS = ["crawlers"]
 FID = OpenApiParameter(
     "fid",
     OpenApiTypes.UUID,
@@ -30,11 +28,12 @@ FID = OpenApiParameter(
     description="Its id.",
     examples=[OpenApiExample("An id", EXAMPLE_FID, parameter_only=("fid", OpenApiParameter.PATH))],
 )
-LISTS = [*PAGE]
 
 
 class CrawlersView(CheckedView):
     """Problems say their faults as `messages`, too."""
+
+    path_parameters = (FID,)
 
     def get_exception_handler(self) -> Callable[..., Response]:
         return _with_messages
@@ -44,7 +43,6 @@ class CrawlersList(CrawlersView, GenericAPIView[Any]):
     """A list in an envelope, newest first."""
 
     pagination_class = NewestFirstPagination
-    serializer_class = EmptyQuery  # what is answered is made by `listed`
 
     def listed(self, rows: QuerySet[Any], show: Callable[[list[Any]], list[Any]]) -> Response:
         found = self.paginate_queryset(rows)
@@ -104,5 +102,3 @@ def created(row: Any, payload: Any, folder: str) -> Response:
 
 
 GONE = answer("It is deleted.", {"type": "null"}, None)
-READ = problems(400, 401, 404)
-CHANGED = problems(401, 403, 404, 409, *BODY)

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from extraction.api import examples as shown
-from extraction.api.views import ID_PARAMETER, TAGS, ExtractionView, array_of, task_with
+from extraction.api.views import ExtractionView, array_of, task_with
 from extraction.services import processes
 from extraction.services.deliveries import DELIVERY, queue_test_deliveries
 from taskhub.errors import Conflict
@@ -17,7 +17,6 @@ from taskhub.runs.domain import State
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
 from taskhub.security.masking import mask_value
-from taskhub.web.openapi.schemas import problems
 from taskhub.web.parameter_types import format_timestamp
 from taskhub.web.views import QuerySerializer
 
@@ -44,30 +43,27 @@ class WaitQuery(QuerySerializer):
 class DeliveryView(ExtractionView):
     @extend_schema(
         operation_id="extraction_tasks_delivery",
-        summary="Show where a task's results go",
-        description="As it was sent in `delivery`, without what is secret in it.",
-        parameters=[ID_PARAMETER],
-        responses={200: array_of("Destinations", {"type": "object"}, shown.DESTINATION), **problems(401, 404)},
-        tags=TAGS,
+        responses={200: array_of("Destinations", {"type": "object"}, shown.DESTINATION)},
     )
     def get(self, request: Request, id: str) -> Response:
+        """Show where a task's results go.
+
+        As it was sent in `delivery`, without what is secret in it.
+        """
         return Response(mask_value(task_with(id, request).delivery))
 
 
 class TestDeliveryView(ExtractionView):
     @extend_schema(
         operation_id="extraction_tasks_delivery_test",
-        summary="Test a task's delivery",
-        description="Writes a small file to each destination, as a run each; `wait` answers when they have ended.",
-        parameters=[ID_PARAMETER, WaitQuery, KEY_PARAMETER],
-        request=None,
-        responses={
-            202: array_of("Deliveries", shown.DELIVERY_SCHEMA, shown.DELIVERY),
-            **problems(400, 401, 403, 404, 409, 422),
-        },
-        tags=TAGS,
+        parameters=[WaitQuery, KEY_PARAMETER],
+        responses={202: array_of("Deliveries", shown.DELIVERY_SCHEMA, shown.DELIVERY)},
     )
     def post(self, request: Request, id: str) -> Response:
+        """Test a task's delivery.
+
+        Writes a small file to each destination, as a run each; `wait` answers when they have ended.
+        """
         task = task_with(id, request)
         seconds = self.check_query(request, WaitQuery)["wait"]
         deliveries: list[Run] = []
@@ -90,13 +86,13 @@ class TestDeliveryView(ExtractionView):
 class DeliveriesView(ExtractionView):
     @extend_schema(
         operation_id="extraction_processes_deliveries",
-        summary="List a process's deliveries",
-        description="What became of each; `POST /runs/{run}/retry` tries one again.",
-        parameters=[ID_PARAMETER],
-        responses={200: array_of("Deliveries", shown.DELIVERY_SCHEMA, shown.DELIVERY), **problems(401, 404)},
-        tags=TAGS,
+        responses={200: array_of("Deliveries", shown.DELIVERY_SCHEMA, shown.DELIVERY)},
     )
     def get(self, request: Request, id: str) -> Response:
+        """List a process's deliveries.
+
+        What became of each; `POST /runs/{run}/retry` tries one again.
+        """
         process = processes.visible_process(id=id, user=request.user)
         rows = Run.objects.filter(parent=process.run_id, kind=DELIVERY) if process.run_id else Run.objects.none()
         return Response([delivery_of(run) for run in rows.order_by("pk")[:SHOWN_MAX]])

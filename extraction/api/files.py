@@ -10,7 +10,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from extraction.api.views import ID_PARAMETER, TAGS, ExtractionView
+from extraction.api.views import ExtractionView
 from extraction.domain.result_formats import MEDIA_TYPES, SINGLES, file_name, format_named
 from extraction.models import Process
 from extraction.services import processes
@@ -18,7 +18,7 @@ from extraction.services.process_log import lines_of
 from extraction.services.results import ResultExport, open_result
 from extraction.services.signed_links import LOG, LinkedFile, resolve_link
 from taskhub.errors import Conflict, Problem, RangeNotSatisfiable, invalid
-from taskhub.web.openapi.schemas import problems
+from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.problems import problem_response
 from taskhub.web.views import QuerySerializer
 
@@ -34,8 +34,6 @@ class FileView(ExtractionView):
 
     @extend_schema(
         operation_id="extraction_file",
-        summary="Download a file",
-        description="What a link leads to: results, whole or the range of bytes that is asked for; or a log.",
         parameters=[
             OpenApiParameter("token", str, OpenApiParameter.PATH, description="As the link has it."),
             OpenApiParameter("name", str, OpenApiParameter.PATH, description="As the link has it."),
@@ -45,11 +43,14 @@ class FileView(ExtractionView):
             (200, "text/plain"): OpenApiResponse(
                 str, "The file", [OpenApiExample("A log", "started\n", media_type="text/plain", response_only=True)]
             ),
-            **problems(404, 416),
+            **problems(416),
         },
-        tags=TAGS,
     )
     def get(self, request: Request, token: str, name: str) -> HttpResponseBase:
+        """Download a file.
+
+        What a link leads to: results, whole or the range of bytes that is asked for; or a log.
+        """
         linked = resolve_link(token=token)
         if linked.what == LOG:
             response = StreamingHttpResponse(lines_of(linked.process), content_type="text/plain; charset=utf-8")
@@ -161,19 +162,15 @@ KINDS = [kind.partition(";")[0] for kind in MEDIA_TYPES.values()] + ["applicatio
 class ExportView(ExtractionView):
     @extend_schema(
         operation_id="extraction_processes_export",
-        summary="Export results in a format",
-        description=(
-            "Streams what a process has found, in any format, and in the order of its pages: also while it runs, or "
-            "when it failed, was stopped or waits for credits. Nothing is asked of the site again, or paid again."
-        ),
-        parameters=[ID_PARAMETER, ExportQuery],
-        responses={
-            **{(200, kind): _exported(kind) for kind in KINDS},
-            **problems(400, 401, 404, 409),
-        },
-        tags=TAGS,
+        parameters=[ExportQuery],
+        responses={**{(200, kind): _exported(kind) for kind in KINDS}, **problems(409)},
     )
     def get(self, request: Request, id: str) -> HttpResponseBase:
+        """Export results in a format.
+
+        Streams what a process has found, in any format, and in the order of its pages: also while it runs, or when it
+        failed, was stopped or waits for credits. Nothing is asked of the site again, or paid again.
+        """
         asked = self.check_query(request, ExportQuery)
         process = processes.visible_process(id=id, user=request.user)
         if process.task_id is None:

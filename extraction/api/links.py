@@ -13,11 +13,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from extraction.api import examples as shown
-from extraction.api.views import TAGS, ExtractionView
+from extraction.api.views import ExtractionView
 from extraction.services.signed_links import link_to, process_of_result
 from taskhub.errors import Rejected, invalid
 from taskhub.web.bodies import FormParser, JsonParser, plain_body
-from taskhub.web.openapi.schemas import BODY, problems
+from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.views import QuerySerializer
 
 LINK = f"http://127.0.0.1:8000/v1/files/signed/{shown.PROCESS_ID}.csv"
@@ -74,19 +74,13 @@ class LinkView(ExtractionView):
     renderer_classes = (TextRenderer, JSONRenderer)
     parser_classes = (JsonParser, FormParser, TextParser)
 
-    @extend_schema(
-        operation_id="extraction_link",
-        summary="Get a link to results",
-        description=(
-            "The name of the results, as a process tells it, is in the query, or in the body: alone, or as "
-            '`{"name": ...}`. The link is good for an hour, and needs no other authentication. It is plain text '
-            "unless JSON is asked for."
-        ),
-        parameters=[NAME],
-        responses={**LINKED, **problems(400, 401, 404)},
-        tags=TAGS,
-    )
+    @extend_schema(operation_id="extraction_link", parameters=[NAME], responses={**LINKED, **problems(404)})
     def get(self, request: Request) -> Response:
+        """Get a link to results.
+
+        The name of the results, as a process tells it, is in the query, or in the body: alone, or as `{"name": ...}`.
+        The link is good for an hour, and needs no other authentication. It is plain text unless JSON is asked for.
+        """
         asked = self.check_query(request, LinkQuery).get("name", "")
         told = _named(request.data) if request.META.get("CONTENT_LENGTH", "0") not in {"", "0"} else ""
         if not (name := asked or told):
@@ -95,19 +89,20 @@ class LinkView(ExtractionView):
 
     @extend_schema(
         operation_id="extraction_link_by_post",
-        summary="Get a link to results, by POST",
-        description="As by GET.",
         parameters=[NAME],
         request={
             "application/json": {
                 "anyOf": [TEXT, {"type": "object", "properties": {"name": TEXT}, "required": ["name"]}]
             }
         },
-        responses={**LINKED, **problems(401, 403, 404, *BODY)},
+        responses={**LINKED, **problems(404)},
         examples=[OpenApiExample("A name", {"name": f"{shown.PROCESS_ID}.csv"}, request_only=True)],
-        tags=TAGS,
     )
     def post(self, request: Request) -> Response:
+        """Get a link to results, by POST.
+
+        As by GET.
+        """
         return self.get(request)
 
 

@@ -11,56 +11,46 @@ from rest_framework.response import Response
 from extraction.api import examples as shown
 from extraction.api.serializers import page_of, process_of
 from extraction.api.tasks import OBJECT, started
-from extraction.api.views import ID_PARAMETER, TAGS, ExtractionView, answer
+from extraction.api.views import ExtractionView, answer
 from extraction.domain.process_status import STATES
 from extraction.models import ExtractionPage
 from extraction.services import process_lifecycle, processes
 from taskhub.errors import invalid
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.web.cursor_pagination import NewestFirstPagination
-from taskhub.web.openapi.schemas import BODY, PAGE, problems, response_header
+from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import page_of as page_schema
-from taskhub.web.views import EmptyQuery, QuerySerializer
+from taskhub.web.openapi.schemas import response_header
+from taskhub.web.views import QuerySerializer
 
 ANSWER = {200: answer("The process", shown.PROCESS_SCHEMA, shown.PROCESS)}
 
 
 class InfoView(ExtractionView):
-    @extend_schema(
-        operation_id="extraction_processes_info",
-        summary="Show a process",
-        description="Its counts move while it runs. `logFile` is a link that is good for an hour.",
-        parameters=[ID_PARAMETER],
-        responses={**ANSWER, **problems(401, 404)},
-        tags=TAGS,
-    )
+    @extend_schema(operation_id="extraction_processes_info", responses=ANSWER)
     def get(self, request: Request, id: str) -> Response:
+        """Show a process.
+
+        Its counts move while it runs. `logFile` is a link that is good for an hour.
+        """
         return Response(process_of(processes.visible_process(id=id, user=request.user)))
 
-    @extend_schema(
-        operation_id="extraction_processes_info_by_post",
-        summary="Show a process, by POST",
-        description="As by GET.",
-        parameters=[ID_PARAMETER],
-        request=None,
-        responses={**ANSWER, **problems(401, 403, 404)},
-        tags=TAGS,
-    )
+    @extend_schema(operation_id="extraction_processes_info_by_post", responses=ANSWER)
     def post(self, request: Request, id: str) -> Response:
+        """Show a process, by POST.
+
+        As by GET.
+        """
         return self.get(request, id)
 
 
 class CancelView(ExtractionView):
-    @extend_schema(
-        operation_id="extraction_processes_cancel",
-        summary="Stop a process",
-        description="Within two seconds. What was extracted stays, and is paid for.",
-        parameters=[ID_PARAMETER],
-        request=None,
-        responses={**ANSWER, **problems(401, 403, 404, 409)},
-        tags=TAGS,
-    )
+    @extend_schema(operation_id="extraction_processes_cancel", responses={**ANSWER, **problems(409)})
     def post(self, request: Request, id: str) -> Response:
+        """Stop a process.
+
+        Within two seconds. What was extracted stays, and is paid for.
+        """
         process = processes.visible_process(id=id, user=request.user)
         return Response(process_of(processes.cancel_process(process=process)))
 
@@ -68,26 +58,21 @@ class CancelView(ExtractionView):
 class RetryView(ExtractionView):
     @extend_schema(
         operation_id="extraction_processes_retry",
-        summary="Go on with a process",
-        description=(
-            "Asks again for the pages that failed, and for those that were never asked for: of a process that has "
-            "ended, or that waits for credits. `maxCredits` is a new cap. 409 when nothing is left to do."
-        ),
         parameters=[
-            ID_PARAMETER,
             KEY_PARAMETER,
             response_header("Location", "The process's address.", 202),
             response_header("Link", 'Its run in the ledger (`rel="run"`).', 202),
         ],
         request=OBJECT,
-        responses={
-            202: answer("The process", shown.PROCESS_SCHEMA, shown.PROCESS),
-            **problems(401, 403, 404, 409, 422, *BODY),
-        },
+        responses={202: answer("The process", shown.PROCESS_SCHEMA, shown.PROCESS)},
         examples=[OpenApiExample("A higher cap", {"maxCredits": 100}, request_only=True)],
-        tags=TAGS,
     )
     def post(self, request: Request, id: str) -> Response:
+        """Go on with a process.
+
+        Asks again for the pages that failed, and for those that were never asked for: of a process that has ended, or
+        that waits for credits. `maxCredits` is a new cap. 409 when nothing is left to do.
+        """
         process = processes.visible_process(id=id, user=request.user)
         given = self.read_object(request)
         most = _cap(given)
@@ -122,24 +107,23 @@ class OldestFirst(NewestFirstPagination):
 
 class PagesView(ExtractionView, GenericAPIView[Any]):
     pagination_class = OldestFirst
-    serializer_class = EmptyQuery
 
     @extend_schema(
         operation_id="extraction_processes_pages",
-        summary="List a process's pages",
-        description="In the order in which they were found, with what became of each.",
-        parameters=[ID_PARAMETER, PageQuery, *PAGE],
+        parameters=[PageQuery],
         responses={
             200: answer(
                 "Pages",
                 page_schema(shown.PAGE_SCHEMA),
                 {"results": [shown.PAGE], "next": None, "previous": None},
-            ),
-            **problems(400, 401, 404),
+            )
         },
-        tags=TAGS,
     )
     def get(self, request: Request, id: str) -> Response:
+        """List a process's pages.
+
+        In the order in which they were found, with what became of each.
+        """
         asked = self.check_query(request, PageQuery)
         process = processes.visible_process(id=id, user=request.user)
         rows = ExtractionPage.objects.filter(process=process).defer("records")

@@ -15,7 +15,7 @@ from extraction.api import examples as shown
 from extraction.api.files import whole_file
 from extraction.api.serializers import process_of
 from extraction.api.tasks import OBJECT, started
-from extraction.api.views import TAGS, ExtractionView, answer
+from extraction.api.views import ExtractionView, answer
 from extraction.domain.process_status import ProcessStatus
 from extraction.domain.render_job import HTML, PDF, SCREENSHOT
 from extraction.models import Process
@@ -24,7 +24,7 @@ from extraction.services.processes import run_single
 from taskhub.errors import Failed, invalid
 from taskhub.runs import queue as runs
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
-from taskhub.web.openapi.schemas import BODY, problems, response_header
+from taskhub.web.openapi.schemas import response_header
 from taskhub.web.views import QuerySerializer
 
 WAIT_MAX = 60  # seconds
@@ -61,10 +61,8 @@ def _described(what: str, description: str, kinds: dict[str, Any], example: dict
             **made,
             (200, "application/json"): answer("The process", shown.PROCESS_SCHEMA, shown.PROCESS),
             202: answer("The process, which goes on", shown.PROCESS_SCHEMA, shown.PROCESS | {"status": "running"}),
-            **problems(401, 403, 409, 422, *BODY),
         },
         examples=[OpenApiExample("A page", example, request_only=True)],
-        tags=TAGS,
     )
     return cast(Callable[[Post], Post], told)
 

@@ -9,11 +9,19 @@ from rest_framework.response import Response
 
 from extraction.api import examples as shown
 from extraction.api.serializers import process_of, task_of
-from extraction.api.views import ID_PARAMETER, LISTS, TAGS, ArrayView, ExtractionView, answer, array_of, task_with
+from extraction.api.views import (
+    LISTS,
+    NEXT_LINK,
+    ArrayView,
+    ExtractionView,
+    answer,
+    array_of,
+    task_with,
+)
 from extraction.models import ExtractionTask, Process
 from extraction.services import processes, retention, tasks
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
-from taskhub.web.openapi.schemas import BODY, problems, response_header
+from taskhub.web.openapi.schemas import response_header
 
 OBJECT = {"application/json": {"type": "object"}}
 ANSWER = {200: answer("The task", shown.TASK_SCHEMA, shown.TASK)}
@@ -25,44 +33,44 @@ OVERRIDES = OpenApiExample(
 class TasksView(ArrayView):
     @extend_schema(
         operation_id="extraction_tasks",
-        summary="List tasks",
-        description="Newest first.",
-        parameters=LISTS,
-        responses={200: array_of("Tasks", shown.TASK_SCHEMA, shown.TASK), **problems(400, 401)},
-        tags=TAGS,
+        parameters=[NEXT_LINK],
+        responses={200: array_of("Tasks", shown.TASK_SCHEMA, shown.TASK)},
     )
     def get(self, request: Request) -> Response:
+        """List tasks.
+
+        Newest first.
+        """
         self.check_query(request)
         return self.listed(ExtractionTask.objects.visible_to(request.user), task_of)
 
     @extend_schema(
         operation_id="extraction_tasks_by_post",
-        summary="List tasks, by POST",
-        description="As by GET.",
         parameters=LISTS,
-        request=None,
-        responses={200: array_of("Tasks", shown.TASK_SCHEMA, shown.TASK), **problems(400, 401, 403)},
-        tags=TAGS,
+        responses={200: array_of("Tasks", shown.TASK_SCHEMA, shown.TASK)},
     )
     def post(self, request: Request) -> Response:
+        """List tasks, by POST.
+
+        As by GET.
+        """
         return self.get(request)
 
 
 class CreateView(ExtractionView):
     @extend_schema(
         operation_id="extraction_tasks_create",
-        summary="Create a task",
-        description=(
-            "The body is a payload, or a task's structure that holds one (`name`, `description`, `webhook`, "
-            "`payload`). The payload is checked completely; each fault has its place. docs/extraction.md describes it."
-        ),
         parameters=[KEY_PARAMETER, response_header("Location", "The task's address.", 201)],
         request=OBJECT,
-        responses={201: answer("The task", shown.TASK_SCHEMA, shown.TASK), **problems(401, 403, 409, 422, *BODY)},
+        responses={201: answer("The task", shown.TASK_SCHEMA, shown.TASK)},
         examples=[OpenApiExample("A payload", shown.PAYLOAD, request_only=True)],
-        tags=TAGS,
     )
     def post(self, request: Request) -> Response:
+        """Create a task.
+
+        The body is a payload, or a task's structure that holds one (`name`, `description`, `webhook`, `payload`). The
+        payload is checked completely; each fault has its place. docs/extraction.md describes it.
+        """
         given = self.read_object(request)
 
         def produce() -> Response:
@@ -76,26 +84,21 @@ class CreateView(ExtractionView):
 class RunView(ExtractionView):
     @extend_schema(
         operation_id="extraction_tasks_run",
-        summary="Run a task",
-        description=(
-            "A new process, which goes on in the background. `payload` lies over the task's own for this run "
-            "(RFC 7396); `maxCredits` is the most that it may cost."
-        ),
         parameters=[
-            ID_PARAMETER,
             KEY_PARAMETER,
             response_header("Location", "The process's address.", 202),
             response_header("Link", 'Its run in the ledger (`rel="run"`): to wait for, to follow.', 202),
         ],
         request=OBJECT,
-        responses={
-            202: answer("The process", shown.PROCESS_SCHEMA, shown.PROCESS),
-            **problems(401, 403, 404, 409, 422, *BODY),
-        },
+        responses={202: answer("The process", shown.PROCESS_SCHEMA, shown.PROCESS)},
         examples=[OVERRIDES],
-        tags=TAGS,
     )
     def post(self, request: Request, id: str) -> Response:
+        """Run a task.
+
+        A new process, which goes on in the background. `payload` lies over the task's own for this run (RFC 7396);
+        `maxCredits` is the most that it may cost.
+        """
         task = task_with(id, request)
         given = self.read_object(request)
         return answer_once(request, given, lambda: started(processes.run_task(task=task, given=given)))
@@ -111,59 +114,48 @@ def started(process: Process) -> Response:
 class EstimateView(ExtractionView):
     @extend_schema(
         operation_id="extraction_tasks_estimate",
-        summary="Estimate what a run costs",
-        description=(
-            "In credits: at least, at most, and what the last run did cost. Takes the same body as a run. Nothing is "
-            "asked of the site."
-        ),
-        parameters=[ID_PARAMETER],
         request=OBJECT,
-        responses={
-            200: answer("The estimate", shown.ESTIMATE_SCHEMA, shown.ESTIMATE),
-            **problems(401, 403, 404, *BODY),
-        },
+        responses={200: answer("The estimate", shown.ESTIMATE_SCHEMA, shown.ESTIMATE)},
         examples=[OVERRIDES],
-        tags=TAGS,
     )
     def post(self, request: Request, id: str) -> Response:
+        """Estimate what a run costs.
+
+        In credits: at least, at most, and what the last run did cost. Takes the same body as a run. Nothing is asked of
+        the site.
+        """
         return Response(processes.estimate(task=task_with(id, request), given=self.read_object(request)))
 
 
 class InfoView(ExtractionView):
-    @extend_schema(
-        operation_id="extraction_tasks_info",
-        summary="Show a task",
-        description="With its payload as it was sent.",
-        parameters=[ID_PARAMETER],
-        responses={**ANSWER, **problems(401, 404)},
-        tags=TAGS,
-    )
+    @extend_schema(operation_id="extraction_tasks_info", responses=ANSWER)
     def get(self, request: Request, id: str) -> Response:
+        """Show a task.
+
+        With its payload as it was sent.
+        """
         return Response(task_of(task_with(id, request)))
 
-    @extend_schema(
-        operation_id="extraction_tasks_info_by_post",
-        summary="Show a task, by POST",
-        description="As by GET.",
-        parameters=[ID_PARAMETER],
-        request=None,
-        responses={**ANSWER, **problems(401, 403, 404)},
-        tags=TAGS,
-    )
+    @extend_schema(operation_id="extraction_tasks_info_by_post", responses=ANSWER)
     def post(self, request: Request, id: str) -> Response:
+        """Show a task, by POST.
+
+        As by GET.
+        """
         return self.get(request, id)
 
 
 class ResultsView(ArrayView):
     @extend_schema(
         operation_id="extraction_tasks_results",
-        summary="List a task's processes",
-        description="Newest first.",
-        parameters=[ID_PARAMETER, *LISTS],
-        responses={200: array_of("Processes", shown.PROCESS_SCHEMA, shown.PROCESS), **problems(400, 401, 404)},
-        tags=TAGS,
+        parameters=[NEXT_LINK],
+        responses={200: array_of("Processes", shown.PROCESS_SCHEMA, shown.PROCESS)},
     )
     def get(self, request: Request, id: str) -> Response:
+        """List a task's processes.
+
+        Newest first.
+        """
         self.check_query(request)
         task = task_with(id, request)
         rows = Process.objects.filter(task=task, removed_at__isnull=True).select_related("task")
@@ -171,29 +163,29 @@ class ResultsView(ArrayView):
 
     @extend_schema(
         operation_id="extraction_tasks_results_by_post",
-        summary="List a task's processes, by POST",
-        description="As by GET.",
-        parameters=[ID_PARAMETER, *LISTS],
-        request=None,
-        responses={200: array_of("Processes", shown.PROCESS_SCHEMA, shown.PROCESS), **problems(400, 401, 403, 404)},
-        tags=TAGS,
+        parameters=[*LISTS],
+        responses={200: array_of("Processes", shown.PROCESS_SCHEMA, shown.PROCESS)},
     )
     def post(self, request: Request, id: str) -> Response:
+        """List a task's processes, by POST.
+
+        As by GET.
+        """
         return self.get(request, id)
 
 
 class UpdateView(ExtractionView):
     @extend_schema(
         operation_id="extraction_tasks_update",
-        summary="Change a task",
-        description="A task's structure: what is given replaces what stands. Processes stay as they were run.",
-        parameters=[ID_PARAMETER],
         request=OBJECT,
-        responses={**ANSWER, **problems(401, 403, 404, *BODY)},
+        responses=ANSWER,
         examples=[OpenApiExample("Another name", {"name": "Shoes"}, request_only=True)],
-        tags=TAGS,
     )
     def post(self, request: Request, id: str) -> Response:
+        """Change a task.
+
+        A task's structure: what is given replaces what stands. Processes stay as they were run.
+        """
         task = task_with(id, request)
         return Response(task_of(tasks.update_task(task=task, given=self.read_object(request))))
 
@@ -201,32 +193,23 @@ class UpdateView(ExtractionView):
 GONE: dict[str, Any] = {"deleted": "ok"}
 DELETED: dict[Any, Any] = {
     200: answer("It is deleted.", {"type": "object", "properties": {"deleted": {"const": "ok"}}}, GONE),
-    **problems(401, 403, 404),
 }
 
 
 class DeleteView(ExtractionView):
-    @extend_schema(
-        operation_id="extraction_tasks_delete",
-        summary="Delete a task",
-        description="With its processes, which are stopped, their files and logs.",
-        parameters=[ID_PARAMETER],
-        request=None,
-        responses=DELETED,
-        tags=TAGS,
-    )
+    @extend_schema(operation_id="extraction_tasks_delete", responses=DELETED)
     def delete(self, request: Request, id: str) -> Response:
+        """Delete a task.
+
+        With its processes, which are stopped, their files and logs.
+        """
         retention.delete_task(task=task_with(id, request))
         return Response(GONE)
 
-    @extend_schema(
-        operation_id="extraction_tasks_delete_by_post",
-        summary="Delete a task, by POST",
-        description="As by DELETE.",
-        parameters=[ID_PARAMETER],
-        request=None,
-        responses=DELETED,
-        tags=TAGS,
-    )
+    @extend_schema(operation_id="extraction_tasks_delete_by_post", responses=DELETED)
     def post(self, request: Request, id: str) -> Response:
+        """Delete a task, by POST.
+
+        As by DELETE.
+        """
         return self.delete(request, id)

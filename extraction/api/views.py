@@ -16,9 +16,8 @@ from taskhub.web.bodies import FormParser
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.negotiation import JsonByDefaultNegotiation
 from taskhub.web.openapi.schemas import PAGE, response_header
-from taskhub.web.views import CheckedView, EmptyQuery
+from taskhub.web.views import CheckedView
 
-TAGS = ["extraction"]
 ID_PARAMETER = OpenApiParameter(
     "id",
     {"type": "string", "pattern": "^[0-9A-Za-z]{27}$"},
@@ -26,7 +25,8 @@ ID_PARAMETER = OpenApiParameter(
     description="Its id, a KSUID.",
     examples=[OpenApiExample("An id", ID, parameter_only=("id", OpenApiParameter.PATH))],
 )
-LISTS = [*PAGE, response_header("Link", "The next page (RFC 8288), where there is one.", 200)]
+NEXT_LINK = response_header("Link", "The next page (RFC 8288), where there is one.", 200)
+LISTS = [*PAGE, NEXT_LINK]
 
 
 class NewestFirst(NewestFirstPagination):
@@ -43,6 +43,7 @@ class AnyBody(JsonByDefaultNegotiation):
 
 
 class ExtractionView(CheckedView):
+    path_parameters = (ID_PARAMETER,)
     content_negotiation_class = AnyBody
 
 
@@ -50,7 +51,6 @@ class ArrayView(ExtractionView, GenericAPIView[Any]):
     """A list that is a plain array, as dataflow_tasks.md prints it; the header `Link` leads to the next page."""
 
     pagination_class = NewestFirst
-    serializer_class = EmptyQuery  # what is answered is made by `listed`
 
     def listed(self, rows: QuerySet[Any], show: Callable[[Any], Any]) -> Response:
         found = [show(row) for row in self.paginate_queryset(rows) or []]

@@ -28,10 +28,10 @@ from taskhub.accounts.serializers import (
 )
 from taskhub.errors import Forbidden, Rejected
 from taskhub.web.bodies import FieldsParser, FormParser, JsonParser
-from taskhub.web.openapi.schemas import BODY, PAGE, problems
+from taskhub.web.openapi.problem_responses import problems
+from taskhub.web.openapi.schemas import PAGE
 
 ONCE = {"Cache-Control": "no-store"}  # no cache on the way may keep what is shown once
-TAGS = ["accounts"]
 PARSERS = (JsonParser, FormParser, FieldsParser)
 
 
@@ -46,17 +46,18 @@ class SignUp(APIView):
 
     @extend_schema(
         operation_id="user_create",
-        tags=TAGS,
-        summary="Sign up",
-        description="Makes an account. Where sign-up is closed (`TASKHUB_OPEN_SIGNUP`), only staff may.",
         request=SignUpSerializer,
         responses={
             201: UserSerializer,
-            **problems(401, 403, *BODY, because={403: "Sign-up is closed here; ask its staff for an account."}),
+            **problems(401, because={403: "Sign-up is closed here; ask its staff for an account."}),
         },
         examples=[examples.SIGN_UP, examples.user(201)],
     )
     def post(self, request: Request) -> Response:
+        """Sign up.
+
+        Makes an account. Where sign-up is closed (`TASKHUB_OPEN_SIGNUP`), only staff may.
+        """
         if not (settings.OPEN_SIGNUP or getattr(request.user, "is_staff", False)):
             raise Forbidden("Sign-up is closed here; ask its staff for an account.")
         user = services.sign_up(**_read(SignUpSerializer, request))
@@ -71,17 +72,15 @@ class SignIn(APIView):
 
     @extend_schema(
         operation_id="user_token",
-        tags=TAGS,
-        summary="Sign in",
-        description="Gives a token, for `Authorization: token <token>`. It is shown this once and ends at `expiry`.",
         request=SignInSerializer,
-        responses={
-            200: TokenSerializer,
-            **problems(401, *BODY, because={401: "The e-mail address or the password is wrong."}),
-        },
+        responses={200: TokenSerializer, **problems(because={401: "The e-mail address or the password is wrong."})},
         examples=[examples.SIGN_IN, examples.TOKEN],
     )
     def post(self, request: Request) -> Response:
+        """Sign in.
+
+        Gives a token, for `Authorization: token <token>`. It is shown this once and ends at `expiry`.
+        """
         issued = services.sign_in(**_read(SignInSerializer, request))
         return Response(TokenSerializer(issued).data, headers=ONCE)
 
@@ -89,13 +88,13 @@ class SignIn(APIView):
 class SignOut(APIView):
     @extend_schema(
         operation_id="user_logout",
-        tags=TAGS,
-        summary="Sign out",
-        description="Ends the token (or browser session) that this request came with.",
-        request=None,
-        responses={204: None, **problems(400, 401, 403, because={400: "The request came with an API key."})},
+        responses={204: None, **problems(because={400: "The request came with an API key."})},
     )
     def post(self, request: Request) -> Response:
+        """Sign out.
+
+        Ends the token (or browser session) that this request came with.
+        """
         if isinstance(request.auth, ApiKey):
             raise Rejected(f"An API key is not signed out; DELETE /user/apikey/{request.auth.prefix} revokes it.")
         if isinstance(request.auth, AuthToken):
@@ -106,15 +105,12 @@ class SignOut(APIView):
 
 
 class SignOutEverywhere(APIView):
-    @extend_schema(
-        operation_id="user_logout_everyone",
-        tags=TAGS,
-        summary="Sign out everywhere",
-        description="Ends all of the caller's tokens. API keys stay; they are revoked one by one.",
-        request=None,
-        responses={204: None, **problems(401, 403)},
-    )
+    @extend_schema(operation_id="user_logout_everyone", responses={204: None})
     def post(self, request: Request) -> Response:
+        """Sign out everywhere.
+
+        Ends all of the caller's tokens. API keys stay; they are revoked one by one.
+        """
         services.sign_out_everywhere(user=_caller(request))
         return Response(status=204)
 
@@ -127,27 +123,25 @@ class Manage(APIView):
         """A change may carry a guess at the password, so it counts like a sign-in."""
         return "sign_in" if self.request.method == "PATCH" else None
 
-    @extend_schema(
-        operation_id="user_read",
-        tags=TAGS,
-        summary="Read the own account",
-        description="The caller.",
-        responses={200: UserSerializer, **problems(401)},
-        examples=[examples.user(200)],
-    )
+    @extend_schema(operation_id="user_read", responses={200: UserSerializer}, examples=[examples.user(200)])
     def get(self, request: Request) -> Response:
+        """Read the own account.
+
+        The caller.
+        """
         return Response(UserSerializer(_caller(request)).data)
 
     @extend_schema(
         operation_id="user_change",
-        tags=TAGS,
-        summary="Change the own account",
-        description="What is left out stays. A new `password` needs `current_password`, and ends all other tokens.",
         request=ChangeSerializer,
-        responses={200: UserSerializer, **problems(401, 403, *BODY)},
+        responses={200: UserSerializer},
         examples=[examples.CHANGE, examples.user(200)],
     )
     def patch(self, request: Request) -> Response:
+        """Change the own account.
+
+        What is left out stays. A new `password` needs `current_password`, and ends all other tokens.
+        """
         keep = request.auth if isinstance(request.auth, AuthToken) else None
         user = services.change_account(user=_caller(request), keep=keep, **_read(ChangeSerializer, request))
         if request.auth is None:
@@ -160,45 +154,41 @@ class Keys(GenericAPIView[ApiKey]):
     serializer_class = KeySerializer
 
     @extend_schema(
-        operation_id="apikey_list",
-        tags=TAGS,
-        summary="List API keys",
-        description="Newest first, and without the keys themselves. Staff see everybody's.",
-        parameters=PAGE,
-        responses={200: KeySerializer(many=True), **problems(400, 401)},
-        examples=[examples.KEY],
+        operation_id="apikey_list", parameters=PAGE, responses={200: KeySerializer(many=True)}, examples=[examples.KEY]
     )
     def get(self, request: Request) -> Response:
+        """List API keys.
+
+        Newest first, and without the keys themselves. Staff see everybody's.
+        """
         keys = ApiKey.objects.visible_to(_caller(request)).select_related("user")
         return self.get_paginated_response(KeySerializer(self.paginate_queryset(keys), many=True).data)
 
     @extend_schema(
         operation_id="apikey_create",
-        tags=TAGS,
-        summary="Make an API key",
-        description="A credential for programs, accepted everywhere as `X-API-Key` or `?api_key=`. Shown this once.",
         request=NewKeySerializer,
         responses={
             201: ShownKeySerializer,
-            **problems(401, 403, *BODY, because={409: f"The caller has {services.KEYS_MAX} keys already."}),
+            **problems(because={409: f"The caller has {services.KEYS_MAX} keys already."}),
         },
         examples=[examples.NEW_KEY, examples.SHOWN_KEY],
     )
     def post(self, request: Request) -> Response:
+        """Make an API key.
+
+        A credential for programs, accepted everywhere as `X-API-Key` or `?api_key=`. Shown this once.
+        """
         key, text = services.create_key(user=_caller(request), **_read(NewKeySerializer, request))
         return Response(ShownKeySerializer(key, context={"key": text}).data, 201, headers=ONCE)
 
 
 class Key(APIView):
-    @extend_schema(
-        operation_id="apikey_delete",
-        tags=TAGS,
-        summary="Revoke an API key",
-        description="It ends at once. Staff may revoke anybody's.",
-        parameters=[examples.PREFIX],
-        responses={204: None, **problems(401, 403, 404)},
-    )
+    @extend_schema(operation_id="apikey_delete", parameters=[examples.PREFIX], responses={204: None})
     def delete(self, request: Request, prefix: str) -> Response:
+        """Revoke an API key.
+
+        It ends at once. Staff may revoke anybody's.
+        """
         services.revoke_key(user=_caller(request), prefix=prefix)
         return Response(status=204)
 

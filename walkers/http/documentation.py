@@ -15,7 +15,8 @@ from drf_spectacular.utils import (
 from pydantic import TypeAdapter
 
 from taskhub.runs.idempotency import KEY_PARAMETER
-from taskhub.web.openapi.schemas import BODY, FORMS, problems, response_header
+from taskhub.web.openapi.problem_responses import problems
+from taskhub.web.openapi.schemas import FORMS, response_header
 from taskhub.web.problems import PROBLEM_TYPE
 from walkers.authoring import sentinels
 from walkers.authoring.sentinels import WalkerDefinition
@@ -58,7 +59,7 @@ def describe(view: Any, function: CallFunction, path: str) -> Any:
             # The documents put it in the query of a POST, too.
             parameters=[*common, *_query({"is_async": properties["is_async"]} if walks else {}, {})],
             request=_bodies(_object(properties), with_files=walks),
-            responses=_responses(function, 403, *BODY),
+            responses=_responses(function),
             examples=[*_request_examples(function, named), *_examples(function)],
             **known,
         ),
@@ -120,12 +121,10 @@ def _bodies(schema: dict[str, Any], *, with_files: bool) -> dict[str, Any]:
     return bodies
 
 
-def _responses(function: CallFunction, *more: int) -> dict[Any, Any]:
-    """Bodies by the function's annotations; refusals that every call of its sort has, and its own."""
+def _responses(function: CallFunction) -> dict[Any, Any]:
+    """Bodies by the function's annotations, and the refusals that are its own."""
     answers = {status: OpenApiResponse(_schema_of(kind)) for status, kind in function.answers.items()}
-    refusals = {400, 401, *function.problems, *more}
-    refusals |= {403} if function.scope == "admin" or not function.reads else set()
-    refusals |= set() if function.reads else {409, 422}
+    refusals = {400, *function.problems} | ({403} if function.scope == "admin" or not function.reads else set())
     return {**answers, **problems(*refusals), **(_walker_failed() if 202 in function.answers else {})}
 
 

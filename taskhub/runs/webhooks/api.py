@@ -32,11 +32,11 @@ from taskhub.runs.webhooks.serializers import (
     secrets_of,
     whole_delivery,
 )
-from taskhub.web.openapi.schemas import BODY, PAGE, object_of, page_of, problems, response_header
+from taskhub.web.openapi.problem_responses import problems
+from taskhub.web.openapi.schemas import object_of, page_of, response_header
 from taskhub.web.parameter_types import Text
-from taskhub.web.views import CheckedView, EmptyQuery
+from taskhub.web.views import CheckedView
 
-TAGS = ["webhooks"]
 URL = (Annotated[Text, Field(max_length=2_000, description="The receiver's address, http or https.")], REQUIRED)
 RECEIVER = ObjectSchema("WebhookSent", {"url": URL})
 KEEP = Annotated[
@@ -67,19 +67,16 @@ class DeliveryFilters(RunFilters):
 
 
 class SecretView(CheckedView):
-    serializer_class = EmptyQuery
-
     @extend_schema(
         operation_id="webhooks_secret",
-        summary="Show the signing secret",
-        description=(
-            "The caller's own, with which the webhooks of his runs are signed (Standard Webhooks); it is made when it "
-            "is first asked for. `retiring` are those that sign beside it for a while, after a rotation."
-        ),
-        responses={200: _answer(SECRETS, EXAMPLE_SECRETS, "The secrets"), **problems(400, 401)},
-        tags=TAGS,
+        responses={200: _answer(SECRETS, EXAMPLE_SECRETS, "The secrets"), **problems(400)},
     )
     def get(self, request: Request) -> Response:
+        """Show the signing secret.
+
+        The caller's own, with which the webhooks of his runs are signed (Standard Webhooks); it is made when it is
+        first asked for. `retiring` are those that sign beside it for a while, after a rotation.
+        """
         self.check_query(request)
         return Response(secrets_of(request.user), headers={"Cache-Control": "no-store"})
 
@@ -87,14 +84,15 @@ class SecretView(CheckedView):
 class RotateView(CheckedView):
     @extend_schema(
         operation_id="webhooks_secret_rotate",
-        summary="Rotate the signing secret",
-        description="A new secret; the one of before signs beside it for `keep_hours`, 0 for no longer at all.",
         request={"application/json": ROTATION.schema()},
-        responses={200: _answer(SECRETS, EXAMPLE_SECRETS, "The secrets"), **problems(401, 403, *BODY)},
+        responses={200: _answer(SECRETS, EXAMPLE_SECRETS, "The secrets")},
         examples=[OpenApiExample("At once", {"keep_hours": 0}, request_only=True)],
-        tags=TAGS,
     )
     def post(self, request: Request) -> Response:
+        """Rotate the signing secret.
+
+        A new secret; the one of before signs beside it for `keep_hours`, 0 for no longer at all.
+        """
         services.rotate_secret(
             owner=request.user, keep_hours=self.check_body(request, ROTATION).get("keep_hours", 24.0)
         )
@@ -104,15 +102,16 @@ class RotateView(CheckedView):
 class TestView(CheckedView):
     @extend_schema(
         operation_id="webhooks_test",
-        summary="Send a test",
-        description="Delivers the event `webhook.test` to an address, as any other event would be.",
         parameters=[KEY_PARAMETER, response_header("Location", "The delivery's address.", 202)],
         request={"application/json": RECEIVER.schema()},
-        responses={202: _answer(WHOLE, EXAMPLE_WHOLE, "The delivery"), **problems(401, 403, 409, 422, *BODY)},
+        responses={202: _answer(WHOLE, EXAMPLE_WHOLE, "The delivery")},
         examples=[OpenApiExample("A receiver", {"url": "http://localhost:8000/hook"}, request_only=True)],
-        tags=TAGS,
     )
     def post(self, request: Request) -> Response:
+        """Send a test.
+
+        Delivers the event `webhook.test` to an address, as any other event would be.
+        """
         values = self.check_body(request, RECEIVER)
         return answer_once(
             request, values, lambda: _accepted(services.send_test(owner=request.user, url=values["url"]))
@@ -126,20 +125,20 @@ def _accepted(run: Run) -> Response:
 class DeliveriesView(GenericAPIView[Run]):
     @extend_schema(
         operation_id="webhooks_deliveries",
-        summary="List deliveries",
-        description="Newest first: what the caller's receivers were told; for staff everybody's.",
-        parameters=[DeliveryFilters, STATES, *PAGE],
+        parameters=[DeliveryFilters, STATES],
         responses={
             200: _answer(
                 page_of(DELIVERY),
                 {"results": [EXAMPLE_DELIVERY], "next": None, "previous": None},
                 "A page of deliveries",
-            ),
-            **problems(400, 401),
+            )
         },
-        tags=TAGS,
     )
     def get(self, request: Request) -> Response:
+        """List deliveries.
+
+        Newest first: what the caller's receivers were told; for staff everybody's.
+        """
         filters = DeliveryFilters(data=request.query_params.dict())
         filters.is_valid(raise_exception=True)
         runs: QuerySet[Run] = Run.objects.visible_to(request.user).defer("result")
@@ -148,17 +147,16 @@ class DeliveriesView(GenericAPIView[Run]):
 
 
 class DeliveryView(CheckedView):
-    serializer_class = EmptyQuery
-
     @extend_schema(
         operation_id="webhooks_delivery",
-        summary="Show a delivery",
-        description="With each attempt: when, the receiver's status, how long it took, the beginning of its answer.",
         parameters=[ID],
-        responses={200: _answer(WHOLE, EXAMPLE_WHOLE, "The delivery"), **problems(400, 401, 404)},
-        tags=TAGS,
+        responses={200: _answer(WHOLE, EXAMPLE_WHOLE, "The delivery"), **problems(400)},
     )
     def get(self, request: Request, id: UUID) -> Response:
+        """Show a delivery.
+
+        With each attempt: when, the receiver's status, how long it took, the beginning of its answer.
+        """
         self.check_query(request)
         return Response(whole_delivery(services.visible_delivery(run_id=id, user=request.user)))
 
@@ -166,14 +164,14 @@ class DeliveryView(CheckedView):
 class SendAgainView(CheckedView):
     @extend_schema(
         operation_id="webhooks_send_again",
-        summary="Send a delivery again",
-        description="A new delivery of the same message, whose `webhook-id` stays. The old one must have ended.",
         parameters=[ID, KEY_PARAMETER, response_header("Location", "The delivery's address.", 202)],
-        request=None,
-        responses={202: _answer(WHOLE, EXAMPLE_WHOLE, "The delivery"), **problems(400, 401, 403, 404, 409, 422)},
-        tags=TAGS,
+        responses={202: _answer(WHOLE, EXAMPLE_WHOLE, "The delivery")},
     )
     def post(self, request: Request, id: UUID) -> Response:
+        """Send a delivery again.
+
+        A new delivery of the same message, whose `webhook-id` stays. The old one must have ended.
+        """
         delivery = services.visible_delivery(run_id=id, user=request.user)
         return answer_once(request, {}, lambda: _accepted(services.send_again(delivery=delivery)))
 
@@ -181,34 +179,36 @@ class SendAgainView(CheckedView):
 class RunWebhookView(CheckedView):
     @extend_schema(
         operation_id="runs_webhook",
-        summary="Say who is told of a run's end",
-        description=(
-            "The address is sent `{type, timestamp, data}` when the run ends, signed as Standard Webhooks say. It "
-            "replaces the one of before."
-        ),
         parameters=[RUN_ID],
         request={"application/json": RECEIVER.schema()},
         responses={
             200: _answer(object_of({"url": "https://example.com/hook"}), {"url": "https://example.com/hook"}, "Set"),
-            **problems(401, 403, 404, 409, *BODY),
+            **problems(409),
         },
         examples=[OpenApiExample("A receiver", {"url": "http://localhost:8000/hook"}, request_only=True)],
         tags=["runs"],
     )
     def put(self, request: Request, run_id: UUID) -> Response:
+        """Say who is told of a run's end.
+
+        The address is sent `{type, timestamp, data}` when the run ends, signed as Standard Webhooks say. It replaces
+        the one of before.
+        """
         values = self.check_body(request, RECEIVER)
         run = set_webhook(run=visible_run(run_id=run_id, user=request.user), url=values["url"])
         return Response({"url": run.webhook})
 
     @extend_schema(
         operation_id="runs_webhook_remove",
-        summary="Tell nobody of a run's end",
-        description="Takes back what was said of a webhook, as long as the run goes on.",
         parameters=[RUN_ID],
-        responses={204: OpenApiResponse(description="Nobody is told."), **problems(401, 403, 404, 409)},
+        responses={204: OpenApiResponse(description="Nobody is told."), **problems(409)},
         tags=["runs"],
     )
     def delete(self, request: Request, run_id: UUID) -> Response:
+        """Tell nobody of a run's end.
+
+        Takes back what was said of a webhook, as long as the run goes on.
+        """
         set_webhook(run=visible_run(run_id=run_id, user=request.user), url="")
         return Response(status=204)
 

@@ -1,8 +1,6 @@
-"""`/openapi.json` and its page `/docs/`: the document made once, and what can be said in it of every call at once."""
+"""`/openapi.json` and its page `/docs/`."""
 
-import copy
 import json
-from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -13,22 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from taskhub import errors
-from taskhub.web.openapi.schemas import FAMILY, FORMS, MEANING
-from taskhub.web.problems import PROBLEM_TYPE, as_problem, problem_response
-
-YES_OR_NO = {"type": "string", "enum": ["true", "false", "1", "0", "yes", "no"]}
-_DONE = {
-    "200": "The answer.",
-    "201": "It was made.",
-    "202": "It was written down, and will be done.",
-    "204": "It is done, and there is nothing more to say.",
-}
-_HEADERS = {
-    401: ("WWW-Authenticate", "The scheme of `Authorization` that is expected.", {"type": "string"}),
-    429: ("Retry-After", "Seconds to wait.", {"type": "integer", "minimum": 1}),
-    503: ("Retry-After", "Seconds to wait, where that is known.", {"type": "integer", "minimum": 1}),
-}
+from taskhub.web.problems import as_problem, problem_response
 
 
 @cache
@@ -66,79 +49,3 @@ class DocsView(SpectacularSwaggerView):
 
     def handle_exception(self, exc: Exception) -> JsonResponse:  # type: ignore[override]
         return problem_response(as_problem(exc))  # this view has no renderer of its own for JSON
-
-
-def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """drf-spectacular's hook: what can be said of every call at once."""
-    responses = result.setdefault("components", {}).setdefault("responses", {})
-    for operation in _operations(result):
-        for status, response in operation["responses"].items():
-            _say_what_it_means(status, response)
-            operation["responses"][status] = _shared(int(status), response, responses)
-        _require_body(operation, result)
-        _spell_as_text(operation, result)
-    return result
-
-
-def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for path in document["paths"].values():
-        yield from (operation for operation in path.values() if "responses" in operation)
-
-
-def _say_what_it_means(status: str, response: dict[str, Any]) -> None:
-    response["description"] = response.get("description") or _DONE.get(status, "As the walker says.")
-    if PROBLEM_TYPE in response.get("content", {}) and int(status) in _HEADERS:
-        name, description, schema = _HEADERS[int(status)]
-        response.setdefault("headers", {})[name] = {"description": description, "schema": schema}
-
-
-def _shared(status: int, response: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
-    """A problem that means what it means everywhere is written down once: the document is a third as long so."""
-    if response["description"] != MEANING.get(status) or PROBLEM_TYPE not in response["content"]:
-        return response
-    name = FAMILY.get(status, errors.Problem).__name__
-    shared[name] = response
-    return {"$ref": f"#/components/responses/{name}"}
-
-
-def _require_body(operation: dict[str, Any], document: Mapping[str, Any]) -> None:
-    contents = operation.get("requestBody", {}).get("content", {}).values()
-    if any(_resolved(content["schema"], document).get("required") for content in contents):
-        operation["requestBody"]["required"] = True
-
-
-def _spell_as_text(operation: dict[str, Any], document: Mapping[str, Any]) -> None:
-    """In a query and in a form all is text: there is no null but leaving out, and yes and no have several spellings."""
-    for parameter in operation.get("parameters", []):
-        if parameter["in"] == "query" and "schema" in parameter:
-            parameter["schema"] = _as_text(parameter["schema"])
-            for example in parameter.get("examples", {}).values():
-                if isinstance(example["value"], bool):
-                    example["value"] = str(example["value"]).lower()
-    for kind, content in operation.get("requestBody", {}).get("content", {}).items():
-        if kind in FORMS:
-            schema = content["schema"] = copy.deepcopy(_resolved(content["schema"], document))
-            schema["properties"] = {name: _as_text(one) for name, one in schema.get("properties", {}).items()}
-
-
-def _as_text(schema: Mapping[str, Any]) -> dict[str, Any]:
-    kinds = [kind for kind in schema.get("anyOf", []) if kind.get("type") != "null"]
-    rest = {name: value for name, value in schema.items() if name != "anyOf" and (name, value) != ("default", None)}
-    if len(kinds) == 1:
-        rest |= kinds[0]
-    elif any(kind.get("type") == "boolean" for kind in kinds):
-        rest["type"] = "boolean"
-    elif kinds:
-        rest["anyOf"] = kinds
-    return _yes_or_no(rest) if rest.get("type") == "boolean" else rest
-
-
-def _yes_or_no(schema: dict[str, Any]) -> dict[str, Any]:
-    default = {"default": str(schema["default"]).lower()} if "default" in schema else {}
-    return schema | YES_OR_NO | default
-
-
-def _resolved(schema: dict[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
-    name = schema.get("$ref", "").rpartition("/")[2]
-    resolved: dict[str, Any] = document["components"]["schemas"][name] if name else schema
-    return resolved
