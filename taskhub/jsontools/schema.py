@@ -4,7 +4,7 @@ Checked strictly, as the JSON Schema says: "1" is no number. `ctx` of a walker a
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import reduce
 from itertools import islice
@@ -13,9 +13,10 @@ from typing import Annotated, Any, NotRequired, cast
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import InitErrorDetails, PydanticCustomError
 from typing_extensions import TypedDict
 
-from taskhub.errors import Rejected, invalid
+from taskhub.errors import Place, Rejected, invalid
 from taskhub.jsontools.strict_json import escape_pointer
 
 Validate = Callable[[Mapping[str, Any]], dict[str, Any]]
@@ -67,11 +68,11 @@ def _checked(validate: Validate, values: Mapping[str, Any], at: str) -> dict[str
         return validate(values)
     except ValidationError as error:
         if (whole := _with_whole_numbers(error, values)) is None:
-            raise _rejected(error, values, at) from None
+            raise rejected(error_places(error, values, at)) from None
     try:
         return validate(whole)
     except ValidationError as error:
-        raise _rejected(error, whole, at) from None
+        raise rejected(error_places(error, whole, at)) from None
 
 
 def _annotation(kind: Any, default: Any) -> Any:
@@ -105,17 +106,39 @@ def _is_whole(fault: str, value: Any) -> bool:
     return fault == "int_type" and isinstance(value, float) and value.is_integer()
 
 
-def _rejected(error: ValidationError, values: Any, at: str) -> Rejected:
+def rejected(places: Sequence[Place]) -> Rejected:
+    """A problem that concerns several places, `{pointer, detail}`; its detail tells the first three."""
+    words = "; ".join(f"{place['pointer'] or '/'}: {place['detail']}" for place in places[:3])
+    return Rejected(f"Some values are not valid. {words}", errors=places)
+
+
+def error_places(
+    error: ValidationError, values: Any, at: str = "", messages: Mapping[str, str] | None = None
+) -> list[Place]:
+    """The places of pydantic's errors, `{pointer, detail}`, in what was validated; pointers begin with `at`.
+
+    `messages` are texts by pydantic's types of errors, instead of pydantic's own.
+    """
+    texts = {**_WORDS, **(messages or {})}
     faults = error.errors(include_url=False, include_context=False, include_input=False)[:FAULTS_MAX]
-    places = [
+    return [
         {
             "pointer": at + _pointer(fault["loc"], fault["type"], values),
-            "detail": _WORDS.get(fault["type"], fault["msg"]),
+            "detail": texts.get(fault["type"], fault["msg"]),
         }
         for fault in faults
     ]
-    words = "; ".join(f"{place['pointer'] or '/'}: {place['detail']}" for place in places[:3])
-    return Rejected(f"Some values are not valid. {words}", errors=places)
+
+
+def invalid_value(detail: str) -> PydanticCustomError:
+    """What a validator of a value raises; `detail` is told as it is."""
+    return PydanticCustomError("invalid_value", "{detail}", {"detail": detail})
+
+
+def invalid_places(errors: Iterable[tuple[tuple[int | str, ...], str]]) -> ValidationError:
+    """What a validator raises for several places inside its value: each a way of names and indexes, and a detail."""
+    details = [InitErrorDetails(type=invalid_value(detail), loc=loc, input=None) for loc, detail in errors]
+    return ValidationError.from_exception_data("places", details)
 
 
 def _pointer(loc: tuple[int | str, ...], type_: str, values: Any) -> str:
