@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from crawlers.models import Crawler, Document, External, Rejected, StatusChange, Stream, Task
+from crawlers.models import Crawler, CrawlerTask, Document, External, RejectedLine, StatusChange, Stream
 from crawlers.services import definitions, status_updates, task_runs
 from crawlers.services.crawler_calls import time_out
 from crawlers.services.crawler_schedules import schedule_of
@@ -77,7 +77,7 @@ class StreamAdmin(CrawlersAdmin):
         self.each(request, queryset, lambda one: definitions.delete_stream(stream=one), "streams deleted")
 
 
-_OF_STREAM = (("crawler", "crawler"), ("task", "tasks"), ("document", "documents"))
+_OF_STREAM = (("crawler", "crawler"), ("crawlertask", "tasks"), ("document", "documents"))
 
 
 @admin.register(Crawler)
@@ -111,7 +111,7 @@ class CrawlerAdmin(CrawlersAdmin):
 
     @admin.display(description="tasks")
     def tasks_of(self, crawler: Crawler) -> SafeString:
-        return list_link("crawlers_task", "its tasks", crawler__id__exact=crawler.pk)
+        return list_link("crawlers_crawlertask", "its tasks", crawler__id__exact=crawler.pk)
 
     @admin.action(description="Start a task of each selected crawler", permissions=["view"])
     def start_tasks(self, request: HttpRequest, queryset: QuerySet[Crawler]) -> None:
@@ -123,19 +123,19 @@ class CrawlerAdmin(CrawlersAdmin):
 
 
 def _start(crawler: Crawler) -> None:
-    _must_be_new(*task_runs.start_task(crawler=crawler))
+    _refuse_running(*task_runs.start_task(crawler=crawler))
 
 
-def _retry(task: Task) -> None:
-    _must_be_new(*task_runs.retry_task(task=task))
+def _retry(task: CrawlerTask) -> None:
+    _refuse_running(*task_runs.retry_task(task=task))
 
 
-def _must_be_new(task: Task, new: bool) -> None:
-    if not new:
+def _refuse_running(task: CrawlerTask, is_new: bool) -> None:
+    if not is_new:
         raise Conflict(f"The task {task.fid} is running.")
 
 
-_OF_TASK = (("document", "its documents"), ("rejected", "rejected lines"))
+_OF_TASK = (("document", "its documents"), ("rejectedline", "rejected lines"))
 
 
 class StatusInline(admin.TabularInline):
@@ -158,12 +158,12 @@ class RunningFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [("yes", "running"), ("no", "ended")]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[CrawlerTask]) -> QuerySet[CrawlerTask]:
         return queryset.filter(ended_at__isnull=self.value() == "yes") if self.value() else queryset
 
 
-@admin.register(Task)
-class TaskAdmin(CrawlersAdmin):
+@admin.register(CrawlerTask)
+class CrawlerTaskAdmin(CrawlersAdmin):
     list_display = (
         *(
             "whole_fid",
@@ -189,56 +189,56 @@ class TaskAdmin(CrawlersAdmin):
     inlines: ClassVar[Any] = [StatusInline]
 
     @admin.display(description="fid")
-    def whole_fid(self, task: Task) -> SafeString:
+    def whole_fid(self, task: CrawlerTask) -> SafeString:
         return unbroken(task.fid)
 
     @admin.display(description="status", ordering="code")
-    def shown_status(self, task: Task) -> str:
+    def shown_status(self, task: CrawlerTask) -> str:
         return f"{task.code} {task.message[:60]}"
 
     @admin.display(description="crawler")
-    def crawler_link(self, task: Task) -> SafeString | str:
+    def crawler_link(self, task: CrawlerTask) -> SafeString | str:
         return link(task.crawler) if task.crawler else "-"
 
     @admin.display(description="stream")
-    def stream_link(self, task: Task) -> SafeString:
+    def stream_link(self, task: CrawlerTask) -> SafeString:
         return link(task.stream)
 
     @admin.display(description="run")
-    def run_link(self, task: Task) -> SafeString | str:
+    def run_link(self, task: CrawlerTask) -> SafeString | str:
         return row_link("runs_run", task.run_id) if task.run_id else "-"
 
     @admin.display(description="parameters")
-    def shown_params(self, task: Task) -> SafeString:
+    def shown_params(self, task: CrawlerTask) -> SafeString:
         return json_block({**task.params, **dict.fromkeys(task.secrets.get("params", {}), MASK)})
 
     @admin.display(description="more")
-    def more(self, task: Task) -> SafeString:
+    def more(self, task: CrawlerTask) -> SafeString:
         pages = [(list_link(f"crawlers_{name}", words, task__id__exact=task.pk),) for name, words in _OF_TASK]
         return format_html_join(", ", "{}", pages)
 
     @admin.display(description="requests to the crawler")
-    def requests(self, task: Task) -> SafeString:
+    def requests(self, task: CrawlerTask) -> SafeString:
         calls = task.calls.order_by("-id")[:20]
         lines = [(f"{one.at:%Y-%m-%d %H:%M:%S}", one.method, one.url, one.status or "", one.error) for one in calls]
         return format_html_join(mark_safe("<br>"), "{} {} {} {} {}", lines)
 
     @admin.action(description="Try the selected tasks again", permissions=["view"])
-    def retry_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+    def retry_tasks(self, request: HttpRequest, queryset: QuerySet[CrawlerTask]) -> None:
         self.each(request, queryset, _retry, "tasks started again")
 
     @admin.action(description="Stop the selected tasks", permissions=["view"])
-    def stop_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+    def stop_tasks(self, request: HttpRequest, queryset: QuerySet[CrawlerTask]) -> None:
         self.each(
             request, queryset, lambda one: status_updates.stop_task(task=one, message="Stopped."), "tasks stopped"
         )
 
     @admin.action(description="Time the selected tasks out", permissions=["view"])
-    def time_out_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+    def time_out_tasks(self, request: HttpRequest, queryset: QuerySet[CrawlerTask]) -> None:
         self.each(request, queryset, lambda one: time_out(task=one), "tasks timed out")
 
     @admin.action(description="Delete the selected tasks with their documents", permissions=["view"])
-    def delete_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+    def delete_tasks(self, request: HttpRequest, queryset: QuerySet[CrawlerTask]) -> None:
         self.each(request, queryset, lambda one: status_updates.delete_task(task=one), "tasks deleted")
 
 
@@ -254,7 +254,7 @@ class DocumentAdmin(CrawlersAdmin):
         rows = super().get_queryset(request)
         number = request.GET.get("task__id__exact", "")
         if number.isascii() and number.isdecimal() and len(number) < 19:
-            task = Task.objects.filter(pk=int(number), first_row__isnull=False).first()
+            task = CrawlerTask.objects.filter(pk=int(number), first_row__isnull=False).first()
             rows = rows.filter(pk__range=(task.first_row, task.last_row)) if task else rows.none()
         return rows
 
@@ -279,8 +279,8 @@ class DocumentAdmin(CrawlersAdmin):
         return json_block(json.loads(document.body))
 
 
-@admin.register(Rejected)
-class RejectedAdmin(CrawlersAdmin):
+@admin.register(RejectedLine)
+class RejectedLineAdmin(CrawlersAdmin):
     list_display = ("id", "task_link", "line", "reason", "at")
     list_select_related = ("task",)
     search_ids = ("id",)
@@ -288,5 +288,5 @@ class RejectedAdmin(CrawlersAdmin):
     fields: ClassVar[Any] = ("task_link", "line", "reason", "body", "at")
 
     @admin.display(description="task")
-    def task_link(self, rejected: Rejected) -> SafeString:
+    def task_link(self, rejected: RejectedLine) -> SafeString:
         return link(rejected.task, str(rejected.task.fid))

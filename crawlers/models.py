@@ -1,9 +1,6 @@
-"""External crawlers, the streams that they fill, and what their tasks did (crawler_task.md; contract, 5).
+"""External crawlers, the streams that they fill, their tasks, and the documents that these wrote."""
 
-Rows have a number that other rows refer to, and a `fid`, which is their id on the wire.
-"""
-
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from django.conf import settings
 from django.db import models
@@ -18,17 +15,17 @@ from taskhub.runs.models import Run
 from taskhub.security.encryption import EncryptedJSONField
 
 
-class Owned(models.Model):
-    """What externals, streams, crawlers and tasks have in common."""
+class FidModel(models.Model):
+    """What externals, streams, crawlers and tasks have in common. `fid` is their id on the wire; rows refer to `id`."""
 
     fid = models.UUIDField(unique=True, default=uuid7, editable=False)
     owner: "models.ForeignKey[Any, Any]" = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", db_index=False
     )
-    meta = models.JSONField(default=dict, help_text="Its name, and what else is told of it")
+    meta = models.JSONField(default=dict, help_text="Its name, and whatever else describes it")
     version = models.PositiveIntegerField(default=1, help_text="Each change raises it")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    removed_at = models.DateTimeField(null=True, editable=False, help_text="Deleted: it is going")
+    removed_at = models.DateTimeField(null=True, editable=False, help_text="When it was deleted; its row goes later")
 
     objects = RemovableQuerySet[Any].as_manager()
 
@@ -43,12 +40,12 @@ class Owned(models.Model):
         return str(self.meta.get("name", ""))
 
 
-class External(Owned):
-    """A crawler that somebody runs somewhere: where it is, what it takes, and what its documents look like."""
+class External(FidModel):
+    """A registered crawler that runs somewhere else: its address, its parameters, and the schema of its documents."""
 
     class Credential(models.TextChoices):
         NONE = "none", "none"
-        IGNORE = "ignore", "given ones are ignored"
+        IGNORE = "ignore", "credentials are ignored"
         BASIC = "basic", "username and password"
         OAUTH = "oauth", "a token"
 
@@ -56,7 +53,7 @@ class External(Owned):
     credential = models.CharField(max_length=10, choices=Credential.choices, default=Credential.NONE)
     parameters = models.JSONField(default=list)
     schema = models.JSONField(null=True, help_text="JSON Schema of one document")
-    id_field = models.TextField(default="", help_text="The member of a document that is its id; empty: its content is")
+    id_field = models.TextField(default="", help_text="The member that is a document's id; empty: its content is")
     headers: "models.Field[Any, Any]" = EncryptedJSONField(default=dict)
     timeout = models.PositiveIntegerField(default=3600, help_text="Seconds without a sign of life")
 
@@ -64,18 +61,18 @@ class External(Owned):
         indexes: ClassVar = [models.Index(fields=["owner", "-id"], name="external_owner")]
 
 
-class Stream(Owned):
-    """A named collection of documents."""
+class Stream(FidModel):
+    """A named collection of documents, which one crawler fills."""
 
-    documents = models.BigIntegerField(default=0, help_text="How many it shows")
+    documents = models.BigIntegerField(default=0, help_text="How many readers see")
     revision = models.BigIntegerField(default=0, help_text="Each change of its documents raises it")
 
     class Meta:
         indexes: ClassVar = [models.Index(fields=["owner", "-id"], name="stream_owner")]
 
 
-class Crawler(Owned):
-    """An external crawler with its parameters, for one stream."""
+class Crawler(FidModel):
+    """An external with values for its parameters, which fills one stream."""
 
     external = models.ForeignKey(External, models.PROTECT, related_name="crawlers")
     stream = models.ForeignKey(Stream, models.CASCADE, related_name="crawlers")
@@ -94,11 +91,17 @@ class Crawler(Owned):
         indexes: ClassVar = [models.Index(fields=["owner", "-id"], name="crawler_owner")]
 
 
-class Task(Owned):
-    """One crawl: what was asked, how it goes, and what it did to its stream. A change set.
+class CrawlerTaskQuerySet(RemovableQuerySet["CrawlerTask"]):
+    def for_upload(self) -> Self:
+        """With the external, and without the secrets of both: to decrypt them takes longer than to find the rows."""
+        return self.select_related("external").defer("secrets", "params", "external__headers", "external__schema")
 
-    `rank` orders attempts by their start: of a document that several tasks wrote, the highest rank shows. `first_row`
-    and `last_row` bound the task's rows among the documents.
+
+class CrawlerTask(FidModel):
+    """One crawl of a crawler: its parameters, its status, and its change set, the documents that it wrote.
+
+    `rank` orders attempts by their start: of a document that several tasks wrote, readers see the version of the
+    highest rank. The task's rows among the documents have ids from `first_row` to `last_row`.
     """
 
     external = models.ForeignKey(External, models.PROTECT, related_name="tasks")
@@ -112,7 +115,7 @@ class Task(Owned):
     detail = models.TextField(default="", blank=True)
     params = models.JSONField(default=dict, help_text="Without the secret ones")
     secrets: "models.Field[Any, Any]" = EncryptedJSONField(default=dict, help_text="{params, credential}")
-    callback = models.TextField(default="", blank=True, help_text="Where the crawler is told of changes")
+    callback = models.TextField(default="", blank=True, help_text="Address for the crawler's notices of status changes")
     timeout = models.PositiveIntegerField(help_text="Seconds without a sign of life")
     started_at = models.DateTimeField(null=True, help_text="When the crawler took it")
     seen_at = models.DateTimeField(default=timezone.now, help_text="The last sign of life")
@@ -122,12 +125,16 @@ class Task(Owned):
     updated = models.BigIntegerField(default=0)
     unchanged = models.BigIntegerField(default=0)
     rejected = models.BigIntegerField(default=0)
-    bytes = models.BigIntegerField(default=0, help_text="Received, unpacked")
+    bytes = models.BigIntegerField(default=0, help_text="Received, after decompression")
     first_row = models.BigIntegerField(null=True)
     last_row = models.BigIntegerField(null=True)
     last_upload = models.JSONField(null=True, help_text="Digest and circumstances of the last one, if nothing repeated")
 
+    objects: ClassVar[Any] = CrawlerTaskQuerySet.as_manager()
+
     class Meta:
+        db_table = "crawlers_task"
+        verbose_name = "task"
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["crawler"],
@@ -161,14 +168,14 @@ COUNTS = ("received", "inserted", "updated", "unchanged", "rejected", "bytes")
 
 
 class StatusChange(models.Model):
-    """One entry of a task's history."""
+    """One entry of a task's history: a status, and who reported it."""
 
     class By(models.TextChoices):
         HUB = "hub"
         CRAWLER = "crawler"
         OWNER = "owner"
 
-    task = models.ForeignKey(Task, models.CASCADE, related_name="history", db_index=False)
+    task = models.ForeignKey(CrawlerTask, models.CASCADE, related_name="history", db_index=False)
     attempt = models.PositiveIntegerField()
     code = models.IntegerField()
     message = models.TextField(default="")
@@ -183,10 +190,10 @@ class StatusChange(models.Model):
         return f"{self.code} {self.message}"
 
 
-class Call(models.Model):
-    """One request to a crawler, whatever came of it."""
+class CrawlerCall(models.Model):
+    """One request to a crawler: an attempt of a run, answered or not."""
 
-    task = models.ForeignKey(Task, models.CASCADE, related_name="calls", db_index=False)
+    task = models.ForeignKey(CrawlerTask, models.CASCADE, related_name="calls", db_index=False)
     run = models.ForeignKey(Run, models.SET_NULL, null=True, related_name="+")
     attempt = models.PositiveIntegerField(help_text="Of the run")
     method = models.CharField(max_length=10)
@@ -197,6 +204,8 @@ class Call(models.Model):
     at = models.DateTimeField(default=timezone.now)
 
     class Meta:
+        db_table = "crawlers_call"
+        verbose_name = "call"
         indexes: ClassVar = [models.Index(fields=["task", "-id"], name="call_task")]
 
     def __str__(self) -> str:
@@ -204,15 +213,15 @@ class Call(models.Model):
 
 
 class Document(models.Model):
-    """One version of a document: as one task wrote it.
+    """One version of a document: as one task wrote it. `key` is its id as JSON, or a digest.
 
-    Its stream and its task are not checked by foreign keys, which would look up both for each of a million rows: every
-    row is written and removed under a lock of its stream. `key` is the id as JSON, or a digest.
+    No foreign keys check stream and task, for they would look up both for each of a million rows: every row is written
+    and removed under a lock of its stream instead.
     """
 
     stream = models.ForeignKey(Stream, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False)
     key = models.TextField(db_collation="C")
-    task = models.ForeignKey(Task, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False)
+    task = models.ForeignKey(CrawlerTask, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False)
     rank = models.BigIntegerField(help_text="Of the attempt that wrote it")
     body = models.TextField(help_text="JSON, as it was sent")
     at = models.DateTimeField(db_default=Now())
@@ -224,17 +233,17 @@ class Document(models.Model):
         return self.key
 
 
-class Rejected(models.Model):
-    """A line that was no document of the stream, kept to be looked at and sent again."""
+class RejectedLine(models.Model):
+    """A line of an upload that is no document of the stream, kept to be looked at and sent again."""
 
-    task = models.ForeignKey(Task, models.CASCADE, related_name="quarantine", db_index=False)
+    task = models.ForeignKey(CrawlerTask, models.CASCADE, related_name="quarantine", db_index=False)
     line = models.BigIntegerField(help_text="In its upload")
     reason = models.TextField()
     body = models.TextField(help_text="The line as it was sent")
     at = models.DateTimeField(default=timezone.now)
 
     class Meta:
-        verbose_name_plural = "rejected lines"
+        db_table = "crawlers_rejected"
         indexes: ClassVar = [models.Index(fields=["task", "id"], name="rejected_task")]
 
     def __str__(self) -> str:

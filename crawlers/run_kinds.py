@@ -2,7 +2,7 @@
 
 from django.urls import reverse
 
-from crawlers.models import Task
+from crawlers.models import CrawlerTask
 from crawlers.services.crawler_schedules import KIND, SCHEDULED, work_of_schedule
 from crawlers.services.document_removal import PURGE
 from crawlers.services.status_updates import NOTICE, run_ended
@@ -20,8 +20,8 @@ EXAMPLE = """{
 
 def _pages(run: Run) -> list[tuple[str, str]]:
     return [
-        ("task", reverse("admin:crawlers_task_change", args=[pk]))
-        for pk in Task.objects.filter(run=run).values_list("pk", flat=True)
+        ("task", reverse("admin:crawlers_crawlertask_change", args=[pk]))
+        for pk in CrawlerTask.objects.filter(run=run).values_list("pk", flat=True)
     ]
 
 

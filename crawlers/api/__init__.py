@@ -1,30 +1,30 @@
-"""The edge of crawlers: relational calls, action calls, and what crawlers themselves call (contract, section 5)."""
+"""The HTTP edge of crawlers: what their owners call, and, behind a capability, the crawlers themselves."""
 
 from django.urls import path
 
-from crawlers.api import actions, externals, relations, stream_documents, uploads
+from crawlers.api import crawlers, externals, stream_documents, streams, tasks, uploads
 
-CAPABLE = "c/<str:capability>/actions/tasks/<uuid:fid>"
+BY_CAPABILITY = "c/<str:capability>/actions/tasks/<uuid:fid>"
 
 urlpatterns = [
     path("externals", externals.ExternalsView.as_view()),
     path("externals/<uuid:fid>", externals.ExternalView.as_view()),
-    path("streams", relations.StreamsView.as_view()),
-    path("streams/<uuid:fid>", relations.StreamView.as_view()),
-    path("streams/<uuid:fid>/docs", stream_documents.DocsView.as_view()),
-    path("crawlers", relations.CrawlersOfUserView.as_view()),
-    path("crawlers/<uuid:fid>", relations.CrawlerView.as_view()),
-    path("crawlers/<uuid:fid>/tasks", relations.TasksOfCrawlerView.as_view()),
-    path("tasks", relations.TasksView.as_view()),
-    path("tasks/<uuid:fid>", relations.TaskView.as_view()),
-    path("tasks/<uuid:fid>/rejected", uploads.RejectedView.as_view()),
-    path("actions/externals/<uuid:fid>/crawler", actions.NewCrawlerView.as_view()),
-    path("actions/crawlers/<uuid:fid>/task", actions.StartView.as_view()),
-    path("actions/crawlers/<uuid:fid>/task/<uuid:task_fid>", actions.RetryTaskView.as_view()),
-    path("actions/tasks/<uuid:fid>", actions.DeleteTaskView.as_view()),
+    path("streams", streams.StreamsView.as_view()),
+    path("streams/<uuid:fid>", streams.StreamView.as_view()),
+    path("streams/<uuid:fid>/docs", stream_documents.StreamDocumentsView.as_view()),
+    path("crawlers", crawlers.CrawlersView.as_view()),
+    path("crawlers/<uuid:fid>", crawlers.CrawlerView.as_view()),
+    path("crawlers/<uuid:fid>/tasks", tasks.TasksOfCrawlerView.as_view()),
+    path("tasks", tasks.CrawlerTasksView.as_view()),
+    path("tasks/<uuid:fid>", tasks.CrawlerTaskView.as_view()),
+    path("tasks/<uuid:fid>/rejected", uploads.RejectedLinesView.as_view()),
+    path("actions/externals/<uuid:fid>/crawler", crawlers.CreateCrawlerView.as_view()),
+    path("actions/crawlers/<uuid:fid>/task", tasks.StartTaskView.as_view()),
+    path("actions/crawlers/<uuid:fid>/task/<uuid:task_fid>", tasks.RetryTaskView.as_view()),
+    path("actions/tasks/<uuid:fid>", tasks.DeleteTaskView.as_view()),
     path("actions/tasks/<uuid:fid>/upload", uploads.UploadView.as_view()),
-    path("actions/tasks/<uuid:fid>/status", actions.StatusView.as_view()),
-    path("actions/tasks/<uuid:fid>/rejected", uploads.ResendView.as_view()),
-    path(f"{CAPABLE}/upload", uploads.CapableUploadView.as_view()),
-    path(f"{CAPABLE}/status", actions.CapableStatusView.as_view()),
+    path("actions/tasks/<uuid:fid>/status", tasks.TaskStatusView.as_view()),
+    path("actions/tasks/<uuid:fid>/rejected", uploads.ResendRejectedView.as_view()),
+    path(f"{BY_CAPABILITY}/upload", uploads.CapabilityUploadView.as_view()),
+    path(f"{BY_CAPABILITY}/status", tasks.CapabilityStatusView.as_view()),
 ]

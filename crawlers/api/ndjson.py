@@ -1,7 +1,8 @@
-"""Answers that are too long to be held: NDJSON, packed where that is asked for."""
+"""Streamed answers of newline-delimited JSON, with gzip where the client asks for it."""
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from django.http import StreamingHttpResponse
@@ -22,39 +23,33 @@ class NdjsonRenderer(BaseRenderer):
         return json.dumps(data).encode()  # only problems come this way; the stream renders itself
 
 
-def ndjson(name: str, text: str) -> OpenApiExample:
+def ndjson_example(name: str, text: str) -> OpenApiExample:
     return OpenApiExample(name, text, media_type=NDJSON, response_only=True)
 
 
-def streamed(request: Request, pieces: Iterator[bytes], name: str) -> StreamingHttpResponse:
-    """What fails before the first piece is a problem, as everywhere."""
-    first = next(pieces, b"")
-    body = _chained(first, pieces)
-    packed = _wants_gzip(request.headers.get("Accept-Encoding", ""))
-    response = StreamingHttpResponse(_packed(body) if packed else body, content_type=NDJSON)
+def stream_response(request: Request, pieces: Iterator[bytes], name: str) -> StreamingHttpResponse:
+    """A download of `{name}.ndjson`. What fails before the first piece is a problem, as everywhere."""
+    body = chain([next(pieces, b"")], pieces)
+    compressed = _wants_gzip(request.headers.get("Accept-Encoding", ""))
+    response = StreamingHttpResponse(_compress(body) if compressed else body, content_type=NDJSON)
     response["Content-Disposition"] = f'attachment; filename="{name}.ndjson"'
     response["Vary"] = "Accept, Accept-Encoding"
-    if packed:
+    if compressed:
         response["Content-Encoding"] = "gzip"
     return response
 
 
-def _chained(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from pieces
-
-
-def _packed(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    packer = fast_zlib.compressobj(1, wbits=31)
+def _compress(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    compressor = fast_zlib.compressobj(1, wbits=31)
     for piece in pieces:
-        if packed := packer.compress(piece):
-            yield packed
-    yield packer.flush()
+        if compressed := compressor.compress(piece):
+            yield compressed
+    yield compressor.flush()
 
 
-def _wants_gzip(accepted: str) -> bool:
-    """RFC 9110, section 12.5.3: named, and not with a weight of nothing."""
-    for part in accepted.lower().split(","):
+def _wants_gzip(accept_encoding: str) -> bool:
+    """Whether gzip is named, and not with a weight of 0 (RFC 9110, section 12.5.3)."""
+    for part in accept_encoding.lower().split(","):
         name, _, weight = part.partition(";")
         if name.strip() in {"gzip", "x-gzip"}:
             return weight.replace(" ", "") not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}

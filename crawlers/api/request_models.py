@@ -1,11 +1,13 @@
-"""What is sent: bodies and queries, checked before anything is done."""
+"""Bodies and queries of calls, but for that of an external, which `services.definitions` has."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
+from uuid import UUID
 
-from pydantic import Field
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 from rest_framework import serializers
+from typing_extensions import TypedDict
 
-from taskhub.jsontools.schema import REQUIRED, ObjectSchema
+from taskhub.jsontools.schema import REQUIRED, ObjectSchema, invalid_value
 from taskhub.web.parameter_types import Text
 from taskhub.web.views import QuerySerializer
 
@@ -18,39 +20,41 @@ SCHEDULE = Annotated[
     OBJECT | None,
     Field(description="`{type: interval, crontab or clocked, conf, one_off?}`, or null for none."),
 ]
-DESCRIPTIONS = Annotated[
-    list[Any],
-    Field(
-        description=(
-            "Each with `name` and `type` (string, password, bool, date, location, multi_bool, list, multi_search, "
-            "integer), and `required`, `default`, `min`, `max`, `regex`, `options`, `restrictions` where they apply."
-        )
-    ),
-]
 
-EXTERNAL = ObjectSchema(
-    "ExternalSent",
-    {
-        "meta": (META, REQUIRED),
-        "endpoint": (Annotated[Text, Field(min_length=1, max_length=2000)], REQUIRED),
-        "credential": (Literal["none", "ignore", "basic", "oauth"] | None, None),
-        "parameters": (DESCRIPTIONS, []),
-        "schema": (Annotated[OBJECT | bool | None, Field(description="JSON Schema of one document.")], None),
-        "docIdField": (Annotated[Text | None, Field(max_length=200)], None),
-        "headers": (Annotated[dict[str, str], Field(description="Sent to the crawler, to its origin only.")], {}),
-        "timeout": (Annotated[int, Field(ge=1, le=30 * 86400, description="Seconds without a sign of life.")], 3600),
-    },
-)
+
+def _check_uuid(text: str) -> str:
+    try:
+        UUID(text)
+    except ValueError:
+        raise invalid_value("Must be a UUID.") from None
+    return text
+
+
+class StreamReference(TypedDict):
+    type: Literal["streams"]
+    fid: Annotated[str, AfterValidator(_check_uuid), WithJsonSchema({"type": "string", "format": "uuid"})]
+
+
+StreamLink = TypedDict("StreamLink", {"from": StreamReference})
+
+
+class NewCrawlerMeta(TypedDict):
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  # as pydantic documents it
+
+    links: NotRequired[
+        Annotated[list[StreamLink], Field(max_length=1, description="To the stream that the crawler is for.")]
+    ]
+
+
 STREAM = ObjectSchema("StreamSent", {"meta": (META, {}), "name": (Name | None, None)})
-CRAWLER = ObjectSchema(
-    "CrawlerSent",
-    {
-        "meta": (META, {}),
-        "params": (PARAMS, {}),
-        "credential": (CREDENTIAL, None),
-        "schedule": (SCHEDULE, None),
-    },
-)
+_CRAWLER: dict[str, Any] = {
+    "meta": (META, {}),
+    "params": (PARAMS, {}),
+    "credential": (CREDENTIAL, None),
+    "schedule": (SCHEDULE, None),
+}
+CRAWLER = ObjectSchema("CrawlerSent", _CRAWLER)
+NEW_CRAWLER = ObjectSchema("NewCrawlerSent", _CRAWLER | {"meta": (NewCrawlerMeta, {})})
 START = ObjectSchema("StartSent", {"params": (PARAMS, {})})
 STATUS = ObjectSchema(
     "StatusSent",

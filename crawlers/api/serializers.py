@@ -1,11 +1,9 @@
-"""What is answered: the objects of crawlers as they look on the wire, and the envelope around them."""
+"""Externals, streams, crawlers and tasks as they look on the wire."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from rest_framework.response import Response
-
-from crawlers.models import Crawler, External, Stream, Task
+from crawlers.models import Crawler, CrawlerTask, External, Stream
 from crawlers.services.crawler_schedules import schedule_of
 from crawlers.services.status_updates import status_of
 from taskhub.security.masking import MASK, mask_value
@@ -14,13 +12,8 @@ from taskhub.web.parameter_types import format_timestamp
 HISTORY_MAX = 100
 
 
-def enveloped(payload: Any, version: int = 0, status: int = 200, headers: Any = None, **more: Any) -> Response:
-    """`version` is the object's; 0 for a list."""
-    return Response({"success": True, "payload": payload, "version": version, **more}, status, headers=headers)
-
-
-def external_values(external: External) -> dict[str, Any]:
-    """As it would be sent, headers and all: what a PATCH is merged into."""
+def external_body(external: External) -> dict[str, Any]:
+    """An external as a client would send it, secret headers included: what a PATCH is merged into."""
     return {
         "meta": external.meta,
         "endpoint": external.endpoint,
@@ -33,47 +26,48 @@ def external_values(external: External) -> dict[str, Any]:
     }
 
 
-def external_of(external: External) -> dict[str, Any]:
-    shown = external_values(external)
+def serialize_external(external: External) -> dict[str, Any]:
     return {
         "fid": str(external.fid),
-        **shown,
+        **external_body(external),
         "headers": mask_value(external.headers),
         "version": external.version,
         "created_at": format_timestamp(external.created_at),
     }
 
 
-def stream_of(stream: Stream, crawler: Crawler | None, task: Task | None) -> dict[str, Any]:
+def serialize_stream(stream: Stream, crawler: Crawler | None, task: CrawlerTask | None) -> dict[str, Any]:
     return {
         "fid": str(stream.fid),
         "name": stream.name,
         "meta": stream.meta,
         "documents": stream.documents,
         "crawler": {"fid": str(crawler.fid), "meta": crawler.meta} if crawler else None,
-        "task": _latest_of(task) if task else None,
+        "task": {
+            "fid": str(task.fid),
+            "attempt": task.attempt,
+            "created_at": format_timestamp(task.created_at),
+        }
+        if task
+        else None,
         "status": status_of(task) if task else None,
         "version": stream.version,
         "created_at": format_timestamp(stream.created_at),
     }
 
 
-def _latest_of(task: Task) -> dict[str, Any]:
-    return {"fid": str(task.fid), "attempt": task.attempt, "created_at": format_timestamp(task.created_at)}
-
-
-def streams_of(streams: Iterable[Stream]) -> list[dict[str, Any]]:
-    """With the crawler and the latest task of each, in two queries."""
-    rows = list(streams)
-    ids = [stream.pk for stream in rows]
-    crawlers = {one.stream_id: one for one in Crawler.objects.filter(stream__in=ids, removed_at__isnull=True)}
-    latest = Task.objects.filter(stream__in=ids, removed_at__isnull=True).order_by("stream", "-id").distinct("stream")
+def serialize_streams(streams: Iterable[Stream]) -> list[dict[str, Any]]:
+    """Streams with the crawler and the latest task of each, in two queries."""
+    streams = list(streams)
+    present = {"stream__in": [stream.pk for stream in streams], "removed_at__isnull": True}
+    crawlers = {crawler.stream_id: crawler for crawler in Crawler.objects.filter(**present)}
+    latest = CrawlerTask.objects.filter(**present).order_by("stream", "-id").distinct("stream")
     tasks = {task.stream_id: task for task in latest}
-    return [stream_of(stream, crawlers.get(stream.pk), tasks.get(stream.pk)) for stream in rows]
+    return [serialize_stream(stream, crawlers.get(stream.pk), tasks.get(stream.pk)) for stream in streams]
 
 
-def crawler_of(crawler: Crawler) -> dict[str, Any]:
-    """Secret parameters are stars; the credential is not shown at all."""
+def serialize_crawler(crawler: Crawler) -> dict[str, Any]:
+    """A crawler. Secret parameters are stars; the credential is not shown at all."""
     hidden = dict.fromkeys(crawler.secrets.get("params", {}), MASK)
     return {
         "fid": str(crawler.fid),
@@ -87,7 +81,7 @@ def crawler_of(crawler: Crawler) -> dict[str, Any]:
     }
 
 
-def task_of(task: Task) -> dict[str, Any]:
+def serialize_task(task: CrawlerTask) -> dict[str, Any]:
     hidden = dict.fromkeys(task.secrets.get("params", {}), MASK)
     return {
         "fid": str(task.fid),
@@ -108,40 +102,31 @@ def task_of(task: Task) -> dict[str, Any]:
     }
 
 
-def whole_task_of(task: Task) -> dict[str, Any]:
-    """With its history and the requests to the crawler, the latest hundred of each."""
+def serialize_task_details(task: CrawlerTask) -> dict[str, Any]:
+    """A task with its history and the requests to the crawler, the latest hundred of each."""
     history = list(task.history.order_by("-id")[:HISTORY_MAX])
     calls = list(task.calls.order_by("-id")[:HISTORY_MAX])
-    return task_of(task) | {
+    return serialize_task(task) | {
         "history": [
             {
-                "attempt": one.attempt,
-                "code": one.code,
-                "message": one.message,
-                "detail": one.detail,
-                "by": one.by,
-                "at": format_timestamp(one.at),
+                "attempt": change.attempt,
+                "code": change.code,
+                "message": change.message,
+                "detail": change.detail,
+                "by": change.by,
+                "at": format_timestamp(change.at),
             }
-            for one in reversed(history)
+            for change in reversed(history)
         ],
         "calls": [
             {
-                "method": one.method,
-                "url": one.url,
-                "status": one.status,
-                "error": one.error,
-                "duration_ms": one.duration_ms,
-                "at": format_timestamp(one.at),
+                "method": call.method,
+                "url": call.url,
+                "status": call.status,
+                "error": call.error,
+                "duration_ms": call.duration_ms,
+                "at": format_timestamp(call.at),
             }
-            for one in reversed(calls)
+            for call in reversed(calls)
         ],
     }
-
-
-def messages_of(problem: Mapping[str, Any]) -> list[str]:
-    """The faults as sentences, each with its place."""
-    told = []
-    for error in problem.get("errors", []):
-        place = error.get("pointer") or (f"line {error['line']}" if "line" in error else "")
-        told.append(f"{place}: {error['detail']}" if place else str(error["detail"]))
-    return told or [str(problem.get("detail", ""))]

@@ -1,4 +1,4 @@
-"""Documents out: page by page, or all of them as NDJSON."""
+"""Documents of a stream: page by page, or all of them as NDJSON."""
 
 import base64
 import json
@@ -12,20 +12,24 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
-from crawlers.api.ndjson import NDJSON, NdjsonRenderer, ndjson, streamed
+from crawlers.api.ndjson import NDJSON, NdjsonRenderer, ndjson_example, stream_response
 from crawlers.api.request_models import DocsQuery
-from crawlers.api.views import CrawlersView, found, listing
-from crawlers.models import Stream, Task
-from crawlers.services.stream_reader import Page, Selection, Shown, export, page
-from taskhub.errors import Rejected, invalid
+from crawlers.api.views import EnvelopeView, find_visible, listing
+from crawlers.models import CrawlerTask, Stream
+from crawlers.services.stream_reader import (
+    DocumentPage,
+    DocumentSelection,
+    DocumentVersion,
+    export_documents,
+    read_page,
+)
+from taskhub.errors import invalid
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.schemas import PAGE
 from taskhub.web.parameter_types import format_timestamp
 
-LINES = ndjson("Documents", '{"sku": "a1"}\n{"sku": "a2"}\n')
 
-
-class DocsView(CrawlersView):
+class StreamDocumentsView(EnvelopeView):
     renderer_classes = (JSONRenderer, NdjsonRenderer)
 
     @extend_schema(
@@ -34,7 +38,7 @@ class DocsView(CrawlersView):
         responses={
             (200, "application/json"): listing("Documents", {"type": "object"}, {"sku": "a1"}),
             (200, NDJSON): OpenApiResponse(
-                str, "One document a line", [ndjson("Documents", '{"sku": "a1"}\n{"sku": "a2"}\n')]
+                str, "One document a line", [ndjson_example("Documents", '{"sku": "a1"}\n{"sku": "a2"}\n')]
             ),
         },
     )
@@ -45,59 +49,62 @@ class DocsView(CrawlersView):
         hold fewer than `limit` where few match; go on while there is a `next`. `Accept: application/x-ndjson` streams
         all of them, in gzip if that is asked for.
         """
-        stream = found(Stream, request.user, fid)
-        asked = self.check_query(request, DocsQuery)
-        wrapped = asked.pop("wrapped")
-        if "task" in asked:
-            asked["task"] = _task_in(stream, asked["task"])
-        selection = Selection(stream, **asked)
+        stream = find_visible(Stream.objects.all(), request.user, fid)
+        query = self.check_query(request, DocsQuery)
+        wrapped = query.pop("wrapped")
+        if "task" in query:
+            query["task"] = _task_of_stream(stream, query["task"])
+        selection = DocumentSelection(stream, **query)
         if isinstance(request.accepted_renderer, NdjsonRenderer):
-            return streamed(request, export(selection=selection), f"stream-{stream.fid}")
+            return stream_response(request, export_documents(selection=selection), f"stream-{stream.fid}")
         limit = NewestFirstPagination().get_page_size(request)
-        return _answered(request, selection, page(selection=selection, after=_after(request), limit=limit), wrapped)
+        page = read_page(selection=selection, after=_read_cursor(request), limit=limit)
+        return _page_response(request, selection, page, wrapped)
 
 
-def _task_in(stream: Stream, fid: UUID) -> Task:
-    task = Task.objects.filter(stream=stream, fid=fid, removed_at__isnull=True).first()
+def _task_of_stream(stream: Stream, fid: UUID) -> CrawlerTask:
+    task = CrawlerTask.objects.filter(stream=stream, fid=fid, removed_at__isnull=True).first()
     if task is None:
         raise invalid("/task", "There is no such task of this stream.")
     return task
 
 
-def _answered(request: Request, selection: Selection, found_page: Page, wrapped: bool) -> HttpResponse:
-    """Documents are JSON already: they are put into the answer as they are."""
-    rows = found_page.documents
-    texts = _wrapped(rows, selection) if wrapped else [row.body for row in rows]
-    link = json.dumps(_next(request, found_page.next))
-    body = f'{{"success":true,"payload":{{"results":[{",".join(texts)}],"next":{link},"previous":null}},"version":0}}'
+def _page_response(request: Request, selection: DocumentSelection, page: DocumentPage, wrapped: bool) -> HttpResponse:
+    """An envelope around documents, which are JSON already and are put into it as they are."""
+    rows = page.documents
+    documents = _wrapped_documents(rows, selection) if wrapped else [row.body for row in rows]
+    link = json.dumps(_next_link(request, page.next))
+    results = ",".join(documents)
+    body = f'{{"success":true,"payload":{{"results":[{results}],"next":{link},"previous":null}},"version":0}}'
     return HttpResponse(body.encode(), content_type="application/json")
 
 
-def _wrapped(rows: list[Shown], selection: Selection) -> list[str]:
-    tasks = dict(Task.objects.filter(pk__in={row.task_id for row in rows}).values_list("pk", "fid"))
+def _wrapped_documents(rows: list[DocumentVersion], selection: DocumentSelection) -> list[str]:
+    tasks = dict(CrawlerTask.objects.filter(pk__in={row.task_id for row in rows}).values_list("pk", "fid"))
     return [
-        f'{{"id":{_id(row, selection)},"task":{json.dumps(str(tasks.get(row.task_id, "")))},'
+        f'{{"id":{_id_as_json(row, selection)},"task":{json.dumps(str(tasks.get(row.task_id, "")))},'
         f'"at":{json.dumps(format_timestamp(row.at))},"doc":{row.body}}}'
         for row in rows
     ]
 
 
-def _id(row: Shown, selection: Selection) -> str:
-    """The id as JSON; a digest is a text."""
+def _id_as_json(row: DocumentVersion, selection: DocumentSelection) -> str:
+    """Keys are JSON, but for digests; of a task's change set they are row numbers (see `stream_reader`)."""
     if selection.task:
         return json.dumps(str(row.key))
     return row.key if row.key[:1] not in "#~" else json.dumps(row.key)
 
 
-def _next(request: Request, after: Any) -> str | None:
+def _next_link(request: Request, after: Any) -> str | None:
     if after is None:
         return None
     cursor = base64.urlsafe_b64encode(json.dumps(after).encode()).decode().rstrip("=")
-    asked = {name: value for name, value in request.query_params.items() if name not in {"api_key", "cursor"}}
-    return f"{settings.PUBLIC_URL}{request.path}?{urlencode({**asked, 'cursor': cursor})}"
+    query = {name: value for name, value in request.query_params.items() if name not in {"api_key", "cursor"}}
+    return f"{settings.PUBLIC_URL}{request.path}?{urlencode({**query, 'cursor': cursor})}"
 
 
-def _after(request: Request) -> Any:
+def _read_cursor(request: Request) -> Any:
+    """The key after which the page begins: a text, or a row number of a task's change set; None for the first page."""
     cursor = request.query_params.get("cursor")
     if cursor is None:
         return None
@@ -108,6 +115,5 @@ def _after(request: Request) -> Any:
             raise ValueError
         str(after).encode()
     except ValueError:
-        detail = "This is no cursor of this list."
-        raise Rejected("The page cannot be given.", errors=[{"pointer": "/cursor", "detail": detail}]) from None
+        raise invalid("/cursor", "This is no cursor of this list.", "The page cannot be given.") from None
     return after

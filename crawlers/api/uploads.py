@@ -1,4 +1,4 @@
-"""Documents in: uploads, by the owner or the crawler; and the lines that were put aside."""
+"""Uploads of documents, by the task's owner or by its crawler; and the lines that were rejected."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,29 +12,33 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from crawlers.api import examples as shown
-from crawlers.api.actions import CAPABILITY
-from crawlers.api.ndjson import NdjsonRenderer, ndjson, streamed
-from crawlers.api.relations import TASK_RELATED
+from crawlers.api.ndjson import NDJSON, NdjsonRenderer, ndjson_example, stream_response
 from crawlers.api.request_models import UploadQuery
-from crawlers.api.serializers import enveloped
-from crawlers.api.views import CrawlersList, CrawlersView, answer, found, listing
-from crawlers.models import Rejected, Task
-from crawlers.services.capabilities import task_for
-from crawlers.services.document_store import Counts, sendable
-from crawlers.services.rejected_lines import resend
-from crawlers.services.upload_receiver import receive
+from crawlers.api.tasks import CAPABILITY
+from crawlers.api.views import (
+    EnvelopeListView,
+    EnvelopeView,
+    answer,
+    enveloped,
+    find_visible,
+    listing,
+)
+from crawlers.models import CrawlerTask, RejectedLine
+from crawlers.services.capabilities import find_task
+from crawlers.services.document_store import UploadCounts, check_accepts_documents
+from crawlers.services.rejected_lines import resend_rejected_lines
+from crawlers.services.upload_receiver import receive_upload
 from taskhub.decompression import Plain, unpacked, unpacker_of
 from taskhub.web.chunked_body import body_pieces
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.parameter_types import format_timestamp
 
-NDJSON = "application/x-ndjson"
 ENCODING = OpenApiParameter(
     "Content-Encoding",
     {"type": "string", "enum": ["identity", "gzip", "deflate", "br", "zstd"]},
     OpenApiParameter.HEADER,
-    description="How the body is packed.",
+    description="How the body is compressed.",
 )
 FAULTS = problems(
     409,
@@ -57,7 +61,7 @@ STORED = answer(
 
 
 class RawParser(parsers.BaseParser):
-    """Any content type is taken, and the body is read by the view."""
+    """Takes any content type; the body is read by the view."""
 
     media_type = "*/*"
 
@@ -65,8 +69,8 @@ class RawParser(parsers.BaseParser):
         return {}
 
 
-class UploadView(CrawlersView):
-    """By the owner of the task."""
+class UploadView(EnvelopeView):
+    """An upload by the owner of the task."""
 
     parser_classes = (RawParser,)
     takes_chunks = True
@@ -80,26 +84,29 @@ class UploadView(CrawlersView):
         Newline-delimited JSON of any content type, with a length or in chunks. All or nothing: the answer comes after
         the commit. Sending the same again changes nothing.
         """
-        return self.upload(request, found(Task, request.user, fid, *TASK_RELATED))
+        return self.upload(request, find_visible(CrawlerTask.objects.for_upload(), request.user, fid))
 
-    def upload(self, request: Request, task: Task) -> Response:
-        skip = self.check_query(request, UploadQuery)["on_invalid"] == "skip"
+    def upload(self, request: Request, task: CrawlerTask) -> Response:
+        skip_invalid = self.check_query(request, UploadQuery)["on_invalid"] == "skip"
         unpacker = unpacker_of(request.headers.get("Content-Encoding", ""))
         ends_itself = not isinstance(unpacker, Plain)
         chunks = body_pieces(request.META, settings.DOCUMENTS_MAX_BYTES, ends_itself=ends_itself)
         pieces = unpacked(chunks, unpacker, settings.DOCUMENTS_MAX_UNPACKED_BYTES)
-        return stored(receive(task=sendable(task), pieces=pieces, skip=skip), task)
+        check_accepts_documents(task)
+        counts = receive_upload(task=task, pieces=pieces, skip_invalid=skip_invalid)
+        return _counts_answer(counts, task)
 
 
-def stored(counts: Counts, task: Task) -> Response:
+def _counts_answer(counts: UploadCounts, task: CrawlerTask) -> Response:
+    """The counts stand in the payload, as everywhere, and beside it (crawler_task.md)."""
     payload = {"count": counts.received} | {
         name: getattr(counts, name) for name in ("inserted", "updated", "unchanged", "rejected")
     }
     return enveloped(payload, task.version, **payload)
 
 
-class CapableUploadView(UploadView):
-    """By the crawler, whom the capability in its endpoint stands for."""
+class CapabilityUploadView(UploadView):
+    """An upload by the crawler, whom the capability in its endpoint stands for."""
 
     authentication_classes = ()
     permission_classes = ()
@@ -112,22 +119,22 @@ class CapableUploadView(UploadView):
     )
     def post(self, request: Request, fid: UUID, capability: str = "") -> Response:
         """Upload documents, as the task's crawler."""
-        return self.upload(request, task_for(capability=capability, fid=fid))
+        return self.upload(request, find_task(capability=capability, fid=fid))
 
 
-class RejectedPages(NewestFirstPagination):
+class RejectedLinePages(NewestFirstPagination):
     ordering = "id"
 
 
-class RejectedView(CrawlersList):
-    pagination_class = RejectedPages
-    renderer_classes = (*CrawlersList.renderer_classes, NdjsonRenderer)
+class RejectedLinesView(EnvelopeListView):
+    pagination_class = RejectedLinePages
+    renderer_classes = (*EnvelopeListView.renderer_classes, NdjsonRenderer)
 
     @extend_schema(
         operation_id="tasks_rejected_list",
         responses={
             (200, "application/json"): listing("Rejected lines", shown.REJECTED_SCHEMA, shown.REJECTED),
-            (200, NDJSON): OpenApiResponse(str, "The lines", [ndjson("The lines", '{"sku": 5}\n')]),
+            (200, NDJSON): OpenApiResponse(str, "The lines", [ndjson_example("The lines", '{"sku": 5}\n')]),
         },
     )
     def get(self, request: Request, fid: UUID) -> Response | StreamingHttpResponse:
@@ -136,27 +143,27 @@ class RejectedView(CrawlersList):
         With `Accept: application/x-ndjson` all of them, as they were sent.
         """
         self.check_query(request)
-        task = found(Task, request.user, fid)
+        task = find_visible(CrawlerTask.objects.all(), request.user, fid)
         if isinstance(request.accepted_renderer, NdjsonRenderer):
-            return streamed(request, _lines(task), f"rejected-{task.fid}")
-        rows = Rejected.objects.filter(task=task)
-        return self.listed(
-            rows,
-            lambda found: [
-                {"line": one.line, "reason": one.reason, "body": one.body, "at": format_timestamp(one.at)}
-                for one in found
+            return stream_response(request, _lines(task), f"rejected-{task.fid}")
+        return self.page(
+            RejectedLine.objects.filter(task=task),
+            lambda lines: [
+                {"line": line.line, "reason": line.reason, "body": line.body, "at": format_timestamp(line.at)}
+                for line in lines
             ],
         )
 
 
-def _lines(task: Task) -> Iterator[bytes]:
+def _lines(task: CrawlerTask) -> Iterator[bytes]:
+    lines = RejectedLine.objects.filter(task=task).order_by("pk").values_list("pk", "body")
     after = 0
-    while rows := list(Rejected.objects.filter(task=task, pk__gt=after).order_by("pk").values_list("pk", "body")[:100]):
+    while rows := list(lines.filter(pk__gt=after)[:100]):
         yield "".join(f"{body}\n" for _, body in rows).encode()
         after = rows[-1][0]
 
 
-class ResendView(CrawlersView):
+class ResendRejectedView(EnvelopeView):
     @extend_schema(
         operation_id="tasks_rejected_resend",
         responses={
@@ -170,5 +177,5 @@ class ResendView(CrawlersView):
 
         Those that the schema takes now go into the stream; the others stay. Also after the task's end.
         """
-        task = found(Task, request.user, fid, *TASK_RELATED)
-        return stored(resend(task=task), task)
+        task = find_visible(CrawlerTask.objects.for_upload(), request.user, fid)
+        return _counts_answer(resend_rejected_lines(task=task), task)

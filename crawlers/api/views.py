@@ -1,4 +1,4 @@
-"""What the views of crawlers have in common."""
+"""What the views of crawlers have in common: the envelope of answers, and its description in OpenAPI."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
@@ -11,14 +11,13 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from rest_framework.generics import GenericAPIView
 from rest_framework.response import Response
 
-from crawlers.api.serializers import enveloped, messages_of
-from crawlers.models import Crawler, External, Stream, Task
+from crawlers.models import Crawler, CrawlerTask, External, Stream
 from taskhub.errors import NotFound
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.problems import problem_handler
 from taskhub.web.views import CheckedView
 
-Row = TypeVar("Row", External, Stream, Crawler, Task)
+Row = TypeVar("Row", External, Stream, Crawler, CrawlerTask)
 
 EXAMPLE_FID = "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70"
 FID = OpenApiParameter(
@@ -30,40 +29,57 @@ FID = OpenApiParameter(
 )
 
 
-class CrawlersView(CheckedView):
-    """Problems say their faults as `messages`, too."""
+def enveloped(payload: Any, version: int = 0, status: int = 200, headers: Any = None, **more: Any) -> Response:
+    """An answer. `version` is the object's; 0 for a list."""
+    return Response({"success": True, "payload": payload, "version": version, **more}, status, headers=headers)
+
+
+class EnvelopeView(CheckedView):
+    """Problems carry their faults as sentences, too: `messages`."""
 
     path_parameters = (FID,)
 
     def get_exception_handler(self) -> Callable[..., Response]:
-        return _with_messages
+        return _problem_with_messages
 
 
-class CrawlersList(CrawlersView, GenericAPIView[Any]):
+def _problem_with_messages(exc: Exception, context: Mapping[str, Any]) -> Response:
+    response = problem_handler(exc, context)
+    problem = cast(dict[str, Any], response.data)
+    problem["messages"] = [_message(error) for error in problem.get("errors", [])] or [str(problem.get("detail", ""))]
+    return response
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    place = error.get("pointer") or (f"line {error['line']}" if "line" in error else "")
+    return f"{place}: {error['detail']}" if place else str(error["detail"])
+
+
+def created(row: Any, payload: Any, folder: str) -> Response:
+    """The answer to a call that made something; `folder` is the path of its kind, such as `streams`."""
+    location = f"{settings.PUBLIC_URL}/{folder}/{row.fid}"
+    return enveloped(payload, row.version, 201, headers={"Location": location})
+
+
+class EnvelopeListView(EnvelopeView, GenericAPIView[Any]):
     """A list in an envelope, newest first."""
 
     pagination_class = NewestFirstPagination
 
-    def listed(self, rows: QuerySet[Any], show: Callable[[list[Any]], list[Any]]) -> Response:
-        found = self.paginate_queryset(rows)
-        page = self.get_paginated_response(show(list(found or [])))
-        return enveloped(page.data)
+    def page(self, rows: QuerySet[Any], serialize: Callable[[list[Any]], list[Any]]) -> Response:
+        page = self.paginate_queryset(rows)
+        return enveloped(self.get_paginated_response(serialize(list(page or []))).data)
 
 
-def found(model: type[Row], user: Any, fid: UUID, *related: str) -> Row:
-    """Raises `NotFound` for what never was, is deleted, or is another's."""
-    rows = model.objects.visible_to(user).select_related("owner", *related)
-    row: Row | None = rows.filter(fid=fid).first()
+def find_visible(rows: QuerySet[Row], user: Any, fid: UUID) -> Row:
+    """The row with this fid. Raises `NotFound` for what never was, is deleted, or is another user's."""
+    row = cast(Any, rows).visible_to(user).filter(fid=fid).first()
     if row is None:
-        raise NotFound(f"There is no {model._meta.verbose_name} {fid}, or it is not yours.")
-    return row
+        raise NotFound(f"There is no {rows.model._meta.verbose_name} {fid}, or it is not yours.")
+    return cast(Row, row)
 
 
-def _with_messages(exc: Exception, context: Mapping[str, Any]) -> Response:
-    response = problem_handler(exc, context)
-    data = cast(dict[str, Any], response.data)
-    data["messages"] = messages_of(data)
-    return response
+# OpenAPI
 
 
 def answer(description: str, payload: dict[str, Any], example: Any, *, more: Any = None, version: int = 1) -> Any:
@@ -81,7 +97,7 @@ def answer(description: str, payload: dict[str, Any], example: Any, *, more: Any
     return OpenApiResponse(schema, description, [OpenApiExample(description[:60], whole, response_only=True)])
 
 
-def page_of(payload: dict[str, Any]) -> dict[str, Any]:
+def _page_of(payload: dict[str, Any]) -> dict[str, Any]:
     link = {"type": ["string", "null"], "format": "uri"}
     properties = {"results": {"type": "array", "items": payload}, "next": link, "previous": link}
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
@@ -89,16 +105,11 @@ def page_of(payload: dict[str, Any]) -> dict[str, Any]:
 
 def listing(description: str, payload: dict[str, Any], example: Any) -> Any:
     page = {"results": [example], "next": None, "previous": None}
-    return answer(description, page_of(payload), page, version=0)
+    return answer(description, _page_of(payload), page, version=0)
 
 
 def body(shape: Any) -> dict[str, Any]:
     return {"application/json": shape.schema()}
 
 
-def created(row: Any, payload: Any, folder: str) -> Response:
-    location = f"{settings.PUBLIC_URL}/{folder}/{row.fid}"
-    return enveloped(payload, row.version, 201, headers={"Location": location})
-
-
-GONE = answer("It is deleted.", {"type": "null"}, None)
+DELETED = answer("It is deleted.", {"type": "null"}, None)

@@ -1,52 +1,60 @@
-"""The parameters of an external crawler: how they are described, and whether values fit (contract, section 5).
+"""The parameters of an external: how they are described, and whether values fit their descriptions.
 
-A description is a mapping with `name`, `type` and, where they apply, `required`, `default`, `min`, `max`, `regex`,
-`options` (values, or objects of `value` and `label`) and `restrictions`: what must hold between this parameter and
-another one, as `{operator, parameter, message?}`. Faults are `{pointer, detail}`.
+Errors are places, `{pointer, detail}`, as in problems.
 """
 
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from crawlers.domain.value_types import (
-    MEASURED,
+    MESSAGES,
     NAME_MAX,
-    SECRET_TYPES,
-    TYPES,
-    Type,
+    VALUE_TYPES,
+    Text,
+    TypeName,
+    check_date,
     is_number,
-    itself,
-    moment_of,
-    type_of,
-    why_no_date,
-    why_no_text,
+    parse_date,
 )
+from taskhub.errors import Place
+from taskhub.jsontools.schema import error_places, invalid_places, invalid_value
 from taskhub.jsontools.strict_json import escape_pointer
 from taskhub.linear_regex import LENGTH_MAX, InvalidPattern, compile_pattern
 
-Description = Mapping[str, Any]
-
-
-class Fault(NamedTuple):
-    pointer: str
-    detail: str
-
-
-OPTIONS_MAX, PARAMETERS_MAX = 1_000, 200
+OPTIONS_MAX, PARAMETERS_MAX, RESTRICTIONS_MAX, MEMBERS_MAX = 1_000, 200, 20, 40
+WITH_PATTERN = {"string", "password", "multi_search"}
+SECRET_TYPES = {"password"}
+OLDER_SPELLINGS = {"interger": "integer"}  # as crawler_task.md has it
 ABSENT = object()
 
 # Restrictions between two parameters
 
 
-def _both(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    """What is not there is compared with nothing."""
+def _if_both(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+    """A comparison that holds where one of the two values is absent."""
 
-    def holds(mine: Any, other: Any) -> bool:
-        if mine is ABSENT or other is ABSENT:
+    def holds(value: Any, other: Any) -> bool:
+        if value is ABSENT or other is ABSENT:
             return True
         try:
-            return compare(moment_of(mine) or mine, moment_of(other) or other)
+            return compare(parse_date(value) or value, parse_date(other) or other)
         except TypeError:
             return False
 
@@ -54,202 +62,227 @@ def _both(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
 
 
 RESTRICTIONS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
-    "<": (_both(operator.lt), "must be less than"),
-    "<=": (_both(operator.le), "must be at most"),
-    ">": (_both(operator.gt), "must be greater than"),
-    ">=": (_both(operator.ge), "must be at least"),
-    "==": (_both(operator.eq), "must equal"),
-    "!=": (_both(operator.ne), "must differ from"),
-    "requires": (lambda mine, other: mine is ABSENT or other is not ABSENT, "needs"),
-    "excludes": (lambda mine, other: mine is ABSENT or other is ABSENT, "cannot stand beside"),
+    "<": (_if_both(operator.lt), "must be less than"),
+    "<=": (_if_both(operator.le), "must be at most"),
+    ">": (_if_both(operator.gt), "must be greater than"),
+    ">=": (_if_both(operator.ge), "must be at least"),
+    "==": (_if_both(operator.eq), "must equal"),
+    "!=": (_if_both(operator.ne), "must differ from"),
+    "requires": (lambda value, other: value is ABSENT or other is not ABSENT, "needs"),
+    "excludes": (lambda value, other: value is ABSENT or other is ABSENT, "cannot stand beside"),
 }
+
+
+class Restriction(BaseModel):
+    """What must hold between the value of a parameter and that of another one, if it has a value."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    operator: Literal["<", "<=", ">", ">=", "==", "!=", "requires", "excludes"]
+    parameter: str
+    message: Text = ""
+
 
 # Descriptions
 
-_MEMBERS = {"name", "type", "label", "description", "required", "default", "min", "max", "regex", "options"} | {
-    "restrictions",
-    "placeholder",
-}
+
+def _check_option(option: Any) -> Any:
+    if isinstance(option, Mapping):
+        if "value" not in option or option.keys() - {"value", "label"}:
+            raise invalid_value("Must be a value, or an object of value and label.")
+    elif not isinstance(option, str | int | float | bool):
+        raise invalid_value("Must be a text, a number, true or false.")
+    return option
 
 
-def faults_of_descriptions(descriptions: Any, at: str = "/parameters") -> list[Fault]:
-    if not isinstance(descriptions, list):
-        return [Fault(at, "Must be a list.")]
-    if len(descriptions) > PARAMETERS_MAX:
-        return [Fault(at, f"Must have at most {PARAMETERS_MAX} entries.")]
-    faults = [
-        fault for n, one in enumerate(descriptions) for fault in _faults_of_description(one, f"{at}/{n}", descriptions)
-    ]
-    names = [one.get("name") for one in descriptions if isinstance(one, Mapping)]
-    twice = [n for n, name in enumerate(names) if isinstance(name, str) and name in names[:n]]
-    return faults + [Fault(f"{at}/{n}/name", "Another parameter has this name.") for n in twice]
+def _modern_spelling(type_name: Any) -> Any:
+    return OLDER_SPELLINGS.get(type_name, type_name) if isinstance(type_name, str) else type_name
 
 
-def _faults_of_description(one: Any, at: str, others: Sequence[Any]) -> Iterator[Fault]:
-    if not isinstance(one, Mapping):
-        yield Fault(at, "Must be an object.")
-        return
-    for strange in [name for name in one if name not in _MEMBERS][:20]:
-        yield Fault(f"{at}/{escape_pointer(str(strange))}", "There is no such name here.")
-    name = one.get("name")
-    if not isinstance(name, str) or not name or len(name) > NAME_MAX or why_no_text(name):
-        yield Fault(f"{at}/name", f"Must be a text of 1 to {NAME_MAX} characters.")
-    if type_of(one) not in TYPES:
-        yield Fault(f"{at}/type", f"Must be one of {', '.join(TYPES)}.")
-        return
-    for key in ("label", "description", "placeholder"):
-        if why := why_no_text(one.get(key, "")):
-            yield Fault(f"{at}/{key}", why)
-    if "required" in one and not isinstance(one["required"], bool):
-        yield Fault(f"{at}/required", "Must be true or false.")
-    faults = [*_faults_of_bounds(one, at), *_faults_of_regex(one, at), *_faults_of_options(one, at)]
-    faults += _faults_of_restrictions(one, at, others)
-    yield from faults
-    if one.get("default") is not None and not faults:
-        yield from (Fault(f"{at}/default", fault.detail) for fault in _faults_of_value(one, one["default"], at))
+Bound = Annotated[Any, WithJsonSchema({"type": ["number", "string", "null"]})]
+Option = Annotated[Any, AfterValidator(_check_option), WithJsonSchema({})]
 
 
-def _faults_of_bounds(one: Description, at: str) -> Iterator[Fault]:
-    for bound in ("min", "max"):
-        if one.get(bound) is None:
-            continue
-        if type_of(one) not in MEASURED:
-            yield Fault(f"{at}/{bound}", f"A {type_of(one)} has no {bound}.")
-        elif type_of(one) == "date" and why_no_date(one[bound]):
-            yield Fault(f"{at}/{bound}", why_no_date(one[bound]))
-        elif type_of(one) != "date" and not is_number(one[bound]):
-            yield Fault(f"{at}/{bound}", "Must be a number.")
+class ParameterDescription(BaseModel):
+    """One parameter that an external takes. `min` and `max` bound a number, a date, or the length of a value."""
 
+    model_config = ConfigDict(strict=True, extra="forbid")
 
-def _faults_of_regex(one: Description, at: str) -> Iterator[Fault]:
-    if one.get("regex") is None:
-        return
-    if type_of(one) not in {"string", "password", "multi_search"}:
-        yield Fault(f"{at}/regex", f"A {type_of(one)} is not compared with a pattern.")
-    elif isinstance(one["regex"], str) and len(one["regex"]) <= LENGTH_MAX:
+    name: Annotated[Text, Field(min_length=1, max_length=NAME_MAX)]
+    type: Annotated[TypeName, BeforeValidator(_modern_spelling)]
+    label: Text = ""
+    description: Text = ""
+    placeholder: Text = ""
+    required: bool = False
+    min: Bound = None
+    max: Bound = None
+    regex: Annotated[str | None, Field(max_length=LENGTH_MAX, description="RE2")] = None
+    options: Annotated[list[Option] | None, Field(min_length=1, max_length=OPTIONS_MAX)] = None
+    restrictions: Annotated[list[Restriction] | None, Field(max_length=RESTRICTIONS_MAX)] = None
+    default: Any = None  # the last one, as its check needs all others
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_many_members(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and len(value) > MEMBERS_MAX:
+            raise invalid_value(f"Must have at most {MEMBERS_MAX} members.")
+        return value
+
+    @field_validator("min", "max")
+    @classmethod
+    def _check_bound(cls, bound: Any, info: ValidationInfo) -> Any:
+        type_name = info.data.get("type")
+        if bound is None or type_name is None:
+            return bound
+        if VALUE_TYPES[type_name].size is None:
+            raise invalid_value(f"A {type_name} has no {info.field_name}.")
+        if type_name == "date":
+            return check_date(bound)
+        if not is_number(bound):
+            raise invalid_value("Must be a number.")
+        return bound
+
+    @field_validator("regex")
+    @classmethod
+    def _check_regex(cls, regex: str | None, info: ValidationInfo) -> str | None:
+        type_name = info.data.get("type")
+        if regex is None or type_name is None:
+            return regex
+        if type_name not in WITH_PATTERN:
+            raise invalid_value(f"A {type_name} is not compared with a pattern.")
         try:
-            compile_pattern(one["regex"])
+            compile_pattern(regex)
         except InvalidPattern as error:
-            yield Fault(f"{at}/regex", f"Is no pattern (RE2): {error}")
-    else:
-        yield Fault(f"{at}/regex", "Must be a text of at most 1000 characters.")
+            raise invalid_value(f"Is no pattern (RE2): {error}") from None
+        return regex
+
+    @field_validator("default")
+    @classmethod
+    def _check_default(cls, default: Any, info: ValidationInfo) -> Any:
+        is_rest_valid = len(info.data) == len(cls.model_fields) - 1
+        if default is not None and is_rest_valid:
+            for error in _value_errors(cls.model_construct(None, **info.data), default, ""):
+                raise invalid_value(str(error["detail"]))
+        return default
 
 
-def _faults_of_options(one: Description, at: str) -> Iterator[Fault]:
-    options = one.get("options")
-    if options is None:
-        return
-    if not isinstance(options, list) or not 1 <= len(options) <= OPTIONS_MAX:
-        yield Fault(f"{at}/options", f"Must be a list of 1 to {OPTIONS_MAX} entries.")
-        return
-    for n, option in enumerate(options):
-        if isinstance(option, Mapping):
-            if "value" not in option or set(option) - {"value", "label"}:
-                yield Fault(f"{at}/options/{n}", "Must be a value, or an object of value and label.")
-        elif not isinstance(option, str | int | float | bool):
-            yield Fault(f"{at}/options/{n}", "Must be a text, a number, true or false.")
+def _check_names(descriptions: list[ParameterDescription]) -> list[ParameterDescription]:
+    """Raises for a name that stands twice, and for restrictions on parameters that do not exist."""
+    names = [description.name for description in descriptions]
+    errors: list[tuple[tuple[int | str, ...], str]] = []
+    for index, description in enumerate(descriptions):
+        if description.name in names[:index]:
+            errors.append(((index, "name"), "Another parameter has this name."))
+        for number, restriction in enumerate(description.restrictions or []):
+            if restriction.parameter == description.name or restriction.parameter not in names:
+                place = (index, "restrictions", number, "parameter")
+                errors.append((place, "Must be the name of another parameter."))
+    if errors:
+        raise invalid_places(errors)
+    return descriptions
 
 
-def _faults_of_restrictions(one: Description, at: str, others: Sequence[Any]) -> Iterator[Fault]:
-    restrictions = one.get("restrictions")
-    if restrictions is None:
-        return
-    if not isinstance(restrictions, list) or len(restrictions) > 20:
-        yield Fault(f"{at}/restrictions", "Must be a list of at most 20 entries.")
-        return
-    names = {other.get("name") for other in others if isinstance(other, Mapping)} - {one.get("name")}
-    for n, restriction in enumerate(restrictions):
-        place = f"{at}/restrictions/{n}"
-        if not isinstance(restriction, Mapping) or set(restriction) - {"operator", "parameter", "message"}:
-            yield Fault(place, "Must be an object of operator, parameter and message.")
-            continue
-        if restriction.get("operator") not in RESTRICTIONS:
-            yield Fault(f"{place}/operator", f"Must be one of {', '.join(RESTRICTIONS)}.")
-        if restriction.get("parameter") not in names:
-            yield Fault(f"{place}/parameter", "Must be the name of another parameter.")
-        if why := why_no_text(restriction.get("message", "")):
-            yield Fault(f"{place}/message", why)
+def _keep_as_sent(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    check(value)
+    return value
+
+
+_Descriptions = Annotated[list[ParameterDescription], Field(max_length=PARAMETERS_MAX), AfterValidator(_check_names)]
+CheckedDescriptions = Annotated[_Descriptions, WrapValidator(_keep_as_sent)]
+"""JSON that is a list of valid descriptions, and is stored and shown as it was sent."""
+
+_STORED = TypeAdapter(list[ParameterDescription])
+
+
+def load_descriptions(stored: Any) -> list[ParameterDescription]:
+    return _STORED.validate_python(stored)
+
+
+def secret_names(descriptions: Iterable[ParameterDescription]) -> set[str]:
+    """The parameters whose values are shown to nobody."""
+    return {description.name for description in descriptions if description.type in SECRET_TYPES}
 
 
 # Values
 
 
-def complete(descriptions: Sequence[Description], values: Mapping[str, Any]) -> dict[str, Any]:
-    """With the defaults of what is not given; null stands for not given."""
-    defaults = {one["name"]: one["default"] for one in descriptions if one.get("default") is not None}
+def complete_values(descriptions: Sequence[ParameterDescription], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with the defaults of those that are absent; null stands for absent."""
+    defaults = {one.name: one.default for one in descriptions if one.default is not None}
     return defaults | {name: value for name, value in values.items() if value is not None}
 
 
-def faults_of_values(
-    descriptions: Sequence[Description], values: Mapping[str, Any], at: str = "/params"
-) -> list[Fault]:
-    """Each fault of `values`, which are complete, with its place."""
-    known = {one["name"]: one for one in descriptions}
-    faults = [
-        Fault(f"{at}/{escape_pointer(name)}", "There is no such parameter.")
-        for name in [name for name in values if name not in known][:20]
-    ]
-    for name, one in known.items():
-        place = f"{at}/{escape_pointer(name)}"
-        if name not in values:
-            faults += [Fault(place, "This is required.")] if one.get("required") else []
-        else:
-            found = list(_faults_of_value(one, values[name], place))
-            faults += found or list(_faults_between(one, values, place))
-    return faults
+def find_value_errors(descriptions: Sequence[ParameterDescription], values: Mapping[str, Any]) -> list[Place]:
+    """Everything that is wrong with `values`, which are complete, with places below `/params`."""
+    by_name = {description.name: description for description in descriptions}
+    unknown = [name for name in values if name not in by_name][:20]
+    errors: list[Place] = [_error(f"/params/{escape_pointer(name)}", "There is no such parameter.") for name in unknown]
+    for name, description in by_name.items():
+        pointer = f"/params/{escape_pointer(name)}"
+        if name in values:
+            found = list(_value_errors(description, values[name], pointer))
+            errors += found or _restriction_errors(description, values, pointer)
+        elif description.required:
+            errors.append(_error(pointer, "This is required."))
+    return errors
 
 
-def _faults_of_value(one: Description, value: Any, at: str) -> Iterator[Fault]:
-    kind = TYPES[type_of(one)]
-    if why := kind.why_not(value):
-        yield Fault(at, why)
+def _error(pointer: str, detail: str) -> Place:
+    return {"pointer": pointer, "detail": detail}
+
+
+def _value_errors(description: ParameterDescription, value: Any, pointer: str) -> Iterator[Place]:
+    try:
+        VALUE_TYPES[description.type].adapter.validate_python(value, strict=True)
+    except ValidationError as error:
+        yield from error_places(error, value, pointer, MESSAGES)
         return
-    if one.get("required") and value in ("", [], {}):
-        yield Fault(at, "Must not be empty.")
+    if description.required and value in ("", [], {}):
+        yield _error(pointer, "Must not be empty.")
         return
-    if why := _out_of_bounds(one, kind, value):
-        yield Fault(at, why)
-    if (why := _not_among(one, value)) or (why := _unlike(one, value)):
-        yield Fault(at, why)
+    if detail := _bounds_error(description, value):
+        yield _error(pointer, detail)
+    if detail := _option_error(description, value) or _pattern_error(description, value):
+        yield _error(pointer, detail)
 
 
-def _out_of_bounds(one: Description, kind: Type, value: Any) -> str:
-    least, most = one.get("min"), one.get("max")
-    if type_of(one) not in MEASURED or (least is None and most is None):
+def _bounds_error(description: ParameterDescription, value: Any) -> str:
+    least, most, value_type = description.min, description.max, VALUE_TYPES[description.type]
+    if value_type.size is None:
         return ""
-    size, read = kind.size(value), moment_of if type_of(one) == "date" else itself
-    if least is not None and size < read(least):
-        return f"Must be at least {least}{kind.unit}."
-    if most is not None and size > read(most):
-        return f"Must be at most {most}{kind.unit}."
+    size = value_type.size(value)
+    if least is not None and size < (parse_date(least) or least):
+        return f"Must be at least {least}{value_type.unit}."
+    if most is not None and size > (parse_date(most) or most):
+        return f"Must be at most {most}{value_type.unit}."
     return ""
 
 
-def _not_among(one: Description, value: Any) -> str:
-    if one.get("options") is None:
+def _option_error(description: ParameterDescription, value: Any) -> str:
+    if description.options is None:
         return ""
-    allowed = [option["value"] if isinstance(option, Mapping) else option for option in one["options"]]
-    given = list(value) if isinstance(value, list | Mapping) and type_of(one) != "location" else [value]
-    for item in given:
+    allowed = [option["value"] if isinstance(option, Mapping) else option for option in description.options]
+    several = isinstance(value, list | Mapping) and description.type != "location"
+    for item in list(value) if several else [value]:
         if not any(type(item) is type(option) and item == option for option in allowed):
-            shown = ", ".join(str(option) for option in allowed[:10]) + (", ..." if len(allowed) > 10 else "")
-            return f"{str(item)[:NAME_MAX]!r} is not among the options: {shown}."
+            options = ", ".join(str(option) for option in allowed[:10]) + (", ..." if len(allowed) > 10 else "")
+            return f"{str(item)[:NAME_MAX]!r} is not among the options: {options}."
     return ""
 
 
-def _unlike(one: Description, value: Any) -> str:
-    if one.get("regex") is None:
+def _pattern_error(description: ParameterDescription, value: Any) -> str:
+    if description.regex is None:
         return ""
-    pattern = compile_pattern(one["regex"])
+    pattern = compile_pattern(description.regex)
     for item in value if isinstance(value, list) else [value]:
         if not pattern.search(item):
-            shown = "" if type_of(one) in SECRET_TYPES else f"{item[:NAME_MAX]!r} "
-            return f"{shown}does not match the pattern {one['regex']}".strip() + "."
+            subject = "" if description.type in SECRET_TYPES else f"{item[:NAME_MAX]!r} "
+            return f"{subject}does not match the pattern {description.regex}."
     return ""
 
 
-def _faults_between(one: Description, values: Mapping[str, Any], at: str) -> Iterator[Fault]:
-    for restriction in one.get("restrictions") or []:
-        holds, words = RESTRICTIONS[restriction["operator"]]
-        if not holds(values.get(one["name"], ABSENT), values.get(restriction["parameter"], ABSENT)):
-            yield Fault(at, restriction.get("message") or f"It {words} {restriction['parameter']}.")
+def _restriction_errors(description: ParameterDescription, values: Mapping[str, Any], pointer: str) -> Iterator[Place]:
+    for restriction in description.restrictions or []:
+        holds, words = RESTRICTIONS[restriction.operator]
+        if not holds(values.get(description.name, ABSENT), values.get(restriction.parameter, ABSENT)):
+            yield _error(pointer, restriction.message or f"It {words} {restriction.parameter}.")

@@ -7,23 +7,23 @@ from uuid import UUID
 
 from django.conf import settings
 
-from crawlers.models import Task
+from crawlers.models import CrawlerTask
 from taskhub.errors import NotFound
 
 
-def capability_of(task: Task) -> str:
+def capability_of(task: CrawlerTask) -> str:
     """HMAC-SHA256 over task and attempt, under the newest of SECRET_KEYS; 32 characters of base64url."""
     return _signed(settings.SECRET_KEY, task)
 
 
-def address_for(task: Task) -> str:
+def task_endpoint(task: CrawlerTask) -> str:
     """To which the crawler appends `/upload` and `/status`."""
     return f"{settings.PUBLIC_URL}/c/{capability_of(task)}/actions/tasks/{task.fid}"
 
 
-def task_for(*, capability: str, fid: UUID) -> Task:
+def find_task(*, capability: str, fid: UUID) -> CrawlerTask:
     """Raises `NotFound` for a capability that is not that of the task's present attempt."""
-    task = Task.objects.filter(fid=fid, removed_at__isnull=True).select_related("external", "owner").first()
+    task = CrawlerTask.objects.filter(fid=fid, removed_at__isnull=True).select_related("external", "owner").first()
     if task is None or not any(
         hmac.compare_digest(_signed(key, task).encode(), capability.encode()) for key in settings.SECRET_KEYS
     ):
@@ -31,6 +31,6 @@ def task_for(*, capability: str, fid: UUID) -> Task:
     return task
 
 
-def _signed(key: str, task: Task) -> str:
+def _signed(key: str, task: CrawlerTask) -> str:
     text = f"taskhub: capability of a task\n{task.fid}\n{task.attempt}"
     return urlsafe_b64encode(hmac.digest(key.encode(), text.encode(), sha256)[:24]).decode("ascii")

@@ -13,10 +13,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from crawlers.domain import task_status
-from crawlers.models import Call, StatusChange, Task
-from crawlers.services.capabilities import address_for, capability_of
+from crawlers.models import CrawlerCall, CrawlerTask, StatusChange
+from crawlers.services.capabilities import capability_of, task_endpoint
 from crawlers.services.definitions import all_params
-from crawlers.services.status_updates import change_status, error_of, record_change, result_of, tell_crawler
+from crawlers.services.status_updates import change_status, error_of, queue_notice, record_change, result_of
 from crawlers.services.task_runs import task_of_run
 from taskhub.errors import Conflict, Failed, Problem, Rejected, Unavailable
 from taskhub.jsontools.strict_json import parse_json
@@ -47,7 +47,7 @@ def carry(execution: Execution) -> None:
         _look_after(execution, task)
 
 
-def _begin(execution: Execution, task: Task) -> None:
+def _begin(execution: Execution, task: CrawlerTask) -> None:
     secrets = {"credential": [task.secrets, task.external.headers, capability_of(task)]}
     with hiding(secrets):
         answer = _ask_to_begin(execution.run, task)
@@ -55,15 +55,15 @@ def _begin(execution: Execution, task: Task) -> None:
     _note_started(task, callback)
     if code is not None and (task_status.ends(code) or code != task_status.NEW):
         _take_status(task, code, message)
-    _look_after(execution, Task.objects.get(pk=task.pk))
+    _look_after(execution, CrawlerTask.objects.get(pk=task.pk))
 
 
-def _ask_to_begin(run: Run, task: Task) -> Any:
+def _ask_to_begin(run: Run, task: CrawlerTask) -> Any:
     body = {
         "fid": str(task.fid),
         "params": all_params(task),
         "credential": task.secrets.get("credential"),
-        "endpoint": address_for(task),
+        "endpoint": task_endpoint(task),
     }
     address = _below(task.external.endpoint, "/task", task.external.version)
     answer = _send(run, task, "POST", address, body, task.external.headers)
@@ -75,7 +75,7 @@ def _ask_to_begin(run: Run, task: Task) -> Any:
         raise Failed("The crawler's answer is no JSON.") from None
 
 
-def _read(answer: Any, task: Task) -> tuple[str, int | None, str]:
+def _read(answer: Any, task: CrawlerTask) -> tuple[str, int | None, str]:
     """Callback, code and message of an answer's payload. Raises `Failed` for what cannot be meant."""
     payload = answer.get("payload", answer) if isinstance(answer, Mapping) else None
     if not isinstance(payload, Mapping):
@@ -90,7 +90,7 @@ def _read(answer: Any, task: Task) -> tuple[str, int | None, str]:
     return _callback(payload.get("callback"), task), code, str(message)[:2000]
 
 
-def _callback(callback: Any, task: Task) -> str:
+def _callback(callback: Any, task: CrawlerTask) -> str:
     if callback in (None, ""):
         return ""
     if not isinstance(callback, str) or len(callback) > 2000:
@@ -103,24 +103,24 @@ def _callback(callback: Any, task: Task) -> str:
     return address
 
 
-def _note_started(task: Task, callback: str) -> None:
+def _note_started(task: CrawlerTask, callback: str) -> None:
     """The callback is known from now on: also to a change that came meanwhile, and could tell nobody."""
     with transaction.atomic():
-        row = Task.objects.select_for_update(of=("self",), no_key=True).select_related("owner").get(pk=task.pk)
+        row = CrawlerTask.objects.select_for_update(of=("self",), no_key=True).select_related("owner").get(pk=task.pk)
         now = timezone.now()
         row.callback, row.started_at, row.seen_at = callback, now, now
         row.save(update_fields=["callback", "started_at", "seen_at"])
         last = row.history.order_by("-id").first()
         if row.removed_at or (row.ended and last and last.by != By.CRAWLER):
-            tell_crawler(row, row.code if not row.removed_at else task_status.GONE, row.message, row.detail)
+            queue_notice(row, row.code if not row.removed_at else task_status.GONE, row.message, row.detail)
 
 
-def _take_status(task: Task, code: int, message: str) -> None:
+def _take_status(task: CrawlerTask, code: int, message: str) -> None:
     with suppress(Conflict):  # it reported its end before it answered
         change_status(task=task, code=code, message=message, detail="", by=By.CRAWLER)
 
 
-def _look_after(execution: Execution, task: Task) -> None:
+def _look_after(execution: Execution, task: CrawlerTask) -> None:
     """The crawler has the task. Until its next sign of life is overdue no worker is needed."""
     if task.ended or task.removed_at:
         raise LeaseLost(str(execution.run.pk))
@@ -129,7 +129,7 @@ def _look_after(execution: Execution, task: Task) -> None:
         execution.hand_over(overdue_at)
         return
     with transaction.atomic():
-        row = Task.objects.select_for_update(of=("self",), no_key=True).get(pk=task.pk)
+        row = CrawlerTask.objects.select_for_update(of=("self",), no_key=True).get(pk=task.pk)
         if row.seen_at != task.seen_at:  # at the last moment
             execution.hand_over(row.seen_at + timedelta(seconds=row.timeout))
             return
@@ -137,7 +137,7 @@ def _look_after(execution: Execution, task: Task) -> None:
         execution.fail(**error_of(row), result=result_of(row))
 
 
-def time_out(*, task: Task) -> Task:
+def time_out(*, task: CrawlerTask) -> CrawlerTask:
     """What the hub does when a crawler is silent for too long, at once: an operator's word."""
     if task.ended:
         raise Conflict(f"The task has ended; its status is {task.code}.")
@@ -149,7 +149,7 @@ def time_out(*, task: Task) -> Task:
 def tell(execution: Execution) -> None:
     """`PATCH {callback}/status`: the crawler learns of a change that it did not make."""
     told = execution.run.arguments
-    task = Task.objects.filter(fid=told["task"]).select_related("external", "owner").first()
+    task = CrawlerTask.objects.filter(fid=told["task"]).select_related("external", "owner").first()
     if task is None or not task.callback:
         with transaction.atomic():
             execution.succeed({"told": False})
@@ -178,13 +178,13 @@ def _same_origin(one: str, other: str) -> bool:
     return check_url(one, policy) == check_url(other, policy)
 
 
-def _send(run: Run, task: Task, method: str, address: str, body: Any, headers: Mapping[str, str]) -> bytes:
+def _send(run: Run, task: CrawlerTask, method: str, address: str, body: Any, headers: Mapping[str, str]) -> bytes:
     """The answer's body. Redirects are not followed: what is sent is for this server alone.
 
     Raises what the gate raises, `Unavailable` for what may succeed later, and `Failed` for what will not.
     """
     began = time.monotonic()
-    call = Call(task=task, run=run, attempt=run.attempt, method=method, url=address[:2000], duration_ms=0)
+    call = CrawlerCall(task=task, run=run, attempt=run.attempt, method=method, url=address[:2000], duration_ms=0)
     sent = {"Accept": "application/json", **headers, "Content-Type": "application/json"}
     try:
         with Session(secret_headers=list(headers)) as session:

@@ -18,7 +18,7 @@ SCHEDULED = "crawlers.tasks.ScheduledCrawler"
 TYPES = ("interval", "crontab", "cron", "clocked")
 
 
-def plan(*, crawler: Crawler, schedule: Mapping[str, Any] | None) -> None:
+def replace_schedule(*, crawler: Crawler, schedule: Mapping[str, Any] | None) -> None:
     """Replaces the crawler's schedule, or takes it away. Raises `Rejected` with pointers below `/schedule`."""
     with transaction.atomic():
         periodic, crawler.periodic = crawler.periodic, None

@@ -1,47 +1,119 @@
-"""Externals, streams and crawlers: registered, changed, removed."""
+"""Externals, streams and crawlers: registered, changed, deleted."""
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
+from pydantic import AfterValidator, Field
 
-from crawlers.domain.document_schemas import Unusable, compiled
-from crawlers.domain.parameters import Fault, complete, faults_of_descriptions, faults_of_values
-from crawlers.domain.value_types import secret_names
-from crawlers.models import Crawler, External, Stream, Task
-from crawlers.services import crawler_schedules
-from crawlers.services.document_removal import purge_later
+from crawlers.domain.document_schemas import DocumentSchema, InvalidSchema
+from crawlers.domain.parameters import (
+    CheckedDescriptions,
+    complete_values,
+    find_value_errors,
+    load_descriptions,
+    secret_names,
+)
+from crawlers.models import Crawler, CrawlerTask, External, Stream
+from crawlers.services.crawler_schedules import replace_schedule
+from crawlers.services.document_removal import queue_purge
 from crawlers.services.status_updates import stop_task
-from taskhub.errors import Conflict, Problem, Rejected
+from taskhub.errors import Conflict, Place, Problem, invalid
+from taskhub.jsontools.schema import REQUIRED, ObjectSchema, invalid_places, invalid_value, rejected
 from taskhub.outbound import check_url
 from taskhub.outbound.session import configured_policy
 from taskhub.security.masking import MASK
-
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}", re.ASCII)
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]{0,4000}")
-_OURS = {"host", "content-length", "transfer-encoding", "connection", "content-type", "upgrade", "te"}
-ENDPOINT_MAX = 2000
-
-
-def refuse(faults: list[Fault]) -> None:
-    """Raises `Rejected` with each of them, if there are any."""
-    if faults:
-        words = "; ".join(f"{fault.pointer or '/'}: {fault.detail}" for fault in faults[:3])
-        raise Rejected(f"Some values are not valid. {words}", errors=[fault._asdict() for fault in faults[:50]])
-
+from taskhub.web.parameter_types import Text
 
 # Externals
 
+ENDPOINT_MAX = 2000
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}", re.ASCII)
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]{0,4000}")
+_OWN_HEADERS = {"host", "content-length", "transfer-encoding", "connection", "content-type", "upgrade", "te"}
+
+
+def _check_endpoint(url: str) -> str:
+    try:
+        check_url(url, configured_policy())
+    except Problem as problem:
+        raise invalid_value(problem.detail) from None
+    return url
+
+
+def _check_schema(schema: Any) -> Any:
+    try:
+        if schema is not None:
+            DocumentSchema(schema)
+    except InvalidSchema as error:
+        raise invalid_value(str(error)) from None
+    return schema
+
+
+def _check_headers(headers: dict[str, str]) -> dict[str, str]:
+    errors = []
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or name.lower() in _OWN_HEADERS:
+            errors.append(((name,), "Must be the name of a header that is not the hub's own."))
+        elif not _HEADER_VALUE.fullmatch(value):
+            errors.append(((name,), "Must be the value of a header, of at most 4000 characters."))
+    if errors:
+        raise invalid_places(errors)
+    return headers
+
+
+EXTERNAL = ObjectSchema(
+    "ExternalSent",
+    {
+        "meta": (
+            Annotated[
+                dict[str, Any],
+                Field(description="`name`, and whatever else is to be told, such as image, description."),
+            ],
+            REQUIRED,
+        ),
+        "endpoint": (
+            Annotated[Text, Field(min_length=1, max_length=ENDPOINT_MAX), AfterValidator(_check_endpoint)],
+            REQUIRED,
+        ),
+        "credential": (Literal["none", "ignore", "basic", "oauth"] | None, None),
+        "parameters": (CheckedDescriptions, []),
+        "schema": (
+            Annotated[
+                dict[str, Any] | bool | None,
+                Field(description="JSON Schema of one document."),
+                AfterValidator(_check_schema),
+            ],
+            None,
+        ),
+        "docIdField": (Annotated[Text | None, Field(max_length=200)], None),
+        "headers": (
+            Annotated[
+                dict[str, str],
+                Field(description="Sent to the crawler, to its origin only."),
+                AfterValidator(_check_headers),
+            ],
+            {},
+        ),
+        "timeout": (Annotated[int, Field(ge=1, le=30 * 86400, description="Seconds without a sign of life.")], 3600),
+    },
+)
+"""An external as a client sends it."""
+
 
 def save_external(*, external: External, values: Mapping[str, Any]) -> External:
-    """Stores a new external, or a changed one under its next version. Raises `Rejected` that names each fault."""
-    values = {**values, "headers": _unmasked(values["headers"], external.headers)}
-    refuse(_faults_of_external(values))
-    for name, value in values.items():
-        setattr(external, name, value)
+    """Stores a new external, or a changed one under its next version. `values` are checked by `EXTERNAL`."""
+    external.meta = values["meta"]
+    external.endpoint = values["endpoint"]
+    external.credential = values.get("credential") or External.Credential.NONE
+    external.parameters = values.get("parameters", [])
+    external.schema = values.get("schema")
+    external.id_field = values.get("docIdField") or ""
+    external.headers = _unmask(values.get("headers", {}), external.headers)
+    external.timeout = values.get("timeout", 3600)
     if external.pk:
         external.version = F("version") + 1
     external.save()
@@ -49,34 +121,13 @@ def save_external(*, external: External, values: Mapping[str, Any]) -> External:
     return external
 
 
-def _unmasked(values: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """What was shown as stars, and is sent back so, stays as it was."""
-    return {name: before.get(name, value) if value == MASK else value for name, value in values.items()}
-
-
-def _faults_of_external(values: Mapping[str, Any]) -> list[Fault]:
-    faults = []
-    try:
-        if len(values["endpoint"]) > ENDPOINT_MAX:
-            faults.append(Fault("/endpoint", f"Must have at most {ENDPOINT_MAX} characters."))
-        check_url(values["endpoint"], configured_policy())
-    except Problem as problem:
-        faults.append(Fault("/endpoint", problem.detail))
-    try:
-        if values["schema"] is not None:
-            compiled(values["schema"])
-    except Unusable as error:
-        faults.append(Fault("/schema", str(error)))
-    for name, value in values["headers"].items():
-        if not _HEADER_NAME.fullmatch(name) or name.lower() in _OURS:
-            faults.append(Fault(f"/headers/{name[:100]}", "Must be the name of a header that is not the hub's own."))
-        elif not _HEADER_VALUE.fullmatch(value):
-            faults.append(Fault(f"/headers/{name}", "Must be the value of a header, of at most 4000 characters."))
-    return faults + faults_of_descriptions(values["parameters"])
+def _unmask(values: Mapping[str, Any], present: Mapping[str, Any]) -> dict[str, Any]:
+    """Secret values were shown as stars; those that are sent back as stars stay as they are."""
+    return {name: present.get(name, value) if value == MASK else value for name, value in values.items()}
 
 
 def delete_external(*, external: External) -> None:
-    """Raises `Conflict` while crawlers use it. What their tasks brought in stays."""
+    """Raises `Conflict` while crawlers use it. The documents of earlier crawlers stay."""
     with transaction.atomic():
         External.objects.select_for_update().get(pk=external.pk)
         if Crawler.objects.filter(external=external, removed_at__isnull=True).exists():
@@ -98,12 +149,12 @@ def change_meta(*, row: Stream | Crawler, meta: Mapping[str, Any]) -> None:
 
 
 def delete_stream(*, stream: Stream) -> None:
-    """With its crawler, its tasks and its documents, which go in the background; to readers they are gone at once."""
+    """Deletes a stream, its crawler, tasks and documents: for readers at once, from the tables in the background."""
     for crawler in Crawler.objects.filter(stream=stream, removed_at__isnull=True):
         delete_crawler(crawler=crawler)
     with transaction.atomic():
         if Stream.objects.filter(pk=stream.pk, removed_at__isnull=True).update(removed_at=timezone.now()):
-            purge_later(owner=stream.owner, stream=stream)
+            queue_purge(owner=stream.owner, stream=stream)
 
 
 # Crawlers
@@ -118,7 +169,10 @@ def create_crawler(
     credential: Any,
     schedule: Mapping[str, Any] | None,
 ) -> Crawler:
-    """For this stream, or a new one of its name. Raises `Conflict` for a stream that has a crawler, and `Rejected`."""
+    """Makes a crawler for this stream, or for a new one of its name.
+
+    Raises `Rejected` with all places, and `Conflict` for a stream that has a crawler.
+    """
     owner = external.owner
     crawler = Crawler(owner=owner, external=external, meta=dict(meta))
     _set_values(crawler, params, credential)
@@ -127,7 +181,7 @@ def create_crawler(
             crawler.stream = stream or create_stream(owner=owner, meta={"name": crawler.name})
             crawler.save()
             if schedule is not None:
-                crawler_schedules.plan(crawler=crawler, schedule=schedule)
+                replace_schedule(crawler=crawler, schedule=schedule)
     except IntegrityError as error:
         if "crawler_one_a_stream" not in str(error):
             raise
@@ -142,70 +196,72 @@ def change_crawler(*, crawler: Crawler, values: Mapping[str, Any]) -> Crawler:
             crawler.meta = dict(values["meta"])
         if "params" in values or "credential" in values:
             credential = values["credential"] if "credential" in values else crawler.secrets.get("credential")
-            before = all_params(crawler)
-            _set_values(crawler, _unmasked(values.get("params", before), before), credential)
+            present = all_params(crawler)
+            _set_values(crawler, _unmask(values.get("params", present), present), credential)
         crawler.version = F("version") + 1
         crawler.save(update_fields=["meta", "params", "secrets", "version"])
         if "schedule" in values:
-            crawler_schedules.plan(crawler=crawler, schedule=values["schedule"])
+            replace_schedule(crawler=crawler, schedule=values["schedule"])
     crawler.refresh_from_db()
     return crawler
 
 
 def delete_crawler(*, crawler: Crawler) -> None:
-    """Its running task is stopped, and what its tasks brought in stays in the stream."""
+    """Stops the crawler's running task; the documents of its tasks stay in the stream."""
     with transaction.atomic():
-        crawler_schedules.plan(crawler=crawler, schedule=None)
+        replace_schedule(crawler=crawler, schedule=None)
         Crawler.objects.filter(pk=crawler.pk).update(removed_at=timezone.now(), version=F("version") + 1)
-    for task in Task.objects.filter(crawler=crawler, ended_at__isnull=True, removed_at__isnull=True):
+    for task in CrawlerTask.objects.filter(crawler=crawler, ended_at__isnull=True, removed_at__isnull=True):
         stop_task(task=task, message="The crawler was deleted.")
 
 
-def all_params(row: Crawler | Task) -> dict[str, Any]:
-    """The secret ones, too."""
+def all_params(row: Crawler | CrawlerTask) -> dict[str, Any]:
+    """All parameters, the secret ones included."""
     return {**row.params, **row.secrets.get("params", {})}
 
 
-def checked_params(*, external: External, params: Mapping[str, Any]) -> dict[str, Any]:
-    """With defaults. Raises `Rejected` with each fault."""
-    values = complete(external.parameters, params)
-    refuse(faults_of_values(external.parameters, values))
+def complete_params(*, external: External, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters with defaults. Raises `Rejected` with the place of each error."""
+    descriptions = load_descriptions(external.parameters)
+    values = complete_values(descriptions, params)
+    if errors := find_value_errors(descriptions, values):
+        raise rejected(errors)
     return values
 
 
 def split_params(*, external: External, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Those that may be shown, and the secret ones."""
-    secret = secret_names(external.parameters)
+    secret = secret_names(load_descriptions(external.parameters))
     return {n: v for n, v in params.items() if n not in secret}, {n: v for n, v in params.items() if n in secret}
 
 
 def _set_values(crawler: Crawler, params: Mapping[str, Any], credential: Any) -> None:
     external = crawler.external
-    values = checked_params(external=external, params=params)
-    kept = _checked_credential(external, credential)
+    values = complete_params(external=external, params=params)
+    credential = _check_credential(external, credential)
     crawler.params, secret = split_params(external=external, params=values)
-    crawler.secrets = {"params": secret, "credential": kept}
+    crawler.secrets = {"params": secret, "credential": credential}
 
 
-def _checked_credential(external: External, credential: Any) -> Any:
-    """What is to be kept of it: as it was given, or nothing. Raises `Rejected`."""
+def _check_credential(external: External, credential: Any) -> Any:
+    """The credential that is to be stored: as it was sent, or None. Raises `Rejected`."""
     match external.credential:
         case External.Credential.IGNORE:
             return None
         case External.Credential.NONE:
             if credential not in (None, {}, ""):
-                refuse([Fault("/credential", "This external takes no credential.")])
+                raise invalid("/credential", "This external takes no credential.")
             return None
         case External.Credential.BASIC:
-            given = credential if isinstance(credential, Mapping) else {}
-            refuse(
-                [
-                    Fault(f"/credential/{name}", "Must be a text that is not empty.")
-                    for name in ("username", "password")
-                    if not isinstance(given.get(name), str) or not given[name]
-                ]
-            )
+            members = credential if isinstance(credential, Mapping) else {}
+            errors: list[Place] = [
+                {"pointer": f"/credential/{name}", "detail": "Must be a text that is not empty."}
+                for name in ("username", "password")
+                if not isinstance(members.get(name), str) or not members[name]
+            ]
+            if errors:
+                raise rejected(errors)
         case External.Credential.OAUTH:
             if not isinstance(credential, str | Mapping) or not credential:
-                refuse([Fault("/credential", "Must be a token, or an object that holds one.")])
+                raise invalid("/credential", "Must be a token, or an object that holds one.")
     return credential

@@ -6,7 +6,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models import F
 
-from crawlers.models import Crawler, External, Stream, Task
+from crawlers.models import Crawler, CrawlerTask, External, Stream
 from taskhub.runs import queue as runs
 from taskhub.runs.queue.execution import Execution
 
@@ -37,7 +37,7 @@ DELETE FROM crawlers_document WHERE id IN (
 """
 
 
-def purge_later(*, owner: Any, stream: Stream, task: Task | None = None) -> None:
+def queue_purge(*, owner: Any, stream: Stream, task: CrawlerTask | None = None) -> None:
     """A run in the caller's transaction: nothing that is to go is forgotten, whoever dies when."""
     arguments = {"stream": stream.pk} | ({"task": task.pk} if task else {})
     name = f"remove documents of {'a task' if task else 'a stream'}"
@@ -50,14 +50,14 @@ def purge(execution: Execution) -> None:
     removed = _purge_task(execution, stream_id, task_id) if task_id else _purge_stream(execution, stream_id)
     with transaction.atomic():
         if task_id:
-            Task.objects.filter(pk=task_id, removed_at__isnull=False).delete()
+            CrawlerTask.objects.filter(pk=task_id, removed_at__isnull=False).delete()
         else:
             _remove_stream(stream_id)
         execution.succeed({"removed": removed})
 
 
 def _purge_task(execution: Execution, stream_id: int, task_id: int) -> int:
-    task = Task.objects.filter(pk=task_id, removed_at__isnull=False).first()
+    task = CrawlerTask.objects.filter(pk=task_id, removed_at__isnull=False).first()
     if task is None or task.first_row is None:
         return 0
     values = {"task": task_id, "stream": stream_id, "removed": task.removed_at, "batch": BATCH}
@@ -90,12 +90,12 @@ def _delete_of_stream(stream_id: int) -> int:
 
 
 def _remove_stream(stream_id: int) -> None:
-    Task.objects.filter(stream_id=stream_id).delete()
+    CrawlerTask.objects.filter(stream_id=stream_id).delete()
     Crawler.objects.filter(stream_id=stream_id).delete()
     Stream.objects.filter(pk=stream_id).delete()
 
 
-def remove_of_owner(owner_id: UUID) -> int:
+def purge_batch_of_owner(owner_id: UUID) -> int:
     """Removes one batch of what a deleted account owns; returns how many rows."""
     for stream_id in Stream.objects.filter(owner_id=owner_id).values_list("pk", flat=True)[:1]:
         if count := _delete_of_stream(stream_id):

@@ -1,5 +1,9 @@
-"""Documents into their stream: copied where it is empty, else compared with what it shows; all of an upload in one
-transaction, under a lock of the stream (contract, section 5)."""
+"""Documents into their stream: copied where it is empty, else merged with what it shows.
+
+An upload is stored in one transaction, under a lock of its stream. The order of locks is everywhere the same: the
+stream's row before its tasks', and a run's row before its task's (see `status_updates.lock_task`). No transaction locks
+a stream and a run, so that those who store and those who end a run wait for each other at one row only, the task's.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,24 +17,30 @@ from django.utils import timezone
 from psycopg.errors import LockNotAvailable
 
 from crawlers.domain import task_status
-from crawlers.models import Rejected, StatusChange, Stream, Task
-from crawlers.services.status_updates import record_change, tell_progress
+from crawlers.models import CrawlerTask, RejectedLine, StatusChange, Stream
+from crawlers.services.status_updates import record_change, save_progress
 from taskhub.errors import Conflict, NotFound, Unavailable
 
 COPY_PIECE = 256 * 1024
 LOCK_SECONDS = 20
 
-# No document has these characters in it: JSON writes them as escapes.
+# Rows come in by COPY: PostgreSQL parses no statements and plans nothing for them. With these control characters as
+# delimiter and quote nothing in a document is special, for JSON writes them as escapes: lines are copied as they came.
 _FORMAT = "(FORMAT csv, DELIMITER E'\\x02', QUOTE E'\\x01')"
 _COLUMNS = "(stream_id, task_id, rank, key, body)"
-_STAGE = """
+# What is merged is first copied here, as COPY cannot compare. The table stays with the connection, its rows go with the
+# transaction. Bodies of up to a page are not compressed: that costs more than to write them.
+_CREATE_STAGING = """
 CREATE TEMPORARY TABLE IF NOT EXISTS upload_line (
     line bigint GENERATED ALWAYS AS IDENTITY,
     stream_id bigint, task_id bigint, rank bigint, key text COLLATE "C", body text
 ) WITH (toast_tuple_target = 8160) ON COMMIT DELETE ROWS
 """
-# Each id's last line is compared with what the stream shows: as text, and only where that differs as JSON. Bodies are
-# not carried through the steps, but read again for those that are written.
+# The merge: of each id the last line of the upload is compared with the version that the stream shows (the highest
+# rank of tasks that are not deleted); as text first, and as JSON only where the text differs. A line that the task's
+# own row says already (`there`) is not written again; others are inserted, or replace what the task wrote before.
+# `compared` holds no bodies: carried through the steps they would fill work_mem, so those that are written are read
+# again.
 _MERGE = """
 WITH latest AS MATERIALIZED (
     SELECT DISTINCT ON (key) line FROM upload_line ORDER BY key, line DESC
@@ -53,7 +63,8 @@ WITH latest AS MATERIALIZED (
 SELECT count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh AND NOT same), count(*) FILTER (WHERE same)
 FROM compared
 """
-# Of an id that stands several times in one body, each line but the first changes what the line before it said, or not.
+# Where an id stands several times in one body, each of its lines but the first counts as updated or unchanged, compared
+# with the line before it.
 _REPEATED = """
 SELECT count(*) FILTER (WHERE NOT same), count(*) FILTER (WHERE same)
 FROM (
@@ -66,7 +77,7 @@ _NEXT_ROW = "SELECT nextval(pg_get_serial_sequence('crawlers_document', 'id'))"
 
 
 @dataclass
-class Counts:
+class UploadCounts:
     received: int = 0
     inserted: int = 0
     updated: int = 0
@@ -77,37 +88,42 @@ class Counts:
 
 @dataclass
 class Upload:
-    """What came of one body so far: lines for the table of documents, and for that of rejected ones."""
+    """What one body came to so far: rows for the table of documents and that of rejected lines, as COPY takes them."""
 
     documents: IO[bytes]
-    quarantine: IO[bytes]
-    place: bytes = b""
-    digest: Any = field(default_factory=sha256)
-    counts: Counts = field(default_factory=Counts)
-    kept: int = 0
-    version: int = 0  # of the external, whose schema and docIdField were looked at
-    repeated: bool = False
-    refused: list[dict[str, Any]] = field(default_factory=list)
+    rejected_lines: IO[bytes]
+    row_prefix: bytes = b""
+    digest: Any = field(default_factory=sha256)  # of the body
+    counts: UploadCounts = field(default_factory=UploadCounts)
+    rejected_lines_kept: int = 0
+    external_version: int = 0  # whose schema and docIdField the lines were checked with
+    has_repeated_ids: bool = False
+    errors: list[dict[str, Any]] = field(default_factory=list)  # {line, detail} of the first lines that do not fit
 
 
-def place_of(task: Task) -> bytes:
-    """With what each row of a task's documents begins, before `key` and `body`."""
+def row_prefix(task: CrawlerTask) -> bytes:
+    """The columns of a document's row that are the same for all of a task, before `key` and `body`."""
     return b"%d\x02%d\x02%d\x02" % (task.stream_id, task.pk, task.rank)
 
 
-def store(task: Task, upload: Upload) -> Counts:
-    """Everything, or nothing. Raises `Conflict`, `NotFound` for a task that is gone meanwhile, and `Unavailable`."""
+def store_upload(task: CrawlerTask, upload: Upload) -> UploadCounts:
+    """Stores everything of an upload, or nothing.
+
+    Raises `Conflict` for a task that has ended, `NotFound` for one that is deleted or has a later attempt, and
+    `Unavailable` where the stream stays locked.
+    """
     try:
         with transaction.atomic():
-            row = _found_again(task, upload) or _copied_into_empty(task, upload)
-            if row is None:
+            locked_task = _skip_repeated_upload(task, upload) or _copy_into_empty_stream(task, upload)
+            if locked_task is None:
+                # Staged before the stream is locked: the long part of the work keeps no other upload waiting.
                 upload.documents.seek(0)
-                stage(_pieces(upload.documents))
-                row = task_under_lock(task)
-                upload.repeated = merge(row, upload.counts)
-            _put_aside(row, upload)
-            row.last_upload = _seal(row, upload)
-            _count(row, upload.counts)
+                stage_rows(_pieces(upload.documents))
+                locked_task = lock_stream_and_task(task)
+                upload.has_repeated_ids = merge_staged_rows(locked_task, upload.counts)
+            _store_rejected_lines(locked_task, upload)
+            locked_task.last_upload = _fingerprint(locked_task, upload)
+            _update_task(locked_task, upload.counts)
     except OperationalError as error:
         if isinstance(error.__cause__, LockNotAvailable):
             raise Unavailable("Other uploads of this stream take long to be stored.", retry_after=5) from None
@@ -115,35 +131,38 @@ def store(task: Task, upload: Upload) -> Counts:
     return upload.counts
 
 
-def _found_again(task: Task, upload: Upload) -> Task | None:
-    """The upload before, sent again, as one does who did not get the answer: then nothing has to be written."""
+def _skip_repeated_upload(task: CrawlerTask, upload: Upload) -> CrawlerTask | None:
+    """Stores nothing where the task's last upload is sent again, as clients do that did not get the answer."""
     if task.last_upload is None or task.last_upload["digest"] != upload.digest.hexdigest():
         return None
-    row = task_under_lock(task)
-    if row.last_upload is None or row.last_upload != _seal(row, upload) or removed_tasks(row.stream_id):
+    locked_task = lock_stream_and_task(task)
+    fingerprint = _fingerprint(locked_task, upload)
+    if fingerprint is None or locked_task.last_upload != fingerprint or removed_tasks(locked_task.stream_id):
         return None
     upload.counts.unchanged = upload.counts.received
-    return row
+    return locked_task
 
 
-def _seal(task: Task, upload: Upload) -> dict[str, Any] | None:
-    """What must be the same for an upload to be the one before; None where lines repeat each other or were put aside.
+def _fingerprint(task: CrawlerTask, upload: Upload) -> dict[str, Any] | None:
+    """What must be the same for an upload to be the last one again; None where lines repeat ids or were rejected.
 
-    The stream's revision is that after this upload.
+    The stream's revision is that after this upload: whatever changes the stream afterwards makes another one of it.
     """
-    counts = upload.counts
-    if counts.rejected or upload.repeated:
+    if upload.counts.rejected or upload.has_repeated_ids:
         return None
     revision = Stream.objects.values_list("revision", flat=True).get(pk=task.stream_id)
-    circumstances = {"rank": task.rank, "revision": revision, "version": upload.version}
+    circumstances = {"rank": task.rank, "revision": revision, "version": upload.external_version}
     return {"digest": upload.digest.hexdigest(), **circumstances}
 
 
-def _copied_into_empty(task: Task, upload: Upload) -> Task | None:
-    """Into a stream that holds nothing yet documents are copied as they are; unless an id stands twice among them."""
-    if not _is_empty(task.stream_id):
+def _copy_into_empty_stream(task: CrawlerTask, upload: Upload) -> CrawlerTask | None:
+    """Copies the documents straight into their table, where the stream holds none yet and no id stands twice.
+
+    Nothing is to be compared then, so this spares the staging and the merge: most of the time of a first upload.
+    """
+    if not _is_empty(task.stream_id):  # asked without the lock, as merges are to stage before they lock
         return None
-    row = task_under_lock(task)
+    locked_task = lock_stream_and_task(task)
     counts = upload.counts
     if not _is_empty(task.stream_id) or counts.received == counts.rejected:
         return None
@@ -151,15 +170,15 @@ def _copied_into_empty(task: Task, upload: Upload) -> Task | None:
     try:
         with transaction.atomic():
             _copy(_pieces(upload.documents), f"COPY crawlers_document {_COLUMNS} FROM STDIN {_FORMAT}")
-    except IntegrityError:
+    except IntegrityError:  # an id stands twice
         return None
     counts.inserted = counts.received - counts.rejected
-    _note_rows(row, first, counts.inserted)
-    return row
+    _record_rows(locked_task, first, counts.inserted)
+    return locked_task
 
 
 def _is_empty(stream_id: int) -> bool:
-    return not Task.objects.filter(stream_id=stream_id, first_row__isnull=False).exists()
+    return not CrawlerTask.objects.filter(stream_id=stream_id, first_row__isnull=False).exists()
 
 
 def _next_row() -> int:
@@ -169,17 +188,17 @@ def _next_row() -> int:
     return number
 
 
-def _note_rows(task: Task, first: int, inserted: int) -> None:
-    """Between which numbers the task's rows are, and how many documents more the stream shows."""
+def _record_rows(task: CrawlerTask, first: int, inserted: int) -> None:
+    """Records between which numbers the task's rows are, and how many documents more the stream shows."""
     task.first_row = first if task.first_row is None else task.first_row
     task.last_row = _next_row()
     Stream.objects.filter(pk=task.stream_id).update(documents=F("documents") + inserted, revision=F("revision") + 1)
 
 
-def stage(pieces: Iterator[bytes]) -> None:
-    """Into a table that this transaction alone sees, for `merge`."""
+def stage_rows(pieces: Iterator[bytes]) -> None:
+    """Copies rows to a table that this transaction alone sees, for `merge_staged_rows`."""
     with connection.cursor() as cursor:
-        cursor.execute(_STAGE)
+        cursor.execute(_CREATE_STAGING)
     _copy(pieces, f"COPY upload_line {_COLUMNS} FROM STDIN {_FORMAT}")
 
 
@@ -193,34 +212,39 @@ def _pieces(file: IO[bytes]) -> Iterator[bytes]:
     return iter(lambda: file.read(COPY_PIECE), b"")
 
 
-def sendable(task: Task) -> Task:
-    """Raises `Conflict` for a task that takes no documents any more."""
-    if task.ended:
+def check_accepts_documents(task: CrawlerTask) -> None:
+    """Raises `Conflict` for a task that has ended."""
+    if task.ended_at is not None:
         raise Conflict(f"The task has ended; its status is {task.code}.", status_code=task.code)
-    return task
 
 
-def task_under_lock(task: Task, *, ended: bool = False) -> Task:
-    """The task, if it still takes documents: no other upload of its stream is stored until this transaction is over."""
+def lock_stream_and_task(task: CrawlerTask, *, may_have_ended: bool = False) -> CrawlerTask:
+    """The task as it is now. No other upload of its stream is stored until the caller's transaction is over.
+
+    Raises `NotFound` for a task that is deleted or has a later attempt, and `Conflict` for one that has ended.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_SECONDS}s"])
+    # FOR NO KEY UPDATE, in both: rows that refer to them, such as a new task of the stream, can be written meanwhile.
     Stream.objects.select_for_update(no_key=True).filter(pk=task.stream_id).values_list("pk").first()
-    rows = Task.objects.select_for_update(of=("self",), no_key=True).select_related("stream")
-    row = rows.filter(pk=task.pk, removed_at__isnull=True).first()
-    if row is None or row.attempt != task.attempt:
+    rows = CrawlerTask.objects.for_upload().select_for_update(of=("self",), no_key=True)
+    locked_task: CrawlerTask | None = rows.filter(pk=task.pk, removed_at__isnull=True).first()
+    if locked_task is None or locked_task.attempt != task.attempt:
         raise NotFound("There is no such task any more, or it has a later attempt.")
-    return row if ended else sendable(row)
+    if not may_have_ended:
+        check_accepts_documents(locked_task)
+    return locked_task
 
 
 def removed_tasks(stream_id: int) -> list[int]:
-    """Those that are deleted and whose documents are still going."""
-    return list(Task.objects.filter(stream_id=stream_id, removed_at__isnull=False).values_list("pk", flat=True))
+    """The deleted tasks of a stream whose documents are not all removed yet: readers do not see these."""
+    return list(CrawlerTask.objects.filter(stream_id=stream_id, removed_at__isnull=False).values_list("pk", flat=True))
 
 
-def merge(task: Task, counts: Counts) -> bool:
-    """Makes what was staged the task's versions, and counts how they compare with what the stream showed.
+def merge_staged_rows(task: CrawlerTask, counts: UploadCounts) -> bool:
+    """Makes the staged rows the task's versions, and counts how they compare with what the stream showed.
 
-    Says whether an id stood several times in what was staged.
+    Says whether an id stands several times among them.
     """
     values: dict[str, Any] = {"stream": task.stream_id, "removed": removed_tasks(task.stream_id)}
     sent = counts.received - counts.rejected
@@ -228,31 +252,31 @@ def merge(task: Task, counts: Counts) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(_MERGE, values)
         counts.inserted, counts.updated, counts.unchanged = inserted, updated, unchanged = cursor.fetchone()
-        repeated = sent > inserted + updated + unchanged
-        if repeated:
+        has_repeated_ids: bool = sent > inserted + updated + unchanged
+        if has_repeated_ids:
             cursor.execute(_REPEATED)
             changed, same = cursor.fetchone()
             counts.updated, counts.unchanged = updated + changed, unchanged + same
     if sent:
-        _note_rows(task, first, inserted)
-    return bool(repeated)
+        _record_rows(task, first, inserted)
+    return has_repeated_ids
 
 
-def _put_aside(task: Task, upload: Upload) -> None:
-    """Up to as many lines as a task may keep; the others are counted only."""
-    if not upload.kept:
+def _store_rejected_lines(task: CrawlerTask, upload: Upload) -> None:
+    """Keeps as many lines as a task may have; of the others only the number is known."""
+    if not upload.rejected_lines_kept:
         return
-    _copy(_pieces(upload.quarantine), f"COPY crawlers_rejected (task_id, line, reason, body, at) FROM STDIN {_FORMAT}")
-    over = Rejected.objects.filter(task=task).order_by("id").values_list("pk", flat=True)
-    surplus = list(over[settings.QUARANTINE_MAX_LINES :])
-    Rejected.objects.filter(pk__in=surplus).delete()
+    columns = "(task_id, line, reason, body, at)"
+    _copy(_pieces(upload.rejected_lines), f"COPY crawlers_rejected {columns} FROM STDIN {_FORMAT}")
+    rows = RejectedLine.objects.filter(task=task).order_by("id").values_list("pk", flat=True)
+    RejectedLine.objects.filter(pk__in=list(rows[settings.QUARANTINE_MAX_LINES :])).delete()
 
 
-def _count(task: Task, counts: Counts) -> None:
+def _update_task(task: CrawlerTask, counts: UploadCounts) -> None:
     for name, number in vars(counts).items():
         setattr(task, name, getattr(task, name) + number)
     task.seen_at = timezone.now()
     task.save(update_fields=[*vars(counts), "seen_at", "first_row", "last_row", "last_upload"])
     if task.code == task_status.NEW:
         record_change(task, task_status.RUNNING, "", "", StatusChange.By.CRAWLER)
-    tell_progress(task)
+    save_progress(task)

@@ -1,66 +1,70 @@
-"""Lines that were put aside, sent again: those that the schema takes now go in, the others stay with their reasons."""
-
-from typing import Any
+"""Rejected lines, sent again: those that the schema takes now become documents, the others keep their place and get
+their new reasons."""
 
 from django.db import connection, transaction
 from django.db.models import F
 
-from crawlers.domain.documents import Invalid, Reader
-from crawlers.models import Rejected, Task
-from crawlers.services.document_store import Counts, merge, place_of, stage, task_under_lock
-from crawlers.services.upload_receiver import validator_of
+from crawlers.domain.documents import DocumentReader, InvalidDocument
+from crawlers.models import CrawlerTask, RejectedLine
+from crawlers.services.document_store import (
+    UploadCounts,
+    lock_stream_and_task,
+    merge_staged_rows,
+    row_prefix,
+    stage_rows,
+)
+from crawlers.services.upload_receiver import document_schema
 
 BATCH = 1_000
 
 
-def resend(*, task: Task) -> Counts:
-    """Also for a task that has ended: its change set grows. `received` are those that were looked at.
+def resend_rejected_lines(*, task: CrawlerTask) -> UploadCounts:
+    """Checks the rejected lines of a task again, also of one that has ended. `received` are those that were checked.
 
     Each batch of lines is one transaction. Raises `NotFound` for a task that is deleted meanwhile, and `Unavailable`.
     """
-    reader = Reader(validator_of(task.external_id, task.external.version), task.external.id_field)
-    counts, after = Counts(), 0
+    external = task.external
+    reader = DocumentReader(document_schema(external.pk, external.version), external.id_field)
+    counts, after = UploadCounts(), 0
     while True:
         with transaction.atomic():
-            lines = list(Rejected.objects.filter(task=task, pk__gt=after).order_by("pk")[:BATCH])
+            lines = list(RejectedLine.objects.filter(task=task, pk__gt=after).order_by("pk")[:BATCH])
             if not lines:
                 return counts
-            _resend(task, reader, lines, counts)
+            batch = _resend_batch(task, reader, lines)
         after = lines[-1].pk
+        for name, number in vars(batch).items():
+            setattr(counts, name, getattr(counts, name) + number)
 
 
-def _resend(task: Task, reader: Reader, lines: list[Rejected], counts: Counts) -> None:
-    row = task_under_lock(task, ended=True)
-    fit, rows = list[int](), list[bytes]()
+def _resend_batch(task: CrawlerTask, reader: DocumentReader, lines: list[RejectedLine]) -> UploadCounts:
+    locked_task = lock_stream_and_task(task, may_have_ended=True)
+    accepted, rejected, rows = list[int](), list[RejectedLine](), list[bytes]()
     for line in lines:
+        document = line.body.encode()
         try:
-            body = line.body.encode()
-            rows.append(b"%b%b\x02%b\n" % (place_of(row), reader.read(body, line.line), body))
-        except Invalid as why:
-            line.reason = str(why)
+            key = reader.read_key(document, line.line)
+        except InvalidDocument as error:
+            line.reason = str(error)
+            rejected.append(line)
         else:
-            fit.append(line.pk)
-    done = Counts(received=len(rows))
+            rows.append(b"%b%b\x02%b\n" % (row_prefix(locked_task), key, document))
+            accepted.append(line.pk)
+    counts = UploadCounts(received=len(rows))
     if rows:
-        stage(iter([b"".join(rows)]))
-        merge(row, done)
-        _empty_stage()
-        Rejected.objects.filter(pk__in=fit).delete()
-    Rejected.objects.bulk_update([line for line in lines if line.pk not in set(fit)], ["reason"])
-    _count(row, done)
-    counts.received += len(lines)
-    counts.rejected += len(lines) - len(rows)
-    for name in ("inserted", "updated", "unchanged"):
-        setattr(counts, name, getattr(counts, name) + getattr(done, name))
-
-
-def _count(row: Task, done: Counts) -> None:
-    numbers: dict[str, Any] = {name: F(name) + getattr(done, name) for name in ("inserted", "updated", "unchanged")}
-    Task.objects.filter(pk=row.pk).update(
-        rejected=F("rejected") - done.received, first_row=row.first_row, last_row=row.last_row, **numbers
+        stage_rows(iter([b"".join(rows)]))
+        merge_staged_rows(locked_task, counts)
+        with connection.cursor() as cursor:  # the caller may have a transaction of its own, with more batches in it
+            cursor.execute("TRUNCATE upload_line")
+        RejectedLine.objects.filter(pk__in=accepted).delete()
+    RejectedLine.objects.bulk_update(rejected, ["reason"])
+    CrawlerTask.objects.filter(pk=locked_task.pk).update(
+        rejected=F("rejected") - len(rows),
+        inserted=F("inserted") + counts.inserted,
+        updated=F("updated") + counts.updated,
+        unchanged=F("unchanged") + counts.unchanged,
+        first_row=locked_task.first_row,
+        last_row=locked_task.last_row,
     )
-
-
-def _empty_stage() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE upload_line")
+    counts.received, counts.rejected = len(lines), len(rejected)
+    return counts

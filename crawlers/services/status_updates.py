@@ -8,8 +8,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from crawlers.domain import task_status
-from crawlers.models import StatusChange, Task
-from crawlers.services.document_removal import purge_later
+from crawlers.models import CrawlerTask, StatusChange
+from crawlers.services.document_removal import queue_purge
 from taskhub.errors import Conflict
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
@@ -19,20 +19,20 @@ NOTICE = "crawler_notice"
 By = StatusChange.By
 
 
-def locked(task: Task) -> Task:
+def lock_task(task: CrawlerTask) -> CrawlerTask:
     """The task as it is now, its run's row locked before its own: whoever ends a run takes them in this order."""
     if task.run_id:
         Run.objects.select_for_update(of=("self",), no_key=True).filter(pk=task.run_id).values_list("pk").first()
-    return Task.objects.select_for_update(of=("self",), no_key=True).get(pk=task.pk)
+    return CrawlerTask.objects.select_for_update(of=("self",), no_key=True).get(pk=task.pk)
 
 
-def change_status(*, task: Task, code: int, message: str, detail: str, by: str) -> Task:
+def change_status(*, task: CrawlerTask, code: int, message: str, detail: str, by: str) -> CrawlerTask:
     """Writes a change down; one that ends the task ends its run. The final status again changes nothing.
 
     Raises `Conflict` for a task that has ended otherwise.
     """
     with transaction.atomic():
-        row = locked(task)
+        row = lock_task(task)
         if row.ended or row.removed_at:
             if row.ended and row.code == code and not row.removed_at:
                 return row
@@ -40,17 +40,17 @@ def change_status(*, task: Task, code: int, message: str, detail: str, by: str) 
         if row.code == code and row.message == (message or task_status.words_of(code)) and row.detail == detail:
             row.seen_at = timezone.now()  # said again: a sign of life
             row.save(update_fields=["seen_at"])
-            tell_progress(row)
+            save_progress(row)
             return row
         record_change(row, code, message, detail, by)
         if task_status.ends(code):
             end_run(row)
         elif row.run_id:
-            tell_progress(row)
+            save_progress(row)
     return row
 
 
-def record_change(row: Task, code: int, message: str, detail: str, by: str) -> None:
+def record_change(row: CrawlerTask, code: int, message: str, detail: str, by: str) -> None:
     """In the caller's transaction, which has the task locked."""
     now = timezone.now()
     row.code, row.message, row.detail = code, message or task_status.words_of(code), detail
@@ -63,10 +63,10 @@ def record_change(row: Task, code: int, message: str, detail: str, by: str) -> N
         task=row, attempt=row.attempt, code=code, message=row.message, detail=detail, by=by, at=now
     )
     if by != By.CRAWLER and task_status.ends(code):
-        tell_crawler(row, code, row.message, detail)
+        queue_notice(row, code, row.message, detail)
 
 
-def end_run(task: Task) -> None:
+def end_run(task: CrawlerTask) -> None:
     """The task's end is its run's: SUCCESS for 2xx, FAILURE for all else."""
     if task.run_id is None:
         return
@@ -76,20 +76,20 @@ def end_run(task: Task) -> None:
         runs.settle(run_id=task.run_id, state=State.FAILURE, result=result_of(task), error=error_of(task))
 
 
-def result_of(task: Task) -> dict[str, Any]:
+def result_of(task: CrawlerTask) -> dict[str, Any]:
     return {"task": str(task.fid), "status": status_of(task), **task.counts}
 
 
-def error_of(task: Task) -> dict[str, str]:
+def error_of(task: CrawlerTask) -> dict[str, str]:
     kind = "TimedOut" if task.code == task_status.TIMED_OUT else "CrawlerFailed"
     return {"type": kind, "message": f"{task.code}: {task.message}"[:2000]}
 
 
-def status_of(task: Task) -> dict[str, Any]:
+def status_of(task: CrawlerTask) -> dict[str, Any]:
     return {"code": task.code, "message": task.message, "detail": task.detail}
 
 
-def tell_progress(task: Task) -> None:
+def save_progress(task: CrawlerTask) -> None:
     """After the commit: to whoever follows the run."""
     progress = {"done": task.received, "total": None, "message": task.message}
     overdue_at = task.seen_at + timedelta(seconds=task.timeout)
@@ -102,7 +102,7 @@ def tell_progress(task: Task) -> None:
     transaction.on_commit(tell)
 
 
-def tell_crawler(task: Task, code: int, message: str, detail: str = "") -> None:
+def queue_notice(task: CrawlerTask, code: int, message: str, detail: str = "") -> None:
     """A run of its own, in the caller's transaction. Nobody is told where the crawler named no callback."""
     if not task.callback:
         return
@@ -115,7 +115,7 @@ def tell_crawler(task: Task, code: int, message: str, detail: str = "") -> None:
     )
 
 
-def stop_task(*, task: Task, message: str, code: int = task_status.CANCELLED) -> Task:
+def stop_task(*, task: CrawlerTask, message: str, code: int = task_status.CANCELLED) -> CrawlerTask:
     """By its owner; the crawler is told. One that has ended stays as it is."""
     try:
         return change_status(task=task, code=code, message=message, detail="", by=By.OWNER)
@@ -124,24 +124,25 @@ def stop_task(*, task: Task, message: str, code: int = task_status.CANCELLED) ->
         return task
 
 
-def delete_task(*, task: Task) -> None:
+def delete_task(*, task: CrawlerTask) -> None:
     """Stops it, and takes its documents from the stream: for readers at once, from the tables in the background."""
     with transaction.atomic():
-        row = locked(task)
+        row = lock_task(task)
         if row.removed_at:
             return
         if not row.ended:
             record_change(row, task_status.GONE, "The task was deleted.", "", By.OWNER)
             end_run(row)
         else:
-            tell_crawler(row, task_status.GONE, "The task was deleted.")
-        Task.objects.filter(pk=row.pk).update(removed_at=timezone.now(), version=F("version") + 1)
-        purge_later(owner=row.owner, stream=row.stream, task=row)
+            queue_notice(row, task_status.GONE, "The task was deleted.")
+        CrawlerTask.objects.filter(pk=row.pk).update(removed_at=timezone.now(), version=F("version") + 1)
+        queue_purge(owner=row.owner, stream=row.stream, task=row)
 
 
 def run_ended(run: Run) -> None:
     """In the transaction that ends a task's run otherwise than by its status: cancelled, failed, given up."""
-    task = Task.objects.select_for_update(of=("self",), no_key=True).filter(run=run, ended_at__isnull=True).first()
+    tasks = CrawlerTask.objects.select_for_update(of=("self",), no_key=True)
+    task = tasks.filter(run=run, ended_at__isnull=True).first()
     if task is None or run.state == State.SUCCESS:
         return
     if run.state == State.REVOKED:

@@ -1,11 +1,12 @@
-"""What a stream shows: of each document the version of the attempt that started last, in the order of ids.
+"""Documents of a stream as readers see them: of each the version of the attempt that started last, in order of keys.
 
-Read in stretches of ids, each a statement of its own: nothing is held open while a client takes its time, and those who
-write meanwhile make nobody see a document twice or miss one that was there all along.
+They are read in stretches of keys, each by a statement of its own: nothing is held open while a client takes its time,
+and whatever is written meanwhile, nobody sees a document twice or misses one that was there all along.
 """
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from tempfile import SpooledTemporaryFile
@@ -14,12 +15,12 @@ from typing import IO, Any, NamedTuple
 from django.db import DataError, OperationalError, ProgrammingError, connection, transaction
 from psycopg.errors import QueryCanceled
 
-from crawlers.models import Stream, Task
+from crawlers.models import CrawlerTask, Stream
 from crawlers.services.document_store import removed_tasks
 from taskhub.db.connections import give_back_connection
-from taskhub.errors import Rejected
+from taskhub.errors import Rejected, invalid
 
-STRETCH = 2_000  # ids looked at by one statement
+STRETCH = 2_000  # keys that one statement looks at
 STRETCH_MAX = 16_000  # where nothing is found, as after a large task was deleted, the stretches grow
 EXPORT_STRETCH = 10_000
 PAGE_SECONDS = 0.2  # then a page ends where it is, and its cursor goes on from there
@@ -27,142 +28,138 @@ STATEMENT_SECONDS = 1
 IN_MEMORY = 8 * 1024 * 1024
 _PIECE = 256 * 1024
 
-_SHOWN = """
+_VISIBLE = """
 SELECT {columns} FROM (
     SELECT DISTINCT ON (key) key, task_id, at, body FROM crawlers_document
     WHERE stream_id = %(stream)s AND key > %(after)s AND (%(upto)s::text IS NULL OR key <= %(upto)s)
         AND task_id <> ALL(%(removed)s)
     ORDER BY key, rank DESC
-) AS shown {where} ORDER BY key
+) AS visible {where} ORDER BY key
 """
-_OF_TASK = """
+_CHANGE_SET = """
 SELECT {columns} FROM (
     SELECT id AS key, task_id, at, body FROM crawlers_document
     WHERE id > %(after)s AND id <= %(upto)s AND task_id = %(task)s
-) AS shown {where} ORDER BY key
+) AS visible {where} ORDER BY key
 """
 _END_OF_STRETCH = """
 SELECT key FROM crawlers_document WHERE stream_id = %(stream)s AND key > %(after)s
 ORDER BY key OFFSET %(stretch)s LIMIT 1
 """
-# An item that is there, and is not false: so both `$.price > 10` and `$.tags[*] ? (@ == "new")` say what they mean.
+# The path finds an item, and that is not false: so `$.price > 10` and `$.tags[*] ? (@ == "new")` mean what they say.
 _MATCHES = "jsonb_path_query_first(body::jsonb, %(where)s::jsonpath, '{{}}', true) NOT IN ('false', 'null')"
 
 
 @dataclass(frozen=True)
-class Selection:
-    """Which documents: of one task's change set, written since and until, and matching a JSON path (SQL/JSON)."""
+class DocumentSelection:
+    """Which documents are read: those that a stream shows, or one task's change set; `where` is a SQL/JSON path.
+
+    A key stands for a place in the order: of a stream the document's key, of a change set the row's number.
+    """
 
     stream: Stream
-    task: Task | None = None
+    task: CrawlerTask | None = None
     since: datetime | None = None
     until: datetime | None = None
     where: str = ""
 
-    def values(self, after: Any) -> dict[str, Any]:
-        shared = {"stream": self.stream.pk, "after": after, "where": self.where, "since": self.since}
-        shared |= {"until": self.until, "removed": removed_tasks(self.stream.pk)}
-        return shared | ({"task": self.task.pk, "last": self.task.last_row} if self.task else {})
-
     @property
     def start(self) -> Any:
-        """Before the first document."""
+        """The key before the first document."""
         return (self.task.first_row or 1) - 1 if self.task else ""
 
-    def condition(self) -> str:
+    def has_conditions(self) -> bool:
+        return bool(self.since or self.until or self.where)
+
+    def statement(self, columns: str) -> str:
         conditions = ["at >= %(since)s"] if self.since else []
         conditions += ["at < %(until)s"] if self.until else []
         conditions += [_MATCHES.format()] if self.where else []
-        return f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        return (_CHANGE_SET if self.task else _VISIBLE).format(columns=columns, where=where)
 
-    def statement(self, columns: str) -> str:
-        return (_OF_TASK if self.task else _SHOWN).format(columns=columns, where=self.condition())
+    def values(self, after: Any, upto: Any) -> dict[str, Any]:
+        """The statement's parameters for the keys behind `after`, up to `upto`; None stands for the end."""
+        values = {"stream": self.stream.pk, "after": after, "upto": upto, "where": self.where}
+        values |= {"since": self.since, "until": self.until, "removed": removed_tasks(self.stream.pk)}
+        if self.task:
+            values |= {"task": self.task.pk, "upto": (self.task.last_row or 0) if upto is None else upto}
+        return values
 
     def end_of_stretch(self, after: Any, stretch: int) -> Any:
-        """The last id of the stretch after `after`; None where nothing is left behind it."""
+        """The last key of the stretch behind `after`; None where no key is left behind it."""
         if self.task:
             last = self.task.last_row or 0
-            return min(after + stretch, last) if after + stretch < last else None
+            return after + stretch if after + stretch < last else None
         with connection.cursor() as cursor:
             cursor.execute(_END_OF_STRETCH, {"stream": self.stream.pk, "after": after, "stretch": stretch})
             row = cursor.fetchone()
         return row[0] if row else None
 
 
-class Shown(NamedTuple):
+class DocumentVersion(NamedTuple):
     key: Any
     task_id: int
     at: datetime
     body: str
 
 
-class Page(NamedTuple):
-    """`next` is after which id the next page begins; None at the end."""
+class DocumentPage(NamedTuple):
+    """`next` is the key behind which the next page begins; None at the end."""
 
-    documents: list[Shown]
+    documents: list[DocumentVersion]
     next: Any
 
 
-def page(*, selection: Selection, after: Any, limit: int) -> Page:
+def read_page(*, selection: DocumentSelection, after: Any, limit: int) -> DocumentPage:
     """Up to `limit` documents; fewer where few of many match, for a page must not take long.
 
     Raises `Rejected` for a predicate that is none, or that takes too long.
     """
     after = selection.start if after is None else after
-    found: list[Shown] = []
-    until = time.monotonic() + PAGE_SECONDS
-    stretch = STRETCH if selection.condition() else limit + 1
+    documents: list[DocumentVersion] = []
+    deadline = time.monotonic() + PAGE_SECONDS
+    stretch = STRETCH if selection.has_conditions() else limit + 1
     grows = not selection.where  # a predicate has a second for a stretch, however little it finds
+    statement = selection.statement("key, task_id, at, body") + " LIMIT %(limit)s"
     while True:
         upto = selection.end_of_stretch(after, stretch)
-        found += _rows(selection, after, upto, limit + 1 - len(found))
-        if len(found) > limit:
-            return Page(found[:limit], found[limit - 1].key)
+        values = selection.values(after, upto) | {"limit": limit + 1 - len(documents)}
+        with _time_limited(selection), connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            documents += [DocumentVersion(*row) for row in cursor.fetchall()]
+        if len(documents) > limit:
+            return DocumentPage(documents[:limit], documents[limit - 1].key)
         if upto is None:
-            return Page(found, None)
+            return DocumentPage(documents, None)
         after, stretch = upto, min(2 * stretch, STRETCH_MAX) if grows else stretch
-        if time.monotonic() > until:
-            return Page(found, after)
+        if time.monotonic() > deadline:
+            return DocumentPage(documents, after)
 
 
-def _rows(selection: Selection, after: Any, upto: Any, limit: int) -> list[Shown]:
-    values = selection.values(after) | {"upto": _last(selection, upto), "limit": limit}
-    with _bounded(selection), connection.cursor() as cursor:
-        cursor.execute(selection.statement("key, task_id, at, body") + " LIMIT %(limit)s", values)
-        return [Shown(*row) for row in cursor.fetchall()]
+@contextmanager
+def _time_limited(selection: DocumentSelection) -> Iterator[None]:
+    """A transaction for a statement whose predicate is the caller's own: within a second, or not at all."""
+    try:
+        with transaction.atomic():
+            if selection.where:
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{STATEMENT_SECONDS}s"])
+            yield
+    except OperationalError as error:
+        if not isinstance(error.__cause__, QueryCanceled):
+            raise
+        raise _unusable_predicate(f"Takes longer than {STATEMENT_SECONDS} s for {STRETCH} documents.") from None
+    except (DataError, ProgrammingError) as error:
+        raise _unusable_predicate(str(error).partition("\n")[0]) from None
 
 
-def _last(selection: Selection, upto: Any) -> Any:
-    return (selection.task.last_row or 0) if selection.task and upto is None else upto
+def _unusable_predicate(detail: str) -> Rejected:
+    return invalid("/where", detail, f"The predicate cannot be used: {detail}")
 
 
-class _bounded:
-    """A statement whose predicate is the caller's own: within a second, or not at all."""
-
-    def __init__(self, selection: Selection) -> None:
-        self._where = selection.where
-        self._block = transaction.atomic()
-
-    def __enter__(self) -> None:
-        self._block.__enter__()
-        if self._where:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{STATEMENT_SECONDS}s"])
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        self._block.__exit__(kind, error, trace)
-        if isinstance(error, OperationalError) and isinstance(error.__cause__, QueryCanceled):
-            raise _refused(f"Takes longer than {STATEMENT_SECONDS} s for {STRETCH} documents.") from None
-        if isinstance(error, DataError | ProgrammingError):
-            raise _refused(str(error).partition("\n")[0]) from None
-
-
-def _refused(detail: str) -> Rejected:
-    return Rejected(f"The predicate cannot be used: {detail}", errors=[{"pointer": "/where", "detail": detail}])
-
-
-def export(*, selection: Selection) -> Iterator[bytes]:
-    """All of them as NDJSON, each as it was sent. What refuses the predicate does so before the first piece."""
+def export_documents(*, selection: DocumentSelection) -> Iterator[bytes]:
+    """All documents as NDJSON, each as it was sent. Raises `Rejected` for a predicate before the first piece."""
     after, first = selection.start, True
     while first or after is not None:
         with SpooledTemporaryFile(IN_MEMORY, prefix="taskhub-export-") as spool:
@@ -174,13 +171,13 @@ def export(*, selection: Selection) -> Iterator[bytes]:
                 yield piece
 
 
-def _copy_stretch(selection: Selection, after: Any, spool: IO[bytes]) -> Any:
-    """Writes one stretch down, and says after which id the next one begins; None at the end."""
+def _copy_stretch(selection: DocumentSelection, after: Any, spool: IO[bytes]) -> Any:
+    """Writes one stretch to the spool; returns the key behind which the next one begins, None at the end."""
     upto = selection.end_of_stretch(after, STRETCH if selection.where else EXPORT_STRETCH)
-    values = selection.values(after) | {"upto": _last(selection, upto)}
+    values = selection.values(after, upto)
     copy = f"COPY ({selection.statement('body')}) TO STDOUT (FORMAT csv, DELIMITER E'\\x02', QUOTE E'\\x01')"
     wrapped = connection.wrap_database_errors
-    with _bounded(selection), connection.cursor() as cursor, wrapped, cursor.copy(copy, values) as rows:
+    with _time_limited(selection), connection.cursor() as cursor, wrapped, cursor.copy(copy, values) as rows:
         for piece in rows:
             spool.write(piece)
     return upto

@@ -7,15 +7,15 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from crawlers.domain import task_status
-from crawlers.models import Crawler, StatusChange, Task
+from crawlers.models import Crawler, CrawlerTask, StatusChange
 from crawlers.services.crawler_schedules import KIND, crawler_of
-from crawlers.services.definitions import all_params, checked_params, split_params
+from crawlers.services.definitions import all_params, complete_params, split_params
 from taskhub.errors import Conflict, Problem
 from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
 
 
-def start_task(*, crawler: Crawler, params: Mapping[str, Any] | None = None) -> tuple[Task, bool]:
+def start_task(*, crawler: Crawler, params: Mapping[str, Any] | None = None) -> tuple[CrawlerTask, bool]:
     """A new task, or the one that is running; and whether it is new.
 
     `params` lie over the crawler's, for this task alone. Raises `Rejected`.
@@ -23,12 +23,12 @@ def start_task(*, crawler: Crawler, params: Mapping[str, Any] | None = None) -> 
     with transaction.atomic():
         if running := _running(crawler):
             return running, False
-        values = checked_params(external=crawler.external, params={**all_params(crawler), **(params or {})})
+        values = complete_params(external=crawler.external, params={**all_params(crawler), **(params or {})})
         run = runs.submit(kind=KIND, owner=crawler.owner, name=_name(crawler), arguments={"crawler": str(crawler.fid)})
         return _new_task(crawler, run, values), True
 
 
-def retry_task(*, task: Task) -> tuple[Task, bool]:
+def retry_task(*, task: CrawlerTask) -> tuple[CrawlerTask, bool]:
     """A new attempt of this task, or the other one that is running; and whether it is a new attempt.
 
     Raises `Conflict` while this one runs, or when its crawler is gone.
@@ -47,7 +47,7 @@ def retry_task(*, task: Task) -> tuple[Task, bool]:
 
 def run_copied(old: Run, new: Run) -> None:
     """In the transaction that accepts a retry of a task's run: the task has a new attempt. Raises `Conflict`."""
-    task = Task.objects.filter(run=old, removed_at__isnull=True).first()
+    task = CrawlerTask.objects.filter(run=old, removed_at__isnull=True).first()
     if task is None:
         return  # it never came to a task, or has a later run
     if running := _running(_crawler_of(task)):
@@ -55,9 +55,9 @@ def run_copied(old: Run, new: Run) -> None:
     _new_attempt(task, new)
 
 
-def task_of_run(run: Run) -> Task | None:
+def task_of_run(run: Run) -> CrawlerTask | None:
     """The task that a run is of: for one that a schedule started, made now. None while another one is running."""
-    if task := Task.objects.filter(run=run).select_related("external", "owner").first():
+    if task := CrawlerTask.objects.filter(run=run).select_related("external", "owner").first():
         return task
     if run.schedule == "":
         return None  # it has a later attempt, or is gone
@@ -66,17 +66,17 @@ def task_of_run(run: Run) -> Task | None:
         runs.confirm(run=run)
         if _running(crawler):
             return None
-        values = checked_params(external=crawler.external, params=all_params(crawler))
+        values = complete_params(external=crawler.external, params=all_params(crawler))
         return _new_task(crawler, run, values)
 
 
-def _running(crawler: Crawler) -> Task | None:
+def _running(crawler: Crawler) -> CrawlerTask | None:
     """Its task that has not ended; nobody else starts one until the caller's transaction is over."""
     Crawler.objects.select_for_update(of=("self",), no_key=True).get(pk=crawler.pk)
-    return Task.objects.filter(crawler=crawler, ended_at__isnull=True, removed_at__isnull=True).first()
+    return CrawlerTask.objects.filter(crawler=crawler, ended_at__isnull=True, removed_at__isnull=True).first()
 
 
-def _crawler_of(task: Task) -> Crawler:
+def _crawler_of(task: CrawlerTask) -> Crawler:
     crawler = task.crawler
     if crawler is None or crawler.removed_at:
         raise Conflict("The crawler of this task was deleted.")
@@ -87,10 +87,10 @@ def _name(crawler: Crawler) -> str:
     return (crawler.name or str(crawler.fid))[:200]
 
 
-def _new_task(crawler: Crawler, run: Run, values: Mapping[str, Any]) -> Task:
+def _new_task(crawler: Crawler, run: Run, values: Mapping[str, Any]) -> CrawlerTask:
     external = crawler.external
     params, secret = split_params(external=external, params=values)
-    task = Task.objects.create(
+    task = CrawlerTask.objects.create(
         owner=crawler.owner,
         meta={"name": crawler.name} if crawler.name else {},
         external=external,
@@ -107,9 +107,9 @@ def _new_task(crawler: Crawler, run: Run, values: Mapping[str, Any]) -> Task:
     return task
 
 
-def _new_attempt(task: Task, run: Run) -> Task:
+def _new_attempt(task: CrawlerTask, run: Run) -> CrawlerTask:
     external = task.external
-    values = checked_params(external=external, params=all_params(task))
+    values = complete_params(external=external, params=all_params(task))
     task.params, secret = split_params(external=external, params=values)
     task.secrets = {**task.secrets, "params": secret}
     task.run, task.attempt, task.rank, task.timeout = run, task.attempt + 1, _next_rank(), external.timeout
@@ -121,7 +121,7 @@ def _new_attempt(task: Task, run: Run) -> Task:
     return task
 
 
-def _begin(task: Task) -> None:
+def _begin(task: CrawlerTask) -> None:
     StatusChange.objects.create(
         task=task, attempt=task.attempt, code=task.code, message=task.message, by=StatusChange.By.HUB
     )

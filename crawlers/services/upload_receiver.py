@@ -1,125 +1,117 @@
-"""Uploads: from what arrives to documents of a stream; all of one body, or nothing (contract, section 5).
+"""Uploads: from the bytes of a body to documents of a stream; all of one body, or nothing.
 
-What is read goes into a file first, ready for COPY: while a client sends, no transaction is open and no connection
-held, and a body of a million documents needs the memory of one piece of it.
+The lines are checked while they arrive and written to a file, in the format of COPY. So while a client sends, no
+transaction is open and no database connection is held, and a body of a million documents needs the memory of one piece
+of it. Only a whole and valid body is then stored, in one transaction (see `document_store`).
 """
 
 import time
 from collections.abc import Iterator
 from functools import lru_cache
 from tempfile import SpooledTemporaryFile
-from typing import IO, Any
+from typing import IO
 
 from django.conf import settings
 from django.utils import timezone
 
-from crawlers.domain.document_schemas import compiled
-from crawlers.domain.documents import Invalid, Lines, Reader, first_line
-from crawlers.models import External, Task
-from crawlers.services.document_store import Counts, Upload, place_of, store
-from taskhub import errors
+from crawlers.domain.document_schemas import DocumentSchema
+from crawlers.domain.documents import DocumentReader, InvalidDocument, LineSplitter
+from crawlers.models import CrawlerTask, External
+from crawlers.services.document_store import Upload, UploadCounts, row_prefix, store_upload
 from taskhub.db.connections import give_back_connection
 from taskhub.db.fair_semaphore import FairSemaphore
-from taskhub.errors import NotAcceptable
+from taskhub.errors import NotAcceptable, Rejected
 from taskhub.web.bodies import not_stored
 
-TOLD_MAX = 10  # of the lines that do not fit
-IN_MEMORY = 1024 * 1024
+ERRORS_MAX = 10  # of the lines that do not fit
+IN_MEMORY = 1024 * 1024  # bytes; a longer body goes to the disk
 ALIVE_SECONDS = 10.0
 PATIENCE_SECONDS = 20.0
 
-_sending = FairSemaphore(
+_receiving = FairSemaphore(
     settings.UPLOADS_AT_ONCE, max(1, settings.UPLOADS_AT_ONCE // 2), "Too many uploads are under way."
 )
 _storing = FairSemaphore(3, 2, "The database does not keep up with the uploads.")
 
 
-def receive(*, task: Task, pieces: Iterator[bytes], skip: bool) -> Counts:
-    """Stores a body that arrives in pieces, already unpacked, and gives its counts; everything, or nothing.
+def receive_upload(*, task: CrawlerTask, pieces: Iterator[bytes], skip_invalid: bool) -> UploadCounts:
+    """Stores a body that arrives in decompressed pieces, and gives its counts; everything, or nothing.
 
-    With `skip` lines that are no documents of the stream are put aside. Raises `Rejected`, `NotAcceptable` and
-    `TooLarge` with the lines, `Conflict` when the task ends meanwhile, and `Unavailable`.
+    With `skip_invalid` lines that are no documents of the stream are kept as rejected lines. Raises `Rejected`,
+    `NotAcceptable` and `TooLarge` with the lines, `Conflict` when the task ends meanwhile, and `Unavailable`.
     """
-    give_back_connection()
-    with _sending.acquire(task.owner_id), _spool() as documents, _spool() as quarantine:
-        upload = Upload(documents, quarantine)
+    with _receiving.acquire(task.owner_id), _spool() as documents, _spool() as rejected_lines:
+        upload = Upload(documents, rejected_lines)
         try:
-            _read(task, _alive(task, pieces), upload, skip=skip)
+            _read_body(task, pieces, upload, skip_invalid=skip_invalid)
             documents.seek(0)
-            quarantine.seek(0)
+            rejected_lines.seek(0)
         except OSError as error:
             raise not_stored(error) from None
         with _storing.acquire(task.owner_id, patience=PATIENCE_SECONDS):
-            return store(task, upload)
+            return store_upload(task, upload)
 
 
 def _spool() -> IO[bytes]:
     return SpooledTemporaryFile(IN_MEMORY, prefix="taskhub-upload-")
 
 
-def _alive(task: Task, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The pieces; and now and then a sign of life, as an upload may take longer than the task's time-out."""
+def _read_body(task: CrawlerTask, pieces: Iterator[bytes], upload: Upload, *, skip_invalid: bool) -> None:
+    splitter = LineSplitter(settings.UPLOAD_LINE_MAX_BYTES)
+    upload.row_prefix, upload.external_version = row_prefix(task), task.external.version
+    reader = DocumentReader(document_schema(task.external_id, task.external.version), task.external.id_field)
     next_sign = time.monotonic() + ALIVE_SECONDS
-    for piece in pieces:
-        yield piece
-        if time.monotonic() > next_sign:
-            Task.objects.filter(pk=task.pk, attempt=task.attempt, ended_at__isnull=True).update(seen_at=timezone.now())
-            give_back_connection()
-            next_sign = time.monotonic() + ALIVE_SECONDS
-
-
-def _read(task: Task, pieces: Iterator[bytes], upload: Upload, *, skip: bool) -> None:
-    lines = Lines(settings.UPLOAD_LINE_MAX_BYTES)
-    upload.place, upload.version = place_of(task), task.external.version
-    reader = Reader(validator_of(task.external_id, task.external.version), task.external.id_field)
-    now = timezone.now().isoformat()
     for piece in pieces:
         upload.counts.bytes += len(piece)
         upload.digest.update(piece)
-        _read_lines(lines, lines.feed(piece), reader, upload, (task, now) if skip else None)
-    _read_lines(lines, lines.finish(), reader, upload, (task, now) if skip else None)
+        _read_lines(splitter.feed(piece), splitter.lines_before, reader, upload, task if skip_invalid else None)
+        if time.monotonic() > next_sign:
+            # An upload may take longer than the task's time-out; while bytes arrive its crawler is alive.
+            alive = CrawlerTask.objects.filter(pk=task.pk, attempt=task.attempt, ended_at__isnull=True)
+            alive.update(seen_at=timezone.now())
+            give_back_connection()
+            next_sign = time.monotonic() + ALIVE_SECONDS
+    _read_lines(splitter.finish(), splitter.lines_before, reader, upload, task if skip_invalid else None)
     if not upload.counts.received:
-        raise errors.Rejected("The body holds no document.", errors=[{"line": 1, "detail": "Must be a document."}])
-    if upload.refused:
-        first = upload.refused[0]
-        words = f"{upload.counts.rejected} lines do not fit; line {first['line']}: {first['detail']}"
-        raise NotAcceptable(words, errors=upload.refused, type="invalid-documents")
+        raise Rejected("The body holds no document.", errors=[{"line": 1, "detail": "Must be a document."}])
+    if upload.errors:
+        first = upload.errors[0]
+        message = f"{upload.counts.rejected} lines do not fit; line {first['line']}: {first['detail']}"
+        raise NotAcceptable(message, errors=upload.errors, type="invalid-documents")
 
 
 def _read_lines(
-    lines: Lines, whole: list[bytes], reader: Reader, upload: Upload, aside: tuple[Task, str] | None
+    lines: list[bytes], lines_before: int, reader: DocumentReader, upload: Upload, keep_rejected_of: CrawlerTask | None
 ) -> None:
-    """The innermost loop: a line takes some microseconds, most of them in the parser."""
-    if lines.number == 0 and whole:
-        whole[0] = first_line(whole[0])
-    read, place, rows, received = reader.read, upload.place, list[bytes](), 0
-    for number, sent in enumerate(whole, lines.number + 1):
-        if not (line := sent.strip()):
+    """The innermost loop: a line takes some microseconds, most of them in the JSON parser."""
+    read_key, prefix, rows, received = reader.read_key, upload.row_prefix, list[bytes](), 0
+    for number, line in enumerate(lines, lines_before + 1):
+        if not (document := line.strip()):
             continue
         received += 1
         try:
-            rows.append(b"%b%b\x02%b\n" % (place, read(line, number), line))
-        except Invalid as why:
-            _reject(upload, number, str(why), line, aside)
-    lines.number += len(whole)
+            rows.append(b"%b%b\x02%b\n" % (prefix, read_key(document, number), document))
+        except InvalidDocument as error:
+            _reject_line(upload, number, str(error), document, keep_rejected_of)
     upload.counts.received += received
     upload.documents.write(b"".join(rows))
 
 
-def _reject(upload: Upload, number: int, why: str, line: bytes, aside: tuple[Task, str] | None) -> None:
+def _reject_line(upload: Upload, number: int, reason: str, line: bytes, keep_rejected_of: CrawlerTask | None) -> None:
     upload.counts.rejected += 1
-    if aside is None:
-        if len(upload.refused) < TOLD_MAX:
-            upload.refused.append({"line": number, "detail": why})
-    elif upload.kept < settings.QUARANTINE_MAX_LINES:
-        upload.kept += 1
-        task, now = aside
-        reason = " ".join(why.split()).translate({1: " ", 2: " ", 0: " "}).encode("utf-8", "replace")
-        upload.quarantine.write(b"%d\x02%d\x02%b\x02%b\x02%b\n" % (task.pk, number, reason, line, now.encode()))
+    if keep_rejected_of is None:
+        if len(upload.errors) < ERRORS_MAX:
+            upload.errors.append({"line": number, "detail": reason})
+    elif upload.rejected_lines_kept < settings.QUARANTINE_MAX_LINES:
+        upload.rejected_lines_kept += 1
+        # The characters that the format of COPY uses itself cannot stand in a field.
+        field = " ".join(reason.split()).translate({0: " ", 1: " ", 2: " "}).encode("utf-8", "replace")
+        now = timezone.now().isoformat().encode()
+        upload.rejected_lines.write(b"%d\x02%d\x02%b\x02%b\x02%b\n" % (keep_rejected_of.pk, number, field, line, now))
 
 
 @lru_cache(256)
-def validator_of(external_id: int, version: int) -> Any:
-    """Compiled once for each version of an external, in each process; None where there is no schema."""
+def document_schema(external_id: int, version: int) -> DocumentSchema | None:
+    """The schema of an external's documents, compiled once for each version in each process; None without one."""
     schema = External.objects.values_list("schema", flat=True).get(pk=external_id)
-    return None if schema is None else compiled(schema)
+    return None if schema is None else DocumentSchema(schema)

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from knox.models import AuthToken
 
-from crawlers.models import Task
+from crawlers.models import CrawlerTask
 from crawlers.services.capabilities import capability_of
 from extraction.api import single_pages
 from extraction.models import Process
@@ -242,7 +242,7 @@ def things(owner: Person, request: pytest.FixtureRequest) -> dict[str, str]:
 def _crawling(owner: Person) -> dict[str, Any]:
     external = crawling.external(owner, "http://127.0.0.1:9/shop", parameters=[])
     made = crawling.crawler(owner, external, {})
-    task = Task.objects.get(fid=crawling.start(owner, made["crawler"])["fid"])
+    task = CrawlerTask.objects.get(fid=crawling.start(owner, made["crawler"])["fid"])
     return {
         "externals/<uuid:fid>": external["fid"],
         "streams/<uuid:fid>": made["stream"]["fid"],

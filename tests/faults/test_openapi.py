@@ -27,7 +27,7 @@ from django_celery_results.models import TaskResult
 from knox.models import AuthToken
 from schemathesis.engine import events, from_schema
 
-from crawlers.models import Crawler, Document, External, Stream, Task
+from crawlers.models import Crawler, CrawlerTask, Document, External, Stream
 from crawlers.services.capabilities import capability_of
 from extraction import models as extraction
 from extraction.api import examples as shown
@@ -162,7 +162,7 @@ class World:
 
     def crawl(self, *, ended: bool, used: bool) -> None:
         """An external, its crawler, the stream and a task, all of one id; unless it is to be deleted, in use."""
-        for model in (Document, Task, Crawler, Stream, External):
+        for model in (Document, CrawlerTask, Crawler, Stream, External):
             model.objects.all().delete()
         about = {"fid": RUN, "owner": self.user, "meta": {"name": "shoes"}}
         external = External.objects.create(
@@ -174,7 +174,7 @@ class World:
         crawler = Crawler.objects.create(**about, external=external, stream=stream)
         ending = {"code": 200, "ended_at": timezone.now()} if ended else {}
         values = {"external": external, "stream": stream, "crawler": crawler, "rank": 1, "timeout": 600}
-        Task.objects.create(**about, **values, **ending)
+        CrawlerTask.objects.create(**about, **values, **ending)
 
     def extract(self) -> None:
         """A task and a process of one id."""
@@ -285,7 +285,7 @@ class Caller:
 
     def set(self, case: schemathesis.Case, token: str, context: Any) -> None:
         if "capability" in case.path_parameters and case.meta and case.meta.phase.name != "coverage":
-            case.path_parameters["capability"] = capability_of(Task.objects.get(fid=RUN))
+            case.path_parameters["capability"] = capability_of(CrawlerTask.objects.get(fid=RUN))
         if "token" in case.path_parameters and case.meta and case.meta.phase.name != "coverage":
             link = link_to(process=Process.objects.get(), what=LOG)
             case.path_parameters["token"], case.path_parameters["name"] = link.split("/")[-2:]

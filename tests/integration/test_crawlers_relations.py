@@ -1,12 +1,13 @@
 """Externals, streams and crawlers over HTTP: registered, listed, changed, deleted."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django_celery_beat.models import PeriodicTask
 
-from crawlers.models import Crawler, External, Stream, Task
+from crawlers.models import Crawler, CrawlerTask, External, Stream
 from taskhub.accounts.models import User
 from taskhub.accounts.removal import remove_deleted
 from taskhub.accounts.services import delete_accounts
@@ -123,7 +124,7 @@ def test_without_a_link_a_stream_of_its_name_is_made(owner: Person) -> None:
         (5, "/meta/links"),
         ([1, 2], "/meta/links"),
         ([{"to": 5}], "/meta/links/0/from"),
-        ([{"from": {"type": "users", "fid": "x"}}], "/meta/links/0/from"),
+        ([{"from": {"type": "users", "fid": str(UUID(int=1))}}], "/meta/links/0/from/type"),
         ([{"from": {"type": "streams", "fid": "x"}}], "/meta/links/0/from/fid"),
         ([{"from": {"type": "streams"}}], "/meta/links/0/from/fid"),
     ],
@@ -268,12 +269,12 @@ def test_deleting_a_crawler_keeps_the_stream_and_frees_it(owner: Person) -> None
 
 def test_the_database_itself_keeps_the_rules(owner: Person) -> None:
     crawler = Crawler.objects.get(fid=made(owner)["crawler"]["fid"])
-    task = Task.objects.get(fid=crawling.start(owner, {"fid": crawler.fid})["fid"])
+    task = CrawlerTask.objects.get(fid=crawling.start(owner, {"fid": crawler.fid})["fid"])
     twin = {"owner": owner.user, "external": crawler.external, "stream": crawler.stream, "crawler": crawler}
     for refused in (
         lambda: Crawler.objects.create(owner=owner.user, external=crawler.external, stream=crawler.stream),
-        lambda: Task.objects.create(**twin, rank=9, timeout=1),
-        lambda: Task.objects.filter(pk=task.pk).update(code=200),
+        lambda: CrawlerTask.objects.create(**twin, rank=9, timeout=1),
+        lambda: CrawlerTask.objects.filter(pk=task.pk).update(code=200),
     ):
         with pytest.raises(IntegrityError), transaction.atomic():
             refused()

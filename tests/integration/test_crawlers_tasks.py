@@ -10,7 +10,7 @@ import pytest
 from django.db import connection as database
 from django.utils import timezone
 
-from crawlers.models import Task
+from crawlers.models import CrawlerTask
 from crawlers.services import crawler_calls, status_updates
 from crawlers.services.capabilities import capability_of
 from taskhub.runs.models import Run, Schedule
@@ -70,7 +70,7 @@ class Crawl:
             **({"credential": {"username": "u", "password": "canary-pw"}} if values.get("credential") else {}),
         )
         self.crawler, self.stream = made["crawler"], made["stream"]
-        self.task = Task.objects.get(fid=crawling.start(owner, self.crawler)["fid"])
+        self.task = CrawlerTask.objects.get(fid=crawling.start(owner, self.crawler)["fid"])
 
     def carry(self) -> Run:
         """As a worker does."""
@@ -111,7 +111,7 @@ def test_the_crawler_is_given_all_it_needs(crawl: Crawl, shop: Shop, settings: A
     shown = crawl.shown()
     assert shown["status"]["code"] == 102
     assert [call["status"] for call in shown["calls"]] == [200]
-    assert Task.objects.get().callback == f"{shop.endpoint}/tasks/7"
+    assert CrawlerTask.objects.get().callback == f"{shop.endpoint}/tasks/7"
     told = json.dumps(shown) + json.dumps(crawl.run())
     assert "canary" not in told
     assert capability_of(crawl.task) not in told
@@ -231,7 +231,7 @@ def test_silence_is_a_time_out_of_which_the_crawler_is_told(crawl: Crawl, shop: 
     Run.objects.filter(pk=run.pk).update(lease_until=past)
     sweep()
     assert crawl.carry().state == "PROGRESS"  # it looked, and the crawler is alive
-    Task.objects.update(seen_at=past)
+    CrawlerTask.objects.update(seen_at=past)
     Run.objects.filter(pk=run.pk).update(lease_until=past)
     sweep()
     assert crawl.carry().state == "FAILURE"
@@ -374,7 +374,7 @@ def test_a_fire_while_another_task_runs_is_skipped_on_record(
     crawling.start(owner, crawler)
     run = run_now(run_schedule_now(schedule=schedule), crawler_calls.carry)
     assert (run.state, (run.error or {})["type"]) == ("FAILURE", "Skipped")
-    assert Task.objects.count() == 1
+    assert CrawlerTask.objects.count() == 1
 
 
 def test_a_fire_whose_parameters_do_not_fit_any_more_says_so(

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from crawlers.models import Document, Rejected, Stream, Task
+from crawlers.models import CrawlerTask, Document, RejectedLine, Stream
 from crawlers.services import document_removal
 from crawlers.services.capabilities import capability_of
 from taskhub.runs.models import Run
@@ -225,7 +225,7 @@ def test_unknown_encodings_and_queries_and_ends(crawl: Crawl) -> None:
 
 def test_the_capability_needs_no_other_secret_and_dies_with_the_attempt(crawl: Crawl, anonymous: Person) -> None:
     fid = crawl.task()
-    path = f"/c/{capability_of(Task.objects.get(fid=fid))}/actions/tasks/{fid}"
+    path = f"/c/{capability_of(CrawlerTask.objects.get(fid=fid))}/actions/tasks/{fid}"
     sent = anonymous.post(f"{path}/upload", crawling.lines([doc("a")]), content_type=NDJSON)
     assert counts(sent) == (1, 1, 0, 0)
     assert anonymous.post(f"{path}/status", {"code": 150}).status_code == 200
@@ -316,7 +316,7 @@ def test_a_deleted_stream_is_gone_at_once_and_then_in_the_tables(crawl: Crawl) -
     assert crawl.owner.get(f"/streams/{crawl.stream['fid']}/docs").status_code == 404
     crawl.purge()
     assert not Stream.objects.exists()
-    assert not Task.objects.exists()
+    assert not CrawlerTask.objects.exists()
     assert not Document.objects.exists()
 
 
@@ -438,7 +438,7 @@ def test_lines_are_put_aside_and_sent_again_when_the_schema_takes_them(crawl: Cr
     assert counts(again) == (3, 1, 0, 0)
     assert again.json()["rejected"] == 2
     assert crawl.shown() == [doc("a"), {"sku": 5}]
-    assert list(Rejected.objects.order_by("id").values_list("reason", flat=True)) == [
+    assert list(RejectedLine.objects.order_by("id").values_list("reason", flat=True)) == [
         "Must be an object, not a number.",
         '/sku: "b" is not of type "integer"',
     ]
@@ -450,7 +450,7 @@ def test_lines_are_put_aside_and_sent_again_when_the_schema_takes_them(crawl: Cr
 def test_broken_lines_are_refused_also_when_others_are_skipped(crawl: Crawl) -> None:
     task = crawl.task()
     assert crawl.send(task, b'5\n{"sku": "a"}\n{', "?on_invalid=skip").status_code == 400
-    assert not Rejected.objects.exists()
+    assert not RejectedLine.objects.exists()
 
 
 def test_a_task_keeps_so_many_lines_and_counts_the_others(crawl: Crawl, settings: Any) -> None:
@@ -458,7 +458,7 @@ def test_a_task_keeps_so_many_lines_and_counts_the_others(crawl: Crawl, settings
     task = crawl.task()
     for _ in range(2):
         crawl.upload(task, 1, 2, query="?on_invalid=skip")
-    assert list(Rejected.objects.order_by("id").values_list("body", flat=True)) == ["1", "2", "1"]
+    assert list(RejectedLine.objects.order_by("id").values_list("body", flat=True)) == ["1", "2", "1"]
     assert crawling.task(crawl.owner, task)["counts"]["rejected"] == 4
 
 

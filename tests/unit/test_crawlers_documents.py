@@ -3,7 +3,7 @@
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import brotli
@@ -12,8 +12,8 @@ from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawlers.domain.document_schemas import Unusable, compiled
-from crawlers.domain.documents import Invalid, Lines, Reader
+from crawlers.domain.document_schemas import DocumentSchema, InvalidSchema
+from crawlers.domain.documents import DocumentReader, InvalidDocument, LineSplitter
 from taskhub.decompression import unpacked, unpacker_of
 from taskhub.errors import Problem, Rejected, TooLarge, UnsupportedMedia
 
@@ -32,12 +32,12 @@ def pieces(data: bytes, size: int) -> Iterator[bytes]:
 
 
 def cut(data: bytes, size: int, limit: int = 1000) -> list[bytes]:
-    lines, found = Lines(limit), list[bytes]()
+    splitter, lines = LineSplitter(limit), list[bytes]()
     for piece in pieces(data, size):
-        whole = lines.feed(piece)
-        lines.number += len(whole)
-        found += whole
-    return found + lines.finish()
+        complete = splitter.feed(piece)
+        assert splitter.lines_before == len(lines)
+        lines += complete
+    return lines + splitter.finish()
 
 
 @given(st.lists(st.sampled_from([b"a", b"\n", b"\r", b"\r\n", b"bc"])), st.integers(1, 5))
@@ -56,7 +56,7 @@ def test_a_long_line_is_refused_before_it_has_ended() -> None:
 
 
 def key(line: bytes, field: str = "id", schema: Any = None) -> bytes:
-    return Reader(schema and compiled(schema), field).read(line, 7)
+    return DocumentReader(schema and DocumentSchema(schema), field).read_key(line, 7)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_broken_json_is_named_by_line_and_column(line: bytes, column: int, detai
     ],
 )
 def test_json_that_is_no_document(line: bytes, reason: str) -> None:
-    with pytest.raises(Invalid) as caught:
+    with pytest.raises(InvalidDocument) as caught:
         key(line)
     assert reason in str(caught.value)
 
@@ -139,8 +139,8 @@ def test_deep_nesting_is_too_large(depth: int) -> None:
 @settings(max_examples=300)
 def test_no_line_breaks_the_reader(line: bytes) -> None:
     try:
-        Reader(None, "a").read(line, 1)
-    except (Problem, Invalid):
+        DocumentReader(None, "a").read_key(line, 1)
+    except (Problem, InvalidDocument):
         return
     assert isinstance(json.loads(line), dict)
 
@@ -148,22 +148,28 @@ def test_no_line_breaks_the_reader(line: bytes) -> None:
 # Schemas
 
 
+def reasons(schema: Any) -> Callable[[Any], str]:
+    """Says why a document does not match; nothing when it does."""
+    compiled = DocumentSchema(schema)
+    return lambda document: "" if compiled.is_valid(document) else compiled.explain(document)
+
+
 @pytest.mark.parametrize(
     "draft", ["https://json-schema.org/draft/2020-12/schema", "http://json-schema.org/draft-07/schema#"]
 )
 def test_both_drafts_are_checked(draft: str) -> None:
-    why_not = compiled({"$schema": draft, "properties": {"a": {"type": "integer", "minimum": 3}}, "required": ["a"]})
-    assert why_not({"a": 3}) == ""
-    assert why_not({"a": "x"}) == '/a: "x" is not of type "integer"'
-    assert why_not({"a": 2}) == "/a: 2 is less than the minimum of 3"
-    assert '"a" is a required property' in why_not({})
+    explain = reasons({"$schema": draft, "properties": {"a": {"type": "integer", "minimum": 3}}, "required": ["a"]})
+    assert explain({"a": 3}) == ""
+    assert explain({"a": "x"}) == '/a: "x" is not of type "integer"'
+    assert explain({"a": 2}) == "/a: 2 is less than the minimum of 3"
+    assert '"a" is a required property' in explain({})
 
 
 def test_drafts_differ() -> None:
     old = {"$schema": "http://json-schema.org/draft-07/schema#", "properties": {"a": {"items": [{"type": "integer"}]}}}
     new = {"properties": {"a": {"prefixItems": [{"type": "integer"}]}}}
     for schema in (old, new):
-        assert compiled(schema)({"a": ["x"]}) == '/a/0: "x" is not of type "integer"'
+        assert reasons(schema)({"a": ["x"]}) == '/a/0: "x" is not of type "integer"'
 
 
 @pytest.mark.parametrize(
@@ -178,14 +184,14 @@ def test_drafts_differ() -> None:
     ],
 )
 def test_a_schema_that_cannot_be_used_says_why(schema: Any, words: str) -> None:
-    with pytest.raises(Unusable) as caught:
-        compiled(schema)
+    with pytest.raises(InvalidSchema) as caught:
+        DocumentSchema(schema)
     assert words in str(caught.value)
 
 
 def test_patterns_take_time_that_grows_with_the_text_alone() -> None:
-    why_not = compiled({"properties": {"a": {"pattern": "^(a+)+$"}}})
-    assert why_not({"a": "a" * 50_000 + "b"})
+    explain = reasons({"properties": {"a": {"pattern": "^(a+)+$"}}})
+    assert explain({"a": "a" * 50_000 + "b"})
 
 
 # Encodings

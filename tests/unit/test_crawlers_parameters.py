@@ -6,17 +6,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawlers.domain.parameters import complete, faults_of_descriptions, faults_of_values
-from crawlers.domain.value_types import TYPES, secret_names
+from crawlers.domain.parameters import (
+    CheckedDescriptions,
+    complete_values,
+    find_value_errors,
+    load_descriptions,
+    secret_names,
+)
+from crawlers.domain.value_types import VALUE_TYPES
+from taskhub.errors import Rejected
 from taskhub.jsontools.merge_patch import merge_patch
+from taskhub.jsontools.schema import REQUIRED, ObjectSchema
+
+
+def description_errors(descriptions: Any) -> list[tuple[str, str]]:
+    """Pointers and details of what is wrong with descriptions."""
+    try:
+        ObjectSchema("External", {"parameters": (CheckedDescriptions, REQUIRED)}).check({"parameters": descriptions})
+    except Rejected as problem:
+        return [(error["pointer"], error["detail"]) for error in problem.errors]
+    return []
+
+
+def value_errors(descriptions: list[dict[str, Any]], values: dict[str, Any]) -> list[tuple[str, str]]:
+    """Pointers and details of what is wrong with values."""
+    errors = find_value_errors(load_descriptions(descriptions), values)
+    return [(error["pointer"], error["detail"]) for error in errors]
 
 
 def fault(description: dict[str, Any], value: Any, **others: Any) -> str:
     """What is wrong with one value; empty when it fits."""
     descriptions = [{"name": "it", **description}, *({"name": name, "type": "integer"} for name in others)]
-    assert faults_of_descriptions(descriptions) == []
-    values = complete(descriptions, {"it": value, **others})
-    return "; ".join(f"{one.pointer} {one.detail}" for one in faults_of_values(descriptions, values))
+    assert description_errors(descriptions) == []
+    values = complete_values(load_descriptions(descriptions), {"it": value, **others})
+    return "; ".join(f"{pointer} {detail}" for pointer, detail in value_errors(descriptions, values))
 
 
 @pytest.mark.parametrize(
@@ -97,10 +120,10 @@ def test_a_restriction_compares_dates_and_says_its_own_message() -> None:
         {"name": "since", "type": "date", "restrictions": [rule]},
         {"name": "until", "type": "date"},
     ]
-    assert faults_of_descriptions(descriptions) == []
-    assert faults_of_values(descriptions, {"since": "2026-01-01", "until": "2026-01-01T00:00:01Z"}) == []
-    wrong = faults_of_values(descriptions, {"since": "2026-01-02", "until": "2026-01-01"})
-    assert [(one.pointer, one.detail) for one in wrong] == [("/params/since", "since comes before until")]
+    assert description_errors(descriptions) == []
+    assert value_errors(descriptions, {"since": "2026-01-01", "until": "2026-01-01T00:00:01Z"}) == []
+    wrong = value_errors(descriptions, {"since": "2026-01-02", "until": "2026-01-01"})
+    assert wrong == [("/params/since", "since comes before until")]
 
 
 @pytest.mark.parametrize(
@@ -136,13 +159,13 @@ def test_a_restriction_compares_dates_and_says_its_own_message() -> None:
     ],
 )
 def test_a_faulty_description_is_named(description: Any, pointer: str) -> None:
-    found = faults_of_descriptions([description, {"name": "b", "type": "integer"}])
-    assert pointer in [one.pointer for one in found]
+    errors = description_errors([description, {"name": "b", "type": "integer"}])
+    assert pointer in dict(errors)
 
 
 def test_two_parameters_of_one_name() -> None:
-    found = faults_of_descriptions([{"name": "a", "type": "bool"}, {"name": "a", "type": "integer"}])
-    assert [(one.pointer, one.detail) for one in found] == [("/parameters/1/name", "Another parameter has this name.")]
+    errors = description_errors([{"name": "a", "type": "bool"}, {"name": "a", "type": "integer"}])
+    assert errors == [("/parameters/1/name", "Another parameter has this name.")]
 
 
 def test_unknown_names_defaults_and_secrets() -> None:
@@ -150,10 +173,10 @@ def test_unknown_names_defaults_and_secrets() -> None:
         {"name": "n", "type": "integer", "default": 3},
         {"name": "pin", "type": "password"},
     ]
-    assert complete(descriptions, {"pin": None}) == {"n": 3}
-    found = faults_of_values(descriptions, {"n": 3, "strange/name": 1})
-    assert [(one.pointer, one.detail) for one in found] == [("/params/strange~1name", "There is no such parameter.")]
-    assert secret_names(descriptions) == {"pin"}
+    assert complete_values(load_descriptions(descriptions), {"pin": None}) == {"n": 3}
+    errors = value_errors(descriptions, {"n": 3, "strange/name": 1})
+    assert errors == [("/params/strange~1name", "There is no such parameter.")]
+    assert secret_names(load_descriptions(descriptions)) == {"pin"}
 
 
 json_values = st.recursive(
@@ -163,14 +186,14 @@ json_values = st.recursive(
 )
 
 
-@given(st.sampled_from(sorted(TYPES)), json_values)
+@given(st.sampled_from(sorted(VALUE_TYPES)), json_values)
 def test_no_value_breaks_a_check(kind: str, value: Any) -> None:
     fault({"type": kind, "required": True}, value)
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(["name", "type", "min", "options", "restrictions"]), json_values)))
 def test_no_description_breaks_a_check(descriptions: Any) -> None:
-    faults_of_descriptions(descriptions)
+    description_errors(descriptions)
 
 
 @pytest.mark.parametrize(
