@@ -8,9 +8,9 @@ class CrawlersConfig(AppConfig):
         from crawlers import run_kinds
         from crawlers.services.document_removal import purge_batch_of_owner
         from taskhub.accounts import removal
-        from taskhub.runs.run_kinds import register, register_schedulable
+        from taskhub.runs.run_kinds import register, register_target
 
         for kind in run_kinds.KINDS:
-            register(kind)
-        register_schedulable(run_kinds.SCHEDULED_CRAWLER)
+            register(kind())
+        register_target(run_kinds.CrawlerTarget())
         removal.register("crawlers", purge_batch_of_owner)

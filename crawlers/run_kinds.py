@@ -1,14 +1,17 @@
 """What crawlers need of the ledger: tasks as runs, notices, the removal of documents, and what schedules may start."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.urls import reverse
 
 from crawlers.models import CrawlerTask
-from crawlers.services.crawler_schedules import KIND, SCHEDULED, work_of_schedule
+from crawlers.services.crawler_schedules import KIND, SCHEDULED, planned_run
 from crawlers.services.document_removal import PURGE
 from crawlers.services.status_updates import NOTICE, run_ended
 from crawlers.services.task_runs import check_arguments, run_copied
 from taskhub.runs.models import Run
-from taskhub.runs.run_kinds import Kind, Schedulable
+from taskhub.runs.run_kinds import PlannedRun, RunKind, ScheduleTarget
 
 QUEUE = "crawlers"
 EXAMPLE = """{
@@ -18,16 +21,49 @@ EXAMPLE = """{
 """
 
 
-def _pages(run: Run) -> list[tuple[str, str]]:
-    return [
-        ("task", reverse("admin:crawlers_crawlertask_change", args=[pk]))
-        for pk in CrawlerTask.objects.filter(run=run).values_list("pk", flat=True)
-    ]
+class CrawlerTaskKind(RunKind):
+    name = KIND
+    task = SCHEDULED
+    queue = QUEUE
+
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        check_arguments(arguments)
+
+    def on_retry(self, old: Run, new: Run) -> None:
+        run_copied(old, new)
+
+    def on_end(self, run: Run) -> None:
+        run_ended(run)
+
+    def admin_links(self, run: Run) -> list[tuple[str, str]]:
+        return [
+            ("task", reverse("admin:crawlers_crawlertask_change", args=[pk]))
+            for pk in CrawlerTask.objects.filter(run=run).values_list("pk", flat=True)
+        ]
 
 
-KINDS = [
-    Kind(KIND, SCHEDULED, QUEUE, check=check_arguments, copied=run_copied, ended=run_ended, pages=_pages),
-    Kind(NOTICE, "crawlers.tasks.notice", QUEUE),
-    Kind(PURGE, "crawlers.tasks.purge", QUEUE),
-]
-SCHEDULED_CRAWLER = Schedulable(KIND, "ScheduledCrawler", (SCHEDULED,), EXAMPLE, work_of_schedule)
+class CrawlerNoticeKind(RunKind):
+    """Calls that tell a crawler what became of its task."""
+
+    name = NOTICE
+    task = "crawlers.tasks.notice"
+    queue = QUEUE
+
+
+class DocumentRemovalKind(RunKind):
+    name = PURGE
+    task = "crawlers.tasks.purge"
+    queue = QUEUE
+
+
+class CrawlerTarget(ScheduleTarget):
+    kind = KIND
+    title = "ScheduledCrawler"
+    tasks = (SCHEDULED,)
+    example = EXAMPLE
+
+    def plan_run(self, arguments: Mapping[str, Any], owner: Any, schedule: str) -> PlannedRun:
+        return planned_run(arguments, owner, schedule)
+
+
+KINDS = (CrawlerTaskKind, CrawlerNoticeKind, DocumentRemovalKind)

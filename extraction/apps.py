@@ -9,10 +9,10 @@ class ExtractionConfig(AppConfig):
         from extraction.engines import engines
         from extraction.services.retention import remove_of_owner
         from taskhub.accounts import removal
-        from taskhub.runs.run_kinds import register, register_schedulable
+        from taskhub.runs.run_kinds import register, register_target
 
         engines()  # a file that cannot be read is told at the start
         for kind in run_kinds.KINDS:
-            register(kind)
-        register_schedulable(run_kinds.SCHEDULED_EXTRACTION)
+            register(kind())
+        register_target(run_kinds.ExtractionTarget())
         removal.register("extraction", remove_of_owner)

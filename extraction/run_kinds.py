@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from django.urls import reverse
 
@@ -12,7 +13,7 @@ from extraction.services.processes import KIND
 from extraction.services.retention import PURGE
 from taskhub.errors import Rejected
 from taskhub.runs.models import Run
-from taskhub.runs.run_kinds import Kind, Schedulable, Work
+from taskhub.runs.run_kinds import PlannedRun, RunKind, ScheduleTarget
 
 QUEUE = "extraction"
 SCHEDULED = "extraction.tasks.ScheduledExtraction"
@@ -24,19 +25,73 @@ EXAMPLE = """{
 """
 
 
-def _pages(run: Run) -> list[tuple[str, str]]:
-    return [
-        ("process", reverse("admin:extraction_process_change", args=[pk]))
-        for pk in Process.objects.filter(run=run).values_list("pk", flat=True)
-    ]
+class ProcessKind(RunKind):
+    """Processes. Their pages are fetched outside of their run, which is detached meanwhile."""
+
+    name = KIND
+    task = SCHEDULED
+    queue = QUEUE
+    webhook_event = webhook_payload.EVENT
+
+    def on_retry(self, old: Run, new: Run) -> None:
+        process_lifecycle.run_copied(old, new)
+
+    def on_end(self, run: Run) -> None:
+        process_lifecycle.run_ended(run)
+
+    def admin_links(self, run: Run) -> list[tuple[str, str]]:
+        return [
+            ("process", reverse("admin:extraction_process_change", args=[pk]))
+            for pk in Process.objects.filter(run=run).values_list("pk", flat=True)
+        ]
+
+    def webhook_data(self, run: Run) -> dict[str, Any] | None:
+        return webhook_payload.told(run)
+
+    def webhook_message(self, run: Run, data: Mapping[str, Any]) -> dict[str, Any]:
+        return webhook_payload.message(run, data)
+
+    def sweep(self) -> None:
+        process_lifecycle.sweep()
+
+    def detached_runs_with_work(self) -> list[UUID]:
+        return slices.waiting_runs()
+
+    def prune(self) -> int:
+        return retention.prune()
 
 
-def work_of_schedule(arguments: Mapping[str, Any], owner: Any, schedule: str) -> Work:
-    """Raises `Rejected` for what names no task of the owner's, or would not run."""
-    task = task_named(arguments, owner)
-    given = {name: value for name, value in arguments.items() if name != "task"}
-    processes.plan_run(task=task, given=given)
-    return Work(task.owner, task.name or task.id, {"task": task.id, "given": given}, webhook=task.webhook)
+class TaskRemovalKind(RunKind):
+    name = PURGE
+    task = "extraction.tasks.purge"
+    queue = QUEUE
+
+
+class ResultDeliveryKind(RunKind):
+    name = DELIVERY
+    task = "extraction.tasks.delivery"
+    queue = QUEUE
+    attempts = len(WAITS) + 1
+
+    def delay_after(self, attempt: int) -> float:
+        return retry_delay(attempt)
+
+
+KINDS = (ProcessKind, TaskRemovalKind, ResultDeliveryKind)
+
+
+class ExtractionTarget(ScheduleTarget):
+    kind = KIND
+    title = "ScheduledExtraction"
+    tasks = (SCHEDULED,)
+    example = EXAMPLE
+
+    def plan_run(self, arguments: Mapping[str, Any], owner: Any, schedule: str) -> PlannedRun:
+        """Raises `Rejected` for what names no task of the owner's, or would not run."""
+        task = task_named(arguments, owner)
+        given = {name: value for name, value in arguments.items() if name != "task"}
+        processes.plan_run(task=task, given=given)
+        return PlannedRun(task.owner, task.name or task.id, {"task": task.id, "given": given}, webhook=task.webhook)
 
 
 def task_named(arguments: Mapping[str, Any], owner: Any) -> ExtractionTask:
@@ -47,24 +102,3 @@ def task_named(arguments: Mapping[str, Any], owner: Any) -> ExtractionTask:
         detail = "Must be the id of one of the owner's extraction tasks."
         raise Rejected(detail, errors=[{"path": "task", "detail": detail}])
     return task
-
-
-KINDS = [
-    Kind(
-        KIND,
-        SCHEDULED,
-        QUEUE,
-        copied=process_lifecycle.run_copied,
-        ended=process_lifecycle.run_ended,
-        pages=_pages,
-        sweep=process_lifecycle.sweep,
-        waiting=slices.waiting_runs,
-        prune=retention.prune,
-        event=webhook_payload.EVENT,
-        told=webhook_payload.told,
-        message=webhook_payload.message,
-    ),
-    Kind(PURGE, "extraction.tasks.purge", QUEUE),
-    Kind(DELIVERY, "extraction.tasks.delivery", QUEUE, attempts=len(WAITS) + 1, wait=retry_delay),
-]
-SCHEDULED_EXTRACTION = Schedulable(KIND, "ScheduledExtraction", (SCHEDULED,), EXAMPLE, work_of_schedule)

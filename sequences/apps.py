@@ -6,7 +6,7 @@ class SequencesConfig(AppConfig):
 
     def ready(self) -> None:
         from sequences import run_kinds, scheduled_sequences  # noqa: F401  (registers its functions)
-        from taskhub.runs.run_kinds import register, register_schedulable
+        from taskhub.runs.run_kinds import register, register_target
 
-        register(run_kinds.SEQUENCE)
-        register_schedulable(run_kinds.SCHEDULED_SEQUENCE)
+        register(run_kinds.SequenceKind())
+        register_target(run_kinds.SequenceTarget())

@@ -1,21 +1,40 @@
 """Sequences as runs of the ledger, and as what schedules start."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from django.urls import reverse
 
-from sequences.services.sequence_runs import KIND, check, ended, work_of_schedule
+from sequences.services.sequence_runs import KIND, check, ended, planned_run
 from taskhub.runs.models import Run
-from taskhub.runs.run_kinds import Kind, Schedulable
+from taskhub.runs.run_kinds import PlannedRun, RunKind, ScheduleTarget
 
 TASK = "sequences.tasks.ScheduledSequence"
 OLDER_NAMES = ("jaseci.svc.task.common.ScheduledSequence", "jaseci.extens.svc.tasks.ScheduledSequence")
 EXAMPLE = (Path(__file__).parent / "examples" / "sequence.jsonc").read_text()
 
 
-def _pages(run: Run) -> list[tuple[str, str]]:
-    return [("steps", f"{reverse('admin:sequences_step_changelist')}?run__id__exact={run.pk}")]
+class SequenceKind(RunKind):
+    name = KIND
+    task = TASK
+    queue = "sequences"
+
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        check(arguments)
+
+    def on_end(self, run: Run) -> None:
+        ended(run)
+
+    def admin_links(self, run: Run) -> list[tuple[str, str]]:
+        return [("steps", f"{reverse('admin:sequences_step_changelist')}?run__id__exact={run.pk}")]
 
 
-SEQUENCE = Kind(KIND, TASK, "sequences", check=check, ended=ended, pages=_pages)
-SCHEDULED_SEQUENCE = Schedulable(KIND, "ScheduledSequence", (TASK, *OLDER_NAMES), EXAMPLE, work_of_schedule)
+class SequenceTarget(ScheduleTarget):
+    kind = KIND
+    title = "ScheduledSequence"
+    tasks = (TASK, *OLDER_NAMES)
+    example = EXAMPLE
+
+    def plan_run(self, arguments: Mapping[str, Any], owner: Any, schedule: str) -> PlannedRun:
+        return planned_run(arguments, owner, schedule)

@@ -10,14 +10,14 @@ class WalkersConfig(AppConfig):
 
     def ready(self) -> None:
         from taskhub.accounts import removal
-        from taskhub.runs.run_kinds import register, register_schedulable
+        from taskhub.runs.run_kinds import register, register_target
         from walkers import run_kinds
         from walkers.authoring import sentinels
         from walkers.services.graphs import remove_graphs_of
 
         autodiscover_modules("walkers")
         sentinels.collect()
-        register(run_kinds.WALKER)
-        register_schedulable(run_kinds.SCHEDULED_WALKER)
+        register(run_kinds.WalkerKind())
+        register_target(run_kinds.WalkerTarget())
         removal.register("graphs", remove_graphs_of)
         import_module("walkers.http.calls")

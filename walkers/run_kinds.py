@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
+from uuid import UUID
 
 from taskhub.accounts.models import User
 from taskhub.errors import NotFound, invalid
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema
-from taskhub.runs.run_kinds import Kind, Schedulable, Work
+from taskhub.runs.models import Run
+from taskhub.runs.run_kinds import PlannedRun, RunKind, ScheduleTarget
 from walkers.domain.ids import as_id
 from walkers.services.run_files import copy_files, remove_files
 from walkers.walks.principal import Principal
 from walkers.walks.walk_execution import load_work
 
-Found = TypeVar("Found")
+Entry = TypeVar("Entry")
 
 _ARGUMENTS = ObjectSchema(
     "Arguments",
@@ -26,18 +28,28 @@ _ARGUMENTS = ObjectSchema(
 )
 
 
-def check(arguments: Mapping[str, Any]) -> None:
-    """Raises `Rejected` for arguments that no walk can be made of."""
-    _ARGUMENTS.check(arguments)
-    if as_id(arguments["nd"]) is None:
-        raise invalid("/nd", "This is no id.")
-    try:
-        load_work(arguments)
-    except NotFound as error:
-        raise invalid("/name", error.detail) from None
+class WalkerKind(RunKind):
+    """Walks, whose arguments are `{name, snt, nd, ctx, files}`: the names are resolved, and `ctx` as it was sent."""
 
+    name = "walker"
+    task = "walkers.tasks.walker_run"
+    queue = "walkers"
 
-WALKER = Kind("walker", "walkers.tasks.walker_run", "walkers", check=check, copied=copy_files, removed=remove_files)
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        _ARGUMENTS.check(arguments)
+        if as_id(arguments["nd"]) is None:
+            raise invalid("/nd", "This is no id.")
+        try:
+            load_work(arguments)
+        except NotFound as error:
+            raise invalid("/name", error.detail) from None
+
+    def on_retry(self, old: Run, new: Run) -> None:
+        copy_files(old, new)
+
+    def on_delete(self, run_ids: list[UUID]) -> None:
+        remove_files(run_ids)
+
 
 TASK = "walkers.tasks.ScheduledWalker"
 OLDER_NAMES = ("jaseci.svc.task.common.ScheduledWalker", "jaseci.extens.svc.tasks.ScheduledWalker")
@@ -61,20 +73,26 @@ _SCHEDULED = ObjectSchema(
 )
 
 
-def work_of_schedule(arguments: Mapping[str, Any], owner: User, schedule: str) -> Work:
-    """The walk that a schedule is to start, its names looked up now. Raises `Rejected` that names each wrong place."""
-    given = _SCHEDULED.check(arguments)
-    principal = Principal(_master(given.get("mst"), owner))
-    name = given.get("name") or given.get("wlk")
-    if not name:
-        raise invalid("/name", "This is required: the walker's name.")
-    sentinel = _found("/snt", lambda: principal.sentinel(given.get("snt")))
-    definition = _found("/name", lambda: sentinel.walker(name))
-    start = _found("/nd", lambda: principal.node_id(given.get("nd")))
-    ctx = given.get("ctx", {})
-    definition.shape.check_json(ctx, at="/ctx")
-    walk = {"name": definition.name, "snt": definition.sentinel, "nd": str(start), "ctx": ctx}
-    return Work(principal.user, definition.name, walk, definition.time_limit)
+class WalkerTarget(ScheduleTarget):
+    kind = WalkerKind.name
+    title = "ScheduledWalker"
+    tasks = (TASK, *OLDER_NAMES)
+    example = EXAMPLE
+
+    def plan_run(self, arguments: Mapping[str, Any], owner: User, schedule: str) -> PlannedRun:
+        """The walk, its names looked up now. Raises `Rejected` that names each wrong place."""
+        values = _SCHEDULED.check(arguments)
+        principal = Principal(_master(values.get("mst"), owner))
+        name = values.get("name") or values.get("wlk")
+        if not name:
+            raise invalid("/name", "This is required: the walker's name.")
+        sentinel = _look_up("/snt", lambda: principal.sentinel(values.get("snt")))
+        definition = _look_up("/name", lambda: sentinel.walker(name))
+        start = _look_up("/nd", lambda: principal.node_id(values.get("nd")))
+        ctx = values.get("ctx", {})
+        definition.shape.check_json(ctx, at="/ctx")
+        walk = {"name": definition.name, "snt": definition.sentinel, "nd": str(start), "ctx": ctx}
+        return PlannedRun(principal.user, definition.name, walk, definition.time_limit)
 
 
 def _master(reference: str | None, owner: User) -> User:
@@ -91,11 +109,8 @@ def _master(reference: str | None, owner: User) -> User:
     return user
 
 
-def _found(pointer: str, find: Callable[[], Found]) -> Found:
+def _look_up(pointer: str, find: Callable[[], Entry]) -> Entry:
     try:
         return find()
     except NotFound as error:
         raise invalid(pointer, error.detail) from None
-
-
-SCHEDULED_WALKER = Schedulable("walker", "ScheduledWalker", (TASK, *OLDER_NAMES), EXAMPLE, work_of_schedule)

@@ -6,7 +6,7 @@ from celery import shared_task
 
 from taskhub.errors import Rejected
 from taskhub.runs.queue.execution import work
-from walkers.run_kinds import OLDER_NAMES, TASK, WALKER
+from walkers.run_kinds import OLDER_NAMES, TASK, WalkerKind
 from walkers.walks.walk_execution import perform
 
 
@@ -18,5 +18,5 @@ def walker_run(self: Any, /, run_id: str = "", **arguments: Any) -> int:
 
 
 # Schedules select a walk by the other names, which other tools list.
-for name in (WALKER.task, TASK, *OLDER_NAMES):
+for name in (WalkerKind.task, TASK, *OLDER_NAMES):
     shared_task(name=name, bind=True)(walker_run)

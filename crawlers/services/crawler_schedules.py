@@ -9,7 +9,7 @@ from django.db import transaction
 
 from crawlers.models import Crawler
 from taskhub.errors import NotFound, invalid
-from taskhub.runs.run_kinds import Work
+from taskhub.runs.run_kinds import PlannedRun
 from taskhub.runs.scheduler.schedule_spec import WhenShown, periodic_of, when_of
 from taskhub.runs.scheduler.schedules import delete_schedule, save_schedule
 
@@ -48,10 +48,10 @@ def _stored(crawler: Crawler, schedule: Mapping[str, Any]) -> Any:
     ).periodic
 
 
-def work_of_schedule(arguments: Mapping[str, Any], owner: Any, schedule: str) -> Work:
-    """What a schedule, by name, is to start: a task of `{"crawler": fid}`."""
+def planned_run(arguments: Mapping[str, Any], owner: Any, schedule: str) -> PlannedRun:
+    """The run that a schedule, by name, starts: a task of `{"crawler": fid}`."""
     crawler = crawler_of(arguments, owner)
-    return Work(owner, crawler.name or schedule, {"crawler": str(crawler.fid)})
+    return PlannedRun(owner, crawler.name or schedule, {"crawler": str(crawler.fid)})
 
 
 def crawler_of(arguments: Mapping[str, Any], owner: Any) -> Crawler:

@@ -11,7 +11,7 @@ from sequences.services.checkpoints import forget_state
 from taskhub.errors import NotFound
 from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
-from taskhub.runs.run_kinds import Work
+from taskhub.runs.run_kinds import PlannedRun
 
 KIND = "sequence"
 
@@ -27,10 +27,10 @@ def submit_sequence(*, arguments: Mapping[str, Any], owner: Any, webhook: str = 
     return runs.submit(kind=KIND, owner=owner, name=KIND, arguments=arguments, time_limit=time_limit(), webhook=webhook)
 
 
-def work_of_schedule(arguments: Mapping[str, Any], owner: Any, schedule: str) -> Work:
-    """What a schedule, by name, is to start. Raises `Faulty`."""
+def planned_run(arguments: Mapping[str, Any], owner: Any, schedule: str) -> PlannedRun:
+    """The run that a schedule, by name, starts. Raises `Faulty`."""
     check(arguments)
-    return Work(owner, schedule, arguments, time_limit())
+    return PlannedRun(owner, schedule, arguments, time_limit())
 
 
 def time_limit() -> float:

@@ -12,7 +12,7 @@ from django_celery_results.models import GroupResult, TaskResult
 
 from taskhub.runs.models import Leadership, Run, Worker
 from taskhub.runs.queue import cancel, retry
-from taskhub.runs.run_kinds import all_kinds, hooks_of
+from taskhub.runs.run_kinds import all_kinds, kind_or_default
 from taskhub.runs.scheduler import beat_admin  # noqa: F401  (registers its pages)
 from taskhub.runs.scheduler.admin import seconds_between
 from taskhub.security.masking import hide, mask, secrets_of
@@ -95,7 +95,7 @@ class RunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="more")
     def more(self, run: Run) -> SafeString:
-        pages = hooks_of(run.kind).pages(run)
+        pages = kind_or_default(run.kind).admin_links(run)
         return format_html_join(", ", '<a href="{1}">{0}</a>', pages)
 
     @admin.display(description="started by")

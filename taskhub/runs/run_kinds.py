@@ -1,72 +1,71 @@
-"""The kinds of runs. An app registers its own in `AppConfig.ready()`; the ledger knows none of them by name."""
+"""Kinds of runs, and targets of schedules. Each app registers its own in `AppConfig.ready()`; none is known here."""
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
+from uuid import UUID
 
 from taskhub.runs.domain import backoff
-
-if TYPE_CHECKING:
-    from taskhub.runs.models import Run
+from taskhub.runs.models import Run
 
 
-def _nothing(*_: Any) -> None:
-    return None
+class RunKind:
+    """How one kind of run is checked, sent, ended and shown. A subclass states the attributes and what differs.
 
-
-def _none(*_: Any) -> list[Any]:
-    return []
-
-
-def _no_rows() -> int:
-    return 0
-
-
-def _no_more(_: "Run") -> dict[str, Any]:
-    return {}
-
-
-@dataclass(frozen=True)
-class Kind:
-    """How one kind of run is checked, sent and ended.
-
-    `task` is the registered Celery name and `queue` where it is sent. `check` raises `Rejected` for arguments that
-    cannot run. `copied(old, new)` is called in the transaction that accepts a retry; `ended(run)` in the one that ends
-    a run, with the state it ends in; `removed(ids)` before runs are deleted. `pages(run)` are words and addresses of
-    pages in the admin that show more of a run.
-
-    A run that names a webhook tells its end: an `event` with the data of `told(run)`, asked for in the ending
-    transaction; None where there is nothing to tell yet. `message(run, data)` is what is sent, made when it is sent; by
-    default the run as `/runs` shows it, with its result.
-
-    `attempts` are those of one run, by default as many as the settings say; `wait(attempt)` gives the seconds after one
-    that may succeed later.
-
-    The leader calls `sweep()` every second, and rings for what `waiting()` then names: runs that were handed over and
-    have work for a worker. It calls `prune()` every minute, which removes one batch and says how many rows.
+    `task` is the registered name of the Celery task and `queue` where it is sent. `attempts` are those of one run; None
+    for as many as the settings say. `webhook_event` is the type of the message that tells of a run's end.
     """
 
-    name: str
-    task: str
-    queue: str
-    check: Callable[[Mapping[str, Any]], None] = _nothing
-    copied: Callable[["Run", "Run"], None] = _nothing
-    ended: Callable[["Run"], None] = _nothing
-    removed: Callable[[list[Any]], None] = _nothing
-    pages: Callable[["Run"], list[tuple[str, str]]] = _none
-    sweep: Callable[[], None] = _nothing
-    waiting: Callable[[], list[Any]] = _none
-    prune: Callable[[], int] = _no_rows
-    event: str = "run.finished"
-    told: Callable[["Run"], dict[str, Any] | None] = _no_more
-    message: Callable[["Run", Mapping[str, Any]], dict[str, Any]] | None = None
-    attempts: int | None = None
-    wait: Callable[[int], float] = backoff
+    name: ClassVar[str] = ""
+    task: ClassVar[str] = ""
+    queue: ClassVar[str] = ""
+    attempts: ClassVar[int | None] = None
+    webhook_event: ClassVar[str] = "run.finished"
+
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        """Raises `Rejected` for arguments that cannot run."""
+
+    def on_retry(self, old: Run, new: Run) -> None:
+        """Is called in the transaction that submits `new` to try `old` again."""
+
+    def on_end(self, run: Run) -> None:
+        """Is called in the transaction that ends a run, with the state, result and error that it ends with."""
+
+    def on_delete(self, run_ids: list[UUID]) -> None:
+        """Is called before runs are deleted."""
+
+    def delay_after(self, attempt: int) -> float:
+        """Seconds from a failed attempt (1 is the first) to the next, where it may succeed later."""
+        return backoff(attempt)
+
+    def admin_links(self, run: Run) -> list[tuple[str, str]]:
+        """Labels and addresses of pages in the admin that show more of a run."""
+        return []
+
+    def webhook_data(self, run: Run) -> dict[str, Any] | None:
+        """What the delivery of a run's end keeps, in the ending transaction; None for no delivery (yet)."""
+        return {}
+
+    def webhook_message(self, run: Run, data: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What is sent of a run, made of `webhook_data` when it is sent; None for the run as `/runs` shows it."""
+        return None
+
+    def sweep(self) -> None:
+        """Is called by the leader every second."""
+
+    def detached_runs_with_work(self) -> list[UUID]:
+        """Ids of detached runs that have work for a worker, some of them; asked after each `sweep`."""
+        return []
+
+    def prune(self) -> int:
+        """Removes one batch of what is past its retention and says how many rows; called by the leader every minute."""
+        return 0
 
 
 @dataclass(frozen=True)
-class Work:
-    """What is to be accepted when a schedule is due: a run of this owner, with this name."""
+class PlannedRun:
+    """The run that a schedule submits when it is due."""
 
     owner: Any
     name: str
@@ -75,32 +74,36 @@ class Work:
     webhook: str = ""
 
 
-@dataclass(frozen=True)
-class Schedulable:
+class ScheduleTarget(ABC):
     """What schedules may start, and how an operator selects it.
 
-    `tasks` are names of Celery tasks by which periodic tasks select it: the first is offered, the others are older
-    spellings. `example` are arguments as the documents print them. `work(arguments, owner, schedule)` is asked when a
-    schedule, by name, is saved and again when it is due; it raises `Problem`s for what cannot run, those for arguments
-    with `errors` that have a `path` and a `detail` each.
+    `kind` is the name of the run kind. `tasks` are names of Celery tasks by which periodic tasks select the target: the
+    first is offered, the others are older spellings. `example` are arguments as the documents print them.
     """
 
-    kind: str
-    title: str
-    tasks: tuple[str, ...]
-    example: str
-    work: Callable[[Mapping[str, Any], Any, str], Work]
+    kind: ClassVar[str]
+    title: ClassVar[str]
+    tasks: ClassVar[tuple[str, ...]]
+    example: ClassVar[str]
+
+    @abstractmethod
+    def plan_run(self, arguments: Mapping[str, Any], owner: Any, schedule: str) -> PlannedRun:
+        """The run for arguments, which it checks: when the schedule, by name, is saved, and again when it is due.
+
+        Raises `Problem`s for what cannot run, those for arguments with `errors` that have a `path` and a `detail` each.
+        """
 
 
-_kinds: dict[str, Kind] = {}
-_schedulables: list[Schedulable] = []
+_kinds: dict[str, RunKind] = {}
+_targets: list[ScheduleTarget] = []
+_UNREGISTERED = RunKind()
 
 
-def register(kind: Kind) -> None:
+def register(kind: RunKind) -> None:
     _kinds[kind.name] = kind
 
 
-def kind_of(name: str) -> Kind:
+def kind_of(name: str) -> RunKind:
     """The registered kind; `LookupError` says what an operator must have removed."""
     try:
         return _kinds[name]
@@ -112,23 +115,23 @@ def is_kind(name: str) -> bool:
     return name in _kinds
 
 
-def hooks_of(name: str) -> Kind:
+def kind_or_default(name: str) -> RunKind:
     """The registered kind, or one that does nothing: the runs of an app that was removed must still end."""
-    return _kinds.get(name) or Kind(name, "", "")
+    return _kinds.get(name, _UNREGISTERED)
 
 
-def all_kinds() -> list[Kind]:
+def all_kinds() -> list[RunKind]:
     return list(_kinds.values())
 
 
-def register_schedulable(schedulable: Schedulable) -> None:
-    _schedulables.append(schedulable)
+def register_target(target: ScheduleTarget) -> None:
+    _targets.append(target)
 
 
-def all_schedulables() -> list[Schedulable]:
-    return list(_schedulables)
+def all_targets() -> list[ScheduleTarget]:
+    return list(_targets)
 
 
-def schedulable_of(task: str) -> Schedulable | None:
-    """What the name of a Celery task selects; None when nothing that schedules may start has it."""
-    return next((one for one in _schedulables if task in one.tasks), None)
+def target_of(task: str) -> ScheduleTarget | None:
+    """The target that the name of a Celery task selects; None when schedules cannot start it."""
+    return next((target for target in _targets if task in target.tasks), None)

@@ -18,6 +18,7 @@ from taskhub.runs.domain import LeaseLost, State
 from taskhub.runs.models import Run
 from taskhub.runs.queue import maintenance
 from tests.conftest import Person, make_person
+from tests.probe import ProbeKind
 from walkers.models import Edge, Graph, Node
 from walkers.services import graphs
 from walkers.walks.principal import active_context
@@ -29,7 +30,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def removed() -> Iterator[list[UUID]]:
     """The runs that their kind was told of before they went."""
     ids: list[UUID] = []
-    run_kinds.register(run_kinds.Kind("probe", "tests.probe", "walkers", removed=ids.extend))
+
+    class RecordingKind(ProbeKind):
+        def on_delete(self, run_ids: list[UUID]) -> None:
+            ids.extend(run_ids)
+
+    run_kinds.register(RecordingKind())
     yield ids
     del run_kinds._kinds["probe"]
 
@@ -116,10 +122,11 @@ def test_graphs_go_without_being_read(owner: Person, stranger: Person, django_as
 
 
 def test_one_account_that_cannot_be_removed_keeps_no_other(owner: Person, stranger: Person) -> None:
-    def fail(ids: list[UUID]) -> None:
-        raise OSError("The storage is away.")
+    class FailingKind(ProbeKind):
+        def on_delete(self, run_ids: list[UUID]) -> None:
+            raise OSError("The storage is away.")
 
-    run_kinds.register(run_kinds.Kind("probe", "tests.probe", "walkers", removed=fail))
+    run_kinds.register(FailingKind())
     submit(owner)
     delete(owner)
     delete(stranger)

@@ -12,10 +12,18 @@ from kombu.pools import producers
 
 from taskhub.runs.queue import broker, pubsub
 from taskhub.runs.queue.broker import ANSWER_SECONDS, COUNTED_EVERY, ENOUGH_RINGS, Din, Silence, backlog, send
-from taskhub.runs.run_kinds import Kind
+from taskhub.runs.run_kinds import RunKind
 
 QUEUE = "webhooks"  # nothing else in these tests sends to it
-PROBE = Kind("probe", "tests.probe", QUEUE)
+
+
+class QuietKind(RunKind):
+    name = "probe"
+    task = "tests.probe"
+    queue = QUEUE
+
+
+PROBE = QuietKind()
 
 
 @pytest.fixture(autouse=True)

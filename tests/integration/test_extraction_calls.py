@@ -15,7 +15,7 @@ from django_celery_beat.models import PeriodicTask
 
 from extraction.domain.process_status import ProcessStatus
 from extraction.models import CreditAccount, CreditEntry, ExtractionPage, ExtractionTask, Process
-from extraction.run_kinds import SCHEDULED_EXTRACTION
+from extraction.run_kinds import ExtractionTarget
 from extraction.services import credits, page_ledger, process_lifecycle, retention
 from extraction.services.results import result_storage
 from extraction.services.tasks import check_payload
@@ -319,12 +319,12 @@ def test_a_deleted_account_leaves_nothing(owner: Person) -> None:
 
 def test_a_schedule_runs_a_task(owner: Person, stranger: Person) -> None:
     task = created(owner)
-    made = SCHEDULED_EXTRACTION.work({"task": task["id"], "payload": {"format": "XML"}}, owner.user, "daily")
+    made = ExtractionTarget().plan_run({"task": task["id"], "payload": {"format": "XML"}}, owner.user, "daily")
     run = runs.submit(kind="extraction", owner=owner.user, name=made.name, arguments=made.arguments, schedule="daily")
     assert work("extraction", process_lifecycle.begin, node="x@test") == 1
     process = Process.objects.get()
     assert (process.run, process.format, process.pages) == (run, "xml", 1)
     for arguments, user in (({"task": task["id"]}, stranger.user), ({"task": "x"}, owner.user), ({}, owner.user)):
         with pytest.raises(Exception, match="id of one of the owner's"):
-            SCHEDULED_EXTRACTION.work(arguments, user, "daily")
+            ExtractionTarget().plan_run(arguments, user, "daily")
     assert not PeriodicTask.objects.exists()

@@ -23,19 +23,21 @@ from taskhub.runs.queue import execution, maintenance
 from taskhub.runs.queue.execution import Execution, run_now, work
 from taskhub.runs.queue.leases import end_abandoned
 from tests.conftest import make_person
+from tests.probe import ProbeKind
 
 pytestmark = pytest.mark.django_db(transaction=True)
 START = UUID(int=0)
 
 
-def refuse_empty(arguments: Any) -> None:
-    if not arguments.get("word"):
-        raise Rejected("There is no word.", errors=[{"pointer": "/word", "detail": "It is required."}])
+class WordKind(ProbeKind):
+    def check(self, arguments: Any) -> None:
+        if not arguments.get("word"):
+            raise Rejected("There is no word.", errors=[{"pointer": "/word", "detail": "It is required."}])
 
 
 @pytest.fixture(autouse=True)
 def probe() -> Iterator[None]:
-    run_kinds.register(run_kinds.Kind("probe", "tests.probe", "walkers", check=refuse_empty))
+    run_kinds.register(WordKind())
     yield
     del run_kinds._kinds["probe"]
 

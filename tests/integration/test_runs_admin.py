@@ -13,6 +13,7 @@ from django.urls import reverse
 from taskhub.runs import queue, run_kinds
 from taskhub.runs.models import Run
 from tests.conftest import Person, make_person
+from tests.probe import ProbeKind
 
 pytestmark = pytest.mark.django_db(transaction=True)
 RUNS = "/admin/runs/run/"
@@ -20,7 +21,7 @@ RUNS = "/admin/runs/run/"
 
 @pytest.fixture(autouse=True)
 def probe() -> Iterator[None]:
-    run_kinds.register(run_kinds.Kind("probe", "tests.probe", "walkers"))
+    run_kinds.register(ProbeKind())
     yield
     del run_kinds._kinds["probe"]
 

@@ -23,13 +23,14 @@ from taskhub.runs.idempotency import answer_once
 from taskhub.runs.models import KeptAnswer, Run
 from taskhub.runs.queue.execution import Execution, work
 from tests.conftest import Person
+from tests.probe import ProbeKind
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
 def probe() -> Iterator[None]:
-    run_kinds.register(run_kinds.Kind("probe", "tests.probe", "walkers"))
+    run_kinds.register(ProbeKind())
     yield
     del run_kinds._kinds["probe"]
 

@@ -10,7 +10,7 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 
 from taskhub.celery import app
 from taskhub.runs.models import Run, Schedule
-from taskhub.runs.run_kinds import schedulable_of
+from taskhub.runs.run_kinds import target_of
 from taskhub.runs.scheduler.fires import fire_due
 from tests.conftest import Person
 from walkers.services.aliases import register_alias
@@ -203,8 +203,8 @@ def test_each_has_its_three_names(name: str) -> None:
     app_of = {"ScheduledWalker": "walkers", "ScheduledSequence": "sequences"}
     names = [f"{app_of[name]}.tasks", "jaseci.svc.task.common", "jaseci.extens.svc.tasks"]
     for task in (f"{module}.{name}" for module in names):
-        schedulable = schedulable_of(task)
-        assert schedulable
-        assert schedulable.title == name
+        target = target_of(task)
+        assert target
+        assert target.title == name
         with pytest.raises(Exception, match="started by a schedule"):
             app.tasks[task].run(**json.loads('{"requests": []}'))

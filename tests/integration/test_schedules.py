@@ -20,7 +20,7 @@ from taskhub.runs import run_kinds
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run, Schedule
 from taskhub.runs.queue import cancel, claim_this, end
-from taskhub.runs.run_kinds import Work
+from taskhub.runs.run_kinds import PlannedRun, ScheduleTarget
 from taskhub.runs.scheduler import fires
 from taskhub.runs.scheduler.beat_schedules import Solar, next_fires, zone_of
 from taskhub.runs.scheduler.fires import fire_due
@@ -33,27 +33,34 @@ from taskhub.runs.scheduler.schedules import (
     take_over,
 )
 from tests.conftest import make_person
+from tests.probe import ProbeKind
 
 pytestmark = pytest.mark.django_db
 TASK, OLDER = "tests.Probe", "older.Probe"
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 
 
-def work(arguments: Any, owner: Any, schedule: str) -> Work:
-    if "bug" in arguments:
-        raise ZeroDivisionError("by nought")
-    if "word" not in arguments:
-        raise Rejected("No word.", errors=[{"path": "word", "detail": "It is required."}])
-    return Work(owner, schedule, arguments)
+class ProbeTarget(ScheduleTarget):
+    kind = "probe"
+    title = "Probe"
+    tasks = (TASK, OLDER)
+    example = '{"word": "a"}'
+
+    def plan_run(self, arguments: Any, owner: Any, schedule: str) -> PlannedRun:
+        if "bug" in arguments:
+            raise ZeroDivisionError("by nought")
+        if "word" not in arguments:
+            raise Rejected("No word.", errors=[{"path": "word", "detail": "It is required."}])
+        return PlannedRun(owner, schedule, arguments)
 
 
 @pytest.fixture(autouse=True)
 def probe() -> Iterator[None]:
-    run_kinds.register(run_kinds.Kind("probe", "tests.probe", "walkers"))
-    run_kinds.register_schedulable(run_kinds.Schedulable("probe", "Probe", (TASK, OLDER), '{"word": "a"}', work))
+    run_kinds.register(ProbeKind())
+    run_kinds.register_target(ProbeTarget())
     yield
     del run_kinds._kinds["probe"]
-    run_kinds._schedulables.pop()
+    run_kinds._targets.pop()
 
 
 @pytest.fixture

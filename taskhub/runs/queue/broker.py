@@ -12,7 +12,7 @@ from kombu.pools import producers
 
 from taskhub.celery import app
 from taskhub.runs.models import live_workers
-from taskhub.runs.run_kinds import Kind
+from taskhub.runs.run_kinds import RunKind
 
 log = logging.getLogger(__name__)
 
@@ -111,12 +111,12 @@ class Silence:
 silence = Silence()
 
 
-def notify_worker(kind: Kind, run_id: Any) -> bool:
+def notify_worker(kind: RunKind, run_id: Any) -> bool:
     """Whether a worker will come for the run: it was notified, or enough messages wait already."""
     return presence.heard(kind.queue) and (din.drowns(kind.queue) or send(kind, run_id))
 
 
-def send(kind: Kind, run_id: Any) -> bool:
+def send(kind: RunKind, run_id: Any) -> bool:
     """Whether the broker took the message; never raises, never waits over a second."""
     if silence.lasts:
         return False

@@ -282,7 +282,7 @@ def _settle(execution: Execution, error: dict[str, str], *, again: bool) -> None
     run = execution.run
     try:
         if again and may_try_again(attempt=run.attempt, attempts=run.attempts):
-            put_off(run=run, error=error, seconds=kind_of(run.kind).wait(run.attempt))
+            put_off(run=run, error=error, seconds=kind_of(run.kind).delay_after(run.attempt))
         else:
             with transaction.atomic():
                 execution.fail(error["type"], error["message"])

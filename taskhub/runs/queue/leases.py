@@ -16,7 +16,7 @@ from taskhub.runs.domain import RUNNING, LeaseLost, ResultTooLarge, State
 from taskhub.runs.models import RUN_COLUMNS, Run, read_run
 from taskhub.runs.queue import broker, pubsub
 from taskhub.runs.queue.webhook_events import tell_end
-from taskhub.runs.run_kinds import hooks_of, kind_of
+from taskhub.runs.run_kinds import kind_of, kind_or_default
 
 # A claim, which is a transaction of its own, does not wait for the disk: one that a crash of PostgreSQL takes back is
 # made again, and an ending that is on disk has its claim before it.
@@ -166,7 +166,7 @@ def _end(sql: str, run: Run, values: dict[str, Any], state: State, **documents: 
             return False
         (run.webhook,) = row  # it may have been set while the run went on
         run.state, run.result, run.error = state, documents.get("result"), documents.get("error")
-        hooks_of(run.kind).ended(run)
+        kind_or_default(run.kind).on_end(run)
         tell_end(run=run)
     transaction.on_commit(lambda: pubsub.publish(run.pk, state))
     return True

@@ -18,7 +18,7 @@ from taskhub.runs.models import KeptAnswer, Run
 from taskhub.runs.queue import broker
 from taskhub.runs.queue.leases import end_abandoned
 from taskhub.runs.queue.queries import cancel
-from taskhub.runs.run_kinds import Kind, all_kinds
+from taskhub.runs.run_kinds import RunKind, all_kinds
 
 log = logging.getLogger(__name__)
 
@@ -82,10 +82,10 @@ def _give_up_one(run: Run) -> bool:
         return False
 
 
-def _ring_unheard(kind: Kind) -> None:
+def _ring_unheard(kind: RunKind) -> None:
     """Messages are lost with the broker; runs are not. Where runs wait and no message does, ring again."""
     ready = Run.objects.filter(kind=kind.name, ready=True).order_by("owner_id", "id").values_list("id", flat=True)
-    waiting = [*ready[:RINGS], *kind.waiting()][:RINGS]
+    waiting = [*ready[:RINGS], *kind.detached_runs_with_work()][:RINGS]
     if waiting and broker.presence.heard(kind.queue) and broker.backlog(kind.queue) == 0:
         for run_id in waiting:
             broker.send(kind, run_id)
@@ -120,7 +120,7 @@ def _remove(runs: list[tuple[str, UUID]]) -> int:
     """The runs, after what their kinds and other tables keep for them."""
     for kind in all_kinds():
         if ids := [pk for name, pk in runs if name == kind.name]:
-            kind.removed(ids)
+            kind.on_delete(ids)
     removed, _ = Run.objects.filter(pk__in=[pk for _, pk in runs]).only("pk").delete()
     TaskResult.objects.filter(task_id__in=[str(pk) for _, pk in runs]).delete()
     return removed

@@ -27,17 +27,19 @@ def submit(
     due_at: datetime | None = None,
     time_limit: float | None = None,
     webhook: str = "",
+    checked: bool = False,
     notify: bool = True,
 ) -> Run:
     """Writes a run down, in the caller's transaction if there is one; a worker is notified after the commit.
 
     `arguments` is what the kind's work needs, as JSON; `time_limit` is in seconds; `webhook` is the address that is
     told of the end. `schedule` and `due_at` tell what fired it, and for when: a second run for them is an
-    `IntegrityError`. Without `notify` the caller calls `notify_worker` after the commit, to learn whether one was.
-    Raises what the kind's check raises.
+    `IntegrityError`. `checked` says that the caller has checked the arguments; else the kind's `check` may raise.
+    Without `notify` the caller calls `notify_worker` after the commit, to learn whether a worker will come.
     """
     run_kind = kind_of(kind)
-    run_kind.check(arguments)
+    if not checked:
+        run_kind.check(arguments)
     run = Run.objects.create(
         kind=kind,
         owner_id=owner.pk,
@@ -94,5 +96,5 @@ def retry(*, run: Run) -> Run:
             time_limit=run.time_limit,
             webhook=run.webhook,
         )
-        kind_of(run.kind).copied(run, new)
+        kind_of(run.kind).on_retry(run, new)
     return new

@@ -10,7 +10,7 @@ from taskhub.errors import Conflict
 from taskhub.outbound import check_url, configured_policy
 from taskhub.runs.models import Run
 from taskhub.runs.queue.submission import submit
-from taskhub.runs.run_kinds import hooks_of
+from taskhub.runs.run_kinds import kind_or_default
 from taskhub.web.parameter_types import format_timestamp
 
 WEBHOOK = "webhook"  # the kind of the runs that deliver
@@ -20,16 +20,16 @@ TEST = "webhook.test"
 def tell_end(*, run: Run) -> None:
     """In the transaction that ends a run: its webhook is told, if it has one and its kind has something to tell."""
     if run.webhook:
-        kind = hooks_of(run.kind)
-        data = kind.told(run)
+        kind = kind_or_default(run.kind)
+        data = kind.webhook_data(run)
         if data is not None:
-            notify(run=run, event=kind.event, data=data)
+            notify(run=run, event=kind.webhook_event, data=data)
 
 
 def notify(*, run: Run, event: str, data: Mapping[str, Any]) -> None:
     """Writes a delivery to the run's webhook down, in the caller's transaction; a worker hears of it after the commit.
 
-    `data` is what the run's kind makes the message of, see `Kind.message`.
+    `data` is what the run's kind makes the message of, see `RunKind.webhook_message`.
     """
     deliver(owner=run.owner, url=run.webhook, event=event, data=data, parent=run)
 

@@ -16,7 +16,7 @@ from django_celery_beat.models import PeriodicTask
 
 from taskhub.errors import Forbidden, Problem, Rejected
 from taskhub.runs.models import Run, Schedule
-from taskhub.runs.run_kinds import all_schedulables
+from taskhub.runs.run_kinds import all_targets
 from taskhub.runs.scheduler.beat_schedules import KINDS, next_fires, zone_of
 from taskhub.runs.scheduler.schedules import (
     check_schedule,
@@ -71,7 +71,7 @@ class ScheduleForm(forms.ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         kept = _kept(self.instance)
-        names = [(name, name) for one in all_schedulables() for name in one.tasks[:1]]
+        names = [(name, name) for target in all_targets() for name in target.tasks[:1]]
         older = [] if not self.instance.task or (self.instance.task,) * 2 in names else [(self.instance.task,) * 2]
         if "task" not in self.fields:
             return  # the page is only looked at
@@ -109,7 +109,7 @@ def _words(error: dict[str, Any]) -> str:
 
 def _examples() -> SafeString:
     """Of everything that can be started."""
-    shown = [(one.tasks[0], one.example) for one in all_schedulables()]
+    shown = [(target.tasks[0], target.example) for target in all_targets()]
     return format_html(
         "JSON; comments and trailing commas are kept as they are written. {}",
         format_html_join("", "<details><summary>Arguments of {}</summary><pre>{}</pre></details>", shown),

@@ -17,7 +17,7 @@ from taskhub.errors import Conflict, Problem, Rejected
 from taskhub.jsontools.jsonc import read
 from taskhub.runs.models import Run, Schedule
 from taskhub.runs.queue.submission import submit
-from taskhub.runs.run_kinds import Schedulable, Work, schedulable_of
+from taskhub.runs.run_kinds import PlannedRun, ScheduleTarget, target_of
 from taskhub.runs.scheduler.beat_schedules import KINDS, begin, timetable_of, within_end
 
 log = logging.getLogger(__name__)
@@ -125,16 +125,17 @@ def run_schedule_now(*, schedule: Schedule) -> Run:
 
 def start(*, schedule: Schedule, due_at: datetime | None) -> Run:
     """Submits what a schedule starts, in the caller's transaction. Raises `Problem`s."""
-    work = _work_of(schedule)
+    planned = _planned_run(schedule)
     return submit(
-        kind=_selected(schedule.periodic).kind,
-        owner=work.owner,
-        name=work.name,
-        arguments=work.arguments,
-        time_limit=work.time_limit,
-        webhook=work.webhook,
+        kind=_target_of(schedule.periodic).kind,
+        owner=planned.owner,
+        name=planned.name,
+        arguments=planned.arguments,
+        time_limit=planned.time_limit,
+        webhook=planned.webhook,
         schedule=schedule.periodic.name,
         due_at=due_at,
+        checked=True,
     )
 
 
@@ -194,7 +195,7 @@ def _due(schedule: Schedule, now: datetime) -> tuple[datetime | None, str]:
         return None, ""
     try:
         timetable = timetable_of(periodic, periodic.last_run_at or now)
-        _work_of(schedule)
+        _planned_run(schedule)
         pending = schedule.due_at if schedule.due_at and schedule.due_at <= now else None
         due = pending or timetable.next_fire(begin(periodic, now))
     except (OperationalError, InterfaceError):
@@ -206,30 +207,30 @@ def _due(schedule: Schedule, now: datetime) -> tuple[datetime | None, str]:
     return within_end(periodic, due), "" if due else "It never fires."
 
 
-def _work_of(schedule: Schedule) -> Work:
+def _planned_run(schedule: Schedule) -> PlannedRun:
     periodic = schedule.periodic
     try:
         arguments = json.loads(periodic.kwargs or "{}")
     except ValueError as error:
         raise Rejected(f"The arguments are not JSON: {error}") from None
-    return _work(_selected(periodic), arguments, schedule.owner, periodic.name)
+    return _plan(_target_of(periodic), arguments, schedule.owner, periodic.name)
 
 
-def _selected(periodic: Any) -> Schedulable:
-    found = schedulable_of(periodic.task)
-    if found is None:
+def _target_of(periodic: Any) -> ScheduleTarget:
+    target = target_of(periodic.task)
+    if target is None:
         raise Rejected(f"There is no task {periodic.task!r} that schedules can start.")
-    return found
+    return target
 
 
-def _work(schedulable: Schedulable, arguments: Any, owner: Any, name: str) -> Work:
+def _plan(target: ScheduleTarget, arguments: Any, owner: Any, name: str) -> PlannedRun:
     if owner is None:
         raise Rejected(NO_OWNER)
     if not owner.is_active:
         raise Rejected("Its owner's account is not active.")
     if not isinstance(arguments, dict):
         raise Rejected("The arguments are no object.", errors=[{"path": "", "detail": "The arguments are no object."}])
-    return schedulable.work(arguments, owner, name)
+    return target.plan_run(arguments, owner, name)
 
 
 def _faults_of(periodic: PeriodicTask, owner: Any, written: str) -> tuple[list[dict[str, Any]], Any]:
@@ -238,8 +239,8 @@ def _faults_of(periodic: PeriodicTask, owner: Any, written: str) -> tuple[list[d
     arguments: Any = {}
     try:
         arguments = read(written) if written.strip() else {}
-        if (schedulable := schedulable_of(periodic.task)) is not None:
-            _work(schedulable, arguments, owner, periodic.name)
+        if (target := target_of(periodic.task)) is not None:
+            _plan(target, arguments, owner, periodic.name)
     except Problem as problem:
         faults += [_placed(error) for error in problem.errors] or [{"path": "", "detail": problem.detail}]
     return faults, arguments
@@ -254,7 +255,7 @@ def _placed(error: dict[str, Any]) -> dict[str, Any]:
 
 def _faults_of_fields(periodic: PeriodicTask) -> list[dict[str, Any]]:
     faults = []
-    if schedulable_of(periodic.task) is None:
+    if target_of(periodic.task) is None:
         faults.append({"field": "task", "detail": f"There is no task {periodic.task!r} that schedules can start."})
     try:
         now = database_now()

@@ -8,6 +8,6 @@ class WebhooksConfig(AppConfig):
 
     def ready(self) -> None:
         from taskhub.runs.run_kinds import register
-        from taskhub.runs.webhooks.run_kinds import KIND
+        from taskhub.runs.webhooks.run_kinds import WebhookDeliveryKind
 
-        register(KIND)
+        register(WebhookDeliveryKind())

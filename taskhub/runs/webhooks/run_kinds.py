@@ -1,23 +1,26 @@
-"""What webhooks need of the ledger."""
+"""Deliveries of webhooks as runs."""
+
+from typing import Any
 
 from django.urls import reverse
 
 from taskhub.runs.models import Run
 from taskhub.runs.queue.webhook_events import WEBHOOK
-from taskhub.runs.run_kinds import Kind
+from taskhub.runs.run_kinds import RunKind
 from taskhub.runs.webhooks.domain import ATTEMPTS, wait
 
 
-def _pages(run: Run) -> list[tuple[str, str]]:
-    return [("attempts", f"{reverse('admin:webhooks_attempt_changelist')}?delivery__id__exact={run.pk}")]
+class WebhookDeliveryKind(RunKind):
+    name = WEBHOOK
+    task = "taskhub.runs.webhooks.tasks.deliver"
+    queue = "webhooks"
+    attempts = ATTEMPTS
 
+    def delay_after(self, attempt: int) -> float:
+        return wait(attempt)
 
-KIND = Kind(
-    WEBHOOK,
-    "taskhub.runs.webhooks.tasks.deliver",
-    "webhooks",
-    pages=_pages,
-    told=lambda run: None,
-    attempts=ATTEMPTS,
-    wait=wait,
-)
+    def admin_links(self, run: Run) -> list[tuple[str, str]]:
+        return [("attempts", f"{reverse('admin:webhooks_attempt_changelist')}?delivery__id__exact={run.pk}")]
+
+    def webhook_data(self, run: Run) -> dict[str, Any] | None:
+        return None  # nobody is told of a delivery's end

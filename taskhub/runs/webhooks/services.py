@@ -20,7 +20,7 @@ from taskhub.runs.models import Run
 from taskhub.runs.queue import confirm, retry, visible_run
 from taskhub.runs.queue.execution import Execution
 from taskhub.runs.queue.webhook_events import TEST, WEBHOOK, checked_webhook, deliver
-from taskhub.runs.run_kinds import hooks_of
+from taskhub.runs.run_kinds import kind_or_default
 from taskhub.runs.serializers import RunSerializer
 from taskhub.runs.webhooks.domain import SECRET_BYTES, Verdict, secret_text, signatures, verdict
 from taskhub.runs.webhooks.models import Attempt, Secret
@@ -118,8 +118,8 @@ def _data(run: Run, data: Mapping[str, Any]) -> dict[str, Any]:
     about = run.parent
     if about is None:
         return dict(data)
-    kind = hooks_of(about.kind)
-    return kind.message(about, data) if kind.message else _run_of(about)
+    message = kind_or_default(about.kind).webhook_message(about, data)
+    return _run_of(about) if message is None else message
 
 
 def _run_of(run: Run) -> dict[str, Any]:

@@ -107,6 +107,7 @@ def _submit(principal: Principal, definition: WalkerDefinition, arguments: dict[
         name=definition.name,
         parent=principal.run,
         time_limit=definition.time_limit,
+        checked=True,
         notify=False,
         **terms,
     )

@@ -1,0 +1,9 @@
+"""A run kind of the tests' own."""
+
+from taskhub.runs.run_kinds import RunKind
+
+
+class ProbeKind(RunKind):
+    name = "probe"
+    task = "tests.probe"
+    queue = "walkers"
