@@ -50,5 +50,5 @@ def beat() -> list[str]:
         "taskhub",
         "beat",
         "--scheduler",
-        "taskhub.runs.scheduler.beat:Leader",
+        "taskhub.runs.scheduler.beat:BeatScheduler",
     ]

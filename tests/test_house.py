@@ -62,7 +62,6 @@ CLASSES_STANDING_TWICE: set[str] = {
 }
 STEMS_STANDING_TWICE: set[str] = set()
 WORDS_STILL_USED: set[str] = {
-    "bell",
     "carried",
     "din",
     "doom",
@@ -71,14 +70,11 @@ WORDS_STILL_USED: set[str] = {
     "presence",
     "pulse",
     "put_off",
-    "ring",
     "scribe",
     "shelf",
     "silence",
     "standing",
-    "tell_end",
     "tell_progress",
-    "warden",
 }
 TERMS_NOT_YET_IN_CODE: set[str] = {
     "CheckpointStore",

@@ -126,12 +126,12 @@ def _look_after(execution: Execution, task: CrawlerTask) -> None:
         raise LeaseLost(str(execution.run.pk))
     overdue_at = task.seen_at + timedelta(seconds=task.timeout)
     if overdue_at > timezone.now():
-        execution.hand_over(overdue_at)
+        execution.detach(overdue_at)
         return
     with transaction.atomic():
         row = CrawlerTask.objects.select_for_update(of=("self",), no_key=True).get(pk=task.pk)
         if row.seen_at != task.seen_at:  # at the last moment
-            execution.hand_over(row.seen_at + timedelta(seconds=row.timeout))
+            execution.detach(row.seen_at + timedelta(seconds=row.timeout))
             return
         record_change(row, task_status.TIMED_OUT, f"No sign of life for {row.timeout} s.", "", By.HUB)
         execution.fail(**error_of(row), result=result_of(row))

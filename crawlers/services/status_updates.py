@@ -71,9 +71,9 @@ def end_run(task: CrawlerTask) -> None:
     if task.run_id is None:
         return
     if task_status.succeeded(task.code):
-        runs.settle(run_id=task.run_id, state=State.SUCCESS, result=result_of(task))
+        runs.finish_detached(run_id=task.run_id, state=State.SUCCESS, result=result_of(task))
     else:
-        runs.settle(run_id=task.run_id, state=State.FAILURE, result=result_of(task), error=error_of(task))
+        runs.finish_detached(run_id=task.run_id, state=State.FAILURE, result=result_of(task), error=error_of(task))
 
 
 def result_of(task: CrawlerTask) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def save_progress(task: CrawlerTask) -> None:
     def tell() -> None:
         run = task.run_id and Run.objects.brief().filter(pk=task.run_id, lease_until__isnull=False).first()
         if run:
-            runs.tell_progress(run=run, progress=progress, until=overdue_at)
+            runs.save_progress(run=run, progress=progress, until=overdue_at)
 
     transaction.on_commit(tell)
 

@@ -42,7 +42,7 @@ def begin(execution: Execution) -> None:
             add_note(row, f"started: {payload.request.url}")
             page_ledger.add_first_pages(process=row, payload=payload)
             Process.objects.filter(pk=row.pk).update(started_at=Now())
-        execution.hand_over(timezone.now() + QUIET)
+        execution.detach(timezone.now() + QUIET)
 
 
 def _scheduled(run: Run) -> Process | None:
@@ -95,7 +95,7 @@ def finish_process(*, process: Process, results: str, size: int) -> bool:
         elif row.run and row.run.webhook:
             row.results = results
             event = "process.pending" if row.status == ProcessStatus.PENDING else "process.finished"
-            runs.notify(run=row.run, event=event, data=process_summary(row))
+            runs.queue_webhook(run=row.run, event=event, data=process_summary(row))
         return True
 
 
@@ -110,7 +110,7 @@ def _end(process: Process, results: str) -> None:
     if process.run_id:
         error = {"type": "PagesFailed", "message": process.error} if status == ProcessStatus.FAILED else None
         state = State.FAILURE if error else State.SUCCESS
-        runs.settle(run_id=process.run_id, state=state, result=told, error=error)
+        runs.finish_detached(run_id=process.run_id, state=state, result=told, error=error)
 
 
 def _failure_text(process: Process) -> str:
@@ -168,7 +168,7 @@ def fail(*, process: Process, error: Mapping[str, str]) -> None:
     """Ends a process that cannot go on."""
     with transaction.atomic():
         if process.run_id:
-            runs.settle(run_id=process.run_id, state=State.FAILURE, error=dict(error))
+            runs.finish_detached(run_id=process.run_id, state=State.FAILURE, error=dict(error))
 
 
 def save_renders(*, process: Process, renders: Mapping[str, bool], text: str) -> None:
@@ -181,7 +181,7 @@ def save_progress(*, process: Process, run: Run) -> None:
     """The counts of a process as its run's progress."""
     message = f"{process.records} records, {process.failed} pages failed"
     progress = {"done": process.pages - process.open, "total": process.pages, "message": message}
-    runs.tell_progress(run=run, progress=progress, until=timezone.now() + QUIET)
+    runs.save_progress(run=run, progress=progress, until=timezone.now() + QUIET)
 
 
 def sweep() -> None:

@@ -19,7 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from taskhub.runs.health.checks import OK, parts
+from taskhub.runs.health.checks import OK, check_parts
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
 from taskhub.runs.queue import cancel, changes, retry, visible_run
@@ -97,12 +97,12 @@ class HealthView(APIView):
 
         The database, the broker, a worker for each queue, and beat. Needs no credentials.
         """
-        checks = parts()
+        checks = check_parts()
         well = all(state == OK for state in checks.values())
         return Response({"status": OK if well else "unavailable", "checks": checks}, 200 if well else 503)
 
 
-class RunsView(GenericAPIView[Run]):
+class RunListView(GenericAPIView[Run]):
     serializer_class = RunSerializer
 
     @extend_schema(
@@ -122,7 +122,7 @@ class RunsView(GenericAPIView[Run]):
         return self.get_paginated_response(RunSerializer(self.paginate_queryset(runs), many=True).data)
 
 
-class RunView(APIView):
+class RunDetailView(APIView):
     @extend_schema(
         operation_id="runs_retrieve",
         parameters=[ID],
@@ -137,7 +137,7 @@ class RunView(APIView):
         return Response(WholeRunSerializer(visible_run(run_id=run_id, user=request.user)).data)
 
 
-class CancelView(APIView):
+class CancelRunView(APIView):
     @extend_schema(
         operation_id="runs_cancel",
         parameters=[ID],
@@ -154,7 +154,7 @@ class CancelView(APIView):
         return Response(RunSerializer(run).data)
 
 
-class RetryView(APIView):
+class RetryRunView(APIView):
     @extend_schema(
         operation_id="runs_retry",
         parameters=[ID, KEY_PARAMETER, response_header("Location", "The new run's address.", 202)],
@@ -202,7 +202,7 @@ class EventsView(APIView):
         and whose id is its revision. The first shows the run as it is, also after a resumption with `Last-Event-ID`;
         the last shows its end.
         """
-        moves = changes(run_id=run_id, user=request.user, seconds=EVENTS_SECONDS, pulse=KEEP_ALIVE_SECONDS)
+        moves = changes(run_id=run_id, user=request.user, seconds=EVENTS_SECONDS, keep_alive=KEEP_ALIVE_SECONDS)
         first = next(moves)  # what refuses the call does so before the stream begins
         return EventStream(first, moves)
 
@@ -223,9 +223,9 @@ def _events(run: Run, moves: Iterator[Run]) -> Iterator[bytes]:
 
 urlpatterns = [
     path("healthz", HealthView.as_view()),
-    path("runs", RunsView.as_view()),
-    path("runs/<uuid:run_id>", RunView.as_view()),
-    path("runs/<uuid:run_id>/cancel", CancelView.as_view()),
-    path("runs/<uuid:run_id>/retry", RetryView.as_view()),
+    path("runs", RunListView.as_view()),
+    path("runs/<uuid:run_id>", RunDetailView.as_view()),
+    path("runs/<uuid:run_id>/cancel", CancelRunView.as_view()),
+    path("runs/<uuid:run_id>/retry", RetryRunView.as_view()),
     path("runs/<uuid:run_id>/events", EventsView.as_view()),
 ]

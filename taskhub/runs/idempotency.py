@@ -19,7 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from taskhub.errors import Conflict, Failed, Problem, Rejected
-from taskhub.runs.models import KeptAnswer
+from taskhub.runs.models import IdempotencyRecord
 from taskhub.web.problems import PROBLEM_TYPE, as_problem, problem_body
 
 KEY = r"[!-~]([ -~]{0,253}[!-~])?"  # what a header carries unchanged
@@ -57,13 +57,13 @@ def answer_once(
             return _again(kept, fingerprint)
         response = _attempt(lambda: _in_savepoint(produce))
         if response.status_code < 500:
-            KeptAnswer.objects.update_or_create(
+            IdempotencyRecord.objects.update_or_create(
                 scope=scope, defaults={"fingerprint": fingerprint, "created_at": timezone.now(), **_columns(response)}
             )
     if finish and response.status_code < 400:
         response = _attempt(lambda: finish(response))
         if response.status_code < 500:
-            KeptAnswer.objects.filter(scope=scope).update(**_columns(response))
+            IdempotencyRecord.objects.filter(scope=scope).update(**_columns(response))
     return response
 
 
@@ -88,12 +88,12 @@ def _refusal(problem: Problem) -> Response:
     return Response(problem_body(problem), problem.status, content_type=PROBLEM_TYPE)
 
 
-def _kept(scope: str) -> KeptAnswer | None:
+def _kept(scope: str) -> IdempotencyRecord | None:
     since = timezone.now() - timedelta(hours=settings.IDEMPOTENCY_HOURS)
-    return KeptAnswer.objects.filter(scope=scope, created_at__gt=since).first()
+    return IdempotencyRecord.objects.filter(scope=scope, created_at__gt=since).first()
 
 
-def _again(kept: KeptAnswer, fingerprint: str) -> Response:
+def _again(kept: IdempotencyRecord, fingerprint: str) -> Response:
     if kept.fingerprint != fingerprint:
         raise Failed(
             "This Idempotency-Key was used for another request.",

@@ -26,7 +26,7 @@ from sequences.services.sequence_runs import submit_sequence
 from taskhub.accounts import services as accounts
 from taskhub.runs.models import Leadership, Worker
 from taskhub.runs.queue import submit
-from taskhub.runs.webhooks.models import Attempt
+from taskhub.runs.webhooks.models import DeliveryAttempt
 from taskhub.runs.webhooks.services import send_test
 from tests import crawling
 from tests.conftest import Person, make_person
@@ -60,7 +60,7 @@ TABLE = {
     "runs/leadership": {"list", "change", "history", "delete"},
     "runs/run": {"list", "change", "history"},
     "runs/worker": {"list", "change", "history", "delete"},
-    "webhooks/attempt": {"list", "change", "history"},
+    "webhooks/deliveryattempt": {"list", "change", "history"},
     "sequences/step": {"list", "change", "history"},
     "walkers/alias": {"list", "change", "history", "delete"},
     "walkers/edge": {"list", "change", "history", "delete"},
@@ -106,7 +106,9 @@ def fill(owner: Person) -> None:
     RunFile.objects.create(run=run, field="file", name="a.txt", size=1, sha256="0" * 64, path="a")
     TaskResult.objects.create(task_id=str(run.pk))
     Worker.objects.create(name="walkers@here", queues=["walkers"], pid=1, seen_at=now)
-    Attempt.objects.create(delivery=send_test(owner=owner.user, url="http://127.0.0.1:9/"), number=1, duration_ms=1)
+    DeliveryAttempt.objects.create(
+        delivery=send_test(owner=owner.user, url="http://127.0.0.1:9/"), number=1, duration_ms=1
+    )
     Leadership.objects.create(name="beat", holder="here", until=now)
     Group.objects.create(name="operators")
     sequence = submit_sequence(arguments={"requests": []}, owner=owner.user)

@@ -40,7 +40,7 @@ from taskhub.runs import api, queue
 from taskhub.runs.models import Leadership, Run, Worker
 from taskhub.runs.queue import broker
 from taskhub.runs.scheduler.schedules import save_schedule
-from taskhub.runs.webhooks.models import Attempt
+from taskhub.runs.webhooks.models import DeliveryAttempt
 from taskhub.runs.webhooks.serializers import EXAMPLE_DELIVERY
 from taskhub.web.openapi.document import document
 from walkers import walkers
@@ -195,7 +195,7 @@ class World:
         run = Run.objects.create(
             pk=DELIVERY, kind="webhook", owner=self.user, name="webhook.test", arguments=told, **ending
         )
-        Attempt.objects.create(delivery=run, number=1, status=204, duration_ms=1)
+        DeliveryAttempt.objects.create(delivery=run, number=1, status=204, duration_ms=1)
 
     def be_whole(self) -> None:
         soon = timezone.now() + timedelta(hours=1)
@@ -213,7 +213,7 @@ def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, setti
     monkeypatch.setattr(walkers, "time", SimpleNamespace(sleep=lambda seconds: None))
     monkeypatch.setattr(queue, "wait", lambda run_id, user, seconds: queue.visible_run(run_id=run_id, user=user))
     monkeypatch.setattr(api, "EVENTS_SECONDS", 0)
-    monkeypatch.setattr(broker, "presence", broker.Presence())
+    monkeypatch.setattr(broker, "live_queues", broker.LiveQueues())
     settings.THROTTLE_RATES = dict.fromkeys(settings.THROTTLE_RATES)
     made = World(staff=request.param == "staff")
     if request.param == "user":

@@ -11,7 +11,15 @@ from kombu import Connection
 from kombu.pools import producers
 
 from taskhub.runs.queue import broker, pubsub
-from taskhub.runs.queue.broker import ANSWER_SECONDS, COUNTED_EVERY, ENOUGH_RINGS, Din, Silence, backlog, send
+from taskhub.runs.queue.broker import (
+    ANSWER_SECONDS,
+    BACKLOG_ENOUGH,
+    COUNTED_EVERY,
+    BacklogThrottle,
+    CircuitBreaker,
+    backlog,
+    send,
+)
 from taskhub.runs.run_kinds import RunKind
 
 QUEUE = "webhooks"  # nothing else in these tests sends to it
@@ -39,23 +47,23 @@ def _empty() -> None:
 
 
 def test_rings_stop_while_enough_wait_and_begin_again_when_they_were_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker, "BELIEVED_SECONDS", 0)
-    din = Din()
+    monkeypatch.setattr(broker, "SATURATED_SECONDS", 0)
+    backlog_throttle = BacklogThrottle()
     rung = 0
-    while not din.drowns(QUEUE):
+    while not backlog_throttle.is_saturated(QUEUE):
         assert send(PROBE, rung)
         rung += 1
-        assert rung <= ENOUGH_RINGS + COUNTED_EVERY
-    assert backlog(QUEUE) == rung >= ENOUGH_RINGS
-    assert din.drowns(QUEUE)
+        assert rung <= BACKLOG_ENOUGH + COUNTED_EVERY
+    assert backlog(QUEUE) == rung >= BACKLOG_ENOUGH
+    assert backlog_throttle.is_saturated(QUEUE)
     _empty()
-    assert not din.drowns(QUEUE)
+    assert not backlog_throttle.is_saturated(QUEUE)
 
 
 def test_a_broker_that_does_not_tell_is_rung_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker, "backlog", lambda queue: None)
-    din = Din()
-    assert not any(din.drowns(QUEUE) for _ in range(5 * COUNTED_EVERY))
+    backlog_throttle = BacklogThrottle()
+    assert not any(backlog_throttle.is_saturated(QUEUE) for _ in range(5 * COUNTED_EVERY))
 
 
 @pytest.fixture
@@ -67,7 +75,7 @@ def mute(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
         address = f"redis://127.0.0.1:{server.getsockname()[1]}"
         silent = Connection(address, transport_options=known.transport_options, connect_timeout=known.connect_timeout)
         patched.setattr(broker, "_connection", silent)
-        patched.setattr(broker, "silence", Silence())
+        patched.setattr(broker, "circuit_breaker", CircuitBreaker())
         yield server
 
 
@@ -99,7 +107,7 @@ def test_whoever_asks_a_mute_broker_for_its_backlog_does_not_ring_in_vain_too(mu
 def test_a_broker_that_refuses_at_once_is_asked_again(mute: socket.socket) -> None:
     mute.close()
     assert not send(PROBE, 1)
-    assert not broker.silence.lasts
+    assert not broker.circuit_breaker.is_open
 
 
 def test_what_a_call_waits_for_without_a_broker_is_less_than_a_second() -> None:

@@ -227,8 +227,8 @@ def test_a_schedule_is_a_periodic_task_in_the_admin(owner: Person) -> None:
     crawler = made(owner, schedule=every_hour)["crawler"]
     assert crawler["schedule"] == every_hour
     task = PeriodicTask.objects.get()
-    assert (task.task, task.enabled, task.kept.owner) == ("crawlers.tasks.ScheduledCrawler", True, owner.user)
-    assert task.kept.due_at is not None
+    assert (task.task, task.enabled, task.schedule_row.owner) == ("crawlers.tasks.ScheduledCrawler", True, owner.user)
+    assert task.schedule_row.due_at is not None
     daily = {"type": "crontab", "conf": {"minute": "0", "hour": "3"}}
     changed = owner.patch(f"/crawlers/{crawler['fid']}", {"schedule": daily}).json()["payload"]
     assert changed["schedule"]["type"] == "crontab"

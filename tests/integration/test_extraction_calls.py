@@ -60,7 +60,7 @@ def ended(process: Process, text: str = "a\n1\n2\n") -> Process:
         size=len(text),
     )
     assert process.run_id
-    runs.settle(run_id=process.run_id, state=State.SUCCESS)
+    runs.finish_detached(run_id=process.run_id, state=State.SUCCESS)
     return process
 
 

@@ -18,7 +18,7 @@ from taskhub.accounts.models import User
 from taskhub.errors import Conflict, NotFound, Rejected, Unavailable
 from taskhub.runs import queue, run_kinds
 from taskhub.runs.domain import LeaseLost, State, oldest_id
-from taskhub.runs.models import KeptAnswer, Run
+from taskhub.runs.models import IdempotencyRecord, Run
 from taskhub.runs.queue import execution, maintenance
 from taskhub.runs.queue.execution import Execution, run_now, work
 from taskhub.runs.queue.leases import end_abandoned
@@ -415,14 +415,14 @@ def test_old_runs_and_answers_are_pruned(olga: User) -> None:
         queue.cancel(run=run)
     Run.objects.filter(pk=old.pk).update(id=oldest_id(long_ago), finished_at=long_ago)
     Run.objects.filter(pk=waiting.pk).update(id=UUID(int=oldest_id(long_ago).int + 1))
-    KeptAnswer.objects.create(scope="a", fingerprint="", status=200, body={}, created_at=long_ago)
-    KeptAnswer.objects.create(scope="b", fingerprint="", status=200, body={})
+    IdempotencyRecord.objects.create(scope="a", fingerprint="", status=200, body={}, created_at=long_ago)
+    IdempotencyRecord.objects.create(scope="b", fingerprint="", status=200, body={})
     TaskResult.objects.filter(task_id=str(old.pk)).update(task_id=str(oldest_id(long_ago)))
     assert queue.prune() == 2
     assert [row.task_id for row in TaskResult.objects.all()] == [str(new.pk)]
     assert {run.state for run in Run.objects.all()} == {"PENDING", "REVOKED"}
     assert Run.objects.count() == 2
-    assert KeptAnswer.objects.get().scope == "b"
+    assert IdempotencyRecord.objects.get().scope == "b"
 
 
 def _noting(notes: list[Any], what: Callable[[Run], Any]) -> Callable[[Execution], None]:

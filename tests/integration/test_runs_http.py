@@ -20,7 +20,7 @@ from taskhub.db.fair_semaphore import FairSemaphore
 from taskhub.errors import Rejected
 from taskhub.runs import queue, run_kinds
 from taskhub.runs.idempotency import answer_once
-from taskhub.runs.models import KeptAnswer, Run
+from taskhub.runs.models import IdempotencyRecord, Run
 from taskhub.runs.queue.execution import Execution, work
 from tests.conftest import Person
 from tests.probe import ProbeKind
@@ -294,7 +294,7 @@ class TestIdempotency:
 
     def test_a_fault_of_ours_is_not_kept(self, owner: Person) -> None:
         assert owner.post("/once", {"break": True}, headers=KEY).status_code == 500
-        assert not KeptAnswer.objects.exists()
+        assert not IdempotencyRecord.objects.exists()
         assert not Run.objects.exists()
 
     def test_a_refusal_that_quotes_what_cannot_be_stored_is_kept_all_the_same(self, owner: Person) -> None:
@@ -304,7 +304,7 @@ class TestIdempotency:
 
     def test_after_a_day_the_key_is_free(self, owner: Person) -> None:
         first = owner.post("/once", {}, headers=KEY)
-        KeptAnswer.objects.update(created_at=timezone.now() - timedelta(hours=25))
+        IdempotencyRecord.objects.update(created_at=timezone.now() - timedelta(hours=25))
         assert owner.post("/once", {}, headers=KEY).json() != first.json()
 
     @pytest.mark.parametrize("key", ["", "x" * 256, "a\tb"])

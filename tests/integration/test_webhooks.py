@@ -15,7 +15,7 @@ from taskhub.runs.domain import State
 from taskhub.runs.models import Run
 from taskhub.runs.queue.execution import work
 from taskhub.runs.queue.webhook_events import WEBHOOK
-from taskhub.runs.webhooks.models import Attempt, Secret
+from taskhub.runs.webhooks.models import DeliveryAttempt, WebhookSecret
 from taskhub.runs.webhooks.services import send
 from tests.conftest import Person
 from tests.extracting import Reply, Site, serving
@@ -46,7 +46,7 @@ def echo(person: Person, url: str) -> str:
 
 def finish(run_id: str, result: Any = None) -> None:
     with transaction.atomic():
-        runs.settle(run_id=UUID(run_id), state=State.SUCCESS, result=result)
+        runs.finish_detached(run_id=UUID(run_id), state=State.SUCCESS, result=result)
 
 
 def due(run_id: str) -> None:
@@ -223,7 +223,7 @@ def test_secrets_rotate(owner: Person, receiver: Site) -> None:
 def test_secrets_are_encrypted_and_each_users_own(owner: Person, stranger: Person, colleague: Person) -> None:
     mine = secret(owner)
     assert mine not in {secret(stranger), secret(colleague)}
-    stored = Secret.objects.filter(owner=owner.user).extra(select={"raw": "value"}).values_list("raw", flat=True)
+    stored = WebhookSecret.objects.filter(owner=owner.user).extra(select={"raw": "value"}).values_list("raw", flat=True)
     assert mine.removeprefix("whsec_") not in str(list(stored))
 
 
@@ -242,9 +242,9 @@ def test_deliveries_are_their_owners(owner: Person, stranger: Person, colleague:
 def test_attempts_go_with_their_delivery(owner: Person, receiver: Site) -> None:
     owner.post("/webhooks/test", {"url": f"{receiver.url}/hook"})
     sent()
-    assert Attempt.objects.count() == 1
+    assert DeliveryAttempt.objects.count() == 1
     runs.remove_runs_of(owner.user.pk)
-    assert Attempt.objects.count() == 0
+    assert DeliveryAttempt.objects.count() == 0
 
 
 def test_sequences_tell_their_end(colleague: Person, receiver: Site) -> None:

@@ -1,4 +1,4 @@
-"""Whether the hub is whole: each part by its name."""
+"""Health of the hub: each part by its name."""
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
@@ -11,7 +11,7 @@ OK = "ok"
 AWAY = "does not answer"
 
 
-def parts() -> dict[str, str]:
+def check_parts() -> dict[str, str]:
     """The database, the broker, a worker for each queue, and beat: each `ok`, or what is wrong with it."""
     checks = {"database": _database(), "broker": _broker()}
     return checks | (_workers() if checks["database"] == OK else {})

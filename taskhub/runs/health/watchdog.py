@@ -22,49 +22,52 @@ from taskhub.runs.queue import process_heartbeat
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
-SILENT_LOOKS = 2  # counted in looks, not by the clock: a machine that was asleep harms nobody
+CHECK_SECONDS = 1.0
+SILENT_CHECKS = 2  # counted in checks, not by the clock: a machine that was asleep harms nobody
 
 
 @worker_ready.connect
-def _begin(sender: Any, **_: Any) -> None:
-    threading.Thread(target=_guard, args=(sender,), name="warden", daemon=True).start()
+def _start(sender: Any, **_: Any) -> None:
+    threading.Thread(target=_watch, args=(sender,), name="watchdog", daemon=True).start()
 
 
-def _guard(consumer: Any) -> None:
+def _watch(consumer: Any) -> None:
     """Celery's pool notices some of its dead only at its own look, every 5 s: it is made to look as often as this."""
-    warden, pause = Warden(consumer.hostname), threading.Event()
-    while not pause.wait(LOOK_SECONDS):
-        warden.look(pid for pid in consumer.pool.info.get("processes", ()) if pid != os.getpid())
+    watchdog, pause = Watchdog(consumer.hostname), threading.Event()
+    while not pause.wait(CHECK_SECONDS):
+        watchdog.check(pid for pid in consumer.pool.info.get("processes", ()) if pid != os.getpid())
         if consumer.hub and hasattr(consumer.pool, "maintain_pool"):
             consumer.hub.call_soon(consumer.pool.maintain_pool)
 
 
-class Warden:
-    """Of the processes of one worker, by its node name."""
+class Watchdog:
+    """Watches the processes of one worker, by its node name."""
 
     def __init__(self, node: str) -> None:
         self._node = node
         self._last: dict[int, int] = {}
         self._silent: Counter[int] = Counter()
 
-    def look(self, pids: Iterable[int]) -> None:
-        """To be called every second: ends those that gave no sign of life for two looks, with a run that is not theirs.
+    def check(self, pids: Iterable[int]) -> None:
+        """To be called every second: ends silent processes that perform a run which they do not have.
+
+        Silent is one without a beat since two checks.
 
         A process without a run is only slow to be served, as all are on a machine that has too much to do.
         """
-        beats = {pid: process_heartbeat.heard(pid) for pid in pids if process_heartbeat.performs(pid)}
-        self._silent = Counter({pid: self._silent[pid] + 1 for pid, b in beats.items() if b == self._last.get(pid)})
+        beats = {pid: process_heartbeat.beat_count(pid) for pid in pids if process_heartbeat.is_performing(pid)}
+        silent = (pid for pid, beat in beats.items() if beat == self._last.get(pid))
+        self._silent = Counter({pid: self._silent[pid] + 1 for pid in silent})
         self._last = beats
-        for pid, looks in self._silent.items():
-            if looks >= SILENT_LOOKS and not self._holds_lease(pid):
+        for pid, checks in self._silent.items():
+            if checks >= SILENT_CHECKS and not self._holds_lease(pid):
                 log.error("Process %d does not let go of a run that it no longer has; it is ended", pid)
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
                 process_heartbeat.forget(pid)
 
     def _holds_lease(self, pid: int) -> bool:
-        """Also while nobody can say."""
+        """Whether the process has a claim; assumed while the database does not answer."""
         try:
             return Run.objects.filter(worker=f"{self._node}:{pid}", lease_until__gt=Now()).exists()
         except (DatabaseError, InterfaceError):

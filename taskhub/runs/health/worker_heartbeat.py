@@ -1,4 +1,4 @@
-"""Workers say every few seconds that they live: it tells `walker_run` whether anybody would hear the doorbell."""
+"""Workers write every few seconds that they live: by it `walker_run` knows whether a worker would come for a run."""
 
 import logging
 import os
@@ -14,24 +14,24 @@ from taskhub.runs.models import Worker
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 4.0
-_leaving = threading.Event()
+_stopping = threading.Event()
 
 
 @worker_ready.connect
-def _arrive(sender: Any, **_: Any) -> None:
+def _start(sender: Any, **_: Any) -> None:
     queues = [queue.name for queue in sender.task_consumer.queues]
-    threading.Thread(target=_tell, args=(sender.hostname, queues), name="presence", daemon=True).start()
+    threading.Thread(target=_loop, args=(sender.hostname, queues), name="worker-heartbeat", daemon=True).start()
 
 
 @worker_shutting_down.connect
-def _leave(**_: Any) -> None:
-    _leaving.set()
+def _stop(**_: Any) -> None:
+    _stopping.set()
 
 
-def _tell(name: str, queues: list[str]) -> None:
-    while not _leaving.is_set():
+def _loop(name: str, queues: list[str]) -> None:
+    while not _stopping.is_set():
         _try(lambda: say_alive(name=name, queues=queues))
-        _leaving.wait(BEAT_SECONDS)
+        _stopping.wait(BEAT_SECONDS)
     _try(lambda: Worker.objects.filter(name=name, pid=os.getpid()).delete())
 
 
@@ -44,6 +44,6 @@ def _try(write: Any) -> None:
     try:
         write()
     except DatabaseError as error:
-        log.warning("Presence could not be written: %s", error)
+        log.warning("The heartbeat could not be written: %s", error)
     finally:
         connection.close()

@@ -1,21 +1,23 @@
-"""The verbs of the ledger. Every change of a run's state is one conditional statement in here."""
+"""Everything that may be done with runs."""
 
 from taskhub.runs.queue.leases import (
+    cancel,
     claim,
     claim_this,
     confirm,
+    detach,
     end,
-    hand_over,
-    put_off,
+    finish_detached,
     renew,
     resume,
+    save_progress,
+    schedule_retry,
     suspend,
-    tell_progress,
 )
 from taskhub.runs.queue.maintenance import prune, remove_runs_of, sweep
-from taskhub.runs.queue.queries import cancel, changes, settle, visible_run, wait
+from taskhub.runs.queue.queries import changes, visible_run, wait
 from taskhub.runs.queue.submission import notify_worker, retry, submit
-from taskhub.runs.queue.webhook_events import checked_webhook, notify, set_webhook
+from taskhub.runs.queue.webhook_events import checked_webhook, queue_webhook, set_webhook
 
 __all__ = [
     "cancel",
@@ -24,22 +26,22 @@ __all__ = [
     "claim",
     "claim_this",
     "confirm",
+    "detach",
     "end",
-    "hand_over",
-    "notify",
+    "finish_detached",
     "notify_worker",
     "prune",
-    "put_off",
+    "queue_webhook",
     "remove_runs_of",
     "renew",
     "resume",
     "retry",
+    "save_progress",
+    "schedule_retry",
     "set_webhook",
-    "settle",
     "submit",
     "suspend",
     "sweep",
-    "tell_progress",
     "visible_run",
     "wait",
 ]

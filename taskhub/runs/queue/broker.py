@@ -1,4 +1,8 @@
-"""Rings for workers: a Celery message that carries a run's id, and the knowledge whether anybody would hear it."""
+"""The broker: notifies workers by a Celery message that carries a run's id, and knows whether any would hear of it.
+
+A message is a hint: whoever gets one claims whatever waits, fairest first. Lost messages cost a second, for the sweeper
+notifies again where runs wait and no message does.
+"""
 
 import logging
 import threading
@@ -16,13 +20,13 @@ from taskhub.runs.run_kinds import RunKind
 
 log = logging.getLogger(__name__)
 
-PRESENCE_SECONDS = 1.0
-ENOUGH_RINGS = 100
+LIVE_QUEUES_SECONDS = 1.0
+BACKLOG_ENOUGH = 100
 COUNTED_EVERY = 16
-BELIEVED_SECONDS = 0.02
-REST_SECONDS = 1.0
+SATURATED_SECONDS = 0.02
+OPEN_SECONDS = 1.0
 # No retry and short time-outs: without a broker the work is done at once, and the caller waits at most a second, the
-# wake-up at its end (`hub.Publisher`) and the count of his calls (the cache in the settings) included.
+# wake-up at its end (`pubsub.Publisher`) and the count of his calls (the cache in the settings) included.
 ANSWER_SECONDS = 0.4
 _connection = app.connection_for_write(
     transport_options={
@@ -35,92 +39,94 @@ _connection = app.connection_for_write(
 )
 
 
-class Presence:
-    """Which queues have a live worker, asked at most once a second a process."""
+class LiveQueues:
+    """Which queues have a live worker, read at most once a second in each process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._asked_at = -PRESENCE_SECONDS
+        self._read_at = -LIVE_QUEUES_SECONDS
         self._queues: frozenset[str] = frozenset()
 
-    def heard(self, queue: str) -> bool:
-        if time.monotonic() - self._asked_at >= PRESENCE_SECONDS:
+    def has_worker(self, queue: str) -> bool:
+        if self._is_old:
             with self._lock:
-                self._ask()
+                if self._is_old:  # of the threads that waited for the lock, one reads
+                    names = live_workers().values_list("queues", flat=True)
+                    self._queues = frozenset(name for queues in names for name in queues)
+                    self._read_at = time.monotonic()
         return queue in self._queues
 
-    def _ask(self) -> None:
-        if time.monotonic() - self._asked_at >= PRESENCE_SECONDS:
-            self._queues = frozenset(
-                name for names in live_workers().values_list("queues", flat=True) for name in names
-            )
-            self._asked_at = time.monotonic()
+    @property
+    def _is_old(self) -> bool:
+        return time.monotonic() - self._read_at >= LIVE_QUEUES_SECONDS
 
 
-presence = Presence()
+live_queues = LiveQueues()
 
 
-class Din:
-    """Queues in which so many rings wait that another would wake nobody sooner.
+class BacklogThrottle:
+    """Queues in which so many messages wait that another would bring no worker sooner.
 
-    Whoever hears a ring performs all that waits, so a burst of work leaves as many rings to be heard in vain as runs,
-    at the price of a run each. The broker is asked after every sixteenth ring, and believed for so short a time that
-    the rings it counted are not all heard by then; should they be, the sweeper rings within a second.
+    A worker that gets a message performs all that waits, so a burst of runs would leave as many messages that find
+    nothing to claim, and sending one costs as much as a run. The broker is asked for its backlog after every sixteenth
+    message. A full queue is believed full for so short a time that the messages which were counted are not all consumed
+    by then; should they be, the sweeper notifies again within a second.
     """
 
     def __init__(self) -> None:
-        self._rings: Counter[str] = Counter()
-        self._enough_until: dict[str, float] = {}
+        self._sent: Counter[str] = Counter()
+        self._saturated_until: dict[str, float] = {}
 
-    def drowns(self, queue: str) -> bool:
-        until = self._enough_until.get(queue)
+    def is_saturated(self, queue: str) -> bool:
+        until = self._saturated_until.get(queue)
         if until is not None and time.monotonic() < until:
             return True
-        self._rings[queue] += 1
-        if until is None and self._rings[queue] % COUNTED_EVERY:
+        self._sent[queue] += 1
+        if until is None and self._sent[queue] % COUNTED_EVERY:
             return False
-        if (backlog(queue) or 0) < ENOUGH_RINGS:
-            self._enough_until.pop(queue, None)
+        if (backlog(queue) or 0) < BACKLOG_ENOUGH:
+            self._saturated_until.pop(queue, None)
             return False
-        self._enough_until[queue] = time.monotonic() + BELIEVED_SECONDS
+        self._saturated_until[queue] = time.monotonic() + SATURATED_SECONDS
         return True
 
 
-din = Din()
+backlog_throttle = BacklogThrottle()
 
 
-class Silence:
-    """A broker that let somebody wait in vain is left alone for a moment: the next callers need not wait, too.
+class CircuitBreaker:
+    """Leaves a broker that let a caller wait in vain alone for a second, so that the next callers do not wait, too.
 
-    One that refuses at once costs nothing, and may take the next message: a connection that has died tells no more.
+    A broker that refuses at once costs nothing, and may take the next message: all that is known then is that one
+    connection has died. So only failures that took the whole time-out open the circuit.
     """
 
     def __init__(self) -> None:
         self._until = 0.0
 
     @property
-    def lasts(self) -> bool:
+    def is_open(self) -> bool:
         return time.monotonic() < self._until
 
-    def note(self, *, asked_at: float) -> None:
+    def record_failure(self, *, began_at: float) -> None:
         now = time.monotonic()
-        if now - asked_at >= ANSWER_SECONDS:
-            self._until = now + REST_SECONDS
+        if now - began_at >= ANSWER_SECONDS:
+            self._until = now + OPEN_SECONDS
 
 
-silence = Silence()
+circuit_breaker = CircuitBreaker()
 
 
 def notify_worker(kind: RunKind, run_id: Any) -> bool:
-    """Whether a worker will come for the run: it was notified, or enough messages wait already."""
-    return presence.heard(kind.queue) and (din.drowns(kind.queue) or send(kind, run_id))
+    """Whether a worker will come for the run: one lives, and a message was sent or enough of them wait already."""
+    return live_queues.has_worker(kind.queue) and (backlog_throttle.is_saturated(kind.queue) or send(kind, run_id))
 
 
 def send(kind: RunKind, run_id: Any) -> bool:
-    """Whether the broker took the message; never raises, never waits over a second."""
-    if silence.lasts:
+    """Whether the broker took a message for the kind's queue; never raises, never waits over a second."""
+    if circuit_breaker.is_open:
         return False
-    asked_at = time.monotonic()
+    began_at = time.monotonic()
     try:
         with producers[_connection].acquire(block=True, timeout=0.5) as producer:
             app.send_task(
@@ -128,7 +134,7 @@ def send(kind: RunKind, run_id: Any) -> bool:
             )
     except (OperationalError, LimitExceeded, OSError) as error:
         log.warning("The broker does not take %s: %s", run_id, error)
-        silence.note(asked_at=asked_at)
+        circuit_breaker.record_failure(began_at=began_at)
         return False
     except Exception:
         log.exception("The broker does not take %s", run_id)
@@ -137,10 +143,10 @@ def send(kind: RunKind, run_id: Any) -> bool:
 
 
 def backlog(queue: str) -> int | None:
-    """Messages that wait in the broker, or None when it does not answer."""
-    if silence.lasts:
+    """The number of messages that wait in a queue, or None when the broker does not answer."""
+    if circuit_breaker.is_open:
         return None
-    asked_at = time.monotonic()
+    began_at = time.monotonic()
     try:
         with producers[_connection].acquire(block=True, timeout=0.5) as producer:
             return int(producer.channel.queue_declare(queue, passive=True).message_count)
@@ -148,5 +154,5 @@ def backlog(queue: str) -> int | None:
         return 0  # an empty queue does not exist
     except Exception as error:
         log.warning("The broker does not tell its backlog: %s", error)
-        silence.note(asked_at=asked_at)
+        circuit_breaker.record_failure(began_at=began_at)
         return None

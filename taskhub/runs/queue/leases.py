@@ -1,4 +1,13 @@
-"""What a worker does with a run: claim it, keep it, end it. Fenced by the attempt: a late one changes nothing."""
+"""Every change of a run after it was submitted: claimed, kept, suspended, ended. Each is one conditional statement.
+
+Fencing. A claim raises the run's attempt and sets its lease, in one statement. Whatever a worker writes later is
+conditional on that attempt and on a lease that is still set: so a worker that was thought dead and comes back, or whose
+run was cancelled, changes no row. It learns so by `LeaseLost`, and the transaction of its effect rolls back with it.
+
+Claiming. `FOR UPDATE SKIP LOCKED` lets workers that claim at the same moment take different runs without waiting for
+one another. The oldest run of the next owner is chosen (owners in a circle, each worker from the one that it served
+last), so a thousand runs of one user delay another user's by one run.
+"""
 
 import json
 from collections.abc import Mapping
@@ -12,10 +21,11 @@ from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 from psycopg.types.json import Jsonb
 
+from taskhub.errors import Conflict
 from taskhub.runs.domain import RUNNING, LeaseLost, ResultTooLarge, State
 from taskhub.runs.models import RUN_COLUMNS, Run, read_run
 from taskhub.runs.queue import broker, pubsub
-from taskhub.runs.queue.webhook_events import tell_end
+from taskhub.runs.queue.webhook_events import queue_end_webhook
 from taskhub.runs.run_kinds import kind_of, kind_or_default
 
 # A claim, which is a transaction of its own, does not wait for the disk: one that a crash of PostgreSQL takes back is
@@ -70,7 +80,7 @@ _END_LOCKED = _END.format(which="id = %(id)s")
 
 
 def claim(*, kind: str, worker: str, after: UUID) -> Run | None:
-    """The oldest waiting run of the next owner after `after`, leased to `worker`; None when nothing waits.
+    """Claims the oldest waiting run of the next owner after `after` for `worker`; None when nothing waits.
 
     A worker that gives the owner whom it served last goes round all owners: a queue full of one user's runs delays
     another user's by one run. Owners with as many running runs of the kind as the cap
@@ -80,7 +90,7 @@ def claim(*, kind: str, worker: str, after: UUID) -> Run | None:
 
 
 def claim_this(*, run_id: UUID, worker: str) -> Run | None:
-    """This very run, if it still waits."""
+    """Claims this very run, if it still waits."""
     return _claim(_CLAIM_THIS, worker, id=run_id)
 
 
@@ -110,16 +120,38 @@ def end_revoked(*, run: Run, error: Mapping[str, Any] | None = None) -> bool:
     return _end(_END_LOCKED, run, {"id": run.pk}, State.REVOKED, error=error)
 
 
-def end_elsewhere(*, run: Run, state: State, result: Any = None, error: Mapping[str, Any] | None = None) -> bool:
-    """Ends a run, whose row the caller's transaction has locked, for work that goes on outside of any worker."""
-    return _end(_END_LOCKED, run, {"id": run.pk}, state, result=result, error=error)
+def finish_detached(*, run_id: UUID, state: State, result: Any = None, error: Any = None) -> bool:
+    """Ends a detached run, in the caller's transaction; False when it has ended before.
+
+    A worker that still has it learns of it when it next renews its lease, and its own ending comes too late.
+    """
+    row = Run.objects.select_for_update(of=("self",)).filter(pk=run_id).first()
+    if row is None or row.ended:
+        return False
+    return _end(_END_LOCKED, row, {"id": row.pk}, state, result=result, error=error)
 
 
-def hand_over(*, run: Run, until: datetime) -> None:
-    """The work goes on outside of any worker, which may be silent until then: a lapsed lease is offered again.
+def cancel(*, run: Run) -> Run:
+    """Ends a waiting or running run as REVOKED at once: its work can no longer commit an ending, nor an effect.
 
-    The kind's work then sees what became of it. Handing over takes no attempt away, and no place of its owner's cap.
-    Raises `LeaseLost`.
+    Its worker is woken, and stops the work within seconds. Raises `Conflict` when the run has ended before.
+    """
+    with transaction.atomic():
+        row = Run.objects.select_for_update(of=("self",)).get(pk=run.pk)
+        if row.ended:
+            raise Conflict(f"The run has ended; it is {row.state}.", state=row.state)
+        end_revoked(run=row)
+        if row.lease_until:
+            transaction.on_commit(lambda: pubsub.publish(f"worker:{row.worker}", str(row.pk)))
+    row.refresh_from_db()
+    return row
+
+
+def detach(*, run: Run, until: datetime) -> None:
+    """Lets a claimed run go on outside of any worker, under a lease `until` then; when it lapses, the run is offered
+    again, and the kind's work sees what became of it.
+
+    Detaching takes no attempt away, and a detached run does not count for its owner's cap. Raises `LeaseLost`.
     """
     if not _change(
         run, state=State.PROGRESS, worker="", lease_until=until, attempts=F("attempt") + settings.RUN_ATTEMPTS
@@ -128,27 +160,28 @@ def hand_over(*, run: Run, until: datetime) -> None:
 
 
 def suspend(*, run_id: UUID, error: Mapping[str, Any]) -> bool:
-    """A run whose work goes on outside of any worker waits until `resume`; False when it does not run."""
+    """Lets a detached run wait until `resume`; False when it does not run."""
     running = Run.objects.filter(pk=run_id, state__in=RUNNING)
-    return _moved(
-        run_id, running, State.RETRY, error=dict(error), lease_until=None, ready=False, not_before=None, worker=""
+    return _change_unclaimed(
+        run_id, running, error=dict(error), lease_until=None, ready=False, not_before=None, worker=""
     )
 
 
 def resume(*, run: Run) -> bool:
     """Offers a suspended run again, and notifies a worker after the commit; False when it was not suspended."""
     suspended = Run.objects.filter(pk=run.pk, state=State.RETRY, ready=False, not_before__isnull=True)
-    if not _moved(run.pk, suspended, State.RETRY, ready=True):
+    if not _change_unclaimed(run.pk, suspended, ready=True):
         return False
     transaction.on_commit(lambda: broker.notify_worker(kind_of(run.kind), run.pk))
     return True
 
 
-def _moved(run_id: UUID, rows: QuerySet[Run], state: State, **fields: Any) -> bool:
-    moved = rows.update(state=state, revision=F("revision") + 1, **fields)
-    if moved:
-        transaction.on_commit(lambda: pubsub.publish(run_id, state))
-    return bool(moved)
+def _change_unclaimed(run_id: UUID, rows: QuerySet[Run], **fields: Any) -> bool:
+    """Changes a run that no worker has to RETRY, if `rows` still holds it."""
+    changed = rows.update(state=State.RETRY, revision=F("revision") + 1, **fields)
+    if changed:
+        transaction.on_commit(lambda: pubsub.publish(run_id, State.RETRY))
+    return bool(changed)
 
 
 def end_abandoned(*, run: Run, error: Mapping[str, Any]) -> bool:
@@ -167,7 +200,7 @@ def _end(sql: str, run: Run, values: dict[str, Any], state: State, **documents: 
         (run.webhook,) = row  # it may have been set while the run went on
         run.state, run.result, run.error = state, documents.get("result"), documents.get("error")
         kind_or_default(run.kind).on_end(run)
-        tell_end(run=run)
+        queue_end_webhook(run=run)
     transaction.on_commit(lambda: pubsub.publish(run.pk, state))
     return True
 
@@ -176,21 +209,22 @@ def _size(result: Any) -> int:
     return 0 if result is None else len(json.dumps(result, ensure_ascii=False).encode())
 
 
-def put_off(*, run: Run, error: Mapping[str, Any], seconds: float) -> bool:
-    """Back to waiting after an attempt that may succeed later; the sweeper offers it when the time has come."""
+def schedule_retry(*, run: Run, error: Mapping[str, Any], seconds: float) -> bool:
+    """Lets a claimed run wait `seconds` for its next attempt; the sweeper offers it when the time has come."""
     return _change(
         run, state=State.RETRY, error=dict(error), lease_until=None, not_before=Now() + timedelta(seconds=seconds)
     )
 
 
-def tell_progress(*, run: Run, progress: Mapping[str, Any], until: datetime | None = None) -> bool:
-    """`until` prolongs the lease of a run whose work goes on outside of any worker; see `hand_over`."""
+def save_progress(*, run: Run, progress: Mapping[str, Any], until: datetime | None = None) -> bool:
+    """Saves what a claimed run says of itself; False when the claim has ended. `until` prolongs the lease of a detached
+    run."""
     lease = {"lease_until": until} if until and not run.worker else {}
     return _change(run, state=State.PROGRESS, progress=dict(progress), **lease)
 
 
 def renew(*, run: Run) -> bool:
-    """Whether the claim still holds; if so, for another lease."""
+    """Renews the lease of a claimed run; False when the claim has ended."""
     return bool(_claimed(run).update(lease_until=Now() + timedelta(seconds=settings.RUN_LEASE_SECONDS)))
 
 

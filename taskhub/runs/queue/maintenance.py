@@ -1,4 +1,4 @@
-"""What the leader does every second, so that nothing that was accepted is forgotten or kept for ever."""
+"""Maintenance by the leader: every second for runs that nobody has, every minute for what is past its retention."""
 
 import logging
 from contextlib import suppress
@@ -14,16 +14,15 @@ from django_celery_results.models import TaskResult
 
 from taskhub.errors import Conflict
 from taskhub.runs.domain import oldest_id
-from taskhub.runs.models import KeptAnswer, Run
+from taskhub.runs.models import IdempotencyRecord, Run
 from taskhub.runs.queue import broker
-from taskhub.runs.queue.leases import end_abandoned
-from taskhub.runs.queue.queries import cancel
+from taskhub.runs.queue.leases import cancel, end_abandoned
 from taskhub.runs.run_kinds import RunKind, all_kinds
 
 log = logging.getLogger(__name__)
 
 BATCH = 1000
-RINGS = 16
+MESSAGES_MAX = 16
 
 _OFFER_DUE = """
 UPDATE runs_run SET ready = true, revision = revision + 1
@@ -44,9 +43,9 @@ RETURNING kind
 
 
 def sweep() -> int:
-    """Offers delayed runs whose time has come and runs whose worker fell silent; rings where work waits unheard.
+    """Offers delayed runs whose time has come and runs whose lease ran out; returns how many runs it changed.
 
-    Returns how many runs it moved.
+    Where runs wait and no message does, workers are notified again.
     """
     kinds = [*_offer(_OFFER_DUE), *_offer(_OFFER_ABANDONED)]
     given_up = _give_up()
@@ -54,7 +53,7 @@ def sweep() -> int:
         log.info("%d runs offered, %d given up", len(kinds), given_up)
     for kind in all_kinds():
         kind.sweep()
-        _ring_unheard(kind)
+        _notify_again(kind)
     return len(kinds) + given_up
 
 
@@ -71,7 +70,7 @@ def _give_up() -> int:
 
 
 def _give_up_one(run: Run) -> bool:
-    """One run that cannot be ended must not keep the leader from the others."""
+    """Ends a run, or logs why it cannot be ended: that must not keep the leader from the others."""
     message = f"The worker was lost at each of {run.attempt} attempts."
     try:
         return end_abandoned(run=run, error={"type": "WorkerLost", "message": message})
@@ -82,17 +81,17 @@ def _give_up_one(run: Run) -> bool:
         return False
 
 
-def _ring_unheard(kind: RunKind) -> None:
-    """Messages are lost with the broker; runs are not. Where runs wait and no message does, ring again."""
+def _notify_again(kind: RunKind) -> None:
+    """Notifies workers where runs wait and no message does: messages are lost with the broker, runs are not."""
     ready = Run.objects.filter(kind=kind.name, ready=True).order_by("owner_id", "id").values_list("id", flat=True)
-    waiting = [*ready[:RINGS], *kind.detached_runs_with_work()][:RINGS]
-    if waiting and broker.presence.heard(kind.queue) and broker.backlog(kind.queue) == 0:
+    waiting = [*ready[:MESSAGES_MAX], *kind.detached_runs_with_work()][:MESSAGES_MAX]
+    if waiting and broker.live_queues.has_worker(kind.queue) and broker.backlog(kind.queue) == 0:
         for run_id in waiting:
             broker.send(kind, run_id)
 
 
 def prune() -> int:
-    """Removes one batch of ended runs and kept answers past their retention; returns how many."""
+    """Removes one batch of ended runs and idempotency records past their retention; returns how many."""
     now = timezone.now()
     since = now - timedelta(days=settings.RUN_RETENTION_DAYS)
     old = list(
@@ -101,9 +100,9 @@ def prune() -> int:
         .values_list("kind", "pk")[:BATCH]
     )
     removed = _remove(old)
-    expired = KeptAnswer.objects.filter(created_at__lt=now - timedelta(hours=settings.IDEMPOTENCY_HOURS))
-    answers, _ = KeptAnswer.objects.filter(pk__in=list(expired.values_list("pk", flat=True)[:BATCH])).delete()
-    return removed + answers + sum(kind.prune() for kind in all_kinds())
+    expired = IdempotencyRecord.objects.filter(created_at__lt=now - timedelta(hours=settings.IDEMPOTENCY_HOURS))
+    records, _ = IdempotencyRecord.objects.filter(pk__in=list(expired.values_list("pk", flat=True)[:BATCH])).delete()
+    return removed + records + sum(kind.prune() for kind in all_kinds())
 
 
 def remove_runs_of(owner_id: UUID) -> int:

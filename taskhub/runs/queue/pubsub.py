@@ -1,15 +1,22 @@
-"""Wake-ups between processes, through Redis pub/sub. Hints only: whoever is woken reads the ledger.
+"""Wake-ups between processes, through Redis pub/sub. Hints only: whoever is woken reads the run from the database.
 
-One connection and one thread a process serve every wait in it. A waiter watches, reads the state, then sleeps: what
-happens in between wakes it. When the connection breaks, and again when it is back, everybody is woken to read anew.
+One connection and one thread serve every wait of a process. No wake-up is lost to the order of things:
+
+1. A waiter subscribes, and waits until Redis has confirmed it.
+2. It reads the run.
+3. It waits. A change that was committed before step 2 was read there; one after it is published after its commit, so
+   Redis sends it to this subscription, and the event stays set until the waiter looks.
+
+When the connection breaks, and again when it is back, all waiters are woken to read anew: what was published meanwhile
+is lost.
 """
 
 import logging
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 import redis
@@ -25,7 +32,7 @@ SAFETY_SECONDS = 20.0
 CONFIRM_SECONDS = 1.0
 MISSED_MAX = 10_000
 RECONNECT_SECONDS = 0.5
-PUBLISH_SECONDS = 0.3  # a caller whose walk is made at once waits for it: see `doorbell.ANSWER_SECONDS`
+PUBLISH_SECONDS = 0.3  # a caller whose walk is made at once waits for it: see `broker.ANSWER_SECONDS`
 
 
 def channel_of(topic: Any) -> str:
@@ -39,11 +46,11 @@ class Publisher:
         self._client = redis.Redis.from_url(
             settings.REDIS_URL, socket_connect_timeout=PUBLISH_SECONDS, socket_timeout=PUBLISH_SECONDS
         )
-        self._rests_until = 0.0
+        self._pause_until = 0.0
         self._missed: deque[tuple[str, str]] = deque(maxlen=MISSED_MAX)
 
     def publish(self, topic: Any, message: str = "") -> None:
-        if time.monotonic() < self._rests_until:
+        if time.monotonic() < self._pause_until:
             self._missed.append((channel_of(topic), message))
             return
         try:
@@ -51,11 +58,11 @@ class Publisher:
             self._publish_missed()
         except RedisError as error:
             self._missed.append((channel_of(topic), message))
-            self._rests_until = time.monotonic() + 1
+            self._pause_until = time.monotonic() + 1
             log.warning("No wake-up was sent: %s", error)
 
     def _publish_missed(self) -> None:
-        """Several threads may be at it; each takes what the others have not."""
+        """Several threads may do this at once; each takes what the others have not."""
         with suppress(IndexError):
             while missed := self._missed.popleft():
                 try:
@@ -65,57 +72,59 @@ class Publisher:
                     raise
 
 
-class Watch:
-    """One waiter's bell for one topic."""
+class Subscription:
+    """One waiter's registration for one topic."""
 
     def __init__(self) -> None:
-        self._bell = threading.Event()
+        self._event = threading.Event()
         self.connected = True
 
-    def ring(self) -> None:
-        self._bell.set()
+    def wake(self) -> None:
+        self._event.set()
 
-    def sleep(self, seconds: float) -> bool:
-        """Until the topic moves, at most `seconds`, shorter when wake-ups may be lost; whether it rang."""
-        rang = self._bell.wait(min(seconds, SAFETY_SECONDS if self.connected else RECONNECT_SECONDS))
-        self._bell.clear()
-        return rang
+    def wait(self, seconds: float) -> bool:
+        """Waits for the topic to be published, at most `seconds`, less while wake-ups may be lost; whether it was."""
+        woken = self._event.wait(min(seconds, SAFETY_SECONDS if self.connected else RECONNECT_SECONDS))
+        self._event.clear()
+        return woken
 
 
-class Hub:
-    """The subscriptions of this process."""
+class Subscriptions:
+    """All subscriptions of this process, and the thread that listens to Redis for them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._watches: dict[str, set[Watch]] = defaultdict(set)
+        self._by_channel: dict[str, set[Subscription]] = defaultdict(set)
         self._confirmed: dict[str, threading.Event] = {}
         self._connection: Any = None  # redis-py's connections are hardly typed
-        threading.Thread(target=self._listen, name="hub", daemon=True).start()
+        threading.Thread(target=self._listen, name="subscriptions", daemon=True).start()
 
     @contextmanager
-    def watch(self, topic: Any) -> Iterator[Watch]:
-        """A bell that rings when `topic` is published from now on."""
-        channel, watch = channel_of(topic), Watch()
-        confirmed = self._enter(channel, watch)
+    def subscribe(self, topic: Any) -> Iterator[Subscription]:
+        """A subscription that is woken when `topic` is published from now on."""
+        channel, subscription = channel_of(topic), Subscription()
+        confirmed = self._add(channel, subscription)
         try:
-            watch.connected = confirmed.wait(CONFIRM_SECONDS)
-            yield watch
+            # A waiter that read the run before Redis knows of it would miss what is published between the two.
+            subscription.connected = confirmed.wait(CONFIRM_SECONDS)
+            yield subscription
         finally:
-            self._leave(channel, watch)
+            self._remove(channel, subscription)
 
-    def _enter(self, channel: str, watch: Watch) -> threading.Event:
+    def _add(self, channel: str, subscription: Subscription) -> threading.Event:
+        """The event that is set when Redis has confirmed the channel."""
         with self._lock:
-            self._watches[channel].add(watch)
+            self._by_channel[channel].add(subscription)
             if channel not in self._confirmed:
                 self._confirmed[channel] = threading.Event()
                 self._send("SUBSCRIBE", channel)
             return self._confirmed[channel]
 
-    def _leave(self, channel: str, watch: Watch) -> None:
+    def _remove(self, channel: str, subscription: Subscription) -> None:
         with self._lock:
-            self._watches[channel].discard(watch)
-            if not self._watches[channel]:
-                del self._watches[channel], self._confirmed[channel]
+            self._by_channel[channel].discard(subscription)
+            if not self._by_channel[channel]:
+                del self._by_channel[channel], self._confirmed[channel]
                 self._send("UNSUBSCRIBE", channel)
 
     def _send(self, *command: str) -> None:
@@ -131,7 +140,7 @@ class Hub:
             try:
                 self._connect()
                 while True:
-                    self._hear(self._connection.read_response())
+                    self._receive(self._connection.read_response())
             except (RedisError, OSError) as error:
                 self._disconnect(error)
                 time.sleep(RECONNECT_SECONDS)
@@ -144,20 +153,21 @@ class Hub:
         connection.connect()
         with self._lock:
             self._connection = connection
-            if self._watches:
-                self._send("SUBSCRIBE", *self._watches)
+            if self._by_channel:
+                self._send("SUBSCRIBE", *self._by_channel)
 
-    def _hear(self, reply: Any) -> None:
+    def _receive(self, reply: Any) -> None:
         """`[kind, channel, ...]` as RESP sends it to a subscriber."""
         kind, channel = (part.decode() if isinstance(part, bytes) else part for part in reply[:2])
         with self._lock:
-            watches = self._watches.get(channel, set())
+            subscriptions = self._by_channel.get(channel, set())
             if kind == "message":
-                self._ring(watches, connected=True)
+                self._wake(subscriptions, connected=True)
             elif kind == "subscribe" and channel in self._confirmed:
                 self._confirmed[channel].set()
-                # Those that were watching before an outage may have missed something; new ones have yet to read.
-                self._ring([watch for watch in watches if not watch.connected], connected=True)
+                # Those that were there before an outage may have missed something; new ones have yet to read.
+                before = [subscription for subscription in subscriptions if not subscription.connected]
+                self._wake(before, connected=True)
 
     def _disconnect(self, error: Exception) -> None:
         log.warning("Wake-ups are away: %s", error)
@@ -167,23 +177,24 @@ class Hub:
             self._connection = None
             for confirmed in self._confirmed.values():
                 confirmed.clear()
-            for watches in self._watches.values():
-                self._ring(watches, connected=False)
+            for subscriptions in self._by_channel.values():
+                self._wake(subscriptions, connected=False)
 
     @staticmethod
-    def _ring(watches: Any, *, connected: bool) -> None:
-        for watch in watches:
-            watch.connected = connected
-            watch.ring()
+    def _wake(subscriptions: Iterable[Subscription], *, connected: bool) -> None:
+        for subscription in subscriptions:
+            subscription.connected = connected
+            subscription.wake()
 
 
-_hub = ProcessLocal(Hub)
 _publisher = ProcessLocal(Publisher)
+_subscriptions = ProcessLocal(Subscriptions)
 
 
 def publish(topic: Any, message: str = "") -> None:
     _publisher.get().publish(topic, message)
 
 
-def watch(topic: Any) -> Any:
-    return _hub.get().watch(topic)
+def subscribe(topic: Any) -> AbstractContextManager[Subscription]:
+    """To be entered before what is waited for is read; see above."""
+    return _subscriptions.get().subscribe(topic)

@@ -70,23 +70,23 @@ class ScheduleForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        kept = _kept(self.instance)
+        schedule = _schedule_of(self.instance)
         names = [(name, name) for target in all_targets() for name in target.tasks[:1]]
         older = [] if not self.instance.task or (self.instance.task,) * 2 in names else [(self.instance.task,) * 2]
         if "task" not in self.fields:
             return  # the page is only looked at
         self.fields["task"].choices = [*names, *older]  # type: ignore[attr-defined]
         self.fields["arguments"].help_text = _examples()
-        if kept is not None:
-            self.initial.update(missed=kept.missed, overlap=kept.overlap)
+        if schedule is not None:
+            self.initial.update(missed=schedule.missed, overlap=schedule.overlap)
         if self.instance.pk:
-            self.initial["arguments"] = (kept and kept.written) or self.instance.kwargs
+            self.initial["arguments"] = (schedule and schedule.written) or self.instance.kwargs
 
     @property
     def owner(self) -> Any:
         """Who had it before; who saves, where nobody had it, or nobody who can."""
-        kept = _kept(self.instance)
-        return kept.owner if kept and kept.owner and kept.owner.is_active else self.user
+        schedule = _schedule_of(self.instance)
+        return schedule.owner if schedule and schedule.owner and schedule.owner.is_active else self.user
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]
@@ -111,7 +111,7 @@ def _examples() -> SafeString:
     """Of everything that can be started."""
     shown = [(target.tasks[0], target.example) for target in all_targets()]
     return format_html(
-        "JSON; comments and trailing commas are kept as they are written. {}",
+        "JSON; comments and trailing commas are schedule as they are written. {}",
         format_html_join("", "<details><summary>Arguments of {}</summary><pre>{}</pre></details>", shown),
     )
 
@@ -125,8 +125,8 @@ class PeriodicTaskAdmin(BigTableAdmin):
     change_form_template = "admin/runs/schedule_form.html"
     list_display = ("name", "enabled", "last_state", "next_fire", "fault", "times", "owner", "task")
     list_filter = ("enabled",)
-    list_select_related = ("kept__owner", "kept__last_run", *KINDS)
-    search_fields = ("name", "task", "kept__owner__email")
+    list_select_related = ("schedule_row__owner", "schedule_row__last_run", *KINDS)
+    search_fields = ("name", "task", "schedule_row__owner__email")
     ordering = ("name",)
     actions = ("enable", "disable", "take_over", "run_now")
     readonly_fields = ("owner", "fault", "following", "latest")
@@ -140,7 +140,7 @@ class PeriodicTaskAdmin(BigTableAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[PeriodicTask]:
         rows = super().get_queryset(request)
         return rows.select_related(*self.list_select_related).defer(
-            "kept__last_run__arguments", "kept__last_run__result"
+            "schedule_row__last_run__arguments", "schedule_row__last_run__result"
         )
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
@@ -186,19 +186,19 @@ class PeriodicTaskAdmin(BigTableAdmin):
 
     @admin.action(description="Enable the selected schedules", permissions=["change"])
     def enable(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
-        self._each(request, queryset, lambda kept: enable_schedule(schedule=kept, enabled=True), "enabled")
+        self._each(request, queryset, lambda schedule: enable_schedule(schedule=schedule, enabled=True), "enabled")
 
     @admin.action(description="Disable the selected schedules", permissions=["change"])
     def disable(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
-        self._each(request, queryset, lambda kept: enable_schedule(schedule=kept, enabled=False), "disabled")
+        self._each(request, queryset, lambda schedule: enable_schedule(schedule=schedule, enabled=False), "disabled")
 
     @admin.action(description="Take over the selected schedules that nobody owns", permissions=["change"])
     def take_over(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
-        self._each(request, queryset, lambda kept: take_over(schedule=kept, owner=request.user), "taken over")
+        self._each(request, queryset, lambda schedule: take_over(schedule=schedule, owner=request.user), "taken over")
 
     @admin.action(description="Run the selected schedules now", permissions=["change"])
     def run_now(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
-        self._each(request, queryset, lambda kept: run_schedule_now(schedule=kept), "started")
+        self._each(request, queryset, lambda schedule: run_schedule_now(schedule=schedule), "started")
 
     def _each(self, request: HttpRequest, queryset: QuerySet[PeriodicTask], act: Any, done: str) -> None:
         chosen = Schedule.objects.select_related("periodic", "owner").filter(pk__in=queryset.values("pk"))
@@ -212,40 +212,39 @@ class PeriodicTaskAdmin(BigTableAdmin):
 
     @admin.display(description="owner")
     def owner(self, row: PeriodicTask) -> str:
-        kept = _kept(row)
-        return str(kept.owner or "nobody") if kept else ""
+        schedule = _schedule_of(row)
+        return str(schedule.owner or "nobody") if schedule else ""
 
     # What the form shows, for those who only look
 
     def arguments(self, row: PeriodicTask) -> SafeString:
-        kept = _kept(row)
-        return text_block((kept and kept.written) or row.kwargs)
+        schedule = _schedule_of(row)
+        return text_block((schedule and schedule.written) or row.kwargs)
 
     def missed(self, row: PeriodicTask) -> str:
-        kept = _kept(row)
-        return str(kept.get_missed_display()) if kept else ""
+        schedule = _schedule_of(row)
+        return str(schedule.get_missed_display()) if schedule else ""
 
     def overlap(self, row: PeriodicTask) -> str:
-        kept = _kept(row)
-        return str(kept.get_overlap_display()) if kept else ""
+        schedule = _schedule_of(row)
+        return str(schedule.get_overlap_display()) if schedule else ""
 
-    @admin.display(description="next fire", ordering="kept__due_at")
+    @admin.display(description="next fire", ordering="schedule_row__due_at")
     def next_fire(self, row: PeriodicTask) -> datetime | None:
-        kept = _kept(row)
-        moment: datetime | None = kept.due_at if kept else None
+        schedule = _schedule_of(row)
+        moment: datetime | None = schedule.due_at if schedule else None
         return moment
 
     @admin.display(description="last run")
     def last_state(self, row: PeriodicTask) -> str | SafeString:
-        run = getattr(_kept(row), "last_run", None)
+        run = getattr(_schedule_of(row), "last_run", None)
         return row_link("runs_run", run.pk, run.state) if run else ""
 
     @admin.display(description="fault")
     def fault(self, row: PeriodicTask) -> str | SafeString:
-        kept = _kept(row)
-        return (
-            format_html('<strong style="color: var(--error-fg)">{}</strong>', kept.fault) if kept and kept.fault else ""
-        )
+        schedule = _schedule_of(row)
+        fault = schedule.fault if schedule else ""
+        return format_html('<strong style="color: var(--error-fg)">{}</strong>', fault) if fault else ""
 
     @admin.display(description="next fires")
     def following(self, row: PeriodicTask) -> str | SafeString:
@@ -253,7 +252,7 @@ class PeriodicTaskAdmin(BigTableAdmin):
             return "It is disabled." if row.pk else ""
         try:
             zone = zone_of(row)
-            known = getattr(_kept(row), "due_at", None)
+            known = getattr(_schedule_of(row), "due_at", None)
             fires = next_fires(periodic=row, after=timezone.now(), count=FIRES_SHOWN, anchor=known)
         except Exception as error:  # whatever a row holds, its page opens
             return f"They cannot be told: {error}"
@@ -272,9 +271,9 @@ class PeriodicTaskAdmin(BigTableAdmin):
         return format_html(table, rows) if cells else "There are none yet."
 
 
-def _kept(row: PeriodicTask) -> Any:
+def _schedule_of(row: PeriodicTask) -> Any:
     """What the hub keeps of it; None before it was noticed."""
-    return getattr(row, "kept", None)
+    return getattr(row, "schedule_row", None)
 
 
 def seconds_between(first: datetime | None, last: datetime | None) -> str:

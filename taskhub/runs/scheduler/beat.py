@@ -1,4 +1,4 @@
-"""Celery beat's scheduler: of several beats one leads, and the leader keeps the ledger."""
+"""Celery beat's scheduler: of several beats one leads; the leader fires schedules and does maintenance."""
 
 import logging
 import os
@@ -28,7 +28,7 @@ FIRE_SECONDS = 5.0  # then the lease is renewed
 
 
 @beat_init.connect
-def _end_for_sure(sender: Any, **_: Any) -> None:
+def _end_reliably(sender: Any, **_: Any) -> None:
     """Celery's beat ends by an exception that its signal handler raises. Where that comes in the middle of something
     that lets none out, such as a finalizer, it is lost: so the end is noted, too, and seen after the tick."""
 
@@ -40,7 +40,7 @@ def _end_for_sure(sender: Any, **_: Any) -> None:
     signal.signal(signal.SIGINT, end)
 
 
-class Leader(Scheduler):
+class BeatScheduler(Scheduler):
     """While it holds the lease `beat`: fires what is due and sweeps every second, reads what was changed in schedules
     every other second, and prunes every minute."""
 
@@ -53,26 +53,26 @@ class Leader(Scheduler):
     def tick(self, *args: Any, **kwargs: Any) -> float:
         began = time.monotonic()
         if self._try(lambda: lead("beat", self.holder)):
-            for part in (self.fire, self.read, sweep, self.prune):
-                self._try(part)
+            for duty in (self.fire, self.read_changes, sweep, self.prune):
+                self._try(duty)
         return max(0.0, TICK_SECONDS - (time.monotonic() - began))
 
-    def _try(self, part: Callable[[], Any]) -> Any:
-        """One part that fails leaves the others alone, and is tried again at the next tick."""
+    def _try(self, duty: Callable[[], Any]) -> Any:
+        """Calls a duty; one that fails leaves the others alone, and is tried again at the next tick."""
         try:
-            return part()
+            return duty()
         except (DatabaseError, InterfaceError) as error:
-            log.warning("The ledger was not kept: %s", error)
+            log.warning("A duty of the leader failed: %s", error)
             connection.close()
         except Exception:
-            log.exception("The ledger was not kept")
+            log.exception("A duty of the leader failed")
 
     def fire(self) -> None:
         began = time.monotonic()
         while fire_due() == BATCH and time.monotonic() - began < FIRE_SECONDS:
             pass
 
-    def read(self) -> None:
+    def read_changes(self) -> None:
         if time.monotonic() >= self.read_at and not read_changes():
             self.read_at = time.monotonic() + READ_SECONDS
 

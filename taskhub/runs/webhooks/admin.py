@@ -6,14 +6,14 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from taskhub.runs.webhooks.models import Attempt
+from taskhub.runs.webhooks.models import DeliveryAttempt
 from taskhub.runs.webhooks.services import send_again
 from taskhub.security.masking import mask
 from taskhub.web.admin import WatchedAdmin, row_link, text_block
 
 
-@admin.register(Attempt)
-class AttemptAdmin(WatchedAdmin):
+@admin.register(DeliveryAttempt)
+class DeliveryAttemptAdmin(WatchedAdmin):
     list_display = ("at", "event", "receiver", "owner", "number", "status", "duration_ms", "state", "error")
     list_filter = ("delivery__state",)
     list_select_related = ("delivery", "delivery__owner")
@@ -24,31 +24,31 @@ class AttemptAdmin(WatchedAdmin):
     fields = ("at", "shown_delivery", "event", "receiver", "owner", "number", "status", "duration_ms", "error", "said")
 
     @admin.display(description="event")
-    def event(self, attempt: Attempt) -> str:
+    def event(self, attempt: DeliveryAttempt) -> str:
         return attempt.delivery.name
 
     @admin.display(description="receiver")
-    def receiver(self, attempt: Attempt) -> str:
+    def receiver(self, attempt: DeliveryAttempt) -> str:
         """Without its query, which may hold a secret."""
         return mask(str(attempt.delivery.arguments.get("url", ""))).partition("?")[0]
 
     @admin.display(description="owner")
-    def owner(self, attempt: Attempt) -> str:
+    def owner(self, attempt: DeliveryAttempt) -> str:
         return str(attempt.delivery.owner)
 
     @admin.display(description="delivery")
-    def state(self, attempt: Attempt) -> str:
+    def state(self, attempt: DeliveryAttempt) -> str:
         return attempt.delivery.state
 
     @admin.display(description="delivery")
-    def shown_delivery(self, attempt: Attempt) -> SafeString:
+    def shown_delivery(self, attempt: DeliveryAttempt) -> SafeString:
         return format_html("{} {}", row_link("runs_run", attempt.delivery_id), attempt.delivery.state)
 
     @admin.display(description="answer")
-    def said(self, attempt: Attempt) -> SafeString:
+    def said(self, attempt: DeliveryAttempt) -> SafeString:
         return text_block(attempt.answer)
 
     @admin.action(description="Send again", permissions=["view"])
-    def send_again(self, request: HttpRequest, queryset: QuerySet[Attempt]) -> None:
+    def send_again(self, request: HttpRequest, queryset: QuerySet[DeliveryAttempt]) -> None:
         runs = {attempt.delivery_id: attempt.delivery for attempt in queryset}
         self.each(request, runs.values(), lambda run: send_again(delivery=run), "deliveries accepted again")

@@ -122,7 +122,7 @@ def _accepted(run: Run) -> Response:
     return Response(whole_delivery(run), 202, headers={"Location": f"/webhooks/deliveries/{run.pk}"})
 
 
-class DeliveriesView(GenericAPIView[Run]):
+class WebhookDeliveriesView(GenericAPIView[Run]):
     @extend_schema(
         operation_id="webhooks_deliveries",
         parameters=[DeliveryFilters, STATES],
@@ -146,7 +146,7 @@ class DeliveriesView(GenericAPIView[Run]):
         return self.get_paginated_response([delivery_of(run) for run in page])
 
 
-class DeliveryView(CheckedView):
+class WebhookDeliveryView(CheckedView):
     @extend_schema(
         operation_id="webhooks_delivery",
         parameters=[ID],
@@ -217,8 +217,8 @@ urlpatterns = [
     path("webhooks/secret", SecretView.as_view()),
     path("webhooks/secret/rotate", RotateView.as_view()),
     path("webhooks/test", TestView.as_view()),
-    path("webhooks/deliveries", DeliveriesView.as_view()),
-    path("webhooks/deliveries/<uuid:id>", DeliveryView.as_view()),
+    path("webhooks/deliveries", WebhookDeliveriesView.as_view()),
+    path("webhooks/deliveries/<uuid:id>", WebhookDeliveryView.as_view()),
     path("webhooks/deliveries/<uuid:id>/send", SendAgainView.as_view()),
     path("runs/<uuid:run_id>/webhook", RunWebhookView.as_view()),
 ]

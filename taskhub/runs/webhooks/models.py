@@ -11,7 +11,7 @@ from taskhub.runs.models import Run
 from taskhub.security.encryption import EncryptedJSONField
 
 
-class Secret(models.Model):
+class WebhookSecret(models.Model):
     """A user's signing secret. One is current; one that was replaced signs beside it until it expires."""
 
     owner: "models.ForeignKey[Any, Any]" = models.ForeignKey(
@@ -22,6 +22,7 @@ class Secret(models.Model):
     expires_at = models.DateTimeField(null=True, help_text="None for the current one")
 
     class Meta:
+        db_table = "webhooks_secret"
         ordering: ClassVar = ["-id"]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["owner"], name="secret_current", condition=Q(expires_at__isnull=True))
@@ -31,7 +32,7 @@ class Secret(models.Model):
         return f"secret {self.pk}"
 
 
-class Attempt(models.Model):
+class DeliveryAttempt(models.Model):
     """One call to a receiver. `answer` is the beginning of what it said."""
 
     delivery = models.ForeignKey(Run, models.CASCADE, related_name="attempts_made")
@@ -43,6 +44,7 @@ class Attempt(models.Model):
     answer = models.TextField(default="", blank=True)
 
     class Meta:
+        db_table = "webhooks_attempt"
         ordering: ClassVar = ["-id"]
 
     def __str__(self) -> str:

@@ -20,7 +20,7 @@ class WebhookDeliveryKind(RunKind):
         return wait(attempt)
 
     def admin_links(self, run: Run) -> list[tuple[str, str]]:
-        return [("attempts", f"{reverse('admin:webhooks_attempt_changelist')}?delivery__id__exact={run.pk}")]
+        return [("attempts", f"{reverse('admin:webhooks_deliveryattempt_changelist')}?delivery__id__exact={run.pk}")]
 
     def webhook_data(self, run: Run) -> dict[str, Any] | None:
         return None  # nobody is told of a delivery's end

@@ -5,7 +5,7 @@ from typing import Any
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
 from taskhub.runs.webhooks import services
-from taskhub.runs.webhooks.models import Attempt, Secret
+from taskhub.runs.webhooks.models import DeliveryAttempt, WebhookSecret
 from taskhub.web.openapi.schemas import object_of
 from taskhub.web.parameter_types import format_timestamp
 
@@ -73,11 +73,11 @@ def delivery_of(run: Run) -> dict[str, Any]:
 
 
 def whole_delivery(run: Run) -> dict[str, Any]:
-    attempts = Attempt.objects.filter(delivery=run).order_by("id")
+    attempts = DeliveryAttempt.objects.filter(delivery=run).order_by("id")
     return delivery_of(run) | {"attempts": [_attempt_of(attempt) for attempt in attempts]}
 
 
-def _attempt_of(attempt: Attempt) -> dict[str, Any]:
+def _attempt_of(attempt: DeliveryAttempt) -> dict[str, Any]:
     return {name: getattr(attempt, name) for name in EXAMPLE_ATTEMPT} | {"at": format_timestamp(attempt.at)}
 
 
@@ -86,7 +86,7 @@ def secrets_of(owner: Any) -> dict[str, Any]:
     return {"current": current, "retiring": retiring}
 
 
-def _secret_of(secret: Secret) -> dict[str, Any]:
+def _secret_of(secret: WebhookSecret) -> dict[str, Any]:
     return {
         "secret": secret.value,
         "created_at": format_timestamp(secret.created_at),

@@ -19,11 +19,11 @@ from taskhub.outbound import Session, configured_policy
 from taskhub.runs.models import Run
 from taskhub.runs.queue import confirm, retry, visible_run
 from taskhub.runs.queue.execution import Execution
-from taskhub.runs.queue.webhook_events import TEST, WEBHOOK, checked_webhook, deliver
+from taskhub.runs.queue.webhook_events import TEST, WEBHOOK, checked_webhook, submit_delivery
 from taskhub.runs.run_kinds import kind_or_default
 from taskhub.runs.serializers import RunSerializer
 from taskhub.runs.webhooks.domain import SECRET_BYTES, Verdict, secret_text, signatures, verdict
-from taskhub.runs.webhooks.models import Attempt, Secret
+from taskhub.runs.webhooks.models import DeliveryAttempt, WebhookSecret
 
 ANSWER_MAX = 1000  # characters of an answer that are kept
 RESULT_MAX = 1_000_000  # bytes of a result that are sent along
@@ -42,27 +42,27 @@ class Gone(Failed):
 
 
 @transaction.atomic
-def rotate_secret(*, owner: Any, keep_hours: float) -> Secret:
+def rotate_secret(*, owner: Any, keep_hours: float) -> WebhookSecret:
     """A new one; that of before signs beside it for so many hours, that receivers can change over."""
     until = timezone.now() + timedelta(hours=keep_hours)
-    Secret.objects.filter(owner=owner, expires_at__isnull=True).update(expires_at=until)
-    Secret.objects.filter(owner=owner, expires_at__lte=timezone.now()).delete()
+    WebhookSecret.objects.filter(owner=owner, expires_at__isnull=True).update(expires_at=until)
+    WebhookSecret.objects.filter(owner=owner, expires_at__lte=timezone.now()).delete()
     return _new_secret(owner.pk)
 
 
-def valid_secrets(*, owner_id: UUID) -> list[Secret]:
+def valid_secrets(*, owner_id: UUID) -> list[WebhookSecret]:
     """The current one, which is made when it is first asked for, then those that still sign beside it."""
     valid = Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())
-    rows = sorted(Secret.objects.filter(valid, owner_id=owner_id), key=lambda row: row.expires_at is not None)
+    rows = sorted(WebhookSecret.objects.filter(valid, owner_id=owner_id), key=lambda row: row.expires_at is not None)
     return rows if rows and rows[0].expires_at is None else [_new_secret(owner_id), *rows]
 
 
-def _new_secret(owner_id: UUID) -> Secret:
+def _new_secret(owner_id: UUID) -> WebhookSecret:
     try:
         with transaction.atomic():
-            return Secret.objects.create(owner_id=owner_id, value=secret_text(secrets.token_bytes(SECRET_BYTES)))
+            return WebhookSecret.objects.create(owner_id=owner_id, value=secret_text(secrets.token_bytes(SECRET_BYTES)))
     except IntegrityError:  # somebody else made it at the same moment
-        return Secret.objects.get(owner_id=owner_id, expires_at__isnull=True)
+        return WebhookSecret.objects.get(owner_id=owner_id, expires_at__isnull=True)
 
 
 # Deliveries
@@ -78,7 +78,7 @@ def visible_delivery(*, run_id: UUID, user: Any) -> Run:
 
 def send_test(*, owner: Any, url: str) -> Run:
     """A delivery of an event that tells of nothing. Raises `Refused` for an address that the gate would not call."""
-    return deliver(owner=owner, url=checked_webhook(url), event=TEST, data={"message": "This is a test."})
+    return submit_delivery(owner=owner, url=checked_webhook(url), event=TEST, data={"message": "This is a test."})
 
 
 def send_again(*, delivery: Run) -> Run:
@@ -93,7 +93,7 @@ def send(execution: Execution) -> None:
     outcome = _call(run, body)
     with transaction.atomic():
         confirm(run=run)
-        Attempt.objects.create(
+        DeliveryAttempt.objects.create(
             delivery=run,
             number=run.attempt,
             status=outcome.status,
@@ -130,7 +130,7 @@ def _run_of(run: Run) -> dict[str, Any]:
 
 
 @dataclass
-class Outcome:
+class DeliveryOutcome:
     """Of one call; `error` is None where it was delivered."""
 
     duration_ms: int
@@ -139,7 +139,7 @@ class Outcome:
     answer: str = ""
 
 
-def _call(run: Run, body: bytes) -> Outcome:
+def _call(run: Run, body: bytes) -> DeliveryOutcome:
     began = time.monotonic()
     status, answer, error = None, "", None
     try:
@@ -147,7 +147,7 @@ def _call(run: Run, body: bytes) -> Outcome:
         error = _error(status)
     except Problem as problem:
         error = problem
-    return Outcome(round((time.monotonic() - began) * 1000), status, error, answer)
+    return DeliveryOutcome(round((time.monotonic() - began) * 1000), status, error, answer)
 
 
 def _error(status: int) -> Problem | None:

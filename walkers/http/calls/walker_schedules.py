@@ -58,7 +58,7 @@ def get_scheduled_queues(
 
     Your own, for staff everybody's, newest first: of walkers and of sequences.
     """
-    rows = _visible(principal).select_related("kept", *KINDS)
+    rows = _visible(principal).select_related("schedule_row", *KINDS)
     return paginate("get_scheduled_queues", rows, _serialize, limit, cursor, key=int)
 
 
@@ -75,7 +75,7 @@ def delete_scheduled_queue(
     if id is not None and id > ID_MAX:
         id = None
     # A name may look like another schedule's id: the name counts first.
-    matches = list(_visible(principal).select_related("kept").filter(Q(name=name) | Q(pk=id)))
+    matches = list(_visible(principal).select_related("schedule_row").filter(Q(name=name) | Q(pk=id)))
     if not matches:
         raise NotFound(f"There is no schedule {name[:100]!r}, or it is not yours.")
     delete_schedule(periodic=next((row for row in matches if row.name == name), matches[0]))
@@ -99,11 +99,11 @@ def add_schedule(
             )
         except Rejected as refusal:
             raise Rejected(refusal.detail, errors=map(_with_pointer, refusal.errors), type=refusal.type) from None
-    return _serialize(PeriodicTask.objects.select_related("kept", *KINDS).get(pk=periodic.pk))
+    return _serialize(PeriodicTask.objects.select_related("schedule_row", *KINDS).get(pk=periodic.pk))
 
 
 def _serialize(periodic: Any) -> ScheduleResponse:
-    kept = getattr(periodic, "kept", None)
+    schedule = getattr(periodic, "schedule_row", None)
     try:
         body = json.loads(periodic.kwargs)
     except ValueError:
@@ -112,13 +112,13 @@ def _serialize(periodic: Any) -> ScheduleResponse:
         "id": periodic.pk,
         "name": periodic.name,
         "task": periodic.task,
-        "owner": kept.owner_id.urn if kept and kept.owner_id else None,
+        "owner": schedule.owner_id.urn if schedule and schedule.owner_id else None,
         "schedule": when_of(periodic),
         "enabled": periodic.enabled,
-        "next_fire": format_timestamp(kept.due_at) if kept and kept.due_at else None,
-        "fault": kept.fault if kept else "",
+        "next_fire": format_timestamp(schedule.due_at) if schedule and schedule.due_at else None,
+        "fault": schedule.fault if schedule else "",
         "body": body,
-        "last_run": str(kept.last_run_id) if kept and kept.last_run_id else None,
+        "last_run": str(schedule.last_run_id) if schedule and schedule.last_run_id else None,
     }
 
 
@@ -133,4 +133,4 @@ def _with_pointer(error: Mapping[str, Any]) -> dict[str, Any]:
 def _visible(principal: Principal) -> Any:
     """The user's own schedules, for staff everybody's."""
     rows = PeriodicTask.objects.all()
-    return rows if principal.user.is_staff else rows.filter(kept__owner_id=principal.user.pk)
+    return rows if principal.user.is_staff else rows.filter(schedule_row__owner_id=principal.user.pk)

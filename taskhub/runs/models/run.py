@@ -1,21 +1,16 @@
-"""The ledger: one row for everything that runs in the background."""
+"""Runs: one row for everything that runs in the background."""
 
-from datetime import timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.conf import settings
-from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models
 from django.db.models import Q
-from django.db.models.functions import Now
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from taskhub.db.querysets import OwnedQuerySet
 from taskhub.runs.domain import ENDED, RUNNING, WAITING, State
-
-WORKER_SILENT = timedelta(seconds=15)
 
 
 class RunQuerySet(OwnedQuerySet["Run"]):
@@ -132,96 +127,3 @@ def read_run(statement: str, values: Any) -> Run | None:
 
 def run_with_id(run_id: UUID) -> Run | None:
     return read_run(_BY_ID, [run_id])
-
-
-class Schedule(models.Model):
-    """What the hub keeps of a periodic task of django-celery-beat, which says when and what."""
-
-    class Missed(models.TextChoices):
-        """What becomes of the fires that were due while no beat ran."""
-
-        LATEST = "latest", "the latest is made up for, once"
-        NONE = "none", "none is made up for"
-
-    class Overlap(models.TextChoices):
-        """What becomes of a fire while the last run goes on."""
-
-        SKIP = "skip", "it is left out, which is on record"
-        WAIT = "wait", "it waits for the end of the last run"
-        BESIDE = "beside", "it runs beside the last run"
-
-    periodic: "models.OneToOneField[Any, Any]" = models.OneToOneField(
-        "django_celery_beat.PeriodicTask", models.CASCADE, primary_key=True, related_name="kept"
-    )
-    owner: "models.ForeignKey[Any, Any]" = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        models.CASCADE,
-        null=True,
-        related_name="schedules",
-        help_text="Whose runs it starts; unknown for one that came in another way than by the hub",
-    )
-    written = models.TextField(default="", help_text="The arguments as they were written, comments and all")
-    missed = models.CharField(max_length=10, choices=Missed.choices, default=Missed.LATEST)
-    overlap = models.CharField(max_length=10, choices=Overlap.choices, default=Overlap.SKIP)
-    due_at = models.DateTimeField(null=True, help_text="The next fire, if there is one")
-    fault = models.TextField(default="", help_text="Why it cannot fire")
-    read_as = models.CharField(max_length=32, default="", help_text="Fingerprint of the periodic task as it was read")
-    last_run = models.ForeignKey(Run, models.SET_NULL, null=True, related_name="+")
-
-    class Meta:
-        indexes: ClassVar = [
-            models.Index(fields=["due_at"], name="schedule_due", condition=Q(due_at__isnull=False)),
-        ]
-
-    def __str__(self) -> str:
-        return str(self.periodic.name)
-
-
-class Worker(models.Model):
-    """A worker process that is alive: it says so every few seconds."""
-
-    name = models.CharField(max_length=255, primary_key=True, help_text="Celery's node name, such as walkers@host")
-    queues = ArrayField(models.CharField(max_length=40))
-    pid = models.PositiveIntegerField()
-    seen_at = models.DateTimeField()
-
-    def __str__(self) -> str:
-        return self.name
-
-    @property
-    def host(self) -> str:
-        """The name under which the documents show workers: `celery@host`."""
-        return node_host(self.name)
-
-
-def node_host(name: str) -> str:
-    return f"celery@{name.rpartition('@')[2].partition(':')[0]}"
-
-
-def live_workers() -> models.QuerySet[Worker]:
-    return Worker.objects.filter(seen_at__gt=Now() - WORKER_SILENT)
-
-
-class Leadership(models.Model):
-    """Who leads: a row held for some seconds. Needs no session, so it is safe behind connection poolers."""
-
-    name = models.CharField(max_length=40, primary_key=True)
-    holder = models.CharField(max_length=255)
-    until = models.DateTimeField()
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.holder}"
-
-
-class KeptAnswer(models.Model):
-    """The first answer to a call that carried an Idempotency-Key."""
-
-    scope = models.CharField(max_length=64, primary_key=True, help_text="SHA-256 of user, method, path and key")
-    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the parsed fields and file digests")
-    status = models.PositiveSmallIntegerField()
-    body = models.JSONField()
-    headers = models.JSONField(default=dict)
-    created_at = models.DateTimeField(default=timezone.now, db_index=True)
-
-    def __str__(self) -> str:
-        return self.scope

@@ -1,0 +1,20 @@
+"""The tables of runs, one module a subject."""
+
+from taskhub.runs.models.idempotency_record import IdempotencyRecord
+from taskhub.runs.models.leadership import Leadership
+from taskhub.runs.models.run import RUN_COLUMNS, Run, read_run, run_with_id
+from taskhub.runs.models.schedule import Schedule
+from taskhub.runs.models.worker import Worker, live_workers, node_host
+
+__all__ = [
+    "RUN_COLUMNS",
+    "IdempotencyRecord",
+    "Leadership",
+    "Run",
+    "Schedule",
+    "Worker",
+    "live_workers",
+    "node_host",
+    "read_run",
+    "run_with_id",
+]

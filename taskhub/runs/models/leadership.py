@@ -1,0 +1,14 @@
+"""Leadership: of several beats one leads."""
+
+from django.db import models
+
+
+class Leadership(models.Model):
+    """Who leads: a row held for some seconds. Needs no session, so it is safe behind connection poolers."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    holder = models.CharField(max_length=255)
+    until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.holder}"

@@ -1,0 +1,52 @@
+"""Schedules: what the hub keeps beside django-celery-beat's periodic tasks."""
+
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from taskhub.runs.models.run import Run
+
+
+class Schedule(models.Model):
+    """What the hub keeps of a periodic task of django-celery-beat, which says when and what."""
+
+    class Missed(models.TextChoices):
+        """What becomes of the fires that were due while no beat ran."""
+
+        LATEST = "latest", "the latest is made up for, once"
+        NONE = "none", "none is made up for"
+
+    class Overlap(models.TextChoices):
+        """What becomes of a fire while the last run goes on."""
+
+        SKIP = "skip", "it is left out, which is on record"
+        WAIT = "wait", "it waits for the end of the last run"
+        BESIDE = "beside", "it runs beside the last run"
+
+    periodic: "models.OneToOneField[Any, Any]" = models.OneToOneField(
+        "django_celery_beat.PeriodicTask", models.CASCADE, primary_key=True, related_name="schedule_row"
+    )
+    owner: "models.ForeignKey[Any, Any]" = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        null=True,
+        related_name="schedules",
+        help_text="Whose runs it starts; unknown for one that came in another way than by the hub",
+    )
+    written = models.TextField(default="", help_text="The arguments as they were written, comments and all")
+    missed = models.CharField(max_length=10, choices=Missed.choices, default=Missed.LATEST)
+    overlap = models.CharField(max_length=10, choices=Overlap.choices, default=Overlap.SKIP)
+    due_at = models.DateTimeField(null=True, help_text="The next fire, if there is one")
+    fault = models.TextField(default="", help_text="Why it cannot fire")
+    read_as = models.CharField(max_length=32, default="", help_text="Fingerprint of the periodic task as it was read")
+    last_run = models.ForeignKey(Run, models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["due_at"], name="schedule_due", condition=Q(due_at__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.periodic.name)

@@ -1,0 +1,34 @@
+"""Workers that are alive."""
+
+from datetime import timedelta
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Now
+
+WORKER_SILENT = timedelta(seconds=15)
+
+
+class Worker(models.Model):
+    """A worker process that is alive: it says so every few seconds."""
+
+    name = models.CharField(max_length=255, primary_key=True, help_text="Celery's node name, such as walkers@host")
+    queues = ArrayField(models.CharField(max_length=40))
+    pid = models.PositiveIntegerField()
+    seen_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def host(self) -> str:
+        """The name under which the documents show workers: `celery@host`."""
+        return node_host(self.name)
+
+
+def node_host(name: str) -> str:
+    return f"celery@{name.rpartition('@')[2].partition(':')[0]}"
+
+
+def live_workers() -> models.QuerySet[Worker]:
+    return Worker.objects.filter(seen_at__gt=Now() - WORKER_SILENT)
