@@ -46,7 +46,6 @@ CLASSES_STANDING_TWICE: set[str] = {
     "DeliveriesView",
     "DeliveryView",
     "Failure",
-    "Hub",
     "InfoView",
     "Kind",
     "Part",
@@ -63,16 +62,9 @@ CLASSES_STANDING_TWICE: set[str] = {
 STEMS_STANDING_TWICE: set[str] = set()
 WORDS_STILL_USED: set[str] = {
     "carried",
-    "din",
-    "doom",
     "hand_over",
-    "kept_answer",
-    "presence",
-    "pulse",
-    "put_off",
     "scribe",
     "shelf",
-    "silence",
     "standing",
     "tell_progress",
 }
@@ -87,12 +79,6 @@ TERMS_NOT_YET_IN_CODE: set[str] = {
     "SequenceRun",
     "SequenceStep",
     "StepRecorder",
-    "Subscription",
-    "Subscriptions",
-    "detach",
-    "finish_detached",
-    "queue_end_webhook",
-    "schedule_retry",
 }
 
 
