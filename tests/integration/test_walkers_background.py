@@ -40,7 +40,7 @@ RUN = "/js/walker_run"
 def rung(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """As if a worker lived and the broker answered; the ids that were rung for."""
     ids: list[str] = []
-    monkeypatch.setattr(broker.live_queues, "heard", lambda queue: queue == "walkers")
+    monkeypatch.setattr(broker.live_queues, "has_worker", lambda queue: queue == "walkers")
     monkeypatch.setattr(broker, "send", lambda kind, run_id: not ids.append(str(run_id)))  # type: ignore[func-returns-value]
     return ids
 
@@ -151,7 +151,7 @@ def test_run_at_in_the_past_is_now(owner: Person, rung: list[str]) -> None:
 
 
 def test_without_a_worker_it_runs_at_once(owner: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker.live_queues, "heard", lambda queue: False)
+    monkeypatch.setattr(broker.live_queues, "has_worker", lambda queue: False)
     root = owner.get("/js/graph_active_get").json()["jid"]
     answer = owner.post(RUN, {"name": "echo", "ctx": {"value": 1}, "is_async": True})
     assert answer.status_code == 200
@@ -190,7 +190,7 @@ def test_what_fails_at_once_is_a_422_as_if_it_had_been_asked_for(owner: Person) 
 
 
 def test_a_delayed_walk_needs_no_worker_yet(owner: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker.live_queues, "heard", lambda queue: False)
+    monkeypatch.setattr(broker.live_queues, "has_worker", lambda queue: False)
     later = (timezone.now() + timedelta(hours=1)).isoformat()
     assert owner.post(RUN, {"name": "echo", "run_at": later}).status_code == 202
 

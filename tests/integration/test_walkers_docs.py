@@ -30,7 +30,7 @@ CALLS = [
 @pytest.fixture(autouse=True)
 def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The page's file, and a worker that hears."""
-    monkeypatch.setattr(broker.live_queues, "heard", lambda queue: True)
+    monkeypatch.setattr(broker.live_queues, "has_worker", lambda queue: True)
     monkeypatch.setattr(broker, "send", lambda kind, run_id: True)
     with installed(source=SOURCE):
         yield

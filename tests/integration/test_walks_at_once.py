@@ -107,7 +107,7 @@ def test_short_walks_wait_for_their_turn(owner: Person) -> None:
 def test_without_a_worker_and_a_place_a_task_stays_in_the_ledger(
     owner: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broker.live_queues, "heard", lambda queue: False)
+    monkeypatch.setattr(broker.live_queues, "has_worker", lambda queue: False)
     with lingering(owner):
         answer = owner.post(RUN, ECHO | {"is_async": True})
         assert (answer.status_code, answer.json()["is_queued"]) == (202, True)
@@ -132,7 +132,7 @@ def test_a_walk_within_a_walk_needs_no_place_of_its_own(owner: Person, ending: s
 def test_what_is_made_at_once_and_cancelled_goes_on_in_its_step_without_effect(
     owner: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broker.live_queues, "heard", lambda queue: False)
+    monkeypatch.setattr(broker.live_queues, "has_worker", lambda queue: False)
     with installed(Linger), ThreadPoolExecutor() as threads:
         Linger.begun.clear()
         Linger.end.clear()
