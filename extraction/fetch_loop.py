@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from extraction.db_thread import DatabaseThread
 from extraction.domain.payload import Payload
-from extraction.domain.process_status import Failure, PageState
+from extraction.domain.process_status import PageFailure, PageState
 from extraction.fetch.host_limits import HostBusy, HostLimits
 from extraction.fetch.page_fetcher import PageFetcher, cookies_in, jar_with
 from extraction.models import Process, Slice
@@ -233,7 +233,7 @@ class FetchLoop:
         self.slice, self.process, self.payload = slice, process, payload
         limits = credits.AccountLimits.of(credits.credit_account(process.owner_id))
         self.policy = _policy(limits)
-        max_pages = min(limits.pages, payload.pages or limits.pages)
+        max_pages = min(limits.pages, payload.max_pages or limits.pages)
         self.supply = PageSupply(slice, process, max_pages)
         self.writer = BatchWriter(slice, process, self.supply, max_pages)
         self._main = bytes(process.main or b"")
@@ -290,11 +290,11 @@ class FetchLoop:
             if self.host_delay:
                 self.supply.close()
             return PageOutcome(page, PageState.READY, requests=0, wait=busy.seconds)
-        except Failure as failure:
+        except PageFailure as failure:
             outcome = failed_outcome(page, failure)
         except Exception as error:  # one page must not take the others with it
             log.exception("A page of %s cannot be fetched or read", self.process.id)
-            outcome = failed_outcome(page, Failure(f"It cannot be asked for or read: {type(error).__name__}."))
+            outcome = failed_outcome(page, PageFailure(f"It cannot be asked for or read: {type(error).__name__}."))
         self._host_delays.clear()
         outcome.duration_ms = int((time.monotonic() - started) * 1000)
         return outcome

@@ -8,10 +8,11 @@ from django.conf import settings
 
 from extraction import parse_guard
 from extraction.db_thread import DatabaseThread
-from extraction.domain.page_reader import Reading, read_all
+from extraction.domain.extraction_rule import ExtractionRule
+from extraction.domain.page_reader import PageReading
 from extraction.domain.page_urls import digest, page_key
-from extraction.domain.payload import Payload, Rule
-from extraction.domain.process_status import Failure, PageState, backoff
+from extraction.domain.payload import Payload, rules_by_number
+from extraction.domain.process_status import PageFailure, PageState, backoff
 from extraction.fetch.browser import missing
 from extraction.fetch.host_limits import HostBusy
 from extraction.fetch.page_fetcher import FetchedPage, PageFetcher
@@ -54,40 +55,31 @@ class PageProcessor:
 
     def __init__(self, process: Process, payload: Payload, fetcher: PageFetcher, credits: CreditAllowance) -> None:
         self.process, self.payload, self.fetcher, self.credits = process, payload, fetcher, credits
-        self.rules = payload.rules()
-        self.keywords = payload.search.chains() if payload.search else {}
+        self.rules = rules_by_number(payload)
         self.renders: dict[str, bool] = dict(process.renders)
         self._trial = asyncio.Lock()
 
     async def process_page(self, page: ClaimedPage, *, first: bool) -> PageOutcome:
         """The outcome of a page that is fetched, or rendered, and read. Raises `Failure` and `HostBusy`."""
         rule, extra = self.rules[page.rule], 0
-        if rule.chrome:
+        if rule.is_rendered:
             fetched, cost = await self.fetcher.render(page.url, rule, first=first), page_price(chrome=True)
         else:
             fetched, cost = await self.fetcher.fetch(page.url, first=first), page_price()
-        if self.payload.single:
+        if not self.payload.MAKES_RECORDS:
             product = fetched.data or "".join(fetched.texts).encode()
             return PageOutcome(page, PageState.DONE, fetched.status, fetched.wire, cost=cost, records=product)
-        if self.payload.search:
-            return self._outcome_of(page, fetched, self._read_search(page, fetched), cost)
-        reading = await self._read(fetched, rule)
+        reading = await self._read(page, fetched)
+        if not self.payload.RENDERS_EMPTY_PAGES:
+            return self._outcome_of(page, fetched, reading, cost)
         if reading.records:
             self.renders.setdefault(str(rule.number), False)
-        elif not rule.chrome and (rendered := await self._render_if_it_helps(page, first)):
+        elif not rule.is_rendered and (rendered := await self._render_if_it_helps(page, first)):
             fetched, reading = rendered
             extra = page_price(chrome=True)
         return self._outcome_of(page, fetched, reading, cost, extra)
 
-    def _read_search(self, page: ClaimedPage, fetched: FetchedPage) -> Reading:
-        assert self.payload.search
-        try:
-            return self.payload.search.read(fetched.texts[-1], fetched.url, self.keywords[page.chain], page.ordinal)
-        except Failure as failure:
-            failure.status = fetched.status
-            raise
-
-    async def _render_if_it_helps(self, page: ClaimedPage, first: bool) -> tuple[FetchedPage, Reading] | None:
+    async def _render_if_it_helps(self, page: ClaimedPage, first: bool) -> tuple[FetchedPage, PageReading] | None:
         """Renders a page without records, unless pages of its rule show some, or rendering one of them did not help."""
         rule = str(page.rule)
         if self.renders.get(rule):
@@ -95,14 +87,14 @@ class PageProcessor:
         async with self._trial:  # one page finds out; the others of its rule wait for what it learns
             return await self._render(page, first) if self.renders.get(rule) is not False else None
 
-    async def _render(self, page: ClaimedPage, first: bool) -> tuple[FetchedPage, Reading] | None:
+    async def _render(self, page: ClaimedPage, first: bool) -> tuple[FetchedPage, PageReading] | None:
         price, rule = page_price(chrome=True), self.rules[page.rule]
         if missing() or not self.credits.take(price):
             return None
         try:
             fetched = await self.fetcher.render(page.url, rule, first=first)
-            reading = await self._read(fetched, rule)
-        except (Failure, HostBusy) as failure:
+            reading = await self._read(page, fetched)
+        except (PageFailure, HostBusy) as failure:
             self.credits.give(price)
             await self._save_renders(page, False, str(failure))
             return None
@@ -117,22 +109,27 @@ class PageProcessor:
             save = partial(process_lifecycle.save_renders, process=self.process, renders=self.renders, text=text)
             await DatabaseThread.run(save)
 
-    async def _read(self, fetched: FetchedPage, rule: Rule) -> Reading:
-        read = partial(read_all, fetched.texts, fetched.url, rule)
+    async def _read(self, page: ClaimedPage, fetched: FetchedPage) -> PageReading:
+        rule = self.rules[page.rule]
+        read = partial(self.payload.read, fetched.texts, fetched.url, rule=rule, chain=page.chain, ordinal=page.ordinal)
         if any(map(parse_guard.is_suspicious, fetched.texts)):
             ends_in_time = partial(parse_guard.ends_in_time, read)
             if not await asyncio.get_running_loop().run_in_executor(None, ends_in_time):
-                raise Failure("The page takes too long to read.", status=fetched.status)
-        return read()
+                raise PageFailure("The page takes too long to read.", status=fetched.status)
+        try:
+            return read()
+        except PageFailure as failure:
+            failure.status = fetched.status
+            raise
 
     def _outcome_of(
-        self, page: ClaimedPage, fetched: FetchedPage, reading: Reading, cost: int, extra: int = 0
+        self, page: ClaimedPage, fetched: FetchedPage, reading: PageReading, cost: int, extra: int = 0
     ) -> PageOutcome:
         rule = self.rules[page.rule]
         records = orjson.dumps(reading.records) if reading.records else b""
         outcome = PageOutcome(page, PageState.DONE, fetched.status, fetched.wire, cost=cost + extra, extra=extra)
         shown = b""
-        if records and (rule.next or reading.shown):
+        if records and (rule.paginator or reading.shown):
             shown = digest(orjson.dumps(reading.shown) if reading.shown else records)
         if shown and shown == page.before:
             outcome.state = PageState.REPEATED  # the list has ended: it shows the same page again and again
@@ -142,16 +139,16 @@ class PageProcessor:
         return outcome
 
 
-def _found_pages(page: ClaimedPage, rule: Rule, reading: Reading, shown: bytes) -> list[FoundPage]:
+def _found_pages(page: ClaimedPage, rule: ExtractionRule, reading: PageReading, shown: bytes) -> list[FoundPage]:
     """The next page of the list, and the pages behind records."""
     pages = [ClaimedPage(link.key, link.key, b"", 0, link.rule, link.url) for link in reading.links]
-    if reading.next and (rule.next is None or not rule.next.pages or page.ordinal + 1 < rule.next.pages):
+    if reading.next and (rule.paginator is None or not rule.paginator.pages or page.ordinal + 1 < rule.paginator.pages):
         key = page_key(rule.number, reading.next, page.chain)
         pages.insert(0, ClaimedPage(key, page.chain, shown, page.ordinal + 1, rule.number, reading.next))
     return [FoundPage(found, mine=False) for found in pages]
 
 
-def failed_outcome(page: ClaimedPage, failure: Failure) -> PageOutcome:
+def failed_outcome(page: ClaimedPage, failure: PageFailure) -> PageOutcome:
     """The outcome of a page that gave nothing; it is tried again later where that may help."""
     again = failure.again and page.attempt < settings.EXTRACTION_PAGE_ATTEMPTS
     return PageOutcome(

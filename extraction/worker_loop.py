@@ -20,7 +20,7 @@ from extraction.services import process_lifecycle, slices
 from extraction.services.processes import add_note
 from extraction.services.results import ResultExport, delete_result, store_result
 from extraction.services.slices import SliceLost
-from extraction.services.tasks import payload_of
+from extraction.services.tasks import allowed_payload
 from taskhub.errors import Problem
 from taskhub.runs import queue as runs
 from taskhub.security.masking import hiding
@@ -58,7 +58,7 @@ def _take_turn(slice: Slice, process: Process) -> None:
     try:
         with hiding(process.payload):
             if process.status == ProcessStatus.RUNNING and not process.unwritten:
-                fetch_loop.take_turn(slice, process, payload_of(process))
+                fetch_loop.take_turn(slice, process, allowed_payload(process))
             else:
                 write_results(slice=slice, process=process)
     except SliceLost:

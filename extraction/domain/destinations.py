@@ -1,152 +1,214 @@
-"""Where a finished result is delivered, as it was sent, checked completely. Pure."""
+"""Where a finished result is delivered, as users send it, checked completely. Pure."""
 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Self
 
-from extraction.domain.json_reader import Reader
-from extraction.domain.page_urls import followable
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from extraction.domain.page_request import OptionalAddress
+from taskhub.jsontools.json_models import REQUIRED_WORDS, Count, Fault, JsonModel, RequiredText, Text, rejected
 
 S3, GCS, DROPBOX, ONEDRIVE, SFTP = "s3", "gcs", "dropbox", "onedrive", "sftp"
 KINDS = (S3, GCS, DROPBOX, ONEDRIVE, SFTP)
 OTHER_NAMES = {"google cloud storage": GCS, "google cloud": GCS, "amazon s3": S3, "microsoft onedrive": ONEDRIVE}
 DESTINATIONS_MAX = 5
 KEY_MAX = 20_000  # characters of a private key, or of a service account
+
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,220}")
 _HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
-_OAUTH = ("accessToken", "refreshToken", "clientId", "clientSecret")
-NAMES = {
-    S3: frozenset(["bucket", "region", "endpoint", "accessKeyId", "secretAccessKey", "sessionToken"]),
-    GCS: frozenset(["bucket", "endpoint", "credential", "accessToken"]),
-    DROPBOX: frozenset(_OAUTH),
-    ONEDRIVE: frozenset(_OAUTH),
-    SFTP: frozenset(["host", "port", "user", "password", "privateKey", "passphrase", "hostKey"]),
-}
 
 
-@dataclass(frozen=True)
-class Destination:
-    """`options` are the values under the names in which they were sent; `path` is a folder, or empty."""
-
-    kind: str
-    path: str
-    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-
-    def to(self, name: str) -> str:
-        """In words, without secrets: `s3://bucket/folder/name`."""
-        place = self.options.get("bucket") or self.options.get("host") or ""
-        return "/".join(part for part in (f"{self.kind}:/", str(place), self.path, name) if part)
+def _kind(value: Any) -> str:
+    """The kind of a destination, by any name that it is known under."""
+    text = value.get("type") if isinstance(value, Mapping) else getattr(value, "kind", None)
+    lower = text.lower() if isinstance(text, str) else ""
+    return OTHER_NAMES.get(lower, lower)
 
 
-class DestinationReader(Reader):
-    def destinations(self, value: Any, at: str) -> list[Destination]:
-        """One object, or a list of some."""
-        if value is None or value in ("", {}, []):
-            return []
-        items = value if isinstance(value, list) else [value]
-        if len(items) > DESTINATIONS_MAX:
-            self.fault(at, f"Must have at most {DESTINATIONS_MAX} entries.")
-        several = isinstance(value, list)
-        return [self.destination(one, f"{at}/{n}" if several else at) for n, one in enumerate(items[:DESTINATIONS_MAX])]
+def _check_kind(value: Any) -> Any:
+    if not isinstance(value, Mapping | Destination):
+        raise Fault("Must be an object.")
+    if _kind(value) not in KINDS:
+        raise Fault(f"Must be one of {', '.join(KINDS)}.", "type")
+    return value
 
-    def destination(self, value: Any, at: str) -> Destination:
-        kind = self.kind(value, at)
-        if kind not in NAMES:
-            return Destination(kind, "")
-        given = self.mapping(value, at, NAMES[kind] | {"type", "path"})
-        options = {name: given[name] for name in given if name in NAMES[kind] and given[name] not in (None, "")}
-        getattr(self, kind)(options, at)
-        return Destination(kind, self.path(given, at), options)
 
-    def kind(self, value: Any, at: str) -> str:
-        if not isinstance(value, Mapping):
-            self.fault(at, "Must be an object.")
-            return ""
-        text = self.text(value, "type", at).lower()
-        kind = OTHER_NAMES.get(text, text)
-        if kind not in KINDS:
-            self.fault(f"{at}/type", f"Must be one of {', '.join(KINDS)}.")
-        return kind
+def matching(pattern: re.Pattern[str], words: str) -> Any:
+    """A text that a pattern matches as a whole; `words` say what it must be."""
 
-    def path(self, given: Mapping[str, Any], at: str) -> str:
-        path = self.text(given, "path", at, 500).strip("/")
-        if any(part in {"", ".", ".."} for part in path.split("/")) and path:
-            self.fault(f"{at}/path", "Must be a path without empty parts, `.` and `..`.")
+    def validate(value: Any) -> str:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise Fault(words)
+        return value
+
+    return BeforeValidator(validate)
+
+
+Bucket = Annotated[str, matching(_BUCKET, "Must be the name of a bucket.")]
+Host = Annotated[str, matching(_HOST, "Must be a host's name or address.")]
+Fingerprint = Annotated[
+    str, matching(_FINGERPRINT, "Must be the server's fingerprint, SHA256:..., as `ssh-keygen -l` shows it.")
+]
+
+
+class Destination(JsonModel):
+    """A folder of some storage; `path` is the folder's, or empty. Secrets do not show in its repr."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    kind: Annotated[str, BeforeValidator(lambda kind: _kind({"type": kind}))] = Field(alias="type")
+    path: Text = Field("", max_length=500)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: inner for name, inner in value.items() if inner != ""}
+        return value
+
+    @field_validator("path")
+    @classmethod
+    def _is_clean(cls, path: str) -> str:
+        path = path.strip("/")
+        if path and any(part in {"", ".", ".."} for part in path.split("/")):
+            raise Fault("Must be a path without empty parts, `.` and `..`.")
         return path
 
-    def s3(self, given: Mapping[str, Any], at: str) -> None:
-        self.bucket(given, at)
-        self.endpoint(given, at)
-        self.all_texts(given, at, needed=("accessKeyId", "secretAccessKey"))
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Its other values, under the names in which they were sent."""
+        return self.model_dump(by_alias=True, exclude_none=True, exclude={"kind", "path"})
 
-    def gcs(self, given: dict[str, Any], at: str) -> None:
-        self.bucket(given, at)
-        self.endpoint(given, at)
-        if "accessToken" in given:
-            self.all_texts(given, at, needed=("accessToken",))
-            return
-        credential = given.get("credential")
+    @property
+    def server(self) -> str:
+        """The name of its bucket or host; empty where it has none."""
+        return ""
+
+    def to(self, name: str) -> str:
+        """The place of a file in words, without secrets: `s3://bucket/folder/name`."""
+        return "/".join(part for part in (f"{self.kind}:/", self.server, self.path, name) if part)
+
+    def _require(self, *names: str) -> None:
+        if faults := [((to_camel(name),), REQUIRED_WORDS) for name in names if not getattr(self, name)]:
+            raise Fault.of(faults)
+
+
+class _BucketDestination(Destination):
+    bucket: Bucket
+    endpoint: OptionalAddress | None = None
+
+    @property
+    def server(self) -> str:
+        return self.bucket
+
+
+class S3Destination(_BucketDestination):
+    """S3, or what speaks as it does at an `endpoint`."""
+
+    region: Text | None = None
+    access_key_id: RequiredText
+    secret_access_key: RequiredText = Field(repr=False)
+    session_token: Text | None = Field(None, repr=False)
+
+
+class GcsDestination(_BucketDestination):
+    """Google Cloud Storage, by an access token or a service account's key."""
+
+    access_token: Text | None = Field(None, repr=False)
+    credential: Any = Field(None, repr=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_credential(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or value.get("accessToken") not in (None, ""):
+            return value
+        credential = value.get("credential")
         if isinstance(credential, str):
             try:
                 credential = json.loads(credential)
             except ValueError:
                 credential = None
-        fields = ("client_email", "private_key")
-        if not isinstance(credential, Mapping) or not all(isinstance(credential.get(name), str) for name in fields):
-            self.fault(f"{at}/credential", "Must be a service account's key, as Google gives it (JSON).")
-        elif len(json.dumps(credential)) > KEY_MAX:
-            self.fault(f"{at}/credential", f"Must have at most {KEY_MAX} characters.")
-        given["credential"] = credential
+        names = ("client_email", "private_key")
+        if not isinstance(credential, Mapping) or not all(isinstance(credential.get(name), str) for name in names):
+            raise Fault("Must be a service account's key, as Google gives it (JSON).", "credential")
+        if len(json.dumps(credential)) > KEY_MAX:
+            raise Fault(f"Must have at most {KEY_MAX} characters.", "credential")
+        return {**value, "credential": credential}
 
-    def dropbox(self, given: Mapping[str, Any], at: str) -> None:
-        if "refreshToken" in given:
-            self.all_texts(given, at, needed=("refreshToken", "clientId"))
-        else:
-            self.all_texts(given, at, needed=("accessToken",))
 
-    onedrive = dropbox
+class OAuthDestination(Destination):
+    """Dropbox or OneDrive, by an access token, or by a refresh token of a client."""
 
-    def sftp(self, given: Mapping[str, Any], at: str) -> None:
-        if not _HOST.fullmatch(self.text(given, "host", at)):
-            self.fault(f"{at}/host", "Must be a host's name or address.")
-        port = self.number(given, "port", at)
-        if port and port > 65535:
-            self.fault(f"{at}/port", "Must be at most 65535.")
-        if not self.text(given, "user", at, 200):
-            self.fault(f"{at}/user", "This is required.")
-        if not ("password" in given or "privateKey" in given):
-            self.fault(f"{at}/password", "This, or privateKey, is required.")
-        key = given.get("privateKey", "")
-        if not isinstance(key, str) or len(key) > KEY_MAX:
-            self.fault(f"{at}/privateKey", f"Must be a text of at most {KEY_MAX} characters.")
-        if not _FINGERPRINT.fullmatch(self.text(given, "hostKey", at)):
-            self.fault(f"{at}/hostKey", "Must be the server's fingerprint, SHA256:..., as `ssh-keygen -l` shows it.")
-        self.all_texts({name: given[name] for name in given if name in {"password", "passphrase"}}, at)
+    access_token: Text | None = Field(None, repr=False)
+    refresh_token: Text | None = Field(None, repr=False)
+    client_id: Text | None = None
+    client_secret: Text | None = Field(None, repr=False)
 
-    def bucket(self, given: Mapping[str, Any], at: str) -> None:
-        if not _BUCKET.fullmatch(self.text(given, "bucket", at)):
-            self.fault(f"{at}/bucket", "Must be the name of a bucket.")
+    @model_validator(mode="after")
+    def _has_token(self) -> Self:
+        self._require("client_id" if self.refresh_token else "access_token")
+        return self
 
-    def endpoint(self, given: Mapping[str, Any], at: str) -> None:
-        text = self.text(given, "endpoint", at)
-        if text and followable(text) is None:
-            self.fault(f"{at}/endpoint", "Must be an http or https address.")
 
-    def all_texts(self, given: Mapping[str, Any], at: str, needed: tuple[str, ...] = ()) -> None:
-        for name in given:
-            if name not in {"credential"}:
-                self.text(given, name, at)
-        for name in needed:
-            if not given.get(name):
-                self.fault(f"{at}/{name}", "This is required.")
+class SftpDestination(Destination):
+    """A server whose key is known, by a password or a private key."""
+
+    host: Host
+    port: Annotated[Count, Field(le=65535)] | None = None
+    user: RequiredText = Field(max_length=200)
+    password: Text | None = Field(None, repr=False)
+    private_key: str | None = Field(None, max_length=KEY_MAX, repr=False)
+    passphrase: Text | None = Field(None, repr=False)
+    host_key: Fingerprint
+
+    @property
+    def server(self) -> str:
+        return self.host
+
+    @model_validator(mode="after")
+    def _has_secret(self) -> Self:
+        if not (self.password or self.private_key):
+            raise Fault("This, or privateKey, is required.", "password")
+        return self
+
+
+_DESTINATIONS: TypeAdapter[Any] = TypeAdapter(
+    Annotated[
+        list[
+            Annotated[
+                Annotated[S3Destination, Tag(S3)]
+                | Annotated[GcsDestination, Tag(GCS)]
+                | Annotated[OAuthDestination, Tag(DROPBOX)]
+                | Annotated[OAuthDestination, Tag(ONEDRIVE)]
+                | Annotated[SftpDestination, Tag(SFTP)],
+                Discriminator(_kind),
+                BeforeValidator(_check_kind),
+            ]
+        ],
+        Field(max_length=DESTINATIONS_MAX),
+    ]
+)
 
 
 def parse_destinations(value: Any, at: str = "") -> list[Destination]:
-    """Raises `Rejected` with every fault's place."""
-    reader = DestinationReader()
-    found = reader.destinations(value, at)
-    reader.finish()
-    return found
+    """One object, or a list of some. Raises `Rejected` with every fault's place, under `at`."""
+    if value is None or value in ("", {}, []):
+        return []
+    try:
+        return list(_DESTINATIONS.validate_python(value if isinstance(value, list) else [value]))
+    except ValidationError as error:
+        raise rejected(error, value, at=at) from None

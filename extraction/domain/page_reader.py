@@ -1,15 +1,17 @@
 """From a page to its records: a pure function of the page and the rule."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from extraction.domain.page_urls import Base, absolute, followable, page_key
-from extraction.domain.payload import ADDRESSES, BLOCK, NEXT, TEXT, Filter, Next, Rule
+from extraction.domain.css_selectors import BLOCK
+from extraction.domain.extraction_rule import ADDRESSES, NEXT, TEXT, ExtractionRule, Paginator, RecordField
+from extraction.domain.page_urls import BaseAddress, absolute, followable, page_key
 from extraction.domain.record_blocks import blocks_of, by_block
-from extraction.domain.text_filters import filtered
+from extraction.domain.text_filters import TextFilter, apply_filters
 
 HTML = "html"  # the attribute that is the element's content with its tags
 
@@ -17,7 +19,7 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Link:
+class DetailsLink:
     """A page behind a record."""
 
     key: bytes
@@ -26,41 +28,43 @@ class Link:
 
 
 @dataclass
-class Reading:
+class PageReading:
     """What a page gives: its records, the pages behind them, and the address of the next page of its list.
 
-    In a record, the name under which details nest holds the keys of their pages, in hexadecimal.
+    In a record, the name under which details nest holds the keys of their pages, in hexadecimal. `shown` tells whether
+    another page shows the same; where it is None, the records tell.
     """
 
-    records: list[Record] = field(default_factory=list)
-    links: list[Link] = field(default_factory=list)
+    records: list[Record] = dataclasses.field(default_factory=list)
+    links: list[DetailsLink] = dataclasses.field(default_factory=list)
     next: str | None = None
-    shown: Any = None  # what tells whether another page shows the same; by default the records
+    shown: Any = None
 
 
-def read(html: str | bytes, url: str, rule: Rule) -> Reading:
-    """`html` is a text, or bytes in UTF-8; `url` is where it came from, after redirects."""
+def read_page(html: str | bytes, url: str, rule: ExtractionRule) -> PageReading:
+    """Reads one page. `html` is a text, or bytes in UTF-8; `url` is where it came from, after redirects."""
     page = LexborHTMLParser(html)
-    base = Base(_base(page, url))
-    reading = Reading()
+    base = BaseAddress(_base_of(page, url))
+    reading = PageReading()
     seen: set[str] = set()
-    for record, links in _blocks(page, base, rule):
+    for record, links in _records(page, base, rule):
         if rule.path:
-            _leave_out(record, seen)
+            _drop_seen(record, seen)
         if any(value not in (None, []) for value in record.values()):
             reading.records.append(record)
             reading.links += links
     reading.links = list({link.key: link for link in reading.links}.values())
-    reading.next = _next(page, base, rule.next) if rule.next and rule.next.kind == NEXT else None
+    if rule.paginator and rule.paginator.type == NEXT:
+        reading.next = _next_address(page, base, rule.paginator)
     return reading
 
 
-def read_all(texts: Sequence[str], url: str, rule: Rule) -> Reading:
-    """Of a page that was read several times, as its list went on in it; the same records once again end it."""
-    whole = read(texts[0], url, rule)
+def read_all(texts: Sequence[str], url: str, rule: ExtractionRule) -> PageReading:
+    """Reads a page whose list went on in it, once for each text of it; the same records once again end it."""
+    whole = read_page(texts[0], url, rule)
     before = whole.records
     for text in texts[1:]:
-        part = read(text, url, rule)
+        part = read_page(text, url, rule)
         if part.records == before:
             break
         before = part.records
@@ -70,79 +74,100 @@ def read_all(texts: Sequence[str], url: str, rule: Rule) -> Reading:
     return whole
 
 
-def _leave_out(record: Record, seen: set[str]) -> None:
+def _drop_seen(record: Record, seen: set[str]) -> None:
     """On a path a page is followed once, however often this one links to it."""
     for nest, keys in record.items():
         record[nest] = [key for key in keys if key not in seen]
         seen.update(keys)
 
 
-def _base(page: LexborHTMLParser, url: str) -> str:
+def _base_of(page: LexborHTMLParser, url: str) -> str:
     element = page.css_first("base[href]")
     return absolute(url, element.attributes.get("href") or "") if element else url
 
 
-def _blocks(page: LexborHTMLParser, base: Base, rule: Rule) -> Iterator[tuple[Record, list[Link]]]:
-    found = [page.css(one.selector) if one.selector != BLOCK else [] for one in rule.fields]
-    blocks = blocks_of(page, rule.parent, found)
+def _records(
+    page: LexborHTMLParser, base: BaseAddress, rule: ExtractionRule
+) -> Iterator[tuple[Record, list[DetailsLink]]]:
+    """The record of each block, and the pages behind it."""
+    matches = [page.css(field.selector) if field.selector != BLOCK else [] for field in rule.fields]
+    blocks = blocks_of(page, rule.parent, matches)
     if len(blocks) == 1 and not rule.parent:
-        parts: list[list[list[LexborNode]]] = [[nodes] for nodes in found]
+        matches_by_block: list[list[list[LexborNode]]] = [[nodes] for nodes in matches]
     else:
         places = {node.mem_id: place for place, node in enumerate(blocks)}
-        parts = [by_block(nodes, places) for nodes in found]
-    own = [one.selector == BLOCK for one in rule.fields]
+        matches_by_block = [by_block(nodes, places) for nodes in matches]
+    are_blocks = [field.selector == BLOCK for field in rule.fields]
+    plans = [_FieldPlan.of(field, rule) for field in rule.fields]
     for place, block in enumerate(blocks):
-        nodes = [[block] if whole else part[place] for whole, part in zip(own, parts, strict=True)]
-        yield _record(rule, nodes, base)
+        nodes = [
+            [block] if is_block else parts[place] for is_block, parts in zip(are_blocks, matches_by_block, strict=True)
+        ]
+        yield _record(plans, nodes, base)
 
 
-def _record(rule: Rule, found: Sequence[Sequence[LexborNode]], base: Base) -> tuple[Record, list[Link]]:
+class _FieldPlan(NamedTuple):
+    """What is needed of a field for each record: attributes of a model take ten times as long to read."""
+
+    columns: tuple[tuple[str, str], ...]
+    filters: tuple[TextFilter, ...]
+    nest: str
+    details: int | None  # the number of their rule
+
+    @classmethod
+    def of(cls, field: RecordField, rule: ExtractionRule) -> "_FieldPlan":
+        columns = () if rule.path else field.columns
+        return cls(columns, field.filters, field.nest, field.details.number if field.details else None)
+
+
+def _record(
+    plans: Sequence[_FieldPlan], matches: Sequence[Sequence[LexborNode]], base: BaseAddress
+) -> tuple[Record, list[DetailsLink]]:
     record: Record = {}
-    links: list[Link] = []
-    for one, nodes in zip(rule.fields, found, strict=True):
-        if not rule.path:
-            for attr, name in one.columns:
-                record[name] = _alone([_value(node, attr, one.filters, base) for node in nodes])
-        if one.details:
-            behind = _links(nodes, one.details, base)
-            record[one.nest] = [link.key.hex() for link in behind]
+    links: list[DetailsLink] = []
+    for (columns, filters, nest, details), nodes in zip(plans, matches, strict=True):
+        for attr, name in columns:
+            record[name] = _unlisted([_value(node, attr, filters, base) for node in nodes])
+        if details is not None:
+            behind = _links(nodes, details, base)
+            record[nest] = [link.key.hex() for link in behind]
             links += behind
     return record, links
 
 
-def _alone(values: list[str | None]) -> Any:
+def _unlisted(values: list[str | None]) -> Any:
     """One value, or a list of several; None where there is none."""
     if len(values) == 1:
         return values[0]
-    there = [value for value in values if value is not None]
-    return there if len(there) > 1 else there[0] if there else None
+    present = [value for value in values if value is not None]
+    return present if len(present) > 1 else present[0] if present else None
 
 
-def _value(node: LexborNode, attr: str, filters: tuple[Filter, ...], base: Base) -> str | None:
+def _value(node: LexborNode, attr: str, filters: tuple[TextFilter, ...], base: BaseAddress) -> str | None:
     if attr == TEXT:
         text = node.text()
-        return filtered(text, filters) if filters else text
+        return apply_filters(text, filters) if filters else text
     if attr == HTML:
         return node.inner_html
     attributes = node.attributes
     if attr not in attributes:
         return None
     value = attributes[attr] or ""
-    return base.absolute(value) if attr in ADDRESSES else filtered(value, filters)
+    return base.absolute(value) if attr in ADDRESSES else apply_filters(value, filters)
 
 
-def _links(nodes: Sequence[LexborNode], rule: Rule, base: Base) -> list[Link]:
+def _links(nodes: Sequence[LexborNode], rule: int, base: BaseAddress) -> list[DetailsLink]:
     """The pages behind elements: where they lead themselves, or else the first link inside."""
-    found: dict[bytes, Link] = {}
+    links: dict[bytes, DetailsLink] = {}
     for node in nodes:
-        holder = node if "href" in node.attributes else node.css_first("a[href]")
-        if holder is not None and (url := followable(base.absolute(holder.attributes["href"] or ""))):
-            key = page_key(rule.number, url)
-            found[key] = Link(key, rule.number, url)
-    return list(found.values())
+        anchor = node if "href" in node.attributes else node.css_first("a[href]")
+        if anchor is not None and (url := followable(base.absolute(anchor.attributes["href"] or ""))):
+            key = page_key(rule, url)
+            links[key] = DetailsLink(key, rule, url)
+    return list(links.values())
 
 
-def _next(page: LexborHTMLParser, base: Base, rule: Next) -> str | None:
-    node = page.css_first(rule.selector)
-    value = node.attributes.get(rule.attr) if node else None
+def _next_address(page: LexborHTMLParser, base: BaseAddress, paginator: Paginator) -> str | None:
+    node = page.css_first(paginator.selector)
+    value = node.attributes.get(paginator.attr) if node else None
     return followable(base.absolute(value)) if value else None

@@ -18,7 +18,7 @@ def absolute(base: str, reference: str) -> str:
         return reference
 
 
-class Base:
+class BaseAddress:
     """Where a page's links start from."""
 
     def __init__(self, url: str) -> None:

@@ -1,135 +1,100 @@
-"""What to take from which pages, as values (dataflow_tasks.md; contract, 6.1). `checking` makes them from JSON."""
+"""What to take from which pages, or to make of one: an extraction, as all products describe it (contract, 6.1). Pure.
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+`PagesPayload` is a task of pages, `SearchPayload` a search; those of `single_page_payload` make one file of one page.
+"""
 
-from extraction.domain.render_job import HTML, Action
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Protocol
 
-if TYPE_CHECKING:
-    from extraction.domain.search_parser import Search
+from pydantic import Field
 
-TEXT, LINK, IMAGE = "text", "link", "image"
-NEXT, MORE, INFINITE = "next", "more", "infinite"  # how a list goes on
-ADDRESSES = frozenset({"href", "src"})  # come out absolute, and no filter touches them
-BLOCK = "."  # the selector of the block itself
-
-
-@dataclass(frozen=True)
-class Filter:
-    """A change of a text; `param` is the pattern of `regex`."""
-
-    name: str
-    param: str = ""
+from extraction.domain.extraction_rule import ExtractionRule
+from extraction.domain.page_reader import PageReading
+from extraction.domain.page_request import RequestTarget
+from extraction.domain.result_formats import JSON, ResultFormat
+from taskhub.jsontools.json_models import Count, Flag, JsonModel, Name, number_between
 
 
-@dataclass(frozen=True)
-class Field:
-    """Something to take from each block: attributes of what the selector finds there."""
+class Payload(Protocol):
+    """An extraction, whatever its product.
 
-    name: str
-    selector: str
-    attrs: tuple[str, ...]
-    filters: tuple[Filter, ...] = ()
-    details: "Rule | None" = None
-
-    @cached_property
-    def columns(self) -> tuple[tuple[str, str], ...]:
-        """Attributes and the names under which they are stored; the only text is stored under the field's own."""
-        if self.attrs == (TEXT,):
-            return ((TEXT, self.name),)
-        return tuple((attr, f"{self.name}_{attr}") for attr in self.attrs)
-
-    @property
-    def nest(self) -> str:
-        """The name under which records of the pages behind the field's links are stored."""
-        return f"{self.name}_details"
-
-
-@dataclass(frozen=True)
-class Next:
-    """How a list goes on: by the link to its `next` page, by a button for `more`, or without an end when scrolled.
-
-    `pages` is how many at most, the first included.
+    `delay` is in seconds; `max_credits` is the most that a run may cost. `product` is what a browser makes of a page
+    (see `render_job`), with `options`, and after `settle` seconds in which the page may come to rest.
     """
 
-    selector: str
-    attr: str = "href"
-    pages: int | None = None
-    kind: str = NEXT
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What is taken from one sort of page. `number` counts the rules of a payload, outer ones first, from 0."""
-
-    number: int
-    fields: tuple[Field, ...]
-    parent: str = ""
-    next: Next | None = None
-    path: bool = False
-    chrome: bool = False
-
-    def rules(self) -> Iterator["Rule"]:
-        """This rule and those of the pages behind it."""
-        yield self
-        for one in self.fields:
-            if one.details:
-                yield from one.details.rules()
-
-    def depth(self) -> int:
-        """How many pages lie behind each other, this one included."""
-        return 1 + max((one.details.depth() for one in self.fields if one.details), default=0)
-
-
-@dataclass(frozen=True)
-class Request:
-    """The first request. `headers` and `cookies` are the user's own; `form` is sent as a form.
-
-    `actions` are done in the first page once it is rendered; on the other pages of its list, those that wait or scroll.
-    """
-
-    url: str
-    method: str = "GET"
-    proxy: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    cookies: Mapping[str, str] = field(default_factory=dict)
-    form: Mapping[str, str] = field(default_factory=dict)
-    actions: tuple[Action, ...] = ()
-
-
-@dataclass(frozen=True)
-class Payload:
-    """A whole extraction. `delay` is in seconds; `credits` is the most that a run of it may cost.
-
-    One without fields makes a single thing of one page: its source, or with `options` a picture or document of it.
-    `settle` are the seconds that a rendered page is given to come to rest.
-    """
-
-    name: str
-    request: Request
-    rule: Rule
-    format: str
-    gzip: bool = False
-    robots: bool = True
-    delay: float = 0.0
-    pages: int | None = None
-    credits: int | None = None
-    product: str = HTML
-    settle: float | None = None
-    search: "Search | None" = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    raw: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    TYPE_PLACE: ClassVar[str]  # JSON pointer of what says that pages are rendered
+    MAKES_RECORDS: ClassVar[bool]  # or the file that its only page is
+    RENDERS_EMPTY_PAGES: ClassVar[bool]  # whether a page that shows no record may be rendered, too
 
     @property
-    def chrome(self) -> bool:
-        """Whether some page of it is rendered."""
-        return any(rule.chrome for rule in self.rule.rules())
+    def name(self) -> str: ...
+    @property
+    def format(self) -> str: ...
+    @property
+    def gzip(self) -> bool: ...
+    @property
+    def delay(self) -> float: ...
+    @property
+    def max_pages(self) -> int | None: ...
+    @property
+    def max_credits(self) -> int | None: ...
+    @property
+    def ignore_robots(self) -> bool: ...
+    @property
+    def product(self) -> str: ...
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+    @property
+    def settle(self) -> float | None: ...
 
     @property
-    def single(self) -> bool:
-        return not self.rule.fields
+    def first_request(self) -> RequestTarget:
+        """The request for its first page. Other pages get its headers, cookies and proxy."""
 
-    def rules(self) -> dict[int, Rule]:
-        return {rule.number: rule for rule in self.rule.rules()}
+    @property
+    def rule(self) -> ExtractionRule:
+        """The rule of its first page, which has the columns of its result."""
+
+    @property
+    def needs_chrome(self) -> bool:
+        """Whether some of its pages are rendered in any case."""
+
+    @property
+    def main(self) -> bytes:
+        """The key of its main list: none of its pages may fail."""
+
+    def first_addresses(self) -> Sequence[str]:
+        """Where it begins: the first page of each list that no other page leads to."""
+
+    def lists(self) -> Iterable[bytes]:
+        """The keys of the first pages of its lists, in the order of its records."""
+
+    def pages_at_most(self, limit: int) -> int:
+        """How many pages a run asks for, as far as that is known; `limit` where it is not."""
+
+    def limit_faults(self, *, pages: int, depth: int) -> Iterator[tuple[str, str]]:
+        """JSON pointers and words of what is more than a user may ask for."""
+
+    def read(self, texts: Sequence[str], url: str, *, rule: ExtractionRule, chain: bytes, ordinal: int) -> PageReading:
+        """Reads one page, which may be several texts. Raises `PageFailure` for a page that does not fit."""
+
+
+def rules_by_number(payload: Payload) -> dict[int, ExtractionRule]:
+    return {rule.number: rule for rule in payload.rule.walk()}
+
+
+class RunTerms(JsonModel):
+    """What every payload may say of limits and manners."""
+
+    max_credits: Count | None = Field(None, alias="maxCredits")
+    ignore_robots: Flag = Field(False, alias="ignoreRobots")
+
+
+class RecordTerms(RunTerms):
+    """What every payload that makes records may say of its file and its pace."""
+
+    name: Name = ""
+    format: ResultFormat = JSON
+    gzip: Flag = False
+    delay: Annotated[float, number_between(0, 3600, "seconds")] = 0.0
+    max_pages: Count | None = Field(None, alias="maxPages")

@@ -39,7 +39,7 @@ OPEN = frozenset({PageState.READY, PageState.CLAIMED})
 
 
 @dataclass(eq=False)
-class Failure(Exception):
+class PageFailure(Exception):
     """Why a page gave nothing. `again` when the same request may succeed later; `after` in seconds, where told."""
 
     reason: str

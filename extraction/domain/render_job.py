@@ -1,4 +1,4 @@
-"""What a browser does with a page before it is read, and what it makes of it. Values; Chromium is elsewhere."""
+"""What a browser is to do with a page, and what it made of it. Values only: Chromium is in `extraction.fetch`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ BOTTOM = "bottom"
 
 
 @dataclass(frozen=True)
-class Action:
+class BrowserAction:
     """`wait` for a selector, `click` it, `fill` it with a value, `scroll` to it (or to the bottom, or by pixels)."""
 
     kind: str
@@ -24,7 +24,7 @@ class Action:
 
 
 @dataclass(frozen=True)
-class Going:
+class Pagination:
     """How a list goes on in the page itself: `more` is clicked, `infinite` scrolled, `next` clicked and read anew."""
 
     kind: str
@@ -34,7 +34,7 @@ class Going:
 
 
 @dataclass(frozen=True)
-class Job:
+class RenderJob:
     """One page to render. `headers` go to the origin of `home` alone, `cookies` are [domain, path, name, value]."""
 
     url: str
@@ -46,16 +46,16 @@ class Job:
     home: str = ""
     cookies: tuple[tuple[str, str, str, str], ...] = ()
     proxy: str = ""
-    actions: tuple[Action, ...] = ()
-    going: Going | None = None
+    actions: tuple[BrowserAction, ...] = ()
+    pagination: Pagination | None = None
     product: str = HTML
     options: Mapping[str, Any] = field(default_factory=dict)
     settle: float | None = None
 
 
 @dataclass
-class Rendered:
-    """What came of it: the page as it stands, once for each time that it was read; or a picture or document."""
+class RenderedPage:
+    """A page that was rendered: its text, once for each time that it was read; or a picture or document of it."""
 
     url: str
     status: int

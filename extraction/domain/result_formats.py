@@ -1,8 +1,14 @@
 """Formats of results, by every name that they are known under. Pure."""
 
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+from taskhub.jsontools.json_models import Fault
+
 CSV, XLSX, JSON, JSONL, XML = "csv", "xlsx", "json", "jsonl", "xml"
 
-HTML, PNG, JPG, PDF = "html", "png", "jpg", "pdf"  # of single things
+HTML, PNG, JPG, PDF = "html", "png", "jpg", "pdf"  # of single pages
 
 SINGLES = {HTML: "text/html; charset=utf-8", PNG: "image/png", JPG: "image/jpeg", PDF: "application/pdf"}
 MEDIA_TYPES = {
@@ -25,9 +31,23 @@ _NAMES = {
 
 
 def format_named(name: str) -> str | None:
-    """The format that is meant, in any case; None when there is none of that name."""
+    """The format that a name stands for, in any case; None where there is no such format."""
     return _NAMES.get(name.strip().lower())
 
 
-def file_name(process: str, format: str, *, gzip: bool) -> str:
-    return f"{process}.{format}" + (".gz" if gzip else "")
+def _format(value: Any) -> str:
+    if not isinstance(value, str):
+        raise Fault("Must be a text.")
+    if value and (name := format_named(value)):
+        return name
+    if value:
+        raise Fault("Must be CSV, XLSX, JSON, JSONL or XML.")
+    return JSON
+
+
+ResultFormat = Annotated[str, BeforeValidator(_format)]
+
+
+def file_name(process_id: str, format: str, *, gzip: bool) -> str:
+    """The name of a result's file."""
+    return f"{process_id}.{format}" + (".gz" if gzip else "")

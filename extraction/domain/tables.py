@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_reader import Record
-from extraction.domain.payload import Rule
 
 SEPARATOR = "; "  # between several values in one cell
 CELL_MAX = 32_767  # characters, of spreadsheets
@@ -14,22 +14,22 @@ _NUMBER = re.compile(r"[+-]?\d[\d\s.,]*%?")
 _STARTS_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def columns_of(rule: Rule) -> tuple[str, ...]:
+def columns_of(rule: ExtractionRule) -> tuple[str, ...]:
     """Names of columns, in the order of the fields; those of details follow their field, under its name."""
     if rule.path:
-        inner = (columns_of(one.details) for one in rule.fields if one.details)
+        inner = (columns_of(field.details) for field in rule.fields if field.details)
         return tuple(dict.fromkeys(name for names in inner for name in names))
     return tuple(_columns(rule))
 
 
-def _columns(rule: Rule) -> Iterator[str]:
-    for one in rule.fields:
-        yield from (name for _, name in one.columns)
-        if one.details:
-            yield from (f"{one.nest}_{name}" for name in columns_of(one.details))
+def _columns(rule: ExtractionRule) -> Iterator[str]:
+    for field in rule.fields:
+        yield from (name for _, name in field.columns)
+        if field.details:
+            yield from (f"{field.nest}_{name}" for name in columns_of(field.details))
 
 
-def rows_of(records: Iterable[Record], rule: Rule) -> Iterator[dict[str, str]]:
+def rows_of(records: Iterable[Record], rule: ExtractionRule) -> Iterator[dict[str, str]]:
     """One text a column; several values, and those of several records of details, stand behind each other."""
     names, deep = columns_of(rule), rule.depth() > 1
     for record in records:
@@ -38,6 +38,7 @@ def rows_of(records: Iterable[Record], rule: Rule) -> Iterator[dict[str, str]]:
 
 
 def cell_of(value: Any) -> str:
+    """The text of a cell; several values stand behind each other."""
     if isinstance(value, str):
         return value if value.isprintable() else clean(value)
     if isinstance(value, int):
@@ -45,10 +46,10 @@ def cell_of(value: Any) -> str:
     return "" if value is None else SEPARATOR.join(clean(one) for one in value)
 
 
-def _flat(record: Mapping[str, Any], rule: Rule) -> dict[str, list[str]]:
+def _flat(record: Mapping[str, Any], rule: ExtractionRule) -> dict[str, list[str]]:
     """Lists of values by column."""
     cells: dict[str, list[str]] = {}
-    nests = {one.nest: one.details for one in rule.fields if one.details}
+    nests = rule.nests
     for name, value in record.items():
         if inner := nests.get(name):
             for nested in value:
@@ -60,7 +61,7 @@ def _flat(record: Mapping[str, Any], rule: Rule) -> dict[str, list[str]]:
 
 
 def clean(text: str) -> str:
-    """Without characters that XML, and so XLSX, cannot hold."""
+    """The text without characters that XML, and so XLSX, cannot hold."""
     return _CONTROL.sub("", text)
 
 

@@ -2,17 +2,19 @@
 
 import unicodedata
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import chain
-from typing import Any
+from typing import Annotated, Any, Self
 
-from extraction.domain.payload import Filter
+from pydantic import BeforeValidator, ValidationInfo, model_validator
+
+from taskhub.jsontools.json_models import REQUIRED_WORDS, Fault, JsonModel, Text, is_stored
 from taskhub.linear_regex import LENGTH_MAX, InvalidPattern, compile_pattern
 
 REGEX = "regex"
 
 
-def normal(text: str) -> str:
+def normalize(text: str) -> str:
     """Composed letters (NFC), and one space where there are several, or other white space."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
@@ -25,12 +27,12 @@ def capitalize(text: str) -> str:
 
 SIMPLE: dict[str, Callable[[str], str]] = {
     "trim": str.strip,
-    "normal": normal,
+    "normal": normalize,
     "uppercase": str.upper,
     "lowercase": str.lower,
     "capitalize": capitalize,
 }
-NAMES = (*SIMPLE, REGEX)
+FILTER_NAMES = (*SIMPLE, REGEX)
 
 
 @lru_cache(maxsize=1024)
@@ -41,14 +43,53 @@ def pattern(source: str) -> Any:
     return compile_pattern(source)
 
 
-def filtered(text: str, filters: tuple[Filter, ...]) -> str | None:
+class TextFilter(JsonModel):
+    """A change of a text; `param` is the pattern of `regex`. Its name alone may stand for it."""
+
+    name: Annotated[Text, BeforeValidator(lambda name: name.lower() if isinstance(name, str) else name)]
+    param: Text = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _is_known(self, info: ValidationInfo) -> Self:
+        if is_stored(info):
+            return self
+        if self.name not in FILTER_NAMES:
+            raise Fault(f"Must be one of {', '.join(FILTER_NAMES)}.", "name")
+        if self.name == REGEX:
+            self._check_pattern()
+        elif self.param:
+            raise Fault(f"The filter {self.name} has none.", "param")
+        return self
+
+    @cached_property
+    def change(self) -> Callable[[str], str | None]:
+        """Changes a text; None where a pattern does not match."""
+        return SIMPLE[self.name] if self.name != REGEX else partial(_first_match, pattern(self.param))
+
+    def _check_pattern(self) -> None:
+        if not self.param:
+            raise Fault(REQUIRED_WORDS, "param")
+        try:
+            pattern(self.param)
+        except ValueError as error:
+            raise Fault(f"This is no pattern: {error}.", "param") from None
+
+
+def apply_filters(text: str, filters: tuple[TextFilter, ...]) -> str | None:
     """The text after all filters, in their order; None when a pattern does not match."""
-    for one in filters:
-        if one.name == REGEX:
-            found = pattern(one.param).search(text)
-            if found is None:
-                return None
-            text = found[0]
-        else:
-            text = SIMPLE[one.name](text)
+    for filter in filters:
+        changed = filter.change(text)
+        if changed is None:
+            return None
+        text = changed
     return text
+
+
+def _first_match(compiled: Any, text: str) -> str | None:
+    match = compiled.search(text)
+    return match[0] if match else None

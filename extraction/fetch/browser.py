@@ -20,7 +20,7 @@ from uuid import uuid4
 import psutil
 from django.conf import settings
 
-from extraction.domain.process_status import Failure
+from extraction.domain.process_status import PageFailure
 from taskhub.db.process_local import ProcessLocal
 from taskhub.outbound import Policy
 from taskhub.outbound.proxy import GateProxy
@@ -202,7 +202,7 @@ class BrowserThread:
                 if not isinstance(error, Exception):
                     raise
                 log.warning("Chromium crashed: %s", str(error).partition("\n")[0])
-        raise Failure("The browser fell.", again=True)
+        raise PageFailure("The browser fell.", again=True)
 
     async def _release(self, chromium: Chromium) -> None:
         chromium.users -= 1
@@ -245,11 +245,11 @@ def _user_agent(chromium: Chromium) -> str:
 
 async def _start_chromium() -> Chromium:
     if detail := missing():
-        raise Failure(detail)
+        raise PageFailure(detail)
     chromium = Chromium()
     try:
         await chromium.start()
     except Exception as error:
         log.exception("Chromium does not start")
-        raise Failure(f"Chromium does not start: {type(error).__name__}.", again=True) from None
+        raise PageFailure(f"Chromium does not start: {type(error).__name__}.", again=True) from None
     return chromium

@@ -4,8 +4,8 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
-from extraction.domain.process_status import Failure
-from extraction.domain.render_job import BOTTOM, Action, Going
+from extraction.domain.process_status import PageFailure
+from extraction.domain.render_job import BOTTOM, BrowserAction, Pagination
 
 QUIET_SECONDS = 0.3  # without a change, after a click or a scroll
 CHANGE_SECONDS = 3.0  # for which a change is waited for
@@ -45,18 +45,18 @@ class PageActions:
     def __init__(self, page: Any, deadline: PageDeadline) -> None:
         self.page, self.deadline = page, deadline
 
-    async def act(self, action: Action) -> None:
+    async def act(self, action: BrowserAction) -> None:
         from playwright.async_api import TimeoutError as PlaywrightTimeout
 
         limit = min(self.deadline.left, ACTION_SECONDS) * 1000
         try:
             await self._do(action, limit)
         except PlaywrightTimeout:
-            raise Failure(f"The page shows no {action.selector} to {action.kind}, or not soon enough.") from None
+            raise PageFailure(f"The page shows no {action.selector} to {action.kind}, or not soon enough.") from None
         if action.kind != "wait":
             await self._wait_for_quiet()
 
-    async def _do(self, action: Action, limit: float) -> None:
+    async def _do(self, action: BrowserAction, limit: float) -> None:
         element: Any = self.page.locator(action.selector).first if action.selector else None
         match action.kind:
             case "wait":
@@ -84,32 +84,32 @@ class PageActions:
         async with asyncio.timeout(self.deadline.left):
             return await self.page.evaluate(script, value)
 
-    async def show_next(self, going: Going) -> bool:
+    async def show_next(self, pagination: Pagination) -> bool:
         """Clicks on what shows the next page of the list in the same place; False where nothing does."""
-        if self.deadline.is_over or not await self._is_button(going):
+        if self.deadline.is_over or not await self._is_button(pagination):
             return False
         before = await self.size()
-        if not await self._click(going.selector):
+        if not await self._click(pagination.selector):
             return False
         await self._wait_for_change(before)
         return True
 
-    async def _is_button(self, going: Going) -> bool:
+    async def _is_button(self, pagination: Pagination) -> bool:
         """Whether there is a next page that a click shows here; a link to another address is followed elsewhere."""
-        element = self.page.locator(going.selector).first
+        element = self.page.locator(pagination.selector).first
         if not await element.count():
             return False
-        href = await element.evaluate(_HREF, going.attr)
+        href = await element.evaluate(_HREF, pagination.attr)
         return not href or href.startswith("#") or href.lower().startswith("javascript:")
 
-    async def grow(self, going: Going) -> None:
+    async def grow(self, pagination: Pagination) -> None:
         """Has the page append to its list, by clicks or at its bottom, until it appends nothing more."""
-        for _ in range(going.pages - 1):
+        for _ in range(pagination.pages - 1):
             if self.deadline.is_over:
                 return
             before = await self.size()
-            if going.kind == "more":
-                if not await self._click(going.selector):
+            if pagination.kind == "more":
+                if not await self._click(pagination.selector):
                     return
             else:
                 await self._scroll(0, to_bottom=True)

@@ -15,9 +15,10 @@ from django.conf import settings
 from yarl import URL
 
 from extraction.domain.charsets import decoded
-from extraction.domain.payload import Payload, Rule
-from extraction.domain.process_status import Failure, backoff, may_succeed_later
-from extraction.domain.render_job import Going, Job
+from extraction.domain.extraction_rule import ExtractionRule
+from extraction.domain.payload import Payload
+from extraction.domain.process_status import PageFailure, backoff, may_succeed_later
+from extraction.domain.render_job import Pagination, RenderJob
 from extraction.fetch.browser import browser_thread
 from extraction.fetch.host_limits import HostLimits, HostState
 from extraction.fetch.page_renderer import render
@@ -50,9 +51,9 @@ class PageFetcher:
 
     def __init__(self, client: Client, hosts: HostLimits, payload: Payload) -> None:
         self._client, self._hosts, self._payload = client, hosts, payload
-        self._robots = RobotsRules(client, hosts, payload.request.proxy) if payload.robots else None
-        self._headers = {"Accept": ACCEPT, **payload.request.headers}
-        self._secret = frozenset(name.lower() for name in payload.request.headers if is_secret(name))
+        self._robots = RobotsRules(client, hosts, payload.first_request.proxy) if not payload.ignore_robots else None
+        self._headers = {"Accept": ACCEPT, **payload.first_request.headers}
+        self._secret = frozenset(name.lower() for name in payload.first_request.headers if is_secret(name))
 
     async def fetch(self, url: str, *, first: bool) -> FetchedPage:
         """Raises `Failure`, and `HostBusy` when the host is to be asked later."""
@@ -61,12 +62,12 @@ class PageFetcher:
             await slot.acquire(url)  # before the call: its time has not begun while it waits
             answer = await self._client.call(self._call(url, first), permit=slot.permit, judge=check_answer)
         except Refused as problem:
-            raise Failure(problem.detail) from None
+            raise PageFailure(problem.detail) from None
         except TooMuch as problem:
-            raise Failure(problem.detail) from None
+            raise PageFailure(problem.detail) from None
         except Unreachable as problem:
-            raise Failure(problem.detail, again=True) from None
-        except Failure as failure:
+            raise PageFailure(problem.detail, again=True) from None
+        except PageFailure as failure:
             await self._leave_alone(slot.host, failure)
             raise
         finally:
@@ -74,7 +75,7 @@ class PageFetcher:
         text = decoded(answer.body, answer.headers.get("Content-Type"))
         return FetchedPage([text], answer.url, answer.status, answer.wire)
 
-    async def render(self, url: str, rule: Rule, *, first: bool) -> FetchedPage:
+    async def render(self, url: str, rule: ExtractionRule, *, first: bool) -> FetchedPage:
         """As `fetch`, in a browser."""
         slot = HostSlot(self._hosts, self._robots, self._payload.delay)
         policy = self._client.policy
@@ -83,21 +84,21 @@ class PageFetcher:
             check_url(url, policy)
             rendered = await browser_thread.get().run(render(self._job(url, rule, first), policy, check_answer))
         except Refused as problem:
-            raise Failure(problem.detail) from None
-        except Failure as failure:
+            raise PageFailure(problem.detail) from None
+        except PageFailure as failure:
             await self._leave_alone(slot.host, failure)
             raise
         finally:
             slot.release()
         if self._robots and not await self._robots.allow(rendered.url):
-            raise Failure("The site's robots.txt forbids where the page leads.")
+            raise PageFailure("The site's robots.txt forbids where the page leads.")
         if self._client.jar is not None:
             keep_cookies(self._client.jar, rendered.cookies)
         return FetchedPage(rendered.texts, rendered.url, rendered.status, rendered.wire, rendered.data)
 
-    def _job(self, url: str, rule: Rule, first: bool) -> Job:
-        request, payload = self._payload.request, self._payload
-        return Job(
+    def _job(self, url: str, rule: ExtractionRule, first: bool) -> RenderJob:
+        request, payload = self._payload.first_request, self._payload
+        return RenderJob(
             url,
             seconds=settings.EXTRACTION_PAGE_SECONDS,
             max_bytes=self._client.policy.max_bytes,
@@ -108,14 +109,14 @@ class PageFetcher:
             cookies=tuple((domain, path, name, value) for domain, path, name, value in cookies_in(self._client.jar)),
             proxy=request.proxy,
             actions=() if rule.number else tuple(action for action in request.actions if first or action.repeats),
-            going=_going(rule),
+            pagination=_pagination(rule),
             product=payload.product,
             options=payload.options,
             settle=payload.settle,
         )
 
     def _call(self, url: str, first: bool) -> Call:
-        request = self._payload.request
+        request = self._payload.first_request
         return Call(
             url,
             method=request.method if first else "GET",
@@ -126,17 +127,18 @@ class PageFetcher:
             home=request.url,
         )
 
-    async def _leave_alone(self, host: str, failure: Failure) -> None:
+    async def _leave_alone(self, host: str, failure: PageFailure) -> None:
         """Where the server says that it has too much to do: no worker asks it for a while."""
         if failure.status == 429 or (failure.status == 503 and failure.after):
             await self._hosts.pause(host, backoff(1, failure.after))
 
 
-def _going(rule: Rule) -> Going | None:
-    if rule.next is None:
+def _pagination(rule: ExtractionRule) -> Pagination | None:
+    if rule.paginator is None:
         return None
     most = settings.EXTRACTION_CHROME_STEPS
-    return Going(rule.next.kind, rule.next.selector, rule.next.attr, min(most, rule.next.pages or most))
+    paginator = rule.paginator
+    return Pagination(paginator.type, paginator.selector, paginator.attr, min(most, paginator.pages or most))
 
 
 class HostSlot:
@@ -154,7 +156,7 @@ class HostSlot:
 
     async def acquire(self, url: str) -> None:
         if self._robots and not await self._robots.allow(url):
-            raise Failure("The site's robots.txt forbids it.")
+            raise PageFailure("The site's robots.txt forbids it.")
         self.release()
         self.host = urlsplit(url).netloc.rpartition("@")[2].lower()
         if self._delay:
@@ -170,7 +172,7 @@ class HostSlot:
 def check_answer(answer: Answer) -> None:
     """Raises `Failure` for an answer that is no page."""
     if answer.status >= 300:
-        raise Failure(
+        raise PageFailure(
             f"The server answers {answer.status}.",
             again=may_succeed_later(answer.status),
             after=retry_after(answer.headers),
@@ -178,7 +180,7 @@ def check_answer(answer: Answer) -> None:
         )
     kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind and not (kind.startswith(_TEXTS) or kind.endswith("+xml")):
-        raise Failure(f"It is no page, but {kind[:100]}.", status=answer.status)
+        raise PageFailure(f"It is no page, but {kind[:100]}.", status=answer.status)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -195,7 +197,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 def jar_with(payload: Payload, kept: list[list[str]]) -> CookieJar:
     """A jar with the user's cookies, for the origin of the first page, and with those that servers set before."""
     jar = CookieJar(unsafe=True)
-    jar.update_cookies(dict(payload.request.cookies), URL(payload.request.url))
+    jar.update_cookies(dict(payload.first_request.cookies), URL(payload.first_request.url))
     keep_cookies(jar, kept)
     return jar
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from extraction.domain.process_status import Failure
-from extraction.domain.render_job import HTML, PDF, Going, Job, Rendered
+from extraction.domain.process_status import PageFailure
+from extraction.domain.render_job import HTML, PDF, Pagination, RenderedPage, RenderJob
 from extraction.fetch.browser import browser_thread
 from extraction.fetch.page_actions import PageActions, PageDeadline
 from extraction.fetch.request_interception import intercept_requests
@@ -24,7 +24,7 @@ DATA_BYTES = 10 * 1024 * 1024  # what comes before the page's own limit counts, 
 AnswerCheck = Callable[[Answer], None]
 
 
-async def render(job: Job, policy: Policy, check_answer: AnswerCheck) -> Rendered:
+async def render(job: RenderJob, policy: Policy, check_answer: AnswerCheck) -> RenderedPage:
     """The page as it stands after its actions. Raises `Failure`, and what `check_answer` raises of the answer."""
     try:
         limit = max(DATA_BYTES, 4 * job.max_bytes)
@@ -34,19 +34,19 @@ async def render(job: Job, policy: Policy, check_answer: AnswerCheck) -> Rendere
         ):
             return await PageRenderer(*window, job, check_answer).render()
     except TimeoutError:
-        raise Failure(f"The page took longer than {job.seconds:g} seconds to render.", again=True) from None
+        raise PageFailure(f"The page took longer than {job.seconds:g} seconds to render.", again=True) from None
 
 
 class PageRenderer:
     """Renders one page in a browser window of its own."""
 
-    def __init__(self, context: Any, proxy: GateProxy, job: Job, check_answer: AnswerCheck) -> None:
+    def __init__(self, context: Any, proxy: GateProxy, job: RenderJob, check_answer: AnswerCheck) -> None:
         self.context, self.proxy, self.job, self.check_answer = context, proxy, job, check_answer
         self.deadline = PageDeadline(job.seconds)
         self.crashed = self.downloads = False
         self.shown: Any = None  # the last answer that the page was made of
 
-    async def render(self) -> Rendered:
+    async def render(self) -> RenderedPage:
         from playwright.async_api import Error
 
         await self._open_page()
@@ -59,7 +59,7 @@ class PageRenderer:
         except Error as error:
             raise self._failure(error) from None
         self._check_refused()
-        return Rendered(self.page.url, status, texts, self.proxy.taken, data, await self._cookies())
+        return RenderedPage(self.page.url, status, texts, self.proxy.taken, data, await self._cookies())
 
     async def _open_page(self) -> None:
         job = self.job
@@ -92,7 +92,7 @@ class PageRenderer:
     async def _load(self) -> int:
         response = await self.page.goto(self.job.url, wait_until="commit", timeout=self.deadline.left * 1000)
         if response is None:
-            raise Failure("The server gives no page.")
+            raise PageFailure("The server gives no page.")
         await self._check(response)
         await self._settle()
         if self.shown is not response:
@@ -102,7 +102,7 @@ class PageRenderer:
     async def _check(self, response: Any) -> None:
         headers = {name.title(): value for name, value in (await response.all_headers()).items()}
         if headers.get(MARK[0]) == MARK[1] and self.proxy.refused:
-            raise Failure(self.proxy.refused[-1].detail, again=not self.proxy.refused[-1].permanent)
+            raise PageFailure(self.proxy.refused[-1].detail, again=not self.proxy.refused[-1].permanent)
         self.check_answer(Answer(response.status, response.url, headers))
 
     async def _settle(self) -> None:
@@ -116,18 +116,18 @@ class PageRenderer:
         await asyncio.sleep(min(self.deadline.left, self.job.settle or 0))
 
     async def _texts(self) -> list[str]:
-        going = self.job.going
-        if going is None:
+        pagination = self.job.pagination
+        if pagination is None:
             return [await self._text()] if self.job.product == HTML else []
-        if going.kind == "next":
-            return await self._texts_of_list(going)
-        await self.actions.grow(going)
+        if pagination.kind == "next":
+            return await self._texts_of_list(pagination)
+        await self.actions.grow(pagination)
         return [await self._text()]
 
-    async def _texts_of_list(self, going: Going) -> list[str]:
+    async def _texts_of_list(self, pagination: Pagination) -> list[str]:
         """The page once for each page of its list, where a click shows the next one in the same place."""
         texts = [await self._text()]
-        while len(texts) < going.pages and await self.actions.show_next(going):
+        while len(texts) < pagination.pages and await self.actions.show_next(pagination):
             text = await self._text()
             if text == texts[-1]:
                 break
@@ -137,7 +137,7 @@ class PageRenderer:
     async def _text(self) -> str:
         _, size = await self.actions.size()
         if size > self.job.max_bytes:
-            raise Failure(f"The page has more than {self.job.max_bytes} characters when it is rendered.")
+            raise PageFailure(f"The page has more than {self.job.max_bytes} characters when it is rendered.")
         async with asyncio.timeout(self.deadline.left):
             return str(await self.page.content())
 
@@ -151,7 +151,7 @@ class PageRenderer:
         else:
             data = await self.page.screenshot(timeout=self.deadline.left * 1000, **options)
         if len(data) > self.job.max_bytes:
-            raise Failure(f"What is made of the page has more than {self.job.max_bytes} bytes.")
+            raise PageFailure(f"What is made of the page has more than {self.job.max_bytes} bytes.")
         return bytes(data)
 
     async def _cookies(self) -> list[list[str]]:
@@ -161,26 +161,26 @@ class PageRenderer:
     def _check_refused(self) -> None:
         for problem in self.proxy.refused:
             if isinstance(problem, TooMuch):
-                raise Failure(problem.detail)
+                raise PageFailure(problem.detail)
 
-    def _failure(self, error: Exception) -> Failure:
+    def _failure(self, error: Exception) -> PageFailure:
         """The failure that an error of Playwright's stands for, without the words of the page."""
         text = str(error)
         if self.crashed or "crashed" in text:
-            return Failure("The page took more memory than it may, or broke the browser.")
+            return PageFailure("The page took more memory than it may, or broke the browser.")
         if self.downloads or "Download is starting" in text:
-            return Failure("It is no page, but a download.")
+            return PageFailure("It is no page, but a download.")
         if self.proxy.refused:
             problem = self.proxy.refused[0]
-            return Failure(problem.detail, again=not problem.permanent)
+            return PageFailure(problem.detail, again=not problem.permanent)
         if "Timeout" in type(error).__name__ or "Timeout" in text:
-            return Failure(f"The page took longer than {self.job.seconds:g} seconds to render.", again=True)
+            return PageFailure(f"The page took longer than {self.job.seconds:g} seconds to render.", again=True)
         if "ERR_TOO_MANY_REDIRECTS" in text:
-            return Failure("The server redirects in a circle.")
+            return PageFailure("The server redirects in a circle.")
         if "has been closed" in text:
-            return Failure("The browser fell.", again=True)
+            return PageFailure("The browser fell.", again=True)
         log.info("A page cannot be rendered: %s", text.partition("\n")[0])
-        return Failure("The server did not answer as it should, or broke off.", again=True)
+        return PageFailure("The server did not answer as it should, or broke off.", again=True)
 
 
 async def _close(page: Any) -> None:

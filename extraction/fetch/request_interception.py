@@ -10,12 +10,12 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from extraction.domain.render_job import Job
+from extraction.domain.render_job import RenderJob
 
 FORM = "application/x-www-form-urlencoded"
 
 
-async def intercept_requests(context: Any, page: Any, job: Job) -> None:
+async def intercept_requests(context: Any, page: Any, job: RenderJob) -> None:
     """Changes all that the page asks for from now on."""
     session = await context.new_cdp_session(page)
     interceptor = RequestInterceptor(session, job)
@@ -26,7 +26,7 @@ async def intercept_requests(context: Any, page: Any, job: Job) -> None:
 class RequestInterceptor:
     """Lets the requests of one page go on, changed."""
 
-    def __init__(self, session: Any, job: Job) -> None:
+    def __init__(self, session: Any, job: RenderJob) -> None:
         self._session, self._job, self._first = session, job, True
         self._home = origin(job.home or job.url)
         self._own = {name.lower(): value for name, value in job.headers.items()}

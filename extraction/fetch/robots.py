@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from protego import Protego
 
-from extraction.domain.process_status import Failure
+from extraction.domain.process_status import PageFailure
 from extraction.fetch.host_limits import HostLimits
 from taskhub.outbound.client import Call, Client
 from taskhub.outbound.errors import TooMuch, Unreachable
@@ -40,7 +40,7 @@ class RobotsRules:
             self._rules[origin] = asyncio.ensure_future(self._read(origin, parts.netloc))
         rules = await asyncio.shield(self._rules[origin])  # other pages wait for the same file
         if rules is None:
-            raise Failure("The site's robots.txt is out of reach.", again=True)
+            raise PageFailure("The site's robots.txt is out of reach.", again=True)
         return bool(rules.can_fetch(url, AGENT))
 
     async def _read(self, origin: str, host: str) -> Any:

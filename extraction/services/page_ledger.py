@@ -17,7 +17,6 @@ from extraction.models import ExtractionPage, Process, ProcessNote, Slice
 from extraction.services import slices
 
 LIMIT_REACHED = "the limit of pages is reached; others are left out"
-SEARCH = b"search"  # in place of the main list: no list of results is more than another
 SUSPECTS = 16  # claimed together
 
 _CLAIM = """
@@ -107,14 +106,11 @@ class PageOutcome:
 
 def add_first_pages(*, process: Process, payload: Payload) -> None:
     """Puts the first page into the ledger, in the caller's transaction; of a search, that of each keyword."""
-    search = payload.search
-    urls = [search.address(n, 0) for n in range(len(search.keywords))] if search else [payload.request.url]
-    keys = {page_key(0, url): url for url in urls}
+    keys = {page_key(0, url): url for url in payload.first_addresses()}
     ExtractionPage.objects.bulk_create(
         (ExtractionPage(process=process, key=key, chain=key, url=url) for key, url in keys.items()), 1000
     )
-    main = SEARCH if search else next(iter(keys))
-    Process.objects.filter(pk=process.pk).update(main=main, pages=len(keys), open=len(keys))
+    Process.objects.filter(pk=process.pk).update(main=payload.main, pages=len(keys), open=len(keys))
 
 
 def claim_pages(*, slice: Slice, limit: int, alone: bool = True) -> list[ClaimedPage]:

@@ -15,7 +15,7 @@ from extraction.models import ExtractionPage, ExtractionTask, Process, Slice
 from extraction.services import credits, page_ledger, slices
 from extraction.services.deliveries import queue_deliveries
 from extraction.services.processes import add_note, create_process, plan_run, process_summary, submit_run
-from extraction.services.tasks import payload_of
+from extraction.services.tasks import load_payload
 from taskhub.errors import Conflict
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
@@ -38,8 +38,8 @@ def begin(execution: Execution) -> None:
         runs.confirm(run=execution.run)
         row = slices.lock_process(process.pk)
         if row and row.main is None:
-            payload = payload_of(process)
-            add_note(row, f"started: {payload.request.url}")
+            payload = load_payload(process)
+            add_note(row, f"started: {payload.first_request.url}")
             page_ledger.add_first_pages(process=row, payload=payload)
             Process.objects.filter(pk=row.pk).update(started_at=Now())
         execution.detach(timezone.now() + QUIET)

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import ProcessStatus
-from extraction.domain.single_page_parser import PRODUCT
+from extraction.domain.single_page_payload import PRODUCT
 from extraction.models import CreditAccount, ExtractionTask, Process, ProcessNote
 from extraction.services import credits
 from extraction.services.credits import AccountLimits
@@ -54,9 +54,9 @@ def create_process(
         run=run,
         payload=value,
         format=payload.format,
-        price=credits.page_price(chrome=payload.chrome),
+        price=credits.page_price(chrome=payload.needs_chrome),
         gzip=payload.gzip,
-        max_credits=payload.credits,
+        max_credits=payload.max_credits,
         delivery=task.delivery if task else [],
     )
 
@@ -110,13 +110,13 @@ def estimate(*, task: ExtractionTask, given: Mapping[str, Any]) -> dict[str, Any
     """What a run would cost: at least and at most, as far as that is known, and what the last one did cost."""
     _, payload = plan_run(task=task, given=given)
     account = credits.credit_account(task.owner_id)
-    price, most = credits.page_price(chrome=payload.chrome), _most_pages(payload, account)
+    price, most = credits.page_price(chrome=payload.needs_chrome), _most_pages(payload, account)
     last = Process.objects.filter(task=task, status=ProcessStatus.FINISHED).order_by("-seq").first()
     expected = last.cost if last else price
     return {
         "price": price,
         "atLeast": price,
-        "atMost": min(most * price, payload.credits or most * price),
+        "atMost": min(most * price, payload.max_credits or most * price),
         "last": last.cost if last else None,
         "balance": account.balance,
         "enough": account.balance >= expected,
@@ -124,13 +124,8 @@ def estimate(*, task: ExtractionTask, given: Mapping[str, Any]) -> dict[str, Any
 
 
 def _most_pages(payload: Payload, account: CreditAccount) -> int:
-    limit = min(AccountLimits.of(account).pages, payload.pages or AccountLimits.of(account).pages)
-    rule = payload.rule
-    if payload.search:
-        return min(limit, len(payload.search.keywords) * (1 if payload.search.engine.scrolls else payload.search.pages))
-    if any(one.details for one in rule.fields):
-        return limit
-    return min(limit, (rule.next.pages or limit) if rule.next else 1)
+    limit = AccountLimits.of(account).pages
+    return payload.pages_at_most(min(limit, payload.max_pages or limit))
 
 
 def add_note(process: Process, text: str) -> None:

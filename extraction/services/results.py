@@ -16,11 +16,12 @@ from typing import Any
 from django.core.files import File
 from django.core.files.storage import storages
 
+from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_reader import Record
-from extraction.domain.payload import Payload, Rule
+from extraction.domain.payload import Payload
 from extraction.models import ExtractionPage, Process
 from extraction.services import page_ledger
-from extraction.services.tasks import parse_any_payload
+from extraction.services.tasks import load_payload
 from extraction.writers import written
 from taskhub.errors import Unavailable
 
@@ -41,22 +42,21 @@ class ResultExport:
 
     def __init__(self, process: Process, payload: Payload | None = None) -> None:
         self.process = process
-        self.payload = payload or parse_any_payload(process.payload, single=process.task_id is None)
+        self.payload = payload or load_payload(process)
 
     def records(self) -> Iterator[Record]:
         if self.process.main is None:
             return iter(())
-        if self.payload.search:
-            return (one for key in self.payload.search.chains() for one in self._of_list(key, []))
-        return self._expanded(self._of_list(bytes(self.process.main), []), self.payload.rule)
+        lists = (self._of_list(key, []) for key in self.payload.lists())
+        return self._expanded(chain.from_iterable(lists), self.payload.rule)
 
     def pieces(self, format: str, *, gzip: bool) -> Iterator[bytes]:
-        if self.payload.single:
-            return self._single()
+        if not self.payload.MAKES_RECORDS:
+            return self._file()
         return written(self.records(), self.payload.rule, format, most=self.process.records, gzip=gzip)
 
-    def _single(self) -> Iterator[bytes]:
-        """What was made of the one page."""
+    def _file(self) -> Iterator[bytes]:
+        """The file that the only page is."""
         for packed in ExtractionPage.objects.filter(process=self.process).values_list("records", flat=True):
             if packed:
                 yield page_ledger.unpack_bytes(packed)
@@ -77,9 +77,9 @@ class ResultExport:
         rows = ExtractionPage.objects.filter(process=self.process, chain=first, ordinal__gt=after)
         return rows.order_by("ordinal").values_list("ordinal", "records")[:PAGES]
 
-    def _expanded(self, records: Iterable[Record], rule: Rule) -> Iterator[Record]:
+    def _expanded(self, records: Iterable[Record], rule: ExtractionRule) -> Iterator[Record]:
         """With the records of the pages behind each; or those alone, where the rule is a path to them."""
-        nests = [(one.nest, one.details) for one in rule.fields if one.details]
+        nests = list(rule.nests.items())
         if not nests:
             yield from records
             return
@@ -94,7 +94,7 @@ class ResultExport:
                     self._nest(group, nest, inner, ahead)
                 yield from group
 
-    def _nest(self, group: list[Record], nest: str, inner: Rule, ahead: "Ahead") -> None:
+    def _nest(self, group: list[Record], nest: str, inner: ExtractionRule, ahead: "Ahead") -> None:
         """Puts records in the place of the keys of their pages."""
         keys = dict.fromkeys(key for record in group for key in record[nest])
         if inner.path:

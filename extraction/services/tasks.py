@@ -7,9 +7,7 @@ from django.db import transaction
 
 from extraction.domain.destinations import Destination, parse_destinations
 from extraction.domain.payload import Payload
-from extraction.domain.payload_parser import NAME_MAX, parse_payload
-from extraction.domain.search_parser import is_search, parse_search
-from extraction.domain.single_page_parser import parse_single
+from extraction.domain.payload_parser import parse_payload
 from extraction.engines import engines
 from extraction.fetch.browser import missing
 from extraction.models import ExtractionTask, Process
@@ -17,22 +15,16 @@ from extraction.services.credits import AccountLimits, credit_account
 from taskhub.errors import Forbidden, NotFound, Rejected, invalid
 from taskhub.outbound import Refused, check_url, configured_policy
 
+TASK_NAME_MAX = 200  # characters
 DESCRIPTION_MAX = 10_000  # characters
 STRUCTURE = frozenset({"id", "name", "webhook", "delivery", "payload", "description", "type"})
 TYPE = "extract"
 MAY_IGNORE_ROBOTS = "extraction.ignore_robots"
 
 
-def parse_any_payload(value: Any, at: str = "", *, single: bool = False) -> Payload:
-    """What a payload means, completely checked. Raises `Rejected`."""
-    if single:
-        return parse_single(value)
-    return parse_search(value, engines(), at) if is_search(value) else parse_payload(value, at)
-
-
 def check_payload(value: Any, owner: Any, at: str = "", *, single: bool = False) -> Payload:
     """The payload, completely checked, and allowed to this user. Raises `Rejected` or `Forbidden`."""
-    payload = parse_any_payload(value, at, single=single)
+    payload = parse_payload(value, at, engines=engines(), single=single)
     check_allowed(payload=payload, owner=owner, at=at)
     return payload
 
@@ -40,22 +32,25 @@ def check_payload(value: Any, owner: Any, at: str = "", *, single: bool = False)
 def check_allowed(*, payload: Payload, owner: Any, at: str = "") -> None:
     """Raises `Rejected` or `Forbidden` for what this user may not ask for."""
     limits = AccountLimits.of(credit_account(owner.pk))
-    if payload.rule.depth() > limits.depth:
-        raise invalid(f"{at}/fields", f"Details nest {payload.rule.depth()} deep; {limits.depth} are allowed.")
-    if payload.pages and payload.pages > limits.pages:
-        raise invalid(f"{at}/maxPages", f"Must be at most {limits.pages}.")
-    if payload.search and len(payload.search.keywords) * payload.search.pages > limits.pages:
-        raise invalid(f"{at}/keywords", f"Keywords times pages are more than the {limits.pages} that are allowed.")
-    if payload.chrome and (words := missing()):
-        raise invalid(f"{at}/search_engine" if payload.search else f"{at}/request/type", words)
-    if not payload.robots and not owner.has_perm(MAY_IGNORE_ROBOTS):
+    for pointer, detail in payload.limit_faults(pages=limits.pages, depth=limits.depth):
+        raise invalid(f"{at}{pointer}", detail)
+    if payload.needs_chrome and (words := missing()):
+        raise invalid(f"{at}{payload.TYPE_PLACE}", words)
+    if payload.ignore_robots and not owner.has_perm(MAY_IGNORE_ROBOTS):
         detail = "robots.txt may be ignored by those who have the permission only."
         raise Forbidden(detail, errors=[{"pointer": f"{at}/ignoreRobots", "detail": detail}])
 
 
-def payload_of(process: Process) -> Payload:
-    """As `check_payload`, of what a process runs."""
-    return check_payload(process.payload, process.owner, single=process.task_id is None)
+def load_payload(process: Process) -> Payload:
+    """The payload of a process, which was checked before it was stored. Raises `Rejected` where its engine is gone."""
+    return parse_payload(process.payload, engines=engines(), single=process.task_id is None, stored=True)
+
+
+def allowed_payload(process: Process) -> Payload:
+    """As `load_payload`. Raises `Rejected` or `Forbidden` for what its owner may no longer ask for."""
+    payload = load_payload(process)
+    check_allowed(payload=payload, owner=process.owner)
+    return payload
 
 
 def create_task(*, owner: Any, given: Mapping[str, Any]) -> ExtractionTask:
@@ -101,7 +96,7 @@ def _structure(given: Mapping[str, Any]) -> dict[str, Any]:
     faults = [_fault(name, "There is no such name here.") for name in given if name not in STRUCTURE][:20]
     faults += [
         _fault(name, f"Must be a text of at most {most} characters.")
-        for name, most in (("name", NAME_MAX), ("description", DESCRIPTION_MAX), ("webhook", 2_000), ("id", 27))
+        for name, most in (("name", TASK_NAME_MAX), ("description", DESCRIPTION_MAX), ("webhook", 2_000), ("id", 27))
         if name in given
         and not (isinstance(given[name], str) and len(given[name]) <= most and "\x00" not in given[name])
     ]

@@ -3,12 +3,12 @@
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 
+from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_reader import Record
-from extraction.domain.payload import Rule
 from extraction.domain.result_formats import CSV, JSON, JSONL, XLSX, XML
 from extraction.writers import lines, markup, spreadsheet, table
 
-Writer = Callable[[Iterable[Record], Rule, int], Iterator[bytes]]
+Writer = Callable[[Iterable[Record], ExtractionRule, int], Iterator[bytes]]
 
 WRITERS: dict[str, Writer] = {
     CSV: table.csv_of,
@@ -21,7 +21,7 @@ PIECE = 64 * 1024
 
 
 def written(
-    records: Iterable[Record], rule: Rule, format: str, *, most: int = 0, gzip: bool = False
+    records: Iterable[Record], rule: ExtractionRule, format: str, *, most: int = 0, gzip: bool = False
 ) -> Iterator[bytes]:
     """Pieces of about 64 KiB, of `most` records at most. The same records give the same bytes."""
     pieces = _gathered(WRITERS[format](records, rule, most))

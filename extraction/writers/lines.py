@@ -4,17 +4,17 @@ from collections.abc import Iterable, Iterator
 
 import orjson
 
+from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_reader import Record
-from extraction.domain.payload import Rule
 
 
-def jsonl_of(records: Iterable[Record], rule: Rule, most: int) -> Iterator[bytes]:
+def jsonl_of(records: Iterable[Record], rule: ExtractionRule, most: int) -> Iterator[bytes]:
     """One record a line."""
     for record in records:
         yield orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def json_of(records: Iterable[Record], rule: Rule, most: int) -> Iterator[bytes]:
+def json_of(records: Iterable[Record], rule: ExtractionRule, most: int) -> Iterator[bytes]:
     """One array of records, each on a line of its own."""
     yield b"["
     before = b"\n"

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
+from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_reader import Record
-from extraction.domain.payload import Rule
 from extraction.domain.tables import clean
 
 _NAME = re.compile(r"(?!xml)[A-Za-z_][A-Za-z0-9_.-]*", re.IGNORECASE)
 
 
-def xml_of(records: Iterable[Record], rule: Rule, most: int) -> Iterator[bytes]:
+def xml_of(records: Iterable[Record], rule: ExtractionRule, most: int) -> Iterator[bytes]:
     """Where a name cannot be an element's, the element is `field`, and has it as its attribute `name`."""
     yield b'<?xml version="1.0" encoding="UTF-8"?>\n<records>\n'
     for record in records:

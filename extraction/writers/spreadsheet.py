@@ -9,8 +9,8 @@ from typing import IO, Any
 
 from rustpy_xlsxwriter import write_worksheets
 
+from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_reader import Record
-from extraction.domain.payload import Rule
 from extraction.domain.tables import CELL_MAX, columns_of, rows_of
 
 ROWS_MAX = 1_048_575  # of one sheet, below the names
@@ -22,7 +22,7 @@ _NO_PROPERTIES = (
 _PIECE = 64 * 1024
 
 
-def xlsx_of(records: Iterable[Record], rule: Rule, most: int) -> Iterator[bytes]:
+def xlsx_of(records: Iterable[Record], rule: ExtractionRule, most: int) -> Iterator[bytes]:
     """One sheet of a row of names and one row a record, of `most` records; every cell is a text.
 
     More than fit go on in further sheets.
@@ -36,7 +36,7 @@ def xlsx_of(records: Iterable[Record], rule: Rule, most: int) -> Iterator[bytes]
             yield from timeless(file)
 
 
-def _rows(records: Iterable[Record], rule: Rule) -> Iterator[Mapping[str, str | None]]:
+def _rows(records: Iterable[Record], rule: ExtractionRule) -> Iterator[Mapping[str, str | None]]:
     empty = True
     for row in rows_of(records, rule):
         empty = False

@@ -4,12 +4,12 @@ import csv
 import io
 from collections.abc import Iterable, Iterator
 
+from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_reader import Record
-from extraction.domain.payload import Rule
 from extraction.domain.tables import columns_of, inert, rows_of
 
 
-def csv_of(records: Iterable[Record], rule: Rule, most: int) -> Iterator[bytes]:
+def csv_of(records: Iterable[Record], rule: ExtractionRule, most: int) -> Iterator[bytes]:
     """A row of names, then one row a record."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)

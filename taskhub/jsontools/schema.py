@@ -96,7 +96,7 @@ def _with_whole_numbers(error: ValidationError, values: Mapping[str, Any]) -> di
     if not places:
         return None
     copy: Any = deepcopy(values)
-    for *way, last in ([*_real_steps(loc, "", values)] for loc in places):
+    for *way, last in ([*real_steps(loc, "", values)] for loc in places):
         holder = reduce(getitem, way, copy)
         holder[last] = int(holder[last])
     return dict(copy)
@@ -142,10 +142,10 @@ def invalid_places(errors: Iterable[tuple[tuple[int | str, ...], str]]) -> Valid
 
 
 def _pointer(loc: tuple[int | str, ...], type_: str, values: Any) -> str:
-    return "".join(f"/{escape_pointer(str(step))}" for step in _real_steps(loc, type_, values))
+    return "".join(f"/{escape_pointer(str(step))}" for step in real_steps(loc, type_, values))
 
 
-def _real_steps(loc: tuple[int | str, ...], type_: str, value: Any) -> Iterator[int | str]:
+def real_steps(loc: tuple[int | str, ...], type_: str, value: Any) -> Iterator[int | str]:
     """The steps that exist in what was given; pydantic names members of unions and tagged parts, too."""
     for index, step in enumerate(loc):
         if _holds(value, step):

@@ -17,7 +17,7 @@ from django_celery_beat.models import (
 )
 from django_celery_results.models import TaskResult
 
-from extraction.domain.payload_parser import parse_payload
+from extraction.domain.payload_parser import parse_pages
 from extraction.services.page_ledger import add_first_pages
 from extraction.services.processes import run_task
 from extraction.services.tasks import create_task
@@ -120,7 +120,7 @@ def fill(owner: Person) -> None:
     assert sent.status_code == 200, sent.content
     payload = {"request": {"url": "http://127.0.0.1:9/"}, "fields": [{"name": "a", "selector": "a"}]}
     process = run_task(task=create_task(owner=owner.user, given=payload))
-    add_first_pages(process=process, payload=parse_payload(payload))
+    add_first_pages(process=process, payload=parse_pages(payload))
     interval = IntervalSchedule.objects.create(every=1, period="hours")
     PeriodicTask.objects.create(name="hourly", task="sequences.tasks.ScheduledSequence", interval=interval)
     CrontabSchedule.objects.create()

@@ -13,8 +13,8 @@ from django.db import connection
 
 from extraction import page_processor, worker_loop
 from extraction.db_thread import DatabaseThread
-from extraction.domain.process_status import Failure
-from extraction.domain.render_job import Action, Going, Job, Rendered
+from extraction.domain.process_status import PageFailure
+from extraction.domain.render_job import BrowserAction, Pagination, RenderedPage, RenderJob
 from extraction.fetch.browser import Chromium, browser_thread
 from extraction.fetch.page_fetcher import check_answer
 from extraction.fetch.page_renderer import render
@@ -64,13 +64,13 @@ def site() -> Iterator[Site]:
         yield site
 
 
-def shown(site: Site, path: str = "/", policy: Policy | None = None, **terms: Any) -> Rendered:
-    job = Job(**{"url": f"{site.url}{path}", "seconds": 10, "max_bytes": 2_000_000, **terms})
+def shown(site: Site, path: str = "/", policy: Policy | None = None, **terms: Any) -> RenderedPage:
+    job = RenderJob(**{"url": f"{site.url}{path}", "seconds": 10, "max_bytes": 2_000_000, **terms})
     return asyncio.run(browser_thread.get().run(render(job, policy or configured_policy(), check_answer)))
 
 
 def refusal(site: Site, path: str, **terms: Any) -> str:
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(PageFailure) as caught:
         shown(site, path, **terms)
     return caught.value.reason
 
@@ -90,8 +90,8 @@ def test_a_button_for_more_is_clicked_until_it_is_gone(site: Site) -> None:
         '<ul id=l><li>0</li></ul><button onclick="let n = l.children.length; setTimeout(() => '
         "{ l.insertAdjacentHTML('beforeend', `<li>${n}</li>`); if (n == 4) this.remove() }, 100)\">more</button>"
     )
-    assert shown(site, going=Going("more", "button", pages=10)).texts[0].count("<li>") == 5
-    assert shown(site, going=Going("more", "button", pages=3)).texts[0].count("<li>") == 3
+    assert shown(site, pagination=Pagination("more", "button", pages=10)).texts[0].count("<li>") == 5
+    assert shown(site, pagination=Pagination("more", "button", pages=3)).texts[0].count("<li>") == 3
 
 
 def test_a_list_without_end_is_scrolled_until_nothing_comes(site: Site) -> None:
@@ -101,8 +101,8 @@ def test_a_list_without_end_is_scrolled_until_nothing_comes(site: Site) -> None:
         "setTimeout(() => { l.append(document.createElement('hr')); n++; l.style.height = 2000 + n * 900 + 'px';"
         "busy = 0 }, 50) } })</script>"
     )
-    assert shown(site, going=Going("infinite", pages=50)).texts[0].count("<hr>") == 4
-    assert shown(site, going=Going("infinite", pages=3)).texts[0].count("<hr>") == 2
+    assert shown(site, pagination=Pagination("infinite", pages=50)).texts[0].count("<hr>") == 4
+    assert shown(site, pagination=Pagination("infinite", pages=3)).texts[0].count("<hr>") == 2
 
 
 def test_a_next_page_in_the_same_place_is_read_each_time(site: Site) -> None:
@@ -110,14 +110,14 @@ def test_a_next_page_in_the_same_place_is_read_each_time(site: Site) -> None:
         "<h2 id=h>1</h2><button id=b onclick='setTimeout(() => { h.textContent = +h.textContent + 1; "
         "if (h.textContent == 3) b.disabled = true }, 50)'>next</button>"
     )
-    texts = shown(site, going=Going("next", "#b", pages=9)).texts
+    texts = shown(site, pagination=Pagination("next", "#b", pages=9)).texts
     assert [f'<h2 id="h">{n}</h2>' in text for n, text in enumerate(texts, 1)] == [True] * 3
-    assert len(shown(site, going=Going("next", "#b", pages=2)).texts) == 2
+    assert len(shown(site, pagination=Pagination("next", "#b", pages=2)).texts) == 2
 
 
 def test_a_next_page_behind_a_link_is_not_clicked(site: Site) -> None:
     site.pages["/"] = html("<a class=next href='/2'>next</a>")
-    assert len(shown(site, going=Going("next", ".next", pages=9)).texts) == 1
+    assert len(shown(site, pagination=Pagination("next", ".next", pages=9)).texts) == 1
     assert site.hits["/2"] == 0
 
 
@@ -128,17 +128,17 @@ def test_actions_before_it_is_read(site: Site) -> None:
         "document.title = 'scrolled to ' + Math.round(scrollY))</script>"
     )
     actions = (
-        Action("wait", "#i"),
-        Action("fill", "#i", value="typed"),
-        Action("click", "#b"),
-        Action("wait", "#o b"),
-        Action("scroll", pixels=100),
+        BrowserAction("wait", "#i"),
+        BrowserAction("fill", "#i", value="typed"),
+        BrowserAction("click", "#b"),
+        BrowserAction("wait", "#o b"),
+        BrowserAction("scroll", pixels=100),
     )
     text = shown(site, actions=actions).texts[0]
     assert "<b>typed</b>" in text
     assert "scrolled to 100" in text
-    assert "scrolled to" in shown(site, actions=(Action("scroll", "#end"),)).texts[0]
-    assert "shows no #none to click" in refusal(site, "/", actions=(Action("click", "#none"),), seconds=2)
+    assert "scrolled to" in shown(site, actions=(BrowserAction("scroll", "#end"),)).texts[0]
+    assert "shows no #none to click" in refusal(site, "/", actions=(BrowserAction("click", "#none"),), seconds=2)
 
 
 def test_method_form_headers_and_cookies_are_sent_and_to_no_other(site: Site) -> None:
@@ -255,7 +255,7 @@ def test_a_page_that_eats_memory_crashes_alone(site: Site, settings: Any) -> Non
     site.pages["/eat"] = html(
         "<script>let all = []; setInterval(() => all.push(new Uint8Array(3e7).fill(1)), 10)</script>"
     )
-    patient = (Action("wait", "#never"),)  # else it may be taken as it is before it has eaten enough
+    patient = (BrowserAction("wait", "#never"),)  # else it may be taken as it is before it has eaten enough
     assert "more memory than it may" in refusal(site, "/eat", seconds=30, actions=patient)
     assert shown(site).status == 200
 

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extraction.domain.charsets import decoded
-from extraction.domain.page_reader import Reading, read
-from extraction.domain.payload_parser import parse_payload
+from extraction.domain.page_reader import PageReading, read_page
+from extraction.domain.payload_parser import parse_pages
 
 FOLDERS = sorted((Path(__file__).parents[1] / "data" / "pages").iterdir())
 
 
-def shown(reading: Reading) -> list[dict[str, Any]]:
+def shown(reading: PageReading) -> list[dict[str, Any]]:
     """The records, with the addresses of pages behind them in place of their keys."""
     urls = {link.key.hex(): link.url for link in reading.links}
     return [
@@ -29,10 +29,10 @@ def shown(reading: Reading) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_a_saved_page(folder: Path) -> None:
-    payload = parse_payload(json.loads((folder / "payload.json").read_text()))
+    payload = parse_pages(json.loads((folder / "payload.json").read_text()))
     expected = json.loads((folder / "expected.json").read_text())
     text = decoded((folder / "page.html").read_bytes(), expected["content_type"] or None)
-    reading = read(text, payload.request.url, payload.rule)
+    reading = read_page(text, payload.request.url, payload.rule)
     assert shown(reading) == expected["records"]
     assert reading.next == expected["next"]
 
@@ -53,7 +53,7 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES, max_size=40).map("".join), st.sampled_from(["", "div", "div p"]), st.booleans())
 def test_any_page_gives_records_with_the_names_of_the_payload(html: str, parent: str, path: bool) -> None:
     sent = {"request": {"url": "http://x/"}, "fields": FIELDS, "commonParent": parent, "path": path, "paginator": "a"}
-    reading = read(html, "http://x/", parse_payload(sent).rule)
+    reading = read_page(html, "http://x/", parse_pages(sent).rule)
     names = {"a_details"} if path else {"a", "a_details", "c_href", "c_text", "c_html"}
     assert all(record.keys() == names for record in reading.records)
     known = {link.key.hex() for link in reading.links}

@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extraction.domain.json_reader import FAULTS_MAX
-from extraction.domain.payload import Filter, Next
-from extraction.domain.payload_parser import parse_payload
+from extraction.domain.payload_parser import parse_pages
 from extraction.domain.result_formats import format_named
 from extraction.domain.tables import columns_of, inert, rows_of
-from extraction.domain.text_filters import filtered
+from extraction.domain.text_filters import TextFilter, apply_filters
 from taskhub.errors import Rejected
+from taskhub.jsontools.schema import FAULTS_MAX
 
 GOOD: dict[str, Any] = {
     "name": "Shop",
@@ -56,13 +55,14 @@ def with_value(place: str, value: Any) -> dict[str, Any]:
 
 
 def test_everything_is_read() -> None:
-    payload = parse_payload(GOOD)
+    payload = parse_pages(GOOD)
     assert payload.request.url == "https://shop.example.com/"
     assert (payload.request.method, payload.request.form) == ("POST", {"q": "lamp", "page": "1"})
-    assert (payload.format, payload.gzip, payload.robots, payload.delay) == ("xlsx", True, True, 0.5)
-    assert (payload.pages, payload.credits) == (100, 50)
-    assert payload.rule.next == Next("a.next", "href", 3)
-    assert [rule.number for rule in payload.rule.rules()] == [0, 1]
+    assert (payload.format, payload.gzip, not payload.ignore_robots, payload.delay) == ("xlsx", True, True, 0.5)
+    assert (payload.max_pages, payload.max_credits) == (100, 50)
+    assert payload.paginator
+    assert (payload.paginator.selector, payload.paginator.attr, payload.paginator.pages) == ("a.next", "href", 3)
+    assert [rule.number for rule in payload.rule.walk()] == [0, 1]
     assert payload.rule.depth() == 2
     assert columns_of(payload.rule) == ("Title_href", "Title_text", "Link", "Link_details_Isbn")
 
@@ -139,7 +139,7 @@ def test_a_fault_has_its_place(place: str, value: Any, words: str) -> None:
     else:
         sent = with_value(place, value)
     with pytest.raises(Rejected) as caught:
-        parse_payload(sent)
+        parse_pages(sent)
     faults = {error["pointer"]: error["detail"] for error in caught.value.errors}
     fault = next((detail for pointer, detail in faults.items() if pointer.startswith(place)), "")
     assert words in fault, faults
@@ -147,27 +147,27 @@ def test_a_fault_has_its_place(place: str, value: Any, words: str) -> None:
 
 def test_all_faults_are_told_at_once_up_to_a_number() -> None:
     with pytest.raises(Rejected) as caught:
-        parse_payload({"request": {}, "fields": [{}] * 50})
+        parse_pages({"request": {}, "fields": [{}] * 50})
     assert len(caught.value.errors) == FAULTS_MAX
 
 
 def test_a_selector_for_the_block_needs_a_block() -> None:
     with pytest.raises(Rejected, match="commonParent"):
-        parse_payload({"request": {"url": "http://x/"}, "fields": [{"name": "a", "selector": "."}]})
+        parse_pages({"request": {"url": "http://x/"}, "fields": [{"name": "a", "selector": "."}]})
 
 
 def test_details_nest_so_deep_and_no_deeper() -> None:
     inner: dict[str, Any] = {"fields": [{"name": "a", "selector": "b"}]}
     for _ in range(7):
         inner = {"fields": [{"name": "a", "selector": "b", "details": inner}]}
-    assert parse_payload({"request": {"url": "http://x/"}, **inner}).rule.depth() == 8
+    assert parse_pages({"request": {"url": "http://x/"}, **inner}).rule.depth() == 8
     with pytest.raises(Rejected, match="8 deep"):
-        parse_payload({"request": {"url": "http://x/"}, "fields": [{"name": "a", "selector": "b", "details": inner}]})
+        parse_pages({"request": {"url": "http://x/"}, "fields": [{"name": "a", "selector": "b", "details": inner}]})
 
 
 @pytest.mark.parametrize("value", ["", None, {}])
 def test_no_paginator_is_spelled_in_several_ways(value: Any) -> None:
-    assert parse_payload(with_value("/paginator", value)).rule.next is None
+    assert parse_pages(with_value("/paginator", value)).paginator is None
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_formats_have_several_names(name: str, format: str | None) -> None:
 
 
 def test_cookies_may_be_written_as_the_header_has_them() -> None:
-    payload = parse_payload(with_value("/request/cookies", "a=1; b=two"))
+    payload = parse_pages(with_value("/request/cookies", "a=1; b=two"))
     assert payload.request.cookies == {"a": "1", "b": "two"}
 
 
@@ -202,14 +202,14 @@ def test_cookies_may_be_written_as_the_header_has_them() -> None:
 )
 def test_anything_else_is_refused_and_nothing_breaks(value: Any) -> None:
     with pytest.raises(Rejected):
-        parse_payload(value)
+        parse_pages(value)
 
 
 @given(st.text(max_size=30))
 def test_simple_filters_leave_a_text(text: str) -> None:
     for name in ("trim", "normal", "uppercase", "lowercase", "capitalize"):
-        assert isinstance(filtered(text, (Filter(name),)), str)
-    assert filtered(text, (Filter("regex", "[^\\x00-\\x{10FFFF}]"),)) is None
+        assert isinstance(apply_filters(text, (TextFilter(name=name),)), str)
+    assert apply_filters(text, (TextFilter(name="regex", param="[^\\x00-\\x{10FFFF}]"),)) is None
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_cells_are_inert(cell: str, written: str) -> None:
 
 
 def test_details_stand_in_the_row_of_their_record() -> None:
-    rule = parse_payload(GOOD).rule
+    rule = parse_pages(GOOD).rule
     record = {
         "Title_href": "https://x/1",
         "Title_text": ["a", "b"],

@@ -7,9 +7,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from extraction.domain.process_status import Failure
-from extraction.domain.search_engines import Engine, parse_engine
-from extraction.domain.search_parser import Search, parse_search
+from extraction.domain.page_reader import PageReading
+from extraction.domain.payload_parser import parse_search
+from extraction.domain.process_status import PageFailure
+from extraction.domain.search_engines import SearchEngine, parse_engine
+from extraction.domain.search_payload import SearchPayload
 from extraction.engines import BUNDLED, engines
 from taskhub.errors import Rejected
 from tests.hub import ROOT
@@ -30,29 +32,39 @@ def test_every_engine_that_is_named_is_there_with_its_saved_pages() -> None:
     assert set(CASES) == {(name, case) for name in NAMED for case in ("results", "captcha", "empty", "unfit")}
 
 
+def search_of(engine: str, keyword: str, pages: int) -> SearchPayload:
+    return parse_search({"search_engine": engine, "keywords": [keyword], "num_pages": pages}, engines())
+
+
+def read(search: SearchPayload, html: str, page: int, url: str = "") -> PageReading:
+    """Reads one page of the first keyword, from 0."""
+    url = url or search.address(0, page)
+    return search.read([html], url, rule=search.rule, chain=search.lists()[0], ordinal=page)
+
+
 @pytest.mark.parametrize(("name", "case"), CASES)
 def test_saved_pages(name: str, case: str) -> None:
-    search = Search(engines()[name], ("a keyword",), 3)
+    search = search_of(name, "a keyword", 3)
     html = (SAVED / name / f"{case}.html").read_text()
     if case in {"captcha", "unfit"}:
-        with pytest.raises(Failure) as caught:
-            search.read(html, search.address(0, 0), 0, 0)
+        with pytest.raises(PageFailure) as caught:
+            read(search, html, 0)
         assert ("captcha" in caught.value.reason) == (case == "captcha")
         assert name in caught.value.reason
         return
-    reading = search.read(html, search.address(0, 1), 0, 1)
+    reading = read(search, html, 1)
     expected = json.loads((SAVED / name / f"{case}.json").read_text())
     shown = [{key: value for key, value in record.items() if value is not None} for record in reading.records]
     assert shown == [{"keyword": "a keyword", "page": 2, **one} for one in expected]
     goes_on = bool(expected) and not search.engine.scrolls
     assert reading.next == (search.address(0, 2) if goes_on else None)
-    assert search.read(html, search.address(0, 2), 0, 2).next is None  # the last that was asked for
+    assert read(search, html, 2).next is None  # the last that was asked for
 
 
 def test_a_redirect_to_a_captcha_is_known_by_its_address() -> None:
-    search = Search(engines()["google"], ("a",), 1)
-    with pytest.raises(Failure, match="captcha"):
-        search.read("<html></html>", "https://www.google.com/sorry/index?continue=x", 0, 0)
+    search = search_of("google", "a", 1)
+    with pytest.raises(PageFailure, match="captcha"):
+        read(search, "<html></html>", 0, "https://www.google.com/sorry/index?continue=x")
 
 
 def query(url: str) -> dict[str, str]:
@@ -60,7 +72,7 @@ def query(url: str) -> dict[str, str]:
 
 
 def test_addresses() -> None:
-    payload = parse_search(
+    search = parse_search(
         {
             "search_engine": "Google",
             "keywords": "red shoes\n\nblå & hvid\nred shoes",
@@ -70,10 +82,8 @@ def test_addresses() -> None:
         },
         engines(),
     )
-    search = payload.search
-    assert search
     assert search.keywords == ("red shoes", "blå & hvid")
-    assert search.address(0, 0) == payload.request.url
+    assert search.address(0, 0) == search.first_request.url
     assert search.address(1, 1).startswith("https://www.google.dk/search?")
     assert query(search.address(1, 1)) == {
         "q": "blå & hvid",
@@ -82,11 +92,10 @@ def test_addresses() -> None:
         "gl": "dk",
         "tbs": "qdr:w",
     }
-    assert payload.chrome
+    assert search.needs_chrome
     bing = parse_search({"search_engine": "bing", "keywords": ["tea"]}, engines())
-    assert bing.search
-    assert not bing.chrome
-    assert query(bing.search.address(0, 2)) == {"q": "tea", "first": "21"}
+    assert not bing.needs_chrome
+    assert query(bing.address(0, 2)) == {"q": "tea", "first": "21"}
 
 
 @pytest.mark.parametrize(
@@ -166,5 +175,5 @@ def test_an_engines_file_is_checked(place: str, value: Any, words: str) -> None:
 
 
 def test_an_engine_is_a_value() -> None:
-    assert isinstance(parse_engine("google", FILE), Engine)
+    assert isinstance(parse_engine("google", FILE), SearchEngine)
     assert Path(BUNDLED, "google.json").exists()

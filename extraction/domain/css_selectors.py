@@ -1,0 +1,40 @@
+"""CSS selectors as users send them, and what is wrong with them. Pure."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+from selectolax.lexbor import LexborHTMLParser, SelectolaxError
+
+from taskhub.jsontools.json_models import CONTROL, Fault, checked_by, required
+
+BLOCK = "."  # the selector of the block itself
+SELECTOR_MAX = 1_000  # characters
+HAS_MAX = 1  # each inside another multiplies the time by the size of the page
+
+_EMPTY = LexborHTMLParser("")
+
+
+def css_fault(selector: str) -> str | None:
+    """What is wrong with a CSS selector, if anything is."""
+    if selector.lower().count(":has(") > HAS_MAX:
+        return f"Must have at most {HAS_MAX} :has()."
+    try:
+        _EMPTY.css(selector)
+    except (SelectolaxError, ValueError):
+        return "This is no CSS selector that is known."
+    return None
+
+
+def check_selector(text: str) -> None:
+    """Raises `Fault` for what is neither a selector, nor that of the block, nor empty."""
+    selector = text.strip()
+    if CONTROL.search(text):
+        raise Fault("Must have no control characters.")
+    if selector and selector != BLOCK and (detail := css_fault(selector)):
+        raise Fault(detail)
+
+
+Selector = Annotated[str, Field(max_length=SELECTOR_MAX), checked_by(check_selector), AfterValidator(str.strip)]
+RequiredSelector = Annotated[
+    str, Field(max_length=SELECTOR_MAX), AfterValidator(required), checked_by(check_selector), AfterValidator(str.strip)
+]

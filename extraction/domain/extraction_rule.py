@@ -1,0 +1,266 @@
+"""What is taken from one sort of page, as users send it (dataflow_tasks.md; contract, 6.1). Pure."""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AliasChoices, BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
+
+from extraction.domain.css_selectors import BLOCK, RequiredSelector, Selector
+from extraction.domain.page_request import CHROME, ONLY_CHROME, PageType
+from extraction.domain.result_formats import JSON, ResultFormat
+from extraction.domain.text_filters import TextFilter
+from taskhub.jsontools.json_models import (
+    REQUIRED_WORDS,
+    Count,
+    Fault,
+    Flag,
+    JsonModel,
+    Name,
+    Place,
+    RequiredText,
+    Text,
+    is_stored,
+)
+
+TEXT, LINK, IMAGE = "text", "link", "image"
+NEXT, MORE, INFINITE = "next", "more", "infinite"  # how a list goes on
+ADDRESSES = frozenset({"href", "src"})  # attributes that come out absolute, and that no filter touches
+FIELDS_MAX = 200
+DEPTH_MAX = 8
+TYPES = {0: TEXT, 1: TEXT, 2: LINK, 3: IMAGE, TEXT: TEXT, LINK: LINK, IMAGE: IMAGE}
+USUAL_ATTRS = {TEXT: (TEXT,), LINK: ("href", TEXT), IMAGE: ("src", "alt")}  # where a field names none
+
+_ATTR = re.compile(r"[A-Za-z_:][A-Za-z0-9_.:-]{0,99}")
+
+
+def _type(value: Any) -> str:
+    word = value.lower() if isinstance(value, str) else value
+    if isinstance(word, bool | list | dict) or word not in TYPES:
+        raise Fault("Must be text, link or image (1, 2 or 3).")
+    return TYPES[word]
+
+
+class RecordField(JsonModel):
+    """Something to take from each block of a page: attributes of what the selector finds there.
+
+    `details` say what is taken from the pages behind its links.
+    """
+
+    name: RequiredText = Field(max_length=200)
+    selector: RequiredSelector
+    type: Annotated[Literal["text", "link", "image"], BeforeValidator(_type)] = "text"
+    attrs: tuple[str, ...] = Field((), max_length=20, validate_default=True)
+    filters: tuple[TextFilter, ...] = Field((), max_length=20)
+    details: "DetailsRule | None" = None
+
+    @field_validator("name")
+    @classmethod
+    def _strip(cls, name: str) -> str:
+        return name.strip()
+
+    @field_validator("selector")
+    @classmethod
+    def _block(cls, selector: str) -> str:
+        return selector or BLOCK
+
+    @field_validator("attrs", mode="wrap")
+    @classmethod
+    def _usual_attrs(cls, value: Any, validate: Any, info: ValidationInfo) -> tuple[str, ...]:
+        """Checks that they are attributes, each named once. Those of its type, where there are none."""
+        if isinstance(value, list):
+            faults: list[tuple[Place, str]] = []
+            for place, attr in enumerate(value[:20]):
+                if not isinstance(attr, str) or not _ATTR.fullmatch(attr):
+                    faults.append(((place,), "This is no attribute."))
+                elif attr in value[:place]:
+                    faults.append(((place,), "It is named twice."))
+            if faults:
+                raise Fault.of(faults)
+        attrs: tuple[str, ...] = validate(value)
+        return tuple(attr.lower() for attr in attrs) or USUAL_ATTRS[info.data.get("type", TEXT)]
+
+    @field_validator("details", mode="before")
+    @classmethod
+    def _no_details(cls, value: Any) -> Any:
+        return None if value == {} else value
+
+    @cached_property
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        """Attributes and the names under which they are stored; the only text is stored under the field's own."""
+        if self.attrs == (TEXT,):
+            return ((TEXT, self.name),)
+        return tuple((attr, f"{self.name}_{attr}") for attr in self.attrs)
+
+    @cached_property
+    def nest(self) -> str:
+        """The name under which records of the pages behind the field's links are stored."""
+        return f"{self.name}_details"
+
+
+class Paginator(JsonModel):
+    """How a list goes on: by the link to its `next` page, by a button for `more`, or without an end when scrolled.
+
+    `pages` is how many at most, the first included. A selector alone may stand for it.
+    """
+
+    selector: Selector = Field("", validation_alias=AliasChoices("nextPageSelector", "selector"))
+    attr: Annotated[Name, BeforeValidator(lambda attr: attr or "href")] = "href"
+    pages: Count | None = Field(None, validation_alias=AliasChoices("pageNum", "maxPages"))
+    type: Annotated[Text, BeforeValidator(lambda type: type or NEXT)] = NEXT
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_spelling(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"selector": value}
+        if isinstance(value, dict):
+            doubled = {second for first, second in _SPELLINGS if first in value}
+            return {name: inner for name, inner in value.items() if name not in doubled}
+        return value
+
+    @field_validator("attr", "type")
+    @classmethod
+    def _lower(cls, text: str) -> str:
+        return text.lower()
+
+    @model_validator(mode="after")
+    def _is_complete(self, info: ValidationInfo) -> Self:
+        if is_stored(info):
+            return self
+        if self.type not in {NEXT, MORE, INFINITE}:
+            raise Fault("Must be next, more or infinite.", "type")
+        if not self.selector and self.type != INFINITE:
+            raise Fault(REQUIRED_WORDS, "nextPageSelector")
+        return self
+
+
+_SPELLINGS = (("nextPageSelector", "selector"), ("pageNum", "maxPages"))
+
+
+class ExtractionRule(JsonModel):
+    """What is taken from one sort of page: a record of each block. `parent` is the selector of the blocks.
+
+    With `path`, only the records of the pages behind it count.
+    """
+
+    fields: tuple[RecordField, ...] = Field((), max_length=FIELDS_MAX, validate_default=True)
+    parent: Selector = Field("", alias="commonParent")
+    paginator: Paginator | None = None
+    path: Flag = False
+
+    _number: int = PrivateAttr(0)
+    _rendered: bool = PrivateAttr(False)
+
+    @field_validator("fields")
+    @classmethod
+    def _some(cls, fields: tuple[RecordField, ...]) -> tuple[RecordField, ...]:
+        if not fields:
+            raise Fault("At least one field is required.")
+        return fields
+
+    @field_validator("parent")
+    @classmethod
+    def _no_block(cls, selector: str) -> str:
+        return "" if selector == BLOCK else selector
+
+    @field_validator("paginator", mode="before")
+    @classmethod
+    def _no_paginator(cls, value: Any) -> Any:
+        return None if value == {} or (isinstance(value, str) and not value.strip()) else value
+
+    @staticmethod
+    def fixed(
+        fields: tuple[RecordField, ...], *, paginator: Paginator | None = None, rendered: bool
+    ) -> "ExtractionRule":
+        """The only rule of a payload, made by the hub itself and not checked."""
+        rule = ExtractionRule.model_construct(fields=fields, paginator=paginator)
+        rule._rendered = rendered
+        return rule
+
+    @property
+    def number(self) -> int:
+        """Counts the rules of a payload, outer ones first, from 0."""
+        return self._number
+
+    @property
+    def is_rendered(self) -> bool:
+        """Whether its pages are rendered in any case."""
+        return self._rendered
+
+    @cached_property
+    def nests(self) -> Mapping[str, "DetailsRule"]:
+        """The rules of the pages behind it, by the names under which their records are stored."""
+        return {field.nest: field.details for field in self.fields if field.details}
+
+    def walk(self) -> Iterator["ExtractionRule"]:
+        """This rule and those of the pages behind it."""
+        yield self
+        for field in self.fields:
+            if field.details:
+                yield from field.details.walk()
+
+    def depth(self) -> int:
+        """How many pages lie behind each other, this one included."""
+        return 1 + max((field.details.depth() for field in self.fields if field.details), default=0)
+
+    def arrange(self, numbers: Iterator[int], *, rendered: bool, depth: int = 1) -> Iterator[tuple[Place, str]]:
+        """Numbers this rule and those behind it, and says which are rendered; yields what does not go together in them.
+
+        Details are rendered as the page that leads to them is, unless they say otherwise.
+        """
+        self._number, self._rendered = next(numbers), rendered
+        yield from self._faults()
+        for index, field in enumerate(self.fields):
+            if field.details is None:
+                continue
+            place = ("fields", index, "details")
+            if depth >= DEPTH_MAX:
+                yield place, f"Details nest at most {DEPTH_MAX} deep."
+                continue
+            type = field.details.request.type
+            inner = field.details.arrange(numbers, rendered=type == CHROME if type else rendered, depth=depth + 1)
+            yield from (((*place, *inner_place), detail) for inner_place, detail in inner)
+
+    def _faults(self) -> Iterator[tuple[Place, str]]:
+        taken: set[str] = set()
+        for index, field in enumerate(self.fields):
+            names = [] if self.path else [name for _, name in field.columns]
+            for name in [*names, *([field.nest] if field.details else [])]:
+                if name in taken:
+                    yield ("fields", index, "name"), f"Another field is stored under {name!r}, too."
+                taken.add(name)
+        if not self.parent and all(field.selector == BLOCK for field in self.fields):
+            yield ("commonParent",), 'Where every selector is ".", this is required.'
+        if self.path and not any(field.details for field in self.fields):
+            yield ("path",), "A path leads to details; no field has any."
+        if self.paginator and self.paginator.type != NEXT and not self._rendered:
+            yield ("paginator", "type"), ONLY_CHROME
+
+
+class DetailsRequest(JsonModel):
+    """How pages of details are asked for: their addresses are those of the field's links."""
+
+    url: Text = ""
+    type: PageType = ""
+
+    @field_validator("url")
+    @classmethod
+    def _is_empty(cls, url: str) -> str:
+        if url:
+            raise Fault("Details are behind the field's links; leave it empty.")
+        return url
+
+
+class DetailsRule(ExtractionRule):
+    """What is taken from the pages behind a field's links. Its name and format may be there, as in a whole payload."""
+
+    name: Any = None
+    format: ResultFormat = JSON
+    request: DetailsRequest = DetailsRequest()
+
+    @field_validator("request", mode="before")
+    @classmethod
+    def _no_request(cls, value: Any) -> Any:
+        return value or {}

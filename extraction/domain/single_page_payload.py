@@ -1,0 +1,221 @@
+"""One file of one page: its source, a picture, a document. Checked as other payloads are. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+
+from extraction.domain.css_selectors import Selector
+from extraction.domain.extraction_rule import ExtractionRule
+from extraction.domain.page_reader import PageReading
+from extraction.domain.page_request import PageRequest, RequestTarget
+from extraction.domain.page_urls import page_key
+from extraction.domain.payload import RunTerms
+from extraction.domain.render_job import HTML, PDF, SCREENSHOT
+from taskhub.jsontools.json_models import Count, Fault, Flag, JsonModel, Text, number_between
+
+PRODUCT = "product"  # under this name a stored payload says what is made
+PAPERS = ("A0", "A1", "A2", "A3", "A4", "A5", "A6", "Ledger", "Legal", "Letter", "Tabloid")
+PICTURES = {"png": "png", "jpg": "jpeg", "jpeg": "jpeg"}
+WAIT_MAX = 30  # seconds
+PIXELS_MAX = 10_000
+
+Pixels = Annotated[Count, Field(le=PIXELS_MAX)]
+Inches = Annotated[float, number_between(0, 10)]
+
+
+class SinglePagePayload(RunTerms, RequestTarget):
+    """A payload that is its own request, of one page without a list."""
+
+    TYPE_PLACE: ClassVar = "/request/type"
+    MAKES_RECORDS: ClassVar = False
+    RENDERS_EMPTY_PAGES: ClassVar = False
+
+    product: str = HTML
+    wait_delay: Annotated[float | None, number_between(0, WAIT_MAX)] = Field(None, alias="waitDelay")
+
+    @property
+    def name(self) -> str:
+        return self.product
+
+    @property
+    def format(self) -> str:
+        return self.product
+
+    @property
+    def gzip(self) -> bool:
+        return False
+
+    @property
+    def delay(self) -> float:
+        return 0.0
+
+    @property
+    def max_pages(self) -> int | None:
+        return None
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """As Playwright names them."""
+        return {}
+
+    @property
+    def settle(self) -> float | None:
+        return self.wait_delay or None
+
+    @property
+    def first_request(self) -> RequestTarget:
+        return self
+
+    @property
+    def needs_chrome(self) -> bool:
+        return True
+
+    @cached_property
+    def rule(self) -> ExtractionRule:
+        return ExtractionRule.fixed((), rendered=self.needs_chrome)
+
+    @property
+    def main(self) -> bytes:
+        return page_key(0, self.url)
+
+    def first_addresses(self) -> Sequence[str]:
+        return [self.url]
+
+    def lists(self) -> Sequence[bytes]:
+        return [self.main]
+
+    def pages_at_most(self, limit: int) -> int:
+        return 1
+
+    def limit_faults(self, *, pages: int, depth: int) -> Iterator[tuple[str, str]]:
+        return iter(())
+
+    def read(self, texts: Sequence[str], url: str, *, rule: ExtractionRule, chain: bytes, ordinal: int) -> PageReading:
+        return PageReading()
+
+
+class SourcePayload(SinglePagePayload, PageRequest):
+    """The page's source, as it comes or rendered."""
+
+    @property
+    def needs_chrome(self) -> bool:
+        return self.is_rendered
+
+
+class _SizedPayload(SinglePagePayload):
+    """What Chromium makes of a page in a window of a size."""
+
+    width: Pixels | None = None
+    height: Pixels | None = None
+
+    @model_validator(mode="after")
+    def _has_width(self) -> Self:
+        if self.height and not self.width:
+            raise Fault("Goes with height.", "width")
+        return self
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        return {name: value for name, value in (("width", self.width), ("height", self.height)) if value}
+
+
+def _picture(value: Any) -> Any:
+    return value.lower() or "png" if isinstance(value, str) else value
+
+
+class ScreenshotPayload(_SizedPayload):
+    """A picture of the page: of its window, of the whole of it, or of what a selector finds."""
+
+    picture: Annotated[Text, BeforeValidator(_picture)] = Field("png", alias="format")
+    quality: Annotated[Count, Field(le=100)] | None = None
+    full_page: Flag = Field(False, alias="fullPage")
+    clip_selector: Selector = Field("", alias="clipSelector")
+
+    @field_validator("picture")
+    @classmethod
+    def _is_known(cls, picture: str) -> str:
+        if picture not in PICTURES:
+            raise Fault("Must be png or jpg.")
+        return picture
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.quality and self.format == "png":
+            raise Fault("PNG has none.", "quality")
+        if self.full_page and self.clip_selector:
+            raise Fault("Must not be set beside clipSelector.", "fullPage")
+        return self
+
+    @property
+    def format(self) -> str:
+        return "png" if self.picture == "png" else "jpg"
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        options = {**super().options, "type": PICTURES[self.picture]}
+        if self.quality:
+            options["quality"] = self.quality
+        if self.clip_selector:
+            options["selector"] = self.clip_selector
+        if self.full_page:
+            options["full_page"] = True
+        return options
+
+
+class PaperMargin(JsonModel):
+    """Inches a side."""
+
+    top: Inches = 0
+    right: Inches = 0
+    bottom: Inches = 0
+    left: Inches = 0
+
+
+class PdfPayload(_SizedPayload):
+    """The page as it is printed."""
+
+    landscape: Flag = False
+    print_background: Flag = Field(False, alias="printBackground")
+    paper: Annotated[Text, AfterValidator(lambda paper: paper or "A4")] = Field("A4", alias="paperSize")
+    scale: Annotated[float | None, number_between(0.1, 2)] = None
+    page_ranges: Text = Field("", alias="pageRanges", max_length=100)
+    margin: PaperMargin | None = None
+
+    @field_validator("paper")
+    @classmethod
+    def _is_known(cls, paper: str) -> str:
+        if paper not in PAPERS:
+            raise Fault(f"Must be one of {', '.join(PAPERS)}.")
+        return paper
+
+    @field_validator("page_ranges")
+    @classmethod
+    def _are_ranges(cls, text: str) -> str:
+        if text.strip(" 0123456789-,"):
+            raise Fault('Must be as "1-3, 5".')
+        return text
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        options = {
+            **super().options,
+            "format": self.paper,
+            "landscape": self.landscape,
+            "print_background": self.print_background,
+        }
+        if self.scale:
+            options["scale"] = self.scale
+        if self.page_ranges:
+            options["page_ranges"] = self.page_ranges
+        if self.margin:
+            options["margin"] = {side: f"{inches}in" for side, inches in self.margin.model_dump().items()}
+        return options
+
+
+SINGLE_PAGE_PAYLOADS: Mapping[str, type[SinglePagePayload]] = {
+    HTML: SourcePayload,
+    SCREENSHOT: ScreenshotPayload,
+    PDF: PdfPayload,
+}
