@@ -1,4 +1,4 @@
-"""What crawlers need of the ledger: tasks as runs, notices, the removal of documents, and what schedules may start."""
+"""The kinds of runs of crawlers: tasks, notices to crawlers, and the removal of documents."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,20 +8,22 @@ from django.urls import reverse
 from crawlers.models import CrawlerTask
 from crawlers.services.crawler_schedules import KIND, SCHEDULED, planned_run
 from crawlers.services.document_removal import PURGE
-from crawlers.services.status_updates import NOTICE, run_ended
-from crawlers.services.task_runs import check_arguments, run_copied
+from crawlers.services.status_updates import NOTICE, end_task_of_run
+from crawlers.services.task_runs import check_arguments, retry_task_of_run
 from taskhub.runs.models import Run
 from taskhub.runs.run_kinds import PlannedRun, RunKind, ScheduleTarget
 
 QUEUE = "crawlers"
 EXAMPLE = """{
-    // Which crawler is to begin a task; its parameters are its own.
+    // The crawler that starts a task, with the parameters it has.
     "crawler": "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70",
 }
 """
 
 
 class CrawlerTaskKind(RunKind):
+    """Tasks, from the request that starts one at its crawler to the status that ends it."""
+
     name = KIND
     task = SCHEDULED
     queue = QUEUE
@@ -30,10 +32,10 @@ class CrawlerTaskKind(RunKind):
         check_arguments(arguments)
 
     def on_retry(self, old: Run, new: Run) -> None:
-        run_copied(old, new)
+        retry_task_of_run(old, new)
 
     def on_end(self, run: Run) -> None:
-        run_ended(run)
+        end_task_of_run(run)
 
     def admin_links(self, run: Run) -> list[tuple[str, str]]:
         return [
@@ -43,7 +45,7 @@ class CrawlerTaskKind(RunKind):
 
 
 class CrawlerNoticeKind(RunKind):
-    """Calls that tell a crawler what became of its task."""
+    """Requests that tell a crawler of a change of its task's status."""
 
     name = NOTICE
     task = "crawlers.tasks.notice"
@@ -51,6 +53,8 @@ class CrawlerNoticeKind(RunKind):
 
 
 class DocumentRemovalKind(RunKind):
+    """Removals of the documents of deleted tasks and streams."""
+
     name = PURGE
     task = "crawlers.tasks.purge"
     queue = QUEUE

@@ -1,4 +1,4 @@
-"""What the status code of a task means (crawler_task.md; contract, section 5)."""
+"""The status codes of a task, and what they mean (crawler_task.md)."""
 
 from typing import Final
 
@@ -8,21 +8,21 @@ DONE: Final = 200
 TIMED_OUT: Final = 408
 CANCELLED: Final = 499  # by the owner; the crawler never sends it
 FAILED: Final = 500
-GONE: Final = 410  # told to the crawler when the task is deleted
+DELETED: Final = 410  # in the notice to the crawler when the task is deleted
 
-WORDS = {
+DEFAULT_MESSAGES = {
     NEW: "new",
     RUNNING: "running",
     DONE: "done",
     TIMED_OUT: "timeout",
     CANCELLED: "cancelled",
     FAILED: "failed",
-    GONE: "deleted",
+    DELETED: "deleted",
 }
 
 
 def ends(code: int) -> bool:
-    """200 and above end the task."""
+    """Whether a code ends the task: 200 and above do."""
     return code >= DONE
 
 
@@ -30,6 +30,6 @@ def succeeded(code: int) -> bool:
     return DONE <= code < 300
 
 
-def words_of(code: int) -> str:
-    """For people, where no message was given."""
-    return WORDS.get(code, "done" if succeeded(code) else "failed" if ends(code) else "running")
+def default_message(code: int) -> str:
+    """The message of a status that came without one."""
+    return DEFAULT_MESSAGES.get(code, "done" if succeeded(code) else "failed" if ends(code) else "running")

@@ -1,4 +1,4 @@
-"""What lets a crawler report on one attempt of one task, and on nothing else."""
+"""Capabilities: each lets a crawler report on one attempt of one task, and on nothing else."""
 
 import hmac
 from base64 import urlsafe_b64encode
@@ -13,24 +13,24 @@ from taskhub.errors import NotFound
 
 def capability_of(task: CrawlerTask) -> str:
     """HMAC-SHA256 over task and attempt, under the newest of SECRET_KEYS; 32 characters of base64url."""
-    return _signed(settings.SECRET_KEY, task)
+    return _sign(settings.SECRET_KEY, task)
 
 
 def task_endpoint(task: CrawlerTask) -> str:
-    """To which the crawler appends `/upload` and `/status`."""
+    """The address to which the crawler appends `/upload` and `/status`."""
     return f"{settings.PUBLIC_URL}/c/{capability_of(task)}/actions/tasks/{task.fid}"
 
 
 def find_task(*, capability: str, fid: UUID) -> CrawlerTask:
-    """Raises `NotFound` for a capability that is not that of the task's present attempt."""
-    task = CrawlerTask.objects.filter(fid=fid, removed_at__isnull=True).select_related("external", "owner").first()
+    """The task of a capability. Raises `NotFound` for one that is not that of the task's present attempt."""
+    task: CrawlerTask | None = CrawlerTask.objects.for_upload().filter(fid=fid, removed_at__isnull=True).first()
     if task is None or not any(
-        hmac.compare_digest(_signed(key, task).encode(), capability.encode()) for key in settings.SECRET_KEYS
+        hmac.compare_digest(_sign(key, task).encode(), capability.encode()) for key in settings.SECRET_KEYS
     ):
         raise NotFound("There is no such task, or the capability is not that of its present attempt.")
     return task
 
 
-def _signed(key: str, task: CrawlerTask) -> str:
+def _sign(key: str, task: CrawlerTask) -> str:
     text = f"taskhub: capability of a task\n{task.fid}\n{task.attempt}"
     return urlsafe_b64encode(hmac.digest(key.encode(), text.encode(), sha256)[:24]).decode("ascii")

@@ -1,4 +1,4 @@
-"""Requests to crawlers, through the gate: a task to begin, a status to know of. Every attempt is on record."""
+"""Requests to crawlers, through the outbound gate: to start a task, and notices of its status. Each is recorded."""
 
 import json
 import time
@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-import requests
 from django.db import transaction
 from django.utils import timezone
 
@@ -17,7 +16,7 @@ from crawlers.models import CrawlerCall, CrawlerTask, StatusChange
 from crawlers.services.capabilities import capability_of, task_endpoint
 from crawlers.services.definitions import all_params
 from crawlers.services.status_updates import change_status, error_of, queue_notice, record_change, result_of
-from crawlers.services.task_runs import task_of_run
+from crawlers.services.task_runs import find_or_create_task
 from taskhub.errors import Conflict, Failed, Problem, Rejected, Unavailable
 from taskhub.jsontools.strict_json import parse_json
 from taskhub.outbound import Session, check_url
@@ -27,13 +26,13 @@ from taskhub.runs.models import Run
 from taskhub.runs.queue.execution import Execution
 from taskhub.security.masking import hide, hiding
 
-LATER = {408, 425, 429}
+RETRYABLE = {408, 425, 429}
 By = StatusChange.By
 
 
-def carry(execution: Execution) -> None:
-    """Brings a task to its crawler, or sees what became of one that fell silent."""
-    task = task_of_run(execution.run)
+def run_task(execution: Execution) -> None:
+    """The work of a task's run: starts the task at its crawler, or looks after one whose crawler fell silent."""
+    task = find_or_create_task(execution.run)
     if task is None:
         message = "Another task of the crawler is running, or the task has a later attempt."
         with transaction.atomic():
@@ -42,86 +41,79 @@ def carry(execution: Execution) -> None:
         with transaction.atomic():
             execution.fail(**error_of(task), result=result_of(task))
     elif task.started_at is None:
-        _begin(execution, task)
+        _start_task(execution, task)
     else:
-        _look_after(execution, task)
+        _await_sign_of_life(execution, task)
 
 
-def _begin(execution: Execution, task: CrawlerTask) -> None:
-    secrets = {"credential": [task.secrets, task.external.headers, capability_of(task)]}
-    with hiding(secrets):
-        answer = _ask_to_begin(execution.run, task)
-    callback, code, message = _read(answer, task)
-    _note_started(task, callback)
-    if code is not None and (task_status.ends(code) or code != task_status.NEW):
-        _take_status(task, code, message)
-    _look_after(execution, CrawlerTask.objects.get(pk=task.pk))
-
-
-def _ask_to_begin(run: Run, task: CrawlerTask) -> Any:
+def _start_task(execution: Execution, task: CrawlerTask) -> None:
+    """`POST {endpoint}/task`: the crawler takes the task, and may name a callback and a status at once."""
     body = {
         "fid": str(task.fid),
         "params": all_params(task),
         "credential": task.secrets.get("credential"),
         "endpoint": task_endpoint(task),
     }
-    address = _below(task.external.endpoint, "/task", task.external.version)
-    answer = _send(run, task, "POST", address, body, task.external.headers)
-    if not answer.strip():
-        return {}
+    url = _versioned_url(task.external.endpoint, "/task", task.external.version)
+    with hiding({"credential": [task.secrets, task.external.headers, capability_of(task)]}):
+        answer = _send(execution.run, task, "POST", url, body, task.external.headers)
+    callback, code, message = _read_answer(answer, task)
+    _record_start(task, callback)
+    if code is not None and code != task_status.NEW:
+        with suppress(Conflict):  # it reported its end before it answered
+            change_status(task=task, code=code, message=message, detail="", by=By.CRAWLER)
+    _await_sign_of_life(execution, CrawlerTask.objects.get(pk=task.pk))
+
+
+def _read_answer(answer: bytes, task: CrawlerTask) -> tuple[str, int | None, str]:
+    """Callback, code and message in a crawler's answer. Raises `Failed` for one that cannot be understood."""
     try:
-        return parse_json(answer)
+        content = parse_json(answer) if answer.strip() else {}
     except Rejected:
         raise Failed("The crawler's answer is no JSON.") from None
-
-
-def _read(answer: Any, task: CrawlerTask) -> tuple[str, int | None, str]:
-    """Callback, code and message of an answer's payload. Raises `Failed` for what cannot be meant."""
-    payload = answer.get("payload", answer) if isinstance(answer, Mapping) else None
+    payload = content.get("payload", content) if isinstance(content, Mapping) else None
     if not isinstance(payload, Mapping):
         raise Failed("The crawler's answer is no object with a payload.")
-    said = payload.get("status")
-    if isinstance(said, Mapping):
-        code, message = said.get("code"), said.get("message", "")
-    else:
-        code, message = said, ""
+    status = payload.get("status")
+    code, message = status, ""
+    if isinstance(status, Mapping):
+        code, message = status.get("code"), status.get("message", "")
     if code is not None and (not isinstance(code, int) or isinstance(code, bool) or not 0 <= code <= 999):
         raise Failed("The status in the crawler's answer is no code from 0 to 999.")
-    return _callback(payload.get("callback"), task), code, str(message)[:2000]
+    return _check_callback(payload.get("callback"), task), code, str(message)[:2000]
 
 
-def _callback(callback: Any, task: CrawlerTask) -> str:
+def _check_callback(callback: Any, task: CrawlerTask) -> str:
+    """The address of a callback; a path is one of the crawler's endpoint. Raises `Failed`."""
     if callback in (None, ""):
         return ""
     if not isinstance(callback, str) or len(callback) > 2000:
         raise Failed("The callback in the crawler's answer is no address.")
-    address = _appended(task.external.endpoint, callback) if callback.startswith("/") else callback
+    url = _append_path(task.external.endpoint, callback) if callback.startswith("/") else callback
     try:
-        check_url(address, configured_policy())
+        check_url(url, configured_policy())
     except Problem as problem:
         raise Failed(f"The callback in the crawler's answer cannot be called: {problem.detail}") from None
-    return address
+    return url
 
 
-def _note_started(task: CrawlerTask, callback: str) -> None:
-    """The callback is known from now on: also to a change that came meanwhile, and could tell nobody."""
+def _record_start(task: CrawlerTask, callback: str) -> None:
+    """Records that the crawler has the task. Of a change before its callback was known, the crawler is told now."""
     with transaction.atomic():
-        row = CrawlerTask.objects.select_for_update(of=("self",), no_key=True).select_related("owner").get(pk=task.pk)
+        tasks = CrawlerTask.objects.select_for_update(of=("self",), no_key=True).select_related("owner")
+        row = tasks.get(pk=task.pk)
         now = timezone.now()
         row.callback, row.started_at, row.seen_at = callback, now, now
         row.save(update_fields=["callback", "started_at", "seen_at"])
-        last = row.history.order_by("-id").first()
-        if row.removed_at or (row.ended and last and last.by != By.CRAWLER):
-            queue_notice(row, row.code if not row.removed_at else task_status.GONE, row.message, row.detail)
+        last_change = row.history.order_by("-id").first()
+        if row.removed_at:
+            queue_notice(row, task_status.DELETED, row.message, row.detail)
+        elif row.ended and last_change and last_change.by != By.CRAWLER:
+            queue_notice(row, row.code, row.message, row.detail)
 
 
-def _take_status(task: CrawlerTask, code: int, message: str) -> None:
-    with suppress(Conflict):  # it reported its end before it answered
-        change_status(task=task, code=code, message=message, detail="", by=By.CRAWLER)
-
-
-def _look_after(execution: Execution, task: CrawlerTask) -> None:
-    """The crawler has the task. Until its next sign of life is overdue no worker is needed."""
+def _await_sign_of_life(execution: Execution, task: CrawlerTask) -> None:
+    """Detaches the run until the crawler's next sign of life is overdue; ends a task for which it is overdue."""
     if task.ended or task.removed_at:
         raise LeaseLost(str(execution.run.pk))
     overdue_at = task.seen_at + timedelta(seconds=task.timeout)
@@ -130,7 +122,7 @@ def _look_after(execution: Execution, task: CrawlerTask) -> None:
         return
     with transaction.atomic():
         row = CrawlerTask.objects.select_for_update(of=("self",), no_key=True).get(pk=task.pk)
-        if row.seen_at != task.seen_at:  # at the last moment
+        if row.seen_at != task.seen_at:  # a sign of life at the last moment
             execution.detach(row.seen_at + timedelta(seconds=row.timeout))
             return
         record_change(row, task_status.TIMED_OUT, f"No sign of life for {row.timeout} s.", "", By.HUB)
@@ -138,7 +130,7 @@ def _look_after(execution: Execution, task: CrawlerTask) -> None:
 
 
 def time_out(*, task: CrawlerTask) -> CrawlerTask:
-    """What the hub does when a crawler is silent for too long, at once: an operator's word."""
+    """Ends a task at an operator's word as the hub ends one whose crawler is silent for too long."""
     if task.ended:
         raise Conflict(f"The task has ended; its status is {task.code}.")
     return change_status(
@@ -146,65 +138,55 @@ def time_out(*, task: CrawlerTask) -> CrawlerTask:
     )
 
 
-def tell(execution: Execution) -> None:
-    """`PATCH {callback}/status`: the crawler learns of a change that it did not make."""
-    told = execution.run.arguments
-    task = CrawlerTask.objects.filter(fid=told["task"]).select_related("external", "owner").first()
+def send_notice(execution: Execution) -> None:
+    """`PATCH {callback}/status`: tells the crawler of a change that it did not make."""
+    notice = execution.run.arguments
+    task = CrawlerTask.objects.filter(fid=notice["task"]).select_related("external", "owner").first()
     if task is None or not task.callback:
         with transaction.atomic():
             execution.succeed({"told": False})
         return
-    body = {name: told.get(name, "") for name in ("code", "message", "detail")}
-    address = _below(task.callback, "/status", task.external.version)
-    headers = task.external.headers if _same_origin(address, task.external.endpoint) else {}
+    body = {name: notice.get(name, "") for name in ("code", "message", "detail")}
+    url, policy = _versioned_url(task.callback, "/status", task.external.version), configured_policy()
+    same_origin = check_url(url, policy) == check_url(task.external.endpoint, policy)
     with hiding({"credential": [task.external.headers]}):
-        _send(execution.run, task, "PATCH", address, body, headers)
+        _send(execution.run, task, "PATCH", url, body, task.external.headers if same_origin else {})
     with transaction.atomic():
         execution.succeed({"told": True})
 
 
-def _below(address: str, path: str, version: int) -> str:
-    appended = _appended(address, path)
+def _versioned_url(url: str, path: str, version: int) -> str:
+    """The URL with a path appended, and the external's version as a query."""
+    appended = _append_path(url, path)
     return f"{appended}{'&' if urlsplit(appended).query else '?'}version={version}"
 
 
-def _appended(address: str, path: str) -> str:
-    parts = urlsplit(address)
+def _append_path(url: str, path: str) -> str:
+    parts = urlsplit(url)
     return urlunsplit(parts._replace(path=parts.path.rstrip("/") + path, fragment=""))
 
 
-def _same_origin(one: str, other: str) -> bool:
-    policy = configured_policy()
-    return check_url(one, policy) == check_url(other, policy)
-
-
-def _send(run: Run, task: CrawlerTask, method: str, address: str, body: Any, headers: Mapping[str, str]) -> bytes:
-    """The answer's body. Redirects are not followed: what is sent is for this server alone.
+def _send(run: Run, task: CrawlerTask, method: str, url: str, body: Any, headers: Mapping[str, str]) -> bytes:
+    """Sends a request, records it, and gives the answer's body. Redirects are not followed: what is sent is secret.
 
     Raises what the gate raises, `Unavailable` for what may succeed later, and `Failed` for what will not.
     """
-    began = time.monotonic()
-    call = CrawlerCall(task=task, run=run, attempt=run.attempt, method=method, url=address[:2000], duration_ms=0)
-    sent = {"Accept": "application/json", **headers, "Content-Type": "application/json"}
+    start = time.monotonic()
+    call = CrawlerCall(task=task, run=run, attempt=run.attempt, method=method, url=url[:2000], duration_ms=0)
+    all_headers = {"Accept": "application/json", **headers, "Content-Type": "application/json"}
     try:
         with Session(secret_headers=list(headers)) as session:
             answer = session.request(
-                method, address, data=json.dumps(body).encode(), headers=sent, allow_redirects=False
+                method, url, data=json.dumps(body).encode(), headers=all_headers, allow_redirects=False
             )
-            call.status = answer.status_code
-            _judge(answer)
-            return answer.content
+            call.status = code = answer.status_code
+            if 200 <= code < 300:
+                return answer.content
+            kind = Unavailable if code >= 500 or code in RETRYABLE else Failed
+            raise kind(f"The crawler answered {code}.")
     except Problem as problem:
         call.error = hide(problem.detail, frozenset(headers.values()))[:2000]
         raise
     finally:
-        call.duration_ms = int((time.monotonic() - began) * 1000)
+        call.duration_ms = int((time.monotonic() - start) * 1000)
         call.save()
-
-
-def _judge(answer: requests.Response) -> None:
-    code = answer.status_code
-    if 200 <= code < 300:
-        return
-    words = f"The crawler answered {code}."
-    raise Unavailable(words) if code >= 500 or code in LATER else Failed(words)

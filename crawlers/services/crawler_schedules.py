@@ -1,4 +1,4 @@
-"""Schedules of crawlers, each a periodic task in the admin: one task after the other, never two at once."""
+"""Schedules of crawlers, each a periodic task in the admin. A crawler never has two tasks at once."""
 
 import json
 from collections.abc import Mapping
@@ -19,43 +19,42 @@ TYPES = ("interval", "crontab", "cron", "clocked")
 
 
 def replace_schedule(*, crawler: Crawler, schedule: Mapping[str, Any] | None) -> None:
-    """Replaces the crawler's schedule, or takes it away. Raises `Rejected` with pointers below `/schedule`."""
+    """Replaces the crawler's schedule, or removes it. Raises `Rejected` with pointers below `/schedule`."""
     with transaction.atomic():
         periodic, crawler.periodic = crawler.periodic, None
         if periodic is not None:
             delete_schedule(periodic=periodic)
         if schedule is not None:
-            crawler.periodic = _stored(crawler, schedule)
+            crawler.periodic = _create_schedule(crawler, schedule)
         crawler.save(update_fields=["periodic"])
 
 
+def _create_schedule(crawler: Crawler, schedule: Mapping[str, Any]) -> Any:
+    type_ = schedule.get("type")
+    if type_ not in TYPES:
+        raise invalid("/schedule/type", "Must be interval, crontab or clocked.")
+    spec = {**schedule, "type": "cron" if type_ == "crontab" else type_}
+    periodic = periodic_of(f"crawler {crawler.fid}", SCHEDULED, spec)
+    arguments = json.dumps({"crawler": str(crawler.fid)})
+    return save_schedule(periodic=periodic, owner=crawler.owner, written=arguments).periodic
+
+
 def schedule_of(crawler: Crawler) -> WhenShown | None:
-    """As it is shown; `crontab` is the word here."""
+    """The crawler's schedule as it is shown; its word for `cron` is `crontab`."""
     if crawler.periodic is None:
         return None
-    shown = when_of(crawler.periodic)
-    return {**shown, "type": "crontab"} if shown["type"] == "cron" else shown
-
-
-def _stored(crawler: Crawler, schedule: Mapping[str, Any]) -> Any:
-    kind = schedule.get("type")
-    if kind not in TYPES:
-        raise invalid("/schedule/type", "Must be interval, crontab or clocked.")
-    when = {**schedule, "type": "cron" if kind == "crontab" else kind}
-    periodic = periodic_of(f"crawler {crawler.fid}", SCHEDULED, when)
-    return save_schedule(
-        periodic=periodic, owner=crawler.owner, written=json.dumps({"crawler": str(crawler.fid)})
-    ).periodic
+    spec = when_of(crawler.periodic)
+    return {**spec, "type": "crontab"} if spec["type"] == "cron" else spec
 
 
 def planned_run(arguments: Mapping[str, Any], owner: Any, schedule: str) -> PlannedRun:
-    """The run that a schedule, by name, starts: a task of `{"crawler": fid}`."""
-    crawler = crawler_of(arguments, owner)
+    """The run that a schedule of this name starts: a task of `{"crawler": fid}`."""
+    crawler = find_crawler(arguments, owner)
     return PlannedRun(owner, crawler.name or schedule, {"crawler": str(crawler.fid)})
 
 
-def crawler_of(arguments: Mapping[str, Any], owner: Any) -> Crawler:
-    """Raises `Rejected` or `NotFound`."""
+def find_crawler(arguments: Mapping[str, Any], owner: Any) -> Crawler:
+    """The crawler that a run's arguments name. Raises `Rejected` or `NotFound`."""
     try:
         fid = UUID(str(arguments.get("crawler", "")))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Documents of deleted tasks and streams: readers do not see them any more, and here they go."""
+"""Removal of the documents of deleted tasks and streams, which readers do not see any more, in the background."""
 
 from typing import Any
 from uuid import UUID
@@ -13,8 +13,8 @@ from taskhub.runs.queue.execution import Execution
 PURGE = "crawler_purge"
 BATCH = 10_000
 
-# A document that only the deleted task had shown is one less in the stream. What came after the deletion, and tasks
-# that were deleted earlier, do not count.
+# The stream shows one document less for each that no other task has: of other tasks count those that were not deleted
+# before this one, with what they had written before it was deleted.
 _DELETE_OF_TASK = """
 WITH gone AS (
     DELETE FROM crawlers_document WHERE id IN (
@@ -38,14 +38,17 @@ DELETE FROM crawlers_document WHERE id IN (
 
 
 def queue_purge(*, owner: Any, stream: Stream, task: CrawlerTask | None = None) -> None:
-    """A run in the caller's transaction: nothing that is to go is forgotten, whoever dies when."""
+    """Submits the removal of a task's documents, or of a whole stream.
+
+    The run is written in the caller's transaction: whatever is marked as deleted is removed, whoever dies when.
+    """
     arguments = {"stream": stream.pk} | ({"task": task.pk} if task else {})
     name = f"remove documents of {'a task' if task else 'a stream'}"
     runs.submit(kind=PURGE, owner=owner, name=name, arguments=arguments)
 
 
 def purge(execution: Execution) -> None:
-    """Batch by batch, so that a kill costs one batch, and uploads of the stream wait for one at most."""
+    """Removes documents batch by batch, so that a kill costs one batch, and uploads wait for one at most."""
     stream_id, task_id = execution.run.arguments["stream"], execution.run.arguments.get("task")
     removed = _purge_task(execution, stream_id, task_id) if task_id else _purge_stream(execution, stream_id)
     with transaction.atomic():
@@ -67,8 +70,10 @@ def _purge_task(execution: Execution, stream_id: int, task_id: int) -> int:
         with transaction.atomic(), connection.cursor() as cursor:
             Stream.objects.select_for_update(no_key=True).filter(pk=stream_id).values_list("pk").first()
             cursor.execute(_DELETE_OF_TASK, values)
-            count, values["after"], unseen = cursor.fetchone()
-            Stream.objects.filter(pk=stream_id).update(documents=F("documents") - unseen, revision=F("revision") + 1)
+            count, values["after"], no_longer_shown = cursor.fetchone()
+            Stream.objects.filter(pk=stream_id).update(
+                documents=F("documents") - no_longer_shown, revision=F("revision") + 1
+            )
         removed += count
         execution.progress(removed, message="documents removed")
         if count < BATCH:
@@ -77,13 +82,13 @@ def _purge_task(execution: Execution, stream_id: int, task_id: int) -> int:
 
 def _purge_stream(execution: Execution, stream_id: int) -> int:
     removed = 0
-    while count := _delete_of_stream(stream_id):
+    while count := _delete_batch(stream_id):
         removed += count
         execution.progress(removed, message="documents removed")
     return removed
 
 
-def _delete_of_stream(stream_id: int) -> int:
+def _delete_batch(stream_id: int) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_DELETE_OF_STREAM, {"stream": stream_id, "batch": BATCH})
         return int(cursor.rowcount)
@@ -98,7 +103,7 @@ def _remove_stream(stream_id: int) -> None:
 def purge_batch_of_owner(owner_id: UUID) -> int:
     """Removes one batch of what a deleted account owns; returns how many rows."""
     for stream_id in Stream.objects.filter(owner_id=owner_id).values_list("pk", flat=True)[:1]:
-        if count := _delete_of_stream(stream_id):
+        if count := _delete_batch(stream_id):
             return count
         with transaction.atomic():
             _remove_stream(stream_id)

@@ -1,4 +1,4 @@
-"""How a task moves from status to status, and who is told: its run, its history, the crawler."""
+"""Changes of a task's status, and who learns of them: its history, its run, the crawler."""
 
 from datetime import timedelta
 from typing import Any
@@ -20,14 +20,14 @@ By = StatusChange.By
 
 
 def lock_task(task: CrawlerTask) -> CrawlerTask:
-    """The task as it is now, its run's row locked before its own: whoever ends a run takes them in this order."""
+    """The task as it is now, locked. Its run's row is locked before, as whoever ends a run takes them in this order."""
     if task.run_id:
         Run.objects.select_for_update(of=("self",), no_key=True).filter(pk=task.run_id).values_list("pk").first()
     return CrawlerTask.objects.select_for_update(of=("self",), no_key=True).get(pk=task.pk)
 
 
 def change_status(*, task: CrawlerTask, code: int, message: str, detail: str, by: str) -> CrawlerTask:
-    """Writes a change down; one that ends the task ends its run. The final status again changes nothing.
+    """Records a change; one that ends the task ends its run. The final status again changes nothing.
 
     Raises `Conflict` for a task that has ended otherwise.
     """
@@ -37,8 +37,8 @@ def change_status(*, task: CrawlerTask, code: int, message: str, detail: str, by
             if row.ended and row.code == code and not row.removed_at:
                 return row
             raise Conflict(f"The task has ended; its status is {row.code}.", status_code=row.code)
-        if row.code == code and row.message == (message or task_status.words_of(code)) and row.detail == detail:
-            row.seen_at = timezone.now()  # said again: a sign of life
+        if row.code == code and row.message == (message or task_status.default_message(code)) and row.detail == detail:
+            row.seen_at = timezone.now()  # the same again is a sign of life
             row.save(update_fields=["seen_at"])
             save_progress(row)
             return row
@@ -51,9 +51,9 @@ def change_status(*, task: CrawlerTask, code: int, message: str, detail: str, by
 
 
 def record_change(row: CrawlerTask, code: int, message: str, detail: str, by: str) -> None:
-    """In the caller's transaction, which has the task locked."""
+    """Writes a status down, in the caller's transaction, which has the task locked."""
     now = timezone.now()
-    row.code, row.message, row.detail = code, message or task_status.words_of(code), detail
+    row.code, row.message, row.detail = code, message or task_status.default_message(code), detail
     row.version += 1
     row.ended_at = now if task_status.ends(code) else None
     if by == By.CRAWLER:
@@ -67,7 +67,7 @@ def record_change(row: CrawlerTask, code: int, message: str, detail: str, by: st
 
 
 def end_run(task: CrawlerTask) -> None:
-    """The task's end is its run's: SUCCESS for 2xx, FAILURE for all else."""
+    """Ends a task's run with the task's status: SUCCESS for 2xx, FAILURE for all else."""
     if task.run_id is None:
         return
     if task_status.succeeded(task.code):
@@ -90,20 +90,20 @@ def status_of(task: CrawlerTask) -> dict[str, Any]:
 
 
 def save_progress(task: CrawlerTask) -> None:
-    """After the commit: to whoever follows the run."""
+    """Saves the run's progress after the commit, for whoever follows the run, and puts off the run's time-out."""
     progress = {"done": task.received, "total": None, "message": task.message}
     overdue_at = task.seen_at + timedelta(seconds=task.timeout)
 
-    def tell() -> None:
+    def save() -> None:
         run = task.run_id and Run.objects.brief().filter(pk=task.run_id, lease_until__isnull=False).first()
         if run:
             runs.save_progress(run=run, progress=progress, until=overdue_at)
 
-    transaction.on_commit(tell)
+    transaction.on_commit(save)
 
 
 def queue_notice(task: CrawlerTask, code: int, message: str, detail: str = "") -> None:
-    """A run of its own, in the caller's transaction. Nobody is told where the crawler named no callback."""
+    """Submits a run that tells the crawler of a change. Nothing is sent where the crawler named no callback."""
     if not task.callback:
         return
     runs.submit(
@@ -116,7 +116,7 @@ def queue_notice(task: CrawlerTask, code: int, message: str, detail: str = "") -
 
 
 def stop_task(*, task: CrawlerTask, message: str, code: int = task_status.CANCELLED) -> CrawlerTask:
-    """By its owner; the crawler is told. One that has ended stays as it is."""
+    """Ends a task for its owner, and tells the crawler. A task that has ended stays as it is."""
     try:
         return change_status(task=task, code=code, message=message, detail="", by=By.OWNER)
     except Conflict:
@@ -125,22 +125,22 @@ def stop_task(*, task: CrawlerTask, message: str, code: int = task_status.CANCEL
 
 
 def delete_task(*, task: CrawlerTask) -> None:
-    """Stops it, and takes its documents from the stream: for readers at once, from the tables in the background."""
+    """Stops a task and removes its documents: for readers at once, from the tables in the background."""
     with transaction.atomic():
         row = lock_task(task)
         if row.removed_at:
             return
         if not row.ended:
-            record_change(row, task_status.GONE, "The task was deleted.", "", By.OWNER)
+            record_change(row, task_status.DELETED, "The task was deleted.", "", By.OWNER)
             end_run(row)
         else:
-            queue_notice(row, task_status.GONE, "The task was deleted.")
+            queue_notice(row, task_status.DELETED, "The task was deleted.")
         CrawlerTask.objects.filter(pk=row.pk).update(removed_at=timezone.now(), version=F("version") + 1)
         queue_purge(owner=row.owner, stream=row.stream, task=row)
 
 
-def run_ended(run: Run) -> None:
-    """In the transaction that ends a task's run otherwise than by its status: cancelled, failed, given up."""
+def end_task_of_run(run: Run) -> None:
+    """Ends the task of a run that ends otherwise than by the task's status: cancelled, failed, given up."""
     tasks = CrawlerTask.objects.select_for_update(of=("self",), no_key=True)
     task = tasks.filter(run=run, ended_at__isnull=True).first()
     if task is None or run.state == State.SUCCESS:

@@ -76,10 +76,13 @@ class Crawl:
         """As a worker does."""
         self.task.refresh_from_db()
         assert self.task.run_id is not None
-        return run_now(Run.objects.get(pk=self.task.run_id), crawler_calls.carry)
+        return run_now(Run.objects.get(pk=self.task.run_id), crawler_calls.run_task)
 
     def notices(self) -> list[Run]:
-        return [run_now(run, crawler_calls.tell) for run in Run.objects.filter(kind=status_updates.NOTICE, ready=True)]
+        return [
+            run_now(run, crawler_calls.send_notice)
+            for run in Run.objects.filter(kind=status_updates.NOTICE, ready=True)
+        ]
 
     def shown(self) -> dict[str, Any]:
         return crawling.task(self.owner, str(self.task.fid))
@@ -361,7 +364,7 @@ def scheduled(owner: Person, shop: Shop) -> tuple[dict[str, Any], Schedule]:
 
 def test_a_fire_is_a_task(owner: Person, scheduled: tuple[dict[str, Any], Schedule]) -> None:
     crawler, schedule = scheduled
-    run = run_now(run_schedule_now(schedule=schedule), crawler_calls.carry)
+    run = run_now(run_schedule_now(schedule=schedule), crawler_calls.run_task)
     assert run.state == "PROGRESS"  # and so the next fire is left out: the last run goes on
     (task,) = owner.get(f"/crawlers/{crawler['fid']}/tasks").json()["payload"]["results"]
     assert (task["run"], task["status"]["code"]) == (str(run.pk), 102)
@@ -372,7 +375,7 @@ def test_a_fire_while_another_task_runs_is_skipped_on_record(
 ) -> None:
     crawler, schedule = scheduled
     crawling.start(owner, crawler)
-    run = run_now(run_schedule_now(schedule=schedule), crawler_calls.carry)
+    run = run_now(run_schedule_now(schedule=schedule), crawler_calls.run_task)
     assert (run.state, (run.error or {})["type"]) == ("FAILURE", "Skipped")
     assert CrawlerTask.objects.count() == 1
 
@@ -383,6 +386,6 @@ def test_a_fire_whose_parameters_do_not_fit_any_more_says_so(
     crawler, schedule = scheduled
     change = {"parameters": [{"name": "query", "type": "integer"}]}
     owner.patch(f"/externals/{crawler['external']}", change)
-    run = run_now(run_schedule_now(schedule=schedule), crawler_calls.carry)
+    run = run_now(run_schedule_now(schedule=schedule), crawler_calls.run_task)
     assert run.state == "FAILURE"
     assert "/params/query" in (run.error or {})["message"]
