@@ -42,9 +42,7 @@ NOUNS_IN_ING = {"throttling", "logging", "masking", "authoring"}
 CLASSES_STANDING_TWICE: set[str] = {
     "Answer",
     "Client",
-    "Failure",
     "InfoView",
-    "Part",
     "Program",
     "Refused",
     "RunView",
@@ -63,7 +61,6 @@ WORDS_STILL_USED: set[str] = {
 }
 TERMS_NOT_YET_IN_CODE: set[str] = {
     "CheckpointStore",
-    "PageMatcher",
     "SequenceRun",
     "SequenceStep",
     "StepRecorder",

@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
-from taskhub.jsontools.json_models import CONTROL, Fault, checked_by, required
+from taskhub.jsontools.json_models import CONTROL, checked_by, required
+from taskhub.jsontools.schema import invalid_value
 
 BLOCK = "."  # the selector of the block itself
 SELECTOR_MAX = 1_000  # characters
@@ -26,12 +27,12 @@ def css_fault(selector: str) -> str | None:
 
 
 def check_selector(text: str) -> None:
-    """Raises `Fault` for what is neither a selector, nor that of the block, nor empty."""
+    """Raises an `invalid_value` for what is neither a selector, nor that of the block, nor empty."""
     selector = text.strip()
     if CONTROL.search(text):
-        raise Fault("Must have no control characters.")
+        raise invalid_value("Must have no control characters.")
     if selector and selector != BLOCK and (detail := css_fault(selector)):
-        raise Fault(detail)
+        raise invalid_value(detail)
 
 
 Selector = Annotated[str, Field(max_length=SELECTOR_MAX), checked_by(check_selector), AfterValidator(str.strip)]

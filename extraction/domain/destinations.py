@@ -19,7 +19,8 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from extraction.domain.page_request import OptionalAddress
-from taskhub.jsontools.json_models import REQUIRED_WORDS, Count, Fault, JsonModel, RequiredText, Text, rejected
+from taskhub.jsontools.json_models import REQUIRED_WORDS, Count, JsonModel, RequiredText, Text, payload_rejected
+from taskhub.jsontools.schema import invalid_places, invalid_value
 
 S3, GCS, DROPBOX, ONEDRIVE, SFTP = "s3", "gcs", "dropbox", "onedrive", "sftp"
 KINDS = (S3, GCS, DROPBOX, ONEDRIVE, SFTP)
@@ -41,9 +42,9 @@ def _kind(value: Any) -> str:
 
 def _check_kind(value: Any) -> Any:
     if not isinstance(value, Mapping | Destination):
-        raise Fault("Must be an object.")
+        raise invalid_value("Must be an object.")
     if _kind(value) not in KINDS:
-        raise Fault(f"Must be one of {', '.join(KINDS)}.", "type")
+        raise invalid_places([(("type",), f"Must be one of {', '.join(KINDS)}.")])
     return value
 
 
@@ -52,7 +53,7 @@ def matching(pattern: re.Pattern[str], words: str) -> Any:
 
     def validate(value: Any) -> str:
         if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise Fault(words)
+            raise invalid_value(words)
         return value
 
     return BeforeValidator(validate)
@@ -85,7 +86,7 @@ class Destination(JsonModel):
     def _is_clean(cls, path: str) -> str:
         path = path.strip("/")
         if path and any(part in {"", ".", ".."} for part in path.split("/")):
-            raise Fault("Must be a path without empty parts, `.` and `..`.")
+            raise invalid_value("Must be a path without empty parts, `.` and `..`.")
         return path
 
     @property
@@ -104,7 +105,7 @@ class Destination(JsonModel):
 
     def _require(self, *names: str) -> None:
         if faults := [((to_camel(name),), REQUIRED_WORDS) for name in names if not getattr(self, name)]:
-            raise Fault.of(faults)
+            raise invalid_places(faults)
 
 
 class _BucketDestination(Destination):
@@ -144,9 +145,9 @@ class GcsDestination(_BucketDestination):
                 credential = None
         names = ("client_email", "private_key")
         if not isinstance(credential, Mapping) or not all(isinstance(credential.get(name), str) for name in names):
-            raise Fault("Must be a service account's key, as Google gives it (JSON).", "credential")
+            raise invalid_places([(("credential",), "Must be a service account's key, as Google gives it (JSON).")])
         if len(json.dumps(credential)) > KEY_MAX:
-            raise Fault(f"Must have at most {KEY_MAX} characters.", "credential")
+            raise invalid_places([(("credential",), f"Must have at most {KEY_MAX} characters.")])
         return {**value, "credential": credential}
 
 
@@ -182,7 +183,7 @@ class SftpDestination(Destination):
     @model_validator(mode="after")
     def _has_secret(self) -> Self:
         if not (self.password or self.private_key):
-            raise Fault("This, or privateKey, is required.", "password")
+            raise invalid_places([(("password",), "This, or privateKey, is required.")])
         return self
 
 
@@ -211,4 +212,4 @@ def parse_destinations(value: Any, at: str = "") -> list[Destination]:
     try:
         return list(_DESTINATIONS.validate_python(value if isinstance(value, list) else [value]))
     except ValidationError as error:
-        raise rejected(error, value, at=at) from None
+        raise payload_rejected(error, value, at=at) from None

@@ -14,15 +14,15 @@ from extraction.domain.text_filters import TextFilter
 from taskhub.jsontools.json_models import (
     REQUIRED_WORDS,
     Count,
-    Fault,
     Flag,
     JsonModel,
     Name,
-    Place,
     RequiredText,
+    Steps,
     Text,
     is_stored,
 )
+from taskhub.jsontools.schema import invalid_places, invalid_value
 
 TEXT, LINK, IMAGE = "text", "link", "image"
 NEXT, MORE, INFINITE = "next", "more", "infinite"  # how a list goes on
@@ -38,7 +38,7 @@ _ATTR = re.compile(r"[A-Za-z_:][A-Za-z0-9_.:-]{0,99}")
 def _type(value: Any) -> str:
     word = value.lower() if isinstance(value, str) else value
     if isinstance(word, bool | list | dict) or word not in TYPES:
-        raise Fault("Must be text, link or image (1, 2 or 3).")
+        raise invalid_value("Must be text, link or image (1, 2 or 3).")
     return TYPES[word]
 
 
@@ -70,14 +70,14 @@ class RecordField(JsonModel):
     def _usual_attrs(cls, value: Any, validate: Any, info: ValidationInfo) -> tuple[str, ...]:
         """Checks that they are attributes, each named once. Those of its type, where there are none."""
         if isinstance(value, list):
-            faults: list[tuple[Place, str]] = []
+            faults: list[tuple[Steps, str]] = []
             for place, attr in enumerate(value[:20]):
                 if not isinstance(attr, str) or not _ATTR.fullmatch(attr):
                     faults.append(((place,), "This is no attribute."))
                 elif attr in value[:place]:
                     faults.append(((place,), "It is named twice."))
             if faults:
-                raise Fault.of(faults)
+                raise invalid_places(faults)
         attrs: tuple[str, ...] = validate(value)
         return tuple(attr.lower() for attr in attrs) or USUAL_ATTRS[info.data.get("type", TEXT)]
 
@@ -130,9 +130,9 @@ class Paginator(JsonModel):
         if is_stored(info):
             return self
         if self.type not in {NEXT, MORE, INFINITE}:
-            raise Fault("Must be next, more or infinite.", "type")
+            raise invalid_places([(("type",), "Must be next, more or infinite.")])
         if not self.selector and self.type != INFINITE:
-            raise Fault(REQUIRED_WORDS, "nextPageSelector")
+            raise invalid_places([(("nextPageSelector",), REQUIRED_WORDS)])
         return self
 
 
@@ -157,7 +157,7 @@ class ExtractionRule(JsonModel):
     @classmethod
     def _some(cls, fields: tuple[RecordField, ...]) -> tuple[RecordField, ...]:
         if not fields:
-            raise Fault("At least one field is required.")
+            raise invalid_value("At least one field is required.")
         return fields
 
     @field_validator("parent")
@@ -205,7 +205,7 @@ class ExtractionRule(JsonModel):
         """How many pages lie behind each other, this one included."""
         return 1 + max((field.details.depth() for field in self.fields if field.details), default=0)
 
-    def arrange(self, numbers: Iterator[int], *, rendered: bool, depth: int = 1) -> Iterator[tuple[Place, str]]:
+    def arrange(self, numbers: Iterator[int], *, rendered: bool, depth: int = 1) -> Iterator[tuple[Steps, str]]:
         """Numbers this rule and those behind it, and says which are rendered; yields what does not go together in them.
 
         Details are rendered as the page that leads to them is, unless they say otherwise.
@@ -223,7 +223,7 @@ class ExtractionRule(JsonModel):
             inner = field.details.arrange(numbers, rendered=type == CHROME if type else rendered, depth=depth + 1)
             yield from (((*place, *inner_place), detail) for inner_place, detail in inner)
 
-    def _faults(self) -> Iterator[tuple[Place, str]]:
+    def _faults(self) -> Iterator[tuple[Steps, str]]:
         taken: set[str] = set()
         for index, field in enumerate(self.fields):
             names = [] if self.path else [name for _, name in field.columns]
@@ -249,7 +249,7 @@ class DetailsRequest(JsonModel):
     @classmethod
     def _is_empty(cls, url: str) -> str:
         if url:
-            raise Fault("Details are behind the field's links; leave it empty.")
+            raise invalid_value("Details are behind the field's links; leave it empty.")
         return url
 
 

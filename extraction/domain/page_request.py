@@ -13,12 +13,12 @@ from taskhub.jsontools.json_models import (
     CONTROL,
     REQUIRED_WORDS,
     TEXT_MAX,
-    Fault,
     JsonModel,
     Text,
     is_stored,
     texts_checked_by,
 )
+from taskhub.jsontools.schema import invalid_places, invalid_value
 
 BASE, CHROME = "base", "chrome"  # a page as it comes, or rendered
 ACTIONS_MAX = 50
@@ -35,7 +35,7 @@ def one_of(names: tuple[str, ...], words: str) -> BeforeValidator:
 
     def validate(value: Any) -> str:
         if not isinstance(value, str) or value.lower() not in names:
-            raise Fault(words)
+            raise invalid_value(words)
         return value.lower()
 
     return BeforeValidator(validate)
@@ -44,9 +44,9 @@ def one_of(names: tuple[str, ...], words: str) -> BeforeValidator:
 def _address(value: str) -> str:
     """An address as it is asked for."""
     if not value:
-        raise Fault(REQUIRED_WORDS)
+        raise invalid_value(REQUIRED_WORDS)
     if (url := followable(value.strip())) is None:
-        raise Fault("Must be an http or https address.")
+        raise invalid_value("Must be an http or https address.")
     return url
 
 
@@ -54,7 +54,7 @@ def _optional_address(value: str) -> str:
     """An address as it was written."""
     text = value.strip()
     if text and followable(text) is None:
-        raise Fault("Must be an http or https address.")
+        raise invalid_value("Must be an http or https address.")
     return text
 
 
@@ -79,7 +79,7 @@ def _cookies_of_header(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if CONTROL.search(value) or len(value) > TEXT_MAX:
-        raise Fault("This is no value of a header.")
+        raise invalid_value("This is no value of a header.")
     pairs = (part.partition("=") for part in value.split(";") if part.strip())
     return {name.strip(): text.strip() for name, _, text in pairs}
 
@@ -98,14 +98,14 @@ def _scroll(value: Any, info: ValidationInfo) -> int | str:
     """Where to scroll: so many pixels, to the `bottom`, or to what a selector finds."""
     if isinstance(value, int) and not isinstance(value, bool):
         if abs(value) > PIXELS_MAX:
-            raise Fault(f"Must be at most {PIXELS_MAX} pixels.")
+            raise invalid_value(f"Must be at most {PIXELS_MAX} pixels.")
         return value
     if not isinstance(value, str):
-        raise Fault("Must be a text.")
+        raise invalid_value("Must be a text.")
     if not value:
-        raise Fault(REQUIRED_WORDS)
+        raise invalid_value(REQUIRED_WORDS)
     if len(value) > SELECTOR_MAX:
-        raise Fault(f"Must have at most {SELECTOR_MAX} characters.")
+        raise invalid_value(f"Must have at most {SELECTOR_MAX} characters.")
     if value != BOTTOM and not is_stored(info):
         check_selector(value)
     return value.strip()
@@ -129,7 +129,7 @@ class PageAction(JsonModel):
     @model_validator(mode="after")
     def _is_one(self) -> Self:
         if len(self.model_fields_set) != 1:
-            raise Fault("Must have one of waitFor, click, fill and scroll.")
+            raise invalid_value("Must have one of waitFor, click, fill and scroll.")
         return self
 
     def browser_action(self) -> BrowserAction:
@@ -191,5 +191,5 @@ class PageRequest(RequestTarget):
     @model_validator(mode="after")
     def _renders_to_act(self) -> Self:
         if self.sent_actions and not self.is_rendered:
-            raise Fault(ONLY_CHROME, "actions")
+            raise invalid_places([(("actions",), ONLY_CHROME)])
         return self

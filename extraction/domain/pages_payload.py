@@ -12,7 +12,7 @@ from extraction.domain.page_request import PageRequest
 from extraction.domain.page_urls import page_key
 from extraction.domain.payload import RecordTerms
 from extraction.domain.render_job import HTML
-from taskhub.jsontools.json_models import Fault
+from taskhub.jsontools.schema import invalid_places
 
 
 class PagesPayload(RecordTerms, ExtractionRule):
@@ -27,7 +27,7 @@ class PagesPayload(RecordTerms, ExtractionRule):
     @model_validator(mode="after")
     def _arrange(self) -> Self:
         if faults := list(self.arrange(count(), rendered=self.request.is_rendered)):
-            raise Fault.of(faults)
+            raise invalid_places(faults)
         return self
 
     @property

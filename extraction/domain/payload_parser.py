@@ -14,7 +14,7 @@ from extraction.domain.render_job import HTML
 from extraction.domain.search_engines import SearchEngine
 from extraction.domain.search_payload import ENGINE, SearchPayload
 from extraction.domain.single_page_payload import PRODUCT, SINGLE_PAGE_PAYLOADS, SinglePagePayload
-from taskhub.jsontools.json_models import STORED, JsonModel, rejected
+from taskhub.jsontools.json_models import STORED, JsonModel, payload_rejected
 
 Engines = Mapping[str, SearchEngine]
 P = TypeVar("P", bound=JsonModel)
@@ -50,4 +50,4 @@ def _validated(model: type[P], value: Any, at: str, context: Mapping[str, Any]) 
     try:
         return model.model_validate(value, context=context)
     except ValidationError as error:
-        raise rejected(error, value, at=at) from None
+        raise payload_rejected(error, value, at=at) from None

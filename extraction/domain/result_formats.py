@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from taskhub.jsontools.json_models import Fault
+from taskhub.jsontools.schema import invalid_value
 
 CSV, XLSX, JSON, JSONL, XML = "csv", "xlsx", "json", "jsonl", "xml"
 
@@ -37,11 +37,11 @@ def format_named(name: str) -> str | None:
 
 def _format(value: Any) -> str:
     if not isinstance(value, str):
-        raise Fault("Must be a text.")
+        raise invalid_value("Must be a text.")
     if value and (name := format_named(value)):
         return name
     if value:
-        raise Fault("Must be CSV, XLSX, JSON, JSONL or XML.")
+        raise invalid_value("Must be CSV, XLSX, JSON, JSONL or XML.")
     return JSON
 
 

@@ -17,15 +17,15 @@ from extraction.domain.page_urls import followable
 from taskhub.jsontools.json_models import (
     REQUIRED_WORDS,
     Count,
-    Fault,
     Flag,
     JsonModel,
-    Place,
+    Steps,
     Text,
     WholeNumber,
-    rejected,
+    payload_rejected,
     texts_checked_by,
 )
+from taskhub.jsontools.schema import invalid_places, invalid_value
 
 SECTIONS = ("organic", "ads", "news", "images", "videos")
 KEYWORD, OFFSET, PAGE, REGION = "keyword", "offset", "page", "region"
@@ -50,15 +50,15 @@ def _pattern_fault(name: str, text: str) -> str | None:
 def _check_names(values: Any) -> Any:
     """The entries of an object, each of which has a name and says what is taken."""
     if not isinstance(values, Mapping) or not values:
-        raise Fault("Must be an object, with an entry for each value.")
+        raise invalid_value("Must be an object, with an entry for each value.")
     if faults := [((name,), _SMALL_LETTERS) for name in values if not _NAME.fullmatch(name)]:
-        raise Fault.of(faults)
+        raise invalid_places(faults)
     return values
 
 
 def _check_texts(values: Any) -> Any:
     if isinstance(values, list) and not all(isinstance(value, str) and value for value in values):
-        raise Fault("Must be texts.")
+        raise invalid_value("Must be texts.")
     return values
 
 
@@ -139,34 +139,34 @@ class SearchEngine(JsonModel):
     @classmethod
     def _is_template(cls, text: str) -> str:
         if not text or "?" in text or followable(_PARAMETER.sub("a.example", text)) is None:
-            raise Fault("Must be an http or https address without a query.")
+            raise invalid_value("Must be an http or https address without a query.")
         return text
 
     @field_validator("regions")
     @classmethod
     def _is_pattern(cls, text: str) -> str:
         if detail := _pattern_fault("regions", text):
-            raise Fault(detail)
+            raise invalid_value(detail)
         return text
 
     @field_validator("sections", mode="before")
     @classmethod
     def _known_sections(cls, sections: Any) -> Any:
         if not isinstance(sections, Mapping) or not sections:
-            raise Fault(REQUIRED_WORDS)
+            raise invalid_value(REQUIRED_WORDS)
         if faults := [((kind,), "There is no such name here.") for kind in sections if kind not in SECTIONS]:
-            raise Fault.of(faults)
+            raise invalid_places(faults)
         return sections
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if faults := list(self._faults()):
-            raise Fault.of(faults)
+            raise invalid_places(faults)
         return self
 
-    def _faults(self) -> Iterator[tuple[Place, str]]:
+    def _faults(self) -> Iterator[tuple[Steps, str]]:
         """What stands in braces must be a parameter, or a setting."""
-        texts: dict[Place, str] = {("url",): self.url, **{("query", name): text for name, text in self.query.items()}}
+        texts: dict[Steps, str] = {("url",): self.url, **{("query", name): text for name, text in self.query.items()}}
         for place, text in texts.items():
             for name in _PARAMETER.findall(text):
                 if name not in PARAMETERS and name not in self.settings:
@@ -210,5 +210,5 @@ def parse_engine(name: str, value: Any) -> SearchEngine:
     try:
         return SearchEngine.model_validate({**value, "name": name})
     except ValidationError as error:
-        places = rejected(error, value).errors
+        places = payload_rejected(error, value).errors
         raise ValueError("; ".join(f"{place['pointer'] or '/'}: {place['detail']}" for place in places)) from None

@@ -16,7 +16,8 @@ from extraction.domain.payload import RecordTerms
 from extraction.domain.render_job import HTML
 from extraction.domain.search_engines import SearchEngine
 from extraction.domain.search_results import read_results
-from taskhub.jsontools.json_models import Count, Fault, Place, Text, is_stored
+from taskhub.jsontools.json_models import Count, Steps, Text, is_stored
+from taskhub.jsontools.schema import invalid_places, invalid_value
 
 ENGINE = "search_engine"  # a payload that has this name is a search
 KEYWORDS_MAX, KEYWORD_MAX, PAGES_MAX, SETTING_MAX = 10_000, 500, 100, 200
@@ -28,7 +29,7 @@ def _engine(value: Any, info: ValidationInfo) -> SearchEngine:
     engines: Mapping[str, SearchEngine] = (info.context or {}).get("engines", {})
     engine = engines.get(value.lower()) if isinstance(value, str) else None
     if engine is None:
-        raise Fault(f"Must be one of {', '.join(sorted(engines))}.")
+        raise invalid_value(f"Must be one of {', '.join(sorted(engines))}.")
     return engine
 
 
@@ -36,22 +37,22 @@ def _keywords(value: Any, info: ValidationInfo) -> tuple[str, ...]:
     """A list of texts, or a text with one a line."""
     keywords = value.splitlines() if isinstance(value, str) else value
     if not isinstance(keywords, list):
-        raise Fault("Must be a list.")
+        raise invalid_value("Must be a list.")
     if is_stored(info):
         return tuple(dict.fromkeys(keyword.strip() for keyword in keywords if keyword.strip()))
     if isinstance(value, list) and len(keywords) > KEYWORDS_MAX:
-        raise Fault(f"Must have at most {KEYWORDS_MAX} entries.")
+        raise invalid_value(f"Must have at most {KEYWORDS_MAX} entries.")
     detail = f"Must be a text of at most {KEYWORD_MAX} characters."
-    faults: list[tuple[Place, str]] = [
+    faults: list[tuple[Steps, str]] = [
         ((place,), detail)
         for place, keyword in enumerate(keywords)
         if not isinstance(keyword, str) or len(keyword) > KEYWORD_MAX or "\x00" in keyword
     ]
     if faults:
-        raise Fault.of(faults)
+        raise invalid_places(faults)
     unique = tuple(dict.fromkeys(keyword.strip() for keyword in keywords if keyword.strip()))
     if not unique:
-        raise Fault("At least one is required.")
+        raise invalid_value("At least one is required.")
     return unique[:KEYWORDS_MAX]
 
 
@@ -84,10 +85,10 @@ class SearchPayload(RecordTerms):
     @model_validator(mode="after")
     def _fits_engine(self, info: ValidationInfo) -> Self:
         if not is_stored(info) and (faults := list(self._faults())):
-            raise Fault.of(faults)
+            raise invalid_places(faults)
         return self
 
-    def _faults(self) -> Iterator[tuple[Place, str]]:
+    def _faults(self) -> Iterator[tuple[Steps, str]]:
         engine = self.engine
         if self.region and not re.fullmatch(engine.regions, self.region):
             yield ("region",), f"Must be as {engine.name} writes regions: {engine.regions}."
@@ -99,7 +100,7 @@ class SearchPayload(RecordTerms):
             yield from self._setting_faults("google_settings", self.google_settings)
         yield from self._setting_faults("settings", self.own_settings)
 
-    def _setting_faults(self, at: str, settings: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    def _setting_faults(self, at: str, settings: Mapping[str, Any]) -> Iterator[tuple[Steps, str]]:
         for name, text in settings.items():
             if (pattern := self.engine.settings.get(name)) is None:
                 yield (at, name), "There is no such name here."

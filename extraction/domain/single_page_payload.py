@@ -13,7 +13,8 @@ from extraction.domain.page_request import PageRequest, RequestTarget
 from extraction.domain.page_urls import page_key
 from extraction.domain.payload import RunTerms
 from extraction.domain.render_job import HTML, PDF, SCREENSHOT
-from taskhub.jsontools.json_models import Count, Fault, Flag, JsonModel, Text, number_between
+from taskhub.jsontools.json_models import Count, Flag, JsonModel, Text, number_between
+from taskhub.jsontools.schema import invalid_places, invalid_value
 
 PRODUCT = "product"  # under this name a stored payload says what is made
 PAPERS = ("A0", "A1", "A2", "A3", "A4", "A5", "A6", "Ledger", "Legal", "Letter", "Tabloid")
@@ -113,7 +114,7 @@ class _SizedPayload(SinglePagePayload):
     @model_validator(mode="after")
     def _has_width(self) -> Self:
         if self.height and not self.width:
-            raise Fault("Goes with height.", "width")
+            raise invalid_places([(("width",), "Goes with height.")])
         return self
 
     @property
@@ -137,15 +138,15 @@ class ScreenshotPayload(_SizedPayload):
     @classmethod
     def _is_known(cls, picture: str) -> str:
         if picture not in PICTURES:
-            raise Fault("Must be png or jpg.")
+            raise invalid_value("Must be png or jpg.")
         return picture
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.quality and self.format == "png":
-            raise Fault("PNG has none.", "quality")
+            raise invalid_places([(("quality",), "PNG has none.")])
         if self.full_page and self.clip_selector:
-            raise Fault("Must not be set beside clipSelector.", "fullPage")
+            raise invalid_places([(("fullPage",), "Must not be set beside clipSelector.")])
         return self
 
     @property
@@ -187,14 +188,14 @@ class PdfPayload(_SizedPayload):
     @classmethod
     def _is_known(cls, paper: str) -> str:
         if paper not in PAPERS:
-            raise Fault(f"Must be one of {', '.join(PAPERS)}.")
+            raise invalid_value(f"Must be one of {', '.join(PAPERS)}.")
         return paper
 
     @field_validator("page_ranges")
     @classmethod
     def _are_ranges(cls, text: str) -> str:
         if text.strip(" 0123456789-,"):
-            raise Fault('Must be as "1-3, 5".')
+            raise invalid_value('Must be as "1-3, 5".')
         return text
 
     @property

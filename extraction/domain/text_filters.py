@@ -8,7 +8,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, ValidationInfo, model_validator
 
-from taskhub.jsontools.json_models import REQUIRED_WORDS, Fault, JsonModel, Text, is_stored
+from taskhub.jsontools.json_models import REQUIRED_WORDS, JsonModel, Text, is_stored
+from taskhub.jsontools.schema import invalid_places
 from taskhub.linear_regex import LENGTH_MAX, InvalidPattern, compile_pattern
 
 REGEX = "regex"
@@ -59,11 +60,11 @@ class TextFilter(JsonModel):
         if is_stored(info):
             return self
         if self.name not in FILTER_NAMES:
-            raise Fault(f"Must be one of {', '.join(FILTER_NAMES)}.", "name")
+            raise invalid_places([(("name",), f"Must be one of {', '.join(FILTER_NAMES)}.")])
         if self.name == REGEX:
             self._check_pattern()
         elif self.param:
-            raise Fault(f"The filter {self.name} has none.", "param")
+            raise invalid_places([(("param",), f"The filter {self.name} has none.")])
         return self
 
     @cached_property
@@ -73,11 +74,11 @@ class TextFilter(JsonModel):
 
     def _check_pattern(self) -> None:
         if not self.param:
-            raise Fault(REQUIRED_WORDS, "param")
+            raise invalid_places([(("param",), REQUIRED_WORDS)])
         try:
             pattern(self.param)
         except ValueError as error:
-            raise Fault(f"This is no pattern: {error}.", "param") from None
+            raise invalid_places([(("param",), f"This is no pattern: {error}.")]) from None
 
 
 def apply_filters(text: str, filters: tuple[TextFilter, ...]) -> str | None:

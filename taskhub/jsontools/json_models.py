@@ -6,8 +6,8 @@ are left out.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Annotated, Any, Self, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -20,11 +20,9 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from taskhub.errors import Rejected
-from taskhub.jsontools.schema import FAULTS_MAX, real_steps
-from taskhub.jsontools.strict_json import escape_pointer
+from taskhub.jsontools.schema import error_places, invalid_places, invalid_value, rejected
 
 STORED: dict[str, Any] = {"stored": True}  # the validation context of values that were checked before they were stored
 TEXT_MAX = 8_000  # characters
@@ -34,10 +32,7 @@ NUMBER_MAX = 10**12
 REQUIRED_WORDS = "This is required."
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
-_FAULTS = "faults"
-_WORDS = {
-    "missing": REQUIRED_WORDS,
-    "extra_forbidden": "There is no such name here.",
+MESSAGES = {  # by pydantic's types of errors
     "string_type": "Must be a text.",
     "string_too_long": "Must have at most {max_length} characters.",
     "bool_type": "Must be true or false.",
@@ -51,19 +46,7 @@ _WORDS = {
 }
 
 T = TypeVar("T")
-Place = tuple[str | int, ...]
-
-
-class Fault(PydanticCustomError):
-    """What is wrong with a value, in words, and where in it: `place` are the steps from the value that is checked."""
-
-    def __new__(cls, detail: str, *place: str | int) -> Self:
-        return cls.of([(place, detail)])
-
-    @classmethod
-    def of(cls, faults: Iterable[tuple[Place, str]]) -> Self:
-        """Several faults of one value."""
-        return super().__new__(cls, _FAULTS, "It is not valid.", {_FAULTS: list(faults)})
+Steps = tuple[str | int, ...]
 
 
 class JsonModel(BaseModel):
@@ -77,11 +60,11 @@ class JsonModel(BaseModel):
         if isinstance(value, cls):
             return value
         if not isinstance(value, Mapping):
-            raise Fault("Must be an object.")
+            raise invalid_value("Must be an object.")
         if (
             len(value) > NAMES_MAX
         ):  # before pydantic makes an error of several hundred bytes for each of a million names
-            raise Fault(f"Must have at most {NAMES_MAX} names.")
+            raise invalid_value(f"Must have at most {NAMES_MAX} names.")
         return {name: inner for name, inner in value.items() if inner is not None}
 
 
@@ -91,7 +74,7 @@ def is_stored(info: ValidationInfo) -> bool:
 
 
 def checked_by(check: Callable[[Any], None]) -> AfterValidator:
-    """A check that raises `Fault`. What is loaded as it was stored has passed it already."""
+    """A check that raises `invalid_value` or `invalid_places`. What is loaded as it was stored has passed it."""
 
     def validate(value: T, info: ValidationInfo) -> T:
         if not is_stored(info):
@@ -103,12 +86,12 @@ def checked_by(check: Callable[[Any], None]) -> AfterValidator:
 
 def _check_control(text: str) -> None:
     if CONTROL.search(text):
-        raise Fault("Must have no control characters.")
+        raise invalid_value("Must have no control characters.")
 
 
 def required(text: str) -> str:
     if not text:
-        raise Fault(REQUIRED_WORDS)
+        raise invalid_value(REQUIRED_WORDS)
     return text
 
 
@@ -120,7 +103,7 @@ Flag = StrictBool
 
 def _whole(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or not float(value).is_integer():
-        raise Fault("Must be a whole number.")
+        raise invalid_value("Must be a whole number.")
     return int(value)
 
 
@@ -134,7 +117,7 @@ def number_between(least: float, most: float, unit: str = "") -> BeforeValidator
 
     def validate(value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-            raise Fault(f"Must be {kind} from {least:g} to {most:g}.")
+            raise invalid_value(f"Must be {kind} from {least:g} to {most:g}.")
         return float(value)
 
     return BeforeValidator(validate)
@@ -145,8 +128,8 @@ def texts_checked_by(check: Callable[[str, str], str | None]) -> BeforeValidator
 
     def validate(value: Any, info: ValidationInfo) -> dict[str, str]:
         if not isinstance(value, Mapping) or len(value) > TEXTS_MAX:
-            raise Fault(f"Must be an object of at most {TEXTS_MAX} texts.")
-        faults: list[tuple[Place, str]] = []
+            raise invalid_value(f"Must be an object of at most {TEXTS_MAX} texts.")
+        faults: list[tuple[Steps, str]] = []
         texts: dict[str, str] = {}
         for name, inner in value.items():
             if isinstance(inner, bool) or not isinstance(inner, str | int | float):
@@ -156,31 +139,12 @@ def texts_checked_by(check: Callable[[str, str], str | None]) -> BeforeValidator
             if not is_stored(info) and (detail := check(name, texts[name])):
                 faults.append(((name,), detail))
         if faults:
-            raise Fault.of(faults)
+            raise invalid_places(faults)
         return texts
 
     return BeforeValidator(validate)
 
 
-def rejected(
-    error: ValidationError, sent: Any, *, at: str = "", subject: str = "The payload is not valid."
-) -> Rejected:
-    """The error that names each wrong place of what was `sent`, as JSON pointers under `at`."""
-    places = [{"pointer": at + pointer, "detail": detail} for pointer, detail in _places(error, sent)][:FAULTS_MAX]
-    words = "; ".join(f"{place['pointer'] or '/'}: {place['detail']}" for place in places[:3])
-    return Rejected(f"{subject} {words}", errors=places)
-
-
-def _places(error: ValidationError, sent: Any) -> Iterator[tuple[str, str]]:
-    for fault in error.errors(include_url=False, include_input=False):
-        pointer = _pointer(real_steps(fault["loc"], fault["type"], sent))
-        if fault["type"] == _FAULTS:
-            for place, detail in fault["ctx"][_FAULTS]:
-                yield pointer + _pointer(place), detail
-        else:
-            words = _WORDS.get(fault["type"])
-            yield pointer, words.format(**fault.get("ctx", {})) if words else fault["msg"]
-
-
-def _pointer(steps: Iterable[str | int]) -> str:
-    return "".join(f"/{escape_pointer(str(step))}" for step in steps)
+def payload_rejected(error: ValidationError, sent: Any, *, at: str = "") -> Rejected:
+    """The problem that names each wrong place of what was `sent`, as JSON pointers under `at`."""
+    return rejected(error_places(error, sent, at, MESSAGES), "The payload is not valid.")

@@ -9,7 +9,7 @@ from copy import deepcopy
 from functools import reduce
 from itertools import islice
 from operator import getitem
-from typing import Annotated, Any, NotRequired, cast
+from typing import Annotated, Any, LiteralString, NotRequired, cast
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -22,6 +22,7 @@ from taskhub.jsontools.strict_json import escape_pointer
 Validate = Callable[[Mapping[str, Any]], dict[str, Any]]
 REQUIRED: Any = ...
 FAULTS_MAX = 20
+_PLACE: LiteralString = "invalid_place"
 _WORDS = {"missing": "This is required.", "extra_forbidden": "There is no such name here."}
 
 
@@ -106,10 +107,10 @@ def _is_whole(fault: str, value: Any) -> bool:
     return fault == "int_type" and isinstance(value, float) and value.is_integer()
 
 
-def rejected(places: Sequence[Place]) -> Rejected:
-    """A problem that concerns several places, `{pointer, detail}`; its detail tells the first three."""
+def rejected(places: Sequence[Place], summary: str = "Some values are not valid.") -> Rejected:
+    """A problem that concerns several places, `{pointer, detail}`; its detail is the summary and the first three."""
     words = "; ".join(f"{place['pointer'] or '/'}: {place['detail']}" for place in places[:3])
-    return Rejected(f"Some values are not valid. {words}", errors=places)
+    return Rejected(f"{summary} {words}", errors=places)
 
 
 def error_places(
@@ -117,27 +118,31 @@ def error_places(
 ) -> list[Place]:
     """The places of pydantic's errors, `{pointer, detail}`, in what was validated; pointers begin with `at`.
 
-    `messages` are texts by pydantic's types of errors, instead of pydantic's own.
+    `messages` are texts by pydantic's types of errors, instead of pydantic's own; `{max_length}` and what else pydantic
+    knows of an error may stand in them.
     """
     texts = {**_WORDS, **(messages or {})}
-    faults = error.errors(include_url=False, include_context=False, include_input=False)[:FAULTS_MAX]
+    faults = error.errors(include_url=False, include_input=False)[:FAULTS_MAX]
     return [
         {
             "pointer": at + _pointer(fault["loc"], fault["type"], values),
-            "detail": texts.get(fault["type"], fault["msg"]),
+            "detail": texts[fault["type"]].format(**fault.get("ctx", {})) if fault["type"] in texts else fault["msg"],
         }
         for fault in faults
     ]
 
 
-def invalid_value(detail: str) -> PydanticCustomError:
+def invalid_value(detail: str, type_: LiteralString = "invalid_value") -> PydanticCustomError:
     """What a validator of a value raises; `detail` is told as it is."""
-    return PydanticCustomError("invalid_value", "{detail}", {"detail": detail})
+    return PydanticCustomError(type_, "{detail}", {"detail": detail})
 
 
 def invalid_places(errors: Iterable[tuple[tuple[int | str, ...], str]]) -> ValidationError:
-    """What a validator raises for several places inside its value: each a way of names and indexes, and a detail."""
-    details = [InitErrorDetails(type=invalid_value(detail), loc=loc, input=None) for loc, detail in errors]
+    """What a validator raises for several places inside its value: each a way of names and indexes, and a detail.
+
+    The last name of a way may be one that is missing there.
+    """
+    details = [InitErrorDetails(type=invalid_value(detail, _PLACE), loc=loc, input=None) for loc, detail in errors]
     return ValidationError.from_exception_data("places", details)
 
 
@@ -150,7 +155,7 @@ def real_steps(loc: tuple[int | str, ...], type_: str, value: Any) -> Iterator[i
     for index, step in enumerate(loc):
         if _holds(value, step):
             value = value[step]
-        elif not (type_ == "missing" and index == len(loc) - 1):
+        elif not (type_ in {"missing", _PLACE} and index == len(loc) - 1):
             continue
         yield step
 
