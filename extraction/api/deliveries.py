@@ -36,7 +36,7 @@ def delivery_of(run: Run) -> dict[str, Any]:
     }
 
 
-class WaitQuery(QuerySerializer):
+class DeliveryTestQuery(QuerySerializer):
     wait = serializers.FloatField(default=0, min_value=0, max_value=WAIT_MAX, help_text="Seconds to wait for its end.")
 
 
@@ -56,7 +56,7 @@ class DeliveryView(ExtractionView):
 class TestDeliveryView(ExtractionView):
     @extend_schema(
         operation_id="extraction_tasks_delivery_test",
-        parameters=[WaitQuery, KEY_PARAMETER],
+        parameters=[DeliveryTestQuery, KEY_PARAMETER],
         responses={202: array_of("Deliveries", shown.DELIVERY_SCHEMA, shown.DELIVERY)},
     )
     def post(self, request: Request, id: str) -> Response:
@@ -65,7 +65,7 @@ class TestDeliveryView(ExtractionView):
         Writes a small file to each destination, as a run each; `wait` answers when they have ended.
         """
         task = task_with(id, request)
-        seconds = self.check_query(request, WaitQuery)["wait"]
+        seconds = self.check_query(request, DeliveryTestQuery)["wait"]
         deliveries: list[Run] = []
 
         def produce() -> Response:

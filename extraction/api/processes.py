@@ -26,7 +26,7 @@ from taskhub.web.views import QuerySerializer
 ANSWER = {200: answer("The process", shown.PROCESS_SCHEMA, shown.PROCESS)}
 
 
-class InfoView(ExtractionView):
+class ProcessInfoView(ExtractionView):
     @extend_schema(operation_id="extraction_processes_info", responses=ANSWER)
     def get(self, request: Request, id: str) -> Response:
         """Show a process.

@@ -31,7 +31,7 @@ WAIT_MAX = 60  # seconds
 DATA, FILE = "data", "file"
 
 
-class WaitQuery(QuerySerializer):
+class SinglePageQuery(QuerySerializer):
     wait = serializers.FloatField(
         default=WAIT_MAX, min_value=0, max_value=WAIT_MAX, help_text="Seconds to wait for it, at most."
     )
@@ -51,7 +51,7 @@ def _described(what: str, description: str, kinds: dict[str, Any], example: dict
             "or waits for credits. docs/extraction.md names the fields."
         ),
         parameters=[
-            WaitQuery,
+            SinglePageQuery,
             KEY_PARAMETER,
             response_header("Location", "The process's address.", 200, 202),
             response_header("Link", 'Its run in the ledger (`rel="run"`).', 200, 202),
@@ -76,7 +76,7 @@ class SingleView(ExtractionView):
     product: str
 
     def answer(self, request: Request) -> HttpResponseBase:
-        wait = self.check_query(request, WaitQuery)["wait"]
+        wait = self.check_query(request, SinglePageQuery)["wait"]
         given = self.read_object(request)
         output = given.pop("output", DATA)
         if output not in (DATA, FILE):

@@ -127,7 +127,7 @@ class EstimateView(ExtractionView):
         return Response(processes.estimate(task=task_with(id, request), given=self.read_object(request)))
 
 
-class InfoView(ExtractionView):
+class TaskInfoView(ExtractionView):
     @extend_schema(operation_id="extraction_tasks_info", responses=ANSWER)
     def get(self, request: Request, id: str) -> Response:
         """Show a task.
