@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .os_account import Account, can_execute, hand_over, server_account
+from .os_account import Account, can_execute, change_owner, server_account
 
 DEFAULT_HOME = "var"
 OWNER = "owner.lock"
@@ -130,7 +130,7 @@ def private_folder(path: Path, account: Account | None) -> None:
     status = path.lstat()
     if path.is_symlink() or status.st_uid not in (os.geteuid(), account.uid if account else os.geteuid()):
         raise CannotStart(f"The folder {path} belongs to somebody else: remove it.")
-    hand_over(path, account)
+    change_owner(path, account)
 
 
 def short_hash(path: Path) -> str:

@@ -60,7 +60,7 @@ def can_execute(account: Account, path: Path) -> bool:
     return test.returncode == 0
 
 
-def hand_over(path: Path, account: Account | None) -> None:
+def change_owner(path: Path, account: Account | None) -> None:
     """Give a folder to the servers' account, closed to everybody else."""
     if account is not None:
         os.chown(path, account.uid, account.gid)

