@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import NoReturn
 
 from taskhub.demo.temporary_home import temporary_home
-from taskhub.embedded import CannotStart, Home, Servers, check_given
+from taskhub.embedded import CannotStart, Home, Servers, check_addresses
 
 # These need addresses in the settings, but nobody behind them; `up` and `demo` start servers themselves.
 WITHOUT_SERVERS = {
@@ -24,7 +24,7 @@ def main() -> None:
 
     try:
         with temporary_home() if sys.argv[1:2] == ["demo"] else nullcontext():
-            check_given(os.environ)
+            check_addresses(os.environ)
             servers = Servers.of(Home())
             os.environ.update(servers.environment())
             with borrowed(servers, sys.argv[1:]):

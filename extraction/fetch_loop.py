@@ -30,7 +30,7 @@ from extraction.services import credits, page_ledger, process_lifecycle, slices
 from extraction.services.page_ledger import ClaimedPage, PageOutcome
 from extraction.services.slices import SliceLost
 from taskhub.outbound import Policy, configured_policy
-from taskhub.outbound.client import Client
+from taskhub.outbound.client import GateClient
 from taskhub.runs import queue as runs
 
 log = logging.getLogger(__name__)
@@ -249,7 +249,7 @@ class FetchLoop:
         jar = jar_with(self.payload, self.process.cookies)
         cookies = cookies_in(jar)
         async with (
-            Client(self.policy, limit=0, jar=jar) as client,
+            GateClient(self.policy, limit=0, jar=jar) as client,
             HostLimits(f"slice{self.slice.pk}") as hosts,
         ):
             fetcher = PageFetcher(client, hosts, self.payload)

@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 
 from sequences.models import Step
 from sequences.services.sequence_runs import KIND, check, sequence_run, submit_sequence
-from taskhub.jsontools.jsonc import read
+from taskhub.jsontools.jsonc import parse_jsonc
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
@@ -64,7 +64,7 @@ class NotationParser(parsers.BaseParser):
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         text = plain_body(stream, parser_context).decode("utf-8-sig", "replace")
-        return read(text) if text.strip() else {}
+        return parse_jsonc(text) if text.strip() else {}
 
 
 class StepSerializer(serializers.ModelSerializer[Step]):

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from taskhub.embedded import CannotStart, Program, Register, end_session
+from taskhub.embedded import CannotStart, ProcessRegister, ProgramSpec, end_session
 
 Write = Callable[[str, str], None]  # name of a program, one line of its output
 LONGEST_LINE = 64 * 1024  # bytes; a longer one is passed on in pieces
@@ -37,7 +37,7 @@ class Backoff:
 
 
 @dataclass
-class Lines:
+class OutputLines:
     """Cuts a stream of bytes into lines of text."""
 
     rest: bytes = b""
@@ -81,10 +81,10 @@ class Printer:
 class Child:
     """One program that is kept running until `stop`. `prepare` is called before it is started again."""
 
-    program: Program
-    register: Register
+    program: ProgramSpec
+    register: ProcessRegister
     write: Write
-    prepare: Callable[[], Program] | None = None
+    prepare: Callable[[], ProgramSpec] | None = None
     backoff: Backoff = field(default_factory=Backoff)
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=3))
     process: Process | None = None
@@ -101,7 +101,7 @@ class Child:
     async def stop(self, cold: asyncio.Event | None = None) -> None:
         """End it and whatever it started; once `cold` is set, without waiting for its work."""
         self._stopping.set()
-        for number, seconds in self.program.farewell:
+        for number, seconds in self.program.stop_signals:
             self._signal(number)
             if await self._ended(seconds, cold):
                 break
@@ -119,7 +119,7 @@ class Child:
                 return
             delay = self.backoff.delay(loop.time() - began)
             self.write(self.program.name, f"{reason}; starting it again in {delay:.1f} s")
-            if await _happens(self._stopping, delay):
+            if await _wait_for(self._stopping, delay):
                 return
 
     async def _attempt(self) -> str:
@@ -143,7 +143,7 @@ class Child:
         pid = self.process.pid
         self.register.record(self.program.name, pid)
         if self._stopping.is_set():  # `stop` came while it was being started, and had nobody to signal
-            self._signal(self.program.farewell[0][0])
+            self._signal(self.program.stop_signals[0][0])
         code = await self.process.wait()
         await asyncio.to_thread(end_session, pid)
         self.register.forget(pid)
@@ -156,7 +156,7 @@ class Child:
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(reading, "rb")
         )
-        lines = Lines()
+        lines = OutputLines()
         try:
             while data := await reader.read(LONGEST_LINE):
                 self._pass_on(lines.feed(data))
@@ -195,7 +195,7 @@ def _text(line: bytes) -> str:
     return line.rstrip(b"\r").decode(errors="replace")
 
 
-async def _happens(event: asyncio.Event, seconds: float) -> bool:
+async def _wait_for(event: asyncio.Event, seconds: float) -> bool:
     with suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)
     return event.is_set()

@@ -48,7 +48,6 @@ class LinkQuery(QuerySerializer):
 
 
 TEXT = {"type": "string", "minLength": 1, "pattern": "[^ ]"}
-NAMED = {"anyOf": [TEXT, {"type": "object", "properties": {"name": TEXT}, "required": ["name"]}]}
 NAME = OpenApiParameter(
     "name",
     {"type": "string", "minLength": 1, "maxLength": 200},

@@ -24,7 +24,7 @@ from extraction.fetch.host_limits import HostLimits, HostState
 from extraction.fetch.page_renderer import render
 from extraction.fetch.robots import RobotsRules
 from taskhub.outbound import Refused, TooMuch, Unreachable, check_url
-from taskhub.outbound.client import Answer, Call, Client
+from taskhub.outbound.client import GateClient, GateRequest, GateResponse
 from taskhub.security.masking import is_secret
 
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.1"
@@ -49,7 +49,7 @@ class FetchedPage:
 class PageFetcher:
     """Fetches the pages of one process. The payload's method and form are those of its first page alone."""
 
-    def __init__(self, client: Client, hosts: HostLimits, payload: Payload) -> None:
+    def __init__(self, client: GateClient, hosts: HostLimits, payload: Payload) -> None:
         self._client, self._hosts, self._payload = client, hosts, payload
         self._robots = RobotsRules(client, hosts, payload.first_request.proxy) if not payload.ignore_robots else None
         self._headers = {"Accept": ACCEPT, **payload.first_request.headers}
@@ -115,9 +115,9 @@ class PageFetcher:
             settle=payload.settle,
         )
 
-    def _call(self, url: str, first: bool) -> Call:
+    def _call(self, url: str, first: bool) -> GateRequest:
         request = self._payload.first_request
-        return Call(
+        return GateRequest(
             url,
             method=request.method if first else "GET",
             headers=self._headers,
@@ -169,7 +169,7 @@ class HostSlot:
             self._held = None
 
 
-def check_answer(answer: Answer) -> None:
+def check_answer(answer: GateResponse) -> None:
     """Raises `Failure` for an answer that is no page."""
     if answer.status >= 300:
         raise PageFailure(

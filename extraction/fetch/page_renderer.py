@@ -12,7 +12,7 @@ from extraction.fetch.browser import browser_thread
 from extraction.fetch.page_actions import PageActions, PageDeadline
 from extraction.fetch.request_interception import intercept_requests
 from taskhub.outbound import Policy, TooMuch
-from taskhub.outbound.client import Answer
+from taskhub.outbound.client import GateResponse
 from taskhub.outbound.proxy import MARK, GateProxy
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ SETTLE_SECONDS = 2.0  # for which a page that has loaded may go on asking
 CLOSING_SECONDS = 5.0  # past its time: then the page is left as it is
 DATA_BYTES = 10 * 1024 * 1024  # what comes before the page's own limit counts, such as pictures
 
-AnswerCheck = Callable[[Answer], None]
+AnswerCheck = Callable[[GateResponse], None]
 
 
 async def render(job: RenderJob, policy: Policy, check_answer: AnswerCheck) -> RenderedPage:
@@ -103,7 +103,7 @@ class PageRenderer:
         headers = {name.title(): value for name, value in (await response.all_headers()).items()}
         if headers.get(MARK[0]) == MARK[1] and self.proxy.refused:
             raise PageFailure(self.proxy.refused[-1].detail, again=not self.proxy.refused[-1].permanent)
-        self.check_answer(Answer(response.status, response.url, headers))
+        self.check_answer(GateResponse(response.status, response.url, headers))
 
     async def _settle(self) -> None:
         """Waits until the page has loaded and asks for nothing more, but not for ever."""

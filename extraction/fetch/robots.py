@@ -8,7 +8,7 @@ from protego import Protego
 
 from extraction.domain.process_status import PageFailure
 from extraction.fetch.host_limits import HostLimits
-from taskhub.outbound.client import Call, Client
+from taskhub.outbound.client import GateClient, GateRequest
 from taskhub.outbound.errors import TooMuch, Unreachable
 from taskhub.outbound.session import USER_AGENT
 
@@ -25,7 +25,7 @@ _UNREACHABLE = b"# away"
 class RobotsRules:
     """The rules of the sites of one process: read once a site, and kept for other workers, too."""
 
-    def __init__(self, client: Client, hosts: HostLimits, proxy: str = "") -> None:
+    def __init__(self, client: GateClient, hosts: HostLimits, proxy: str = "") -> None:
         self._client, self._hosts, self._proxy = client, hosts, proxy
         self._rules: dict[str, asyncio.Future[Any]] = {}
 
@@ -61,7 +61,7 @@ class RobotsRules:
         Raises `Refused` for an address that is not called at all.
         """
         try:
-            answer = await self._client.call(Call(url, proxy=self._proxy, max_bytes=READ_MAX_BYTES))
+            answer = await self._client.call(GateRequest(url, proxy=self._proxy, max_bytes=READ_MAX_BYTES))
         except TooMuch:
             return _ALLOW_ALL, KEPT_SECONDS
         except Unreachable:

@@ -17,7 +17,7 @@ from typing import Any
 
 from taskhub.demo.temporary_home import ADMIN, PASSWORD
 from taskhub.demo.visitor import UnexpectedAnswer, Visitor, expect
-from taskhub.jsontools.jsonc import read
+from taskhub.jsontools.jsonc import parse_jsonc
 
 Say = Callable[[str], None]
 Chapter = Callable[[Visitor, Say], None]
@@ -110,7 +110,7 @@ def documented_sequence(url: str, master: str) -> Any:
     """The sequence of the documents, with the address and the users of this hub."""
     text = SEQUENCE.read_text().replace("http://localhost:8000", url).replace("dummy@dummy.com", ADMIN)
     text = text.replace("Secret123!", PASSWORD).replace("dummy+testing3@dummy.com", EMAIL)
-    body = read(text)
+    body = parse_jsonc(text)
     body["persistence"]["master"] = master
     return body
 

@@ -22,5 +22,5 @@ def temporary_home() -> Iterator[None]:
         try:
             yield
         finally:
-            data, _ = Home(home).place()
+            data, _ = Home(home).locate_data()
             shutil.rmtree(data, ignore_errors=True)  # of servers that run under another account

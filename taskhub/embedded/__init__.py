@@ -4,22 +4,22 @@ Usable before Django's settings are loaded: standard library and psutil only. `m
 other command borrows them: it uses them while they run, else starts them for itself.
 """
 
-from .external_servers import check_given
+from .external_servers import check_addresses
 from .home import OWNER, CannotStart, Home
-from .process_registry import Farewell, Program, Register, end_session
-from .servers import START_SECONDS, Servers, ensure_services, whoami
+from .process_registry import ProcessRegister, ProgramSpec, StopSignals, end_session
+from .servers import START_SECONDS, Servers, describe_this_process, ensure_services
 
 __all__ = [
     "OWNER",
     "START_SECONDS",
     "CannotStart",
-    "Farewell",
     "Home",
-    "Program",
-    "Register",
+    "ProcessRegister",
+    "ProgramSpec",
     "Servers",
-    "check_given",
+    "StopSignals",
+    "check_addresses",
+    "describe_this_process",
     "end_session",
     "ensure_services",
-    "whoami",
 ]

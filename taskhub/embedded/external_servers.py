@@ -15,7 +15,7 @@ SHAPES = {
 }
 
 
-def check_given(environ: Mapping[str, str]) -> None:
+def check_addresses(environ: Mapping[str, str]) -> None:
     """Raise CannotStart for an address that cannot be one, and for a database without the key that belongs to it."""
     for name, (schemes, example) in SHAPES.items():
         if environ.get(name) and not _is_address(environ[name], schemes):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .os_account import Account, can_execute, change_owner, server_account
+from .os_account import OsAccount, can_execute, change_owner, server_account
 
 DEFAULT_HOME = "var"
 OWNER = "owner.lock"
@@ -22,7 +22,7 @@ class CannotStart(Exception):
     """One clear sentence for the person who started the hub; `manage.py` prints it and exits with code 2."""
 
 
-class Lock:
+class HomeLock:
     """A lock between processes, freed by the kernel when its holder ends; taking it again changes its kind."""
 
     def __init__(self, descriptor: int) -> None:
@@ -60,7 +60,7 @@ class Home:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not os.listdir(self.path):
                 self.path.chmod(0o700)
-            self.ours = _is_closed(self.path)
+            self.is_private = _is_closed(self.path)
             (self.path / OWNER).touch(mode=0o600)
         except OSError as error:
             raise CannotStart(
@@ -84,29 +84,29 @@ class Home:
         return key
 
     @contextmanager
-    def lock(self, name: str) -> Iterator[Lock]:
+    def lock(self, name: str) -> Iterator[HomeLock]:
         """One of the home's locks, freed at the end of the block."""
         try:
             file = open(self.path / name, "a+")  # noqa: SIM115 - closed below
         except OSError as error:
             raise CannotStart(f"The lock {self.path / name} cannot be opened ({error.strerror}).") from None
         with file:
-            yield Lock(file.fileno())
+            yield HomeLock(file.fileno())
 
-    def place(self) -> tuple[Path, Account | None]:
+    def locate_data(self) -> tuple[Path, OsAccount | None]:
         """Where the servers keep their files and who they run as; None is this user.
 
         It is the home, or where their account cannot reach it a folder under /var/lib.
         """
         elsewhere = SHARED_DATA / f"taskhub-{short_hash(self.path)}"
         account = server_account([self.path / "postgres", elsewhere / "postgres"])
-        if account is None or can_execute(account, self.path.parent if self.ours else self.path):
+        if account is None or can_execute(account, self.path.parent if self.is_private else self.path):
             return self.path, account
         return elsewhere, account
 
-    def open_for(self, account: Account | None, data: Path) -> None:
+    def open_for(self, account: OsAccount | None, data: Path) -> None:
         """Make `data` and let `account` pass through it; everybody else stays out."""
-        if data == self.path and not self.ours:
+        if data == self.path and not self.is_private:
             return
         try:
             data.mkdir(mode=0o700, exist_ok=True)
@@ -123,7 +123,7 @@ def _is_closed(folder: Path) -> bool:
     return status.st_uid == os.geteuid() and not status.st_mode & 0o067
 
 
-def private_folder(path: Path, account: Account | None) -> None:
+def private_folder(path: Path, account: OsAccount | None) -> None:
     """A folder for `account` alone. In a folder that others can write to, somebody else's is refused."""
     with suppress(FileExistsError):
         path.mkdir(mode=0o700)

@@ -13,16 +13,16 @@ CANDIDATES = ("taskhub", "postgres", "nobody")
 
 
 @dataclass(frozen=True)
-class Account:
+class OsAccount:
     name: str
     uid: int
     gid: int
 
 
-NOBODY = Account("nobody", 65534, 65534)
+NOBODY = OsAccount("nobody", 65534, 65534)
 
 
-class Identity(TypedDict, total=False):
+class PopenIdentity(TypedDict, total=False):
     """Arguments of `subprocess.Popen` that start a program as somebody else."""
 
     user: int
@@ -30,11 +30,11 @@ class Identity(TypedDict, total=False):
     extra_groups: list[int]
 
 
-def identity(account: Account | None) -> Identity:
+def identity(account: OsAccount | None) -> PopenIdentity:
     return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 
-def server_account(data: Iterable[Path]) -> Account | None:
+def server_account(data: Iterable[Path]) -> OsAccount | None:
     """The account for the servers; None when this user can run them itself.
 
     Data that exists (the first of `data`) stays with its owner: a new account on the machine must not lock it out.
@@ -43,15 +43,15 @@ def server_account(data: Iterable[Path]) -> Account | None:
         return None
     for folder in data:
         if folder.exists() and (status := folder.stat()).st_uid:
-            return Account(f"user {status.st_uid}", status.st_uid, status.st_gid)
+            return OsAccount(f"user {status.st_uid}", status.st_uid, status.st_gid)
     for name in CANDIDATES:
         with suppress(KeyError):
             entry = pwd.getpwnam(name)
-            return Account(name, entry.pw_uid, entry.pw_gid)
+            return OsAccount(name, entry.pw_uid, entry.pw_gid)
     return NOBODY
 
 
-def can_execute(account: Account, path: Path) -> bool:
+def can_execute(account: OsAccount, path: Path) -> bool:
     """Whether `account` may run the file, or pass through the folder, at `path`. Asks the system, so ACLs count."""
     try:
         test = subprocess.run(["/bin/sh", "-c", '[ -x "$1" ]', "sh", path], cwd="/", **identity(account))
@@ -60,7 +60,7 @@ def can_execute(account: Account, path: Path) -> bool:
     return test.returncode == 0
 
 
-def change_owner(path: Path, account: Account | None) -> None:
+def change_owner(path: Path, account: OsAccount | None) -> None:
     """Give a folder to the servers' account, closed to everybody else."""
     if account is not None:
         os.chown(path, account.uid, account.gid)

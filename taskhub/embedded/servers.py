@@ -13,9 +13,9 @@ from typing import IO
 import psutil
 
 from .home import OWNER, CannotStart, Home, private_folder, short_hash
-from .os_account import Account
+from .os_account import OsAccount
 from .postgres import Postgres
-from .process_registry import Register, end, session_of
+from .process_registry import ProcessRegister, end, session_of
 from .redis import Redis
 
 USERS = "users.lock"  # shared by all who use the servers, so that a borrower waits for the others before it stops them
@@ -29,14 +29,14 @@ class Servers:
 
     home: Home
     data: Path
-    account: Account | None
+    account: OsAccount | None
     postgres: Postgres | None
     redis: Redis | None
 
     @classmethod
     def of(cls, home: Home, environ: Mapping[str, str] = os.environ) -> "Servers":
         """The servers that are not named by `environ`, or named by the very address they have here."""
-        data, account = home.place()
+        data, account = home.locate_data()
         sockets = _sockets(data)
         postgres = Postgres(data / "postgres", sockets, account)
         redis = Redis(data / "redis", sockets, account)
@@ -66,7 +66,7 @@ class Servers:
     def are_ready(self) -> bool:
         return all(server.is_ready() for server in self.private)
 
-    def end_leftovers(self, register: Register) -> list[psutil.Process]:
+    def end_leftovers(self, register: ProcessRegister) -> list[psutil.Process]:
         """Kill the programs an earlier start left; the ledger tries their runs again when their lease is over.
 
         The servers are ended with care, when they are prepared.
@@ -96,7 +96,7 @@ class Servers:
             users.share()
             while True:
                 with self.home.lock(OWNER) as owner:
-                    if owner.try_take(whoami()):
+                    if owner.try_take(describe_this_process()):
                         with self._running():
                             yield
                             users.take()
@@ -110,7 +110,7 @@ class Servers:
 
     @contextmanager
     def _running(self) -> Iterator[None]:
-        register = Register(self.home.path)
+        register = ProcessRegister(self.home.path)
         self.end_leftovers(register)
         self.make_folders()
         with ExitStack() as stack, open(self.home.path / "servers.log", "wb") as log:
@@ -140,19 +140,19 @@ def ensure_services(path: str | os.PathLike[str] | None = None) -> Iterator[dict
         yield environment
 
 
-def whoami() -> str:
+def describe_this_process() -> str:
     """What a lock says about its holder."""
     return f"`{' '.join((os.path.basename(sys.argv[0]), *sys.argv[1:2])).strip()}` (pid {os.getpid()})"
 
 
 @contextmanager
-def _started(server: Postgres | Redis, register: Register, log: IO[bytes]) -> Iterator["Popen[bytes]"]:
+def _started(server: Postgres | Redis, register: ProcessRegister, log: IO[bytes]) -> Iterator["Popen[bytes]"]:
     program = server.prepare()
     process = register.start(program, log)
     try:
         yield process
     finally:
-        end([psutil.Process(process.pid)] if process.poll() is None else [], program.farewell)
+        end([psutil.Process(process.pid)] if process.poll() is None else [], program.stop_signals)
         process.wait()
         end(session_of(process.pid))
         register.forget(process.pid)

@@ -20,7 +20,7 @@ _DIGITS_MAX = 4300  # what Python reads without being asked to
 LENGTH_MAX = 2_000_000  # characters; half of them comments, for the largest sequence
 
 
-def read(text: str) -> Any:
+def parse_jsonc(text: str) -> Any:
     """The value of a text.
 
     Raises `Rejected` of type `broken-json`, its error with `line`, `column` (from 1) and `detail`, for all that
@@ -66,39 +66,39 @@ def _without_commas(text: str, plain: str) -> str:
 
 def _trailing_commas(text: str, plain: str) -> Iterator[int]:
     """Where a comma follows a value and a bracket closes behind it. Raises for what is no JSON on the way."""
-    reading = _Reading()
+    brackets = _OpenBrackets()
     before, earlier = "", ""
     comma = 0
     for found in _TOKENS.finditer(plain):
-        sign = found[0]
-        if detail := _fault(sign) or reading.meet(sign, before):
+        symbol = found[0]
+        if detail := _fault(symbol) or brackets.meet(symbol, before):
             raise _broken(text, found.start(), detail)
-        if sign in ("]", "}") and before == "," and earlier not in ("", "[", "{", ",", ":"):
+        if symbol in ("]", "}") and before == "," and earlier not in ("", "[", "{", ",", ":"):
             yield comma
-        if sign == ",":
+        if symbol == ",":
             comma = found.start()
-        before, earlier = sign, before
+        before, earlier = symbol, before
 
 
-def _fault(sign: str) -> str | None:
-    """What is wrong with a sign that Python would read, or would tell without its place."""
-    if sign == "...":
+def _fault(symbol: str) -> str | None:
+    """What is wrong with a symbol that Python would read, or would tell without its place."""
+    if symbol == "...":
         return "'...' stands for something left out: write it, or take it out."
-    if sign in _CONSTANTS:
-        return f"{sign} is not JSON."
-    if sign[0] == '"':
-        return _fault_of_string(sign) if "\\u" in sign or "\x00" in sign or not sign.isascii() else None
-    return _fault_of_number(sign) if _NUMBER.fullmatch(sign) else None
+    if symbol in _CONSTANTS:
+        return f"{symbol} is not JSON."
+    if symbol[0] == '"':
+        return _fault_of_string(symbol) if "\\u" in symbol or "\x00" in symbol or not symbol.isascii() else None
+    return _fault_of_number(symbol) if _NUMBER.fullmatch(symbol) else None
 
 
-def _fault_of_number(sign: str) -> str | None:
-    if sign.lstrip("-").isdigit():
-        return "A number has too many digits." if len(sign) > _DIGITS_MAX else None
-    return "A number is out of range." if math.isinf(float(sign)) else None
+def _fault_of_number(symbol: str) -> str | None:
+    if symbol.lstrip("-").isdigit():
+        return "A number has too many digits." if len(symbol) > _DIGITS_MAX else None
+    return "A number is out of range." if math.isinf(float(symbol)) else None
 
 
-def _fault_of_string(sign: str) -> str | None:
-    value = _string(sign)
+def _fault_of_string(symbol: str) -> str | None:
+    value = _string(symbol)
     if "\x00" in value:
         return "U+0000 cannot be stored."
     if any("\ud800" <= character <= "\udfff" for character in value):
@@ -106,27 +106,27 @@ def _fault_of_string(sign: str) -> str | None:
     return None
 
 
-def _string(sign: str) -> str:
+def _string(symbol: str) -> str:
     try:
-        value: str = json.loads(sign)
+        value: str = json.loads(symbol)
     except ValueError:
         return ""  # the reader of the whole says what is wrong with it
     return value
 
 
 @dataclass
-class _Reading:
+class _OpenBrackets:
     """The objects and lists that are open: the keys of each object, None for a list."""
 
     open: list[set[str] | None] = field(default_factory=list)
 
-    def meet(self, sign: str, before: str) -> str | None:
-        if sign in ("{", "["):
-            self.open.append(set() if sign == "{" else None)
+    def meet(self, symbol: str, before: str) -> str | None:
+        if symbol in ("{", "["):
+            self.open.append(set() if symbol == "{" else None)
             return f"Nested deeper than {NESTING_MAX} levels." if len(self.open) > NESTING_MAX else None
-        if sign in ("}", "]") and self.open:
+        if symbol in ("}", "]") and self.open:
             self.open.pop()
-        if sign == ":" and before.startswith('"') and self.open:
+        if symbol == ":" and before.startswith('"') and self.open:
             return self._key(_string(before))
         return None
 

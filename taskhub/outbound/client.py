@@ -1,6 +1,6 @@
 """The gate for many requests at once: aiohttp, made to connect to checked addresses only.
 
-    async with Client() as client:
+    async with GateClient() as client:
         answer = await client.get("https://example.com/")
 
 Redirects are followed here, each address checked anew; bodies are unpacked piece by piece, within `Policy.max_bytes`.
@@ -49,19 +49,18 @@ _MEANINGS: list[tuple[type[BaseException], type[Problem], str]] = [
 
 
 @dataclass
-class Answer:
-    """The last answer of a call. `url` is where it came from; `wire` its bytes as they were sent."""
+class GateResponse:
+    """The final response of a call. `url` is where it came from; `wire` counts its bytes as they were sent."""
 
     status: int
     url: str
     headers: Mapping[str, str]
     body: bytes = b""
     wire: int = 0
-    redirects: int = 0
 
 
 @dataclass
-class Call:
+class GateRequest:
     """One request. `secret` headers go to the origin of `home` (by default of `url`) and to no other."""
 
     url: str
@@ -77,10 +76,10 @@ class Call:
 #: Asked before each hop of a call: the address, and how many redirects led there. What it raises ends the call.
 Permit = Callable[[str, int], Any]
 #: Asked when the headers of the last answer are there, before its body is read. What it raises ends the call.
-Judge = Callable[[Answer], None]
+Judge = Callable[[GateResponse], None]
 
 
-class Names(AbstractResolver):
+class GateResolver(AbstractResolver):
     """Names are resolved by the gate; aiohttp connects to nothing else."""
 
     def __init__(self, policy: Policy, resolver: Resolver) -> None:
@@ -110,7 +109,7 @@ class Names(AbstractResolver):
         self._threads.shutdown(wait=False)
 
 
-class Client:
+class GateClient:
     """Keeps connections and cookies for its life; people do not share one. `limit` is of connections at once."""
 
     def __init__(
@@ -122,7 +121,7 @@ class Client:
         jar: aiohttp.abc.AbstractCookieJar | None = None,
     ) -> None:
         self.policy = policy or configured_policy()
-        self._resolver, self._limit = Names(self.policy, resolver), limit
+        self._resolver, self._limit = GateResolver(self.policy, resolver), limit
         self.jar = jar
 
     async def __aenter__(self) -> Self:
@@ -143,10 +142,12 @@ class Client:
         await self._session.close()
         await self._resolver.close()
 
-    async def get(self, url: str, **options: Any) -> Answer:
-        return await self.call(Call(url, **options))
+    async def get(self, url: str, **options: Any) -> GateResponse:
+        return await self.call(GateRequest(url, **options))
 
-    async def call(self, call: Call, *, permit: Permit | None = None, judge: Judge | None = None) -> Answer:
+    async def call(
+        self, call: GateRequest, *, permit: Permit | None = None, judge: Judge | None = None
+    ) -> GateResponse:
         """The answer after redirects. Its time, redirects included, is `Policy.total_timeout`."""
         target = check_url(call.url, self.policy)
         try:
@@ -155,7 +156,7 @@ class Client:
         except TimeoutError:
             raise Unreachable(f"{target} took longer than {self.policy.total_timeout:.3g} seconds.") from None
 
-    async def _follow(self, call: Call, permit: Permit | None, judge: Judge | None) -> Answer:
+    async def _follow(self, call: GateRequest, permit: Permit | None, judge: Judge | None) -> GateResponse:
         home = check_url(call.home or call.url, self.policy)
         url, method, form = call.url, call.method, call.form
         for hop in range(self.policy.max_redirects + 1):
@@ -164,7 +165,6 @@ class Client:
                 await permit(url, hop)
             answer = await self._hop(call, url, method, form, home, judge)
             if answer.status not in REDIRECTS or "Location" not in answer.headers:
-                answer.redirects = hop
                 return answer
             url = self._onward(url, answer.headers["Location"])
             if answer.status == 303 or (answer.status in {301, 302} and method == "POST"):
@@ -178,8 +178,14 @@ class Client:
             raise Refused(f"{check_url(url, self.policy)} redirects in a way that cannot be followed.") from None
 
     async def _hop(
-        self, call: Call, url: str, method: str, form: Mapping[str, str] | None, home: Target, judge: Judge | None
-    ) -> Answer:
+        self,
+        call: GateRequest,
+        url: str,
+        method: str,
+        form: Mapping[str, str] | None,
+        home: Target,
+        judge: Judge | None,
+    ) -> GateResponse:
         target = check_url(url, self.policy)
         address = _same_address(url, target)
         headers = call.headers
@@ -191,7 +197,7 @@ class Client:
             async with self._session.request(
                 method, address, headers=headers, data=form or None, proxy=proxy, allow_redirects=False
             ) as response:
-                answer = Answer(response.status, url, response.headers)
+                answer = GateResponse(response.status, url, response.headers)
                 if response.status in REDIRECTS and "Location" in response.headers:
                     return answer
                 if judge:
@@ -207,7 +213,7 @@ class Client:
         await self._resolver.resolve(str(target.host), target.port)
         return URL(proxy)
 
-    async def _read(self, response: aiohttp.ClientResponse, answer: Answer, limit: int, target: Target) -> None:
+    async def _read(self, response: aiohttp.ClientResponse, answer: GateResponse, limit: int, target: Target) -> None:
         if (response.content_length or 0) > limit:
             raise TooMuch(f"{target} answers with more than {limit} bytes.")
         unpacking = _unpacking(response.headers.get("Content-Encoding", ""), limit, target)

@@ -18,7 +18,7 @@ import psutil
 import pytest
 import requests
 
-from taskhub.embedded import Register
+from taskhub.embedded import ProcessRegister
 from taskhub.embedded.process_registry import session_of
 from tests.hub import STRANGE
 from tests.ports import free_port
@@ -112,7 +112,7 @@ class Up:
 
 
 def written_down(home: Path) -> dict[str, int]:
-    return {entry.name: entry.pid for entry in Register(home).read()}
+    return {entry.name: entry.pid for entry in ProcessRegister(home).read()}
 
 
 def answer(address: str, path: str = "/healthz") -> int:

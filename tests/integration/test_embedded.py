@@ -17,7 +17,7 @@ import psycopg
 import pytest
 import redis
 
-from taskhub.embedded import OWNER, CannotStart, Home, Servers, check_given, ensure_services
+from taskhub.embedded import OWNER, CannotStart, Home, Servers, check_addresses, ensure_services
 from taskhub.embedded import home as home_module
 from taskhub.embedded.postgres import Postgres
 from tests.unprivileged import as_user, give
@@ -108,7 +108,7 @@ def test_home_data_and_sockets_are_closed_to_other_users(place: Path) -> None:
     Home(home)  # as a command does that needs no servers
     with ensure_services(home):
         assert mode(home) & 0o007 == 0
-        data, _ = Home(home).place()
+        data, _ = Home(home).locate_data()
         assert {mode(data / name) for name in ("postgres", "redis", "sockets")} == {0o700}
         assert all(stat.S_IMODE(file.stat().st_mode) & 0o077 == 0 for file in (data / "sockets").iterdir())
 
@@ -167,7 +167,7 @@ def test_root_puts_the_data_where_its_servers_can_reach_it(place: Path, monkeypa
     closed = place / "closed"
     closed.mkdir(mode=0o700)
     with ensure_services(closed / "var") as environment:
-        data, account = Home(closed / "var").place()
+        data, account = Home(closed / "var").locate_data()
         assert query(environment, "SELECT 1") == 1
         assert (data.parent == place) is (account is not None) is (os.geteuid() == 0)
         assert all(server.uids().real != 0 for server in servers_of(closed / "var"))
@@ -222,7 +222,7 @@ def test_a_lock_file_that_names_a_stranger_is_stale(place: Path) -> None:
 
 
 def test_half_a_cluster_is_made_anew(place: Path) -> None:
-    data, _ = Home(place / "var").place()
+    data, _ = Home(place / "var").locate_data()
     (data / "postgres.new" / "base").mkdir(parents=True)
     with ensure_services(place / "var") as environment:
         assert query(environment, "SELECT 1") == 1
@@ -294,7 +294,7 @@ def test_the_wheels_redis_serves_when_none_is_on_the_path(place: Path, monkeypat
 
 def test_a_server_that_does_not_start_is_told(place: Path) -> None:
     with ensure_services(place):
-        data, _ = Home(place).place()
+        data, _ = Home(place).locate_data()
     (data / "postgres" / "PG_VERSION").write_text("9.6\n")
     with pytest.raises(CannotStart, match=r"did not start: see .*servers\.log"), ensure_services(place):
         pytest.fail("it started")
@@ -328,7 +328,7 @@ def test_addresses_that_cannot_be_used_are_told_without_their_passwords(
     variables: dict[str, str], sentence: str
 ) -> None:
     with pytest.raises(CannotStart, match=sentence) as caught:
-        check_given(variables)
+        check_addresses(variables)
     assert "secret@" not in str(caught.value)
 
 
@@ -345,7 +345,7 @@ def test_addresses_that_cannot_be_used_are_told_without_their_passwords(
 )
 def test_addresses_that_can_be_used_pass(variables: dict[str, str]) -> None:
     try:
-        check_given(variables)
+        check_addresses(variables)
     except CannotStart as error:
         pytest.fail(str(error))
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from taskhub.outbound import Allow, Policy, Refused, TooMuch, Unreachable
-from taskhub.outbound.client import Answer, Call, Client
+from taskhub.outbound.client import GateClient, GateRequest, GateResponse
 from tests.extracting import Reply, Site, serving
 from tests.integration.outbound_servers import Names
 
@@ -22,11 +22,11 @@ def site() -> Iterator[Site]:
         yield site
 
 
-def call(url: str, policy: Policy = LOOPBACK, resolver: Any = None, **options: Any) -> Answer:
-    async def one() -> Answer:
-        client = Client(policy, resolver=resolver) if resolver else Client(policy)
+def call(url: str, policy: Policy = LOOPBACK, resolver: Any = None, **options: Any) -> GateResponse:
+    async def one() -> GateResponse:
+        client = GateClient(policy, resolver=resolver) if resolver else GateClient(policy)
         async with client:
-            return await client.call(Call(url, **options))
+            return await client.call(GateRequest(url, **options))
 
     return asyncio.run(one())
 
@@ -86,7 +86,7 @@ def test_redirects_are_checked_and_credentials_stay(site: Site) -> None:
         site.pages["/post"] = Reply("", 303, {"Location": "/got"})
         headers = {"Authorization": "x", "X-Own": "y", "X-Plain": "z"}
         answer = call(f"{site.url}/away", headers=headers, secret=frozenset({"x-own"}))
-        assert (answer.body, answer.url, answer.redirects) == (b"/landed", f"{other.url}/landed", 1)
+        assert (answer.body, answer.url) == (b"/landed", f"{other.url}/landed")
         assert "X-Plain" in other.seen["/landed"]
         assert not {"Authorization", "X-Own"} & other.seen["/landed"].keys()
     assert call(f"{site.url}/post", method="POST", form={"a": "b"}).body == b"/got"

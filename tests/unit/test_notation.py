@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from taskhub.errors import Rejected
-from taskhub.jsontools.jsonc import read
+from taskhub.jsontools.jsonc import parse_jsonc
 from taskhub.jsontools.strict_json import parse_json
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -34,7 +34,7 @@ GAPS = st.lists(
 
 def fault_of(text: str) -> tuple[int, int, str]:
     with pytest.raises(Rejected) as caught:
-        read(text)
+        parse_jsonc(text)
     assert caught.value.type == "broken-json"
     (error,) = caught.value.errors
     return error["line"], error["column"], error["detail"]
@@ -56,7 +56,7 @@ def written(value: Any, commas: bool) -> list[str]:
 @given(VALUES, st.booleans(), st.sampled_from([None, 2]))
 def test_plain_json_is_read_as_it_is(value: Any, ascii_only: bool, indent: int | None) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
-    assert read(text) == json.loads(text)
+    assert parse_jsonc(text) == json.loads(text)
 
 
 @settings(deadline=None)
@@ -65,7 +65,7 @@ def test_comments_between_signs_and_trailing_commas_change_nothing(value: Any, c
     signs = written(value, commas)
     gaps = data.draw(st.lists(GAPS, min_size=len(signs) + 1, max_size=len(signs) + 1))
     text = gaps[0] + "".join(sign + gap for sign, gap in zip(signs, gaps[1:], strict=True))
-    assert read(text) == json.loads(json.dumps(value))
+    assert parse_jsonc(text) == json.loads(json.dumps(value))
 
 
 @settings(deadline=None)
@@ -83,7 +83,7 @@ def test_comments_between_signs_and_trailing_commas_change_nothing(value: Any, c
 @example("0\u0661")
 def test_nothing_but_a_placed_refusal_is_raised(text: str) -> None:
     try:
-        value = read(text)
+        value = parse_jsonc(text)
     except Rejected as refusal:
         (error,) = refusal.errors
         lines = text.split("\n")
@@ -101,7 +101,7 @@ def test_what_is_json_already_means_the_same(text: str) -> None:
         strict = parse_json(text)
     except Rejected:
         return
-    assert read(text) == strict
+    assert parse_jsonc(text) == strict
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_each_fault_has_its_line_and_column(text: str, line: int, column: int) -
 
 
 def test_an_address_in_a_string_is_no_comment() -> None:
-    assert read('{"url": "http://host/*a*/", }') == {"url": "http://host/*a*/"}
+    assert parse_jsonc('{"url": "http://host/*a*/", }') == {"url": "http://host/*a*/"}
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -144,6 +144,6 @@ def test_the_printed_elision_is_refused_at_its_place_and_all_else_is_read(versio
     assert (line, column) == (107, 39)
     assert text.splitlines()[line - 1][column - 1 :] == "..."
     assert "left out" in detail
-    whole = read("\n".join(line for line in text.splitlines() if "..." not in line))
+    whole = parse_jsonc("\n".join(line for line in text.splitlines() if "..." not in line))
     assert whole["persistence"] == {"additional_field": "can_be_call_via_#.additional_field"}
     assert len(whole["requests"]) == 2 + version

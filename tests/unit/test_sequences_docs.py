@@ -10,7 +10,7 @@ from sequences.domain.errors import Stopped
 from sequences.domain.exchange import Answer, Outgoing
 from sequences.domain.interpreter import Interpreter
 from sequences.domain.program import parse
-from taskhub.jsontools.jsonc import read
+from taskhub.jsontools.jsonc import parse_jsonc
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "sequences.md").read_text()
 EXAMPLES = re.findall(r"```json\n(.*?)```\s+```(result|stops)\n(.*?)```", TEXT, re.DOTALL)
@@ -36,7 +36,7 @@ def test_every_example_has_its_outcome() -> None:
 
 @pytest.mark.parametrize(("text", "outcome", "expected"), EXAMPLES)
 def test_an_example_gives_what_stands_under_it(text: str, outcome: str, expected: str) -> None:
-    run = Interpreter(parse(read(text)), send=send, jac=refuse, clock=lambda: 0.0)
+    run = Interpreter(parse(parse_jsonc(text)), send=send, jac=refuse, clock=lambda: 0.0)
     if outcome == "result":
         assert run.run() == json.loads(expected)
     else:

@@ -11,7 +11,7 @@ from sequences.domain.errors import Stopped
 from sequences.domain.exchange import Answer, Limits, Outgoing, SendFailed, StepRecord
 from sequences.domain.interpreter import Interpreter
 from sequences.domain.program import parse
-from taskhub.jsontools.jsonc import read
+from taskhub.jsontools.jsonc import parse_jsonc
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 LIST = [{"id": 1, "tag": "a"}, {"id": 2, "tag": "b"}, {"id": 3, "tag": "a"}]
@@ -456,7 +456,7 @@ def test_each_step_is_recorded_when_it_is_done(world: World) -> None:
 
 def documented(version: int) -> Any:
     lines = (DATA / f"sequence_v{version}.jsonc").read_text().splitlines()
-    return read("\n".join(line for line in lines if "..." not in line))
+    return parse_jsonc("\n".join(line for line in lines if "..." not in line))
 
 
 class Hub(World):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sequences.domain.program import LOOPS_MAX, SIZE_MAX, STEPS_MAX, parse
 from sequences.domain.scope import Scope
 from sequences.domain.validation_errors import FAULTS_MAX, Faulty, dotted
-from taskhub.jsontools.jsonc import read
+from taskhub.jsontools.jsonc import parse_jsonc
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 GET = {"method": "GET", "url": "http://host/"}
@@ -32,7 +32,7 @@ def faults_of_request(**changes: Any) -> list[str]:
 
 def printed(version: int) -> Any:
     lines = (DATA / f"sequence_v{version}.jsonc").read_text().splitlines()
-    return read("\n".join(line for line in lines if "..." not in line))
+    return parse_jsonc("\n".join(line for line in lines if "..." not in line))
 
 
 @pytest.mark.parametrize("version", [1, 2])

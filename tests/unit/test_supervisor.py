@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskhub.embedded import Program, Register
+from taskhub.embedded import ProcessRegister, ProgramSpec
 from taskhub.embedded.process_registry import MARK, end, session_of
-from taskhub.supervisor import LONGEST_LINE, Backoff, Child, Lines, Printer, describe, stop_in_order
+from taskhub.supervisor import LONGEST_LINE, Backoff, Child, OutputLines, Printer, describe, stop_in_order
 
 PATIENCE = 30.0  # seconds until a test that waits in vain fails
 FOREVER = "import time; print('up', flush=True); time.sleep(600)"
@@ -46,16 +46,18 @@ class Yard:
     """A place for children: a register in a folder of its own, and their voices."""
 
     def __init__(self, home: Path) -> None:
-        self.register = Register(home)
+        self.register = ProcessRegister(home)
         self.heard = Heard()
         self.home = home
 
-    def program(self, name: str, code: str, *farewell: tuple[signal.Signals, float]) -> Program:
+    def program(self, name: str, code: str, *stop_signals: tuple[signal.Signals, float]) -> ProgramSpec:
         argv = [sys.executable, "-u", "-c", code]
-        return Program(name, argv, self.home, dict(os.environ), farewell=farewell or ((signal.SIGTERM, PATIENCE),))
+        return ProgramSpec(
+            name, argv, self.home, dict(os.environ), stop_signals=stop_signals or ((signal.SIGTERM, PATIENCE),)
+        )
 
-    def child(self, name: str, code: str, *farewell: tuple[signal.Signals, float]) -> Child:
-        return Child(self.program(name, code, *farewell), self.register, self.heard, backoff=Backoff(first=0.01))
+    def child(self, name: str, code: str, *stop_signals: tuple[signal.Signals, float]) -> Child:
+        return Child(self.program(name, code, *stop_signals), self.register, self.heard, backoff=Backoff(first=0.01))
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def run(tmp_path: Path) -> Callable[[Callable[[Yard], Awaitable[None]]], Yard]:
 
         yard = asyncio.run(main())
         assert yard.register.entries == {}
-        assert Register(tmp_path).leftovers() == []
+        assert ProcessRegister(tmp_path).leftovers() == []
         return yard
 
     return runner
@@ -95,14 +97,14 @@ def test_backoff_stays_within_its_bounds(lives: list[float]) -> None:
 def test_lines_come_out_whole_however_the_stream_is_cut(texts: list[str], data: st.DataObject) -> None:
     stream = "\n".join(texts).encode()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=10)))
-    lines, found = Lines(), []
+    lines, found = OutputLines(), []
     for start, stop in zip([0, *cuts], [*cuts, len(stream)], strict=True):
         found += lines.feed(stream[start:stop])
     assert found + lines.flush() == (texts if texts and texts[-1] else texts[:-1])
 
 
 def test_a_line_without_end_is_passed_on_in_pieces() -> None:
-    lines = Lines()
+    lines = OutputLines()
     assert lines.feed(b"x" * LONGEST_LINE) == []
     assert lines.feed(b"y") == ["x" * LONGEST_LINE + "y"]
     assert lines.flush() == []
@@ -173,7 +175,7 @@ def test_it_is_prepared_before_it_is_started_again(run: Callable[..., Yard]) -> 
 
 def test_a_program_that_cannot_be_started_is_told_and_tried_again(run: Callable[..., Yard]) -> None:
     async def test(yard: Yard) -> None:
-        absent = Program("absent", [str(yard.home / "no such program")], yard.home, {})
+        absent = ProgramSpec("absent", [str(yard.home / "no such program")], yard.home, {})
         child = Child(absent, yard.register, yard.heard, backoff=Backoff(first=0.01))
         assert "No such file" in await yard.heard.hear("absent", "starting it again", times=2)
         assert child.fallen
@@ -294,7 +296,7 @@ def test_leftovers_are_found_by_pid_and_start_time(tmp_path: Path) -> None:
     with start(tmp_path, FOREVER, mark="elsewhere") as process:
         try:
             write_register(tmp_path, process, psutil.Process(process.pid).create_time())
-            assert [found.pid for found in Register(tmp_path).leftovers()] == [process.pid]
+            assert [found.pid for found in ProcessRegister(tmp_path).leftovers()] == [process.pid]
         finally:
             process.kill()
 
@@ -303,7 +305,7 @@ def test_a_stranger_with_a_recycled_pid_is_left_alone(tmp_path: Path) -> None:
     with start(tmp_path, FOREVER, mark="elsewhere") as process:
         try:
             write_register(tmp_path, process, psutil.Process(process.pid).create_time() - 3600)
-            assert Register(tmp_path).leftovers() == []
+            assert ProcessRegister(tmp_path).leftovers() == []
         finally:
             process.kill()
 
@@ -314,7 +316,7 @@ import subprocess, sys
 subprocess.Popen([sys.executable, "-c", {FOREVER!r}])"""
     with start(tmp_path, orphan, mark=str(tmp_path)) as process:
         process.wait()
-    [found] = Register(tmp_path).leftovers()
+    [found] = ProcessRegister(tmp_path).leftovers()
     assert os.getsid(found.pid) == process.pid
     end([found], ((signal.SIGTERM, PATIENCE),))
     assert session_of(process.pid) == []
@@ -323,4 +325,4 @@ subprocess.Popen([sys.executable, "-c", {FOREVER!r}])"""
 @pytest.mark.parametrize("text", ["", "{", "[1]", '[{"pid": "x"}]', '{"pid": 1}', "null"])
 def test_a_damaged_register_leaves_everybody_alone(tmp_path: Path, text: str) -> None:
     (tmp_path / "processes.json").write_text(text)
-    assert Register(tmp_path).leftovers() == []
+    assert ProcessRegister(tmp_path).leftovers() == []

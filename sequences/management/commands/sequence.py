@@ -21,7 +21,7 @@ from sequences.services.sequence_execution import limits
 from sequences.step_tree import StepTree, label
 from taskhub.accounts.models import User
 from taskhub.errors import Rejected
-from taskhub.jsontools.jsonc import read
+from taskhub.jsontools.jsonc import parse_jsonc
 
 UNUSABLE, INTERRUPTED = 2, 130
 
@@ -54,7 +54,7 @@ class Command(BaseCommand):
         except (OSError, UnicodeDecodeError) as error:
             raise CommandError(f"{file} cannot be read: {error}", returncode=UNUSABLE) from None
         try:
-            return parse(read(text))
+            return parse(parse_jsonc(text))
         except Rejected as refusal:
             raise CommandError("\n".join(f"{file}: {_placed(error)}" for error in refusal.errors)) from None
 

@@ -15,7 +15,17 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from taskhub.embedded import OWNER, START_SECONDS, CannotStart, Farewell, Home, Program, Register, Servers, whoami
+from taskhub.embedded import (
+    OWNER,
+    START_SECONDS,
+    CannotStart,
+    Home,
+    ProcessRegister,
+    ProgramSpec,
+    Servers,
+    StopSignals,
+    describe_this_process,
+)
 from taskhub.management.startup import free_port, prepare_database, reachable
 from taskhub.programs import commands
 from taskhub.supervisor import Child, Printer, stop_in_order
@@ -27,7 +37,7 @@ CHILDREN = {
     "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",  # said by every worker at length
     "CELERY_SKIP_CHECKS": "1",  # every worker would load all pages of the site to check them, which tests have done
 }
-FAREWELLS: dict[str, Farewell] = {
+STOP_SIGNALS: dict[str, StopSignals] = {
     "beat": ((signal.SIGTERM, 5.0),),
     "web": ((signal.SIGTERM, 15.0),),
     # Time for runs to end. Those that do not are killed, and tried again when their lease is over: Celery's cold
@@ -50,13 +60,13 @@ class Command(BaseCommand):
     def handle(self, *, host: str, port: int, workers: int, **options: Any) -> None:
         home = Home()
         with home.lock(OWNER) as owner:
-            if not owner.try_take(whoami()):
+            if not owner.try_take(describe_this_process()):
                 raise CannotStart(
                     f"The home {home.path} is in use by {owner.holder()}: stop that,"
                     " or set TASKHUB_HOME to another folder."
                 )
             write = Printer(sys.stdout)
-            register = Register(home.path)
+            register = ProcessRegister(home.path)
             servers = Servers.of(home)
             if left := servers.end_leftovers(register):
                 write("up", f"ended {len(left)} processes left over from an earlier start")
@@ -68,7 +78,7 @@ class Hub:
     """One hub from its start to its end."""
 
     def __init__(
-        self, servers: Servers, register: Register, write: Printer, host: str, port: int, workers: int
+        self, servers: Servers, register: ProcessRegister, write: Printer, host: str, port: int, workers: int
     ) -> None:
         self.servers, self.register, self.write = servers, register, write
         self.host, self.port, self.workers = host, port, workers
@@ -119,7 +129,7 @@ class Hub:
         environment = {**CHILDREN, **os.environ}
         environment["TASKHUB_PUBLIC_URL"] = os.environ.get("TASKHUB_PUBLIC_URL") or self.address
         for name, argv in commands(self.host, self.port, self.workers, settings.QUEUES).items():
-            self.keep(Program(name, argv, ROOT, environment, farewell=FAREWELLS[kind_of(name)]))
+            self.keep(ProgramSpec(name, argv, ROOT, environment, stop_signals=STOP_SIGNALS[kind_of(name)]))
 
     async def await_health(self) -> None:
         complain_at = time.monotonic() + COMPLAIN_SECONDS
@@ -138,7 +148,7 @@ class Hub:
         await stop_in_order([self.kept("redis"), self.kept("postgres")])
         self.servers.clear_folders()
 
-    def keep(self, program: Program, prepare: Callable[[], Program] | None = None) -> None:
+    def keep(self, program: ProgramSpec, prepare: Callable[[], ProgramSpec] | None = None) -> None:
         self.children[program.name] = Child(program, self.register, self.write, prepare)
 
     def kept(self, kind: str) -> list[Child]:

@@ -30,7 +30,6 @@ from taskhub.web.admin import BigTableAdmin, row_link, text_block
 
 RUNS_SHOWN = 10
 FIRES_SHOWN = 5
-MONOSPACE = {"style": "font-family: monospace"}
 _TIME = "%Y-%m-%d %H:%M:%S %Z"
 
 

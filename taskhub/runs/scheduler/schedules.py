@@ -14,7 +14,7 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from taskhub.errors import Conflict, Problem, Rejected
-from taskhub.jsontools.jsonc import read
+from taskhub.jsontools.jsonc import parse_jsonc
 from taskhub.runs.models import Run, Schedule
 from taskhub.runs.queue.submission import submit
 from taskhub.runs.run_kinds import PlannedRun, ScheduleTarget, target_of
@@ -238,7 +238,7 @@ def _faults_of(periodic: PeriodicTask, owner: Any, written: str) -> tuple[list[d
     faults = _faults_of_fields(periodic)
     arguments: Any = {}
     try:
-        arguments = read(written) if written.strip() else {}
+        arguments = parse_jsonc(written) if written.strip() else {}
         if (target := target_of(periodic.task)) is not None:
             _plan(target, arguments, owner, periodic.name)
     except Problem as problem:
