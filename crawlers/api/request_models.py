@@ -7,8 +7,8 @@ from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 from rest_framework import serializers
 from typing_extensions import TypedDict
 
+from taskhub.jsontools.field_types import Text
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema, invalid_value
-from taskhub.web.parameter_types import Text
 from taskhub.web.views import QuerySerializer
 
 OBJECT = dict[str, Any]

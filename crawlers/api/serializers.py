@@ -6,8 +6,8 @@ from typing import Any
 from crawlers.models import Crawler, CrawlerTask, External, Stream
 from crawlers.services.crawler_schedules import schedule_of
 from crawlers.services.status_updates import status_of
+from taskhub.jsontools.field_types import format_timestamp
 from taskhub.security.masking import MASK, mask_value
-from taskhub.web.parameter_types import format_timestamp
 
 HISTORY_MAX = 100
 

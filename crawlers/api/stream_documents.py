@@ -24,9 +24,9 @@ from crawlers.services.stream_reader import (
     read_page,
 )
 from taskhub.errors import invalid
+from taskhub.jsontools.field_types import format_timestamp
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.schemas import PAGE
-from taskhub.web.parameter_types import format_timestamp
 
 
 class StreamDocumentsView(EnvelopeView):

@@ -22,11 +22,11 @@ from crawlers.services.crawler_schedules import replace_schedule
 from crawlers.services.document_removal import queue_purge
 from crawlers.services.status_updates import stop_task
 from taskhub.errors import Conflict, Place, Problem, invalid
+from taskhub.jsontools.field_types import Text
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema, invalid_places, invalid_value, rejected
 from taskhub.outbound import check_url
 from taskhub.outbound.session import configured_policy
 from taskhub.security.masking import MASK
-from taskhub.web.parameter_types import Text
 
 # Externals
 

@@ -16,11 +16,11 @@ from extraction.models import CreditEntry
 from extraction.services import credits, process_lifecycle
 from taskhub.accounts.models import User
 from taskhub.errors import Forbidden, invalid
+from taskhub.jsontools.field_types import Text
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.schemas import response_header
-from taskhub.web.parameter_types import Text
 
 TOP_UP = ObjectSchema(
     "TopUpSent",

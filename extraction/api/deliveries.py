@@ -12,12 +12,12 @@ from extraction.api.views import ExtractionView, array_of, task_with
 from extraction.services import processes
 from extraction.services.deliveries import DELIVERY, queue_test_deliveries
 from taskhub.errors import Conflict
+from taskhub.jsontools.field_types import format_timestamp
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
 from taskhub.security.masking import mask_value
-from taskhub.web.parameter_types import format_timestamp
 from taskhub.web.views import QuerySerializer
 
 WAIT_MAX = 60  # seconds

@@ -7,7 +7,7 @@ from extraction.models import CreditAccount, CreditEntry, ExtractionPage, Extrac
 from extraction.services.processes import process_summary
 from extraction.services.signed_links import LOG, link_to
 from extraction.services.tasks import TYPE
-from taskhub.web.parameter_types import format_timestamp
+from taskhub.jsontools.field_types import format_timestamp
 
 
 def task_of(task: ExtractionTask) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from taskhub.db.connections import give_back_connection
 from taskhub.errors import Unavailable
 
 
@@ -55,7 +56,7 @@ class FairSemaphore:
     def _wait(self, user: UUID, patience: float) -> bool:
         if patience <= 0 or connection.in_atomic_block:
             return False
-        connection.close()  # back to the pool
+        give_back_connection()
         waiter = (user, threading.Event())
         with self._lock:
             if self._grant(user):  # one was released since the first try

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from taskhub.errors import Forbidden, NotFound, Rejected, Unauthenticated
-from taskhub.web.parameter_types import Flag, Timestamp
+from taskhub.jsontools.field_types import Flag, Timestamp
 from walkers.http.registry import CallFunction, CallResponse, call, functions
 from walkers.walks.principal import Principal
 

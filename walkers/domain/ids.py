@@ -3,7 +3,7 @@
 import re
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from taskhub.web.parameter_types import NO_CONTROLS
+from taskhub.jsontools.field_types import NO_CONTROLS
 
 ACTIVE_GRAPH = "active:graph"
 ACTIVE_SENTINEL = "active:sentinel"

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import Field
 
 from taskhub.accounts.models import User
-from taskhub.web.parameter_types import format_timestamp
+from taskhub.jsontools.field_types import format_timestamp
 from walkers.authoring.sentinels import Sentinel, WalkerDefinition
 from walkers.http.response_types import (
     EdgeResponse,

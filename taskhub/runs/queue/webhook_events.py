@@ -7,11 +7,11 @@ from uuid import uuid4
 from django.utils import timezone
 
 from taskhub.errors import Conflict
+from taskhub.jsontools.field_types import format_timestamp
 from taskhub.outbound import check_url, configured_policy
 from taskhub.runs.models import Run
 from taskhub.runs.queue.submission import submit
 from taskhub.runs.run_kinds import kind_or_default
-from taskhub.web.parameter_types import format_timestamp
 
 WEBHOOK = "webhook"  # the kind of the runs that deliver
 TEST = "webhook.test"

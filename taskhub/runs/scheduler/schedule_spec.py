@@ -18,8 +18,8 @@ from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
 from taskhub.errors import invalid
+from taskhub.jsontools.field_types import Text, Timestamp, format_timestamp
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema
-from taskhub.web.parameter_types import Text, Timestamp, format_timestamp
 
 
 class WhenShown(TypedDict):

@@ -13,6 +13,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from taskhub.jsontools.field_types import Text
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
@@ -34,7 +35,6 @@ from taskhub.runs.webhooks.serializers import (
 )
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import object_of, page_of, response_header
-from taskhub.web.parameter_types import Text
 from taskhub.web.views import CheckedView
 
 URL = (Annotated[Text, Field(max_length=2_000, description="The receiver's address, http or https.")], REQUIRED)

@@ -2,12 +2,12 @@
 
 from typing import Any
 
+from taskhub.jsontools.field_types import format_timestamp
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
 from taskhub.runs.webhooks import services
 from taskhub.runs.webhooks.models import DeliveryAttempt, WebhookSecret
 from taskhub.web.openapi.schemas import object_of
-from taskhub.web.parameter_types import format_timestamp
 
 TIME = "2026-01-31T12:00:00.000000Z"
 EXAMPLE_SECRET = {

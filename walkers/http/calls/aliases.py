@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from taskhub.web.parameter_types import Text
+from taskhub.jsontools.field_types import Text
 from walkers.domain.ids import NAME_MAX
 from walkers.http import examples
 from walkers.http.calls.objects import visible_object

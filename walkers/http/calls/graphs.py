@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from pydantic import Field
 
 from taskhub.errors import NotFound, invalid
-from taskhub.web.parameter_types import Text
+from taskhub.jsontools.field_types import Text
 from walkers.domain.ids import NAME_MAX
 from walkers.http import examples, serializers
 from walkers.http.pagination import Cursor, Limit, paginate

@@ -6,7 +6,7 @@ from django.db.models import Q
 from pydantic import Field
 
 from taskhub.accounts.models import User
-from taskhub.web.parameter_types import Text
+from taskhub.jsontools.field_types import Text
 from walkers.http import examples, serializers
 from walkers.http.registry import api
 from walkers.http.response_types import UserListResponse, UserResponse

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from taskhub.accounts.models import User
 from taskhub.errors import NotFound, invalid
-from taskhub.web.parameter_types import Text
+from taskhub.jsontools.field_types import Text
 from walkers.authoring import sentinels
 from walkers.authoring.sentinels import Sentinel
 from walkers.http import examples, serializers

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from taskhub.web.parameter_types import Text
+from taskhub.jsontools.field_types import Text
 from walkers.authoring.sentinels import all_sentinels
 from walkers.domain.ids import GLOBAL
 from walkers.http import examples, serializers

@@ -8,11 +8,11 @@ from django.db.models import QuerySet
 from pydantic import Field
 
 from taskhub.errors import NotFound
+from taskhub.jsontools.field_types import Text, format_timestamp
 from taskhub.runs import queue
 from taskhub.runs.domain import RUNNING, WAITING
 from taskhub.runs.models import Run, Worker, live_workers, node_host
 from taskhub.runs.run_kinds import all_kinds
-from taskhub.web.parameter_types import Text, format_timestamp
 from walkers.domain.ids import as_id
 from walkers.http import examples
 from walkers.http.registry import api

@@ -9,11 +9,11 @@ from django.db import transaction
 from pydantic import Field
 
 from taskhub.errors import Unavailable, invalid
+from taskhub.jsontools.field_types import Flag, Text, Timestamp
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
 from taskhub.runs.queue import checked_webhook, notify_worker, submit
 from taskhub.runs.queue.execution import run_now
-from taskhub.web.parameter_types import Flag, Text, Timestamp
 from walkers.authoring.sentinels import WalkerDefinition
 from walkers.authoring.walker import Walk
 from walkers.http import examples, serializers

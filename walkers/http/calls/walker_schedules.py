@@ -10,10 +10,10 @@ from django_celery_beat.models import PeriodicTask
 from pydantic import Field
 
 from taskhub.errors import Conflict, NotFound, Rejected
+from taskhub.jsontools.field_types import Text, format_timestamp
 from taskhub.runs.scheduler.beat_schedules import KINDS
 from taskhub.runs.scheduler.schedule_spec import When, periodic_of, when_of
 from taskhub.runs.scheduler.schedules import delete_schedule, save_schedule
-from taskhub.web.parameter_types import Text, format_timestamp
 from walkers.http import examples
 from walkers.http.pagination import Cursor, Limit, paginate
 from walkers.http.registry import api

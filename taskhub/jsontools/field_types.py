@@ -1,4 +1,4 @@
-"""Types of parameters that calls of several apps have, for pydantic."""
+"""Types of fields that calls of several apps have, for pydantic."""
 
 import re
 from datetime import UTC, datetime
