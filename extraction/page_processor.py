@@ -12,7 +12,7 @@ from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_reader import PageReading
 from extraction.domain.page_urls import digest, page_key
 from extraction.domain.payload import Payload, rules_by_number
-from extraction.domain.process_status import PageFailure, PageState, backoff
+from extraction.domain.process_status import PageFailure, PageState, page_backoff
 from extraction.fetch.browser import missing
 from extraction.fetch.host_limits import HostBusy
 from extraction.fetch.page_fetcher import FetchedPage, PageFetcher
@@ -156,5 +156,5 @@ def failed_outcome(page: ClaimedPage, failure: PageFailure) -> PageOutcome:
         PageState.READY if again else PageState.FAILED,
         status=failure.status,
         error=failure.reason,
-        wait=backoff(page.attempt, failure.after) if again else None,
+        wait=page_backoff(page.attempt, failure.after) if again else None,
     )

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from extraction.models import ExtractionTask, Process
 from extraction.services import process_lifecycle, processes, retention, slices, webhook_payload
-from extraction.services.deliveries import DELIVERY, WAITS, retry_delay
+from extraction.services.deliveries import DELIVERY, RETRY_DELAYS
 from extraction.services.processes import KIND
 from extraction.services.retention import PURGE
 from taskhub.errors import Rejected
@@ -71,10 +71,7 @@ class ResultDeliveryKind(RunKind):
     name = DELIVERY
     task = "extraction.tasks.delivery"
     queue = QUEUE
-    attempts = len(WAITS) + 1
-
-    def delay_after(self, attempt: int) -> float:
-        return retry_delay(attempt)
+    retry_delays = RETRY_DELAYS
 
 
 KINDS = (ProcessKind, TaskRemovalKind, ResultDeliveryKind)

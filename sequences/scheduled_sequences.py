@@ -6,7 +6,7 @@ from pydantic import Field
 
 from sequences.run_kinds import TASK
 from taskhub.errors import Forbidden
-from taskhub.runs.scheduler.schedule_spec import When
+from taskhub.runs.scheduler.schedule_spec import ScheduleSpecField
 from walkers.http import examples
 from walkers.http.calls.walker_schedules import EVERY_HOUR, ScheduleName, add_schedule
 from walkers.http.registry import api
@@ -24,7 +24,7 @@ _SEQUENCE = {"requests": [{"method": "JAC", "api": "walker_list", "master": exam
 def add_scheduled_sequence(
     principal: Principal,
     name: ScheduleName,
-    schedule: When,
+    schedule: ScheduleSpecField,
     body: Annotated[dict[str, Any], Field(description="`persistence`, `container` and `requests`.")],
 ) -> ScheduleResponse:
     """Schedule a sequence; for staff.

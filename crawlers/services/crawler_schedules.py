@@ -10,7 +10,7 @@ from django.db import transaction
 from crawlers.models import Crawler
 from taskhub.errors import NotFound, invalid
 from taskhub.runs.run_kinds import PlannedRun
-from taskhub.runs.scheduler.schedule_spec import WhenShown, periodic_of, when_of
+from taskhub.runs.scheduler.schedule_spec import ScheduleSpec, build_periodic_task, spec_of
 from taskhub.runs.scheduler.schedules import delete_schedule, save_schedule
 
 KIND = "crawler"
@@ -34,16 +34,16 @@ def _create_schedule(crawler: Crawler, schedule: Mapping[str, Any]) -> Any:
     if type_ not in TYPES:
         raise invalid("/schedule/type", "Must be interval, crontab or clocked.")
     spec = {**schedule, "type": "cron" if type_ == "crontab" else type_}
-    periodic = periodic_of(f"crawler {crawler.fid}", SCHEDULED, spec)
+    periodic = build_periodic_task(f"crawler {crawler.fid}", SCHEDULED, spec)
     arguments = json.dumps({"crawler": str(crawler.fid)})
     return save_schedule(periodic=periodic, owner=crawler.owner, written=arguments).periodic
 
 
-def schedule_of(crawler: Crawler) -> WhenShown | None:
+def schedule_of(crawler: Crawler) -> ScheduleSpec | None:
     """The crawler's schedule as it is shown; its word for `cron` is `crontab`."""
     if crawler.periodic is None:
         return None
-    spec = when_of(crawler.periodic)
+    spec = spec_of(crawler.periodic)
     return {**spec, "type": "crontab"} if spec["type"] == "cron" else spec
 
 

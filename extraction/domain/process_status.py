@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-BACKOFF_FIRST_SECONDS = 2
-BACKOFF_MAX_SECONDS = 300
+from taskhub.runs.domain import backoff
+
 RETRY_AFTER_MAX = 3600.0
 AGAIN = frozenset({408, 429})
 
@@ -51,10 +51,9 @@ class PageFailure(Exception):
         return self.reason
 
 
-def backoff(attempt: int, after: float | None) -> float:
+def page_backoff(attempt: int, after: float | None) -> float:
     """Seconds until the attempt after `attempt` (1 is the first): 2, 4, 8... or as long as the server wants."""
-    usual = min(BACKOFF_MAX_SECONDS, BACKOFF_FIRST_SECONDS << min(attempt - 1, 10))
-    return max(usual, min(after or 0.0, RETRY_AFTER_MAX))
+    return max(backoff(attempt), min(after or 0.0, RETRY_AFTER_MAX))
 
 
 def may_succeed_later(status: int) -> bool:

@@ -17,7 +17,7 @@ from yarl import URL
 from extraction.domain.charsets import decoded
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.payload import Payload
-from extraction.domain.process_status import PageFailure, backoff, may_succeed_later
+from extraction.domain.process_status import PageFailure, may_succeed_later, page_backoff
 from extraction.domain.render_job import Pagination, RenderJob
 from extraction.fetch.browser import browser_thread
 from extraction.fetch.host_limits import HostLimits, HostState
@@ -130,7 +130,7 @@ class PageFetcher:
     async def _leave_alone(self, host: str, failure: PageFailure) -> None:
         """Where the server says that it has too much to do: no worker asks it for a while."""
         if failure.status == 429 or (failure.status == 503 and failure.after):
-            await self._hosts.pause(host, backoff(1, failure.after))
+            await self._hosts.pause(host, page_backoff(1, failure.after))
 
 
 def _pagination(rule: ExtractionRule) -> Pagination | None:

@@ -20,12 +20,8 @@ from taskhub.runs.queue.execution import Execution
 from taskhub.security.masking import hiding
 
 DELIVERY = "delivery"
-WAITS = (10, 60, 300, 1800, 3600)  # seconds after each attempt that may succeed later
+RETRY_DELAYS = (10, 60, 300, 1800, 3600)  # seconds after each attempt that may succeed later
 TEST = b"taskhub can write here.\n"
-
-
-def retry_delay(attempt: int) -> float:
-    return WAITS[min(attempt, len(WAITS)) - 1]
 
 
 def queue_deliveries(*, process: Process) -> None:

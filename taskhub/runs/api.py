@@ -208,12 +208,12 @@ class EventsView(APIView):
 
 
 def _events(run: Run, moves: Iterator[Run]) -> Iterator[bytes]:
-    told = 0
+    sent_revision = 0
     while True:
-        if run.revision != told:
-            told = run.revision
+        if run.revision != sent_revision:
+            sent_revision = run.revision
             data = JSONRenderer().render(RunSerializer(run).data).decode()
-            yield f"id: {told}\nevent: run\ndata: {data}\n\n".encode()
+            yield f"id: {sent_revision}\nevent: run\ndata: {data}\n\n".encode()
         else:
             yield b": still here\n\n"
         if run.ended or (following := next(moves, None)) is None:

@@ -1,4 +1,4 @@
-"""What a run can be, and what follows from what. Pure."""
+"""States of runs, back-off, and the exceptions that end an attempt. Pure."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -40,7 +40,7 @@ def error_of(exc: BaseException) -> dict[str, str]:
 
 
 def oldest_id(moment: datetime) -> UUID:
-    """The smallest version 7 UUID (RFC 9562, section 5.7) of a moment: ids below it are older. They begin with 1970."""
+    """The smallest version 7 UUID (RFC 9562, section 5.7) of a time: ids below it are older. They begin with 1970."""
     return UUID(int=(max(0, int(moment.timestamp() * 1000)) << 80) | (7 << 76) | (2 << 62))
 
 

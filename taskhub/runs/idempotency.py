@@ -18,7 +18,7 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from taskhub.errors import Conflict, Failed, Problem, Rejected
+from taskhub.errors import Conflict, Failed, Rejected
 from taskhub.runs.models import IdempotencyRecord
 from taskhub.web.problems import PROBLEM_TYPE, as_problem, problem_body
 
@@ -37,14 +37,13 @@ def answer_once(
     produce: Callable[[], Response],
     finish: Callable[[Response], Response] | None = None,
 ) -> Response:
-    """`produce()` in a transaction, or the answer that the same call got before.
+    """Answers a call by `produce()` in a transaction, or with the answer that the same call got before.
 
-    `finish(response)` makes the last word of it after the commit, such as how a run ended that the caller waits for;
-    it replaces what was kept.
-
-    `fields` is what the call asked for, parsed, with digests in place of files. Raises `Failed` (422) for a key that
-    was used for another request, `Conflict` (409) while the first call is still being accepted. Answers of 500 and
-    above are not kept. Without the header this is `produce()` alone.
+    `finish(response)`, where given, makes the final answer after the commit, such as how a run ended that the caller
+    waits for; it replaces the one in the record. `fields` is what the call asked for, parsed, with digests in place of
+    files. Raises `Failed` (422) for a key that was used for another request, `Conflict` (409) while the first call is
+    still being accepted. Answers of 500 and above are not kept. Without the header there is no transaction around
+    `produce()`, and no record.
     """
     scope = _scope(request)
     if scope is None:
@@ -53,55 +52,51 @@ def answer_once(
         if not _lock(scope):
             raise Conflict("A call with this Idempotency-Key is still being accepted.", retry_after=1)
         fingerprint = _digest(fields)
-        if kept := _kept(scope):
-            return _again(kept, fingerprint)
-        response = _attempt(lambda: _in_savepoint(produce))
+        if record := _valid_record(scope):
+            return _replay(record, fingerprint)
+        response = _answer_or_refusal(lambda: _in_savepoint(produce))
         if response.status_code < 500:
             IdempotencyRecord.objects.update_or_create(
                 scope=scope, defaults={"fingerprint": fingerprint, "created_at": timezone.now(), **_columns(response)}
             )
     if finish and response.status_code < 400:
-        response = _attempt(lambda: finish(response))
+        response = _answer_or_refusal(lambda: finish(response))
         if response.status_code < 500:
             IdempotencyRecord.objects.filter(scope=scope).update(**_columns(response))
     return response
 
 
 def _in_savepoint(produce: Callable[[], Response]) -> Response:
-    """What a refusal had written is undone."""
+    """Undoes what was written before a refusal, and leaves the outer transaction whole for the record of it."""
     with transaction.atomic():
         return produce()
 
 
-def _attempt(produce: Callable[[], Response]) -> Response:
-    """A refusal is an answer, too."""
+def _answer_or_refusal(produce: Callable[[], Response]) -> Response:
+    """A refusal is an answer, too: it is kept, unless it is the hub's fault."""
     try:
         return produce()
     except Exception as exc:
         problem = as_problem(exc)
         if problem.status >= 500:
             raise
-        return _refusal(problem)
+        return Response(problem_body(problem), problem.status, content_type=PROBLEM_TYPE)
 
 
-def _refusal(problem: Problem) -> Response:
-    return Response(problem_body(problem), problem.status, content_type=PROBLEM_TYPE)
-
-
-def _kept(scope: str) -> IdempotencyRecord | None:
+def _valid_record(scope: str) -> IdempotencyRecord | None:
     since = timezone.now() - timedelta(hours=settings.IDEMPOTENCY_HOURS)
     return IdempotencyRecord.objects.filter(scope=scope, created_at__gt=since).first()
 
 
-def _again(kept: IdempotencyRecord, fingerprint: str) -> Response:
-    if kept.fingerprint != fingerprint:
+def _replay(record: IdempotencyRecord, fingerprint: str) -> Response:
+    if record.fingerprint != fingerprint:
         raise Failed(
             "This Idempotency-Key was used for another request.",
             type="idempotency-key-reused",
             title="The key was used before",
         )
-    headers = {**kept.headers, "Idempotency-Replayed": "true"}
-    return Response(kept.body, kept.status, headers=headers, content_type=headers.pop("Content-Type", None))
+    headers = {**record.headers, "Idempotency-Replayed": "true"}
+    return Response(record.body, record.status, headers=headers, content_type=headers.pop("Content-Type", None))
 
 
 def _columns(response: Response) -> dict[str, Any]:
@@ -115,7 +110,7 @@ def _columns(response: Response) -> dict[str, Any]:
 
 
 def _storable(value: Any) -> Any:
-    """A refusal may quote U+0000 from what was sent, and PostgreSQL does not take it."""
+    """Replaces U+0000, which a refusal may quote from what was sent, and which PostgreSQL does not take."""
     if isinstance(value, str):
         return value.replace("\x00", "\ufffd")
     if isinstance(value, dict):
@@ -137,7 +132,7 @@ def _digest(value: Any) -> str:
 
 
 def _lock(scope: str) -> bool:
-    """Held until the transaction ends, however it ends; never waits."""
+    """Takes a lock until the transaction ends, however it ends; False, without waiting, where another holds it."""
     number = int(scope[:16], 16) - (1 << 63)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.conf import settings
+
 from taskhub.runs.domain import backoff
 from taskhub.runs.models import Run
 
@@ -13,14 +15,15 @@ from taskhub.runs.models import Run
 class RunKind:
     """How one kind of run is checked, sent, ended and shown. A subclass states the attributes and what differs.
 
-    `task` is the registered name of the Celery task and `queue` where it is sent. `attempts` are those of one run; None
-    for as many as the settings say. `webhook_event` is the type of the message that tells of a run's end.
+    `task` is the registered name of the Celery task and `queue` where it is sent. `retry_delays` are the seconds after
+    each failed attempt that may succeed later, so that there is one attempt more than delays; None for as many attempts
+    as the settings say, with exponential back-off. `webhook_event` is the type of the message that tells of its end.
     """
 
     name: ClassVar[str] = ""
     task: ClassVar[str] = ""
     queue: ClassVar[str] = ""
-    attempts: ClassVar[int | None] = None
+    retry_delays: ClassVar[tuple[float, ...] | None] = None
     webhook_event: ClassVar[str] = "run.finished"
 
     def check(self, arguments: Mapping[str, Any]) -> None:
@@ -35,9 +38,14 @@ class RunKind:
     def on_delete(self, run_ids: list[UUID]) -> None:
         """Is called before runs are deleted."""
 
+    @property
+    def attempts(self) -> int:
+        return settings.RUN_ATTEMPTS if self.retry_delays is None else len(self.retry_delays) + 1
+
     def delay_after(self, attempt: int) -> float:
         """Seconds from a failed attempt (1 is the first) to the next, where it may succeed later."""
-        return backoff(attempt)
+        delays = self.retry_delays
+        return backoff(attempt) if delays is None else delays[min(attempt, len(delays)) - 1]
 
     def admin_links(self, run: Run) -> list[tuple[str, str]]:
         """Labels and addresses of pages in the admin that show more of a run."""

@@ -44,7 +44,7 @@ def _settings(settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> 
     settings.OUTBOUND_ALLOW = ["loopback"]
     results = {**settings.STORAGES["results"], "OPTIONS": {"location": str(tmp_path / "results")}}
     settings.STORAGES = {**settings.STORAGES, "results": results}
-    monkeypatch.setattr(page_processor, "backoff", lambda attempt, after: 0.05)
+    monkeypatch.setattr(page_processor, "page_backoff", lambda attempt, after: 0.05)
     yield
     if thread := DatabaseThread.executor.peek():
         thread.submit(lambda: connection.close()).result()

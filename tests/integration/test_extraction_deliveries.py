@@ -22,8 +22,9 @@ from moto.server import ThreadedMotoServer
 from extraction.delivery import transfer, upload_program
 from extraction.domain.destinations import parse_destinations
 from extraction.models import ExtractionTask, Process, ProcessNote
+from extraction.run_kinds import ResultDeliveryKind
 from extraction.services import tasks
-from extraction.services.deliveries import DELIVERY, deliver_once, retry_delay
+from extraction.services.deliveries import DELIVERY, deliver_once
 from extraction.services.tasks import serialize_destinations
 from taskhub.errors import Failed, Problem, Rejected, Unavailable
 from taskhub.outbound import Allow, Policy
@@ -348,7 +349,7 @@ def test_what_fails_is_tried_again_and_can_be_retried_later(
     assert (shown["state"], shown["attempt"]) == ("RETRY", 1)
     assert shown["error"]
     assert shown["next_attempt_at"]
-    assert [retry_delay(attempt) for attempt in range(1, 7)] == [10, 60, 300, 1800, 3600, 3600]
+    assert [ResultDeliveryKind().delay_after(attempt) for attempt in range(1, 7)] == [10, 60, 300, 1800, 3600, 3600]
     kept = serialize_destinations(parse_destinations(s3 | {"bucket": "nowhere"}))
     Process.objects.update(delivery=kept)
     Run.objects.filter(pk=shown["run"]).update(not_before=timezone.now())

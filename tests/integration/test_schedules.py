@@ -412,7 +412,7 @@ def test_a_refusal_of_the_database_is_no_fire_that_was_made(olga: User, monkeypa
     def refuse(**_: Any) -> None:
         raise IntegrityError("another constraint")
 
-    monkeypatch.setattr(fires, "start", refuse)
+    monkeypatch.setattr(fires, "submit_run", refuse)
     assert fire_due() == 1
     assert again(schedule).fault == "IntegrityError: another constraint"
 

@@ -4,7 +4,7 @@ from typing import Any, Generic, Literal, NotRequired, TypeVar
 
 from typing_extensions import TypedDict
 
-from taskhub.runs.scheduler.schedule_spec import WhenShown
+from taskhub.runs.scheduler.schedule_spec import ScheduleSpec
 
 Row = TypeVar("Row")
 
@@ -199,7 +199,7 @@ class ScheduleResponse(TypedDict):
     name: str
     task: str
     owner: str | None
-    schedule: WhenShown
+    schedule: ScheduleSpec
     enabled: bool
     next_fire: str | None
     fault: str

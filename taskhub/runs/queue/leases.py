@@ -1,4 +1,4 @@
-"""Every change of a run after it was submitted: claimed, kept, suspended, ended. Each is one conditional statement.
+"""Every change of a run after it was submitted: claimed, renewed, suspended, ended. Each is one conditional statement.
 
 Fencing. A claim raises the run's attempt and sets its lease, in one statement. Whatever a worker writes later is
 conditional on that attempt and on a lease that is still set: so a worker that was thought dead and comes back, or whose

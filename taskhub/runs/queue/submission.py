@@ -52,7 +52,7 @@ def submit(
         schedule=schedule,
         due_at=due_at,
         time_limit=time_limit or settings.RUN_TIME_LIMIT_SECONDS,
-        attempts=run_kind.attempts or settings.RUN_ATTEMPTS,
+        attempts=run_kind.attempts,
         webhook=webhook,
     )
     if notify:

@@ -97,10 +97,10 @@ class ScheduleForm(forms.ModelForm):
                 field = error.get("field", "arguments")
                 field = field if field in self.fields else None
                 if field is None or field not in self.errors or field == "arguments":
-                    self.add_error(field, _words(error))
+                    self.add_error(field, _fault_text(error))
 
 
-def _words(error: dict[str, Any]) -> str:
+def _fault_text(error: dict[str, Any]) -> str:
     if "line" in error:
         return f"Line {error['line']}, column {error['column']}: {error['detail']}"
     return f"{error['path']}: {error['detail']}" if error.get("path") else str(error["detail"])
@@ -132,7 +132,10 @@ class PeriodicTaskAdmin(BigTableAdmin):
     fieldsets = (
         (None, {"fields": ("name", "description", "enabled", "owner", "fault")}),
         ("What", {"fields": ("task", "arguments")}),
-        ("When", {"fields": (*KINDS, "start_time", "expires", "one_off", "missed", "overlap", "following")}),
+        (
+            "When",
+            {"fields": (*KINDS, "start_time", "expires", "one_off", "missed", "overlap", "following")},
+        ),
         ("Runs", {"fields": ("latest",)}),
     )
 
@@ -157,9 +160,9 @@ class PeriodicTaskAdmin(BigTableAdmin):
     # Writing
 
     def save_model(self, request: HttpRequest, obj: PeriodicTask, form: Any, change: bool) -> None:
-        given = form.cleaned_data
-        options = {name: given[name] for name in ("missed", "overlap")}
-        save_schedule(periodic=obj, owner=form.owner, written=given["arguments"], **options)
+        values = form.cleaned_data
+        options = {name: values[name] for name in ("missed", "overlap")}
+        save_schedule(periodic=obj, owner=form.owner, written=values["arguments"], **options)
 
     def delete_model(self, request: HttpRequest, obj: PeriodicTask) -> None:
         delete_schedule(periodic=obj)
@@ -251,8 +254,8 @@ class PeriodicTaskAdmin(BigTableAdmin):
             return "It is disabled." if row.pk else ""
         try:
             zone = zone_of(row)
-            known = getattr(_schedule_of(row), "due_at", None)
-            fires = next_fires(periodic=row, after=timezone.now(), count=FIRES_SHOWN, anchor=known)
+            due_at = getattr(_schedule_of(row), "due_at", None)
+            fires = next_fires(periodic=row, after=timezone.now(), count=FIRES_SHOWN, anchor=due_at)
         except Exception as error:  # whatever a row holds, its page opens
             return f"They cannot be told: {error}"
         lines = [(fire.astimezone(zone).strftime(_TIME), fire.strftime(_TIME)) for fire in fires]
@@ -271,7 +274,7 @@ class PeriodicTaskAdmin(BigTableAdmin):
 
 
 def _schedule_of(row: PeriodicTask) -> Any:
-    """What the hub keeps of it; None before it was noticed."""
+    """Its schedule; None before the leader has read it."""
     return getattr(row, "schedule_row", None)
 
 
@@ -280,5 +283,5 @@ def seconds_between(first: datetime | None, last: datetime | None) -> str:
 
 
 def _lag(run: Run) -> str:
-    """How long after it was due it began."""
+    """How long after its due time a run began."""
     return seconds_between(run.due_at, run.started_at) if run.due_at else "by hand"

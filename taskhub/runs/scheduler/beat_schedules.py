@@ -27,16 +27,16 @@ class Solar:
     longitude: float
 
     def next_fire(self, after: datetime) -> datetime | None:
-        reckoner: Any = solar(cast(Any, self.event), self.latitude, self.longitude)
-        options = {"use_center": True} if reckoner.use_center else {}
+        calculator: Any = solar(cast(Any, self.event), self.latitude, self.longitude)
+        options = {"use_center": True} if calculator.use_center else {}
         for day in range(YEAR_DAYS):
             start = after.astimezone(UTC) + timedelta(days=day)
-            reckoner.cal.date = start
+            calculator.cal.date = start
             try:
-                found = getattr(reckoner.cal, reckoner.method)(reckoner.ephem.Sun(), start=start, **options)
-            except reckoner.ephem.CircumpolarError:
+                rising = getattr(calculator.cal, calculator.method)(calculator.ephem.Sun(), start=start, **options)
+            except calculator.ephem.CircumpolarError:
                 continue
-            moment: datetime = found.datetime().replace(tzinfo=UTC)
+            moment: datetime = rising.datetime().replace(tzinfo=UTC)
             if moment > after:
                 return moment
         return None
@@ -46,7 +46,7 @@ def timetable_of(periodic: Any, anchor: datetime) -> Timetable:
     """`anchor` is from when intervals count, unless they have a start. Raises `Rejected` that names the field."""
     chosen = [kind for kind in KINDS if getattr(periodic, f"{kind}_id")]
     if len(chosen) != 1:
-        raise _refused("interval", "Choose one of interval, crontab, solar and clocked.")
+        raise _invalid("interval", "Choose one of interval, crontab, solar and clocked.")
     times = getattr(periodic, chosen[0])
     match chosen[0]:
         case "interval":
@@ -92,7 +92,7 @@ def within_end(periodic: Any, fire: datetime | None) -> datetime | None:
 def _interval(times: Any, anchor: datetime) -> Interval:
     every = timedelta(**{times.period: times.every}) if times.every > 0 else timedelta()
     if every < SHORTEST:
-        raise _refused("interval", "An interval is at least one second.")
+        raise _invalid("interval", "An interval is at least one second.")
     return Interval(anchor, every)
 
 
@@ -101,7 +101,7 @@ def _crontab(times: Any) -> Crontab:
         read: Any = crontab(**{name: getattr(times, name) for name in _CRONTAB_FIELDS})
         zone = ZoneInfo(str(times.timezone))
     except (ParseException, ValueError, KeyError) as error:
-        raise _refused("crontab", f"The crontab cannot be read: {error}") from None
+        raise _invalid("crontab", f"The crontab cannot be read: {error}") from None
     return Crontab(
         frozenset(read.minute),
         frozenset(read.hour),
@@ -117,9 +117,9 @@ def _solar(times: Any) -> Solar:
     try:
         solar(times.event, float(times.latitude), float(times.longitude))
     except ValueError as error:
-        raise _refused("solar", f"The event cannot be read: {error}") from None
+        raise _invalid("solar", f"The event cannot be read: {error}") from None
     return Solar(times.event, float(times.latitude), float(times.longitude))
 
 
-def _refused(field: str, detail: str) -> Rejected:
+def _invalid(field: str, detail: str) -> Rejected:
     return Rejected(detail, errors=[{"field": field, "detail": detail}])

@@ -101,18 +101,18 @@ class Crontab:
 
 def latest_fire(timetable: Timetable, after: datetime, until: datetime) -> datetime | None:
     """The last fire later than `after` and not later than `until`, or None."""
-    found = timetable.next_fire(after)
-    if found is None or found > until:
+    latest = timetable.next_fire(after)
+    if latest is None or latest > until:
         return None
     earlier, later = after, until  # behind the first there is a fire, behind the second none
     while later - earlier > timedelta(seconds=1):
         middle = earlier + (later - earlier) / 2
         following = timetable.next_fire(middle)
         if following is not None and following <= until:
-            earlier, found = middle, following
+            earlier, latest = middle, following
         else:
             later = middle
-    return found
+    return latest
 
 
 def instant(local: datetime, zone: ZoneInfo) -> datetime:

@@ -1,4 +1,4 @@
-"""When a schedule fires, as the calls say it: `{type, conf, one_off?}`."""
+"""Schedule specs: when a schedule fires, as calls say it: `{type, conf, one_off?}`."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -22,7 +22,7 @@ from taskhub.jsontools.field_types import Text, Timestamp, format_timestamp
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 
 
-class WhenShown(TypedDict):
+class ScheduleSpec(TypedDict):
     """`conf` has the fields of the type; see `add_scheduled_walker`."""
 
     type: str
@@ -51,14 +51,14 @@ _CONFS = {
     ),
     "clocked": ObjectSchema("Clocked", {"clocked_time": (Timestamp, REQUIRED)}),
 }
-_WHEN = ObjectSchema(
+_SPEC = ObjectSchema(
     "When",
     {"type": (Literal["interval", "cron", "solar", "clocked"], REQUIRED), "conf": (dict[str, Any], REQUIRED)}
     | {"one_off": (bool, False)},
 )
 _FIELDS = {"cron": "crontab"}  # of a periodic task, where it has another name
 
-When = Annotated[
+ScheduleSpecField = Annotated[
     dict[str, Any],
     Field(
         description=(
@@ -82,17 +82,17 @@ When = Annotated[
 ]
 
 
-def periodic_of(name: str, task: str, when: Mapping[str, Any]) -> PeriodicTask:
+def build_periodic_task(name: str, task: str, spec: Mapping[str, Any]) -> PeriodicTask:
     """A periodic task that is not stored yet. Raises `Rejected` with pointers below `/schedule`."""
-    checked = _WHEN.check(when, at="/schedule")
+    checked = _SPEC.check(spec, at="/schedule")
     kind = checked["type"]
     conf = _CONFS[kind].check(checked["conf"], at="/schedule/conf")
     once = checked.get("one_off", False) or kind == "clocked"
     return PeriodicTask(name=name, task=task, one_off=once, **{_FIELDS.get(kind, kind): _times(kind, conf)})
 
 
-def when_of(periodic: Any) -> WhenShown:
-    """How a periodic task's time looks on the wire."""
+def spec_of(periodic: Any) -> ScheduleSpec:
+    """The schedule spec of a periodic task, as it is shown."""
     conf: dict[str, Any] = {}
     kind = "unknown"
     if times := periodic.interval:
@@ -100,8 +100,8 @@ def when_of(periodic: Any) -> WhenShown:
     elif times := periodic.crontab:
         kind, conf = "cron", {name: getattr(times, name) for name in _CRON} | {"timezone": str(times.timezone)}
     elif times := periodic.solar:
-        place = {name: float(getattr(times, name)) for name in ("latitude", "longitude")}
-        kind, conf = "solar", {"event": times.event, **place}
+        coordinates = {name: float(getattr(times, name)) for name in ("latitude", "longitude")}
+        kind, conf = "solar", {"event": times.event, **coordinates}
     elif times := periodic.clocked:
         kind, conf = "clocked", {"clocked_time": format_timestamp(times.clocked_time)}
     return {"type": kind, "conf": conf, "one_off": periodic.one_off}
@@ -118,8 +118,8 @@ def _times(kind: str, conf: dict[str, Any]) -> Any:
                 raise invalid("/schedule/conf/timezone", f"There is no zone {zone[:100]!r}, such as Europe/Warsaw.")
             return _row(CrontabSchedule, **{**dict.fromkeys(_CRON, "*"), **conf, "timezone": zone})
         case "solar":
-            place = {name: Decimal(str(conf[name])) for name in ("latitude", "longitude")}
-            return _row(SolarSchedule, event=conf["event"], **place)
+            coordinates = {name: Decimal(str(conf[name])) for name in ("latitude", "longitude")}
+            return _row(SolarSchedule, event=conf["event"], **coordinates)
     clocked_time: datetime | None = conf["clocked_time"]
     if clocked_time is None:
         raise invalid("/schedule/conf/clocked_time", "This is required.")

@@ -26,7 +26,7 @@ BATCH = 500
 READ_BATCH = 100  # a tick must not wait for it
 NO_OWNER = "Nobody owns it: it came in another way than by the hub. Take it over, and it fires."
 
-# Of all that decides when and what a periodic task fires: whoever changed it, and however, it is another then.
+# Of all that decides when and what a periodic task fires: it changes with any of it, whoever changed it and however.
 _FINGERPRINT = """
     SELECT periodic.id, md5(jsonb_build_array(
         periodic.task, periodic.enabled, periodic.one_off, periodic.start_time, periodic.expires, periodic.date_changed,
@@ -38,11 +38,11 @@ _FINGERPRINT = """
     LEFT JOIN django_celery_beat_solarschedule AS s ON s.id = solar_id
     LEFT JOIN django_celery_beat_clockedschedule AS k ON k.id = clocked_id
 """
-_CHANGED = f"""
+_CHANGED_TASKS = f"""
 WITH present AS ({_FINGERPRINT})
 SELECT present.id, present.fingerprint
-FROM present LEFT JOIN runs_schedule AS kept ON kept.periodic_id = present.id
-WHERE kept.read_as IS DISTINCT FROM present.fingerprint
+FROM present LEFT JOIN runs_schedule AS schedule ON schedule.periodic_id = present.id
+WHERE schedule.read_as IS DISTINCT FROM present.fingerprint
 LIMIT %s
 """  # noqa: S608 (a constant of ours)
 
@@ -60,14 +60,14 @@ def save_schedule(
     with _name_is_free(periodic.name), transaction.atomic():
         periodic.save()
         schedule, _ = Schedule.objects.update_or_create(periodic=periodic, defaults=chosen)
-        take_note(periodic_ids=[periodic.pk], now=database_now())
+        read_periodic_tasks(periodic_ids=[periodic.pk], now=database_now())
     schedule.refresh_from_db()
     return schedule
 
 
 @contextmanager
 def _name_is_free(name: str) -> Iterator[None]:
-    """Another may take it between the check and the commit."""
+    """Raises `Conflict` where another took the name between the check and the commit."""
     try:
         yield
     except IntegrityError:
@@ -75,12 +75,12 @@ def _name_is_free(name: str) -> Iterator[None]:
 
 
 def check_schedule(*, periodic: PeriodicTask, owner: Any, written: str) -> Any:
-    """The arguments that are written.
+    """Checks a schedule and returns its arguments.
 
     Raises `Rejected` with all faults: each has a `detail`, and a `path` in the arguments, a `line` and `column` of
     them, or the `field` of the periodic task.
     """
-    faults, arguments = _faults_of(periodic, owner, written)
+    faults, arguments = _find_faults(periodic, owner, written)
     if faults:
         raise Rejected("The schedule is not valid.", errors=faults, type="invalid-schedule")
     return arguments
@@ -92,20 +92,20 @@ def take_over(*, schedule: Schedule, owner: Any) -> None:
         raise Conflict("The schedule has an owner.")
     with transaction.atomic():
         Schedule.objects.filter(pk=schedule.pk).update(owner=owner, written=schedule.periodic.kwargs)
-        take_note(periodic_ids=[schedule.pk], now=database_now())
+        read_periodic_tasks(periodic_ids=[schedule.pk], now=database_now())
     schedule.refresh_from_db()
 
 
 def delete_schedule(*, periodic: PeriodicTask) -> None:
-    """With what the hub keeps of it; the runs that it started stay."""
+    """Deletes a periodic task with its schedule; the runs that it started stay."""
     periodic.delete()
 
 
 def enable_schedule(*, schedule: Schedule, enabled: bool) -> None:
-    """Also one that cannot fire: its fault says why."""
+    """Enables or disables a schedule, also one that cannot fire: its fault says why."""
     with transaction.atomic():
         PeriodicTask.objects.filter(pk=schedule.pk).update(enabled=enabled, date_changed=timezone.now())
-        take_note(periodic_ids=[schedule.pk], now=database_now())
+        read_periodic_tasks(periodic_ids=[schedule.pk], now=database_now())
 
 
 def remove_schedules_of(owner_id: UUID) -> int:
@@ -116,15 +116,15 @@ def remove_schedules_of(owner_id: UUID) -> int:
 
 
 def run_schedule_now(*, schedule: Schedule) -> Run:
-    """As if it were due, beside whatever goes on. Raises what stops it from firing."""
+    """Submits a run as if the schedule were due, beside whatever goes on. Raises what stops it from firing."""
     with transaction.atomic():
-        run = start(schedule=schedule, due_at=None)
+        run = submit_run(schedule=schedule, due_at=None)
         Schedule.objects.filter(pk=schedule.pk).update(last_run=run)
     return run
 
 
-def start(*, schedule: Schedule, due_at: datetime | None) -> Run:
-    """Submits what a schedule starts, in the caller's transaction. Raises `Problem`s."""
+def submit_run(*, schedule: Schedule, due_at: datetime | None) -> Run:
+    """Submits the run of a schedule, in the caller's transaction. Raises `Problem`s."""
     planned = _planned_run(schedule)
     return submit(
         kind=_target_of(schedule.periodic).kind,
@@ -140,18 +140,18 @@ def start(*, schedule: Schedule, due_at: datetime | None) -> Run:
 
 
 def read_changes() -> int:
-    """Takes note of one batch of periodic tasks that were added or changed, whoever did it; returns how many."""
+    """Reads one batch of periodic tasks that were added or changed, whoever did it; returns how many."""
     with connection.cursor() as cursor:
-        cursor.execute(_CHANGED, [READ_BATCH])
+        cursor.execute(_CHANGED_TASKS, [READ_BATCH])
         ids = [pk for pk, _ in cursor.fetchall()]
     if ids:
         with transaction.atomic():
-            take_note(periodic_ids=ids, now=database_now())
+            read_periodic_tasks(periodic_ids=ids, now=database_now())
     return len(ids)
 
 
-def take_note(*, periodic_ids: Iterable[int], now: datetime) -> None:
-    """Reads periodic tasks: when they fire next, or what is wrong with them. In the caller's transaction."""
+def read_periodic_tasks(*, periodic_ids: Iterable[int], now: datetime) -> None:
+    """Writes down when periodic tasks fire next, or what is wrong with them, in the caller's transaction."""
     ids = list(periodic_ids)
     Schedule.objects.bulk_create([Schedule(periodic_id=pk) for pk in ids], ignore_conflicts=True)
     prints = _fingerprints(ids)
@@ -160,24 +160,24 @@ def take_note(*, periodic_ids: Iterable[int], now: datetime) -> None:
     for schedule in schedules:
         before = schedule.fault
         schedule.read_as = prints.get(schedule.pk, "")
-        schedule.due_at, schedule.fault = _due(schedule, now)
+        schedule.due_at, schedule.fault = _next_due(schedule, now)
         if schedule.fault and schedule.fault != before:
             log.warning("The schedule %r cannot fire: %s", schedule.periodic.name, schedule.fault)
     Schedule.objects.bulk_update(schedules, ["due_at", "fault", "read_as"])
 
 
-def words_of(error: Exception) -> str:
-    """What is told of a schedule that cannot fire."""
+def fault_text(error: Exception) -> str:
+    """The fault text of a schedule that cannot fire."""
     return error.detail if isinstance(error, Problem) else f"{type(error).__name__}: {error}"
 
 
-def not_ours(error: Exception) -> bool:
-    """Whether nobody meant to raise it: then the log shows where it came from."""
+def is_unexpected(error: Exception) -> bool:
+    """Whether an error is no `Problem`: then the log shows where it came from."""
     return not isinstance(error, Problem)
 
 
 def database_now() -> datetime:
-    """The clock that all machines share.
+    """The time of the database, which is the clock that all machines share.
 
     The transaction that begins with it is taken back when it stands still for ten seconds: a leader that is frozen in
     it would keep its schedules from the next one.
@@ -188,8 +188,8 @@ def database_now() -> datetime:
     return moment
 
 
-def _due(schedule: Schedule, now: datetime) -> tuple[datetime | None, str]:
-    """The next fire, and why there is none. A fire that is due, and was not made yet, stays."""
+def _next_due(schedule: Schedule, now: datetime) -> tuple[datetime | None, str]:
+    """The next due time, and the fault text where there is none. A due time that was not acted upon yet stays."""
     periodic = schedule.periodic
     if not periodic.enabled:
         return None, ""
@@ -201,9 +201,9 @@ def _due(schedule: Schedule, now: datetime) -> tuple[datetime | None, str]:
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
-        if not_ours(error):
+        if is_unexpected(error):
             log.exception("The schedule %r cannot be read", periodic.name)
-        return None, words_of(error)
+        return None, fault_text(error)
     return within_end(periodic, due), "" if due else "It never fires."
 
 
@@ -233,27 +233,27 @@ def _plan(target: ScheduleTarget, arguments: Any, owner: Any, name: str) -> Plan
     return target.plan_run(arguments, owner, name)
 
 
-def _faults_of(periodic: PeriodicTask, owner: Any, written: str) -> tuple[list[dict[str, Any]], Any]:
-    """What is wrong with a schedule, and its arguments."""
-    faults = _faults_of_fields(periodic)
+def _find_faults(periodic: PeriodicTask, owner: Any, written: str) -> tuple[list[dict[str, Any]], Any]:
+    """The faults of a schedule, and its arguments."""
+    faults = _find_faults_of_fields(periodic)
     arguments: Any = {}
     try:
         arguments = parse_jsonc(written) if written.strip() else {}
         if (target := target_of(periodic.task)) is not None:
             _plan(target, arguments, owner, periodic.name)
     except Problem as problem:
-        faults += [_placed(error) for error in problem.errors] or [{"path": "", "detail": problem.detail}]
+        faults += [_with_path(error) for error in problem.errors] or [{"path": "", "detail": problem.detail}]
     return faults, arguments
 
 
-def _placed(error: dict[str, Any]) -> dict[str, Any]:
-    """A JSON pointer is a path, too."""
+def _with_path(error: dict[str, Any]) -> dict[str, Any]:
+    """A fault with the path of its pointer."""
     if "pointer" not in error:
         return error
     return {"path": error["pointer"].lstrip("/").replace("/", "."), "detail": error["detail"]}
 
 
-def _faults_of_fields(periodic: PeriodicTask) -> list[dict[str, Any]]:
+def _find_faults_of_fields(periodic: PeriodicTask) -> list[dict[str, Any]]:
     faults = []
     if target_of(periodic.task) is None:
         faults.append({"field": "task", "detail": f"There is no task {periodic.task!r} that schedules can start."})

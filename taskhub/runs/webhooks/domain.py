@@ -10,13 +10,7 @@ PREFIX = "whsec_"
 SECRET_BYTES = 32
 
 # Seconds after each attempt that failed; the last attempt is made about a day after the first.
-WAITS = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 8 * 3600, 8 * 3600)
-ATTEMPTS = len(WAITS) + 1
-
-
-def wait(attempt: int) -> float:
-    """Seconds until the attempt after `attempt`, of which 1 is the first."""
-    return WAITS[min(attempt, len(WAITS)) - 1]
+RETRY_DELAYS = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 8 * 3600, 8 * 3600)
 
 
 class Verdict(StrEnum):

@@ -7,17 +7,14 @@ from django.urls import reverse
 from taskhub.runs.models import Run
 from taskhub.runs.queue.webhook_events import WEBHOOK
 from taskhub.runs.run_kinds import RunKind
-from taskhub.runs.webhooks.domain import ATTEMPTS, wait
+from taskhub.runs.webhooks.domain import RETRY_DELAYS
 
 
 class WebhookDeliveryKind(RunKind):
     name = WEBHOOK
     task = "taskhub.runs.webhooks.tasks.deliver"
     queue = "webhooks"
-    attempts = ATTEMPTS
-
-    def delay_after(self, attempt: int) -> float:
-        return wait(attempt)
+    retry_delays = RETRY_DELAYS
 
     def admin_links(self, run: Run) -> list[tuple[str, str]]:
         return [("attempts", f"{reverse('admin:webhooks_deliveryattempt_changelist')}?delivery__id__exact={run.pk}")]

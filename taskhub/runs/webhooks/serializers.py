@@ -55,12 +55,12 @@ EXAMPLE_SECRETS = {"current": EXAMPLE_SECRET, "retiring": []}
 
 
 def delivery_of(run: Run) -> dict[str, Any]:
-    told = run.arguments
+    delivery = run.arguments
     return {
         "id": str(run.pk),
-        "message": told["message"],
-        "event": told["event"],
-        "url": told["url"],
+        "message": delivery["message"],
+        "event": delivery["event"],
+        "url": delivery["url"],
         "run": str(run.parent_id) if run.parent_id else None,
         "again": str(run.retry_of_id) if run.retry_of_id else None,
         "state": run.state,

@@ -43,7 +43,7 @@ class Gone(Failed):
 
 @transaction.atomic
 def rotate_secret(*, owner: Any, keep_hours: float) -> WebhookSecret:
-    """A new one; that of before signs beside it for so many hours, that receivers can change over."""
+    """Makes a new secret; the one before signs beside it for so many hours, so that receivers can change over."""
     until = timezone.now() + timedelta(hours=keep_hours)
     WebhookSecret.objects.filter(owner=owner, expires_at__isnull=True).update(expires_at=until)
     WebhookSecret.objects.filter(owner=owner, expires_at__lte=timezone.now()).delete()
@@ -51,7 +51,7 @@ def rotate_secret(*, owner: Any, keep_hours: float) -> WebhookSecret:
 
 
 def valid_secrets(*, owner_id: UUID) -> list[WebhookSecret]:
-    """The current one, which is made when it is first asked for, then those that still sign beside it."""
+    """The current secret, which is made when it is first asked for, then those that still sign beside it."""
     valid = Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())
     rows = sorted(WebhookSecret.objects.filter(valid, owner_id=owner_id), key=lambda row: row.expires_at is not None)
     return rows if rows and rows[0].expires_at is None else [_new_secret(owner_id), *rows]
@@ -69,7 +69,7 @@ def _new_secret(owner_id: UUID) -> WebhookSecret:
 
 
 def visible_delivery(*, run_id: UUID, user: Any) -> Run:
-    """Raises `NotFound` for what never was, is another's, or is no delivery."""
+    """The run of a delivery. Raises `NotFound` for what never was, is another's, or is no delivery."""
     run = visible_run(run_id=run_id, user=user)
     if run.kind != WEBHOOK:
         raise NotFound(f"There is no delivery {run_id}, or it is not yours.")
@@ -77,17 +77,17 @@ def visible_delivery(*, run_id: UUID, user: Any) -> Run:
 
 
 def send_test(*, owner: Any, url: str) -> Run:
-    """A delivery of an event that tells of nothing. Raises `Refused` for an address that the gate would not call."""
+    """Submits a delivery of the event `webhook.test`. Raises `Refused` for an address that the gate would not call."""
     return submit_delivery(owner=owner, url=checked_webhook(url), event=TEST, data={"message": "This is a test."})
 
 
 def send_again(*, delivery: Run) -> Run:
-    """A new run of the same message. Raises `Conflict` while the old one goes on."""
+    """Submits the same message again, as a new run. Raises `Conflict` while the old one goes on."""
     return retry(run=delivery)
 
 
 def send(execution: Execution) -> None:
-    """One attempt. Raises `Undelivered` where it is to be tried again."""
+    """Makes one attempt to deliver. Raises `Undelivered` where it is to be tried again."""
     run = execution.run
     body = message_of(run)
     outcome = _call(run, body)
@@ -108,25 +108,22 @@ def send(execution: Execution) -> None:
 
 
 def message_of(run: Run) -> bytes:
-    """What is sent: `{type, timestamp, data}`."""
-    told = run.arguments
-    message = {"type": told["event"], "timestamp": told["timestamp"], "data": _data(run, told["data"])}
+    """The body of a delivery: `{type, timestamp, data}`."""
+    delivery = run.arguments
+    message = {"type": delivery["event"], "timestamp": delivery["timestamp"], "data": _data(run, delivery["data"])}
     return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _data(run: Run, data: Mapping[str, Any]) -> dict[str, Any]:
-    about = run.parent
-    if about is None:
+    ended_run = run.parent
+    if ended_run is None:
         return dict(data)
-    message = kind_or_default(about.kind).webhook_message(about, data)
-    return _run_of(about) if message is None else message
-
-
-def _run_of(run: Run) -> dict[str, Any]:
-    shown = dict(RunSerializer(run).data)
-    if len(json.dumps(run.result)) <= RESULT_MAX:
-        shown["result"] = run.result
-    return shown
+    message = kind_or_default(ended_run.kind).webhook_message(ended_run, data)
+    if message is None:
+        message = dict(RunSerializer(ended_run).data)
+        if len(json.dumps(ended_run.result)) <= RESULT_MAX:
+            message["result"] = ended_run.result
+    return message
 
 
 @dataclass
@@ -160,21 +157,21 @@ def _error(status: int) -> Problem | None:
 
 
 def _post(run: Run, body: bytes) -> tuple[int, str]:
-    """Status, and the beginning of what was answered; the rest is not read."""
-    told, timestamp = run.arguments, int(time.time())
+    """Sends a delivery; the status and the beginning of the answer, whose rest is not read."""
+    delivery, timestamp = run.arguments, int(time.time())
     keys = [secret.value for secret in valid_secrets(owner_id=run.owner_id)]
     headers = {
         "Content-Type": "application/json",
-        "webhook-id": told["message"],
+        "webhook-id": delivery["message"],
         "webhook-timestamp": str(timestamp),
-        "webhook-signature": signatures(keys, message=told["message"], timestamp=timestamp, body=body),
+        "webhook-signature": signatures(keys, message=delivery["message"], timestamp=timestamp, body=body),
     }
     limit = settings.WEBHOOK_SECONDS
     policy = configured_policy()
     policy = replace(policy, total_timeout=limit, read_timeout=min(limit, policy.read_timeout))
     with (
         Session(policy) as session,
-        session.post(told["url"], data=body, headers=headers, allow_redirects=False, stream=True) as answer,
+        session.post(delivery["url"], data=body, headers=headers, allow_redirects=False, stream=True) as answer,
     ):
         return answer.status_code, _beginning(answer)
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from taskhub.errors import Conflict, NotFound, Rejected
 from taskhub.jsontools.field_types import Text, format_timestamp
 from taskhub.runs.scheduler.beat_schedules import KINDS
-from taskhub.runs.scheduler.schedule_spec import When, periodic_of, when_of
+from taskhub.runs.scheduler.schedule_spec import ScheduleSpecField, build_periodic_task, spec_of
 from taskhub.runs.scheduler.schedules import delete_schedule, save_schedule
 from walkers.http import examples
 from walkers.http.pagination import Cursor, Limit, paginate
@@ -36,7 +36,7 @@ EVERY_HOUR = {"type": "interval", "conf": {"every": 1, "period": "hours"}}
 def add_scheduled_walker(
     principal: Principal,
     name: ScheduleName,
-    schedule: When,
+    schedule: ScheduleSpecField,
     body: Annotated[
         dict[str, Any],
         Field(description="`name` of the walker, `ctx`, and if wanted `nd`, `snt` and `mst`, whose walk it is."),
@@ -92,7 +92,7 @@ def add_schedule(
     if PeriodicTask.objects.filter(name=name).exists():
         raise Conflict(f"There is a schedule {name!r} already.")
     with transaction.atomic():
-        periodic = periodic_of(name, task, when)
+        periodic = build_periodic_task(name, task, when)
         try:
             save_schedule(
                 periodic=periodic, owner=principal.user, written=json.dumps(body, indent=4, ensure_ascii=False)
@@ -113,7 +113,7 @@ def _serialize(periodic: Any) -> ScheduleResponse:
         "name": periodic.name,
         "task": periodic.task,
         "owner": schedule.owner_id.urn if schedule and schedule.owner_id else None,
-        "schedule": when_of(periodic),
+        "schedule": spec_of(periodic),
         "enabled": periodic.enabled,
         "next_fire": format_timestamp(schedule.due_at) if schedule and schedule.due_at else None,
         "fault": schedule.fault if schedule else "",
