@@ -14,7 +14,7 @@ from taskhub.runs.queue.execution import work
 
 @shared_task(name="extraction.tasks.ScheduledExtraction", bind=True)
 def extraction_run(self: Any, /, run_id: str = "", **arguments: Any) -> int:
-    """Rung for one process; begins whatever waits, takes turns at what is under way, and says how many it took."""
+    """Begins whatever waits and takes turns at what goes on, whichever run it was notified of; returns how many."""
     if not run_id:
         raise Rejected("An extraction is started by a schedule of the hub, or by POST /v1/task/{id}/run.")
     # Here, for the workers of other queues know this task, too, and what it takes to fetch pages takes time to load.

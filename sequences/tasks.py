@@ -11,7 +11,7 @@ from taskhub.runs.queue.execution import work
 
 
 def sequence_run(self: Any, /, run_id: str = "", **arguments: Any) -> int:
-    """Rung for one run; performs whatever waits, fairest first, and says how many."""
+    """Performs whatever waits, fairest first, whichever run it was notified of; returns how many."""
     if not run_id:
         raise Rejected("A sequence is started by a schedule of the hub, or by POST /sequences/runs.")
     return work("sequence", perform, node=self.request.hostname)

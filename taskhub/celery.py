@@ -1,4 +1,4 @@
-"""The Celery application: a doorbell that tells workers that the ledger holds work. Messages carry run ids, no more."""
+"""The Celery application. Its messages notify workers that runs wait; they carry a run's id, and no more."""
 
 import os
 import warnings
@@ -23,7 +23,7 @@ class QoS(redis.QoS):
     """What is unacknowledged when Redis goes away can be neither acknowledged nor given back any more.
 
     kombu tries, over the connection that is gone, and fails with what nobody expects: the worker comes down, and hears
-    nothing until its last run has ended. There is nothing to lose: the ledger rings anew.
+    nothing until its last run has ended. There is nothing to lose: workers are notified anew.
     """
 
     def ack(self, delivery_tag: str) -> None:
@@ -51,13 +51,13 @@ app.conf.update(
     # Results live in the ledger; a second copy in a result store would cost a round trip and could disagree.
     task_ignore_result=True,
     result_backend=None,
-    # Without this a worker killed in the middle takes the doorbell with it, and the run waits for the sweeper.
+    # Without this a worker killed in the middle takes the message with it, and the run waits for the sweeper.
     task_acks_late=True,
     task_reject_on_worker_lost=True,
-    # A long run would hold the doorbells of others that this process had taken in advance.
+    # A long run would hold messages for others that this process had taken in advance.
     worker_prefetch_multiplier=1,
-    # A doorbell that is not answered within this time rings again; a second ring finds nothing to claim.
-    # Shorter than a long run would only ring in vain.
+    # A message that is not acknowledged within this time is sent again; the second one finds nothing to claim.
+    # A time shorter than a long run would only send messages in vain.
     broker_transport_options={"visibility_timeout": 3600, "socket_connect_timeout": 2, "socket_keepalive": True},
     # A broker that is restarting must not end the workers.
     broker_connection_retry_on_startup=True,

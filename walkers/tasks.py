@@ -11,7 +11,7 @@ from walkers.walks.walk_execution import perform
 
 
 def walker_run(self: Any, /, run_id: str = "", **arguments: Any) -> int:
-    """Rung for one run; performs whatever waits, fairest first, and says how many."""
+    """Performs whatever waits, fairest first, whichever run it was notified of; returns how many."""
     if not run_id:
         raise Rejected("A walk is started by a schedule of the hub, or by walker_run.")
     return work("walker", perform, node=self.request.hostname)

@@ -1,4 +1,4 @@
-"""Rings for workers, with a real broker and nobody who hears them."""
+"""Messages to workers, with a real broker and nobody who consumes them."""
 
 import socket
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ PROBE = QuietKind()
 
 
 @pytest.fixture(autouse=True)
-def _silence() -> Iterator[None]:
+def _empty_queue() -> Iterator[None]:
     _empty()
     yield
     _empty()
@@ -46,21 +46,23 @@ def _empty() -> None:
         producer.channel.queue_purge(QUEUE)
 
 
-def test_rings_stop_while_enough_wait_and_begin_again_when_they_were_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_stop_while_enough_wait_and_begin_again_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(broker, "SATURATED_SECONDS", 0)
     backlog_throttle = BacklogThrottle()
-    rung = 0
+    sent = 0
     while not backlog_throttle.is_saturated(QUEUE):
-        assert send(PROBE, rung)
-        rung += 1
-        assert rung <= BACKLOG_ENOUGH + COUNTED_EVERY
-    assert backlog(QUEUE) == rung >= BACKLOG_ENOUGH
+        assert send(PROBE, sent)
+        sent += 1
+        assert sent <= BACKLOG_ENOUGH + COUNTED_EVERY
+    assert backlog(QUEUE) == sent >= BACKLOG_ENOUGH
     assert backlog_throttle.is_saturated(QUEUE)
     _empty()
     assert not backlog_throttle.is_saturated(QUEUE)
 
 
-def test_a_broker_that_does_not_tell_is_rung_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_that_does_not_tell_its_backlog_is_sent_to_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker, "backlog", lambda queue: None)
     backlog_throttle = BacklogThrottle()
     assert not any(backlog_throttle.is_saturated(QUEUE) for _ in range(5 * COUNTED_EVERY))
@@ -68,7 +70,7 @@ def test_a_broker_that_does_not_tell_is_rung_as_ever(monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 def mute(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """A broker that takes every connection and says nothing, and a doorbell that leads to it."""
+    """A broker that takes every connection and says nothing, and a connection that leads to it."""
     with socket.create_server(("127.0.0.1", 0)) as server, monkeypatch.context() as patched:
         server.setblocking(False)
         known = broker._connection
@@ -97,7 +99,7 @@ def test_a_mute_broker_lets_one_wait_and_not_those_who_come_after(mute: socket.s
     assert connections_to(mute) == 0
 
 
-def test_whoever_asks_a_mute_broker_for_its_backlog_does_not_ring_in_vain_too(mute: socket.socket) -> None:
+def test_whoever_asks_a_mute_broker_for_its_backlog_does_not_send_in_vain_too(mute: socket.socket) -> None:
     assert backlog(QUEUE) is None
     assert connections_to(mute) > 0
     assert not send(PROBE, 1)

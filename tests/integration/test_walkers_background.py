@@ -37,8 +37,8 @@ RUN = "/js/walker_run"
 
 
 @pytest.fixture
-def rung(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """As if a worker lived and the broker answered; the ids that were rung for."""
+def notified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """As if a worker lived and the broker answered; the ids of the runs that it was notified of."""
     ids: list[str] = []
     monkeypatch.setattr(broker.live_queues, "has_worker", lambda queue: queue == "walkers")
     monkeypatch.setattr(broker, "send", lambda kind, run_id: not ids.append(str(run_id)))  # type: ignore[func-returns-value]
@@ -80,13 +80,13 @@ class Grow(Walker):
 # Accepting
 
 
-def test_what_is_queued_is_written_down_and_rung_for(owner: Person, rung: list[str]) -> None:
+def test_what_is_queued_is_written_down_and_a_worker_is_notified(owner: Person, notified: list[str]) -> None:
     answer = owner.post(RUN, {"name": "echo", "ctx": {"value": 1}, "is_async": True})
     task_id = answer.json()["task_id"]
     assert answer.status_code == 202
     assert answer.json() == {"is_queued": True, "result": task_id, "task_id": task_id}
     assert answer["Location"] == f"http://127.0.0.1:8000/js/walker_queue_check?task_id={task_id}"
-    assert rung == [task_id]
+    assert notified == [task_id]
     run = Run.objects.get(pk=task_id)
     node = owner.get("/js/graph_active_get").json()["jid"][9:]
     assert (run.kind, run.name, run.owner, run.time_limit) == ("walker", "echo", owner.user, 3600)
@@ -95,7 +95,7 @@ def test_what_is_queued_is_written_down_and_rung_for(owner: Person, rung: list[s
 
 
 @pytest.mark.parametrize("word", ["true", "True", "1", "yes", "YES"])
-def test_is_async_is_taken_in_every_documented_place(owner: Person, rung: list[str], word: str) -> None:
+def test_is_async_is_taken_in_every_documented_place(owner: Person, notified: list[str], word: str) -> None:
     answers = [
         owner.get(RUN, {"name": "echo", "is_async": word}),
         owner.post(f"{RUN}?is_async={word}", {"name": "echo"}),
@@ -106,7 +106,7 @@ def test_is_async_is_taken_in_every_documented_place(owner: Person, rung: list[s
         owner.get("/js/wapi/echo", {"is_async": word}),
     ]
     assert [answer.status_code for answer in answers] == [202] * 7
-    assert len(set(rung)) == 7
+    assert len(set(notified)) == 7
 
 
 def test_is_async_can_be_denied(owner: Person) -> None:
@@ -115,7 +115,7 @@ def test_is_async_can_be_denied(owner: Person) -> None:
     assert not Run.objects.exists()
 
 
-def test_what_cannot_run_is_not_accepted(owner: Person, stranger: Person, rung: list[str]) -> None:
+def test_what_cannot_run_is_not_accepted(owner: Person, stranger: Person, notified: list[str]) -> None:
     foreign = stranger.get("/js/graph_active_get").json()["jid"]
     for status, fields in (
         (404, {"name": "nothing"}),
@@ -126,14 +126,14 @@ def test_what_cannot_run_is_not_accepted(owner: Person, stranger: Person, rung: 
     ):
         assert owner.post(RUN, {"is_async": True, **fields}).status_code == status, fields
     assert not Run.objects.exists()
-    assert rung == []
+    assert notified == []
 
 
-def test_run_at_delays(owner: Person, rung: list[str]) -> None:
+def test_run_at_delays(owner: Person, notified: list[str]) -> None:
     later = (timezone.now() + timedelta(hours=1)).isoformat()
     answer = owner.post(RUN, {"name": "echo", "run_at": later})
     assert answer.status_code == 202
-    assert rung == []
+    assert notified == []
     assert labour() == 0
     Run.objects.update(not_before=timezone.now())
     queue.sweep()
@@ -141,9 +141,9 @@ def test_run_at_delays(owner: Person, rung: list[str]) -> None:
     assert check(owner, answer.json()["task_id"])["state"] == "SUCCESS"
 
 
-def test_run_at_in_the_past_is_now(owner: Person, rung: list[str]) -> None:
+def test_run_at_in_the_past_is_now(owner: Person, notified: list[str]) -> None:
     task_id = start(owner, "echo", run_at="2020-01-01T00:00:00Z")
-    assert rung == [task_id]
+    assert notified == [task_id]
     assert labour() == 1
 
 
@@ -164,7 +164,7 @@ def test_without_a_worker_it_runs_at_once(owner: Person, monkeypatch: pytest.Mon
     assert (in_process.status, in_process.body) == (200, answer.json())
 
 
-def test_without_a_broker_it_runs_at_once(owner: Person, rung: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_broker_it_runs_at_once(owner: Person, notified: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker, "send", lambda kind, run_id: False)
     assert owner.post(RUN, {"name": "echo", "is_async": True}).json()["is_queued"] is False
 
@@ -198,7 +198,7 @@ def test_a_delayed_walk_needs_no_worker_yet(owner: Person, monkeypatch: pytest.M
 # Performing
 
 
-def test_a_run_ends_with_the_walks_answer(owner: Person, rung: list[str]) -> None:
+def test_a_run_ends_with_the_walks_answer(owner: Person, notified: list[str]) -> None:
     root = owner.get("/js/graph_active_get").json()["jid"]
     task_id = start(owner, "echo", {"value": {"a": 1}})
     assert labour() == 1
@@ -214,7 +214,7 @@ def test_a_run_ends_with_the_walks_answer(owner: Person, rung: list[str]) -> Non
     assert owner.get(f"/js/walker_queue?task_id=urn:uuid:{task_id}").json() == shown
 
 
-def test_a_failing_run_says_why_and_leaves_the_graph_as_it_was(owner: Person, rung: list[str]) -> None:
+def test_a_failing_run_says_why_and_leaves_the_graph_as_it_was(owner: Person, notified: list[str]) -> None:
     with installed(Grow):
         task_id = start(owner, "grow", {"fails": True})
         assert labour() == 1
@@ -225,7 +225,7 @@ def test_a_failing_run_says_why_and_leaves_the_graph_as_it_was(owner: Person, ru
     assert not Node.objects.filter(kind="leaf").exists()
 
 
-def test_the_effect_and_the_end_are_one_commit(owner: Person, rung: list[str]) -> None:
+def test_the_effect_and_the_end_are_one_commit(owner: Person, notified: list[str]) -> None:
     """Another attempt has the run when the walk is over: the effect is undone with the ending."""
 
     class Stolen(Walker):
@@ -246,7 +246,7 @@ def test_the_effect_and_the_end_are_one_commit(owner: Person, rung: list[str]) -
     assert not Node.objects.filter(kind="leaf").exists()
 
 
-def test_a_walker_that_is_not_atomic_keeps_what_it_did(owner: Person, rung: list[str]) -> None:
+def test_a_walker_that_is_not_atomic_keeps_what_it_did(owner: Person, notified: list[str]) -> None:
     class Slow(Grow):
         atomic = False
 
@@ -258,7 +258,7 @@ def test_a_walker_that_is_not_atomic_keeps_what_it_did(owner: Person, rung: list
     assert sorted(Run.objects.values_list("state", flat=True)) == ["FAILURE", "SUCCESS"]
 
 
-def test_a_walker_may_ask_to_be_tried_again(owner: Person, rung: list[str]) -> None:
+def test_a_walker_may_ask_to_be_tried_again(owner: Person, notified: list[str]) -> None:
     class Later(Walker):
         def visit(self, here: Place) -> None:
             raise Unavailable("Not now.")
@@ -272,7 +272,7 @@ def test_a_walker_may_ask_to_be_tried_again(owner: Person, rung: list[str]) -> N
     )
 
 
-def test_a_walk_knows_whose_it_is_and_has_no_request(owner: Person, rung: list[str]) -> None:
+def test_a_walk_knows_whose_it_is_and_has_no_request(owner: Person, notified: list[str]) -> None:
     class Who(Walker):
         def visit(self, here: Place) -> None:
             self.report([self.caller.email, self.request, self.caller.is_staff])
@@ -283,13 +283,13 @@ def test_a_walk_knows_whose_it_is_and_has_no_request(owner: Person, rung: list[s
     assert check(owner, task_id)["result"]["report"] == [["owner@example.com", None, False]]
 
 
-def test_progress_is_told(owner: Person, rung: list[str]) -> None:
+def test_progress_is_told(owner: Person, notified: list[str]) -> None:
     task_id = start(owner, "pause", {"seconds": 0, "steps": 4})
     labour()
     assert check(owner, task_id)["progress"] == {"done": 4, "total": 4, "message": "awake"}
 
 
-def test_the_status_of_a_background_walk_stands_in_its_result(owner: Person, rung: list[str]) -> None:
+def test_the_status_of_a_background_walk_stands_in_its_result(owner: Person, notified: list[str]) -> None:
     class Made(Walker):
         def visit(self, here: Place) -> None:
             self.status = 201
@@ -300,7 +300,7 @@ def test_the_status_of_a_background_walk_stands_in_its_result(owner: Person, run
     assert check(owner, task_id)["result"]["status"] == 201
 
 
-def test_a_walker_that_is_gone_or_has_changed_fails_the_run(owner: Person, rung: list[str]) -> None:
+def test_a_walker_that_is_gone_or_has_changed_fails_the_run(owner: Person, notified: list[str]) -> None:
     class Changed(Walker):
         name = "grow"
         other: int
@@ -319,7 +319,7 @@ def test_a_walker_that_is_gone_or_has_changed_fails_the_run(owner: Person, rung:
     assert [check(owner, task_id)["error"]["type"] for task_id in task_ids] == ["NotFound"] * 2
 
 
-def test_a_node_that_is_gone_fails_the_run_that_needs_it(owner: Person, rung: list[str]) -> None:
+def test_a_node_that_is_gone_fails_the_run_that_needs_it(owner: Person, notified: list[str]) -> None:
     with installed(Grow):
         task_id = start(owner, "grow")
         owner.post("/js/graph_delete", {"gph": "active:graph"})
@@ -327,7 +327,9 @@ def test_a_node_that_is_gone_fails_the_run_that_needs_it(owner: Person, rung: li
     assert check(owner, task_id)["error"]["type"] == "NotFound"
 
 
-def test_a_run_of_echo_costs_few_queries(owner: Person, rung: list[str], django_assert_max_num_queries: Any) -> None:
+def test_a_run_of_echo_costs_few_queries(
+    owner: Person, notified: list[str], django_assert_max_num_queries: Any
+) -> None:
     start(owner, "echo")
     with django_assert_max_num_queries(7):  # claim; begin, savepoint, end, release, commit; claim again
         assert labour() == 1
@@ -357,7 +359,7 @@ def weighing() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("weighing")
-def test_files_reach_the_worker_through_the_storage(owner: Person, rung: list[str], tmp_path: Path) -> None:
+def test_files_reach_the_worker_through_the_storage(owner: Person, notified: list[str], tmp_path: Path) -> None:
     task_id = send(owner, b"one", b"two" * 1000).json()["task_id"]
     rows = list(RunFile.objects.order_by("pk"))
     assert [(str(row.run_id), row.field, row.name, row.size) for row in rows] == [
@@ -381,7 +383,7 @@ def test_files_without_a_worker_are_read_too(owner: Person) -> None:
 
 @pytest.mark.usefixtures("weighing")
 def test_a_retry_reads_the_same_files_and_the_last_run_takes_them_along(
-    owner: Person, rung: list[str], tmp_path: Path
+    owner: Person, notified: list[str], tmp_path: Path
 ) -> None:
     task_id = send(owner, b"one").json()["task_id"]
     labour()
@@ -396,7 +398,7 @@ def test_a_retry_reads_the_same_files_and_the_last_run_takes_them_along(
 
 
 @pytest.mark.usefixtures("weighing")
-def test_old_runs_take_their_files_along(owner: Person, rung: list[str], tmp_path: Path) -> None:
+def test_old_runs_take_their_files_along(owner: Person, notified: list[str], tmp_path: Path) -> None:
     send(owner, b"one")
     labour()
     RunFile.objects.update(run=None)
@@ -410,7 +412,7 @@ def test_old_runs_take_their_files_along(owner: Person, rung: list[str], tmp_pat
 
 @pytest.mark.usefixtures("weighing")
 def test_a_call_that_is_refused_leaves_no_file(
-    owner: Person, rung: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    owner: Person, notified: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert send(owner, b"x", headers={"Idempotency-Key": "\x07"}).status_code == 400
     fields = {"name": "echo", "is_async": "true", "x" * 201: SimpleUploadedFile("a", b"b")}
@@ -440,7 +442,7 @@ def test_what_a_dead_process_left_is_removed_later(tmp_path: Path) -> None:
 
 
 def test_an_id_that_was_never_issued_or_is_anothers_is_not_found(
-    owner: Person, stranger: Person, rung: list[str]
+    owner: Person, stranger: Person, notified: list[str]
 ) -> None:
     mine = start(owner, "echo")
     for call in ("walker_queue", "walker_queue_check", "walker_queue_wait", "walker_queue_cancel"):
@@ -450,13 +452,13 @@ def test_an_id_that_was_never_issued_or_is_anothers_is_not_found(
     assert check(owner, mine) == {"state": "PENDING"}
 
 
-def test_staff_see_and_cancel_all(owner: Person, colleague: Person, rung: list[str]) -> None:
+def test_staff_see_and_cancel_all(owner: Person, colleague: Person, notified: list[str]) -> None:
     task_id = start(owner, "echo")
     assert check(colleague, task_id) == {"state": "PENDING"}
     assert colleague.post("/js/walker_queue_cancel", {"task_id": task_id}).json()["state"] == "REVOKED"
 
 
-def test_a_cancelled_run_never_starts(owner: Person, rung: list[str]) -> None:
+def test_a_cancelled_run_never_starts(owner: Person, notified: list[str]) -> None:
     with installed(Grow):
         task_id = start(owner, "grow")
         cancelled = owner.post("/js/walker_queue_cancel", {"task_id": task_id})
@@ -467,7 +469,7 @@ def test_a_cancelled_run_never_starts(owner: Person, rung: list[str]) -> None:
     assert (again.status_code, again.json()["state"]) == (409, "REVOKED")
 
 
-def test_a_wait_answers_with_the_state_when_the_time_is_up(owner: Person, rung: list[str]) -> None:
+def test_a_wait_answers_with_the_state_when_the_time_is_up(owner: Person, notified: list[str]) -> None:
     task_id = start(owner, "echo")
     assert owner.get("/js/walker_queue_wait", {"task_id": task_id, "timeout": 0}).json() == {"state": "PENDING"}
     assert owner.get("/js/walker_queue_wait", {"task_id": task_id, "timeout": 0.05}).json() == {"state": "PENDING"}
@@ -477,7 +479,7 @@ def test_a_wait_answers_with_the_state_when_the_time_is_up(owner: Person, rung: 
 
 
 def test_what_has_not_ended_is_listed_by_worker(
-    owner: Person, stranger: Person, colleague: Person, rung: list[str]
+    owner: Person, stranger: Person, colleague: Person, notified: list[str]
 ) -> None:
     worker_heartbeat.say_alive(name="walkers@one", queues=["walkers"])
     worker_heartbeat.say_alive(name="sequences@one", queues=["sequences"])
@@ -503,7 +505,7 @@ def test_what_has_not_ended_is_listed_by_worker(
     assert colleague.get("/js/walker_queue").json() == shown
 
 
-def test_what_waits_without_a_worker_is_shown_too(owner: Person, rung: list[str]) -> None:
+def test_what_waits_without_a_worker_is_shown_too(owner: Person, notified: list[str]) -> None:
     task_id = start(owner, "echo")
     shown = owner.get("/js/walker_queue").json()
     assert [one["id"] for one in shown["reserved"]["celery@unassigned"]] == [task_id]
@@ -515,12 +517,12 @@ def test_what_waits_without_a_worker_is_shown_too(owner: Person, rung: list[str]
 # Sent twice
 
 
-def test_the_same_submission_again_is_the_same_task(owner: Person, rung: list[str]) -> None:
+def test_the_same_submission_again_is_the_same_task(owner: Person, notified: list[str]) -> None:
     body, headers = {"name": "echo", "is_async": True}, {"Idempotency-Key": "k1"}
     first, again = (owner.post(RUN, body, headers=headers) for _ in range(2))
     assert (again.status_code, again.json(), again["Location"]) == (202, first.json(), first["Location"])
     assert again["Idempotency-Replayed"] == "true"
-    assert rung == [first.json()["task_id"]]
+    assert notified == [first.json()["task_id"]]
     assert Run.objects.count() == 1
 
 

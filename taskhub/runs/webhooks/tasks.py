@@ -11,5 +11,5 @@ from taskhub.runs.webhooks.services import send
 
 @shared_task(name="taskhub.runs.webhooks.tasks.deliver", bind=True)
 def deliver(self: Any, /, run_id: str) -> int:
-    """Rung for one delivery; sends whatever waits, fairest first, and says how many."""
+    """Sends whatever waits, fairest first, whichever run it was notified of; returns how many."""
     return work(WEBHOOK, send, node=self.request.hostname)
