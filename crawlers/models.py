@@ -1,6 +1,7 @@
 """External crawlers, the streams that they fill, their tasks, and the documents that these wrote."""
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
+from uuid import UUID
 
 from django.conf import settings
 from django.db import models
@@ -11,8 +12,20 @@ from uuid_utils.compat import uuid7
 
 from crawlers.domain.task_status import DONE, NEW
 from taskhub.db.querysets import RemovableQuerySet
+from taskhub.errors import NotFound
 from taskhub.runs.models import Run
 from taskhub.security.encryption import EncryptedJSONField
+
+_Row = TypeVar("_Row", bound=models.Model, covariant=True)
+
+
+class FidQuerySet(RemovableQuerySet[_Row]):
+    def get_visible(self, user: Any, fid: UUID) -> _Row:
+        """The row with this fid. Raises `NotFound` for what never was, is deleted, or is another user's."""
+        row = self.visible_to(user).filter(fid=fid).first()
+        if row is None:
+            raise NotFound(f"There is no {self.model._meta.verbose_name} {fid}, or it is not yours.")
+        return row
 
 
 class FidModel(models.Model):
@@ -27,7 +40,7 @@ class FidModel(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     removed_at = models.DateTimeField(null=True, editable=False, help_text="When it was deleted; its row goes later")
 
-    objects = RemovableQuerySet[Any].as_manager()
+    objects = FidQuerySet[Any].as_manager()
 
     class Meta:
         abstract = True
@@ -91,7 +104,7 @@ class Crawler(FidModel):
         indexes: ClassVar = [models.Index(fields=["owner", "-id"], name="crawler_owner")]
 
 
-class CrawlerTaskQuerySet(RemovableQuerySet["CrawlerTask"]):
+class CrawlerTaskQuerySet(FidQuerySet["CrawlerTask"]):
     def for_upload(self) -> Self:
         """With the external, and without the secrets of both: to decrypt them takes longer than to find the rows."""
         return self.select_related("external").defer("secrets", "params", "external__headers", "external__schema")

@@ -18,7 +18,6 @@ from crawlers.api.views import (
     body,
     created,
     enveloped,
-    find_visible,
     listing,
 )
 from crawlers.models import Crawler, External, Stream
@@ -65,7 +64,7 @@ class CrawlerView(EnvelopeView):
 
         Secret parameters are stars, and the credential is not shown.
         """
-        crawler = find_visible(Crawler.objects.select_related(*CRAWLER_RELATED), request.user, fid)
+        crawler = Crawler.objects.select_related(*CRAWLER_RELATED).get_visible(request.user, fid)
         return enveloped(serialize_crawler(crawler), crawler.version)
 
     @extend_schema(
@@ -79,7 +78,7 @@ class CrawlerView(EnvelopeView):
 
         Merged recursively into what stands; `schedule` and `credential` are replaced, null for none.
         """
-        crawler = find_visible(Crawler.objects.select_related(*CRAWLER_RELATED), request.user, fid)
+        crawler = Crawler.objects.select_related(*CRAWLER_RELATED).get_visible(request.user, fid)
         change = self.read_object(request)
         present: dict[str, Any] = {"meta": crawler.meta, "params": definitions.all_params(crawler)}
         merged = {name: merge_patch(present[name], change[name]) for name in present.keys() & change.keys()}
@@ -94,7 +93,7 @@ class CrawlerView(EnvelopeView):
 
         Its running task is stopped; its documents stay in the stream.
         """
-        crawler = find_visible(Crawler.objects.select_related(*CRAWLER_RELATED), request.user, fid)
+        crawler = Crawler.objects.select_related(*CRAWLER_RELATED).get_visible(request.user, fid)
         definitions.delete_crawler(crawler=crawler)
         return enveloped(None, crawler.version + 1)
 
@@ -115,7 +114,7 @@ class CreateCrawlerView(EnvelopeView):
         The stream is named in `meta.links`: `[{"from": {"type": "streams", "fid": ...}}]`; without it one is made.
         Parameters are checked; each fault has its place.
         """
-        external = find_visible(External.objects.select_related("owner"), request.user, fid)
+        external = External.objects.select_related("owner").get_visible(request.user, fid)
         values = self.check_body(request, request_models.NEW_CRAWLER)
         return answer_once(request, values, lambda: self._create(external, values))
 

@@ -17,7 +17,6 @@ from crawlers.api.views import (
     body,
     created,
     enveloped,
-    find_visible,
     listing,
 )
 from crawlers.models import External
@@ -59,7 +58,7 @@ class ExternalView(EnvelopeView):
     )
     def get(self, request: Request, fid: UUID) -> Response:
         """Show an external."""
-        external = find_visible(External.objects.all(), request.user, fid)
+        external = External.objects.get_visible(request.user, fid)
         return enveloped(serialize_external(external), external.version)
 
     @extend_schema(
@@ -73,7 +72,7 @@ class ExternalView(EnvelopeView):
 
         Merged recursively into what stands: null takes a member away, lists are replaced (RFC 7396).
         """
-        external = find_visible(External.objects.all(), request.user, fid)
+        external = External.objects.get_visible(request.user, fid)
         change = self.read_object(request)
         return self._save(external, EXTERNAL.check(merge_patch(external_body(external), change)))
 
@@ -85,7 +84,7 @@ class ExternalView(EnvelopeView):
     )
     def put(self, request: Request, fid: UUID) -> Response:
         """Replace an external."""
-        external = find_visible(External.objects.all(), request.user, fid)
+        external = External.objects.get_visible(request.user, fid)
         return self._save(external, self.check_body(request, EXTERNAL))
 
     @staticmethod
@@ -99,6 +98,6 @@ class ExternalView(EnvelopeView):
 
         409 while crawlers use it.
         """
-        external = find_visible(External.objects.all(), request.user, fid)
+        external = External.objects.get_visible(request.user, fid)
         definitions.delete_external(external=external)
         return enveloped(None, external.version + 1)

@@ -14,7 +14,7 @@ from rest_framework.request import Request
 
 from crawlers.api.ndjson import NDJSON, NdjsonRenderer, ndjson_example, stream_response
 from crawlers.api.request_models import DocsQuery
-from crawlers.api.views import EnvelopeView, find_visible, listing
+from crawlers.api.views import EnvelopeView, listing
 from crawlers.models import CrawlerTask, Stream
 from crawlers.services.stream_reader import (
     DocumentPage,
@@ -49,7 +49,7 @@ class StreamDocumentsView(EnvelopeView):
         hold fewer than `limit` where few match; go on while there is a `next`. `Accept: application/x-ndjson` streams
         all of them, in gzip if that is asked for.
         """
-        stream = find_visible(Stream.objects.all(), request.user, fid)
+        stream = Stream.objects.get_visible(request.user, fid)
         query = self.check_query(request, DocsQuery)
         wrapped = query.pop("wrapped")
         if "task" in query:

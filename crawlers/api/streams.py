@@ -18,7 +18,6 @@ from crawlers.api.views import (
     body,
     created,
     enveloped,
-    find_visible,
     listing,
 )
 from crawlers.models import Stream
@@ -62,7 +61,7 @@ class StreamView(EnvelopeView):
 
         With its crawler, its latest task and that task's status.
         """
-        stream = find_visible(Stream.objects.all(), request.user, fid)
+        stream = Stream.objects.get_visible(request.user, fid)
         return enveloped(serialize_streams([stream])[0], stream.version)
 
     @extend_schema(
@@ -73,7 +72,7 @@ class StreamView(EnvelopeView):
     )
     def patch(self, request: Request, fid: UUID) -> Response:
         """Change a stream's name and meta."""
-        stream = find_visible(Stream.objects.all(), request.user, fid)
+        stream = Stream.objects.get_visible(request.user, fid)
         change = _meta(self.check_body(request, request_models.STREAM))
         definitions.change_meta(row=stream, meta=merge_patch(stream.meta, change))
         return enveloped(serialize_streams([stream])[0], stream.version)
@@ -84,6 +83,6 @@ class StreamView(EnvelopeView):
 
         With its crawler, its tasks and its documents; a running task is stopped.
         """
-        stream = find_visible(Stream.objects.all(), request.user, fid)
+        stream = Stream.objects.get_visible(request.user, fid)
         definitions.delete_stream(stream=stream)
         return enveloped(None, stream.version + 1)

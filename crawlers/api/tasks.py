@@ -19,7 +19,6 @@ from crawlers.api.views import (
     answer,
     body,
     enveloped,
-    find_visible,
     listing,
 )
 from crawlers.models import Crawler, CrawlerTask, StatusChange
@@ -67,7 +66,7 @@ class TasksOfCrawlerView(CrawlerTasksView):
     def get(self, request: Request, fid: UUID) -> Response:  # type: ignore[override]
         """List a crawler's tasks."""
         self.check_query(request)
-        crawler = find_visible(Crawler.objects.all(), request.user, fid)
+        crawler = Crawler.objects.get_visible(request.user, fid)
         return self.task_page(request, {"crawler": crawler.fid})
 
 
@@ -80,7 +79,7 @@ class CrawlerTaskView(EnvelopeView):
 
         Its status, history and counts, and the requests to the crawler. Its `run` can be waited for.
         """
-        task = find_visible(CrawlerTask.objects.select_related(*TASK_RELATED), request.user, fid)
+        task = CrawlerTask.objects.select_related(*TASK_RELATED).get_visible(request.user, fid)
         return enveloped(serialize_task_details(task), task.version)
 
 
@@ -102,7 +101,7 @@ class StartTaskView(EnvelopeView):
 
         `params` lie over the crawler's, for this task alone. 208 shows the task that is running already.
         """
-        crawler = find_visible(Crawler.objects.select_related("external", "stream", "owner"), request.user, fid)
+        crawler = Crawler.objects.select_related("external", "stream", "owner").get_visible(request.user, fid)
         values = self.check_body(request, request_models.START)
 
         def produce() -> Response:
@@ -135,9 +134,9 @@ class RetryTaskView(EnvelopeView):
 
         A new attempt of it. 409 while it runs; 208 shows the other task of the crawler that is running.
         """
-        crawler = find_visible(Crawler.objects.all(), request.user, fid)
+        crawler = Crawler.objects.get_visible(request.user, fid)
         tasks = CrawlerTask.objects.filter(crawler=crawler).select_related(*TASK_RELATED, "owner", "run")
-        task = find_visible(tasks, request.user, task_fid)
+        task = tasks.get_visible(request.user, task_fid)
 
         def produce() -> Response:
             running_task, is_new = task_runs.retry_task(task=task)
@@ -153,7 +152,7 @@ class DeleteTaskView(EnvelopeView):
 
         Stops it, tells the crawler, and takes its documents away: an older version shows again.
         """
-        task = find_visible(CrawlerTask.objects.select_related(*TASK_RELATED), request.user, fid)
+        task = CrawlerTask.objects.select_related(*TASK_RELATED).get_visible(request.user, fid)
         status_updates.delete_task(task=task)
         return enveloped(None, task.version + 1)
 
@@ -172,7 +171,7 @@ class TaskStatusView(EnvelopeView):
 
         200 and above end the task. 409 when it has ended otherwise; its final status again is 200.
         """
-        return self.report(request, find_visible(CrawlerTask.objects.select_related(*TASK_RELATED), request.user, fid))
+        return self.report(request, CrawlerTask.objects.select_related(*TASK_RELATED).get_visible(request.user, fid))
 
     def report(self, request: Request, task: CrawlerTask) -> Response:
         body = self.read_object(request)

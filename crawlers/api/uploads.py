@@ -19,8 +19,6 @@ from crawlers.api.views import (
     EnvelopeListView,
     EnvelopeView,
     answer,
-    enveloped,
-    find_visible,
     listing,
 )
 from crawlers.models import CrawlerTask, RejectedLine
@@ -84,17 +82,25 @@ class UploadView(EnvelopeView):
         Newline-delimited JSON of any content type, with a length or in chunks. All or nothing: the answer comes after
         the commit. Sending the same again changes nothing.
         """
-        return self.upload(request, find_visible(CrawlerTask.objects.for_upload(), request.user, fid))
+        return self.upload(request, CrawlerTask.objects.for_upload().get_visible(request.user, fid))
 
     def upload(self, request: Request, task: CrawlerTask) -> Response:
         skip_invalid = self.check_query(request, UploadQuery)["on_invalid"] == "skip"
-        unpacker = unpacker_of(request.headers.get("Content-Encoding", ""))
-        ends_itself = not isinstance(unpacker, Plain)
-        chunks = body_pieces(request.META, settings.DOCUMENTS_MAX_BYTES, ends_itself=ends_itself)
-        pieces = unpacked(chunks, unpacker, settings.DOCUMENTS_MAX_UNPACKED_BYTES)
+        pieces = _read_pieces(request)
         check_accepts_documents(task)
         counts = receive_upload(task=task, pieces=pieces, skip_invalid=skip_invalid)
         return _counts_answer(counts, task)
+
+
+def _read_pieces(request: Request) -> Iterator[bytes]:
+    """The body, piece by piece as it arrives, without its content encoding."""
+    limit, unpacked_limit = settings.DOCUMENTS_MAX_BYTES, settings.DOCUMENTS_MAX_UNPACKED_BYTES
+    encoding = request.headers.get("Content-Encoding", "")
+    if not encoding:
+        return body_pieces(request.META, min(limit, unpacked_limit))
+    unpacker = unpacker_of(encoding)
+    chunks = body_pieces(request.META, limit, ends_itself=not isinstance(unpacker, Plain))
+    return unpacked(chunks, unpacker, unpacked_limit)
 
 
 def _counts_answer(counts: UploadCounts, task: CrawlerTask) -> Response:
@@ -102,7 +108,7 @@ def _counts_answer(counts: UploadCounts, task: CrawlerTask) -> Response:
     payload = {"count": counts.received} | {
         name: getattr(counts, name) for name in ("inserted", "updated", "unchanged", "rejected")
     }
-    return enveloped(payload, task.version, **payload)
+    return Response({"success": True, "payload": payload, "version": task.version, **payload})
 
 
 class CapabilityUploadView(UploadView):
@@ -143,7 +149,7 @@ class RejectedLinesView(EnvelopeListView):
         With `Accept: application/x-ndjson` all of them, as they were sent.
         """
         self.check_query(request)
-        task = find_visible(CrawlerTask.objects.all(), request.user, fid)
+        task = CrawlerTask.objects.get_visible(request.user, fid)
         if isinstance(request.accepted_renderer, NdjsonRenderer):
             return stream_response(request, _lines(task), f"rejected-{task.fid}")
         return self.page(
@@ -177,5 +183,5 @@ class ResendRejectedView(EnvelopeView):
 
         Those that the schema takes now go into the stream; the others stay. Also after the task's end.
         """
-        task = find_visible(CrawlerTask.objects.for_upload(), request.user, fid)
+        task = CrawlerTask.objects.for_upload().get_visible(request.user, fid)
         return _counts_answer(resend_rejected_lines(task=task), task)

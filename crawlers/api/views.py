@@ -1,8 +1,7 @@
 """What the views of crawlers have in common: the envelope of answers, and its description in OpenAPI."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
-from uuid import UUID
+from typing import Any, cast
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -11,13 +10,9 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from rest_framework.generics import GenericAPIView
 from rest_framework.response import Response
 
-from crawlers.models import Crawler, CrawlerTask, External, Stream
-from taskhub.errors import NotFound
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.problems import problem_handler
 from taskhub.web.views import CheckedView
-
-Row = TypeVar("Row", External, Stream, Crawler, CrawlerTask)
 
 EXAMPLE_FID = "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70"
 FID = OpenApiParameter(
@@ -29,9 +24,9 @@ FID = OpenApiParameter(
 )
 
 
-def enveloped(payload: Any, version: int = 0, status: int = 200, headers: Any = None, **more: Any) -> Response:
+def enveloped(payload: Any, version: int = 0, status: int = 200, headers: Any = None) -> Response:
     """An answer. `version` is the object's; 0 for a list."""
-    return Response({"success": True, "payload": payload, "version": version, **more}, status, headers=headers)
+    return Response({"success": True, "payload": payload, "version": version}, status, headers=headers)
 
 
 class EnvelopeView(CheckedView):
@@ -69,14 +64,6 @@ class EnvelopeListView(EnvelopeView, GenericAPIView[Any]):
     def page(self, rows: QuerySet[Any], serialize: Callable[[list[Any]], list[Any]]) -> Response:
         page = self.paginate_queryset(rows)
         return enveloped(self.get_paginated_response(serialize(list(page or []))).data)
-
-
-def find_visible(rows: QuerySet[Row], user: Any, fid: UUID) -> Row:
-    """The row with this fid. Raises `NotFound` for what never was, is deleted, or is another user's."""
-    row = cast(Any, rows).visible_to(user).filter(fid=fid).first()
-    if row is None:
-        raise NotFound(f"There is no {rows.model._meta.verbose_name} {fid}, or it is not yours.")
-    return cast(Row, row)
 
 
 # OpenAPI

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from typing import Any, NoReturn
 
@@ -66,7 +68,18 @@ class LineSplitter:
 
 
 class InvalidDocument(Exception):
-    """A line that is JSON, but no document of the stream: answered with 406, or kept as a rejected line."""
+    """A line that is JSON, but no document of the stream: answered with 406, or kept as a rejected line.
+
+    Its text says why. To explain a mismatch takes longer than to find it, and of many lines only the first are told:
+    so the explanation is made when it is asked for.
+    """
+
+    def __init__(self, explanation: str | Callable[[], str]) -> None:
+        super().__init__(explanation)
+        self._explanation = explanation
+
+    def __str__(self) -> str:
+        return self._explanation if isinstance(self._explanation, str) else self._explanation()
 
 
 class DocumentReader:
@@ -104,7 +117,7 @@ class DocumentReader:
         if len(line) > DIGITS_MAX and _MANY_DIGITS.search(line):
             _refuse_digits(line)
         if self._schema is not None and not self._schema.is_valid(document):
-            raise InvalidDocument(self._schema.explain(document))
+            raise InvalidDocument(partial(self._schema.explain, document))
         return self._key(document, line)
 
     def _key(self, document: dict[str, Any], line: bytes) -> bytes:

@@ -1,7 +1,9 @@
 """Changes of a task's status, and who learns of them: its history, its run, the crawler."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F
@@ -94,12 +96,14 @@ def save_progress(task: CrawlerTask) -> None:
     progress = {"done": task.received, "total": None, "message": task.message}
     overdue_at = task.seen_at + timedelta(seconds=task.timeout)
 
-    def save() -> None:
-        run = task.run_id and Run.objects.brief().filter(pk=task.run_id, lease_until__isnull=False).first()
-        if run:
-            runs.save_progress(run=run, progress=progress, until=overdue_at)
+    if task.run_id:
+        transaction.on_commit(partial(_save_run_progress, task.run_id, progress, overdue_at))
 
-    transaction.on_commit(save)
+
+def _save_run_progress(run_id: UUID, progress: dict[str, Any], overdue_at: datetime) -> None:
+    claimed = Run.objects.filter(pk=run_id, lease_until__isnull=False).only("attempt", "worker")
+    if run := claimed.first():
+        runs.save_progress(run=run, progress=progress, until=overdue_at)
 
 
 def queue_notice(task: CrawlerTask, code: int, message: str, detail: str = "") -> None:

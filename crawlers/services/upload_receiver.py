@@ -92,20 +92,22 @@ def _read_lines(
         try:
             rows.append(b"%b%b\x02%b\n" % (prefix, read_key(document, number), document))
         except InvalidDocument as error:
-            _reject_line(upload, number, str(error), document, keep_rejected_of)
+            _reject_line(upload, number, error, document, keep_rejected_of)
     upload.counts.received += received
     upload.documents.write(b"".join(rows))
 
 
-def _reject_line(upload: Upload, number: int, reason: str, line: bytes, keep_rejected_of: CrawlerTask | None) -> None:
+def _reject_line(
+    upload: Upload, number: int, error: InvalidDocument, line: bytes, keep_rejected_of: CrawlerTask | None
+) -> None:
     upload.counts.rejected += 1
     if keep_rejected_of is None:
         if len(upload.errors) < ERRORS_MAX:
-            upload.errors.append({"line": number, "detail": reason})
+            upload.errors.append({"line": number, "detail": str(error)})
     elif upload.rejected_lines_kept < settings.QUARANTINE_MAX_LINES:
         upload.rejected_lines_kept += 1
         # The characters that the format of COPY uses itself cannot stand in a field.
-        field = " ".join(reason.split()).translate({0: " ", 1: " ", 2: " "}).encode("utf-8", "replace")
+        field = " ".join(str(error).split()).translate({0: " ", 1: " ", 2: " "}).encode("utf-8", "replace")
         now = timezone.now().isoformat().encode()
         upload.rejected_lines.write(b"%d\x02%d\x02%b\x02%b\x02%b\n" % (keep_rejected_of.pk, number, field, line, now))
 
