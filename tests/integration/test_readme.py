@@ -47,7 +47,7 @@ def examples(page: str) -> list[Example]:
 
 
 def run(parts: list[Example], folder: Path, environ: dict[str, str]) -> list[str]:
-    """What each part prints, all of them in one shell that ends at the first failure."""
+    """Runs all parts in one shell that stops at the first failure; returns what each part prints."""
     script = "".join(f"{part.commands}\nprintf '\\n%s\\n' END-OF-PART\n" for part in parts)
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=environ, capture_output=True, text=True, timeout=150
@@ -66,7 +66,7 @@ def check(example: Example, output: str) -> None:
 
 
 def same(answer: Any, printed: Any, where: str) -> None:
-    """An ellipsis stands for the end of any text. How far a run is, and how often it moved, depends on its worker."""
+    """Checks an answer. An ellipsis stands for the end of any text. State and revision of a run depend on its worker."""
     if isinstance(printed, dict) and printed.get("state") in UNDER_WAY:
         assert answer["state"] in UNDER_WAY, where
         assert answer.keys() <= {"state", "progress", "started_at"}, where
@@ -76,8 +76,8 @@ def same(answer: Any, printed: Any, where: str) -> None:
             same(answer[key], printed[key], where)
     elif isinstance(printed, list):
         assert len(answer) == len(printed), (where, answer)
-        for one, value in zip(answer, printed, strict=True):
-            same(one, value, where)
+        for item, expected in zip(answer, printed, strict=True):
+            same(item, expected, where)
     elif isinstance(printed, str) and printed == "...":
         assert answer is not None, where
     elif isinstance(printed, str) and printed.endswith("..."):
@@ -88,16 +88,16 @@ def same(answer: Any, printed: Any, where: str) -> None:
 
 
 def in_order(output: str, lines: list[str]) -> None:
-    """Each of `lines` is printed, in this order; an ellipsis stands for the end of any line."""
+    """Checks that each of `lines` is printed, in this order. An ellipsis stands for the end of any line."""
     rest = iter(output.splitlines())
     for line in lines:
         start = line.removesuffix("...")
-        assert any(found.startswith(start) if start != line else found == line for found in rest), (line, output)
+        assert any(text.startswith(start) if start != line else text == line for text in rest), (line, output)
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Looks like the folder of a clone in which `make run` was called; short, for the sockets in it."""
+    """A folder like that of a clone in which `make run` was called. Its path is short, because it holds sockets."""
     with TemporaryDirectory(prefix="clone-") as name:
         clone = Path(name)
         clone.chmod(0o755)
@@ -108,7 +108,7 @@ def folder() -> Iterator[Path]:
 
 
 def at(hub: Hub, page: str) -> str:
-    """The page, as it would stand for this hub."""
+    """The page with the address of this hub."""
     return page.replace(PRINTED_ADDRESS, hub.url)
 
 
@@ -133,8 +133,10 @@ def test_the_page_on_extraction_does_what_it_shows(hub: Hub, folder: Path) -> No
 def test_operating_does_what_it_shows(hub: Hub, folder: Path) -> None:
     (folder / "var").symlink_to(hub.home)
     parts = [Example(f"HUB={hub.url}"), *examples(DOCS["operating.md"])]
-    there = "from taskhub.accounts.models import User; print(User.objects.get(email='grace@example.com').is_superuser)"
-    parts.append(Example(f'.venv/bin/python manage.py shell -v 0 --no-imports -c "{there}"', "text", "True"))
+    is_superuser = (
+        "from taskhub.accounts.models import User; print(User.objects.get(email='grace@example.com').is_superuser)"
+    )
+    parts.append(Example(f'.venv/bin/python manage.py shell -v 0 --no-imports -c "{is_superuser}"', "text", "True"))
     outputs = run(parts, folder, dict(hub.environment))
     for part, output in zip(parts, outputs, strict=True):
         check(part, output)
