@@ -66,7 +66,7 @@ def check(example: Example, output: str) -> None:
 
 
 def same(answer: Any, printed: Any, where: str) -> None:
-    """Checks an answer. An ellipsis stands for the end of any text. State and revision of a run depend on its worker."""
+    """Checks an answer. An ellipsis stands for the end of any text; state and revision of a run may differ."""
     if isinstance(printed, dict) and printed.get("state") in UNDER_WAY:
         assert answer["state"] in UNDER_WAY, where
         assert answer.keys() <= {"state", "progress", "started_at"}, where
