@@ -1,4 +1,4 @@
-"""`make bench`, or `make bench ROW=submit`: measures, prints the table, says what falls short.
+"""`make bench`, or `make bench ROW=submit`: measures, prints each row when it is measured, and says what falls short.
 
 Exits with 1 when a row could not be measured, with 0 otherwise: a bar that is missed is a fact, not a failure.
 """
@@ -18,6 +18,7 @@ from typing import NoReturn
 from tests.benchmarks import in_background, of_crawlers, of_extraction, of_sequences, of_webhooks, over_http, starting
 from tests.benchmarks.row import CannotMeasure, Measured, Row
 from tests.benchmarks.stage import Stage, stage
+from tests.session import begin_session
 
 ROWS = [
     Row(
@@ -131,6 +132,7 @@ ROWS = [
     Row("start", "`make run` to `/healthz` 200, in an empty home", "", "<=", 10, starting.start, own_hub=True),
 ]
 HEAD = ("row", "what is measured", "floor", "floor's", "ours", "ratio", "bar", "")
+FIGURES = (15, 15, 5, 17, 11)  # widths of the columns that are not known beforehand
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -140,16 +142,37 @@ def main(arguments: Sequence[str]) -> int:
         print(f"There is no row {wanted!r}; there are: {', '.join(row.name for row in ROWS)}.", file=sys.stderr)
         return 2
     print(surroundings(), flush=True)
-    table: list[tuple[str, ...]] = [HEAD]
+    table = Table(rows)
     notes, missing = list[str](), list[str]()
-    for row, measured in measure(rows):
-        if isinstance(measured, CannotMeasure):
-            missing.append(f"{row.name} could not be measured: {measured}")
-            continue
-        table.append(row.cells(measured))
-        notes += [f"{row.name}: {note}" for note in measured.notes]
-    print("\n".join(["", *lines(table), "", *notes, *missing]))
+    try:
+        for row, measured in measure(rows):
+            if isinstance(measured, CannotMeasure):
+                missing.append(f"{row.name} could not be measured: {measured}")
+            else:
+                table.show(row.cells(measured))
+                notes += [f"{row.name}: {note}" for note in measured.notes]
+    finally:  # what was measured counts also when the rest is not waited for
+        print("\n".join(["", *notes, *missing]), flush=True)
     return 1 if missing else 0
+
+
+class Table:
+    """As Markdown, each row when it is measured."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        said = [(row.name, row.what, row.floor) for row in rows]
+        texts = [max(map(len, column)) for column in zip(*said, HEAD[:3], strict=True)]
+        self.widths = (*texts, *FIGURES)
+        self.empty = True
+
+    def show(self, cells: Sequence[str]) -> None:
+        if self.empty:
+            print("", self.line(HEAD), f"|{'|'.join('-' * (width + 2) for width in self.widths)}|", sep="\n")
+        self.empty = False
+        print(self.line(cells), flush=True)
+
+    def line(self, cells: Sequence[str]) -> str:
+        return f"| {' | '.join(cell.ljust(width) for cell, width in zip(cells, self.widths, strict=True))} |"
 
 
 def measure(rows: Sequence[Row]) -> Iterator[tuple[Row, Measured | CannotMeasure]]:
@@ -171,13 +194,6 @@ def measure(rows: Sequence[Row]) -> Iterator[tuple[Row, Measured | CannotMeasure
                 measured = error
             print(f"... {row.name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
             yield row, measured
-
-
-def lines(table: Sequence[Sequence[str]]) -> list[str]:
-    """As Markdown."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    rows = [f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |" for row in table]
-    return [rows[0], f"|{'|'.join('-' * (width + 2) for width in widths)}|", *rows[1:]]
 
 
 def surroundings() -> str:
@@ -206,5 +222,6 @@ def leave(number: int, frame: object) -> NoReturn:
 
 
 if __name__ == "__main__":
+    begin_session()
     signal.signal(signal.SIGTERM, leave)
     sys.exit(main(sys.argv[1:]))

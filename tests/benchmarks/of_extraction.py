@@ -4,10 +4,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from statistics import median
 from typing import Any
@@ -17,10 +16,12 @@ import psutil
 from extraction.fetch.browser import NAMES
 from taskhub import programs
 from tests.benchmarks.pages import LISTS, MADE
+from tests.benchmarks.peers.memory import forget_peak, peak_mib
 from tests.benchmarks.row import CannotMeasure, Measured, by_turns
 from tests.benchmarks.stage import ROOT, Stage, program, until
 
-ROUNDS = 5
+ROUNDS = 3
+PEER_SECONDS = 180
 PAGES = {"list": LISTS + 1, "details": 2 * LISTS + 1, "next": LISTS, "slow": LISTS + 1, "made": MADE + 1}
 ITEM = {
     "commonParent": ".item",
@@ -71,12 +72,14 @@ def against(name: str, what: str) -> Any:
 
 
 def memory(stage: Stage) -> Measured:
-    """What the worker adds to the machine at most: it shares much with the process that it is forked from."""
+    """The peak of the worker's process that fetches, what it shares with its parent included; and of Scrapy's."""
+    workers = [child for worker in _extractors() for child in worker.children()]
     with site() as url:
         _, floor = peer("with_scrapy", "list", url)
-        with watched() as peak:
-            ours(stage, "list", url)
-    return Measured(floor, max(peak), "MiB")
+        for worker in workers:
+            forget_peak(worker.pid)
+        ours(stage, "list", url)
+    return Measured(floor, max(peak_mib(worker.pid) for worker in workers), "MiB")
 
 
 def two_workers(stage: Stage) -> Measured:
@@ -86,7 +89,7 @@ def two_workers(stage: Stage) -> Measured:
         one = median(ours(stage, "slow", url) for _ in range(3))
         command = [word.replace("extraction@", "second@") for word in programs.worker("extraction", 1)]
         with program(command, stage.environment):
-            until(lambda: _workers() >= 2, "the second worker")
+            until(lambda: len(_extractors()) >= 2, "the second worker")
             two = median(ours(stage, "slow", url) for _ in range(3))
     return Measured(one, two, "pages/s")
 
@@ -142,7 +145,10 @@ def peer(name: str, what: str, url: str) -> tuple[float, float]:
 
 def _said(name: str, *arguments: str) -> tuple[float, float]:
     command = [sys.executable, "-m", f"tests.benchmarks.peers.{name}", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PEER_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise CannotMeasure(f"{name} took longer than {PEER_SECONDS} s.") from None
     if done.returncode:
         raise CannotMeasure(f"{name}: {(done.stderr.strip().splitlines() or ['it failed'])[-1]}")
     first, second = done.stdout.split()[-2:]
@@ -167,27 +173,3 @@ def _extractors() -> list[psutil.Process]:
         if "-Q extraction" in line and process.children():
             found.append(process)
     return found
-
-
-def _workers() -> int:
-    return len(_extractors())
-
-
-@contextmanager
-def watched() -> Iterator[list[float]]:
-    """Meanwhile, MiB of the worker's processes, as the kernel divides them among those who share them."""
-    peaks, over = [0.0], threading.Event()
-    children = [child for worker in _extractors() for child in worker.children()]
-
-    def watch() -> None:
-        while not over.wait(0.05):
-            with suppress(psutil.Error):
-                peaks.append(max(child.memory_full_info().pss for child in children) / 2**20)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield peaks
-    finally:
-        over.set()
-        thread.join()

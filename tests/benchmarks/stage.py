@@ -40,8 +40,8 @@ class Stage:
     token: str
     owner: str
     environment: dict[str, str]
-    slices: int = 7
-    seconds: float = 2.0
+    slices: int = 5
+    seconds: float = 1.5
     clients: int = 16
     runs: int = 2_000
     waits: int = 500

@@ -81,10 +81,33 @@ JUDGED = [
 FREE = "v1|wapi|walker_run|object_set|sequence|scheduled|externals|crawler|stream|status"
 FOR_STAFF = ("admin", "sequence")
 ACCEPTED = ["2xx", "401", "403", "404", "409", "422"]
+REFUSALS = {400, 401, 403, 404, 405, 406, 409, 411, 413, 415}  # they change nothing
 REFUSED = ["400", "401", "403", "404", "405", "406", "409", "411", "413", "415", "422"]
 
 
 DOCUMENT = json.loads(document())
+
+
+def alike() -> set[str]:
+    """The operations, as `GET /path`, that take what one before them takes: all that differs is where they stand.
+
+    The phase in which each keyword of each schema is broken once tries one of each kind; the other phases try all.
+    """
+    kinds, found = set(), set()
+    for path, entry in DOCUMENT["paths"].items():
+        for method, operation in entry.items():
+            parameters = [
+                ("path", parameter.get("schema")) if parameter["in"] == "path" else parameter
+                for parameter in operation.get("parameters", [])
+            ]
+            kind = json.dumps([sorted(map(str, parameters)), operation.get("requestBody")])
+            if kind in kinds:
+                found.add(f"{method.upper()} {path}")
+            kinds.add(kind)
+    return found
+
+
+ALIKE = sorted(alike())
 
 
 def config(url: str, *phases: str, examples: int) -> schemathesis.Config:
@@ -93,18 +116,21 @@ def config(url: str, *phases: str, examples: int) -> schemathesis.Config:
         for path in JUDGED
     ]
     free = {"include-path-regex": FREE, "generation": {"allow-x00": False}}
+    rest = [{"include-name": name, "phases": {"coverage": {"enabled": False}}} for name in ALIKE]
+    # Other methods are refused by every route: tests/faults/test_authorization.py asks all of them.
+    given = {phase: {"enabled": True} | ({"unexpected-methods": []} if phase == "coverage" else {}) for phase in phases}
     return schemathesis.Config.from_dict(
         {
             "base-url": url,
             "seed": 1,
             "continue-on-failure": True,
             "generation": {"deterministic": True, "max-examples": examples, "database": "none"},
-            "phases": {"enabled": False, **{phase: {"enabled": True} for phase in phases}},
+            "phases": {"enabled": False, **given},
             "checks": {
                 "positive_data_acceptance": {"expected-statuses": ACCEPTED},
                 "negative_data_rejection": {"expected-statuses": REFUSED},
             },
-            "operations": [*judged, free],
+            "operations": [*judged, free, *rest],
         }
     )
 
@@ -138,6 +164,8 @@ class World:
         self.connection = connections["default"]
         self.connection.inc_thread_sharing()
         self.fill()
+        self.ready_for: tuple[str, str] | None = None  # the operation whose next call finds all in order
+        self.ready_token = ""
 
     def fill(self) -> None:
         """Again what a call before may have removed."""
@@ -202,6 +230,12 @@ class World:
         Worker.objects.get_or_create(name="all@here", queues=django_settings.QUEUES, pid=1, defaults={"seen_at": soon})
         Leadership.objects.get_or_create(name="beat", defaults={"holder": "here", "until": soon})
 
+    def note(self, context: Any, case: schemathesis.Case, response: Any) -> None:
+        """After each call: whether it may have changed anything."""
+        only_read = case.method == "GET" and not case.operation.path.startswith("/js")  # there GET may write
+        if not only_read and response.status_code not in REFUSALS:
+            self.ready_for = None
+
     def token(self) -> str:
         """A fresh one: the one before may have been signed out."""
         return str(AuthToken.objects.create(self.user)[1])
@@ -245,12 +279,22 @@ def url(world: World) -> Iterator[str]:
 
 
 class Caller:
-    """How schemathesis gets its credentials, before each call: when also the world is put in order."""
+    """How schemathesis gets its credentials, before each call: when also the world is put in order.
+
+    Most calls of an operation follow one that was refused or only read: then it still is, and the token is good.
+    """
 
     world: World
 
     def get(self, case: schemathesis.Case, context: Any) -> str:
         connections["default"] = self.world.connection  # in a thread of schemathesis's
+        operation = (case.method, case.operation.path)
+        if self.world.ready_for != operation:
+            self.prepare(case)
+            self.world.ready_for, self.world.ready_token = operation, self.world.token()
+        return self.world.ready_token
+
+    def prepare(self, case: schemathesis.Case) -> None:
         path = case.operation.path
         if "delete" in path or case.method == "DELETE":
             self.world.fill()
@@ -281,7 +325,6 @@ class Caller:
             extraction.ExtractionTask.objects.update(delivery=[{"type": "dropbox", "path": "", "accessToken": "t"}])
         if "sequences" in path:
             self.world.run("sequence", ended=True)
-        return self.world.token()
 
     def set(self, case: schemathesis.Case, token: str, context: Any) -> None:
         if "capability" in case.path_parameters and case.meta and case.meta.phase.name != "coverage":
@@ -296,8 +339,8 @@ class Caller:
 
 def tried(schema: Any, world: World) -> Iterator[Any]:
     """The scenarios that schemathesis played."""
-    caller = type("CallerOfWorld", (Caller,), {"world": world})
-    schema.auth(refresh_interval=None)(caller)
+    schema.auth(refresh_interval=None)(type("CallerOfWorld", (Caller,), {"world": world}))
+    schema.hooks.register_hook_with_name(world.note, "after_call")
     for event in from_schema(schema).execute():
         assert not isinstance(event, events.FatalError), event.exception
         assert not isinstance(event, events.NonFatalError), f"{event.label}: {event.value!r}"

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import resource
 import sys
 import time
 from typing import Any
@@ -10,6 +9,8 @@ from urllib.parse import urljoin
 
 import aiohttp
 from selectolax.lexbor import LexborHTMLParser
+
+from tests.benchmarks.peers.memory import peak_mib
 
 AT_ONCE = 16
 
@@ -82,4 +83,4 @@ async def main(what: str, site: str, path: str) -> None:
 if __name__ == "__main__":
     began = time.perf_counter()
     asyncio.run(main(*sys.argv[1:4]))
-    print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(time.perf_counter() - began, peak_mib())

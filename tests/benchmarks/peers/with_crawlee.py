@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import resource
 import sys
 import time
 from typing import Any
@@ -12,6 +11,8 @@ from crawlee import ConcurrencySettings, Request
 from crawlee.configuration import Configuration
 from crawlee.crawlers import ParselCrawler, ParselCrawlingContext
 from crawlee.storage_clients import MemoryStorageClient
+
+from tests.benchmarks.peers.memory import peak_mib
 
 
 def read_list(page: Any, url: str) -> list[dict[str, Any]]:
@@ -61,7 +62,7 @@ async def main(what: str, site: str, path: str) -> None:
 
         began = time.perf_counter()
         await crawler.run([f"{site}/{'behind' if what == 'details' else ''}"])
-        print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print(time.perf_counter() - began, peak_mib())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Scrapy, set up for the same work: `with_scrapy list|details <site> <file>`. Prints seconds and MiB."""
 
-import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -8,6 +7,8 @@ from typing import Any
 
 import scrapy
 from scrapy.crawler import CrawlerProcess
+
+from tests.benchmarks.peers.memory import peak_mib
 
 
 class Shop(scrapy.Spider):
@@ -57,7 +58,7 @@ def main(what: str, site: str, path: str) -> None:
     process.crawl(Shop, what=what, site=site)
     began = time.perf_counter()
     process.start()
-    print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(time.perf_counter() - began, peak_mib())
 
 
 if __name__ == "__main__":

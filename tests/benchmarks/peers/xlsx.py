@@ -1,12 +1,13 @@
 """100,000 rows of five cells as XLSX: `xlsx ours|bare`. Prints seconds, and by how many MiB the process grew."""
 
-import resource
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 
 from rustpy_xlsxwriter import write_worksheet
+
+from tests.benchmarks.peers.memory import peak_mib
 
 ROWS = 100_000
 
@@ -36,14 +37,10 @@ def ours(path: str) -> None:
         file.writelines(written(rows(), rule, "xlsx", most=ROWS))
 
 
-def peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 if __name__ == "__main__":
     from extraction import writers  # noqa: F401  (what it takes to load is not counted)
 
-    before, began = peak(), time.perf_counter()
+    before, began = peak_mib(), time.perf_counter()
     with tempfile.NamedTemporaryFile(suffix=".xlsx") as file:
         {"bare": bare, "ours": ours}[sys.argv[1]](file.name)
-    print(time.perf_counter() - began, peak() - before)
+    print(time.perf_counter() - began, peak_mib() - before)
