@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 NAME = "nobody"
+# The securebit lets access(2), by which initdb looks for its programs, count the capability.
+READS = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", "--securebits=+no_setuid_fixup"]
 
 
 def as_user(argv: list[str]) -> list[str]:
@@ -18,7 +20,7 @@ def as_user(argv: list[str]) -> list[str]:
     """
     if os.geteuid() != 0:
         return argv
-    reads = [] if _reaches(sys.executable) else ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+    reads = [] if _reaches(sys.executable) else READS
     entry = pwd.getpwnam(NAME)
     return ["setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--clear-groups", *reads, "--", *argv]
 
