@@ -12,7 +12,6 @@ from rest_framework.views import APIView
 
 from taskhub.errors import Forbidden, invalid
 from taskhub.runs.idempotency import answer_once
-from walkers.authoring.walker import WalkerRequest
 from walkers.http.documentation import describe
 from walkers.http.registry import CallFunction, CallResponse, functions, wapi_arguments
 from walkers.services.run_files import digests
@@ -36,7 +35,7 @@ class CallView(APIView):
     def _respond(self, request: Request, arguments: dict[str, Any], path_arguments: Mapping[str, str]) -> Response:
         if path_arguments:
             arguments = wapi_arguments(path_arguments["walker"], arguments)
-        principal = Principal(request.user, request.FILES, WalkerRequest(request))
+        principal = Principal(request.user, request.FILES, request)
         if self.function.reads:
             return _http_response(self.function(principal, arguments))
         return self._respond_once(request, principal, arguments)

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.http import HttpRequest
 from django.utils.datastructures import MultiValueDict
 
 from taskhub.errors import NotFound
 from taskhub.runs.models import Run
 from walkers.authoring import sentinels
 from walkers.authoring.sentinels import Sentinel
-from walkers.authoring.walker import WalkerRequest
 from walkers.domain.ids import ACTIVE_GRAPH, ACTIVE_SENTINEL, GLOBAL, as_id
 from walkers.models import Graph, Node, Profile
 from walkers.services.aliases import target_of
@@ -36,7 +36,7 @@ class Principal:
 
     user: Any = None
     files: Files = field(default_factory=MultiValueDict)
-    request: WalkerRequest | None = None
+    request: HttpRequest | None = None
     run: Run | None = None
 
     @cached_property

@@ -15,7 +15,7 @@ from taskhub.runs.models import Run
 from taskhub.runs.queue import checked_webhook, notify_worker, submit
 from taskhub.runs.queue.execution import run_now
 from walkers.authoring.sentinels import WalkerDefinition
-from walkers.authoring.walker import Walk
+from walkers.authoring.walker import Walk, WalkerRequest
 from walkers.http import examples, serializers
 from walkers.http.registry import CallResponse, api
 from walkers.http.response_types import QueuedResponse, ResultPage, RunAtOnceResponse, WalkerResponse, WalkReport
@@ -87,7 +87,7 @@ def walker_run(
             principal.user,
             principal.files,
             time_limit=definition.time_limit,
-            request=principal.request,
+            request=WalkerRequest(principal.request) if principal.request else None,
         )
         result = walk_now(definition, walk)
         return CallResponse(walk.status or 200, result)
@@ -109,6 +109,7 @@ def _submit(principal: Principal, definition: WalkerDefinition, arguments: dict[
         time_limit=definition.time_limit,
         checked=True,
         notify=False,
+        checked=True,
         **terms,
     )
     if not principal.files:
