@@ -7,12 +7,12 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from sequences.models import Step
+from sequences.models import SequenceStep
 from taskhub.web.admin import ReadOnlyAdmin, row_link
 
 
-@admin.register(Step)
-class StepAdmin(ReadOnlyAdmin):
+@admin.register(SequenceStep)
+class SequenceStepAdmin(ReadOnlyAdmin):
     list_display = ("number", "path", "method", "status", "duration_ms", "error", "again", "url")
     list_filter: ClassVar[Any] = ("again",)
     search_ids = ("run_id",)
@@ -32,7 +32,7 @@ class StepAdmin(ReadOnlyAdmin):
     )
     readonly_fields = fields
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Step]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SequenceStep]:
         listing = request.resolver_match is None or not request.resolver_match.kwargs.get("object_id")
         steps = super().get_queryset(request)
         return steps.defer("sent", "answer") if listing else steps
@@ -48,5 +48,5 @@ class StepAdmin(ReadOnlyAdmin):
         return False
 
     @admin.display(description="run")
-    def shown_run(self, step: Step) -> SafeString:
+    def shown_run(self, step: SequenceStep) -> SafeString:
         return row_link("runs_run", step.run_id)

@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from sequences.models import Step
+from sequences.models import SequenceStep
 from sequences.services.sequence_runs import KIND, check, sequence_run, submit_sequence
 from taskhub.jsontools.jsonc import parse_jsonc
 from taskhub.runs import queue as runs
@@ -57,7 +57,7 @@ EXAMPLE_WHOLE = EXAMPLE_RUN | {
 }
 
 
-class NotationParser(parsers.BaseParser):
+class JsoncParser(parsers.BaseParser):
     """A sequence as the documents print it, whatever its content type: comments, trailing commas."""
 
     media_type = "*/*"
@@ -67,11 +67,11 @@ class NotationParser(parsers.BaseParser):
         return parse_jsonc(text) if text.strip() else {}
 
 
-class StepSerializer(serializers.ModelSerializer[Step]):
+class StepSerializer(serializers.ModelSerializer[SequenceStep]):
     """A step, without what was sent and answered."""
 
     class Meta:
-        model = Step
+        model = SequenceStep
         fields: ClassVar = list(EXAMPLE_STEP)
         extra_kwargs: ClassVar = {
             "status": {"min_value": 100, "max_value": 599},
@@ -111,7 +111,7 @@ class WholeSequenceRunSerializer(SequenceRunSerializer):
 
     @extend_schema_field(StepSerializer(many=True))
     def get_steps(self, run: Run) -> Any:
-        steps = Step.objects.filter(run=run).order_by("number").defer("sent", "answer")
+        steps = SequenceStep.objects.filter(run=run).order_by("number").defer("sent", "answer")
         return StepSerializer(steps[:STEPS_SHOWN], many=True).data
 
 
@@ -155,12 +155,12 @@ SENT_EXAMPLE = OpenApiExample("A sequence", EXAMPLE_SEQUENCE, request_only=True)
 FAULTS = {400: "The sequence cannot run; `errors` names each fault's `path`, or `line` and `column`."}
 
 
-class ForStaff(APIView):
+class StaffView(APIView):
     permission_classes = [IsAdminUser]
 
 
-class ValidateView(ForStaff):
-    parser_classes = [NotationParser]
+class SequenceValidationView(StaffView):
+    parser_classes = [JsoncParser]
     throttle_scope = "read"
 
     @extend_schema(
@@ -184,8 +184,8 @@ class ValidateView(ForStaff):
         return Response({"valid": True})
 
 
-class RunsView(ForStaff, GenericAPIView[Run]):
-    parser_classes = [NotationParser]
+class SequenceRunsView(StaffView, GenericAPIView[Run]):
+    parser_classes = [JsoncParser]
     serializer_class = SequenceRunSerializer
 
     @extend_schema(
@@ -246,7 +246,7 @@ class RunsView(ForStaff, GenericAPIView[Run]):
         return answer_once(request, fields, produce, finish if seconds else None)
 
 
-class RunView(ForStaff):
+class SequenceRunView(StaffView):
     @extend_schema(
         operation_id="sequences_runs_retrieve",
         parameters=[ID],
@@ -261,13 +261,13 @@ class RunView(ForStaff):
         return Response(WholeSequenceRunSerializer(sequence_run(run_id=id, user=request.user)).data)
 
 
-class StepPages(NewestFirstPagination):
+class StepPagination(NewestFirstPagination):
     ordering = "number"
 
 
-class StepsView(ForStaff, GenericAPIView[Step]):
+class SequenceStepsView(StaffView, GenericAPIView[SequenceStep]):
     serializer_class = WholeStepSerializer
-    pagination_class = StepPages
+    pagination_class = StepPagination
 
     @extend_schema(
         operation_id="sequences_runs_steps",
@@ -286,7 +286,7 @@ class StepsView(ForStaff, GenericAPIView[Step]):
 
         In their order, each with what was sent and answered: secrets masked, long texts cut.
         """
-        steps = Step.objects.filter(run=sequence_run(run_id=id, user=request.user))
+        steps = SequenceStep.objects.filter(run=sequence_run(run_id=id, user=request.user))
         return self.get_paginated_response(WholeStepSerializer(self.paginate_queryset(steps), many=True).data)
 
 
@@ -297,8 +297,8 @@ def _shown(run: Run) -> Response:
 
 
 urlpatterns = [
-    path("sequences/validate", ValidateView.as_view()),
-    path("sequences/runs", RunsView.as_view()),
-    path("sequences/runs/<uuid:id>", RunView.as_view()),
-    path("sequences/runs/<uuid:id>/steps", StepsView.as_view()),
+    path("sequences/validate", SequenceValidationView.as_view()),
+    path("sequences/runs", SequenceRunsView.as_view()),
+    path("sequences/runs/<uuid:id>", SequenceRunView.as_view()),
+    path("sequences/runs/<uuid:id>/steps", SequenceStepsView.as_view()),
 ]

@@ -1,4 +1,4 @@
-"""How a sequence calls other servers: through the gate, over connections that stay open while the run goes on."""
+"""Sends a sequence's HTTP requests: through the gate, over connections that stay open while the run goes on."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import requests
 from django.utils.http import parse_header_parameters
 
-from sequences.domain.exchange import Answer, Outgoing, SendFailed
+from sequences.domain.exchange import SendFailed, StepRequest, StepResponse
 from taskhub.errors import Problem, Rejected
 from taskhub.jsontools.strict_json import parse_json
 from taskhub.outbound import Session
@@ -17,8 +17,8 @@ from taskhub.outbound import Session
 FORM = "application/x-www-form-urlencoded"
 
 
-class Client:
-    """Answers as the interpreter's `send` must. `remaining()` gives the seconds that are left for the whole run.
+class HttpClient:
+    """The interpreter's `send`. `remaining()` gives the seconds that are left for the whole run.
 
     It keeps no cookies: another worker that goes on with the run would not have them.
     """
@@ -34,18 +34,18 @@ class Client:
     def __exit__(self, *_: Any) -> None:
         self._session.close()
 
-    def send(self, outgoing: Outgoing) -> Answer:
-        """Raises `SendFailed` with words that name the other server's origin at most."""
-        headers = dict(outgoing.headers)
-        body = _body(outgoing.body, headers)
-        left = max(0.001, self._remaining())
+    def send(self, request: StepRequest) -> StepResponse:
+        """Sends a request. Raises `SendFailed` with a message that names the other server's origin at most."""
+        headers = dict(request.headers)
+        body = _body(request.body, headers)
+        seconds_left = max(0.001, self._remaining())
         policy = self._session.policy
-        timeout = (min(policy.connect_timeout, left), min(policy.read_timeout, left))
+        timeout = (min(policy.connect_timeout, seconds_left), min(policy.read_timeout, seconds_left))
         try:
-            answer = self._session.call(outgoing.method, outgoing.address, headers=headers, body=body, timeout=timeout)
+            response = self._session.call(request.method, request.address, headers=headers, body=body, timeout=timeout)
         except Problem as problem:
             raise SendFailed(problem.detail) from None
-        return Answer(answer.status_code, _value(answer), _storable(answer.reason or ""))
+        return StepResponse(response.status_code, _value(response), _storable(response.reason or ""))
 
 
 def _body(body: Any, headers: dict[str, str]) -> bytes | None:
@@ -68,10 +68,10 @@ def _form_value(value: Any) -> Any:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _value(answer: requests.Response) -> Any:
+def _value(response: requests.Response) -> Any:
     """JSON where it is some; else text, or null for an empty body."""
-    body: bytes = answer.content
-    kind, charset = _content_type(answer.headers.get("Content-Type", ""))
+    body: bytes = response.content
+    kind, charset = _content_type(response.headers.get("Content-Type", ""))
     if not body.strip():
         return None
     if "json" in kind or body.lstrip()[:1] in (b"{", b"["):

@@ -1,4 +1,4 @@
-"""`JAC`: calls of the walkers' registry in process, as the user who is named as `master`."""
+"""Sends a sequence's `JAC` requests: calls of the walkers' registry in process, as the user named as `master`."""
 
 import json
 import logging
@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError
 
-from sequences.domain.exchange import Answer
+from sequences.domain.exchange import StepResponse
 from taskhub.accounts.models import User
 from taskhub.errors import Forbidden, NotFound, Problem, Rejected
 from taskhub.runs.models import Run
@@ -18,24 +18,24 @@ from walkers.walks.principal import Principal
 log = logging.getLogger(__name__)
 
 
-class Door:
-    """Answers as the interpreter's `jac` must. `owner` is whose sequence it is, `run` the run that it is."""
+class InProcessClient:
+    """The interpreter's `jac`. `owner` is the owner of the sequence, `run` its run."""
 
     def __init__(self, owner: User | None, run: Run | None = None) -> None:
         self._owner, self._run = owner, run
 
-    def call(self, name: str, arguments: dict[str, Any], master: str | None) -> Answer:
-        """Without `master` it is nobody's call. What refuses it, or fails, is an answer as HTTP would have it."""
+    def call(self, name: str, arguments: dict[str, Any], master: str | None) -> StepResponse:
+        """Makes a call, without `master` as nobody. Errors become responses, with the status that HTTP would give."""
         try:
-            answer = call(name, arguments, Principal(self._user(master), run=self._run))
+            response = call(name, arguments, Principal(self._user(master), run=self._run))
         except Problem as problem:
-            return Answer(problem.status, json.loads(json.dumps(problem_body(problem), default=str)), problem.detail)
+            return StepResponse(problem.status, _json_copy(problem_body(problem)), problem.detail)
         except (OperationalError, InterfaceError):
             raise  # the run is tried again when the database is back
         except Exception:
             log.exception("The call %s of a sequence failed", name[:100])
-            return Answer(500, None, "Something went wrong on our side; it is in the log.")
-        return Answer(answer.status, json.loads(json.dumps(answer.body, default=str)))
+            return StepResponse(500, None, "Something went wrong on our side; it is in the log.")
+        return StepResponse(response.status, _json_copy(response.body))
 
     def _user(self, master: str | None) -> User | None:
         """Raises `Rejected`, `Forbidden` and `NotFound`."""
@@ -50,3 +50,8 @@ class Door:
         if user is None:
             raise NotFound("There is no active user with the master's id.")
         return user
+
+
+def _json_copy(value: Any) -> Any:
+    """What the value would be after HTTP."""
+    return json.loads(json.dumps(value, default=str))

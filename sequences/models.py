@@ -1,4 +1,4 @@
-"""What is kept of the runs of sequences: their steps, for people to read; and how to go on, for the next worker."""
+"""Steps of sequences, for people to read; and checkpoints, for the worker that goes on with a run."""
 
 from typing import Any, ClassVar
 
@@ -7,8 +7,8 @@ from django.db import models
 from taskhub.runs.models import Run
 
 
-class Step(models.Model):
-    """One finished step. What was sent and what came back are JSON as text: secrets masked, cut at a limit."""
+class SequenceStep(models.Model):
+    """One finished step. Request and response are JSON as text: secrets masked, cut at a limit."""
 
     run = models.ForeignKey(Run, models.CASCADE, related_name="steps", db_index=False)
     number = models.PositiveIntegerField(help_text="From 1, in the order in which they were carried out")
@@ -23,6 +23,7 @@ class Step(models.Model):
     answer = models.TextField(default="", help_text="The value of the answer")
 
     class Meta:
+        db_table = "sequences_step"
         constraints: ClassVar = [models.UniqueConstraint(fields=["run", "number"], name="step_number")]
 
     def __str__(self) -> str:
@@ -30,7 +31,7 @@ class Step(models.Model):
 
 
 class Checkpoint(models.Model):
-    """Where a run that goes on stands, without the values that it holds."""
+    """The position of a run that goes on, without the values that it holds."""
 
     run: "models.OneToOneField[Any, Any]" = models.OneToOneField(Run, models.CASCADE, primary_key=True)
     state = models.TextField(help_text="JSON")
@@ -40,7 +41,7 @@ class Checkpoint(models.Model):
 
 
 class CheckpointValue(models.Model):
-    """A value that a checkpoint holds: each is written once, however many checkpoints follow."""
+    """A value that a checkpoint holds: each is stored once, however many checkpoints follow."""
 
     run = models.ForeignKey(Run, models.CASCADE, db_index=False, related_name="+")
     digest = models.CharField(max_length=64, help_text="SHA-256 of place and key, which may be too long for an index")

@@ -27,7 +27,7 @@ class SequenceKind(RunKind):
         ended(run)
 
     def admin_links(self, run: Run) -> list[tuple[str, str]]:
-        return [("steps", f"{reverse('admin:sequences_step_changelist')}?run__id__exact={run.pk}")]
+        return [("steps", f"{reverse('admin:sequences_sequencestep_changelist')}?run__id__exact={run.pk}")]
 
 
 class SequenceTarget(ScheduleTarget):

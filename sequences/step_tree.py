@@ -1,4 +1,4 @@
-"""The steps of a sequence as a tree that grows: a branch for each item of a loop, the last ones only."""
+"""The steps of a sequence as a growing tree: a branch for each item of a loop, the last ones only."""
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -14,29 +14,29 @@ ITEMS_SHOWN = 5  # of each loop that goes on or has ended
 
 @dataclass
 class Branch:
-    """A step, or an item of its loop; `left_out` counts items that are no longer shown."""
+    """A step, or an item of its loop; `removed` counts items that are no longer shown."""
 
     label: Text
-    below: "OrderedDict[str, Branch]" = field(default_factory=OrderedDict)
-    left_out: int = 0
+    children: "OrderedDict[str, Branch]" = field(default_factory=OrderedDict)
+    removed: int = 0
 
     def branch(self, name: str) -> "Branch":
-        if name not in self.below:
-            self.below[name] = Branch(Text(name))
-            if "__def_loop" in name and len(self.below) > ITEMS_SHOWN:
-                self.below.popitem(last=False)
-                self.left_out += 1
-        return self.below[name]
+        if name not in self.children:
+            self.children[name] = Branch(Text(name))
+            if "__def_loop" in name and len(self.children) > ITEMS_SHOWN:
+                self.children.popitem(last=False)
+                self.removed += 1
+        return self.children[name]
 
     def draw(self, tree: Tree) -> None:
-        if self.left_out:
-            tree.add(Text(f"... {self.left_out} items before", style="dim"))
-        for branch in self.below.values():
+        if self.removed:
+            tree.add(Text(f"... {self.removed} items before", style="dim"))
+        for branch in self.children.values():
             branch.draw(tree.add(branch.label))
 
 
 class StepTree:
-    """What `rich` can show of the steps so far."""
+    """The steps so far, as a tree that `rich` draws."""
 
     def __init__(self, title: str) -> None:
         self._root = Branch(Text(title, style="bold"))
@@ -45,7 +45,7 @@ class StepTree:
         branch = self._root
         for name in record.path.split("."):
             branch = branch.branch(name)
-        branch.label = label(record, name)
+        branch.label = step_label(record, name)
 
     def __rich__(self) -> Tree:
         tree = Tree(self._root.label)
@@ -53,11 +53,11 @@ class StepTree:
         return tree
 
 
-def label(record: StepRecord, name: str) -> Text:
+def step_label(record: StepRecord, name: str) -> Text:
     """`requests[0] GET http://... 200 4 ms`, its error behind it."""
     status = "-" if record.status is None else str(record.status)
-    good = record.error is None
+    succeeded = record.error is None
     parts = [(name, ""), (record.method, "bold"), (mask(record.sent.address) if record.sent else "", "cyan")]
-    parts += [(status, "green" if good else "red"), (f"{record.duration_ms} ms", "dim")]
-    parts += [] if good else [(mask(record.error or ""), "red")]
+    parts += [(status, "green" if succeeded else "red"), (f"{record.duration_ms} ms", "dim")]
+    parts += [] if succeeded else [(mask(record.error or ""), "red")]
     return Text(" ").join(Text(text, style=style) for text, style in parts if text)

@@ -1,4 +1,4 @@
-"""Celery's edge of sequences."""
+"""The Celery task of sequences."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from taskhub.runs.queue.execution import work
 
 
 def sequence_run(self: Any, /, run_id: str = "", **arguments: Any) -> int:
-    """Performs whatever waits, fairest first, whichever run it was notified of; returns how many."""
+    """Performs the runs that wait, fairest first, and returns how many; `run_id` is the one it was sent for."""
     if not run_id:
         raise Rejected("A sequence is started by a schedule of the hub, or by POST /sequences/runs.")
     return work("sequence", perform, node=self.request.hostname)

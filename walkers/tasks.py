@@ -1,4 +1,4 @@
-"""Celery's edge of walks."""
+"""The Celery tasks of walkers."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from walkers.walks.walk_execution import perform
 
 
 def walker_run(self: Any, /, run_id: str = "", **arguments: Any) -> int:
-    """Performs whatever waits, fairest first, whichever run it was notified of; returns how many."""
+    """Performs the runs that wait, fairest first, and returns how many; `run_id` is the one it was sent for."""
     if not run_id:
         raise Rejected("A walk is started by a schedule of the hub, or by walker_run.")
     return work("walker", perform, node=self.request.hostname)

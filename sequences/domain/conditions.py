@@ -1,4 +1,4 @@
-"""Filters: which items a loop takes, and when a block is left.
+"""Filters: which items pass the filter of a loop, and whether a `break` holds.
 
 A filter is a list, joined by and, of `{by, condition}`, `{or: [...]}` and `{and: [...]}`. Numbers compare with
 numbers, strings with strings; booleans, arrays and objects only know `eq` and `ne`. What cannot be compared is false,
@@ -14,13 +14,13 @@ from sequences.domain.json_values import as_text, kind, same, weigh
 from sequences.domain.patterns import Match, read_pattern
 from sequences.domain.scope import VISITS_MAX, Scope
 from sequences.domain.templates import Template, TemplateReader
-from sequences.domain.validation_errors import Failure, Faults, Place, Unreadable
+from sequences.domain.validation_errors import InvalidSyntax, Place, StepFailure, ValidationFaults
 
 NESTING_MAX = 20
 PATTERNS_MAX = 50  # in one sequence; the largest take 15 ms each to read
 
-Holds = Callable[[Scope], bool]
-Test = Callable[[Any, Scope], bool]
+Predicate = Callable[[Scope], bool]
+Comparison = Callable[[Any, Scope], bool]
 
 _ORDER: dict[str, Callable[[Any, Any], bool]] = {
     "gt": operator.gt,
@@ -30,34 +30,32 @@ _ORDER: dict[str, Callable[[Any, Any], bool]] = {
 }
 _NAMES = ("eq", "ne", *_ORDER, "regex")
 _FORMS = "A part of a filter is {by, condition}, {or: [...]} or {and: [...]}"
-
-
-_NOTHING = Expression("", lambda scope: None, True, frozenset())
+_NULL = Expression(lambda scope: None, frozenset())
 
 
 class FilterReader:
-    """Reads the filters of one sequence; what it cannot read goes to `faults`."""
+    """Reads the filters of one sequence; what it cannot parse goes to `faults`."""
 
-    def __init__(self, faults: Faults, templates: TemplateReader) -> None:
+    def __init__(self, faults: ValidationFaults, templates: TemplateReader) -> None:
         self.faults = faults
         self._templates = templates
         self._patterns_left = PATTERNS_MAX
 
-    def filter(self, value: Any, place: Place, depth: int = 0) -> Holds:
+    def filter(self, value: Any, place: Place, depth: int = 0) -> Predicate:
         return _every(self._parts(value, place, depth))
 
     def by(self, value: Any, place: Place) -> Expression:
         """An expression, with or without its braces."""
         if not isinstance(value, str):
             self.faults.add(place, "This is required: an expression, such as $.data.")
-            return _NOTHING
+            return _NULL
         try:
-            return self._templates.expression(_bare(value))
-        except Unreadable as error:
+            return self._templates.expression(_without_braces(value))
+        except InvalidSyntax as error:
             self.faults.add(place, str(error))
-            return _NOTHING
+            return _NULL
 
-    def _parts(self, value: Any, place: Place, depth: int) -> list[Holds]:
+    def _parts(self, value: Any, place: Place, depth: int) -> list[Predicate]:
         if not isinstance(value, list):
             self.faults.add(place, "A filter is a list.")
             return []
@@ -66,59 +64,63 @@ class FilterReader:
             return []
         return [self._part(part, (place, index), depth) for index, part in enumerate(value)]
 
-    def _part(self, part: Any, place: Place, depth: int) -> Holds:
+    def _part(self, part: Any, place: Place, depth: int) -> Predicate:
         match part:
             case {"by": by, "condition": condition, **rest} if not rest:
-                return _condition(self.by(by, (place, "by")).evaluate, self._tests(condition, (place, "condition")))
+                return _condition(
+                    self.by(by, (place, "by")).evaluate, self._comparisons(condition, (place, "condition"))
+                )
             case {"or": inner, **rest} if not rest:
                 return _any(self._parts(inner, (place, "or"), depth + 1))
             case {"and": inner, **rest} if not rest:
                 return self.filter(inner, (place, "and"), depth + 1)
-        self.faults.add(place, _FORMS + _found(part))
+        self.faults.add(place, _FORMS + _but_is(part))
         return _never
 
-    def _tests(self, condition: Any, place: Place) -> list[Test]:
+    def _comparisons(self, condition: Any, place: Place) -> list[Comparison]:
         if not isinstance(condition, dict):
             self.faults.add(place, "A condition is an object, such as {eq: 1}.")
             return []
         for name in condition.keys() - set(_NAMES):
             self.faults.add((place, name), f"There is no such condition; there are {', '.join(_NAMES)}.")
-        return [self._test(name, condition[name], (place, name)) for name in _NAMES if condition.get(name) is not None]
+        return [
+            self._comparison(name, condition[name], (place, name)) for name in _NAMES if condition.get(name) is not None
+        ]
 
-    def _test(self, name: str, expected: Any, place: Place) -> Test:
+    def _comparison(self, name: str, expected: Any, place: Place) -> Comparison:
         template = self._templates.json(expected, place)
         if name == "regex":
             return self._pattern(template, place)
-        return _ordered(_ORDER[name], template) if name in _ORDER else _equal(template, wanted=name == "eq")
+        return _ordered(_ORDER[name], template) if name in _ORDER else _equal(template, expect_same=name == "eq")
 
-    def _pattern(self, template: Template, place: Place) -> Test:
+    def _pattern(self, template: Template, place: Place) -> Comparison:
         if not template.constant:
-            return _moving_pattern(template)
+            return _computed_pattern(template)
         self._patterns_left -= 1
         try:
-            return _fixed_pattern(_read(template.value, self._patterns_left))
-        except Unreadable as error:
+            return _constant_pattern(_compile(template.value, self._patterns_left))
+        except InvalidSyntax as error:
             self.faults.add(place, str(error))
-            return _fixed_pattern(_no_match)
+            return _constant_pattern(_no_match)
 
 
-def _bare(text: str) -> str:
+def _without_braces(text: str) -> str:
     stripped = text.strip()
     braced = stripped.startswith("{{") and stripped.endswith("}}") and len(stripped) > 3
     return stripped[2:-2] if braced else text
 
 
-def _found(part: Any) -> str:
+def _but_is(part: Any) -> str:
     if not isinstance(part, dict):
         return f", not {kind(part)}."
     return f"; this one has {', '.join(map(repr, part))[:200] or 'nothing'}."
 
 
-def _read(pattern: Any, left: int) -> Match:
+def _compile(pattern: Any, left: int) -> Match:
     if not isinstance(pattern, str):
-        raise Unreadable("A pattern is text.")
+        raise InvalidSyntax("A pattern is text.")
     if left < 0:
-        raise Unreadable(f"A sequence has at most {PATTERNS_MAX} patterns.")
+        raise InvalidSyntax(f"A sequence has at most {PATTERNS_MAX} patterns.")
     return read_pattern(pattern)
 
 
@@ -130,55 +132,55 @@ def _no_match(subject: str, scope: Scope) -> bool:
     return False
 
 
-def _every(parts: list[Holds]) -> Holds:
+def _every(parts: list[Predicate]) -> Predicate:
     return parts[0] if len(parts) == 1 else lambda scope: all(holds(scope) for holds in parts)
 
 
-def _any(parts: list[Holds]) -> Holds:
+def _any(parts: list[Predicate]) -> Predicate:
     return lambda scope: any(holds(scope) for holds in parts)
 
 
-def _condition(by: Evaluate, tests: list[Test]) -> Holds:
+def _condition(by: Evaluate, comparisons: list[Comparison]) -> Predicate:
     def holds(scope: Scope) -> bool:
         actual = by(scope)
-        return all(test(actual, scope) for test in tests)
+        return all(test(actual, scope) for test in comparisons)
 
     return holds
 
 
-def _equal(template: Template, *, wanted: bool) -> Test:
+def _equal(template: Template, *, expect_same: bool) -> Comparison:
     def test(actual: Any, scope: Scope) -> bool:
         expected = template.render(scope)
         if expected is None or kind(actual) != kind(expected):
             return False
         if isinstance(expected, list | dict):
             scope.visit(weigh(expected, VISITS_MAX, "The value to compare with"))
-        return same(actual, expected) is wanted
+        return same(actual, expected) is expect_same
 
     return test
 
 
-def _ordered(compare: Callable[[Any, Any], bool], template: Template) -> Test:
+def _ordered(compare: Callable[[Any, Any], bool], template: Template) -> Comparison:
     def test(actual: Any, scope: Scope) -> bool:
         expected = template.render(scope)
-        known = kind(actual)
-        return known == kind(expected) and known in ("number", "string") and compare(actual, expected)
+        type_ = kind(actual)
+        return type_ == kind(expected) and type_ in ("number", "string") and compare(actual, expected)
 
     return test
 
 
-def _fixed_pattern(match: Match) -> Test:
+def _constant_pattern(match: Match) -> Comparison:
     return lambda actual, scope: isinstance(actual, str) and match(actual, scope)
 
 
-def _moving_pattern(template: Template) -> Test:
+def _computed_pattern(template: Template) -> Comparison:
     def test(actual: Any, scope: Scope) -> bool:
         pattern = template.render(scope)
         if pattern is None or not isinstance(actual, str):
             return False
         try:
             return read_pattern(as_text(pattern))(actual, scope)
-        except Unreadable as error:
-            raise Failure(str(error)) from None
+        except InvalidSyntax as error:
+            raise StepFailure(str(error)) from None
 
     return test

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sequences.domain.exchange import Answer
-from sequences.domain.validation_errors import Failure
+from sequences.domain.exchange import StepResponse
+from sequences.domain.validation_errors import StepFailure
 from taskhub.errors import Failed
 
 
-class Stopped(Failed):
+class SequenceStopped(Failed):
     """A sequence that did not reach its end. `path` is the step's, `persistence` what was saved so far."""
 
     title, type = "The sequence stopped", "sequence-stopped"
@@ -20,30 +20,33 @@ class Stopped(Failed):
         self.persistence = persistence
 
 
-class Spent(Failure):
+class BudgetExceeded(StepFailure):
     """A budget is used up, or somebody wants the run to stop: no step can ignore that."""
 
 
-class Refused(Failure):
-    """An answer of 400 or more."""
+class StatusError(StepFailure):
+    """A response with a status of 400 or more."""
 
-    def __init__(self, answer: Answer) -> None:
-        self.value = {"status": answer.status, "message": answer.message or f"HTTP {answer.status}"}
-        super().__init__(f"The answer was {answer.status}" + (f": {answer.message}" if answer.message else "."))
+    def __init__(self, response: StepResponse) -> None:
+        self.value = {"status": response.status, "message": response.message or f"HTTP {response.status}"}
+        super().__init__(f"The answer was {response.status}" + (f": {response.message}" if response.message else "."))
 
 
 @dataclass(slots=True)
-class Trouble:
-    """Stops the sequence, unless the step, or one that loops over it, ignores errors: then `value` is that step's."""
+class StepError:
+    """An error that stops the sequence, unless its step, or one that loops over it, ignores errors.
+
+    Then `value` is the value of that step. A `final` error is never ignored.
+    """
 
     path: str
     message: str
     value: dict[str, Any]
     final: bool = False
 
-
-def trouble(path: str, error: Exception) -> Trouble:
-    """An answer of 400 or more gives `{status, message}`, all else `{worker_error}`."""
-    message = str(error) or type(error).__name__
-    value = error.value if isinstance(error, Refused) else {"worker_error": message}
-    return Trouble(path, message, value, final=isinstance(error, Spent))
+    @classmethod
+    def of(cls, path: str, error: Exception) -> "StepError":
+        """The value is `{status, message}` for a status of 400 or more, else `{worker_error}`."""
+        message = str(error) or type(error).__name__
+        value = error.value if isinstance(error, StatusError) else {"worker_error": message}
+        return cls(path, message, value, final=isinstance(error, BudgetExceeded))

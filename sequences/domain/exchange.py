@@ -1,4 +1,4 @@
-"""What an interpreter and those who send for it hand each other."""
+"""Requests, responses and step records: what an interpreter exchanges with those who send for it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 
 @dataclass(slots=True)
-class Outgoing:
+class StepRequest:
     """A request that is ready. `body` is JSON, or None for none; it may be part of persistence: not to be changed."""
 
     method: str
@@ -16,8 +16,8 @@ class Outgoing:
 
 
 @dataclass(slots=True)
-class Answer:
-    """`value` is JSON as `taskhub.jsontools.strict_json` reads it, or text without U+0000; nobody changes it any more.
+class StepResponse:
+    """`value` is JSON as `taskhub.jsontools.strict_json` reads it, or text without U+0000; it is never changed.
 
     `message` says why where `status` is 400 or more, such as the reason phrase.
     """
@@ -28,27 +28,25 @@ class Answer:
 
 
 class SendFailed(Exception):
-    """There is no answer: the connection was refused or broke, the time was up, the gate said no. Words for a user."""
+    """There is no response: the connection failed, the time was up, or the gate refused. The message is for users."""
 
 
-Send: TypeAlias = Callable[[Outgoing], Answer]
-Jac: TypeAlias = Callable[[str, dict[str, Any], str | None], Answer]
+Send: TypeAlias = Callable[[StepRequest], StepResponse]
+Jac: TypeAlias = Callable[[str, dict[str, Any], str | None], StepResponse]
 
 
 @dataclass(slots=True)
 class StepRecord:
     """One finished step: what was sent (None where it never came to that) and what came back.
 
-    `number` counts from 1. Whether it may have been sent before, by a worker that did not live to record it, is for
-    its keeper to know.
-    `path` is that of the step, `requests[1].__def_loop__[3].requests[0]`; a filter or `break` that could not be
-    evaluated has a record of its own, under its own path.
+    `number` counts from 1. `path` is that of the step, `requests[1].__def_loop__[3].requests[0]`; a filter or `break`
+    that could not be evaluated has a record of its own, with its own path.
     """
 
     number: int
     path: str
     method: str
-    sent: Outgoing | None = None
+    sent: StepRequest | None = None
     status: int | None = None
     value: Any = None
     error: str | None = None
@@ -56,7 +54,7 @@ class StepRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SequenceLimits:
     """Of one run. `request` and `persistence` are in characters of JSON, about; `items` counts filtered ones too."""
 
     steps: int = 100_000

@@ -6,25 +6,25 @@ from typing import Any
 from sequences.domain.json_values import as_text, kind
 from sequences.domain.scope import Scope
 from sequences.domain.templates import Template, TemplateReader
-from sequences.domain.validation_errors import Failure, Faults, Place
+from sequences.domain.validation_errors import Place, StepFailure, ValidationFaults
 
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 
 
-def read_headers(value: Any, place: Place, templates: TemplateReader, faults: Faults) -> Template:
+def read_headers(value: Any, place: Place, templates: TemplateReader, faults: ValidationFaults) -> Template:
     """Gives `{name: text}`. Numbers and booleans become text; a header that is null is not sent."""
     if not isinstance(value, dict) and not (isinstance(value, str) and "{{" in value):
         faults.add(place, f"Headers are an object, not {kind(value)}.")
         return Template(lambda scope: {}, True)
-    written = templates.json(value, place)
+    template = templates.json(value, place)
     if isinstance(value, dict):
-        _check(value, place, faults)
-    return Template(lambda scope: _headers(written, scope), written.constant)
+        _check_constants(value, place, faults)
+    return Template(lambda scope: _render(template, scope), template.constant)
 
 
-def _check(headers: dict[str, Any], place: Place, faults: Faults) -> None:
-    """What is wrong before any value is known."""
+def _check_constants(headers: dict[str, Any], place: Place, faults: ValidationFaults) -> None:
+    """Adds the faults of names and values that are no templates."""
     for name, value in headers.items():
         if "{{" in name or (isinstance(value, str) and "{{" in value):
             continue
@@ -32,16 +32,16 @@ def _check(headers: dict[str, Any], place: Place, faults: Faults) -> None:
             faults.add((place, name), fault)
 
 
-def _headers(written: Template, scope: Scope) -> dict[str, str]:
-    given = written.render(scope)
-    if given is None:
+def _render(template: Template, scope: Scope) -> dict[str, str]:
+    headers = template.render(scope)
+    if headers is None:
         return {}
-    if not isinstance(given, dict):
-        raise Failure(f"Headers are an object, not {kind(given)}.")
-    for name, value in given.items():
+    if not isinstance(headers, dict):
+        raise StepFailure(f"Headers are an object, not {kind(headers)}.")
+    for name, value in headers.items():
         if fault := _fault(name, value):
-            raise Failure(f"The header {name[:100]!r}: {fault}")
-    return {name: as_text(value) for name, value in given.items() if value is not None}
+            raise StepFailure(f"The header {name[:100]!r}: {fault}")
+    return {name: as_text(value) for name, value in headers.items() if value is not None}
 
 
 def _fault(name: str, value: Any) -> str | None:

@@ -1,23 +1,23 @@
-"""JSON's values: what they are as text, how large they are, and when two are the same."""
+"""JSON values: as text, their size, their type, and whether two are equal."""
 
 import json
 from typing import Any
 
-from sequences.domain.validation_errors import Failure
+from sequences.domain.validation_errors import StepFailure
 from taskhub.jsontools.strict_json import NESTING_MAX
 
 _FLOAT_SIZE = 20
 _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
-class TooLarge(Failure):
+class ValueTooLarge(StepFailure):
     pass
 
 
 def as_text(value: Any) -> str:
     """Text inside a longer string: strings as they are, null is empty, all else as compact JSON.
 
-    Raises `Failure` for what JSON cannot say.
+    Raises `StepFailure` for what JSON cannot say.
     """
     if isinstance(value, str):
         return value
@@ -26,15 +26,15 @@ def as_text(value: Any) -> str:
     try:
         return _compact(value)
     except (ValueError, TypeError, RecursionError) as error:
-        raise Failure(f"A value cannot be written as text: {error}") from None
+        raise StepFailure(f"A value cannot be written as text: {error}") from None
 
 
-def weigh(value: Any, room: int, what: str) -> int:
+def weigh(value: Any, room: int, subject: str) -> int:
     """About how many characters `value` takes as JSON.
 
     A part that stands in several places counts as often, as it would be written: so a small value that holds itself
-    many times over cannot grow unseen. Raises `TooLarge` past `room` characters and `Failure` past 100 levels of
-    nesting, with `what` as the subject of their words.
+    many times over cannot grow unseen. Raises `ValueTooLarge` past `room` characters and `StepFailure` past 100 levels
+    of nesting, whose messages begin with `subject`.
     """
     size = 0
     level = [value]
@@ -55,13 +55,13 @@ def weigh(value: Any, room: int, what: str) -> int:
             elif isinstance(item, float):
                 size += _FLOAT_SIZE
             else:
-                raise Failure(f"{what} would hold a {type(item).__name__}, which is not JSON.")
+                raise StepFailure(f"{subject} would hold a {type(item).__name__}, which is not JSON.")
             if size > room:
-                raise TooLarge(f"{what} would be larger than {room} characters.")
+                raise ValueTooLarge(f"{subject} would be larger than {room} characters.")
         if not below:
             return size
         level = below
-    raise Failure(f"{what} would be nested deeper than {NESTING_MAX} levels.")
+    raise StepFailure(f"{subject} would be nested deeper than {NESTING_MAX} levels.")
 
 
 def kind(value: Any) -> str:

@@ -1,11 +1,12 @@
 """JSONPath as jsonpath-ng reads it, evaluated within bounds.
 
-jsonpath-ng's own `find` keeps every match's way from the root and follows `$..*..*..*` for as long as it takes; here
-a path is a row of functions from matches to matches, and each match is counted.
+jsonpath-ng's own `find` keeps the full path of every match and follows `$..*..*..*` for as long as it takes; here a
+path is a series of functions from matches to matches, and each match is counted.
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -14,13 +15,13 @@ from jsonpath_ng.exceptions import JSONPathError
 from jsonpath_ng.parser import JsonPathParser
 
 from sequences.domain.scope import Scope
-from sequences.domain.validation_errors import Unreadable
+from sequences.domain.validation_errors import InvalidSyntax
 
 Matches = list[Any]
-Walk = Callable[[Matches, Scope], Matches]
+PathStep = Callable[[Matches, Scope], Matches]
 
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
-_POSITION = re.compile(r"0|[1-9][0-9]{0,8}")
+_LIST_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 _REFUSED = {
     "$": "a second root",
     "|": "the union of two paths",
@@ -32,19 +33,24 @@ _REFUSED = {
 }
 
 
-@lru_cache(maxsize=2048)
-def read_path(text: str) -> tuple[tuple[Walk, ...], bool]:
-    """The steps of a path such as `[*].id` or `..jid`, and whether it is definite: it names one place at most.
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A path of JSONPath. A definite one names one place at most."""
 
-    Raises `Unreadable`.
-    """
-    _check_signs(text)
+    steps: tuple[PathStep, ...]
+    definite: bool
+
+
+@lru_cache(maxsize=2048)
+def read_path(text: str) -> Path:
+    """Parses a path such as `[*].id` or `..jid`. Raises `InvalidSyntax`."""
+    _check_characters(text)
     try:
         parsed = JsonPathParser().parse(f"${text}")
     except (JSONPathError, ValueError, RecursionError) as error:
-        raise Unreadable(f"{text[:100]!r} is no JSONPath: {str(error)[:200]}") from None
+        raise InvalidSyntax(f"{text[:100]!r} is no JSONPath: {str(error)[:200]}") from None
     parts = list(_parts(parsed))
-    return tuple(_walk(part) for part in parts), all(map(_is_definite, parts))
+    return Path(tuple(_path_step(part) for part in parts), all(map(_is_definite, parts)))
 
 
 def children(value: Any) -> Iterable[Any]:
@@ -58,20 +64,20 @@ def member(value: Any, key: str) -> Matches:
     if isinstance(value, dict):
         return [value[key]] if key in value else []
     if isinstance(value, list):
-        at = position(key)
-        return [value[at]] if at is not None and at < len(value) else []
+        index = list_index(key)
+        return [value[index]] if index is not None and index < len(value) else []
     return []
 
 
-def position(key: str) -> int | None:
-    """The place in a list that `key` names, or None when it is no such number."""
-    return int(key) if _POSITION.fullmatch(key) else None
+def list_index(key: str) -> int | None:
+    """The index in a list that `key` names, or None when it is no such number."""
+    return int(key) if _LIST_INDEX.fullmatch(key) else None
 
 
-def _check_signs(text: str) -> None:
-    for sign in _QUOTED.sub("", text):
-        if sign in _REFUSED:
-            raise Unreadable(f"{text[:100]!r} has {sign!r}, {_REFUSED[sign]}; that cannot be used here.")
+def _check_characters(text: str) -> None:
+    for character in _QUOTED.sub("", text):
+        if character in _REFUSED:
+            raise InvalidSyntax(f"{text[:100]!r} has {character!r}, {_REFUSED[character]}; that cannot be used here.")
 
 
 def _parts(path: jsonpath.JSONPath) -> Iterator[jsonpath.JSONPath]:
@@ -92,31 +98,33 @@ def _is_definite(part: jsonpath.JSONPath) -> bool:
     return isinstance(part, jsonpath.Index) and len(part.indices) == 1
 
 
-def _walk(part: jsonpath.JSONPath) -> Walk:
+def _path_step(part: jsonpath.JSONPath) -> PathStep:
     match part:
         case jsonpath.Fields():
-            return _each(lambda value: [found for name in part.fields for found in member(value, name)])
+            return _from_each(lambda value: [inner for name in part.fields for inner in member(value, name)])
         case jsonpath.Index():
-            return _each(lambda value: _indexed(value, part.indices))
+            return _from_each(lambda value: _indexed(value, part.indices))
         case jsonpath.Slice():
-            return _each(lambda value: _sliced(value, slice(part.start, part.end, part.step)))
+            return _from_each(lambda value: _sliced(value, slice(part.start, part.end, part.step)))
         case jsonpath.Wildcard():
-            return _each(children)
+            return _from_each(children)
         case jsonpath.Descendants():
-            return _descendants(part)
-    raise Unreadable(f"{part} cannot be used here.")
+            return _descendants_step(part)
+    raise InvalidSyntax(f"{part} cannot be used here.")
 
 
-def _each(found_in: Callable[[Any], Iterable[Any]]) -> Walk:
-    def walk(values: Matches, scope: Scope) -> Matches:
-        matches: Matches = []
-        for value in values:
-            known = len(matches)
-            matches.extend(found_in(value))
-            scope.visit(1 + len(matches) - known)
-        return matches
+def _from_each(matches_in: Callable[[Any], Iterable[Any]]) -> PathStep:
+    """A step that goes from each match to those in it."""
 
-    return walk
+    def step(matches: Matches, scope: Scope) -> Matches:
+        inner: Matches = []
+        for value in matches:
+            before = len(inner)
+            inner.extend(matches_in(value))
+            scope.visit(1 + len(inner) - before)
+        return inner
+
+    return step
 
 
 def _indexed(value: Any, indices: Iterable[int]) -> Matches:
@@ -125,43 +133,44 @@ def _indexed(value: Any, indices: Iterable[int]) -> Matches:
     return [value[index] for index in indices if -len(value) <= index < len(value)]
 
 
-def _sliced(value: Any, wanted: slice) -> Matches:
-    return value[wanted] if isinstance(value, list) and wanted.step != 0 else []
+def _sliced(value: Any, part: slice) -> Matches:
+    return value[part] if isinstance(value, list) and part.step != 0 else []
 
 
-def _descendants(part: jsonpath.Descendants) -> Walk:
-    starts, ends = _all(part.left), _all(part.right)
+def _descendants_step(part: jsonpath.Descendants) -> PathStep:
+    left, right = _all_steps(part.left), _all_steps(part.right)
 
-    def walk(values: Matches, scope: Scope) -> Matches:
-        return ends(_below(starts(values, scope), scope), scope)
+    def step(matches: Matches, scope: Scope) -> Matches:
+        return right(_descendants(left(matches, scope), scope), scope)
 
-    return walk
+    return step
 
 
-def _below(values: Matches, scope: Scope) -> Matches:
-    """The objects and lists among the values and in them, each before what it holds: nothing is found in the rest."""
-    met: Matches = []
-    waiting = _holders(values)
+def _descendants(values: Matches, scope: Scope) -> Matches:
+    """The objects and lists among the values and in them, each before what it holds; other values hold nothing."""
+    descendants: Matches = []
+    waiting = _containers(values)
     while waiting:
         value = waiting.pop()
-        met.append(value)
+        descendants.append(value)
         inner = list(children(value))
         scope.visit(1 + len(inner))
-        waiting += _holders(inner)
-    return met
+        waiting += _containers(inner)
+    return descendants
 
 
-def _holders(values: Matches) -> Matches:
-    """The last first, as they are to be taken from the end."""
+def _containers(values: Matches) -> Matches:
+    """The objects and lists among the values, the last first, as they are taken from the end."""
     return [value for value in reversed(values) if isinstance(value, (dict, list))]
 
 
-def _all(path: jsonpath.JSONPath) -> Walk:
-    steps = [_walk(part) for part in _parts(path)]
+def _all_steps(path: jsonpath.JSONPath) -> PathStep:
+    """All steps of a path as one."""
+    steps = [_path_step(part) for part in _parts(path)]
 
-    def walk(values: Matches, scope: Scope) -> Matches:
+    def follow(matches: Matches, scope: Scope) -> Matches:
         for step in steps:
-            values = step(values, scope)
-        return values
+            matches = step(matches, scope)
+        return matches
 
-    return walk
+    return follow

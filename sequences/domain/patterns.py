@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from sequences.domain.scope import Scope
-from sequences.domain.validation_errors import Unreadable
+from sequences.domain.validation_errors import InvalidSyntax
 from taskhub.linear_regex import LENGTH_MAX, InvalidPattern, compile_pattern
 
 _STEPS_A_VISIT = 30  # of the pattern's automaton, in the time in which a path looks at one value
@@ -14,13 +14,13 @@ Match = Callable[[str, Scope], bool]
 
 @lru_cache(maxsize=64)  # each may take 1 MiB
 def read_pattern(text: str) -> Match:
-    """Raises `Unreadable`. The match raises `Failure` for a text that is too long for so large a pattern."""
+    """Raises `InvalidSyntax`. The match raises `StepFailure` for a text that is too long for so large a pattern."""
     if len(text) > LENGTH_MAX:
-        raise Unreadable(f"A pattern has at most {LENGTH_MAX} characters.")
+        raise InvalidSyntax(f"A pattern has at most {LENGTH_MAX} characters.")
     try:
         pattern = compile_pattern(text, captures=False)
     except InvalidPattern as error:
-        raise Unreadable(f"{text[:100]!r} is no pattern of RE2: {error}") from None
+        raise InvalidSyntax(f"{text[:100]!r} is no pattern of RE2: {error}") from None
     size = pattern.programsize
 
     def match(subject: str, scope: Scope) -> bool:

@@ -1,4 +1,4 @@
-"""Reads the arguments of a sequence into a `Program`, or names every fault in them."""
+"""Parses the arguments of a sequence into a `SequenceProgram`, or names every fault in them."""
 
 import json
 import re
@@ -7,9 +7,9 @@ from typing import Any
 from sequences.domain.conditions import FilterReader
 from sequences.domain.headers import read_headers
 from sequences.domain.json_values import as_text, kind, weigh
-from sequences.domain.steps import JAC, METHODS, Loop, Program, Step
+from sequences.domain.steps import JAC, METHODS, Loop, SequenceProgram, Step
 from sequences.domain.templates import Template, TemplateReader, constant
-from sequences.domain.validation_errors import Failure, Faults, Faulty, Place
+from sequences.domain.validation_errors import InvalidSequence, Place, StepFailure, ValidationFaults
 from taskhub.errors import Rejected
 from taskhub.jsontools.strict_json import check_storable
 
@@ -17,10 +17,10 @@ SIZE_MAX = 1_000_000  # characters of a sequence
 STEPS_MAX = 1000
 LOOPS_MAX = 10  # in each other
 
-_TOP = ("persistence", "container", "requests")
-_PRESETS = ("current", "parent_current", "index")
-_LOOP = ("by", "filter", "requests")
-_STEP = (
+_PROGRAM_KEYS = ("persistence", "container", "requests")
+_CONTAINER_KEYS = ("current", "parent_current", "index")
+_LOOP_KEYS = ("by", "filter", "requests")
+_STEP_KEYS = (
     "method", "url", "api", "header", "headers", "body", "master",
     "save_to", "save_req_to", "ignore_error", "break", "__def_loop__", "__def_loop",
 )  # fmt: skip
@@ -29,20 +29,20 @@ _HTTP = re.compile(r"https?://[^/?#]", re.IGNORECASE)
 Fields = dict[str, Any]
 
 
-def parse(arguments: Any) -> Program:
+def parse(arguments: Any) -> SequenceProgram:
     """`arguments` as JSON values: `{persistence?, container?, requests}`, checked throughout.
 
-    Raises `Faulty` with all faults. Null counts as absent for every optional key.
+    Raises `InvalidSequence` with all faults. Null counts as absent for every optional key.
     """
-    faults = Faults()
-    _check_plain(arguments, faults)
-    program = Program() if faults.found else _Reader(faults).program(arguments)
-    if faults.found:
-        raise Faulty(faults.found)
+    faults = ValidationFaults()
+    _check_json(arguments, faults)
+    program = SequenceProgram() if faults.errors else _ProgramReader(faults).program(arguments)
+    if faults.errors:
+        raise InvalidSequence(faults.errors)
     return program
 
 
-def _check_plain(arguments: Any, faults: Faults) -> None:
+def _check_json(arguments: Any, faults: ValidationFaults) -> None:
     if not isinstance(arguments, dict):
         faults.add(None, f"A sequence is an object, not {kind(arguments)}.")
         return
@@ -52,26 +52,26 @@ def _check_plain(arguments: Any, faults: Faults) -> None:
         json.dumps(arguments, allow_nan=False)
     except Rejected as refusal:
         faults.add(None, refusal.errors[0]["detail"])
-    except (Failure, ValueError, TypeError) as error:
+    except (StepFailure, ValueError, TypeError) as error:
         faults.add(None, str(error))
 
 
-class _Reader:
-    def __init__(self, faults: Faults) -> None:
+class _ProgramReader:
+    def __init__(self, faults: ValidationFaults) -> None:
         self.faults = faults
         self.templates = TemplateReader(faults)
         self.filters = FilterReader(faults, self.templates)
         self.steps_left = STEPS_MAX
 
-    def program(self, value: Any) -> Program:
-        fields = self._object(value, None, _TOP)
+    def program(self, value: Any) -> SequenceProgram:
+        fields = self._object(value, None, _PROGRAM_KEYS)
         persistence = self._object(fields.get("persistence", {}), (None, "persistence"))
         container = self._container(fields.get("container", {}))
-        return Program(persistence, container, self._steps(fields, None, 0))
+        return SequenceProgram(persistence, container, self._steps(fields, None, 0))
 
     def _container(self, value: Any) -> Fields:
         place = (None, "container")
-        fields = self._object(value, place, _PRESETS)
+        fields = self._object(value, place, _CONTAINER_KEYS)
         presets = {name: preset for name, preset in fields.items() if preset != {}}
         index = presets.get("index", "0")
         if isinstance(index, bool) or not isinstance(index, int | str):
@@ -92,7 +92,7 @@ class _Reader:
             if not isinstance(request, dict):
                 self.faults.add((place, index), f"A request is an object, not {kind(request)}.")
         return tuple(
-            self._step(self._object(request, (place, index), _STEP), (place, index), index, depth)
+            self._step(self._object(request, (place, index), _STEP_KEYS), (place, index), index, depth)
             for index, request in enumerate(requests)
             if isinstance(request, dict)
         )
@@ -112,7 +112,7 @@ class _Reader:
             save_to=self._name(fields, place, "save_to"),
             save_req_to=self._name(fields, place, "save_req_to"),
             ignore_error=ignore is True,
-            leave=None if break_ is None else self.filters.filter(break_, (place, "break")),
+            break_when=None if break_ is None else self.filters.filter(break_, (place, "break")),
             loop=self._loop(fields, place, depth),
         )
 
@@ -179,14 +179,14 @@ class _Reader:
         if depth == LOOPS_MAX:
             self.faults.add(place, f"Loops stand in each other at most {LOOPS_MAX} deep.")
             return None
-        loop = self._object(value, place, _LOOP)
+        loop = self._object(value, place, _LOOP_KEYS)
         by = self.filters.by(loop.get("by"), (place, "by"))
-        wanted = loop.get("filter")
-        taken = None if wanted is None else self.filters.filter(wanted, (place, "filter"))
-        return Loop(key, by.evaluate, by.roots <= {"$"}, taken, self._steps(loop, place, depth + 1))
+        filter_ = loop.get("filter")
+        predicate = None if filter_ is None else self.filters.filter(filter_, (place, "filter"))
+        return Loop(key, by.evaluate, by.roots <= {"$"}, predicate, self._steps(loop, place, depth + 1))
 
     def _either(self, fields: Fields, place: Place, first: str, second: str) -> tuple[str, Any]:
-        """Both spellings mean the same; both at once do so only when they say the same."""
+        """The spelling of a key that is used, and its value. Both at once are a fault unless their values are equal."""
         if second not in fields:
             return first, fields.get(first)
         if first in fields and fields[first] != fields[second]:
@@ -194,7 +194,7 @@ class _Reader:
         return second, fields[second]
 
     def _object(self, value: Any, place: Place, known: tuple[str, ...] = ()) -> Fields:
-        """The fields that are given; those that are not `known`, if that says any, are faults."""
+        """The fields that are not null; keys that are not `known` are faults. Without `known` these are all fields."""
         if not isinstance(value, dict):
             self.faults.add(place, f"This is an object, not {kind(value)}.")
             return {}

@@ -1,15 +1,15 @@
-"""A sequence that was read: nothing in it is looked up or parsed again while it runs."""
+"""A parsed sequence: nothing in it is looked up or parsed again while it runs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from sequences.domain.conditions import Holds
+from sequences.domain.conditions import Predicate
 from sequences.domain.expressions import Evaluate
 from sequences.domain.json_values import kind
 from sequences.domain.scope import Scope
 from sequences.domain.templates import Template
-from sequences.domain.validation_errors import Failure
+from sequences.domain.validation_errors import StepFailure
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 JAC = "JAC"
@@ -22,20 +22,20 @@ class Loop:
     name: str
     by: Evaluate
     by_response: bool
-    filter: Holds | None
+    filter: Predicate | None
     steps: "tuple[Step, ...]"
 
     def items(self, scope: Scope) -> list[Any]:
-        """What is looped over. Raises `Failure` where that is no list."""
+        """What is looped over. Raises `StepFailure` where that is no list."""
         value = self.by(scope)
         if not isinstance(value, list):
-            raise Failure(f"'by' gives {kind(value)}, and a loop needs an array.")
+            raise StepFailure(f"'by' gives {kind(value)}, and a loop needs an array.")
         return value
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One request. `name` is its place in its block, such as `requests[0]`; `leave` is its `break`."""
+    """One request. `name` is its place in its block, such as `requests[0]`; `break_when` is its `break`."""
 
     name: str
     method: str
@@ -46,12 +46,12 @@ class Step:
     save_to: Template | None = None
     save_req_to: Template | None = None
     ignore_error: bool = False
-    leave: Holds | None = None
+    break_when: Predicate | None = None
     loop: Loop | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class SequenceProgram:
     """`persistence` and `container` are the caller's own and are never changed. Absent presets are left out."""
 
     persistence: dict[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Texts and JSON with `{{...}}` in them, read once into functions of a scope.
+"""Templates, texts and JSON with `{{...}}` in them, parsed once into functions of a scope.
 
 A string that is one whole expression keeps the value's type; inside a longer string it is text. What was substituted
 is a value and never a template: it is not looked at again. A literal `{{` is written `{{'{{'}}`.
@@ -13,7 +13,7 @@ from urllib.parse import quote
 from sequences.domain.expressions import Evaluate, Expression, read_expression
 from sequences.domain.json_values import as_text
 from sequences.domain.scope import Scope
-from sequences.domain.validation_errors import Failure, Faults, Place, Unreadable
+from sequences.domain.validation_errors import InvalidSyntax, Place, StepFailure, ValidationFaults
 
 # In one sequence, so that the largest is read within two seconds.
 EXPRESSIONS_MAX = 1000
@@ -24,18 +24,18 @@ _INSIDE = re.compile(r"""((?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|(?!}})[^'"])*)}
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """`render` gives the value in a scope; it raises `Failure`. `constant` needs no scope."""
+    """`render` gives the value in a scope; it raises `StepFailure`. `constant` needs no scope."""
 
     render: Evaluate
     constant: bool
 
     @property
     def value(self) -> Any:
-        """What a constant is."""
-        return self.render(_NOWHERE)
+        """The value of a constant."""
+        return self.render(_EMPTY_SCOPE)
 
 
-_NOWHERE = Scope(None, {})
+_EMPTY_SCOPE = Scope(None, {})
 
 
 def constant(value: Any) -> Template:
@@ -43,30 +43,30 @@ def constant(value: Any) -> Template:
 
 
 class TemplateReader:
-    """Reads the templates of one sequence; what it cannot read goes to `faults`."""
+    """Reads the templates of one sequence; what it cannot parse goes to `faults`."""
 
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self, faults: ValidationFaults) -> None:
         self.faults = faults
-        self._left, self._room = EXPRESSIONS_MAX, CHARACTERS_MAX
+        self._expressions_left, self._characters_left = EXPRESSIONS_MAX, CHARACTERS_MAX
 
     def value(self, text: str, place: Place) -> Template:
-        """Of any type where the text is one whole expression."""
+        """A value of any type where the text is one whole expression, else text."""
         parts = self._parts(text, place)
         if len(parts) == 1 and isinstance(parts[0], Expression):
             return Template(parts[0].evaluate, False)
         return _joined(parts)
 
     def text(self, text: str, place: Place) -> Template:
-        """Always text."""
+        """A text."""
         return _joined(self._parts(text, place))
 
     def address(self, text: str, place: Place) -> Template:
         """Text whose substitutions are percent-encoded, unless the whole address is one."""
         parts = self._parts(text, place)
         if len(parts) == 1 and isinstance(parts[0], Expression):
-            return Template(_address(parts[0].evaluate), False)
+            return Template(_text_only(parts[0].evaluate), False)
         joined = _joined(parts, _percent_encoded)
-        return joined if joined.constant else Template(_upright(joined.render), False)
+        return joined if joined.constant else Template(_without_dot_segments(joined.render), False)
 
     def json(self, value: Any, place: Place) -> Template:
         """Any JSON, with expressions in its strings at any depth, keys included."""
@@ -93,36 +93,36 @@ class TemplateReader:
         if "{{" not in text:
             return [text]
         try:
-            return self._read(text)
-        except Unreadable as error:
+            return self._split(text)
+        except InvalidSyntax as error:
             self.faults.add(place, str(error))
             return [""]
 
-    def _read(self, text: str) -> list[str | Expression]:
+    def _split(self, text: str) -> list[str | Expression]:
         parts: list[str | Expression] = []
         at = 0
-        while (opening := _opening(text, at)) >= 0:
+        while (opening := _find_opening(text, at)) >= 0:
             inside = _INSIDE.match(text, opening + 2)
             if not inside:
-                raise Unreadable(f"The '{{{{' at character {opening + 1} is not closed by '}}}}'.")
+                raise InvalidSyntax(f"The '{{{{' at character {opening + 1} is not closed by '}}}}'.")
             parts += [text[at:opening], self.expression(inside[1])]
             at = inside.end()
         parts.append(text[at:])
         return [part for part in parts if part != ""]
 
     def expression(self, text: str) -> Expression:
-        """Raises `Unreadable`."""
-        self._left -= 1
-        self._room -= len(text)
-        if self._left < 0:
-            raise Unreadable(f"A sequence has at most {EXPRESSIONS_MAX} expressions.")
-        if self._room < 0:
-            raise Unreadable(f"The expressions of a sequence have at most {CHARACTERS_MAX} characters.")
+        """Raises `InvalidSyntax`."""
+        self._expressions_left -= 1
+        self._characters_left -= len(text)
+        if self._expressions_left < 0:
+            raise InvalidSyntax(f"A sequence has at most {EXPRESSIONS_MAX} expressions.")
+        if self._characters_left < 0:
+            raise InvalidSyntax(f"The expressions of a sequence have at most {CHARACTERS_MAX} characters.")
         return read_expression(text)
 
 
-def _opening(text: str, start: int) -> int:
-    """Where the next expression opens: with the last two of a row of braces, so that `{{{#.a}}}` is in braces."""
+def _find_opening(text: str, start: int) -> int:
+    """Where the next expression opens, or -1: at the last two of a row of braces, so that `{{{#.a}}}` is in braces."""
     at = text.find("{{", start)
     while at >= 0 and text[at + 2 : at + 3] == "{":
         at += 1
@@ -138,37 +138,34 @@ def _joined(parts: list[str | Expression], finish: Callable[[str], str] = str) -
         return constant("".join(part for part in parts if isinstance(part, str)))
 
     def render(scope: Scope) -> str:
-        made = [part if isinstance(part, str) else finish(_substituted(part, scope)) for part in parts]
-        return "".join(made)
+        return "".join(
+            part if isinstance(part, str) else finish(scope.count_text(as_text(part.evaluate(scope)))) for part in parts
+        )
 
     return Template(render, False)
-
-
-def _substituted(part: Expression, scope: Scope) -> str:
-    return scope.take(as_text(part.evaluate(scope)))
 
 
 def _percent_encoded(text: str) -> str:
     return quote(text, safe="")
 
 
-def _address(evaluate: Evaluate) -> Evaluate:
+def _text_only(evaluate: Evaluate) -> Evaluate:
     def render(scope: Scope) -> str:
         value = evaluate(scope)
         if not isinstance(value, str):
-            raise Failure("The address is not text.")
+            raise StepFailure("The address is not text.")
         return value
 
     return render
 
 
-def _upright(evaluate: Evaluate) -> Evaluate:
-    """Clients take `..` out of a path before they send it, and percent-encoding does not keep them from it."""
+def _without_dot_segments(evaluate: Evaluate) -> Evaluate:
+    """Refuses addresses with `.` or `..` in their path: clients resolve these, and percent-encoding does not help."""
 
     def render(scope: Scope) -> str:
         address: str = evaluate(scope)
         if "/." in address and not {".", ".."}.isdisjoint(re.split("[?#]", address, maxsplit=1)[0].split("/")):
-            raise Failure("With these values the address would lead elsewhere: a part of its path is '.' or '..'.")
+            raise StepFailure("With these values the address would lead elsewhere: a part of its path is '.' or '..'.")
         return address
 
     return render
@@ -179,14 +176,14 @@ def _list(items: list[Evaluate]) -> Template:
 
 
 def _object(names: list[str], values: list[Template]) -> Template:
-    pattern = {name: item.value if item.constant else None for name, item in zip(names, values, strict=True)}
-    moving = [(name, item.render) for name, item in zip(names, values, strict=True) if not item.constant]
+    constants = {name: item.value if item.constant else None for name, item in zip(names, values, strict=True)}
+    variables = [(name, item.render) for name, item in zip(names, values, strict=True) if not item.constant]
 
     def render(scope: Scope) -> dict[str, Any]:
-        made = dict(pattern)
-        for name, part in moving:
-            made[name] = part(scope)
-        return made
+        value = dict(constants)
+        for name, render_member in variables:
+            value[name] = render_member(scope)
+        return value
 
     return Template(render, False)
 

@@ -1,4 +1,4 @@
-"""What can be wrong with a sequence before it runs, each fault at its place; and what can go wrong with a step."""
+"""The faults of a sequence that cannot run, each with its place; and the failure of a step."""
 
 import json
 import re
@@ -9,39 +9,39 @@ from taskhub.errors import Rejected
 
 FAULTS_MAX = 500  # in one answer; a megabyte of mistakes needs no megabytes of words
 
-# Where something stands: the place of what holds it, and its key there. It becomes text only when it is told: with a
-# text for every item, a long key with many children would fill the memory.
+# The place of a value: the place of what holds it, and its key there. It becomes text only in an error: with a text
+# for every item, a long key with many children would fill the memory.
 Place = tuple["Place", str | int] | None
 
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
-class Faulty(Rejected):
+class InvalidSequence(Rejected):
     """A sequence that cannot run. Each of `errors` has `detail` and a `path`: `requests[1].__def_loop__.filter[0]`."""
 
     title, type = "The sequence is not valid", "invalid-sequence"
 
     def __init__(self, faults: Iterable[Mapping[str, Any]]) -> None:
-        found = list(faults)
-        words = "; ".join(f"{fault['path'] or 'the whole'}: {fault['detail']}" for fault in found[:3])
-        super().__init__(f"The sequence is not valid. {words}", errors=found)
+        errors = list(faults)
+        words = "; ".join(f"{fault['path'] or 'the whole'}: {fault['detail']}" for fault in errors[:3])
+        super().__init__(f"The sequence is not valid. {words}", errors=errors)
 
 
-class Faults:
-    """The faults met so far while a sequence is read."""
+class ValidationFaults:
+    """The faults found so far while a sequence is parsed."""
 
     def __init__(self) -> None:
-        self.found: list[dict[str, str]] = []
+        self.errors: list[dict[str, str]] = []
 
     def add(self, place: Place, detail: str) -> None:
-        if len(self.found) < FAULTS_MAX:
-            self.found.append({"path": dotted(place), "detail": detail})
-        elif len(self.found) == FAULTS_MAX:
-            self.found.append({"path": "", "detail": f"There are more than {FAULTS_MAX} faults."})
+        if len(self.errors) < FAULTS_MAX:
+            self.errors.append({"path": dotted(place), "detail": detail})
+        elif len(self.errors) == FAULTS_MAX:
+            self.errors.append({"path": "", "detail": f"There are more than {FAULTS_MAX} faults."})
 
 
 def dotted(place: Place) -> str:
-    """`requests[1].body.name`; a key that is no plain word stands in brackets, as JSON writes it."""
+    """`requests[1].body.name`; a key that is no plain word is in brackets, as in JSON."""
     steps: list[str] = []
     while place:
         place, key = place
@@ -52,14 +52,14 @@ def dotted(place: Place) -> str:
 def _step(key: str | int, *, first: bool) -> str:
     if isinstance(key, int):
         return f"[{key}]"
-    if len(key) <= 100 and _PLAIN.fullmatch(key):
+    if len(key) <= 100 and _WORD.fullmatch(key):
         return key if first else f".{key}"
     return f"[{json.dumps(key[:100])}]"
 
 
-class Unreadable(ValueError):
-    """Part of a sequence that cannot be read, in words for its author."""
+class InvalidSyntax(ValueError):
+    """Part of a sequence that cannot be parsed. The message is for its author."""
 
 
-class Failure(Exception):
+class StepFailure(Exception):
     """A step that cannot be carried out with the values it has met; `ignore_error` may pass over it."""

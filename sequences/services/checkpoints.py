@@ -1,6 +1,6 @@
-"""How a run's state is written down and read again: the values that it holds apart from where it stands.
+"""Stores a run's state and loads it again: the values that it holds apart from its position.
 
-Values never change while a run goes on, so each is written once: a loop of ten thousand requests over a large list
+Values never change while a run goes on, so each is stored once: a loop of ten thousand requests over a large list
 costs no more than the list and ten thousand short states.
 """
 
@@ -14,20 +14,20 @@ from taskhub.runs.models import Run
 
 Key = tuple[str, str]  # place and key
 PERSISTENCE, CURRENT, ITEMS = "persistence", "current", "items"
-_NOTHING = object()
+_MISSING = object()
 
 
-class Shelf:
-    """The values of one run as they were last written down. The same object is the same value."""
+class CheckpointStore:
+    """Stores checkpoints of one run; it knows which values are stored. The same object is the same value."""
 
-    def __init__(self, run: Run, known: Mapping[Key, Any]) -> None:
+    def __init__(self, run: Run, stored: Mapping[Key, Any]) -> None:
         self._run = run
-        self._known = dict(known)
+        self._stored = dict(stored)
 
     def store(self, state: dict[str, Any]) -> None:
-        """Writes a checkpoint of the interpreter; `state` is taken apart."""
+        """Stores a checkpoint of the interpreter; the values are taken out of `state`."""
         values = _take_out(state)
-        new = {key: value for key, value in values.items() if self._known.get(key, _NOTHING) is not value}
+        new = {key: value for key, value in values.items() if self._stored.get(key, _MISSING) is not value}
         CheckpointValue.objects.bulk_create(
             [_row(self._run, key, value) for key, value in new.items()],
             update_conflicts=True,
@@ -35,7 +35,7 @@ class Shelf:
             update_fields=["value"],
         )
         Checkpoint.objects.update_or_create(run=self._run, defaults={"state": as_json(state)})
-        self._known |= new
+        self._stored |= new
 
 
 def _row(run: Run, key: Key, value: Any) -> CheckpointValue:
@@ -43,8 +43,8 @@ def _row(run: Run, key: Key, value: Any) -> CheckpointValue:
     return CheckpointValue(run=run, digest=digest, place=key[0], key=key[1], value=as_json(value))
 
 
-def stored_state(run: Run, persistence: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The last checkpoint as the interpreter gave it, or None; `persistence` is what the sequence itself brings."""
+def load_state(run: Run, persistence: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The last checkpoint as the interpreter made it, or None; `persistence` is that of the run's arguments."""
     checkpoint = Checkpoint.objects.filter(run=run).first()
     if checkpoint is None:
         return None
@@ -61,11 +61,11 @@ def stored_state(run: Run, persistence: Mapping[str, Any]) -> dict[str, Any] | N
 
 
 def values_of(state: dict[str, Any]) -> dict[Key, Any]:
-    """What a `stored_state` holds: known to be written down."""
+    """The values in a state of `load_state`, which are stored."""
     return _take_out({**state, "blocks": [{**block, "current": {**block["current"]}} for block in state["blocks"]]})
 
 
-def forget_state(run: Run) -> None:
+def delete_state(run: Run) -> None:
     Checkpoint.objects.filter(run=run).delete()
     CheckpointValue.objects.filter(run=run).delete()
 
@@ -76,6 +76,7 @@ def as_json(value: Any) -> str:
 
 
 def _take_out(state: dict[str, Any]) -> dict[Key, Any]:
+    """Removes the values from the state and returns them."""
     values: dict[Key, Any] = {(PERSISTENCE, key): value for key, value in state.pop("persistence").items()}
     for number, block in enumerate(state["blocks"]):
         if block["current"]["is"] == "value":

@@ -1,8 +1,8 @@
-"""The work of a run: its sequence carried out, step by step on record, from where the last worker was lost.
+"""Carries out the runs of sequences and records their steps; after a lost worker from the last checkpoint.
 
-Safe requests (RFC 9110, section 9.2.1) wait to be recorded together. Before one that may change something is sent, what
-waits is recorded; after it, it is recorded at once: so when a worker is lost, at most that one, or some safe ones, are
-sent again, and they are marked.
+Safe requests (RFC 9110, section 9.2.1) wait to be recorded together. Before a request that may change something is
+sent, what waits is recorded; after it, it is recorded at once: so when a worker is lost, at most that one, or some safe
+ones, are sent again, and they are marked.
 """
 
 import time
@@ -12,15 +12,15 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from sequences.domain.errors import Stopped
-from sequences.domain.exchange import Limits, StepRecord
+from sequences.domain.errors import SequenceStopped
+from sequences.domain.exchange import SequenceLimits, StepRecord
 from sequences.domain.interpreter import Interpreter
 from sequences.domain.program import parse
-from sequences.domain.steps import JAC, Program, Step
-from sequences.http_client import Client
-from sequences.in_process_client import Door
-from sequences.services.checkpoints import PERSISTENCE, Shelf, stored_state, values_of
-from sequences.services.step_recorder import Row, Scribe, store_steps
+from sequences.domain.steps import JAC, SequenceProgram, Step
+from sequences.http_client import HttpClient
+from sequences.in_process_client import InProcessClient
+from sequences.services.checkpoints import PERSISTENCE, CheckpointStore, load_state, values_of
+from sequences.services.step_recorder import Row, StepRecorder, store_steps
 from taskhub.runs.domain import ResultTooLarge
 from taskhub.runs.queue import confirm
 from taskhub.runs.queue.execution import Execution
@@ -31,9 +31,9 @@ BATCH_STEPS = 200
 BATCH_SECONDS = 0.25
 
 
-def limits() -> Limits:
-    """Of one run, as the settings have them."""
-    return Limits(
+def limits() -> SequenceLimits:
+    """The limits of one run, from the settings."""
+    return SequenceLimits(
         steps=settings.SEQUENCE_STEPS_MAX,
         items=settings.SEQUENCE_ITEMS_MAX,
         persistence=settings.SEQUENCE_PERSISTENCE_MAX,
@@ -42,78 +42,85 @@ def limits() -> Limits:
 
 
 def perform(execution: Execution) -> None:
-    """Carries a claimed run out. Its last steps and its ending are one commit."""
+    """Carries out a claimed run. Its last steps and its end are one commit."""
     run = execution.run
     program = parse(run.arguments)
-    state = stored_state(run, program.persistence)
-    with Client(lambda: carried.interpreter.remaining) as client:
-        carried = Carried(execution, program, state, client)
+    state = load_state(run, program.persistence)
+    with HttpClient(lambda: sequence_run.interpreter.remaining) as client:
+        sequence_run = SequenceRun(execution, program, state, client)
         try:
-            result = carried.interpreter.run()
-            carried.end(execution.succeed, result)
-        except Stopped as stop:
-            carried.end(execution.fail, "SequenceStopped", carried.scribe.hidden(str(stop)), stop.persistence)
+            result = sequence_run.interpreter.run()
+            sequence_run.end(execution.succeed, result)
+        except SequenceStopped as stop:
+            sequence_run.end(
+                execution.fail, "SequenceStopped", sequence_run.recorder.without_secrets(str(stop)), stop.persistence
+            )
         except ResultTooLarge as error:
-            carried.end(execution.fail, "ResultTooLarge", str(error))
+            sequence_run.end(execution.fail, "ResultTooLarge", str(error))
 
 
-class Carried:
-    """One attempt of a run: its interpreter, and what of its steps is not on record yet."""
+class SequenceRun:
+    """One attempt at a run: its interpreter, and the steps that are not recorded yet."""
 
-    def __init__(self, execution: Execution, program: Program, state: dict[str, Any] | None, client: Client) -> None:
+    def __init__(
+        self, execution: Execution, program: SequenceProgram, state: dict[str, Any] | None, client: HttpClient
+    ) -> None:
         run = execution.run
         self._execution = execution
         self._waiting: list[Row] = []
         self._recorded_at = time.monotonic()
-        self._doubts = BATCH_STEPS if run.attempt > 1 else 0  # the worker before may not have come to a checkpoint
-        self.scribe = Scribe(run, [run.arguments, state])
+        # Steps that the worker before may have sent without recording them.
+        self._uncertain_steps = BATCH_STEPS if run.attempt > 1 else 0
+        self.recorder = StepRecorder(run, [run.arguments, state])
         options: dict[str, Any] = {
             "send": client.send,
-            "jac": Door(run.owner, run).call,
+            "jac": InProcessClient(run.owner, run).call,
             "clock": time.monotonic,
-            "announce": self._announced,
-            "record": self._finished,
+            "announce": self._before_step,
+            "record": self._after_step,
             "should_stop": execution.check,
             "limits": limits(),
         }
         if state:
-            self._shelf = Shelf(run, values_of(state))
+            self._checkpoints = CheckpointStore(run, values_of(state))
             self.interpreter = Interpreter.resume(program, state, **options)
         else:
-            self._shelf = Shelf(run, {(PERSISTENCE, key): value for key, value in program.persistence.items()})
+            self._checkpoints = CheckpointStore(
+                run, {(PERSISTENCE, key): value for key, value in program.persistence.items()}
+            )
             self.interpreter = Interpreter(program, **options)
         self._first = self.interpreter.steps + 1
 
-    def end(self, ending: Callable[..., None], *words: Any) -> None:
-        """What waits, and the ending, in one transaction."""
+    def end(self, end_run: Callable[..., None], *arguments: Any) -> None:
+        """Records the last steps and ends the run, in one transaction."""
         with transaction.atomic():
             store_steps(self._waiting)
-            ending(*words)
+            end_run(*arguments)
 
-    def _announced(self, step: Step) -> None:
+    def _before_step(self, step: Step) -> None:
         if self._waiting and not _is_safe(step.method, step.address.value if step.address.constant else ""):
             self._record()
 
-    def _finished(self, record: StepRecord) -> None:
+    def _after_step(self, record: StepRecord) -> None:
         safe = record.sent is None or _is_safe(record.method, record.sent.address)
-        self._waiting.append(self.scribe.step(record, again=self._may_be_again(record, safe=safe)))
+        self._waiting.append(self.recorder.row(record, again=self._may_be_again(record, safe=safe)))
         self._execution.progress(record.number)
         late = time.monotonic() - self._recorded_at > BATCH_SECONDS
         if not safe or late or len(self._waiting) >= BATCH_STEPS:
             self._record()
 
     def _may_be_again(self, record: StepRecord, *, safe: bool) -> bool:
-        """What changes something was recorded before anything followed it, and after all that came before it."""
-        again = self._doubts > 0 and record.sent is not None and (safe or record.number == self._first)
-        self._doubts = self._doubts - 1 if safe else 0
+        """A request that changes something was recorded before the next one, and after all that came before it."""
+        again = self._uncertain_steps > 0 and record.sent is not None and (safe or record.number == self._first)
+        self._uncertain_steps = self._uncertain_steps - 1 if safe else 0
         return again
 
     def _record(self) -> None:
-        """Raises `LeaseLost` when another has the run."""
+        """Stores the steps that wait, and a checkpoint. Raises `LeaseLost` when another worker has the run."""
         with transaction.atomic():
             confirm(run=self._execution.run)
             store_steps(self._waiting)
-            self._shelf.store(self.interpreter.checkpoint())
+            self._checkpoints.store(self.interpreter.checkpoint())
         self._waiting = []
         self._recorded_at = time.monotonic()
 

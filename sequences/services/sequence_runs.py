@@ -1,4 +1,4 @@
-"""What people ask of sequences: to check one, to run it, to read what it did."""
+"""Checks sequences, submits runs of them, and finds these."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from uuid import UUID
 from django.conf import settings
 
 from sequences.domain.program import parse
-from sequences.services.checkpoints import forget_state
+from sequences.services.checkpoints import delete_state
 from taskhub.errors import NotFound
 from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
@@ -17,24 +17,24 @@ KIND = "sequence"
 
 
 def check(arguments: Mapping[str, Any]) -> None:
-    """Raises `Faulty`, which names each fault's place."""
+    """Raises `InvalidSequence`, which names each fault's place."""
     parse(arguments)
 
 
 def submit_sequence(*, arguments: Mapping[str, Any], owner: Any, webhook: str = "") -> Run:
-    """Submits a run of a sequence. Raises `Faulty`, and `Refused` for a webhook's address."""
+    """Submits a run of a sequence. Raises `InvalidSequence`, and `AddressRefused` for a webhook's address."""
     runs.checked_webhook(webhook)
     return runs.submit(kind=KIND, owner=owner, name=KIND, arguments=arguments, time_limit=time_limit(), webhook=webhook)
 
 
 def planned_run(arguments: Mapping[str, Any], owner: Any, schedule: str) -> PlannedRun:
-    """The run that a schedule, by name, starts. Raises `Faulty`."""
+    """The run that a schedule, by name, starts. Raises `InvalidSequence`."""
     check(arguments)
     return PlannedRun(owner, schedule, arguments, time_limit())
 
 
 def time_limit() -> float:
-    """Seconds: the sequence's own budget speaks first, with what was saved so far."""
+    """Seconds. The sequence's own budget ends first, which keeps what was saved so far."""
     return float(settings.SEQUENCE_SECONDS_MAX + 60)
 
 
@@ -47,5 +47,5 @@ def sequence_run(*, run_id: UUID, user: Any) -> Run:
 
 
 def ended(run: Run) -> None:
-    """In the transaction that ends a run."""
-    forget_state(run)
+    """Deletes the run's checkpoint, in the transaction that ends it."""
+    delete_state(run)

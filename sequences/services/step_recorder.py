@@ -1,4 +1,4 @@
-"""Steps on record: what was sent and what came back, without secrets, and never more than fits."""
+"""Records steps: request and response without secrets, cut at a limit."""
 
 import json
 from typing import Any
@@ -8,24 +8,24 @@ from django.conf import settings
 from django.db import connection
 
 from sequences.domain.exchange import StepRecord
-from sequences.models import Step
+from sequences.models import SequenceStep
 from taskhub.runs.models import Run
 from taskhub.security.masking import hide, mask, mask_value, secrets_of
 
 Row = tuple[Any, ...]
 
 COLUMNS = "run_id, number, path, method, url, status, duration_ms, error, again, sent, answer"
-_COPY = f"COPY {Step._meta.db_table} ({COLUMNS}) FROM STDIN"
+_COPY = f"COPY {SequenceStep._meta.db_table} ({COLUMNS}) FROM STDIN"
 
 
-class Scribe:
-    """Knows the secrets that a run has met: what stood under a secret's name in its arguments or in an answer."""
+class StepRecorder:
+    """Makes rows of a run's steps, without secrets: values under a secret's name in arguments or responses."""
 
-    def __init__(self, run: Run, known: Any) -> None:
+    def __init__(self, run: Run, values: Any) -> None:
         self._run = run
-        self._secrets = _with_quoted(secrets_of(known))
+        self._secrets = _with_quoted(secrets_of(values))
 
-    def step(self, record: StepRecord, *, again: bool) -> Row:
+    def row(self, record: StepRecord, *, again: bool) -> Row:
         """A row for `store_steps`."""
         if new := secrets_of(record.value) - self._secrets:
             self._secrets |= _with_quoted(new)
@@ -35,16 +35,16 @@ class Scribe:
             record.number,
             record.path,
             record.method,
-            self.hidden(sent.address) if sent else "",
+            self.without_secrets(sent.address) if sent else "",
             record.status,
             record.duration_ms,
-            self.hidden(record.error) if record.error else "",
+            self.without_secrets(record.error) if record.error else "",
             again,
             self._json({"headers": sent.headers, "body": _masked_text(sent.body)}) if sent else "",
             self._json(_masked_text(record.value)),
         )
 
-    def hidden(self, text: str) -> str:
+    def without_secrets(self, text: str) -> str:
         return _cut(mask(hide(text, self._secrets)))
 
     def _json(self, value: Any) -> str:
@@ -52,7 +52,7 @@ class Scribe:
 
 
 def store_steps(rows: list[Row]) -> None:
-    """In the caller's transaction; a fifth of what the ORM takes for it."""
+    """Stores rows by COPY, which takes a fifth of the ORM's time, in the caller's transaction."""
     if rows:
         with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
             for row in rows:
@@ -60,12 +60,12 @@ def store_steps(rows: list[Row]) -> None:
 
 
 def _with_quoted(secrets: frozenset[str]) -> frozenset[str]:
-    """As they stand in addresses, too."""
+    """The secrets, and how they are written in addresses."""
     return secrets | {quote(secret, safe="") for secret in secrets}
 
 
 def _masked_text(value: Any) -> Any:
-    """A text has no keys that say what is secret, but may look like `access_token=...`."""
+    """Masks a text, which may hold `access_token=...`; other values are masked by their keys."""
     return mask(value) if isinstance(value, str) else value
 
 

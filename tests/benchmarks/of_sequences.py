@@ -13,7 +13,7 @@ from typing import Any
 
 import requests
 
-from sequences.domain.exchange import Answer, Limits, Outgoing
+from sequences.domain.exchange import SequenceLimits, StepRequest, StepResponse
 from sequences.domain.interpreter import Interpreter
 from sequences.domain.program import parse
 from tests.benchmarks.load import Client
@@ -98,16 +98,16 @@ def _interpreted(steps: int) -> float:
             ],
         }
     )
-    answers = {"http://localhost/users": Answer(200, {"data": users})}
-    other = Answer(200, {"ok": True})
+    answers = {"http://localhost/users": StepResponse(200, {"data": users})}
+    other = StepResponse(200, {"ok": True})
 
-    def send(outgoing: Outgoing) -> Answer:
+    def send(outgoing: StepRequest) -> StepResponse:
         return answers.get(outgoing.address, other)
 
-    def jac(name: str, arguments: dict[str, Any], master: str | None) -> Answer:
+    def jac(name: str, arguments: dict[str, Any], master: str | None) -> StepResponse:
         return other
 
-    limits = Limits(items=10**9, persistence=10**9)
+    limits = SequenceLimits(items=10**9, persistence=10**9)
     run = Interpreter(program, send=send, jac=jac, clock=time.perf_counter, limits=limits)
     began = time.perf_counter()
     run.run()

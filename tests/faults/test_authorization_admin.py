@@ -21,7 +21,7 @@ from extraction.domain.payload_parser import parse_pages
 from extraction.services.page_ledger import add_first_pages
 from extraction.services.processes import run_task
 from extraction.services.tasks import create_task
-from sequences.models import Step
+from sequences.models import SequenceStep
 from sequences.services.sequence_runs import submit_sequence
 from taskhub.accounts import services as accounts
 from taskhub.runs.models import Leadership, Worker
@@ -112,7 +112,9 @@ def fill(owner: Person) -> None:
     Leadership.objects.create(name="beat", holder="here", until=now)
     Group.objects.create(name="operators")
     sequence = submit_sequence(arguments={"requests": []}, owner=owner.user)
-    Step.objects.create(run=sequence, number=1, path="requests[0]", method="GET", url="http://h/", duration_ms=1)
+    SequenceStep.objects.create(
+        run=sequence, number=1, path="requests[0]", method="GET", url="http://h/", duration_ms=1
+    )
     made = crawling.crawler(owner, crawling.external(owner, "http://127.0.0.1:9/shop"))
     task = crawling.start(owner, made["crawler"])
     body = b'{"sku": "a1"}\n{"sku": 2}'

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sequences.domain.conditions import NESTING_MAX, PATTERNS_MAX, FilterReader, Holds
+from sequences.domain.conditions import NESTING_MAX, PATTERNS_MAX, FilterReader, Predicate
 from sequences.domain.patterns import read_pattern
 from sequences.domain.scope import Scope
 from sequences.domain.templates import TemplateReader
-from sequences.domain.validation_errors import Failure, Faults, Unreadable
+from sequences.domain.validation_errors import InvalidSyntax, StepFailure, ValidationFaults
 
 
-def read(value: Any) -> tuple[Holds, list[dict[str, str]]]:
-    faults = Faults()
-    return FilterReader(faults, TemplateReader(faults)).filter(value, (None, "filter")), faults.found
+def read(value: Any) -> tuple[Predicate, list[dict[str, str]]]:
+    faults = ValidationFaults()
+    return FilterReader(faults, TemplateReader(faults)).filter(value, (None, "filter")), faults.errors
 
 
 def holds(filter_: Any, current: Any, **persistence: Any) -> bool:
@@ -131,7 +131,7 @@ def test_a_template_that_finds_nothing_compares_with_nothing(name: str) -> None:
 
 
 def test_a_pattern_that_turns_out_unreadable_is_a_failure() -> None:
-    with pytest.raises(Failure, match="no pattern"):
+    with pytest.raises(StepFailure, match="no pattern"):
         holds([{"by": "$.id", "condition": {"regex": "{{#.pattern}}"}}], {"id": "abc"}, pattern="(")
 
 
@@ -181,7 +181,7 @@ def test_filters_nest_and_hold_patterns_up_to_a_limit() -> None:
 def test_a_pattern_made_to_be_slow_ends(pattern: str) -> None:
     match = read_pattern(pattern)
     assert not match("ab" * 500, Scope(None, {}))
-    with pytest.raises(Failure, match="too many values"):
+    with pytest.raises(StepFailure, match="too many values"):
         match("ab" * 500_000, Scope(None, {}))
 
 
@@ -190,7 +190,7 @@ def test_a_pattern_made_to_be_slow_ends(pattern: str) -> None:
 def test_any_text_is_a_pattern_or_unreadable(pattern: str, subject: str) -> None:
     try:
         match = read_pattern(pattern)
-    except Unreadable as error:
+    except InvalidSyntax as error:
         assert "RE2" in str(error)  # noqa: PT017  # both ways are right
     else:
         assert match(subject, Scope(None, {})) in (True, False)

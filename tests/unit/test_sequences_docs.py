@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sequences.domain.errors import Stopped
-from sequences.domain.exchange import Answer, Outgoing
+from sequences.domain.errors import SequenceStopped
+from sequences.domain.exchange import StepRequest, StepResponse
 from sequences.domain.interpreter import Interpreter
 from sequences.domain.program import parse
 from taskhub.jsontools.jsonc import parse_jsonc
@@ -17,17 +17,17 @@ EXAMPLES = re.findall(r"```json\n(.*?)```\s+```(result|stops)\n(.*?)```", TEXT, 
 USERS = json.loads(re.findall(r"\| `GET /users` \| `(.*?)` \|", TEXT)[0])
 
 
-def send(outgoing: Outgoing) -> Answer:
+def send(outgoing: StepRequest) -> StepResponse:
     match outgoing.method, outgoing.address:
         case "GET", "http://shop/users":
-            return Answer(200, USERS)
+            return StepResponse(200, USERS)
         case "POST", "http://shop/echo":
-            return Answer(200, outgoing.body)
-    return Answer(404, None, "Not Found")
+            return StepResponse(200, outgoing.body)
+    return StepResponse(404, None, "Not Found")
 
 
-def refuse(name: str, arguments: object, master: object) -> Answer:
-    return Answer(401, None, "Who is calling?")
+def refuse(name: str, arguments: object, master: object) -> StepResponse:
+    return StepResponse(401, None, "Who is calling?")
 
 
 def test_every_example_has_its_outcome() -> None:
@@ -40,6 +40,6 @@ def test_an_example_gives_what_stands_under_it(text: str, outcome: str, expected
     if outcome == "result":
         assert run.run() == json.loads(expected)
     else:
-        with pytest.raises(Stopped) as caught:
+        with pytest.raises(SequenceStopped) as caught:
             run.run()
         assert str(caught.value) == expected.strip()

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sequences.domain.errors import Stopped
-from sequences.domain.exchange import Answer, Limits, Outgoing, SendFailed, StepRecord
+from sequences.domain.errors import SequenceStopped
+from sequences.domain.exchange import SendFailed, SequenceLimits, StepRecord, StepRequest, StepResponse
 from sequences.domain.interpreter import Interpreter
 from sequences.domain.program import parse
 from taskhub.jsontools.jsonc import parse_jsonc
@@ -22,30 +22,30 @@ class World:
 
     def __init__(self, **answers: Any) -> None:
         self.answers = {"list": {"data": LIST}, "ok": {"ok": True}, **answers}
-        self.sent: list[Outgoing] = []
+        self.sent: list[StepRequest] = []
         self.calls: list[tuple[str, dict[str, Any], str | None]] = []
         self.records: list[StepRecord] = []
         self.now = 0.0
         self.stop: Callable[[], bool | None] = lambda: False
 
-    def send(self, outgoing: Outgoing) -> Answer:
+    def send(self, outgoing: StepRequest) -> StepResponse:
         self.sent.append(outgoing)
         name = outgoing.address.removeprefix("http://h/").split("?")[0]
         if name == "gone":
             raise SendFailed("The connection was refused.")
         if name.isdigit():
-            return Answer(int(name), {"detail": "no"}, "Nope")
-        return Answer(200, self.answers.get(name, {"echo": outgoing.body, "at": name}))
+            return StepResponse(int(name), {"detail": "no"}, "Nope")
+        return StepResponse(200, self.answers.get(name, {"echo": outgoing.body, "at": name}))
 
-    def jac(self, name: str, arguments: dict[str, Any], master: str | None) -> Answer:
+    def jac(self, name: str, arguments: dict[str, Any], master: str | None) -> StepResponse:
         self.calls.append((name, arguments, master))
-        return Answer(401, None, "Who is calling?") if master is None else Answer(200, {"called": name})
+        return StepResponse(401, None, "Who is calling?") if master is None else StepResponse(200, {"called": name})
 
     def clock(self) -> float:
         self.now += 0.25
         return self.now
 
-    def start(self, *requests: dict[str, Any], limits: Limits | None = None, **top: Any) -> Interpreter:
+    def start(self, *requests: dict[str, Any], limits: SequenceLimits | None = None, **top: Any) -> Interpreter:
         return Interpreter(
             parse({"requests": list(requests), **top}),
             send=self.send,
@@ -53,14 +53,14 @@ class World:
             clock=self.clock,
             record=self.records.append,
             should_stop=lambda: self.stop(),
-            limits=limits or Limits(),
+            limits=limits or SequenceLimits(),
         )
 
     def run(self, *requests: dict[str, Any], **options: Any) -> dict[str, Any]:
         return self.start(*requests, **options).run()
 
-    def stopped(self, *requests: dict[str, Any], **options: Any) -> Stopped:
-        with pytest.raises(Stopped) as caught:
+    def stopped(self, *requests: dict[str, Any], **options: Any) -> SequenceStopped:
+        with pytest.raises(SequenceStopped) as caught:
             self.run(*requests, **options)
         return caught.value
 
@@ -119,13 +119,13 @@ def test_what_is_sent(world: World) -> None:
         persistence={"n": 5, "key": "k", "list": [1, {}], "to": "http://h/a?b=c d", "headers": {"A": 1, "B": None}},
     )
     assert world.sent == [
-        Outgoing(
+        StepRequest(
             "POST",
             "http://h/a?b=c d",
             {"Authorization": "token 5", "X-Text": "[1,{}]0", "X-True": "true"},
             {"n": 5, "list": [5, "a 5"], "k": {"deep": [1, {}]}},
         ),
-        Outgoing("PUT", "http://h/ok", {"A": "1"}, [1, {}]),
+        StepRequest("PUT", "http://h/ok", {"A": "1"}, [1, {}]),
     ]
 
 
@@ -153,7 +153,7 @@ def test_a_step_that_cannot_be_sent_is_trouble_of_its_own(world: World, request_
     for _ in range(96):
         deep = [deep]
     persistence = {"lines": "a\r\nB: c", "foreign": "ж", "list": [], "up": "..", "big": "x" * 900, "deep": [[deep]]}
-    limits = Limits(request=1500)
+    limits = SequenceLimits(request=1500)
     stopped = world.stopped(request_, persistence=persistence, limits=limits)
     assert (stopped.path, world.sent, world.calls) == ("requests[0]", [], [])
     assert message in stopped.message
@@ -391,13 +391,15 @@ def test_what_break_and_filter_cannot_evaluate_is_the_steps_trouble(world: World
 @pytest.mark.parametrize(
     ("limits", "message", "sent"),
     [
-        (Limits(steps=2), "more than 2 steps", 2),
-        (Limits(items=2), "more than 2 items", 3),
-        (Limits(seconds=3), "longer than 3 seconds", 3),
-        (Limits(persistence=300), "larger than 300 characters", 4),
+        (SequenceLimits(steps=2), "more than 2 steps", 2),
+        (SequenceLimits(items=2), "more than 2 items", 3),
+        (SequenceLimits(seconds=3), "longer than 3 seconds", 3),
+        (SequenceLimits(persistence=300), "larger than 300 characters", 4),
     ],
 )
-def test_a_spent_budget_stops_whatever_is_ignored(world: World, limits: Limits, message: str, sent: int) -> None:
+def test_a_spent_budget_stops_whatever_is_ignored(
+    world: World, limits: SequenceLimits, message: str, sent: int
+) -> None:
     inner = get("{{$.tag}}", ignore_error=True, save_to="s{{!}}")
     step = get("list", ignore_error=True, **loop(inner))
     world.answers |= {"a": "x" * 100, "b": "x" * 100}
@@ -410,9 +412,9 @@ def test_a_spent_budget_stops_whatever_is_ignored(world: World, limits: Limits, 
 
 def test_saving_over_a_key_frees_its_room(world: World) -> None:
     world.answers["big"] = "x" * 800
-    world.run(*[get("big", save_to="same")] * 5, limits=Limits(persistence=1000))
+    world.run(*[get("big", save_to="same")] * 5, limits=SequenceLimits(persistence=1000))
     stopped = world.stopped(
-        get("big", save_to="a"), get("big", save_to="b", ignore_error=True), limits=Limits(persistence=1000)
+        get("big", save_to="a"), get("big", save_to="b", ignore_error=True), limits=SequenceLimits(persistence=1000)
     )
     assert stopped.path == "requests[1]"
     assert list(stopped.persistence) == ["a"]
@@ -422,7 +424,7 @@ def test_persistence_that_doubles_meets_its_limit(world: World) -> None:
     step = get("ok", body=["{{#}}", "{{#}}"], save_req_to="x{{$.n}}", ignore_error=True)
     world.answers["ok"] = {"n": 1}
     steps = [{**step, "save_req_to": f"x{number}"} for number in range(60)]
-    assert "larger than" in world.stopped(*steps, limits=Limits(request=100_000, persistence=10_000)).message
+    assert "larger than" in world.stopped(*steps, limits=SequenceLimits(request=100_000, persistence=10_000)).message
 
 
 def test_a_run_that_should_stop_stops_before_the_next_step_or_item(world: World) -> None:
@@ -467,7 +469,7 @@ class Hub(World):
         for number in (1, 2, 3)
     ] + [{"user": "dummy+testing2@dummy.com", "jid": "urn:uuid:29cba0c9-e24e-4d15-a2b6-4354c59a4c86"}]
 
-    def send(self, outgoing: Outgoing) -> Answer:
+    def send(self, outgoing: StepRequest) -> StepResponse:
         self.sent.append(outgoing)
         name = outgoing.address.rstrip("/").rpartition("/")[2]
         answers: dict[str, Any] = {
@@ -476,7 +478,7 @@ class Hub(World):
             "object_get": {"jid": "x", "active_gph_id": "graph of {}".format((outgoing.body or {}).get("obj"))},
             "walker_run": {"success": True, "report": [outgoing.body]},
         }
-        return Answer(200, answers.get(name, {"todo": name}))
+        return StepResponse(200, answers.get(name, {"todo": name}))
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -489,7 +491,7 @@ def test_the_documented_sequences(version: int) -> None:
     if version == 1:
         result = run.run()
     else:
-        with pytest.raises(Stopped) as caught:
+        with pytest.raises(SequenceStopped) as caught:
             run.run()
         assert caught.value.path == "requests[3]"
         assert hub.calls == [("master_allusers", {"limit": 0, "offset": 0}, None)]

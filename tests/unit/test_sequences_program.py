@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sequences.domain.program import LOOPS_MAX, SIZE_MAX, STEPS_MAX, parse
 from sequences.domain.scope import Scope
-from sequences.domain.validation_errors import FAULTS_MAX, Faulty, dotted
+from sequences.domain.validation_errors import FAULTS_MAX, InvalidSequence, dotted
 from taskhub.jsontools.jsonc import parse_jsonc
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -19,7 +19,7 @@ JAC = {"method": "JAC", "api": "master_self"}
 
 
 def faults_of(arguments: Any) -> list[str]:
-    with pytest.raises(Faulty) as caught:
+    with pytest.raises(InvalidSequence) as caught:
         parse(arguments)
     assert all(fault["detail"] for fault in caught.value.errors)
     assert caught.value.status == 400
@@ -150,7 +150,13 @@ def test_null_counts_as_absent() -> None:
     keys = ("body", "header", "save_to", "save_req_to", "ignore_error", "break", "__def_loop__", "api", "master")
     program = parse({"persistence": None, "container": None, "requests": [{**GET, **dict.fromkeys(keys)}]})
     (step,) = program.steps
-    assert (step.loop, step.leave, step.save_to, step.ignore_error, step.body.value) == (None, None, None, False, None)
+    assert (step.loop, step.break_when, step.save_to, step.ignore_error, step.body.value) == (
+        None,
+        None,
+        None,
+        False,
+        None,
+    )
 
 
 def test_empty_presets_count_as_absent() -> None:
@@ -219,7 +225,7 @@ ANY = st.recursive(
 def test_any_json_is_a_program_or_has_placed_faults(arguments: Any) -> None:
     try:
         program = parse(arguments)
-    except Faulty as faulty:
+    except InvalidSequence as faulty:
         text = json.dumps(faulty.errors)
         assert 0 < len(faulty.errors) <= FAULTS_MAX + 1  # noqa: PT017  # both ways are right
         assert len(text) < 300_000

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sequences.domain.errors import Stopped
-from sequences.domain.exchange import Answer, Limits, Outgoing, SendFailed, StepRecord
+from sequences.domain.errors import SequenceStopped
+from sequences.domain.exchange import SendFailed, SequenceLimits, StepRecord, StepRequest, StepResponse
 from sequences.domain.interpreter import Interpreter
 from sequences.domain.program import parse
-from sequences.domain.steps import Program
-from sequences.domain.validation_errors import Faulty
+from sequences.domain.steps import SequenceProgram
+from sequences.domain.validation_errors import InvalidSequence
 from taskhub.errors import Rejected
 
-LIMITS = Limits(steps=60, items=60, request=3_000, persistence=20_000)
+LIMITS = SequenceLimits(steps=60, items=60, request=3_000, persistence=20_000)
 ANSWERS: dict[str, Any] = {
     "list": {"data": [{"id": 1, "tag": "a"}, {"id": 2, "tag": "{{#.secret}}"}], "ids": [3, "four", None]},
     "bare": [1, [2, "x"], {"data": [True]}],
@@ -26,26 +26,26 @@ ANSWERS: dict[str, Any] = {
 }
 
 
-def send(outgoing: Outgoing) -> Answer:
+def send(outgoing: StepRequest) -> StepResponse:
     """The same request has the same answer, whoever asks."""
     name = outgoing.address.rpartition("/")[2]
     if name == "gone":
         raise SendFailed("The connection was refused.")
     if name == "bad":
-        return Answer(500, {"detail": "no"}, "Nope")
+        return StepResponse(500, {"detail": "no"}, "Nope")
     value = ANSWERS.get(name, {"echo": outgoing.body, "at": outgoing.address, "data": [name]})
-    return Answer(200, json.loads(json.dumps(value)))
+    return StepResponse(200, json.loads(json.dumps(value)))
 
 
-def jac(name: str, arguments: dict[str, Any], master: str | None) -> Answer:
-    return Answer(200 if master else 401, {"data": [name, arguments]})
+def jac(name: str, arguments: dict[str, Any], master: str | None) -> StepResponse:
+    return StepResponse(200 if master else 401, {"data": [name, arguments]})
 
 
-def interpreter(program: Program, records: list[StepRecord], limits: Limits = LIMITS) -> Interpreter:
+def interpreter(program: SequenceProgram, records: list[StepRecord], limits: SequenceLimits = LIMITS) -> Interpreter:
     return Interpreter(program, send=send, jac=jac, clock=lambda: 0.0, record=records.append, limits=limits)
 
 
-def resumed(program: Program, state: Any, records: list[StepRecord], **more: Any) -> Interpreter:
+def resumed(program: SequenceProgram, state: Any, records: list[StepRecord], **more: Any) -> Interpreter:
     options: dict[str, Any] = {"send": send, "jac": jac, "clock": lambda: 0.0, "record": records.append, **more}
     return Interpreter.resume(program, state, **options)
 
@@ -54,7 +54,7 @@ def outcome(run: Interpreter) -> Any:
     """What came of it, as others see it."""
     try:
         return json.loads(json.dumps(run.run()))
-    except Stopped as stopped:
+    except SequenceStopped as stopped:
         return stopped.path, stopped.message, json.loads(json.dumps(stopped.persistence))
 
 
@@ -186,13 +186,13 @@ ANY = st.recursive(
 def test_no_answer_makes_a_run_raise_anything_but_its_own(
     arguments: Any, values: list[Any], statuses: list[int]
 ) -> None:
-    answers = itertools.cycle(Answer(status, value) for status in statuses for value in values)
+    answers = itertools.cycle(StepResponse(status, value) for status in statuses for value in values)
     records: list[StepRecord] = []
     run = interpreter(parse(arguments), records)
     run._send = lambda outgoing: next(answers)
     try:
         run.run()
-    except Stopped as stopped:
+    except SequenceStopped as stopped:
         assert stopped.path.startswith("requests[")  # noqa: PT017  # both ends are right
     assert [record.number for record in records] == list(range(1, len(records) + 1))
     json.dumps(run.checkpoint())
@@ -253,8 +253,8 @@ def test_a_checkpoint_names_what_stands_elsewhere_instead_of_repeating_it() -> N
         ]
     }  # fmt: skip
     sizes: list[int] = []
-    run = interpreter(parse(arguments), [], Limits())
-    run._send = lambda outgoing: Answer(200, big) if outgoing.address.endswith("big") else Answer(200, 1)
+    run = interpreter(parse(arguments), [], SequenceLimits())
+    run._send = lambda outgoing: StepResponse(200, big) if outgoing.address.endswith("big") else StepResponse(200, 1)
     run._record = lambda record: sizes.append(len(json.dumps(run.checkpoint())))
     run._budget._should_stop = lambda: sizes.append(len(json.dumps(run.checkpoint())))
     run.run()
@@ -273,18 +273,18 @@ def test_what_comes_is_announced_while_the_state_is_as_it_was() -> None:
 def test_time_that_was_spent_stays_spent() -> None:
     program = parse({"requests": [{"method": "GET", "url": "http://h/a"}] * 4})
     ticks = itertools.count()
-    run = Interpreter(program, send=send, jac=jac, clock=lambda: next(ticks), limits=Limits(seconds=8))
+    run = Interpreter(program, send=send, jac=jac, clock=lambda: next(ticks), limits=SequenceLimits(seconds=8))
     state: dict[str, Any] = {}
     run._record = lambda record: state.update(run.checkpoint())
-    with pytest.raises(Stopped, match="longer than 8 seconds"):
+    with pytest.raises(SequenceStopped, match="longer than 8 seconds"):
         run.run()
     assert state["elapsed"] > 4
     assert run.remaining == 0
-    again = resumed(program, state, [], limits=Limits(seconds=4))
-    with pytest.raises(Stopped, match="longer than 4 seconds"):
+    again = resumed(program, state, [], limits=SequenceLimits(seconds=4))
+    with pytest.raises(SequenceStopped, match="longer than 4 seconds"):
         again.run()
 
 
 def test_faults_are_no_program() -> None:
-    with pytest.raises(Faulty):
+    with pytest.raises(InvalidSequence):
         parse({"requests": [{"method": "GET", "url": "http://h/{{$.a"}]})

@@ -10,15 +10,15 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.live import Live
 
-from sequences.domain.errors import Stopped
+from sequences.domain.errors import SequenceStopped
 from sequences.domain.exchange import StepRecord
 from sequences.domain.interpreter import Interpreter
 from sequences.domain.program import parse
-from sequences.domain.steps import Program
-from sequences.http_client import Client
-from sequences.in_process_client import Door
+from sequences.domain.steps import SequenceProgram
+from sequences.http_client import HttpClient
+from sequences.in_process_client import InProcessClient
 from sequences.services.sequence_execution import limits
-from sequences.step_tree import StepTree, label
+from sequences.step_tree import StepTree, step_label
 from taskhub.accounts.models import User
 from taskhub.errors import Rejected
 from taskhub.jsontools.jsonc import parse_jsonc
@@ -48,7 +48,7 @@ class Command(BaseCommand):
             return
         sys.exit(self._run(program, file, _user(email), **options))
 
-    def _program(self, file: str) -> Program:
+    def _program(self, file: str) -> SequenceProgram:
         try:
             text = sys.stdin.read() if file == "-" else Path(file).read_text()
         except (OSError, UnicodeDecodeError) as error:
@@ -56,45 +56,45 @@ class Command(BaseCommand):
         try:
             return parse(parse_jsonc(text))
         except Rejected as refusal:
-            raise CommandError("\n".join(f"{file}: {_placed(error)}" for error in refusal.errors)) from None
+            raise CommandError("\n".join(f"{file}: {_with_place(error)}" for error in refusal.errors)) from None
 
-    def _run(self, program: Program, file: str, owner: User | None, *, json: bool, **_: Any) -> int:
+    def _run(self, program: SequenceProgram, file: str, owner: User | None, *, json: bool, **_: Any) -> int:
         console = Console(stderr=json, highlight=False)
-        began, shown = time.monotonic(), Shown(console, file)
-        with Client(lambda: run.remaining) as client:
+        began, display = time.monotonic(), StepDisplay(console, file)
+        with HttpClient(lambda: run.remaining) as client:
             run = Interpreter(
                 program,
                 send=client.send,
-                jac=Door(owner).call,
+                jac=InProcessClient(owner).call,
                 clock=time.monotonic,
-                record=shown.record,
+                record=display.record,
                 limits=limits(),
             )
-            code, words = 0, "finished"
-            with shown.live:
+            code, outcome = 0, "finished"
+            with display.live:
                 try:
                     run.run()
-                except Stopped as stop:
-                    code, words = 1, f"stopped: {stop}"
+                except SequenceStopped as stop:
+                    code, outcome = 1, f"stopped: {stop}"
                 except KeyboardInterrupt:
-                    code, words = INTERRUPTED, "interrupted"
-        console.print(f"{words}; {run.steps} steps in {time.monotonic() - began:.2f} s", markup=False, soft_wrap=True)
+                    code, outcome = INTERRUPTED, "interrupted"
+        console.print(f"{outcome}; {run.steps} steps in {time.monotonic() - began:.2f} s", markup=False, soft_wrap=True)
         if json:
             self.stdout.write(_pretty(run.persistence))
         return code
 
 
-class Shown:
-    """Steps as they finish: a live tree in a terminal, a line each elsewhere."""
+class StepDisplay:
+    """Shows steps as they finish: a live tree in a terminal, a line each elsewhere."""
 
     def __init__(self, console: Console, title: str) -> None:
         self._console = console
         self._tree = StepTree(title)
         self.live = Live(self._tree, console=console, refresh_per_second=8, transient=not console.is_terminal)
-        self.record = self._tree.add if console.is_terminal else self._say
+        self.record = self._tree.add if console.is_terminal else self._print_line
 
-    def _say(self, record: StepRecord) -> None:
-        self._console.print(label(record, record.path), soft_wrap=True)
+    def _print_line(self, record: StepRecord) -> None:
+        self._console.print(step_label(record, record.path), soft_wrap=True)
 
 
 def _user(email: str | None) -> User | None:
@@ -106,7 +106,7 @@ def _user(email: str | None) -> User | None:
     return user
 
 
-def _placed(error: dict[str, Any]) -> str:
+def _with_place(error: dict[str, Any]) -> str:
     if "line" in error:
         return f"line {error['line']}, column {error['column']}: {error['detail']}"
     return f"{error['path'] or 'the whole'}: {error['detail']}"

@@ -109,7 +109,6 @@ def _submit(principal: Principal, definition: WalkerDefinition, arguments: dict[
         time_limit=definition.time_limit,
         checked=True,
         notify=False,
-        checked=True,
         **terms,
     )
     if not principal.files:
