@@ -1,4 +1,4 @@
-"""The operator's view of the ledger."""
+"""Runs, workers and the leader in the admin."""
 
 from typing import Any, ClassVar
 
@@ -22,7 +22,7 @@ LINKS_MAX = 20
 
 
 class KindFilter(admin.SimpleListFilter):
-    """The registered kinds, without asking the table which it holds."""
+    """Filters by registered kinds, without reading from the table which it holds."""
 
     title = parameter_name = "kind"
 
@@ -124,7 +124,7 @@ class RunAdmin(ReadOnlyAdmin):
 
 
 def _hidden(text: str, run: Run) -> str:
-    """Without the run's secrets. They stand in its arguments, which a list reads only for a text that there is."""
+    """A text without the run's secrets. They stand in its arguments, which a list reads only where there is a text."""
     return mask(hide(text, secrets_of(run.arguments))) if text else ""
 
 
@@ -141,7 +141,7 @@ admin.site.unregister([TaskResult, GroupResult])  # groups are not used
 
 @admin.register(TaskResult)
 class ProjectedResultAdmin(ReadOnlyAdmin, TaskResultAdmin):
-    """What the ledger wrote of its runs; without the filters that read the whole table to offer what it holds."""
+    """Ended runs as django-celery-results shows them, without the filters that read the whole table."""
 
     date_hierarchy: ClassVar[Any] = None
     list_filter: ClassVar[Any] = ("status",)

@@ -35,7 +35,7 @@ def may_try_again(*, attempt: int, attempts: int) -> bool:
 
 
 def error_of(exc: BaseException) -> dict[str, str]:
-    """`{type, message}` as the wire shows it: the name of the exception and its words, never a stack trace."""
+    """An exception as `{type, message}`, as the wire shows it: its name and its words, never a stack trace."""
     return {"type": type(exc).__name__, "message": str(exc)[:2000] or type(exc).__name__}
 
 
@@ -57,8 +57,8 @@ class Overdue(Interrupted):
 
 
 class ResultTooLarge(Exception):
-    """The work was done, and its result cannot be kept. The transaction must roll back."""
+    """Raised where the work was done and its result cannot be kept. The transaction must roll back."""
 
 
 class LeaseLost(Exception):
-    """The ending came too late: the run was cancelled, or another attempt has it. The transaction must roll back."""
+    """Raised where an ending is too late: the run was cancelled, or has a later attempt. Roll the transaction back."""

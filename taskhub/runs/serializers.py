@@ -1,4 +1,4 @@
-"""A run on the wire: as it is shown, and what lists of runs can be asked for."""
+"""Runs on the wire: how one is shown, and the filters of their list."""
 
 from typing import Any, ClassVar
 
@@ -100,7 +100,7 @@ class WholeRunSerializer(RunSerializer):
 
 
 class RunFilters(QuerySerializer):
-    """What `GET /runs` can be asked for."""
+    """The filters of `GET /runs`."""
 
     kind = serializers.CharField(required=False, max_length=40, help_text="This kind only, such as `walker`")
     state = serializers.CharField(required=False, help_text="This state only; or several, separated by commas")
@@ -121,7 +121,7 @@ class RunFilters(QuerySerializer):
 
     @property
     def conditions(self) -> dict[str, Any]:
-        """As keyword arguments of a queryset's filter; ids sort by time, so times are ids."""
+        """The filters as keyword arguments of `QuerySet.filter`; ids sort by time, so times become ids."""
         looks = {"state": "state__in", "since": "id__gte", "until": "id__lt"}
         values = {name: oldest_id(v) if name in {"since", "until"} else v for name, v in self.validated_data.items()}
         return {looks.get(name, name): value for name, value in values.items()}

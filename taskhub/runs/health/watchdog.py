@@ -32,7 +32,7 @@ def _start(sender: Any, **_: Any) -> None:
 
 
 def _watch(consumer: Any) -> None:
-    """Celery's pool notices some of its dead only at its own look, every 5 s: it is made to look as often as this."""
+    """Checks the worker's processes each second, and makes Celery's pool look for its dead as often, not each 5 s."""
     watchdog, pause = Watchdog(consumer.hostname), threading.Event()
     while not pause.wait(CHECK_SECONDS):
         watchdog.check(pid for pid in consumer.pool.info.get("processes", ()) if pid != os.getpid())

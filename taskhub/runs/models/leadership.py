@@ -4,7 +4,7 @@ from django.db import models
 
 
 class Leadership(models.Model):
-    """Who leads: a row held for some seconds. Needs no session, so it is safe behind connection poolers."""
+    """Who leads, for some seconds. It needs no database session, so it is safe behind connection poolers."""
 
     name = models.CharField(max_length=40, primary_key=True)
     holder = models.CharField(max_length=255)

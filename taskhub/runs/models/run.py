@@ -15,7 +15,7 @@ from taskhub.runs.domain import ENDED, RUNNING, WAITING, State
 
 class RunQuerySet(OwnedQuerySet["Run"]):
     def brief(self) -> "RunQuerySet":
-        """Without the columns that may be large."""
+        """The runs without their columns that may be large."""
         return self.defer("arguments", "result")
 
 
@@ -96,7 +96,7 @@ class Run(models.Model):
         return self.state in ENDED
 
     def is_visible_to(self, user: Any) -> bool:
-        """As `RunQuerySet.visible_to` says."""
+        """Whether a user may see it, as `RunQuerySet.visible_to` says."""
         return bool(user.is_staff) or self.owner_id == user.pk
 
 

@@ -10,7 +10,7 @@ from taskhub.runs.models.run import Run
 
 
 class Schedule(models.Model):
-    """What the hub keeps of a periodic task of django-celery-beat, which says when and what."""
+    """The owner, the rules and the due time of a periodic task of django-celery-beat, which says when and what."""
 
     class Missed(models.TextChoices):
         """What becomes of the fires that were due while no beat ran."""

@@ -10,7 +10,7 @@ WORKER_SILENT = timedelta(seconds=15)
 
 
 class Worker(models.Model):
-    """A worker process that is alive: it says so every few seconds."""
+    """A worker that is alive: it writes a heartbeat every few seconds."""
 
     name = models.CharField(max_length=255, primary_key=True, help_text="Celery's node name, such as walkers@host")
     queues = ArrayField(models.CharField(max_length=40))

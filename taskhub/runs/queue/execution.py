@@ -58,7 +58,7 @@ def work(kind: str, perform: Perform, *, node: str) -> int:
 
 
 def run_now(run: Run, perform: Perform) -> Run:
-    """Performs this one run in the calling thread: what happens when no worker would come for it."""
+    """Performs this one run in the calling thread, where no worker would come for it."""
     process = _worker_process.get(f"web@{socket.gethostname()}")
     if claimed := claim_this(run_id=run.pk, worker=process.name):
         _perform(claimed, perform, process.keeper)

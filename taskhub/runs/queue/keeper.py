@@ -57,7 +57,7 @@ class Execution:
         self.detached = False
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
-        """Shown within a second, also while the work's own transaction is open. Raises as `check` does."""
+        """Notes progress, shown within a second, also while the work's transaction is open. Raises as `check` does."""
         self.check()
         self.latest_progress = {"done": done, "total": total, "message": message}
         self.progress_unsaved = True
@@ -75,7 +75,7 @@ class Execution:
         leases.end(run=self.run, state=State.SUCCESS, result=result, progress=self.latest_progress)
 
     def detach(self, until: datetime) -> None:
-        """The work goes on outside of any worker; see `leases.detach`. Raises `LeaseLost`."""
+        """Lets the run go on outside of any worker; see `leases.detach`. Raises `LeaseLost`."""
         self.open = False
         leases.detach(run=self.run, until=until)
         self.detached = True

@@ -116,7 +116,7 @@ def end(
 
 
 def end_revoked(*, run: Run, error: Mapping[str, Any] | None = None) -> bool:
-    """Ends a run whose row the caller's transaction has locked, or made."""
+    """Ends a run as REVOKED whose row the caller's transaction has locked, or inserted."""
     return _end(_END_LOCKED, run, {"id": run.pk}, State.REVOKED, error=error)
 
 
@@ -148,8 +148,9 @@ def cancel(*, run: Run) -> Run:
 
 
 def detach(*, run: Run, until: datetime) -> None:
-    """Lets a claimed run go on outside of any worker, under a lease `until` then; when it lapses, the run is offered
-    again, and the kind's work sees what became of it.
+    """Lets a claimed run go on outside of any worker, under a lease that ends at `until`.
+
+    When the lease runs out, the run is offered again, and the kind's work sees what became of it.
 
     Detaching takes no attempt away, and a detached run does not count for its owner's cap. Raises `LeaseLost`.
     """
@@ -185,7 +186,7 @@ def _change_unclaimed(run_id: UUID, rows: QuerySet[Run], **fields: Any) -> bool:
 
 
 def end_abandoned(*, run: Run, error: Mapping[str, Any]) -> bool:
-    """Ends a run as FAILURE if its lease has lapsed, and is still the one that was read."""
+    """Ends a run as FAILURE if its lease ran out and its attempt is still the one that was read."""
     return _end(_END_LAPSED, run, {"id": run.pk, "attempt": run.attempt}, State.FAILURE, error=error)
 
 
@@ -217,8 +218,7 @@ def schedule_retry(*, run: Run, error: Mapping[str, Any], seconds: float) -> boo
 
 
 def save_progress(*, run: Run, progress: Mapping[str, Any], until: datetime | None = None) -> bool:
-    """Saves what a claimed run says of itself; False when the claim has ended. `until` prolongs the lease of a detached
-    run."""
+    """Saves the progress of a claimed run; False when the claim has ended. `until` prolongs a detached run's lease."""
     lease = {"lease_until": until} if until and not run.worker else {}
     return _change(run, state=State.PROGRESS, progress=dict(progress), **lease)
 
@@ -229,7 +229,7 @@ def renew(*, run: Run) -> bool:
 
 
 def confirm(*, run: Run) -> None:
-    """Keeps the claim from ending before the caller's transaction does. Raises `LeaseLost` when it has ended."""
+    """Locks a claimed run, so that its claim holds until the transaction ends. Raises `LeaseLost` when it has ended."""
     if not _claimed(run).select_for_update(of=("self",), no_key=True).values_list("pk").first():
         raise LeaseLost(str(run.pk))
 

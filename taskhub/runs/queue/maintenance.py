@@ -64,7 +64,7 @@ def _offer(sql: str) -> list[str]:
 
 
 def _give_up() -> int:
-    """A run whose worker died at every attempt would take down workers for ever."""
+    """Ends runs whose worker died at every attempt: they would take down workers for ever."""
     lapsed = Run.objects.brief().filter(lease_until__lt=Now(), attempt__gte=F("attempts"))[:BATCH]
     return sum(_give_up_one(run) for run in lapsed)
 
@@ -116,7 +116,7 @@ def remove_runs_of(owner_id: UUID) -> int:
 
 
 def _remove(runs: list[tuple[str, UUID]]) -> int:
-    """The runs, after what their kinds and other tables keep for them."""
+    """Deletes runs, after what their kinds and other tables keep for them."""
     for kind in all_kinds():
         if ids := [pk for name, pk in runs if name == kind.name]:
             kind.on_delete(ids)

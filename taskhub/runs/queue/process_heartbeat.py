@@ -20,7 +20,7 @@ def set_performing(performing: bool) -> None:
 
 
 def beat_count(pid: int) -> int:
-    """Changes with each beat of the process."""
+    """The count of a process's beats, which starts over at 255: another number means another beat."""
     return _beats[pid % _SLOTS]
 
 

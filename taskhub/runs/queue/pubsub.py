@@ -62,7 +62,7 @@ class Publisher:
             log.warning("No wake-up was sent: %s", error)
 
     def _publish_missed(self) -> None:
-        """Several threads may do this at once; each takes what the others have not."""
+        """Publishes what was missed. Several threads may do this at once; each takes what the others have not."""
         with suppress(IndexError):
             while missed := self._missed.popleft():
                 try:
@@ -101,7 +101,7 @@ class Subscriptions:
 
     @contextmanager
     def subscribe(self, topic: Any) -> Iterator[Subscription]:
-        """A subscription that is woken when `topic` is published from now on."""
+        """Subscribes to `topic`: the subscription is woken when it is published from now on."""
         channel, subscription = channel_of(topic), Subscription()
         confirmed = self._add(channel, subscription)
         try:
@@ -157,7 +157,7 @@ class Subscriptions:
                 self._send("SUBSCRIBE", *self._by_channel)
 
     def _receive(self, reply: Any) -> None:
-        """`[kind, channel, ...]` as RESP sends it to a subscriber."""
+        """Handles a reply of Redis, `[kind, channel, ...]`, as RESP sends it to a subscriber."""
         kind, channel = (part.decode() if isinstance(part, bytes) else part for part in reply[:2])
         with self._lock:
             subscriptions = self._by_channel.get(channel, set())
@@ -196,5 +196,5 @@ def publish(topic: Any, message: str = "") -> None:
 
 
 def subscribe(topic: Any) -> AbstractContextManager[Subscription]:
-    """To be entered before what is waited for is read; see above."""
+    """A subscription as a context manager, to be entered before what is waited for is read; see above."""
     return _subscriptions.get().subscribe(topic)

@@ -1,4 +1,4 @@
-"""Reading runs: one that a user may see, its end, and each of its changes."""
+"""Queries: a run that a user may see, its end, and each of its changes."""
 
 import time
 from collections.abc import Generator
@@ -17,7 +17,7 @@ _open_waits = FairSemaphore(settings.OPEN_WAITS_MAX, settings.OPEN_WAITS_PER_USE
 
 
 def visible_run(*, run_id: UUID, user: Any) -> Run:
-    """Raises `NotFound` for a run that never was or is another's."""
+    """The run with this id. Raises `NotFound` for one that never was or is another's."""
     run = run_with_id(run_id)
     if run is None or not run.is_visible_to(user):
         raise NotFound(f"There is no run {run_id}, or it is not yours.")
@@ -35,7 +35,7 @@ def wait(*, run_id: UUID, user: Any, seconds: float) -> Run:
 
 
 def changes(*, run_id: UUID, user: Any, seconds: float, keep_alive: float = 300) -> Generator[Run, None, None]:
-    """The run now, after each wake-up and after each `keep_alive` of silence, until `seconds` are over.
+    """Yields the run now, after each wake-up, and after `keep_alive` seconds without one, until `seconds` are over.
 
     Between them no database connection is held.
     Raises `Unavailable` when this process already has as many waits open, or of this user, as the settings allow.

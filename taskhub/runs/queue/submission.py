@@ -1,4 +1,4 @@
-"""Submitting runs: each is written down, and a worker is notified of it after the commit."""
+"""Submission: a run is written down, and a worker is notified of it after the commit."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -62,7 +62,7 @@ def submit(
 
 
 def _notify_if_waiting(run: Run) -> None:
-    """A run that waits for its time needs no worker yet; one that was revoked in the same transaction needs none."""
+    """Notifies no worker of a run that waits for its time, nor of one that was revoked in the same transaction."""
     if run.ready and not run.ended:
         notify_worker(run)
 
@@ -76,7 +76,7 @@ def notify_worker(run: Run) -> bool:
 
 
 def retry(*, run: Run) -> Run:
-    """A new run with the same work and owner, which points to the old one.
+    """Submits a new run with the same work and owner, which points to the old one.
 
     Raises `Conflict` while the old one goes on.
     """

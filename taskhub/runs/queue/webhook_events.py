@@ -1,4 +1,4 @@
-"""Webhooks of runs: who asked for it is told of a run's end, by a delivery that is a run itself."""
+"""Webhooks of runs: the end of a run is delivered to its webhook, and the delivery is a run itself."""
 
 from collections.abc import Mapping
 from typing import Any

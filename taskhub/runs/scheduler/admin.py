@@ -34,7 +34,7 @@ _TIME = "%Y-%m-%d %H:%M:%S %Z"
 
 
 class ScheduleForm(forms.ModelForm):
-    """A periodic task with what the hub keeps of it; each fault stands at its field."""
+    """A periodic task with its schedule; each fault stands at its field."""
 
     task = forms.ChoiceField(help_text="What it starts.")
     arguments = forms.CharField(
@@ -83,7 +83,7 @@ class ScheduleForm(forms.ModelForm):
 
     @property
     def owner(self) -> Any:
-        """Who had it before; who saves, where nobody had it, or nobody who can."""
+        """The schedule's owner; who saves it, where it had none, or one whose account is not active."""
         schedule = _schedule_of(self.instance)
         return schedule.owner if schedule and schedule.owner and schedule.owner.is_active else self.user
 
@@ -107,7 +107,7 @@ def _fault_text(error: dict[str, Any]) -> str:
 
 
 def _examples() -> SafeString:
-    """Of everything that can be started."""
+    """The help text of the arguments: an example of each target."""
     shown = [(target.tasks[0], target.example) for target in all_targets()]
     return format_html(
         "JSON; comments and trailing commas are schedule as they are written. {}",
@@ -172,7 +172,7 @@ class PeriodicTaskAdmin(BigTableAdmin):
             delete_schedule(periodic=row)
 
     def run_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        """Starts it, and leads to the run."""
+        """Starts the schedule, and leads to the run."""
         if not self.has_change_permission(request):
             raise Forbidden("You may not start schedules.")
         schedule = Schedule.objects.select_related("periodic", "owner").filter(pk=object_id).first()

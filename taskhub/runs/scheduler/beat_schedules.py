@@ -20,7 +20,7 @@ _CRONTAB_FIELDS = ("minute", "hour", "day_of_week", "day_of_month", "month_of_ye
 
 @dataclass(frozen=True)
 class Solar:
-    """An event of the sun at a place. Where the sun does not rise for months, it is the first one after them."""
+    """An event of the sun at a place. Where there is none for months (polar night), it is the first one after them."""
 
     event: str
     latitude: float
@@ -43,7 +43,10 @@ class Solar:
 
 
 def timetable_of(periodic: Any, anchor: datetime) -> Timetable:
-    """`anchor` is from when intervals count, unless they have a start. Raises `Rejected` that names the field."""
+    """The timetable of a periodic task, whose intervals count from `anchor` unless they have a start.
+
+    Raises `Rejected` that names the field.
+    """
     chosen = [kind for kind in KINDS if getattr(periodic, f"{kind}_id")]
     if len(chosen) != 1:
         raise _invalid("interval", "Choose one of interval, crontab, solar and clocked.")
@@ -59,14 +62,14 @@ def timetable_of(periodic: Any, anchor: datetime) -> Timetable:
 
 
 def zone_of(periodic: Any) -> ZoneInfo:
-    """In which a person thinks of its fires: that of its crontab, else UTC."""
+    """The time zone in which a person thinks of its fires: that of its crontab, else UTC."""
     return ZoneInfo(str(periodic.crontab.timezone)) if periodic.crontab_id else ZoneInfo("UTC")
 
 
 def next_fires(
     *, periodic: PeriodicTask, after: datetime, count: int = 5, anchor: datetime | None = None
 ) -> list[datetime]:
-    """In UTC, within start and end; intervals count from `anchor`, such as a fire that is known.
+    """The next fires, in UTC, within start and end; intervals count from `anchor`, such as a known fire.
 
     Raises `Rejected` for what cannot be read.
     """
@@ -80,7 +83,7 @@ def next_fires(
 
 
 def begin(periodic: Any, after: datetime) -> datetime:
-    """`after`, or just before the start where that comes later."""
+    """The time after which it may fire: `after`, or just before its start where that comes later."""
     start: datetime | None = periodic.start_time
     return after if start is None else max(after, start - timedelta(microseconds=1))
 

@@ -1,4 +1,4 @@
-"""When timetables fire. Pure: moments are aware datetimes, and what is asked about is passed in.
+"""Timetables: intervals, crontabs and single times. Pure: times are aware datetimes, and `now` is passed in.
 
 What clocks do in spring and autumn follows the cron of Debian: a crontab at fixed local times fires once for each of
 them, at the end of the gap where the time does not exist, and at the first of two where it comes twice; one with a
@@ -116,7 +116,7 @@ def latest_fire(timetable: Timetable, after: datetime, until: datetime) -> datet
 
 
 def instant(local: datetime, zone: ZoneInfo) -> datetime:
-    """When a local clock first shows this time; where it never does, the end of the gap."""
+    """The instant when a local clock first shows this time; where it never does, the end of the gap."""
     first = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
     if first.astimezone(zone).replace(tzinfo=None) == local:
         return first
@@ -124,7 +124,7 @@ def instant(local: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _change_between(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
-    """The moment from which on the clock is another."""
+    """The instant of a change of the clock between two times."""
     offset = before.astimezone(zone).utcoffset()
     while after - before > timedelta(seconds=1):
         middle = before + (after - before) / 2

@@ -1,4 +1,4 @@
-"""Leading by a lease: one row, taken and renewed by one statement, with the clock of the database."""
+"""Leadership is a lease: one row, taken and renewed by one statement, with the clock of the database."""
 
 from django.db import connection
 from django.db.models.functions import Now

@@ -23,7 +23,7 @@ from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 
 
 class ScheduleSpec(TypedDict):
-    """`conf` has the fields of the type; see `add_scheduled_walker`."""
+    """A schedule's times as JSON; `conf` has the fields of the type, see `add_scheduled_walker`."""
 
     type: str
     conf: dict[str, Any]
@@ -83,7 +83,7 @@ ScheduleSpecField = Annotated[
 
 
 def build_periodic_task(name: str, task: str, spec: Mapping[str, Any]) -> PeriodicTask:
-    """A periodic task that is not stored yet. Raises `Rejected` with pointers below `/schedule`."""
+    """Builds a periodic task of a schedule spec, not stored yet. Raises `Rejected` with pointers below `/schedule`."""
     checked = _SPEC.check(spec, at="/schedule")
     kind = checked["type"]
     conf = _CONFS[kind].check(checked["conf"], at="/schedule/conf")
@@ -108,7 +108,7 @@ def spec_of(periodic: Any) -> ScheduleSpec:
 
 
 def _times(kind: str, conf: dict[str, Any]) -> Any:
-    """The row of django-celery-beat's; the same times share one."""
+    """The row of django-celery-beat for these times, made where there is none; equal times share one."""
     match kind:
         case "interval":
             return _row(IntervalSchedule, **conf)

@@ -1,4 +1,4 @@
-"""Schedules: stored, taken over, removed, started by hand; and their next fires, read from their periodic tasks."""
+"""Schedules: stored, taken over, removed, started by hand; and their due times, read from their periodic tasks."""
 
 import json
 import logging
@@ -87,7 +87,7 @@ def check_schedule(*, periodic: PeriodicTask, owner: Any, written: str) -> Any:
 
 
 def take_over(*, schedule: Schedule, owner: Any) -> None:
-    """Makes a schedule that came in another way this user's; its fault says what else is wrong with it."""
+    """Makes this user the owner of a schedule that has none; its fault says what else is wrong with it."""
     if schedule.owner_id is not None:
         raise Conflict("The schedule has an owner.")
     with transaction.atomic():

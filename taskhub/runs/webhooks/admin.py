@@ -1,4 +1,4 @@
-"""The operator's view of webhooks: each attempt, and sending again."""
+"""Delivery attempts in the admin."""
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -29,7 +29,7 @@ class DeliveryAttemptAdmin(WatchedAdmin):
 
     @admin.display(description="receiver")
     def receiver(self, attempt: DeliveryAttempt) -> str:
-        """Without its query, which may hold a secret."""
+        """The address without its query, which may hold a secret."""
         return mask(str(attempt.delivery.arguments.get("url", ""))).partition("?")[0]
 
     @admin.display(description="owner")

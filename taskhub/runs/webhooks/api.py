@@ -59,7 +59,7 @@ def _answer(schema: dict[str, Any], example: dict[str, Any], words: str) -> Open
 
 
 class DeliveryFilters(RunFilters):
-    """What `GET /webhooks/deliveries` can be asked for."""
+    """The filters of `GET /webhooks/deliveries`."""
 
     kind = name = parent = retry_of = schedule = None  # type: ignore[assignment]
     event = serializers.CharField(required=False, source="name", max_length=200, help_text="This event only")

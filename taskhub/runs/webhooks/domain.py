@@ -20,7 +20,7 @@ class Verdict(StrEnum):
 
 
 def verdict(status: int) -> Verdict:
-    """What an answer means. A redirect is no delivery, and is not followed."""
+    """What the status of an answer means. A redirect is no delivery, and is not followed."""
     if 200 <= status < 300:
         return Verdict.DELIVERED
     return Verdict.GONE if status == 410 else Verdict.AGAIN

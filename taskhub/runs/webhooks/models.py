@@ -1,4 +1,4 @@
-"""What webhooks are signed with, and each attempt to deliver one. The deliveries are runs."""
+"""Signing secrets, and attempts to deliver a webhook. The deliveries are runs."""
 
 from typing import Any, ClassVar
 

@@ -31,7 +31,7 @@ KEEP_HOURS_MAX = 30 * 24
 
 
 class Undelivered(Unavailable):
-    """It is tried again later."""
+    """A failed attempt: the delivery is tried again later."""
 
 
 class Gone(Failed):
@@ -128,7 +128,7 @@ def _data(run: Run, data: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass
 class DeliveryOutcome:
-    """Of one call; `error` is None where it was delivered."""
+    """The outcome of one attempt; `error` is None where it was delivered."""
 
     duration_ms: int
     status: int | None = None
