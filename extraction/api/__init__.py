@@ -7,7 +7,9 @@ from django.urls import path, register_converter
 from extraction.api import credits, deliveries, files, links, processes, single_pages, tasks
 
 
-class Ksuid:
+class KsuidConverter:
+    """The id of a task or a process in an address."""
+
     regex = "[0-9A-Za-z]{27}"
 
     def to_python(self, value: str) -> str:
@@ -17,25 +19,25 @@ class Ksuid:
         return value
 
 
-register_converter(Ksuid, "ksuid")
+register_converter(KsuidConverter, "ksuid")
 
 CALLS: list[tuple[str, Any]] = [
-    ("tasks", tasks.TasksView),
-    ("task/create", tasks.CreateView),
-    ("task/<ksuid:id>/run", tasks.RunView),
-    ("task/<ksuid:id>/estimate", tasks.EstimateView),
-    ("task/<ksuid:id>/info", tasks.TaskInfoView),
-    ("task/<ksuid:id>/results", tasks.ResultsView),
-    ("task/<ksuid:id>/update", tasks.UpdateView),
-    ("task/<ksuid:id>/delete", tasks.DeleteView),
-    ("task/<ksuid:id>/delivery", deliveries.DeliveryView),
+    ("tasks", tasks.ExtractionTasksView),
+    ("task/create", tasks.CreateExtractionTaskView),
+    ("task/<ksuid:id>/run", tasks.RunExtractionTaskView),
+    ("task/<ksuid:id>/estimate", tasks.EstimateExtractionTaskView),
+    ("task/<ksuid:id>/info", tasks.ExtractionTaskInfoView),
+    ("task/<ksuid:id>/results", tasks.ExtractionTaskProcessesView),
+    ("task/<ksuid:id>/update", tasks.UpdateExtractionTaskView),
+    ("task/<ksuid:id>/delete", tasks.DeleteExtractionTaskView),
+    ("task/<ksuid:id>/delivery", deliveries.TaskDeliveryView),
     ("task/<ksuid:id>/delivery/test", deliveries.TestDeliveryView),
-    ("process/<ksuid:id>/deliveries", deliveries.DeliveriesView),
+    ("process/<ksuid:id>/deliveries", deliveries.ProcessDeliveriesView),
     ("process/<ksuid:id>/info", processes.ProcessInfoView),
-    ("process/<ksuid:id>/cancel", processes.CancelView),
-    ("process/<ksuid:id>/retry", processes.RetryView),
-    ("process/<ksuid:id>/pages", processes.PagesView),
-    ("process/<ksuid:id>/export", files.ExportView),
+    ("process/<ksuid:id>/cancel", processes.CancelProcessView),
+    ("process/<ksuid:id>/retry", processes.RetryProcessView),
+    ("process/<ksuid:id>/pages", processes.ProcessPagesView),
+    ("process/<ksuid:id>/export", files.ExportProcessView),
     ("fetch", single_pages.FetchView),
     ("convert/url/screenshot", single_pages.ScreenshotView),
     ("convert/url/pdf", single_pages.PdfView),
@@ -45,7 +47,7 @@ CALLS: list[tuple[str, Any]] = [
 ]
 # As the document spells them, too, and with the words in the other number.
 SPELLINGS = {"tasks": ("task",), "task/": ("tasks/",), "process/": ("processes/", "Process/", "Processes/")}
-MISPRINTED = ("task/<ksuid:id>delete", tasks.DeleteView)
+MISPRINTED = ("task/<ksuid:id>delete", tasks.DeleteExtractionTaskView)
 
 
 def spelled(place: str) -> list[str]:
@@ -59,6 +61,6 @@ urlpatterns = [path(f"v1/{place}", view.as_view()) for place, view in [*CALLS, *
 
 
 def without_other_spellings(endpoints: list[Any]) -> list[Any]:
-    """For the OpenAPI document, which tells of each call once."""
-    told = {f"/v1/{place}".replace("<ksuid:id>", "{id}") for place, _ in OTHERS}
-    return [endpoint for endpoint in endpoints if endpoint[0] not in told]
+    """For the OpenAPI document, which has each call once."""
+    others = {f"/v1/{place}".replace("<ksuid:id>", "{id}") for place, _ in OTHERS}
+    return [endpoint for endpoint in endpoints if endpoint[0] not in others]

@@ -9,9 +9,9 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from extraction.api import examples as shown
+from extraction.api import examples
 from extraction.api.serializers import credits_of
-from extraction.api.views import ExtractionView, answer
+from extraction.api.views import ExtractionView, documented_response
 from extraction.models import CreditEntry
 from extraction.services import credits, process_lifecycle
 from taskhub.accounts.models import User
@@ -41,7 +41,7 @@ class CreditsView(ExtractionView, GenericAPIView[Any]):
     @extend_schema(
         operation_id="extraction_credits",
         parameters=[response_header("Link", "The next page (RFC 8288), where there is one.", 200)],
-        responses={200: answer("Credits", shown.CREDITS_SCHEMA, shown.CREDITS)},
+        responses={200: documented_response("Credits", examples.CREDITS_SCHEMA, examples.CREDITS)},
     )
     def get(self, request: Request) -> Response:
         """Show credits.
@@ -49,7 +49,7 @@ class CreditsView(ExtractionView, GenericAPIView[Any]):
         The caller's balance, and what changed it, newest first.
         """
         self.check_query(request)
-        account = credits.credit_account(_id(request))
+        account = credits.credit_account(_user_id(request))
         entries = self.paginate_queryset(CreditEntry.objects.filter(account=account)) or []
         following = self.get_paginated_response([]).data["next"]
         headers = {"Link": f'<{following}>; rel="next"'} if following else {}
@@ -59,7 +59,7 @@ class CreditsView(ExtractionView, GenericAPIView[Any]):
         operation_id="extraction_credits_top_up",
         parameters=[KEY_PARAMETER],
         request={"application/json": TOP_UP.schema()},
-        responses={200: answer("The user's credits", shown.CREDITS_SCHEMA, shown.CREDITS)},
+        responses={200: documented_response("The user's credits", examples.CREDITS_SCHEMA, examples.CREDITS)},
         examples=[OpenApiExample("500 more", {"user": "ada@example.com", "amount": 500}, request_only=True)],
     )
     def post(self, request: Request) -> Response:
@@ -83,16 +83,16 @@ class CreditsView(ExtractionView, GenericAPIView[Any]):
         return response
 
 
-def _id(request: Request) -> UUID:
+def _user_id(request: Request) -> UUID:
     pk: Any = request.user.pk
     return UUID(str(pk))
 
 
-def _user(named: str) -> User:
+def _user(name_or_id: str) -> User:
     try:
-        user = User.objects.filter(pk=UUID(named)).first()
+        user = User.objects.filter(pk=UUID(name_or_id)).first()
     except ValueError:
-        user = User.objects.filter(email__iexact=named.strip()).first()
+        user = User.objects.filter(email__iexact=name_or_id.strip()).first()
     if user is None:
         raise invalid("/user", "There is no such user.")
     return user

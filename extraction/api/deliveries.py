@@ -7,8 +7,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from extraction.api import examples as shown
-from extraction.api.views import ExtractionView, array_of, task_with
+from extraction.api import examples
+from extraction.api.views import ExtractionView, documented_array, visible_task
 from extraction.services import processes
 from extraction.services.deliveries import DELIVERY, queue_test_deliveries
 from taskhub.errors import Conflict
@@ -40,31 +40,31 @@ class DeliveryTestQuery(QuerySerializer):
     wait = serializers.FloatField(default=0, min_value=0, max_value=WAIT_MAX, help_text="Seconds to wait for its end.")
 
 
-class DeliveryView(ExtractionView):
+class TaskDeliveryView(ExtractionView):
     @extend_schema(
         operation_id="extraction_tasks_delivery",
-        responses={200: array_of("Destinations", {"type": "object"}, shown.DESTINATION)},
+        responses={200: documented_array("Destinations", {"type": "object"}, examples.DESTINATION)},
     )
     def get(self, request: Request, id: str) -> Response:
         """Show where a task's results go.
 
         As it was sent in `delivery`, without what is secret in it.
         """
-        return Response(mask_value(task_with(id, request).delivery))
+        return Response(mask_value(visible_task(id, request).delivery))
 
 
 class TestDeliveryView(ExtractionView):
     @extend_schema(
         operation_id="extraction_tasks_delivery_test",
         parameters=[DeliveryTestQuery, KEY_PARAMETER],
-        responses={202: array_of("Deliveries", shown.DELIVERY_SCHEMA, shown.DELIVERY)},
+        responses={202: documented_array("Deliveries", examples.DELIVERY_SCHEMA, examples.DELIVERY)},
     )
     def post(self, request: Request, id: str) -> Response:
         """Test a task's delivery.
 
         Writes a small file to each destination, as a run each; `wait` answers when they have ended.
         """
-        task = task_with(id, request)
+        task = visible_task(id, request)
         seconds = self.check_query(request, DeliveryTestQuery)["wait"]
         deliveries: list[Run] = []
 
@@ -83,10 +83,10 @@ class TestDeliveryView(ExtractionView):
         return answer_once(request, {}, produce, finish)
 
 
-class DeliveriesView(ExtractionView):
+class ProcessDeliveriesView(ExtractionView):
     @extend_schema(
         operation_id="extraction_processes_deliveries",
-        responses={200: array_of("Deliveries", shown.DELIVERY_SCHEMA, shown.DELIVERY)},
+        responses={200: documented_array("Deliveries", examples.DELIVERY_SCHEMA, examples.DELIVERY)},
     )
     def get(self, request: Request, id: str) -> Response:
         """List a process's deliveries.

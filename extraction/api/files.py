@@ -1,4 +1,4 @@
-"""Files: what is behind a link, and other formats."""
+"""Files: downloads by link, and exports of results in any format."""
 
 import re
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 class FileView(ExtractionView):
-    """By whoever has the link."""
+    """Downloads, by whoever has the link."""
 
     authentication_classes = ()
     permission_classes = ()
@@ -55,55 +55,55 @@ class FileView(ExtractionView):
         if linked.what == LOG:
             response = StreamingHttpResponse(lines_of(linked.process), content_type="text/plain; charset=utf-8")
             return _named_file(response, f"{linked.process.id}.log", inline=True)
-        return _file(request, linked)
+        return _file_response(request, linked)
 
 
 def whole_file(process: Process) -> HttpResponseBase:
     """The results of a process. Raises `Problem` where they are not to be found."""
-    file = _opened(process)
-    response = StreamingHttpResponse(Part(file, 0, file.size), content_type=_kind(process))
+    file = _open_result(process)
+    response = StreamingHttpResponse(FilePart(file, 0, file.size), content_type=_media_type(process))
     response["Content-Length"] = str(file.size)
     return _named_file(response, process.results)
 
 
-def _kind(process: Process) -> str:
+def _media_type(process: Process) -> str:
     return "application/gzip" if process.gzip else {**MEDIA_TYPES, **SINGLES}[process.format]
 
 
-def _opened(process: Process) -> Any:
+def _open_result(process: Process) -> Any:
     try:
         return open_result(process.results)
     except FileNotFoundError:
         raise Problem("The file is not where it was put; an operator must look for it.") from None
 
 
-def _file(request: Request, linked: LinkedFile) -> HttpResponseBase:
+def _file_response(request: Request, linked: LinkedFile) -> HttpResponseBase:
     process = linked.process
-    file = _opened(process)
+    file = _open_result(process)
     size = file.size
-    asked = _range(request.headers.get("Range", ""), size)
-    if asked is None:
+    byte_range = _range(request.headers.get("Range", ""), size)
+    if byte_range is None:
         file.close()
         response: HttpResponseBase = problem_response(RangeNotSatisfiable(f"The file has {size} bytes."))
         response["Content-Range"] = f"bytes */{size}"
         return response
-    start, end = asked
+    start, end = byte_range
     partial = (start, end) != (0, size)
-    response = StreamingHttpResponse(Part(file, start, end), status=206 if partial else 200)
+    response = StreamingHttpResponse(FilePart(file, start, end), status=206 if partial else 200)
     if partial:
         response["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     response["Content-Length"] = str(end - start)
     response["Accept-Ranges"] = "bytes"
-    response["Content-Type"] = _kind(process)
+    response["Content-Type"] = _media_type(process)
     return _named_file(response, process.results)
 
 
 def _range(header: str, size: int) -> tuple[int, int] | None:
-    """From where to where; None for what is not there. What is no single range is left aside: the whole is meant."""
-    asked = _RANGE.fullmatch(header.strip().replace(" ", ""))
-    if not asked or not any(asked.groups()):
+    """The first byte and the one after the last; None for a range past the end. What is no single range means all."""
+    match = _RANGE.fullmatch(header.strip().replace(" ", ""))
+    if not match or not any(match.groups()):
         return 0, size
-    first, last = asked.groups()
+    first, last = match.groups()
     if not first:
         return (max(0, size - int(last)), size) if int(last) and size else None
     start, end = int(first), min(int(last) + 1 if last else size, size)
@@ -112,14 +112,14 @@ def _range(header: str, size: int) -> tuple[int, int] | None:
     return (start, end) if start < size else None
 
 
-class Part:
-    """Some bytes of a file, piece by piece; closed by whoever answers, also when nobody wants them any more."""
+class FilePart:
+    """Some bytes of a file, piece by piece. Django closes it, also when the client has gone."""
 
     def __init__(self, file: Any, start: int, end: int) -> None:
         file.seek(start)
         self._file, self._left = file, end - start
 
-    def __iter__(self) -> "Part":
+    def __iter__(self) -> "FilePart":
         return self
 
     def __next__(self) -> bytes:
@@ -147,23 +147,26 @@ class ExportQuery(QuerySerializer):
     gzip = serializers.BooleanField(required=False, default=False, help_text="Packed")
 
 
-def _exported(kind: str) -> OpenApiResponse:
+def _documented_export(media_type: str) -> OpenApiResponse:
     """One entry of `responses`, as a file of this type."""
-    text = kind == "application/json"
+    text = media_type == "application/json"
     schema: Any = {"type": "array", "items": {"type": "object"}} if text else OpenApiTypes.BINARY
     value: Any = [{"Price": "12.50"}] if text else "Price\n12.50\n"
-    example = OpenApiExample(f"Results as {kind}", value, media_type=kind, response_only=True)
+    example = OpenApiExample(f"Results as {media_type}", value, media_type=media_type, response_only=True)
     return OpenApiResponse(schema, "The results", [example])
 
 
-KINDS = [kind.partition(";")[0] for kind in MEDIA_TYPES.values()] + ["application/gzip"]
+EXPORT_TYPES = [media_type.partition(";")[0] for media_type in MEDIA_TYPES.values()] + ["application/gzip"]
 
 
-class ExportView(ExtractionView):
+class ExportProcessView(ExtractionView):
     @extend_schema(
         operation_id="extraction_processes_export",
         parameters=[ExportQuery],
-        responses={**{(200, kind): _exported(kind) for kind in KINDS}, **problems(409)},
+        responses={
+            **{(200, media_type): _documented_export(media_type) for media_type in EXPORT_TYPES},
+            **problems(409),
+        },
     )
     def get(self, request: Request, id: str) -> HttpResponseBase:
         """Export results in a format.
@@ -171,20 +174,20 @@ class ExportView(ExtractionView):
         Streams what a process has found, in any format, and in the order of its pages: also while it runs, or when it
         failed, was stopped or waits for credits. Nothing is asked of the site again, or paid again.
         """
-        asked = self.check_query(request, ExportQuery)
+        query = self.check_query(request, ExportQuery)
         process = processes.visible_process(id=id, user=request.user)
         if process.task_id is None:
             raise Conflict("What was made of a single page has one form, which its link leads to.")
-        format = format_named(asked.get("format") or process.format)
+        format = format_named(query.get("format") or process.format)
         if format is None:
             raise invalid("/format", "Must be CSV, XLSX, JSON, JSONL or XML.")
-        pieces = ResultExport(process).pieces(format, gzip=asked["gzip"])
+        pieces = ResultExport(process).pieces(format, gzip=query["gzip"])
         first = next(pieces, b"")  # what fails before it is a problem, as everywhere
-        kind = "application/gzip" if asked["gzip"] else MEDIA_TYPES[format]
-        response = StreamingHttpResponse(_chained(first, pieces), content_type=kind)
-        return _named_file(response, file_name(process.id, format, gzip=asked["gzip"]))
+        media_type = "application/gzip" if query["gzip"] else MEDIA_TYPES[format]
+        response = StreamingHttpResponse(_with_first(first, pieces), content_type=media_type)
+        return _named_file(response, file_name(process.id, format, gzip=query["gzip"]))
 
 
-def _chained(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _with_first(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
     yield first
     yield from pieces

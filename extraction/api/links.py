@@ -12,7 +12,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from extraction.api import examples as shown
+from extraction.api import examples
 from extraction.api.views import ExtractionView
 from extraction.services.signed_links import link_to, process_of_result
 from taskhub.errors import Rejected, invalid
@@ -20,7 +20,7 @@ from taskhub.web.bodies import FormParser, JsonParser, plain_body
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.views import QuerySerializer
 
-LINK = f"http://127.0.0.1:8000/v1/files/signed/{shown.PROCESS_ID}.csv"
+LINK = f"http://127.0.0.1:8000/v1/files/signed/{examples.PROCESS_ID}.csv"
 
 
 class TextRenderer(BaseRenderer):
@@ -54,7 +54,7 @@ NAME = OpenApiParameter(
     OpenApiParameter.QUERY,
     description="The name of the results.",
     examples=[
-        OpenApiExample("A name", f"{shown.PROCESS_ID}.csv", parameter_only=("name", OpenApiParameter.QUERY)),
+        OpenApiExample("A name", f"{examples.PROCESS_ID}.csv", parameter_only=("name", OpenApiParameter.QUERY)),
     ],
 )
 LINKED: dict[Any, Any] = {
@@ -80,9 +80,9 @@ class LinkView(ExtractionView):
         The name of the results, as a process tells it, is in the query, or in the body: alone, or as `{"name": ...}`.
         The link is good for an hour, and needs no other authentication. It is plain text unless JSON is asked for.
         """
-        asked = self.check_query(request, LinkQuery).get("name", "")
-        told = _named(request.data) if request.META.get("CONTENT_LENGTH", "0") not in {"", "0"} else ""
-        if not (name := asked or told):
+        queried = self.check_query(request, LinkQuery).get("name", "")
+        sent = _name_in(request.data) if request.META.get("CONTENT_LENGTH", "0") not in {"", "0"} else ""
+        if not (name := queried or sent):
             raise invalid("/name", "The name of the results is required.")
         return Response({"link": link_to(process=process_of_result(name=name, user=request.user))})
 
@@ -95,7 +95,7 @@ class LinkView(ExtractionView):
             }
         },
         responses={**LINKED, **problems(404)},
-        examples=[OpenApiExample("A name", {"name": f"{shown.PROCESS_ID}.csv"}, request_only=True)],
+        examples=[OpenApiExample("A name", {"name": f"{examples.PROCESS_ID}.csv"}, request_only=True)],
     )
     def post(self, request: Request) -> Response:
         """Get a link to results, by POST.
@@ -105,7 +105,7 @@ class LinkView(ExtractionView):
         return self.get(request)
 
 
-def _named(data: Any) -> str:
+def _name_in(data: Any) -> str:
     """The name in a body: a text, an object with `name`, or what `curl -d` makes of a text."""
     if isinstance(data, QueryDict) and "name" not in data:
         data = next(iter(data), "")

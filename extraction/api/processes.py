@@ -1,4 +1,4 @@
-"""Processes: shown, stopped, taken up again; and their pages."""
+"""Processes: shown, stopped, retried; and their pages."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from extraction.api import examples as shown
+from extraction.api import examples
 from extraction.api.serializers import page_of, process_of
 from extraction.api.tasks import OBJECT, started
-from extraction.api.views import ExtractionView, answer
+from extraction.api.views import ExtractionView, documented_response
 from extraction.domain.process_status import STATES
 from extraction.models import ExtractionPage
 from extraction.services import process_lifecycle, processes
@@ -23,7 +23,7 @@ from taskhub.web.openapi.schemas import page_of as page_schema
 from taskhub.web.openapi.schemas import response_header
 from taskhub.web.views import QuerySerializer
 
-ANSWER = {200: answer("The process", shown.PROCESS_SCHEMA, shown.PROCESS)}
+ANSWER = {200: documented_response("The process", examples.PROCESS_SCHEMA, examples.PROCESS)}
 
 
 class ProcessInfoView(ExtractionView):
@@ -44,7 +44,7 @@ class ProcessInfoView(ExtractionView):
         return self.get(request, id)
 
 
-class CancelView(ExtractionView):
+class CancelProcessView(ExtractionView):
     @extend_schema(operation_id="extraction_processes_cancel", responses={**ANSWER, **problems(409)})
     def post(self, request: Request, id: str) -> Response:
         """Stop a process.
@@ -55,7 +55,7 @@ class CancelView(ExtractionView):
         return Response(process_of(processes.cancel_process(process=process)))
 
 
-class RetryView(ExtractionView):
+class RetryProcessView(ExtractionView):
     @extend_schema(
         operation_id="extraction_processes_retry",
         parameters=[
@@ -64,7 +64,7 @@ class RetryView(ExtractionView):
             response_header("Link", 'Its run in the ledger (`rel="run"`).', 202),
         ],
         request=OBJECT,
-        responses={202: answer("The process", shown.PROCESS_SCHEMA, shown.PROCESS)},
+        responses={202: documented_response("The process", examples.PROCESS_SCHEMA, examples.PROCESS)},
         examples=[OpenApiExample("A higher cap", {"maxCredits": 100}, request_only=True)],
     )
     def post(self, request: Request, id: str) -> Response:
@@ -74,48 +74,48 @@ class RetryView(ExtractionView):
         that waits for credits. `maxCredits` is a new cap. 409 when nothing is left to do.
         """
         process = processes.visible_process(id=id, user=request.user)
-        given = self.read_object(request)
-        most = _cap(given)
+        body = self.read_object(request)
+        max_credits = _max_credits(body)
 
         def produce() -> Response:
-            return started(process_lifecycle.retry_process(process=process, max_credits=most))
+            return started(process_lifecycle.retry_process(process=process, max_credits=max_credits))
 
-        return answer_once(request, given, produce)
+        return answer_once(request, body, produce)
 
 
-def _cap(given: dict[str, Any]) -> int | None:
-    if strange := next((name for name in given if name != "maxCredits"), None):
-        raise invalid(f"/{strange[:100]}", "There is no such name here.")
-    most = given.get("maxCredits")
-    if most is None:
+def _max_credits(body: dict[str, Any]) -> int | None:
+    if unknown := next((name for name in body if name != "maxCredits"), None):
+        raise invalid(f"/{unknown[:100]}", "There is no such name here.")
+    max_credits = body.get("maxCredits")
+    if max_credits is None:
         return None
-    if isinstance(most, bool) or not isinstance(most, int) or not 1 <= most <= 10**12:
+    if isinstance(max_credits, bool) or not isinstance(max_credits, int) or not 1 <= max_credits <= 10**12:
         raise invalid("/maxCredits", "Must be a whole number of at least 1.")
-    return most
+    return max_credits
 
 
-class PageQuery(QuerySerializer):
+class ProcessPagesQuery(QuerySerializer):
     state = serializers.ChoiceField(sorted(STATES), required=False, help_text="Only those in this state")
     status = serializers.IntegerField(
         required=False, min_value=100, max_value=599, help_text="Only those whose server answered this"
     )
 
 
-class OldestFirst(NewestFirstPagination):
+class OldestPagesFirst(NewestFirstPagination):
     ordering = "id"
 
 
-class PagesView(ExtractionView, GenericAPIView[Any]):
-    pagination_class = OldestFirst
+class ProcessPagesView(ExtractionView, GenericAPIView[Any]):
+    pagination_class = OldestPagesFirst
 
     @extend_schema(
         operation_id="extraction_processes_pages",
-        parameters=[PageQuery],
+        parameters=[ProcessPagesQuery],
         responses={
-            200: answer(
+            200: documented_response(
                 "Pages",
-                page_schema(shown.PAGE_SCHEMA),
-                {"results": [shown.PAGE], "next": None, "previous": None},
+                page_schema(examples.PAGE_SCHEMA),
+                {"results": [examples.PAGE], "next": None, "previous": None},
             )
         },
     )
@@ -124,11 +124,11 @@ class PagesView(ExtractionView, GenericAPIView[Any]):
 
         In the order in which they were found, with what became of each.
         """
-        asked = self.check_query(request, PageQuery)
+        query = self.check_query(request, ProcessPagesQuery)
         process = processes.visible_process(id=id, user=request.user)
         rows = ExtractionPage.objects.filter(process=process).defer("records")
-        if "state" in asked:
-            rows = rows.filter(state=STATES[asked["state"]])
-        if "status" in asked:
-            rows = rows.filter(status=asked["status"])
+        if "state" in query:
+            rows = rows.filter(state=STATES[query["state"]])
+        if "status" in query:
+            rows = rows.filter(status=query["status"])
         return self.get_paginated_response([page_of(page) for page in self.paginate_queryset(rows) or []])

@@ -1,4 +1,4 @@
-"""What is answered, with exactly the keys that dataflow_tasks.md prints."""
+"""Rows as they are answered, with exactly the keys that dataflow_tasks.md prints."""
 
 from typing import Any
 

@@ -11,11 +11,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from extraction.api import examples as shown
+from extraction.api import examples
 from extraction.api.files import whole_file
 from extraction.api.serializers import process_of
 from extraction.api.tasks import OBJECT, started
-from extraction.api.views import ExtractionView, answer
+from extraction.api.views import ExtractionView, documented_response
 from extraction.domain.process_status import ProcessStatus
 from extraction.domain.render_job import HTML, PDF, SCREENSHOT
 from extraction.models import Process
@@ -40,9 +40,9 @@ class SinglePageQuery(QuerySerializer):
 Post = Callable[..., HttpResponseBase]
 
 
-def _described(what: str, description: str, kinds: dict[str, Any], example: dict[str, Any]) -> Callable[[Post], Post]:
-    made = {(200, kind): OpenApiResponse(schema, "What was made", [_sample(kind)]) for kind, schema in kinds.items()}
-    told = extend_schema(
+def _documented(what: str, description: str, kinds: dict[str, Any], example: dict[str, Any]) -> Callable[[Post], Post]:
+    files = {(200, kind): OpenApiResponse(schema, "What was made", [_sample(kind)]) for kind, schema in kinds.items()}
+    decorator = extend_schema(
         operation_id=f"extraction_{what}",
         summary={"fetch": "Fetch a page", "screenshot": "Take a picture of a page", "pdf": "Print a page"}[what],
         description=(
@@ -58,13 +58,15 @@ def _described(what: str, description: str, kinds: dict[str, Any], example: dict
         ],
         request=OBJECT,
         responses={
-            **made,
-            (200, "application/json"): answer("The process", shown.PROCESS_SCHEMA, shown.PROCESS),
-            202: answer("The process, which goes on", shown.PROCESS_SCHEMA, shown.PROCESS | {"status": "running"}),
+            **files,
+            (200, "application/json"): documented_response("The process", examples.PROCESS_SCHEMA, examples.PROCESS),
+            202: documented_response(
+                "The process, which goes on", examples.PROCESS_SCHEMA, examples.PROCESS | {"status": "running"}
+            ),
         },
         examples=[OpenApiExample("A page", example, request_only=True)],
     )
-    return cast(Callable[[Post], Post], told)
+    return cast(Callable[[Post], Post], decorator)
 
 
 def _sample(kind: str) -> OpenApiExample:
@@ -72,29 +74,29 @@ def _sample(kind: str) -> OpenApiExample:
     return OpenApiExample(kind, value, media_type=kind, response_only=True)
 
 
-class SingleView(ExtractionView):
+class SinglePageView(ExtractionView):
     product: str
 
-    def answer(self, request: Request) -> HttpResponseBase:
+    def make_file(self, request: Request) -> HttpResponseBase:
         wait = self.check_query(request, SinglePageQuery)["wait"]
-        given = self.read_object(request)
-        output = given.pop("output", DATA)
+        body = self.read_object(request)
+        output = body.pop("output", DATA)
         if output not in (DATA, FILE):
             raise invalid("/output", "Must be data or file.")
 
         def produce() -> Response:
-            return started(run_single(owner=request.user, product=self.product, given=given))
+            return started(run_single(owner=request.user, product=self.product, given=body))
 
-        kept = answer_once(request, {**given, "output": output}, produce)
-        if kept.status_code != 202:  # a refusal that was kept
-            return kept
-        process = processes.visible_process(id=kept.data["id"], user=request.user)
+        response = answer_once(request, {**body, "output": output}, produce)
+        if response.status_code != 202:  # a refusal that was kept
+            return response
+        process = processes.visible_process(id=response.data["id"], user=request.user)
         if process.run_id:
             runs.wait(run_id=UUID(str(process.run_id)), user=request.user, seconds=min(wait, WAIT_MAX))
-        return _outcome(processes.visible_process(id=process.id, user=request.user), output)
+        return _process_response(processes.visible_process(id=process.id, user=request.user), output)
 
 
-def _outcome(process: Process, output: str) -> HttpResponseBase:
+def _process_response(process: Process, output: str) -> HttpResponseBase:
     if process.status == ProcessStatus.FAILED:
         raise Failed(process.error, process=process_of(process))
     response = started(process)
@@ -109,40 +111,40 @@ def _outcome(process: Process, output: str) -> HttpResponseBase:
     return file
 
 
-class FetchView(SingleView):
+class FetchView(SinglePageView):
     product = HTML
 
-    @_described(
+    @_documented(
         "fetch",
         "The source of a page, as it comes (`base`) or as Chromium has it (`chrome`).",
         {"text/html": {"type": "string"}},
         {"url": "https://shop.example.com/", "type": "base"},
     )
     def post(self, request: Request) -> HttpResponseBase:
-        return self.answer(request)
+        return self.make_file(request)
 
 
-class ScreenshotView(SingleView):
+class ScreenshotView(SinglePageView):
     product = SCREENSHOT
 
-    @_described(
+    @_documented(
         "screenshot",
         "A picture of a page, PNG or JPEG.",
         {"image/png": OpenApiTypes.BINARY, "image/jpeg": OpenApiTypes.BINARY},
         {"url": "https://shop.example.com/", "format": "png", "fullPage": True},
     )
     def post(self, request: Request) -> HttpResponseBase:
-        return self.answer(request)
+        return self.make_file(request)
 
 
-class PdfView(SingleView):
+class PdfView(SinglePageView):
     product = PDF
 
-    @_described(
+    @_documented(
         "pdf",
         "A page as a PDF document.",
         {"application/pdf": OpenApiTypes.BINARY},
         {"url": "https://shop.example.com/", "paperSize": "A4", "printBackground": True},
     )
     def post(self, request: Request) -> HttpResponseBase:
-        return self.answer(request)
+        return self.make_file(request)

@@ -7,16 +7,16 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from extraction.api import examples as shown
+from extraction.api import examples
 from extraction.api.serializers import process_of, task_of
 from extraction.api.views import (
     LISTS,
     NEXT_LINK,
     ArrayView,
     ExtractionView,
-    answer,
-    array_of,
-    task_with,
+    documented_array,
+    documented_response,
+    visible_task,
 )
 from extraction.models import ExtractionTask, Process
 from extraction.services import processes, retention, tasks
@@ -24,17 +24,17 @@ from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.web.openapi.schemas import response_header
 
 OBJECT = {"application/json": {"type": "object"}}
-ANSWER = {200: answer("The task", shown.TASK_SCHEMA, shown.TASK)}
+ANSWER = {200: documented_response("The task", examples.TASK_SCHEMA, examples.TASK)}
 OVERRIDES = OpenApiExample(
     "Another format, at most 50 credits", {"payload": {"format": "XLSX"}, "maxCredits": 50}, request_only=True
 )
 
 
-class TasksView(ArrayView):
+class ExtractionTasksView(ArrayView):
     @extend_schema(
         operation_id="extraction_tasks",
         parameters=[NEXT_LINK],
-        responses={200: array_of("Tasks", shown.TASK_SCHEMA, shown.TASK)},
+        responses={200: documented_array("Tasks", examples.TASK_SCHEMA, examples.TASK)},
     )
     def get(self, request: Request) -> Response:
         """List tasks.
@@ -47,7 +47,7 @@ class TasksView(ArrayView):
     @extend_schema(
         operation_id="extraction_tasks_by_post",
         parameters=LISTS,
-        responses={200: array_of("Tasks", shown.TASK_SCHEMA, shown.TASK)},
+        responses={200: documented_array("Tasks", examples.TASK_SCHEMA, examples.TASK)},
     )
     def post(self, request: Request) -> Response:
         """List tasks, by POST.
@@ -57,13 +57,13 @@ class TasksView(ArrayView):
         return self.get(request)
 
 
-class CreateView(ExtractionView):
+class CreateExtractionTaskView(ExtractionView):
     @extend_schema(
         operation_id="extraction_tasks_create",
         parameters=[KEY_PARAMETER, response_header("Location", "The task's address.", 201)],
         request=OBJECT,
-        responses={201: answer("The task", shown.TASK_SCHEMA, shown.TASK)},
-        examples=[OpenApiExample("A payload", shown.PAYLOAD, request_only=True)],
+        responses={201: documented_response("The task", examples.TASK_SCHEMA, examples.TASK)},
+        examples=[OpenApiExample("A payload", examples.PAYLOAD, request_only=True)],
     )
     def post(self, request: Request) -> Response:
         """Create a task.
@@ -71,17 +71,17 @@ class CreateView(ExtractionView):
         The body is a payload, or a task's structure that holds one (`name`, `description`, `webhook`, `payload`). The
         payload is checked completely; each fault has its place. docs/extraction.md describes it.
         """
-        given = self.read_object(request)
+        body = self.read_object(request)
 
         def produce() -> Response:
-            task = tasks.create_task(owner=request.user, given=given)
+            task = tasks.create_task(owner=request.user, given=body)
             location = f"{settings.PUBLIC_URL}/v1/task/{task.id}/info"
             return Response(task_of(task), 201, headers={"Location": location})
 
-        return answer_once(request, given, produce)
+        return answer_once(request, body, produce)
 
 
-class RunView(ExtractionView):
+class RunExtractionTaskView(ExtractionView):
     @extend_schema(
         operation_id="extraction_tasks_run",
         parameters=[
@@ -90,7 +90,7 @@ class RunView(ExtractionView):
             response_header("Link", 'Its run in the ledger (`rel="run"`): to wait for, to follow.', 202),
         ],
         request=OBJECT,
-        responses={202: answer("The process", shown.PROCESS_SCHEMA, shown.PROCESS)},
+        responses={202: documented_response("The process", examples.PROCESS_SCHEMA, examples.PROCESS)},
         examples=[OVERRIDES],
     )
     def post(self, request: Request, id: str) -> Response:
@@ -99,9 +99,9 @@ class RunView(ExtractionView):
         A new process, which goes on in the background. `payload` lies over the task's own for this run (RFC 7396);
         `maxCredits` is the most that it may cost.
         """
-        task = task_with(id, request)
-        given = self.read_object(request)
-        return answer_once(request, given, lambda: started(processes.run_task(task=task, given=given)))
+        task = visible_task(id, request)
+        body = self.read_object(request)
+        return answer_once(request, body, lambda: started(processes.run_task(task=task, given=body)))
 
 
 def started(process: Process) -> Response:
@@ -111,11 +111,11 @@ def started(process: Process) -> Response:
     return Response(process_of(process), 202, headers=headers)
 
 
-class EstimateView(ExtractionView):
+class EstimateExtractionTaskView(ExtractionView):
     @extend_schema(
         operation_id="extraction_tasks_estimate",
         request=OBJECT,
-        responses={200: answer("The estimate", shown.ESTIMATE_SCHEMA, shown.ESTIMATE)},
+        responses={200: documented_response("The estimate", examples.ESTIMATE_SCHEMA, examples.ESTIMATE)},
         examples=[OVERRIDES],
     )
     def post(self, request: Request, id: str) -> Response:
@@ -124,17 +124,17 @@ class EstimateView(ExtractionView):
         In credits: at least, at most, and what the last run did cost. Takes the same body as a run. Nothing is asked of
         the site.
         """
-        return Response(processes.estimate(task=task_with(id, request), given=self.read_object(request)))
+        return Response(processes.estimate(task=visible_task(id, request), given=self.read_object(request)))
 
 
-class TaskInfoView(ExtractionView):
+class ExtractionTaskInfoView(ExtractionView):
     @extend_schema(operation_id="extraction_tasks_info", responses=ANSWER)
     def get(self, request: Request, id: str) -> Response:
         """Show a task.
 
         With its payload as it was sent.
         """
-        return Response(task_of(task_with(id, request)))
+        return Response(task_of(visible_task(id, request)))
 
     @extend_schema(operation_id="extraction_tasks_info_by_post", responses=ANSWER)
     def post(self, request: Request, id: str) -> Response:
@@ -145,11 +145,11 @@ class TaskInfoView(ExtractionView):
         return self.get(request, id)
 
 
-class ResultsView(ArrayView):
+class ExtractionTaskProcessesView(ArrayView):
     @extend_schema(
         operation_id="extraction_tasks_results",
         parameters=[NEXT_LINK],
-        responses={200: array_of("Processes", shown.PROCESS_SCHEMA, shown.PROCESS)},
+        responses={200: documented_array("Processes", examples.PROCESS_SCHEMA, examples.PROCESS)},
     )
     def get(self, request: Request, id: str) -> Response:
         """List a task's processes.
@@ -157,14 +157,14 @@ class ResultsView(ArrayView):
         Newest first.
         """
         self.check_query(request)
-        task = task_with(id, request)
+        task = visible_task(id, request)
         rows = Process.objects.filter(task=task, removed_at__isnull=True).select_related("task")
         return self.listed(rows, process_of)
 
     @extend_schema(
         operation_id="extraction_tasks_results_by_post",
         parameters=[*LISTS],
-        responses={200: array_of("Processes", shown.PROCESS_SCHEMA, shown.PROCESS)},
+        responses={200: documented_array("Processes", examples.PROCESS_SCHEMA, examples.PROCESS)},
     )
     def post(self, request: Request, id: str) -> Response:
         """List a task's processes, by POST.
@@ -174,7 +174,7 @@ class ResultsView(ArrayView):
         return self.get(request, id)
 
 
-class UpdateView(ExtractionView):
+class UpdateExtractionTaskView(ExtractionView):
     @extend_schema(
         operation_id="extraction_tasks_update",
         request=OBJECT,
@@ -186,25 +186,27 @@ class UpdateView(ExtractionView):
 
         A task's structure: what is given replaces what stands. Processes stay as they were run.
         """
-        task = task_with(id, request)
+        task = visible_task(id, request)
         return Response(task_of(tasks.update_task(task=task, given=self.read_object(request))))
 
 
-GONE: dict[str, Any] = {"deleted": "ok"}
+DELETED_BODY: dict[str, Any] = {"deleted": "ok"}
 DELETED: dict[Any, Any] = {
-    200: answer("It is deleted.", {"type": "object", "properties": {"deleted": {"const": "ok"}}}, GONE),
+    200: documented_response(
+        "It is deleted.", {"type": "object", "properties": {"deleted": {"const": "ok"}}}, DELETED_BODY
+    ),
 }
 
 
-class DeleteView(ExtractionView):
+class DeleteExtractionTaskView(ExtractionView):
     @extend_schema(operation_id="extraction_tasks_delete", responses=DELETED)
     def delete(self, request: Request, id: str) -> Response:
         """Delete a task.
 
         With its processes, which are stopped, their files and logs.
         """
-        retention.delete_task(task=task_with(id, request))
-        return Response(GONE)
+        retention.delete_task(task=visible_task(id, request))
+        return Response(DELETED_BODY)
 
     @extend_schema(operation_id="extraction_tasks_delete_by_post", responses=DELETED)
     def post(self, request: Request, id: str) -> Response:

@@ -29,37 +29,39 @@ NEXT_LINK = response_header("Link", "The next page (RFC 8288), where there is on
 LISTS = [*PAGE, NEXT_LINK]
 
 
-class NewestFirst(NewestFirstPagination):
+class NewestSequenceFirst(NewestFirstPagination):
+    """Pages of tasks or processes: their `seq` counts them."""
+
     ordering = "-seq"
 
 
-class AnyBody(JsonByDefaultNegotiation):
+class BareBodyNegotiation(JsonByDefaultNegotiation):
     """A body without a content type is read as `curl -d` sends one."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
         if request.content_type:
             return super().select_parser(request, parsers)
-        return next(one for one in parsers if isinstance(one, FormParser))
+        return next(parser for parser in parsers if isinstance(parser, FormParser))
 
 
 class ExtractionView(CheckedView):
     path_parameters = (ID_PARAMETER,)
-    content_negotiation_class = AnyBody
+    content_negotiation_class = BareBodyNegotiation
 
 
 class ArrayView(ExtractionView, GenericAPIView[Any]):
     """A list that is a plain array, as dataflow_tasks.md prints it; the header `Link` leads to the next page."""
 
-    pagination_class = NewestFirst
+    pagination_class = NewestSequenceFirst
 
     def listed(self, rows: QuerySet[Any], show: Callable[[Any], Any]) -> Response:
-        found = [show(row) for row in self.paginate_queryset(rows) or []]
+        items = [show(row) for row in self.paginate_queryset(rows) or []]
         following = self.get_paginated_response([]).data["next"]
-        return Response(found, headers={"Link": f'<{following}>; rel="next"'} if following else {})
+        return Response(items, headers={"Link": f'<{following}>; rel="next"'} if following else {})
 
 
-def task_with(id: str, request: Request) -> ExtractionTask:
-    """Raises `NotFound` for one that never was, is deleted, or is another's."""
+def visible_task(id: str, request: Request) -> ExtractionTask:
+    """The task of an id. Raises `NotFound` for one that never was, is deleted, or is another's."""
     task: ExtractionTask | None = (
         ExtractionTask.objects.visible_to(request.user).select_related("owner").filter(id=id).first()
     )
@@ -68,9 +70,9 @@ def task_with(id: str, request: Request) -> ExtractionTask:
     return task
 
 
-def answer(description: str, schema: dict[str, Any], example: Any) -> OpenApiResponse:
+def documented_response(description: str, schema: dict[str, Any], example: Any) -> OpenApiResponse:
     return OpenApiResponse(schema, description, [OpenApiExample(description[:60], example, response_only=True)])
 
 
-def array_of(description: str, schema: dict[str, Any], example: Any) -> OpenApiResponse:
-    return answer(description, {"type": "array", "items": schema}, [example])
+def documented_array(description: str, schema: dict[str, Any], example: Any) -> OpenApiResponse:
+    return documented_response(description, {"type": "array", "items": schema}, [example])
