@@ -1,4 +1,4 @@
-"""Content encodings of bodies (RFC 9110, section 8.4.1): unpacked piece by piece, and never more than is allowed."""
+"""Content encodings of bodies (RFC 9110, section 8.4.1), decompressed piece by piece within a limit."""
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +26,7 @@ class Unpacker(Protocol):
         """Pieces of at most about PIECE bytes."""
 
     def ended(self) -> bool:
-        """Whether what was fed is whole."""
+        """Whether the data so far is a whole body."""
 
 
 class Plain:
@@ -135,14 +135,14 @@ def unpacker_of(encoding: str) -> Unpacker:
 
 
 class Unpacking:
-    """One body on its way, counted: `taken` bytes went in, `given` came out."""
+    """The decompression of one body; `taken` counts compressed bytes, `given` decompressed ones."""
 
     def __init__(self, unpacker: Unpacker, limit: int) -> None:
         self.taken = self.given = 0
         self._unpacker, self._limit = unpacker, limit
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """What comes out of the next bytes. Raises `TooLarge` past the limit, and `Rejected` for what is broken."""
+        """Decompresses the next bytes. Raises `TooLarge` past the limit, and `Rejected` for broken data."""
         try:
             for part in self._parts(chunk):
                 self.taken += len(part)
@@ -155,12 +155,12 @@ class Unpacking:
             raise Rejected(f"The encoded body is broken after {self.taken} bytes: {_words(error)}.") from None
 
     def finish(self) -> None:
-        """Raises `Rejected` when what was fed is not whole."""
+        """Raises `Rejected` if the body was cut off."""
         if self.taken and not self._unpacker.ended():
             raise Rejected(f"The encoded body ended after {self.taken} bytes, before its end.")
 
     def _parts(self, chunk: bytes) -> Iterable[bytes]:
-        """So small that what comes out can be compared with what went in."""
+        """Parts so small that the ratio of output to input can be checked after each."""
         if isinstance(self._unpacker, Plain):
             return (chunk,)
         return (chunk[place : place + PART] for place in range(0, len(chunk), PART))
@@ -175,7 +175,7 @@ class Unpacking:
 
 
 def unpacked(chunks: Iterable[bytes], unpacker: Unpacker, limit: int) -> Iterator[bytes]:
-    """What is in `chunks`. Raises `TooLarge` past `limit` bytes, and `Rejected` for what is broken or not whole."""
+    """The decompressed bytes of `chunks`. Raises `TooLarge` past `limit`, `Rejected` for a broken body."""
     unpacking = Unpacking(unpacker, limit)
     for chunk in chunks:
         yield from unpacking.feed(chunk)

@@ -1,4 +1,4 @@
-"""What can go wrong, in one small family.
+"""The errors of the product, in one small family.
 
 Whether a fault is permanent decides two things alike: the HTTP status of a call, and whether a run is tried again.
 Pure: raised anywhere, turned into RFC 9457 problems by `taskhub.web.problems` and into a run's error by `taskhub.runs`.
@@ -58,7 +58,7 @@ class NotFound(Problem):
 
 
 class NotAcceptable(Problem):
-    """What was sent can be read, and is not what this place takes (crawler_task.md)."""
+    """The body can be read, and is not what this call takes (crawler_task.md)."""
 
     status, title, type = 406, "Not acceptable", "not-acceptable"
 
@@ -102,8 +102,8 @@ class Unavailable(Problem):
 
 
 def invalid(pointer: str, detail: str, words: str = "") -> Rejected:
-    """A refusal that concerns one place.
+    """A `Rejected` with an error at one place.
 
-    `pointer` is a JSON pointer into what was sent; `words` say more than `detail` where that alone is too short.
+    `pointer` is a JSON pointer into the request; `words` say more than `detail` where that alone is too short.
     """
     return Rejected(words or detail, errors=[{"pointer": pointer, "detail": detail}])

@@ -1,6 +1,6 @@
-"""Keeps programs running: starts them, passes on what they say, starts them again, and ends them in order.
+"""Keeps programs running: starts them, passes on their output, restarts them, and ends them in order.
 
-Knows nothing of what it runs, nor of Django; works on the running event loop.
+It knows nothing of what it runs, nor of Django, and works on the running event loop.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ COLOURS = (36, 33, 32, 35, 34, 31)
 
 @dataclass
 class Backoff:
-    """How long to wait before a program is started again: doubling while it keeps falling, anew once it stood."""
+    """The delay before a restart: it doubles while the program keeps failing, and is reset by a healthy run."""
 
     first: float = 0.2
     ceiling: float = 10.0
@@ -30,7 +30,7 @@ class Backoff:
     falls: int = 0
 
     def delay(self, lived: float) -> float:
-        """Seconds to wait after a program that lived for `lived` seconds."""
+        """The delay, in seconds, after a program that ran for `lived` seconds."""
         self.falls = 0 if lived >= self.healthy else self.falls
         self.falls += 1
         return min(self.first * 2.0 ** min(self.falls - 1, 32), self.ceiling)
@@ -95,11 +95,11 @@ class Child:
 
     @property
     def fallen(self) -> bool:
-        """Whether it ended by itself."""
+        """Whether the program ended by itself."""
         return self.backoff.falls > 0
 
     async def stop(self, cold: asyncio.Event | None = None) -> None:
-        """End it and whatever it started; once `cold` is set, without waiting for its work."""
+        """Ends the program and its children; once `cold` is set, without waiting for their work."""
         self._stopping.set()
         for number, seconds in self.program.stop_signals:
             self._signal(number)
@@ -123,7 +123,7 @@ class Child:
                 return
 
     async def _attempt(self) -> str:
-        """One life of the program; says how it ended."""
+        """Runs the program once; returns how it ended, in words."""
         try:
             if self.fallen and self.prepare:
                 self.program = await asyncio.to_thread(self.prepare)
@@ -182,7 +182,7 @@ class Child:
 
 
 async def stop_in_order(groups: Sequence[Sequence[Child]], cold: asyncio.Event | None = None) -> None:
-    """End one group after the other, the members of a group at once."""
+    """Ends one group after the other, the members of a group at once."""
     for group in groups:
         await asyncio.gather(*(child.stop(cold) for child in group))
 

@@ -1,4 +1,4 @@
-"""The admin's site, whose passwords cannot be guessed faster than those of `POST /user/token/`."""
+"""The admin site. Its sign-in is limited as `POST /user/token/` is."""
 
 from typing import Any
 
@@ -17,15 +17,15 @@ class Site(AdminSite):
     throttle_scope = "sign_in"
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        self._count(request)
+        self._throttle(request)
         return super().login(request, extra_context)
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        self._count(request)
+        self._throttle(request)
         return super().password_change(request, extra_context)
 
-    def _count(self, request: HttpRequest) -> None:
-        """Raises `TooMany`; the form itself may be opened as often as anybody likes."""
+    def _throttle(self, request: HttpRequest) -> None:
+        """Counts a POST. Raises `TooMany`; the form itself may be opened as often as anybody likes."""
         throttle = RouteThrottle()
         if request.method == "POST" and not throttle.allow_request(request, self):
             raise as_problem(Throttled(throttle.wait()))

@@ -1,4 +1,4 @@
-"""Whose request it is: by token or by API key. One query each; what is malformed never reaches the database."""
+"""Authentication by token, by API key and by session. One query each; malformed ones never reach the database."""
 
 import re
 from typing import Any
@@ -54,7 +54,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         key = ApiKey.objects.of_key(text.strip())
         if key is None or not key.user.is_active or key.expired(now):
             raise Unauthenticated("The API key is not valid, has expired or was revoked.")
-        services.note_use(key=key, now=now)
+        services.store_use(key=key, now=now)
         return key.user, key
 
     def authenticate_header(self, request: Request) -> str:
@@ -62,7 +62,7 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 
 class HeaderSession(SessionAuthentication):
-    """A browser's session, whose CSRF token stands in the header: nobody looks for it in a body that may be endless."""
+    """A browser's session. Its CSRF token is read from the header only: the body may be endless."""
 
     def enforce_csrf(self, request: Any) -> None:
         request._request._post, request._request._files = QueryDict(), MultiValueDict()

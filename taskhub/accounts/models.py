@@ -1,4 +1,4 @@
-"""Who calls: users, known by their e-mail address, and the keys that stand in for them."""
+"""Users, known by their e-mail address, and API keys."""
 
 import hashlib
 import hmac
@@ -27,11 +27,11 @@ PREFIX = re.compile(r"thk_[0-9a-f]{12}")
 
 class UserManager(BaseUserManager["User"]):
     def get_queryset(self) -> models.QuerySet["User"]:
-        """A deleted account is gone for everybody but `taskhub.accounts.removal`."""
+        """All users but deleted ones, which only `taskhub.accounts.removal` sees."""
         return super().get_queryset().filter(deleted_at=None)
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
-        """A stored user. Without a password nobody can sign in as it. Raises IntegrityError for a taken address."""
+        """Creates a user. Without a password nobody can sign in as it. Raises IntegrityError for a taken address."""
         if not email:
             raise ValueError("A user needs an e-mail address.")
         user = self.model(email=self.normalize_email(email), **fields)
@@ -94,7 +94,7 @@ class ApiKeyQuerySet(OwnedQuerySet["ApiKey"]):
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=now))
 
     def of_key(self, key: str) -> "ApiKey | None":
-        """The row that a whole key belongs to, with its user; None for a stranger's text. One query at most."""
+        """The row of a key, with its user; None for a text that is no valid key. One query at most."""
         if not (match := _KEY.fullmatch(key)):
             return None
         row = with_user(ApiKey, "prefix", match[1])
@@ -102,7 +102,7 @@ class ApiKeyQuerySet(OwnedQuerySet["ApiKey"]):
 
 
 class ApiKey(models.Model):
-    """A long-lived credential. Only its first part and a hash of the whole are kept."""
+    """A long-lived credential. The row holds its first part and a hash of the whole."""
 
     user = models.ForeignKey(User, models.CASCADE, related_name="api_keys")
     prefix = models.CharField(max_length=16, unique=True)
@@ -133,9 +133,10 @@ def _select_with_user(model: type[models.Model], column: str) -> str:
 
 
 def with_user(model: type[_Owned], column: str, value: str) -> _Owned | None:
-    """What `select_related("user")` finds, in a third of the time, because every request asks for it.
+    """The row with this value in a column, with its user; three times as fast as `select_related("user")`.
 
-    The statement is always the same, and the ORM takes longer to write it than PostgreSQL to answer it.
+    Every request asks for it. The statement is always the same, and the ORM takes longer to write it than PostgreSQL to
+    answer it.
     """
     with connection.cursor() as cursor:
         cursor.execute(_select_with_user(model, column), [value])
@@ -143,14 +144,14 @@ def with_user(model: type[_Owned], column: str, value: str) -> _Owned | None:
     if row is None:
         return None
     names = [field.attname for field in model._meta.concrete_fields]
-    found = model.from_db(connection.alias, names, row[: len(names)])
+    instance = model.from_db(connection.alias, names, row[: len(names)])
     user = User.from_db(connection.alias, [field.attname for field in User._meta.concrete_fields], row[len(names) :])
-    setattr(found, "user", user)  # noqa: B010  (both models have one; their common type has not)
-    return found
+    setattr(instance, "user", user)  # noqa: B010  (both models have one; their common type has not)
+    return instance
 
 
 def new_key() -> tuple[str, str]:
-    """A fresh key, and the prefix that it begins with."""
+    """A new key, and the prefix that it begins with."""
     prefix = f"thk_{secrets.token_hex(6)}"
     return f"{prefix}_{secrets.token_urlsafe(32)}", prefix
 

@@ -1,5 +1,7 @@
-"""Accounts that were deleted go one after the other, each after what other apps keep for it. An app registers a remover
-in `AppConfig.ready()`; accounts know none of them by name."""
+"""Removes deleted accounts one after the other, each after what other apps hold for it.
+
+An app registers a remover in `AppConfig.ready()`; accounts know none of them by name.
+"""
 
 import logging
 from collections.abc import Callable
@@ -29,7 +31,7 @@ def remove_deleted() -> int:
 
 
 def _remove(user_id: UUID) -> int:
-    """One account whose files cannot be reached must not keep the leader from the others."""
+    """Removes a batch of one account. One whose files cannot be reached must not keep the leader from the others."""
     try:
         return _remove_owned(user_id) or _remove_account(user_id)
     except (DatabaseError, InterfaceError):

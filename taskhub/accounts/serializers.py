@@ -22,8 +22,8 @@ class Strict(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping) and (unknown := [key for key in data if key not in self.fields]):
-            told = unknown[:FAULTS_MAX]
-            raise serializers.ValidationError({key[:100]: ["There is no such field here."] for key in told})
+            named = unknown[:FAULTS_MAX]
+            raise serializers.ValidationError({key[:100]: ["There is no such field here."] for key in named})
         return super().to_internal_value(data)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What can be done with accounts: sign up, in and out, change, and the life of an API key."""
+"""What can be done with accounts: to sign up, in and out, to change or delete one, and to make and revoke API keys."""
 
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -19,12 +19,12 @@ from taskhub.accounts.removal import remove_deleted
 from taskhub.errors import Conflict, NotFound, Rejected, Unauthenticated
 
 KEYS_MAX = 1000  # a user; far more than anybody needs, and few enough that nobody fills the table
-USE_NOTED_EVERY = timedelta(minutes=1)  # a write in every request would cost more than the answer is worth
+USE_STORED_EVERY = timedelta(minutes=1)  # a write in every request would cost more than the answer is worth
 PRUNE_BATCH = 1000
 
 
-class Issued(NamedTuple):
-    """A token as it is shown, once."""
+class IssuedToken(NamedTuple):
+    """A token in plain text, which is shown once, and its end."""
 
     token: str
     expiry: datetime | None
@@ -35,7 +35,7 @@ class Issued(NamedTuple):
 
 @sensitive_variables("password")
 def sign_up(*, email: str, password: str, name: str = "") -> User:
-    """A new user. Raises `Rejected` for a taken address, and for a password that the validators refuse."""
+    """Creates a user. Raises `Rejected` for a taken address, and for a password that the validators refuse."""
     user = User(email=email, name=name)
     _check_password(password, user)
     user.set_password(password)
@@ -44,15 +44,15 @@ def sign_up(*, email: str, password: str, name: str = "") -> User:
 
 
 @sensitive_variables("password")
-def sign_in(*, email: str, password: str) -> Issued:
-    """A new token. Unknown address, wrong password and inactive user fail alike, and take the same time to."""
+def sign_in(*, email: str, password: str) -> IssuedToken:
+    """Creates a token. An unknown address, a wrong password and an inactive user fail alike, and take the same time."""
     user = authenticate(email=email, password=password)
     with transaction.atomic():
         # The condition closes a gap: a password changed since it was checked ends this sign-in, too.
-        if user is None or not _still(user).update(last_login=timezone.now()):
+        if user is None or not _unchanged(user).update(last_login=timezone.now()):
             raise Unauthenticated("The e-mail address or the password is wrong.")
         row, token = AuthToken.objects.create(user)
-    return Issued(token, row.expiry)
+    return IssuedToken(token, row.expiry)
 
 
 def sign_out(*, token: AuthToken) -> None:
@@ -60,7 +60,7 @@ def sign_out(*, token: AuthToken) -> None:
 
 
 def sign_out_everywhere(*, user: User, keep: AuthToken | None = None) -> int:
-    """Ends the user's tokens, all or all but one, and says how many. API keys live on."""
+    """Deletes the user's tokens, all of them or all but `keep`; returns how many. API keys stay."""
     tokens = AuthToken.objects.filter(user=user)
     ended: int = (tokens.exclude(pk=keep.pk) if keep else tokens).delete()[0]
     return ended
@@ -78,7 +78,7 @@ def save_account(*, user: User) -> None:
     except IntegrityError as error:
         if "accounts_user_email" not in str(error):
             raise
-        raise _refused("/email", EMAIL_TAKEN) from None
+        raise _invalid("/email", EMAIL_TAKEN) from None
 
 
 @sensitive_variables("password", "current_password")
@@ -92,7 +92,7 @@ def change_account(
     current_password: str | None = None,
     keep: AuthToken | None = None,
 ) -> User:
-    """The changed user; what is None stays. A new password needs the current one, and ends all tokens but `keep`."""
+    """Changes what is not None. A new password needs the current one, and deletes all tokens but `keep`."""
     user = _locked(user)
     if name is not None:
         user.name = name
@@ -100,7 +100,7 @@ def change_account(
         user.email = email
     if password is not None:
         if not user.check_password(current_password):
-            raise _refused("/current_password", "This is not the current password.")
+            raise _invalid("/current_password", "This is not the current password.")
         _check_password(password, user)
         user.set_password(password)
     save_account(user=user)
@@ -112,7 +112,7 @@ def change_account(
 @sensitive_variables("password")
 @transaction.atomic
 def set_password(*, user: User, password: str | None) -> None:
-    """An operator's reset: no current password is asked for, and all tokens end. None: nobody can sign in."""
+    """Sets a password as operators do, without the current one, and deletes all tokens. None: nobody can sign in."""
     user.set_password(password)
     user.save(update_fields=["password"])
     sign_out_everywhere(user=user)
@@ -120,9 +120,9 @@ def set_password(*, user: User, password: str | None) -> None:
 
 @transaction.atomic
 def delete_accounts(*, users: QuerySet[User]) -> None:
-    """Nobody can sign in or call as these users any more, and their addresses are free.
+    """Marks the users as deleted: nobody can sign in or call as them any more, and their addresses are free.
 
-    What is theirs may be millions of rows: `prune` removes it.
+    What they own may be millions of rows: `prune` removes it.
     """
     ids = list(users.select_for_update().values_list("pk", flat=True))
     AuthToken.objects.filter(user__in=ids).delete()
@@ -155,7 +155,7 @@ def create_key(*, user: User, name: str = "", expires_in: int | None = None) -> 
 
 
 def revoke_key(*, user: User, prefix: str) -> None:
-    """Ends a key of the user's; staff may end anybody's. Raises `NotFound`."""
+    """Deletes a key of the user's; staff may delete anybody's. Raises `NotFound`."""
     if not PREFIX.fullmatch(prefix) or not ApiKey.objects.visible_to(user).filter(prefix=prefix).delete()[0]:
         raise NotFound("There is no such API key, or it is not yours.")
 
@@ -164,16 +164,16 @@ def revoke_keys(*, keys: QuerySet[ApiKey]) -> int:
     return keys.delete()[0]
 
 
-def note_use(*, key: ApiKey, now: datetime) -> None:
-    """Writes down that a key was used, at most once a minute."""
-    due = now - USE_NOTED_EVERY
+def store_use(*, key: ApiKey, now: datetime) -> None:
+    """Stores when a key was used last, at most once a minute."""
+    due = now - USE_STORED_EVERY
     if key.last_used_at is None or key.last_used_at <= due:
-        unless_noted = ApiKey.objects.filter(Q(last_used_at=None) | Q(last_used_at__lte=due), pk=key.pk)
-        unless_noted.update(last_used_at=now)
+        unless_stored = ApiKey.objects.filter(Q(last_used_at=None) | Q(last_used_at__lte=due), pk=key.pk)
+        unless_stored.update(last_used_at=now)
 
 
 def prune(now: datetime) -> int:
-    """Deletes tokens and keys that expired, and a batch of what deleted accounts left; says how many rows."""
+    """Deletes expired tokens and keys, and a batch of what deleted accounts own; returns how many rows."""
     expired = [AuthToken.objects.filter(expiry__lte=now), ApiKey.objects.filter(expires_at__lte=now)]
     return sum(map(_delete_all, expired)) + remove_deleted()
 
@@ -192,7 +192,8 @@ def _locked(user: User) -> User:
     return row
 
 
-def _still(user: User) -> QuerySet[User]:
+def _unchanged(user: User) -> QuerySet[User]:
+    """The user's row, if it still has the password that was checked."""
     return User.objects.filter(pk=user.pk, password=user.password, is_active=True)
 
 
@@ -201,8 +202,8 @@ def _check_password(password: str, user: User) -> None:
     try:
         validate_password(password, user)
     except ValidationError as error:
-        raise _refused("/password", *error.messages) from None
+        raise _invalid("/password", *error.messages) from None
 
 
-def _refused(pointer: str, *details: str) -> Rejected:
+def _invalid(pointer: str, *details: str) -> Rejected:
     return Rejected("Some fields are not valid.", errors=[{"pointer": pointer, "detail": detail} for detail in details])

@@ -1,4 +1,4 @@
-"""Checks of the servers that the environment names; what is said about them never shows a password."""
+"""Checks of the servers that the environment names. No message shows a password."""
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -16,7 +16,7 @@ SHAPES = {
 
 
 def check_addresses(environ: Mapping[str, str]) -> None:
-    """Raise CannotStart for an address that cannot be one, and for a database without the key that belongs to it."""
+    """Raises CannotStart for a malformed address, and for a database without its secret key."""
     for name, (schemes, example) in SHAPES.items():
         if environ.get(name) and not _is_address(environ[name], schemes):
             raise CannotStart(f"{name} is not an address that can be used: it must look like {example}.")
@@ -33,6 +33,6 @@ def _is_address(text: str, schemes: tuple[str, ...]) -> bool:
         _ = address.port
     except ValueError:
         return False
-    place = address.path.strip("/") if address.scheme in ("postgresql", "postgres", "unix", "redis+socket") else "-"
+    path = address.path.strip("/") if address.scheme in ("postgresql", "postgres", "unix", "redis+socket") else "-"
     host = address.netloc or address.scheme in ("unix", "redis+socket", "postgresql", "postgres")
-    return address.scheme in schemes and bool(place and host)
+    return address.scheme in schemes and bool(path and host)

@@ -19,11 +19,11 @@ SHARED_DATA = Path("/var/lib")
 
 
 class CannotStart(Exception):
-    """One clear sentence for the person who started the hub; `manage.py` prints it and exits with code 2."""
+    """The hub cannot start. `manage.py` prints the message, which is one sentence, and exits with code 2."""
 
 
 class HomeLock:
-    """A lock between processes, freed by the kernel when its holder ends; taking it again changes its kind."""
+    """A lock between processes (flock), released by the kernel when its holder ends; shared or exclusive."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -35,7 +35,7 @@ class HomeLock:
         fcntl.flock(self.descriptor, fcntl.LOCK_EX)
 
     def try_take(self, holder: str) -> bool:
-        """Take it if it is free, and write down who did."""
+        """Takes the lock if it is free, and writes the holder into its file."""
         try:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -94,9 +94,9 @@ class Home:
             yield HomeLock(file.fileno())
 
     def locate_data(self) -> tuple[Path, OsAccount | None]:
-        """Where the servers keep their files and who they run as; None is this user.
+        """The folder of the servers' files, and the account that they run as; None is this user.
 
-        It is the home, or where their account cannot reach it a folder under /var/lib.
+        The folder is the home, or one under /var/lib where their account cannot reach the home.
         """
         elsewhere = SHARED_DATA / f"taskhub-{short_hash(self.path)}"
         account = server_account([self.path / "postgres", elsewhere / "postgres"])
@@ -105,7 +105,7 @@ class Home:
         return elsewhere, account
 
     def open_for(self, account: OsAccount | None, data: Path) -> None:
-        """Make `data` and let `account` pass through it; everybody else stays out."""
+        """Creates `data`, which `account` may pass through and nobody else may enter."""
         if data == self.path and not self.is_private:
             return
         try:
@@ -118,13 +118,13 @@ class Home:
 
 
 def _is_closed(folder: Path) -> bool:
-    """Whether it is ours, and others can at most pass through it."""
+    """Whether the folder belongs to this user, and others can at most pass through it."""
     status = folder.stat()
     return status.st_uid == os.geteuid() and not status.st_mode & 0o067
 
 
 def private_folder(path: Path, account: OsAccount | None) -> None:
-    """A folder for `account` alone. In a folder that others can write to, somebody else's is refused."""
+    """Creates a folder for `account` alone. Raises CannotStart if it exists and belongs to somebody else."""
     with suppress(FileExistsError):
         path.mkdir(mode=0o700)
     status = path.lstat()
@@ -138,7 +138,7 @@ def short_hash(path: Path) -> str:
 
 
 def _write_new(file: Path, text: str) -> None:
-    """Create `file` whole or not at all, and never over another one."""
+    """Creates a file whole or not at all, and never replaces one."""
     draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
     try:
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:

@@ -1,4 +1,4 @@
-"""Who the private servers run as. PostgreSQL refuses root, so root hands them to an unprivileged account."""
+"""The account that the private servers run as. PostgreSQL does not run as root, so root chooses an unprivileged one."""
 
 import os
 import pwd
@@ -61,7 +61,7 @@ def can_execute(account: OsAccount, path: Path) -> bool:
 
 
 def change_owner(path: Path, account: OsAccount | None) -> None:
-    """Give a folder to the servers' account, closed to everybody else."""
+    """Makes the account the folder's owner, and closes the folder to everybody else."""
     if account is not None:
         os.chown(path, account.uid, account.gid)
     path.chmod(0o700)

@@ -56,7 +56,7 @@ class Postgres:
         return f"postgresql://taskhub@{quote(str(self.sockets), safe='')}:{PORT}/taskhub"
 
     def prepare(self) -> ProgramSpec:
-        """End what still runs in the folder, make the cluster if there is none, say what to run."""
+        """Ends what still runs in the folder, and creates the cluster if there is none; returns what to run."""
         end(self.processes(), STOP_SIGNALS)
         self._drop_stale_locks()
         programs = self._programs()
@@ -68,11 +68,11 @@ class Postgres:
         return ProgramSpec("postgres", argv, self.folder, ENVIRONMENT, self.account, STOP_SIGNALS)
 
     def processes(self) -> list[psutil.Process]:
-        """Those at work in the folder, orphans of a postmaster that was killed among them."""
+        """The server's processes in the folder, with orphans of a postmaster that was killed."""
         return processes_in(self.folder, ("postgres",))
 
     def is_ready(self) -> bool:
-        """Whether it takes connections: recovery is over (last line of its lock file) and its socket answers."""
+        """Whether the server takes connections: its lock file says so, and its socket answers."""
         try:
             if self._lock_lines()[7].strip() != "ready":
                 return False
@@ -83,7 +83,7 @@ class Postgres:
         return True
 
     def _create(self, programs: Path) -> None:
-        """Make the cluster beside its place and move it there whole: a killed start leaves no half of one."""
+        """Creates the cluster in another folder and renames that: an interrupted start leaves no half of a cluster."""
         draft = self.folder.with_name("postgres.new")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)

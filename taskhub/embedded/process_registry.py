@@ -48,7 +48,7 @@ class ProcessEntry(NamedTuple):
 
 @dataclass
 class ProcessRegister:
-    """The processes started for one home, kept in a file so that the next start can end what this one left."""
+    """The processes of one home, in a file from which the next start knows what this one left."""
 
     home: Path
     entries: dict[int, ProcessEntry] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class ProcessRegister:
         return self.home / "processes.json"
 
     def options(self, program: ProgramSpec) -> dict[str, Any]:
-        """Arguments of `subprocess.Popen` and its kin, all but the output."""
+        """Arguments of `subprocess.Popen` and of asyncio's counterpart, all but the output."""
         return {
             "cwd": program.cwd,
             "env": {**program.environment, MARK: str(self.home)},
@@ -88,7 +88,7 @@ class ProcessRegister:
         return [process for process in _alive() if _session(process) in leaders or _mark(process) == str(self.home)]
 
     def read(self) -> list[ProcessEntry]:
-        """What was written down, by this start or an earlier one; a file that cannot be read names nobody."""
+        """The entries of this start or an earlier one; none from a file that cannot be read."""
         try:
             found = [ProcessEntry(**entry) for entry in json.loads(self.file.read_text())]
             return [entry for entry in found if type(entry.pid) is int and type(entry.started) is float]
@@ -102,7 +102,7 @@ class ProcessRegister:
 
 
 def end(processes: Iterable[psutil.Process], stop_signals: StopSignals = ()) -> None:
-    """Send each signal in turn to those that still live, and give them its time; SIGKILL comes last."""
+    """Sends each signal in turn to the processes that still live, and waits its seconds; SIGKILL comes last."""
     remaining = list(processes)
     for number, seconds in (*stop_signals, (signal.SIGKILL, 5.0)):
         for process in remaining:
@@ -126,14 +126,14 @@ def end_session(leader: int) -> None:
 
 def processes_in(folder: Path, names: Sequence[str]) -> list[psutil.Process]:
     """Processes with one of these names whose working directory is `folder`: a server sits in its data."""
-    place = os.path.realpath(folder)
-    return [process for process in _alive() if process.info["name"] in names and _cwd(process) == place]
+    real_folder = os.path.realpath(folder)
+    return [process for process in _alive() if process.info["name"] in names and _cwd(process) == real_folder]
 
 
 def _alive() -> list[psutil.Process]:
     """Every living process but this one, with its name as `.info["name"]`. Zombies only wait for their parent."""
-    found = psutil.process_iter(["name", "status"])
-    return [one for one in found if one.pid != os.getpid() and one.info["status"] != psutil.STATUS_ZOMBIE]
+    processes = psutil.process_iter(["name", "status"])
+    return [p for p in processes if p.pid != os.getpid() and p.info["status"] != psutil.STATUS_ZOMBIE]
 
 
 def _lives(process: psutil.Process) -> bool:

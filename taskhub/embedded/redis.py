@@ -36,7 +36,7 @@ class Redis:
         return f"unix://{quote(str(self.socket))}"
 
     def prepare(self) -> ProgramSpec:
-        """End what still runs in the folder, make the folder, say what to run."""
+        """Ends what still runs in the folder, and creates the folder; returns what to run."""
         end(self.processes(), STOP_SIGNALS)
         private_folder(self.folder, self.account)
         argv = [str(self._program()), *(argument for option in self._options() for argument in option)]
@@ -46,7 +46,7 @@ class Redis:
         return processes_in(self.folder, NAMES)
 
     def is_ready(self) -> bool:
-        """Whether it answers PING; while it loads its file it answers with an error."""
+        """Whether the server answers PING; while it loads its file it answers with an error."""
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(1)

@@ -53,7 +53,7 @@ class Servers:
         return [server for server in (self.redis, self.postgres) if server is not None]
 
     def environment(self) -> dict[str, str]:
-        """The variables that lead a program to the servers. Raises CannotStart when the secret key cannot be read."""
+        """The variables by which programs find the servers. Raises CannotStart without a readable secret key."""
         found = {"TASKHUB_HOME": str(self.home.path)}
         if self.redis is not None:
             found["REDIS_URL"] = self.redis.url
@@ -67,9 +67,9 @@ class Servers:
         return all(server.is_ready() for server in self.private)
 
     def end_leftovers(self, register: ProcessRegister) -> list[psutil.Process]:
-        """Kill the programs an earlier start left; the ledger tries their runs again when their lease is over.
+        """Kills the programs that an earlier start left; their runs are tried again when their lease is over.
 
-        The servers are ended with care, when they are prepared.
+        The servers are shut down properly, when they are prepared.
         """
         servers = [process for server in self.private for process in server.processes()]
         found = [process for process in register.leftovers() if process not in servers]
@@ -82,7 +82,7 @@ class Servers:
             private_folder(server.sockets, self.account)
 
     def clear_folders(self) -> None:
-        """Leave nothing outside the data."""
+        """Removes folders of sockets outside of the data."""
         for server in self.private:
             with suppress(OSError):
                 if server.sockets.parent != self.data:
@@ -90,7 +90,7 @@ class Servers:
 
     @contextmanager
     def borrowed(self) -> Iterator[None]:
-        """Use the servers while they run; else start them, and stop them when nobody else uses them any more."""
+        """Uses the servers while they run; else starts them, and stops them when nobody uses them any more."""
         deadline = time.monotonic() + START_SECONDS
         with self.home.lock(USERS) as users:
             users.share()
@@ -141,7 +141,7 @@ def ensure_services(path: str | os.PathLike[str] | None = None) -> Iterator[dict
 
 
 def describe_this_process() -> str:
-    """What a lock says about its holder."""
+    """The text by which a lock names its holder: the command and its pid."""
     return f"`{' '.join((os.path.basename(sys.argv[0]), *sys.argv[1:2])).strip()}` (pid {os.getpid()})"
 
 

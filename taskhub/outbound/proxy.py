@@ -72,7 +72,7 @@ class GateProxy:
             await self._pass_on(reader, writer)
         except Problem as problem:
             self.refused.append(problem)
-            await _answer(writer, 403 if problem.permanent else 502, problem.detail)
+            await _refuse(writer, 403 if problem.permanent else 502, problem.detail)
         except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             log.debug("A call through the gate ended: %s", error)
         except asyncio.CancelledError:  # the proxy closes
@@ -105,7 +105,7 @@ class GateProxy:
             there[1].close()
 
     async def _head(self, reader: asyncio.StreamReader) -> bytes | None:
-        """None when nothing was asked: browsers open connections in advance."""
+        """The head of a request; None if the connection is closed before one: browsers open connections in advance."""
         try:
             async with asyncio.timeout(self.policy.total_timeout):
                 return (await reader.readuntil(b"\r\n\r\n")).removesuffix(b"\r\n\r\n")
@@ -115,14 +115,14 @@ class GateProxy:
             return None
 
     def _request(self, method: bytes, address: str, headers: list[bytes]) -> bytes:
-        kept = [one for one in headers if not one.lower().startswith(_HOP_BY_HOP)]
+        kept = [header for header in headers if not header.lower().startswith(_HOP_BY_HOP)]
         if self.upstream:
-            place = address
+            target = address
             kept += _credentials(self.upstream)
         else:
             parts = urlsplit(address)
-            place = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        line = b"%s %s HTTP/1.1" % (method, place.encode("latin-1"))
+            target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        line = b"%s %s HTTP/1.1" % (method, target.encode("latin-1"))
         return b"\r\n".join([line, *kept, b"Connection: close", b"", b""])
 
     async def _reach(self, target: Target, tunnel: bool) -> Streams:
@@ -136,9 +136,11 @@ class GateProxy:
 
     async def _ask_upstream(self, target: Target, there: Streams) -> None:
         reader, writer = there
-        place = str(target).partition("://")[2]
-        place = place if place.rpartition(":")[2].isdecimal() else f"{place}:{target.port}"
-        head = [f"CONNECT {place} HTTP/1.1".encode(), f"Host: {place}".encode(), *_credentials(self.upstream), b"", b""]
+        authority = str(target).partition("://")[2]
+        if not authority.rpartition(":")[2].isdecimal():
+            authority = f"{authority}:{target.port}"
+        request_line, host = f"CONNECT {authority} HTTP/1.1".encode(), f"Host: {authority}".encode()
+        head = [request_line, host, *_credentials(self.upstream), b"", b""]
         writer.write(b"\r\n".join(head))
         async with asyncio.timeout(self.policy.connect_timeout):
             answer = await reader.readuntil(b"\r\n\r\n")
@@ -153,7 +155,7 @@ class GateProxy:
         )
 
     async def _connect(self, target: Target) -> Streams:
-        """Every allowed address is tried in order."""
+        """Connects to the first address that answers; all are allowed ones."""
         for address in await self._addresses(target):
             with suppress(OSError, TimeoutError):
                 async with asyncio.timeout(self.policy.connect_timeout):
@@ -176,19 +178,18 @@ class GateProxy:
             await asyncio.gather(asking, return_exceptions=True)
 
     async def _answer_head(self, there: asyncio.StreamReader) -> bytes:
-        """Of the final answer, which tells the browser that the connection ends. Interim ones (RFC 9110, 15.2) are left
-        out."""
+        """The head of the final response, with `Connection: close`. Interim ones (RFC 9110, 15.2) are skipped."""
         async with asyncio.timeout(self.policy.total_timeout):
             while True:
                 status, *headers = (await there.readuntil(b"\r\n\r\n")).removesuffix(b"\r\n\r\n").split(b"\r\n")
                 if not _INTERIM.match(status):
-                    kept = [one for one in headers if not one.lower().startswith(_HOP_BY_HOP)]
+                    kept = [header for header in headers if not header.lower().startswith(_HOP_BY_HOP)]
                     return b"\r\n".join([status, *kept, b"Connection: close", b"", b""])
 
     async def _pump(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, counted: bool, most: int | None = None
     ) -> None:
-        """`most` bytes, or all that come."""
+        """Copies `most` bytes, or all until the end."""
         left = PIECE if most is None else most
         while left and (piece := await source.read(min(PIECE, left))):
             left -= len(piece) if most is not None else 0
@@ -202,10 +203,10 @@ class GateProxy:
 
 
 def _body_length(headers: list[bytes]) -> int:
-    """Bytes. Browsers send no request whose end only its connection or its chunks tell. Raises `Refused`."""
-    found = [one.partition(b":") for one in headers]
-    lengths = {value.strip() for name, _, value in found if name.strip().lower() == b"content-length"}
-    if any(name.strip().lower() == b"transfer-encoding" for name, *_ in found) or len(lengths) > 1:
+    """The length of a request's body, in bytes. Raises `Refused` for chunks, which no browser sends."""
+    fields = [header.partition(b":") for header in headers]
+    lengths = {value.strip() for name, _, value in fields if name.strip().lower() == b"content-length"}
+    if any(name.strip().lower() == b"transfer-encoding" for name, *_ in fields) or len(lengths) > 1:
         raise Refused("This request does not tell its length.")
     length = lengths.pop() if lengths else b"0"
     if not length.isdigit() or len(length) > 15:
@@ -221,8 +222,8 @@ def _credentials(proxy: str) -> list[bytes]:
     return [b"Proxy-Authorization: Basic " + base64.b64encode(pair)]
 
 
-async def _answer(writer: asyncio.StreamWriter, status: int, words: str) -> None:
-    body = words.encode()
+async def _refuse(writer: asyncio.StreamWriter, status: int, detail: str) -> None:
+    body = detail.encode()
     head = [
         f"HTTP/1.1 {status} Refused",
         f"{MARK[0]}: {MARK[1]}",

@@ -1,6 +1,6 @@
-"""What is encrypted at rest: fields whose values only the program can read.
+"""Encryption at rest: model fields whose values only the program can read.
 
-Fernet (AES-128-CBC with HMAC-SHA256) under keys derived from each of SECRET_KEYS: the newest closes, all open.
+Fernet (AES-128-CBC with HMAC-SHA256) under keys derived from each of SECRET_KEYS: the first one encrypts, all decrypt.
 """
 
 import base64
@@ -18,13 +18,13 @@ from taskhub.errors import Unavailable
 
 
 def encrypted(value: Any) -> str:
-    """A JSON value as text that can be stored."""
+    """A JSON value as encrypted text."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return _fernet(tuple(settings.SECRET_KEYS)).encrypt(text.encode()).decode("ascii")
 
 
 def decrypted(text: str) -> Any:
-    """Raises `Unavailable` when none of the keys opens it: one was taken out of TASKHUB_SECRET_KEY too early."""
+    """The JSON value of an encrypted text. Raises `Unavailable` if its key was removed from TASKHUB_SECRET_KEY."""
     try:
         return json.loads(_fernet(tuple(settings.SECRET_KEYS)).decrypt(text.encode("ascii")))
     except InvalidToken:

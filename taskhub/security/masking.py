@@ -1,4 +1,4 @@
-"""Masking: what must never stand in a log line, or be shown again."""
+"""Masking of secrets in log lines and in values that are shown."""
 
 import logging
 import re
@@ -53,7 +53,7 @@ def mask(text: str) -> str:
 
 
 def _without_bracketed(text: str) -> Iterator[str]:
-    """Reads on behind each value, so that no character is read twice for it."""
+    """The text's parts, with stars for bracketed values. Goes on behind each value, so no character is read twice."""
     place = 0
     while found := _BRACKETED.search(text, place):
         yield text[place : found.end()] + MASK
@@ -62,7 +62,7 @@ def _without_bracketed(text: str) -> Iterator[str]:
 
 
 def _behind_bracket(text: str, place: int) -> int:
-    """Where the first bracket after `place` is closed again; the end of the text where it never is."""
+    """The index behind the bracket that closes the first one after `place`; the text's end if none does."""
     depth = 0
     for found in _BRACKET_OR_TEXT.finditer(text, place):
         depth += bool(found[1]) - bool(found[2])
@@ -107,7 +107,7 @@ _hidden: ContextVar[frozenset[str]] = ContextVar("hidden", default=frozenset())
 
 @contextmanager
 def hiding(value: Any) -> Iterator[None]:
-    """Meanwhile no line of this thread's log shows the secrets of a JSON value: an error's message may quote them."""
+    """Hides the secrets of a JSON value in this thread's log lines within the block: errors may quote them."""
     before = _hidden.set(_hidden.get() | secrets_of(value))
     try:
         yield

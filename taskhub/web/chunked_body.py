@@ -12,15 +12,14 @@ PIECE = 256 * 1024
 LOOK_SECONDS = 0.2
 
 
-def body_pieces(environ: Mapping[str, Any], limit: int, *, ends_itself: bool = False) -> Iterator[bytes]:
+def body_pieces(environ: Mapping[str, Any], limit: int, *, self_terminating: bool = False) -> Iterator[bytes]:
     """The body, at most `limit` bytes of it. No database connection is held while it arrives.
 
-    `ends_itself` says that whoever reads the body finds out whether it is whole, as one does that is packed. Raises
-    `TooLarge` with both numbers, `Rejected` for a body that ends before its end, and `Unavailable` for one in chunks of
-    which that cannot be told.
+    With `self_terminating` the reader of the body finds out whether it is whole, as of a compressed one. Raises
+    `TooLarge` with both numbers, `Rejected` for a body that is cut off, and `Unavailable` if that cannot be told.
     """
     if "HTTP_TRANSFER_ENCODING" in environ:
-        return _chunked(environ, limit) if ends_itself else _watched(environ, limit)
+        return _chunked(environ, limit) if self_terminating else _watched(environ, limit)
     return _counted(environ, limit)
 
 
@@ -30,34 +29,34 @@ def _counted(environ: Mapping[str, Any], limit: int) -> Iterator[bytes]:
     if announced > limit:
         raise TooLarge(f"The body has {announced} bytes; {limit} are allowed.", limit=limit)
     give_back_connection()
-    read, taken = environ["wsgi.input"].read, 0
-    while taken < announced and (piece := read(min(PIECE, announced - taken))):
-        taken += len(piece)
+    read, received = environ["wsgi.input"].read, 0
+    while received < announced and (piece := read(min(PIECE, announced - received))):
+        received += len(piece)
         yield bytes(piece)
-    if taken < announced:
-        raise Rejected(f"The body ended after {taken} of {announced} bytes.")
+    if received < announced:
+        raise Rejected(f"The body ended after {received} of {announced} bytes.")
 
 
 def _chunked(environ: Mapping[str, Any], limit: int) -> Iterator[bytes]:
     give_back_connection()
-    read, taken = environ["wsgi.input"].read, 0
+    read, received = environ["wsgi.input"].read, 0
     while piece := read(PIECE):
-        taken += len(piece)
-        if taken > limit:
+        received += len(piece)
+        if received > limit:
             raise TooLarge(f"The body has more than the {limit} bytes that are allowed.", limit=limit)
         yield bytes(piece)
 
 
 def _watched(environ: Mapping[str, Any], limit: int) -> Iterator[bytes]:
-    if not peers.KNOWN:
+    if not peers.IS_SUPPORTED:
         raise LengthRequired("A body in chunks must be packed here; or send its Content-Length.")
-    watch, taken, next_look = peers.ConnectionWatch(environ["REMOTE_ADDR"]), 0, time.monotonic() + LOOK_SECONDS
+    watch, received, next_look = peers.ConnectionWatch(environ["REMOTE_ADDR"]), 0, time.monotonic() + LOOK_SECONDS
     for piece in _chunked(environ, limit):
-        taken += len(piece)
+        received += len(piece)
         yield piece
         if time.monotonic() > next_look:
-            watch.look(taken)
+            watch.look(received)
             next_look = time.monotonic() + LOOK_SECONDS
-    if not watch.is_sure(taken):
+    if not watch.is_sure(received):
         detail = "A connection of yours ended meanwhile, perhaps the one with this body: send it again, or packed."
         raise Unavailable(detail, retry_after=1)

@@ -1,8 +1,8 @@
-"""Whether a client that sent a body in chunks may have gone before its end.
+"""Finds out from the kernel whether a client that sent a body in chunks left before its end.
 
-The web server gives a body that was cut off as if it were whole, and tells no application on which connection it came.
-The kernel knows: which connections stand, and how much each has received (Linux, TCP_INFO). A connection that is gone,
-or half closed, and may have been the one in question, is a doubt; whoever is in doubt is asked to send again.
+The web server passes on a body that was cut off as if it were whole, and does not say on which connection it came. The
+kernel knows which connections are open, and how many bytes each has received (Linux, TCP_INFO). If a connection that
+may have carried the body was closed meanwhile, or half closed, the body is in doubt, and the client must send it again.
 """
 
 import os
@@ -17,11 +17,11 @@ from typing import NamedTuple
 ESTABLISHED, CLOSE_WAIT = 1, 8
 _STATE, _IDLE, _RECEIVED, _SIZE = 0, 52, 128, 136  # struct tcp_info: tcpi_state, _last_data_recv, _bytes_received
 _SLACK = 0.1  # seconds from the arrival of a request to the view that serves it
-KNOWN = sys.platform == "linux"
+IS_SUPPORTED = sys.platform == "linux"
 
 
 class Connection(NamedTuple):
-    """`idle` are seconds since something arrived."""
+    """One TCP connection: its state, seconds since bytes arrived, and how many arrived in all."""
 
     state: int
     idle: float
@@ -29,7 +29,7 @@ class Connection(NamedTuple):
 
 
 class ConnectionWatch:
-    """On all connections of one address: one of them carries the body, and it is not known which."""
+    """Watches all connections of one client address: one of them carries the body, and it is not known which."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -38,34 +38,34 @@ class ConnectionWatch:
         self._doubt = not self._possible
 
     def look(self, received: int) -> None:
-        """`received` are the bytes of the body so far: a connection that brought fewer is not the one."""
-        standing = set(self._candidates(0))
-        self._doubt = self._doubt or not self._possible <= standing
+        """Excludes connections that brought fewer bytes than `received`, those of the body so far."""
+        still_open = set(self._candidates(0))
+        self._doubt = self._doubt or not self._possible <= still_open
         self._possible &= set(self._candidates(received))
 
     def is_sure(self, received: int) -> bool:
-        """Whether the body of so many bytes is whole: the client still stands there, and waits for the answer."""
+        """Whether a body of so many bytes is whole: the client still waits for the answer."""
         self.look(received)
         return bool(self._possible) and not self._doubt
 
     def _candidates(self, received: int) -> Iterator[int]:
-        """Ports of those that stand and have brought this much, and something since this request came."""
+        """Client ports of open connections that brought at least this much, and something since this request came."""
         since = time.monotonic() - self._began + _SLACK
-        for port, one in _connections(self._address).items():
-            if one.state == CLOSE_WAIT:
+        for port, connection in _connections(self._address).items():
+            if connection.state == CLOSE_WAIT:
                 self._doubt = True
-            elif one.state == ESTABLISHED and one.received >= received and one.idle <= since:
+            elif connection.state == ESTABLISHED and connection.received >= received and connection.idle <= since:
                 yield port
 
 
 def _connections(address: str) -> dict[int, Connection]:
-    """Of this process, by the port of their other side."""
-    found = {}
+    """The connections of this process to an address, by the client's port."""
+    connections: dict[int, Connection] = {}
     for name in os.listdir("/proc/self/fd"):
         with suppress(OSError):
             if os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
-                found.update(_peer(int(name), address))
-    return found
+                connections.update(_peer(int(name), address))
+    return connections
 
 
 def _peer(number: int, address: str) -> dict[int, Connection]:
