@@ -99,7 +99,7 @@ def _read_pieces(request: Request) -> Iterator[bytes]:
     if not encoding:
         return body_pieces(request.META, min(limit, unpacked_limit))
     unpacker = unpacker_of(encoding)
-    chunks = body_pieces(request.META, limit, ends_itself=not isinstance(unpacker, Plain))
+    chunks = body_pieces(request.META, limit, self_terminating=not isinstance(unpacker, Plain))
     return unpacked(chunks, unpacker, unpacked_limit)
 
 
