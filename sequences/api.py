@@ -28,7 +28,7 @@ from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import response_header
 
-STEPS_SHOWN = 1000
+STEPS_MAX = 1000
 EXAMPLE_ID = "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70"
 EXAMPLE_SEQUENCE = {
     "persistence": {"base": "http://localhost:8000"},
@@ -112,7 +112,7 @@ class WholeSequenceRunSerializer(SequenceRunSerializer):
     @extend_schema_field(StepSerializer(many=True))
     def get_steps(self, run: Run) -> Any:
         steps = SequenceStep.objects.filter(run=run).order_by("number").defer("sent", "answer")
-        return StepSerializer(steps[:STEPS_SHOWN], many=True).data
+        return StepSerializer(steps[:STEPS_MAX], many=True).data
 
 
 class WaitSerializer(serializers.Serializer[Any]):
@@ -125,7 +125,7 @@ class WaitSerializer(serializers.Serializer[Any]):
 
 
 class SequenceFilters(RunFilters):
-    """What `GET /sequences/runs` can be asked for."""
+    """The filters of `GET /sequences/runs`."""
 
     kind = name = parent = retry_of = schedule = None  # type: ignore[assignment]
     periodic_task = serializers.CharField(
@@ -231,18 +231,18 @@ class SequenceRunsView(StaffView, GenericAPIView[Run]):
         It is accepted as a run, 202; with `wait` it is answered when the run has ended, 200, or as it is when the time
         is up, 202.
         """
-        asked = WaitSerializer(data=request.query_params.dict())
-        asked.is_valid(raise_exception=True)
+        query = WaitSerializer(data=request.query_params.dict())
+        query.is_valid(raise_exception=True)
         arguments = cast(Mapping[str, Any], request.data)
-        seconds, webhook = asked.validated_data["wait"], asked.validated_data["webhook"]
+        seconds, webhook = query.validated_data["wait"], query.validated_data["webhook"]
 
         def produce() -> Response:
-            return _shown(submit_sequence(arguments=arguments, owner=request.user, webhook=webhook))
+            return _run_response(submit_sequence(arguments=arguments, owner=request.user, webhook=webhook))
 
         def finish(response: Response) -> Response:
-            return _shown(runs.wait(run_id=UUID(response.data["id"]), user=request.user, seconds=seconds))
+            return _run_response(runs.wait(run_id=UUID(response.data["id"]), user=request.user, seconds=seconds))
 
-        fields = {"arguments": arguments, **asked.validated_data}
+        fields = {"arguments": arguments, **query.validated_data}
         return answer_once(request, fields, produce, finish if seconds else None)
 
 
@@ -290,7 +290,7 @@ class SequenceStepsView(StaffView, GenericAPIView[SequenceStep]):
         return self.get_paginated_response(WholeStepSerializer(self.paginate_queryset(steps), many=True).data)
 
 
-def _shown(run: Run) -> Response:
+def _run_response(run: Run) -> Response:
     body: Mapping[str, Any] = WholeSequenceRunSerializer(run).data
     location = f"{settings.PUBLIC_URL}/sequences/runs/{run.pk}"
     return Response(body, 200 if run.ended else 202, headers={"Location": location})

@@ -1,4 +1,4 @@
-"""The operator's edge: graphs, their nodes and edges, aliases and profiles, to look at."""
+"""Admin pages of graphs, their nodes and edges, aliases, profiles and files: to look at, and to delete."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -24,8 +24,8 @@ class WalkersAdmin(ReadOnlyAdmin):
         self, objs: Iterable[Any], request: HttpRequest
     ) -> tuple[list[str], dict[str, int], Any, Any]:
         """What was chosen, not the hundred thousand rows that may hang on it."""
-        shown = [str(row) for row in objs]
-        return shown, {str(self.opts.verbose_name_plural): len(shown)}, set(), []
+        names = [str(row) for row in objs]
+        return names, {str(self.opts.verbose_name_plural): len(names)}, set(), []
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for row in queryset:
@@ -144,5 +144,5 @@ class RunFileAdmin(WalkersAdmin):
 
 
 def _ways(edges: QuerySet[Edge], far: str) -> SafeString:
-    shown = [format_html("{} {}", edge.kind, row_link("walkers_node", getattr(edge, far))) for edge in edges[:100]]
-    return format_html("{}", SafeString("<br>".join(shown))) if shown else SafeString("-")
+    links = [format_html("{} {}", edge.kind, row_link("walkers_node", getattr(edge, far))) for edge in edges[:100]]
+    return format_html("{}", SafeString("<br>".join(links))) if links else SafeString("-")

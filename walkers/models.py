@@ -101,7 +101,7 @@ class Alias(models.Model):
 
 
 class Profile(models.Model):
-    """What a user's calls mean when they name no graph and no sentinel. Made when it is first asked for."""
+    """The active graph and sentinel of a user: what calls mean that name none. Created by the first such call."""
 
     user: "models.OneToOneField[Any, Any]" = models.OneToOneField(
         settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="walking"

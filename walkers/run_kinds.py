@@ -1,4 +1,4 @@
-"""Walks as runs of the ledger."""
+"""Walks as runs, and as what schedules start."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from walkers.services.run_files import copy_files, remove_files
 from walkers.walks.principal import Principal
 from walkers.walks.walk_execution import load_work
 
-Entry = TypeVar("Entry")
+Result = TypeVar("Result")
 
 _ARGUMENTS = ObjectSchema(
     "Arguments",
@@ -96,6 +96,7 @@ class WalkerTarget(ScheduleTarget):
 
 
 def _master(reference: str | None, owner: User) -> User:
+    """The user whose walk it is. Raises `Rejected`."""
     user_id = owner.pk if reference is None else as_id(reference)
     if user_id is None:
         raise invalid("/mst", "This is no user's id.")
@@ -109,7 +110,8 @@ def _master(reference: str | None, owner: User) -> User:
     return user
 
 
-def _look_up(pointer: str, find: Callable[[], Entry]) -> Entry:
+def _look_up(pointer: str, find: Callable[[], Result]) -> Result:
+    """What `find` returns; its `NotFound` becomes a `Rejected` that names the place."""
     try:
         return find()
     except NotFound as error:

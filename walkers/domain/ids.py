@@ -1,4 +1,4 @@
-"""Ids as they stand on the wire: `urn:uuid:...` or the bare UUID; and the names that may stand for them."""
+"""Ids as in requests and responses: `urn:uuid:...` or the bare UUID; and the names that may be used for them."""
 
 import re
 from uuid import NAMESPACE_URL, UUID, uuid5

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says about the registry's functions and, one by one, about the walkers."""
+"""Describes the registry's functions, and each walker, for the OpenAPI document."""
 
 import copy
 from collections.abc import Mapping
@@ -27,41 +27,41 @@ from walkers.http.response_types import WalkFailedMembers
 COMPONENT = "#/components/schemas/{model}"
 WAPI = "/js/wapi/{walker}"
 
-_components: dict[str, Any] = {}  # what the answers' schemas refer to
+_components: dict[str, Any] = {}  # referred to by the schemas of responses
 
 
 def describe(view: Any, function: CallFunction, path: str) -> Any:
-    """The view with its two operations described."""
+    """Describes the two operations of a view, and returns the view."""
     named = "<" in path
-    name = f"{'wapi' if named else function.name}"
-    known: dict[str, Any] = {
+    name = "wapi" if named else function.name
+    common_options: dict[str, Any] = {
         "tags": [function.perform.__module__.rpartition(".")[2]],
         "summary": function.summary + (" (named in the path)" if named else ""),
         "description": function.description,
     }
     walks = 202 in function.answers
-    common = [_path_parameter()] if named else []
+    parameters = [_path_parameter()] if named else []
     if not function.reads:
-        common.append(KEY_PARAMETER)
+        parameters.append(KEY_PARAMETER)
     if walks:
-        common.append(response_header("Location", "Where to ask for its state.", 202))
-    properties = _properties(function, but={"name"} if named else set())
+        parameters.append(response_header("Location", "Where to ask for its state.", 202))
+    properties = _properties(function, without={"name"} if named else set())
     return extend_schema_view(
         get=extend_schema(
             operation_id=f"{name}_get",
-            parameters=[*common, *_query(properties, function.arguments)],
+            parameters=[*parameters, *_query(properties, function.arguments)],
             responses=_responses(function),
             examples=_examples(function),
-            **known,
+            **common_options,
         ),
         post=extend_schema(
             operation_id=f"{name}_post",
             # The documents put it in the query of a POST, too.
-            parameters=[*common, *_query({"is_async": properties["is_async"]} if walks else {}, {})],
+            parameters=[*parameters, *_query({"is_async": properties["is_async"]} if walks else {}, {})],
             request=_bodies(_object(properties), with_files=walks),
             responses=_responses(function),
             examples=[*_request_examples(function, named), *_examples(function)],
-            **known,
+            **common_options,
         ),
     )(view)
 
@@ -76,16 +76,20 @@ def _path_parameter() -> OpenApiParameter:
     )
 
 
-def _properties(function: CallFunction, but: set[str]) -> dict[str, tuple[dict[str, Any], bool]]:
+def _properties(function: CallFunction, without: set[str]) -> dict[str, tuple[dict[str, Any], bool]]:
     """The schema of each parameter, and whether it is required."""
     schema = function.schema
     required = schema.get("required", [])
-    return {name: (one, name in required) for name, one in schema.get("properties", {}).items() if name not in but}
+    return {
+        name: (property_, name in required)
+        for name, property_ in schema.get("properties", {}).items()
+        if name not in without
+    }
 
 
 def _object(properties: Mapping[str, tuple[dict[str, Any], bool]]) -> dict[str, Any]:
     required = [name for name, (_, needed) in properties.items() if needed]
-    schema = {name: one for name, (one, _) in properties.items()}
+    schema = {name: property_ for name, (property_, _) in properties.items()}
     body = {"type": "object", "properties": schema, "additionalProperties": False}
     return body | ({"required": required} if required else {})
 
@@ -107,7 +111,9 @@ def _query(
 
 def _bodies(schema: dict[str, Any], *, with_files: bool) -> dict[str, Any]:
     """The same fields as JSON, or as a form whose structured fields are JSON text; multipart may hold files besides."""
-    json_texts = {name for name, one in schema["properties"].items() if json_type_of(one) in {"object", "array"}}
+    json_texts = {
+        name for name, property_ in schema["properties"].items() if json_type_of(property_) in {"object", "array"}
+    }
     encoding = {name: {"contentType": "application/json"} for name in json_texts}
     bodies = {"application/json": schema} | {form: OpenApiRequest(schema, encoding=encoding) for form in FORMS}
     if with_files:
@@ -154,12 +160,12 @@ def _request_examples(function: CallFunction, named: bool) -> list[OpenApiExampl
 def _examples(function: CallFunction) -> list[OpenApiExample]:
     if function.answer is None:
         return []
-    shown = {"200": ("An answer", function.answer)}
+    by_status = {"200": ("An answer", function.answer)}
     if 202 in function.answers:
-        shown["202"] = ("Queued", examples.QUEUED)
+        by_status["202"] = ("Queued", examples.QUEUED)
     return [
         OpenApiExample(name, answer, response_only=True, status_codes=[status])
-        for status, (name, answer) in shown.items()
+        for status, (name, answer) in by_status.items()
     ]
 
 
@@ -189,9 +195,12 @@ def _entry(generic: Mapping[str, Any], definition: WalkerDefinition, components:
         operation["tags"] = [f"sentinel {definition.sentinel}"]
         operation["summary"] = f"Run {definition.name}"
         operation["description"] = definition.description
-        operation["parameters"] = [one for one in operation["parameters"] if one["in"] != "path"]
-        for shown in operation["responses"]["200"]["content"]["application/json"]["examples"].values():
-            shown["value"] = {**shown["value"], "report": []}  # what it reports only its author knows
+        operation["parameters"] = [parameter for parameter in operation["parameters"] if parameter["in"] != "path"]
+        for response_example in operation["responses"]["200"]["content"]["application/json"]["examples"].values():
+            response_example["value"] = {
+                **response_example["value"],
+                "report": [],
+            }  # what it reports only its author knows
         _put_ctx(operation, ctx, example)
     return entry
 
@@ -199,32 +208,32 @@ def _entry(generic: Mapping[str, Any], definition: WalkerDefinition, components:
 def _example(ctx: Mapping[str, Any]) -> dict[str, Any]:
     """By the fields' own examples and defaults; of a required field without an example nothing can be said."""
     fields: dict[str, Any] = ctx.get("properties", {})
-    given = {name: field["examples"][0] for name, field in fields.items() if field.get("examples")}
-    return {name: field["default"] for name, field in fields.items() if "default" in field} | given
+    defaults = {name: field["default"] for name, field in fields.items() if "default" in field}
+    return defaults | {name: field["examples"][0] for name, field in fields.items() if field.get("examples")}
 
 
 def _ctx(definition: WalkerDefinition, components: dict[str, Any]) -> dict[str, Any]:
-    """What it refers to stands among the document's components, under the walker's own name."""
+    """The schema of a walker's `ctx`; what it refers to is added to the components under the walker's own name."""
     prefix = f"{definition.sentinel}.{definition.name}."
     schema = definition.shape.schema(ref_template=COMPONENT.replace("{", prefix + "{"))
-    components.update({prefix + name: one for name, one in schema.pop("$defs", {}).items()})
+    components.update({prefix + name: component for name, component in schema.pop("$defs", {}).items()})
     return schema
 
 
 def _put_ctx(operation: dict[str, Any], ctx: dict[str, Any], example: dict[str, Any]) -> None:
-    needed = bool(ctx.get("required"))
-    shown = {"ACall": {"value": example}} if set(ctx.get("required", [])) <= example.keys() else {}
+    required = bool(ctx.get("required"))
+    examples_ = {"ACall": {"value": example}} if set(ctx.get("required", [])) <= example.keys() else {}
     for parameter in operation["parameters"]:
         if parameter["name"] == "ctx":
             parameter["schema"] = ctx
             parameter.pop("required", None)
-            parameter.update({"required": True} if needed else {})
-            parameter.update({"examples": shown} if shown else {})
+            parameter.update({"required": True} if required else {})
+            parameter.update({"examples": examples_} if examples_ else {})
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
         content["schema"]["properties"]["ctx"] = ctx
-        content["schema"].update({"required": ["ctx"]} if needed else {})
+        content["schema"].update({"required": ["ctx"]} if required else {})
         content.pop("examples", None)
-        if shown and kind not in FORMS:
+        if examples_ and kind not in FORMS:
             content["examples"] = {"ACall": {"value": {"ctx": example}}}
 
 

@@ -1,4 +1,4 @@
-"""What the calls answer, as types: the documentation's schemas are made of them."""
+"""The bodies of responses as types; the schemas of the OpenAPI document are made of them."""
 
 from typing import Any, Generic, Literal, NotRequired, TypeVar
 
@@ -18,7 +18,7 @@ class ResultPage(TypedDict, Generic[Row]):
 
 
 class WalkReport(TypedDict):
-    """What a walk gave. `status` is there when the walker set it."""
+    """The result of a walk. `status` is there when the walker set it."""
 
     success: bool
     report: list[Any]
@@ -48,7 +48,7 @@ class TaskError(TypedDict):
 
 
 class WalkFailedMembers(TypedDict):
-    """What a problem of the type `walker-failed` says besides; `task_id` of a walk that the ledger knows."""
+    """The extension members of a problem of the type `walker-failed`; `task_id` of a walk in the background."""
 
     report: list[Any]
     final_node: str | None

@@ -1,4 +1,4 @@
-"""Running walkers: at once, in the background, or later."""
+"""Runs walkers: at once, in the background, or later."""
 
 from contextlib import suppress
 from functools import partial
@@ -33,9 +33,9 @@ MaybeSentinel = Annotated[
     Text | None,
     Field(description="A sentinel: an id, an alias, a name, `global` or `active:sentinel`, which is the default."),
 ]
-Background = Annotated[Flag, Field(description="To run it in the background: `true`, `1` or `yes`.")]
-Later = Annotated[Timestamp, Field(description="To run it in the background, not before this time (RFC 3339).")]
-Told = Annotated[
+IsAsync = Annotated[Flag, Field(description="To run it in the background: `true`, `1` or `yes`.")]
+RunAt = Annotated[Timestamp, Field(description="To run it in the background, not before this time (RFC 3339).")]
+WebhookAddress = Annotated[
     Text,
     Field(
         max_length=2_000, description="With `is_async`: an address that is told of the end, as Standard Webhooks say."
@@ -61,9 +61,9 @@ def walker_run(
     ctx: Ctx = {},  # noqa: B006 (copied when it is bound)
     nd: NodeRef = None,
     snt: MaybeSentinel = None,
-    is_async: Background = False,
-    run_at: Later = None,
-    webhook: Told = "",
+    is_async: IsAsync = False,
+    run_at: RunAt = None,
+    webhook: WebhookAddress = "",
 ) -> CallResponse:
     """Run a walker.
 
