@@ -49,7 +49,7 @@ TABLE = {
     },
     **{
         f"crawlers/{name}": {"list", "change", "history"}
-        for name in ("crawler", "document", "external", "rejected", "stream", "task")
+        for name in ("crawler", "crawlertask", "document", "external", "rejectedline", "stream")
     },
     **{
         f"extraction/{name}": {"list", "change", "history"}
@@ -61,7 +61,7 @@ TABLE = {
     "runs/run": {"list", "change", "history"},
     "runs/worker": {"list", "change", "history", "delete"},
     "webhooks/deliveryattempt": {"list", "change", "history"},
-    "sequences/step": {"list", "change", "history"},
+    "sequences/sequencestep": {"list", "change", "history"},
     "walkers/alias": {"list", "change", "history", "delete"},
     "walkers/edge": {"list", "change", "history", "delete"},
     "walkers/graph": {"list", "change", "history", "delete"},
