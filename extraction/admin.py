@@ -78,11 +78,11 @@ class ExtractionTaskAdmin(ExtractionAdmin):
     @admin.action(description="Test the delivery of the selected tasks", permissions=["view"])
     def test_deliveries(self, request: HttpRequest, queryset: QuerySet[ExtractionTask]) -> None:
         tasks = queryset.select_related("owner")
-        self.each(request, tasks, lambda one: deliveries.queue_test_deliveries(task=one), "tasks: see their runs")
+        self.each(request, tasks, lambda task: deliveries.queue_test_deliveries(task=task), "tasks: see their runs")
 
     @admin.action(description="Delete the selected tasks with their processes and files", permissions=["view"])
     def delete_tasks(self, request: HttpRequest, queryset: QuerySet[ExtractionTask]) -> None:
-        self.each(request, queryset, lambda one: retention.delete_task(task=one), "tasks deleted")
+        self.each(request, queryset, lambda task: retention.delete_task(task=task), "tasks deleted")
 
 
 @admin.register(Process)
@@ -162,7 +162,7 @@ class ProcessAdmin(ExtractionAdmin):
         self.each(
             request,
             queryset.select_related("run"),
-            lambda one: processes.cancel_process(process=one),
+            lambda process: processes.cancel_process(process=process),
             "processes stopped",
         )
 

@@ -23,7 +23,7 @@ def new_id() -> str:
 
 
 class OwnedExtraction(models.Model):
-    """What tasks and processes have in common. `seq` is what other rows refer to."""
+    """A row that tasks and processes build on: an owner, a payload, and `seq`, by which other rows refer to it."""
 
     seq = models.BigAutoField(primary_key=True)
     id = models.CharField(max_length=ID_LENGTH, unique=True, default=new_id, editable=False)
@@ -41,7 +41,7 @@ class OwnedExtraction(models.Model):
 
 
 class ExtractionTask(OwnedExtraction):
-    """A stored extraction."""
+    """An extraction as its owner stored it, to be run when he likes."""
 
     name = models.CharField(max_length=200, default="", blank=True)
     description = models.TextField(default="", blank=True)
@@ -124,7 +124,7 @@ class Process(OwnedExtraction):
 
 
 class Slice(models.Model):
-    """A worker's turn at a process: it holds a lease, the pages that it claimed, and the credits that it reserved."""
+    """A worker's lease on pages of a process, with the credits that it reserved for them."""
 
     process = models.ForeignKey(Process, models.CASCADE, related_name="slices")
     worker = models.CharField(max_length=255)
@@ -189,7 +189,7 @@ class ExtractionPage(models.Model):
 
 
 class ProcessNote(models.Model):
-    """A line of a process's log that no page tells."""
+    """A line of a process's log that is about no page."""
 
     process = models.ForeignKey(Process, models.CASCADE, related_name="notes", db_index=False)
     at = models.DateTimeField(default=timezone.now)
@@ -224,7 +224,7 @@ class CreditAccount(models.Model):
 
 
 class CreditEntry(models.Model):
-    """One line of the credit ledger; none is ever changed. `amount` is added to the balance, which it then tells."""
+    """One line of the credit ledger, which is never changed: `amount` was added, `balance` is what there was then."""
 
     class Kind(models.TextChoices):
         GRANT = "grant", "given at the start"

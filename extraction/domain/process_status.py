@@ -60,7 +60,7 @@ def may_succeed_later(status: int) -> bool:
     return status in AGAIN or status >= 500
 
 
-def outcome(*, main_failed: bool, pages: int, failed: int) -> ProcessStatus:
+def final_status(*, main_failed: bool, pages: int, failed: int) -> ProcessStatus:
     """How a process ends whose pages have all ended.
 
     What would follow a failed page of the main list cannot be known; and a process most of whose pages failed did not

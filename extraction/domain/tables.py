@@ -43,7 +43,7 @@ def cell_of(value: Any) -> str:
         return value if value.isprintable() else clean(value)
     if isinstance(value, int):
         return str(value)
-    return "" if value is None else SEPARATOR.join(clean(one) for one in value)
+    return "" if value is None else SEPARATOR.join(clean(text) for text in value)
 
 
 def _flat(record: Mapping[str, Any], rule: ExtractionRule) -> dict[str, list[str]]:
@@ -56,7 +56,7 @@ def _flat(record: Mapping[str, Any], rule: ExtractionRule) -> dict[str, list[str
                 for column, values in _flat(nested, inner).items():
                     cells.setdefault(f"{name}_{column}", []).extend(values)
         else:
-            cells[name] = [one for one in (value if isinstance(value, list) else [value]) if one is not None]
+            cells[name] = [text for text in (value if isinstance(value, list) else [value]) if text is not None]
     return cells
 
 

@@ -14,7 +14,7 @@ from aiohttp.abc import AbstractCookieJar
 from django.conf import settings
 from yarl import URL
 
-from extraction.domain.charsets import decoded
+from extraction.domain.charsets import decode_page
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import PageFailure, may_succeed_later, page_backoff
@@ -72,7 +72,7 @@ class PageFetcher:
             raise
         finally:
             slot.release()
-        text = decoded(answer.body, answer.headers.get("Content-Type"))
+        text = decode_page(answer.body, answer.headers.get("Content-Type"))
         return FetchedPage([text], answer.url, answer.status, answer.wire)
 
     async def render(self, url: str, rule: ExtractionRule, *, first: bool) -> FetchedPage:

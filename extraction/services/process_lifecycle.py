@@ -10,7 +10,7 @@ from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Coalesce, Extract, Now
 from django.utils import timezone
 
-from extraction.domain.process_status import ProcessStatus, outcome
+from extraction.domain.process_status import ProcessStatus, final_status
 from extraction.models import ExtractionPage, ExtractionTask, Process, Slice
 from extraction.services import credits, page_ledger, slices
 from extraction.services.deliveries import queue_deliveries
@@ -100,7 +100,7 @@ def finish_process(*, process: Process, results: str, size: int) -> bool:
 
 
 def _end(process: Process, results: str) -> None:
-    status = outcome(main_failed=process.main_failed, pages=process.pages, failed=process.failed)
+    status = final_status(main_failed=process.main_failed, pages=process.pages, failed=process.failed)
     process.error = _failure_text(process) if status == ProcessStatus.FAILED else ""
     Process.objects.filter(pk=process.pk).update(status=status, error=process.error, finished_at=Now())
     if status == ProcessStatus.FINISHED:

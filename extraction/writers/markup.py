@@ -27,8 +27,8 @@ def _record(record: Record) -> str:
 def _elements(record: Record) -> Iterator[str]:
     for name, value in record.items():
         start, end = _tags(name)
-        for one in value if isinstance(value, list) else [value]:
-            yield f"{start}{_content(one)}{end}"
+        for item in value if isinstance(value, list) else [value]:
+            yield f"{start}{_content(item)}{end}"
 
 
 def _tags(name: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extraction.domain.charsets import decoded
+from extraction.domain.charsets import decode_page
 from extraction.domain.page_reader import PageReading, read_page
 from extraction.domain.payload_parser import parse_pages
 
@@ -31,7 +31,7 @@ def shown(reading: PageReading) -> list[dict[str, Any]]:
 def test_a_saved_page(folder: Path) -> None:
     payload = parse_pages(json.loads((folder / "payload.json").read_text()))
     expected = json.loads((folder / "expected.json").read_text())
-    text = decoded((folder / "page.html").read_bytes(), expected["content_type"] or None)
+    text = decode_page((folder / "page.html").read_bytes(), expected["content_type"] or None)
     reading = read_page(text, payload.request.url, payload.rule)
     assert shown(reading) == expected["records"]
     assert reading.next == expected["next"]
@@ -62,4 +62,4 @@ def test_any_page_gives_records_with_the_names_of_the_payload(html: str, parent:
 
 @given(st.binary(max_size=200), st.sampled_from([None, "text/html", "text/html; charset=utf-16"]))
 def test_any_bytes_are_a_text(body: bytes, kind: str | None) -> None:
-    assert isinstance(decoded(body, kind), str)
+    assert isinstance(decode_page(body, kind), str)
