@@ -1,4 +1,4 @@
-"""The operator's edge: externals, crawlers, streams, tasks, documents, rejected lines."""
+"""The operator's pages of externals, streams, crawlers, tasks, documents and rejected lines."""
 
 import json
 from typing import Any, ClassVar
@@ -18,7 +18,8 @@ from taskhub.security.masking import MASK
 from taskhub.web.admin import WatchedAdmin, json_block, list_link, row_link, unbroken
 
 
-def link(row: Any, text: str = "") -> SafeString:
+def _link(row: Any, text: str = "") -> SafeString:
+    """A link to the page of a crawlers' row; without a text its name is shown, or its fid."""
     return row_link(f"crawlers_{row._meta.model_name}", row.pk, text or row.name or row.fid)
 
 
@@ -55,7 +56,7 @@ class ExternalAdmin(CrawlersAdmin):
 
     @admin.action(description="Delete the selected externals", permissions=["view"])
     def delete_externals(self, request: HttpRequest, queryset: QuerySet[External]) -> None:
-        self.each(request, queryset, lambda one: definitions.delete_external(external=one), "externals deleted")
+        self.each(request, queryset, lambda row: definitions.delete_external(external=row), "externals deleted")
 
 
 @admin.register(Stream)
@@ -68,16 +69,17 @@ class StreamAdmin(CrawlersAdmin):
     @admin.display(description="more")
     def more(self, stream: Stream) -> SafeString:
         pages = [
-            (list_link(f"crawlers_{name}", f"its {words}", stream__id__exact=stream.pk),) for name, words in _OF_STREAM
+            (list_link(f"crawlers_{name}", f"its {text}", stream__id__exact=stream.pk),)
+            for name, text in _PAGES_OF_STREAM
         ]
         return format_html_join(", ", "{}", pages)
 
     @admin.action(description="Delete the selected streams with their documents", permissions=["view"])
     def delete_streams(self, request: HttpRequest, queryset: QuerySet[Stream]) -> None:
-        self.each(request, queryset, lambda one: definitions.delete_stream(stream=one), "streams deleted")
+        self.each(request, queryset, lambda row: definitions.delete_stream(stream=row), "streams deleted")
 
 
-_OF_STREAM = (("crawler", "crawler"), ("crawlertask", "tasks"), ("document", "documents"))
+_PAGES_OF_STREAM = (("crawler", "its crawler"), ("crawlertask", "its tasks"), ("document", "its documents"))
 
 
 @admin.register(Crawler)
@@ -92,11 +94,11 @@ class CrawlerAdmin(CrawlersAdmin):
 
     @admin.display(description="external")
     def external_link(self, crawler: Crawler) -> SafeString:
-        return link(crawler.external)
+        return _link(crawler.external)
 
     @admin.display(description="stream")
     def stream_link(self, crawler: Crawler) -> SafeString:
-        return link(crawler.stream)
+        return _link(crawler.stream)
 
     @admin.display(description="parameters")
     def shown_params(self, crawler: Crawler) -> SafeString:
@@ -119,7 +121,7 @@ class CrawlerAdmin(CrawlersAdmin):
 
     @admin.action(description="Delete the selected crawlers", permissions=["view"])
     def delete_crawlers(self, request: HttpRequest, queryset: QuerySet[Crawler]) -> None:
-        self.each(request, queryset, lambda one: definitions.delete_crawler(crawler=one), "crawlers deleted")
+        self.each(request, queryset, lambda row: definitions.delete_crawler(crawler=row), "crawlers deleted")
 
 
 def _start(crawler: Crawler) -> None:
@@ -135,7 +137,7 @@ def _refuse_running(task: CrawlerTask, is_new: bool) -> None:
         raise Conflict(f"The task {task.fid} is running.")
 
 
-_OF_TASK = (("document", "its documents"), ("rejectedline", "rejected lines"))
+_PAGES_OF_TASK = (("document", "its documents"), ("rejectedline", "rejected lines"))
 
 
 class StatusInline(admin.TabularInline):
@@ -198,11 +200,11 @@ class CrawlerTaskAdmin(CrawlersAdmin):
 
     @admin.display(description="crawler")
     def crawler_link(self, task: CrawlerTask) -> SafeString | str:
-        return link(task.crawler) if task.crawler else "-"
+        return _link(task.crawler) if task.crawler else "-"
 
     @admin.display(description="stream")
     def stream_link(self, task: CrawlerTask) -> SafeString:
-        return link(task.stream)
+        return _link(task.stream)
 
     @admin.display(description="run")
     def run_link(self, task: CrawlerTask) -> SafeString | str:
@@ -214,13 +216,15 @@ class CrawlerTaskAdmin(CrawlersAdmin):
 
     @admin.display(description="more")
     def more(self, task: CrawlerTask) -> SafeString:
-        pages = [(list_link(f"crawlers_{name}", words, task__id__exact=task.pk),) for name, words in _OF_TASK]
+        pages = [(list_link(f"crawlers_{name}", text, task__id__exact=task.pk),) for name, text in _PAGES_OF_TASK]
         return format_html_join(", ", "{}", pages)
 
     @admin.display(description="requests to the crawler")
     def requests(self, task: CrawlerTask) -> SafeString:
         calls = task.calls.order_by("-id")[:20]
-        lines = [(f"{one.at:%Y-%m-%d %H:%M:%S}", one.method, one.url, one.status or "", one.error) for one in calls]
+        lines = [
+            (f"{call.at:%Y-%m-%d %H:%M:%S}", call.method, call.url, call.status or "", call.error) for call in calls
+        ]
         return format_html_join(mark_safe("<br>"), "{} {} {} {} {}", lines)
 
     @admin.action(description="Try the selected tasks again", permissions=["view"])
@@ -230,27 +234,27 @@ class CrawlerTaskAdmin(CrawlersAdmin):
     @admin.action(description="Stop the selected tasks", permissions=["view"])
     def stop_tasks(self, request: HttpRequest, queryset: QuerySet[CrawlerTask]) -> None:
         self.each(
-            request, queryset, lambda one: status_updates.stop_task(task=one, message="Stopped."), "tasks stopped"
+            request, queryset, lambda row: status_updates.stop_task(task=row, message="Stopped."), "tasks stopped"
         )
 
     @admin.action(description="Time the selected tasks out", permissions=["view"])
     def time_out_tasks(self, request: HttpRequest, queryset: QuerySet[CrawlerTask]) -> None:
-        self.each(request, queryset, lambda one: time_out(task=one), "tasks timed out")
+        self.each(request, queryset, lambda row: time_out(task=row), "tasks timed out")
 
     @admin.action(description="Delete the selected tasks with their documents", permissions=["view"])
     def delete_tasks(self, request: HttpRequest, queryset: QuerySet[CrawlerTask]) -> None:
-        self.each(request, queryset, lambda one: status_updates.delete_task(task=one), "tasks deleted")
+        self.each(request, queryset, lambda row: status_updates.delete_task(task=row), "tasks deleted")
 
 
 @admin.register(Document)
 class DocumentAdmin(CrawlersAdmin):
-    list_display = ("id", "key", "stream_id", "task_id", "at", "beginning")
+    list_display = ("id", "key", "stream_id", "task_id", "at", "body_start")
     search_ids = ("id",)
     search_help_text = "A row's number"
     fields: ClassVar[Any] = ("id", "key", "stream_link", "task_link", "rank", "at", "shown_body")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Document]:
-        """Of a task only the rows between which its own are: no index tells them apart."""
+        """Where a task is asked for, the rows between its first and its last: no index finds a task's rows."""
         rows = super().get_queryset(request)
         number = request.GET.get("task__id__exact", "")
         if number.isascii() and number.isdecimal() and len(number) < 19:
@@ -259,19 +263,19 @@ class DocumentAdmin(CrawlersAdmin):
         return rows
 
     def get_ordering(self, request: HttpRequest) -> list[Any]:
-        """Of a stream by their ids, as its index has them; of all of them the newest first."""
+        """A stream's documents by their keys, as its index has them; all documents newest first."""
         return ["key"] if "stream__id__exact" in request.GET else ["-pk"]
 
     @admin.display(description="stream")
     def stream_link(self, document: Document) -> SafeString:
-        return link(document.stream)
+        return _link(document.stream)
 
     @admin.display(description="task")
     def task_link(self, document: Document) -> SafeString:
-        return link(document.task, str(document.task.fid))
+        return _link(document.task, str(document.task.fid))
 
     @admin.display(description="document")
-    def beginning(self, document: Document) -> str:
+    def body_start(self, document: Document) -> str:
         return document.body[:100]
 
     @admin.display(description="document")
@@ -289,4 +293,4 @@ class RejectedLineAdmin(CrawlersAdmin):
 
     @admin.display(description="task")
     def task_link(self, rejected: RejectedLine) -> SafeString:
-        return link(rejected.task, str(rejected.task.fid))
+        return _link(rejected.task, str(rejected.task.fid))

@@ -13,7 +13,7 @@ from taskhub.web.views import QuerySerializer
 
 OBJECT = dict[str, Any]
 Name = Annotated[Text, Field(max_length=200)]
-META = Annotated[OBJECT, Field(description="`name`, and whatever else is to be told, such as image, description.")]
+META = Annotated[OBJECT, Field(description="`name`, and whatever else describes it, such as image, description.")]
 PARAMS = Annotated[OBJECT, Field(description="Values by the names of the external's parameters.")]
 CREDENTIAL = Annotated[Any, Field(description="As the external's `credential` says; it is shown to nobody.")]
 SCHEDULE = Annotated[
@@ -91,5 +91,7 @@ class DocsQuery(QuerySerializer):
 
 class UploadQuery(QuerySerializer):
     on_invalid = serializers.ChoiceField(
-        ["fail", "skip"], default="fail", help_text="`skip` puts lines aside that are no documents of the stream"
+        ["fail", "skip"],
+        default="fail",
+        help_text="`skip` keeps lines that are no documents of the stream apart",
     )

@@ -144,7 +144,7 @@ class RejectedLinesView(EnvelopeListView):
         },
     )
     def get(self, request: Request, fid: UUID) -> Response | StreamingHttpResponse:
-        """List the lines that were put aside.
+        """List the lines that were rejected.
 
         With `Accept: application/x-ndjson` all of them, as they were sent.
         """
@@ -179,7 +179,7 @@ class ResendRejectedView(EnvelopeView):
         },
     )
     def post(self, request: Request, fid: UUID) -> Response:
-        """Send the lines again that were put aside.
+        """Check the rejected lines again.
 
         Those that the schema takes now go into the stream; the others stay. Also after the task's end.
         """

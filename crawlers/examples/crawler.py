@@ -20,7 +20,7 @@ from typing import Any
 
 BATCH = 500
 TRIES = 5
-stopped: set[str] = set()  # the tasks that the hub has told us to end
+stopped: set[str] = set()  # the tasks that the hub has ended
 
 
 def crawl(params: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -30,7 +30,7 @@ def crawl(params: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def work(task: dict[str, Any]) -> None:
-    """Carries a task out: uploads in batches, then the final status."""
+    """Works on a task: uploads in batches, then the final status."""
     try:
         documents = crawl(task["params"])
         while batch := list(islice(documents, BATCH)):
@@ -40,12 +40,12 @@ def work(task: dict[str, Any]) -> None:
             time.sleep(float(task["params"].get("pause", 0)))
         report(task["endpoint"], 200, "task done")
     except Exception as error:
-        with suppress(urllib.error.HTTPError):  # it has ended otherwise: nobody waits for its status
+        with suppress(urllib.error.HTTPError):  # the task has ended: nobody waits for its status
             report(task["endpoint"], 500, "the crawl failed", f"{type(error).__name__}: {error}")
 
 
 def upload(endpoint: str, documents: list[dict[str, Any]]) -> dict[str, Any]:
-    """One document a line, in gzip. Sending the same again is harmless, so a lost answer is no loss."""
+    """Sends documents, one a line, in gzip. To send the same again is harmless, so a lost answer is no loss."""
     body = gzip.compress("\n".join(json.dumps(document) for document in documents).encode())
     headers = {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
     return send(f"{endpoint}/upload", body, headers)
@@ -57,7 +57,7 @@ def report(endpoint: str, code: int, message: str, detail: str = "") -> None:
 
 
 def send(address: str, body: bytes, headers: dict[str, str]) -> dict[str, Any]:
-    """Again after 429 and 5xx, and when nobody answers; at once what will not get better is raised."""
+    """Sends a request; again after 429, 5xx and a broken connection. Raises at once what will not get better."""
     for attempt in range(1, TRIES + 1):
         try:
             with urllib.request.urlopen(urllib.request.Request(address, body, headers), timeout=60) as answer:  # noqa: S310
@@ -74,7 +74,7 @@ def send(address: str, body: bytes, headers: dict[str, str]) -> dict[str, Any]:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """What the hub calls: `POST /shop/task` begins one, `PATCH /shop/tasks/<fid>/status` tells of its end."""
+    """What the hub calls: `POST /shop/task` starts a task, `PATCH /shop/tasks/<fid>/status` says that it has ended."""
 
     def do_POST(self) -> None:
         task = self._body()

@@ -71,7 +71,7 @@ EXTERNAL = ObjectSchema(
         "meta": (
             Annotated[
                 dict[str, Any],
-                Field(description="`name`, and whatever else is to be told, such as image, description."),
+                Field(description="`name`, and whatever else describes it, such as image, description."),
             ],
             REQUIRED,
         ),
