@@ -5,6 +5,7 @@ Fernet (AES-128-CBC with HMAC-SHA256) under keys derived from each of SECRET_KEY
 
 import base64
 import json
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 from django.db import models
+from django.db.models.query_utils import DeferredAttribute
 
 from taskhub.errors import Unavailable
 
@@ -41,14 +43,45 @@ def _derived(key: str) -> bytes:
     return base64.urlsafe_b64encode(kdf.derive(key.encode()))
 
 
+@dataclass(frozen=True, slots=True)
+class Ciphertext:
+    """A value as the database has it."""
+
+    text: str
+
+
+class DecryptedOnUse(DeferredAttribute):
+    """A model's attribute that is decrypted when it is first read: most rows are loaded for something else."""
+
+    def __get__(self, instance: Any, cls: Any = None) -> Any:
+        if instance is None:
+            return self
+        values, name = instance.__dict__, self.field.attname
+        value = values[name] if name in values else super().__get__(instance, cls)
+        if isinstance(value, Ciphertext):
+            value = values[name] = decrypted(value.text)
+        return value
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        """Without this the instance's own dictionary would be read first, and `__get__` not called."""
+        instance.__dict__[self.field.attname] = value
+
+
 class EncryptedJSONField(models.TextField):
-    """Any JSON value, encrypted in the database; it cannot be searched for."""
+    """Any JSON value, encrypted in the database; it cannot be searched for.
+
+    It is decrypted when it is read of an instance, and raises `Unavailable` then; `values()` gives the `Ciphertext`.
+    """
+
+    descriptor_class = DecryptedOnUse
 
     def get_prep_value(self, value: Any) -> str | None:
+        if isinstance(value, Ciphertext):
+            return value.text
         return None if value is None else encrypted(value)
 
-    def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Any:
-        return None if value is None else decrypted(value)
+    def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Ciphertext | None:
+        return None if value is None else Ciphertext(value)
 
     def to_python(self, value: Any) -> Any:
         return value

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extraction.models import ExtractionTask
 from taskhub.errors import Unavailable
 from taskhub.security.encryption import decrypted, encrypted
 
@@ -38,3 +39,22 @@ def test_keys_may_be_changed(settings: Any) -> None:
     assert decrypted(again) == "secret"
     with pytest.raises(Unavailable, match="TASKHUB_SECRET_KEY"):
         decrypted(closed)
+
+
+def test_a_field_is_decrypted_when_it_is_used(settings: Any) -> None:
+    """A row is loaded without the key; each use after the first finds the value as it is, also when it was changed."""
+    settings.SECRET_KEYS = ["old"]
+    names = [field.attname for field in ExtractionTask._meta.concrete_fields]
+    field: Any = ExtractionTask._meta.get_field("payload")
+    loaded = field.from_db_value(encrypted({"key": ["canary"]}), None, None)
+    row = ExtractionTask.from_db("default", names, [loaded if name == "payload" else None for name in names])
+    assert "canary" not in repr(row.__dict__)
+    assert field.get_prep_value(row.__dict__["payload"]) == loaded.text  # what was not used is stored as it is
+    settings.SECRET_KEYS = ["new"]
+    with pytest.raises(Unavailable, match="TASKHUB_SECRET_KEY"):
+        assert row.payload
+    settings.SECRET_KEYS = ["new", "old"]
+    row.payload["key"].append("more")
+    assert row.payload == {"key": ["canary", "more"]}
+    row.payload = None
+    assert row.payload is None
