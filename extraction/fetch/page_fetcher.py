@@ -81,7 +81,7 @@ class PageFetcher:
         policy = self._client.policy
         try:
             await slot.acquire(url)
-            check_url(url, policy)
+            check_url(url, policy)  # the browser's own calls are checked, too; this spares starting it
             rendered = await browser_thread.get().run(render(self._job(url, rule, first), policy, check_answer))
         except Refused as problem:
             raise PageFailure(problem.detail) from None

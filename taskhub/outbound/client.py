@@ -12,7 +12,7 @@ import socket
 import ssl
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 from urllib.parse import urljoin
 
@@ -152,42 +152,33 @@ class GateClient:
         target = check_url(call.url, self.policy)
         try:
             async with asyncio.timeout(self.policy.total_timeout):
-                return await self._follow(call, permit, judge)
+                return await self._follow(call, target, permit, judge)
         except TimeoutError:
             raise Unreachable(f"{target} took longer than {self.policy.total_timeout:.3g} seconds.") from None
 
-    async def _follow(self, call: GateRequest, permit: Permit | None, judge: Judge | None) -> GateResponse:
-        home = check_url(call.home or call.url, self.policy)
-        url, method, form = call.url, call.method, call.form
+    async def _follow(
+        self, call: GateRequest, target: Target, permit: Permit | None, judge: Judge | None
+    ) -> GateResponse:
+        """`target` is where the call's address leads. The address that a redirect leads to is checked in turn."""
+        home = check_url(call.home, self.policy) if call.home else target
         for hop in range(self.policy.max_redirects + 1):
-            check_url(url, self.policy)
+            if hop:
+                target = check_url(call.url, self.policy)
             if permit:
-                await permit(url, hop)
-            answer = await self._hop(call, url, method, form, home, judge)
+                await permit(call.url, hop)
+            answer = await self._hop(call, target, home, judge)
             if answer.status not in REDIRECTS or "Location" not in answer.headers:
                 return answer
-            url = self._onward(url, answer.headers["Location"])
-            if answer.status == 303 or (answer.status in {301, 302} and method == "POST"):
-                method, form = "GET", None
+            try:
+                call = replace(call, url=urljoin(call.url, answer.headers["Location"]).partition("#")[0])
+            except ValueError:
+                raise Refused(f"{target} redirects in a way that cannot be followed.") from None
+            if answer.status == 303 or (answer.status in {301, 302} and call.method == "POST"):
+                call = replace(call, method="GET", form=None)
         raise TooMuch(f"{home} redirects more than {self.policy.max_redirects} times.")
 
-    def _onward(self, url: str, location: str) -> str:
-        try:
-            return urljoin(url, location).partition("#")[0]
-        except ValueError:
-            raise Refused(f"{check_url(url, self.policy)} redirects in a way that cannot be followed.") from None
-
-    async def _hop(
-        self,
-        call: GateRequest,
-        url: str,
-        method: str,
-        form: Mapping[str, str] | None,
-        home: Target,
-        judge: Judge | None,
-    ) -> GateResponse:
-        target = check_url(url, self.policy)
-        address = _same_address(url, target)
+    async def _hop(self, call: GateRequest, target: Target, home: Target, judge: Judge | None) -> GateResponse:
+        address = _same_address(call.url, target)
         headers = call.headers
         if target != home:
             secret = CREDENTIALS | call.secret
@@ -195,9 +186,9 @@ class GateClient:
         proxy = await self._proxy(call.proxy, target) if call.proxy else None
         try:
             async with self._session.request(
-                method, address, headers=headers, data=form or None, proxy=proxy, allow_redirects=False
+                call.method, address, headers=headers, data=call.form or None, proxy=proxy, allow_redirects=False
             ) as response:
-                answer = GateResponse(response.status, url, response.headers)
+                answer = GateResponse(response.status, call.url, response.headers)
                 if response.status in REDIRECTS and "Location" in response.headers:
                     return answer
                 if judge:
