@@ -41,7 +41,7 @@ NOUNS_IN_ING = {"throttling", "logging", "masking", "authoring"}
 # Names that break a rule below still. A name leaves its list with the change that mends it; none may be added.
 CLASSES_STANDING_TWICE: set[str] = set()
 STEMS_STANDING_TWICE: set[str] = set()
-WORDS_STILL_USED: set[str] = {"standing"}
+WORDS_STILL_USED: set[str] = set()
 TERMS_NOT_YET_IN_CODE: set[str] = set()
 
 
