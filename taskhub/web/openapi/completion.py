@@ -1,8 +1,9 @@
 """What is done to the finished OpenAPI document: drf-spectacular's hook `complete_document`."""
 
 import copy
+import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from taskhub import errors
 from taskhub.web.openapi.problem_responses import FAMILY, MEANING
@@ -26,13 +27,28 @@ _HEADERS = {
 def complete_document(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Adds what can be said of every call at once: descriptions, problems' headers, spellings in queries."""
     responses = result.setdefault("components", {}).setdefault("responses", {})
+    schemas = result["components"].setdefault("schemas", {})
     for operation in _operations(result):
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            content["schema"] = _with_shared_definitions(content["schema"], schemas)
         for status, response in operation["responses"].items():
             _say_what_it_means(status, response)
             operation["responses"][status] = _shared(int(status), response, responses)
         _require_body(operation, result)
         _spell_as_text(operation, result)
     return result
+
+
+def _with_shared_definitions(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    """The schema, with what stood in its own `$defs` among the document's: references begin at the document's root."""
+    definitions = schema.get("$defs")
+    if not definitions:
+        return schema
+    rest = {name: value for name, value in schema.items() if name != "$defs"}
+    moved = json.loads(json.dumps([rest, definitions]).replace('"#/$defs/', '"#/components/schemas/'))
+    for name, definition in moved[1].items():
+        assert schemas.setdefault(name, definition) == definition, f"Two schemas are named {name}"
+    return cast(dict[str, Any], moved[0])
 
 
 def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
