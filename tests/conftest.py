@@ -5,7 +5,8 @@ import logging
 import os
 import sys
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import django
 import psycopg
 import pytest
+from django.conf import settings
+from django.db import transaction
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,6 +61,7 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
 os.environ.setdefault("TASKHUB_PRIVATE", "true")
 os.environ["DJANGO_SETTINGS_MODULE"] = "taskhub.settings"
 django.setup()
+settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # the real one is slow on purpose
 
 
 def _list_static_files_once() -> None:
@@ -138,6 +142,9 @@ def anonymous(db: None) -> Person:
     return Person()
 
 
-@pytest.fixture(autouse=True)
-def _fast_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+@contextmanager
+def undone_in_the_end() -> Iterator[None]:
+    """For fixtures of a module: what is made in the database inside, and by its tests, is gone afterwards."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)

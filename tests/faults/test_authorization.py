@@ -27,7 +27,7 @@ from taskhub.runs.queue import cancel, submit
 from taskhub.runs.scheduler.schedules import save_schedule
 from taskhub.runs.webhooks.services import send_test
 from tests import crawling
-from tests.conftest import Person, make_person
+from tests.conftest import Person, make_person, undone_in_the_end
 from tests.routes import routes, spelled_otherwise
 from walkers.services.aliases import register_alias
 from walkers.services.graphs import create_graph
@@ -215,9 +215,35 @@ TABLE: dict[str, Row] = {
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
-@pytest.fixture
-def things(owner: Person, request: pytest.FixtureRequest) -> dict[str, str]:
-    """What the owner has. By route: its parts; by name: what is sent. What only some calls need is there for those."""
+class World(NamedTuple):
+    """People, and what the owner has. By route: its parts; by name: what is sent."""
+
+    owner: Person
+    stranger: Person
+    colleague: Person
+    things: dict[str, str]
+    good: dict[str, dict[str, "Credentials"]]  # by whose they are, and how they are given
+    bad: dict[str, "Credentials"]
+
+
+@pytest.fixture(scope="module")
+def world(django_db_setup: None, django_db_blocker: Any) -> Iterator[World]:
+    """Made once, for each call that is tried is undone."""
+    with django_db_blocker.unblock(), undone_in_the_end():
+        owner, stranger = make_person("owner@example.com"), make_person("stranger@example.com")
+        colleague = make_person("colleague@example.com", is_staff=True)
+        people = {"owner": owner, "stranger": stranger, "staff": colleague}
+        yield World(
+            owner,
+            stranger,
+            colleague,
+            things=_things(owner),
+            good={name: good(person.user) for name, person in people.items()},
+            bad=bad(owner.user),
+        )
+
+
+def _things(owner: Person) -> dict[str, str]:
     run, graph = _run(owner.user), create_graph(owner=owner.user, name="shop")
     register_alias(owner=owner.user, name="shop", target=graph.pk)
     key, _ = accounts.create_key(user=owner.user)
@@ -225,10 +251,9 @@ def things(owner: Person, request: pytest.FixtureRequest) -> dict[str, str]:
     periodic = PeriodicTask(name="hourly", task="walkers.tasks.ScheduledWalker", interval=hourly)
     save_schedule(periodic=periodic, owner=owner.user, written='{"name": "run"}')
     sequence = submit_sequence(arguments={"requests": []}, owner=owner.user)
-    about = request.node.name  # with its parameters
-    things = _crawling(owner) if "<uuid:fid>" in about else {}
-    things |= _extracting(owner) if "v1/" in about else {}
-    things |= {
+    things = {
+        **_crawling(owner),
+        **_extracting(owner),
         "run": run.pk,
         "<uuid:run_id>": run.pk,
         "deliveries/<uuid:id>": send_test(owner=owner.user, url="http://127.0.0.1:9/hook").pk,
@@ -382,57 +407,56 @@ def test_the_table_has_every_call_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("call", TABLE)
-def test_good_credentials(
-    call: str, things: dict[str, str], owner: Person, stranger: Person, colleague: Person
-) -> None:
+def test_good_credentials(call: str, world: World) -> None:
     row = TABLE[call]
-    people = {"owner": (owner, row.owner), "stranger": (stranger, row.stranger), "staff": (colleague, row.staff)}
+    statuses = {"owner": row.owner, "stranger": row.stranger, "staff": row.staff}
     expected, got = {}, {}
-    for name, (person, status) in people.items():
-        for how, credentials in good(person.user).items():
+    for name, status in statuses.items():
+        for how, credentials in world.good[name].items():
             cell = f"{name} by {how}"
             expected[cell] = row.by_key if row.by_key and how.startswith("key") else status
             if how == "session" and call.startswith("GET") and row.writes:
                 expected[cell] = 403
-            got[cell] = ask(call, things, credentials)
+            got[cell] = ask(call, world.things, credentials)
     assert got == expected
 
 
 @pytest.mark.parametrize("call", TABLE)
-def test_bad_credentials(call: str, things: dict[str, str], owner: Person) -> None:
+def test_bad_credentials(call: str, world: World) -> None:
     row = TABLE[call]
-    credentials = bad(owner.user)
+    credentials = dict(world.bad)
     nobodys = {"none": Credentials(), "session of the inactive": credentials.pop("session of the inactive")}
-    got = {how: ask(call, things, one) for how, one in {**credentials, **nobodys}.items()}
+    got = {how: ask(call, world.things, given) for how, given in {**credentials, **nobodys}.items()}
     assert got == dict.fromkeys(credentials, row.bad) | dict.fromkeys(nobodys, row.nobody)
 
 
 @pytest.mark.parametrize("call", [call for call, row in TABLE.items() if row.bad == 401])
-def test_a_session_needs_its_csrf_token_to_write(call: str, things: dict[str, str], owner: Person) -> None:
+def test_a_session_needs_its_csrf_token_to_write(call: str, world: World) -> None:
     row = TABLE[call]
-    got = ask(call, things, Credentials(session=owner.user), csrf=False)
+    got = ask(call, world.things, Credentials(session=world.owner.user), csrf=False)
     assert got == (row.owner if call.startswith("GET") and not row.writes else 403)
 
 
 @pytest.mark.parametrize("route", sorted({call.partition(" ")[2] for call in TABLE}))
-def test_other_methods_are_refused(route: str, things: dict[str, str], colleague: Person) -> None:
-    path = path_of(route, things)
+def test_other_methods_are_refused(route: str, world: World) -> None:
+    path = path_of(route, world.things)
     others = [method for method in METHODS if f"{method} {route}" not in TABLE]
     assert others
     if route:  # the root redirects, whatever is asked of it
-        answers = {method: colleague.call(method, path) for method in others}
+        answers = {method: world.colleague.call(method, path) for method in others}
         assert {method: answer.status_code for method, answer in answers.items()} == dict.fromkeys(others, 405)
         assert all(answer["Content-Type"] == "application/problem+json" for answer in answers.values())
 
 
-def test_where_sign_up_is_open_nobody_is_asked(settings: Any, things: dict[str, str], owner: Person) -> None:
+def test_where_sign_up_is_open_nobody_is_asked(settings: Any, world: World) -> None:
     settings.OPEN_SIGNUP = True
-    credentials = {"nobody": Credentials(), **good(owner.user), **bad(owner.user)}
-    got = {how: ask("POST user/create/", things, one) for how, one in credentials.items()}
+    credentials = {"nobody": Credentials(), **world.good["owner"], **world.bad}
+    got = {how: ask("POST user/create/", world.things, given) for how, given in credentials.items()}
     assert got == dict.fromkeys(credentials, 201)
 
 
-def test_what_has_ended_is_still_its_owners_alone(owner: Person, stranger: Person, colleague: Person) -> None:
+def test_what_has_ended_is_still_its_owners_alone(world: World) -> None:
+    owner, stranger, colleague = world.owner, world.stranger, world.colleague
     run = _run(owner.user)
     cancel(run=run)
     path = f"/runs/{run.pk}/retry"

@@ -1,6 +1,8 @@
 """Who may open which page of the admin: every page for everybody. A page that is not in here fails."""
 
 import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import pytest
 from django.apps import apps
@@ -29,7 +31,7 @@ from taskhub.runs.queue import submit
 from taskhub.runs.webhooks.models import DeliveryAttempt
 from taskhub.runs.webhooks.services import send_test
 from tests import crawling
-from tests.conftest import Person, make_person
+from tests.conftest import Person, make_person, undone_in_the_end
 from tests.routes import routes
 from walkers.models import RunFile
 from walkers.services.aliases import register_alias
@@ -138,8 +140,23 @@ def row_of(table: str) -> Model:
     return row
 
 
-@pytest.fixture
-def staff(owner: Person) -> dict[str, Client]:
+class World(NamedTuple):
+    """Clients of staff by what they may do, and people who are none."""
+
+    staff: dict[str, Client]
+    owner: Person
+    stranger: Person
+
+
+@pytest.fixture(scope="module")
+def world(django_db_setup: None, django_db_blocker: Any) -> Iterator[World]:
+    """Made once, for what a test changes is undone after it."""
+    with django_db_blocker.unblock(), undone_in_the_end():
+        owner = make_person("owner@example.com")
+        yield World(staff_of(owner), owner, make_person("stranger@example.com"))
+
+
+def staff_of(owner: Person) -> dict[str, Client]:
     fill(owner)
     people = {
         "root": make_person("root@example.com", is_staff=True, is_superuser=True),
@@ -163,14 +180,16 @@ def test_the_table_has_every_page_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("path", OWN)
-def test_pages_of_no_table(path: str, staff: dict[str, Client]) -> None:
+def test_pages_of_no_table(path: str, world: World) -> None:
+    staff = world.staff
     clients = (Client(), staff["some"], staff["root"])
     assert tuple(client.get(f"/admin/{path}").status_code for client in clients) == OWN[path]
 
 
 @pytest.mark.parametrize("table", TABLE)
-def test_pages_of_tables(table: str, staff: dict[str, Client], owner: Person, stranger: Person) -> None:
+def test_pages_of_tables(table: str, world: World) -> None:
     """Staff open what they have a right to, and nobody else even learns what there is."""
+    staff, owner, stranger = world
     outside = Client(raise_request_exception=False)
     outside.force_login(stranger.user)
     for route in (route for route in ROUTES if route.startswith(f"{table}/")):
@@ -193,7 +212,8 @@ def test_pages_of_tables(table: str, staff: dict[str, Client], owner: Person, st
 
 
 @pytest.mark.parametrize("table", [table for table, pages in TABLE.items() if "delete" in pages])
-def test_only_who_may_deletes(table: str, staff: dict[str, Client], stranger: Person) -> None:
+def test_only_who_may_deletes(table: str, world: World) -> None:
+    staff, _, stranger = world
     row = row_of(table)
     outside = Client()
     outside.force_login(stranger.user)
