@@ -446,6 +446,7 @@ def test_other_methods_are_refused(route: str, world: World) -> None:
         answers = {method: world.colleague.call(method, path) for method in others}
         assert {method: answer.status_code for method, answer in answers.items()} == dict.fromkeys(others, 405)
         assert all(answer["Content-Type"] == "application/problem+json" for answer in answers.values())
+        assert world.colleague.call("OPTIONS", path).status_code in {200, 405}
 
 
 def test_where_sign_up_is_open_nobody_is_asked(settings: Any, world: World) -> None:
