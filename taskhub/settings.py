@@ -267,6 +267,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_METADATA_CLASS": "taskhub.web.metadata.ViewMetadata",
     "DEFAULT_PARSER_CLASSES": [
         "taskhub.web.bodies.JsonParser",
         "taskhub.web.bodies.FormParser",
