@@ -15,7 +15,8 @@ import django
 import psycopg
 import pytest
 from django.conf import settings
-from django.db import transaction
+from django.db import connections, transaction
+from django.test import TransactionTestCase
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -78,7 +79,20 @@ def _list_static_files_once() -> None:
     WhiteNoiseMiddleware.add_files_from_finders = add_known_files
 
 
+def _empty_only_what_holds_rows(case: TransactionTestCase) -> None:
+    """After a test that commits. Django would also empty content types and permissions, and make them anew."""
+    connection = connections["default"]
+    names = set(connection.introspection.django_table_names(only_existing=True, include_views=False))
+    tables = [connection.ops.quote_name(name) for name in names - {"django_content_type", "auth_permission"}]
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(f"(SELECT '{table}' FROM {table} LIMIT 1)" for table in tables))
+        if full := [table for (table,) in cursor.fetchall()]:
+            deletions = "; ".join(f"DELETE FROM {table}" for table in full)
+            cursor.execute(f"BEGIN; SET CONSTRAINTS ALL DEFERRED; {deletions}; COMMIT")
+
+
 _list_static_files_once()
+TransactionTestCase._fixture_teardown = _empty_only_what_holds_rows  # type: ignore[attr-defined,method-assign,unused-ignore]
 
 
 @dataclass
