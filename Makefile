@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --requir
 NOWHERE := env DATABASE_URL=postgresql://nobody@localhost:1/none REDIS_URL=redis://localhost:1 TASKHUB_SECRET_KEY=lint
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
 
-.PHONY: run test lint demo bench chrome compile
+.PHONY: run test lint ruff mypy imports migrations demo bench chrome compile
 .DELETE_ON_ERROR:
 
 run: .venv/installed  ## start the hub: make run PORT=8123 ARGS="--workers 4"
@@ -16,11 +16,20 @@ run: .venv/installed  ## start the hub: make run PORT=8123 ARGS="--workers 4"
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
-lint: .venv/installed-dev
+lint: .venv/installed-dev  ## each check beside the others
+	@$(MAKE) --no-print-directory --jobs 4 --output-sync ruff mypy imports migrations
+
+ruff:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+mypy:
 	$(NOWHERE) $(BIN)/mypy .
+
+imports:
 	$(NOWHERE) $(BIN)/lint-imports
+
+migrations:
 	$(NOWHERE) $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 
 demo: .venv/installed
