@@ -15,7 +15,15 @@ from pathlib import Path
 from statistics import median
 from typing import NoReturn
 
-from tests.benchmarks import in_background, of_crawlers, of_extraction, of_sequences, of_webhooks, over_http, starting
+from tests.benchmarks import (
+    crawler_rows,
+    extraction_rows,
+    request_rows,
+    sequence_rows,
+    start_row,
+    webhook_rows,
+    worker_rows,
+)
 from tests.benchmarks.row import CannotMeasure, Measured, Row
 from tests.benchmarks.stage import Stage, stage
 from tests.session import begin_session
@@ -27,16 +35,16 @@ ROWS = [
         "bare DRF view, one INSERT, one Celery publish",
         ">=",
         0.6,
-        over_http.submit,
+        request_rows.submit,
     ),
-    Row("sync", "`walker_run` of `echo`, 16 clients", "bare DRF view, one SELECT", ">=", 0.6, over_http.sync),
+    Row("sync", "`walker_run` of `echo`, 16 clients", "bare DRF view, one SELECT", ">=", 0.6, request_rows.sync),
     Row(
         "drain",
         "2,000 queued `echo` runs to their recorded end",
         "Celery's no-op task without results",
         ">=",
         0.6,
-        in_background.drain,
+        worker_rows.drain,
     ),
     Row(
         "wait",
@@ -44,7 +52,7 @@ ROWS = [
         "Celery's Redis `.get()` round trip",
         "<=",
         4,
-        in_background.wait,
+        worker_rows.wait,
     ),
     Row(
         "many waits",
@@ -52,25 +60,25 @@ ROWS = [
         "the same without them",
         "<=",
         1.3,
-        over_http.many_waits,
+        request_rows.many_waits,
     ),
-    Row("queue_check", "state of one run of 10^6, p50", "of one run of 10^3", "<=", 1.2, over_http.queue_check),
+    Row("queue_check", "state of one run of 10^6, p50", "of one run of 10^3", "<=", 1.2, request_rows.queue_check),
     Row(
         "sequence",
         "loop of 100 GETs at a local server, steps recorded",
         "`requests.Session` loop with JSON parsing",
         ">=",
         0.75,
-        of_sequences.sequence,
+        sequence_rows.sequence,
     ),
-    Row("schedules", "10,000 schedules, 100 due a second: largest lag", "", "<=", 2, of_sequences.schedules),
+    Row("schedules", "10,000 schedules, 100 due a second: largest lag", "", "<=", 2, sequence_rows.schedules),
     Row(
         "upload small",
         "100,000 documents of 290 bytes, gzip, with a schema",
         "COPY into a temporary table, INSERT ON CONFLICT",
         ">=",
         0.5,
-        of_crawlers.upload_small,
+        crawler_rows.upload_small,
     ),
     Row(
         "upload large",
@@ -78,58 +86,71 @@ ROWS = [
         "the faster of that and executemany",
         ">=",
         0.5,
-        of_crawlers.upload_large,
+        crawler_rows.upload_large,
     ),
-    Row("again", "the same upload a second time", "the first", ">=", 1, of_crawlers.again),
+    Row("again", "the same upload a second time", "the first", ">=", 1, crawler_rows.again),
     Row(
-        "upload memory", "10^6 documents in one body: growth of a web process", "", "<=", 100, of_crawlers.upload_memory
+        "upload memory",
+        "10^6 documents in one body: growth of a web process",
+        "",
+        "<=",
+        100,
+        crawler_rows.upload_memory,
     ),
-    Row("export", "stream of 10^6 documents as NDJSON", "`COPY (SELECT ...) TO STDOUT`", ">=", 0.5, of_crawlers.export),
-    Row("delete task", "a task of 10^6 documents: answered, and gone", "", "<=", 1, of_crawlers.delete_task),
+    Row(
+        "export", "stream of 10^6 documents as NDJSON", "`COPY (SELECT ...) TO STDOUT`", ">=", 0.5, crawler_rows.export
+    ),
+    Row("delete task", "a task of 10^6 documents: answered, and gone", "", "<=", 1, crawler_rows.delete_task),
     Row(
         "extract list",
         "1,000 list pages of 20 items to JSONL",
         "bare aiohttp and selectolax",
         ">=",
         0.5,
-        of_extraction.against_script("list"),
+        extraction_rows.against_script("list"),
     ),
-    Row("list, Scrapy", "the same", "Scrapy", ">=", 5, of_extraction.against("with_scrapy", "list")),
-    Row("list, Crawlee", "the same", "Crawlee", ">=", 1.5, of_extraction.against("with_crawlee", "list")),
+    Row("list, Scrapy", "the same", "Scrapy", ">=", 5, extraction_rows.against("with_scrapy", "list")),
+    Row("list, Crawlee", "the same", "Crawlee", ">=", 1.5, extraction_rows.against("with_crawlee", "list")),
     Row(
         "extract details",
         "1,000 list and 1,000 detail pages",
         "bare aiohttp and selectolax",
         ">=",
         0.5,
-        of_extraction.against_script("details"),
+        extraction_rows.against_script("details"),
     ),
-    Row("details, Scrapy", "the same", "Scrapy", ">=", 5, of_extraction.against("with_scrapy", "details")),
-    Row("details, Crawlee", "the same", "Crawlee", ">=", 1.5, of_extraction.against("with_crawlee", "details")),
+    Row("details, Scrapy", "the same", "Scrapy", ">=", 5, extraction_rows.against("with_scrapy", "details")),
+    Row("details, Crawlee", "the same", "Crawlee", ">=", 1.5, extraction_rows.against("with_crawlee", "details")),
     Row(
         "extract next",
         "1,000 pages, each behind a link of the one before",
         "bare aiohttp and selectolax",
         ">=",
         0.6,
-        of_extraction.against_script("next"),
+        extraction_rows.against_script("next"),
     ),
-    Row("extract memory", "a worker's peak in extract list", "Scrapy's", "<=", 1, of_extraction.memory),
-    Row("two workers", "1,000 pages of 50 ms with two workers", "with one", ">=", 1.6, of_extraction.two_workers),
+    Row("extract memory", "a worker's peak in extract list", "Scrapy's", "<=", 1, extraction_rows.memory),
+    Row("two workers", "1,000 pages of 50 ms with two workers", "with one", ">=", 1.6, extraction_rows.two_workers),
     Row(
         "rendered",
         "24 pages that a script makes, four at once in Chromium",
         "bare Playwright script",
         ">=",
         0.6,
-        of_extraction.rendered,
+        extraction_rows.rendered,
     ),
-    Row("webhooks", "500 deliveries to their recorded end", "500 `echo` runs", ">=", 0.4, of_webhooks.webhooks),
-    Row("xlsx", "100,000 x 5 cells", "rustpy-xlsxwriter from a generator", "<=", 1.5, of_extraction.xlsx),
+    Row("webhooks", "500 deliveries to their recorded end", "500 `echo` runs", ">=", 0.4, webhook_rows.webhooks),
+    Row("xlsx", "100,000 x 5 cells", "rustpy-xlsxwriter from a generator", "<=", 1.5, extraction_rows.xlsx),
     Row(
-        "interpreter", "loop of 20,000 steps, answers at once", "", ">=", 20_000, of_sequences.interpreter, own_hub=True
+        "interpreter",
+        "loop of 20,000 steps, answers at once",
+        "",
+        ">=",
+        20_000,
+        sequence_rows.interpreter,
+        own_hub=True,
     ),
-    Row("start", "`make run` to `/healthz` 200, in an empty home", "", "<=", 10, starting.start, own_hub=True),
+    Row("start", "`make run` to `/healthz` 200, in an empty home", "", "<=", 10, start_row.start, own_hub=True),
 ]
 HEAD = ("row", "what is measured", "floor", "floor's", "ours", "ratio", "bar", "")
 FIGURES = (15, 15, 5, 17, 11)  # widths of the columns that are not known beforehand

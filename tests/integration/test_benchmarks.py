@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks import over_http
+from tests.benchmarks import request_rows
 from tests.benchmarks.__main__ import ROWS, Table, main
 from tests.benchmarks.row import Measured, Row
 from tests.benchmarks.stage import stage_on
@@ -52,7 +52,7 @@ def test_the_rows_have_their_names(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_row_is_measured_against_its_floor_on_a_running_hub(hub: Hub) -> None:
-    measured = over_http.sync(stage_on(hub.url, hub.home, slices=1, seconds=0.1, clients=2))
+    measured = request_rows.sync(stage_on(hub.url, hub.home, slices=1, seconds=0.1, clients=2))
     assert measured.floor
     assert measured.ours > 0
     assert measured.value == measured.ours / measured.floor
@@ -64,7 +64,7 @@ def test_a_row_is_measured_against_its_floor_on_a_running_hub(hub: Hub) -> None:
 def test_the_table_says_whether_a_bar_holds(
     sense: Any, bar: float, holds: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    row = Row("name", "what", "floor", sense, bar, over_http.sync)
+    row = Row("name", "what", "floor", sense, bar, request_rows.sync)
     cells = row.cells(Measured(1000.0, 500.0, "/s"))
     assert cells[3:] == ("1,000 /s", "500 /s", "0.50", f"{sense} {bar:g}", "holds" if holds else "falls short")
     Table([row]).show(cells)
@@ -72,7 +72,7 @@ def test_the_table_says_whether_a_bar_holds(
 
 
 def test_a_bar_without_a_floor_is_in_seconds() -> None:
-    row = Row("start", "what", "", "<=", 10, over_http.sync)
+    row = Row("start", "what", "", "<=", 10, request_rows.sync)
     assert row.cells(Measured(None, 7.5, "s"))[3:] == ("", "7.50 s", "", "<= 10 s", "holds")
 
 

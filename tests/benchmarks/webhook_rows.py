@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.benchmarks.in_background import seconds_until_none
 from tests.benchmarks.load import load
-from tests.benchmarks.over_http import ECHO_LATER, RUN
+from tests.benchmarks.request_rows import ECHO_LATER, RUN
 from tests.benchmarks.row import Measured, by_turns
 from tests.benchmarks.stage import Stage
+from tests.benchmarks.worker_rows import seconds_until_none
 
 COUNT = 500
 ROUNDS = 3

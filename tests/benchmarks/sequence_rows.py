@@ -162,7 +162,7 @@ def _staff(stage: Stage) -> str:
 @contextmanager
 def _local_server() -> Iterator[str]:
     """Says the same small JSON to whatever comes, in a process of its own."""
-    program = [sys.executable, "-m", "tests.benchmarks.constant"]
+    program = [sys.executable, "-m", "tests.benchmarks.constant_server"]
     with subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:

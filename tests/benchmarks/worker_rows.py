@@ -13,7 +13,7 @@ import redis
 from celery import Celery
 
 from tests.benchmarks.load import Client, load
-from tests.benchmarks.over_http import ECHO_LATER, RUN
+from tests.benchmarks.request_rows import ECHO_LATER, RUN
 from tests.benchmarks.row import CannotMeasure, Measured, by_turns
 from tests.benchmarks.stage import BARE, BARE_REDIS, Stage, bare_worker
 
