@@ -2,8 +2,6 @@
 
 import ast
 import re
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -37,13 +35,6 @@ DICTATED_MODULES = {"__init__", "management", "commands", "walkers"}
 DICTATED_CLASSES = {"Meta", "Command"}
 # Gerunds that are the field's own nouns; `authoring` holds what authors of walkers write with.
 NOUNS_IN_ING = {"throttling", "logging", "masking", "authoring"}
-
-
-def test_nobody_knows_whom_it_should_not() -> None:
-    done = subprocess.run(
-        [Path(sys.executable).parent / "lint-imports", "--no-cache"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.django_db
