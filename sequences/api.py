@@ -5,6 +5,7 @@ from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from django.conf import settings
+from django.http import HttpResponseBase
 from django.urls import path
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_field
@@ -23,6 +24,7 @@ from taskhub.runs.domain import State
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
 from taskhub.runs.serializers import AnyField, ErrorField, RunFilters
+from taskhub.runs.waits import answer_when_ended
 from taskhub.web.bodies import plain_body
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.problem_responses import problems
@@ -225,7 +227,7 @@ class SequenceRunsView(StaffView, GenericAPIView[Run]):
             ),
         ],
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponseBase:
         """Run a sequence.
 
         It is accepted as a run, 202; with `wait` it is answered when the run has ended, 200, or as it is when the time
@@ -239,8 +241,13 @@ class SequenceRunsView(StaffView, GenericAPIView[Run]):
         def produce() -> Response:
             return _run_response(submit_sequence(arguments=arguments, owner=request.user, webhook=webhook))
 
-        def finish(response: Response) -> Response:
-            return _run_response(runs.wait(run_id=UUID(response.data["id"]), user=request.user, seconds=seconds))
+        def finish(response: Response) -> HttpResponseBase:
+            run_id = UUID(response.data["id"])
+
+            def respond() -> Response:
+                return _run_response(runs.visible_run(run_id=run_id, user=request.user))
+
+            return answer_when_ended(request, run_ids=[run_id], seconds=seconds, respond=respond)
 
         fields = {"arguments": arguments, **query.validated_data}
         return answer_once(request, fields, produce, finish if seconds else None)

@@ -63,6 +63,12 @@ class NotAcceptable(Problem):
     status, title, type = 406, "Not acceptable", "not-acceptable"
 
 
+class RequestTimeout(Problem):
+    """The body of the request did not arrive in time (RFC 9110, section 15.5.9)."""
+
+    status, title, type, permanent = 408, "The request took too long", "request-timeout", False
+
+
 class Conflict(Problem):
     status, title, type = 409, "The state does not allow this", "conflict"
 

@@ -4,9 +4,9 @@ import sys
 from collections.abc import Iterable
 
 WEB_PROCESSES = 2
-# A waiting call holds a thread of its process, so there are more threads than waits that a process takes
-# (OPEN_WAITS_MAX): the other calls always find one. A thread exists only while it has work.
-WEB_THREADS = 1088
+# Connections that one web process serves at once; one that waits costs some kilobytes.
+WEB_CONNECTIONS = 16_384
+HEAD_MILLISECONDS = 10_000
 
 
 def commands(host: str, port: int, workers: int, queues: Iterable[str]) -> dict[str, list[str]]:
@@ -21,12 +21,11 @@ def commands(host: str, port: int, workers: int, queues: Iterable[str]) -> dict[
 
 def web(host: str, port: int) -> list[str]:
     return [
-        *(sys.executable, "-m", "granian", "--interface", "wsgi", "taskhub.wsgi:application"),
+        *(sys.executable, "-m", "granian", "--interface", "asgi", "taskhub.asgi:application"),
         *("--host", host, "--port", str(port), "--http", "1", "--no-ws"),
         *("--workers", str(WEB_PROCESSES), "--respawn-failed-workers", "--respawn-interval", "0.5"),
-        *("--blocking-threads", str(WEB_THREADS), "--blocking-threads-idle-timeout", "60"),
-        # Every connection that is taken finds a thread; the others wait in the kernel.
-        *("--backpressure", str(WEB_THREADS), "--backlog", "2048"),
+        *("--loop", "uvloop", "--backpressure", str(WEB_CONNECTIONS), "--backlog", "2048"),
+        *("--http1-header-read-timeout", str(HEAD_MILLISECONDS)),
         *("--workers-kill-timeout", "10"),
     ]
 

@@ -14,7 +14,6 @@ from django.core.exceptions import ImproperlyConfigured
 
 from taskhub import __version__
 from taskhub.outbound.policy import Allow
-from taskhub.programs import WEB_THREADS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -95,7 +94,7 @@ PUBLIC_URL = env_web_address("TASKHUB_PUBLIC_URL", "http://127.0.0.1:8000")
 DEBUG = env_flag("TASKHUB_DEBUG", False)
 ALLOWED_HOSTS = env_list("TASKHUB_ALLOWED_HOSTS", "*")
 ROOT_URLCONF = "taskhub.urls"
-WSGI_APPLICATION = "taskhub.wsgi.application"
+ASGI_APPLICATION = "taskhub.asgi.application"
 APPEND_SLASH = False  # taskhub.web.middleware.OptionalSlashMiddleware serves both spellings without a redirect
 USE_X_FORWARDED_HOST = False
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
@@ -143,6 +142,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "taskhub.web.front.responses.FinishDeferredMiddleware",
     "taskhub.web.middleware.ProblemDetailsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -178,7 +178,7 @@ BROKER_URL = env_text("CELERY_BROKER_URL", broker_address(REDIS_URL))
 DATABASES = {"default": dj_database_url.parse(DATABASE_URL)}
 DATABASES["default"].setdefault("OPTIONS", {})["connect_timeout"] = 4
 DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True  # PgBouncer would give each statement another connection
-# The web server's threads share a pool (taskhub.wsgi asks for it): a wait of minutes gives its connection back
+# The web server's threads share a pool (taskhub.asgi asks for it): a wait of minutes gives its connection back
 # meanwhile, so many open waits need few connections. Worker processes keep the one that they have.
 if pool_size := env_int("TASKHUB_DATABASE_POOL", 0):
     DATABASES["default"]["OPTIONS"]["pool"] = {
@@ -311,13 +311,19 @@ UPLOAD_MAX_BYTES = env_int("TASKHUB_UPLOAD_MAX_BYTES", 100 * 1024 * 1024, minimu
 DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
 DATA_UPLOAD_MAX_NUMBER_FILES = 100
-OPEN_WAITS_MAX = env_int("TASKHUB_OPEN_WAITS_MAX", 1000, minimum=1)  # a web process; each holds a thread
-OPEN_WAITS_PER_USER = env_int("TASKHUB_OPEN_WAITS_PER_USER", 600, minimum=1)
-if OPEN_WAITS_MAX >= WEB_THREADS:
-    raise ImproperlyConfigured(
-        f"TASKHUB_OPEN_WAITS_MAX must be less than {WEB_THREADS}, the threads of a web process, not {OPEN_WAITS_MAX}: "
-        "the other calls need some."
-    )
+# Of one web process. A body that pauses, dribbles or takes too long is refused with 408.
+WEB_THREADS = env_int("TASKHUB_WEB_THREADS", 64, minimum=2)
+BODY_IDLE_SECONDS = env_int("TASKHUB_BODY_IDLE_SECONDS", 30, minimum=1)
+BODY_GRACE_SECONDS = 20  # after them a body must have brought BODY_LEAST_RATE bytes a second on average
+BODY_LEAST_RATE = env_int("TASKHUB_BODY_LEAST_RATE", 16, minimum=1)
+BODY_MAX_SECONDS = env_int("TASKHUB_BODY_MAX_SECONDS", 3600, minimum=1)
+# Bytes of unfinished bodies that one web process keeps; whoever sends more meanwhile is asked to come again.
+OPEN_BODIES_MAX_BYTES = env_int("TASKHUB_OPEN_BODIES_MAX_BYTES", 512 * 1024 * 1024, minimum=BODY_MAX_BYTES)
+ANSWER_IDLE_SECONDS = env_int(
+    "TASKHUB_ANSWER_IDLE_SECONDS", 60, minimum=1
+)  # in which a client must take some of its answer
+OPEN_WAITS_MAX = env_int("TASKHUB_OPEN_WAITS_MAX", 5000, minimum=1)
+OPEN_WAITS_PER_USER = env_int("TASKHUB_OPEN_WAITS_PER_USER", 1000, minimum=1)
 
 # Runs
 

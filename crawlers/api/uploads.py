@@ -26,7 +26,7 @@ from crawlers.services.capabilities import find_task
 from crawlers.services.document_store import UploadCounts, check_accepts_documents
 from crawlers.services.rejected_lines import resend_rejected_lines
 from crawlers.services.upload_receiver import receive_upload
-from taskhub.decompression import Plain, unpacked, unpacker_of
+from taskhub.decompression import unpacked, unpacker_of
 from taskhub.jsontools.field_types import format_timestamp
 from taskhub.web.chunked_body import body_pieces
 from taskhub.web.cursor_pagination import NewestFirstPagination
@@ -71,7 +71,7 @@ class UploadView(EnvelopeView):
     """An upload by the owner of the task."""
 
     parser_classes = (RawParser,)
-    takes_chunks = True
+    reads_pieces = True
 
     @extend_schema(
         operation_id="tasks_upload", parameters=[UploadQuery, ENCODING], responses={200: STORED, **FAULTS}, **UPLOAD
@@ -99,8 +99,7 @@ def _read_pieces(request: Request) -> Iterator[bytes]:
     if not encoding:
         return body_pieces(request.META, min(limit, unpacked_limit))
     unpacker = unpacker_of(encoding)
-    chunks = body_pieces(request.META, limit, self_terminating=not isinstance(unpacker, Plain))
-    return unpacked(chunks, unpacker, unpacked_limit)
+    return unpacked(body_pieces(request.META, limit), unpacker, unpacked_limit)
 
 
 def _counts_answer(counts: UploadCounts, task: CrawlerTask) -> Response:

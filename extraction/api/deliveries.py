@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.http import HttpResponseBase
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -17,6 +18,7 @@ from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
+from taskhub.runs.waits import answer_when_ended
 from taskhub.security.masking import mask_value
 from taskhub.web.views import QuerySerializer
 
@@ -59,7 +61,7 @@ class TestDeliveryView(ExtractionView):
         parameters=[DeliveryTestQuery, KEY_PARAMETER],
         responses={202: documented_array("Deliveries", examples.DELIVERY_SCHEMA, examples.DELIVERY)},
     )
-    def post(self, request: Request, id: str) -> Response:
+    def post(self, request: Request, id: str) -> HttpResponseBase:
         """Test a task's delivery.
 
         Writes a small file to each destination, as a run each; `wait` answers when they have ended.
@@ -74,11 +76,14 @@ class TestDeliveryView(ExtractionView):
             deliveries.extend(queue_test_deliveries(task=task))
             return Response([delivery_of(run) for run in deliveries], 202)
 
-        def finish(response: Response) -> Response:
-            if not seconds:
-                return response
-            waited = [runs.wait(run_id=run.pk, user=request.user, seconds=seconds) for run in deliveries]
-            return Response([delivery_of(run) for run in waited], 202)
+        def finish(_: Response) -> HttpResponseBase:
+            run_ids = [run.pk for run in deliveries]
+
+            def respond() -> Response:
+                waited = [runs.visible_run(run_id=run_id, user=request.user) for run_id in run_ids]
+                return Response([delivery_of(run) for run in waited], 202)
+
+            return answer_when_ended(request, run_ids=run_ids, seconds=seconds, respond=respond)
 
         return answer_once(request, {}, produce, finish)
 

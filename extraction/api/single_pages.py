@@ -22,8 +22,8 @@ from extraction.models import Process
 from extraction.services import processes
 from extraction.services.processes import run_single
 from taskhub.errors import Failed, invalid
-from taskhub.runs import queue as runs
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
+from taskhub.runs.waits import answer_when_ended
 from taskhub.web.openapi.schemas import response_header
 from taskhub.web.views import QuerySerializer
 
@@ -91,9 +91,12 @@ class SinglePageView(ExtractionView):
         if response.status_code != 202:  # a refusal that was kept
             return response
         process = processes.visible_process(id=response.data["id"], user=request.user)
-        if process.run_id:
-            runs.wait(run_id=UUID(str(process.run_id)), user=request.user, seconds=min(wait, WAIT_MAX))
-        return _process_response(processes.visible_process(id=process.id, user=request.user), output)
+        run_ids = [UUID(str(process.run_id))] if process.run_id else []
+
+        def respond() -> HttpResponseBase:
+            return _process_response(processes.visible_process(id=process.id, user=request.user), output)
+
+        return answer_when_ended(request, run_ids=run_ids, seconds=min(wait, WAIT_MAX), respond=respond)
 
 
 def _process_response(process: Process, output: str) -> HttpResponseBase:

@@ -1,11 +1,9 @@
 """`/runs`: every kind of run, listed, shown, followed, cancelled and tried again; and `/healthz`."""
 
 import json
-from collections.abc import Generator, Iterator
 from typing import Any
 from uuid import UUID
 
-from django.http import StreamingHttpResponse
 from django.urls import path
 from drf_spectacular.utils import (
     OpenApiExample,
@@ -22,13 +20,12 @@ from rest_framework.views import APIView
 from taskhub.runs.health.checks import OK, check_parts
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
-from taskhub.runs.queue import cancel, changes, retry, visible_run
+from taskhub.runs.queue import cancel, retry, visible_run
 from taskhub.runs.serializers import EXAMPLE, EXAMPLE_WHOLE, ID, STATES, RunFilters, RunSerializer, WholeRunSerializer
+from taskhub.runs.waits import stream_of_events
+from taskhub.web.front.responses import EventStreamResponse
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import response_header
-
-EVENTS_SECONDS = 3600
-KEEP_ALIVE_SECONDS = 15
 
 
 class EventStreamRenderer(BaseRenderer):
@@ -174,19 +171,6 @@ class RetryRunView(APIView):
         return answer_once(request, {}, produce)
 
 
-class EventStream(StreamingHttpResponse):
-    """Server-sent events of a run; its place among the open waits is free as soon as the client has left."""
-
-    def __init__(self, first: Run, moves: Generator[Run, None, None]) -> None:
-        super().__init__(_events(first, moves), content_type="text/event-stream")
-        self["Cache-Control"], self["X-Accel-Buffering"] = "no-store", "no"
-        self._moves = moves
-
-    def close(self) -> None:
-        super().close()
-        self._moves.close()
-
-
 class EventsView(APIView):
     renderer_classes = [JSONRenderer, EventStreamRenderer]
 
@@ -195,30 +179,14 @@ class EventsView(APIView):
         parameters=[ID],
         responses={(200, "text/event-stream"): OpenApiResponse(EVENT, examples=[EVENT_EXAMPLE])},
     )
-    def get(self, request: Request, run_id: UUID) -> EventStream:
+    def get(self, request: Request, run_id: UUID) -> EventStreamResponse:
         """Follow a run.
 
         Server-sent events (HTML standard, section 9.2) named `run`, one each time the run moves, whose data is the run
         and whose id is its revision. The first shows the run as it is, also after a resumption with `Last-Event-ID`;
         the last shows its end.
         """
-        moves = changes(run_id=run_id, user=request.user, seconds=EVENTS_SECONDS, keep_alive=KEEP_ALIVE_SECONDS)
-        first = next(moves)  # what refuses the call does so before the stream begins
-        return EventStream(first, moves)
-
-
-def _events(run: Run, moves: Iterator[Run]) -> Iterator[bytes]:
-    sent_revision = 0
-    while True:
-        if run.revision != sent_revision:
-            sent_revision = run.revision
-            data = JSONRenderer().render(RunSerializer(run).data).decode()
-            yield f"id: {sent_revision}\nevent: run\ndata: {data}\n\n".encode()
-        else:
-            yield b": still here\n\n"
-        if run.ended or (following := next(moves, None)) is None:
-            return
-        run = following
+        return stream_of_events(request, run_id=run_id)
 
 
 urlpatterns = [

@@ -9,10 +9,11 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.http import HttpResponseBase
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
@@ -20,6 +21,7 @@ from rest_framework.response import Response
 
 from taskhub.errors import Conflict, Failed, Rejected
 from taskhub.runs.models import IdempotencyRecord
+from taskhub.web.front.responses import DeferredResponse
 from taskhub.web.problems import PROBLEM_TYPE, as_problem, problem_body
 
 KEY = r"[!-~]([ -~]{0,253}[!-~])?"  # what a header carries unchanged
@@ -31,12 +33,28 @@ KEY_PARAMETER = OpenApiParameter(
 )
 
 
+Answer = TypeVar("Answer", bound=HttpResponseBase)
+
+
+@overload
+def answer_once(request: Request, fields: Mapping[str, Any], produce: Callable[[], Response]) -> Response: ...
+
+
+@overload
 def answer_once(
     request: Request,
     fields: Mapping[str, Any],
     produce: Callable[[], Response],
-    finish: Callable[[Response], Response] | None = None,
-) -> Response:
+    finish: Callable[[Response], HttpResponseBase] | None,
+) -> HttpResponseBase: ...
+
+
+def answer_once(
+    request: Request,
+    fields: Mapping[str, Any],
+    produce: Callable[[], Response],
+    finish: Callable[[Response], HttpResponseBase] | None = None,
+) -> HttpResponseBase:
     """Answers a call by `produce()` in a transaction, or with the answer that the same call got before.
 
     `finish(response)`, where given, makes the final answer after the commit, such as how a run ended that the caller
@@ -60,10 +78,19 @@ def answer_once(
                 scope=scope, defaults={"fingerprint": fingerprint, "created_at": timezone.now(), **_columns(response)}
             )
     if finish and response.status_code < 400:
-        response = _answer_or_refusal(lambda: finish(response))
-        if response.status_code < 500:
-            IdempotencyRecord.objects.filter(scope=scope).update(**_columns(response))
+        final = _answer_or_refusal(lambda: finish(response))
+        if isinstance(final, DeferredResponse):
+            final.then(lambda answer: _record_final(scope, answer))
+        else:
+            _record_final(scope, final)
+        return final
     return response
+
+
+def _record_final(scope: str, response: Any) -> None:
+    """Replaces the answer in the record by the final one."""
+    if response.status_code < 500 and not response.streaming:
+        IdempotencyRecord.objects.filter(scope=scope).update(**_columns(response))
 
 
 def _in_savepoint(produce: Callable[[], Response]) -> Response:
@@ -72,7 +99,7 @@ def _in_savepoint(produce: Callable[[], Response]) -> Response:
         return produce()
 
 
-def _answer_or_refusal(produce: Callable[[], Response]) -> Response:
+def _answer_or_refusal(produce: Callable[[], Answer]) -> Answer | Response:
     """A refusal is an answer, too: it is kept, unless it is the hub's fault."""
     try:
         return produce()

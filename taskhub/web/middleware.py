@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponseBase
 from django.http.multipartparser import MultiPartParserError
@@ -10,15 +11,12 @@ from django.urls import is_valid_path
 
 from taskhub import errors
 from taskhub.errors import Problem
+from taskhub.web.front.request_body import StreamedBody
 from taskhub.web.problems import as_problem, problem_response
 
 
 class ProblemDetailsMiddleware:
-    """Answers with a problem where something fails outside of REST framework's views, or a body comes in chunks.
-
-    The web server gives a body in chunks that was cut off as if it were whole. Views that find that out themselves
-    (see `taskhub.web.chunked_body`) say so by `takes_chunks`.
-    """
+    """Answers with a problem where something fails outside of REST framework's views."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -27,8 +25,17 @@ class ProblemDetailsMiddleware:
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
-        if "Transfer-Encoding" in request.headers and not getattr(getattr(view, "cls", None), "takes_chunks", False):
-            return problem_response(errors.LengthRequired("A body in chunks is not taken; send its Content-Length."))
+        """Lets a long body, which is read while it arrives, come only to views of the API: they ask first who calls.
+
+        In chunks it comes only to those that read it piece by piece; all others read as many bytes as are announced.
+        """
+        if not isinstance(request.META.get("wsgi.input"), StreamedBody):
+            return None
+        view_class, limit = getattr(view, "cls", None), settings.BODY_MAX_BYTES
+        if view_class is None:
+            return problem_response(errors.TooLarge(f"{limit} bytes are allowed.", limit=limit))
+        if "HTTP_TRANSFER_ENCODING" in request.META and not getattr(view_class, "reads_pieces", False):
+            return problem_response(errors.LengthRequired(f"A body of more than {limit} bytes needs a Content-Length."))
         return None
 
     def process_exception(self, request: HttpRequest, exc: Exception) -> HttpResponseBase | None:

@@ -178,7 +178,8 @@ def _empty(stage: Stage) -> None:
 def _bare(command: list[str]) -> list[str]:
     names = {
         "taskhub": "tests.benchmarks.bare.celery",
-        "taskhub.wsgi:application": "tests.benchmarks.bare.wsgi:application",
+        "asgi": "wsgi",  # what this server does best with plain Django
+        "taskhub.asgi:application": "tests.benchmarks.bare.wsgi:application",
     }
     return [names.get(word, word) for word in command]
 

@@ -105,7 +105,7 @@ def test_the_docs_show_the_operations(visit: Visit, hub: Hub, tmp_path: Path) ->
         page.locator(f'.opblock-tag[data-tag="{tag}"]').click()
         expect(page.locator(".opblock")).to_have_count(operations, timeout=PATIENCE)
         page.locator(f'.opblock-tag[data-tag="{tag}"]').click()
-    page.locator('.opblock-tag[data-tag="running"]').click()
+    page.locator('.opblock-tag[data-tag="walker_runs"]').click()
     expect(page.locator(".opblock-summary-path", has_text="/docs/")).to_have_count(0)
     page.locator(".opblock", has_text="/js/walker_run").first.click()
     expect(page.locator(".opblock-body").first).to_be_visible()

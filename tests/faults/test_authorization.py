@@ -21,7 +21,7 @@ from extraction.services.signed_links import LOG, link_to
 from sequences.services.sequence_runs import submit_sequence
 from taskhub.accounts import services as accounts
 from taskhub.accounts.models import ApiKey, User
-from taskhub.runs import api
+from taskhub.runs import waits
 from taskhub.runs.models import Run
 from taskhub.runs.queue import cancel, submit
 from taskhub.runs.scheduler.schedules import save_schedule
@@ -300,7 +300,7 @@ def _run(user: User) -> Run:
 @pytest.fixture(autouse=True)
 def _house_rules(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(single_pages, "WAIT_MAX", 0)  # nobody is there to make what is waited for
-    monkeypatch.setattr(api, "EVENTS_SECONDS", 0)  # the run that is followed never ends
+    monkeypatch.setattr(waits, "EVENTS_SECONDS", 0)  # the run that is followed never ends
     settings.OPEN_SIGNUP = False  # so that this call, too, looks at who calls
     settings.THROTTLE_RATES = dict.fromkeys(settings.THROTTLE_RATES)
 

@@ -36,12 +36,13 @@ from extraction.services.signed_links import LOG, link_to
 from taskhub.accounts.examples import SHOWN_KEY
 from taskhub.accounts.models import ApiKey, User
 from taskhub.celery import app as celery
-from taskhub.runs import api, queue
+from taskhub.runs import waits
 from taskhub.runs.models import Leadership, Run, Worker
 from taskhub.runs.queue import broker
 from taskhub.runs.scheduler.schedules import save_schedule
 from taskhub.runs.webhooks.models import DeliveryAttempt
 from taskhub.runs.webhooks.serializers import EXAMPLE_DELIVERY
+from taskhub.web.front.responses import DeferredResponse
 from taskhub.web.openapi.document import document
 from walkers import walkers
 from walkers.http import examples
@@ -247,8 +248,8 @@ class World:
 def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[World]:
     """A user has live workers, so background work is queued; for staff it is done at once. Nothing takes its time."""
     monkeypatch.setattr(walkers, "time", SimpleNamespace(sleep=lambda seconds: None))
-    monkeypatch.setattr(queue, "wait", lambda run_id, user, seconds: queue.visible_run(run_id=run_id, user=user))
-    monkeypatch.setattr(api, "EVENTS_SECONDS", 0)
+    monkeypatch.setattr(DeferredResponse, "finish", lambda response: response.dress(response.answer(True)))
+    monkeypatch.setattr(waits, "EVENTS_SECONDS", 0)
     monkeypatch.setattr(broker, "live_queues", broker.LiveQueues())
     settings.THROTTLE_RATES = dict.fromkeys(settings.THROTTLE_RATES)
     made = World(staff=request.param == "staff")

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -19,7 +20,7 @@ from taskhub.errors import Conflict, NotFound, Rejected, Unavailable
 from taskhub.runs import queue, run_kinds
 from taskhub.runs.domain import LeaseLost, State, oldest_id
 from taskhub.runs.models import IdempotencyRecord, Run
-from taskhub.runs.queue import execution, maintenance
+from taskhub.runs.queue import execution, maintenance, pubsub
 from taskhub.runs.queue.execution import Execution, run_now, work
 from taskhub.runs.queue.leases import end_abandoned
 from tests.conftest import make_person
@@ -434,9 +435,13 @@ def _noting(notes: list[Any], what: Callable[[Run], Any]) -> Callable[[Execution
 
 
 def _until(run: Run, state: str) -> Run:
-    for row in queue.changes(run_id=run.pk, user=run.owner, seconds=30):
-        if row.state == state:
-            return row
+    until = time.monotonic() + 30
+    with pubsub.subscribe(run.pk) as subscription:
+        while time.monotonic() < until:
+            row = queue.visible_run(run_id=run.pk, user=run.owner)
+            if row.state == state:
+                return row
+            subscription.wait(1)
     raise AssertionError(f"{run} never was {state}")
 
 

@@ -146,7 +146,7 @@ def test_run_now_leads_to_the_run(client: Client, root: Person) -> None:
     run = Run.objects.get()
     assert answer["Location"] == f"/admin/runs/run/{run.pk}/change/"
     assert (run.schedule, run.due_at) == ("often", None)
-    assert f"/admin/sequences/step/?run__id__exact={run.pk}" in page(client.get(answer["Location"]))
+    assert f"/admin/sequences/sequencestep/?run__id__exact={run.pk}" in page(client.get(answer["Location"]))
     assert "by hand" in page(client.get(change(task)))
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from taskhub.web.openapi.document import document
+from taskhub.web.openapi.document import make_document
 from walkers.authoring import sentinels
 from walkers.authoring.walker import Walker
 
@@ -35,10 +35,10 @@ def installed(*walkers: type[Walker], config: Any = Shop, source: str = "") -> I
     before = [sentinel for sentinel in sentinels.all_sentinels() if sentinel.name != "global"]
     try:
         sentinels.install([*before, sentinels.sentinel_of(config, module)])
-        document.cache_clear()
+        make_document.cache_clear()
         yield module
     finally:
         sentinels.install(before)
-        document.cache_clear()
+        make_document.cache_clear()
         sys.modules.pop(module.__name__)
         sys.modules.update({module.__name__: shadowed} if shadowed else {})

@@ -188,4 +188,20 @@ def test_what_nobody_offers_gets_json(accept: str) -> None:
 
 
 def test_a_test_of_the_family_is_a_test_of_all() -> None:
-    assert {kind.status for kind in FAMILY} == {400, 401, 403, 404, 406, 409, 411, 413, 415, 416, 422, 429, 500, 503}
+    assert {kind.status for kind in FAMILY} == {
+        400,
+        401,
+        403,
+        404,
+        406,
+        408,
+        409,
+        411,
+        413,
+        415,
+        416,
+        422,
+        429,
+        500,
+        503,
+    }

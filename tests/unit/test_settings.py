@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-from taskhub.programs import WEB_THREADS
 from tests.hub import ROOT
 
 
@@ -29,12 +28,6 @@ def test_walks_leave_connections_for_the_other_calls() -> None:
     refusal = start(TASKHUB_DATABASE_POOL="12")
     assert "ImproperlyConfigured: TASKHUB_WALKS_AT_ONCE (12) must be less than TASKHUB_DATABASE_POOL (12)" in refusal
     assert start(TASKHUB_DATABASE_POOL="0", TASKHUB_WALKS_AT_ONCE="100") == "fine"
-
-
-def test_waits_leave_threads_for_the_other_calls() -> None:
-    assert start(TASKHUB_OPEN_WAITS_MAX=str(WEB_THREADS - 1)) == "fine"
-    refusal = start(TASKHUB_OPEN_WAITS_MAX=str(WEB_THREADS))
-    assert f"ImproperlyConfigured: TASKHUB_OPEN_WAITS_MAX must be less than {WEB_THREADS}" in refusal
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from django.http import QueryDict
+from django.http import HttpResponseBase, QueryDict
 from django.urls import path
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 
 from taskhub.errors import Forbidden, invalid
 from taskhub.runs.idempotency import answer_once
+from taskhub.runs.waits import answer_when_ended
 from walkers.http.documentation import describe
 from walkers.http.registry import CallFunction, CallResponse, functions, wapi_arguments
 from walkers.services.run_files import digests
@@ -24,23 +25,32 @@ class CallView(APIView):
     function: ClassVar[CallFunction]
     http_method_names = ["get", "post", "options"]  # no HEAD: it would do what GET does
 
-    def get(self, request: Request, **path_arguments: str) -> Response:
+    def get(self, request: Request, **path_arguments: str) -> HttpResponseBase:
         if not self.function.reads and isinstance(request.successful_authenticator, SessionAuthentication):
             raise Forbidden("With a browser's session this call is a POST, so that no link can make it.")
         return self._respond(request, self._query(request), path_arguments)
 
-    def post(self, request: Request, **path_arguments: str) -> Response:
+    def post(self, request: Request, **path_arguments: str) -> HttpResponseBase:
         return self._respond(request, {**self._query(request), **self._body(request)}, path_arguments)
 
-    def _respond(self, request: Request, arguments: dict[str, Any], path_arguments: Mapping[str, str]) -> Response:
+    def _respond(
+        self, request: Request, arguments: dict[str, Any], path_arguments: Mapping[str, str]
+    ) -> HttpResponseBase:
         if path_arguments:
             arguments = wapi_arguments(path_arguments["walker"], arguments)
         principal = Principal(request.user, request.FILES, request)
         if self.function.reads:
-            return _http_response(self.function(principal, arguments))
+            return self._read(request, self.function(principal, arguments))
         return self._respond_once(request, principal, arguments)
 
-    def _respond_once(self, request: Request, principal: Principal, arguments: dict[str, Any]) -> Response:
+    def _read(self, request: Request, response: CallResponse) -> HttpResponseBase:
+        final = response.final
+        if response.waits_for is None or final is None:
+            return _http_response(response)
+        run_id, seconds = response.waits_for
+        return answer_when_ended(request, run_ids=[run_id], seconds=seconds, respond=lambda: _http_response(final()))
+
+    def _respond_once(self, request: Request, principal: Principal, arguments: dict[str, Any]) -> HttpResponseBase:
         call_response = CallResponse()
 
         def produce() -> Response:

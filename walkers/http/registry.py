@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import Parameter, cleandoc, signature
 from typing import Any, Literal, TypeVar
+from uuid import UUID
 
 from taskhub.errors import Forbidden, NotFound, Rejected, Unauthenticated, invalid
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 from taskhub.jsontools.strict_json import parse_json
+from taskhub.runs import queue
 from walkers.walks.principal import Principal
 
 Scope = Literal["private", "admin"]
@@ -23,12 +25,16 @@ _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "
 
 @dataclass(frozen=True)
 class CallResponse:
-    """The response to a call; `body` is JSON. `final` gives the response after the commit, where it may be another."""
+    """The response to a call; `body` is JSON. `final` gives the response after the commit, where it may be another.
+
+    With `waits_for`, a run and seconds, `final` is called when the run has ended or the time is up.
+    """
 
     status: int = 200
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     final: "Callable[[], CallResponse] | None" = None
+    waits_for: tuple[UUID, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +136,12 @@ def call(name: str, arguments: Mapping[str, Any], principal: Principal) -> CallR
         name, arguments = "walker_run", wapi_arguments(name.removeprefix(WAPI), arguments)
     if name not in _functions:
         raise NotFound(f"There is no call {name[:100]!r}.")
-    return _functions[name](principal, arguments)
+    response = _functions[name](principal, arguments)
+    if response.waits_for and response.final:
+        run_id, seconds = response.waits_for
+        queue.wait(run_id=run_id, user=principal.user, seconds=seconds)
+        return response.final()
+    return response
 
 
 def wapi_arguments(walker: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

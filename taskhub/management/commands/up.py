@@ -5,6 +5,7 @@ import asyncio
 import http.client
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -58,6 +59,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, host: str, port: int, workers: int, **options: Any) -> None:
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each connection to the web server is a file
         home = Home()
         with home.lock(OWNER) as owner:
             if not owner.try_take(describe_this_process()):

@@ -15,13 +15,12 @@ from taskhub.runs.queue.leases import (
     suspend,
 )
 from taskhub.runs.queue.maintenance import prune, remove_runs_of, sweep
-from taskhub.runs.queue.queries import changes, visible_run, wait
+from taskhub.runs.queue.queries import visible_run, wait
 from taskhub.runs.queue.submission import notify_worker, retry, submit
 from taskhub.runs.queue.webhook_events import checked_webhook, queue_webhook, set_webhook
 
 __all__ = [
     "cancel",
-    "changes",
     "checked_webhook",
     "claim",
     "claim_this",

@@ -15,7 +15,7 @@ import logging
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 
 # A wake-up that was lost on the way (the publisher could not reach Redis) costs a waiter this long at the most.
 SAFETY_SECONDS = 20.0
-CONFIRM_SECONDS = 1.0
 MISSED_MAX = 10_000
 RECONNECT_SECONDS = 0.5
 PUBLISH_SECONDS = 0.3  # a caller whose walk is made at once waits for it: see `broker.ANSWER_SECONDS`
@@ -73,18 +72,37 @@ class Publisher:
 
 
 class Subscription:
-    """One waiter's registration for one topic."""
+    """One waiter's registration for some topics.
 
-    def __init__(self) -> None:
+    Until Redis has confirmed all of them, wake-ups may be lost; the waiter is woken when it has, to read anew.
+    """
+
+    def __init__(self, channels: Iterable[str]) -> None:
         self._event = threading.Event()
-        self.connected = True
+        self._callback: Callable[[], Any] = lambda: None
+        self.channels = frozenset(channels)
+        self.unconfirmed = set(self.channels)
+
+    @property
+    def connected(self) -> bool:
+        return not self.unconfirmed
 
     def wake(self) -> None:
         self._event.set()
+        self._callback()
+
+    def call_on_wake(self, callback: Callable[[], Any]) -> None:
+        """`callback` is called, in the thread that listens, at each wake-up from now on."""
+        self._callback = callback
+
+    @property
+    def longest_wait(self) -> float:
+        """Seconds after which a waiter must read anew, since a wake-up may have been lost."""
+        return SAFETY_SECONDS if self.connected else RECONNECT_SECONDS
 
     def wait(self, seconds: float) -> bool:
-        """Waits for the topic to be published, at most `seconds`, less while wake-ups may be lost; whether it was."""
-        woken = self._event.wait(min(seconds, SAFETY_SECONDS if self.connected else RECONNECT_SECONDS))
+        """Waits for a wake-up, at most `seconds`, less while wake-ups may be lost; whether there was one."""
+        woken = self._event.wait(min(seconds, self.longest_wait))
         self._event.clear()
         return woken
 
@@ -95,37 +113,37 @@ class Subscriptions:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._by_channel: dict[str, set[Subscription]] = defaultdict(set)
-        self._confirmed: dict[str, threading.Event] = {}
+        self._confirmed: dict[str, bool] = {}
         self._connection: Any = None  # redis-py's connections are hardly typed
         threading.Thread(target=self._listen, name="subscriptions", daemon=True).start()
 
     @contextmanager
-    def subscribe(self, topic: Any) -> Iterator[Subscription]:
-        """Subscribes to `topic`: the subscription is woken when it is published from now on."""
-        channel, subscription = channel_of(topic), Subscription()
-        confirmed = self._add(channel, subscription)
+    def subscribe(self, *topics: Any) -> Iterator[Subscription]:
+        """Subscribes to `topics`, without waiting for Redis: woken when one of them is published from now on."""
+        subscription = Subscription(channel_of(topic) for topic in topics)
+        with self._lock:
+            for channel in subscription.channels:
+                self._add(channel, subscription)
         try:
-            # A waiter that read the run before Redis knows of it would miss what is published between the two.
-            subscription.connected = confirmed.wait(CONFIRM_SECONDS)
             yield subscription
         finally:
-            self._remove(channel, subscription)
+            with self._lock:
+                for channel in subscription.channels:
+                    self._remove(channel, subscription)
 
-    def _add(self, channel: str, subscription: Subscription) -> threading.Event:
-        """The event that is set when Redis has confirmed the channel."""
-        with self._lock:
-            self._by_channel[channel].add(subscription)
-            if channel not in self._confirmed:
-                self._confirmed[channel] = threading.Event()
-                self._send("SUBSCRIBE", channel)
-            return self._confirmed[channel]
+    def _add(self, channel: str, subscription: Subscription) -> None:
+        self._by_channel[channel].add(subscription)
+        if channel not in self._confirmed:
+            self._confirmed[channel] = False
+            self._send("SUBSCRIBE", channel)
+        elif self._confirmed[channel]:
+            subscription.unconfirmed.discard(channel)
 
     def _remove(self, channel: str, subscription: Subscription) -> None:
-        with self._lock:
-            self._by_channel[channel].discard(subscription)
-            if not self._by_channel[channel]:
-                del self._by_channel[channel], self._confirmed[channel]
-                self._send("UNSUBSCRIBE", channel)
+        self._by_channel[channel].discard(subscription)
+        if not self._by_channel[channel]:
+            del self._by_channel[channel], self._confirmed[channel]
+            self._send("UNSUBSCRIBE", channel)
 
     def _send(self, *command: str) -> None:
         if self._connection is None:
@@ -162,12 +180,12 @@ class Subscriptions:
         with self._lock:
             subscriptions = self._by_channel.get(channel, set())
             if kind == "message":
-                self._wake(subscriptions, connected=True)
+                for subscription in subscriptions:
+                    subscription.wake()
             elif kind == "subscribe" and channel in self._confirmed:
-                self._confirmed[channel].set()
-                # Those that were there before an outage may have missed something; new ones have yet to read.
-                before = [subscription for subscription in subscriptions if not subscription.connected]
-                self._wake(before, connected=True)
+                self._confirmed[channel] = True
+                for subscription in subscriptions:
+                    self._confirm(subscription, channel)
 
     def _disconnect(self, error: Exception) -> None:
         log.warning("Wake-ups are away: %s", error)
@@ -175,15 +193,18 @@ class Subscriptions:
             if self._connection is not None:
                 self._connection.disconnect()
             self._connection = None
-            for confirmed in self._confirmed.values():
-                confirmed.clear()
-            for subscriptions in self._by_channel.values():
-                self._wake(subscriptions, connected=False)
+            self._confirmed = dict.fromkeys(self._confirmed, False)
+            for channel, subscriptions in self._by_channel.items():
+                for subscription in subscriptions:
+                    subscription.unconfirmed.add(channel)
+                    subscription.wake()
 
     @staticmethod
-    def _wake(subscriptions: Iterable[Subscription], *, connected: bool) -> None:
-        for subscription in subscriptions:
-            subscription.connected = connected
+    def _confirm(subscription: Subscription, channel: str) -> None:
+        """Wakes a waiter whose last topic is confirmed: what it read before may have changed without a wake-up."""
+        waited = bool(subscription.unconfirmed)
+        subscription.unconfirmed.discard(channel)
+        if waited and not subscription.unconfirmed:
             subscription.wake()
 
 
@@ -195,6 +216,6 @@ def publish(topic: Any, message: str = "") -> None:
     _publisher.get().publish(topic, message)
 
 
-def subscribe(topic: Any) -> AbstractContextManager[Subscription]:
+def subscribe(*topics: Any) -> AbstractContextManager[Subscription]:
     """A subscription as a context manager, to be entered before what is waited for is read; see above."""
-    return _subscriptions.get().subscribe(topic)
+    return _subscriptions.get().subscribe(*topics)

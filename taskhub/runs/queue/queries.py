@@ -1,19 +1,13 @@
 """Queries: a run that a user may see, its end, and each of its changes."""
 
 import time
-from collections.abc import Generator
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
-
 from taskhub.db.connections import give_back_connection
-from taskhub.db.fair_semaphore import FairSemaphore
 from taskhub.errors import NotFound
 from taskhub.runs.models import Run, run_with_id
 from taskhub.runs.queue import pubsub
-
-_open_waits = FairSemaphore(settings.OPEN_WAITS_MAX, settings.OPEN_WAITS_PER_USER, "Too many waits are open.")
 
 
 def visible_run(*, run_id: UUID, user: Any) -> Run:
@@ -25,26 +19,19 @@ def visible_run(*, run_id: UUID, user: Any) -> Run:
 
 
 def wait(*, run_id: UUID, user: Any, seconds: float) -> Run:
-    """The run as it is when it ends, or when `seconds` are over. Raises as `visible_run` and `changes` do."""
-    run = visible_run(run_id=run_id, user=user)
-    if not run.ended and seconds > 0:
-        for run in changes(run_id=run_id, user=user, seconds=seconds):
-            if run.ended:
-                break
-    return run
+    """The run as it is when it ends, or when `seconds` are over; the calling thread waits. Raises `NotFound`.
 
-
-def changes(*, run_id: UUID, user: Any, seconds: float, keep_alive: float = 300) -> Generator[Run, None, None]:
-    """Yields the run now, after each wake-up, and after `keep_alive` seconds without one, until `seconds` are over.
-
-    Between them no database connection is held.
-    Raises `Unavailable` when this process already has as many waits open, or of this user, as the settings allow.
+    No database connection is held meanwhile. Calls by HTTP wait without a thread: see `taskhub.runs.waits`.
     """
-    with _open_waits.acquire(user.pk):
-        deadline = time.monotonic() + seconds
-        with pubsub.subscribe(run_id) as subscription:
-            yield visible_run(run_id=run_id, user=user)
-            while (remaining := deadline - time.monotonic()) > 0:
-                give_back_connection()
-                subscription.wait(min(remaining, keep_alive))
-                yield visible_run(run_id=run_id, user=user)
+    run = visible_run(run_id=run_id, user=user)
+    if run.ended or seconds <= 0:
+        return run
+    until = time.monotonic() + seconds
+    with pubsub.subscribe(run_id) as subscription:
+        while True:
+            run = visible_run(run_id=run_id, user=user)
+            remaining = until - time.monotonic()
+            if run.ended or remaining <= 0:
+                return run
+            give_back_connection()
+            subscription.wait(remaining)

@@ -17,7 +17,7 @@ from taskhub.web.openapi.problem_responses import MEANING, problem_response
 from taskhub.web.openapi.schemas import PAGE
 from taskhub.web.problems import PROBLEM_TYPE
 
-BODY_STATUSES = {400, 411, 413, 415}  # of a call that reads a body
+BODY_STATUSES = {400, 408, 411, 413, 415}  # of a call that reads a body
 IDEMPOTENCY_STATUSES = {400, 409, 422}  # of a call that takes an Idempotency-Key
 SESSION: dict[str, list[str]] = {"cookieAuth": []}
 
@@ -86,7 +86,7 @@ class HubAutoSchema(AutoSchema):
         if any(parameter["name"] == "Idempotency-Key" for parameter in parameters):
             statuses |= IDEMPOTENCY_STATUSES
         if "requestBody" in operation:
-            statuses |= BODY_STATUSES - ({411} if getattr(self.view, "takes_chunks", False) else set())
+            statuses |= BODY_STATUSES - ({411} if getattr(self.view, "reads_pieces", False) else set())
         return statuses
 
 

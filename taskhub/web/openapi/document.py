@@ -2,6 +2,7 @@
 
 import json
 from functools import cache
+from threading import Lock
 from typing import Any
 
 from django.http import HttpResponse, JsonResponse
@@ -13,10 +14,17 @@ from rest_framework.views import APIView
 
 from taskhub.web.problems import as_problem, problem_response
 
+_making = Lock()
+
+
+def document() -> bytes:
+    """The OpenAPI document as JSON, made once: it takes a good part of a second, and many may ask for it at once."""
+    with _making:
+        return make_document()
+
 
 @cache
-def document() -> bytes:
-    """Made once: it takes a good part of a second, and anybody may ask for it."""
+def make_document() -> bytes:
     generator: Any = SchemaGenerator
     return json.dumps(generator().get_schema(public=True), ensure_ascii=False).encode()
 

@@ -15,7 +15,7 @@ from taskhub.runs.models import Run, Worker, live_workers, node_host
 from taskhub.runs.run_kinds import all_kinds
 from walkers.domain.ids import as_id
 from walkers.http import examples
-from walkers.http.registry import api
+from walkers.http.registry import CallResponse, api
 from walkers.http.response_types import QueueEntry, QueueResponse, TaskStatus
 from walkers.walks.principal import Principal
 
@@ -56,17 +56,28 @@ def walker_queue(principal: Principal, task_id: MaybeTask = None) -> TaskStatus 
     return walker_queue_check(principal, task_id)
 
 
-@api(reads=True, problems=(404,), arguments={"task_id": examples.ID}, answer=STATE)
+@api(
+    reads=True,
+    problems=(404,),
+    arguments={"task_id": examples.ID},
+    answer=STATE,
+    answers={200: TaskStatus},
+)
 def walker_queue_wait(
     principal: Principal,
     task_id: TaskId,
     timeout: Annotated[float, Field(ge=0, le=300, description="Seconds to wait at most.")] = 30,
-) -> TaskStatus:
+) -> CallResponse:
     """Wait for a task.
 
     Answers as soon as it ends, or with its state when the time is up.
     """
-    return _status(queue.wait(run_id=_run_id(task_id), user=principal.user, seconds=timeout))
+    run = _visible_run(principal, task_id)
+
+    def respond() -> CallResponse:
+        return CallResponse(body=_status(_visible_run(principal, task_id)))
+
+    return CallResponse(waits_for=(run.pk, timeout), final=respond)
 
 
 @api(

@@ -1,0 +1,19 @@
+"""The entry of the web server."""
+
+import os
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "taskhub.settings")
+os.environ.setdefault("TASKHUB_DATABASE_POOL", "16")
+
+import django
+
+
+def _application() -> Any:
+    django.setup(set_prefix=False)
+    from taskhub.web.front.application import Front  # its modules read the settings
+
+    return Front()
+
+
+application = _application()

@@ -1,0 +1,89 @@
+"""Answers that wait for runs: a call that asks how a run ends, and a stream of its moves."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any, cast
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpResponseBase
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from taskhub.db.fair_semaphore import FairSemaphore
+from taskhub.runs.models import Run
+from taskhub.runs.queue import pubsub, visible_run
+from taskhub.runs.serializers import RunSerializer
+from taskhub.web.front.responses import DeferredResponse, EventStreamResponse
+
+EVENTS_SECONDS = 3600
+KEEP_ALIVE_SECONDS = 15
+
+_open_waits = FairSemaphore(settings.OPEN_WAITS_MAX, settings.OPEN_WAITS_PER_USER, "Too many waits are open.")
+
+
+def answer_when_ended(
+    request: Request, *, run_ids: Sequence[UUID], seconds: float, respond: Callable[[], Response | HttpResponseBase]
+) -> Response | HttpResponseBase:
+    """What `respond` gives when all these runs have ended, or when `seconds` are over.
+
+    `respond` may raise `Problem`s, as a view does. Raises `NotFound` for a run that is not the caller's, and
+    `Unavailable` when this process has as many waits open, or of this user, as the settings allow.
+    """
+    waiting = [run_id for run_id in run_ids if not visible_run(run_id=run_id, user=request.user).ended]
+    if not waiting or seconds <= 0:
+        return respond()
+    view: Any = (request.parser_context or {})["view"]
+
+    def answer(time_is_up: bool) -> HttpResponseBase | None:
+        while waiting and visible_run(run_id=waiting[0], user=request.user).ended:
+            waiting.pop(0)
+        if waiting and not time_is_up:
+            return None
+        try:
+            response: Any = respond()
+        except Exception as error:
+            response = view.handle_exception(error)
+        response = view.finalize_response(request, response, *view.args, **view.kwargs)
+        return response.render() if isinstance(response, Response) else response  # type: ignore[no-any-return]
+
+    place = _place_of(request)
+    return DeferredResponse(
+        seconds=seconds, subscribe=lambda: pubsub.subscribe(*waiting), answer=answer, release=place.close
+    )
+
+
+def stream_of_events(request: Request, *, run_id: UUID) -> EventStreamResponse:
+    """Server-sent events of a run, one each time it moves, until it has ended. Raises as `answer_when_ended` does."""
+    visible_run(run_id=run_id, user=request.user)
+    revision = 0
+
+    def next_piece() -> tuple[bytes, bool]:
+        nonlocal revision
+        run = visible_run(run_id=run_id, user=request.user)
+        if run.revision == revision:
+            return b": still here\n\n", run.ended
+        revision = run.revision
+        return _event_of(run), run.ended
+
+    place = _place_of(request)
+    return EventStreamResponse(
+        seconds=EVENTS_SECONDS,
+        keep_alive=KEEP_ALIVE_SECONDS,
+        subscribe=lambda: pubsub.subscribe(run_id),
+        next_piece=next_piece,
+        release=place.close,
+    )
+
+
+def _place_of(request: Request) -> ExitStack:
+    """A place among the open waits; closing gives it back."""
+    place = ExitStack()
+    place.enter_context(_open_waits.acquire(cast(UUID, request.user.pk)))
+    return place
+
+
+def _event_of(run: Run) -> bytes:
+    data = JSONRenderer().render(RunSerializer(run).data).decode()
+    return f"id: {run.revision}\nevent: run\ndata: {data}\n\n".encode()

@@ -1,0 +1,145 @@
+"""Answers that wait for something: the front serves them on its event loop, without a thread or a database connection.
+
+Elsewhere, as in Django's test client, `FinishDeferredMiddleware` and the response itself wait in the calling thread.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+
+FRONT = "taskhub.front"  # in a request's environ: it came through the front
+
+
+class WakeUpSource(Protocol):
+    """A registration for wake-ups. They are hints: whoever is woken looks anew."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether wake-ups arrive at present."""
+
+    @property
+    def longest_wait(self) -> float:
+        """Seconds after which one must look anew, since a wake-up may have been lost."""
+
+    def wait(self, seconds: float) -> bool:
+        """Blocks the calling thread until a wake-up, at most `seconds` long; whether there was one."""
+
+    def call_on_wake(self, callback: Callable[[], Any]) -> None:
+        """`callback` is called, in any thread, at each wake-up from now on."""
+
+
+Subscribe = Callable[[], AbstractContextManager[WakeUpSource]]
+
+
+class DeferredResponse(HttpResponse):
+    """An answer that is made when something has happened, or when `seconds` are over.
+
+    `answer(time_is_up)` is called in a thread of Django's, at once and after each wake-up; it gives the answer, or None
+    while there is none yet. `release` gives back what the wait holds.
+    """
+
+    def __init__(
+        self,
+        *,
+        seconds: float,
+        subscribe: Subscribe,
+        answer: Callable[[bool], HttpResponseBase | None],
+        release: Callable[[], None],
+    ) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self.subscribe = subscribe
+        self.answer = answer
+        self.release = release
+
+    def then(self, record: Callable[[HttpResponseBase], object]) -> None:
+        """`record` is called with the answer before it is sent."""
+        answer = self.answer
+
+        def recorded(time_is_up: bool) -> HttpResponseBase | None:
+            response = answer(time_is_up)
+            if response is not None:
+                record(response)
+            return response
+
+        self.answer = recorded
+
+    def close(self) -> None:
+        super().close()
+        self.release()
+
+    def finish(self) -> HttpResponseBase:
+        """Waits in the calling thread."""
+        until = time.monotonic() + self.seconds
+        try:
+            with self.subscribe() as subscription:
+                while True:
+                    left = until - time.monotonic()
+                    if response := self.answer(left <= 0):
+                        return self.dress(response)
+                    subscription.wait(left)
+        finally:
+            self.close()
+
+    def dress(self, response: HttpResponseBase) -> HttpResponseBase:
+        """The answer with the headers that middleware has given to this response."""
+        for name, value in self.items():
+            if name.lower() not in {"content-type", "content-length"}:
+                response.headers.setdefault(name, value)
+        return response
+
+
+class FinishDeferredMiddleware:
+    """Waits for deferred answers where no front does it."""
+
+    def __init__(self, get_response: Callable[[Any], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: Any) -> HttpResponseBase:
+        response = self.get_response(request)
+        if isinstance(response, DeferredResponse) and FRONT not in request.META:
+            return response.finish()
+        return response
+
+
+class EventStreamResponse(StreamingHttpResponse):
+    """Server-sent events (HTML standard, section 9.2): a piece at once and after each wake-up, until the last.
+
+    `next_piece` is called in a thread of Django's, also after `keep_alive` seconds of silence. It gives a piece, and
+    whether it is the last. After `seconds` the stream ends.
+    """
+
+    def __init__(
+        self,
+        *,
+        seconds: float,
+        keep_alive: float,
+        subscribe: Subscribe,
+        next_piece: Callable[[], tuple[bytes, bool]],
+        release: Callable[[], None],
+    ) -> None:
+        self.seconds = seconds
+        self.keep_alive = keep_alive
+        self.subscribe = subscribe
+        self.next_piece = next_piece
+        super().__init__(self._pieces(), content_type="text/event-stream")
+        self["Cache-Control"], self["X-Accel-Buffering"] = "no-store", "no"
+        self.release = release
+
+    def close(self) -> None:
+        super().close()
+        self.release()
+
+    def _pieces(self) -> Iterator[bytes]:
+        """Where no front serves it."""
+        until = time.monotonic() + self.seconds
+        with self.subscribe() as subscription:
+            last = False
+            while not last and time.monotonic() < until:
+                piece, last = self.next_piece()
+                yield piece
+                if not last:
+                    subscription.wait(min(self.keep_alive, until - time.monotonic()))

@@ -1,0 +1,71 @@
+"""More connections than anybody needs, each of an evil sort: the others are served meanwhile."""
+
+import resource
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from tests import crawling
+from tests.faults.disposable import Disposable
+from tests.hub import Hub
+
+CONNECTIONS = 2_400
+SORTS = {
+    "an unfinished head": b"POST /user/token/ HTTP/1.1\r\nHost: 127.0.",
+    "an unfinished body": b"POST /user/token/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n{",
+    "an unfinished chunk": b"POST /user/token/ HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+    "an unread answer": b"GET /openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+    "nothing": b"",
+}
+
+
+@pytest.fixture(autouse=True)
+def _many_files() -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_others_are_served_beside_connections_with(hub: Hub, sort: str) -> None:
+    owner, place = hub.sign_up(), urlsplit(hub.url)
+    requests.get(f"{hub.url}/openapi.json", timeout=60)  # made once
+    with ExitStack() as connections:
+        for _ in range(CONNECTIONS):
+            connection = connections.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect((place.hostname, place.port))
+            connection.sendall(SORTS[sort])
+        for number in range(10):
+            answer = owner.post("/js/walker_run", {"name": "echo", "ctx": {"value": number}}, timeout=15)
+            assert answer.json()["report"] == [number]
+
+
+def test_plain_uploads_in_chunks_from_one_address_at_once(hub: Hub) -> None:
+    """Four at a time, as a crawler with parallel uploads sends them; some connections beside them are reset."""
+    owner = hub.sign_up()
+    external = crawling.external(owner, "http://127.0.0.1:9/shop")
+    crawler = crawling.crawler(owner, external)["crawler"]
+    target = f"{hub.url}/actions/tasks/{crawling.start(owner, crawler)['fid']}/upload"
+
+    def upload(number: int) -> requests.Response:
+        pieces = (b'{"sku": "%d-%d"}\n' % (number, line) for line in range(50))
+        return requests.post(target, data=pieces, headers={"Authorization": f"token {owner.token}"}, timeout=60)
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(upload, range(40)))
+    assert [answer.status_code for answer in answers] == [200] * 40
+    assert sum(answer.json()["inserted"] for answer in answers) == 2_000
+
+
+def test_a_wait_is_answered_with_the_state_when_the_server_stops(broken: Disposable) -> None:
+    owner = broken.people.sign_up()
+    task = owner.post("/js/walker_run", {"name": "pause", "ctx": {"seconds": 60}, "is_async": True}).json()["task_id"]
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(owner.get, "/js/walker_queue_wait", {"task_id": task, "timeout": 60})
+        crawling.until(lambda: owner.get("/runs", {"state": "PROGRESS"}).json()["results"])
+        broken.program("web").terminate()
+        assert waiting.result().json()["state"] == "PROGRESS"

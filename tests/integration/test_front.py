@@ -1,0 +1,376 @@
+"""The front, in process: bodies in time and whole, waits and streams without threads, clients that leave."""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from threading import Barrier
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import connection
+from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.urls import clear_url_caches, path
+
+from taskhub import urls
+from taskhub.db.fair_semaphore import FairSemaphore
+from taskhub.runs import queue, waits
+from taskhub.web.front import application
+from taskhub.web.front.application import Front
+from tests import crawling
+from tests.conftest import Person
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+JSON = {"Content-Type": "application/json"}
+CHUNKED = {"Transfer-Encoding": "chunked"}
+
+
+class Client:
+    """What a server tells the front of one request, and what the front answers."""
+
+    def __init__(self, pieces: Iterable[bytes] = (), *, ends: bool = True) -> None:
+        self.told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.sent: list[dict[str, Any]] = []
+        self.reads = asyncio.Event()
+        self.reads.set()
+        pieces = list(pieces) or [b""]
+        for number, piece in enumerate(pieces, 1):
+            self.told.put_nowait({"type": "http.request", "body": piece, "more_body": number < len(pieces) or not ends})
+
+    def leave(self) -> None:
+        self.told.put_nowait({"type": "http.disconnect"})
+
+    async def receive(self) -> dict[str, Any]:
+        return await self.told.get()
+
+    async def send(self, message: dict[str, Any]) -> None:
+        await self.reads.wait()
+        self.sent.append(message)
+
+    @property
+    def status(self) -> int:
+        return int(self.sent[0]["status"])
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {name.decode(): value.decode() for name, value in self.sent[0]["headers"]}
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(message.get("body", b"") for message in self.sent[1:])
+
+    @property
+    def is_whole(self) -> bool:
+        return len(self.sent) > 1 and not self.sent[-1].get("more_body", False)
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@pytest.fixture
+def front() -> Iterator[Front]:
+    front = Front()
+    yield front
+    for threads in (front.threads, front.body_threads):
+        together = Barrier(len(threads._threads) or 1)
+
+        def close(together: Barrier = together) -> None:
+            together.wait()  # so that each of the threads takes one
+            connection.close()
+
+        for closing in [threads.submit(close) for _ in range(len(threads._threads))]:
+            closing.result()
+        threads.shutdown()
+
+
+def scope(method: str, target: str, headers: dict[str, str]) -> dict[str, Any]:
+    place, _, query = target.partition("?")
+    pairs = [(name.lower().encode(), value.encode()) for name, value in {"Host": "testserver", **headers}.items()]
+    return {"type": "http", "method": method, "path": place, "query_string": query.encode(), "headers": pairs}
+
+
+def exchange(front: Front, client: Client, method: str, target: str, headers: dict[str, str]) -> Any:
+    return front(scope(method, target, headers), client.receive, client.send)
+
+
+def ask(front: Front, method: str, target: str, headers: dict[str, str], *pieces: bytes, ends: bool = True) -> Client:
+    async def asked() -> Client:
+        client = Client(pieces, ends=ends)
+        await exchange(front, client, method, target, headers)
+        return client
+
+    return asyncio.run(asked())
+
+
+def meanwhile(act: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(asyncio.wait_for(act(), 30))
+
+
+async def until(is_true: Callable[[], Any]) -> None:
+    while not is_true():
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("length", [{"Content-Length": "45"}, CHUNKED])
+def test_a_whole_body_reaches_its_view_whatever_its_framing(
+    front: Front, owner: Person, length: dict[str, str]
+) -> None:
+    body = b'{"name": "echo", "ctx": {"value": "a"}}      '
+    answer = ask(front, "POST", "/js/walker_run", owner.headers | JSON | length, body[:9], b"", body[9:])
+    assert (answer.status, answer.json()["report"], answer.is_whole) == (200, ["a"], True)
+
+
+@pytest.mark.parametrize("length", [{"Content-Length": "900"}, CHUNKED])
+def test_a_body_that_is_cut_has_no_effect(front: Front, owner: Person, length: dict[str, str]) -> None:
+    async def act() -> None:
+        client = Client([b'{"name": "echo", "ctx": {"value": 1}, "is_async": true}'], ends=False)
+        client.leave()
+        await exchange(front, client, "POST", "/js/walker_run", owner.headers | JSON | length)
+        assert (client.status, client.json()["type"]) == (400, "invalid-request")
+        assert client.headers["connection"] == "close"
+
+    meanwhile(act)
+    assert owner.get("/runs").json()["results"] == []
+
+
+@pytest.mark.parametrize("sort", ["silent", "dribbling", "endless"])
+def test_a_slow_body_is_refused_in_its_time(front: Front, settings: Any, sort: str) -> None:
+    settings.BODY_IDLE_SECONDS = 0.05 if sort == "silent" else 60
+    settings.BODY_GRACE_SECONDS = 0.1
+    settings.BODY_LEAST_RATE = 1_000_000 if sort == "dribbling" else 1
+    settings.BODY_MAX_SECONDS = 0.2 if sort == "endless" else 3600
+
+    async def act() -> None:
+        client = Client([b"{"], ends=False)
+
+        async def dribble() -> None:
+            while sort != "silent":
+                client.told.put_nowait({"type": "http.request", "body": b" " * 10, "more_body": True})
+                await asyncio.sleep(0.01)
+
+        dribbling = asyncio.create_task(dribble())
+        await exchange(front, client, "POST", "/user/token/", JSON | {"Content-Length": "100000"})
+        dribbling.cancel()
+        assert (client.status, client.json()["type"]) == (408, "request-timeout")
+
+    meanwhile(act)
+
+
+def test_open_bodies_keep_no_more_than_their_limit(front: Front, settings: Any) -> None:
+    settings.OPEN_BODIES_MAX_BYTES = 150_000
+
+    async def act() -> None:
+        headers = JSON | {"Content-Length": "200000"}
+        first, second = Client([b"x" * 100_000], ends=False), Client([b"x" * 100_000], ends=False)
+        waiting = asyncio.create_task(exchange(front, first, "POST", "/user/token/", headers))
+        await until(lambda: front.open_body_bytes)
+        await exchange(front, second, "POST", "/user/token/", headers)
+        assert (second.status, second.headers["retry-after"]) == (503, "5")
+        assert front.open_body_bytes == 100_000
+        first.leave()
+        await waiting
+        assert front.open_body_bytes == 0
+
+    meanwhile(act)
+
+
+def upload_of(owner: Person) -> tuple[str, dict[str, Any]]:
+    external = crawling.external(owner, "http://127.0.0.1:9/shop")
+    task = crawling.start(owner, crawling.crawler(owner, external)["crawler"])
+    return f"/actions/tasks/{task['fid']}/upload", task
+
+
+DOCUMENTS = b"".join(b'{"sku": "%d"}\n' % number for number in range(2_000))
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_long_upload_is_read_while_it_arrives(
+    front: Front, owner: Person, settings: Any, framing: str, is_cut: bool
+) -> None:
+    settings.BODY_MAX_BYTES = 1_000
+    target, task = upload_of(owner)
+    headers = owner.headers | (CHUNKED if framing == "chunks" else {"Content-Length": str(len(DOCUMENTS))})
+
+    async def act() -> None:
+        sent = DOCUMENTS[: len(DOCUMENTS) // 2] if is_cut else DOCUMENTS
+        client = Client([sent[start : start + 700] for start in range(0, len(sent), 700)], ends=not is_cut)
+        if is_cut:
+            client.leave()
+        await exchange(front, client, "POST", target, headers)
+        assert client.status == (400 if is_cut else 200), client.body
+
+    meanwhile(act)
+    assert crawling.task(owner, task["fid"])["counts"]["inserted"] == (0 if is_cut else 2_000)
+
+
+@pytest.mark.parametrize(
+    ("target", "framing", "status"),
+    [
+        ("/admin/login/", {"Content-Length": "5000"}, 413),
+        ("/admin/login/", CHUNKED, 413),
+        ("/js/walker_run", CHUNKED, 411),
+        ("/js/walker_run", {"Content-Length": "5000"}, 413),
+    ],
+)
+def test_a_long_body_is_refused_where_none_is_read(
+    front: Front, owner: Person, settings: Any, target: str, framing: dict[str, str], status: int
+) -> None:
+    settings.BODY_MAX_BYTES = 1_000
+    answer = ask(front, "POST", target, owner.headers | JSON | framing, b"x" * 2_500, b"x" * 2_500)
+    assert answer.status == status
+    assert answer.json()["success"] is False
+
+
+def queued(owner: Person) -> UUID:
+    """A run that nobody executes."""
+    body = {"name": "echo", "is_async": True, "run_at": "2999-01-01T00:00:00Z"}
+    return UUID(owner.post("/js/walker_run", body).json()["task_id"])
+
+
+async def cancel(run_id: UUID, owner: Person) -> None:
+    def act() -> None:
+        queue.cancel(run=queue.visible_run(run_id=run_id, user=owner.user))
+        connection.close()
+
+    await asyncio.to_thread(act)
+
+
+WAITS = ["/js/walker_queue_wait?task_id={id}&timeout=60", "/runs/{id}/events"]
+
+
+@pytest.mark.parametrize("target", WAITS)
+def test_a_wait_holds_no_thread_and_is_answered_when_its_run_ends(front: Front, owner: Person, target: str) -> None:
+    run_id = queued(owner)
+
+    async def act() -> None:
+        clients = [Client() for _ in range(70)]  # more than there are threads
+        waiting = [
+            asyncio.create_task(exchange(front, client, "GET", target.format(id=run_id), owner.headers))
+            for client in clients
+        ]
+        await until(lambda: len(front.open_waits) == len(clients))
+        other = Client()
+        await exchange(front, other, "GET", "/user/manage/", owner.headers)
+        assert other.status == 200
+        await cancel(run_id, owner)
+        await asyncio.gather(*waiting)
+        assert {client.status for client in clients} == {200}
+        assert all(client.is_whole and b"REVOKED" in client.body for client in clients)
+        assert not front.open_waits
+
+    meanwhile(act)
+
+
+@pytest.mark.parametrize("target", WAITS)
+def test_a_wait_whose_client_leaves_gives_its_place_back(
+    front: Front, owner: Person, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waits, "_open_waits", FairSemaphore(1, 1, "Too many waits are open."))
+    run_id = queued(owner)
+
+    async def act() -> None:
+        for _ in range(3):
+            client, refused = Client(), Client()
+            waiting = asyncio.create_task(exchange(front, client, "GET", target.format(id=run_id), owner.headers))
+            await until(lambda: front.open_waits)
+            await exchange(front, refused, "GET", target.format(id=run_id), owner.headers)
+            assert refused.status == 503
+            client.leave()
+            await waiting
+            assert not front.open_waits
+
+    meanwhile(act)
+
+
+@pytest.mark.parametrize("target", WAITS)
+def test_a_server_that_stops_answers_with_the_state_as_it_is(
+    front: Front, owner: Person, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id, signals = queued(owner), []
+    monkeypatch.setattr("os.kill", lambda pid, number: signals.append(number))
+    monkeypatch.setattr(application, "STOP_SECONDS", 0)
+
+    async def act() -> None:
+        client = Client()
+        waiting = asyncio.create_task(exchange(front, client, "GET", target.format(id=run_id), owner.headers))
+        await until(lambda: front.open_waits)
+        front._stop(asyncio.get_running_loop())
+        await waiting
+        assert (client.status, client.is_whole) == (200, True)
+        assert b"PENDING" in client.body
+        await until(lambda: signals)
+
+    meanwhile(act)
+
+
+class Pieces:
+    """A stream that reads the database for each piece, and notes whether a connection is held when it is asked."""
+
+    held: bool
+    fails: bool
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.held, self.fails = False, fails
+
+    def view(self, request: HttpRequest) -> HttpResponseBase:
+        return StreamingHttpResponse(self._pieces())
+
+    def _pieces(self) -> Iterator[bytes]:
+        for number in range(20):
+            self.held = self.held or connection.connection is not None
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+            if self.fails and number == 10:
+                raise RuntimeError("The source went away.")
+            yield b"x" * 100_000
+
+
+@pytest.fixture
+def pieces() -> Iterator[Pieces]:
+    pieces = Pieces()
+    urls.urlpatterns.append(path("pieces", pieces.view))
+    clear_url_caches()
+    yield pieces
+    urls.urlpatterns.pop()
+    clear_url_caches()
+
+
+def test_a_stream_holds_no_connection_while_its_client_reads(front: Front, pieces: Pieces) -> None:
+    answer = ask(front, "GET", "/pieces", {})
+    assert (len(answer.body), answer.is_whole, pieces.held) == (2_000_000, True, False)
+
+
+def test_a_stream_that_cannot_be_finished_is_broken_off(front: Front, pieces: Pieces) -> None:
+    pieces.fails = True
+
+    async def act() -> None:
+        client = Client()
+        with pytest.raises(RuntimeError):  # the server ends the connection then
+            await exchange(front, client, "GET", "/pieces", {})
+        assert len(client.body) == 1_000_000
+        assert not client.is_whole
+
+    meanwhile(act)
+
+
+def test_a_client_that_does_not_read_is_left(front: Front, pieces: Pieces, settings: Any) -> None:
+    settings.ANSWER_IDLE_SECONDS = 0.1
+
+    async def act() -> None:
+        client = Client()
+        client.reads.clear()
+        await exchange(front, client, "GET", "/pieces", {})
+        assert client.sent == []
+
+    meanwhile(act)
+
+
+def test_head_is_answered_without_a_body(front: Front, owner: Person) -> None:
+    answer = ask(front, "HEAD", "/runs", owner.headers)
+    assert (answer.status, answer.body, answer.is_whole) == (200, b"", True)
+
+
+def test_a_header_with_an_underscore_is_none_with_a_hyphen(front: Front, owner: Person) -> None:
+    assert ask(front, "GET", "/runs", {"X_API_Key": "no matter", **owner.headers}).status == 200
