@@ -50,7 +50,10 @@ def answer_when_ended(
 
     place = _place_of(request)
     return DeferredResponse(
-        seconds=seconds, subscribe=lambda: pubsub.subscribe(*waiting), answer=answer, release=place.close
+        seconds=seconds,
+        subscribe=lambda: pubsub.subscribe(*waiting, confirmed=False),
+        answer=answer,
+        release=place.close,
     )
 
 
@@ -71,7 +74,7 @@ def stream_of_events(request: Request, *, run_id: UUID) -> EventStreamResponse:
     return EventStreamResponse(
         seconds=EVENTS_SECONDS,
         keep_alive=KEEP_ALIVE_SECONDS,
-        subscribe=lambda: pubsub.subscribe(run_id),
+        subscribe=lambda: pubsub.subscribe(run_id, confirmed=False),
         next_piece=next_piece,
         release=place.close,
     )

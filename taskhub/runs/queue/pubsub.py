@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 # A wake-up that was lost on the way (the publisher could not reach Redis) costs a waiter this long at the most.
 SAFETY_SECONDS = 20.0
 MISSED_MAX = 10_000
+CONFIRM_SECONDS = 1.0
 RECONNECT_SECONDS = 0.5
 PUBLISH_SECONDS = 0.3  # a caller whose walk is made at once waits for it: see `broker.ANSWER_SECONDS`
 
@@ -82,6 +83,7 @@ class Subscription:
         self._callback: Callable[[], Any] = lambda: None
         self.channels = frozenset(channels)
         self.unconfirmed = set(self.channels)
+        self.confirmed = threading.Event()
 
     @property
     def connected(self) -> bool:
@@ -118,13 +120,15 @@ class Subscriptions:
         threading.Thread(target=self._listen, name="subscriptions", daemon=True).start()
 
     @contextmanager
-    def subscribe(self, *topics: Any) -> Iterator[Subscription]:
-        """Subscribes to `topics`, without waiting for Redis: woken when one of them is published from now on."""
+    def subscribe(self, *topics: Any, confirmed: bool) -> Iterator[Subscription]:
+        """Subscribes to `topics`: the subscription is woken when one of them is published from now on."""
         subscription = Subscription(channel_of(topic) for topic in topics)
         with self._lock:
             for channel in subscription.channels:
                 self._add(channel, subscription)
         try:
+            if confirmed and subscription.unconfirmed and subscription.confirmed.wait(CONFIRM_SECONDS):
+                subscription.wait(0)  # nothing was read before the confirmation, so it wakes nobody
             yield subscription
         finally:
             with self._lock:
@@ -206,6 +210,7 @@ class Subscriptions:
         subscription.unconfirmed.discard(channel)
         if waited and not subscription.unconfirmed:
             subscription.wake()
+            subscription.confirmed.set()
 
 
 _publisher = ProcessLocal(Publisher)
@@ -216,6 +221,10 @@ def publish(topic: Any, message: str = "") -> None:
     _publisher.get().publish(topic, message)
 
 
-def subscribe(*topics: Any) -> AbstractContextManager[Subscription]:
-    """A subscription as a context manager, to be entered before what is waited for is read; see above."""
-    return _subscriptions.get().subscribe(*topics)
+def subscribe(*topics: Any, confirmed: bool = True) -> AbstractContextManager[Subscription]:
+    """A subscription as a context manager, to be entered before what is waited for is read; see above.
+
+    It blocks until Redis has confirmed it, at most CONFIRM_SECONDS. Without `confirmed` it does not: then the
+    confirmation wakes it, to read anew.
+    """
+    return _subscriptions.get().subscribe(*topics, confirmed=confirmed)
