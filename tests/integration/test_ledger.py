@@ -450,3 +450,19 @@ def _in_thread(act: Any) -> None:
         act()
     finally:
         connection.close()
+
+
+def test_a_confirmed_subscription_is_woken_by_what_is_published_alone() -> None:
+    for _ in range(100):
+        topic = uuid4()
+        with pubsub.subscribe(topic) as subscription:
+            assert subscription.connected
+            assert not subscription.wait(0)
+            pubsub.publish(topic)
+            assert subscription.wait(5)
+
+
+def test_a_subscription_that_is_not_confirmed_yet_is_woken_by_its_confirmation() -> None:
+    with pubsub.subscribe(uuid4(), uuid4(), confirmed=False) as subscription:
+        assert subscription.wait(5)
+        assert subscription.connected

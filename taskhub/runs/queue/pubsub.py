@@ -126,8 +126,10 @@ class Subscriptions:
         with self._lock:
             for channel in subscription.channels:
                 self._add(channel, subscription)
+            if subscription.connected:
+                subscription.confirmed.set()
         try:
-            if confirmed and subscription.unconfirmed and subscription.confirmed.wait(CONFIRM_SECONDS):
+            if confirmed and subscription.confirmed.wait(CONFIRM_SECONDS):
                 subscription.wait(0)  # nothing was read before the confirmation, so it wakes nobody
             yield subscription
         finally:
