@@ -179,6 +179,30 @@ def test_work_in_the_main_thread_is_interrupted_whichever_thread_worked_first(
     assert run.state == "REVOKED"
 
 
+def test_an_interruption_at_the_entrance_of_a_transaction_leaves_none_open(olga: User) -> None:
+    interrupted, next_run = submit(olga), submit(olga)
+
+    def enter(running: Execution) -> None:
+        if running.run.pk == next_run.pk:
+            say(running)
+            return
+        # Where the interruption strikes at the end of `__enter__`, `__exit__` is not called.
+        transaction.atomic().__enter__()
+        threading.Thread(target=_in_thread, args=(lambda: queue.cancel(run=running.run),)).start()
+        threading.Event().wait(30)
+        pytest.fail("It was not interrupted.")
+
+    work("probe", enter, node="w@here")
+    states: list[str] = []
+    ids = [interrupted.pk, next_run.pk]
+    thread = threading.Thread(
+        target=_in_thread, args=(lambda: states.extend(Run.objects.get(pk=id).state for id in ids),)
+    )
+    thread.start()
+    thread.join()
+    assert states == ["REVOKED", "SUCCESS"]
+
+
 def test_a_run_that_ended_cannot_be_cancelled(olga: User) -> None:
     run = submit(olga)
     work("probe", say, node="w@here")

@@ -14,7 +14,7 @@ from taskhub.errors import Problem
 from taskhub.runs.domain import Interrupted, LeaseLost, Overdue, State, error_of
 from taskhub.runs.models import Run
 from taskhub.runs.queue import broker
-from taskhub.runs.queue.keeper import Execution, LeaseKeeper, forget_connection
+from taskhub.runs.queue.keeper import Execution, LeaseKeeper
 from taskhub.runs.queue.leases import claim, claim_this
 from taskhub.runs.run_kinds import kind_of
 from taskhub.security.masking import hiding
@@ -84,7 +84,7 @@ def _perform(run: Run, perform: Perform, keeper: LeaseKeeper) -> None:
             with keeper.keep(execution):
                 perform(execution)
         except Interrupted as stop:
-            forget_connection()
+            execution.drop_connection()
             if stop is not execution.stop:
                 raise  # it is meant for a run around this one
             if isinstance(stop, Overdue):
@@ -92,11 +92,11 @@ def _perform(run: Run, perform: Perform, keeper: LeaseKeeper) -> None:
             log.info("Run %s stopped: %s", run.pk, stop)
         except LeaseLost:
             log.info("Run %s had already ended otherwise", run.pk)
-            forget_connection()
+            execution.drop_connection()
         except (OperationalError, InterfaceError) as error:
             # A deadlock, a time-out, or the database is away: then nothing can be written down, and the lease runs out.
             log.warning("Run %s lost the database: %s", run.pk, error)
-            forget_connection()
+            execution.drop_connection()
             execution.end_attempt(error_of(error), retry=True)
         except Exception as error:
             permanent = not isinstance(error, Problem) or error.permanent

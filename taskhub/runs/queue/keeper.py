@@ -26,7 +26,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connection, connections, transaction
 
 from taskhub.runs.domain import Interrupted, LeaseLost, Overdue, State, may_try_again
 from taskhub.runs.models import Run
@@ -55,6 +55,7 @@ class Execution:
         self.latest_progress: dict[str, Any] | None = None
         self.progress_unsaved = False
         self.detached = False
+        self.in_transaction = connection.in_atomic_block
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Notes progress, shown within a second, also while the work's transaction is open. Raises as `check` does."""
@@ -99,11 +100,23 @@ class Execution:
             log.info("Run %s had already ended otherwise", run.pk)
         except (DatabaseError, InterfaceError) as failure:
             log.warning("The ending of %s could not be written: %s", run.pk, failure)
-            forget_connection()
+            self.drop_connection()
 
     def end_overdue(self) -> None:
         message = f"The time limit of {self.run.time_limit:g} s is over."
         self.end_attempt({"type": "TimeLimitExceeded", "message": message}, retry=False)
+
+    def drop_connection(self) -> None:
+        """Closes the connection that the work has used, in whatever state an interruption left it.
+
+        It may have struck in the middle of a statement, or at the end of `Atomic.__enter__`: then nobody leaves that
+        block, and what later runs do in this process would wait in a transaction that never ends.
+        """
+        if self.in_transaction:  # of the caller, who rolls it back
+            return
+        connection.close()
+        if connection.in_atomic_block:
+            del connections[DEFAULT_DB_ALIAS]
 
 
 class LeaseKeeper:
@@ -124,14 +137,14 @@ class LeaseKeeper:
             signal.signal(signal.SIGUSR2, self._interrupt_main)
             signal.signal(signal.SIGVTALRM, self._give_turn)
             self._catches_signals = True
-        self._executions.add(execution)
-        process_heartbeat.set_performing(True)
         try:
+            self._executions.add(execution)
+            process_heartbeat.set_performing(True)
             yield
         finally:
-            process_heartbeat.set_performing(False)
-            execution.open = False
+            execution.open = False  # first: from here on it is not interrupted any more
             self._executions.discard(execution)
+            process_heartbeat.set_performing(False)
 
     def _loop(self) -> None:
         while True:
@@ -198,9 +211,3 @@ class LeaseKeeper:
         for execution in list(self._executions):
             if execution.open and execution.stop and execution.thread is threading.main_thread():
                 raise execution.stop
-
-
-def forget_connection() -> None:
-    """Closes a connection that may have been interrupted in the middle of a statement: it is not used again."""
-    if not connection.in_atomic_block:
-        connection.close()
