@@ -1,6 +1,8 @@
 """The ledger itself, with a kind of run of its own, on a real PostgreSQL and Redis."""
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -201,6 +203,31 @@ def test_an_interruption_at_the_entrance_of_a_transaction_leaves_none_open(olga:
     thread.start()
     thread.join()
     assert states == ["REVOKED", "SUCCESS"]
+
+
+ENDS_AFTER_WORK = """
+import atexit, signal
+import django
+django.setup()
+from threading import main_thread
+from taskhub.runs.queue.keeper import LeaseKeeper
+
+class Work:
+    thread, open, stop, overdue_at = main_thread(), False, None, float("inf")
+
+atexit.register(lambda: print(signal.getitimer(signal.ITIMER_VIRTUAL)[0]))  # called last
+keeper = LeaseKeeper("w@here:1")
+keeper._holds_lease = lambda *_, **__: True
+with keeper.keep(Work()):
+    keeper._turn.clear()
+    keeper._turn.wait()  # its thread has set the timer
+"""
+
+
+def test_a_process_that_worked_ends_in_peace() -> None:
+    """Python gives signals back at its end: its timer must not kill it then."""
+    ended = subprocess.run([sys.executable, "-c", ENDS_AFTER_WORK], stdout=subprocess.PIPE, check=True, timeout=60)
+    assert float(ended.stdout) == 0
 
 
 def test_a_run_that_ended_cannot_be_cancelled(olga: User) -> None:

@@ -15,6 +15,7 @@ work may have ended; so the handler looks again whether the execution is open, i
 In a web process work may run in other threads, where no signal arrives: it finds out at its next `check`.
 """
 
+import atexit
 import logging
 import os
 import signal
@@ -137,6 +138,7 @@ class LeaseKeeper:
             signal.signal(signal.SIGUSR2, self._interrupt_main)
             signal.signal(signal.SIGVTALRM, self._give_turn)
             self._catches_signals = True
+            atexit.register(self._disarm)  # Python gives the signals back at its end, and this one would kill it then
         try:
             self._executions.add(execution)
             process_heartbeat.set_performing(True)
@@ -163,6 +165,10 @@ class LeaseKeeper:
         process_heartbeat.beat()
         if self._catches_signals:  # elsewhere nobody catches it, and it would end the process
             signal.setitimer(signal.ITIMER_VIRTUAL, STARVED_SECONDS)
+
+    def _disarm(self) -> None:
+        self._catches_signals = False
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
     def _tend(self, execution: Execution, *, urgent: bool) -> None:
         try:
