@@ -15,8 +15,10 @@ import django
 import psycopg
 import pytest
 from django.conf import settings
+from django.core.management import call_command
 from django.db import connections, transaction
 from django.test import TransactionTestCase
+from filelock import FileLock
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -93,6 +95,29 @@ def _empty_only_what_holds_rows(case: TransactionTestCase) -> None:
 
 _list_static_files_once()
 TransactionTestCase._fixture_teardown = _empty_only_what_holds_rows  # type: ignore[attr-defined,method-assign,unused-ignore]
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None,
+    django_db_blocker: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """To migrate takes ten seconds, so one test process does it, and each has a copy of that database."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    connection, folder = connections["default"], tmp_path_factory.getbasetemp().parent
+    with FileLock(folder / "migrated.lock"), django_db_blocker.unblock():
+        if not (folder / "migrated").exists():
+            with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as server:
+                server.execute("CREATE DATABASE migrated")
+            given = connection.settings_dict["NAME"]
+            connection.settings_dict["NAME"] = "migrated"
+            call_command("migrate", verbosity=0)
+            connection.close()
+            connection.settings_dict["NAME"] = given
+            (folder / "migrated").touch()
+    connection.settings_dict["TEST"]["TEMPLATE"] = "migrated"
 
 
 @dataclass

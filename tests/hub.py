@@ -117,7 +117,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         reference = recall(place) or start(place)
     if reference.error:
         pytest.fail(reference.error, pytrace=False)
-    running = Hub(reference.url, Path(reference.home), place / "hub.log", environment(Path(reference.home)))
+    running = Hub(reference.url, Path(reference.home), place / "hub.log", hasty(Path(reference.home)))
     yield running
     running.close()
 
@@ -147,7 +147,7 @@ def recall(place: Path) -> Reference | None:
 def start(place: Path) -> Reference:
     """Starts a hub with a home of its own, and writes down in the folder `place` how it is reached."""
     home, log = Path(tempfile.mkdtemp(prefix="hub-")), place / "hub.log"
-    up = start_up(environment(home), log, port=0, workers=2)
+    up = start_up(hasty(home), log, port=0, workers=2)
     reference = Reference(up.pid, home=str(home))
     try:
         reference.url = await_ready(up, log)
@@ -205,3 +205,8 @@ def environment(home: Path) -> dict[str, str]:
         "TASKHUB_RATE_SIGN_IN": "none",  # every test signs up people of its own
         "TASKHUB_EXTRACTION_HOST_CONCURRENCY": "32",  # all sites of tests have one host
     }
+
+
+def hasty(home: Path) -> dict[str, str]:
+    """The same, with passwords that take no time."""
+    return environment(home) | {"TASKHUB_APPS": "tests.quick_passwords"}

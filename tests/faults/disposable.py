@@ -15,7 +15,8 @@ import psycopg
 import requests
 
 from taskhub.embedded import Home, Servers
-from tests.hub import STOP_SECONDS, Caller, Hub, await_ready, environment, start_up
+from taskhub.programs import WEB_PROCESSES
+from tests.hub import STOP_SECONDS, Caller, Hub, await_ready, hasty, start_up
 from tests.ports import free_port
 from tests.session import is_alive
 
@@ -29,8 +30,8 @@ class Disposable:
     def __init__(self) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="broken-"))
         self.log = self.home.with_suffix(".log")
-        self.environment = environment(self.home) | {
-            "TASKHUB_APPS": "tests.faults.faulty",
+        self.environment = hasty(self.home) | {
+            "TASKHUB_APPS": "tests.quick_passwords,tests.faults.faulty",
             "TASKHUB_RUN_CAP_PER_OWNER": str(CAP),
             # What other servers may take.
             "TASKHUB_OUTBOUND_READ_TIMEOUT": "2",
@@ -92,8 +93,8 @@ class Disposable:
             yield
 
     def await_health(self) -> None:
-        """Until all is well, whichever of the web server's processes one asks."""
-        until(lambda: all(answers(self._is_well) for _ in range(10)))
+        """Until all is well, whichever of the web server's processes one asks, and no process is missing."""
+        until(lambda: len(self.children("web")) == WEB_PROCESSES and all(answers(self._is_well) for _ in range(10)))
 
     def _is_well(self) -> bool:
         with requests.Session() as session:

@@ -138,6 +138,13 @@ def assert_problem(answer: tuple[int, bytes], *statuses: int) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
+def broken(_disposable: Disposable) -> Disposable:
+    """Whole at the beginning, and nothing in here is to break it."""
+    _disposable.await_health()
+    return _disposable
+
+
+@pytest.fixture(scope="module")
 def people(_disposable: Disposable) -> tuple[Caller, Caller]:
     return _disposable.people.sign_up(), _disposable.people.sign_up()
 

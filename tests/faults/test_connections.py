@@ -10,8 +10,11 @@ import pytest
 import requests
 
 from tests import crawling
-from tests.faults.disposable import Disposable
+from tests.faults.disposable import Disposable, until
 from tests.hub import Hub
+from tests.session import is_alive
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 
 CONNECTIONS = 2_400
 SORTS = {
@@ -67,5 +70,9 @@ def test_a_wait_is_answered_with_the_state_when_the_server_stops(broken: Disposa
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(owner.get, "/js/walker_queue_wait", {"task_id": task, "timeout": 60})
         crawling.until(lambda: owner.get("/runs", {"state": "PROGRESS"}).json()["results"])
-        broken.program("web").terminate()
+        web = broken.program("web")
+        web.terminate()
         assert waiting.result().json()["state"] == "PROGRESS"
+    until(lambda: not is_alive(web))  # while it ends it still answers, as if all were well
+    broken.await_health()
+    owner.post("/js/walker_queue_cancel", {"task_id": task})  # or whoever ends the hub waits for it
