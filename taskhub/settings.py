@@ -142,7 +142,6 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "taskhub.web.front.responses.FinishDeferredMiddleware",
     "taskhub.web.middleware.ProblemDetailsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

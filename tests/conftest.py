@@ -64,6 +64,8 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
 os.environ.setdefault("TASKHUB_PRIVATE", "true")
 os.environ["DJANGO_SETTINGS_MODULE"] = "taskhub.settings"
 django.setup()
+from tests.deferred import wait_in_the_calling_thread  # noqa: E402  (it imports what needs the settings)
+
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # the real one is slow on purpose
 
 
@@ -94,6 +96,7 @@ def _empty_only_what_holds_rows(case: TransactionTestCase) -> None:
 
 
 _list_static_files_once()
+wait_in_the_calling_thread()
 TransactionTestCase._fixture_teardown = _empty_only_what_holds_rows  # type: ignore[attr-defined,method-assign,unused-ignore]
 
 

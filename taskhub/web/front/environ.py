@@ -4,8 +4,6 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from taskhub.web.front.responses import FRONT
-
 
 def environ_of(scope: Mapping[str, Any]) -> dict[str, Any]:
     """All but `wsgi.input`. Header names with an underscore are left out: they would look like those with a hyphen."""
@@ -27,7 +25,6 @@ def environ_of(scope: Mapping[str, Any]) -> dict[str, Any]:
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
-        FRONT: True,
     }
     for name, value in scope["headers"]:
         _add_header(environ, name.decode("latin-1"), value.decode("latin-1"))

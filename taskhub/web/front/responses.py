@@ -1,16 +1,10 @@
-"""Answers that wait for something: the front serves them on its event loop, without a thread or a database connection.
+"""Answers that wait for something. The front serves them on its event loop, without a thread or a connection."""
 
-Elsewhere, as in Django's test client, `FinishDeferredMiddleware` and the response itself wait in the calling thread.
-"""
-
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
-
-FRONT = "taskhub.front"  # in a request's environ: it came through the front
 
 
 class WakeUpSource(Protocol):
@@ -23,9 +17,6 @@ class WakeUpSource(Protocol):
     @property
     def longest_wait(self) -> float:
         """Seconds after which one must look anew, since a wake-up may have been lost."""
-
-    def wait(self, seconds: float) -> bool:
-        """Blocks the calling thread until a wake-up, at most `seconds` long; whether there was one."""
 
     def call_on_wake(self, callback: Callable[[], Any]) -> None:
         """`callback` is called, in any thread, at each wake-up from now on."""
@@ -71,37 +62,11 @@ class DeferredResponse(HttpResponse):
         super().close()
         self.release()
 
-    def finish(self) -> HttpResponseBase:
-        """Waits in the calling thread."""
-        until = time.monotonic() + self.seconds
-        try:
-            with self.subscribe() as subscription:
-                while True:
-                    left = until - time.monotonic()
-                    if response := self.answer(left <= 0):
-                        return self.dress(response)
-                    subscription.wait(left)
-        finally:
-            self.close()
-
     def dress(self, response: HttpResponseBase) -> HttpResponseBase:
         """The answer with the headers that middleware has given to this response."""
         for name, value in self.items():
             if name.lower() not in {"content-type", "content-length"}:
                 response.headers.setdefault(name, value)
-        return response
-
-
-class FinishDeferredMiddleware:
-    """Waits for deferred answers where no front does it."""
-
-    def __init__(self, get_response: Callable[[Any], HttpResponseBase]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: Any) -> HttpResponseBase:
-        response = self.get_response(request)
-        if isinstance(response, DeferredResponse) and FRONT not in request.META:
-            return response.finish()
         return response
 
 
@@ -125,21 +90,10 @@ class EventStreamResponse(StreamingHttpResponse):
         self.keep_alive = keep_alive
         self.subscribe = subscribe
         self.next_piece = next_piece
-        super().__init__(self._pieces(), content_type="text/event-stream")
+        super().__init__(content_type="text/event-stream")
         self["Cache-Control"], self["X-Accel-Buffering"] = "no-store", "no"
         self.release = release
 
     def close(self) -> None:
         super().close()
         self.release()
-
-    def _pieces(self) -> Iterator[bytes]:
-        """Where no front serves it."""
-        until = time.monotonic() + self.seconds
-        with self.subscribe() as subscription:
-            last = False
-            while not last and time.monotonic() < until:
-                piece, last = self.next_piece()
-                yield piece
-                if not last:
-                    subscription.wait(min(self.keep_alive, until - time.monotonic()))
