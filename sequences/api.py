@@ -25,10 +25,10 @@ from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
 from taskhub.runs.serializers import AnyField, ErrorField, RunFilters
 from taskhub.runs.waits import answer_when_ended
-from taskhub.web.bodies import plain_body
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import response_header
+from taskhub.web.rest_policies import plain_body
 
 STEPS_MAX = 1000
 EXAMPLE_ID = "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70"

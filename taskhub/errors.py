@@ -1,13 +1,17 @@
 """The errors of the product, in one small family.
 
 Whether a fault is permanent decides two things alike: the HTTP status of a call, and whether a run is tried again.
-Pure: raised anywhere, turned into RFC 9457 problems by `taskhub.web.problems` and into a run's error by `taskhub.runs`.
+Raised anywhere, turned into RFC 9457 problems by `taskhub.web.problems` and into a run's error by `taskhub.runs`.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+log = logging.getLogger(__name__)
+
 Place = Mapping[str, Any]
+NO_ROOM_SECONDS = 60  # somebody has to see it, and to mend it
 
 
 class Problem(Exception):
@@ -113,3 +117,9 @@ def invalid(pointer: str, detail: str, words: str = "") -> Rejected:
     `pointer` is a JSON pointer into the request; `words` say more than `detail` where that alone is too short.
     """
     return Rejected(words or detail, errors=[{"pointer": pointer, "detail": detail}])
+
+
+def not_stored(error: OSError) -> Unavailable:
+    """The disk is full, or the storage away: what to raise. The reason is for the log alone."""
+    log.error("Files cannot be stored: %s", error)
+    return Unavailable("The files cannot be stored at present.", retry_after=NO_ROOM_SECONDS)

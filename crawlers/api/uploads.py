@@ -28,9 +28,9 @@ from crawlers.services.rejected_lines import resend_rejected_lines
 from crawlers.services.upload_receiver import receive_upload
 from taskhub.decompression import unpacked, unpacker_of
 from taskhub.jsontools.field_types import format_timestamp
-from taskhub.web.chunked_body import body_pieces
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.problem_responses import problems
+from taskhub.web.rest_policies import body_pieces
 
 ENCODING = OpenApiParameter(
     "Content-Encoding",

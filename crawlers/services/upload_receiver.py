@@ -20,8 +20,7 @@ from crawlers.models import CrawlerTask, External
 from crawlers.services.document_store import Upload, UploadCounts, row_prefix, store_upload
 from taskhub.db.connections import give_back_connection
 from taskhub.db.fair_semaphore import FairSemaphore
-from taskhub.errors import NotAcceptable, Rejected
-from taskhub.web.bodies import not_stored
+from taskhub.errors import NotAcceptable, Rejected, not_stored
 
 ERRORS_MAX = 10  # of the lines that do not fit
 IN_MEMORY = 1024 * 1024  # bytes; a longer body goes to the disk

@@ -16,8 +16,8 @@ from extraction.api import examples
 from extraction.api.views import ExtractionView
 from extraction.services.signed_links import link_to, process_of_result
 from taskhub.errors import Rejected, invalid
-from taskhub.web.bodies import FormParser, JsonParser, plain_body
 from taskhub.web.openapi.problem_responses import problems
+from taskhub.web.rest_policies import FormParser, JsonParser, plain_body
 from taskhub.web.views import QuerySerializer
 
 LINK = f"http://127.0.0.1:8000/v1/files/signed/{examples.PROCESS_ID}.csv"

@@ -12,10 +12,9 @@ from rest_framework.response import Response
 from extraction.api.examples import ID
 from extraction.models import ExtractionTask
 from taskhub.errors import NotFound
-from taskhub.web.bodies import FormParser
 from taskhub.web.cursor_pagination import NewestFirstPagination
-from taskhub.web.negotiation import JsonByDefaultNegotiation
 from taskhub.web.openapi.schemas import PAGE, response_header
+from taskhub.web.rest_policies import FormParser, JsonByDefaultNegotiation
 from taskhub.web.views import CheckedView
 
 ID_PARAMETER = OpenApiParameter(

@@ -8,7 +8,7 @@ from django.template.response import TemplateResponse
 from rest_framework.exceptions import Throttled
 
 from taskhub.web.problems import as_problem
-from taskhub.web.throttling import RouteThrottle
+from taskhub.web.rest_policies import RouteThrottle
 
 
 class Site(AdminSite):

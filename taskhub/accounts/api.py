@@ -27,9 +27,9 @@ from taskhub.accounts.serializers import (
     UserSerializer,
 )
 from taskhub.errors import Forbidden, Rejected
-from taskhub.web.bodies import FieldsParser, FormParser, JsonParser
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import PAGE
+from taskhub.web.rest_policies import FieldsParser, FormParser, JsonParser
 
 ONCE = {"Cache-Control": "no-store"}  # no cache on the way may keep what is shown once
 PARSERS = (JsonParser, FormParser, FieldsParser)

@@ -8,7 +8,7 @@ import pytest
 from django.core.cache import caches
 from django.test import Client
 
-from taskhub.web.throttling import RouteThrottle
+from taskhub.web.rest_policies import RouteThrottle
 from tests.conftest import Person
 from tests.problems import problem
 

@@ -20,8 +20,8 @@ from rest_framework.views import APIView
 
 from taskhub import errors
 from taskhub.errors import Problem, Rejected, TooLarge
-from taskhub.web.bodies import read_body
 from taskhub.web.problems import PROBLEM_TYPE, as_problem, problem_response
+from taskhub.web.rest_policies import read_body
 
 FAMILY = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Problem)]
 

@@ -17,9 +17,8 @@ from django.utils import timezone
 from django.utils.datastructures import MultiValueDict
 from uuid_utils.compat import uuid7
 
-from taskhub.errors import Rejected
+from taskhub.errors import Rejected, not_stored
 from taskhub.runs.models import Run
-from taskhub.web.bodies import not_stored
 from walkers.domain.ids import NAME_MAX
 from walkers.models import RunFile
 

@@ -1,0 +1,212 @@
+"""The policies of REST framework that all views of the hub have: which bodies they read, how they answer, how often.
+
+Bodies are JSON, forms and files, each within its limit; read leniently, checked strictly.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+from urllib.parse import parse_qsl
+
+from django.conf import settings
+from django.core.cache import BaseCache, caches
+from django.http import HttpRequest, QueryDict, UnreadablePostError
+from django.utils.http import parse_header_parameters
+from redis.exceptions import RedisError
+from rest_framework import exceptions, negotiation, parsers, throttling
+from rest_framework.metadata import SimpleMetadata
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+
+from taskhub.db.connections import give_back_connection
+from taskhub.errors import Rejected, TooLarge, UnsupportedMedia, not_stored
+from taskhub.jsontools.strict_json import parse_json
+
+PIECE = 256 * 1024  # bytes
+
+
+# Bodies
+
+
+def read_body(stream: Any, length: str | None, limit: int) -> bytes:
+    """At most `limit` bytes of a body; raises `TooLarge` with both numbers, `Rejected` when bytes are missing."""
+    announced = int(length) if length and length.isdecimal() else None
+    if announced is not None and announced > limit:
+        raise TooLarge(f"The body has {announced} bytes; {limit} are allowed.", limit=limit)
+    body: bytes = stream.read(limit + 1)
+    if len(body) > limit:
+        raise TooLarge(f"The body has more than the {limit} bytes that are allowed.", limit=limit)
+    if announced is not None and len(body) < announced:
+        raise Rejected(f"The body ended after {len(body)} of {announced} bytes.")
+    return body
+
+
+def _refuse_encoded(request: Any) -> None:
+    if encoding := request.META.get("HTTP_CONTENT_ENCODING"):
+        raise UnsupportedMedia(f"Content-Encoding {encoding[:40]!r} is not accepted here.")
+
+
+def plain_body(stream: Any, context: Mapping[str, Any] | None) -> bytes:
+    """What a parser is given, within BODY_MAX_BYTES and in no encoding."""
+    request = (context or {})["request"]
+    _refuse_encoded(request)
+    return read_body(stream, request.META.get("CONTENT_LENGTH"), settings.BODY_MAX_BYTES)
+
+
+class JsonParser(parsers.BaseParser):
+    media_type = "application/json"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        body = plain_body(stream, parser_context)
+        return parse_json(body) if body.strip() else {}
+
+
+class FormParser(parsers.BaseParser):
+    """A form; or JSON, which `curl -d` sends under a form's content type."""
+
+    media_type = "application/x-www-form-urlencoded"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        body = plain_body(stream, parser_context)
+        if body.lstrip()[:1] in {b"{", b"["}:
+            return parse_json(body)
+        try:
+            pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=1000)
+        except ValueError as error:
+            raise Rejected(f"The form cannot be read: {error}") from None
+        form = QueryDict(mutable=True)
+        for key, value in pairs:
+            form.appendlist(key, value)
+        return form
+
+
+class _Counted:
+    """A stream that knows how much came of it."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self.count = stream, 0
+
+    def read(self, size: int = -1) -> bytes:
+        part: bytes = self._stream.read(size)
+        self.count += len(part)
+        return part
+
+
+class MultiPartParser(parsers.MultiPartParser):
+    limit_setting = "UPLOAD_MAX_BYTES"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        counted: Any = _Counted(stream)
+        request = (parser_context or {})["request"]
+        _refuse_encoded(request)
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        limit = getattr(settings, self.limit_setting)
+        if length.isdecimal() and int(length) > limit:
+            raise TooLarge(f"The body has {length} bytes; {limit} are allowed.", limit=limit)
+        give_back_connection()  # a slow client must not hold it
+        try:
+            parsed = super().parse(counted, media_type, parser_context)
+        except UnreadablePostError:
+            raise Rejected("The body ended before its end.") from None
+        except OSError as error:
+            raise not_stored(error) from None
+        if length.isdecimal() and counted.count < int(length):  # Django takes what it got for the whole
+            raise Rejected(f"The body ended after {counted.count} of {length} bytes.")
+        boundary = parse_header_parameters(media_type or "")[1].get("boundary", "")
+        # Django passes over parts that it cannot read; a body of nothing else is no empty form.
+        if not (parsed.data or parsed.files) and length.isdecimal() and int(length) > len(f"\r\n--{boundary}--\r\n"):
+            raise Rejected("The multipart body holds no field that can be read.")
+        return parsed
+
+
+class FieldsParser(MultiPartParser):
+    """Multipart for calls that take no files: nobody fills the disk through them."""
+
+    limit_setting = "BODY_MAX_BYTES"
+
+
+def body_pieces(environ: Mapping[str, Any], limit: int) -> Iterator[bytes]:
+    """A large body as it arrives, at most `limit` bytes of it, with a length or in chunks (RFC 9112, section 7.1).
+
+    No database connection is held meanwhile. Raises `TooLarge` with both numbers, and `Rejected` for a body that ends
+    before its end.
+    """
+    length = environ.get("CONTENT_LENGTH") or ""
+    announced = int(length) if length.isdecimal() else None
+    if announced is not None and announced > limit:
+        raise TooLarge(f"The body has {announced} bytes; {limit} are allowed.", limit=limit)
+    if announced is None and "HTTP_TRANSFER_ENCODING" not in environ:
+        return
+    give_back_connection()
+    read, received = environ["wsgi.input"].read, 0
+    while piece := read(PIECE if announced is None else min(PIECE, announced - received)):
+        received += len(piece)
+        if received > limit:
+            raise TooLarge(f"The body has more than the {limit} bytes that are allowed.", limit=limit)
+        yield bytes(piece)
+    if announced is not None and received < announced:
+        raise Rejected(f"The body ended after {received} of {announced} bytes.")
+
+
+# Answers
+
+
+class JsonByDefaultNegotiation(negotiation.DefaultContentNegotiation):
+    """Answers with JSON, rather than 406, where nothing fits the `Accept` header."""
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        try:
+            return super().select_renderer(request, renderers, format_suffix)
+        except exceptions.NotAcceptable:
+            renderer: BaseRenderer = next((one for one in renderers if isinstance(one, JSONRenderer)), renderers[0])
+            return renderer, renderer.media_type
+
+
+class ViewMetadata(SimpleMetadata):
+    """Describes a view by its name, its text and its media types, and by its fields where a serializer has them."""
+
+    def determine_actions(self, request: Request, view: Any) -> dict[str, Any]:
+        """The fields by method. A list view whose bodies are checked without a serializer has none to tell."""
+        if getattr(view, "serializer_class", None) is None:
+            return {}
+        return super().determine_actions(request, view)
+
+
+# Rate limits
+
+
+class RouteThrottle(throttling.SimpleRateThrottle):
+    """Counts calls in fixed windows, such as a minute, per user (or address) and route class.
+
+    The route class is the view's `throttle_scope`, else `read` or `submit`. One number per window, incremented in
+    Redis: the same cost for 60 and for 60,000 calls, and calls at the same moment are all counted.
+    """
+
+    def __init__(self) -> None:
+        """The rate depends on the view, which is known when it is called."""
+
+    def allow_request(self, request: Request | HttpRequest, view: Any) -> bool:
+        scope = getattr(view, "throttle_scope", None) or ("read" if request.method == "GET" else "submit")
+        rate = settings.THROTTLE_RATES[scope]
+        if rate is None:
+            return True
+        calls, duration = cast(tuple[int, int], self.parse_rate(rate))
+        window, elapsed = divmod(self.timer(), duration)
+        self._seconds_left = duration - elapsed
+        ident = request.user.pk or self.get_ident(request)  # type: ignore[arg-type]  # both have META
+        return self._count(f"throttle:{scope}:{ident}:{window:.0f}", duration) <= calls
+
+    def wait(self) -> float:
+        return self._seconds_left
+
+    @staticmethod
+    def _count(key: str, duration: int) -> int:
+        try:
+            return _increment(caches["default"], key, duration)
+        except RedisError:
+            # Redis is away: this process counts alone, rather than letting everybody in or nobody.
+            return _increment(caches["local"], key, duration)
+
+
+def _increment(cache: BaseCache, key: str, duration: int) -> int:
+    cache.add(key, 0, timeout=duration + 1)
+    return cache.incr(key)
