@@ -10,7 +10,8 @@ from django.utils import timezone
 from knox.models import AuthToken
 
 from taskhub.accounts import services
-from taskhub.accounts.models import ApiKey, User, with_user
+from taskhub.accounts.authentication import find_with_user
+from taskhub.accounts.models import ApiKey, User
 from tests.conftest import Person
 from tests.problems import problem
 
@@ -228,10 +229,10 @@ def test_unknown_path_is_a_404_problem_for_everybody(anonymous: Person, owner: P
 @pytest.mark.parametrize(("model", "column"), [(AuthToken, "digest"), (ApiKey, "prefix")])
 def test_written_statement_finds_what_the_orm_finds(owner: Person, key: str, model: Any, column: str) -> None:
     found = model.objects.select_related("user").get(user=owner.user)
-    written = with_user(model, column, getattr(found, column))
+    written = find_with_user(model, column, getattr(found, column))
     assert written is not None
     for one, other in ((written, found), (written.user, found.user)):
         fields = {name: kept for name, kept in vars(other).items() if name != "_state"}
         assert {name: kept for name, kept in vars(one).items() if name != "_state"} == fields
         assert (one._state.adding, one._state.db) == (False, "default")
-    assert with_user(model, column, "unknown") is None
+    assert find_with_user(model, column, "unknown") is None

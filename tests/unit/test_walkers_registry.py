@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from taskhub.errors import Forbidden, NotFound, Rejected, Unauthenticated
-from taskhub.jsontools.field_types import Flag, Timestamp
-from walkers.http.registry import CallFunction, CallResponse, call, functions
+from taskhub.jsontools.field_types import Timestamp
+from walkers.http.registry import CallFunction, CallResponse, Flag, call, functions
 from walkers.walks.principal import Principal
 
 

@@ -41,7 +41,10 @@ class CallView(APIView):
         principal = Principal(request.user, request.FILES, request)
         if self.function.reads:
             return self._read(request, self.function(principal, arguments))
-        return self._respond_once(request, principal, arguments)
+        if "Idempotency-Key" in request.headers:
+            return self._respond_once(request, principal, arguments)
+        response = self.function(principal, arguments)
+        return _http_response(response.final() if response.final else response)
 
     def _read(self, request: Request, response: CallResponse) -> HttpResponseBase:
         final = response.final
@@ -51,6 +54,7 @@ class CallView(APIView):
         return answer_when_ended(request, run_ids=[run_id], seconds=seconds, respond=lambda: _http_response(final()))
 
     def _respond_once(self, request: Request, principal: Principal, arguments: dict[str, Any]) -> HttpResponseBase:
+        """Makes a call with an Idempotency-Key, or gives the answer that it got before."""
         call_response = CallResponse()
 
         def produce() -> Response:
@@ -61,11 +65,7 @@ class CallView(APIView):
         def finish(response: Response) -> Response:
             return _http_response(call_response.final()) if call_response.final else response
 
-        # The files are read for it only when the call is to be made once.
-        fields: dict[str, Any] = {}
-        if "Idempotency-Key" in request.headers:
-            fields = {"arguments": arguments, "files": digests(principal.files)}
-        return answer_once(request, fields, produce, finish)
+        return answer_once(request, {"arguments": arguments, "files": digests(principal.files)}, produce, finish)
 
     def _query(self, request: Request) -> dict[str, Any]:
         texts = _texts(request.query_params)

@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import Parameter, cleandoc, signature
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
+
+from pydantic import BeforeValidator, WithJsonSchema
 
 from taskhub.errors import Forbidden, NotFound, Rejected, Unauthenticated, invalid
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema
@@ -21,6 +23,20 @@ from walkers.walks.principal import Principal
 Scope = Literal["private", "admin"]
 WAPI = "wapi/"
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_FLAG_SCHEMA = {
+    "anyOf": [
+        {"type": "boolean"},
+        {"type": "integer", "enum": [0, 1]},
+        {"type": "string", "pattern": "^([Tt][Rr][Uu][Ee]|1|[Yy][Ee][Ss]|[Ff][Aa][Ll][Ss][Ee]|0|[Nn][Oo])$"},
+    ]
+}
+
+
+def _parse_flag(value: Any) -> Any:
+    return _BOOLEANS.get(str(value).lower(), value) if isinstance(value, str | int) else value
+
+
+Flag = Annotated[bool, BeforeValidator(_parse_flag), WithJsonSchema(_FLAG_SCHEMA)]  # in JSON, too, as queries spell it
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from django.db import transaction
 from pydantic import Field
 
 from taskhub.errors import Unavailable, invalid
-from taskhub.jsontools.field_types import Flag, Text, Timestamp
+from taskhub.jsontools.field_types import Text, Timestamp
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
 from taskhub.runs.queue import checked_webhook, notify_worker, submit
@@ -17,7 +17,7 @@ from taskhub.runs.queue.execution import run_now
 from walkers.authoring.sentinels import WalkerDefinition
 from walkers.authoring.walker import Walk, WalkerRequest
 from walkers.http import examples, serializers
-from walkers.http.registry import CallResponse, api
+from walkers.http.registry import CallResponse, Flag, api
 from walkers.http.response_types import QueuedResponse, ResultPage, RunAtOnceResponse, WalkerResponse, WalkReport
 from walkers.models import RunFile
 from walkers.services.run_files import attach, discard, store_files
