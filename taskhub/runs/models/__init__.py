@@ -2,12 +2,11 @@
 
 from taskhub.runs.models.idempotency_record import IdempotencyRecord
 from taskhub.runs.models.leadership import Leadership
-from taskhub.runs.models.run import RUN_COLUMNS, Run, read_run, run_with_id
+from taskhub.runs.models.run import Run
 from taskhub.runs.models.schedule import Schedule
 from taskhub.runs.models.worker import Worker, live_workers, node_host
 
 __all__ = [
-    "RUN_COLUMNS",
     "IdempotencyRecord",
     "Leadership",
     "Run",
@@ -15,6 +14,4 @@ __all__ = [
     "Worker",
     "live_workers",
     "node_host",
-    "read_run",
-    "run_with_id",
 ]

@@ -1,10 +1,9 @@
 """Runs: one row for everything that runs in the background."""
 
 from typing import Any, ClassVar
-from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, models
+from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from uuid_utils.compat import uuid7
@@ -98,32 +97,3 @@ class Run(models.Model):
     def is_visible_to(self, user: Any) -> bool:
         """Whether a user may see it, as `RunQuerySet.visible_to` says."""
         return bool(user.is_staff) or self.owner_id == user.pk
-
-
-_FIELDS = Run._meta.concrete_fields
-_DECODED: list[tuple[int, Any]] = [
-    (place, field) for place, field in enumerate(_FIELDS) if isinstance(field, models.JSONField)
-]
-RUN_COLUMNS = ", ".join(field.attname for field in _FIELDS)
-_BY_ID = f"SELECT {RUN_COLUMNS} FROM runs_run WHERE id = %s"  # noqa: S608 (columns of our own model)
-
-
-def read_run(statement: str, values: Any) -> Run | None:
-    """The first run of a statement that gives `RUN_COLUMNS`.
-
-    For what is asked thousands of times a second: composing such a statement takes the ORM three times as long as
-    all the rest.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        row = cursor.fetchone()
-    if row is None:
-        return None
-    columns = list(row)
-    for place, field in _DECODED:
-        columns[place] = field.from_db_value(columns[place], None, connection)
-    return Run.from_db(connection.alias, [field.attname for field in _FIELDS], columns)
-
-
-def run_with_id(run_id: UUID) -> Run | None:
-    return read_run(_BY_ID, [run_id])

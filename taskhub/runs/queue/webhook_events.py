@@ -18,12 +18,11 @@ TEST = "webhook.test"
 
 
 def queue_end_webhook(*, run: Run) -> None:
-    """Submits the delivery of a run's end, in the ending transaction, if it has a webhook and its kind has data."""
-    if run.webhook:
-        kind = kind_or_default(run.kind)
-        data = kind.webhook_data(run)
-        if data is not None:
-            queue_webhook(run=run, event=kind.webhook_event, data=data)
+    """Submits the delivery of a run's end to its webhook, in the ending transaction, if its kind has data."""
+    kind = kind_or_default(run.kind)
+    data = kind.webhook_data(run)
+    if data is not None:
+        queue_webhook(run=run, event=kind.webhook_event, data=data)
 
 
 def queue_webhook(*, run: Run, event: str, data: Mapping[str, Any]) -> None:
