@@ -1,15 +1,18 @@
-"""Lines of an upload, and the documents in them: newline-delimited JSON, one document a line (RFC 8259)."""
+"""Lines of an upload, and the documents in them: newline-delimited JSON, one document a line (RFC 8259).
+
+Their JSON Schema is of draft 2020-12 or draft 7, compiled; patterns take linear time, and nothing is fetched.
+"""
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from hashlib import sha256
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
+import jsonschema_rs
 import orjson
 
-from crawlers.domain.document_schemas import DocumentSchema
 from taskhub.errors import Problem, Rejected, TooLarge
 from taskhub.jsontools.strict_json import NESTING_MAX, check_storable, parse_json
 
@@ -20,6 +23,13 @@ _STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 _MANY_DIGITS = re.compile(rb"\d{1000}")
 _MORE_THAN_A_DOUBLE = re.compile(rb"\d{16}")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+REASON_MAX = 300  # characters
+DRAFTS = {
+    "https://json-schema.org/draft/2020-12/schema": jsonschema_rs.Draft202012Validator,
+    "http://json-schema.org/draft-07/schema": jsonschema_rs.Draft7Validator,
+}
+_DEFAULT_DRAFT = next(iter(DRAFTS))
+_PATTERN_OPTIONS = jsonschema_rs.RegexOptions(size_limit=1 << 20)
 _TYPE_NAMES = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
 
 
@@ -82,6 +92,36 @@ class InvalidDocument(Exception):
         return self._explanation if isinstance(self._explanation, str) else self._explanation()
 
 
+class InvalidSchema(Exception):
+    """A JSON Schema that cannot be used; its text says why."""
+
+
+class DocumentSchema:
+    """A compiled JSON Schema. Raises `InvalidSchema` for one that cannot be used."""
+
+    is_valid: Callable[[Any], bool]
+    """Whether a document matches: the compiled validator's own method, as it is called for each line of an upload."""
+
+    def __init__(self, schema: Mapping[str, Any] | bool) -> None:
+        draft = schema.get("$schema", _DEFAULT_DRAFT) if isinstance(schema, Mapping) else _DEFAULT_DRAFT
+        validator_class = DRAFTS.get(str(draft).rstrip("#"))
+        if validator_class is None:
+            raise InvalidSchema(f"$schema must be one of {', '.join(DRAFTS)}.")
+        try:
+            self._validator: Any = validator_class(
+                cast(Any, schema), pattern_options=_PATTERN_OPTIONS, retriever=_refuse_to_fetch
+            )
+        except jsonschema_rs.ValidationError as error:
+            raise InvalidSchema(_reason(error)) from None
+        except (jsonschema_rs.ReferencingError, ValueError, RecursionError) as error:
+            raise InvalidSchema(str(error)[:REASON_MAX]) from None
+        self.is_valid = self._validator.is_valid
+
+    def explain(self, document: Any) -> str:
+        """Why a document does not match: the pointer of the first mismatch, and what is wrong there."""
+        return _reason(next(iter(self._validator.iter_errors(document))))
+
+
 class DocumentReader:
     """Checks documents and finds their keys. `id_field` is the member that holds the id; empty: the content is it."""
 
@@ -130,6 +170,15 @@ class DocumentReader:
             exact = json.loads(line)[self._id_field]
             key = json.dumps(exact, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
         return key if len(key) <= KEY_MAX else b"~" + sha256(key).hexdigest().encode()
+
+
+def _refuse_to_fetch(address: str) -> NoReturn:
+    raise ValueError(f"Schemas are not fetched: {address[:100]}")
+
+
+def _reason(error: Any) -> str:
+    pointer = "".join(f"/{step}" for step in error.instance_path)
+    return f"{pointer or '/'}: {error.message}"[:REASON_MAX]
 
 
 def _refuse_many_values(line: bytes, number: int) -> None:

@@ -4,7 +4,7 @@ from typing import Final
 
 NEW: Final = 0
 RUNNING: Final = 102
-DONE: Final = 200
+DONE: Final = 200  # this and all above it end the task
 TIMED_OUT: Final = 408
 CANCELLED: Final = 499  # by the owner; the crawler never sends it
 FAILED: Final = 500
@@ -21,15 +21,10 @@ DEFAULT_MESSAGES = {
 }
 
 
-def ends(code: int) -> bool:
-    """Whether a code ends the task: 200 and above do."""
-    return code >= DONE
-
-
 def succeeded(code: int) -> bool:
     return DONE <= code < 300
 
 
 def default_message(code: int) -> str:
     """The message of a status that came without one."""
-    return DEFAULT_MESSAGES.get(code, "done" if succeeded(code) else "failed" if ends(code) else "running")
+    return DEFAULT_MESSAGES.get(code, "done" if succeeded(code) else "failed" if code >= DONE else "running")

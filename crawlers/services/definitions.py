@@ -9,7 +9,7 @@ from django.db.models import F
 from django.utils import timezone
 from pydantic import AfterValidator, Field
 
-from crawlers.domain.document_schemas import DocumentSchema, InvalidSchema
+from crawlers.domain.documents import DocumentSchema, InvalidSchema
 from crawlers.domain.parameters import (
     CheckedDescriptions,
     complete_values,

@@ -278,5 +278,6 @@ def _update_task(task: CrawlerTask, counts: UploadCounts) -> None:
     task.seen_at = timezone.now()
     task.save(update_fields=[*vars(counts), "seen_at", "first_row", "last_row", "last_upload"])
     if task.code == task_status.NEW:
-        record_change(task, task_status.RUNNING, "", "", StatusChange.By.CRAWLER)
+        message = task_status.DEFAULT_MESSAGES[task_status.RUNNING]
+        record_change(task, task_status.RUNNING, message, "", StatusChange.By.CRAWLER)
     save_progress(task)

@@ -31,21 +31,22 @@ def lock_task(task: CrawlerTask) -> CrawlerTask:
 def change_status(*, task: CrawlerTask, code: int, message: str, detail: str, by: str) -> CrawlerTask:
     """Records a change; one that ends the task ends its run. The final status again changes nothing.
 
-    Raises `Conflict` for a task that has ended otherwise.
+    Without a message it gets the code's own. Raises `Conflict` for a task that has ended otherwise.
     """
+    message = message or task_status.default_message(code)
     with transaction.atomic():
         row = lock_task(task)
         if row.ended or row.removed_at:
             if row.ended and row.code == code and not row.removed_at:
                 return row
             raise Conflict(f"The task has ended; its status is {row.code}.", status_code=row.code)
-        if row.code == code and row.message == (message or task_status.default_message(code)) and row.detail == detail:
+        if (row.code, row.message, row.detail) == (code, message, detail):
             row.seen_at = timezone.now()  # the same again is a sign of life
             row.save(update_fields=["seen_at"])
             save_progress(row)
             return row
         record_change(row, code, message, detail, by)
-        if task_status.ends(code):
+        if code >= task_status.DONE:
             end_run(row)
         elif row.run_id:
             save_progress(row)
@@ -55,17 +56,15 @@ def change_status(*, task: CrawlerTask, code: int, message: str, detail: str, by
 def record_change(row: CrawlerTask, code: int, message: str, detail: str, by: str) -> None:
     """Writes a status down, in the caller's transaction, which has the task locked."""
     now = timezone.now()
-    row.code, row.message, row.detail = code, message or task_status.default_message(code), detail
+    row.code, row.message, row.detail = code, message, detail
     row.version += 1
-    row.ended_at = now if task_status.ends(code) else None
+    row.ended_at = now if code >= task_status.DONE else None
     if by == By.CRAWLER:
         row.seen_at = now
     row.save(update_fields=["code", "message", "detail", "version", "ended_at", "seen_at"])
-    StatusChange.objects.create(
-        task=row, attempt=row.attempt, code=code, message=row.message, detail=detail, by=by, at=now
-    )
-    if by != By.CRAWLER and task_status.ends(code):
-        queue_notice(row, code, row.message, detail)
+    StatusChange.objects.create(task=row, attempt=row.attempt, code=code, message=message, detail=detail, by=by, at=now)
+    if by != By.CRAWLER and row.ended:
+        queue_notice(row, code, message, detail)
 
 
 def end_run(task: CrawlerTask) -> None:
@@ -153,4 +152,5 @@ def end_task_of_run(run: Run) -> None:
         record_change(task, task_status.CANCELLED, "The run was cancelled.", "", By.OWNER)
     else:
         error = run.error or {}
-        record_change(task, task_status.FAILED, str(error.get("message", "")), str(error.get("type", "")), By.HUB)
+        message = str(error.get("message") or task_status.DEFAULT_MESSAGES[task_status.FAILED])
+        record_change(task, task_status.FAILED, message, str(error.get("type", "")), By.HUB)

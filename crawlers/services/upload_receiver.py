@@ -14,8 +14,7 @@ from typing import IO
 from django.conf import settings
 from django.utils import timezone
 
-from crawlers.domain.document_schemas import DocumentSchema
-from crawlers.domain.documents import DocumentReader, InvalidDocument, LineSplitter
+from crawlers.domain.documents import DocumentReader, DocumentSchema, InvalidDocument, LineSplitter
 from crawlers.models import CrawlerTask, External
 from crawlers.services.document_store import Upload, UploadCounts, row_prefix, store_upload
 from taskhub.db.connections import give_back_connection

@@ -12,8 +12,7 @@ from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawlers.domain.document_schemas import DocumentSchema, InvalidSchema
-from crawlers.domain.documents import DocumentReader, InvalidDocument, LineSplitter
+from crawlers.domain.documents import DocumentReader, DocumentSchema, InvalidDocument, InvalidSchema, LineSplitter
 from taskhub.decompression import unpacked, unpacker_of
 from taskhub.errors import Problem, Rejected, TooLarge, UnsupportedMedia
 
