@@ -17,7 +17,6 @@ from django.utils import timezone
 from crawlers.domain.documents import DocumentReader, DocumentSchema, InvalidDocument, LineSplitter
 from crawlers.models import CrawlerTask, External
 from crawlers.services.document_store import Upload, UploadCounts, row_prefix, store_upload
-from taskhub.db.connections import give_back_connection
 from taskhub.db.fair_semaphore import FairSemaphore
 from taskhub.errors import NotAcceptable, Rejected, not_stored
 
@@ -67,7 +66,6 @@ def _read_body(task: CrawlerTask, pieces: Iterator[bytes], upload: Upload, *, sk
             # An upload may take longer than the task's time-out; while bytes arrive its crawler is alive.
             alive = CrawlerTask.objects.filter(pk=task.pk, attempt=task.attempt, ended_at__isnull=True)
             alive.update(seen_at=timezone.now())
-            give_back_connection()
             next_sign = time.monotonic() + ALIVE_SECONDS
     _read_lines(splitter.finish(), splitter.lines_before, reader, upload, task if skip_invalid else None)
     if not upload.counts.received:

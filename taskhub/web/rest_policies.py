@@ -17,7 +17,6 @@ from rest_framework.metadata import SimpleMetadata
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
-from taskhub.db.connections import give_back_connection
 from taskhub.errors import Rejected, TooLarge, UnsupportedMedia, not_stored
 from taskhub.jsontools.strict_json import parse_json
 
@@ -102,7 +101,6 @@ class MultiPartParser(parsers.MultiPartParser):
         limit = getattr(settings, self.limit_setting)
         if length.isdecimal() and int(length) > limit:
             raise TooLarge(f"The body has {length} bytes; {limit} are allowed.", limit=limit)
-        give_back_connection()  # a slow client must not hold it
         try:
             parsed = super().parse(counted, media_type, parser_context)
         except UnreadablePostError:
@@ -127,8 +125,7 @@ class FieldsParser(MultiPartParser):
 def body_pieces(environ: Mapping[str, Any], limit: int) -> Iterator[bytes]:
     """A large body as it arrives, at most `limit` bytes of it, with a length or in chunks (RFC 9112, section 7.1).
 
-    No database connection is held meanwhile. Raises `TooLarge` with both numbers, and `Rejected` for a body that ends
-    before its end.
+    Raises `TooLarge` with both numbers, and `Rejected` for a body that ends before its end.
     """
     length = environ.get("CONTENT_LENGTH") or ""
     announced = int(length) if length.isdecimal() else None
@@ -136,7 +133,6 @@ def body_pieces(environ: Mapping[str, Any], limit: int) -> Iterator[bytes]:
         raise TooLarge(f"The body has {announced} bytes; {limit} are allowed.", limit=limit)
     if announced is None and "HTTP_TRANSFER_ENCODING" not in environ:
         return
-    give_back_connection()
     read, received = environ["wsgi.input"].read, 0
     while piece := read(PIECE if announced is None else min(PIECE, announced - received)):
         received += len(piece)

@@ -205,6 +205,40 @@ def test_a_long_upload_is_read_while_it_arrives(
     assert crawling.task(owner, task["fid"])["counts"]["inserted"] == (0 if is_cut else 2_000)
 
 
+def open_connections() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        (number,) = cursor.fetchone() or (0,)
+    connection.close()
+    return int(number)
+
+
+FORM = b'--part\r\nContent-Disposition: form-data; name="list"; filename="a"\r\n\r\n' + b"x" * 5_000
+
+
+@pytest.mark.parametrize("is_form", [False, True])
+def test_a_long_body_holds_no_connection_while_it_arrives(
+    front: Front, owner: Person, settings: Any, is_form: bool
+) -> None:
+    settings.BODY_MAX_BYTES = 1_000
+    target = "/js/walker_run" if is_form else upload_of(owner)[0]
+    kind = "multipart/form-data; boundary=part" if is_form else "application/x-ndjson"
+    headers = owner.headers | {"Content-Type": kind, "Content-Length": "900000"}
+
+    async def act() -> None:
+        before = await asyncio.to_thread(open_connections)
+        client = Client([FORM if is_form else DOCUMENTS], ends=False)
+        upload = asyncio.create_task(exchange(front, client, "POST", target, headers))
+        await until(client.told.empty)
+        while await asyncio.to_thread(open_connections) > before:
+            await asyncio.sleep(0.01)
+        client.leave()
+        await upload
+        assert client.status == 400
+
+    meanwhile(act)
+
+
 @pytest.mark.parametrize(
     ("target", "framing", "status"),
     [

@@ -9,6 +9,7 @@ from typing import IO, Any
 
 from django.conf import settings
 
+from taskhub.db.connections import give_back_connection
 from taskhub.errors import Rejected, RequestTimeout
 
 Receive = Callable[[], Awaitable[Any]]
@@ -54,7 +55,8 @@ class BodyReader:
 class StreamedBody(RawIOBase):
     """`wsgi.input` of a long body: read by Django's thread while it arrives at the event loop.
 
-    Reading raises `Rejected` when the client has left, and `RequestTimeout`.
+    The thread holds no database connection while it waits for more. Reading raises `Rejected` when the client has left,
+    and `RequestTimeout`.
     """
 
     def __init__(self, beginning: IO[bytes], reader: BodyReader, loop: asyncio.AbstractEventLoop) -> None:
@@ -74,6 +76,7 @@ class StreamedBody(RawIOBase):
                 return piece
             self._beginning = None
         if not self._rest:
+            give_back_connection()
             self._rest = asyncio.run_coroutine_threadsafe(self._gather(), self._loop).result()
         piece, self._rest = self._rest[:size], self._rest[size:]
         return piece
