@@ -2,7 +2,8 @@
 
 Three objects share the event loop. `PageSupply` claims pages and reserves credits before the last at hand are used up,
 `FetchLoop` fetches several pages at once, and `BatchWriter` writes down what became of them. Claims and writes go
-through the `DatabaseThread`, one after the other, so the loop itself never waits for the database.
+through asgiref's thread for Django (`sync_to_async`), one after the other, so the loop itself never waits for the
+database, which sees one connection.
 """
 
 import asyncio
@@ -11,24 +12,23 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.db import close_old_connections
 from django.utils import timezone
 
-from extraction.db_thread import DatabaseThread
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import PageFailure, PageState
-from extraction.fetch.host_limits import HostBusy, HostLimits
 from extraction.fetch.page_fetcher import PageFetcher, cookies_in, jar_with
+from extraction.fetch.politeness import HostBusy, HostLimits
 from extraction.models import Process, Slice
 from extraction.page_processor import CreditAllowance, PageProcessor, failed_outcome
-from extraction.services import credits, page_ledger, process_lifecycle, slices
-from extraction.services.page_ledger import ClaimedPage, PageOutcome
-from extraction.services.slices import SliceLost
+from extraction.services import credits, process_lifecycle, slices
+from extraction.services.slices import ClaimedPage, PageOutcome, SliceLost
 from taskhub.outbound import Policy, configured_policy
 from taskhub.outbound.client import GateClient
 from taskhub.runs import queue as runs
@@ -117,7 +117,7 @@ class PageSupply:
             # Pages that other workers lost may be why those died, so they are claimed with nothing else at stake. When
             # such a look finds nothing either, nothing is left for this turn.
             alone = self.is_idle and writer.outcomes.empty()
-            pages, granted = await DatabaseThread.run(partial(self._claim, alone))
+            pages, granted = await sync_to_async(self._claim)(alone)
             self._none_granted = granted == 0
             self.credits.give(granted or 0)
             for page in pages:
@@ -135,7 +135,7 @@ class PageSupply:
         granted = None
         if self.credits.left < self._price * LOW:
             granted = slices.reserve(slice=self._slice, wanted=self._price * RESERVED_PAGES)
-        pages = page_ledger.claim_pages(slice=self._slice, limit=STOCK, alone=alone) if self.at_hand < LOW else []
+        pages = slices.claim_pages(slice=self._slice, limit=STOCK, alone=alone) if self.at_hand < LOW else []
         return pages, granted
 
     def _claim_when_low(self) -> None:
@@ -205,7 +205,7 @@ class BatchWriter:
         # nothing: pages whose outcome is written are no longer the slice's.
         self._batch = [*self._batch, *(self.outcomes.get_nowait() for _ in range(self.outcomes.qsize()))]
         supply, room = self._supply, self._supply.room
-        process = await DatabaseThread.run(partial(self._write, self._batch))
+        process = await sync_to_async(self._write)(self._batch)
         self._batch = []
         supply.room += self._max_pages - process.pages - room  # some of the pages found were in the ledger already
         if not process.open:
@@ -214,10 +214,10 @@ class BatchWriter:
         supply.claim_when_empty()
         if not (self._notified or supply.closed) and process.run and process.open > supply.fetching + supply.at_hand:
             self._notified = True  # there are pages for another worker, too
-            await DatabaseThread.run(partial(runs.notify_worker, process.run))
+            await sync_to_async(runs.notify_worker)(process.run)
 
     def _write(self, batch: list[PageOutcome]) -> Process:
-        process = page_ledger.write_batch(slice=self._slice, outcomes=batch, max_pages=self._max_pages)
+        process = slices.write_batch(slice=self._slice, outcomes=batch, max_pages=self._max_pages)
         process.run = self._process.run
         if batch and process.run:
             process_lifecycle.save_progress(process=process, run=process.run)
@@ -246,6 +246,7 @@ class FetchLoop:
 
     async def run(self) -> None:
         """Raises `SliceLost`."""
+        await sync_to_async(close_old_connections)()  # one that a turn before found dead
         jar = jar_with(self.payload, self.process.cookies)
         cookies = cookies_in(jar)
         async with (
@@ -257,7 +258,7 @@ class FetchLoop:
             await self._fetch_until_over()
         changes = {"cookies": cookies_in(jar), "renders": self.processor.renders}
         if changes != {"cookies": cookies, "renders": self.process.renders}:
-            await DatabaseThread.run(lambda: Process.objects.filter(pk=self.process.pk).update(**changes))
+            await Process.objects.filter(pk=self.process.pk).aupdate(**changes)
 
     async def _fetch_until_over(self) -> None:
         """Past its time the turn waits for pages under way, but not for ever. Raises what one of its tasks raised."""

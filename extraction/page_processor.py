@@ -1,25 +1,33 @@
 """What becomes of one page: it is fetched or rendered, read, and made an outcome for the ledger."""
 
 import asyncio
+import os
+import resource
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import orjson
+from asgiref.sync import sync_to_async
 from django.conf import settings
 
-from extraction import parse_guard
-from extraction.db_thread import DatabaseThread
 from extraction.domain.extraction_rule import ExtractionRule
-from extraction.domain.page_reader import PageReading
-from extraction.domain.page_urls import digest, page_key
-from extraction.domain.payload import Payload, rules_by_number
+from extraction.domain.page_reader import PageReading, digest, page_key
+from extraction.domain.payload import Payload
 from extraction.domain.process_status import PageFailure, PageState, page_backoff
 from extraction.fetch.browser import missing
-from extraction.fetch.host_limits import HostBusy
 from extraction.fetch.page_fetcher import FetchedPage, PageFetcher
+from extraction.fetch.politeness import HostBusy
 from extraction.models import Process
 from extraction.services import process_lifecycle
 from extraction.services.credits import page_price
-from extraction.services.page_ledger import ClaimedPage, FoundPage, PageOutcome
+from extraction.services.slices import ClaimedPage, FoundPage, PageOutcome
+
+# Pages that are made to be slow: reading one is tried in an OS process of its own.
+TRIAL_SECONDS = 1  # of computing
+DEPTH_MAX = 1_000
+LARGE = 2 * 1024 * 1024  # characters
+_PART = 4096
 
 
 class CreditAllowance:
@@ -55,12 +63,12 @@ class PageProcessor:
 
     def __init__(self, process: Process, payload: Payload, fetcher: PageFetcher, credits: CreditAllowance) -> None:
         self.process, self.payload, self.fetcher, self.credits = process, payload, fetcher, credits
-        self.rules = rules_by_number(payload)
+        self.rules = {rule.number: rule for rule in payload.rule.walk()}
         self.renders: dict[str, bool] = dict(process.renders)
         self._trial = asyncio.Lock()
 
     async def process_page(self, page: ClaimedPage, *, first: bool) -> PageOutcome:
-        """The outcome of a page that is fetched, or rendered, and read. Raises `Failure` and `HostBusy`."""
+        """The outcome of a page that is fetched, or rendered, and read. Raises `PageFailure` and `HostBusy`."""
         rule, extra = self.rules[page.rule], 0
         if rule.is_rendered:
             fetched, cost = await self.fetcher.render(page.url, rule, first=first), page_price(chrome=True)
@@ -106,16 +114,14 @@ class PageProcessor:
         if str(page.rule) not in self.renders:
             self.renders[str(page.rule)] = helped
             text = f"no record in {page.url}, so it was rendered: {result}"
-            save = partial(process_lifecycle.save_renders, process=self.process, renders=self.renders, text=text)
-            await DatabaseThread.run(save)
+            save = sync_to_async(process_lifecycle.save_renders)
+            await save(process=self.process, renders=self.renders, text=text)
 
     async def _read(self, page: ClaimedPage, fetched: FetchedPage) -> PageReading:
         rule = self.rules[page.rule]
         read = partial(self.payload.read, fetched.texts, fetched.url, rule=rule, chain=page.chain, ordinal=page.ordinal)
-        if any(map(parse_guard.is_suspicious, fetched.texts)):
-            ends_in_time = partial(parse_guard.ends_in_time, read)
-            if not await asyncio.get_running_loop().run_in_executor(None, ends_in_time):
-                raise PageFailure("The page takes too long to read.", status=fetched.status)
+        if any(map(is_suspicious, fetched.texts)) and not await asyncio.to_thread(ends_in_time, read):
+            raise PageFailure("The page takes too long to read.", status=fetched.status)
         try:
             return read()
         except PageFailure as failure:
@@ -158,3 +164,35 @@ def failed_outcome(page: ClaimedPage, failure: PageFailure) -> PageOutcome:
         error=failure.reason,
         wait=page_backoff(page.attempt, failure.after) if again else None,
     )
+
+
+def is_suspicious(text: str) -> bool:
+    """Whether a page is large, or may nest so deep that parsing takes time with the square of the depth.
+
+    Elements that never end count as if they nested, so a page that is not suspicious is not deep.
+    """
+    if len(text) > LARGE:
+        return True
+    if text.count("<") - text.count("</") < DEPTH_MAX and text.count("</") < DEPTH_MAX:
+        return False
+    depth = 0
+    for start in range(0, len(text), _PART):
+        ends = text.count("</", start, start + _PART)
+        starts = text.count("<", start, start + _PART) - ends
+        if depth + starts > DEPTH_MAX:
+            return True
+        depth = max(0, depth + starts - ends)
+    return False
+
+
+def ends_in_time(work: Callable[[], Any]) -> bool:
+    """Whether `work` ends within a second of computing, tried in an OS process that is thrown away."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            resource.setrlimit(resource.RLIMIT_CPU, (TRIAL_SECONDS, TRIAL_SECONDS))
+            work()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    return os.WIFEXITED(status)

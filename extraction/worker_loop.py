@@ -14,13 +14,11 @@ from django.db.models.functions import Now
 
 from extraction import fetch_loop
 from extraction.domain.process_status import ProcessStatus
-from extraction.domain.result_formats import file_name
 from extraction.models import Process, Slice
 from extraction.services import process_lifecycle, slices
-from extraction.services.processes import add_note
-from extraction.services.results import ResultExport, delete_result, store_result
-from extraction.services.slices import SliceLost
-from extraction.services.tasks import allowed_payload
+from extraction.services.payloads import allowed_payload
+from extraction.services.results import ResultExport, delete_result, file_name, store_result
+from extraction.services.slices import SliceLost, add_note
 from taskhub.errors import Problem
 from taskhub.runs import queue as runs
 from taskhub.security.masking import hiding

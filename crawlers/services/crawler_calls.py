@@ -20,7 +20,7 @@ from crawlers.services.task_runs import find_or_create_task
 from taskhub.errors import Conflict, Failed, Problem, Rejected, Unavailable
 from taskhub.jsontools.strict_json import parse_json
 from taskhub.outbound import Session, check_url
-from taskhub.outbound.session import configured_policy
+from taskhub.outbound.policy import configured_policy
 from taskhub.runs.domain import LeaseLost
 from taskhub.runs.models import Run
 from taskhub.runs.queue.execution import Execution

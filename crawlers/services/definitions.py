@@ -25,7 +25,7 @@ from taskhub.errors import Conflict, Place, Problem, invalid
 from taskhub.jsontools.field_types import Text
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema, invalid_places, invalid_value, rejected
 from taskhub.outbound import check_url
-from taskhub.outbound.session import configured_policy
+from taskhub.outbound.policy import configured_policy
 from taskhub.security.masking import MASK
 
 # Externals

@@ -11,11 +11,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from extraction.api.views import ExtractionView
-from extraction.domain.result_formats import MEDIA_TYPES, SINGLES, file_name, format_named
+from extraction.domain.result_formats import MEDIA_TYPES, SINGLES, format_named
 from extraction.models import Process
 from extraction.services import processes
 from extraction.services.process_log import lines_of
-from extraction.services.results import ResultExport, open_result
+from extraction.services.results import ResultExport, file_name, open_result
 from extraction.services.signed_links import LOG, LinkedFile, resolve_link
 from taskhub.errors import Conflict, Problem, RangeNotSatisfiable, invalid
 from taskhub.web.openapi.problem_responses import problems

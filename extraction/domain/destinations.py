@@ -1,8 +1,8 @@
-"""Where a finished result is delivered, as users send it, checked completely. Pure."""
+"""Where a finished result is delivered: as users send it, checked completely, and as it is stored. Pure."""
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from extraction.domain.page_request import OptionalAddress
+from extraction.domain.payload import OptionalAddress
 from taskhub.jsontools.json_models import REQUIRED_WORDS, Count, JsonModel, RequiredText, Text, payload_rejected
 from taskhub.jsontools.schema import invalid_places, invalid_value
 
@@ -205,6 +205,15 @@ _DESTINATIONS: TypeAdapter[Any] = TypeAdapter(
 )
 
 
+_MODELS: Mapping[str, type[Destination]] = {
+    S3: S3Destination,
+    GCS: GcsDestination,
+    DROPBOX: OAuthDestination,
+    ONEDRIVE: OAuthDestination,
+    SFTP: SftpDestination,
+}
+
+
 def parse_destinations(value: Any, at: str = "") -> list[Destination]:
     """One object, or a list of some. Raises `Rejected` with every fault's place, under `at`."""
     if value is None or value in ("", {}, []):
@@ -213,3 +222,13 @@ def parse_destinations(value: Any, at: str = "") -> list[Destination]:
         return list(_DESTINATIONS.validate_python(value if isinstance(value, list) else [value]))
     except ValidationError as error:
         raise payload_rejected(error, value, at=at) from None
+
+
+def serialize_destinations(destinations: Iterable[Destination]) -> list[dict[str, Any]]:
+    """As tasks and processes keep them, encrypted."""
+    return [{"type": destination.kind, "path": destination.path, **destination.options} for destination in destinations]
+
+
+def load_destinations(stored: Iterable[Mapping[str, Any]]) -> list[Destination]:
+    """From what `serialize_destinations` gave; nothing is checked again."""
+    return [_MODELS[values["type"]].model_construct(**values) for values in stored]

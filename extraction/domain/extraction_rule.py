@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AliasChoices, BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from extraction.domain.css_selectors import BLOCK, RequiredSelector, Selector
-from extraction.domain.page_request import CHROME, ONLY_CHROME, PageType
 from extraction.domain.result_formats import JSON, ResultFormat
 from extraction.domain.text_filters import TextFilter
 from taskhub.jsontools.json_models import (
@@ -24,6 +23,8 @@ from taskhub.jsontools.json_models import (
 )
 from taskhub.jsontools.schema import invalid_places, invalid_value
 
+BASE, CHROME = "base", "chrome"  # a page as it comes, or rendered
+ONLY_CHROME = "Needs a page that is rendered: request.type chrome."
 TEXT, LINK, IMAGE = "text", "link", "image"
 NEXT, MORE, INFINITE = "next", "more", "infinite"  # how a list goes on
 ADDRESSES = frozenset({"href", "src"})  # attributes that come out absolute, and that no filter touches
@@ -33,6 +34,20 @@ TYPES = {0: TEXT, 1: TEXT, 2: LINK, 3: IMAGE, TEXT: TEXT, LINK: LINK, IMAGE: IMA
 USUAL_ATTRS = {TEXT: (TEXT,), LINK: ("href", TEXT), IMAGE: ("src", "alt")}  # where a field names none
 
 _ATTR = re.compile(r"[A-Za-z_:][A-Za-z0-9_.:-]{0,99}")
+
+
+def one_of(names: tuple[str, ...], words: str) -> BeforeValidator:
+    """One of some names, in any case. `words` say which ones there are."""
+
+    def validate(value: Any) -> str:
+        if not isinstance(value, str) or value.lower() not in names:
+            raise invalid_value(words)
+        return value.lower()
+
+    return BeforeValidator(validate)
+
+
+PageType = Annotated[Literal["", "base", "chrome"], one_of(("", BASE, CHROME), "Must be base or chrome.")]
 
 
 def _type(value: Any) -> str:

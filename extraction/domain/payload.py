@@ -1,18 +1,146 @@
 """What to take from which pages, or to make of one: an extraction, as all products describe it (contract, 6.1). Pure.
 
-`PagesPayload` is a task of pages, `SearchPayload` a search; those of `single_page_payload` make one file of one page.
+`PagesPayload` is a task of pages (dataflow_tasks.md), `SearchPayload` a search; those of `single_page_payload` make one
+file of one page. A payload is stored as it was sent: it is checked completely before anything is fetched, and later
+loaded without these checks.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Protocol
+from itertools import count
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from extraction.domain.extraction_rule import ExtractionRule
-from extraction.domain.page_reader import PageReading
-from extraction.domain.page_request import RequestTarget
+from extraction.domain.browser_actions import PageAction
+from extraction.domain.extraction_rule import CHROME, ONLY_CHROME, ExtractionRule, PageType, one_of
+from extraction.domain.page_reader import PageReading, followable, page_key, read_all
+from extraction.domain.render_job import HTML, BrowserAction
 from extraction.domain.result_formats import JSON, ResultFormat
-from taskhub.jsontools.json_models import Count, Flag, JsonModel, Name, number_between
+from taskhub.jsontools.json_models import (
+    CONTROL,
+    REQUIRED_WORDS,
+    STORED,
+    TEXT_MAX,
+    Count,
+    Flag,
+    JsonModel,
+    Name,
+    Text,
+    number_between,
+    payload_rejected,
+    texts_checked_by,
+)
+from taskhub.jsontools.schema import invalid_places, invalid_value
+
+ACTIONS_MAX = 50
+
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
+_HUBS_OWN = frozenset({"host", "content-length", "transfer-encoding", "connection"})
+_NO_COOKIE = re.compile(r"[\x00-\x20\x7f;,\"\\]")
+
+
+def _address(value: str) -> str:
+    """An address as it is asked for."""
+    if not value:
+        raise invalid_value(REQUIRED_WORDS)
+    if (url := followable(value.strip())) is None:
+        raise invalid_value("Must be an http or https address.")
+    return url
+
+
+def _optional_address(value: str) -> str:
+    """An address as it was written."""
+    text = value.strip()
+    if text and followable(text) is None:
+        raise invalid_value("Must be an http or https address.")
+    return text
+
+
+def _header_fault(name: str, value: str) -> str | None:
+    if not _HEADER.fullmatch(name):
+        return "This is no name of a header."
+    if name.lower() in _HUBS_OWN:
+        return "This header is the hub's own."
+    if CONTROL.search(value) or len(value) > TEXT_MAX or not value.isascii():
+        return "This is no value of a header."
+    return None
+
+
+def _cookie_fault(name: str, value: str) -> str | None:
+    if not _HEADER.fullmatch(name) or not value.isascii() or _NO_COOKIE.search(value):
+        return "This is no cookie (RFC 6265)."
+    return None
+
+
+def _cookies_of_header(value: Any) -> Any:
+    """Cookies may also be a text as the header Cookie has it."""
+    if not isinstance(value, str):
+        return value
+    if CONTROL.search(value) or len(value) > TEXT_MAX:
+        raise invalid_value("This is no value of a header.")
+    pairs = (part.partition("=") for part in value.split(";") if part.strip())
+    return {name.strip(): text.strip() for name, _, text in pairs}
+
+
+Address = Annotated[Text, AfterValidator(_address)]
+OptionalAddress = Annotated[Text, AfterValidator(_optional_address)]
+Method = Annotated[Literal["", "get", "post"], one_of(("", "get", "post"), "Must be GET or POST.")]
+Texts = Annotated[dict[str, str], texts_checked_by(lambda name, text: None)]
+Headers = Annotated[dict[str, str], texts_checked_by(_header_fault)]
+# Validators before run from the last to the first.
+Cookies = Annotated[dict[str, str], texts_checked_by(_cookie_fault), BeforeValidator(_cookies_of_header)]
+
+
+class RequestTarget(JsonModel):
+    """What is asked for. `headers` and `cookies` are the user's own.
+
+    Actions are done in the first page once it is rendered; on the other pages of its list, those that wait or scroll.
+    """
+
+    url: Address
+    proxy: OptionalAddress = ""
+    headers: Headers = Field(default_factory=dict)
+    cookies: Cookies = Field(default_factory=dict)
+    sent_actions: tuple[PageAction, ...] = Field((), alias="actions", max_length=ACTIONS_MAX)
+
+    @property
+    def method(self) -> str:
+        return "GET"
+
+    @property
+    def form(self) -> Mapping[str, str]:
+        return {}
+
+    @property
+    def actions(self) -> tuple[BrowserAction, ...]:
+        return tuple(action.browser_action() for action in self.sent_actions)
+
+
+class PageRequest(RequestTarget):
+    """A request as a payload has it. With a form, which is sent as a form, it is a POST unless it says otherwise."""
+
+    type: PageType = ""
+    sent_method: Method = Field("", alias="method")
+    sent_form: Texts = Field(default_factory=dict, alias="form")
+
+    @property
+    def method(self) -> str:
+        return self.sent_method.upper() or ("POST" if self.sent_form else "GET")
+
+    @property
+    def form(self) -> Mapping[str, str]:
+        return self.sent_form
+
+    @property
+    def is_rendered(self) -> bool:
+        return self.type == CHROME
+
+    @model_validator(mode="after")
+    def _renders_to_act(self) -> Self:
+        if self.sent_actions and not self.is_rendered:
+            raise invalid_places([(("actions",), ONLY_CHROME)])
+        return self
 
 
 class Payload(Protocol):
@@ -79,15 +207,19 @@ class Payload(Protocol):
         """Reads one page, which may be several texts. Raises `PageFailure` for a page that does not fit."""
 
 
-def rules_by_number(payload: Payload) -> dict[int, ExtractionRule]:
-    return {rule.number: rule for rule in payload.rule.walk()}
-
-
 class RunTerms(JsonModel):
     """What every payload may say of limits and manners."""
 
     max_credits: Count | None = Field(None, alias="maxCredits")
     ignore_robots: Flag = Field(False, alias="ignoreRobots")
+
+    @classmethod
+    def parse(cls, value: Any, at: str = "", *, stored: bool = False, **context: Any) -> Self:
+        """The payload. What is `stored` was checked before. Raises `Rejected` with every fault's place, under `at`."""
+        try:
+            return cls.model_validate(value, context={**context, **(STORED if stored else {})})
+        except ValidationError as error:
+            raise payload_rejected(error, value, at=at) from None
 
 
 class RecordTerms(RunTerms):
@@ -98,3 +230,70 @@ class RecordTerms(RunTerms):
     gzip: Flag = False
     delay: Annotated[float, number_between(0, 3600, "seconds")] = 0.0
     max_pages: Count | None = Field(None, alias="maxPages")
+
+    @property
+    def product(self) -> str:
+        return HTML
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        return {}
+
+    @property
+    def settle(self) -> float | None:
+        return None
+
+    def limit_faults(self, *, pages: int, depth: int) -> Iterator[tuple[str, str]]:
+        if self.max_pages and self.max_pages > pages:
+            yield "/maxPages", f"Must be at most {pages}."
+
+
+class PagesPayload(RecordTerms, ExtractionRule):
+    """A payload that is its own outermost rule."""
+
+    TYPE_PLACE: ClassVar = "/request/type"
+    MAKES_RECORDS: ClassVar = True
+    RENDERS_EMPTY_PAGES: ClassVar = True
+
+    request: PageRequest
+
+    @model_validator(mode="after")
+    def _arrange(self) -> Self:
+        if faults := list(self.arrange(count(), rendered=self.request.is_rendered)):
+            raise invalid_places(faults)
+        return self
+
+    @property
+    def first_request(self) -> PageRequest:
+        return self.request
+
+    @property
+    def rule(self) -> ExtractionRule:
+        return self
+
+    @property
+    def needs_chrome(self) -> bool:
+        return any(rule.is_rendered for rule in self.walk())
+
+    @property
+    def main(self) -> bytes:
+        return page_key(0, self.request.url)
+
+    def first_addresses(self) -> Sequence[str]:
+        return [self.request.url]
+
+    def lists(self) -> Sequence[bytes]:
+        return [self.main]
+
+    def pages_at_most(self, limit: int) -> int:
+        if any(field.details for field in self.fields):
+            return limit
+        return min(limit, (self.paginator.pages or limit) if self.paginator else 1)
+
+    def limit_faults(self, *, pages: int, depth: int) -> Iterator[tuple[str, str]]:
+        if self.depth() > depth:
+            yield "/fields", f"Details nest {self.depth()} deep; {depth} are allowed."
+        yield from super().limit_faults(pages=pages, depth=depth)
+
+    def read(self, texts: Sequence[str], url: str, *, rule: ExtractionRule, chain: bytes, ordinal: int) -> PageReading:
+        return read_all(texts, url, rule)

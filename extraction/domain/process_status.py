@@ -58,12 +58,3 @@ def page_backoff(attempt: int, after: float | None) -> float:
 
 def may_succeed_later(status: int) -> bool:
     return status in AGAIN or status >= 500
-
-
-def final_status(*, main_failed: bool, pages: int, failed: int) -> ProcessStatus:
-    """How a process ends whose pages have all ended.
-
-    What would follow a failed page of the main list cannot be known; and a process most of whose pages failed did not
-    do what it was asked for.
-    """
-    return ProcessStatus.FAILED if main_failed or failed * 2 > pages else ProcessStatus.FINISHED

@@ -46,8 +46,3 @@ def _format(value: Any) -> str:
 
 
 ResultFormat = Annotated[str, BeforeValidator(_format)]
-
-
-def file_name(process_id: str, format: str, *, gzip: bool) -> str:
-    """The name of a result's file."""
-    return f"{process_id}.{format}" + (".gz" if gzip else "")

@@ -11,9 +11,9 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from extraction.domain.css_selectors import RequiredSelector, Selector
-from extraction.domain.extraction_rule import TEXT
-from extraction.domain.page_request import CHROME, PageType, Texts
-from extraction.domain.page_urls import followable
+from extraction.domain.extraction_rule import CHROME, TEXT, PageType
+from extraction.domain.page_reader import followable
+from extraction.domain.payload import Texts
 from taskhub.jsontools.json_models import (
     REQUIRED_WORDS,
     Count,

@@ -8,12 +8,9 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from extraction.domain.css_selectors import BLOCK
-from extraction.domain.extraction_rule import INFINITE, TEXT, ExtractionRule, Paginator, RecordField
-from extraction.domain.page_reader import PageReading
-from extraction.domain.page_request import CHROME, OptionalAddress, PageType, RequestTarget
-from extraction.domain.page_urls import page_key
-from extraction.domain.payload import RecordTerms
-from extraction.domain.render_job import HTML
+from extraction.domain.extraction_rule import CHROME, INFINITE, TEXT, ExtractionRule, PageType, Paginator, RecordField
+from extraction.domain.page_reader import PageReading, page_key
+from extraction.domain.payload import OptionalAddress, RecordTerms, RequestTarget
 from extraction.domain.search_engines import SearchEngine
 from extraction.domain.search_results import read_results
 from taskhub.jsontools.json_models import Count, Steps, Text, is_stored
@@ -124,18 +121,6 @@ class SearchPayload(RecordTerms):
         """The places of the keywords, by the key of the first page of each."""
         return {page_key(0, self.address(place, 0)): place for place in range(len(self.keywords))}
 
-    @property
-    def product(self) -> str:
-        return HTML
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        return {}
-
-    @property
-    def settle(self) -> float | None:
-        return None
-
     @cached_property
     def first_request(self) -> RequestTarget:
         return RequestTarget.model_construct(url=self.address(0, 0), proxy=self.proxy)
@@ -168,8 +153,7 @@ class SearchPayload(RecordTerms):
         return min(limit, len(self.keywords) * (1 if self.engine.scrolls else self.pages))
 
     def limit_faults(self, *, pages: int, depth: int) -> Iterator[tuple[str, str]]:
-        if self.max_pages and self.max_pages > pages:
-            yield "/maxPages", f"Must be at most {pages}."
+        yield from super().limit_faults(pages=pages, depth=depth)
         if len(self.keywords) * self.pages > pages:
             yield "/keywords", f"Keywords times pages are more than the {pages} that are allowed."
 

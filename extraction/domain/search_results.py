@@ -6,8 +6,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from extraction.domain.css_selectors import BLOCK
 from extraction.domain.extraction_rule import ADDRESSES, TEXT
-from extraction.domain.page_reader import Record
-from extraction.domain.page_urls import BaseAddress
+from extraction.domain.page_reader import BaseAddress, Record
 from extraction.domain.process_status import PageFailure
 from extraction.domain.search_engines import PageMatcher, ResultField, ResultSection, SearchEngine
 

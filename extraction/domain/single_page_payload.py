@@ -8,10 +8,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from extraction.domain.css_selectors import Selector
 from extraction.domain.extraction_rule import ExtractionRule
-from extraction.domain.page_reader import PageReading
-from extraction.domain.page_request import PageRequest, RequestTarget
-from extraction.domain.page_urls import page_key
-from extraction.domain.payload import RunTerms
+from extraction.domain.page_reader import PageReading, page_key
+from extraction.domain.payload import PageRequest, RequestTarget, RunTerms
 from extraction.domain.render_job import HTML, PDF, SCREENSHOT
 from taskhub.jsontools.json_models import Count, Flag, JsonModel, Text, number_between
 from taskhub.jsontools.schema import invalid_places, invalid_value
@@ -220,3 +218,8 @@ SINGLE_PAGE_PAYLOADS: Mapping[str, type[SinglePagePayload]] = {
     SCREENSHOT: ScreenshotPayload,
     PDF: PdfPayload,
 }
+
+
+def parse_single(value: Mapping[str, Any], *, stored: bool = False) -> SinglePagePayload:
+    """Of the product that `value` names itself, as it is stored."""
+    return SINGLE_PAGE_PAYLOADS[str(value.get(PRODUCT, HTML))].parse(value, stored=stored)

@@ -7,28 +7,28 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookies import Morsel, SimpleCookie
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiohttp import CookieJar
 from aiohttp.abc import AbstractCookieJar
+from charset_normalizer import from_bytes
 from django.conf import settings
+from w3lib.encoding import html_body_declared_encoding, http_content_type_encoding, read_bom, resolve_encoding
 from yarl import URL
 
-from extraction.domain.charsets import decode_page
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import PageFailure, may_succeed_later, page_backoff
 from extraction.domain.render_job import Pagination, RenderJob
 from extraction.fetch.browser import browser_thread
-from extraction.fetch.host_limits import HostLimits, HostState
 from extraction.fetch.page_renderer import render
-from extraction.fetch.robots import RobotsRules
+from extraction.fetch.politeness import HostLimits, HostSlot, RobotsRules
 from taskhub.outbound import Refused, TooMuch, Unreachable, check_url
 from taskhub.outbound.client import GateClient, GateRequest, GateResponse
 from taskhub.security.masking import is_secret
 
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.1"
 COOKIES_MAX = 200
+_GUESSED_BYTES = 32 * 1024  # of a page that does not say in which encoding it is
 _TEXTS = ("text/", "application/xhtml", "application/xml")
 
 
@@ -56,7 +56,7 @@ class PageFetcher:
         self._secret = frozenset(name.lower() for name in payload.first_request.headers if is_secret(name))
 
     async def fetch(self, url: str, *, first: bool) -> FetchedPage:
-        """Raises `Failure`, and `HostBusy` when the host is to be asked later."""
+        """Raises `PageFailure`, and `HostBusy` when the host is to be asked later."""
         slot = HostSlot(self._hosts, self._robots, self._payload.delay)
         try:
             await slot.acquire(url)  # before the call: its time has not begun while it waits
@@ -141,36 +141,8 @@ def _pagination(rule: ExtractionRule) -> Pagination | None:
     return Pagination(paginator.type, paginator.selector, paginator.attr, min(most, paginator.pages or most))
 
 
-class HostSlot:
-    """The slot that one call holds: of one host at a time, as redirects lead from one to another."""
-
-    def __init__(self, hosts: HostLimits, robots: RobotsRules | None, delay: float) -> None:
-        self._hosts, self._robots, self._delay = hosts, robots, delay
-        self._held: HostState | None = None
-        self.host = ""
-
-    async def permit(self, url: str, hop: int) -> None:
-        """For the address that a redirect leads to: another site's rules, another host's slot."""
-        if hop:
-            await self.acquire(url)
-
-    async def acquire(self, url: str) -> None:
-        if self._robots and not await self._robots.allow(url):
-            raise PageFailure("The site's robots.txt forbids it.")
-        self.release()
-        self.host = urlsplit(url).netloc.rpartition("@")[2].lower()
-        if self._delay:
-            self._hosts.slow_down(self.host, self._delay)
-        self._held = await self._hosts.acquire(self.host)
-
-    def release(self) -> None:
-        if self._held:
-            self._hosts.release(self._held)
-            self._held = None
-
-
 def check_answer(answer: GateResponse) -> None:
-    """Raises `Failure` for an answer that is no page."""
+    """Raises `PageFailure` for an answer that is no page."""
     if answer.status >= 300:
         raise PageFailure(
             f"The server answers {answer.status}.",
@@ -192,6 +164,37 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         until = parsedate_to_datetime(text)
         return max(0.0, ((until if until.tzinfo else until.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds())
     return None
+
+
+def decode_page(body: bytes, content_type: str | None) -> str:
+    """The text of a page (WHATWG Encoding and HTML standards, as far as they suffice).
+
+    What the byte order mark says holds; then what the header says, the page says, or looks likely: the first in which
+    the page can be read. Many servers say Latin-1, in which everything can be read: what is good UTF-8 is that.
+    """
+    encoding, mark = read_bom(body)
+    if encoding and mark:
+        return body[len(mark) :].decode(encoding, "replace")
+    if b"\x1b" not in body and (text := _strict(body, "utf-8")) is not None:  # ISO-2022-JP hides its letters in ASCII
+        return text
+    for name in (http_content_type_encoding(content_type), html_body_declared_encoding(body)):
+        if name and (text := _strict(body, name)) is not None:
+            return text
+    return _guessed(body, http_content_type_encoding(content_type) or html_body_declared_encoding(body))
+
+
+def _strict(body: bytes, encoding: str) -> str | None:
+    try:
+        return body.decode(encoding)
+    except (UnicodeDecodeError, LookupError):
+        return None
+
+
+def _guessed(body: bytes, declared: str | None) -> str:
+    """The text of a page that is broken in every encoding it declares, or declares none."""
+    best = None if declared else from_bytes(body[:_GUESSED_BYTES]).best()
+    name = declared or resolve_encoding(best.encoding if best else "utf-8") or "utf-8"
+    return body.decode(name, "replace")
 
 
 def jar_with(payload: Payload, kept: list[list[str]]) -> CookieJar:

@@ -22,8 +22,8 @@ def credit_account(owner_id: UUID) -> CreditAccount:
     account = CreditAccount.objects.filter(pk=owner_id).first()
     if account is None:
         with transaction.atomic():
-            account, made = CreditAccount.objects.get_or_create(pk=owner_id)
-            if made:
+            account, created = CreditAccount.objects.get_or_create(pk=owner_id)
+            if created:
                 account = _add_entry(owner_id, CreditEntry.Kind.GRANT, settings.EXTRACTION_CREDITS, note="at the start")
     return account
 

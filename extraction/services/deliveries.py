@@ -8,10 +8,10 @@ from typing import IO, Any
 
 from django.db import transaction
 
-from extraction.domain.destinations import Destination, parse_destinations
+from extraction.domain.destinations import load_destinations
 from extraction.models import ExtractionTask, Process
-from extraction.services.processes import add_note
 from extraction.services.results import open_result
+from extraction.services.slices import add_note
 from taskhub.errors import Failed, Problem
 from taskhub.outbound import configured_policy
 from taskhub.runs import queue as runs
@@ -26,7 +26,7 @@ TEST = b"taskhub can write here.\n"
 
 def queue_deliveries(*, process: Process) -> None:
     """In the caller's transaction: what the result of a process is to be delivered to."""
-    for place, destination in enumerate(parse_destinations(process.delivery)):
+    for place, destination in enumerate(load_destinations(process.delivery)):
         name = destination.to(process.results)
         _accept(process.owner, name, {"process": process.id, "place": place}, process.run)
 
@@ -36,7 +36,7 @@ def queue_test_deliveries(*, task: ExtractionTask) -> list[Run]:
     with transaction.atomic():
         return [
             _accept(task.owner, destination.to(test_name(task)), {"task": task.id, "place": place}, None)
-            for place, destination in enumerate(parse_destinations(task.delivery))
+            for place, destination in enumerate(load_destinations(task.delivery))
         ]
 
 
@@ -76,15 +76,15 @@ def _deliver_result(execution: Execution, process: Process) -> None:
 
 
 def _deliver(
-    execution: Execution, given: Any, name: str, file: IO[bytes], size: int, process: Process | None = None
+    execution: Execution, delivery: Any, name: str, file: IO[bytes], size: int, process: Process | None = None
 ) -> None:
     place = execution.run.arguments["place"]
-    destinations: list[Destination] = parse_destinations(given)
+    destinations = load_destinations(delivery)
     if place >= len(destinations):
         raise Failed("The destination is gone.")
     from extraction.delivery.transfer import deliver  # asyncssh takes time to load, and few processes deliver
 
-    with hiding(given):
+    with hiding(delivery):
         deliver(destinations[place], name, file, size, configured_policy())
     with transaction.atomic():
         runs.confirm(run=execution.run)

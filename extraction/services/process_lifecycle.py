@@ -10,12 +10,15 @@ from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Coalesce, Extract, Now
 from django.utils import timezone
 
-from extraction.domain.process_status import ProcessStatus, final_status
+from extraction.domain.page_reader import page_key
+from extraction.domain.payload import Payload
+from extraction.domain.process_status import OPEN, PageState, ProcessStatus
 from extraction.models import ExtractionPage, ExtractionTask, Process, Slice
-from extraction.services import credits, page_ledger, slices
+from extraction.services import credits, slices
 from extraction.services.deliveries import queue_deliveries
-from extraction.services.processes import add_note, create_process, plan_run, process_summary, submit_run
-from extraction.services.tasks import load_payload
+from extraction.services.payloads import load_payload
+from extraction.services.processes import create_process, plan_run, process_summary, submit_run
+from extraction.services.slices import add_note
 from taskhub.errors import Conflict
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
@@ -25,6 +28,7 @@ from taskhub.runs.queue.execution import Execution
 QUIET = timedelta(minutes=10)  # for which a process may have nothing to tell, as while a server wants to be left alone
 OVERDUE_AT_ONCE = 100
 RESUMED_AT_ONCE = 100
+COUNTS = ("pages", "failed", "records", "requests", "responses", "cost")  # that a run's result tells
 _STATES = {State.REVOKED: ProcessStatus.CANCELED, State.FAILURE: ProcessStatus.FAILED}
 
 
@@ -40,9 +44,17 @@ def begin(execution: Execution) -> None:
         if row and row.main is None:
             payload = load_payload(process)
             add_note(row, f"started: {payload.first_request.url}")
-            page_ledger.add_first_pages(process=row, payload=payload)
-            Process.objects.filter(pk=row.pk).update(started_at=Now())
+            add_first_pages(process=row, payload=payload)
         execution.detach(timezone.now() + QUIET)
+
+
+def add_first_pages(*, process: Process, payload: Payload) -> None:
+    """Starts a process with its first page, in the caller's transaction; a search with that of each keyword."""
+    keys = {page_key(0, url): url for url in payload.first_addresses()}
+    pages = (ExtractionPage(process=process, key=key, chain=key, url=url) for key, url in keys.items())
+    ExtractionPage.objects.bulk_create(pages, 1000)
+    rows = Process.objects.filter(pk=process.pk)
+    rows.update(main=payload.main, started_at=Now(), pages=len(keys), open=len(keys))
 
 
 def _scheduled(run: Run) -> Process | None:
@@ -67,9 +79,9 @@ def process_of(run: Run) -> Process | None:
 
 def run_ended(run: Run) -> None:
     """In the transaction that ends a run: its process has ended, too; what it has so far is written to a file."""
-    found = Process.objects.filter(run_id=run.pk).first()
-    process = slices.lock_process(found.pk) if found else None
-    if process is None or process.ended:
+    going_on = Process.objects.filter(run_id=run.pk, status__in=(ProcessStatus.RUNNING, ProcessStatus.PENDING))
+    process = going_on.select_for_update(no_key=True).first()
+    if process is None:
         return
     process.status = _STATES.get(State(run.state), ProcessStatus.FINISHED)
     process.error = (run.error or {}).get("message", "")
@@ -100,17 +112,21 @@ def finish_process(*, process: Process, results: str, size: int) -> bool:
 
 
 def _end(process: Process, results: str) -> None:
-    status = final_status(main_failed=process.main_failed, pages=process.pages, failed=process.failed)
-    process.error = _failure_text(process) if status == ProcessStatus.FAILED else ""
+    # What would follow a failed page of the main list cannot be known; and a process most of whose pages failed did not
+    # do what it was asked for.
+    failed = process.main_failed or process.failed * 2 > process.pages
+    status = ProcessStatus.FAILED if failed else ProcessStatus.FINISHED
+    process.error = _failure_text(process) if failed else ""
     Process.objects.filter(pk=process.pk).update(status=status, error=process.error, finished_at=Now())
-    if status == ProcessStatus.FINISHED:
+    if process.delivery and not failed:
         queue_deliveries(process=process)
     add_note(process, f"{status}: {process.pages} pages, {process.failed} failed, {process.records} records")
-    told = {"process": process.id, "results": results, **counts(process)}
     if process.run_id:
-        error = {"type": "PagesFailed", "message": process.error} if status == ProcessStatus.FAILED else None
-        state = State.FAILURE if error else State.SUCCESS
-        runs.finish_detached(run_id=process.run_id, state=state, result=told, error=error)
+        counts = {name: getattr(process, name) for name in COUNTS}
+        result = {"process": process.id, "results": results, **counts}
+        error = {"type": "PagesFailed", "message": process.error} if failed else None
+        state = State.FAILURE if failed else State.SUCCESS
+        runs.finish_detached(run_id=process.run_id, state=state, result=result, error=error)
 
 
 def _failure_text(process: Process) -> str:
@@ -119,10 +135,6 @@ def _failure_text(process: Process) -> str:
     if process.main_failed:
         return "A page of the main list failed, and with it what follows it; GET /v1/process/{id}/pages tells why."
     return f"{process.failed} of {process.pages} pages failed; GET /v1/process/{{id}}/pages tells why."
-
-
-def counts(process: Process) -> dict[str, int]:
-    return {name: getattr(process, name) for name in ("pages", "failed", "records", "requests", "responses", "cost")}
 
 
 def mark_fetched(*, process: Process) -> None:
@@ -235,7 +247,7 @@ def _reopen(process: Process, run: Run) -> None:
     row = slices.lock_process(process.pk)
     if row is None or not row.ended:
         raise Conflict("The process has not ended.", state=row.status if row else "")
-    if row.main is not None and not page_ledger.reopen_failed(process=row):
+    if row.main is not None and not _reopen_failed_pages(row):
         raise Conflict("No page of the process failed, and none is left.", state=row.status)
     Process.objects.filter(pk=row.pk).update(
         run=run, status=ProcessStatus.RUNNING, finished_at=None, unwritten=False, error="", results="", missing=0
@@ -243,11 +255,21 @@ def _reopen(process: Process, run: Run) -> None:
     add_note(row, "taken up again")
 
 
+def _reopen_failed_pages(process: Process) -> int:
+    """Lets failed pages be asked for again; how many pages are open then."""
+    failed = ExtractionPage.objects.filter(process=process, state=PageState.FAILED)
+    process.failed -= failed.update(state=PageState.READY, attempt=0, lost=0, not_before=None, error="")
+    process.open = ExtractionPage.objects.filter(process=process, state__in=OPEN).count()
+    process.main_failed = False
+    process.save(update_fields=("failed", "open", "main_failed"))
+    return process.open
+
+
 def resume(*, process_id: int) -> bool:
     """Takes a process up again that waits for credits, if it can go on now."""
     with transaction.atomic():
-        found = Process.objects.filter(pk=process_id).first()
-        run = lock_run(found) if found else None
+        process = Process.objects.filter(pk=process_id).first()
+        run = lock_run(process) if process else None
         row = slices.lock_process(process_id)
         if row is None or row.status != ProcessStatus.PENDING or not _affordable(row):
             return False

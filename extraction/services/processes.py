@@ -9,10 +9,10 @@ from django.db import transaction
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import ProcessStatus
 from extraction.domain.single_page_payload import PRODUCT
-from extraction.models import CreditAccount, ExtractionTask, Process, ProcessNote
+from extraction.models import CreditAccount, ExtractionTask, Process
 from extraction.services import credits
 from extraction.services.credits import AccountLimits
-from extraction.services.tasks import check_payload
+from extraction.services.payloads import check_payload
 from taskhub.errors import Conflict, NotFound, Rejected
 from taskhub.jsontools.merge_patch import merge_patch
 from taskhub.runs import queue as runs
@@ -126,10 +126,6 @@ def estimate(*, task: ExtractionTask, given: Mapping[str, Any]) -> dict[str, Any
 def _most_pages(payload: Payload, account: CreditAccount) -> int:
     limit = AccountLimits.of(account).pages
     return payload.pages_at_most(min(limit, payload.max_pages or limit))
-
-
-def add_note(process: Process, text: str) -> None:
-    ProcessNote.objects.create(process=process, text=text[:1000])
 
 
 def process_summary(process: Process) -> dict[str, Any]:

@@ -6,13 +6,15 @@ The order follows from the pages alone, so it is the same whoever fetched them, 
 import logging
 import os
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import orjson
 from django.core.files import File
 from django.core.files.storage import storages
 
@@ -20,8 +22,7 @@ from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_reader import Record
 from extraction.domain.payload import Payload
 from extraction.models import ExtractionPage, Process
-from extraction.services import page_ledger
-from extraction.services.tasks import load_payload
+from extraction.services.payloads import load_payload
 from extraction.writers import written
 from taskhub.errors import Unavailable
 
@@ -59,7 +60,7 @@ class ResultExport:
         """The file that the only page is."""
         for packed in ExtractionPage.objects.filter(process=self.process).values_list("records", flat=True):
             if packed:
-                yield page_ledger.unpack_bytes(packed)
+                yield zlib.decompress(packed)
 
     def _of_list(self, first: bytes, ahead: list[list[Record]]) -> Iterator[Record]:
         """What the pages of a list showed, in their order. `ahead` are the first, where they were read already."""
@@ -71,7 +72,7 @@ class ResultExport:
         while pages := list(self._pages(first, after)):
             after = pages[-1][0]
             for _, packed in pages:
-                yield from page_ledger.unpack_records(packed)
+                yield from _unpacked(packed)
 
     def _pages(self, first: bytes, after: int) -> Iterable[tuple[int, Any]]:
         rows = ExtractionPage.objects.filter(process=self.process, chain=first, ordinal__gt=after)
@@ -104,7 +105,7 @@ class ResultExport:
             for _ in self._expanded(chain.from_iterable(lists.values()), inner):
                 pass
         for record in group:
-            record[nest] = [one for key in record[nest] for one in lists[key]]
+            record[nest] = [nested for key in record[nest] for nested in lists[key]]
 
     def _behind(self, keys: list[str], ahead: "Ahead") -> Iterator[Record]:
         for key in keys:
@@ -117,11 +118,16 @@ class ResultExport:
         chains = [bytes.fromhex(key) for key in dict.fromkeys(keys)]
         rows = ExtractionPage.objects.filter(process=self.process, chain__in=chains, ordinal__lt=AHEAD)
         for key, records in rows.order_by("chain", "ordinal").values_list("chain", "records"):
-            ahead.setdefault(bytes(key).hex(), []).append(page_ledger.unpack_records(records))
+            ahead.setdefault(bytes(key).hex(), []).append(_unpacked(records))
         return ahead
 
 
 Ahead = dict[str, list[list[Record]]]
+
+
+def _unpacked(records: Any) -> list[Record]:
+    """The records of a page, as its row has them."""
+    return cast(list[Record], orjson.loads(zlib.decompress(records))) if records else []
 
 
 def _groups(records: Iterable[Record], nests: list[str]) -> Iterator[list[Record]]:
@@ -136,6 +142,11 @@ def _groups(records: Iterable[Record], nests: list[str]) -> Iterator[list[Record
             group, count = [], 0
     if group:
         yield group
+
+
+def file_name(process_id: str, format: str, *, gzip: bool) -> str:
+    """The name of a result's file."""
+    return f"{process_id}.{format}" + (".gz" if gzip else "")
 
 
 def store_result(name: str, pieces: Iterator[bytes]) -> int:

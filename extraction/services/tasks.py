@@ -5,52 +5,16 @@ from typing import Any
 
 from django.db import transaction
 
-from extraction.domain.destinations import Destination, parse_destinations
-from extraction.domain.payload import Payload
-from extraction.domain.payload_parser import parse_payload
-from extraction.engines import engines
-from extraction.fetch.browser import missing
-from extraction.models import ExtractionTask, Process
-from extraction.services.credits import AccountLimits, credit_account
-from taskhub.errors import Forbidden, NotFound, Rejected, invalid
+from extraction.domain.destinations import parse_destinations, serialize_destinations
+from extraction.models import ExtractionTask
+from extraction.services.payloads import check_payload
+from taskhub.errors import NotFound, Rejected
 from taskhub.outbound import Refused, check_url, configured_policy
 
 TASK_NAME_MAX = 200  # characters
 DESCRIPTION_MAX = 10_000  # characters
 STRUCTURE = frozenset({"id", "name", "webhook", "delivery", "payload", "description", "type"})
 TYPE = "extract"
-MAY_IGNORE_ROBOTS = "extraction.ignore_robots"
-
-
-def check_payload(value: Any, owner: Any, at: str = "", *, single: bool = False) -> Payload:
-    """The payload, completely checked, and allowed to this user. Raises `Rejected` or `Forbidden`."""
-    payload = parse_payload(value, at, engines=engines(), single=single)
-    check_allowed(payload=payload, owner=owner, at=at)
-    return payload
-
-
-def check_allowed(*, payload: Payload, owner: Any, at: str = "") -> None:
-    """Raises `Rejected` or `Forbidden` for what this user may not ask for."""
-    limits = AccountLimits.of(credit_account(owner.pk))
-    for pointer, detail in payload.limit_faults(pages=limits.pages, depth=limits.depth):
-        raise invalid(f"{at}{pointer}", detail)
-    if payload.needs_chrome and (words := missing()):
-        raise invalid(f"{at}{payload.TYPE_PLACE}", words)
-    if payload.ignore_robots and not owner.has_perm(MAY_IGNORE_ROBOTS):
-        detail = "robots.txt may be ignored by those who have the permission only."
-        raise Forbidden(detail, errors=[{"pointer": f"{at}/ignoreRobots", "detail": detail}])
-
-
-def load_payload(process: Process) -> Payload:
-    """The payload of a process, which was checked before it was stored. Raises `Rejected` where its engine is gone."""
-    return parse_payload(process.payload, engines=engines(), single=process.task_id is None, stored=True)
-
-
-def allowed_payload(process: Process) -> Payload:
-    """As `load_payload`. Raises `Rejected` or `Forbidden` for what its owner may no longer ask for."""
-    payload = load_payload(process)
-    check_allowed(payload=payload, owner=process.owner)
-    return payload
 
 
 def create_task(*, owner: Any, given: Mapping[str, Any]) -> ExtractionTask:
@@ -115,19 +79,14 @@ def _structure(given: Mapping[str, Any]) -> dict[str, Any]:
 def _delivery(value: Any) -> list[dict[str, Any]]:
     """Raises `Rejected` for what is wrong, and for servers that the gate would not call."""
     destinations = parse_destinations(value, "/delivery")
-    for place, one in enumerate(destinations):
-        name = "host" if "host" in one.options else "endpoint"
-        if address := one.options.get(name):
+    for place, destination in enumerate(destinations):
+        name = "host" if "host" in destination.options else "endpoint"
+        if address := destination.options.get(name):
             at = f"delivery/{place}/{name}" if isinstance(value, list) else f"delivery/{name}"
             host = f"[{address}]" if name == "host" and ":" in address else address
             if faults := _address_faults(f"https://{host}/" if name == "host" else address, at):
                 raise Rejected(faults[0]["detail"], errors=faults)
     return serialize_destinations(destinations)
-
-
-def serialize_destinations(destinations: list[Destination]) -> list[dict[str, Any]]:
-    """As tasks and processes keep them, encrypted."""
-    return [{"type": one.kind, "path": one.path, **one.options} for one in destinations]
 
 
 def _address_faults(url: str, name: str) -> list[dict[str, str]]:

@@ -3,18 +3,37 @@
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 
+import orjson
+
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_reader import Record
 from extraction.domain.result_formats import CSV, JSON, JSONL, XLSX, XML
-from extraction.writers import lines, markup, spreadsheet, table
+from extraction.writers import markup, spreadsheet, table
 
 Writer = Callable[[Iterable[Record], ExtractionRule, int], Iterator[bytes]]
+
+
+def jsonl_of(records: Iterable[Record], rule: ExtractionRule, most: int) -> Iterator[bytes]:
+    """One record a line."""
+    for record in records:
+        yield orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def json_of(records: Iterable[Record], rule: ExtractionRule, most: int) -> Iterator[bytes]:
+    """One array of records, each on a line of its own."""
+    yield b"["
+    before = b"\n"
+    for record in records:
+        yield before + orjson.dumps(record)
+        before = b",\n"
+    yield b"\n]\n"
+
 
 WRITERS: dict[str, Writer] = {
     CSV: table.csv_of,
     XLSX: spreadsheet.xlsx_of,
-    JSON: lines.json_of,
-    JSONL: lines.jsonl_of,
+    JSON: json_of,
+    JSONL: jsonl_of,
     XML: markup.xml_of,
 }
 PIECE = 64 * 1024

@@ -9,8 +9,8 @@ what an address says and `resolve` for where its name leads; both raise the same
 
 from taskhub.outbound.errors import Refused, TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve, system_resolver
-from taskhub.outbound.policy import Allow, Policy, Target, check_url, refusal
-from taskhub.outbound.session import Session, configured_policy
+from taskhub.outbound.policy import Allow, Policy, Target, check_url, configured_policy, refusal
+from taskhub.outbound.session import Session
 
 __all__ = [
     "Allow",

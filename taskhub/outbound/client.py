@@ -24,8 +24,8 @@ from taskhub.decompression import Unpacking, unpacker_of
 from taskhub.errors import Problem, Rejected, TooLarge, UnsupportedMedia
 from taskhub.outbound.errors import Refused, TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve, system_resolver
-from taskhub.outbound.policy import Policy, Target, check_url
-from taskhub.outbound.session import CREDENTIALS, USER_AGENT, configured_policy
+from taskhub.outbound.policy import Policy, Target, check_url, configured_policy
+from taskhub.outbound.session import CREDENTIALS, USER_AGENT
 
 ACCEPTED = "gzip, deflate, br, zstd"
 REDIRECTS = frozenset({301, 302, 303, 307, 308})

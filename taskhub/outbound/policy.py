@@ -1,10 +1,13 @@
-"""What the gate lets through, and how much of it. Pure: values and decisions."""
+"""What the gate lets through, and how much of it: values and decisions, and what the settings say."""
 
 import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 from taskhub.outbound.addresses import Address, Network, read_host, why_special
 from taskhub.outbound.errors import Refused
@@ -73,6 +76,23 @@ class Target:
     def __str__(self) -> str:
         host = f"[{self.host}]" if isinstance(self.host, ipaddress.IPv6Address) else self.host
         return f"{self.scheme}://{host}" + ("" if self.port == _PORTS[self.scheme] else f":{self.port}")
+
+
+def configured_policy() -> Policy:
+    """The policy of the settings OUTBOUND_ALLOW (see `Allow.parse`), OUTBOUND_CONNECT_TIMEOUT, OUTBOUND_READ_TIMEOUT,
+    OUTBOUND_TOTAL_TIMEOUT (seconds), OUTBOUND_MAX_BYTES and OUTBOUND_MAX_REDIRECTS."""
+    try:
+        allow = Allow.parse(settings.OUTBOUND_ALLOW)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"TASKHUB_OUTBOUND_ALLOW: {error}") from None
+    return Policy(
+        allow=allow,
+        connect_timeout=settings.OUTBOUND_CONNECT_TIMEOUT,
+        read_timeout=settings.OUTBOUND_READ_TIMEOUT,
+        total_timeout=settings.OUTBOUND_TOTAL_TIMEOUT,
+        max_bytes=settings.OUTBOUND_MAX_BYTES,
+        max_redirects=settings.OUTBOUND_MAX_REDIRECTS,
+    )
 
 
 def refusal(address: Address, port: int, policy: Policy) -> str | None:

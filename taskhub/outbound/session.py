@@ -6,8 +6,6 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 import requests
-from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from requests.adapters import HTTPAdapter
 from requests.cookies import RequestsCookieJar
 from requests.utils import prepend_scheme_if_needed, select_proxy, stream_decode_response_unicode
@@ -18,7 +16,7 @@ from taskhub.errors import Problem
 from taskhub.outbound.connections import POOLS, Clock, Exchange, Timeout, current
 from taskhub.outbound.errors import Refused, TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve, system_resolver
-from taskhub.outbound.policy import Allow, Policy, Target, check_characters, check_url
+from taskhub.outbound.policy import Policy, Target, check_characters, check_url, configured_policy
 
 USER_AGENT = f"taskhub/{__version__}"
 BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
@@ -43,23 +41,6 @@ _MEANINGS: list[tuple[type[BaseException], type[Problem], str]] = [
     (urllib3_errors.ProtocolError, Unreachable, "broke the connection off"),
     (OSError, Unreachable, "broke the connection off"),
 ]
-
-
-def configured_policy() -> Policy:
-    """The policy of the settings OUTBOUND_ALLOW (see `Allow.parse`), OUTBOUND_CONNECT_TIMEOUT, OUTBOUND_READ_TIMEOUT,
-    OUTBOUND_TOTAL_TIMEOUT (seconds), OUTBOUND_MAX_BYTES and OUTBOUND_MAX_REDIRECTS."""
-    try:
-        allow = Allow.parse(settings.OUTBOUND_ALLOW)
-    except ValueError as error:
-        raise ImproperlyConfigured(f"TASKHUB_OUTBOUND_ALLOW: {error}") from None
-    return Policy(
-        allow=allow,
-        connect_timeout=settings.OUTBOUND_CONNECT_TIMEOUT,
-        read_timeout=settings.OUTBOUND_READ_TIMEOUT,
-        total_timeout=settings.OUTBOUND_TOTAL_TIMEOUT,
-        max_bytes=settings.OUTBOUND_MAX_BYTES,
-        max_redirects=settings.OUTBOUND_MAX_REDIRECTS,
-    )
 
 
 class Response(requests.Response):

@@ -19,8 +19,8 @@ from django_celery_beat.models import (
 )
 from django_celery_results.models import TaskResult
 
-from extraction.domain.payload_parser import parse_pages
-from extraction.services.page_ledger import add_first_pages
+from extraction.domain.payload import PagesPayload
+from extraction.services.process_lifecycle import add_first_pages
 from extraction.services.processes import run_task
 from extraction.services.tasks import create_task
 from sequences.models import SequenceStep
@@ -124,7 +124,7 @@ def fill(owner: Person) -> None:
     assert sent.status_code == 200, sent.content
     payload = {"request": {"url": "http://127.0.0.1:9/"}, "fields": [{"name": "a", "selector": "a"}]}
     process = run_task(task=create_task(owner=owner.user, given=payload))
-    add_first_pages(process=process, payload=parse_pages(payload))
+    add_first_pages(process=process, payload=PagesPayload.parse(payload))
     interval = IntervalSchedule.objects.create(every=1, period="hours")
     PeriodicTask.objects.create(name="hourly", task="sequences.tasks.ScheduledSequence", interval=interval)
     CrontabSchedule.objects.create()

@@ -1,5 +1,6 @@
 """The operator's pages of extraction."""
 
+import zlib
 from typing import Any
 
 import orjson
@@ -9,8 +10,9 @@ from django.urls import reverse
 
 from extraction.domain.process_status import PageState
 from extraction.models import CreditAccount, CreditEntry, ExtractionPage, ExtractionTask, Process
-from extraction.services import credits, page_ledger, processes
-from extraction.services.tasks import check_payload, create_task
+from extraction.services import credits, process_lifecycle, processes
+from extraction.services.payloads import check_payload
+from extraction.services.tasks import create_task
 from tests.conftest import Person, make_person
 
 pytestmark = pytest.mark.django_db
@@ -33,8 +35,8 @@ def root() -> Client:
 def process(owner: Person) -> Process:
     """Its first page is done and showed sixty records; one has failed, one waits."""
     process = processes.run_task(task=create_task(owner=owner.user, given=PAYLOAD))
-    page_ledger.add_first_pages(process=process, payload=check_payload(process.payload, owner.user))
-    records = page_ledger.pack_records(orjson.dumps([{"a": f"<b>{n}</b>"} for n in range(60)]))
+    process_lifecycle.add_first_pages(process=process, payload=check_payload(process.payload, owner.user))
+    records = zlib.compress(orjson.dumps([{"a": f"<b>{n}</b>"} for n in range(60)]))
     ExtractionPage.objects.update(state=PageState.DONE, records=records, status=200)
     for number, state in enumerate((PageState.FAILED, PageState.READY)):
         key = bytes([number]) * 16

@@ -16,9 +16,9 @@ from django_celery_beat.models import PeriodicTask
 from extraction.domain.process_status import ProcessStatus
 from extraction.models import CreditAccount, CreditEntry, ExtractionPage, ExtractionTask, Process
 from extraction.run_kinds import ExtractionTarget
-from extraction.services import credits, page_ledger, process_lifecycle, retention
+from extraction.services import credits, process_lifecycle, retention
+from extraction.services.payloads import check_payload
 from extraction.services.results import result_storage
-from extraction.services.tasks import check_payload
 from taskhub.accounts import services as accounts
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
@@ -230,7 +230,7 @@ def test_a_file_that_is_gone_is_told_and_a_log_opens_at_once(owner: Person) -> N
 
 def test_pages_by_state_and_status(owner: Person) -> None:
     process = started(owner, created(owner))
-    page_ledger.add_first_pages(process=process, payload=check_payload(process.payload, owner.user))
+    process_lifecycle.add_first_pages(process=process, payload=check_payload(process.payload, owner.user))
     page = ExtractionPage.objects.get()
     for number in range(3):
         key = bytes([number]) * 16
@@ -282,7 +282,7 @@ def test_limits_of_a_user(owner: Person, colleague: Person) -> None:
 def test_a_deleted_task_leaves_nothing(owner: Person) -> None:
     task = created(owner)
     process, other = ended(started(owner, task)), started(owner, task)
-    page_ledger.add_first_pages(process=other, payload=check_payload(other.payload, owner.user))
+    process_lifecycle.add_first_pages(process=other, payload=check_payload(other.payload, owner.user))
     process.refresh_from_db()
     assert result_storage().exists(process.results)
     assert owner.post(f"/v1/task/{task['id']}/delete").json() == {"deleted": "ok"}

@@ -9,10 +9,10 @@ from typing import Any
 
 import psutil
 import pytest
-from django.db import connection
+from asgiref.sync import sync_to_async
+from django.db import connections
 
 from extraction import page_processor, worker_loop
-from extraction.db_thread import DatabaseThread
 from extraction.domain.process_status import PageFailure
 from extraction.domain.render_job import BrowserAction, Pagination, RenderedPage, RenderJob
 from extraction.fetch.browser import Chromium, browser_thread
@@ -46,8 +46,7 @@ def _settings(settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> 
     settings.STORAGES = {**settings.STORAGES, "results": results}
     monkeypatch.setattr(page_processor, "page_backoff", lambda attempt, after: 0.05)
     yield
-    if thread := DatabaseThread.executor.peek():
-        thread.submit(lambda: connection.close()).result()
+    asyncio.run(sync_to_async(connections.close_all)())
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -20,12 +20,11 @@ from gcp_storage_emulator.server import create_server
 from moto.server import ThreadedMotoServer
 
 from extraction.delivery import transfer, upload_program
-from extraction.domain.destinations import parse_destinations
+from extraction.domain.destinations import parse_destinations, serialize_destinations
 from extraction.models import ExtractionTask, Process, ProcessNote
 from extraction.run_kinds import ResultDeliveryKind
 from extraction.services import tasks
 from extraction.services.deliveries import DELIVERY, deliver_once
-from extraction.services.tasks import serialize_destinations
 from taskhub.errors import Failed, Problem, Rejected, Unavailable
 from taskhub.outbound import Allow, Policy
 from taskhub.runs import queue as runs

@@ -1,5 +1,6 @@
 """Results on a storage that speaks S3: a real server, and links of its own."""
 
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import requests
 from moto.server import ThreadedMotoServer
 
 from extraction.models import ExtractionPage, Process, ProcessNote
-from extraction.services import page_ledger, processes, retention, signed_links, slices, tasks
+from extraction.services import payloads, process_lifecycle, processes, retention, signed_links, slices, tasks
 from extraction.worker_loop import write_results
 from tests.conftest import Person
 
@@ -53,8 +54,8 @@ def bucket(server: str, settings: Any) -> Any:
 def fetched(owner: Person) -> Process:
     """Its pages have ended; its result is to be written."""
     process = processes.run_task(task=tasks.create_task(owner=owner.user, given=PAYLOAD))
-    page_ledger.add_first_pages(process=process, payload=tasks.check_payload(process.payload, owner.user))
-    ExtractionPage.objects.update(state="done", records=page_ledger.pack_records(b'[{"a": "1"}]'))
+    process_lifecycle.add_first_pages(process=process, payload=payloads.check_payload(process.payload, owner.user))
+    ExtractionPage.objects.update(state="done", records=zlib.compress(b'[{"a": "1"}]'))
     Process.objects.update(open=0, unwritten=True, records=1)
     return process
 

@@ -1,5 +1,6 @@
 """Searches as processes: keywords times pages, in the order in which they were given; engines of an operator's own."""
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -7,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection
+from django.db import connections
 
 from extraction import worker_loop
-from extraction.db_thread import DatabaseThread
 from extraction.engines import engines
 from extraction.models import ExtractionPage, Process
 from extraction.services import process_lifecycle, processes, tasks
@@ -51,8 +52,7 @@ def folder(tmp_path: Path, site: Site, settings: Any) -> Iterator[Path]:
     settings.STORAGES = {**settings.STORAGES, "results": results}
     write(tmp_path, "local", site)
     yield tmp_path
-    if thread := DatabaseThread.executor.peek():
-        thread.submit(lambda: connection.close()).result()
+    asyncio.run(sync_to_async(connections.close_all)())
 
 
 def write(folder: Path, name: str, site: Site, **values: Any) -> None:

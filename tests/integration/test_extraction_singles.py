@@ -10,9 +10,8 @@ import requests
 from PIL import Image
 from pypdf import PdfReader
 
-from extraction.domain.payload_parser import parse_single
 from extraction.domain.render_job import HTML, PDF, SCREENSHOT
-from extraction.domain.single_page_payload import PRODUCT
+from extraction.domain.single_page_payload import PRODUCT, parse_single
 from taskhub.errors import Rejected
 from tests.chromium import required
 from tests.extracting import Reply, Site, html, serving

@@ -14,16 +14,16 @@ from typing import Any
 
 import orjson
 import pytest
-from django.db import connection
+from asgiref.sync import sync_to_async
+from django.db import connection, connections
 from django.utils import timezone
 
 from extraction import fetch_loop, page_processor, worker_loop
-from extraction.db_thread import DatabaseThread
-from extraction.domain.page_urls import page_key
+from extraction.domain.page_reader import page_key
 from extraction.domain.process_status import PageState
-from extraction.fetch.host_limits import HostBusy, HostLimits
+from extraction.fetch.politeness import HostBusy, HostLimits
 from extraction.models import CreditAccount, CreditEntry, ExtractionPage, Process, ProcessNote, Slice
-from extraction.services import credits, page_ledger, process_lifecycle, processes, retention, slices, tasks
+from extraction.services import credits, payloads, process_lifecycle, processes, retention, slices, tasks
 from extraction.services.results import ResultExport, open_result
 from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
@@ -46,8 +46,7 @@ def _settings(settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> 
     settings.STORAGES = {**settings.STORAGES, "results": results}
     monkeypatch.setattr(page_processor, "page_backoff", lambda attempt, after: min(after or 0.05, 0.3))
     yield
-    if thread := DatabaseThread.executor.peek():
-        thread.submit(lambda: connection.close()).result()
+    asyncio.run(sync_to_async(connections.close_all)())
 
 
 @pytest.fixture
@@ -105,13 +104,13 @@ def found_at_once(process: Process, urls: list[str]) -> None:
     """As if the first page had led to these, which wait."""
     slice, _ = slices.claim_slice(worker="first@test") or (None, None)
     assert slice
-    [first] = page_ledger.claim_pages(slice=slice, limit=10)
+    [first] = slices.claim_pages(slice=slice, limit=10)
     keys = [(page_key(1, url), url) for url in urls]
-    found = [page_ledger.FoundPage(page_ledger.ClaimedPage(key, key, b"", 0, 1, url), mine=False) for key, url in keys]
+    found = [slices.FoundPage(slices.ClaimedPage(key, key, b"", 0, 1, url), mine=False) for key, url in keys]
     rows = orjson.dumps([{"item_details": [key.hex()]} for key, _ in keys])
     slices.reserve(slice=slice, wanted=10)
-    outcome = page_ledger.PageOutcome(first, PageState.DONE, cost=1, records=rows, count=len(urls), found=found)
-    page_ledger.write_batch(slice=slice, outcomes=[outcome], max_pages=1000)
+    outcome = slices.PageOutcome(first, PageState.DONE, cost=1, records=rows, count=len(urls), found=found)
+    slices.write_batch(slice=slice, outcomes=[outcome], max_pages=1000)
     process_lifecycle.end_slice(slice=slice)
 
 
@@ -415,7 +414,7 @@ def test_a_lost_worker_loses_no_page_and_charges_none_twice(owner: Person, site:
     assert claimed
     lost, _ = claimed
     slices.reserve(slice=lost, wanted=100)
-    assert len(page_ledger.claim_pages(slice=lost, limit=10)) == 1
+    assert len(slices.claim_pages(slice=lost, limit=10)) == 1
     assert slices.claim_slice(worker="other@test") is None
     Slice.objects.update(lease_until=timezone.now())
     process_lifecycle.sweep()
@@ -423,7 +422,7 @@ def test_a_lost_worker_loses_no_page_and_charges_none_twice(owner: Person, site:
     assert (process.status, process.cost, process.requests) == ("finished", 3, 3)
     assert CreditAccount.objects.get().balance == settings.EXTRACTION_CREDITS - 3
     with pytest.raises(slices.SliceLost):
-        page_ledger.write_batch(slice=lost, outcomes=[], max_pages=10)
+        slices.write_batch(slice=lost, outcomes=[], max_pages=10)
 
 
 def test_a_page_that_takes_workers_with_it_is_given_up_alone(owner: Person, site: Site) -> None:
@@ -434,7 +433,7 @@ def test_a_page_that_takes_workers_with_it_is_given_up_alone(owner: Person, site
     for number in range(3):
         slice, _ = slices.claim_slice(worker=f"{number}@test") or (None, None)
         assert slice
-        claimed = page_ledger.claim_pages(slice=slice, limit=10)
+        claimed = slices.claim_pages(slice=slice, limit=10)
         assert len(claimed) == (3 if number < 2 else 1)
         if number == 2:  # the suspects come one by one
             assert claimed[0].url.endswith("/a")
@@ -457,7 +456,7 @@ def test_a_cancelled_process_keeps_what_it_has(owner: Person, site: Site) -> Non
     assert slice
     processes.cancel_process(process=processes.visible_process(id=process.id, user=owner.user))
     with pytest.raises(slices.SliceLost):
-        page_ledger.claim_pages(slice=slice, limit=1)
+        slices.claim_pages(slice=slice, limit=1)
     process = carried(process)
     assert (process.status, process.open, process.unwritten) == ("canceled", 1, False)
     assert process.results
@@ -529,7 +528,7 @@ def test_two_turns_at_one_process_share_its_pages(owner: Person, site: Site, set
         slice, row = slices.claim_slice(worker=name) or (None, None)
         assert slice
         assert row
-        loops.append(fetch_loop.FetchLoop(slice, row, tasks.check_payload(row.payload, owner.user)))
+        loops.append(fetch_loop.FetchLoop(slice, row, payloads.check_payload(row.payload, owner.user)))
 
     async def both() -> None:
         await asyncio.gather(*(loop.run() for loop in loops))
@@ -556,7 +555,7 @@ def test_the_same_bytes_whoever_fetched_and_when(owner: Person, site: Site, sett
         slice, row = slices.claim_slice(worker="x@test") or (None, None)
         if slice and row:
             slices.reserve(slice=slice, wanted=20)
-            page_ledger.claim_pages(slice=slice, limit=7)
+            slices.claim_pages(slice=slice, limit=7)
             Slice.objects.update(lease_until=timezone.now())
             process_lifecycle.sweep()
             worker_loop.take_turns(node="extraction@test")

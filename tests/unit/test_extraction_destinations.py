@@ -1,10 +1,11 @@
 """Where results are delivered: read and checked."""
 
+import json
 from typing import Any
 
 import pytest
 
-from extraction.domain.destinations import parse_destinations
+from extraction.domain.destinations import load_destinations, parse_destinations, serialize_destinations
 from taskhub.errors import Rejected
 
 S3 = {"type": "s3", "bucket": "results", "accessKeyId": "a", "secretAccessKey": "s3cr3t"}
@@ -58,3 +59,19 @@ def test_a_fault_has_its_place(sent: Any, place: str, words: str) -> None:
     faults = {fault["pointer"]: fault["detail"] for fault in caught.value.errors}
     assert words in faults[place]
     assert "s3cr3t" not in str(caught.value.errors)
+
+
+def test_what_is_stored_is_loaded_as_it_was_parsed() -> None:
+    dropbox = {"type": "dropbox", "accessToken": "x", "path": "/daily/"}
+    onedrive = {"type": "Microsoft OneDrive", "refreshToken": "x", "clientId": "y"}
+    destinations = parse_destinations([S3 | {"endpoint": "https://s3.example.com/"}, SFTP, GCS, dropbox, onedrive])
+    stored = json.loads(json.dumps(serialize_destinations(destinations)))
+    loaded = load_destinations(stored)
+    assert loaded == destinations
+    assert [destination.to("a") for destination in loaded] == [destination.to("a") for destination in destinations]
+    assert serialize_destinations(loaded) == stored
+
+
+def test_what_is_stored_is_not_checked_again() -> None:
+    [destination] = load_destinations([{**S3, "path": "", "bucket": "a bucket of older rules"}])
+    assert destination.to("a") == "s3://a bucket of older rules/a"

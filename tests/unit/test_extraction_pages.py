@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extraction.domain.charsets import decode_page
 from extraction.domain.page_reader import PageReading, read_page
-from extraction.domain.payload_parser import parse_pages
+from extraction.domain.payload import PagesPayload
+from extraction.fetch.page_fetcher import decode_page
 
 FOLDERS = sorted((Path(__file__).parents[1] / "data" / "pages").iterdir())
 
@@ -29,7 +29,7 @@ def shown(reading: PageReading) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_a_saved_page(folder: Path) -> None:
-    payload = parse_pages(json.loads((folder / "payload.json").read_text()))
+    payload = PagesPayload.parse(json.loads((folder / "payload.json").read_text()))
     expected = json.loads((folder / "expected.json").read_text())
     text = decode_page((folder / "page.html").read_bytes(), expected["content_type"] or None)
     reading = read_page(text, payload.request.url, payload.rule)
@@ -53,7 +53,7 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES, max_size=40).map("".join), st.sampled_from(["", "div", "div p"]), st.booleans())
 def test_any_page_gives_records_with_the_names_of_the_payload(html: str, parent: str, path: bool) -> None:
     sent = {"request": {"url": "http://x/"}, "fields": FIELDS, "commonParent": parent, "path": path, "paginator": "a"}
-    reading = read_page(html, "http://x/", parse_pages(sent).rule)
+    reading = read_page(html, "http://x/", PagesPayload.parse(sent).rule)
     names = {"a_details"} if path else {"a", "a_details", "c_href", "c_text", "c_html"}
     assert all(record.keys() == names for record in reading.records)
     known = {link.key.hex() for link in reading.links}

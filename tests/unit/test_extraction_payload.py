@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extraction.domain.payload_parser import parse_pages
+from extraction.domain.payload import PagesPayload
 from extraction.domain.result_formats import format_named
 from extraction.domain.tables import columns_of, inert, rows_of
 from extraction.domain.text_filters import TextFilter, apply_filters
@@ -55,7 +55,7 @@ def with_value(place: str, value: Any) -> dict[str, Any]:
 
 
 def test_everything_is_read() -> None:
-    payload = parse_pages(GOOD)
+    payload = PagesPayload.parse(GOOD)
     assert payload.request.url == "https://shop.example.com/"
     assert (payload.request.method, payload.request.form) == ("POST", {"q": "lamp", "page": "1"})
     assert (payload.format, payload.gzip, not payload.ignore_robots, payload.delay) == ("xlsx", True, True, 0.5)
@@ -139,7 +139,7 @@ def test_a_fault_has_its_place(place: str, value: Any, words: str) -> None:
     else:
         sent = with_value(place, value)
     with pytest.raises(Rejected) as caught:
-        parse_pages(sent)
+        PagesPayload.parse(sent)
     faults = {error["pointer"]: error["detail"] for error in caught.value.errors}
     fault = next((detail for pointer, detail in faults.items() if pointer.startswith(place)), "")
     assert words in fault, faults
@@ -147,27 +147,29 @@ def test_a_fault_has_its_place(place: str, value: Any, words: str) -> None:
 
 def test_all_faults_are_told_at_once_up_to_a_number() -> None:
     with pytest.raises(Rejected) as caught:
-        parse_pages({"request": {}, "fields": [{}] * 50})
+        PagesPayload.parse({"request": {}, "fields": [{}] * 50})
     assert len(caught.value.errors) == FAULTS_MAX
 
 
 def test_a_selector_for_the_block_needs_a_block() -> None:
     with pytest.raises(Rejected, match="commonParent"):
-        parse_pages({"request": {"url": "http://x/"}, "fields": [{"name": "a", "selector": "."}]})
+        PagesPayload.parse({"request": {"url": "http://x/"}, "fields": [{"name": "a", "selector": "."}]})
 
 
 def test_details_nest_so_deep_and_no_deeper() -> None:
     inner: dict[str, Any] = {"fields": [{"name": "a", "selector": "b"}]}
     for _ in range(7):
         inner = {"fields": [{"name": "a", "selector": "b", "details": inner}]}
-    assert parse_pages({"request": {"url": "http://x/"}, **inner}).rule.depth() == 8
+    assert PagesPayload.parse({"request": {"url": "http://x/"}, **inner}).rule.depth() == 8
     with pytest.raises(Rejected, match="8 deep"):
-        parse_pages({"request": {"url": "http://x/"}, "fields": [{"name": "a", "selector": "b", "details": inner}]})
+        PagesPayload.parse(
+            {"request": {"url": "http://x/"}, "fields": [{"name": "a", "selector": "b", "details": inner}]}
+        )
 
 
 @pytest.mark.parametrize("value", ["", None, {}])
 def test_no_paginator_is_spelled_in_several_ways(value: Any) -> None:
-    assert parse_pages(with_value("/paginator", value)).paginator is None
+    assert PagesPayload.parse(with_value("/paginator", value)).paginator is None
 
 
 @pytest.mark.parametrize(
@@ -190,7 +192,7 @@ def test_formats_have_several_names(name: str, format: str | None) -> None:
 
 
 def test_cookies_may_be_written_as_the_header_has_them() -> None:
-    payload = parse_pages(with_value("/request/cookies", "a=1; b=two"))
+    payload = PagesPayload.parse(with_value("/request/cookies", "a=1; b=two"))
     assert payload.request.cookies == {"a": "1", "b": "two"}
 
 
@@ -202,7 +204,7 @@ def test_cookies_may_be_written_as_the_header_has_them() -> None:
 )
 def test_anything_else_is_refused_and_nothing_breaks(value: Any) -> None:
     with pytest.raises(Rejected):
-        parse_pages(value)
+        PagesPayload.parse(value)
 
 
 @given(st.text(max_size=30))
@@ -228,7 +230,7 @@ def test_cells_are_inert(cell: str, written: str) -> None:
 
 
 def test_details_stand_in_the_row_of_their_record() -> None:
-    rule = parse_pages(GOOD).rule
+    rule = PagesPayload.parse(GOOD).rule
     record = {
         "Title_href": "https://x/1",
         "Title_text": ["a", "b"],

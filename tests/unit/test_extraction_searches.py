@@ -8,7 +8,6 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from extraction.domain.page_reader import PageReading
-from extraction.domain.payload_parser import parse_search
 from extraction.domain.process_status import PageFailure
 from extraction.domain.search_engines import SearchEngine, parse_engine
 from extraction.domain.search_payload import SearchPayload
@@ -33,7 +32,7 @@ def test_every_engine_that_is_named_is_there_with_its_saved_pages() -> None:
 
 
 def search_of(engine: str, keyword: str, pages: int) -> SearchPayload:
-    return parse_search({"search_engine": engine, "keywords": [keyword], "num_pages": pages}, engines())
+    return SearchPayload.parse({"search_engine": engine, "keywords": [keyword], "num_pages": pages}, engines=engines())
 
 
 def read(search: SearchPayload, html: str, page: int, url: str = "") -> PageReading:
@@ -72,7 +71,7 @@ def query(url: str) -> dict[str, str]:
 
 
 def test_addresses() -> None:
-    search = parse_search(
+    search = SearchPayload.parse(
         {
             "search_engine": "Google",
             "keywords": "red shoes\n\nblå & hvid\nred shoes",
@@ -80,7 +79,7 @@ def test_addresses() -> None:
             "region": "DK",
             "google_settings": {"domain": "www.google.dk", "hl": "da", "tbs": "qdr:w"},
         },
-        engines(),
+        engines=engines(),
     )
     assert search.keywords == ("red shoes", "blå & hvid")
     assert search.address(0, 0) == search.first_request.url
@@ -93,7 +92,7 @@ def test_addresses() -> None:
         "tbs": "qdr:w",
     }
     assert search.needs_chrome
-    bing = parse_search({"search_engine": "bing", "keywords": ["tea"]}, engines())
+    bing = SearchPayload.parse({"search_engine": "bing", "keywords": ["tea"]}, engines=engines())
     assert not bing.needs_chrome
     assert query(bing.address(0, 2)) == {"q": "tea", "first": "21"}
 
@@ -124,16 +123,18 @@ def test_a_fault_has_its_place(place: str, value: Any, words: str) -> None:
     sent: dict[str, Any] = {"search_engine": "google", "keywords": ["a"]}
     sent[place.split("/")[1]] = value
     with pytest.raises(Rejected) as caught:
-        parse_search(sent, engines())
+        SearchPayload.parse(sent, engines=engines())
     faults = {fault["pointer"]: fault["detail"] for fault in caught.value.errors}
     assert words in faults[place]
 
 
 def test_google_settings_are_googles() -> None:
     with pytest.raises(Rejected, match="Goes with google"):
-        parse_search({"search_engine": "bing", "keywords": ["a"], "google_settings": {"hl": "da"}}, engines())
+        SearchPayload.parse(
+            {"search_engine": "bing", "keywords": ["a"], "google_settings": {"hl": "da"}}, engines=engines()
+        )
     with pytest.raises(Rejected, match="needs chrome"):
-        parse_search({"search_engine": "youtube", "keywords": ["a"], "type": "base"}, engines())
+        SearchPayload.parse({"search_engine": "youtube", "keywords": ["a"], "type": "base"}, engines=engines())
 
 
 def changed(place: str, value: Any) -> Any:

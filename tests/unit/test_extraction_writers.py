@@ -12,11 +12,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from extraction.domain.payload_parser import parse_pages
+from extraction.domain.payload import PagesPayload
 from extraction.domain.result_formats import MEDIA_TYPES
 from extraction.writers import spreadsheet, written
 
-RULE = parse_pages(
+RULE = PagesPayload.parse(
     {
         "request": {"url": "http://x/"},
         "fields": [

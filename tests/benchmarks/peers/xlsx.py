@@ -28,11 +28,11 @@ def bare(path: str) -> None:
 
 
 def ours(path: str) -> None:
-    from extraction.domain.payload_parser import parse_pages
+    from extraction.domain.payload import PagesPayload
     from extraction.writers import written
 
     fields = [{"name": name, "selector": "a"} for name in next(rows())]
-    rule = parse_pages({"request": {"url": "http://x/"}, "fields": fields}).rule
+    rule = PagesPayload.parse({"request": {"url": "http://x/"}, "fields": fields}).rule
     with open(path, "wb") as file:
         file.writelines(written(rows(), rule, "xlsx", most=ROWS))
 

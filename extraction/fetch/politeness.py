@@ -1,4 +1,5 @@
-"""Politeness: how many requests a host gets at once, and how often, from all workers together.
+"""Politeness: what a site's robots.txt lets be asked for (RFC 9309), and how many requests a host gets at once, and how
+often, from all workers together.
 
 Workers share each host's slots through Redis. While Redis is away a worker keeps to a quarter of the slots by itself.
 """
@@ -8,10 +9,17 @@ import logging
 import time
 from dataclasses import dataclass, field
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from django.conf import settings
+from protego import Protego
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+
+from extraction.domain.process_status import PageFailure
+from taskhub.outbound.client import GateClient, GateRequest
+from taskhub.outbound.errors import TooMuch, Unreachable
+from taskhub.outbound.session import USER_AGENT
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +27,15 @@ SHARE_SECONDS = 0.2  # then a worker asks for its share anew
 RETRY_SECONDS = 1.0  # then pages of a host without a slot for this worker are tried again
 LEASE_MS = 5_000  # for which a worker that died holds its share
 REDIS_SECONDS = 0.5  # for one call
+
+AGENT = USER_AGENT.partition("/")[0]
+ROBOTS_MAX_BYTES = 512 * 1024  # RFC 9309, section 2.5 asks for 500 KiB at least
+ROBOTS_SECONDS = 3600  # section 2.4 allows a day
+UNREACHABLE_SECONDS = 60
+CRAWL_DELAY_MAX = 300.0
+
+_ALLOW_ALL = b""
+_UNREACHABLE = b"# away"
 
 # Who holds how many of a host's slots, until when: "<slots>:<until>" by holder. Everyone gets an equal share; what
 # others hold beyond theirs they give back when they next ask.
@@ -210,3 +227,80 @@ class HostLimits:
         except RedisError as error:
             log.warning("Shares were not given back; they lapse by themselves: %s", error)
         await self._redis.aclose()
+
+
+class RobotsRules:
+    """The rules of the sites of one process: read once a site, and kept for other workers, too."""
+
+    def __init__(self, client: GateClient, hosts: HostLimits, proxy: str = "") -> None:
+        self._client, self._hosts, self._proxy = client, hosts, proxy
+        self._rules: dict[str, asyncio.Future[Any]] = {}
+
+    async def allow(self, url: str) -> bool:
+        """Whether `url` may be asked for; a delay that the site asks for holds from then on.
+
+        Raises `PageFailure` while the file is out of reach: then nothing may be asked for (section 2.3.1.4).
+        """
+        parts = urlsplit(url)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        if origin not in self._rules:
+            self._rules[origin] = asyncio.ensure_future(self._read(origin, parts.netloc))
+        rules = await asyncio.shield(self._rules[origin])  # other pages wait for the same file
+        if rules is None:
+            raise PageFailure("The site's robots.txt is out of reach.", again=True)
+        return bool(rules.can_fetch(url, AGENT))
+
+    async def _read(self, origin: str, host: str) -> Any:
+        text = await self._hosts.get_shared("robots", origin)
+        if text is None:
+            text, seconds = await self._fetch(f"{origin}/robots.txt")
+            await self._hosts.set_shared("robots", origin, text, seconds)
+        if text == _UNREACHABLE:
+            return None
+        rules = Protego.parse(text.decode("utf-8", "replace"))
+        if delay := rules.crawl_delay(AGENT):
+            self._hosts.slow_down(host, min(float(delay), CRAWL_DELAY_MAX))
+        return rules
+
+    async def _fetch(self, url: str) -> tuple[bytes, int]:
+        """The file's text, and for how many seconds it holds. A site without the file allows all (section 2.3.1.3).
+
+        Raises `Refused` for an address that is not called at all.
+        """
+        try:
+            answer = await self._client.call(GateRequest(url, proxy=self._proxy, max_bytes=ROBOTS_MAX_BYTES))
+        except TooMuch:
+            return _ALLOW_ALL, ROBOTS_SECONDS
+        except Unreachable:
+            return _UNREACHABLE, UNREACHABLE_SECONDS
+        if answer.status >= 500 or answer.status == 429:
+            return _UNREACHABLE, UNREACHABLE_SECONDS
+        return (answer.body, ROBOTS_SECONDS) if answer.status < 300 else (_ALLOW_ALL, ROBOTS_SECONDS)
+
+
+class HostSlot:
+    """The slot that one call holds: of one host at a time, as redirects lead from one to another."""
+
+    def __init__(self, hosts: HostLimits, robots: RobotsRules | None, delay: float) -> None:
+        self._hosts, self._robots, self._delay = hosts, robots, delay
+        self._held: HostState | None = None
+        self.host = ""
+
+    async def permit(self, url: str, hop: int) -> None:
+        """For the address that a redirect leads to: another site's rules, another host's slot."""
+        if hop:
+            await self.acquire(url)
+
+    async def acquire(self, url: str) -> None:
+        if self._robots and not await self._robots.allow(url):
+            raise PageFailure("The site's robots.txt forbids it.")
+        self.release()
+        self.host = urlsplit(url).netloc.rpartition("@")[2].lower()
+        if self._delay:
+            self._hosts.slow_down(self.host, self._delay)
+        self._held = await self._hosts.acquire(self.host)
+
+    def release(self) -> None:
+        if self._held:
+            self._hosts.release(self._held)
+            self._held = None

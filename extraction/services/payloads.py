@@ -1,0 +1,58 @@
+"""Payloads: checked when they are sent, and loaded as they were stored. Allowed is what their owner may ask for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from extraction.domain.payload import PagesPayload, Payload
+from extraction.domain.search_payload import ENGINE, SearchPayload
+from extraction.domain.single_page_payload import parse_single
+from extraction.engines import engines
+from extraction.fetch.browser import missing
+from extraction.models import Process
+from extraction.services.credits import AccountLimits, credit_account
+from taskhub.errors import Forbidden, invalid
+
+MAY_IGNORE_ROBOTS = "extraction.ignore_robots"
+
+
+def parse_payload(value: Any, at: str = "", *, single: bool = False, stored: bool = False) -> Payload:
+    """The payload of a task, which may be a search; or of a `single` page. What is `stored` was checked before.
+
+    Raises `Rejected` with every fault's place, under `at`.
+    """
+    if single:
+        return parse_single(value, stored=stored)
+    if isinstance(value, Mapping) and ENGINE in value:
+        return SearchPayload.parse(value, at, stored=stored, engines=engines())
+    return PagesPayload.parse(value, at, stored=stored)
+
+
+def check_payload(value: Any, owner: Any, at: str = "", *, single: bool = False) -> Payload:
+    """The payload, completely checked, and allowed to this user. Raises `Rejected` or `Forbidden`."""
+    payload = parse_payload(value, at, single=single)
+    check_allowed(payload=payload, owner=owner, at=at)
+    return payload
+
+
+def check_allowed(*, payload: Payload, owner: Any, at: str = "") -> None:
+    """Raises `Rejected` or `Forbidden` for what this user may not ask for."""
+    limits = AccountLimits.of(credit_account(owner.pk))
+    for pointer, detail in payload.limit_faults(pages=limits.pages, depth=limits.depth):
+        raise invalid(f"{at}{pointer}", detail)
+    if payload.needs_chrome and (words := missing()):
+        raise invalid(f"{at}{payload.TYPE_PLACE}", words)
+    if payload.ignore_robots and not owner.has_perm(MAY_IGNORE_ROBOTS):
+        detail = "robots.txt may be ignored by those who have the permission only."
+        raise Forbidden(detail, errors=[{"pointer": f"{at}/ignoreRobots", "detail": detail}])
+
+
+def load_payload(process: Process) -> Payload:
+    """The payload of a process, which was checked before it was stored. Raises `Rejected` where its engine is gone."""
+    return parse_payload(process.payload, single=process.task_id is None, stored=True)
+
+
+def allowed_payload(process: Process) -> Payload:
+    """As `load_payload`. Raises `Rejected` or `Forbidden` for what its owner may no longer ask for."""
+    payload = load_payload(process)
+    check_allowed(payload=payload, owner=process.owner)
+    return payload
