@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import Permission
+from django.core import signing
 from django.core.files.base import ContentFile
 from django.test import Client
 from django.utils import timezone
@@ -70,8 +71,10 @@ def _storage(settings: Any, tmp_path: Any) -> None:
     settings.STORAGES = {**settings.STORAGES, "results": results}
 
 
-def test_the_document_from_first_to_last(owner: Person) -> None:
+def test_the_document_from_first_to_last(owner: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     """With an API key in the query, `curl -d`, and each of the document's spellings."""
+    second = signing.TimestampSigner().timestamp()  # links name the second in which they are made
+    monkeypatch.setattr(signing.TimestampSigner, "timestamp", lambda signer: second)
     _, key = accounts.create_key(user=owner.user)
     curl = Client()
     form = "application/x-www-form-urlencoded"

@@ -517,3 +517,21 @@ def test_a_subscription_that_is_not_confirmed_yet_is_woken_by_its_confirmation()
     with pubsub.subscribe(uuid4(), uuid4(), confirmed=False) as subscription:
         assert subscription.wait(5)
         assert subscription.connected
+
+
+def test_a_claim_that_only_its_caller_sees_is_not_taken_for_lost(olga: User) -> None:
+    """In a transaction of the caller's: the keeper, which has a connection of its own, finds no such run."""
+
+    def outlast_the_keeper(performed: Execution) -> None:
+        for number in range(2):
+            performed.progress(number)
+            keeper_turn.clear()
+            assert keeper_turn.wait(30)
+        say(performed)
+
+    with transaction.atomic():
+        run = submit(olga)
+        keeper_turn = execution._worker_process.get("w@here").keeper._turn
+        assert work("probe", outlast_the_keeper, node="w@here") == 1
+        run.refresh_from_db()
+        assert run.state == State.SUCCESS
