@@ -24,7 +24,13 @@ REAP_SECONDS = 60.0
 
 
 def begin_session() -> None:
-    """Makes the session's folder, lets temporary files and all programs use it, and starts the reaper."""
+    """Makes the session's folder, lets temporary files and all programs use it, and starts the reaper.
+
+    A hub is ten processes, and the suite starts a dozen hubs: all of them keep what they compile, also where Python is
+    told not to, or each would compile the whole product.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     folder = Path(tempfile.mkdtemp(prefix="tests-"))
     folder.chmod(0o1777)  # as /tmp: some tests start programs as another user
     reaper = subprocess.Popen(

@@ -140,7 +140,7 @@ class Site:
         self.home = folder / "var"
         self.port = free_port()
         self.running: Up | None = None
-        skip = shutil.ignore_patterns(".*", "var", "tests", "__pycache__")
+        skip = shutil.ignore_patterns(".*", "var", "tests")
         shutil.copytree(ROOT, folder, ignore=skip, dirs_exist_ok=True)
         (folder / ".venv").mkdir()
         for name in ("bin", "lib", "pyvenv.cfg"):

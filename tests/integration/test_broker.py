@@ -49,7 +49,7 @@ def _empty() -> None:
 def test_messages_stop_while_enough_wait_and_begin_again_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    known = broker._connection
+    known: Any = broker._connection
     patient = known.clone(transport_options={**known.transport_options, "socket_timeout": 60}, connect_timeout=60)
     monkeypatch.setattr(broker, "_connection", patient)  # a count that takes its time on a busy machine is a count
     monkeypatch.setattr(broker, "SATURATED_SECONDS", 0)
