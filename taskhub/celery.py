@@ -58,7 +58,12 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     # A message that is not acknowledged within this time is sent again; the second one finds nothing to claim.
     # A time shorter than a long run would only send messages in vain.
-    broker_transport_options={"visibility_timeout": 3600, "socket_connect_timeout": 2, "socket_keepalive": True},
+    broker_transport_options={
+        "visibility_timeout": 3600,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": True,
+        "priority_steps": [0],  # no message has a priority: one list in Redis for each queue, instead of four
+    },
     # A broker that is restarting must not end the workers.
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,

@@ -76,11 +76,12 @@ def _waiting(broker: redis.Redis, queue: str) -> int:
     return int(broker.llen(queue)) + int(broker.hlen("unacked"))
 
 
-def seconds_until_none(left: Callable[[], int]) -> float:
+def seconds_until_none(left: Callable[[], int], describe: Callable[[], str] = str) -> float:
+    """Seconds until nothing is left. `describe` tells what keeps what is left after `DRAIN_SECONDS`."""
     began = time.perf_counter()
     while waiting := left():
         if time.perf_counter() - began > DRAIN_SECONDS:
-            raise CannotMeasure(f"After {DRAIN_SECONDS} s {waiting} were still waiting.")
+            raise CannotMeasure(f"After {DRAIN_SECONDS} s {waiting} were still waiting. {describe()}".rstrip())
         time.sleep(0.01)
     return time.perf_counter() - began
 

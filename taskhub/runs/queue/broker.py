@@ -70,12 +70,14 @@ class BacklogThrottle:
     A worker that gets a message performs all that waits, so a burst of runs would leave as many messages that find
     nothing to claim, and sending one costs as much as a run. The broker is asked for its backlog after every sixteenth
     message. A full queue is believed full for so short a time that the messages which were counted are not all consumed
-    by then; should they be, the sweeper notifies again within a second.
+    by then; should they be, the sweeper notifies again within a second. Of the threads that find this time over, one
+    asks; to the others the queue is as full as it was.
     """
 
     def __init__(self) -> None:
         self._sent: Counter[str] = Counter()
         self._saturated_until: dict[str, float] = {}
+        self._asking = threading.Lock()
 
     def is_saturated(self, queue: str) -> bool:
         until = self._saturated_until.get(queue)
@@ -84,11 +86,16 @@ class BacklogThrottle:
         self._sent[queue] += 1
         if until is None and self._sent[queue] % COUNTED_EVERY:
             return False
-        if (backlog(queue) or 0) < BACKLOG_ENOUGH:
-            self._saturated_until.pop(queue, None)
-            return False
-        self._saturated_until[queue] = time.monotonic() + SATURATED_SECONDS
-        return True
+        if not self._asking.acquire(blocking=False):
+            return until is not None
+        try:
+            if (backlog(queue) or 0) < BACKLOG_ENOUGH:
+                self._saturated_until.pop(queue, None)
+                return False
+            self._saturated_until[queue] = time.monotonic() + SATURATED_SECONDS
+            return True
+        finally:
+            self._asking.release()
 
 
 backlog_throttle = BacklogThrottle()
