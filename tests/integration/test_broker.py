@@ -1,7 +1,9 @@
 """Messages to workers, with a real broker and nobody who consumes them."""
 
 import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -63,6 +65,30 @@ def test_messages_stop_while_enough_wait_and_begin_again_later(
     assert backlog_throttle.is_saturated(QUEUE)
     _empty()
     assert not backlog_throttle.is_saturated(QUEUE)
+
+
+def test_one_thread_asks_for_the_backlog_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "SATURATED_SECONDS", 0)
+    asked, others_are_done, asks = threading.Event(), threading.Event(), []
+
+    def slow_backlog(queue: str) -> int:
+        asks.append(queue)
+        asked.set()
+        assert others_are_done.wait(30)
+        return BACKLOG_ENOUGH
+
+    monkeypatch.setattr(broker, "backlog", lambda queue: BACKLOG_ENOUGH)
+    backlog_throttle = BacklogThrottle()
+    while not backlog_throttle.is_saturated(QUEUE):
+        pass
+    monkeypatch.setattr(broker, "backlog", slow_backlog)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(backlog_throttle.is_saturated, QUEUE)
+        assert asked.wait(30)
+        assert all(backlog_throttle.is_saturated(QUEUE) for _ in range(5))
+        others_are_done.set()
+        assert answer.result()
+    assert asks == [QUEUE]
 
 
 def test_a_broker_that_does_not_tell_its_backlog_is_sent_to_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
