@@ -28,7 +28,7 @@ from extraction.fetch.politeness import HostBusy, HostLimits
 from extraction.models import Process, Slice
 from extraction.page_processor import CreditAllowance, PageProcessor, failed_outcome
 from extraction.services import credits, process_lifecycle, slices
-from extraction.services.slices import ClaimedPage, PageOutcome, SliceLost
+from extraction.services.slices import ClaimedPage, PageOutcome
 from taskhub.outbound import Policy, configured_policy
 from taskhub.outbound.client import GateClient
 from taskhub.runs import queue as runs
@@ -76,7 +76,7 @@ class PageSupply:
 
     async def take(self) -> ClaimedPage | None:
         """The next page, paid for; None when the turn is over."""
-        self._claim_when_low()
+        self.claim_when_low()
         self._close_when_late()
         page = await self._pages.get()
         self._close_when_late()
@@ -85,7 +85,7 @@ class PageSupply:
             return None
         self._unpaid += 1
         while not (self.closed or self.credits.take(self._price)):
-            self._claim_when_low()
+            self.claim_when_low()
             self.close_if_over()
             await self.credits.wait()
         self._unpaid -= 1
@@ -138,12 +138,8 @@ class PageSupply:
         pages = slices.claim_pages(slice=self._slice, limit=STOCK, alone=alone) if self.at_hand < LOW else []
         return pages, granted
 
-    def _claim_when_low(self) -> None:
+    def claim_when_low(self) -> None:
         if self.at_hand < LOW or self.credits.left < self._price * LOW:
-            self._more.set()
-
-    def claim_when_empty(self) -> None:
-        if not self.at_hand:
             self._more.set()
 
     @property
@@ -211,7 +207,7 @@ class BatchWriter:
         if not process.open:
             supply.close()
         supply.close_if_over()
-        supply.claim_when_empty()
+        supply.claim_when_low()
         if not (self._notified or supply.closed) and process.run and process.open > supply.fetching + supply.at_hand:
             self._notified = True  # there are pages for another worker, too
             await sync_to_async(runs.notify_worker)(process.run)
@@ -308,14 +304,13 @@ def _policy(limits: credits.AccountLimits) -> Policy:
 
 
 def take_turn(slice: Slice, process: Process, payload: Payload) -> None:
-    """Fetches pages of a process for one turn, ends the slice, and suspends the process where its credits ran out."""
+    """Fetches pages of a process for one turn, ends the slice, and suspends the process where its credits ran out.
+
+    Raises `SliceLost` where the process was stopped, or another worker has its pages.
+    """
     loop = FetchLoop(slice, process, payload)
-    try:
-        with asyncio.Runner(loop_factory=LOOP_FACTORY) as runner:
-            runner.run(loop.run())
-    except SliceLost:
-        log.info("Process %s was stopped, or another worker has its pages", process.id)
-        return
+    with asyncio.Runner(loop_factory=LOOP_FACTORY) as runner:
+        runner.run(loop.run())
     rest_until = timezone.now() + timedelta(seconds=loop.host_delay) if loop.host_delay else None
     process_lifecycle.end_slice(slice=slice, rest_until=rest_until)
     if loop.supply.out_of_credits:

@@ -60,7 +60,7 @@ def _take_turn(slice: Slice, process: Process) -> None:
             else:
                 write_results(slice=slice, process=process)
     except SliceLost:
-        log.info("Process %s was stopped", process.id)
+        log.info("Process %s was stopped, or another worker has its pages", process.id)
     except (DatabaseError, InterfaceError) as error:
         log.warning("A turn at %s lost the database: %s", process.id, error)
         connection.close()
