@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from django.utils import timezone
 
 from extraction import fetch_loop, page_processor, worker_loop
@@ -683,3 +683,16 @@ def test_a_page_that_takes_longer_than_a_turn_is_waited_for(owner: Person, site:
     process = extracted(owner, site)
     assert (process.status, len(records(process))) == ("finished", 1)
     assert site.hits["/"] == 1
+
+
+def test_a_turn_does_not_begin_with_a_connection_that_another_lost(owner: Person, site: Site) -> None:
+    def end_connection() -> None:
+        with connection.cursor() as cursor, pytest.raises(OperationalError):
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    site.pages["/"] = listing("/a")
+    process = begun(owner, site)
+    asyncio.run(sync_to_async(end_connection)())
+    worker_loop.take_turns(node="extraction@test")
+    process.refresh_from_db()
+    assert (process.status, process.records) == ("finished", 1)
