@@ -14,7 +14,7 @@ run: .venv/installed  ## start the hub: make run PORT=8123 ARGS="--workers 4"
 	@exec $(BIN)/python manage.py up --port $(PORT) $(ARGS)
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
 
 lint: .venv/installed-dev  ## each check beside the others
 	@$(MAKE) --no-print-directory --jobs 4 --output-sync ruff mypy imports migrations

@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,14 @@ class Disposable:
     def unattended(self) -> Iterator[None]:
         """The supervisor does not see what happens meanwhile."""
         with frozen(psutil.Process(self.up.pid)):
+            yield
+
+    @contextmanager
+    def idle(self) -> Iterator[None]:
+        """Walkers that are submitted meanwhile wait: what is to happen to them begins when all are there."""
+        with ExitStack() as stack:
+            for child in self.children("worker:walkers"):
+                stack.enter_context(frozen(child))
             yield
 
     def await_health(self) -> None:

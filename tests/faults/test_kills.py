@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.disposable import Disposable, submit, submit_marks
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("outages")]
 
 # Where something runs, and not for the last time: the third kill would be the end of it, as another test shows.
 VICTIMS = """
@@ -23,8 +23,9 @@ VICTIMS = """
 def test_workers_killed_every_second(broken: Disposable) -> None:
     people = [broken.people.sign_up() for _ in range(5)]
     runs: dict[str, str] = {}
-    for person in people:
-        runs |= submit_marks(person, [f"{n} of {person.id}" for n in range(100)], seconds=0.05)
+    with broken.idle():
+        for person in people:
+            runs |= submit_marks(person, [f"{n} of {person.id}" for n in range(100)], seconds=0.05)
     killed = Counter(_kill_every_second(broken, while_pending=runs))
     assert killed["child"] > killed["worker"] > 0
     assert set(broken.await_ended(runs, 120).values()) == {"SUCCESS"}

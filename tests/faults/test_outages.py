@@ -19,7 +19,7 @@ from tests.faults.disposable import Disposable, frozen, submit, until
 from tests.hub import Caller
 from tests.session import is_alive
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("outages")]
 
 ANSWER_SECONDS = 5
 AT_ONCE_SECONDS = 1

@@ -29,7 +29,7 @@ from tests.conftest import Person
 from tests.extracting import Reply, Site, html, serving
 
 # Chromium takes what it gets of both cores: beside tests that measure how long something takes it is not started.
-pytestmark = pytest.mark.xdist_group("faults")
+pytestmark = pytest.mark.xdist_group("outages")
 
 MADE = (
     '<div id="a">nothing</div><script>fetch("/api").then(r => r.text()).then(t => '
