@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from taskhub import __version__
 from taskhub.outbound.policy import Allow
+from taskhub.web.hub_names import HubNames, host_of, is_loopback
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -92,7 +93,15 @@ PRIVATE = env_flag("TASKHUB_PRIVATE", False)
 HOME = Path(env_text("TASKHUB_HOME", str(BASE_DIR / "var"))).resolve()
 PUBLIC_URL = env_web_address("TASKHUB_PUBLIC_URL", "http://127.0.0.1:8000")
 DEBUG = env_flag("TASKHUB_DEBUG", False)
-ALLOWED_HOSTS = env_list("TASKHUB_ALLOWED_HOSTS", "*")
+BOUND_HOST = env_text("TASKHUB_BOUND_HOST", "127.0.0.1")
+# Nobody but this machine's people and programs comes to it: some things can be more convenient.
+IS_LOCAL = PRIVATE and is_loopback(BOUND_HOST)
+ALLOWED_HOSTS = env_list("TASKHUB_ALLOWED_HOSTS", "" if PRIVATE else "*")
+# The private home answers to its own names only: see taskhub.web.middleware.HubNamesMiddleware.
+HUB_NAMES = None
+if PRIVATE and "*" not in ALLOWED_HOSTS:
+    HUB_NAMES = HubNames.of(BOUND_HOST, host_of(PUBLIC_URL), *ALLOWED_HOSTS)
+    ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "taskhub.urls"
 ASGI_APPLICATION = "taskhub.asgi.application"
 APPEND_SLASH = False  # taskhub.web.middleware.OptionalSlashMiddleware serves both spellings without a redirect
@@ -142,6 +151,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "taskhub.web.middleware.HubNamesMiddleware",
     "taskhub.web.middleware.ProblemDetailsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -242,7 +252,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-OPEN_SIGNUP = env_flag("TASKHUB_OPEN_SIGNUP", PRIVATE)
+OPEN_SIGNUP = env_flag("TASKHUB_OPEN_SIGNUP", IS_LOCAL)
 TOKEN_HOURS = env_int("TASKHUB_TOKEN_HOURS", 10 * 24, minimum=1)
 REST_KNOX = {
     "TOKEN_TTL": timedelta(hours=TOKEN_HOURS),
@@ -250,12 +260,12 @@ REST_KNOX = {
     "AUTO_REFRESH": False,
 }
 
-# How often. The private home limits sign-ins and sign-ups only.
+# How often. The private home on loopback limits sign-ins and sign-ups only.
 
 THROTTLE_RATES = {
     "sign_in": env_rate("TASKHUB_RATE_SIGN_IN", "60/min"),
-    "submit": env_rate("TASKHUB_RATE_SUBMIT", None if PRIVATE else "6000/min"),
-    "read": env_rate("TASKHUB_RATE_READ", None if PRIVATE else "12000/min"),
+    "submit": env_rate("TASKHUB_RATE_SUBMIT", None if IS_LOCAL else "6000/min"),
+    "read": env_rate("TASKHUB_RATE_READ", None if IS_LOCAL else "12000/min"),
 }
 
 REST_FRAMEWORK = {
@@ -391,7 +401,7 @@ EXTRACTION_LINK_SECONDS = 3600
 
 # Calling other servers, through the gate of taskhub.outbound; times in seconds
 
-OUTBOUND_ALLOW = env_list("TASKHUB_OUTBOUND_ALLOW", "loopback" if PRIVATE else "")
+OUTBOUND_ALLOW = env_list("TASKHUB_OUTBOUND_ALLOW", "loopback" if IS_LOCAL else "")
 try:
     Allow.parse(OUTBOUND_ALLOW)
 except ValueError as error:

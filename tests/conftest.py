@@ -62,6 +62,7 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     url = os.environ["REDIS_URL"].partition("?db=")[0]
     os.environ["REDIS_URL"] = f"{url}?db={int(worker.removeprefix('gw')) + 1}"
 os.environ.setdefault("TASKHUB_PRIVATE", "true")
+os.environ.setdefault("TASKHUB_ALLOWED_HOSTS", "*")  # Django's test client calls it testserver
 os.environ["DJANGO_SETTINGS_MODULE"] = "taskhub.settings"
 django.setup()
 from tests.deferred import wait_in_the_calling_thread  # noqa: E402  (it imports what needs the settings)

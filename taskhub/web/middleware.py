@@ -12,7 +12,25 @@ from django.urls import is_valid_path
 from taskhub import errors
 from taskhub.errors import Problem
 from taskhub.web.front.request_body import StreamedBody
+from taskhub.web.hub_names import HubNames
 from taskhub.web.problems import as_problem, problem_response
+
+
+class HubNamesMiddleware:
+    """Refuses calls under a foreign name, and those of foreign web pages, where the settings know the hub's names."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        names: HubNames | None = settings.HUB_NAMES
+        host, origin = request.META.get("HTTP_HOST"), request.META.get("HTTP_ORIGIN")
+        if names and host is not None and not names.has_host(host):
+            mend = "use its address, or set TASKHUB_PUBLIC_URL or TASKHUB_ALLOWED_HOSTS"
+            return problem_response(errors.Rejected(f"The hub is not called {host!r}: {mend}."))
+        if names and origin is not None and not names.has_origin(origin, host or ""):
+            return problem_response(errors.Forbidden(f"Pages of {origin!r} may not call this hub."))
+        return self.get_response(request)
 
 
 class ProblemDetailsMiddleware:

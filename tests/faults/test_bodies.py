@@ -38,7 +38,7 @@ class Sender:
     def __init__(self, caller: Caller, path: str, *headers: str) -> None:
         place = urlsplit(caller.url)
         self.socket = socket.create_connection((place.hostname, place.port), timeout=60)
-        lines = [f"POST {path} HTTP/1.1", "Host: hub", "Connection: close", *headers]
+        lines = [f"POST {path} HTTP/1.1", "Host: localhost", "Connection: close", *headers]
         if caller.token:
             lines.append(f"Authorization: token {caller.token}")
         if not any(line.startswith("Content-Type") for line in lines):

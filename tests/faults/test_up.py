@@ -203,6 +203,7 @@ def test_make_run_starts_everything_as_a_user_who_is_not_root(site: Site) -> Non
     assert up.said(r"^web \| ")
     assert up.said(r"^worker:walkers \| .*ready")
     assert not up.said("\033")
+    assert not up.said("other machines")
 
 
 def test_the_first_superuser_can_sign_in_with_the_password_that_was_printed(site: Site) -> None:
@@ -238,6 +239,35 @@ def test_another_command_uses_the_running_servers_and_leaves_them(site: Site) ->
     done = site.manage("shell", "--no-imports", "-c", count)
     assert (done.returncode, done.stdout.strip()) == (0, "users: 1"), done.stderr
     assert site.up().programs() == before
+
+
+# Where other machines can reach it
+
+
+def test_what_is_convenient_on_loopback_is_closed_elsewhere(tmp_path: Path) -> None:
+    up = Up([sys.executable, str(ROOT / "manage.py"), "up", "--host", "0.0.0.0", "--port", "0"], tmp_path)
+    try:
+        account = {"email": "guest@example.com", "password": "correct horse battery"}
+        assert requests.post(f"{up.address}/user/create/", json=account, timeout=30).status_code == 403
+        [line] = up.said("other machines can reach 0.0.0.0")
+        for closed in ("sign-up", "TASKHUB_OPEN_SIGNUP", "TASKHUB_RATE_SUBMIT", "TASKHUB_RATE_READ", "loopback"):
+            assert closed in line
+        found = re.search(r"is (\S+) with the password (\S+) ", up.said("the first superuser is")[0])
+        assert found is not None
+        staff = {"email": found[1], "password": found[2]}
+        token = requests.post(f"{up.address}/user/token/", json=staff, timeout=30).json()["token"]
+        fetch = {"url": f"{up.address}/healthz"}
+        headers = {"Authorization": f"token {token}"}
+        refusal = requests.post(f"{up.address}/v1/fetch", json=fetch, headers=headers, timeout=30)
+        assert "loopback" in refusal.text
+        assert answer(up.address, "/openapi.json") == 200
+        rebound = requests.get(f"{up.address}/healthz", headers={"Host": "rebound.example"}, timeout=30)
+        assert rebound.status_code == 400
+        other = requests.get(f"{up.address}/healthz", headers={"Host": "192.0.2.1:8000"}, timeout=30)
+        assert other.status_code == 200
+    finally:
+        up.process.terminate()
+        up.end()
 
 
 # Killed in part, and whole

@@ -130,7 +130,7 @@ def test_a_body_in_chunks_that_is_cut_off_stores_nothing(caller: Caller, upload:
     before = crawling.task(caller, fid)["counts"]["received"]
     with socket.create_connection((place.hostname, place.port), source_address=(source, 0)) as connection:
         lines = b'{"sku": "cut-1"}\n{"sku": "cut-2"}\n'  # cut at the end of a line: nothing in them tells
-        head = [f"POST {upload} HTTP/1.1", "Host: h", f"Authorization: token {caller.token}"]
+        head = [f"POST {upload} HTTP/1.1", "Host: localhost", f"Authorization: token {caller.token}"]
         head += ["Transfer-Encoding: chunked", "", ""]
         connection.sendall("\r\n".join(head).encode() + b"%x\r\n%b\r\n" % (len(lines), lines))
         if close == "reset":

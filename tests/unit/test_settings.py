@@ -9,15 +9,15 @@ import pytest
 from tests.hub import ROOT
 
 
-def start(**variables: str) -> str:
-    """What a process says that reads the settings."""
+def start(show: str = "'fine'", **variables: str) -> str:
+    """What a process says that reads the settings, and shows `show` of them."""
     environ = {
         **os.environ,
         "TASKHUB_SECRET_KEY": "x" * 50,
         "DATABASE_URL": "postgres:///none",
         "REDIS_URL": "redis://x",
     }
-    read = [sys.executable, "-c", "import taskhub.settings; print('fine')"]
+    read = [sys.executable, "-c", f"import taskhub.settings as s; print({show})"]
     return subprocess.run(
         read, cwd=ROOT, env=environ | variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ).stdout.splitlines()[-1]
@@ -28,6 +28,37 @@ def test_walks_leave_connections_for_the_other_calls() -> None:
     refusal = start(TASKHUB_DATABASE_POOL="12")
     assert "ImproperlyConfigured: TASKHUB_WALKS_AT_ONCE (12) must be less than TASKHUB_DATABASE_POOL (12)" in refusal
     assert start(TASKHUB_DATABASE_POOL="0", TASKHUB_WALKS_AT_ONCE="100") == "fine"
+
+
+OPEN = "True None None ['loopback']"
+CLOSED = "False 6000/min 12000/min []"
+ASKED_FOR = {
+    "TASKHUB_OPEN_SIGNUP": "true",
+    "TASKHUB_RATE_SUBMIT": "none",
+    "TASKHUB_RATE_READ": "none",
+    "TASKHUB_OUTBOUND_ALLOW": "loopback",
+}
+
+
+@pytest.mark.parametrize(
+    ("variables", "state"),
+    [
+        ({"TASKHUB_PRIVATE": "true"}, OPEN),
+        ({"TASKHUB_PRIVATE": "true", "TASKHUB_BOUND_HOST": "127.0.0.1"}, OPEN),
+        ({"TASKHUB_PRIVATE": "true", "TASKHUB_BOUND_HOST": "::1"}, OPEN),
+        ({"TASKHUB_PRIVATE": "true", "TASKHUB_BOUND_HOST": "localhost"}, OPEN),
+        ({"TASKHUB_PRIVATE": "true", "TASKHUB_BOUND_HOST": "0.0.0.0"}, CLOSED),
+        ({"TASKHUB_PRIVATE": "true", "TASKHUB_BOUND_HOST": "::"}, CLOSED),
+        ({"TASKHUB_PRIVATE": "true", "TASKHUB_BOUND_HOST": "192.168.1.5"}, CLOSED),
+        ({"TASKHUB_PRIVATE": "true", "TASKHUB_BOUND_HOST": "hub.lan"}, CLOSED),
+        ({"TASKHUB_PRIVATE": "true", "TASKHUB_BOUND_HOST": "0.0.0.0", **ASKED_FOR}, OPEN),
+        ({"TASKHUB_PRIVATE": "false"}, CLOSED),
+        ({"TASKHUB_PRIVATE": "false", "TASKHUB_BOUND_HOST": "127.0.0.1"}, CLOSED),
+    ],
+)
+def test_what_is_convenient_on_loopback_is_open_there_only(variables: dict[str, str], state: str) -> None:
+    shown = "s.OPEN_SIGNUP, s.THROTTLE_RATES['submit'], s.THROTTLE_RATES['read'], s.OUTBOUND_ALLOW"
+    assert start(shown, **variables) == state
 
 
 @pytest.mark.parametrize(

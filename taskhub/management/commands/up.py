@@ -30,6 +30,7 @@ from taskhub.embedded import (
 from taskhub.management.startup import free_port, prepare_database, reachable
 from taskhub.programs import commands
 from taskhub.supervisor import Child, Printer, stop_in_order
+from taskhub.web.hub_names import is_loopback
 
 ROOT = Path(__file__).resolve().parents[3]
 COMPLAIN_SECONDS = 30.0
@@ -37,6 +38,13 @@ CHILDREN = {
     "PYTHONUNBUFFERED": "1",  # lines are shown when they are written
     "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",  # said by every worker at length
     "CELERY_SKIP_CHECKS": "1",  # every worker would load all pages of the site to check them, which tests have done
+}
+# What a private home closes where other machines can reach it, unless the variable says otherwise.
+CLOSED_ELSEWHERE = {
+    "TASKHUB_OPEN_SIGNUP": "sign-up is closed",
+    "TASKHUB_RATE_SUBMIT": "calls that start work are limited",
+    "TASKHUB_RATE_READ": "calls that read are limited",
+    "TASKHUB_OUTBOUND_ALLOW": "loopback is not called",
 }
 STOP_SIGNALS: dict[str, StopSignals] = {
     "beat": ((signal.SIGTERM, 5.0),),
@@ -129,7 +137,10 @@ class Hub:
             self.write("up", told)
 
     async def start_programs(self) -> None:
+        if settings.PRIVATE and not is_loopback(self.host):
+            self.write("up", describe_reach(self.host))
         environment = {**CHILDREN, **os.environ}
+        environment["TASKHUB_BOUND_HOST"] = self.host
         environment["TASKHUB_PUBLIC_URL"] = os.environ.get("TASKHUB_PUBLIC_URL") or self.address
         for name, argv in commands(self.host, self.port, self.workers, settings.QUEUES).items():
             self.keep(ProgramSpec(name, argv, ROOT, environment, stop_signals=STOP_SIGNALS[kind_of(name)]))
@@ -166,6 +177,15 @@ class Hub:
 def kind_of(name: str) -> str:
     """worker:walkers is a worker."""
     return name.partition(":")[0]
+
+
+def describe_reach(host: str) -> str:
+    """What the operator must know of a hub that other machines can reach."""
+    unset = {name: words for name, words in CLOSED_ELSEWHERE.items() if not os.environ.get(name)}
+    chosen = [name for name in CLOSED_ELSEWHERE if name not in unset]
+    closed = [f"{words} ({name})" for name, words in unset.items()]
+    as_set = [f"{', '.join(chosen)} as you set it"] if chosen else []
+    return f"other machines can reach {host}: {'; '.join(closed + as_set)}"
 
 
 def ask_health(host: str, port: int) -> tuple[int, dict[str, Any]]:
