@@ -76,7 +76,7 @@ class PageSupply:
 
     async def take(self) -> ClaimedPage | None:
         """The next page, paid for; None when the turn is over."""
-        self.claim_when_low()
+        self._claim_when_low()
         self._close_when_late()
         page = await self._pages.get()
         self._close_when_late()
@@ -85,7 +85,7 @@ class PageSupply:
             return None
         self._unpaid += 1
         while not (self.closed or self.credits.take(self._price)):
-            self.claim_when_low()
+            self._claim_when_low()
             self.close_if_over()
             await self.credits.wait()
         self._unpaid -= 1
@@ -138,8 +138,12 @@ class PageSupply:
         pages = slices.claim_pages(slice=self._slice, limit=STOCK, alone=alone) if self.at_hand < LOW else []
         return pages, granted
 
-    def claim_when_low(self) -> None:
+    def _claim_when_low(self) -> None:
         if self.at_hand < LOW or self.credits.left < self._price * LOW:
+            self._more.set()
+
+    def claim_when_empty(self) -> None:
+        if not self.at_hand:
             self._more.set()
 
     @property
@@ -207,7 +211,7 @@ class BatchWriter:
         if not process.open:
             supply.close()
         supply.close_if_over()
-        supply.claim_when_low()
+        supply.claim_when_empty()
         if not (self._notified or supply.closed) and process.run and process.open > supply.fetching + supply.at_hand:
             self._notified = True  # there are pages for another worker, too
             await sync_to_async(runs.notify_worker)(process.run)
