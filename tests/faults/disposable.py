@@ -166,7 +166,7 @@ def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, f"This did not happen within {seconds:g} s."
-        time.sleep(0.05)
+        time.sleep(0.1)
     return found
 
 

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
@@ -223,7 +224,7 @@ def health(url: str, until: dict[str, str]) -> requests.Response:
     session.mount(url, requests.adapters.HTTPAdapter(max_retries=requests.adapters.Retry(60, backoff_factor=0.1)))
     with session:
         while not (answer := session.get(f"{url}/healthz", timeout=30)).json()["checks"].items() >= until.items():
-            pass
+            time.sleep(0.1)  # or it would take what the programs need to start
     return answer
 
 
