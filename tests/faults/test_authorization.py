@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pytest
+from django.conf import settings as django_settings
 from django.db import transaction
 from django.test import Client
 from django.utils import timezone
@@ -212,6 +213,7 @@ TABLE: dict[str, Row] = {
         )
     ),
 }
+SESSION_COOKIE = django_settings.SESSION_COOKIE_NAME
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -310,7 +312,7 @@ class Credentials(NamedTuple):
 
     headers: dict[str, str] = {}
     query: dict[str, str] = {}
-    session: User | None = None
+    session: str = ""
 
 
 def path_of(route: str, things: dict[str, str]) -> str:
@@ -334,8 +336,8 @@ def ask(call: str, things: dict[str, str], by: Credentials, *, csrf: bool = True
         sent = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in sent.items()}
     client = Client(raise_request_exception=False, enforce_csrf_checks=True)
     headers = dict(by.headers)
-    if by.session is not None:
-        client.force_login(by.session)
+    if by.session:
+        client.cookies[SESSION_COOKIE] = by.session
         if csrf:
             client.cookies["csrftoken"] = headers["X-CSRFToken"] = "c" * 32
     answer: Any
@@ -350,6 +352,13 @@ def ask(call: str, things: dict[str, str], by: Credentials, *, csrf: bool = True
     return int(answer.status_code)
 
 
+def session_of(user: User) -> str:
+    """The cookie of a browser in which somebody has signed in."""
+    client = Client()
+    client.force_login(user)
+    return client.cookies[SESSION_COOKIE].value
+
+
 def good(user: User) -> dict[str, Credentials]:
     _, token = AuthToken.objects.create(user)
     _, key = accounts.create_key(user=user)
@@ -358,7 +367,7 @@ def good(user: User) -> dict[str, Credentials]:
         "bearer": Credentials({"Authorization": f"bEARER {token}"}),
         "key": Credentials({"X-API-Key": key}),
         "key in the query": Credentials(query={"api_key": key}),
-        "session": Credentials(session=user),
+        "session": Credentials(session=session_of(user)),
     }
 
 
@@ -385,8 +394,8 @@ def bad(user: User) -> dict[str, Credentials]:
         "key of the inactive": Credentials({"X-API-Key": dead_key_text}),
         "expired key in the query": Credentials(query={"api_key": expired_key_text}),
         "revoked key in the query": Credentials(query={"api_key": revoked_key_text}),
-        "session of the inactive": Credentials(session=dead.user),
-        "bad token beside a session": Credentials({"Authorization": "token nonsense"}, session=user),
+        "session of the inactive": Credentials(session=session_of(dead.user)),
+        "bad token beside a session": Credentials({"Authorization": "token nonsense"}, session=session_of(user)),
     }
 
 
@@ -433,7 +442,7 @@ def test_bad_credentials(call: str, world: World) -> None:
 @pytest.mark.parametrize("call", [call for call, row in TABLE.items() if row.bad == 401])
 def test_a_session_needs_its_csrf_token_to_write(call: str, world: World) -> None:
     row = TABLE[call]
-    got = ask(call, world.things, Credentials(session=world.owner.user), csrf=False)
+    got = ask(call, world.things, world.good["owner"]["session"], csrf=False)
     assert got == (row.owner if call.startswith("GET") and not row.writes else 403)
 
 
