@@ -123,6 +123,11 @@ def is_kind(name: str) -> bool:
     return name in _kinds
 
 
+def kinds_of_queue(queue: str) -> list[str]:
+    """Names of the kinds whose runs the workers of a queue carry out."""
+    return [kind.name for kind in _kinds.values() if kind.queue == queue]
+
+
 def kind_or_default(name: str) -> RunKind:
     """The registered kind, or one that does nothing: the runs of an app that was removed must still end."""
     return _kinds.get(name, _UNREGISTERED)

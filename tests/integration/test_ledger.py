@@ -21,6 +21,7 @@ from taskhub.accounts.models import User
 from taskhub.errors import Conflict, NotFound, Rejected, Unavailable
 from taskhub.runs import queue, run_kinds
 from taskhub.runs.domain import LeaseLost, State, oldest_id
+from taskhub.runs.health import worker_heartbeat
 from taskhub.runs.models import IdempotencyRecord, Run
 from taskhub.runs.queue import execution, maintenance, pubsub
 from taskhub.runs.queue.execution import Execution, run_now, work
@@ -131,6 +132,51 @@ def test_an_owner_at_the_cap_waits_while_others_go_on(olga: User, settings: Any)
     assert Counter(run.owner_id for run in claimed) == {olga.pk: 2, other.pk: 1}
     queue.end(run=next(run for run in claimed if run.owner_id == olga.pk), state=State.SUCCESS)
     assert claim_one().owner_id == olga.pk
+
+
+@pytest.mark.parametrize(
+    ("slots", "shares"),
+    [
+        (1, [1]),
+        (2, [1, 1]),
+        (3, [2, 1]),
+        (4, [2, 1, 1]),
+        (5, [3, 1, 1]),
+        (8, [4, 2, 1, 1]),
+    ],
+)
+def test_owners_who_want_everything_leave_slots_for_the_next(olga: User, slots: int, shares: list[int]) -> None:
+    worker_heartbeat.say_alive(name="walkers@here", queues=["walkers"], slots=slots)
+    for number, share in enumerate(shares):
+        greedy = make_person(f"greedy{number}@example.com").user
+        for _ in range(slots + 1):
+            submit(greedy)
+        assert [run.owner_id for run in iter(claim, None)] == [greedy.pk] * share
+
+
+def test_slots_that_are_claimed_at_the_same_moment_are_shared(olga: User) -> None:
+    worker_heartbeat.say_alive(name="walkers@one", queues=["walkers"], slots=6)
+    worker_heartbeat.say_alive(name="walkers@two", queues=["walkers", "crawlers"], slots=2)
+    worker_heartbeat.say_alive(name="crawlers@two", queues=["crawlers"], slots=20)
+    for _ in range(9):
+        submit(olga)
+    barrier, claimed = threading.Barrier(8), []
+
+    def claim_with_others() -> None:
+        connection.ensure_connection()
+        barrier.wait(30)
+        claimed.append(claim())
+
+    threads = [threading.Thread(target=_in_thread, args=(claim_with_others,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [bool(run) for run in claimed].count(True) == 4
+    first = next(run for run in claimed if run)
+    queue.end(run=first, state=State.SUCCESS)
+    assert claim()
+    assert claim() is None
 
 
 def test_a_cancelled_waiting_run_never_starts(olga: User) -> None:

@@ -63,7 +63,7 @@ class Command(BaseCommand):
         parser.add_argument("--host", default="127.0.0.1", help="Address to listen on (127.0.0.1).")
         parser.add_argument("--port", type=int, default=8000, help="Port to listen on (8000); 0 takes a free one.")
         parser.add_argument(
-            "--workers", type=_positive, default=max(2, os.cpu_count() or 1), help="Processes that run walkers."
+            "--workers", type=_positive, default=max(4, os.cpu_count() or 1), help="Processes that run walkers."
         )
 
     def handle(self, *, host: str, port: int, workers: int, **options: Any) -> None:

@@ -20,7 +20,8 @@ _stopping = threading.Event()
 @worker_ready.connect
 def _start(sender: Any, **_: Any) -> None:
     queues = [queue.name for queue in sender.task_consumer.queues]
-    threading.Thread(target=_loop, args=(sender.hostname, queues), name="worker-heartbeat", daemon=True).start()
+    arguments = (sender.hostname, queues, sender.pool.num_processes)
+    threading.Thread(target=_loop, args=arguments, name="worker-heartbeat", daemon=True).start()
 
 
 @worker_shutting_down.connect
@@ -28,15 +29,15 @@ def _stop(**_: Any) -> None:
     _stopping.set()
 
 
-def _loop(name: str, queues: list[str]) -> None:
+def _loop(name: str, queues: list[str], slots: int) -> None:
     while not _stopping.is_set():
-        _try(lambda: say_alive(name=name, queues=queues))
+        _try(lambda: say_alive(name=name, queues=queues, slots=slots))
         _stopping.wait(BEAT_SECONDS)
     _try(lambda: Worker.objects.filter(name=name, pid=os.getpid()).delete())
 
 
-def say_alive(*, name: str, queues: list[str]) -> None:
-    fields = {"queues": queues, "pid": os.getpid(), "seen_at": Now()}
+def say_alive(*, name: str, queues: list[str], slots: int = 0) -> None:
+    fields = {"queues": queues, "slots": slots, "pid": os.getpid(), "seen_at": Now()}
     Worker.objects.update_or_create(name=name, defaults=fields)
 
 

@@ -4,9 +4,10 @@ from taskhub.runs.models.idempotency_record import IdempotencyRecord
 from taskhub.runs.models.leadership import Leadership
 from taskhub.runs.models.run import Run
 from taskhub.runs.models.schedule import Schedule
-from taskhub.runs.models.worker import Worker, live_workers, node_host
+from taskhub.runs.models.worker import WORKER_SILENT, Worker, live_workers, node_host
 
 __all__ = [
+    "WORKER_SILENT",
     "IdempotencyRecord",
     "Leadership",
     "Run",

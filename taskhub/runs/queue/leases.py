@@ -7,6 +7,12 @@ run was cancelled, changes no row. It learns so by `LeaseLost`, and the transact
 Claiming. `FOR UPDATE SKIP LOCKED` lets workers that claim at the same moment take different runs without waiting for
 one another. The oldest run of the next owner is chosen (owners in a circle, each worker from the one that it served
 last), so a thousand runs of one user delay another user's by one run.
+
+Sharing. An owner gets one more slot only while more slots of the queue are free than the owner holds (the dynamic
+thresholds by which switches share a buffer: Choudhury and Hahne, 1998). So whoever comes first, with however many long
+runs, leaves slots for the next: of four slots one owner gets two, a second one, and one stays free for a third. Claims
+of one queue are made one after the other, under an advisory lock: else workers that claim at the same moment would all
+count the same slots as free.
 """
 
 import json
@@ -23,10 +29,10 @@ from psycopg.types.json import Jsonb
 
 from taskhub.errors import Conflict
 from taskhub.runs.domain import RUNNING, LeaseLost, ResultTooLarge, State
-from taskhub.runs.models import Run
+from taskhub.runs.models import WORKER_SILENT, Run
 from taskhub.runs.queue import broker, pubsub
 from taskhub.runs.queue.webhook_events import queue_end_webhook
-from taskhub.runs.run_kinds import kind_of, kind_or_default
+from taskhub.runs.run_kinds import kind_of, kind_or_default, kinds_of_queue
 
 _FIELDS = Run._meta.concrete_fields
 _JSON_FIELDS: list[tuple[int, Any]] = [
@@ -49,13 +55,23 @@ _NEXT_OWNER = """
     SELECT id FROM (
         SELECT id FROM runs_run
         WHERE ready AND kind = %(kind)s AND owner_id {side} %(after)s AND owner_id NOT IN (
-            SELECT owner_id FROM runs_run WHERE lease_until IS NOT NULL AND kind = %(kind)s AND worker <> ''
-            GROUP BY owner_id HAVING count(*) >= %(cap)s
+            SELECT owner_id FROM held WHERE runs >= least(%(cap)s, (SELECT slots FROM free))
         )
         ORDER BY owner_id, id LIMIT 1 FOR UPDATE SKIP LOCKED
     ) AS {name}
 """
-_CLAIM_FAIREST = _CLAIM.format(
+# A worker of an older version does not say how many slots it has: then the cap alone limits an owner.
+_SHARES = """
+SELECT pg_advisory_xact_lock(hashtext('runs_run claims'), hashtext(%(queue)s));
+WITH held AS (
+    SELECT owner_id, count(*) AS runs FROM runs_run
+    WHERE lease_until IS NOT NULL AND kind = ANY(%(kinds)s) AND worker <> '' GROUP BY owner_id
+), free AS (
+    SELECT nullif(sum(slots), 0) - (SELECT coalesce(sum(runs), 0) FROM held) AS slots FROM runs_worker
+    WHERE %(queue)s = ANY(queues) AND seen_at > clock_timestamp() - %(silent)s
+)
+"""
+_CLAIM_FAIREST = _SHARES + _CLAIM.format(
     chosen=_NEXT_OWNER.format(side=">", name="after") + "UNION ALL" + _NEXT_OWNER.format(side="<=", name="round")
 )
 _CLAIM_THIS = _CLAIM.format(chosen="SELECT id FROM runs_run WHERE ready AND id = %(id)s FOR UPDATE SKIP LOCKED")
@@ -89,10 +105,12 @@ def claim(*, kind: str, worker: str, after: UUID) -> Run | None:
     """Claims the oldest waiting run of the next owner after `after` for `worker`; None when nothing waits.
 
     A worker that gives the owner whom it served last goes round all owners: a queue full of one user's runs delays
-    another user's by one run. Owners with as many running runs of the kind as the cap
-    allows are left out.
+    another user's by one run. Owners are left out that hold as many slots of the queue as are free, or as the cap
+    allows.
     """
-    return _claim(_CLAIM_FAIREST, worker, kind=kind, after=after, cap=settings.RUN_CAP_PER_OWNER)
+    queue = kind_of(kind).queue
+    shares = {"queue": queue, "kinds": kinds_of_queue(queue), "silent": WORKER_SILENT}
+    return _claim(_CLAIM_FAIREST, worker, kind=kind, after=after, cap=settings.RUN_CAP_PER_OWNER, **shares)
 
 
 def claim_this(*, run_id: UUID, worker: str) -> Run | None:
@@ -112,6 +130,8 @@ def read_run(statement: str, values: Any) -> Run | None:
     """
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
+        while cursor.nextset():  # the last of several statements gives the run
+            pass
         row = cursor.fetchone()
     if row is None:
         return None
