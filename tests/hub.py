@@ -144,10 +144,10 @@ def recall(place: Path) -> Reference | None:
         return None
 
 
-def start(place: Path) -> Reference:
+def start(place: Path, workers: int = 4) -> Reference:
     """Starts a hub with a home of its own, and writes down in the folder `place` how it is reached."""
     home, log = Path(tempfile.mkdtemp(prefix="hub-")), place / "hub.log"
-    up = start_up(hasty(home), log, port=0, workers=2)
+    up = start_up(hasty(home), log, port=0, workers=workers)
     reference = Reference(up.pid, home=str(home))
     try:
         reference.url = await_ready(up, log)

@@ -151,7 +151,7 @@ class ProjectedResultAdmin(ReadOnlyAdmin, TaskResultAdmin):
 
 @admin.register(Worker)
 class WorkerAdmin(ReadOnlyAdmin):
-    list_display = ("name", "queues", "pid", "seen_at")
+    list_display = ("name", "queues", "slots", "pid", "seen_at")
 
 
 @admin.register(Leadership)

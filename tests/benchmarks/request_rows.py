@@ -64,11 +64,11 @@ def _rates(stage: Stage, floor: Call, ours: Call) -> Measured:
 @contextmanager
 def held(stage: Stage) -> Iterator[list[str]]:
     """Every worker process sleeps in a run, so that what is accepted meanwhile waits. Gives the ids of these runs."""
-    pauses = [stage.ask(RUN, PAUSE, 202)["task_id"] for _ in range(WORKERS)]
+    pauses = {user.ask(RUN, PAUSE, 202)["task_id"]: user for user in stage.users}
     until(lambda: stage.count("state = 'PROGRESS'") == WORKERS, "a run that holds each worker")
-    yield pauses
-    for task_id in pauses:
-        stage.ask("/js/walker_queue_cancel", {"task_id": task_id})
+    yield list(pauses)
+    for task_id, user in pauses.items():
+        user.ask("/js/walker_queue_cancel", {"task_id": task_id})
 
 
 def many_waits(stage: Stage) -> Measured:

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -40,12 +40,18 @@ class Stage:
     token: str
     owner: str
     environment: dict[str, str]
+    other_tokens: tuple[str, ...] = ()
     slices: int = 5
     seconds: float = 1.5
     clients: int = 16
     runs: int = 2_000
     waits: int = 500
     ledger: int = 1_000_000
+
+    @property
+    def users(self) -> list["Stage"]:
+        """The same hub for as many users as it has worker processes: no owner gets all of its slots."""
+        return [self, *(replace(self, token=token) for token in self.other_tokens)]
 
     def ask(self, path: str, body: dict[str, Any], status: int = 200) -> Any:
         """One call on a connection of its own."""
@@ -104,7 +110,7 @@ class Stage:
 def stage(**sizes: Any) -> Iterator[Stage]:
     """A hub of its own, in a temporary home."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        reference = running.start(Path(folder))
+        reference = running.start(Path(folder), WORKERS)
         if reference.error:
             raise CannotMeasure(reference.error)
         try:
@@ -118,9 +124,9 @@ def stage_on(url: str, home: Path, **sizes: Any) -> Stage:
     environment = {**running.environment(home)}
     environment |= Servers.of(Home(home), environment).environment()
     hub = running.Hub(url, home, home, environment)
-    caller = hub.sign_up("bench")
+    caller, *others = [hub.sign_up("bench") for _ in range(WORKERS)]
     hub.close()
-    return Stage(url, caller.token, caller.id, environment, **sizes)
+    return Stage(url, caller.token, caller.id, environment, tuple(other.token for other in others), **sizes)
 
 
 @contextmanager

@@ -62,8 +62,9 @@ def _deaf(app: Celery, queue: str) -> Iterator[None]:
 
 
 def _accept(stage: Stage) -> None:
-    with load(stage.call(RUN, ECHO_LATER, 202), stage.clients) as clients:
-        clients.times(stage.runs)
+    for user in stage.users:
+        with load(user.call(RUN, ECHO_LATER, 202), stage.clients) as clients:
+            clients.times(stage.runs // len(stage.users))
 
 
 def _not_ended(ledger: "psycopg.Connection[Any]") -> int:

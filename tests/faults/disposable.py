@@ -20,7 +20,7 @@ from tests.hub import STOP_SECONDS, Caller, Hub, await_ready, hasty, start_up
 from tests.ports import free_port
 from tests.session import is_alive
 
-WORKERS = 3
+WORKERS = 4
 CAP = 2
 
 
@@ -155,10 +155,10 @@ def submit(caller: Caller, walker: str, ctx: dict[str, Any], **options: Any) -> 
     return str(answer.json()["task_id"])
 
 
-def submit_marks(caller: Caller, tags: Iterable[str], **ctx: Any) -> dict[str, str]:
+def submit_marks(caller: Caller, tags: Iterable[str], walker: str = "mark", **ctx: Any) -> dict[str, str]:
     """Run ids to tags."""
     with ThreadPoolExecutor(8) as pool:
-        return {id: tag for tag, id in pool.map(lambda tag: (tag, submit(caller, "mark", {"tag": tag, **ctx})), tags)}
+        return {id: tag for tag, id in pool.map(lambda tag: (tag, submit(caller, walker, {"tag": tag, **ctx})), tags)}
 
 
 def until(condition: Callable[[], Any], seconds: float = 60) -> Any:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.disposable import CAP, Disposable, submit, submit_marks, until
+from tests.faults.disposable import CAP, WORKERS, Disposable, submit, submit_marks, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 
@@ -40,3 +40,19 @@ def test_a_user_at_the_cap_leaves_room_for_others(broken: Disposable, end: Path)
     end.touch()
     assert set(broken.await_ended([*running, *waiting]).values()) == {"SUCCESS"}
     broken.assert_balanced(waiting | mine)
+
+
+def test_two_greedy_users_leave_room_for_a_third(broken: Disposable, end: Path) -> None:
+    """Their runs last longer than the third waits; four slots are what a hub has by default."""
+    greedy, third = [broken.people.sign_up() for _ in range(2)], broken.people.sign_up()
+    runs: dict[str, str] = {}
+    for owner in greedy:
+        tags = [f"{n} of {owner.id}" for n in range(WORKERS)]
+        runs |= submit_marks(owner, tags, walker="linger", flag=str(end))
+    until(lambda: list(broken.states(runs).values()).count("PENDING") == len(runs) - (WORKERS - 1))
+    mine = submit_marks(third, [f"{n} of {third.id}" for n in range(10)])
+    assert set(broken.await_ended(mine).values()) == {"SUCCESS"}
+    assert list(broken.states(runs).values()).count("PENDING") == len(runs) - (WORKERS - 1)
+    end.touch()
+    assert set(broken.await_ended(runs).values()) == {"SUCCESS"}
+    broken.assert_balanced(runs | mine)

@@ -31,7 +31,7 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OWN = {name: service for name, service in SERVICES.items() if "build" in service}
 THEIRS = {name: service for name, service in SERVICES.items() if "build" not in service}
-PROGRAMS = commands("0.0.0.0", 8000, 2, settings.QUEUES)
+PROGRAMS = commands("0.0.0.0", 8000, 4, settings.QUEUES)
 NAMES = r"TASKHUB_[A-Z_]+|DATABASE_URL|REDIS_URL|CELERY_BROKER_URL"
 PACKAGES = [init.parent for init in ROOT.glob("*/__init__.py") if init.parent.name != "tests"]
 ONLY_COMPOSE = {"POSTGRES_PASSWORD"}  # for the PostgreSQL of docker-compose.yml
