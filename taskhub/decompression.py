@@ -15,21 +15,26 @@ if find_spec("isal"):  # there is no wheel for some processors
     fast_zlib = import_module("isal.isal_zlib")
 zstd: Any = import_module("compression.zstd" if find_spec("compression") else "backports.zstd")
 
-PIECE, PART = 256 * 1024, 4 * 1024
-RATIO_MAX = 250  # of what comes out to what went in
-FREE_BYTES = 1024 * 1024  # below which nobody asks for the ratio
+PIECE = 256 * 1024  # bytes that a decoder gives at once
+PART = 4 * 1024  # bytes that it takes at once
+RATIO_MAX = 250  # of decompressed to compressed bytes
+RATIO_FREE_BYTES = 1024 * 1024  # decompressed bytes below which the ratio does not matter
 WINDOW_LOG_MAX = 24  # zstd: 16 MiB
 
 
-class Unpacker(Protocol):
+class Decoder(Protocol):
+    """Decompresses one content encoding. Broken data raises one of `_BROKEN`."""
+
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Pieces of at most about PIECE bytes."""
+        """Decompresses the next bytes, in pieces of at most about PIECE bytes."""
 
     def ended(self) -> bool:
-        """Whether the data so far is a whole body."""
+        """Says whether the data so far is a whole body."""
 
 
 class Plain:
+    """Passes on a body that is not compressed."""
+
     def feed(self, data: bytes) -> Iterator[bytes]:
         yield data
 
@@ -38,7 +43,7 @@ class Plain:
 
 
 class Gzip:
-    """One member after the other, as `cat a.gz b.gz` makes them."""
+    """Decompresses gzip (RFC 1952), one member after the other, as `cat a.gz b.gz` makes them."""
 
     def __init__(self) -> None:
         self._member: Any = fast_zlib.decompressobj(wbits=31)
@@ -55,7 +60,7 @@ class Gzip:
 
 
 class Deflate:
-    """zlib's format; or, as some clients send it, what is inside."""
+    """Decompresses zlib's format (RFC 1950), or bare deflate data (RFC 1951), which some clients send instead."""
 
     def __init__(self) -> None:
         self._stream: Any = None
@@ -79,6 +84,8 @@ class Deflate:
 
 
 class Brotli:
+    """Decompresses Brotli (RFC 7932)."""
+
     def __init__(self) -> None:
         self._stream: Any = brotli.Decompressor()
 
@@ -94,7 +101,7 @@ class Brotli:
 
 
 class Zstd:
-    """One frame after the other (RFC 8878)."""
+    """Decompresses Zstandard (RFC 8878), one frame after the other."""
 
     def __init__(self) -> None:
         self._frame = self._new()
@@ -114,7 +121,7 @@ class Zstd:
         return bool(self._frame.eof)
 
 
-ENCODINGS: dict[str, Callable[[], Unpacker]] = {
+ENCODINGS: dict[str, Callable[[], Decoder]] = {
     "identity": Plain,
     "gzip": Gzip,
     "x-gzip": Gzip,
@@ -125,8 +132,8 @@ ENCODINGS: dict[str, Callable[[], Unpacker]] = {
 _BROKEN: tuple[type[Exception], ...] = (zlib.error, fast_zlib.error, brotli.error, zstd.ZstdError, EOFError, ValueError)
 
 
-def unpacker_of(encoding: str) -> Unpacker:
-    """Raises `UnsupportedMedia` for an encoding that is not known, and for several on top of each other."""
+def decoder_of(encoding: str) -> Decoder:
+    """A new decoder for a content encoding. Raises `UnsupportedMedia` for one that is not known, or for several."""
     name = encoding.strip().lower() or "identity"
     if name not in ENCODINGS:
         known = "gzip, deflate, br and zstd"
@@ -134,53 +141,53 @@ def unpacker_of(encoding: str) -> Unpacker:
     return ENCODINGS[name]()
 
 
-class Unpacking:
-    """The decompression of one body; `taken` counts compressed bytes, `given` decompressed ones."""
+class BodyDecompressor:
+    """Decompresses one body. `bytes_in` counts compressed bytes, `bytes_out` decompressed ones."""
 
-    def __init__(self, unpacker: Unpacker, limit: int) -> None:
-        self.taken = self.given = 0
-        self._unpacker, self._limit = unpacker, limit
+    def __init__(self, decoder: Decoder, limit: int) -> None:
+        self.bytes_in = self.bytes_out = 0
+        self._decoder, self._limit = decoder, limit
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Decompresses the next bytes. Raises `TooLarge` past the limit, and `Rejected` for broken data."""
         try:
             for part in self._parts(chunk):
-                self.taken += len(part)
-                for piece in self._unpacker.feed(part):
-                    self.given += len(piece)
+                self.bytes_in += len(part)
+                for piece in self._decoder.feed(part):
+                    self.bytes_out += len(piece)
                     self._check_size()
                     if piece:
                         yield piece
         except _BROKEN as error:
-            raise Rejected(f"The encoded body is broken after {self.taken} bytes: {_words(error)}.") from None
+            raise Rejected(f"The encoded body is broken after {self.bytes_in} bytes: {_reason(error)}.") from None
 
     def finish(self) -> None:
         """Raises `Rejected` if the body was cut off."""
-        if self.taken and not self._unpacker.ended():
-            raise Rejected(f"The encoded body ended after {self.taken} bytes, before its end.")
+        if self.bytes_in and not self._decoder.ended():
+            raise Rejected(f"The encoded body ended after {self.bytes_in} bytes, before its end.")
 
     def _parts(self, chunk: bytes) -> Iterable[bytes]:
-        """Parts so small that the ratio of output to input can be checked after each."""
-        if isinstance(self._unpacker, Plain):
+        """Cuts a chunk so small that the ratio of output to input can be checked after each part."""
+        if isinstance(self._decoder, Plain):
             return (chunk,)
         return (chunk[place : place + PART] for place in range(0, len(chunk), PART))
 
     def _check_size(self) -> None:
-        if self.given > self._limit:
+        if self.bytes_out > self._limit:
             detail = f"The unpacked body has more than the {self._limit} bytes that are allowed."
             raise TooLarge(detail, limit=self._limit)
-        if self.given > FREE_BYTES and self.given > RATIO_MAX * self.taken:
-            detail = f"The body unpacks to {self.given} bytes from {self.taken}; {RATIO_MAX} times as many are allowed."
-            raise TooLarge(detail, limit=RATIO_MAX)
+        if self.bytes_out > RATIO_FREE_BYTES and self.bytes_out > RATIO_MAX * self.bytes_in:
+            sizes = f"The body unpacks to {self.bytes_out} bytes from {self.bytes_in}"
+            raise TooLarge(f"{sizes}; {RATIO_MAX} times as many are allowed.", limit=RATIO_MAX)
 
 
-def unpacked(chunks: Iterable[bytes], unpacker: Unpacker, limit: int) -> Iterator[bytes]:
-    """The decompressed bytes of `chunks`. Raises `TooLarge` past `limit`, `Rejected` for a broken body."""
-    unpacking = Unpacking(unpacker, limit)
+def decompress(chunks: Iterable[bytes], decoder: Decoder, limit: int) -> Iterator[bytes]:
+    """Decompresses a whole body. Raises `TooLarge` past `limit` bytes, `Rejected` for a broken body."""
+    decompressor = BodyDecompressor(decoder, limit)
     for chunk in chunks:
-        yield from unpacking.feed(chunk)
-    unpacking.finish()
+        yield from decompressor.feed(chunk)
+    decompressor.finish()
 
 
-def _words(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     return str(error)[:200].rstrip(".") or "it cannot be read"

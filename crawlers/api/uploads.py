@@ -26,7 +26,7 @@ from crawlers.services.capabilities import find_task
 from crawlers.services.document_store import UploadCounts, check_accepts_documents
 from crawlers.services.rejected_lines import resend_rejected_lines
 from crawlers.services.upload_receiver import receive_upload
-from taskhub.decompression import unpacked, unpacker_of
+from taskhub.decompression import decoder_of, decompress
 from taskhub.jsontools.field_types import format_timestamp
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.problem_responses import problems
@@ -98,8 +98,8 @@ def _read_pieces(request: Request) -> Iterator[bytes]:
     encoding = request.headers.get("Content-Encoding", "")
     if not encoding:
         return body_pieces(request.META, min(limit, unpacked_limit))
-    unpacker = unpacker_of(encoding)
-    return unpacked(body_pieces(request.META, limit), unpacker, unpacked_limit)
+    decoder = decoder_of(encoding)
+    return decompress(body_pieces(request.META, limit), decoder, unpacked_limit)
 
 
 def _counts_answer(counts: UploadCounts, task: CrawlerTask) -> Response:

@@ -1,4 +1,4 @@
-"""SFTP: to the server whose key is known, through a connection that the gate made."""
+"""Uploads by SFTP, to a server whose host key is known, over a connection to an address that the gate checked."""
 
 import asyncio
 import socket
@@ -11,30 +11,32 @@ from taskhub.errors import Failed, Unavailable
 from taskhub.outbound import Policy, Unreachable, resolve
 
 PIECE = 256 * 1024
-SECONDS = 30  # to connect and to log in
+LOGIN_SECONDS = 30  # to connect and to log in
 PORT = 22
 
 
-def put(options: dict[str, Any], path: str, file: IO[bytes], policy: Policy) -> None:
-    """Writes the file beside its place, and renames it: whole or not at all. Raises `Problem`."""
-    asyncio.run(_put(options, path, file, policy))
+def upload(options: dict[str, Any], path: str, file: IO[bytes], policy: Policy) -> None:
+    """Uploads a file under a temporary name and renames it, so it arrives whole or not at all. Raises `Problem`."""
+    asyncio.run(_upload(options, path, file, policy))
 
 
-async def _put(options: dict[str, Any], path: str, file: IO[bytes], policy: Policy) -> None:
-    known = _Known(options["hostKey"])
-    reached = await asyncio.to_thread(_connected, options["host"], int(options.get("port") or PORT), policy)
+async def _upload(options: dict[str, Any], path: str, file: IO[bytes], policy: Policy) -> None:
+    host_client = KnownHostClient(options["hostKey"])
+    connected_socket = await asyncio.to_thread(
+        _open_connection, options["host"], int(options.get("port") or PORT), policy
+    )
     try:
         async with (
             asyncssh.connect(
-                sock=reached,
-                login_timeout=SECONDS,
-                connect_timeout=SECONDS,
+                sock=connected_socket,
+                login_timeout=LOGIN_SECONDS,
+                connect_timeout=LOGIN_SECONDS,
                 config=None,
-                known_hosts=b"",  # none is known in advance: each is asked for below
-                client_factory=lambda: known,
+                known_hosts=b"",  # empty, so that `KnownHostClient` checks every key
+                client_factory=lambda: host_client,
                 username=options["user"],
                 password=options.get("password"),
-                client_keys=_keys(options),
+                client_keys=_private_keys(options),
                 agent_path=None,
             ) as connection,
             connection.start_sftp_client() as client,
@@ -43,7 +45,9 @@ async def _put(options: dict[str, Any], path: str, file: IO[bytes], policy: Poli
     except asyncssh.KeyImportError as error:
         raise Failed(f"The private key cannot be read: {error}.") from None
     except asyncssh.HostKeyNotVerifiable:
-        raise Failed(f"The server shows another key, {known.seen}; put it in hostKey if it is the right one.") from None
+        raise Failed(
+            f"The server shows another key, {host_client.offered}; put it in hostKey if it is the right one."
+        ) from None
     except asyncssh.PermissionDenied:
         raise Failed("The server refuses the user or the password.") from None
     except asyncssh.SFTPError as error:
@@ -51,27 +55,27 @@ async def _put(options: dict[str, Any], path: str, file: IO[bytes], policy: Poli
     except (asyncssh.Error, OSError, TimeoutError) as error:
         raise Unavailable(f"The server broke off: {type(error).__name__}.") from None
     finally:
-        reached.close()
+        connected_socket.close()
 
 
-class _Known(asyncssh.SSHClient):
-    """Takes the one key whose fingerprint is known."""
+class KnownHostClient(asyncssh.SSHClient):
+    """Accepts the one host key whose fingerprint is known; `offered` is the fingerprint of the server's."""
 
     def __init__(self, fingerprint: str) -> None:
-        self.fingerprint, self.seen = fingerprint, ""
+        self.fingerprint, self.offered = fingerprint, ""
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
-        self.seen = key.get_fingerprint()
-        return self.seen == self.fingerprint
+        self.offered = key.get_fingerprint()
+        return self.offered == self.fingerprint
 
 
-def _keys(options: dict[str, Any]) -> Any:
-    text = options.get("privateKey")
-    return [asyncssh.import_private_key(text, options.get("passphrase"))] if text else None
+def _private_keys(options: dict[str, Any]) -> Any:
+    key = options.get("privateKey")
+    return [asyncssh.import_private_key(key, options.get("passphrase"))] if key else None
 
 
-def _connected(host: str, port: int, policy: Policy) -> socket.socket:
-    """To one of the addresses that were checked, each tried in order."""
+def _open_connection(host: str, port: int, policy: Policy) -> socket.socket:
+    """Connects to the first of the host's checked addresses that answers. Raises `Unreachable` where none does."""
     for address in resolve(host, port, policy):
         try:
             return socket.create_connection((address, port), policy.connect_timeout)
@@ -84,8 +88,8 @@ async def _write(client: Any, path: str, file: IO[bytes]) -> None:
     folder = str(PurePosixPath(path).parent)
     if folder not in {".", "/"}:
         await client.makedirs(folder, exist_ok=True)
-    beside = f"{path}.part"
-    async with client.open(beside, "wb") as sink:
+    temporary_path = f"{path}.part"
+    async with client.open(temporary_path, "wb") as sink:
         while piece := file.read(PIECE):
             await sink.write(piece)
-    await client.posix_rename(beside, path)
+    await client.posix_rename(temporary_path, path)

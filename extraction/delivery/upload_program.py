@@ -1,8 +1,8 @@
 """A program of its own that writes one file to a storage: `python -m extraction.delivery.upload_program`.
 
 On its standard input comes a line of JSON, `{scheme, options, path, type, size}`, and then the file. It answers with a
-line of JSON: `{}` or `{"error": words, "again": whether it may succeed later}`. Its calls go where HTTPS_PROXY says,
-which is the gate, and it knows no credentials but those that it is sent.
+line of JSON: `{}`, or `{"error": ..., "again": ...}`, where `again` says whether it may succeed later. Its calls go
+through the proxy that HTTPS_PROXY names, which is the gate, and it has no credentials but those in the job.
 """
 
 import json
@@ -15,21 +15,21 @@ PIECE = 4 * 1024 * 1024
 WHOLE_MAX = 150 * 1024 * 1024  # for storages that take a file in one piece
 
 
-def write(asked: dict[str, Any], file: IO[bytes]) -> None:
-    """Raises `ValueError`, and opendal's errors."""
-    operator = opendal.Operator(asked["scheme"], **asked["options"])
-    path, size = asked["path"], asked["size"]
+def write(job: dict[str, Any], file: IO[bytes]) -> None:
+    """Writes the file to the storage that the job names. Raises `ValueError`, and opendal's errors."""
+    operator = opendal.Operator(job["scheme"], **job["options"])
+    path, size = job["path"], job["size"]
     if operator.capability().write_can_multi:
-        with operator.open(path, "wb", content_type=asked["type"]) as sink:
+        with operator.open(path, "wb", content_type=job["type"]) as sink:
             while piece := file.read(PIECE):
                 sink.write(piece)
     elif size > WHOLE_MAX:
         raise ValueError(f"It takes files of at most {WHOLE_MAX} bytes; this one has {size}.")
     else:
         operator.write(path, file.read())
-    there = operator.stat(path).content_length
-    if there != size:
-        raise ValueError(f"{there} of {size} bytes arrived.")
+    stored_size = operator.stat(path).content_length
+    if stored_size != size:
+        raise ValueError(f"{stored_size} of {size} bytes arrived.")
 
 
 def main() -> None:
@@ -37,8 +37,8 @@ def main() -> None:
     try:
         write(json.loads(sys.stdin.buffer.readline()), sys.stdin.buffer)
     except Exception as error:
-        words = str(error)
-        answer = {"error": words.partition("\n")[0][:500], "again": "(temporary)" in words or "(persistent)" in words}
+        text = str(error)
+        answer = {"error": text.partition("\n")[0][:500], "again": "(temporary)" in text or "(persistent)" in text}
     sys.stdout.write(json.dumps(answer) + "\n")
 
 

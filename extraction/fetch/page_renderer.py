@@ -59,7 +59,7 @@ class PageRenderer:
         except Error as error:
             raise self._failure(error) from None
         self._check_refused()
-        return RenderedPage(self.page.url, status, texts, self.proxy.taken, data, await self._cookies())
+        return RenderedPage(self.page.url, status, texts, self.proxy.received, data, await self._cookies())
 
     async def _open_page(self) -> None:
         job = self.job

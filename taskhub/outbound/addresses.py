@@ -1,4 +1,4 @@
-"""Hosts read one way only, and which of the internet's addresses are not public. Pure."""
+"""Reads hosts, in one way only, and tells which of the internet's addresses are not public. Pure."""
 
 import ipaddress
 import re

@@ -1,10 +1,10 @@
-"""The gate for many requests at once: aiohttp, made to connect to checked addresses only.
+"""A client for many requests at once behind the gate: aiohttp, made to connect to checked addresses only.
 
     async with GateClient() as client:
         answer = await client.get("https://example.com/")
 
-Redirects are followed here, each address checked anew; bodies are unpacked piece by piece, within `Policy.max_bytes`.
-Raises `Refused`, `Unreachable` and `TooMuch`, as `Session` does.
+Redirects are followed here, each address checked anew; bodies are decompressed piece by piece, within
+`Policy.max_bytes`. Raises `Refused`, `Unreachable` and `TooMuch`, as `Session` does.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from taskhub.decompression import Unpacking, unpacker_of
+from taskhub.decompression import BodyDecompressor, decoder_of
 from taskhub.errors import Problem, Rejected, TooLarge, UnsupportedMedia
 from taskhub.outbound.errors import Refused, TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve, system_resolver
@@ -80,7 +80,7 @@ Judge = Callable[[GateResponse], None]
 
 
 class GateResolver(AbstractResolver):
-    """Names are resolved by the gate; aiohttp connects to nothing else."""
+    """Resolves names for aiohttp, to addresses that the gate lets through; aiohttp connects to nothing else."""
 
     def __init__(self, policy: Policy, resolver: Resolver) -> None:
         self._policy, self._resolver = policy, resolver
@@ -90,7 +90,7 @@ class GateResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(
+        addresses = await loop.run_in_executor(
             self._threads, lambda: resolve(host, port, self._policy, resolver=self._resolver)
         )
         return [
@@ -102,7 +102,7 @@ class GateResolver(AbstractResolver):
                 proto=0,
                 flags=socket.AI_NUMERICHOST,
             )
-            for address in found
+            for address in addresses
         ]
 
     async def close(self) -> None:
@@ -110,7 +110,7 @@ class GateResolver(AbstractResolver):
 
 
 class GateClient:
-    """Keeps connections and cookies for its life; people do not share one. `limit` is of connections at once."""
+    """Makes requests of one user: it keeps connections and cookies. `limit` is of connections at once."""
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class GateClient:
     async def call(
         self, call: GateRequest, *, permit: Permit | None = None, judge: Judge | None = None
     ) -> GateResponse:
-        """The answer after redirects. Its time, redirects included, is `Policy.total_timeout`."""
+        """Makes a request, and follows redirects, within `Policy.total_timeout`; the last answer."""
         target = check_url(call.url, self.policy)
         try:
             async with asyncio.timeout(self.policy.total_timeout):
@@ -159,7 +159,7 @@ class GateClient:
     async def _follow(
         self, call: GateRequest, target: Target, permit: Permit | None, judge: Judge | None
     ) -> GateResponse:
-        """`target` is where the call's address leads. The address that a redirect leads to is checked in turn."""
+        """Calls `target`, where the request's address leads; then where redirects lead, each checked anew."""
         home = check_url(call.home, self.policy) if call.home else target
         for hop in range(self.policy.max_redirects + 1):
             if hop:
@@ -178,7 +178,7 @@ class GateClient:
         raise TooMuch(f"{home} redirects more than {self.policy.max_redirects} times.")
 
     async def _hop(self, call: GateRequest, target: Target, home: Target, judge: Judge | None) -> GateResponse:
-        address = _same_address(call.url, target)
+        address = _checked_address(call.url, target)
         headers = call.headers
         if target != home:
             secret = CREDENTIALS | call.secret
@@ -196,10 +196,10 @@ class GateClient:
                 await self._read(response, answer, call.max_bytes or self.policy.max_bytes, target)
                 return answer
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _translated(error, target) from None
+            raise _problem_of(error, target) from None
 
     async def _proxy(self, proxy: str, target: Target) -> URL:
-        """The proxy's address is checked as any other; it resolves the target's name, which is looked up here, too."""
+        """Checks the proxy's address as any other, and resolves the target's name, as the proxy will, too."""
         check_url(proxy, self.policy, userinfo=True)
         await self._resolver.resolve(str(target.host), target.port)
         return URL(proxy)
@@ -207,21 +207,21 @@ class GateClient:
     async def _read(self, response: aiohttp.ClientResponse, answer: GateResponse, limit: int, target: Target) -> None:
         if (response.content_length or 0) > limit:
             raise TooMuch(f"{target} answers with more than {limit} bytes.")
-        unpacking = _unpacking(response.headers.get("Content-Encoding", ""), limit, target)
+        decompressor = _decompressor(response.headers.get("Content-Encoding", ""), limit, target)
         pieces: list[bytes] = []
         try:
-            async for part in response.content.iter_any():
-                pieces += unpacking.feed(part)
-            unpacking.finish()
+            async for chunk in response.content.iter_any():
+                pieces += decompressor.feed(chunk)
+            decompressor.finish()
         except TooLarge:
             raise TooMuch(f"{target} answers with more than {limit} bytes.") from None
         except Rejected as problem:
             raise Unreachable(f"{target} answers in an encoding that it breaks. {problem.detail}") from None
-        answer.body, answer.wire = b"".join(pieces), unpacking.taken
+        answer.body, answer.wire = b"".join(pieces), decompressor.bytes_in
 
 
-def _same_address(url: str, target: Target) -> URL:
-    """As aiohttp reads it. Raises `Refused` where that is another server than the one that was checked."""
+def _checked_address(url: str, target: Target) -> URL:
+    """The address as aiohttp reads it. Raises `Refused` where that is another server than the checked `target`."""
     try:
         address = URL(url, encoded=True)
         host, port = address.host, address.port
@@ -234,14 +234,15 @@ def _same_address(url: str, target: Target) -> URL:
     return address
 
 
-def _unpacking(encoding: str, limit: int, target: Target) -> Unpacking:
+def _decompressor(encoding: str, limit: int, target: Target) -> BodyDecompressor:
     try:
-        return Unpacking(unpacker_of(encoding), limit)
+        return BodyDecompressor(decoder_of(encoding), limit)
     except UnsupportedMedia:
         raise Unreachable(f"{target} answers in an encoding that is not read.") from None
 
 
-def _translated(error: BaseException, target: Target) -> Problem:
+def _problem_of(error: BaseException, target: Target) -> Problem:
+    """The problem that an error of aiohttp's stands for."""
     cause: BaseException | None = error
     while cause:  # what the gate raised, aiohttp wraps
         if isinstance(cause, Problem):

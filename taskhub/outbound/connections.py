@@ -1,4 +1,4 @@
-"""urllib3's connections, made to connect to checked addresses only and to keep to a call's limits.
+"""Connections of urllib3 that connect to checked addresses only, and keep to a call's limits.
 
 urllib3 keeps connections open across calls, so what the call under way may do reaches them through a context variable;
 without one they connect to nothing.
@@ -115,7 +115,7 @@ class _Answer(http.client.HTTPResponse):
 
 
 class _Gated:
-    """What both of urllib3's connections do otherwise here."""
+    """Replaces how both of urllib3's connections connect, send and read answers."""
 
     response_class = _Answer
 
@@ -131,11 +131,11 @@ class _Gated:
         )
         for address in addresses:
             try:
-                return _connected(address, self.port, min(connect, exchange.left()), self.socket_options or [])
+                return _connect(address, self.port, min(connect, exchange.left()), self.socket_options or [])
             except OSError as error:
                 reason = "no answer in time" if isinstance(error, TimeoutError) else error.strerror
-        what = f"The proxy for {exchange.target}" if self.proxy else exchange.target
-        raise Unreachable(f"{what} cannot be connected to: {reason}.")
+        server = f"The proxy for {exchange.target}" if self.proxy else exchange.target
+        raise Unreachable(f"{server} cannot be connected to: {reason}.")
 
     def send(self: Any, data: Any) -> None:
         if self.sock is None:
@@ -163,7 +163,8 @@ class _TLSPool(HTTPSConnectionPool):
 POOLS = {"http": _Pool, "https": _TLSPool}
 
 
-def _connected(address: str, port: int, timeout: float, options: list[tuple[int, int, int | bytes]]) -> socket.socket:
+def _connect(address: str, port: int, timeout: float, options: list[tuple[int, int, int | bytes]]) -> socket.socket:
+    """Connects a new socket, with these options set, to an address that was checked."""
     sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
     try:
         for option in options:

@@ -1,10 +1,10 @@
-"""How a call to another server fails. Of an address these texts name the origin at most: the rest may be secret."""
+"""Errors of calls to other servers. Their texts name the origin of an address at most: the rest may be secret."""
 
 from taskhub.errors import Failed, Rejected, Unavailable
 
 
 class Refused(Rejected):
-    """The gate does not let the call through, today and tomorrow alike."""
+    """The gate does not let the call through, now or later."""
 
     type, title = "address-refused", "This address is not called"
 

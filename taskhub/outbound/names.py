@@ -1,4 +1,4 @@
-"""From a name to the addresses that may be connected to."""
+"""Resolves names to addresses that may be connected to."""
 
 import ipaddress
 import socket
@@ -15,8 +15,9 @@ Resolver = Callable[[str, int], Iterable[str]]
 
 
 def system_resolver(name: str, port: int) -> list[str]:
-    found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    return [str(sockaddr[0]) for *_, sockaddr in found]
+    """The addresses of a name as the operating system resolves it."""
+    entries = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    return [str(sockaddr[0]) for *_, sockaddr in entries]
 
 
 def resolve(
@@ -39,12 +40,14 @@ def resolve(
 
 
 def _check(sentence: str, addresses: list[Address], port: int, policy: Policy) -> None:
+    """Raises `Refused`, with a text that begins with `sentence`, if one address may not be called."""
     for address in addresses:
         if reason := refusal(address, port, policy):
             raise Refused(f"{sentence} {reason}.")
 
 
 def _lookup(name: str, port: int, resolver: Resolver, timeout: float) -> list[Address]:
+    """Asks the resolver, for `timeout` seconds at most. Raises `Unreachable` where there is no address."""
     answer: Future[list[str]] = Future()
 
     def ask() -> None:

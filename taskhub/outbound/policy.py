@@ -1,4 +1,4 @@
-"""What the gate lets through, and how much of it: values and decisions, and what the settings say."""
+"""The policy of the gate: which addresses may be called, and how much they may answer."""
 
 import ipaddress
 import re
@@ -21,7 +21,7 @@ _AUTHORITY = re.compile(r"(\[[^\[\]]*\]|[^\[\]:\s]+)(?::([0-9]{0,5}))?")
 
 @dataclass(frozen=True)
 class Allow:
-    """Exceptions: what is listed here may be called although it is not public. A port of None is any port."""
+    """Exceptions: networks and names that may be called although they are not public. A port of None is any port."""
 
     networks: tuple[tuple[Network, int | None], ...] = ()
     names: frozenset[tuple[str, int | None]] = frozenset()
@@ -36,7 +36,7 @@ class Allow:
         networks: list[tuple[Network, int | None]] = []
         names: set[tuple[str, int | None]] = set()
         for entry in entries:
-            for host, port in _listed(entry):
+            for host, port in _read_entry(entry):
                 if isinstance(host, str):
                     names.add((host, port))
                 else:
@@ -47,14 +47,14 @@ class Allow:
         return (name, None) in self.names or (name, port) in self.names
 
     def has_address(self, address: Address, port: int) -> bool:
-        return any(address in network and listed in (None, port) for network, listed in self.networks)
+        return any(address in network and allowed_port in (None, port) for network, allowed_port in self.networks)
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Times in seconds; `total_timeout` is from the call to the last byte, redirects included.
+    """What a call may do. Times are in seconds; `total_timeout` is from the call to the last byte, redirects included.
 
-    `max_bytes` limits one body as it is after unpacking; on the wire it may take twice that, for chunks have frames.
+    `max_bytes` limits one body after it is decompressed; on the wire it may take twice that, for chunks have frames.
     """
 
     allow: Allow = field(default_factory=Allow)
@@ -126,10 +126,11 @@ def check_characters(url: str) -> None:
 
 
 def _read(url: str, userinfo: bool) -> Target:
+    """The origin of an address, read strictly. Raises `Refused`."""
     check_characters(url)
-    if not (whole := _URL.fullmatch(url)):
+    if not (match := _URL.fullmatch(url)):
         raise Refused("Only http and https addresses are called.")
-    scheme, authority = whole[1].lower(), whole[2]
+    scheme, authority = match[1].lower(), match[2]
     if "@" in authority:
         if not userinfo:
             raise Refused("The address has a user name or password in it; send credentials in a header.")
@@ -142,7 +143,8 @@ def _read(url: str, userinfo: bool) -> Target:
     return Target(scheme, read_host(parts[1]), port)
 
 
-def _listed(entry: str) -> list[tuple[Network | str, int | None]]:
+def _read_entry(entry: str) -> list[tuple[Network | str, int | None]]:
+    """The networks, or the name, of one entry, each with its port. Raises `ValueError`."""
     if entry == "loopback":
         return [(ipaddress.ip_network(network), None) for network in _LOOPBACK]
     try:

@@ -4,7 +4,7 @@
         ...  # let the program use proxy.address
 
 Speaks HTTP/1.1 (RFC 9110): CONNECT for tunnels, absolute addresses for the rest. Each name is resolved by the gate, and
-what was checked is what is connected to. What is refused is answered 403, and kept in `refused`.
+connections go to the addresses that were checked. What is refused is answered 403, and kept in `refused`.
 """
 
 import asyncio
@@ -34,15 +34,15 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class GateProxy:
-    """One proxy, for one caller: `taken` counts what it got, in bytes, which is at most `max_bytes`.
+    """Serves one program as its proxy; `received` counts the bytes that servers answered, at most `max_bytes`.
 
-    `upstream` is another proxy, which then resolves the names; they are looked up here all the same.
+    `upstream` is another proxy, which then resolves the names; the gate looks them up, too, all the same.
     """
 
     def __init__(
         self, policy: Policy, *, upstream: str = "", max_bytes: int, resolver: Resolver = system_resolver
     ) -> None:
-        self.policy, self.upstream, self.max_bytes, self.taken = policy, upstream, max_bytes, 0
+        self.policy, self.upstream, self.max_bytes, self.received = policy, upstream, max_bytes, 0
         self.refused: list[Problem] = []
         self._resolver = resolver
         self._calls: set[asyncio.Task[None]] = set()
@@ -69,7 +69,7 @@ class GateProxy:
         try:
             if len(self._calls) > CONNECTIONS_MAX:
                 raise TooMuch(f"The page opens more than {CONNECTIONS_MAX} connections at once.")
-            await self._pass_on(reader, writer)
+            await self._forward(reader, writer)
         except Problem as problem:
             self.refused.append(problem)
             await _refuse(writer, 403 if problem.permanent else 502, problem.detail)
@@ -81,28 +81,28 @@ class GateProxy:
             self._calls.discard(call)
             writer.close()
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await self._head(reader)
         if head is None:
             return
         line, *headers = head.split(b"\r\n")
-        found = _REQUEST.fullmatch(line)
-        if not found:
+        request = _REQUEST.fullmatch(line)
+        if not request:
             raise Refused("This is no request that a proxy understands.")
-        method, address = found[1], found[2].decode("latin-1")
+        method, address = request[1], request[2].decode("latin-1")
         tunnel = method == b"CONNECT"
         target = check_url(f"https://{address}/" if tunnel else address, self.policy)
         length = 0 if tunnel else _body_length(headers)
-        there = await self._reach(target, tunnel)
+        server = await self._reach(target, tunnel)
         try:
             if tunnel:
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                await self._both_ways((reader, writer), there)
+                await self._relay((reader, writer), server)
             else:
-                there[1].write(self._request(method, address, headers))
-                await self._both_ways((reader, writer), there, length=length)
+                server[1].write(self._request(method, address, headers))
+                await self._relay((reader, writer), server, length=length)
         finally:
-            there[1].close()
+            server[1].close()
 
     async def _head(self, reader: asyncio.StreamReader) -> bytes | None:
         """The head of a request; None if the connection is closed before one: browsers open connections in advance."""
@@ -115,27 +115,28 @@ class GateProxy:
             return None
 
     def _request(self, method: bytes, address: str, headers: list[bytes]) -> bytes:
-        kept = [header for header in headers if not header.lower().startswith(_HOP_BY_HOP)]
+        forwarded = [header for header in headers if not header.lower().startswith(_HOP_BY_HOP)]
         if self.upstream:
             target = address
-            kept += _credentials(self.upstream)
+            forwarded += _credentials(self.upstream)
         else:
             parts = urlsplit(address)
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         line = b"%s %s HTTP/1.1" % (method, target.encode("latin-1"))
-        return b"\r\n".join([line, *kept, b"Connection: close", b"", b""])
+        return b"\r\n".join([line, *forwarded, b"Connection: close", b"", b""])
 
     async def _reach(self, target: Target, tunnel: bool) -> Streams:
+        """Connects to the target, or to the upstream proxy, which is asked for a tunnel where there is to be one."""
         if not self.upstream:
             return await self._connect(target)
-        await self._addresses(target)
-        there = await self._connect(check_url(self.upstream, self.policy, userinfo=True))
+        await self._resolve(target)
+        server = await self._connect(check_url(self.upstream, self.policy, userinfo=True))
         if tunnel:
-            await self._ask_upstream(target, there)
-        return there
+            await self._open_tunnel(target, server)
+        return server
 
-    async def _ask_upstream(self, target: Target, there: Streams) -> None:
-        reader, writer = there
+    async def _open_tunnel(self, target: Target, server: Streams) -> None:
+        reader, writer = server
         authority = str(target).partition("://")[2]
         if not authority.rpartition(":")[2].isdecimal():
             authority = f"{authority}:{target.port}"
@@ -148,7 +149,8 @@ class GateProxy:
             writer.close()
             raise Unreachable(f"{target} is not reached through the proxy.")
 
-    async def _addresses(self, target: Target) -> list[str]:
+    async def _resolve(self, target: Target) -> list[str]:
+        """The target's addresses, all of which may be called. Raises `Refused` and `Unreachable`."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(
             None, lambda: resolve(str(target.host), target.port, self.policy, resolver=self._resolver)
@@ -156,46 +158,46 @@ class GateProxy:
 
     async def _connect(self, target: Target) -> Streams:
         """Connects to the first address that answers; all are allowed ones."""
-        for address in await self._addresses(target):
+        for address in await self._resolve(target):
             with suppress(OSError, TimeoutError):
                 async with asyncio.timeout(self.policy.connect_timeout):
                     return await asyncio.open_connection(address, target.port, limit=HEAD_MAX)
         raise Unreachable(f"{target} does not take connections.")
 
-    async def _both_ways(self, here: Streams, there: Streams, *, length: int | None = None) -> None:
-        """Until one side has said all: a browser that has asked waits, a server that has answered is done.
+    async def _relay(self, client: Streams, server: Streams, *, length: int | None = None) -> None:
+        """Copies both ways until the server has sent all; a browser that has sent its request waits.
 
-        With a `length` it is one request with a body of so many bytes, and its answer, after which the connection ends:
-        what came next on it could be meant for another server.
+        With a `length` it copies one request, whose body has so many bytes, and its answer; then the connection ends,
+        for the next request could be meant for another server.
         """
-        asking = asyncio.ensure_future(self._pump(here[0], there[1], counted=False, most=length))
+        sending = asyncio.ensure_future(self._pump(client[0], server[1], counted=False, most=length))
         try:
             if length is not None:
-                here[1].write(await self._answer_head(there[0]))
-            await self._pump(there[0], here[1], counted=True)
+                client[1].write(await self._answer_head(server[0]))
+            await self._pump(server[0], client[1], counted=True)
         finally:
-            asking.cancel()
-            await asyncio.gather(asking, return_exceptions=True)
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
 
-    async def _answer_head(self, there: asyncio.StreamReader) -> bytes:
+    async def _answer_head(self, server: asyncio.StreamReader) -> bytes:
         """The head of the final response, with `Connection: close`. Interim ones (RFC 9110, 15.2) are skipped."""
         async with asyncio.timeout(self.policy.total_timeout):
             while True:
-                status, *headers = (await there.readuntil(b"\r\n\r\n")).removesuffix(b"\r\n\r\n").split(b"\r\n")
+                status, *headers = (await server.readuntil(b"\r\n\r\n")).removesuffix(b"\r\n\r\n").split(b"\r\n")
                 if not _INTERIM.match(status):
-                    kept = [header for header in headers if not header.lower().startswith(_HOP_BY_HOP)]
-                    return b"\r\n".join([status, *kept, b"Connection: close", b"", b""])
+                    forwarded = [header for header in headers if not header.lower().startswith(_HOP_BY_HOP)]
+                    return b"\r\n".join([status, *forwarded, b"Connection: close", b"", b""])
 
     async def _pump(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, counted: bool, most: int | None = None
     ) -> None:
-        """Copies `most` bytes, or all until the end."""
+        """Copies `most` bytes, or all until the end; `counted` ones count for `received`."""
         left = PIECE if most is None else most
         while left and (piece := await source.read(min(PIECE, left))):
             left -= len(piece) if most is not None else 0
             if counted:
-                self.taken += len(piece)
-                if self.taken > self.max_bytes:
+                self.received += len(piece)
+                if self.received > self.max_bytes:
                     self.refused.append(TooMuch(f"The page has more than {self.max_bytes} bytes, with what it loads."))
                     return
             sink.write(piece)
@@ -215,6 +217,7 @@ def _body_length(headers: list[bytes]) -> int:
 
 
 def _credentials(proxy: str) -> list[bytes]:
+    """The header with the user name and password in a proxy's address, if it has them."""
     parts = urlsplit(proxy)
     if not parts.username:
         return []
@@ -223,6 +226,7 @@ def _credentials(proxy: str) -> list[bytes]:
 
 
 async def _refuse(writer: asyncio.StreamWriter, status: int, detail: str) -> None:
+    """Answers that a call is refused, or failed."""
     body = detail.encode()
     head = [
         f"HTTP/1.1 {status} Refused",

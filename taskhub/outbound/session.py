@@ -44,7 +44,7 @@ _MEANINGS: list[tuple[type[BaseException], type[Problem], str]] = [
 
 
 class Response(requests.Response):
-    """An answer whose body is limited however it is read, `raw` excepted."""
+    """An answer of `Session`, whose body is limited however it is read, `raw` excepted."""
 
     exchange: Exchange
 
@@ -65,7 +65,7 @@ class Response(requests.Response):
                 yield chunk
         except (requests.RequestException, urllib3_errors.HTTPError) as error:
             self.close()
-            raise _translated(error, self.exchange.target) from None
+            raise _problem_of(error, self.exchange.target) from None
 
     def _too_much(self) -> TooMuch:
         self.close()
@@ -98,12 +98,12 @@ class Adapter(HTTPAdapter):
                 self._check_proxy(request.url or "", proxies)
             return super().send(request, timeout=(timeout.connect, timeout.read), proxies=proxies, **options)
         except (requests.RequestException, urllib3_errors.HTTPError, ValueError) as error:
-            raise _translated(error, target) from None
+            raise _problem_of(error, target) from None
         finally:
             current.reset(token)
 
     def _check_proxy(self, url: str, proxies: Any) -> None:
-        """The proxy's own address is checked when it is connected to, as any other; it resolves the target's name."""
+        """Resolves the target's name, as the proxy will; its own address is resolved when it is connected to."""
         if proxy := select_proxy(url, proxies):
             proxy = prepend_scheme_if_needed(proxy, "http")  # type: ignore[no-untyped-call]
             check_url(proxy, self.policy, userinfo=True)
@@ -113,7 +113,7 @@ class Adapter(HTTPAdapter):
             resolve(host, port, self.policy, resolver=self.resolver, timeout=timeout)
 
     def build_response(self, request: requests.PreparedRequest, raw: Any) -> Response:
-        response = Response.__new__(Response)  # requests makes its own class; ours takes over what is in it
+        response = Response.__new__(Response)  # requests makes its own class; ours takes its attributes over
         vars(response).update(vars(super().build_response(request, raw)), exchange=current.get())
         return response
 
@@ -155,7 +155,7 @@ class Session(requests.Session):
     def call(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, timeout: Timeout = None
     ) -> requests.Response:
-        """What `request` does, in half its time: for those who have a whole address, headers and bytes already."""
+        """Does what `request` does in half its time, for callers with a whole address, headers and bytes."""
         check_characters(url)
         request: Any = requests.PreparedRequest()
         try:
@@ -199,7 +199,8 @@ def _origin(request: requests.PreparedRequest, policy: Policy) -> Target:
     return check_url(cast(str, request.url), policy)
 
 
-def _translated(error: BaseException, target: Target) -> Problem:
+def _problem_of(error: BaseException, target: Target) -> Problem:
+    """The problem that an error of requests' or urllib3's stands for."""
     causes = list(_causes(error))
     for kind, problem, meaning in _MEANINGS:
         if any(isinstance(cause, kind) for cause in causes):

@@ -62,7 +62,7 @@ def test_plain_requests_are_passed_on_without_what_is_the_proxys(serve: Serve) -
     assert head.startswith("GET /a?b=c HTTP/1.1")
     assert "X-Mine: 1" in head
     assert "proxy" not in head.lower()
-    assert proxy.taken >= 5
+    assert proxy.received >= 5
 
 
 def test_a_connection_carries_one_request_whatever_its_server_says(serve: Serve) -> None:

@@ -1,4 +1,4 @@
-"""Uploads line by line: cut, parsed, checked; and unpacked before that."""
+"""Uploads line by line: cut, parsed, checked; and decompressed before that."""
 
 import gzip
 import json
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawlers.domain.documents import DocumentReader, DocumentSchema, InvalidDocument, InvalidSchema, LineSplitter
-from taskhub.decompression import unpacked, unpacker_of
+from taskhub.decompression import decoder_of, decompress
 from taskhub.errors import Problem, Rejected, TooLarge, UnsupportedMedia
 
 PACKERS: dict[str, Any] = {
@@ -199,12 +199,12 @@ def test_patterns_take_time_that_grows_with_the_text_alone() -> None:
 @given(st.sampled_from(sorted(PACKERS)), st.binary(max_size=300), st.integers(1, 50))
 def test_what_was_packed_is_unpacked(encoding: str, data: bytes, size: int) -> None:
     packed = PACKERS[encoding](data)
-    assert b"".join(unpacked(pieces(packed, size), unpacker_of(encoding), 1000)) == data
+    assert b"".join(decompress(pieces(packed, size), decoder_of(encoding), 1000)) == data
 
 
 def test_deflate_without_its_frame() -> None:
     packed = zlib.compress(b"hello hello")[2:-4]
-    assert b"".join(unpacked(pieces(packed, 3), unpacker_of("deflate"), 1000)) == b"hello hello"
+    assert b"".join(decompress(pieces(packed, 3), decoder_of("deflate"), 1000)) == b"hello hello"
 
 
 @pytest.mark.parametrize("encoding", sorted(set(PACKERS) - {"identity"}))
@@ -213,7 +213,7 @@ def test_what_is_cut_off_is_refused_wherever_it_is(encoding: str) -> None:
     whole = set()
     for end in range(1, len(packed)):
         try:
-            list(unpacked(pieces(packed[:end], 7), unpacker_of(encoding), 1000))
+            list(decompress(pieces(packed[:end], 7), decoder_of(encoding), 1000))
         except Rejected:
             continue
         whole.add(end)
@@ -228,14 +228,14 @@ def test_what_is_cut_off_is_refused_wherever_it_is(encoding: str) -> None:
 def test_bombs_and_rubbish(encoding: str) -> None:
     bomb = PACKERS[encoding](bytes(30_000_000))
     with pytest.raises(TooLarge, match="are allowed"):
-        list(unpacked(pieces(bomb, 65536), unpacker_of(encoding), 10**9))
+        list(decompress(pieces(bomb, 65536), decoder_of(encoding), 10**9))
     with pytest.raises(Rejected, match="broken after"):
-        list(unpacked(iter([b"no such thing at all"]), unpacker_of(encoding), 1000))
+        list(decompress(iter([b"no such thing at all"]), decoder_of(encoding), 1000))
     with pytest.raises(TooLarge, match="1000 bytes"):
-        list(unpacked(iter([PACKERS[encoding](bytes(range(256)) * 8)]), unpacker_of(encoding), 1000))
+        list(decompress(iter([PACKERS[encoding](bytes(range(256)) * 8)]), decoder_of(encoding), 1000))
 
 
 @pytest.mark.parametrize("encoding", ["compress", "gzip, br", "nonsense", "GZIP;q=1"])
 def test_unknown_encodings(encoding: str) -> None:
     with pytest.raises(UnsupportedMedia, match="gzip, deflate, br and zstd"):
-        unpacker_of(encoding)
+        decoder_of(encoding)
