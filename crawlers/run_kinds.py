@@ -5,10 +5,10 @@ from typing import Any
 
 from django.urls import reverse
 
+from crawlers.domain.kind_names import CRAWLER_TASK, DOCUMENT_REMOVAL, NOTICE, SCHEDULED_TASK
 from crawlers.models import CrawlerTask
-from crawlers.services.crawler_schedules import KIND, SCHEDULED, planned_run
-from crawlers.services.document_removal import PURGE
-from crawlers.services.status_updates import NOTICE, end_task_of_run
+from crawlers.services.crawler_schedules import planned_run
+from crawlers.services.status_updates import end_task_of_run
 from crawlers.services.task_runs import check_arguments, retry_task_of_run
 from taskhub.runs.models import Run
 from taskhub.runs.run_kinds import PlannedRun, RunKind, ScheduleTarget
@@ -24,8 +24,8 @@ EXAMPLE = """{
 class CrawlerTaskKind(RunKind):
     """Tasks, from the request that starts one at its crawler to the status that ends it."""
 
-    name = KIND
-    task = SCHEDULED
+    name = CRAWLER_TASK
+    task = SCHEDULED_TASK
     queue = QUEUE
 
     def check(self, arguments: Mapping[str, Any]) -> None:
@@ -55,15 +55,15 @@ class CrawlerNoticeKind(RunKind):
 class DocumentRemovalKind(RunKind):
     """Removals of the documents of deleted tasks and streams."""
 
-    name = PURGE
+    name = DOCUMENT_REMOVAL
     task = "crawlers.tasks.purge"
     queue = QUEUE
 
 
 class CrawlerTarget(ScheduleTarget):
-    kind = KIND
+    kind = CRAWLER_TASK
     title = "ScheduledCrawler"
-    tasks = (SCHEDULED,)
+    tasks = (SCHEDULED_TASK,)
     example = EXAMPLE
 
     def plan_run(self, arguments: Mapping[str, Any], owner: Any, schedule: str) -> PlannedRun:

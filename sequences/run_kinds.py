@@ -1,4 +1,4 @@
-"""Sequences as runs of the ledger, and as what schedules start."""
+"""Sequences as runs, and as what schedules start."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,7 +6,8 @@ from typing import Any
 
 from django.urls import reverse
 
-from sequences.services.sequence_runs import KIND, check, ended, planned_run
+from sequences.services.checkpoints import delete_state
+from sequences.services.sequence_runs import KIND, check, planned_run
 from taskhub.runs.models import Run
 from taskhub.runs.run_kinds import PlannedRun, RunKind, ScheduleTarget
 
@@ -24,7 +25,7 @@ class SequenceKind(RunKind):
         check(arguments)
 
     def on_end(self, run: Run) -> None:
-        ended(run)
+        delete_state(run)
 
     def admin_links(self, run: Run) -> list[tuple[str, str]]:
         return [("steps", f"{reverse('admin:sequences_sequencestep_changelist')}?run__id__exact={run.pk}")]

@@ -48,10 +48,10 @@ app.conf.update(
     task_queues=[Queue(name, routing_key=name) for name in settings.QUEUES],
     # A typo in a queue's name would fill a queue that nobody reads.
     task_create_missing_queues=False,
-    # Results live in the ledger; a second copy in a result store would cost a round trip and could disagree.
+    # Results live in the runs table; a second copy in a result store would cost a round trip and could disagree.
     task_ignore_result=True,
     result_backend=None,
-    # Without this a worker killed in the middle takes the message with it, and the run waits for the sweeper.
+    # Without this a worker killed in the middle takes the message with it, and the run waits for maintenance.
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     # A long run would hold messages for others that this process had taken in advance.
@@ -67,7 +67,7 @@ app.conf.update(
     # A broker that is restarting must not end the workers.
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
-    # The ledger's own transaction tells what happened: a broker that came back must not cancel work that goes on.
+    # The transaction that ends a run tells what happened: a broker that came back must not cancel work that goes on.
     worker_cancel_long_running_tasks_on_connection_loss=False,
     # A child that leaks is replaced before it hurts.
     worker_max_tasks_per_child=10_000,
@@ -77,7 +77,7 @@ app.conf.update(
     # Nobody listens to events, and each would be one more message to the broker.
     worker_send_task_events=False,
     task_send_sent_event=False,
-    # Only what the ledger writes is unpacked: pickled messages could run code.
+    # Only what the hub itself sends is unpacked: pickled messages could run code.
     accept_content=["json"],
     task_serializer="json",
     timezone="UTC",

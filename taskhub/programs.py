@@ -34,7 +34,7 @@ def worker(queue: str, size: int) -> list[str]:
     return [
         *(sys.executable, "-m", "celery", "-q", "-A", "taskhub", "worker", "-Q", queue, "-n", f"{queue}@%h"),
         *("--pool", "prefork", "--concurrency", str(size), "--loglevel", "INFO"),
-        # What the workers would tell each other, the ledger knows.
+        # What the workers would tell each other is in the runs table.
         *("--without-gossip", "--without-mingle"),
     ]
 

@@ -320,7 +320,7 @@ UPLOAD_MAX_BYTES = env_int("TASKHUB_UPLOAD_MAX_BYTES", 100 * 1024 * 1024, minimu
 DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
 DATA_UPLOAD_MAX_NUMBER_FILES = 100
-# Of one web process. A body that pauses, dribbles or takes too long is refused with 408.
+# Of one web process. A body that pauses, comes too slowly or takes too long is refused with 408.
 WEB_THREADS = env_int("TASKHUB_WEB_THREADS", 64, minimum=2)
 BODY_IDLE_SECONDS = env_int("TASKHUB_BODY_IDLE_SECONDS", 30, minimum=1)
 BODY_GRACE_SECONDS = 20  # after them a body must have brought BODY_LEAST_RATE bytes a second on average

@@ -1,4 +1,4 @@
-"""The roof: where everything is found."""
+"""The URLs of the hub."""
 
 from django.contrib import admin
 from django.urls import include, path

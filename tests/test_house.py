@@ -132,6 +132,38 @@ def test_no_name_has_a_word_that_the_glossary_rules_out() -> None:
     assert {word for word in ruled_out if contain(product_names(), word)} == set()
 
 
+@cache
+def known_names() -> frozenset[str]:
+    """Each name that the product defines, imports or uses, its migrations included."""
+    names = set(product_names())
+    for path in [*PRODUCT, *(path.relative_to(ROOT) for path in ROOT.glob("*/**/migrations/*.py"))]:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.alias):
+                names |= set(node.name.split("."))
+            elif isinstance(node, ast.Name):
+                names.add(node.id)
+            elif isinstance(node, ast.Attribute):
+                names.add(node.attr)
+    return frozenset(names)
+
+
+def docstrings(path: Path) -> Iterator[str]:
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield ast.get_docstring(node) or ""
+
+
+def test_classes_that_docstrings_name_exist() -> None:
+    named = {
+        (str(path), name)
+        for path in PRODUCT
+        for docstring in docstrings(path)
+        for name in re.findall(r"`((?:[A-Z][a-z0-9]+){2,})", docstring) + re.findall(r"Raises `(\w+)`", docstring)
+    }
+    assert len(named) > 100
+    assert {(path, name) for path, name in named if name not in known_names()} == set()
+
+
 def test_each_queue_has_a_worker_of_its_own() -> None:
     programs = commands("127.0.0.1", 8000, 2, settings.QUEUES)
     served = [command[command.index("-Q") + 1] for name, command in programs.items() if name.startswith("worker:")]

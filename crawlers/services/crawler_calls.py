@@ -30,7 +30,7 @@ RETRYABLE = {408, 425, 429}
 By = StatusChange.By
 
 
-def run_task(execution: Execution) -> None:
+def perform_task(execution: Execution) -> None:
     """The work of a task's run: starts the task at its crawler, or looks after one whose crawler fell silent."""
     task = find_or_create_task(execution.run)
     if task is None:
@@ -138,7 +138,7 @@ def time_out(*, task: CrawlerTask) -> CrawlerTask:
     )
 
 
-def send_notice(execution: Execution) -> None:
+def perform_notice(execution: Execution) -> None:
     """`PATCH {callback}/status`: tells the crawler of a change that it did not make."""
     notice = execution.run.arguments
     task = CrawlerTask.objects.filter(fid=notice["task"]).select_related("external", "owner").first()

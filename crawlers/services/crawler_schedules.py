@@ -7,14 +7,13 @@ from uuid import UUID
 
 from django.db import transaction
 
+from crawlers.domain.kind_names import SCHEDULED_TASK
 from crawlers.models import Crawler
 from taskhub.errors import NotFound, invalid
 from taskhub.runs.run_kinds import PlannedRun
 from taskhub.runs.scheduler.schedule_spec import ScheduleSpec, build_periodic_task, spec_of
 from taskhub.runs.scheduler.schedules import delete_schedule, save_schedule
 
-KIND = "crawler"
-SCHEDULED = "crawlers.tasks.ScheduledCrawler"
 TYPES = ("interval", "crontab", "cron", "clocked")
 
 
@@ -34,7 +33,7 @@ def _create_schedule(crawler: Crawler, schedule: Mapping[str, Any]) -> Any:
     if type_ not in TYPES:
         raise invalid("/schedule/type", "Must be interval, crontab or clocked.")
     spec = {**schedule, "type": "cron" if type_ == "crontab" else type_}
-    periodic = build_periodic_task(f"crawler {crawler.fid}", SCHEDULED, spec)
+    periodic = build_periodic_task(f"crawler {crawler.fid}", SCHEDULED_TASK, spec)
     arguments = json.dumps({"crawler": str(crawler.fid)})
     return save_schedule(periodic=periodic, owner=crawler.owner, written=arguments).periodic
 

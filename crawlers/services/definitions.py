@@ -19,7 +19,7 @@ from crawlers.domain.parameters import (
 )
 from crawlers.models import Crawler, CrawlerTask, External, Stream
 from crawlers.services.crawler_schedules import replace_schedule
-from crawlers.services.document_removal import queue_purge
+from crawlers.services.document_removal import queue_removal
 from crawlers.services.status_updates import stop_task
 from taskhub.errors import Conflict, Place, Problem, invalid
 from taskhub.jsontools.field_types import Text
@@ -154,7 +154,7 @@ def delete_stream(*, stream: Stream) -> None:
         delete_crawler(crawler=crawler)
     with transaction.atomic():
         if Stream.objects.filter(pk=stream.pk, removed_at__isnull=True).update(removed_at=timezone.now()):
-            queue_purge(owner=stream.owner, stream=stream)
+            queue_removal(owner=stream.owner, stream=stream)
 
 
 # Crawlers

@@ -6,11 +6,11 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models import F
 
+from crawlers.domain.kind_names import DOCUMENT_REMOVAL
 from crawlers.models import Crawler, CrawlerTask, External, Stream
 from taskhub.runs import queue as runs
 from taskhub.runs.queue.execution import Execution
 
-PURGE = "crawler_purge"
 BATCH = 10_000
 
 # The stream shows one document less for each that no other task has: of other tasks count those that were not deleted
@@ -37,20 +37,20 @@ DELETE FROM crawlers_document WHERE id IN (
 """
 
 
-def queue_purge(*, owner: Any, stream: Stream, task: CrawlerTask | None = None) -> None:
+def queue_removal(*, owner: Any, stream: Stream, task: CrawlerTask | None = None) -> None:
     """Submits the removal of a task's documents, or of a whole stream.
 
-    The run is written in the caller's transaction: whatever is marked as deleted is removed, whoever dies when.
+    The run is written in the caller's transaction, so what is marked as deleted is removed whichever process dies.
     """
     arguments = {"stream": stream.pk} | ({"task": task.pk} if task else {})
     name = f"remove documents of {'a task' if task else 'a stream'}"
-    runs.submit(kind=PURGE, owner=owner, name=name, arguments=arguments)
+    runs.submit(kind=DOCUMENT_REMOVAL, owner=owner, name=name, arguments=arguments)
 
 
-def purge(execution: Execution) -> None:
+def perform_document_removal(execution: Execution) -> None:
     """Removes documents batch by batch, so that a kill costs one batch, and uploads wait for one at most."""
     stream_id, task_id = execution.run.arguments["stream"], execution.run.arguments.get("task")
-    removed = _purge_task(execution, stream_id, task_id) if task_id else _purge_stream(execution, stream_id)
+    removed = _remove_of_task(execution, stream_id, task_id) if task_id else _remove_of_stream(execution, stream_id)
     with transaction.atomic():
         if task_id:
             CrawlerTask.objects.filter(pk=task_id, removed_at__isnull=False).delete()
@@ -59,7 +59,7 @@ def purge(execution: Execution) -> None:
         execution.succeed({"removed": removed})
 
 
-def _purge_task(execution: Execution, stream_id: int, task_id: int) -> int:
+def _remove_of_task(execution: Execution, stream_id: int, task_id: int) -> int:
     task = CrawlerTask.objects.filter(pk=task_id, removed_at__isnull=False).first()
     if task is None or task.first_row is None:
         return 0
@@ -80,7 +80,7 @@ def _purge_task(execution: Execution, stream_id: int, task_id: int) -> int:
             return removed
 
 
-def _purge_stream(execution: Execution, stream_id: int) -> int:
+def _remove_of_stream(execution: Execution, stream_id: int) -> int:
     removed = 0
     while count := _delete_batch(stream_id):
         removed += count
@@ -100,7 +100,7 @@ def _remove_stream(stream_id: int) -> None:
     Stream.objects.filter(pk=stream_id).delete()
 
 
-def purge_batch_of_owner(owner_id: UUID) -> int:
+def remove_crawlers_of(owner_id: UUID) -> int:
     """Removes one batch of what a deleted account owns; returns how many rows."""
     for stream_id in Stream.objects.filter(owner_id=owner_id).values_list("pk", flat=True)[:1]:
         if count := _delete_batch(stream_id):

@@ -10,14 +10,14 @@ from django.db.models import F
 from django.utils import timezone
 
 from crawlers.domain import task_status
+from crawlers.domain.kind_names import NOTICE
 from crawlers.models import CrawlerTask, StatusChange
-from crawlers.services.document_removal import queue_purge
+from crawlers.services.document_removal import queue_removal
 from taskhub.errors import Conflict
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
 
-NOTICE = "crawler_notice"
 By = StatusChange.By
 
 
@@ -139,7 +139,7 @@ def delete_task(*, task: CrawlerTask) -> None:
         else:
             queue_notice(row, task_status.DELETED, "The task was deleted.")
         CrawlerTask.objects.filter(pk=row.pk).update(removed_at=timezone.now(), version=F("version") + 1)
-        queue_purge(owner=row.owner, stream=row.stream, task=row)
+        queue_removal(owner=row.owner, stream=row.stream, task=row)
 
 
 def end_task_of_run(run: Run) -> None:

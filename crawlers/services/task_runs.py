@@ -7,8 +7,9 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from crawlers.domain import task_status
+from crawlers.domain.kind_names import CRAWLER_TASK
 from crawlers.models import Crawler, CrawlerTask, StatusChange
-from crawlers.services.crawler_schedules import KIND, find_crawler
+from crawlers.services.crawler_schedules import find_crawler
 from crawlers.services.definitions import all_params, complete_params, split_params
 from taskhub.errors import Conflict, Problem
 from taskhub.runs import queue as runs
@@ -83,7 +84,9 @@ def _existing_crawler(task: CrawlerTask) -> Crawler:
 
 def _submit_run(crawler: Crawler, owner: Any, retry_of: Run | None = None) -> Run:
     name = (crawler.name or str(crawler.fid))[:200]
-    return runs.submit(kind=KIND, owner=owner, name=name, arguments={"crawler": str(crawler.fid)}, retry_of=retry_of)
+    return runs.submit(
+        kind=CRAWLER_TASK, owner=owner, name=name, arguments={"crawler": str(crawler.fid)}, retry_of=retry_of
+    )
 
 
 def _create_task(crawler: Crawler, run: Run, values: Mapping[str, Any]) -> CrawlerTask:

@@ -175,7 +175,7 @@ class BrowserThread:
     async def window(self, policy: Policy, *, upstream: str, max_bytes: int) -> AsyncIterator[tuple[Any, GateProxy]]:
         """A window of its own, without cookies, that reaches others through the gate alone. In the browser's thread.
 
-        Raises `Failure` where no browser starts.
+        Raises `PageFailure` where no browser starts.
         """
         async with self.slots, GateProxy(policy, upstream=upstream, max_bytes=max_bytes) as proxy:
             chromium, context = await self._new_context(proxy)

@@ -25,7 +25,7 @@ AnswerCheck = Callable[[GateResponse], None]
 
 
 async def render(job: RenderJob, policy: Policy, check_answer: AnswerCheck) -> RenderedPage:
-    """The page as it stands after its actions. Raises `Failure`, and what `check_answer` raises of the answer."""
+    """The page as it stands after its actions. Raises `PageFailure`, and what `check_answer` raises of the answer."""
     try:
         limit = max(DATA_BYTES, 4 * job.max_bytes)
         async with (

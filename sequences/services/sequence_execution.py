@@ -31,8 +31,8 @@ BATCH_STEPS = 200
 BATCH_SECONDS = 0.25
 
 
-def limits() -> SequenceLimits:
-    """The limits of one run, from the settings."""
+def configured_limits() -> SequenceLimits:
+    """The limits of one sequence, from the settings."""
     return SequenceLimits(
         steps=settings.SEQUENCE_STEPS_MAX,
         items=settings.SEQUENCE_ITEMS_MAX,
@@ -41,7 +41,7 @@ def limits() -> SequenceLimits:
     )
 
 
-def perform(execution: Execution) -> None:
+def perform_sequence(execution: Execution) -> None:
     """Carries out a claimed run. Its last steps and its end are one commit."""
     run = execution.run
     program = parse(run.arguments)
@@ -79,7 +79,7 @@ class SequenceRun:
             "announce": self._before_step,
             "record": self._after_step,
             "should_stop": execution.check,
-            "limits": limits(),
+            "limits": configured_limits(),
         }
         if state:
             self._checkpoints = CheckpointStore(run, values_of(state))

@@ -7,7 +7,6 @@ from uuid import UUID
 from django.conf import settings
 
 from sequences.domain.program import parse
-from sequences.services.checkpoints import delete_state
 from taskhub.errors import NotFound
 from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
@@ -22,7 +21,7 @@ def check(arguments: Mapping[str, Any]) -> None:
 
 
 def submit_sequence(*, arguments: Mapping[str, Any], owner: Any, webhook: str = "") -> Run:
-    """Submits a run of a sequence. Raises `InvalidSequence`, and `AddressRefused` for a webhook's address."""
+    """Submits a run of a sequence. Raises `InvalidSequence`, and `Refused` for a webhook's address."""
     runs.checked_webhook(webhook)
     return runs.submit(kind=KIND, owner=owner, name=KIND, arguments=arguments, time_limit=time_limit(), webhook=webhook)
 
@@ -44,8 +43,3 @@ def sequence_run(*, run_id: UUID, user: Any) -> Run:
     if run.kind != KIND:
         raise NotFound(f"The run {run_id} is not one of a sequence.")
     return run
-
-
-def ended(run: Run) -> None:
-    """Deletes the run's checkpoint, in the transaction that ends it."""
-    delete_state(run)

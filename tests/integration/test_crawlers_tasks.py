@@ -10,6 +10,7 @@ import pytest
 from django.db import connection as database
 from django.utils import timezone
 
+from crawlers.domain import kind_names
 from crawlers.models import CrawlerTask
 from crawlers.services import crawler_calls, status_updates
 from crawlers.services.capabilities import capability_of
@@ -76,12 +77,11 @@ class Crawl:
         """As a worker does."""
         self.task.refresh_from_db()
         assert self.task.run_id is not None
-        return run_now(Run.objects.get(pk=self.task.run_id), crawler_calls.run_task)
+        return run_now(Run.objects.get(pk=self.task.run_id), crawler_calls.perform_task)
 
     def notices(self) -> list[Run]:
         return [
-            run_now(run, crawler_calls.send_notice)
-            for run in Run.objects.filter(kind=status_updates.NOTICE, ready=True)
+            run_now(run, crawler_calls.perform_notice) for run in Run.objects.filter(kind=kind_names.NOTICE, ready=True)
         ]
 
     def shown(self) -> dict[str, Any]:
@@ -364,7 +364,7 @@ def scheduled(owner: Person, shop: Shop) -> tuple[dict[str, Any], Schedule]:
 
 def test_a_fire_is_a_task(owner: Person, scheduled: tuple[dict[str, Any], Schedule]) -> None:
     crawler, schedule = scheduled
-    run = run_now(run_schedule_now(schedule=schedule), crawler_calls.run_task)
+    run = run_now(run_schedule_now(schedule=schedule), crawler_calls.perform_task)
     assert run.state == "PROGRESS"  # and so the next fire is left out: the last run goes on
     (task,) = owner.get(f"/crawlers/{crawler['fid']}/tasks").json()["payload"]["results"]
     assert (task["run"], task["status"]["code"]) == (str(run.pk), 102)
@@ -375,7 +375,7 @@ def test_a_fire_while_another_task_runs_is_skipped_on_record(
 ) -> None:
     crawler, schedule = scheduled
     crawling.start(owner, crawler)
-    run = run_now(run_schedule_now(schedule=schedule), crawler_calls.run_task)
+    run = run_now(run_schedule_now(schedule=schedule), crawler_calls.perform_task)
     assert (run.state, (run.error or {})["type"]) == ("FAILURE", "Skipped")
     assert CrawlerTask.objects.count() == 1
 
@@ -386,6 +386,6 @@ def test_a_fire_whose_parameters_do_not_fit_any_more_says_so(
     crawler, schedule = scheduled
     change = {"parameters": [{"name": "query", "type": "integer"}]}
     owner.patch(f"/externals/{crawler['external']}", change)
-    run = run_now(run_schedule_now(schedule=schedule), crawler_calls.run_task)
+    run = run_now(run_schedule_now(schedule=schedule), crawler_calls.perform_task)
     assert run.state == "FAILURE"
     assert "/params/query" in (run.error or {})["message"]

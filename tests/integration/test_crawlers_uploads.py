@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from crawlers.domain import kind_names
 from crawlers.models import CrawlerTask, Document, RejectedLine, Stream
 from crawlers.services import document_removal
 from crawlers.services.capabilities import capability_of
@@ -49,10 +50,10 @@ class Crawl:
     def count(self) -> int:
         return int(self.owner.get(f"/streams/{self.stream['fid']}").json()["payload"]["documents"])
 
-    def purge(self) -> None:
+    def remove_documents(self) -> None:
         """As the worker does."""
-        for run in Run.objects.filter(kind=document_removal.PURGE, finished_at__isnull=True):
-            assert run_now(run, document_removal.purge).state == "SUCCESS"
+        for run in Run.objects.filter(kind=kind_names.DOCUMENT_REMOVAL, finished_at__isnull=True):
+            assert run_now(run, document_removal.perform_document_removal).state == "SUCCESS"
 
 
 @pytest.fixture
@@ -260,12 +261,12 @@ def test_a_task_is_a_change_set(crawl: Crawl) -> None:
     for _ in range(2):  # at once, and when its rows are gone
         assert crawl.shown() == [doc("a"), doc("b"), doc("c")]
         assert crawl.owner.get(f"/tasks/{second}").status_code == 404
-        crawl.purge()
+        crawl.remove_documents()
     assert crawl.count() == 3
     assert Document.objects.count() == 3
 
     assert crawl.owner.delete(f"/actions/tasks/{first}").status_code == 200
-    crawl.purge()
+    crawl.remove_documents()
     assert (crawl.shown(), crawl.count(), Document.objects.count()) == ([], 0, 0)
 
 
@@ -278,7 +279,7 @@ def test_deleting_the_older_task_leaves_what_the_newer_said_also_where_it_said_t
     crawl.upload(second, doc("a"))
     crawl.owner.delete(f"/actions/tasks/{first}")
     assert crawl.shown() == [doc("a")]
-    crawl.purge()
+    crawl.remove_documents()
     assert (crawl.shown(), crawl.count()) == ([doc("a")], 1)
 
 
@@ -304,7 +305,7 @@ def test_what_comes_after_a_deletion_is_new(crawl: Crawl) -> None:
     crawl.owner.delete(f"/actions/tasks/{first}")
     second = crawl.task()
     assert counts(crawl.upload(second, doc("a"), doc("b"))) == (2, 2, 0, 0)
-    crawl.purge()
+    crawl.remove_documents()
     assert (crawl.shown(), crawl.count()) == ([doc("a"), doc("b")], 2)
 
 
@@ -314,7 +315,7 @@ def test_a_deleted_stream_is_gone_at_once_and_then_in_the_tables(crawl: Crawl) -
     crawl.upload(task, doc("a"))
     assert crawl.owner.delete(f"/streams/{crawl.stream['fid']}").status_code == 200
     assert crawl.owner.get(f"/streams/{crawl.stream['fid']}/docs").status_code == 404
-    crawl.purge()
+    crawl.remove_documents()
     assert not Stream.objects.exists()
     assert not CrawlerTask.objects.exists()
     assert not Document.objects.exists()

@@ -1,4 +1,4 @@
-"""The ledger in the admin."""
+"""Runs in the admin."""
 
 import re
 from collections.abc import Iterator

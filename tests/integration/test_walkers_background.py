@@ -30,7 +30,7 @@ from walkers.http import registry
 from walkers.models import Graph, Node, RunFile
 from walkers.services import run_files
 from walkers.walks.principal import Principal
-from walkers.walks.walk_execution import perform
+from walkers.walks.walk_execution import perform_walk
 
 pytestmark = pytest.mark.django_db(transaction=True)
 RUN = "/js/walker_run"
@@ -64,7 +64,7 @@ def check(person: Person, task_id: str) -> Any:
 
 
 def labour() -> int:
-    return work("walker", perform, node="walkers@here")
+    return work("walker", perform_walk, node="walkers@here")
 
 
 class Grow(Walker):

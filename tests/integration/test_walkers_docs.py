@@ -17,7 +17,7 @@ from taskhub.runs.queue import broker
 from taskhub.runs.queue.execution import work
 from tests.conftest import ROOT, Person
 from tests.integration.walkers_shop import installed
-from walkers.walks.walk_execution import perform
+from walkers.walks.walk_execution import perform_walk
 
 PAGE = (ROOT / "docs" / "walkers.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
@@ -41,7 +41,7 @@ def test_each_call_answers_as_printed(owner: Person) -> None:
     assert len(CALLS) >= 10
     for command, printed in CALLS:
         same(curl(owner, command), json.loads(printed), command)
-    assert work("walker", perform, node="walkers@here") == 1
+    assert work("walker", perform_walk, node="walkers@here") == 1
     assert Run.objects.get().state == State.SUCCESS
     assert Run.objects.get().progress == {"done": 2, "total": 3, "message": "batch 3"}
 

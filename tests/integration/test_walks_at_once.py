@@ -104,9 +104,7 @@ def test_short_walks_wait_for_their_turn(owner: Person) -> None:
 
 
 @pytest.mark.usefixtures("hasty")
-def test_without_a_worker_and_a_place_a_task_stays_in_the_ledger(
-    owner: Person, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_worker_and_a_slot_a_task_waits_in_the_queue(owner: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker.live_queues, "has_worker", lambda queue: False)
     with lingering(owner):
         answer = owner.post(RUN, ECHO | {"is_async": True})

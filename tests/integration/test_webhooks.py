@@ -16,10 +16,10 @@ from taskhub.runs.models import Run
 from taskhub.runs.queue.execution import work
 from taskhub.runs.queue.webhook_events import WEBHOOK
 from taskhub.runs.webhooks.models import DeliveryAttempt, WebhookSecret
-from taskhub.runs.webhooks.services import send
+from taskhub.runs.webhooks.services import perform_delivery
 from tests.conftest import Person
 from tests.extracting import Reply, Site, serving
-from walkers.walks.walk_execution import perform
+from walkers.walks.walk_execution import perform_walk
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -55,7 +55,7 @@ def due(run_id: str) -> None:
 
 
 def sent(count: int = 1) -> None:
-    assert work(WEBHOOK, send, node="webhooks@test") == count
+    assert work(WEBHOOK, perform_delivery, node="webhooks@test") == count
 
 
 def deliveries(person: Person, **query: str) -> list[dict[str, Any]]:
@@ -121,7 +121,7 @@ def test_a_webhook_that_is_set_while_the_run_goes_on(owner: Person, receiver: Si
     put = owner.call("PUT", f"/runs/{run_id}/webhook", {"url": f"{receiver.url}/hook"})
     assert (put.status_code, put.json()) == (200, {"url": f"{receiver.url}/hook"})
     due(run_id)
-    assert work("walker", perform, node="walkers@test") == 1
+    assert work("walker", perform_walk, node="walkers@test") == 1
     sent()
     assert verified(receiver, secret(owner))["data"]["id"] == run_id
 

@@ -1,4 +1,4 @@
-"""Carries out a walk: in the call that asks for it (`walk_now`), or as a claimed run (`perform`)."""
+"""Carries out a walk: in the call that asks for it (`walk_now`), or as a claimed run (`perform_walk`)."""
 
 import logging
 import threading
@@ -35,7 +35,7 @@ class WalkerFailed(Failed):
     title, type = "The walker failed", "walker-failed"
 
 
-def perform(execution: Execution) -> None:
+def perform_walk(execution: Execution) -> None:
     """Carries out the walk of a claimed run.
 
     Its effect and the run's end are one commit, unless the walker is not atomic.

@@ -17,7 +17,7 @@ from sequences.domain.program import parse
 from sequences.domain.steps import SequenceProgram
 from sequences.http_client import HttpClient
 from sequences.in_process_client import InProcessClient
-from sequences.services.sequence_execution import limits
+from sequences.services.sequence_execution import configured_limits
 from sequences.step_tree import StepTree, step_label
 from taskhub.accounts.models import User
 from taskhub.errors import Rejected
@@ -68,7 +68,7 @@ class Command(BaseCommand):
                 jac=InProcessClient(owner).call,
                 clock=time.monotonic,
                 record=display.record,
-                limits=limits(),
+                limits=configured_limits(),
             )
             code, outcome = 0, "finished"
             with display.live:

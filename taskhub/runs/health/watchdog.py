@@ -23,7 +23,7 @@ from taskhub.runs.queue.keeper import process_heartbeat
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 1.0
-SILENT_CHECKS = 2  # counted in checks, not by the clock: a machine that was asleep harms nobody
+SILENT_CHECKS = 2  # counted in checks, not by the clock: on a machine that was asleep no process is ended for it
 
 
 @worker_ready.connect
@@ -49,11 +49,9 @@ class Watchdog:
         self._silent: Counter[int] = Counter()
 
     def check(self, pids: Iterable[int]) -> None:
-        """To be called every second: ends silent processes that perform a run which they do not have.
+        """Ends processes that gave no heartbeat for two checks and perform a run which they do not have any more.
 
-        Silent is one without a beat since two checks.
-
-        A process without a run is only slow to be served, as all are on a machine that has too much to do.
+        It is called every second. A process without a run is left alone: on a busy machine it is only slow.
         """
         beats = {pid: process_heartbeat.beat_count(pid) for pid in pids if process_heartbeat.is_performing(pid)}
         silent = (pid for pid, beat in beats.items() if beat == self._last.get(pid))

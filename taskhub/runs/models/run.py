@@ -66,7 +66,7 @@ class Run(models.Model):
                 condition=Q(finished_at__isnull=False, state__in=sorted(ENDED))
                 | (Q(finished_at__isnull=True) & ~Q(state__in=sorted(ENDED))),
             ),
-            # Whoever fires, and however many at once: a schedule's due time is one run.
+            # However many beats fire a schedule at once: its due time is one run.
             models.UniqueConstraint(
                 fields=["schedule", "due_at"], name="run_fires_once", condition=Q(due_at__isnull=False)
             ),

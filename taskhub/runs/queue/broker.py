@@ -1,7 +1,7 @@
 """The broker: notifies workers by a Celery message that carries a run's id, and knows whether any would hear of it.
 
-A message is a hint: whoever gets one claims whatever waits, fairest first. Lost messages cost a second, for the sweeper
-notifies again where runs wait and no message does.
+A message is a hint: whoever gets one claims whatever waits, fairest first. Lost messages cost a second, for
+maintenance notifies again where runs wait and no message does.
 """
 
 import logging
@@ -70,7 +70,7 @@ class BacklogThrottle:
     A worker that gets a message performs all that waits, so a burst of runs would leave as many messages that find
     nothing to claim, and sending one costs as much as a run. The broker is asked for its backlog after every sixteenth
     message. A full queue is believed full for so short a time that the messages which were counted are not all consumed
-    by then; should they be, the sweeper notifies again within a second. Of the threads that find this time over, one
+    by then; should they be, maintenance notifies again within a second. Of the threads that find this time over, one
     asks; to the others the queue is as full as it was.
     """
 

@@ -36,7 +36,7 @@ from taskhub.runs.run_kinds import kind_of, kind_or_default, kinds_of_queue
 
 _FIELDS = Run._meta.concrete_fields
 _JSON_FIELDS: list[tuple[int, Any]] = [
-    (place, field) for place, field in enumerate(_FIELDS) if isinstance(field, models.JSONField)
+    (index, field) for index, field in enumerate(_FIELDS) if isinstance(field, models.JSONField)
 ]
 RUN_COLUMNS = ", ".join(field.attname for field in _FIELDS)
 
@@ -136,8 +136,8 @@ def read_run(statement: str, values: Any) -> Run | None:
     if row is None:
         return None
     columns = list(row)
-    for place, field in _JSON_FIELDS:
-        columns[place] = field.from_db_value(columns[place], None, connection)
+    for index, field in _JSON_FIELDS:
+        columns[index] = field.from_db_value(columns[index], None, connection)
     return Run.from_db(connection.alias, [field.attname for field in _FIELDS], columns)
 
 
@@ -255,7 +255,7 @@ def _size(result: Any) -> int:
 
 
 def schedule_retry(*, run: Run, error: Mapping[str, Any], seconds: float) -> bool:
-    """Lets a claimed run wait `seconds` for its next attempt; the sweeper offers it when the time has come."""
+    """Lets a claimed run wait `seconds` for its next attempt; maintenance offers it when the time has come."""
     return _change(
         run, state=State.RETRY, error=dict(error), lease_until=None, not_before=Now() + timedelta(seconds=seconds)
     )

@@ -1,4 +1,4 @@
-"""Fires: each due time is one run, whoever leads and whoever dies when."""
+"""Fires schedules that are due. A due time is one run, also where two beats lead at once or one dies meanwhile."""
 
 import logging
 from datetime import datetime, timedelta

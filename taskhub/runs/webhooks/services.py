@@ -86,7 +86,7 @@ def send_again(*, delivery: Run) -> Run:
     return retry(run=delivery)
 
 
-def send(execution: Execution) -> None:
+def perform_delivery(execution: Execution) -> None:
     """Makes one attempt to deliver. Raises `Undelivered` where it is to be tried again."""
     run = execution.run
     body = message_of(run)

@@ -308,7 +308,7 @@ def _headers_of(response: HttpResponseBase) -> list[tuple[bytes, bytes]]:
 
 
 def _call(function: Callable[..., Value], *arguments: Any) -> Value:
-    """Between two calls nobody needs the connection of this thread."""
+    """Calls a function, then gives the database connection of this thread back: it needs none until its next call."""
     try:
         return function(*arguments)
     finally:

@@ -107,7 +107,7 @@ def _visible_run(principal: Principal, task_id: str) -> Run:
 
 
 def _status(run: Run) -> TaskStatus:
-    """What is unknown is left out."""
+    """Shows a task's state, result, error, progress and times, without those that it does not have."""
     status = {"state": run.state, "result": run.result, "error": run.error, "progress": run.progress}
     for name in ("started_at", "finished_at"):
         time = getattr(run, name)

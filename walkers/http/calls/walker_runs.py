@@ -22,7 +22,7 @@ from walkers.http.response_types import QueuedResponse, ResultPage, RunAtOnceRes
 from walkers.models import RunFile
 from walkers.services.run_files import attach, discard, store_files
 from walkers.walks.principal import Principal
-from walkers.walks.walk_execution import WalkerFailed, perform, walk_now, walk_slot
+from walkers.walks.walk_execution import WalkerFailed, perform_walk, walk_now, walk_slot
 
 WalkerName = Annotated[Text, Field(description="The walker's name.")]
 Ctx = Annotated[dict[str, Any], Field(description="The walker's fields; in a query or form as JSON text.")]
@@ -128,7 +128,7 @@ def _notify_or_walk(run: Run) -> None:
     """Notifies a worker; where none would come, this thread makes the walk at once, if there is a slot for it."""
     if run.ready and not notify_worker(run):
         with suppress(Unavailable), walk_slot(run.owner_id):
-            run_now(run, perform)
+            run_now(run, perform_walk)
 
 
 def _background_response(run: Run) -> CallResponse:

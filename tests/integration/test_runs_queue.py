@@ -1,4 +1,4 @@
-"""The ledger itself, with a kind of run of its own, on a real PostgreSQL and Redis."""
+"""The queue of runs, with a kind of run of its own, on a real PostgreSQL and Redis."""
 
 import signal
 import subprocess
