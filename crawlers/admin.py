@@ -84,6 +84,7 @@ _PAGES_OF_STREAM = (("crawler", "its crawler"), ("crawlertask", "its tasks"), ("
 
 @admin.register(Crawler)
 class CrawlerAdmin(CrawlersAdmin):
+    linked_by = ("external__id__exact", "stream__id__exact")
     list_display = ("name", "fid", "external_link", "stream_link", "owner", "created_at")
     list_select_related = ("owner", "external", "stream")
     fields: ClassVar[Any] = (
@@ -166,6 +167,7 @@ class RunningFilter(admin.SimpleListFilter):
 
 @admin.register(CrawlerTask)
 class CrawlerTaskAdmin(CrawlersAdmin):
+    linked_by = ("crawler__id__exact", "stream__id__exact")
     list_display = (
         *(
             "whole_fid",
@@ -248,6 +250,7 @@ class CrawlerTaskAdmin(CrawlersAdmin):
 
 @admin.register(Document)
 class DocumentAdmin(CrawlersAdmin):
+    linked_by = ("stream__id__exact", "task__id__exact")
     list_display = ("id", "key", "stream_id", "task_id", "at", "body_start")
     search_ids = ("id",)
     search_help_text = "A row's number"
@@ -285,6 +288,7 @@ class DocumentAdmin(CrawlersAdmin):
 
 @admin.register(RejectedLine)
 class RejectedLineAdmin(CrawlersAdmin):
+    linked_by = ("task__id__exact",)
     list_display = ("id", "task_link", "line", "reason", "at")
     list_select_related = ("task",)
     search_ids = ("id",)

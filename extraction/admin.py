@@ -87,6 +87,7 @@ class ExtractionTaskAdmin(ExtractionAdmin):
 
 @admin.register(Process)
 class ProcessAdmin(ExtractionAdmin):
+    linked_by = ("task__seq__exact",)
     list_display = ("id", "task_link", "status", "progress", "records", "failed_link", "cost", "owner", "created_at")
     list_select_related = ("owner", "task")
     list_filter = ("status",)
@@ -185,6 +186,7 @@ def _lines(process: Process) -> Iterator[str]:
 class ExtractionPageAdmin(ExtractionAdmin):
     """Of one process, as a rule; of all of them by their number alone."""
 
+    linked_by = ("process__seq__exact",)
     list_display = ("id", "shown_url", "state", "status", "attempt", "found", "bytes", "duration_ms", "cost", "error")
     fields: ClassVar[Any] = (
         *("id", "process_link", "shown_url", "state", "status", "attempt", "lost", "rule", "ordinal", "found", "bytes"),
@@ -287,6 +289,7 @@ class CreditAccountAdmin(BigTableAdmin):
 
 @admin.register(CreditEntry)
 class CreditEntryAdmin(ExtractionAdmin):
+    linked_by = ("account__pk__exact",)
     list_display = ("id", "account", "kind", "amount", "balance", "process", "note", "by", "at")
     list_select_related = ("account__owner", "by")
     fields: ClassVar[Any] = ("id", "account", "kind", "amount", "balance", "process", "note", "by", "at")

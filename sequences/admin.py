@@ -16,6 +16,7 @@ class SequenceStepAdmin(ReadOnlyAdmin):
     list_display = ("number", "path", "method", "status", "duration_ms", "error", "again", "url")
     list_filter: ClassVar[Any] = ("again",)
     search_ids = ("run_id",)
+    linked_by = ("run__id__exact",)
     search_help_text = "A run's id"
     fields = (
         "shown_run",
@@ -40,9 +41,6 @@ class SequenceStepAdmin(ReadOnlyAdmin):
     def get_ordering(self, request: HttpRequest) -> list[Any]:
         """Of one run as they were carried out; of all of them the newest first."""
         return ["number"] if "run__id__exact" in request.GET else ["-pk"]
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        return lookup == "run__id__exact" or super().lookup_allowed(lookup, value, request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

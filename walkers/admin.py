@@ -52,6 +52,7 @@ class GraphAdmin(WalkersAdmin):
 
 class InGraphAdmin(WalkersAdmin):
     search_ids = ("id",)
+    linked_by = ("graph__id__exact",)
 
     @admin.display(description="Graph", ordering="graph_id")
     def graph_link(self, row: Any) -> SafeString:
@@ -60,9 +61,6 @@ class InGraphAdmin(WalkersAdmin):
     @admin.display(description="Context")
     def context_text(self, row: Any) -> SafeString:
         return json_block(row.context)
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        return lookup == "graph__id__exact" or super().lookup_allowed(lookup, value, request)
 
 
 @admin.register(Node)

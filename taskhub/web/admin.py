@@ -32,13 +32,23 @@ class UncountedPaginator(Paginator):
 
 
 class BigTableAdmin(admin.ModelAdmin):
-    """`search_ids` are the columns in which a whole UUID is looked for; Django's own search would cast each row's."""
+    """`search_ids` are the columns in which a whole UUID is looked for; Django's own search would cast each row's.
+    `linked_by` are the lookups by which other pages link to this list.
+    """
 
     paginator = UncountedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     search_ids: ClassVar[tuple[str, ...]] = ()
+    linked_by: ClassVar[tuple[str, ...]] = ()
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Links and filters only: a look-up of the beginning of a masked value would tell it letter by letter."""
+        filters = [
+            f"{item}__exact" if isinstance(item, str) else item.parameter_name for item in self.get_list_filter(request)
+        ]
+        return lookup in {*self.linked_by, *filters}
 
     def get_search_fields(self, request: HttpRequest) -> Any:
         return self.search_fields or self.search_ids
@@ -89,10 +99,6 @@ class WatchedAdmin(ReadOnlyAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """What the links between these pages ask for."""
-        return lookup.endswith("__exact") or super().lookup_allowed(lookup, value, request)
 
 
 def row_link(page: str, pk: Any, text: Any = "") -> SafeString:

@@ -18,6 +18,7 @@ class DeliveryAttemptAdmin(WatchedAdmin):
     list_filter = ("delivery__state",)
     list_select_related = ("delivery", "delivery__owner")
     search_ids = ("delivery__id", "delivery__parent__id")
+    linked_by = ("delivery__id__exact",)
     search_fields = ("delivery__owner__email__exact", "delivery__name__exact")
     search_help_text = "A delivery's or its run's id, the owner's whole e-mail address, or the whole event"
     actions = ("send_again",)
