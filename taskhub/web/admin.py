@@ -7,6 +7,8 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
@@ -15,7 +17,7 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from taskhub.errors import Problem
+from taskhub.errors import Problem, Rejected
 from taskhub.security.masking import mask, mask_value, secrets_of
 
 COUNTED_MAX = 10_000
@@ -45,9 +47,8 @@ class BigTableAdmin(admin.ModelAdmin):
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Links and filters only: a look-up of the beginning of a masked value would tell it letter by letter."""
-        filters = [
-            f"{item}__exact" if isinstance(item, str) else item.parameter_name for item in self.get_list_filter(request)
-        ]
+        items: Any = self.get_list_filter(request)
+        filters = [f"{item}__exact" if isinstance(item, str) else item.parameter_name for item in items]
         return lookup in {*self.linked_by, *filters}
 
     def get_search_fields(self, request: HttpRequest) -> Any:
@@ -62,6 +63,15 @@ class BigTableAdmin(admin.ModelAdmin):
         if search_term and not self.search_fields:
             return queryset.none(), False
         return super().get_search_results(request, queryset, search_term)
+
+    def response_action(self, request: HttpRequest, *args: Any, **options: Any) -> Any:
+        """Raises `Rejected` for what cannot be a row's key."""
+        for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            try:
+                self.opts.pk.to_python(key)
+            except ValidationError:
+                raise Rejected(f"{key!r} is not the key of a row.") from None
+        return super().response_action(request, *args, **options)
 
     def each(self, request: HttpRequest, rows: Iterable[Any], act: Callable[[Any], Any], done: str) -> None:
         """An action on the chosen rows, one after the other; what refuses it is told, and stops no other."""

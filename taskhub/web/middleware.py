@@ -11,9 +11,10 @@ from django.urls import is_valid_path
 
 from taskhub import errors
 from taskhub.errors import Problem
+from taskhub.jsontools.strict_json import escape_pointer
 from taskhub.web.front.request_body import StreamedBody
 from taskhub.web.hub_names import HubNames
-from taskhub.web.problems import as_problem, problem_response
+from taskhub.web.problems import as_problem, is_nul_refusal, problem_response
 
 
 class HubNamesMiddleware:
@@ -34,12 +35,18 @@ class HubNamesMiddleware:
 
 
 class ProblemDetailsMiddleware:
-    """Answers with a problem where something fails outside of REST framework's views."""
+    """Answers with a problem where something fails outside of REST framework's views.
+
+    A query with U+0000 is refused at once: no text of the database holds it.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if "%00" in request.META.get("QUERY_STRING", "") and (name := _nul_parameter(request)) is not None:
+            place = f"/{escape_pointer(name)}"
+            return problem_response(errors.invalid(place, "The query has the character U+0000."))
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
@@ -57,9 +64,18 @@ class ProblemDetailsMiddleware:
         return None
 
     def process_exception(self, request: HttpRequest, exc: Exception) -> HttpResponseBase | None:
-        if isinstance(exc, Problem | OperationalError | InterfaceError | MultiPartParserError):
+        expected = Problem | OperationalError | InterfaceError | MultiPartParserError
+        if isinstance(exc, expected) or is_nul_refusal(exc):
             return problem_response(as_problem(exc))
         return None
+
+
+def _nul_parameter(request: HttpRequest) -> str | None:
+    """The first parameter of the query with U+0000; a key with it is no key, which is told where keys are read."""
+    for name, values in request.GET.lists():
+        if "\0" in name or ("\0" in "".join(values) and name != "api_key"):
+            return name
+    return None
 
 
 class OptionalSlashMiddleware:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation, ValidationError
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connection
 from django.http import Http404, HttpRequest, JsonResponse
 from django.http.multipartparser import MultiPartParserError
 from rest_framework import exceptions
@@ -71,10 +71,17 @@ def as_problem(exc: Exception) -> Problem:
             return TooLarge(str(exc))
         case SuspiciousOperation() | MultiPartParserError():
             return Rejected(str(exc))
+        case DataError() if is_nul_refusal(exc):  # such as in a cookie, where it can be quoted
+            return Rejected("The request has the character U+0000, which no text may hold.")
         case OperationalError() | InterfaceError():
             _drop_dead_connections()
             return Unavailable("The database does not answer.", retry_after=2)
     return Problem("Something went wrong on our side; it is in the log.")
+
+
+def is_nul_refusal(exc: BaseException) -> bool:
+    """Whether the database was asked for a text with U+0000, which it cannot hold."""
+    return isinstance(exc, DataError) and "NUL (0x00)" in str(exc)
 
 
 def _of_status(status: int, detail: str) -> Problem:
