@@ -8,7 +8,7 @@ from crawlers.domain.kind_names import CRAWLER_TASK, DOCUMENT_REMOVAL, NOTICE, S
 from crawlers.services.crawler_calls import perform_notice, perform_task
 from crawlers.services.document_removal import perform_document_removal
 from taskhub.errors import Rejected
-from taskhub.runs.queue.execution import work
+from taskhub.runs.queue.worker_process import work
 
 
 @shared_task(name=SCHEDULED_TASK, bind=True)

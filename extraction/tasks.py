@@ -9,7 +9,7 @@ from extraction.services.process_lifecycle import begin
 from extraction.services.processes import KIND
 from extraction.services.retention import PURGE, purge
 from taskhub.errors import Rejected
-from taskhub.runs.queue.execution import work
+from taskhub.runs.queue.worker_process import work
 
 
 @shared_task(name="extraction.tasks.ScheduledExtraction", bind=True)

@@ -9,17 +9,17 @@ from taskhub.errors import Forbidden
 from taskhub.runs.scheduler.schedule_spec import ScheduleSpecField
 from walkers.http import examples
 from walkers.http.calls.walker_schedules import EVERY_HOUR, ScheduleName, add_schedule
-from walkers.http.registry import api
+from walkers.http.registry import register_call
 from walkers.http.response_types import ScheduleResponse
 from walkers.walks.principal import Principal
 
 _SEQUENCE = {"requests": [{"method": "JAC", "api": "walker_list", "master": examples.USER_ID, "save_to": "walkers"}]}
 
 
-@api(
-    problems=(409,),
-    arguments={"name": "every hour", "schedule": EVERY_HOUR, "body": _SEQUENCE},
-    answer=examples.SCHEDULE | {"task": TASK, "body": _SEQUENCE},
+@register_call(
+    problem_statuses=(409,),
+    example_arguments={"name": "every hour", "schedule": EVERY_HOUR, "body": _SEQUENCE},
+    example_answer=examples.SCHEDULE | {"task": TASK, "body": _SEQUENCE},
 )
 def add_scheduled_sequence(
     principal: Principal,

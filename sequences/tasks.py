@@ -7,7 +7,7 @@ from celery import shared_task
 from sequences.run_kinds import OLDER_NAMES, TASK
 from sequences.services.sequence_execution import perform_sequence
 from taskhub.errors import Rejected
-from taskhub.runs.queue.execution import work
+from taskhub.runs.queue.worker_process import work
 
 
 def sequence_run(self: Any, /, run_id: str = "", **arguments: Any) -> int:

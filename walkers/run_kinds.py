@@ -90,7 +90,7 @@ class WalkerTarget(ScheduleTarget):
         definition = _look_up("/name", lambda: sentinel.walker(name))
         start = _look_up("/nd", lambda: principal.node_id(values.get("nd")))
         ctx = values.get("ctx", {})
-        definition.shape.check_json(ctx, at="/ctx")
+        definition.ctx_schema.check_json(ctx, at="/ctx")
         walk = {"name": definition.name, "snt": definition.sentinel, "nd": str(start), "ctx": ctx}
         return PlannedRun(principal.user, definition.name, walk, definition.time_limit)
 

@@ -5,7 +5,7 @@ from typing import Any
 from celery import shared_task
 
 from taskhub.errors import Rejected
-from taskhub.runs.queue.execution import work
+from taskhub.runs.queue.worker_process import work
 from walkers.run_kinds import OLDER_NAMES, TASK, WalkerKind
 from walkers.walks.walk_execution import perform_walk
 

@@ -75,7 +75,7 @@ def _remove_of_task(execution: Execution, stream_id: int, task_id: int) -> int:
                 documents=F("documents") - no_longer_shown, revision=F("revision") + 1
             )
         removed += count
-        execution.progress(removed, message="documents removed")
+        execution.set_progress(removed, message="documents removed")
         if count < BATCH:
             return removed
 
@@ -84,7 +84,7 @@ def _remove_of_stream(execution: Execution, stream_id: int) -> int:
     removed = 0
     while count := _delete_batch(stream_id):
         removed += count
-        execution.progress(removed, message="documents removed")
+        execution.set_progress(removed, message="documents removed")
     return removed
 
 

@@ -49,7 +49,7 @@ def purge(execution: Execution) -> None:
     for process in Process.objects.filter(task=task) if task else ():
         while pages := remove_batch(process):
             count += pages
-            execution.progress(count, message="pages removed")
+            execution.set_progress(count, message="pages removed")
     with transaction.atomic():
         if task:
             task.delete()

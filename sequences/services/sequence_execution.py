@@ -104,7 +104,7 @@ class SequenceRun:
     def _after_step(self, record: StepRecord) -> None:
         safe = record.sent is None or _is_safe(record.method, record.sent.address)
         self._waiting.append(self.recorder.row(record, again=self._may_be_again(record, safe=safe)))
-        self._execution.progress(record.number)
+        self._execution.set_progress(record.number)
         late = time.monotonic() - self._recorded_at > BATCH_SECONDS
         if not safe or late or len(self._waiting) >= BATCH_STEPS:
             self._record()

@@ -1,6 +1,6 @@
 """Named, typed values as an author annotates them: checked, and described by a JSON Schema.
 
-Checked strictly, as the JSON Schema says: "1" is no number. `ctx` of a walker and the arguments of a call are shapes.
+Checked strictly, as the JSON Schema says: "1" is no number. So are the `ctx` of a walker and the arguments of a call.
 """
 
 import json

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from taskhub.runs.health import watchdog
-from taskhub.runs.queue import keeper
+from taskhub.runs.queue import lease_keeper
 from tests.faults.disposable import WORKERS, Disposable, submit, until
 from tests.hub import Caller
 
@@ -22,7 +22,7 @@ HANGS = ["sleep", "socket", "statement", "loop", "regex", "sum"]
 
 def test_a_stop_waits_for_less_than_five_seconds() -> None:
     """Its process has so long to let go; one that cannot even show that it is alive is ended by the watchdog."""
-    assert keeper.TICK_SECONDS + keeper.GRACE_SECONDS + keeper.TICK_SECONDS < STOPPED_SECONDS
+    assert lease_keeper.TICK_SECONDS + lease_keeper.GRACE_SECONDS + lease_keeper.TICK_SECONDS < STOPPED_SECONDS
     assert (1 + watchdog.SILENT_CHECKS) * watchdog.CHECK_SECONDS < STOPPED_SECONDS
 
 

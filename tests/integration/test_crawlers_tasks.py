@@ -16,7 +16,7 @@ from crawlers.services import crawler_calls, status_updates
 from crawlers.services.capabilities import capability_of
 from taskhub.runs.models import Run, Schedule
 from taskhub.runs.queue import cancel, retry, sweep
-from taskhub.runs.queue.execution import run_now
+from taskhub.runs.queue.worker_process import run_now
 from taskhub.runs.scheduler.schedules import run_schedule_now
 from tests import crawling
 from tests.conftest import Person

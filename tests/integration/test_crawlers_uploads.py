@@ -13,7 +13,7 @@ from crawlers.models import CrawlerTask, Document, RejectedLine, Stream
 from crawlers.services import document_removal
 from crawlers.services.capabilities import capability_of
 from taskhub.runs.models import Run
-from taskhub.runs.queue.execution import run_now
+from taskhub.runs.queue.worker_process import run_now
 from tests import crawling
 from tests.conftest import Person
 from tests.unit.test_crawlers_documents import PACKERS

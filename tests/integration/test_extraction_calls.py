@@ -24,8 +24,8 @@ from taskhub.accounts import services as accounts
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
-from taskhub.runs.queue.execution import work
 from taskhub.runs.queue.maintenance import prune
+from taskhub.runs.queue.worker_process import work
 from tests.conftest import Person
 
 pytestmark = pytest.mark.django_db

@@ -23,7 +23,7 @@ from extraction.services import process_lifecycle, processes, tasks
 from extraction.services.results import ResultExport
 from taskhub.errors import Rejected
 from taskhub.outbound import Policy, configured_policy
-from taskhub.runs.queue.execution import work
+from taskhub.runs.queue.worker_process import work
 from tests.chromium import required
 from tests.conftest import Person
 from tests.extracting import Reply, Site, html, serving

@@ -29,7 +29,7 @@ from taskhub.errors import Failed, Problem, Rejected, Unavailable
 from taskhub.outbound import Allow, Policy
 from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
-from taskhub.runs.queue.execution import work
+from taskhub.runs.queue.worker_process import work
 from tests.conftest import Person
 from tests.integration.outbound_servers import Server, answer, serving, tls_for
 from tests.integration.test_extraction_s3 import PAYLOAD, fetched, turn

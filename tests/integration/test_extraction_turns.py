@@ -26,8 +26,8 @@ from extraction.services import credits, payloads, process_lifecycle, processes,
 from extraction.services.results import ResultExport, open_result
 from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
-from taskhub.runs.queue.execution import work
 from taskhub.runs.queue.webhook_events import WEBHOOK
+from taskhub.runs.queue.worker_process import work
 from taskhub.runs.webhooks.services import message_of
 from tests.conftest import Person
 from tests.extracting import Reply, Site, html, serving

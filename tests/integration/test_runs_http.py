@@ -21,7 +21,8 @@ from taskhub.errors import Rejected
 from taskhub.runs import queue, run_kinds
 from taskhub.runs.idempotency import answer_once
 from taskhub.runs.models import IdempotencyRecord, Run
-from taskhub.runs.queue.execution import Execution, work
+from taskhub.runs.queue.execution import Execution
+from taskhub.runs.queue.worker_process import work
 from tests.conftest import Person
 from tests.probe import ProbeKind
 

@@ -23,9 +23,10 @@ from taskhub.runs import queue, run_kinds
 from taskhub.runs.domain import LeaseLost, State, oldest_id
 from taskhub.runs.health import worker_heartbeat
 from taskhub.runs.models import IdempotencyRecord, Run
-from taskhub.runs.queue import execution, maintenance, pubsub
-from taskhub.runs.queue.execution import Execution, run_now, work
+from taskhub.runs.queue import maintenance, pubsub, worker_process
+from taskhub.runs.queue.execution import Execution
 from taskhub.runs.queue.leases import end_abandoned
+from taskhub.runs.queue.worker_process import run_now, work
 from tests.conftest import make_person
 from tests.probe import ProbeKind
 
@@ -208,7 +209,7 @@ def test_a_cancelled_running_run_has_no_effect(olga: User) -> None:
 def test_work_in_the_main_thread_is_interrupted_whichever_thread_worked_first(
     olga: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    execution._worker_process.clear()  # as in a process that has done no work yet
+    worker_process._worker_process.clear()  # as in a process that has done no work yet
     for number in (signal.SIGUSR2, signal.SIGVTALRM):
         signal.signal(number, signal.SIG_DFL)
     submit(olga)
@@ -256,7 +257,7 @@ import atexit, signal
 import django
 django.setup()
 from threading import main_thread
-from taskhub.runs.queue.keeper import LeaseKeeper
+from taskhub.runs.queue.lease_keeper import LeaseKeeper
 
 class Work:
     thread, open, stop, overdue_at = main_thread(), False, None, float("inf")
@@ -432,7 +433,7 @@ def test_a_time_limit_ends_work_that_asks(olga: User) -> None:
 
     def long_work(running: Execution) -> None:
         for step in range(10_000_000):
-            running.progress(step)
+            running.set_progress(step)
 
     work("probe", long_work, node="w@here")
     run.refresh_from_db()
@@ -445,7 +446,7 @@ def test_progress_is_seen_while_the_works_transaction_is_open(olga: User) -> Non
 
     def tell(running: Execution) -> None:
         with transaction.atomic():
-            running.progress(3, 10, "three of ten")
+            running.set_progress(3, 10, "three of ten")
             watcher = threading.Thread(target=_in_thread, args=(lambda: seen.append(_until(run, "PROGRESS")),))
             watcher.start()
             watcher.join()
@@ -570,14 +571,14 @@ def test_a_claim_that_only_its_caller_sees_is_not_taken_for_lost(olga: User) -> 
 
     def outlast_the_keeper(performed: Execution) -> None:
         for number in range(2):
-            performed.progress(number)
+            performed.set_progress(number)
             keeper_turn.clear()
             assert keeper_turn.wait(30)
         say(performed)
 
     with transaction.atomic():
         run = submit(olga)
-        keeper_turn = execution._worker_process.get("w@here").keeper._turn
+        keeper_turn = worker_process._worker_process.get("w@here").keeper._turn
         assert work("probe", outlast_the_keeper, node="w@here") == 1
         run.refresh_from_db()
         assert run.state == State.SUCCESS

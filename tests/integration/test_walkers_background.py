@@ -21,7 +21,7 @@ from taskhub.runs.domain import State, oldest_id
 from taskhub.runs.health import worker_heartbeat
 from taskhub.runs.models import Run, Worker
 from taskhub.runs.queue import broker
-from taskhub.runs.queue.execution import work
+from taskhub.runs.queue.worker_process import work
 from tests.conftest import Person
 from tests.integration.walkers_shop import installed
 from walkers.authoring.places import Place
@@ -421,7 +421,7 @@ def test_a_call_that_is_refused_leaves_no_file(
     def full(**_: Any) -> Any:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("walkers.http.calls.walker_runs.submit", full)
+    monkeypatch.setattr("walkers.http.calls.walker_runs.create_run", full)
     assert send(owner, b"x").status_code == 500
     assert not RunFile.objects.exists()
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

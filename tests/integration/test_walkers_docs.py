@@ -14,7 +14,7 @@ from django.test.client import MULTIPART_CONTENT
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
 from taskhub.runs.queue import broker
-from taskhub.runs.queue.execution import work
+from taskhub.runs.queue.worker_process import work
 from tests.conftest import ROOT, Person
 from tests.integration.walkers_shop import installed
 from walkers.walks.walk_execution import perform_walk

@@ -50,7 +50,7 @@ def test_each_call_has_its_own_operations(document: Any) -> None:
             assert {"200", "400", "401", "429", "503"} <= operation["responses"].keys(), (function.name, method)
             assert operation["security"]
         names = {one["name"] for one in operations["get"].get("parameters", []) if one["in"] == "query"}
-        assert names == set(function.shape.names)
+        assert names == set(function.arguments_schema.names)
 
 
 def test_each_walker_has_an_entry_with_its_ctx(document: Any, owner: Person) -> None:

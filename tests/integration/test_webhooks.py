@@ -13,8 +13,8 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
-from taskhub.runs.queue.execution import work
 from taskhub.runs.queue.webhook_events import WEBHOOK
+from taskhub.runs.queue.worker_process import work
 from taskhub.runs.webhooks.models import DeliveryAttempt, WebhookSecret
 from taskhub.runs.webhooks.services import perform_delivery
 from tests.conftest import Person

@@ -23,7 +23,7 @@ class FakeWalk:
 
 def made(author: type[Walker], **ctx: Any) -> Any:
     definition = WalkerDefinition.of(author, "shop")
-    return definition.create_walker(FakeWalk(definition.shape.check_json(ctx)))  # type: ignore[arg-type]
+    return definition.create_walker(FakeWalk(definition.ctx_schema.check_json(ctx)))  # type: ignore[arg-type]
 
 
 class Visiting(Walker):
@@ -60,7 +60,7 @@ def test_annotations_are_fields_and_all_else_is_not() -> None:
         own = "mine"
 
     definition = WalkerDefinition.of(Order, "shop")
-    assert definition.shape.names == ("item", "count", "many")
+    assert definition.ctx_schema.names == ("item", "count", "many")
     assert definition.description == "Orders.\n\nThings."
     assert (definition.time_limit, definition.atomic) == (60, True)
     walker = made(Order, item="tea")
@@ -82,7 +82,7 @@ def test_fields_are_inherited() -> None:
         count: int = 2
         color: str = "red"
 
-    assert WalkerDefinition.of(Second, "shop").shape.names == ("item", "count", "color")
+    assert WalkerDefinition.of(Second, "shop").ctx_schema.names == ("item", "count", "color")
     assert made(Second, item="tea").count == 2
 
 
@@ -128,9 +128,9 @@ def test_annotations_may_be_texts() -> None:
     )
     with installed(source=source):
         later = sentinels.global_sentinel().walker("later")
-        assert later.shape.check_json({"item": {"price": 3}})["item"].price == 3
+        assert later.ctx_schema.check_json({"item": {"price": 3}})["item"].price == 3
         with pytest.raises(Rejected):
-            later.shape.check_json({"item": {"price": "3"}})
+            later.ctx_schema.check_json({"item": {"price": "3"}})
 
 
 def test_an_annotation_that_is_not_defined_stops_the_start() -> None:

@@ -217,7 +217,7 @@ def test_every_call_is_described() -> None:
     for one in functions():
         assert one.summary, one.name
         assert one.description, one.name
-        assert all("description" in schema for schema in one.schema.get("properties", {}).values()), one.name
+        assert all("description" in schema for schema in one.json_schema.get("properties", {}).values()), one.name
 
 
 @pytest.mark.parametrize("name", ["", "nothing", "__init__", "call", quote("walker_run/")])
@@ -234,4 +234,4 @@ def test_wapi_takes_the_name_from_the_path_only() -> None:
 
 def test_an_answer_may_say_more_than_its_body() -> None:
     assert function()(ME, {"name": "x"}).status == 200
-    assert CallResponse(202, {"a": 1}).final is None
+    assert CallResponse(202, {"a": 1}).respond_after_commit is None

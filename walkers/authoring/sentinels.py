@@ -24,13 +24,13 @@ _WALKER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,199}")
 
 @dataclass(frozen=True)
 class WalkerDefinition:
-    """A walker as it can be run. `shape` describes its `ctx`."""
+    """A walker as it can be run. `ctx_schema` describes its `ctx`."""
 
     name: str
     sentinel: str
     description: str
     walker_class: type[Walker]
-    shape: ObjectSchema
+    ctx_schema: ObjectSchema
     attributes: tuple[str, ...]  # fields that are set on the walker itself
 
     @classmethod
@@ -42,9 +42,9 @@ class WalkerDefinition:
                 f"{walker_class!r}: a name is made of letters, digits, _, . and -; {name!r} is not."
             )
         fields = _fields_of(walker_class)
-        shape = ObjectSchema(walker_class.__name__, fields, extra=walker_class.extra)
+        ctx_schema = ObjectSchema(walker_class.__name__, fields, extra=walker_class.extra)
         attributes = tuple(field for field in fields if field not in reserved_names())
-        return cls(name, sentinel, cleandoc(walker_class.__doc__ or ""), walker_class, shape, attributes)
+        return cls(name, sentinel, cleandoc(walker_class.__doc__ or ""), walker_class, ctx_schema, attributes)
 
     @property
     def atomic(self) -> bool:

@@ -242,7 +242,7 @@ class Walk:
     def save_progress(self, done: float, total: float | None, message: str) -> None:
         progress, _ = json_copy([done, total, str(message)[:1000]], room=10_000)
         if self.execution is not None:
-            self.execution.progress(*progress)
+            self.execution.set_progress(*progress)
         self._check_may_go_on()
 
 

@@ -43,15 +43,17 @@ class CallView(APIView):
             return self._read(request, self.function(principal, arguments))
         if "Idempotency-Key" in request.headers:
             return self._respond_once(request, principal, arguments)
-        response = self.function(principal, arguments)
-        return _http_response(response.final() if response.final else response)
+        return _http_response(_after_commit(self.function(principal, arguments)))
 
     def _read(self, request: Request, response: CallResponse) -> HttpResponseBase:
-        final = response.final
-        if response.waits_for is None or final is None:
+        wait = response.wait
+        if wait is None:
             return _http_response(response)
-        run_id, seconds = response.waits_for
-        return answer_when_ended(request, run_ids=[run_id], seconds=seconds, respond=lambda: _http_response(final()))
+
+        def respond() -> Response:
+            return _http_response(wait.respond())
+
+        return answer_when_ended(request, run_ids=[wait.run_id], seconds=wait.seconds, respond=respond)
 
     def _respond_once(self, request: Request, principal: Principal, arguments: dict[str, Any]) -> HttpResponseBase:
         """Makes a call with an Idempotency-Key, or gives the answer that it got before."""
@@ -63,7 +65,7 @@ class CallView(APIView):
             return _http_response(call_response)
 
         def finish(response: Response) -> Response:
-            return _http_response(call_response.final()) if call_response.final else response
+            return _http_response(_after_commit(call_response)) if call_response.respond_after_commit else response
 
         return answer_once(request, {"arguments": arguments, "files": digests(principal.files)}, produce, finish)
 
@@ -91,6 +93,11 @@ def _texts(data: QueryDict, without: Mapping[str, Any] | None = None) -> dict[st
             raise invalid(f"/{name}", "This is given twice.", f"{name} is given twice.")
         texts[name] = str(values[0])
     return texts
+
+
+def _after_commit(response: CallResponse) -> CallResponse:
+    """The response as it is once the call has been committed."""
+    return response.respond_after_commit() if response.respond_after_commit else response
 
 
 def _http_response(response: CallResponse) -> Response:

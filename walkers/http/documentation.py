@@ -39,7 +39,7 @@ def describe(view: Any, function: CallFunction, path: str) -> Any:
         "summary": function.summary + (" (named in the path)" if named else ""),
         "description": function.description,
     }
-    walks = 202 in function.answers
+    walks = 202 in function.response_types
     parameters = [_path_parameter()] if named else []
     if not function.reads:
         parameters.append(KEY_PARAMETER)
@@ -49,7 +49,7 @@ def describe(view: Any, function: CallFunction, path: str) -> Any:
     return extend_schema_view(
         get=extend_schema(
             operation_id=f"{name}_get",
-            parameters=[*parameters, *_query(properties, function.arguments)],
+            parameters=[*parameters, *_query(properties, function.example_arguments)],
             responses=_responses(function),
             examples=_examples(function),
             **common_options,
@@ -78,7 +78,7 @@ def _path_parameter() -> OpenApiParameter:
 
 def _properties(function: CallFunction, without: set[str]) -> dict[str, tuple[dict[str, Any], bool]]:
     """The schema of each parameter, and whether it is required."""
-    schema = function.schema
+    schema = function.json_schema
     required = schema.get("required", [])
     return {
         name: (property_, name in required)
@@ -129,9 +129,9 @@ def _bodies(schema: dict[str, Any], *, with_files: bool) -> dict[str, Any]:
 
 def _responses(function: CallFunction) -> dict[Any, Any]:
     """Bodies by the function's annotations, and the refusals that are its own."""
-    answers = {status: OpenApiResponse(_schema_of(kind)) for status, kind in function.answers.items()}
-    refusals = {400, *function.problems} | ({403} if function.scope == "admin" or not function.reads else set())
-    return {**answers, **problems(*refusals), **(_walker_failed() if 202 in function.answers else {})}
+    answers = {status: OpenApiResponse(_schema_of(kind)) for status, kind in function.response_types.items()}
+    refusals = {400, *function.problem_statuses} | ({403} if function.scope == "admin" or not function.reads else set())
+    return {**answers, **problems(*refusals), **(_walker_failed() if 202 in function.response_types else {})}
 
 
 def _walker_failed() -> dict[Any, Any]:
@@ -153,15 +153,15 @@ def _schema_of(kind: Any) -> dict[str, Any]:
 
 
 def _request_examples(function: CallFunction, named: bool) -> list[OpenApiExample]:
-    arguments = {name: value for name, value in function.arguments.items() if not (named and name == "name")}
+    arguments = {name: value for name, value in function.example_arguments.items() if not (named and name == "name")}
     return [OpenApiExample("A call", arguments, request_only=True)] if arguments else []
 
 
 def _examples(function: CallFunction) -> list[OpenApiExample]:
-    if function.answer is None:
+    if function.example_answer is None:
         return []
-    by_status = {"200": ("An answer", function.answer)}
-    if 202 in function.answers:
+    by_status = {"200": ("An answer", function.example_answer)}
+    if 202 in function.response_types:
         by_status["202"] = ("Queued", examples.QUEUED)
     return [
         OpenApiExample(name, answer, response_only=True, status_codes=[status])
@@ -215,7 +215,7 @@ def _example(ctx: Mapping[str, Any]) -> dict[str, Any]:
 def _ctx(definition: WalkerDefinition, components: dict[str, Any]) -> dict[str, Any]:
     """The schema of a walker's `ctx`; what it refers to is added to the components under the walker's own name."""
     prefix = f"{definition.sentinel}.{definition.name}."
-    schema = definition.shape.schema(ref_template=COMPONENT.replace("{", prefix + "{"))
+    schema = definition.ctx_schema.schema(ref_template=COMPONENT.replace("{", prefix + "{"))
     components.update({prefix + name: component for name, component in schema.pop("$defs", {}).items()})
     return schema
 

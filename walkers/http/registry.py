@@ -41,16 +41,26 @@ Flag = Annotated[bool, BeforeValidator(_parse_flag), WithJsonSchema(_FLAG_SCHEMA
 
 @dataclass(frozen=True)
 class CallResponse:
-    """The response to a call; `body` is JSON. `final` gives the response after the commit, where it may be another.
+    """The response to a call; `body` is JSON.
 
-    With `waits_for`, a run and seconds, `final` is called when the run has ended or the time is up.
+    `respond_after_commit` makes the response that is sent instead, where the commit of the call may change it. With
+    `wait` the response is made when a run has ended.
     """
 
     status: int = 200
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    final: "Callable[[], CallResponse] | None" = None
-    waits_for: tuple[UUID, float] | None = None
+    respond_after_commit: "Callable[[], CallResponse] | None" = None
+    wait: "RunWait | None" = None
+
+
+@dataclass(frozen=True)
+class RunWait:
+    """A wait for the end of a run, at most so many seconds; then `respond` makes the response."""
+
+    run_id: UUID
+    seconds: float
+    respond: Callable[[], CallResponse]
 
 
 @dataclass(frozen=True)
@@ -61,20 +71,20 @@ class CallFunction:
     perform: Callable[..., Any]
     scope: Scope
     reads: bool  # it changes nothing that its user would notice
-    problems: tuple[int, ...]  # statuses of refusals that are its own
-    arguments: Mapping[str, Any]  # of an example
-    answer: Any
-    answers: Mapping[int, Any]  # the type of the body by status
+    problem_statuses: tuple[int, ...]  # of refusals that are its own
+    example_arguments: Mapping[str, Any]
+    example_answer: Any
+    response_types: Mapping[int, Any]  # the type of the body by status
 
     @cached_property
-    def shape(self) -> ObjectSchema:
+    def arguments_schema(self) -> ObjectSchema:
         parameters = list(signature(self.perform, eval_str=True).parameters.values())[1:]
         defaults = {p.name: REQUIRED if p.default is Parameter.empty else p.default for p in parameters}
         return ObjectSchema(self.name, {p.name: (p.annotation, defaults[p.name]) for p in parameters})
 
     @cached_property
-    def schema(self) -> dict[str, Any]:
-        return self.shape.schema()
+    def json_schema(self) -> dict[str, Any]:
+        return self.arguments_schema.schema()
 
     @property
     def summary(self) -> str:
@@ -94,7 +104,7 @@ class CallFunction:
             raise Unauthenticated(f"{self.name} needs a user.")
         if self.scope == "admin" and not principal.user.is_staff:
             raise Forbidden(f"{self.name} is for staff.")
-        returned = self.perform(principal, **self.shape.check(arguments))
+        returned = self.perform(principal, **self.arguments_schema.check(arguments))
         return returned if isinstance(returned, CallResponse) else CallResponse(body=returned)
 
     def from_texts(self, texts: Mapping[str, str]) -> dict[str, Any]:
@@ -106,32 +116,40 @@ class CallFunction:
 
     @cached_property
     def _json_types(self) -> dict[str, str]:
-        return {name: json_type_of(schema) for name, schema in self.schema.get("properties", {}).items()}
+        return {name: json_type_of(schema) for name, schema in self.json_schema.get("properties", {}).items()}
 
 
 _functions: dict[str, CallFunction] = {}
 Perform = TypeVar("Perform", bound=Callable[..., Any])
 
 
-def api(
+def register_call(
     *,
     scope: Scope = "private",
     reads: bool = False,
-    problems: tuple[int, ...] = (),
-    arguments: Mapping[str, Any] | None = None,
-    answer: Any = None,
-    answers: Mapping[int, Any] | None = None,
+    problem_statuses: tuple[int, ...] = (),
+    example_arguments: Mapping[str, Any] | None = None,
+    example_answer: Any = None,
+    response_types: Mapping[int, Any] | None = None,
 ) -> Callable[[Perform], Perform]:
     """Registers a function under its name.
 
-    `problems` are the statuses of the errors that only this function has. `arguments` and `answer` are an example for
-    the documentation; `answers` are the types of its bodies by status, where the return annotation does not say it.
+    `problem_statuses` are those of the errors that only this function has. The examples are for the documentation.
+    `response_types` are the types of its bodies by status, where the return annotation does not say it.
     """
 
     def register(perform: Perform) -> Perform:
         name = perform.__name__
-        returns = answers or {200: signature(perform, eval_str=True).return_annotation}
-        _functions[name] = CallFunction(name, perform, scope, reads, problems, arguments or {}, answer, returns)
+        _functions[name] = CallFunction(
+            name,
+            perform,
+            scope,
+            reads,
+            problem_statuses,
+            example_arguments or {},
+            example_answer,
+            response_types or {200: signature(perform, eval_str=True).return_annotation},
+        )
         return perform
 
     return register
@@ -153,10 +171,9 @@ def call(name: str, arguments: Mapping[str, Any], principal: Principal) -> CallR
     if name not in _functions:
         raise NotFound(f"There is no call {name[:100]!r}.")
     response = _functions[name](principal, arguments)
-    if response.waits_for and response.final:
-        run_id, seconds = response.waits_for
-        queue.wait(run_id=run_id, user=principal.user, seconds=seconds)
-        return response.final()
+    if wait := response.wait:
+        queue.wait(run_id=wait.run_id, user=principal.user, seconds=wait.seconds)
+        return wait.respond()
     return response
 
 

@@ -111,7 +111,7 @@ def serialize_walker(definition: WalkerDefinition) -> WalkerResponse:
         "description": definition.description,
         "atomic": definition.atomic,
         "time_limit": definition.time_limit,
-        "schema": definition.shape.schema(),
+        "schema": definition.ctx_schema.schema(),
     }
 
 

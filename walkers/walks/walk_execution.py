@@ -120,4 +120,4 @@ def load_work(arguments: Mapping[str, Any]) -> tuple[WalkerDefinition, dict[str,
     if sentinel is None:
         raise NotFound(f"The sentinel {arguments['snt']!r} is not installed any more.")
     definition = sentinel.walker(arguments["name"])
-    return definition, definition.shape.check_json(arguments["ctx"], at="/ctx")
+    return definition, definition.ctx_schema.check_json(arguments["ctx"], at="/ctx")

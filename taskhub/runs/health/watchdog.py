@@ -18,7 +18,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
 from taskhub.runs.models import Run
-from taskhub.runs.queue.keeper import process_heartbeat
+from taskhub.runs.queue.lease_keeper import process_heartbeat
 
 log = logging.getLogger(__name__)
 

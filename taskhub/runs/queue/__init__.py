@@ -1,5 +1,6 @@
 """Everything that may be done with runs."""
 
+from taskhub.runs.queue.broker import notify_worker
 from taskhub.runs.queue.leases import (
     cancel,
     claim,
@@ -16,7 +17,7 @@ from taskhub.runs.queue.leases import (
 )
 from taskhub.runs.queue.maintenance import prune, remove_runs_of, sweep
 from taskhub.runs.queue.queries import visible_run, wait
-from taskhub.runs.queue.submission import notify_worker, retry, submit
+from taskhub.runs.queue.submission import create_run, retry, submit
 from taskhub.runs.queue.webhook_events import checked_webhook, queue_webhook, set_webhook
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "claim",
     "claim_this",
     "confirm",
+    "create_run",
     "detach",
     "end",
     "finish_detached",

@@ -15,8 +15,8 @@ from kombu.exceptions import LimitExceeded, OperationalError
 from kombu.pools import producers
 
 from taskhub.celery import app
-from taskhub.runs.models import live_workers
-from taskhub.runs.run_kinds import RunKind
+from taskhub.runs.models import Run, live_workers
+from taskhub.runs.run_kinds import RunKind, kind_of
 
 log = logging.getLogger(__name__)
 
@@ -124,9 +124,14 @@ class CircuitBreaker:
 circuit_breaker = CircuitBreaker()
 
 
-def notify_worker(kind: RunKind, run_id: Any) -> bool:
-    """Whether a worker will come for the run: one lives, and a message was sent or enough of them wait already."""
-    return live_queues.has_worker(kind.queue) and (backlog_throttle.is_saturated(kind.queue) or send(kind, run_id))
+def notify_worker(run: Run) -> bool:
+    """Notifies a worker that a run has work for one; False when no worker would come.
+
+    One comes if one lives, and a message was sent or enough of them wait already. Called again for a detached run, it
+    brings another worker to it: several can share its work.
+    """
+    kind = kind_of(run.kind)
+    return live_queues.has_worker(kind.queue) and (backlog_throttle.is_saturated(kind.queue) or send(kind, run.pk))
 
 
 def send(kind: RunKind, run_id: Any) -> bool:

@@ -1,108 +1,95 @@
-"""Performs runs under a lease: claims one, lets its work do it, and writes down how the attempt ended."""
+"""A claimed run while its work goes on: what the work may say of it, and how the attempt ends."""
 
 import logging
-import os
-import socket
+import threading
 import time
-from collections.abc import Callable
-from uuid import UUID
+from datetime import datetime
+from typing import Any
 
-from django.db import InterfaceError, OperationalError, connection
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connection, connections, transaction
 
-from taskhub.db.process_local import ProcessLocal
-from taskhub.errors import Problem
-from taskhub.runs.domain import Interrupted, LeaseLost, Overdue, State, error_of
+from taskhub.runs.domain import Interrupted, LeaseLost, Overdue, State, may_try_again
 from taskhub.runs.models import Run
-from taskhub.runs.queue import broker
-from taskhub.runs.queue.keeper import Execution, LeaseKeeper
-from taskhub.runs.queue.leases import claim, claim_this
+from taskhub.runs.queue import leases
 from taskhub.runs.run_kinds import kind_of
-from taskhub.security.masking import hiding
-
-__all__ = ["Execution", "Perform", "run_now", "work"]
 
 log = logging.getLogger(__name__)
 
-SHIFT_SECONDS = 5.0  # then the worker asks Celery for its next task, so that a warm shutdown waits no longer than this
-NOBODY = UUID(int=0)
 
-Perform = Callable[[Execution], None]
+class Execution:
+    """One attempt at a run, from its claim to its end."""
 
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.thread = threading.current_thread()
+        self.open = True  # until the ending begins, which decides by itself who was first
+        self.stop: Interrupted | None = None  # why the work is to stop
+        self.stopping_since = 0.0
+        self.overdue_at = time.monotonic() + run.time_limit
+        self.renew_at = time.monotonic() + settings.RUN_RENEW_SECONDS
+        self.latest_progress: dict[str, Any] | None = None
+        self.progress_unsaved = False
+        self.detached = False
+        self.in_transaction = connection.in_atomic_block
 
-class WorkerProcess:
-    """This process as a worker: its name, and who keeps its leases."""
+    def set_progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Sets the progress. Others see it within a second, also while a transaction is open. Raises as `check`."""
+        self.check()
+        self.latest_progress = {"done": done, "total": total, "message": message}
+        self.progress_unsaved = True
 
-    def __init__(self, node: str) -> None:
-        self.name = f"{node}:{os.getpid()}"
-        self.keeper = LeaseKeeper(self.name)
-        self.last_owner = NOBODY  # of the run that was claimed last: the next one goes to another, if one waits
+    def check(self) -> None:
+        """Raises `Interrupted` when the run was cancelled, is overdue or has lost its lease."""
+        if self.stop is None and time.monotonic() > self.overdue_at:
+            self.stop = Overdue("The time limit is over.")
+        if self.stop is not None:
+            raise self.stop
 
+    def succeed(self, result: Any) -> None:
+        """Ends the run as SUCCESS, in the transaction of its effect. Raises `LeaseLost`: let it roll back."""
+        self.open = False
+        leases.end(run=self.run, state=State.SUCCESS, result=result, progress=self.latest_progress)
 
-_worker_process = ProcessLocal(WorkerProcess)
+    def detach(self, until: datetime) -> None:
+        """Lets the run go on outside of any worker; see `leases.detach`. Raises `LeaseLost`."""
+        self.open = False
+        leases.detach(run=self.run, until=until)
+        self.detached = True
 
+    def fail(self, type: str, message: str, result: Any = None) -> None:
+        """Ends the run as FAILURE; `result` is what there was so far. Raises `LeaseLost`."""
+        self.open = False
+        error = {"type": type, "message": message}
+        leases.end(run=self.run, state=State.FAILURE, result=result, error=error, progress=self.latest_progress)
 
-def work(kind: str, perform: Perform, *, node: str) -> int:
-    """Performs waiting runs of `kind`, fairest first, until none waits or the shift is over; returns how many.
-
-    Celery tasks call it. `perform(execution)` does the work and ends it with `execution.succeed` or `.fail` in the
-    transaction of its effect.
-    """
-    process, performed, until = _worker_process.get(node), 0, time.monotonic() + SHIFT_SECONDS
-    while run := _claim_next(kind, process):
-        _perform(run, perform, process.keeper)
-        performed += 1
-        if time.monotonic() > until:
-            broker.send(kind_of(kind), run.pk)
-            break
-    return performed
-
-
-def run_now(run: Run, perform: Perform) -> Run:
-    """Performs this one run in the calling thread, where no worker would come for it."""
-    process = _worker_process.get(f"web@{socket.gethostname()}")
-    if claimed := claim_this(run_id=run.pk, worker=process.name):
-        _perform(claimed, perform, process.keeper)
-    run.refresh_from_db()
-    return run
-
-
-def _claim_next(kind: str, process: WorkerProcess) -> Run | None:
-    try:
-        run = claim(kind=kind, worker=process.name, after=process.last_owner)
-    except (OperationalError, InterfaceError):
-        # The connection may have died since the last run: once more with a new one.
-        connection.close()
-        run = claim(kind=kind, worker=process.name, after=process.last_owner)
-    process.last_owner = run.owner_id if run else NOBODY
-    return run
-
-
-def _perform(run: Run, perform: Perform, keeper: LeaseKeeper) -> None:
-    execution = Execution(run)
-    with hiding(run.arguments):
+    def end_attempt(self, error: dict[str, str], *, retry: bool) -> None:
+        """Writes down how an attempt ended that could not do so itself: with a later attempt, or as FAILURE."""
+        run = self.run
         try:
-            with keeper.keep(execution):
-                perform(execution)
-        except Interrupted as stop:
-            execution.drop_connection()
-            if stop is not execution.stop:
-                raise  # it is meant for a run around this one
-            if isinstance(stop, Overdue):
-                execution.end_overdue()
-            log.info("Run %s stopped: %s", run.pk, stop)
+            if retry and may_try_again(attempt=run.attempt, attempts=run.attempts):
+                leases.schedule_retry(run=run, error=error, seconds=kind_of(run.kind).delay_after(run.attempt))
+            else:
+                with transaction.atomic():
+                    self.fail(error["type"], error["message"])
         except LeaseLost:
             log.info("Run %s had already ended otherwise", run.pk)
-            execution.drop_connection()
-        except (OperationalError, InterfaceError) as error:
-            # A deadlock, a time-out, or the database is away: then nothing can be written down, and the lease runs out.
-            log.warning("Run %s lost the database: %s", run.pk, error)
-            execution.drop_connection()
-            execution.end_attempt(error_of(error), retry=True)
-        except Exception as error:
-            permanent = not isinstance(error, Problem) or error.permanent
-            log.info("Run %s failed: %s", run.pk, error, exc_info=permanent and not isinstance(error, Problem))
-            execution.end_attempt(error_of(error), retry=not permanent)
-        else:
-            if not execution.detached and run.state not in {State.SUCCESS, State.FAILURE}:
-                error_without_ending = {"type": "NoEnding", "message": "The work did not say how it ended."}
-                execution.end_attempt(error_without_ending, retry=False)
+        except (DatabaseError, InterfaceError) as failure:
+            log.warning("The ending of %s could not be written: %s", run.pk, failure)
+            self.drop_connection()
+
+    def end_overdue(self) -> None:
+        message = f"The time limit of {self.run.time_limit:g} s is over."
+        self.end_attempt({"type": "TimeLimitExceeded", "message": message}, retry=False)
+
+    def drop_connection(self) -> None:
+        """Closes the connection that the work has used, in whatever state an interruption left it.
+
+        It may have struck in the middle of a statement, or at the end of `Atomic.__enter__`: then nobody leaves that
+        block, and what later runs do in this process would wait in a transaction that never ends.
+        """
+        if self.in_transaction:  # of the caller, who rolls it back
+            return
+        connection.close()
+        if connection.in_atomic_block:
+            del connections[DEFAULT_DB_ALIAS]

@@ -216,7 +216,7 @@ def resume(*, run: Run) -> bool:
     suspended = Run.objects.filter(pk=run.pk, state=State.RETRY, ready=False, not_before__isnull=True)
     if not _change_unclaimed(run.pk, suspended, ready=True):
         return False
-    transaction.on_commit(lambda: broker.notify_worker(kind_of(run.kind), run.pk))
+    transaction.on_commit(lambda: broker.notify_worker(run))
     return True
 
 

@@ -16,7 +16,7 @@ from django_celery_beat.models import PeriodicTask
 from taskhub.errors import Conflict, Problem, Rejected
 from taskhub.jsontools.jsonc import parse_jsonc
 from taskhub.runs.models import Run, Schedule
-from taskhub.runs.queue.submission import submit
+from taskhub.runs.queue.submission import create_run, notify_if_waiting
 from taskhub.runs.run_kinds import PlannedRun, ScheduleTarget, target_of
 from taskhub.runs.scheduler.beat_schedules import KINDS, begin, timetable_of, within_end
 
@@ -125,8 +125,8 @@ def run_schedule_now(*, schedule: Schedule) -> Run:
 
 def submit_run(*, schedule: Schedule, due_at: datetime | None) -> Run:
     """Submits the run of a schedule, in the caller's transaction. Raises `Problem`s."""
-    planned = _planned_run(schedule)
-    return submit(
+    planned = _planned_run(schedule)  # whose arguments are checked
+    run = create_run(
         kind=_target_of(schedule.periodic).kind,
         owner=planned.owner,
         name=planned.name,
@@ -135,8 +135,9 @@ def submit_run(*, schedule: Schedule, due_at: datetime | None) -> Run:
         webhook=planned.webhook,
         schedule=schedule.periodic.name,
         due_at=due_at,
-        checked=True,
     )
+    transaction.on_commit(lambda: notify_if_waiting(run))
+    return run
 
 
 def read_changes() -> int:

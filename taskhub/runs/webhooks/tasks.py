@@ -4,8 +4,8 @@ from typing import Any
 
 from celery import shared_task
 
-from taskhub.runs.queue.execution import work
 from taskhub.runs.queue.webhook_events import WEBHOOK
+from taskhub.runs.queue.worker_process import work
 from taskhub.runs.webhooks.services import perform_delivery
 
 

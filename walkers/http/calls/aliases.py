@@ -9,7 +9,7 @@ from walkers.domain.ids import NAME_MAX
 from walkers.http import examples
 from walkers.http.calls.objects import visible_object
 from walkers.http.pagination import Cursor, Limit, paginate
-from walkers.http.registry import api
+from walkers.http.registry import register_call
 from walkers.http.response_types import AliasResponse, ResultPage, SuccessResponse
 from walkers.models import Alias
 from walkers.services.aliases import delete_alias, register_alias
@@ -19,7 +19,9 @@ AliasName = Annotated[Text, Field(min_length=1, max_length=NAME_MAX, description
 Target = Annotated[Text, Field(description="What it names: an id, `active:graph`, `active:sentinel` or another alias.")]
 
 
-@api(problems=(404,), arguments={"name": "shop", "value": "active:graph"}, answer=examples.ALIAS)
+@register_call(
+    problem_statuses=(404,), example_arguments={"name": "shop", "value": "active:graph"}, example_answer=examples.ALIAS
+)
 def alias_register(principal: Principal, name: AliasName, value: Target) -> AliasResponse:
     """Give something a name.
 
@@ -31,14 +33,14 @@ def alias_register(principal: Principal, name: AliasName, value: Target) -> Alia
     return {"name": name, "jid": target.urn}
 
 
-@api(reads=True, answer=examples.page(examples.ALIAS))
+@register_call(reads=True, example_answer=examples.page(examples.ALIAS))
 def alias_list(principal: Principal, limit: Limit = 100, cursor: Cursor = None) -> ResultPage[AliasResponse]:
     """List your aliases."""
     aliases = Alias.objects.filter(owner_id=principal.user.pk)
     return paginate("alias_list", aliases, lambda alias: {"name": alias.name, "jid": alias.target.urn}, limit, cursor)
 
 
-@api(problems=(404,), arguments={"name": "shop"}, answer=examples.DONE)
+@register_call(problem_statuses=(404,), example_arguments={"name": "shop"}, example_answer=examples.DONE)
 def alias_delete(principal: Principal, name: AliasName) -> SuccessResponse:
     """Forget an alias.
 

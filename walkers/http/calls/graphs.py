@@ -11,7 +11,7 @@ from taskhub.jsontools.field_types import Text
 from walkers.domain.ids import NAME_MAX
 from walkers.http import examples, serializers
 from walkers.http.pagination import Cursor, Limit, paginate
-from walkers.http.registry import api
+from walkers.http.registry import register_call
 from walkers.http.response_types import GraphContents, GraphResponse, ResultPage, SuccessResponse
 from walkers.models import Edge, Graph, Node
 from walkers.services.graphs import create_graph, delete_graph
@@ -25,7 +25,7 @@ MaybeGraph = Annotated[
 ]
 
 
-@api(arguments={"name": "my shop"}, answer=examples.GRAPH)
+@register_call(example_arguments={"name": "my shop"}, example_answer=examples.GRAPH)
 def graph_create(
     principal: Principal,
     name: Annotated[Text, Field(max_length=NAME_MAX, description="A name for people.")] = "",
@@ -42,7 +42,7 @@ def graph_create(
     return serializers.serialize_graph(graph, active=principal.active_context.graph_id)
 
 
-@api(reads=True, answer=examples.page(examples.GRAPH))
+@register_call(reads=True, example_answer=examples.page(examples.GRAPH))
 def graph_list(principal: Principal, limit: Limit = 100, cursor: Cursor = None) -> ResultPage[GraphResponse]:
     """List your graphs.
 
@@ -53,7 +53,7 @@ def graph_list(principal: Principal, limit: Limit = 100, cursor: Cursor = None) 
     return paginate("graph_list", own, lambda graph: serializers.serialize_graph(graph, active=active), limit, cursor)
 
 
-@api(problems=(404,), arguments={"gph": examples.ID}, answer=examples.GRAPH)
+@register_call(problem_statuses=(404,), example_arguments={"gph": examples.ID}, example_answer=examples.GRAPH)
 def graph_active_set(principal: Principal, gph: GraphRef) -> GraphResponse:
     """Set the active graph.
 
@@ -67,7 +67,7 @@ def graph_active_set(principal: Principal, gph: GraphRef) -> GraphResponse:
     return serializers.serialize_graph(graph, active=graph.pk)
 
 
-@api(reads=True, answer=examples.GRAPH)
+@register_call(reads=True, example_answer=examples.GRAPH)
 def graph_active_get(principal: Principal) -> GraphResponse:
     """Show the active graph.
 
@@ -76,7 +76,11 @@ def graph_active_get(principal: Principal) -> GraphResponse:
     return serializers.serialize_graph(principal.graph(None), active=principal.active_context.graph_id)
 
 
-@api(problems=(404,), arguments={"gph": examples.ID}, answer={**examples.DONE, "jid": examples.JID})
+@register_call(
+    problem_statuses=(404,),
+    example_arguments={"gph": examples.ID},
+    example_answer={**examples.DONE, "jid": examples.JID},
+)
 def graph_delete(principal: Principal, gph: GraphRef) -> SuccessResponse:
     """Delete a graph with all its nodes and edges.
 
@@ -87,7 +91,9 @@ def graph_delete(principal: Principal, gph: GraphRef) -> SuccessResponse:
     return {"success": True, "jid": graph.pk.urn}
 
 
-@api(reads=True, problems=(404,), arguments={"gph": examples.ID}, answer=examples.WHOLE_GRAPH)
+@register_call(
+    reads=True, problem_statuses=(404,), example_arguments={"gph": examples.ID}, example_answer=examples.WHOLE_GRAPH
+)
 def graph_get(
     principal: Principal,
     gph: MaybeGraph = None,

@@ -8,7 +8,7 @@ from pydantic import Field
 from taskhub.accounts.models import User
 from taskhub.jsontools.field_types import Text
 from walkers.http import examples, serializers
-from walkers.http.registry import api
+from walkers.http.registry import register_call
 from walkers.http.response_types import UserListResponse, UserResponse
 from walkers.walks.principal import Principal, active_graphs
 
@@ -26,13 +26,15 @@ USER = {
 }
 
 
-@api(reads=True, answer=examples.ME)
+@register_call(reads=True, example_answer=examples.ME)
 def master_self(principal: Principal, detailed: serializers.Detailed = False) -> UserResponse:
     """Show who you are."""
     return serializers.serialize_user(principal.user, principal.active_context.graph_id, detailed=detailed)
 
 
-@api(scope="admin", reads=True, arguments={"limit": 0, "offset": 0}, answer={"total": 1, "data": [USER]})
+@register_call(
+    scope="admin", reads=True, example_arguments={"limit": 0, "offset": 0}, example_answer={"total": 1, "data": [USER]}
+)
 def master_allusers(
     principal: Principal,
     limit: Annotated[int, Field(ge=0, le=COUNT_MAX, description="How many at most; 0 is all.")] = 10,

@@ -13,7 +13,7 @@ from taskhub.jsontools.field_types import Text
 from walkers.authoring import sentinels
 from walkers.authoring.sentinels import Sentinel
 from walkers.http import examples, serializers
-from walkers.http.registry import api
+from walkers.http.registry import register_call
 from walkers.models import Edge, Graph, InGraph, Node
 from walkers.services.graphs import merge_context
 from walkers.walks.principal import Principal, active_graphs
@@ -50,11 +50,11 @@ def _find_row(user: Any, id: UUID) -> Node | Edge | User | None:
     return User.objects.filter(pk=id).first()
 
 
-@api(
+@register_call(
     reads=True,
-    problems=(404,),
-    arguments={"obj": "active:graph", "depth": 1, "detailed": True},
-    answer={**examples.ROOT, "nodes": [examples.NODE], "edges": [examples.EDGE]},
+    problem_statuses=(404,),
+    example_arguments={"obj": "active:graph", "depth": 1, "detailed": True},
+    example_answer={**examples.ROOT, "nodes": [examples.NODE], "edges": [examples.EDGE]},
 )
 def object_get(
     principal: Principal,
@@ -74,7 +74,11 @@ def object_get(
     return body
 
 
-@api(problems=(404,), arguments={"obj": "active:graph", "ctx": {"color": "green"}}, answer=examples.ROOT)
+@register_call(
+    problem_statuses=(404,),
+    example_arguments={"obj": "active:graph", "ctx": {"color": "green"}},
+    example_answer=examples.ROOT,
+)
 def object_set(
     principal: Principal,
     obj: ObjectRef,

@@ -8,14 +8,14 @@ from taskhub.jsontools.field_types import Text
 from walkers.authoring.sentinels import all_sentinels
 from walkers.domain.ids import GLOBAL
 from walkers.http import examples, serializers
-from walkers.http.registry import api
+from walkers.http.registry import register_call
 from walkers.http.response_types import ResultPage, SentinelResponse
 from walkers.walks.principal import Principal, activate_sentinel
 
 SentinelRef = Annotated[Text, Field(description="A sentinel: an id, an alias, a name, `global` or `active:sentinel`.")]
 
 
-@api(reads=True, answer=examples.page(examples.SENTINEL))
+@register_call(reads=True, example_answer=examples.page(examples.SENTINEL))
 def sentinel_list(principal: Principal) -> ResultPage[SentinelResponse]:
     """List sentinels.
 
@@ -27,7 +27,7 @@ def sentinel_list(principal: Principal) -> ResultPage[SentinelResponse]:
     )
 
 
-@api(problems=(404,), arguments={"snt": "taskhub"}, answer=examples.SENTINEL)
+@register_call(problem_statuses=(404,), example_arguments={"snt": "taskhub"}, example_answer=examples.SENTINEL)
 def sentinel_active_set(principal: Principal, snt: SentinelRef) -> SentinelResponse:
     """Set the active sentinel.
 
@@ -38,7 +38,7 @@ def sentinel_active_set(principal: Principal, snt: SentinelRef) -> SentinelRespo
     return serializers.serialize_sentinel(sentinel, active=sentinel.id)
 
 
-@api(reads=True, problems=(404,), answer=examples.SENTINEL)
+@register_call(reads=True, problem_statuses=(404,), example_answer=examples.SENTINEL)
 def sentinel_active_get(principal: Principal) -> SentinelResponse:
     """Show the active sentinel."""
     sentinel = principal.sentinel(None)

@@ -15,7 +15,7 @@ from taskhub.runs.models import Run, Worker, live_workers, node_host
 from taskhub.runs.run_kinds import all_kinds
 from walkers.domain.ids import as_id
 from walkers.http import examples
-from walkers.http.registry import CallResponse, api
+from walkers.http.registry import CallResponse, RunWait, register_call
 from walkers.http.response_types import QueueEntry, QueueResponse, TaskStatus
 from walkers.walks.principal import Principal
 
@@ -36,7 +36,7 @@ STATE = {
 }
 
 
-@api(reads=True, problems=(404,), arguments={"task_id": examples.ID}, answer=STATE)
+@register_call(reads=True, problem_statuses=(404,), example_arguments={"task_id": examples.ID}, example_answer=STATE)
 def walker_queue_check(principal: Principal, task_id: MaybeTask = None) -> TaskStatus | QueueResponse:
     """Show the state of a task, or all that have not ended.
 
@@ -47,7 +47,7 @@ def walker_queue_check(principal: Principal, task_id: MaybeTask = None) -> TaskS
     return _queues(principal) if task_id is None else _status(_visible_run(principal, task_id))
 
 
-@api(reads=True, problems=(404,), arguments={"task_id": examples.ID}, answer=STATE)
+@register_call(reads=True, problem_statuses=(404,), example_arguments={"task_id": examples.ID}, example_answer=STATE)
 def walker_queue(principal: Principal, task_id: MaybeTask = None) -> TaskStatus | QueueResponse:
     """Show the state of a task, or all that have not ended (walker_queue_check).
 
@@ -56,12 +56,12 @@ def walker_queue(principal: Principal, task_id: MaybeTask = None) -> TaskStatus 
     return walker_queue_check(principal, task_id)
 
 
-@api(
+@register_call(
     reads=True,
-    problems=(404,),
-    arguments={"task_id": examples.ID},
-    answer=STATE,
-    answers={200: TaskStatus},
+    problem_statuses=(404,),
+    example_arguments={"task_id": examples.ID},
+    example_answer=STATE,
+    response_types={200: TaskStatus},
 )
 def walker_queue_wait(
     principal: Principal,
@@ -77,13 +77,13 @@ def walker_queue_wait(
     def respond() -> CallResponse:
         return CallResponse(body=_status(_visible_run(principal, task_id)))
 
-    return CallResponse(waits_for=(run.pk, timeout), final=respond)
+    return CallResponse(wait=RunWait(run.pk, timeout, respond))
 
 
-@api(
-    problems=(404, 409),
-    arguments={"task_id": examples.ID},
-    answer={"state": "REVOKED", "finished_at": "2026-01-31T12:00:00.009000Z"},
+@register_call(
+    problem_statuses=(404, 409),
+    example_arguments={"task_id": examples.ID},
+    example_answer={"state": "REVOKED", "finished_at": "2026-01-31T12:00:00.009000Z"},
 )
 def walker_queue_cancel(principal: Principal, task_id: TaskId) -> TaskStatus:
     """Cancel a task.

@@ -1,6 +1,7 @@
 """Runs walkers: at once, in the background, or later."""
 
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -12,12 +13,12 @@ from taskhub.errors import Unavailable, invalid
 from taskhub.jsontools.field_types import Text, Timestamp
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
-from taskhub.runs.queue import checked_webhook, notify_worker, submit
-from taskhub.runs.queue.execution import run_now
+from taskhub.runs.queue import checked_webhook, create_run, notify_worker
+from taskhub.runs.queue.worker_process import run_now
 from walkers.authoring.sentinels import WalkerDefinition
 from walkers.authoring.walker import Walk, WalkerRequest
 from walkers.http import examples, serializers
-from walkers.http.registry import CallResponse, Flag, api
+from walkers.http.registry import CallResponse, Flag, register_call
 from walkers.http.response_types import QueuedResponse, ResultPage, RunAtOnceResponse, WalkerResponse, WalkReport
 from walkers.models import RunFile
 from walkers.services.run_files import attach, discard, store_files
@@ -49,11 +50,11 @@ EXAMPLE = {
 }
 
 
-@api(
-    problems=(404,),
-    arguments={"name": "echo", "ctx": {"value": "hello"}},
-    answer=EXAMPLE,
-    answers={200: WalkReport | RunAtOnceResponse, 202: QueuedResponse},
+@register_call(
+    problem_statuses=(404,),
+    example_arguments={"name": "echo", "ctx": {"value": "hello"}},
+    example_answer=EXAMPLE,
+    response_types={200: WalkReport | RunAtOnceResponse, 202: QueuedResponse},
 )
 def walker_run(
     principal: Principal,
@@ -76,7 +77,7 @@ def walker_run(
     Files of a multipart body reach the walker either way.
     """
     definition = principal.sentinel(snt).walker(name)
-    fields = definition.shape.check_json(ctx, at="/ctx")
+    fields = definition.ctx_schema.check_json(ctx, at="/ctx")
     start = principal.node_id(nd)
     if not is_async and run_at is None:
         if webhook:
@@ -94,29 +95,31 @@ def walker_run(
     if webhook:
         checked_webhook(webhook)
     arguments = {"name": definition.name, "snt": definition.sentinel, "nd": str(start), "ctx": ctx}
-    run = _submit(principal, definition, arguments, not_before=run_at, webhook=webhook)
+    run = _create_run(principal, definition, arguments, not_before=run_at, webhook=webhook)
     transaction.on_commit(lambda: _notify_or_walk(run))  # at once, but for a call with an Idempotency-Key
-    return _background_response(run)
+
+    def respond() -> CallResponse:
+        return ended_response(run) if run.state in {State.SUCCESS, State.FAILURE} else queued_response(run)
+
+    return replace(respond(), respond_after_commit=respond)
 
 
-def _submit(principal: Principal, definition: WalkerDefinition, arguments: dict[str, Any], **terms: Any) -> Run:
-    submit_walk = partial(
-        submit,
+def _create_run(principal: Principal, definition: WalkerDefinition, arguments: dict[str, Any], **terms: Any) -> Run:
+    create_walk = partial(
+        create_run,
         kind="walker",
         owner=principal.user,
         name=definition.name,
         parent=principal.run,
         time_limit=definition.time_limit,
-        checked=True,
-        notify=False,
         **terms,
     )
     if not principal.files:
-        return submit_walk(arguments=arguments)  # one statement: a transaction around it would be two round trips more
+        return create_walk(arguments=arguments)  # one statement: a transaction around it would be two round trips more
     rows: list[RunFile] = store_files(principal.files)
     try:
         with transaction.atomic():
-            run = submit_walk(arguments={**arguments, "files": True})
+            run = create_walk(arguments={**arguments, "files": True})
             attach(rows=rows, run=run)
     except BaseException:
         discard(rows)
@@ -131,10 +134,8 @@ def _notify_or_walk(run: Run) -> None:
             run_now(run, perform_walk)
 
 
-def _background_response(run: Run) -> CallResponse:
-    """That the run waits, or how it ended. Raises `WalkerFailed`."""
-    if run.state == State.SUCCESS:
-        return CallResponse(200, {"is_queued": False, "result": run.result})
+def ended_response(run: Run) -> CallResponse:
+    """The response where no worker would have come, and the walk was made at once. Raises `WalkerFailed`."""
     if run.state == State.FAILURE:
         error, result = run.error or {}, run.result or {}
         raise WalkerFailed(
@@ -144,13 +145,18 @@ def _background_response(run: Run) -> CallResponse:
             error=error,
             task_id=str(run.pk),
         )
+    return CallResponse(200, {"is_queued": False, "result": run.result})
+
+
+def queued_response(run: Run) -> CallResponse:
+    """The response where the run waits for a worker."""
     task_id = str(run.pk)
     location = f"{settings.PUBLIC_URL}/js/walker_queue_check?task_id={task_id}"
     body = {"is_queued": True, "result": task_id, "task_id": task_id}
-    return CallResponse(202, body, {"Location": location}, final=lambda: _background_response(run))
+    return CallResponse(202, body, {"Location": location})
 
 
-@api(reads=True, problems=(404,), answer=examples.page(examples.WALKER))
+@register_call(reads=True, problem_statuses=(404,), example_answer=examples.page(examples.WALKER))
 def walker_list(principal: Principal, snt: MaybeSentinel = None) -> ResultPage[WalkerResponse]:
     """List walkers.
 
@@ -161,7 +167,7 @@ def walker_list(principal: Principal, snt: MaybeSentinel = None) -> ResultPage[W
     return serializers.whole_list([serializers.serialize_walker(walkers[name]) for name in sorted(walkers)])
 
 
-@api(reads=True, problems=(404,), arguments={"name": "echo"}, answer=examples.WALKER)
+@register_call(reads=True, problem_statuses=(404,), example_arguments={"name": "echo"}, example_answer=examples.WALKER)
 def walker_get(principal: Principal, name: WalkerName, snt: MaybeSentinel = None) -> WalkerResponse:
     """Show a walker.
 

@@ -16,7 +16,7 @@ from taskhub.runs.scheduler.schedule_spec import ScheduleSpecField, build_period
 from taskhub.runs.scheduler.schedules import delete_schedule, save_schedule
 from walkers.http import examples
 from walkers.http.pagination import Cursor, Limit, paginate
-from walkers.http.registry import api
+from walkers.http.registry import register_call
 from walkers.http.response_types import ResultPage, ScheduleResponse, SuccessResponse
 from walkers.run_kinds import TASK
 from walkers.walks.principal import Principal
@@ -28,10 +28,10 @@ ScheduleName = Annotated[Text, Field(min_length=1, max_length=NAME_MAX, descript
 EVERY_HOUR = {"type": "interval", "conf": {"every": 1, "period": "hours"}}
 
 
-@api(
-    problems=(409,),
-    arguments={"name": "every hour", "schedule": EVERY_HOUR, "body": {"name": "run", "ctx": {}}},
-    answer=examples.SCHEDULE,
+@register_call(
+    problem_statuses=(409,),
+    example_arguments={"name": "every hour", "schedule": EVERY_HOUR, "body": {"name": "run", "ctx": {}}},
+    example_answer=examples.SCHEDULE,
 )
 def add_scheduled_walker(
     principal: Principal,
@@ -50,7 +50,7 @@ def add_scheduled_walker(
     return add_schedule(principal, name, TASK, schedule, body)
 
 
-@api(reads=True, answer=examples.page(examples.SCHEDULE))
+@register_call(reads=True, example_answer=examples.page(examples.SCHEDULE))
 def get_scheduled_queues(
     principal: Principal, limit: Limit = 100, cursor: Cursor = None
 ) -> ResultPage[ScheduleResponse]:
@@ -62,7 +62,7 @@ def get_scheduled_queues(
     return paginate("get_scheduled_queues", rows, _serialize, limit, cursor, key=int)
 
 
-@api(problems=(404,), arguments={"name": "every hour"}, answer=examples.DONE)
+@register_call(problem_statuses=(404,), example_arguments={"name": "every hour"}, example_answer=examples.DONE)
 def delete_scheduled_queue(
     principal: Principal,
     name: Annotated[Text, Field(max_length=NAME_MAX, description="The schedule's name, or its id.")],

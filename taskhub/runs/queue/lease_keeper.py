@@ -1,4 +1,4 @@
-"""A claimed run while its work goes on, and the thread that keeps its lease and interrupts it.
+"""The thread of a worker process that renews the leases of its runs and interrupts their work.
 
 How work is interrupted. Work runs in the main thread of a worker process. The keeper's thread learns that a run was
 cancelled, has lost its lease or is overdue, notes it in `Execution.stop`, and sends its own process SIGUSR2. Python
@@ -24,16 +24,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connection, connections, transaction
+from django.db import DatabaseError, InterfaceError, connection
 
-from taskhub.runs.domain import Interrupted, LeaseLost, Overdue, State, may_try_again
-from taskhub.runs.models import Run
+from taskhub.runs.domain import Interrupted, Overdue
 from taskhub.runs.queue import leases, pubsub
-from taskhub.runs.run_kinds import kind_of
+from taskhub.runs.queue.execution import Execution
 
 log = logging.getLogger(__name__)
 
@@ -41,84 +39,6 @@ TICK_SECONDS = 0.5
 GRACE_SECONDS = 2.5  # then the process is ended: work that cannot be interrupted must not outlive its cancelling by 5 s
 STARVED_SECONDS = 1.0  # of computing without a turn for the keeper
 TURN_SECONDS = 1.0
-
-
-class Execution:
-    """One claimed run while its work goes on; what the work may say of it."""
-
-    def __init__(self, run: Run) -> None:
-        self.run = run
-        self.thread = threading.current_thread()
-        self.open = True  # until the ending begins, which decides by itself who was first
-        self.stop: Interrupted | None = None  # why the work is to stop
-        self.stopping_since = 0.0
-        self.overdue_at = time.monotonic() + run.time_limit
-        self.renew_at = time.monotonic() + settings.RUN_RENEW_SECONDS
-        self.latest_progress: dict[str, Any] | None = None
-        self.progress_unsaved = False
-        self.detached = False
-        self.in_transaction = connection.in_atomic_block
-
-    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
-        """Notes progress, shown within a second, also while the work's transaction is open. Raises as `check` does."""
-        self.check()
-        self.latest_progress = {"done": done, "total": total, "message": message}
-        self.progress_unsaved = True
-
-    def check(self) -> None:
-        """Raises `Interrupted` when the run was cancelled, is overdue or has lost its lease."""
-        if self.stop is None and time.monotonic() > self.overdue_at:
-            self.stop = Overdue("The time limit is over.")
-        if self.stop is not None:
-            raise self.stop
-
-    def succeed(self, result: Any) -> None:
-        """Ends the run as SUCCESS, in the transaction of its effect. Raises `LeaseLost`: let it roll back."""
-        self.open = False
-        leases.end(run=self.run, state=State.SUCCESS, result=result, progress=self.latest_progress)
-
-    def detach(self, until: datetime) -> None:
-        """Lets the run go on outside of any worker; see `leases.detach`. Raises `LeaseLost`."""
-        self.open = False
-        leases.detach(run=self.run, until=until)
-        self.detached = True
-
-    def fail(self, type: str, message: str, result: Any = None) -> None:
-        """Ends the run as FAILURE; `result` is what there was so far. Raises `LeaseLost`."""
-        self.open = False
-        error = {"type": type, "message": message}
-        leases.end(run=self.run, state=State.FAILURE, result=result, error=error, progress=self.latest_progress)
-
-    def end_attempt(self, error: dict[str, str], *, retry: bool) -> None:
-        """Writes down how an attempt ended that could not do so itself: with a later attempt, or as FAILURE."""
-        run = self.run
-        try:
-            if retry and may_try_again(attempt=run.attempt, attempts=run.attempts):
-                leases.schedule_retry(run=run, error=error, seconds=kind_of(run.kind).delay_after(run.attempt))
-            else:
-                with transaction.atomic():
-                    self.fail(error["type"], error["message"])
-        except LeaseLost:
-            log.info("Run %s had already ended otherwise", run.pk)
-        except (DatabaseError, InterfaceError) as failure:
-            log.warning("The ending of %s could not be written: %s", run.pk, failure)
-            self.drop_connection()
-
-    def end_overdue(self) -> None:
-        message = f"The time limit of {self.run.time_limit:g} s is over."
-        self.end_attempt({"type": "TimeLimitExceeded", "message": message}, retry=False)
-
-    def drop_connection(self) -> None:
-        """Closes the connection that the work has used, in whatever state an interruption left it.
-
-        It may have struck in the middle of a statement, or at the end of `Atomic.__enter__`: then nobody leaves that
-        block, and what later runs do in this process would wait in a transaction that never ends.
-        """
-        if self.in_transaction:  # of the caller, who rolls it back
-            return
-        connection.close()
-        if connection.in_atomic_block:
-            del connections[DEFAULT_DB_ALIAS]
 
 
 class ProcessHeartbeat:
