@@ -13,12 +13,14 @@ from typing import Any, NoReturn, cast
 import jsonschema_rs
 import orjson
 
+from crawlers.domain.schema_cost import TooCostly, schema_cost
 from taskhub.errors import Problem, Rejected, TooLarge
 from taskhub.jsontools.strict_json import NESTING_MAX, check_storable, parse_json
 
 KEY_MAX = 1000  # bytes; of a longer id the digest is the key, as entries of an index have a limit
 DIGITS_MAX = 1000  # of a number
 LARGE_LINE, VALUES_MAX = 1024 * 1024, 200_000  # a line of so many bytes may hold so many values
+CHECKS_MAX = 20_000_000  # values of a line times the cost of their schema: about half a second
 _STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 _MANY_DIGITS = re.compile(rb"\d{1000}")
 _MORE_THAN_A_DOUBLE = re.compile(rb"\d{16}")
@@ -101,6 +103,8 @@ class DocumentSchema:
 
     is_valid: Callable[[Any], bool]
     """Whether a document matches: the compiled validator's own method, as it is called for each line of an upload."""
+    cost: int
+    """How many subschemas a value may be checked against; see `schema_cost`."""
 
     def __init__(self, schema: Mapping[str, Any] | bool) -> None:
         draft = schema.get("$schema", _DEFAULT_DRAFT) if isinstance(schema, Mapping) else _DEFAULT_DRAFT
@@ -115,6 +119,10 @@ class DocumentSchema:
             raise InvalidSchema(_reason(error)) from None
         except (jsonschema_rs.ReferencingError, ValueError, RecursionError) as error:
             raise InvalidSchema(str(error)[:REASON_MAX]) from None
+        try:
+            self.cost = schema_cost(schema)
+        except TooCostly as error:
+            raise InvalidSchema(str(error)) from None
         self.is_valid = self._validator.is_valid
 
     def explain(self, document: Any) -> str:
@@ -156,8 +164,11 @@ class DocumentReader:
             _refuse_nul(document)
         if len(line) > DIGITS_MAX and _MANY_DIGITS.search(line):
             _refuse_digits(line)
-        if self._schema is not None and not self._schema.is_valid(document):
-            raise InvalidDocument(partial(self._schema.explain, document))
+        if (schema := self._schema) is not None:
+            if len(line) * schema.cost > CHECKS_MAX and _count_commas(line) * schema.cost > CHECKS_MAX:
+                raise InvalidDocument(f"Has too many values for a schema that checks each up to {schema.cost} times.")
+            if not schema.is_valid(document):
+                raise InvalidDocument(partial(schema.explain, document))
         return self._key(document, line)
 
     def _key(self, document: dict[str, Any], line: bytes) -> bytes:
@@ -183,12 +194,14 @@ def _reason(error: Any) -> str:
 
 def _refuse_many_values(line: bytes, number: int) -> None:
     """A million small values take a hundred times the memory of their text."""
-    commas = line.count(b",")
-    if commas < VALUES_MAX:
-        return
-    if commas - sum(line.count(b",", *text.span()) for text in _STRINGS.finditer(line)) >= VALUES_MAX:
+    if line.count(b",") >= VALUES_MAX and _count_commas(line) >= VALUES_MAX:
         detail = f"Has more than {VALUES_MAX} values."
         raise TooLarge(f"Line {number}: {detail}", errors=[{"line": number, "detail": detail}], limit=VALUES_MAX)
+
+
+def _count_commas(line: bytes) -> int:
+    """How many commas stand between values; those in texts are not counted."""
+    return line.count(b",") - sum(line.count(b",", *text.span()) for text in _STRINGS.finditer(line))
 
 
 def _content_digest(document: dict[str, Any], line: bytes) -> bytes:

@@ -14,11 +14,11 @@ from typing import IO
 from django.conf import settings
 from django.utils import timezone
 
-from crawlers.domain.documents import DocumentReader, DocumentSchema, InvalidDocument, LineSplitter
+from crawlers.domain.documents import DocumentReader, DocumentSchema, InvalidDocument, InvalidSchema, LineSplitter
 from crawlers.models import CrawlerTask, External
 from crawlers.services.document_store import Upload, UploadCounts, row_prefix, store_upload
 from taskhub.db.fair_semaphore import FairSemaphore
-from taskhub.errors import NotAcceptable, Rejected, not_stored
+from taskhub.errors import Conflict, NotAcceptable, Rejected, not_stored
 
 ERRORS_MAX = 10  # of the lines that do not fit
 IN_MEMORY = 1024 * 1024  # bytes; a longer body goes to the disk
@@ -110,6 +110,12 @@ def _reject_line(
 
 @lru_cache(256)
 def document_schema(external_id: int, version: int) -> DocumentSchema | None:
-    """The schema of an external's documents, compiled once for each version in each process; None without one."""
+    """The schema of an external's documents, compiled once for each version in each process; None without one.
+
+    Raises `Conflict` for one that was saved when more was allowed.
+    """
     schema = External.objects.values_list("schema", flat=True).get(pk=external_id)
-    return None if schema is None else DocumentSchema(schema)
+    try:
+        return None if schema is None else DocumentSchema(schema)
+    except InvalidSchema as error:
+        raise Conflict(f"The external's schema cannot be used, change it: {error}") from None

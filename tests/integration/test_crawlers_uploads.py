@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from crawlers.domain import kind_names
-from crawlers.models import CrawlerTask, Document, RejectedLine, Stream
+from crawlers.models import CrawlerTask, Document, External, RejectedLine, Stream
 from crawlers.services import document_removal
 from crawlers.services.capabilities import capability_of
 from taskhub.runs.models import Run
@@ -480,3 +480,24 @@ def test_a_stretch_of_a_slow_predicate_is_refused(crawl: Crawl, monkeypatch: pyt
     answer = crawl.owner.get(f"/streams/{crawl.stream['fid']}/docs", {"where": '$.** like_regex "(a+)+$"'})
     assert answer.status_code == 400
     assert "Takes longer than" in answer.json()["errors"][0]["detail"]
+
+
+COSTLY = {"additionalProperties": {"anyOf": [{"$ref": "#"}, {"$ref": "#"}]}}
+
+
+def test_a_schema_that_could_keep_the_hub_busy_is_not_saved(crawl: Crawl) -> None:
+    meta = {"name": "costly", "description": "", "image": ""}
+    answer = crawl.owner.patch(f"/externals/{crawl.external['fid']}", {"schema": COSTLY})
+    assert answer.status_code == 400, answer.content
+    assert answer.json()["errors"][0]["pointer"] == "/schema"
+    answer = crawl.owner.post("/externals", {"meta": meta, "endpoint": "http://127.0.0.1:9/", "schema": COSTLY})
+    assert answer.status_code == 400
+    assert "/schema" in [error["pointer"] for error in answer.json()["errors"]]
+
+
+def test_a_costly_schema_of_an_older_version_refuses_uploads(crawl: Crawl) -> None:
+    task = crawl.task()
+    External.objects.update(schema=COSTLY)
+    answer = crawl.upload(task, doc("a"))
+    assert answer.status_code == 409
+    assert "change it" in answer.json()["detail"]
