@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 
 from extraction.domain.process_status import STATES, PageState
 from extraction.models import CreditAccount, CreditEntry, ExtractionPage, ExtractionTask, Process
-from extraction.services import credits, deliveries, process_lifecycle, processes, retention
+from extraction.services import credits, deliveries, process_lifecycle, processes, retention, suspension
 from extraction.services.results import ResultExport
 from extraction.services.signed_links import LOG, link_to
 from taskhub.errors import Problem
@@ -148,7 +148,7 @@ class ProcessAdmin(ExtractionAdmin):
 
     @admin.display(description="log")
     def log(self, process: Process) -> SafeString:
-        return format_html('<a href="{}">open</a>', link_to(process=process, what=LOG))
+        return format_html('<a href="{}">open</a>', link_to(process=process, content=LOG))
 
     @admin.display(description="payload")
     def shown_payload(self, process: Process) -> SafeString:
@@ -171,7 +171,7 @@ class ProcessAdmin(ExtractionAdmin):
     def retry_processes(self, request: HttpRequest, queryset: QuerySet[Process]) -> None:
         rows = queryset.select_related("run", "owner", "task")
         retry = process_lifecycle.retry_process
-        self.each(request, rows, lambda process: retry(process=process), "processes taken up again")
+        self.each(request, rows, lambda process: retry(process=process), "processes retried")
 
 
 def _lines(process: Process) -> Iterator[str]:
@@ -283,7 +283,7 @@ class CreditAccountAdmin(BigTableAdmin):
             places = "; ".join(place["detail"] for place in problem.errors)
             self.message_user(request, f"{problem.detail} {places}", messages.ERROR)
             return
-        count = process_lifecycle.resume_waiting(obj.pk)
+        count = suspension.resume_waiting(obj.pk)
         self.message_user(request, f"{amount:+} credits; {count} processes go on.")
 
 

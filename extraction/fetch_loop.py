@@ -1,7 +1,7 @@
-"""A worker's turn at a process: one slice of its pages is fetched, read, and written to the ledger in batches.
+"""Fetches one slice of a process's pages, reads them, and writes what became of them to the page table in batches.
 
 Three objects share the event loop. `PageSupply` claims pages and reserves credits before the last at hand are used up,
-`FetchLoop` fetches several pages at once, and `BatchWriter` writes down what became of them. Claims and writes go
+`FetchLoop` fetches several pages at once, and `BatchWriter` writes their outcomes. Claims and writes go
 through asgiref's thread for Django (`sync_to_async`), one after the other, so the loop itself never waits for the
 database, which sees one connection.
 """
@@ -26,9 +26,10 @@ from extraction.domain.process_status import PageFailure, PageState
 from extraction.fetch.page_fetcher import PageFetcher, cookies_in, jar_with
 from extraction.fetch.politeness import HostBusy, HostLimits
 from extraction.models import Process, Slice
-from extraction.page_processor import CreditAllowance, PageProcessor, failed_outcome
-from extraction.services import credits, process_lifecycle, slices
-from extraction.services.slices import ClaimedPage, PageOutcome
+from extraction.page_processor import PageProcessor, failed_outcome
+from extraction.page_supply import PageSupply
+from extraction.services import credits, page_table, process_lifecycle, suspension
+from extraction.services.page_table import ClaimedPage, PageOutcome
 from taskhub.outbound import Policy, configured_policy
 from taskhub.outbound.client import GateClient
 from taskhub.runs import queue as runs
@@ -41,134 +42,12 @@ LOOP_FACTORY: Any = import_module("uvloop").new_event_loop if find_spec("uvloop"
 WRITE_SECONDS = 0.3  # between two batches
 BATCH = 100  # outcomes that are written at once
 BATCHES_MAX = 5  # that may wait to be written; then fetching waits, too
-CLAIM_SECONDS = 0.1  # until the ledger is asked again, after it had no page
-STOCK = 96  # pages that a turn has at hand; others may have the rest
-LOW = 48  # pages, or credits for as many, at hand: then it is time for more
-RESERVED_PAGES = 300  # whose credits are reserved at once
-BUSY_HOSTS_MAX = 32  # pages in a row whose hosts are to be asked later: then the turn is over
-CLOSING_SECONDS = 15.0  # past what a page may take that is under way when the turn is over
-
-
-class PageSupply:
-    """The pages and credits that a turn has at hand. It also decides when the turn is over: see `close_if_over`."""
-
-    def __init__(self, slice: Slice, process: Process, max_pages: int) -> None:
-        self._slice, self._price = slice, process.price
-        self._ends_at = time.monotonic() + settings.EXTRACTION_SLICE_SECONDS
-        self._pages: asyncio.Queue[ClaimedPage | None] = asyncio.Queue()  # None: the turn is over
-        self._seen: set[bytes] = set()  # keys of pages that were claimed or found in this turn
-        self._unpaid = 0  # pages that left the queue, and wait for credits
-        self._more = asyncio.Event()  # set: it is time to claim and to reserve
-        self._none_claimed = self._none_granted = False  # as the last look at the ledger found
-        self.credits = CreditAllowance()
-        self.room = max_pages - process.pages  # pages that the process may have beyond those that it has
-        self.fetching = 0
-        self.closed = False
-
-    @property
-    def at_hand(self) -> int:
-        return self._pages.qsize() + self._unpaid
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no page is under way, and none is at hand."""
-        return not (self.fetching or self.at_hand)
-
-    async def take(self) -> ClaimedPage | None:
-        """The next page, paid for; None when the turn is over."""
-        self._claim_when_low()
-        self._close_when_late()
-        page = await self._pages.get()
-        self._close_when_late()
-        if page is None:
-            self._pages.put_nowait(None)  # for the others who wait
-            return None
-        self._unpaid += 1
-        while not (self.closed or self.credits.take(self._price)):
-            self._claim_when_low()
-            self.close_if_over()
-            await self.credits.wait()
-        self._unpaid -= 1
-        if self.closed:
-            return None  # the page is free again when the slice ends, and no attempt at it is lost
-        self.fetching += 1
-        return page
-
-    def put_back(self, outcome: PageOutcome) -> None:
-        """After a page: gives back what it did not cost, and goes on with pages that it led to, while there is room.
-
-        Takes those out of `outcome.found` that the turn has met already.
-        """
-        self.fetching -= 1
-        self.credits.give(self._price + outcome.extra - outcome.cost)
-        fresh = [found for found in outcome.found if found.page.key not in self._seen]
-        for found in fresh:
-            self._seen.add(found.page.key)
-            self.room -= 1
-            found.mine = self.room >= 0 and self._pages.qsize() < STOCK and not self.closed
-            if found.mine:
-                self._pages.put_nowait(found.page)
-        outcome.found = fresh
-        self.close_if_over()
-
-    async def run(self, writer: "BatchWriter") -> None:
-        """Claims pages and reserves credits whenever they run low. Raises `SliceLost`."""
-        while True:
-            # Pages that other workers lost may be why those died, so they are claimed with nothing else at stake. When
-            # such a look finds nothing either, nothing is left for this turn.
-            alone = self.is_idle and writer.outcomes.empty()
-            pages, granted = await sync_to_async(self._claim)(alone)
-            self._none_granted = granted == 0
-            self.credits.give(granted or 0)
-            for page in pages:
-                self._seen.add(page.key)
-                self._pages.put_nowait(page)
-            self._none_claimed = alone and not pages
-            self.close_if_over()
-            self._more.clear()
-            if not pages:
-                await asyncio.sleep(CLAIM_SECONDS)
-            await self._more.wait()
-
-    def _claim(self, alone: bool) -> tuple[list[ClaimedPage], int | None]:
-        """Pages, and how many credits; None where these suffice."""
-        granted = None
-        if self.credits.left < self._price * LOW:
-            granted = slices.reserve(slice=self._slice, wanted=self._price * RESERVED_PAGES)
-        pages = slices.claim_pages(slice=self._slice, limit=STOCK, alone=alone) if self.at_hand < LOW else []
-        return pages, granted
-
-    def _claim_when_low(self) -> None:
-        if self.at_hand < LOW or self.credits.left < self._price * LOW:
-            self._more.set()
-
-    def claim_when_empty(self) -> None:
-        if not self.at_hand:
-            self._more.set()
-
-    @property
-    def out_of_credits(self) -> bool:
-        return self._none_granted and self.credits.left < self._price
-
-    def close_if_over(self) -> None:
-        """Closes when no page is under way that could lead to more, and no more pages, or no credits, can be had."""
-        if not self.fetching and (self.out_of_credits if self.at_hand else self._none_claimed):
-            self.close()
-
-    def _close_when_late(self) -> None:
-        if time.monotonic() > self._ends_at:
-            self.close()
-
-    def close(self) -> None:
-        """Ends the turn: pages under way are still finished, others are not begun."""
-        if not self.closed:
-            self.closed = True
-            self._pages.put_nowait(None)
-            self.credits.wake()
+BUSY_HOSTS_MAX = 32  # pages in a row whose hosts are to be asked later: then the slice is over
+CLOSING_SECONDS = 15.0  # past what a page may take that is under way when the slice is over
 
 
 class BatchWriter:
-    """Writes outcomes to the ledger: a batch is one transaction, fenced by the slice."""
+    """Writes outcomes to the page table. A batch is one transaction, which fails when the slice is lost."""
 
     def __init__(self, slice: Slice, process: Process, supply: PageSupply, max_pages: int) -> None:
         self._slice, self._process, self._supply, self._max_pages = slice, process, supply, max_pages
@@ -178,7 +57,7 @@ class BatchWriter:
         self._notified = self._stopping = False
 
     async def add(self, outcome: PageOutcome) -> None:
-        """Waits while the ledger cannot keep up."""
+        """Queues an outcome; waits while the database cannot keep up."""
         await self.outcomes.put(outcome)
         if self.outcomes.qsize() >= BATCH or self._supply.is_idle:
             self._due.set()
@@ -186,7 +65,7 @@ class BatchWriter:
     async def run(self) -> None:
         """Writes until `stop`, and then what is left. Raises `SliceLost`.
 
-        Also while there is nothing to write: that renews the lease, and finds out whether the slice is lost.
+        It also writes when there is no outcome: that renews the lease, and notices when the slice is lost.
         """
         while not (self._stopping and self.outcomes.empty()):
             with suppress(TimeoutError):
@@ -199,7 +78,7 @@ class BatchWriter:
         self._due.set()
 
     async def write(self) -> None:
-        """Writes all outcomes that there are, in one transaction."""
+        """Writes all queued outcomes, in one transaction."""
         self._due.clear()
         # A batch whose writing is cancelled is kept for the last write. It may be written twice then, which changes
         # nothing: pages whose outcome is written are no longer the slice's.
@@ -207,7 +86,7 @@ class BatchWriter:
         supply, room = self._supply, self._supply.room
         process = await sync_to_async(self._write)(self._batch)
         self._batch = []
-        supply.room += self._max_pages - process.pages - room  # some of the pages found were in the ledger already
+        supply.room += self._max_pages - process.pages - room  # some of the pages found were in the table already
         if not process.open:
             supply.close()
         supply.close_if_over()
@@ -217,7 +96,7 @@ class BatchWriter:
             await sync_to_async(runs.notify_worker)(process.run)
 
     def _write(self, batch: list[PageOutcome]) -> Process:
-        process = slices.write_batch(slice=self._slice, outcomes=batch, max_pages=self._max_pages)
+        process = page_table.write_batch(slice=self._slice, outcomes=batch, max_pages=self._max_pages)
         process.run = self._process.run
         if batch and process.run:
             process_lifecycle.save_progress(process=process, run=process.run)
@@ -227,7 +106,7 @@ class BatchWriter:
 
 
 class FetchLoop:
-    """One turn: fetches pages of a slice, several at once, until nothing is left, its time is over or it is lost."""
+    """Fetches pages of one slice, several at once, until none is left, its time is over or it is lost."""
 
     def __init__(self, slice: Slice, process: Process, payload: Payload) -> None:
         self.slice, self.process, self.payload = slice, process, payload
@@ -241,12 +120,12 @@ class FetchLoop:
 
     @property
     def host_delay(self) -> float:
-        """Seconds until one of the process's hosts can be asked again; 0 where the turn did not end for that."""
+        """Seconds until one of the process's hosts can be asked again; 0 where the slice did not end for that."""
         return min(self._host_delays) if len(self._host_delays) > BUSY_HOSTS_MAX else 0.0
 
     async def run(self) -> None:
-        """Raises `SliceLost`."""
-        await sync_to_async(close_old_connections)()  # one that a turn before found dead
+        """Fetches the slice. Raises `SliceLost`."""
+        await sync_to_async(close_old_connections)()  # one that a slice before found dead
         jar = jar_with(self.payload, self.process.cookies)
         cookies = cookies_in(jar)
         async with (
@@ -261,11 +140,14 @@ class FetchLoop:
             await Process.objects.filter(pk=self.process.pk).aupdate(**changes)
 
     async def _fetch_until_over(self) -> None:
-        """Past its time the turn waits for pages under way, but not for ever. Raises what one of its tasks raised."""
+        """Runs supply, fetching and writer together. Past its time it waits for pages under way, but not for ever.
+
+        Raises what one of its tasks raised.
+        """
         limit = settings.EXTRACTION_SLICE_SECONDS + self.policy.total_timeout + CLOSING_SECONDS
         try:
             async with asyncio.timeout(limit), asyncio.TaskGroup() as group:
-                supplying = group.create_task(self.supply.run(self.writer))
+                supplying = group.create_task(self.supply.run(self.writer.outcomes.empty))
                 group.create_task(self.writer.run())
                 fetching = [group.create_task(self._fetch()) for _ in range(settings.EXTRACTION_CONCURRENCY)]
                 await asyncio.wait(fetching)
@@ -302,13 +184,14 @@ class FetchLoop:
 
 
 def _policy(limits: credits.AccountLimits) -> Policy:
-    usual, seconds = configured_policy(), settings.EXTRACTION_PAGE_SECONDS
-    read_timeout = min(usual.read_timeout, seconds)
-    return replace(usual, read_timeout=read_timeout, total_timeout=seconds, max_bytes=limits.page_bytes)
+    """The gate's policy, with the limits of a page."""
+    policy, seconds = configured_policy(), settings.EXTRACTION_PAGE_SECONDS
+    read_timeout = min(policy.read_timeout, seconds)
+    return replace(policy, read_timeout=read_timeout, total_timeout=seconds, max_bytes=limits.page_bytes)
 
 
-def take_turn(slice: Slice, process: Process, payload: Payload) -> None:
-    """Fetches pages of a process for one turn, ends the slice, and suspends the process where its credits ran out.
+def fetch_slice(slice: Slice, process: Process, payload: Payload) -> None:
+    """Fetches one slice of a process, ends it, and suspends the process where its credits ran out.
 
     Raises `SliceLost` where the process was stopped, or another worker has its pages.
     """
@@ -318,4 +201,4 @@ def take_turn(slice: Slice, process: Process, payload: Payload) -> None:
     rest_until = timezone.now() + timedelta(seconds=loop.host_delay) if loop.host_delay else None
     process_lifecycle.end_slice(slice=slice, rest_until=rest_until)
     if loop.supply.out_of_credits:
-        process_lifecycle.suspend_for_credits(process=process)
+        suspension.suspend_for_credits(process=process)

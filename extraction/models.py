@@ -1,4 +1,4 @@
-"""Extraction tasks, their processes, the ledger of pages, and credits (dataflow_tasks.md; contract, 6)."""
+"""Extraction tasks, their processes, the pages of these, and credits (dataflow_tasks.md; contract, 6)."""
 
 from typing import Any, ClassVar
 
@@ -41,7 +41,7 @@ class OwnedExtraction(models.Model):
 
 
 class ExtractionTask(OwnedExtraction):
-    """An extraction as its owner stored it, to be run when he likes."""
+    """An extraction as its owner stored it, to be run at any time."""
 
     name = models.CharField(max_length=200, default="", blank=True)
     description = models.TextField(default="", blank=True)
@@ -121,6 +121,11 @@ class Process(OwnedExtraction):
     @property
     def ended(self) -> bool:
         return self.status not in {ProcessStatus.RUNNING, ProcessStatus.PENDING}
+
+    @property
+    def cap_reached(self) -> bool:
+        """Whether one more page could cost more than the process may."""
+        return self.max_credits is not None and self.cost + self.price > self.max_credits
 
 
 class Slice(models.Model):

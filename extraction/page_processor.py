@@ -1,4 +1,4 @@
-"""What becomes of one page: it is fetched or rendered, read, and made an outcome for the ledger."""
+"""Processes one page: fetches or renders it, reads it, and decides what became of it, for the page table."""
 
 import asyncio
 import os
@@ -15,51 +15,24 @@ from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_reader import PageReading, digest, page_key
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import PageFailure, PageState, page_backoff
-from extraction.fetch.browser import missing
+from extraction.fetch.browser import why_no_browser
 from extraction.fetch.page_fetcher import FetchedPage, PageFetcher
 from extraction.fetch.politeness import HostBusy
 from extraction.models import Process
+from extraction.page_supply import CreditAllowance
 from extraction.services import process_lifecycle
 from extraction.services.credits import page_price
-from extraction.services.slices import ClaimedPage, FoundPage, PageOutcome
+from extraction.services.page_table import ClaimedPage, FoundPage, PageOutcome
 
-# Pages that are made to be slow: reading one is tried in an OS process of its own.
+# A page that may be made to take long is first read in an OS process of its own.
 TRIAL_SECONDS = 1  # of computing
 DEPTH_MAX = 1_000
 LARGE = 2 * 1024 * 1024  # characters
-_PART = 4096
-
-
-class CreditAllowance:
-    """Credits that a turn reserved and has not used. It waits for more without taking them from others."""
-
-    def __init__(self) -> None:
-        self.left = 0
-        self._changed = asyncio.Event()
-
-    def take(self, amount: int) -> bool:
-        """False where there are not as many."""
-        if self.left < amount:
-            return False
-        self.left -= amount
-        return True
-
-    def give(self, amount: int) -> None:
-        self.left += amount
-        if amount > 0:
-            self.wake()
-
-    async def wait(self) -> None:
-        """Until there are more, or `wake` is called."""
-        self._changed.clear()
-        await self._changed.wait()
-
-    def wake(self) -> None:
-        self._changed.set()
+_PART = 4096  # characters
 
 
 class PageProcessor:
-    """For the pages of one process. `renders` tells by rule whether pages show records only when they are rendered."""
+    """Processes pages of one process. `renders` says by rule whether pages show records only when they are rendered."""
 
     def __init__(self, process: Process, payload: Payload, fetcher: PageFetcher, credits: CreditAllowance) -> None:
         self.process, self.payload, self.fetcher, self.credits = process, payload, fetcher, credits
@@ -68,7 +41,7 @@ class PageProcessor:
         self._trial = asyncio.Lock()
 
     async def process_page(self, page: ClaimedPage, *, first: bool) -> PageOutcome:
-        """The outcome of a page that is fetched, or rendered, and read. Raises `PageFailure` and `HostBusy`."""
+        """Fetches or renders a page and reads it; what became of it. Raises `PageFailure` and `HostBusy`."""
         rule, extra = self.rules[page.rule], 0
         if rule.is_rendered:
             fetched, cost = await self.fetcher.render(page.url, rule, first=first), page_price(chrome=True)
@@ -92,12 +65,12 @@ class PageProcessor:
         rule = str(page.rule)
         if self.renders.get(rule):
             return await self._render(page, first)
-        async with self._trial:  # one page finds out; the others of its rule wait for what it learns
+        async with self._trial:  # one page is tried; the others of its rule wait for its result
             return await self._render(page, first) if self.renders.get(rule) is not False else None
 
     async def _render(self, page: ClaimedPage, first: bool) -> tuple[FetchedPage, PageReading] | None:
         price, rule = page_price(chrome=True), self.rules[page.rule]
-        if missing() or not self.credits.take(price):
+        if why_no_browser() or not self.credits.take(price):
             return None
         try:
             fetched = await self.fetcher.render(page.url, rule, first=first)
@@ -110,7 +83,7 @@ class PageProcessor:
         return fetched, reading
 
     async def _save_renders(self, page: ClaimedPage, helped: bool, result: str) -> None:
-        """What the first rendered page of a rule showed holds for all of them."""
+        """Stores whether rendering a rule's first page helped, which holds for all pages of the rule."""
         if str(page.rule) not in self.renders:
             self.renders[str(page.rule)] = helped
             text = f"no record in {page.url}, so it was rendered: {result}"
@@ -134,23 +107,23 @@ class PageProcessor:
         rule = self.rules[page.rule]
         records = orjson.dumps(reading.records) if reading.records else b""
         outcome = PageOutcome(page, PageState.DONE, fetched.status, fetched.wire, cost=cost + extra, extra=extra)
-        shown = b""
+        shown_digest = b""
         if records and (rule.paginator or reading.shown):
-            shown = digest(orjson.dumps(reading.shown) if reading.shown else records)
-        if shown and shown == page.before:
+            shown_digest = digest(orjson.dumps(reading.shown) if reading.shown else records)
+        if shown_digest and shown_digest == page.before:
             outcome.state = PageState.REPEATED  # the list has ended: it shows the same page again and again
             return outcome
         outcome.records, outcome.count = records, len(reading.records)
-        outcome.found = _found_pages(page, rule, reading, shown)
+        outcome.found = _found_pages(page, rule, reading, shown_digest)
         return outcome
 
 
-def _found_pages(page: ClaimedPage, rule: ExtractionRule, reading: PageReading, shown: bytes) -> list[FoundPage]:
+def _found_pages(page: ClaimedPage, rule: ExtractionRule, reading: PageReading, shown_digest: bytes) -> list[FoundPage]:
     """The next page of the list, and the pages behind records."""
     pages = [ClaimedPage(link.key, link.key, b"", 0, link.rule, link.url) for link in reading.links]
     if reading.next and (rule.paginator is None or not rule.paginator.pages or page.ordinal + 1 < rule.paginator.pages):
         key = page_key(rule.number, reading.next, page.chain)
-        pages.insert(0, ClaimedPage(key, page.chain, shown, page.ordinal + 1, rule.number, reading.next))
+        pages.insert(0, ClaimedPage(key, page.chain, shown_digest, page.ordinal + 1, rule.number, reading.next))
     return [FoundPage(found, mine=False) for found in pages]
 
 

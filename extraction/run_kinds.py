@@ -1,4 +1,4 @@
-"""What extraction needs of the ledger: processes as runs, the removal of what is deleted, and schedules."""
+"""The kinds of runs of extraction: processes, removals and deliveries; and extractions that schedules start."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,11 +6,11 @@ from uuid import UUID
 
 from django.urls import reverse
 
+from extraction.domain.kind_names import DELIVERY, EXTRACTION, REMOVAL
 from extraction.models import ExtractionTask, Process
 from extraction.services import process_lifecycle, processes, retention, slices, webhook_payload
-from extraction.services.deliveries import DELIVERY, RETRY_DELAYS
-from extraction.services.processes import KIND
-from extraction.services.retention import PURGE
+from extraction.services.deliveries import RETRY_DELAYS
+from extraction.services.tasks import find_task
 from taskhub.errors import Rejected
 from taskhub.runs.models import Run
 from taskhub.runs.run_kinds import PlannedRun, RunKind, ScheduleTarget
@@ -26,18 +26,18 @@ EXAMPLE = """{
 
 
 class ProcessKind(RunKind):
-    """Processes. Their pages are fetched outside of their run, which is detached meanwhile."""
+    """Runs of processes. Their pages are fetched in slices, while the run is detached."""
 
-    name = KIND
+    name = EXTRACTION
     task = SCHEDULED
     queue = QUEUE
     webhook_event = webhook_payload.EVENT
 
     def on_retry(self, old: Run, new: Run) -> None:
-        process_lifecycle.run_copied(old, new)
+        process_lifecycle.reopen_for_retry(old, new)
 
     def on_end(self, run: Run) -> None:
-        process_lifecycle.run_ended(run)
+        process_lifecycle.end_with_run(run)
 
     def admin_links(self, run: Run) -> list[tuple[str, str]]:
         return [
@@ -46,28 +46,32 @@ class ProcessKind(RunKind):
         ]
 
     def webhook_data(self, run: Run) -> dict[str, Any] | None:
-        return webhook_payload.told(run)
+        return webhook_payload.end_data(run)
 
     def webhook_message(self, run: Run, data: Mapping[str, Any]) -> dict[str, Any]:
-        return webhook_payload.message(run, data)
+        return webhook_payload.webhook_message(run, data)
 
     def sweep(self) -> None:
         process_lifecycle.sweep()
 
     def detached_runs_with_work(self) -> list[UUID]:
-        return slices.waiting_runs()
+        return slices.runs_with_work()
 
     def prune(self) -> int:
         return retention.prune()
 
 
 class TaskRemovalKind(RunKind):
-    name = PURGE
+    """Runs that remove deleted tasks."""
+
+    name = REMOVAL
     task = "extraction.tasks.purge"
     queue = QUEUE
 
 
 class ResultDeliveryKind(RunKind):
+    """Runs that deliver one result to one destination."""
+
     name = DELIVERY
     task = "extraction.tasks.delivery"
     queue = QUEUE
@@ -78,7 +82,9 @@ KINDS = (ProcessKind, TaskRemovalKind, ResultDeliveryKind)
 
 
 class ExtractionTarget(ScheduleTarget):
-    kind = KIND
+    """Extraction tasks that schedules run."""
+
+    kind = EXTRACTION
     title = "ScheduledExtraction"
     tasks = (SCHEDULED,)
     example = EXAMPLE
@@ -86,15 +92,16 @@ class ExtractionTarget(ScheduleTarget):
     def plan_run(self, arguments: Mapping[str, Any], owner: Any, schedule: str) -> PlannedRun:
         """Raises `Rejected` for what names no task of the owner's, or would not run."""
         task = task_named(arguments, owner)
-        given = {name: value for name, value in arguments.items() if name != "task"}
-        processes.plan_run(task=task, given=given)
-        return PlannedRun(task.owner, task.name or task.id, {"task": task.id, "given": given}, webhook=task.webhook)
+        overrides = {name: value for name, value in arguments.items() if name != "task"}
+        processes.plan_run(task=task, overrides=overrides)
+        arguments = {"task": task.id, "given": overrides}
+        return PlannedRun(task.owner, task.name or task.id, arguments, webhook=task.webhook)
 
 
 def task_named(arguments: Mapping[str, Any], owner: Any) -> ExtractionTask:
+    """The task that a schedule's arguments name. Raises `Rejected`."""
     id = arguments.get("task")
-    rows = ExtractionTask.objects.visible_to(owner).select_related("owner")
-    task: ExtractionTask | None = rows.filter(id=id).first() if isinstance(id, str) else None
+    task = find_task(id=id, user=owner) if isinstance(id, str) else None
     if task is None:
         detail = "Must be the id of one of the owner's extraction tasks."
         raise Rejected(detail, errors=[{"path": "task", "detail": detail}])

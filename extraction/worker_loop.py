@@ -1,6 +1,6 @@
-"""A worker takes turns: at one process after the other, until nothing waits or its shift is over.
+"""Works on slices: of one process after the other, until nothing waits or the worker's shift is over.
 
-A turn fetches pages of a process, or writes the result of one whose pages have all ended to its file.
+A slice fetches pages of a process, or writes the result of one whose pages have all ended to its file.
 """
 
 import logging
@@ -25,17 +25,17 @@ from taskhub.security.masking import hiding
 
 log = logging.getLogger(__name__)
 
-SHIFT_SECONDS = 5.0  # then the worker asks to be notified again, so that a warm shutdown waits no longer than a turn
+SHIFT_SECONDS = 5.0  # then the worker asks to be notified again, so that a warm shutdown waits no longer than a slice
 RENEWED_EVERY = 20  # pieces of a result
 STORAGE_RETRY = timedelta(seconds=30)
 
 
-def take_turns(*, node: str) -> int:
-    """Takes turns for one shift; how many."""
+def work_on_slices(*, node: str) -> int:
+    """Works on slices for one shift; returns on how many."""
     worker, ends_at, count = f"{node}:{os.getpid()}", time.monotonic() + SHIFT_SECONDS, 0
     while claimed := _claim_slice(worker):
         slice, process = claimed
-        _take_turn(slice, process)
+        _work_on_slice(slice, process)
         count += 1
         if time.monotonic() > ends_at:
             if process.run:
@@ -48,35 +48,35 @@ def _claim_slice(worker: str) -> tuple[Slice, Process] | None:
     try:
         return slices.claim_slice(worker=worker)
     except (DatabaseError, InterfaceError):
-        connection.close()  # it may have died since the last turn: once more with a new one
+        connection.close()  # it may have died since the last slice: once more with a new one
         return slices.claim_slice(worker=worker)
 
 
-def _take_turn(slice: Slice, process: Process) -> None:
+def _work_on_slice(slice: Slice, process: Process) -> None:
     try:
         with hiding(process.payload):
             if process.status == ProcessStatus.RUNNING and not process.unwritten:
-                fetch_loop.take_turn(slice, process, allowed_payload(process))
+                fetch_loop.fetch_slice(slice, process, allowed_payload(process))
             else:
                 write_results(slice=slice, process=process)
     except SliceLost:
         log.info("Process %s was stopped, or another worker has its pages", process.id)
     except (DatabaseError, InterfaceError) as error:
-        log.warning("A turn at %s lost the database: %s", process.id, error)
+        log.warning("A slice of %s lost the database: %s", process.id, error)
         connection.close()
     except Problem as problem:  # what the owner may no longer ask for, as when limits were lowered meanwhile
         process_lifecycle.end_slice(slice=slice)
         if process.run_id and problem.permanent:
             reason = {"type": type(problem).__name__, "message": problem.detail}
-            process_lifecycle.fail(process=process, error=reason)
+            process_lifecycle.fail_process(process=process, error=reason)
 
 
 def write_results(*, slice: Slice, process: Process) -> bool:
-    """Writes the result of a process to its file, under the slice's lease; False when it could not, or is outdated."""
+    """Writes the result of a process to its file, and ends the slice; False where it failed, or the process goes on."""
     name = file_name(process.id, process.format, gzip=process.gzip)
     pieces = ResultExport(process).pieces(process.format, gzip=process.gzip)
     try:
-        size = store_result(name, _under_lease(slice, pieces))
+        size = store_result(name, _renewing_lease(slice, pieces))
     except OSError as error:
         _retry_later(slice, process, error)
         return False
@@ -87,8 +87,8 @@ def write_results(*, slice: Slice, process: Process) -> bool:
     return finished
 
 
-def _under_lease(slice: Slice, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Renews the lease meanwhile. Raises `SliceLost`."""
+def _renewing_lease(slice: Slice, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Passes pieces on, and renews the slice's lease meanwhile. Raises `SliceLost`."""
     for number, piece in enumerate(pieces):
         if number % RENEWED_EVERY == 0:
             slices.renew(slice=slice)
@@ -96,6 +96,7 @@ def _under_lease(slice: Slice, pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _retry_later(slice: Slice, process: Process, error: OSError) -> None:
+    """Releases the slice, so that the result is written again some time later."""
     log.error("The result of %s could not be written: %s", process.id, error)
     with transaction.atomic():
         if row := slices.lock_process(process.pk):

@@ -13,7 +13,7 @@ from extraction.api import examples
 from extraction.api.serializers import credits_of
 from extraction.api.views import ExtractionView, documented_response
 from extraction.models import CreditEntry
-from extraction.services import credits, process_lifecycle
+from extraction.services import credits, suspension
 from taskhub.accounts.models import User
 from taskhub.errors import Forbidden, invalid
 from taskhub.jsontools.field_types import Text
@@ -79,7 +79,7 @@ class CreditsView(ExtractionView, GenericAPIView[Any]):
             return Response(credits_of(account, list(CreditEntry.objects.filter(account=account).order_by("-id")[:1])))
 
         response = answer_once(request, values, produce)
-        process_lifecycle.resume_waiting(user.pk)
+        suspension.resume_waiting(user.pk)
         return response
 
 

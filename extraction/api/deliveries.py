@@ -9,9 +9,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from extraction.api import examples
-from extraction.api.views import ExtractionView, documented_array, visible_task
+from extraction.api.views import ExtractionView, documented_array
+from extraction.domain.kind_names import DELIVERY
 from extraction.services import processes
-from extraction.services.deliveries import DELIVERY, queue_test_deliveries
+from extraction.services.deliveries import queue_test_deliveries
+from extraction.services.tasks import visible_task
 from taskhub.errors import Conflict
 from taskhub.jsontools.field_types import format_timestamp
 from taskhub.runs import queue as runs
@@ -52,7 +54,7 @@ class TaskDeliveryView(ExtractionView):
 
         As it was sent in `delivery`, without what is secret in it.
         """
-        return Response(mask_value(visible_task(id, request).delivery))
+        return Response(mask_value(visible_task(id=id, user=request.user).delivery))
 
 
 class TestDeliveryView(ExtractionView):
@@ -66,7 +68,7 @@ class TestDeliveryView(ExtractionView):
 
         Writes a small file to each destination, as a run each; `wait` answers when they have ended.
         """
-        task = visible_task(id, request)
+        task = visible_task(id=id, user=request.user)
         seconds = self.check_query(request, DeliveryTestQuery)["wait"]
         deliveries: list[Run] = []
 

@@ -52,7 +52,7 @@ class FileView(ExtractionView):
         What a link leads to: results, whole or the range of bytes that is asked for; or a log.
         """
         linked = resolve_link(token=token)
-        if linked.what == LOG:
+        if linked.content == LOG:
             response = StreamingHttpResponse(lines_of(linked.process), content_type="text/plain; charset=utf-8")
             return _named_file(response, f"{linked.process.id}.log", inline=True)
         return _file_response(request, linked)

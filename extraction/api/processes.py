@@ -1,4 +1,4 @@
-"""Processes: shown, stopped, retried; and their pages."""
+"""The calls of processes: show, stop, retry; and list their pages."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from extraction.api import examples
 from extraction.api.serializers import page_of, process_of
-from extraction.api.tasks import OBJECT, started
+from extraction.api.tasks import OBJECT, process_response
 from extraction.api.views import ExtractionView, documented_response
 from extraction.domain.process_status import STATES
 from extraction.models import ExtractionPage
@@ -61,7 +61,7 @@ class RetryProcessView(ExtractionView):
         parameters=[
             KEY_PARAMETER,
             response_header("Location", "The process's address.", 202),
-            response_header("Link", 'Its run in the ledger (`rel="run"`).', 202),
+            response_header("Link", 'Its run (`rel="run"`).', 202),
         ],
         request=OBJECT,
         responses={202: documented_response("The process", examples.PROCESS_SCHEMA, examples.PROCESS)},
@@ -78,7 +78,7 @@ class RetryProcessView(ExtractionView):
         max_credits = _max_credits(body)
 
         def produce() -> Response:
-            return started(process_lifecycle.retry_process(process=process, max_credits=max_credits))
+            return process_response(process_lifecycle.retry_process(process=process, max_credits=max_credits))
 
         return answer_once(request, body, produce)
 

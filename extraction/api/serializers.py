@@ -22,7 +22,7 @@ def task_of(task: ExtractionTask) -> dict[str, Any]:
 
 
 def process_of(process: Process) -> dict[str, Any]:
-    return process_summary(process) | {"logFile": link_to(process=process, what=LOG)}
+    return process_summary(process) | {"logFile": link_to(process=process, content=LOG)}
 
 
 def page_of(page: ExtractionPage) -> dict[str, Any]:

@@ -14,13 +14,13 @@ from rest_framework.response import Response
 from extraction.api import examples
 from extraction.api.files import whole_file
 from extraction.api.serializers import process_of
-from extraction.api.tasks import OBJECT, started
+from extraction.api.tasks import OBJECT, process_response
 from extraction.api.views import ExtractionView, documented_response
 from extraction.domain.process_status import ProcessStatus
 from extraction.domain.render_job import HTML, PDF, SCREENSHOT
 from extraction.models import Process
 from extraction.services import processes
-from extraction.services.processes import run_single
+from extraction.services.processes import run_single_page
 from taskhub.errors import Failed, invalid
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.waits import answer_when_ended
@@ -54,7 +54,7 @@ def _documented(what: str, description: str, kinds: dict[str, Any], example: dic
             SinglePageQuery,
             KEY_PARAMETER,
             response_header("Location", "The process's address.", 200, 202),
-            response_header("Link", 'Its run in the ledger (`rel="run"`).', 200, 202),
+            response_header("Link", 'Its run (`rel="run"`).', 200, 202),
         ],
         request=OBJECT,
         responses={
@@ -85,7 +85,7 @@ class SinglePageView(ExtractionView):
             raise invalid("/output", "Must be data or file.")
 
         def produce() -> Response:
-            return started(run_single(owner=request.user, product=self.product, given=body))
+            return process_response(run_single_page(owner=request.user, product=self.product, body=body))
 
         response = answer_once(request, {**body, "output": output}, produce)
         if response.status_code != 202:  # a refusal that was kept
@@ -94,15 +94,15 @@ class SinglePageView(ExtractionView):
         run_ids = [UUID(str(process.run_id))] if process.run_id else []
 
         def respond() -> HttpResponseBase:
-            return _process_response(processes.visible_process(id=process.id, user=request.user), output)
+            return _single_page_response(processes.visible_process(id=process.id, user=request.user), output)
 
         return answer_when_ended(request, run_ids=run_ids, seconds=min(wait, WAIT_MAX), respond=respond)
 
 
-def _process_response(process: Process, output: str) -> HttpResponseBase:
+def _single_page_response(process: Process, output: str) -> HttpResponseBase:
     if process.status == ProcessStatus.FAILED:
         raise Failed(process.error, process=process_of(process))
-    response = started(process)
+    response = process_response(process)
     if process.status != ProcessStatus.FINISHED:
         return response
     if output == FILE:

@@ -1,4 +1,4 @@
-"""Tasks: created, run, shown, changed, deleted."""
+"""The calls of tasks: create, run, show, change, delete."""
 
 from typing import Any
 
@@ -16,10 +16,10 @@ from extraction.api.views import (
     ExtractionView,
     documented_array,
     documented_response,
-    visible_task,
 )
 from extraction.models import ExtractionTask, Process
 from extraction.services import processes, retention, tasks
+from extraction.services.tasks import visible_task
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.web.openapi.schemas import response_header
 
@@ -74,7 +74,7 @@ class CreateExtractionTaskView(ExtractionView):
         body = self.read_object(request)
 
         def produce() -> Response:
-            task = tasks.create_task(owner=request.user, given=body)
+            task = tasks.create_task(owner=request.user, body=body)
             location = f"{settings.PUBLIC_URL}/v1/task/{task.id}/info"
             return Response(task_of(task), 201, headers={"Location": location})
 
@@ -87,7 +87,7 @@ class RunExtractionTaskView(ExtractionView):
         parameters=[
             KEY_PARAMETER,
             response_header("Location", "The process's address.", 202),
-            response_header("Link", 'Its run in the ledger (`rel="run"`): to wait for, to follow.', 202),
+            response_header("Link", 'Its run (`rel="run"`): to wait for, to follow.', 202),
         ],
         request=OBJECT,
         responses={202: documented_response("The process", examples.PROCESS_SCHEMA, examples.PROCESS)},
@@ -99,12 +99,13 @@ class RunExtractionTaskView(ExtractionView):
         A new process, which goes on in the background. `payload` lies over the task's own for this run (RFC 7396);
         `maxCredits` is the most that it may cost.
         """
-        task = visible_task(id, request)
+        task = visible_task(id=id, user=request.user)
         body = self.read_object(request)
-        return answer_once(request, body, lambda: started(processes.run_task(task=task, given=body)))
+        return answer_once(request, body, lambda: process_response(processes.run_task(task=task, overrides=body)))
 
 
-def started(process: Process) -> Response:
+def process_response(process: Process) -> Response:
+    """The answer 202 with a process, which goes on."""
     headers = {"Location": f"{settings.PUBLIC_URL}/v1/process/{process.id}/info"}
     if process.run_id:
         headers["Link"] = f'<{settings.PUBLIC_URL}/runs/{process.run_id}>; rel="run"'
@@ -124,7 +125,9 @@ class EstimateExtractionTaskView(ExtractionView):
         In credits: at least, at most, and what the last run did cost. Takes the same body as a run. Nothing is asked of
         the site.
         """
-        return Response(processes.estimate(task=visible_task(id, request), given=self.read_object(request)))
+        return Response(
+            processes.estimate_cost(task=visible_task(id=id, user=request.user), overrides=self.read_object(request))
+        )
 
 
 class ExtractionTaskInfoView(ExtractionView):
@@ -134,7 +137,7 @@ class ExtractionTaskInfoView(ExtractionView):
 
         With its payload as it was sent.
         """
-        return Response(task_of(visible_task(id, request)))
+        return Response(task_of(visible_task(id=id, user=request.user)))
 
     @extend_schema(operation_id="extraction_tasks_info_by_post", responses=ANSWER)
     def post(self, request: Request, id: str) -> Response:
@@ -157,7 +160,7 @@ class ExtractionTaskProcessesView(ArrayView):
         Newest first.
         """
         self.check_query(request)
-        task = visible_task(id, request)
+        task = visible_task(id=id, user=request.user)
         rows = Process.objects.filter(task=task, removed_at__isnull=True).select_related("task")
         return self.listed(rows, process_of)
 
@@ -186,8 +189,8 @@ class UpdateExtractionTaskView(ExtractionView):
 
         A task's structure: what is given replaces what stands. Processes stay as they were run.
         """
-        task = visible_task(id, request)
-        return Response(task_of(tasks.update_task(task=task, given=self.read_object(request))))
+        task = visible_task(id=id, user=request.user)
+        return Response(task_of(tasks.update_task(task=task, body=self.read_object(request))))
 
 
 DELETED_BODY: dict[str, Any] = {"deleted": "ok"}
@@ -205,7 +208,7 @@ class DeleteExtractionTaskView(ExtractionView):
 
         With its processes, which are stopped, their files and logs.
         """
-        retention.delete_task(task=visible_task(id, request))
+        retention.delete_task(task=visible_task(id=id, user=request.user))
         return Response(DELETED_BODY)
 
     @extend_schema(operation_id="extraction_tasks_delete_by_post", responses=DELETED)

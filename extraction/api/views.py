@@ -1,4 +1,4 @@
-"""What the views of extraction have in common."""
+"""Views and documentation that the calls of extraction share."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +10,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from extraction.api.examples import ID
-from extraction.models import ExtractionTask
-from taskhub.errors import NotFound
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.schemas import PAGE, response_header
 from taskhub.web.rest_policies import FormParser, JsonByDefaultNegotiation
@@ -29,13 +27,13 @@ LISTS = [*PAGE, NEXT_LINK]
 
 
 class NewestSequenceFirst(NewestFirstPagination):
-    """Pages of tasks or processes: their `seq` counts them."""
+    """Lists tasks or processes by their `seq`, newest first."""
 
     ordering = "-seq"
 
 
 class BareBodyNegotiation(JsonByDefaultNegotiation):
-    """A body without a content type is read as `curl -d` sends one."""
+    """Reads a body without a content type as a form, as `curl -d` sends it."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
         if request.content_type:
@@ -57,16 +55,6 @@ class ArrayView(ExtractionView, GenericAPIView[Any]):
         items = [show(row) for row in self.paginate_queryset(rows) or []]
         following = self.get_paginated_response([]).data["next"]
         return Response(items, headers={"Link": f'<{following}>; rel="next"'} if following else {})
-
-
-def visible_task(id: str, request: Request) -> ExtractionTask:
-    """The task of an id. Raises `NotFound` for one that never was, is deleted, or is another's."""
-    task: ExtractionTask | None = (
-        ExtractionTask.objects.visible_to(request.user).select_related("owner").filter(id=id).first()
-    )
-    if task is None:
-        raise NotFound(f"There is no task {id}, or it is not yours.")
-    return task
 
 
 def documented_response(description: str, schema: dict[str, Any], example: Any) -> OpenApiResponse:

@@ -1,7 +1,7 @@
-"""Chromium: whether it is installed, how it is started, and how much memory it may take.
+"""Finds and starts Chromium, and limits its memory.
 
-Each worker process has one, in a thread with an event loop of its own: it outlives turns. It is started when it is
-first needed, and anew when it takes too much memory, crashed, or has shown many pages.
+Each worker process has one browser, in a thread with an event loop of its own, so that it outlives slices. It is
+started when it is first needed, and anew when it takes too much memory, crashed, or has shown many pages.
 """
 
 import asyncio
@@ -37,15 +37,15 @@ STARTS_MAX = 3  # until a window opens
 WATCH_SECONDS = 0.25  # between two looks at its memory
 CLOSE_SECONDS = 5
 MEBIBYTE = 1024 * 1024
-MISSING = (
+NO_BROWSER = (
     "Pages are rendered by the extra `chrome`, which is not installed here: `make chrome` installs it, and Chromium "
     "comes from your system or with `.venv/bin/playwright install chromium`."
 )
 ARGUMENTS = [
-    "--disable-quic",  # UDP would pass the gate by
+    "--disable-quic",  # UDP would bypass the gate
     "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
     "--webrtc-ip-handling-policy=disable_non_proxied_udp",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # names are the gate's to resolve
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # names are resolved by the gate
     "--proxy-bypass-list=<-loopback>",  # also this machine is called through the gate
     "--disable-dev-shm-usage",
     "--disable-extensions",
@@ -58,9 +58,9 @@ ARGUMENTS = [
 ]
 
 
-def missing() -> str:
-    """Says what is missing to render pages here; empty when nothing is."""
-    return "" if find_spec("playwright") and executable() else MISSING
+def why_no_browser() -> str:
+    """Why pages cannot be rendered here, in words; empty when they can be."""
+    return "" if find_spec("playwright") and executable() else NO_BROWSER
 
 
 def executable() -> str:
@@ -74,7 +74,7 @@ def executable() -> str:
 
 
 class Chromium:
-    """One started browser. A `stale` one gets no new windows, and is closed with its last one."""
+    """One browser that was started. A `stale` one gets no new windows, and is closed with its last one."""
 
     def __init__(self) -> None:
         self.users = self.pages = 0
@@ -138,16 +138,16 @@ class Chromium:
         total = 0
         for process in self.processes():
             with suppress(psutil.Error):
-                own = own_memory(process)
-                total += own
-                if own > settings.EXTRACTION_CHROME_PAGE_MB * MEBIBYTE and "--type=renderer" in process.cmdline():
-                    log.warning("A page took %d MiB; its process is ended", own // MEBIBYTE)
+                memory = own_memory(process)
+                total += memory
+                if memory > settings.EXTRACTION_CHROME_PAGE_MB * MEBIBYTE and "--type=renderer" in process.cmdline():
+                    log.warning("A page took %d MiB; its process is ended", memory // MEBIBYTE)
                     process.send_signal(signal.SIGKILL)
         self.stale |= total > settings.EXTRACTION_CHROME_MB * MEBIBYTE
 
 
 def own_memory(process: psutil.Process) -> int:
-    """About how many bytes of memory it shares with no other."""
+    """About how many bytes of memory a process shares with no other."""
     memory = process.memory_info()
     return int(memory.rss - getattr(memory, "shared", 0))
 
@@ -162,7 +162,7 @@ class BrowserThread:
         threading.Thread(target=self.loop.run_forever, name="browser", daemon=True).start()
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Has the browser's thread do `work`, called from another loop."""
+        """Runs `work` in the browser's thread; it is called from another loop."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.loop))
 
     async def close(self) -> None:
@@ -173,7 +173,7 @@ class BrowserThread:
 
     @asynccontextmanager
     async def window(self, policy: Policy, *, upstream: str, max_bytes: int) -> AsyncIterator[tuple[Any, GateProxy]]:
-        """A window of its own, without cookies, that reaches others through the gate alone. In the browser's thread.
+        """Opens a window without cookies, whose only way out is the gate. Runs in the browser's thread.
 
         Raises `PageFailure` where no browser starts.
         """
@@ -186,7 +186,7 @@ class BrowserThread:
                 await self._release(chromium)
 
     async def _new_context(self, proxy: GateProxy) -> tuple[Chromium, Any]:
-        """A browser may have crashed unnoticed: then the window opens in a new one."""
+        """Opens a window, in a new browser where the one that is running turns out to have crashed."""
         for _ in range(STARTS_MAX):
             chromium = await self._acquire()
             try:
@@ -202,7 +202,7 @@ class BrowserThread:
                 if not isinstance(error, Exception):
                     raise
                 log.warning("Chromium crashed: %s", str(error).partition("\n")[0])
-        raise PageFailure("The browser fell.", again=True)
+        raise PageFailure("The browser crashed.", again=True)
 
     async def _release(self, chromium: Chromium) -> None:
         chromium.users -= 1
@@ -224,7 +224,7 @@ class BrowserThread:
             return chromium
 
     async def _close_context(self, context: Any, chromium: Chromium) -> None:
-        """A page that lets nothing else run may keep its window from closing: then the browser is given up."""
+        """Closes a window. A page that lets nothing else run may prevent that: then the browser is given up."""
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await context.close()
@@ -244,7 +244,7 @@ def _user_agent(chromium: Chromium) -> str:
 
 
 async def _start_chromium() -> Chromium:
-    if detail := missing():
+    if detail := why_no_browser():
         raise PageFailure(detail)
     chromium = Chromium()
     try:

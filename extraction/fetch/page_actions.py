@@ -1,4 +1,4 @@
-"""What is done in a page that a browser shows: the payload's actions, and the ways to go on with its list."""
+"""Acts in a page that a browser shows: the payload's actions, and clicks and scrolls that show more of its list."""
 
 import asyncio
 from contextlib import suppress
@@ -10,7 +10,7 @@ from extraction.domain.render_job import BOTTOM, BrowserAction, Pagination
 QUIET_SECONDS = 0.3  # without a change, after a click or a scroll
 CHANGE_SECONDS = 3.0  # for which a change is waited for
 ACTION_SECONDS = 15.0
-LEAST_SECONDS = 0.05  # Playwright takes 0 for no limit at all
+LEAST_SECONDS = 0.05  # Playwright takes 0 for no limit
 
 _CHANGED = """quiet => new Promise(done => {
     const end = () => { observer.disconnect(); done(true) };
@@ -23,7 +23,7 @@ _HREF = "(element, name) => element.getAttribute(name) || ''"
 
 
 class PageDeadline:
-    """The end of the time that a page has."""
+    """The time by which a page must be rendered."""
 
     def __init__(self, seconds: float) -> None:
         self._now = asyncio.get_running_loop().time
@@ -46,6 +46,7 @@ class PageActions:
         self.page, self.deadline = page, deadline
 
     async def act(self, action: BrowserAction) -> None:
+        """Does one action of the payload. Raises `PageFailure` where its element does not show in time."""
         from playwright.async_api import TimeoutError as PlaywrightTimeout
 
         limit = min(self.deadline.left, ACTION_SECONDS) * 1000
@@ -75,7 +76,7 @@ class PageActions:
         await self._run(f"pixels => window.scrollTo(0, {target})", pixels)
 
     async def _wait_for_quiet(self) -> None:
-        """Until the page has not changed for `QUIET_SECONDS`, or that takes too long."""
+        """Waits until the page has not changed for `QUIET_SECONDS`, or that takes too long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(min(self.deadline.left, CHANGE_SECONDS)):
                 await self.page.evaluate(_CHANGED, QUIET_SECONDS * 1000)
@@ -117,7 +118,7 @@ class PageActions:
                 return
 
     async def _click(self, selector: str) -> bool:
-        """False where there is nothing to click, or no more."""
+        """Clicks on an element; False where there is none that can be clicked."""
         from playwright.async_api import TimeoutError as PlaywrightTimeout
 
         element = self.page.locator(selector).first
@@ -130,11 +131,11 @@ class PageActions:
         return True
 
     async def size(self) -> Any:
-        """[elements, characters of its HTML]."""
+        """The page's size: [elements, characters of its HTML]."""
         return await self._run(_SIZE)
 
     async def _wait_for_change(self, before: Any) -> bool:
-        """Whether the page changes in size within `CHANGE_SECONDS`."""
+        """Waits until the page changes in size; False if it does not within `CHANGE_SECONDS`."""
         end = asyncio.get_running_loop().time() + min(self.deadline.left, CHANGE_SECONDS)
         while asyncio.get_running_loop().time() < end:
             await self._wait_for_quiet()

@@ -1,4 +1,4 @@
-"""Fetches one page: asks politely, as it comes or in a browser, and checks that the answer is a page."""
+"""Fetches pages, as they come or rendered, and checks that an answer is a page."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -29,14 +29,14 @@ from taskhub.security.masking import is_secret
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.1"
 COOKIES_MAX = 200
 _GUESSED_BYTES = 32 * 1024  # of a page that does not say in which encoding it is
-_TEXTS = ("text/", "application/xhtml", "application/xml")
+_PAGE_TYPES = ("text/", "application/xhtml", "application/xml")
 
 
 @dataclass
 class FetchedPage:
-    """A page that came. `wire` is how many bytes were sent.
+    """A page that was fetched. `wire` is how many bytes were sent.
 
-    `texts` are several where its list went on in the page itself; `data` is a picture or document that was made of it.
+    `texts` are several where its list goes on in the page itself; `data` is a picture or document of it.
     """
 
     texts: list[str]
@@ -56,7 +56,7 @@ class PageFetcher:
         self._secret = frozenset(name.lower() for name in payload.first_request.headers if is_secret(name))
 
     async def fetch(self, url: str, *, first: bool) -> FetchedPage:
-        """Raises `PageFailure`, and `HostBusy` when the host is to be asked later."""
+        """Fetches a page as it comes. Raises `PageFailure`, and `HostBusy` when the host is to be asked later."""
         slot = HostSlot(self._hosts, self._robots, self._payload.delay)
         try:
             await slot.acquire(url)  # before the call: its time has not begun while it waits
@@ -68,7 +68,7 @@ class PageFetcher:
         except Unreachable as problem:
             raise PageFailure(problem.detail, again=True) from None
         except PageFailure as failure:
-            await self._leave_alone(slot.host, failure)
+            await self._pause_host(slot.host, failure)
             raise
         finally:
             slot.release()
@@ -76,7 +76,7 @@ class PageFetcher:
         return FetchedPage([text], answer.url, answer.status, answer.wire)
 
     async def render(self, url: str, rule: ExtractionRule, *, first: bool) -> FetchedPage:
-        """As `fetch`, in a browser."""
+        """Renders a page in a browser. Raises what `fetch` raises."""
         slot = HostSlot(self._hosts, self._robots, self._payload.delay)
         policy = self._client.policy
         try:
@@ -86,14 +86,14 @@ class PageFetcher:
         except Refused as problem:
             raise PageFailure(problem.detail) from None
         except PageFailure as failure:
-            await self._leave_alone(slot.host, failure)
+            await self._pause_host(slot.host, failure)
             raise
         finally:
             slot.release()
         if self._robots and not await self._robots.allow(rendered.url):
             raise PageFailure("The site's robots.txt forbids where the page leads.")
         if self._client.jar is not None:
-            keep_cookies(self._client.jar, rendered.cookies)
+            add_cookies(self._client.jar, rendered.cookies)
         return FetchedPage(rendered.texts, rendered.url, rendered.status, rendered.wire, rendered.data)
 
     def _job(self, url: str, rule: ExtractionRule, first: bool) -> RenderJob:
@@ -127,18 +127,19 @@ class PageFetcher:
             home=request.url,
         )
 
-    async def _leave_alone(self, host: str, failure: PageFailure) -> None:
-        """Where the server says that it has too much to do: no worker asks it for a while."""
+    async def _pause_host(self, host: str, failure: PageFailure) -> None:
+        """Keeps all workers from a host for a while, if its answer says that it is overloaded."""
         if failure.status == 429 or (failure.status == 503 and failure.after):
             await self._hosts.pause(host, page_backoff(1, failure.after))
 
 
 def _pagination(rule: ExtractionRule) -> Pagination | None:
+    """How the list of a page is shown further in the page itself, within the limit of steps."""
     if rule.paginator is None:
         return None
-    most = settings.EXTRACTION_CHROME_STEPS
+    max_steps = settings.EXTRACTION_CHROME_STEPS
     paginator = rule.paginator
-    return Pagination(paginator.type, paginator.selector, paginator.attr, min(most, paginator.pages or most))
+    return Pagination(paginator.type, paginator.selector, paginator.attr, min(max_steps, paginator.pages or max_steps))
 
 
 def check_answer(answer: GateResponse) -> None:
@@ -151,12 +152,12 @@ def check_answer(answer: GateResponse) -> None:
             status=answer.status,
         )
     kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind and not (kind.startswith(_TEXTS) or kind.endswith("+xml")):
+    if kind and not (kind.startswith(_PAGE_TYPES) or kind.endswith("+xml")):
         raise PageFailure(f"It is no page, but {kind[:100]}.", status=answer.status)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds (RFC 9110, section 10.2.3); None where it is not told."""
+    """The seconds of the header Retry-After (RFC 9110, section 10.2.3); None where it says none."""
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdecimal() and len(text) < 10:
         return float(text)
@@ -167,53 +168,56 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def decode_page(body: bytes, content_type: str | None) -> str:
-    """The text of a page (WHATWG Encoding and HTML standards, as far as they suffice).
+    """Decodes the text of a page (WHATWG Encoding and HTML standards, as far as they suffice).
 
-    What the byte order mark says holds; then what the header says, the page says, or looks likely: the first in which
-    the page can be read. Many servers say Latin-1, in which everything can be read: what is good UTF-8 is that.
+    The encoding is that of the byte order mark; or the first in which the page can be decoded of UTF-8, the header's,
+    the page's own, and the likeliest. UTF-8 comes first since many servers say Latin-1, in which all bytes decode.
     """
     encoding, mark = read_bom(body)
     if encoding and mark:
         return body[len(mark) :].decode(encoding, "replace")
-    if b"\x1b" not in body and (text := _strict(body, "utf-8")) is not None:  # ISO-2022-JP hides its letters in ASCII
+    if (
+        b"\x1b" not in body and (text := _decode_strictly(body, "utf-8")) is not None
+    ):  # ISO-2022-JP hides its letters in ASCII
         return text
     for name in (http_content_type_encoding(content_type), html_body_declared_encoding(body)):
-        if name and (text := _strict(body, name)) is not None:
+        if name and (text := _decode_strictly(body, name)) is not None:
             return text
-    return _guessed(body, http_content_type_encoding(content_type) or html_body_declared_encoding(body))
+    return _guess(body, http_content_type_encoding(content_type) or html_body_declared_encoding(body))
 
 
-def _strict(body: bytes, encoding: str) -> str | None:
+def _decode_strictly(body: bytes, encoding: str) -> str | None:
     try:
         return body.decode(encoding)
     except (UnicodeDecodeError, LookupError):
         return None
 
 
-def _guessed(body: bytes, declared: str | None) -> str:
+def _guess(body: bytes, declared: str | None) -> str:
     """The text of a page that is broken in every encoding it declares, or declares none."""
     best = None if declared else from_bytes(body[:_GUESSED_BYTES]).best()
     name = declared or resolve_encoding(best.encoding if best else "utf-8") or "utf-8"
     return body.decode(name, "replace")
 
 
-def jar_with(payload: Payload, kept: list[list[str]]) -> CookieJar:
+def jar_with(payload: Payload, stored: list[list[str]]) -> CookieJar:
     """A jar with the user's cookies, for the origin of the first page, and with those that servers set before."""
     jar = CookieJar(unsafe=True)
     jar.update_cookies(dict(payload.first_request.cookies), URL(payload.first_request.url))
-    keep_cookies(jar, kept)
+    add_cookies(jar, stored)
     return jar
 
 
-def keep_cookies(jar: AbstractCookieJar, kept: list[list[str]]) -> None:
-    for domain, path, name, value in kept:
-        cookies: SimpleCookie = SimpleCookie()
-        cookies[name] = value
-        cookies[name]["path"] = path
-        jar.update_cookies(cookies, URL(f"http://{domain.lstrip('.')}{path}"))
+def add_cookies(jar: AbstractCookieJar, cookies: list[list[str]]) -> None:
+    """Adds cookies, [domain, path, name, value] each, to a jar."""
+    for domain, path, name, value in cookies:
+        cookie: SimpleCookie = SimpleCookie()
+        cookie[name] = value
+        cookie[name]["path"] = path
+        jar.update_cookies(cookie, URL(f"http://{domain.lstrip('.')}{path}"))
 
 
 def cookies_in(jar: AbstractCookieJar | None) -> list[list[str]]:
-    """[domain, path, name, value] of each cookie, as `keep_cookies` takes them."""
+    """[domain, path, name, value] of each cookie, as `add_cookies` takes them."""
     morsels: list[Morsel[Any]] = [morsel for morsel in jar or () if morsel["domain"]]
     return [[morsel["domain"], morsel["path"] or "/", morsel.key, morsel.value] for morsel in morsels[:COOKIES_MAX]]

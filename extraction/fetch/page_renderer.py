@@ -1,4 +1,4 @@
-"""Renders a page in Chromium, acts in it, and takes what it shows. Runs in the browser's thread (see `browser`)."""
+"""Renders a page in Chromium, acts in it, and reads it. Runs in the browser's thread (see `browser`)."""
 
 import asyncio
 import logging
@@ -17,15 +17,15 @@ from taskhub.outbound.proxy import MARK, GateProxy
 
 log = logging.getLogger(__name__)
 
-SETTLE_SECONDS = 2.0  # for which a page that has loaded may go on asking
-CLOSING_SECONDS = 5.0  # past its time: then the page is left as it is
+SETTLE_SECONDS = 2.0  # for which a page that has loaded may load more
+CLOSING_SECONDS = 5.0  # past the page's time; then it is abandoned
 DATA_BYTES = 10 * 1024 * 1024  # what comes before the page's own limit counts, such as pictures
 
 AnswerCheck = Callable[[GateResponse], None]
 
 
 async def render(job: RenderJob, policy: Policy, check_answer: AnswerCheck) -> RenderedPage:
-    """The page as it stands after its actions. Raises `PageFailure`, and what `check_answer` raises of the answer."""
+    """Renders a page, as it is after its actions. Raises `PageFailure`, and what `check_answer` raises."""
     try:
         limit = max(DATA_BYTES, 4 * job.max_bytes)
         async with (
@@ -44,7 +44,7 @@ class PageRenderer:
         self.context, self.proxy, self.job, self.check_answer = context, proxy, job, check_answer
         self.deadline = PageDeadline(job.seconds)
         self.crashed = self.downloads = False
-        self.shown: Any = None  # the last answer that the page was made of
+        self.main_response: Any = None  # the last answer that the page is made of
 
     async def render(self) -> RenderedPage:
         from playwright.async_api import Error
@@ -72,7 +72,7 @@ class PageRenderer:
         self.page.on("crash", self._note_crash)
         self.page.on("response", self._note_response)
         self.page.on("download", self._note_download)
-        self.context.on("page", lambda page: asyncio.ensure_future(_close(page)))  # windows that it opens
+        self.context.on("page", lambda page: asyncio.ensure_future(_close(page)))  # windows that the page opens
         if width := job.options.get("width"):
             await self.page.set_viewport_size({"width": width, "height": job.options.get("height") or 800})
         if job.headers or job.method != "GET":
@@ -82,9 +82,9 @@ class PageRenderer:
         self.crashed = True
 
     def _note_response(self, response: Any) -> None:
-        """Also where the page itself goes somewhere else."""
+        """Notes the answer that the page is made of, also when its script leads it to another address."""
         if response.request.is_navigation_request() and response.frame == self.page.main_frame:
-            self.shown = response
+            self.main_response = response
 
     def _note_download(self, *_: Any) -> None:
         self.downloads = True
@@ -95,9 +95,9 @@ class PageRenderer:
             raise PageFailure("The server gives no page.")
         await self._check(response)
         await self._settle()
-        if self.shown is not response:
-            await self._check(self.shown)
-        return int(self.shown.status)
+        if self.main_response is not response:
+            await self._check(self.main_response)
+        return int(self.main_response.status)
 
     async def _check(self, response: Any) -> None:
         headers = {name.title(): value for name, value in (await response.all_headers()).items()}
@@ -106,7 +106,7 @@ class PageRenderer:
         self.check_answer(GateResponse(response.status, response.url, headers))
 
     async def _settle(self) -> None:
-        """Waits until the page has loaded and asks for nothing more, but not for ever."""
+        """Waits until the page has loaded and requests nothing more, but not for ever."""
         from playwright.async_api import TimeoutError as PlaywrightTimeout
 
         with suppress(PlaywrightTimeout):
@@ -125,7 +125,7 @@ class PageRenderer:
         return [await self._text()]
 
     async def _texts_of_list(self, pagination: Pagination) -> list[str]:
-        """The page once for each page of its list, where a click shows the next one in the same place."""
+        """Reads the page once for each page of its list, where a click shows the next one in the same place."""
         texts = [await self._text()]
         while len(texts) < pagination.pages and await self.actions.show_next(pagination):
             text = await self._text()
@@ -178,7 +178,7 @@ class PageRenderer:
         if "ERR_TOO_MANY_REDIRECTS" in text:
             return PageFailure("The server redirects in a circle.")
         if "has been closed" in text:
-            return PageFailure("The browser fell.", again=True)
+            return PageFailure("The browser crashed.", again=True)
         log.info("A page cannot be rendered: %s", text.partition("\n")[0])
         return PageFailure("The server did not answer as it should, or broke off.", again=True)
 

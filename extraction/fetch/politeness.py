@@ -1,7 +1,7 @@
-"""Politeness: what a site's robots.txt lets be asked for (RFC 9309), and how many requests a host gets at once, and how
-often, from all workers together.
+"""Keeps to a site's robots.txt (RFC 9309), and limits how many requests a host gets at once, and how often, from all
+workers together.
 
-Workers share each host's slots through Redis. While Redis is away a worker keeps to a quarter of the slots by itself.
+Slices share each host's slots through Redis. While Redis is away, a slice takes a quarter of the slots.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ from taskhub.outbound.session import USER_AGENT
 
 log = logging.getLogger(__name__)
 
-SHARE_SECONDS = 0.2  # then a worker asks for its share anew
-RETRY_SECONDS = 1.0  # then pages of a host without a slot for this worker are tried again
-LEASE_MS = 5_000  # for which a worker that died holds its share
+SHARE_SECONDS = 0.2  # after which a slice asks for its share again
+RETRY_SECONDS = 1.0  # after which pages of a host without a free slot are tried again
+LEASE_MS = 5_000  # for which a slice that was lost keeps its share
 REDIS_SECONDS = 0.5  # for one call
 
 AGENT = USER_AGENT.partition("/")[0]
@@ -37,8 +37,8 @@ CRAWL_DELAY_MAX = 300.0
 _ALLOW_ALL = b""
 _UNREACHABLE = b"# away"
 
-# Who holds how many of a host's slots, until when: "<slots>:<until>" by holder. Everyone gets an equal share; what
-# others hold beyond theirs they give back when they next ask.
+# Who holds how many of a host's slots, until when: "<slots>:<until>" by holder. Each gets an equal share; holders of
+# more give the rest back when they next ask.
 _SHARE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -59,24 +59,24 @@ local pause = redis.call('PTTL', KEYS[2])
 return {slots, math.max(0, pause)}
 """
 # The time of the next request to a host: each request takes the next one, `delay` after the last.
-_TURN = """
+_NEXT_TIME = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local turn = math.max(now, tonumber(redis.call('GET', KEYS[1]) or '0'))
-local following = turn + ARGV[1]
+local time_ms = math.max(now, tonumber(redis.call('GET', KEYS[1]) or '0'))
+local following = time_ms + ARGV[1]
 redis.call('SET', KEYS[1], string.format('%.0f', following), 'PX', math.floor(following - now) + 1000)
-return turn - now
+return time_ms - now
 """
 
 
 @dataclass
 class HostState:
-    """What this worker may do with one host. Times are on `time.monotonic`'s clock."""
+    """What a slice may do with one host. Times are on `time.monotonic`'s clock."""
 
-    slots: int = 0  # requests that this worker may make at once
+    slots: int = 0  # requests that the slice may make at once
     used: int = 0
     shared_at: float = float("-inf")  # when the slots were last shared out
-    open_at: float = 0.0  # the host wants no request before
+    open_at: float = 0.0  # no request before this time
     delay: float = 0.0  # seconds between two requests
     freed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -90,9 +90,9 @@ class HostBusy(Exception):
 
 
 class HostLimits:
-    """Slots of hosts for one turn of a worker, which `holder` names.
+    """Limits the requests of one slice, which `holder` names, to each host.
 
-    `patience` is for how many seconds a request may wait for its host.
+    `patience` is how many seconds a request may wait for its host.
     """
 
     def __init__(self, holder: str, patience: float = 2.0) -> None:
@@ -101,7 +101,7 @@ class HostLimits:
         self._redis: Any = Redis.from_url(
             settings.REDIS_URL, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS
         )
-        self._share, self._turn = self._redis.register_script(_SHARE), self._redis.register_script(_TURN)
+        self._share, self._next_time = self._redis.register_script(_SHARE), self._redis.register_script(_NEXT_TIME)
 
     async def __aenter__(self) -> Self:
         return self
@@ -113,7 +113,7 @@ class HostLimits:
         return self._hosts.setdefault(name, HostState(delay=settings.EXTRACTION_HOST_DELAY_MS / 1000))
 
     async def acquire(self, name: str) -> HostState:
-        """Waits for a slot and, where the host wants delays, for a turn. Raises `HostBusy`. `release` gives it back."""
+        """Waits for a slot and for the host's next time; `release` frees the slot. Raises `HostBusy`."""
         host = self.state(name)
         until = time.monotonic() + self._patience
         while True:
@@ -131,7 +131,7 @@ class HostLimits:
         host.used += 1
         try:
             if host.delay:
-                await self._take_turn(name, host)
+                await self._wait_for_host(name, host)
         except BaseException:
             self.release(host)
             raise
@@ -147,17 +147,18 @@ class HostLimits:
         await asyncio.sleep(seconds)
 
     async def _wait_for_slot(self, host: HostState, until: float) -> None:
-        """Until a slot is free again, or it is time to ask for the share anew."""
+        """Waits until a slot is free again, or it is time to ask for the share again."""
         if not host.used and time.monotonic() > until:
             raise HostBusy(RETRY_SECONDS)
-        rest = max(0.01, SHARE_SECONDS - (time.monotonic() - host.shared_at))
+        seconds = max(0.01, SHARE_SECONDS - (time.monotonic() - host.shared_at))
         try:
-            async with asyncio.timeout(rest):
+            async with asyncio.timeout(seconds):
                 await host.freed.wait()
         except TimeoutError:
             host.shared_at = float("-inf")
 
     async def _share_out(self, name: str, host: HostState) -> None:
+        """Asks for this slice's share of the host's slots."""
         host.shared_at = time.monotonic()
         slots = settings.EXTRACTION_HOST_CONCURRENCY
         try:
@@ -169,24 +170,25 @@ class HostLimits:
             host.slots, pause = max(1, slots // 4), 0
         host.open_at = max(host.open_at, time.monotonic() + pause / 1000 if pause else 0.0)
 
-    async def _take_turn(self, name: str, host: HostState) -> None:
+    async def _wait_for_host(self, name: str, host: HostState) -> None:
+        """Reserves the host's next time, and waits for it. Raises `HostBusy` where that takes too long."""
         try:
-            wait = await self._turn(keys=[self._key("turn", name)], args=[int(host.delay * 1000)]) / 1000
+            wait = await self._next_time(keys=[self._key("turn", name)], args=[int(host.delay * 1000)]) / 1000
         except RedisError:
             wait = host.delay
         if wait > self._patience:
-            await self._give_turn_back(name, host)
+            await self._give_time_back(name, host)
             raise HostBusy(wait)
         await asyncio.sleep(wait)
 
-    async def _give_turn_back(self, name: str, host: HostState) -> None:
+    async def _give_time_back(self, name: str, host: HostState) -> None:
         try:
             await self._redis.decrby(self._key("turn", name), int(host.delay * 1000))
         except RedisError as error:
-            log.warning("A turn was not given back: %s", error)
+            log.warning("A host's next time was not given back: %s", error)
 
     async def pause(self, name: str, seconds: float) -> None:
-        """No worker asks the host for anything for so long."""
+        """Keeps all workers from asking the host for anything for some seconds."""
         host = self.state(name)
         host.open_at = max(host.open_at, time.monotonic() + seconds)
         try:
@@ -195,12 +197,12 @@ class HostLimits:
             log.warning("Other workers do not know of a host's pause: %s", error)
 
     def slow_down(self, name: str, delay: float) -> None:
-        """At least so many seconds between two requests."""
+        """Sets the least seconds between two requests to a host, unless they are longer already."""
         host = self.state(name)
         host.delay = max(host.delay, delay)
 
     async def get_shared(self, kind: str, name: str) -> bytes | None:
-        """A value that workers keep for each other; None where there is none."""
+        """A value that workers share; None where there is none."""
         try:
             value: bytes | None = await self._redis.get(self._key(kind, name))
         except RedisError:
@@ -208,10 +210,11 @@ class HostLimits:
         return value
 
     async def set_shared(self, kind: str, name: str, value: bytes, seconds: int) -> None:
+        """Shares a value with other workers for some seconds."""
         try:
             await self._redis.set(self._key(kind, name), value, ex=seconds)
         except RedisError as error:
-            log.warning("A value for other workers was not kept: %s", error)
+            log.warning("A value for other workers was not stored: %s", error)
 
     def _key(self, kind: str, name: str) -> str:
         return f"{settings.CHANNEL_PREFIX}:host:{kind}:{name}"
@@ -230,14 +233,14 @@ class HostLimits:
 
 
 class RobotsRules:
-    """The rules of the sites of one process: read once a site, and kept for other workers, too."""
+    """The robots.txt of each site of one process, which is read once and shared with other workers."""
 
     def __init__(self, client: GateClient, hosts: HostLimits, proxy: str = "") -> None:
         self._client, self._hosts, self._proxy = client, hosts, proxy
         self._rules: dict[str, asyncio.Future[Any]] = {}
 
     async def allow(self, url: str) -> bool:
-        """Whether `url` may be asked for; a delay that the site asks for holds from then on.
+        """Says whether `url` may be asked for. A delay that the site asks for is kept from then on.
 
         Raises `PageFailure` while the file is out of reach: then nothing may be asked for (section 2.3.1.4).
         """
@@ -279,7 +282,7 @@ class RobotsRules:
 
 
 class HostSlot:
-    """The slot that one call holds: of one host at a time, as redirects lead from one to another."""
+    """Holds the slot of one call: of one host at a time, as redirects lead from one to another."""
 
     def __init__(self, hosts: HostLimits, robots: RobotsRules | None, delay: float) -> None:
         self._hosts, self._robots, self._delay = hosts, robots, delay
@@ -287,11 +290,12 @@ class HostSlot:
         self.host = ""
 
     async def permit(self, url: str, hop: int) -> None:
-        """For the address that a redirect leads to: another site's rules, another host's slot."""
+        """Acquires a slot, by the rules of its site, for an address that a redirect leads to."""
         if hop:
             await self.acquire(url)
 
     async def acquire(self, url: str) -> None:
+        """Waits for a slot of the address's host. Raises `PageFailure` where robots.txt forbids it, and `HostBusy`."""
         if self._robots and not await self._robots.allow(url):
             raise PageFailure("The site's robots.txt forbids it.")
         self.release()

@@ -1,7 +1,7 @@
 """Changes requests of a page in a browser: adds the user's headers, and the first request's method and form.
 
-By the DevTools protocol's domain Fetch, which shows each redirect anew: what Playwright's routes add goes along with
-redirects, also to other origins.
+It uses the DevTools protocol's domain Fetch, which pauses each redirect, too: headers that Playwright's routes add
+would be sent to other origins after a redirect.
 """
 
 import asyncio
@@ -19,31 +19,35 @@ async def intercept_requests(context: Any, page: Any, job: RenderJob) -> None:
     """Changes all that the page asks for from now on."""
     session = await context.new_cdp_session(page)
     interceptor = RequestInterceptor(session, job)
-    session.on("Fetch.requestPaused", lambda event: asyncio.ensure_future(interceptor.let_go(event)))
+    session.on("Fetch.requestPaused", lambda event: asyncio.ensure_future(interceptor.resume_request(event)))
     await session.send("Fetch.enable", {"patterns": [{"urlPattern": "*", "requestStage": "Request"}]})
 
 
 class RequestInterceptor:
-    """Lets the requests of one page go on, changed."""
+    """Changes the requests of one page, and lets them go on."""
 
     def __init__(self, session: Any, job: RenderJob) -> None:
         self._session, self._job, self._first = session, job, True
         self._home = origin(job.home or job.url)
-        self._own = {name.lower(): value for name, value in job.headers.items()}
+        self._headers = {name.lower(): value for name, value in job.headers.items()}
 
-    async def let_go(self, event: dict[str, Any]) -> None:
+    async def resume_request(self, event: dict[str, Any]) -> None:
         changes = self.changes(event["request"])
         with suppress(Exception):  # the page may be gone meanwhile
             await self._session.send("Fetch.continueRequest", {"requestId": event["requestId"], **changes})
 
     def changes(self, request: dict[str, Any]) -> dict[str, Any]:
-        """What differs from the browser's own request.
+        """What is to differ from the browser's own request.
 
         The user's headers go to the origin of the first page alone; method and form are those of the first request.
         """
-        headers = {name: value for name, value in request["headers"].items() if self._own.get(name.lower()) != value}
+        headers = {
+            name: value for name, value in request["headers"].items() if self._headers.get(name.lower()) != value
+        }
         if origin(request["url"]) == self._home:
-            headers = {name: value for name, value in headers.items() if name.lower() not in self._own} | self._own
+            headers = {
+                name: value for name, value in headers.items() if name.lower() not in self._headers
+            } | self._headers
         changes: dict[str, Any] = {}
         if self._first and self._job.method == "POST":
             headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}

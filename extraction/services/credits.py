@@ -1,6 +1,6 @@
 """Credits: an append-only ledger, and a balance that is the sum of it and never below zero.
 
-A worker reserves credits before it asks for pages, and what it did not spend is given back when its turn is over.
+A slice reserves credits before it asks for pages, and what it did not spend is refunded when it ends.
 """
 
 from dataclasses import dataclass
@@ -29,32 +29,34 @@ def credit_account(owner_id: UUID) -> CreditAccount:
 
 
 def top_up(*, owner_id: UUID, amount: int, by: Any = None, note: str = "") -> CreditAccount:
-    """Adds to a balance. What waits for credits goes on: call `resuming.resume_waiting` after the commit.
+    """Adds to a balance. Call `suspension.resume_waiting` after the commit: processes that wait for credits resume.
 
     A negative amount takes back, to zero at most. Raises `Rejected`.
     """
     if not -AMOUNT_MAX <= amount <= AMOUNT_MAX or not amount:
-        raise Rejected("The amount is no number of credits.", errors=[_place("Must be a whole number, not 0.")])
+        raise Rejected("The amount is no number of credits.", errors=[_amount_fault("Must be a whole number, not 0.")])
     credit_account(owner_id)
     with transaction.atomic():
         account = CreditAccount.objects.select_for_update().get(pk=owner_id)
         if account.balance + amount < 0:
-            raise Rejected("The balance would be below zero.", errors=[_place(f"The balance is {account.balance}.")])
+            raise Rejected(
+                "The balance would be below zero.", errors=[_amount_fault(f"The balance is {account.balance}.")]
+            )
         return _add_entry(owner_id, CreditEntry.Kind.TOP_UP, amount, by=by, note=note)
 
 
-def _place(detail: str) -> dict[str, str]:
+def _amount_fault(detail: str) -> dict[str, str]:
     return {"pointer": "/amount", "detail": detail}
 
 
 def reserve(*, slice: Slice, process: Process, wanted: int) -> int:
-    """Takes up to `wanted` credits for a slice, in the caller's transaction; how many it got.
+    """Reserves up to `wanted` credits for a slice, in the caller's transaction; returns how many.
 
-    Less where the balance, or what the process may cost, allows no more.
+    They are fewer where the balance, or what the process may cost, allows no more.
     """
     credit_account(process.owner_id)
     account = CreditAccount.objects.select_for_update().get(pk=process.owner_id)
-    granted = min(wanted, account.balance, _allowed(process))
+    granted = min(wanted, account.balance, _most_reservable(process))
     if granted <= 0:
         return 0
     _add_entry(process.owner_id, CreditEntry.Kind.RESERVE, -granted, process=process.id)
@@ -62,8 +64,8 @@ def reserve(*, slice: Slice, process: Process, wanted: int) -> int:
     return granted
 
 
-def _allowed(process: Process) -> int:
-    """What the process may still reserve."""
+def _most_reservable(process: Process) -> int:
+    """How many credits the process may still reserve under its cap."""
     if process.max_credits is None:
         return AMOUNT_MAX
     held = Slice.objects.filter(process=process).aggregate(held=Sum(F("reserved") - F("spent")))["held"] or 0
@@ -71,16 +73,17 @@ def _allowed(process: Process) -> int:
 
 
 def refund(*, slice: Slice, process: Process) -> int:
-    """Gives back what a slice, whose row is locked, did not spend, in the caller's transaction; how much that was."""
-    rest = slice.reserved - slice.spent
-    if rest > 0:
-        _add_entry(process.owner_id, CreditEntry.Kind.SETTLE, rest, process=process.id)
-    return rest
+    """Refunds what a slice, whose row is locked, did not spend, in the caller's transaction; returns how much."""
+    unspent = slice.reserved - slice.spent
+    if unspent > 0:
+        _add_entry(process.owner_id, CreditEntry.Kind.SETTLE, unspent, process=process.id)
+    return unspent
 
 
 def _add_entry(
     owner_id: UUID, kind: str, amount: int, *, process: str = "", by: Any = None, note: str = ""
 ) -> CreditAccount:
+    """Adds a line to the ledger and its amount to the balance; the account as it is then."""
     CreditAccount.objects.filter(pk=owner_id).update(balance=F("balance") + amount)
     account = CreditAccount.objects.get(pk=owner_id)
     CreditEntry.objects.create(
@@ -96,6 +99,8 @@ def page_price(*, chrome: bool = False) -> int:
 
 @dataclass(frozen=True)
 class AccountLimits:
+    """The limits of an account; those that it leaves empty are the settings'."""
+
     pages: int
     depth: int
     seconds: int

@@ -1,4 +1,4 @@
-"""Deliveries of results to destinations: queued when a result is finished, carried out as runs of their own.
+"""Delivers results to destinations. A delivery is queued when a result is finished, and is a run of its own.
 
 An attempt that fails is made again later, where that may help.
 """
@@ -9,6 +9,7 @@ from typing import IO, Any
 from django.db import transaction
 
 from extraction.domain.destinations import load_destinations
+from extraction.domain.kind_names import DELIVERY
 from extraction.models import ExtractionTask, Process
 from extraction.services.results import open_result
 from extraction.services.slices import add_note
@@ -19,23 +20,22 @@ from taskhub.runs.models import Run
 from taskhub.runs.queue.execution import Execution
 from taskhub.security.masking import hiding
 
-DELIVERY = "delivery"
 RETRY_DELAYS = (10, 60, 300, 1800, 3600)  # seconds after each attempt that may succeed later
-TEST = b"taskhub can write here.\n"
+TEST_CONTENT = b"taskhub can write here.\n"
 
 
 def queue_deliveries(*, process: Process) -> None:
-    """In the caller's transaction: what the result of a process is to be delivered to."""
+    """Queues the result of a process for each of its destinations, in the caller's transaction."""
     for place, destination in enumerate(load_destinations(process.delivery)):
         name = destination.to(process.results)
-        _accept(process.owner, name, {"process": process.id, "place": place}, process.run)
+        _submit(process.owner, name, {"process": process.id, "place": place}, process.run)
 
 
 def queue_test_deliveries(*, task: ExtractionTask) -> list[Run]:
-    """A small file to each destination of a task."""
+    """Queues a small file for each destination of a task."""
     with transaction.atomic():
         return [
-            _accept(task.owner, destination.to(test_name(task)), {"task": task.id, "place": place}, None)
+            _submit(task.owner, destination.to(test_name(task)), {"task": task.id, "place": place}, None)
             for place, destination in enumerate(load_destinations(task.delivery))
         ]
 
@@ -44,17 +44,17 @@ def test_name(task: ExtractionTask) -> str:
     return f"taskhub-test-{task.id}.txt"
 
 
-def _accept(owner: Any, name: str, arguments: dict[str, Any], parent: Run | None) -> Run:
+def _submit(owner: Any, name: str, arguments: dict[str, Any], parent: Run | None) -> Run:
     return runs.submit(kind=DELIVERY, owner=owner, name=name[:200], arguments=arguments, parent=parent)
 
 
-def deliver_once(execution: Execution) -> None:
-    """One attempt. Raises the `Problem` of what cannot be delivered, or not yet."""
+def perform_delivery(execution: Execution) -> None:
+    """Makes one attempt at a delivery. Raises the `Problem` of what cannot be delivered, or not yet."""
     if "task" in execution.run.arguments:
         task = ExtractionTask.objects.filter(id=execution.run.arguments["task"], removed_at__isnull=True).first()
         if task is None:
             raise Failed("Its task is deleted.")
-        _deliver(execution, task.delivery, test_name(task), BytesIO(TEST), len(TEST))
+        _deliver(execution, task.delivery, test_name(task), BytesIO(TEST_CONTENT), len(TEST_CONTENT))
         return
     process = Process.objects.filter(id=execution.run.arguments["process"], removed_at__isnull=True).first()
     if process is None or not process.results:

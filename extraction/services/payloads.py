@@ -1,4 +1,4 @@
-"""Payloads: checked when they are sent, and loaded as they were stored. Allowed is what their owner may ask for."""
+"""Checks payloads when they are sent, loads them as they were stored, and checks what their owner may ask for."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from extraction.domain.payload import PagesPayload, Payload
 from extraction.domain.search_payload import ENGINE, SearchPayload
 from extraction.domain.single_page_payload import parse_single
 from extraction.engines import engines
-from extraction.fetch.browser import missing
+from extraction.fetch.browser import why_no_browser
 from extraction.models import Process
 from extraction.services.credits import AccountLimits, credit_account
 from taskhub.errors import Forbidden, invalid
@@ -39,8 +39,8 @@ def check_allowed(*, payload: Payload, owner: Any, at: str = "") -> None:
     limits = AccountLimits.of(credit_account(owner.pk))
     for pointer, detail in payload.limit_faults(pages=limits.pages, depth=limits.depth):
         raise invalid(f"{at}{pointer}", detail)
-    if payload.needs_chrome and (words := missing()):
-        raise invalid(f"{at}{payload.TYPE_PLACE}", words)
+    if payload.needs_chrome and (detail := why_no_browser()):
+        raise invalid(f"{at}{payload.TYPE_PLACE}", detail)
     if payload.ignore_robots and not owner.has_perm(MAY_IGNORE_ROBOTS):
         detail = "robots.txt may be ignored by those who have the permission only."
         raise Forbidden(detail, errors=[{"pointer": f"{at}/ignoreRobots", "detail": detail}])
@@ -52,7 +52,7 @@ def load_payload(process: Process) -> Payload:
 
 
 def allowed_payload(process: Process) -> Payload:
-    """As `load_payload`. Raises `Rejected` or `Forbidden` for what its owner may no longer ask for."""
+    """The payload of a process. Raises `Rejected` or `Forbidden` for what its owner may no longer ask for."""
     payload = load_payload(process)
     check_allowed(payload=payload, owner=process.owner)
     return payload

@@ -1,4 +1,4 @@
-"""The log of a process: what the ledger of pages and the notes tell, in the order of time."""
+"""The log of a process: its pages and notes, in the order of time."""
 
 import heapq
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ Line = tuple[datetime, str]
 
 
 def lines_of(process: Process) -> Iterator[bytes]:
-    """One line an event, also while it goes on; reads in batches."""
+    """The lines of a process's log, one an event; they are read in batches, also while the process runs."""
     for at, text in heapq.merge(_notes(process), _pages(process)):
         yield f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3].encode() + b"Z " + mask(text).encode() + b"\n"
 
@@ -25,7 +25,7 @@ def _notes(process: Process) -> Iterator[Line]:
 
 
 def _pages(process: Process) -> Iterator[Line]:
-    """Pages that were asked for, by the moment of their last answer."""
+    """The lines of pages that were asked for, by the time of their last answer."""
     after: tuple[datetime, int] | None = None
     while True:
         rows = ExtractionPage.objects.filter(process=process, fetched_at__isnull=False)
@@ -41,9 +41,9 @@ def _pages(process: Process) -> Iterator[Line]:
 
 
 def line_of(page: ExtractionPage) -> str:
-    told = [page.state, str(page.status or "-"), page.url, f"{page.duration_ms} ms"]
+    parts = [page.state, str(page.status or "-"), page.url, f"{page.duration_ms} ms"]
     if page.error:
-        told.append(page.error)
+        parts.append(page.error)
     else:
-        told.append(f"{page.bytes} bytes, {page.found} records, {page.cost} credits")
-    return " ".join(told)
+        parts.append(f"{page.bytes} bytes, {page.found} records, {page.cost} credits")
+    return " ".join(parts)

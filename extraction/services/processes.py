@@ -1,4 +1,4 @@
-"""Processes: run, estimated, shown, stopped."""
+"""Starts processes, estimates what they cost, shows and stops them."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import transaction
 
+from extraction.domain.kind_names import EXTRACTION
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import ProcessStatus
 from extraction.domain.single_page_payload import PRODUCT
@@ -13,33 +14,30 @@ from extraction.models import CreditAccount, ExtractionTask, Process
 from extraction.services import credits
 from extraction.services.credits import AccountLimits
 from extraction.services.payloads import check_payload
-from taskhub.errors import Conflict, NotFound, Rejected
+from taskhub.errors import Conflict, NotFound, Rejected, invalid
 from taskhub.jsontools.merge_patch import merge_patch
 from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
 
-KIND = "extraction"
 
-
-def run_task(*, task: ExtractionTask, given: Mapping[str, Any] | None = None) -> Process:
-    """A new process. `given` may hold a `payload`, which lies over the stored one for this run, and `maxCredits`.
+def run_task(*, task: ExtractionTask, overrides: Mapping[str, Any] | None = None) -> Process:
+    """Runs a task. `overrides` may have a `payload`, which is merged into the stored one, and `maxCredits`.
 
     Raises `Rejected`.
     """
-    value, payload = plan_run(task=task, given=given or {})
-    with transaction.atomic():
-        process = create_process(task, task.owner, value, payload, None)
-        process.run = submit_run(process)
-        process.save(update_fields=["run"])
-        return process
+    value, payload = plan_run(task=task, overrides=overrides or {})
+    return _start_process(task, task.owner, value, payload)
 
 
-def run_single(*, owner: Any, product: str, given: Mapping[str, Any]) -> Process:
-    """A new process. Raises `Rejected` or `Forbidden`."""
-    value = {**given, PRODUCT: product}
-    payload = check_payload(value, owner, single=True)
+def run_single_page(*, owner: Any, product: str, body: Mapping[str, Any]) -> Process:
+    """Makes a file of one page, in a process without a task. Raises `Rejected` or `Forbidden`."""
+    value = {**body, PRODUCT: product}
+    return _start_process(None, owner, value, check_payload(value, owner, single=True))
+
+
+def _start_process(task: ExtractionTask | None, owner: Any, value: Mapping[str, Any], payload: Payload) -> Process:
     with transaction.atomic():
-        process = create_process(None, owner, value, payload, None)
+        process = create_process(task, owner, value, payload, None)
         process.run = submit_run(process)
         process.save(update_fields=["run"])
         return process
@@ -61,27 +59,25 @@ def create_process(
     )
 
 
-def plan_run(*, task: ExtractionTask, given: Mapping[str, Any]) -> tuple[dict[str, Any], Payload]:
-    """The payload as a run would have it, and what it means. Raises `Rejected`."""
-    strange = [name for name in given if name not in {"payload", "maxCredits"}][:20]
-    if strange:
-        raise Rejected(
-            "Some values are not valid.",
-            errors=[{"pointer": f"/{name}", "detail": "There is no such name here."} for name in strange],
-        )
-    over = given.get("payload") or {}
-    if not isinstance(over, Mapping):
-        raise Rejected("The payload is no object.", errors=[{"pointer": "/payload", "detail": "Must be an object."}])
-    value = merge_patch(task.payload, over)
-    if given.get("maxCredits") is not None:
-        value["maxCredits"] = given["maxCredits"]
+def plan_run(*, task: ExtractionTask, overrides: Mapping[str, Any]) -> tuple[dict[str, Any], Payload]:
+    """The payload that a run with these overrides would have: as it is stored, and as it is read. Raises `Rejected`."""
+    if unknown := [name for name in overrides if name not in {"payload", "maxCredits"}][:20]:
+        errors = [{"pointer": f"/{name}", "detail": "There is no such name here."} for name in unknown]
+        raise Rejected("Some values are not valid.", errors=errors)
+    changes = overrides.get("payload") or {}
+    if not isinstance(changes, Mapping):
+        raise invalid("/payload", "Must be an object.", "The payload is no object.")
+    value = merge_patch(task.payload, changes)
+    if overrides.get("maxCredits") is not None:
+        value["maxCredits"] = overrides["maxCredits"]
     return value, check_payload(value, task.owner, "/payload")
 
 
 def submit_run(process: Process, retry_of: Run | None = None) -> Run:
+    """Submits a run for a process."""
     task = process.task
     return runs.submit(
-        kind=KIND,
+        kind=EXTRACTION,
         owner=process.owner,
         name=(task.name or task.id) if task else process.format,
         arguments={"process": process.id},
@@ -91,7 +87,7 @@ def submit_run(process: Process, retry_of: Run | None = None) -> Run:
 
 
 def cancel_process(*, process: Process) -> Process:
-    """Stops a process; what it has so far stays. Raises `Conflict` when it has ended."""
+    """Cancels a process; what it has so far stays. Raises `Conflict` when it has ended."""
     if process.run is None:
         raise Conflict("The process has ended.", state=process.status)
     runs.cancel(run=process.run)
@@ -99,24 +95,30 @@ def cancel_process(*, process: Process) -> Process:
 
 
 def visible_process(*, id: str, user: Any) -> Process:
-    """Raises `NotFound` for one that never was, is deleted, or is another's."""
-    row: Process | None = Process.objects.visible_to(user).select_related("run", "owner", "task").filter(id=id).first()
-    if row is None:
+    """The process of an id. Raises `NotFound` for one that never was, is deleted, or is another's."""
+    rows = Process.objects.visible_to(user).select_related("run", "owner", "task")
+    process: Process | None = rows.filter(id=id).first()
+    if process is None:
         raise NotFound(f"There is no process {id}, or it is not yours.")
-    return row
+    return process
 
 
-def estimate(*, task: ExtractionTask, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run would cost: at least and at most, as far as that is known, and what the last one did cost."""
-    _, payload = plan_run(task=task, given=given)
+def process_of_run(run: Run) -> Process | None:
+    """The process that a run is of; None where it is deleted, or has a later run."""
+    return Process.objects.filter(run=run, removed_at__isnull=True).select_related("owner", "task").first()
+
+
+def estimate_cost(*, task: ExtractionTask, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run with these overrides would cost: at least and at most, as far as known, and what the last one cost."""
+    _, payload = plan_run(task=task, overrides=overrides)
     account = credits.credit_account(task.owner_id)
-    price, most = credits.page_price(chrome=payload.needs_chrome), _most_pages(payload, account)
+    price, most_pages = credits.page_price(chrome=payload.needs_chrome), _most_pages(payload, account)
     last = Process.objects.filter(task=task, status=ProcessStatus.FINISHED).order_by("-seq").first()
     expected = last.cost if last else price
     return {
         "price": price,
         "atLeast": price,
-        "atMost": min(most * price, payload.max_credits or most * price),
+        "atMost": min(most_pages * price, payload.max_credits or most_pages * price),
         "last": last.cost if last else None,
         "balance": account.balance,
         "enough": account.balance >= expected,
@@ -129,7 +131,7 @@ def _most_pages(payload: Payload, account: CreditAccount) -> int:
 
 
 def process_summary(process: Process) -> dict[str, Any]:
-    """As it is shown, but for the links, which are made when they are asked for."""
+    """A process as it is shown, but for the links, which are made when they are asked for."""
     return {
         "id": process.id,
         "status": process.status,
@@ -145,5 +147,5 @@ def process_summary(process: Process) -> dict[str, Any]:
 
 
 def unix(when: datetime | None) -> str | None:
-    """Unix time in whole seconds, as a text."""
+    """A time as Unix time in whole seconds, as a text."""
     return str(int(when.timestamp())) if when else None

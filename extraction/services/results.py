@@ -1,6 +1,6 @@
-"""Results: the records of a process in the order of its pages, and the file that they are written to.
+"""Reads the records of a process in the order of its pages, and stores the file that they are written to.
 
-The order follows from the pages alone, so it is the same whoever fetched them, and when.
+The order follows from the pages alone: it does not matter which worker fetched them, and when.
 """
 
 import logging
@@ -23,121 +23,134 @@ from extraction.domain.page_reader import Record
 from extraction.domain.payload import Payload
 from extraction.models import ExtractionPage, Process
 from extraction.services.payloads import load_payload
-from extraction.writers import written
+from extraction.writers import write_records
 from taskhub.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
 STORAGE = "results"
-PAGES = 100  # of a list, read at once
-LISTS = 100  # of details, looked ahead for
-AHEAD = 5  # pages of each
+PAGES_AT_ONCE = 100  # of a list
+LISTS_AT_ONCE = 100  # of details, whose first pages are read together
+FIRST_PAGES = 5  # of each list of details
 
 
 def result_storage() -> Any:
     return storages[STORAGE]
 
 
+# The records of the first pages of lists, by the lists' keys in hexadecimal.
+FirstPages = dict[str, list[list[Record]]]
+
+
 class ResultExport:
-    """The records of one process. Reads them in batches: what it holds does not grow with their number."""
+    """Exports the records of one process. It reads them in batches, so memory does not grow with their number."""
 
     def __init__(self, process: Process, payload: Payload | None = None) -> None:
         self.process = process
         self.payload = payload or load_payload(process)
 
     def records(self) -> Iterator[Record]:
+        """The records of the payload's lists, with those of the pages behind them."""
         if self.process.main is None:
             return iter(())
-        lists = (self._of_list(key, []) for key in self.payload.lists())
-        return self._expanded(chain.from_iterable(lists), self.payload.rule)
+        lists = (self._list_records(key, []) for key in self.payload.lists())
+        return self._expand(chain.from_iterable(lists), self.payload.rule)
 
     def pieces(self, format: str, *, gzip: bool) -> Iterator[bytes]:
+        """The result file in a format, piece by piece."""
         if not self.payload.MAKES_RECORDS:
-            return self._file()
-        return written(self.records(), self.payload.rule, format, most=self.process.records, gzip=gzip)
+            return self._only_page()
+        return write_records(self.records(), self.payload.rule, format, most=self.process.records, gzip=gzip)
 
-    def _file(self) -> Iterator[bytes]:
-        """The file that the only page is."""
-        for packed in ExtractionPage.objects.filter(process=self.process).values_list("records", flat=True):
-            if packed:
-                yield zlib.decompress(packed)
+    def _only_page(self) -> Iterator[bytes]:
+        """The file that was made of the process's only page."""
+        for compressed in ExtractionPage.objects.filter(process=self.process).values_list("records", flat=True):
+            if compressed:
+                yield zlib.decompress(compressed)
 
-    def _of_list(self, first: bytes, ahead: list[list[Record]]) -> Iterator[Record]:
-        """What the pages of a list showed, in their order. `ahead` are the first, where they were read already."""
-        for records in ahead:
+    def _list_records(self, key: bytes, first_pages: list[list[Record]]) -> Iterator[Record]:
+        """The records of a list, page by page. Its `first_pages` are not read again."""
+        for records in first_pages:
             yield from records
-        if 0 < len(ahead) < AHEAD:
+        if 0 < len(first_pages) < FIRST_PAGES:
             return
-        after = len(ahead) - 1
-        while pages := list(self._pages(first, after)):
+        after = len(first_pages) - 1
+        while pages := list(self._pages(key, after)):
             after = pages[-1][0]
-            for _, packed in pages:
-                yield from _unpacked(packed)
+            for _, compressed in pages:
+                yield from _decompress_records(compressed)
 
-    def _pages(self, first: bytes, after: int) -> Iterable[tuple[int, Any]]:
-        rows = ExtractionPage.objects.filter(process=self.process, chain=first, ordinal__gt=after)
-        return rows.order_by("ordinal").values_list("ordinal", "records")[:PAGES]
+    def _pages(self, key: bytes, after: int) -> Iterable[tuple[int, Any]]:
+        """The next pages of a list, after the one at a place: their places and compressed records."""
+        rows = ExtractionPage.objects.filter(process=self.process, chain=key, ordinal__gt=after)
+        return rows.order_by("ordinal").values_list("ordinal", "records")[:PAGES_AT_ONCE]
 
-    def _expanded(self, records: Iterable[Record], rule: ExtractionRule) -> Iterator[Record]:
-        """With the records of the pages behind each; or those alone, where the rule is a path to them."""
-        nests = list(rule.nests.items())
-        if not nests:
+    def _expand(self, records: Iterable[Record], rule: ExtractionRule) -> Iterator[Record]:
+        """The records, with those of the pages behind them in place; or the latter alone, where the rule is a path."""
+        if not rule.nests:
             yield from records
             return
-        for group in _groups(records, [nest for nest, _ in nests]):
-            links = [(inner, key) for record in group for nest, inner in nests for key in record[nest]]
-            ahead = self._ahead([key for _, key in links])
+        for group in _groups(records, rule):
             if rule.path:
-                for inner, some in groupby(links, key=itemgetter(0)):
-                    yield from self._expanded(self._behind([key for _, key in some], ahead), inner)
+                yield from self._follow_path(group, rule)
             else:
-                for nest, inner in nests:
-                    self._nest(group, nest, inner, ahead)
+                self._expand_in_place(group, rule)
                 yield from group
 
-    def _nest(self, group: list[Record], nest: str, inner: ExtractionRule, ahead: "Ahead") -> None:
-        """Puts records in the place of the keys of their pages."""
-        keys = dict.fromkeys(key for record in group for key in record[nest])
-        if inner.path:
-            lists = {key: list(self._expanded(self._behind([key], ahead), inner)) for key in keys}
-        else:  # one record stays one: all lists are expanded together
-            lists = {key: list(self._behind([key], ahead)) for key in keys}
-            for _ in self._expanded(chain.from_iterable(lists.values()), inner):
-                pass
-        for record in group:
-            record[nest] = [nested for key in record[nest] for nested in lists[key]]
+    def _follow_path(self, group: list[Record], rule: ExtractionRule) -> Iterator[Record]:
+        """The records of the pages behind a group of records, in the order of the links to them."""
+        nests = rule.nests.items()
+        links = [(inner, key) for record in group for nest, inner in nests for key in record[nest]]
+        first_pages = self._read_first_pages(key for _, key in links)
+        for inner, inner_links in groupby(links, key=itemgetter(0)):
+            yield from self._expand(self._detail_records((key for _, key in inner_links), first_pages), inner)
 
-    def _behind(self, keys: list[str], ahead: "Ahead") -> Iterator[Record]:
+    def _expand_in_place(self, group: list[Record], rule: ExtractionRule) -> None:
+        """Replaces the keys of details in records by the details' records."""
+        first_pages = self._read_first_pages(key for nest in rule.nests for record in group for key in record[nest])
+        for nest, inner in rule.nests.items():
+            keys = dict.fromkeys(key for record in group for key in record[nest])
+            lists = {key: self._detail_records([key], first_pages) for key in keys}
+            if inner.path:
+                nested = {key: list(self._expand(records, inner)) for key, records in lists.items()}
+            else:
+                nested = {key: list(records) for key, records in lists.items()}
+                if inner.nests:  # each record stays one, so those of all lists are expanded together
+                    for inner_group in _groups(chain.from_iterable(nested.values()), inner):
+                        self._expand_in_place(inner_group, inner)
+            for record in group:
+                record[nest] = [detail for key in record[nest] for detail in nested[key]]
+
+    def _detail_records(self, keys: Iterable[str], first_pages: FirstPages) -> Iterator[Record]:
+        """The records of lists of details, one list after the other."""
         for key in keys:
-            if pages := ahead.get(key):
-                yield from self._of_list(bytes.fromhex(key), pages)
+            if pages := first_pages.get(key):
+                yield from self._list_records(bytes.fromhex(key), pages)
 
-    def _ahead(self, keys: list[str]) -> "Ahead":
-        """The first pages of several lists."""
-        ahead: Ahead = {}
+    def _read_first_pages(self, keys: Iterable[str]) -> FirstPages:
+        """Reads the first pages of several lists at once."""
+        first_pages: FirstPages = {}
         chains = [bytes.fromhex(key) for key in dict.fromkeys(keys)]
-        rows = ExtractionPage.objects.filter(process=self.process, chain__in=chains, ordinal__lt=AHEAD)
-        for key, records in rows.order_by("chain", "ordinal").values_list("chain", "records"):
-            ahead.setdefault(bytes(key).hex(), []).append(_unpacked(records))
-        return ahead
+        rows = ExtractionPage.objects.filter(process=self.process, chain__in=chains, ordinal__lt=FIRST_PAGES)
+        for key, compressed in rows.order_by("chain", "ordinal").values_list("chain", "records"):
+            first_pages.setdefault(bytes(key).hex(), []).append(_decompress_records(compressed))
+        return first_pages
 
 
-Ahead = dict[str, list[list[Record]]]
+def _decompress_records(compressed: Any) -> list[Record]:
+    """The records of a page, from the column of its row."""
+    return cast(list[Record], orjson.loads(zlib.decompress(compressed))) if compressed else []
 
 
-def _unpacked(records: Any) -> list[Record]:
-    """The records of a page, as its row has them."""
-    return cast(list[Record], orjson.loads(zlib.decompress(records))) if records else []
-
-
-def _groups(records: Iterable[Record], nests: list[str]) -> Iterator[list[Record]]:
-    """Neighbours that lead to about LISTS lists together, or to fewer where there are many of them."""
+def _groups(records: Iterable[Record], rule: ExtractionRule) -> Iterator[list[Record]]:
+    """Groups of records that lead to about LISTS_AT_ONCE lists of details together; large groups may lead to fewer."""
+    nests = list(rule.nests)
     group: list[Record] = []
     count = 0
     for record in records:
         group.append(record)
         count += sum(len(record[nest]) for nest in nests)
-        if count >= LISTS or len(group) >= 10 * LISTS:
+        if count >= LISTS_AT_ONCE or len(group) >= 10 * LISTS_AT_ONCE:
             yield group
             group, count = [], 0
     if group:
@@ -150,9 +163,9 @@ def file_name(process_id: str, format: str, *, gzip: bool) -> str:
 
 
 def store_result(name: str, pieces: Iterator[bytes]) -> int:
-    """Whole or not at all. Raises `OSError` where there is no room, or the storage is away."""
-    place = _local_path(name)
-    folder = place.parent if place else None
+    """Stores a file, whole or not at all; returns its size. Raises `OSError` where there is no room, or no storage."""
+    path = _local_path(name)
+    folder = path.parent if path else None
     if folder:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".writing-", delete=False) as file:
@@ -161,25 +174,26 @@ def store_result(name: str, pieces: Iterator[bytes]) -> int:
                 file.write(piece)
             file.flush()
             size = file.tell()
-            if place:
+            if path:
                 os.fsync(file.fileno())
-                Path(file.name).replace(place)
+                Path(file.name).replace(path)
             else:
-                _sent(name, Path(file.name))
+                _upload(name, Path(file.name))
             return size
         finally:
             Path(file.name).unlink(missing_ok=True)
 
 
 def _local_path(name: str) -> Path | None:
-    """Where the storage keeps a file on this machine's disk; None where it keeps it elsewhere."""
+    """The path of a file in the storage; None where the storage is not on this machine's disk."""
     try:
         return Path(result_storage().path(name))
     except NotImplementedError:
         return None
 
 
-def _sent(name: str, path: Path) -> None:
+def _upload(name: str, path: Path) -> None:
+    """Copies a file to a storage elsewhere. Raises `OSError`."""
     try:
         with path.open("rb") as file:
             result_storage().delete(name)
@@ -191,7 +205,7 @@ def _sent(name: str, path: Path) -> None:
 
 
 def open_result(name: str) -> Any:
-    """A finished file, to be read. Raises `Unavailable` when the storage is away, `FileNotFoundError` for none."""
+    """Opens a stored file. Raises `FileNotFoundError`, and `Unavailable` when the storage does not answer."""
     try:
         return result_storage().open(name, "rb")
     except FileNotFoundError:
@@ -202,6 +216,6 @@ def open_result(name: str) -> Any:
 
 
 def delete_result(name: str) -> None:
-    """Raises nothing for a file that is not there."""
+    """Deletes a stored file, if it is there."""
     with suppress(FileNotFoundError):
         result_storage().delete(name)

@@ -1,4 +1,4 @@
-"""What is deleted, or past its time: hidden at once, removed in batches."""
+"""Removes what is deleted or past its retention: it is hidden at once, and removed in batches."""
 
 from datetime import timedelta
 from typing import Any
@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from extraction.domain.kind_names import REMOVAL
 from extraction.models import CreditAccount, ExtractionPage, ExtractionTask, Process
 from extraction.services.results import delete_result
 from extraction.services.tasks import lock_task
@@ -17,7 +18,6 @@ from taskhub.runs.domain import ENDED
 from taskhub.runs.models import Run
 from taskhub.runs.queue.execution import Execution
 
-PURGE = "extraction_purge"
 BATCH = 5_000
 
 _DELETE_PAGES = """
@@ -28,22 +28,22 @@ DELETE FROM extraction_page WHERE id IN (
 
 
 def delete_task(*, task: ExtractionTask) -> None:
-    """Hides the task and its processes at once; what is left of them goes in batches."""
+    """Hides a task and its processes at once, and queues the removal of their rows and files."""
     with transaction.atomic():
         row = lock_task(task)
         ExtractionTask.objects.filter(pk=row.pk).update(removed_at=Now())
         Process.objects.filter(task=row).update(removed_at=Now())
-        _accept_purge(row)
+        _queue_removal(row)
 
 
-def _accept_purge(task: ExtractionTask) -> None:
-    """A run in the caller's transaction: nothing that is to go is forgotten, whoever dies when."""
+def _queue_removal(task: ExtractionTask) -> None:
+    """Submits the run that removes a task, in the caller's transaction: so no process that dies can forget it."""
     name = f"remove {task.name or task.id}"
-    runs.submit(kind=PURGE, owner=task.owner, name=name[:200], arguments={"task": task.id})
+    runs.submit(kind=REMOVAL, owner=task.owner, name=name[:200], arguments={"task": task.id})
 
 
-def purge(execution: Execution) -> None:
-    """Batch by batch, so that a kill costs one batch."""
+def perform_removal(execution: Execution) -> None:
+    """Removes a deleted task and its processes, batch by batch, so that a kill costs one batch."""
     task = ExtractionTask.objects.filter(id=execution.run.arguments["task"], removed_at__isnull=False).first()
     count = 0
     for process in Process.objects.filter(task=task) if task else ():
@@ -57,8 +57,8 @@ def purge(execution: Execution) -> None:
 
 
 def remove_batch(process: Process) -> int:
-    """Ends a process and removes one batch of what it has, itself at last; how many rows. 0 when nothing is left."""
-    stop(process)
+    """Stops a process and removes one batch of its pages, or else itself; returns how many rows, 0 for none left."""
+    cancel_run(process)
     with connection.cursor() as cursor:
         cursor.execute(_DELETE_PAGES, [process.pk, BATCH])
         pages = int(cursor.rowcount)
@@ -70,8 +70,8 @@ def remove_batch(process: Process) -> int:
     return rows
 
 
-def stop(process: Process) -> None:
-    """Ends the run of a process that is deleted, and with it the turns of workers."""
+def cancel_run(process: Process) -> None:
+    """Cancels the run of a process that is deleted, and with it the slices of workers."""
     run = Run.objects.filter(pk=process.run_id).exclude(state__in=ENDED).first() if process.run_id else None
     if run:
         runs.cancel(run=run)
@@ -88,7 +88,7 @@ def prune() -> int:
 
 
 def remove_of_owner(owner_id: UUID) -> int:
-    """Removes one batch of what a deleted account owns; returns how many rows. Its credits, which all have, go last."""
+    """Removes one batch of what a deleted account owns; returns how many rows. Its credit account goes last."""
     if not CreditAccount.objects.filter(owner_id=owner_id).exists():
         return 0
     process: Any = Process.objects.filter(owner_id=owner_id).first()

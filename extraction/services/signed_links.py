@@ -1,4 +1,4 @@
-"""Links to files that need no other authentication, for an hour: signed, as they cannot be guessed."""
+"""Makes and reads signed links to files, which need no other authentication for an hour."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,41 +17,42 @@ RESULTS, LOG = "results", "log"
 
 @dataclass(frozen=True)
 class LinkedFile:
-    """What a link leads to."""
+    """What a link leads to: the results or the log of a process."""
 
     process: Process
-    what: str
+    content: str
 
 
-def link_to(*, process: Process, what: str = RESULTS) -> str:
-    """An address of the hub; on a storage elsewhere, one of its own for results."""
-    if what == RESULTS and (url := _elsewhere(process.results)):
+def link_to(*, process: Process, content: str = RESULTS) -> str:
+    """A link to a process's results or log, at the hub; or to results at their storage, if that makes links itself."""
+    if content == RESULTS and (url := _storage_link(process.results)):
         return url
-    token = signing.dumps([process.id, what], salt=SALT)
-    name = process.results if what == RESULTS else f"{process.id}.log"
+    token = signing.dumps([process.id, content], salt=SALT)
+    name = process.results if content == RESULTS else f"{process.id}.log"
     return f"{settings.PUBLIC_URL}/v1/files/{token}/{quote(name)}"
 
 
-def _elsewhere(name: str) -> str | None:
-    where = result_storage()
-    if not hasattr(where, "querystring_auth"):
+def _storage_link(name: str) -> str | None:
+    """The storage's own link to a file; None where it makes none."""
+    storage = result_storage()
+    if not hasattr(storage, "querystring_auth"):
         return None
     try:
-        return str(where.url(name, expire=settings.EXTRACTION_LINK_SECONDS))
+        return str(storage.url(name, expire=settings.EXTRACTION_LINK_SECONDS))
     except Exception:
         raise Unavailable("The storage does not answer.", retry_after=60) from None
 
 
 def resolve_link(*, token: str) -> LinkedFile:
-    """Raises `NotFound` for a link that is none, is too old, or whose process is gone."""
+    """What a link leads to. Raises `NotFound` for a link that is none, is too old, or whose process is gone."""
     try:
-        id, what = signing.loads(token, salt=SALT, max_age=settings.EXTRACTION_LINK_SECONDS)
+        id, content = signing.loads(token, salt=SALT, max_age=settings.EXTRACTION_LINK_SECONDS)
     except (signing.BadSignature, ValueError):
         raise NotFound("This link is none, or is too old.") from None
     process: Process | None = Process.objects.filter(id=id, removed_at__isnull=True).first()
-    if process is None or (what == RESULTS and not process.results):
+    if process is None or (content == RESULTS and not process.results):
         raise NotFound("The file is gone.")
-    return LinkedFile(process, what)
+    return LinkedFile(process, content)
 
 
 def process_of_result(*, name: str, user: Any) -> Process:

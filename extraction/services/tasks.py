@@ -1,4 +1,4 @@
-"""Tasks: stored, changed, deleted."""
+"""Stores, finds and changes tasks. `retention` deletes them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,19 +8,22 @@ from django.db import transaction
 from extraction.domain.destinations import parse_destinations, serialize_destinations
 from extraction.models import ExtractionTask
 from extraction.services.payloads import check_payload
-from taskhub.errors import NotFound, Rejected
+from taskhub.errors import NotFound, Rejected, invalid
 from taskhub.outbound import Refused, check_url, configured_policy
 
 TASK_NAME_MAX = 200  # characters
 DESCRIPTION_MAX = 10_000  # characters
-STRUCTURE = frozenset({"id", "name", "webhook", "delivery", "payload", "description", "type"})
+FIELDS = frozenset({"id", "name", "webhook", "delivery", "payload", "description", "type"})
 TYPE = "extract"
 
 
-def create_task(*, owner: Any, given: Mapping[str, Any]) -> ExtractionTask:
-    """From a payload alone, or from a task's structure that holds one. Raises `Rejected` or `Forbidden`."""
-    values = _structure(given) if "payload" in given else {"payload": dict(given)}
-    at = "/payload" if "payload" in given else ""
+def create_task(*, owner: Any, body: Mapping[str, Any]) -> ExtractionTask:
+    """Creates a task. The body is a payload, or an object of the task's fields, `payload` among them.
+
+    Raises `Rejected` or `Forbidden`.
+    """
+    values = _check_body(body) if "payload" in body else {"payload": dict(body)}
+    at = "/payload" if "payload" in body else ""
     payload = check_payload(values["payload"], owner, at)
     name = values.get("name") or payload.name
     return ExtractionTask.objects.create(
@@ -33,11 +36,11 @@ def create_task(*, owner: Any, given: Mapping[str, Any]) -> ExtractionTask:
     )
 
 
-def update_task(*, task: ExtractionTask, given: Mapping[str, Any]) -> ExtractionTask:
-    """Fields that are given replace the task's; its processes stay as they were run."""
-    values = _structure(given)
+def update_task(*, task: ExtractionTask, body: Mapping[str, Any]) -> ExtractionTask:
+    """Replaces the fields that the body has; the task's processes stay as they were run. Raises `Rejected`."""
+    values = _check_body(body)
     if values.pop("id", task.id) != task.id:
-        raise Rejected("This is another task's id.", errors=[{"pointer": "/id", "detail": "Must be this task's id."}])
+        raise invalid("/id", "Must be this task's id.", "This is another task's id.")
     if "payload" in values:
         check_payload(values["payload"], task.owner, "/payload")
     with transaction.atomic():
@@ -48,6 +51,20 @@ def update_task(*, task: ExtractionTask, given: Mapping[str, Any]) -> Extraction
     return row
 
 
+def find_task(*, id: str, user: Any) -> ExtractionTask | None:
+    """The task of an id; None for one that never was, is deleted, or is another's."""
+    task: ExtractionTask | None = ExtractionTask.objects.visible_to(user).select_related("owner").filter(id=id).first()
+    return task
+
+
+def visible_task(*, id: str, user: Any) -> ExtractionTask:
+    """The task of an id. Raises `NotFound` where `find_task` finds none."""
+    task = find_task(id=id, user=user)
+    if task is None:
+        raise NotFound(f"There is no task {id}, or it is not yours.")
+    return task
+
+
 def lock_task(task: ExtractionTask) -> ExtractionTask:
     """The task, held by the caller's transaction. Raises `NotFound` when it was deleted meanwhile."""
     row = ExtractionTask.objects.select_for_update(of=("self",)).filter(pk=task.pk, removed_at__isnull=True).first()
@@ -56,28 +73,28 @@ def lock_task(task: ExtractionTask) -> ExtractionTask:
     return row
 
 
-def _structure(given: Mapping[str, Any]) -> dict[str, Any]:
-    faults = [_fault(name, "There is no such name here.") for name in given if name not in STRUCTURE][:20]
+def _check_body(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a task's fields that a body has. Raises `Rejected` for all that is wrong but the payload."""
+    faults = [_fault(name, "There is no such name here.") for name in body if name not in FIELDS][:20]
     faults += [
         _fault(name, f"Must be a text of at most {most} characters.")
         for name, most in (("name", TASK_NAME_MAX), ("description", DESCRIPTION_MAX), ("webhook", 2_000), ("id", 27))
-        if name in given
-        and not (isinstance(given[name], str) and len(given[name]) <= most and "\x00" not in given[name])
+        if name in body and not (isinstance(body[name], str) and len(body[name]) <= most and "\x00" not in body[name])
     ]
-    if given.get("type", TYPE) != TYPE:
+    if body.get("type", TYPE) != TYPE:
         faults.append(_fault("type", f"Must be {TYPE}."))
-    if not faults and given.get("webhook"):
-        faults += _address_faults(given["webhook"], "webhook")
+    if not faults and body.get("webhook"):
+        faults += _address_faults(body["webhook"], "webhook")
     if faults:
         raise Rejected(f"The task is not valid. {faults[0]['pointer']}: {faults[0]['detail']}", errors=faults)
-    values = {name: value for name, value in given.items() if name != "type"}
+    values = {name: value for name, value in body.items() if name != "type"}
     if "delivery" in values:
-        values["delivery"] = _delivery(values["delivery"])
+        values["delivery"] = _check_delivery(values["delivery"])
     return values
 
 
-def _delivery(value: Any) -> list[dict[str, Any]]:
-    """Raises `Rejected` for what is wrong, and for servers that the gate would not call."""
+def _check_delivery(value: Any) -> list[dict[str, Any]]:
+    """Destinations as they are stored. Raises `Rejected` for faults, and for servers that the gate would not call."""
     destinations = parse_destinations(value, "/delivery")
     for place, destination in enumerate(destinations):
         name = "host" if "host" in destination.options else "endpoint"
@@ -90,6 +107,7 @@ def _delivery(value: Any) -> list[dict[str, Any]]:
 
 
 def _address_faults(url: str, name: str) -> list[dict[str, str]]:
+    """Why the gate would not call an address, if so, as a fault of the field `name`."""
     try:
         check_url(url, configured_policy())
     except Refused as refusal:

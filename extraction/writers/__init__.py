@@ -1,4 +1,4 @@
-"""Results in each format: records in, pieces of a file out, one after the other, whatever their number."""
+"""Writes records as a result file of some format, piece by piece, so that memory does not grow with their number."""
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -14,18 +14,18 @@ Writer = Callable[[Iterable[Record], ExtractionRule, int], Iterator[bytes]]
 
 
 def jsonl_of(records: Iterable[Record], rule: ExtractionRule, most: int) -> Iterator[bytes]:
-    """One record a line."""
+    """JSON Lines: one record a line."""
     for record in records:
         yield orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def json_of(records: Iterable[Record], rule: ExtractionRule, most: int) -> Iterator[bytes]:
-    """One array of records, each on a line of its own."""
+    """JSON: one array of records, each on a line of its own."""
     yield b"["
-    before = b"\n"
+    separator = b"\n"
     for record in records:
-        yield before + orjson.dumps(record)
-        before = b",\n"
+        yield separator + orjson.dumps(record)
+        separator = b",\n"
     yield b"\n]\n"
 
 
@@ -39,15 +39,15 @@ WRITERS: dict[str, Writer] = {
 PIECE = 64 * 1024
 
 
-def written(
+def write_records(
     records: Iterable[Record], rule: ExtractionRule, format: str, *, most: int = 0, gzip: bool = False
 ) -> Iterator[bytes]:
-    """Pieces of about 64 KiB, of `most` records at most. The same records give the same bytes."""
-    pieces = _gathered(WRITERS[format](records, rule, most))
-    return _packed(pieces) if gzip else pieces
+    """Writes `most` records at most; yields pieces of about 64 KiB. The same records give the same bytes."""
+    pieces = _join_pieces(WRITERS[format](records, rule, most))
+    return _compress(pieces) if gzip else pieces
 
 
-def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _join_pieces(pieces: Iterator[bytes]) -> Iterator[bytes]:
     buffer = bytearray()
     for piece in pieces:
         buffer += piece
@@ -58,9 +58,9 @@ def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
         yield bytes(buffer)
 
 
-def _packed(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    packer = zlib.compressobj(6, wbits=31)  # a gzip header without a time
+def _compress(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    compressor = zlib.compressobj(6, wbits=31)  # a gzip header without a time
     for piece in pieces:
-        if packed := packer.compress(piece):
-            yield packed
-    yield packer.flush()
+        if compressed := compressor.compress(piece):
+            yield compressed
+    yield compressor.flush()

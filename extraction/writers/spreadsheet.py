@@ -33,7 +33,7 @@ def xlsx_of(records: Iterable[Record], rule: ExtractionRule, most: int) -> Itera
         sheets: list[Any] = [(f"records {n + 1}", islice(rows, ROWS_MAX)) for n in range(max(1, -(-most // ROWS_MAX)))]
         write_worksheets(sheets, path)
         with open(path, "rb") as file:
-            yield from timeless(file)
+            yield from without_time(file)
 
 
 def _rows(records: Iterable[Record], rule: ExtractionRule) -> Iterator[Mapping[str, str | None]]:
@@ -45,37 +45,35 @@ def _rows(records: Iterable[Record], rule: ExtractionRule) -> Iterator[Mapping[s
         yield dict.fromkeys(columns_of(rule))  # for its names
 
 
-def timeless(file: IO[bytes]) -> Iterator[bytes]:
-    """The same archive without the moment of its making, copied as it is packed: same rows, same bytes."""
-    packed = _Drain()
-    with zipfile.ZipFile(file) as old, zipfile.ZipFile(packed, "w") as new:
+def without_time(file: IO[bytes]) -> Iterator[bytes]:
+    """Copies an archive, without unpacking it, and without the time when it was made: same rows, same bytes."""
+    drain = _Drain()
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(drain, "w") as new:
         ends = [*(info.header_offset for info in old.infolist()[1:]), old.start_dir]
         for info, end in zip(old.infolist(), ends, strict=True):
             if info.filename == _PROPERTIES:
                 new.writestr(zipfile.ZipInfo(_PROPERTIES), _NO_PROPERTIES)
             else:
-                yield from _copied(file, info, end, new, packed)
-            yield packed.taken()
-    yield packed.taken()
+                yield from _copy(file, info, end, new, drain)
+            yield drain.take()
+    yield drain.take()
 
 
-def _copied(
-    file: IO[bytes], info: zipfile.ZipInfo, end: int, new: zipfile.ZipFile, packed: "_Drain"
-) -> Iterator[bytes]:
+def _copy(file: IO[bytes], info: zipfile.ZipInfo, end: int, new: zipfile.ZipFile, drain: "_Drain") -> Iterator[bytes]:
     file.seek(info.header_offset)
-    info.header_offset, left = packed.tell(), end - info.header_offset
+    info.header_offset, left = drain.tell(), end - info.header_offset
     while left:
         piece = file.read(min(_PIECE, left))
         left -= len(piece)
-        packed.write(piece)
-        yield packed.taken()
+        drain.write(piece)
+        yield drain.take()
     new.filelist.append(info)
     new.NameToInfo[info.filename] = info
-    new.start_dir = packed.tell()
+    new.start_dir = drain.tell()
 
 
 class _Drain(io.RawIOBase):
-    """What is written can be taken away at once; nothing is read or sought."""
+    """A file in which bytes are written, and from which they are taken at once; it is not read."""
 
     def __init__(self) -> None:
         self._place, self._buffer = 0, bytearray()
@@ -88,7 +86,7 @@ class _Drain(io.RawIOBase):
     def tell(self) -> int:
         return self._place
 
-    def taken(self) -> bytes:
+    def take(self) -> bytes:
         data = bytes(self._buffer)
         self._buffer.clear()
         return data

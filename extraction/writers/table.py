@@ -14,13 +14,13 @@ def csv_of(records: Iterable[Record], rule: ExtractionRule, most: int) -> Iterat
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
     writer.writerow([inert(name) for name in columns_of(rule)])
-    yield _taken(buffer)
+    yield _take(buffer)
     for row in rows_of(records, rule):
         writer.writerow([inert(cell) for cell in row.values()])
-        yield _taken(buffer)
+        yield _take(buffer)
 
 
-def _taken(buffer: io.StringIO) -> bytes:
+def _take(buffer: io.StringIO) -> bytes:
     text = buffer.getvalue()
     buffer.seek(0)
     buffer.truncate()

@@ -284,7 +284,7 @@ def _extracting(owner: Person) -> dict[str, Any]:
     task = owner.post("/v1/task/create", PAYLOAD).json()
     process = Process.objects.get(id=owner.post(f"/v1/task/{task['id']}/run").json()["id"])
     Process.objects.filter(pk=process.pk).update(results=f"{process.id}.json")
-    *_, token, _ = link_to(process=process, what=LOG).split("/")
+    *_, token, _ = link_to(process=process, content=LOG).split("/")
     return {
         "task/<ksuid:id>": task["id"],
         "process/<ksuid:id>": process.id,

@@ -123,7 +123,7 @@ def fill(owner: Person) -> None:
     sent = owner.post(f"/actions/tasks/{task['fid']}/upload?on_invalid=skip", body, content_type="application/x-ndjson")
     assert sent.status_code == 200, sent.content
     payload = {"request": {"url": "http://127.0.0.1:9/"}, "fields": [{"name": "a", "selector": "a"}]}
-    process = run_task(task=create_task(owner=owner.user, given=payload))
+    process = run_task(task=create_task(owner=owner.user, body=payload))
     add_first_pages(process=process, payload=PagesPayload.parse(payload))
     interval = IntervalSchedule.objects.create(every=1, period="hours")
     PeriodicTask.objects.create(name="hourly", task="sequences.tasks.ScheduledSequence", interval=interval)

@@ -333,7 +333,7 @@ class Caller:
         if "capability" in case.path_parameters and case.meta and case.meta.phase.name != "coverage":
             case.path_parameters["capability"] = capability_of(CrawlerTask.objects.get(fid=RUN))
         if "token" in case.path_parameters and case.meta and case.meta.phase.name != "coverage":
-            link = link_to(process=Process.objects.get(), what=LOG)
+            link = link_to(process=Process.objects.get(), content=LOG)
             case.path_parameters["token"], case.path_parameters["name"] = link.split("/")[-2:]
         if case.meta and case.meta.phase.name == "examples" and isinstance(case.query.get("ctx"), str):
             case.query["ctx"] = json.loads(case.query["ctx"])  # otherwise it is written as JSON twice

@@ -34,7 +34,7 @@ def root() -> Client:
 @pytest.fixture
 def process(owner: Person) -> Process:
     """Its first page is done and showed sixty records; one has failed, one waits."""
-    process = processes.run_task(task=create_task(owner=owner.user, given=PAYLOAD))
+    process = processes.run_task(task=create_task(owner=owner.user, body=PAYLOAD))
     process_lifecycle.add_first_pages(process=process, payload=check_payload(process.payload, owner.user))
     records = zlib.compress(orjson.dumps([{"a": f"<b>{n}</b>"} for n in range(60)]))
     ExtractionPage.objects.update(state=PageState.DONE, records=records, status=200)
@@ -82,7 +82,7 @@ def test_actions(root: Client, process: Process) -> None:
     process.refresh_from_db()
     assert process.status == "canceled"
     assert "has ended" in act(root, "process", "cancel_processes", process)
-    assert "1 processes taken up again" in act(root, "process", "retry_processes", process)
+    assert "1 processes retried" in act(root, "process", "retry_processes", process)
     assert "has not ended" in act(root, "process", "retry_processes", process)
     assert "1 tasks deleted" in act(root, "extractiontask", "delete_tasks", process.task)
     assert ExtractionTask.objects.get().removed_at

@@ -222,7 +222,7 @@ def test_links_are_signed_and_end(owner: Person, settings: Any) -> None:
 
 def test_a_file_that_is_gone_is_told_and_a_log_opens_at_once(owner: Person) -> None:
     process = started(owner, created(owner))
-    work("extraction", process_lifecycle.begin, node="x@test")
+    work("extraction", process_lifecycle.perform_extraction, node="x@test")
     shown = owner.get(f"/v1/process/{process.id}/info").json()
     log = Client().get(shown["logFile"].removeprefix(django_settings.PUBLIC_URL))
     assert b"started: http://127.0.0.1:9/" in b"".join(log.streaming_content)  # type: ignore[attr-defined]
@@ -290,7 +290,7 @@ def test_a_deleted_task_leaves_nothing(owner: Person) -> None:
     assert result_storage().exists(process.results)
     assert owner.post(f"/v1/task/{task['id']}/delete").json() == {"deleted": "ok"}
     assert owner.get(f"/v1/process/{process.id}/info").status_code == 404
-    assert work(retention.PURGE, retention.purge, node="x@test") == 1
+    assert work("extraction_purge", retention.perform_removal, node="x@test") == 1
     assert not (ExtractionTask.objects.exists())
     assert not (Process.objects.exists())
     assert not (ExtractionPage.objects.exists())
@@ -324,7 +324,7 @@ def test_a_schedule_runs_a_task(owner: Person, stranger: Person) -> None:
     task = created(owner)
     made = ExtractionTarget().plan_run({"task": task["id"], "payload": {"format": "XML"}}, owner.user, "daily")
     run = runs.submit(kind="extraction", owner=owner.user, name=made.name, arguments=made.arguments, schedule="daily")
-    assert work("extraction", process_lifecycle.begin, node="x@test") == 1
+    assert work("extraction", process_lifecycle.perform_extraction, node="x@test") == 1
     process = Process.objects.get()
     assert (process.run, process.format, process.pages) == (run, "xml", 1)
     for arguments, user in (({"task": task["id"]}, stranger.user), ({"task": "x"}, owner.user), ({}, owner.user)):

@@ -308,11 +308,11 @@ def extracted(owner: Person, site: Site, **payload: Any) -> Process:
 
 
 def run_to_its_end(owner: Person, sent: dict[str, Any]) -> Process:
-    process = processes.run_task(task=tasks.create_task(owner=owner.user, given=sent))
-    work(processes.KIND, process_lifecycle.begin, node="extraction@test")
+    process = processes.run_task(task=tasks.create_task(owner=owner.user, body=sent))
+    work("extraction", process_lifecycle.perform_extraction, node="extraction@test")
     until = time.monotonic() + 40
     while process.status == "running" and time.monotonic() < until:
-        worker_loop.take_turns(node="extraction@test")
+        worker_loop.work_on_slices(node="extraction@test")
         process.refresh_from_db()
     return process
 
@@ -405,5 +405,5 @@ def test_without_the_extra_the_refusal_says_how_to_install_it(owner: Person, sit
     settings.CHROMIUM = "/nowhere/chromium"
     sent = {"request": {"url": f"{site.url}/", "type": "chrome"}, "fields": TITLE}
     with pytest.raises(Rejected, match="make chrome") as caught:
-        tasks.create_task(owner=owner.user, given=sent)
+        tasks.create_task(owner=owner.user, body=sent)
     assert caught.value.errors[0]["pointer"] == "/request/type"

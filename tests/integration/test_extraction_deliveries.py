@@ -21,10 +21,11 @@ from moto.server import ThreadedMotoServer
 
 from extraction.delivery import transfer, upload_program
 from extraction.domain.destinations import parse_destinations, serialize_destinations
+from extraction.domain.kind_names import DELIVERY
 from extraction.models import ExtractionTask, Process, ProcessNote
 from extraction.run_kinds import ResultDeliveryKind
 from extraction.services import tasks
-from extraction.services.deliveries import DELIVERY, deliver_once
+from extraction.services.deliveries import perform_delivery
 from taskhub.errors import Failed, Problem, Rejected, Unavailable
 from taskhub.outbound import Allow, Policy
 from taskhub.runs import queue as runs
@@ -310,7 +311,7 @@ def finished(owner: Person, *destinations: dict[str, Any]) -> Process:
 
 
 def carried() -> int:
-    return work(DELIVERY, deliver_once, node="extraction@test")
+    return work(DELIVERY, perform_delivery, node="extraction@test")
 
 
 def deliveries(owner: Person, process: Process) -> list[dict[str, Any]]:
@@ -396,5 +397,5 @@ def test_a_delivery_is_checked_when_it_is_saved(
     owner: Person, s3: dict[str, Any], changes: dict[str, Any], place: str
 ) -> None:
     with pytest.raises(Rejected) as caught:
-        tasks.create_task(owner=owner.user, given={"payload": PAYLOAD, "delivery": s3 | changes})
+        tasks.create_task(owner=owner.user, body={"payload": PAYLOAD, "delivery": s3 | changes})
     assert place in [fault["pointer"] for fault in caught.value.errors]

@@ -53,7 +53,7 @@ def bucket(server: str, settings: Any) -> Any:
 
 def fetched(owner: Person) -> Process:
     """Its pages have ended; its result is to be written."""
-    process = processes.run_task(task=tasks.create_task(owner=owner.user, given=PAYLOAD))
+    process = processes.run_task(task=tasks.create_task(owner=owner.user, body=PAYLOAD))
     process_lifecycle.add_first_pages(process=process, payload=payloads.check_payload(process.payload, owner.user))
     ExtractionPage.objects.update(state="done", records=zlib.compress(b'[{"a": "1"}]'))
     Process.objects.update(open=0, unwritten=True, records=1)

@@ -72,11 +72,11 @@ def write(folder: Path, name: str, site: Site, **values: Any) -> None:
 
 
 def searched(owner: Person, **payload: Any) -> Process:
-    process = processes.run_task(task=tasks.create_task(owner=owner.user, given={"search_engine": "local", **payload}))
-    work(processes.KIND, process_lifecycle.begin, node="extraction@test")
+    process = processes.run_task(task=tasks.create_task(owner=owner.user, body={"search_engine": "local", **payload}))
+    work("extraction", process_lifecycle.perform_extraction, node="extraction@test")
     until = time.monotonic() + 20
     while process.status == "running" and time.monotonic() < until:
-        worker_loop.take_turns(node="extraction@test")
+        worker_loop.work_on_slices(node="extraction@test")
         process.refresh_from_db()
     return process
 
@@ -130,6 +130,4 @@ def test_an_operators_file_that_is_wrong_is_named(site: Site, folder: Path, text
 def test_more_than_a_user_may_is_refused(owner: Person, folder: Path, settings: Any) -> None:
     settings.EXTRACTION_MAX_PAGES = 10
     with pytest.raises(Rejected, match="more than the 10"):
-        tasks.create_task(
-            owner=owner.user, given={"search_engine": "local", "keywords": list("abcdef"), "num_pages": 2}
-        )
+        tasks.create_task(owner=owner.user, body={"search_engine": "local", "keywords": list("abcdef"), "num_pages": 2})

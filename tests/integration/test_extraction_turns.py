@@ -22,7 +22,17 @@ from extraction.domain.page_reader import page_key
 from extraction.domain.process_status import PageState
 from extraction.fetch.politeness import HostBusy, HostLimits
 from extraction.models import CreditAccount, CreditEntry, ExtractionPage, Process, ProcessNote, Slice
-from extraction.services import credits, payloads, process_lifecycle, processes, retention, slices, tasks
+from extraction.services import (
+    credits,
+    page_table,
+    payloads,
+    process_lifecycle,
+    processes,
+    retention,
+    slices,
+    suspension,
+    tasks,
+)
 from extraction.services.results import ResultExport, open_result
 from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
@@ -57,9 +67,9 @@ def site() -> Iterator[Site]:
 def begun(owner: Person, site: Site, **payload: Any) -> Process:
     """A process whose first page is in the ledger."""
     sent = {"request": {"url": f"{site.url}/"}, "fields": LINKS, **payload}
-    task = tasks.create_task(owner=owner.user, given=sent)
+    task = tasks.create_task(owner=owner.user, body=sent)
     process = processes.run_task(task=task)
-    work(processes.KIND, process_lifecycle.begin, node="extraction@test")
+    work("extraction", process_lifecycle.perform_extraction, node="extraction@test")
     return process
 
 
@@ -67,10 +77,10 @@ def carried(process: Process, seconds: float = 20) -> Process:
     """The process when nothing is left to do for a worker."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        worker_loop.take_turns(node="extraction@test")
+        worker_loop.work_on_slices(node="extraction@test")
         process.refresh_from_db()
         if process.ended or process.status == "pending":
-            worker_loop.take_turns(node="extraction@test")
+            worker_loop.work_on_slices(node="extraction@test")
             break
         time.sleep(0.02)
     process.refresh_from_db()
@@ -103,13 +113,13 @@ def found_at_once(process: Process, urls: list[str]) -> None:
     """As if the first page had led to these, which wait."""
     slice, _ = slices.claim_slice(worker="first@test") or (None, None)
     assert slice
-    [first] = slices.claim_pages(slice=slice, limit=10)
+    [first] = page_table.claim_pages(slice=slice, limit=10)
     keys = [(page_key(1, url), url) for url in urls]
-    found = [slices.FoundPage(slices.ClaimedPage(key, key, b"", 0, 1, url), mine=False) for key, url in keys]
+    found = [page_table.FoundPage(page_table.ClaimedPage(key, key, b"", 0, 1, url), mine=False) for key, url in keys]
     rows = orjson.dumps([{"item_details": [key.hex()]} for key, _ in keys])
     slices.reserve(slice=slice, wanted=10)
-    outcome = slices.PageOutcome(first, PageState.DONE, cost=1, records=rows, count=len(urls), found=found)
-    slices.write_batch(slice=slice, outcomes=[outcome], max_pages=1000)
+    outcome = page_table.PageOutcome(first, PageState.DONE, cost=1, records=rows, count=len(urls), found=found)
+    page_table.write_batch(slice=slice, outcomes=[outcome], max_pages=1000)
     process_lifecycle.end_slice(slice=slice)
 
 
@@ -202,9 +212,9 @@ def test_retry_asks_for_failed_pages_alone(owner: Person, site: Site) -> None:
     assert (process.failed, process.cost) == (1, 3)
     site.pages["/b"] = html("<h1>B</h1>")
     first = process.run
-    taken_up = process_lifecycle.retry_process(process=processes.visible_process(id=process.id, user=owner.user))
-    work(processes.KIND, process_lifecycle.begin, node="extraction@test")
-    process = carried(taken_up)
+    retried = process_lifecycle.retry_process(process=processes.visible_process(id=process.id, user=owner.user))
+    work("extraction", process_lifecycle.perform_extraction, node="extraction@test")
+    process = carried(retried)
     assert [record["item_details"] for record in records(process)] == [[{"title": x}] for x in "ABC"]
     assert (process.failed, process.cost, process.status) == (0, 4, "finished")
     assert site.hits["/a"] == 1
@@ -235,8 +245,8 @@ def test_credits_run_out_and_come(owner: Person, site: Site, settings: Any) -> N
     assert process.results
     assert len(records(process)) == 5
     credits.top_up(owner_id=owner.user.pk, amount=10)
-    assert process_lifecycle.resume_waiting() == 1
-    work(processes.KIND, process_lifecycle.begin, node="extraction@test")
+    assert suspension.resume_waiting() == 1
+    work("extraction", process_lifecycle.perform_extraction, node="extraction@test")
     process = carried(process)
     assert (process.status, process.missing, process.cost) == ("finished", 0, 6)
     assert all(len(record["item_details"]) == 1 for record in records(process))
@@ -254,10 +264,10 @@ def test_a_cap_of_one_run(owner: Person, site: Site) -> None:
     fields = [{**LINKS[0], "details": DETAIL}]
     process = extracted(owner, site, fields=fields, commonParent="li", maxCredits=4)
     assert (process.status, process.cost, process.capped) == ("pending", 4, True)
-    assert process_lifecycle.resume_waiting() == 0
-    taken_up = process_lifecycle.retry_process(process=process, max_credits=6)
-    work(processes.KIND, process_lifecycle.begin, node="extraction@test")
-    assert carried(taken_up).cost == 6
+    assert suspension.resume_waiting() == 0
+    retried = process_lifecycle.retry_process(process=process, max_credits=6)
+    work("extraction", process_lifecycle.perform_extraction, node="extraction@test")
+    assert carried(retried).cost == 6
 
 
 def test_robots(owner: Person, site: Site) -> None:
@@ -419,7 +429,7 @@ def test_a_lost_worker_loses_no_page_and_charges_none_twice(owner: Person, site:
     assert claimed
     lost, _ = claimed
     slices.reserve(slice=lost, wanted=100)
-    assert len(slices.claim_pages(slice=lost, limit=10)) == 1
+    assert len(page_table.claim_pages(slice=lost, limit=10)) == 1
     assert slices.claim_slice(worker="other@test") is None
     Slice.objects.update(lease_until=timezone.now())
     process_lifecycle.sweep()
@@ -427,7 +437,7 @@ def test_a_lost_worker_loses_no_page_and_charges_none_twice(owner: Person, site:
     assert (process.status, process.cost, process.requests) == ("finished", 3, 3)
     assert CreditAccount.objects.get().balance == settings.EXTRACTION_CREDITS - 3
     with pytest.raises(slices.SliceLost):
-        slices.write_batch(slice=lost, outcomes=[], max_pages=10)
+        page_table.write_batch(slice=lost, outcomes=[], max_pages=10)
 
 
 def test_a_page_that_takes_workers_with_it_is_given_up_alone(owner: Person, site: Site) -> None:
@@ -438,7 +448,7 @@ def test_a_page_that_takes_workers_with_it_is_given_up_alone(owner: Person, site
     for number in range(3):
         slice, _ = slices.claim_slice(worker=f"{number}@test") or (None, None)
         assert slice
-        claimed = slices.claim_pages(slice=slice, limit=10)
+        claimed = page_table.claim_pages(slice=slice, limit=10)
         assert len(claimed) == (3 if number < 2 else 1)
         if number == 2:  # the suspects come one by one
             assert claimed[0].url.endswith("/a")
@@ -461,15 +471,15 @@ def test_a_cancelled_process_keeps_what_it_has(owner: Person, site: Site) -> Non
     assert slice
     processes.cancel_process(process=processes.visible_process(id=process.id, user=owner.user))
     with pytest.raises(slices.SliceLost):
-        slices.claim_pages(slice=slice, limit=1)
+        page_table.claim_pages(slice=slice, limit=1)
     process = carried(process)
     assert (process.status, process.open, process.unwritten) == ("canceled", 1, False)
     assert process.results
     run = run_of(process)
     assert run.state == "REVOKED"
-    taken_up = process_lifecycle.retry_process(process=processes.visible_process(id=process.id, user=owner.user))
-    work(processes.KIND, process_lifecycle.begin, node="extraction@test")
-    assert carried(taken_up).status == "finished"
+    retried = process_lifecycle.retry_process(process=processes.visible_process(id=process.id, user=owner.user))
+    work("extraction", process_lifecycle.perform_extraction, node="extraction@test")
+    assert carried(retried).status == "finished"
 
 
 def test_a_retry_of_the_run_takes_its_process_up_again(owner: Person, site: Site) -> None:
@@ -477,7 +487,7 @@ def test_a_retry_of_the_run_takes_its_process_up_again(owner: Person, site: Site
     assert process.status == "failed"
     site.pages["/"] = listing("/a")
     new = runs.retry(run=run_of(process))
-    work(processes.KIND, process_lifecycle.begin, node="extraction@test")
+    work("extraction", process_lifecycle.perform_extraction, node="extraction@test")
     process = carried(process)
     assert (process.status, process.run_id) == ("finished", new.pk)
 
@@ -500,7 +510,7 @@ def test_where_the_result_cannot_be_stored_it_is_tried_again(owner: Person, site
     with open(blocked, "w"):  # where its folder should be
         process = begun(owner, site)
         for _ in range(3):
-            worker_loop.take_turns(node="extraction@test")
+            worker_loop.work_on_slices(node="extraction@test")
     process.refresh_from_db()
     assert (process.status, process.unwritten, process.results) == ("running", True, "")
     assert ProcessNote.objects.filter(process=process, text__contains="could not be written").count() == 1
@@ -560,10 +570,10 @@ def test_the_same_bytes_whoever_fetched_and_when(owner: Person, site: Site, sett
         slice, row = slices.claim_slice(worker="x@test") or (None, None)
         if slice and row:
             slices.reserve(slice=slice, wanted=20)
-            slices.claim_pages(slice=slice, limit=7)
+            page_table.claim_pages(slice=slice, limit=7)
             Slice.objects.update(lease_until=timezone.now())
             process_lifecycle.sweep()
-            worker_loop.take_turns(node="extraction@test")
+            worker_loop.work_on_slices(node="extraction@test")
     assert b"".join(ResultExport(carried(process)).pieces("xml", gzip=False)) == whole
     assert json.loads(b"".join(ResultExport(process).pieces("json", gzip=False)))[0]["item_details"] == [
         {"title": "/0"}
@@ -668,7 +678,7 @@ def test_nobody_is_told_of_what_was_deleted(owner: Person, site: Site) -> None:
     Run.objects.filter(pk=run_of(process).pk).update(webhook=f"{site.url}/hook")
     assert process.task
     retention.delete_task(task=process.task)
-    worker_loop.take_turns(node="extraction@test")
+    worker_loop.work_on_slices(node="extraction@test")
     assert not Run.objects.filter(kind=WEBHOOK).exists()
 
 
@@ -693,6 +703,6 @@ def test_a_turn_does_not_begin_with_a_connection_that_another_lost(owner: Person
     site.pages["/"] = listing("/a")
     process = begun(owner, site)
     asyncio.run(sync_to_async(end_connection)())
-    worker_loop.take_turns(node="extraction@test")
+    worker_loop.work_on_slices(node="extraction@test")
     process.refresh_from_db()
     assert (process.status, process.records) == ("finished", 1)

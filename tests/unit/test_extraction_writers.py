@@ -14,7 +14,7 @@ import pytest
 
 from extraction.domain.payload import PagesPayload
 from extraction.domain.result_formats import MEDIA_TYPES
-from extraction.writers import spreadsheet, written
+from extraction.writers import spreadsheet, write_records
 
 RULE = PagesPayload.parse(
     {
@@ -33,7 +33,7 @@ RECORDS: list[dict[str, Any]] = [
 
 
 def file_of(format: str, records: Any = RECORDS, **options: Any) -> bytes:
-    return b"".join(written(iter(records), RULE, format, most=len(RECORDS), **options))
+    return b"".join(write_records(iter(records), RULE, format, most=len(RECORDS), **options))
 
 
 def test_json() -> None:
@@ -109,7 +109,7 @@ def many(count: int) -> Iterator[dict[str, Any]]:
 def test_more_records_need_no_more_memory(format: str) -> None:
     tracemalloc.start()
     try:
-        for _ in written(many(20_000), RULE, format, most=20_000):
+        for _ in write_records(many(20_000), RULE, format, most=20_000):
             pass
         assert tracemalloc.get_traced_memory()[1] < 1024 * 1024
     finally:

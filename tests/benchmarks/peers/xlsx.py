@@ -29,12 +29,12 @@ def bare(path: str) -> None:
 
 def ours(path: str) -> None:
     from extraction.domain.payload import PagesPayload
-    from extraction.writers import written
+    from extraction.writers import write_records
 
     fields = [{"name": name, "selector": "a"} for name in next(rows())]
     rule = PagesPayload.parse({"request": {"url": "http://x/"}, "fields": fields}).rule
     with open(path, "wb") as file:
-        file.writelines(written(rows(), rule, "xlsx", most=ROWS))
+        file.writelines(write_records(rows(), rule, "xlsx", most=ROWS))
 
 
 if __name__ == "__main__":

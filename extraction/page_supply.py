@@ -1,0 +1,163 @@
+"""The pages and credits that a slice has at hand: claimed and reserved before the last ones are used up."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+
+from extraction.models import Process, Slice
+from extraction.services import page_table, slices
+from extraction.services.page_table import ClaimedPage, PageOutcome
+
+CLAIM_SECONDS = 0.1  # until pages are claimed again, after there was none
+STOCK = 96  # pages that a slice has at hand; others may have the rest
+LOW = 48  # pages, or credits for as many, at hand: then it is time for more
+RESERVED_PAGES = 300  # whose credits are reserved at once
+
+
+class CreditAllowance:
+    """Credits that a slice reserved and has not used."""
+
+    def __init__(self) -> None:
+        self.left = 0
+        self._changed = asyncio.Event()
+
+    def take(self, amount: int) -> bool:
+        """Takes credits to pay with; False, and takes none, where there are not as many."""
+        if self.left < amount:
+            return False
+        self.left -= amount
+        return True
+
+    def give(self, amount: int) -> None:
+        self.left += amount
+        if amount > 0:
+            self.wake()
+
+    async def wait(self) -> None:
+        """Waits until there are more, or `wake` is called."""
+        self._changed.clear()
+        await self._changed.wait()
+
+    def wake(self) -> None:
+        self._changed.set()
+
+
+class PageSupply:
+    """Has pages and credits at hand for one slice, and decides when the slice is over (`close_if_over`)."""
+
+    def __init__(self, slice: Slice, process: Process, max_pages: int) -> None:
+        self._slice, self._price = slice, process.price
+        self._ends_at = time.monotonic() + settings.EXTRACTION_SLICE_SECONDS
+        self._pages: asyncio.Queue[ClaimedPage | None] = asyncio.Queue()  # None: the slice is over
+        self._seen: set[bytes] = set()  # keys of pages that were claimed or found in this slice
+        self._unpaid = 0  # pages that left the queue, and wait for credits
+        self._more = asyncio.Event()  # set: it is time to claim and to reserve
+        self._none_claimed = self._none_granted = False  # by the last claim
+        self.credits = CreditAllowance()
+        self.room = max_pages - process.pages  # pages that the process may have beyond those that it has
+        self.fetching = 0
+        self.closed = False
+
+    @property
+    def at_hand(self) -> int:
+        return self._pages.qsize() + self._unpaid
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no page is under way, and none is at hand."""
+        return not (self.fetching or self.at_hand)
+
+    async def take(self) -> ClaimedPage | None:
+        """Takes the next page, which is paid for; None when the slice is over."""
+        self._claim_when_low()
+        self._close_when_late()
+        page = await self._pages.get()
+        self._close_when_late()
+        if page is None:
+            self._pages.put_nowait(None)  # for the others who wait
+            return None
+        self._unpaid += 1
+        while not (self.closed or self.credits.take(self._price)):
+            self._claim_when_low()
+            self.close_if_over()
+            await self.credits.wait()
+        self._unpaid -= 1
+        if self.closed:
+            return None  # the page is free again when the slice ends, and no attempt at it is lost
+        self.fetching += 1
+        return page
+
+    def put_back(self, outcome: PageOutcome) -> None:
+        """Gives back what a page did not cost, and queues pages that it led to, while there is room for them.
+
+        Removes pages from `outcome.found` that the slice knows already.
+        """
+        self.fetching -= 1
+        self.credits.give(self._price + outcome.extra - outcome.cost)
+        fresh = [found for found in outcome.found if found.page.key not in self._seen]
+        for found in fresh:
+            self._seen.add(found.page.key)
+            self.room -= 1
+            found.mine = self.room >= 0 and self._pages.qsize() < STOCK and not self.closed
+            if found.mine:
+                self._pages.put_nowait(found.page)
+        outcome.found = fresh
+        self.close_if_over()
+
+    async def run(self, all_written: Callable[[], bool]) -> None:
+        """Claims pages and reserves credits whenever they run low, until it is cancelled. Raises `SliceLost`."""
+        while True:
+            # Pages that other workers lost may be why those died, so they are claimed with nothing else at stake. When
+            # such a claim finds nothing either, nothing is left for this slice.
+            alone = self.is_idle and all_written()
+            pages, granted = await sync_to_async(self._claim)(alone)
+            self._none_granted = granted == 0
+            self.credits.give(granted or 0)
+            for page in pages:
+                self._seen.add(page.key)
+                self._pages.put_nowait(page)
+            self._none_claimed = alone and not pages
+            self.close_if_over()
+            self._more.clear()
+            if not pages:
+                await asyncio.sleep(CLAIM_SECONDS)
+            await self._more.wait()
+
+    def _claim(self, alone: bool) -> tuple[list[ClaimedPage], int | None]:
+        """Claims pages; returns them, and how many credits were reserved, None where those at hand suffice."""
+        granted = None
+        if self.credits.left < self._price * LOW:
+            granted = slices.reserve(slice=self._slice, wanted=self._price * RESERVED_PAGES)
+        pages = page_table.claim_pages(slice=self._slice, limit=STOCK, alone=alone) if self.at_hand < LOW else []
+        return pages, granted
+
+    def _claim_when_low(self) -> None:
+        if self.at_hand < LOW or self.credits.left < self._price * LOW:
+            self._more.set()
+
+    def claim_when_empty(self) -> None:
+        if not self.at_hand:
+            self._more.set()
+
+    @property
+    def out_of_credits(self) -> bool:
+        return self._none_granted and self.credits.left < self._price
+
+    def close_if_over(self) -> None:
+        """Closes when no page is under way that could lead to more, and no more pages, or no credits, are to be had."""
+        if not self.fetching and (self.out_of_credits if self.at_hand else self._none_claimed):
+            self.close()
+
+    def _close_when_late(self) -> None:
+        if time.monotonic() > self._ends_at:
+            self.close()
+
+    def close(self) -> None:
+        """Ends the slice: pages under way are still finished, others are not begun."""
+        if not self.closed:
+            self.closed = True
+            self._pages.put_nowait(None)
+            self.credits.wake()

@@ -1,0 +1,206 @@
+"""The page table: claims pages for slices, and writes what became of them in batches. A lost slice writes nothing."""
+
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import F
+
+from extraction.domain.process_status import PageState
+from extraction.models import Process, ProcessNote, Slice
+from extraction.services import slices
+
+LIMIT_REACHED = "the limit of pages is reached; others are left out"
+SUSPECTS = 16  # claimed together
+
+_CLAIM = """
+UPDATE extraction_page AS page SET state = 'claimed', slice = %(slice)s, attempt = attempt + 1, not_before = NULL
+FROM (
+    SELECT id FROM extraction_page
+    WHERE process_id = %(process)s AND state = 'ready' AND lost {lost}
+        AND (not_before IS NULL OR not_before <= clock_timestamp())
+    ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+) AS chosen
+WHERE page.id = chosen.id
+RETURNING page.id, page.key, page.chain, page.before, page.ordinal, page.rule, page.url, page.attempt, page.lost
+"""
+_ADD = """
+INSERT INTO extraction_page
+    (process_id, key, chain, ordinal, before, rule, url, state, slice, attempt, lost, bytes, duration_ms, cost, found,
+    error)
+SELECT %(process)s, key, chain, ordinal, before, rule, url, CASE WHEN mine THEN 'claimed' ELSE 'ready' END,
+    CASE WHEN mine THEN %(slice)s::bigint END, CASE WHEN mine THEN 1 ELSE 0 END, 0, 0, 0, 0, 0, ''
+FROM unnest(
+    %(keys)s::bytea[], %(chains)s::bytea[], %(ordinals)s::int[], %(before)s::bytea[], %(rules)s::smallint[],
+    %(urls)s::text[], %(mine)s::boolean[]
+) AS new (key, chain, ordinal, before, rule, url, mine)
+ON CONFLICT DO NOTHING
+"""
+_END = """
+UPDATE extraction_page AS page SET
+    state = new.state, slice = NULL, attempt = page.attempt - (new.state = 'ready' AND new.requests = 0)::int,
+    status = new.status, bytes = new.bytes, duration_ms = new.duration_ms,
+    cost = page.cost + new.cost, found = new.found, error = new.error, records = new.records,
+    not_before = clock_timestamp() + make_interval(secs => new.wait), fetched_at = clock_timestamp(), lost = 0
+FROM unnest(
+    %(keys)s::bytea[], %(states)s::text[], %(statuses)s::smallint[], %(bytes)s::bigint[], %(durations)s::int[],
+    %(costs)s::int[], %(found)s::int[], %(errors)s::text[], %(records)s::bytea[], %(waits)s::float[],
+    %(requests)s::int[]
+) AS new (key, state, status, bytes, duration_ms, cost, found, error, records, wait, requests)
+WHERE page.process_id = %(process)s AND page.key = new.key AND page.slice = %(slice)s AND page.state = 'claimed'
+RETURNING page.state, page.chain, new.bytes, new.cost, new.found, new.requests
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedPage:
+    """A page that a slice has claimed. `before` is the digest of what the page before it in its list showed."""
+
+    key: bytes
+    chain: bytes
+    before: bytes
+    ordinal: int
+    rule: int
+    url: str
+    attempt: int = 1
+    lost: int = 0
+
+
+@dataclass(slots=True)
+class FoundPage:
+    """A page that another page led to. `mine` says that the slice that found it has claimed it, too."""
+
+    page: ClaimedPage
+    mine: bool
+
+
+@dataclass(slots=True)
+class PageOutcome:
+    """What became of a claimed page.
+
+    `wait` is in seconds, for a page that is to be tried again. `extra` is the part of its `cost` that was taken while
+    it was processed. `records` are its `count` records, as JSON. A page that was not asked for (`requests` is 0) loses
+    no attempt.
+    """
+
+    page: ClaimedPage
+    state: PageState
+    status: int | None = None
+    size: int = 0
+    duration_ms: int = 0
+    cost: int = 0
+    extra: int = 0
+    requests: int = 1
+    error: str = ""
+    wait: float | None = None
+    records: bytes = b""
+    count: int = 0
+    found: list[FoundPage] = field(default_factory=list)
+
+
+def claim_pages(*, slice: Slice, limit: int, alone: bool = True) -> list[ClaimedPage]:
+    """Claims up to `limit` pages for a slice, oldest first. Raises `SliceLost`.
+
+    Pages that a worker had when it was lost are claimed when no other is left, and by a slice that has nothing else
+    (`alone`): first some together, and after a second loss one by one, for one of them may be why.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        slices.renew(slice=slice)
+        rows = _claim(cursor, slice, limit, "= 0")
+        if alone and not rows:
+            rows = _claim(cursor, slice, SUSPECTS, "= 1") or _claim(cursor, slice, 1, "> 1")
+        return rows
+
+
+def _claim(cursor: Any, slice: Slice, limit: int, lost: str) -> list[ClaimedPage]:
+    """Claims pages whose count of lost workers fits `lost`, a comparison in SQL."""
+    cursor.execute(_CLAIM.format(lost=lost), {"slice": slice.pk, "process": slice.process_id, "limit": limit})
+    rows = sorted(cursor.fetchall())
+    return [ClaimedPage(bytes(key), bytes(chain), bytes(before), *others) for _, key, chain, before, *others in rows]
+
+
+def write_batch(*, slice: Slice, outcomes: Sequence[PageOutcome], max_pages: int) -> Process:
+    """Writes what became of pages, the pages that they led to, and what they cost, in one transaction.
+
+    Pages past `max_pages` of the process are left out. Returns the process as it is then. Raises `SliceLost`.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        process = Process.objects.select_for_update(no_key=True).get(pk=slice.process_id)
+        slices.renew(slice=slice)
+        if outcomes:
+            found_pages = [found for outcome in outcomes for found in outcome.found]
+            added = _add(cursor, slice, found_pages, max_pages - process.pages)
+            _count(process, slice, added, _end(cursor, slice, outcomes))
+        return process
+
+
+def _add(cursor: Any, slice: Slice, found_pages: Sequence[FoundPage], room: int) -> int:
+    """Adds pages that are new to the process, which has `room` for so many; returns how many were added."""
+    if len(found_pages) > room:
+        found_pages = found_pages[: max(0, room)]
+        ProcessNote.objects.get_or_create(process_id=slice.process_id, text=LIMIT_REACHED)
+    if not found_pages:
+        return 0
+    pages = [found.page for found in found_pages]
+    cursor.execute(
+        _ADD,
+        {
+            "process": slice.process_id,
+            "slice": slice.pk,
+            "keys": [page.key for page in pages],
+            "chains": [page.chain for page in pages],
+            "ordinals": [page.ordinal for page in pages],
+            "before": [page.before for page in pages],
+            "rules": [page.rule for page in pages],
+            "urls": [page.url for page in pages],
+            "mine": [found.mine for found in found_pages],
+        },
+    )
+    return int(cursor.rowcount)
+
+
+def _end(cursor: Any, slice: Slice, outcomes: Sequence[PageOutcome]) -> list[tuple[Any, ...]]:
+    """Writes outcomes of pages that the slice still has; a row for each, as `_END` returns it."""
+    cursor.execute(
+        _END,
+        {
+            "process": slice.process_id,
+            "slice": slice.pk,
+            "keys": [outcome.page.key for outcome in outcomes],
+            "states": [outcome.state for outcome in outcomes],
+            "statuses": [outcome.status for outcome in outcomes],
+            "bytes": [outcome.size for outcome in outcomes],
+            "durations": [outcome.duration_ms for outcome in outcomes],
+            "costs": [outcome.cost for outcome in outcomes],
+            "found": [outcome.count for outcome in outcomes],
+            "errors": [outcome.error.replace("\x00", "")[:1000] for outcome in outcomes],
+            "records": [zlib.compress(outcome.records, 1) if outcome.records else None for outcome in outcomes],
+            "waits": [outcome.wait for outcome in outcomes],
+            "requests": [outcome.requests for outcome in outcomes],
+        },
+    )
+    rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
+
+
+def _count(process: Process, slice: Slice, added: int, ended: Iterable[tuple[Any, ...]]) -> None:
+    """Adds what a batch changed to the counts of the process and its slice."""
+    process.pages += added
+    process.open += added
+    spent = 0
+    for state, chain, size, cost, found, requests in ended:
+        process.open -= state != PageState.READY
+        process.failed += state == PageState.FAILED
+        process.main_failed |= state == PageState.FAILED and bytes(chain) == bytes(process.main or b"")
+        process.responses += state in {PageState.DONE, PageState.REPEATED}
+        process.requests += requests
+        process.records += found
+        process.bytes += size
+        spent += cost
+    process.cost += spent
+    process.save(
+        update_fields=("pages", "open", "failed", "main_failed", "responses", "requests", "records", "bytes", "cost")
+    )
+    Slice.objects.filter(pk=slice.pk).update(spent=F("spent") + spent)
