@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.urls import reverse
 
-from extraction.domain.kind_names import DELIVERY, EXTRACTION, REMOVAL
+from extraction.domain.kind_names import DELIVERY, EXTRACTION, REMOVAL, SCHEDULED_TASK
 from extraction.models import ExtractionTask, Process
 from extraction.services import process_lifecycle, processes, retention, slices, webhook_payload
 from extraction.services.deliveries import RETRY_DELAYS
@@ -16,7 +16,6 @@ from taskhub.runs.models import Run
 from taskhub.runs.run_kinds import PlannedRun, RunKind, ScheduleTarget
 
 QUEUE = "extraction"
-SCHEDULED = "extraction.tasks.ScheduledExtraction"
 EXAMPLE = """{
     // Which task is to be run; what is given as payload lies over the task's own.
     "task": "1XtQA0Z15N3fqKZuzPKESUsTIW1",
@@ -29,7 +28,7 @@ class ProcessKind(RunKind):
     """Runs of processes. Their pages are fetched in slices, while the run is detached."""
 
     name = EXTRACTION
-    task = SCHEDULED
+    task = SCHEDULED_TASK
     queue = QUEUE
     webhook_event = webhook_payload.EVENT
 
@@ -86,7 +85,7 @@ class ExtractionTarget(ScheduleTarget):
 
     kind = EXTRACTION
     title = "ScheduledExtraction"
-    tasks = (SCHEDULED,)
+    tasks = (SCHEDULED_TASK,)
     example = EXAMPLE
 
     def plan_run(self, arguments: Mapping[str, Any], owner: Any, schedule: str) -> PlannedRun:

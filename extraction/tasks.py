@@ -4,7 +4,7 @@ from typing import Any
 
 from celery import shared_task
 
-from extraction.domain.kind_names import DELIVERY, EXTRACTION, REMOVAL
+from extraction.domain.kind_names import DELIVERY, EXTRACTION, REMOVAL, SCHEDULED_TASK
 from extraction.services.deliveries import perform_delivery
 from extraction.services.process_lifecycle import perform_extraction
 from extraction.services.retention import perform_removal
@@ -12,7 +12,7 @@ from taskhub.errors import Rejected
 from taskhub.runs.queue.worker_process import work
 
 
-@shared_task(name="extraction.tasks.ScheduledExtraction", bind=True)
+@shared_task(name=SCHEDULED_TASK, bind=True)
 def extraction_run(self: Any, /, run_id: str = "", **arguments: Any) -> int:
     """Begins runs that wait, and works on slices of processes, whichever run it was notified of; returns how many."""
     if not run_id:

@@ -29,7 +29,7 @@ SOURCES = [
 PRODUCT = [path.relative_to(ROOT) for path in SOURCES if "tests" not in path.relative_to(ROOT).parts]
 
 # The rooms that every app may have, and names that Django, pytest or Python dictate.
-ROOMS = {"admin", "api", "apps", "domain", "errors", "examples", "models", "run_kinds"}
+ROOMS = {"admin", "api", "apps", "domain", "errors", "examples", "kind_names", "models", "run_kinds"}
 ROOMS |= {"serializers", "services", "tasks", "urls", "views"}
 DICTATED_MODULES = {"__init__", "management", "commands", "walkers"}
 DICTATED_CLASSES = {"Meta", "Command"}

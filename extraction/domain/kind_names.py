@@ -1,5 +1,6 @@
-"""The names of extraction's kinds of runs, as rows of runs have them."""
+"""The names of the run kinds of extraction, as runs show them, and of the Celery task that schedules name."""
 
 EXTRACTION = "extraction"
 DELIVERY = "delivery"
 REMOVAL = "extraction_purge"
+SCHEDULED_TASK = "extraction.tasks.ScheduledExtraction"
