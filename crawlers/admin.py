@@ -15,7 +15,7 @@ from crawlers.services.crawler_calls import time_out
 from crawlers.services.crawler_schedules import schedule_of
 from taskhub.errors import Conflict
 from taskhub.security.masking import MASK
-from taskhub.web.admin import WatchedAdmin, json_block, list_link, row_link, unbroken
+from taskhub.web.admin import WatchedAdmin, json_block, list_link, row_action, row_link, unbroken
 
 
 def _link(row: Any, text: str = "") -> SafeString:
@@ -54,7 +54,7 @@ class ExternalAdmin(CrawlersAdmin):
     def crawlers_of(self, external: External) -> SafeString:
         return list_link("crawlers_crawler", "its crawlers", external__id__exact=external.pk)
 
-    @admin.action(description="Delete the selected externals", permissions=["view"])
+    @row_action("Delete the selected externals", needs="crawlers.delete_external", asks=True)
     def delete_externals(self, request: HttpRequest, queryset: QuerySet[External]) -> None:
         self.each(request, queryset, lambda row: definitions.delete_external(external=row), "externals deleted")
 
@@ -74,7 +74,7 @@ class StreamAdmin(CrawlersAdmin):
         ]
         return format_html_join(", ", "{}", pages)
 
-    @admin.action(description="Delete the selected streams with their documents", permissions=["view"])
+    @row_action("Delete the selected streams with their documents", needs="crawlers.delete_stream", asks=True)
     def delete_streams(self, request: HttpRequest, queryset: QuerySet[Stream]) -> None:
         self.each(request, queryset, lambda row: definitions.delete_stream(stream=row), "streams deleted")
 
@@ -116,11 +116,11 @@ class CrawlerAdmin(CrawlersAdmin):
     def tasks_of(self, crawler: Crawler) -> SafeString:
         return list_link("crawlers_crawlertask", "its tasks", crawler__id__exact=crawler.pk)
 
-    @admin.action(description="Start a task of each selected crawler", permissions=["view"])
+    @row_action("Start a task of each selected crawler", needs="crawlers.add_crawlertask", asks=True)
     def start_tasks(self, request: HttpRequest, queryset: QuerySet[Crawler]) -> None:
         self.each(request, queryset, _start, "tasks started")
 
-    @admin.action(description="Delete the selected crawlers", permissions=["view"])
+    @row_action("Delete the selected crawlers", needs="crawlers.delete_crawler", asks=True)
     def delete_crawlers(self, request: HttpRequest, queryset: QuerySet[Crawler]) -> None:
         self.each(request, queryset, lambda row: definitions.delete_crawler(crawler=row), "crawlers deleted")
 
@@ -229,21 +229,21 @@ class CrawlerTaskAdmin(CrawlersAdmin):
         ]
         return format_html_join(mark_safe("<br>"), "{} {} {} {} {}", lines)
 
-    @admin.action(description="Try the selected tasks again", permissions=["view"])
+    @row_action("Try the selected tasks again", needs="crawlers.change_crawlertask", asks=True)
     def retry_tasks(self, request: HttpRequest, queryset: QuerySet[CrawlerTask]) -> None:
         self.each(request, queryset, _retry, "tasks started again")
 
-    @admin.action(description="Stop the selected tasks", permissions=["view"])
+    @row_action("Stop the selected tasks", needs="crawlers.change_crawlertask")
     def stop_tasks(self, request: HttpRequest, queryset: QuerySet[CrawlerTask]) -> None:
         self.each(
             request, queryset, lambda row: status_updates.stop_task(task=row, message="Stopped."), "tasks stopped"
         )
 
-    @admin.action(description="Time the selected tasks out", permissions=["view"])
+    @row_action("Time the selected tasks out", needs="crawlers.change_crawlertask")
     def time_out_tasks(self, request: HttpRequest, queryset: QuerySet[CrawlerTask]) -> None:
         self.each(request, queryset, lambda row: time_out(task=row), "tasks timed out")
 
-    @admin.action(description="Delete the selected tasks with their documents", permissions=["view"])
+    @row_action("Delete the selected tasks with their documents", needs="crawlers.delete_crawlertask", asks=True)
     def delete_tasks(self, request: HttpRequest, queryset: QuerySet[CrawlerTask]) -> None:
         self.each(request, queryset, lambda row: status_updates.delete_task(task=row), "tasks deleted")
 

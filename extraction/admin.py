@@ -19,7 +19,7 @@ from extraction.services.results import ResultExport
 from extraction.services.signed_links import LOG, link_to
 from taskhub.errors import Problem
 from taskhub.security.masking import mask
-from taskhub.web.admin import SHOWN_MAX, BigTableAdmin, WatchedAdmin, json_block, list_link, row_link
+from taskhub.web.admin import SHOWN_MAX, BigTableAdmin, WatchedAdmin, json_block, list_link, row_action, row_link
 
 PREVIEW = 50
 
@@ -69,18 +69,20 @@ class ExtractionTaskAdmin(ExtractionAdmin):
     def processes_of(self, task: ExtractionTask) -> SafeString:
         return list_link("extraction_process", "its processes", task__seq__exact=task.pk)
 
-    @admin.action(description="Run the selected tasks", permissions=["view"])
+    @row_action("Run the selected tasks", needs="extraction.add_process", asks=True)
     def run_tasks(self, request: HttpRequest, queryset: QuerySet[ExtractionTask]) -> None:
         self.each(
             request, queryset.select_related("owner"), lambda task: processes.run_task(task=task), "processes started"
         )
 
-    @admin.action(description="Test the delivery of the selected tasks", permissions=["view"])
+    @row_action("Test the delivery of the selected tasks", needs="extraction.change_extractiontask", asks=True)
     def test_deliveries(self, request: HttpRequest, queryset: QuerySet[ExtractionTask]) -> None:
         tasks = queryset.select_related("owner")
         self.each(request, tasks, lambda task: deliveries.queue_test_deliveries(task=task), "tasks: see their runs")
 
-    @admin.action(description="Delete the selected tasks with their processes and files", permissions=["view"])
+    @row_action(
+        "Delete the selected tasks with their processes and files", needs="extraction.delete_extractiontask", asks=True
+    )
     def delete_tasks(self, request: HttpRequest, queryset: QuerySet[ExtractionTask]) -> None:
         self.each(request, queryset, lambda task: retention.delete_task(task=task), "tasks deleted")
 
@@ -158,7 +160,7 @@ class ProcessAdmin(ExtractionAdmin):
     def preview(self, process: Process) -> SafeString:
         return format_html("<pre>{}</pre>", "\n".join(_lines(process))[:SHOWN_MAX])
 
-    @admin.action(description="Stop the selected processes", permissions=["view"])
+    @row_action("Stop the selected processes", needs="extraction.change_process")
     def cancel_processes(self, request: HttpRequest, queryset: QuerySet[Process]) -> None:
         self.each(
             request,
@@ -167,7 +169,7 @@ class ProcessAdmin(ExtractionAdmin):
             "processes stopped",
         )
 
-    @admin.action(description="Ask again for failed pages of the selected processes", permissions=["view"])
+    @row_action("Ask again for failed pages of the selected processes", needs="extraction.change_process", asks=True)
     def retry_processes(self, request: HttpRequest, queryset: QuerySet[Process]) -> None:
         rows = queryset.select_related("run", "owner", "task")
         retry = process_lifecycle.retry_process

@@ -17,7 +17,7 @@ from knox.models import AuthToken
 
 from taskhub.accounts import services
 from taskhub.accounts.models import ApiKey, User
-from taskhub.web.admin import BigTableAdmin, ReadOnlyAdmin
+from taskhub.web.admin import BigTableAdmin, ReadOnlyAdmin, row_action
 
 RIGHTS = ("is_superuser", "groups", "user_permissions")
 
@@ -87,7 +87,7 @@ class UserAdmin(BigTableAdmin, DjangoUserAdmin):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         services.delete_accounts(users=queryset)
 
-    @admin.action(description="End all tokens", permissions=["change"])
+    @row_action("End all tokens", needs="accounts.change_user", asks=True)
     def end_tokens(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         ended = sum(services.sign_out_everywhere(user=user) for user in queryset if _may_touch(request, user))
         self.message_user(request, f"Ended {ended} tokens.", messages.SUCCESS)
@@ -115,7 +115,7 @@ class ApiKeyAdmin(CredentialAdmin):
     def delete_model(self, request: HttpRequest, obj: ApiKey) -> None:
         services.revoke_keys(keys=ApiKey.objects.filter(pk=obj.pk))
 
-    @admin.action(description="Revoke", permissions=["delete"])
+    @row_action("Revoke", needs="accounts.delete_apikey", asks=True)
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         for key in queryset.select_related("user"):
             self.log_change(request, key.user, f"Revoked the API key {key.prefix}.")
@@ -154,7 +154,13 @@ class TokenAdmin(CredentialAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if request.method == "POST" and self.has_delete_permission(request):
-            for token in self.get_queryset(request).filter(handle=request.POST.get("end", "")).select_related("user"):
+            handle = request.POST.get("end", "")
+            tokens = self.get_queryset(request).filter(handle=handle).select_related("user")
+            if "post" not in request.POST:
+                return self.ask(
+                    request, tokens.values_list("user__email", flat=True), "End the token", [("end", handle)]
+                )
+            for token in tokens:
                 services.sign_out(token=token)
                 self.log_change(request, token.user, "Ended a token.")
             return HttpResponseRedirect(request.get_full_path())

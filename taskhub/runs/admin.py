@@ -16,7 +16,7 @@ from taskhub.runs.run_kinds import all_kinds, kind_or_default
 from taskhub.runs.scheduler import beat_admin  # noqa: F401  (registers its pages)
 from taskhub.runs.scheduler.admin import seconds_between
 from taskhub.security.masking import hide, mask, secrets_of
-from taskhub.web.admin import ReadOnlyAdmin, json_block, list_link, row_link, unbroken
+from taskhub.web.admin import ReadOnlyAdmin, json_block, list_link, row_action, row_link, unbroken
 
 LINKS_MAX = 20
 
@@ -115,11 +115,11 @@ class RunAdmin(ReadOnlyAdmin):
     def shown_retries(self, run: Run) -> SafeString:
         return _links(run.retries.all())
 
-    @admin.action(description="Cancel the selected runs", permissions=["view"])
+    @row_action("Cancel the selected runs", needs="runs.change_run")
     def cancel_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
         self.each(request, queryset, lambda run: cancel(run=run), "runs cancelled")
 
-    @admin.action(description="Try the selected runs again", permissions=["view"])
+    @row_action("Try the selected runs again", needs="runs.add_run", asks=True)
     def retry_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
         self.each(request, queryset.defer(None), lambda run: retry(run=run), "runs accepted again")
 

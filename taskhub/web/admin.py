@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
+from functools import wraps
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 from uuid import UUID
@@ -11,7 +12,8 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
@@ -22,6 +24,30 @@ from taskhub.security.masking import mask, mask_value, secrets_of
 
 COUNTED_MAX = 10_000
 SHOWN_MAX = 100_000  # characters
+NAMED_MAX = 100  # rows, on a page that asks
+
+Action = Callable[[Any, HttpRequest, Any], HttpResponse | None]
+
+
+def row_action(description: str, *, needs: str, asks: bool = False) -> Callable[[Action], Action]:
+    """Makes a method of a page, which takes a request and the chosen rows, an action of its list.
+
+    `needs` is the permission of what it does, such as `runs.change_run`. One that deletes or starts work `asks` first.
+    """
+
+    def decorate(act: Action) -> Action:
+        @wraps(act)
+        def ask_and_act(page: "BigTableAdmin", request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse | None:
+            if asks and "post" not in request.POST:
+                again = ("action", "select_across", ACTION_CHECKBOX_NAME)
+                return page.ask(request, rows, description, [(n, v) for n in again for v in request.POST.getlist(n)])
+            return act(page, request, rows)
+
+        for name, value in (("short_description", description), ("needs", needs), ("asks", asks)):
+            setattr(ask_and_act, name, value)
+        return ask_and_act
+
+    return decorate
 
 
 class UncountedPaginator(Paginator):
@@ -63,6 +89,31 @@ class BigTableAdmin(admin.ModelAdmin):
         if search_term and not self.search_fields:
             return queryset.none(), False
         return super().get_search_results(request, queryset, search_term)
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Those whose permission the user has."""
+        actions: dict[str, Any] = super().get_actions(request)
+        return {
+            name: entry
+            for name, entry in actions.items()
+            if request.user.has_perms([entry[0].needs] if hasattr(entry[0], "needs") else [])
+        }
+
+    def ask(
+        self, request: HttpRequest, rows: QuerySet[Any], description: str, fields: list[tuple[str, str]]
+    ) -> HttpResponse:
+        """The page that asks whether something is meant. Its button sends the fields, and `post`."""
+        chosen = list(rows[: NAMED_MAX + 1])
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Are you sure?",
+            "opts": self.opts,
+            "description": description,
+            "rows": chosen[:NAMED_MAX],
+            "more": len(chosen) > NAMED_MAX,
+            "fields": fields,
+        }
+        return TemplateResponse(request, "admin/ask.html", context)
 
     def response_action(self, request: HttpRequest, *args: Any, **options: Any) -> Any:
         """Raises `Rejected` for what cannot be a row's key."""

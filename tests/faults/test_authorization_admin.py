@@ -6,9 +6,13 @@ from typing import Any, NamedTuple
 
 import pytest
 from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth import get_user
 from django.contrib.auth.models import Group, Permission
+from django.db import connection
 from django.db.models import Model
-from django.test import Client
+from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_celery_beat.models import (
     ClockedSchedule,
@@ -84,6 +88,41 @@ OWN = {
     "nowhere": (302, 404, 404),
     "runs/": (302, 404, 200),  # an app of which one may see nothing is not there
 }
+# The actions of each list: the permission that each needs, and whether it asks first.
+ACTIONS: dict[str, dict[str, tuple[str, bool]]] = {
+    "accounts/apikey": {"revoke": ("accounts.delete_apikey", True)},
+    "accounts/user": {"end_tokens": ("accounts.change_user", True)},
+    "crawlers/crawler": {
+        "start_tasks": ("crawlers.add_crawlertask", True),
+        "delete_crawlers": ("crawlers.delete_crawler", True),
+    },
+    "crawlers/crawlertask": {
+        "retry_tasks": ("crawlers.change_crawlertask", True),
+        "stop_tasks": ("crawlers.change_crawlertask", False),
+        "time_out_tasks": ("crawlers.change_crawlertask", False),
+        "delete_tasks": ("crawlers.delete_crawlertask", True),
+    },
+    "crawlers/external": {"delete_externals": ("crawlers.delete_external", True)},
+    "crawlers/stream": {"delete_streams": ("crawlers.delete_stream", True)},
+    "django_celery_beat/periodictask": {
+        "enable": ("django_celery_beat.change_periodictask", False),
+        "disable": ("django_celery_beat.change_periodictask", False),
+        "take_over": ("django_celery_beat.change_periodictask", False),
+        "run_now": ("django_celery_beat.change_periodictask", True),
+    },
+    "extraction/extractiontask": {
+        "run_tasks": ("extraction.add_process", True),
+        "test_deliveries": ("extraction.change_extractiontask", True),
+        "delete_tasks": ("extraction.delete_extractiontask", True),
+    },
+    "extraction/process": {
+        "cancel_processes": ("extraction.change_process", False),
+        "retry_processes": ("extraction.change_process", True),
+    },
+    "runs/run": {"cancel_runs": ("runs.change_run", False), "retry_runs": ("runs.add_run", True)},
+    "webhooks/deliveryattempt": {"send_again": ("webhooks.add_deliveryattempt", True)},
+}
+EACH_ACTION = [(table, action) for table, actions in ACTIONS.items() for action in actions]
 RUN_NOW = "django_celery_beat/periodictask/run"
 ROUTES = {route.removeprefix("admin/"): view for route, view in routes() if route.startswith("admin/")}
 PAGES = {f"{table}/{page}" for table in TABLE for page in ("list", "add", "change", "history", "delete")}
@@ -106,7 +145,7 @@ def fill(owner: Person) -> None:
     arguments = {"name": "echo", "snt": "taskhub", "nd": str(graph.pk), "ctx": {}}
     run = submit(kind="walker", owner=owner.user, name="echo", arguments=arguments)
     RunFile.objects.create(run=run, field="file", name="a.txt", size=1, sha256="0" * 64, path="a")
-    TaskResult.objects.create(task_id=str(run.pk))
+    TaskResult.objects.create(task_id="elsewhere")
     Worker.objects.create(name="walkers@here", queues=["walkers"], pid=1, seen_at=now)
     DeliveryAttempt.objects.create(
         delivery=send_test(owner=owner.user, url="http://127.0.0.1:9/"), number=1, duration_ms=1
@@ -224,3 +263,65 @@ def test_only_who_may_deletes(table: str, world: World) -> None:
     assert Client(enforce_csrf_checks=True).post(address, {"post": "yes"}).status_code == 403
     assert staff["root"].post(address, {"post": "yes"}).status_code == 302
     assert not type(row)._default_manager.filter(pk=row.pk).exists()
+
+
+def page_class(table: str) -> Any:
+    app, name = table.split("/")
+    return admin.site._registry[apps.get_model(app, name)]
+
+
+def offered(client: Client, table: str) -> set[str]:
+    """The actions that a list offers; `delete_selected` is Django's, which needs the right to delete, and asks."""
+    request = RequestFactory().get("/")
+    request.user = get_user(client)
+    page = page_class(table)
+    return {*page.get_actions(request)} - {"delete_selected"}
+
+
+@pytest.mark.parametrize("table", TABLE)
+def test_the_table_has_every_action_and_no_other(table: str, world: World) -> None:
+    assert offered(world.staff["root"], table) == {*ACTIONS.get(table, ())}
+    assert offered(world.staff["seer"], table) == set()
+    may_delete = "delete" in TABLE[table] or table == "walkers/node"
+    page = page_class(table)
+    request = RequestFactory().get("/")
+    request.user = get_user(world.staff["seer"])
+    assert "delete_selected" not in page.get_actions(request)
+    request.user = get_user(world.staff["root"])
+    assert ("delete_selected" in page.get_actions(request)) <= may_delete
+
+
+def choose(client: Client, table: str, action: str, **more: str) -> tuple[int, str, list[str]]:
+    """Status and text of what comes of an action on one row, and what it wrote. Sessions and messages do not count."""
+    form = {"action": action, "_selected_action": str(row_of(table).pk), **more}
+    with CaptureQueriesContext(connection) as queries:
+        answer = client.post(f"/admin/{table}/", form)
+    written = re.compile(r'(?:INSERT INTO|UPDATE|DELETE FROM) "(?!django_session)')
+    return (
+        answer.status_code,
+        answer.content.decode(),
+        [query["sql"] for query in queries if written.match(query["sql"])],
+    )
+
+
+@pytest.mark.parametrize(("table", "action"), EACH_ACTION)
+def test_an_action_needs_its_permission_and_asks(table: str, action: str, world: World) -> None:
+    permission, asks = ACTIONS[table][action]
+    clerk = make_person("clerk@example.com", is_staff=True)
+    client = Client()
+    client.force_login(clerk.user)
+    app, codename = permission.split(".")
+    own = Permission.objects.get(content_type__app_label=app, codename=codename)
+    everything_else = Permission.objects.exclude(pk=own.pk)
+    clerk.user.user_permissions.set(everything_else)
+    assert action not in offered(client, table)
+    assert choose(client, table, action, post="yes")[2] == []
+    clerk.user.user_permissions.set([own, *Permission.objects.filter(codename__startswith="view_")])
+    assert action in offered(client, table)
+    if asks:
+        status, page, written = choose(client, table, action)
+        assert (status, written) == (200, [])
+        assert "Are you sure?" in page
+        assert f'name="action" value="{action}"' in page
+        assert f'name="_selected_action" value="{row_of(table).pk}"' in page
+    assert choose(client, table, action, post="yes")[0] == 302

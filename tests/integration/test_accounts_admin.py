@@ -96,8 +96,8 @@ def test_password_can_be_taken_away(root: Client, owner: Person) -> None:
     assert not User.objects.get(pk=owner.user.pk).has_usable_password()
 
 
-def act(browser: Client, path: str, action: str, *ids: Any, **more: Any) -> None:
-    form = {"action": action, "_selected_action": [str(one) for one in ids], **more}
+def act(browser: Client, path: str, action: str, *ids: Any) -> None:
+    form = {"action": action, "_selected_action": [str(one) for one in ids], "post": "yes"}
     assert browser.post(path, form).status_code == 302
 
 
@@ -109,7 +109,7 @@ def test_tokens_of_a_user_are_ended(root: Client, owner: Person, stranger: Perso
 
 def test_user_is_deleted_with_all(root: Client, owner: Person) -> None:
     services.create_key(user=owner.user)
-    act(root, USERS, "delete_selected", owner.user.pk, post="yes")
+    act(root, USERS, "delete_selected", owner.user.pk)
     assert not User.objects.filter(pk=owner.user.pk).exists()
     assert not ApiKey.objects.exists()
 
@@ -126,7 +126,11 @@ def test_key_is_revoked(root: Client, owner: Person) -> None:
 def test_one_token_is_ended(root: Client, owner: Person, stranger: Person) -> None:
     shown = text_of(root, f"{TOKENS}?q=owner@example.com")
     (handle,) = re.findall(r'name="end" value="(\w+)"', shown)
-    assert root.post(TOKENS, {"end": handle}).status_code == 302
+    asked = root.post(TOKENS, {"end": handle})
+    assert "owner@example.com" in asked.content.decode()
+    assert f'name="end" value="{handle}"' in asked.content.decode()
+    assert owner.get("/user/manage/").status_code == 200
+    assert root.post(TOKENS, {"end": handle, "post": "yes"}).status_code == 302
     assert owner.get("/user/manage/").status_code == 401
     assert stranger.get("/user/manage/").status_code == 200
 

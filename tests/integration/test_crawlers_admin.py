@@ -41,7 +41,7 @@ def page(root: Client, row: Any) -> str:
 def act(root: Client, action: str, row: Any) -> str:
     """What the page says after an action on one row."""
     address = reverse(f"admin:crawlers_{row._meta.model_name}_changelist")
-    answer = root.post(address, {"action": action, "_selected_action": [row.pk]}, follow=True)
+    answer = root.post(address, {"action": action, "_selected_action": [row.pk], "post": "yes"}, follow=True)
     return "; ".join(str(message) for message in answer.context["messages"])
 
 

@@ -54,7 +54,7 @@ def page(root: Client, name: str, row: Any) -> str:
 
 def act(root: Client, name: str, action: str, row: Any) -> str:
     address = reverse(f"admin:extraction_{name}_changelist")
-    answer = root.post(address, {"action": action, "_selected_action": [row.pk]}, follow=True)
+    answer = root.post(address, {"action": action, "_selected_action": [row.pk], "post": "yes"}, follow=True)
     return answer.content.decode()
 
 

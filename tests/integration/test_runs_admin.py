@@ -39,7 +39,7 @@ def submit(person: Person, **options: Any) -> Run:
 
 
 def act(client: Client, action: str, *runs: Run) -> Any:
-    data = {"action": action, "_selected_action": [str(run.pk) for run in runs]}
+    data = {"action": action, "_selected_action": [str(run.pk) for run in runs], "post": "yes"}
     return client.post(RUNS, data, follow=True)
 
 

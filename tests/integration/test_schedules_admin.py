@@ -181,7 +181,11 @@ def test_actions(client: Client, root: Person) -> None:
     read_changes()
 
     def act(action: str, *tasks: PeriodicTask) -> str:
-        return page(client.post(LIST, {"action": action, "_selected_action": [task.pk for task in tasks]}, follow=True))
+        return page(
+            client.post(
+                LIST, {"action": action, "_selected_action": [task.pk for task in tasks], "post": "yes"}, follow=True
+            )
+        )
 
     assert "1 schedules disabled." in act("disable", task)
     assert not PeriodicTask.objects.get(pk=task.pk).enabled

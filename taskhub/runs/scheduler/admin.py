@@ -26,7 +26,7 @@ from taskhub.runs.scheduler.schedules import (
     save_schedule,
     take_over,
 )
-from taskhub.web.admin import BigTableAdmin, row_link, text_block
+from taskhub.web.admin import BigTableAdmin, row_action, row_link, text_block
 
 RUNS_SHOWN = 10
 FIRES_SHOWN = 5
@@ -186,19 +186,19 @@ class PeriodicTaskAdmin(BigTableAdmin):
         self.message_user(request, "It is started.")
         return HttpResponseRedirect(reverse("admin:runs_run_change", args=[run.pk]))
 
-    @admin.action(description="Enable the selected schedules", permissions=["change"])
+    @row_action("Enable the selected schedules", needs="django_celery_beat.change_periodictask")
     def enable(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
         self._each(request, queryset, lambda schedule: enable_schedule(schedule=schedule, enabled=True), "enabled")
 
-    @admin.action(description="Disable the selected schedules", permissions=["change"])
+    @row_action("Disable the selected schedules", needs="django_celery_beat.change_periodictask")
     def disable(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
         self._each(request, queryset, lambda schedule: enable_schedule(schedule=schedule, enabled=False), "disabled")
 
-    @admin.action(description="Take over the selected schedules that nobody owns", permissions=["change"])
+    @row_action("Take over the selected schedules that nobody owns", needs="django_celery_beat.change_periodictask")
     def take_over(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
         self._each(request, queryset, lambda schedule: take_over(schedule=schedule, owner=request.user), "taken over")
 
-    @admin.action(description="Run the selected schedules now", permissions=["change"])
+    @row_action("Run the selected schedules now", needs="django_celery_beat.change_periodictask", asks=True)
     def run_now(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
         self._each(request, queryset, lambda schedule: run_schedule_now(schedule=schedule), "started")
 

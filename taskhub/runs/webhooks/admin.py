@@ -9,7 +9,7 @@ from django.utils.safestring import SafeString
 from taskhub.runs.webhooks.models import DeliveryAttempt
 from taskhub.runs.webhooks.services import send_again
 from taskhub.security.masking import mask
-from taskhub.web.admin import WatchedAdmin, row_link, text_block
+from taskhub.web.admin import WatchedAdmin, row_action, row_link, text_block
 
 
 @admin.register(DeliveryAttempt)
@@ -49,7 +49,7 @@ class DeliveryAttemptAdmin(WatchedAdmin):
     def said(self, attempt: DeliveryAttempt) -> SafeString:
         return text_block(attempt.answer)
 
-    @admin.action(description="Send again", permissions=["view"])
+    @row_action("Send again", needs="webhooks.add_deliveryattempt", asks=True)
     def send_again(self, request: HttpRequest, queryset: QuerySet[DeliveryAttempt]) -> None:
         runs = {attempt.delivery_id: attempt.delivery for attempt in queryset}
         self.each(request, runs.values(), lambda run: send_again(delivery=run), "deliveries accepted again")
