@@ -420,15 +420,24 @@ USE_TZ = True
 USE_I18N = False
 FORMAT_MODULE_PATH = ["taskhub.formats"]
 LOG_LEVEL = env_word("TASKHUB_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
-# The log is masked before anything is written: see taskhub.security.masking.
+# The log is masked before anything is written (taskhub.security.masking), and its control characters are escaped.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"mask": {"()": "taskhub.security.masking.MaskingFilter"}},
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {
+        "line": {
+            "()": "taskhub.security.log_lines.LineFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+        }
+    },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["mask"]}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
+        # What has handlers of its own gets those of the root instead.
+        "django": {"level": "INFO"},
+        "_granian": {"level": "INFO"},
+        "granian.access": {"level": "INFO"},
         "django.request": {"level": "ERROR"},
         "urllib3": {"level": "ERROR"},  # it warns with whole addresses, whose queries and paths can be secret
     },

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 from taskhub.embedded import CannotStart, ProcessRegister, ProgramSpec, end_session
+from taskhub.security.log_lines import escape_controls
 
 Write = Callable[[str, str], None]  # name of a program, one line of its output
 LONGEST_LINE = 64 * 1024  # bytes; a longer one is passed on in pieces
@@ -63,7 +64,7 @@ class Printer:
 
     def __call__(self, name: str, line: str) -> None:
         try:
-            self.stream.write(f"{self.prefix(name)} | {line}\n")
+            self.stream.write(f"{self.prefix(name)} | {escape_controls(line)}\n")
             self.stream.flush()
         except BrokenPipeError:  # the reader is gone; the hub goes on
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
@@ -192,7 +193,7 @@ def describe(code: int) -> str:
 
 
 def _text(line: bytes) -> str:
-    return line.rstrip(b"\r").decode(errors="replace")
+    return escape_controls(line.rstrip(b"\r").decode(errors="replace"))
 
 
 async def _wait_for(event: asyncio.Event, seconds: float) -> bool:

@@ -1,0 +1,21 @@
+"""The log of a whole hub: what users write stands in it, and forges nothing."""
+
+import re
+
+from tests.hub import Hub
+
+FORGED = "fell\n2026-11-30 00:00:00,000 ERROR taskhub forged\rweb | forged\x1b[2J\x9b31m\u2028\u2029\x85\x07"
+
+
+def test_no_walker_forges_a_line_or_drives_the_terminal(hub: Hub) -> None:
+    owner = hub.sign_up()
+    for call in ({"is_async": True}, {}):
+        answer = owner.post("/js/walker_run", {"name": "fail", "ctx": {"message": FORGED}, **call})
+        if call:
+            owner.get("/js/walker_queue_wait", {"task_id": answer.json()["task_id"], "timeout": 60})
+    owner.get("/nothing/%0Aforged%1B[2J%C2%85")
+    text = hub.log.read_bytes().decode()
+    assert "forged" in text
+    assert not re.search("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u2028\\u2029]", text)
+    for line in text.split("\n"):
+        assert not re.match(r"(\S+ \| )?(2026-11-30 00|web \| forged|forged)", line), line

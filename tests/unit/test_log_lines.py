@@ -1,0 +1,87 @@
+"""Nothing that is logged begins a line of its own, or drives the terminal that shows it."""
+
+import io
+import logging
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from taskhub.security.log_lines import LineFormatter, escape_controls
+from taskhub.supervisor import OutputLines, Printer
+
+HARMFUL = [
+    *map(chr, [*range(9), *range(10, 32), *range(0x7F, 0xA0), *range(0x2028, 0x202F), *range(0x2066, 0x206A)]),
+    "\ud800",
+    "\udfff",
+]
+FORGED = "fell\n2026-11-30 ERROR taskhub forged\r\x1b[2J\x9b31m\u2028\u2029\x85\x07\u202e\ud800"
+
+
+@pytest.mark.parametrize("character", HARMFUL, ids=ascii)
+def test_each_control_character_is_escaped(character: str) -> None:
+    escaped = escape_controls(f"a{character}b")
+    assert escaped.isascii()
+    assert escaped.isprintable()
+    assert escape_controls(escaped) == escaped
+
+
+def test_texts_stay_as_they_are() -> None:
+    text = "Zażółć\tgęślą 🙂 \\n \u00a0 %s"
+    assert escape_controls(text) == text
+
+
+def logged(record_of: str) -> str:
+    """What a logger with the settings' formatter writes of a record."""
+    target = io.StringIO()
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logger = logging.Logger(FORGED if record_of == "name" else "taskhub")
+    logger.addHandler(handler)
+    if record_of == "traceback":
+        try:
+            raise ValueError(FORGED)
+        except ValueError:
+            logger.exception("A run failed")
+    else:
+        logger.warning("The walker says %s", FORGED, stack_info=record_of == "stack")
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("part", ["message", "name", "traceback", "stack"])
+def test_a_record_is_one_line_and_its_traceback_is_indented(part: str) -> None:
+    first, *more = logged(part).removesuffix("\n").split("\n")
+    assert first.startswith("20")
+    assert "forged" in first or part == "traceback"
+    assert all(line.startswith("    ") for line in more)
+    assert bool(more) == (part in {"traceback", "stack"})
+    assert all(line.isprintable() for line in (first, *more))
+
+
+def test_the_handlers_of_the_settings_write_such_lines() -> None:
+    logging_settings: Any = settings.LOGGING
+    assert all(handler["formatter"] == "line" for handler in logging_settings["handlers"].values())
+    assert logging_settings["formatters"]["line"]["()"] == "taskhub.security.log_lines.LineFormatter"
+    for name in ("django", "_granian", "granian.access"):
+        assert logging.getLogger(name).handlers == []
+        assert logging.getLogger(name).propagate
+
+
+def test_the_supervisor_passes_on_what_a_program_says_without_controls() -> None:
+    said = b"one\ttwo\x1b[2J\rthree\x00\xc2\x9b31m\xe2\x80\xa8four\xff\r\nnext"
+    lines = OutputLines()
+    heard = [*lines.feed(said), *lines.flush()]
+    assert heard == ["one\ttwo\\x1b[2J\\rthree\\x00\\x9b31m\\u2028four\ufffd", "next"]
+    target = io.StringIO()
+    Printer(target)("up", "stopped: \x1b]0;x\x07\nweb | forged")
+    assert target.getvalue() == "up | stopped: \\x1b]0;x\\x07\\nweb | forged\n"
+
+
+def test_a_line_that_cannot_be_encoded_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), "utf-8")
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(LineFormatter("%(message)s"))
+    handler.handle(logging.LogRecord("a", logging.INFO, "", 1, "half \ud800", (), None))
+    stream.flush()
+    assert stream.buffer.getvalue() == b"half \\ud800\n"
+    assert capsys.readouterr().err == ""
