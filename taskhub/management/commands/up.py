@@ -140,6 +140,7 @@ class Hub:
         if settings.PRIVATE and not is_loopback(self.host):
             self.write("up", describe_reach(self.host))
         environment = {**CHILDREN, **os.environ}
+        environment.pop("TASKHUB_ADMIN_PASSWORD", None)  # it has been used; walkers are not to find it
         environment["TASKHUB_BOUND_HOST"] = self.host
         environment["TASKHUB_PUBLIC_URL"] = os.environ.get("TASKHUB_PUBLIC_URL") or self.address
         for name, argv in commands(self.host, self.port, self.workers, settings.QUEUES).items():
@@ -150,6 +151,7 @@ class Hub:
         while not self.stopping.is_set():
             status, answer = await asyncio.to_thread(ask_health, self.host, self.port)
             if status == 200:
+                self.write("up", f"Redis is {answer['versions'].get('redis', 'of an unknown version')}")
                 self.write("up", f"taskhub is ready at {self.address}")
                 return
             if time.monotonic() > complain_at:
