@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from extraction.domain.process_status import STATES, PageState
+from extraction.domain.process_status import STATES_BY_WORD, PageState
 from extraction.models import CreditAccount, CreditEntry, ExtractionPage, ExtractionTask, Process
 from extraction.services import credits, deliveries, process_lifecycle, processes, retention, suspension
 from extraction.services.results import ResultExport
@@ -135,8 +135,12 @@ class ProcessAdmin(ExtractionAdmin):
     @admin.display(description="all pages")
     def pages_of(self, process: Process) -> SafeString:
         states = [
-            (list_link("extraction_extractionpage", word, process__seq__exact=process.pk, state__exact=STATES[word]),)
-            for word in STATES
+            (
+                list_link(
+                    "extraction_extractionpage", word, process__seq__exact=process.pk, state__exact=STATES_BY_WORD[word]
+                ),
+            )
+            for word in STATES_BY_WORD
         ]
         return format_html_join(
             ", ", "{}", [(list_link("extraction_extractionpage", "all", process__seq__exact=process.pk),), *states]
@@ -218,7 +222,7 @@ class PageStateFilter(admin.SimpleListFilter):
     title, parameter_name = "state", "state__exact"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        return [(state.value, word) for word, state in STATES.items()]
+        return [(state.value, word) for word, state in STATES_BY_WORD.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[ExtractionPage]) -> QuerySet[ExtractionPage]:
         return queryset.filter(state=self.value()) if self.value() else queryset

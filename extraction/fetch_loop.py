@@ -23,8 +23,8 @@ from django.utils import timezone
 
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import PageFailure, PageState
+from extraction.fetch.host_limits import HostBusy, HostLimits
 from extraction.fetch.page_fetcher import PageFetcher, cookies_in, jar_with
-from extraction.fetch.politeness import HostBusy, HostLimits
 from extraction.models import Process, Slice
 from extraction.page_processor import PageProcessor, failed_outcome
 from extraction.page_supply import PageSupply
@@ -161,7 +161,7 @@ class FetchLoop:
     async def _fetch(self) -> None:
         while (page := await self.supply.take()) is not None:
             outcome = await self._outcome_of(page)
-            self.supply.put_back(outcome)
+            self.supply.finish_page(outcome)
             await self.writer.add(outcome)
 
     async def _outcome_of(self, page: ClaimedPage) -> PageOutcome:

@@ -12,12 +12,13 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from extraction.domain.extraction_rule import ExtractionRule
-from extraction.domain.page_reader import PageReading, digest, page_key
+from extraction.domain.page_addresses import digest, page_key
+from extraction.domain.page_reader import PageReading
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import PageFailure, PageState, page_backoff
 from extraction.fetch.browser import why_no_browser
+from extraction.fetch.host_limits import HostBusy
 from extraction.fetch.page_fetcher import FetchedPage, PageFetcher
-from extraction.fetch.politeness import HostBusy
 from extraction.models import Process
 from extraction.page_supply import CreditAllowance
 from extraction.services import process_lifecycle
@@ -128,14 +129,14 @@ def _found_pages(page: ClaimedPage, rule: ExtractionRule, reading: PageReading, 
 
 
 def failed_outcome(page: ClaimedPage, failure: PageFailure) -> PageOutcome:
-    """The outcome of a page that gave nothing; it is tried again later where that may help."""
-    again = failure.again and page.attempt < settings.EXTRACTION_PAGE_ATTEMPTS
+    """The outcome of a page that failed; it is tried again later where that may help."""
+    retry = failure.retry and page.attempt < settings.EXTRACTION_PAGE_ATTEMPTS
     return PageOutcome(
         page,
-        PageState.READY if again else PageState.FAILED,
+        PageState.READY if retry else PageState.FAILED,
         status=failure.status,
         error=failure.reason,
-        wait=page_backoff(page.attempt, failure.after) if again else None,
+        wait=page_backoff(page.attempt, failure.retry_after) if retry else None,
     )
 
 

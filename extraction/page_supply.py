@@ -63,6 +63,7 @@ class PageSupply:
 
     @property
     def at_hand(self) -> int:
+        """How many pages are claimed, and not yet fetched."""
         return self._pages.qsize() + self._unpaid
 
     @property
@@ -77,7 +78,7 @@ class PageSupply:
         page = await self._pages.get()
         self._close_when_late()
         if page is None:
-            self._pages.put_nowait(None)  # for the others who wait
+            self._pages.put_nowait(None)  # for other fetchers, which wait, too
             return None
         self._unpaid += 1
         while not (self.closed or self.credits.take(self._price)):
@@ -90,7 +91,7 @@ class PageSupply:
         self.fetching += 1
         return page
 
-    def put_back(self, outcome: PageOutcome) -> None:
+    def finish_page(self, outcome: PageOutcome) -> None:
         """Gives back what a page did not cost, and queues pages that it led to, while there is room for them.
 
         Removes pages from `outcome.found` that the slice knows already.
@@ -139,6 +140,7 @@ class PageSupply:
             self._more.set()
 
     def claim_when_empty(self) -> None:
+        """Claims pages now, if none is at hand."""
         if not self.at_hand:
             self._more.set()
 

@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from extraction.api.views import ExtractionView
-from extraction.domain.result_formats import MEDIA_TYPES, SINGLES, format_named
+from extraction.domain.result_formats import MEDIA_TYPES, SINGLE_PAGE_TYPES, format_named
 from extraction.models import Process
 from extraction.services import processes
 from extraction.services.process_log import lines_of
@@ -67,7 +67,7 @@ def whole_file(process: Process) -> HttpResponseBase:
 
 
 def _media_type(process: Process) -> str:
-    return "application/gzip" if process.gzip else {**MEDIA_TYPES, **SINGLES}[process.format]
+    return "application/gzip" if process.gzip else {**MEDIA_TYPES, **SINGLE_PAGE_TYPES}[process.format]
 
 
 def _open_result(process: Process) -> Any:

@@ -12,7 +12,7 @@ from extraction.api import examples
 from extraction.api.serializers import page_of, process_of
 from extraction.api.tasks import OBJECT, process_response
 from extraction.api.views import ExtractionView, documented_response
-from extraction.domain.process_status import STATES
+from extraction.domain.process_status import STATES_BY_WORD
 from extraction.models import ExtractionPage
 from extraction.services import process_lifecycle, processes
 from taskhub.errors import invalid
@@ -95,7 +95,7 @@ def _max_credits(body: dict[str, Any]) -> int | None:
 
 
 class ProcessPagesQuery(QuerySerializer):
-    state = serializers.ChoiceField(sorted(STATES), required=False, help_text="Only those in this state")
+    state = serializers.ChoiceField(sorted(STATES_BY_WORD), required=False, help_text="Only those in this state")
     status = serializers.IntegerField(
         required=False, min_value=100, max_value=599, help_text="Only those whose server answered this"
     )
@@ -128,7 +128,7 @@ class ProcessPagesView(ExtractionView, GenericAPIView[Any]):
         process = processes.visible_process(id=id, user=request.user)
         rows = ExtractionPage.objects.filter(process=process).defer("records")
         if "state" in query:
-            rows = rows.filter(state=STATES[query["state"]])
+            rows = rows.filter(state=STATES_BY_WORD[query["state"]])
         if "status" in query:
             rows = rows.filter(status=query["status"])
         return self.get_paginated_response([page_of(page) for page in self.paginate_queryset(rows) or []])

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from extraction.domain.process_status import WORDS, PageState
+from extraction.domain.process_status import STATE_WORDS, PageState
 from extraction.models import CreditAccount, CreditEntry, ExtractionPage, ExtractionTask, Process
 from extraction.services.processes import process_summary
 from extraction.services.signed_links import LOG, link_to
@@ -28,7 +28,7 @@ def process_of(process: Process) -> dict[str, Any]:
 def page_of(page: ExtractionPage) -> dict[str, Any]:
     return {
         "url": page.url,
-        "state": WORDS[PageState(page.state)],
+        "state": STATE_WORDS[PageState(page.state)],
         "status": page.status,
         "attempt": page.attempt,
         "records": page.found,

@@ -1,4 +1,4 @@
-"""What a browser does with a page once it is rendered, as users send it. Pure."""
+"""Actions in a page once it is rendered, as users send them. Pure."""
 
 from typing import Annotated, Any, Self
 
@@ -12,8 +12,8 @@ from taskhub.jsontools.schema import invalid_value
 PIXELS_MAX = 1_000_000
 
 
-def _scroll(value: Any, info: ValidationInfo) -> int | str:
-    """Where to scroll: so many pixels, to the `bottom`, or to what a selector finds."""
+def _read_scroll(value: Any, info: ValidationInfo) -> int | str:
+    """Reads where to scroll: by pixels, to the `bottom`, or to what a selector finds."""
     if isinstance(value, int) and not isinstance(value, bool):
         if abs(value) > PIXELS_MAX:
             raise invalid_value(f"Must be at most {PIXELS_MAX} pixels.")
@@ -30,7 +30,7 @@ def _scroll(value: Any, info: ValidationInfo) -> int | str:
 
 
 class FormEntry(JsonModel):
-    """What a form's element is filled with."""
+    """A form's element, and what it is filled with."""
 
     selector: RequiredSelector
     value: Text = ""
@@ -42,7 +42,7 @@ class PageAction(JsonModel):
     wait: RequiredSelector | None = Field(None, alias="waitFor")
     click: RequiredSelector | None = None
     fill: FormEntry | None = None
-    scroll: Annotated[int | str | None, BeforeValidator(_scroll)] = None
+    scroll: Annotated[int | str | None, BeforeValidator(_read_scroll)] = None
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:

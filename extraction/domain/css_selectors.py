@@ -1,4 +1,4 @@
-"""CSS selectors as users send them, and what is wrong with them. Pure."""
+"""CSS selectors, as users send them, and their checks. Pure."""
 
 from typing import Annotated
 

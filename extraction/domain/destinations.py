@@ -48,8 +48,8 @@ def _check_kind(value: Any) -> Any:
     return value
 
 
-def matching(pattern: re.Pattern[str], words: str) -> Any:
-    """A text that a pattern matches as a whole; `words` say what it must be."""
+def matches_pattern(pattern: re.Pattern[str], words: str) -> Any:
+    """A validator of texts that a pattern must match as a whole; `words` say what the text must be."""
 
     def validate(value: Any) -> str:
         if not isinstance(value, str) or not pattern.fullmatch(value):
@@ -59,10 +59,10 @@ def matching(pattern: re.Pattern[str], words: str) -> Any:
     return BeforeValidator(validate)
 
 
-Bucket = Annotated[str, matching(_BUCKET, "Must be the name of a bucket.")]
-Host = Annotated[str, matching(_HOST, "Must be a host's name or address.")]
+Bucket = Annotated[str, matches_pattern(_BUCKET, "Must be the name of a bucket.")]
+Host = Annotated[str, matches_pattern(_HOST, "Must be a host's name or address.")]
 Fingerprint = Annotated[
-    str, matching(_FINGERPRINT, "Must be the server's fingerprint, SHA256:..., as `ssh-keygen -l` shows it.")
+    str, matches_pattern(_FINGERPRINT, "Must be the server's fingerprint, SHA256:..., as `ssh-keygen -l` shows it.")
 ]
 
 
@@ -91,7 +91,7 @@ class Destination(JsonModel):
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """Its other values, under the names in which they were sent."""
+        """All other values, under the names in which they were sent."""
         return self.model_dump(by_alias=True, exclude_none=True, exclude={"kind", "path"})
 
     @property
@@ -99,16 +99,19 @@ class Destination(JsonModel):
         """The name of its bucket or host; empty where it has none."""
         return ""
 
-    def to(self, name: str) -> str:
-        """The place of a file in words, without secrets: `s3://bucket/folder/name`."""
+    def describe(self, name: str) -> str:
+        """Where a file goes, without secrets: `s3://bucket/folder/name`."""
         return "/".join(part for part in (f"{self.kind}:/", self.server, self.path, name) if part)
 
     def _require(self, *names: str) -> None:
+        """Raises `invalid_places` for each value that is missing."""
         if faults := [((to_camel(name),), REQUIRED_WORDS) for name in names if not getattr(self, name)]:
             raise invalid_places(faults)
 
 
 class _BucketDestination(Destination):
+    """A bucket of some storage."""
+
     bucket: Bucket
     endpoint: OptionalAddress | None = None
 
@@ -118,7 +121,7 @@ class _BucketDestination(Destination):
 
 
 class S3Destination(_BucketDestination):
-    """S3, or what speaks as it does at an `endpoint`."""
+    """S3, or another storage with its protocol, at an `endpoint`."""
 
     region: Text | None = None
     access_key_id: RequiredText
@@ -215,7 +218,7 @@ _MODELS: Mapping[str, type[Destination]] = {
 
 
 def parse_destinations(value: Any, at: str = "") -> list[Destination]:
-    """One object, or a list of some. Raises `Rejected` with every fault's place, under `at`."""
+    """Reads destinations: one object, or a list. Raises `Rejected` with every fault's place, under `at`."""
     if value is None or value in ("", {}, []):
         return []
     try:
@@ -225,10 +228,10 @@ def parse_destinations(value: Any, at: str = "") -> list[Destination]:
 
 
 def serialize_destinations(destinations: Iterable[Destination]) -> list[dict[str, Any]]:
-    """As tasks and processes keep them, encrypted."""
+    """Destinations as tasks and processes store them, encrypted."""
     return [{"type": destination.kind, "path": destination.path, **destination.options} for destination in destinations]
 
 
 def load_destinations(stored: Iterable[Mapping[str, Any]]) -> list[Destination]:
-    """From what `serialize_destinations` gave; nothing is checked again."""
+    """Loads destinations as `serialize_destinations` made them; nothing is checked again."""
     return [_MODELS[values["type"]].model_construct(**values) for values in stored]

@@ -27,7 +27,7 @@ BASE, CHROME = "base", "chrome"  # a page as it comes, or rendered
 ONLY_CHROME = "Needs a page that is rendered: request.type chrome."
 TEXT, LINK, IMAGE = "text", "link", "image"
 NEXT, MORE, INFINITE = "next", "more", "infinite"  # how a list goes on
-ADDRESSES = frozenset({"href", "src"})  # attributes that come out absolute, and that no filter touches
+ADDRESSES = frozenset({"href", "src"})  # attributes whose values become absolute, and are not filtered
 FIELDS_MAX = 200
 DEPTH_MAX = 8
 TYPES = {0: TEXT, 1: TEXT, 2: LINK, 3: IMAGE, TEXT: TEXT, LINK: LINK, IMAGE: IMAGE}
@@ -37,7 +37,7 @@ _ATTR = re.compile(r"[A-Za-z_:][A-Za-z0-9_.:-]{0,99}")
 
 
 def one_of(names: tuple[str, ...], words: str) -> BeforeValidator:
-    """One of some names, in any case. `words` say which ones there are."""
+    """A validator of names, in any case; `words` say which ones there are."""
 
     def validate(value: Any) -> str:
         if not isinstance(value, str) or value.lower() not in names:
@@ -50,7 +50,7 @@ def one_of(names: tuple[str, ...], words: str) -> BeforeValidator:
 PageType = Annotated[Literal["", "base", "chrome"], one_of(("", BASE, CHROME), "Must be base or chrome.")]
 
 
-def _type(value: Any) -> str:
+def _read_type(value: Any) -> str:
     word = value.lower() if isinstance(value, str) else value
     if isinstance(word, bool | list | dict) or word not in TYPES:
         raise invalid_value("Must be text, link or image (1, 2 or 3).")
@@ -58,14 +58,14 @@ def _type(value: Any) -> str:
 
 
 class RecordField(JsonModel):
-    """Something to take from each block of a page: attributes of what the selector finds there.
+    """A value that is taken from each block of a page: attributes of what the selector finds there.
 
     `details` say what is taken from the pages behind its links.
     """
 
     name: RequiredText = Field(max_length=200)
     selector: RequiredSelector
-    type: Annotated[Literal["text", "link", "image"], BeforeValidator(_type)] = "text"
+    type: Annotated[Literal["text", "link", "image"], BeforeValidator(_read_type)] = "text"
     attrs: tuple[str, ...] = Field((), max_length=20, validate_default=True)
     filters: tuple[TextFilter, ...] = Field((), max_length=20)
     details: "DetailsRule | None" = None
@@ -77,13 +77,13 @@ class RecordField(JsonModel):
 
     @field_validator("selector")
     @classmethod
-    def _block(cls, selector: str) -> str:
+    def _or_block(cls, selector: str) -> str:
         return selector or BLOCK
 
     @field_validator("attrs", mode="wrap")
     @classmethod
     def _usual_attrs(cls, value: Any, validate: Any, info: ValidationInfo) -> tuple[str, ...]:
-        """Checks that they are attributes, each named once. Those of its type, where there are none."""
+        """Checks that each is an attribute, and named once; without any, they are those of the field's type."""
         if isinstance(value, list):
             faults: list[tuple[Steps, str]] = []
             for place, attr in enumerate(value[:20]):
@@ -98,12 +98,12 @@ class RecordField(JsonModel):
 
     @field_validator("details", mode="before")
     @classmethod
-    def _no_details(cls, value: Any) -> Any:
+    def _drop_empty_details(cls, value: Any) -> Any:
         return None if value == {} else value
 
     @cached_property
     def columns(self) -> tuple[tuple[str, str], ...]:
-        """Attributes and the names under which they are stored; the only text is stored under the field's own."""
+        """The attributes, each with the name under which it is stored: for a text alone, the field's own name."""
         if self.attrs == (TEXT,):
             return ((TEXT, self.name),)
         return tuple((attr, f"{self.name}_{attr}") for attr in self.attrs)
@@ -155,7 +155,7 @@ _SPELLINGS = (("nextPageSelector", "selector"), ("pageNum", "maxPages"))
 
 
 class ExtractionRule(JsonModel):
-    """What is taken from one sort of page: a record of each block. `parent` is the selector of the blocks.
+    """Says what is taken from one sort of page: a record of each block. `parent` is the selector of the blocks.
 
     With `path`, only the records of the pages behind it count.
     """
@@ -170,19 +170,19 @@ class ExtractionRule(JsonModel):
 
     @field_validator("fields")
     @classmethod
-    def _some(cls, fields: tuple[RecordField, ...]) -> tuple[RecordField, ...]:
+    def _has_fields(cls, fields: tuple[RecordField, ...]) -> tuple[RecordField, ...]:
         if not fields:
             raise invalid_value("At least one field is required.")
         return fields
 
     @field_validator("parent")
     @classmethod
-    def _no_block(cls, selector: str) -> str:
+    def _drop_block(cls, selector: str) -> str:
         return "" if selector == BLOCK else selector
 
     @field_validator("paginator", mode="before")
     @classmethod
-    def _no_paginator(cls, value: Any) -> Any:
+    def _drop_empty_paginator(cls, value: Any) -> Any:
         return None if value == {} or (isinstance(value, str) and not value.strip()) else value
 
     @staticmethod
@@ -221,7 +221,7 @@ class ExtractionRule(JsonModel):
         return 1 + max((field.details.depth() for field in self.fields if field.details), default=0)
 
     def arrange(self, numbers: Iterator[int], *, rendered: bool, depth: int = 1) -> Iterator[tuple[Steps, str]]:
-        """Numbers this rule and those behind it, and says which are rendered; yields what does not go together in them.
+        """Numbers this rule and those behind it, and says which are rendered; yields what does not go together.
 
         Details are rendered as the page that leads to them is, unless they say otherwise.
         """
@@ -239,13 +239,14 @@ class ExtractionRule(JsonModel):
             yield from (((*place, *inner_place), detail) for inner_place, detail in inner)
 
     def _faults(self) -> Iterator[tuple[Steps, str]]:
-        taken: set[str] = set()
+        """What does not go together in this rule."""
+        stored_names: set[str] = set()
         for index, field in enumerate(self.fields):
             names = [] if self.path else [name for _, name in field.columns]
             for name in [*names, *([field.nest] if field.details else [])]:
-                if name in taken:
+                if name in stored_names:
                     yield ("fields", index, "name"), f"Another field is stored under {name!r}, too."
-                taken.add(name)
+                stored_names.add(name)
         if not self.parent and all(field.selector == BLOCK for field in self.fields):
             yield ("commonParent",), 'Where every selector is ".", this is required.'
         if self.path and not any(field.details for field in self.fields):
@@ -277,5 +278,5 @@ class DetailsRule(ExtractionRule):
 
     @field_validator("request", mode="before")
     @classmethod
-    def _no_request(cls, value: Any) -> Any:
+    def _or_empty_request(cls, value: Any) -> Any:
         return value or {}

@@ -1,4 +1,4 @@
-"""What to take from which pages, or to make of one: an extraction, as all products describe it (contract, 6.1). Pure.
+"""Payloads: what to take from which pages, or to make of one page (contract, 6.1). Pure.
 
 `PagesPayload` is a task of pages (dataflow_tasks.md), `SearchPayload` a search; those of `single_page_payload` make one
 file of one page. A payload is stored as it was sent: it is checked completely before anything is fetched, and later
@@ -14,7 +14,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 
 from extraction.domain.browser_actions import PageAction
 from extraction.domain.extraction_rule import CHROME, ONLY_CHROME, ExtractionRule, PageType, one_of
-from extraction.domain.page_reader import PageReading, followable, page_key, read_all
+from extraction.domain.page_addresses import fetchable_address, page_key
+from extraction.domain.page_reader import PageReading, read_all
 from extraction.domain.render_job import HTML, BrowserAction
 from extraction.domain.result_formats import JSON, ResultFormat
 from taskhub.jsontools.json_models import (
@@ -36,23 +37,23 @@ from taskhub.jsontools.schema import invalid_places, invalid_value
 ACTIONS_MAX = 50
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
-_HUBS_OWN = frozenset({"host", "content-length", "transfer-encoding", "connection"})
+_SET_BY_HUB = frozenset({"host", "content-length", "transfer-encoding", "connection"})
 _NO_COOKIE = re.compile(r"[\x00-\x20\x7f;,\"\\]")
 
 
-def _address(value: str) -> str:
-    """An address as it is asked for."""
+def _fetchable(value: str) -> str:
+    """Checks a required address; it is stored as it is asked for."""
     if not value:
         raise invalid_value(REQUIRED_WORDS)
-    if (url := followable(value.strip())) is None:
+    if (url := fetchable_address(value.strip())) is None:
         raise invalid_value("Must be an http or https address.")
     return url
 
 
-def _optional_address(value: str) -> str:
-    """An address as it was written."""
+def _optionally_fetchable(value: str) -> str:
+    """Checks an address that may be empty; it is stored as it was written."""
     text = value.strip()
-    if text and followable(text) is None:
+    if text and fetchable_address(text) is None:
         raise invalid_value("Must be an http or https address.")
     return text
 
@@ -60,7 +61,7 @@ def _optional_address(value: str) -> str:
 def _header_fault(name: str, value: str) -> str | None:
     if not _HEADER.fullmatch(name):
         return "This is no name of a header."
-    if name.lower() in _HUBS_OWN:
+    if name.lower() in _SET_BY_HUB:
         return "This header is the hub's own."
     if CONTROL.search(value) or len(value) > TEXT_MAX or not value.isascii():
         return "This is no value of a header."
@@ -73,8 +74,8 @@ def _cookie_fault(name: str, value: str) -> str | None:
     return None
 
 
-def _cookies_of_header(value: Any) -> Any:
-    """Cookies may also be a text as the header Cookie has it."""
+def _cookies_from_header(value: Any) -> Any:
+    """Reads cookies that are written as in the header Cookie."""
     if not isinstance(value, str):
         return value
     if CONTROL.search(value) or len(value) > TEXT_MAX:
@@ -83,17 +84,17 @@ def _cookies_of_header(value: Any) -> Any:
     return {name.strip(): text.strip() for name, _, text in pairs}
 
 
-Address = Annotated[Text, AfterValidator(_address)]
-OptionalAddress = Annotated[Text, AfterValidator(_optional_address)]
+Address = Annotated[Text, AfterValidator(_fetchable)]
+OptionalAddress = Annotated[Text, AfterValidator(_optionally_fetchable)]
 Method = Annotated[Literal["", "get", "post"], one_of(("", "get", "post"), "Must be GET or POST.")]
 Texts = Annotated[dict[str, str], texts_checked_by(lambda name, text: None)]
 Headers = Annotated[dict[str, str], texts_checked_by(_header_fault)]
 # Validators before run from the last to the first.
-Cookies = Annotated[dict[str, str], texts_checked_by(_cookie_fault), BeforeValidator(_cookies_of_header)]
+Cookies = Annotated[dict[str, str], texts_checked_by(_cookie_fault), BeforeValidator(_cookies_from_header)]
 
 
 class RequestTarget(JsonModel):
-    """What is asked for. `headers` and `cookies` are the user's own.
+    """A request for a first page. `headers` and `cookies` are the user's own.
 
     Actions are done in the first page once it is rendered; on the other pages of its list, those that wait or scroll.
     """
@@ -118,7 +119,7 @@ class RequestTarget(JsonModel):
 
 
 class PageRequest(RequestTarget):
-    """A request as a payload has it. With a form, which is sent as a form, it is a POST unless it says otherwise."""
+    """The request of a payload. With a form it is a POST, unless it has a method of its own."""
 
     type: PageType = ""
     sent_method: Method = Field("", alias="method")
@@ -151,7 +152,7 @@ class Payload(Protocol):
     """
 
     TYPE_PLACE: ClassVar[str]  # JSON pointer of what says that pages are rendered
-    MAKES_RECORDS: ClassVar[bool]  # or the file that its only page is
+    MAKES_RECORDS: ClassVar[bool]  # if not, its result is a file that is made of its only page
     RENDERS_EMPTY_PAGES: ClassVar[bool]  # whether a page that shows no record may be rendered, too
 
     @property
@@ -192,7 +193,7 @@ class Payload(Protocol):
         """The key of its main list: none of its pages may fail."""
 
     def first_addresses(self) -> Sequence[str]:
-        """Where it begins: the first page of each list that no other page leads to."""
+        """The addresses with which a process begins: the first pages of the outermost lists."""
 
     def lists(self) -> Iterable[bytes]:
         """The keys of the first pages of its lists, in the order of its records."""
@@ -201,21 +202,21 @@ class Payload(Protocol):
         """How many pages a run asks for, as far as that is known; `limit` where it is not."""
 
     def limit_faults(self, *, pages: int, depth: int) -> Iterator[tuple[str, str]]:
-        """JSON pointers and words of what is more than a user may ask for."""
+        """What is more than a user may ask for: JSON pointers and texts."""
 
     def read(self, texts: Sequence[str], url: str, *, rule: ExtractionRule, chain: bytes, ordinal: int) -> PageReading:
         """Reads one page, which may be several texts. Raises `PageFailure` for a page that does not fit."""
 
 
 class RunTerms(JsonModel):
-    """What every payload may say of limits and manners."""
+    """The fields of every payload: limits, and whether robots.txt counts."""
 
     max_credits: Count | None = Field(None, alias="maxCredits")
     ignore_robots: Flag = Field(False, alias="ignoreRobots")
 
     @classmethod
     def parse(cls, value: Any, at: str = "", *, stored: bool = False, **context: Any) -> Self:
-        """The payload. What is `stored` was checked before. Raises `Rejected` with every fault's place, under `at`."""
+        """Reads a payload; what is `stored` was checked before. Raises `Rejected` with each fault, under `at`."""
         try:
             return cls.model_validate(value, context={**context, **(STORED if stored else {})})
         except ValidationError as error:
@@ -223,7 +224,7 @@ class RunTerms(JsonModel):
 
 
 class RecordTerms(RunTerms):
-    """What every payload that makes records may say of its file and its pace."""
+    """The fields of every payload that makes records: of its file, and its pace."""
 
     name: Name = ""
     format: ResultFormat = JSON

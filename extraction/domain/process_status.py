@@ -1,4 +1,4 @@
-"""What a process and a page can be, and what follows from an answer. Pure."""
+"""The statuses of processes and pages, and the failures of pages. Pure."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,11 +6,11 @@ from enum import StrEnum
 from taskhub.runs.domain import backoff
 
 RETRY_AFTER_MAX = 3600.0
-AGAIN = frozenset({408, 429})
+RETRIED_STATUSES = frozenset({408, 429})
 
 
 class ProcessStatus(StrEnum):
-    """Of a process, as dataflow_tasks.md prints them."""
+    """The statuses of a process, as dataflow_tasks.md prints them."""
 
     RUNNING = "running"
     FINISHED = "finished"
@@ -20,6 +20,8 @@ class ProcessStatus(StrEnum):
 
 
 class PageState(StrEnum):
+    """The states of a page, as its row has them; `STATE_WORDS` are those that users see."""
+
     READY = "ready"  # may be fetched, once its time has come
     CLAIMED = "claimed"  # a worker has it
     DONE = "done"
@@ -27,34 +29,38 @@ class PageState(StrEnum):
     REPEATED = "repeated"  # it showed what the page before it showed; its list ends here
 
 
-WORDS = {
+STATE_WORDS = {
     PageState.READY: "waiting",
     PageState.CLAIMED: "running",
     PageState.DONE: "done",
     PageState.FAILED: "failed",
     PageState.REPEATED: "repeated",
 }
-STATES = {word: state for state, word in WORDS.items()}  # as they are shown
+STATES_BY_WORD = {word: state for state, word in STATE_WORDS.items()}
 OPEN = frozenset({PageState.READY, PageState.CLAIMED})
 
 
 @dataclass(eq=False)
 class PageFailure(Exception):
-    """Why a page gave nothing. `again` when the same request may succeed later; `after` in seconds, where told."""
+    """Says why a page gave nothing.
+
+    `retry` says that the same request may succeed later; `retry_after` is in seconds, if the server says when.
+    """
 
     reason: str
-    again: bool = False
-    after: float | None = None
+    retry: bool = False
+    retry_after: float | None = None
     status: int | None = None
 
     def __str__(self) -> str:
         return self.reason
 
 
-def page_backoff(attempt: int, after: float | None) -> float:
+def page_backoff(attempt: int, retry_after: float | None) -> float:
     """Seconds until the attempt after `attempt` (1 is the first): 2, 4, 8... or as long as the server wants."""
-    return max(backoff(attempt), min(after or 0.0, RETRY_AFTER_MAX))
+    return max(backoff(attempt), min(retry_after or 0.0, RETRY_AFTER_MAX))
 
 
 def may_succeed_later(status: int) -> bool:
-    return status in AGAIN or status >= 500
+    """Whether a request that was answered with this status may succeed later."""
+    return status in RETRIED_STATUSES or status >= 500

@@ -1,4 +1,4 @@
-"""What a browser is to do with a page, and what it made of it. Values only: Chromium is in `extraction.fetch`."""
+"""Jobs of a browser: pages to render, and what was rendered. Values only: Chromium is in `extraction.fetch`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,7 +35,10 @@ class Pagination:
 
 @dataclass(frozen=True)
 class RenderJob:
-    """One page to render. `headers` go to the origin of `home` alone, `cookies` are [domain, path, name, value]."""
+    """One page to render. `headers` go to the origin of `home` alone, `cookies` are [domain, path, name, value].
+
+    `settle` is how many seconds to wait once it has loaded.
+    """
 
     url: str
     seconds: float
@@ -55,7 +58,7 @@ class RenderJob:
 
 @dataclass
 class RenderedPage:
-    """A page that was rendered: its text, once for each time that it was read; or a picture or document of it."""
+    """A page that was rendered: its text, once for each time that it was read, or a picture or document of it."""
 
     url: str
     status: int

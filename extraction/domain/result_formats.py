@@ -1,4 +1,4 @@
-"""Formats of results, by every name that they are known under. Pure."""
+"""Formats of result files, and the names under which they are known. Pure."""
 
 from typing import Annotated, Any
 
@@ -9,8 +9,7 @@ from taskhub.jsontools.schema import invalid_value
 CSV, XLSX, JSON, JSONL, XML = "csv", "xlsx", "json", "jsonl", "xml"
 
 HTML, PNG, JPG, PDF = "html", "png", "jpg", "pdf"  # of single pages
-
-SINGLES = {HTML: "text/html; charset=utf-8", PNG: "image/png", JPG: "image/jpeg", PDF: "application/pdf"}
+SINGLE_PAGE_TYPES = {HTML: "text/html; charset=utf-8", PNG: "image/png", JPG: "image/jpeg", PDF: "application/pdf"}
 MEDIA_TYPES = {
     CSV: "text/csv; charset=utf-8",
     XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
@@ -35,7 +34,7 @@ def format_named(name: str) -> str | None:
     return _NAMES.get(name.strip().lower())
 
 
-def _format(value: Any) -> str:
+def _read_format(value: Any) -> str:
     if not isinstance(value, str):
         raise invalid_value("Must be a text.")
     if value and (name := format_named(value)):
@@ -45,4 +44,4 @@ def _format(value: Any) -> str:
     return JSON
 
 
-ResultFormat = Annotated[str, BeforeValidator(_format)]
+ResultFormat = Annotated[str, BeforeValidator(_read_format)]

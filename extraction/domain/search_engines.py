@@ -1,4 +1,4 @@
-"""Search engines as data: where results are asked for, and where they stand in the page. Checked when loaded. Pure."""
+"""Search engines as data: how results are asked for, and where they are in a page. Checked when loaded. Pure."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, fi
 
 from extraction.domain.css_selectors import RequiredSelector, Selector
 from extraction.domain.extraction_rule import CHROME, TEXT, PageType
-from extraction.domain.page_reader import followable
+from extraction.domain.page_addresses import fetchable_address
 from extraction.domain.payload import Texts
 from taskhub.jsontools.json_models import (
     REQUIRED_WORDS,
@@ -30,7 +30,7 @@ from taskhub.jsontools.schema import invalid_places, invalid_value
 SECTIONS = ("organic", "ads", "news", "images", "videos")
 KEYWORD, OFFSET, PAGE, REGION = "keyword", "offset", "page", "region"
 PARAMETERS = frozenset({KEYWORD, OFFSET, PAGE, REGION})  # that every engine's address may hold in braces
-ENTRIES_MAX = 50  # of one sort of signs
+ENTRIES_MAX = 50  # of one kind of mark
 
 _PARAMETER = re.compile(r"\{([a-z_]+)\}")
 _NAME = re.compile(r"[a-z][a-z_]{0,39}")
@@ -48,7 +48,7 @@ def _pattern_fault(name: str, text: str) -> str | None:
 
 
 def _check_names(values: Any) -> Any:
-    """The entries of an object, each of which has a name and says what is taken."""
+    """Checks the names of an object's entries."""
     if not isinstance(values, Mapping) or not values:
         raise invalid_value("Must be an object, with an entry for each value.")
     if faults := [((name,), _SMALL_LETTERS) for name in values if not _NAME.fullmatch(name)]:
@@ -63,8 +63,8 @@ def _check_texts(values: Any) -> Any:
 
 
 Patterns = Annotated[dict[str, str], texts_checked_by(_pattern_fault)]
-SignTexts = Annotated[tuple[str, ...], Field(max_length=ENTRIES_MAX), BeforeValidator(_check_texts)]
-SignSelectors = Annotated[tuple[Selector, ...], Field(max_length=ENTRIES_MAX), BeforeValidator(_check_texts)]
+MarkTexts = Annotated[tuple[str, ...], Field(max_length=ENTRIES_MAX), BeforeValidator(_check_texts)]
+MarkSelectors = Annotated[tuple[Selector, ...], Field(max_length=ENTRIES_MAX), BeforeValidator(_check_texts)]
 
 
 class ResultField(JsonModel):
@@ -79,8 +79,8 @@ class ResultField(JsonModel):
     unwrap: Text = ""
     packed: Text = ""
 
-    def unwrapped(self, address: str) -> str:
-        """Where a redirecting address of the engine leads, as far as it says so."""
+    def true_address(self, address: str) -> str:
+        """The address that a redirecting address of the engine contains; itself, where it contains none."""
         values = parse_qs(urlsplit(address).query).get(self.unwrap)
         if not values:
             return address
@@ -93,7 +93,7 @@ class ResultField(JsonModel):
                 value = base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4)).decode()
             except (binascii.Error, UnicodeDecodeError):
                 return address
-        return followable(value) or address
+        return fetchable_address(value) or address
 
 
 class ResultSection(JsonModel):
@@ -104,15 +104,15 @@ class ResultSection(JsonModel):
 
 
 class PageMatcher(JsonModel):
-    """By which a page is known: parts of its address, selectors that find something, or texts in it."""
+    """Recognizes a page: by parts of its address, by selectors that find something, or by texts in it."""
 
-    addresses: SignTexts = ()
-    selectors: SignSelectors = ()
-    texts: SignTexts = ()
+    addresses: MarkTexts = ()
+    selectors: MarkSelectors = ()
+    texts: MarkTexts = ()
 
 
 class EnginePaging(JsonModel):
-    """How an engine counts: from `first`, `step` results a page. Or it shows more when its page is scrolled."""
+    """How an engine pages: it counts results from `first`, `step` a page; or shows more when its page is scrolled."""
 
     first: Annotated[WholeNumber, Field(ge=0)] = 0
     step: Count = 10
@@ -120,7 +120,7 @@ class EnginePaging(JsonModel):
 
 
 class SearchEngine(JsonModel):
-    """`settings` are names of a user's own, each with the pattern that its value must match as a whole."""
+    """One search engine. `settings` are parameters that a user may set, each with the pattern of its values."""
 
     name: str
     title: Any = None
@@ -138,7 +138,7 @@ class SearchEngine(JsonModel):
     @field_validator("url")
     @classmethod
     def _is_template(cls, text: str) -> str:
-        if not text or "?" in text or followable(_PARAMETER.sub("a.example", text)) is None:
+        if not text or "?" in text or fetchable_address(_PARAMETER.sub("a.example", text)) is None:
             raise invalid_value("Must be an http or https address without a query.")
         return text
 
@@ -165,7 +165,7 @@ class SearchEngine(JsonModel):
         return self
 
     def _faults(self) -> Iterator[tuple[Steps, str]]:
-        """What stands in braces must be a parameter, or a setting."""
+        """What does not fit: names in braces must be those of parameters or settings."""
         texts: dict[Steps, str] = {("url",): self.url, **{("query", name): text for name, text in self.query.items()}}
         for place, text in texts.items():
             for name in _PARAMETER.findall(text):
@@ -193,11 +193,12 @@ class SearchEngine(JsonModel):
         """The address of one page of results, from 0. Parameters without a value are left out."""
         values = {**self.defaults, **settings, KEYWORD: keyword, REGION: region}
         values |= {OFFSET: str(self.paging.first + page * self.paging.step), PAGE: str(page + 1)}
-        filled = {name: _filled(text, values) for name, text in self.query.items()}
-        return f"{_filled(self.url, values)}?{urlencode({name: text for name, text in filled.items() if text})}"
+        query = {name: _fill(text, values) for name, text in self.query.items()}
+        return f"{_fill(self.url, values)}?{urlencode({name: text for name, text in query.items() if text})}"
 
 
-def _filled(text: str, values: Mapping[str, str]) -> str:
+def _fill(text: str, values: Mapping[str, str]) -> str:
+    """Replaces parameters in braces by their values."""
     return _PARAMETER.sub(lambda match: values.get(match[1], ""), text)
 
 

@@ -9,7 +9,8 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from extraction.domain.css_selectors import BLOCK
 from extraction.domain.extraction_rule import CHROME, INFINITE, TEXT, ExtractionRule, PageType, Paginator, RecordField
-from extraction.domain.page_reader import PageReading, page_key
+from extraction.domain.page_addresses import page_key
+from extraction.domain.page_reader import PageReading
 from extraction.domain.payload import OptionalAddress, RecordTerms, RequestTarget
 from extraction.domain.search_engines import SearchEngine
 from extraction.domain.search_results import read_results
@@ -22,7 +23,7 @@ OWN_COLUMNS = ("keyword", "page", "kind", "position")  # before those of the eng
 MAIN = b"search"  # in place of a main list: no list of results is more than another
 
 
-def _engine(value: Any, info: ValidationInfo) -> SearchEngine:
+def _find_engine(value: Any, info: ValidationInfo) -> SearchEngine:
     engines: Mapping[str, SearchEngine] = (info.context or {}).get("engines", {})
     engine = engines.get(value.lower()) if isinstance(value, str) else None
     if engine is None:
@@ -30,8 +31,8 @@ def _engine(value: Any, info: ValidationInfo) -> SearchEngine:
     return engine
 
 
-def _keywords(value: Any, info: ValidationInfo) -> tuple[str, ...]:
-    """A list of texts, or a text with one a line."""
+def _read_keywords(value: Any, info: ValidationInfo) -> tuple[str, ...]:
+    """Reads keywords: a list of texts, or a text with one a line."""
     keywords = value.splitlines() if isinstance(value, str) else value
     if not isinstance(keywords, list):
         raise invalid_value("Must be a list.")
@@ -54,14 +55,14 @@ def _keywords(value: Any, info: ValidationInfo) -> tuple[str, ...]:
 
 
 class SearchPayload(RecordTerms):
-    """What is searched for, where, and how far. A setting is one of the engine's own parameters."""
+    """A search: its keywords, its engine, and how many pages of results. Settings are the engine's own parameters."""
 
     TYPE_PLACE: ClassVar = f"/{ENGINE}"
     MAKES_RECORDS: ClassVar = True
     RENDERS_EMPTY_PAGES: ClassVar = False
 
-    engine: Annotated[SearchEngine, BeforeValidator(_engine)] = Field(alias=ENGINE)
-    keywords: Annotated[tuple[str, ...], BeforeValidator(_keywords)] = Field((), validate_default=True)
+    engine: Annotated[SearchEngine, BeforeValidator(_find_engine)] = Field(alias=ENGINE)
+    keywords: Annotated[tuple[str, ...], BeforeValidator(_read_keywords)] = Field((), validate_default=True)
     pages: Annotated[Count, Field(le=PAGES_MAX)] = Field(1, alias="num_pages")
     region: Text = Field("", max_length=20)
     google_settings: dict[str, Any] = Field(default_factory=dict)
@@ -71,7 +72,7 @@ class SearchPayload(RecordTerms):
 
     @field_validator("keywords", mode="before")
     @classmethod
-    def _no_default(cls, value: Any) -> Any:
+    def _or_none(cls, value: Any) -> Any:
         return [] if value == () else value
 
     @field_validator("region")
@@ -127,7 +128,7 @@ class SearchPayload(RecordTerms):
 
     @cached_property
     def rule(self) -> ExtractionRule:
-        """One column for each name of the engine's, after the search's own."""
+        """A rule with one column for each of the engine's names, after the search's own."""
         fields = (
             RecordField.model_construct(name=name, selector=BLOCK, attrs=(TEXT,))
             for name in (*OWN_COLUMNS, *self.engine.columns)
@@ -158,13 +159,13 @@ class SearchPayload(RecordTerms):
             yield "/keywords", f"Keywords times pages are more than the {pages} that are allowed."
 
     def read(self, texts: Sequence[str], url: str, *, rule: ExtractionRule, chain: bytes, ordinal: int) -> PageReading:
-        """Reads the last text: a page that was scrolled holds what it held before."""
+        """Reads the last text alone: a page that was scrolled still holds what it showed before."""
         place = self.chains[chain]
         results = read_results(self.engine, texts[-1], url)
-        head = {"keyword": self.keywords[place], "page": ordinal + 1}
+        common = {"keyword": self.keywords[place], "page": ordinal + 1}
         empty = dict.fromkeys(self.engine.columns)
         records = [
-            {**head, "kind": kind, "position": position, **empty, **record} for kind, position, record in results
+            {**common, "kind": kind, "position": position, **empty, **record} for kind, position, record in results
         ]
         following = None
         if results and ordinal + 1 < self.pages and not self.engine.scrolls:

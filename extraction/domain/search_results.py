@@ -1,4 +1,4 @@
-"""From a page of a search engine to its results. Pure."""
+"""Reads the results in a page of a search engine. Pure."""
 
 import re
 
@@ -6,7 +6,8 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from extraction.domain.css_selectors import BLOCK
 from extraction.domain.extraction_rule import ADDRESSES, TEXT
-from extraction.domain.page_reader import BaseAddress, Record
+from extraction.domain.page_addresses import BaseAddress
+from extraction.domain.page_reader import Record
 from extraction.domain.process_status import PageFailure
 from extraction.domain.search_engines import PageMatcher, ResultField, ResultSection, SearchEngine
 
@@ -14,7 +15,7 @@ _SPACE = re.compile(r"\s+")
 
 
 def read_results(engine: SearchEngine, html: str, url: str) -> list[tuple[str, int, Record]]:
-    """Each result's kind, its position among those of its kind from 1, and its values.
+    """Reads results: each one's kind, its position among those of its kind from 1, and its values.
 
     Raises `PageFailure` for a captcha, and for a page that does not fit what is known of the engine.
     """
@@ -63,5 +64,5 @@ def _value(block: LexborNode, field: ResultField, base: BaseAddress) -> str | No
         return None
     if field.attr in ADDRESSES:
         address = base.absolute(value)
-        return field.unwrapped(address) if field.unwrap else address
+        return field.true_address(address) if field.unwrap else address
     return value.strip()

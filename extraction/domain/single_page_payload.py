@@ -1,4 +1,4 @@
-"""One file of one page: its source, a picture, a document. Checked as other payloads are. Pure."""
+"""Payloads that make one file of one page: its source, a picture, a document. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -8,7 +8,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from extraction.domain.css_selectors import Selector
 from extraction.domain.extraction_rule import ExtractionRule
-from extraction.domain.page_reader import PageReading, page_key
+from extraction.domain.page_addresses import page_key
+from extraction.domain.page_reader import PageReading
 from extraction.domain.payload import PageRequest, RequestTarget, RunTerms
 from extraction.domain.render_job import HTML, PDF, SCREENSHOT
 from taskhub.jsontools.json_models import Count, Flag, JsonModel, Text, number_between
@@ -56,7 +57,7 @@ class SinglePagePayload(RunTerms, RequestTarget):
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """As Playwright names them."""
+        """The options of the product, as Playwright names them."""
         return {}
 
     @property
@@ -104,7 +105,7 @@ class SourcePayload(SinglePagePayload, PageRequest):
 
 
 class _SizedPayload(SinglePagePayload):
-    """What Chromium makes of a page in a window of a size."""
+    """A file that Chromium makes of a page, in a window of some size."""
 
     width: Pixels | None = None
     height: Pixels | None = None
@@ -120,14 +121,14 @@ class _SizedPayload(SinglePagePayload):
         return {name: value for name, value in (("width", self.width), ("height", self.height)) if value}
 
 
-def _picture(value: Any) -> Any:
+def _read_picture(value: Any) -> Any:
     return value.lower() or "png" if isinstance(value, str) else value
 
 
 class ScreenshotPayload(_SizedPayload):
     """A picture of the page: of its window, of the whole of it, or of what a selector finds."""
 
-    picture: Annotated[Text, BeforeValidator(_picture)] = Field("png", alias="format")
+    picture: Annotated[Text, BeforeValidator(_read_picture)] = Field("png", alias="format")
     quality: Annotated[Count, Field(le=100)] | None = None
     full_page: Flag = Field(False, alias="fullPage")
     clip_selector: Selector = Field("", alias="clipSelector")
@@ -164,7 +165,7 @@ class ScreenshotPayload(_SizedPayload):
 
 
 class PaperMargin(JsonModel):
-    """Inches a side."""
+    """Margins of a printed page, in inches."""
 
     top: Inches = 0
     right: Inches = 0
@@ -220,6 +221,6 @@ SINGLE_PAGE_PAYLOADS: Mapping[str, type[SinglePagePayload]] = {
 }
 
 
-def parse_single(value: Mapping[str, Any], *, stored: bool = False) -> SinglePagePayload:
-    """Of the product that `value` names itself, as it is stored."""
+def parse_single_page(value: Mapping[str, Any], *, stored: bool = False) -> SinglePagePayload:
+    """Reads the payload of a single page, of the product that it names itself."""
     return SINGLE_PAGE_PAYLOADS[str(value.get(PRODUCT, HTML))].parse(value, stored=stored)

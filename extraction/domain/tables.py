@@ -7,7 +7,7 @@ from typing import Any
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_reader import Record
 
-SEPARATOR = "; "  # between several values in one cell
+SEPARATOR = "; "  # joins several values in one cell
 CELL_MAX = 32_767  # characters, of spreadsheets
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _NUMBER = re.compile(r"[+-]?\d[\d\s.,]*%?")
@@ -30,15 +30,15 @@ def _columns(rule: ExtractionRule) -> Iterator[str]:
 
 
 def rows_of(records: Iterable[Record], rule: ExtractionRule) -> Iterator[dict[str, str]]:
-    """One text a column; several values, and those of several records of details, stand behind each other."""
+    """Rows with one text a column; several values, also those of several records of details, are joined."""
     names, deep = columns_of(rule), rule.depth() > 1
     for record in records:
-        flat = _flat(record, rule) if deep else record
+        flat = _flatten(record, rule) if deep else record
         yield {name: cell_of(flat.get(name)) for name in names}
 
 
 def cell_of(value: Any) -> str:
-    """The text of a cell; several values stand behind each other."""
+    """The text of a cell; several values are joined."""
     if isinstance(value, str):
         return value if value.isprintable() else clean(value)
     if isinstance(value, int):
@@ -46,14 +46,14 @@ def cell_of(value: Any) -> str:
     return "" if value is None else SEPARATOR.join(clean(text) for text in value)
 
 
-def _flat(record: Mapping[str, Any], rule: ExtractionRule) -> dict[str, list[str]]:
-    """Lists of values by column."""
+def _flatten(record: Mapping[str, Any], rule: ExtractionRule) -> dict[str, list[str]]:
+    """The values of a record and of its details, as lists by column."""
     cells: dict[str, list[str]] = {}
     nests = rule.nests
     for name, value in record.items():
         if inner := nests.get(name):
             for nested in value:
-                for column, values in _flat(nested, inner).items():
+                for column, values in _flatten(nested, inner).items():
                     cells.setdefault(f"{name}_{column}", []).extend(values)
         else:
             cells[name] = [text for text in (value if isinstance(value, list) else [value]) if text is not None]
@@ -65,8 +65,8 @@ def clean(text: str) -> str:
     return _CONTROL.sub("", text)
 
 
-def inert(text: str) -> str:
-    """A cell that no spreadsheet runs as a formula: an apostrophe before what would be one; numbers stay numbers."""
+def escape_formula(text: str) -> str:
+    """The text of a cell, with an apostrophe before what a spreadsheet would run as a formula; numbers stay numbers."""
     if text.startswith(_STARTS_FORMULA) and not _NUMBER.fullmatch(text):
         return f"'{text}"
     return text

@@ -202,7 +202,7 @@ class BrowserThread:
                 if not isinstance(error, Exception):
                     raise
                 log.warning("Chromium crashed: %s", str(error).partition("\n")[0])
-        raise PageFailure("The browser crashed.", again=True)
+        raise PageFailure("The browser crashed.", retry=True)
 
     async def _release(self, chromium: Chromium) -> None:
         chromium.users -= 1
@@ -251,5 +251,5 @@ async def _start_chromium() -> Chromium:
         await chromium.start()
     except Exception as error:
         log.exception("Chromium does not start")
-        raise PageFailure(f"Chromium does not start: {type(error).__name__}.", again=True) from None
+        raise PageFailure(f"Chromium does not start: {type(error).__name__}.", retry=True) from None
     return chromium

@@ -20,8 +20,10 @@ from extraction.domain.payload import Payload
 from extraction.domain.process_status import PageFailure, may_succeed_later, page_backoff
 from extraction.domain.render_job import Pagination, RenderJob
 from extraction.fetch.browser import browser_thread
+from extraction.fetch.host_limits import HostLimits
 from extraction.fetch.page_renderer import render
-from extraction.fetch.politeness import HostLimits, HostSlot, RobotsRules
+from extraction.fetch.politeness import HostSlot
+from extraction.fetch.robots import RobotsRules
 from taskhub.outbound import Refused, TooMuch, Unreachable, check_url
 from taskhub.outbound.client import GateClient, GateRequest, GateResponse
 from taskhub.security.masking import is_secret
@@ -66,7 +68,7 @@ class PageFetcher:
         except TooMuch as problem:
             raise PageFailure(problem.detail) from None
         except Unreachable as problem:
-            raise PageFailure(problem.detail, again=True) from None
+            raise PageFailure(problem.detail, retry=True) from None
         except PageFailure as failure:
             await self._pause_host(slot.host, failure)
             raise
@@ -129,8 +131,8 @@ class PageFetcher:
 
     async def _pause_host(self, host: str, failure: PageFailure) -> None:
         """Keeps all workers from a host for a while, if its answer says that it is overloaded."""
-        if failure.status == 429 or (failure.status == 503 and failure.after):
-            await self._hosts.pause(host, page_backoff(1, failure.after))
+        if failure.status == 429 or (failure.status == 503 and failure.retry_after):
+            await self._hosts.pause(host, page_backoff(1, failure.retry_after))
 
 
 def _pagination(rule: ExtractionRule) -> Pagination | None:
@@ -147,8 +149,8 @@ def check_answer(answer: GateResponse) -> None:
     if answer.status >= 300:
         raise PageFailure(
             f"The server answers {answer.status}.",
-            again=may_succeed_later(answer.status),
-            after=retry_after(answer.headers),
+            retry=may_succeed_later(answer.status),
+            retry_after=retry_after(answer.headers),
             status=answer.status,
         )
     kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()

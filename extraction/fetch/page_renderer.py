@@ -34,7 +34,7 @@ async def render(job: RenderJob, policy: Policy, check_answer: AnswerCheck) -> R
         ):
             return await PageRenderer(*window, job, check_answer).render()
     except TimeoutError:
-        raise PageFailure(f"The page took longer than {job.seconds:g} seconds to render.", again=True) from None
+        raise PageFailure(f"The page took longer than {job.seconds:g} seconds to render.", retry=True) from None
 
 
 class PageRenderer:
@@ -102,7 +102,7 @@ class PageRenderer:
     async def _check(self, response: Any) -> None:
         headers = {name.title(): value for name, value in (await response.all_headers()).items()}
         if headers.get(MARK[0]) == MARK[1] and self.proxy.refused:
-            raise PageFailure(self.proxy.refused[-1].detail, again=not self.proxy.refused[-1].permanent)
+            raise PageFailure(self.proxy.refused[-1].detail, retry=not self.proxy.refused[-1].permanent)
         self.check_answer(GateResponse(response.status, response.url, headers))
 
     async def _settle(self) -> None:
@@ -172,15 +172,15 @@ class PageRenderer:
             return PageFailure("It is no page, but a download.")
         if self.proxy.refused:
             problem = self.proxy.refused[0]
-            return PageFailure(problem.detail, again=not problem.permanent)
+            return PageFailure(problem.detail, retry=not problem.permanent)
         if "Timeout" in type(error).__name__ or "Timeout" in text:
-            return PageFailure(f"The page took longer than {self.job.seconds:g} seconds to render.", again=True)
+            return PageFailure(f"The page took longer than {self.job.seconds:g} seconds to render.", retry=True)
         if "ERR_TOO_MANY_REDIRECTS" in text:
             return PageFailure("The server redirects in a circle.")
         if "has been closed" in text:
-            return PageFailure("The browser crashed.", again=True)
+            return PageFailure("The browser crashed.", retry=True)
         log.info("A page cannot be rendered: %s", text.partition("\n")[0])
-        return PageFailure("The server did not answer as it should, or broke off.", again=True)
+        return PageFailure("The server did not answer as it should, or broke off.", retry=True)
 
 
 async def _close(page: Any) -> None:

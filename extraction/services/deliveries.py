@@ -27,7 +27,7 @@ TEST_CONTENT = b"taskhub can write here.\n"
 def queue_deliveries(*, process: Process) -> None:
     """Queues the result of a process for each of its destinations, in the caller's transaction."""
     for place, destination in enumerate(load_destinations(process.delivery)):
-        name = destination.to(process.results)
+        name = destination.describe(process.results)
         _submit(process.owner, name, {"process": process.id, "place": place}, process.run)
 
 
@@ -35,7 +35,7 @@ def queue_test_deliveries(*, task: ExtractionTask) -> list[Run]:
     """Queues a small file for each destination of a task."""
     with transaction.atomic():
         return [
-            _submit(task.owner, destination.to(test_name(task)), {"task": task.id, "place": place}, None)
+            _submit(task.owner, destination.describe(test_name(task)), {"task": task.id, "place": place}, None)
             for place, destination in enumerate(load_destinations(task.delivery))
         ]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from extraction.domain.payload import PagesPayload, Payload
 from extraction.domain.search_payload import ENGINE, SearchPayload
-from extraction.domain.single_page_payload import parse_single
+from extraction.domain.single_page_payload import parse_single_page
 from extraction.engines import engines
 from extraction.fetch.browser import why_no_browser
 from extraction.models import Process
@@ -16,19 +16,19 @@ MAY_IGNORE_ROBOTS = "extraction.ignore_robots"
 
 
 def parse_payload(value: Any, at: str = "", *, single: bool = False, stored: bool = False) -> Payload:
-    """The payload of a task, which may be a search; or of a `single` page. What is `stored` was checked before.
+    """Reads the payload of a task, which may be a search, or of a `single` page. What is `stored` was checked before.
 
     Raises `Rejected` with every fault's place, under `at`.
     """
     if single:
-        return parse_single(value, stored=stored)
+        return parse_single_page(value, stored=stored)
     if isinstance(value, Mapping) and ENGINE in value:
         return SearchPayload.parse(value, at, stored=stored, engines=engines())
     return PagesPayload.parse(value, at, stored=stored)
 
 
 def check_payload(value: Any, owner: Any, at: str = "", *, single: bool = False) -> Payload:
-    """The payload, completely checked, and allowed to this user. Raises `Rejected` or `Forbidden`."""
+    """Reads a payload, and checks that this user may ask for it. Raises `Rejected` or `Forbidden`."""
     payload = parse_payload(value, at, single=single)
     check_allowed(payload=payload, owner=owner, at=at)
     return payload
@@ -47,7 +47,7 @@ def check_allowed(*, payload: Payload, owner: Any, at: str = "") -> None:
 
 
 def load_payload(process: Process) -> Payload:
-    """The payload of a process, which was checked before it was stored. Raises `Rejected` where its engine is gone."""
+    """Loads the payload of a process as it was stored. Raises `Rejected` where its search engine is gone."""
     return parse_payload(process.payload, single=process.task_id is None, stored=True)
 
 

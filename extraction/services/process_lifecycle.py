@@ -9,7 +9,7 @@ from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Coalesce, Extract, Now
 from django.utils import timezone
 
-from extraction.domain.page_reader import page_key
+from extraction.domain.page_addresses import page_key
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import OPEN, PageState, ProcessStatus
 from extraction.models import ExtractionPage, ExtractionTask, Process, Slice

@@ -6,17 +6,17 @@ from collections.abc import Iterable, Iterator
 
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_reader import Record
-from extraction.domain.tables import columns_of, inert, rows_of
+from extraction.domain.tables import columns_of, escape_formula, rows_of
 
 
 def csv_of(records: Iterable[Record], rule: ExtractionRule, most: int) -> Iterator[bytes]:
     """A row of names, then one row a record."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
-    writer.writerow([inert(name) for name in columns_of(rule)])
+    writer.writerow([escape_formula(name) for name in columns_of(rule)])
     yield _take(buffer)
     for row in rows_of(records, rule):
-        writer.writerow([inert(cell) for cell in row.values()])
+        writer.writerow([escape_formula(cell) for cell in row.values()])
         yield _take(buffer)
 
 

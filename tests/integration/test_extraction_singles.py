@@ -11,7 +11,7 @@ from PIL import Image
 from pypdf import PdfReader
 
 from extraction.domain.render_job import HTML, PDF, SCREENSHOT
-from extraction.domain.single_page_payload import PRODUCT, parse_single
+from extraction.domain.single_page_payload import PRODUCT, parse_single_page
 from taskhub.errors import Rejected
 from tests.chromium import required
 from tests.extracting import Reply, Site, html, serving
@@ -175,5 +175,5 @@ def test_without_credits_it_waits_for_them(hub: Hub, owner: Caller, site: Site) 
 )
 def test_faults_have_their_place(product: str, sent: dict[str, Any], place: str) -> None:
     with pytest.raises(Rejected) as caught:
-        parse_single({**sent, PRODUCT: product})
+        parse_single_page({**sent, PRODUCT: product})
     assert [fault["pointer"] for fault in caught.value.errors] == [place]

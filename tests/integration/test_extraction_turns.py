@@ -18,9 +18,9 @@ from django.db import OperationalError, connection, connections
 from django.utils import timezone
 
 from extraction import fetch_loop, page_processor, worker_loop
-from extraction.domain.page_reader import page_key
+from extraction.domain.page_addresses import page_key
 from extraction.domain.process_status import PageState
-from extraction.fetch.politeness import HostBusy, HostLimits
+from extraction.fetch.host_limits import HostBusy, HostLimits
 from extraction.models import CreditAccount, CreditEntry, ExtractionPage, Process, ProcessNote, Slice
 from extraction.services import (
     credits,

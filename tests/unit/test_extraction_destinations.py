@@ -22,12 +22,12 @@ GCS = {"type": "gcs", "bucket": "results", "credential": {"client_email": "a@b",
 def test_one_or_several() -> None:
     assert parse_destinations(None) == parse_destinations([]) == parse_destinations({}) == []
     [one] = parse_destinations(S3 | {"type": "Amazon S3", "path": "/shop/daily/"})
-    assert one.to("a.csv") == "s3://results/shop/daily/a.csv"
+    assert one.describe("a.csv") == "s3://results/shop/daily/a.csv"
     assert "s3cr3t" not in repr(one)
     assert [other.kind for other in parse_destinations([S3, SFTP, GCS])] == ["s3", "sftp", "gcs"]
     [text] = parse_destinations(GCS | {"credential": '{"client_email": "a@b", "private_key": "k"}'})
     assert text.options["credential"]["client_email"] == "a@b"
-    assert parse_destinations({"type": "dropbox", "accessToken": "x"})[0].to("a") == "dropbox://a"
+    assert parse_destinations({"type": "dropbox", "accessToken": "x"})[0].describe("a") == "dropbox://a"
 
 
 @pytest.mark.parametrize(
@@ -68,10 +68,12 @@ def test_what_is_stored_is_loaded_as_it_was_parsed() -> None:
     stored = json.loads(json.dumps(serialize_destinations(destinations)))
     loaded = load_destinations(stored)
     assert loaded == destinations
-    assert [destination.to("a") for destination in loaded] == [destination.to("a") for destination in destinations]
+    assert [destination.describe("a") for destination in loaded] == [
+        destination.describe("a") for destination in destinations
+    ]
     assert serialize_destinations(loaded) == stored
 
 
 def test_what_is_stored_is_not_checked_again() -> None:
     [destination] = load_destinations([{**S3, "path": "", "bucket": "a bucket of older rules"}])
-    assert destination.to("a") == "s3://a bucket of older rules/a"
+    assert destination.describe("a") == "s3://a bucket of older rules/a"
