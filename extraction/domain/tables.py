@@ -11,6 +11,8 @@ SEPARATOR = "; "  # joins several values in one cell
 CELL_MAX = 32_767  # characters, of spreadsheets
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _NUMBER = re.compile(r"[+-]?\d[\d\s.,]*%?")
+# What is a separator to somebody else's spreadsheet begins a cell of its own; numbers stay numbers there, too.
+_BEHIND_SEPARATOR = re.compile(r"""([;,\t|]["']?)(?=[=@]|[+-](?!\d[\d\s.,]*%?(?:[;,\t|"']|\Z)))""")
 _STARTS_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -68,5 +70,5 @@ def clean(text: str) -> str:
 def escape_formula(text: str) -> str:
     """The text of a cell, with an apostrophe before what a spreadsheet would run as a formula; numbers stay numbers."""
     if text.startswith(_STARTS_FORMULA) and not _NUMBER.fullmatch(text):
-        return f"'{text}"
-    return text
+        text = f"'{text}"
+    return _BEHIND_SEPARATOR.sub(r"\1'", text)

@@ -10,9 +10,9 @@ from extraction.domain.tables import columns_of, escape_formula, rows_of
 
 
 def csv_of(records: Iterable[Record], rule: ExtractionRule, most: int) -> Iterator[bytes]:
-    """A row of names, then one row a record."""
+    """A row of names, then one row a record. All fields are quoted: the comma is the only separator."""
     buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer)
+    writer = csv.writer(buffer, quoting=csv.QUOTE_ALL)
     writer.writerow([escape_formula(name) for name in columns_of(rule)])
     yield _take(buffer)
     for row in rows_of(records, rule):

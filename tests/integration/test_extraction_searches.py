@@ -90,8 +90,8 @@ def test_keywords_times_pages_in_their_order(owner: Person, site: Site, folder: 
     ]
     lines = b"".join(ResultExport(process).pieces("csv", gzip=False)).decode().splitlines()
     assert lines[:2] == [
-        "keyword,page,kind,position,title,url",
-        f"red,1,organic,1,red 1.1,{site.url}/red",
+        '"keyword","page","kind","position","title","url"',
+        f'"red","1","organic","1","red 1.1","{site.url}/red"',
     ]
     assert b"<page>1</page><kind>organic</kind>" in b"".join(ResultExport(process).pieces("xml", gzip=False))
     assert b"".join(ResultExport(process).pieces("xlsx", gzip=False)).startswith(b"PK")

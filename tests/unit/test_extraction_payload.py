@@ -223,6 +223,12 @@ def test_simple_filters_leave_a_text(text: str) -> None:
         ("+48 123 456", "+48 123 456"),
         ("-1+cmd", "'-1+cmd"),
         ("a=b", "a=b"),
+        ("a;=1+1;b", "a;'=1+1;b"),
+        ("a,@b|=c\t+d", "a,'@b|'=c\t'+d"),
+        ('a";"=1', 'a";"\'=1'),
+        ("1;-2,+3.5|-4%", "1;-2,+3.5|-4%"),
+        ("red, -blue; @home", "red, -blue; @home"),
+        ("https://a/?b=1&c=2", "https://a/?b=1&c=2"),
     ],
 )
 def test_cells_are_inert(cell: str, written: str) -> None:

@@ -52,7 +52,18 @@ def test_csv() -> None:
         ['a, "b"\nc', "'=1+1", "", "1; 2"],
         ["x; ż<&>", "", "m", ""],
     ]
-    assert file_of("csv", []).decode().strip() == "name,'=1,more,more_details_isbn"
+    assert file_of("csv", []).decode().strip() == '"name","\'=1","more","more_details_isbn"'
+
+
+FORMULAS = ["a;=1+1;b", "a,@SUM(1)", 'a|"=1+1"', "a\t+1+cmd", 'x";-1+cmd;"', ";=1", "=1;=1", "a;'=1"]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_csv_has_no_formula_whatever_its_reader_takes_for_a_separator(separator: str) -> None:
+    text = file_of("csv", [{"name": value} for value in FORMULAS]).decode()
+    quoted = [cell for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) for cell in row]
+    plain = [cell.strip('"') for line in text.splitlines() for cell in line.split(separator)]  # knows no quotes
+    assert not [cell for cell in (*quoted, *plain) if cell.startswith(("=", "+", "-", "@"))]
 
 
 def test_xml() -> None:
