@@ -44,20 +44,26 @@ class LineSplitter:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._rest = b""
+        self._rest = bytearray()
         self._last_count = 0
         self.lines_before = 0
 
     def feed(self, data: bytes) -> list[bytes]:
         """The lines that are complete with this piece."""
         self.lines_before += self._last_count
-        data = self._rest + data if self._rest else data
-        lines = data.splitlines(keepends=False)
-        # A carriage return at the end may be followed by its line feed in the next piece.
-        complete = data.endswith(b"\n")
-        self._rest = b"" if complete or not lines else lines.pop() + (b"\r" if data.endswith(b"\r") else b"")
+        if b"\n" not in data and b"\r" not in data and not self._rest.endswith(b"\r"):
+            # It is not looked at again with each piece of a long line: pieces may be small.
+            self._rest += data
+            lines = []
+        else:
+            data = bytes(self._rest) + data if self._rest else data
+            lines = data.splitlines(keepends=False)
+            # A carriage return at the end may be followed by its line feed in the next piece.
+            complete = data.endswith(b"\n")
+            rest = b"" if complete or not lines else lines.pop() + (b"\r" if data.endswith(b"\r") else b"")
+            self._rest = bytearray(rest)
         if len(self._rest) > self._limit or (lines and max(map(len, lines)) > self._limit):
-            self._refuse([*lines, self._rest])
+            self._refuse([*lines, bytes(self._rest)])
         if self.lines_before == 0 and lines:
             lines[0] = lines[0].removeprefix(_BYTE_ORDER_MARK)
         self._last_count = len(lines)
@@ -66,7 +72,7 @@ class LineSplitter:
     def finish(self) -> list[bytes]:
         """The last line, if the body does not end with a line break."""
         self.lines_before += self._last_count
-        rest, self._rest, self._last_count = self._rest, b"", 0
+        rest, self._rest, self._last_count = bytes(self._rest), bytearray(), 0
         if not rest:
             return []
         line = rest.rstrip(b"\r")
