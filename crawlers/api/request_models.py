@@ -56,12 +56,19 @@ _CRAWLER: dict[str, Any] = {
 CRAWLER = ObjectSchema("CrawlerSent", _CRAWLER)
 NEW_CRAWLER = ObjectSchema("NewCrawlerSent", _CRAWLER | {"meta": (NewCrawlerMeta, {})})
 START = ObjectSchema("StartSent", {"params": (PARAMS, {})})
+DETAIL_MAX = 20_000  # characters: a task shows its last hundred statuses
 STATUS = ObjectSchema(
     "StatusSent",
     {
         "code": (Annotated[int, Field(ge=0, le=999)], REQUIRED),
         "message": (Annotated[str | None, Field(max_length=10_000, description="For people.")], None),
-        "detail": (Annotated[Any, Field(description="For debugging, such as an exception; any JSON.")], None),
+        "detail": (
+            Annotated[
+                Any,
+                Field(description=f"For debugging, such as an exception; any JSON of up to {DETAIL_MAX} characters."),
+            ],
+            None,
+        ),
     },
 )
 

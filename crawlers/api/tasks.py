@@ -24,6 +24,7 @@ from crawlers.api.views import (
 from crawlers.models import Crawler, CrawlerTask, StatusChange
 from crawlers.services import status_updates, task_runs
 from crawlers.services.capabilities import find_task
+from taskhub.errors import invalid
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import response_header
@@ -163,7 +164,7 @@ class TaskStatusView(EnvelopeView):
     @extend_schema(
         operation_id="tasks_status",
         request=body(request_models.STATUS),
-        responses={200: answer("The task", shown.WHOLE_TASK_SCHEMA, shown.WHOLE_TASK), **problems(409)},
+        responses={200: answer("The task, without its history", shown.TASK_SCHEMA, shown.TASK), **problems(409)},
         examples=[OpenApiExample("Done", {"code": 200, "message": "task done"}, request_only=True)],
     )
     def post(self, request: Request, fid: UUID) -> Response:
@@ -182,6 +183,8 @@ class TaskStatusView(EnvelopeView):
         detail = values.get("detail")
         if detail is not None and not isinstance(detail, str):
             detail = json.dumps(detail, ensure_ascii=False)
+        if detail and len(detail) > request_models.DETAIL_MAX:
+            raise invalid("/detail", f"Has {len(detail)} characters; {request_models.DETAIL_MAX} are allowed.")
         status_updates.change_status(
             task=task,
             code=values["code"],
@@ -190,7 +193,7 @@ class TaskStatusView(EnvelopeView):
             by=StatusChange.By.CRAWLER,
         )
         task = CrawlerTask.objects.select_related(*TASK_RELATED).get(pk=task.pk)
-        return enveloped(serialize_task_details(task), task.version)
+        return enveloped(serialize_task(task), task.version)
 
 
 class CapabilityStatusView(TaskStatusView):
@@ -203,7 +206,7 @@ class CapabilityStatusView(TaskStatusView):
         operation_id="capable_tasks_status",
         parameters=[CAPABILITY],
         request=body(request_models.STATUS),
-        responses={200: answer("The task", shown.WHOLE_TASK_SCHEMA, shown.WHOLE_TASK), **problems(409)},
+        responses={200: answer("The task, without its history", shown.TASK_SCHEMA, shown.TASK), **problems(409)},
         examples=[OpenApiExample("Done", {"code": 200, "message": "task done"}, request_only=True)],
     )
     def post(self, request: Request, fid: UUID, capability: str = "") -> Response:

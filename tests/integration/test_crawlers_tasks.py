@@ -21,6 +21,7 @@ from taskhub.runs.scheduler.schedules import run_schedule_now
 from tests import crawling
 from tests.conftest import Person
 from tests.integration.outbound_servers import Server, answer, redirect, serving
+from tests.problems import problem
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -389,3 +390,17 @@ def test_a_fire_whose_parameters_do_not_fit_any_more_says_so(
     run = run_now(run_schedule_now(schedule=schedule), crawler_calls.perform_task)
     assert run.state == "FAILURE"
     assert "/params/query" in (run.error or {})["message"]
+
+
+def test_a_status_is_answered_shortly_and_its_detail_is_limited(crawl: Crawl) -> None:
+    most = 20_000
+    for detail in ("x" * most, {"trace": "x" * (most - 13)}):
+        assert crawl.report(150, detail=detail).status_code == 200
+    for detail in ("x" * (most + 1), {"trace": "x" * most}, ["x"] * most):
+        problem(crawl.report(150, detail=detail), 400, "/detail")
+    for number in range(10, 70):
+        answer = crawl.report(150, detail=f"{number}" * 5_000)
+    assert answer.json()["payload"]["status"]["detail"] == "69" * 5_000
+    assert "history" not in answer.json()["payload"]
+    assert len(answer.content) < most
+    assert len(crawl.shown()["history"]) > 60
