@@ -46,8 +46,8 @@ class StreamDocumentsView(EnvelopeView):
         """Read a stream's documents.
 
         In the order of their ids, of each the version that shows. The cursor stays good while others write. A page may
-        hold fewer than `limit` where few match; go on while there is a `next`. `Accept: application/x-ndjson` streams
-        all of them, in gzip if that is asked for.
+        hold fewer than `limit` where few match or documents are large; go on while there is a `next`. `Accept:
+        application/x-ndjson` streams all of them, in gzip if that is asked for.
         """
         stream = Stream.objects.get_visible(request.user, fid)
         query = self.check_query(request, DocsQuery)

@@ -23,6 +23,7 @@ from taskhub.errors import Rejected, invalid
 STRETCH = 2_000  # keys that one statement looks at
 STRETCH_MAX = 16_000  # where nothing is found, as after a large task was deleted, the stretches grow
 EXPORT_STRETCH = 10_000
+PAGE_BYTES = 16 * 1024 * 1024  # then a page ends, with the document that goes beyond
 PAGE_SECONDS = 0.2  # then a page ends where it is, and its cursor goes on from there
 STATEMENT_SECONDS = 1
 IN_MEMORY = 8 * 1024 * 1024
@@ -45,6 +46,12 @@ SELECT {columns} FROM (
 _END_OF_STRETCH = """
 SELECT key FROM crawlers_document WHERE stream_id = %(stream)s AND key > %(after)s
 ORDER BY key OFFSET %(stretch)s LIMIT 1
+"""
+# Of the documents that a page has room for those whose predecessors leave any: only they are read.
+_WITHIN_BYTES = """
+SELECT key, task_id, at, body, size FROM (
+    SELECT *, sum(octet_length(body)) OVER (ORDER BY key) AS size FROM ({documents} LIMIT %(limit)s) AS documents
+) AS sized WHERE size - octet_length(body) < %(bytes)s ORDER BY key
 """
 # The path finds an item, and that is not false: so `$.price > 10` and `$.tags[*] ? (@ == "new")` mean what they say.
 _MATCHES = "jsonb_path_query_first(body::jsonb, %(where)s::jsonpath, '{{}}', true) NOT IN ('false', 'null')"
@@ -112,7 +119,7 @@ class DocumentPage(NamedTuple):
 
 
 def read_page(*, selection: DocumentSelection, after: Any, limit: int) -> DocumentPage:
-    """Up to `limit` documents; fewer where few of many match, for a page must not take long.
+    """Up to `limit` documents; fewer where few of many match, or where they are large: a page must not take long.
 
     Raises `Rejected` for a predicate that is none, or that takes too long.
     """
@@ -121,15 +128,20 @@ def read_page(*, selection: DocumentSelection, after: Any, limit: int) -> Docume
     deadline = time.monotonic() + PAGE_SECONDS
     stretch = STRETCH if selection.has_conditions() else limit + 1
     grows = not selection.where  # a predicate has a second for a stretch, however little it finds
-    statement = selection.statement("key, task_id, at, body") + " LIMIT %(limit)s"
+    statement = _WITHIN_BYTES.format(documents=selection.statement("key, task_id, at, body"))
+    room = PAGE_BYTES
     while True:
         upto = selection.end_of_stretch(after, stretch)
-        values = selection.values(after, upto) | {"limit": limit + 1 - len(documents)}
+        values = selection.values(after, upto) | {"limit": limit + 1 - len(documents), "bytes": room}
         with _time_limited(selection), connection.cursor() as cursor:
             cursor.execute(statement, values)
-            documents += [DocumentVersion(*row) for row in cursor.fetchall()]
+            rows = cursor.fetchall()
+        documents += [DocumentVersion(*row[:4]) for row in rows]
+        room -= int(rows[-1][4]) if rows else 0
         if len(documents) > limit:
             return DocumentPage(documents[:limit], documents[limit - 1].key)
+        if room <= 0:
+            return DocumentPage(documents, documents[-1].key)
         if upto is None:
             return DocumentPage(documents, None)
         after, stretch = upto, min(2 * stretch, STRETCH_MAX) if grows else stretch

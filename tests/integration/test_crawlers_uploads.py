@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from crawlers.domain import kind_names
 from crawlers.models import CrawlerTask, Document, External, RejectedLine, Stream
-from crawlers.services import document_removal
+from crawlers.services import document_removal, stream_reader
 from crawlers.services.capabilities import capability_of
 from taskhub.runs.models import Run
 from taskhub.runs.queue.worker_process import run_now
@@ -335,6 +335,23 @@ def test_pages_follow_each_other_while_others_write(crawl: Crawl) -> None:
         seen += [one["sku"] for one in page["results"]]
     assert seen == sorted(set(seen))
     assert {f"{n:03}" for n in range(25)} | {"0091", "zzz"} == set(seen)
+
+
+@pytest.mark.parametrize("of_task", [False, True])
+def test_a_page_ends_by_bytes_too(crawl: Crawl, monkeypatch: pytest.MonkeyPatch, of_task: bool) -> None:
+    monkeypatch.setattr(stream_reader, "PAGE_BYTES", 10_000)
+    task = crawl.task()
+    sizes = [*[4_000] * 5, 30_000, *[10] * 30]
+    crawl.upload(task, *[doc(f"{n:03}", tags=["x" * size]) for n, size in enumerate(sizes)])
+    path = f"/streams/{crawl.stream['fid']}/docs?limit=1000" + (f"&task={task}" if of_task else "")
+    pages: list[list[str]] = []
+    while path:
+        page = crawl.owner.get(path).json()["payload"]
+        pages.append([document["sku"] for document in page["results"]])
+        path = page["next"] and page["next"][page["next"].index("/streams") :]
+    assert [len(page) for page in pages] == [3, 3, 30]
+    assert [key for page in pages for key in page] == [f"{n:03}" for n in range(36)]
+    assert len(crawl.owner.get(f"/streams/{crawl.stream['fid']}/docs?limit=2").json()["payload"]["results"]) == 2
 
 
 def test_filters(crawl: Crawl) -> None:
