@@ -22,6 +22,7 @@ import pytest
 import requests
 from filelock import FileLock
 
+from taskhub.embedded import Home
 from tests.session import is_alive
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -146,7 +147,7 @@ def recall(place: Path) -> Reference | None:
 
 def start(place: Path, workers: int = 4) -> Reference:
     """Starts a hub with a home of its own, and writes down in the folder `place` how it is reached."""
-    home, log = Path(tempfile.mkdtemp(prefix="hub-")), place / "hub.log"
+    home, log = new_home("hub-"), place / "hub.log"
     up = start_up(hasty(home), log, port=0, workers=workers)
     reference = Reference(up.pid, home=str(home))
     try:
@@ -157,6 +158,30 @@ def start(place: Path, workers: int = 4) -> Reference:
         reference.error = f"The hub did not start:\n{error}"
     (place / "hub.json").write_text(json.dumps(asdict(reference)))
     return reference
+
+
+def new_home(prefix: str) -> Path:
+    """A temporary home whose tables are there: a copy of one that was migrated, once for all hubs of the session."""
+    migrated = Path(os.environ["MIGRATED_HOME"])
+    with FileLock(f"{migrated}.lock"):
+        if not (done := migrated.with_suffix(".done")).exists():
+            _migrate(migrated)
+            done.touch()
+    home = Path(tempfile.mkdtemp(prefix=prefix))
+    for source, target in {(migrated, home), (_data(migrated), _data(home))}:
+        subprocess.run(["cp", "--archive", "--reflink=auto", f"{source}/.", target], check=True)  # with their owners
+    return home
+
+
+def _migrate(home: Path) -> None:
+    subprocess.run([sys.executable, "manage.py", "migrate", "-v", "0"], cwd=ROOT, env=hasty(home), check=True)
+    with open(_data(home) / "postgres/postgresql.auto.conf", "a") as settings:
+        settings.write("fsync = off\n")  # no test cuts the power
+
+
+def _data(home: Path) -> Path:
+    """The folder of the servers' files, which may be another where their account cannot reach the home."""
+    return Home(home).locate_data()[0]
 
 
 def start_up(environment: dict[str, str], log: Path, *, port: int, workers: int) -> "subprocess.Popen[bytes]":

@@ -37,6 +37,7 @@ def begin_session() -> None:
         [sys.executable, os.path.abspath(__file__), str(folder)], stdin=subprocess.PIPE, start_new_session=True
     )
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    os.environ.setdefault("MIGRATED_HOME", str(folder / "migrated"))  # a session within a test has the outer one's
     atexit.register(_end_session, reaper)
 
 

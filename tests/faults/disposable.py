@@ -2,12 +2,10 @@
 
 import json
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -16,7 +14,7 @@ import requests
 
 from taskhub.embedded import Home, Servers
 from taskhub.programs import WEB_PROCESSES
-from tests.hub import STOP_SECONDS, Caller, Hub, await_ready, hasty, start_up
+from tests.hub import STOP_SECONDS, Caller, Hub, await_ready, hasty, new_home, start_up
 from tests.ports import free_port
 from tests.session import is_alive
 
@@ -28,7 +26,7 @@ class Disposable:
     """One home and whatever runs in it; `people` signs users up."""
 
     def __init__(self) -> None:
-        self.home = Path(tempfile.mkdtemp(prefix="broken-"))
+        self.home = new_home("broken-")
         self.log = self.home.with_suffix(".log")
         self.environment = hasty(self.home) | {
             "TASKHUB_APPS": "tests.quick_passwords,tests.faults.faulty",
