@@ -1,5 +1,6 @@
 """The entry of the web server."""
 
+import gc
 import os
 from typing import Any
 
@@ -13,7 +14,9 @@ def _application() -> Any:
     django.setup(set_prefix=False)
     from taskhub.web.front.application import Front  # its modules read the settings
 
-    return Front()
+    front = Front()
+    gc.freeze()  # what is loaded stays: a look through all of it would be a pause of all requests
+    return front
 
 
 application = _application()

@@ -1,5 +1,6 @@
 """The Celery application. Its messages notify workers that runs wait; they carry a run's id, and no more."""
 
+import gc
 import os
 import warnings
 from contextlib import suppress
@@ -7,6 +8,7 @@ from typing import Any
 
 from celery import Celery
 from celery.exceptions import SecurityWarning
+from celery.signals import beat_init, worker_init
 from kombu import Queue
 from kombu.transport import redis
 from redis.exceptions import RedisError
@@ -85,3 +87,11 @@ app.conf.update(
 # Celery's bridge to Django closes the database connection around every task; a new one costs more than most runs.
 app.conf.CELERY_DB_REUSE_MAX = 1_000
 app.autodiscover_tasks()
+
+
+@worker_init.connect
+@beat_init.connect
+def keep_what_is_loaded(**_: Any) -> None:
+    """What a program has loaded stays to its end: the garbage collector need not look through it again, and so the
+    children share its memory."""
+    gc.freeze()

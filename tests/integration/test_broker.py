@@ -1,5 +1,6 @@
 """Messages to workers, with a real broker and nobody who consumes them."""
 
+import gc
 import socket
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from django.conf import settings
 from kombu import Connection
 from kombu.pools import producers
 
+from taskhub.celery import keep_what_is_loaded
 from taskhub.runs.queue import broker, pubsub
 from taskhub.runs.queue.broker import (
     ANSWER_SECONDS,
@@ -146,3 +148,12 @@ def test_what_a_call_waits_for_without_a_broker_is_less_than_a_second() -> None:
     asking: Any = broker._connection.transport_options
     assert asking["socket_timeout"] == ANSWER_SECONDS
     assert ANSWER_SECONDS + pubsub.PUBLISH_SECONDS + counting["OPTIONS"]["socket_timeout"] < 1
+
+
+def test_the_garbage_collector_leaves_alone_what_a_program_has_loaded() -> None:
+    assert gc.get_threshold()[0] > 10_000
+    keep_what_is_loaded()
+    try:
+        assert gc.get_freeze_count() > 100_000
+    finally:
+        gc.unfreeze()
