@@ -40,6 +40,10 @@ WHERE id IN (
 )
 RETURNING kind
 """
+_READY_KINDS = """
+SELECT kinds.name FROM unnest(%s::text[]) AS kinds (name)
+WHERE EXISTS (SELECT FROM runs_run WHERE runs_run.kind = kinds.name AND ready)
+"""
 
 
 def sweep() -> int:
@@ -53,7 +57,7 @@ def sweep() -> int:
         log.info("%d runs offered, %d given up", len(kinds), given_up)
     for kind in all_kinds():
         kind.sweep()
-        _notify_again(kind)
+    _notify_again()
     return len(kinds) + given_up
 
 
@@ -81,13 +85,21 @@ def _give_up_one(run: Run) -> bool:
         return False
 
 
-def _notify_again(kind: RunKind) -> None:
+def _notify_again() -> None:
     """Notifies workers where runs wait and no message does: messages are lost with the broker, runs are not."""
-    ready = Run.objects.filter(kind=kind.name, ready=True).order_by("owner_id", "id").values_list("id", flat=True)
-    waiting = [*ready[:MESSAGES_MAX], *kind.detached_runs_with_work()][:MESSAGES_MAX]
-    if waiting and broker.live_queues.has_worker(kind.queue) and broker.backlog(kind.queue) == 0:
-        for run_id in waiting:
-            broker.send(kind, run_id)
+    with connection.cursor() as cursor:
+        cursor.execute(_READY_KINDS, [[kind.name for kind in all_kinds()]])
+        ready = {name for (name,) in cursor.fetchall()}
+    for kind in all_kinds():
+        waiting = [*(_ready_runs(kind) if kind.name in ready else ()), *kind.detached_runs_with_work()]
+        if waiting and broker.live_queues.has_worker(kind.queue) and broker.backlog(kind.queue) == 0:
+            for run_id in waiting[:MESSAGES_MAX]:
+                broker.send(kind, run_id)
+
+
+def _ready_runs(kind: RunKind) -> list[UUID]:
+    ready = Run.objects.filter(kind=kind.name, ready=True).order_by("owner_id", "id")
+    return list(ready.values_list("id", flat=True)[:MESSAGES_MAX])
 
 
 def prune() -> int:
