@@ -1,4 +1,4 @@
-"""The operator's edge: tasks, processes and their pages, credits."""
+"""The admin's pages of extraction: tasks, processes and their pages, credits."""
 
 import json
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ class ExtractionAdmin(WatchedAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """By a whole id of a task or a process: an index finds it."""
+        """Finds a task or a process by its whole id, for which there is an index."""
         if not search_term:
             return queryset, False
         return (queryset.filter(id=search_term.strip()) if self.search_fields else queryset.none()), False
@@ -181,8 +181,8 @@ class ProcessAdmin(ExtractionAdmin):
 
 
 def _lines(process: Process) -> Iterator[str]:
-    """Records as they come: what a record holds is the site's, and is shown as text."""
-    if process.task is None:  # what was made of it is a file
+    """The first records of a process, as lines of JSON: what they contain comes from a site, and is text here."""
+    if process.task is None:  # its result is a file, not records
         return
     for record in islice(ResultExport(process).records(), PREVIEW):
         yield json.dumps(record, ensure_ascii=False)
@@ -190,7 +190,7 @@ def _lines(process: Process) -> Iterator[str]:
 
 @admin.register(ExtractionPage)
 class ExtractionPageAdmin(ExtractionAdmin):
-    """Of one process, as a rule; of all of them by their number alone."""
+    """Lists pages: those of one process, as a rule; those of all processes by their number alone."""
 
     linked_by = ("process__seq__exact",)
     list_display = ("id", "shown_url", "state", "status", "attempt", "found", "bytes", "duration_ms", "cost", "error")
@@ -200,7 +200,7 @@ class ExtractionPageAdmin(ExtractionAdmin):
     )
 
     def get_list_filter(self, request: HttpRequest) -> Any:
-        """Only of one process: no index sorts the pages of all of them by state."""
+        """Filters pages of one process only: no index sorts the pages of all by state."""
         return (PageStateFilter, PageStatusFilter) if "process__seq__exact" in request.GET else ()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ExtractionPage]:

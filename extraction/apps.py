@@ -11,7 +11,7 @@ class ExtractionConfig(AppConfig):
         from taskhub.accounts import removal
         from taskhub.runs.run_kinds import register, register_target
 
-        engines()  # a file that cannot be read is told at the start
+        engines()  # so that a file that cannot be read stops the start
         for kind in run_kinds.KINDS:
             register(kind())
         register_target(run_kinds.ExtractionTarget())

@@ -74,6 +74,7 @@ class BatchWriter:
             await self.write()
 
     def stop(self) -> None:
+        """Lets `run` write what is left, and end."""
         self._stopping = True
         self._due.set()
 

@@ -23,7 +23,7 @@ def new_id() -> str:
 
 
 class OwnedExtraction(models.Model):
-    """A row that tasks and processes build on: an owner, a payload, and `seq`, by which other rows refer to it."""
+    """The base of tasks and processes: an owner, a payload, and `seq`, by which other rows refer to them."""
 
     seq = models.BigAutoField(primary_key=True)
     id = models.CharField(max_length=ID_LENGTH, unique=True, default=new_id, editable=False)
@@ -45,7 +45,7 @@ class ExtractionTask(OwnedExtraction):
 
     name = models.CharField(max_length=200, default="", blank=True)
     description = models.TextField(default="", blank=True)
-    webhook = models.TextField(default="", blank=True, help_text="Who is told of the end")
+    webhook = models.TextField(default="", blank=True, help_text="Receives a request when a process ends")
     delivery: "models.Field[Any, Any]" = EncryptedJSONField(default=list, help_text="Where results are sent, too")
 
     class Meta:
@@ -81,7 +81,7 @@ class Process(OwnedExtraction):
     rest_until = models.DateTimeField(null=True, help_text="Its servers, or the storage, want to be left alone so long")
     requests = models.BigIntegerField(default=0)
     responses = models.BigIntegerField(default=0)
-    pages = models.BigIntegerField(default=0, help_text="In its ledger")
+    pages = models.BigIntegerField(default=0, help_text="In the page table")
     open = models.BigIntegerField(default=0, help_text="Pages that have not ended")
     failed = models.BigIntegerField(default=0, help_text="Pages that failed")
     records = models.BigIntegerField(default=0, help_text="Found in pages, those of details included")
@@ -232,10 +232,10 @@ class CreditEntry(models.Model):
     """One line of the credit ledger, which is never changed: `amount` was added, `balance` is what there was then."""
 
     class Kind(models.TextChoices):
-        GRANT = "grant", "given at the start"
+        GRANT = "grant", "granted at the start"
         TOP_UP = "top_up", "topped up"
-        RESERVE = "reserve", "reserved for a worker's turn"
-        SETTLE = "settle", "given back after it"
+        RESERVE = "reserve", "reserved for a slice"
+        SETTLE = "settle", "refunded after a slice"
 
     account = models.ForeignKey(CreditAccount, models.CASCADE, related_name="entries", db_index=False)
     kind = models.CharField(max_length=10, choices=Kind.choices)

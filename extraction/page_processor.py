@@ -160,7 +160,7 @@ def is_suspicious(text: str) -> bool:
 
 
 def ends_in_time(work: Callable[[], Any]) -> bool:
-    """Whether `work` ends within a second of computing, tried in an OS process that is thrown away."""
+    """Whether `work` ends within a second of computing, tried in an OS process of its own."""
     pid = os.fork()
     if pid == 0:
         try:

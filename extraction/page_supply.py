@@ -32,6 +32,7 @@ class CreditAllowance:
         return True
 
     def give(self, amount: int) -> None:
+        """Adds credits that were reserved, or gives some back."""
         self.left += amount
         if amount > 0:
             self.wake()
@@ -146,6 +147,7 @@ class PageSupply:
 
     @property
     def out_of_credits(self) -> bool:
+        """Whether no credits are left for a page, and none could be reserved."""
         return self._none_granted and self.credits.left < self._price
 
     def close_if_over(self) -> None:

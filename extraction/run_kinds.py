@@ -17,7 +17,7 @@ from taskhub.runs.run_kinds import PlannedRun, RunKind, ScheduleTarget
 
 QUEUE = "extraction"
 EXAMPLE = """{
-    // Which task is to be run; what is given as payload lies over the task's own.
+    // The id of the task; `payload` is merged into the task's own for this run.
     "task": "1XtQA0Z15N3fqKZuzPKESUsTIW1",
     "payload": {"format": "CSV"},
 }
@@ -89,7 +89,7 @@ class ExtractionTarget(ScheduleTarget):
     example = EXAMPLE
 
     def plan_run(self, arguments: Mapping[str, Any], owner: Any, schedule: str) -> PlannedRun:
-        """Raises `Rejected` for what names no task of the owner's, or would not run."""
+        """Plans the run of a task. Raises `Rejected` for arguments that name no task of the owner's, or cannot run."""
         task = task_named(arguments, owner)
         overrides = {name: value for name, value in arguments.items() if name != "task"}
         processes.plan_run(task=task, overrides=overrides)

@@ -53,6 +53,7 @@ def _claim_slice(worker: str) -> tuple[Slice, Process] | None:
 
 
 def _work_on_slice(slice: Slice, process: Process) -> None:
+    """Fetches pages of a slice, or writes the result of its process; a slice that is lost, or fails, harms no other."""
     try:
         with hiding(process.payload):
             if process.status == ProcessStatus.RUNNING and not process.unwritten:

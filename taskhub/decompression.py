@@ -1,4 +1,4 @@
-"""Content encodings of bodies (RFC 9110, section 8.4.1), decompressed piece by piece within a limit."""
+"""Decompresses bodies (RFC 9110, section 8.4.1), piece by piece, within a limit."""
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator

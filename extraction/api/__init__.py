@@ -1,4 +1,4 @@
-"""The edge of extraction: tasks, processes, links, credits (dataflow_tasks.md; contract, section 6)."""
+"""The calls of extraction: tasks, processes, links, credits (dataflow_tasks.md; contract, section 6)."""
 
 from typing import Any
 
@@ -50,17 +50,17 @@ SPELLINGS = {"tasks": ("task",), "task/": ("tasks/",), "process/": ("processes/"
 MISPRINTED = ("task/<ksuid:id>delete", tasks.DeleteExtractionTaskView)
 
 
-def spelled(place: str) -> list[str]:
-    """The other spellings of a call."""
+def other_spellings(place: str) -> list[str]:
+    """The other spellings of a call's address."""
     word = next((word for word in SPELLINGS if place == word or (word.endswith("/") and place.startswith(word))), None)
     return [other + place.removeprefix(word) for other in SPELLINGS[word]] if word else []
 
 
-OTHERS = [*((other, view) for place, view in CALLS for other in spelled(place)), MISPRINTED]
+OTHERS = [*((other, view) for place, view in CALLS for other in other_spellings(place)), MISPRINTED]
 urlpatterns = [path(f"v1/{place}", view.as_view()) for place, view in [*CALLS, *OTHERS]]
 
 
 def without_other_spellings(endpoints: list[Any]) -> list[Any]:
-    """For the OpenAPI document, which has each call once."""
+    """Removes other spellings of calls from the endpoints of the OpenAPI document, which has each call once."""
     others = {f"/v1/{place}".replace("<ksuid:id>", "{id}") for place, _ in OTHERS}
     return [endpoint for endpoint in endpoints if endpoint[0] not in others]

@@ -1,4 +1,4 @@
-"""Credits: the balance, what changed it, and top-ups by staff."""
+"""The calls of credits: show the balance and what changed it, and top up, by staff."""
 
 from typing import Annotated, Any
 from uuid import UUID

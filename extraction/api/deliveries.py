@@ -1,4 +1,4 @@
-"""Deliveries: where a task's results go, a test of it, and what became of a process's."""
+"""The calls of deliveries: show where a task's results go, test that, and list a process's deliveries."""
 
 from typing import Any
 

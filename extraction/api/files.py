@@ -1,8 +1,8 @@
-"""Files: downloads by link, and exports of results in any format."""
+"""The calls of files: download by a link, and export results in any format."""
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from django.http import HttpResponseBase, StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
@@ -27,7 +27,7 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 class FileView(ExtractionView):
-    """Downloads, by whoever has the link."""
+    """Lets anybody who has a link download its file."""
 
     authentication_classes = ()
     permission_classes = ()
@@ -54,16 +54,16 @@ class FileView(ExtractionView):
         linked = resolve_link(token=token)
         if linked.content == LOG:
             response = StreamingHttpResponse(lines_of(linked.process), content_type="text/plain; charset=utf-8")
-            return _named_file(response, f"{linked.process.id}.log", inline=True)
+            return _add_file_headers(response, f"{linked.process.id}.log", inline=True)
         return _file_response(request, linked)
 
 
 def whole_file(process: Process) -> HttpResponseBase:
-    """The results of a process. Raises `Problem` where they are not to be found."""
+    """Answers with the result file of a process. Raises `Problem` where it is not to be found."""
     file = _open_result(process)
     response = StreamingHttpResponse(FilePart(file, 0, file.size), content_type=_media_type(process))
     response["Content-Length"] = str(file.size)
-    return _named_file(response, process.results)
+    return _add_file_headers(response, process.results)
 
 
 def _media_type(process: Process) -> str:
@@ -81,7 +81,7 @@ def _file_response(request: Request, linked: LinkedFile) -> HttpResponseBase:
     process = linked.process
     file = _open_result(process)
     size = file.size
-    byte_range = _range(request.headers.get("Range", ""), size)
+    byte_range = _parse_range(request.headers.get("Range", ""), size)
     if byte_range is None:
         file.close()
         response: HttpResponseBase = problem_response(RangeNotSatisfiable(f"The file has {size} bytes."))
@@ -95,11 +95,11 @@ def _file_response(request: Request, linked: LinkedFile) -> HttpResponseBase:
     response["Content-Length"] = str(end - start)
     response["Accept-Ranges"] = "bytes"
     response["Content-Type"] = _media_type(process)
-    return _named_file(response, process.results)
+    return _add_file_headers(response, process.results)
 
 
-def _range(header: str, size: int) -> tuple[int, int] | None:
-    """The first byte and the one after the last; None for a range past the end. What is no single range means all."""
+def _parse_range(header: str, size: int) -> tuple[int, int] | None:
+    """The first byte of a range, and the one after its last; None past the file's end. No single range means all."""
     match = _RANGE.fullmatch(header.strip().replace(" ", ""))
     if not match or not any(match.groups()):
         return 0, size
@@ -113,7 +113,7 @@ def _range(header: str, size: int) -> tuple[int, int] | None:
 
 
 class FilePart:
-    """Some bytes of a file, piece by piece. Django closes it, also when the client has gone."""
+    """Reads a range of a file, piece by piece. Django closes it, also when the client has gone."""
 
     def __init__(self, file: Any, start: int, end: int) -> None:
         file.seek(start)
@@ -133,13 +133,13 @@ class FilePart:
         self._file.close()
 
 
-def _named_file(response: Any, name: str, *, inline: bool = False) -> HttpResponseBase:
+def _add_file_headers(response: Any, name: str, *, inline: bool = False) -> HttpResponseBase:
+    """Adds the headers of a file that browsers save, or show as harmless."""
     response["Content-Disposition"] = f'{"inline" if inline else "attachment"}; filename="{name}"'
     response["X-Content-Type-Options"] = "nosniff"
     response["Cache-Control"] = "private, no-store"
     response["Content-Security-Policy"] = "default-src 'none'; sandbox"  # a page of others is not one of the hub's
-    answered: HttpResponseBase = response
-    return answered
+    return cast(HttpResponseBase, response)
 
 
 class ExportQuery(QuerySerializer):
@@ -184,10 +184,10 @@ class ExportProcessView(ExtractionView):
         pieces = ResultExport(process).pieces(format, gzip=query["gzip"])
         first = next(pieces, b"")  # what fails before it is a problem, as everywhere
         media_type = "application/gzip" if query["gzip"] else MEDIA_TYPES[format]
-        response = StreamingHttpResponse(_with_first(first, pieces), content_type=media_type)
-        return _named_file(response, file_name(process.id, format, gzip=query["gzip"]))
+        response = StreamingHttpResponse(_chain_first(first, pieces), content_type=media_type)
+        return _add_file_headers(response, file_name(process.id, format, gzip=query["gzip"]))
 
 
-def _with_first(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _chain_first(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
     yield first
     yield from pieces

@@ -1,4 +1,4 @@
-"""Links to results."""
+"""The call that makes links to results."""
 
 import json
 from collections.abc import Mapping
@@ -80,9 +80,9 @@ class LinkView(ExtractionView):
         The name of the results, as a process tells it, is in the query, or in the body: alone, or as `{"name": ...}`.
         The link is good for an hour, and needs no other authentication. It is plain text unless JSON is asked for.
         """
-        queried = self.check_query(request, LinkQuery).get("name", "")
-        sent = _name_in(request.data) if request.META.get("CONTENT_LENGTH", "0") not in {"", "0"} else ""
-        if not (name := queried or sent):
+        name_in_query = self.check_query(request, LinkQuery).get("name", "")
+        name_in_body = _name_in(request.data) if request.META.get("CONTENT_LENGTH", "0") not in {"", "0"} else ""
+        if not (name := name_in_query or name_in_body):
             raise invalid("/name", "The name of the results is required.")
         return Response({"link": link_to(process=process_of_result(name=name, user=request.user))})
 

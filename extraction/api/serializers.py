@@ -1,4 +1,4 @@
-"""Rows as they are answered, with exactly the keys that dataflow_tasks.md prints."""
+"""Makes answers of rows, with exactly the keys that dataflow_tasks.md prints."""
 
 from typing import Any
 

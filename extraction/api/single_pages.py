@@ -1,4 +1,4 @@
-"""A page's source, a picture or a document of it: made at once, or to be polled."""
+"""The calls that make one file of a page: its source, a picture or a document."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -40,11 +40,11 @@ class SinglePageQuery(QuerySerializer):
 Post = Callable[..., HttpResponseBase]
 
 
-def _documented(what: str, description: str, kinds: dict[str, Any], example: dict[str, Any]) -> Callable[[Post], Post]:
-    files = {(200, kind): OpenApiResponse(schema, "What was made", [_sample(kind)]) for kind, schema in kinds.items()}
+def _documented(call: str, description: str, kinds: dict[str, Any], example: dict[str, Any]) -> Callable[[Post], Post]:
+    files = {(200, kind): OpenApiResponse(schema, "What was made", [_example(kind)]) for kind, schema in kinds.items()}
     decorator = extend_schema(
-        operation_id=f"extraction_{what}",
-        summary={"fetch": "Fetch a page", "screenshot": "Take a picture of a page", "pdf": "Print a page"}[what],
+        operation_id=f"extraction_{call}",
+        summary={"fetch": "Fetch a page", "screenshot": "Take a picture of a page", "pdf": "Print a page"}[call],
         description=(
             f"{description} It is a process without a task: with credits, limits, a log, and a run. The answer is what "
             'was made, or with `"output": "file"` the process; 202 and the process where it takes longer than `wait` '
@@ -69,7 +69,7 @@ def _documented(what: str, description: str, kinds: dict[str, Any], example: dic
     return cast(Callable[[Post], Post], decorator)
 
 
-def _sample(kind: str) -> OpenApiExample:
+def _example(kind: str) -> OpenApiExample:
     value = "<html><body>...</body></html>" if kind == "text/html" else "..."
     return OpenApiExample(kind, value, media_type=kind, response_only=True)
 
@@ -88,7 +88,7 @@ class SinglePageView(ExtractionView):
             return process_response(run_single_page(owner=request.user, product=self.product, body=body))
 
         response = answer_once(request, {**body, "output": output}, produce)
-        if response.status_code != 202:  # a refusal that was kept
+        if response.status_code != 202:  # a refusal, stored for the idempotency key
             return response
         process = processes.visible_process(id=response.data["id"], user=request.user)
         run_ids = [UUID(str(process.run_id))] if process.run_id else []

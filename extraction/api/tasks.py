@@ -42,7 +42,7 @@ class ExtractionTasksView(ArrayView):
         Newest first.
         """
         self.check_query(request)
-        return self.listed(ExtractionTask.objects.visible_to(request.user), task_of)
+        return self.list_rows(ExtractionTask.objects.visible_to(request.user), task_of)
 
     @extend_schema(
         operation_id="extraction_tasks_by_post",
@@ -162,7 +162,7 @@ class ExtractionTaskProcessesView(ArrayView):
         self.check_query(request)
         task = visible_task(id=id, user=request.user)
         rows = Process.objects.filter(task=task, removed_at__isnull=True).select_related("task")
-        return self.listed(rows, process_of)
+        return self.list_rows(rows, process_of)
 
     @extend_schema(
         operation_id="extraction_tasks_results_by_post",

@@ -47,11 +47,11 @@ class ExtractionView(CheckedView):
 
 
 class ArrayView(ExtractionView, GenericAPIView[Any]):
-    """A list that is a plain array, as dataflow_tasks.md prints it; the header `Link` leads to the next page."""
+    """Answers with a list as a plain array, as in dataflow_tasks.md; the header `Link` leads to the next page."""
 
     pagination_class = NewestSequenceFirst
 
-    def listed(self, rows: QuerySet[Any], show: Callable[[Any], Any]) -> Response:
+    def list_rows(self, rows: QuerySet[Any], show: Callable[[Any], Any]) -> Response:
         items = [show(row) for row in self.paginate_queryset(rows) or []]
         following = self.get_paginated_response([]).data["next"]
         return Response(items, headers={"Link": f'<{following}>; rel="next"'} if following else {})

@@ -1,4 +1,4 @@
-"""The search engines that are known: the files beside this one, and those in a folder of the operator's, which win."""
+"""Loads the search engines: the files beside this one, and those in a folder of the operator's, which replace them."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -14,12 +14,12 @@ BUNDLED = Path(__file__).parent
 
 
 def engines() -> Mapping[str, SearchEngine]:
-    """By name. Raises `ImproperlyConfigured` that names the file and the place that is wrong."""
-    return _loaded(settings.EXTRACTION_ENGINES)
+    """The search engines by name. Raises `ImproperlyConfigured` that names the file and the place that is wrong."""
+    return _load(settings.EXTRACTION_ENGINES)
 
 
 @lru_cache(4)
-def _loaded(folder: str) -> Mapping[str, SearchEngine]:
+def _load(folder: str) -> Mapping[str, SearchEngine]:
     folders = [BUNDLED, *([Path(folder)] if folder else [])]
     if not all(path.is_dir() for path in folders):
         raise ImproperlyConfigured(f"TASKHUB_EXTRACTION_ENGINES: there is no folder {folder}.")

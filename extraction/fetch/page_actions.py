@@ -31,7 +31,7 @@ class PageDeadline:
 
     @property
     def left(self) -> float:
-        """Seconds."""
+        """Seconds until it."""
         return max(LEAST_SECONDS, self._ends_at - self._now())
 
     @property

@@ -92,7 +92,7 @@ class PageFetcher:
             raise
         finally:
             slot.release()
-        if self._robots and not await self._robots.allow(rendered.url):
+        if self._robots and not await self._robots.allows(rendered.url):
             raise PageFailure("The site's robots.txt forbids where the page leads.")
         if self._client.jar is not None:
             add_cookies(self._client.jar, rendered.cookies)

@@ -22,7 +22,7 @@ class HostSlot:
 
     async def acquire(self, url: str) -> None:
         """Waits for a slot of the address's host. Raises `PageFailure` where robots.txt forbids it, and `HostBusy`."""
-        if self._robots and not await self._robots.allow(url):
+        if self._robots and not await self._robots.allows(url):
             raise PageFailure("The site's robots.txt forbids it.")
         self.release()
         self.host = urlsplit(url).netloc.rpartition("@")[2].lower()

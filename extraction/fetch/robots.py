@@ -29,7 +29,7 @@ class RobotsRules:
         self._client, self._hosts, self._proxy = client, hosts, proxy
         self._rules: dict[str, asyncio.Future[Any]] = {}
 
-    async def allow(self, url: str) -> bool:
+    async def allows(self, url: str) -> bool:
         """Says whether `url` may be asked for. A delay that the site asks for is kept from then on.
 
         Raises `PageFailure` while the file is out of reach: then nothing may be asked for (section 2.3.1.4).

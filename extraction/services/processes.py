@@ -136,8 +136,8 @@ def process_summary(process: Process) -> dict[str, Any]:
         "id": process.id,
         "status": process.status,
         "taskID": process.task.id if process.task else "",
-        "startedAt": unix(process.started_at),
-        "finishedAt": unix(process.finished_at),
+        "startedAt": unix_time(process.started_at),
+        "finishedAt": unix_time(process.finished_at),
         "requestCount": process.requests,
         "responseCount": process.responses,
         "results": process.results,
@@ -146,6 +146,6 @@ def process_summary(process: Process) -> dict[str, Any]:
     }
 
 
-def unix(when: datetime | None) -> str | None:
+def unix_time(when: datetime | None) -> str | None:
     """A time as Unix time in whole seconds, as a text."""
     return str(int(when.timestamp())) if when else None

@@ -60,7 +60,7 @@ class ResultExport:
         """The result file in a format, piece by piece."""
         if not self.payload.MAKES_RECORDS:
             return self._only_page()
-        return write_records(self.records(), self.payload.rule, format, most=self.process.records, gzip=gzip)
+        return write_records(self.records(), self.payload.rule, format, max_records=self.process.records, gzip=gzip)
 
     def _only_page(self) -> Iterator[bytes]:
         """The file that was made of the process's only page."""

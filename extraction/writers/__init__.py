@@ -13,13 +13,13 @@ from extraction.writers import markup, spreadsheet, table
 Writer = Callable[[Iterable[Record], ExtractionRule, int], Iterator[bytes]]
 
 
-def jsonl_of(records: Iterable[Record], rule: ExtractionRule, most: int) -> Iterator[bytes]:
+def jsonl_of(records: Iterable[Record], rule: ExtractionRule, max_records: int) -> Iterator[bytes]:
     """JSON Lines: one record a line."""
     for record in records:
         yield orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def json_of(records: Iterable[Record], rule: ExtractionRule, most: int) -> Iterator[bytes]:
+def json_of(records: Iterable[Record], rule: ExtractionRule, max_records: int) -> Iterator[bytes]:
     """JSON: one array of records, each on a line of its own."""
     yield b"["
     separator = b"\n"
@@ -40,10 +40,10 @@ PIECE = 64 * 1024
 
 
 def write_records(
-    records: Iterable[Record], rule: ExtractionRule, format: str, *, most: int = 0, gzip: bool = False
+    records: Iterable[Record], rule: ExtractionRule, format: str, *, max_records: int = 0, gzip: bool = False
 ) -> Iterator[bytes]:
-    """Writes `most` records at most; yields pieces of about 64 KiB. The same records give the same bytes."""
-    pieces = _join_pieces(WRITERS[format](records, rule, most))
+    """Writes `max_records` at most; yields pieces of about 64 KiB. The same records give the same bytes."""
+    pieces = _join_pieces(WRITERS[format](records, rule, max_records))
     return _compress(pieces) if gzip else pieces
 
 

@@ -1,4 +1,4 @@
-"""XML: `<records><record>...`, one element a value."""
+"""Writes XML: `<records><record>...`, one element a value."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -12,8 +12,8 @@ from extraction.domain.tables import clean
 _NAME = re.compile(r"(?!xml)[A-Za-z_][A-Za-z0-9_.-]*", re.IGNORECASE)
 
 
-def xml_of(records: Iterable[Record], rule: ExtractionRule, most: int) -> Iterator[bytes]:
-    """Where a name cannot be an element's, the element is `field`, and has it as its attribute `name`."""
+def xml_of(records: Iterable[Record], rule: ExtractionRule, max_records: int) -> Iterator[bytes]:
+    """XML: a value whose name cannot be that of an element is an element `field`, with the attribute `name`."""
     yield b'<?xml version="1.0" encoding="UTF-8"?>\n<records>\n'
     for record in records:
         yield f"{_record(record)}\n".encode()

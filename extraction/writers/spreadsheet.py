@@ -1,4 +1,4 @@
-"""XLSX, row by row."""
+"""Writes XLSX, row by row."""
 
 import io
 import tempfile
@@ -22,15 +22,16 @@ _NO_PROPERTIES = (
 _PIECE = 64 * 1024
 
 
-def xlsx_of(records: Iterable[Record], rule: ExtractionRule, most: int) -> Iterator[bytes]:
-    """One sheet of a row of names and one row a record, of `most` records; every cell is a text.
+def xlsx_of(records: Iterable[Record], rule: ExtractionRule, max_records: int) -> Iterator[bytes]:
+    """XLSX: a row of names and one row a record; every cell is a text.
 
-    More than fit go on in further sheets.
+    Records beyond `ROWS_MAX` go on in further sheets, which is why `max_records` must be known.
     """
     rows = _rows(records, rule)
     with tempfile.TemporaryDirectory(prefix="taskhub") as folder:
         path = f"{folder}/whole.xlsx"
-        sheets: list[Any] = [(f"records {n + 1}", islice(rows, ROWS_MAX)) for n in range(max(1, -(-most // ROWS_MAX)))]
+        count = max(1, -(-max_records // ROWS_MAX))
+        sheets: list[Any] = [(f"records {number}", islice(rows, ROWS_MAX)) for number in range(1, count + 1)]
         write_worksheets(sheets, path)
         with open(path, "rb") as file:
             yield from without_time(file)

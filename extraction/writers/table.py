@@ -1,4 +1,4 @@
-"""CSV (RFC 4180), in UTF-8."""
+"""Writes CSV (RFC 4180), in UTF-8."""
 
 import csv
 import io
@@ -9,8 +9,8 @@ from extraction.domain.page_reader import Record
 from extraction.domain.tables import columns_of, escape_formula, rows_of
 
 
-def csv_of(records: Iterable[Record], rule: ExtractionRule, most: int) -> Iterator[bytes]:
-    """A row of names, then one row a record. All fields are quoted: the comma is the only separator."""
+def csv_of(records: Iterable[Record], rule: ExtractionRule, max_records: int) -> Iterator[bytes]:
+    """CSV: a row of names, then one row a record. All fields are quoted: the comma is the only separator."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, quoting=csv.QUOTE_ALL)
     writer.writerow([escape_formula(name) for name in columns_of(rule)])

@@ -4,7 +4,7 @@
         ...  # let the program use proxy.address
 
 Speaks HTTP/1.1 (RFC 9110): CONNECT for tunnels, absolute addresses for the rest. Each name is resolved by the gate, and
-connections go to the addresses that were checked. What is refused is answered 403, and kept in `refused`.
+connections go to the addresses that were checked. Calls that are refused are answered 403, and listed in `refused`.
 """
 
 import asyncio

@@ -33,7 +33,7 @@ RECORDS: list[dict[str, Any]] = [
 
 
 def file_of(format: str, records: Any = RECORDS, **options: Any) -> bytes:
-    return b"".join(write_records(iter(records), RULE, format, most=len(RECORDS), **options))
+    return b"".join(write_records(iter(records), RULE, format, max_records=len(RECORDS), **options))
 
 
 def test_json() -> None:
@@ -120,7 +120,7 @@ def many(count: int) -> Iterator[dict[str, Any]]:
 def test_more_records_need_no_more_memory(format: str) -> None:
     tracemalloc.start()
     try:
-        for _ in write_records(many(20_000), RULE, format, most=20_000):
+        for _ in write_records(many(20_000), RULE, format, max_records=20_000):
             pass
         assert tracemalloc.get_traced_memory()[1] < 1024 * 1024
     finally:

@@ -34,7 +34,7 @@ def ours(path: str) -> None:
     fields = [{"name": name, "selector": "a"} for name in next(rows())]
     rule = PagesPayload.parse({"request": {"url": "http://x/"}, "fields": fields}).rule
     with open(path, "wb") as file:
-        file.writelines(write_records(rows(), rule, "xlsx", most=ROWS))
+        file.writelines(write_records(rows(), rule, "xlsx", max_records=ROWS))
 
 
 if __name__ == "__main__":
