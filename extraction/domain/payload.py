@@ -38,6 +38,7 @@ ACTIONS_MAX = 50
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
 _SET_BY_HUB = frozenset({"host", "content-length", "transfer-encoding", "connection"})
+_MENDED = re.compile(r"[\s\\]")  # browsers read a backslash as a slash, others as a part of the name
 _NO_COOKIE = re.compile(r"[\x00-\x20\x7f;,\"\\]")
 
 
@@ -51,9 +52,9 @@ def _fetchable(value: str) -> str:
 
 
 def _optionally_fetchable(value: str) -> str:
-    """Checks an address that may be empty; it is stored as it was written."""
+    """Checks an address that may be empty; it is stored as it was written, so nothing in it may need to be mended."""
     text = value.strip()
-    if text and fetchable_address(text) is None:
+    if text and (_MENDED.search(text) or fetchable_address(text) is None):
         raise invalid_value("Must be an http or https address.")
     return text
 

@@ -21,6 +21,8 @@ Matches = list[Any]
 PathStep = Callable[[Matches, Scope], Matches]
 
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+_STEP = re.compile(r"\.+|\[")
+STEPS_MAX = 64  # each goes some calls deeper, in parsing and in evaluating
 _LIST_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 _REFUSED = {
     "$": "a second root",
@@ -45,6 +47,8 @@ class Path:
 def read_path(text: str) -> Path:
     """Parses a path such as `[*].id` or `..jid`. Raises `InvalidSyntax`."""
     _check_characters(text)
+    if len(_STEP.findall(_QUOTED.sub("", text))) > STEPS_MAX:
+        raise InvalidSyntax(f"{text[:100]!r} has more than {STEPS_MAX} steps.")
     try:
         parsed = JsonPathParser().parse(f"${text}")
     except (JSONPathError, ValueError, RecursionError) as error:

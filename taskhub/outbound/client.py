@@ -202,7 +202,10 @@ class GateClient:
         """Checks the proxy's address as any other, and resolves the target's name, as the proxy will, too."""
         check_url(proxy, self.policy, userinfo=True)
         await self._resolver.resolve(str(target.host), target.port)
-        return URL(proxy)
+        try:
+            return URL(proxy)
+        except ValueError as error:
+            raise Refused(f"The proxy's address cannot be read: {error}") from None
 
     async def _read(self, response: aiohttp.ClientResponse, answer: GateResponse, limit: int, target: Target) -> None:
         if (response.content_length or 0) > limit:

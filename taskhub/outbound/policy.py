@@ -131,6 +131,8 @@ def _read(url: str, userinfo: bool) -> Target:
     if not (match := _URL.fullmatch(url)):
         raise Refused("Only http and https addresses are called.")
     scheme, authority = match[1].lower(), match[2]
+    if "\\" in authority:  # to some readers a slash: they would call what stands before it
+        raise Refused("The address has a backslash where its host is.")
     if "@" in authority:
         if not userinfo:
             raise Refused("The address has a user name or password in it; send credentials in a header.")

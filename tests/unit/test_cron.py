@@ -180,3 +180,10 @@ def test_the_latest_fire_is_the_last_of_all(text: str, zone: str, after: datetim
         assert after < found <= until
         later = cron.next_fire(found)
         assert later is None or later > until
+
+
+def test_an_interval_ends_with_the_calendar() -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    century = Interval(start, timedelta(days=36_525))
+    assert century.next_fire(start) == datetime(2126, 1, 2, tzinfo=UTC)
+    assert century.next_fire(datetime(9990, 1, 1, tzinfo=UTC)) is None

@@ -117,6 +117,7 @@ def test_addresses() -> None:
         ("/type", "lynx", "base or chrome"),
         ("/format", "PDF", "CSV"),
         ("/proxy", "socks5://x", "http or https"),
+        ("/proxy", "http://10.0.0.1\\@example.com/", "http or https"),
     ],
 )
 def test_a_fault_has_its_place(place: str, value: Any, words: str) -> None:

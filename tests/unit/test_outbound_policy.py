@@ -95,6 +95,22 @@ def test_addresses_that_are_not_called(url: str) -> None:
         check_url(url, PUBLIC_ONLY)
 
 
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://10.0.0.1\\@example.com/",
+        "http://10.0.0.1\\:x@example.com/",
+        "http://u:p\\w@example.com/",
+        "http://example.com\\",
+        "http://a@10.0.0.1\\@example.com",
+    ],
+)
+def test_a_backslash_hides_no_host_of_a_proxy(proxy: str) -> None:
+    """To browsers it is a slash, so that the host stands before it."""
+    with pytest.raises(Refused, match="backslash"):
+        check_url(proxy, PUBLIC_ONLY, userinfo=True)
+
+
 @given(st.text())
 def test_any_text_is_an_origin_or_refused(text: str) -> None:
     for url in (text, f"http://{text}", f"http://{text}@example.com/", f"https://example.com/{text}"):

@@ -13,7 +13,7 @@ from taskhub.runs.scheduler.cron import Crontab, Interval, Once, Timetable
 
 KINDS = ("interval", "crontab", "solar", "clocked")
 WITH_TIMES = [f"periodic__{kind}" for kind in KINDS]  # for select_related
-SHORTEST = timedelta(seconds=1)
+SHORTEST, LONGEST = timedelta(seconds=1), timedelta(days=36_525)
 YEAR_DAYS = 366
 _CRONTAB_FIELDS = ("minute", "hour", "day_of_week", "day_of_month", "month_of_year")
 
@@ -93,9 +93,14 @@ def within_end(periodic: Any, fire: datetime | None) -> datetime | None:
 
 
 def _interval(times: Any, anchor: datetime) -> Interval:
-    every = timedelta(**{times.period: times.every}) if times.every > 0 else timedelta()
+    try:
+        every = timedelta(**{times.period: times.every}) if times.every > 0 else timedelta()
+    except OverflowError:
+        every = timedelta.max
     if every < SHORTEST:
         raise _invalid("interval", "An interval is at least one second.")
+    if every > LONGEST:
+        raise _invalid("interval", "An interval is at most 100 years.")
     return Interval(anchor, every)
 
 

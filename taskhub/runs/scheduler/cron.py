@@ -29,7 +29,10 @@ class Interval:
     every: timedelta
 
     def next_fire(self, after: datetime) -> datetime | None:
-        return self.anchor + ((after - self.anchor) // self.every + 1) * self.every
+        try:
+            return self.anchor + ((after - self.anchor) // self.every + 1) * self.every
+        except OverflowError:  # there are no dates after the year 9999
+            return None
 
 
 @dataclass(frozen=True)
