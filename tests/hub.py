@@ -1,6 +1,6 @@
 """One running hub for the whole test session: `manage.py up` as a newcomer starts it, shared by all test processes.
 
-The first test that asks for it starts it; the session's end stops it.
+The first test that asks for it starts it; it ends after the last one, see tests/groups.py.
 """
 
 import json
@@ -111,7 +111,7 @@ class Reference:
 
 
 @pytest.fixture(scope="session")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+def hub(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """A hub that runs: `.url`, `.home`, `.log`, `.admin` (staff), `.anonymous`, `.sign_up()`."""
     place = shared(tmp_path_factory)
     with FileLock(place / "hub.lock"):
@@ -121,11 +121,14 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     running = Hub(reference.url, Path(reference.home), place / "hub.log", hasty(Path(reference.home)))
     yield running
     running.close()
+    if request.config.getoption("loadgroup", False) or "PYTEST_XDIST_WORKER" not in os.environ:  # nobody else has it
+        stop(reference)
+        (place / "hub.json").unlink()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """The last process, which is the one that has the others run, stops the hub."""
+    """The last process, which is the one that has the others run, stops a hub that several processes shared."""
     factory: pytest.TempPathFactory = session.config._tmp_path_factory  # type: ignore[attr-defined] # no public name
     if "PYTEST_XDIST_WORKER" in os.environ or (reference := recall(shared(factory))) is None:
         return

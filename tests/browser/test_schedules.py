@@ -12,7 +12,7 @@ from tests.browser.test_pages import PATIENCE, shoot, sign_in
 from tests.hub import Hub
 from tests.printed import Printed
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hub")]
+pytestmark = pytest.mark.slow
 
 
 def add_interval(page: Page, hub: Hub) -> str:

@@ -11,7 +11,7 @@ import pytest
 from tests import crawling
 from tests.hub import ROOT, Hub
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hub")]
+pytestmark = pytest.mark.slow
 TEXT = (ROOT / "docs" / "external-crawler.md").read_text()
 SAID = [
     *("1", "2 shop", "{'count': 3, 'pause': 0, 'query': 'shoe'}", "201 new", "200 5", "2 2"),

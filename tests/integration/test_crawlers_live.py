@@ -18,7 +18,7 @@ from tests import crawling
 from tests.hub import Caller, Hub
 from tests.integration.outbound_servers import answer, serving
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hub")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -28,8 +28,7 @@ from tests.chromium import required
 from tests.conftest import Person
 from tests.extracting import Reply, Site, html, serving
 
-# Chromium takes what it gets of both cores: beside tests that measure how long something takes it is not started.
-pytestmark = pytest.mark.xdist_group("outages")
+pytestmark = pytest.mark.xdist_group("chrome")  # one browser for all
 
 MADE = (
     '<div id="a">nothing</div><script>fetch("/api").then(r => r.text()).then(t => '

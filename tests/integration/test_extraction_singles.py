@@ -17,9 +17,6 @@ from tests.chromium import required
 from tests.extracting import Reply, Site, html, serving
 from tests.hub import Caller, Hub
 
-# Chromium takes what it gets of both cores: beside tests that measure how long something takes it is not started.
-pytestmark = pytest.mark.xdist_group("outages")
-
 CHROME = {"url": "http://a/", "type": "chrome"}
 MADE = "<p id=a>static</p><script>a.textContent = 'made by a script'</script>"
 

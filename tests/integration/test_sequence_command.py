@@ -140,7 +140,6 @@ def test_in_a_terminal_it_is_a_tree(tmp_path: Path, serve: Serve) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("hub")
 def test_as_a_user_of_a_hub_that_runs(hub: Hub) -> None:
     printed = Printed(hub, "sequence_v2.jsonc")
     options = {"env": hub.environment | {"TASKHUB_OUTBOUND_ALLOW": "loopback"}}

@@ -10,7 +10,7 @@ from tests.hub import Hub
 from tests.integration.outbound_servers import Server, answer, serving
 from tests.unit.test_sequences_docs import EXAMPLES, USERS
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hub")]
+pytestmark = pytest.mark.slow
 
 
 def shop(server: Server, connection: socket.socket) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.hub import ADMIN, PASSWORD, Caller, Hub
 from tests.printed import Printed
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hub")]
+pytestmark = pytest.mark.slow
 
 
 def run(caller: Caller, text: str, status: int = 200) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.hub import Caller, Hub
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hub")]
+pytestmark = pytest.mark.slow
 
 
 def submit(person: Caller, name: str, ctx: Any = None, **more: Any) -> str:
