@@ -331,7 +331,7 @@ def test_a_finished_result_is_delivered_and_on_record(
     assert [(one["to"], one["state"]) for one in deliveries(owner, process)] == [(name, "SUCCESS") for name in to]
     for name in to:
         key = name.removeprefix("s3://results/")
-        assert bucket.get_object(Bucket="results", Key=key)["Body"].read() == b"a\r\n1\r\n"
+        assert bucket.get_object(Bucket="results", Key=key)["Body"].read() == b'"a"\r\n"1"\r\n'
     notes = list(ProcessNote.objects.filter(process=process).values_list("text", flat=True))
     assert f"delivered to {to[0]}: 6 bytes" in notes
     rows = Run.objects.filter(kind=DELIVERY)

@@ -29,8 +29,8 @@ def test_pages_after_each_other_become_a_file(hub: Hub) -> None:
     assert (process["cost"], process["missingCredits"], process["taskID"]) == (3, 0, task["id"])
     link = owner.get("/v1/getlink", data=process["results"]).text
     lines = requests.get(link, timeout=10).text.splitlines()
-    assert lines[0] == "Title_href,Title_text,Author,Price,Tags"
-    assert lines[1] == f"{site}/book/1,Book 1,Bo Åkesson,6.25,tag 1; tag 1"
+    assert lines[0] == '"Title_href","Title_text","Author","Price","Tags"'
+    assert lines[1] == f'"{site}/book/1","Book 1","Bo Åkesson","6.25","tag 1; tag 1"'
     assert len(lines) == 25
     records = json.loads(export(owner, process, "JSON"))
     assert records[23]["Title_text"] == "Book 24"

@@ -72,7 +72,7 @@ def test_a_result_is_stored_linked_and_removed(owner: Person, bucket: Any) -> No
     assert turn(process)
     process.refresh_from_db()
     stored = bucket.get_object(Bucket=BUCKET, Key=f"taskhub/{process.id}.csv")["Body"].read()
-    assert stored == b"a\r\n1\r\n"
+    assert stored == b'"a"\r\n"1"\r\n'
     link = signed_links.link_to(process=process)
     assert "X-Amz-Signature" in link
     assert "X-Amz-Expires=3600" in link
