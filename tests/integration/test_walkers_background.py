@@ -109,6 +109,14 @@ def test_is_async_is_taken_in_every_documented_place(owner: Person, notified: li
     assert len(set(notified)) == 7
 
 
+@pytest.mark.parametrize("word", ["", "maybe"])
+def test_a_wrong_is_async_in_the_query_is_refused_where_the_body_has_it_too(owner: Person, word: str) -> None:
+    for path, body in ((RUN, {"name": "echo", "is_async": False}), ("/js/wapi/echo", {"is_async": False})):
+        refusal = owner.post(f"{path}?is_async={word}", body)
+        assert refusal.status_code == 400
+        assert refusal.json()["errors"] == [{"pointer": "/is_async", "detail": "Must be true or false."}]
+
+
 def test_is_async_can_be_denied(owner: Person) -> None:
     assert owner.post(RUN, {"name": "echo", "is_async": False}).status_code == 200
     assert owner.get(RUN, {"name": "echo", "is_async": "false"}).status_code == 200

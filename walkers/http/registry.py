@@ -194,10 +194,17 @@ def _parse_text(text: str, json_type: str, name: str) -> Any:
         case "integer" | "number" if len(text) <= 30:
             return _parse_number(text)
         case "boolean":
-            return _BOOLEANS.get(text.lower(), text)
+            return _parse_boolean(text, name)
         case "object" | "array":
             return _parse_json_text(text, name)
     return text
+
+
+def _parse_boolean(text: str, name: str) -> bool:
+    """Raises `Rejected`. The check of all arguments does not see the text where the body has the name, too."""
+    if text.lower() not in _BOOLEANS:
+        raise invalid(f"/{name}", "Must be true or false.")
+    return _BOOLEANS[text.lower()]
 
 
 def _parse_number(text: str) -> int | float | str:

@@ -17,8 +17,8 @@ from taskhub.web.openapi.problem_responses import MEANING, problem_response
 from taskhub.web.openapi.schemas import PAGE
 from taskhub.web.problems import PROBLEM_TYPE
 
-BODY_STATUSES = {400, 408, 411, 413, 415}  # of a call that reads a body
-IDEMPOTENCY_STATUSES = {400, 409, 422}  # of a call that takes an Idempotency-Key
+BODY_STATUSES = {408, 411, 413, 415}  # of a call that reads a body
+IDEMPOTENCY_STATUSES = {409, 422}  # of a call that takes an Idempotency-Key
 SESSION: dict[str, list[str]] = {"cookieAuth": []}
 
 
@@ -70,8 +70,7 @@ class HubAutoSchema(AutoSchema):
         operation["responses"] = dict(sorted(responses.items()))
 
     def _problem_statuses(self, operation: dict[str, Any]) -> set[int]:
-        statuses: set[int] = set()
-        parameters = operation.get("parameters", [])
+        statuses = {400}  # any query or cookie may hold U+0000
         security = operation.get("security", [])
         if self.view.throttle_classes:
             statuses |= {429, 503}
@@ -81,9 +80,7 @@ class HubAutoSchema(AutoSchema):
             statuses.add(403)  # the latter for a browser's session without its CSRF token
         if "{" in self.path:
             statuses.add(404)
-        if any(parameter["in"] == "query" for parameter in parameters):
-            statuses.add(400)
-        if any(parameter["name"] == "Idempotency-Key" for parameter in parameters):
+        if any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", [])):
             statuses |= IDEMPOTENCY_STATUSES
         if "requestBody" in operation:
             statuses |= BODY_STATUSES - ({411} if getattr(self.view, "reads_pieces", False) else set())

@@ -13,7 +13,7 @@ FAMILY: dict[int, type[errors.Problem]] = {
     kind.status: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.Problem)
 }
 MEANING = {
-    400: "A value is missing, unknown or wrong; `errors` names each place.",
+    400: "A value is missing, unknown or wrong, or the query has U+0000; `errors` names each place.",
     401: "No credentials, or they are wrong, expired or revoked.",
     403: "This is for staff; or a browser's session came without its CSRF token, or with GET to a call that writes.",
     404: "There is no such thing, or it is another user's.",
