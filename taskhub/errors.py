@@ -10,14 +10,14 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-Place = Mapping[str, Any]
+ErrorEntry = Mapping[str, Any]
 NO_ROOM_SECONDS = 60  # somebody has to see it, and to mend it
 
 
 class Problem(Exception):
     """A fault with a status of HTTP, a title and the places it concerns.
 
-    `errors` holds one mapping a place: `detail` and one of `pointer` (RFC 6901), `path` (dotted) or `line`.
+    `errors` holds an entry for each: `detail` and one of `pointer` (RFC 6901), `path` (dotted) or `line`.
     `members` are extension members of the problem (RFC 9457, section 3.2), such as the report of a failed walker.
     """
 
@@ -30,7 +30,7 @@ class Problem(Exception):
         self,
         detail: str = "",
         *,
-        errors: Iterable[Place] = (),
+        errors: Iterable[ErrorEntry] = (),
         type: str | None = None,
         title: str | None = None,
         retry_after: int | None = None,

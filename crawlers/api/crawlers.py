@@ -14,11 +14,11 @@ from crawlers.api.views import (
     DELETED,
     EnvelopeListView,
     EnvelopeView,
-    answer,
-    body,
-    created,
+    created_response,
     enveloped,
-    listing,
+    json_body,
+    list_response,
+    payload_response,
 )
 from crawlers.models import Crawler, External, Stream
 from crawlers.services import definitions
@@ -45,7 +45,7 @@ class CrawlersView(EnvelopeListView):
     @extend_schema(
         operation_id="crawlers_list",
         parameters=[request_models.CrawlerQuery],
-        responses={200: listing("Crawlers", shown.CRAWLER_SCHEMA, shown.CRAWLER)},
+        responses={200: list_response("Crawlers", shown.CRAWLER_SCHEMA, shown.CRAWLER)},
     )
     def get(self, request: Request) -> Response:
         """List crawlers."""
@@ -57,7 +57,8 @@ class CrawlersView(EnvelopeListView):
 
 class CrawlerView(EnvelopeView):
     @extend_schema(
-        operation_id="crawlers_retrieve", responses={200: answer("The crawler", shown.CRAWLER_SCHEMA, shown.CRAWLER)}
+        operation_id="crawlers_retrieve",
+        responses={200: payload_response("The crawler", shown.CRAWLER_SCHEMA, shown.CRAWLER)},
     )
     def get(self, request: Request, fid: UUID) -> Response:
         """Show a crawler.
@@ -69,8 +70,8 @@ class CrawlerView(EnvelopeView):
 
     @extend_schema(
         operation_id="crawlers_change",
-        request=body(request_models.CRAWLER),
-        responses={200: answer("The crawler", shown.CRAWLER_SCHEMA, shown.CRAWLER), **problems(409)},
+        request=json_body(request_models.CRAWLER),
+        responses={200: payload_response("The crawler", shown.CRAWLER_SCHEMA, shown.CRAWLER), **problems(409)},
         examples=[OpenApiExample("A change", {"params": {"query": "boots"}}, request_only=True)],
     )
     def patch(self, request: Request, fid: UUID) -> Response:
@@ -102,8 +103,8 @@ class CreateCrawlerView(EnvelopeView):
     @extend_schema(
         operation_id="crawlers_create",
         parameters=[KEY_PARAMETER, response_header("Location", "The crawler's address.", 201)],
-        request=body(request_models.NEW_CRAWLER),
-        responses={201: answer("The crawler", CREATED_SCHEMA, CREATED)},
+        request=json_body(request_models.NEW_CRAWLER),
+        responses={201: payload_response("The crawler", CREATED_SCHEMA, CREATED)},
         examples=[
             OpenApiExample("A crawler", {"meta": {"name": "shoes"}, "params": {"query": "shoes"}}, request_only=True)
         ],
@@ -134,7 +135,7 @@ class CreateCrawlerView(EnvelopeView):
             "stream": serialize_streams([crawler.stream])[0],
             "external": serialize_external(external),
         }
-        return created(crawler, payload, "crawlers")
+        return created_response(crawler, payload, "crawlers")
 
 
 def _linked_stream(links: list[Any], owner: Any) -> Stream | None:

@@ -13,11 +13,11 @@ from crawlers.api.views import (
     DELETED,
     EnvelopeListView,
     EnvelopeView,
-    answer,
-    body,
-    created,
+    created_response,
     enveloped,
-    listing,
+    json_body,
+    list_response,
+    payload_response,
 )
 from crawlers.models import External
 from crawlers.services import definitions
@@ -30,7 +30,8 @@ SENT = OpenApiExample("An external", shown.SENT_EXTERNAL, request_only=True)
 
 class ExternalsView(EnvelopeListView):
     @extend_schema(
-        operation_id="externals_list", responses={200: listing("Externals", shown.EXTERNAL_SCHEMA, shown.EXTERNAL)}
+        operation_id="externals_list",
+        responses={200: list_response("Externals", shown.EXTERNAL_SCHEMA, shown.EXTERNAL)},
     )
     def get(self, request: Request) -> Response:
         """List externals."""
@@ -40,21 +41,21 @@ class ExternalsView(EnvelopeListView):
 
     @extend_schema(
         operation_id="externals_create",
-        request=body(EXTERNAL),
-        responses={201: answer("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL)},
+        request=json_body(EXTERNAL),
+        responses={201: payload_response("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL)},
         examples=[SENT],
     )
     def post(self, request: Request) -> Response:
         """Register an external crawler."""
         values = self.check_body(request, EXTERNAL)
         external = definitions.save_external(external=External(owner_id=cast(UUID, request.user.pk)), values=values)
-        return created(external, serialize_external(external), "externals")
+        return created_response(external, serialize_external(external), "externals")
 
 
 class ExternalView(EnvelopeView):
     @extend_schema(
         operation_id="externals_retrieve",
-        responses={200: answer("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL)},
+        responses={200: payload_response("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL)},
     )
     def get(self, request: Request, fid: UUID) -> Response:
         """Show an external."""
@@ -64,7 +65,7 @@ class ExternalView(EnvelopeView):
     @extend_schema(
         operation_id="externals_change",
         request={"application/json": {"type": "object"}},
-        responses={200: answer("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **problems(409)},
+        responses={200: payload_response("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **problems(409)},
         examples=[OpenApiExample("A change", {"timeout": 60}, request_only=True)],
     )
     def patch(self, request: Request, fid: UUID) -> Response:
@@ -78,8 +79,8 @@ class ExternalView(EnvelopeView):
 
     @extend_schema(
         operation_id="externals_replace",
-        request=body(EXTERNAL),
-        responses={200: answer("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **problems(409)},
+        request=json_body(EXTERNAL),
+        responses={200: payload_response("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **problems(409)},
         examples=[SENT],
     )
     def put(self, request: Request, fid: UUID) -> Response:

@@ -14,7 +14,7 @@ from rest_framework.request import Request
 
 from crawlers.api.ndjson import NDJSON, NdjsonRenderer, ndjson_example, stream_response
 from crawlers.api.request_models import DocsQuery
-from crawlers.api.views import EnvelopeView, listing
+from crawlers.api.views import EnvelopeView, list_response
 from crawlers.models import CrawlerTask, Stream
 from crawlers.services.stream_reader import (
     DocumentPage,
@@ -36,7 +36,7 @@ class StreamDocumentsView(EnvelopeView):
         operation_id="streams_docs",
         parameters=[DocsQuery, *PAGE],
         responses={
-            (200, "application/json"): listing("Documents", {"type": "object"}, {"sku": "a1"}),
+            (200, "application/json"): list_response("Documents", {"type": "object"}, {"sku": "a1"}),
             (200, NDJSON): OpenApiResponse(
                 str, "One document a line", [ndjson_example("Documents", '{"sku": "a1"}\n{"sku": "a2"}\n')]
             ),

@@ -14,11 +14,11 @@ from crawlers.api.views import (
     DELETED,
     EnvelopeListView,
     EnvelopeView,
-    answer,
-    body,
-    created,
+    created_response,
     enveloped,
-    listing,
+    json_body,
+    list_response,
+    payload_response,
 )
 from crawlers.models import Stream
 from crawlers.services import definitions
@@ -33,7 +33,9 @@ def _meta(values: dict[str, Any]) -> dict[str, Any]:
 
 
 class StreamsView(EnvelopeListView):
-    @extend_schema(operation_id="streams_list", responses={200: listing("Streams", shown.STREAM_SCHEMA, shown.STREAM)})
+    @extend_schema(
+        operation_id="streams_list", responses={200: list_response("Streams", shown.STREAM_SCHEMA, shown.STREAM)}
+    )
     def get(self, request: Request) -> Response:
         """List streams."""
         self.check_query(request)
@@ -41,20 +43,21 @@ class StreamsView(EnvelopeListView):
 
     @extend_schema(
         operation_id="streams_create",
-        request=body(request_models.STREAM),
-        responses={201: answer("The stream", shown.STREAM_SCHEMA, shown.STREAM)},
+        request=json_body(request_models.STREAM),
+        responses={201: payload_response("The stream", shown.STREAM_SCHEMA, shown.STREAM)},
         examples=[OpenApiExample("A stream", {"meta": {"name": "shoes"}}, request_only=True)],
     )
     def post(self, request: Request) -> Response:
         """Make a stream."""
         meta = _meta(self.check_body(request, request_models.STREAM))
         stream = definitions.create_stream(owner=request.user, meta=meta)
-        return created(stream, serialize_stream(stream, None, None), "streams")
+        return created_response(stream, serialize_stream(stream, None, None), "streams")
 
 
 class StreamView(EnvelopeView):
     @extend_schema(
-        operation_id="streams_retrieve", responses={200: answer("The stream", shown.STREAM_SCHEMA, shown.STREAM)}
+        operation_id="streams_retrieve",
+        responses={200: payload_response("The stream", shown.STREAM_SCHEMA, shown.STREAM)},
     )
     def get(self, request: Request, fid: UUID) -> Response:
         """Show a stream.
@@ -66,8 +69,8 @@ class StreamView(EnvelopeView):
 
     @extend_schema(
         operation_id="streams_change",
-        request=body(request_models.STREAM),
-        responses={200: answer("The stream", shown.STREAM_SCHEMA, shown.STREAM), **problems(409)},
+        request=json_body(request_models.STREAM),
+        responses={200: payload_response("The stream", shown.STREAM_SCHEMA, shown.STREAM), **problems(409)},
         examples=[OpenApiExample("A change", {"meta": {"name": "boots"}}, request_only=True)],
     )
     def patch(self, request: Request, fid: UUID) -> Response:

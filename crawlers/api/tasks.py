@@ -16,10 +16,10 @@ from crawlers.api.serializers import serialize_task, serialize_task_details
 from crawlers.api.views import (
     EnvelopeListView,
     EnvelopeView,
-    answer,
-    body,
     enveloped,
-    listing,
+    json_body,
+    list_response,
+    payload_response,
 )
 from crawlers.models import Crawler, CrawlerTask, StatusChange
 from crawlers.services import status_updates, task_runs
@@ -37,8 +37,8 @@ CAPABILITY = OpenApiParameter(
 )
 LOCATION = response_header("Location", "The task's address.", 201, 208)
 STARTED = {
-    201: answer("A new task, or a new attempt of it", shown.WHOLE_TASK_SCHEMA, shown.WHOLE_TASK),
-    208: answer("The task that is running", shown.WHOLE_TASK_SCHEMA, shown.WHOLE_TASK),
+    201: payload_response("A new task, or a new attempt of it", shown.WHOLE_TASK_SCHEMA, shown.WHOLE_TASK),
+    208: payload_response("The task that is running", shown.WHOLE_TASK_SCHEMA, shown.WHOLE_TASK),
 }
 
 
@@ -49,7 +49,7 @@ class CrawlerTasksView(EnvelopeListView):
     @extend_schema(
         operation_id="tasks_list",
         parameters=[request_models.TaskQuery],
-        responses={200: listing("Tasks", shown.TASK_SCHEMA, shown.TASK)},
+        responses={200: list_response("Tasks", shown.TASK_SCHEMA, shown.TASK)},
     )
     def get(self, request: Request) -> Response:
         """List tasks."""
@@ -63,7 +63,9 @@ class CrawlerTasksView(EnvelopeListView):
 
 
 class TasksOfCrawlerView(CrawlerTasksView):
-    @extend_schema(operation_id="crawlers_tasks_list", responses={200: listing("Tasks", shown.TASK_SCHEMA, shown.TASK)})
+    @extend_schema(
+        operation_id="crawlers_tasks_list", responses={200: list_response("Tasks", shown.TASK_SCHEMA, shown.TASK)}
+    )
     def get(self, request: Request, fid: UUID) -> Response:  # type: ignore[override]
         """List a crawler's tasks."""
         self.check_query(request)
@@ -73,7 +75,8 @@ class TasksOfCrawlerView(CrawlerTasksView):
 
 class CrawlerTaskView(EnvelopeView):
     @extend_schema(
-        operation_id="tasks_retrieve", responses={200: answer("The task", shown.WHOLE_TASK_SCHEMA, shown.WHOLE_TASK)}
+        operation_id="tasks_retrieve",
+        responses={200: payload_response("The task", shown.WHOLE_TASK_SCHEMA, shown.WHOLE_TASK)},
     )
     def get(self, request: Request, fid: UUID) -> Response:
         """Show a task.
@@ -93,7 +96,7 @@ class StartTaskView(EnvelopeView):
     @extend_schema(
         operation_id="crawlers_start",
         parameters=[KEY_PARAMETER, LOCATION],
-        request=body(request_models.START),
+        request=json_body(request_models.START),
         responses=STARTED,
         examples=[OpenApiExample("Other parameters", {"params": {"query": "boots"}}, request_only=True)],
     )
@@ -147,7 +150,9 @@ class RetryTaskView(EnvelopeView):
 
 
 class DeleteTaskView(EnvelopeView):
-    @extend_schema(operation_id="tasks_delete", responses={200: answer("It is deleted.", {"type": "null"}, None)})
+    @extend_schema(
+        operation_id="tasks_delete", responses={200: payload_response("It is deleted.", {"type": "null"}, None)}
+    )
     def delete(self, request: Request, fid: UUID) -> Response:
         """Delete a task.
 
@@ -163,8 +168,11 @@ class TaskStatusView(EnvelopeView):
 
     @extend_schema(
         operation_id="tasks_status",
-        request=body(request_models.STATUS),
-        responses={200: answer("The task, without its history", shown.TASK_SCHEMA, shown.TASK), **problems(409)},
+        request=json_body(request_models.STATUS),
+        responses={
+            200: payload_response("The task, without its history", shown.TASK_SCHEMA, shown.TASK),
+            **problems(409),
+        },
         examples=[OpenApiExample("Done", {"code": 200, "message": "task done"}, request_only=True)],
     )
     def post(self, request: Request, fid: UUID) -> Response:
@@ -205,8 +213,11 @@ class CapabilityStatusView(TaskStatusView):
     @extend_schema(
         operation_id="capable_tasks_status",
         parameters=[CAPABILITY],
-        request=body(request_models.STATUS),
-        responses={200: answer("The task, without its history", shown.TASK_SCHEMA, shown.TASK), **problems(409)},
+        request=json_body(request_models.STATUS),
+        responses={
+            200: payload_response("The task, without its history", shown.TASK_SCHEMA, shown.TASK),
+            **problems(409),
+        },
         examples=[OpenApiExample("Done", {"code": 200, "message": "task done"}, request_only=True)],
     )
     def post(self, request: Request, fid: UUID, capability: str = "") -> Response:

@@ -18,8 +18,8 @@ from crawlers.api.tasks import CAPABILITY
 from crawlers.api.views import (
     EnvelopeListView,
     EnvelopeView,
-    answer,
-    listing,
+    list_response,
+    payload_response,
 )
 from crawlers.models import CrawlerTask, RejectedLine
 from crawlers.services.capabilities import find_task
@@ -50,7 +50,7 @@ UPLOAD: dict[str, Any] = {
     "request": {NDJSON: {"description": "One JSON object a line."}},
     "examples": [LINES],
 }
-STORED = answer(
+STORED = payload_response(
     "They are stored.",
     shown.UPLOADED_SCHEMA,
     shown.UPLOADED,
@@ -138,7 +138,7 @@ class RejectedLinesView(EnvelopeListView):
     @extend_schema(
         operation_id="tasks_rejected_list",
         responses={
-            (200, "application/json"): listing("Rejected lines", shown.REJECTED_SCHEMA, shown.REJECTED),
+            (200, "application/json"): list_response("Rejected lines", shown.REJECTED_SCHEMA, shown.REJECTED),
             (200, NDJSON): OpenApiResponse(str, "The lines", [ndjson_example("The lines", '{"sku": 5}\n')]),
         },
     )
@@ -172,7 +172,7 @@ class ResendRejectedView(EnvelopeView):
     @extend_schema(
         operation_id="tasks_rejected_resend",
         responses={
-            200: answer(
+            200: payload_response(
                 "What came of them", shown.UPLOADED_SCHEMA, shown.RESENT, more=shown.UPLOADED_SCHEMA["properties"]
             )
         },

@@ -10,6 +10,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from rest_framework.generics import GenericAPIView
 from rest_framework.response import Response
 
+from taskhub.jsontools.schema import ObjectSchema
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.problems import problem_handler
 from taskhub.web.views import CheckedView
@@ -50,7 +51,7 @@ def _message(error: Mapping[str, Any]) -> str:
     return f"{place}: {error['detail']}" if place else str(error["detail"])
 
 
-def created(row: Any, payload: Any, folder: str) -> Response:
+def created_response(row: Any, payload: Any, folder: str) -> Response:
     """The answer to a call that made something; `folder` is the path of its kind, such as `streams`."""
     location = f"{settings.PUBLIC_URL}/{folder}/{row.fid}"
     return enveloped(payload, row.version, 201, headers={"Location": location})
@@ -69,7 +70,9 @@ class EnvelopeListView(EnvelopeView, GenericAPIView[Any]):
 # OpenAPI
 
 
-def answer(description: str, payload: dict[str, Any], example: Any, *, more: Any = None, version: int = 1) -> Any:
+def payload_response(
+    description: str, payload: dict[str, Any], example: Any, *, more: Any = None, version: int = 1
+) -> Any:
     """An entry of `responses`: the envelope around a payload."""
     properties = {
         "success": {"const": True},
@@ -90,13 +93,13 @@ def _page_of(payload: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-def listing(description: str, payload: dict[str, Any], example: Any) -> Any:
+def list_response(description: str, payload: dict[str, Any], example: Any) -> Any:
     page = {"results": [example], "next": None, "previous": None}
-    return answer(description, _page_of(payload), page, version=0)
+    return payload_response(description, _page_of(payload), page, version=0)
 
 
-def body(shape: Any) -> dict[str, Any]:
-    return {"application/json": shape.schema()}
+def json_body(schema: ObjectSchema) -> dict[str, Any]:
+    return {"application/json": schema.schema()}
 
 
-DELETED = answer("It is deleted.", {"type": "null"}, None)
+DELETED = payload_response("It is deleted.", {"type": "null"}, None)

@@ -33,7 +33,7 @@ from crawlers.domain.value_types import (
     is_number,
     parse_date,
 )
-from taskhub.errors import Place
+from taskhub.errors import ErrorEntry
 from taskhub.jsontools.schema import error_places, invalid_places, invalid_value
 from taskhub.jsontools.strict_json import escape_pointer
 from taskhub.linear_regex import LENGTH_MAX, InvalidPattern, compile_pattern
@@ -199,7 +199,7 @@ def load_descriptions(stored: Any) -> list[ParameterDescription]:
 
 
 def secret_names(descriptions: Iterable[ParameterDescription]) -> set[str]:
-    """The parameters whose values are shown to nobody."""
+    """The parameters whose values are not shown."""
     return {description.name for description in descriptions if description.type in SECRET_TYPES}
 
 
@@ -208,15 +208,17 @@ def secret_names(descriptions: Iterable[ParameterDescription]) -> set[str]:
 
 def complete_values(descriptions: Sequence[ParameterDescription], values: Mapping[str, Any]) -> dict[str, Any]:
     """The values with the defaults of those that are absent; null stands for absent."""
-    defaults = {one.name: one.default for one in descriptions if one.default is not None}
+    defaults = {each.name: each.default for each in descriptions if each.default is not None}
     return defaults | {name: value for name, value in values.items() if value is not None}
 
 
-def find_value_errors(descriptions: Sequence[ParameterDescription], values: Mapping[str, Any]) -> list[Place]:
+def find_value_errors(descriptions: Sequence[ParameterDescription], values: Mapping[str, Any]) -> list[ErrorEntry]:
     """Everything that is wrong with `values`, which are complete, with places below `/params`."""
     by_name = {description.name: description for description in descriptions}
     unknown = [name for name in values if name not in by_name][:20]
-    errors: list[Place] = [_error(f"/params/{escape_pointer(name)}", "There is no such parameter.") for name in unknown]
+    errors: list[ErrorEntry] = [
+        _error(f"/params/{escape_pointer(name)}", "There is no such parameter.") for name in unknown
+    ]
     for name, description in by_name.items():
         pointer = f"/params/{escape_pointer(name)}"
         if name in values:
@@ -227,11 +229,11 @@ def find_value_errors(descriptions: Sequence[ParameterDescription], values: Mapp
     return errors
 
 
-def _error(pointer: str, detail: str) -> Place:
+def _error(pointer: str, detail: str) -> ErrorEntry:
     return {"pointer": pointer, "detail": detail}
 
 
-def _value_errors(description: ParameterDescription, value: Any, pointer: str) -> Iterator[Place]:
+def _value_errors(description: ParameterDescription, value: Any, pointer: str) -> Iterator[ErrorEntry]:
     try:
         VALUE_TYPES[description.type].adapter.validate_python(value, strict=True)
     except ValidationError as error:
@@ -281,7 +283,9 @@ def _pattern_error(description: ParameterDescription, value: Any) -> str:
     return ""
 
 
-def _restriction_errors(description: ParameterDescription, values: Mapping[str, Any], pointer: str) -> Iterator[Place]:
+def _restriction_errors(
+    description: ParameterDescription, values: Mapping[str, Any], pointer: str
+) -> Iterator[ErrorEntry]:
     for restriction in description.restrictions or []:
         holds, words = RESTRICTIONS[restriction.operator]
         if not holds(values.get(description.name, ABSENT), values.get(restriction.parameter, ABSENT)):

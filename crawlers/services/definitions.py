@@ -21,7 +21,7 @@ from crawlers.models import Crawler, CrawlerTask, External, Stream
 from crawlers.services.crawler_schedules import replace_schedule
 from crawlers.services.document_removal import queue_removal
 from crawlers.services.status_updates import stop_task
-from taskhub.errors import Conflict, Place, Problem, invalid
+from taskhub.errors import Conflict, ErrorEntry, Problem, invalid
 from taskhub.jsontools.field_types import Text
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema, invalid_places, invalid_value, rejected
 from taskhub.outbound import check_url
@@ -254,7 +254,7 @@ def _check_credential(external: External, credential: Any) -> Any:
             return None
         case External.Credential.BASIC:
             members = credential if isinstance(credential, Mapping) else {}
-            errors: list[Place] = [
+            errors: list[ErrorEntry] = [
                 {"pointer": f"/credential/{name}", "detail": "Must be a text that is not empty."}
                 for name in ("username", "password")
                 if not isinstance(members.get(name), str) or not members[name]

@@ -14,7 +14,7 @@ from sequences.domain.json_values import as_text, kind, same, weigh
 from sequences.domain.patterns import Match, read_pattern
 from sequences.domain.scope import VISITS_MAX, Scope
 from sequences.domain.templates import Template, TemplateReader
-from sequences.domain.validation_errors import InvalidSyntax, Place, StepFailure, ValidationFaults
+from sequences.domain.validation_errors import InvalidSyntax, Location, StepFailure, ValidationFaults
 
 NESTING_MAX = 20
 PATTERNS_MAX = 50  # in one sequence; the largest take 15 ms each to read
@@ -41,66 +41,68 @@ class FilterReader:
         self._templates = templates
         self._patterns_left = PATTERNS_MAX
 
-    def filter(self, value: Any, place: Place, depth: int = 0) -> Predicate:
-        return _every(self._parts(value, place, depth))
+    def filter(self, value: Any, location: Location, depth: int = 0) -> Predicate:
+        return _every(self._parts(value, location, depth))
 
-    def by(self, value: Any, place: Place) -> Expression:
+    def by(self, value: Any, location: Location) -> Expression:
         """An expression, with or without its braces."""
         if not isinstance(value, str):
-            self.faults.add(place, "This is required: an expression, such as $.data.")
+            self.faults.add(location, "This is required: an expression, such as $.data.")
             return _NULL
         try:
             return self._templates.expression(_without_braces(value))
         except InvalidSyntax as error:
-            self.faults.add(place, str(error))
+            self.faults.add(location, str(error))
             return _NULL
 
-    def _parts(self, value: Any, place: Place, depth: int) -> list[Predicate]:
+    def _parts(self, value: Any, location: Location, depth: int) -> list[Predicate]:
         if not isinstance(value, list):
-            self.faults.add(place, "A filter is a list.")
+            self.faults.add(location, "A filter is a list.")
             return []
         if depth > NESTING_MAX:
-            self.faults.add(place, f"A filter nests at most {NESTING_MAX} deep.")
+            self.faults.add(location, f"A filter nests at most {NESTING_MAX} deep.")
             return []
-        return [self._part(part, (place, index), depth) for index, part in enumerate(value)]
+        return [self._part(part, (location, index), depth) for index, part in enumerate(value)]
 
-    def _part(self, part: Any, place: Place, depth: int) -> Predicate:
+    def _part(self, part: Any, location: Location, depth: int) -> Predicate:
         match part:
             case {"by": by, "condition": condition, **rest} if not rest:
                 return _condition(
-                    self.by(by, (place, "by")).evaluate, self._comparisons(condition, (place, "condition"))
+                    self.by(by, (location, "by")).evaluate, self._comparisons(condition, (location, "condition"))
                 )
             case {"or": inner, **rest} if not rest:
-                return _any(self._parts(inner, (place, "or"), depth + 1))
+                return _any(self._parts(inner, (location, "or"), depth + 1))
             case {"and": inner, **rest} if not rest:
-                return self.filter(inner, (place, "and"), depth + 1)
-        self.faults.add(place, _FORMS + _but_is(part))
+                return self.filter(inner, (location, "and"), depth + 1)
+        self.faults.add(location, _FORMS + _but_is(part))
         return _never
 
-    def _comparisons(self, condition: Any, place: Place) -> list[Comparison]:
+    def _comparisons(self, condition: Any, location: Location) -> list[Comparison]:
         if not isinstance(condition, dict):
-            self.faults.add(place, "A condition is an object, such as {eq: 1}.")
+            self.faults.add(location, "A condition is an object, such as {eq: 1}.")
             return []
         for name in condition.keys() - set(_NAMES):
-            self.faults.add((place, name), f"There is no such condition; there are {', '.join(_NAMES)}.")
+            self.faults.add((location, name), f"There is no such condition; there are {', '.join(_NAMES)}.")
         return [
-            self._comparison(name, condition[name], (place, name)) for name in _NAMES if condition.get(name) is not None
+            self._comparison(name, condition[name], (location, name))
+            for name in _NAMES
+            if condition.get(name) is not None
         ]
 
-    def _comparison(self, name: str, expected: Any, place: Place) -> Comparison:
-        template = self._templates.json(expected, place)
+    def _comparison(self, name: str, expected: Any, location: Location) -> Comparison:
+        template = self._templates.json(expected, location)
         if name == "regex":
-            return self._pattern(template, place)
+            return self._pattern(template, location)
         return _ordered(_ORDER[name], template) if name in _ORDER else _equal(template, expect_same=name == "eq")
 
-    def _pattern(self, template: Template, place: Place) -> Comparison:
+    def _pattern(self, template: Template, location: Location) -> Comparison:
         if not template.constant:
             return _computed_pattern(template)
         self._patterns_left -= 1
         try:
             return _constant_pattern(_compile(template.value, self._patterns_left))
         except InvalidSyntax as error:
-            self.faults.add(place, str(error))
+            self.faults.add(location, str(error))
             return _constant_pattern(_no_match)
 
 

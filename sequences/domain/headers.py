@@ -6,30 +6,30 @@ from typing import Any
 from sequences.domain.json_values import as_text, kind
 from sequences.domain.scope import Scope
 from sequences.domain.templates import Template, TemplateReader
-from sequences.domain.validation_errors import Place, StepFailure, ValidationFaults
+from sequences.domain.validation_errors import Location, StepFailure, ValidationFaults
 
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 
 
-def read_headers(value: Any, place: Place, templates: TemplateReader, faults: ValidationFaults) -> Template:
+def read_headers(value: Any, location: Location, templates: TemplateReader, faults: ValidationFaults) -> Template:
     """Gives `{name: text}`. Numbers and booleans become text; a header that is null is not sent."""
     if not isinstance(value, dict) and not (isinstance(value, str) and "{{" in value):
-        faults.add(place, f"Headers are an object, not {kind(value)}.")
+        faults.add(location, f"Headers are an object, not {kind(value)}.")
         return Template(lambda scope: {}, True)
-    template = templates.json(value, place)
+    template = templates.json(value, location)
     if isinstance(value, dict):
-        _check_constants(value, place, faults)
+        _check_constants(value, location, faults)
     return Template(lambda scope: _render(template, scope), template.constant)
 
 
-def _check_constants(headers: dict[str, Any], place: Place, faults: ValidationFaults) -> None:
+def _check_constants(headers: dict[str, Any], location: Location, faults: ValidationFaults) -> None:
     """Adds the faults of names and values that are no templates."""
     for name, value in headers.items():
         if "{{" in name or (isinstance(value, str) and "{{" in value):
             continue
         if fault := _fault(name, value):
-            faults.add((place, name), fault)
+            faults.add((location, name), fault)
 
 
 def _render(template: Template, scope: Scope) -> dict[str, str]:

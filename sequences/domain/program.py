@@ -9,7 +9,7 @@ from sequences.domain.headers import read_headers
 from sequences.domain.json_values import as_text, kind, weigh
 from sequences.domain.steps import JAC, METHODS, Loop, SequenceProgram, Step
 from sequences.domain.templates import Template, TemplateReader, constant
-from sequences.domain.validation_errors import InvalidSequence, Place, StepFailure, ValidationFaults
+from sequences.domain.validation_errors import InvalidSequence, Location, StepFailure, ValidationFaults
 from taskhub.errors import Rejected
 from taskhub.jsontools.strict_json import check_storable
 
@@ -70,135 +70,135 @@ class _ProgramReader:
         return SequenceProgram(persistence, container, self._steps(fields, None, 0))
 
     def _container(self, value: Any) -> Fields:
-        place = (None, "container")
-        fields = self._object(value, place, _CONTAINER_KEYS)
+        location = (None, "container")
+        fields = self._object(value, location, _CONTAINER_KEYS)
         presets = {name: preset for name, preset in fields.items() if preset != {}}
         index = presets.get("index", "0")
         if isinstance(index, bool) or not isinstance(index, int | str):
-            self.faults.add((place, "index"), f"An index is text or a whole number, not {kind(index)}.")
+            self.faults.add((location, "index"), f"An index is text or a whole number, not {kind(index)}.")
         return presets | {"index": as_text(index)}
 
-    def _steps(self, fields: Fields, place: Place, depth: int) -> tuple[Step, ...]:
-        place = (place, "requests")
+    def _steps(self, fields: Fields, location: Location, depth: int) -> tuple[Step, ...]:
+        location = (location, "requests")
         requests = fields.get("requests")
         if not isinstance(requests, list):
-            self.faults.add(place, "This is required, and a list.")
+            self.faults.add(location, "This is required, and a list.")
             return ()
         self.steps_left -= len(requests)
         if self.steps_left < 0:
-            self.faults.add(place, f"A sequence has at most {STEPS_MAX} requests.")
+            self.faults.add(location, f"A sequence has at most {STEPS_MAX} requests.")
             return ()
         for index, request in enumerate(requests):
             if not isinstance(request, dict):
-                self.faults.add((place, index), f"A request is an object, not {kind(request)}.")
+                self.faults.add((location, index), f"A request is an object, not {kind(request)}.")
         return tuple(
-            self._step(self._object(request, (place, index), _STEP_KEYS), (place, index), index, depth)
+            self._step(self._object(request, (location, index), _STEP_KEYS), (location, index), index, depth)
             for index, request in enumerate(requests)
             if isinstance(request, dict)
         )
 
-    def _step(self, fields: Fields, place: Place, index: int, depth: int) -> Step:
-        method = self._method(fields, place)
+    def _step(self, fields: Fields, location: Location, index: int, depth: int) -> Step:
+        method = self._method(fields, location)
         break_, ignore = fields.get("break"), fields.get("ignore_error", False)
         if not isinstance(ignore, bool):
-            self.faults.add((place, "ignore_error"), f"This is true or false, not {kind(ignore)}.")
+            self.faults.add((location, "ignore_error"), f"This is true or false, not {kind(ignore)}.")
         return Step(
             name=f"requests[{index}]",
             method=method,
-            address=self._address(fields, place, method),
-            headers=self._headers(fields, place, method),
-            body=self._body(fields, place, method),
-            master=self._master(fields, place, method),
-            save_to=self._name(fields, place, "save_to"),
-            save_req_to=self._name(fields, place, "save_req_to"),
+            address=self._address(fields, location, method),
+            headers=self._headers(fields, location, method),
+            body=self._body(fields, location, method),
+            master=self._master(fields, location, method),
+            save_to=self._name(fields, location, "save_to"),
+            save_req_to=self._name(fields, location, "save_req_to"),
             ignore_error=ignore is True,
-            break_when=None if break_ is None else self.filters.filter(break_, (place, "break")),
-            loop=self._loop(fields, place, depth),
+            break_when=None if break_ is None else self.filters.filter(break_, (location, "break")),
+            loop=self._loop(fields, location, depth),
         )
 
-    def _method(self, fields: Fields, place: Place) -> str:
+    def _method(self, fields: Fields, location: Location) -> str:
         method = fields.get("method")
         if isinstance(method, str) and method.upper() in (*METHODS, JAC):
             return method.upper()
-        self.faults.add((place, "method"), f"This is required, and one of {', '.join((*METHODS, JAC))}.")
+        self.faults.add((location, "method"), f"This is required, and one of {', '.join((*METHODS, JAC))}.")
         return ""
 
-    def _address(self, fields: Fields, place: Place, method: str) -> Template:
-        key, address = self._either(fields, place, "url", "api")
+    def _address(self, fields: Fields, location: Location, method: str) -> Template:
+        key, address = self._either(fields, location, "url", "api")
         if not isinstance(address, str) or not address.strip():
-            self.faults.add((place, key), "This is required: an address, in 'url' or 'api'.")
+            self.faults.add((location, key), "This is required: an address, in 'url' or 'api'.")
             return constant("")
         if method == JAC:
-            return self.templates.text(address, (place, key))
-        template = self.templates.address(address, (place, key))
+            return self.templates.text(address, (location, key))
+        template = self.templates.address(address, (location, key))
         if "{{" not in address and not _HTTP.match(address):
-            self.faults.add((place, key), "An address begins with http:// or https:// and a host.")
+            self.faults.add((location, key), "An address begins with http:// or https:// and a host.")
         return template
 
-    def _headers(self, fields: Fields, place: Place, method: str) -> Template:
-        key, headers = self._either(fields, place, "header", "headers")
+    def _headers(self, fields: Fields, location: Location, method: str) -> Template:
+        key, headers = self._either(fields, location, "header", "headers")
         if headers is None:
             return Template(lambda scope: {}, True)
         if method == JAC:
-            self.faults.add((place, key), "A JAC request has no headers; 'master' says whose call it is.")
-        return read_headers(headers, (place, key), self.templates, self.faults)
+            self.faults.add((location, key), "A JAC request has no headers; 'master' says whose call it is.")
+        return read_headers(headers, (location, key), self.templates, self.faults)
 
-    def _body(self, fields: Fields, place: Place, method: str) -> Template:
+    def _body(self, fields: Fields, location: Location, method: str) -> Template:
         body = fields.get("body")
         if method == JAC and not (isinstance(body, dict) or body is None or (isinstance(body, str) and "{{" in body)):
-            self.faults.add((place, "body"), f"The body of a JAC request is an object, not {kind(body)}.")
-        return self.templates.json(body, (place, "body"))
+            self.faults.add((location, "body"), f"The body of a JAC request is an object, not {kind(body)}.")
+        return self.templates.json(body, (location, "body"))
 
-    def _master(self, fields: Fields, place: Place, method: str) -> Template:
+    def _master(self, fields: Fields, location: Location, method: str) -> Template:
         master = fields.get("master")
         if master is None:
             return constant(None)
         if method not in (JAC, ""):
-            self.faults.add((place, "master"), "Only a JAC request has a master.")
+            self.faults.add((location, "master"), "Only a JAC request has a master.")
         elif not isinstance(master, str):
-            self.faults.add((place, "master"), f"A master is a user's id, not {kind(master)}.")
-        return self.templates.json(master, (place, "master"))
+            self.faults.add((location, "master"), f"A master is a user's id, not {kind(master)}.")
+        return self.templates.json(master, (location, "master"))
 
-    def _name(self, fields: Fields, place: Place, key: str) -> Template | None:
+    def _name(self, fields: Fields, location: Location, key: str) -> Template | None:
         name = fields.get(key)
         if name is None:
             return None
         if not isinstance(name, str) or not name:
-            self.faults.add((place, key), "This is a name, and not empty.")
+            self.faults.add((location, key), "This is a name, and not empty.")
             return None
-        return self.templates.text(name, (place, key))
+        return self.templates.text(name, (location, key))
 
-    def _loop(self, fields: Fields, place: Place, depth: int) -> Loop | None:
-        key, value = self._either(fields, place, "__def_loop__", "__def_loop")
+    def _loop(self, fields: Fields, location: Location, depth: int) -> Loop | None:
+        key, value = self._either(fields, location, "__def_loop__", "__def_loop")
         if value is None:
             return None
-        place = (place, key)
+        location = (location, key)
         if not isinstance(value, dict):
-            self.faults.add(place, f"A loop is an object, not {kind(value)}.")
+            self.faults.add(location, f"A loop is an object, not {kind(value)}.")
             return None
         if depth == LOOPS_MAX:
-            self.faults.add(place, f"Loops stand in each other at most {LOOPS_MAX} deep.")
+            self.faults.add(location, f"Loops stand in each other at most {LOOPS_MAX} deep.")
             return None
-        loop = self._object(value, place, _LOOP_KEYS)
-        by = self.filters.by(loop.get("by"), (place, "by"))
+        loop = self._object(value, location, _LOOP_KEYS)
+        by = self.filters.by(loop.get("by"), (location, "by"))
         filter_ = loop.get("filter")
-        predicate = None if filter_ is None else self.filters.filter(filter_, (place, "filter"))
-        return Loop(key, by.evaluate, by.roots <= {"$"}, predicate, self._steps(loop, place, depth + 1))
+        predicate = None if filter_ is None else self.filters.filter(filter_, (location, "filter"))
+        return Loop(key, by.evaluate, by.roots <= {"$"}, predicate, self._steps(loop, location, depth + 1))
 
-    def _either(self, fields: Fields, place: Place, first: str, second: str) -> tuple[str, Any]:
+    def _either(self, fields: Fields, location: Location, first: str, second: str) -> tuple[str, Any]:
         """The spelling of a key that is used, and its value. Both at once are a fault unless their values are equal."""
         if second not in fields:
             return first, fields.get(first)
         if first in fields and fields[first] != fields[second]:
-            self.faults.add((place, second), f"This is another spelling of '{first}': give one of them.")
+            self.faults.add((location, second), f"This is another spelling of '{first}': give one of them.")
         return second, fields[second]
 
-    def _object(self, value: Any, place: Place, known: tuple[str, ...] = ()) -> Fields:
+    def _object(self, value: Any, location: Location, known: tuple[str, ...] = ()) -> Fields:
         """The fields that are not null; keys that are not `known` are faults. Without `known` these are all fields."""
         if not isinstance(value, dict):
-            self.faults.add(place, f"This is an object, not {kind(value)}.")
+            self.faults.add(location, f"This is an object, not {kind(value)}.")
             return {}
         for key in value:
             if known and key not in known:
-                self.faults.add((place, key), f"There is no such key here; there are {', '.join(known)}.")
+                self.faults.add((location, key), f"There is no such key here; there are {', '.join(known)}.")
         return {key: item for key, item in value.items() if item is not None} if known else value

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from sequences.domain.expressions import Evaluate, Expression, read_expression
 from sequences.domain.json_values import as_text
 from sequences.domain.scope import Scope
-from sequences.domain.validation_errors import InvalidSyntax, Place, StepFailure, ValidationFaults
+from sequences.domain.validation_errors import InvalidSyntax, Location, StepFailure, ValidationFaults
 
 # In one sequence, so that the largest is read within two seconds.
 EXPRESSIONS_MAX = 1000
@@ -49,39 +49,39 @@ class TemplateReader:
         self.faults = faults
         self._expressions_left, self._characters_left = EXPRESSIONS_MAX, CHARACTERS_MAX
 
-    def value(self, text: str, place: Place) -> Template:
+    def value(self, text: str, location: Location) -> Template:
         """A value of any type where the text is one whole expression, else text."""
-        parts = self._parts(text, place)
+        parts = self._parts(text, location)
         if len(parts) == 1 and isinstance(parts[0], Expression):
             return Template(parts[0].evaluate, False)
         return _joined(parts)
 
-    def text(self, text: str, place: Place) -> Template:
+    def text(self, text: str, location: Location) -> Template:
         """A text."""
-        return _joined(self._parts(text, place))
+        return _joined(self._parts(text, location))
 
-    def address(self, text: str, place: Place) -> Template:
+    def address(self, text: str, location: Location) -> Template:
         """Text whose substitutions are percent-encoded, unless the whole address is one."""
-        parts = self._parts(text, place)
+        parts = self._parts(text, location)
         if len(parts) == 1 and isinstance(parts[0], Expression):
             return Template(_text_only(parts[0].evaluate), False)
         joined = _joined(parts, _percent_encoded)
         return joined if joined.constant else Template(_without_dot_segments(joined.render), False)
 
-    def json(self, value: Any, place: Place) -> Template:
+    def json(self, value: Any, location: Location) -> Template:
         """Any JSON, with expressions in its strings at any depth, keys included."""
         if isinstance(value, str):
-            return self.value(value, place)
+            return self.value(value, location)
         if isinstance(value, list):
-            items = [self.json(item, (place, index)) for index, item in enumerate(value)]
+            items = [self.json(item, (location, index)) for index, item in enumerate(value)]
             return constant(value) if _all_constant(items) else _list([item.render for item in items])
         if isinstance(value, dict):
-            return self._object(value, place)
+            return self._object(value, location)
         return constant(value)
 
-    def _object(self, value: dict[str, Any], place: Place) -> Template:
-        keys = [self.text(key, (place, key)) for key in value]
-        values = [self.json(item, (place, key)) for key, item in value.items()]
+    def _object(self, value: dict[str, Any], location: Location) -> Template:
+        keys = [self.text(key, (location, key)) for key in value]
+        values = [self.json(item, (location, key)) for key, item in value.items()]
         if not _all_constant(keys):
             return _computed_object([key.render for key in keys], [item.render for item in values])
         if not _all_constant(values):
@@ -89,13 +89,13 @@ class TemplateReader:
             return _object(names, values)
         return constant(value)
 
-    def _parts(self, text: str, place: Place) -> list[str | Expression]:
+    def _parts(self, text: str, location: Location) -> list[str | Expression]:
         if "{{" not in text:
             return [text]
         try:
             return self._split(text)
         except InvalidSyntax as error:
-            self.faults.add(place, str(error))
+            self.faults.add(location, str(error))
             return [""]
 
     def _split(self, text: str) -> list[str | Expression]:

@@ -1,4 +1,4 @@
-"""The faults of a sequence that cannot run, each with its place; and the failure of a step."""
+"""The faults of a sequence that cannot run, each with its location; and the failure of a step."""
 
 import json
 import re
@@ -9,9 +9,9 @@ from taskhub.errors import Rejected
 
 FAULTS_MAX = 500  # in one answer; a megabyte of mistakes needs no megabytes of words
 
-# The place of a value: the place of what holds it, and its key there. It becomes text only in an error: with a text
-# for every item, a long key with many children would fill the memory.
-Place = tuple["Place", str | int] | None
+# The location of a value: that of what holds it, and its key there. It becomes text only in an error: with a text for
+# every item, a long key with many children would fill the memory.
+Location = tuple["Location", str | int] | None
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
@@ -33,19 +33,19 @@ class ValidationFaults:
     def __init__(self) -> None:
         self.errors: list[dict[str, str]] = []
 
-    def add(self, place: Place, detail: str) -> None:
+    def add(self, location: Location, detail: str) -> None:
         if len(self.errors) < FAULTS_MAX:
-            self.errors.append({"path": dotted(place), "detail": detail})
+            self.errors.append({"path": dotted(location), "detail": detail})
         elif len(self.errors) == FAULTS_MAX:
             self.errors.append({"path": "", "detail": f"There are more than {FAULTS_MAX} faults."})
 
 
-def dotted(place: Place) -> str:
+def dotted(location: Location) -> str:
     """`requests[1].body.name`; a key that is no plain word is in brackets, as in JSON."""
     steps: list[str] = []
-    while place:
-        place, key = place
-        steps.append(_step(key, first=place is None))
+    while location:
+        location, key = location
+        steps.append(_step(key, first=location is None))
     return "".join(reversed(steps))
 
 

@@ -1,5 +1,8 @@
 """JSON that users send, as pydantic models: the types of its values, and pydantic's errors as places in what was sent.
 
+For payloads that are stored: objects in objects, with rules between their fields. A flat object, or one whose fields
+are known at run time only, is an `ObjectSchema` of `schema`.
+
 In an object, null is as if the name were absent, and a name that is not known is an error. `true` is no number and 5 no
 text, as the types here say. What was checked before it was stored is loaded with the context `STORED`, in which checks
 are left out.

@@ -1,6 +1,8 @@
-"""Named, typed values as an author annotates them: checked, and described by a JSON Schema.
+"""Objects of JSON whose fields are known at run time only, or are a few: checked, and described by a JSON Schema.
 
-Checked strictly, as the JSON Schema says: "1" is no number. So are the `ctx` of a walker and the arguments of a call.
+For the `ctx` of a walker, whose fields its author writes, the arguments of a call, and small bodies. Checked strictly,
+as the JSON Schema says: "1" is no number. Objects in objects, with rules between their fields, are models of
+`json_models`.
 """
 
 import json
@@ -16,7 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from typing_extensions import TypedDict
 
-from taskhub.errors import Place, Rejected, invalid
+from taskhub.errors import ErrorEntry, Rejected, invalid
 from taskhub.jsontools.strict_json import escape_pointer
 
 Validate = Callable[[Mapping[str, Any]], dict[str, Any]]
@@ -36,9 +38,9 @@ class ObjectSchema:
         self.names = tuple(fields)
         self._extra = extra
         annotations = {name: _annotation(kind, default) for name, (kind, default) in fields.items()}
-        made = cast(Any, TypedDict)(title, annotations)
-        made.__pydantic_config__ = ConfigDict(extra="allow" if extra else "forbid")
-        self._adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(made)
+        typed_dict = cast(Any, TypedDict)(title, annotations)
+        typed_dict.__pydantic_config__ = ConfigDict(extra="allow" if extra else "forbid")
+        self._adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(typed_dict)
 
     def check(self, values: Mapping[str, Any], *, at: str = "") -> dict[str, Any]:
         """The checked values, defaults filled in. Raises `Rejected` that names each wrong place under `at`."""
@@ -107,7 +109,7 @@ def _is_whole(fault: str, value: Any) -> bool:
     return fault == "int_type" and isinstance(value, float) and value.is_integer()
 
 
-def rejected(places: Sequence[Place], summary: str = "Some values are not valid.") -> Rejected:
+def rejected(places: Sequence[ErrorEntry], summary: str = "Some values are not valid.") -> Rejected:
     """A problem that concerns several places, `{pointer, detail}`; its detail is the summary and the first three."""
     words = "; ".join(f"{place['pointer'] or '/'}: {place['detail']}" for place in places[:3])
     return Rejected(f"{summary} {words}", errors=places)
@@ -115,7 +117,7 @@ def rejected(places: Sequence[Place], summary: str = "Some values are not valid.
 
 def error_places(
     error: ValidationError, values: Any, at: str = "", messages: Mapping[str, str] | None = None
-) -> list[Place]:
+) -> list[ErrorEntry]:
     """The places of pydantic's errors, `{pointer, detail}`, in what was validated; pointers begin with `at`.
 
     `messages` are texts by pydantic's types of errors, instead of pydantic's own; `{max_length}` and what else pydantic

@@ -10,15 +10,15 @@ from taskhub.errors import Rejected
 
 NESTING_MAX = 100
 
-# Where something stands: the place of what holds it, and its key there. It becomes a pointer only when it is told:
+# The path of a value: the path of what holds it, and its key there. It becomes a pointer only when it is told:
 # with a text for every item, a long key with many children would fill the memory.
-_Place = tuple[Any, ...]
+_Path = tuple[Any, ...]
 
 
 def parse_json(text: bytes | str) -> Any:
     """The value of a JSON text.
 
-    Raises `Rejected`, naming the place, for: broken syntax, invalid UTF-8, duplicate keys, NaN and infinities, numbers
+    Raises `Rejected`, with the pointer, for: broken syntax, invalid UTF-8, duplicate keys, NaN and infinities, numbers
     out of range, lone surrogates, U+0000 and nesting deeper than 100.
     """
     text = _decoded(text)
@@ -37,12 +37,12 @@ def parse_json(text: bytes | str) -> Any:
 
 
 def check_storable(value: Any) -> None:
-    """Raises `Rejected` with the place of the first text or nesting in `value` that jsonb cannot hold."""
-    for place, text in _walk(value):
+    """Raises `Rejected` with the pointer of the first text or nesting in `value` that jsonb cannot hold."""
+    for path, text in _walk(value):
         if "\x00" in text:
-            raise _broken("U+0000 cannot be stored", _pointer(place))
+            raise _broken("U+0000 cannot be stored", _pointer(path))
         if not _is_unicode(text):
-            raise _broken("a lone surrogate is not text", _pointer(place))
+            raise _broken("a lone surrogate is not text", _pointer(path))
 
 
 def escape_pointer(key: str) -> str:
@@ -59,29 +59,29 @@ def _decoded(text: bytes | str) -> str:
         raise _broken(f"byte {error.start} is not UTF-8") from None
 
 
-def _walk(value: Any) -> Iterator[tuple[_Place, str]]:
-    """Every text in `value`, keys included, with its place; depth first, so that it needs the memory of one branch."""
-    branch: list[tuple[_Place, Iterator[tuple[Any, Any]]]] = [((), enumerate([value]))]
+def _walk(value: Any) -> Iterator[tuple[_Path, str]]:
+    """Every text in `value`, keys included, with its path; depth first, so that it needs the memory of one branch."""
+    branch: list[tuple[_Path, Iterator[tuple[Any, Any]]]] = [((), enumerate([value]))]
     while branch:
         if len(branch) > NESTING_MAX + 1:
             raise _broken(f"nested deeper than {NESTING_MAX} levels")
-        place, children = branch[-1]
+        path, children = branch[-1]
         for key, item in children:
             if isinstance(key, str):
-                yield place, key
+                yield path, key
             if isinstance(item, str):
-                yield (place, key), item
+                yield (path, key), item
             elif isinstance(item, dict | list):
-                branch.append(((place, key), iter(item.items() if isinstance(item, dict) else enumerate(item))))
+                branch.append(((path, key), iter(item.items() if isinstance(item, dict) else enumerate(item))))
                 break
         else:
             branch.pop()
 
 
-def _pointer(place: _Place) -> str:
+def _pointer(path: _Path) -> str:
     steps = []
-    while place:
-        place, key = place
+    while path:
+        path, key = path
         steps.append(escape_pointer(str(key)))
     return "".join(f"/{step}" for step in reversed(steps[:-1]))  # the last is the whole value's own
 

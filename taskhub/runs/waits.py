@@ -48,12 +48,12 @@ def answer_when_ended(
         response = view.finalize_response(request, response, *view.args, **view.kwargs)
         return response.render() if isinstance(response, Response) else response  # type: ignore[no-any-return]
 
-    place = _place_of(request)
+    slot = _wait_slot(request)
     return DeferredResponse(
         seconds=seconds,
         subscribe=lambda: pubsub.subscribe(*waiting, confirmed=False),
         answer=answer,
-        release=place.close,
+        release=slot.close,
     )
 
 
@@ -70,21 +70,21 @@ def stream_of_events(request: Request, *, run_id: UUID) -> EventStreamResponse:
         revision = run.revision
         return _event_of(run), run.ended
 
-    place = _place_of(request)
+    slot = _wait_slot(request)
     return EventStreamResponse(
         seconds=EVENTS_SECONDS,
         keep_alive=KEEP_ALIVE_SECONDS,
         subscribe=lambda: pubsub.subscribe(run_id, confirmed=False),
         next_piece=next_piece,
-        release=place.close,
+        release=slot.close,
     )
 
 
-def _place_of(request: Request) -> ExitStack:
-    """A place among the open waits; closing gives it back."""
-    place = ExitStack()
-    place.enter_context(_open_waits.acquire(cast(UUID, request.user.pk)))
-    return place
+def _wait_slot(request: Request) -> ExitStack:
+    """Takes one of the slots for open waits; closing gives it back."""
+    slot = ExitStack()
+    slot.enter_context(_open_waits.acquire(cast(UUID, request.user.pk)))
+    return slot
 
 
 def _event_of(run: Run) -> bytes:

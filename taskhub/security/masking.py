@@ -54,17 +54,17 @@ def mask(text: str) -> str:
 
 def _without_bracketed(text: str) -> Iterator[str]:
     """The text's parts, with stars for bracketed values. Goes on behind each value, so no character is read twice."""
-    place = 0
-    while found := _BRACKETED.search(text, place):
-        yield text[place : found.end()] + MASK
-        place = _behind_bracket(text, found.end())
-    yield text[place:]
+    index = 0
+    while found := _BRACKETED.search(text, index):
+        yield text[index : found.end()] + MASK
+        index = _behind_bracket(text, found.end())
+    yield text[index:]
 
 
-def _behind_bracket(text: str, place: int) -> int:
-    """The index behind the bracket that closes the first one after `place`; the text's end if none does."""
+def _behind_bracket(text: str, index: int) -> int:
+    """The index behind the bracket that closes the first one after `index`; the text's end if none does."""
     depth = 0
-    for found in _BRACKET_OR_TEXT.finditer(text, place):
+    for found in _BRACKET_OR_TEXT.finditer(text, index):
         depth += bool(found[1]) - bool(found[2])
         if not depth:
             return found.end()

@@ -44,7 +44,7 @@ class HubNames:
         return name is not None and (self._has(name) or name == _name_in(host_header))
 
     def _has(self, name: str) -> bool:
-        parents = (name[place:] for place, sign in enumerate(name) if sign == ".")
+        parents = (name[index:] for index, sign in enumerate(name) if sign == ".")
         return name in self.names or f".{name}" in self.names or any(parent in self.names for parent in parents)
 
 

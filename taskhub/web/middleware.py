@@ -45,8 +45,8 @@ class ProblemDetailsMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if "%00" in request.META.get("QUERY_STRING", "") and (name := _nul_parameter(request)) is not None:
-            place = f"/{escape_pointer(name)}"
-            return problem_response(errors.invalid(place, "The query has the character U+0000."))
+            pointer = f"/{escape_pointer(name)}"
+            return problem_response(errors.invalid(pointer, "The query has the character U+0000."))
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:

@@ -55,7 +55,7 @@ def as_problem(exc: Exception) -> Problem:
         case Problem():
             return exc
         case exceptions.ValidationError():
-            return Rejected("Some fields are not valid.", errors=list(_places(exc.detail)))
+            return Rejected("Some fields are not valid.", errors=list(_error_entries(exc.detail)))
         case exceptions.Throttled():
             wait = math.ceil(getattr(exc, "wait", None) or 1)
             return errors.TooMany("The rate limit is reached.", retry_after=max(1, wait))
@@ -94,14 +94,14 @@ def _of_status(status: int, detail: str) -> Problem:
     return problem
 
 
-def _places(detail: Any, pointer: str = "") -> list[dict[str, str]]:
+def _error_entries(detail: Any, pointer: str = "") -> list[dict[str, str]]:
     if isinstance(detail, Mapping):
         pairs = [("" if key == "non_field_errors" else f"/{escape_pointer(str(key))}", v) for key, v in detail.items()]
-        return [place for step, inner in pairs for place in _places(inner, pointer + step)]
+        return [entry for step, inner in pairs for entry in _error_entries(inner, pointer + step)]
     if isinstance(detail, list):
         if all(isinstance(item, str) for item in detail):
             return [{"pointer": pointer, "detail": str(item)} for item in detail]
-        return [place for index, inner in enumerate(detail) for place in _places(inner, f"{pointer}/{index}")]
+        return [entry for index, inner in enumerate(detail) for entry in _error_entries(inner, f"{pointer}/{index}")]
     return [{"pointer": pointer, "detail": str(detail)}]
 
 

@@ -26,11 +26,19 @@ PIECE = 256 * 1024  # bytes
 # Bodies
 
 
+def announced_length(content_length: str | None, limit: int) -> int | None:
+    """The bytes that a body says it has, None for one that does not say. Raises `TooLarge` for more than `limit`."""
+    if not content_length or not content_length.isdecimal():
+        return None
+    announced = int(content_length)
+    if announced > limit:
+        raise TooLarge(f"The body has {announced} bytes; {limit} are allowed.", limit=limit)
+    return announced
+
+
 def read_body(stream: Any, length: str | None, limit: int) -> bytes:
     """At most `limit` bytes of a body; raises `TooLarge` with both numbers, `Rejected` when bytes are missing."""
-    announced = int(length) if length and length.isdecimal() else None
-    if announced is not None and announced > limit:
-        raise TooLarge(f"The body has {announced} bytes; {limit} are allowed.", limit=limit)
+    announced = announced_length(length, limit)
     body: bytes = stream.read(limit + 1)
     if len(body) > limit:
         raise TooLarge(f"The body has more than the {limit} bytes that are allowed.", limit=limit)
@@ -97,27 +105,24 @@ class MultiPartParser(parsers.MultiPartParser):
         counted: Any = _Counted(stream)
         request = (parser_context or {})["request"]
         _refuse_encoded(request)
-        length = request.META.get("CONTENT_LENGTH") or "0"
-        limit = getattr(settings, self.limit_setting)
-        if length.isdecimal() and int(length) > limit:
-            raise TooLarge(f"The body has {length} bytes; {limit} are allowed.", limit=limit)
+        announced = announced_length(request.META.get("CONTENT_LENGTH"), getattr(settings, self.limit_setting)) or 0
         try:
             parsed = super().parse(counted, media_type, parser_context)
         except UnreadablePostError:
             raise Rejected("The body ended before its end.") from None
         except OSError as error:
             raise not_stored(error) from None
-        if length.isdecimal() and counted.count < int(length):  # Django takes what it got for the whole
-            raise Rejected(f"The body ended after {counted.count} of {length} bytes.")
+        if counted.count < announced:  # Django takes what it got for the whole
+            raise Rejected(f"The body ended after {counted.count} of {announced} bytes.")
         boundary = parse_header_parameters(media_type or "")[1].get("boundary", "")
         # Django passes over parts that it cannot read; a body of nothing else is no empty form.
-        if not (parsed.data or parsed.files) and length.isdecimal() and int(length) > len(f"\r\n--{boundary}--\r\n"):
+        if not (parsed.data or parsed.files) and announced > len(f"\r\n--{boundary}--\r\n"):
             raise Rejected("The multipart body holds no field that can be read.")
         return parsed
 
 
 class FieldsParser(MultiPartParser):
-    """Multipart for calls that take no files: nobody fills the disk through them."""
+    """Multipart for calls that take no files, so that they cannot fill the disk."""
 
     limit_setting = "BODY_MAX_BYTES"
 
@@ -127,10 +132,7 @@ def body_pieces(environ: Mapping[str, Any], limit: int) -> Iterator[bytes]:
 
     Raises `TooLarge` with both numbers, and `Rejected` for a body that ends before its end.
     """
-    length = environ.get("CONTENT_LENGTH") or ""
-    announced = int(length) if length.isdecimal() else None
-    if announced is not None and announced > limit:
-        raise TooLarge(f"The body has {announced} bytes; {limit} are allowed.", limit=limit)
+    announced = announced_length(environ.get("CONTENT_LENGTH"), limit)
     if announced is None and "HTTP_TRANSFER_ENCODING" not in environ:
         return
     read, received = environ["wsgi.input"].read, 0

@@ -17,7 +17,7 @@ from taskhub.db.fair_semaphore import FairSemaphore
 from taskhub.runs import queue, waits
 from taskhub.web.front import application
 from taskhub.web.front.application import Front
-from tests import crawling
+from tests import crawling, deferred
 from tests.conftest import Person
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -408,3 +408,11 @@ def test_head_is_answered_without_a_body(front: Front, owner: Person) -> None:
 
 def test_a_header_with_an_underscore_is_none_with_a_hyphen(front: Front, owner: Person) -> None:
     assert ask(front, "GET", "/runs", {"X_API_Key": "no matter", **owner.headers}).status == 200
+
+
+def test_another_server_than_the_front_sends_a_deferred_answer_as_an_error(
+    owner: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deferred, "finish", lambda response: response)  # tests wait for it, too; now nothing does
+    answer = owner.get("/js/walker_queue_wait", {"task_id": queued(owner)})
+    assert (answer.status_code, answer.content) == (500, b"This answer waits; serve the hub by taskhub.asgi.")

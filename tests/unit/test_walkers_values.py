@@ -131,7 +131,7 @@ def test_what_is_changed_afterwards_does_not_change_the_copy() -> None:
 def test_what_is_not_json_is_named_with_its_place(value: Any, place: str, word: str) -> None:
     with pytest.raises(NotJson) as caught:
         json_copy(value, room=1000)
-    assert caught.value.place == place
+    assert caught.value.path == place
     assert word in str(caught.value)
 
 

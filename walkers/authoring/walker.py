@@ -95,7 +95,7 @@ class Walker:
     # What an author calls
 
     def report(self, value: Any) -> None:
-        """Adds `value` to the report, as it is now. Raises `TypeError` where JSON cannot hold it, naming the place."""
+        """Adds `value` to the report, as it is now. Raises `TypeError` where JSON cannot hold it, naming its path."""
         self._walk.add_to_report(value)
 
     def take(self, places: Place | Iterable[Place], *, once: bool = False) -> None:
@@ -232,7 +232,7 @@ class Walk:
         try:
             copy, size = json_copy(value, room=self._report_size_left)
         except NotJson as error:
-            raise TypeError(f"report[{len(self.report)}]{error.place}: {error.detail}") from None
+            raise TypeError(f"report[{len(self.report)}]{error.path}: {error.detail}") from None
         self._report_size_left -= size
         self.report.append(copy)
 

@@ -16,11 +16,11 @@ INTEGER_BITS_MAX = 1024  # what a double can still hold; far above what other la
 
 
 class NotJson(ValueError):
-    """A value that JSON cannot hold. `place` says where it is, such as `[2].price`."""
+    """A value that JSON cannot hold. `path` says where it is, such as `[2].price`."""
 
-    def __init__(self, place: str, detail: str) -> None:
-        super().__init__(f"{place}: {detail}" if place else detail)
-        self.place = place
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(f"{path}: {detail}" if path else detail)
+        self.path = path
         self.detail = detail
 
 
@@ -39,70 +39,70 @@ class _Copier:
     def __init__(self, room: int) -> None:
         self.room = room
 
-    def copy(self, value: Any, place: str, depth: int) -> Any:
+    def copy(self, value: Any, path: str, depth: int) -> Any:
         if depth > NESTING_MAX:
-            raise NotJson(place[:200], f"nested deeper than {NESTING_MAX} levels")
-        self._spend(2, place)
+            raise NotJson(path[:200], f"nested deeper than {NESTING_MAX} levels")
+        self._spend(2, path)
         match value:
             case None | bool():
                 return value
             case Enum():
-                return self.copy(value.value, place, depth)
+                return self.copy(value.value, path, depth)
             case str():
-                return self._text(value, place)
+                return self._text(value, path)
             case int():
-                return self._integer(value, place)
+                return self._integer(value, path)
             case float():
-                return self._float(value, place)
+                return self._float(value, path)
             case UUID() | Decimal():
-                return self._text(str(value), place)
+                return self._text(str(value), path)
             case datetime() | date() | time():
-                return self._text(value.isoformat(), place)
+                return self._text(value.isoformat(), path)
             case Mapping():
                 return {
-                    self._key(key, place): self.copy(inner, f"{place}.{key}", depth + 1) for key, inner in value.items()
+                    self._key(key, path): self.copy(inner, f"{path}.{key}", depth + 1) for key, inner in value.items()
                 }
             case list() | tuple():
-                return [self.copy(inner, f"{place}[{index}]", depth + 1) for index, inner in enumerate(value)]
+                return [self.copy(inner, f"{path}[{index}]", depth + 1) for index, inner in enumerate(value)]
             case BaseModel():
-                return self.copy(value.model_dump(), place, depth)
+                return self.copy(value.model_dump(), path, depth)
         if callable(getattr(value, "as_json", None)):
-            return self.copy(value.as_json(), place, depth)
-        raise NotJson(place, _reason(value))
+            return self.copy(value.as_json(), path, depth)
+        raise NotJson(path, _reason(value))
 
-    def _key(self, key: Any, place: str) -> str:
+    def _key(self, key: Any, path: str) -> str:
         if isinstance(key, bool) or not isinstance(key, str | int | UUID | date):
-            raise NotJson(place, f"a key of an object is text, not {type(key).__name__}")
-        text: str = self.copy(key, place, 0) if not isinstance(key, int) else str(self._integer(key, place))
-        self._spend(len(text), place)
+            raise NotJson(path, f"a key of an object is text, not {type(key).__name__}")
+        text: str = self.copy(key, path, 0) if not isinstance(key, int) else str(self._integer(key, path))
+        self._spend(len(text), path)
         return text
 
-    def _text(self, text: str, place: str) -> str:
-        self._spend(len(text), place)
+    def _text(self, text: str, path: str) -> str:
+        self._spend(len(text), path)
         if "\x00" in text:
-            raise NotJson(place, "text with U+0000 cannot be stored")
+            raise NotJson(path, "text with U+0000 cannot be stored")
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise NotJson(place, "a lone surrogate is not text") from None
+            raise NotJson(path, "a lone surrogate is not text") from None
         return str(text)
 
-    def _integer(self, number: int, place: str) -> int:
+    def _integer(self, number: int, path: str) -> int:
         if number.bit_length() > INTEGER_BITS_MAX:
-            raise NotJson(place, f"a whole number of more than {INTEGER_BITS_MAX} bits")
-        self._spend(number.bit_length() // 3, place)
+            raise NotJson(path, f"a whole number of more than {INTEGER_BITS_MAX} bits")
+        self._spend(number.bit_length() // 3, path)
         return int(number)
 
-    def _float(self, number: float, place: str) -> float:
+    def _float(self, number: float, path: str) -> float:
         if not math.isfinite(number):
-            raise NotJson(place, f"{number} is not JSON")
-        self._spend(16, place)
+            raise NotJson(path, f"{number} is not JSON")
+        self._spend(16, path)
         return float(number)
 
-    def _spend(self, size: int, place: str) -> None:
+    def _spend(self, size: int, path: str) -> None:
         self.room -= size
         if self.room < 0:
-            raise NotJson(place[:200], "with this it is larger than is allowed")
+            raise NotJson(path[:200], "with this it is larger than is allowed")
 
 
 def _reason(value: Any) -> str:

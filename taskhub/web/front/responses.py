@@ -8,7 +8,7 @@ from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 
 
 class WakeUpSource(Protocol):
-    """A registration for wake-ups. They are hints: whoever is woken looks anew."""
+    """A registration for wake-ups. A wake-up is a hint: who is woken looks anew."""
 
     @property
     def connected(self) -> bool:
@@ -29,7 +29,7 @@ class DeferredResponse(HttpResponse):
     """An answer that is made when something has happened, or when `seconds` are over.
 
     `answer(time_is_up)` is called in a thread of Django's, at once and after each wake-up; it gives the answer, or None
-    while there is none yet. `release` gives back what the wait holds.
+    while there is none yet. `release` gives back what the wait holds. Another server than the front sends it as a 500.
     """
 
     def __init__(
@@ -40,7 +40,8 @@ class DeferredResponse(HttpResponse):
         answer: Callable[[bool], HttpResponseBase | None],
         release: Callable[[], None],
     ) -> None:
-        super().__init__()
+        super().__init__("This answer waits; serve the hub by taskhub.asgi.", "text/plain", 500)
+        self._has_been_logged = True  # Django would log it as a failed call, before the front makes the answer of it
         self.seconds = seconds
         self.subscribe = subscribe
         self.answer = answer

@@ -1,0 +1,274 @@
+"""One request and its answer, served on the event loop; Django's part of it in a thread."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, asynccontextmanager
+from io import BytesIO
+from typing import IO, Any, TypeVar
+
+from django.conf import settings
+from django.http import HttpResponseBase
+
+from taskhub.db.connections import give_back_connection
+from taskhub.errors import Problem, Unavailable
+from taskhub.web.front.environ import environ_of
+from taskhub.web.front.request_body import BodyReader, Receive, StreamedBody, new_spool
+from taskhub.web.front.responses import DeferredResponse, EventStreamResponse, WakeUpSource
+from taskhub.web.problems import problem_response
+
+Send = Callable[[dict[str, Any]], Awaitable[Any]]
+Value = TypeVar("Value")
+
+SMALL_BODY_BYTES = 64 * 1024  # kept in memory without a file around it
+SEND_BYTES = 64 * 1024  # small pieces of a stream are sent together
+CONFIRM_SECONDS = 1.0  # for a subscription
+
+
+class ClientGone(Exception):
+    """The client left, or takes nothing of its answer."""
+
+
+class FrontState:
+    """What the exchanges of one web process share. `respond` is Django's handler."""
+
+    def __init__(self, respond: Callable[[dict[str, Any]], HttpResponseBase]) -> None:
+        self.respond = respond
+        self.threads = ThreadPoolExecutor(settings.WEB_THREADS, "django")
+        # A long body is read while it arrives, so its sender decides how long a thread is held: they are apart.
+        self.body_threads = ThreadPoolExecutor(settings.UPLOADS_AT_ONCE + 8, "long-body")
+        self.stopping = False
+        self.open_waits: set[asyncio.Event] = set()
+        self.open_body_bytes = 0
+
+
+class WakeUps:
+    """What a waiting answer is woken by: its subscription, the end of this process, and the client's leaving."""
+
+    def __init__(self, front: FrontState, subscription: WakeUpSource, loop: asyncio.AbstractEventLoop) -> None:
+        self._subscription = subscription
+        self._wake = asyncio.Event()
+        self.client_left = False
+        subscription.call_on_wake(lambda: loop.call_soon_threadsafe(self._wake.set))
+        front.open_waits.add(self._wake)
+        self._front = front
+
+    async def wait(self, seconds: float) -> None:
+        """Until a wake-up, at most so long. Raises `ClientGone`."""
+        if not self._front.stopping:
+            try:
+                async with asyncio.timeout(max(0.0, min(seconds, self._subscription.longest_wait))):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+        if self.client_left:
+            raise ClientGone
+
+    def client_leaves(self) -> None:
+        self.client_left = True
+        self._wake.set()
+
+    def close(self) -> None:
+        self._front.open_waits.discard(self._wake)
+
+
+class HttpExchange:
+    """One request and its answer."""
+
+    def __init__(self, front: FrontState, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        self._front = front
+        self._receive = receive
+        self._send = send
+        self._loop = asyncio.get_running_loop()
+        self._environ = environ_of(scope)
+        self._threads = front.threads
+        self._reader: BodyReader | None = None
+        self._body: IO[bytes] = BytesIO()
+
+    async def serve(self) -> None:
+        try:
+            await self._take_body()
+        except Problem as problem:
+            await self._send_whole(problem_response(problem))
+            return
+        response = await self._in_thread(self._front.respond, self._environ)
+        if isinstance(response, DeferredResponse):
+            response = await self._finish(response)
+        if not response.streaming:
+            await self._send_whole(response)
+            return
+        try:
+            if isinstance(response, EventStreamResponse):
+                await self._send_events(response)
+            else:
+                await self._send_stream(response)
+        finally:
+            await asyncio.shield(self._in_thread(_close, response))
+
+    def close(self) -> None:
+        self._body.close()
+
+    async def _in_thread(self, function: Callable[..., Value], *arguments: Any) -> Value:
+        return await self._loop.run_in_executor(self._threads, function, *arguments)
+
+    # The request
+
+    async def _take_body(self) -> None:
+        """A body of up to BODY_MAX_BYTES is taken in whole; a longer one is read by its view while it arrives."""
+        environ = self._environ
+        length = environ.get("CONTENT_LENGTH", "")
+        if not length and "HTTP_TRANSFER_ENCODING" not in environ:
+            environ["wsgi.input"] = self._body
+            return
+        self._reader = reader = BodyReader(self._receive)
+        announced = int(length) if length.isdecimal() else None
+        if announced is None or announced > SMALL_BODY_BYTES:
+            self._body = new_spool()
+        body = self._body
+        if announced is None or announced <= settings.BODY_MAX_BYTES:
+            await self._keep_beginning(reader, body)
+            body.seek(0)
+        if reader.ended:
+            environ["wsgi.input"] = body
+            environ["CONTENT_LENGTH"] = str(reader.received)
+            environ.pop("HTTP_TRANSFER_ENCODING", None)
+        else:
+            environ["wsgi.input"] = StreamedBody(body, reader, self._loop)
+            self._threads = self._front.body_threads
+
+    async def _keep_beginning(self, reader: BodyReader, body: IO[bytes]) -> None:
+        """Keeps the body, or its beginning of BODY_MAX_BYTES. Raises `Unavailable` while too much is kept already."""
+        front, size = self._front, 0
+        try:
+            while reader.received <= settings.BODY_MAX_BYTES and (piece := await reader.next_piece()):
+                body.write(piece)
+                size += len(piece)
+                front.open_body_bytes += len(piece)
+                if front.open_body_bytes > settings.OPEN_BODIES_MAX_BYTES:
+                    raise Unavailable("Too many large bodies arrive at once.", retry_after=5)
+        finally:
+            front.open_body_bytes -= size
+
+    # Answers that wait
+
+    async def _finish(self, response: DeferredResponse) -> HttpResponseBase:
+        """The answer that a deferred one turns into."""
+        until = self._loop.time() + response.seconds
+        try:
+            async with self._wake_ups(response.subscribe()) as wake_ups:
+                while True:
+                    time_is_up = self._loop.time() >= until or self._front.stopping
+                    if answer := await self._in_thread(_call, response.answer, time_is_up):
+                        return response.dress(answer)
+                    await wake_ups.wait(until - self._loop.time())
+        finally:
+            response.close()
+
+    async def _send_events(self, response: EventStreamResponse) -> None:
+        until = self._loop.time() + response.seconds
+        async with self._wake_ups(response.subscribe()) as wake_ups:
+            await self._send_head(response)
+            while True:
+                piece, last = await self._in_thread(_call, response.next_piece)
+                await self._send_piece(piece)
+                if last or self._loop.time() >= until or self._front.stopping:
+                    break
+                await wake_ups.wait(min(response.keep_alive, until - self._loop.time()))
+        await self._send_end()
+
+    @asynccontextmanager
+    async def _wake_ups(self, subscribing: AbstractContextManager[WakeUpSource]) -> AsyncIterator[WakeUps]:
+        """Subscribed before the block begins, as far as Redis can be reached: no wake-up is missed in it."""
+        with subscribing as subscription:
+            wake_ups = WakeUps(self._front, subscription, self._loop)
+            watcher = asyncio.create_task(self._watch_client(wake_ups))
+            try:
+                if not subscription.connected:
+                    await wake_ups.wait(CONFIRM_SECONDS)
+                yield wake_ups
+            finally:
+                watcher.cancel()
+                wake_ups.close()
+
+    async def _watch_client(self, wake_ups: WakeUps) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        wake_ups.client_leaves()
+
+    # The answer
+
+    async def _send_whole(self, response: Any) -> None:
+        if self._reader and not self._reader.ended:
+            # What is left of the body is not read, and the server ends the connection: a client must know (RFC 9110,
+            # section 7.6.1), else its next call is sent to nobody.
+            response["Connection"] = "close"
+        await self._send_head(response)
+        await self._message(
+            {"type": "http.response.body", "body": b"" if self._without_body(response) else response.content}
+        )
+
+    async def _send_stream(self, response: Any) -> None:
+        await self._send_head(response)
+        pieces = iter(() if self._without_body(response) else response)
+        ended = False
+        while not ended:
+            piece, ended = await self._in_thread(_gather, pieces)
+            await self._send_piece(piece)
+        await self._send_end()
+
+    def _without_body(self, response: HttpResponseBase) -> bool:
+        return self._environ["REQUEST_METHOD"] == "HEAD" or response.status_code in {204, 304}
+
+    async def _send_head(self, response: Any) -> None:
+        await self._message(
+            {"type": "http.response.start", "status": response.status_code, "headers": _headers_of(response)}
+        )
+
+    async def _send_piece(self, piece: bytes) -> None:
+        if piece:
+            await self._message({"type": "http.response.body", "body": piece, "more_body": True})
+
+    async def _send_end(self) -> None:
+        await self._message({"type": "http.response.body", "body": b""})
+
+    async def _message(self, message: dict[str, Any]) -> None:
+        """Sends a message, when the client has taken enough of those before it. Raises `ClientGone`."""
+        try:
+            async with asyncio.timeout(settings.ANSWER_IDLE_SECONDS):
+                await self._send(message)
+        except TimeoutError:
+            raise ClientGone from None
+
+
+def _headers_of(response: HttpResponseBase) -> list[tuple[bytes, bytes]]:
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.items()]
+    cookies = [(b"set-cookie", morsel.OutputString().encode("latin-1")) for morsel in response.cookies.values()]
+    return headers + cookies
+
+
+def _call(function: Callable[..., Value], *arguments: Any) -> Value:
+    """Calls a function, then gives the database connection of this thread back: it needs none until its next call."""
+    try:
+        return function(*arguments)
+    finally:
+        give_back_connection()
+
+
+def _gather(pieces: Iterator[bytes]) -> tuple[bytes, bool]:
+    """The next pieces of a stream, and whether they are the last."""
+    gathered, size = [], 0
+    try:
+        for piece in pieces:
+            gathered.append(piece)
+            size += len(piece)
+            if size >= SEND_BYTES:
+                return b"".join(gathered), False
+        return b"".join(gathered), True
+    finally:
+        give_back_connection()
+
+
+def _close(response: HttpResponseBase) -> None:
+    response.close()
+    give_back_connection()
