@@ -333,7 +333,7 @@ def test_a_finished_result_is_delivered_and_on_record(
         key = name.removeprefix("s3://results/")
         assert bucket.get_object(Bucket="results", Key=key)["Body"].read() == b'"a"\r\n"1"\r\n'
     notes = list(ProcessNote.objects.filter(process=process).values_list("text", flat=True))
-    assert f"delivered to {to[0]}: 6 bytes" in notes
+    assert f"delivered to {to[0]}: 10 bytes" in notes
     rows = Run.objects.filter(kind=DELIVERY)
     assert "s3cr3t" not in str(list(rows.values()))
     assert [row.parent_id for row in rows] == [process.run_id] * 2
