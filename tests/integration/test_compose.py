@@ -248,7 +248,8 @@ def test_the_services_run_by_hand(database: str, tmp_path: Path) -> None:
         missing = {f"worker:{queue}": "no worker" for queue in settings.QUEUES} | {"beat": "no leader"}
         answer = health(url, missing)
         assert answer.status_code == 503
-        assert answer.json() == {"status": "unavailable", "checks": {"database": "ok", "broker": "ok", **missing}}
+        assert answer.json()["status"] == "unavailable"
+        assert answer.json()["checks"] == {"database": "ok", "broker": "ok", **missing}
 
         stack.enter_context(running("worker-walkers", environ, port, tmp_path))
         stack.enter_context(running("beat", environ, port, tmp_path))
