@@ -65,7 +65,7 @@ os.environ.setdefault("TASKHUB_PRIVATE", "true")
 os.environ.setdefault("TASKHUB_ALLOWED_HOSTS", "*")  # Django's test client calls it testserver
 os.environ["DJANGO_SETTINGS_MODULE"] = "taskhub.settings"
 django.setup()
-from tests.deferred import wait_in_the_calling_thread  # noqa: E402  (it imports what needs the settings)
+from tests.deferred_responses import wait_in_the_calling_thread  # noqa: E402  (it imports what needs the settings)
 
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # the real one is slow on purpose
 

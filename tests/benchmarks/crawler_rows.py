@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import psutil
 import psycopg
 
-from tests import crawling
+from tests import crawler_client
 from tests.benchmarks.row import CannotMeasure, Measured, by_turns
 from tests.benchmarks.stage import Stage
 from tests.hub import Caller
@@ -38,9 +38,9 @@ class Crawl:
         self.stage = stage
         self.caller = Caller(stage.url, token=stage.token)
         external = {"parameters": [], "schema": SCHEMA, "docIdField": "sku", "timeout": 86_400}
-        made = crawling.crawler(self.caller, crawling.external(self.caller, _endpoint(), **external), {})
+        made = crawler_client.crawler(self.caller, crawler_client.external(self.caller, _endpoint(), **external), {})
         self.stream = made["stream"]["fid"]
-        self.task = crawling.start(self.caller, made["crawler"])["fid"]
+        self.task = crawler_client.start(self.caller, made["crawler"])["fid"]
 
     def upload(self, body: bytes, documents: int) -> float:
         """Documents a second."""

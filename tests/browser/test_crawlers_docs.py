@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests import crawling
+from tests import crawler_client
 from tests.browser.conftest import Visit
 from tests.hub import Hub
 from tests.integration.test_crawlers_docs import examples
@@ -17,7 +17,7 @@ SAID = [
 
 
 def test_the_javascript_examples_do_what_they_say(visit: Visit, hub: Hub) -> None:
-    with crawling.example_crawler() as endpoint:
+    with crawler_client.example_crawler() as endpoint:
         names = {"HUB": hub.url, "CRAWLER": endpoint, "TOKEN": hub.sign_up().token}
         given = "".join(f"const {name} = {json.dumps(value)};\n" for name, value in names.items())
         visit.page.goto(f"{hub.url}/docs/")

@@ -9,8 +9,8 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visit
 from tests.browser.test_pages import PATIENCE, shoot, sign_in
+from tests.document_sequences import Printed
 from tests.hub import Hub
-from tests.printed import Printed
 
 pytestmark = pytest.mark.slow
 

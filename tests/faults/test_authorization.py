@@ -27,7 +27,7 @@ from taskhub.runs.models import Run
 from taskhub.runs.queue import cancel, submit
 from taskhub.runs.scheduler.schedules import save_schedule
 from taskhub.runs.webhooks.services import send_test
-from tests import crawling
+from tests import crawler_client
 from tests.conftest import Person, make_person, undone_in_the_end
 from tests.routes import routes, spelled_otherwise
 from walkers.services.aliases import register_alias
@@ -267,9 +267,9 @@ def _things(owner: Person) -> dict[str, str]:
 
 
 def _crawling(owner: Person) -> dict[str, Any]:
-    external = crawling.external(owner, "http://127.0.0.1:9/shop", parameters=[])
-    made = crawling.crawler(owner, external, {})
-    task = CrawlerTask.objects.get(fid=crawling.start(owner, made["crawler"])["fid"])
+    external = crawler_client.external(owner, "http://127.0.0.1:9/shop", parameters=[])
+    made = crawler_client.crawler(owner, external, {})
+    task = CrawlerTask.objects.get(fid=crawler_client.start(owner, made["crawler"])["fid"])
     return {
         "externals/<uuid:fid>": external["fid"],
         "streams/<uuid:fid>": made["stream"]["fid"],

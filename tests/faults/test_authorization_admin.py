@@ -34,7 +34,7 @@ from taskhub.runs.models import Leadership, Worker
 from taskhub.runs.queue import submit
 from taskhub.runs.webhooks.models import DeliveryAttempt
 from taskhub.runs.webhooks.services import send_test
-from tests import crawling
+from tests import crawler_client
 from tests.conftest import Person, make_person, undone_in_the_end
 from tests.routes import routes
 from walkers.models import RunFile
@@ -156,8 +156,8 @@ def fill(owner: Person) -> None:
     SequenceStep.objects.create(
         run=sequence, number=1, path="requests[0]", method="GET", url="http://h/", duration_ms=1
     )
-    made = crawling.crawler(owner, crawling.external(owner, "http://127.0.0.1:9/shop"))
-    task = crawling.start(owner, made["crawler"])
+    made = crawler_client.crawler(owner, crawler_client.external(owner, "http://127.0.0.1:9/shop"))
+    task = crawler_client.start(owner, made["crawler"])
     body = b'{"sku": "a1"}\n{"sku": 2}'
     sent = owner.post(f"/actions/tasks/{task['fid']}/upload?on_invalid=skip", body, content_type="application/x-ndjson")
     assert sent.status_code == 200, sent.content

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests import crawling
+from tests import crawler_client
 from tests.faults.disposable import Disposable, until
 from tests.hub import Hub
 from tests.session import is_alive
@@ -50,9 +50,9 @@ def test_others_are_served_beside_connections_with(hub: Hub, sort: str) -> None:
 def test_plain_uploads_in_chunks_from_one_address_at_once(hub: Hub) -> None:
     """Four at a time, as a crawler with parallel uploads sends them; some connections beside them are reset."""
     owner = hub.sign_up()
-    external = crawling.external(owner, "http://127.0.0.1:9/shop")
-    crawler = crawling.crawler(owner, external)["crawler"]
-    target = f"{hub.url}/actions/tasks/{crawling.start(owner, crawler)['fid']}/upload"
+    external = crawler_client.external(owner, "http://127.0.0.1:9/shop")
+    crawler = crawler_client.crawler(owner, external)["crawler"]
+    target = f"{hub.url}/actions/tasks/{crawler_client.start(owner, crawler)['fid']}/upload"
 
     def upload(number: int) -> requests.Response:
         pieces = (b'{"sku": "%d-%d"}\n' % (number, line) for line in range(50))
@@ -69,7 +69,7 @@ def test_a_wait_is_answered_with_the_state_when_the_server_stops(broken: Disposa
     task = owner.post("/js/walker_run", {"name": "pause", "ctx": {"seconds": 60}, "is_async": True}).json()["task_id"]
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(owner.get, "/js/walker_queue_wait", {"task_id": task, "timeout": 60})
-        crawling.until(lambda: owner.get("/runs", {"state": "PROGRESS"}).json()["results"])
+        crawler_client.until(lambda: owner.get("/runs", {"state": "PROGRESS"}).json()["results"])
         web = broken.program("web")
         web.terminate()
         assert waiting.result().json()["state"] == "PROGRESS"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.chromium import required
-from tests.extracting import Reply, Site, create, ended, export, html, info, run, serving
+from tests.extraction_sites import Reply, Site, create, ended, export, html, info, run, serving
 from tests.faults.disposable import Disposable, until
 from tests.hub import Caller
 from tests.session import is_alive

@@ -43,7 +43,7 @@ from taskhub.runs.scheduler.schedules import save_schedule
 from taskhub.runs.webhooks.models import DeliveryAttempt
 from taskhub.runs.webhooks.serializers import EXAMPLE_DELIVERY
 from taskhub.web.openapi.document import document
-from tests import deferred
+from tests import deferred_responses
 from walkers import walkers
 from walkers.http import examples
 from walkers.models import Alias, Graph, Node, Profile
@@ -248,7 +248,7 @@ class World:
 def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[World]:
     """A user has live workers, so background work is queued; for staff it is done at once. Nothing takes its time."""
     monkeypatch.setattr(walkers, "time", SimpleNamespace(sleep=lambda seconds: None))
-    monkeypatch.setattr(deferred, "finish", lambda response: response.dress(response.answer(True)))
+    monkeypatch.setattr(deferred_responses, "finish", lambda response: response.dress(response.answer(True)))
     monkeypatch.setattr(waits, "EVENTS_SECONDS", 0)
     monkeypatch.setattr(broker, "live_queues", broker.LiveQueues())
     settings.THROTTLE_RATES = dict.fromkeys(settings.THROTTLE_RATES)

@@ -17,7 +17,7 @@ from backports import zstd
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests import crawling
+from tests import crawler_client
 from tests.conftest import Person
 from tests.faults.disposable import Disposable, until
 from tests.faults.test_bodies import Sender, assert_problem, billed, chunked
@@ -26,7 +26,7 @@ from tests.integration.outbound_servers import answer, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 DOCUMENTS = [{"sku": f"a{number:04}", "price": number} for number in range(3000)]
-BODY = crawling.lines(DOCUMENTS)
+BODY = crawler_client.lines(DOCUMENTS)
 
 
 class Crawl:
@@ -34,9 +34,9 @@ class Crawl:
 
     def __init__(self, caller: Caller, endpoint: str) -> None:
         self.caller = caller
-        made = crawling.crawler(caller, crawling.external(caller, endpoint))
+        made = crawler_client.crawler(caller, crawler_client.external(caller, endpoint))
         self.stream = made["stream"]
-        self.task = crawling.start(caller, made["crawler"])["fid"]
+        self.task = crawler_client.start(caller, made["crawler"])["fid"]
         self.path = f"/actions/tasks/{self.task}/upload"
 
     def upload(self, body: bytes, **options: Any) -> requests.Response:
@@ -50,7 +50,7 @@ class Crawl:
         return [json.loads(line) for line in whole.splitlines()]
 
     def counts(self) -> dict[str, int]:
-        return dict(crawling.task(self.caller, self.task)["counts"])
+        return dict(crawler_client.task(self.caller, self.task)["counts"])
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_chunks_without_their_last_one_store_nothing(crawl: Crawl, encoding: str
 
 def test_web_processes_killed_in_the_middle_of_uploads(broken: Disposable, crawl: Crawl) -> None:
     """What was acknowledged is whole, the rest is absent; sending again completes it."""
-    batches = [crawling.lines([{"sku": f"{batch}-{n:04}"} for n in range(2000)]) for batch in range(12)]
+    batches = [crawler_client.lines([{"sku": f"{batch}-{n:04}"} for n in range(2000)]) for batch in range(12)]
     with ThreadPoolExecutor(4) as pool:
         answers = [pool.submit(_tried, crawl, batch) for batch in batches]
         for _ in range(3):
@@ -155,7 +155,7 @@ def test_a_worker_killed_while_it_asks_a_crawler_asks_again(broken: Disposable) 
 
         server = start(first_never_answers)
         crawl = Crawl(caller, server.url)
-        until(lambda: crawling.task(caller, crawl.task)["status"]["code"] == 200, 90)
+        until(lambda: crawler_client.task(caller, crawl.task)["status"]["code"] == 200, 90)
         fids = {json.loads(body)["fid"] for body in server.bodies}
     assert len(server.bodies) == 2
     assert fids == {crawl.task}
@@ -166,7 +166,9 @@ def test_a_worker_killed_while_it_asks_a_crawler_asks_again(broken: Disposable) 
 
 def test_ten_clients_send_overlapping_uploads(crawl: Crawl) -> None:
     """The stream equals the union, and the counts add up."""
-    bodies = [crawling.lines([{"sku": f"{n:04}"} for n in range(start, start + 600)]) for start in range(0, 2000, 200)]
+    bodies = [
+        crawler_client.lines([{"sku": f"{n:04}"} for n in range(start, start + 600)]) for start in range(0, 2000, 200)
+    ]
     with ThreadPoolExecutor(10) as pool:
         statuses = list(pool.map(lambda body: _until_stored(crawl, body), bodies))
     assert statuses == [200] * 10
@@ -244,8 +246,8 @@ def test_slow_uploads_hold_nobody_up(broken: Disposable, crawl: Crawl) -> None:
 @pytest.fixture
 def inside(owner: Person) -> tuple[Person, str, str]:
     """Owner, upload's path, documents' path."""
-    made = crawling.crawler(owner, crawling.external(owner, "http://127.0.0.1:9/shop"))
-    task = crawling.start(owner, made["crawler"])["fid"]
+    made = crawler_client.crawler(owner, crawler_client.external(owner, "http://127.0.0.1:9/shop"))
+    task = crawler_client.start(owner, made["crawler"])["fid"]
     return owner, f"/actions/tasks/{task}/upload", f"/streams/{made['stream']['fid']}/docs"
 
 
@@ -265,7 +267,7 @@ def test_no_body_is_answered_with_5xx_and_the_stream_holds_what_was_acknowledged
 ) -> None:
     owner, path, docs = inside
     pack = {"gzip": gzip.compress, "deflate": zlib.compress, "br": brotli.compress, "zstd": zstd.compress}
-    body = pack.get(encoding, bytes)(crawling.lines(documents))
+    body = pack.get(encoding, bytes)(crawler_client.lines(documents))
     for place, bytes_ in mutations:
         body = body[:place] + bytes_ + body[place + 1 :]
     before = owner.get(docs, {"limit": 1000}).json()["payload"]["results"]

@@ -3,7 +3,7 @@
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from tests.extracting import Reply, serving
+from tests.extraction_sites import Reply, serving
 from tests.faults.disposable import Disposable, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]

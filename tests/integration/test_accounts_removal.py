@@ -18,7 +18,7 @@ from taskhub.runs.domain import LeaseLost, State
 from taskhub.runs.models import Run
 from taskhub.runs.queue import maintenance
 from tests.conftest import Person, make_person
-from tests.probe import ProbeKind
+from tests.probe_kind import ProbeKind
 from walkers.models import Edge, Graph, Node
 from walkers.services import graphs
 from walkers.walks.principal import active_context

@@ -31,7 +31,7 @@ QUEUE = "webhooks"  # nothing else in these tests sends to it
 
 class QuietKind(RunKind):
     name = "probe"
-    task = "tests.probe"
+    task = "tests.probe_kind"
     queue = QUEUE
 
 

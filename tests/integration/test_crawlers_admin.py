@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from crawlers.models import Crawler, CrawlerTask, Document, External, RejectedLine, Stream
-from tests import crawling
+from tests import crawler_client
 from tests.conftest import Person, make_person
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -22,10 +22,10 @@ def root() -> Client:
 
 @pytest.fixture
 def task(owner: Person) -> CrawlerTask:
-    external = crawling.external(owner, "http://127.0.0.1:9/shop", headers={"Authorization": "canary"})
-    made = crawling.crawler(owner, external, {"query": "shoe", "secret": "canary"})
-    fid = crawling.start(owner, made["crawler"])["fid"]
-    body = crawling.lines([{"sku": "<b>a</b>"}, {"sku": 5}])
+    external = crawler_client.external(owner, "http://127.0.0.1:9/shop", headers={"Authorization": "canary"})
+    made = crawler_client.crawler(owner, external, {"query": "shoe", "secret": "canary"})
+    fid = crawler_client.start(owner, made["crawler"])["fid"]
+    body = crawler_client.lines([{"sku": "<b>a</b>"}, {"sku": 5}])
     sent = owner.post(f"/actions/tasks/{fid}/upload?on_invalid=skip", body, content_type="application/x-ndjson")
     assert sent.status_code == 200
     return CrawlerTask.objects.get(fid=fid)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import crawling
+from tests import crawler_client
 from tests.hub import ROOT, Hub
 
 pytestmark = pytest.mark.slow
@@ -30,7 +30,7 @@ def test_there_is_an_example_of_each_call_in_both_languages() -> None:
 def test_the_python_examples_do_what_they_say(hub: Hub, tmp_path: Path) -> None:
     program = tmp_path / "examples.py"
     program.write_text("\n".join(examples("python")))
-    with crawling.example_crawler() as endpoint:
+    with crawler_client.example_crawler() as endpoint:
         names = {"HUB": hub.url, "CRAWLER": endpoint, "TOKEN": hub.sign_up().token, "NO_PROXY": "*"}
         done = subprocess.run(
             [sys.executable, program], env=os.environ | names, capture_output=True, text=True, timeout=120

@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from taskhub.embedded import Home, Servers
-from tests import crawling
+from tests import crawler_client
 from tests.hub import Caller, Hub
 from tests.integration.outbound_servers import answer, serving
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    with crawling.example_crawler() as address:
+    with crawler_client.example_crawler() as address:
         yield address
 
 
@@ -34,11 +34,11 @@ def caller(hub: Hub) -> Caller:
 
 @pytest.fixture
 def made(caller: Caller, endpoint: str) -> dict[str, Any]:
-    return crawling.crawler(caller, crawling.external(caller, endpoint))
+    return crawler_client.crawler(caller, crawler_client.external(caller, endpoint))
 
 
 def test_a_task_runs_to_its_end(caller: Caller, made: dict[str, Any]) -> None:
-    task = crawling.ended(caller, crawling.start(caller, made["crawler"], count=1200))
+    task = crawler_client.ended(caller, crawler_client.start(caller, made["crawler"], count=1200))
     assert task["status"] == {"code": 200, "message": "task done", "detail": ""}
     assert task["counts"]["received"] == task["counts"]["inserted"] == 1200
     assert [change["code"] for change in task["history"]] == [0, 102, 200]
@@ -46,7 +46,7 @@ def test_a_task_runs_to_its_end(caller: Caller, made: dict[str, Any]) -> None:
     run = caller.get(f"/runs/{task['run']}").json()
     assert run["state"] == "SUCCESS"
     assert run["result"]["inserted"] == 1200
-    documents = crawling.documents(caller, made["stream"])
+    documents = crawler_client.documents(caller, made["stream"])
     assert len(documents) == 1200
     assert sorted(one["sku"] for one in documents) == [one["sku"] for one in documents]
     stream = caller.get(f"/streams/{made['stream']['fid']}").json()["payload"]
@@ -56,35 +56,35 @@ def test_a_task_runs_to_its_end(caller: Caller, made: dict[str, Any]) -> None:
 
 
 def test_deletion_is_told_and_the_documents_leave(caller: Caller, made: dict[str, Any]) -> None:
-    task = crawling.start(caller, made["crawler"], count=100_000, pause=1)
+    task = crawler_client.start(caller, made["crawler"], count=100_000, pause=1)
     first = f"/streams/{made['stream']['fid']}/docs?limit=1"  # all pages would be more and more
-    crawling.until(lambda: caller.get(first).json()["payload"]["results"])
-    run = crawling.task(caller, task["fid"])["run"]
+    crawler_client.until(lambda: caller.get(first).json()["payload"]["results"])
+    run = crawler_client.task(caller, task["fid"])["run"]
     assert caller.delete(f"/actions/tasks/{task['fid']}").status_code == 200
-    assert crawling.documents(caller, made["stream"]) == []
-    told = crawling.until(lambda: caller.get(f"/runs?parent={run}&state=SUCCESS").json()["results"])
+    assert crawler_client.documents(caller, made["stream"]) == []
+    told = crawler_client.until(lambda: caller.get(f"/runs?parent={run}&state=SUCCESS").json()["results"])
     assert [one["kind"] for one in told] == ["crawler_notice"]
     purged = "/runs?kind=crawler_purge&state=SUCCESS"
-    crawling.until(lambda: caller.get(purged).json()["results"])
+    crawler_client.until(lambda: caller.get(purged).json()["results"])
     assert caller.get(f"/streams/{made['stream']['fid']}").json()["payload"]["documents"] == 0
 
 
 def test_a_silent_crawler_is_timed_out(caller: Caller, endpoint: str) -> None:
-    external = crawling.external(caller, endpoint, timeout=1)
-    task = crawling.start(caller, crawling.crawler(caller, external)["crawler"], count=1000, pause=60)
-    ended = crawling.ended(caller, task)
+    external = crawler_client.external(caller, endpoint, timeout=1)
+    task = crawler_client.start(caller, crawler_client.crawler(caller, external)["crawler"], count=1000, pause=60)
+    ended = crawler_client.ended(caller, task)
     assert (ended["status"]["code"], ended["status"]["message"]) == (408, "No sign of life for 1 s.")
 
 
 def test_a_scheduled_crawler_breeds_tasks_one_after_the_other(caller: Caller, endpoint: str) -> None:
     often = {"type": "interval", "conf": {"every": 1, "period": "seconds"}}
-    made = crawling.crawler(caller, crawling.external(caller, endpoint), schedule=often)
+    made = crawler_client.crawler(caller, crawler_client.external(caller, endpoint), schedule=often)
     path = f"/crawlers/{made['crawler']['fid']}/tasks"
 
     def tasks() -> list[Any]:
         return [one for one in caller.get(path).json()["payload"]["results"] if one["ended_at"]]
 
-    crawling.until(lambda: len(tasks()) >= 2)
+    crawler_client.until(lambda: len(tasks()) >= 2)
     assert caller.patch(f"/crawlers/{made['crawler']['fid']}", {"schedule": None}).status_code == 200
     for later, earlier in pairwise(tasks()):
         assert later["created_at"] >= earlier["ended_at"]
@@ -101,8 +101,8 @@ def chunked(parts: Iterable[bytes]) -> Iterator[bytes]:
 @pytest.fixture
 def upload(caller: Caller, endpoint: str) -> str:
     """Where a task's documents go."""
-    made = crawling.crawler(caller, crawling.external(caller, endpoint))
-    return f"/actions/tasks/{crawling.start(caller, made['crawler'], count=1, pause=60)['fid']}/upload"
+    made = crawler_client.crawler(caller, crawler_client.external(caller, endpoint))
+    return f"/actions/tasks/{crawler_client.start(caller, made['crawler'], count=1, pause=60)['fid']}/upload"
 
 
 def test_a_body_in_chunks_is_taken(caller: Caller, upload: str) -> None:
@@ -114,7 +114,7 @@ def test_a_body_in_chunks_is_taken(caller: Caller, upload: str) -> None:
         assert said.status_code in {200, 503}, said.text
         return dict(said.json()) if said.status_code == 200 else None
 
-    assert crawling.until(stored)["count"] == 2500
+    assert crawler_client.until(stored)["count"] == 2500
     packed = gzip.compress(b"".join(lines))
     halves = chunked([packed[:100], packed[100:]])
     sent = caller.call("POST", upload, data=halves, headers={"Content-Encoding": "gzip"})
@@ -127,7 +127,7 @@ def test_a_body_in_chunks_is_taken(caller: Caller, upload: str) -> None:
 def test_a_body_in_chunks_that_is_cut_off_stores_nothing(caller: Caller, upload: str, close: str, source: str) -> None:
     place = urlsplit(caller.url)
     fid = upload.split("/")[3]
-    before = crawling.task(caller, fid)["counts"]["received"]
+    before = crawler_client.task(caller, fid)["counts"]["received"]
     with socket.create_connection((place.hostname, place.port), source_address=(source, 0)) as connection:
         lines = b'{"sku": "cut-1"}\n{"sku": "cut-2"}\n'  # cut at the end of a line: nothing in them tells
         head = [f"POST {upload} HTTP/1.1", "Host: localhost", f"Authorization: token {caller.token}"]
@@ -137,9 +137,9 @@ def test_a_body_in_chunks_that_is_cut_off_stores_nothing(caller: Caller, upload:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     whole = caller.call("POST", upload, data=b'{"sku": "whole"}')
     assert whole.json()["count"] == 1
-    crawling.until(lambda: crawling.task(caller, fid)["counts"]["received"] > before)
-    stream = crawling.task(caller, fid)["stream"]
-    assert not [one for one in crawling.documents(caller, {"fid": stream}) if one["sku"].startswith("cut")]
+    crawler_client.until(lambda: crawler_client.task(caller, fid)["counts"]["received"] > before)
+    stream = crawler_client.task(caller, fid)["stream"]
+    assert not [one for one in crawler_client.documents(caller, {"fid": stream}) if one["sku"].startswith("cut")]
 
 
 def test_no_secret_stands_in_the_log_or_in_redis(hub: Hub, caller: Caller) -> None:
@@ -147,11 +147,13 @@ def test_no_secret_stands_in_the_log_or_in_redis(hub: Hub, caller: Caller) -> No
     canary = f"canary-{uuid4().hex}"
     with serving() as start:
         server = start(answer(b"not to be read", status="500 Internal Server Error"))
-        external = crawling.external(caller, f"{server.url}/shop", credential="oauth", headers={"X-Token": canary})
+        external = crawler_client.external(
+            caller, f"{server.url}/shop", credential="oauth", headers={"X-Token": canary}
+        )
         params = {"query": "shoe", "secret": canary}
-        made = crawling.crawler(caller, external, params, credential={"access_token": canary})
-        task = crawling.start(caller, made["crawler"])
-        crawling.until(lambda: crawling.task(caller, task["fid"])["calls"])
+        made = crawler_client.crawler(caller, external, params, credential={"access_token": canary})
+        task = crawler_client.start(caller, made["crawler"])
+        crawler_client.until(lambda: crawler_client.task(caller, task["fid"])["calls"])
         sent = json.loads(server.bodies[0])
         capability = sent["endpoint"].split("/c/")[1].split("/")[0]
         assert sent["credential"] == {"access_token": canary}

@@ -11,7 +11,7 @@ from crawlers.models import Crawler, CrawlerTask, External, Stream
 from taskhub.accounts.models import User
 from taskhub.accounts.removal import remove_deleted
 from taskhub.accounts.services import delete_accounts
-from tests import crawling
+from tests import crawler_client
 from tests.conftest import Person
 
 pytestmark = pytest.mark.django_db
@@ -23,7 +23,7 @@ def places(answer: Any) -> list[str]:
 
 
 def made(owner: Person, **values: Any) -> dict[str, Any]:
-    return crawling.crawler(owner, crawling.external(owner, ENDPOINT), **values)
+    return crawler_client.crawler(owner, crawler_client.external(owner, ENDPOINT), **values)
 
 
 def test_an_external_is_enveloped_and_versioned(owner: Person) -> None:
@@ -49,7 +49,7 @@ def test_an_external_is_enveloped_and_versioned(owner: Person) -> None:
 
 
 def test_patch_replaces_lists(owner: Person) -> None:
-    external = crawling.external(owner, ENDPOINT)
+    external = crawler_client.external(owner, ENDPOINT)
     parameters = [{"name": "only", "type": "bool"}]
     changed = owner.patch(f"/externals/{external['fid']}", {"parameters": parameters}).json()["payload"]
     assert changed["parameters"] == parameters
@@ -84,7 +84,7 @@ def test_a_faulty_external_is_refused_with_places_and_messages(
 
 
 def test_headers_are_encrypted_shown_as_stars_and_kept_when_the_stars_come_back(owner: Person) -> None:
-    external = crawling.external(owner, ENDPOINT, headers={"Authorization": "canary-1", "X-Plain": "shown"})
+    external = crawler_client.external(owner, ENDPOINT, headers={"Authorization": "canary-1", "X-Plain": "shown"})
     assert external["headers"] == {"Authorization": "***", "X-Plain": "shown"}
     with connection.cursor() as cursor:
         cursor.execute("SELECT headers FROM crawlers_external")
@@ -95,7 +95,7 @@ def test_headers_are_encrypted_shown_as_stars_and_kept_when_the_stars_come_back(
 
 
 def test_a_crawler_is_made_for_a_stream_that_has_none(owner: Person) -> None:
-    external = crawling.external(owner, ENDPOINT)
+    external = crawler_client.external(owner, ENDPOINT)
     stream = owner.post("/streams", {"meta": {"name": "mine"}}).json()["payload"]
     links = [{"from": {"type": "streams", "fid": stream["fid"]}}]
     body = {"meta": {"name": "shoes", "links": links}, "params": {"query": "shoe", "secret": "canary-2"}}
@@ -130,14 +130,14 @@ def test_without_a_link_a_stream_of_its_name_is_made(owner: Person) -> None:
     ],
 )
 def test_links_that_lead_nowhere(owner: Person, links: Any, pointer: str) -> None:
-    external = crawling.external(owner, ENDPOINT)
+    external = crawler_client.external(owner, ENDPOINT)
     body = {"meta": {"links": links}, "params": {"query": "a"}}
     answer = owner.post(f"/actions/externals/{external['fid']}/crawler", body)
     assert (answer.status_code, places(answer)) == (400, [pointer])
 
 
 def test_another_persons_stream_is_none(owner: Person, stranger: Person) -> None:
-    external = crawling.external(owner, ENDPOINT)
+    external = crawler_client.external(owner, ENDPOINT)
     foreign = stranger.post("/streams", {"name": "theirs"}).json()["payload"]
     body = {"meta": {"links": [{"from": {"type": "streams", "fid": foreign["fid"]}}]}, "params": {"query": "a"}}
     answer = owner.post(f"/actions/externals/{external['fid']}/crawler", body)
@@ -145,7 +145,7 @@ def test_another_persons_stream_is_none(owner: Person, stranger: Person) -> None
 
 
 def test_all_faults_of_parameters_are_told_at_once(owner: Person) -> None:
-    external = crawling.external(owner, ENDPOINT)
+    external = crawler_client.external(owner, ENDPOINT)
     body = {"params": {"count": -1, "strange": 1}}
     answer = owner.post(f"/actions/externals/{external['fid']}/crawler", body)
     assert answer.status_code == 400
@@ -171,7 +171,7 @@ def test_all_faults_of_parameters_are_told_at_once(owner: Person) -> None:
 def test_credentials_are_checked_encrypted_and_shown_to_nobody(
     owner: Person, kind: str, credential: Any, pointers: list[str]
 ) -> None:
-    external = crawling.external(owner, ENDPOINT, credential=kind)
+    external = crawler_client.external(owner, ENDPOINT, credential=kind)
     body = {"params": {"query": "a"}, "credential": credential}
     answer = owner.post(f"/actions/externals/{external['fid']}/crawler", body)
     assert answer.status_code == (400 if pointers else 201)
@@ -212,7 +212,7 @@ def test_a_crawler_is_changed_by_merging(owner: Person) -> None:
     ],
 )
 def test_a_faulty_schedule_leaves_nothing_behind(owner: Person, schedule: Any, pointer: str | None) -> None:
-    external = crawling.external(owner, ENDPOINT)
+    external = crawler_client.external(owner, ENDPOINT)
     body = {"params": {"query": "a"}, "schedule": schedule}
     answer = owner.post(f"/actions/externals/{external['fid']}/crawler", body)
     assert answer.status_code == 400
@@ -239,8 +239,8 @@ def test_a_schedule_is_a_periodic_task_in_the_admin(owner: Person) -> None:
 
 
 def test_lists_are_paged_and_filtered(owner: Person, stranger: Person, colleague: Person) -> None:
-    external = crawling.external(owner, ENDPOINT)
-    crawlers = [crawling.crawler(owner, external)["crawler"] for _ in range(3)]
+    external = crawler_client.external(owner, ENDPOINT)
+    crawlers = [crawler_client.crawler(owner, external)["crawler"] for _ in range(3)]
     page = owner.get("/crawlers?limit=2").json()["payload"]
     assert [one["fid"] for one in page["results"]] == [crawlers[2]["fid"], crawlers[1]["fid"]]
     rest = owner.get(page["next"][page["next"].index("/crawlers") :]).json()["payload"]
@@ -255,13 +255,13 @@ def test_lists_are_paged_and_filtered(owner: Person, stranger: Person, colleague
 
 def test_deleting_a_crawler_keeps_the_stream_and_frees_it(owner: Person) -> None:
     payload = made(owner)
-    task = crawling.start(owner, payload["crawler"])
+    task = crawler_client.start(owner, payload["crawler"])
     assert owner.delete(f"/crawlers/{payload['crawler']['fid']}").status_code == 200
     assert owner.get(f"/crawlers/{payload['crawler']['fid']}").status_code == 404
     stream = owner.get(f"/streams/{payload['stream']['fid']}").json()["payload"]
     assert stream["crawler"] is None
     assert stream["status"]["code"] == 499
-    assert crawling.task(owner, task["fid"])["status"]["message"] == "The crawler was deleted."
+    assert crawler_client.task(owner, task["fid"])["status"]["message"] == "The crawler was deleted."
     links = [{"from": {"type": "streams", "fid": stream["fid"]}}]
     body = {"meta": {"links": links}, "params": {"query": "a"}}
     assert owner.post(f"/actions/externals/{payload['external']['fid']}/crawler", body).status_code == 201
@@ -269,7 +269,7 @@ def test_deleting_a_crawler_keeps_the_stream_and_frees_it(owner: Person) -> None
 
 def test_the_database_itself_keeps_the_rules(owner: Person) -> None:
     crawler = Crawler.objects.get(fid=made(owner)["crawler"]["fid"])
-    task = CrawlerTask.objects.get(fid=crawling.start(owner, {"fid": crawler.fid})["fid"])
+    task = CrawlerTask.objects.get(fid=crawler_client.start(owner, {"fid": crawler.fid})["fid"])
     twin = {"owner": owner.user, "external": crawler.external, "stream": crawler.stream, "crawler": crawler}
     for refused in (
         lambda: Crawler.objects.create(owner=owner.user, external=crawler.external, stream=crawler.stream),
@@ -283,7 +283,7 @@ def test_the_database_itself_keeps_the_rules(owner: Person) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_deleted_account_takes_everything_along(owner: Person) -> None:
     payload = made(owner)
-    task = crawling.start(owner, payload["crawler"])
+    task = crawler_client.start(owner, payload["crawler"])
     owner.post(f"/actions/tasks/{task['fid']}/upload", b'{"sku": "a"}', content_type="application/x-ndjson")
     delete_accounts(users=User.objects.filter(pk=owner.user.pk))
     for _ in range(10):

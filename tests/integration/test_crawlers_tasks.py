@@ -18,7 +18,7 @@ from taskhub.runs.models import Run, Schedule
 from taskhub.runs.queue import cancel, retry, sweep
 from taskhub.runs.queue.worker_process import run_now
 from taskhub.runs.scheduler.schedules import run_schedule_now
-from tests import crawling
+from tests import crawler_client
 from tests.conftest import Person
 from tests.integration.outbound_servers import Server, answer, redirect, serving
 from tests.problems import problem
@@ -65,14 +65,14 @@ def shop() -> Iterator[Shop]:
 class Crawl:
     def __init__(self, owner: Person, shop: Shop, **values: Any) -> None:
         self.owner, self.shop = owner, shop
-        made = crawling.crawler(
+        made = crawler_client.crawler(
             owner,
-            crawling.external(owner, shop.endpoint, **values),
+            crawler_client.external(owner, shop.endpoint, **values),
             {"query": "shoe", "secret": "canary-pin"},
             **({"credential": {"username": "u", "password": "canary-pw"}} if values.get("credential") else {}),
         )
         self.crawler, self.stream = made["crawler"], made["stream"]
-        self.task = CrawlerTask.objects.get(fid=crawling.start(owner, self.crawler)["fid"])
+        self.task = CrawlerTask.objects.get(fid=crawler_client.start(owner, self.crawler)["fid"])
 
     def carry(self) -> Run:
         """As a worker does."""
@@ -86,7 +86,7 @@ class Crawl:
         ]
 
     def shown(self) -> dict[str, Any]:
-        return crawling.task(self.owner, str(self.task.fid))
+        return crawler_client.task(self.owner, str(self.task.fid))
 
     def report(self, code: int, **more: Any) -> Any:
         return self.owner.post(f"/actions/tasks/{self.task.fid}/status", {"code": code, **more})
@@ -312,7 +312,7 @@ def test_a_run_tried_again_is_an_attempt_of_its_task(crawl: Crawl) -> None:
     shown = crawl.shown()
     assert (shown["run"], shown["attempt"], shown["status"]["code"]) == (str(new.pk), 2, 0)
     cancel(run=new)
-    crawling.start(crawl.owner, crawl.crawler)
+    crawler_client.start(crawl.owner, crawl.crawler)
     answered = crawl.owner.post(f"/runs/{new.pk}/retry")
     assert answered.status_code == 409
     assert Run.objects.filter(retry_of=new).count() == 0
@@ -340,7 +340,7 @@ def test_the_same_key_starts_one_task(crawl: Crawl) -> None:
 
 def test_lists_of_tasks(crawl: Crawl) -> None:
     crawl.report(200)
-    second = crawling.start(crawl.owner, crawl.crawler)
+    second = crawler_client.start(crawl.owner, crawl.crawler)
 
     def listed(query: str) -> list[str]:
         return [one["fid"] for one in crawl.owner.get(f"/tasks{query}").json()["payload"]["results"]]
@@ -359,7 +359,9 @@ def test_lists_of_tasks(crawl: Crawl) -> None:
 @pytest.fixture
 def scheduled(owner: Person, shop: Shop) -> tuple[dict[str, Any], Schedule]:
     every_hour = {"type": "interval", "conf": {"every": 1, "period": "hours"}}
-    crawler = crawling.crawler(owner, crawling.external(owner, shop.endpoint), schedule=every_hour)["crawler"]
+    crawler = crawler_client.crawler(owner, crawler_client.external(owner, shop.endpoint), schedule=every_hour)[
+        "crawler"
+    ]
     return crawler, Schedule.objects.get()
 
 
@@ -375,7 +377,7 @@ def test_a_fire_while_another_task_runs_is_skipped_on_record(
     owner: Person, scheduled: tuple[dict[str, Any], Schedule]
 ) -> None:
     crawler, schedule = scheduled
-    crawling.start(owner, crawler)
+    crawler_client.start(owner, crawler)
     run = run_now(run_schedule_now(schedule=schedule), crawler_calls.perform_task)
     assert (run.state, (run.error or {})["type"]) == ("FAILURE", "Skipped")
     assert CrawlerTask.objects.count() == 1

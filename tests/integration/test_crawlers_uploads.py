@@ -14,7 +14,7 @@ from crawlers.services import document_removal, stream_reader
 from crawlers.services.capabilities import capability_of
 from taskhub.runs.models import Run
 from taskhub.runs.queue.worker_process import run_now
-from tests import crawling
+from tests import crawler_client
 from tests.conftest import Person
 from tests.unit.test_crawlers_documents import PACKERS
 
@@ -28,15 +28,15 @@ class Crawl:
 
     def __init__(self, owner: Person, **values: Any) -> None:
         self.owner = owner
-        self.external = crawling.external(owner, "http://127.0.0.1:9/shop", **values)
-        made = crawling.crawler(owner, self.external)
+        self.external = crawler_client.external(owner, "http://127.0.0.1:9/shop", **values)
+        made = crawler_client.crawler(owner, self.external)
         self.crawler, self.stream = made["crawler"], made["stream"]
 
     def task(self) -> str:
-        return str(crawling.start(self.owner, self.crawler)["fid"])
+        return str(crawler_client.start(self.owner, self.crawler)["fid"])
 
     def upload(self, task: str, *documents: Any, query: str = "", **options: Any) -> Any:
-        return self.send(task, crawling.lines(list(documents)), query, **options)
+        return self.send(task, crawler_client.lines(list(documents)), query, **options)
 
     def send(self, task: str, body: bytes, query: str = "", **options: Any) -> Any:
         return self.owner.post(f"/actions/tasks/{task}/upload{query}", body, content_type=NDJSON, **options)
@@ -45,7 +45,7 @@ class Crawl:
         assert self.owner.post(f"/actions/tasks/{task}/status", {"code": code}).status_code == 200
 
     def shown(self, **query: Any) -> list[Any]:
-        return crawling.documents(self.owner, self.stream, **query)
+        return crawler_client.documents(self.owner, self.stream, **query)
 
     def count(self) -> int:
         return int(self.owner.get(f"/streams/{self.stream['fid']}").json()["payload"]["documents"])
@@ -78,7 +78,7 @@ def test_documents_are_counted_against_what_the_stream_shows(crawl: Crawl) -> No
     assert counts(crawl.upload(task, doc("a"), doc("b"))) == (2, 0, 0, 2)
     assert counts(crawl.upload(task, doc("a", 2), doc("b"), doc("c"))) == (3, 1, 1, 1)
     assert crawl.shown() == [doc("a", 2), doc("b"), doc("c")]
-    shown = crawling.task(crawl.owner, task)
+    shown = crawler_client.task(crawl.owner, task)
     assert shown["counts"] == {
         "received": 7,
         "inserted": 3,
@@ -161,7 +161,7 @@ def test_any_content_type_is_taken(crawl: Crawl) -> None:
     task = crawl.task()
     for kind in ("application/json", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "x"):
         path = f"/actions/tasks/{task}/upload"
-        assert crawl.owner.post(path, crawling.lines([doc(kind)]), content_type=kind).status_code == 200
+        assert crawl.owner.post(path, crawler_client.lines([doc(kind)]), content_type=kind).status_code == 200
     assert len(crawl.shown()) == 5
 
 
@@ -185,7 +185,7 @@ def test_a_body_that_does_not_fit_stores_nothing(crawl: Crawl, body: bytes, stat
     assert {name: error[name] for name in place} == place
     assert answer.json()["messages"]
     assert crawl.shown() == []
-    assert crawling.task(crawl.owner, task)["counts"]["received"] == 0
+    assert crawler_client.task(crawl.owner, task)["counts"]["received"] == 0
 
 
 def test_the_first_ten_lines_that_do_not_fit_are_named(crawl: Crawl) -> None:
@@ -200,7 +200,7 @@ def test_limits_tell_both_numbers(crawl: Crawl, settings: Any) -> None:
     answer = crawl.upload(task, doc("a"), doc("b" * 60))
     assert (answer.status_code, answer.json()["limit"], answer.json()["errors"][0]["line"]) == (413, 50, 2)
     settings.DOCUMENTS_MAX_UNPACKED_BYTES = 100
-    packed = gzip.compress(crawling.lines([doc(str(n)) for n in range(20)]))
+    packed = gzip.compress(crawler_client.lines([doc(str(n)) for n in range(20)]))
     answer = crawl.send(task, packed, headers={"Content-Encoding": "gzip"})
     assert (answer.status_code, answer.json()["limit"]) == (413, 100)
     settings.DOCUMENTS_MAX_BYTES = 80
@@ -227,7 +227,7 @@ def test_unknown_encodings_and_queries_and_ends(crawl: Crawl) -> None:
 def test_the_capability_needs_no_other_secret_and_dies_with_the_attempt(crawl: Crawl, anonymous: Person) -> None:
     fid = crawl.task()
     path = f"/c/{capability_of(CrawlerTask.objects.get(fid=fid))}/actions/tasks/{fid}"
-    sent = anonymous.post(f"{path}/upload", crawling.lines([doc("a")]), content_type=NDJSON)
+    sent = anonymous.post(f"{path}/upload", crawler_client.lines([doc("a")]), content_type=NDJSON)
     assert counts(sent) == (1, 1, 0, 0)
     assert anonymous.post(f"{path}/status", {"code": 150}).status_code == 200
     forged = path.replace("/c/", "/c/A", 1)
@@ -460,7 +460,7 @@ def test_lines_are_put_aside_and_sent_again_when_the_schema_takes_them(crawl: Cr
         "Must be an object, not a number.",
         '/sku: "b" is not of type "integer"',
     ]
-    shown = crawling.task(crawl.owner, task)["counts"]
+    shown = crawler_client.task(crawl.owner, task)["counts"]
     assert (shown["received"], shown["inserted"], shown["rejected"]) == (4, 2, 2)
     assert crawl.count() == 2
 
@@ -477,7 +477,7 @@ def test_a_task_keeps_so_many_lines_and_counts_the_others(crawl: Crawl, settings
     for _ in range(2):
         crawl.upload(task, 1, 2, query="?on_invalid=skip")
     assert list(RejectedLine.objects.order_by("id").values_list("body", flat=True)) == ["1", "2", "1"]
-    assert crawling.task(crawl.owner, task)["counts"]["rejected"] == 4
+    assert crawler_client.task(crawl.owner, task)["counts"]["rejected"] == 4
 
 
 def test_a_page_of_few_matches_ends_in_time_and_goes_on(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:

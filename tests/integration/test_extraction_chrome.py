@@ -26,7 +26,7 @@ from taskhub.outbound import Policy, configured_policy
 from taskhub.runs.queue.worker_process import work
 from tests.chromium import required
 from tests.conftest import Person
-from tests.extracting import Reply, Site, html, serving
+from tests.extraction_sites import Reply, Site, html, serving
 
 pytestmark = pytest.mark.xdist_group("chrome")  # one browser for all
 

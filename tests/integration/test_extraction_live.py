@@ -5,7 +5,7 @@ import json
 
 import requests
 
-from tests.extracting import bundled_site, create, ended, export, run
+from tests.extraction_sites import bundled_site, create, ended, export, run
 from tests.hub import Hub
 
 BOOK = {

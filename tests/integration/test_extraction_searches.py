@@ -20,7 +20,7 @@ from extraction.services.results import ResultExport
 from taskhub.errors import Rejected
 from taskhub.runs.queue.worker_process import work
 from tests.conftest import Person
-from tests.extracting import Reply, Site, html, serving
+from tests.extraction_sites import Reply, Site, html, serving
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

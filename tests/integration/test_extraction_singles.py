@@ -14,7 +14,7 @@ from extraction.domain.render_job import HTML, PDF, SCREENSHOT
 from extraction.domain.single_page_payload import PRODUCT, parse_single_page
 from taskhub.errors import Rejected
 from tests.chromium import required
-from tests.extracting import Reply, Site, html, serving
+from tests.extraction_sites import Reply, Site, html, serving
 from tests.hub import Caller, Hub
 
 CHROME = {"url": "http://a/", "type": "chrome"}

@@ -40,7 +40,7 @@ from taskhub.runs.queue.webhook_events import WEBHOOK
 from taskhub.runs.queue.worker_process import work
 from taskhub.runs.webhooks.services import message_of
 from tests.conftest import Person
-from tests.extracting import Reply, Site, html, serving
+from tests.extraction_sites import Reply, Site, html, serving
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from tests.extracting import Reply, Site, create, ended, html, run, serving
+from tests.extraction_sites import Reply, Site, create, ended, html, run, serving
 from tests.hub import Hub
 
 

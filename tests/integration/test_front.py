@@ -17,7 +17,7 @@ from taskhub.db.fair_semaphore import FairSemaphore
 from taskhub.runs import queue, waits
 from taskhub.web.front import application
 from taskhub.web.front.application import Front
-from tests import crawling, deferred
+from tests import crawler_client, deferred_responses
 from tests.conftest import Person
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -176,8 +176,8 @@ def test_open_bodies_keep_no_more_than_their_limit(front: Front, settings: Any) 
 
 
 def upload_of(owner: Person) -> tuple[str, dict[str, Any]]:
-    external = crawling.external(owner, "http://127.0.0.1:9/shop")
-    task = crawling.start(owner, crawling.crawler(owner, external)["crawler"])
+    external = crawler_client.external(owner, "http://127.0.0.1:9/shop")
+    task = crawler_client.start(owner, crawler_client.crawler(owner, external)["crawler"])
     return f"/actions/tasks/{task['fid']}/upload", task
 
 
@@ -202,7 +202,7 @@ def test_a_long_upload_is_read_while_it_arrives(
         assert client.status == (400 if is_cut else 200), client.body
 
     meanwhile(act)
-    assert crawling.task(owner, task["fid"])["counts"]["inserted"] == (0 if is_cut else 2_000)
+    assert crawler_client.task(owner, task["fid"])["counts"]["inserted"] == (0 if is_cut else 2_000)
 
 
 def open_connections() -> int:
@@ -413,6 +413,8 @@ def test_a_header_with_an_underscore_is_none_with_a_hyphen(front: Front, owner: 
 def test_another_server_than_the_front_sends_a_deferred_answer_as_an_error(
     owner: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deferred, "finish", lambda response: response)  # tests wait for it, too; now nothing does
+    monkeypatch.setattr(
+        deferred_responses, "finish", lambda response: response
+    )  # tests wait for it, too; now nothing does
     answer = owner.get("/js/walker_queue_wait", {"task_id": queued(owner)})
     assert (answer.status_code, answer.content) == (500, b"This answer waits; serve the hub by taskhub.asgi.")

@@ -9,7 +9,7 @@ import pytest
 
 from taskhub.outbound import Allow, Policy, Refused, TooMuch, Unreachable
 from taskhub.outbound.client import GateClient, GateRequest, GateResponse
-from tests.extracting import Reply, Site, serving
+from tests.extraction_sites import Reply, Site, serving
 from tests.integration.outbound_servers import Names
 
 LOOPBACK = Policy(allow=Allow.parse(["loopback"]), total_timeout=5)

@@ -15,7 +15,7 @@ import pytest
 from django.core.management import get_commands
 
 from tests.conftest import Person
-from tests.extracting import bundled_site
+from tests.extraction_sites import bundled_site
 from tests.hub import ROOT, Hub
 from tests.integration.walkers_shop import installed
 

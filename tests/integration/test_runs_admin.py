@@ -13,7 +13,7 @@ from django.urls import reverse
 from taskhub.runs import queue, run_kinds
 from taskhub.runs.models import Run
 from tests.conftest import Person, make_person
-from tests.probe import ProbeKind
+from tests.probe_kind import ProbeKind
 
 pytestmark = pytest.mark.django_db(transaction=True)
 RUNS = "/admin/runs/run/"

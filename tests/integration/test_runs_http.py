@@ -24,7 +24,7 @@ from taskhub.runs.models import IdempotencyRecord, Run
 from taskhub.runs.queue.execution import Execution
 from taskhub.runs.queue.worker_process import work
 from tests.conftest import Person
-from tests.probe import ProbeKind
+from tests.probe_kind import ProbeKind
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -28,7 +28,7 @@ from taskhub.runs.queue.execution import Execution
 from taskhub.runs.queue.leases import end_abandoned
 from taskhub.runs.queue.worker_process import run_now, work
 from tests.conftest import make_person
-from tests.probe import ProbeKind
+from tests.probe_kind import ProbeKind
 
 pytestmark = pytest.mark.django_db(transaction=True)
 START = UUID(int=0)

@@ -33,7 +33,7 @@ from taskhub.runs.scheduler.schedules import (
     take_over,
 )
 from tests.conftest import make_person
-from tests.probe import ProbeKind
+from tests.probe_kind import ProbeKind
 
 pytestmark = pytest.mark.django_db
 TASK, OLDER = "tests.Probe", "older.Probe"

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from tests.document_sequences import DATA, Printed
 from tests.hub import ADMIN, Hub, environment
 from tests.integration.outbound_servers import Serve, answer, serving
-from tests.printed import DATA, Printed
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
+from tests.document_sequences import Printed
 from tests.hub import ADMIN, PASSWORD, Caller, Hub
-from tests.printed import Printed
 
 pytestmark = pytest.mark.slow
 

@@ -18,7 +18,7 @@ from taskhub.runs.queue.worker_process import work
 from taskhub.runs.webhooks.models import DeliveryAttempt, WebhookSecret
 from taskhub.runs.webhooks.services import perform_delivery
 from tests.conftest import Person
-from tests.extracting import Reply, Site, serving
+from tests.extraction_sites import Reply, Site, serving
 from walkers.walks.walk_execution import perform_walk
 
 pytestmark = pytest.mark.django_db(transaction=True)

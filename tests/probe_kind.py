@@ -5,5 +5,5 @@ from taskhub.runs.run_kinds import RunKind
 
 class ProbeKind(RunKind):
     name = "probe"
-    task = "tests.probe"
+    task = "tests.probe_kind"
     queue = "walkers"
