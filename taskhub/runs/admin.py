@@ -152,7 +152,7 @@ class ProjectedResultAdmin(ReadOnlyAdmin, TaskResultAdmin):
 
 @admin.register(Worker)
 class WorkerAdmin(ReadOnlyAdmin):
-    list_display = ("name", "queues", "slots", "pid", "seen_at")
+    list_display = ("name", "queues", "processes", "pid", "seen_at")
 
 
 @admin.register(Leadership)

@@ -20,6 +20,7 @@ VICTIMS = """
 """
 
 
+@pytest.mark.timeout(400)  # a process that starts for each one that is killed takes its time
 def test_workers_killed_every_second(broken: Disposable) -> None:
     people = [broken.people.sign_up() for _ in range(5)]
     runs: dict[str, str] = {}

@@ -147,7 +147,7 @@ def test_an_owner_at_the_cap_waits_while_others_go_on(olga: User, settings: Any)
     ],
 )
 def test_owners_who_want_everything_leave_slots_for_the_next(olga: User, slots: int, shares: list[int]) -> None:
-    worker_heartbeat.say_alive(name="walkers@here", queues=["walkers"], slots=slots)
+    worker_heartbeat.say_alive(name="w@here", queues=["walkers"], processes=range(1, slots + 1))
     for number, share in enumerate(shares):
         greedy = make_person(f"greedy{number}@example.com").user
         for _ in range(slots + 1):
@@ -156,9 +156,9 @@ def test_owners_who_want_everything_leave_slots_for_the_next(olga: User, slots: 
 
 
 def test_slots_that_are_claimed_at_the_same_moment_are_shared(olga: User) -> None:
-    worker_heartbeat.say_alive(name="walkers@one", queues=["walkers"], slots=6)
-    worker_heartbeat.say_alive(name="walkers@two", queues=["walkers", "crawlers"], slots=2)
-    worker_heartbeat.say_alive(name="crawlers@two", queues=["crawlers"], slots=20)
+    worker_heartbeat.say_alive(name="w@here", queues=["walkers"], processes=range(1, 7))
+    worker_heartbeat.say_alive(name="walkers@two", queues=["walkers", "crawlers"], processes=[1, 2])
+    worker_heartbeat.say_alive(name="crawlers@two", queues=["crawlers"], processes=range(20))
     for _ in range(9):
         submit(olga)
     barrier, claimed = threading.Barrier(8), []
@@ -178,6 +178,16 @@ def test_slots_that_are_claimed_at_the_same_moment_are_shared(olga: User) -> Non
     queue.end(run=first, state=State.SUCCESS)
     assert claim()
     assert claim() is None
+
+
+def test_a_process_that_died_holds_no_slot(olga: User) -> None:
+    worker_heartbeat.say_alive(name="w@here", queues=["walkers"], processes=[1, 2])
+    for _ in range(3):
+        submit(olga)
+    assert claim()
+    assert claim() is None
+    worker_heartbeat.say_alive(name="w@here", queues=["walkers"], processes=[2, 3])
+    assert claim()
 
 
 def test_a_cancelled_waiting_run_never_starts(olga: User) -> None:

@@ -3,6 +3,9 @@
 import logging
 import os
 import threading
+import time
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from celery.signals import worker_ready, worker_shutting_down
@@ -14,14 +17,13 @@ from taskhub.runs.models import Worker
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 4.0
+LOOK_SECONDS = 1.0  # a process that was replaced is told sooner
 _stopping = threading.Event()
 
 
 @worker_ready.connect
 def _start(sender: Any, **_: Any) -> None:
-    queues = [queue.name for queue in sender.task_consumer.queues]
-    arguments = (sender.hostname, queues, sender.pool.num_processes)
-    threading.Thread(target=_loop, args=arguments, name="worker-heartbeat", daemon=True).start()
+    threading.Thread(target=_loop, args=(sender,), name="worker-heartbeat", daemon=True).start()
 
 
 @worker_shutting_down.connect
@@ -29,15 +31,21 @@ def _stop(**_: Any) -> None:
     _stopping.set()
 
 
-def _loop(name: str, queues: list[str], slots: int) -> None:
+def _loop(consumer: Any) -> None:
+    name, queues = consumer.hostname, [queue.name for queue in consumer.task_consumer.queues]
+    said: list[int] = []
+    say_at = 0.0
     while not _stopping.is_set():
-        _try(lambda: say_alive(name=name, queues=queues, slots=slots))
-        _stopping.wait(BEAT_SECONDS)
+        processes = sorted(consumer.pool.info.get("processes", ()))
+        if processes != said or time.monotonic() >= say_at:
+            said, say_at = processes, time.monotonic() + BEAT_SECONDS
+            _try(partial(say_alive, name=name, queues=queues, processes=said))
+        _stopping.wait(LOOK_SECONDS)
     _try(lambda: Worker.objects.filter(name=name, pid=os.getpid()).delete())
 
 
-def say_alive(*, name: str, queues: list[str], slots: int = 0) -> None:
-    fields = {"queues": queues, "slots": slots, "pid": os.getpid(), "seen_at": Now()}
+def say_alive(*, name: str, queues: list[str], processes: Sequence[int] = ()) -> None:
+    fields = {"queues": queues, "processes": list(processes), "pid": os.getpid(), "seen_at": Now()}
     Worker.objects.update_or_create(name=name, defaults=fields)
 
 

@@ -14,7 +14,11 @@ class Worker(models.Model):
 
     name = models.CharField(max_length=255, primary_key=True, help_text="Celery's node name, such as walkers@host")
     queues = ArrayField(models.CharField(max_length=40))
-    slots = models.PositiveIntegerField(db_default=0, help_text="How many runs it carries out at once; 0 is unknown")
+    processes = ArrayField(
+        models.PositiveIntegerField(),
+        db_default=[],
+        help_text="Process ids; each process carries out one run at a time",
+    )
     pid = models.PositiveIntegerField()
     seen_at = models.DateTimeField()
 

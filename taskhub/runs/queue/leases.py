@@ -55,20 +55,24 @@ _NEXT_OWNER = """
     SELECT id FROM (
         SELECT id FROM runs_run
         WHERE ready AND kind = %(kind)s AND owner_id {side} %(after)s AND owner_id NOT IN (
-            SELECT owner_id FROM held WHERE runs >= least(%(cap)s, (SELECT slots FROM free))
+            SELECT owner_id FROM held WHERE runs >= %(cap)s OR slots >= (SELECT greatest(slots, 1) FROM free)
         )
         ORDER BY owner_id, id LIMIT 1 FOR UPDATE SKIP LOCKED
     ) AS {name}
 """
-# A worker of an older version does not say how many slots it has: then the cap alone limits an owner.
+# The lease of a process that died holds no slot, though it has not run out yet. Where no worker says which processes it
+# has (one of an older version), the cap alone limits an owner.
 _SHARES = """
 SELECT pg_advisory_xact_lock(hashtext('runs_run claims'), hashtext(%(queue)s));
-WITH held AS (
-    SELECT owner_id, count(*) AS runs FROM runs_run
+WITH processes AS (
+    SELECT name || ':' || unnest(processes) AS name FROM runs_worker
+    WHERE %(queue)s = ANY(queues) AND seen_at > clock_timestamp() - %(silent)s
+), held AS (
+    SELECT owner_id, count(*) AS runs, count(processes.name) AS slots
+    FROM runs_run LEFT JOIN processes ON processes.name = worker
     WHERE lease_until IS NOT NULL AND kind = ANY(%(kinds)s) AND worker <> '' GROUP BY owner_id
 ), free AS (
-    SELECT nullif(sum(slots), 0) - (SELECT coalesce(sum(runs), 0) FROM held) AS slots FROM runs_worker
-    WHERE %(queue)s = ANY(queues) AND seen_at > clock_timestamp() - %(silent)s
+    SELECT count(*) - (SELECT coalesce(sum(slots), 0) FROM held) AS slots FROM processes HAVING count(*) > 0
 )
 """
 _CLAIM_FAIREST = _SHARES + _CLAIM.format(
