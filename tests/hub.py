@@ -164,16 +164,21 @@ def start(place: Path, workers: int = 4) -> Reference:
 
 
 def new_home(prefix: str) -> Path:
-    """A temporary home whose tables are there: a copy of one that was migrated, once for all hubs of the session."""
+    """A temporary home whose tables are there."""
+    home = Path(tempfile.mkdtemp(prefix=prefix))
+    fill(home)
+    return home
+
+
+def fill(home: Path) -> None:
+    """Makes an empty folder a copy of a home that was migrated, once for all hubs of the session."""
     migrated = Path(os.environ["MIGRATED_HOME"])
     with FileLock(f"{migrated}.lock"):
         if not (done := migrated.with_suffix(".done")).exists():
             _migrate(migrated)
             done.touch()
-    home = Path(tempfile.mkdtemp(prefix=prefix))
     for source, target in {(migrated, home), (_data(migrated), _data(home))}:
         subprocess.run(["cp", "--archive", "--reflink=auto", f"{source}/.", target], check=True)  # with their owners
-    return home
 
 
 def _migrate(home: Path) -> None:

