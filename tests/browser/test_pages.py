@@ -80,6 +80,8 @@ def test_an_operator_follows_cancels_and_tries_again(visit: Visit, hub: Hub, tmp
     assert person.get(f"/runs/{run}").json()["state"] == "REVOKED"
 
     act(page, row, "Try the selected runs again")
+    shoot(page, tmp_path, "question")
+    page.get_by_role("button", name="Yes").click()  # what starts work asks first
     expect(page.locator(".messagelist")).to_have_text("1 runs accepted again.")
     row.locator(".field-created_at").get_by_role("link").click()
     lineage = page.locator(".field-shown_retries")
