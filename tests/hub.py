@@ -113,7 +113,9 @@ class Reference:
 @pytest.fixture(scope="session")
 def hub(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """A hub that runs: `.url`, `.home`, `.log`, `.admin` (staff), `.anonymous`, `.sign_up()`."""
-    place = shared(tmp_path_factory)
+    # Tests of one group run in one process: then nobody else has this hub.
+    own = request.config.getoption("loadgroup", False) or "PYTEST_XDIST_WORKER" not in os.environ
+    place = tmp_path_factory.getbasetemp() if own else shared(tmp_path_factory)
     with FileLock(place / "hub.lock"):
         reference = recall(place) or start(place)
     if reference.error:
@@ -121,7 +123,7 @@ def hub(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     running = Hub(reference.url, Path(reference.home), place / "hub.log", hasty(Path(reference.home)))
     yield running
     running.close()
-    if request.config.getoption("loadgroup", False) or "PYTEST_XDIST_WORKER" not in os.environ:  # nobody else has it
+    if own:
         stop(reference)
         (place / "hub.json").unlink()
 

@@ -586,7 +586,7 @@ def test_a_packed_file(owner: Person, site: Site) -> None:
     assert process.results == f"{process.id}.csv.gz"
     with open_result(process.results) as file:
         packed = file.read()
-    assert gzip.decompress(packed) == b"item_href,item_text\r\n" + f"{site.url}/a,/a\r\n".encode()
+    assert gzip.decompress(packed) == b'"item_href","item_text"\r\n' + f'"{site.url}/a","/a"\r\n'.encode()
     assert process.size == len(packed)
 
 

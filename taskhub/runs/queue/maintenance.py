@@ -26,18 +26,18 @@ MESSAGES_MAX = 16
 
 _OFFER_DUE = """
 UPDATE runs_run SET ready = true, revision = revision + 1
-WHERE id IN (
+WHERE id = ANY(ARRAY(
     SELECT id FROM runs_run
     WHERE NOT ready AND state IN ('PENDING', 'RETRY') AND not_before <= clock_timestamp()
     ORDER BY not_before LIMIT %s FOR UPDATE SKIP LOCKED
-)
+))
 RETURNING kind
 """
 _OFFER_ABANDONED = """
 UPDATE runs_run SET state = 'RETRY', ready = true, lease_until = NULL, revision = revision + 1
-WHERE id IN (
+WHERE id = ANY(ARRAY(
     SELECT id FROM runs_run WHERE lease_until < clock_timestamp() AND attempt < attempts LIMIT %s FOR UPDATE SKIP LOCKED
-)
+))
 RETURNING kind
 """
 _READY_KINDS = """
