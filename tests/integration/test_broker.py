@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.conf import settings
-from kombu import Connection
+from kombu import Connection, Queue
 from kombu.pools import producers
 
-from taskhub.celery import keep_what_is_loaded
+from taskhub.celery import app, keep_what_is_loaded
 from taskhub.runs.queue import broker, pubsub
 from taskhub.runs.queue.broker import (
     ANSWER_SECONDS,
@@ -26,7 +27,8 @@ from taskhub.runs.queue.broker import (
 )
 from taskhub.runs.run_kinds import RunKind
 
-QUEUE = "webhooks"  # nothing else in these tests sends to it
+QUEUE = f"quiet-{uuid4().hex}"  # nothing else sends to it, or takes from it
+app.amqp.queues.add(Queue(QUEUE))
 
 
 class QuietKind(RunKind):

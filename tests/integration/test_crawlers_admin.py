@@ -49,7 +49,14 @@ def test_pages_show_what_belongs_together_and_no_secret(root: Client, task: Craw
     assert task.crawler is not None
     address = "http://127.0.0.1:9/shop/task?version=1"
     task.calls.create(run=task.run, attempt=1, method="POST", url=address, error="refused", duration_ms=1)
-    rows = [task, task.crawler, task.stream, task.external, Document.objects.get(), RejectedLine.objects.get()]
+    rows = [
+        task,
+        task.crawler,
+        task.stream,
+        task.external,
+        Document.objects.latest("pk"),
+        RejectedLine.objects.latest("pk"),
+    ]
     pages = {type(row): page(root, row) for row in rows}
     assert not [kind for kind, text in pages.items() if "canary" in text or "<b>a</b>" in text]
     assert f"/admin/runs/run/{task.run_id}/change/" in pages[CrawlerTask]
