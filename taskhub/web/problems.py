@@ -44,10 +44,21 @@ def problem_response(problem: Problem) -> JsonResponse:
 
 def problem_handler(exc: Exception, context: Mapping[str, Any]) -> Response:
     """REST framework's EXCEPTION_HANDLER: every exception of a view as a problem, none with a stack trace."""
+    problem = _logged_problem(exc, context["request"].path if context.get("request") else "A view")
+    return Response(problem_body(problem), problem.status, headers=_headers(problem), content_type=PROBLEM_TYPE)
+
+
+def exception_response(exc: Exception, path: str) -> JsonResponse:
+    """Makes a problem of an exception that neither a view nor middleware handles."""
+    return problem_response(_logged_problem(exc, path))
+
+
+def _logged_problem(exc: Exception, path: str) -> Problem:
+    """The problem; what is our fault is logged with its stack trace."""
     problem = as_problem(exc)
     if problem.status >= 500 and not isinstance(problem, Unavailable):
-        log.error("%s failed", context["request"].path if context.get("request") else "A view", exc_info=exc)
-    return Response(problem_body(problem), problem.status, headers=_headers(problem), content_type=PROBLEM_TYPE)
+        log.error("%s failed", path, exc_info=exc)
+    return problem
 
 
 def as_problem(exc: Exception) -> Problem:

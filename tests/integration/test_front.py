@@ -3,18 +3,21 @@
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.urls import clear_url_caches, path
 
 from taskhub import urls
 from taskhub.db.fair_semaphore import FairSemaphore
+from taskhub.errors import Conflict
 from taskhub.runs import queue, waits
+from taskhub.runs.queue import pubsub
 from taskhub.web.front import application
 from taskhub.web.front.application import Front
 from tests import crawler_client, deferred_responses
@@ -293,6 +296,50 @@ def test_a_wait_holds_no_thread_and_is_answered_when_its_run_ends(front: Front, 
         assert {client.status for client in clients} == {200}
         assert all(client.is_whole and b"REVOKED" in client.body for client in clients)
         assert not front.open_waits
+
+    meanwhile(act)
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [(OperationalError("It is away."), 503), (RuntimeError("A fault."), 500), (Conflict("No."), 409)],
+)
+def test_a_wait_that_fails_is_answered_with_the_problem(
+    front: Front, owner: Person, fault: Exception, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id, looks = queued(owner), []
+
+    def look(**what: Any) -> Any:
+        looks.append(what)
+        if len(looks) == 1:
+            return queue.visible_run(**what)
+        raise fault
+
+    monkeypatch.setattr(waits, "visible_run", look)
+    answer = ask(front, "GET", WAITS[0].format(id=run_id), owner.headers)
+    assert (answer.status, answer.json()["status"]) == (status, status)
+
+
+@pytest.mark.parametrize("target", WAITS)
+def test_a_wait_holds_no_connection_from_its_beginning(
+    front: Front, owner: Person, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id, subscribe, during = queued(owner), pubsub.subscribe, list[int]()
+
+    def subscribed(*run_ids: UUID, confirmed: bool) -> Any:
+        with ThreadPoolExecutor(1) as thread:
+            during.append(thread.submit(open_connections).result())
+        return subscribe(*run_ids, confirmed=confirmed)
+
+    monkeypatch.setattr(pubsub, "subscribe", subscribed)
+
+    async def act() -> None:
+        before, client = await asyncio.to_thread(open_connections), Client()
+        waiting = asyncio.create_task(exchange(front, client, "GET", target.format(id=run_id), owner.headers))
+        await until(lambda: during)
+        client.leave()
+        await waiting
+        assert during == [before]
 
     meanwhile(act)
 

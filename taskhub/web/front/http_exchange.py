@@ -15,7 +15,7 @@ from taskhub.errors import Problem, Unavailable
 from taskhub.web.front.environ import environ_of
 from taskhub.web.front.request_body import BodyReader, Receive, StreamedBody, new_spool
 from taskhub.web.front.responses import DeferredResponse, EventStreamResponse, WakeUpSource
-from taskhub.web.problems import problem_response
+from taskhub.web.problems import exception_response, problem_response
 
 Send = Callable[[dict[str, Any]], Awaitable[Any]]
 Value = TypeVar("Value")
@@ -104,13 +104,17 @@ class HttpExchange:
             else:
                 await self._send_stream(response)
         finally:
-            await asyncio.shield(self._in_thread(_close, response))
+            await asyncio.shield(self._in_thread(response.close))
 
     def close(self) -> None:
         self._body.close()
 
     async def _in_thread(self, function: Callable[..., Value], *arguments: Any) -> Value:
-        return await self._loop.run_in_executor(self._threads, function, *arguments)
+        """Calls a function in a thread, which gives its database connection back: it may have no other call for long.
+
+        There are fewer connections than threads.
+        """
+        return await self._loop.run_in_executor(self._threads, _call, function, *arguments)
 
     # The request
 
@@ -159,7 +163,9 @@ class HttpExchange:
             async with self._wake_ups(response.subscribe()) as wake_ups:
                 while True:
                     time_is_up = self._loop.time() >= until or self._front.stopping
-                    if answer := await self._in_thread(_call, response.answer, time_is_up):
+                    if answer := await self._in_thread(
+                        _answer_or_problem, response, time_is_up, self._environ["PATH_INFO"]
+                    ):
                         return response.dress(answer)
                     await wake_ups.wait(until - self._loop.time())
         finally:
@@ -170,7 +176,7 @@ class HttpExchange:
         async with self._wake_ups(response.subscribe()) as wake_ups:
             await self._send_head(response)
             while True:
-                piece, last = await self._in_thread(_call, response.next_piece)
+                piece, last = await self._in_thread(response.next_piece)
                 await self._send_piece(piece)
                 if last or self._loop.time() >= until or self._front.stopping:
                     break
@@ -248,27 +254,26 @@ def _headers_of(response: HttpResponseBase) -> list[tuple[bytes, bytes]]:
 
 
 def _call(function: Callable[..., Value], *arguments: Any) -> Value:
-    """Calls a function, then gives the database connection of this thread back: it needs none until its next call."""
     try:
         return function(*arguments)
     finally:
         give_back_connection()
 
 
+def _answer_or_problem(response: DeferredResponse, time_is_up: bool, path: str) -> HttpResponseBase | None:
+    """The answer of a deferred response, which has left Django's middleware and so its handling of errors."""
+    try:
+        return response.answer(time_is_up)
+    except Exception as error:
+        return exception_response(error, path)
+
+
 def _gather(pieces: Iterator[bytes]) -> tuple[bytes, bool]:
     """The next pieces of a stream, and whether they are the last."""
     gathered, size = [], 0
-    try:
-        for piece in pieces:
-            gathered.append(piece)
-            size += len(piece)
-            if size >= SEND_BYTES:
-                return b"".join(gathered), False
-        return b"".join(gathered), True
-    finally:
-        give_back_connection()
-
-
-def _close(response: HttpResponseBase) -> None:
-    response.close()
-    give_back_connection()
+    for piece in pieces:
+        gathered.append(piece)
+        size += len(piece)
+        if size >= SEND_BYTES:
+            return b"".join(gathered), False
+    return b"".join(gathered), True
