@@ -131,6 +131,8 @@ class Child:
             return "" if self._stopping.is_set() else describe(await self._run())
         except (CannotStart, OSError) as error:
             return str(error)
+        except Exception as error:  # whatever it was: the hub needs this program
+            return f"could not be run ({error!r})"
 
     async def _run(self) -> int:
         reading, writing = os.pipe()
@@ -142,15 +144,16 @@ class Child:
         finally:
             os.close(writing)
         pid = self.process.pid
-        self.register.record(self.program.name, pid)
-        if self._stopping.is_set():  # `stop` came while it was being started, and had nobody to signal
-            self._signal(self.program.stop_signals[0][0])
-        code = await self.process.wait()
-        await asyncio.to_thread(end_session, pid)
-        self.register.forget(pid)
-        await asyncio.wait([pump], timeout=1)  # a daemon of its own may hold the pipe for ever
-        pump.cancel()
-        return code
+        try:
+            self.register.record(self.program.name, pid)
+            if self._stopping.is_set():  # `stop` came while it was being started, and had nobody to signal
+                self._signal(self.program.stop_signals[0][0])
+            return await self.process.wait()
+        finally:  # whatever failed: a program that is not waited for would run beside the next one
+            await asyncio.to_thread(end_session, pid)
+            self.register.forget(pid)
+            await asyncio.wait([pump], timeout=1)  # a daemon of its own may hold the pipe for ever
+            pump.cancel()
 
     async def _pump(self, reading: int) -> None:
         reader = asyncio.StreamReader()

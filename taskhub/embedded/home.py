@@ -35,13 +35,14 @@ class HomeLock:
         fcntl.flock(self.descriptor, fcntl.LOCK_EX)
 
     def try_take(self, holder: str) -> bool:
-        """Takes the lock if it is free, and writes the holder into its file."""
+        """Takes the lock if it is free, and writes the holder into its file, as far as the disk has room."""
         try:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         os.ftruncate(self.descriptor, 0)
-        os.write(self.descriptor, holder.encode())
+        with suppress(OSError):
+            os.write(self.descriptor, holder.encode())
         return True
 
     def holder(self) -> str:

@@ -48,7 +48,11 @@ class ProcessEntry(NamedTuple):
 
 @dataclass
 class ProcessRegister:
-    """The processes of one home, in a file from which the next start knows what this one left."""
+    """The processes of one home, in a file from which the next start knows what this one left.
+
+    Nobody fails because the file cannot be written, as on a full disk: by then the program runs, and whoever started it
+    keeps it. The file is written again with the next entry, and leftovers are also known by their mark.
+    """
 
     home: Path
     entries: dict[int, ProcessEntry] = field(default_factory=dict)
@@ -76,11 +80,11 @@ class ProcessRegister:
     def record(self, name: str, pid: int) -> None:
         with suppress(psutil.NoSuchProcess):
             self.entries[pid] = ProcessEntry(name, pid, psutil.Process(pid).create_time())
-            self._save()
+            self._try_save()
 
     def forget(self, pid: int) -> None:
         if self.entries.pop(pid, None):
-            self._save()
+            self._try_save()
 
     def leftovers(self) -> list[psutil.Process]:
         """Living processes that an earlier start of this home left behind."""
@@ -95,10 +99,11 @@ class ProcessRegister:
         except (OSError, ValueError, TypeError):
             return []
 
-    def _save(self) -> None:
+    def _try_save(self) -> None:
         draft = self.file.with_suffix(".draft")
-        draft.write_text(json.dumps([entry._asdict() for entry in self.entries.values()], indent=1))
-        draft.replace(self.file)
+        with suppress(OSError):
+            draft.write_text(json.dumps([entry._asdict() for entry in self.entries.values()], indent=1))
+            draft.replace(self.file)
 
 
 def end(processes: Iterable[psutil.Process], stop_signals: StopSignals = ()) -> None:

@@ -184,6 +184,45 @@ def test_a_program_that_cannot_be_started_is_told_and_tried_again(run: Callable[
     run(test)
 
 
+def test_a_program_is_kept_while_the_register_cannot_be_written(run: Callable[..., Yard]) -> None:
+    async def test(yard: Yard) -> None:
+        obstacle = yard.home / "processes.draft"
+        obstacle.mkdir()
+        child = yard.child("worker", FOREVER)
+        for times in range(1, 4):
+            await yard.heard.hear("worker", "up", times)
+            assert child.process is not None
+            assert [left.pid for left in ProcessRegister(yard.home).leftovers()] == [child.process.pid]
+            child.process.kill()
+        await yard.heard.hear("worker", "up", 4)
+        obstacle.rmdir()
+        assert child.process is not None
+        child.process.kill()
+        await yard.heard.hear("worker", "up", 5)
+        assert [entry.pid for entry in ProcessRegister(yard.home).read()] == list(yard.register.entries)
+        await child.stop()
+
+    run(test)
+
+
+def test_a_program_is_ended_when_its_keeper_fails(run: Callable[..., Yard], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no room")
+
+    async def test(yard: Yard) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(ProcessRegister, "record", fail)
+            child = yard.child("worker", FOREVER)
+            await yard.heard.hear("worker", "no room", times=3)
+        async with asyncio.timeout(PATIENCE):
+            while not yard.register.entries:
+                await asyncio.sleep(0.01)
+        assert [left.pid for left in ProcessRegister(yard.home).leftovers()] == list(yard.register.entries)
+        await child.stop()
+
+    run(test)
+
+
 def test_stop_lets_a_child_finish(run: Callable[..., Yard]) -> None:
     code = """
 import signal, sys, time
