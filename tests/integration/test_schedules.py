@@ -21,7 +21,7 @@ from taskhub.runs.domain import State
 from taskhub.runs.models import Run, Schedule
 from taskhub.runs.queue import cancel, claim_this, end
 from taskhub.runs.run_kinds import PlannedRun, ScheduleTarget
-from taskhub.runs.scheduler import fires
+from taskhub.runs.scheduler import fires, schedules
 from taskhub.runs.scheduler.beat_schedules import Solar, next_fires, zone_of
 from taskhub.runs.scheduler.fires import fire_due
 from taskhub.runs.scheduler.schedules import (
@@ -281,6 +281,19 @@ def test_one_off_fires_once(olga: User) -> None:
     assert (schedule.due_at, schedule.periodic.enabled, len(runs())) == (None, False, 1)
     assert read_changes() == 1
     assert again(schedule).fault == ""
+
+
+@pytest.mark.parametrize(("seconds", "counts"), [(60, [5, 0]), (0, [2, 2, 1, 0])])
+def test_a_tick_reads_as_many_changes_as_it_has_time_for(
+    olga: User, monkeypatch: pytest.MonkeyPatch, seconds: float, counts: list[int]
+) -> None:
+    for number in range(5):
+        saved(olga, name=f"schedule {number}")
+    PeriodicTask.objects.update(enabled=False)
+    monkeypatch.setattr(schedules, "READ_BATCH", 2)
+    monkeypatch.setattr(schedules, "READ_SECONDS", seconds)
+    assert [read_changes() for _ in counts] == counts
+    assert not Schedule.objects.filter(due_at__isnull=False).exists()
 
 
 def test_one_that_cannot_fire_is_named_and_stops_no_other(olga: User, caplog: pytest.LogCaptureFixture) -> None:
