@@ -349,7 +349,7 @@ WEBHOOK_SECONDS = env_int("TASKHUB_WEBHOOK_SECONDS", 20, minimum=1)  # in which 
 WALK_STEPS_MAX = env_int("TASKHUB_WALK_STEPS_MAX", 10_000, minimum=1)
 # In one web process. A walk holds a database connection for its whole length; the other calls need some, too.
 WALKS_AT_ONCE = env_int("TASKHUB_WALKS_AT_ONCE", 12, minimum=1)
-WALKS_PER_USER = max(1, WALKS_AT_ONCE * 2 // 3)
+WALKS_WAITING = WEB_THREADS // 4  # each holds a thread
 if 0 < pool_size <= WALKS_AT_ONCE:
     raise ImproperlyConfigured(
         f"TASKHUB_WALKS_AT_ONCE ({WALKS_AT_ONCE}) must be less than TASKHUB_DATABASE_POOL ({pool_size}): "

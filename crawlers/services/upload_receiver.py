@@ -25,10 +25,8 @@ IN_MEMORY = 1024 * 1024  # bytes; a longer body goes to the disk
 ALIVE_SECONDS = 10.0
 PATIENCE_SECONDS = 20.0
 
-_receiving = FairSemaphore(
-    settings.UPLOADS_AT_ONCE, max(1, settings.UPLOADS_AT_ONCE // 2), "Too many uploads are under way."
-)
-_storing = FairSemaphore(3, 2, "The database does not keep up with the uploads.")
+_receiving = FairSemaphore(settings.UPLOADS_AT_ONCE, "Too many uploads are under way.")
+_storing = FairSemaphore(3, "The database does not keep up with the uploads.")
 
 
 def receive_upload(*, task: CrawlerTask, pieces: Iterator[bytes], skip_invalid: bool) -> UploadCounts:

@@ -1,4 +1,9 @@
-"""A semaphore of a process that shares its slots fairly between users."""
+"""A semaphore of a process that shares its slots fairly between users.
+
+A user gets one more slot only while more of them are free than the user holds, as owners get slots of workers: of
+twelve slots the first user gets six, a second one three, and there is still one for a third. The places in the queue of
+those who wait are shared by the same rule.
+"""
 
 import threading
 from collections import Counter
@@ -11,18 +16,43 @@ from django.db import connection
 from taskhub.db.connections import give_back_connection
 from taskhub.errors import Unavailable
 
+UNLIMITED = 1_000_000
+
+
+class Shares:
+    """So many places, and how many of them each user has. Its owner holds a lock."""
+
+    def __init__(self, places: int, per_user: int = UNLIMITED) -> None:
+        self._free = places
+        self._per_user = per_user
+        self._held: Counter[UUID] = Counter()
+
+    def take(self, user: UUID) -> bool:
+        held = self._held.get(user, 0)
+        if held >= min(self._free, self._per_user):
+            return False
+        self._free -= 1
+        self._held[user] = held + 1
+        return True
+
+    def give_back(self, user: UUID) -> None:
+        self._free += 1
+        self._held[user] -= 1
+        if not self._held[user]:
+            del self._held[user]
+
 
 class FairSemaphore:
-    """`slots` in all, at most `per_user` of them for one user; who waits is served in the order of arrival.
+    """`slots` in all, at most `per_user` of them for one user.
 
-    To acquire a slot that is free costs a lock and nothing more.
+    Up to `waiting` callers wait for one, each in a thread; they are served in the order of their arrival, but for those
+    whose users have enough. To acquire a slot that is free costs a lock and nothing more.
     """
 
-    def __init__(self, slots: int, per_user: int, refusal: str) -> None:
-        self._free = slots
-        self._per_user = per_user
+    def __init__(self, slots: int, refusal: str, *, per_user: int = UNLIMITED, waiting: int = UNLIMITED) -> None:
+        self._slots = Shares(slots, per_user)
+        self._queue = Shares(waiting)
         self._refusal = refusal
-        self._held: Counter[UUID] = Counter()
         self._waiters: list[tuple[UUID, threading.Event]] = []
         self._lock = threading.Lock()
 
@@ -43,15 +73,7 @@ class FairSemaphore:
 
     def _try_acquire(self, user: UUID) -> bool:
         with self._lock:
-            return self._grant(user)
-
-    def _grant(self, user: UUID) -> bool:
-        """Takes a slot for the user, if one is free for him. The caller holds the lock."""
-        if self._free <= 0 or self._held.get(user, 0) >= self._per_user:
-            return False
-        self._free -= 1
-        self._held[user] += 1
-        return True
+            return self._slots.take(user)
 
     def _wait(self, user: UUID, patience: float) -> bool:
         if patience <= 0 or connection.in_atomic_block:
@@ -59,31 +81,25 @@ class FairSemaphore:
         give_back_connection()
         waiter = (user, threading.Event())
         with self._lock:
-            if self._grant(user):  # one was released since the first try
+            if self._slots.take(user):  # one was released since the first try
                 return True
+            if not self._queue.take(user):
+                return False
             self._waiters.append(waiter)
-        if waiter[1].wait(patience):
-            return True
+        granted = waiter[1].wait(patience)
         with self._lock:
-            if waiter in self._waiters:
+            self._queue.give_back(user)
+            if not granted and waiter in self._waiters:
                 self._waiters.remove(waiter)
                 return False
-        # Between the end of the patience and the lock a slot was granted: unused it would be lost.
+        # Between the end of the patience and the lock a slot may have been granted: unused it would be lost.
         return True
 
     def _release(self, user: UUID) -> None:
-        """Gives the slot back and wakes the first waiter that fits: at most one does.
-
-        Before, either no slot was free or the waiters' users had all of theirs: now one more slot is free, and one user
-        has one less.
-        """
+        """Gives the slot back, and wakes the waiters that fit now: the next one, and one of this user."""
         with self._lock:
-            self._free += 1
-            self._held[user] -= 1
-            if not self._held[user]:
-                del self._held[user]
-            for waiter in self._waiters:
-                if self._grant(waiter[0]):
+            self._slots.give_back(user)
+            for waiter in list(self._waiters):
+                if self._slots.take(waiter[0]):
                     self._waiters.remove(waiter)
                     waiter[1].set()
-                    return

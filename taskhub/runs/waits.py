@@ -20,7 +20,7 @@ from taskhub.web.front.responses import DeferredResponse, EventStreamResponse
 EVENTS_SECONDS = 3600
 KEEP_ALIVE_SECONDS = 15
 
-_open_waits = FairSemaphore(settings.OPEN_WAITS_MAX, settings.OPEN_WAITS_PER_USER, "Too many waits are open.")
+_open_waits = FairSemaphore(settings.OPEN_WAITS_MAX, "Too many waits are open.", per_user=settings.OPEN_WAITS_PER_USER)
 
 
 def answer_when_ended(

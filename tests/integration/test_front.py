@@ -348,7 +348,7 @@ def test_a_wait_holds_no_connection_from_its_beginning(
 def test_a_wait_whose_client_leaves_gives_its_place_back(
     front: Front, owner: Person, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waits, "_open_waits", FairSemaphore(1, 1, "Too many waits are open."))
+    monkeypatch.setattr(waits, "_open_waits", FairSemaphore(1, "Too many waits are open."))
     run_id = queued(owner)
 
     async def act() -> None:

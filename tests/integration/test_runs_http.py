@@ -182,7 +182,7 @@ def test_too_many_open_waits_are_told_to_come_back(
     owner: Person, stranger: Person, colleague: Person, monkeypatch: Any
 ) -> None:
     """Two in all, one for each user."""
-    monkeypatch.setattr("taskhub.runs.waits._open_waits", FairSemaphore(2, 1, "Too many waits are open."))
+    monkeypatch.setattr("taskhub.runs.waits._open_waits", FairSemaphore(2, "Too many waits are open."))
     place = f"/runs/{submit(owner).pk}/events"
     first = owner.get(place)
     assert_crowded(owner.get(place))

@@ -2,8 +2,9 @@
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ ECHO = {"name": "echo", "ctx": {"value": 1}}
 @pytest.fixture(autouse=True)
 def two_places(monkeypatch: pytest.MonkeyPatch) -> None:
     """One of them for each user."""
-    monkeypatch.setattr(walk_execution, "_slots", FairSemaphore(2, 1, "Too many walks are under way."))
+    monkeypatch.setattr(walk_execution, "_slots", FairSemaphore(2, "Too many walks are under way."))
 
 
 @pytest.fixture
@@ -95,6 +96,32 @@ def test_long_walks_of_several_users_are_counted_together(owner: Person, strange
     with lingering(owner, stranger):
         assert_crowded(colleague.post(RUN, ECHO))
     assert colleague.post(RUN, ECHO).status_code == 200
+
+
+@pytest.mark.usefixtures("hasty")
+def test_two_greedy_users_leave_a_slot_for_a_third(
+    owner: Person, stranger: Person, colleague: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walk_execution, "_slots", FairSemaphore(4, "Too many walks are under way."))
+    with lingering(owner, owner, stranger):
+        assert_crowded(owner.post(RUN, ECHO))
+        assert_crowded(stranger.post(RUN, ECHO))
+        assert colleague.post(RUN, ECHO).status_code == 200
+
+
+def test_who_waits_for_a_slot_leaves_others_a_place_in_the_queue(
+    owner: Person, stranger: Person, colleague: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slots = FairSemaphore(1, "Too many walks are under way.", waiting=3)
+    monkeypatch.setattr(walk_execution, "_slots", slots)
+    monkeypatch.setattr(walk_execution, "SLOT_PATIENCE_SECONDS", 60)
+    with ThreadPoolExecutor() as threads:
+        with lingering(colleague):
+            waiting = [threads.submit(post, owner, ECHO) for _ in range(4)]
+            crowded = list(islice(as_completed(waiting), 2))
+            assert [answer.result().status_code for answer in crowded] == [503, 503]
+            waiting.append(threads.submit(post, stranger, ECHO))
+        assert [answer.result().status_code for answer in waiting if answer not in crowded] == [200] * 3
 
 
 def test_short_walks_wait_for_their_turn(owner: Person) -> None:

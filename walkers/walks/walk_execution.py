@@ -25,7 +25,7 @@ from walkers.services.run_files import close_files, files_of
 log = logging.getLogger(__name__)
 
 SLOT_PATIENCE_SECONDS = 2.0  # short walks get a slot within it, however many ask at once
-_slots = FairSemaphore(settings.WALKS_AT_ONCE, settings.WALKS_PER_USER, "Too many walks are under way.")
+_slots = FairSemaphore(settings.WALKS_AT_ONCE, "Too many walks are under way.", waiting=settings.WALKS_WAITING)
 _thread = threading.local()
 
 
