@@ -10,6 +10,7 @@ from django.http.multipartparser import MultiPartParserError
 from django.urls import is_valid_path
 
 from taskhub import errors
+from taskhub.db.refusals import is_refusal
 from taskhub.errors import Problem
 from taskhub.jsontools.strict_json import escape_pointer
 from taskhub.web.front.request_body import StreamedBody
@@ -65,7 +66,7 @@ class ProblemDetailsMiddleware:
 
     def process_exception(self, request: HttpRequest, exc: Exception) -> HttpResponseBase | None:
         expected = Problem | OperationalError | InterfaceError | MultiPartParserError
-        if isinstance(exc, expected) or is_nul_refusal(exc):
+        if isinstance(exc, expected) or is_nul_refusal(exc) or is_refusal(exc):
             return problem_response(as_problem(exc))
         return None
 

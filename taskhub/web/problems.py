@@ -13,7 +13,8 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from taskhub import errors
-from taskhub.errors import Problem, Rejected, TooLarge, Unavailable, UnsupportedMedia
+from taskhub.db.refusals import is_refusal, why_refused
+from taskhub.errors import NO_ROOM_SECONDS, Problem, Rejected, TooLarge, Unavailable, UnsupportedMedia
 from taskhub.jsontools.strict_json import escape_pointer
 
 log = logging.getLogger(__name__)
@@ -84,6 +85,9 @@ def as_problem(exc: Exception) -> Problem:
             return Rejected(str(exc))
         case DataError() if is_nul_refusal(exc):  # such as in a cookie, where it can be quoted
             return Rejected("The request has the character U+0000, which no text may hold.")
+        case DatabaseError() if is_refusal(exc):
+            log.error("The database %s: %s", why_refused(exc), exc)
+            return Unavailable(f"The database {why_refused(exc)}.", retry_after=NO_ROOM_SECONDS)
         case OperationalError() | InterfaceError():
             _drop_dead_connections()
             return Unavailable("The database does not answer.", retry_after=2)

@@ -12,7 +12,7 @@ import psutil
 import psycopg
 import requests
 
-from taskhub.embedded import Home, Servers
+from taskhub.embedded import Home, ProcessRegister, Servers
 from taskhub.programs import WEB_PROCESSES
 from tests.hub import STOP_SECONDS, Caller, Hub, await_ready, hasty, new_home, start_up
 from tests.ports import free_port
@@ -31,6 +31,8 @@ class Disposable:
         self.environment = hasty(self.home) | {
             "TASKHUB_APPS": "tests.quick_passwords,tests.faults.faulty",
             "TASKHUB_RUN_CAP_PER_OWNER": str(CAP),
+            "TASKHUB_OPEN_WAITS_PER_USER": "100",
+            "TASKHUB_EXTRACTION_DELIVERY_SECONDS": "600",
             # What other servers may take.
             "TASKHUB_OUTBOUND_READ_TIMEOUT": "2",
             "TASKHUB_OUTBOUND_TOTAL_TIMEOUT": "4",
@@ -56,6 +58,7 @@ class Disposable:
         self.people.close()
         self.up.terminate()
         self.up.wait(STOP_SECONDS)
+        assert ProcessRegister(self.home).leftovers() == []  # not even what walkers have started
         shutil.rmtree(self.home, ignore_errors=True)
 
     # What runs
@@ -110,10 +113,17 @@ class Disposable:
     # What it holds
 
     def rows(self, query: str, *values: Any) -> list[Any]:
+        with self._connect() as connection:
+            return connection.execute(query, values).fetchall()
+
+    def execute(self, statements: str) -> None:
+        with self._connect() as connection:
+            connection.execute(statements)
+
+    def _connect(self) -> "psycopg.Connection[Any]":
         postgres = Servers.of(Home(self.home), self.environment).postgres
         assert postgres is not None
-        with psycopg.connect(postgres.url, autocommit=True) as connection:
-            return connection.execute(query, values).fetchall()
+        return psycopg.connect(postgres.url, autocommit=True)
 
     def states(self, ids: Iterable[str]) -> dict[str, str]:
         return dict(self.rows("SELECT id::text, state FROM runs_run WHERE id = ANY(%s::uuid[])", list(ids)))

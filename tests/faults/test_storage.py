@@ -6,17 +6,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+import redis
 import requests
 
-from tests.faults.disposable import Disposable
+from taskhub.embedded import Home, ProcessRegister, Servers
+from tests.faults.disposable import Disposable, until
 from tests.hub import Caller
+from tests.session import is_alive
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 
 ROOM = 1024 * 1024
-# The first is held in memory until it is stored; the other waits in a file of the system's temporary folder.
-SIZES = [2 * ROOM, 3 * ROOM]
+# The first is a body that the front keeps in a file; the second is held in memory until it is stored; the last waits in
+# a file of the system's temporary folder.
+SIZES = [3 * ROOM // 2, 2 * ROOM, 3 * ROOM]
 
 
 @contextmanager
@@ -90,3 +95,91 @@ def test_a_file_that_cannot_be_stored_is_told_and_leaves_nothing(broken: Disposa
     ids = {accepted.json()["task_id"]: tag, later.json()["task_id"]: f"{tag} later"}
     assert set(broken.await_ended(ids).values()) == {"SUCCESS"}
     broken.assert_balanced(ids)
+
+
+# What refuses to write as a full disk makes it, by the statements that the fault leaves out
+
+
+FULL_DATABASE = """
+BEGIN;
+UPDATE runs_worker SET seen_at = seen_at - interval '1 minute';
+CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$;
+CREATE TRIGGER no_room BEFORE INSERT ON runs_run FOR EACH ROW EXECUTE FUNCTION no_room();
+CREATE TRIGGER no_room BEFORE INSERT OR UPDATE ON runs_worker FOR EACH ROW EXECUTE FUNCTION no_room();
+COMMIT
+"""
+
+
+@contextmanager
+def full_database(hub: Disposable) -> Iterator[None]:
+    """PostgreSQL gives the errors of a full disk, and workers have given no heartbeat for a while."""
+    hub.execute(FULL_DATABASE)
+    try:
+        yield
+    finally:
+        hub.execute("DROP FUNCTION no_room CASCADE")
+
+
+@contextmanager
+def full_redis(hub: Disposable) -> Iterator[None]:
+    """Redis takes nothing more, for it has as much as it may."""
+    server = Servers.of(Home(hub.home), hub.environment).redis
+    assert server is not None
+    with redis.Redis.from_url(server.url) as client:
+        client.config_set("maxmemory", 1)
+        try:
+            yield
+        finally:
+            client.config_set("maxmemory", 0)
+
+
+def health(hub: Disposable) -> dict[str, str]:
+    return dict(hub.people.anonymous.get("/healthz").json()["checks"])
+
+
+def test_a_full_database_is_told_as_such(broken: Disposable) -> None:
+    owner = broken.people.sign_up()
+    with full_database(broken):
+        answer = owner.post("/js/walker_run", {"name": "echo", "is_async": True})
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "60")
+        assert answer.json()["detail"] == "The database has no room: its disk is full."
+        assert owner.get("/runs").status_code == 200  # what is there can be read
+        assert health(broken) == {"database": "has no room: its disk is full", "broker": "ok"}
+    assert owner.post("/js/walker_run", {"name": "echo", "is_async": True}).status_code in {200, 202}
+
+
+def test_a_full_redis_is_told_as_such_and_nothing_is_lost(broken: Disposable) -> None:
+    owner, tag = broken.people.sign_up(), "beside a full Redis"
+    with full_redis(broken):
+        assert health(broken)["broker"].startswith("takes nothing: command not allowed when used memory")
+        answer = owner.post("/js/walker_run", {"name": "mark", "ctx": {"tag": tag}, "is_async": True})
+        assert answer.json()["is_queued"] is False
+    assert broken.marks([tag]) == {tag: 1}
+
+
+def test_programs_that_fall_while_the_home_is_full_are_started_once(broken: Disposable) -> None:
+    up, obstacle = psutil.Process(broken.up.pid), broken.home / "processes.draft"
+    before = {process.pid for process in up.children()}
+    victims = [broken.program("worker:walkers"), broken.program("beat")]
+    obstacle.mkdir()  # the list of processes cannot be written
+    try:
+        for victim in victims:
+            victim.kill()
+        until(lambda: len(new_children(up, before)) == len(victims))
+        broken.await_health()
+        again = new_children(up, before)
+        for process in again:
+            process.kill()
+        until(lambda: len({*new_children(up, before)} - {*again}) == len(victims))
+    finally:
+        obstacle.rmdir()
+    broken.await_health()
+    assert len(up.children()) == len(before)
+    broken.program("web").kill()  # with this the list is whole again
+    broken.await_health()
+    assert {entry.pid for entry in ProcessRegister(broken.home).read()} == {process.pid for process in up.children()}
+
+
+def new_children(up: psutil.Process, before: set[int]) -> list[psutil.Process]:
+    return [process for process in up.children() if process.pid not in before and is_alive(process)]

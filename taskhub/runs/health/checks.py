@@ -1,29 +1,38 @@
 """Health of the hub: each part by its name."""
 
+from uuid import uuid4
+
 import redis
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError, transaction
+from django.db.models.functions import Now
 
-from taskhub.runs.models import live_workers
+from taskhub.db.refusals import why_refused
+from taskhub.runs.models import Worker, live_workers
 from taskhub.runs.queue.broker import backlog
 from taskhub.runs.scheduler.leadership import is_led
 
 OK = "ok"
 AWAY = "does not answer"
+PROBE = "health"
 ANSWER_SECONDS = 0.2
 
 
 def check_parts() -> dict[str, str]:
     """The database, the broker, a worker for each queue, and beat: each `ok`, or what is wrong with it."""
     checks = {"database": _database(), "broker": _broker()}
-    return checks | (_workers() if checks["database"] == OK else {})
+    if checks["database"] == OK:
+        checks |= _workers()
+        if set(checks.values()) != {OK} and (refusal := _why_nothing_is_written()):
+            # Nor can signs of life be: who is alive is not known.
+            return {"database": refusal, "broker": checks["broker"]}
+    return checks
 
 
 def server_versions() -> dict[str, str]:
     """`redis`: make and version of the hub's Redis, such as `Valkey 9.1.2`; missing while it does not answer."""
-    limits = {"socket_connect_timeout": ANSWER_SECONDS, "socket_timeout": ANSWER_SECONDS}
     try:
-        with redis.Redis.from_url(settings.REDIS_URL, **limits) as client:
+        with _redis() as client:
             info = client.info("server")
     except (redis.RedisError, OSError):
         return {}
@@ -32,16 +41,44 @@ def server_versions() -> dict[str, str]:
     return {"redis": f"Redis {info['redis_version']}"} if "redis_version" in info else {}
 
 
+def _redis() -> "redis.Redis":
+    limits = {"socket_connect_timeout": ANSWER_SECONDS, "socket_timeout": ANSWER_SECONDS}
+    return redis.Redis.from_url(settings.REDIS_URL, **limits)
+
+
 def _database() -> str:
     try:
         live_workers().exists()
-    except (DatabaseError, InterfaceError):
-        return AWAY
+    except (DatabaseError, InterfaceError) as error:
+        return why_refused(error)
     return OK
 
 
+def _why_nothing_is_written() -> str:
+    """Why the database takes no sign of life; empty when it does. What it takes is rolled back."""
+    try:
+        with transaction.atomic():
+            Worker.objects.create(name=f"{PROBE}-{uuid4()}", queues=[], pid=0, seen_at=Now())
+            transaction.set_rollback(True)
+    except (DatabaseError, InterfaceError) as error:
+        return why_refused(error)
+    return ""
+
+
 def _broker() -> str:
-    return OK if backlog(settings.QUEUES[0]) is not None else AWAY
+    return AWAY if backlog(settings.QUEUES[0]) is None else _why_redis_refuses() or OK
+
+
+def _why_redis_refuses() -> str:
+    """Why Redis takes nothing, in its words, such as that its disk is full; empty when it does."""
+    try:
+        with _redis() as client:
+            client.set(f"{settings.CHANNEL_PREFIX}:{PROBE}", 1, ex=1)
+    except redis.ResponseError as error:
+        return f"takes nothing: {error}"
+    except (redis.RedisError, OSError):  # the broker is another, and answers
+        return ""
+    return ""
 
 
 def _workers() -> dict[str, str]:

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.http import HttpResponseBase
 
 from taskhub.db.connections import give_back_connection
-from taskhub.errors import Problem, Unavailable
+from taskhub.errors import Problem, Unavailable, not_stored
 from taskhub.web.front.environ import environ_of
 from taskhub.web.front.request_body import BodyReader, Receive, StreamedBody, new_spool
 from taskhub.web.front.responses import DeferredResponse, EventStreamResponse, WakeUpSource
@@ -142,7 +142,10 @@ class HttpExchange:
             self._threads = self._front.body_threads
 
     async def _keep_beginning(self, reader: BodyReader, body: IO[bytes]) -> None:
-        """Keeps the body, or its beginning of BODY_MAX_BYTES. Raises `Unavailable` while too much is kept already."""
+        """Keeps the body, or its beginning of BODY_MAX_BYTES.
+
+        Raises `Unavailable` while too much is kept already, and where the disk has no room.
+        """
         front, size = self._front, 0
         try:
             while reader.received <= settings.BODY_MAX_BYTES and (piece := await reader.next_piece()):
@@ -151,6 +154,8 @@ class HttpExchange:
                 front.open_body_bytes += len(piece)
                 if front.open_body_bytes > settings.OPEN_BODIES_MAX_BYTES:
                     raise Unavailable("Too many large bodies arrive at once.", retry_after=5)
+        except OSError as error:
+            raise not_stored(error) from None
         finally:
             front.open_body_bytes -= size
 
