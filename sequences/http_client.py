@@ -41,8 +41,9 @@ class HttpClient:
         seconds_left = max(0.001, self._remaining())
         policy = self._session.policy
         timeout = (min(policy.connect_timeout, seconds_left), min(policy.read_timeout, seconds_left))
+        options: dict[str, Any] = {"headers": headers, "body": body, "timeout": timeout, "seconds": seconds_left}
         try:
-            response = self._session.call(request.method, request.address, headers=headers, body=body, timeout=timeout)
+            response = self._session.call(request.method, request.address, **options)
         except Problem as problem:
             raise SendFailed(problem.detail) from None
         return StepResponse(response.status_code, _value(response), _storable(response.reason or ""))

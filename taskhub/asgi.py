@@ -9,9 +9,13 @@ os.environ.setdefault("TASKHUB_DATABASE_POOL", "16")
 
 import django
 
+from taskhub.descendants import end_orphans, mark_descendants
+
 
 def _application() -> Any:
     django.setup(set_prefix=False)
+    mark_descendants()
+    end_orphans()
     from taskhub.web.front.application import Front  # its modules read the settings
 
     front = Front()

@@ -8,7 +8,7 @@ from typing import Any
 
 from celery import Celery
 from celery.exceptions import SecurityWarning
-from celery.signals import beat_init, worker_init
+from celery.signals import beat_init, worker_init, worker_process_init
 from kombu import Queue
 from kombu.transport import redis
 from redis.exceptions import RedisError
@@ -16,6 +16,8 @@ from redis.exceptions import RedisError
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "taskhub.settings")
 
 from django.conf import settings
+
+from taskhub.descendants import end_orphans, mark_descendants
 
 # It warns root of pickled messages, which are not accepted here (see accept_content).
 warnings.filterwarnings("ignore", category=SecurityWarning)
@@ -95,3 +97,10 @@ def keep_what_is_loaded(**_: Any) -> None:
     """What a program has loaded stays to its end: the garbage collector need not look through it again, and so the
     children share its memory."""
     gc.freeze()
+
+
+@worker_process_init.connect
+def answer_for_descendants(**_: Any) -> None:
+    """What is started here can be told from other programs; what a process that was killed has started ends now."""
+    mark_descendants()
+    end_orphans()

@@ -8,6 +8,7 @@ import re
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
@@ -212,7 +213,7 @@ CACHES = {
     },
     "local": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
 }
-STORAGES = {
+STORAGES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": HOME / "files"}},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
     "results": {
@@ -222,6 +223,8 @@ STORAGES = {
 }
 # Results of extractions on any storage that speaks S3, such as MinIO; credentials as boto3 finds them (AWS_...).
 if RESULTS_BUCKET := env_text("TASKHUB_RESULTS_BUCKET", ""):
+    from botocore.config import Config as S3Config  # it takes time to load
+
     STORAGES["results"] = {
         "BACKEND": "storages.backends.s3.S3Storage",
         "OPTIONS": {
@@ -232,7 +235,6 @@ if RESULTS_BUCKET := env_text("TASKHUB_RESULTS_BUCKET", ""):
             "file_overwrite": True,
             "default_acl": None,
             "querystring_auth": True,
-            "signature_version": "s3v4",
         },
     }
 STATIC_URL = "/static/"
@@ -398,6 +400,7 @@ EXTRACTION_PRICE_BASE = env_int("TASKHUB_EXTRACTION_PRICE_BASE", 1)  # credits f
 EXTRACTION_CREDITS = env_int("TASKHUB_EXTRACTION_CREDITS", 1_000_000)  # that a user starts with
 EXTRACTION_RETENTION_DAYS = env_int("TASKHUB_EXTRACTION_RETENTION_DAYS", 30, minimum=1)  # processes, with their files
 EXTRACTION_LINK_SECONDS = 3600
+EXTRACTION_DELIVERY_SECONDS = env_int("TASKHUB_EXTRACTION_DELIVERY_SECONDS", 1800, minimum=1)  # of one attempt
 
 # Calling other servers, through the gate of taskhub.outbound; times in seconds
 
@@ -411,6 +414,13 @@ OUTBOUND_READ_TIMEOUT = env_int("TASKHUB_OUTBOUND_READ_TIMEOUT", 60, minimum=1)
 OUTBOUND_TOTAL_TIMEOUT = env_int("TASKHUB_OUTBOUND_TOTAL_TIMEOUT", 300, minimum=1)
 OUTBOUND_MAX_BYTES = env_int("TASKHUB_OUTBOUND_MAX_BYTES", 16 * 1024 * 1024, minimum=1024)
 OUTBOUND_MAX_REDIRECTS = env_int("TASKHUB_OUTBOUND_MAX_REDIRECTS", 10)
+if RESULTS_BUCKET:
+    STORAGES["results"]["OPTIONS"]["client_config"] = S3Config(
+        signature_version="s3v4",
+        connect_timeout=OUTBOUND_CONNECT_TIMEOUT,
+        read_timeout=OUTBOUND_READ_TIMEOUT,
+        retries={"total_max_attempts": 2, "mode": "standard"},
+    )
 
 # The rest
 

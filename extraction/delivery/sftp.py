@@ -1,30 +1,28 @@
-"""Uploads by SFTP, to a server whose host key is known, over a connection to an address that the gate checked."""
+"""Uploads by SFTP, to a server whose host key is known, through a tunnel of the gate. Runs in the upload program."""
 
 import asyncio
 import socket
 from pathlib import PurePosixPath
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 import asyncssh
 
 from taskhub.errors import Failed, Unavailable
-from taskhub.outbound import Policy, Unreachable, resolve
 
 PIECE = 256 * 1024
-LOGIN_SECONDS = 30  # to connect and to log in
+LOGIN_SECONDS = 30  # to greet and to log in
 PORT = 22
 
 
-def upload(options: dict[str, Any], path: str, file: IO[bytes], policy: Policy) -> None:
+def upload(options: dict[str, Any], path: str, file: IO[bytes], proxy: str) -> None:
     """Uploads a file under a temporary name and renames it, so it arrives whole or not at all. Raises `Problem`."""
-    asyncio.run(_upload(options, path, file, policy))
+    asyncio.run(_upload(options, path, file, proxy))
 
 
-async def _upload(options: dict[str, Any], path: str, file: IO[bytes], policy: Policy) -> None:
+async def _upload(options: dict[str, Any], path: str, file: IO[bytes], proxy: str) -> None:
     host_client = KnownHostClient(options["hostKey"])
-    connected_socket = await asyncio.to_thread(
-        _open_connection, options["host"], int(options.get("port") or PORT), policy
-    )
+    connected_socket = _open_tunnel(options["host"], int(options.get("port") or PORT), proxy)
     try:
         async with (
             asyncssh.connect(
@@ -52,7 +50,9 @@ async def _upload(options: dict[str, Any], path: str, file: IO[bytes], policy: P
         raise Failed("The server refuses the user or the password.") from None
     except asyncssh.SFTPError as error:
         raise Failed(f"The server does not take the file: {error.reason}.") from None
-    except (asyncssh.Error, OSError, TimeoutError) as error:
+    except TimeoutError:
+        raise Unavailable(f"The server did not let anybody log in within {LOGIN_SECONDS} seconds.") from None
+    except (asyncssh.Error, OSError) as error:
         raise Unavailable(f"The server broke off: {type(error).__name__}.") from None
     finally:
         connected_socket.close()
@@ -74,14 +74,19 @@ def _private_keys(options: dict[str, Any]) -> Any:
     return [asyncssh.import_private_key(key, options.get("passphrase"))] if key else None
 
 
-def _open_connection(host: str, port: int, policy: Policy) -> socket.socket:
-    """Connects to the first of the host's checked addresses that answers. Raises `Unreachable` where none does."""
-    for address in resolve(host, port, policy):
-        try:
-            return socket.create_connection((address, port), policy.connect_timeout)
-        except OSError:
-            continue
-    raise Unreachable(f"{host} does not take connections.")
+def _open_tunnel(host: str, port: int, proxy: str) -> socket.socket:
+    """Connects through the gate, which knows best why it does not. Raises `Unavailable`."""
+    gate = urlsplit(proxy)
+    connection = socket.create_connection((gate.hostname or "", gate.port or 0))
+    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    connection.sendall(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
+    head = b""
+    while not head.endswith(b"\r\n\r\n") and (byte := connection.recv(1)):  # what follows is the server's greeting
+        head += byte
+    if head.split(b" ")[1:2] != [b"200"]:
+        connection.close()
+        raise Unavailable("The gate does not connect.")
+    return connection
 
 
 async def _write(client: Any, path: str, file: IO[bytes]) -> None:

@@ -8,6 +8,7 @@ from typing import IO, Any
 
 from django.db import transaction
 
+from extraction.delivery.transfer import deliver
 from extraction.domain.destinations import load_destinations
 from extraction.domain.kind_names import DELIVERY
 from extraction.models import ExtractionTask, Process
@@ -82,10 +83,8 @@ def _deliver(
     destinations = load_destinations(delivery)
     if place >= len(destinations):
         raise Failed("The destination is gone.")
-    from extraction.delivery.transfer import deliver  # asyncssh takes time to load, and few processes deliver
-
     with hiding(delivery):
-        deliver(destinations[place], name, file, size, configured_policy())
+        deliver(destinations[place], name, file, size, configured_policy(), execution.check)
     with transaction.atomic():
         runs.confirm(run=execution.run)
         if process:

@@ -37,8 +37,8 @@ _MEANINGS: list[tuple[type[BaseException], type[Problem], str]] = [
     (ssl.SSLError, Unreachable, "does not agree on TLS"),
     (aiohttp.ClientProxyConnectionError, Unreachable, "is not reached through the proxy"),
     (aiohttp.ClientHttpProxyError, Unreachable, "is not reached through the proxy"),
-    (aiohttp.ServerTimeoutError, Unreachable, "did not answer in time"),
-    (TimeoutError, Unreachable, "did not answer in time"),
+    (aiohttp.ConnectionTimeoutError, Unreachable, "did not answer within {policy.connect_timeout:.3g} seconds"),
+    (TimeoutError, Unreachable, "sent nothing for {policy.read_timeout:.3g} seconds"),
     (aiohttp.ServerDisconnectedError, Unreachable, "closed the connection without an answer"),
     (aiohttp.ClientPayloadError, Unreachable, "ended its answer early"),
     (aiohttp.InvalidURL, Refused, "has an address that cannot be called"),
@@ -196,7 +196,7 @@ class GateClient:
                 await self._read(response, answer, call.max_bytes or self.policy.max_bytes, target)
                 return answer
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _problem_of(error, target) from None
+            raise _problem_of(error, target, self.policy) from None
 
     async def _proxy(self, proxy: str, target: Target) -> URL:
         """Checks the proxy's address as any other, and resolves the target's name, as the proxy will, too."""
@@ -244,7 +244,7 @@ def _decompressor(encoding: str, limit: int, target: Target) -> BodyDecompressor
         raise Unreachable(f"{target} answers in an encoding that is not read.") from None
 
 
-def _problem_of(error: BaseException, target: Target) -> Problem:
+def _problem_of(error: BaseException, target: Target, policy: Policy) -> Problem:
     """The problem that an error of aiohttp's stands for."""
     cause: BaseException | None = error
     while cause:  # what the gate raised, aiohttp wraps
@@ -253,5 +253,5 @@ def _problem_of(error: BaseException, target: Target) -> Problem:
         cause = cause.__cause__ or cause.__context__
     for kind, problem, meaning in _MEANINGS:
         if isinstance(error, kind):
-            return problem(f"{target} {meaning}.")
+            return problem(f"{target} {meaning.format(policy=policy)}.")
     return Refused(f"The request to {target} cannot be written as HTTP.")

@@ -8,6 +8,7 @@ import http.client
 import io
 import socket
 import time
+from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from email.errors import MissingHeaderBodySeparatorDefect
@@ -20,6 +21,7 @@ from taskhub.outbound.errors import TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve
 from taskhub.outbound.policy import Policy, Target
 
+SEND_BYTES = 64 * 1024
 HEAD_MAX_BYTES = 64 * 1024  # status line and headers; http.client alone would take 100 headers of 64 KiB each
 
 Timeout = float | tuple[float | None, float | None] | None
@@ -31,16 +33,22 @@ class Clock:
 
     connect: float
     read: float
+    total: float
     end: float
 
     @classmethod
-    def start(cls, policy: Policy, timeout: Timeout) -> Self:
-        """`timeout` as requests takes it: one for both, or (connect, read); what is None is the policy's."""
+    def start(cls, policy: Policy, timeout: Timeout, seconds: float | None = None) -> Self:
+        """`timeout` as requests takes it: one for both, or (connect, read); what is None is the policy's.
+
+        `seconds` are for the whole call, and no more than the policy's.
+        """
         connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+        total = policy.total_timeout if seconds is None else min(seconds, policy.total_timeout)
         return cls(
             policy.connect_timeout if connect is None else connect,
             policy.read_timeout if read is None else read,
-            time.monotonic() + policy.total_timeout,
+            total,
+            time.monotonic() + total,
         )
 
 
@@ -57,7 +65,7 @@ class Exchange:
         """Seconds until the end of the call; raises `Unreachable` when there are none."""
         left = self.clock.end - time.monotonic()
         if left <= 0:
-            raise Unreachable(f"{self.target} took longer than {self.policy.total_timeout:.3g} seconds.")
+            raise Unreachable(f"{self.target} took longer than {self.clock.total:.3g} seconds.")
         return left
 
 
@@ -106,6 +114,14 @@ class _Answer(http.client.HTTPResponse):
         self._meter = _Meter(self.fp.detach(), sock, self._exchange)
         self.fp = io.BufferedReader(self._meter)
 
+    def _read_status(self) -> tuple[str, int, str]:
+        """The status of the next response; http.client skips but one of the interim ones (RFC 9110, 15.2)."""
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 101 < status < 200:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+
     def begin(self) -> None:
         super().begin()
         if any(isinstance(defect, MissingHeaderBodySeparatorDefect) for defect in self.msg.defects):
@@ -140,8 +156,15 @@ class _Gated:
     def send(self: Any, data: Any) -> None:
         if self.sock is None:
             self.connect()
-        self.sock.settimeout(current.get().left())  # a server may take its time over a large body
-        super().send(data)  # type: ignore[misc]
+        exchange = current.get()
+        try:
+            # Over TLS the time-out is of each record of a body, so each gets what is left by then.
+            for piece in _pieces(data):
+                self.sock.settimeout(exchange.left())  # a server may take its time over a large body
+                super().send(piece)  # type: ignore[misc]
+        except TimeoutError:
+            exchange.left()
+            raise
 
 
 class _Connection(_Gated, HTTPConnection):  # type: ignore[misc]
@@ -161,6 +184,14 @@ class _TLSPool(HTTPSConnectionPool):
 
 
 POOLS = {"http": _Pool, "https": _TLSPool}
+
+
+def _pieces(data: Any) -> Iterator[Any]:
+    if not isinstance(data, bytes):
+        yield data
+        return
+    for start in range(0, len(data), SEND_BYTES):
+        yield memoryview(data)[start : start + SEND_BYTES]
 
 
 def _connect(address: str, port: int, timeout: float, options: list[tuple[int, int, int | bytes]]) -> socket.socket:

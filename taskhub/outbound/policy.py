@@ -13,7 +13,7 @@ from taskhub.outbound.addresses import Address, Network, read_host, why_special
 from taskhub.outbound.errors import Refused
 
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
-_PORTS = {"http": 80, "https": 443}
+_PORTS = {"http": 80, "https": 443, "sftp": 22}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _URL = re.compile(r"(https?)://([^/?#]*)([/?#].*)?", re.IGNORECASE)
 _AUTHORITY = re.compile(r"(\[[^\[\]]*\]|[^\[\]:\s]+)(?::([0-9]{0,5}))?")

@@ -11,8 +11,10 @@ import asyncio
 import base64
 import logging
 import re
+from collections.abc import Awaitable
 from contextlib import suppress
-from typing import Self
+from dataclasses import replace
+from typing import Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from taskhub.errors import Problem
@@ -31,18 +33,27 @@ _INTERIM = re.compile(rb"HTTP/1\.[01] 1\d\d")
 _HOP_BY_HOP = (b"proxy-", b"connection:", b"keep-alive:")
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+T = TypeVar("T")
 
 
 class GateProxy:
     """Serves one program as its proxy; `received` counts the bytes that servers answered, at most `max_bytes`.
 
-    `upstream` is another proxy, which then resolves the names; the gate looks them up, too, all the same.
+    `upstream` is another proxy, which then resolves the names; the gate looks them up, too, all the same. A connection
+    on which nothing moves for `Policy.read_timeout` is ended, and listed, too. `tunnel_scheme` is what tunnels carry.
     """
 
     def __init__(
-        self, policy: Policy, *, upstream: str = "", max_bytes: int, resolver: Resolver = system_resolver
+        self,
+        policy: Policy,
+        *,
+        upstream: str = "",
+        max_bytes: int,
+        resolver: Resolver = system_resolver,
+        tunnel_scheme: str = "https",
     ) -> None:
         self.policy, self.upstream, self.max_bytes, self.received = policy, upstream, max_bytes, 0
+        self._tunnel_scheme = tunnel_scheme
         self.refused: list[Problem] = []
         self._resolver = resolver
         self._calls: set[asyncio.Task[None]] = set()
@@ -91,18 +102,24 @@ class GateProxy:
             raise Refused("This is no request that a proxy understands.")
         method, address = request[1], request[2].decode("latin-1")
         tunnel = method == b"CONNECT"
-        target = check_url(f"https://{address}/" if tunnel else address, self.policy)
+        target = self._tunnel_target(address) if tunnel else check_url(address, self.policy)
         length = 0 if tunnel else _body_length(headers)
         server = await self._reach(target, tunnel)
         try:
             if tunnel:
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                await self._relay((reader, writer), server)
+                await self._relay(target, (reader, writer), server)
             else:
                 server[1].write(self._request(method, address, headers))
-                await self._relay((reader, writer), server, length=length)
+                await self._relay(target, (reader, writer), server, length=length)
         finally:
             server[1].close()
+
+    def _tunnel_target(self, authority: str) -> Target:
+        try:
+            return replace(check_url(f"https://{authority}/", self.policy), scheme=self._tunnel_scheme)
+        except Refused as refusal:
+            raise Refused(refusal.detail.replace("https:", f"{self._tunnel_scheme}:")) from None
 
     async def _head(self, reader: asyncio.StreamReader) -> bytes | None:
         """The head of a request; None if the connection is closed before one: browsers open connections in advance."""
@@ -143,8 +160,13 @@ class GateProxy:
         request_line, host = f"CONNECT {authority} HTTP/1.1".encode(), f"Host: {authority}".encode()
         head = [request_line, host, *_credentials(self.upstream), b"", b""]
         writer.write(b"\r\n".join(head))
-        async with asyncio.timeout(self.policy.connect_timeout):
-            answer = await reader.readuntil(b"\r\n\r\n")
+        try:
+            async with asyncio.timeout(self.policy.connect_timeout):
+                answer = await reader.readuntil(b"\r\n\r\n")
+        except TimeoutError:
+            writer.close()
+            seconds = f"{self.policy.connect_timeout:.3g} seconds"
+            raise Unreachable(f"{target} is not reached: the proxy did not answer within {seconds}.") from None
         if answer.split(b" ", 2)[1:2] != [b"200"]:
             writer.close()
             raise Unreachable(f"{target} is not reached through the proxy.")
@@ -164,32 +186,45 @@ class GateProxy:
                     return await asyncio.open_connection(address, target.port, limit=HEAD_MAX)
         raise Unreachable(f"{target} does not take connections.")
 
-    async def _relay(self, client: Streams, server: Streams, *, length: int | None = None) -> None:
+    async def _relay(self, target: Target, client: Streams, server: Streams, *, length: int | None = None) -> None:
         """Copies both ways until the server has sent all; a browser that has sent its request waits.
 
         With a `length` it copies one request, whose body has so many bytes, and its answer; then the connection ends,
         for the next request could be meant for another server.
         """
-        sending = asyncio.ensure_future(self._pump(client[0], server[1], counted=False, most=length))
+        stalled = Unreachable(f"{target} stalled for {self.policy.read_timeout:.3g} seconds.")
+        idle = Idle(self.policy.read_timeout)
+        sending = asyncio.ensure_future(self._pump(client[0], server[1], idle, counted=False, most=length))
         try:
             if length is not None:
-                client[1].write(await self._answer_head(server[0]))
-            await self._pump(server[0], client[1], counted=True)
+                try:
+                    client[1].write(await idle.limit(self._answer_head(server[0])))
+                except TimeoutError:
+                    raise stalled from None
+            try:
+                await idle.limit(self._pump(server[0], client[1], idle, counted=True))
+            except TimeoutError:  # the client has got some of the answer: no words can be added
+                self.refused.append(stalled)
         finally:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
 
     async def _answer_head(self, server: asyncio.StreamReader) -> bytes:
         """The head of the final response, with `Connection: close`. Interim ones (RFC 9110, 15.2) are skipped."""
-        async with asyncio.timeout(self.policy.total_timeout):
-            while True:
-                status, *headers = (await server.readuntil(b"\r\n\r\n")).removesuffix(b"\r\n\r\n").split(b"\r\n")
-                if not _INTERIM.match(status):
-                    forwarded = [header for header in headers if not header.lower().startswith(_HOP_BY_HOP)]
-                    return b"\r\n".join([status, *forwarded, b"Connection: close", b"", b""])
+        while True:
+            status, *headers = (await server.readuntil(b"\r\n\r\n")).removesuffix(b"\r\n\r\n").split(b"\r\n")
+            if not _INTERIM.match(status):
+                forwarded = [header for header in headers if not header.lower().startswith(_HOP_BY_HOP)]
+                return b"\r\n".join([status, *forwarded, b"Connection: close", b"", b""])
 
     async def _pump(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, counted: bool, most: int | None = None
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        idle: "Idle",
+        *,
+        counted: bool,
+        most: int | None = None,
     ) -> None:
         """Copies `most` bytes, or all until the end; `counted` ones count for `received`."""
         left = PIECE if most is None else most
@@ -202,6 +237,24 @@ class GateProxy:
                     return
             sink.write(piece)
             await sink.drain()
+            idle.reset()
+
+
+class Idle:
+    """The time for which nothing may move on a connection, in seconds; each `reset` begins it anew."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._timeout: asyncio.Timeout | None = None
+
+    async def limit(self, work: Awaitable[T]) -> T:
+        """What the work gives. Raises `TimeoutError` when nothing has moved for so long."""
+        async with asyncio.timeout(self._seconds) as self._timeout:
+            return await work
+
+    def reset(self) -> None:
+        if self._timeout and not self._timeout.expired():
+            self._timeout.reschedule(asyncio.get_running_loop().time() + self._seconds)
 
 
 def _body_length(headers: list[bytes]) -> int:

@@ -29,7 +29,7 @@ _MEANINGS: list[tuple[type[BaseException], type[Problem], str]] = [
     (ssl.SSLCertVerificationError, Unreachable, "shows a certificate that is not valid for it"),
     (ssl.SSLError, Unreachable, "does not agree on TLS"),
     (urllib3_errors.ProxyError, Unreachable, "is not reached through the proxy"),
-    (TimeoutError, Unreachable, "did not answer in time"),
+    (TimeoutError, Unreachable, "did not answer within {seconds:.3g} seconds"),
     (http.client.RemoteDisconnected, Unreachable, "closed the connection without an answer"),
     (http.client.BadStatusLine, Unreachable, "does not answer in HTTP"),
     (http.client.UnknownProtocol, Unreachable, "does not answer in HTTP"),
@@ -65,7 +65,7 @@ class Response(requests.Response):
                 yield chunk
         except (requests.RequestException, urllib3_errors.HTTPError) as error:
             self.close()
-            raise _problem_of(error, self.exchange.target) from None
+            raise _problem_of(error, self.exchange.target, self.exchange.clock.read) from None
 
     def _too_much(self) -> TooMuch:
         self.close()
@@ -98,7 +98,7 @@ class Adapter(HTTPAdapter):
                 self._check_proxy(request.url or "", proxies)
             return super().send(request, timeout=(timeout.connect, timeout.read), proxies=proxies, **options)
         except (requests.RequestException, urllib3_errors.HTTPError, ValueError) as error:
-            raise _problem_of(error, target) from None
+            raise _problem_of(error, target, timeout.connect) from None
         finally:
             current.reset(token)
 
@@ -153,9 +153,19 @@ class Session(requests.Session):
             raise Refused("The address or the body cannot be written as HTTP.") from None
 
     def call(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, timeout: Timeout = None
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        timeout: Timeout = None,
+        seconds: float | None = None,
     ) -> requests.Response:
-        """Does what `request` does in half its time, for callers with a whole address, headers and bytes."""
+        """Does what `request` does in half its time, for callers with a whole address, headers and bytes.
+
+        `seconds` are for the whole call, redirects included, within the policy's.
+        """
         check_characters(url)
         request: Any = requests.PreparedRequest()
         try:
@@ -170,10 +180,11 @@ class Session(requests.Session):
             request.headers["Content-Length"] = str(len(body or b""))
         request.body, request._cookies = body, self._no_cookies
         request.prepare_hooks({})
-        return self.send(request, timeout=timeout, proxies={})
+        return self.send(request, timeout=Clock.start(self.policy, timeout, seconds), proxies={})
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        options["timeout"] = Clock.start(self.policy, options.get("timeout"))
+        timeout = options.get("timeout")
+        options["timeout"] = timeout if isinstance(timeout, Clock) else Clock.start(self.policy, timeout)
         follow = options.pop("allow_redirects", True)
         response = self._hop(request, options)
         history: list[requests.Response] = []
@@ -199,12 +210,12 @@ def _origin(request: requests.PreparedRequest, policy: Policy) -> Target:
     return check_url(cast(str, request.url), policy)
 
 
-def _problem_of(error: BaseException, target: Target) -> Problem:
-    """The problem that an error of requests' or urllib3's stands for."""
+def _problem_of(error: BaseException, target: Target, seconds: float) -> Problem:
+    """The problem that an error of requests' or urllib3's stands for; `seconds` is the time-out that may be over."""
     causes = list(_causes(error))
     for kind, problem, meaning in _MEANINGS:
         if any(isinstance(cause, kind) for cause in causes):
-            return problem(f"{target} {meaning}.")
+            return problem(f"{target} {meaning.format(seconds=seconds)}.")
     return Refused(f"The request to {target} cannot be written as HTTP.")
 
 

@@ -64,6 +64,49 @@ def test_plain_uploads_in_chunks_from_one_address_at_once(hub: Hub) -> None:
     assert sum(answer.json()["inserted"] for answer in answers) == 2_000
 
 
+@pytest.mark.parametrize("target", ["/runs/{id}/events", "/js/walker_queue_wait?timeout=60&task_id={id}"])
+def test_waits_whose_clients_left_give_their_places_back(broken: Disposable, target: str) -> None:
+    """A user has a hundred places in each of two processes."""
+    owner, place = broken.people.sign_up(), urlsplit(broken.people.url)
+    run = owner.post("/js/walker_run", {"name": "pause", "ctx": {"seconds": 60}, "is_async": True}).json()["task_id"]
+    path = target.format(id=run)
+    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: token {owner.token}\r\n\r\n".encode()
+
+    def call() -> socket.socket:
+        connection = socket.create_connection((place.hostname, place.port), 60)
+        connection.sendall(request)
+        return connection
+
+    def is_taken() -> bool:
+        """Whether a wait finds a place: then it is not answered."""
+        status = owner.get("/js/walker_queue_wait", {"task_id": run, "timeout": 0.01}).status_code
+        return status == 200
+
+    with ExitStack() as waits:
+        for _ in range(250):
+            waits.enter_context(call())
+        until(lambda: not is_taken())  # all places are taken, in one of the processes at least
+    until(lambda: all(is_taken() for _ in range(20)))
+    assert owner.post("/js/walker_queue_cancel", {"task_id": run}).status_code == 200
+
+
+def test_idle_connections_end_when_the_server_stops(broken: Disposable) -> None:
+    place = urlsplit(broken.people.url)
+    web = broken.program("web")
+    with ExitStack() as connections:
+        idle = [connections.enter_context(socket.create_connection((place.hostname, place.port))) for _ in range(20)]
+        for connection in idle[:10]:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 ")
+        web.terminate()
+        for connection in idle:
+            connection.settimeout(60)
+            while connection.recv(65536):
+                pass
+    until(lambda: not is_alive(web))
+    broken.await_health()
+
+
 def test_a_wait_is_answered_with_the_state_when_the_server_stops(broken: Disposable) -> None:
     owner = broken.people.sign_up()
     task = owner.post("/js/walker_run", {"name": "pause", "ctx": {"seconds": 60}, "is_async": True}).json()["task_id"]

@@ -215,7 +215,7 @@ def pretending(names: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, tmp_pat
         proxy = serve(tunnel)
 
         @contextmanager
-        def gate(policy: Policy) -> Iterator[Any]:
+        def gate(policy: Policy, tunnel_scheme: str) -> Iterator[Any]:
             yield type("Gate", (), {"address": proxy.url, "refused": []})
 
         monkeypatch.setattr(transfer, "gate", gate)

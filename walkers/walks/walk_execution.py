@@ -12,9 +12,10 @@ from django.db import IntegrityError, InterfaceError, OperationalError, transact
 from django.utils.datastructures import MultiValueDict
 from django.utils.functional import SimpleLazyObject
 
+from taskhub import descendants
 from taskhub.db.fair_semaphore import FairSemaphore
 from taskhub.errors import Failed, NotFound, Problem
-from taskhub.runs.domain import LeaseLost, error_of
+from taskhub.runs.domain import Interrupted, LeaseLost, error_of
 from taskhub.runs.queue.execution import Execution
 from taskhub.security.masking import hiding
 from walkers.authoring import sentinels
@@ -38,8 +39,23 @@ class WalkerFailed(Failed):
 def perform_walk(execution: Execution) -> None:
     """Carries out the walk of a claimed run.
 
-    Its effect and the run's end are one commit, unless the walker is not atomic.
+    Its effect and the run's end are one commit, unless the walker is not atomic. The programs that it has started end
+    with it where it is interrupted, else at the latest with their worker process.
     """
+    if execution.thread is threading.main_thread():  # of a worker process, which makes one walk at a time
+        descendants.adopt_descendants()
+    before = descendants.children()
+    try:
+        _perform_walk(execution)
+    except (Interrupted, LeaseLost):
+        execution.open = False  # it is not interrupted again meanwhile
+        descendants.end_descendants(but=before)
+        raise
+    finally:
+        descendants.reap(but=before)
+
+
+def _perform_walk(execution: Execution) -> None:
     run = execution.run
     definition, ctx = load_work(run.arguments)
     files = files_of(run) if run.arguments.get("files") else MultiValueDict()

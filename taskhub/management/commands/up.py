@@ -162,6 +162,7 @@ class Hub:
     async def stop(self) -> None:
         await stop_in_order([self.kept("beat"), self.kept("web"), self.kept("worker")], self.cold)
         await stop_in_order([self.kept("redis"), self.kept("postgres")])
+        await asyncio.to_thread(self.servers.end_leftovers, self.register)  # such as daemons of walkers
         self.servers.clear_folders()
 
     def keep(self, program: ProgramSpec, prepare: Callable[[], ProgramSpec] | None = None) -> None:

@@ -6,17 +6,16 @@ cancelling, or to renew its lease. The worker's main process, which runs no work
 
 import logging
 import os
-import signal
 import threading
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any
 
 from celery.signals import worker_ready
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
+from taskhub.descendants import end_tree
 from taskhub.runs.models import Run
 from taskhub.runs.queue.lease_keeper import process_heartbeat
 
@@ -60,8 +59,7 @@ class Watchdog:
         for pid, checks in self._silent.items():
             if checks >= SILENT_CHECKS and not self._holds_lease(pid):
                 log.error("Process %d does not let go of a run that it no longer has; it is ended", pid)
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+                end_tree(pid)
                 process_heartbeat.forget(pid)
 
     def _holds_lease(self, pid: int) -> bool:

@@ -29,6 +29,7 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
+from taskhub.descendants import end_descendants
 from taskhub.runs.domain import Interrupted, Overdue
 from taskhub.runs.queue import leases, pubsub
 from taskhub.runs.queue.execution import Execution
@@ -163,6 +164,7 @@ class LeaseKeeper:
             log.error("Run %s cannot be interrupted; its process ends", execution.run.pk)
             if isinstance(execution.stop, Overdue):
                 execution.end_overdue()
+            end_descendants()
             os.kill(os.getpid(), signal.SIGKILL)
         signal.pthread_kill(execution.thread.ident or 0, signal.SIGUSR2)
 

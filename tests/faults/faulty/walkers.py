@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +80,32 @@ class Limited(Stuck):
         super().visit(here)
 
 
+class Start(Walker):
+    """Starts programs, each of which writes its pid to a file in `folder`, and then hangs, or ends."""
+
+    folder: str
+    how: Literal["shell", "sum", "end"]
+
+    def visit(self, here: Place) -> None:
+        for name, command in ORPHANS.items():
+            subprocess.run(command.format(program=_program(self.folder, name)), shell=True)
+            while not Path(self.folder, name).exists():
+                time.sleep(0.01)
+        if self.how == "shell":
+            subprocess.run(f"{_program(self.folder, 'child of a shell')}; true", shell=True)
+        elif self.how == "sum":
+            HANGS["sum"]()
+
+
+class StartLimited(Start):
+    """The same, for a second."""
+
+    time_limit: ClassVar[float] = 1
+
+    def visit(self, here: Place) -> None:
+        super().visit(here)
+
+
 class Failing(Walker):
     """Fails in the database with its password in the statement."""
 
@@ -87,6 +114,14 @@ class Failing(Walker):
     def visit(self, here: Place) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT %s::text::integer", [self.password])
+
+
+# What is left alone by its parent: in the walker's session, in one of its own, and without an environment.
+ORPHANS = {"orphan": "{program} &", "daemon": "setsid {program} &", "bare": "env -i {program} &"}
+
+
+def _program(folder: str, name: str) -> str:
+    return f"""sh -c 'echo $$ > "{folder}/{name}.new"; mv "{folder}/{name}.new" "{folder}/{name}"; exec sleep 3600'"""
 
 
 def _first(flag: str) -> bool:
