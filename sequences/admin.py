@@ -13,7 +13,7 @@ from taskhub.web.admin import ReadOnlyAdmin, row_link
 
 @admin.register(SequenceStep)
 class SequenceStepAdmin(ReadOnlyAdmin):
-    list_display = ("number", "path", "method", "status", "duration_ms", "error", "again", "url")
+    list_display = ("number", "path", "method", "status", "duration_ms", "error", "note", "again", "url")
     list_filter: ClassVar[Any] = ("again",)
     search_ids = ("run_id",)
     linked_by = ("run__id__exact",)
@@ -27,6 +27,7 @@ class SequenceStepAdmin(ReadOnlyAdmin):
         "status",
         "duration_ms",
         "error",
+        "note",
         "again",
         "sent",
         "answer",

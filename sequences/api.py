@@ -43,6 +43,7 @@ EXAMPLE_STEP = {
     "status": 200,
     "duration_ms": 4,
     "error": "",
+    "note": "",
     "again": False,
 }
 EXAMPLE_RUN = {

@@ -1,6 +1,8 @@
 """Sends a sequence's HTTP requests: through the gate, over connections that stay open while the run goes on."""
 
 import json
+import re
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Self
@@ -11,10 +13,11 @@ from django.utils.http import parse_header_parameters
 
 from sequences.domain.exchange import SendFailed, StepRequest, StepResponse
 from taskhub.errors import Problem, Rejected
-from taskhub.jsontools.strict_json import parse_json
+from taskhub.jsontools.lenient_json import decode_text, parse_lenient
 from taskhub.outbound import Session
 
 FORM = "application/x-www-form-urlencoded"
+_JSON_LINES = re.compile(r"ndjson|jsonl|json-?lines|json-?stream|stream\+json|json-seq")
 
 
 class HttpClient:
@@ -46,7 +49,7 @@ class HttpClient:
             response = self._session.call(request.method, request.address, **options)
         except Problem as problem:
             raise SendFailed(problem.detail) from None
-        return StepResponse(response.status_code, _value(response), _storable(response.reason or ""))
+        return _step_response(response)
 
 
 def _body(body: Any, headers: dict[str, str]) -> bytes | None:
@@ -69,31 +72,33 @@ def _form_value(value: Any) -> Any:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _value(response: requests.Response) -> Any:
-    """JSON where it is some; else text, or null for an empty body."""
-    body: bytes = response.content
+def _step_response(response: requests.Response) -> StepResponse:
+    """The answer, its body as JSON where it says or looks so, else as text; null for an empty body.
+
+    One that says JSON and is none has a fault, unless its status is the step's error anyway.
+    """
+    status, message, body = response.status_code, _storable(response.reason or ""), response.content
     kind, charset = _content_type(response.headers.get("Content-Type", ""))
-    if not body.strip():
-        return None
-    if "json" in kind or body.lstrip()[:1] in (b"{", b"["):
+    if not body.removeprefix(BOM_UTF8).strip():
+        return StepResponse(status, None, message)
+    says_json, fault = "json" in kind, ""
+    if says_json or body.removeprefix(BOM_UTF8).lstrip()[:1] in (b"{", b"["):
         try:
-            return parse_json(body)
-        except Rejected:
-            pass  # it is text, whatever it says of itself
-    try:
-        text = body.decode(charset, "replace")
-    except (LookupError, ValueError):  # an encoding that is none, or none of texts
-        text = body.decode("utf-8", "replace")
-    return _storable(text)
+            value, note = parse_lenient(body, charset, lines=bool(_JSON_LINES.search(kind)))
+        except Rejected as refusal:
+            fault = f"The answer says that it is {kind[:100]}. {refusal.detail}" if says_json and status < 400 else ""
+        else:
+            return StepResponse(status, value, message, note)
+    return StepResponse(status, _storable(decode_text(body, charset)), message, fault=fault)
 
 
 def _content_type(header: str) -> tuple[str, str]:
-    """The media type and the encoding of a `Content-Type`; one that cannot be read says nothing."""
+    """The media type and the charset of a `Content-Type`; one that cannot be read says nothing."""
     try:
         kind, parameters = parse_header_parameters(header)
     except ValueError:
-        return "", "utf-8"
-    return kind, parameters.get("charset", "utf-8")
+        return "", ""
+    return kind, parameters.get("charset", "")
 
 
 def _storable(text: str) -> str:

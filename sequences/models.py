@@ -18,6 +18,7 @@ class SequenceStep(models.Model):
     status = models.PositiveSmallIntegerField(null=True, help_text="Of the answer, if there was one")
     duration_ms = models.PositiveIntegerField()
     error = models.TextField(default="", blank=True)
+    note = models.TextField(default="", db_default="", blank=True, help_text="What was mended in the answer")
     again = models.BooleanField(default=False, help_text="May have been sent before, by a worker that was lost")
     sent = models.TextField(default="", help_text="Headers and body")
     answer = models.TextField(default="", help_text="The value of the answer")

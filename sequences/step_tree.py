@@ -54,10 +54,11 @@ class StepTree:
 
 
 def step_label(record: StepRecord, name: str) -> Text:
-    """`requests[0] GET http://... 200 4 ms`, its error behind it."""
+    """`requests[0] GET http://... 200 4 ms`, its error and its note behind it."""
     status = "-" if record.status is None else str(record.status)
     succeeded = record.error is None
     parts = [(name, ""), (record.method, "bold"), (mask(record.sent.address) if record.sent else "", "cyan")]
     parts += [(status, "green" if succeeded else "red"), (f"{record.duration_ms} ms", "dim")]
     parts += [] if succeeded else [(mask(record.error or ""), "red")]
+    parts += [(record.note, "yellow")]
     return Text(" ").join(Text(text, style=style) for text, style in parts if text)

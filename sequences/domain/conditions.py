@@ -1,8 +1,8 @@
 """Filters: which items pass the filter of a loop, and whether a `break` holds.
 
 A filter is a list, joined by and, of `{by, condition}`, `{or: [...]}` and `{and: [...]}`. Numbers compare with
-numbers, strings with strings; booleans, arrays and objects only know `eq` and `ne`. What cannot be compared is false,
-with `ne` too, and a null that comes of a template at run time compares with nothing.
+numbers, strings with strings; booleans, arrays and objects only know `eq` and `ne`. What cannot be compared is false;
+a null that comes of a template at run time compares with nothing. `ne` is true wherever `eq` is false.
 """
 
 import operator
@@ -93,7 +93,10 @@ class FilterReader:
         template = self._templates.json(expected, location)
         if name == "regex":
             return self._pattern(template, location)
-        return _ordered(_ORDER[name], template) if name in _ORDER else _equal(template, expect_same=name == "eq")
+        if name in _ORDER:
+            return _ordered(_ORDER[name], template)
+        equal = _equal(template)
+        return equal if name == "eq" else lambda actual, scope: not equal(actual, scope)
 
     def _pattern(self, template: Template, location: Location) -> Comparison:
         if not template.constant:
@@ -150,14 +153,14 @@ def _condition(by: Evaluate, comparisons: list[Comparison]) -> Predicate:
     return holds
 
 
-def _equal(template: Template, *, expect_same: bool) -> Comparison:
+def _equal(template: Template) -> Comparison:
     def test(actual: Any, scope: Scope) -> bool:
         expected = template.render(scope)
         if expected is None or kind(actual) != kind(expected):
             return False
         if isinstance(expected, list | dict):
             scope.visit(weigh(expected, VISITS_MAX, "The value to compare with"))
-        return same(actual, expected) is expect_same
+        return same(actual, expected)
 
     return test
 

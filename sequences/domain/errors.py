@@ -28,7 +28,8 @@ class StatusError(StepFailure):
     """A response with a status of 400 or more."""
 
     def __init__(self, response: StepResponse) -> None:
-        self.value = {"status": response.status, "message": response.message or f"HTTP {response.status}"}
+        message = response.message or f"HTTP {response.status}"
+        self.value = {"status": response.status, "message": message, "body": response.value}
         super().__init__(f"The answer was {response.status}" + (f": {response.message}" if response.message else "."))
 
 
@@ -46,7 +47,7 @@ class StepError:
 
     @classmethod
     def of(cls, path: str, error: Exception) -> "StepError":
-        """The value is `{status, message}` for a status of 400 or more, else `{worker_error}`."""
+        """The value is `{status, message, body}` for a status of 400 or more, else `{worker_error}`."""
         message = str(error) or type(error).__name__
         value = error.value if isinstance(error, StatusError) else {"worker_error": message}
         return cls(path, message, value, final=isinstance(error, BudgetExceeded))

@@ -17,14 +17,17 @@ class StepRequest:
 
 @dataclass(slots=True)
 class StepResponse:
-    """`value` is JSON as `taskhub.jsontools.strict_json` reads it, or text without U+0000; it is never changed.
+    """`value` is JSON that can be stored, or text without U+0000; it is never changed.
 
-    `message` says why where `status` is 400 or more, such as the reason phrase.
+    `message` says why where `status` is 400 or more, such as the reason phrase. `note` tells what was mended in the
+    body. With a `fault` the body is not what it says it is, and `value` is its text.
     """
 
     status: int
     value: Any = None
     message: str = ""
+    note: str = ""
+    fault: str = ""
 
 
 class SendFailed(Exception):
@@ -40,7 +43,8 @@ class StepRecord:
     """One finished step: what was sent (None where it never came to that) and what came back.
 
     `number` counts from 1. `path` is that of the step, `requests[1].__def_loop__[3].requests[0]`; a filter or `break`
-    that could not be evaluated has a record of its own, with its own path.
+    that could not be evaluated has a record of its own, with its own path. `method` is empty where an expression gives
+    it that could not be evaluated. `note` tells what was mended in the answer.
     """
 
     number: int
@@ -51,6 +55,7 @@ class StepRecord:
     value: Any = None
     error: str | None = None
     duration_ms: int = 0
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

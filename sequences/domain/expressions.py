@@ -1,7 +1,8 @@
 """Expressions, the text between `{{` and `}}`: a root (`$`, `#`, `@`, `!`) and a path, parsed once into a function.
 
-`.key` and `.0` go down one level, `.(expression)` is a computed key, anything more is JSONPath. A definite path gives
-a value or null, any other always a list. A quoted text, `'{{'`, is that text.
+`.key` and `.0` go down one level, `.(expression)` is a computed key and `.name_(expression)` one that is computed in
+part, anything more is JSONPath. A definite path gives a value or null, any other always a list. A quoted text, `'{{'`,
+is that text.
 """
 
 import re
@@ -26,9 +27,11 @@ _ROOTS: dict[str, Evaluate] = {
     "@": lambda scope: scope.item,
     "!": lambda scope: scope.index,
 }
-_NAME = re.compile(r"""\.([^\s.()\[\]{}*?,|&~'"`]+)(?![^.)])""")
-_COMPUTED = re.compile(r"\.\(")
-_JSONPATH = re.compile(r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|(?!\.\()[^()'"])+""", re.DOTALL)
+_WORD = r"""[^\s.()\[\]{}*?,|&~'"`]"""
+_NAME = re.compile(rf"\.({_WORD}+)(?![^.)])")
+_COMPUTED = re.compile(rf"\.{_WORD}*\(")
+_WORDS = re.compile(rf"{_WORD}+")
+_JSONPATH = re.compile(rf"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|(?!\.{_WORD}*\()[^()'"])+""", re.DOTALL)
 _LITERAL = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""", re.DOTALL)
 
 
@@ -102,7 +105,20 @@ class _ExpressionParser:
         return read_path(piece[0])
 
     def _computed(self, depth: int) -> Expression:
-        self.at += 2
+        """A key of words and expressions in parentheses, such as `.object_get_(!)`."""
+        self.at += 1
+        pieces: list[str | Expression] = []
+        while True:
+            if words := _WORDS.match(self.text, self.at):
+                pieces.append(words[0])
+                self.at = words.end()
+            elif self.text[self.at : self.at + 1] == "(":
+                pieces.append(self._parenthesised(depth))
+            else:
+                return _computed_key(pieces)
+
+    def _parenthesised(self, depth: int) -> Expression:
+        self.at += 1
         inner = self.expression(depth + 1)
         if self.at == len(self.text):
             raise self.unexpected()
@@ -165,16 +181,21 @@ def _steps_of(part: str | Expression | Path) -> tuple[PathStep, ...]:
     if isinstance(part, Path):
         return part.steps
     if isinstance(part, Expression):
-        return (_member_step(_computed_key(part)),)
+        return (_member_step(part.evaluate),)
     return (_member_step(lambda scope: part),)
 
 
-def _computed_key(expression: Expression) -> Callable[[Scope], str | None]:
-    def key(scope: Scope) -> str | None:
-        value = expression.evaluate(scope)
-        return None if value is None or isinstance(value, dict | list) else as_text(value)
+def _computed_key(pieces: list[str | Expression]) -> Expression:
+    """A key as text, or null where one of its expressions gives null, an object or a list."""
+    roots = frozenset[str]().union(*(piece.roots for piece in pieces if isinstance(piece, Expression)))
 
-    return key
+    def evaluate(scope: Scope) -> str | None:
+        values = [piece if isinstance(piece, str) else piece.evaluate(scope) for piece in pieces]
+        if any(value is None or isinstance(value, dict | list) for value in values):
+            return None
+        return "".join(map(as_text, values))
+
+    return Expression(evaluate, roots)
 
 
 def _member_step(key_in: Callable[[Scope], str | None]) -> PathStep:

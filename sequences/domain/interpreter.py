@@ -15,7 +15,7 @@ from sequences.domain.errors import BudgetExceeded, SequenceStopped, StatusError
 from sequences.domain.exchange import Jac, Send, SendFailed, SequenceLimits, StepRecord, StepRequest, StepResponse
 from sequences.domain.json_values import kind, weigh
 from sequences.domain.scope import VISITS_MAX
-from sequences.domain.steps import JAC, SequenceProgram, Step
+from sequences.domain.steps import JAC, METHODS, SequenceProgram, Step
 from sequences.domain.templates import Template
 from sequences.domain.validation_errors import StepFailure
 from taskhub.errors import Rejected
@@ -142,31 +142,33 @@ class Interpreter:
         self._record(record)
 
     def _new_record(self, block: Block) -> StepRecord:
-        return StepRecord(self.steps + 1, block.path, block.steps[block.step_index].method)
+        return StepRecord(self.steps + 1, block.path, block.steps[block.step_index].constant_method)
 
     def _exchange(self, step: Step, block: Block, record: StepRecord) -> None:
         """Sends the step's request. Its names are rendered first: a step sees only what was there before it."""
         self._reset_allowances(block)
         block.save_to = _render_name(step.save_to, block)
         request_name = _render_name(step.save_req_to, block)
-        master = step.master.render(block)
+        record.method = _render_method(step.method, block)
+        is_call = record.method == JAC
         request = StepRequest(
-            step.method, step.address.render(block), step.headers.render(block), step.body.render(block)
+            record.method,
+            (step.call if is_call else step.address).render(block),
+            {} if is_call else step.headers.render(block),
+            step.body.render(block),
         )
-        saved_request = {
-            "method": request.method,
-            "url": request.address,
-            "headers": request.headers,
-            "body": request.body,
-        }
+        master = step.master.render(block) if is_call else None
+        saved_request = _saved_request(request)
         weigh(saved_request, self._limits.request, "The request")
         record.sent = request
         if request_name is not None:
             self._persistence.save(request_name, saved_request)
-        response = self._call(request, master) if step.method == JAC else self._send(request)
-        record.status, record.value = response.status, response.value
+        response = self._call(request, master) if is_call else self._send(request)
+        record.status, record.value, record.note = response.status, response.value, response.note
         if response.status >= 400:
             raise StatusError(response)
+        if response.fault:
+            raise StepFailure(response.fault)
         self._set_value(block, response.value)
         if step.loop:
             block.items = step.loop.items(block)
@@ -243,6 +245,26 @@ class Interpreter:
         record.path, record.error = error.path, error.message
         self._budget.steps = record.number
         self._record(record)
+
+
+def _render_method(template: Template, block: Block) -> str:
+    method = template.render(block)
+    if method.upper() not in (*METHODS, JAC):
+        raise StepFailure(f"The method would be {method[:40]!r}; there are {', '.join((*METHODS, JAC))}.")
+    return str(method.upper())
+
+
+def _saved_request(request: StepRequest) -> dict[str, Any]:
+    """What `save_req_to` saves. It can be read in both spellings, whichever its sequence is written in."""
+    address, headers = request.address, request.headers
+    return {
+        "method": request.method,
+        "url": address,
+        "api": address,
+        "headers": headers,
+        "header": headers,
+        "body": request.body,
+    }
 
 
 def _render_name(template: Template | None, block: Block) -> str | None:

@@ -1,9 +1,9 @@
 """Parses the arguments of a sequence into a `SequenceProgram`, or names every fault in them."""
 
 import json
-import re
 from typing import Any
 
+from sequences.domain.address_templates import read_address
 from sequences.domain.conditions import FilterReader
 from sequences.domain.headers import read_headers
 from sequences.domain.json_values import as_text, kind, weigh
@@ -24,7 +24,6 @@ _STEP_KEYS = (
     "method", "url", "api", "header", "headers", "body", "master",
     "save_to", "save_req_to", "ignore_error", "break", "__def_loop__", "__def_loop",
 )  # fmt: skip
-_HTTP = re.compile(r"https?://[^/?#]", re.IGNORECASE)
 
 Fields = dict[str, Any]
 
@@ -105,8 +104,8 @@ class _ProgramReader:
         return Step(
             name=f"requests[{index}]",
             method=method,
-            address=self._address(fields, location, method),
-            headers=self._headers(fields, location, method),
+            **self._address(fields, location, method),
+            headers=self._headers(fields, location),
             body=self._body(fields, location, method),
             master=self._master(fields, location, method),
             save_to=self._name(fields, location, "save_to"),
@@ -116,44 +115,50 @@ class _ProgramReader:
             loop=self._loop(fields, location, depth),
         )
 
-    def _method(self, fields: Fields, location: Location) -> str:
+    def _method(self, fields: Fields, location: Location) -> Template:
+        """The method in capitals, or the template of one."""
         method = fields.get("method")
+        if isinstance(method, str) and "{{" in method:
+            return self.templates.text(method, (location, "method"))
         if isinstance(method, str) and method.upper() in (*METHODS, JAC):
-            return method.upper()
+            return constant(method.upper())
         self.faults.add((location, "method"), f"This is required, and one of {', '.join((*METHODS, JAC))}.")
-        return ""
+        return Template(lambda scope: "", False)
 
-    def _address(self, fields: Fields, location: Location, method: str) -> Template:
+    def _address(self, fields: Fields, location: Location, method: Template) -> dict[str, Template]:
+        """The address of HTTP, the name of a call, or both readings where an expression gives the method."""
         key, address = self._either(fields, location, "url", "api")
+        location = (location, key)
         if not isinstance(address, str) or not address.strip():
-            self.faults.add((location, key), "This is required: an address, in 'url' or 'api'.")
-            return constant("")
-        if method == JAC:
-            return self.templates.text(address, (location, key))
-        template = self.templates.address(address, (location, key))
-        if "{{" not in address and not _HTTP.match(address):
-            self.faults.add((location, key), "An address begins with http:// or https:// and a host.")
-        return template
+            self.faults.add(location, "This is required: an address, in 'url' or 'api'.")
+            return {"address": constant(""), "call": constant("")}
+        is_call = _is_call(method)
+        call = self.templates.text(address, location) if is_call or not method.constant else constant("")
+        if is_call:
+            return {"address": constant(""), "call": call}
+        faults = self.faults if method.constant else ValidationFaults()  # it may be the name of a call
+        return {"address": read_address(address, location, self.templates, faults), "call": call}
 
-    def _headers(self, fields: Fields, location: Location, method: str) -> Template:
+    def _headers(self, fields: Fields, location: Location) -> Template:
+        """They are of no effect on a JAC request, and checked all the same."""
         key, headers = self._either(fields, location, "header", "headers")
         if headers is None:
             return Template(lambda scope: {}, True)
-        if method == JAC:
-            self.faults.add((location, key), "A JAC request has no headers; 'master' says whose call it is.")
         return read_headers(headers, (location, key), self.templates, self.faults)
 
-    def _body(self, fields: Fields, location: Location, method: str) -> Template:
+    def _body(self, fields: Fields, location: Location, method: Template) -> Template:
         body = fields.get("body")
-        if method == JAC and not (isinstance(body, dict) or body is None or (isinstance(body, str) and "{{" in body)):
+        if _is_call(method) and not (
+            isinstance(body, dict) or body is None or (isinstance(body, str) and "{{" in body)
+        ):
             self.faults.add((location, "body"), f"The body of a JAC request is an object, not {kind(body)}.")
         return self.templates.json(body, (location, "body"))
 
-    def _master(self, fields: Fields, location: Location, method: str) -> Template:
+    def _master(self, fields: Fields, location: Location, method: Template) -> Template:
         master = fields.get("master")
         if master is None:
             return constant(None)
-        if method not in (JAC, ""):
+        if method.constant and not _is_call(method):
             self.faults.add((location, "master"), "Only a JAC request has a master.")
         elif not isinstance(master, str):
             self.faults.add((location, "master"), f"A master is a user's id, not {kind(master)}.")
@@ -202,3 +207,8 @@ class _ProgramReader:
             if known and key not in known:
                 self.faults.add((location, key), f"There is no such key here; there are {', '.join(known)}.")
         return {key: item for key, item in value.items() if item is not None} if known else value
+
+
+def _is_call(method: Template) -> bool:
+    """Whether the method is known to be JAC."""
+    return method.constant and method.value == JAC

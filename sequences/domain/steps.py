@@ -35,11 +35,16 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One request. `name` is its place in its block, such as `requests[0]`; `break_when` is its `break`."""
+    """One request. `name` is its place in its block, such as `requests[0]`; `break_when` is its `break`.
+
+    `address` and `headers` are of HTTP, `call` and `master` are of JAC: the name of a call and the user who makes it.
+    An expression may give the method, so a step may have all of them.
+    """
 
     name: str
-    method: str
+    method: Template
     address: Template
+    call: Template
     headers: Template
     body: Template
     master: Template
@@ -48,6 +53,11 @@ class Step:
     ignore_error: bool = False
     break_when: Predicate | None = None
     loop: Loop | None = None
+
+    @property
+    def constant_method(self) -> str:
+        """The method, or an empty text where an expression gives it."""
+        return str(self.method.value) if self.method.constant else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,13 @@ is a value and never a template: it is not looked at again. A literal `{{` is wr
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from sequences.domain.expressions import Evaluate, Expression, read_expression
 from sequences.domain.json_values import as_text
 from sequences.domain.scope import Scope
-from sequences.domain.validation_errors import InvalidSyntax, Location, StepFailure, ValidationFaults
+from sequences.domain.validation_errors import InvalidSyntax, Location, ValidationFaults
 
 # In one sequence, so that the largest is read within two seconds.
 EXPRESSIONS_MAX = 1000
@@ -51,22 +49,14 @@ class TemplateReader:
 
     def value(self, text: str, location: Location) -> Template:
         """A value of any type where the text is one whole expression, else text."""
-        parts = self._parts(text, location)
+        parts = self.parts(text, location)
         if len(parts) == 1 and isinstance(parts[0], Expression):
             return Template(parts[0].evaluate, False)
         return _joined(parts)
 
     def text(self, text: str, location: Location) -> Template:
         """A text."""
-        return _joined(self._parts(text, location))
-
-    def address(self, text: str, location: Location) -> Template:
-        """Text whose substitutions are percent-encoded, unless the whole address is one."""
-        parts = self._parts(text, location)
-        if len(parts) == 1 and isinstance(parts[0], Expression):
-            return Template(_text_only(parts[0].evaluate), False)
-        joined = _joined(parts, _percent_encoded)
-        return joined if joined.constant else Template(_without_dot_segments(joined.render), False)
+        return _joined(self.parts(text, location))
 
     def json(self, value: Any, location: Location) -> Template:
         """Any JSON, with expressions in its strings at any depth, keys included."""
@@ -89,7 +79,8 @@ class TemplateReader:
             return _object(names, values)
         return constant(value)
 
-    def _parts(self, text: str, location: Location) -> list[str | Expression]:
+    def parts(self, text: str, location: Location) -> list[str | Expression]:
+        """The texts and expressions of which a text is made."""
         if "{{" not in text:
             return [text]
         try:
@@ -133,42 +124,16 @@ def _all_constant(templates: list[Template]) -> bool:
     return all(template.constant for template in templates)
 
 
-def _joined(parts: list[str | Expression], finish: Callable[[str], str] = str) -> Template:
+def _joined(parts: list[str | Expression]) -> Template:
     if not any(isinstance(part, Expression) for part in parts):
         return constant("".join(part for part in parts if isinstance(part, str)))
 
     def render(scope: Scope) -> str:
         return "".join(
-            part if isinstance(part, str) else finish(scope.count_text(as_text(part.evaluate(scope)))) for part in parts
+            part if isinstance(part, str) else scope.count_text(as_text(part.evaluate(scope))) for part in parts
         )
 
     return Template(render, False)
-
-
-def _percent_encoded(text: str) -> str:
-    return quote(text, safe="")
-
-
-def _text_only(evaluate: Evaluate) -> Evaluate:
-    def render(scope: Scope) -> str:
-        value = evaluate(scope)
-        if not isinstance(value, str):
-            raise StepFailure("The address is not text.")
-        return value
-
-    return render
-
-
-def _without_dot_segments(evaluate: Evaluate) -> Evaluate:
-    """Refuses addresses with `.` or `..` in their path: clients resolve these, and percent-encoding does not help."""
-
-    def render(scope: Scope) -> str:
-        address: str = evaluate(scope)
-        if "/." in address and not {".", ".."}.isdisjoint(re.split("[?#]", address, maxsplit=1)[0].split("/")):
-            raise StepFailure("With these values the address would lead elsewhere: a part of its path is '.' or '..'.")
-        return address
-
-    return render
 
 
 def _list(items: list[Evaluate]) -> Template:

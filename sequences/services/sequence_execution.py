@@ -98,7 +98,7 @@ class SequenceRun:
             end_run(*arguments)
 
     def _before_step(self, step: Step) -> None:
-        if self._waiting and not _is_safe(step.method, step.address.value if step.address.constant else ""):
+        if self._waiting and not _is_safe(step.constant_method, step.call.value if step.call.constant else ""):
             self._record()
 
     def _after_step(self, record: StepRecord) -> None:

@@ -14,7 +14,7 @@ from taskhub.security.masking import hide, mask, mask_value, secrets_of
 
 Row = tuple[Any, ...]
 
-COLUMNS = "run_id, number, path, method, url, status, duration_ms, error, again, sent, answer"
+COLUMNS = "run_id, number, path, method, url, status, duration_ms, error, note, again, sent, answer"
 _COPY = f"COPY {SequenceStep._meta.db_table} ({COLUMNS}) FROM STDIN"
 
 
@@ -39,6 +39,7 @@ class StepRecorder:
             record.status,
             record.duration_ms,
             self.without_secrets(record.error) if record.error else "",
+            record.note,
             again,
             self._json({"headers": sent.headers, "body": _masked_text(sent.body)}) if sent else "",
             self._json(_masked_text(record.value)),

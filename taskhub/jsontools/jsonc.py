@@ -28,6 +28,15 @@ def parse_jsonc(text: str) -> Any:
     """
     if len(text) > LENGTH_MAX:
         raise _refused(1, 1, f"A sequence's text has at most {LENGTH_MAX} characters.")
+    try:
+        return _parse(text)
+    except Rejected:
+        if (comment := _find_swallowing_comment(text)) is not None:
+            raise _broken(text, comment, _SWALLOWED) from None
+        raise
+
+
+def _parse(text: str) -> Any:
     plain = _without_commas(text, _without_comments(text))
     try:
         return parse_json(plain)
@@ -37,6 +46,20 @@ def parse_jsonc(text: str) -> Any:
         if not place:
             raise _broken(text, 0, detail) from None
         raise _refused(int(place[1]), int(place[2]), detail[: place.start()].removesuffix(" at")) from None
+
+
+_SWALLOWED = (
+    "This comment takes the rest, for the whole text is one line. Its line ends were lost on the way: curl's -d takes "
+    "them out, and --data-binary keeps them."
+)
+
+
+def _find_swallowing_comment(text: str) -> int | None:
+    """Where a text without line ends has a `//` comment."""
+    if "\n" in text or "\r" in text:
+        return None
+    comments = (found for found in _COMMENTS.finditer(text) if (found["comment"] or "").startswith("//"))
+    return next((found.start() for found in comments), None)
 
 
 def _without_comments(text: str) -> str:

@@ -125,12 +125,32 @@ def test_what_is_json_already_means_the_same(text: str) -> None:
         ("[1 / 2]", 1, 4),
         ("[" * 101 + "]" * 101, 1, 101),
         ("", 1, 1),
-        ("// nothing", 1, 11),
+        ("// nothing\n", 2, 1),
         (" " * 2_000_001, 1, 1),
     ],
 )
 def test_each_fault_has_its_line_and_column(text: str, line: int, column: int) -> None:
     assert fault_of(text)[:2] == (line, column)
+
+
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [
+        ('{  // optional  "persistence": {},  "requests": [] }', 4),
+        ('{"a": "http://h/", "b": [1, // two  2]}', 29),
+        ("// nothing", 1),
+        ('{"a": ... } // what is left out is not the only fault', 13),
+    ],
+)
+def test_a_text_whose_line_ends_were_lost_says_so(text: str, column: int) -> None:
+    line, at, detail = fault_of(text)
+    assert (line, at) == (1, column)
+    assert "--data-binary" in detail
+
+
+def test_one_line_may_end_with_a_comment() -> None:
+    assert parse_jsonc('{"a": 1} // one') == {"a": 1}
+    assert "--data-binary" not in fault_of('{"a": ...}')[2]
 
 
 def test_an_address_in_a_string_is_no_comment() -> None:

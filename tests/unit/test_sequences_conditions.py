@@ -37,9 +37,12 @@ def compares(condition: dict[str, Any], actual: Any) -> bool:
         ({"eq": 1}, True, False),
         ({"eq": True}, True, True),
         ({"eq": 1}, "1", False),
-        ({"ne": 1}, "1", False),
+        ({"ne": 1}, "1", True),
+        ({"ne": True}, 1, True),
+        ({"ne": 1}, 1.0, False),
         ({"ne": 1}, 2, True),
-        ({"ne": "a"}, None, False),
+        ({"ne": "a"}, None, True),
+        ({"ne": "a", "gt": "a"}, None, False),
         ({"eq": [1, {"a": None}]}, [1.0, {"a": None}], True),
         ({"ne": [1]}, [True], True),
         ({"gt": True}, 5, False),
@@ -102,7 +105,9 @@ class Model:
         types = {type(actual), type(value)}
         if name == "regex":
             return isinstance(actual, str) and re.match(value, actual) is not None
-        if not (types <= {int, float} or types == {str} or (types == {bool} and name in ("eq", "ne"))):
+        if name == "ne":
+            return not self.compare("eq", actual, value)
+        if not (types <= {int, float} or types == {str} or (types == {bool} and name == "eq")):
             return False
         compare = getattr(operator, {"gte": "ge", "lte": "le"}.get(name, name))
         return bool(compare(actual, value))
@@ -126,8 +131,15 @@ def test_what_is_compared_with_may_be_a_template() -> None:
 @pytest.mark.parametrize("name", ["eq", "ne", "gt", "gte", "lt", "lte", "regex"])
 def test_a_template_that_finds_nothing_compares_with_nothing(name: str) -> None:
     filter_ = [{"by": "$.id", "condition": {name: "{{#.wanted}}"}}]
-    assert not holds(filter_, {"id": "abc"})
-    assert not holds(filter_, {"id": None})
+    assert holds(filter_, {"id": "abc"}) is (name == "ne")
+    assert holds(filter_, {"id": None}) is (name == "ne")
+
+
+@pytest.mark.parametrize("item", [{}, {"id": None}, {"id": 5}, {"id": True}, {"id": []}, {"id": {"a": 1}}, {"id": "b"}])
+def test_ne_is_true_wherever_eq_is_false(item: dict[str, Any]) -> None:
+    for expected in ("a", "{{#.wanted}}", 7, False, ["a"], {"a": "b"}):
+        equal, unequal = ([{"by": "$.id", "condition": {name: expected}}] for name in ("eq", "ne"))
+        assert (holds(equal, item, wanted="a"), holds(unequal, item, wanted="a")) == (False, True)
 
 
 def test_a_pattern_that_turns_out_unreadable_is_a_failure() -> None:

@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonpath_ng.parser import parse as parse_jsonpath
 
+from sequences.domain.address_templates import read_address
 from sequences.domain.expressions import Expression, read_expression
 from sequences.domain.json_values import as_text, kind, same, weigh
 from sequences.domain.scope import Scope
@@ -16,7 +17,8 @@ from sequences.domain.templates import CHARACTERS_MAX, EXPRESSIONS_MAX, Template
 from sequences.domain.validation_errors import InvalidSyntax, StepFailure, ValidationFaults
 
 USERS = {"data": [{"id": 1, "jid": "a", "tags": ["x", "y"]}, {"id": 2, "jid": None}], "token": "t/ä k", "ok": True}
-KEPT = {"login": {"token": "secret"}, "map": {"1": "one", "a": "letter", "": 0}, "key": "data", "true": {"1": 5}}
+KEPT = {"login": {"token": "secret"}, "map": {"1": "one", "a": "letter", "": 0}, "key": "data", "true": {"1": 5},
+        "got_3": "third", "got_1": [{"x": 1}], "o": "o", "oo": "both", "got_one_": "deep"}  # fmt: skip
 ITEM = {"jid": "urn:uuid:1", "id": 1, "key with space": 7, "$ref": 8}
 
 
@@ -61,6 +63,16 @@ def rendered(template: Template, current: Any = USERS) -> Any:
         ("#.map.($.data.0.id)", "one"),
         ("#.map.($.data[0].jid)", "letter"),
         ("#.map.(@.missing)", None),
+        ("#.got_(!)", "third"),
+        ("#.got_(!).0", None),
+        ("#.g(#.o)t_(!)", "third"),
+        ("#.(#.o)(#.o)", "both"),
+        ("#.got_(@.missing)", None),
+        ("#.got_(#.map)", None),
+        ("#.got_(@.id)[*].x", [1]),
+        ("#.got_(@.id).0.x", 1),
+        ("#['got_1'][0].x", 1),
+        ("#.got_(#.map.(@.id))_", "deep"),
         ("#.map.($.data)", None),
         ("#.($.ok).($.data.0.id)", 5),
         ("#.map.(#.map.(#.nothing))", None),
@@ -91,7 +103,8 @@ def test_what_an_expression_stands_for(text: str, value: Any) -> None:
     "text",
     [
         "", " ", "x", "data", "{$.a", "$.", "$..", "#.a.", "$a", "$.a(b)", "$.(x)", "$.()", "$.(#.k", "$.a)",
-        "$.(#.k))", "$.(#)(#)", "$.[?(@.a)]", "$.data[?id==1]", "$.a|$.b", "$.a&$.b", "$.a.`parent`", "$.`len`",
+        "$.(#.k))", "$.a(#)(x)", "$.a_()", "$.a_(#.k", "$..a_(!)",
+        "$.[?(@.a)]", "$.data[?id==1]", "$.a|$.b", "$.a&$.b", "$.a.`parent`", "$.`len`",
         "$.a.$.b", "$..$", "$.a where b", "$.a where b.c", "$.a b", "#.a[", "#.a[b.c]", "'x", "'a'b", "$.it's",
         "$..(#.k)", "$.a~", "$.#", "$.a + 1", "$.a[0]b", "$[" + "9" * 900 + ".]", "$.a.(#.b).",
         "!." + "a" * 1001, "$" + ".(#" * 20 + ")" * 20,
@@ -202,33 +215,6 @@ def test_a_bad_expression_is_a_fault_of_its_string(text: str) -> None:
     assert [fault["path"] for fault in faults.errors] == ["body.a[0]"]
 
 
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("http://host/{{$.token}}?q={{$.token}}", "http://host/t%2F%C3%A4%20k?q=t%2F%C3%A4%20k"),
-        ("http://host/{{$.missing}}/{{$.data.0.tags}}", "http://host//%5B%22x%22%2C%22y%22%5D"),
-        ("{{$.token}}", "t/ä k"),
-        ("http://host/../", "http://host/../"),
-    ],
-)
-def test_an_address_is_percent_encoded_unless_it_is_one_expression(text: str, address: str) -> None:
-    assert rendered(templates().address(text, None)) == address
-
-
-@pytest.mark.parametrize("way", ["..", "."])
-def test_a_substituted_part_never_leads_up_in_a_path(way: str) -> None:
-    with pytest.raises(StepFailure, match="lead elsewhere"):
-        rendered(templates().address("http://host/a/{{$.way}}/b", None), {"way": way})
-    template = templates().address("http://host/a/x{{$.way}}?up=/{{$.way}}/", None)
-    assert rendered(template, {"way": way}) == f"http://host/a/x{way}?up=/{way}/"
-
-
-@pytest.mark.parametrize("value", [1, None, ["http://host/"]])
-def test_a_whole_address_is_text(value: Any) -> None:
-    with pytest.raises(StepFailure, match="not text"):
-        rendered(templates().address("{{$.to}}", None), {"to": value})
-
-
 def test_expressions_stand_at_any_depth_of_json_and_in_keys() -> None:
     body = {"z": 1, "{{$.token}}": ["{{$.ok}}", {"deep": ["{{@.id}}", "x{{@.id}}"]}], "a": None}
     assert list(rendered(templates().json(body, None)).items()) == [
@@ -264,7 +250,8 @@ def test_what_was_substituted_is_never_expanded(values: list[str], between: str)
     assert rendered(reader.json({"{{$.values.0}}": [f"<{text}>"]}, None), holder) == {
         values[0] if values else "": [f"<{expected}>"]
     }
-    assert unquote(rendered(reader.address(f"http://h/?{text}", None), holder)) == f"http://h/?{expected}"
+    address = read_address(f"http://h/?{text}", None, reader, reader.faults)
+    assert unquote(rendered(address, holder)) == f"http://h/?{expected}"
     assert "secret" not in rendered(reader.text(text, None), holder)
 
 

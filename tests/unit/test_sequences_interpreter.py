@@ -168,19 +168,62 @@ def test_names_are_made_before_sending_and_cleaned(world: World) -> None:
         get("list"), get("ok", save_to="got {{$.data.0.id}}: é.{{!}}", save_req_to="req-{{$.data.1.id}}")
     )
     assert result == {
-        "req_2": {"method": "GET", "url": "http://h/ok", "headers": {}, "body": None},
+        "req_2": {
+            "method": "GET",
+            "url": "http://h/ok",
+            "api": "http://h/ok",
+            "headers": {},
+            "header": {},
+            "body": None,
+        },
         "got_1____0": {"ok": True},
     }
 
 
-def test_the_request_is_saved_as_it_was_sent(world: World) -> None:
+def test_the_request_is_saved_as_it_was_sent_and_read_in_both_spellings(world: World) -> None:
     request = get("ok?{{#.a}}", body={"b": "{{#.a}}"}, header={"C": "{{#.a}}"}, save_req_to="sent")
-    assert world.run(request, persistence={"a": "x"})["sent"] == {
+    body = ["{{#.sent.url}}", "{{#.sent.api}}", "{{#.sent.headers.C}}", "{{#.sent.header.C}}"]
+    result = world.run(request, get("echo", body=body, save_to="read"), persistence={"a": "x"})
+    assert result["sent"] == {
         "method": "GET",
         "url": "http://h/ok?x",
+        "api": "http://h/ok?x",
         "headers": {"C": "x"},
+        "header": {"C": "x"},
         "body": {"b": "x"},
     }
+    assert result["read"]["echo"] == ["http://h/ok?x", "http://h/ok?x", "x", "x"]
+
+
+@pytest.mark.parametrize(("method", "sent"), [("get", "GET"), ("Patch", "PATCH"), ("jac", "JAC")])
+def test_an_expression_gives_the_method(world: World, method: str, sent: str) -> None:
+    address = "master_self" if sent == "JAC" else "http://h/ok"
+    step = {
+        "method": "{{#.method}}",
+        "api": "{{#.to}}",
+        "header": {"A": "1"},
+        "master": "{{#.me}}",
+        "save_req_to": "it",
+    }
+    result = world.run(step, persistence={"method": method, "to": address, "me": "urn:uuid:1"})
+    assert [request.method for request in world.sent] + ["JAC"] * len(world.calls) == [sent]
+    assert world.calls == ([("master_self", {}, "urn:uuid:1")] if sent == "JAC" else [])
+    assert (result["it"]["method"], result["it"]["headers"]) == (sent, {} if sent == "JAC" else {"A": "1"})
+    assert world.records[0].method == sent
+
+
+@pytest.mark.parametrize("method", ["TRACE", "", None, 1, "{{'GET'}}"])
+def test_a_method_that_is_none_is_the_steps_error(world: World, method: Any) -> None:
+    stopped = world.stopped({"method": "{{#.method}}", "url": "http://h/ok"}, persistence={"method": method})
+    assert "The method would be" in stopped.message
+    assert (world.sent, world.records[0].sent) == ([], None)
+
+
+def test_headers_have_no_effect_on_a_jac_request(world: World) -> None:
+    step = {"method": "JAC", "api": "a", "master": "urn:uuid:1", "header": {"Authorization": "token {{#.no.token}}"}}
+    result = world.run({**step, "headers": None, "save_req_to": "it"}, {**step, "header": {"A": "{{#.lines}}"}})
+    assert [name for name, _, _ in world.calls] == ["a", "a"]
+    assert result["it"]["headers"] == {}
 
 
 def test_persistence_that_is_saved_in_itself_is_saved_as_it_was(world: World) -> None:
@@ -258,8 +301,8 @@ def test_a_path_that_is_not_definite_gives_a_list_to_loop_over(world: World) -> 
 @pytest.mark.parametrize(
     ("address", "value"),
     [
-        ("503", {"status": 503, "message": "Nope"}),
-        ("400", {"status": 400, "message": "Nope"}),
+        ("503", {"status": 503, "message": "Nope", "body": {"detail": "no"}}),
+        ("400", {"status": 400, "message": "Nope", "body": {"detail": "no"}}),
         ("gone", {"worker_error": "The connection was refused."}),
     ],
 )
@@ -282,6 +325,21 @@ def test_an_answer_that_is_no_json_is_not_saved(world: World, value: Any) -> Non
     assert "not JSON" in world.stopped(get("odd", save_to="it")).message
 
 
+def test_an_answer_that_is_not_what_it_says_is_the_steps_error(world: World) -> None:
+    world.send = lambda outgoing: StepResponse(200, "{", fault="This is no JSON.")  # type: ignore[method-assign]
+    stopped = world.stopped(get("ok", save_to="it"))
+    assert (stopped.message, stopped.persistence) == ("This is no JSON.", {})
+    record = world.records[0]
+    assert (record.status, record.value, record.error) == (200, "{", "This is no JSON.")
+    assert world.run(get("ok", save_to="it", ignore_error=True))["it"] == {"worker_error": "This is no JSON."}
+
+
+def test_what_was_mended_in_an_answer_is_on_record(world: World) -> None:
+    world.send = lambda outgoing: StepResponse(200, None, note="NaN became null")  # type: ignore[method-assign]
+    world.run(get("ok"))
+    assert (world.records[0].note, world.records[0].error) == ("NaN became null", None)
+
+
 def test_an_answer_below_400_is_none_of_these(world: World) -> None:
     assert world.run(get("399", save_to="it"))["it"] == {"detail": "no"}
 
@@ -294,7 +352,7 @@ def test_an_error_in_a_loop_is_the_looping_steps(world: World) -> None:
     assert stopped.persistence == {"all": {"data": LIST}}
     world.sent.clear()
     result = world.run({**step, "ignore_error": True}, get("then-{{$.status}}"))
-    assert result == {"all": {"status": 500, "message": "Nope"}}
+    assert result == {"all": {"status": 500, "message": "Nope", "body": {"detail": "no"}}}
     assert world.addresses == ["list", "500", "then-500"]
 
 

@@ -49,7 +49,7 @@ def test_both_documents_are_read(version: int) -> None:
     assert program.container == {"index": "0"}
     assert program.persistence == {"additional_field": "can_be_call_via_#.additional_field"}
     steps = [step for _, step in program.walk()]
-    assert [step.method for step in steps] == [*["POST"] * 4, "GET", *["JAC"] * (version - 1)]
+    assert [step.constant_method for step in steps] == [*["POST"] * 4, "GET", *["JAC"] * (version - 1)]
     assert [step.ignore_error for step in steps[:4]] == [False, True, True, False]
 
 
@@ -64,7 +64,7 @@ def test_the_inner_loop_of_the_documents_may_be_filled_in() -> None:
 @pytest.mark.parametrize("method", ["get", "Post", "PUT", "patch", "DELETE", "HEAD", "options", "jac"])
 def test_methods_in_any_case(method: str) -> None:
     (step,) = parse({"requests": [{"method": method, "url": "http://host/"}]}).steps
-    assert step.method == method.upper()
+    assert step.constant_method == method.upper()
 
 
 def test_both_spellings_mean_the_same() -> None:
@@ -91,7 +91,7 @@ def test_both_spellings_mean_the_same() -> None:
         ({"requests": [{**JAC, "body": [1]}]}, ["requests[0].body"]),
         ({"requests": [{**JAC, "body": "x"}]}, ["requests[0].body"]),
         ({"requests": [{**JAC, "master": 1}]}, ["requests[0].master"]),
-        ({"requests": [{**JAC, "header": {}}]}, ["requests[0].header"]),
+        ({"requests": [{**JAC, "header": []}]}, ["requests[0].header"]),
         ({"requests": [], "persistence": {"a": "\x00"}}, [""]),
         ({"requests": [], "persistence": {"a": "\ud800"}}, [""]),
         ({"requests": [], "persistence": {"a": float("nan")}}, [""]),
@@ -108,7 +108,9 @@ def test_faults_of_the_whole(arguments: Any, paths: list[str]) -> None:
     [
         ({"method": None}, ["method"]),
         ({"method": "TRACE"}, ["method"]),
-        ({"method": "{{#.method}}"}, ["method"]),
+        ({"method": "{{method}}"}, ["method"]),
+        ({"method": "TRACE {{"}, ["method"]),
+        ({"method": 1}, ["method"]),
         ({"url": None}, ["url"]),
         ({"url": " "}, ["url"]),
         ({"url": 5}, ["url"]),
