@@ -7,6 +7,7 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import NoReturn
 
+from taskhub import up
 from taskhub.demo.temporary_home import temporary_home
 from taskhub.embedded import CannotStart, Home, Servers, check_addresses
 
@@ -18,20 +19,31 @@ WITHOUT_SERVERS = {
 
 
 def main() -> None:
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "taskhub.settings")
-    from django.core.exceptions import ImproperlyConfigured
-    from django.core.management import execute_from_command_line
-
     try:
         with temporary_home() if sys.argv[1:2] == ["demo"] else nullcontext():
             check_addresses(os.environ)
             servers = Servers.of(Home())
             os.environ.update(servers.environment())
-            with borrowed(servers, sys.argv[1:]):
-                execute_from_command_line(sys.argv)
-    except (CannotStart, ImproperlyConfigured) as error:
+            if sys.argv[1:2] == ["up"]:
+                up.main(sys.argv[2:])
+            else:
+                run_django(servers, sys.argv)
+    except CannotStart as error:
         print(error, file=sys.stderr)  # noqa: T201 - the one sentence for the person at the terminal
         sys.exit(2)
+
+
+def run_django(servers: Servers, argv: list[str]) -> None:
+    """Runs a command of Django's. Raises CannotStart for a wrong setting."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "taskhub.settings")
+    from django.core.exceptions import ImproperlyConfigured
+    from django.core.management import execute_from_command_line
+
+    try:
+        with borrowed(servers, argv[1:]):
+            execute_from_command_line(argv)
+    except ImproperlyConfigured as error:
+        raise CannotStart(str(error)) from None
 
 
 def borrowed(servers: Servers, arguments: list[str]) -> AbstractContextManager[None]:

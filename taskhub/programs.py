@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable
 
+QUEUES = ["walkers", "sequences", "crawlers", "extraction", "webhooks"]
 WEB_PROCESSES = 2
 # Connections that one web process serves at once; one that waits costs some kilobytes.
 WEB_CONNECTIONS = 16_384

@@ -13,7 +13,7 @@ from typing import Any
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
-from taskhub import __version__
+from taskhub import __version__, programs
 from taskhub.outbound.policy import Allow
 from taskhub.web.hub_names import HubNames, host_of, is_loopback
 
@@ -188,17 +188,17 @@ BROKER_URL = env_text("CELERY_BROKER_URL", broker_address(REDIS_URL))
 DATABASES = {"default": dj_database_url.parse(DATABASE_URL)}
 DATABASES["default"].setdefault("OPTIONS", {})["connect_timeout"] = 4
 DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True  # PgBouncer would give each statement another connection
-# The web server's threads share a pool (taskhub.asgi asks for it): a wait of minutes gives its connection back
+DATABASES["default"]["CONN_MAX_AGE"] = None
+# The web server's threads share a pool (taskhub.asgi sets it up): a wait of minutes gives its connection back
 # meanwhile, so many open waits need few connections. Worker processes keep the one that they have.
-if pool_size := env_int("TASKHUB_DATABASE_POOL", 0):
-    DATABASES["default"]["OPTIONS"]["pool"] = {
-        "min_size": 1,
-        "max_size": pool_size,
-        "timeout": 4,  # then 503: no request hangs on a database that is away
-        "reconnect_timeout": 2,  # then the next request tries anew, instead of a back-off that outlasts the outage
-    }
-else:
-    DATABASES["default"]["CONN_MAX_AGE"] = None
+DATABASE_POOL_SIZE = env_int("TASKHUB_DATABASE_POOL", 16)
+DATABASE_POOL = {
+    "min_size": 0,
+    "max_size": DATABASE_POOL_SIZE,
+    "max_idle": 60,  # each connection is a process of PostgreSQL
+    "timeout": 4,  # then 503: no request hangs on a database that is away
+    "reconnect_timeout": 2,  # then the next request tries anew, instead of a back-off that outlasts the outage
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Two databases in one Redis (tests, several hubs) must not wake each other.
 CHANNEL_PREFIX = f"taskhub:{DATABASES['default']['NAME']}"
@@ -338,9 +338,12 @@ OPEN_WAITS_PER_USER = env_int("TASKHUB_OPEN_WAITS_PER_USER", 1000, minimum=1)
 
 # Runs
 
-QUEUES = ["walkers", "sequences", "crawlers", "extraction", "webhooks"]
+QUEUES = programs.QUEUES
 RUN_LEASE_SECONDS = 15
 RUN_RENEW_SECONDS = 5
+WORKER_BEAT_SECONDS = 4
+WORKER_SILENT_SECONDS = 15  # then nobody counts on it any more
+LEADER_LEASE_SECONDS = 15
 RUN_ATTEMPTS = 3
 RUN_TIME_LIMIT_SECONDS = env_int("TASKHUB_RUN_TIME_LIMIT_SECONDS", 3600, minimum=1)
 RUN_CAP_PER_OWNER = env_int("TASKHUB_RUN_CAP_PER_OWNER", 100, minimum=1)  # running at once, all queues
@@ -352,9 +355,9 @@ WALK_STEPS_MAX = env_int("TASKHUB_WALK_STEPS_MAX", 10_000, minimum=1)
 # In one web process. A walk holds a database connection for its whole length; the other calls need some, too.
 WALKS_AT_ONCE = env_int("TASKHUB_WALKS_AT_ONCE", 12, minimum=1)
 WALKS_WAITING = WEB_THREADS // 4  # each holds a thread
-if 0 < pool_size <= WALKS_AT_ONCE:
+if 0 < DATABASE_POOL_SIZE <= WALKS_AT_ONCE:
     raise ImproperlyConfigured(
-        f"TASKHUB_WALKS_AT_ONCE ({WALKS_AT_ONCE}) must be less than TASKHUB_DATABASE_POOL ({pool_size}): "
+        f"TASKHUB_WALKS_AT_ONCE ({WALKS_AT_ONCE}) must be less than TASKHUB_DATABASE_POOL ({DATABASE_POOL_SIZE}): "
         "each walk holds a connection, and the other calls need some."
     )
 

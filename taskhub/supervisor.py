@@ -6,12 +6,11 @@ It knows nothing of what it runs, nor of Django, and works on the running event 
 import asyncio
 import os
 import signal
-from asyncio.subprocess import Process
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from taskhub.embedded import CannotStart, ProcessRegister, ProgramSpec, end_session
 from taskhub.security.log_lines import escape_controls
@@ -78,6 +77,83 @@ class Printer:
         return f"\033[{colour}m{name}\033[0m"
 
 
+class RunningProgram(Protocol):
+    """What the supervisor needs of a process; asyncio's `Process` is one."""
+
+    @property
+    def pid(self) -> int: ...
+
+    async def wait(self) -> int: ...
+
+    def send_signal(self, signal: int, /) -> None: ...
+
+
+Launch = Callable[[ProgramSpec, int], Awaitable[RunningProgram]]  # the descriptor is for the output
+
+
+async def execute(
+    program: ProgramSpec, output: int, register: ProcessRegister, pass_fds: Sequence[int] = ()
+) -> RunningProgram:
+    options = register.options(program)
+    return await asyncio.create_subprocess_exec(*program.argv, stdout=output, pass_fds=pass_fds, **options)
+
+
+@dataclass
+class ProgramRun:
+    """One run of a program, from its launch until its session is over. `hear` gets each line of its output.
+
+    Whoever calls `start` has to call `complete`.
+    """
+
+    program: ProgramSpec
+    register: ProcessRegister
+    hear: Callable[[str], None]
+    launch: Launch | None = None  # by default it is executed
+
+    async def start(self) -> RunningProgram:
+        reading, writing = os.pipe()
+        self._pump = asyncio.create_task(self._pass_on(reading))
+        try:
+            launching = (
+                self.launch(self.program, writing) if self.launch else execute(self.program, writing, self.register)
+            )
+            self._process = await launching
+        finally:
+            os.close(writing)
+        return self._process
+
+    async def complete(self) -> int:
+        """The exit code, once the program has ended and whatever it left in its session, too."""
+        pid = self._process.pid
+        try:
+            self.register.record(self.program.name, pid)
+            return await self._process.wait()
+        finally:  # whatever failed: a program that is not waited for would run beside the next one
+            await asyncio.to_thread(end_session, pid)
+            self.register.forget(pid)
+            await asyncio.wait([self._pump], timeout=1)  # a daemon of its own may hold the pipe for ever
+            self._pump.cancel()
+
+    def signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            self._process.send_signal(number)
+
+    async def _pass_on(self, reading: int) -> None:
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(reading, "rb")
+        )
+        lines = OutputLines()
+        try:
+            while data := await reader.read(LONGEST_LINE):
+                for line in lines.feed(data):
+                    self.hear(line)
+            for line in lines.flush():
+                self.hear(line)
+        finally:
+            transport.close()
+
+
 @dataclass
 class Child:
     """One program that is kept running until `stop`. `prepare` is called before it is started again."""
@@ -87,8 +163,9 @@ class Child:
     write: Write
     prepare: Callable[[], ProgramSpec] | None = None
     backoff: Backoff = field(default_factory=Backoff)
+    launch: Launch | None = None
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=3))
-    process: Process | None = None
+    process: RunningProgram | None = None
 
     def __post_init__(self) -> None:
         self._stopping = asyncio.Event()
@@ -135,43 +212,15 @@ class Child:
             return f"could not be run ({error!r})"
 
     async def _run(self) -> int:
-        reading, writing = os.pipe()
-        pump = asyncio.create_task(self._pump(reading))
-        try:
-            self.process = await asyncio.create_subprocess_exec(
-                *self.program.argv, stdout=writing, **self.register.options(self.program)
-            )
-        finally:
-            os.close(writing)
-        pid = self.process.pid
-        try:
-            self.register.record(self.program.name, pid)
-            if self._stopping.is_set():  # `stop` came while it was being started, and had nobody to signal
-                self._signal(self.program.stop_signals[0][0])
-            return await self.process.wait()
-        finally:  # whatever failed: a program that is not waited for would run beside the next one
-            await asyncio.to_thread(end_session, pid)
-            self.register.forget(pid)
-            await asyncio.wait([pump], timeout=1)  # a daemon of its own may hold the pipe for ever
-            pump.cancel()
+        run = ProgramRun(self.program, self.register, self._hear, self.launch)
+        self.process = await run.start()
+        if self._stopping.is_set():  # `stop` came while it was being started, and had nobody to signal
+            self._signal(self.program.stop_signals[0][0])
+        return await run.complete()
 
-    async def _pump(self, reading: int) -> None:
-        reader = asyncio.StreamReader()
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(reading, "rb")
-        )
-        lines = OutputLines()
-        try:
-            while data := await reader.read(LONGEST_LINE):
-                self._pass_on(lines.feed(data))
-            self._pass_on(lines.flush())
-        finally:
-            transport.close()
-
-    def _pass_on(self, lines: Iterable[str]) -> None:
-        for line in lines:
-            self.tail.append(line)
-            self.write(self.program.name, line)
+    def _hear(self, line: str) -> None:
+        self.tail.append(line)
+        self.write(self.program.name, line)
 
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):

@@ -35,6 +35,9 @@ SETTINGS: Mapping[str, str] = {
     "port": str(PORT),
     "shared_buffers": "128MB",
     "max_connections": "200",
+    # Nobody replicates, and reads come from memory: the processes for both would only wait.
+    "max_logical_replication_workers": "0",
+    "io_method": "sync",
     "timezone": "UTC",
     "log_timezone": "UTC",
     # Errors quote the values of their statements, secrets too. The hub gets and logs each error itself, masked.

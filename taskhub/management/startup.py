@@ -1,8 +1,12 @@
-"""What `manage.py up` sees to before it starts a program: a port, servers that answer, tables, somebody to sign in."""
+"""What `manage.py up` sees to before it starts a program: servers that answer, tables, somebody to sign in.
+
+`up` runs it as a program, for it needs Django: each line that it prints is for the operator. If the start is
+impossible, the last line says why, and the exit code is 2.
+"""
 
 import os
 import secrets
-import socket
+import sys
 
 import redis
 from django.conf import settings
@@ -13,32 +17,37 @@ from kombu.exceptions import OperationalError
 
 from taskhub.celery import app
 from taskhub.embedded import CannotStart
+from taskhub.web.hub_names import is_loopback
 
-WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 ANSWER_SECONDS = 4
-PORT_MAX = 65_535
+# What a private home closes where other machines can reach it, unless the variable says otherwise.
+CLOSED_ELSEWHERE = {
+    "TASKHUB_OPEN_SIGNUP": "sign-up is closed",
+    "TASKHUB_RATE_SUBMIT": "calls that start work are limited",
+    "TASKHUB_RATE_READ": "calls that read are limited",
+    "TASKHUB_OUTBOUND_ALLOW": "loopback is not called",
+}
 
 
-def reachable(host: str) -> str:
-    """The host to speak to for what listens on `host`."""
-    return "127.0.0.1" if host in WILDCARDS else host
-
-
-def free_port(host: str, port: int) -> int:
-    """The port to listen on, seen to be free; 0 becomes one that is. Raises CannotStart."""
-    if not 0 <= port <= PORT_MAX:  # some systems would take what is left of it after dividing
-        raise CannotStart(f"There is no port {port}: choose one up to {PORT_MAX} with --port.")
+def main() -> None:
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            return int(probe.getsockname()[1])
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise CannotStart(
-            f"Port {port} of {host} cannot be had ({reason}): choose others with --port, --host."
-        ) from None
+        told = prepare_database()
+    except CannotStart as error:
+        print(error)  # noqa: T201
+        sys.exit(2)
+    if settings.PRIVATE and not is_loopback(settings.BOUND_HOST):
+        print(describe_reach(settings.BOUND_HOST))  # noqa: T201
+    if told:
+        print(told)  # noqa: T201
+
+
+def describe_reach(host: str) -> str:
+    """What the operator must know of a hub that other machines can reach."""
+    unset = {name: words for name, words in CLOSED_ELSEWHERE.items() if not os.environ.get(name)}
+    chosen = [name for name in CLOSED_ELSEWHERE if name not in unset]
+    closed = [f"{words} ({name})" for name, words in unset.items()]
+    as_set = [f"{', '.join(chosen)} as you set it"] if chosen else []
+    return f"other machines can reach {host}: {'; '.join(closed + as_set)}"
 
 
 def prepare_database() -> str:
@@ -90,3 +99,7 @@ def first_superuser() -> str:
 
 def _unreachable(what: str, error: Exception) -> CannotStart:
     return CannotStart(f"The {what} cannot be reached: {' '.join(str(error).split())}")
+
+
+if __name__ == "__main__":
+    main()

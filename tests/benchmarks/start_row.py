@@ -1,4 +1,4 @@
-"""The row of the start, from `make run` to a hub that is whole."""
+"""The rows of the start, from `make run` to a hub that is whole, and of that hub while it does nothing."""
 
 import http.client
 import signal
@@ -19,6 +19,7 @@ from tests.ports import free_port
 
 STARTS = 3
 PATIENCE_SECONDS = 120
+SETTLE_SECONDS, IDLE_SECONDS = 20, 30
 
 
 def start() -> Measured:
@@ -34,18 +35,57 @@ def start() -> Measured:
     return Measured(None, median(first), "s", [f"In a home that was used before it takes {median(again):.2f} s."])
 
 
+def idle() -> Measured:
+    """In a home that was used before, so that the migrations are not counted."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as home:
+        _seconds(Path(home))
+        port = free_port()
+        with _make_run(Path(home), port) as make:
+            _await_health(port)
+            time.sleep(SETTLE_SECONDS)
+            before = _computing_times(make)
+            time.sleep(IDLE_SECONDS)
+            used = sum(seconds - before.get(process, 0) for process, seconds in _computing_times(make).items())
+            memory = [_memory(process) for process in _computing_times(make)]
+    share = 100 * used / IDLE_SECONDS
+    return Measured(None, sum(memory), "MiB", [f"{len(memory)} processes, {share:.1f} % of a core."])
+
+
+def _computing_times(make: int) -> dict[psutil.Process, float]:
+    """Seconds that each process of the hub has computed, and its children that have ended."""
+    found = {}
+    for process in psutil.Process(make).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            found[process] = sum(process.cpu_times()[:4])
+    return found
+
+
+def _memory(process: psutil.Process) -> float:
+    """Proportional share of memory (PSS), in MiB: what processes share is counted once in all."""
+    with suppress(OSError):
+        text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+        return int(text.partition("\nPss:")[2].split()[0]) / 1024
+    return 0  # it has ended meanwhile
+
+
 def _seconds(home: Path) -> float:
     port, began = free_port(), time.perf_counter()
     with _make_run(home, port):
-        while not _is_healthy(port):
-            if time.perf_counter() - began > PATIENCE_SECONDS:
-                raise CannotMeasure(f"/healthz did not answer 200 within {PATIENCE_SECONDS} s of `make run`.")
-            time.sleep(0.02)
+        _await_health(port)
         return time.perf_counter() - began
 
 
+def _await_health(port: int) -> None:
+    began = time.perf_counter()
+    while not _is_healthy(port):
+        if time.perf_counter() - began > PATIENCE_SECONDS:
+            raise CannotMeasure(f"/healthz did not answer 200 within {PATIENCE_SECONDS} s of `make run`.")
+        time.sleep(0.02)
+
+
 @contextmanager
-def _make_run(home: Path, port: int) -> Iterator[None]:
+def _make_run(home: Path, port: int) -> Iterator[int]:
+    """The pid of `make`, whose child the hub is."""
     environment = running.environment(home)
     with subprocess.Popen(
         ["make", "run", f"PORT={port}", "ARGS=--workers 2"],
@@ -57,7 +97,7 @@ def _make_run(home: Path, port: int) -> Iterator[None]:
         start_new_session=True,
     ) as make:
         try:
-            yield
+            yield make.pid
         finally:
             for hub in psutil.Process(make.pid).children():
                 with suppress(psutil.NoSuchProcess):

@@ -17,7 +17,7 @@ from taskhub.programs import beat
 from tests.faults.disposable import Disposable, frozen, submit, submit_marks, until
 from tests.hub import ROOT, Caller
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("outages")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("restarts")]
 
 SWEPT_SECONDS = 30
 LEADER = "SELECT split_part(holder, ':', 2)::integer FROM runs_leadership WHERE until > clock_timestamp()"

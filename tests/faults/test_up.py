@@ -20,7 +20,7 @@ import requests
 
 from taskhub.embedded import CannotStart, ProcessRegister
 from taskhub.embedded.process_registry import session_of
-from taskhub.management import startup
+from taskhub.up import free_port as free_port_of
 from tests.hub import STRANGE, fill
 from tests.ports import free_port
 from tests.unprivileged import as_user, give
@@ -274,14 +274,14 @@ def test_what_is_convenient_on_loopback_is_closed_elsewhere(tmp_path: Path) -> N
 # Killed in part, and whole
 
 
-@pytest.mark.parametrize("name", ["beat", "worker:walkers", "web", "redis", "postgres"])
+@pytest.mark.parametrize("name", ["beat", "worker:walkers", "web", "redis", "postgres", "fork-server"])
 def test_a_program_that_is_killed_is_started_again(site: Site, name: str) -> None:
     up = site.up()
     victim = up.programs()[name]
     members = session_of(victim.pid)
     falls = len(up.said(rf"^{name} \| was ended by SIGKILL"))
     victim.kill()
-    up.hear(rf"^{name} \| was ended by SIGKILL; starting it again", times=falls + 1)
+    up.hear(rf"^{name} \| was ended by SIGKILL", times=falls + 1)
     until(lambda: written_down(site.home).get(name, victim.pid) != victim.pid)
     until(lambda: answer(up.address) == 200)
     assert not any(map(lives, members))
@@ -418,7 +418,7 @@ def test_a_port_that_does_not_exist_is_told(home: Path) -> None:
 @pytest.mark.parametrize("port", [-1, 65536])
 def test_no_port_outside_of_the_range_exists(port: int) -> None:
     with pytest.raises(CannotStart, match=f"There is no port {port}"):
-        startup.free_port("127.0.0.1", port)
+        free_port_of("127.0.0.1", port)
 
 
 def test_a_key_that_cannot_be_read_is_told(home: Path) -> None:

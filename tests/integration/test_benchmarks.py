@@ -41,6 +41,7 @@ NAMES = [
     "xlsx",
     "interpreter",
     "start",
+    "idle",
 ]
 
 

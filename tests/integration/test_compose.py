@@ -23,8 +23,8 @@ from django.conf import settings
 from psycopg import sql
 
 import taskhub
-from taskhub.management.startup import free_port
 from taskhub.programs import commands
+from taskhub.up import free_port
 from tests.hub import ROOT, environment
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -35,7 +35,6 @@ PROGRAMS = commands("0.0.0.0", 8000, 4, settings.QUEUES)
 NAMES = r"TASKHUB_[A-Z_]+|DATABASE_URL|REDIS_URL|CELERY_BROKER_URL"
 PACKAGES = [init.parent for init in ROOT.glob("*/__init__.py") if init.parent.name != "tests"]
 ONLY_COMPOSE = {"POSTGRES_PASSWORD"}  # for the PostgreSQL of docker-compose.yml
-OF_THE_WEB_SERVER = {"TASKHUB_DATABASE_POOL"}  # taskhub.wsgi has a default of its own
 ONLY_CHILDREN = {"TASKHUB_SUPERVISED"}  # `up` marks its children with it
 
 
@@ -135,7 +134,7 @@ def test_each_variable_of_the_example_is_explained() -> None:
 def test_the_example_shows_the_defaults() -> None:
     shown = example()
     for name, default in defaults():
-        assert shown[name] == default or name in OF_THE_WEB_SERVER, name
+        assert shown[name] == default, name
 
 
 def defaults() -> Iterator[tuple[str, str]]:

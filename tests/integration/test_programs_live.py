@@ -27,3 +27,15 @@ def test_the_redis_is_supported_and_named(hub: Hub) -> None:
     make, major = re.fullmatch(r"(Redis|Valkey) (\d+)\.\d+\.\d+", version).groups()  # type: ignore[union-attr]
     assert int(major) >= 7, make
     assert f"up | Redis is {version}" in hub.log.read_text()
+
+
+def test_programs_are_forked_from_one_process_that_has_loaded_their_code(hub: Hub) -> None:
+    leaders = {entry.name: psutil.Process(entry.pid) for entry in ProcessRegister(hub.home).read()}
+    server = leaders["fork-server"]
+    programs = {name for name, process in leaders.items() if process.ppid() == server.pid}
+    assert programs == leaders.keys() - {"fork-server", "postgres", "redis"}
+    assert {"web", "beat"} < programs
+    # It can be forked safely: no thread of another, no connection but to the supervisor, which holds the other end.
+    assert server.num_threads() == 1
+    assert server.net_connections("inet") == []
+    assert len(server.net_connections("unix")) == 1

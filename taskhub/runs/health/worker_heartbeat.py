@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from celery.signals import worker_ready, worker_shutting_down
+from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.models.functions import Now
 
@@ -16,7 +17,6 @@ from taskhub.runs.models import Worker
 
 log = logging.getLogger(__name__)
 
-BEAT_SECONDS = 4.0
 LOOK_SECONDS = 1.0  # a process that was replaced is told sooner
 _stopping = threading.Event()
 
@@ -38,7 +38,7 @@ def _loop(consumer: Any) -> None:
     while not _stopping.is_set():
         processes = sorted(consumer.pool.info.get("processes", ()))
         if processes != said or time.monotonic() >= say_at:
-            said, say_at = processes, time.monotonic() + BEAT_SECONDS
+            said, say_at = processes, time.monotonic() + settings.WORKER_BEAT_SECONDS
             _try(partial(say_alive, name=name, queues=queues, processes=said))
         _stopping.wait(LOOK_SECONDS)
     _try(lambda: Worker.objects.filter(name=name, pid=os.getpid()).delete())

@@ -4,10 +4,9 @@ from taskhub.runs.models.idempotency_record import IdempotencyRecord
 from taskhub.runs.models.leadership import Leadership
 from taskhub.runs.models.run import Run
 from taskhub.runs.models.schedule import Schedule
-from taskhub.runs.models.worker import WORKER_SILENT, Worker, live_workers, node_host
+from taskhub.runs.models.worker import Worker, live_workers, node_host, worker_timeout
 
 __all__ = [
-    "WORKER_SILENT",
     "IdempotencyRecord",
     "Leadership",
     "Run",
@@ -15,4 +14,5 @@ __all__ = [
     "Worker",
     "live_workers",
     "node_host",
+    "worker_timeout",
 ]

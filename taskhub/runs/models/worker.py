@@ -2,11 +2,10 @@
 
 from datetime import timedelta
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
-
-WORKER_SILENT = timedelta(seconds=15)
 
 
 class Worker(models.Model):
@@ -35,5 +34,10 @@ def node_host(name: str) -> str:
     return f"celery@{name.rpartition('@')[2].partition(':')[0]}"
 
 
+def worker_timeout() -> timedelta:
+    """The time without a heartbeat after which a worker counts as lost."""
+    return timedelta(seconds=settings.WORKER_SILENT_SECONDS)
+
+
 def live_workers() -> models.QuerySet[Worker]:
-    return Worker.objects.filter(seen_at__gt=Now() - WORKER_SILENT)
+    return Worker.objects.filter(seen_at__gt=Now() - worker_timeout())

@@ -29,7 +29,7 @@ from psycopg.types.json import Jsonb
 
 from taskhub.errors import Conflict
 from taskhub.runs.domain import RUNNING, LeaseLost, ResultTooLarge, State
-from taskhub.runs.models import WORKER_SILENT, Run
+from taskhub.runs.models import Run, worker_timeout
 from taskhub.runs.queue import broker, pubsub
 from taskhub.runs.queue.webhook_events import queue_end_webhook
 from taskhub.runs.run_kinds import kind_of, kind_or_default, kinds_of_queue
@@ -113,7 +113,7 @@ def claim(*, kind: str, worker: str, after: UUID) -> Run | None:
     allows.
     """
     queue = kind_of(kind).queue
-    shares = {"queue": queue, "kinds": kinds_of_queue(queue), "silent": WORKER_SILENT}
+    shares = {"queue": queue, "kinds": kinds_of_queue(queue), "silent": worker_timeout()}
     return _claim(_CLAIM_FAIREST, worker, kind=kind, after=after, cap=settings.RUN_CAP_PER_OWNER, **shares)
 
 

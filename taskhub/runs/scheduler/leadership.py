@@ -1,11 +1,10 @@
 """Leadership is a lease: one row, taken and renewed by one statement, with the clock of the database."""
 
+from django.conf import settings
 from django.db import connection
 from django.db.models.functions import Now
 
 from taskhub.runs.models import Leadership
-
-LEASE_SECONDS = 15
 
 _TAKE = """
 INSERT INTO runs_leadership (name, holder, until)
@@ -17,9 +16,9 @@ RETURNING holder
 
 
 def lead(name: str, holder: str) -> bool:
-    """Takes or renews the lead for 15 s; False while another holds it."""
+    """Takes or renews the lead for some seconds; False while another holds it."""
     with connection.cursor() as cursor:
-        cursor.execute(_TAKE, {"name": name, "holder": holder, "seconds": LEASE_SECONDS})
+        cursor.execute(_TAKE, {"name": name, "holder": holder, "seconds": settings.LEADER_LEASE_SECONDS})
         return cursor.fetchone() is not None
 
 
