@@ -46,7 +46,7 @@ class ForkServerProcess:
         self._forked: asyncio.Queue[ForkedProgram | None] = asyncio.Queue()
         self._programs: dict[int, ForkedProgram] = {}
         self._turn = asyncio.Lock()
-        self._stopping = False
+        self._is_loaded = self._stopping = False
 
     async def load(self) -> int:
         """Starts the process; the number of its threads once it has loaded the code. Raises `CannotStart`."""
@@ -63,6 +63,7 @@ class ForkServerProcess:
             sentence = self._lines.pop() if code == 2 and self._lines else "The hub's code cannot be loaded."
             self._tell_lines()
             raise CannotStart(sentence)
+        self._is_loaded = True
         self._tell_lines()
         return threads
 
@@ -96,7 +97,7 @@ class ForkServerProcess:
         code = await self._run.complete()
         await self._reading
         self._requests.close()
-        if self._loaded.result() and not self._stopping:
+        if self._is_loaded and not self._stopping:
             self._write(self._run.program.name, f"{describe(code)}, and its programs with it")
         return code
 
@@ -106,7 +107,7 @@ class ForkServerProcess:
         return await execute(replace(program, argv=argv), output, self._register, pass_fds=descriptors)
 
     def _hear(self, line: str) -> None:
-        if self._loaded.done():
+        if self._is_loaded:
             self._write(self._run.program.name, line)
         else:
             self._lines.append(line)
