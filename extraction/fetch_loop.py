@@ -4,17 +4,17 @@ Three objects share the event loop. `PageSupply` claims pages and reserves credi
 `FetchLoop` fetches several pages at once, and `BatchWriter` writes their outcomes. Claims and writes go
 through asgiref's thread for Django (`sync_to_async`), one after the other, so the loop itself never waits for the
 database, which sees one connection.
+
+A slice has its turn for some seconds. Then it gives back the pages that it has not begun, and only waits for those that
+are under way, however long these take: the next slice need not wait for them.
 """
 
 import asyncio
 import logging
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import timedelta
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -30,14 +30,12 @@ from extraction.page_processor import PageProcessor, failed_outcome
 from extraction.page_supply import PageSupply
 from extraction.services import credits, page_table, process_lifecycle, suspension
 from extraction.services.page_table import ClaimedPage, PageOutcome
+from extraction.services.payloads import allowed_payload
 from taskhub.outbound import Policy, configured_policy
 from taskhub.outbound.client import GateClient
 from taskhub.runs import queue as runs
 
 log = logging.getLogger(__name__)
-
-# uvloop has no wheels for Windows.
-LOOP_FACTORY: Any = import_module("uvloop").new_event_loop if find_spec("uvloop") else None
 
 WRITE_SECONDS = 0.3  # between two batches
 BATCH = 100  # outcomes that are written at once
@@ -53,6 +51,7 @@ class BatchWriter:
         self._slice, self._process, self._supply, self._max_pages = slice, process, supply, max_pages
         self.outcomes: asyncio.Queue[PageOutcome] = asyncio.Queue(BATCHES_MAX * BATCH)
         self._batch: list[PageOutcome] = []  # being written
+        self._unbegun: list[ClaimedPage] = []
         self._due = asyncio.Event()  # set: a batch is full, or nothing else is to be done
         self._notified = self._stopping = False
 
@@ -60,6 +59,12 @@ class BatchWriter:
         """Queues an outcome; waits while the database cannot keep up."""
         await self.outcomes.put(outcome)
         if self.outcomes.qsize() >= BATCH or self._supply.is_idle:
+            self._due.set()
+
+    def give_back(self, pages: list[ClaimedPage]) -> None:
+        """Has pages given back that were claimed and not begun, also those that are yet to be written as claimed."""
+        if pages:
+            self._unbegun += pages
             self._due.set()
 
     async def run(self) -> None:
@@ -99,6 +104,8 @@ class BatchWriter:
     def _write(self, batch: list[PageOutcome]) -> Process:
         process = page_table.write_batch(slice=self._slice, outcomes=batch, max_pages=self._max_pages)
         process.run = self._process.run
+        if self._unbegun:
+            page_table.give_back(slice=self._slice, pages=self._unbegun)
         if batch and process.run:
             process_lifecycle.save_progress(process=process, run=process.run)
         if batch and not process.open:
@@ -133,37 +140,55 @@ class FetchLoop:
             GateClient(self.policy, limit=0, jar=jar) as client,
             HostLimits(f"slice{self.slice.pk}") as hosts,
         ):
-            fetcher = PageFetcher(client, hosts, self.payload)
+            fetcher = PageFetcher(client, hosts, self.payload, self.process.owner_id)
             self.processor = PageProcessor(self.process, self.payload, fetcher, self.supply.credits)
-            await self._fetch_until_over()
+            with closing(self.processor):
+                await self._fetch_until_over()
         changes = {"cookies": cookies_in(jar), "renders": self.processor.renders}
         if changes != {"cookies": cookies, "renders": self.process.renders}:
             await Process.objects.filter(pk=self.process.pk).aupdate(**changes)
 
     async def _fetch_until_over(self) -> None:
-        """Runs supply, fetching and writer together. Past its time it waits for pages under way, but not for ever.
+        """Runs supply, fetching and writer together. Past its turn it waits for pages under way, but not for ever.
 
         Raises what one of its tasks raised.
         """
         limit = settings.EXTRACTION_SLICE_SECONDS + self.policy.total_timeout + CLOSING_SECONDS
+        end_of_turn = asyncio.get_running_loop().call_later(settings.EXTRACTION_SLICE_SECONDS, self.supply.close)
+        # A browser renders so many at once; more would be under way, and only wait for it, when the turn is over.
+        at_once = settings.EXTRACTION_CONCURRENCY
+        if self.process.rendered:
+            at_once = min(at_once, settings.EXTRACTION_CHROME_CONCURRENCY)
         try:
             async with asyncio.timeout(limit), asyncio.TaskGroup() as group:
                 supplying = group.create_task(self.supply.run(self.writer.outcomes.empty))
                 group.create_task(self.writer.run())
-                fetching = [group.create_task(self._fetch()) for _ in range(settings.EXTRACTION_CONCURRENCY)]
-                await asyncio.wait(fetching)
+                giving_back = group.create_task(self._give_back_when_over())
+                await asyncio.wait([group.create_task(self._fetch()) for _ in range(at_once)])
                 supplying.cancel()
+                giving_back.cancel()
                 self.writer.stop()
         except TimeoutError:
             await self.writer.write()  # pages under way are given up; they are free again when the slice ends
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None  # several say the same as a rule, such as that the slice is lost
+        finally:
+            end_of_turn.cancel()
+
+    async def _give_back_when_over(self) -> None:
+        """Gives pages back when the turn is over, also where each fetcher is busy with a page that takes long."""
+        await self.supply.over.wait()
+        while True:  # a claim may have been under way
+            self.writer.give_back(self.supply.take_unbegun())
+            await asyncio.sleep(WRITE_SECONDS)
 
     async def _fetch(self) -> None:
         while (page := await self.supply.take()) is not None:
             outcome = await self._outcome_of(page)
             self.supply.finish_page(outcome)
             await self.writer.add(outcome)
+            if self.processor.renders_now and not self.process.rendered:
+                self.supply.close()  # the process goes on in slices of the rendered sort
 
     async def _outcome_of(self, page: ClaimedPage) -> PageOutcome:
         started = time.monotonic()
@@ -191,15 +216,23 @@ def _policy(limits: credits.AccountLimits) -> Policy:
     return replace(policy, read_timeout=read_timeout, total_timeout=seconds, max_bytes=limits.page_bytes)
 
 
-def fetch_slice(slice: Slice, process: Process, payload: Payload) -> None:
+async def fetch_slice(slice: Slice, process: Process, over: asyncio.Event) -> None:
     """Fetches one slice of a process, ends it, and suspends the process where its credits ran out.
 
-    Raises `SliceLost` where the process was stopped, or another worker has its pages.
+    `over` is set when its turn is. Raises `SliceLost` where the process was stopped, or another worker has its pages.
     """
-    loop = FetchLoop(slice, process, payload)
-    with asyncio.Runner(loop_factory=LOOP_FACTORY) as runner:
-        runner.run(loop.run())
+    loop = await sync_to_async(_new_loop)(slice, process)
+    loop.supply.over = over
+    await loop.run()
+    await sync_to_async(_end)(loop)
+
+
+def _new_loop(slice: Slice, process: Process) -> FetchLoop:
+    return FetchLoop(slice, process, allowed_payload(process))
+
+
+def _end(loop: FetchLoop) -> None:
     rest_until = timezone.now() + timedelta(seconds=loop.host_delay) if loop.host_delay else None
-    process_lifecycle.end_slice(slice=slice, rest_until=rest_until)
+    process_lifecycle.end_slice(slice=loop.slice, rest_until=rest_until)
     if loop.supply.out_of_credits:
-        suspension.suspend_for_credits(process=process)
+        suspension.suspend_for_credits(process=loop.process)

@@ -93,6 +93,7 @@ class Process(OwnedExtraction):
     missing = models.BigIntegerField(default=0, help_text="Credits that it waits for")
     price = models.BigIntegerField(default=1, help_text="Credits for one of its pages, at most")
     renders = models.JSONField(default=dict, help_text="Of which rules pages show records only when they are rendered")
+    rendered = models.BooleanField(default=False, db_default=False, help_text="A browser renders pages of it")
     capped = models.BooleanField(default=False, help_text="It waits for a higher cap, not for credits")
     main_failed = models.BooleanField(default=False, help_text="A page of its main list failed")
     error = models.TextField(default="")

@@ -1,11 +1,7 @@
 """Processes one page: fetches or renders it, reads it, and decides what became of it, for the page table."""
 
 import asyncio
-import os
-import resource
-from collections.abc import Callable
-from functools import partial
-from typing import Any
+from collections.abc import Sequence
 
 import orjson
 from asgiref.sync import sync_to_async
@@ -13,7 +9,6 @@ from django.conf import settings
 
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_addresses import digest, page_key
-from extraction.domain.page_reader import PageReading
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import PageFailure, PageState, page_backoff
 from extraction.fetch.browser import why_no_browser
@@ -21,15 +16,10 @@ from extraction.fetch.host_limits import HostBusy
 from extraction.fetch.page_fetcher import FetchedPage, PageFetcher
 from extraction.models import Process
 from extraction.page_supply import CreditAllowance
+from extraction.reader_process import ReaderProcess, ReadPage
 from extraction.services import process_lifecycle
 from extraction.services.credits import page_price
 from extraction.services.page_table import ClaimedPage, FoundPage, PageOutcome
-
-# A page that may be made to take long is first read in an OS process of its own.
-TRIAL_SECONDS = 1  # of computing
-DEPTH_MAX = 1_000
-LARGE = 2 * 1024 * 1024  # characters
-_PART = 4096  # characters
 
 
 class PageProcessor:
@@ -40,6 +30,15 @@ class PageProcessor:
         self.rules = {rule.number: rule for rule in payload.rule.walk()}
         self.renders: dict[str, bool] = dict(process.renders)
         self._trial = asyncio.Lock()
+        self._reader = ReaderProcess(self._read_here)
+
+    def close(self) -> None:
+        self._reader.close()
+
+    @property
+    def renders_now(self) -> bool:
+        """Whether rendering helped with some pages, which shall be rendered from then on."""
+        return any(self.renders.values())
 
     async def process_page(self, page: ClaimedPage, *, first: bool) -> PageOutcome:
         """Fetches or renders a page and reads it; what became of it. Raises `PageFailure` and `HostBusy`."""
@@ -61,7 +60,7 @@ class PageProcessor:
             extra = page_price(chrome=True)
         return self._outcome_of(page, fetched, reading, cost, extra)
 
-    async def _render_if_it_helps(self, page: ClaimedPage, first: bool) -> tuple[FetchedPage, PageReading] | None:
+    async def _render_if_it_helps(self, page: ClaimedPage, first: bool) -> tuple[FetchedPage, ReadPage] | None:
         """Renders a page without records, unless pages of its rule show some, or rendering one of them did not help."""
         rule = str(page.rule)
         if self.renders.get(rule):
@@ -69,7 +68,7 @@ class PageProcessor:
         async with self._trial:  # one page is tried; the others of its rule wait for its result
             return await self._render(page, first) if self.renders.get(rule) is not False else None
 
-    async def _render(self, page: ClaimedPage, first: bool) -> tuple[FetchedPage, PageReading] | None:
+    async def _render(self, page: ClaimedPage, first: bool) -> tuple[FetchedPage, ReadPage] | None:
         price, rule = page_price(chrome=True), self.rules[page.rule]
         if why_no_browser() or not self.credits.take(price):
             return None
@@ -80,7 +79,7 @@ class PageProcessor:
             self.credits.give(price)
             await self._save_renders(page, False, str(failure))
             return None
-        await self._save_renders(page, bool(reading.records), f"{len(reading.records)} records")
+        await self._save_renders(page, bool(reading.records), f"{reading.count} records")
         return fetched, reading
 
     async def _save_renders(self, page: ClaimedPage, helped: bool, result: str) -> None:
@@ -91,40 +90,41 @@ class PageProcessor:
             save = sync_to_async(process_lifecycle.save_renders)
             await save(process=self.process, renders=self.renders, text=text)
 
-    async def _read(self, page: ClaimedPage, fetched: FetchedPage) -> PageReading:
-        rule = self.rules[page.rule]
-        read = partial(self.payload.read, fetched.texts, fetched.url, rule=rule, chain=page.chain, ordinal=page.ordinal)
-        if any(map(is_suspicious, fetched.texts)) and not await asyncio.to_thread(ends_in_time, read):
-            raise PageFailure("The page takes too long to read.", status=fetched.status)
+    async def _read(self, page: ClaimedPage, fetched: FetchedPage) -> ReadPage:
         try:
-            return read()
+            return await self._reader.read(fetched.texts, fetched.url, page.rule, page.chain.hex(), page.ordinal)
         except PageFailure as failure:
             failure.status = fetched.status
             raise
 
-    def _outcome_of(
-        self, page: ClaimedPage, fetched: FetchedPage, reading: PageReading, cost: int, extra: int = 0
-    ) -> PageOutcome:
-        rule = self.rules[page.rule]
+    def _read_here(self, texts: Sequence[str], url: str, number: int, chain: str, ordinal: int) -> ReadPage:
+        """Reads a page in this process, for as long as it takes."""
+        rule = self.rules[number]
+        reading = self.payload.read(texts, url, rule=rule, chain=bytes.fromhex(chain), ordinal=ordinal)
         records = orjson.dumps(reading.records) if reading.records else b""
-        outcome = PageOutcome(page, PageState.DONE, fetched.status, fetched.wire, cost=cost + extra, extra=extra)
-        shown_digest = b""
+        shown = b""
         if records and (rule.paginator or reading.shown):
-            shown_digest = digest(orjson.dumps(reading.shown) if reading.shown else records)
-        if shown_digest and shown_digest == page.before:
+            shown = digest(orjson.dumps(reading.shown) if reading.shown else records)
+        return ReadPage(records, len(reading.records), reading.links, reading.next, shown)
+
+    def _outcome_of(
+        self, page: ClaimedPage, fetched: FetchedPage, reading: ReadPage, cost: int, extra: int = 0
+    ) -> PageOutcome:
+        outcome = PageOutcome(page, PageState.DONE, fetched.status, fetched.wire, cost=cost + extra, extra=extra)
+        if reading.shown and reading.shown == page.before:
             outcome.state = PageState.REPEATED  # the list has ended: it shows the same page again and again
             return outcome
-        outcome.records, outcome.count = records, len(reading.records)
-        outcome.found = _found_pages(page, rule, reading, shown_digest)
+        outcome.records, outcome.count = reading.records, reading.count
+        outcome.found = _found_pages(page, self.rules[page.rule], reading)
         return outcome
 
 
-def _found_pages(page: ClaimedPage, rule: ExtractionRule, reading: PageReading, shown_digest: bytes) -> list[FoundPage]:
+def _found_pages(page: ClaimedPage, rule: ExtractionRule, reading: ReadPage) -> list[FoundPage]:
     """The next page of the list, and the pages behind records."""
     pages = [ClaimedPage(link.key, link.key, b"", 0, link.rule, link.url) for link in reading.links]
     if reading.next and (rule.paginator is None or not rule.paginator.pages or page.ordinal + 1 < rule.paginator.pages):
         key = page_key(rule.number, reading.next, page.chain)
-        pages.insert(0, ClaimedPage(key, page.chain, shown_digest, page.ordinal + 1, rule.number, reading.next))
+        pages.insert(0, ClaimedPage(key, page.chain, reading.shown, page.ordinal + 1, rule.number, reading.next))
     return [FoundPage(found, mine=False) for found in pages]
 
 
@@ -138,35 +138,3 @@ def failed_outcome(page: ClaimedPage, failure: PageFailure) -> PageOutcome:
         error=failure.reason,
         wait=page_backoff(page.attempt, failure.retry_after) if retry else None,
     )
-
-
-def is_suspicious(text: str) -> bool:
-    """Whether a page is large, or may nest so deep that parsing takes time with the square of the depth.
-
-    Elements that never end count as if they nested, so a page that is not suspicious is not deep.
-    """
-    if len(text) > LARGE:
-        return True
-    if text.count("<") - text.count("</") < DEPTH_MAX and text.count("</") < DEPTH_MAX:
-        return False
-    depth = 0
-    for start in range(0, len(text), _PART):
-        ends = text.count("</", start, start + _PART)
-        starts = text.count("<", start, start + _PART) - ends
-        if depth + starts > DEPTH_MAX:
-            return True
-        depth = max(0, depth + starts - ends)
-    return False
-
-
-def ends_in_time(work: Callable[[], Any]) -> bool:
-    """Whether `work` ends within a second of computing, tried in an OS process of its own."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            resource.setrlimit(resource.RLIMIT_CPU, (TRIAL_SECONDS, TRIAL_SECONDS))
-            work()
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    return os.WIFEXITED(status)

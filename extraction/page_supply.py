@@ -1,11 +1,9 @@
 """The pages and credits that a slice has at hand: claimed and reserved before the last ones are used up."""
 
 import asyncio
-import time
 from collections.abc import Callable
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
 
 from extraction.models import Process, Slice
 from extraction.services import page_table, slices
@@ -47,12 +45,14 @@ class CreditAllowance:
 
 
 class PageSupply:
-    """Has pages and credits at hand for one slice, and decides when the slice is over (`close_if_over`)."""
+    """Has pages and credits at hand for one slice, and decides when its turn is over (`close_if_over`).
+
+    `over` is set then: no further page is begun.
+    """
 
     def __init__(self, slice: Slice, process: Process, max_pages: int) -> None:
         self._slice, self._price = slice, process.price
-        self._ends_at = time.monotonic() + settings.EXTRACTION_SLICE_SECONDS
-        self._pages: asyncio.Queue[ClaimedPage | None] = asyncio.Queue()  # None: the slice is over
+        self._pages: asyncio.Queue[ClaimedPage | None] = asyncio.Queue()  # None: the turn is over
         self._seen: set[bytes] = set()  # keys of pages that were claimed or found in this slice
         self._unpaid = 0  # pages that left the queue, and wait for credits
         self._more = asyncio.Event()  # set: it is time to claim and to reserve
@@ -60,7 +60,11 @@ class PageSupply:
         self.credits = CreditAllowance()
         self.room = max_pages - process.pages  # pages that the process may have beyond those that it has
         self.fetching = 0
-        self.closed = False
+        self.over = asyncio.Event()
+
+    @property
+    def closed(self) -> bool:
+        return self.over.is_set()
 
     @property
     def at_hand(self) -> int:
@@ -73,11 +77,9 @@ class PageSupply:
         return not (self.fetching or self.at_hand)
 
     async def take(self) -> ClaimedPage | None:
-        """Takes the next page, which is paid for; None when the slice is over."""
+        """Takes the next page, which is paid for; None when the turn is over."""
         self._claim_when_low()
-        self._close_when_late()
         page = await self._pages.get()
-        self._close_when_late()
         if page is None:
             self._pages.put_nowait(None)  # for other fetchers, which wait, too
             return None
@@ -88,9 +90,16 @@ class PageSupply:
             await self.credits.wait()
         self._unpaid -= 1
         if self.closed:
-            return None  # the page is free again when the slice ends, and no attempt at it is lost
+            self._pages.put_nowait(page)
+            return None
         self.fetching += 1
         return page
+
+    def take_unbegun(self) -> list[ClaimedPage]:
+        """Takes the pages at hand once the turn is over: others may have them."""
+        pages = [page for page in (self._pages.get_nowait() for _ in range(self._pages.qsize())) if page]
+        self._pages.put_nowait(None)
+        return pages
 
     def finish_page(self, outcome: PageOutcome) -> None:
         """Gives back what a page did not cost, and queues pages that it led to, while there is room for them.
@@ -110,8 +119,8 @@ class PageSupply:
         self.close_if_over()
 
     async def run(self, all_written: Callable[[], bool]) -> None:
-        """Claims pages and reserves credits whenever they run low, until it is cancelled. Raises `SliceLost`."""
-        while True:
+        """Claims pages and reserves credits whenever they run low, until the turn is over. Raises `SliceLost`."""
+        while not self.closed:
             # Pages that other workers lost may be why those died, so they are claimed with nothing else at stake. When
             # such a claim finds nothing either, nothing is left for this slice.
             alone = self.is_idle and all_written()
@@ -155,13 +164,9 @@ class PageSupply:
         if not self.fetching and (self.out_of_credits if self.at_hand else self._none_claimed):
             self.close()
 
-    def _close_when_late(self) -> None:
-        if time.monotonic() > self._ends_at:
-            self.close()
-
     def close(self) -> None:
-        """Ends the slice: pages under way are still finished, others are not begun."""
+        """Ends the turn: pages under way are still finished, others are not begun."""
         if not self.closed:
-            self.closed = True
+            self.over.set()
             self._pages.put_nowait(None)
             self.credits.wake()

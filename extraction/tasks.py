@@ -1,8 +1,10 @@
 """The Celery tasks of extraction."""
 
+import sys
 from typing import Any
 
 from celery import shared_task
+from celery.signals import worker_process_shutdown
 
 from extraction.domain.kind_names import DELIVERY, EXTRACTION, REMOVAL, SCHEDULED_TASK
 from extraction.services.deliveries import perform_delivery
@@ -32,3 +34,9 @@ def delivery(self: Any, /, run_id: str) -> int:
 @shared_task(name="extraction.tasks.purge", bind=True)
 def removal(self: Any, /, run_id: str) -> int:
     return work(REMOVAL, perform_removal, node=self.request.hostname)
+
+
+@worker_process_shutdown.connect
+def _stop_slices(**_: Any) -> None:
+    if "extraction.worker_loop" in sys.modules:
+        sys.modules["extraction.worker_loop"].stop_slices()

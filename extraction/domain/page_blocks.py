@@ -36,12 +36,12 @@ def _repeating(matches: Matches) -> list[LexborNode]:
     smallest = {node.mem_id: node for nodes in matches for match in nodes if (node := _nearest(match, common))}
     if len(smallest) == 1:
         return list(smallest.values())  # it holds all matches
-    paths = {path_of(node) for node in smallest.values()}
-    repeated = {path: _elements_with_path(matches, path) for path in paths}
-    best = max(repeated, key=lambda path: (len(repeated[path]), len(path)))
-    if len(repeated[best]) == 1:
-        best = min(repeated, key=len)
-    return in_order(repeated[best])
+    paths = _ElementsByPath(matches)
+    chosen = {paths.number(node): None for node in smallest.values()}  # a set, in the page's order
+    best = max(chosen, key=lambda path: (len(paths.elements[path]), paths.depths[path]))
+    if len(paths.elements[best]) == 1:
+        best = min(chosen, key=lambda path: paths.depths[path])
+    return in_order(paths.elements[best])
 
 
 def _common_ancestors(matches: Matches) -> set[int]:
@@ -66,27 +66,39 @@ def _nearest(node: LexborNode, wanted: set[int]) -> LexborNode | None:
     return current
 
 
-def path_of(node: LexborNode) -> tuple[str, ...]:
-    """The tag names of a node and of the elements around it, from the inside out."""
-    return tuple(element.tag or "" for element in ancestors(node))
+class _ElementsByPath:
+    """The elements that have a match in them, by their path: the tag names of an element and of those around it.
 
+    Paths have numbers. `elements` and `depths` are indexed by them.
+    """
 
-def _elements_with_path(matches: Matches, path: tuple[str, ...]) -> list[LexborNode]:
-    """The elements of a path that have a match in them."""
-    elements: dict[int, LexborNode] = {}
-    rejected: set[int] = set()
-    for nodes in matches:
-        for match in nodes:
-            chain = list(ancestors(match))
-            if len(chain) < len(path):
-                continue
-            node = chain[-len(path)]
-            if node.mem_id not in elements and node.mem_id not in rejected:
-                if path_of(node) == path:
-                    elements[node.mem_id] = node
-                else:
-                    rejected.add(node.mem_id)
-    return list(elements.values())
+    def __init__(self, matches: Matches) -> None:
+        self.elements: list[list[LexborNode]] = [[]]  # the path with number 0 is that around the page
+        self.depths = [0]
+        self._paths: dict[tuple[int, str | None], int] = {}  # by the path around an element, and its tag
+        self._numbers: dict[int, int] = {}
+        for nodes in matches:
+            for match in nodes:
+                self._add(match)
+
+    def number(self, element: LexborNode) -> int:
+        return self._numbers[element.mem_id]
+
+    def _add(self, match: LexborNode) -> None:
+        """Adds a match and the elements around it, as far as they are not known."""
+        fresh: list[LexborNode] = []
+        current: LexborNode | None = match
+        while current is not None and current.mem_id not in self._numbers:
+            fresh.append(current)
+            current = current.parent
+        path = 0 if current is None else self._numbers[current.mem_id]
+        for element in reversed(fresh):
+            outer, path = path, self._paths.setdefault((path, element.tag), len(self.elements))
+            if path == len(self.elements):
+                self.elements.append([])
+                self.depths.append(self.depths[outer] + 1)
+            self.elements[path].append(element)
+            self._numbers[element.mem_id] = path
 
 
 def in_order(nodes: Iterable[LexborNode]) -> list[LexborNode]:

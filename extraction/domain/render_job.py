@@ -1,6 +1,6 @@
 """Jobs of a browser: pages to render, and what was rendered. Values only: Chromium is in `extraction.fetch`."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +37,7 @@ class Pagination:
 class RenderJob:
     """One page to render. `headers` go to the origin of `home` alone, `cookies` are [domain, path, name, value].
 
-    `settle` is how many seconds to wait once it has loaded.
+    `settle` is how many seconds to wait once it has loaded. Owners share the windows of a browser.
     """
 
     url: str
@@ -54,6 +54,7 @@ class RenderJob:
     product: str = HTML
     options: Mapping[str, Any] = field(default_factory=dict)
     settle: float | None = None
+    owner: Hashable = None
 
 
 @dataclass

@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Hashable
 from contextlib import asynccontextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +22,7 @@ from django.conf import settings
 
 from extraction.domain.process_status import PageFailure
 from taskhub.db.process_local import ProcessLocal
+from taskhub.fair_share import FairShare
 from taskhub.outbound import Policy
 from taskhub.outbound.proxy import GateProxy
 from taskhub.outbound.session import USER_AGENT
@@ -152,13 +153,58 @@ def own_memory(process: psutil.Process) -> int:
     return int(memory.rss - getattr(memory, "shared", 0))
 
 
+class SharedWindows:
+    """The windows that a browser may show at once, shared between owners; who waits is served in the order of arrival.
+
+    An owner gets half of them at most, see `FairShare`.
+    """
+
+    def __init__(self, windows: int) -> None:
+        self._share = FairShare(windows)
+        self._waiting: list[tuple[Hashable, asyncio.Future[None]]] = []
+
+    @asynccontextmanager
+    async def hold(self, owner: Hashable) -> AsyncIterator[None]:
+        """Holds one window until the block ends; waits for it as long as it takes."""
+        if self._share.is_open_to(owner):
+            self._share.take(owner)
+        else:
+            await self._wait(owner)
+        try:
+            yield
+        finally:
+            self._give_back(owner)
+
+    async def _wait(self, owner: Hashable) -> None:
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((owner, granted))
+        try:
+            await granted
+        except asyncio.CancelledError:
+            if granted.cancelled():
+                self._waiting.remove((owner, granted))
+            else:  # it was granted at the same moment
+                self._give_back(owner)
+            raise
+
+    def _give_back(self, owner: Hashable) -> None:
+        self._share.give_back(owner)
+        for waiter in list(self._waiting):
+            if self._share.is_open_to(waiter[0]) and not waiter[1].done():
+                self._waiting.remove(waiter)
+                self._share.take(waiter[0])
+                waiter[1].set_result(None)
+
+
 class BrowserThread:
     """The browser of a process, and the thread with the event loop that drives it."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.chromium: Chromium | None = None
-        self.lock, self.slots = asyncio.Lock(), asyncio.Semaphore(settings.EXTRACTION_CHROME_CONCURRENCY)
+        self.lock = asyncio.Lock()
+        # Of twice as many as one owner gets, some are free for the next, however long his pages take.
+        self.windows = SharedWindows(2 * settings.EXTRACTION_CHROME_CONCURRENCY)
         threading.Thread(target=self.loop.run_forever, name="browser", daemon=True).start()
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -172,12 +218,14 @@ class BrowserThread:
             await chromium.close()
 
     @asynccontextmanager
-    async def window(self, policy: Policy, *, upstream: str, max_bytes: int) -> AsyncIterator[tuple[Any, GateProxy]]:
+    async def window(
+        self, policy: Policy, *, owner: Hashable, upstream: str, max_bytes: int
+    ) -> AsyncIterator[tuple[Any, GateProxy]]:
         """Opens a window without cookies, whose only way out is the gate. Runs in the browser's thread.
 
         Raises `PageFailure` where no browser starts.
         """
-        async with self.slots, GateProxy(policy, upstream=upstream, max_bytes=max_bytes) as proxy:
+        async with self.windows.hold(owner), GateProxy(policy, upstream=upstream, max_bytes=max_bytes) as proxy:
             chromium, context = await self._new_context(proxy)
             try:
                 yield context, proxy

@@ -49,10 +49,13 @@ class FetchedPage:
 
 
 class PageFetcher:
-    """Fetches the pages of one process. The payload's method and form are those of its first page alone."""
+    """Fetches the pages of one process of an owner.
 
-    def __init__(self, client: GateClient, hosts: HostLimits, payload: Payload) -> None:
-        self._client, self._hosts, self._payload = client, hosts, payload
+    The payload's method and form are those of its first page alone.
+    """
+
+    def __init__(self, client: GateClient, hosts: HostLimits, payload: Payload, owner: Any) -> None:
+        self._client, self._hosts, self._payload, self._owner = client, hosts, payload, owner
         self._robots = RobotsRules(client, hosts, payload.first_request.proxy) if not payload.ignore_robots else None
         self._headers = {"Accept": ACCEPT, **payload.first_request.headers}
         self._secret = frozenset(name.lower() for name in payload.first_request.headers if is_secret(name))
@@ -115,6 +118,7 @@ class PageFetcher:
             product=payload.product,
             options=payload.options,
             settle=payload.settle,
+            owner=self._owner,
         )
 
     def _call(self, url: str, first: bool) -> GateRequest:

@@ -29,7 +29,7 @@ async def render(job: RenderJob, policy: Policy, check_answer: AnswerCheck) -> R
     try:
         limit = max(DATA_BYTES, 4 * job.max_bytes)
         async with (
-            browser_thread.get().window(policy, upstream=job.proxy, max_bytes=limit) as window,
+            browser_thread.get().window(policy, owner=job.owner, upstream=job.proxy, max_bytes=limit) as window,
             asyncio.timeout(job.seconds + CLOSING_SECONDS),
         ):
             return await PageRenderer(*window, job, check_answer).render()

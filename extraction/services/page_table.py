@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from extraction.domain.process_status import PageState
-from extraction.models import Process, ProcessNote, Slice
+from extraction.models import ExtractionPage, Process, ProcessNote, Slice
 from extraction.services import slices
 
 LIMIT_REACHED = "the limit of pages is reached; others are left out"
@@ -134,6 +134,13 @@ def write_batch(*, slice: Slice, outcomes: Sequence[PageOutcome], max_pages: int
             added = _add(cursor, slice, found_pages, max_pages - process.pages)
             _count(process, slice, added, _end(cursor, slice, outcomes))
         return process
+
+
+def give_back(*, slice: Slice, pages: Sequence[ClaimedPage]) -> None:
+    """Lets others claim pages that the slice has not begun; those that it no longer has stay as they are."""
+    rows = ExtractionPage.objects.filter(process=slice.process_id, key__in=[page.key for page in pages])
+    rows = rows.filter(slice=slice.pk, state=PageState.CLAIMED)
+    rows.update(state=PageState.READY, slice=None, attempt=F("attempt") - 1)
 
 
 def _add(cursor: Any, slice: Slice, found_pages: Sequence[FoundPage], room: int) -> int:

@@ -161,8 +161,12 @@ def fail_process(*, process: Process, error: Mapping[str, str]) -> None:
 
 
 def save_renders(*, process: Process, renders: Mapping[str, bool], text: str) -> None:
-    """Stores which rules' pages show records only when they are rendered, and notes `text` in the process's log."""
-    Process.objects.filter(pk=process.pk).update(renders=dict(renders))
+    """Stores which rules' pages show records only when they are rendered, and notes `text` in the process's log.
+
+    Where some do, the process gets slices of the rendered sort from now on.
+    """
+    rendered = process.rendered or any(renders.values())
+    Process.objects.filter(pk=process.pk).update(renders=dict(renders), rendered=rendered)
     add_note(process, text)
 
 

@@ -53,6 +53,7 @@ def create_process(
         payload=value,
         format=payload.format,
         price=credits.page_price(chrome=payload.needs_chrome),
+        rendered=payload.needs_chrome,
         gzip=payload.gzip,
         max_credits=payload.max_credits,
         delivery=task.delivery if task else [],

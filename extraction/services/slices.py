@@ -4,7 +4,9 @@ credits that it reserved for them.
 Rows are locked in one order: run, process, slice, account, pages.
 """
 
+from collections.abc import Iterable
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any
 
 from django.conf import settings
@@ -16,17 +18,49 @@ from extraction.domain.process_status import PageState
 from extraction.models import ExtractionPage, Process, ProcessNote, Slice
 from extraction.services import credits
 from taskhub.runs.models import Run
+from taskhub.runs.queue.lease_keeper import ProcessHeartbeat
 
 LEASE = timedelta(seconds=8)  # renewed with every batch
+slice_heartbeat = ProcessHeartbeat()  # of the event loops on which slices go on
 
-_CHOOSE = """
-SELECT p.seq FROM extraction_process AS p
-WHERE p.removed_at IS NULL AND (p.rest_until IS NULL OR p.rest_until <= clock_timestamp()) AND ((
-    p.status = 'running' AND EXISTS (
+
+class SliceSort(StrEnum):
+    """What a slice is for. A worker process carries slices of each sort beside those of the others."""
+
+    BASE = "base"  # pages as they come
+    RENDERED = "rendered"  # pages that a browser renders
+    RESULT = "result"  # the file of a process whose pages have ended
+
+
+_HAS_PAGES = """(
+    p.status = 'running' AND NOT p.unwritten AND EXISTS (
         SELECT FROM extraction_page WHERE process_id = p.seq AND state = 'ready'
             AND (not_before IS NULL OR not_before <= clock_timestamp())
     )
-) OR (p.unwritten AND NOT EXISTS (SELECT FROM extraction_slice WHERE process_id = p.seq)))
+)"""
+_HAS_WORK = {
+    SliceSort.BASE: f"{_HAS_PAGES} AND NOT p.rendered",
+    SliceSort.RENDERED: f"{_HAS_PAGES} AND p.rendered",
+    SliceSort.RESULT: "p.unwritten AND NOT EXISTS (SELECT FROM extraction_slice WHERE process_id = p.seq)",
+}
+_IS_RENDERED = {SliceSort.BASE: False, SliceSort.RENDERED: True}
+# `rendered` is null for results.
+_UNTAKEN = """
+SELECT extract(epoch FROM clock_timestamp() - min(greatest(started_at, finished_at, served_at, rest_until)))
+FROM extraction_process AS waiting
+WHERE seq IN ({chosen}) AND NOT EXISTS (
+    SELECT FROM extraction_slice AS s JOIN extraction_process AS p ON p.seq = s.process_id
+    WHERE s.lease_until > clock_timestamp() AND p.rendered = coalesce(%(rendered)s, p.rendered)
+) AND NOT EXISTS (
+    SELECT FROM extraction_process AS p
+    WHERE p.status = 'running' AND p.served_at > clock_timestamp() - interval '30 seconds'
+        AND p.rendered = coalesce(%(rendered)s, p.rendered)
+)
+"""
+_CHOOSE = """
+SELECT p.seq FROM extraction_process AS p
+WHERE p.removed_at IS NULL AND (p.rest_until IS NULL OR p.rest_until <= clock_timestamp())
+    AND p.owner_id <> ALL(%(shut_out)s::uuid[]) AND ({has_work})
 ORDER BY (
     SELECT max(served_at) FROM extraction_process AS other
     WHERE other.owner_id = p.owner_id AND (other.status = 'running' OR other.unwritten)
@@ -39,10 +73,15 @@ class SliceLost(Exception):
     """The slice has ended: its process was cancelled, or its lease ran out. Nothing of it is written any more."""
 
 
-def claim_slice(*, worker: str) -> tuple[Slice, Process] | None:
-    """Claims a slice of the process that waits longest, of the owner who waits longest; None when no process waits."""
+def claim_slice(
+    *, worker: str, sorts: Iterable[SliceSort] = tuple(SliceSort), shut_out: Iterable[Any] = ()
+) -> tuple[Slice, Process] | None:
+    """Claims a slice of some sort, of the process that waits longest, of the owner who waits longest.
+
+    None when no process waits, but for those of owners who are `shut_out`.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_CHOOSE.format(limit="1 FOR NO KEY UPDATE OF p"))
+        cursor.execute(_choose(sorts, "1 FOR NO KEY UPDATE OF p"), {"shut_out": list(shut_out)})
         row = cursor.fetchone()
         if row is None:
             return None
@@ -53,9 +92,37 @@ def claim_slice(*, worker: str) -> tuple[Slice, Process] | None:
 
 def runs_with_work(limit: int = 16) -> list[Any]:
     """The ids of runs whose processes have pages to fetch, or a result to write."""
+    chosen = _choose(SliceSort, str(limit))
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT run_id FROM extraction_process WHERE seq IN ({_CHOOSE.format(limit=limit)})")  # noqa: S608 (a number)
+        cursor.execute(
+            f"SELECT run_id FROM extraction_process WHERE seq IN ({chosen})",  # noqa: S608 (composed of constants)
+            {"shut_out": []},
+        )
         return [run_id for (run_id,) in cursor.fetchall() if run_id]
+
+
+def seconds_untaken() -> float:
+    """For how long a process has waited for a slice, while none of its sort was begun and none goes on; or 0.
+
+    Where slices of a sort go on, others wait for their turn.
+    """
+    with connection.cursor() as cursor:
+        return max(_seconds_untaken(cursor, sort) for sort in SliceSort)
+
+
+def _seconds_untaken(cursor: Any, sort: SliceSort) -> float:
+    cursor.execute(_UNTAKEN.format(chosen=_choose([sort], "100")), {"shut_out": [], "rendered": _IS_RENDERED.get(sort)})
+    (seconds,) = cursor.fetchone()
+    return float(seconds or 0.0)
+
+
+def _choose(sorts: Iterable[SliceSort], limit: str) -> str:
+    return _CHOOSE.format(has_work=" OR ".join(f"({_HAS_WORK[sort]})" for sort in sorts), limit=limit)
+
+
+def holds_slice(worker: str) -> bool:
+    """Whether a worker process has a slice whose lease holds."""
+    return Slice.objects.filter(worker=worker, lease_until__gt=Now()).exists()
 
 
 def renew(*, slice: Slice) -> None:

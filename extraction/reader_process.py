@@ -1,0 +1,194 @@
+"""Reads pages in an OS process of their own, which can be ended.
+
+A page and a selector can be made for each other so that the parser, a selector or a filter computes for hours in C,
+where nothing interrupts it. So pages are never read in the process that fetches them. It forks a reader when a slice
+has its first page. The kernel ends the reader when it has computed for as long as a page may take
+(`ITIMER_PROF`, which no code in C can put off); then that page fails, and the next page gets a new reader.
+
+The budget is one for a page, whatever its selectors and filters, and counts computing time: a busy machine fails none.
+"""
+
+import asyncio
+import os
+import resource
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+from selectolax.lexbor import SelectolaxError
+
+from extraction.domain.page_reader import DetailsLink
+from extraction.domain.process_status import PageFailure
+
+MEBIBYTE = 1024 * 1024
+SECONDS_LEAST = 1.0  # of computing
+SECONDS_A_MEBIBYTE = 1.0  # more: several times what pages of many small cells take
+RECORDS_MAX_BYTES = 64 * MEBIBYTE  # of what is taken from one page
+MEMORY_LEAST = 256 * MEBIBYTE
+MEMORY_A_BYTE = 128  # of a page: its elements as objects take some fifty
+# By the clock, for a reader that neither computes nor answers. It is long, for the kernel counts better.
+PATIENCE_SECONDS = 60.0
+PATIENCE_A_SECOND = 20.0
+ENDING_SECONDS = 0.5  # between the end of a reader's connection and its own
+
+_LENGTH = struct.Struct("!Q")
+_TOO_LONG = frozenset({signal.SIGPROF, signal.SIGKILL})
+
+
+@dataclass
+class ReadPage:
+    """What was read of a page, as it is stored: `count` records as JSON, and a digest of what the page shows.
+
+    See `PageReading` for the others.
+    """
+
+    records: bytes = b""
+    count: int = 0
+    links: Sequence[DetailsLink] = ()
+    next: str | None = None
+    shown: bytes = b""
+
+
+Read = Callable[..., ReadPage]  # of texts, and of other arguments, which are JSON
+
+
+class ReaderProcess:
+    """Reads the pages of one slice with `read`, one at a time. `close` ends it."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._lock = asyncio.Lock()
+        self._pid: int | None = None
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def read(self, texts: Sequence[str], *arguments: Any) -> ReadPage:
+        """What `read(texts, *arguments)` gives. Raises `PageFailure`, also where it takes too long or too much."""
+        pages = [text.encode("utf-8", "replace") for text in texts]
+        size = sum(map(len, pages))
+        seconds = SECONDS_LEAST + SECONDS_A_MEBIBYTE * size / MEBIBYTE
+        head = orjson.dumps([seconds, MEMORY_LEAST + MEMORY_A_BYTE * size, len(pages), arguments])
+        async with self._lock:
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS + PATIENCE_A_SECOND * seconds):
+                    answer, records = await self._exchange(head, *pages)
+            except (OSError, EOFError, TimeoutError):
+                raise PageFailure(self._why_it_ended(seconds)) from None
+            except asyncio.CancelledError:
+                self.close()  # or the next page would get this one's answer
+                raise
+        match orjson.loads(answer):
+            case [count, links, next, shown]:
+                found = [DetailsLink(bytes.fromhex(key), rule, url) for key, rule, url in links]
+                return ReadPage(records, count, found, next, bytes.fromhex(shown))
+            case [reason, retry]:
+                raise PageFailure(reason, retry=retry)
+        raise PageFailure("The page cannot be read.")
+
+    async def _exchange(self, *frames: bytes) -> tuple[bytes, bytes]:
+        """Sends frames, and receives the answer and the records."""
+        reader, writer = self._streams or await self._start()
+        for frame in frames:
+            writer.write(_LENGTH.pack(len(frame)))
+            writer.write(frame)
+        await writer.drain()
+        answer, records = [await reader.readexactly(_LENGTH.unpack(await reader.readexactly(8))[0]) for _ in "12"]
+        return answer, records
+
+    async def _start(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        ours, theirs = socket.socketpair()
+        self._pid = os.fork()
+        if self._pid == 0:
+            try:
+                _serve(theirs, self._read)
+            finally:
+                os._exit(1)  # whatever happens, it never comes back to what its parent is at
+        theirs.close()
+        self._streams = await asyncio.open_unix_connection(sock=ours)
+        return self._streams
+
+    def _why_it_ended(self, seconds: float) -> str:
+        code = self.close(ENDING_SECONDS)
+        if -code in _TOO_LONG:
+            return f"The page takes too long to read: its selectors and filters may compute for {seconds:.1f} s."
+        ending = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        return f"The page cannot be read: its reader ended {ending}."
+
+    def close(self, patience: float = 0.0) -> int:
+        """Ends the reader, after some seconds in which it may end by itself; how it ended, as `subprocess` says it."""
+        pid, streams, self._pid, self._streams = self._pid, self._streams, None, None
+        if streams:
+            streams[1].close()
+        if pid is None:
+            return 0
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        until = time.monotonic() + patience
+        while not ended and time.monotonic() < until:
+            time.sleep(0.005)
+            ended, status = os.waitpid(pid, os.WNOHANG)
+        if not ended:
+            os.kill(pid, signal.SIGKILL)
+            _, status = os.waitpid(pid, 0)
+        return os.waitstatus_to_exitcode(status)
+
+
+def _serve(connection: socket.socket, read: Read) -> None:
+    """The reader: answers until its parent closes the connection, or is gone."""
+    _leave_parent(connection.fileno())
+    requests = connection.makefile("rb")
+    while head := _next_frame(requests):
+        seconds, memory, count, arguments = orjson.loads(head)
+        texts = [_next_frame(requests).decode() for _ in range(count)]
+        _limit_memory(memory)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        frames = _read_page(read, texts, arguments)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        for frame in frames:
+            connection.sendall(_LENGTH.pack(len(frame)))
+            connection.sendall(frame)
+
+
+def _next_frame(requests: IO[bytes]) -> bytes:
+    head = requests.read(_LENGTH.size)
+    return requests.read(_LENGTH.unpack(head)[0]) if head else b""
+
+
+def _read_page(read: Read, texts: list[str], arguments: list[Any]) -> tuple[bytes, bytes]:
+    """The frames of the answer and the records."""
+    try:
+        page = read(texts, *arguments)
+        if len(page.records) > RECORDS_MAX_BYTES:
+            raise PageFailure(f"More than {RECORDS_MAX_BYTES} bytes of records are taken from the page.")
+        links = [(link.key.hex(), link.rule, link.url) for link in page.links]
+        return orjson.dumps([page.count, links, page.next, page.shown.hex()]), page.records
+    except PageFailure as failure:
+        return orjson.dumps([failure.reason, failure.retry]), b""
+    except (MemoryError, SelectolaxError):  # the parser's word for it
+        return orjson.dumps(["The page takes too much memory to read.", False]), b""
+    except Exception as error:
+        return orjson.dumps([f"The page cannot be read: {type(error).__name__}.", False]), b""
+
+
+def _leave_parent(connection: int) -> None:
+    """Leaves to the parent what is the parent's: its files and sockets, and how it takes signals."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGPROF, signal.SIGVTALRM, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_DFL)
+    signal.set_wakeup_fd(-1)
+    os.closerange(3, connection)
+    os.closerange(connection + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def _limit_memory(more: int) -> None:
+    """Lets this process have so many bytes more than it has now."""
+    with suppress(OSError, ValueError):  # on systems that do not tell, or do not limit
+        pages = int(Path("/proc/self/statm").read_text().split()[5])
+        limit = pages * resource.getpagesize() + more
+        if sys.platform == "linux":
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.getrlimit(resource.RLIMIT_DATA)[1]))

@@ -1,0 +1,108 @@
+"""Pages, selectors and filters that are made for each other to be slow: each ends within its page's budget."""
+
+import asyncio
+import os
+import signal
+from contextlib import closing
+from typing import Any
+
+import orjson
+import pytest
+
+from extraction import reader_process
+from extraction.domain.page_reader import read_page
+from extraction.domain.payload import PagesPayload
+from extraction.domain.process_status import PageFailure
+from extraction.reader_process import ReaderProcess, ReadPage
+
+NESTED = "<div>" * 100 + "<p>x</p>" + "</div>" * 100
+FLAT = "<ul>" + "<li>x</li>" * 200_000 + "</ul>"
+LETTERS = f"<p>{'ab' * 900_000}</p>"
+# Each start of a paragraph opens all elements anew that were not closed before it.
+REOPENED = "".join(f"<b id={n}><p>" for n in range(20_000))
+SLOW = {
+    "descendants": (NESTED, {"selector": "b div div div div div div div div p"}),
+    "descendants in :not": (NESTED, {"selector": "p:not(b div div div div div div div div p)"}),
+    "descendants in :is": (NESTED, {"selector": ":is(b div div div div div div div div div) p"}),
+    "nth-child": (FLAT, {"selector": "li:nth-child(2n+1)"}),
+    "nth-last-child": (FLAT, {"selector": "li:nth-last-child(3n)"}),
+    "siblings": (FLAT, {"selector": "b ~ li ~ li"}),
+    "has": (FLAT, {"selector": "li:has(~ b)"}),
+    "has in has": ("<i>" * 900 + "</i>" * 900, {"selector": "i:has(i:has(i:has(b)))"}),
+    "a pattern": (LETTERS, {"selector": "p", "filters": [{"name": "regex", "param": "[ab]*a[ab]{900}c"}]}),
+    "filters": (LETTERS * 2, {"selector": "p", "filters": ["capitalize"] * 20}),
+    "elements that never end": ("<div>" * 500_000, {"selector": "p"}),
+    "end tags of nothing": ("<div></x>" * 300_000, {"selector": "p"}),
+    "elements that are opened anew": (REOPENED, {"selector": "p"}),
+    "the text of each": ("<i>" * 20_000 + "x" * 1_000_000, {"selector": "i"}),
+    "the HTML of each": ("<i>" * 5_000 + "x" * 100_000, {"selector": "i", "attrs": ["html"]}),
+}
+
+
+def read_field(texts: list[str], field: dict[str, Any]) -> ReadPage:
+    payload = PagesPayload.parse({"request": {"url": "http://a.example/"}, "fields": [{"name": "a", **field}]})
+    records = read_page(texts[0], "http://a.example/", payload.rule).records
+    return ReadPage(orjson.dumps(records), len(records))
+
+
+@pytest.fixture
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is slow without an end is so after less time, too."""
+    monkeypatch.setattr(reader_process, "SECONDS_LEAST", 0.3)
+    monkeypatch.setattr(reader_process, "SECONDS_A_MEBIBYTE", 0.1)
+    monkeypatch.setattr(reader_process, "MEMORY_A_BYTE", 64)
+
+
+@pytest.mark.usefixtures("_hasty")
+@pytest.mark.parametrize("name", SLOW)
+def test_a_slow_page_fails_and_the_next_one_is_read(name: str) -> None:
+    page, field = SLOW[name]
+
+    async def read_both() -> ReadPage:
+        with closing(ReaderProcess(read_field)) as pages:
+            with pytest.raises(PageFailure) as failed:
+                await pages.read([page], field)
+            assert "too long" in failed.value.reason or "much memory" in failed.value.reason
+            assert not failed.value.retry
+            return await pages.read(["<p>next</p>"], {"selector": "p"})
+
+    assert asyncio.run(read_both()).records == b'[{"a":"next"}]'
+
+
+@pytest.mark.parametrize("rows", [20_000, 52_000])  # 4 MB, and the documented 10 MiB
+def test_an_honest_table_is_read(rows: int) -> None:
+    row = "<tr>" + "<td>some words here</td>" * 8 + "</tr>"
+    page = f"<table>{row * rows}</table>"
+
+    async def read() -> ReadPage:
+        with closing(ReaderProcess(read_field)) as pages:
+            return await pages.read([page], {"selector": "td"})
+
+    assert asyncio.run(read()).count == rows * 8
+
+
+def test_a_reader_that_crashes_fails_its_page_alone() -> None:
+    def read(texts: list[str]) -> ReadPage:
+        if texts == ["crash"]:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return ReadPage(texts[0].encode())
+
+    async def read_both() -> None:
+        with closing(ReaderProcess(read)) as pages:
+            with pytest.raises(PageFailure, match="SIGSEGV"):
+                await pages.read(["crash"])
+            assert (await pages.read(["well"])).records == b"well"
+
+    asyncio.run(read_both())
+
+
+def test_nobody_gets_the_answer_to_a_page_that_was_given_up() -> None:
+    async def read_all() -> list[ReadPage]:
+        with closing(ReaderProcess(lambda texts: ReadPage(texts[0].encode()))) as pages:
+            await pages.read(["first"])
+            given_up = asyncio.create_task(pages.read(["x" * 1_000_000]))
+            await asyncio.sleep(0)
+            given_up.cancel()
+            return await asyncio.gather(*(pages.read([str(number)]) for number in range(3)))
+
+    assert [page.records for page in asyncio.run(read_all())] == [b"0", b"1", b"2"]
