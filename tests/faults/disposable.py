@@ -29,7 +29,8 @@ class Disposable:
         self.home = new_home("broken-")
         self.log = self.home.with_suffix(".log")
         self.environment = hasty(self.home) | {
-            "TASKHUB_APPS": "tests.quick_passwords,tests.faults.faulty",
+            "TASKHUB_APPS": "tests.quick_passwords,tests.faults.faulty,tests.faults.spinning",
+            "TASKHUB_WEB_COMPUTING_SECONDS": "1",
             "TASKHUB_RUN_CAP_PER_OWNER": str(CAP),
             "TASKHUB_OPEN_WAITS_PER_USER": "100",
             "TASKHUB_EXTRACTION_DELIVERY_SECONDS": "600",

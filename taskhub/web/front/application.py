@@ -12,14 +12,31 @@ from django.core.handlers.base import BaseHandler
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponseBase
 from django.urls import set_script_prefix
+from django.utils.functional import LazyObject
 
 from taskhub.web.front.http_exchange import ClientGone, FrontState, HttpExchange, Send
+from taskhub.web.front.process_guard import ProcessGuard
 from taskhub.web.front.request_body import Receive
+from taskhub.web.front.request_register import request_register
 from taskhub.web.front.responses import DeferredResponse
 
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 0.5  # for answers to those who wait
+
+
+class RegisteredRequest(WSGIRequest):
+    """A request of which the register says who made it, as soon as that is known."""
+
+    @property
+    def user(self) -> Any:
+        return self._caller
+
+    @user.setter
+    def user(self, user: Any) -> None:
+        self._caller = user
+        if not isinstance(user, LazyObject):  # a session's user is looked up when he is needed
+            request_register.add(f"by {user.pk or 'nobody'}")
 
 
 class DjangoHandler(BaseHandler):
@@ -33,7 +50,7 @@ class DjangoHandler(BaseHandler):
         """The response. One that neither streams nor waits is closed here, in the thread that holds its connection."""
         set_script_prefix("")
         signals.request_started.send(sender=type(self), environ=environ)
-        response = self.get_response(WSGIRequest(environ))
+        response = self.get_response(RegisteredRequest(environ))
         if not (response.streaming or isinstance(response, DeferredResponse)):
             response.close()
         return response
@@ -44,6 +61,7 @@ class Front(FrontState):
 
     def __init__(self) -> None:
         super().__init__(DjangoHandler().respond)
+        self._guard = ProcessGuard(self)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -63,6 +81,11 @@ class Front(FrontState):
             if message["type"] == "lifespan.startup":
                 loop = asyncio.get_running_loop()
                 loop.add_signal_handler(signal.SIGTERM, self._stop, loop)
+                request_register.open()
+                self._guard.start()
+            else:
+                self._guard.stop()
+                request_register.close()
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
                 return

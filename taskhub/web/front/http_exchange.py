@@ -14,6 +14,7 @@ from taskhub.db.connections import give_back_connection
 from taskhub.errors import Problem, Unavailable, not_stored
 from taskhub.web.front.environ import environ_of
 from taskhub.web.front.request_body import BodyReader, Receive, StreamedBody, new_spool
+from taskhub.web.front.request_register import request_register
 from taskhub.web.front.responses import DeferredResponse, EventStreamResponse, WakeUpSource
 from taskhub.web.problems import exception_response, problem_response
 
@@ -40,6 +41,12 @@ class FrontState:
         self.stopping = False
         self.open_waits: set[asyncio.Event] = set()
         self.open_body_bytes = 0
+        self.ended_calls = 0  # of Django, in one of `threads`
+
+    @property
+    def waiting_calls(self) -> int:
+        """How many calls wait for one of `threads`."""
+        return self.threads._work_queue.qsize()
 
 
 class WakeUps:
@@ -82,6 +89,7 @@ class HttpExchange:
         self._send = send
         self._loop = asyncio.get_running_loop()
         self._environ = environ_of(scope)
+        self._line = f"{scope['method']} {scope['path']}"
         self._threads = front.threads
         self._reader: BodyReader | None = None
         self._body: IO[bytes] = BytesIO()
@@ -114,7 +122,10 @@ class HttpExchange:
 
         There are fewer connections than threads.
         """
-        return await self._loop.run_in_executor(self._threads, _call, function, *arguments)
+        try:
+            return await self._loop.run_in_executor(self._threads, _call, self._line, function, *arguments)
+        finally:
+            self._front.ended_calls += self._threads is self._front.threads
 
     # The request
 
@@ -258,9 +269,10 @@ def _headers_of(response: HttpResponseBase) -> list[tuple[bytes, bytes]]:
     return headers + cookies
 
 
-def _call(function: Callable[..., Value], *arguments: Any) -> Value:
+def _call(line: str, function: Callable[..., Value], *arguments: Any) -> Value:
     try:
-        return function(*arguments)
+        with request_register.entry(line):
+            return function(*arguments)
     finally:
         give_back_connection()
 
