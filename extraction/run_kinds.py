@@ -56,6 +56,9 @@ class ProcessKind(RunKind):
     def detached_runs_with_work(self) -> list[UUID]:
         return slices.runs_with_work()
 
+    def seconds_untaken(self) -> float:
+        return slices.seconds_untaken()
+
     def prune(self) -> int:
         return retention.prune()
 

@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 from taskhub.web.openapi.document import DocsView, DocumentView
 
 urlpatterns = [
+    path("", include("taskhub.runs.health_api")),
     path("", include("taskhub.runs.api")),
     path("", include("taskhub.runs.webhooks.api")),
     path("", include("taskhub.accounts.api")),

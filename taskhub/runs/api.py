@@ -1,23 +1,17 @@
-"""`/runs`: every kind of run, listed, shown, followed, cancelled and tried again; and `/healthz`."""
+"""`/runs`: every kind of run, listed, shown, followed, cancelled and tried again."""
 
 import json
 from typing import Any
 from uuid import UUID
 
 from django.urls import path
-from drf_spectacular.utils import (
-    OpenApiExample,
-    OpenApiResponse,
-    extend_schema,
-)
-from rest_framework import serializers
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework.generics import GenericAPIView
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from taskhub.runs.health.checks import OK, check_parts, server_versions
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
 from taskhub.runs.queue import cancel, retry, visible_run
@@ -55,58 +49,6 @@ EVENT_EXAMPLE = OpenApiExample(
     media_type="text/event-stream",
     status_codes=["200"],
 )
-
-
-class HealthSerializer(serializers.Serializer[Any]):
-    status = serializers.ChoiceField(["ok", "unavailable"])
-    checks = serializers.DictField(
-        child=serializers.CharField(), help_text="Each part by its name: `ok`, or what is wrong"
-    )
-    versions = serializers.DictField(
-        child=serializers.CharField(), help_text="`redis`: make and version of the Redis that answers"
-    )
-
-
-VERSIONS = {"redis": "Valkey 9.1.2"}
-WELL = {"database": OK, "broker": OK, "worker:walkers": OK, "beat": OK}
-
-
-class HealthView(APIView):
-    authentication_classes = ()
-    permission_classes = ()
-    throttle_classes = ()  # whoever watches the hub asks every few seconds
-
-    @extend_schema(
-        operation_id="healthz",
-        responses={
-            200: HealthSerializer,
-            503: OpenApiResponse(HealthSerializer, "Something is missing; `checks` names it."),
-        },
-        examples=[
-            OpenApiExample(
-                "All is well",
-                {"status": OK, "checks": WELL, "versions": VERSIONS},
-                response_only=True,
-                status_codes=["200"],
-            ),
-            OpenApiExample(
-                "No beat",
-                {"status": "unavailable", "checks": WELL | {"beat": "no leader"}, "versions": VERSIONS},
-                response_only=True,
-                status_codes=["503"],
-            ),
-        ],
-        tags=["operating"],
-    )
-    def get(self, request: Request) -> Response:
-        """Ask whether the hub is whole.
-
-        The database, the broker, a worker for each queue, and beat. Needs no credentials.
-        """
-        checks = check_parts()
-        well = all(state == OK for state in checks.values())
-        answer = {"status": OK if well else "unavailable", "checks": checks, "versions": server_versions()}
-        return Response(answer, 200 if well else 503)
 
 
 class RunListView(GenericAPIView[Run]):
@@ -200,7 +142,6 @@ class EventsView(APIView):
 
 
 urlpatterns = [
-    path("healthz", HealthView.as_view()),
     path("runs", RunListView.as_view()),
     path("runs/<uuid:run_id>", RunDetailView.as_view()),
     path("runs/<uuid:run_id>/cancel", CancelRunView.as_view()),

@@ -66,6 +66,10 @@ class RunKind:
         """Ids of detached runs that have work for a worker, some of them; asked after each `sweep`."""
         return []
 
+    def seconds_untaken(self) -> float:
+        """For how long work of detached runs has waited that a worker could take, while none took any; or 0."""
+        return 0.0
+
     def prune(self) -> int:
         """Removes one batch of what is past its retention and says how many rows; called by the leader every minute."""
         return 0

@@ -17,6 +17,9 @@ from taskhub.web.front.request_body import StreamedBody
 from taskhub.web.hub_names import HubNames
 from taskhub.web.problems import as_problem, is_nul_refusal, problem_response
 
+# Programs that look after the hub ask each machine by its address; they tell nobody anything that is his.
+UNDER_ANY_NAME = frozenset({"/livez", "/readyz", "/healthz", "/version"})
+
 
 class HubNamesMiddleware:
     """Refuses calls under a foreign name, and those of foreign web pages, where the settings know the hub's names."""
@@ -27,7 +30,8 @@ class HubNamesMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         names: HubNames | None = settings.HUB_NAMES
         host, origin = request.META.get("HTTP_HOST"), request.META.get("HTTP_ORIGIN")
-        if names and host is not None and not names.has_host(host):
+        asks_for_health = request.path_info.rstrip("/") in UNDER_ANY_NAME
+        if names and host is not None and not (names.has_host(host) or asks_for_health):
             mend = "use its address, or set TASKHUB_PUBLIC_URL or TASKHUB_ALLOWED_HOSTS"
             return problem_response(errors.Rejected(f"The hub is not called {host!r}: {mend}."))
         if names and origin is not None and not names.has_origin(origin, host or ""):

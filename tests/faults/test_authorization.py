@@ -88,7 +88,10 @@ TASK, PROCESS = "v1/task/<ksuid:id>", "v1/process/<ksuid:id>"
 EXTERNAL: dict[str, Any] = {"meta": {"name": "shop"}, "endpoint": "http://127.0.0.1:9/shop"}
 TABLE: dict[str, Row] = {
     "GET ": everybody(302),
+    "GET livez": everybody(200),
+    "GET readyz": everybody(200),
     "GET healthz": everybody(503),
+    "GET version": everybody(200),
     "GET openapi.json": everybody(200),
     "GET docs/": everybody(200),
     "GET runs": each(),

@@ -262,9 +262,9 @@ def test_what_is_convenient_on_loopback_is_closed_elsewhere(tmp_path: Path) -> N
         refusal = requests.post(f"{up.address}/v1/fetch", json=fetch, headers=headers, timeout=30)
         assert "loopback" in refusal.text
         assert answer(up.address, "/openapi.json") == 200
-        rebound = requests.get(f"{up.address}/healthz", headers={"Host": "rebound.example"}, timeout=30)
+        rebound = requests.get(f"{up.address}/docs/", headers={"Host": "rebound.example"}, timeout=30)
         assert rebound.status_code == 400
-        other = requests.get(f"{up.address}/healthz", headers={"Host": "192.0.2.1:8000"}, timeout=30)
+        other = requests.get(f"{up.address}/docs/", headers={"Host": "192.0.2.1:8000"}, timeout=30)
         assert other.status_code == 200
     finally:
         up.process.terminate()

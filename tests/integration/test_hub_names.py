@@ -11,7 +11,7 @@ from tests.hub import Hub
 
 PATHS = [
     "/",
-    "/healthz",
+    "/version/more",
     "/openapi.json",
     "/docs/",
     "/admin/login/",
@@ -54,5 +54,15 @@ def test_a_foreign_page_signs_nobody_up(hub: Hub) -> None:
 def test_a_call_without_host_is_served(anonymous: Person, settings: Any) -> None:
     """Browsers always send one; programs that look after the hub may not."""
     settings.HUB_NAMES = HubNames.of("127.0.0.1")
-    assert anonymous.get("/version", headers={"Host": "rebound.example"}).status_code == 400
+    assert anonymous.get("/runs", headers={"Host": "rebound.example"}).status_code == 400
     assert anonymous.get("/openapi.json").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/version", "/healthz"])
+def test_programs_that_look_after_the_hub_may_call_it_as_they_know_it(
+    anonymous: Person, settings: Any, path: str
+) -> None:
+    settings.HUB_NAMES = HubNames.of("127.0.0.1")
+    for name in (path, f"{path}/"):
+        assert anonymous.get(name, headers={"Host": "10.0.0.7:8000"}).status_code in {200, 503}
+    assert anonymous.get(path, headers={"Host": "10.0.0.7:8000", "Origin": "http://page.example"}).status_code == 403

@@ -10,17 +10,20 @@ from django.db.models.functions import Now
 from taskhub.db.refusals import why_refused
 from taskhub.runs.models import Worker, live_workers
 from taskhub.runs.queue.broker import backlog
+from taskhub.runs.queue.leases import seconds_untaken
+from taskhub.runs.run_kinds import all_kinds
 from taskhub.runs.scheduler.leadership import is_led
 
 OK = "ok"
 AWAY = "does not answer"
 PROBE = "health"
 ANSWER_SECONDS = 0.2
+PATIENCE_SECONDS = 30.0  # in which a worker that has a free slot takes what waits
 
 
 def check_parts() -> dict[str, str]:
-    """The database, the broker, a worker for each queue, and beat: each `ok`, or what is wrong with it."""
-    checks = {"database": _database(), "broker": _broker()}
+    """The database, the broker, the queues, and beat: each `ok`, or what is wrong with it."""
+    checks = {"database": check_database(), "broker": _broker()}
     if checks["database"] == OK:
         checks |= _workers()
         if set(checks.values()) != {OK} and (refusal := _why_nothing_is_written()):
@@ -46,7 +49,7 @@ def _redis() -> "redis.Redis":
     return redis.Redis.from_url(settings.REDIS_URL, **limits)
 
 
-def _database() -> str:
+def check_database() -> str:
     try:
         live_workers().exists()
     except (DatabaseError, InterfaceError) as error:
@@ -83,5 +86,11 @@ def _why_redis_refuses() -> str:
 
 def _workers() -> dict[str, str]:
     served = {name for queues in live_workers().values_list("queues", flat=True) for name in queues}
-    checks = {f"worker:{name}": OK if name in served else "no worker" for name in settings.QUEUES}
+    checks = {f"worker:{name}": _queue(name) if name in served else "no worker" for name in settings.QUEUES}
     return checks | {"beat": OK if is_led("beat") else "no leader"}
+
+
+def _queue(name: str) -> str:
+    """Whether work that waits is taken: a worker that says that it lives may do nothing."""
+    waits = max(seconds_untaken(name), *(kind.seconds_untaken() for kind in all_kinds() if kind.queue == name))
+    return f"work waits for {waits:.0f} s, and nobody takes it" if waits > PATIENCE_SECONDS else OK

@@ -62,8 +62,8 @@ _NEXT_OWNER = """
 """
 # The lease of a process that died holds no slot, though it has not run out yet. Where no worker says which processes it
 # has (one of an older version), the cap alone limits an owner.
+_LOCK_CLAIMS = "SELECT pg_advisory_xact_lock(hashtext('runs_run claims'), hashtext(%(queue)s));"
 _SHARES = """
-SELECT pg_advisory_xact_lock(hashtext('runs_run claims'), hashtext(%(queue)s));
 WITH processes AS (
     SELECT name || ':' || unnest(processes) AS name FROM runs_worker
     WHERE %(queue)s = ANY(queues) AND seen_at > clock_timestamp() - %(silent)s
@@ -75,9 +75,24 @@ WITH processes AS (
     SELECT count(*) - (SELECT coalesce(sum(slots), 0) FROM held) AS slots FROM processes HAVING count(*) > 0
 )
 """
-_CLAIM_FAIREST = _SHARES + _CLAIM.format(
-    chosen=_NEXT_OWNER.format(side=">", name="after") + "UNION ALL" + _NEXT_OWNER.format(side="<=", name="round")
+_CLAIM_FAIREST = (
+    _LOCK_CLAIMS
+    + _SHARES
+    + _CLAIM.format(
+        chosen=_NEXT_OWNER.format(side=">", name="after") + "UNION ALL" + _NEXT_OWNER.format(side="<=", name="round")
+    )
 )
+# Of runs that came back from a lost worker it is not known since when they wait.
+_SECONDS_UNTAKEN = """
+, waiting AS (
+    SELECT owner_id, coalesce(not_before, created_at) AS since FROM runs_run
+    WHERE ready AND kind = ANY(%(kinds)s) AND (state = 'PENDING' OR not_before IS NOT NULL) LIMIT 10000
+)
+SELECT extract(epoch FROM clock_timestamp() - min(since))::float FROM waiting
+WHERE (SELECT slots FROM free) > 0 AND owner_id NOT IN (
+    SELECT owner_id FROM held WHERE runs >= %(cap)s OR slots >= (SELECT slots FROM free)
+)
+"""
 _CLAIM_THIS = _CLAIM.format(chosen="SELECT id FROM runs_run WHERE ready AND id = %(id)s FOR UPDATE SKIP LOCKED")
 
 # The ending of runs, whoever ends them. django-celery-results' table shows what ran to its admin and to other tools:
@@ -115,6 +130,16 @@ def claim(*, kind: str, worker: str, after: UUID) -> Run | None:
     queue = kind_of(kind).queue
     shares = {"queue": queue, "kinds": kinds_of_queue(queue), "silent": worker_timeout()}
     return _claim(_CLAIM_FAIREST, worker, kind=kind, after=after, cap=settings.RUN_CAP_PER_OWNER, **shares)
+
+
+def seconds_untaken(queue: str) -> float:
+    """For how long the oldest run has waited that a worker of the queue has a free slot for; 0 where there is none."""
+    kinds = kinds_of_queue(queue)
+    values: Any = {"queue": queue, "kinds": kinds, "silent": WORKER_SILENT, "cap": settings.RUN_CAP_PER_OWNER}
+    with connection.cursor() as cursor:
+        cursor.execute(_SHARES + _SECONDS_UNTAKEN, values)
+        (seconds,) = cursor.fetchone()
+    return seconds or 0.0
 
 
 def claim_this(*, run_id: UUID, worker: str) -> Run | None:
