@@ -36,7 +36,7 @@ from crawlers.domain.value_types import (
 from taskhub.errors import ErrorEntry
 from taskhub.jsontools.schema import error_places, invalid_places, invalid_value
 from taskhub.jsontools.strict_json import escape_pointer
-from taskhub.linear_regex import LENGTH_MAX, InvalidPattern, compile_pattern
+from taskhub.linear_regex import LENGTH_MAX, InvalidPattern, PatternBudget, PatternsTooSlow, compile_pattern
 
 OPTIONS_MAX, PARAMETERS_MAX, RESTRICTIONS_MAX, MEMBERS_MAX = 1_000, 200, 20, 40
 WITH_PATTERN = {"string", "password", "multi_search"}
@@ -161,7 +161,7 @@ class ParameterDescription(BaseModel):
     def _check_default(cls, default: Any, info: ValidationInfo) -> Any:
         is_rest_valid = len(info.data) == len(cls.model_fields) - 1
         if default is not None and is_rest_valid:
-            for error in _value_errors(cls.model_construct(None, **info.data), default, ""):
+            for error in _value_errors(cls.model_construct(None, **info.data), default, "", PatternBudget()):
                 raise invalid_value(str(error["detail"]))
         return default
 
@@ -215,6 +215,7 @@ def complete_values(descriptions: Sequence[ParameterDescription], values: Mappin
 def find_value_errors(descriptions: Sequence[ParameterDescription], values: Mapping[str, Any]) -> list[ErrorEntry]:
     """Everything that is wrong with `values`, which are complete, with places below `/params`."""
     by_name = {description.name: description for description in descriptions}
+    budget = PatternBudget()
     unknown = [name for name in values if name not in by_name][:20]
     errors: list[ErrorEntry] = [
         _error(f"/params/{escape_pointer(name)}", "There is no such parameter.") for name in unknown
@@ -222,7 +223,7 @@ def find_value_errors(descriptions: Sequence[ParameterDescription], values: Mapp
     for name, description in by_name.items():
         pointer = f"/params/{escape_pointer(name)}"
         if name in values:
-            found = list(_value_errors(description, values[name], pointer))
+            found = list(_value_errors(description, values[name], pointer, budget))
             errors += found or _restriction_errors(description, values, pointer)
         elif description.required:
             errors.append(_error(pointer, "This is required."))
@@ -233,7 +234,9 @@ def _error(pointer: str, detail: str) -> ErrorEntry:
     return {"pointer": pointer, "detail": detail}
 
 
-def _value_errors(description: ParameterDescription, value: Any, pointer: str) -> Iterator[ErrorEntry]:
+def _value_errors(
+    description: ParameterDescription, value: Any, pointer: str, budget: PatternBudget
+) -> Iterator[ErrorEntry]:
     try:
         VALUE_TYPES[description.type].adapter.validate_python(value, strict=True)
     except ValidationError as error:
@@ -244,7 +247,7 @@ def _value_errors(description: ParameterDescription, value: Any, pointer: str) -
         return
     if detail := _bounds_error(description, value):
         yield _error(pointer, detail)
-    if detail := _option_error(description, value) or _pattern_error(description, value):
+    if detail := _option_error(description, value) or _pattern_error(description, value, budget):
         yield _error(pointer, detail)
 
 
@@ -272,14 +275,17 @@ def _option_error(description: ParameterDescription, value: Any) -> str:
     return ""
 
 
-def _pattern_error(description: ParameterDescription, value: Any) -> str:
+def _pattern_error(description: ParameterDescription, value: Any, budget: PatternBudget) -> str:
     if description.regex is None:
         return ""
-    pattern = compile_pattern(description.regex)
-    for item in value if isinstance(value, list) else [value]:
-        if not pattern.search(item):
-            subject = "" if description.type in SECRET_TYPES else f"{item[:NAME_MAX]!r} "
-            return f"{subject}does not match the pattern {description.regex}."
+    try:
+        pattern = budget.compile(description.regex)
+        for item in value if isinstance(value, list) else [value]:
+            if not budget.search(pattern, item):
+                subject = "" if description.type in SECRET_TYPES else f"{item[:NAME_MAX]!r} "
+                return f"{subject}does not match the pattern {description.regex}."
+    except PatternsTooSlow as error:
+        return str(error)
     return ""
 
 

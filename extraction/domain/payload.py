@@ -33,6 +33,7 @@ from taskhub.jsontools.json_models import (
     texts_checked_by,
 )
 from taskhub.jsontools.schema import invalid_places, invalid_value
+from taskhub.linear_regex import PatternBudget
 
 ACTIONS_MAX = 50
 
@@ -219,7 +220,9 @@ class RunTerms(JsonModel):
     def parse(cls, value: Any, at: str = "", *, stored: bool = False, **context: Any) -> Self:
         """Reads a payload; what is `stored` was checked before. Raises `Rejected` with each fault, under `at`."""
         try:
-            return cls.model_validate(value, context={**context, **(STORED if stored else {})})
+            return cls.model_validate(
+                value, context={"patterns": PatternBudget(), **context, **(STORED if stored else {})}
+            )
         except ValidationError as error:
             raise payload_rejected(error, value, at=at) from None
 

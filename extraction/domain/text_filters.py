@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, ValidationInfo, model_validator
 
 from taskhub.jsontools.json_models import REQUIRED_WORDS, JsonModel, Text, is_stored
 from taskhub.jsontools.schema import invalid_places
-from taskhub.linear_regex import LENGTH_MAX, InvalidPattern, compile_pattern
+from taskhub.linear_regex import LENGTH_MAX, InvalidPattern, PatternBudget, compile_pattern
 
 REGEX = "regex"
 
@@ -36,12 +36,7 @@ SIMPLE: dict[str, Callable[[str], str]] = {
 FILTER_NAMES = (*SIMPLE, REGEX)
 
 
-@lru_cache(maxsize=1024)
-def pattern(source: str) -> Any:
-    """A compiled pattern of RE2. Raises `InvalidPattern` with what is wrong."""
-    if len(source) > LENGTH_MAX:
-        raise InvalidPattern(f"it has more than {LENGTH_MAX} characters")
-    return compile_pattern(source)
+pattern = lru_cache(maxsize=1024)(compile_pattern)
 
 
 class TextFilter(JsonModel):
@@ -62,7 +57,8 @@ class TextFilter(JsonModel):
         if self.name not in FILTER_NAMES:
             raise invalid_places([(("name",), f"Must be one of {', '.join(FILTER_NAMES)}.")])
         if self.name == REGEX:
-            self._check_pattern()
+            # One budget for all patterns of a payload, where they are read as such.
+            self._check_pattern((info.context or {}).get("patterns") or PatternBudget())
         elif self.param:
             raise invalid_places([(("param",), f"The filter {self.name} has none.")])
         return self
@@ -72,11 +68,13 @@ class TextFilter(JsonModel):
         """Changes a text; None where a pattern does not match."""
         return SIMPLE[self.name] if self.name != REGEX else partial(_first_match, pattern(self.param))
 
-    def _check_pattern(self) -> None:
+    def _check_pattern(self, budget: PatternBudget) -> None:
         if not self.param:
             raise invalid_places([(("param",), REQUIRED_WORDS)])
         try:
-            pattern(self.param)
+            if len(self.param) > LENGTH_MAX:
+                raise InvalidPattern(f"it has more than {LENGTH_MAX} characters")
+            budget.compile(self.param)
         except ValueError as error:
             raise invalid_places([(("param",), f"This is no pattern: {error}.")]) from None
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from sequences.domain.expressions import Evaluate, Expression
 from sequences.domain.json_values import as_text, kind, same, weigh
-from sequences.domain.patterns import Match, read_pattern
+from sequences.domain.patterns import Match, read_computed_pattern, read_pattern
 from sequences.domain.scope import VISITS_MAX, Scope
 from sequences.domain.templates import Template, TemplateReader
 from sequences.domain.validation_errors import InvalidSyntax, Location, StepFailure, ValidationFaults
@@ -184,7 +184,7 @@ def _computed_pattern(template: Template) -> Comparison:
         if pattern is None or not isinstance(actual, str):
             return False
         try:
-            return read_pattern(as_text(pattern))(actual, scope)
+            return read_computed_pattern(as_text(pattern), scope)(actual, scope)
         except InvalidSyntax as error:
             raise StepFailure(str(error)) from None
 

@@ -142,7 +142,10 @@ def _root_value(root: Evaluate) -> Evaluate:
     def evaluate(scope: Scope) -> Any:
         value = root(scope)
         # Persistence goes on to change, and might come to hold itself; what it holds never changes.
-        return dict(value) if value is scope.persistence else value
+        if value is not scope.persistence:
+            return value
+        scope.visit(len(value))
+        return dict(value)
 
     return evaluate
 

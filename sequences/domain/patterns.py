@@ -8,6 +8,7 @@ from sequences.domain.validation_errors import InvalidSyntax
 from taskhub.linear_regex import LENGTH_MAX, InvalidPattern, compile_pattern
 
 _STEPS_A_VISIT = 30  # of the pattern's automaton, in the time in which a path looks at one value
+_VISITS_TO_COMPILE = 60_000  # the largest pattern, about
 
 Match = Callable[[str, Scope], bool]
 
@@ -28,3 +29,9 @@ def read_pattern(text: str) -> Match:
         return pattern.match(subject) is not None
 
     return match
+
+
+def read_computed_pattern(text: str, scope: Scope) -> Match:
+    """A pattern that a template gave, which may be another one each time. Raises `InvalidSyntax` and `StepFailure`."""
+    scope.visit(_VISITS_TO_COMPILE)
+    return read_pattern(text)

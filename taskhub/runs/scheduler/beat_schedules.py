@@ -26,11 +26,13 @@ class Solar:
     latitude: float
     longitude: float
 
-    def next_fire(self, after: datetime) -> datetime | None:
+    def next_fire(self, after: datetime, until: datetime | None = None) -> datetime | None:
         calculator: Any = solar(cast(Any, self.event), self.latitude, self.longitude)
         options = {"use_center": True} if calculator.use_center else {}
         for day in range(YEAR_DAYS):
             start = after.astimezone(UTC) + timedelta(days=day)
+            if until is not None and start > until:
+                return None
             calculator.cal.date = start
             try:
                 rising = getattr(calculator.cal, calculator.method)(calculator.ephem.Sun(), start=start, **options)

@@ -11,14 +11,17 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-YEARS_MAX = 40  # within which every date that there is comes on every weekday
+DAYS_MAX = 366 * 40  # within which every date that there is comes on every weekday
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 _LONGEST = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}  # months
 
 
 class Timetable(Protocol):
-    def next_fire(self, after: datetime) -> datetime | None:
-        """The first fire later than `after`, in UTC; None when there is none any more."""
+    def next_fire(self, after: datetime, until: datetime | None = None) -> datetime | None:
+        """The first fire later than `after`, in UTC; None when there is none any more.
+
+        Nobody asks for one later than `until`: it may be None then, so that rare dates are not looked for in vain.
+        """
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Interval:
     anchor: datetime
     every: timedelta
 
-    def next_fire(self, after: datetime) -> datetime | None:
+    def next_fire(self, after: datetime, until: datetime | None = None) -> datetime | None:
         try:
             return self.anchor + ((after - self.anchor) // self.every + 1) * self.every
         except OverflowError:  # there are no dates after the year 9999
@@ -39,7 +42,7 @@ class Interval:
 class Once:
     at: datetime
 
-    def next_fire(self, after: datetime) -> datetime | None:
+    def next_fire(self, after: datetime, until: datetime | None = None) -> datetime | None:
         return self.at if self.at > after else None
 
 
@@ -58,17 +61,18 @@ class Crontab:
     zone: ZoneInfo
     flows: bool = False
 
-    def next_fire(self, after: datetime) -> datetime | None:
+    def next_fire(self, after: datetime, until: datetime | None = None) -> datetime | None:
         if not any(min(self.days, default=32) <= _LONGEST.get(month, 31) for month in self.months):
             return None
-        return self._flowing(after) if self.flows else self._fixed(after)
+        days = DAYS_MAX if until is None else min(DAYS_MAX, max(0, (until - after).days) + 2)
+        return self._flowing(after, days) if self.flows else self._fixed(after, days)
 
     def has_day(self, day: date) -> bool:
         return day.month in self.months and day.day in self.days and day.isoweekday() % 7 in self.weekdays
 
-    def _fixed(self, after: datetime) -> datetime | None:
+    def _fixed(self, after: datetime, days: int) -> datetime | None:
         local = after.astimezone(self.zone).replace(tzinfo=None)
-        for day in _days(local.date()):
+        for day in (local.date() + timedelta(days=number) for number in range(days)):
             if self.has_day(day):
                 # The clock may have been put back since: so not only what is later on it.
                 earliest = local - 4 * HOUR if day == local.date() else datetime.min
@@ -83,9 +87,9 @@ class Crontab:
                 for minute in sorted(self.minutes):
                     yield instant(datetime.combine(day, time(hour, minute)), self.zone)
 
-    def _flowing(self, after: datetime) -> datetime | None:
+    def _flowing(self, after: datetime, days: int) -> datetime | None:
         moment = after.astimezone(UTC).replace(second=0, microsecond=0) + MINUTE
-        end = moment + timedelta(days=366 * YEARS_MAX)
+        end = moment + timedelta(days=days)
         while moment < end:
             local = moment.astimezone(self.zone)
             if not self.has_day(local.date()):
@@ -110,7 +114,7 @@ def latest_fire(timetable: Timetable, after: datetime, until: datetime) -> datet
     earlier, later = after, until  # behind the first there is a fire, behind the second none
     while later - earlier > timedelta(seconds=1):
         middle = earlier + (later - earlier) / 2
-        following = timetable.next_fire(middle)
+        following = timetable.next_fire(middle, until)
         if following is not None and following <= until:
             earlier, latest = middle, following
         else:
@@ -136,7 +140,3 @@ def _change_between(before: datetime, after: datetime, zone: ZoneInfo) -> dateti
         else:
             after = middle
     return after.replace(microsecond=0)
-
-
-def _days(first: date) -> Iterator[date]:
-    yield from (first + timedelta(days=number) for number in range(366 * YEARS_MAX))
