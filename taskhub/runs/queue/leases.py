@@ -135,7 +135,7 @@ def claim(*, kind: str, worker: str, after: UUID) -> Run | None:
 def seconds_untaken(queue: str) -> float:
     """For how long the oldest run has waited that a worker of the queue has a free slot for; 0 where there is none."""
     kinds = kinds_of_queue(queue)
-    values: Any = {"queue": queue, "kinds": kinds, "silent": WORKER_SILENT, "cap": settings.RUN_CAP_PER_OWNER}
+    values: Any = {"queue": queue, "kinds": kinds, "silent": worker_timeout(), "cap": settings.RUN_CAP_PER_OWNER}
     with connection.cursor() as cursor:
         cursor.execute(_SHARES + _SECONDS_UNTAKEN, values)
         (seconds,) = cursor.fetchone()
