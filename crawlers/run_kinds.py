@@ -57,7 +57,7 @@ class DocumentRemovalKind(RunKind):
 
     name = DOCUMENT_REMOVAL
     task = "crawlers.tasks.purge"
-    queue = QUEUE
+    queue = "removal"  # a large one must not hold up the calls to crawlers
 
 
 class CrawlerTarget(ScheduleTarget):

@@ -68,7 +68,7 @@ class TaskRemovalKind(RunKind):
 
     name = REMOVAL
     task = "extraction.tasks.purge"
-    queue = QUEUE
+    queue = "removal"
 
 
 class ResultDeliveryKind(RunKind):
@@ -76,7 +76,7 @@ class ResultDeliveryKind(RunKind):
 
     name = DELIVERY
     task = "extraction.tasks.delivery"
-    queue = QUEUE
+    queue = "deliveries"
     retry_delays = RETRY_DELAYS
 
 

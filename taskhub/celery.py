@@ -31,7 +31,8 @@ class QoS(redis.QoS):
     """
 
     def ack(self, delivery_tag: str) -> None:
-        if not self.channel.closed:
+        # What was read without the intention to acknowledge it, Redis does not keep: kombu would ask it all the same.
+        if not self.channel.closed and delivery_tag in (self._delivered or ()):
             super().ack(delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
@@ -48,8 +49,9 @@ redis.Channel.QoS = QoS
 app = Celery("taskhub")
 app.conf.update(
     broker_url=settings.BROKER_URL,
-    # A kind of work that piles up must not hold back the others: each has its own queue and its own processes.
-    task_queues=[Queue(name, routing_key=name) for name in settings.QUEUES],
+    # A kind of work that piles up must not hold back the others: each has its own queue, and processes or slots of its
+    # own. Where threads perform the runs, a message is done with once it is read: to acknowledge it would cost more.
+    task_queues=[Queue(name, routing_key=name, no_ack=name in settings.THREAD_SLOTS) for name in settings.QUEUES],
     # A typo in a queue's name would fill a queue that nobody reads.
     task_create_missing_queues=False,
     # Results live in the runs table; a second copy in a result store would cost a round trip and could disagree.

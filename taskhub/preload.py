@@ -16,7 +16,7 @@ MODULES = (
     "celery.apps.worker",
     "celery.apps.beat",
     "celery.concurrency.prefork",
-    "celery.concurrency.thread",
+    "celery.concurrency.solo",
     "celery.worker.consumer",
     "kombu.transport.redis",
     "django.contrib.staticfiles.finders",

@@ -188,9 +188,10 @@ BROKER_URL = env_text("CELERY_BROKER_URL", broker_address(REDIS_URL))
 DATABASES = {"default": dj_database_url.parse(DATABASE_URL)}
 DATABASES["default"].setdefault("OPTIONS", {})["connect_timeout"] = 4
 DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True  # PgBouncer would give each statement another connection
+DATABASES["default"]["ENGINE"] = "taskhub.db.postgresql"
 DATABASES["default"]["CONN_MAX_AGE"] = None
-# The web server's threads share a pool (taskhub.asgi sets it up): a wait of minutes gives its connection back
-# meanwhile, so many open waits need few connections. Worker processes keep the one that they have.
+# The threads of a web process, and of a worker that performs runs in threads, share a pool (they call `use_pool`): who
+# waits for minutes gives his connection back meanwhile. Processes with one run at a time keep the one that they have.
 DATABASE_POOL_SIZE = env_int("TASKHUB_DATABASE_POOL", 16)
 DATABASE_POOL = {
     "min_size": 0,
@@ -341,6 +342,15 @@ OPEN_WAITS_PER_USER = env_int("TASKHUB_OPEN_WAITS_PER_USER", 1000, minimum=1)
 # Runs
 
 QUEUES = programs.QUEUES
+# Runs that one worker with threads performs at once, by queue. One owner gets half of them: see the claims in
+# taskhub.runs.queue.leases.
+THREAD_SLOTS = {
+    "sequences": env_int("TASKHUB_SEQUENCE_SLOTS", 64, minimum=1),
+    "crawlers": env_int("TASKHUB_CRAWLER_SLOTS", 32, minimum=1),
+    "webhooks": env_int("TASKHUB_WEBHOOK_SLOTS", 32, minimum=1),
+    "deliveries": env_int("TASKHUB_DELIVERY_SLOTS", 4, minimum=1),
+    "removal": env_int("TASKHUB_REMOVAL_SLOTS", 4, minimum=1),
+}
 RUN_LEASE_SECONDS = 15
 RUN_RENEW_SECONDS = 5
 WORKER_BEAT_SECONDS = 4

@@ -30,7 +30,7 @@ from taskhub.embedded import (
     describe_this_process,
 )
 from taskhub.fork_client import ForkClient
-from taskhub.programs import QUEUES, commands
+from taskhub.programs import commands
 from taskhub.supervisor import Child, Launch, Printer, ProgramRun, stop_in_order
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -153,7 +153,7 @@ class Hub:
             raise CannotStart(refusal or "The database could not be prepared.")
 
     async def start_programs(self) -> None:
-        for name, argv in commands(self.host, self.port, self.workers, QUEUES).items():
+        for name, argv in commands(self.host, self.port, self.workers).items():
             program = ProgramSpec(name, argv, ROOT, self.environment(), stop_signals=STOP_SIGNALS[kind_of(name)])
             self.keep(program, launch=self.forks.launch)
 

@@ -19,7 +19,7 @@ from crawlers.services.status_updates import change_status, error_of, queue_noti
 from crawlers.services.task_runs import find_or_create_task
 from taskhub.errors import Conflict, Failed, Problem, Rejected, Unavailable
 from taskhub.jsontools.strict_json import parse_json
-from taskhub.outbound import Session, check_url
+from taskhub.outbound import Session, check_url, pause_of
 from taskhub.outbound.policy import configured_policy
 from taskhub.runs.domain import LeaseLost
 from taskhub.runs.models import Run
@@ -183,7 +183,7 @@ def _send(run: Run, task: CrawlerTask, method: str, url: str, body: Any, headers
             if 200 <= code < 300:
                 return answer.content
             kind = Unavailable if code >= 500 or code in RETRYABLE else Failed
-            raise kind(f"The crawler answered {code}.")
+            raise kind(f"The crawler answered {code}.", retry_after=pause_of(code, answer.headers))
     except Problem as problem:
         call.error = hide(problem.detail, frozenset(headers.values()))[:2000]
         raise

@@ -1,10 +1,6 @@
 """Fetches pages, as they come or rendered, and checks that an answer is a page."""
 
-from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http.cookies import Morsel, SimpleCookie
 from typing import Any
 
@@ -25,6 +21,7 @@ from extraction.fetch.page_renderer import render
 from extraction.fetch.politeness import HostSlot
 from extraction.fetch.robots import RobotsRules
 from taskhub.outbound import Refused, TooMuch, Unreachable, check_url
+from taskhub.outbound.answers import retry_after
 from taskhub.outbound.client import GateClient, GateRequest, GateResponse
 from taskhub.security.masking import is_secret
 
@@ -160,17 +157,6 @@ def check_answer(answer: GateResponse) -> None:
     kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind and not (kind.startswith(_PAGE_TYPES) or kind.endswith("+xml")):
         raise PageFailure(f"It is no page, but {kind[:100]}.", status=answer.status)
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds of the header Retry-After (RFC 9110, section 10.2.3); None where it says none."""
-    text = headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdecimal() and len(text) < 10:
-        return float(text)
-    with suppress(ValueError, TypeError, IndexError, OverflowError):
-        until = parsedate_to_datetime(text)
-        return max(0.0, ((until if until.tzinfo else until.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds())
-    return None
 
 
 def decode_page(body: bytes, content_type: str | None) -> str:

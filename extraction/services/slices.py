@@ -18,7 +18,7 @@ from extraction.domain.process_status import PageState
 from extraction.models import ExtractionPage, Process, ProcessNote, Slice
 from extraction.services import credits
 from taskhub.runs.models import Run
-from taskhub.runs.queue.lease_keeper import ProcessHeartbeat
+from taskhub.runs.queue.process_heartbeat import ProcessHeartbeat
 
 LEASE = timedelta(seconds=8)  # renewed with every batch
 slice_heartbeat = ProcessHeartbeat()  # of the event loops on which slices go on

@@ -1,6 +1,25 @@
-"""The database connection of the current thread."""
+"""The database connections of the threads of a process."""
 
-from django.db import connection
+from typing import TYPE_CHECKING, cast
+
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, connection, connections
+
+if TYPE_CHECKING:
+    from taskhub.db.postgresql.base import DatabaseWrapper
+
+
+def use_pool(factor: int = 1) -> None:
+    """Lets all threads of this process share one pool of connections. None may have a connection before that."""
+    if settings.DATABASE_POOL_SIZE:
+        database = settings.DATABASES["default"]
+        database["OPTIONS"]["pool"] = {**settings.DATABASE_POOL, "max_size": factor * settings.DATABASE_POOL_SIZE}
+        database["CONN_MAX_AGE"] = 0
+
+
+def thread_connection() -> "DatabaseWrapper":
+    """The calling thread's own, which `connection` stands for."""
+    return cast("DatabaseWrapper", connections[DEFAULT_DB_ALIAS])
 
 
 def give_back_connection() -> None:

@@ -15,6 +15,7 @@ from django.db import connection
 
 from taskhub.db.connections import give_back_connection
 from taskhub.errors import Unavailable
+from taskhub.interruption import waiting
 
 UNLIMITED = 1_000_000
 
@@ -86,13 +87,13 @@ class FairSemaphore:
             if not self._queue.take(user):
                 return False
             self._waiters.append(waiter)
-        granted = waiter[1].wait(patience)
+        with waiting(waiter[1].set):
+            waiter[1].wait(patience)
         with self._lock:
             self._queue.give_back(user)
-            if not granted and waiter in self._waiters:
+            if waiter in self._waiters:  # the patience is over, or the wait was ended
                 self._waiters.remove(waiter)
                 return False
-        # Between the end of the patience and the lock a slot may have been granted: unused it would be lost.
         return True
 
     def _release(self, user: UUID) -> None:

@@ -7,6 +7,7 @@ calls public addresses only, and those that the setting OUTBOUND_ALLOW lists. Ot
 what an address says and `resolve` for where its name leads; both raise the same `Refused` and `Unreachable`.
 """
 
+from taskhub.outbound.answers import pause_of
 from taskhub.outbound.errors import Refused, TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve, system_resolver
 from taskhub.outbound.policy import Allow, Policy, Target, check_url, configured_policy, refusal
@@ -23,6 +24,7 @@ __all__ = [
     "Unreachable",
     "check_url",
     "configured_policy",
+    "pause_of",
     "refusal",
     "resolve",
     "system_resolver",

@@ -17,6 +17,7 @@ from typing import Any, Self
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from taskhub.interruption import watch
 from taskhub.outbound.errors import TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve
 from taskhub.outbound.policy import Policy, Target
@@ -172,7 +173,22 @@ class _Connection(_Gated, HTTPConnection):  # type: ignore[misc]
 
 
 class _TLSConnection(_Gated, HTTPSConnection):  # type: ignore[misc]
-    pass
+    _bare: socket.socket | None = None  # a duplicate, while TLS is agreed on: the socket itself is taken over then
+
+    def _new_conn(self) -> socket.socket:
+        bare: socket.socket = super()._new_conn()
+        self._bare = bare.dup()
+        watch(self._bare)
+        return bare
+
+    def connect(self) -> None:
+        try:
+            super().connect()
+        finally:
+            if self._bare is not None:
+                self._bare.close()
+        if isinstance(self.sock, socket.socket):  # TLS within TLS is none
+            watch(self.sock)
 
 
 class _Pool(HTTPConnectionPool):
@@ -197,6 +213,7 @@ def _pieces(data: Any) -> Iterator[Any]:
 def _connect(address: str, port: int, timeout: float, options: list[tuple[int, int, int | bytes]]) -> socket.socket:
     """Connects a new socket, with these options set, to an address that was checked."""
     sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    watch(sock)
     try:
         for option in options:
             sock.setsockopt(*option)

@@ -4,8 +4,9 @@ import ipaddress
 import socket
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from threading import Thread
+from threading import Event, Thread
 
+from taskhub.interruption import waiting
 from taskhub.outbound.addresses import Address, read_host
 from taskhub.outbound.errors import Refused, Unreachable
 from taskhub.outbound.policy import Policy, refusal
@@ -49,17 +50,21 @@ def _check(sentence: str, addresses: list[Address], port: int, policy: Policy) -
 def _lookup(name: str, port: int, resolver: Resolver, timeout: float) -> list[Address]:
     """Asks the resolver, for `timeout` seconds at most. Raises `Unreachable` where there is no address."""
     answer: Future[list[str]] = Future()
+    over = Event()
 
     def ask() -> None:
         try:
             answer.set_result(list(resolver(name, port)))
         except Exception as error:
             answer.set_exception(error)
+        over.set()
 
     # getaddrinfo knows no time-out, and a name's own server decides how long it takes.
     Thread(target=ask, name="resolve", daemon=True).start()
+    with waiting(over.set):
+        over.wait(timeout)
     try:
-        addresses = [ipaddress.ip_address(address) for address in answer.result(timeout)]
+        addresses = [ipaddress.ip_address(address) for address in answer.result(0)]
     except TimeoutError:
         raise Unreachable(f"The name {name} was not resolved within {timeout:.3g} seconds.") from None
     except OSError:

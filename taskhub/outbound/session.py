@@ -13,6 +13,7 @@ from urllib3 import exceptions as urllib3_errors
 
 from taskhub import __version__
 from taskhub.errors import Problem
+from taskhub.interruption import before_waiting
 from taskhub.outbound.connections import POOLS, Clock, Exchange, Timeout, current
 from taskhub.outbound.errors import Refused, TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve, system_resolver
@@ -92,6 +93,7 @@ class Adapter(HTTPAdapter):
         self, request: requests.PreparedRequest, *, timeout: Clock, proxies: Any = None, **options: Any
     ) -> requests.Response:
         target = check_url(request.url or "", self.policy)
+        before_waiting()
         token = current.set(Exchange(self.policy, self.resolver, target, timeout))
         try:
             if proxies:

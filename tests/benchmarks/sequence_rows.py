@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -16,11 +17,12 @@ import requests
 from sequences.domain.exchange import SequenceLimits, StepRequest, StepResponse
 from sequences.domain.interpreter import Interpreter
 from sequences.domain.program import parse
-from tests.benchmarks.load import Client
+from tests.benchmarks.load import Client, load
 from tests.benchmarks.row import CannotMeasure, Measured, by_turns
 from tests.benchmarks.stage import ROOT, Stage, until
 
 STEPS = 100
+AT_ONCE, GETS, SLOW_SECONDS = 32, 10, 0.05
 MANY, FEW = 20_000, 2_000
 SCHEDULES, EVERY_SECONDS, WATCHED_SECONDS = 10_000, 100, 20
 TICK_GAP = timedelta(seconds=0.4)  # between two ticks nothing is accepted for longer
@@ -35,6 +37,11 @@ INSERT INTO django_celery_beat_periodictask
 SELECT 'bench ' || number, 'walkers.tasks.ScheduledWalker', '[]', '{"name": "echo", "ctx": {"value": 1}}', '{}', '',
     true, false, 0, now(), times.id, now() + number * %(every)s * interval '1 second' / %(count)s
 FROM times, generate_series(1, %(count)s) AS number
+"""
+_OPEN = "SELECT count(*) FROM runs_run WHERE kind = 'sequence' AND created_at > %s AND finished_at IS NULL"
+_SPAN = """
+SELECT count(*), extract(epoch FROM max(finished_at) - min(created_at)) FROM runs_run
+WHERE kind = 'sequence' AND state = 'SUCCESS' AND created_at > %s
 """
 _OWNED = """
 INSERT INTO runs_schedule (periodic_id, owner_id, written, missed, overlap, fault, read_as)
@@ -68,6 +75,37 @@ def sequence(stage: Stage) -> Measured:
 
         floor(), ours()
         return Measured(*by_turns(stage.slices * 3, floor, ours), "steps/s")
+
+
+def sequences_at_once(stage: Stage) -> Measured:
+    """From the moment when the first is accepted to the last recorded end."""
+    staff = _staff(stage)
+    with _local_server(SLOW_SECONDS) as url, ThreadPoolExecutor(AT_ONCE) as threads:
+        body = json.dumps({"requests": [{"method": "GET", "url": f"{url}/{n}"} for n in range(GETS)]}).encode()
+        call = stage.call("/sequences/runs", body, 202)
+        call = type(call)(call.url, staff, call.path, call.body, call.status)
+
+        def one(_: int) -> None:
+            with requests.Session() as session:
+                session.trust_env = False
+                for number in range(GETS):
+                    session.get(f"{url}/{number}").json()
+
+        def floor() -> float:
+            began = time.perf_counter()
+            list(threads.map(one, range(AT_ONCE)))
+            return AT_ONCE * GETS / (time.perf_counter() - began)
+
+        def ours() -> float:
+            with stage.database() as ledger, load(call, stage.clients) as clients:
+                before = ledger.execute("SELECT clock_timestamp()").fetchone()
+                clients.times(AT_ONCE)
+                until(lambda: ledger.execute(_OPEN, before).fetchone() == (0,), "the end of all sequences", pause=0.02)
+                [count, seconds] = ledger.execute(_SPAN, before).fetchone() or [0, 0]
+            return int(count) * GETS / float(seconds)
+
+        floor(), ours()
+        return Measured(*by_turns(stage.slices, floor, ours), "requests/s")
 
 
 def interpreter() -> Measured:
@@ -160,9 +198,9 @@ def _staff(stage: Stage) -> str:
 
 
 @contextmanager
-def _local_server() -> Iterator[str]:
-    """Says the same small JSON to whatever comes, in a process of its own."""
-    program = [sys.executable, "-m", "tests.benchmarks.constant_server"]
+def _local_server(seconds: float = 0) -> Iterator[str]:
+    """Says the same small JSON to whatever comes, after some time, in a process of its own."""
+    program = [sys.executable, "-m", "tests.benchmarks.constant_server", str(seconds)]
     with subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:

@@ -214,12 +214,12 @@ def _end(program: "subprocess.Popen[bytes]") -> None:
     program.wait()
 
 
-def until(happens: Callable[[], bool], what: str, seconds: float = READY_SECONDS) -> None:
+def until(happens: Callable[[], bool], what: str, seconds: float = READY_SECONDS, pause: float = 0.1) -> None:
     until = time.monotonic() + seconds
     while not happens():
         if time.monotonic() > until:
             raise CannotMeasure(f"{what} did not start within {seconds:g} s.")
-        time.sleep(0.1)
+        time.sleep(pause)
 
 
 def _listens(call: Call) -> bool:

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("outages")]
 
 ANSWER_SECONDS = 5
 AT_ONCE_SECONDS = 1
-PROGRAMS = ["web", "worker:walkers", "worker:webhooks", "beat"]
+PROGRAMS = ["web", "worker:walkers", "worker:threads", "beat"]
 
 
 @dataclass

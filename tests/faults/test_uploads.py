@@ -148,8 +148,7 @@ def test_a_worker_killed_while_it_asks_a_crawler_asks_again(broken: Disposable) 
         def first_never_answers(server: Any, connection: Any) -> None:
             asked.append(1)
             if len(asked) == 1:
-                for child in broken.children("worker:crawlers"):
-                    child.kill()
+                broken.program("worker:threads").kill()
                 return
             connection.sendall(answer(b'{"payload": {"status": 200}}'))
 

@@ -17,7 +17,7 @@ def test_a_worker_killed_in_the_middle_of_a_delivery(broken: Disposable) -> None
         def hook(path: str, before: int) -> Reply:
             ids.append(site.seen[path]["webhook-id"])
             if not before:
-                until(lambda: broken.children("worker:webhooks"))[0].kill()
+                broken.program("worker:threads").kill()
             return Reply("", 204)
 
         site.pages["/hook"] = hook

@@ -2,6 +2,8 @@
 
 import json
 import re
+import socket
+import threading
 from typing import Any
 from uuid import uuid4
 
@@ -9,8 +11,10 @@ import pytest
 
 from tests.document_sequences import Printed
 from tests.hub import ADMIN, PASSWORD, Caller, Hub
+from tests.integration.outbound_servers import Server, answer, serving
 
 pytestmark = pytest.mark.slow
+AT_ONCE = 32  # of one owner, in a worker of the default size
 
 
 def run(caller: Caller, text: str, status: int = 200) -> dict[str, Any]:
@@ -122,3 +126,33 @@ def test_only_staff_may_call(hub: Hub) -> None:
     stranger = hub.sign_up()
     assert run(stranger, "{}", 403)["type"] == "forbidden"
     assert run(hub.anonymous, "{}", 401)["type"] == "not-authenticated"
+
+
+def test_a_sequence_that_starts_another_and_waits_for_it_ends(hub: Hub) -> None:
+    bearer = {"Authorization": f"token {hub.admin.token}"}
+    inner: dict[str, Any] = {"requests": [], "persistence": {"inner": True}}
+    for _ in range(3):  # each waits for the next
+        step = {"method": "POST", "url": f"{hub.url}/sequences/runs?wait=60", "headers": bearer, "body": inner}
+        inner = {"requests": [{**step, "save_to": "answer"}]}
+    shown = run(hub.admin, json.dumps(inner))
+    assert shown["state"] == "SUCCESS", shown["error"]
+    answers = [shown["result"]["answer"]]
+    while "answer" in answers[-1]["result"]:
+        answers.append(answers[-1]["result"]["answer"])
+    assert [answer["state"] for answer in answers] == ["SUCCESS"] * 3
+    assert answers[-1]["result"] == {"inner": True}
+
+
+def test_many_sequences_wait_at_once(hub: Hub) -> None:
+    """The server answers when all have asked: one that was left out would hold up all others."""
+    together = threading.Barrier(AT_ONCE, timeout=60)
+
+    def script(server: Server, connection: socket.socket) -> None:
+        together.wait()
+        connection.sendall(answer(b"{}"))
+
+    with serving() as serve:
+        body = {"requests": [{"method": "GET", "url": serve(script).url}]}
+        runs = [hub.admin.post("/sequences/runs", body).json()["id"] for _ in range(AT_ONCE)]
+        shown = [hub.admin.get(f"/js/walker_queue_wait?task_id={id}&timeout=60").json() for id in runs]
+    assert [one["state"] for one in shown] == ["SUCCESS"] * AT_ONCE

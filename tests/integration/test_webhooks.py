@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,9 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
+from taskhub.runs.health import worker_heartbeat
 from taskhub.runs.models import Run
+from taskhub.runs.queue.leases import seconds_untaken
 from taskhub.runs.queue.webhook_events import WEBHOOK
 from taskhub.runs.queue.worker_process import work
 from taskhub.runs.webhooks.models import DeliveryAttempt, WebhookSecret
@@ -154,6 +157,73 @@ def test_what_is_no_success_is_tried_again_later(owner: Person, receiver: Site, 
     shown = whole(owner, delivery)
     assert (shown["state"], len(shown["attempts"])) == ("SUCCESS", 3)
     assert receiver.hits["/other"] == 0  # redirects are not followed
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "seconds"),
+    [
+        (429, "60", 60),
+        (503, "60", 60),
+        (503, "1", 5),  # sooner than it would be tried again anyway
+        (500, "60", 5),  # it says nothing of when this one ends
+        (429, "soon", 5),
+        (429, "9" * 400, 5),
+        (503, "99999999", 24 * 3600),
+        (503, "Fri, 31 Dec 9999 23:59:59 GMT", 24 * 3600),
+        (503, "Thu, 01 Jan 1970 00:00:00 GMT", 5),
+    ],
+)
+def test_a_receiver_that_asks_for_a_pause_gets_it(
+    owner: Person, receiver: Site, status: int, said: str, seconds: int
+) -> None:
+    receiver.pages["/hook"] = Reply("later", status, {"Retry-After": said})
+    owner.post("/webhooks/test", {"url": f"{receiver.url}/hook"})
+    sent()
+    run = Run.objects.get(kind=WEBHOOK)
+    assert run.state == "RETRY"
+    assert run.not_before
+    pause = (run.not_before - timezone.now()).total_seconds()
+    assert seconds - 3 < pause <= seconds
+
+
+def test_headers_that_are_too_many_are_tried_again(owner: Person, receiver: Site) -> None:
+    large = b"".join(b"X-%d: %s\r\n" % (number, b"x" * 1000) for number in range(400))
+    receiver.pages["/hook"] = Reply(raw=b"HTTP/1.1 200 OK\r\n" + large + b"\r\n")
+    owner.post("/webhooks/test", {"url": f"{receiver.url}/hook"})
+    sent()
+    assert Run.objects.get(kind=WEBHOOK).state == "RETRY"
+
+
+def test_interim_answers_are_no_answers(owner: Person, receiver: Site) -> None:
+    interim = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    receiver.pages["/hook"] = Reply(raw=interim * 3 + b"HTTP/1.1 204 No Content\r\n\r\n")
+    owner.post("/webhooks/test", {"url": f"{receiver.url}/hook"})
+    sent()
+    run = Run.objects.get(kind=WEBHOOK)
+    assert (run.state, run.result) == ("SUCCESS", {"status": 204})
+
+
+def test_a_receiver_gets_one_delivery_at_a_time(owner: Person, stranger: Person) -> None:
+    """An address of an owner: others have others, and another's backlog holds up nobody."""
+    worker_heartbeat.say_alive(name="w@here", queues=["webhooks"], processes=range(20))
+    for person, path in ((owner, "a"), (owner, "a"), (owner, "b"), (stranger, "a")):
+        person.post("/webhooks/test", {"url": f"http://127.0.0.1:9/{path}"})
+
+    def claim() -> Run | None:
+        return runs.claim(kind=WEBHOOK, worker="w@here:1", after=UUID(int=0))
+
+    claimed = list(iter(claim, None))
+    assert sorted((str(run.owner_id), run.arguments["url"][-1]) for run in claimed) == sorted(
+        [(str(owner.user.pk), "a"), (str(owner.user.pk), "b"), (str(stranger.user.pk), "a")]
+    )
+    assert "127.0.0.1" not in "".join(run.alone_as for run in claimed)
+    Run.objects.update(created_at=timezone.now() - timedelta(hours=1))
+    assert seconds_untaken("webhooks") == 0  # the one that waits can be taken by nobody
+    runs.schedule_retry(run=next(run for run in claimed if run.owner_id == owner.user.pk), error={}, seconds=9)
+    assert seconds_untaken("webhooks") > 3000
+    assert (following := claim())
+    assert following.arguments["url"][-1] == "a"
+    assert claim() is None
 
 
 def test_410_stops(owner: Person, receiver: Site) -> None:

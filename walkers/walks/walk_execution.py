@@ -12,7 +12,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError, transact
 from django.utils.datastructures import MultiValueDict
 from django.utils.functional import SimpleLazyObject
 
-from taskhub import descendants
+from taskhub import descendants, interruption
 from taskhub.db.fair_semaphore import FairSemaphore
 from taskhub.errors import Failed, NotFound, Problem
 from taskhub.runs.domain import Interrupted, LeaseLost, error_of
@@ -26,7 +26,10 @@ from walkers.services.run_files import close_files, files_of
 log = logging.getLogger(__name__)
 
 SLOT_PATIENCE_SECONDS = 2.0  # short walks get a slot within it, however many ask at once
-_slots = FairSemaphore(settings.WALKS_AT_ONCE, "Too many walks are under way.", waiting=settings.WALKS_WAITING)
+WORKER_PATIENCE_SECONDS = 3600.0  # of a sequence's walk in a worker, which nobody waits for at a connection
+REFUSAL = "Too many walks are under way."
+_slots = FairSemaphore(settings.WALKS_AT_ONCE, REFUSAL, waiting=settings.WALKS_WAITING)
+_worker_slots = FairSemaphore(settings.WALKS_AT_ONCE, REFUSAL)
 _thread = threading.local()
 
 
@@ -117,12 +120,16 @@ def _carry_out(definition: WalkerDefinition, walk: Walk) -> Iterator[None]:
 def walk_slot(user_id: UUID) -> Iterator[None]:
     """Takes one of the slots that a web process has for walks; a walk within a walk has it already.
 
-    Raises `Unavailable` when there is none within `SLOT_PATIENCE_SECONDS`.
+    Raises `Unavailable` when there is none within `SLOT_PATIENCE_SECONDS`, or in a worker's thread, which can be
+    interrupted, `WORKER_PATIENCE_SECONDS`.
     """
     if getattr(_thread, "has_slot", False):
         yield
         return
-    with _slots.acquire(user_id, SLOT_PATIENCE_SECONDS):
+    slots, patience = _slots, SLOT_PATIENCE_SECONDS
+    if interruption.current() is not None:
+        slots, patience = _worker_slots, WORKER_PATIENCE_SECONDS
+    with slots.acquire(user_id, patience):
         _thread.has_slot = True
         try:
             yield

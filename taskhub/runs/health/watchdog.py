@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 
 from taskhub.descendants import end_tree
 from taskhub.runs.models import Run
-from taskhub.runs.queue.lease_keeper import ProcessHeartbeat, process_heartbeat
+from taskhub.runs.queue.process_heartbeat import ProcessHeartbeat, process_heartbeat
 
 log = logging.getLogger(__name__)
 

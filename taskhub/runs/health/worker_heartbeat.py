@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,11 +14,14 @@ from django.db import DatabaseError, connection
 from django.db.models.functions import Now
 
 from taskhub.runs.models import Worker
+from taskhub.runs.queue import worker_threads  # its threads are there before the first heartbeat
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0  # a process that was replaced is told sooner
 _stopping = threading.Event()
+
+Slots = dict[str, tuple[list[str], list[int]]]  # name of a worker to its queues and its processes, or threads
 
 
 @worker_ready.connect
@@ -32,24 +35,50 @@ def _stop(**_: Any) -> None:
 
 
 def _loop(consumer: Any) -> None:
-    name, queues = consumer.hostname, [queue.name for queue in consumer.task_consumer.queues]
-    said: list[int] = []
+    said: Slots = {}
     say_at = 0.0
     while not _stopping.is_set():
-        processes = sorted(consumer.pool.info.get("processes", ()))
-        if processes != said or time.monotonic() >= say_at:
-            said, say_at = processes, time.monotonic() + settings.WORKER_BEAT_SECONDS
-            _try(partial(say_alive, name=name, queues=queues, processes=said))
+        slots = _slots(consumer)
+        if slots != said or time.monotonic() >= say_at:
+            gone = said.keys() - slots.keys()
+            said, say_at = slots, time.monotonic() + settings.WORKER_BEAT_SECONDS
+            _try(partial(_say, slots, gone))
         _stopping.wait(LOOK_SECONDS)
-    _try(lambda: Worker.objects.filter(name=name, pid=os.getpid()).delete())
+    _try(lambda: _remove(said))
+
+
+def _slots(consumer: Any) -> Slots:
+    """What this program serves. One with threads is a worker to each of its queues, for each has slots of its own."""
+    if threads := worker_threads.opened():
+        found = {slots.worker: ([queue], slots.numbers) for queue, slots in threads.slots.items()}
+        return {worker: (served, numbers) for worker, (served, numbers) in found.items() if numbers}
+    queues = [queue.name for queue in consumer.task_consumer.queues]
+    return {consumer.hostname: (queues, sorted(consumer.pool.info.get("processes", ())))}
+
+
+def _say(slots: Slots, gone: Iterable[str]) -> None:
+    _remove(gone)
+    _write(Worker(name=name, queues=queues, processes=numbers) for name, (queues, numbers) in slots.items())
 
 
 def say_alive(*, name: str, queues: list[str], processes: Sequence[int] = ()) -> None:
-    fields = {"queues": queues, "processes": list(processes), "pid": os.getpid(), "seen_at": Now()}
-    Worker.objects.update_or_create(name=name, defaults=fields)
+    _write([Worker(name=name, queues=queues, processes=list(processes))])
 
 
-def _try(write: Any) -> None:
+def _write(workers: Iterable[Worker]) -> None:
+    rows = list(workers)
+    for row in rows:
+        row.pid, row.seen_at = os.getpid(), Now()
+    written = ["queues", "processes", "pid", "seen_at"]
+    Worker.objects.bulk_create(rows, update_conflicts=True, unique_fields=["name"], update_fields=written)
+
+
+def _remove(names: Iterable[str]) -> None:
+    if names := list(names):
+        Worker.objects.filter(name__in=names, pid=os.getpid()).delete()
+
+
+def _try(write: Callable[[], None]) -> None:
     try:
         write()
     except DatabaseError as error:

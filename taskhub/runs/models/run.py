@@ -44,6 +44,9 @@ class Run(models.Model):
     schedule = models.CharField(max_length=200, default="", db_default="", help_text="What fired it, by name; or empty")
     due_at = models.DateTimeField(null=True, help_text="When the schedule was due; None when it was started otherwise")
     webhook = models.TextField(default="", db_default="", blank=True, help_text="The address that is told of the end")
+    alone_as = models.CharField(
+        max_length=64, default="", db_default="", blank=True, help_text="Of runs with the same one goes on at a time"
+    )
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)

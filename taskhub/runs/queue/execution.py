@@ -3,12 +3,15 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connection, connections, transaction
 
+from taskhub.db.connections import thread_connection
+from taskhub.interruption import Interruption
 from taskhub.runs.domain import Interrupted, LeaseLost, Overdue, State, may_try_again
 from taskhub.runs.models import Run
 from taskhub.runs.queue import leases
@@ -16,13 +19,24 @@ from taskhub.runs.run_kinds import kind_of
 
 log = logging.getLogger(__name__)
 
+PAUSE_MAX_SECONDS = 24 * 3600
+
 
 class Execution:
-    """One attempt at a run, from its claim to its end."""
+    """One attempt at a run, from its claim to its end.
 
-    def __init__(self, run: Run) -> None:
+    `interruption` is that of the thread that performs it, where that is one of many. Where it cannot be interrupted
+    after all, `abandon` is called: the thread is left to itself.
+    """
+
+    def __init__(
+        self, run: Run, interruption: Interruption | None = None, abandon: Callable[[], None] | None = None
+    ) -> None:
         self.run = run
         self.thread = threading.current_thread()
+        self.interruption = interruption
+        self.abandon = abandon
+        self.abandoned = False
         self.open = True  # until the ending begins, which decides by itself who was first
         self.stop: Interrupted | None = None  # why the work is to stop
         self.stopping_since = 0.0
@@ -46,32 +60,43 @@ class Execution:
         if self.stop is not None:
             raise self.stop
 
+    def close(self) -> None:
+        """From here on the work is not interrupted. Raises `Interrupted` if it has been and did not notice."""
+        struck = self.interruption.close() if self.interruption else False
+        self.open = False
+        if struck and self.stop is not None:
+            raise self.stop
+
     def succeed(self, result: Any) -> None:
         """Ends the run as SUCCESS, in the transaction of its effect. Raises `LeaseLost`: let it roll back."""
-        self.open = False
+        self.close()
         leases.end(run=self.run, state=State.SUCCESS, result=result, progress=self.latest_progress)
 
     def detach(self, until: datetime) -> None:
         """Lets the run go on outside of any worker; see `leases.detach`. Raises `LeaseLost`."""
-        self.open = False
+        self.close()
         leases.detach(run=self.run, until=until)
         self.detached = True
 
     def fail(self, type: str, message: str, result: Any = None) -> None:
         """Ends the run as FAILURE; `result` is what there was so far. Raises `LeaseLost`."""
-        self.open = False
+        self.close()
         error = {"type": type, "message": message}
         leases.end(run=self.run, state=State.FAILURE, result=result, error=error, progress=self.latest_progress)
 
-    def end_attempt(self, error: dict[str, str], *, retry: bool) -> None:
-        """Writes down how an attempt ended that could not do so itself: with a later attempt, or as FAILURE."""
+    def end_attempt(self, error: dict[str, str], *, retry: bool, pause: float = 0) -> None:
+        """Writes down how an attempt ended that could not do so itself: with a later attempt, or as FAILURE.
+
+        The later attempt is made after `pause` seconds at least, for which whoever was asked has asked in turn.
+        """
         run = self.run
         try:
             if retry and may_try_again(attempt=run.attempt, attempts=run.attempts):
-                leases.schedule_retry(run=run, error=error, seconds=kind_of(run.kind).delay_after(run.attempt))
+                delay = max(kind_of(run.kind).delay_after(run.attempt), min(pause, PAUSE_MAX_SECONDS))
+                leases.schedule_retry(run=run, error=error, seconds=delay)
             else:
                 with transaction.atomic():
-                    self.fail(error["type"], error["message"])
+                    leases.end(run=run, state=State.FAILURE, error=error, progress=self.latest_progress)
         except LeaseLost:
             log.info("Run %s had already ended otherwise", run.pk)
         except (DatabaseError, InterfaceError) as failure:
@@ -90,6 +115,8 @@ class Execution:
         """
         if self.in_transaction:  # of the caller, who rolls it back
             return
-        connection.close()
-        if connection.in_atomic_block:
-            del connections[DEFAULT_DB_ALIAS]
+        try:
+            connection.close()
+        finally:
+            if connection.in_atomic_block or thread_connection().is_cut_off:
+                del connections[DEFAULT_DB_ALIAS]

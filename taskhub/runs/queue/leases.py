@@ -12,11 +12,11 @@ Sharing. An owner gets one more slot only while more slots of the queue are free
 thresholds by which switches share a buffer: Choudhury and Hahne, 1998). So whoever comes first, with however many long
 runs, leaves slots for the next: of four slots one owner gets two, a second one, and one stays free for a third. Claims
 of one queue are made one after the other, under an advisory lock: else workers that claim at the same moment would all
-count the same slots as free.
+count the same slots as free. For the same reason no two runs that are to be alone (`Run.alone_as`) go on at once.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -56,7 +56,7 @@ _NEXT_OWNER = """
         SELECT id FROM runs_run
         WHERE ready AND kind = %(kind)s AND owner_id {side} %(after)s AND owner_id NOT IN (
             SELECT owner_id FROM held WHERE runs >= %(cap)s OR slots >= (SELECT greatest(slots, 1) FROM free)
-        )
+        ) AND alone_as NOT IN (SELECT alone_as FROM alone)
         ORDER BY owner_id, id LIMIT 1 FOR UPDATE SKIP LOCKED
     ) AS {name}
 """
@@ -71,6 +71,8 @@ WITH processes AS (
     SELECT owner_id, count(*) AS runs, count(processes.name) AS slots
     FROM runs_run LEFT JOIN processes ON processes.name = worker
     WHERE lease_until IS NOT NULL AND kind = ANY(%(kinds)s) AND worker <> '' GROUP BY owner_id
+), alone AS (
+    SELECT alone_as FROM runs_run WHERE lease_until IS NOT NULL AND kind = ANY(%(kinds)s) AND alone_as <> ''
 ), free AS (
     SELECT count(*) - (SELECT coalesce(sum(slots), 0) FROM held) AS slots FROM processes HAVING count(*) > 0
 )
@@ -86,7 +88,9 @@ _CLAIM_FAIREST = (
 _SECONDS_UNTAKEN = """
 , waiting AS (
     SELECT owner_id, coalesce(not_before, created_at) AS since FROM runs_run
-    WHERE ready AND kind = ANY(%(kinds)s) AND (state = 'PENDING' OR not_before IS NOT NULL) LIMIT 10000
+    WHERE ready AND kind = ANY(%(kinds)s) AND (state = 'PENDING' OR not_before IS NOT NULL)
+        AND alone_as NOT IN (SELECT alone_as FROM alone)
+    LIMIT 10000
 )
 SELECT extract(epoch FROM clock_timestamp() - min(since))::float FROM waiting
 WHERE (SELECT slots FROM free) > 0 AND owner_id NOT IN (
@@ -118,6 +122,26 @@ SELECT webhook FROM ended
 _END_CLAIMED = _END.format(which="id = %(id)s AND attempt = %(attempt)s AND lease_until IS NOT NULL")
 _END_LAPSED = _END.format(which="id = %(id)s AND attempt = %(attempt)s AND lease_until < clock_timestamp()")
 _END_LOCKED = _END.format(which="id = %(id)s")
+
+
+_RENEW = """
+WITH given AS (
+    SELECT * FROM unnest(%(ids)s::uuid[], %(attempts)s::int[], %(progress)s::jsonb[]) AS given (id, attempt, progress)
+), claimed AS (
+    SELECT id FROM runs_run JOIN given USING (id, attempt) WHERE lease_until IS NOT NULL
+), unlocked AS (
+    SELECT runs_run.id, given.progress FROM runs_run JOIN given USING (id, attempt) WHERE lease_until IS NOT NULL
+    FOR NO KEY UPDATE OF runs_run SKIP LOCKED
+), renewed AS (
+    UPDATE runs_run SET
+        lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
+        state = CASE WHEN unlocked.progress IS NULL THEN state ELSE 'PROGRESS' END,
+        progress = coalesce(unlocked.progress, runs_run.progress),
+        revision = revision + (unlocked.progress IS NOT NULL)::int
+    FROM unlocked WHERE runs_run.id = unlocked.id
+)
+SELECT id FROM claimed
+"""
 
 
 def claim(*, kind: str, worker: str, after: UUID) -> Run | None:
@@ -214,9 +238,14 @@ def cancel(*, run: Run) -> Run:
             raise Conflict(f"The run has ended; it is {row.state}.", state=row.state)
         end_revoked(run=row)
         if row.lease_until:
-            transaction.on_commit(lambda: pubsub.publish(f"worker:{row.worker}", str(row.pk)))
+            transaction.on_commit(lambda: pubsub.publish(worker_topic(row.worker), str(row.pk)))
     row.refresh_from_db()
     return row
+
+
+def worker_topic(worker: str) -> str:
+    """Where a worker hears that one of its runs was cancelled; its slots (after the colon) listen together."""
+    return f"worker:{worker.partition(':')[0]}"
 
 
 def detach(*, run: Run, until: datetime) -> None:
@@ -298,7 +327,28 @@ def save_progress(*, run: Run, progress: Mapping[str, Any], until: datetime | No
 
 def renew(*, run: Run) -> bool:
     """Renews the lease of a claimed run; False when the claim has ended."""
-    return bool(_claimed(run).update(lease_until=Now() + timedelta(seconds=settings.RUN_LEASE_SECONDS)))
+    return run.pk in renew_all([(run, None)])
+
+
+def renew_all(claims: Sequence[tuple[Run, Mapping[str, Any] | None]]) -> set[UUID]:
+    """Renews the leases of claimed runs, and saves the progress of each that has some; the ids of those still claimed.
+
+    What another transaction has locked is left out, but counts as claimed: it may be ending, and the others' leases
+    must not wait for that.
+    """
+    values: dict[str, Any] = {
+        "ids": [run.pk for run, _ in claims],
+        "attempts": [run.attempt for run, _ in claims],
+        "progress": [None if progress is None else json.dumps(progress) for _, progress in claims],
+        "lease": settings.RUN_LEASE_SECONDS,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_RENEW, values)
+        held = {run_id for (run_id,) in cursor.fetchall()}
+    for run, progress in claims:
+        if progress is not None and run.pk in held:
+            pubsub.publish(run.pk, State.PROGRESS)
+    return held
 
 
 def confirm(*, run: Run) -> None:

@@ -24,6 +24,7 @@ from django.conf import settings
 from redis.exceptions import RedisError
 
 from taskhub.db.process_local import ProcessLocal
+from taskhub.interruption import waiting
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +105,8 @@ class Subscription:
 
     def wait(self, seconds: float) -> bool:
         """Waits for a wake-up, at most `seconds`, less while wake-ups may be lost; whether there was one."""
-        woken = self._event.wait(min(seconds, self.longest_wait))
+        with waiting(self._event.set):
+            woken = self._event.wait(min(seconds, self.longest_wait))
         self._event.clear()
         return woken
 

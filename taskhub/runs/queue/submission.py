@@ -24,6 +24,7 @@ class RunOptions(TypedDict, total=False):
     due_at: datetime | None  # for when: a second run for them is an `IntegrityError`
     time_limit: float | None  # seconds of one attempt
     webhook: str  # the address that is told of the end
+    alone_as: str  # of runs of a kind with the same text one goes on at a time
 
 
 def submit(*, kind: str, owner: Any, name: str, arguments: Mapping[str, Any], **options: Unpack[RunOptions]) -> Run:
@@ -80,6 +81,7 @@ def retry(*, run: Run) -> Run:
             schedule=run.schedule,
             time_limit=run.time_limit,
             webhook=run.webhook,
+            alone_as=run.alone_as,
         )
         kind_of(run.kind).on_retry(run, new)
     return new

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from taskhub.errors import Conflict
 from taskhub.jsontools.field_types import format_timestamp
@@ -42,7 +43,14 @@ def submit_delivery(*, owner: Any, url: str, event: str, data: Mapping[str, Any]
         "timestamp": format_timestamp(timezone.now()),
         "data": dict(data),
     }
-    return submit(kind=WEBHOOK, owner=owner, name=event, arguments=arguments, parent=parent)
+    return submit(
+        kind=WEBHOOK, owner=owner, name=event, arguments=arguments, parent=parent, alone_as=receiver_of(owner.pk, url)
+    )
+
+
+def receiver_of(owner_id: UUID, url: str) -> str:
+    """A receiver gets one delivery at a time, so that one which hangs takes one slot. The address may be secret."""
+    return salted_hmac("taskhub.runs.webhooks.receiver", f"{owner_id} {url}", algorithm="sha256").hexdigest()
 
 
 def checked_webhook(url: str) -> str:

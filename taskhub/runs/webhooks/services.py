@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from taskhub.errors import Failed, NotFound, Problem, Unavailable
-from taskhub.outbound import Session, configured_policy
+from taskhub.outbound import Session, TooMuch, configured_policy, pause_of
 from taskhub.runs.models import Run
 from taskhub.runs.queue import confirm, retry, visible_run
 from taskhub.runs.queue.execution import Execution
@@ -140,24 +140,27 @@ def _call(run: Run, body: bytes) -> DeliveryOutcome:
     began = time.monotonic()
     status, answer, error = None, "", None
     try:
-        status, answer = _post(run, body)
-        error = _error(status)
+        status, answer, pause = _post(run, body)
+        error = _error(status, pause)
+    except TooMuch as problem:  # its headers, such as those of an error page: the next answer may be another
+        error = Undelivered(problem.detail)
     except Problem as problem:
         error = problem
     return DeliveryOutcome(round((time.monotonic() - began) * 1000), status, error, answer)
 
 
-def _error(status: int) -> Problem | None:
+def _error(status: int, pause: int) -> Problem | None:
     match verdict(status):
         case Verdict.DELIVERED:
             return None
         case Verdict.GONE:
             return Gone("The receiver answered 410: it wants to hear no more.")
-    return Undelivered(f"The receiver answered {status}.")
+    return Undelivered(f"The receiver answered {status}.", retry_after=pause)
 
 
-def _post(run: Run, body: bytes) -> tuple[int, str]:
-    """Sends a delivery; the status and the beginning of the answer, whose rest is not read."""
+def _post(run: Run, body: bytes) -> tuple[int, str, int]:
+    """Sends a delivery; the status, the beginning of the answer, whose rest is not read, and the seconds that the
+    receiver wants to be left alone."""
     delivery, timestamp = run.arguments, int(time.time())
     keys = [secret.value for secret in valid_secrets(owner_id=run.owner_id)]
     headers = {
@@ -173,7 +176,7 @@ def _post(run: Run, body: bytes) -> tuple[int, str]:
         Session(policy) as session,
         session.post(delivery["url"], data=body, headers=headers, allow_redirects=False, stream=True) as answer,
     ):
-        return answer.status_code, _beginning(answer)
+        return answer.status_code, _beginning(answer), pause_of(answer.status_code, answer.headers)
 
 
 def _beginning(answer: Any) -> str:

@@ -1,0 +1,84 @@
+"""One attempt at a run in the calling thread: claims it, has it performed, and writes down how the attempt ended."""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from uuid import UUID
+
+from django.db import InterfaceError, OperationalError, connection
+
+from taskhub.errors import Problem
+from taskhub.runs.domain import Interrupted, LeaseLost, Overdue, State, error_of
+from taskhub.runs.models import Run
+from taskhub.runs.queue.execution import Execution
+from taskhub.runs.queue.lease_keeper import LeaseKeeper
+from taskhub.runs.queue.leases import claim
+from taskhub.security.masking import hiding
+
+log = logging.getLogger(__name__)
+
+NOBODY = UUID(int=0)
+
+Perform = Callable[[Execution], None]
+
+
+def claim_next(kind: str, worker: str, after: UUID) -> Run | None:
+    """Claims the next run as `leases.claim` does, whatever became of the connection since the last one."""
+    try:
+        return claim(kind=kind, worker=worker, after=after)
+    except (OperationalError, InterfaceError):
+        # It may have died meanwhile: once more with a new one.
+        connection.close()
+        return claim(kind=kind, worker=worker, after=after)
+
+
+def attempt(execution: Execution, perform: Perform, keeper: LeaseKeeper) -> None:
+    """Performs a claimed run, and turns what comes of it into an end or a later attempt. Raises nothing, but for an
+    `Interrupted` that is meant for a run around this one."""
+    run = execution.run
+    with hiding(run.arguments):
+        try:
+            with keeper.keep(execution):
+                perform(execution)
+        except Interrupted:
+            if execution.stop is None:
+                raise
+            while execution.open:  # it may have come up in the middle of the closing, and may come again
+                with suppress(Interrupted):
+                    execution.close()
+            _record_stop(execution)
+        except Exception as error:
+            if execution.stop is not None:  # its waits were ended, or its connection: so it came to fail
+                _record_stop(execution)
+            else:
+                _record_failure(execution, error)
+        else:
+            if not execution.detached and run.state not in {State.SUCCESS, State.FAILURE}:
+                error_without_ending = {"type": "NoEnding", "message": "The work did not say how it ended."}
+                execution.end_attempt(error_without_ending, retry=False)
+
+
+def _record_stop(execution: Execution) -> None:
+    execution.drop_connection()
+    if isinstance(execution.stop, Overdue):
+        execution.end_overdue()
+    log.info("Run %s stopped: %s", execution.run.pk, execution.stop)
+
+
+def _record_failure(execution: Execution, error: Exception) -> None:
+    run = execution.run
+    match error:
+        case LeaseLost():
+            log.info("Run %s had already ended otherwise", run.pk)
+            execution.drop_connection()
+        case OperationalError() | InterfaceError():
+            # A deadlock, a time-out, or the database is away: then nothing can be written down, and the lease runs out.
+            log.warning("Run %s lost the database: %s", run.pk, error)
+            execution.drop_connection()
+            execution.end_attempt(error_of(error), retry=True)
+        case Problem():
+            log.info("Run %s failed: %s", run.pk, error)
+            execution.end_attempt(error_of(error), retry=not error.permanent, pause=error.retry_after or 0)
+        case _:
+            log.info("Run %s failed: %s", run.pk, error, exc_info=error)
+            execution.end_attempt(error_of(error), retry=False)

@@ -1,0 +1,170 @@
+"""Runs that wait, many at once in threads: what hangs, is cancelled or killed holds up nobody, and each ends once."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event, Lock
+from typing import Any
+
+import pytest
+
+from tests import crawler_client
+from tests.faults.disposable import CAP, Disposable, until
+from tests.hub import Caller
+from tests.integration.outbound_servers import Serve, Server, answer, serving
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+
+STOPPED_SECONDS = 5
+AT_ONCE = 32
+GREEDY = 3  # users
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    with serving() as start:
+        yield start
+
+
+def staff(broken: Disposable, count: int) -> list[Caller]:
+    """So many users who may start sequences."""
+    found = [broken.people.sign_up() for _ in range(count)]
+    promoted = "UPDATE accounts_user SET is_staff = true WHERE id = ANY(%s::uuid[]) RETURNING id"
+    assert len(broken.rows(promoted, [user.id for user in found])) == count
+    return found
+
+
+def start(caller: Caller, *requests: dict[str, Any]) -> str:
+    reply = caller.post("/sequences/runs", {"requests": list(requests)})
+    assert reply.status_code == 202, reply.text
+    return str(reply.json()["id"])
+
+
+def walk(caller: Caller, name: str, **ctx: Any) -> dict[str, Any]:
+    """The request of a sequence that makes a walk in the sequence's own thread."""
+    return {"method": "JAC", "api": "walker_run", "master": caller.id, "body": {"name": name, "ctx": ctx}}
+
+
+class Hold:
+    """A script of a server that holds its requests, and knows how many it has held at once."""
+
+    def __init__(self, seconds: float = 3600) -> None:
+        self.most = self._held = 0
+        self._seconds, self._lock = seconds, Lock()
+
+    def __call__(self, server: Server, connection: socket.socket) -> None:
+        with self._lock:
+            self._held += 1
+            self.most = max(self.most, self._held)
+        try:
+            if self._seconds < 60:
+                server.pace(self._seconds)
+                connection.sendall(answer(b"{}"))
+            else:
+                connection.recv(1)  # until the hub has enough
+        finally:
+            with self._lock:
+                self._held -= 1
+
+
+def test_a_worker_killed_with_32_sequences_at_work(broken: Disposable, serve: Serve) -> None:
+    """Each of them goes on, and ends once."""
+    hold, runs = Hold(0.2), dict[str, str]()
+    url = serve(hold).url
+    for user in staff(broken, AT_ONCE // CAP):
+        for number in range(CAP):
+            tag = f"{number} of {user.id}"
+            runs[start(user, *[{"method": "GET", "url": url}] * 25, walk(user, "mark", tag=tag))] = tag
+    until(lambda: hold.most >= AT_ONCE - 4)  # some are just not asking
+    broken.program("worker:threads").kill()
+    assert set(broken.await_ended(runs, 120).values()) == {"SUCCESS"}
+    broken.assert_balanced(runs)
+
+
+@pytest.mark.parametrize("how", ["loop", "statement", "sleep"])
+def test_a_cancelled_sequence_lets_go_wherever_its_walk_hangs(broken: Disposable, tmp_path: Path, how: str) -> None:
+    """Its walk, which would be a commit of its own, has no effect; the sequence beside it goes on."""
+    [user, other], flag, end = staff(broken, 2), tmp_path / "hangs", tmp_path / "end"
+    neighbour = start(other, walk(other, "linger", tag=f"neighbour of {flag}", flag=str(end)))
+    stuck = start(user, walk(user, "stuck", tag=str(flag), flag=str(flag), how=how))
+    until(flag.exists)
+    assert user.post(f"/runs/{stuck}/cancel").json()["state"] == "REVOKED"
+    told = f"Run {stuck} cannot be interrupted" if how == "sleep" else f"Run {stuck} stopped"
+    until(lambda: told in broken.text, 2 * STOPPED_SECONDS)
+    end.touch()
+    assert broken.await_ended([neighbour]) == {neighbour: "SUCCESS"}
+    assert broken.rows("SELECT attempt FROM runs_run WHERE id = %s", neighbour) == [(1,)]
+    assert broken.marks([str(flag)]) == {str(flag): 0}
+
+
+def test_a_walk_that_keeps_the_interpreter_to_itself(broken: Disposable, tmp_path: Path) -> None:
+    """Nobody in its process can end it: the process ends once all its leases are lost, and the others go on."""
+    [user, other], flag, end = staff(broken, 2), tmp_path / "hangs", tmp_path / "end"
+    neighbour = start(other, walk(other, "linger", tag=f"neighbour of {flag}", flag=str(end)))
+    until(lambda: broken.states([neighbour]) != {neighbour: "PENDING"})
+    before = broken.program("worker:threads").pid
+    stuck = start(user, walk(user, "stuck", tag=str(flag), flag=str(flag), how="sum"))
+    until(flag.exists)
+    assert user.post(f"/runs/{stuck}/cancel").json()["state"] == "REVOKED"
+    end.touch()
+    assert broken.await_ended([neighbour], 90) == {neighbour: "SUCCESS"}
+    assert broken.program("worker:threads").pid != before
+    assert broken.marks([str(flag)]) == {str(flag): 0}
+
+
+def test_a_schedule_whose_runs_go_beside_each_other(broken: Disposable, serve: Serve) -> None:
+    admin, hold = broken.people.admin, Hold()
+    often = {"type": "interval", "conf": {"every": 1, "period": "seconds"}}
+    body = {"requests": [{"method": "GET", "url": serve(hold).url}]}
+    made = admin.post("/js/add_scheduled_sequence", {"name": "beside", "schedule": often, "body": body})
+    assert made.status_code == 200, made.text
+    try:
+        overlaps = "UPDATE runs_schedule SET overlap = 'beside' WHERE periodic_id = %s RETURNING overlap"
+        [(id,)] = broken.rows("SELECT id FROM django_celery_beat_periodictask WHERE name = 'beside'")
+        assert broken.rows(overlaps, id) == [("beside",)]
+        until(lambda: hold.most >= 2)
+    finally:
+        broken.rows("UPDATE django_celery_beat_periodictask SET enabled = false WHERE name = 'beside' RETURNING id")
+
+
+def test_crawlers_that_hang_are_asked_at_once_and_delay_no_other(broken: Disposable, serve: Serve) -> None:
+    hold, asked = Hold(), Event()
+    hangs = serve(hold)
+    for _ in range(GREEDY):
+        greedy = broken.people.sign_up()
+        for _ in range(CAP):
+            crawl(greedy, hangs.url)
+    until(lambda: hold.most >= GREEDY * CAP - 1)
+
+    def take(server: Server, connection: socket.socket) -> None:
+        asked.set()
+        connection.sendall(answer(b'{"payload": {"status": 200}}'))
+
+    caller = broken.people.sign_up()
+    task = crawl(caller, serve(take).url)
+    assert asked.wait(STOPPED_SECONDS)
+    until(lambda: crawler_client.task(caller, task["fid"])["status"]["code"] == 200)
+
+
+def crawl(caller: Caller, endpoint: str) -> dict[str, Any]:
+    made = crawler_client.crawler(caller, crawler_client.external(caller, endpoint))
+    return crawler_client.start(caller, made["crawler"], count=1)
+
+
+def test_receivers_that_hang_are_told_at_once_and_delay_no_other(broken: Disposable, serve: Serve) -> None:
+    hold, told = Hold(), Event()
+    hangs = serve(hold)
+    for number in range(GREEDY):
+        greedy = broken.people.sign_up()
+        for path in (f"/{number}/a", f"/{number}/b", f"/{number}/a", f"/{number}/b"):
+            assert greedy.post("/webhooks/test", {"url": f"{hangs.url}{path}"}).status_code == 202
+    until(lambda: hold.most >= GREEDY * CAP - 1)
+
+    def take(server: Server, connection: socket.socket) -> None:
+        told.set()
+        connection.sendall(answer(b"", status="204 No Content"))
+
+    third = broken.people.sign_up()
+    sent = third.post("/webhooks/test", {"url": f"{serve(take).url}/hook"}).json()["id"]
+    assert told.wait(STOPPED_SECONDS)
+    assert broken.await_ended([sent]) == {sent: "SUCCESS"}
