@@ -19,7 +19,7 @@ UNREACHABLE_SECONDS = 60
 CRAWL_DELAY_MAX = 300.0  # seconds
 
 _ALLOW_ALL = b""
-_UNREACHABLE = b"# away"
+_UNREACHABLE = b"# out of reach: "  # and why
 
 
 class RobotsRules:
@@ -39,17 +39,18 @@ class RobotsRules:
         if origin not in self._rules:
             self._rules[origin] = asyncio.ensure_future(self._read(origin, parts.netloc))
         rules = await asyncio.shield(self._rules[origin])  # other pages wait for the same file
-        if rules is None:
-            raise PageFailure("The site's robots.txt is out of reach.", retry=True)
+        if isinstance(rules, str):
+            raise PageFailure(f"The site's robots.txt is out of reach: {rules}", retry=True)
         return bool(rules.can_fetch(url, AGENT))
 
     async def _read(self, origin: str, host: str) -> Any:
+        """The rules; or why they are out of reach."""
         text = await self._hosts.get_shared("robots", origin)
         if text is None:
             text, seconds = await self._fetch(f"{origin}/robots.txt")
             await self._hosts.set_shared("robots", origin, text, seconds)
-        if text == _UNREACHABLE:
-            return None
+        if text.startswith(_UNREACHABLE):
+            return text.removeprefix(_UNREACHABLE).decode()
         rules = Protego.parse(text.decode("utf-8", "replace"))
         if delay := rules.crawl_delay(AGENT):
             self._hosts.slow_down(host, min(float(delay), CRAWL_DELAY_MAX))
@@ -64,8 +65,8 @@ class RobotsRules:
             answer = await self._client.call(GateRequest(url, proxy=self._proxy, max_bytes=ROBOTS_MAX_BYTES))
         except TooMuch:
             return _ALLOW_ALL, ROBOTS_SECONDS
-        except Unreachable:
-            return _UNREACHABLE, UNREACHABLE_SECONDS
+        except Unreachable as problem:
+            return _UNREACHABLE + problem.detail.encode(), UNREACHABLE_SECONDS
         if answer.status >= 500 or answer.status == 429:
-            return _UNREACHABLE, UNREACHABLE_SECONDS
+            return _UNREACHABLE + f"the server answers {answer.status}.".encode(), UNREACHABLE_SECONDS
         return (answer.body, ROBOTS_SECONDS) if answer.status < 300 else (_ALLOW_ALL, ROBOTS_SECONDS)

@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from tests import crawler_client
+from tests.extraction_sites import html, serving
 from tests.faults.disposable import Disposable, until
 from tests.hub import Hub
 from tests.session import is_alive
@@ -42,6 +43,25 @@ def test_others_are_served_beside_connections_with(hub: Hub, sort: str) -> None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.connect((place.hostname, place.port))
             connection.sendall(SORTS[sort])
+        for number in range(10):
+            answer = owner.post("/js/walker_run", {"name": "echo", "ctx": {"value": number}}, timeout=15)
+            assert answer.json()["report"] == [number]
+
+
+def test_others_are_served_beside_slow_readers_of_a_result(hub: Hub) -> None:
+    owner, place = hub.sign_up(), urlsplit(hub.url)
+    with serving() as site:
+        site.pages["/"] = html("x" * 8_000_000)
+        process = owner.post("/v1/fetch", {"url": f"{site.url}/", "type": "base", "output": "file"}).json()
+    link = urlsplit(owner.get("/v1/getlink", {"name": process["results"]}).text)
+    request = f"GET {link.path}?{link.query} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+    with ExitStack() as connections:
+        for _ in range(200):
+            connection = connections.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect((place.hostname, place.port))
+            connection.sendall(request)
+            assert connection.recv(12) == b"HTTP/1.1 200"
         for number in range(10):
             answer = owner.post("/js/walker_run", {"name": "echo", "ctx": {"value": number}}, timeout=15)
             assert answer.json()["report"] == [number]

@@ -7,11 +7,14 @@ on loopback.
 import asyncio
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -19,7 +22,9 @@ from extraction.delivery import transfer
 from extraction.domain.destinations import parse_destinations
 from extraction.domain.process_status import PageFailure
 from extraction.domain.render_job import RenderJob
+from extraction.fetch.host_limits import HostLimits
 from extraction.fetch.page_renderer import render
+from extraction.fetch.robots import RobotsRules
 from sequences.domain.exchange import SendFailed, StepRequest
 from sequences.http_client import HttpClient
 from taskhub.errors import Problem
@@ -79,6 +84,25 @@ def deliver_by_sftp(server: SlowServer) -> None:
     deliver({"type": "sftp", "user": "ann", "password": "p", **host})
 
 
+def deliver_by_account(server: SlowServer, kind: str) -> None:
+    """To a service whose address is its library's own; here the gate itself keeps the program waiting."""
+
+    @contextmanager
+    def gate(policy: Policy, tunnel_scheme: str) -> Iterator[Any]:
+        yield SimpleNamespace(address=f"http://{server.authority}", refused=[])
+
+    with mock.patch.object(transfer, "gate", gate):
+        deliver({"type": kind, "accessToken": "t"})
+
+
+def ask_robots(server: SlowServer) -> None:
+    async def ask() -> None:
+        async with HostLimits(f"of {server.authority}") as hosts, GateClient(POLICY) as client:
+            await RobotsRules(client, hosts).allows(f"http://{server.authority}/")
+
+    asyncio.run(ask())
+
+
 def render_page(server: SlowServer) -> None:
     from extraction.fetch.browser import browser_thread
 
@@ -105,10 +129,13 @@ DOORS: dict[str, tuple[Callable[[SlowServer], None], list[str]]] = {
         lambda server: fetch("https://127.0.0.1:9/", proxy=f"http://{server.authority}"),
         ["silent", "dribble_head", "repeat_interim"],
     ),
+    "robots.txt": (ask_robots, ["silent", "dribble_head", "stop_after_head", "dribble_body", "repeat_interim"]),
     "delivery to S3": (lambda server: deliver_to_bucket(server, "s3"), ANSWERS),
     "delivery to S3, over TLS": (lambda server: deliver_to_bucket(server, "s3", "https"), ["silent"]),
     "large delivery to S3": (lambda server: deliver_to_bucket(server, "s3", size=LARGE), ["take_nothing"]),
     "delivery to Google Cloud Storage": (lambda server: deliver_to_bucket(server, "gcs"), ANSWERS),
+    "delivery to Dropbox": (lambda server: deliver_by_account(server, "dropbox"), ["silent"]),
+    "delivery to OneDrive": (lambda server: deliver_by_account(server, "onedrive"), ["silent"]),
     "delivery by SFTP": (deliver_by_sftp, ["silent", "dribble_head", "dribble_body"]),
 }
 

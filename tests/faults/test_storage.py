@@ -1,5 +1,6 @@
 """When the disk is full or away: a clear error, and nothing acknowledged that is not stored."""
 
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -159,27 +160,38 @@ def test_a_full_redis_is_told_as_such_and_nothing_is_lost(broken: Disposable) ->
 
 
 def test_programs_that_fall_while_the_home_is_full_are_started_once(broken: Disposable) -> None:
-    up, obstacle = psutil.Process(broken.up.pid), broken.home / "processes.draft"
-    before = {process.pid for process in up.children()}
+    obstacle = broken.home / "processes.draft"
+    before = programs(broken)
     victims = [broken.program("worker:walkers"), broken.program("beat")]
     obstacle.mkdir()  # the list of processes cannot be written
     try:
         for victim in victims:
             victim.kill()
-        until(lambda: len(new_children(up, before)) == len(victims))
+        until(lambda: len(programs(broken) - before) == len(victims))
         broken.await_health()
-        again = new_children(up, before)
+        again = programs(broken) - before
         for process in again:
             process.kill()
-        until(lambda: len({*new_children(up, before)} - {*again}) == len(victims))
+        until(lambda: len(programs(broken) - before - again) == len(victims))
     finally:
         obstacle.rmdir()
     broken.await_health()
-    assert len(up.children()) == len(before)
+    assert len(programs(broken)) == len(before)
     broken.program("web").kill()  # with this the list is whole again
     broken.await_health()
-    assert {entry.pid for entry in ProcessRegister(broken.home).read()} == {process.pid for process in up.children()}
+    listed = {entry.pid for entry in ProcessRegister(broken.home).read()}
+    assert listed == {process.pid for process in programs(broken)}
 
 
-def new_children(up: psutil.Process, before: set[int]) -> list[psutil.Process]:
-    return [process for process in up.children() if process.pid not in before and is_alive(process)]
+def programs(hub: Disposable) -> set[psutil.Process]:
+    """The living programs of the supervisor: each leads a session, as PostgreSQL's own processes do, too."""
+    up, living = hub.up.pid, [process for process in psutil.process_iter(["ppid", "name"]) if is_alive(process)]
+    starters = {up, *(each.pid for each in living if each.info["ppid"] == up and each.info["name"] != "postgres")}
+    return {process for process in living if process.info["ppid"] in starters and session_leader(process)}
+
+
+def session_leader(process: psutil.Process) -> bool:
+    try:
+        return os.getsid(process.pid) == process.pid
+    except ProcessLookupError:
+        return False
