@@ -69,6 +69,11 @@ class External(FidModel):
     id_field = models.TextField(default="", help_text="The member that is a document's id; empty: its content is")
     headers: "models.Field[Any, Any]" = EncryptedJSONField(default=dict)
     timeout = models.PositiveIntegerField(default=3600, help_text="Seconds without a sign of life")
+    kept = models.JSONField(
+        default=dict,
+        db_default={},
+        help_text="What is given back as it was sent: credential, analysis, oauth and so on",
+    )
 
     class Meta:
         indexes: ClassVar = [models.Index(fields=["owner", "-id"], name="external_owner")]
@@ -141,6 +146,8 @@ class CrawlerTask(FidModel):
     bytes = models.BigIntegerField(default=0, help_text="Received, after decompression")
     first_row = models.BigIntegerField(null=True)
     last_row = models.BigIntegerField(null=True)
+    progress = models.JSONField(null=True, help_text="As the crawler tells it: {done, total}")
+    stats = models.JSONField(default=dict, db_default={}, help_text="Numbers of the crawler's own, by their names")
     last_upload = models.JSONField(null=True, help_text="Digest and circumstances of the last one, if nothing repeated")
 
     objects: ClassVar[Any] = CrawlerTaskQuerySet.as_manager()
@@ -253,6 +260,7 @@ class RejectedLine(models.Model):
     line = models.BigIntegerField(help_text="In its upload")
     reason = models.TextField()
     body = models.TextField(help_text="The line as it was sent")
+    upload = models.TextField(default="", db_default="", help_text="Digest of the body that it came in")
     at = models.DateTimeField(default=timezone.now)
 
     class Meta:

@@ -1,14 +1,17 @@
 """Decompresses bodies (RFC 9110, section 8.4.1), piece by piece, within a limit."""
 
+import threading
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import Any
 
 import brotli
 
-from taskhub.errors import Rejected, TooLarge, UnsupportedMedia
+from taskhub.errors import Rejected, TooLarge, Unavailable, UnsupportedMedia
 
 fast_zlib: Any = zlib
 if find_spec("isal"):  # there is no wheel for some processors
@@ -17,22 +20,28 @@ zstd: Any = import_module("compression.zstd" if find_spec("compression") else "b
 
 PIECE = 256 * 1024  # bytes that a decoder gives at once
 PART = 4 * 1024  # bytes that it takes at once
-RATIO_MAX = 250  # of decompressed to compressed bytes
-RATIO_FREE_BYTES = 1024 * 1024  # decompressed bytes below which the ratio does not matter
-WINDOW_LOG_MAX = 24  # zstd: 16 MiB
+WINDOW_LOG, WINDOW_LOG_MAX = 24, 27  # zstd: 16 MiB at any time; up to 128 MiB, which stay in memory, by turns
+LARGE_WINDOWS_AT_ONCE = 2
+_large_windows = threading.BoundedSemaphore(LARGE_WINDOWS_AT_ONCE)
 
 
-class Decoder(Protocol):
+class Decoder(ABC):
     """Decompresses one content encoding. Broken data raises one of `_BROKEN`."""
 
+    @abstractmethod
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Decompresses the next bytes, in pieces of at most about PIECE bytes."""
 
+    @abstractmethod
     def ended(self) -> bool:
         """Says whether the data so far is a whole body."""
 
+    def close(self) -> None:
+        """Gives back what others wait for."""
+        return
 
-class Plain:
+
+class Plain(Decoder):
     """Passes on a body that is not compressed."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -42,8 +51,11 @@ class Plain:
         return True
 
 
-class Gzip:
-    """Decompresses gzip (RFC 1952), one member after the other, as `cat a.gz b.gz` makes them."""
+class Gzip(Decoder):
+    """Decompresses gzip (RFC 1952), one member after the other, as `cat a.gz b.gz` makes them.
+
+    Zeros behind a member are padding, as of tapes and of buffers of one size.
+    """
 
     def __init__(self) -> None:
         self._member: Any = fast_zlib.decompressobj(wbits=31)
@@ -51,6 +63,8 @@ class Gzip:
     def feed(self, data: bytes) -> Iterator[bytes]:
         while data:
             if self._member.eof:
+                if not (data := data.lstrip(b"\0")):
+                    return
                 self._member = fast_zlib.decompressobj(wbits=31)
             yield self._member.decompress(data, PIECE)
             data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
@@ -59,7 +73,7 @@ class Gzip:
         return bool(self._member.eof)
 
 
-class Deflate:
+class Deflate(Decoder):
     """Decompresses zlib's format (RFC 1950), or bare deflate data (RFC 1951), which some clients send instead."""
 
     def __init__(self) -> None:
@@ -83,7 +97,7 @@ class Deflate:
         return self._stream is not None and bool(self._stream.eof)
 
 
-class Brotli:
+class Brotli(Decoder):
     """Decompresses Brotli (RFC 7932)."""
 
     def __init__(self) -> None:
@@ -100,25 +114,61 @@ class Brotli:
         return bool(self._stream.is_finished())
 
 
-class Zstd:
-    """Decompresses Zstandard (RFC 8878), one frame after the other."""
+class Zstd(Decoder):
+    """Decompresses Zstandard (RFC 8878), one frame after the other.
+
+    A frame with a large window has one of a few places. Raises `Unavailable` when they are taken.
+    """
 
     def __init__(self) -> None:
-        self._frame = self._new()
+        self._has_place = False
+        self._begin_frame()
 
-    @staticmethod
-    def _new() -> Any:
-        return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: WINDOW_LOG_MAX})
+    def _begin_frame(self) -> None:
+        self._frame: Any = _zstd_frame(WINDOW_LOG)
+        self._head: bytes | None = b""  # of the frame, until the window is known to be small enough
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         while data or not (self._frame.eof or self._frame.needs_input):
             if self._frame.eof:
-                self._frame = self._new()
-            yield self._frame.decompress(data, PIECE)
+                self._begin_frame()
+            piece = self._decompress(data)
             data = self._frame.unused_data if self._frame.eof else b""
+            yield piece
+
+    def _decompress(self, data: bytes) -> bytes:
+        if self._head is None:
+            return bytes(self._frame.decompress(data, PIECE))
+        self._head += data
+        try:
+            piece = self._frame.decompress(data, PIECE)
+        except zstd.ZstdError as error:
+            if "memory" not in str(error):
+                raise
+            self._take_place()
+            self._frame = _zstd_frame(WINDOW_LOG_MAX)
+            piece = self._frame.decompress(self._head, PIECE)
+            self._head = None
+        if piece:
+            self._head = None
+        return bytes(piece)
+
+    def _take_place(self) -> None:
+        if not self._has_place and not _large_windows.acquire(blocking=False):
+            raise Unavailable("Other bodies with windows as large are being decompressed.", retry_after=5)
+        self._has_place = True
 
     def ended(self) -> bool:
         return bool(self._frame.eof)
+
+    def close(self) -> None:
+        if self._has_place:
+            self._has_place = False
+            _large_windows.release()
+
+
+def _zstd_frame(window_log: int) -> Any:
+    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: window_log})
 
 
 ENCODINGS: dict[str, Callable[[], Decoder]] = {
@@ -167,7 +217,7 @@ class BodyDecompressor:
             raise Rejected(f"The encoded body ended after {self.bytes_in} bytes, before its end.")
 
     def _parts(self, chunk: bytes) -> Iterable[bytes]:
-        """Cuts a chunk so small that the ratio of output to input can be checked after each part."""
+        """Cuts a chunk so small that what comes of it can be compared with it after each part."""
         if isinstance(self._decoder, Plain):
             return (chunk,)
         return (chunk[place : place + PART] for place in range(0, len(chunk), PART))
@@ -176,17 +226,17 @@ class BodyDecompressor:
         if self.bytes_out > self._limit:
             detail = f"The unpacked body has more than the {self._limit} bytes that are allowed."
             raise TooLarge(detail, limit=self._limit)
-        if self.bytes_out > RATIO_FREE_BYTES and self.bytes_out > RATIO_MAX * self.bytes_in:
-            sizes = f"The body unpacks to {self.bytes_out} bytes from {self.bytes_in}"
-            raise TooLarge(f"{sizes}; {RATIO_MAX} times as many are allowed.", limit=RATIO_MAX)
+
+    def close(self) -> None:
+        self._decoder.close()
 
 
-def decompress(chunks: Iterable[bytes], decoder: Decoder, limit: int) -> Iterator[bytes]:
-    """Decompresses a whole body. Raises `TooLarge` past `limit` bytes, `Rejected` for a broken body."""
-    decompressor = BodyDecompressor(decoder, limit)
-    for chunk in chunks:
-        yield from decompressor.feed(chunk)
-    decompressor.finish()
+def decompress(chunks: Iterable[bytes], decompressor: BodyDecompressor) -> Iterator[bytes]:
+    """Decompresses a whole body. Raises `TooLarge` past its limit, and `Rejected` for a broken body."""
+    with closing(decompressor):
+        for chunk in chunks:
+            yield from decompressor.feed(chunk)
+        decompressor.finish()
 
 
 def _reason(error: BaseException) -> str:

@@ -61,8 +61,8 @@ class NotFound(Problem):
     status, title, type = 404, "Not found", "not-found"
 
 
-class NotAcceptable(Problem):
-    """The body can be read, and is not what this call takes (crawler_task.md)."""
+class NotAcceptable(Rejected):
+    """The body can be read, and is not what this call takes (crawler_task.md), or cannot be kept."""
 
     status, title, type = 406, "Not acceptable", "not-acceptable"
 
@@ -79,6 +79,12 @@ class Conflict(Problem):
 
 class LengthRequired(Problem):
     status, title, type = 411, "The length is missing", "length-required"
+
+
+class PreconditionFailed(Problem):
+    """`If-Match` names another version than the present one (RFC 9110, section 15.5.13)."""
+
+    status, title, type = 412, "It has changed meanwhile", "precondition-failed"
 
 
 class TooLarge(Problem):

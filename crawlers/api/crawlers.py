@@ -3,37 +3,45 @@
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from crawlers.api import examples as shown
 from crawlers.api import request_models
-from crawlers.api.serializers import serialize_crawler, serialize_external, serialize_streams
+from crawlers.api.serializers import serialize_crawler, serialize_external, serialize_streams, serialize_task
 from crawlers.api.views import (
     DELETED,
+    ETAG,
+    IF_MATCH,
+    IS_VERSIONED,
     EnvelopeListView,
     EnvelopeView,
+    check_if_match,
     created_response,
     enveloped,
     json_body,
     list_response,
+    locked_row,
     payload_response,
+    versioned_response,
 )
 from crawlers.models import Crawler, External, Stream
 from crawlers.services import definitions
+from crawlers.services.task_runs import start_task
 from taskhub.errors import invalid
 from taskhub.jsontools.merge_patch import merge_patch
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
-from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import object_of, response_header
 
-CREATED = {"crawler": shown.CRAWLER, "stream": shown.STREAM, "external": shown.EXTERNAL}
+CREATED = {"crawler": shown.CRAWLER, "stream": shown.STREAM, "external": shown.EXTERNAL, "task": None}
 CREATED_SCHEMA = object_of(CREATED) | {
     "properties": {
         "crawler": shown.CRAWLER_SCHEMA,
         "stream": shown.STREAM_SCHEMA,
         "external": shown.EXTERNAL_SCHEMA,
+        "task": {"anyOf": [shown.TASK_SCHEMA, {"type": "null"}]},
     }
 }
 
@@ -58,6 +66,7 @@ class CrawlersView(EnvelopeListView):
 class CrawlerView(EnvelopeView):
     @extend_schema(
         operation_id="crawlers_retrieve",
+        parameters=[ETAG],
         responses={200: payload_response("The crawler", shown.CRAWLER_SCHEMA, shown.CRAWLER)},
     )
     def get(self, request: Request, fid: UUID) -> Response:
@@ -66,12 +75,13 @@ class CrawlerView(EnvelopeView):
         Secret parameters are stars, and the credential is not shown.
         """
         crawler = Crawler.objects.select_related(*CRAWLER_RELATED).get_visible(request.user, fid)
-        return enveloped(serialize_crawler(crawler), crawler.version)
+        return versioned_response(crawler, serialize_crawler(crawler))
 
     @extend_schema(
         operation_id="crawlers_change",
+        parameters=[IF_MATCH, ETAG],
         request=json_body(request_models.CRAWLER),
-        responses={200: payload_response("The crawler", shown.CRAWLER_SCHEMA, shown.CRAWLER), **problems(409)},
+        responses={200: payload_response("The crawler", shown.CRAWLER_SCHEMA, shown.CRAWLER), **IS_VERSIONED},
         examples=[OpenApiExample("A change", {"params": {"query": "boots"}}, request_only=True)],
     )
     def patch(self, request: Request, fid: UUID) -> Response:
@@ -79,22 +89,46 @@ class CrawlerView(EnvelopeView):
 
         Merged recursively into what stands; `schedule` and `credential` are replaced, null for none.
         """
-        crawler = Crawler.objects.select_related(*CRAWLER_RELATED).get_visible(request.user, fid)
-        change = self.read_object(request)
-        present: dict[str, Any] = {"meta": crawler.meta, "params": definitions.all_params(crawler)}
-        merged = {name: merge_patch(present[name], change[name]) for name in present.keys() & change.keys()}
-        values = request_models.CRAWLER.check({**change, **merged})
-        changed = {name: value for name, value in values.items() if name in change}
-        crawler = definitions.change_crawler(crawler=crawler, values=changed)
-        return enveloped(serialize_crawler(crawler), crawler.version)
+        change = definitions.modern_names(self.read_object(request))
+        with locked_row(request, Crawler.objects.select_related(*CRAWLER_RELATED), fid) as crawler:
+            present: dict[str, Any] = {"meta": crawler.meta, "params": definitions.all_params(crawler)}
+            merged = {name: merge_patch(present[name], change[name]) for name in present.keys() & change.keys()}
+            values = request_models.CRAWLER.check({**change, **merged})
+            return self._save(crawler, {name: value for name, value in values.items() if name in change})
 
-    @extend_schema(operation_id="crawlers_delete", responses={200: DELETED})
+    @extend_schema(
+        operation_id="crawlers_replace",
+        parameters=[IF_MATCH, ETAG],
+        request=json_body(request_models.CRAWLER),
+        responses={200: payload_response("The crawler", shown.CRAWLER_SCHEMA, shown.CRAWLER), **IS_VERSIONED},
+        examples=[OpenApiExample("A crawler", shown.SENT_CRAWLER, request_only=True)],
+    )
+    def put(self, request: Request, fid: UUID) -> Response:
+        """Replace a crawler.
+
+        Without `schedule` it has none from now on. Its external, stream and tasks stay; so do secrets, which nobody is
+        shown: parameters that are sent as stars, and a `credential` that is not sent.
+        """
+        sent = definitions.modern_names(self.read_object(request))
+        values: dict[str, Any] = {"meta": {}, "params": {}, "schedule": None, **request_models.CRAWLER.check(sent)}
+        if "credential" not in sent:
+            values.pop("credential", None)
+        with locked_row(request, Crawler.objects.select_related(*CRAWLER_RELATED), fid) as crawler:
+            return self._save(crawler, values)
+
+    @staticmethod
+    def _save(crawler: Crawler, values: dict[str, Any]) -> Response:
+        crawler = definitions.change_crawler(crawler=crawler, values=values)
+        return versioned_response(crawler, serialize_crawler(crawler))
+
+    @extend_schema(operation_id="crawlers_delete", parameters=[IF_MATCH], responses=DELETED)
     def delete(self, request: Request, fid: UUID) -> Response:
         """Delete a crawler.
 
         Its running task is stopped; its documents stay in the stream.
         """
         crawler = Crawler.objects.select_related(*CRAWLER_RELATED).get_visible(request.user, fid)
+        check_if_match(request, crawler)
         definitions.delete_crawler(crawler=crawler)
         return enveloped(None, crawler.version + 1)
 
@@ -102,24 +136,23 @@ class CrawlerView(EnvelopeView):
 class CreateCrawlerView(EnvelopeView):
     @extend_schema(
         operation_id="crawlers_create",
-        parameters=[KEY_PARAMETER, response_header("Location", "The crawler's address.", 201)],
+        parameters=[KEY_PARAMETER, ETAG, response_header("Location", "The crawler's address.", 201)],
         request=json_body(request_models.NEW_CRAWLER),
         responses={201: payload_response("The crawler", CREATED_SCHEMA, CREATED)},
-        examples=[
-            OpenApiExample("A crawler", {"meta": {"name": "shoes"}, "params": {"query": "shoes"}}, request_only=True)
-        ],
+        examples=[OpenApiExample("A crawler", shown.SENT_CRAWLER, request_only=True)],
     )
     def post(self, request: Request, fid: UUID) -> Response:
         """Make a crawler for a stream.
 
         The stream is named in `meta.links`: `[{"from": {"type": "streams", "fid": ...}}]`; without it one is made.
-        Parameters are checked; each fault has its place.
+        Parameters are checked; each fault has its place. With `start` the crawler's first task begins at once.
         """
         external = External.objects.select_related("owner").get_visible(request.user, fid)
-        values = self.check_body(request, request_models.NEW_CRAWLER)
+        values = request_models.NEW_CRAWLER.check(definitions.modern_names(self.read_object(request)))
         return answer_once(request, values, lambda: self._create(external, values))
 
     @staticmethod
+    @transaction.atomic
     def _create(external: External, values: dict[str, Any]) -> Response:
         meta = dict(values.get("meta", {}))
         crawler = definitions.create_crawler(
@@ -130,10 +163,12 @@ class CreateCrawlerView(EnvelopeView):
             credential=values.get("credential"),
             schedule=values.get("schedule"),
         )
+        task = start_task(crawler=crawler)[0] if values.get("start") else None
         payload = {
             "crawler": serialize_crawler(crawler),
             "stream": serialize_streams([crawler.stream])[0],
             "external": serialize_external(external),
+            "task": serialize_task(task) if task else None,
         }
         return created_response(crawler, payload, "crawlers")
 

@@ -16,7 +16,9 @@ SENT_EXTERNAL: dict[str, Any] = {
     "headers": {},
     "timeout": 600,
 }
-EXTERNAL = {"fid": EXAMPLE_FID, **SENT_EXTERNAL, "version": 1, "created_at": TIME}
+SENT_CRAWLER: dict[str, Any] = {"meta": {"name": "shoes"}, "params": {"query": "shoes"}}
+KEPT: dict[str, Any] = {"analysis": None, "oauth": None, "oauthParameters": None}
+EXTERNAL = {"fid": EXAMPLE_FID, **SENT_EXTERNAL, **KEPT, "version": 1, "created_at": TIME}
 STATUS = {"code": 102, "message": "running", "detail": ""}
 STREAM = {
     "fid": EXAMPLE_FID,
@@ -49,6 +51,8 @@ TASK = {
     "attempt": 1,
     "status": STATUS,
     "counts": COUNTS,
+    "progress": {"done": 3, "total": 10},
+    "stats": {"pages": 7},
     "limits": {"timeout": 600},
     "params": {"query": "shoes"},
     "version": 2,
@@ -57,6 +61,7 @@ TASK = {
     "seen_at": TIME,
     "ended_at": None,
 }
+REPORTED = {"fid": EXAMPLE_FID, "attempt": 1, "status": STATUS}
 CHANGE = {"attempt": 1, "code": 102, "message": "running", "detail": "", "by": "crawler", "at": TIME}
 CALL = {
     "method": "POST",
@@ -75,6 +80,10 @@ FREE: dict[str, Any] = {"type": "object"}
 MAYBE_TEXT = {"type": ["string", "null"]}
 _EXTERNAL = {
     "meta": FREE,
+    "credential": {"type": ["string", "object"]},
+    "analysis": {},
+    "oauth": MAYBE_TEXT,
+    "oauthParameters": {},
     "parameters": {"type": "array"},
     "schema": {},
     "docIdField": MAYBE_TEXT,
@@ -89,9 +98,14 @@ STREAM_SCHEMA = object_of(
     task={"type": ["object", "null"]},
     status={"type": ["object", "null"]},
 )
-_TASK = dict.fromkeys(("crawler", "run", "started_at", "ended_at"), MAYBE_TEXT) | {"params": FREE}
+_TASK = dict.fromkeys(("crawler", "run", "started_at", "ended_at"), MAYBE_TEXT) | {
+    "params": FREE,
+    "progress": {"type": ["object", "null"]},
+    "stats": {"type": "object", "additionalProperties": {"type": "number"}},
+}
 TASK_SCHEMA = object_of(TASK, **_TASK)
 _CALL = object_of(CALL, status={"type": ["integer", "null"]})
 WHOLE_TASK_SCHEMA = object_of(WHOLE_TASK, **_TASK, calls={"type": "array", "items": _CALL})
+REPORTED_SCHEMA = object_of(REPORTED)
 UPLOADED_SCHEMA = object_of(UPLOADED)
 REJECTED_SCHEMA = object_of(REJECTED)

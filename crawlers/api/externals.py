@@ -11,17 +11,23 @@ from crawlers.api import examples as shown
 from crawlers.api.serializers import external_body, serialize_external
 from crawlers.api.views import (
     DELETED,
+    ETAG,
+    IF_MATCH,
+    IS_VERSIONED,
     EnvelopeListView,
     EnvelopeView,
+    check_if_match,
     created_response,
     enveloped,
     json_body,
     list_response,
+    locked_row,
     payload_response,
+    versioned_response,
 )
 from crawlers.models import External
 from crawlers.services import definitions
-from crawlers.services.definitions import EXTERNAL
+from crawlers.services.definitions import EXTERNAL, modern_names
 from taskhub.jsontools.merge_patch import merge_patch
 from taskhub.web.openapi.problem_responses import problems
 
@@ -41,13 +47,18 @@ class ExternalsView(EnvelopeListView):
 
     @extend_schema(
         operation_id="externals_create",
+        parameters=[ETAG],
         request=json_body(EXTERNAL),
         responses={201: payload_response("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL)},
         examples=[SENT],
     )
     def post(self, request: Request) -> Response:
-        """Register an external crawler."""
-        values = self.check_body(request, EXTERNAL)
+        """Register an external crawler.
+
+        Older words are taken, too, and given back as they were sent: `req` for `required`, `display_name` for `label`,
+        restrictions of `rule` and `target`, `credential` as `{"oauth": address}`.
+        """
+        values = EXTERNAL.check(modern_names(self.read_object(request)))
         external = definitions.save_external(external=External(owner_id=cast(UUID, request.user.pk)), values=values)
         return created_response(external, serialize_external(external), "externals")
 
@@ -55,17 +66,19 @@ class ExternalsView(EnvelopeListView):
 class ExternalView(EnvelopeView):
     @extend_schema(
         operation_id="externals_retrieve",
+        parameters=[ETAG],
         responses={200: payload_response("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL)},
     )
     def get(self, request: Request, fid: UUID) -> Response:
         """Show an external."""
         external = External.objects.get_visible(request.user, fid)
-        return enveloped(serialize_external(external), external.version)
+        return versioned_response(external, serialize_external(external))
 
     @extend_schema(
         operation_id="externals_change",
+        parameters=[IF_MATCH, ETAG],
         request={"application/json": {"type": "object"}},
-        responses={200: payload_response("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **problems(409)},
+        responses={200: payload_response("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **IS_VERSIONED},
         examples=[OpenApiExample("A change", {"timeout": 60}, request_only=True)],
     )
     def patch(self, request: Request, fid: UUID) -> Response:
@@ -73,32 +86,35 @@ class ExternalView(EnvelopeView):
 
         Merged recursively into what stands: null takes a member away, lists are replaced (RFC 7396).
         """
-        external = External.objects.get_visible(request.user, fid)
-        change = self.read_object(request)
-        return self._save(external, EXTERNAL.check(merge_patch(external_body(external), change)))
+        change = modern_names(self.read_object(request))
+        with locked_row(request, External.objects, fid) as external:
+            return self._save(external, EXTERNAL.check(merge_patch(external_body(external), change)))
 
     @extend_schema(
         operation_id="externals_replace",
+        parameters=[IF_MATCH, ETAG],
         request=json_body(EXTERNAL),
-        responses={200: payload_response("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **problems(409)},
+        responses={200: payload_response("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL), **IS_VERSIONED},
         examples=[SENT],
     )
     def put(self, request: Request, fid: UUID) -> Response:
         """Replace an external."""
-        external = External.objects.get_visible(request.user, fid)
-        return self._save(external, self.check_body(request, EXTERNAL))
+        values = EXTERNAL.check(modern_names(self.read_object(request)))
+        with locked_row(request, External.objects, fid) as external:
+            return self._save(external, values)
 
     @staticmethod
     def _save(external: External, values: dict[str, Any]) -> Response:
         external = definitions.save_external(external=external, values=values)
-        return enveloped(serialize_external(external), external.version)
+        return versioned_response(external, serialize_external(external))
 
-    @extend_schema(operation_id="externals_delete", responses={200: DELETED, **problems(409)})
+    @extend_schema(operation_id="externals_delete", parameters=[IF_MATCH], responses={**DELETED, **problems(409)})
     def delete(self, request: Request, fid: UUID) -> Response:
         """Delete an external.
 
         409 while crawlers use it.
         """
         external = External.objects.get_visible(request.user, fid)
+        check_if_match(request, external)
         definitions.delete_external(external=external)
         return enveloped(None, external.version + 1)

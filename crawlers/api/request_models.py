@@ -31,7 +31,7 @@ def _check_uuid(text: str) -> str:
 
 
 class StreamReference(TypedDict):
-    type: Literal["streams"]
+    type: Literal["streams", "stream"]
     fid: Annotated[str, AfterValidator(_check_uuid), WithJsonSchema({"type": "string", "format": "uuid"})]
 
 
@@ -54,9 +54,21 @@ _CRAWLER: dict[str, Any] = {
     "schedule": (SCHEDULE, None),
 }
 CRAWLER = ObjectSchema("CrawlerSent", _CRAWLER)
-NEW_CRAWLER = ObjectSchema("NewCrawlerSent", _CRAWLER | {"meta": (NewCrawlerMeta, {})})
+START_AT_ONCE = Annotated[bool, Field(description="Its first task begins at once.")]
+NEW_CRAWLER = ObjectSchema("NewCrawlerSent", _CRAWLER | {"meta": (NewCrawlerMeta, {}), "start": (START_AT_ONCE, False)})
 START = ObjectSchema("StartSent", {"params": (PARAMS, {})})
 DETAIL_MAX = 20_000  # characters: a task shows its last hundred statuses
+STATS_MAX = 100
+COUNT = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class Progress(TypedDict):
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]  # as pydantic documents it
+
+    done: COUNT
+    total: NotRequired[COUNT | None]
+
+
 STATUS = ObjectSchema(
     "StatusSent",
     {
@@ -66,6 +78,14 @@ STATUS = ObjectSchema(
             Annotated[
                 Any,
                 Field(description=f"For debugging, such as an exception; any JSON of up to {DETAIL_MAX} characters."),
+            ],
+            None,
+        ),
+        "progress": (Progress | None, None),
+        "stats": (
+            Annotated[
+                dict[Name, int | float] | None,
+                Field(max_length=STATS_MAX, description="Numbers of the crawler's own; they replace those before."),
             ],
             None,
         ),

@@ -17,12 +17,15 @@ def external_body(external: External) -> dict[str, Any]:
     return {
         "meta": external.meta,
         "endpoint": external.endpoint,
-        "credential": external.credential,
+        "credential": external.kept.get("credential", external.credential),
         "parameters": external.parameters,
         "schema": external.schema,
         "docIdField": external.id_field or None,
         "headers": external.headers,
         "timeout": external.timeout,
+        "analysis": external.kept.get("analysis"),
+        "oauth": external.kept.get("oauth"),
+        "oauthParameters": external.kept.get("oauthParameters"),
     }
 
 
@@ -92,6 +95,8 @@ def serialize_task(task: CrawlerTask) -> dict[str, Any]:
         "attempt": task.attempt,
         "status": status_of(task),
         "counts": task.counts,
+        "progress": task.progress,
+        "stats": task.stats,
         "limits": {"timeout": task.timeout},
         "params": {**task.params, **hidden},
         "version": task.version,
@@ -100,6 +105,11 @@ def serialize_task(task: CrawlerTask) -> dict[str, Any]:
         "seen_at": format_timestamp(task.seen_at),
         "ended_at": format_timestamp(task.ended_at) if task.ended_at else None,
     }
+
+
+def serialize_report(task: CrawlerTask) -> dict[str, Any]:
+    """The short answer to a status: a crawler may send one with every page."""
+    return {"fid": str(task.fid), "attempt": task.attempt, "status": status_of(task)}
 
 
 def serialize_task_details(task: CrawlerTask) -> dict[str, Any]:

@@ -12,18 +12,23 @@ from crawlers.api import request_models
 from crawlers.api.serializers import serialize_stream, serialize_streams
 from crawlers.api.views import (
     DELETED,
+    ETAG,
+    IF_MATCH,
+    IS_VERSIONED,
     EnvelopeListView,
     EnvelopeView,
+    check_if_match,
     created_response,
     enveloped,
     json_body,
     list_response,
+    locked_row,
     payload_response,
+    versioned_response,
 )
 from crawlers.models import Stream
 from crawlers.services import definitions
 from taskhub.jsontools.merge_patch import merge_patch
-from taskhub.web.openapi.problem_responses import problems
 
 
 def _meta(values: dict[str, Any]) -> dict[str, Any]:
@@ -43,6 +48,7 @@ class StreamsView(EnvelopeListView):
 
     @extend_schema(
         operation_id="streams_create",
+        parameters=[ETAG],
         request=json_body(request_models.STREAM),
         responses={201: payload_response("The stream", shown.STREAM_SCHEMA, shown.STREAM)},
         examples=[OpenApiExample("A stream", {"meta": {"name": "shoes"}}, request_only=True)],
@@ -57,6 +63,7 @@ class StreamsView(EnvelopeListView):
 class StreamView(EnvelopeView):
     @extend_schema(
         operation_id="streams_retrieve",
+        parameters=[ETAG],
         responses={200: payload_response("The stream", shown.STREAM_SCHEMA, shown.STREAM)},
     )
     def get(self, request: Request, fid: UUID) -> Response:
@@ -65,27 +72,52 @@ class StreamView(EnvelopeView):
         With its crawler, its latest task and that task's status.
         """
         stream = Stream.objects.get_visible(request.user, fid)
-        return enveloped(serialize_streams([stream])[0], stream.version)
+        return versioned_response(stream, serialize_streams([stream])[0])
 
     @extend_schema(
         operation_id="streams_change",
+        parameters=[IF_MATCH, ETAG],
         request=json_body(request_models.STREAM),
-        responses={200: payload_response("The stream", shown.STREAM_SCHEMA, shown.STREAM), **problems(409)},
+        responses={200: payload_response("The stream", shown.STREAM_SCHEMA, shown.STREAM), **IS_VERSIONED},
         examples=[OpenApiExample("A change", {"meta": {"name": "boots"}}, request_only=True)],
     )
     def patch(self, request: Request, fid: UUID) -> Response:
-        """Change a stream's name and meta."""
-        stream = Stream.objects.get_visible(request.user, fid)
-        change = _meta(self.check_body(request, request_models.STREAM))
-        definitions.change_meta(row=stream, meta=merge_patch(stream.meta, change))
-        return enveloped(serialize_streams([stream])[0], stream.version)
+        """Change a stream's name and meta.
 
-    @extend_schema(operation_id="streams_delete", responses={200: DELETED})
+        Merged recursively into what stands: null takes a member away, lists are replaced (RFC 7396).
+        """
+        change = _meta(self.check_body(request, request_models.STREAM))
+        with locked_row(request, Stream.objects, fid) as stream:
+            return self._save(stream, merge_patch(stream.meta, change))
+
+    @extend_schema(
+        operation_id="streams_replace",
+        parameters=[IF_MATCH, ETAG],
+        request=json_body(request_models.STREAM),
+        responses={200: payload_response("The stream", shown.STREAM_SCHEMA, shown.STREAM), **IS_VERSIONED},
+        examples=[OpenApiExample("A stream", {"meta": {"name": "shoes"}}, request_only=True)],
+    )
+    def put(self, request: Request, fid: UUID) -> Response:
+        """Replace a stream's name and meta.
+
+        Its crawler, tasks and documents stay.
+        """
+        meta = _meta(self.check_body(request, request_models.STREAM))
+        with locked_row(request, Stream.objects, fid) as stream:
+            return self._save(stream, meta)
+
+    @staticmethod
+    def _save(stream: Stream, meta: dict[str, Any]) -> Response:
+        definitions.change_meta(row=stream, meta=meta)
+        return versioned_response(stream, serialize_streams([stream])[0])
+
+    @extend_schema(operation_id="streams_delete", parameters=[IF_MATCH], responses=DELETED)
     def delete(self, request: Request, fid: UUID) -> Response:
         """Delete a stream.
 
         With its crawler, its tasks and its documents; a running task is stopped.
         """
         stream = Stream.objects.get_visible(request.user, fid)
+        check_if_match(request, stream)
         definitions.delete_stream(stream=stream)
         return enveloped(None, stream.version + 1)

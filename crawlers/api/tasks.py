@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.http import QueryDict
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.request import Request
@@ -12,7 +13,7 @@ from rest_framework.response import Response
 
 from crawlers.api import examples as shown
 from crawlers.api import request_models
-from crawlers.api.serializers import serialize_task, serialize_task_details
+from crawlers.api.serializers import serialize_report, serialize_task, serialize_task_details
 from crawlers.api.views import (
     EnvelopeListView,
     EnvelopeView,
@@ -25,9 +26,11 @@ from crawlers.models import Crawler, CrawlerTask, StatusChange
 from crawlers.services import status_updates, task_runs
 from crawlers.services.capabilities import find_task
 from taskhub.errors import invalid
+from taskhub.jsontools.strict_json import parse_json
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import response_header
+from taskhub.web.rest_policies import AnyTypeParser
 
 CAPABILITY = OpenApiParameter(
     "capability",
@@ -42,6 +45,7 @@ STARTED = {
 }
 
 
+RECORDED = payload_response("It is recorded.", shown.REPORTED_SCHEMA, shown.REPORTED)
 TASK_RELATED = ("external", "stream", "crawler")
 
 
@@ -166,42 +170,48 @@ class DeleteTaskView(EnvelopeView):
 class TaskStatusView(EnvelopeView):
     """A status report by the owner of the task."""
 
+    parser_classes = (AnyTypeParser,)
+
     @extend_schema(
         operation_id="tasks_status",
         request=json_body(request_models.STATUS),
-        responses={
-            200: payload_response("The task, without its history", shown.TASK_SCHEMA, shown.TASK),
-            **problems(409),
-        },
+        responses={200: RECORDED, **problems(409)},
         examples=[OpenApiExample("Done", {"code": 200, "message": "task done"}, request_only=True)],
     )
     def post(self, request: Request, fid: UUID) -> Response:
         """Report a task's status.
 
-        200 and above end the task. 409 when it has ended otherwise; its final status again is 200.
+        Any content type: JSON or a form. 200 and above end the task. 409 when it has ended otherwise; its final status
+        again is 200.
         """
         return self.report(request, CrawlerTask.objects.select_related(*TASK_RELATED).get_visible(request.user, fid))
 
     def report(self, request: Request, task: CrawlerTask) -> Response:
         body = self.read_object(request)
-        code = body.get("code")
-        if isinstance(code, str) and code.strip().isdecimal() and len(code) < 9:
-            body["code"] = int(code)  # a form has texts only
+        if isinstance(request.data, QueryDict):  # a form has texts only
+            body = {name: _field_of_form(name, text) for name, text in body.items()}
         values = request_models.STATUS.check(body)
         detail = values.get("detail")
         if detail is not None and not isinstance(detail, str):
             detail = json.dumps(detail, ensure_ascii=False)
         if detail and len(detail) > request_models.DETAIL_MAX:
             raise invalid("/detail", f"Has {len(detail)} characters; {request_models.DETAIL_MAX} are allowed.")
-        status_updates.change_status(
+        task = status_updates.change_status(
             task=task,
             code=values["code"],
             message=values.get("message") or "",
             detail=detail or "",
             by=StatusChange.By.CRAWLER,
+            **{name: values[name] for name in ("progress", "stats") if values.get(name) is not None},
         )
-        task = CrawlerTask.objects.select_related(*TASK_RELATED).get(pk=task.pk)
-        return enveloped(serialize_task(task), task.version)
+        return enveloped(serialize_report(task), task.version)
+
+
+def _field_of_form(name: str, text: str) -> Any:
+    """The value of a field: of a code its number, of what is an object its JSON."""
+    if name == "code" and text.strip().isdecimal() and len(text) < 9:
+        return int(text)
+    return parse_json(text) if name in {"progress", "stats"} else text
 
 
 class CapabilityStatusView(TaskStatusView):
@@ -214,10 +224,7 @@ class CapabilityStatusView(TaskStatusView):
         operation_id="capable_tasks_status",
         parameters=[CAPABILITY],
         request=json_body(request_models.STATUS),
-        responses={
-            200: payload_response("The task, without its history", shown.TASK_SCHEMA, shown.TASK),
-            **problems(409),
-        },
+        responses={200: RECORDED, **problems(409)},
         examples=[OpenApiExample("Done", {"code": 200, "message": "task done"}, request_only=True)],
     )
     def post(self, request: Request, fid: UUID, capability: str = "") -> Response:

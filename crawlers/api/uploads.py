@@ -23,14 +23,19 @@ from crawlers.api.views import (
 )
 from crawlers.models import CrawlerTask, RejectedLine
 from crawlers.services.capabilities import find_task
-from crawlers.services.document_store import UploadCounts, check_accepts_documents
+from crawlers.services.document_store import UploadCounts
 from crawlers.services.rejected_lines import resend_rejected_lines
+from crawlers.services.stream_locks import check_accepts_documents
 from crawlers.services.upload_receiver import receive_upload
-from taskhub.decompression import decoder_of, decompress
+from taskhub.decompression import BodyDecompressor, decoder_of, decompress
+from taskhub.errors import TooLarge
 from taskhub.jsontools.field_types import format_timestamp
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.rest_policies import body_pieces
+
+# A body in lines of fewer bytes may unpack to so many times its bytes, and to so many at any rate.
+LINE_MIN_BYTES, RATIO_MAX, RATIO_FREE_BYTES = 16, 250, 1024 * 1024
 
 ENCODING = OpenApiParameter(
     "Content-Encoding",
@@ -98,8 +103,23 @@ def _read_pieces(request: Request) -> Iterator[bytes]:
     encoding = request.headers.get("Content-Encoding", "")
     if not encoding:
         return body_pieces(request.META, min(limit, unpacked_limit))
-    decoder = decoder_of(encoding)
-    return decompress(body_pieces(request.META, limit), decoder, unpacked_limit)
+    decompressor = BodyDecompressor(decoder_of(encoding), unpacked_limit)
+    return _without_bombs(decompress(body_pieces(request.META, limit), decompressor), decompressor)
+
+
+def _without_bombs(pieces: Iterator[bytes], decompressor: BodyDecompressor) -> Iterator[bytes]:
+    """The pieces of a body that may unpack to thousands of times its bytes, as readings of a sensor do.
+
+    But lines of a few bytes are no documents, and each takes as long as one. Raises `TooLarge` for a body of such.
+    """
+    breaks = 0
+    for piece in pieces:
+        breaks += max(piece.count(b"\n"), piece.count(b"\r"))
+        size, packed = decompressor.bytes_out, decompressor.bytes_in
+        if size > max(RATIO_FREE_BYTES, RATIO_MAX * packed) and size < LINE_MIN_BYTES * breaks:
+            sizes = f"The body unpacks to {size} bytes from {packed}, in lines of less than {LINE_MIN_BYTES} bytes"
+            raise TooLarge(f"{sizes}; {RATIO_MAX} times as many are allowed for such.", limit=RATIO_MAX)
+        yield piece
 
 
 def _counts_answer(counts: UploadCounts, task: CrawlerTask) -> Response:

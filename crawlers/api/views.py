@@ -1,17 +1,26 @@
 """What the views of crawlers have in common: the envelope of answers, and its description in OpenAPI."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, cast
+from uuid import UUID
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
 from rest_framework.response import Response
 
+from crawlers.models import FidModel
+from taskhub.errors import PreconditionFailed
 from taskhub.jsontools.schema import ObjectSchema
 from taskhub.web.cursor_pagination import NewestFirstPagination
+from taskhub.web.openapi.problem_responses import problems
+from taskhub.web.openapi.schemas import response_header
 from taskhub.web.problems import problem_handler
 from taskhub.web.views import CheckedView
 
@@ -28,6 +37,35 @@ FID = OpenApiParameter(
 def enveloped(payload: Any, version: int = 0, status: int = 200, headers: Any = None) -> Response:
     """An answer. `version` is the object's; 0 for a list."""
     return Response({"success": True, "payload": payload, "version": version}, status, headers=headers)
+
+
+def versioned_response(
+    row: FidModel, payload: Any, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """An answer that shows an object; its `ETag` is the version, as `If-Match` takes it."""
+    return enveloped(payload, row.version, status, headers={"ETag": f'"{row.version}"', **(headers or {})})
+
+
+def check_if_match(request: Request, row: FidModel) -> None:
+    """Raises `PreconditionFailed` where the call is for another version of the row (RFC 9110, section 13.1.1)."""
+    wanted = request.headers.get("If-Match")
+    if wanted is None or wanted.strip() == "*":
+        return
+    if str(row.version) not in (tag.strip() for tag in re.sub(r'"([^"]*)"', r"\1", wanted).split(",")):
+        detail = f"The version is {row.version}; the call is for {wanted[:100]}."
+        raise PreconditionFailed(detail, version=row.version)
+
+
+@contextmanager
+def locked_row(request: Request, rows: Any, fid: UUID) -> Iterator[Any]:
+    """A row, of the version that the call names, which nobody else changes until the block's transaction is over.
+
+    Raises `NotFound` and `PreconditionFailed`.
+    """
+    with transaction.atomic():
+        row = rows.select_for_update(of=("self",), no_key=True).get_visible(request.user, fid)
+        check_if_match(request, row)
+        yield row
 
 
 class EnvelopeView(CheckedView):
@@ -52,9 +90,9 @@ def _message(error: Mapping[str, Any]) -> str:
 
 
 def created_response(row: Any, payload: Any, folder: str) -> Response:
-    """The answer to a call that made something; `folder` is the path of its kind, such as `streams`."""
+    """The answer to a call that made an object; `folder` is the path of its kind, such as `streams`."""
     location = f"{settings.PUBLIC_URL}/{folder}/{row.fid}"
-    return enveloped(payload, row.version, 201, headers={"Location": location})
+    return versioned_response(row, payload, 201, {"Location": location})
 
 
 class EnvelopeListView(EnvelopeView, GenericAPIView[Any]):
@@ -102,4 +140,12 @@ def json_body(schema: ObjectSchema) -> dict[str, Any]:
     return {"application/json": schema.schema()}
 
 
-DELETED = payload_response("It is deleted.", {"type": "null"}, None)
+ETAG = response_header("ETag", "The version, quoted, for `If-Match`.", 200, 201)
+IF_MATCH = OpenApiParameter(
+    "If-Match",
+    {"type": "string"},
+    OpenApiParameter.HEADER,
+    description="The `ETag` that the change is meant for; 412 where the version is another one by now.",
+)
+IS_VERSIONED: dict[Any, Any] = problems(412)
+DELETED: dict[Any, Any] = {200: payload_response("It is deleted.", {"type": "null"}, None), **IS_VERSIONED}

@@ -1,37 +1,29 @@
-"""Lines of an upload, and the documents in them: newline-delimited JSON, one document a line (RFC 8259).
-
-Their JSON Schema is of draft 2020-12 or draft 7, compiled; patterns take linear time, and nothing is fetched.
-"""
+"""Lines of an upload, and the documents in them: newline-delimited JSON, one document a line (RFC 8259)."""
 
 import json
 import re
-from collections.abc import Callable, Mapping
 from functools import partial
 from hashlib import sha256
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
-import jsonschema_rs
 import orjson
 
-from crawlers.domain.schema_cost import TooCostly, schema_cost
-from taskhub.errors import Problem, Rejected, TooLarge
-from taskhub.jsontools.strict_json import NESTING_MAX, check_storable, parse_json
+from crawlers.domain.document_schemas import DocumentSchema
+from crawlers.domain.line_faults import InvalidDocument, duplicate_key_fault, fault_of_refused_line, too_deep
+from taskhub.errors import Rejected, TooLarge
+from taskhub.jsontools.json_numbers import canonical_json, canonical_member, number_fault
+from taskhub.jsontools.strict_json import NESTING_MAX, check_storable
 
 KEY_MAX = 1000  # bytes; of a longer id the digest is the key, as entries of an index have a limit
-DIGITS_MAX = 1000  # of a number
 LARGE_LINE, VALUES_MAX = 1024 * 1024, 200_000  # a line of so many bytes may hold so many values
 CHECKS_MAX = 20_000_000  # values of a line times the cost of their schema: about half a second
 _STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
-_MANY_DIGITS = re.compile(rb"\d{1000}")
-_MORE_THAN_A_DOUBLE = re.compile(rb"\d{16}")
+_LARGE_EXPONENT = re.compile(rb"\d[eE][+-]?\d{4}")
+_LONG_FRACTION, _LONG_FRACTION_DIGITS = re.compile(rb"\.\d{15000}"), 15_000  # to which an exponent of 999 may add
+# For each digit and the point 0, for E e: so a look for bytes finds what a pattern would, in a tenth of the time.
+_NUMBERS = bytes.maketrans(b"0123456789.E", b"00000000000e")
+_MORE_THAN_A_DOUBLE = b"0" * 17
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-REASON_MAX = 300  # characters
-DRAFTS = {
-    "https://json-schema.org/draft/2020-12/schema": jsonschema_rs.Draft202012Validator,
-    "http://json-schema.org/draft-07/schema": jsonschema_rs.Draft7Validator,
-}
-_DEFAULT_DRAFT = next(iter(DRAFTS))
-_PATTERN_OPTIONS = jsonschema_rs.RegexOptions(size_limit=1 << 20)
 _TYPE_NAMES = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
 
 
@@ -85,57 +77,6 @@ class LineSplitter:
         raise TooLarge(detail, errors=[{"line": line, "detail": detail}], limit=self._limit)
 
 
-class InvalidDocument(Exception):
-    """A line that is JSON, but no document of the stream: answered with 406, or kept as a rejected line.
-
-    Its text says why. To explain a mismatch takes longer than to find it, and of many lines only the first are told:
-    so the explanation is made when it is asked for.
-    """
-
-    def __init__(self, explanation: str | Callable[[], str]) -> None:
-        super().__init__(explanation)
-        self._explanation = explanation
-
-    def __str__(self) -> str:
-        return self._explanation if isinstance(self._explanation, str) else self._explanation()
-
-
-class InvalidSchema(Exception):
-    """A JSON Schema that cannot be used; its text says why."""
-
-
-class DocumentSchema:
-    """A compiled JSON Schema. Raises `InvalidSchema` for one that cannot be used."""
-
-    is_valid: Callable[[Any], bool]
-    """Whether a document matches: the compiled validator's own method, as it is called for each line of an upload."""
-    cost: int
-    """How many subschemas a value may be checked against; see `schema_cost`."""
-
-    def __init__(self, schema: Mapping[str, Any] | bool) -> None:
-        draft = schema.get("$schema", _DEFAULT_DRAFT) if isinstance(schema, Mapping) else _DEFAULT_DRAFT
-        validator_class = DRAFTS.get(str(draft).rstrip("#"))
-        if validator_class is None:
-            raise InvalidSchema(f"$schema must be one of {', '.join(DRAFTS)}.")
-        try:
-            self._validator: Any = validator_class(
-                cast(Any, schema), pattern_options=_PATTERN_OPTIONS, retriever=_refuse_to_fetch
-            )
-        except jsonschema_rs.ValidationError as error:
-            raise InvalidSchema(_reason(error)) from None
-        except (jsonschema_rs.ReferencingError, ValueError, RecursionError) as error:
-            raise InvalidSchema(str(error)[:REASON_MAX]) from None
-        try:
-            self.cost = schema_cost(schema)
-        except TooCostly as error:
-            raise InvalidSchema(str(error)) from None
-        self.is_valid = self._validator.is_valid
-
-    def explain(self, document: Any) -> str:
-        """Why a document does not match: the pointer of the first mismatch, and what is wrong there."""
-        return _reason(next(iter(self._validator.iter_errors(document))))
-
-
 class DocumentReader:
     """Checks documents and finds their keys. `id_field` is the member that holds the id; empty: the content is it."""
 
@@ -156,7 +97,7 @@ class DocumentReader:
         try:
             document = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            raise _broken_json(error, line, number) from None
+            raise fault_of_refused_line(error, line, number) from None
         if type(document) is not dict:
             raise InvalidDocument(f"Must be an object, not {_TYPE_NAMES.get(type(document), 'a number')}.")
         objects = line.count(b"{")
@@ -168,8 +109,9 @@ class DocumentReader:
             _refuse_depth(document, number)
         if b"\\u0000" in line:
             _refuse_nul(document)
-        if len(line) > DIGITS_MAX and _MANY_DIGITS.search(line):
-            _refuse_digits(line)
+        # What jsonb does not take, and a double does, has a large exponent behind a minus or a 0, or a long fraction.
+        if b"e-" in line or b"E-" in line or b"0e" in line or b"0E" in line or len(line) > _LONG_FRACTION_DIGITS:
+            _refuse_numbers(line)
         if (schema := self._schema) is not None:
             if len(line) * schema.cost > CHECKS_MAX and _count_commas(line) * schema.cost > CHECKS_MAX:
                 raise InvalidDocument(f"Has too many values for a schema that checks each up to {schema.cost} times.")
@@ -182,20 +124,10 @@ class DocumentReader:
         if type(value) is str or type(value) is int:
             key = orjson.dumps(value)
         elif value is None:
-            return b"#" + _content_digest(document, line)
+            return b"#" + sha256(_canonical_content(document, line)).hexdigest().encode()
         else:
-            exact = json.loads(line)[self._id_field]
-            key = json.dumps(exact, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+            key = canonical_member(line, self._id_field)
         return key if len(key) <= KEY_MAX else b"~" + sha256(key).hexdigest().encode()
-
-
-def _refuse_to_fetch(address: str) -> NoReturn:
-    raise ValueError(f"Schemas are not fetched: {address[:100]}")
-
-
-def _reason(error: Any) -> str:
-    pointer = "".join(f"/{step}" for step in error.instance_path)
-    return f"{pointer or '/'}: {error.message}"[:REASON_MAX]
 
 
 def _refuse_many_values(line: bytes, number: int) -> None:
@@ -210,11 +142,13 @@ def _count_commas(line: bytes) -> int:
     return line.count(b",") - sum(line.count(b",", *text.span()) for text in _STRINGS.finditer(line))
 
 
-def _content_digest(document: dict[str, Any], line: bytes) -> bytes:
-    """The digest of a document's content, whatever the order of its members and its white space."""
-    exact = _MORE_THAN_A_DOUBLE.search(line) is None  # longer numbers lose digits when they are read
-    canonical = orjson.dumps(document, option=orjson.OPT_SORT_KEYS) if exact else line
-    return sha256(canonical).hexdigest().encode()
+def _canonical_content(document: dict[str, Any], line: bytes) -> bytes:
+    """A document's content, whatever the order of its members, its white space and how its numbers are written."""
+    shape = line.translate(_NUMBERS)
+    # A number that is whole or small and written with a point, one with an exponent, one of more digits than are read.
+    if b".0" in line or b"0e" in shape or _MORE_THAN_A_DOUBLE in shape:
+        return canonical_json(line)
+    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
 
 
 def _count_members(value: Any) -> int:
@@ -231,12 +165,8 @@ def _count_members(value: Any) -> int:
 
 def _refuse_duplicate_members(line: bytes, number: int) -> None:
     """Of two members with one name each reader would take another one."""
-    try:
-        parse_json(line)
-    except Rejected as problem:
-        detail = str(problem.errors[0]["detail"]) if problem.errors else problem.detail
-        if "stands twice" in detail:
-            raise _broken_line(detail, number, 1) from None
+    if fault := duplicate_key_fault(line, number):
+        raise fault
 
 
 def _refuse_depth(document: dict[str, Any], number: int) -> None:
@@ -245,7 +175,7 @@ def _refuse_depth(document: dict[str, Any], number: int) -> None:
     except Rejected as problem:
         detail = str(problem.errors[0]["detail"])
         if "levels" in detail:
-            raise _too_deep(detail, number) from None
+            raise too_deep(detail, number) from None
 
 
 def _refuse_nul(document: dict[str, Any]) -> None:
@@ -255,29 +185,13 @@ def _refuse_nul(document: dict[str, Any]) -> None:
         raise InvalidDocument(str(problem.errors[0]["detail"])) from None
 
 
-def _refuse_digits(line: bytes) -> None:
-    """Numbers that PostgreSQL's jsonb does not take are refused. Digits in texts are no numbers."""
+def _refuse_numbers(line: bytes) -> None:
+    """Refuses numbers that PostgreSQL's jsonb does not take. Digits in texts are no numbers."""
 
     def check(number: str) -> int:
-        if len(number) > DIGITS_MAX:
-            raise InvalidDocument(f"A number has more than {DIGITS_MAX} digits.")
+        if fault := number_fault(number):
+            raise InvalidDocument(f"{fault[0].upper()}{fault[1:]}.")
         return 0
 
-    json.loads(line, parse_int=check, parse_float=check)
-
-
-def _broken_json(error: orjson.JSONDecodeError, line: bytes, number: int) -> Problem:
-    """The column counts from 1, in characters; in bytes where the line is not UTF-8."""
-    if "depth" in error.msg:
-        return _too_deep(f"nested deeper than {NESTING_MAX} levels", number)
-    return _broken_line(error.msg, number, min(error.pos, len(line)) + 1)
-
-
-def _too_deep(detail: str, number: int) -> TooLarge:
-    errors = [{"line": number, "detail": detail}]
-    return TooLarge(f"Line {number} is {detail}.", errors=errors, limit=NESTING_MAX)
-
-
-def _broken_line(detail: str, number: int, column: int) -> Rejected:
-    message = f"Line {number}, column {column}: {detail}."
-    return Rejected(message, errors=[{"line": number, "column": column, "detail": detail}], type="broken-upload")
+    if _LARGE_EXPONENT.search(line) or _LONG_FRACTION.search(line):
+        json.loads(line, parse_int=check, parse_float=check)

@@ -3,9 +3,8 @@
 Errors are places, `{pointer, detail}`, as in problems.
 """
 
-import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from crawlers.domain.restrictions import ABSENT, RESTRICTIONS, Restriction, describe_older_names, either_name
 from crawlers.domain.value_types import (
     MESSAGES,
     NAME_MAX,
@@ -42,46 +42,6 @@ OPTIONS_MAX, PARAMETERS_MAX, RESTRICTIONS_MAX, MEMBERS_MAX = 1_000, 200, 20, 40
 WITH_PATTERN = {"string", "password", "multi_search"}
 SECRET_TYPES = {"password"}
 OLDER_SPELLINGS = {"interger": "integer"}  # as crawler_task.md has it
-ABSENT = object()
-
-# Restrictions between two parameters
-
-
-def _if_both(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    """A comparison that holds where one of the two values is absent."""
-
-    def holds(value: Any, other: Any) -> bool:
-        if value is ABSENT or other is ABSENT:
-            return True
-        try:
-            return compare(parse_date(value) or value, parse_date(other) or other)
-        except TypeError:
-            return False
-
-    return holds
-
-
-RESTRICTIONS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
-    "<": (_if_both(operator.lt), "must be less than"),
-    "<=": (_if_both(operator.le), "must be at most"),
-    ">": (_if_both(operator.gt), "must be greater than"),
-    ">=": (_if_both(operator.ge), "must be at least"),
-    "==": (_if_both(operator.eq), "must equal"),
-    "!=": (_if_both(operator.ne), "must differ from"),
-    "requires": (lambda value, other: value is ABSENT or other is not ABSENT, "needs"),
-    "excludes": (lambda value, other: value is ABSENT or other is ABSENT, "cannot stand beside"),
-}
-
-
-class Restriction(BaseModel):
-    """What must hold between the value of a parameter and that of another one, if it has a value."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    operator: Literal["<", "<=", ">", ">=", "==", "!=", "requires", "excludes"]
-    parameter: str
-    message: Text = ""
-
 
 # Descriptions
 
@@ -106,14 +66,14 @@ Option = Annotated[Any, AfterValidator(_check_option), WithJsonSchema({})]
 class ParameterDescription(BaseModel):
     """One parameter that an external takes. `min` and `max` bound a number, a date, or the length of a value."""
 
-    model_config = ConfigDict(strict=True, extra="forbid")
+    model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra=describe_older_names)
 
     name: Annotated[Text, Field(min_length=1, max_length=NAME_MAX)]
     type: Annotated[TypeName, BeforeValidator(_modern_spelling)]
-    label: Text = ""
+    label: Annotated[Text, either_name("label")] = ""
     description: Text = ""
     placeholder: Text = ""
-    required: bool = False
+    required: Annotated[bool, either_name("required")] = False
     min: Bound = None
     max: Bound = None
     regex: Annotated[str | None, Field(max_length=LENGTH_MAX, description="RE2")] = None
@@ -166,7 +126,7 @@ class ParameterDescription(BaseModel):
         return default
 
 
-def _check_names(descriptions: list[ParameterDescription]) -> list[ParameterDescription]:
+def _check_names(descriptions: list[ParameterDescription], sent: Any) -> None:
     """Raises for a name that stands twice, and for restrictions on parameters that do not exist."""
     names = [description.name for description in descriptions]
     errors: list[tuple[tuple[int | str, ...], str]] = []
@@ -175,20 +135,20 @@ def _check_names(descriptions: list[ParameterDescription]) -> list[ParameterDesc
             errors.append(((index, "name"), "Another parameter has this name."))
         for number, restriction in enumerate(description.restrictions or []):
             if restriction.parameter == description.name or restriction.parameter not in names:
-                place = (index, "restrictions", number, "parameter")
-                errors.append((place, "Must be the name of another parameter."))
+                member = "target" if "target" in sent[index]["restrictions"][number] else "parameter"
+                errors.append(((index, "restrictions", number, member), "Must be the name of another parameter."))
     if errors:
         raise invalid_places(errors)
-    return descriptions
 
 
 def _keep_as_sent(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-    check(value)
+    _check_names(check(value), value)
     return value
 
 
-_Descriptions = Annotated[list[ParameterDescription], Field(max_length=PARAMETERS_MAX), AfterValidator(_check_names)]
-CheckedDescriptions = Annotated[_Descriptions, WrapValidator(_keep_as_sent)]
+CheckedDescriptions = Annotated[
+    list[ParameterDescription], Field(max_length=PARAMETERS_MAX), WrapValidator(_keep_as_sent)
+]
 """JSON that is a list of valid descriptions, and is stored and shown as it was sent."""
 
 _STORED = TypeAdapter(list[ParameterDescription])

@@ -60,6 +60,7 @@ class _SchemaCosts:
     def __init__(self, schema: Any) -> None:
         self._anchors: dict[str, Any] = {}
         self._dynamic_anchors: dict[str, list[Any]] = defaultdict(list)
+        self._recursive_anchors: list[Any] = []
         self._bases: dict[int, str] = {}
         self.root = id(schema)
         self._register(schema)
@@ -91,15 +92,17 @@ class _SchemaCosts:
 
     def _register(self, schema: Any) -> None:
         """Notes the addresses by which subschemas may be referred to."""
-        pending = [(schema, "")]
+        pending = [(schema, "", "$id")]
         self._anchors[""] = schema
         while pending:
-            subschema, base = pending.pop()
+            subschema, base, id_keyword = pending.pop()
             if not isinstance(subschema, dict) or id(subschema) in self._bases:
                 continue
             if len(self._bases) >= SUBSCHEMAS_MAX:
                 raise TooCostly(f"It has more than {SUBSCHEMAS_MAX} subschemas.")
-            if isinstance(address := subschema.get("$id"), str):
+            if "$schema" in subschema:
+                id_keyword = "id" if "/draft-04/" in str(subschema["$schema"]) else "$id"
+            if isinstance(address := subschema.get(id_keyword), str):
                 base, fragment = urldefrag(urljoin(base, address))
                 self._anchors[f"{base}#{fragment}" if fragment else base] = subschema
             self._bases[id(subschema)] = base
@@ -108,7 +111,9 @@ class _SchemaCosts:
                     self._anchors[f"{base}#{name}"] = subschema
             if isinstance(name := subschema.get("$dynamicAnchor"), str):
                 self._dynamic_anchors[name].append(subschema)
-            pending += [(other, base) for other in _subschemas(subschema)]
+            if subschema.get("$recursiveAnchor") is True:
+                self._recursive_anchors.append(subschema)
+            pending += [(other, base, id_keyword) for other in _subschemas(subschema)]
 
     def _nodes_in_order(self, schema: Any) -> Iterator[int]:
         """Each node behind those that it leads to for the same value. Raises `TooCostly` for a circle of them."""
@@ -151,6 +156,8 @@ class _SchemaCosts:
         if "$dynamicRef" in schema:
             name = urldefrag(schema["$dynamicRef"]).fragment
             found += self._dynamic_anchors.get(name) or self._referred(schema, schema["$dynamicRef"])
+        if "$recursiveRef" in schema:
+            found += self._recursive_anchors or self._referred(schema, schema["$recursiveRef"])
         return found
 
     def _referred(self, schema: dict[str, Any], reference: str) -> list[Any]:

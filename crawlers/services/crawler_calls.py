@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from crawlers.domain import task_status
-from crawlers.models import CrawlerCall, CrawlerTask, StatusChange
+from crawlers.models import CrawlerCall, CrawlerTask, External, StatusChange
 from crawlers.services.capabilities import capability_of, task_endpoint
 from crawlers.services.definitions import all_params
 from crawlers.services.status_updates import change_status, error_of, queue_notice, record_change, result_of
@@ -51,7 +51,7 @@ def _start_task(execution: Execution, task: CrawlerTask) -> None:
     body = {
         "fid": str(task.fid),
         "params": all_params(task),
-        "credential": task.secrets.get("credential"),
+        "credential": _credential_of(task),
         "endpoint": task_endpoint(task),
     }
     url = _versioned_url(task.external.endpoint, "/task", task.external.version)
@@ -63,6 +63,15 @@ def _start_task(execution: Execution, task: CrawlerTask) -> None:
         with suppress(Conflict):  # it reported its end before it answered
             change_status(task=task, code=code, message=message, detail="", by=By.CRAWLER)
     _await_sign_of_life(execution, CrawlerTask.objects.get(pk=task.pk))
+
+
+def _credential_of(task: CrawlerTask) -> Any:
+    """The credential as it was given; that of a user has his name under both names that crawlers look for."""
+    credential = task.secrets.get("credential")
+    if task.external.credential != External.Credential.BASIC or not isinstance(credential, Mapping):
+        return credential
+    name = credential.get("username", credential.get("user"))
+    return {"user": name, "username": name, **credential}
 
 
 def _read_answer(answer: bytes, task: CrawlerTask) -> tuple[str, int | None, str]:

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field
+from typing_extensions import TypedDict
 
-from crawlers.domain.documents import DocumentSchema, InvalidSchema
+from crawlers.domain.document_schemas import DocumentSchema, InvalidSchema
 from crawlers.domain.parameters import (
     CheckedDescriptions,
     complete_values,
@@ -65,6 +66,14 @@ def _check_headers(headers: dict[str, str]) -> dict[str, str]:
     return headers
 
 
+class OAuthRequirement(TypedDict):
+    """That a crawler needs a token, in the words of older documents: with the address where it is granted."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]  # as pydantic documents it
+
+    oauth: Annotated[Text, Field(max_length=ENDPOINT_MAX)]
+
+
 EXTERNAL = ObjectSchema(
     "ExternalSent",
     {
@@ -79,7 +88,7 @@ EXTERNAL = ObjectSchema(
             Annotated[Text, Field(min_length=1, max_length=ENDPOINT_MAX), AfterValidator(_check_endpoint)],
             REQUIRED,
         ),
-        "credential": (Literal["none", "ignore", "basic", "oauth"] | None, None),
+        "credential": (Literal["none", "ignore", "basic", "oauth"] | OAuthRequirement | None, None),
         "parameters": (CheckedDescriptions, []),
         "schema": (
             Annotated[
@@ -99,16 +108,33 @@ EXTERNAL = ObjectSchema(
             {},
         ),
         "timeout": (Annotated[int, Field(ge=1, le=30 * 86400, description="Seconds without a sign of life.")], 3600),
+        "analysis": (Annotated[Any, Field(description="Kept for clients, and given back.")], None),
+        "oauth": (
+            Annotated[Text | None, Field(max_length=ENDPOINT_MAX, description="Where a token is granted; given back.")],
+            None,
+        ),
+        "oauthParameters": (Annotated[Any, Field(description="What that address is given; given back.")], None),
     },
 )
 """An external as a client sends it."""
+KEPT = ("analysis", "oauth", "oauthParameters")
+_OLDER_NAMES = {"crendential": "credential"}  # as the examples of older documents print it
+
+
+def modern_names(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """A body with the names of today. A name that stands there in both spellings is left for the check to refuse."""
+    return {name if _OLDER_NAMES.get(name) in sent else _OLDER_NAMES.get(name, name): sent[name] for name in sent}
 
 
 def save_external(*, external: External, values: Mapping[str, Any]) -> External:
     """Stores a new external, or a changed one under its next version. `values` are checked by `EXTERNAL`."""
     external.meta = values["meta"]
     external.endpoint = values["endpoint"]
-    external.credential = values.get("credential") or External.Credential.NONE
+    credential = values.get("credential") or External.Credential.NONE
+    external.kept = {name: values[name] for name in KEPT if values.get(name) is not None}
+    if isinstance(credential, Mapping):
+        external.kept["credential"], credential = credential, External.Credential.OAUTH
+    external.credential = credential
     external.parameters = values.get("parameters", [])
     external.schema = values.get("schema")
     external.id_field = values.get("docIdField") or ""
@@ -254,9 +280,10 @@ def _check_credential(external: External, credential: Any) -> Any:
             return None
         case External.Credential.BASIC:
             members = credential if isinstance(credential, Mapping) else {}
+            user_name = "user" if "user" in members and "username" not in members else "username"
             errors: list[ErrorEntry] = [
                 {"pointer": f"/credential/{name}", "detail": "Must be a text that is not empty."}
-                for name in ("username", "password")
+                for name in (user_name, "password")
                 if not isinstance(members.get(name), str) or not members[name]
             ]
             if errors:

@@ -6,23 +6,21 @@ a stream and a run, so that those who store and those who end a run wait for eac
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import IO, Any
 
 from django.conf import settings
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
-from psycopg.errors import LockNotAvailable
 
 from crawlers.domain import task_status
 from crawlers.models import CrawlerTask, RejectedLine, StatusChange, Stream
 from crawlers.services.status_updates import record_change, save_progress
-from taskhub.errors import Conflict, NotFound, Unavailable
+from crawlers.services.stream_locks import lock_stream_and_task, unavailable_if_locked
 
 COPY_PIECE = 256 * 1024
-LOCK_SECONDS = 20
 
 # Rows come in by COPY: PostgreSQL parses no statements and plans nothing for them. With these control characters as
 # delimiter and quote nothing in a document is special, for JSON writes them as escapes: lines are copied as they came.
@@ -98,6 +96,7 @@ class Upload:
     rejected_lines_kept: int = 0
     external_version: int = 0  # whose schema and docIdField the lines were checked with
     has_repeated_ids: bool = False
+    is_repeated: bool = False  # the task's last upload is sent again
     errors: list[dict[str, Any]] = field(default_factory=list)  # {line, detail} of the first lines that do not fit
 
 
@@ -112,22 +111,17 @@ def store_upload(task: CrawlerTask, upload: Upload) -> UploadCounts:
     Raises `Conflict` for a task that has ended, `NotFound` for one that is deleted or has a later attempt, and
     `Unavailable` where the stream stays locked.
     """
-    try:
-        with transaction.atomic():
-            locked_task = _skip_repeated_upload(task, upload) or _copy_into_empty_stream(task, upload)
-            if locked_task is None:
-                # Staged before the stream is locked: the long part of the work keeps no other upload waiting.
-                upload.documents.seek(0)
-                stage_rows(_pieces(upload.documents))
-                locked_task = lock_stream_and_task(task)
-                upload.has_repeated_ids = merge_staged_rows(locked_task, upload.counts)
-            _store_rejected_lines(locked_task, upload)
-            locked_task.last_upload = _fingerprint(locked_task, upload)
-            _update_task(locked_task, upload.counts)
-    except OperationalError as error:
-        if isinstance(error.__cause__, LockNotAvailable):
-            raise Unavailable("Other uploads of this stream take long to be stored.", retry_after=5) from None
-        raise
+    with transaction.atomic(), unavailable_if_locked():
+        locked_task = _skip_repeated_upload(task, upload) or _copy_into_empty_stream(task, upload)
+        if locked_task is None:
+            # Staged before the stream is locked: the long part of the work keeps no other upload waiting.
+            upload.documents.seek(0)
+            stage_rows(_pieces(upload.documents))
+            locked_task = lock_stream_and_task(task)
+            upload.has_repeated_ids = merge_staged_rows(locked_task, upload.counts)
+        newly_rejected = _store_rejected_lines(locked_task, upload)
+        locked_task.last_upload = _fingerprint(locked_task, upload)
+        _update_task(locked_task, replace(upload.counts, rejected=newly_rejected))
     return upload.counts
 
 
@@ -139,16 +133,17 @@ def _skip_repeated_upload(task: CrawlerTask, upload: Upload) -> CrawlerTask | No
     fingerprint = _fingerprint(locked_task, upload)
     if fingerprint is None or locked_task.last_upload != fingerprint or removed_tasks(locked_task.stream_id):
         return None
-    upload.counts.unchanged = upload.counts.received
+    upload.counts.unchanged = upload.counts.received - upload.counts.rejected
+    upload.is_repeated = True
     return locked_task
 
 
 def _fingerprint(task: CrawlerTask, upload: Upload) -> dict[str, Any] | None:
-    """What must be the same for an upload to be the last one again; None where lines repeat ids or were rejected.
+    """What must be the same for an upload to be the last one again; None where lines repeat ids.
 
     The stream's revision is that after this upload: whatever changes the stream afterwards makes another one of it.
     """
-    if upload.counts.rejected or upload.has_repeated_ids:
+    if upload.has_repeated_ids:
         return None
     revision = Stream.objects.values_list("revision", flat=True).get(pk=task.stream_id)
     circumstances = {"rank": task.rank, "revision": revision, "version": upload.external_version}
@@ -212,30 +207,6 @@ def _pieces(file: IO[bytes]) -> Iterator[bytes]:
     return iter(lambda: file.read(COPY_PIECE), b"")
 
 
-def check_accepts_documents(task: CrawlerTask) -> None:
-    """Raises `Conflict` for a task that has ended."""
-    if task.ended_at is not None:
-        raise Conflict(f"The task has ended; its status is {task.code}.", status_code=task.code)
-
-
-def lock_stream_and_task(task: CrawlerTask, *, may_have_ended: bool = False) -> CrawlerTask:
-    """The task as it is now. No other upload of its stream is stored until the caller's transaction is over.
-
-    Raises `NotFound` for a task that is deleted or has a later attempt, and `Conflict` for one that has ended.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_SECONDS}s"])
-    # FOR NO KEY UPDATE, in both: rows that refer to them, such as a new task of the stream, can be written meanwhile.
-    Stream.objects.select_for_update(no_key=True).filter(pk=task.stream_id).values_list("pk").first()
-    rows = CrawlerTask.objects.for_upload().select_for_update(of=("self",), no_key=True)
-    locked_task: CrawlerTask | None = rows.filter(pk=task.pk, removed_at__isnull=True).first()
-    if locked_task is None or locked_task.attempt != task.attempt:
-        raise NotFound("There is no such task any more, or it has a later attempt.")
-    if not may_have_ended:
-        check_accepts_documents(locked_task)
-    return locked_task
-
-
 def removed_tasks(stream_id: int) -> list[int]:
     """The deleted tasks of a stream whose documents are not all removed yet: readers do not see these."""
     return list(CrawlerTask.objects.filter(stream_id=stream_id, removed_at__isnull=False).values_list("pk", flat=True))
@@ -262,14 +233,28 @@ def merge_staged_rows(task: CrawlerTask, counts: UploadCounts) -> bool:
     return has_repeated_ids
 
 
-def _store_rejected_lines(task: CrawlerTask, upload: Upload) -> None:
-    """Keeps as many lines as a task may have; of the others only the number is known."""
-    if not upload.rejected_lines_kept:
-        return
-    columns = "(task_id, line, reason, body, at)"
-    _copy(_pieces(upload.rejected_lines), f"COPY crawlers_rejected {columns} FROM STDIN {_FORMAT}")
-    rows = RejectedLine.objects.filter(task=task).order_by("id").values_list("pk", flat=True)
-    RejectedLine.objects.filter(pk__in=list(rows[settings.QUARANTINE_MAX_LINES :])).delete()
+def _store_rejected_lines(task: CrawlerTask, upload: Upload) -> int:
+    """Keeps as many lines as a task may have; of the others only the number is known.
+
+    Says how many are set aside anew: lines of a body that is sent again are there already.
+    """
+    if upload.is_repeated or not upload.rejected_lines_kept:
+        return 0
+    digest, kept = upload.digest.hexdigest(), RejectedLine.objects.filter(task=task)
+    known = set(kept.filter(upload=digest).values_list("line", flat=True))
+    number = 0
+
+    def rows() -> Iterator[bytes]:
+        nonlocal number
+        for row in upload.rejected_lines:
+            if int(row.split(b"\x02", 2)[1]) not in known:
+                number += 1
+                yield b"%b\x02%b" % (digest.encode(), row)
+
+    _copy(rows(), f"COPY crawlers_rejected (upload, task_id, line, reason, body, at) FROM STDIN {_FORMAT}")
+    surplus = kept.order_by("id").values_list("pk", flat=True)[settings.QUARANTINE_MAX_LINES :]
+    RejectedLine.objects.filter(pk__in=list(surplus)).delete()
+    return number if known else upload.counts.rejected
 
 
 def _update_task(task: CrawlerTask, counts: UploadCounts) -> None:

@@ -4,15 +4,16 @@ their new reasons."""
 from django.db import connection, transaction
 from django.db.models import F
 
-from crawlers.domain.documents import DocumentReader, InvalidDocument
+from crawlers.domain.documents import DocumentReader
+from crawlers.domain.line_faults import InvalidDocument
 from crawlers.models import CrawlerTask, RejectedLine
 from crawlers.services.document_store import (
     UploadCounts,
-    lock_stream_and_task,
     merge_staged_rows,
     row_prefix,
     stage_rows,
 )
+from crawlers.services.stream_locks import lock_stream_and_task, unavailable_if_locked
 from crawlers.services.upload_receiver import document_schema
 
 BATCH = 1_000
@@ -27,18 +28,19 @@ def resend_rejected_lines(*, task: CrawlerTask) -> UploadCounts:
     reader = DocumentReader(document_schema(external.pk, external.version), external.id_field)
     counts, after = UploadCounts(), 0
     while True:
-        with transaction.atomic():
+        with transaction.atomic(), unavailable_if_locked():
+            # Locked before the lines are read: another call may be sending the same ones.
+            locked_task = lock_stream_and_task(task, may_have_ended=True)
             lines = list(RejectedLine.objects.filter(task=task, pk__gt=after).order_by("pk")[:BATCH])
             if not lines:
                 return counts
-            batch = _resend_batch(task, reader, lines)
+            batch = _resend_batch(locked_task, reader, lines)
         after = lines[-1].pk
         for name, number in vars(batch).items():
             setattr(counts, name, getattr(counts, name) + number)
 
 
-def _resend_batch(task: CrawlerTask, reader: DocumentReader, lines: list[RejectedLine]) -> UploadCounts:
-    locked_task = lock_stream_and_task(task, may_have_ended=True)
+def _resend_batch(locked_task: CrawlerTask, reader: DocumentReader, lines: list[RejectedLine]) -> UploadCounts:
     accepted, rejected, rows = list[int](), list[RejectedLine](), list[bytes]()
     for line in lines:
         document = line.body.encode()

@@ -1,5 +1,6 @@
 """Changes of a task's status, and who learns of them: its history, its run, the crawler."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -28,10 +29,20 @@ def lock_task(task: CrawlerTask) -> CrawlerTask:
     return CrawlerTask.objects.select_for_update(of=("self",), no_key=True).get(pk=task.pk)
 
 
-def change_status(*, task: CrawlerTask, code: int, message: str, detail: str, by: str) -> CrawlerTask:
+def change_status(
+    *,
+    task: CrawlerTask,
+    code: int,
+    message: str,
+    detail: str,
+    by: str,
+    progress: Mapping[str, Any] | None = None,
+    stats: Mapping[str, float] | None = None,
+) -> CrawlerTask:
     """Records a change; one that ends the task ends its run. The final status again changes nothing.
 
-    Without a message it gets the code's own. Raises `Conflict` for a task that has ended otherwise.
+    Without a message it gets the code's own; `progress` and `stats` stay without new ones. Raises `Conflict` for a task
+    that has ended otherwise.
     """
     message = message or task_status.default_message(code)
     with transaction.atomic():
@@ -40,6 +51,10 @@ def change_status(*, task: CrawlerTask, code: int, message: str, detail: str, by
             if row.ended and row.code == code and not row.removed_at:
                 return row
             raise Conflict(f"The task has ended; its status is {row.code}.", status_code=row.code)
+        if progress is not None or stats is not None:
+            row.progress = row.progress if progress is None else dict(progress)
+            row.stats = row.stats if stats is None else dict(stats)
+            row.save(update_fields=["progress", "stats"])
         if (row.code, row.message, row.detail) == (code, message, detail):
             row.seen_at = timezone.now()  # the same again is a sign of life
             row.save(update_fields=["seen_at"])
@@ -92,7 +107,8 @@ def status_of(task: CrawlerTask) -> dict[str, Any]:
 
 def save_progress(task: CrawlerTask) -> None:
     """Saves the run's progress after the commit, for whoever follows the run, and puts off the run's time-out."""
-    progress = {"done": task.received, "total": None, "message": task.message}
+    told = task.progress or {"done": task.received}
+    progress = {"done": told["done"], "total": told.get("total"), "message": task.message}
     overdue_at = task.seen_at + timedelta(seconds=task.timeout)
 
     if task.run_id:

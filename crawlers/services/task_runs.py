@@ -117,6 +117,7 @@ def _start_attempt(task: CrawlerTask, run: Run) -> CrawlerTask:
     task.run, task.attempt, task.rank, task.timeout = run, task.attempt + 1, _next_rank(), external.timeout
     task.code, task.message, task.detail = task_status.NEW, task_status.default_message(task_status.NEW), ""
     task.callback, task.started_at, task.ended_at, task.seen_at = "", None, None, timezone.now()
+    task.progress, task.stats = None, {}
     task.version += 1
     task.save()
     _record_new(task)

@@ -14,7 +14,9 @@ from typing import IO
 from django.conf import settings
 from django.utils import timezone
 
-from crawlers.domain.documents import DocumentReader, DocumentSchema, InvalidDocument, InvalidSchema, LineSplitter
+from crawlers.domain.document_schemas import DocumentSchema, InvalidSchema
+from crawlers.domain.documents import DocumentReader, LineSplitter
+from crawlers.domain.line_faults import InvalidDocument, refuse_other_formats
 from crawlers.models import CrawlerTask, External
 from crawlers.services.document_store import Upload, UploadCounts, row_prefix, store_upload
 from taskhub.db.fair_semaphore import FairSemaphore
@@ -82,6 +84,8 @@ def _read_lines(
     for number, line in enumerate(lines, lines_before + 1):
         if not (document := line.strip()):
             continue
+        if not received and not upload.counts.received:
+            refuse_other_formats(document, number)
         received += 1
         try:
             rows.append(b"%b%b\x02%b\n" % (prefix, read_key(document, number), document))

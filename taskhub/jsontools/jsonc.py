@@ -1,13 +1,13 @@
 """JSON as the documents print it: with `//` and `/* */` comments and trailing commas, and otherwise strict."""
 
 import json
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from taskhub.errors import Rejected
+from taskhub.errors import NotAcceptable, Rejected
+from taskhub.jsontools.json_numbers import number_fault, underflows
 from taskhub.jsontools.strict_json import NESTING_MAX, parse_json
 
 _STRING = r'"(?:[^"\\]|\\.)*"'
@@ -44,7 +44,7 @@ def _parse(text: str) -> Any:
         detail = refusal.errors[0]["detail"]
         place = re.search(r" at line (\d+), column (\d+)$", detail)
         if not place:
-            raise _broken(text, 0, detail) from None
+            raise _broken(text, 0, detail, type(refusal)) from None
         raise _refused(int(place[1]), int(place[2]), detail[: place.start()].removesuffix(" at")) from None
 
 
@@ -95,7 +95,7 @@ def _trailing_commas(text: str, plain: str) -> Iterator[int]:
     for found in _TOKENS.finditer(plain):
         symbol = found[0]
         if detail := _fault(symbol) or brackets.meet(symbol, before):
-            raise _broken(text, found.start(), detail)
+            raise _broken(text, found.start(), detail, NotAcceptable if _NUMBER.fullmatch(symbol) else Rejected)
         if symbol in ("]", "}") and before == "," and earlier not in ("", "[", "{", ",", ":"):
             yield comma
         if symbol == ",":
@@ -117,7 +117,8 @@ def _fault(symbol: str) -> str | None:
 def _fault_of_number(symbol: str) -> str | None:
     if symbol.lstrip("-").isdigit():
         return "A number has too many digits." if len(symbol) > _DIGITS_MAX else None
-    return "A number is out of range." if math.isinf(float(symbol)) else None
+    fault = number_fault(symbol) or ("a number is too small" if underflows(symbol) else None)
+    return fault and f"{fault[0].upper()}{fault[1:]}."
 
 
 def _fault_of_string(symbol: str) -> str | None:
@@ -163,10 +164,10 @@ class _OpenBrackets:
         return None
 
 
-def _broken(text: str, at: int, detail: str) -> Rejected:
-    return _refused(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at), detail)
+def _broken(text: str, at: int, detail: str, kind: type[Rejected] = Rejected) -> Rejected:
+    return _refused(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at), detail, kind)
 
 
-def _refused(line: int, column: int, detail: str) -> Rejected:
+def _refused(line: int, column: int, detail: str, kind: type[Rejected] = Rejected) -> Rejected:
     words = f"The JSON cannot be read: line {line}, column {column}: {detail}"
-    return Rejected(words, errors=[{"line": line, "column": column, "detail": detail}], type="broken-json")
+    return kind(words, errors=[{"line": line, "column": column, "detail": detail}], type="broken-json")

@@ -2,13 +2,16 @@
 
 import json
 import math
-from collections import Counter
+import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from taskhub.errors import Rejected
+from taskhub.errors import NotAcceptable, Rejected
+from taskhub.jsontools.json_numbers import number_fault, underflows
 
 NESTING_MAX = 100
+_SHORT_NUMBER = 1_000  # characters; what a double holds of such a number, jsonb holds as well
+_SYMBOLS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}:]', re.DOTALL)
 
 # The path of a value: the path of what holds it, and its key there. It becomes a pointer only when it is told:
 # with a text for every item, a long key with many children would fill the memory.
@@ -18,18 +21,20 @@ _Path = tuple[Any, ...]
 def parse_json(text: bytes | str) -> Any:
     """The value of a JSON text.
 
-    Raises `Rejected`, with the pointer, for: broken syntax, invalid UTF-8, duplicate keys, NaN and infinities, numbers
-    out of range, lone surrogates, U+0000 and nesting deeper than 100.
+    Raises `Rejected`, with the place, for: broken syntax, invalid UTF-8, duplicate keys, NaN and infinities, lone
+    surrogates, U+0000 and nesting deeper than 100; and `NotAcceptable` for a number that cannot be kept.
     """
     text = _decoded(text)
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_constant, parse_float=_float)
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_constant, parse_float=parse_double)
     except json.JSONDecodeError as error:
         raise _broken(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise _broken(f"nested deeper than {NESTING_MAX} levels") from None
+    except _DuplicateKey:
+        raise _twice(text) from None
     except ValueError:
-        raise _broken("a number has too many digits") from None
+        raise _unkeepable("a number has too many digits") from None
     # Only these can bring in what is looked for below: most texts are spared the walk.
     if text.count("[") + text.count("{") > NESTING_MAX or "\\u" in text or not _is_unicode(text):
         check_storable(value)
@@ -43,6 +48,26 @@ def check_storable(value: Any) -> None:
             raise _broken("U+0000 cannot be stored", _pointer(path))
         if not _is_unicode(text):
             raise _broken("a lone surrogate is not text", _pointer(path))
+
+
+def find_duplicate_key(text: str) -> tuple[int, str] | None:
+    """Where a key stands for the second time in one object, and the key, in a text of valid JSON."""
+    objects: list[set[str]] = []
+    last = None
+    for symbol in _SYMBOLS.finditer(text):
+        match symbol[0]:
+            case "{" | "[":
+                objects.append(set())
+            case "}" | "]":
+                objects.pop()
+            case ":" if last is not None:
+                key: str = json.loads(last[0])
+                if key in objects[-1]:
+                    return last.start(), key
+                objects[-1].add(key)
+            case _:
+                last = symbol
+    return None
 
 
 def escape_pointer(key: str) -> str:
@@ -94,24 +119,40 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
+class _DuplicateKey(Exception):
+    pass
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        counts = Counter(key for key, _ in pairs)
-        twice = next(key for key, count in counts.items() if count > 1)
-        raise _broken(f"the key {twice[:100]!r} stands twice in one object")
+        raise _DuplicateKey
     return found
+
+
+def _twice(text: str) -> Rejected:
+    position, key = find_duplicate_key(text) or (0, "")
+    place = json.JSONDecodeError("", text, position)
+    return _broken(f"the key {key[:100]!r} stands twice in one object at line {place.lineno}, column {place.colno}")
 
 
 def _constant(name: str) -> NoReturn:
     raise _broken(f"{name} is not JSON")
 
 
-def _float(text: str) -> float:
+def parse_double(text: str) -> float:
+    """The value of a number with a point or an exponent. Raises `NotAcceptable` for one that cannot be kept."""
     number = float(text)
-    if math.isinf(number):
-        raise _broken("a number is out of range")
+    if not number or math.isinf(number) or len(text) > _SHORT_NUMBER:
+        if fault := number_fault(text):
+            raise _unkeepable(fault)
+        if underflows(text):
+            raise _unkeepable("a number is too small")
     return number
+
+
+def _unkeepable(detail: str) -> NotAcceptable:
+    return NotAcceptable("The JSON cannot be kept.", errors=[{"pointer": "", "detail": detail}])
 
 
 def _broken(detail: str, pointer: str = "") -> Rejected:

@@ -220,6 +220,8 @@ class GateClient:
             raise TooMuch(f"{target} answers with more than {limit} bytes.") from None
         except Rejected as problem:
             raise Unreachable(f"{target} answers in an encoding that it breaks. {problem.detail}") from None
+        finally:
+            decompressor.close()
         answer.body, answer.wire = b"".join(pieces), decompressor.bytes_in
 
 

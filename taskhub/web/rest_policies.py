@@ -73,17 +73,21 @@ class FormParser(parsers.BaseParser):
     media_type = "application/x-www-form-urlencoded"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        body = plain_body(stream, parser_context)
-        if body.lstrip()[:1] in {b"{", b"["}:
-            return parse_json(body)
-        try:
-            pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=1000)
-        except ValueError as error:
-            raise Rejected(f"The form cannot be read: {error}") from None
-        form = QueryDict(mutable=True)
-        for key, value in pairs:
-            form.appendlist(key, value)
-        return form
+        return parse_form(plain_body(stream, parser_context))
+
+
+def parse_form(body: bytes) -> Any:
+    """A form's fields, or the value of a JSON text. Raises `Rejected`."""
+    if body.lstrip()[:1] in {b"{", b"["}:
+        return parse_json(body)
+    try:
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=1000)
+    except ValueError as error:
+        raise Rejected(f"The form cannot be read: {error}") from None
+    form = QueryDict(mutable=True)
+    for key, value in pairs:
+        form.appendlist(key, value)
+    return form
 
 
 class _Counted:
@@ -125,6 +129,17 @@ class FieldsParser(MultiPartParser):
     """Multipart for calls that take no files, so that they cannot fill the disk."""
 
     limit_setting = "BODY_MAX_BYTES"
+
+
+class AnyTypeParser(parsers.BaseParser):
+    """JSON or a form, whatever the content type says: crawlers send small bodies under the types of large ones."""
+
+    media_type = "*/*"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        if (media_type or "").lower().startswith("multipart/form-data"):
+            return FieldsParser().parse(stream, media_type, parser_context).data
+        return parse_form(plain_body(stream, parser_context))
 
 
 def body_pieces(environ: Mapping[str, Any], limit: int) -> Iterator[bytes]:

@@ -109,7 +109,7 @@ def test_the_crawler_is_given_all_it_needs(crawl: Crawl, shop: Shop, settings: A
     assert body == {
         "fid": str(crawl.task.fid),
         "params": {"query": "shoe", "count": 3, "secret": "canary-pin"},
-        "credential": {"username": "u", "password": "canary-pw"},
+        "credential": {"user": "u", "username": "u", "password": "canary-pw"},
         "endpoint": f"{settings.PUBLIC_URL}/c/{capability_of(crawl.task)}/actions/tasks/{crawl.task.fid}",
     }
     shown = crawl.shown()
@@ -153,6 +153,76 @@ def test_status_as_a_form_and_what_is_none(crawl: Crawl) -> None:
     for wrong in wrongs:
         assert crawl.owner.post(path, wrong).status_code == 400
     assert crawl.owner.post(f"/actions/tasks/{crawl.stream['fid']}/status", {"code": 200}).status_code == 404
+
+
+MULTIPART = (
+    '--b\r\nContent-Disposition: form-data; name="code"\r\n\r\n150\r\n'
+    '--b\r\nContent-Disposition: form-data; name="message"\r\n\r\nhalf way\r\n--b--\r\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", '{"code": 150, "message": "half way"}'),
+        ("application/json; charset=utf-8", '{"code": 150.0, "message": "half way"}'),
+        ("text/plain", '{"code": 150, "message": "half way"}'),
+        ("text/plain;charset=UTF-8", "code=150&message=half+way"),
+        ("application/x-ndjson", '{"code": 150, "message": "half way"}\n'),
+        (" application/x-ndjson", '\n {"code": 150, "message": "half way"}'),
+        ("application/octet-stream", '{"code": 150, "message": "half way"}'),
+        ("application/x-www-form-urlencoded", '{"code": 150, "message": "half way"}'),
+        ("application/x-www-form-urlencoded", "code=150&message=half%20way"),
+        ("multipart/form-data; boundary=b", MULTIPART),
+        ("no type at all", '{"code": 150, "message": "half way"}'),
+        ("", '{"code": 150, "message": "half way"}'),
+    ],
+)
+def test_a_status_may_have_any_content_type(crawl: Crawl, content_type: str, body: str) -> None:
+    answer = crawl.owner.post(f"/actions/tasks/{crawl.task.fid}/status", body, content_type=content_type)
+    assert answer.status_code == 200, answer.content
+    assert answer.json()["payload"] == {
+        "fid": str(crawl.task.fid),
+        "attempt": 1,
+        "status": {"code": 150, "message": "half way", "detail": ""},
+    }
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/x-www-form-urlencoded"])
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [("", 400), ("{", 400), ("[]", 400), ('{"code": 1e400}', 406), ('{"code": 1}{"code": 2}', 400), ("code: 200", 400)],
+)
+def test_what_is_no_status_is_refused_in_any_type(crawl: Crawl, content_type: str, body: str, status: int) -> None:
+    answer = crawl.owner.post(f"/actions/tasks/{crawl.task.fid}/status", body, content_type=content_type)
+    assert answer.status_code == status
+    assert answer.json()["messages"]
+
+
+def test_a_status_tells_progress_and_numbers(crawl: Crawl) -> None:
+    crawl.carry()
+    assert (crawl.shown()["progress"], crawl.shown()["stats"]) == (None, {})
+    crawl.report(102, progress={"done": 3, "total": 10}, stats={"pages": 7, "mean": 0.5})
+    assert crawl.run()["progress"] == {"done": 3, "total": 10, "message": "running"}
+    crawl.report(102, progress={"done": 4})
+    assert (crawl.shown()["progress"], crawl.shown()["stats"]) == ({"done": 4}, {"pages": 7, "mean": 0.5})
+    path, form = (
+        f"/actions/tasks/{crawl.task.fid}/status",
+        'code=102&stats={"pages":8}&progress={"done":5,"total":null}',
+    )
+    assert crawl.owner.post(path, form, content_type="application/x-www-form-urlencoded").status_code == 200
+    assert (crawl.shown()["progress"]["done"], crawl.shown()["stats"]) == (5, {"pages": 8})
+    wrongs: list[tuple[dict[str, Any], str]] = [
+        ({"progress": {"total": 3}}, "/progress/done"),
+        ({"progress": {"done": -1}}, "/progress/done"),
+        ({"progress": {"done": 1, "unit": "pages"}}, "/progress/unit"),
+        ({"stats": {"pages": "7"}}, "/stats/pages"),
+        ({"stats": {"of": {"pages": 7}}}, "/stats/of"),
+        ({"stats": {str(n): n for n in range(101)}}, "/stats"),
+    ]
+    for wrong, pointer in wrongs:
+        problem(crawl.report(102, **wrong), 400, pointer)
+    assert crawl.shown()["stats"] == {"pages": 8}
 
 
 def test_a_status_in_the_answer_may_end_the_task(crawl: Crawl, shop: Shop) -> None:
@@ -405,6 +475,6 @@ def test_a_status_is_answered_shortly_and_its_detail_is_limited(crawl: Crawl) ->
     for number in range(10, 70):
         answer = crawl.report(150, detail=f"{number}" * 5_000)
     assert answer.json()["payload"]["status"]["detail"] == "69" * 5_000
-    assert "history" not in answer.json()["payload"]
+    assert set(answer.json()["payload"]) == {"fid", "attempt", "status"}
     assert len(answer.content) < most
     assert len(crawl.shown()["history"]) > 60

@@ -61,6 +61,9 @@ def crawl(owner: Person) -> Crawl:
     return Crawl(owner)
 
 
+NAMES = ("inserted", "updated", "unchanged", "rejected")
+
+
 def counts(answer: Any) -> tuple[int, int, int, int]:
     assert answer.status_code == 200, answer.content
     body = answer.json()
@@ -474,10 +477,102 @@ def test_broken_lines_are_refused_also_when_others_are_skipped(crawl: Crawl) -> 
 def test_a_task_keeps_so_many_lines_and_counts_the_others(crawl: Crawl, settings: Any) -> None:
     settings.QUARANTINE_MAX_LINES = 3
     task = crawl.task()
-    for _ in range(2):
-        crawl.upload(task, 1, 2, query="?on_invalid=skip")
-    assert list(RejectedLine.objects.order_by("id").values_list("body", flat=True)) == ["1", "2", "1"]
+    for lines in ([1, 2], [3, 4], [3, 4], [5], [5]):
+        crawl.upload(task, *lines, query="?on_invalid=skip")
+    assert list(RejectedLine.objects.order_by("id").values_list("body", flat=True)) == ["1", "2", "3"]
+    assert crawler_client.task(crawl.owner, task)["counts"]["rejected"] == 5
+
+
+@committed
+def test_lines_that_are_put_aside_and_sent_again_are_there_once(crawl: Crawl) -> None:
+    task = crawl.task()
+    body = crawler_client.lines([doc("a"), {"sku": 5}, 7, {"sku": 5}])
+    other = crawler_client.lines([doc("b"), 7])
+    for sent in (body, body, other, body, gzip.compress(body)):
+        encoding = {"Content-Encoding": "gzip"} if sent[:1] == b"\x1f" else {}
+        answer = crawl.send(task, sent, "?on_invalid=skip", headers=encoding)
+        assert answer.json()["rejected"] == (1 if sent is other else 3)
+        assert answer.json()["count"] == sum(answer.json()[name] for name in NAMES)
+    page = crawl.owner.get(f"/tasks/{task}/rejected").json()["payload"]["results"]
+    assert [(one["line"], one["body"]) for one in page] == [(2, '{"sku": 5}'), (3, "7"), (4, '{"sku": 5}'), (2, "7")]
     assert crawler_client.task(crawl.owner, task)["counts"]["rejected"] == 4
+    crawl.owner.patch(f"/externals/{crawl.external['fid']}", {"schema": {"properties": {"sku": {"type": "integer"}}}})
+    for _ in range(2):
+        crawl.owner.post(f"/actions/tasks/{task}/rejected")
+        assert crawler_client.task(crawl.owner, task)["counts"]["rejected"] == 2
+    answer = crawl.send(task, body, "?on_invalid=skip")
+    assert (answer.json()["unchanged"], answer.json()["rejected"]) == (2, 2)
+    page = crawl.owner.get(f"/tasks/{task}/rejected").json()["payload"]["results"]
+    assert [one["body"] for one in page] == ["7", "7", '{"sku": "a", "price": 1}']  # by the schema of today
+    assert crawler_client.task(crawl.owner, task)["counts"]["rejected"] == 3
+
+
+KEPT_APART = [
+    b'{"sku": "x", "price": 1e400}',
+    b'{"sku": "x", "price": 1e-20000}',
+    b'{"sku": "x", "price": 0e-99999}',
+    b'{"sku": "x", "name": "\\ud800"}',
+    b'{"sku": "\\udc00"}',
+    b'{"sku": "x", "name": "\\u0000"}',
+    b'{"sku": "x", "price": "1"}',
+    b"[1]",
+]
+
+
+@pytest.mark.parametrize("line", KEPT_APART)
+def test_one_line_that_cannot_be_kept_does_not_refuse_the_others(crawl: Crawl, line: bytes) -> None:
+    task = crawl.task()
+    body = b'{"sku": "a"}\n' + line + b'\n{"sku": "b"}'
+    refused = crawl.send(task, body)
+    assert refused.status_code == 406
+    assert [error["line"] for error in refused.json()["errors"]] == [2]
+    taken = crawl.send(task, body, "?on_invalid=skip")
+    assert (taken.status_code, taken.json()["inserted"], taken.json()["rejected"]) == (200, 2, 1)
+    assert [one["sku"] for one in crawl.shown()] == ["a", "b"]
+    whole = crawl.owner.get(f"/tasks/{task}/rejected", headers={"Accept": NDJSON})
+    assert b"".join(whole.streaming_content) == line + b"\n"
+    assert counts(crawl.upload(task, doc("x"))) == (1, 1, 0, 0)  # the id is as good as any
+
+
+def test_numbers_that_can_be_kept_are_compared_as_numbers(crawl: Crawl) -> None:
+    task = crawl.task()
+    assert counts(crawl.send(task, b'{"sku": "a", "price": 1e-16382}')) == (1, 1, 0, 0)
+    assert counts(crawl.send(task, b'{"sku": "a", "price": 1.0e-16382}')) == (1, 0, 0, 1)
+    assert counts(crawl.send(task, b'{"sku": "a", "price": -0}')) == (1, 0, 1, 0)
+    assert counts(crawl.send(task, b'{"sku": "a", "price": 0.00}')) == (1, 0, 0, 1)
+
+
+@pytest.mark.parametrize("query", ["", "?on_invalid=skip"])
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b'[{"sku": "a"}, {"sku": "b"}]', "JSON array"),
+        (b'\n[\n  {"sku": "a"},\n  {"sku": "b"}\n]\n', "JSON array"),
+        (b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n{"sku": "a"}\r\n--b--\r\n', "multipart"),
+        (gzip.compress(b'{"sku": "a"}'), "Content-Encoding"),
+        (b'{"sku": "a"}{"sku": "b"}', "one object a line"),
+        (b'{\n  "sku": "a"\n}', "one object a line"),
+    ],
+)
+def test_another_format_is_told_what_an_upload_is(crawl: Crawl, body: bytes, says: str, query: str) -> None:
+    answer = crawl.send(crawl.task(), body, query)
+    assert answer.status_code == 400
+    assert says in answer.json()["detail"]
+    assert "newline-delimited JSON" in answer.json()["detail"]
+    assert crawl.shown() == []
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "zstd"])
+def test_readings_that_pack_very_well_are_taken_and_lines_of_nothing_are_not(crawl: Crawl, encoding: str) -> None:
+    readings = b'{"sku": "sensor", "price": 20.5, "at": "2026-01-31T12:00:00Z"}\n' * 100_000
+    packed = PACKERS[encoding](readings)
+    assert len(readings) > 250 * len(packed)
+    task = crawl.task()
+    assert crawl.send(task, packed, headers={"Content-Encoding": encoding}).json()["count"] == 100_000
+    for nothing in (b"\n" * 5_000_000, b"\r\n" * 5_000_000, b"{}\n" * 2_000_000):
+        answer = crawl.send(task, PACKERS[encoding](nothing), headers={"Content-Encoding": encoding})
+        assert answer.status_code == 413
+        assert "lines of less than 16 bytes" in answer.json()["detail"]
 
 
 def test_a_page_of_few_matches_ends_in_time_and_goes_on(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:

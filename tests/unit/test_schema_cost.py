@@ -9,9 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawlers.domain.documents import CHECKS_MAX, DocumentReader, DocumentSchema, InvalidDocument, InvalidSchema
+from crawlers.domain.document_schemas import DocumentSchema, InvalidSchema
+from crawlers.domain.documents import CHECKS_MAX, DocumentReader
+from crawlers.domain.line_faults import InvalidDocument
 from crawlers.domain.schema_cost import COST_MAX, SUBSCHEMAS_MAX, TooCostly, schema_cost
 
+DRAFT_4 = "http://json-schema.org/draft-04/schema#"
+DRAFT_2019 = "https://json-schema.org/draft/2019-09/schema"
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 
 
@@ -59,6 +63,17 @@ TAKEN: dict[str, Any] = {
     },
     "a dynamic tree": {"$dynamicAnchor": "node", "properties": {"children": {"items": {"$dynamicRef": "#node"}}}},
     "some levels of unevaluated members": unevaluated(4),
+    "draft 4, by ids": {
+        "$schema": DRAFT_4,
+        "id": "http://shop.example/a",
+        "definitions": {"b": {"id": "#b", "type": "object"}, "c": {"properties": {"id": {"type": "string"}}}},
+        "allOf": [{"$ref": "#b"}, {"$ref": "#/definitions/c"}],
+    },
+    "a recursive tree": {
+        "$schema": DRAFT_2019,
+        "$recursiveAnchor": True,
+        "properties": {"children": {"items": {"$recursiveRef": "#"}}},
+    },
 }
 REFUSED: dict[str, tuple[Any, str]] = {
     **{f"doubled {keyword}": (doubling(keyword, 40), "more than 1000") for keyword in ("allOf", "anyOf", "oneOf")},
@@ -72,6 +87,22 @@ REFUSED: dict[str, tuple[Any, str]] = {
             "$schema": DRAFT_7,
             "definitions": {},
             **doubling("dependencies", 40, lambda pair: dict(zip("ab", pair, strict=True))),
+        },
+        "more than 1000",
+    ),
+    "twice an id of draft 4": (
+        {
+            "$schema": DRAFT_4,
+            "definitions": {"b": {"id": "b.json", "properties": {"a": {"allOf": [{"$ref": "b.json"}] * 2}}}},
+            "allOf": [{"$ref": "b.json"}],
+        },
+        "more than 1000",
+    ),
+    "twice itself by recursive references": (
+        {
+            "$schema": DRAFT_2019,
+            "$recursiveAnchor": True,
+            "properties": {"a": {"allOf": [{"$recursiveRef": "#"}] * 2}},
         },
         "more than 1000",
     ),

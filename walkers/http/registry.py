@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from taskhub.errors import Forbidden, NotFound, Rejected, Unauthenticated, invalid
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema
-from taskhub.jsontools.strict_json import parse_json
+from taskhub.jsontools.strict_json import parse_double, parse_json
 from taskhub.runs import queue
 from walkers.walks.principal import Principal
 
@@ -210,7 +210,7 @@ def _parse_boolean(text: str, name: str) -> bool:
 def _parse_number(text: str) -> int | float | str:
     if re.fullmatch(r"-?[0-9]+", text):
         return int(text)
-    return float(text) if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", text) else text
+    return parse_double(text) if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", text) else text
 
 
 def _parse_json_text(text: str, name: str) -> Any:
@@ -218,4 +218,4 @@ def _parse_json_text(text: str, name: str) -> Any:
         return parse_json(text)
     except Rejected as error:
         errors = [{**place, "pointer": f"/{name}{place['pointer']}"} for place in error.errors]
-        raise Rejected(f"{name} is not JSON. {error.detail}", errors=errors, type=error.type) from None
+        raise type(error)(f"{name} is not JSON. {error.detail}", errors=errors, type=error.type) from None

@@ -17,7 +17,7 @@ from taskhub.web.openapi.problem_responses import MEANING, problem_response
 from taskhub.web.openapi.schemas import PAGE
 from taskhub.web.problems import PROBLEM_TYPE
 
-BODY_STATUSES = {408, 411, 413, 415}  # of a call that reads a body
+BODY_STATUSES = {406, 408, 411, 413, 415}  # of a call that reads a body
 IDEMPOTENCY_STATUSES = {409, 422}  # of a call that takes an Idempotency-Key
 SESSION: dict[str, list[str]] = {"cookieAuth": []}
 
