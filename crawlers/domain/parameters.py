@@ -141,13 +141,32 @@ def _check_names(descriptions: list[ParameterDescription], sent: Any) -> None:
         raise invalid_places(errors)
 
 
+def _check_pattern_budget(descriptions: Any) -> Any:
+    """Raises for patterns that take too long together; what is wrong with one of them is told later."""
+    budget = PatternBudget()
+    for index, description in enumerate(descriptions[:PARAMETERS_MAX] if isinstance(descriptions, list) else ()):
+        regex = description.get("regex") if isinstance(description, Mapping) else None
+        if not isinstance(regex, str) or len(regex) > LENGTH_MAX:
+            continue
+        try:
+            budget.compile(regex)
+        except PatternsTooSlow as error:
+            raise invalid_places([((index, "regex"), str(error))]) from None
+        except InvalidPattern:
+            continue
+    return descriptions
+
+
 def _keep_as_sent(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
     _check_names(check(value), value)
     return value
 
 
 CheckedDescriptions = Annotated[
-    list[ParameterDescription], Field(max_length=PARAMETERS_MAX), WrapValidator(_keep_as_sent)
+    list[ParameterDescription],
+    Field(max_length=PARAMETERS_MAX),
+    BeforeValidator(_check_pattern_budget),
+    WrapValidator(_keep_as_sent),
 ]
 """JSON that is a list of valid descriptions, and is stored and shown as it was sent."""
 

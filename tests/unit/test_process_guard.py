@@ -1,0 +1,25 @@
+"""A web process none of whose threads becomes free serves nobody."""
+
+from concurrent.futures import wait
+from threading import Event
+from typing import Any
+
+from taskhub.web.front.http_exchange import FrontState
+from taskhub.web.front.process_guard import STUCK_SECONDS, ProcessGuard
+
+
+def test_a_process_is_stuck_when_requests_wait_and_no_thread_becomes_free(settings: Any) -> None:
+    settings.WEB_THREADS = 2
+    front, released = FrontState(lambda environ: None), Event()  # type: ignore[arg-type,return-value]
+    guard = ProcessGuard(front)
+    calls = [front.threads.submit(released.wait, 60) for _ in range(2)]
+    assert not guard._is_stuck(0)
+    assert not guard._is_stuck(2 * STUCK_SECONDS)  # all are busy, and nobody waits
+    waiting = front.threads.submit(released.wait, 60)
+    assert not guard._is_stuck(2 * STUCK_SECONDS + 1)
+    assert guard._is_stuck(4 * STUCK_SECONDS)
+    front.ended_calls += 1
+    assert not guard._is_stuck(4 * STUCK_SECONDS)
+    released.set()
+    wait([*calls, waiting])
+    assert not guard._is_stuck(9 * STUCK_SECONDS)
