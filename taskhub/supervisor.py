@@ -146,12 +146,15 @@ class ProgramRun:
         lines = OutputLines()
         try:
             while data := await reader.read(LONGEST_LINE):
-                for line in lines.feed(data):
-                    self.hear(line)
-            for line in lines.flush():
-                self.hear(line)
+                self._show(lines.feed(data))
+            self._show(lines.flush())
         finally:
             transport.close()
+
+    def _show(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            if not any(words in line for words in self.program.harmless):
+                self.hear(line)
 
 
 @dataclass

@@ -43,6 +43,7 @@ CHILDREN = {
     "CELERY_SKIP_CHECKS": "1",  # every worker would load all pages of the site to check them, which tests have done
 }
 PRELOAD = "taskhub.preload"
+CREDENTIALS = "the first superuser is "  # as the program begins its line about them
 PREPARE = [sys.executable, "-m", "taskhub.management.startup"]
 WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 PORT_MAX = 65_535
@@ -99,6 +100,7 @@ class Hub:
         self.host, self.port, self.workers = host, port, workers
         self.stopping, self.cold = asyncio.Event(), asyncio.Event()
         self.children: dict[str, Child] = {}
+        self.credentials: list[str] = []  # of the first user: shown when they are made, and once more at the end
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -149,6 +151,7 @@ class Hub:
         refusal = lines.pop() if code == 2 and lines else ""
         for line in lines:
             self.write("up", line)
+        self.credentials = [line for line in lines if line.startswith(CREDENTIALS)]
         if code:
             raise CannotStart(refusal or "The database could not be prepared.")
 
@@ -170,6 +173,10 @@ class Hub:
             if status == 200:
                 self.write("up", f"Redis is {answer['versions'].get('redis', 'of an unknown version')}")
                 self.write("up", f"taskhub is ready at {self.address}")
+                self.write("up", f"administration: {self.address}/admin/")
+                self.write("up", f"documentation of the API: {self.address}/docs/")
+                for line in self.credentials:
+                    self.write("up", line)
                 return
             if time.monotonic() > complain_at:
                 complain_at += COMPLAIN_SECONDS

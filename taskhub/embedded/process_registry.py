@@ -30,7 +30,10 @@ StopSignals = Sequence[tuple[Signals, float]]
 
 @dataclass(frozen=True)
 class ProgramSpec:
-    """How a program is run, and ended: `stop_signals` and the seconds that each is given; SIGKILL comes last."""
+    """How a program is run, and ended: `stop_signals` and the seconds that each is given; SIGKILL comes last.
+
+    Lines of its output that contain one of `harmless` are not shown: they alarm, and call for nothing.
+    """
 
     name: str
     argv: Sequence[str]
@@ -38,6 +41,7 @@ class ProgramSpec:
     environment: Mapping[str, str]
     account: OsAccount | None = None
     stop_signals: StopSignals = ((signal.SIGTERM, 10.0),)
+    harmless: Sequence[str] = ()
 
 
 class ProcessEntry(NamedTuple):

@@ -20,6 +20,8 @@ from .process_registry import ProgramSpec, end, processes_in
 NAMES = ("valkey-server", "redis-server")
 SUPPORTED = (7,)  # an older release line gets no corrections any more: it is used where there is nothing else
 STOP_SIGNALS = ((signal.SIGTERM, 20.0),)
+# A saving of some megabytes fails for want of memory only where the whole machine has none left.
+HARMLESS = ("Memory overcommit must be enabled",)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Redis:
         program = self._program()
         options = [*self._options(), *_format_options(program, self._version(program))]
         argv = [str(program), *(argument for option in options for argument in option)]
-        return ProgramSpec("redis", argv, self.folder, {"PATH": os.defpath, "LC_ALL": "C"}, self.account, STOP_SIGNALS)
+        environment = {"PATH": os.defpath, "LC_ALL": "C"}
+        return ProgramSpec("redis", argv, self.folder, environment, self.account, STOP_SIGNALS, HARMLESS)
 
     def processes(self) -> list[psutil.Process]:
         return processes_in(self.folder, NAMES)

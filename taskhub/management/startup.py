@@ -94,7 +94,7 @@ def first_superuser() -> str:
         users.create_superuser(email=email, password=password)
     except IntegrityError:
         raise CannotStart(f"There is no superuser, and {email} is a user: set TASKHUB_ADMIN_EMAIL.") from None
-    return "" if chosen else f"the first superuser is {email} with the password {password} (shown this once)"
+    return "" if chosen else f"the first superuser is {email} with the password {password} (shown at this start only)"
 
 
 def _unreachable(what: str, error: Exception) -> CannotStart:

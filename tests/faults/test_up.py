@@ -205,11 +205,13 @@ def test_make_run_starts_everything_as_a_user_who_is_not_root(site: Site) -> Non
     assert up.said(r"^worker:walkers \| .*ready")
     assert not up.said("\033")
     assert not up.said("other machines")
+    assert not up.said("WARN")
 
 
 def test_the_first_superuser_can_sign_in_with_the_password_that_was_printed(site: Site) -> None:
     up = site.up()
-    [line] = up.said("the first superuser is")
+    up.hear("documentation of the API: http://127.0.0.1:[0-9]+/docs/")
+    line = up.hear("the first superuser is", times=2)  # when it is made, and in the last lines
     found = re.search(r"is (\S+) with the password (\S+) ", line)
     assert found is not None
     credentials = {"email": found[1], "password": found[2]}
