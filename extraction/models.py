@@ -1,25 +1,27 @@
 """Extraction tasks, their processes, the pages of these, and credits (dataflow_tasks.md; contract, 6)."""
 
+import secrets
+import time
 from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
-from ksuid import Ksuid
 
+from extraction.domain.ksuids import LENGTH, RANDOM_BYTES, ksuid
 from extraction.domain.process_status import PageState, ProcessStatus
 from taskhub.db.querysets import RemovableQuerySet
 from taskhub.runs.models import Run
 from taskhub.security.encryption import EncryptedJSONField
 from taskhub.security.masking import mask
 
-ID_LENGTH = 27
+ID_LENGTH = LENGTH
 
 
 def new_id() -> str:
     """A KSUID: 27 letters and digits that sort by time, to the second."""
-    return str(Ksuid())
+    return ksuid(int(time.time()), secrets.token_bytes(RANDOM_BYTES))
 
 
 class OwnedExtraction(models.Model):

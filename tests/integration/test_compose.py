@@ -189,6 +189,18 @@ def test_the_image_holds_the_apps_and_nothing_else() -> None:
 # By hand
 
 
+@pytest.mark.timeout(600)
+def test_the_image_can_be_built_from_wheels_alone(tmp_path: Path) -> None:
+    """The very lines of the Dockerfile, in a fresh environment."""
+    venv = tmp_path / "venv"
+    lines = [line for line in docker("RUN") if "venv" in line]
+    assert len(lines) == 2
+    for line in [*lines, "/opt/venv/bin/pip check"]:
+        here = line.replace("/tmp/", f"{ROOT}/").replace("/opt/venv", str(venv))
+        quick = {**os.environ, "PIP_NO_COMPILE": "1"}
+        subprocess.run(["sh", "-euc", here], cwd=ROOT, env=quick, check=True, stdout=subprocess.DEVNULL)
+
+
 @pytest.fixture
 def database() -> Iterator[str]:
     """The address of an empty database, as a server that was not made by `up` has it."""
