@@ -9,7 +9,7 @@ from django.http import HttpResponseBase
 from django.urls import path
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_field
-from rest_framework import parsers, serializers
+from rest_framework import serializers
 from rest_framework.generics import GenericAPIView
 from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
@@ -18,7 +18,6 @@ from rest_framework.views import APIView
 
 from sequences.models import SequenceStep
 from sequences.services.sequence_runs import KIND, check, sequence_run, submit_sequence
-from taskhub.jsontools.jsonc import parse_jsonc
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
@@ -28,7 +27,7 @@ from taskhub.runs.waits import answer_when_ended
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import response_header
-from taskhub.web.rest_policies import plain_body
+from taskhub.web.rest_policies import JsoncParser
 
 STEPS_MAX = 1000
 EXAMPLE_ID = "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70"
@@ -60,14 +59,10 @@ EXAMPLE_WHOLE = EXAMPLE_RUN | {
 }
 
 
-class JsoncParser(parsers.BaseParser):
-    """A sequence as the documents print it, whatever its content type: comments, trailing commas."""
+class SequenceParser(JsoncParser):
+    """A sequence as the documents print it, whatever its content type."""
 
     media_type = "*/*"
-
-    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        text = plain_body(stream, parser_context).decode("utf-8-sig", "replace")
-        return parse_jsonc(text) if text.strip() else {}
 
 
 class StepSerializer(serializers.ModelSerializer[SequenceStep]):
@@ -163,7 +158,7 @@ class StaffView(APIView):
 
 
 class SequenceValidationView(StaffView):
-    parser_classes = [JsoncParser]
+    parser_classes = [SequenceParser]
     throttle_scope = "read"
 
     @extend_schema(
@@ -188,7 +183,7 @@ class SequenceValidationView(StaffView):
 
 
 class SequenceRunsView(StaffView, GenericAPIView[Run]):
-    parser_classes = [JsoncParser]
+    parser_classes = [SequenceParser]
     serializer_class = SequenceRunSerializer
 
     @extend_schema(

@@ -18,6 +18,8 @@ _SEQUENCE = {"requests": [{"method": "JAC", "api": "walker_list", "master": exam
 
 @register_call(
     problem_statuses=(409,),
+    notation="jsonc",
+    other_paths=("js_admin/add_scheduled_sequence",),
     example_arguments={"name": "every hour", "schedule": EVERY_HOUR, "body": _SEQUENCE},
     example_answer=examples.SCHEDULE | {"task": TASK, "body": _SEQUENCE},
 )

@@ -6,6 +6,7 @@ from typing import Any
 from django.urls import get_resolver
 
 from extraction import api
+from walkers.http.api import OTHER_PATHS
 
 View = Callable[..., Any]
 
@@ -22,7 +23,7 @@ def spelled_otherwise() -> set[str]:
     others = {f"v1/{place}": view for place, view in api.OTHERS}
     assert found == same | others
     assert set(others.values()) <= set(same.values())
-    return set(others)
+    return {*others, *OTHER_PATHS}
 
 
 def _inside(patterns: Any, prefix: str) -> Iterator[tuple[str, View]]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,12 +21,13 @@ _DIGITS_MAX = 4300  # what Python reads without being asked to
 LENGTH_MAX = 2_000_000  # characters; half of them comments, for the largest sequence
 
 
-def parse_jsonc(text: str) -> Any:
+def parse_jsonc(text: bytes | str) -> Any:
     """The value of a text.
 
     Raises `Rejected` of type `broken-json`, its error with `line`, `column` (from 1) and `detail`, for all that
     `parse_json` refuses, and for the documents' `...`, which stands for something left out.
     """
+    text = _decoded(text)
     if len(text) > LENGTH_MAX:
         raise _refused(1, 1, f"A sequence's text has at most {LENGTH_MAX} characters.")
     try:
@@ -34,6 +36,17 @@ def parse_jsonc(text: str) -> Any:
         if (comment := _find_swallowing_comment(text)) is not None:
             raise _broken(text, comment, _SWALLOWED) from None
         raise
+
+
+def _decoded(text: bytes | str) -> str:
+    if isinstance(text, str):
+        return text.removeprefix("\ufeff")
+    body = text.removeprefix(BOM_UTF8)
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        before = body[: error.start].decode()
+        raise _broken(f"{before}?", len(before), "This is not UTF-8.") from None
 
 
 def _parse(text: str) -> Any:
@@ -60,6 +73,22 @@ def _find_swallowing_comment(text: str) -> int | None:
         return None
     comments = (found for found in _COMMENTS.finditer(text) if (found["comment"] or "").startswith("//"))
     return next((found.start() for found in comments), None)
+
+
+def member_text(text: bytes | str, name: str) -> str | None:
+    """How a member of the outermost object is written, comments and all, in a text that `parse_jsonc` has read."""
+    text = _decoded(text)
+    depth, before, key, start = 0, "", "", 0
+    for found in _TOKENS.finditer(_without_comments(text)):
+        symbol = found[0]
+        depth -= symbol in ("]", "}")
+        if (symbol, depth) in ((",", 1), ("}", 0)) and key == name:
+            return text[start : found.start()].strip()
+        if (symbol, depth) == (":", 1):
+            key, start = _string(before), found.end()
+        depth += symbol in ("[", "{")
+        before = symbol
+    return None
 
 
 def _without_comments(text: str) -> str:

@@ -18,6 +18,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
 from taskhub.errors import Rejected, TooLarge, UnsupportedMedia, not_stored
+from taskhub.jsontools.jsonc import parse_jsonc
 from taskhub.jsontools.strict_json import parse_json
 
 PIECE = 256 * 1024  # bytes
@@ -64,7 +65,10 @@ class JsonParser(parsers.BaseParser):
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         body = plain_body(stream, parser_context)
-        return parse_json(body) if body.strip() else {}
+        return self.read(body, parser_context) if body.strip() else {}
+
+    def read(self, body: bytes, context: Any) -> Any:
+        return parse_json(body)
 
 
 class FormParser(parsers.BaseParser):
@@ -88,6 +92,25 @@ def parse_form(body: bytes) -> Any:
     for key, value in pairs:
         form.appendlist(key, value)
     return form
+
+
+class JsoncParser(JsonParser):
+    """JSON as the documents print it, with comments and trailing commas; the request keeps the text, as `written`."""
+
+    def read(self, body: bytes, context: Any) -> Any:
+        value = parse_jsonc(body)
+        context["request"].written = body
+        return value
+
+
+class FormOrJsoncParser(FormParser):
+    """A form; or JSON as the documents print it, under a form's content type."""
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        body = plain_body(stream, parser_context)
+        if body.lstrip()[:1] in {b"{", b"["} or body.lstrip()[:2] in {b"//", b"/*"}:
+            return JsoncParser().read(body, parser_context)
+        return parse_form(body)
 
 
 class _Counted:

@@ -105,7 +105,20 @@ def test_each_fault_of_a_walkers_arguments_has_its_path(colleague: Person, body:
 @pytest.mark.parametrize(
     ("schedule", "place"),
     [
-        ({}, "/schedule/conf"),
+        ({}, "/schedule/type"),
+        ({"conf": {"every": 1}}, "/schedule/type"),
+        ({"type": "interval", "conf": {"every": 1}, "every": 2}, "/schedule/every"),
+        ({"type": "interval", "every": 0}, "/schedule/every"),
+        ({"type": "interval", "conf": []}, "/schedule/conf"),
+        ({"type": "solar"}, "/schedule/conf/event"),
+        ({"type": "clocked", "conf": None}, "/schedule/conf/clocked_time"),
+        ({"type": "cron", "conf": {"minute": 61}}, "/schedule/conf/minute"),
+        ({"type": "cron", "conf": {"minute": True}}, "/schedule/conf/minute"),
+        ({"type": "cron", "conf": {"hour": "22-"}}, "/schedule/conf/hour"),
+        ({"type": "cron", "conf": {"day_of_week": "8"}}, "/schedule/conf/day_of_week"),
+        ({"type": "cron", "conf": {"day_of_week": "funday"}}, "/schedule/conf/day_of_week"),
+        ({"type": "cron", "conf": {"month_of_year": "*/0"}}, "/schedule/conf/month_of_year"),
+        ({"type": "cron", "conf": {"day_of_week": ",".join(["mon-fri"] * 20)}}, "/schedule/conf/day_of_week"),
         ({"type": "daily", "conf": {}}, "/schedule/type"),
         ({"type": "interval", "conf": {"every": 0, "period": "hours"}}, "/schedule/conf/every"),
         ({"type": "interval", "conf": {"every": 1, "period": "ages"}}, "/schedule/conf/period"),
@@ -114,7 +127,6 @@ def test_each_fault_of_a_walkers_arguments_has_its_path(colleague: Person, body:
         ({"type": "interval", "conf": {"every": 2**31 - 1, "period": "days"}}, "/schedule/conf"),
         ({"type": "interval", "conf": {"every": 2**31 - 1, "period": "hours"}}, "/schedule/conf"),
         ({"type": "interval", "conf": {"every": 2**31 - 1, "period": "minutes"}}, "/schedule/conf"),
-        ({"type": "interval", "conf": {"every": 1}}, "/schedule/conf/period"),
         ({"type": "interval", "conf": {"every": 1, "period": "days", "at": 2}}, "/schedule/conf/at"),
         ({"type": "cron", "conf": {"minute": "61"}}, "/schedule/conf/minute"),
         ({"type": "cron", "conf": {"timezone": "Mars/Olympus"}}, "/schedule/conf/timezone"),
@@ -147,6 +159,71 @@ def test_every_sort_of_time_comes_back_as_it_was_given(owner: Person, schedule: 
     assert shown["type"] == schedule["type"]
     assert shown["conf"] | schedule["conf"] == shown["conf"]
     assert shown["one_off"] == (schedule.get("one_off", False) or schedule["type"] == "clocked")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "type_", "conf"),
+    [
+        # the described system's own test gives these without `conf`
+        ({"type": "interval", "every": 1, "period": "minutes"}, "interval", {"every": 1, "period": "minutes"}),
+        ({"type": "interval", "every": 5}, "interval", {"every": 5, "period": "minutes"}),
+        ({"type": "interval"}, "interval", {"every": 1, "period": "minutes"}),
+        ({"type": "interval", "conf": None}, "interval", {"every": 1, "period": "minutes"}),
+        ({"type": "interval", "conf": {"period": "days"}}, "interval", {"every": 1, "period": "days"}),
+        ({"type": "cron"}, "cron", {"minute": "*", "hour": "*", "timezone": "UTC"}),
+        ({"type": "crontab", "conf": {"hour": 4}}, "cron", {"minute": "*", "hour": "4"}),
+        ({"type": "cron", "minute": 0, "hour": [8, "20-22"]}, "cron", {"minute": "0", "hour": "8,20-22"}),
+        ({"type": "cron", "conf": {"day_of_week": 7, "month_of_year": "JAN"}}, "cron", {"day_of_week": "7"}),
+        ({"type": "cron", "conf": {"day_of_week": "5-7", "hour": "22-2"}}, "cron", {"hour": "22-2"}),
+        ({"type": "cron", "conf": {"day_of_week": "sat-mon"}}, "cron", {"day_of_week": "sat-mon"}),
+    ],
+)
+def test_times_as_their_writers_spell_them(owner: Person, schedule: Any, type_: str, conf: dict[str, Any]) -> None:
+    answer = add(owner, {"name": "run"}, schedule)
+    assert answer.status_code == 200, answer.content
+    shown = answer.json()
+    assert (shown["schedule"]["type"], shown["fault"]) == (type_, "")
+    assert shown["schedule"]["conf"] | conf == shown["schedule"]["conf"]
+    assert shown["next_fire"]
+
+
+WRITTEN = """{ // what it starts
+    "requests": [
+        {"method": "GET", "url": "http://127.0.0.1:1/",}, /* the first */
+    ],
+}"""
+
+
+@pytest.mark.parametrize("path", [SEQUENCE, "/js_admin/add_scheduled_sequence"])
+@pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded"])
+def test_comments_are_kept_as_they_were_written(colleague: Person, path: str, kind: str) -> None:
+    text = f'// often\n{{"name": "often", "schedule": {{"type": "cron"}}, // each minute\n "body": {WRITTEN}, }}'
+    answer = colleague.post(path, text, content_type=kind)
+    assert answer.status_code == 200, answer.content
+    assert answer.json()["body"] == {"requests": [{"method": "GET", "url": "http://127.0.0.1:1/"}]}
+    assert Schedule.objects.get().written == WRITTEN
+
+
+def test_a_walkers_arguments_may_have_comments_too(owner: Person) -> None:
+    body = '{"name": "run", /* its walker */ "ctx": {"z": 1, "a": 2},}'
+    text = f'{{"name": "often", "body": {body}, "schedule": {{"type": "interval"}}}}'
+    assert owner.post(WALKER, text).status_code == 200
+    assert Schedule.objects.get().written == body
+
+
+def test_broken_json_has_its_line_and_lost_line_ends_are_named(colleague: Person) -> None:
+    text = '{"name": "often",\n "body": ...}'
+    (error,) = colleague.post(SEQUENCE, text).json()["errors"]
+    assert (error["line"], error["column"]) == (2, 10)
+    (error,) = colleague.post(SEQUENCE, '{"name": "often", // why  "body": {}}').json()["errors"]
+    assert "--data-binary" in error["detail"]
+    assert colleague.post(SEQUENCE, b'{"name": "\xff"}').status_code == 400
+
+
+def test_under_either_path_sequences_are_not_for_everybody(owner: Person, anonymous: Person) -> None:
+    for person, status in ((owner, 403), (anonymous, 401)):
+        answer = add(person, {"requests": []}, path="/js_admin/add_scheduled_sequence")
+        assert answer.status_code == status
 
 
 def test_a_name_is_taken_once(owner: Person, stranger: Person) -> None:
@@ -191,7 +268,40 @@ def test_each_sees_and_removes_his_own(owner: Person, stranger: Person, colleagu
     id = str(owner.get("/js/get_scheduled_queues").json()["results"][0]["id"])
     assert owner.post("/js/delete_scheduled_queue", {"name": id}).status_code == 200
     assert names(owner) == ["mine 1"]
+    assert owner.post("/js/delete_scheduled_queue", {"name": "mine 1", "scheduled_queue_id": 1}).status_code == 400
+    assert owner.post("/js/delete_scheduled_queue").status_code == 400
+    id = owner.get("/js/get_scheduled_queues").json()["results"][0]["id"]
+    assert stranger.post("/js/delete_scheduled_queue", {"scheduled_queue_id": id}).status_code == 404
+    assert owner.post("/js/delete_scheduled_queue", {"scheduled_queue_id": id}).status_code == 200
+    assert names(owner) == []
     assert owner.post("/js/delete_scheduled_queue", {"name": "99999999999999"}).status_code == 404
+
+
+def test_schedules_are_listed_by_offset_order_and_name(owner: Person) -> None:
+    for number in range(5):
+        add(owner, {"name": "run"}, name=f"{'even' if number % 2 == 0 else 'odd'} {number}")
+
+    def page(query: Any) -> tuple[list[int], Any]:
+        shown = owner.get("/js/get_scheduled_queues", query).json()
+        return [int(row["name"][-1]) for row in shown["results"]], shown
+
+    assert page({"asc": True})[0] == [0, 1, 2, 3, 4]
+    assert page({"offset": 3})[0] == [1, 0]
+    assert page({"limit": 0})[0] == [4, 3, 2, 1, 0]
+    assert page({"limit": 0, "offset": 1, "asc": True, "search": "EVEN"})[0] == [2, 4]
+    numbers, first = page({"limit": 2, "asc": True})
+    assert (numbers, first["previous"]) == ([0, 1], None)
+    second = owner.get(f"/js/{first['next'].partition('/js/')[2]}").json()
+    assert [row["name"] for row in second["results"]] == ["even 2", "odd 3"]
+    assert second["previous"].endswith("limit=2&offset=0")
+    third = owner.get(f"/js/{second['next'].partition('/js/')[2]}").json()
+    assert ([row["name"] for row in third["results"]], third["next"]) == (["even 4"], None)
+    numbers, odd = page({"search": "odd", "limit": 1})
+    assert numbers == [3]
+    following = owner.get(f"/js/{odd['next'].partition('/js/')[2]}").json()
+    assert [row["name"] for row in following["results"]] == ["odd 1"]
+    cursor = odd["next"].partition("cursor=")[2].replace("%3C", "<")
+    assert owner.get("/js/get_scheduled_queues", {"cursor": cursor, "offset": 1}).status_code == 400
 
 
 def test_a_row_of_another_tool_is_staffs_to_see(owner: Person, colleague: Person) -> None:

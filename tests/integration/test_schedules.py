@@ -88,6 +88,10 @@ def runs() -> list[Run]:
     return list(Run.objects.order_by("id"))
 
 
+def error_of(run: Run) -> Any:
+    return run.error
+
+
 def again(schedule: Schedule) -> Any:
     return Schedule.objects.select_related("periodic").get(pk=schedule.pk)
 
@@ -146,9 +150,8 @@ def test_a_name_is_taken_once(olga: User) -> None:
     assert [error["field"] for error in caught.value.errors] == ["name"]
 
 
-def test_what_is_disabled_or_over_has_no_next_fire(olga: User) -> None:
+def test_what_is_disabled_or_begins_later_has_no_fire_now(olga: User) -> None:
     assert saved(olga, name="off", enabled=False).due_at is None
-    assert saved(olga, name="over", expires=timezone.now() + SECOND).due_at is None
     later = timezone.now() + 100 * HOUR
     assert saved(olga, name="later", start_time=later).due_at == later
 
@@ -223,13 +226,46 @@ def test_fires_that_are_a_little_late_are_all_made(olga: User) -> None:
     assert len(runs()) == 5
 
 
-@pytest.mark.parametrize(("missed", "count"), [("latest", 1), ("none", 0)])
-def test_missed_fires(olga: User, missed: str, count: int) -> None:
-    schedule = saved(olga, every=3600, options={"missed": missed})
+@pytest.mark.parametrize("overlap", ["skip", "wait", "beside"])
+@pytest.mark.parametrize(("missed", "left_out"), [("latest", 4), ("none", 5)])
+def test_missed_fires(olga: User, missed: str, left_out: int, overlap: str) -> None:
+    schedule = saved(olga, every=3600, options={"missed": missed, "overlap": overlap})
     due = due_since(schedule, 5.5 * HOUR)
     assert (fire_due(), fire_due()) == (1, 0)
-    assert [run.due_at for run in runs()] == [due + 5 * HOUR] * count
+    record, *made_up = runs()
+    assert (record.state, record.due_at, error_of(record)["type"]) == ("REVOKED", due + left_out * HOUR, "Missed")
+    assert f"from {due:%Y-%m-%d %H:%M:%S} UTC to {record.due_at:%Y-%m-%d %H:%M:%S} UTC" in error_of(record)["message"]
+    assert [(run.state, run.due_at) for run in made_up] == [("PENDING", due + 5 * HOUR)] * (missed == "latest")
     assert again(schedule).due_at == due + 6 * HOUR
+
+
+@pytest.mark.parametrize(("missed", "states"), [("latest", ["PENDING"]), ("none", ["REVOKED"])])
+def test_one_missed_fire_is_a_run_or_a_record(olga: User, missed: str, states: list[str]) -> None:
+    schedule = saved(olga, every=3600, options={"missed": missed})
+    due = due_since(schedule, 0.5 * HOUR)
+    fire_due()
+    assert [(run.state, run.due_at) for run in runs()] == [(state, due) for state in states]
+
+
+def test_a_clocked_one_that_is_missed_says_that_it_fires_no_more(olga: User) -> None:
+    clocked = ClockedSchedule.objects.create(clocked_time=timezone.now() + HOUR)
+    schedule = saved(olga, clocked=clocked, one_off=True, options={"missed": "none"})
+    ClockedSchedule.objects.update(clocked_time=timezone.now() - HOUR)
+    due = due_since(schedule, HOUR)
+    fire_due()
+    assert [(run.state, run.due_at, error_of(run)["type"]) for run in runs()] == [("REVOKED", due, "Missed")]
+    schedule = again(schedule)
+    assert (schedule.due_at, schedule.periodic.enabled, schedule.fault) == (None, True, "It fires no more.")
+
+
+def test_one_that_has_reached_its_end_says_that_it_fires_no_more(olga: User) -> None:
+    schedule = saved(olga, every=3600, expires=timezone.now() + 1.5 * HOUR)
+    assert schedule.fault == ""
+    due = due_since(schedule, SECOND)
+    PeriodicTask.objects.update(expires=due + 0.5 * HOUR)
+    fire_due()
+    assert [run.state for run in runs()] == ["PENDING"]
+    assert (again(schedule).due_at, again(schedule).fault) == (None, "It fires no more.")
 
 
 def test_a_fire_while_the_last_run_goes_on_is_left_out_and_on_record(olga: User) -> None:
@@ -269,6 +305,59 @@ def test_wait_fires_when_the_last_run_has_ended(olga: User) -> None:
     end(run=claimed, state=State.SUCCESS)
     assert fire_due() == 1
     assert runs()[-1].due_at == due
+
+
+@pytest.mark.parametrize("missed", ["latest", "none"])
+def test_of_fires_that_waited_the_latest_runs_and_the_others_are_on_record(olga: User, missed: str) -> None:
+    schedule = saved(olga, every=3600, options={"overlap": "wait", "missed": missed})
+    due_since(schedule, SECOND)
+    fire_due()
+    [first] = runs()
+    due = due_since(schedule, 2.5 * HOUR)
+    assert fire_due() == 0
+    cancel(run=first)
+    assert (fire_due(), fire_due()) == (1, 0)
+    _, record, run = runs()
+    assert (record.state, record.due_at, error_of(record)["type"]) == ("REVOKED", due + HOUR, "Skipped")
+    assert "while the run before it went on" in error_of(record)["message"]
+    assert (run.state, run.due_at) == ("PENDING", due + 2 * HOUR)
+    assert again(schedule).due_at == due + 3 * HOUR
+
+
+@pytest.mark.parametrize("missed", ["latest", "none"])
+def test_a_fire_that_waited_long_is_no_missed_one(olga: User, missed: str) -> None:
+    schedule = saved(olga, every=86_400, options={"overlap": "wait", "missed": missed})
+    due_since(schedule, SECOND)
+    fire_due()
+    [first] = runs()
+    due = due_since(schedule, 5 * HOUR)
+    cancel(run=first)
+    fire_due()
+    assert [(run.state, run.due_at) for run in runs()[1:]] == [("PENDING", due)]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "detail"),
+    [
+        (None, -1, "Its end is past."),
+        (-2, -1, "Its end is past."),
+        (5, 3, "Its end is before its start."),
+        (-1, -2, "Its end is before its start."),
+        (None, 0.5, "Its end is before it fires."),
+    ],
+)
+def test_one_that_ends_before_it_fires_is_refused_or_says_so(
+    olga: User, start: float | None, end: float, detail: str
+) -> None:
+    now = timezone.now()
+    fields: dict[str, Any] = {"start_time": start and now + start * HOUR, "expires": now + end * HOUR}
+    with pytest.raises(Rejected) as caught:
+        saved(olga, every=3600, **fields)
+    assert caught.value.errors == [{"field": "expires", "detail": detail}]
+    schedule = saved(olga, every=3600, enabled=False, **fields)
+    assert (schedule.due_at, schedule.fault) == (None, "")
+    enable_schedule(schedule=schedule, enabled=True)
+    assert (again(schedule).due_at, again(schedule).fault) == (None, detail)
 
 
 def test_one_off_fires_once(olga: User) -> None:

@@ -116,6 +116,48 @@ def test_both_tasks_are_offered_with_their_examples(client: Client) -> None:
     assert "routing_key" not in shown
 
 
+@pytest.mark.parametrize("module", ["jaseci.svc.task.common", "jaseci.extens.svc.tasks"])
+def test_the_documents_names_of_the_tasks_can_be_selected(client: Client, module: str) -> None:
+    task = f"{module}.ScheduledSequence"
+    assert f'<option value="{task}">' in page(client.get(ADD))
+    answer = client.post(ADD, form(task=task))
+    assert answer.status_code == 302, page(answer)
+    assert PeriodicTask.objects.get().task == task
+
+
+CRONTAB = "/admin/django_celery_beat/crontabschedule/"
+
+
+def cron_form(**fields: Any) -> dict[str, Any]:
+    names = ("minute", "hour", "day_of_week", "day_of_month", "month_of_year")
+    return {**dict.fromkeys(names, "*"), "timezone": "UTC", **fields}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"day_of_week": "7"},
+        {"day_of_week": "5-7"},
+        {"day_of_week": "Sat-MON", "hour": "22-2"},
+        {"minute": "5/10", "month_of_year": "jan-mar,OCTOBER"},
+        {"minute": "1, 2"},
+    ],
+)
+def test_a_crontab_is_taken_as_cron_reads_it(client: Client, fields: Any) -> None:
+    answer = client.post(f"{CRONTAB}add/", cron_form(**fields))
+    assert answer.status_code == 302, page(answer)
+    crontab = CrontabSchedule.objects.get()
+    assert {name: getattr(crontab, name) for name in fields} == fields
+    assert client.get(CRONTAB).status_code == client.get(f"{CRONTAB}{crontab.pk}/change/").status_code == 200
+
+
+@pytest.mark.parametrize("fields", [{"minute": "60"}, {"hour": ""}, {"day_of_week": "8"}, {"hour": "1" * 100}])
+def test_a_crontab_that_cannot_be_read_is_refused_at_its_field(client: Client, fields: Any) -> None:
+    answer = client.post(f"{CRONTAB}add/", cron_form(**fields))
+    assert answer.status_code == 200
+    assert list(answer.context["adminform"].form.errors) == list(fields)
+
+
 def test_an_older_name_stays(client: Client, root: Person) -> None:
     task = stored(owner=root.user)
     PeriodicTask.objects.filter(pk=task.pk).update(task="jaseci.svc.task.common.ScheduledSequence")

@@ -61,6 +61,15 @@ def test_each_fault_has_its_place(tmp_path: Path, text: str, code: int, words: s
         assert done.stdout == ""
 
 
+@pytest.mark.parametrize(("body", "code"), [(b'\xef\xbb\xbf{"requests": []}', 0), (b'{"requests": [\n"\xe9"]}', 1)])
+def test_a_file_is_utf_8_whatever_the_locale(tmp_path: Path, body: bytes, code: int) -> None:
+    file = tmp_path / "a.jsonc"
+    file.write_bytes(body)
+    done = sequence(tmp_path, "validate", str(file), env={**environment(tmp_path), "LC_ALL": "C", "PYTHONUTF8": "0"})
+    assert done.returncode == code, done.stderr
+    assert ("line 2, column 2: This is not UTF-8." in done.stderr) is bool(code)
+
+
 @pytest.mark.parametrize("arguments", [["validate", "/no/such/file"], ["validate"], ["brew", "-"], []])
 def test_wrong_usage(tmp_path: Path, arguments: list[str]) -> None:
     done = sequence(tmp_path, *arguments)

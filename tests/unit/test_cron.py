@@ -6,11 +6,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from celery.schedules import crontab
+from celery.schedules import ParseException, crontab
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskhub.runs.scheduler.cron import Crontab, Interval, Once, Timetable, instant, latest_fire
+from taskhub.runs.scheduler.cron_fields import CRON_FIELDS
 
 MINUTE = timedelta(minutes=1)
 WARSAW = "Europe/Warsaw"
@@ -187,3 +188,62 @@ def test_an_interval_ends_with_the_calendar() -> None:
     century = Interval(start, timedelta(days=36_525))
     assert century.next_fire(start) == datetime(2126, 1, 2, tzinfo=UTC)
     assert century.next_fire(datetime(9990, 1, 1, tzinfo=UTC)) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "numbers"),
+    [
+        ("day_of_week", "7", {0}),
+        ("day_of_week", "0,7", {0}),
+        ("day_of_week", "5-7", {5, 6, 0}),
+        ("day_of_week", "0-7", set(range(7))),
+        ("day_of_week", "7-2", {0, 1, 2}),
+        ("day_of_week", "7-7", {0}),
+        ("day_of_week", "sat-mon", {6, 0, 1}),
+        ("day_of_week", "SUN, Tuesday", {0, 2}),
+        ("day_of_week", "mon-fri/2", {1, 3, 5}),
+        ("day_of_week", "fri-3", {5, 6, 0, 1, 2, 3}),
+        ("day_of_week", "*/2", {0, 2, 4, 6}),
+        ("hour", "22-2", {22, 23, 0, 1, 2}),
+        ("hour", "22-4/3", {22, 1, 4}),
+        ("hour", "08", {8}),
+        ("minute", "*/15", {0, 15, 30, 45}),
+        ("minute", "5/20", {5, 25, 45}),
+        ("minute", "1,13,30-33,50-59/4", {1, 13, 30, 31, 32, 33, 50, 54, 58}),
+        ("minute", " 1 - 3 , 5 ", {1, 2, 3, 5}),
+        ("day_of_month", "*/10", {1, 11, 21, 31}),
+        ("month_of_year", "jan-Mar,OCTOBER", {1, 2, 3, 10}),
+        ("month_of_year", "nov-feb", {11, 12, 1, 2}),
+        ("month_of_year", "2-12/2", {2, 4, 6, 8, 10, 12}),
+    ],
+)
+def test_fields_as_cron_and_celery_read_them(field: str, text: str, numbers: set[int]) -> None:
+    assert CRON_FIELDS[field].numbers(text) == numbers
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        *[("minute", text) for text in ("", "60", "-1", "1-", "-", "*/0", "*/", "/5", "1//2", "a", "1.5", "*-5")],
+        *[("minute", text) for text in ("1,,2", "*/x", "1-2/", "5 6")],
+        *[("hour", text) for text in ("24", "22-24", "noon", "1-2-3", "\u0661", "9" * 5000)],
+        *[("day_of_week", text) for text in ("8", "fun", "mo", "jan", "5-8", "mondays", "?", "5L")],
+        *[("day_of_month", text) for text in ("0", "32", "0-5", "L", "15W")],
+        *[("month_of_year", text) for text in ("0", "13", "mon", "ja")],
+    ],
+)
+def test_what_is_no_field_says_so(field: str, text: str) -> None:
+    with pytest.raises(ValueError, match=r"is no|no step"):
+        CRON_FIELDS[field].numbers(text)
+
+
+SPECS = st.from_regex(r"(\*|[0-9]{1,2}(-[0-9]{1,2})?)(/[0-9]{1,2})?(,[0-9]{1,2})?", fullmatch=True)
+
+
+@given(st.sampled_from(sorted(CRON_FIELDS)), SPECS)
+def test_what_celery_reads_means_the_same_here(field: str, text: str) -> None:
+    try:
+        expected = getattr(crontab(**{field: text}), field)
+    except (ParseException, ValueError):
+        return
+    assert CRON_FIELDS[field].numbers(text) == expected

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from taskhub.errors import Rejected
-from taskhub.jsontools.jsonc import parse_jsonc
+from taskhub.jsontools.jsonc import member_text, parse_jsonc
 from taskhub.jsontools.strict_json import parse_json
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -167,3 +167,31 @@ def test_the_printed_elision_is_refused_at_its_place_and_all_else_is_read(versio
     whole = parse_jsonc("\n".join(line for line in text.splitlines() if "..." not in line))
     assert whole["persistence"] == {"additional_field": "can_be_call_via_#.additional_field"}
     assert len(whole["requests"]) == 2 + version
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ('{"a": 1, "body": {"b": [1, 2]}}', '{"b": [1, 2]}'),
+        ('{"body": {"b": 1, // one\n}, "a": {"body": 2}}', '{"b": 1, // one\n}'),
+        ('{"a": {"body": 2}, "body": "x, }" /* why */ ,}', '"x, }" /* why */'),
+        ('// first\n{"a": [{"body": 1}], "body": /* here */ [{}, ],\n}', "/* here */ [{}, ]"),
+        ('\ufeff{"body": null}', "null"),
+        ('{"b\\u006fdy": 7}', "7"),
+        ('{"a": "body", "b": 1}', None),
+        ('["body", 1]', None),
+        ("{}", None),
+    ],
+)
+def test_how_a_member_is_written(text: str, written: str | None) -> None:
+    assert member_text(text.encode(), "body") == written
+    if written is not None:
+        assert parse_jsonc(written) == parse_jsonc(text.encode())["body"]
+
+
+def test_bytes_are_utf_8() -> None:
+    assert parse_jsonc('\ufeff["é"]'.encode()) == ["é"]
+    assert parse_jsonc('\ufeff["é"]') == ["é"]
+    with pytest.raises(Rejected) as caught:
+        parse_jsonc('\ufeff["ž", \n"'.encode() + b'\xe9"]')
+    assert caught.value.errors == [{"line": 2, "column": 2, "detail": "This is not UTF-8."}]

@@ -44,7 +44,7 @@ def order(
 
 
 def function(scope: Any = "private") -> CallFunction:
-    return CallFunction("order", order, scope, False, (), {}, None, {200: Any})
+    return CallFunction("order", order, scope, False, (), {}, None, {200: Any}, "json", ())
 
 
 ME = Principal(Somebody())

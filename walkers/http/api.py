@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from django.http import HttpResponseBase, QueryDict
 from django.urls import path
+from drf_spectacular.utils import extend_schema
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,6 +14,7 @@ from rest_framework.views import APIView
 from taskhub.errors import Forbidden, invalid
 from taskhub.runs.idempotency import answer_once
 from taskhub.runs.waits import answer_when_ended
+from taskhub.web.rest_policies import FormOrJsoncParser, JsoncParser, MultiPartParser
 from walkers.http.documentation import describe
 from walkers.http.registry import CallFunction, CallResponse, functions, wapi_arguments
 from walkers.services.run_files import digests
@@ -105,14 +107,20 @@ def _http_response(response: CallResponse) -> Response:
 
 
 def _view(function: CallFunction, route: str) -> Any:
-    attributes = {"function": function, "throttle_scope": "read" if function.reads else "submit"}
+    attributes: dict[str, Any] = {"function": function, "throttle_scope": "read" if function.reads else "submit"}
+    if function.notation == "jsonc":
+        attributes["parser_classes"] = [JsoncParser, FormOrJsoncParser, MultiPartParser]
     view: type[CallView] = type(f"{function.name.title().replace('_', '')}View", (CallView,), attributes)
+    if route in function.other_paths:
+        return extend_schema(exclude=True)(view).as_view()
     return describe(view, function, route).as_view()
 
 
 def _routes(function: CallFunction) -> list[str]:
     folder = "js_admin" if function.scope == "admin" else "js"
-    return [f"{folder}/{function.name}"] + ["js/wapi/<str:walker>"] * (function.name == "walker_run")
+    named = ["js/wapi/<str:walker>"] * (function.name == "walker_run")
+    return [f"{folder}/{function.name}", *named, *function.other_paths]
 
 
+OTHER_PATHS = [path for function in functions() for path in function.other_paths]
 urlpatterns = [path(route, _view(function, route)) for function in functions() for route in _routes(function)]

@@ -49,3 +49,27 @@ def paginate(
         "next": address("<", page[-1]) if page and has_next else None,
         "previous": address(">", page[0]) if page and has_previous else None,
     }
+
+
+def paginate_by_offset(
+    call: str,
+    rows: QuerySet[Any],
+    serialize: Callable[[Any], Any],
+    limit: int,
+    offset: int,
+    *,
+    asc: bool,
+    **arguments: Any,
+) -> ResultPage[Any]:
+    """The same for who counts rows: those behind the first `offset`, oldest first with `asc`; a limit of 0 is all."""
+    page = list(rows.order_by("pk" if asc else "-pk")[offset : offset + limit + 1 if limit else None])
+
+    def address(start: int) -> str:
+        query = urlencode({**arguments, **({"asc": "true"} if asc else {}), "limit": limit, "offset": start})
+        return f"{settings.PUBLIC_URL}/js/{call}?{query}"
+
+    return {
+        "results": [serialize(row) for row in (page[:limit] if limit else page)],
+        "next": address(offset + limit) if limit and len(page) > limit else None,
+        "previous": address(max(0, offset - limit)) if offset else None,
+    }

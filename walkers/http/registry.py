@@ -21,6 +21,7 @@ from taskhub.runs import queue
 from walkers.walks.principal import Principal
 
 Scope = Literal["private", "admin"]
+Notation = Literal["json", "jsonc"]
 WAPI = "wapi/"
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _FLAG_SCHEMA = {
@@ -75,6 +76,8 @@ class CallFunction:
     example_arguments: Mapping[str, Any]
     example_answer: Any
     response_types: Mapping[int, Any]  # the type of the body by status
+    notation: Notation  # of its JSON
+    other_paths: tuple[str, ...]  # where it can be called, too
 
     @cached_property
     def arguments_schema(self) -> ObjectSchema:
@@ -131,11 +134,14 @@ def register_call(
     example_arguments: Mapping[str, Any] | None = None,
     example_answer: Any = None,
     response_types: Mapping[int, Any] | None = None,
+    notation: Notation = "json",
+    other_paths: tuple[str, ...] = (),
 ) -> Callable[[Perform], Perform]:
     """Registers a function under its name.
 
     `problem_statuses` are those of the errors that only this function has. The examples are for the documentation.
-    `response_types` are the types of its bodies by status, where the return annotation does not say it.
+    `response_types` are the types of its bodies by status, where the return annotation does not say it. In `jsonc` a
+    call's JSON may have comments and trailing commas.
     """
 
     def register(perform: Perform) -> Perform:
@@ -149,6 +155,8 @@ def register_call(
             example_arguments or {},
             example_answer,
             response_types or {200: signature(perform, eval_str=True).return_annotation},
+            notation,
+            other_paths,
         )
         return perform
 

@@ -50,8 +50,8 @@ class Command(BaseCommand):
 
     def _program(self, file: str) -> SequenceProgram:
         try:
-            text = sys.stdin.read() if file == "-" else Path(file).read_text()
-        except (OSError, UnicodeDecodeError) as error:
+            text = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        except OSError as error:
             raise CommandError(f"{file} cannot be read: {error}", returncode=UNUSABLE) from None
         try:
             return parse(parse_jsonc(text))

@@ -70,7 +70,7 @@ class ScheduleForm(forms.ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         schedule = _schedule_of(self.instance)
-        names = [(name, name) for target in all_targets() for name in target.tasks[:1]]
+        names = [(name, name) for target in all_targets() for name in target.tasks]
         older = [] if not self.instance.task or (self.instance.task,) * 2 in names else [(self.instance.task,) * 2]
         if "task" not in self.fields:
             return  # the page is only looked at

@@ -1,9 +1,35 @@
 """When schedules fire: the times that django-celery-beat's periodic tasks share."""
 
+from typing import ClassVar
+
+from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, SolarSchedule
 
+from taskhub.runs.scheduler.cron_fields import CRON_FIELDS
+from taskhub.runs.scheduler.schedule_spec import clean_times
 from taskhub.web.admin import BigTableAdmin
+
+
+class CrontabForm(forms.ModelForm):
+    """A crontab, whose fields are checked as schedules read them."""
+
+    class Meta:
+        model = CrontabSchedule
+        fields: ClassVar = [*CRON_FIELDS, "timezone"]
+
+    def _get_validation_exclusions(self) -> set[str]:
+        excluded: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
+        return excluded | set(CRON_FIELDS)
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]
+        try:
+            clean_times(self.instance)
+        except ValidationError as error:
+            self.add_error(None, ValidationError({k: v for k, v in error.error_dict.items() if k not in self.errors}))
+
 
 admin.site.unregister([ClockedSchedule, CrontabSchedule, IntervalSchedule, SolarSchedule])
 
@@ -15,6 +41,7 @@ class ClockedAdmin(BigTableAdmin):
 
 @admin.register(CrontabSchedule)
 class CrontabAdmin(BigTableAdmin):
+    form = CrontabForm
     list_display = ("__str__", "human_readable")
     search_fields = ("timezone",)
 

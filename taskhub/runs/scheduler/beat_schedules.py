@@ -5,17 +5,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-from celery.schedules import ParseException, crontab, solar
+from celery.schedules import solar
 from django_celery_beat.models import PeriodicTask
 
 from taskhub.errors import Rejected
 from taskhub.runs.scheduler.cron import Crontab, Interval, Once, Timetable
+from taskhub.runs.scheduler.cron_fields import CRON_FIELDS
 
 KINDS = ("interval", "crontab", "solar", "clocked")
 WITH_TIMES = [f"periodic__{kind}" for kind in KINDS]  # for select_related
 SHORTEST, LONGEST = timedelta(seconds=1), timedelta(days=36_525)
 YEAR_DAYS = 366
-_CRONTAB_FIELDS = ("minute", "hour", "day_of_week", "day_of_month", "month_of_year")
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,15 @@ def within_end(periodic: Any, fire: datetime | None) -> datetime | None:
     return None if fire and periodic.expires and fire > periodic.expires else fire
 
 
+def find_fault_of_end(periodic: Any, fire: datetime | None, now: datetime) -> str:
+    """Why the end of a periodic task lets it not fire; an empty text where it does."""
+    if fire is None or within_end(periodic, fire):
+        return ""
+    if periodic.start_time and periodic.expires < periodic.start_time:
+        return "Its end is before its start."
+    return "Its end is past." if periodic.expires <= now else "Its end is before it fires."
+
+
 def _interval(times: Any, anchor: datetime) -> Interval:
     try:
         every = timedelta(**{times.period: times.every}) if times.every > 0 else timedelta()
@@ -108,17 +117,17 @@ def _interval(times: Any, anchor: datetime) -> Interval:
 
 def _crontab(times: Any) -> Crontab:
     try:
-        read: Any = crontab(**{name: getattr(times, name) for name in _CRONTAB_FIELDS})
+        numbers = {name: field.numbers(getattr(times, name)) for name, field in CRON_FIELDS.items()}
         zone = ZoneInfo(str(times.timezone))
-    except (ParseException, ValueError, KeyError) as error:
+    except (ValueError, KeyError) as error:
         raise _invalid("crontab", f"The crontab cannot be read: {error}") from None
     return Crontab(
-        frozenset(read.minute),
-        frozenset(read.hour),
-        frozenset(read.day_of_month),
-        frozenset(read.month_of_year),
-        frozenset(read.day_of_week),
-        zone,
+        minutes=numbers["minute"],
+        hours=numbers["hour"],
+        days=numbers["day_of_month"],
+        months=numbers["month_of_year"],
+        weekdays=numbers["day_of_week"],
+        zone=zone,
         flows=any(str(getattr(times, name)).strip().startswith("*") for name in ("minute", "hour")),
     )
 

@@ -1,6 +1,7 @@
 """Fires schedules that are due. A due time is one run, also where two beats lead at once or one dies meanwhile."""
 
 import logging
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 BATCH = 100
 FIRES_ONCE = "run_fires_once"  # the constraint
 MISSED_AFTER = timedelta(seconds=60)  # a change of the leader takes less
+_TIME = "%Y-%m-%d %H:%M:%S %Z"
 _WAITS_FOR_LAST_RUN = {
     "overlap": Schedule.Overlap.WAIT,
     "last_run__isnull": False,
@@ -76,7 +78,10 @@ def _record_fault(schedule: Any, error: Exception, now: datetime) -> None:
 
 
 def _submit_or_skip(schedule: Any, now: datetime) -> None:
-    fire = _choose_fire(schedule, timetable_of(schedule.periodic, schedule.due_at), now)
+    choice = _choose_fire(schedule, timetable_of(schedule.periodic, schedule.due_at), now)
+    if choice.left_out:
+        _record_left_out(schedule, choice)
+    fire = choice.fire
     if fire is None:
         _set_next_due(schedule, now, now)
         return
@@ -93,22 +98,48 @@ def _submit_or_skip(schedule: Any, now: datetime) -> None:
         _set_next_due(schedule, fire, now, last_run=run)
 
 
-def _choose_fire(schedule: Schedule, timetable: Timetable, now: datetime) -> datetime | None:
-    """The due time to act upon; of those that were missed the latest, or none at all."""
-    due = schedule.due_at
-    assert due is not None
-    if now - due <= MISSED_AFTER:
-        return due
-    until = min(now, schedule.periodic.expires or now)
-    latest = latest_fire(timetable, due - timedelta(microseconds=1), until) or due
-    late = now - latest > MISSED_AFTER
-    return None if late and schedule.missed == Schedule.Missed.NONE else latest
+@dataclass(frozen=True)
+class FireChoice:
+    """The due time to act upon, if any; the last one that is left out, if any, and why."""
+
+    fire: datetime | None
+    left_out: datetime | None = None
+    error: str = ""
+    reason: str = ""
+
+
+def _choose_fire(schedule: Any, timetable: Timetable, now: datetime) -> FireChoice:
+    """Of the due times that waited for the last run the latest; of those that were missed the latest, or none."""
+    due: datetime = schedule.due_at
+    has_waited = schedule.overlap == Schedule.Overlap.WAIT and schedule.ended_at is not None and schedule.ended_at > due
+    since = max(due, schedule.ended_at) if has_waited else due
+    missed = now - since > MISSED_AFTER
+    if not missed and not has_waited:
+        return FireChoice(due)
+    error, reason = ("Missed", "no beat ran") if missed else ("Skipped", "the run before it went on")
+    before, until = due - timedelta(microseconds=1), min(now, schedule.periodic.expires or now)
+    latest = latest_fire(timetable, before, until) or due
+    if missed and schedule.missed == Schedule.Missed.NONE and now - latest > MISSED_AFTER:
+        return FireChoice(None, latest, error, reason)
+    return FireChoice(latest, latest_fire(timetable, before, latest - timedelta(microseconds=1)), error, reason)
+
+
+def _record_left_out(schedule: Any, choice: FireChoice) -> None:
+    """Puts the due times that are left out on record: as one run, with the last of them, that is revoked at once."""
+    times = f"at {schedule.due_at:{_TIME}}"
+    if choice.left_out != schedule.due_at:
+        times = f"from {schedule.due_at:{_TIME}} to {choice.left_out:{_TIME}}"
+    then = "is not made up for" if choice.fire is None else f"{choice.fire:{_TIME}} stands for it"
+    run = submit_run(schedule=schedule, due_at=choice.left_out)
+    end_revoked(run=run, error={"type": choice.error, "message": f"It was due {times} while {choice.reason}; {then}."})
 
 
 def _set_next_due(schedule: Schedule, fired: datetime | None, now: datetime, **fields: Any) -> None:
-    """Sets the next due time; a one-off that was left out comes again."""
+    """Sets the next due time, or a fault where there is none any more; a one-off that was left out comes again."""
     is_over = schedule.periodic.one_off and "last_run" in fields
     fields = {"fault": "", **fields}
     timetable = timetable_of(schedule.periodic, schedule.due_at or now)
     due = None if is_over else within_end(schedule.periodic, timetable.next_fire(fired or now))
+    if due is None and not is_over:
+        fields["fault"] = fields["fault"] or "It fires no more."
     Schedule.objects.filter(pk=schedule.pk).update(due_at=due, **fields)

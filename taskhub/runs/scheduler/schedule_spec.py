@@ -14,12 +14,13 @@ from django_celery_beat.models import (
     PeriodicTask,
     SolarSchedule,
 )
-from pydantic import Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 from typing_extensions import TypedDict
 
 from taskhub.errors import invalid
 from taskhub.jsontools.field_types import Text, Timestamp, format_timestamp
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema
+from taskhub.runs.scheduler.cron_fields import CRON_FIELDS
 
 
 class ScheduleSpec(TypedDict):
@@ -30,17 +31,24 @@ class ScheduleSpec(TypedDict):
     one_off: bool
 
 
-_Part = Annotated[Text, Field(max_length=240)]
-_CRON = ("minute", "hour", "day_of_week", "day_of_month", "month_of_year")
+def _cron_text(value: Any) -> Any:
+    """A field of a crontab as text: numbers may be numbers, and a list of them a list."""
+    if isinstance(value, list):
+        return ",".join(str(_cron_text(item)) for item in value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+_Part = Annotated[Text, BeforeValidator(_cron_text), Field(max_length=240)]
+_EVERY_MINUTE = {"every": 1, "period": "minutes"}
 _CONFS = {
     "interval": ObjectSchema(
         "Interval",
         {
-            "every": (Annotated[int, Field(ge=1, le=2**31 - 1)], REQUIRED),
-            "period": (Literal["seconds", "minutes", "hours", "days"], REQUIRED),
+            "every": (Annotated[int, Field(ge=1, le=2**31 - 1)], _EVERY_MINUTE["every"]),
+            "period": (Literal["seconds", "minutes", "hours", "days"], _EVERY_MINUTE["period"]),
         },
     ),
-    "cron": ObjectSchema("Cron", {**dict.fromkeys(_CRON, (_Part, "*")), "timezone": (Text, "UTC")}),
+    "cron": ObjectSchema("Cron", {**dict.fromkeys(CRON_FIELDS, (_Part, "*")), "timezone": (Text, "UTC")}),
     "solar": ObjectSchema(
         "Solar",
         {
@@ -53,8 +61,11 @@ _CONFS = {
 }
 _SPEC = ObjectSchema(
     "When",
-    {"type": (Literal["interval", "cron", "solar", "clocked"], REQUIRED), "conf": (dict[str, Any], REQUIRED)}
-    | {"one_off": (bool, False)},
+    {
+        "type": (Literal["interval", "cron", "crontab", "solar", "clocked"], REQUIRED),
+        "conf": (dict[str, Any] | None, None),
+        "one_off": (bool, False),
+    },
 )
 _FIELDS = {"cron": "crontab"}  # of a periodic task, where it has another name
 
@@ -62,9 +73,10 @@ ScheduleSpecField = Annotated[
     dict[str, Any],
     Field(
         description=(
-            "`type` and its `conf`: `interval` {every, period: seconds, minutes, hours or days}, `cron` {minute, hour, "
-            "day_of_week, day_of_month, month_of_year, timezone}, `solar` {event, latitude, longitude}, `clocked` "
-            "{clocked_time}; with `one_off` it fires once, as `clocked` always does."
+            "`type` and its `conf`: `interval` {every, period: seconds, minutes, hours, days} or every minute; `cron` "
+            "{minute, hour, day_of_week, day_of_month, month_of_year, timezone}; `solar` {event, latitude, longitude}; "
+            "`clocked` {clocked_time}. With `one_off` it fires once, as `clocked` does. Without `conf` its fields "
+            "may stand beside `type`."
         )
     ),
     WithJsonSchema(
@@ -72,11 +84,10 @@ ScheduleSpecField = Annotated[
             "type": "object",
             "properties": {
                 "type": {"type": "string", "enum": list(_CONFS)},
-                "conf": {"type": "object"},
+                "conf": {"type": ["object", "null"]},
                 "one_off": {"type": "boolean"},
             },
-            "required": ["type", "conf"],
-            "additionalProperties": False,
+            "required": ["type"],
         }
     ),
 ]
@@ -84,9 +95,11 @@ ScheduleSpecField = Annotated[
 
 def build_periodic_task(name: str, task: str, spec: Mapping[str, Any]) -> PeriodicTask:
     """Builds a periodic task of a schedule spec, not stored yet. Raises `Rejected` with pointers below `/schedule`."""
-    checked = _SPEC.check(spec, at="/schedule")
-    kind = checked["type"]
-    conf = _CONFS[kind].check(checked["conf"], at="/schedule/conf")
+    beside = {} if spec.get("conf") is not None else {key: spec[key] for key in spec.keys() - set(_SPEC.names)}
+    checked = _SPEC.check({key: value for key, value in spec.items() if key not in beside}, at="/schedule")
+    kind = "cron" if checked["type"] == "crontab" else checked["type"]
+    given, at = (beside, "/schedule") if beside else (checked.get("conf") or {}, "/schedule/conf")
+    conf = _CONFS[kind].check(given, at=at)
     once = checked.get("one_off", False) or kind == "clocked"
     return PeriodicTask(name=name, task=task, one_off=once, **{_FIELDS.get(kind, kind): _times(kind, conf)})
 
@@ -98,7 +111,7 @@ def spec_of(periodic: Any) -> ScheduleSpec:
     if times := periodic.interval:
         kind, conf = "interval", {"every": times.every, "period": times.period}
     elif times := periodic.crontab:
-        kind, conf = "cron", {name: getattr(times, name) for name in _CRON} | {"timezone": str(times.timezone)}
+        kind, conf = "cron", {name: getattr(times, name) for name in CRON_FIELDS} | {"timezone": str(times.timezone)}
     elif times := periodic.solar:
         coordinates = {name: float(getattr(times, name)) for name in ("latitude", "longitude")}
         kind, conf = "solar", {"event": times.event, **coordinates}
@@ -111,12 +124,12 @@ def _times(kind: str, conf: dict[str, Any]) -> Any:
     """The row of django-celery-beat for these times, made where there is none; equal times share one."""
     match kind:
         case "interval":
-            return _row(IntervalSchedule, **conf)
+            return _row(IntervalSchedule, **{**_EVERY_MINUTE, **conf})
         case "cron":
             zone = conf.get("timezone", "UTC")
             if zone not in available_timezones():
                 raise invalid("/schedule/conf/timezone", f"There is no zone {zone[:100]!r}, such as Europe/Warsaw.")
-            return _row(CrontabSchedule, **{**dict.fromkeys(_CRON, "*"), **conf, "timezone": zone})
+            return _row(CrontabSchedule, **{**dict.fromkeys(CRON_FIELDS, "*"), **conf, "timezone": zone})
         case "solar":
             coordinates = {name: Decimal(str(conf[name])) for name in ("latitude", "longitude")}
             return _row(SolarSchedule, event=conf["event"], **coordinates)
@@ -128,8 +141,30 @@ def _times(kind: str, conf: dict[str, Any]) -> Any:
 
 def _row(model: Any, **fields: Any) -> Any:
     try:
-        model(**fields).clean_fields(exclude=["id"])
+        clean_times(model(**fields))
     except ValidationError as error:
         name, (detail, *_) = next(iter(error.message_dict.items()))
         raise invalid(f"/schedule/conf/{name}", detail) from None
     return model.objects.filter(**fields).first() or model.objects.create(**fields)
+
+
+def clean_times(times: Any) -> None:
+    """Checks a row of django-celery-beat's times, the fields of a crontab as `cron_fields` reads them, which
+    django-celery-beat itself does in part only. Raises `ValidationError` that names the fields.
+    """
+    cron = CRON_FIELDS if isinstance(times, CrontabSchedule) else {}
+    faults: dict[str, Any] = {}
+    try:
+        times.clean_fields(exclude=["id", *cron])
+    except ValidationError as error:
+        faults = error.message_dict
+    for name, field in cron.items():
+        text, length = getattr(times, name), times._meta.get_field(name).max_length
+        try:
+            field.numbers(text)
+        except ValueError as error:
+            faults[name] = [str(error)]
+        if len(text) > length:
+            faults[name] = [f"This has at most {length} characters."]
+    if faults:
+        raise ValidationError(faults)

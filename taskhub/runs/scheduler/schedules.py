@@ -19,7 +19,7 @@ from taskhub.jsontools.jsonc import parse_jsonc
 from taskhub.runs.models import Run, Schedule
 from taskhub.runs.queue.submission import create_run, notify_if_waiting
 from taskhub.runs.run_kinds import PlannedRun, ScheduleTarget, target_of
-from taskhub.runs.scheduler.beat_schedules import KINDS, WITH_TIMES, begin, timetable_of, within_end
+from taskhub.runs.scheduler.beat_schedules import KINDS, WITH_TIMES, begin, find_fault_of_end, timetable_of, within_end
 
 log = logging.getLogger(__name__)
 
@@ -213,13 +213,14 @@ def _next_due(schedule: Schedule, now: datetime) -> tuple[datetime | None, str]:
         _planned_run(schedule)
         pending = schedule.due_at if schedule.due_at and schedule.due_at <= now else None
         due = pending or timetable.next_fire(begin(periodic, now))
+        fault = find_fault_of_end(periodic, due, now)
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
         if is_unexpected(error):
             log.exception("The schedule %r cannot be read", periodic.name)
         return None, fault_text(error)
-    return within_end(periodic, due), "" if due else "It never fires."
+    return within_end(periodic, due), fault if due else "It never fires."
 
 
 def _planned_run(schedule: Schedule) -> PlannedRun:
@@ -272,16 +273,20 @@ def _find_faults_of_fields(periodic: PeriodicTask) -> list[dict[str, Any]]:
     faults = []
     if target_of(periodic.task) is None:
         faults.append({"field": "task", "detail": f"There is no task {periodic.task!r} that schedules can start."})
+    now = database_now()
     try:
-        now = database_now()
         timetable = timetable_of(periodic, now)
-        if periodic.enabled and timetable.next_fire(begin(periodic, now)) is None:
+        fire = timetable.next_fire(begin(periodic, now)) if periodic.enabled else None
+        if periodic.enabled and fire is None:
             kind = next(kind for kind in KINDS if getattr(periodic, f"{kind}_id"))
             faults.append({"field": kind, "detail": "It never fires."})
     except Rejected as problem:
         faults += problem.errors
+        fire = None
     try:
         periodic.full_clean(exclude=["task"])
+        if detail := find_fault_of_end(periodic, fire, now):
+            faults.append({"field": "expires", "detail": detail})
     except ValidationError as error:
         named = {fault["field"] for fault in faults}
         faults += [

@@ -9,13 +9,14 @@ from django.db.models import Q
 from django_celery_beat.models import PeriodicTask
 from pydantic import Field
 
-from taskhub.errors import Conflict, NotFound, Rejected
+from taskhub.errors import Conflict, NotFound, Rejected, invalid
 from taskhub.jsontools.field_types import Text, format_timestamp
+from taskhub.jsontools.jsonc import member_text
 from taskhub.runs.scheduler.beat_schedules import KINDS
 from taskhub.runs.scheduler.schedule_spec import ScheduleSpecField, build_periodic_task, spec_of
 from taskhub.runs.scheduler.schedules import delete_schedule, save_schedule
 from walkers.http import examples
-from walkers.http.pagination import Cursor, Limit, paginate
+from walkers.http.pagination import Cursor, paginate, paginate_by_offset
 from walkers.http.registry import register_call
 from walkers.http.response_types import ResultPage, ScheduleResponse, SuccessResponse
 from walkers.run_kinds import TASK
@@ -30,6 +31,7 @@ EVERY_HOUR = {"type": "interval", "conf": {"every": 1, "period": "hours"}}
 
 @register_call(
     problem_statuses=(409,),
+    notation="jsonc",
     example_arguments={"name": "every hour", "schedule": EVERY_HOUR, "body": {"name": "run", "ctx": {}}},
     example_answer=examples.SCHEDULE,
 )
@@ -52,34 +54,53 @@ def add_scheduled_walker(
 
 @register_call(reads=True, example_answer=examples.page(examples.SCHEDULE))
 def get_scheduled_queues(
-    principal: Principal, limit: Limit = 100, cursor: Cursor = None
+    principal: Principal,
+    limit: Annotated[int, Field(ge=0, le=1000, description="How many at most; 0 is all.")] = 100,
+    cursor: Cursor = None,
+    offset: Annotated[int, Field(ge=0, le=ID_MAX, description="How many to leave out first; without a cursor.")] = 0,
+    asc: Annotated[bool, Field(description="Oldest first instead of newest; without a cursor.")] = False,
+    search: Annotated[Text | None, Field(max_length=NAME_MAX, description="Part of the name.")] = None,
 ) -> ResultPage[ScheduleResponse]:
     """List schedules.
 
     Your own, for staff everybody's, newest first: of walkers and of sequences.
     """
     rows = _visible(principal).select_related("schedule_row", *KINDS)
-    return paginate("get_scheduled_queues", rows, _serialize, limit, cursor, key=int)
+    arguments = {"search": search} if search else {}
+    if search:
+        rows = rows.filter(name__icontains=search)
+    if not (offset or asc or limit == 0):
+        return paginate("get_scheduled_queues", rows, _serialize, limit, cursor, key=int, **arguments)
+    if cursor is not None:
+        raise invalid("/cursor", "With a cursor there is no offset, no order and no limit of 0.")
+    return paginate_by_offset("get_scheduled_queues", rows, _serialize, limit, offset, asc=asc, **arguments)
 
 
 @register_call(problem_statuses=(404,), example_arguments={"name": "every hour"}, example_answer=examples.DONE)
 def delete_scheduled_queue(
     principal: Principal,
-    name: Annotated[Text, Field(max_length=NAME_MAX, description="The schedule's name, or its id.")],
+    name: Annotated[Text | None, Field(max_length=NAME_MAX, description="The schedule's name, or its id.")] = None,
+    scheduled_queue_id: Annotated[int | None, Field(ge=1, le=ID_MAX, description="Its id, instead of `name`.")] = None,
 ) -> SuccessResponse:
     """Remove a schedule.
 
     The runs that it started stay.
     """
-    id = int(name) if name.isascii() and name.isdecimal() and len(name) < 11 else None
-    if id is not None and id > ID_MAX:
-        id = None
+    if (name is None) == (scheduled_queue_id is None):
+        raise invalid("/name", "Give one of name and scheduled_queue_id.")
+    id = _id_in(name) if name is not None else scheduled_queue_id
     # A name may look like another schedule's id: the name counts first.
     matches = list(_visible(principal).select_related("schedule_row").filter(Q(name=name) | Q(pk=id)))
     if not matches:
-        raise NotFound(f"There is no schedule {name[:100]!r}, or it is not yours.")
+        raise NotFound(f"There is no schedule {str(name or id)[:100]!r}, or it is not yours.")
     delete_schedule(periodic=next((row for row in matches if row.name == name), matches[0]))
     return {"success": True}
+
+
+def _id_in(name: str) -> int | None:
+    """The id that a name may be, too."""
+    id = int(name) if name.isascii() and name.isdecimal() and len(name) < 11 else None
+    return id if id is not None and id <= ID_MAX else None
 
 
 def add_schedule(
@@ -94,12 +115,16 @@ def add_schedule(
     with transaction.atomic():
         periodic = build_periodic_task(name, task, when)
         try:
-            save_schedule(
-                periodic=periodic, owner=principal.user, written=json.dumps(body, indent=4, ensure_ascii=False)
-            )
+            save_schedule(periodic=periodic, owner=principal.user, written=_written(principal, body))
         except Rejected as refusal:
             raise Rejected(refusal.detail, errors=map(_with_pointer, refusal.errors), type=refusal.type) from None
     return _serialize(PeriodicTask.objects.select_related("schedule_row", *KINDS).get(pk=periodic.pk))
+
+
+def _written(principal: Principal, body: Mapping[str, Any]) -> str:
+    """The body as the caller wrote it, comments and all, where it came as JSON."""
+    sent = getattr(principal.request, "written", None)
+    return (sent and member_text(sent, "body")) or json.dumps(body, indent=4, ensure_ascii=False)
 
 
 def _serialize(periodic: Any) -> ScheduleResponse:
