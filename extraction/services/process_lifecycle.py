@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Coalesce, Extract, Now
 from django.utils import timezone
@@ -177,11 +177,23 @@ def save_progress(*, process: Process, run: Run) -> None:
     runs.save_progress(run=run, progress=progress, until=timezone.now() + RUN_LEASE)
 
 
+# One short statement a second, instead of four, where nothing is extracted; each part has an index of its own.
+_ANY_OPEN = """
+SELECT EXISTS (SELECT FROM extraction_process WHERE status = 'running')
+    OR EXISTS (SELECT FROM extraction_process WHERE status = 'pending')
+    OR EXISTS (SELECT FROM extraction_slice)
+"""
+
+
 def sweep() -> None:
     """Releases slices of lost workers, resumes processes that can pay again, and ends those that run for too long.
 
     The leader does this every second.
     """
+    with connection.cursor() as cursor:
+        cursor.execute(_ANY_OPEN)
+        if not cursor.fetchone()[0]:
+            return
     for slice in slices.lapsed_slices():
         with transaction.atomic():
             process = slices.lock_process(slice.process_id)

@@ -4,6 +4,7 @@
 impossible, the last line says why, and the exit code is 2.
 """
 
+import gc
 import os
 import secrets
 import sys
@@ -30,6 +31,7 @@ CLOSED_ELSEWHERE = {
 
 
 def main() -> None:
+    gc.disable()  # the models of 80 migrations are made anew again and again, and then this process ends
     try:
         told = prepare_database()
     except CannotStart as error:
