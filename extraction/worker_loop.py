@@ -149,7 +149,8 @@ class SliceThread:
             log.warning("A slice of %s lost the database: %s", process.id, error)
             await sync_to_async(connection.close)()
         except Problem as problem:  # what the owner may no longer ask for, as when limits were lowered meanwhile
-            await sync_to_async(_end_refused)(slice, process, problem)
+            end = _end_without_result if sort == SliceSort.RESULT and problem.permanent else _end_refused
+            await sync_to_async(end)(slice, process, problem)
         except asyncio.CancelledError:  # the worker ends
             with suppress(DatabaseError, InterfaceError):
                 await sync_to_async(process_lifecycle.end_slice)(slice=slice)
@@ -193,6 +194,13 @@ def _end_refused(slice: Slice, process: Process, problem: Problem) -> None:
     if process.run_id and problem.permanent:
         reason = {"type": type(problem).__name__, "message": problem.detail}
         process_lifecycle.fail_process(process=process, error=reason)
+
+
+def _end_without_result(slice: Slice, process: Process, problem: Problem) -> None:
+    """Ends a process whose result cannot be written, and never will be."""
+    _end_refused(slice, process, problem)
+    add_note(process, f"the result cannot be written: {problem.detail}")
+    Process.objects.filter(pk=process.pk).update(unwritten=False)
 
 
 def _write_results_in_thread(slice: Slice, process: Process) -> None:

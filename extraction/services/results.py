@@ -24,14 +24,19 @@ from extraction.domain.payload import Payload
 from extraction.models import ExtractionPage, Process
 from extraction.services.payloads import load_payload
 from extraction.writers import write_records
-from taskhub.errors import Unavailable
+from taskhub.errors import Rejected, Unavailable
 
 log = logging.getLogger(__name__)
 
 STORAGE = "results"
 PAGES_AT_ONCE = 100  # of a list
+SIZES_MAX = 100_000  # of nested records, that are remembered
 LISTS_AT_ONCE = 100  # of details, whose first pages are read together
 FIRST_PAGES = 5  # of each list of details
+# Pages that lead to each other nest without an end but the rule's: ten pages, each with links to all of them, eight
+# levels deep, are a hundred million records. So many more records than there are may be read and written.
+REPEATED_LEAST = 1_000_000
+REPEATED_A_RECORD = 200
 
 
 def result_storage() -> Any:
@@ -48,13 +53,32 @@ class ResultExport:
     def __init__(self, process: Process, payload: Payload | None = None) -> None:
         self.process = process
         self.payload = payload or load_payload(process)
+        self._left = REPEATED_LEAST + REPEATED_A_RECORD * process.records
 
     def records(self) -> Iterator[Record]:
-        """The records of the payload's lists, with those of the pages behind them."""
+        """The records of the payload's lists, with those of the pages behind them.
+
+        Raises `Rejected` where these nest so often in each other that they would not end.
+        """
         if self.process.main is None:
             return iter(())
         lists = (self._list_records(key, []) for key in self.payload.lists())
-        return self._expand(chain.from_iterable(lists), self.payload.rule)
+        records = self._expand(chain.from_iterable(lists), self.payload.rule)
+        return self._counted(records) if self.payload.rule.nests else records
+
+    def _counted(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Passes records on, each counted with all that nest in it. Details of several records are one object."""
+        sizes: dict[int, tuple[Record, int]] = {}
+        for record in records:
+            self._count(_nested_size(record, sizes))
+            yield record
+            if len(sizes) > SIZES_MAX:
+                sizes.clear()
+
+    def _count(self, records: int) -> None:
+        self._left -= records
+        if self._left < 0:
+            raise Rejected("The records of details repeat too often in the result: pages lead to each other.")
 
     def pieces(self, format: str, *, gzip: bool) -> Iterator[bytes]:
         """The result file in a format, piece by piece."""
@@ -71,6 +95,7 @@ class ResultExport:
     def _list_records(self, key: bytes, first_pages: list[list[Record]]) -> Iterator[Record]:
         """The records of a list, page by page. Its `first_pages` are not read again."""
         for records in first_pages:
+            self._count(len(records))
             yield from records
         if 0 < len(first_pages) < FIRST_PAGES:
             return
@@ -78,7 +103,9 @@ class ResultExport:
         while pages := list(self._pages(key, after)):
             after = pages[-1][0]
             for _, compressed in pages:
-                yield from _decompress_records(compressed)
+                records = _decompress_records(compressed)
+                self._count(len(records))
+                yield from records
 
     def _pages(self, key: bytes, after: int) -> Iterable[tuple[int, Any]]:
         """The next pages of a list, after the one at a place: their places and compressed records."""
@@ -135,6 +162,16 @@ class ResultExport:
         for key, compressed in rows.order_by("chain", "ordinal").values_list("chain", "records"):
             first_pages.setdefault(bytes(key).hex(), []).append(_decompress_records(compressed))
         return first_pages
+
+
+def _nested_size(record: Record, sizes: dict[int, tuple[Record, int]]) -> int:
+    """How many records a record is, with those in it. `sizes` keeps what is known, and the records of these ids."""
+    if known := sizes.get(id(record)):
+        return known[1]
+    details = (detail for value in record.values() if isinstance(value, list) for detail in value)
+    size = 1 + sum(_nested_size(detail, sizes) for detail in details if isinstance(detail, dict))
+    sizes[id(record)] = record, size
+    return size
 
 
 def _decompress_records(compressed: Any) -> list[Record]:

@@ -167,6 +167,19 @@ def test_three_levels_deep(owner: Person, site: Site) -> None:
     assert second["l_details"][0] == {"l": "/211", "l_details": [{"title": "/211"}]}
 
 
+@pytest.mark.parametrize("path", [False, True])
+def test_pages_that_lead_to_each_other_fill_no_disk(owner: Person, site: Site, path: bool) -> None:
+    names = [f"/{n}" for n in range(12)]
+    site.other = lambda path, before: listing(*names)
+    rule: dict[str, Any] = {"commonParent": "li", "fields": [{"name": "l", "selector": "li a"}]}
+    for _ in range(7):
+        rule = {"commonParent": "li", "fields": [{"name": "l", "selector": "li a", "details": rule}], "path": path}
+    process = extracted(owner, site, **rule)
+    assert (process.status, process.unwritten, process.results) == ("failed", False, "")
+    assert "repeat too often" in process.error
+    assert ProcessNote.objects.filter(process=process, text__contains="cannot be written").count() == 1
+
+
 def test_a_list_ends_where_a_page_repeats(owner: Person, site: Site) -> None:
     site.pages["/"] = listing("/x", more='<a class="next" href="/2">n</a>')
     site.pages["/2"] = listing("/y", more='<a class="next" href="/">n</a>')
