@@ -16,6 +16,7 @@ import pytest
 from tests.document_sequences import DATA, Printed
 from tests.hub import ADMIN, Hub, environment
 from tests.integration.outbound_servers import Serve, answer, serving
+from tests.integration.sequence_servers import bundled_api
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -68,6 +69,16 @@ def test_a_file_is_utf_8_whatever_the_locale(tmp_path: Path, body: bytes, code: 
     done = sequence(tmp_path, "validate", str(file), env={**environment(tmp_path), "LC_ALL": "C", "PYTHONUTF8": "0"})
     assert done.returncode == code, done.stderr
     assert ("line 2, column 2: This is not UTF-8." in done.stderr) is bool(code)
+
+
+def test_the_example_of_the_readme(tmp_path: Path) -> None:
+    example = "sequences/examples/first.jsonc"
+    assert example in (ROOT / "README.md").read_text()
+    with bundled_api() as address:
+        text = (ROOT / example).read_text().replace("http://127.0.0.1:9002", address)
+        done = sequence(tmp_path, "run", "--json", "-", text=text)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"base": address, "greeting_Ada": {"text": "Hello Ada!"}}
 
 
 @pytest.mark.parametrize("arguments", [["validate", "/no/such/file"], ["validate"], ["brew", "-"], []])

@@ -1,34 +1,21 @@
 """docs/sequences.md on a running hub: its examples over HTTP, against the server that it describes."""
 
 import json
-import socket
 from collections.abc import Iterator
 
 import pytest
 
 from tests.hub import Hub
-from tests.integration.outbound_servers import Server, answer, serving
-from tests.unit.test_sequences_docs import EXAMPLES, MISSING, USERS
+from tests.integration.sequence_servers import bundled_api
+from tests.unit.test_sequences_docs import EXAMPLES
 
 pytestmark = pytest.mark.slow
 
 
-def shop(server: Server, connection: socket.socket) -> None:
-    method, path, _ = server.heads[-1].split(maxsplit=2)
-    match method, path:
-        case "GET", "/users":
-            body, status = json.dumps(USERS).encode(), "200 OK"
-        case "POST", "/echo":
-            body, status = server.bodies[-1], "200 OK"
-        case _:
-            body, status = json.dumps(MISSING).encode(), "404 Not Found"
-    connection.sendall(answer(body, "Content-Type: application/json", status=status))
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with serving() as start:
-        yield start(shop).url
+    with bundled_api() as address:
+        yield address
 
 
 @pytest.mark.parametrize(("text", "outcome", "expected"), EXAMPLES)
