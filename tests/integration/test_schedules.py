@@ -392,7 +392,10 @@ def test_one_that_cannot_fire_is_named_and_stops_no_other(olga: User, caplog: py
     for number, schedule in enumerate((bad, buggy, good)):
         due_since(schedule, (3 - number) * SECOND)
     assert fire_due() == 3
-    assert [run.schedule for run in runs()] == ["good"]
+    assert [(run.schedule, run.state) for run in runs()] == [
+        ("bad", "FAILURE"), ("buggy", "FAILURE"), ("good", "PENDING")
+    ]  # fmt: skip
+    assert [error_of(run)["message"] for run in runs()[:2]] == ["No word.", "by nought"]
     assert again(bad).fault == "No word."
     assert again(buggy).fault == "ZeroDivisionError: by nought"
     assert caplog.text.count("The schedule 'bad' cannot fire") == 1

@@ -10,8 +10,11 @@ from django.db.models import F
 from django_celery_beat.models import PeriodicTask
 
 from taskhub.errors import Problem
+from taskhub.runs.domain import State, error_of
 from taskhub.runs.models import Schedule
-from taskhub.runs.queue.leases import end_revoked
+from taskhub.runs.queue.leases import end_revoked, finish_detached
+from taskhub.runs.queue.submission import create_run
+from taskhub.runs.run_kinds import target_of
 from taskhub.runs.scheduler.beat_schedules import WITH_TIMES, timetable_of, within_end
 from taskhub.runs.scheduler.cron import Timetable, latest_fire
 from taskhub.runs.scheduler.schedules import database_now, fault_text, is_unexpected, submit_run
@@ -67,14 +70,33 @@ def _fire(schedule: Any, now: datetime) -> None:
 
 
 def _record_fault(schedule: Any, error: Exception, now: datetime) -> None:
-    """Writes the fault down. The schedule fires again at its next due time: its names may mean something by then."""
+    """Writes the fault down, and puts the fire on record as a run that failed.
+
+    The schedule fires again at its next due time: its names may mean something by then.
+    """
     text = fault_text(error)
     if text != schedule.fault:
         log.warning("The schedule %r cannot fire: %s", schedule.periodic.name, text, exc_info=is_unexpected(error))
+    target, owner = target_of(schedule.periodic.task), schedule.owner
+    if target and owner and owner.is_active:
+        _record_failure(schedule, target.kind, error)
     try:
         _set_next_due(schedule, now, now, fault=text)
     except Problem:  # nor can its timetable be read
         Schedule.objects.filter(pk=schedule.pk).update(fault=text, due_at=None)
+
+
+def _record_failure(schedule: Any, kind: str, error: Exception) -> None:
+    """Creates a run of a fire that could not be planned, without its arguments, and ends it as FAILURE."""
+    name = schedule.periodic.name
+    try:
+        with transaction.atomic():
+            run = create_run(
+                kind=kind, owner=schedule.owner, name=name, arguments={}, schedule=name, due_at=schedule.due_at
+            )
+            finish_detached(run_id=run.pk, state=State.FAILURE, error=error_of(error))
+    except IntegrityError:
+        log.info("The fire of the schedule %r at %s is on record already", name, schedule.due_at)
 
 
 def _submit_or_skip(schedule: Any, now: datetime) -> None:
