@@ -1,14 +1,13 @@
 """The bundled example crawler as a process, and what a crawler's owner does with it over HTTP."""
 
 import json
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
-from tests.hub import ROOT, Caller
+from tests.example_servers import example_server
+from tests.hub import Caller
 
 SCHEMA = {
     "type": "object",
@@ -23,16 +22,9 @@ PARAMETERS = [
 ]
 
 
-@contextmanager
-def example_crawler() -> Iterator[str]:
+def example_crawler() -> AbstractContextManager[str]:
     """Its endpoint."""
-    command = [sys.executable, "-m", "crawlers.examples.crawler", "--port", "0"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().rpartition(" ")[2].strip()
-        finally:
-            process.terminate()
+    return example_server("crawlers.examples.crawler")
 
 
 def external(caller: Any, endpoint: str, **values: Any) -> dict[str, Any]:

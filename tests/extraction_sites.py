@@ -1,17 +1,16 @@
 """Sites on loopback to extract from, and what a user does with extraction over HTTP."""
 
 import json
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.hub import ROOT, Caller
+from tests.example_servers import example_server
+from tests.hub import Caller
 
 FIELDS = [{"name": "title", "selector": "h2 a", "attrs": ["href", "text"]}]
 
@@ -104,16 +103,9 @@ def serving() -> Iterator[Site]:
             thread.join()
 
 
-@contextmanager
-def bundled_site() -> Iterator[str]:
+def bundled_site() -> AbstractContextManager[str]:
     """The address of the bundled site, a process of its own."""
-    command = [sys.executable, "-m", "extraction.examples.site", "--port", "0"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().rpartition(" ")[2].strip()
-        finally:
-            process.terminate()
+    return example_server("extraction.examples.site")
 
 
 def payload(url: str, **values: Any) -> dict[str, Any]:

@@ -8,16 +8,10 @@ import pytest
 
 from taskhub import __version__
 from taskhub.outbound import Allow, Policy, Refused, Session, Unreachable
-from tests.integration.outbound_servers import Names, Serve, answer, serving
+from tests.integration.outbound_servers import Names, Serve, answer
 
 LOOPBACK = Policy(allow=Allow.parse(["loopback"]), total_timeout=30)
 SECOND_ONLY = Policy(allow=Allow.parse(["127.0.0.2"]), total_timeout=30)
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    with serving() as start:
-        yield start
 
 
 @pytest.fixture

@@ -13,16 +13,10 @@ import trustme
 
 from taskhub.outbound import Allow, Policy, Resolver
 from taskhub.outbound.proxy import GateProxy
-from tests.integration.outbound_servers import Serve, Server, answer, serving, tls_for
+from tests.integration.outbound_servers import Serve, Server, answer, tls_for
 from tests.integration.test_outbound_proxies import tunnel
 
 LOOPBACK = Policy(allow=Allow.parse(["loopback"]), connect_timeout=2, total_timeout=10)
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    with serving() as start:
-        yield start
 
 
 def names(**known: list[str]) -> Resolver:

@@ -11,16 +11,10 @@ from collections.abc import Iterator
 import pytest
 
 from taskhub.outbound import Allow, Policy, Session, TooMuch, Unreachable
-from tests.integration.outbound_servers import Script, Serve, Server, answer, serving
+from tests.integration.outbound_servers import Script, Serve, Server, answer
 
 MAX = 100_000
 LOOPBACK = Allow.parse(["loopback"])
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    with serving() as start:
-        yield start
 
 
 @pytest.fixture

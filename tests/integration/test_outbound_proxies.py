@@ -11,15 +11,9 @@ import pytest
 import trustme
 
 from taskhub.outbound import Allow, Policy, Refused, Session, Unreachable
-from tests.integration.outbound_servers import Names, Script, Serve, Server, answer, redirect, serving, tls_for
+from tests.integration.outbound_servers import Names, Script, Serve, Server, answer, redirect, tls_for
 
 LOOPBACK = Policy(allow=Allow.parse(["loopback"]), total_timeout=30)
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    with serving() as start:
-        yield start
 
 
 @pytest.fixture

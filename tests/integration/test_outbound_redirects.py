@@ -6,13 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from taskhub.outbound import Allow, Policy, Refused, Session, TooMuch, Unreachable
-from tests.integration.outbound_servers import Script, Serve, Server, answer, redirect, serving
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    with serving() as start:
-        yield start
+from tests.integration.outbound_servers import Script, Serve, Server, answer, redirect
 
 
 @pytest.fixture
