@@ -10,6 +10,7 @@ from typing import NoReturn
 from taskhub import up
 from taskhub.demo.temporary_home import temporary_home
 from taskhub.embedded import CannotStart, Home, Servers, check_addresses
+from taskhub.security.log_lines import escape_controls
 
 # These need addresses in the settings, but nobody behind them; `up` and `demo` start servers themselves.
 WITHOUT_SERVERS = {
@@ -29,7 +30,8 @@ def main() -> None:
             else:
                 run_django(servers, sys.argv)
     except CannotStart as error:
-        print(error, file=sys.stderr)  # noqa: T201 - the one sentence for the person at the terminal
+        # The one sentence for the person at the terminal; it may quote what an address or a file holds.
+        print(escape_controls(str(error)), file=sys.stderr)  # noqa: T201
         sys.exit(2)
 
 

@@ -390,6 +390,15 @@ def test_servers_that_cannot_be_used_are_told(home: Path, variables: dict[str, s
     assert refused(home, **variables).startswith(sentence)
 
 
+def test_control_characters_of_what_a_refusal_quotes_are_escaped(home: Path) -> None:
+    forged = home / "a\x1b[2Jb\nERROR forged"
+    forged.mkdir(parents=True, mode=0o700)
+    (forged / "secret_key").write_text("")
+    sentence = refused(forged)
+    assert "\\x1b[2Jb\\nERROR forged" in sentence
+    assert sentence.isprintable()
+
+
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
