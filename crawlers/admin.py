@@ -1,21 +1,23 @@
 """The operator's pages of externals, streams, crawlers, tasks, documents and rejected lines."""
 
 import json
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.db.models.functions import Left
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from crawlers.models import Crawler, CrawlerTask, Document, External, RejectedLine, StatusChange, Stream
+from crawlers.models import Crawler, CrawlerTask, Document, External, RejectedLine, Stream
 from crawlers.services import definitions, status_updates, task_runs
 from crawlers.services.crawler_calls import time_out
 from crawlers.services.crawler_schedules import schedule_of
 from taskhub.errors import Conflict
-from taskhub.security.masking import MASK
-from taskhub.web.admin import WatchedAdmin, json_block, list_link, row_action, row_link, unbroken
+from taskhub.security.masking import MASK, mask
+from taskhub.web.admin import WatchedAdmin, json_block, list_link, row_action, row_link, text_block, unbroken
 
 
 def _link(row: Any, text: str = "") -> SafeString:
@@ -30,13 +32,18 @@ class CrawlersAdmin(WatchedAdmin):
 
 @admin.register(External)
 class ExternalAdmin(CrawlersAdmin):
-    list_display = ("name", "endpoint", "credential", "owner", "version", "created_at")
+    list_display = ("name", "shown_endpoint", "credential", "owner", "version", "created_at")
     list_select_related = ("owner",)
+    unlisted = ("parameters", "schema", "headers")
     fields: ClassVar[Any] = (
-        *("fid", "owner", "meta", "endpoint", "credential", "shown_parameters", "shown_schema", "id_field"),
+        *("fid", "owner", "meta", "shown_endpoint", "credential", "shown_parameters", "shown_schema", "id_field"),
         *("shown_headers", "timeout", "version", "created_at", "crawlers_of"),
     )
     actions: Any = ["delete_externals"]
+
+    @admin.display(description="endpoint")
+    def shown_endpoint(self, external: External) -> str:
+        return mask(external.endpoint)
 
     @admin.display(description="parameters")
     def shown_parameters(self, external: External) -> SafeString:
@@ -68,10 +75,7 @@ class StreamAdmin(CrawlersAdmin):
 
     @admin.display(description="more")
     def more(self, stream: Stream) -> SafeString:
-        pages = [
-            (list_link(f"crawlers_{name}", f"its {text}", stream__id__exact=stream.pk),)
-            for name, text in _PAGES_OF_STREAM
-        ]
+        pages = [(list_link(f"crawlers_{name}", text, stream__id__exact=stream.pk),) for name, text in _PAGES_OF_STREAM]
         return format_html_join(", ", "{}", pages)
 
     @row_action("Delete the selected streams with their documents", needs="crawlers.delete_stream", asks=True)
@@ -87,6 +91,7 @@ class CrawlerAdmin(CrawlersAdmin):
     linked_by = ("external__id__exact", "stream__id__exact")
     list_display = ("name", "fid", "external_link", "stream_link", "owner", "created_at")
     list_select_related = ("owner", "external", "stream")
+    unlisted = ("params", "secrets", "external__parameters", "external__schema", "external__headers")
     fields: ClassVar[Any] = (
         *("fid", "owner", "meta", "external_link", "stream_link", "shown_params", "schedule", "version"),
         *("created_at", "tasks_of"),
@@ -138,20 +143,13 @@ def _refuse_running(task: CrawlerTask, is_new: bool) -> None:
         raise Conflict(f"The task {task.fid} is running.")
 
 
+def _lines(rows: Iterable[tuple[Any, ...]]) -> SafeString:
+    """A line each: a time, and what happened then."""
+    lines = [(f"{at:%Y-%m-%d %H:%M:%S}", mask(" ".join(map(str, parts)))) for at, *parts in rows]
+    return format_html_join(mark_safe("<br>"), "{} {}", lines)
+
+
 _PAGES_OF_TASK = (("document", "its documents"), ("rejectedline", "rejected lines"))
-
-
-class StatusInline(admin.TabularInline):
-    model = StatusChange
-    fields = readonly_fields = ("at", "attempt", "code", "message", "detail", "by")
-    ordering = ("-id",)
-    extra = 0
-    max_num = 0
-    can_delete = False
-    verbose_name_plural = "history"
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class RunningFilter(admin.SimpleListFilter):
@@ -169,28 +167,18 @@ class RunningFilter(admin.SimpleListFilter):
 class CrawlerTaskAdmin(CrawlersAdmin):
     linked_by = ("crawler__id__exact", "stream__id__exact")
     list_display = (
-        *(
-            "whole_fid",
-            "shown_status",
-            "crawler_link",
-            "attempt",
-            "received",
-            "inserted",
-            "updated",
-            "unchanged",
-            "rejected",
-        ),
-        *("created_at", "ended_at"),
+        *("whole_fid", "shown_status", "crawler_link", "attempt", "received", "inserted", "updated", "unchanged"),
+        *("rejected", "created_at", "ended_at"),
     )
     list_select_related = ("crawler",)
     list_filter: ClassVar[Any] = (RunningFilter,)
+    unlisted = ("params", "secrets", "detail", "crawler__params", "crawler__secrets")
     fields: ClassVar[Any] = (
         *("fid", "owner", "crawler_link", "stream_link", "run_link", "attempt", "shown_status", "message", "detail"),
-        *("shown_params", "callback", "timeout", "created_at", "started_at", "seen_at", "ended_at", "received"),
-        *("inserted", "updated", "unchanged", "rejected", "bytes", "more", "requests"),
+        *("shown_params", "shown_callback", "timeout", "created_at", "started_at", "seen_at", "ended_at", "received"),
+        *("inserted", "updated", "unchanged", "rejected", "bytes", "more", "requests", "history"),
     )
     actions: Any = ["retry_tasks", "stop_tasks", "time_out_tasks", "delete_tasks"]
-    inlines: ClassVar[Any] = [StatusInline]
 
     @admin.display(description="fid")
     def whole_fid(self, task: CrawlerTask) -> SafeString:
@@ -221,13 +209,18 @@ class CrawlerTaskAdmin(CrawlersAdmin):
         pages = [(list_link(f"crawlers_{name}", text, task__id__exact=task.pk),) for name, text in _PAGES_OF_TASK]
         return format_html_join(", ", "{}", pages)
 
+    @admin.display(description="callback")
+    def shown_callback(self, task: CrawlerTask) -> str:
+        return mask(task.callback)
+
     @admin.display(description="requests to the crawler")
     def requests(self, task: CrawlerTask) -> SafeString:
-        calls = task.calls.order_by("-id")[:20]
-        lines = [
-            (f"{call.at:%Y-%m-%d %H:%M:%S}", call.method, call.url, call.status or "", call.error) for call in calls
-        ]
-        return format_html_join(mark_safe("<br>"), "{} {} {} {} {}", lines)
+        return _lines((c.at, c.method, c.url, c.status or "", c.error) for c in task.calls.order_by("-id")[:20])
+
+    @admin.display(description="history")
+    def history(self, task: CrawlerTask) -> SafeString:
+        changes = task.history.order_by("-id")[:100]
+        return _lines((c.at, f"attempt {c.attempt}", c.code, c.message, c.detail, f"({c.by})") for c in changes)
 
     @row_action("Try the selected tasks again", needs="crawlers.change_crawlertask", asks=True)
     def retry_tasks(self, request: HttpRequest, queryset: QuerySet[CrawlerTask]) -> None:
@@ -252,13 +245,14 @@ class CrawlerTaskAdmin(CrawlersAdmin):
 class DocumentAdmin(CrawlersAdmin):
     linked_by = ("stream__id__exact", "task__id__exact")
     list_display = ("id", "key", "stream_id", "task_id", "at", "body_start")
+    unlisted = ("body",)
     search_ids = ("id",)
     search_help_text = "A row's number"
     fields: ClassVar[Any] = ("id", "key", "stream_link", "task_link", "rank", "at", "shown_body")
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Document]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Where a task is asked for, the rows between its first and its last: no index finds a task's rows."""
-        rows = super().get_queryset(request)
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(beginning=Left("body", 100))
         number = request.GET.get("task__id__exact", "")
         if number.isascii() and number.isdecimal() and len(number) < 19:
             task = CrawlerTask.objects.filter(pk=int(number), first_row__isnull=False).first()
@@ -278,8 +272,8 @@ class DocumentAdmin(CrawlersAdmin):
         return _link(document.task, str(document.task.fid))
 
     @admin.display(description="document")
-    def body_start(self, document: Document) -> str:
-        return document.body[:100]
+    def body_start(self, document: Any) -> str:
+        return str(document.beginning)
 
     @admin.display(description="document")
     def shown_body(self, document: Document) -> SafeString:
@@ -291,9 +285,14 @@ class RejectedLineAdmin(CrawlersAdmin):
     linked_by = ("task__id__exact",)
     list_display = ("id", "task_link", "line", "reason", "at")
     list_select_related = ("task",)
+    unlisted = ("body", "task__params", "task__secrets", "task__detail")
     search_ids = ("id",)
     search_help_text = "A row's number"
-    fields: ClassVar[Any] = ("task_link", "line", "reason", "body", "at")
+    fields: ClassVar[Any] = ("task_link", "line", "reason", "shown_body", "at")
+
+    @admin.display(description="line as it was sent")
+    def shown_body(self, rejected: RejectedLine) -> SafeString:
+        return text_block(rejected.body)
 
     @admin.display(description="task")
     def task_link(self, rejected: RejectedLine) -> SafeString:

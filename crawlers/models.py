@@ -15,6 +15,7 @@ from taskhub.db.querysets import RemovableQuerySet
 from taskhub.errors import NotFound
 from taskhub.runs.models import Run
 from taskhub.security.encryption import EncryptedJSONField
+from taskhub.security.sealed_values import SealedJSONField, SealedTextField
 
 _Row = TypeVar("_Row", bound=models.Model, covariant=True)
 
@@ -62,18 +63,19 @@ class External(FidModel):
         BASIC = "basic", "username and password"
         OAUTH = "oauth", "a token"
 
-    endpoint = models.TextField(help_text="/task is appended")
+    endpoint: "models.Field[Any, Any]" = SealedTextField(help_text="/task is appended")
     credential = models.CharField(max_length=10, choices=Credential.choices, default=Credential.NONE)
     parameters = models.JSONField(default=list)
     schema = models.JSONField(null=True, help_text="JSON Schema of one document")
     id_field = models.TextField(default="", help_text="The member that is a document's id; empty: its content is")
     headers: "models.Field[Any, Any]" = EncryptedJSONField(default=dict)
     timeout = models.PositiveIntegerField(default=3600, help_text="Seconds without a sign of life")
-    kept = models.JSONField(
+    kept: "models.Field[Any, Any]" = SealedJSONField(
         default=dict,
         db_default={},
         help_text="What is given back as it was sent: credential, analysis, oauth and so on",
     )
+    moved_at = models.DateTimeField(null=True, editable=False, help_text="When its endpoint last got another origin")
 
     class Meta:
         indexes: ClassVar = [models.Index(fields=["owner", "-id"], name="external_owner")]
@@ -133,7 +135,9 @@ class CrawlerTask(FidModel):
     detail = models.TextField(default="", blank=True)
     params = models.JSONField(default=dict, help_text="Without the secret ones")
     secrets: "models.Field[Any, Any]" = EncryptedJSONField(default=dict, help_text="{params, credential}")
-    callback = models.TextField(default="", blank=True, help_text="Address for the crawler's notices of status changes")
+    callback: "models.Field[Any, Any]" = SealedTextField(
+        default="", blank=True, help_text="Address for the crawler's notices of status changes"
+    )
     timeout = models.PositiveIntegerField(help_text="Seconds without a sign of life")
     started_at = models.DateTimeField(null=True, help_text="When the crawler took it")
     seen_at = models.DateTimeField(default=timezone.now, help_text="The last sign of life")

@@ -6,10 +6,11 @@ from typing import Any
 from django.urls import reverse
 
 from crawlers.domain.kind_names import CRAWLER_TASK, DOCUMENT_REMOVAL, NOTICE, SCHEDULED_TASK
-from crawlers.models import CrawlerTask
+from crawlers.models import Crawler, CrawlerTask
 from crawlers.services.crawler_schedules import planned_run
 from crawlers.services.status_updates import end_task_of_run
 from crawlers.services.task_runs import check_arguments, retry_task_of_run
+from taskhub.errors import Forbidden
 from taskhub.runs.models import Run
 from taskhub.runs.run_kinds import PlannedRun, RunKind, ScheduleTarget
 
@@ -30,6 +31,11 @@ class CrawlerTaskKind(RunKind):
 
     def check(self, arguments: Mapping[str, Any]) -> None:
         check_arguments(arguments)
+
+    def check_owner(self, arguments: Mapping[str, Any], owner: Any) -> None:
+        others = Crawler.objects.filter(fid=arguments["crawler"]).exclude(owner=owner)
+        if not owner.is_staff and others.exists():
+            raise Forbidden("The run's crawler is another user's.")
 
     def on_retry(self, old: Run, new: Run) -> None:
         retry_task_of_run(old, new)

@@ -18,7 +18,7 @@ from extraction.services import credits, deliveries, process_lifecycle, processe
 from extraction.services.results import ResultExport
 from extraction.services.signed_links import LOG, link_to
 from taskhub.errors import Problem
-from taskhub.security.masking import mask
+from taskhub.security.masking import mask, masked_address
 from taskhub.web.admin import SHOWN_MAX, BigTableAdmin, WatchedAdmin, json_block, list_link, row_action, row_link
 
 PREVIEW = 50
@@ -40,15 +40,9 @@ class ExtractionTaskAdmin(ExtractionAdmin):
     list_select_related = ("owner",)
     search_fields = ("=id",)
     search_help_text = "An id"
+    unlisted = ("payload", "delivery")
     fields: ClassVar[Any] = (
-        "id",
-        "owner",
-        "name",
-        "description",
-        "shown_webhook",
-        "shown_delivery",
-        "shown_payload",
-        "created_at",
+        *("id", "owner", "name", "description", "shown_webhook", "shown_delivery", "shown_payload", "created_at"),
         "processes_of",
     )
     actions: Any = ["run_tasks", "test_deliveries", "delete_tasks"]
@@ -59,7 +53,7 @@ class ExtractionTaskAdmin(ExtractionAdmin):
 
     @admin.display(description="webhook")
     def shown_webhook(self, task: ExtractionTask) -> str:
-        return mask(task.webhook)
+        return masked_address(task.webhook)
 
     @admin.display(description="delivery")
     def shown_delivery(self, task: ExtractionTask) -> SafeString | str:
@@ -93,6 +87,7 @@ class ProcessAdmin(ExtractionAdmin):
     list_display = ("id", "task_link", "status", "progress", "records", "failed_link", "cost", "owner", "created_at")
     list_select_related = ("owner", "task")
     list_filter = ("status",)
+    unlisted = ("payload", "delivery", "cookies", "task__payload", "task__delivery")
     search_fields = ("=id",)
     search_help_text = "An id"
     fields: ClassVar[Any] = (
@@ -134,17 +129,9 @@ class ProcessAdmin(ExtractionAdmin):
 
     @admin.display(description="all pages")
     def pages_of(self, process: Process) -> SafeString:
-        states = [
-            (
-                list_link(
-                    "extraction_extractionpage", word, process__seq__exact=process.pk, state__exact=STATES_BY_WORD[word]
-                ),
-            )
-            for word in STATES_BY_WORD
-        ]
-        return format_html_join(
-            ", ", "{}", [(list_link("extraction_extractionpage", "all", process__seq__exact=process.pk),), *states]
-        )
+        states: dict[str, Any] = {"all": {}} | {word: {"state__exact": state} for word, state in STATES_BY_WORD.items()}
+        of, page = {"process__seq__exact": process.pk}, "extraction_extractionpage"
+        return format_html_join(", ", "{}", [(list_link(page, word, **of, **only),) for word, only in states.items()])
 
     @admin.display(description="deliveries")
     def deliveries(self, process: Process) -> SafeString | str:

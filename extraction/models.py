@@ -13,8 +13,9 @@ from extraction.domain.ksuids import LENGTH, RANDOM_BYTES, ksuid
 from extraction.domain.process_status import PageState, ProcessStatus
 from taskhub.db.querysets import RemovableQuerySet
 from taskhub.runs.models import Run
-from taskhub.security.encryption import EncryptedJSONField
+from taskhub.security.encryption import EncryptedJSONField, EncryptedTextField
 from taskhub.security.masking import mask
+from taskhub.security.sealed_values import SealedTextField
 
 ID_LENGTH = LENGTH
 
@@ -47,7 +48,9 @@ class ExtractionTask(OwnedExtraction):
 
     name = models.CharField(max_length=200, default="", blank=True)
     description = models.TextField(default="", blank=True)
-    webhook = models.TextField(default="", blank=True, help_text="Receives a request when a process ends")
+    webhook: "models.Field[Any, Any]" = EncryptedTextField(
+        default="", blank=True, help_text="Receives a request when a process ends"
+    )
     delivery: "models.Field[Any, Any]" = EncryptedJSONField(default=list, help_text="Where results are sent, too")
 
     class Meta:
@@ -163,7 +166,7 @@ class ExtractionPage(models.Model):
     ordinal = models.IntegerField(default=0)
     before = models.BinaryField(max_length=16, default=b"", help_text="Digest of what the page before it showed")
     rule = models.SmallIntegerField(default=0)
-    url = models.TextField()
+    url: "models.Field[Any, Any]" = SealedTextField()
     state = models.CharField(max_length=10, default=PageState.READY, choices=[(s, s) for s in PageState])
     slice = models.BigIntegerField(null=True, help_text="Who has claimed it")
     attempt = models.PositiveSmallIntegerField(default=0)

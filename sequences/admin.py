@@ -3,7 +3,6 @@
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
@@ -17,6 +16,7 @@ class SequenceStepAdmin(ReadOnlyAdmin):
     list_filter: ClassVar[Any] = ("again",)
     search_ids = ("run_id",)
     linked_by = ("run__id__exact",)
+    unlisted = ("sent", "answer")
     search_help_text = "A run's id"
     fields = (
         "shown_run",
@@ -33,11 +33,6 @@ class SequenceStepAdmin(ReadOnlyAdmin):
         "answer",
     )
     readonly_fields = fields
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[SequenceStep]:
-        listing = request.resolver_match is None or not request.resolver_match.kwargs.get("object_id")
-        steps = super().get_queryset(request)
-        return steps.defer("sent", "answer") if listing else steps
 
     def get_ordering(self, request: HttpRequest) -> list[Any]:
         """Of one run as they were carried out; of all of them the newest first."""

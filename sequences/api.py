@@ -1,4 +1,4 @@
-"""`/sequences`, for staff: sequences checked, run, and read step by step."""
+"""`/sequences`: sequences checked, run, and read step by step, by staff and by who has the permission."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
@@ -8,127 +8,43 @@ from django.conf import settings
 from django.http import HttpResponseBase
 from django.urls import path
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_field
-from rest_framework import serializers
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.generics import GenericAPIView
-from rest_framework.permissions import IsAdminUser
+from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from sequences.models import SequenceStep
-from sequences.services.sequence_runs import KIND, check, sequence_run, submit_sequence
+from sequences.serializers import (
+    EXAMPLE_ID,
+    EXAMPLE_RUN,
+    EXAMPLE_SEQUENCE,
+    EXAMPLE_STEP,
+    EXAMPLE_WHOLE,
+    SequenceFilters,
+    SequenceRunSerializer,
+    WaitSerializer,
+    WholeSequenceRunSerializer,
+    WholeStepSerializer,
+)
+from sequences.services.sequence_runs import KIND, check, key_scopes, may_run, sequence_run, submit_sequence
+from taskhub.accounts.models import ApiKey
 from taskhub.runs import queue as runs
-from taskhub.runs.domain import State
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
-from taskhub.runs.serializers import AnyField, ErrorField, RunFilters
 from taskhub.runs.waits import answer_when_ended
+from taskhub.security.scopes import KeyScope, require_scopes
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import response_header
 from taskhub.web.rest_policies import JsoncParser
-
-STEPS_MAX = 1000
-EXAMPLE_ID = "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70"
-EXAMPLE_SEQUENCE = {
-    "persistence": {"base": "http://localhost:8000"},
-    "requests": [{"method": "GET", "url": "{{#.base}}/healthz", "save_to": "health"}],
-}
-EXAMPLE_STEP = {
-    "path": "requests[0]",
-    "method": "GET",
-    "url": "http://localhost:8000/healthz",
-    "status": 200,
-    "duration_ms": 4,
-    "error": "",
-    "note": "",
-    "again": False,
-}
-EXAMPLE_RUN = {
-    "id": EXAMPLE_ID,
-    "state": "SUCCESS",
-    "error": None,
-    "started_at": "2026-01-31T12:00:00.004000Z",
-    "finished_at": "2026-01-31T12:00:00.019000Z",
-    "periodic_task": None,
-}
-EXAMPLE_WHOLE = EXAMPLE_RUN | {
-    "result": {"base": "http://localhost:8000", "health": {"status": "ok"}},
-    "steps": [EXAMPLE_STEP],
-}
 
 
 class SequenceParser(JsoncParser):
     """A sequence as the documents print it, whatever its content type."""
 
     media_type = "*/*"
-
-
-class StepSerializer(serializers.ModelSerializer[SequenceStep]):
-    """A step, without what was sent and answered."""
-
-    class Meta:
-        model = SequenceStep
-        fields: ClassVar = list(EXAMPLE_STEP)
-        extra_kwargs: ClassVar = {
-            "status": {"min_value": 100, "max_value": 599},
-            "duration_ms": {"min_value": 0, "max_value": None},
-        }
-
-
-class WholeStepSerializer(StepSerializer):
-    """`sent` and `answer` are JSON as text: secrets masked, cut at a limit."""
-
-    class Meta(StepSerializer.Meta):
-        fields: ClassVar = ["number", *EXAMPLE_STEP, "sent", "answer"]
-        extra_kwargs: ClassVar = StepSerializer.Meta.extra_kwargs | {"number": {"min_value": 1, "max_value": None}}
-
-
-class SequenceRunSerializer(serializers.ModelSerializer[Run]):
-    state = serializers.ChoiceField(choices=[str(state) for state in State])
-    error = ErrorField(help_text="Why it stopped; the message begins with the step's path.")
-    periodic_task = serializers.SerializerMethodField(help_text="The schedule's name, or null.")
-
-    class Meta:
-        model = Run
-        fields: ClassVar = list(EXAMPLE_RUN)
-
-    def get_periodic_task(self, run: Run) -> str | None:
-        return run.schedule or None
-
-
-class WholeSequenceRunSerializer(SequenceRunSerializer):
-    """With its result, which is its persistence, and its first 1,000 steps."""
-
-    result = AnyField(help_text="What was saved; when it stopped, so far.")
-    steps = serializers.SerializerMethodField()
-
-    class Meta(SequenceRunSerializer.Meta):
-        fields: ClassVar = ["id", "state", "result", "error", "started_at", "finished_at", "periodic_task", "steps"]
-
-    @extend_schema_field(StepSerializer(many=True))
-    def get_steps(self, run: Run) -> Any:
-        steps = SequenceStep.objects.filter(run=run).order_by("number").defer("sent", "answer")
-        return StepSerializer(steps[:STEPS_MAX], many=True).data
-
-
-class WaitSerializer(serializers.Serializer[Any]):
-    wait = serializers.FloatField(
-        default=0, min_value=0, max_value=300, help_text="Seconds to wait for the end, at most."
-    )
-    webhook = serializers.CharField(
-        default="", allow_blank=True, max_length=2_000, help_text="An address that is told of the end."
-    )
-
-
-class SequenceFilters(RunFilters):
-    """The filters of `GET /sequences/runs`."""
-
-    kind = name = parent = retry_of = schedule = None  # type: ignore[assignment]
-    periodic_task = serializers.CharField(
-        required=False, source="schedule", max_length=200, help_text="Only what this schedule started, by name"
-    )
 
 
 ID = OpenApiParameter(
@@ -153,11 +69,19 @@ SENT_EXAMPLE = OpenApiExample("A sequence", EXAMPLE_SEQUENCE, request_only=True)
 FAULTS = {400: "The sequence cannot run; `errors` names each fault's `path`, or `line` and `column`."}
 
 
-class StaffView(APIView):
-    permission_classes = [IsAdminUser]
+class MayRunSequences(BasePermission):
+    """Staff, and who has the permission `sequences.run_sequence`."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return may_run(request.user)
 
 
-class SequenceValidationView(StaffView):
+class SequenceView(APIView):
+    permission_classes = [IsAuthenticated, MayRunSequences]
+
+
+class SequenceValidationView(SequenceView):
+    key_scopes: ClassVar = {"POST": KeyScope.READ}
     parser_classes = [SequenceParser]
     throttle_scope = "read"
 
@@ -182,7 +106,8 @@ class SequenceValidationView(StaffView):
         return Response({"valid": True})
 
 
-class SequenceRunsView(StaffView, GenericAPIView[Run]):
+class SequenceRunsView(SequenceView, GenericAPIView[Run]):
+    key_scopes: ClassVar = {"POST": KeyScope.RUN}
     parser_classes = [SequenceParser]
     serializer_class = SequenceRunSerializer
 
@@ -195,11 +120,11 @@ class SequenceRunsView(StaffView, GenericAPIView[Run]):
     def get(self, request: Request) -> Response:
         """List runs of sequences.
 
-        Newest first, everybody's.
+        Newest first: your own; for staff everybody's.
         """
         filters = SequenceFilters(data=request.query_params.dict())
         filters.is_valid(raise_exception=True)
-        found = Run.objects.filter(kind=KIND, **filters.conditions).brief()
+        found = Run.objects.visible_to(request.user).filter(kind=KIND, **filters.conditions).brief()
         return self.get_paginated_response(SequenceRunSerializer(self.paginate_queryset(found), many=True).data)
 
     @extend_schema(
@@ -227,21 +152,24 @@ class SequenceRunsView(StaffView, GenericAPIView[Run]):
         """Run a sequence.
 
         It is accepted as a run, 202; with `wait` it is answered when the run has ended, 200, or as it is when the time
-        is up, 202.
+        is up, 202. An API key needs the scopes of the calls that the sequence makes in process (`JAC`), too.
         """
         query = WaitSerializer(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
         arguments = cast(Mapping[str, Any], request.data)
+        if isinstance(request.auth, ApiKey):
+            require_scopes(request.auth, key_scopes(arguments))
         seconds, webhook = query.validated_data["wait"], query.validated_data["webhook"]
 
         def produce() -> Response:
-            return _run_response(submit_sequence(arguments=arguments, owner=request.user, webhook=webhook))
+            run = submit_sequence(arguments=arguments, owner=request.user, webhook=webhook)
+            return _run_response(run, request.user)
 
         def finish(response: Response) -> HttpResponseBase:
             run_id = UUID(response.data["id"])
 
             def respond() -> Response:
-                return _run_response(runs.visible_run(run_id=run_id, user=request.user))
+                return _run_response(runs.visible_run(run_id=run_id, user=request.user), request.user)
 
             return answer_when_ended(request, run_ids=[run_id], seconds=seconds, respond=respond)
 
@@ -249,7 +177,7 @@ class SequenceRunsView(StaffView, GenericAPIView[Run]):
         return answer_once(request, fields, produce, finish if seconds else None)
 
 
-class SequenceRunView(StaffView):
+class SequenceRunView(SequenceView):
     @extend_schema(
         operation_id="sequences_runs_retrieve",
         parameters=[ID],
@@ -261,14 +189,15 @@ class SequenceRunView(StaffView):
 
         Its result, its error, and its first 1,000 steps; all of them are at `steps`.
         """
-        return Response(WholeSequenceRunSerializer(sequence_run(run_id=id, user=request.user)).data)
+        run = sequence_run(run_id=id, user=request.user)
+        return Response(WholeSequenceRunSerializer(run, context={"viewer": request.user}).data)
 
 
 class StepPagination(NewestFirstPagination):
     ordering = "number"
 
 
-class SequenceStepsView(StaffView, GenericAPIView[SequenceStep]):
+class SequenceStepsView(SequenceView, GenericAPIView[SequenceStep]):
     serializer_class = WholeStepSerializer
     pagination_class = StepPagination
 
@@ -293,8 +222,8 @@ class SequenceStepsView(StaffView, GenericAPIView[SequenceStep]):
         return self.get_paginated_response(WholeStepSerializer(self.paginate_queryset(steps), many=True).data)
 
 
-def _run_response(run: Run) -> Response:
-    body: Mapping[str, Any] = WholeSequenceRunSerializer(run).data
+def _run_response(run: Run, viewer: Any) -> Response:
+    body: Mapping[str, Any] = WholeSequenceRunSerializer(run, context={"viewer": viewer}).data
     location = f"{settings.PUBLIC_URL}/sequences/runs/{run.pk}"
     return Response(body, 200 if run.ended else 202, headers={"Location": location})
 

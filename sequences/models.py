@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from django.db import models
 
 from taskhub.runs.models import Run
+from taskhub.security.encryption import EncryptedJSONField
 
 
 class SequenceStep(models.Model):
@@ -25,6 +26,7 @@ class SequenceStep(models.Model):
 
     class Meta:
         db_table = "sequences_step"
+        permissions: ClassVar = [("run_sequence", "Can run sequences")]
         constraints: ClassVar = [models.UniqueConstraint(fields=["run", "number"], name="step_number")]
 
     def __str__(self) -> str:
@@ -48,7 +50,7 @@ class CheckpointValue(models.Model):
     digest = models.CharField(max_length=64, help_text="SHA-256 of place and key, which may be too long for an index")
     place = models.CharField(max_length=20)
     key = models.TextField()
-    value = models.TextField(help_text="JSON")
+    value: "models.Field[Any, Any]" = EncryptedJSONField()
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["run", "digest"], name="checkpoint_value")]

@@ -7,9 +7,10 @@ from typing import Any
 from django.urls import reverse
 
 from sequences.services.checkpoints import delete_state
-from sequences.services.sequence_runs import KIND, check, planned_run
+from sequences.services.sequence_runs import KIND, check, check_owner, key_scopes, planned_run
 from taskhub.runs.models import Run
 from taskhub.runs.run_kinds import PlannedRun, RunKind, ScheduleTarget
+from taskhub.security.scopes import KeyScope
 
 TASK = "sequences.tasks.ScheduledSequence"
 OLDER_NAMES = ("jaseci.svc.task.common.ScheduledSequence", "jaseci.extens.svc.tasks.ScheduledSequence")
@@ -23,6 +24,12 @@ class SequenceKind(RunKind):
 
     def check(self, arguments: Mapping[str, Any]) -> None:
         check(arguments)
+
+    def check_owner(self, arguments: Mapping[str, Any], owner: Any) -> None:
+        check_owner(owner)
+
+    def key_scopes(self, arguments: Mapping[str, Any]) -> frozenset[KeyScope]:
+        return key_scopes(arguments)
 
     def on_end(self, run: Run) -> None:
         delete_state(run)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from sequences.run_kinds import TASK
-from taskhub.errors import Forbidden
+from sequences.services.sequence_runs import check_owner
 from taskhub.runs.scheduler.schedule_spec import ScheduleSpecField
 from walkers.http import examples
 from walkers.http.calls.walker_schedules import EVERY_HOUR, ScheduleName, add_schedule
@@ -29,10 +29,9 @@ def add_scheduled_sequence(
     schedule: ScheduleSpecField,
     body: Annotated[dict[str, Any], Field(description="`persistence`, `container` and `requests`.")],
 ) -> ScheduleResponse:
-    """Schedule a sequence; for staff.
+    """Schedule a sequence; for staff, and for who has the permission `sequences.run_sequence`.
 
     It is checked now: each fault has its `path`. 409 for a name that is taken.
     """
-    if not principal.user.is_staff:
-        raise Forbidden("Sequences are for staff.")
+    check_owner(principal.user)
     return add_schedule(principal, name, TASK, schedule, body)

@@ -53,6 +53,7 @@ class GraphAdmin(WalkersAdmin):
 class InGraphAdmin(WalkersAdmin):
     search_ids = ("id",)
     linked_by = ("graph__id__exact",)
+    unlisted = ("context",)
 
     @admin.display(description="Graph", ordering="graph_id")
     def graph_link(self, row: Any) -> SafeString:

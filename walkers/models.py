@@ -9,6 +9,7 @@ from uuid_utils.compat import uuid7
 
 from taskhub.db.querysets import OwnedQuerySet
 from taskhub.runs.models import Run
+from taskhub.security.sealed_values import SealedJSONField
 from walkers.domain.ids import NAME_MAX
 
 KIND_MAX = 100
@@ -44,7 +45,7 @@ class InGraph(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     kind = models.CharField(max_length=KIND_MAX, blank=True, default="")
-    context = models.JSONField(default=dict, blank=True)
+    context: "models.Field[Any, Any]" = SealedJSONField(default=dict, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = InGraphQuerySet.as_manager()

@@ -5,11 +5,12 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from taskhub.accounts.models import User
-from taskhub.errors import NotFound, invalid
+from taskhub.errors import Forbidden, NotFound, invalid
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 from taskhub.runs.models import Run
 from taskhub.runs.run_kinds import PlannedRun, RunKind, ScheduleTarget
 from walkers.domain.ids import as_id
+from walkers.models import Node
 from walkers.services.run_files import copy_files, remove_files
 from walkers.walks.principal import Principal
 from walkers.walks.walk_execution import load_work
@@ -43,6 +44,12 @@ class WalkerKind(RunKind):
             load_work(arguments)
         except NotFound as error:
             raise invalid("/name", error.detail) from None
+
+    def check_owner(self, arguments: Mapping[str, Any], owner: User) -> None:
+        """A node of another's graph is for staff; one that is gone is found missing by the walk."""
+        others = Node.objects.filter(pk=arguments["nd"]).exclude(graph__owner=owner)
+        if not owner.is_staff and others.exists():
+            raise Forbidden("The run's node is another user's.")
 
     def on_retry(self, old: Run, new: Run) -> None:
         copy_files(old, new)

@@ -10,7 +10,13 @@ from rest_framework.response import Response
 
 from crawlers.api import examples as shown
 from crawlers.api import request_models
-from crawlers.api.serializers import serialize_crawler, serialize_external, serialize_streams, serialize_task
+from crawlers.api.serializers import (
+    UNSHOWN,
+    serialize_crawler,
+    serialize_external,
+    serialize_streams,
+    serialize_task,
+)
 from crawlers.api.views import (
     DELETED,
     ETAG,
@@ -60,6 +66,7 @@ class CrawlersView(EnvelopeListView):
         query = self.check_query(request, request_models.CrawlerQuery)
         conditions = {f"{name}__fid": fid for name, fid in query.items()}
         rows = Crawler.objects.visible_to(request.user).filter(**conditions).select_related(*CRAWLER_RELATED)
+        rows = rows.defer(*UNSHOWN)
         return self.page(rows, lambda crawlers: [serialize_crawler(crawler) for crawler in crawlers])
 
 
@@ -87,11 +94,12 @@ class CrawlerView(EnvelopeView):
     def patch(self, request: Request, fid: UUID) -> Response:
         """Change a crawler.
 
-        Merged recursively into what stands; `schedule` and `credential` are replaced, null for none.
+        Merged recursively into what stands; `schedule` and `credential` are replaced, null for none. Where the
+        external's endpoint has moved to another origin, secret parameters and the credential are to be given again.
         """
         change = definitions.modern_names(self.read_object(request))
         with locked_row(request, Crawler.objects.select_related(*CRAWLER_RELATED), fid) as crawler:
-            present: dict[str, Any] = {"meta": crawler.meta, "params": definitions.all_params(crawler)}
+            present: dict[str, Any] = {"meta": crawler.meta, "params": definitions.params_to_change(crawler)}
             merged = {name: merge_patch(present[name], change[name]) for name in present.keys() & change.keys()}
             values = request_models.CRAWLER.check({**change, **merged})
             return self._save(crawler, {name: value for name, value in values.items() if name in change})
@@ -149,11 +157,11 @@ class CreateCrawlerView(EnvelopeView):
         """
         external = External.objects.select_related("owner").get_visible(request.user, fid)
         values = request_models.NEW_CRAWLER.check(definitions.modern_names(self.read_object(request)))
-        return answer_once(request, values, lambda: self._create(external, values))
+        return answer_once(request, values, lambda: self._create(request, external, values))
 
     @staticmethod
     @transaction.atomic
-    def _create(external: External, values: dict[str, Any]) -> Response:
+    def _create(request: Request, external: External, values: dict[str, Any]) -> Response:
         meta = dict(values.get("meta", {}))
         crawler = definitions.create_crawler(
             external=external,
@@ -167,7 +175,7 @@ class CreateCrawlerView(EnvelopeView):
         payload = {
             "crawler": serialize_crawler(crawler),
             "stream": serialize_streams([crawler.stream])[0],
-            "external": serialize_external(external),
+            "external": serialize_external(external, request.user),
             "task": serialize_task(task) if task else None,
         }
         return created_response(crawler, payload, "crawlers")

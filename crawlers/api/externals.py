@@ -43,7 +43,7 @@ class ExternalsView(EnvelopeListView):
         """List externals."""
         self.check_query(request)
         rows = External.objects.visible_to(request.user)
-        return self.page(rows, lambda externals: [serialize_external(external) for external in externals])
+        return self.page(rows, lambda externals: [serialize_external(external, request.user) for external in externals])
 
     @extend_schema(
         operation_id="externals_create",
@@ -60,7 +60,7 @@ class ExternalsView(EnvelopeListView):
         """
         values = EXTERNAL.check(modern_names(self.read_object(request)))
         external = definitions.save_external(external=External(owner_id=cast(UUID, request.user.pk)), values=values)
-        return created_response(external, serialize_external(external), "externals")
+        return created_response(external, serialize_external(external, request.user), "externals")
 
 
 class ExternalView(EnvelopeView):
@@ -72,7 +72,7 @@ class ExternalView(EnvelopeView):
     def get(self, request: Request, fid: UUID) -> Response:
         """Show an external."""
         external = External.objects.get_visible(request.user, fid)
-        return versioned_response(external, serialize_external(external))
+        return versioned_response(external, serialize_external(external, request.user))
 
     @extend_schema(
         operation_id="externals_change",
@@ -84,11 +84,13 @@ class ExternalView(EnvelopeView):
     def patch(self, request: Request, fid: UUID) -> Response:
         """Change an external.
 
-        Merged recursively into what stands: null takes a member away, lists are replaced (RFC 7396).
+        Merged recursively into what stands: null takes a member away, lists are replaced (RFC 7396). An `endpoint` of
+        another origin does not get the headers of before: each is to be given again, or taken away by null. Nor does it
+        get the secrets of crawlers, which are given again by `PATCH /crawlers/{fid}`.
         """
         change = modern_names(self.read_object(request))
         with locked_row(request, External.objects, fid) as external:
-            return self._save(external, EXTERNAL.check(merge_patch(external_body(external), change)))
+            return self._save(request, external, EXTERNAL.check(merge_patch(external_body(external), change)))
 
     @extend_schema(
         operation_id="externals_replace",
@@ -101,12 +103,12 @@ class ExternalView(EnvelopeView):
         """Replace an external."""
         values = EXTERNAL.check(modern_names(self.read_object(request)))
         with locked_row(request, External.objects, fid) as external:
-            return self._save(external, values)
+            return self._save(request, external, values)
 
     @staticmethod
-    def _save(external: External, values: dict[str, Any]) -> Response:
+    def _save(request: Request, external: External, values: dict[str, Any]) -> Response:
         external = definitions.save_external(external=external, values=values)
-        return versioned_response(external, serialize_external(external))
+        return versioned_response(external, serialize_external(external, request.user))
 
     @extend_schema(operation_id="externals_delete", parameters=[IF_MATCH], responses={**DELETED, **problems(409)})
     def delete(self, request: Request, fid: UUID) -> Response:

@@ -7,13 +7,15 @@ from crawlers.models import Crawler, CrawlerTask, External, Stream
 from crawlers.services.crawler_schedules import schedule_of
 from crawlers.services.status_updates import status_of
 from taskhub.jsontools.field_types import format_timestamp
-from taskhub.security.masking import MASK, mask_value
+from taskhub.security.masking import MASK, mask, mask_all, mask_value
 
 HISTORY_MAX = 100
+# Of the external and the stream, in a list of what refers to them.
+UNSHOWN = ("external__meta", "external__parameters", "external__schema", "external__headers", "stream__meta")
 
 
 def external_body(external: External) -> dict[str, Any]:
-    """An external as a client would send it, secret headers included: what a PATCH is merged into."""
+    """An external as a client would send it: what a PATCH is merged into. Headers are stars, for what is stored."""
     return {
         "meta": external.meta,
         "endpoint": external.endpoint,
@@ -21,7 +23,7 @@ def external_body(external: External) -> dict[str, Any]:
         "parameters": external.parameters,
         "schema": external.schema,
         "docIdField": external.id_field or None,
-        "headers": external.headers,
+        "headers": dict.fromkeys(external.headers, MASK),
         "timeout": external.timeout,
         "analysis": external.kept.get("analysis"),
         "oauth": external.kept.get("oauth"),
@@ -29,10 +31,14 @@ def external_body(external: External) -> dict[str, Any]:
     }
 
 
-def serialize_external(external: External) -> dict[str, Any]:
+def serialize_external(external: External, viewer: Any) -> dict[str, Any]:
+    """An external. Others than its owner see its addresses, and what is kept for clients, without secrets."""
+    body = external_body(external)
+    if external.owner_id != viewer.pk:
+        body |= {name: mask_all(body[name]) for name in ("endpoint", "analysis", "oauth", "oauthParameters")}
     return {
         "fid": str(external.fid),
-        **external_body(external),
+        **body,
         "headers": mask_value(external.headers),
         "version": external.version,
         "created_at": format_timestamp(external.created_at),
@@ -63,8 +69,9 @@ def serialize_streams(streams: Iterable[Stream]) -> list[dict[str, Any]]:
     """Streams with the crawler and the latest task of each, in two queries."""
     streams = list(streams)
     present = {"stream__in": [stream.pk for stream in streams], "removed_at__isnull": True}
-    crawlers = {crawler.stream_id: crawler for crawler in Crawler.objects.filter(**present)}
+    crawlers = {crawler.stream_id: crawler for crawler in Crawler.objects.filter(**present).defer("params", "secrets")}
     latest = CrawlerTask.objects.filter(**present).order_by("stream", "-id").distinct("stream")
+    latest = latest.defer("params", "secrets")
     tasks = {task.stream_id: task for task in latest}
     return [serialize_stream(stream, crawlers.get(stream.pk), tasks.get(stream.pk)) for stream in streams]
 
@@ -131,7 +138,7 @@ def serialize_task_details(task: CrawlerTask) -> dict[str, Any]:
         "calls": [
             {
                 "method": call.method,
-                "url": call.url,
+                "url": mask(call.url),
                 "status": call.status,
                 "error": call.error,
                 "duration_ms": call.duration_ms,

@@ -1,7 +1,7 @@
 """Tasks: listed, shown, started, tried again, reported on, deleted."""
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.conf import settings
@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from crawlers.api import examples as shown
 from crawlers.api import request_models
-from crawlers.api.serializers import serialize_report, serialize_task, serialize_task_details
+from crawlers.api.serializers import UNSHOWN, serialize_report, serialize_task, serialize_task_details
 from crawlers.api.views import (
     EnvelopeListView,
     EnvelopeView,
@@ -28,6 +28,7 @@ from crawlers.services.capabilities import find_task
 from taskhub.errors import invalid
 from taskhub.jsontools.strict_json import parse_json
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
+from taskhub.security.scopes import KeyScope
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import response_header
 from taskhub.web.rest_policies import AnyTypeParser
@@ -38,6 +39,7 @@ CAPABILITY = OpenApiParameter(
     OpenApiParameter.PATH,
     description="Of the task's present attempt, as the crawler was given it; it needs no other credentials.",
 )
+
 LOCATION = response_header("Location", "The task's address.", 201, 208)
 STARTED = {
     201: payload_response("A new task, or a new attempt of it", shown.WHOLE_TASK_SCHEMA, shown.WHOLE_TASK),
@@ -63,6 +65,7 @@ class CrawlerTasksView(EnvelopeListView):
         lookups = {"running": "ended_at__isnull", "code": "code"}
         conditions = {lookups.get(name, f"{name}__fid"): value for name, value in query.items()}
         rows = CrawlerTask.objects.visible_to(request.user).filter(**conditions).select_related(*TASK_RELATED)
+        rows = rows.defer(*UNSHOWN, "crawler__meta", "crawler__params", "crawler__secrets")
         return self.page(rows, lambda tasks: [serialize_task(task) for task in tasks])
 
 
@@ -97,6 +100,8 @@ def _task_answer(task: CrawlerTask, status: int) -> Response:
 
 
 class StartTaskView(EnvelopeView):
+    key_scopes: ClassVar = {"POST": KeyScope.RUN}
+
     @extend_schema(
         operation_id="crawlers_start",
         parameters=[KEY_PARAMETER, LOCATION],
@@ -120,6 +125,8 @@ class StartTaskView(EnvelopeView):
 
 
 class RetryTaskView(EnvelopeView):
+    key_scopes: ClassVar = {"POST": KeyScope.RUN}
+
     @extend_schema(
         operation_id="tasks_retry",
         parameters=[
@@ -171,6 +178,7 @@ class TaskStatusView(EnvelopeView):
     """A status report by the owner of the task."""
 
     parser_classes = (AnyTypeParser,)
+    key_scopes: ClassVar = {"POST": KeyScope.UPLOAD}
 
     @extend_schema(
         operation_id="tasks_status",

@@ -1,7 +1,7 @@
 """Uploads of documents, by the task's owner or by its crawler; and the lines that were rejected."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.conf import settings
@@ -30,6 +30,7 @@ from crawlers.services.upload_receiver import receive_upload
 from taskhub.decompression import BodyDecompressor, decoder_of, decompress
 from taskhub.errors import TooLarge
 from taskhub.jsontools.field_types import format_timestamp
+from taskhub.security.scopes import KeyScope
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.rest_policies import body_pieces
@@ -75,6 +76,7 @@ class RawParser(parsers.BaseParser):
 class UploadView(EnvelopeView):
     """An upload by the owner of the task."""
 
+    key_scopes: ClassVar = {"POST": KeyScope.UPLOAD}
     parser_classes = (RawParser,)
     reads_pieces = True
 
@@ -189,6 +191,8 @@ def _lines(task: CrawlerTask) -> Iterator[bytes]:
 
 
 class ResendRejectedView(EnvelopeView):
+    key_scopes: ClassVar = {"POST": KeyScope.UPLOAD}
+
     @extend_schema(
         operation_id="tasks_rejected_resend",
         responses={

@@ -14,6 +14,7 @@ from django.utils import timezone
 from crawlers.domain import task_status
 from crawlers.models import CrawlerCall, CrawlerTask, External, StatusChange
 from crawlers.services.capabilities import capability_of, task_endpoint
+from crawlers.services.crawler_secrets import check_usable
 from crawlers.services.definitions import all_params
 from crawlers.services.status_updates import change_status, error_of, queue_notice, record_change, result_of
 from crawlers.services.task_runs import find_or_create_task
@@ -24,7 +25,7 @@ from taskhub.outbound.policy import configured_policy
 from taskhub.runs.domain import LeaseLost
 from taskhub.runs.models import Run
 from taskhub.runs.queue.execution import Execution
-from taskhub.security.masking import hide, hiding
+from taskhub.security.masking import hide, hiding, mask
 
 RETRYABLE = {408, 425, 429}
 By = StatusChange.By
@@ -48,6 +49,7 @@ def perform_task(execution: Execution) -> None:
 
 def _start_task(execution: Execution, task: CrawlerTask) -> None:
     """`POST {endpoint}/task`: the crawler takes the task, and may name a callback and a status at once."""
+    check_usable(task, {})  # once more, with the endpoint that is called
     body = {
         "fid": str(task.fid),
         "params": all_params(task),
@@ -181,7 +183,7 @@ def _send(run: Run, task: CrawlerTask, method: str, url: str, body: Any, headers
     Raises what the gate raises, `Unavailable` for what may succeed later, and `Failed` for what will not.
     """
     start = time.monotonic()
-    call = CrawlerCall(task=task, run=run, attempt=run.attempt, method=method, url=url[:2000], duration_ms=0)
+    call = CrawlerCall(task=task, run=run, attempt=run.attempt, method=method, url=mask(url)[:2000], duration_ms=0)
     all_headers = {"Accept": "application/json", **headers, "Content-Type": "application/json"}
     try:
         with Session(secret_headers=list(headers)) as session:

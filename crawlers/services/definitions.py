@@ -20,12 +20,14 @@ from crawlers.domain.parameters import (
 )
 from crawlers.models import Crawler, CrawlerTask, External, Stream
 from crawlers.services.crawler_schedules import replace_schedule
+from crawlers.services.crawler_secrets import MOVED, have_moved, secrets_for, usable_secrets
 from crawlers.services.document_removal import queue_removal
 from crawlers.services.status_updates import stop_task
 from taskhub.errors import Conflict, ErrorEntry, Problem, invalid
 from taskhub.jsontools.field_types import Text
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema, invalid_places, invalid_value, rejected
-from taskhub.outbound import check_url
+from taskhub.jsontools.strict_json import escape_pointer
+from taskhub.outbound import check_url, read_origin
 from taskhub.outbound.policy import configured_policy
 from taskhub.security.masking import MASK
 
@@ -127,7 +129,14 @@ def modern_names(sent: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def save_external(*, external: External, values: Mapping[str, Any]) -> External:
-    """Stores a new external, or a changed one under its next version. `values` are checked by `EXTERNAL`."""
+    """Stores a new external, or a changed one under its next version. `values` are checked by `EXTERNAL`.
+
+    An endpoint of another origin does not get the headers of before: raises `Rejected` for those that are not given
+    again. Nor does it get the secrets of its crawlers; see `crawlers.services.crawler_secrets`.
+    """
+    present = external.headers
+    if external.pk and read_origin(values["endpoint"]) != read_origin(external.endpoint):
+        present, external.moved_at = {}, timezone.now()
     external.meta = values["meta"]
     external.endpoint = values["endpoint"]
     credential = values.get("credential") or External.Credential.NONE
@@ -138,7 +147,7 @@ def save_external(*, external: External, values: Mapping[str, Any]) -> External:
     external.parameters = values.get("parameters", [])
     external.schema = values.get("schema")
     external.id_field = values.get("docIdField") or ""
-    external.headers = _unmask(values.get("headers", {}), external.headers)
+    external.headers = _unmask(values.get("headers", {}), present, "/headers")
     external.timeout = values.get("timeout", 3600)
     if external.pk:
         external.version = F("version") + 1
@@ -147,9 +156,15 @@ def save_external(*, external: External, values: Mapping[str, Any]) -> External:
     return external
 
 
-def _unmask(values: Mapping[str, Any], present: Mapping[str, Any]) -> dict[str, Any]:
-    """Secret values were shown as stars; those that are sent back as stars stay as they are."""
-    return {name: present.get(name, value) if value == MASK else value for name, value in values.items()}
+def _unmask(values: Mapping[str, Any], present: Mapping[str, Any], at: str) -> dict[str, Any]:
+    """Secret values were shown as stars; those that are sent back as stars stay as they are.
+
+    Raises `Rejected` for stars that stand for nothing, or for what may not be sent where it would be now.
+    """
+    lost = [name for name, value in values.items() if value == MASK and name not in present]
+    if lost:
+        raise rejected([{"pointer": f"{at}/{escape_pointer(name)}", "detail": MOVED} for name in lost])
+    return {name: present[name] if value == MASK else value for name, value in values.items()}
 
 
 def delete_external(*, external: External) -> None:
@@ -221,9 +236,11 @@ def change_crawler(*, crawler: Crawler, values: Mapping[str, Any]) -> Crawler:
         if "meta" in values:
             crawler.meta = dict(values["meta"])
         if "params" in values or "credential" in values:
+            params = _unmask(values.get("params", params_to_change(crawler)), all_params(crawler), "/params")
             credential = values["credential"] if "credential" in values else crawler.secrets.get("credential")
-            present = all_params(crawler)
-            _set_values(crawler, _unmask(values.get("params", present), present), credential)
+            if "credential" not in values and credential and have_moved(crawler):
+                raise invalid("/credential", MOVED)
+            _set_values(crawler, params, credential)
         crawler.version = F("version") + 1
         crawler.save(update_fields=["meta", "params", "secrets", "version"])
         if "schedule" in values:
@@ -242,8 +259,13 @@ def delete_crawler(*, crawler: Crawler) -> None:
 
 
 def all_params(row: Crawler | CrawlerTask) -> dict[str, Any]:
-    """All parameters, the secret ones included."""
-    return {**row.params, **row.secrets.get("params", {})}
+    """All parameters, the secret ones included, as far as they may be sent to the endpoint."""
+    return {**row.params, **usable_secrets(row).get("params", {})}
+
+
+def params_to_change(crawler: Crawler) -> dict[str, Any]:
+    """All parameters as a change finds them: secret ones are stars, which stand for what is stored."""
+    return {**crawler.params, **dict.fromkeys(crawler.secrets.get("params", {}), MASK)}
 
 
 def complete_params(*, external: External, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -266,7 +288,7 @@ def _set_values(crawler: Crawler, params: Mapping[str, Any], credential: Any) ->
     values = complete_params(external=external, params=params)
     credential = _check_credential(external, credential)
     crawler.params, secret = split_params(external=external, params=values)
-    crawler.secrets = {"params": secret, "credential": credential}
+    crawler.secrets = secrets_for(external, params=secret, credential=credential)
 
 
 def _check_credential(external: External, credential: Any) -> Any:

@@ -18,6 +18,7 @@ from taskhub.errors import Conflict
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
+from taskhub.security.masking import hide, secrets_of
 
 By = StatusChange.By
 
@@ -47,6 +48,8 @@ def change_status(
     message = message or task_status.default_message(code)
     with transaction.atomic():
         row = lock_task(task)
+        secrets = secrets_of({"secret": row.secrets})  # a crawler may quote what it was given
+        message, detail = hide(message, secrets), hide(detail, secrets)
         if row.ended or row.removed_at:
             if row.ended and row.code == code and not row.removed_at:
                 return row

@@ -10,6 +10,7 @@ from crawlers.domain import task_status
 from crawlers.domain.kind_names import CRAWLER_TASK
 from crawlers.models import Crawler, CrawlerTask, StatusChange
 from crawlers.services.crawler_schedules import find_crawler
+from crawlers.services.crawler_secrets import check_usable, secrets_for
 from crawlers.services.definitions import all_params, complete_params, split_params
 from taskhub.errors import Conflict, Problem
 from taskhub.runs import queue as runs
@@ -21,9 +22,11 @@ def start_task(*, crawler: Crawler, params: Mapping[str, Any] | None = None) -> 
 
     `params` lie over the crawler's, for this task alone. Raises `Rejected`.
     """
+    runs.check_active(crawler.owner)
     with transaction.atomic():
         if running := _lock_running(crawler):
             return running, False
+        check_usable(crawler, {"params": params or {}})
         values = complete_params(external=crawler.external, params={**all_params(crawler), **(params or {})})
         run = _submit_run(crawler, crawler.owner)
         return _create_task(crawler, run, values), True
@@ -34,6 +37,7 @@ def retry_task(*, task: CrawlerTask) -> tuple[CrawlerTask, bool]:
 
     Raises `Conflict` while this one runs, or when its crawler is gone.
     """
+    runs.check_active(task.owner)
     crawler = _existing_crawler(task)
     with transaction.atomic():
         if running := _lock_running(crawler):
@@ -65,6 +69,7 @@ def find_or_create_task(run: Run) -> CrawlerTask | None:
         runs.confirm(run=run)
         if _lock_running(crawler):
             return None
+        check_usable(crawler, {})
         values = complete_params(external=crawler.external, params=all_params(crawler))
         return _create_task(crawler, run, values)
 
@@ -102,7 +107,7 @@ def _create_task(crawler: Crawler, run: Run, values: Mapping[str, Any]) -> Crawl
         rank=_next_rank(),
         message=task_status.default_message(task_status.NEW),
         params=params,
-        secrets={"params": secret, "credential": crawler.secrets.get("credential")},
+        secrets=secrets_for(external, params=secret, credential=crawler.secrets.get("credential")),
         timeout=external.timeout,
     )
     _record_new(task)
@@ -111,6 +116,7 @@ def _create_task(crawler: Crawler, run: Run, values: Mapping[str, Any]) -> Crawl
 
 def _start_attempt(task: CrawlerTask, run: Run) -> CrawlerTask:
     external = task.external
+    check_usable(task, {})
     values = complete_params(external=external, params=all_params(task))
     task.params, secret = split_params(external=external, params=values)
     task.secrets = {**task.secrets, "params": secret}

@@ -1,6 +1,6 @@
 """The calls of deliveries: show where a task's results go, test that, and list a process's deliveries."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.http import HttpResponseBase
 from drf_spectacular.utils import extend_schema
@@ -22,6 +22,7 @@ from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
 from taskhub.runs.waits import answer_when_ended
 from taskhub.security.masking import mask_value
+from taskhub.security.scopes import KeyScope
 from taskhub.web.views import QuerySerializer
 
 WAIT_MAX = 60  # seconds
@@ -58,6 +59,8 @@ class TaskDeliveryView(ExtractionView):
 
 
 class TestDeliveryView(ExtractionView):
+    key_scopes: ClassVar = {"POST": KeyScope.RUN}
+
     @extend_schema(
         operation_id="extraction_tasks_delivery_test",
         parameters=[DeliveryTestQuery, KEY_PARAMETER],

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from django.http import QueryDict
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
@@ -16,6 +16,7 @@ from extraction.api import examples
 from extraction.api.views import ExtractionView
 from extraction.services.signed_links import link_to, process_of_result
 from taskhub.errors import Rejected, invalid
+from taskhub.security.scopes import KeyScope
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.rest_policies import FormParser, JsonParser, plain_body
 from taskhub.web.views import QuerySerializer
@@ -57,6 +58,7 @@ NAME = OpenApiParameter(
         OpenApiExample("A name", f"{examples.PROCESS_ID}.csv", parameter_only=("name", OpenApiParameter.QUERY)),
     ],
 )
+
 LINKED: dict[Any, Any] = {
     (200, "text/plain"): OpenApiResponse(
         str, "The link", [OpenApiExample("The link", LINK, media_type="text/plain", response_only=True)]
@@ -70,6 +72,7 @@ LINKED: dict[Any, Any] = {
 
 
 class LinkView(ExtractionView):
+    key_scopes: ClassVar = {"POST": KeyScope.READ}
     renderer_classes = (TextRenderer, JSONRenderer)
     parser_classes = (JsonParser, FormParser, TextParser)
 

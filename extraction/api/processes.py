@@ -1,6 +1,6 @@
 """The calls of processes: show, stop, retry; and list their pages."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
@@ -17,6 +17,7 @@ from extraction.models import ExtractionPage
 from extraction.services import process_lifecycle, processes
 from taskhub.errors import invalid
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
+from taskhub.security.scopes import KeyScope
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import page_of as page_schema
@@ -27,6 +28,8 @@ ANSWER = {200: documented_response("The process", examples.PROCESS_SCHEMA, examp
 
 
 class ProcessInfoView(ExtractionView):
+    key_scopes: ClassVar = {"POST": KeyScope.READ}
+
     @extend_schema(operation_id="extraction_processes_info", responses=ANSWER)
     def get(self, request: Request, id: str) -> Response:
         """Show a process.
@@ -45,6 +48,8 @@ class ProcessInfoView(ExtractionView):
 
 
 class CancelProcessView(ExtractionView):
+    key_scopes: ClassVar = {"POST": KeyScope.RUN}
+
     @extend_schema(operation_id="extraction_processes_cancel", responses={**ANSWER, **problems(409)})
     def post(self, request: Request, id: str) -> Response:
         """Stop a process.
@@ -56,6 +61,8 @@ class CancelProcessView(ExtractionView):
 
 
 class RetryProcessView(ExtractionView):
+    key_scopes: ClassVar = {"POST": KeyScope.RUN}
+
     @extend_schema(
         operation_id="extraction_processes_retry",
         parameters=[
@@ -131,4 +138,5 @@ class ProcessPagesView(ExtractionView, GenericAPIView[Any]):
             rows = rows.filter(state=STATES_BY_WORD[query["state"]])
         if "status" in query:
             rows = rows.filter(status=query["status"])
-        return self.get_paginated_response([page_of(page) for page in self.paginate_queryset(rows) or []])
+        own = process.owner_id == request.user.pk
+        return self.get_paginated_response([page_of(page, own=own) for page in self.paginate_queryset(rows) or []])

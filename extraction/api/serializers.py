@@ -8,14 +8,17 @@ from extraction.services.processes import process_summary
 from extraction.services.signed_links import LOG, link_to
 from extraction.services.tasks import TYPE
 from taskhub.jsontools.field_types import format_timestamp
+from taskhub.security.masking import mask, mask_all, masked_address, secrets_of
 
 
-def task_of(task: ExtractionTask) -> dict[str, Any]:
+def task_of(task: ExtractionTask, viewer: Any) -> dict[str, Any]:
+    """A task. Others than its owner see its payload and its webhook without secrets."""
+    own = task.owner_id == viewer.pk
     return {
         "id": task.id,
         "name": task.name,
-        "webhook": task.webhook,
-        "payload": task.payload,
+        "webhook": task.webhook if own else masked_address(task.webhook),
+        "payload": task.payload if own else mask_all(task.payload, secrets_of(task.payload)),
         "description": task.description,
         "type": TYPE,
     }
@@ -25,9 +28,10 @@ def process_of(process: Process) -> dict[str, Any]:
     return process_summary(process) | {"logFile": link_to(process=process, content=LOG)}
 
 
-def page_of(page: ExtractionPage) -> dict[str, Any]:
+def page_of(page: ExtractionPage, *, own: bool) -> dict[str, Any]:
+    """A page of a process. Others than its owner see its address without secrets."""
     return {
-        "url": page.url,
+        "url": page.url if own else mask(page.url),
         "state": STATE_WORDS[PageState(page.state)],
         "status": page.status,
         "attempt": page.attempt,

@@ -1,7 +1,7 @@
 """The calls that make one file of a page: its source, a picture or a document."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from django.http import HttpResponseBase
@@ -24,6 +24,7 @@ from extraction.services.processes import run_single_page
 from taskhub.errors import Failed, invalid
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.waits import answer_when_ended
+from taskhub.security.scopes import KeyScope
 from taskhub.web.openapi.schemas import response_header
 from taskhub.web.views import QuerySerializer
 
@@ -75,6 +76,7 @@ def _example(kind: str) -> OpenApiExample:
 
 
 class SinglePageView(ExtractionView):
+    key_scopes: ClassVar = {"POST": KeyScope.RUN}
     product: str
 
     def make_file(self, request: Request) -> HttpResponseBase:

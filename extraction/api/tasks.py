@@ -1,6 +1,6 @@
 """The calls of tasks: create, run, show, change, delete."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from drf_spectacular.utils import OpenApiExample, extend_schema
@@ -21,8 +21,10 @@ from extraction.models import ExtractionTask, Process
 from extraction.services import processes, retention, tasks
 from extraction.services.tasks import visible_task
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
+from taskhub.security.scopes import KeyScope
 from taskhub.web.openapi.schemas import response_header
 
+UNSHOWN = ("payload", "delivery", "cookies", "task__payload", "task__delivery")  # of processes in a list
 OBJECT = {"application/json": {"type": "object"}}
 ANSWER = {200: documented_response("The task", examples.TASK_SCHEMA, examples.TASK)}
 OVERRIDES = OpenApiExample(
@@ -31,6 +33,8 @@ OVERRIDES = OpenApiExample(
 
 
 class ExtractionTasksView(ArrayView):
+    key_scopes: ClassVar = {"POST": KeyScope.READ}
+
     @extend_schema(
         operation_id="extraction_tasks",
         parameters=[NEXT_LINK],
@@ -42,7 +46,9 @@ class ExtractionTasksView(ArrayView):
         Newest first.
         """
         self.check_query(request)
-        return self.list_rows(ExtractionTask.objects.visible_to(request.user), task_of)
+        return self.list_rows(
+            ExtractionTask.objects.visible_to(request.user).defer("delivery"), lambda task: task_of(task, request.user)
+        )
 
     @extend_schema(
         operation_id="extraction_tasks_by_post",
@@ -76,12 +82,14 @@ class CreateExtractionTaskView(ExtractionView):
         def produce() -> Response:
             task = tasks.create_task(owner=request.user, body=body)
             location = f"{settings.PUBLIC_URL}/v1/task/{task.id}/info"
-            return Response(task_of(task), 201, headers={"Location": location})
+            return Response(task_of(task, request.user), 201, headers={"Location": location})
 
         return answer_once(request, body, produce)
 
 
 class RunExtractionTaskView(ExtractionView):
+    key_scopes: ClassVar = {"POST": KeyScope.RUN}
+
     @extend_schema(
         operation_id="extraction_tasks_run",
         parameters=[
@@ -113,6 +121,8 @@ def process_response(process: Process) -> Response:
 
 
 class EstimateExtractionTaskView(ExtractionView):
+    key_scopes: ClassVar = {"POST": KeyScope.READ}
+
     @extend_schema(
         operation_id="extraction_tasks_estimate",
         request=OBJECT,
@@ -131,13 +141,15 @@ class EstimateExtractionTaskView(ExtractionView):
 
 
 class ExtractionTaskInfoView(ExtractionView):
+    key_scopes: ClassVar = {"POST": KeyScope.READ}
+
     @extend_schema(operation_id="extraction_tasks_info", responses=ANSWER)
     def get(self, request: Request, id: str) -> Response:
         """Show a task.
 
-        With its payload as it was sent.
+        With its payload as it was sent; staff see the secrets in another's masked.
         """
-        return Response(task_of(visible_task(id=id, user=request.user)))
+        return Response(task_of(visible_task(id=id, user=request.user), request.user))
 
     @extend_schema(operation_id="extraction_tasks_info_by_post", responses=ANSWER)
     def post(self, request: Request, id: str) -> Response:
@@ -149,6 +161,8 @@ class ExtractionTaskInfoView(ExtractionView):
 
 
 class ExtractionTaskProcessesView(ArrayView):
+    key_scopes: ClassVar = {"POST": KeyScope.READ}
+
     @extend_schema(
         operation_id="extraction_tasks_results",
         parameters=[NEXT_LINK],
@@ -162,7 +176,7 @@ class ExtractionTaskProcessesView(ArrayView):
         self.check_query(request)
         task = visible_task(id=id, user=request.user)
         rows = Process.objects.filter(task=task, removed_at__isnull=True).select_related("task")
-        return self.list_rows(rows, process_of)
+        return self.list_rows(rows.defer(*UNSHOWN), process_of)
 
     @extend_schema(
         operation_id="extraction_tasks_results_by_post",
@@ -187,10 +201,11 @@ class UpdateExtractionTaskView(ExtractionView):
     def post(self, request: Request, id: str) -> Response:
         """Change a task.
 
-        A task's structure: what is given replaces what stands. Processes stay as they were run.
+        A task's structure: what is given replaces what stands. Processes stay as they were run. Stars, as staff see in
+        the place of secrets, are refused.
         """
         task = visible_task(id=id, user=request.user)
-        return Response(task_of(tasks.update_task(task=task, body=self.read_object(request))))
+        return Response(task_of(tasks.update_task(task=task, body=self.read_object(request)), request.user))
 
 
 DELETED_BODY: dict[str, Any] = {"deleted": "ok"}

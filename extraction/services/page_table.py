@@ -11,6 +11,8 @@ from django.db.models import F
 from extraction.domain.process_status import PageState
 from extraction.models import ExtractionPage, Process, ProcessNote, Slice
 from extraction.services import slices
+from taskhub.security.masking import mask
+from taskhub.security.sealed_values import opened_text, sealed_text
 
 LIMIT_REACHED = "the limit of pages is reached; others are left out"
 SUSPECTS = 16  # claimed together
@@ -118,7 +120,10 @@ def _claim(cursor: Any, slice: Slice, limit: int, lost: str) -> list[ClaimedPage
     """Claims pages whose count of lost workers fits `lost`, a comparison in SQL."""
     cursor.execute(_CLAIM.format(lost=lost), {"slice": slice.pk, "process": slice.process_id, "limit": limit})
     rows = sorted(cursor.fetchall())
-    return [ClaimedPage(bytes(key), bytes(chain), bytes(before), *others) for _, key, chain, before, *others in rows]
+    return [
+        ClaimedPage(bytes(key), bytes(chain), bytes(before), ordinal, rule, opened_text(url), attempt, lost)
+        for _, key, chain, before, ordinal, rule, url, attempt, lost in rows
+    ]
 
 
 def write_batch(*, slice: Slice, outcomes: Sequence[PageOutcome], max_pages: int) -> Process:
@@ -161,7 +166,7 @@ def _add(cursor: Any, slice: Slice, found_pages: Sequence[FoundPage], room: int)
             "ordinals": [page.ordinal for page in pages],
             "before": [page.before for page in pages],
             "rules": [page.rule for page in pages],
-            "urls": [page.url for page in pages],
+            "urls": [sealed_text(page.url) for page in pages],
             "mine": [found.mine for found in found_pages],
         },
     )
@@ -182,7 +187,7 @@ def _end(cursor: Any, slice: Slice, outcomes: Sequence[PageOutcome]) -> list[tup
             "durations": [outcome.duration_ms for outcome in outcomes],
             "costs": [outcome.cost for outcome in outcomes],
             "found": [outcome.count for outcome in outcomes],
-            "errors": [outcome.error.replace("\x00", "")[:1000] for outcome in outcomes],
+            "errors": [mask(outcome.error.replace("\x00", "")[:1000]) for outcome in outcomes],
             "records": [zlib.compress(outcome.records, 1) if outcome.records else None for outcome in outcomes],
             "waits": [outcome.wait for outcome in outcomes],
             "requests": [outcome.requests for outcome in outcomes],

@@ -15,7 +15,7 @@ from extraction.domain.process_status import OPEN, PageState, ProcessStatus
 from extraction.models import ExtractionPage, ExtractionTask, Process, Slice
 from extraction.services import slices
 from extraction.services.deliveries import queue_deliveries
-from extraction.services.payloads import load_payload
+from extraction.services.payloads import allowed_payload, load_payload
 from extraction.services.processes import create_process, plan_run, process_of_run, process_summary, submit_run
 from extraction.services.slices import add_note
 from extraction.services.suspension import resume_process, resume_waiting
@@ -238,7 +238,12 @@ def reopen_for_retry(old: Run, new: Run) -> None:
 
 
 def _reopen(process: Process, run: Run) -> None:
-    """Makes an ended process run again. Raises `Conflict` where it has not ended, or no page is left to ask for."""
+    """Makes an ended process run again. Raises `Conflict` where it has not ended, or no page is left to ask for.
+
+    What its owner needed to start it is asked again: raises `Conflict`, `Rejected` and `Forbidden`.
+    """
+    runs.check_active(process.owner)
+    allowed_payload(process)
     row = slices.lock_process(process.pk)
     if row is None or not row.ended:
         raise Conflict("The process has not ended.", state=row.status if row else "")

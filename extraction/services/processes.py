@@ -13,6 +13,7 @@ from extraction.domain.single_page_payload import PRODUCT
 from extraction.models import CreditAccount, ExtractionTask, Process
 from extraction.services import credits
 from extraction.services.credits import AccountLimits
+from extraction.services.moved_requests import check_moved_request
 from extraction.services.payloads import check_payload
 from taskhub.errors import Conflict, NotFound, Rejected, invalid
 from taskhub.jsontools.merge_patch import merge_patch
@@ -25,6 +26,7 @@ def run_task(*, task: ExtractionTask, overrides: Mapping[str, Any] | None = None
 
     Raises `Rejected`.
     """
+    runs.check_active(task.owner)
     value, payload = plan_run(task=task, overrides=overrides or {})
     return _start_process(task, task.owner, value, payload)
 
@@ -68,6 +70,7 @@ def plan_run(*, task: ExtractionTask, overrides: Mapping[str, Any]) -> tuple[dic
     changes = overrides.get("payload") or {}
     if not isinstance(changes, Mapping):
         raise invalid("/payload", "Must be an object.", "The payload is no object.")
+    check_moved_request(task.payload, changes, "/payload")
     value = merge_patch(task.payload, changes)
     if overrides.get("maxCredits") is not None:
         value["maxCredits"] = overrides["maxCredits"]

@@ -19,6 +19,7 @@ from extraction.models import ExtractionPage, Process, ProcessNote, Slice
 from extraction.services import credits
 from taskhub.runs.models import Run
 from taskhub.runs.queue.process_heartbeat import ProcessHeartbeat
+from taskhub.security.masking import mask
 
 LEASE = timedelta(seconds=8)  # renewed with every batch
 slice_heartbeat = ProcessHeartbeat()  # of the event loops on which slices go on
@@ -143,7 +144,7 @@ def lock_process(process_id: int) -> Process | None:
 
 def add_note(process: Process, text: str) -> None:
     """Adds a line to a process's log."""
-    ProcessNote.objects.create(process=process, text=text[:1000])
+    ProcessNote.objects.create(process=process, text=mask(text)[:1000])
 
 
 def reserve(*, slice: Slice, wanted: int) -> int:

@@ -10,6 +10,7 @@ from extraction.models import ExtractionTask
 from extraction.services.payloads import check_payload
 from taskhub.errors import NotFound, Rejected, invalid
 from taskhub.outbound import Refused, check_url, configured_policy
+from taskhub.security.masking import masked_places
 
 TASK_NAME_MAX = 200  # characters
 DESCRIPTION_MAX = 10_000  # characters
@@ -87,6 +88,9 @@ def _check_body(body: Mapping[str, Any]) -> dict[str, Any]:
         faults += _address_faults(body["webhook"], "webhook")
     if faults:
         raise Rejected(f"The task is not valid. {faults[0]['pointer']}: {faults[0]['detail']}", errors=faults)
+    given = {name: body.get(name) for name in ("payload", "delivery")}
+    if stars := [{"pointer": place, "detail": "These are stars, not the secret."} for place in masked_places(given)]:
+        raise Rejected("Secrets are missing.", errors=stars)
     values = {name: value for name, value in body.items() if name != "type"}
     if "delivery" in values:
         values["delivery"] = _check_delivery(values["delivery"])

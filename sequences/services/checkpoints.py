@@ -40,7 +40,7 @@ class CheckpointStore:
 
 def _row(run: Run, key: Key, value: Any) -> CheckpointValue:
     digest = hashlib.sha256("\n".join(key).encode()).hexdigest()
-    return CheckpointValue(run=run, digest=digest, place=key[0], key=key[1], value=as_json(value))
+    return CheckpointValue(run=run, digest=digest, place=key[0], key=key[1], value=value)
 
 
 def load_state(run: Run, persistence: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -48,8 +48,8 @@ def load_state(run: Run, persistence: Mapping[str, Any]) -> dict[str, Any] | Non
     checkpoint = Checkpoint.objects.filter(run=run).first()
     if checkpoint is None:
         return None
-    rows = CheckpointValue.objects.filter(run=run).order_by("pk").values_list("place", "key", "value")
-    values = {(place, key): json.loads(value) for place, key, value in rows}
+    rows = CheckpointValue.objects.filter(run=run).order_by("pk")
+    values = {(row.place, row.key): row.value for row in rows}
     state: dict[str, Any] = json.loads(checkpoint.state)
     state["persistence"] = {**persistence, **{key: v for (place, key), v in values.items() if place == PERSISTENCE}}
     for number, block in enumerate(state["blocks"]):

@@ -7,12 +7,37 @@ from uuid import UUID
 from django.conf import settings
 
 from sequences.domain.program import parse
-from taskhub.errors import NotFound
+from sequences.domain.steps import JAC
+from taskhub.errors import Forbidden, NotFound
 from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
 from taskhub.runs.run_kinds import PlannedRun
+from taskhub.security.scopes import KeyScope
+from walkers.http.registry import key_scope_of
 
 KIND = "sequence"
+MAY_RUN = "sequences.run_sequence"
+
+
+def may_run(user: Any) -> bool:
+    return bool(user.is_staff or user.has_perm(MAY_RUN))
+
+
+def check_owner(owner: Any) -> None:
+    """Raises `Forbidden` for somebody who may not run sequences, or may no longer."""
+    if not may_run(owner):
+        raise Forbidden(f"Sequences are for staff, and for those who have the permission {MAY_RUN}.")
+
+
+def key_scopes(arguments: Mapping[str, Any]) -> frozenset[KeyScope]:
+    """What an API key needs to run a sequence: `run`, and the scopes of the calls that it makes in process.
+
+    A call whose name is an expression may be any; one whose method is may be none. So a key starts nothing in its
+    owner's name that it could not do itself. Raises `InvalidSequence`.
+    """
+    steps = [step for _, step in parse(arguments).walk() if step.constant_method in {JAC, ""}]
+    called = {key_scope_of(step.call.value) if step.call.constant else KeyScope.MANAGE for step in steps}
+    return frozenset({KeyScope.RUN, *called})
 
 
 def check(arguments: Mapping[str, Any]) -> None:
@@ -27,7 +52,8 @@ def submit_sequence(*, arguments: Mapping[str, Any], owner: Any, webhook: str = 
 
 
 def planned_run(arguments: Mapping[str, Any], owner: Any, schedule: str) -> PlannedRun:
-    """The run that a schedule, by name, starts. Raises `InvalidSequence`."""
+    """The run that a schedule, by name, starts. Raises `InvalidSequence`, and `Forbidden` as `check_owner` does."""
+    check_owner(owner)
     check(arguments)
     return PlannedRun(owner, schedule, arguments, time_limit())
 

@@ -103,11 +103,15 @@ class CredentialAdmin(ReadOnlyAdmin):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(CredentialAdmin):
-    list_display = ("prefix", "name", "user", "created_at", "expires_at", "last_used_at")
+    list_display = ("prefix", "name", "user", "shown_scopes", "created_at", "expires_at", "last_used_at")
     fields = list_display
     search_fields = ("prefix__exact", "name", "user__email")
     ordering = ("-id",)
     actions = ("revoke",)
+
+    @admin.display(description="scopes")
+    def shown_scopes(self, key: ApiKey) -> str:
+        return ", ".join(key.scopes)
 
     def get_actions(self, request: HttpRequest) -> Any:
         return {name: action for name, action in super().get_actions(request).items() if name != "delete_selected"}

@@ -140,7 +140,7 @@ class Manage(APIView):
     def patch(self, request: Request) -> Response:
         """Change the own account.
 
-        What is left out stays. A new `password` needs `current_password`, and ends all other tokens.
+        What is left out stays. A new `email` or `password` needs `current_password`; the latter ends all other tokens.
         """
         keep = request.auth if isinstance(request.auth, AuthToken) else None
         user = services.change_account(user=_caller(request), keep=keep, **_read(ChangeSerializer, request))
@@ -176,9 +176,12 @@ class Keys(GenericAPIView[ApiKey]):
     def post(self, request: Request) -> Response:
         """Make an API key.
 
-        A credential for programs, accepted everywhere as `X-API-Key` or `?api_key=`. Shown this once.
+        A credential for programs, accepted as `X-API-Key` or `?api_key=` by the calls that its `scopes` allow: `read`;
+        `run` (to start, cancel and retry); `upload`; `manage` (whatever else changes something). Shown this once. A key
+        makes only keys with no more scopes and no later end.
         """
-        key, text = services.create_key(user=_caller(request), **_read(NewKeySerializer, request))
+        maker = request.auth if isinstance(request.auth, ApiKey) else None
+        key, text = services.create_key(user=_caller(request), maker=maker, **_read(NewKeySerializer, request))
         return Response(ShownKeySerializer(key, context={"key": text}).data, 201, headers=ONCE)
 
 

@@ -17,6 +17,7 @@ from rest_framework.request import Request
 from taskhub.accounts import services
 from taskhub.accounts.models import ApiKey, User, hashed
 from taskhub.errors import Unauthenticated
+from taskhub.security.scopes import require_scopes, scope_of
 
 TOKEN = re.compile(r"[A-Za-z0-9_]{32,128}")
 KEY = re.compile(r"(thk_[0-9a-f]{12})_[A-Za-z0-9_-]{43}")
@@ -44,7 +45,10 @@ class TokenAuthentication(BaseAuthentication):
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """`X-API-Key: <key>`, or `?api_key=<key>`."""
+    """`X-API-Key: <key>`, or `?api_key=<key>`.
+
+    That the key may make the call is asked here, not by a permission, which a view may replace.
+    """
 
     def authenticate(self, request: Request) -> tuple[User, ApiKey] | None:
         text = request.META.get("HTTP_X_API_KEY") or request.query_params.get("api_key")
@@ -59,6 +63,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             or key.expired(now)
         ):
             raise Unauthenticated("The API key is not valid, has expired or was revoked.")
+        require_scopes(key, {scope_of(request.parser_context["view"], str(request.method))})
         services.store_use(key=key, now=now)
         return key.user, key
 

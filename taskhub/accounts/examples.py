@@ -16,6 +16,7 @@ _USER = {
 _KEY = {
     "prefix": "thk_3f9a1c07be55",
     "name": "nightly report",
+    "scopes": ["read", "run"],
     "created_at": "2026-11-22T09:05:00Z",
     "expires_at": "2026-12-22T09:05:00Z",
 }
@@ -44,6 +45,6 @@ SIGN_UP = _sent("Signing up", {"email": "ada@example.com", "password": "correct 
 SIGN_IN = _sent("Signing in", {"email": "ada@example.com", "password": "correct horse battery"})
 TOKEN = _answered("A token", {"token": "tht_5c1f...", "expiry": "2026-12-02T09:00:00Z"})
 CHANGE = _sent("A new password", {"password": "battery horse correct", "current_password": "correct horse battery"})
-NEW_KEY = _sent("A key for a month", {"name": "nightly report", "expires_in": 2592000})
+NEW_KEY = _sent("A key for a month", {"name": "nightly report", "expires_in": 2592000, "scopes": ["read", "run"]})
 SHOWN_KEY = _answered("The key", {"key": "thk_3f9a1c07be55_Wq0...", **_KEY}, 201)
 KEY = _answered("Keys", {**_KEY, "owner": "ada@example.com", "last_used_at": None})

@@ -8,12 +8,14 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q, Value
 from django.db.models.functions import Lower
 from django.utils import timezone
 
 from taskhub.db.querysets import OwnedQuerySet
+from taskhub.security.scopes import ALL_SCOPES
 
 EMAIL_TAKEN = "This e-mail address is already in use."
 
@@ -90,6 +92,10 @@ class ApiKeyQuerySet(OwnedQuerySet["ApiKey"]):
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=now))
 
 
+def all_scopes() -> list[str]:
+    return list(ALL_SCOPES)
+
+
 class ApiKey(models.Model):
     """A long-lived credential. The row holds its first part and a hash of the whole."""
 
@@ -100,6 +106,12 @@ class ApiKey(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True, db_index=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    scopes = ArrayField(
+        models.CharField(max_length=10),
+        default=all_scopes,
+        db_default=list(ALL_SCOPES),
+        help_text="Which calls it may make",
+    )
 
     objects = ApiKeyQuerySet.as_manager()
 

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from django.http import QueryDict
 from rest_framework import serializers
 
 from taskhub.accounts.models import ApiKey, User
+from taskhub.security.scopes import ALL_SCOPES
 
 PASSWORD_MAX = 1000
 FAULTS_MAX = 100  # what else is wrong with a body is not told
@@ -24,7 +26,15 @@ class Strict(serializers.Serializer[Any]):
         if isinstance(data, Mapping) and (unknown := [key for key in data if key not in self.fields]):
             named = unknown[:FAULTS_MAX]
             raise serializers.ValidationError({key[:100]: ["There is no such field here."] for key in named})
+        if isinstance(data, QueryDict):
+            self._refuse_repeated(data)
         return super().to_internal_value(data)
+
+    def _refuse_repeated(self, form: QueryDict) -> None:
+        """A form that says two things of one field says nothing; a list is said so."""
+        lists = {name for name, field in self.fields.items() if isinstance(field, serializers.ListField)}
+        if repeated := [name for name, values in form.lists() if len(values) > 1 and name not in lists]:
+            raise serializers.ValidationError({name: ["This is given twice."] for name in repeated})
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         for given, needed in self.goes_with.items():
@@ -75,17 +85,30 @@ class SignInSerializer(Strict):
 
 class ChangeSerializer(Strict):
     name = Text(max_length=200, required=False, allow_blank=True)
-    email = Email(max_length=254, required=False)
+    email = Email(max_length=254, required=False, help_text="`current_password` must come with it.")
     password = _password(required=False, help_text="The new one; `current_password` must come with it.")
     current_password = _password(required=False)
 
-    goes_with: ClassVar[Mapping[str, str]] = {"password": "current_password", "current_password": "password"}
+    goes_with: ClassVar[Mapping[str, str]] = {"password": "current_password", "email": "current_password"}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "current_password" in attrs and not attrs.keys() & self.goes_with:
+            raise serializers.ValidationError({"current_password": ["Goes with a new password or e-mail address."]})
+        return super().validate(attrs)
 
 
 class NewKeySerializer(Strict):
     name = Text(max_length=100, required=False, allow_blank=True, help_text="What the key is for.")
     expires_in = Seconds(
         min_value=1, max_value=TEN_YEARS, required=False, allow_null=True, help_text="Seconds; absent or null: never."
+    )
+
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(ALL_SCOPES),
+        required=False,
+        min_length=1,
+        max_length=len(ALL_SCOPES),
+        help_text="Which calls it may make; absent: all that the credential may make with which it is made.",
     )
 
 
@@ -109,7 +132,7 @@ class KeySerializer(serializers.ModelSerializer[ApiKey]):
 
     class Meta:
         model = ApiKey
-        fields = ("prefix", "name", "owner", "created_at", "expires_at", "last_used_at")
+        fields = ("prefix", "name", "owner", "scopes", "created_at", "expires_at", "last_used_at")
         read_only_fields = fields
 
 
@@ -118,7 +141,7 @@ class ShownKeySerializer(serializers.ModelSerializer[ApiKey]):
 
     class Meta:
         model = ApiKey
-        fields = ("key", "prefix", "name", "created_at", "expires_at")
+        fields = ("key", "prefix", "name", "scopes", "created_at", "expires_at")
         read_only_fields = fields
 
     def get_key(self, row: ApiKey) -> str:

@@ -1,5 +1,6 @@
 """What can be done with accounts: to sign up, in and out, to change or delete one, and to make and revoke API keys."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from knox.models import AuthToken
 from taskhub.accounts.models import EMAIL_TAKEN, PREFIX, ApiKey, User, hashed, new_key
 from taskhub.accounts.removal import remove_deleted
 from taskhub.errors import Conflict, NotFound, Rejected, Unauthenticated
+from taskhub.security.scopes import ALL_SCOPES
 
 KEYS_MAX = 1000  # a user; far more than anybody needs, and few enough that nobody fills the table
 USE_STORED_EVERY = timedelta(minutes=1)  # a write in every request would cost more than the answer is worth
@@ -92,15 +94,18 @@ def change_account(
     current_password: str | None = None,
     keep: AuthToken | None = None,
 ) -> User:
-    """Changes what is not None. A new password needs the current one, and deletes all tokens but `keep`."""
+    """Changes what is not None. A new address or password needs the current password, whatever the credential is.
+
+    A new password deletes all tokens but `keep`.
+    """
     user = _locked(user)
+    if (email is not None or password is not None) and not user.check_password(current_password):
+        raise _invalid("/current_password", "This is not the current password.")
     if name is not None:
         user.name = name
     if email is not None:
         user.email = email
     if password is not None:
-        if not user.check_password(current_password):
-            raise _invalid("/current_password", "This is not the current password.")
         _check_password(password, user)
         user.set_password(password)
     save_account(user=user)
@@ -140,16 +145,38 @@ def delete_accounts(*, users: QuerySet[User]) -> None:
 
 
 @transaction.atomic
-def create_key(*, user: User, name: str = "", expires_in: int | None = None) -> tuple[ApiKey, str]:
-    """A stored key and its text, which cannot be had again. `expires_in` counts seconds; None never expires."""
+def create_key(
+    *,
+    user: User,
+    name: str = "",
+    expires_in: int | None = None,
+    scopes: Collection[str] | None = None,
+    maker: ApiKey | None = None,
+) -> tuple[ApiKey, str]:
+    """A stored key and its text, which cannot be had again. `expires_in` counts seconds; None never expires.
+
+    A key that was made by another, its `maker`, has no more scopes than that and no later end; where nothing is said,
+    it has the maker's. Raises `Rejected` for more.
+    """
     now = timezone.now()
+    held = maker.scopes if maker else ALL_SCOPES
+    if lacking := sorted(set(scopes or ()).difference(held)):
+        raise _invalid("/scopes", f"The key that makes it lacks the scope {lacking[0]!r}.")
+    expires_at = None if expires_in is None else now + timedelta(seconds=expires_in)
+    if maker and maker.expires_at and (expires_at := expires_at or maker.expires_at) > maker.expires_at:
+        raise _invalid("/expires_in", "The key that makes it expires before.")
     _locked(user)  # two at once would both pass the count
     if ApiKey.objects.filter(user=user).alive(now).count() >= KEYS_MAX:
         raise Conflict(f"You have {KEYS_MAX} API keys; revoke one first.")
     text, prefix = new_key()
-    expires_at = None if expires_in is None else now + timedelta(seconds=expires_in)
     key = ApiKey.objects.create(
-        user=user, prefix=prefix, name=name, hash=hashed(text), created_at=now, expires_at=expires_at
+        user=user,
+        prefix=prefix,
+        name=name,
+        hash=hashed(text),
+        created_at=now,
+        expires_at=expires_at,
+        scopes=[scope for scope in held if scope in (scopes or held)],
     )
     return key, text
 

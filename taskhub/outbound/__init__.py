@@ -10,7 +10,7 @@ what an address says and `resolve` for where its name leads; both raise the same
 from taskhub.outbound.answers import pause_of
 from taskhub.outbound.errors import Refused, TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve, system_resolver
-from taskhub.outbound.policy import Allow, Policy, Target, check_url, configured_policy, refusal
+from taskhub.outbound.policy import Allow, Policy, Target, check_url, configured_policy, read_origin, refusal
 from taskhub.outbound.session import Session
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "check_url",
     "configured_policy",
     "pause_of",
+    "read_origin",
     "refusal",
     "resolve",
     "system_resolver",

@@ -106,7 +106,7 @@ def check_url(url: str, policy: Policy, *, userinfo: bool = False) -> Target:
 
     `userinfo` lets a user name and password pass: a proxy's address has them. Raises `Refused`.
     """
-    target = _read(url, userinfo)
+    target = read_origin(url, userinfo=userinfo)
     if isinstance(target.host, str):
         local = target.host == "localhost" or target.host.endswith(".localhost")
         if not local or policy.allow.has_name(target.host, target.port):
@@ -125,8 +125,8 @@ def check_characters(url: str) -> None:
         raise Refused("The address has control characters in it.")
 
 
-def _read(url: str, userinfo: bool) -> Target:
-    """The origin of an address, read strictly. Raises `Refused`."""
+def read_origin(url: str, *, userinfo: bool = False) -> Target:
+    """The origin of an address, read strictly; whether it may be called is not asked. Raises `Refused`."""
     check_characters(url)
     if not (match := _URL.fullmatch(url)):
         raise Refused("Only http and https addresses are called.")

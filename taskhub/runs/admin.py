@@ -15,7 +15,7 @@ from taskhub.runs.queue import cancel, retry
 from taskhub.runs.run_kinds import all_kinds, kind_or_default
 from taskhub.runs.scheduler import beat_admin  # noqa: F401  (registers its pages)
 from taskhub.runs.scheduler.admin import seconds_between
-from taskhub.security.masking import hide, mask, secrets_of
+from taskhub.security.masking import hide, mask
 from taskhub.web.admin import ReadOnlyAdmin, json_block, list_link, row_action, row_link, unbroken
 
 LINKS_MAX = 20
@@ -43,6 +43,7 @@ class RunAdmin(ReadOnlyAdmin):
     search_fields = ("name__exact", "owner__email__exact")
     search_help_text = "A run's id, its whole name, or its owner's whole e-mail address"
     ordering = ("-id",)
+    unlisted = ("arguments", "result")
     actions = ("cancel_runs", "retry_runs")
     fieldsets = (
         (None, {"fields": ("id", "kind", "name", "owner", "state", "bar", "shown_error")}),
@@ -54,11 +55,6 @@ class RunAdmin(ReadOnlyAdmin):
         ("Times", {"fields": ("created_at", "due_at", "not_before", "started_at", "finished_at", "duration")}),
         ("Claim", {"fields": ("worker", "attempt", "attempts", "time_limit", "lease_until", "revision")}),
     )
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
-        queryset = super().get_queryset(request)
-        listing = request.resolver_match is None or not request.resolver_match.kwargs.get("object_id")
-        return queryset.defer("arguments", "result") if listing else queryset
 
     def get_readonly_fields(self, request: HttpRequest, obj: Run | None = None) -> list[str]:
         return [str(name) for _, options in self.fieldsets for name in options["fields"]]
@@ -92,7 +88,7 @@ class RunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="result")
     def shown_result(self, run: Run) -> SafeString:
-        return json_block(run.result, secrets_of(run.arguments))
+        return json_block(run.result, run.secrets)
 
     @admin.display(description="more")
     def more(self, run: Run) -> SafeString:
@@ -126,7 +122,7 @@ class RunAdmin(ReadOnlyAdmin):
 
 def _hidden(text: str, run: Run) -> str:
     """A text without the run's secrets. They stand in its arguments, which a list reads only where there is a text."""
-    return mask(hide(text, secrets_of(run.arguments))) if text else ""
+    return mask(hide(text, run.secrets)) if text else ""
 
 
 def _links(runs: QuerySet[Run], more: dict[str, Any] | None = None) -> SafeString:

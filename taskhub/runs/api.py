@@ -1,7 +1,7 @@
 """`/runs`: every kind of run, listed, shown, followed, cancelled and tried again."""
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.urls import path
@@ -15,8 +15,10 @@ from rest_framework.views import APIView
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
 from taskhub.runs.queue import cancel, retry, visible_run
+from taskhub.runs.run_kinds import kind_or_default
 from taskhub.runs.serializers import EXAMPLE, EXAMPLE_WHOLE, ID, STATES, RunFilters, RunSerializer, WholeRunSerializer
 from taskhub.runs.waits import stream_of_events
+from taskhub.security.scopes import KeyScope, require_scopes
 from taskhub.web.front.responses import EventStreamResponse
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import response_header
@@ -81,12 +83,16 @@ class RunDetailView(APIView):
     def get(self, request: Request, run_id: UUID) -> Response:
         """Show a run.
 
-        Everything about one run: its arguments (secrets masked), progress, result and error.
+        Everything about one run: its arguments (secrets masked), progress, result and error. Staff see the secrets of
+        others' results masked, too.
         """
-        return Response(WholeRunSerializer(visible_run(run_id=run_id, user=request.user)).data)
+        run = visible_run(run_id=run_id, user=request.user)
+        return Response(WholeRunSerializer(run, context={"viewer": request.user}).data)
 
 
 class CancelRunView(APIView):
+    key_scopes: ClassVar = {"POST": KeyScope.RUN}
+
     @extend_schema(
         operation_id="runs_cancel",
         parameters=[ID],
@@ -104,6 +110,8 @@ class CancelRunView(APIView):
 
 
 class RetryRunView(APIView):
+    key_scopes: ClassVar = {"POST": KeyScope.RUN}
+
     @extend_schema(
         operation_id="runs_retry",
         parameters=[ID, KEY_PARAMETER, response_header("Location", "The new run's address.", 202)],
@@ -113,11 +121,14 @@ class RetryRunView(APIView):
     def post(self, request: Request, run_id: UUID) -> Response:
         """Try a run again.
 
-        A new run with the same work; its `retry_of` is the old one, which must have ended.
+        A new run with the same work; its `retry_of` is the old one, which must have ended. What its owner needed to
+        start it is asked again.
         """
 
         def produce() -> Response:
-            run = retry(run=visible_run(run_id=run_id, user=request.user))
+            run = visible_run(run_id=run_id, user=request.user)
+            require_scopes(request.auth, kind_or_default(run.kind).key_scopes(run.arguments))
+            run = retry(run=run)
             return Response(RunSerializer(run).data, 202, headers={"Location": f"/runs/{run.pk}"})
 
         return answer_once(request, {}, produce)

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from taskhub.runs.domain import backoff
 from taskhub.runs.models import Run
+from taskhub.security.scopes import KeyScope
 
 
 class RunKind:
@@ -28,6 +29,13 @@ class RunKind:
 
     def check(self, arguments: Mapping[str, Any]) -> None:
         """Raises `Rejected` for arguments that cannot run."""
+
+    def check_owner(self, arguments: Mapping[str, Any], owner: Any) -> None:
+        """Raises `Forbidden` where the owner may no longer start such a run; it is asked when one is tried again."""
+
+    def key_scopes(self, arguments: Mapping[str, Any]) -> frozenset[KeyScope]:
+        """The scopes that an API key needs to try such a run again."""
+        return frozenset({KeyScope.RUN})
 
     def on_retry(self, old: Run, new: Run) -> None:
         """Is called in the transaction that submits `new` to try `old` again."""

@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from taskhub.runs.domain import State, oldest_id
 from taskhub.runs.models import Run
-from taskhub.security.masking import mask_value
+from taskhub.security.masking import mask_all, masked_address
 from taskhub.web.views import QuerySerializer
 
 EXAMPLE = {
@@ -86,17 +86,30 @@ class RunSerializer(serializers.ModelSerializer[Run]):
 
 
 class WholeRunSerializer(RunSerializer):
-    """A run with its arguments, secrets masked, and its result, which only its owner and staff can ask for."""
+    """A run with its arguments, secrets masked, and its result, which only its owner and staff can ask for.
+
+    The context's `viewer` is who asks. Others than the owner see the secrets in the result and the webhook masked.
+    """
 
     arguments = serializers.SerializerMethodField()
-    result = AnyField(help_text="What the work gave, any JSON; null when it gave nothing, or not yet.")
+    result = serializers.SerializerMethodField(
+        help_text="What the work gave, any JSON; null when it gave nothing, or not yet."
+    )
+    webhook = serializers.SerializerMethodField()
 
     class Meta(RunSerializer.Meta):
         fields: ClassVar = list(EXAMPLE_WHOLE)
 
     @extend_schema_field(OpenApiTypes.OBJECT)
     def get_arguments(self, run: Run) -> Any:
-        return mask_value(run.arguments)
+        return mask_all(run.arguments, run.secrets)
+
+    @extend_schema_field({})
+    def get_result(self, run: Run) -> Any:
+        return run.result_for(self.context["viewer"])
+
+    def get_webhook(self, run: Run) -> str:
+        return str(run.webhook) if run.owner_id == self.context["viewer"].pk else masked_address(run.webhook)
 
 
 class RunFilters(QuerySerializer):

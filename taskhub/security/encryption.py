@@ -26,11 +26,21 @@ def encrypted(value: Any) -> str:
 
 
 def decrypted(text: str) -> Any:
-    """The JSON value of an encrypted text. Raises `Unavailable` if its key was removed from TASKHUB_SECRET_KEY."""
+    """The JSON value of an encrypted text. Raises `Unavailable` if its key was removed from TASKHUB_SECRET_KEY.
+
+    A text that is not encrypted is JSON: an older version stored it.
+    """
+    if not is_ciphertext(text):
+        return json.loads(text)
     try:
         return json.loads(_fernet(tuple(settings.SECRET_KEYS)).decrypt(text.encode("ascii")))
     except InvalidToken:
         raise Unavailable("A stored secret cannot be opened with the present TASKHUB_SECRET_KEY.") from None
+
+
+def is_ciphertext(text: str) -> bool:
+    """Whether a text is an encrypted one: its version and a time of this century; no address and no JSON begins so."""
+    return text.startswith("gAAAAA")
 
 
 @lru_cache(4)
@@ -49,6 +59,12 @@ class Ciphertext:
 
     text: str
 
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def open(self) -> Any:
+        return decrypted(self.text)
+
 
 class DecryptedOnUse(DeferredAttribute):
     """A model's attribute that is decrypted when it is first read: most rows are loaded for something else."""
@@ -59,7 +75,7 @@ class DecryptedOnUse(DeferredAttribute):
         values, name = instance.__dict__, self.field.attname
         value = values[name] if name in values else super().__get__(instance, cls)
         if isinstance(value, Ciphertext):
-            value = values[name] = decrypted(value.text)
+            value = values[name] = value.open()
         return value
 
     def __set__(self, instance: Any, value: Any) -> None:
@@ -89,3 +105,28 @@ class EncryptedJSONField(models.TextField):
     def value_to_string(self, obj: Any) -> str:
         """Serialised data stays encrypted."""
         return str(self.get_prep_value(self.value_from_object(obj)))
+
+
+class EncryptedTextField(models.TextField):
+    """A text, encrypted in the database; an empty one stays empty. What an older version stored is read as it is."""
+
+    descriptor_class = DecryptedOnUse
+
+    def get_prep_value(self, value: Any) -> str | None:
+        if isinstance(value, Ciphertext):
+            return value.text
+        return encrypted(str(value)) if value and self.is_encrypted(str(value)) else value
+
+    def is_encrypted(self, value: str) -> bool:
+        """Whether a text that is not empty is to be encrypted."""
+        return True
+
+    def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Ciphertext | str | None:
+        return Ciphertext(value) if value and is_ciphertext(value) else value
+
+    def to_python(self, value: Any) -> Any:
+        return value
+
+    def value_to_string(self, obj: Any) -> str:
+        """Serialised data stays encrypted."""
+        return str(self.get_prep_value(self.value_from_object(obj)) or "")

@@ -61,7 +61,8 @@ class UncountedPaginator(Paginator):
 
 class BigTableAdmin(admin.ModelAdmin):
     """`search_ids` are the columns in which a whole UUID is looked for; Django's own search would cast each row's.
-    `linked_by` are the lookups by which other pages link to this list.
+    `linked_by` are the lookups by which other pages link to this list. `unlisted` are columns that may be large, and
+    that the list does not show.
     """
 
     paginator = UncountedPaginator
@@ -70,6 +71,12 @@ class BigTableAdmin(admin.ModelAdmin):
     list_per_page = 50
     search_ids: ClassVar[tuple[str, ...]] = ()
     linked_by: ClassVar[tuple[str, ...]] = ()
+    unlisted: ClassVar[tuple[str, ...]] = ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        is_list = request.resolver_match is None or not request.resolver_match.kwargs.get("object_id")
+        return rows.defer(*self.unlisted) if is_list else rows
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Links and filters only: a look-up of the beginning of a masked value would tell it letter by letter."""
@@ -100,9 +107,11 @@ class BigTableAdmin(admin.ModelAdmin):
         }
 
     def ask(
-        self, request: HttpRequest, rows: QuerySet[Any], description: str, fields: list[tuple[str, str]]
+        self, request: HttpRequest, rows: QuerySet[Any], description: str, fields: list[tuple[str, str]], back: str = ""
     ) -> HttpResponse:
-        """The page that asks whether something is meant. Its button sends the fields, and `post`."""
+        """The page that asks whether something is meant. Its button sends the fields, and `post`, to the same address;
+        `back` is where the other one leads, if not there.
+        """
         chosen = list(rows[: NAMED_MAX + 1])
         context = {
             **self.admin_site.each_context(request),
@@ -112,6 +121,7 @@ class BigTableAdmin(admin.ModelAdmin):
             "rows": chosen[:NAMED_MAX],
             "more": len(chosen) > NAMED_MAX,
             "fields": fields,
+            "back": back,
         }
         return TemplateResponse(request, "admin/ask.html", context)
 

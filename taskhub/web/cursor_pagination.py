@@ -1,10 +1,13 @@
-"""Lists in pages, by cursors."""
+"""Lists in pages, by cursors. A page ends by its number of rows, and by what these weigh."""
 
-from typing import Any
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import DataError
+from django.db.models import Model, QuerySet
 from rest_framework import exceptions, pagination
 from rest_framework.request import Request
 from rest_framework.utils.urls import remove_query_param
@@ -12,6 +15,56 @@ from rest_framework.utils.urls import remove_query_param
 from taskhub.errors import invalid
 
 NO_PAGE = "The page cannot be given."
+PAGE_BYTES = 16 * 1024 * 1024  # then a page ends, with fewer rows than were asked for
+FIRST_ROWS = 20  # that are read before it is known what a row weighs
+
+
+class RowPage(NamedTuple):
+    """Rows of a list in its order, and whether there are more on either side."""
+
+    rows: list[Any]
+    has_next: bool
+    has_previous: bool
+
+
+def read_page(rows: QuerySet[Any], order: str, limit: int, *, after: Any = None, backwards: bool = False) -> RowPage:
+    """One page of a list, ordered by a unique column such as `-id`: up to `limit` rows, of up to `PAGE_BYTES`.
+
+    It begins behind the row whose column is `after`; `backwards` it ends before that. A page has at least one row.
+    Rows are read some at a time, so that no more of large ones is ever held.
+    """
+    column, descending = order.lstrip("-"), order.startswith("-") != backwards
+    ordered = rows.order_by(f"-{column}" if descending else column)
+    behind = f"{column}__{'lt' if descending else 'gt'}"
+    page: list[Any] = []
+    position, weight, is_full = after, 0, False
+    while not is_full:
+        wanted = min(limit + 1 - len(page), max(FIRST_ROWS, (PAGE_BYTES - weight) * len(page) // max(1, weight)))
+        batch = list((ordered if position is None else ordered.filter(**{behind: position}))[:wanted])
+        for row in batch:
+            added = weight_of(row)
+            is_full = len(page) == limit or (bool(page) and weight + added > PAGE_BYTES)
+            if is_full:
+                break
+            page.append(row)
+            weight, position = weight + added, getattr(row, column)
+        if len(batch) < wanted:
+            break
+    if backwards:
+        return RowPage(page[::-1], True, is_full)
+    return RowPage(page, is_full, after is not None)
+
+
+def weight_of(row: Model) -> int:
+    """About how many bytes a row has, with the rows that were read along with it."""
+    along = [related for related in row._state.fields_cache.values() if related is not None]
+    return sum(_size(value) for one in (row, *along) for value in vars(one).values())
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, dict | list):
+        return len(json.dumps(value, default=str))
+    return len(value) if hasattr(value, "__len__") else 8
 
 
 class NewestFirstPagination(pagination.CursorPagination):
@@ -21,6 +74,7 @@ class NewestFirstPagination(pagination.CursorPagination):
     page_size = 100
     page_size_query_param = "limit"
     max_page_size = 1000
+    row_page = RowPage([], False, False)
 
     def get_page_size(self, request: Request) -> int:
         text = request.query_params.get("limit", str(self.page_size))
@@ -30,15 +84,29 @@ class NewestFirstPagination(pagination.CursorPagination):
         return int(text)
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any] | None:
+        limit = self.get_page_size(request)
         try:
-            page: list[Any] | None = super().paginate_queryset(queryset, request, view)
+            cursor = self.decode_cursor(request)
+            after, backwards = (cursor.position, cursor.reverse) if cursor else (None, False)
+            self.row_page = read_page(queryset, self.ordering, limit, after=after, backwards=backwards)
         except (exceptions.NotFound, ValidationError, ValueError, DataError):
             if self.cursor_query_param not in request.query_params:
                 raise
             raise invalid("/cursor", "This is no cursor of this list.", NO_PAGE) from None
         # Absolute links have one source, and never carry the key they were asked for with.
         self.base_url = remove_query_param(settings.PUBLIC_URL + request.get_full_path(), "api_key")
-        return page
+        return self.row_page.rows
+
+    def get_next_link(self) -> str | None:
+        return self._link(self.row_page.rows[-1:], reverse=False) if self.row_page.has_next else None
+
+    def get_previous_link(self) -> str | None:
+        return self._link(self.row_page.rows[:1], reverse=True) if self.row_page.has_previous else None
+
+    def _link(self, rows: Sequence[Any], *, reverse: bool) -> str | None:
+        """The address of the page on the one side of a row; None for an empty page, which has no sides."""
+        positions: list[Any] = [str(getattr(row, self.ordering.lstrip("-"))) for row in rows]
+        return self.encode_cursor(pagination.Cursor(0, reverse, positions[0])) if positions else None
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         """For the OpenAPI document."""

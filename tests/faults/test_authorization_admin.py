@@ -22,6 +22,7 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 from django_celery_results.models import TaskResult
+from knox.models import AuthToken
 
 from extraction.domain.payload import PagesPayload
 from extraction.services.process_lifecycle import add_first_pages
@@ -30,7 +31,7 @@ from extraction.services.tasks import create_task
 from sequences.models import SequenceStep
 from sequences.services.sequence_runs import submit_sequence
 from taskhub.accounts import services as accounts
-from taskhub.runs.models import Leadership, Worker
+from taskhub.runs.models import Leadership, Schedule, Worker
 from taskhub.runs.queue import submit
 from taskhub.runs.webhooks.models import DeliveryAttempt
 from taskhub.runs.webhooks.services import send_test
@@ -121,6 +122,25 @@ ACTIONS: dict[str, dict[str, tuple[str, bool]]] = {
     },
     "runs/run": {"cancel_runs": ("runs.change_run", False), "retry_runs": ("runs.add_run", True)},
     "webhooks/deliveryattempt": {"send_again": ("webhooks.add_deliveryattempt", True)},
+}
+# Buttons of our own: where they are, the permission that each needs, and whether it asks first.
+BUTTONS: dict[str, tuple[str, str, bool]] = {
+    "end": ("knox/authtoken/", "knox.delete_authtoken", True),
+    "run_now": (
+        "django_celery_beat/periodictask/{pk}/change/",
+        "django_celery_beat.change_periodictask",
+        True,
+    ),
+}
+DJANGOS_BUTTONS = {
+    "index",
+    "_save",
+    "_addanother",
+    "_continue",
+    "_saveasnew",
+    "_popup",
+    "set-password",
+    "unset-password",
 }
 EACH_ACTION = [(table, action) for table, actions in ACTIONS.items() for action in actions]
 RUN_NOW = "django_celery_beat/periodictask/run"
@@ -325,3 +345,59 @@ def test_an_action_needs_its_permission_and_asks(table: str, action: str, world:
         assert f'name="action" value="{action}"' in page
         assert f'name="_selected_action" value="{row_of(table).pk}"' in page
     assert choose(client, table, action, post="yes")[0] == 302
+
+
+def buttons_of(page: str) -> set[str]:
+    """The names of a page's buttons."""
+    tags = re.findall(r"<(?:button|input)\b[^>]*>", page)
+    buttons = [tag for tag in tags if tag.startswith("<button") or 'type="submit"' in tag]
+    return {name for tag in buttons for name in re.findall(r'name="([^"]+)"', tag)}
+
+
+def test_the_table_has_every_button_and_no_other(world: World) -> None:
+    """On the lists and the pages of rows, of which those that Django brings need what their page needs."""
+    root = world.staff["root"]
+    AuthToken.objects.create(world.owner.user)
+    pages = [f"{table}/" for table in TABLE] + [
+        f"{table}/{row_of(table).pk}/change/" for table in TABLE if "change" in TABLE[table]
+    ]
+    found = {page: buttons_of(root.get(f"/admin/{page}").content.decode()) - DJANGOS_BUTTONS for page in pages}
+    named = {
+        where.format(pk=row_of("django_celery_beat/periodictask").pk): {name} for name, (where, _, _) in BUTTONS.items()
+    }
+    assert {page: names for page, names in found.items() if names} == named
+
+
+def press(client: Client, button: str, **more: str) -> tuple[int, str, list[str]]:
+    """Status and text of what comes of a button of ours, and what it wrote."""
+    address = f"/admin/{BUTTONS[button][0]}"
+    if button == "end":
+        more |= {"end": re.findall(r'name="end" value="(\w+)"', client.get(address).content.decode())[0]}
+    else:
+        row = row_of("django_celery_beat/periodictask")
+        address = f"/admin/django_celery_beat/periodictask/{row.pk}/run/"
+    with CaptureQueriesContext(connection) as queries:
+        answer = client.post(address, more)
+    written = re.compile(r'(?:INSERT INTO|UPDATE|DELETE FROM) "?(?!django_session)')
+    return (
+        answer.status_code,
+        answer.content.decode(),
+        [query["sql"] for query in queries if written.match(query["sql"])],
+    )
+
+
+@pytest.mark.parametrize("button", BUTTONS)
+def test_a_button_needs_its_permission_and_asks(button: str, world: World) -> None:
+    _, permission, asks = BUTTONS[button]
+    clerk = make_person("clerk@example.com", is_staff=True)
+    client = Client()
+    client.force_login(clerk.user)
+    Schedule.objects.get_or_create(periodic=row_of("django_celery_beat/periodictask"))
+    app, codename = permission.split(".")
+    own = Permission.objects.get(content_type__app_label=app, codename=codename)
+    clerk.user.user_permissions.set(Permission.objects.exclude(pk=own.pk))
+    assert press(client, button, post="yes")[2] == []
+    clerk.user.user_permissions.set([own, *Permission.objects.filter(codename__startswith="view_")])
+    status, page, written = press(client, button)
+    assert (status, written, "Are you sure?" in page) == (200, [], asks)
+    assert press(client, button, post="yes")[0] == 302

@@ -1,17 +1,22 @@
-"""A canary in every secret field never shows in a log, an answer, an admin page or a message in Redis."""
+"""A canary in every secret field never shows in a log, an answer, an admin page or a message in Redis, nor is it stored
+in clear."""
 
 import html
+import json
 import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Thread
 from typing import Any
 from urllib.parse import quote, urljoin
 
+import psycopg
 import pytest
 import redis
 import requests
+from psycopg import sql
 
 from taskhub.embedded import Home, Servers
 from tests.faults.disposable import Disposable, until
@@ -131,6 +136,57 @@ class Flight:
         for path in ("/runs?kind=delivery", "/runs?kind=webhook"):
             self.say(self.owner, "GET", path)
 
+    def crawl(self, hub: Disposable) -> None:
+        """An external, a crawler and a task, whose server refuses the connection; and a status that quotes secrets."""
+        endpoint = f"http://127.0.0.1:9/shop?api_key={self.word}"
+        headers = {"Authorization": f"Bearer {self.word}", "X-Auth-Token": self.word}
+        parameters = [{"name": "secret", "type": "password"}]
+        body = {"meta": {"name": "canary"}, "endpoint": endpoint, "credential": "basic", "parameters": parameters}
+        external = self.owner.post("/externals", body | {"headers": headers}).json()["payload"]["fid"]
+        self.say(self.owner, "PATCH", f"/externals/{external}", {"endpoint": "http://localhost:9/"})
+        sent = {"params": {"secret": self.word}, "credential": {"username": "u", "password": self.word}}
+        made = self.say(self.owner, "POST", f"/actions/externals/{external}/crawler", {**sent, "credential": self.word})
+        assert made.status_code == 400
+        made = self.owner.post(f"/actions/externals/{external}/crawler", sent)
+        crawler = made.json()["payload"]["crawler"]["fid"]
+        self.say(self.owner, "GET", f"/crawlers/{crawler}")
+        start = self.say(self.owner, "POST", f"/actions/crawlers/{crawler}/task", headers={"Idempotency-Key": "crawl"})
+        task = start.json()["payload"]
+        until(lambda: self.owner.get(f"/tasks/{task['fid']}").json()["payload"]["calls"])
+        for said in (102, 500):
+            report = {"code": said, "message": f"I got {self.word}", "detail": {"password": self.word}}
+            self.say(self.owner, "POST", f"/actions/tasks/{task['fid']}/status", report)
+        self.say(self.owner, "GET", f"/tasks/{task['fid']}")
+        self.say(self.owner, "GET", f"/runs/{task['run']}")
+
+    def sequence(self, hub: Disposable) -> None:
+        """A sequence that holds secrets, sends them, and stops; and schedules of it and of a walker."""
+        with psycopg.connect(database_of(hub), autocommit=True) as connection:
+            connection.execute("UPDATE accounts_user SET is_staff = true WHERE email = %s", [self.email])
+        step = {"method": "POST", "url": f"http://127.0.0.1:9/?token={self.word}", "ignore_error": True}
+        sent = {"header": {"Authorization": f"Bearer {self.word}"}, "body": {"password": self.word}}
+        program: dict[str, Any] = {
+            "persistence": {"login": {"token": self.word}},
+            "requests": [{**step, **sent, "save_req_to": "request"}, {**step, "ignore_error": False}],
+        }
+        run = self.owner.post("/sequences/runs?wait=30", program).json()
+        assert run["state"] == "FAILURE"
+        assert self.word in json.dumps(run["result"])
+        self.say(self.owner, "GET", f"/sequences/runs/{run['id']}/steps")
+        self.say(self.owner, "GET", "/runs?name=sequence&limit=5")
+        when = {"type": "interval", "conf": {"every": 1, "period": "days"}}
+        for name, body in (("sequence", program), ("walker", {"name": "run", "ctx": {"password": self.word}})):
+            schedule = {"name": f"{self.email} {name}", "schedule": when, "body": body}
+            assert self.owner.post(f"/js/add_scheduled_{name}", schedule).status_code == 200
+            self.say(self.owner, "POST", f"/js/add_scheduled_{name}", schedule)  # the name is taken
+
+    def remember(self, hub: Disposable) -> None:
+        """Secrets in a graph, and in an answer that is kept for an Idempotency-Key."""
+        graph = self.owner.post("/js/graph_create", {"name": "canary"}).json()["jid"]
+        self.owner.post("/js/object_set", {"obj": graph, "ctx": {"password": self.word, "deep": {"token": self.word}}})
+        body = {"name": "echo", "ctx": {"value": {"any": f"{self.word}"}}}
+        assert self.word in self.owner.post("/js/walker_run", body, headers={"Idempotency-Key": "kept"}).text
+
     @property
     def canaries(self) -> set[str]:
         key = self.key.removeprefix(f"{self.prefix}_")
@@ -161,6 +217,26 @@ def _until_last(monitor: Any) -> Iterator[str]:
         yield command["command"]
         if LAST in command["command"]:
             return
+
+
+def database_of(hub: Disposable) -> str:
+    server = Servers.of(Home(hub.home), hub.environment).postgres
+    assert server is not None
+    return str(server.url)
+
+
+def stored(hub: Disposable) -> Iterator[tuple[str, str]]:
+    """All that is in the tables, and in the files of the home but for PostgreSQL's and Redis's own."""
+    with psycopg.connect(database_of(hub)) as connection:
+        tables = connection.execute("SELECT relname FROM pg_stat_user_tables ORDER BY 1").fetchall()
+        assert len(tables) > 40
+        for (table,) in tables:
+            statement = sql.SQL("COPY {} TO STDOUT").format(sql.Identifier(table))
+            with connection.cursor().copy(statement) as copy:
+                yield f"the table {table}", b"".join(map(bytes, copy)).decode("utf-8", "replace")
+    for file in Path(hub.home).rglob("*"):
+        if file.is_file() and not {"postgres", "redis"} & set(file.relative_to(hub.home).parts):
+            yield f"the file {file.name}", file.read_bytes().decode("utf-8", "replace")
 
 
 def admin_pages(hub: Disposable) -> Iterator[requests.Response]:
@@ -196,6 +272,9 @@ def test_no_secret_shows_where_it_should_not(broken: Disposable) -> None:
         flight.run(broken)
         flight.extract(broken)
         flight.reach(broken)
+        flight.crawl(broken)
+        flight.sequence(broken)
+        flight.remember(broken)
     assert any("mset" in line.lower() or "lpush" in line.lower() for line in said)
     assert all(flight.word in answer.text for answer in flight.shown[:3])  # its owner does see it
     for answer in flight.answers:
@@ -211,3 +290,8 @@ def test_no_secret_shows_where_it_should_not(broken: Disposable) -> None:
     assert "failing" in written
     flight.assert_hidden(written, "the log")
     assert not any(link in written for link in flight.links)
+    found = dict(stored(broken))
+    assert flight.email in found["the table accounts_user"]
+    assert flight.runs[0] in found["the table runs_run"]
+    for where, text in found.items():
+        flight.assert_hidden(text, where)

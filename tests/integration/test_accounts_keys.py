@@ -10,6 +10,7 @@ from knox.models import AuthToken
 
 from taskhub.accounts import services
 from taskhub.accounts.models import ApiKey
+from taskhub.security.scopes import ALL_SCOPES
 from tests.conftest import Person
 from tests.problems import problem
 
@@ -21,7 +22,7 @@ def test_new_key_is_shown_once_and_kept_as_a_hash(owner: Person) -> None:
     assert answer.status_code == 201
     assert answer["Cache-Control"] == "no-store"
     body = answer.json()
-    assert set(body) == {"key", "prefix", "name", "created_at", "expires_at"}
+    assert set(body) == {"key", "prefix", "name", "scopes", "created_at", "expires_at"}
     assert body["key"].startswith(f"{body['prefix']}_")
     assert datetime.fromisoformat(body["expires_at"]) - datetime.fromisoformat(body["created_at"]) == timedelta(hours=1)
     row = ApiKey.objects.values().get()
@@ -56,6 +57,8 @@ def test_form_works_too(owner: Person) -> None:
         ({"name": "n" * 101}, "/name"),
         ({"name": 5}, "/name"),
         ({"prefix": "thk_mine"}, "/prefix"),
+        ({"scopes": "read"}, "/scopes"),
+        ({"scopes": []}, "/scopes"),
     ],
 )
 def test_wrong_fields_are_named(owner: Person, body: dict[str, Any], pointer: str) -> None:
@@ -167,3 +170,37 @@ def test_form_can_say_never(owner: Person) -> None:
 def test_length_is_counted_as_it_was_sent(owner: Person) -> None:
     problem(owner.post(KEYS, {"name": "n" + " " * 100}), 400, "/name")
     assert owner.post(KEYS, {"name": " n "}).json()["name"] == "n"
+
+
+def test_scopes_are_all_by_default_and_shown(owner: Person) -> None:
+    assert owner.post(KEYS).json()["scopes"] == ["read", "run", "upload", "manage"]
+    assert owner.post(KEYS, {"scopes": ["run", "read"]}).json()["scopes"] == ["read", "run"]
+    assert [key["scopes"] for key in owner.get(KEYS).json()["results"]] == [["read", "run"], [*ALL_SCOPES]]
+    problem(owner.post(KEYS, {"scopes": ["read", "everything"]}), 400, "/scopes/1")
+    problem(owner.post(KEYS, "name=a&name=b", content_type="application/x-www-form-urlencoded"), 400, "/name")
+    form = owner.post(KEYS, "scopes=read&scopes=upload", content_type="application/x-www-form-urlencoded")
+    assert form.json()["scopes"] == ["read", "upload"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [
+        ({}, (["read", "manage"], 60)),
+        ({"expires_in": None}, (["read", "manage"], 60)),
+        ({"scopes": ["read"], "expires_in": 30}, (["read"], 30)),
+        ({"scopes": ["read", "run"]}, "/scopes"),
+        ({"expires_in": 61}, "/expires_in"),
+    ],
+)
+def test_a_key_makes_no_key_with_more_scopes_or_a_later_end(owner: Person, asked: Any, given: Any) -> None:
+    maker, text = services.create_key(user=owner.user, scopes=["read", "manage"], expires_in=60)
+    answer = Person(headers={"X-API-Key": text}).post(KEYS, asked)
+    if isinstance(given, str):
+        problem(answer, 400, given)
+        return
+    made = ApiKey.objects.get(prefix=answer.json()["prefix"])
+    assert made.scopes == given[0]
+    assert made.expires_at is not None
+    assert maker.expires_at is not None
+    assert made.expires_at <= maker.expires_at
+    assert maker.expires_at - made.expires_at < timedelta(seconds=61 - given[1])

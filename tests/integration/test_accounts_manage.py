@@ -28,7 +28,7 @@ def test_read(owner: Person) -> None:
 
 
 def test_change_name_and_address(owner: Person) -> None:
-    body = owner.patch(ME, {"name": "Olga", "email": "Olga@Example.COM"}).json()
+    body = owner.patch(ME, {"name": "Olga", "email": "Olga@Example.COM", "current_password": OLD}).json()
     assert (body["name"], body["email"]) == ("Olga", "Olga@example.com")
     assert owner.get(ME).json() == body
 
@@ -40,7 +40,8 @@ def test_empty_text_in_a_form_is_not_left_out(owner: Person) -> None:
 
 
 def test_own_address_in_another_case_is_free(owner: Person) -> None:
-    assert owner.patch(ME, {"email": "OWNER@example.com"}).json()["email"] == "OWNER@example.com"
+    change = {"email": "OWNER@example.com", "current_password": OLD}
+    assert owner.patch(ME, change).json()["email"] == "OWNER@example.com"
 
 
 def test_nothing_sent_changes_nothing(owner: Person) -> None:
@@ -49,12 +50,28 @@ def test_nothing_sent_changes_nothing(owner: Person) -> None:
 
 def test_password_needs_the_current_one(owner: Person) -> None:
     problem(owner.patch(ME, {"password": NEW}), 400, "/current_password")
-    problem(owner.patch(ME, {"current_password": OLD}), 400, "/password")
+    problem(owner.patch(ME, {"current_password": OLD}), 400, "/current_password")
     problem(owner.patch(ME, {"password": NEW, "current_password": "guess"}), 400, "/current_password")
     problem(owner.patch(ME, {"password": "12345", "current_password": OLD, "name": "X"}), 400, "/password")
     user = User.objects.get(pk=owner.user.pk)
     assert user.check_password(OLD)
     assert user.name == "Olga Owner"
+
+
+@pytest.mark.parametrize("how", ["token", "key", "session"])
+def test_an_address_needs_the_current_password_whatever_the_credential_is(owner: Person, how: str) -> None:
+    _, key = services.create_key(user=owner.user)
+    browser, asks = Client(), {"token": owner.headers, "key": {"X-API-Key": key}, "session": {}}
+    if how == "session":
+        browser.force_login(owner.user)
+
+    def change(**body: str) -> Any:
+        return browser.patch(ME, json.dumps(body), "application/json", headers=asks[how])
+
+    problem(change(email="new@example.com"), 400, "/current_password")
+    problem(change(email="new@example.com", current_password="guess"), 400, "/current_password")
+    assert owner.get(ME).json()["email"] == "owner@example.com"
+    assert change(email="new@example.com", current_password=OLD).json()["email"] == "new@example.com"
 
 
 def test_new_password_ends_all_other_tokens(owner: Person, stranger: Person, anonymous: Person) -> None:
@@ -87,7 +104,7 @@ def test_new_password_in_a_browser_keeps_this_session_and_ends_the_others(owner:
 @pytest.mark.parametrize(
     ("body", "pointers"),
     [
-        ({"email": "STRANGER@example.com"}, ["/email"]),
+        ({"email": "STRANGER@example.com", "current_password": OLD}, ["/email"]),
         ({"email": "no address"}, ["/email"]),
         ({"email": ""}, ["/email"]),
         ({"name": 5}, ["/name"]),

@@ -243,7 +243,7 @@ def test_a_failed_page_of_the_main_list_fails_the_process(owner: Person, site: S
     assert len(records(process)) == 1
     run = run_of(process)
     assert (run.state, run.error["type"]) == ("FAILURE", "PagesFailed")  # type: ignore[index]
-    assert run.result["records"] == 1  # type: ignore[index]
+    assert run.result["records"] == 1
 
 
 def test_credits_run_out_and_come(owner: Person, site: Site, settings: Any) -> None:

@@ -184,7 +184,11 @@ def test_the_next_fires_in_the_zone_and_in_utc(client: Client, root: Person) -> 
 def test_run_now_leads_to_the_run(client: Client, root: Person) -> None:
     task = stored(owner=root.user)
     assert "Run now" in page(client.get(change(task)))
-    answer = client.post(f"{LIST}{task.pk}/run/")
+    asked = client.post(f"{LIST}{task.pk}/run/")
+    assert "Are you sure?" in page(asked)
+    assert f'href="{change(task)}"' in page(asked)  # which leads back
+    assert not Run.objects.exists()
+    answer = client.post(f"{LIST}{task.pk}/run/", {"post": "yes"})
     run = Run.objects.get()
     assert answer["Location"] == f"/admin/runs/run/{run.pk}/change/"
     assert (run.schedule, run.due_at) == ("often", None)

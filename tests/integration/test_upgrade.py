@@ -23,10 +23,14 @@ from django.db.models import Model
 from django.db.models.functions import Now
 from django.test import Client, override_settings
 from django.urls import reverse
+from django_celery_beat.models import PeriodicTask
 from knox.models import AuthToken
 from psycopg import sql
 
 from taskhub.accounts.models import User
+from taskhub.runs.scheduler.schedule_arguments import arguments_of
+from taskhub.security.encryption import EncryptedJSONField, EncryptedTextField
+from taskhub.security.sealed_values import SealedJSONField
 from tests.conftest import ROOT, Person
 from tests.hub import PASSWORD
 from tests.upgrade_dump import API_KEY, SECRET_KEY
@@ -107,7 +111,7 @@ def test_permissions_follow_their_models() -> None:
     for model in models:
         permissions = Permission.objects.filter(content_type=ContentType.objects.get_for_model(model))
         default = {f"{action}_{model._meta.model_name}" for action in model._meta.default_permissions}
-        assert set(permissions.values_list("codename", flat=True)) - {"ignore_robots"} == default
+        assert set(permissions.values_list("codename", flat=True)) - {"ignore_robots", "run_sequence"} == default
         assert {f"Can view {model._meta.verbose_name}"} <= set(permissions.values_list("name", flat=True))
 
 
@@ -233,3 +237,38 @@ def test_webhooks_stay(ada: Person) -> None:
     (failing,) = [row for row in deliveries if row["url"].endswith("/failing-hook")]
     attempts = ada.get(f"/webhooks/deliveries/{failing['id']}").json()["attempts"]
     assert {attempt["status"] for attempt in attempts} == {500}
+
+
+def encrypted_values() -> dict[str, Any]:
+    """What is encrypted in whole or in part, by table, row and column, as the hub reads it."""
+    kinds = (EncryptedJSONField, EncryptedTextField, SealedJSONField)
+    found = {}
+    for model in (model for app in PRODUCT for model in apps.get_app_config(app).get_models()):
+        for field in (field for field in model._meta.concrete_fields if isinstance(field, kinds)):
+            for row in model._default_manager.all():
+                found[f"{model._meta.db_table} {row.pk} {field.name}"] = getattr(row, field.attname)
+    return found
+
+
+def clear_texts() -> dict[str, str]:
+    """Columns of before that held secrets in clear, as the database has them."""
+    columns = {"runs_run": "webhook", "runs_schedule": "written", "extraction_task": "webhook"}
+    with connection.cursor() as cursor:
+        found = {}
+        for table, column in columns.items():
+            cursor.execute(f"SELECT string_agg({column}, '') FROM {table}")
+            found[table] = cursor.fetchone()[0]
+        return found
+
+
+def test_what_is_stored_in_clear_is_read_and_encrypted_with_the_newest_key(settings: Any) -> None:
+    before, arguments = encrypted_values(), {row.pk: arguments_of(row) for row in PeriodicTask.objects.all()}
+    assert all("gAAAA" not in text and text for text in clear_texts().values())
+    settings.SECRET_KEYS = ["newest", SECRET_KEY]
+    call_command("encrypt", verbosity=0)
+    settings.SECRET_KEYS = ["newest"]  # the older one is removed
+    assert encrypted_values() == before
+    assert {row.pk: arguments_of(row) for row in PeriodicTask.objects.all()} == arguments
+    assert all("http" not in text and "request" not in text for text in clear_texts().values())
+    settings.SECRET_KEYS = [SECRET_KEY, "newest"]  # for the other tests
+    call_command("encrypt", verbosity=0)

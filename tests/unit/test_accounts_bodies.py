@@ -77,8 +77,8 @@ def test_bodies_that_refuse_unknown_fields_say_so(document: Any) -> None:
 def test_both_kinds_of_credential_are_described(document: Any) -> None:
     schemes = document["components"]["securitySchemes"]
     assert {scheme["type"] for scheme in schemes.values()} == {"http", "apiKey"}
-    listed = document["paths"]["/user/apikey"]["get"]["security"]
-    assert listed[:3] == [{"token": []}, {"apiKeyHeader": []}, {"apiKeyQuery": []}]
+    listed = document["paths"]["/user/apikey"]["get"]["security"]  # a key with the scope that the call needs
+    assert listed[:3] == [{"token": []}, {"apiKeyHeader": ["read"]}, {"apiKeyQuery": ["read"]}]
 
 
 def test_keys_differ_and_fit_their_column() -> None:

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from taskhub.errors import Forbidden, NotFound, Rejected, Unauthenticated
 from taskhub.jsontools.field_types import Timestamp
+from taskhub.security.scopes import KeyScope
 from walkers.http.registry import CallFunction, CallResponse, Flag, call, functions
 from walkers.walks.principal import Principal
 
@@ -44,7 +45,7 @@ def order(
 
 
 def function(scope: Any = "private") -> CallFunction:
-    return CallFunction("order", order, scope, False, (), {}, None, {200: Any}, "json", ())
+    return CallFunction("order", order, scope, False, KeyScope.MANAGE, (), {}, None, {200: Any}, "json", ())
 
 
 ME = Principal(Somebody())

@@ -107,7 +107,11 @@ def _http_response(response: CallResponse) -> Response:
 
 
 def _view(function: CallFunction, route: str) -> Any:
-    attributes: dict[str, Any] = {"function": function, "throttle_scope": "read" if function.reads else "submit"}
+    attributes: dict[str, Any] = {
+        "function": function,
+        "throttle_scope": "read" if function.reads else "submit",
+        "key_scopes": dict.fromkeys(("GET", "POST"), function.key_scope),
+    }
     if function.notation == "jsonc":
         attributes["parser_classes"] = [JsoncParser, FormOrJsoncParser, MultiPartParser]
     view: type[CallView] = type(f"{function.name.title().replace('_', '')}View", (CallView,), attributes)

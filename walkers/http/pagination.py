@@ -1,14 +1,16 @@
 """Pages of lists: `{results, next, previous}`, newest first by an id that grows."""
 
+import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Subquery
 from pydantic import Field
 
+from taskhub.web.cursor_pagination import read_page
 from walkers.http.response_types import ResultPage
 
 Limit = Annotated[int, Field(ge=1, le=1000, description="How many at most.")]
@@ -31,23 +33,17 @@ def paginate(
 
     `key` makes a row's primary key of the UUID in a cursor, where that is a number.
     """
-    backwards = cursor is not None and cursor[0] == ">"
-    if cursor is not None:
-        rows = rows.filter(**{"pk__gt" if backwards else "pk__lt": key(UUID(cursor[1:]))})
-    page = list(rows.order_by("pk" if backwards else "-pk")[: limit + 1])
-    has_more, page = len(page) > limit, page[:limit]
-    if backwards:
-        page.reverse()
+    after = key(UUID(cursor[1:])) if cursor else None
+    page = read_page(rows, "-pk", limit, after=after, backwards=cursor is not None and cursor[0] == ">")
 
     def address(direction: str, row: Any) -> str:
         query = urlencode({**arguments, "limit": limit, "cursor": f"{direction}{int(row.pk):032x}"})
         return f"{settings.PUBLIC_URL}/js/{call}?{query}"
 
-    has_next, has_previous = (True, has_more) if backwards else (has_more, cursor is not None)
     return {
-        "results": [serialize(row) for row in page],
-        "next": address("<", page[-1]) if page and has_next else None,
-        "previous": address(">", page[0]) if page and has_previous else None,
+        "results": [serialize(row) for row in page.rows],
+        "next": address("<", page.rows[-1]) if page.rows and page.has_next else None,
+        "previous": address(">", page.rows[0]) if page.rows and page.has_previous else None,
     }
 
 
@@ -61,15 +57,20 @@ def paginate_by_offset(
     asc: bool,
     **arguments: Any,
 ) -> ResultPage[Any]:
-    """The same for who counts rows: those behind the first `offset`, oldest first with `asc`; a limit of 0 is all."""
-    page = list(rows.order_by("pk" if asc else "-pk")[offset : offset + limit + 1 if limit else None])
+    """The same for who counts rows: those behind the first `offset`, oldest first with `asc`; a limit of 0 is all.
+
+    Such a page, too, ends by what its rows weigh.
+    """
+    order, onwards = ("pk", "pk__gte") if asc else ("-pk", "pk__lte")
+    first = rows.order_by(order).values("pk")[offset : offset + 1]
+    page = read_page(rows.filter(**{onwards: Subquery(first)}), order, limit or sys.maxsize)
 
     def address(start: int) -> str:
         query = urlencode({**arguments, **({"asc": "true"} if asc else {}), "limit": limit, "offset": start})
         return f"{settings.PUBLIC_URL}/js/{call}?{query}"
 
     return {
-        "results": [serialize(row) for row in (page[:limit] if limit else page)],
-        "next": address(offset + limit) if limit and len(page) > limit else None,
+        "results": [serialize(row) for row in page.rows],
+        "next": address(offset + len(page.rows)) if page.has_next else None,
         "previous": address(max(0, offset - limit)) if offset else None,
     }

@@ -18,6 +18,7 @@ from taskhub.errors import Forbidden, NotFound, Rejected, Unauthenticated, inval
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 from taskhub.jsontools.strict_json import parse_double, parse_json
 from taskhub.runs import queue
+from taskhub.security.scopes import KeyScope
 from walkers.walks.principal import Principal
 
 Scope = Literal["private", "admin"]
@@ -72,6 +73,7 @@ class CallFunction:
     perform: Callable[..., Any]
     scope: Scope
     reads: bool  # it changes nothing that its user would notice
+    key_scope: KeyScope  # that an API key needs
     problem_statuses: tuple[int, ...]  # of refusals that are its own
     example_arguments: Mapping[str, Any]
     example_answer: Any
@@ -130,6 +132,7 @@ def register_call(
     *,
     scope: Scope = "private",
     reads: bool = False,
+    runs: bool = False,
     problem_statuses: tuple[int, ...] = (),
     example_arguments: Mapping[str, Any] | None = None,
     example_answer: Any = None,
@@ -137,7 +140,7 @@ def register_call(
     notation: Notation = "json",
     other_paths: tuple[str, ...] = (),
 ) -> Callable[[Perform], Perform]:
-    """Registers a function under its name.
+    """Registers a function under its name. One that `reads` changes nothing; one that `runs` starts or cancels work.
 
     `problem_statuses` are those of the errors that only this function has. The examples are for the documentation.
     `response_types` are the types of its bodies by status, where the return annotation does not say it. In `jsonc` a
@@ -146,11 +149,13 @@ def register_call(
 
     def register(perform: Perform) -> Perform:
         name = perform.__name__
+        key_scope = KeyScope.READ if reads else KeyScope.RUN if runs else KeyScope.MANAGE
         _functions[name] = CallFunction(
             name,
             perform,
             scope,
             reads,
+            key_scope,
             problem_statuses,
             example_arguments or {},
             example_answer,
@@ -170,6 +175,12 @@ def functions() -> list[CallFunction]:
 def only_reads(name: str) -> bool:
     """Whether a call changes nothing that its user would notice."""
     return name in _functions and _functions[name].reads
+
+
+def key_scope_of(name: str) -> KeyScope:
+    """The scope that an API key needs for a call, `wapi/<walker>` too. One that is not known needs `manage`."""
+    name = "walker_run" if name.startswith(WAPI) else name
+    return _functions[name].key_scope if name in _functions else KeyScope.MANAGE
 
 
 def call(name: str, arguments: Mapping[str, Any], principal: Principal) -> CallResponse:

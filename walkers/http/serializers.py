@@ -7,6 +7,7 @@ from pydantic import Field
 
 from taskhub.accounts.models import User
 from taskhub.jsontools.field_types import format_timestamp
+from taskhub.security.masking import mask_all, secrets_of
 from walkers.authoring.sentinels import Sentinel, WalkerDefinition
 from walkers.http.response_types import (
     EdgeResponse,
@@ -37,26 +38,32 @@ def serialize_graph(graph: Graph, *, active: UUID | None = None) -> GraphRespons
     return body
 
 
-def serialize_node(node: Node, *, detailed: bool = False) -> NodeResponse:
+def context_of(entity: Node | Edge, *, masked: bool) -> dict[str, Any]:
+    """The context of a node or an edge; without its secrets for those who are not its owner."""
+    context: dict[str, Any] = entity.context
+    return mask_all(context, secrets_of(context)) if masked else context
+
+
+def serialize_node(node: Node, *, detailed: bool = False, masked: bool = False) -> NodeResponse:
     body: NodeResponse = {
         "jid": node.pk.urn,
         "type": "graph" if node.is_root else "node",
         "kind": node.kind,
-        "context": node.context,
+        "context": context_of(node, masked=masked),
     }
     if detailed:
         body["graph"], body["created_at"] = node.graph_id.urn, format_timestamp(node.created_at)
     return body
 
 
-def serialize_edge(edge: Edge, *, detailed: bool = False) -> EdgeResponse:
+def serialize_edge(edge: Edge, *, detailed: bool = False, masked: bool = False) -> EdgeResponse:
     body: EdgeResponse = {
         "jid": edge.pk.urn,
         "type": "edge",
         "kind": edge.kind,
         "source": edge.source_id.urn,
         "target": edge.target_id.urn,
-        "context": edge.context,
+        "context": context_of(edge, masked=masked),
     }
     if detailed:
         body["graph"], body["created_at"] = edge.graph_id.urn, format_timestamp(edge.created_at)

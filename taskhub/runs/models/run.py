@@ -1,5 +1,6 @@
 """Runs: one row for everything that runs in the background."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -9,7 +10,11 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from taskhub.db.querysets import OwnedQuerySet
+from taskhub.errors import Unavailable
 from taskhub.runs.domain import ENDED, RUNNING, WAITING, State
+from taskhub.security.encryption import EncryptedTextField
+from taskhub.security.masking import hide, mask, mask_all, secrets_of
+from taskhub.security.sealed_values import SealedJSONField
 
 
 class RunQuerySet(OwnedQuerySet["Run"]):
@@ -27,9 +32,9 @@ class Run(models.Model):
         settings.AUTH_USER_MODEL, models.CASCADE, related_name="runs", db_index=False
     )
     name = models.CharField(max_length=200)
-    arguments = models.JSONField(default=dict)
+    arguments: "models.Field[Any, Any]" = SealedJSONField(default=dict)
     state = models.CharField(max_length=10, default=State.PENDING, choices=[(state, state) for state in State])
-    result = models.JSONField(null=True)
+    result: "models.Field[Any, Any]" = SealedJSONField(null=True)
     error = models.JSONField(null=True)
     progress = models.JSONField(null=True)
     attempt = models.PositiveSmallIntegerField(default=0)
@@ -43,7 +48,9 @@ class Run(models.Model):
     retry_of = models.ForeignKey("self", models.SET_NULL, null=True, related_name="retries", db_index=False)
     schedule = models.CharField(max_length=200, default="", db_default="", help_text="What fired it, by name; or empty")
     due_at = models.DateTimeField(null=True, help_text="When the schedule was due; None when it was started otherwise")
-    webhook = models.TextField(default="", db_default="", blank=True, help_text="The address that is told of the end")
+    webhook: "models.Field[Any, Any]" = EncryptedTextField(
+        default="", db_default="", blank=True, help_text="The address that is told of the end"
+    )
     alone_as = models.CharField(
         max_length=64, default="", db_default="", blank=True, help_text="Of runs with the same one goes on at a time"
     )
@@ -96,6 +103,23 @@ class Run(models.Model):
     @property
     def ended(self) -> bool:
         return self.state in ENDED
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The secret texts in its arguments; none where these can no longer be opened."""
+        try:
+            return secrets_of(self.arguments)
+        except Unavailable:
+            return frozenset()
+
+    def without_secrets(self, told: Mapping[str, Any]) -> dict[str, Any]:
+        """An error or a progress of this run, whose message does not quote the secrets of its arguments."""
+        message = told.get("message")
+        return {**told, "message": mask(hide(str(message), self.secrets))} if message else dict(told)
+
+    def result_for(self, viewer: Any) -> Any:
+        """Its result, for its owner as it is; for staff without secrets."""
+        return self.result if viewer.pk == self.owner_id else mask_all(self.result, self.secrets)
 
     def is_visible_to(self, user: Any) -> bool:
         """Whether a user may see it, as `RunQuerySet.visible_to` says."""

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Q
 
 from taskhub.runs.models.run import Run
+from taskhub.security.encryption import EncryptedTextField
 
 
 class Schedule(models.Model):
@@ -35,7 +36,9 @@ class Schedule(models.Model):
         related_name="schedules",
         help_text="Whose runs it starts; unknown for one that came in another way than by the hub",
     )
-    written = models.TextField(default="", help_text="The arguments as they were written, comments and all")
+    written: "models.Field[Any, Any]" = EncryptedTextField(
+        default="", help_text="The arguments as they were written, comments and all"
+    )
     missed = models.CharField(max_length=10, choices=Missed.choices, default=Missed.LATEST)
     overlap = models.CharField(max_length=10, choices=Overlap.choices, default=Overlap.SKIP)
     due_at = models.DateTimeField(null=True, help_text="The next fire, if there is one")

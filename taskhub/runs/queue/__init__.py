@@ -17,11 +17,12 @@ from taskhub.runs.queue.leases import (
 )
 from taskhub.runs.queue.maintenance import prune, remove_runs_of, sweep
 from taskhub.runs.queue.queries import visible_run, wait
-from taskhub.runs.queue.submission import create_run, retry, submit
+from taskhub.runs.queue.submission import check_active, create_run, retry, submit
 from taskhub.runs.queue.webhook_events import checked_webhook, queue_webhook, set_webhook
 
 __all__ = [
     "cancel",
+    "check_active",
     "checked_webhook",
     "claim",
     "claim_this",

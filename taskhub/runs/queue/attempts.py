@@ -13,7 +13,7 @@ from taskhub.runs.models import Run
 from taskhub.runs.queue.execution import Execution
 from taskhub.runs.queue.lease_keeper import LeaseKeeper
 from taskhub.runs.queue.leases import claim
-from taskhub.security.masking import hiding
+from taskhub.security.masking import hiding_texts
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def attempt(execution: Execution, perform: Perform, keeper: LeaseKeeper) -> None
     """Performs a claimed run, and turns what comes of it into an end or a later attempt. Raises nothing, but for an
     `Interrupted` that is meant for a run around this one."""
     run = execution.run
-    with hiding(run.arguments):
+    with hiding_texts(run.secrets):
         try:
             with keeper.keep(execution):
                 perform(execution)

@@ -22,7 +22,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, models, transaction
+from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 from psycopg.types.json import Jsonb
@@ -33,11 +33,13 @@ from taskhub.runs.models import Run, worker_timeout
 from taskhub.runs.queue import broker, pubsub
 from taskhub.runs.queue.webhook_events import queue_end_webhook
 from taskhub.runs.run_kinds import kind_of, kind_or_default, kinds_of_queue
+from taskhub.security.sealed_values import seal
 
 _FIELDS = Run._meta.concrete_fields
-_JSON_FIELDS: list[tuple[int, Any]] = [
-    (index, field) for index, field in enumerate(_FIELDS) if isinstance(field, models.JSONField)
+_READ_FIELDS: list[tuple[int, Any]] = [
+    (index, field) for index, field in enumerate(_FIELDS) if hasattr(field, "from_db_value")
 ]
+_WEBHOOK: Any = Run._meta.get_field("webhook")
 RUN_COLUMNS = ", ".join(field.attname for field in _FIELDS)
 
 # A claim, which is a transaction of its own, does not wait for the disk: one that a crash of PostgreSQL takes back is
@@ -189,7 +191,7 @@ def read_run(statement: str, values: Any) -> Run | None:
     if row is None:
         return None
     columns = list(row)
-    for index, field in _JSON_FIELDS:
+    for index, field in _READ_FIELDS:
         columns[index] = field.from_db_value(columns[index], None, connection)
     return Run.from_db(connection.alias, [field.attname for field in _FIELDS], columns)
 
@@ -292,14 +294,19 @@ def end_abandoned(*, run: Run, error: Mapping[str, Any]) -> bool:
 
 
 def _end(sql: str, run: Run, values: dict[str, Any], state: State, **documents: Any) -> bool:
+    documents = {name: value for name, value in documents.items() if value is not None}
+    for name in documents.keys() & {"error", "progress"}:
+        documents[name] = run.without_secrets(documents[name])
     values |= {"state": state, "result": None, "error": None, "progress": None}
-    values |= {name: None if value is None else Jsonb(value) for name, value in documents.items()}
+    values |= {name: Jsonb(value) for name, value in documents.items()}
+    if "result" in documents:
+        values["result"] = Jsonb(seal(documents["result"], run.secrets))
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         cursor.execute(sql, values)
         row = cursor.fetchone()
         if row is None:
             return False
-        (run.webhook,) = row  # it may have been set while the run went on
+        run.webhook = _WEBHOOK.from_db_value(*row, None, connection)  # it may have been set while the run went on
         run.state, run.result, run.error = state, documents.get("result"), documents.get("error")
         kind_or_default(run.kind).on_end(run)
         if run.webhook:
@@ -314,15 +321,14 @@ def _size(result: Any) -> int:
 
 def schedule_retry(*, run: Run, error: Mapping[str, Any], seconds: float) -> bool:
     """Lets a claimed run wait `seconds` for its next attempt; maintenance offers it when the time has come."""
-    return _change(
-        run, state=State.RETRY, error=dict(error), lease_until=None, not_before=Now() + timedelta(seconds=seconds)
-    )
+    error = run.without_secrets(error)
+    return _change(run, state=State.RETRY, error=error, lease_until=None, not_before=Now() + timedelta(seconds=seconds))
 
 
 def save_progress(*, run: Run, progress: Mapping[str, Any], until: datetime | None = None) -> bool:
     """Saves the progress of a claimed run; False when the claim has ended. `until` prolongs a detached run's lease."""
     lease = {"lease_until": until} if until and not run.worker else {}
-    return _change(run, state=State.PROGRESS, progress=dict(progress), **lease)
+    return _change(run, state=State.PROGRESS, progress=run.without_secrets(progress), **lease)
 
 
 def renew(*, run: Run) -> bool:

@@ -61,15 +61,24 @@ def notify_if_waiting(run: Run) -> None:
         notify_worker(run)
 
 
+def check_active(owner: Any) -> None:
+    """Raises `Conflict`: nothing is started in the name of somebody whose account is not active."""
+    if not owner.is_active:
+        raise Conflict("The owner's account is not active.")
+
+
 def retry(*, run: Run) -> Run:
     """Submits a new run with the same work and owner, which points to the old one.
 
-    Raises `Conflict` while the old one goes on.
+    What the run needed to be accepted is asked again. Raises `Conflict` while the old one goes on, or where its owner's
+    account is not active, and `Forbidden` for what its owner may no longer do.
     """
     if not run.ended:
         raise Conflict(f"The run has not ended; it is {run.state}.", state=run.state)
     if not is_kind(run.kind):
         raise Conflict(f"No installed app runs the kind {run.kind!r} any more.")
+    check_active(run.owner)
+    kind_of(run.kind).check_owner(run.arguments, run.owner)
     with transaction.atomic():
         new = submit(
             kind=run.kind,

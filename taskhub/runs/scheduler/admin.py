@@ -1,9 +1,8 @@
 """The operator's schedules: django-celery-beat's periodic tasks, with arguments as the documents print them."""
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -16,10 +15,9 @@ from django_celery_beat.models import PeriodicTask
 
 from taskhub.errors import Forbidden, Problem, Rejected
 from taskhub.runs.models import Run, Schedule
-from taskhub.runs.run_kinds import all_targets
 from taskhub.runs.scheduler.beat_schedules import KINDS, next_fires, zone_of
+from taskhub.runs.scheduler.schedule_form import ScheduleForm, schedule_of, shown_arguments
 from taskhub.runs.scheduler.schedules import (
-    check_schedule,
     delete_schedule,
     enable_schedule,
     run_schedule_now,
@@ -31,88 +29,6 @@ from taskhub.web.admin import BigTableAdmin, row_action, row_link, text_block
 RUNS_SHOWN = 10
 FIRES_SHOWN = 5
 _TIME = "%Y-%m-%d %H:%M:%S %Z"
-
-
-class ScheduleForm(forms.ModelForm):
-    """A periodic task with its schedule; each fault stands at its field."""
-
-    task = forms.ChoiceField(help_text="What it starts.")
-    arguments = forms.CharField(
-        required=False,
-        strip=False,
-        widget=forms.Textarea(
-            attrs={"rows": 24, "cols": 110, "spellcheck": "false", "style": "font-family: monospace"}
-        ),
-    )
-    missed = forms.ChoiceField(
-        choices=Schedule.Missed.choices, label="Missed fires", help_text="Of fires that were due while no beat ran."
-    )
-    overlap = forms.ChoiceField(choices=Schedule.Overlap.choices, help_text="Of a fire while the last run goes on.")
-    user: ClassVar[Any] = None  # who saves, set for each request
-
-    class Meta:
-        model = PeriodicTask
-        fields: ClassVar = [
-            *("name", "description", "enabled", "task", *KINDS, "start_time", "expires", "one_off"),
-        ]
-        help_texts: ClassVar = {
-            "name": "Its runs carry it.",
-            "interval": "One of interval, crontab, solar and clocked.",
-            "crontab": "",
-            "solar": "",
-            "clocked": "Fires once; tick “one-off”, too.",
-            "start_time": "No fire before it; intervals count from it.",
-            "expires": "No fire after it.",
-            "one_off": "It fires once, and is disabled then.",
-        }
-        labels: ClassVar = {"start_time": "Start", "expires": "End"}
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        schedule = _schedule_of(self.instance)
-        names = [(name, name) for target in all_targets() for name in target.tasks]
-        older = [] if not self.instance.task or (self.instance.task,) * 2 in names else [(self.instance.task,) * 2]
-        if "task" not in self.fields:
-            return  # the page is only looked at
-        self.fields["task"].choices = [*names, *older]  # type: ignore[attr-defined]
-        self.fields["arguments"].help_text = _examples()
-        if schedule is not None:
-            self.initial.update(missed=schedule.missed, overlap=schedule.overlap)
-        if self.instance.pk:
-            self.initial["arguments"] = (schedule and schedule.written) or self.instance.kwargs
-
-    @property
-    def owner(self) -> Any:
-        """The schedule's owner; who saves it, where it had none, or one whose account is not active."""
-        schedule = _schedule_of(self.instance)
-        return schedule.owner if schedule and schedule.owner and schedule.owner.is_active else self.user
-
-    def _post_clean(self) -> None:
-        super()._post_clean()  # type: ignore[misc]
-        try:
-            written = self.cleaned_data.get("arguments", "")
-            check_schedule(periodic=self.instance, owner=self.owner, written=written)
-        except Rejected as refusal:
-            for error in refusal.errors:
-                field = error.get("field", "arguments")
-                field = field if field in self.fields else None
-                if field is None or field not in self.errors or field == "arguments":
-                    self.add_error(field, _fault_text(error))
-
-
-def _fault_text(error: dict[str, Any]) -> str:
-    if "line" in error:
-        return f"Line {error['line']}, column {error['column']}: {error['detail']}"
-    return f"{error['path']}: {error['detail']}" if error.get("path") else str(error["detail"])
-
-
-def _examples() -> SafeString:
-    """The help text of the arguments: an example of each target."""
-    shown = [(target.tasks[0], target.example) for target in all_targets()]
-    return format_html(
-        "JSON; comments and trailing commas are schedule as they are written. {}",
-        format_html_join("", "<details><summary>Arguments of {}</summary><pre>{}</pre></details>", shown),
-    )
 
 
 admin.site.unregister(PeriodicTask)
@@ -127,6 +43,10 @@ class PeriodicTaskAdmin(BigTableAdmin):
     list_select_related = ("schedule_row__owner", "schedule_row__last_run", *KINDS)
     search_fields = ("name", "task", "schedule_row__owner__email")
     ordering = ("name",)
+    unlisted = (
+        *("kwargs", "schedule_row__written"),
+        *("schedule_row__last_run__arguments", "schedule_row__last_run__result"),
+    )
     actions = ("enable", "disable", "take_over", "run_now")
     readonly_fields = ("owner", "fault", "following", "latest")
     fieldsets = (
@@ -140,10 +60,7 @@ class PeriodicTaskAdmin(BigTableAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PeriodicTask]:
-        rows = super().get_queryset(request)
-        return rows.select_related(*self.list_select_related).defer(
-            "schedule_row__last_run__arguments", "schedule_row__last_run__result"
-        )
+        return super().get_queryset(request).select_related(*self.list_select_related)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change, **kwargs)
@@ -162,7 +79,7 @@ class PeriodicTaskAdmin(BigTableAdmin):
     def save_model(self, request: HttpRequest, obj: PeriodicTask, form: Any, change: bool) -> None:
         values = form.cleaned_data
         options = {name: values[name] for name in ("missed", "overlap")}
-        save_schedule(periodic=obj, owner=form.owner, written=values["arguments"], **options)
+        save_schedule(periodic=obj, owner=form.owner, written=form.written, **options)
 
     def delete_model(self, request: HttpRequest, obj: PeriodicTask) -> None:
         delete_schedule(periodic=obj)
@@ -172,17 +89,21 @@ class PeriodicTaskAdmin(BigTableAdmin):
             delete_schedule(periodic=row)
 
     def run_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        """Starts the schedule, and leads to the run."""
+        """Asks, starts the schedule, and leads to the run."""
         if not self.has_change_permission(request):
             raise Forbidden("You may not start schedules.")
         schedule = Schedule.objects.select_related("periodic", "owner").filter(pk=object_id).first()
+        page = reverse("admin:django_celery_beat_periodictask_change", args=[object_id])
+        if schedule and "post" not in request.POST:
+            rows = PeriodicTask.objects.filter(pk=object_id)
+            return self.ask(request, rows, "Run the schedule now", [], back=page)
         try:
             if schedule is None:
                 raise Rejected("Save it first.")
             run = run_schedule_now(schedule=schedule)
         except Problem as problem:
             self.message_user(request, f"It was not started: {problem.detail}", messages.ERROR)
-            return HttpResponseRedirect(reverse("admin:django_celery_beat_periodictask_change", args=[object_id]))
+            return HttpResponseRedirect(page)
         self.message_user(request, "It is started.")
         return HttpResponseRedirect(reverse("admin:runs_run_change", args=[run.pk]))
 
@@ -214,37 +135,36 @@ class PeriodicTaskAdmin(BigTableAdmin):
 
     @admin.display(description="owner")
     def owner(self, row: PeriodicTask) -> str:
-        schedule = _schedule_of(row)
+        schedule = schedule_of(row)
         return str(schedule.owner or "nobody") if schedule else ""
 
     # What the form shows, for those who only look
 
     def arguments(self, row: PeriodicTask) -> SafeString:
-        schedule = _schedule_of(row)
-        return text_block((schedule and schedule.written) or row.kwargs)
+        return text_block(shown_arguments(row, None))
 
     def missed(self, row: PeriodicTask) -> str:
-        schedule = _schedule_of(row)
+        schedule = schedule_of(row)
         return str(schedule.get_missed_display()) if schedule else ""
 
     def overlap(self, row: PeriodicTask) -> str:
-        schedule = _schedule_of(row)
+        schedule = schedule_of(row)
         return str(schedule.get_overlap_display()) if schedule else ""
 
     @admin.display(description="next fire", ordering="schedule_row__due_at")
     def next_fire(self, row: PeriodicTask) -> datetime | None:
-        schedule = _schedule_of(row)
+        schedule = schedule_of(row)
         moment: datetime | None = schedule.due_at if schedule else None
         return moment
 
     @admin.display(description="last run")
     def last_state(self, row: PeriodicTask) -> str | SafeString:
-        run = getattr(_schedule_of(row), "last_run", None)
+        run = getattr(schedule_of(row), "last_run", None)
         return row_link("runs_run", run.pk, run.state) if run else ""
 
     @admin.display(description="fault")
     def fault(self, row: PeriodicTask) -> str | SafeString:
-        schedule = _schedule_of(row)
+        schedule = schedule_of(row)
         fault = schedule.fault if schedule else ""
         return format_html('<strong style="color: var(--error-fg)">{}</strong>', fault) if fault else ""
 
@@ -254,7 +174,7 @@ class PeriodicTaskAdmin(BigTableAdmin):
             return "It is disabled." if row.pk else ""
         try:
             zone = zone_of(row)
-            due_at = getattr(_schedule_of(row), "due_at", None)
+            due_at = getattr(schedule_of(row), "due_at", None)
             fires = next_fires(periodic=row, after=timezone.now(), count=FIRES_SHOWN, anchor=due_at)
         except Exception as error:  # whatever a row holds, its page opens
             return f"They cannot be told: {error}"
@@ -271,11 +191,6 @@ class PeriodicTaskAdmin(BigTableAdmin):
         rows = format_html_join("", "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>", cells)
         table = "<table><tr><th>run</th><th>state</th><th>duration</th><th>lag</th></tr>{}</table>"
         return format_html(table, rows) if cells else "There are none yet."
-
-
-def _schedule_of(row: PeriodicTask) -> Any:
-    """Its schedule; None before the leader has read it."""
-    return getattr(row, "schedule_row", None)
 
 
 def seconds_between(first: datetime | None, last: datetime | None) -> str:

@@ -1,6 +1,5 @@
 """Schedules: stored, taken over, removed, started by hand; and their due times, read from their periodic tasks."""
 
-import json
 import logging
 import time
 from collections.abc import Iterable, Iterator
@@ -20,6 +19,7 @@ from taskhub.runs.models import Run, Schedule
 from taskhub.runs.queue.submission import create_run, notify_if_waiting
 from taskhub.runs.run_kinds import PlannedRun, ScheduleTarget, target_of
 from taskhub.runs.scheduler.beat_schedules import KINDS, WITH_TIMES, begin, find_fault_of_end, timetable_of, within_end
+from taskhub.runs.scheduler.schedule_arguments import arguments_of, as_stored, seal_arguments
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def save_schedule(
     Raises as `check_schedule` does.
     """
     arguments = check_schedule(periodic=periodic, owner=owner, written=written)
-    periodic.args, periodic.kwargs = "[]", json.dumps(arguments, ensure_ascii=False)
+    periodic.args, periodic.kwargs = "[]", as_stored(arguments)
     chosen = {"owner": owner, "written": written, "missed": missed, "overlap": overlap, "fault": ""}
     with _name_is_free(periodic.name), transaction.atomic():
         periodic.save()
@@ -93,8 +93,10 @@ def take_over(*, schedule: Schedule, owner: Any) -> None:
     """Makes this user the owner of a schedule that has none; its fault says what else is wrong with it."""
     if schedule.owner_id is not None:
         raise Conflict("The schedule has an owner.")
+    periodic = schedule.periodic
     with transaction.atomic():
-        Schedule.objects.filter(pk=schedule.pk).update(owner=owner, written=schedule.periodic.kwargs)
+        Schedule.objects.filter(pk=schedule.pk).update(owner=owner, written=periodic.kwargs)
+        seal_arguments(periodic=periodic)
         read_periodic_tasks(periodic_ids=[schedule.pk], now=database_now())
     schedule.refresh_from_db()
 
@@ -224,12 +226,8 @@ def _next_due(schedule: Schedule, now: datetime) -> tuple[datetime | None, str]:
 
 
 def _planned_run(schedule: Schedule) -> PlannedRun:
-    periodic = schedule.periodic
-    try:
-        arguments = json.loads(periodic.kwargs or "{}")
-    except ValueError as error:
-        raise Rejected(f"The arguments are not JSON: {error}") from None
-    return _plan(_target_of(periodic), arguments, schedule.owner, periodic.name)
+    arguments = arguments_of(schedule.periodic)
+    return _plan(_target_of(schedule.periodic), arguments, schedule.owner, schedule.periodic.name)
 
 
 def _target_of(periodic: Any) -> ScheduleTarget:

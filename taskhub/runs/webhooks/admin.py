@@ -6,9 +6,10 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from taskhub.runs.queue.webhook_events import address_of
 from taskhub.runs.webhooks.models import DeliveryAttempt
 from taskhub.runs.webhooks.services import send_again
-from taskhub.security.masking import mask
+from taskhub.security.masking import masked_address
 from taskhub.web.admin import WatchedAdmin, row_action, row_link, text_block
 
 
@@ -19,6 +20,7 @@ class DeliveryAttemptAdmin(WatchedAdmin):
     list_select_related = ("delivery", "delivery__owner")
     search_ids = ("delivery__id", "delivery__parent__id")
     linked_by = ("delivery__id__exact",)
+    unlisted = ("answer", "delivery__result", "delivery__arguments")
     search_fields = ("delivery__owner__email__exact", "delivery__name__exact")
     search_help_text = "A delivery's or its run's id, the owner's whole e-mail address, or the whole event"
     actions = ("send_again",)
@@ -31,7 +33,7 @@ class DeliveryAttemptAdmin(WatchedAdmin):
     @admin.display(description="receiver")
     def receiver(self, attempt: DeliveryAttempt) -> str:
         """The address without its query, which may hold a secret."""
-        return mask(str(attempt.delivery.arguments.get("url", ""))).partition("?")[0]
+        return masked_address(address_of(attempt.delivery))
 
     @admin.display(description="owner")
     def owner(self, attempt: DeliveryAttempt) -> str:

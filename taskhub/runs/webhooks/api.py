@@ -1,6 +1,6 @@
 """`/webhooks`: the signing secret, deliveries with their attempts, send again, test; and who is told of a run's end."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -13,6 +13,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from taskhub.errors import Forbidden
 from taskhub.jsontools.field_types import Text
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
@@ -33,6 +34,7 @@ from taskhub.runs.webhooks.serializers import (
     secrets_of,
     whole_delivery,
 )
+from taskhub.security.scopes import KeyScope
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import object_of, page_of, response_header
 from taskhub.web.views import CheckedView
@@ -67,6 +69,8 @@ class DeliveryFilters(RunFilters):
 
 
 class SecretView(CheckedView):
+    key_scopes: ClassVar = {"GET": KeyScope.MANAGE}
+
     @extend_schema(
         operation_id="webhooks_secret",
         responses={200: _answer(SECRETS, EXAMPLE_SECRETS, "The secrets"), **problems(400)},
@@ -114,12 +118,12 @@ class TestView(CheckedView):
         """
         values = self.check_body(request, RECEIVER)
         return answer_once(
-            request, values, lambda: _accepted(services.send_test(owner=request.user, url=values["url"]))
+            request, values, lambda: _accepted(request, services.send_test(owner=request.user, url=values["url"]))
         )
 
 
-def _accepted(run: Run) -> Response:
-    return Response(whole_delivery(run), 202, headers={"Location": f"/webhooks/deliveries/{run.pk}"})
+def _accepted(request: Request, run: Run) -> Response:
+    return Response(whole_delivery(run, request.user), 202, headers={"Location": f"/webhooks/deliveries/{run.pk}"})
 
 
 class WebhookDeliveriesView(GenericAPIView[Run]):
@@ -143,7 +147,7 @@ class WebhookDeliveriesView(GenericAPIView[Run]):
         filters.is_valid(raise_exception=True)
         runs: QuerySet[Run] = Run.objects.visible_to(request.user).defer("result")
         page = self.paginate_queryset(runs.filter(kind=WEBHOOK, **filters.conditions)) or []
-        return self.get_paginated_response([delivery_of(run) for run in page])
+        return self.get_paginated_response([delivery_of(run, request.user) for run in page])
 
 
 class WebhookDeliveryView(CheckedView):
@@ -158,10 +162,12 @@ class WebhookDeliveryView(CheckedView):
         With each attempt: when, the receiver's status, how long it took, the beginning of its answer.
         """
         self.check_query(request)
-        return Response(whole_delivery(services.visible_delivery(run_id=id, user=request.user)))
+        return Response(whole_delivery(services.visible_delivery(run_id=id, user=request.user), request.user))
 
 
 class SendAgainView(CheckedView):
+    key_scopes: ClassVar = {"POST": KeyScope.RUN}
+
     @extend_schema(
         operation_id="webhooks_send_again",
         parameters=[ID, KEY_PARAMETER, response_header("Location", "The delivery's address.", 202)],
@@ -173,7 +179,7 @@ class SendAgainView(CheckedView):
         A new delivery of the same message, whose `webhook-id` stays. The old one must have ended.
         """
         delivery = services.visible_delivery(run_id=id, user=request.user)
-        return answer_once(request, {}, lambda: _accepted(services.send_again(delivery=delivery)))
+        return answer_once(request, {}, lambda: _accepted(request, services.send_again(delivery=delivery)))
 
 
 class RunWebhookView(CheckedView):
@@ -192,10 +198,13 @@ class RunWebhookView(CheckedView):
         """Say who is told of a run's end.
 
         The address is sent `{type, timestamp, data}` when the run ends, signed as Standard Webhooks say. It replaces
-        the one of before.
+        the one of before. For the run's owner alone: the message has its result.
         """
         values = self.check_body(request, RECEIVER)
-        run = set_webhook(run=visible_run(run_id=run_id, user=request.user), url=values["url"])
+        run = visible_run(run_id=run_id, user=request.user)
+        if run.owner_id != request.user.pk:
+            raise Forbidden("Only the run's owner says who is told of its end: the message has its result.")
+        run = set_webhook(run=run, url=values["url"])
         return Response({"url": run.webhook})
 
     @extend_schema(

@@ -5,8 +5,10 @@ from typing import Any
 from taskhub.jsontools.field_types import format_timestamp
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
+from taskhub.runs.queue.webhook_events import address_of
 from taskhub.runs.webhooks import services
 from taskhub.runs.webhooks.models import DeliveryAttempt, WebhookSecret
+from taskhub.security.masking import masked_address
 from taskhub.web.openapi.schemas import object_of
 
 TIME = "2026-01-31T12:00:00.000000Z"
@@ -54,13 +56,14 @@ SECRETS = {
 EXAMPLE_SECRETS = {"current": EXAMPLE_SECRET, "retiring": []}
 
 
-def delivery_of(run: Run) -> dict[str, Any]:
-    delivery = run.arguments
+def delivery_of(run: Run, viewer: Any) -> dict[str, Any]:
+    """A delivery. Others than its owner see the address without its query."""
+    delivery, receiver = run.arguments, address_of(run)
     return {
         "id": str(run.pk),
         "message": delivery["message"],
         "event": delivery["event"],
-        "url": delivery["url"],
+        "url": receiver if run.owner_id == viewer.pk else masked_address(receiver),
         "run": str(run.parent_id) if run.parent_id else None,
         "again": str(run.retry_of_id) if run.retry_of_id else None,
         "state": run.state,
@@ -72,9 +75,9 @@ def delivery_of(run: Run) -> dict[str, Any]:
     }
 
 
-def whole_delivery(run: Run) -> dict[str, Any]:
+def whole_delivery(run: Run, viewer: Any) -> dict[str, Any]:
     attempts = DeliveryAttempt.objects.filter(delivery=run).order_by("id")
-    return delivery_of(run) | {"attempts": [_attempt_of(attempt) for attempt in attempts]}
+    return delivery_of(run, viewer) | {"attempts": [_attempt_of(attempt) for attempt in attempts]}
 
 
 def _attempt_of(attempt: DeliveryAttempt) -> dict[str, Any]:

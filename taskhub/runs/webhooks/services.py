@@ -19,7 +19,7 @@ from taskhub.outbound import Session, TooMuch, configured_policy, pause_of
 from taskhub.runs.models import Run
 from taskhub.runs.queue import confirm, retry, visible_run
 from taskhub.runs.queue.execution import Execution
-from taskhub.runs.queue.webhook_events import TEST, WEBHOOK, checked_webhook, submit_delivery
+from taskhub.runs.queue.webhook_events import TEST, WEBHOOK, address_of, checked_webhook, submit_delivery
 from taskhub.runs.run_kinds import kind_or_default
 from taskhub.runs.serializers import RunSerializer
 from taskhub.runs.webhooks.domain import SECRET_BYTES, Verdict, secret_text, signatures, verdict
@@ -174,7 +174,7 @@ def _post(run: Run, body: bytes) -> tuple[int, str, int]:
     policy = replace(policy, total_timeout=limit, read_timeout=min(limit, policy.read_timeout))
     with (
         Session(policy) as session,
-        session.post(delivery["url"], data=body, headers=headers, allow_redirects=False, stream=True) as answer,
+        session.post(address_of(run), data=body, headers=headers, allow_redirects=False, stream=True) as answer,
     ):
         return answer.status_code, _beginning(answer), pause_of(answer.status_code, answer.headers)
 

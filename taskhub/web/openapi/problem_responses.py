@@ -15,7 +15,10 @@ FAMILY: dict[int, type[errors.Problem]] = {
 MEANING = {
     400: "A value is missing, unknown or wrong, or the query has U+0000; `errors` names each place.",
     401: "No credentials, or they are wrong, expired or revoked.",
-    403: "This is for staff; or a browser's session came without its CSRF token, or with GET to a call that writes.",
+    403: (
+        "The API key lacks a scope, which `scope` names; or this is for staff; or a browser's session came without its "
+        "CSRF token, or with GET to a call that writes."
+    ),
     404: "There is no such thing, or it is another user's.",
     406: "A number of the body cannot be kept.",
     409: "The present state does not allow it; where that is a run's, `state` names it.",

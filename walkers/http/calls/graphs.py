@@ -8,6 +8,7 @@ from pydantic import Field
 
 from taskhub.errors import NotFound, invalid
 from taskhub.jsontools.field_types import Text
+from taskhub.web.cursor_pagination import read_page
 from walkers.domain.ids import NAME_MAX
 from walkers.http import examples, serializers
 from walkers.http.pagination import Cursor, Limit, paginate
@@ -103,25 +104,26 @@ def graph_get(
 ) -> GraphContents:
     """Show a graph with its nodes and edges.
 
-    Large graphs come in pages: `next` leads to the following nodes, newest first; `edges` are those that leave the
-    nodes of the page.
+    Large graphs come in pages, which end by number or by size: `next` leads to the following nodes, newest first;
+    `edges` are those that leave the nodes of the page.
     """
     graph = principal.graph(gph)
+    shown = {"detailed": detailed, "masked": graph.owner_id != principal.user.pk}
     nodes = paginate("graph_get", graph.nodes.all(), lambda node: node, limit, cursor, gph=graph.pk, detailed=detailed)
     return {
         **serializers.serialize_graph(graph),
-        "nodes": [serializers.serialize_node(node, detailed=detailed) for node in nodes["results"]],
-        "edges": [serializers.serialize_edge(edge, detailed=detailed) for edge in _edges_leaving(graph, nodes)],
+        "nodes": [serializers.serialize_node(node, **shown) for node in nodes["results"]],
+        "edges": [serializers.serialize_edge(edge, **shown) for edge in _edges_leaving(graph, nodes)],
         "next": nodes["next"],
         "previous": nodes["previous"],
     }
 
 
 def _edges_leaving(graph: Graph, nodes: ResultPage[Node]) -> list[Edge]:
-    edges: QuerySet[Edge] = graph.edges.order_by("pk")
+    edges: QuerySet[Edge] = graph.edges.all()
     if nodes["next"] or nodes["previous"]:
         edges = edges.filter(source_id__in=[node.pk for node in nodes["results"]])
-    rows = list(edges[: EDGES_MAX + 1])
-    if len(rows) > EDGES_MAX:
-        raise invalid("/limit", f"These nodes have more than {EDGES_MAX} edges; ask for fewer nodes.")
-    return rows
+    page = read_page(edges, "pk", EDGES_MAX)
+    if page.has_next:
+        raise invalid("/limit", f"These nodes have more than {EDGES_MAX} edges, or large ones; ask for fewer nodes.")
+    return page.rows

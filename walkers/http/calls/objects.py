@@ -10,6 +10,7 @@ from pydantic import Field
 from taskhub.accounts.models import User
 from taskhub.errors import NotFound, invalid
 from taskhub.jsontools.field_types import Text
+from taskhub.web.cursor_pagination import PAGE_BYTES, read_page, weight_of
 from walkers.authoring import sentinels
 from walkers.authoring.sentinels import Sentinel
 from walkers.http import examples, serializers
@@ -68,9 +69,10 @@ def object_get(
     is reached by so many edges going out; from an edge, its two nodes, and onwards from there.
     """
     entity = visible_object(principal, obj).entity
-    body = _serialize(entity, detailed=detailed)
+    masked = _is_anothers(principal, entity)
+    body = _serialize(entity, detailed=detailed, masked=masked)
     if depth and isinstance(entity, Node | Edge):
-        body |= _neighborhood(entity, depth, detailed=detailed)
+        body |= _neighborhood(entity, depth, detailed=detailed, masked=masked)
     return body
 
 
@@ -94,24 +96,29 @@ def object_set(
     if not isinstance(entity, InGraph):
         raise invalid("/obj", "Only nodes, edges and graphs have a context.")
     changed: Any = merge_context(entity=entity, context=ctx, replace=replace)
-    return _serialize(changed, detailed=detailed)
+    return _serialize(changed, detailed=detailed, masked=_is_anothers(principal, entity))
 
 
-def _serialize(entity: Node | Edge | Sentinel | User, *, detailed: bool) -> dict[str, Any]:
+def _is_anothers(principal: Principal, entity: Any) -> bool:
+    """Whether a node or an edge is in another user's graph, whose secrets are masked. Only staff see such."""
+    return principal.user.is_staff and isinstance(entity, InGraph) and entity.graph.owner_id != principal.user.pk  # type: ignore[attr-defined]
+
+
+def _serialize(entity: Node | Edge | Sentinel | User, *, detailed: bool, masked: bool) -> dict[str, Any]:
     match entity:
         case Node():
-            body: dict[str, Any] = {**serializers.serialize_node(entity, detailed=detailed)}
+            body: dict[str, Any] = {**serializers.serialize_node(entity, detailed=detailed, masked=masked)}
             graph = Graph.objects.filter(pk=entity.pk).first() if entity.is_root else None
             return body | serializers.serialize_graph(graph) if graph else body
         case Edge():
-            return {**serializers.serialize_edge(entity, detailed=detailed)}
+            return {**serializers.serialize_edge(entity, detailed=detailed, masked=masked)}
         case Sentinel():
             return {**serializers.serialize_sentinel(entity)}
     active_graph = active_graphs(user_ids=[entity.pk])[entity.pk]
     return {**serializers.serialize_user(entity, active_graph, detailed=detailed)}
 
 
-def _neighborhood(start: Node | Edge, depth: int, *, detailed: bool) -> dict[str, Any]:
+def _neighborhood(start: Node | Edge, depth: int, *, detailed: bool, masked: bool) -> dict[str, Any]:
     """`{nodes, edges}` within `depth` edges of `start`. Level by level, each once, so that circles end."""
     nodes: dict[UUID, Node] = {}
     edges: dict[UUID, Edge] = {}
@@ -129,19 +136,21 @@ def _neighborhood(start: Node | Edge, depth: int, *, detailed: bool) -> dict[str
         _add_edges(Q(source__in=level), nodes, edges)
         level = set(nodes) - previous
     nodes.pop(start.pk, None)
+    edges.pop(start.pk, None)
     return {
-        "nodes": [serializers.serialize_node(node, detailed=detailed) for node in nodes.values()],
-        "edges": [
-            serializers.serialize_edge(edge, detailed=detailed) for edge in edges.values() if edge.pk != start.pk
-        ],
+        "nodes": [serializers.serialize_node(node, detailed=detailed, masked=masked) for node in nodes.values()],
+        "edges": [serializers.serialize_edge(edge, detailed=detailed, masked=masked) for edge in edges.values()],
     }
 
 
 def _add_edges(condition: Q, nodes: dict[UUID, Node], edges: dict[UUID, Edge]) -> None:
     """Adds the edges that meet the condition, and the nodes that they lead to."""
     room = NEIGHBORHOOD_MAX - len(nodes) - len(edges)
-    for edge in Edge.objects.filter(condition).select_related("target").order_by("id")[: room + 1]:
+    page = read_page(Edge.objects.filter(condition).select_related("target"), "id", max(1, room))
+    for edge in page.rows:
         edges[edge.pk] = edge
         nodes.setdefault(edge.target_id, edge.target)
-    if len(nodes) + len(edges) > NEIGHBORHOOD_MAX:
-        raise invalid("/depth", f"So deep there are more than {NEIGHBORHOOD_MAX} nodes and edges.")
+    weight = sum(weight_of(entity) for entity in (*nodes.values(), *edges.values()))
+    if page.has_next or len(nodes) + len(edges) > NEIGHBORHOOD_MAX or weight > PAGE_BYTES:
+        detail = f"So deep there are more than {NEIGHBORHOOD_MAX} nodes and edges, or than {PAGE_BYTES} bytes of them."
+        raise invalid("/depth", detail)

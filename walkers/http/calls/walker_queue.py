@@ -44,7 +44,7 @@ def walker_queue_check(principal: Principal, task_id: MaybeTask = None) -> TaskS
     reserved}`, each a list of tasks by the worker's name; what is delayed, running, and waiting. Your own tasks, for
     staff everybody's; the 1,000 oldest of each list.
     """
-    return _queues(principal) if task_id is None else _status(_visible_run(principal, task_id))
+    return _queues(principal) if task_id is None else _status(principal, _visible_run(principal, task_id))
 
 
 @register_call(reads=True, problem_statuses=(404,), example_arguments={"task_id": examples.ID}, example_answer=STATE)
@@ -75,12 +75,13 @@ def walker_queue_wait(
     run = _visible_run(principal, task_id)
 
     def respond() -> CallResponse:
-        return CallResponse(body=_status(_visible_run(principal, task_id)))
+        return CallResponse(body=_status(principal, _visible_run(principal, task_id)))
 
     return CallResponse(wait=RunWait(run.pk, timeout, respond))
 
 
 @register_call(
+    runs=True,
     problem_statuses=(404, 409),
     example_arguments={"task_id": examples.ID},
     example_answer={"state": "REVOKED", "finished_at": "2026-01-31T12:00:00.009000Z"},
@@ -92,7 +93,7 @@ def walker_queue_cancel(principal: Principal, task_id: TaskId) -> TaskStatus:
     a walk that is made at once, for want of a worker, ends after its step or at its next progress. 409 when the task
     has ended already.
     """
-    return _status(queue.cancel(run=_visible_run(principal, task_id)))
+    return _status(principal, queue.cancel(run=_visible_run(principal, task_id)))
 
 
 def _run_id(task_id: str) -> UUID:
@@ -106,9 +107,10 @@ def _visible_run(principal: Principal, task_id: str) -> Run:
     return queue.visible_run(run_id=_run_id(task_id), user=principal.user)
 
 
-def _status(run: Run) -> TaskStatus:
+def _status(principal: Principal, run: Run) -> TaskStatus:
     """Shows a task's state, result, error, progress and times, without those that it does not have."""
-    status = {"state": run.state, "result": run.result, "error": run.error, "progress": run.progress}
+    result = run.result_for(principal.user)
+    status = {"state": run.state, "result": result, "error": run.error, "progress": run.progress}
     for name in ("started_at", "finished_at"):
         time = getattr(run, name)
         status[name] = time and format_timestamp(time)

@@ -51,6 +51,7 @@ EXAMPLE = {
 
 
 @register_call(
+    runs=True,
     problem_statuses=(404,),
     example_arguments={"name": "echo", "ctx": {"value": "hello"}},
     example_answer=EXAMPLE,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 from django.db import transaction
@@ -13,8 +14,10 @@ from taskhub.errors import Conflict, NotFound, Rejected, invalid
 from taskhub.jsontools.field_types import Text, format_timestamp
 from taskhub.jsontools.jsonc import member_text
 from taskhub.runs.scheduler.beat_schedules import KINDS
+from taskhub.runs.scheduler.schedule_arguments import arguments_of
 from taskhub.runs.scheduler.schedule_spec import ScheduleSpecField, build_periodic_task, spec_of
 from taskhub.runs.scheduler.schedules import delete_schedule, save_schedule
+from taskhub.security.masking import mask_all, secrets_of
 from walkers.http import examples
 from walkers.http.pagination import Cursor, paginate, paginate_by_offset
 from walkers.http.registry import register_call
@@ -63,17 +66,19 @@ def get_scheduled_queues(
 ) -> ResultPage[ScheduleResponse]:
     """List schedules.
 
-    Your own, for staff everybody's, newest first: of walkers and of sequences.
+    Your own, for staff everybody's, newest first: of walkers and of sequences. Secrets in the `body` of another's are
+    masked.
     """
     rows = _visible(principal).select_related("schedule_row", *KINDS)
+    serialize = partial(_serialize, principal)
     arguments = {"search": search} if search else {}
     if search:
         rows = rows.filter(name__icontains=search)
     if not (offset or asc or limit == 0):
-        return paginate("get_scheduled_queues", rows, _serialize, limit, cursor, key=int, **arguments)
+        return paginate("get_scheduled_queues", rows, serialize, limit, cursor, key=int, **arguments)
     if cursor is not None:
         raise invalid("/cursor", "With a cursor there is no offset, no order and no limit of 0.")
-    return paginate_by_offset("get_scheduled_queues", rows, _serialize, limit, offset, asc=asc, **arguments)
+    return paginate_by_offset("get_scheduled_queues", rows, serialize, limit, offset, asc=asc, **arguments)
 
 
 @register_call(problem_statuses=(404,), example_arguments={"name": "every hour"}, example_answer=examples.DONE)
@@ -118,7 +123,7 @@ def add_schedule(
             save_schedule(periodic=periodic, owner=principal.user, written=_written(principal, body))
         except Rejected as refusal:
             raise Rejected(refusal.detail, errors=map(_with_pointer, refusal.errors), type=refusal.type) from None
-    return _serialize(PeriodicTask.objects.select_related("schedule_row", *KINDS).get(pk=periodic.pk))
+    return _serialize(principal, PeriodicTask.objects.select_related("schedule_row", *KINDS).get(pk=periodic.pk))
 
 
 def _written(principal: Principal, body: Mapping[str, Any]) -> str:
@@ -127,12 +132,15 @@ def _written(principal: Principal, body: Mapping[str, Any]) -> str:
     return (sent and member_text(sent, "body")) or json.dumps(body, indent=4, ensure_ascii=False)
 
 
-def _serialize(periodic: Any) -> ScheduleResponse:
+def _serialize(principal: Principal, periodic: Any) -> ScheduleResponse:
+    """A schedule. Its owner sees its body as it is, others without secrets."""
     schedule = getattr(periodic, "schedule_row", None)
     try:
-        body = json.loads(periodic.kwargs)
-    except ValueError:
+        body = arguments_of(periodic)
+    except Rejected:
         body = periodic.kwargs
+    if schedule is None or schedule.owner_id != principal.user.pk:
+        body = mask_all(body, secrets_of(body))
     return {
         "id": periodic.pk,
         "name": periodic.name,

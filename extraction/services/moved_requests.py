@@ -1,0 +1,47 @@
+"""What a task's request holds that may be secret goes where the task says, and not where one run's changes say.
+
+Who may run a task need not be who may read it: a key with the scope `run`, or staff, to whom it is shown masked.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from extraction.domain.page_addresses import fetchable_address
+from taskhub.errors import ErrorEntry
+from taskhub.jsontools.schema import rejected
+from taskhub.jsontools.strict_json import escape_pointer
+from taskhub.outbound import Refused, Target, read_origin
+
+ADDRESSES = ("url", "proxy")
+HELD = ("headers", "cookies", "form", "actions")  # actions may type a password
+
+
+def check_moved_request(stored: Mapping[str, Any], changes: Mapping[str, Any], at: str) -> None:
+    """Where changes give the request another origin: raises `Rejected` with the places that are to be given again."""
+    request, change = stored.get("request"), changes.get("request")
+    if not isinstance(request, Mapping) or not isinstance(change, Mapping):
+        return
+    moved = any(name in change and _origin(change[name]) != _origin(request.get(name)) for name in ADDRESSES)
+    if moved and (places := list(_not_given(request, change, f"{at}/request"))):
+        raise rejected(places)
+
+
+def _origin(address: Any) -> Target | str:
+    """The origin of an address; the address itself where it has none, such as one that is empty."""
+    text = address.strip() if isinstance(address, str) else ""
+    try:
+        return read_origin(fetchable_address(text) or text, userinfo=True)
+    except Refused:
+        return text
+
+
+def _not_given(request: Mapping[str, Any], change: Mapping[str, Any], at: str) -> Iterator[ErrorEntry]:
+    """The places of what a merge (RFC 7396) would keep."""
+    for name in HELD:
+        held, given, pointers = request.get(name), change.get(name), list[str]()
+        if held and name not in change:
+            pointers = [f"{at}/{name}"]
+        elif isinstance(held, Mapping) and isinstance(given, Mapping):
+            pointers = [f"{at}/{name}/{escape_pointer(inner)}" for inner in held if inner not in given]
+        for pointer in pointers:
+            yield {"pointer": pointer, "detail": "Give it again, or null: the request has another origin."}
