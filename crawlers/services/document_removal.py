@@ -8,6 +8,7 @@ from django.db.models import F
 
 from crawlers.domain.kind_names import DOCUMENT_REMOVAL
 from crawlers.models import Crawler, CrawlerTask, External, Stream
+from taskhub.db.plans import reads_along_indexes
 from taskhub.runs import queue as runs
 from taskhub.runs.queue.execution import Execution
 
@@ -67,7 +68,7 @@ def _remove_of_task(execution: Execution, stream_id: int, task_id: int) -> int:
     values |= {"after": task.first_row - 1, "last": task.last_row}
     removed: int = 0
     while True:
-        with transaction.atomic(), connection.cursor() as cursor:
+        with reads_along_indexes(), connection.cursor() as cursor:
             Stream.objects.select_for_update(no_key=True).filter(pk=stream_id).values_list("pk").first()
             cursor.execute(_DELETE_OF_TASK, values)
             count, values["after"], no_longer_shown = cursor.fetchone()
@@ -89,7 +90,7 @@ def _remove_of_stream(execution: Execution, stream_id: int) -> int:
 
 
 def _delete_batch(stream_id: int) -> int:
-    with connection.cursor() as cursor:
+    with reads_along_indexes(), connection.cursor() as cursor:
         cursor.execute(_DELETE_OF_STREAM, {"stream": stream_id, "batch": BATCH})
         return int(cursor.rowcount)
 

@@ -12,13 +12,14 @@ from datetime import datetime
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, NamedTuple
 
-from django.db import DataError, OperationalError, ProgrammingError, connection, transaction
+from django.db import DataError, OperationalError, ProgrammingError, connection
 from psycopg.errors import QueryCanceled
 
 from crawlers.models import CrawlerTask, Stream
 from crawlers.services.document_store import removed_tasks
 from taskhub.db.connections import give_back_connection
-from taskhub.errors import Rejected, invalid
+from taskhub.db.plans import reads_along_indexes
+from taskhub.errors import NotFound, Rejected
 
 STRETCH = 2_000  # keys that one statement looks at
 STRETCH_MAX = 16_000  # where nothing is found, as after a large task was deleted, the stretches grow
@@ -26,8 +27,10 @@ EXPORT_STRETCH = 10_000
 PAGE_BYTES = 16 * 1024 * 1024  # then a page ends, with the document that goes beyond
 PAGE_SECONDS = 0.2  # then a page ends where it is, and its cursor goes on from there
 STATEMENT_SECONDS = 1
+DOCUMENT_SECONDS = 10  # for the predicate of one document of an export, which has no shorter stretch
 IN_MEMORY = 8 * 1024 * 1024
 _PIECE = 256 * 1024
+_DELIMITER = b"\x02"
 
 _VISIBLE = """
 SELECT {columns} FROM (
@@ -98,10 +101,16 @@ class DocumentSelection:
         if self.task:
             last = self.task.last_row or 0
             return after + stretch if after + stretch < last else None
-        with connection.cursor() as cursor:
+        with reads_along_indexes(), connection.cursor() as cursor:
             cursor.execute(_END_OF_STRETCH, {"stream": self.stream.pk, "after": after, "stretch": stretch})
             row = cursor.fetchone()
         return row[0] if row else None
+
+    def check_exists(self) -> None:
+        """Raises `NotFound` where the stream or the task was deleted."""
+        for row in [self.stream, *([self.task] if self.task else [])]:
+            if not type(row).objects.filter(pk=row.pk, removed_at__isnull=True).exists():
+                raise NotFound(f"The {row._meta.verbose_name} was deleted meanwhile.")
 
 
 class DocumentVersion(NamedTuple):
@@ -149,33 +158,45 @@ def read_page(*, selection: DocumentSelection, after: Any, limit: int) -> Docume
             return DocumentPage(documents, after)
 
 
+class SlowPredicate(Rejected):
+    """A predicate that takes too long."""
+
+
 @contextmanager
-def _time_limited(selection: DocumentSelection) -> Iterator[None]:
-    """A transaction for a statement whose predicate is the caller's own: within a second, or not at all."""
+def _time_limited(selection: DocumentSelection, keys: int = STRETCH, seconds: float | None = None) -> Iterator[None]:
+    """A transaction for statements along the index. One whose predicate is the caller's own has its time, or fails."""
+    seconds = STATEMENT_SECONDS if seconds is None else seconds
     try:
-        with transaction.atomic():
+        with reads_along_indexes():
             if selection.where:
                 with connection.cursor() as cursor:
-                    cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{STATEMENT_SECONDS}s"])
+                    cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{seconds}s"])
             yield
     except OperationalError as error:
         if not isinstance(error.__cause__, QueryCanceled):
             raise
-        raise _unusable_predicate(f"Takes longer than {STATEMENT_SECONDS} s for {STRETCH} documents.") from None
+        raise _unusable_predicate(f"Takes longer than {seconds} s for {keys} documents.", SlowPredicate) from None
     except (DataError, ProgrammingError) as error:
         raise _unusable_predicate(str(error).partition("\n")[0]) from None
 
 
-def _unusable_predicate(detail: str) -> Rejected:
-    return invalid("/where", detail, f"The predicate cannot be used: {detail}")
+def _unusable_predicate(detail: str, kind: type[Rejected] = Rejected) -> Rejected:
+    return kind(f"The predicate cannot be used: {detail}", errors=[{"pointer": "/where", "detail": detail}])
 
 
 def export_documents(*, selection: DocumentSelection) -> Iterator[bytes]:
-    """All documents as NDJSON, each as it was sent. Raises `Rejected` for a predicate before the first piece."""
-    after, first = selection.start, True
+    """All documents as NDJSON, each as it was sent. Raises `Rejected` for a predicate before the first piece.
+
+    Raises `NotFound` where the stream or the task is deleted meanwhile: what comes of it then is not all.
+    """
+    stretch, after, first = STRETCH if selection.where else EXPORT_STRETCH, selection.start, True
     while first or after is not None:
         with SpooledTemporaryFile(IN_MEMORY, prefix="taskhub-export-") as spool:
-            after = _copy_stretch(selection, after, spool)
+            if selection.has_conditions():
+                after, stretch = _copy_matching(selection, after, spool, stretch)
+            else:
+                after = _copy_next(selection, after, spool)
+            selection.check_exists()
             give_back_connection()
             first = False
             spool.seek(0)
@@ -183,13 +204,45 @@ def export_documents(*, selection: DocumentSelection) -> Iterator[bytes]:
                 yield piece
 
 
-def _copy_stretch(selection: DocumentSelection, after: Any, spool: IO[bytes]) -> Any:
-    """Writes one stretch to the spool; returns the key behind which the next one begins, None at the end."""
-    upto = selection.end_of_stretch(after, STRETCH if selection.where else EXPORT_STRETCH)
-    values = selection.values(after, upto)
-    copy = f"COPY ({selection.statement('body')}) TO STDOUT (FORMAT csv, DELIMITER E'\\x02', QUOTE E'\\x01')"
-    wrapped = connection.wrap_database_errors
-    with _time_limited(selection), connection.cursor() as cursor, wrapped, cursor.copy(copy, values) as rows:
-        for piece in rows:
-            spool.write(piece)
-    return upto
+def _copy_next(selection: DocumentSelection, after: Any, spool: IO[bytes]) -> Any:
+    """Writes the next documents to the spool; returns the key of the last, None at the end."""
+    statement = f"{selection.statement('key, body')} LIMIT {EXPORT_STRETCH}"
+    count, row = 0, b""
+    with _time_limited(selection):
+        for row in _copied_rows(statement, selection.values(after, None)):
+            count += 1
+            spool.write(row[row.index(_DELIMITER) + 1 :])
+    if count < EXPORT_STRETCH:
+        return None
+    key = row[: row.index(_DELIMITER)].decode()
+    return int(key) if selection.task else key
+
+
+def _copy_matching(selection: DocumentSelection, after: Any, spool: IO[bytes], stretch: int) -> tuple[Any, int]:
+    """Writes those of the next stretch of keys that meet the conditions; returns its last key, None at the end.
+
+    The stretch becomes so short that a predicate has time for it. Returns the length of the next one, too.
+    """
+    while True:
+        seconds = DOCUMENT_SECONDS if stretch == 1 else STATEMENT_SECONDS
+        upto = selection.end_of_stretch(after, stretch)
+        try:
+            with _time_limited(selection, stretch, seconds):
+                for row in _copied_rows(selection.statement("body"), selection.values(after, upto)):
+                    spool.write(row)
+        except SlowPredicate:
+            if stretch == 1:
+                raise
+            stretch = max(1, stretch // 8)
+            spool.seek(0)
+            spool.truncate()
+        else:
+            return upto, min(STRETCH if selection.where else EXPORT_STRETCH, stretch * 2)
+
+
+def _copied_rows(statement: str, values: dict[str, Any]) -> Iterator[bytes]:
+    """The rows of a statement as COPY writes them, one at a time (PostgreSQL's protocol, COPY operations)."""
+    copy = f"COPY ({statement}) TO STDOUT (FORMAT csv, DELIMITER E'\\x02', QUOTE E'\\x01')"
+    with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(copy, values) as rows:
+        for row in rows:
+            yield bytes(row)

@@ -106,7 +106,12 @@ ROWS = [
         crawler_rows.upload_memory,
     ),
     Row(
-        "export", "stream of 10^6 documents as NDJSON", "`COPY (SELECT ...) TO STDOUT`", ">=", 0.75, crawler_rows.export
+        "export",
+        "stream of 10^6 documents as NDJSON, with statistics and without",
+        "`COPY (SELECT ...) TO STDOUT`",
+        ">=",
+        0.75,
+        crawler_rows.export,
     ),
     Row("delete task", "a task of 10^6 documents: answered, and gone", "", "<=", 1, crawler_rows.delete_task),
     Row(

@@ -2,8 +2,10 @@
 
 import gzip
 import json
+import os
 import socket
 import struct
+import zlib
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -12,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 import redis
+from urllib3.exceptions import ProtocolError
 
 from taskhub.embedded import Home, Servers
 from tests import crawler_client
@@ -140,6 +143,30 @@ def test_a_body_in_chunks_that_is_cut_off_stores_nothing(caller: Caller, upload:
     crawler_client.until(lambda: crawler_client.task(caller, fid)["counts"]["received"] > before)
     stream = crawler_client.task(caller, fid)["stream"]
     assert not [one for one in crawler_client.documents(caller, {"fid": stream}) if one["sku"].startswith("cut")]
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_an_export_that_cannot_be_finished_is_broken_off(caller: Caller, endpoint: str, encoding: str) -> None:
+    made = crawler_client.crawler(caller, crawler_client.external(caller, endpoint))
+    task = crawler_client.start(caller, made["crawler"], count=1, pause=60)
+    documents = [{"sku": f"{n:05}", "name": os.urandom(600).hex()} for n in range(30_000)]  # 37 MB, or 18 packed
+    body = gzip.compress(crawler_client.lines(documents), 1)
+    headers = {"Content-Encoding": "gzip"}
+    sent = caller.call("POST", f"/actions/tasks/{task['fid']}/upload", data=body, headers=headers)
+    assert sent.json()["inserted"] == 30_000
+    headers = {"Accept": "application/x-ndjson", "Accept-Encoding": encoding}
+    path = f"/streams/{made['stream']['fid']}"
+    with caller.get(f"{path}/docs", headers=headers, stream=True) as answer:
+        assert answer.headers.get("Content-Encoding", "identity") == encoding
+        came = answer.raw.read(100_000, decode_content=False)  # and no more, until there is no more to be had
+        assert caller.delete(path).status_code == 200
+        with pytest.raises((ProtocolError, ConnectionError)):
+            came += answer.raw.read(decode_content=False)
+    if encoding == "gzip":
+        unpacker = zlib.decompressobj(wbits=31)
+        unpacker.decompress(came)
+        assert not unpacker.eof
+    assert caller.get("/streams").status_code == 200
 
 
 def test_no_secret_stands_in_the_log_or_in_redis(hub: Hub, caller: Caller) -> None:

@@ -12,6 +12,7 @@ from crawlers.domain import kind_names
 from crawlers.models import CrawlerTask, Document, External, RejectedLine, Stream
 from crawlers.services import document_removal, stream_reader
 from crawlers.services.capabilities import capability_of
+from taskhub.errors import NotFound
 from taskhub.runs.models import Run
 from taskhub.runs.queue.worker_process import run_now
 from tests import crawler_client
@@ -430,6 +431,31 @@ def test_an_export_is_what_was_sent(crawl: Crawl, monkeypatch: pytest.MonkeyPatc
     assert "Content-Encoding" not in export(crawl, **{"Accept-Encoding": "gzip;q=0"})
     some = export(crawl, '?where=$.sku > "006"')
     assert b"".join(some.streaming_content).splitlines() == lines[7:]
+
+
+def test_no_limit_of_one_statement_ends_an_export(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crawlers.services.stream_reader.STATEMENT_SECONDS", 0.001)
+    documents = [doc(f"{n:04}", n, text="a" * 5000) for n in range(600)]
+    crawl.upload(crawl.task(), *documents)
+    answer = export(crawl, '?where=$.** like_regex "b$" || $.price > 100')
+    assert [json.loads(line) for line in b"".join(answer.streaming_content).splitlines()] == documents[101:]
+
+
+def test_an_export_breaks_off_where_its_task_or_stream_is_deleted(
+    crawl: Crawl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crawlers.services.stream_reader.EXPORT_STRETCH", 2)
+    task = crawl.task()
+    crawl.upload(task, *[doc(f"{n}") for n in range(9)])
+    of_task, of_stream = iter(export(crawl, f"?task={task}").streaming_content), iter(export(crawl).streaming_content)
+    assert next(of_task)
+    assert next(of_stream)
+    crawl.owner.delete(f"/actions/tasks/{task}")
+    with pytest.raises(NotFound):
+        b"".join(of_task)
+    crawl.owner.delete(f"/streams/{crawl.stream['fid']}")
+    with pytest.raises(NotFound):
+        b"".join(of_stream)
 
 
 def test_an_empty_stream_exports_nothing(crawl: Crawl) -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Barrier
 from typing import Any
 from uuid import UUID
@@ -465,3 +467,52 @@ def test_another_server_than_the_front_sends_a_deferred_answer_as_an_error(
     )  # tests wait for it, too; now nothing does
     answer = owner.get("/js/walker_queue_wait", {"task_id": queued(owner)})
     assert (answer.status_code, answer.content) == (500, b"This answer waits; serve the hub by taskhub.asgi.")
+
+
+# Answers that cannot be finished
+
+
+def served_by(front: Front, talk: Callable[[socket.socket], None]) -> None:
+    """Talks to a server that knows no more of HTTP than to send what the front says, and to end when it ends."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def send(message: dict[str, Any]) -> None:
+            writer.write(message.get("body", b""))
+            await writer.drain()
+
+        ends = {"client": writer.get_extra_info("peername"), "server": writer.get_extra_info("sockname")}
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            target = (await reader.readuntil(b"\r\n\r\n")).decode().split(" ")[1]
+            with suppress(RuntimeError):
+                await front({**scope("GET", target, {}), **ends}, Client().receive, send)
+            writer.write(b"the last chunk")
+            await writer.drain()
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+    async def act() -> None:
+        served: list[asyncio.Task[None]] = []
+        server = await asyncio.start_server(
+            lambda reader, writer: served.append(asyncio.create_task(serve(reader, writer))), "127.0.0.1", 0
+        )
+        async with server:
+            place = server.sockets[0].getsockname()
+            with socket.create_connection(place) as connection, socket.create_connection(place):  # another one, too
+                await asyncio.to_thread(talk, connection)
+            await asyncio.gather(*served)
+
+    asyncio.run(asyncio.wait_for(act(), 30))
+
+
+def test_no_server_ends_a_broken_answer_as_if_it_were_whole(front: Front, pieces: Pieces) -> None:
+    def ask_for_pieces(connection: socket.socket) -> None:
+        connection.sendall(b"GET /pieces HTTP/1.1\r\n\r\n")
+        came.append(b"".join(iter(lambda: connection.recv(65536), b"")))
+
+    came: list[bytes] = []
+    served_by(front, ask_for_pieces)
+    pieces.fails = True
+    served_by(front, ask_for_pieces)
+    assert came[0] == b"x" * 2_000_000 + b"the last chunk"
+    assert came[1] == b"x" * 1_000_000

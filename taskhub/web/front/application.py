@@ -14,6 +14,7 @@ from django.http import HttpResponseBase
 from django.urls import set_script_prefix
 from django.utils.functional import LazyObject
 
+from taskhub.web.front.broken_answers import end_connection
 from taskhub.web.front.http_exchange import ClientGone, FrontState, HttpExchange, Send
 from taskhub.web.front.process_guard import ProcessGuard
 from taskhub.web.front.request_body import Receive
@@ -67,11 +68,16 @@ class Front(FrontState):
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
+        exchange = HttpExchange(self, scope, receive, send)
         try:
-            exchange = HttpExchange(self, scope, receive, send)
             with closing(exchange):
                 await exchange.serve()
-        except ClientGone:
+        except Exception as error:
+            client, server = scope.get("client"), scope.get("server")
+            if exchange.is_answering and client and server:
+                await asyncio.to_thread(end_connection, client, server[1])
+            if not isinstance(error, ClientGone):
+                raise
             log.debug("The client of %s left", scope["path"])
 
     async def _live(self, receive: Receive, send: Send) -> None:

@@ -93,6 +93,7 @@ class HttpExchange:
         self._threads = front.threads
         self._reader: BodyReader | None = None
         self._body: IO[bytes] = BytesIO()
+        self.is_answering = False  # the answer has begun, and has not ended
 
     async def serve(self) -> None:
         try:
@@ -261,6 +262,7 @@ class HttpExchange:
                 await self._send(message)
         except TimeoutError:
             raise ClientGone from None
+        self.is_answering = message.get("more_body", message["type"] == "http.response.start")
 
 
 def _headers_of(response: HttpResponseBase) -> list[tuple[bytes, bytes]]:

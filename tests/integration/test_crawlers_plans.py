@@ -1,0 +1,63 @@
+"""Plans of what reads and removes documents: along an index, also before PostgreSQL knows anything of the table."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from crawlers.models import CrawlerTask, Document, Stream
+from crawlers.services import document_removal, stream_reader
+from crawlers.services.stream_reader import DocumentSelection
+from taskhub.db.plans import reads_along_indexes
+from tests import crawler_client
+from tests.conftest import Person
+
+pytestmark = pytest.mark.django_db(transaction=True)
+NUMBER = 40_000
+WHOLE = {"Sort", "Seq Scan", "Bitmap Heap Scan"}  # what looks at all rows before it gives the first
+
+
+@pytest.fixture
+def task(owner: Person) -> CrawlerTask:
+    made = crawler_client.crawler(owner, crawler_client.external(owner, "http://127.0.0.1:9/shop"), start=True)
+    lines = crawler_client.lines([{"sku": f"{n:06}"} for n in range(NUMBER)])
+    answer = owner.post(f"/actions/tasks/{made['task']['fid']}/upload", lines, content_type="text/plain")
+    assert answer.json()["inserted"] == NUMBER
+    return CrawlerTask.objects.get()
+
+
+def nodes(plan: dict[str, Any]) -> set[str]:
+    return {plan["Node Type"]}.union(*(nodes(inner) for inner in plan.get("Plans", [])))
+
+
+def plan_of(statement: str, values: dict[str, Any]) -> set[str]:
+    with reads_along_indexes(), connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (FORMAT json) {statement}", values)
+        return nodes(cursor.fetchone()[0][0]["Plan"])
+
+
+@pytest.mark.parametrize("analyzed", [False, True])
+@pytest.mark.parametrize("conditions", [{}, {"since": datetime(2020, 1, 1, tzinfo=UTC)}, {"where": "$.sku"}])
+@pytest.mark.parametrize("of_task", [False, True])
+def test_documents_are_read_along_an_index(
+    task: CrawlerTask, conditions: dict[str, Any], of_task: bool, analyzed: bool
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE crawlers_document" if analyzed else "SELECT 1")
+    selection = DocumentSelection(Stream.objects.get(), task if of_task else None, **conditions)
+    values = selection.values(selection.start, selection.end_of_stretch(selection.start, 1000))
+    statement = selection.statement("key, task_id, at, body")
+    for read in (statement, f"{statement} LIMIT 100", stream_reader._WITHIN_BYTES.format(documents=statement)):
+        assert not plan_of(read, values | {"limit": 100, "bytes": 100}) & WHOLE
+    end = {"stream": task.stream_id, "after": "", "stretch": 1000}
+    assert not plan_of(stream_reader._END_OF_STRETCH, end) & WHOLE
+
+
+def test_documents_are_removed_along_an_index(task: CrawlerTask) -> None:
+    values: dict[str, Any] = {"task": task.pk, "stream": task.stream_id, "removed": timezone.now(), "batch": 100}
+    values |= {"after": (task.first_row or 0) - 1, "last": task.last_row}
+    assert not plan_of(document_removal._DELETE_OF_TASK, values) & WHOLE
+    assert not plan_of(document_removal._DELETE_OF_STREAM, values) & WHOLE
+    assert Document.objects.count() == NUMBER
