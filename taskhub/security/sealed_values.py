@@ -5,12 +5,12 @@ wherever it occurs again, what stands under a secret's name. Each is replaced by
 older version stored is read as it is.
 """
 
-import json
 from typing import Any
 
 from django.db import models
 from django.db.models.fields.json import KeyTransform
 
+from taskhub.jsontools.key_order import keep_order, parse_ordered
 from taskhub.security.encryption import (
     Ciphertext,
     DecryptedOnUse,
@@ -68,28 +68,31 @@ class SealedText(Ciphertext):
     """A JSON value as the database has it, with sealed values in it."""
 
     def open(self) -> Any:
-        return unseal(json.loads(self.text))
+        return unseal(parse_ordered(self.text))
 
 
 class SealedJSONField(models.JSONField):
-    """JSON (`jsonb`) whose secrets are sealed. They are opened when the value is read of an instance."""
+    """JSON (`jsonb`) whose secrets are sealed and whose keys keep their order.
+
+    Secrets are opened when the value is read of an instance.
+    """
 
     descriptor_class = DecryptedOnUse
 
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
         if isinstance(value, Ciphertext):
-            value = json.loads(value.text)
+            value = parse_ordered(value.text)
         elif not hasattr(value, "resolve_expression"):
             value = self.sealed(value)
-        return super().get_db_prep_value(value, connection, prepared)
+        return super().get_db_prep_value(keep_order(value), connection, prepared)
 
     def sealed(self, value: Any) -> Any:
         return seal(value)
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
-        if isinstance(value, str) and not isinstance(expression, KeyTransform) and f'"{SEALED}"' in value:
-            return SealedText(value)
-        return super().from_db_value(value, expression, connection)
+        if not isinstance(value, str) or isinstance(expression, KeyTransform):
+            return super().from_db_value(value, expression, connection)
+        return SealedText(value) if f'"{SEALED}"' in value else parse_ordered(value)
 
 
 class WhollySealedJSONField(SealedJSONField):

@@ -28,6 +28,7 @@ from django.db.models.functions import Now
 from psycopg.types.json import Jsonb
 
 from taskhub.errors import Conflict
+from taskhub.jsontools.key_order import keep_order
 from taskhub.runs.domain import RUNNING, LeaseLost, ResultTooLarge, State
 from taskhub.runs.models import Run, worker_timeout
 from taskhub.runs.queue import broker, pubsub
@@ -300,7 +301,7 @@ def _end(sql: str, run: Run, values: dict[str, Any], state: State, **documents: 
     values |= {"state": state, "result": None, "error": None, "progress": None}
     values |= {name: Jsonb(value) for name, value in documents.items()}
     if "result" in documents:
-        values["result"] = Jsonb(seal(documents["result"], run.secrets))
+        values["result"] = Jsonb(keep_order(seal(documents["result"], run.secrets)))
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         cursor.execute(sql, values)
         row = cursor.fetchone()
