@@ -1,6 +1,7 @@
 """Schedules: stored with their next fire, fired once each, whatever came in between."""
 
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -22,7 +23,7 @@ from taskhub.runs.models import Run, Schedule
 from taskhub.runs.queue import cancel, claim_this, end
 from taskhub.runs.run_kinds import PlannedRun, ScheduleTarget
 from taskhub.runs.scheduler import fires, schedules
-from taskhub.runs.scheduler.beat_schedules import Solar, next_fires, zone_of
+from taskhub.runs.scheduler.beat_schedules import Solar, UnusedTimetables, next_fires, zone_of
 from taskhub.runs.scheduler.fires import fire_due
 from taskhub.runs.scheduler.schedules import (
     delete_schedule,
@@ -383,6 +384,24 @@ def test_a_tick_reads_as_many_changes_as_it_has_time_for(
     monkeypatch.setattr(schedules, "READ_SECONDS", seconds)
     assert [read_changes() for _ in counts] == counts
     assert not Schedule.objects.filter(due_at__isnull=False).exists()
+
+
+def test_timetables_that_nobody_uses_are_removed_after_an_hour(olga: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = saved(olga, clocked=ClockedSchedule.objects.create(clocked_time=timezone.now() + HOUR), one_off=True)
+    unused = ClockedSchedule.objects.create(clocked_time=timezone.now() + 2 * HOUR)
+    CrontabSchedule.objects.create(minute="7")
+    IntervalSchedule.objects.create(every=77, period="days")
+    SolarSchedule.objects.create(event="sunset", latitude=1, longitude=1)
+    timetables, now = UnusedTimetables(), time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    assert timetables.prune() == 0  # a form may have made them a moment ago
+    unused = saved(olga, name="later", clocked=unused, one_off=True).periodic.clocked
+    now += 3601
+    timetables.prune()
+    assert set(ClockedSchedule.objects.all()) == {used.periodic.clocked, unused}
+    assert not CrontabSchedule.objects.filter(minute="7").exists()
+    assert not IntervalSchedule.objects.filter(every=77).exists()
+    assert not SolarSchedule.objects.exists()
 
 
 def test_one_that_cannot_fire_is_named_and_stops_no_other(olga: User, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,7 +1,7 @@
 """The operator's form of schedules: arguments as the documents print them, each fault at its place."""
 
 import html
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
-from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 
 from taskhub.runs.models import Run, Schedule
 from taskhub.runs.scheduler.fires import fire_due
@@ -69,6 +69,31 @@ def test_it_is_stored_as_it_was_written(client: Client, root: Person) -> None:
     assert kept.periodic.kwargs == '{"requests": [{"method": "GET", "url": "http://127.0.0.1:1/"}]}'
     assert kept.due_at is not None
     assert TEXT in page(client.get(change(kept.periodic)))
+
+
+TIMETABLES = {
+    "clocked": "2030-04-05",
+    "crontab": "Europe/Oslo",
+    "interval": "77",
+    "solar": "sunset",
+}
+
+
+@pytest.mark.parametrize("kind", TIMETABLES)
+def test_timetables_are_looked_up_while_one_types(client: Client, kind: str) -> None:
+    """So the form does not show thousands of them."""
+    ClockedSchedule.objects.create(clocked_time=datetime(2030, 4, 5, tzinfo=UTC))
+    CrontabSchedule.objects.create(minute="7", timezone="Europe/Oslo")
+    IntervalSchedule.objects.create(every=77, period="days")
+    SolarSchedule.objects.create(event="sunset", latitude=1, longitude=1)
+    shown = page(client.get(ADD))
+    assert f'data-field-name="{kind}"' in shown
+    assert f'<select name="{kind}"' in shown
+    assert "2030" not in shown
+    asked = {"app_label": "django_celery_beat", "model_name": "periodictask", "field_name": kind}
+    found = client.get("/admin/autocomplete/", asked | {"term": TIMETABLES[kind]}).json()
+    assert len(found["results"]) == 1
+    assert client.get("/admin/autocomplete/", asked | {"term": "nowhere"}).json()["results"] == []
 
 
 @pytest.mark.parametrize("document", ["sequence_v1.jsonc", "sequence_v2.jsonc"])

@@ -48,6 +48,7 @@ class PeriodicTaskAdmin(BigTableAdmin):
         *("schedule_row__last_run__arguments", "schedule_row__last_run__result"),
     )
     actions = ("enable", "disable", "take_over", "run_now")
+    autocomplete_fields = KINDS  # there may be thousands of each
     readonly_fields = ("owner", "fault", "following", "latest")
     fieldsets = (
         (None, {"fields": ("name", "description", "enabled", "owner", "fault")}),

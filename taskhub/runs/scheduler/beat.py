@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from taskhub.accounts import services as accounts
 from taskhub.runs.queue import prune, sweep
+from taskhub.runs.scheduler.beat_schedules import UnusedTimetables
 from taskhub.runs.scheduler.fires import BATCH, fire_due
 from taskhub.runs.scheduler.leadership import lead, resign
 from taskhub.runs.scheduler.schedules import read_changes
@@ -48,6 +49,7 @@ class BeatScheduler(Scheduler):
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{time.time():.3f}"
         self.prune_at = time.monotonic() + PRUNE_SECONDS
         self.read_at = time.monotonic()
+        self.unused_timetables = UnusedTimetables()
         super().__init__(*args, **kwargs)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
@@ -78,7 +80,7 @@ class BeatScheduler(Scheduler):
 
     def prune(self) -> None:
         if time.monotonic() >= self.prune_at:
-            removed = prune() + accounts.prune(timezone.now())
+            removed = prune() + accounts.prune(timezone.now()) + self.unused_timetables.prune()
             # A full batch means that more is waiting: go on at the next tick rather than in a minute.
             self.prune_at = time.monotonic() + (TICK_SECONDS if removed >= 1000 else PRUNE_SECONDS)
 

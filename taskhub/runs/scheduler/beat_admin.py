@@ -37,18 +37,20 @@ admin.site.unregister([ClockedSchedule, CrontabSchedule, IntervalSchedule, Solar
 @admin.register(ClockedSchedule)
 class ClockedAdmin(BigTableAdmin):
     list_display = ("clocked_time",)
+    search_fields = ("clocked_time",)
 
 
 @admin.register(CrontabSchedule)
 class CrontabAdmin(BigTableAdmin):
     form = CrontabForm
     list_display = ("__str__", "human_readable")
-    search_fields = ("timezone",)
+    search_fields = ("minute", "hour", "day_of_week", "day_of_month", "month_of_year", "timezone")
 
 
 @admin.register(IntervalSchedule)
 class IntervalAdmin(BigTableAdmin):
     list_display = ("__str__", "every", "period")
+    search_fields = ("every", "period")
 
 
 @admin.register(SolarSchedule)

@@ -1,12 +1,14 @@
 """The timetables of django-celery-beat's periodic tasks."""
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from celery.schedules import solar
-from django_celery_beat.models import PeriodicTask
+from django.db.models import Model
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 
 from taskhub.errors import Rejected
 from taskhub.runs.scheduler.cron import Crontab, Interval, Once, Timetable
@@ -16,6 +18,8 @@ KINDS = ("interval", "crontab", "solar", "clocked")
 WITH_TIMES = [f"periodic__{kind}" for kind in KINDS]  # for select_related
 SHORTEST, LONGEST = timedelta(seconds=1), timedelta(days=36_525)
 YEAR_DAYS = 366
+TIMETABLES = (ClockedSchedule, CrontabSchedule, IntervalSchedule, SolarSchedule)
+UNUSED_SECONDS, UNUSED_MAX = 3600.0, 1000
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,30 @@ def next_fires(
         moment = within_end(periodic, timetable.next_fire(moment))
         fires += [moment] if moment else []
     return fires
+
+
+class UnusedTimetables:
+    """Rows of timetables that no periodic task has: each is deleted when it has been seen without one for an hour.
+
+    Not at once, for a form makes the row before the periodic task.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[type[Model], set[int]] = {}
+        self._look_at = 0.0  # of time.monotonic
+
+    def prune(self) -> int:
+        """Looks for them once an hour; returns how many were deleted."""
+        if time.monotonic() < self._look_at:
+            return 0
+        self._look_at = time.monotonic() + UNUSED_SECONDS
+        deleted = 0
+        for model in TIMETABLES:
+            unused = model._default_manager.filter(periodictask__isnull=True)
+            found = set(unused.values_list("pk", flat=True)[:UNUSED_MAX])
+            deleted += unused.filter(pk__in=found & self._seen.get(model, set())).delete()[0]
+            self._seen[model] = found
+        return deleted
 
 
 def begin(periodic: Any, after: datetime) -> datetime:

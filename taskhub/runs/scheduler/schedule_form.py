@@ -104,7 +104,7 @@ def _examples() -> SafeString:
     """The help text of the arguments: an example of each target."""
     shown = [(target.tasks[0], target.example) for target in all_targets()]
     return format_html(
-        "JSON; comments and trailing commas are schedule as they are written. {}",
+        "JSON; comments and trailing commas are kept as they are written. {}",
         format_html_join("", "<details><summary>Arguments of {}</summary><pre>{}</pre></details>", shown),
     )
 
