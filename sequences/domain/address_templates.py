@@ -20,6 +20,7 @@ from sequences.domain.validation_errors import Location, StepFailure, Validation
 LENGTH_MAX = 65_536  # characters
 
 _ADDRESS = re.compile(r"https?://([^/?#]*)([/?#][^\x00-\x1f\x7f]*)?", re.IGNORECASE)
+_WITH_HOST = re.compile(r"https?://[^/?#]+[/?#]", re.IGNORECASE)
 _IN_AUTHORITY = re.compile(r"[A-Za-z]+://[^/?#]*")
 _FOR_AUTHORITY = re.compile(r"[^\s/?#@\\]+")
 _HOST_AND_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]\\]+))(?::([0-9]{0,5}))?")
@@ -41,12 +42,25 @@ def read_address(text: str, location: Location, templates: TemplateReader, fault
         return constant(text)
     if not any(_is_address(parts, *values) for values in product(_AT_BEGINNING, _ELSEWHERE)):
         faults.add(location, "No values make an address of this: it begins with http:// or https:// and a host.")
+    if isinstance(parts[0], str) and _WITH_HOST.match(parts[0]):
+        return Template(lambda scope: _join_behind_host(parts, scope), False)
     return Template(lambda scope: _join(parts, lambda part: _counted(part.evaluate(scope), scope)), False)
 
 
 def _counted(value: Any, scope: Scope) -> Any:
     scope.count_text(as_text(value))
     return value
+
+
+def _join_behind_host(parts: Parts, scope: Scope) -> str:
+    """The usual case, an address that begins with its host, which was checked when it was read."""
+    address = "".join(
+        part if isinstance(part, str) else quote(scope.count_text(as_text(part.evaluate(scope))), safe="")
+        for part in parts
+    )
+    _refuse_length(address)
+    _refuse_dot_segments(address, "")
+    return address
 
 
 def _is_address(parts: Parts, at_beginning: str, elsewhere: str) -> bool:
@@ -69,12 +83,16 @@ def _join(parts: Parts, value_of: Callable[[Expression], Any]) -> str:
             address += _part_of_authority(as_text(value_of(part)))
         else:
             address += quote(as_text(value_of(part)), safe="")
-        if len(address) > LENGTH_MAX:
-            raise StepFailure(f"The address would be longer than {LENGTH_MAX} characters.")
+        _refuse_length(address)
     if fault := _fault(address):
         raise StepFailure(fault)
     _refuse_dot_segments(address, beginning)
     return address
+
+
+def _refuse_length(address: str) -> None:
+    if len(address) > LENGTH_MAX:
+        raise StepFailure(f"The address would be longer than {LENGTH_MAX} characters.")
 
 
 def _beginning(value: Any) -> str:
@@ -120,6 +138,8 @@ def _refuse_dot_segments(address: str, beginning: str) -> None:
 
     What the `beginning` has of them is its own.
     """
+    if "/." not in address:
+        return
     path = re.split("[?#]", address, maxsplit=1)[0]
     substituted = path[len(beginning) :]
     if beginning and not substituted.startswith("/"):

@@ -149,7 +149,7 @@ class Interpreter:
         self._reset_allowances(block)
         block.save_to = _render_name(step.save_to, block)
         request_name = _render_name(step.save_req_to, block)
-        record.method = _render_method(step.method, block)
+        record.method = record.method or _render_method(step.method, block)
         is_call = record.method == JAC
         request = StepRequest(
             record.method,
@@ -158,11 +158,10 @@ class Interpreter:
             step.body.render(block),
         )
         master = step.master.render(block) if is_call else None
-        saved_request = _saved_request(request)
-        weigh(saved_request, self._limits.request, "The request")
+        weigh([request.method, request.address, request.headers, request.body], self._limits.request, "The request")
         record.sent = request
         if request_name is not None:
-            self._persistence.save(request_name, saved_request)
+            self._persistence.save(request_name, _saved_request(request))
         response = self._call(request, master) if is_call else self._send(request)
         record.status, record.value, record.note = response.status, response.value, response.note
         if response.status >= 400:

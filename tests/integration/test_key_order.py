@@ -17,6 +17,7 @@ from taskhub.jsontools.key_order import ORDER, keep_order, parse_ordered
 from taskhub.runs.models import Run, Schedule
 from taskhub.runs.queue.worker_process import work
 from taskhub.runs.scheduler.fires import fire_due
+from taskhub.security.reencryption import reencrypt_all
 from tests.conftest import Person
 from tests.integration.outbound_servers import Server, serving
 
@@ -127,3 +128,16 @@ def test_the_first_answer_is_the_same_in_its_order(colleague: Person) -> None:
     body = {"requests": [], "persistence": {"zz": 1, "a": {"yy": 1, "b": 2}}}
     first, second = (colleague.post("/sequences/runs", body, headers={"Idempotency-Key": "k"}) for _ in range(2))
     assert first.content == second.content
+
+
+def test_secrets_are_sealed_and_keys_keep_their_order(colleague: Person) -> None:
+    arguments = {"zz": {"password": "correct horse", "b": 1, "a": [{"token": "t0ken-of-mine", "c": {}}]}, "a": "$order"}
+    run = Run.objects.create(kind="sequence", name="often", owner=colleague.user, arguments=arguments)
+    for _ in range(2):
+        assert spelled(Run.objects.get(pk=run.pk).arguments) == spelled(arguments)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT arguments::text FROM runs_run")
+            (stored,) = cursor.fetchone()
+        assert "correct horse" not in stored
+        assert "t0ken-of-mine" not in stored
+        assert reencrypt_all()
