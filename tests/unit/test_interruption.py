@@ -2,6 +2,8 @@
 
 import random
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ import pytest
 
 from taskhub import interruption
 from taskhub.interruption import Interruption
+from tests.hub import ROOT
 
 PATIENCE = 30  # only what hangs takes so long
 
@@ -161,6 +164,20 @@ def test_a_stroke_that_came_late_hits_nothing() -> None:
         current[0].strike(Struck)
     assert over.wait(PATIENCE)
     assert wrong == []
+
+
+PROFILED = """
+import cProfile
+from taskhub.interruption import Interruption
+with Interruption() as own:
+    own.close()
+cProfile.run("for _ in range(1000): len('')")
+"""
+
+
+def test_nothing_is_left_of_an_interruption() -> None:
+    """An exception that was taken back would make Python look for it for ever, where a profiler watches."""
+    subprocess.run([sys.executable, "-c", PROFILED], cwd=ROOT, stdout=subprocess.DEVNULL, check=True, timeout=PATIENCE)
 
 
 def test_closing_tells_once_whether_there_was_an_interruption() -> None:
