@@ -9,12 +9,18 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from django.db import connection
+
 from sequences.models import Checkpoint, CheckpointValue
 from taskhub.runs.models import Run
 
 Key = tuple[str, str]  # place and key
 PERSISTENCE, CURRENT, ITEMS = "persistence", "current", "items"
 _MISSING = object()
+_DELETE = f"""
+WITH gone AS (DELETE FROM {Checkpoint._meta.db_table} WHERE run_id = %(run)s)
+DELETE FROM {CheckpointValue._meta.db_table} WHERE run_id = %(run)s
+"""  # noqa: S608 (tables of our own)
 
 
 class CheckpointStore:
@@ -34,7 +40,12 @@ class CheckpointStore:
             unique_fields=["run", "digest"],
             update_fields=["value"],
         )
-        Checkpoint.objects.update_or_create(run=self._run, defaults={"state": as_json(state)})
+        Checkpoint.objects.bulk_create(
+            [Checkpoint(run=self._run, state=as_json(state))],
+            update_conflicts=True,
+            unique_fields=["run"],
+            update_fields=["state"],
+        )
         self._stored |= new
 
 
@@ -66,8 +77,8 @@ def values_of(state: dict[str, Any]) -> dict[Key, Any]:
 
 
 def delete_state(run: Run) -> None:
-    Checkpoint.objects.filter(run=run).delete()
-    CheckpointValue.objects.filter(run=run).delete()
+    with connection.cursor() as cursor:
+        cursor.execute(_DELETE, {"run": run.pk})
 
 
 def as_json(value: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.utils.functional import SimpleLazyObject
 
 from sequences.domain.errors import SequenceStopped
 from sequences.domain.exchange import SequenceLimits, StepRecord
@@ -28,7 +29,7 @@ from walkers.http.registry import only_reads
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 BATCH_STEPS = 200
-BATCH_SECONDS = 0.25
+BATCH_SECONDS = 0.5
 
 
 def configured_limits() -> SequenceLimits:
@@ -45,7 +46,7 @@ def perform_sequence(execution: Execution) -> None:
     """Carries out a claimed run. Its last steps and its end are one commit."""
     run = execution.run
     program = parse(run.arguments)
-    state = load_state(run, program.persistence)
+    state = load_state(run, program.persistence) if run.attempt > 1 else None
     with HttpClient(lambda: sequence_run.interpreter.remaining) as client:
         sequence_run = SequenceRun(execution, program, state, client)
         try:
@@ -66,6 +67,7 @@ class SequenceRun:
         self, execution: Execution, program: SequenceProgram, state: dict[str, Any] | None, client: HttpClient
     ) -> None:
         run = execution.run
+        owner: Any = SimpleLazyObject(lambda: run.owner)  # most sequences call nothing as a user
         self._execution = execution
         self._waiting: list[Row] = []
         self._recorded_at = time.monotonic()
@@ -74,7 +76,7 @@ class SequenceRun:
         self.recorder = StepRecorder(run, [run.arguments, state])
         options: dict[str, Any] = {
             "send": client.send,
-            "jac": InProcessClient(run.owner, run).call,
+            "jac": InProcessClient(owner, run).call,
             "clock": time.monotonic,
             "announce": self._before_step,
             "record": self._after_step,

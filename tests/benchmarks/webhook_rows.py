@@ -13,7 +13,7 @@ from tests.benchmarks.row import Measured, by_turns
 from tests.benchmarks.stage import Stage
 from tests.benchmarks.worker_rows import seconds_until_none
 
-COUNT = 500
+COUNT, RECEIVERS = 500, 10
 ROUNDS = 3
 TEST = "/webhooks/test"
 # Whether a delivery is late or lost: one that failed twice waits five minutes for its third attempt.
@@ -36,16 +36,17 @@ def webhooks(stage: Stage) -> Measured:
         def describe() -> str:
             return "; ".join(OPEN.format(*row) for row in ledger.execute(OPEN_RUNS).fetchall())
 
-        def rate(path: str, body: bytes) -> float:
+        def rate(path: str, *bodies: bytes) -> float:
             began = time.perf_counter()
-            with load(stage.call(path, body, 202), stage.clients) as clients:
-                clients.times(COUNT)
+            for body in bodies:
+                with load(stage.call(path, body, 202), stage.clients) as clients:
+                    clients.times(COUNT // len(bodies))
             seconds_until_none(open_runs, describe)
             return COUNT / (time.perf_counter() - began)
 
-        floor, ours = by_turns(
-            ROUNDS, lambda: rate(RUN, ECHO_LATER), lambda: rate(TEST, json.dumps({"url": url}).encode())
-        )
+        # A receiver gets one delivery at a time, whoever measures.
+        receivers = [json.dumps({"url": f"{url}/{number}"}).encode() for number in range(RECEIVERS)]
+        floor, ours = by_turns(ROUNDS, lambda: rate(RUN, ECHO_LATER), lambda: rate(TEST, *receivers))
     return Measured(floor, ours, "/s")
 
 

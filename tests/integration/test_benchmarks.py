@@ -20,6 +20,7 @@ NAMES = [
     "many waits",
     "queue_check",
     "sequence",
+    "sequences at once",
     "schedules",
     "upload small",
     "upload large",
