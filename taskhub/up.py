@@ -146,7 +146,10 @@ class Hub:
         program = ProgramSpec("prepare", PREPARE, ROOT, self.environment() | secrets)
         lines: list[str] = []
         run = ProgramRun(program, self.register, lines.append, self.forks.launch)
-        await run.start()
+        try:
+            await run.start()
+        except OSError as error:
+            raise CannotStart(f"The database could not be prepared: {error}.") from None
         code = await run.complete()
         refusal = lines.pop() if code == 2 and lines else ""
         for line in lines:

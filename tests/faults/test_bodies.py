@@ -19,7 +19,7 @@ import pytest
 from tests.faults.disposable import Disposable
 from tests.hub import Caller
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("front")]
 
 MEMORY_MAX = 100 * 1024 * 1024
 CPU_MAX = 2.0

@@ -15,7 +15,7 @@ from tests.faults.disposable import Disposable, until
 from tests.hub import Hub
 from tests.session import is_alive
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("front")]
 
 CONNECTIONS = 2_400
 SORTS = {

@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.disposable import CAP, WORKERS, Disposable, submit, submit_marks, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("front")]
 
 FLOOD = 1000
 

@@ -12,7 +12,7 @@ from tests.faults.slow_servers import slow_server
 from tests.hub import Caller
 from tests.integration.outbound_servers import answer, serving
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("front")]
 
 SILENT, LONG = "sent nothing for 2 seconds", "took longer than 4 seconds"  # as the hub is configured
 

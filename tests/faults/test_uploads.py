@@ -24,7 +24,7 @@ from tests.faults.test_bodies import Sender, assert_problem, billed, chunked
 from tests.hub import Caller
 from tests.integration.outbound_servers import answer, serving
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("front")]
 DOCUMENTS = [{"sku": f"a{number:04}", "price": number} for number in range(3000)]
 BODY = crawler_client.lines(DOCUMENTS)
 

@@ -35,6 +35,7 @@ def test_programs_are_forked_from_one_process_that_has_loaded_their_code(hub: Hu
     programs = {name for name, process in leaders.items() if process.ppid() == server.pid}
     assert programs == leaders.keys() - {"fork-server", "postgres", "redis"}
     assert {"web", "beat"} < programs
+    assert leaders["beat"].name() == "beat"
     # It can be forked safely: no thread of another, no connection but to the supervisor, which holds the other end.
     assert server.num_threads() == 1
     assert server.net_connections("inet") == []
