@@ -101,6 +101,7 @@ def keep_what_is_loaded(**_: Any) -> None:
     gc.freeze()
 
 
+@worker_init.connect
 @worker_process_init.connect
 def answer_for_descendants(**_: Any) -> None:
     """What is started here can be told from other programs; what a process that was killed has started ends now."""
