@@ -271,6 +271,8 @@ THROTTLE_RATES = {
     "read": env_rate("TASKHUB_RATE_READ", None if IS_LOCAL else "12000/min"),
 }
 
+PROXIES = env_int("TASKHUB_PROXIES", 0)  # in front of the hub, which say in headers where a call comes from
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "taskhub.accounts.authentication.TokenAuthentication",
@@ -290,7 +292,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["taskhub.web.rest_policies.RouteThrottle"],
     "DEFAULT_SCHEMA_CLASS": "taskhub.web.openapi.auto_schema.HubAutoSchema",
     # A header that the caller wrote himself must not choose the address that he is counted under.
-    "NUM_PROXIES": env_int("TASKHUB_PROXIES", 0),
+    "NUM_PROXIES": PROXIES,
     "EXCEPTION_HANDLER": "taskhub.web.problems.problem_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
     "UNICODE_JSON": True,

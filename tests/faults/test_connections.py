@@ -98,9 +98,9 @@ def test_waits_whose_clients_left_give_their_places_back(broken: Disposable, tar
         return connection
 
     def is_taken() -> bool:
-        """Whether a wait finds a place: then it is not answered."""
-        status = owner.get("/js/walker_queue_wait", {"task_id": run, "timeout": 0.01}).status_code
-        return status == 200
+        """Whether a wait finds a place, in whichever process a new connection comes to."""
+        url = f"{broken.people.url}/js/walker_queue_wait?timeout=0.01&task_id={run}"
+        return requests.get(url, headers={"Authorization": f"token {owner.token}"}, timeout=60).status_code == 200
 
     with ExitStack() as waits:
         for _ in range(250):

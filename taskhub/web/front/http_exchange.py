@@ -16,6 +16,7 @@ from taskhub.web.front.environ import environ_of
 from taskhub.web.front.request_body import BodyReader, Receive, StreamedBody, new_spool
 from taskhub.web.front.request_register import request_register
 from taskhub.web.front.responses import DeferredResponse, EventStreamResponse, WakeUpSource
+from taskhub.web.front.thread_turns import ThreadTurns, client_of
 from taskhub.web.problems import exception_response, problem_response
 
 Send = Callable[[dict[str, Any]], Awaitable[Any]]
@@ -36,6 +37,7 @@ class FrontState:
     def __init__(self, respond: Callable[[dict[str, Any]], HttpResponseBase]) -> None:
         self.respond = respond
         self.threads = ThreadPoolExecutor(settings.WEB_THREADS, "django")
+        self.turns = ThreadTurns(settings.WEB_THREADS)
         # A long body is read while it arrives, so its sender decides how long a thread is held: they are apart.
         self.body_threads = ThreadPoolExecutor(settings.UPLOADS_AT_ONCE + 8, "long-body")
         self.stopping = False
@@ -46,7 +48,7 @@ class FrontState:
     @property
     def waiting_calls(self) -> int:
         """How many calls wait for one of `threads`."""
-        return self.threads._work_queue.qsize()
+        return self.turns.count_waiting + self.threads._work_queue.qsize()
 
 
 class WakeUps:
@@ -90,6 +92,7 @@ class HttpExchange:
         self._loop = asyncio.get_running_loop()
         self._environ = environ_of(scope)
         self._line = f"{scope['method']} {scope['path']}"
+        self._client = client_of(self._environ, settings.PROXIES)
         self._threads = front.threads
         self._reader: BodyReader | None = None
         self._body: IO[bytes] = BytesIO()
@@ -123,10 +126,13 @@ class HttpExchange:
 
         There are fewer connections than threads.
         """
-        try:
+        if self._threads is not self._front.threads:
             return await self._loop.run_in_executor(self._threads, _call, self._line, function, *arguments)
-        finally:
-            self._front.ended_calls += self._threads is self._front.threads
+        async with self._front.turns.turn(self._client):
+            try:
+                return await self._loop.run_in_executor(self._threads, _call, self._line, function, *arguments)
+            finally:
+                self._front.ended_calls += 1
 
     # The request
 

@@ -1,0 +1,80 @@
+"""Turns at threads: one client's calls do not stand before another's."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from taskhub.web.front.thread_turns import ThreadTurns, WebClient, client_of
+
+FLOOD, USER, OTHER = WebClient("192.0.2.1", ("", "", "")), WebClient("192.0.2.1", ("t", "", "")), WebClient("::1", ())
+
+
+async def order_of(*clients: WebClient, gone: int | None = None) -> list[int]:
+    """The order in which calls get the only turn that there is, once they all wait; one of them may give up."""
+    turns, order = ThreadTurns(1), list[int]()
+
+    async def call(number: int) -> None:
+        async with turns.turn(clients[number]):
+            order.append(number)
+
+    async with turns.turn(OTHER):
+        calls = [asyncio.create_task(call(number)) for number in range(len(clients))]
+        await asyncio.sleep(0)
+        assert turns.count_waiting == len(clients)
+        if gone is not None:
+            calls[gone].cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    assert turns.count_waiting == 0
+    async with turns.turn(FLOOD):  # it is free again
+        pass
+    return order
+
+
+def test_callers_take_turns_however_many_calls_each_has() -> None:
+    assert asyncio.run(order_of(FLOOD, FLOOD, FLOOD, USER)) == [0, 3, 1, 2]
+
+
+def test_addresses_take_turns_however_many_callers_each_has() -> None:
+    many = [FLOOD._replace(credentials=(str(number),)) for number in range(4)]
+    assert asyncio.run(order_of(*many, OTHER, OTHER)) == [0, 4, 1, 5, 2, 3]
+
+
+@pytest.mark.parametrize("gone", [0, 1, 2])
+def test_who_does_not_wait_any_more_is_left_out(gone: int) -> None:
+    expected = [number for number in (0, 2, 1) if number != gone]
+    assert asyncio.run(order_of(FLOOD, FLOOD, USER, gone=gone)) == expected
+
+
+def test_a_turn_that_comes_as_its_caller_leaves_is_passed_on() -> None:
+    async def act() -> None:
+        turns = ThreadTurns(1)
+
+        async def call() -> None:
+            async with turns.turn(USER):
+                pass
+
+        async with turns.turn(FLOOD):
+            leaving = asyncio.create_task(call())
+            await asyncio.sleep(0)
+        leaving.cancel()  # after its turn was given to it, and before it knows
+        await asyncio.gather(leaving, return_exceptions=True)
+        await asyncio.wait_for(call(), 30)
+
+    asyncio.run(act())
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "proxies", "address"),
+    [
+        ("", 0, "127.0.0.1"),
+        ("192.0.2.7", 0, "127.0.0.1"),
+        ("192.0.2.66, 192.0.2.7", 1, "192.0.2.7"),
+        ("192.0.2.66, 192.0.2.7, 192.0.2.8", 2, "192.0.2.7"),
+        ("192.0.2.7", 2, "192.0.2.7"),
+        ("", 1, "127.0.0.1"),
+    ],
+)
+def test_the_address_is_what_the_nearest_proxies_say(forwarded: str, proxies: int, address: str) -> None:
+    environ: dict[str, Any] = {"REMOTE_ADDR": "127.0.0.1", "HTTP_X_FORWARDED_FOR": forwarded}
+    assert client_of(environ, proxies) == WebClient(address, ("", "", ""))
