@@ -29,7 +29,7 @@ def parse_jsonc(text: bytes | str) -> Any:
     """
     text = _decoded(text)
     if len(text) > LENGTH_MAX:
-        raise _refused(1, 1, f"A sequence's text has at most {LENGTH_MAX} characters.")
+        raise _refused(1, 1, f"The text has more than {LENGTH_MAX} characters.")
     try:
         return _parse(text)
     except Rejected:
