@@ -13,7 +13,6 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from sequences.models import SequenceStep
 from sequences.serializers import (
@@ -39,6 +38,7 @@ from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import response_header
 from taskhub.web.rest_policies import JsoncParser
+from taskhub.web.views import CheckedView
 
 
 class SequenceParser(JsoncParser):
@@ -76,7 +76,7 @@ class MayRunSequences(BasePermission):
         return may_run(request.user)
 
 
-class SequenceView(APIView):
+class SequenceView(CheckedView):
     permission_classes = [IsAuthenticated, MayRunSequences]
 
 

@@ -7,10 +7,14 @@ from typing import Any
 
 from django.http import StreamingHttpResponse
 from drf_spectacular.utils import OpenApiExample
+from rest_framework import exceptions
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 from taskhub.decompression import fast_zlib
+from taskhub.errors import NotAcceptable
+from taskhub.web.openapi.problem_responses import problems
 
 NDJSON = "application/x-ndjson"
 
@@ -21,6 +25,21 @@ class NdjsonRenderer(BaseRenderer):
 
     def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
         return json.dumps(data).encode()  # only problems come this way; the stream renders itself
+
+
+class StrictNegotiation(DefaultContentNegotiation):
+    """Refuses a format that a view of several formats does not have: one page of another is not what was asked for."""
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        try:
+            return super().select_renderer(request, renderers, format_suffix)
+        except exceptions.NotAcceptable:
+            formats = " and ".join(renderer.media_type for renderer in renderers)
+            asked = request.headers.get("Accept", "")[:100]
+            raise NotAcceptable(f"{asked!r} is not among the formats, which are {formats}.") from None
+
+
+STRICT: dict[Any, Any] = problems(406, because={406: "`Accept` names no format that the call has."})
 
 
 def ndjson_example(name: str, text: str) -> OpenApiExample:

@@ -12,7 +12,7 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
-from crawlers.api.ndjson import NDJSON, NdjsonRenderer, ndjson_example, stream_response
+from crawlers.api.ndjson import NDJSON, STRICT, NdjsonRenderer, StrictNegotiation, ndjson_example, stream_response
 from crawlers.api.request_models import DocsQuery
 from crawlers.api.views import EnvelopeView, list_response
 from crawlers.models import CrawlerTask, Stream
@@ -31,6 +31,7 @@ from taskhub.web.openapi.schemas import PAGE
 
 class StreamDocumentsView(EnvelopeView):
     renderer_classes = (JSONRenderer, NdjsonRenderer)
+    content_negotiation_class = StrictNegotiation
 
     @extend_schema(
         operation_id="streams_docs",
@@ -40,6 +41,7 @@ class StreamDocumentsView(EnvelopeView):
             (200, NDJSON): OpenApiResponse(
                 str, "One document a line", [ndjson_example("Documents", '{"sku": "a1"}\n{"sku": "a2"}\n')]
             ),
+            **STRICT,
         },
     )
     def get(self, request: Request, fid: UUID) -> HttpResponse | StreamingHttpResponse:

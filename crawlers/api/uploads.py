@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from crawlers.api import examples as shown
-from crawlers.api.ndjson import NDJSON, NdjsonRenderer, ndjson_example, stream_response
+from crawlers.api.ndjson import NDJSON, STRICT, NdjsonRenderer, StrictNegotiation, ndjson_example, stream_response
 from crawlers.api.request_models import UploadQuery
 from crawlers.api.tasks import CAPABILITY
 from crawlers.api.views import (
@@ -156,12 +156,14 @@ class RejectedLinePages(NewestFirstPagination):
 class RejectedLinesView(EnvelopeListView):
     pagination_class = RejectedLinePages
     renderer_classes = (*EnvelopeListView.renderer_classes, NdjsonRenderer)
+    content_negotiation_class = StrictNegotiation
 
     @extend_schema(
         operation_id="tasks_rejected_list",
         responses={
             (200, "application/json"): list_response("Rejected lines", shown.REJECTED_SCHEMA, shown.REJECTED),
             (200, NDJSON): OpenApiResponse(str, "The lines", [ndjson_example("The lines", '{"sku": 5}\n')]),
+            **STRICT,
         },
     )
     def get(self, request: Request, fid: UUID) -> Response | StreamingHttpResponse:

@@ -75,6 +75,7 @@ class LinkView(ExtractionView):
     key_scopes: ClassVar = {"POST": KeyScope.READ}
     renderer_classes = (TextRenderer, JSONRenderer)
     parser_classes = (JsonParser, FormParser, TextParser)
+    reads_any_body = True
 
     @extend_schema(operation_id="extraction_link", parameters=[NAME], responses={**LINKED, **problems(404)})
     def get(self, request: Request) -> Response:

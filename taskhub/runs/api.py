@@ -10,7 +10,6 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
@@ -22,6 +21,7 @@ from taskhub.security.scopes import KeyScope, require_scopes
 from taskhub.web.front.responses import EventStreamResponse
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import response_header
+from taskhub.web.views import CheckedView
 
 
 class EventStreamRenderer(BaseRenderer):
@@ -53,7 +53,7 @@ EVENT_EXAMPLE = OpenApiExample(
 )
 
 
-class RunListView(GenericAPIView[Run]):
+class RunListView(CheckedView, GenericAPIView[Run]):
     serializer_class = RunSerializer
 
     @extend_schema(
@@ -73,7 +73,7 @@ class RunListView(GenericAPIView[Run]):
         return self.get_paginated_response(RunSerializer(self.paginate_queryset(runs), many=True).data)
 
 
-class RunDetailView(APIView):
+class RunDetailView(CheckedView):
     @extend_schema(
         operation_id="runs_retrieve",
         parameters=[ID],
@@ -90,7 +90,7 @@ class RunDetailView(APIView):
         return Response(WholeRunSerializer(run, context={"viewer": request.user}).data)
 
 
-class CancelRunView(APIView):
+class CancelRunView(CheckedView):
     key_scopes: ClassVar = {"POST": KeyScope.RUN}
 
     @extend_schema(
@@ -109,7 +109,7 @@ class CancelRunView(APIView):
         return Response(RunSerializer(run).data)
 
 
-class RetryRunView(APIView):
+class RetryRunView(CheckedView):
     key_scopes: ClassVar = {"POST": KeyScope.RUN}
 
     @extend_schema(
@@ -134,7 +134,7 @@ class RetryRunView(APIView):
         return answer_once(request, {}, produce)
 
 
-class EventsView(APIView):
+class EventsView(CheckedView):
     renderer_classes = [JSONRenderer, EventStreamRenderer]
 
     @extend_schema(

@@ -11,9 +11,7 @@ from rest_framework.views import APIView
 from taskhub.errors import invalid
 from taskhub.jsontools.schema import ObjectSchema
 from taskhub.jsontools.strict_json import check_storable
-
-# Of every call: pages of lists, and the key for callers who can send no header.
-ALWAYS_ALLOWED = {"limit", "cursor", "api_key"}
+from taskhub.web.described_calls import ALWAYS_ALLOWED, refuse_unknown_names
 
 
 class QuerySerializer(serializers.Serializer[Any]):
@@ -30,6 +28,12 @@ class EmptyQuery(QuerySerializer):
 
 
 class CheckedView(APIView):
+    """A view whose calls take what their descriptions say, and refuse what else is sent with them."""
+
+    def initial(self, request: Request, *args: Any, **options: Any) -> None:
+        super().initial(request, *args, **options)
+        refuse_unknown_names(self, request)
+
     def check_query(self, request: Request, kind: type[QuerySerializer] = EmptyQuery) -> dict[str, Any]:
         """The validated query. Raises REST framework's `ValidationError`."""
         query = kind(data=request.query_params.dict())

@@ -126,7 +126,7 @@ def _accepted(request: Request, run: Run) -> Response:
     return Response(whole_delivery(run, request.user), 202, headers={"Location": f"/webhooks/deliveries/{run.pk}"})
 
 
-class WebhookDeliveriesView(GenericAPIView[Run]):
+class WebhookDeliveriesView(CheckedView, GenericAPIView[Run]):
     @extend_schema(
         operation_id="webhooks_deliveries",
         parameters=[DeliveryFilters, STATES],

@@ -1,0 +1,136 @@
+"""What a call does not know is refused by name: parameters of the query, bodies of calls that take none, formats."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.urls import URLPattern, get_resolver
+
+from taskhub.runs.models import Run
+from taskhub.web.views import CheckedView
+from tests import crawler_client
+from tests.conftest import Person
+from tests.problems import problem
+
+pytestmark = pytest.mark.django_db
+# These check what they are sent by themselves, or take whatever a watcher of the hub sends.
+OWN_CHECKS = ("js/", "js_admin/", "user/", "openapi.json", "docs/", "healthz", "livez", "readyz", "version")
+
+
+def views() -> Iterator[tuple[str, Any]]:
+    def within(patterns: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+        for pattern in patterns:
+            place = before + str(pattern.pattern)
+            if isinstance(pattern, URLPattern):
+                yield place, getattr(pattern.callback, "cls", None)
+            else:
+                yield from within(pattern.url_patterns, place)
+
+    yield from ((place, view) for place, view in within(get_resolver().url_patterns) if view)
+
+
+PLAIN = sorted(
+    (place, method)
+    for place, view in views()
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+    if "<" not in place and issubclass(view, CheckedView) and hasattr(view, method.lower())
+)
+
+
+def test_every_call_refuses_what_it_does_not_know() -> None:
+    assert [
+        place for place, view in views() if not issubclass(view, CheckedView) and not place.startswith(OWN_CHECKS)
+    ] == []
+
+
+@pytest.mark.parametrize(("place", "method"), PLAIN)
+def test_a_parameter_that_is_not_known_is_refused(colleague: Person, place: str, method: str) -> None:
+    problem(colleague.call(method, f"/{place}?colour=red&api_key=", {} if method != "GET" else None), 400, "/colour")
+
+
+def made(owner: Person) -> dict[str, str]:
+    """Paths of things that exist."""
+    made = crawler_client.crawler(owner, crawler_client.external(owner, "http://127.0.0.1:9/shop"), start=True)
+    paths = {kind: f"/{kind}s/{made[kind]['fid']}" for kind in ("external", "stream", "crawler", "task")}
+    return paths | {"run": f"/runs/{made['task']['run']}"}
+
+
+BODILESS = [
+    ("POST", "{run}/retry"),
+    ("POST", "{run}/cancel"),
+    ("DELETE", "{external}"),
+    ("DELETE", "{stream}"),
+    ("DELETE", "{crawler}"),
+    ("DELETE", "/actions{task}"),
+    ("POST", "/actions{task}/rejected"),
+    ("POST", "/actions{crawler}/task/{task_fid}"),
+]
+SHOWN = [
+    "{run}",
+    "{external}",
+    "{stream}",
+    "{stream}/docs",
+    "{crawler}",
+    "{crawler}/tasks",
+    "{task}",
+    "{task}/rejected",
+]
+
+
+@pytest.mark.parametrize(("method", "place"), BODILESS)
+@pytest.mark.parametrize(
+    ("body", "content_type", "pointers"),
+    [
+        ({"arguments": {"value": 2}, "why": "a change"}, "application/json", ["/arguments", "/why"]),
+        ("arguments=2", "application/x-www-form-urlencoded", ["/arguments"]),
+        ([1], "application/json", []),
+        ("something", "text/plain", []),
+        ("{", "application/json", []),
+    ],
+)
+def test_a_body_is_refused_where_none_is_taken(
+    owner: Person, method: str, place: str, body: Any, content_type: str, pointers: list[str]
+) -> None:
+    paths = made(owner)
+    path = place.format(**paths, task_fid=paths["task"].rpartition("/")[2])
+    before = [owner.get(shown).json() for shown in paths.values()]
+    sent = json.dumps(body) if isinstance(body, list) else body
+    problem(owner.call(method, path, sent, content_type=content_type), 400, *pointers)
+    problem(owner.call(method, f"{path}?colour=red"), 400, "/colour")
+    assert [owner.get(shown).json() for shown in paths.values()] == before
+    assert Run.objects.count() == 1
+
+
+@pytest.mark.parametrize("place", SHOWN)
+def test_a_parameter_of_what_is_shown_is_refused(owner: Person, place: str) -> None:
+    path = place.format(**made(owner))
+    problem(owner.get(f"{path}?colour=red"), 400, "/colour")
+    assert owner.get(path).status_code == 200
+
+
+def test_an_empty_object_is_no_body(owner: Person) -> None:
+    run = made(owner)["run"]
+    assert owner.post(f"{run}/cancel", {}).status_code == 200
+    assert owner.post(f"{run}/retry", "{}").status_code == 202
+
+
+@pytest.mark.parametrize("place", ["{stream}/docs", "{task}/rejected"])
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [
+        ("text/csv", 406),
+        ("application/xml;q=0.9, text/csv", 406),
+        ("application/json", 200),
+        ("application/x-ndjson", 200),
+        ("text/csv, */*;q=0.1", 200),
+        ("application/*", 200),
+    ],
+)
+def test_a_format_that_is_not_known_is_not_answered_with_another(
+    owner: Person, place: str, accept: str, status: int
+) -> None:
+    answer = owner.get(place.format(**made(owner)), headers={"Accept": accept})
+    assert answer.status_code == status
+    if status == 406:
+        assert "application/x-ndjson" in problem(answer, 406)["detail"]
