@@ -35,6 +35,7 @@ from crawlers.api.views import (
 )
 from crawlers.models import Crawler, External, Stream
 from crawlers.services import definitions
+from crawlers.services.crawler_secrets import params_to_change
 from crawlers.services.task_runs import start_task
 from taskhub.errors import invalid
 from taskhub.jsontools.merge_patch import merge_patch
@@ -99,7 +100,7 @@ class CrawlerView(EnvelopeView):
         """
         change = definitions.modern_names(self.read_object(request))
         with locked_row(request, Crawler.objects.select_related(*CRAWLER_RELATED), fid) as crawler:
-            present: dict[str, Any] = {"meta": crawler.meta, "params": definitions.params_to_change(crawler)}
+            present: dict[str, Any] = {"meta": crawler.meta, "params": params_to_change(crawler)}
             merged = {name: merge_patch(present[name], change[name]) for name in present.keys() & change.keys()}
             values = request_models.CRAWLER.check({**change, **merged})
             return self._save(crawler, {name: value for name, value in values.items() if name in change})

@@ -14,8 +14,7 @@ from django.utils import timezone
 from crawlers.domain import task_status
 from crawlers.models import CrawlerCall, CrawlerTask, External, StatusChange
 from crawlers.services.capabilities import capability_of, task_endpoint
-from crawlers.services.crawler_secrets import check_usable
-from crawlers.services.definitions import all_params
+from crawlers.services.crawler_secrets import all_params, check_usable
 from crawlers.services.status_updates import change_status, error_of, queue_notice, record_change, result_of
 from crawlers.services.task_runs import find_or_create_task
 from taskhub.errors import Conflict, Failed, Problem, Rejected, Unavailable

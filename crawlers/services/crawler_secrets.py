@@ -7,8 +7,10 @@ from typing import Any
 
 from crawlers.models import Crawler, CrawlerTask, External
 from taskhub.errors import Conflict, ErrorEntry
+from taskhub.jsontools.schema import rejected
 from taskhub.jsontools.strict_json import escape_pointer
 from taskhub.outbound import read_origin
+from taskhub.security.masking import MASK
 
 MOVED = "Give it again: the external's endpoint has another origin now."
 
@@ -52,3 +54,24 @@ def check_usable(row: Crawler | CrawlerTask, given: Mapping[str, Any]) -> None:
     if places := places_to_give_again(row, given):
         words = "The external's endpoint has moved to another origin: the crawler's secrets are to be given again."
         raise Conflict(words, errors=places)
+
+
+def all_params(row: Crawler | CrawlerTask) -> dict[str, Any]:
+    """All parameters, the secret ones included, as far as they may be sent to the endpoint."""
+    return {**row.params, **usable_secrets(row).get("params", {})}
+
+
+def params_to_change(crawler: Crawler) -> dict[str, Any]:
+    """All parameters as a change finds them: secret ones are stars, which stand for what is stored."""
+    return {**crawler.params, **dict.fromkeys(crawler.secrets.get("params", {}), MASK)}
+
+
+def unmask(values: Mapping[str, Any], present: Mapping[str, Any], at: str) -> dict[str, Any]:
+    """Secret values were shown as stars; those that are sent back as stars stay as they are.
+
+    Raises `Rejected` for stars that stand for nothing, or for what may not be sent where it would be now.
+    """
+    lost = [name for name, value in values.items() if value == MASK and name not in present]
+    if lost:
+        raise rejected([{"pointer": f"{at}/{escape_pointer(name)}", "detail": MOVED} for name in lost])
+    return {name: present[name] if value == MASK else value for name, value in values.items()}

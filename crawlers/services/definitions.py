@@ -20,16 +20,21 @@ from crawlers.domain.parameters import (
 )
 from crawlers.models import Crawler, CrawlerTask, External, Stream
 from crawlers.services.crawler_schedules import replace_schedule
-from crawlers.services.crawler_secrets import MOVED, have_moved, secrets_for, usable_secrets
+from crawlers.services.crawler_secrets import (
+    MOVED,
+    all_params,
+    have_moved,
+    params_to_change,
+    secrets_for,
+    unmask,
+)
 from crawlers.services.document_removal import queue_removal
 from crawlers.services.status_updates import stop_task
 from taskhub.errors import Conflict, ErrorEntry, Problem, invalid
 from taskhub.jsontools.field_types import Text
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema, invalid_places, invalid_value, rejected
-from taskhub.jsontools.strict_json import escape_pointer
 from taskhub.outbound import check_url, read_origin
 from taskhub.outbound.policy import configured_policy
-from taskhub.security.masking import MASK
 
 # Externals
 
@@ -147,24 +152,13 @@ def save_external(*, external: External, values: Mapping[str, Any]) -> External:
     external.parameters = values.get("parameters", [])
     external.schema = values.get("schema")
     external.id_field = values.get("docIdField") or ""
-    external.headers = _unmask(values.get("headers", {}), present, "/headers")
+    external.headers = unmask(values.get("headers", {}), present, "/headers")
     external.timeout = values.get("timeout", 3600)
     if external.pk:
         external.version = F("version") + 1
     external.save()
     external.refresh_from_db()
     return external
-
-
-def _unmask(values: Mapping[str, Any], present: Mapping[str, Any], at: str) -> dict[str, Any]:
-    """Secret values were shown as stars; those that are sent back as stars stay as they are.
-
-    Raises `Rejected` for stars that stand for nothing, or for what may not be sent where it would be now.
-    """
-    lost = [name for name, value in values.items() if value == MASK and name not in present]
-    if lost:
-        raise rejected([{"pointer": f"{at}/{escape_pointer(name)}", "detail": MOVED} for name in lost])
-    return {name: present[name] if value == MASK else value for name, value in values.items()}
 
 
 def delete_external(*, external: External) -> None:
@@ -236,7 +230,7 @@ def change_crawler(*, crawler: Crawler, values: Mapping[str, Any]) -> Crawler:
         if "meta" in values:
             crawler.meta = dict(values["meta"])
         if "params" in values or "credential" in values:
-            params = _unmask(values.get("params", params_to_change(crawler)), all_params(crawler), "/params")
+            params = unmask(values.get("params", params_to_change(crawler)), all_params(crawler), "/params")
             credential = values["credential"] if "credential" in values else crawler.secrets.get("credential")
             if "credential" not in values and credential and have_moved(crawler):
                 raise invalid("/credential", MOVED)
@@ -256,16 +250,6 @@ def delete_crawler(*, crawler: Crawler) -> None:
         Crawler.objects.filter(pk=crawler.pk).update(removed_at=timezone.now(), version=F("version") + 1)
     for task in CrawlerTask.objects.filter(crawler=crawler, ended_at__isnull=True, removed_at__isnull=True):
         stop_task(task=task, message="The crawler was deleted.")
-
-
-def all_params(row: Crawler | CrawlerTask) -> dict[str, Any]:
-    """All parameters, the secret ones included, as far as they may be sent to the endpoint."""
-    return {**row.params, **usable_secrets(row).get("params", {})}
-
-
-def params_to_change(crawler: Crawler) -> dict[str, Any]:
-    """All parameters as a change finds them: secret ones are stars, which stand for what is stored."""
-    return {**crawler.params, **dict.fromkeys(crawler.secrets.get("params", {}), MASK)}
 
 
 def complete_params(*, external: External, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from crawlers.domain import task_status
 from crawlers.domain.kind_names import CRAWLER_TASK
 from crawlers.models import Crawler, CrawlerTask, StatusChange
 from crawlers.services.crawler_schedules import find_crawler
-from crawlers.services.crawler_secrets import check_usable, secrets_for
-from crawlers.services.definitions import all_params, complete_params, split_params
+from crawlers.services.crawler_secrets import all_params, check_usable, secrets_for
+from crawlers.services.definitions import complete_params, split_params
 from taskhub.errors import Conflict, Problem
 from taskhub.runs import queue as runs
 from taskhub.runs.models import Run

@@ -187,7 +187,7 @@ def _end(cursor: Any, slice: Slice, outcomes: Sequence[PageOutcome]) -> list[tup
             "durations": [outcome.duration_ms for outcome in outcomes],
             "costs": [outcome.cost for outcome in outcomes],
             "found": [outcome.count for outcome in outcomes],
-            "errors": [mask(outcome.error.replace("\x00", "")[:1000]) for outcome in outcomes],
+            "errors": [outcome.error and mask(outcome.error.replace("\x00", "")[:1000]) for outcome in outcomes],
             "records": [zlib.compress(outcome.records, 1) if outcome.records else None for outcome in outcomes],
             "waits": [outcome.wait for outcome in outcomes],
             "requests": [outcome.requests for outcome in outcomes],
