@@ -20,4 +20,4 @@ class Command(BaseCommand):
         schedules = list(PeriodicTask.objects.order_by("pk").values_list("pk", flat=True))
         for pk in schedules:
             seal_arguments(periodic=PeriodicTask.objects.get(pk=pk))
-        self.stdout.write(f"{rows} rows and {len(schedules)} schedules are encrypted with the newest key.")
+        self.stdout.write(f"Encrypted with the newest key: {rows} rows, {len(schedules)} schedules.")
