@@ -54,8 +54,8 @@ def test_pages_show_what_belongs_together_and_no_secret(root: Client, task: Craw
         task.crawler,
         task.stream,
         task.external,
-        Document.objects.latest("pk"),
-        RejectedLine.objects.latest("pk"),
+        Document.objects.get(task=task),
+        RejectedLine.objects.get(task=task),
     ]
     pages = {type(row): page(root, row) for row in rows}
     assert not [kind for kind, text in pages.items() if "canary" in text or "<b>a</b>" in text]
