@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from crawlers.domain import task_status
@@ -199,4 +199,8 @@ def _send(run: Run, task: CrawlerTask, method: str, url: str, body: Any, headers
         raise
     finally:
         call.duration_ms = int((time.monotonic() - start) * 1000)
-        call.save()
+        with (
+            suppress(IntegrityError),
+            transaction.atomic(),
+        ):  # the task may have been removed while the crawler was slow
+            call.save()
