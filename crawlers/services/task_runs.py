@@ -12,7 +12,7 @@ from crawlers.models import Crawler, CrawlerTask, StatusChange
 from crawlers.services.crawler_schedules import find_crawler
 from crawlers.services.crawler_secrets import all_params, check_usable, secrets_for
 from crawlers.services.definitions import complete_params, split_params
-from taskhub.errors import Conflict, Problem
+from taskhub.errors import Conflict, invalid
 from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
 
@@ -145,4 +145,4 @@ def _next_rank() -> int:
 
 def check_arguments(arguments: Mapping[str, Any]) -> None:
     if not isinstance(arguments.get("crawler"), str):
-        raise Problem("A run of a crawler names its crawler.")
+        raise invalid("/crawler", "A run of a crawler names its crawler.")

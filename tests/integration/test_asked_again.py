@@ -11,8 +11,9 @@ from django.utils import timezone
 from extraction.models import Process
 from sequences.services.sequence_runs import submit_sequence
 from taskhub.accounts.models import User
+from taskhub.errors import Problem
 from taskhub.runs.models import Run, Schedule
-from taskhub.runs.queue import cancel, submit
+from taskhub.runs.queue import cancel, retry, submit
 from taskhub.runs.scheduler.fires import fire_due
 from tests import crawler_client
 from tests.conftest import Person, make_person
@@ -142,10 +143,15 @@ def due(owner: Person, name: str) -> Schedule:
 
 
 def fired(schedule: Schedule) -> str:
-    """The fault after a fire; empty where a run was started."""
+    """The fault after a fire; empty where a run was started. A refused fire is on record, and is not tried again."""
     fire_due()
     schedule.refresh_from_db()
-    assert bool(schedule.fault) == (not Run.objects.filter(schedule=schedule.periodic.name).exists())
+    runs = Run.objects.filter(schedule=schedule.periodic.name)
+    assert bool(schedule.fault) == (not runs.exclude(state="FAILURE").exists())
+    for run in runs.filter(state="FAILURE"):
+        assert not schedule.fault or schedule.fault in str(run.error)
+        with pytest.raises(Problem):
+            retry(run=run)
     return str(schedule.fault)
 
 
@@ -177,3 +183,11 @@ def test_schedules_of_somebody_who_is_gone_do_not_fire(owner: Person, how: str) 
         change(owner, is_active=False, deleted_at=timezone.now())
     assert "not active" in fired(schedule)
     assert owner.get("/user/manage/").status_code == 401
+
+
+def test_a_fire_that_was_refused_is_not_tried_again_for_want_of_arguments(owner: Person, colleague: Person) -> None:
+    for kind in ("walker", "crawler", "sequence", "extraction"):
+        run = Run.objects.create(
+            kind=kind, owner=colleague.user, name=kind, state="FAILURE", ready=False, finished_at=timezone.now()
+        )
+        assert colleague.post(f"/runs/{run.pk}/retry").status_code in {400, 409}, kind

@@ -78,6 +78,7 @@ def retry(*, run: Run) -> Run:
     if not is_kind(run.kind):
         raise Conflict(f"No installed app runs the kind {run.kind!r} any more.")
     check_active(run.owner)
+    kind_of(run.kind).check(run.arguments)  # a fire that could not be planned is on record without any
     kind_of(run.kind).check_owner(run.arguments, run.owner)
     with transaction.atomic():
         new = submit(
