@@ -199,8 +199,5 @@ def _send(run: Run, task: CrawlerTask, method: str, url: str, body: Any, headers
         raise
     finally:
         call.duration_ms = int((time.monotonic() - start) * 1000)
-        with (
-            suppress(IntegrityError),
-            transaction.atomic(),
-        ):  # the task may have been removed while the crawler was slow
+        with suppress(IntegrityError), transaction.atomic():  # the task may have been removed meanwhile
             call.save()
