@@ -84,7 +84,7 @@ STATUS = ObjectSchema(
         "progress": (Progress | None, None),
         "stats": (
             Annotated[
-                dict[Name, int | float] | None,
+                dict[str, int | float] | None,
                 Field(max_length=STATS_MAX, description="Numbers of the crawler's own; they replace those before."),
             ],
             None,
