@@ -35,7 +35,8 @@ def test_a_documented_sequence_from_the_form_to_its_steps(visit: Visit, hub: Hub
     page.get_by_label("Task:").select_option("sequences.tasks.ScheduledSequence")
     page.get_by_text("Arguments of sequences.tasks.ScheduledSequence").click()
     expect(page.get_by_text("// ! == current index :: default 0")).to_be_visible()
-    page.get_by_label("Interval Schedule:").select_option(label=label)
+    page.locator(".field-interval .select2-selection").click()
+    page.get_by_role("option", name=label, exact=True).click()
     page.get_by_label("Arguments:").fill(printed.text.replace('"or": [', '"xor": [', 1))
     page.get_by_role("button", name="Save and continue editing").click()
     fault = page.locator(".field-arguments .errorlist")
@@ -51,6 +52,7 @@ def test_a_documented_sequence_from_the_form_to_its_steps(visit: Visit, hub: Hub
     shoot(page, tmp_path, "saved")
 
     page.get_by_role("button", name="Run now").click()
+    page.get_by_role("button", name="Yes, I").click()
     expect(page.locator(".field-schedule .readonly")).to_have_text(name)
     shoot(page, tmp_path, "run")
     run = page.locator(".field-id .readonly").inner_text()
