@@ -212,4 +212,5 @@ class HostLimits:
                 await pipeline.execute()
         except RedisError as error:
             log.warning("Shares were not given back; they lapse by themselves: %s", error)
-        await self._redis.aclose()
+        finally:
+            await self._redis.aclose()

@@ -18,7 +18,7 @@ _CHANGED = """quiet => new Promise(done => {
     const observer = new MutationObserver(() => { clearTimeout(timer); timer = setTimeout(end, quiet) });
     observer.observe(document, {subtree: true, childList: true, characterData: true, attributes: true});
 })"""
-_SIZE = "() => [document.getElementsByTagName('*').length, document.documentElement.outerHTML.length]"
+_SIZE = "() => [document.getElementsByTagName('*').length, (document.documentElement?.outerHTML ?? '').length]"
 _HREF = "(element, name) => element.getAttribute(name) || ''"
 
 

@@ -135,7 +135,11 @@ class PageRenderer:
         return texts
 
     async def _text(self) -> str:
-        _, size = await self.actions.size()
+        elements, size = await self.actions.size()
+        if not elements:
+            raise PageFailure(
+                f"Nothing of the page came: it took longer than {self.job.seconds:g} seconds.", retry=True
+            )
         if size > self.job.max_bytes:
             raise PageFailure(f"The page has more than {self.job.max_bytes} characters when it is rendered.")
         async with asyncio.timeout(self.deadline.left):

@@ -29,7 +29,7 @@ from django.db import ProgrammingError, connection
 
 import taskhub
 from taskhub.embedded import client_program
-from taskhub.runs.models import live_workers
+from taskhub.runs.models import Leadership, Worker, live_workers
 from taskhub.runs.scheduler.leadership import is_led
 
 FORMAT = 1
@@ -81,6 +81,9 @@ def restore_archive(path: Path, say: Say, *, replace: bool) -> None:
             _run_postgres("pg_restore", "--single-transaction", "--no-owner", "--no-privileges", str(folder / DUMP))
             say("database: restored")
             call_command("migrate", verbosity=0)
+            # Those were of the hub that was backed up: nothing of this one runs.
+            Worker.objects.all().delete()
+            Leadership.objects.all().delete()
             _put_in_place(folder)
             say(f"files: {sum(1 for file in (_home() / FILES).rglob('*') if file.is_file()):,}")
     except tarfile.TarError:

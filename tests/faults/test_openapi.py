@@ -64,6 +64,8 @@ JUDGED = [
     *("/user/create/", "/user/manage/", "/user/apikey", "/runs", "/js/walker_run", "/js/wapi/{walker}"),
     *("/sequences/validate", "/sequences/runs", "/sequences/runs/{id}/steps"),
     *("/js/add_scheduled_walker", "/js/add_scheduled_sequence"),
+    # that a cursor goes with no offset, and that one of two names is given
+    *("/js/get_scheduled_queues", "/js/delete_scheduled_queue"),
     # which addresses may be called, what a parameter or a schema is, and which lines are documents
     *("/externals", "/externals/{fid}", "/crawlers/{fid}", "/streams/{fid}/docs", "/tasks", "/tasks/{fid}/rejected"),
     *("/actions/externals/{fid}/crawler", "/actions/crawlers/{fid}/task", "/actions/tasks/{fid}/upload"),

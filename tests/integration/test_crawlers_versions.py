@@ -112,7 +112,11 @@ def test_put_on_a_crawler_replaces_all_but_its_secrets(owner: Person) -> None:
     assert (shown["meta"], shown["schedule"]) == ({"name": "new"}, None)
     assert shown["params"] == {"query": "boots", "count": 3, "secret": "***"}  # 3 is the default
     secrets = Crawler.objects.get(fid=crawler["fid"]).secrets
-    assert secrets == {"params": {"secret": "canary"}, "credential": {"username": "u", "password": "p"}}
+    assert secrets == {
+        "params": {"secret": "canary"},
+        "credential": {"username": "u", "password": "p"},
+        "origin": "http://127.0.0.1:9",
+    }
     problem(owner.call("PUT", path, {"params": {}}), 400, "/params/query")
     problem(owner.call("PUT", path, {**sent, "colour": 1}), 400, "/colour")
     problem(owner.call("PUT", path, {**sent, "start": True}), 400, "/start")

@@ -197,6 +197,7 @@ def test_a_test_of_the_family_is_a_test_of_all() -> None:
         408,
         409,
         411,
+        412,
         413,
         415,
         416,

@@ -9,14 +9,16 @@ import fcntl
 import logging
 import mmap
 import os
+import socket
 import stat
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+from django.conf import settings
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +39,9 @@ class RequestRegister:
         """Tells of the requests of siblings that died, and makes a file for those of this process."""
         try:
             folder = _own_folder()
-            _tell_of_dead(folder, f"{os.getppid()}-")
-            self._file = (folder / f"{os.getppid()}-{os.getpid()}").open("w+b")
+            siblings = f"{socket.gethostname()}-{os.getppid()}-"  # several machines may share a home
+            _tell_of_dead(folder, siblings)
+            self._file = (folder / f"{siblings}{os.getpid()}").open("w+b")
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._file.truncate(ENTRIES_MAX * ENTRY_BYTES)
             self._memory = mmap.mmap(self._file.fileno(), 0)
@@ -83,8 +86,8 @@ request_register = RequestRegister()
 
 
 def _own_folder() -> Path:
-    """A folder for files of this user's web processes, that nobody else reads. Raises `OSError`."""
-    folder = Path(tempfile.gettempdir()) / f"taskhub-web-{os.getuid()}"
+    """The folder of the home for files of web processes, that nobody else reads. Raises `OSError`."""
+    folder = Path(settings.HOME) / "web"
     folder.mkdir(mode=0o700, exist_ok=True)
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
