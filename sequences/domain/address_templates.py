@@ -28,7 +28,8 @@ _ASCII_NAME = re.compile(r"(?=.{1,254}$)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,
 
 # Values with which an address is tried that no values may make one.
 _AT_BEGINNING = ("http://1/?", "http://1/", "http://1", "http://", "http", "")
-_ELSEWHERE = ("1", "", "s")
+_IN_SCHEME = sorted({"https"[start:end] for start in range(6) for end in range(start, 6)})
+_ELSEWHERE = ("1", "")
 
 Parts = list[str | Expression]
 
@@ -40,9 +41,9 @@ def read_address(text: str, location: Location, templates: TemplateReader, fault
         if fault := _fault(text):
             faults.add(location, fault)
         return constant(text)
-    if not any(_is_address(parts, *values) for values in product(_AT_BEGINNING, _ELSEWHERE)):
+    if not any(_is_address(parts, *values) for values in product(_AT_BEGINNING, _ELSEWHERE, _IN_SCHEME)):
         faults.add(location, "No values make an address of this: it begins with http:// or https:// and a host.")
-    if isinstance(parts[0], str) and _WITH_HOST.match(parts[0]):
+    if isinstance(parts[0], str) and _WITH_HOST.match(parts[0]) and not _fault(parts[0]):
         return Template(lambda scope: _join_behind_host(parts, scope), False)
     return Template(lambda scope: _join(parts, lambda part: _counted(part.evaluate(scope), scope)), False)
 
@@ -63,9 +64,15 @@ def _join_behind_host(parts: Parts, scope: Scope) -> str:
     return address
 
 
-def _is_address(parts: Parts, at_beginning: str, elsewhere: str) -> bool:
+def _is_address(parts: Parts, at_beginning: str, elsewhere: str, in_scheme: str) -> bool:
+    """Whether these values make an address. Of several expressions before `://` the last gets `in_scheme`."""
+    scheme_ends = next((index for index, part in enumerate(parts) if isinstance(part, str) and "://" in part), 0)
+    expressions = [index for index, part in enumerate(parts) if isinstance(part, Expression)]
+    within = [index for index in expressions if index < scheme_ends]
+    chosen = dict.fromkeys(expressions, elsewhere) | dict.fromkeys(within, "") | dict.fromkeys(within[-1:], in_scheme)
+    values = iter((chosen | ({0: at_beginning} if 0 in chosen else {})).values())
     try:
-        _join(parts, lambda part: at_beginning if part is parts[0] else elsewhere)
+        _join(parts, lambda part: next(values))
     except StepFailure:
         return False
     return True

@@ -49,8 +49,11 @@ def test_a_run_that_is_out_of_time_is_stopped_and_its_process_goes_on(broken: Di
     owner = broken.people.sign_up()
     before = {process.pid for process in broken.children("worker:walkers")}
     flags = [tmp_path / how for how in HANGS[:-1]]
-    runs = {submit(owner, "limited", {"tag": str(flag), "flag": str(flag), "how": flag.name}): flag for flag in flags}
-    broken.await_ended(runs)
+    runs: dict[str, Path] = {}
+    for flag in flags:  # one after the other: a process that gets no time of the processor is ended, rightly
+        run = submit(owner, "limited", {"tag": str(flag), "flag": str(flag), "how": flag.name})
+        broken.await_ended([run])
+        runs[run] = flag
     told = [owner.get("/js/walker_queue_check", {"task_id": id}).json() for id in runs]
     assert {(one["state"], one["error"]["type"]) for one in told} == {("FAILURE", "TimeLimitExceeded")}
     broken.assert_balanced({id: str(flag) for id, flag in runs.items()})

@@ -131,6 +131,9 @@ def test_what_can_never_be_an_address_is_refused(text: str) -> None:
     st.sampled_from(["h", "80", "a/b", "s", ""]),
 )
 @example(["{{#.a}}", "{{#.b}}"], "http://h", "h")
+@example(["https", "{{#.a}}", "://", "{{#.b}}"], "", "h")
+@example(["h", "{{#.b}}", "://", "{{#.a}}"], "h", "ttps")
+@example(["http", "://", "://", "{{#.a}}"], "h", "h")
 def test_no_address_that_some_values_make_is_refused(pieces: list[str], a: str, b: str) -> None:
     faults = ValidationFaults()
     template = read_address("".join(pieces), None, TemplateReader(faults), faults)
