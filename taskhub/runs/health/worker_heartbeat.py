@@ -38,7 +38,7 @@ def _loop(consumer: Any) -> None:
     said: Slots = {}
     say_at = 0.0
     while not _stopping.is_set():
-        slots = _slots(consumer)
+        slots = _look(consumer, said)
         if slots != said or time.monotonic() >= say_at:
             gone = said.keys() - slots.keys()
             said, say_at = slots, time.monotonic() + settings.WORKER_BEAT_SECONDS
@@ -47,13 +47,24 @@ def _loop(consumer: Any) -> None:
     _try(lambda: _remove(said))
 
 
+def _look(consumer: Any, said: Slots) -> Slots:
+    """The slots as they are; as they were said last while Celery, in its own thread, is changing what it has."""
+    try:
+        return _slots(consumer)
+    except Exception as error:  # such as a consumer that connects again: the heartbeat must go on
+        log.info("The slots of this worker are not known at present: %r", error)
+        return said
+
+
 def _slots(consumer: Any) -> Slots:
     """What this program serves. One with threads is a worker to each of its queues, for each has slots of its own."""
     if threads := worker_threads.opened():
         found = {slots.worker: ([queue], slots.numbers) for queue, slots in threads.slots.items()}
         return {worker: (served, numbers) for worker, (served, numbers) in found.items() if numbers}
     queues = [queue.name for queue in consumer.task_consumer.queues]
-    return {consumer.hostname: (queues, sorted(consumer.pool.info.get("processes", ())))}
+    # A process that is being started has no pid yet.
+    processes = sorted(pid for pid in consumer.pool.info.get("processes", ()) if pid is not None)
+    return {consumer.hostname: (queues, processes)}
 
 
 def _say(slots: Slots, gone: Iterable[str]) -> None:
