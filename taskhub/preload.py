@@ -24,7 +24,6 @@ MODULES = (
     "taskhub.urls",
     "taskhub.web.front.application",
     "taskhub.runs.scheduler.beat",
-    "taskhub.management.startup",
 )
 
 
