@@ -433,6 +433,7 @@ def test_an_export_is_what_was_sent(crawl: Crawl, monkeypatch: pytest.MonkeyPatc
     assert b"".join(some.streaming_content).splitlines() == lines[7:]
 
 
+@committed  # a limit that a transaction sets ends with it
 def test_no_limit_of_one_statement_ends_an_export(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crawlers.services.stream_reader.STATEMENT_SECONDS", 0.001)
     documents = [doc(f"{n:04}", n, text="a" * 5000) for n in range(600)]
