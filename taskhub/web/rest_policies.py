@@ -4,8 +4,10 @@ Bodies are JSON, forms and files, each within its limit; read leniently, checked
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 from urllib.parse import parse_qsl
+from uuid import UUID
 
 from django.conf import settings
 from django.core.cache import BaseCache, caches
@@ -17,11 +19,16 @@ from rest_framework.metadata import SimpleMetadata
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
+from taskhub.db.fair_semaphore import FairSemaphore
 from taskhub.errors import Rejected, TooLarge, UnsupportedMedia, not_stored
 from taskhub.jsontools.jsonc import parse_jsonc
 from taskhub.jsontools.strict_json import parse_json
+from taskhub.web.front.request_body import StreamedBody
 
 PIECE = 256 * 1024  # bytes
+NOBODY = UUID(int=0)
+
+_long_forms = FairSemaphore(settings.LONG_FORMS_AT_ONCE, "Too many long forms arrive at once.")
 
 
 # Bodies
@@ -134,7 +141,8 @@ class MultiPartParser(parsers.MultiPartParser):
         _refuse_encoded(request)
         announced = announced_length(request.META.get("CONTENT_LENGTH"), getattr(settings, self.limit_setting)) or 0
         try:
-            parsed = super().parse(counted, media_type, parser_context)
+            with _thread_for(request):
+                parsed = super().parse(counted, media_type, parser_context)
         except UnreadablePostError:
             raise Rejected("The body ended before its end.") from None
         except OSError as error:
@@ -146,6 +154,13 @@ class MultiPartParser(parsers.MultiPartParser):
         if not (parsed.data or parsed.files) and announced > len(f"\r\n--{boundary}--\r\n"):
             raise Rejected("The multipart body holds no field that can be read.")
         return parsed
+
+
+def _thread_for(request: Any) -> AbstractContextManager[None]:
+    """One of the threads for long forms, of which each user has a share: a form is read for as long as it is sent."""
+    if not isinstance(request.META.get("wsgi.input"), StreamedBody):
+        return nullcontext()
+    return _long_forms.acquire(request.user.pk or NOBODY)
 
 
 class FieldsParser(MultiPartParser):

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import starmap
 from threading import Barrier
 from typing import Any
 from uuid import UUID
@@ -162,20 +163,49 @@ def test_a_slow_body_is_refused_in_its_time(front: Front, settings: Any, sort: s
     meanwhile(act)
 
 
-def test_open_bodies_keep_no_more_than_their_limit(front: Front, settings: Any) -> None:
-    settings.OPEN_BODIES_MAX_BYTES = 150_000
+def test_open_bodies_of_an_address_leave_room_for_others(front: Front, settings: Any) -> None:
+    settings.OPEN_BODIES_MAX_BYTES = 300_000
+    settings.PROXIES = 1
+    front.open_bodies.keep("10.0.0.9", 40_000, may_be_refused=True)
+
+    def sent(address: str, size: int) -> tuple[Client, Any]:
+        client = Client([b"x" * size, b"x" * 1_000], ends=False)
+        headers = JSON | {"Content-Length": "200000", "X-Forwarded-For": address}
+        return client, asyncio.create_task(exchange(front, client, "POST", "/user/token/", headers))
 
     async def act() -> None:
-        headers = JSON | {"Content-Length": "200000"}
-        first, second = Client([b"x" * 100_000], ends=False), Client([b"x" * 100_000], ends=False)
-        waiting = asyncio.create_task(exchange(front, first, "POST", "/user/token/", headers))
-        await until(lambda: front.open_body_bytes)
-        await exchange(front, second, "POST", "/user/token/", headers)
+        first, waiting = sent("10.0.0.1", 70_000)
+        await until(lambda: front.open_bodies.size == 111_000)
+        second, refused = sent("10.0.0.1", 70_000)
+        await refused
         assert (second.status, second.headers["retry-after"]) == (503, "5")
-        assert front.open_body_bytes == 100_000
-        first.leave()
-        await waiting
-        assert front.open_body_bytes == 0
+        assert front.open_bodies.size == 111_000
+        small, taken = sent("10.0.0.1", 2_000)  # calls are taken from everywhere
+        other, taken_too = sent("10.0.0.2", 70_000)
+        await until(lambda: front.open_bodies.size == 111_000 + 3_000 + 71_000)
+        for client in (first, small, other):
+            client.leave()
+        await asyncio.gather(waiting, taken, taken_too)
+        assert front.open_bodies.size == 40_000
+
+    meanwhile(act)
+
+
+def test_a_body_is_let_go_of_when_it_has_been_read(front: Front, owner: Person) -> None:
+    """Not only when its answer has been taken, for which a client may have minutes."""
+    body = json.dumps({"name": "echo", "ctx": {"value": "x" * 100_000}}).encode()
+
+    async def act() -> None:
+        client = Client([body])
+        client.reads.clear()
+        headers = owner.headers | JSON | {"Content-Length": str(len(body))}
+        answering = asyncio.create_task(exchange(front, client, "POST", "/js/walker_run", headers))
+        await until(lambda: front.open_bodies.size)
+        await until(lambda: not front.open_bodies.size)
+        assert not answering.done()
+        client.reads.set()
+        await answering
+        assert client.status == 200
 
     meanwhile(act)
 
@@ -240,6 +270,32 @@ def test_a_long_body_holds_no_connection_while_it_arrives(
         client.leave()
         await upload
         assert client.status == 400
+
+    meanwhile(act)
+
+
+def test_long_forms_of_one_user_leave_threads_for_another(
+    front: Front, owner: Person, stranger: Person, settings: Any
+) -> None:
+    settings.BODY_MAX_BYTES = 1_000
+    field = '\r\n--part\r\nContent-Disposition: form-data; name="{}"\r\n\r\n{}'
+    form = FORM + "".join(starmap(field.format, {"name": "echo", "ctx": '{"value": 1}'}.items())).encode()
+    headers = {"Content-Type": "multipart/form-data; boundary=part", "Content-Length": str(len(form) + 12)}
+
+    def sent(person: Person, *pieces: bytes, ends: bool) -> tuple[Client, Any]:
+        client = Client(pieces, ends=ends)
+        return client, asyncio.create_task(exchange(front, client, "POST", "/js/walker_run", person.headers | headers))
+
+    async def act() -> None:
+        greedy = [sent(owner, form, ends=False) for _ in range(3 * settings.LONG_FORMS_AT_ONCE)]
+        await until(lambda: sum(bool(client.sent) for client, _ in greedy) > settings.LONG_FORMS_AT_ONCE)
+        assert {client.status for client, _ in greedy if client.sent} == {503}
+        client, answering = sent(stranger, form, b"\r\n--part--\r\n", ends=True)
+        await answering
+        assert client.json().get("report") == [1], client.body
+        for client, _ in greedy:
+            client.leave()
+        await asyncio.gather(*(answering for _, answering in greedy))
 
     meanwhile(act)
 

@@ -11,9 +11,9 @@ from django.conf import settings
 from django.http import HttpResponseBase
 
 from taskhub.db.connections import give_back_connection
-from taskhub.errors import Problem, Unavailable, not_stored
+from taskhub.errors import Problem, not_stored
 from taskhub.web.front.environ import environ_of
-from taskhub.web.front.request_body import BodyReader, Receive, StreamedBody, new_spool
+from taskhub.web.front.request_body import SMALL_BODY_BYTES, BodyReader, OpenBodies, Receive, StreamedBody, new_spool
 from taskhub.web.front.request_register import request_register
 from taskhub.web.front.responses import DeferredResponse, EventStreamResponse, WakeUpSource
 from taskhub.web.front.thread_turns import ThreadTurns, client_of
@@ -22,7 +22,6 @@ from taskhub.web.problems import exception_response, problem_response
 Send = Callable[[dict[str, Any]], Awaitable[Any]]
 Value = TypeVar("Value")
 
-SMALL_BODY_BYTES = 64 * 1024  # kept in memory without a file around it
 SEND_BYTES = 64 * 1024  # small pieces of a stream are sent together
 CONFIRM_SECONDS = 1.0  # for a subscription
 
@@ -39,10 +38,12 @@ class FrontState:
         self.threads = ThreadPoolExecutor(settings.WEB_THREADS, "django")
         self.turns = ThreadTurns(settings.WEB_THREADS)
         # A long body is read while it arrives, so its sender decides how long a thread is held: they are apart.
-        self.body_threads = ThreadPoolExecutor(settings.UPLOADS_AT_ONCE + 8, "long-body")
+        # Beside those that are taken fairly by users, there are some for callers who will be refused.
+        long_bodies = settings.UPLOADS_AT_ONCE + settings.LONG_FORMS_AT_ONCE
+        self.body_threads = ThreadPoolExecutor(long_bodies + 8, "long-body")
         self.stopping = False
         self.open_waits: set[asyncio.Event] = set()
-        self.open_body_bytes = 0
+        self.open_bodies = OpenBodies()
         self.ended_calls = 0  # of Django, in one of `threads`
 
     @property
@@ -96,6 +97,7 @@ class HttpExchange:
         self._threads = front.threads
         self._reader: BodyReader | None = None
         self._body: IO[bytes] = BytesIO()
+        self._kept = 0  # bytes of the body that this process keeps
         self.is_answering = False  # the answer has begun, and has not ended
 
     async def serve(self) -> None:
@@ -105,6 +107,7 @@ class HttpExchange:
             await self._send_whole(problem_response(problem))
             return
         response = await self._in_thread(self._front.respond, self._environ)
+        self.close()  # of what has been read, nothing is kept for as long as the client waits for its answer
         if isinstance(response, DeferredResponse):
             response = await self._finish(response)
         if not response.streaming:
@@ -119,7 +122,10 @@ class HttpExchange:
             await asyncio.shield(self._in_thread(response.close))
 
     def close(self) -> None:
+        """Lets go of the body."""
         self._body.close()
+        self._front.open_bodies.forget(self._client.address, self._kept)
+        self._kept = 0
 
     async def _in_thread(self, function: Callable[..., Value], *arguments: Any) -> Value:
         """Calls a function in a thread, which gives its database connection back: it may have no other call for long.
@@ -162,20 +168,17 @@ class HttpExchange:
     async def _keep_beginning(self, reader: BodyReader, body: IO[bytes]) -> None:
         """Keeps the body, or its beginning of BODY_MAX_BYTES.
 
-        Raises `Unavailable` while too much is kept already, and where the disk has no room.
+        Raises `Unavailable` while its address has too much kept already, and where the disk has no room.
         """
-        front, size = self._front, 0
         try:
             while reader.received <= settings.BODY_MAX_BYTES and (piece := await reader.next_piece()):
+                self._front.open_bodies.keep(
+                    self._client.address, len(piece), may_be_refused=self._kept > SMALL_BODY_BYTES
+                )
+                self._kept += len(piece)
                 body.write(piece)
-                size += len(piece)
-                front.open_body_bytes += len(piece)
-                if front.open_body_bytes > settings.OPEN_BODIES_MAX_BYTES:
-                    raise Unavailable("Too many large bodies arrive at once.", retry_after=5)
         except OSError as error:
             raise not_stored(error) from None
-        finally:
-            front.open_body_bytes -= size
 
     # Answers that wait
 

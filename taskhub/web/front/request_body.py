@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from io import RawIOBase
 from tempfile import SpooledTemporaryFile
@@ -10,11 +11,11 @@ from typing import IO, Any
 from django.conf import settings
 
 from taskhub.db.connections import give_back_connection
-from taskhub.errors import Rejected, RequestTimeout
+from taskhub.errors import Rejected, RequestTimeout, Unavailable
 
 Receive = Callable[[], Awaitable[Any]]
 
-IN_MEMORY_BYTES = 64 * 1024
+SMALL_BODY_BYTES = 64 * 1024  # in memory; what is longer is kept on the disk
 READ_BYTES = 256 * 1024  # a read of a streamed body goes to the event loop and back: few large ones are cheap
 
 
@@ -50,6 +51,32 @@ class BodyReader:
     def _seconds_left(self) -> float:
         by_rate = settings.BODY_GRACE_SECONDS + self.received / settings.BODY_LEAST_RATE
         return min(settings.BODY_IDLE_SECONDS, self._began + min(by_rate, settings.BODY_MAX_SECONDS) - time.monotonic())
+
+
+class OpenBodies:
+    """Bytes of bodies that one web process keeps until its views have read them, by the addresses that sent them.
+
+    An address may have no more kept than there is room left, so that whoever fills it leaves room for others. Small
+    bodies are taken at any rate: calls are small, and there are no more of them than connections.
+    """
+
+    def __init__(self) -> None:
+        self._kept: Counter[str] = Counter()
+
+    @property
+    def size(self) -> int:
+        return self._kept.total()
+
+    def keep(self, address: str, size: int, *, may_be_refused: bool) -> None:
+        """Counts so many bytes more. Raises `Unavailable`."""
+        if may_be_refused and self._kept[address] >= settings.OPEN_BODIES_MAX_BYTES - self.size:
+            raise Unavailable("Too many large bodies arrive at once.", retry_after=5)
+        self._kept[address] += size
+
+    def forget(self, address: str, size: int) -> None:
+        self._kept[address] -= size
+        if self._kept[address] <= 0:
+            del self._kept[address]
 
 
 class StreamedBody(RawIOBase):
@@ -91,4 +118,4 @@ class StreamedBody(RawIOBase):
 
 def new_spool() -> IO[bytes]:
     """A file for a body, on the disk as soon as it is large."""
-    return SpooledTemporaryFile(IN_MEMORY_BYTES, prefix="taskhub-body-")
+    return SpooledTemporaryFile(SMALL_BODY_BYTES, prefix="taskhub-body-")
