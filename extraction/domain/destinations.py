@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from extraction.domain.payload import OptionalAddress
+from extraction.domain.request_addresses import OptionalAddress
 from taskhub.jsontools.json_models import REQUIRED_WORDS, Count, JsonModel, RequiredText, Text, payload_rejected
 from taskhub.jsontools.schema import invalid_places, invalid_value
 

@@ -26,14 +26,15 @@ from taskhub.jsontools.schema import invalid_places, invalid_value
 BASE, CHROME = "base", "chrome"  # a page as it comes, or rendered
 ONLY_CHROME = "Needs a page that is rendered: request.type chrome."
 TEXT, LINK, IMAGE = "text", "link", "image"
+OUTER_HTML = "outerHtml"  # the attribute that is the element itself, as HTML
 NEXT, MORE, INFINITE = "next", "more", "infinite"  # how a list goes on
 ADDRESSES = frozenset({"href", "src"})  # attributes whose values become absolute, and are not filtered
 FIELDS_MAX = 200
 DEPTH_MAX = 8
-TYPES = {0: TEXT, 1: TEXT, 2: LINK, 3: IMAGE, TEXT: TEXT, LINK: LINK, IMAGE: IMAGE}
+TYPES = {0: IMAGE, 1: TEXT, 2: LINK, 3: IMAGE, TEXT: TEXT, LINK: LINK, IMAGE: IMAGE}  # 3 is an older spelling of 0
 USUAL_ATTRS = {TEXT: (TEXT,), LINK: ("href", TEXT), IMAGE: ("src", "alt")}  # where a field names none
 
-_ATTR = re.compile(r"[A-Za-z_:][A-Za-z0-9_.:-]{0,99}")
+_ATTR = re.compile(r"[^\s,\"'<>/=\x00-\x1f\x7f]{1,100}")  # as HTML has them; a comma is a list that is none
 
 
 def one_of(names: tuple[str, ...], words: str) -> BeforeValidator:
@@ -53,7 +54,7 @@ PageType = Annotated[Literal["", "base", "chrome"], one_of(("", BASE, CHROME), "
 def _read_type(value: Any) -> str:
     word = value.lower() if isinstance(value, str) else value
     if isinstance(word, bool | list | dict) or word not in TYPES:
-        raise invalid_value("Must be text, link or image (1, 2 or 3).")
+        raise invalid_value("Must be text, link or image (1, 2 or 0).")
     return TYPES[word]
 
 
@@ -94,7 +95,9 @@ class RecordField(JsonModel):
             if faults:
                 raise invalid_places(faults)
         attrs: tuple[str, ...] = validate(value)
-        return tuple(attr.lower() for attr in attrs) or USUAL_ATTRS[info.data.get("type", TEXT)]
+        lowered = (attr.lower() for attr in attrs)
+        names = tuple(OUTER_HTML if attr == OUTER_HTML.lower() else attr for attr in lowered)
+        return names or USUAL_ATTRS[info.data.get("type", TEXT)]
 
     @field_validator("details", mode="before")
     @classmethod
@@ -256,17 +259,10 @@ class ExtractionRule(JsonModel):
 
 
 class DetailsRequest(JsonModel):
-    """How pages of details are asked for: their addresses are those of the field's links."""
+    """How pages of details are asked for. Their addresses are those of the field's links, whatever `url` says."""
 
     url: Text = ""
     type: PageType = ""
-
-    @field_validator("url")
-    @classmethod
-    def _is_empty(cls, url: str) -> str:
-        if url:
-            raise invalid_value("Details are behind the field's links; leave it empty.")
-        return url
 
 
 class DetailsRule(ExtractionRule):

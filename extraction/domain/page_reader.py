@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from extraction.domain.css_selectors import BLOCK
-from extraction.domain.extraction_rule import ADDRESSES, NEXT, TEXT, ExtractionRule, Paginator, RecordField
+from extraction.domain.extraction_rule import ADDRESSES, NEXT, OUTER_HTML, TEXT, ExtractionRule, Paginator, RecordField
 from extraction.domain.page_addresses import BaseAddress, absolute_address, fetchable_address, page_key
 from extraction.domain.page_blocks import blocks_of, nodes_by_block
-from extraction.domain.text_filters import TextFilter, apply_filters
+from extraction.domain.text_filters import TextFilter, apply_filters, concatenate, split_at_concatenation
 
 HTML = "html"  # the attribute that is the element's content with its tags
+UNFILTERED = ADDRESSES | {HTML, OUTER_HTML}
 
 Record = dict[str, Any]
 
@@ -112,13 +113,15 @@ class _FieldPlan(NamedTuple):
 
     columns: tuple[tuple[str, str], ...]
     filters: tuple[TextFilter, ...]
+    joined: tuple[TextFilter, ...] | None  # of a list that is joined to one text
     nest: str
     details: int | None  # the number of their rule
 
     @classmethod
     def of(cls, field: RecordField, rule: ExtractionRule) -> "_FieldPlan":
         columns = () if rule.path else field.columns
-        return cls(columns, field.filters, field.nest, field.details.number if field.details else None)
+        filters, joined = split_at_concatenation(field.filters)
+        return cls(columns, filters, joined, field.nest, field.details.number if field.details else None)
 
 
 def _record(
@@ -127,9 +130,11 @@ def _record(
     """One record, of what each field found in a block, and the links to its details."""
     record: Record = {}
     links: list[DetailsLink] = []
-    for (columns, filters, nest, details), nodes in zip(plans, matches, strict=True):
+    for (columns, filters, joined, nest, details), nodes in zip(plans, matches, strict=True):
         for attr, name in columns:
-            record[name] = _one_or_list([_value(node, attr, filters, base) for node in nodes])
+            values = [_value(node, attr, filters, base) for node in nodes]
+            joins = joined is not None and attr not in UNFILTERED
+            record[name] = concatenate(values, joined or ()) if joins else _one_or_list(values)
         if details is not None:
             details_links = _links(nodes, details, base)
             record[nest] = [link.key.hex() for link in details_links]
@@ -152,9 +157,13 @@ def _value(node: LexborNode, attr: str, filters: tuple[TextFilter, ...], base: B
         return apply_filters(text, filters) if filters else text
     if attr == HTML:
         return node.inner_html
+    if attr == OUTER_HTML:
+        return node.html
     attributes = node.attributes
-    if attr not in attributes:
-        return None
+    if attr not in attributes:  # within SVG, names of attributes have capitals
+        attr = next((name for name in attributes if name.lower() == attr), "")
+        if not attr:
+            return None
     value = attributes[attr] or ""
     return base.absolute(value) if attr in ADDRESSES else apply_filters(value, filters)
 

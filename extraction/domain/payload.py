@@ -10,24 +10,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, model_validator
 
 from extraction.domain.browser_actions import PageAction
 from extraction.domain.extraction_rule import CHROME, ONLY_CHROME, ExtractionRule, PageType, one_of
-from extraction.domain.page_addresses import fetchable_address, page_key
+from extraction.domain.older_format import explain_older_keys
+from extraction.domain.page_addresses import page_key
 from extraction.domain.page_reader import PageReading, read_all
 from extraction.domain.render_job import HTML, BrowserAction
+from extraction.domain.request_addresses import Address, ProxyAddress, is_country
 from extraction.domain.result_formats import JSON, ResultFormat
 from taskhub.jsontools.json_models import (
     CONTROL,
-    REQUIRED_WORDS,
     STORED,
     TEXT_MAX,
     Count,
     Flag,
     JsonModel,
     Name,
-    Text,
     number_between,
     payload_rejected,
     texts_checked_by,
@@ -39,25 +39,7 @@ ACTIONS_MAX = 50
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
 _SET_BY_HUB = frozenset({"host", "content-length", "transfer-encoding", "connection"})
-_MENDED = re.compile(r"[\s\\]")  # browsers read a backslash as a slash, others as a part of the name
 _NO_COOKIE = re.compile(r"[\x00-\x20\x7f;,\"\\]")
-
-
-def _fetchable(value: str) -> str:
-    """Checks a required address; it is stored as it is asked for."""
-    if not value:
-        raise invalid_value(REQUIRED_WORDS)
-    if (url := fetchable_address(value.strip())) is None:
-        raise invalid_value("Must be an http or https address.")
-    return url
-
-
-def _optionally_fetchable(value: str) -> str:
-    """Checks an address that may be empty; it is stored as it was written, so nothing in it may need to be mended."""
-    text = value.strip()
-    if text and (_MENDED.search(text) or fetchable_address(text) is None):
-        raise invalid_value("Must be an http or https address.")
-    return text
 
 
 def _header_fault(name: str, value: str) -> str | None:
@@ -86,8 +68,6 @@ def _cookies_from_header(value: Any) -> Any:
     return {name.strip(): text.strip() for name, _, text in pairs}
 
 
-Address = Annotated[Text, AfterValidator(_fetchable)]
-OptionalAddress = Annotated[Text, AfterValidator(_optionally_fetchable)]
 Method = Annotated[Literal["", "get", "post"], one_of(("", "get", "post"), "Must be GET or POST.")]
 Texts = Annotated[dict[str, str], texts_checked_by(lambda name, text: None)]
 Headers = Annotated[dict[str, str], texts_checked_by(_header_fault)]
@@ -102,10 +82,14 @@ class RequestTarget(JsonModel):
     """
 
     url: Address
-    proxy: OptionalAddress = ""
+    sent_proxy: ProxyAddress = Field("", alias="proxy")
     headers: Headers = Field(default_factory=dict)
     cookies: Cookies = Field(default_factory=dict)
     sent_actions: tuple[PageAction, ...] = Field((), alias="actions", max_length=ACTIONS_MAX)
+
+    @property
+    def proxy(self) -> str:
+        return "" if is_country(self.sent_proxy) else self.sent_proxy
 
     @property
     def method(self) -> str:
@@ -114,6 +98,11 @@ class RequestTarget(JsonModel):
     @property
     def form(self) -> Mapping[str, str]:
         return {}
+
+    def warnings(self) -> Iterator[str]:
+        """What was sent and has no effect here."""
+        if is_country(self.sent_proxy):
+            yield f"The proxy {self.sent_proxy} is not used: there are no proxies of countries here."
 
     @property
     def actions(self) -> tuple[BrowserAction, ...]:
@@ -141,9 +130,14 @@ class PageRequest(RequestTarget):
 
     @model_validator(mode="after")
     def _renders_to_act(self) -> Self:
-        if self.sent_actions and not self.is_rendered:
+        if not self.is_rendered and not all(action.only_waits for action in self.sent_actions):
             raise invalid_places([(("actions",), ONLY_CHROME)])
         return self
+
+    def warnings(self) -> Iterator[str]:
+        yield from super().warnings()
+        if self.sent_actions and not self.is_rendered:
+            yield "Actions are left out, for the page is not rendered."
 
 
 class Payload(Protocol):
@@ -224,7 +218,7 @@ class RunTerms(JsonModel):
                 value, context={"patterns": PatternBudget(), **context, **(STORED if stored else {})}
             )
         except ValidationError as error:
-            raise payload_rejected(error, value, at=at) from None
+            raise payload_rejected(error, value, at=at, explain=explain_older_keys) from None
 
 
 class RecordTerms(RunTerms):
@@ -234,7 +228,7 @@ class RecordTerms(RunTerms):
     format: ResultFormat = JSON
     gzip: Flag = False
     delay: Annotated[float, number_between(0, 3600, "seconds")] = 0.0
-    max_pages: Count | None = Field(None, alias="maxPages")
+    max_pages: Count | None = Field(None, validation_alias=AliasChoices("maxPages", "pageNum"))
 
     @property
     def product(self) -> str:

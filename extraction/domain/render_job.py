@@ -10,12 +10,16 @@ BOTTOM = "bottom"
 
 @dataclass(frozen=True)
 class BrowserAction:
-    """`wait` for a selector, `click` it, `fill` it with a value, `scroll` to it (or to the bottom, or by pixels)."""
+    """`wait` for a selector, `click` it, `fill` it with a value, `scroll` to it (or to the bottom, or by pixels).
+
+    A `scroll` of several `times` is for more of a list: to the bottom, or as clicks on what the selector finds.
+    """
 
     kind: str
     selector: str = ""
     value: str = ""
     pixels: int = 0
+    times: int = 0
 
     @property
     def repeats(self) -> bool:

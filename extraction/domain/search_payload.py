@@ -11,7 +11,8 @@ from extraction.domain.css_selectors import BLOCK
 from extraction.domain.extraction_rule import CHROME, INFINITE, TEXT, ExtractionRule, PageType, Paginator, RecordField
 from extraction.domain.page_addresses import page_key
 from extraction.domain.page_reader import PageReading
-from extraction.domain.payload import OptionalAddress, RecordTerms, RequestTarget
+from extraction.domain.payload import RecordTerms, RequestTarget
+from extraction.domain.request_addresses import ProxyAddress
 from extraction.domain.search_engines import SearchEngine
 from extraction.domain.search_results import read_results
 from taskhub.jsontools.json_models import Count, Steps, Text, is_stored
@@ -68,7 +69,7 @@ class SearchPayload(RecordTerms):
     google_settings: dict[str, Any] = Field(default_factory=dict)
     own_settings: dict[str, Any] = Field(default_factory=dict, alias="settings")
     type: PageType = ""
-    proxy: OptionalAddress = ""
+    proxy: ProxyAddress = ""
 
     @field_validator("keywords", mode="before")
     @classmethod
@@ -124,7 +125,7 @@ class SearchPayload(RecordTerms):
 
     @cached_property
     def first_request(self) -> RequestTarget:
-        return RequestTarget.model_construct(url=self.address(0, 0), proxy=self.proxy)
+        return RequestTarget.model_construct(url=self.address(0, 0), sent_proxy=self.proxy)
 
     @cached_property
     def rule(self) -> ExtractionRule:

@@ -1,7 +1,6 @@
 """Changes of texts, as a field's `filters` name them. Pure."""
 
-import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property, lru_cache, partial
 from itertools import chain
 from typing import Annotated, Any, Self
@@ -12,12 +11,18 @@ from taskhub.jsontools.json_models import REQUIRED_WORDS, JsonModel, Text, is_st
 from taskhub.jsontools.schema import invalid_places
 from taskhub.linear_regex import LENGTH_MAX, InvalidPattern, PatternBudget, compile_pattern
 
-REGEX = "regex"
+REGEX, CONCATENATE = "regex", "concatenate"
+OTHER_SPELLINGS = {"concatinate": CONCATENATE}
 
 
-def normalize(text: str) -> str:
-    """Composed letters (NFC), and one space where there are several, or other white space."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
+def keep(text: str) -> str:
+    """The text as it is."""
+    return text
+
+
+def squeeze(text: str) -> str:
+    """One space where there are several, or other white space; none at the ends."""
+    return " ".join(text.split())
 
 
 def capitalize(text: str) -> str:
@@ -28,10 +33,12 @@ def capitalize(text: str) -> str:
 
 SIMPLE: dict[str, Callable[[str], str]] = {
     "trim": str.strip,
-    "normal": normalize,
+    "normal": keep,
+    "squeeze": squeeze,
     "uppercase": str.upper,
     "lowercase": str.lower,
     "capitalize": capitalize,
+    CONCATENATE: keep,  # of one text; lists are split before, see `split_at_concatenation`
 }
 FILTER_NAMES = (*SIMPLE, REGEX)
 
@@ -39,10 +46,14 @@ FILTER_NAMES = (*SIMPLE, REGEX)
 pattern = lru_cache(maxsize=1024)(compile_pattern)
 
 
+def _read_name(value: Any) -> Any:
+    return OTHER_SPELLINGS.get(value.lower(), value.lower()) if isinstance(value, str) else value
+
+
 class TextFilter(JsonModel):
     """A change of a text; `param` is the pattern of `regex`. Its name alone may stand for it."""
 
-    name: Annotated[Text, BeforeValidator(lambda name: name.lower() if isinstance(name, str) else name)]
+    name: Annotated[Text, BeforeValidator(_read_name)]
     param: Text = ""
 
     @model_validator(mode="before")
@@ -66,7 +77,7 @@ class TextFilter(JsonModel):
     @cached_property
     def change(self) -> Callable[[str], str | None]:
         """Changes a text; None where a pattern does not match."""
-        return SIMPLE[self.name] if self.name != REGEX else partial(_first_match, pattern(self.param))
+        return SIMPLE[self.name] if self.name != REGEX else partial(_join_matches, pattern(self.param))
 
     def _check_pattern(self, budget: PatternBudget) -> None:
         if not self.param:
@@ -89,6 +100,24 @@ def apply_filters(text: str, filters: tuple[TextFilter, ...]) -> str | None:
     return text
 
 
-def _first_match(compiled: Any, text: str) -> str | None:
-    match = compiled.search(text)
-    return match[0] if match else None
+def split_at_concatenation(
+    filters: tuple[TextFilter, ...],
+) -> tuple[tuple[TextFilter, ...], tuple[TextFilter, ...] | None]:
+    """The filters of each text of a list, and those of the one text that they are joined to; None where none is."""
+    names = [filter.name for filter in filters]
+    if CONCATENATE not in names:
+        return filters, None
+    place = names.index(CONCATENATE)
+    return filters[:place], filters[place + 1 :]
+
+
+def concatenate(texts: Iterable[str | None], filters: tuple[TextFilter, ...]) -> str | None:
+    """The texts of a list as one, with a space between them, after further filters; None where there are none."""
+    present = [text for text in texts if text is not None]
+    return apply_filters(" ".join(present), filters) if present else None
+
+
+def _join_matches(compiled: Any, text: str) -> str | None:
+    """What a pattern matches, without what is between; None where it matches nowhere."""
+    matches = [match[0] for match in compiled.finditer(text)]
+    return "".join(matches) if matches else None

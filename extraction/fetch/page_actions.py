@@ -66,6 +66,9 @@ class PageActions:
                 await element.click(timeout=limit)
             case "fill":
                 await element.fill(action.value, timeout=limit)
+            case "scroll" if action.times:
+                kind = "more" if action.selector else "infinite"
+                await self.grow(Pagination(kind, action.selector, pages=action.times + 1))
             case "scroll" if element:
                 await element.scroll_into_view_if_needed(timeout=limit)
             case _:

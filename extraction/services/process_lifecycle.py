@@ -43,6 +43,8 @@ def perform_extraction(execution: Execution) -> None:
         if row and row.main is None:
             payload = load_payload(process)
             add_note(row, f"started: {payload.first_request.url}")
+            for text in payload.first_request.warnings():
+                add_note(row, f"warning: {text}")
             add_first_pages(process=row, payload=payload)
         execution.detach(timezone.now() + RUN_LEASE)
 

@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from taskhub.errors import Rejected
+from taskhub.errors import ErrorEntry, Rejected
 from taskhub.jsontools.schema import error_places, invalid_places, invalid_value, rejected
 
 STORED: dict[str, Any] = {"stored": True}  # the validation context of values that were checked before they were stored
@@ -148,6 +148,12 @@ def texts_checked_by(check: Callable[[str, str], str | None]) -> BeforeValidator
     return BeforeValidator(validate)
 
 
-def payload_rejected(error: ValidationError, sent: Any, *, at: str = "") -> Rejected:
-    """The problem that names each wrong place of what was `sent`, as JSON pointers under `at`."""
-    return rejected(error_places(error, sent, at, MESSAGES), "The payload is not valid.")
+def payload_rejected(
+    error: ValidationError, sent: Any, *, at: str = "", explain: Callable[..., list[ErrorEntry]] | None = None
+) -> Rejected:
+    """The problem that names each wrong place of what was `sent`, as JSON pointers under `at`.
+
+    `explain` may put other places, or words, in place of these; it gets them, what was sent, and `at`.
+    """
+    places = error_places(error, sent, at, MESSAGES)
+    return rejected(explain(places, sent, at) if explain else places, "The payload is not valid.")

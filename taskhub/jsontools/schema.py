@@ -25,7 +25,8 @@ Validate = Callable[[Mapping[str, Any]], dict[str, Any]]
 REQUIRED: Any = ...
 FAULTS_MAX = 20
 _PLACE: LiteralString = "invalid_place"
-_WORDS = {"missing": "This is required.", "extra_forbidden": "There is no such name here."}
+NO_SUCH_NAME = "There is no such name here."
+_WORDS = {"missing": "This is required.", "extra_forbidden": NO_SUCH_NAME}
 
 
 class ObjectSchema:
@@ -57,9 +58,8 @@ class ObjectSchema:
         if self._extra or len(values) <= len(self.names) + FAULTS_MAX:
             return
         strange = islice((name for name in values if name not in self.names), FAULTS_MAX)
-        detail = _WORDS["extra_forbidden"]
-        places = [{"pointer": f"{at}/{escape_pointer(str(name))}", "detail": detail} for name in strange]
-        raise Rejected(f"Some values are not valid. {places[0]['pointer']}: {detail}", errors=places)
+        places = [{"pointer": f"{at}/{escape_pointer(str(name))}", "detail": NO_SUCH_NAME} for name in strange]
+        raise Rejected(f"Some values are not valid. {places[0]['pointer']}: {NO_SUCH_NAME}", errors=places)
 
     def schema(self, ref_template: str = "#/$defs/{model}") -> dict[str, Any]:
         """JSON Schema 2020-12. What it refers to stands in its `$defs`."""

@@ -90,6 +90,7 @@ def test_a_button_for_more_is_clicked_until_it_is_gone(site: Site) -> None:
     )
     assert shown(site, pagination=Pagination("more", "button", pages=10)).texts[0].count("<li>") == 5
     assert shown(site, pagination=Pagination("more", "button", pages=3)).texts[0].count("<li>") == 3
+    assert shown(site, actions=(BrowserAction("scroll", "button", times=2),)).texts[0].count("<li>") == 3
 
 
 def test_a_list_without_end_is_scrolled_until_nothing_comes(site: Site) -> None:
@@ -101,6 +102,7 @@ def test_a_list_without_end_is_scrolled_until_nothing_comes(site: Site) -> None:
     )
     assert shown(site, pagination=Pagination("infinite", pages=50)).texts[0].count("<hr>") == 4
     assert shown(site, pagination=Pagination("infinite", pages=3)).texts[0].count("<hr>") == 2
+    assert shown(site, actions=(BrowserAction("scroll", times=2),)).texts[0].count("<hr>") == 2
 
 
 def test_a_next_page_in_the_same_place_is_read_each_time(site: Site) -> None:

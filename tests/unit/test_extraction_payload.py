@@ -117,7 +117,6 @@ def test_everything_is_read() -> None:
         ("/fields/0/filters/0", {"name": "regex"}, "required"),
         ("/fields/0/filters/0", {"name": "regex", "param": "a" * 1001}, "no pattern"),
         ("/fields/1/name", "Title", "one of"),
-        ("/fields/1/details/request/url", "https://x.example/", "leave it empty"),
         ("/fields/1/details/request/headers", {}, "no such name"),
         ("/fields/1/details/gzip", True, "no such name"),
         ("/fields/1/details/fields/0/selector", "[", "no CSS selector"),
@@ -213,8 +212,9 @@ def test_anything_else_is_refused_and_nothing_breaks(value: Any) -> None:
 
 @given(st.text(max_size=30))
 def test_simple_filters_leave_a_text(text: str) -> None:
-    for name in ("trim", "normal", "uppercase", "lowercase", "capitalize"):
+    for name in ("trim", "squeeze", "uppercase", "lowercase", "capitalize", "concatenate"):
         assert isinstance(apply_filters(text, (TextFilter(name=name),)), str)
+    assert apply_filters(text, (TextFilter(name="normal"),)) == text
     assert apply_filters(text, (TextFilter(name="regex", param="[^\\x00-\\x{10FFFF}]"),)) is None
 
 
