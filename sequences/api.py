@@ -110,6 +110,7 @@ class SequenceRunsView(SequenceView, GenericAPIView[Run]):
     key_scopes: ClassVar = {"POST": KeyScope.RUN}
     parser_classes = [SequenceParser]
     serializer_class = SequenceRunSerializer
+    list_parameters = frozenset({"state"})
 
     @extend_schema(
         operation_id="sequences_runs_list",
@@ -122,8 +123,7 @@ class SequenceRunsView(SequenceView, GenericAPIView[Run]):
 
         Newest first: your own; for staff everybody's.
         """
-        filters = SequenceFilters(data=request.query_params.dict())
-        filters.is_valid(raise_exception=True)
+        filters = self.read_query(request, SequenceFilters)
         found = Run.objects.visible_to(request.user).filter(kind=KIND, **filters.conditions).brief()
         return self.get_paginated_response(SequenceRunSerializer(self.paginate_queryset(found), many=True).data)
 
@@ -154,12 +154,11 @@ class SequenceRunsView(SequenceView, GenericAPIView[Run]):
         It is accepted as a run, 202; with `wait` it is answered when the run has ended, 200, or as it is when the time
         is up, 202. An API key needs the scopes of the calls that the sequence makes in process (`JAC`), too.
         """
-        query = WaitSerializer(data=request.query_params.dict())
-        query.is_valid(raise_exception=True)
+        query = self.check_query(request, WaitSerializer)
         arguments = cast(Mapping[str, Any], request.data)
         if isinstance(request.auth, ApiKey):
             require_scopes(request.auth, key_scopes(arguments))
-        seconds, webhook = query.validated_data["wait"], query.validated_data["webhook"]
+        seconds, webhook = query["wait"], query["webhook"]
 
         def produce() -> Response:
             run = submit_sequence(arguments=arguments, owner=request.user, webhook=webhook)
@@ -173,7 +172,7 @@ class SequenceRunsView(SequenceView, GenericAPIView[Run]):
 
             return answer_when_ended(request, run_ids=[run_id], seconds=seconds, respond=respond)
 
-        fields = {"arguments": arguments, **query.validated_data}
+        fields = {"arguments": arguments, **query}
         return answer_once(request, fields, produce, finish if seconds else None)
 
 

@@ -9,6 +9,7 @@ from sequences.models import SequenceStep
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
 from taskhub.runs.serializers import ErrorField, RunFilters
+from taskhub.web.views import QuerySerializer
 
 STEPS_MAX = 1000
 EXAMPLE_ID = "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70"
@@ -94,7 +95,7 @@ class WholeSequenceRunSerializer(SequenceRunSerializer):
         return StepSerializer(steps[:STEPS_MAX], many=True).data
 
 
-class WaitSerializer(serializers.Serializer[Any]):
+class WaitSerializer(QuerySerializer):
     wait = serializers.FloatField(
         default=0, min_value=0, max_value=300, help_text="Seconds to wait for the end, at most."
     )

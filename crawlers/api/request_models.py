@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 
 from taskhub.jsontools.field_types import Text
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema, invalid_value
+from taskhub.web.query_values import FlagFilter, TimeFilter
 from taskhub.web.views import QuerySerializer
 
 OBJECT = dict[str, Any]
@@ -101,17 +102,17 @@ class CrawlerQuery(QuerySerializer):
 class TaskQuery(CrawlerQuery):
     crawler = serializers.UUIDField(required=False, help_text="Only those of this crawler")
     code = serializers.IntegerField(required=False, min_value=0, max_value=999, help_text="Only those of this status")
-    running = serializers.BooleanField(required=False, help_text="Only those that have not ended, or that have")
+    running = FlagFilter(required=False, help_text="Only those that have not ended, or that have")
 
 
 class DocsQuery(QuerySerializer):
     task = serializers.UUIDField(required=False, help_text="Only this task's change set, in the order of writing")
-    since = serializers.DateTimeField(required=False, help_text="Written at this time or later (RFC 3339)")
-    until = serializers.DateTimeField(required=False, help_text="Written before this time (RFC 3339)")
+    since = TimeFilter(required=False, help_text="Written at this time or later (RFC 3339)")
+    until = TimeFilter(required=False, help_text="Written before this time (RFC 3339)")
     where = serializers.CharField(
         required=False, max_length=2000, help_text="A SQL/JSON path that must be true of a document, or find something"
     )
-    wrapped = serializers.BooleanField(
+    wrapped = FlagFilter(
         required=False, default=False, help_text="Each document in an object that tells its id, task and time"
     )
 

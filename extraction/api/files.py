@@ -20,6 +20,7 @@ from extraction.services.signed_links import LOG, LinkedFile, resolve_link
 from taskhub.errors import Conflict, Problem, RangeNotSatisfiable, invalid
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.problems import problem_response
+from taskhub.web.query_values import FlagFilter
 from taskhub.web.views import QuerySerializer
 
 PIECE = 64 * 1024
@@ -144,7 +145,7 @@ def _add_file_headers(response: Any, name: str, *, inline: bool = False) -> Http
 
 class ExportQuery(QuerySerializer):
     format = serializers.CharField(required=False, max_length=40, help_text="CSV, XLSX, JSON, JSONL or XML")
-    gzip = serializers.BooleanField(required=False, default=False, help_text="Packed")
+    gzip = FlagFilter(required=False, default=False, help_text="Packed")
 
 
 def _documented_export(media_type: str) -> OpenApiResponse:

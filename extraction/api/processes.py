@@ -22,6 +22,7 @@ from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import page_of as page_schema
 from taskhub.web.openapi.schemas import response_header
+from taskhub.web.query_values import ListFilter
 from taskhub.web.views import QuerySerializer
 
 ANSWER = {200: documented_response("The process", examples.PROCESS_SCHEMA, examples.PROCESS)}
@@ -102,7 +103,11 @@ def _max_credits(body: dict[str, Any]) -> int | None:
 
 
 class ProcessPagesQuery(QuerySerializer):
-    state = serializers.ChoiceField(sorted(STATES_BY_WORD), required=False, help_text="Only those in this state")
+    state = ListFilter(
+        child=serializers.ChoiceField(sorted(STATES_BY_WORD)),
+        required=False,
+        help_text="Only those in these states: repeated, or separated by commas",
+    )
     status = serializers.IntegerField(
         required=False, min_value=100, max_value=599, help_text="Only those whose server answered this"
     )
@@ -114,6 +119,7 @@ class OldestPagesFirst(NewestFirstPagination):
 
 class ProcessPagesView(ExtractionView, GenericAPIView[Any]):
     pagination_class = OldestPagesFirst
+    list_parameters = frozenset({"state"})
 
     @extend_schema(
         operation_id="extraction_processes_pages",
@@ -135,7 +141,7 @@ class ProcessPagesView(ExtractionView, GenericAPIView[Any]):
         process = processes.visible_process(id=id, user=request.user)
         rows = ExtractionPage.objects.filter(process=process).defer("records")
         if "state" in query:
-            rows = rows.filter(state=STATES_BY_WORD[query["state"]])
+            rows = rows.filter(state__in=[STATES_BY_WORD[word] for word in query["state"]])
         if "status" in query:
             rows = rows.filter(status=query["status"])
         own = process.owner_id == request.user.pk

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.urls import path
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.generics import GenericAPIView
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -15,7 +15,7 @@ from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
 from taskhub.runs.queue import cancel, retry, visible_run
 from taskhub.runs.run_kinds import kind_or_default
-from taskhub.runs.serializers import EXAMPLE, EXAMPLE_WHOLE, ID, STATES, RunFilters, RunSerializer, WholeRunSerializer
+from taskhub.runs.serializers import EXAMPLE, EXAMPLE_WHOLE, ID, RunFilters, RunSerializer, WholeRunSerializer
 from taskhub.runs.waits import stream_of_events
 from taskhub.security.scopes import KeyScope, require_scopes
 from taskhub.web.front.responses import EventStreamResponse
@@ -32,33 +32,24 @@ class EventStreamRenderer(BaseRenderer):
         return json.dumps(data).encode()  # only problems come this way; the stream renders itself
 
 
-EVENT = {  # each event, as OpenAPI 3.2 describes it
-    "type": "object",
-    "properties": {
-        "id": {"type": "string", "pattern": "^[0-9]+$"},
-        "event": {"const": "run"},
-        "data": {
-            "type": "string",
-            "contentMediaType": "application/json",
-            "contentSchema": {"$ref": "#/components/schemas/Run"},
-        },
-    },
-    "required": ["id", "event", "data"],
-}
 EVENT_EXAMPLE = OpenApiExample(
     "The end of a run",
-    {"id": "3", "event": "run", "data": json.dumps(EXAMPLE)},
+    f"id: 3\nevent: run\ndata: {json.dumps(EXAMPLE)}\n\n",
     media_type="text/event-stream",
     status_codes=["200"],
+)
+LAST_EVENT_ID = OpenApiParameter(
+    "Last-Event-ID", str, OpenApiParameter.HEADER, description="The id of the last event that was seen."
 )
 
 
 class RunListView(CheckedView, GenericAPIView[Run]):
     serializer_class = RunSerializer
+    list_parameters = frozenset({"kind", "state"})
 
     @extend_schema(
         operation_id="runs_list",
-        parameters=[RunFilters, STATES],
+        parameters=[RunFilters],
         responses={200: RunSerializer(many=True)},
         examples=[OpenApiExample("A run", EXAMPLE, response_only=True)],
     )
@@ -67,8 +58,7 @@ class RunListView(CheckedView, GenericAPIView[Run]):
 
         Newest first: your own runs; for staff everybody's.
         """
-        filters = RunFilters(data=request.query_params.dict())
-        filters.is_valid(raise_exception=True)
+        filters = self.read_query(request, RunFilters)
         runs = Run.objects.visible_to(request.user).brief().filter(**filters.conditions)
         return self.get_paginated_response(RunSerializer(self.paginate_queryset(runs), many=True).data)
 
@@ -139,15 +129,18 @@ class EventsView(CheckedView):
 
     @extend_schema(
         operation_id="runs_events",
-        parameters=[ID],
-        responses={(200, "text/event-stream"): OpenApiResponse(EVENT, examples=[EVENT_EXAMPLE])},
+        parameters=[ID, LAST_EVENT_ID],
+        responses={
+            (200, "text/event-stream"): OpenApiResponse(str, "The events", [EVENT_EXAMPLE]),
+            204: OpenApiResponse(None, "`Last-Event-ID` is that of the end: there is nothing more to say."),
+        },
     )
-    def get(self, request: Request, run_id: UUID) -> EventStreamResponse:
+    def get(self, request: Request, run_id: UUID) -> EventStreamResponse | Response:
         """Follow a run.
 
         Server-sent events (HTML standard, section 9.2) named `run`, one each time the run moves, whose data is the run
-        and whose id is its revision. The first shows the run as it is, also after a resumption with `Last-Event-ID`;
-        the last shows its end.
+        (the schema `Run`) and whose id is its revision. The first shows the run as it is, also after a resumption with
+        `Last-Event-ID`; the last shows its end.
         """
         return stream_of_events(request, run_id=run_id)
 

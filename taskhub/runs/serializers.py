@@ -9,6 +9,7 @@ from rest_framework import serializers
 from taskhub.runs.domain import State, oldest_id
 from taskhub.runs.models import Run
 from taskhub.security.masking import mask_all, masked_address
+from taskhub.web.query_values import AnyCaseChoice, ListFilter, TimeFilter
 from taskhub.web.views import QuerySerializer
 
 EXAMPLE = {
@@ -115,27 +116,29 @@ class WholeRunSerializer(RunSerializer):
 class RunFilters(QuerySerializer):
     """The filters of `GET /runs`."""
 
-    kind = serializers.CharField(required=False, max_length=40, help_text="This kind only, such as `walker`")
-    state = serializers.CharField(required=False, help_text="This state only; or several, separated by commas")
+    kind = ListFilter(
+        child=serializers.CharField(max_length=40),
+        required=False,
+        help_text="These kinds only, such as `walker`: repeated, or separated by commas",
+    )
+    state = ListFilter(
+        child=AnyCaseChoice([str(state) for state in State]),
+        required=False,
+        help_text="These states only: repeated, or separated by commas",
+    )
     name = serializers.CharField(required=False, max_length=200, help_text="This name only, such as a walker's")
     parent = serializers.UUIDField(required=False, help_text="Only what this run started")  # type: ignore[assignment]
     retry_of = serializers.UUIDField(required=False, help_text="Only what tried this run again")
     schedule = serializers.CharField(
         required=False, max_length=200, help_text="Only what this schedule started, by name"
     )
-    since = serializers.DateTimeField(required=False, help_text="Accepted at this time or later (RFC 3339)")
-    until = serializers.DateTimeField(required=False, help_text="Accepted before this time (RFC 3339)")
-
-    def validate_state(self, text: str) -> list[str]:
-        states = [state.strip().upper() for state in text.split(",")]
-        if unknown := [state for state in states if state not in set(State)]:
-            raise serializers.ValidationError(f"{unknown[0]!r} is no state; there are {', '.join(State)}.")
-        return states
+    since = TimeFilter(required=False, help_text="Accepted at this time or later (RFC 3339)")
+    until = TimeFilter(required=False, help_text="Accepted before this time (RFC 3339)")
 
     @property
     def conditions(self) -> dict[str, Any]:
         """The filters as keyword arguments of `QuerySet.filter`; ids sort by time, so times become ids."""
-        looks = {"state": "state__in", "since": "id__gte", "until": "id__lt"}
+        looks = {"state": "state__in", "kind": "kind__in", "since": "id__gte", "until": "id__lt"}
         values = {name: oldest_id(v) if name in {"since", "until"} else v for name, v in self.validated_data.items()}
         return {looks.get(name, name): value for name, value in values.items()}
 
@@ -146,10 +149,4 @@ ID = OpenApiParameter(
     OpenApiParameter.PATH,
     description="The run's id.",
     examples=[OpenApiExample("A run", EXAMPLE["id"], parameter_only=("run_id", OpenApiParameter.PATH))],
-)
-STATES = OpenApiParameter(
-    "state",
-    {"type": "array", "minItems": 1, "items": {"type": "string", "enum": [str(state) for state in State]}},
-    description="These states only, separated by commas.",
-    explode=False,
 )

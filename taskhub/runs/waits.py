@@ -57,9 +57,14 @@ def answer_when_ended(
     )
 
 
-def stream_of_events(request: Request, *, run_id: UUID) -> EventStreamResponse:
-    """Server-sent events of a run, one each time it moves, until it has ended. Raises as `answer_when_ended` does."""
-    visible_run(run_id=run_id, user=request.user)
+def stream_of_events(request: Request, *, run_id: UUID) -> EventStreamResponse | Response:
+    """Server-sent events of a run, one each time it moves, until it has ended. Raises as `answer_when_ended` does.
+
+    Who has seen the end gets 204, which tells a browser's EventSource not to come again (HTML standard, section 9.2).
+    """
+    run = visible_run(run_id=run_id, user=request.user)
+    if run.ended and request.headers.get("Last-Event-ID") == str(run.revision):
+        return Response(status=204)
     revision = 0
 
     def next_piece() -> tuple[bytes, bool]:

@@ -24,7 +24,8 @@ ALL_SCOPES = tuple(str(scope) for scope in KeyScope)
 
 
 def scope_of(view: Any, method: str) -> KeyScope:
-    """The scope that a method of a view needs."""
+    """The scope that a method of a view needs; HEAD needs that of GET."""
+    method = "GET" if method == "HEAD" else method
     default = KeyScope.READ if method in READING_METHODS else KeyScope.MANAGE
     scopes: dict[str, KeyScope] = getattr(view, "key_scopes", {})
     return scopes.get(method, default)

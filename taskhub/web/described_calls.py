@@ -32,12 +32,13 @@ def refuse_unknown_names(view: Any, request: Request) -> None:
 
     A view with `reads_any_body` takes one also where OpenAPI describes none, with GET.
     """
-    handler = getattr(view, (request.method or "").lower(), None)
+    method = "GET" if request.method == "HEAD" else request.method or ""
+    handler = getattr(view, method.lower(), None)
     if not hasattr(handler, "kwargs"):
         return  # such as OPTIONS
-    key = (type(view), request.method or "")
+    key = (type(view), method)
     if (call := _described.get(key)) is None:
-        call = _described[key] = _description_of(view, handler, key[1])
+        call = _described[key] = _description_of(view, handler, method)
     _refuse(name for name in request.query_params if name not in call.query)
     has_body = call.has_body or getattr(view, "reads_any_body", False)
     if not has_body and request.META.get("CONTENT_LENGTH") not in (None, "", "0"):

@@ -23,6 +23,7 @@ from taskhub.db.fair_semaphore import FairSemaphore
 from taskhub.errors import Rejected, TooLarge, UnsupportedMedia, not_stored
 from taskhub.jsontools.jsonc import parse_jsonc
 from taskhub.jsontools.strict_json import parse_json
+from taskhub.security.scopes import READING_METHODS
 from taskhub.web.front.request_body import StreamedBody
 
 PIECE = 256 * 1024  # bytes
@@ -236,7 +237,7 @@ class RouteThrottle(throttling.SimpleRateThrottle):
         """The rate depends on the view, which is known when it is called."""
 
     def allow_request(self, request: Request | HttpRequest, view: Any) -> bool:
-        scope = getattr(view, "throttle_scope", None) or ("read" if request.method == "GET" else "submit")
+        scope = getattr(view, "throttle_scope", None) or ("read" if request.method in READING_METHODS else "submit")
         rate = settings.THROTTLE_RATES[scope]
         if rate is None:
             return True

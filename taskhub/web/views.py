@@ -1,7 +1,7 @@
 """What the views of several apps have in common: bodies and queries, checked before anything is done."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, ClassVar, TypeVar
 
 from django.http import QueryDict
 from rest_framework import serializers
@@ -12,6 +12,9 @@ from taskhub.errors import invalid
 from taskhub.jsontools.schema import ObjectSchema
 from taskhub.jsontools.strict_json import check_storable
 from taskhub.web.described_calls import ALWAYS_ALLOWED, refuse_unknown_names
+from taskhub.web.query_values import query_values, refuse_repeated
+
+Query = TypeVar("Query", bound="QuerySerializer")
 
 
 class QuerySerializer(serializers.Serializer[Any]):
@@ -28,7 +31,12 @@ class EmptyQuery(QuerySerializer):
 
 
 class CheckedView(APIView):
-    """A view whose calls take what their descriptions say, and refuse what else is sent with them."""
+    """A view whose calls take what their descriptions say, and refuse what else is sent with them.
+
+    `list_parameters` names parameters of its queries that may be given several times; each is a `ListFilter`.
+    """
+
+    list_parameters: ClassVar[frozenset[str]] = frozenset()
 
     def initial(self, request: Request, *args: Any, **options: Any) -> None:
         super().initial(request, *args, **options)
@@ -36,9 +44,14 @@ class CheckedView(APIView):
 
     def check_query(self, request: Request, kind: type[QuerySerializer] = EmptyQuery) -> dict[str, Any]:
         """The validated query. Raises REST framework's `ValidationError`."""
-        query = kind(data=request.query_params.dict())
+        values: dict[str, Any] = self.read_query(request, kind).validated_data
+        return values
+
+    def read_query(self, request: Request, kind: type[Query]) -> Query:
+        """The query's serializer, validated. Raises REST framework's `ValidationError`."""
+        query = kind(data=query_values(request.query_params, self.list_parameters))
         query.is_valid(raise_exception=True)
-        return cast(dict[str, Any], query.validated_data)
+        return query
 
     def read_object(self, request: Request) -> dict[str, Any]:
         """The body, which must be an object; a form is an object of texts. Raises `Rejected`."""
@@ -47,6 +60,7 @@ class CheckedView(APIView):
             raise invalid("", "Must be an object.", "The body must be an object.")
         if not isinstance(body, QueryDict):
             return dict(body)
+        refuse_repeated(body)
         form = dict(body.dict())
         check_storable(form)  # a JSON body was checked when it was parsed
         return form

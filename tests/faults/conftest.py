@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from extraction.api import single_pages
+from taskhub.runs import waits
+from tests.faults.credentials import World, populated_world
 from tests.faults.disposable import Disposable
 
 
@@ -28,3 +32,19 @@ def end(tmp_path: Path) -> Iterator[Path]:
     flag = tmp_path / "end"
     yield flag
     flag.touch()
+
+
+@pytest.fixture(scope="module")
+def world(django_db_setup: None, django_db_blocker: Any) -> Iterator[World]:
+    """Made once for a module, whose tests undo each call that they try."""
+    with django_db_blocker.unblock(), populated_world() as made:
+        yield made
+
+
+@pytest.fixture
+def unhurried(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No call waits, and none is refused for its rate or because strangers may do it."""
+    monkeypatch.setattr(single_pages, "WAIT_MAX", 0)  # nobody is there to make what is waited for
+    monkeypatch.setattr(waits, "EVENTS_SECONDS", 0)  # the run that is followed never ends
+    settings.OPEN_SIGNUP = False  # so that this call, too, looks at who calls
+    settings.THROTTLE_RATES = dict.fromkeys(settings.THROTTLE_RATES)

@@ -2,39 +2,19 @@
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pytest
-from django.conf import settings as django_settings
 from django.db import transaction
 from django.test import Client
-from django.utils import timezone
-from django_celery_beat.models import IntervalSchedule, PeriodicTask
-from knox.models import AuthToken
 
-from crawlers.models import CrawlerTask
-from crawlers.services.capabilities import capability_of
-from extraction.api import single_pages
-from extraction.models import Process
-from extraction.services.signed_links import LOG, link_to
-from sequences.services.sequence_runs import submit_sequence
-from taskhub.accounts import services as accounts
-from taskhub.accounts.models import ApiKey, User
-from taskhub.runs import waits
 from taskhub.runs.models import Run
-from taskhub.runs.queue import cancel, submit
-from taskhub.runs.scheduler.schedules import save_schedule
-from taskhub.runs.webhooks.services import send_test
-from tests import crawler_client
-from tests.conftest import Person, make_person, undone_in_the_end
+from taskhub.runs.queue import cancel
+from tests.faults.credentials import PAYLOAD, SESSION_COOKIE, Credentials, World, waiting_run
 from tests.routes import routes, spelled_otherwise
-from walkers.services.aliases import register_alias
-from walkers.services.graphs import create_graph
-from walkers.walks.principal import active_context
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unhurried")]
 
 
 class Row(NamedTuple):
@@ -83,7 +63,6 @@ PASSWORD = "correct horse battery"
 RUN = "runs/<uuid:run_id>"
 DELIVERY = "webhooks/deliveries/<uuid:id>"
 EVERY_DAY = {"type": "interval", "conf": {"every": 1, "period": "days"}}
-PAYLOAD: dict[str, Any] = {"request": {"url": "http://127.0.0.1:9/"}, "fields": [{"name": "a", "selector": "a"}]}
 TASK, PROCESS = "v1/task/<ksuid:id>", "v1/process/<ksuid:id>"
 EXTERNAL: dict[str, Any] = {"meta": {"name": "shop"}, "endpoint": "http://127.0.0.1:9/shop"}
 TABLE: dict[str, Row] = {
@@ -218,106 +197,7 @@ TABLE: dict[str, Row] = {
         )
     ),
 }
-SESSION_COOKIE = django_settings.SESSION_COOKIE_NAME
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-
-
-class World(NamedTuple):
-    """People, and what the owner has. By route: its parts; by name: what is sent."""
-
-    owner: Person
-    stranger: Person
-    colleague: Person
-    things: dict[str, str]
-    good: dict[str, dict[str, "Credentials"]]  # by whose they are, and how they are given
-    bad: dict[str, "Credentials"]
-
-
-@pytest.fixture(scope="module")
-def world(django_db_setup: None, django_db_blocker: Any) -> Iterator[World]:
-    """Made once, for each call that is tried is undone."""
-    with django_db_blocker.unblock(), undone_in_the_end():
-        owner, stranger = make_person("owner@example.com"), make_person("stranger@example.com")
-        colleague = make_person("colleague@example.com", is_staff=True)
-        people = {"owner": owner, "stranger": stranger, "staff": colleague}
-        yield World(
-            owner,
-            stranger,
-            colleague,
-            things=_things(owner),
-            good={name: good(person.user) for name, person in people.items()},
-            bad=bad(owner.user),
-        )
-
-
-def _things(owner: Person) -> dict[str, str]:
-    run, graph = _run(owner.user), create_graph(owner=owner.user, name="shop")
-    register_alias(owner=owner.user, name="shop", target=graph.pk)
-    key, _ = accounts.create_key(user=owner.user)
-    hourly = IntervalSchedule.objects.create(every=1, period="hours")
-    periodic = PeriodicTask(name="hourly", task="walkers.tasks.ScheduledWalker", interval=hourly)
-    save_schedule(periodic=periodic, owner=owner.user, written='{"name": "run"}')
-    sequence = submit_sequence(arguments={"requests": []}, owner=owner.user)
-    things = {
-        **_crawling(owner),
-        **_extracting(owner),
-        "run": run.pk,
-        "<uuid:run_id>": run.pk,
-        "deliveries/<uuid:id>": send_test(owner=owner.user, url="http://127.0.0.1:9/hook").pk,
-        "<uuid:id>": sequence.pk,
-        "graph": graph.pk,
-        "<str:prefix>": key.prefix,
-    }
-    return {name: str(thing) for name, thing in things.items()} | {"<str:walker>": "get_botset"}
-
-
-def _crawling(owner: Person) -> dict[str, Any]:
-    external = crawler_client.external(owner, "http://127.0.0.1:9/shop", parameters=[])
-    made = crawler_client.crawler(owner, external, {})
-    task = CrawlerTask.objects.get(fid=crawler_client.start(owner, made["crawler"])["fid"])
-    return {
-        "externals/<uuid:fid>": external["fid"],
-        "streams/<uuid:fid>": made["stream"]["fid"],
-        "crawlers/<uuid:fid>": made["crawler"]["fid"],
-        "tasks/<uuid:fid>": task.fid,
-        "<uuid:task_fid>": task.fid,
-        "<str:capability>": capability_of(task),
-    }
-
-
-def _extracting(owner: Person) -> dict[str, Any]:
-    task = owner.post("/v1/task/create", PAYLOAD).json()
-    process = Process.objects.get(id=owner.post(f"/v1/task/{task['id']}/run").json()["id"])
-    Process.objects.filter(pk=process.pk).update(results=f"{process.id}.json")
-    *_, token, _ = link_to(process=process, content=LOG).split("/")
-    return {
-        "task/<ksuid:id>": task["id"],
-        "process/<ksuid:id>": process.id,
-        "results": f"{process.id}.json",
-        "<str:token>": token,
-        "<str:name>": "log",
-    }
-
-
-def _run(user: User) -> Run:
-    arguments = {"name": "echo", "snt": "taskhub", "nd": str(active_context(user=user).graph_id), "ctx": {}}
-    return submit(kind="walker", owner=user, name="echo", arguments=arguments)
-
-
-@pytest.fixture(autouse=True)
-def _house_rules(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(single_pages, "WAIT_MAX", 0)  # nobody is there to make what is waited for
-    monkeypatch.setattr(waits, "EVENTS_SECONDS", 0)  # the run that is followed never ends
-    settings.OPEN_SIGNUP = False  # so that this call, too, looks at who calls
-    settings.THROTTLE_RATES = dict.fromkeys(settings.THROTTLE_RATES)
-
-
-class Credentials(NamedTuple):
-    """How a call is made in somebody's name."""
-
-    headers: dict[str, str] = {}
-    query: dict[str, str] = {}
-    session: str = ""
 
 
 def path_of(route: str, things: dict[str, str]) -> str:
@@ -334,10 +214,12 @@ def ask(call: str, things: dict[str, str], by: Credentials, *, csrf: bool = True
     """The status of one call, whose effects are undone."""
     method, _, route = call.partition(" ")
     path = path_of(route, things)
-    sent = {name: text.format(**things) if isinstance(text, str) else text for name, text in TABLE[call].sent.items()}
-    if method != "GET" and "ctx" in sent:
+    row = TABLE[f"GET {route}" if method == "HEAD" else call]
+    sent = {name: text.format(**things) if isinstance(text, str) else text for name, text in row.sent.items()}
+    in_query = method in {"GET", "HEAD"}
+    if not in_query and "ctx" in sent:
         sent["ctx"] = {}
-    if method == "GET":
+    if in_query:
         sent = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in sent.items()}
     client = Client(raise_request_exception=False, enforce_csrf_checks=True)
     headers = dict(by.headers)
@@ -347,61 +229,15 @@ def ask(call: str, things: dict[str, str], by: Credentials, *, csrf: bool = True
             client.cookies["csrftoken"] = headers["X-CSRFToken"] = "c" * 32
     answer: Any
     with transaction.atomic():
-        if method == "GET":
-            answer = client.get(path, {**sent, **by.query}, headers=headers)
+        make = getattr(client, method.lower())
+        if in_query:
+            answer = make(path, {**sent, **by.query}, headers=headers)
         else:
-            make = getattr(client, method.lower())
             answer = make(path, sent, "application/json", headers=headers, query_params=by.query)
-        _ = b"".join(answer.streaming_content) if answer.streaming else answer.content
+        content = b"".join(answer.streaming_content) if answer.streaming else answer.content
+        assert method != "HEAD" or answer.streaming or not content
         transaction.set_rollback(True)
     return int(answer.status_code)
-
-
-def session_of(user: User) -> str:
-    """The cookie of a browser in which somebody has signed in."""
-    client = Client()
-    client.force_login(user)
-    return client.cookies[SESSION_COOKIE].value
-
-
-def good(user: User) -> dict[str, Credentials]:
-    _, token = AuthToken.objects.create(user)
-    _, key = accounts.create_key(user=user)
-    return {
-        "token": Credentials({"Authorization": f"token {token}"}),
-        "bearer": Credentials({"Authorization": f"bEARER {token}"}),
-        "key": Credentials({"X-API-Key": key}),
-        "key in the query": Credentials(query={"api_key": key}),
-        "session": Credentials(session=session_of(user)),
-    }
-
-
-def bad(user: User) -> dict[str, Credentials]:
-    """Each was good once, or looks like something that is."""
-    dead, now = make_person("gone@example.com", is_active=False), timezone.now()
-    revoked, revoked_text = AuthToken.objects.create(user)
-    revoked.delete()
-    _, expired_text = AuthToken.objects.create(user, expiry=timedelta(seconds=-1))
-    revoked_key, revoked_key_text = accounts.create_key(user=user)
-    accounts.revoke_key(user=user, prefix=revoked_key.prefix)
-    expired_key, expired_key_text = accounts.create_key(user=user, expires_in=60)
-    ApiKey.objects.filter(pk=expired_key.pk).update(expires_at=now - timedelta(seconds=1))
-    _, dead_key_text = accounts.create_key(user=dead.user)
-    return {
-        "no token": Credentials({"Authorization": "token"}),
-        "nonsense": Credentials({"Authorization": "token nonsense"}),
-        "a key as a token": Credentials({"Authorization": f"token {expired_key_text}"}),
-        "expired token": Credentials({"Authorization": f"token {expired_text}"}),
-        "revoked token": Credentials({"Authorization": f"token {revoked_text}"}),
-        "token of the inactive": Credentials(dead.headers),
-        "expired key": Credentials({"X-API-Key": expired_key_text}),
-        "revoked key": Credentials({"X-API-Key": revoked_key_text}),
-        "key of the inactive": Credentials({"X-API-Key": dead_key_text}),
-        "expired key in the query": Credentials(query={"api_key": expired_key_text}),
-        "revoked key in the query": Credentials(query={"api_key": revoked_key_text}),
-        "session of the inactive": Credentials(session=session_of(dead.user)),
-        "bad token beside a session": Credentials({"Authorization": "token nonsense"}, session=session_of(user)),
-    }
 
 
 def calls() -> set[str]:
@@ -433,6 +269,17 @@ def test_good_credentials(call: str, world: World) -> None:
                 expected[cell] = 403
             got[cell] = ask(call, world.things, credentials)
     assert got == expected
+
+
+@pytest.mark.parametrize("call", [call for call in TABLE if call.startswith("GET ")])
+def test_head_is_served_where_get_reads(call: str, world: World) -> None:
+    """As it serves GET, and never what GET would do."""
+    row = TABLE[call]
+    who, status = ("owner", row.owner) if row.owner != 403 else ("staff", row.staff)
+    head = f"HEAD {call.removeprefix('GET ')}"
+    statuses = {how: ask(head, world.things, credentials) for how, credentials in world.good[who].items()}
+    assert statuses == dict.fromkeys(statuses, 405 if row.writes else status)
+    assert ask(head, world.things, Credentials()) == row.nobody
 
 
 @pytest.mark.parametrize("call", TABLE)
@@ -472,7 +319,7 @@ def test_where_sign_up_is_open_nobody_is_asked(settings: Any, world: World) -> N
 
 def test_what_has_ended_is_still_its_owners_alone(world: World) -> None:
     owner, stranger, colleague = world.owner, world.stranger, world.colleague
-    run = _run(owner.user)
+    run = waiting_run(owner.user)
     cancel(run=run)
     path = f"/runs/{run.pk}/retry"
     assert [person.post(path).status_code for person in (stranger, owner, colleague)] == [404, 202, 202]

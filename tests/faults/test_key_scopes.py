@@ -10,17 +10,11 @@ from sequences.services.sequence_runs import submit_sequence
 from taskhub.accounts import services as accounts
 from taskhub.runs.queue import cancel
 from taskhub.security.scopes import ALL_SCOPES
-from tests.faults.test_authorization import (  # noqa: F401  (the fixtures)
-    TABLE,
-    Credentials,
-    World,
-    _house_rules,
-    ask,
-    world,
-)
+from tests.faults.credentials import Credentials, World
+from tests.faults.test_authorization import TABLE, ask
 from tests.problems import problem
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unhurried")]
 
 RUN, TASK, PROCESS, DELIVERY = (
     "runs/<uuid:run_id>",
@@ -86,7 +80,7 @@ def scope_of(call: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def keys(world: World, django_db_blocker: Any) -> Iterator[dict[str, dict[str, Credentials]]]:  # noqa: F811
+def keys(world: World, django_db_blocker: Any) -> Iterator[dict[str, dict[str, Credentials]]]:
     """By whose they are: a key with each scope alone, and one with all others."""
     with django_db_blocker.unblock():
         people = {"owner": world.owner.user, "staff": world.colleague.user}
@@ -106,7 +100,7 @@ def test_every_call_is_named_that_is_there() -> None:
 @pytest.mark.parametrize("call", [call for call in TABLE if call not in OPEN])
 def test_a_key_makes_the_calls_of_its_scopes(
     call: str,
-    world: World,  # noqa: F811
+    world: World,
     keys: dict[str, dict[str, Credentials]],
 ) -> None:
     row, scope = TABLE[call], scope_of(call)
@@ -115,7 +109,7 @@ def test_a_key_makes_the_calls_of_its_scopes(
     assert ask(call, world.things, keys[who][f"not {scope}"]) == 403
 
 
-def test_the_problem_names_the_scope(world: World) -> None:  # noqa: F811
+def test_the_problem_names_the_scope(world: World) -> None:
     owner = world.owner
     _, text = accounts.create_key(user=owner.user, scopes=["read"])
     key = {"X-API-Key": text}
@@ -148,7 +142,7 @@ JAC: list[tuple[list[dict[str, Any]], set[str]]] = [
 
 
 @pytest.mark.parametrize(("steps", "needed"), JAC, ids=range(len(JAC)))
-def test_a_sequence_needs_the_scopes_of_what_it_calls(steps: Any, needed: set[str], world: World) -> None:  # noqa: F811
+def test_a_sequence_needs_the_scopes_of_what_it_calls(steps: Any, needed: set[str], world: World) -> None:
     colleague = world.colleague
     sequence = {"requests": steps}
     run = submit_sequence(arguments=sequence, owner=colleague.user)

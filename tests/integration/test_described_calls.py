@@ -1,8 +1,10 @@
 """What a call does not know is refused by name: parameters of the query, bodies of calls that take none, formats."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.urls import URLPattern, get_resolver
@@ -47,6 +49,53 @@ def test_every_call_refuses_what_it_does_not_know() -> None:
 @pytest.mark.parametrize(("place", "method"), PLAIN)
 def test_a_parameter_that_is_not_known_is_refused(colleague: Person, place: str, method: str) -> None:
     problem(colleague.call(method, f"/{place}?colour=red&api_key=", {} if method != "GET" else None), 400, "/colour")
+
+
+def api_paths() -> Iterator[tuple[str, frozenset[str]]]:
+    """A path of each route of the API, and its parameters that may be given several times."""
+    values = {"uuid": str(uuid4()), "ksuid": "1XtQA0Z15N3fqKZuzPKESUsTIW1", "str": "x"}
+    for place, view in views():
+        yield (
+            re.sub(r"<(\w+):\w+>", lambda found: values[found[1]], place),
+            getattr(view, "list_parameters", frozenset()),
+        )
+
+
+@pytest.mark.parametrize(
+    ("place", "lists"), sorted(api_paths()), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_a_parameter_that_is_given_twice_is_refused(anonymous: Person, place: str, lists: frozenset[str]) -> None:
+    """Wherever the call is, and whoever makes it."""
+    for name in ("limit", "cursor", "api_key", "x", "state"):
+        if name not in lists:
+            problem(anonymous.get(f"/{place}?{name}=1&{name}=1"), 400, f"/{name}")
+    problem(anonymous.get(f"/{place}?limit=1&is_async=&limit=2&is_async="), 400, "/is_async", "/limit")
+
+
+@pytest.mark.parametrize(
+    ("place", "states"),
+    [
+        ("/webhooks/deliveries", ("SUCCESS", "FAILURE")),
+        ("/sequences/runs", ("SUCCESS", "FAILURE")),
+        ("/v1/process/{process}/pages", ("failed", "done")),
+    ],
+)
+def test_states_may_be_several(colleague: Person, place: str, states: tuple[str, str]) -> None:
+    if "{" in place:
+        payload = {"request": {"url": "http://127.0.0.1:9/"}, "fields": [{"name": "a", "selector": "a"}]}
+        task = colleague.post("/v1/task/create", payload).json()["id"]
+        place = place.format(process=colleague.post(f"/v1/task/{task}/run").json()["id"])
+    for query in ("state={0}&state={1}", "state={0},{1}", "state={0}"):
+        assert colleague.get(f"{place}?{query.format(*states)}").status_code == 200
+    problem(colleague.get(f"{place}?state={states[0]}&state=lost"), 400, "/state")
+
+
+def test_a_field_of_a_form_that_is_given_twice_is_refused(owner: Person) -> None:
+    stream = made(owner)["stream"]
+    form = {"content_type": "application/x-www-form-urlencoded"}
+    problem(owner.call("PUT", stream, "name=a&name=b", **form), 400, "/name")
+    problem(owner.post("/js/alias_register", "name=a&value=b&name=a", **form), 400, "/name")
+    problem(owner.post("/user/token/", "email=a&email=b&password=c", **form), 400, "/email")
 
 
 def made(owner: Person) -> dict[str, str]:

@@ -96,6 +96,25 @@ def scope(method: str, target: str, headers: dict[str, str]) -> dict[str, Any]:
     return {"type": "http", "method": method, "path": place, "query_string": query.encode(), "headers": pairs}
 
 
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/version", "/healthz/", "/runs"])
+@pytest.mark.parametrize("named", [None, b"10.0.0.7:8000"])
+@pytest.mark.parametrize("server", [None, ("10.0.0.7", 8000)])
+def test_health_is_told_under_any_name_and_under_none(
+    front: Front, settings: Any, path: str, named: bytes | None, server: Any
+) -> None:
+    """As load balancers ask, with HTTP/1.0 or by the address of a machine."""
+    settings.ALLOWED_HOSTS = ["hub.example"]
+
+    async def asked() -> Client:
+        client = Client()
+        headers = [(b"host", named)] if named else []
+        await front({**scope("GET", path, {}), "server": server, "headers": headers}, client.receive, client.send)
+        return client
+
+    answer = asyncio.run(asked())
+    assert (answer.status == 400) == (path == "/runs")
+
+
 def exchange(front: Front, client: Client, method: str, target: str, headers: dict[str, str]) -> Any:
     return front(scope(method, target, headers), client.receive, client.send)
 

@@ -99,12 +99,15 @@ def test_a_list_is_filtered(owner: Person) -> None:
 
     tomorrow = (timezone.now() + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     assert found("state=revoked") == [str(old.pk)]
-    assert len(found("state=REVOKED,PENDING")) == 3
+    for several in ("state=REVOKED,PENDING", "state=REVOKED&state=PENDING", "state=revoked&state=PENDING,RETRY"):
+        assert len(found(several)) == 3
     assert found("name=other") == [str(old.pk)]
     assert found("schedule=nightly") == [str(fired.pk)]
     assert found(f"parent={parent.pk}") == [str(child.pk)]
-    assert found("kind=walker") == []
-    assert found(f"since={tomorrow}") == []
+    assert found("kind=walker") == found("kind=walker&kind=sequence") == []
+    assert len(found("kind=walker&kind=probe")) == len(found("kind=walker,probe")) == 4
+    for later in (tomorrow, tomorrow.lower(), tomorrow.replace("Z", ".123456789%2B00:00"), tomorrow[:10]):
+        assert found(f"since={later}") == []
     assert len(found(f"until={tomorrow}&kind=probe")) == 4
 
 
@@ -117,7 +120,17 @@ def test_times_before_the_first_id_are_times(owner: Person, moment: str) -> None
 
 @pytest.mark.parametrize(
     "query",
-    ["state=DONE", "until=", "state=", "parent=7", "since=yesterday", "until=2026-13-01", "name=a%00b", "stat=FAILURE"],
+    [
+        "state=DONE",
+        "until=",
+        "state=",
+        "parent=7",
+        "since=yesterday",
+        "until=2026-13-01",
+        "name=a%00b",
+        "stat=FAILURE",
+        "state=SUCCESS&state=DONE",
+    ],
 )
 def test_a_filter_that_makes_no_sense_is_refused(owner: Person, query: str) -> None:
     answer = owner.get(f"/runs?{query}")
@@ -176,6 +189,21 @@ def test_events_of_an_ended_run_show_it_once(owner: Person) -> None:
     stream = owner.get(f"/runs/{run.pk}/events", headers={"Last-Event-ID": "1"})
     (event,) = [_event(chunk) for chunk in stream.streaming_content]
     assert event["data"]["state"] == "SUCCESS"
+
+
+def test_who_has_seen_the_end_is_told_not_to_come_again(owner: Person, stranger: Person) -> None:
+    run = submit(owner)
+    place = f"/runs/{run.pk}/events"
+    running = owner.get(place, headers={"Last-Event-ID": str(run.revision)})
+    assert running.status_code == 200
+    running.close()
+    work("probe", say, node="w@here")
+    (end,) = [_event(chunk) for chunk in owner.get(place).streaming_content]
+    told = owner.get(place, headers={"Last-Event-ID": str(end["id"]), "Accept": "text/event-stream"})
+    assert (told.status_code, told.content) == (204, b"")
+    assert stranger.get(place, headers={"Last-Event-ID": str(end["id"])}).status_code == 404
+    for other in ("", "0", f"{end['id']} ", "x"):
+        assert owner.get(place, headers={"Last-Event-ID": other}).status_code == 200
 
 
 def test_too_many_open_waits_are_told_to_come_back(

@@ -117,6 +117,16 @@ def test_a_wrong_is_async_in_the_query_is_refused_where_the_body_has_it_too(owne
         assert refusal.json()["errors"] == [{"pointer": "/is_async", "detail": "Must be true or false."}]
 
 
+@pytest.mark.parametrize("place", [RUN, "/js/wapi/echo"])
+def test_is_async_is_true_where_the_body_has_a_clients_default(owner: Person, notified: list[str], place: str) -> None:
+    body: dict[str, Any] = {"is_async": False} | ({"name": "echo"} if place == RUN else {})
+    assert owner.post(f"{place}?is_async=true", body).status_code == 202
+    assert owner.post(f"{place}?is_async=false", body | {"is_async": True}).status_code == 202
+    form = {name: str(value).lower() for name, value in body.items()}
+    assert owner.post(f"{place}?is_async=true", form, content_type=MULTIPART_CONTENT).status_code == 202
+    assert len(notified) == 3
+
+
 def test_is_async_can_be_denied(owner: Person) -> None:
     assert owner.post(RUN, {"name": "echo", "is_async": False}).status_code == 200
     assert owner.get(RUN, {"name": "echo", "is_async": "false"}).status_code == 200

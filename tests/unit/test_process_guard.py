@@ -4,7 +4,7 @@ from concurrent.futures import wait
 from threading import Event
 from typing import Any
 
-from taskhub.web.front.http_exchange import FrontState
+from taskhub.web.front.front_state import FrontState
 from taskhub.web.front.process_guard import STUCK_SECONDS, ProcessGuard
 
 

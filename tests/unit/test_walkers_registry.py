@@ -92,9 +92,22 @@ def test_is_async_is_nothing_else(value: Any) -> None:
     assert refused_at(name="x", is_async=value) == ["/is_async"]
 
 
-@pytest.mark.parametrize("text", ["2026-01-31T12:00:00Z", "2026-01-31t14:00:00.000+02:00", "2026-01-31 12:00:00z"])
-def test_a_time_is_rfc_3339(text: str) -> None:
-    assert answered(name="x", run_at=text)["run_at"] == datetime(2026, 1, 31, 12, tzinfo=UTC)
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2026-01-31T12:00:00Z", datetime(2026, 1, 31, 12, tzinfo=UTC)),
+        ("2026-01-31t14:00:00.000+02:00", datetime(2026, 1, 31, 12, tzinfo=UTC)),
+        ("2026-01-31 12:00:00z", datetime(2026, 1, 31, 12, tzinfo=UTC)),
+        ("2026-01-31T12:00:00-00:00", datetime(2026, 1, 31, 12, tzinfo=UTC)),
+        ("2026-01-31T06:00:00.5-06:00", datetime(2026, 1, 31, 12, 0, 0, 500_000, tzinfo=UTC)),
+        ("2026-01-31T12:00:00.000000999Z", datetime(2026, 1, 31, 12, tzinfo=UTC)),
+        ("2026-01-31T11:59:59.999999999Z", datetime(2026, 1, 31, 11, 59, 59, 999_999, tzinfo=UTC)),
+        ("2016-12-31T23:59:60Z", datetime(2017, 1, 1, tzinfo=UTC)),
+        ("2017-01-01T00:59:60.25+01:00", datetime(2017, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_a_time_is_rfc_3339(text: str, time: datetime) -> None:
+    assert answered(name="x", run_at=text)["run_at"] == time
 
 
 @pytest.mark.parametrize(
@@ -113,6 +126,16 @@ def test_a_time_is_rfc_3339(text: str) -> None:
         "9999-12-31T23:59:59-14:00",
         "2026-01-31T25:00:00Z",
         "2026-W05-6T12:00:00Z",
+        "2026-01-31T24:00:00Z",
+        "2026-01-31T12:00:60Z",
+        "2026-01-31T23:59:61Z",
+        "9999-12-31T23:59:60Z",
+        "2026-01-31T12:00:00+24:00",
+        "2026-01-31T12:00:00+02:60",
+        "2026-01-31T12:00:00,5Z",
+        "2026-01-31T12:00:00.Z",
+        "2026-01-31T12:00:00123Z",
+        f"2026-01-31T12:00:00.{'1' * 1000}Z",
     ],
 )
 def test_a_time_is_nothing_else(value: Any) -> None:
@@ -236,3 +259,21 @@ def test_wapi_takes_the_name_from_the_path_only() -> None:
 def test_an_answer_may_say_more_than_its_body() -> None:
     assert function()(ME, {"name": "x"}).status == 200
     assert CallResponse(202, {"a": 1}).respond_after_commit is None
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "is_async"),
+    [
+        ({"is_async": "true"}, {"is_async": False}, True),
+        ({"is_async": "1"}, {"is_async": "no"}, True),
+        ({"is_async": "true"}, {"is_async": 0}, True),
+        ({"is_async": "false"}, {"is_async": "yes"}, "yes"),
+        ({"is_async": "true"}, {"is_async": "maybe"}, "maybe"),
+        ({"is_async": "false"}, {"is_async": False}, False),
+        ({"is_async": "true"}, {}, True),
+    ],
+)
+def test_a_flag_that_is_true_in_query_or_body_is_true(query: Any, body: Any, is_async: Any) -> None:
+    """And a value that is none is still refused when it is checked."""
+    of_query = function().from_texts({**query, "note": "query"})
+    assert function().merge(of_query, {**body, "note": "body"}) == {"is_async": is_async, "note": "body"}

@@ -1,6 +1,6 @@
 """The calls of walkers by HTTP: `/js/<api>` and `/js_admin/<api>`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from django.http import HttpResponseBase, QueryDict
@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 from taskhub.errors import Forbidden, invalid
 from taskhub.runs.idempotency import answer_once
 from taskhub.runs.waits import answer_when_ended
+from taskhub.web.query_values import refuse_repeated
 from taskhub.web.rest_policies import FormOrJsoncParser, JsoncParser, MultiPartParser
 from walkers.http.documentation import describe
 from walkers.http.registry import CallFunction, CallResponse, functions, wapi_arguments
@@ -25,7 +26,7 @@ class CallView(APIView):
     """One function of the registry."""
 
     function: ClassVar[CallFunction]
-    http_method_names = ["get", "post", "options"]  # no HEAD: it would do what GET does
+    http_method_names = ["get", "post", "options"]  # HEAD only of what reads: it does what GET does
 
     def get(self, request: Request, **path_arguments: str) -> HttpResponseBase:
         if not self.function.reads and isinstance(request.successful_authenticator, SessionAuthentication):
@@ -33,7 +34,8 @@ class CallView(APIView):
         return self._respond(request, self._query(request), path_arguments)
 
     def post(self, request: Request, **path_arguments: str) -> HttpResponseBase:
-        return self._respond(request, {**self._query(request), **self._body(request)}, path_arguments)
+        arguments = self.function.merge(self._query(request), self._body(request))
+        return self._respond(request, arguments, path_arguments)
 
     def _respond(
         self, request: Request, arguments: dict[str, Any], path_arguments: Mapping[str, str]
@@ -72,9 +74,7 @@ class CallView(APIView):
         return answer_once(request, {"arguments": arguments, "files": digests(principal.files)}, produce, finish)
 
     def _query(self, request: Request) -> dict[str, Any]:
-        texts = _texts(request.query_params)
-        texts.pop("api_key", None)
-        return self.function.from_texts(texts)
+        return self.function.from_texts(_texts(request.query_params, without={"api_key"}))
 
     def _body(self, request: Request) -> dict[str, Any]:
         data = request.data
@@ -85,16 +85,10 @@ class CallView(APIView):
         return data
 
 
-def _texts(data: QueryDict, without: Mapping[str, Any] | None = None) -> dict[str, str]:
+def _texts(data: QueryDict, without: Collection[str]) -> dict[str, str]:
     """The one text of each name. Raises `Rejected` for a name that is given twice."""
-    texts = {}
-    for name, values in data.lists():
-        if without and name in without:
-            continue
-        if len(values) > 1:
-            raise invalid(f"/{name}", "This is given twice.", f"{name} is given twice.")
-        texts[name] = str(values[0])
-    return texts
+    refuse_repeated(data, without)
+    return {name: str(texts[0]) for name, texts in data.lists() if name not in without}
 
 
 def _after_commit(response: CallResponse) -> CallResponse:
@@ -112,6 +106,8 @@ def _view(function: CallFunction, route: str) -> Any:
         "throttle_scope": "read" if function.reads else "submit",
         "key_scopes": dict.fromkeys(("GET", "POST"), function.key_scope),
     }
+    if function.reads:
+        attributes["http_method_names"] = ["head", *CallView.http_method_names]
     if function.notation == "jsonc":
         attributes["parser_classes"] = [JsoncParser, FormOrJsoncParser, MultiPartParser]
     view: type[CallView] = type(f"{function.name.title().replace('_', '')}View", (CallView,), attributes)

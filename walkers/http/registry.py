@@ -19,12 +19,12 @@ from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 from taskhub.jsontools.strict_json import parse_double, parse_json
 from taskhub.runs import queue
 from taskhub.security.scopes import KeyScope
+from taskhub.web.query_values import FLAGS
 from walkers.walks.principal import Principal
 
 Scope = Literal["private", "admin"]
 Notation = Literal["json", "jsonc"]
 WAPI = "wapi/"
-_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _FLAG_SCHEMA = {
     "anyOf": [
         {"type": "boolean"},
@@ -35,7 +35,7 @@ _FLAG_SCHEMA = {
 
 
 def _parse_flag(value: Any) -> Any:
-    return _BOOLEANS.get(str(value).lower(), value) if isinstance(value, str | int) else value
+    return FLAGS.get(str(value).lower(), value) if isinstance(value, str | int) else value
 
 
 Flag = Annotated[bool, BeforeValidator(_parse_flag), WithJsonSchema(_FLAG_SCHEMA)]  # in JSON, too, as queries spell it
@@ -118,6 +118,14 @@ class CallFunction:
         A text that cannot be read stays as it is, and is refused with its place when it is checked.
         """
         return {name: _parse_text(text, self._json_types.get(name, "string"), name) for name, text in texts.items()}
+
+    def merge(self, query: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a call that has some in its query and some in its body, which counts where both name one.
+
+        But a flag that is true in either is true: generated clients send those that their callers leave alone.
+        """
+        flags = {name for name, value in query.items() if value is True and _parse_flag(body.get(name)) is False}
+        return {**query, **body, **dict.fromkeys(flags, True)}
 
     @cached_property
     def _json_types(self) -> dict[str, str]:
@@ -221,9 +229,9 @@ def _parse_text(text: str, json_type: str, name: str) -> Any:
 
 def _parse_boolean(text: str, name: str) -> bool:
     """Raises `Rejected`. The check of all arguments does not see the text where the body has the name, too."""
-    if text.lower() not in _BOOLEANS:
+    if text.lower() not in FLAGS:
         raise invalid(f"/{name}", "Must be true or false.")
-    return _BOOLEANS[text.lower()]
+    return FLAGS[text.lower()]
 
 
 def _parse_number(text: str) -> int | float | str:

@@ -21,7 +21,7 @@ from taskhub.runs.models import Run
 from taskhub.runs.queue import set_webhook, visible_run
 from taskhub.runs.queue.webhook_events import WEBHOOK
 from taskhub.runs.serializers import ID as RUN_ID
-from taskhub.runs.serializers import STATES, RunFilters
+from taskhub.runs.serializers import RunFilters
 from taskhub.runs.webhooks import services
 from taskhub.runs.webhooks.serializers import (
     DELIVERY,
@@ -127,9 +127,11 @@ def _accepted(request: Request, run: Run) -> Response:
 
 
 class WebhookDeliveriesView(CheckedView, GenericAPIView[Run]):
+    list_parameters = frozenset({"state"})
+
     @extend_schema(
         operation_id="webhooks_deliveries",
-        parameters=[DeliveryFilters, STATES],
+        parameters=[DeliveryFilters],
         responses={
             200: _answer(
                 page_of(DELIVERY),
@@ -143,8 +145,7 @@ class WebhookDeliveriesView(CheckedView, GenericAPIView[Run]):
 
         Newest first: what the caller's receivers were told; for staff everybody's.
         """
-        filters = DeliveryFilters(data=request.query_params.dict())
-        filters.is_valid(raise_exception=True)
+        filters = self.read_query(request, DeliveryFilters)
         runs: QuerySet[Run] = Run.objects.visible_to(request.user).defer("result")
         page = self.paginate_queryset(runs.filter(kind=WEBHOOK, **filters.conditions)) or []
         return self.get_paginated_response([delivery_of(run, request.user) for run in page])

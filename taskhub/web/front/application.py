@@ -15,11 +15,13 @@ from django.urls import set_script_prefix
 from django.utils.functional import LazyObject
 
 from taskhub.web.front.broken_answers import end_connection
-from taskhub.web.front.http_exchange import ClientGone, FrontState, HttpExchange, Send
+from taskhub.web.front.front_state import FrontState
+from taskhub.web.front.http_exchange import HttpExchange, Send
 from taskhub.web.front.process_guard import ProcessGuard
 from taskhub.web.front.request_body import Receive
 from taskhub.web.front.request_register import request_register
 from taskhub.web.front.responses import DeferredResponse
+from taskhub.web.front.wake_ups import ClientGone
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager
 from io import BytesIO
 from typing import IO, Any, TypeVar
@@ -13,10 +12,12 @@ from django.http import HttpResponseBase
 from taskhub.db.connections import give_back_connection
 from taskhub.errors import Problem, not_stored
 from taskhub.web.front.environ import environ_of
-from taskhub.web.front.request_body import SMALL_BODY_BYTES, BodyReader, OpenBodies, Receive, StreamedBody, new_spool
+from taskhub.web.front.front_state import FrontState
+from taskhub.web.front.request_body import SMALL_BODY_BYTES, BodyReader, Receive, StreamedBody, new_spool
 from taskhub.web.front.request_register import request_register
 from taskhub.web.front.responses import DeferredResponse, EventStreamResponse, WakeUpSource
-from taskhub.web.front.thread_turns import ThreadTurns, client_of
+from taskhub.web.front.thread_turns import client_of
+from taskhub.web.front.wake_ups import ClientGone, WakeUps
 from taskhub.web.problems import exception_response, problem_response
 
 Send = Callable[[dict[str, Any]], Awaitable[Any]]
@@ -24,63 +25,6 @@ Value = TypeVar("Value")
 
 SEND_BYTES = 64 * 1024  # small pieces of a stream are sent together
 CONFIRM_SECONDS = 1.0  # for a subscription
-
-
-class ClientGone(Exception):
-    """The client left, or takes nothing of its answer."""
-
-
-class FrontState:
-    """What the exchanges of one web process share. `respond` is Django's handler."""
-
-    def __init__(self, respond: Callable[[dict[str, Any]], HttpResponseBase]) -> None:
-        self.respond = respond
-        self.threads = ThreadPoolExecutor(settings.WEB_THREADS, "django")
-        self.turns = ThreadTurns(settings.WEB_THREADS)
-        # A long body is read while it arrives, so its sender decides how long a thread is held: they are apart.
-        # Beside those that are taken fairly by users, there are some for callers who will be refused.
-        long_bodies = settings.UPLOADS_AT_ONCE + settings.LONG_FORMS_AT_ONCE
-        self.body_threads = ThreadPoolExecutor(long_bodies + 8, "long-body")
-        self.stopping = False
-        self.open_waits: set[asyncio.Event] = set()
-        self.open_bodies = OpenBodies()
-        self.ended_calls = 0  # of Django, in one of `threads`
-
-    @property
-    def waiting_calls(self) -> int:
-        """How many calls wait for one of `threads`."""
-        return self.turns.count_waiting + self.threads._work_queue.qsize()
-
-
-class WakeUps:
-    """What a waiting answer is woken by: its subscription, the end of this process, and the client's leaving."""
-
-    def __init__(self, front: FrontState, subscription: WakeUpSource, loop: asyncio.AbstractEventLoop) -> None:
-        self._subscription = subscription
-        self._wake = asyncio.Event()
-        self.client_left = False
-        subscription.call_on_wake(lambda: loop.call_soon_threadsafe(self._wake.set))
-        front.open_waits.add(self._wake)
-        self._front = front
-
-    async def wait(self, seconds: float) -> None:
-        """Until a wake-up, at most so long. Raises `ClientGone`."""
-        if not self._front.stopping:
-            try:
-                async with asyncio.timeout(max(0.0, min(seconds, self._subscription.longest_wait))):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
-            self._wake.clear()
-        if self.client_left:
-            raise ClientGone
-
-    def client_leaves(self) -> None:
-        self.client_left = True
-        self._wake.set()
-
-    def close(self) -> None:
-        self._front.open_waits.discard(self._wake)
 
 
 class HttpExchange:
@@ -114,7 +58,7 @@ class HttpExchange:
             await self._send_whole(response)
             return
         try:
-            if isinstance(response, EventStreamResponse):
+            if isinstance(response, EventStreamResponse) and not self._without_body(response):
                 await self._send_events(response)
             else:
                 await self._send_stream(response)

@@ -23,7 +23,7 @@ import signal
 
 from django.conf import settings
 
-from taskhub.web.front.http_exchange import FrontState
+from taskhub.web.front.front_state import FrontState
 
 log = logging.getLogger(__name__)
 
