@@ -71,8 +71,12 @@ def _find_swallowing_comment(text: str) -> int | None:
     """Where a text without line ends has a `//` comment."""
     if "\n" in text or "\r" in text:
         return None
-    comments = (found for found in _COMMENTS.finditer(text) if (found["comment"] or "").startswith("//"))
-    return next((found.start() for found in comments), None)
+    for found in _COMMENTS.finditer(text):
+        if found["open"]:
+            return None  # it takes the rest; to look for its end from each later place would take for ever
+        if (found["comment"] or "").startswith("//"):
+            return found.start()
+    return None
 
 
 def member_text(text: bytes | str, name: str) -> str | None:

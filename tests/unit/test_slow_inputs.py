@@ -19,6 +19,8 @@ from sequences.domain.scope import Scope
 from sequences.domain.templates import TemplateReader
 from sequences.domain.validation_errors import StepFailure, ValidationFaults
 from taskhub.errors import Rejected
+from taskhub.jsontools.jsonc import parse_jsonc
+from taskhub.jsontools.strict_json import parse_json
 from taskhub.linear_regex import PatternBudget, PatternsTooSlow, compile_pattern
 from taskhub.runs.scheduler.cron import Crontab, latest_fire
 
@@ -80,6 +82,29 @@ def test_a_predicate_looks_at_no_more_values_than_it_may(name: str) -> None:
     filter_, persistence = FILTERS[name]
     with pytest.raises(StepFailure, match="too many values"):
         filter_holds(filter_, **persistence)
+
+
+TEXTS = {
+    "a string that is not closed": '"\\' * 300_000,
+    "strings one in the other": '"' + '\\"' * 300_000,
+    "comments that are not closed": "/*" * 300_000,
+    "comments in one line": "//" * 300_000,
+    "trailing commas": ",]" * 300_000,
+    "open objects": '{"a":' * 300_000,
+    "closed objects": "{}" * 300_000,
+    "one long number": "9" * 1_300_000,
+    "numbers that are none": "-" * 1_300_000,
+    "elisions": "..." * 200_000,
+    "escapes": '"' + "\\ud800" * 100_000 + '"',
+    "lines": "\n" * 1_300_000 + "]",
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("parse", [parse_jsonc, parse_json])
+def test_a_broken_text_is_refused_in_one_pass(parse: Callable[[str], Any], name: str) -> None:
+    with pytest.raises(Rejected):
+        parse(TEXTS[name])
 
 
 def check_descriptions(pattern: str) -> Any:
