@@ -11,6 +11,10 @@ from taskhub.embedded import ProcessRegister, ProgramSpec
 from taskhub.supervisor import Backoff, Child
 
 PATIENCE = 30.0  # seconds until a test that waits in vain fails
+POLITE = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (print("finished"), sys.exit()))
+print("up"); time.sleep(600)"""
 
 
 class Heard:
@@ -48,6 +52,13 @@ class Yard:
 
     def child(self, name: str, code: str, *stop_signals: tuple[signal.Signals, float]) -> Child:
         return Child(self.program(name, code, *stop_signals), self.register, self.heard, backoff=Backoff(first=0.01))
+
+
+async def stop_politely(child: Child, heard: Heard) -> None:
+    """Stops a child that runs `POLITE`, and waits for its last word."""
+    await heard.hear("polite", "up")
+    await child.stop()
+    await heard.hear("polite", "finished")
 
 
 def run_in_yard(home: Path, test: Callable[[Yard], Awaitable[None]]) -> Yard:

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from threading import Event
 from typing import Any
 
@@ -49,13 +49,29 @@ def begun(person: Person, site: Site, path: str = "/", type: str = "base", **pay
     return processes.run_task(task=tasks.create_task(owner=person.user, body=sent))
 
 
-def run_until_ended(process: Process) -> None:
+def work_until(done: Callable[[], Any]) -> None:
+    """A worker's turns, one after the other, until what is waited for is so."""
     until = time.monotonic() + PATIENCE_SECONDS
-    while process.status == "running":
+    while not done():
         assert time.monotonic() < until, "It waits for pages of others."
         work("extraction", process_lifecycle.perform_extraction, node="extraction@test")
         worker_loop.work_on_slices(node="extraction@test")
-        process.refresh_from_db()
+
+
+def again(process: Process) -> Process:
+    process.refresh_from_db()
+    return process
+
+
+@contextmanager
+def hanging_page(owner: Person, hold: Event) -> Iterator[Process]:
+    """A process whose one page has been asked for, and hangs."""
+    with serving() as site:
+        site.other = lambda path, before: html("<h1>x</h1>") if hold.wait(2 * PATIENCE_SECONDS) else Reply("")
+        process = begun(owner, site)
+        work_until(lambda: site.hits["/"])
+        yield process
+        hold.set()
 
 
 @pytest.mark.parametrize("kind", ["base", "chrome"])
@@ -75,13 +91,10 @@ def test_a_third_user_does_not_wait_for_pages_of_two_greedy_ones(
             site.other = hang
             for number in range(12):
                 begun(person, site, f"/{number}", type=kind)
-        until = time.monotonic() + PATIENCE_SECONDS
-        while not all(site.hits for site in sites[:2]) and time.monotonic() < until:
-            work("extraction", process_lifecycle.perform_extraction, node="extraction@test")
-            worker_loop.work_on_slices(node="extraction@test")
+        work_until(lambda: all(site.hits for site in sites[:2]))
         sites[2].pages["/"] = html("<h1>at once</h1>")
         third = begun(stranger, sites[2], type=kind)
-        run_until_ended(third)
+        work_until(lambda: again(third).status != "running")
         assert (third.status, third.records) == ("finished", 1)
         assert Process.objects.filter(status="running").count() == 24
         hold.set()
@@ -96,7 +109,7 @@ def test_base_pages_do_not_wait_for_rendered_ones(owner: Person, hold: Event) ->
         made = [begun(owner, site, f"/made?{number}", type="chrome") for number in range(3)]
         site.other = lambda path, before: html("<script src=/hangs></script><h1>made</h1>")
         plain = begun(owner, site, "/plain")
-        run_until_ended(plain)
+        work_until(lambda: again(plain).status != "running")
         assert plain.records == 1
         for process in made:
             process.refresh_from_db()
@@ -135,35 +148,17 @@ def test_pages_that_a_turn_did_not_begin_are_given_back_at_its_end(
 
 
 def test_a_worker_that_ends_gives_its_pages_back(owner: Person, hold: Event) -> None:
-    with serving() as site:
-        site.other = lambda path, before: html("<h1>x</h1>") if hold.wait(2 * PATIENCE_SECONDS) else Reply("")
-        process = begun(owner, site)
-        until = time.monotonic() + PATIENCE_SECONDS
-        while not site.hits["/"] and time.monotonic() < until:
-            work("extraction", process_lifecycle.perform_extraction, node="extraction@test")
-            worker_loop.work_on_slices(node="extraction@test")
+    with hanging_page(owner, hold) as process:
         assert Slice.objects.count() == 1
         worker_loop.slice_thread.get("extraction@test").stop()
         page = ExtractionPage.objects.get(process=process)
         assert (page.state, page.attempt, page.lost, Slice.objects.count()) == ("ready", 0, 0, 0)
-        hold.set()
 
 
 def test_a_cancelled_process_lets_go_of_pages_that_hang(owner: Person, hold: Event) -> None:
-    with serving() as site:
-        site.other = lambda path, before: html("<h1>x</h1>") if hold.wait(2 * PATIENCE_SECONDS) else Reply("")
-        process = begun(owner, site)
-        until = time.monotonic() + PATIENCE_SECONDS
-        while not site.hits["/"] and time.monotonic() < until:
-            work("extraction", process_lifecycle.perform_extraction, node="extraction@test")
-            worker_loop.work_on_slices(node="extraction@test")
+    with hanging_page(owner, hold) as process:
         runs.cancel(run=Run.objects.get())
-        process.refresh_from_db()
-        until = time.monotonic() + PATIENCE_SECONDS
-        while not process.results:
-            assert time.monotonic() < until
-            worker_loop.work_on_slices(node="extraction@test")
-            process.refresh_from_db()
+        work_until(lambda: again(process).results)
         assert (process.status, Slice.objects.count()) == ("canceled", 0)
 
 

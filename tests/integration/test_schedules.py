@@ -93,6 +93,14 @@ def error_of(run: Run) -> Any:
     return run.error
 
 
+def first_run_of(schedule: Schedule, ago: timedelta = SECOND) -> Run:
+    """The run of its first fire, which goes on."""
+    due_since(schedule, ago)
+    fire_due()
+    [run] = runs()
+    return run
+
+
 def again(schedule: Schedule) -> Any:
     return Schedule.objects.select_related("periodic").get(pk=schedule.pk)
 
@@ -271,9 +279,7 @@ def test_one_that_has_reached_its_end_says_that_it_fires_no_more(olga: User) -> 
 
 def test_a_fire_while_the_last_run_goes_on_is_left_out_and_on_record(olga: User) -> None:
     schedule = saved(olga)
-    due_since(schedule, 50 * SECOND)
-    fire_due()
-    [first] = runs()
+    first = first_run_of(schedule, 50 * SECOND)
     due = due_since(schedule, SECOND)
     fire_due()
     _, skipped = runs()
@@ -296,11 +302,10 @@ def test_beside_does_not_look_at_the_last_run(olga: User) -> None:
 
 def test_wait_fires_when_the_last_run_has_ended(olga: User) -> None:
     schedule = saved(olga, options={"overlap": "wait"})
-    due_since(schedule, 50 * SECOND)
-    fire_due()
+    first = first_run_of(schedule, 50 * SECOND)
     due = due_since(schedule, SECOND)
     assert fire_due() == 0
-    [first] = runs()
+    assert runs() == [first]
     claimed = claim_this(run_id=first.pk, worker="w")
     assert claimed
     end(run=claimed, state=State.SUCCESS)
@@ -311,9 +316,7 @@ def test_wait_fires_when_the_last_run_has_ended(olga: User) -> None:
 @pytest.mark.parametrize("missed", ["latest", "none"])
 def test_of_fires_that_waited_the_latest_runs_and_the_others_are_on_record(olga: User, missed: str) -> None:
     schedule = saved(olga, every=3600, options={"overlap": "wait", "missed": missed})
-    due_since(schedule, SECOND)
-    fire_due()
-    [first] = runs()
+    first = first_run_of(schedule)
     due = due_since(schedule, 2.5 * HOUR)
     assert fire_due() == 0
     cancel(run=first)
@@ -328,9 +331,7 @@ def test_of_fires_that_waited_the_latest_runs_and_the_others_are_on_record(olga:
 @pytest.mark.parametrize("missed", ["latest", "none"])
 def test_a_fire_that_waited_long_is_no_missed_one(olga: User, missed: str) -> None:
     schedule = saved(olga, every=86_400, options={"overlap": "wait", "missed": missed})
-    due_since(schedule, SECOND)
-    fire_due()
-    [first] = runs()
+    first = first_run_of(schedule)
     due = due_since(schedule, 5 * HOUR)
     cancel(run=first)
     fire_due()

@@ -18,7 +18,7 @@ from taskhub.embedded.process_registry import MARK, session_of
 from taskhub.fork_client import ForkClient
 from taskhub.supervisor import Backoff, Child, ProgramRun
 from tests.hub import ROOT
-from tests.yard import PATIENCE, Yard, run_in_yard
+from tests.yard import PATIENCE, POLITE, Yard, run_in_yard, stop_politely
 
 Run = Callable[[Callable[["Forks"], Awaitable[None]]], Yard]
 LOAD = "import os\npid = 0\ndef load():\n    global pid\n    pid = os.getpid()\n"
@@ -153,18 +153,7 @@ print(loaded.pid == os.getppid(), random.random(), secrets.token_hex(), uuid_uti
 
 
 def test_a_program_is_signalled_and_stopped(run: Run) -> None:
-    code = """
-import signal, sys, time
-signal.signal(signal.SIGTERM, lambda *_: (print("finished"), sys.exit()))
-print("up"); time.sleep(600)"""
-
-    async def test(forks: Forks) -> None:
-        child = forks.child("polite", code)
-        await forks.heard.hear("polite", "up")
-        await child.stop()
-        assert forks.heard.lines[-1] == ("polite", "finished")
-
-    run(test)
+    run(lambda forks: stop_politely(forks.child("polite", POLITE), forks.heard))
 
 
 def test_a_program_that_dies_is_forked_again(run: Run) -> None:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from taskhub.embedded import ProcessRegister, ProgramSpec
 from taskhub.embedded.process_registry import MARK, end, session_of
 from taskhub.supervisor import LONGEST_LINE, Backoff, Child, OutputLines, Printer, describe, stop_in_order
-from tests.yard import PATIENCE, Yard, run_in_yard
+from tests.yard import PATIENCE, POLITE, Yard, run_in_yard, stop_politely
 
 FOREVER = "import time; print('up', flush=True); time.sleep(600)"
 
@@ -176,18 +176,7 @@ def test_a_program_is_ended_when_its_keeper_fails(run: Callable[..., Yard], monk
 
 
 def test_stop_lets_a_child_finish(run: Callable[..., Yard]) -> None:
-    code = """
-import signal, sys, time
-signal.signal(signal.SIGTERM, lambda *_: (print("finished"), sys.exit()))
-print("up"); time.sleep(600)"""
-
-    async def test(yard: Yard) -> None:
-        child = yard.child("polite", code)
-        await yard.heard.hear("polite", "up")
-        await child.stop()
-        await yard.heard.hear("polite", "finished")
-
-    run(test)
+    run(lambda yard: stop_politely(yard.child("polite", POLITE), yard.heard))
 
 
 def test_a_child_that_ignores_its_signals_is_killed(run: Callable[..., Yard]) -> None:
