@@ -74,12 +74,13 @@ class Idle(BaseHTTPRequestHandler):
 
 
 def documents(count: int, size: int) -> Iterator[bytes]:
-    """Products of about `size` bytes."""
+    """Products of `size` bytes, each with another piece of one long text."""
     chance = random.Random(1)
+    text = " ".join(chance.choices(WORDS, k=500_000))
     for number in range(count):
-        shown = {"sku": f"p{number:07}", "price": number * 1.5, "name": f"Product {number}", "text": ""}
-        words = " ".join(chance.choices(WORDS, k=size // 4))
-        yield json.dumps(shown | {"text": words[: size - len(json.dumps(shown))]}).encode()
+        shown = json.dumps({"sku": f"p{number:07}", "price": number * 1.5, "name": f"Product {number}", "text": ""})
+        at, length = chance.randrange(len(text) - size), size - len(shown)
+        yield f'{shown[:-2]}{text[at : at + length]}"}}'.encode()
 
 
 def packed(lines: list[bytes]) -> bytes:

@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from statistics import median
 from typing import Any
 
@@ -64,7 +63,7 @@ def against_script(what: str) -> Any:
 def against(name: str, what: str) -> Any:
     def row(stage: Stage) -> Measured:
         with site() as url:
-            rate, memory = peer(name, what, url)
+            rate, memory = slow_peer(name, what, url)
             mine = [ours(stage, what, url) for _ in range(3)]
         return Measured(rate, median(mine), "pages/s", [f"Its peak was {memory:.0f} MiB."])
 
@@ -75,7 +74,7 @@ def memory(stage: Stage) -> Measured:
     """The peak of the worker's process that fetches, what it shares with its parent included; and of Scrapy's."""
     workers = [child for worker in _extractors() for child in worker.children()]
     with site() as url:
-        _, floor = peer("with_scrapy", "list", url)
+        _, floor = slow_peer("with_scrapy", "list", url)
         for worker in workers:
             forget_peak(worker.pid)
         ours(stage, "list", url)
@@ -135,12 +134,21 @@ def ours(stage: Stage, what: str, site: str) -> float:
     return PAGES[what] / float(seconds)
 
 
-@cache
 def peer(name: str, what: str, url: str) -> tuple[float, float]:
-    """Pages a second, and MiB at its peak; of Scrapy and Crawlee once, for they take their time."""
+    """Pages a second, and MiB at its peak."""
     with tempfile.NamedTemporaryFile(suffix=".jsonl") as file:
         seconds, memory = _said(name, what, url, file.name)
     return PAGES[what] / seconds, memory
+
+
+_slow_peers: dict[tuple[str, str], tuple[float, float]] = {}
+
+
+def slow_peer(name: str, what: str, url: str) -> tuple[float, float]:
+    """The same of Scrapy and Crawlee, which take their time: each is measured once, whichever rows need it."""
+    if (name, what) not in _slow_peers:
+        _slow_peers[name, what] = peer(name, what, url)
+    return _slow_peers[name, what]
 
 
 def _said(name: str, *arguments: str) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from tests.ports import free_port
 
 STARTS = 3
 PATIENCE_SECONDS = 120
-SETTLE_SECONDS, IDLE_SECONDS = 20, 30
+SETTLE_SECONDS, IDLE_SECONDS = 15, 20
 
 
 def start() -> Measured:
