@@ -3,10 +3,7 @@
 `manage.py up` fills DATABASE_URL, REDIS_URL, TASKHUB_SECRET_KEY and TASKHUB_PRIVATE for the private home.
 """
 
-import os
-import re
 from datetime import timedelta
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,79 +11,21 @@ import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
 from taskhub import __version__, programs
+from taskhub.environment import (
+    broker_address,
+    env_apps,
+    env_flag,
+    env_int,
+    env_list,
+    env_rate,
+    env_text,
+    env_web_address,
+    env_word,
+)
 from taskhub.outbound.policy import Allow
 from taskhub.web.hub_names import HubNames, host_of, is_loopback
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-
-
-def env_text(name: str, default: str | None = None, hint: str = "") -> str:
-    value = os.environ.get(name, "").strip() or default
-    if value is None:
-        raise ImproperlyConfigured(f"{name} is not set. {hint}".strip())
-    return value
-
-
-def env_flag(name: str, default: bool) -> bool:
-    value = env_text(name, str(default)).lower()
-    if value not in {"true", "1", "yes", "on", "false", "0", "no", "off"}:
-        raise ImproperlyConfigured(f"{name} must be true or false, not {value!r}.")
-    return value in {"true", "1", "yes", "on"}
-
-
-def env_int(name: str, default: int, minimum: int = 0) -> int:
-    value = env_text(name, str(default))
-    if not value.isdecimal() or int(value) < minimum:
-        raise ImproperlyConfigured(f"{name} must be a whole number of at least {minimum}, not {value!r}.")
-    return int(value)
-
-
-def env_list(name: str, default: str = "") -> list[str]:
-    return [part.strip() for part in env_text(name, default).split(",") if part.strip()]
-
-
-def env_rate(name: str, default: str | None) -> str | None:
-    """A rate such as 60/min; `none` lifts the limit."""
-    value = env_text(name, default or "none").lower()
-    if value == "none":
-        return None
-    count, _, period = value.partition("/")
-    if not count.isdecimal() or period[:1] not in {"s", "m", "h", "d"}:
-        raise ImproperlyConfigured(f"{name} must look like 60/min, 5/s or none, not {value!r}.")
-    return value
-
-
-def env_word(name: str, default: str, words: tuple[str, ...]) -> str:
-    value = env_text(name, default).upper()
-    if value not in words:
-        raise ImproperlyConfigured(f"{name} must be one of {', '.join(words)}, not {value!r}.")
-    return value
-
-
-def env_web_address(name: str, default: str) -> str:
-    """An address without a slash at its end, so that paths can be put behind it."""
-    value = env_text(name, default).rstrip("/")
-    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
-        raise ImproperlyConfigured(f"{name} must look like https://hub.example.com, not {value!r}.")
-    return value
-
-
-def env_apps(name: str) -> list[str]:
-    """Names of applications, each in a package that can be found."""
-    apps = env_list(name)
-    for app in apps:
-        if not app.partition(".")[0].isidentifier() or find_spec(app.partition(".")[0]) is None:
-            raise ImproperlyConfigured(f"{name} names {app!r}, and there is no such package.")
-    return apps
-
-
-def broker_address(redis_url: str) -> str:
-    """Celery's spelling of redis-py's address: a unix socket has another scheme there."""
-    if not redis_url.startswith("unix://"):
-        return redis_url
-    path, _, query = redis_url.removeprefix("unix://").partition("?")
-    return f"redis+socket://{path}?{query.replace('db=', 'virtual_host=')}"
-
 
 # The place and its address
 
@@ -335,9 +274,8 @@ BODY_LEAST_RATE = env_int("TASKHUB_BODY_LEAST_RATE", 16, minimum=1)
 BODY_MAX_SECONDS = env_int("TASKHUB_BODY_MAX_SECONDS", 3600, minimum=1)
 # Bytes of unfinished bodies that one web process keeps; whoever sends more meanwhile is asked to come again.
 OPEN_BODIES_MAX_BYTES = env_int("TASKHUB_OPEN_BODIES_MAX_BYTES", 512 * 1024 * 1024, minimum=BODY_MAX_BYTES)
-ANSWER_IDLE_SECONDS = env_int(
-    "TASKHUB_ANSWER_IDLE_SECONDS", 60, minimum=1
-)  # in which a client must take some of its answer
+# In which a client must take some of its answer.
+ANSWER_IDLE_SECONDS = env_int("TASKHUB_ANSWER_IDLE_SECONDS", 60, minimum=1)
 OPEN_WAITS_MAX = env_int("TASKHUB_OPEN_WAITS_MAX", 5000, minimum=1)
 OPEN_WAITS_PER_USER = env_int("TASKHUB_OPEN_WAITS_PER_USER", 1000, minimum=1)
 
@@ -400,9 +338,7 @@ EXTRACTION_MAX_SECONDS = env_int("TASKHUB_EXTRACTION_MAX_SECONDS", 30 * 24 * 360
 EXTRACTION_PAGE_MAX_BYTES = env_int("TASKHUB_EXTRACTION_PAGE_MAX_BYTES", 10 * 1024 * 1024, minimum=1024)  # unpacked
 EXTRACTION_PAGE_SECONDS = env_int("TASKHUB_EXTRACTION_PAGE_SECONDS", 60, minimum=1)  # redirects included
 EXTRACTION_PAGE_ATTEMPTS = env_int("TASKHUB_EXTRACTION_PAGE_ATTEMPTS", 3, minimum=1)
-EXTRACTION_CONCURRENCY = env_int(
-    "TASKHUB_EXTRACTION_CONCURRENCY", 16, minimum=1
-)  # pages at once, of one worker process
+EXTRACTION_CONCURRENCY = env_int("TASKHUB_EXTRACTION_CONCURRENCY", 16, minimum=1)  # pages at once, of one worker
 EXTRACTION_HOST_CONCURRENCY = env_int("TASKHUB_EXTRACTION_HOST_CONCURRENCY", 8, minimum=1)  # of one host, in all
 EXTRACTION_HOST_DELAY_MS = env_int("TASKHUB_EXTRACTION_HOST_DELAY_MS", 0)  # between two requests to one host
 EXTRACTION_SLICE_SECONDS = env_int("TASKHUB_EXTRACTION_SLICE_SECONDS", 5, minimum=1)  # then another process's turn
