@@ -17,16 +17,16 @@ from taskhub.security.sealed_values import opened_text, sealed_text
 LIMIT_REACHED = "the limit of pages is reached; others are left out"
 SUSPECTS = 16  # claimed together
 
+# The rows are chosen once, in an array: a join could run the inner query again for each row, past its limit.
 _CLAIM = """
-UPDATE extraction_page AS page SET state = 'claimed', slice = %(slice)s, attempt = attempt + 1, not_before = NULL
-FROM (
+UPDATE extraction_page SET state = 'claimed', slice = %(slice)s, attempt = attempt + 1, not_before = NULL
+WHERE id = ANY(ARRAY(
     SELECT id FROM extraction_page
     WHERE process_id = %(process)s AND state = 'ready' AND lost {lost}
         AND (not_before IS NULL OR not_before <= clock_timestamp())
     ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-) AS chosen
-WHERE page.id = chosen.id
-RETURNING page.id, page.key, page.chain, page.before, page.ordinal, page.rule, page.url, page.attempt, page.lost
+))
+RETURNING id, key, chain, before, ordinal, rule, url, attempt, lost
 """
 _ADD = """
 INSERT INTO extraction_page

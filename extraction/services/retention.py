@@ -21,9 +21,9 @@ from taskhub.runs.queue.execution import Execution
 BATCH = 5_000
 
 _DELETE_PAGES = """
-DELETE FROM extraction_page WHERE id IN (
+DELETE FROM extraction_page WHERE id = ANY(ARRAY(
     SELECT id FROM extraction_page WHERE process_id = %s ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
-)
+))
 """
 
 

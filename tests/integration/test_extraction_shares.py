@@ -13,7 +13,7 @@ from django.db import connections
 
 from extraction import fetch_loop, worker_loop
 from extraction.domain.process_status import PageState
-from extraction.fetch.browser import SharedWindows
+from extraction.fetch.shared_windows import SharedWindows
 from extraction.models import ExtractionPage, Process, Slice
 from extraction.services import process_lifecycle, processes, slices, tasks
 from taskhub.runs import queue as runs

@@ -477,6 +477,16 @@ def test_a_page_that_takes_workers_with_it_is_given_up_alone(owner: Person, site
     assert "worker was lost" in page(process, "/a").error
 
 
+def test_a_claim_keeps_to_its_limit_whatever_the_plan(owner: Person, site: Site) -> None:
+    process = begun(owner, site, fields=[{**LINKS[0], "details": DETAIL}], commonParent="li")
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE extraction_page")  # PostgreSQL plans for a single page from now on
+    found_at_once(process, [f"{site.url}/{number}" for number in range(5)])
+    slice, _ = slices.claim_slice(worker="one@test") or (None, None)
+    assert slice
+    assert len(page_table.claim_pages(slice=slice, limit=1)) == 1
+
+
 def test_a_cancelled_process_keeps_what_it_has(owner: Person, site: Site) -> None:
     site.pages["/"] = listing("/a", "/b")
     process = begun(owner, site)
