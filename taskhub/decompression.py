@@ -26,7 +26,7 @@ _large_windows = threading.BoundedSemaphore(LARGE_WINDOWS_AT_ONCE)
 
 
 class Decoder(ABC):
-    """Decompresses one content encoding. Broken data raises one of `_BROKEN`."""
+    """Decompresses one content encoding. Broken data raises one of `BROKEN`."""
 
     @abstractmethod
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -179,7 +179,7 @@ ENCODINGS: dict[str, Callable[[], Decoder]] = {
     "br": Brotli,
     "zstd": Zstd,
 }
-_BROKEN: tuple[type[Exception], ...] = (zlib.error, fast_zlib.error, brotli.error, zstd.ZstdError, EOFError, ValueError)
+BROKEN: tuple[type[Exception], ...] = (zlib.error, fast_zlib.error, brotli.error, zstd.ZstdError, EOFError, ValueError)
 
 
 def decoder_of(encoding: str) -> Decoder:
@@ -208,7 +208,7 @@ class BodyDecompressor:
                     self._check_size()
                     if piece:
                         yield piece
-        except _BROKEN as error:
+        except BROKEN as error:
             raise Rejected(f"The encoded body is broken after {self.bytes_in} bytes: {_reason(error)}.") from None
 
     def finish(self) -> None:

@@ -14,14 +14,15 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
-from urllib.parse import urljoin
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from taskhub.decompression import BodyDecompressor, decoder_of
 from taskhub.errors import Problem, Rejected, TooLarge, UnsupportedMedia
+from taskhub.outbound.answer_bodies import AnswerBody
+from taskhub.outbound.answer_heads import HEADERS_MAX, ContradictoryLength, GateConnector, OversizedHead
+from taskhub.outbound.answers import HEADER_MAX_BYTES, redirect_address
 from taskhub.outbound.errors import Refused, TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve, system_resolver
 from taskhub.outbound.policy import Policy, Target, check_url, configured_policy
@@ -42,6 +43,8 @@ _MEANINGS: list[tuple[type[BaseException], type[Problem], str]] = [
     (aiohttp.ServerDisconnectedError, Unreachable, "closed the connection without an answer"),
     (aiohttp.ClientPayloadError, Unreachable, "ended its answer early"),
     (aiohttp.InvalidURL, Refused, "has an address that cannot be called"),
+    (OversizedHead, TooMuch, "answers with headers that are too long"),
+    (ContradictoryLength, Unreachable, "contradicts itself about the length of its answer"),
     (aiohttp.ClientConnectionError, Unreachable, "broke the connection off"),
     (aiohttp.ClientResponseError, Unreachable, "does not answer in HTTP"),
     (OSError, Unreachable, "broke the connection off"),
@@ -61,7 +64,10 @@ class GateResponse:
 
 @dataclass
 class GateRequest:
-    """One request. `secret` headers go to the origin of `home` (by default of `url`) and to no other."""
+    """One request. `secret` headers go to the origin of `home` (by default of `url`) and to no other.
+
+    An answer with more than `max_bytes` raises `TooMuch`, or is cut off where the request says so.
+    """
 
     url: str
     method: str = "GET"
@@ -71,6 +77,7 @@ class GateRequest:
     secret: frozenset[str] = frozenset()
     home: str = ""
     max_bytes: int | None = None
+    cut_off: bool = False
 
 
 #: Asked before each hop of a call: the address, and how many redirects led there. What it raises ends the call.
@@ -125,13 +132,16 @@ class GateClient:
         self.jar = jar
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(resolver=self._resolver, limit=self._limit, ttl_dns_cache=DNS_SECONDS)
+        connector = GateConnector(resolver=self._resolver, limit=self._limit, ttl_dns_cache=DNS_SECONDS)
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=self.jar or aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": ACCEPTED},
+            max_line_size=HEADER_MAX_BYTES,
+            max_field_size=HEADER_MAX_BYTES,
+            max_headers=HEADERS_MAX,
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=self.policy.connect_timeout, sock_read=self.policy.read_timeout
             ),
@@ -170,7 +180,8 @@ class GateClient:
             if answer.status not in REDIRECTS or "Location" not in answer.headers:
                 return answer
             try:
-                call = replace(call, url=urljoin(call.url, answer.headers["Location"]).partition("#")[0])
+                location = answer.headers["Location"].encode("utf-8", "surrogateescape")
+                call = replace(call, url=redirect_address(call.url, location))
             except ValueError:
                 raise Refused(f"{target} redirects in a way that cannot be followed.") from None
             if answer.status == 303 or (answer.status in {301, 302} and call.method == "POST"):
@@ -193,7 +204,7 @@ class GateClient:
                     return answer
                 if judge:
                     judge(answer)
-                await self._read(response, answer, call.max_bytes or self.policy.max_bytes, target)
+                await self._read(response, answer, call, target)
                 return answer
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _problem_of(error, target, self.policy) from None
@@ -207,22 +218,27 @@ class GateClient:
         except ValueError as error:
             raise Refused(f"The proxy's address cannot be read: {error}") from None
 
-    async def _read(self, response: aiohttp.ClientResponse, answer: GateResponse, limit: int, target: Target) -> None:
-        if (response.content_length or 0) > limit:
+    async def _read(
+        self, response: aiohttp.ClientResponse, answer: GateResponse, call: GateRequest, target: Target
+    ) -> None:
+        limit = call.max_bytes or self.policy.max_bytes
+        if not call.cut_off and (response.content_length or 0) > limit:
             raise TooMuch(f"{target} answers with more than {limit} bytes.")
-        decompressor = _decompressor(response.headers.get("Content-Encoding", ""), limit, target)
+        body = _answer_body(response, limit, target)
         pieces: list[bytes] = []
         try:
             async for chunk in response.content.iter_any():
-                pieces += decompressor.feed(chunk)
-            decompressor.finish()
+                pieces.extend(body.feed(chunk))
+            if not _tells_its_end(response):
+                body.finish()  # else it ends where it says, and what is missing is the server's own affair
         except TooLarge:
-            raise TooMuch(f"{target} answers with more than {limit} bytes.") from None
+            if not call.cut_off:
+                raise TooMuch(f"{target} answers with more than {limit} bytes.") from None
         except Rejected as problem:
             raise Unreachable(f"{target} answers in an encoding that it breaks. {problem.detail}") from None
         finally:
-            decompressor.close()
-        answer.body, answer.wire = b"".join(pieces), decompressor.bytes_in
+            body.close()
+        answer.body, answer.wire = b"".join(pieces), body.bytes_in
 
 
 def _checked_address(url: str, target: Target) -> URL:
@@ -239,11 +255,16 @@ def _checked_address(url: str, target: Target) -> URL:
     return address
 
 
-def _decompressor(encoding: str, limit: int, target: Target) -> BodyDecompressor:
+def _answer_body(response: aiohttp.ClientResponse, limit: int, target: Target) -> AnswerBody:
     try:
-        return BodyDecompressor(decoder_of(encoding), limit)
+        return AnswerBody(",".join(response.headers.getall("Content-Encoding", ())), limit)
     except UnsupportedMedia:
         raise Unreachable(f"{target} answers in an encoding that is not read.") from None
+
+
+def _tells_its_end(response: aiohttp.ClientResponse) -> bool:
+    """Whether a connection that breaks off is noticed; else a body ends with the connection (RFC 9112, 6.3)."""
+    return response.content_length is not None or "Transfer-Encoding" in response.headers
 
 
 def _problem_of(error: BaseException, target: Target, policy: Policy) -> Problem:

@@ -18,12 +18,14 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from taskhub.interruption import watch
+from taskhub.outbound.answers import HEAD_MAX_BYTES
 from taskhub.outbound.errors import TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve
 from taskhub.outbound.policy import Policy, Target
 
 SEND_BYTES = 64 * 1024
-HEAD_MAX_BYTES = 64 * 1024  # status line and headers; http.client alone would take 100 headers of 64 KiB each
+# The status line and headers, and what is read ahead. http.client alone would take 100 headers of 64 KiB each.
+HEAD_ALLOWANCE = HEAD_MAX_BYTES + io.DEFAULT_BUFFER_SIZE
 
 Timeout = float | tuple[float | None, float | None] | None
 
@@ -77,7 +79,7 @@ class _Meter(io.RawIOBase):
     """Reads from a connection until the call's end and no further than `allowance` bytes."""
 
     def __init__(self, source: io.RawIOBase, sock: socket.socket, exchange: Exchange) -> None:
-        self.allowance = HEAD_MAX_BYTES
+        self.allowance = HEAD_ALLOWANCE
         self._source, self._sock, self._exchange = source, sock, exchange
 
     def readable(self) -> bool:
@@ -128,7 +130,10 @@ class _Answer(http.client.HTTPResponse):
         if any(isinstance(defect, MissingHeaderBodySeparatorDefect) for defect in self.msg.defects):
             # http.client would drop all headers from this line on, the body's length among them
             raise Unreachable(f"{self._exchange.target} answers with a line among the headers that is none.")
-        self._meter.allowance = 2 * self._exchange.policy.max_bytes + HEAD_MAX_BYTES
+        lengths = {part.strip() for part in self.headers.get("Content-Length", "").split(",")}
+        if self.length is None and not self.chunked and len(lengths) == 1 and (length := lengths.pop()).isdecimal():
+            self.length = int(length)  # told twice (RFC 9110, 8.6)
+        self._meter.allowance = 2 * self._exchange.policy.max_bytes + HEAD_ALLOWANCE
 
 
 class _Gated:

@@ -18,6 +18,7 @@ from typing import Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from taskhub.errors import Problem
+from taskhub.outbound.answers import HEAD_MAX_BYTES
 from taskhub.outbound.errors import Refused, TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve, system_resolver
 from taskhub.outbound.policy import Policy, Target, check_url
@@ -25,7 +26,6 @@ from taskhub.outbound.policy import Policy, Target, check_url
 log = logging.getLogger(__name__)
 
 MARK = ("Proxy-Status", "taskhub; error=destination_ip_prohibited")  # RFC 9209: what the gate itself answers
-HEAD_MAX = 64 * 1024
 PIECE = 64 * 1024
 CONNECTIONS_MAX = 128  # of one browser's page
 _REQUEST = re.compile(rb"([A-Z]{1,20}) (\S+) HTTP/1\.[01]")
@@ -59,7 +59,7 @@ class GateProxy:
         self._calls: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=HEAD_MAX)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=HEAD_MAX_BYTES)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -127,7 +127,7 @@ class GateProxy:
             async with asyncio.timeout(self.policy.total_timeout):
                 return (await reader.readuntil(b"\r\n\r\n")).removesuffix(b"\r\n\r\n")
         except asyncio.LimitOverrunError:
-            raise TooMuch(f"A request has more than {HEAD_MAX} bytes of headers.") from None
+            raise TooMuch(f"A request has more than {HEAD_MAX_BYTES} bytes of headers.") from None
         except asyncio.IncompleteReadError:
             return None
 
@@ -183,7 +183,7 @@ class GateProxy:
         for address in await self._resolve(target):
             with suppress(OSError, TimeoutError):
                 async with asyncio.timeout(self.policy.connect_timeout):
-                    return await asyncio.open_connection(address, target.port, limit=HEAD_MAX)
+                    return await asyncio.open_connection(address, target.port, limit=HEAD_MAX_BYTES)
         raise Unreachable(f"{target} does not take connections.")
 
     async def _relay(self, target: Target, client: Streams, server: Streams, *, length: int | None = None) -> None:

@@ -14,6 +14,7 @@ from urllib3 import exceptions as urllib3_errors
 from taskhub import __version__
 from taskhub.errors import Problem
 from taskhub.interruption import before_waiting
+from taskhub.outbound.answers import escaped_address
 from taskhub.outbound.connections import POOLS, Clock, Exchange, Timeout, current
 from taskhub.outbound.errors import Refused, TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve, system_resolver
@@ -200,6 +201,11 @@ class Session(requests.Session):
             response = self._hop(onward, options)
         response.history = history
         return response
+
+    def get_redirect_target(self, response: requests.Response) -> str | None:
+        """Where an answer redirects to; requests takes a `Location` in UTF-8 only."""
+        location = response.headers["location"] if response.is_redirect else None
+        return None if location is None else escaped_address(location.encode("latin-1"))
 
     def _hop(self, request: requests.PreparedRequest, options: dict[str, Any]) -> requests.Response:
         try:

@@ -2,12 +2,13 @@
 
 import asyncio
 import gzip
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from taskhub.outbound import Allow, Policy, Refused, TooMuch, Unreachable
+from taskhub.outbound import Allow, Policy, Refused, Session, TooMuch, Unreachable
 from taskhub.outbound.client import GateClient, GateRequest, GateResponse
 from tests.extraction_sites import Reply, Site, serving
 from tests.integration.outbound_servers import Names
@@ -105,6 +106,76 @@ def test_bodies_are_unpacked_within_limits(site: Site) -> None:
     assert (answer.body, answer.wire < 200) == (b"x" * 5000, True)
     with pytest.raises(TooMuch):
         call(f"{site.url}/z", max_bytes=4999)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        HEAD + b"Content-Length: 4\r\nContent-Length: 4\r\n\r\npage",
+        HEAD + b"Content-Length: 4\r\n\r\npage and more than it tells",
+        HEAD + b"this is no header\r\nContent-Length: 4\r\n\r\npage",
+        HEAD + b"Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npage\r\n0\r\n\r\n",
+        HEAD + b"Content-Encoding: utf-8\r\nContent-Length: 4\r\n\r\npage",
+        HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"page") + b"behind",
+        HEAD + b"Content-Encoding: deflate\r\nContent-Length: 10\r\n\r\n" + zlib.compress(b"page")[:-2],
+        HEAD + b"X-Long: " + b"x" * 60_000 + b"\r\nContent-Length: 4\r\n\r\npage",
+        b"HTTP/1.1 103 Early Hints\r\n\r\n" + HEAD + b"Content-Length: 4\r\n\r\npage",
+    ],
+)
+def test_answers_are_read_as_browsers_read_them(site: Site, raw: bytes) -> None:
+    site.pages["/odd"] = Reply(raw=raw)
+    assert call(f"{site.url}/odd").body == b"page"
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (HEAD + b"Content-Length: 4\r\nContent-Length: 5\r\n\r\npage", "contradicts itself about the length"),
+        (HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"page")[:-9], "before its end"),
+        (HEAD + b"X-Long: " + b"x" * 300_000 + b"\r\n\r\n", "headers that are too long"),
+    ],
+)
+def test_answers_that_no_browser_reads(site: Site, raw: bytes, words: str) -> None:
+    site.pages["/odd"] = Reply(raw=raw)
+    with pytest.raises((Unreachable, TooMuch), match=words):
+        call(f"{site.url}/odd")
+
+
+def test_a_connection_with_more_than_was_told_is_not_used_again(site: Site) -> None:
+    site.pages["/odd"] = Reply(raw=HEAD + b"Content-Length: 4\r\n\r\npage" + HEAD + b"Content-Length: 4\r\n\r\nevil")
+
+    async def both() -> tuple[bytes, bytes]:
+        async with GateClient(LOOPBACK) as client:
+            return (await client.get(f"{site.url}/odd")).body, (await client.get(f"{site.url}/x")).body
+
+    assert asyncio.run(both()) == (b"page", b"/x")
+
+
+@pytest.mark.parametrize(
+    ("location", "path"),
+    [
+        (b"/to a page", "/to%20a%20page"),
+        (b"/caf\xe9", "/caf%E9"),
+        ("/café?q=ü".encode(), "/caf%C3%A9?q=%C3%BC"),
+    ],
+)
+def test_where_redirects_lead_for_every_library(site: Site, location: bytes, path: str) -> None:
+    head = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nConnection: close\r\nLocation: "
+    site.pages["/away"] = Reply(raw=head + location + b"\r\n\r\n")
+    assert call(f"{site.url}/away").body.decode() == path
+    with Session(LOOPBACK) as session:
+        assert session.get(f"{site.url}/away").text == path
+
+
+def test_too_long_a_body_may_be_cut_off(site: Site) -> None:
+    site.pages["/long"] = Reply(b"x" * 3_000_000)
+    answer = call(f"{site.url}/long", max_bytes=1_000_000, cut_off=True)
+    assert 700_000 < len(answer.body) <= 1_000_000
+    with pytest.raises(TooMuch):
+        call(f"{site.url}/long", max_bytes=1_000_000)
 
 
 def test_nothing_is_read_from_the_environment(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,6 +123,13 @@ def test_nobody_there_is_told() -> None:
         assert through(proxy, "http://127.0.0.1:9/").status_code == 502
 
 
+def test_long_headers_pass(serve: Serve) -> None:
+    headers = [f"X-{number}: {'x' * 65_000}" for number in range(3)]
+    server = serve(answer(b"ok", *headers))
+    with gate() as proxy:
+        assert through(proxy, server.url).text == "ok"
+
+
 def test_more_than_the_limit_is_cut_off(serve: Serve) -> None:
     server = serve(answer(b"x" * 500_000))
     with gate(max_bytes=100_000) as proxy, pytest.raises(requests.RequestException):
@@ -131,7 +138,9 @@ def test_more_than_the_limit_is_cut_off(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    "sent", [b"nonsense\r\n\r\n", b"GET /path HTTP/1.1\r\n\r\n", b"GET http://a/ HTTP/1.1\r\nX: " + b"y" * 70_000]
+    "sent",
+    [b"nonsense\r\n\r\n", b"GET /path HTTP/1.1\r\n\r\n", b"GET http://a/ HTTP/1.1\r\nX: " + b"y" * 270_000],
+    ids=["nonsense", "a path", "a long header"],
 )
 def test_what_is_no_request_of_a_proxy_is_refused(sent: bytes) -> None:
     with gate() as proxy, socket.create_connection(("127.0.0.1", int(proxy.address.rpartition(":")[2]))) as caller:

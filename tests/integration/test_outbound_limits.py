@@ -174,6 +174,16 @@ def test_garbage_is_an_error(serve: Serve, session: Session, script: Script, wha
         session.get(serve(script).url)
 
 
+def test_long_headers_pass(serve: Serve, session: Session) -> None:
+    headers = [f"X-{number}: {'x' * 65_000}" for number in range(3)]
+    assert session.get(serve(answer(b"ok", *headers)).url).content == b"ok"
+
+
+def test_a_length_that_is_told_twice_is_one(serve: Serve, session: Session) -> None:
+    for twice in (b"Content-Length: 2\r\nContent-Length: 2", b"Content-Length: 2, 2"):
+        assert session.get(serve(b"HTTP/1.1 200 OK\r\n" + twice + b"\r\n\r\nok").url).content == b"ok"
+
+
 @pytest.mark.parametrize("body", [answer(bytes(MAX)), chunked(*[bytes(10)] * (MAX // 10))])
 def test_as_much_as_is_allowed_passes(serve: Serve, session: Session, body: bytes) -> None:
     assert session.get(serve(body).url).content == bytes(MAX)
