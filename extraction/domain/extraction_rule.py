@@ -9,7 +9,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, PrivateAttr, Validati
 
 from extraction.domain.css_selectors import BLOCK, RequiredSelector, Selector
 from extraction.domain.result_formats import JSON, ResultFormat
-from extraction.domain.text_filters import TextFilter
+from extraction.domain.text_filters import LINES, TextFilter
 from taskhub.jsontools.json_models import (
     REQUIRED_WORDS,
     Count,
@@ -110,6 +110,11 @@ class RecordField(JsonModel):
         if self.attrs == (TEXT,):
             return ((TEXT, self.name),)
         return tuple((attr, f"{self.name}_{attr}") for attr in self.attrs)
+
+    @property
+    def reads_lines(self) -> bool:
+        """Whether its texts are read in lines, rather than on one."""
+        return any(filter.name == LINES for filter in self.filters)
 
     @cached_property
     def nest(self) -> str:

@@ -1,7 +1,7 @@
 """Reads a page: its records, the pages behind them, and the next page of its list, as a rule says. Pure."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from extraction.domain.extraction_rule import ADDRESSES, NEXT, OUTER_HTML, TEXT,
 from extraction.domain.page_addresses import BaseAddress, absolute_address, fetchable_address, page_key
 from extraction.domain.page_blocks import blocks_of, nodes_by_block
 from extraction.domain.text_filters import TextFilter, apply_filters, concatenate, split_at_concatenation
+from extraction.domain.visible_text import lines_of, text_of
 
 HTML = "html"  # the attribute that is the element's content with its tags
 UNFILTERED = ADDRESSES | {HTML, OUTER_HTML}
@@ -51,7 +52,7 @@ def read_page(html: str | bytes, url: str, rule: ExtractionRule) -> PageReading:
     for record, links in _records(page, base, rule):
         if rule.path:
             _drop_seen(record, seen)
-        if any(value not in (None, []) for value in record.values()):
+        if any(map(has_value, record.values())):
             reading.records.append(record)
             reading.links += links
     reading.links = list({link.key: link for link in reading.links}.values())
@@ -88,6 +89,11 @@ def _base_address(page: LexborHTMLParser, url: str) -> str:
     return absolute_address(url, element.attributes.get("href") or "") if element else url
 
 
+def has_value(value: Any) -> bool:
+    """Whether a value of a record is more than null, or a list of nulls."""
+    return value is not None if not isinstance(value, list) else any(one is not None for one in value)
+
+
 def _records(
     page: LexborHTMLParser, base: BaseAddress, rule: ExtractionRule
 ) -> Iterator[tuple[Record, list[DetailsLink]]]:
@@ -113,6 +119,7 @@ class _FieldPlan(NamedTuple):
 
     columns: tuple[tuple[str, str], ...]
     filters: tuple[TextFilter, ...]
+    read: Callable[[LexborNode], str]
     joined: tuple[TextFilter, ...] | None  # of a list that is joined to one text
     nest: str
     details: int | None  # the number of their rule
@@ -121,7 +128,8 @@ class _FieldPlan(NamedTuple):
     def of(cls, field: RecordField, rule: ExtractionRule) -> "_FieldPlan":
         columns = () if rule.path else field.columns
         filters, joined = split_at_concatenation(field.filters)
-        return cls(columns, filters, joined, field.nest, field.details.number if field.details else None)
+        read = lines_of if field.reads_lines else text_of
+        return cls(columns, filters, read, joined, field.nest, field.details.number if field.details else None)
 
 
 def _record(
@@ -130,11 +138,17 @@ def _record(
     """One record, of what each field found in a block, and the links to its details."""
     record: Record = {}
     links: list[DetailsLink] = []
-    for (columns, filters, joined, nest, details), nodes in zip(plans, matches, strict=True):
+    for (columns, filters, read, joined, nest, details), nodes in zip(plans, matches, strict=True):
         for attr, name in columns:
-            values = [_value(node, attr, filters, base) for node in nodes]
-            joins = joined is not None and attr not in UNFILTERED
-            record[name] = concatenate(values, joined or ()) if joins else _one_or_list(values)
+            if attr == TEXT:
+                texts = [read(node) for node in nodes]
+                values = [apply_filters(text, filters) for text in texts] if filters else texts
+            else:
+                values = [_attribute(node, attr, filters, base) for node in nodes]
+            if joined is not None and attr not in UNFILTERED:
+                record[name] = concatenate(values, joined)
+            else:
+                record[name] = values[0] if len(values) == 1 else values or None
         if details is not None:
             details_links = _links(nodes, details, base)
             record[nest] = [link.key.hex() for link in details_links]
@@ -142,19 +156,8 @@ def _record(
     return record, links
 
 
-def _one_or_list(values: list[str | None]) -> Any:
-    """One value, or a list of several; None where there is none."""
-    if len(values) == 1:
-        return values[0]
-    present = [value for value in values if value is not None]
-    return present if len(present) > 1 else present[0] if present else None
-
-
-def _value(node: LexborNode, attr: str, filters: tuple[TextFilter, ...], base: BaseAddress) -> str | None:
-    """The value of an attribute of an element, its text or its HTML; None where it has none."""
-    if attr == TEXT:
-        text = node.text()
-        return apply_filters(text, filters) if filters else text
+def _attribute(node: LexborNode, attr: str, filters: tuple[TextFilter, ...], base: BaseAddress) -> str | None:
+    """The value of an attribute of an element, or its HTML; None where it has none."""
     if attr == HTML:
         return node.inner_html
     if attr == OUTER_HTML:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from extraction.domain.extraction_rule import ExtractionRule
-from extraction.domain.page_reader import Record
+from extraction.domain.page_reader import Record, has_value
 
 SEPARATOR = "; "  # joins several values in one cell
 CELL_MAX = 32_767  # characters, of spreadsheets
@@ -40,17 +40,19 @@ def rows_of(records: Iterable[Record], rule: ExtractionRule) -> Iterator[dict[st
 
 
 def cell_of(value: Any) -> str:
-    """The text of a cell; several values are joined."""
+    """The text of a cell; several values are joined. Where one of them is null, nothing stands in its place."""
     if isinstance(value, str):
         return value if value.isprintable() else clean(value)
     if isinstance(value, int):
         return str(value)
-    return "" if value is None else SEPARATOR.join(clean(text) for text in value)
+    if not has_value(value):
+        return ""
+    return SEPARATOR.join(clean(text or "") for text in value)
 
 
-def _flatten(record: Mapping[str, Any], rule: ExtractionRule) -> dict[str, list[str]]:
+def _flatten(record: Mapping[str, Any], rule: ExtractionRule) -> dict[str, list[str | None]]:
     """The values of a record and of its details, as lists by column."""
-    cells: dict[str, list[str]] = {}
+    cells: dict[str, list[str | None]] = {}
     nests = rule.nests
     for name, value in record.items():
         if inner := nests.get(name):
@@ -58,7 +60,7 @@ def _flatten(record: Mapping[str, Any], rule: ExtractionRule) -> dict[str, list[
                 for column, values in _flatten(nested, inner).items():
                     cells.setdefault(f"{name}_{column}", []).extend(values)
         else:
-            cells[name] = [text for text in (value if isinstance(value, list) else [value]) if text is not None]
+            cells[name] = value if isinstance(value, list) else [value]
     return cells
 
 

@@ -12,6 +12,7 @@ from taskhub.jsontools.schema import invalid_places
 from taskhub.linear_regex import LENGTH_MAX, InvalidPattern, PatternBudget, compile_pattern
 
 REGEX, CONCATENATE = "regex", "concatenate"
+LINES = "lines"  # says how the text is read, see `RecordField.reads_lines`
 OTHER_SPELLINGS = {"concatinate": CONCATENATE}
 
 
@@ -39,6 +40,7 @@ SIMPLE: dict[str, Callable[[str], str]] = {
     "lowercase": str.lower,
     "capitalize": capitalize,
     CONCATENATE: keep,  # of one text; lists are split before, see `split_at_concatenation`
+    LINES: keep,
 }
 FILTER_NAMES = (*SIMPLE, REGEX)
 

@@ -63,3 +63,52 @@ def test_any_page_gives_records_with_the_names_of_the_payload(html: str, parent:
 @given(st.binary(max_size=200), st.sampled_from([None, "text/html", "text/html; charset=utf-16"]))
 def test_any_bytes_are_a_text(body: bytes, kind: str | None) -> None:
     assert isinstance(decode_page(body, kind), str)
+
+
+def records_of(html: str, *fields: dict[str, Any], **rule: Any) -> list[dict[str, Any]]:
+    payload = PagesPayload.parse({"request": {"url": "http://x/"}, "fields": fields, **rule})
+    return read_page(html, "http://x/", payload.rule).records
+
+
+LINKS = '<div class="b"><a href="/1">one</a><a>two</a><a href="/3">three 3</a></div>'
+PAIRED: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "a link without an address": (LINKS, {"attrs": ["href", "text"]}, {"a_href": ["http://x/1", None, "http://x/3"]}),
+    "a pattern that finds nothing": (
+        LINKS,
+        {"filters": [{"name": "regex", "param": "[0-9]"}]},
+        {"a": [None, None, "3"]},
+    ),
+    "an attribute of some": (
+        "<div class=b><a class=u>1</a><a id=i>2</a></div>",
+        {"attrs": ["id", "class"]},
+        {"a_id": [None, "i"], "a_class": ["u", None]},
+    ),
+    "an attribute of none": (
+        "<div class=b><a>1</a><a>2</a></div>",
+        {"attrs": ["id", "text"]},
+        {"a_id": [None, None], "a_text": ["1", "2"]},
+    ),
+    "one alone": ("<div class=b><a>1</a></div>", {"attrs": ["id", "text"]}, {"a_id": None, "a_text": "1"}),
+    "pictures": (
+        "<div class=b><a></a><img src=1.png alt=one><img alt=two></div>",
+        {"selector": "img", "type": "image"},
+        {"a_src": ["http://x/1.png", None], "a_alt": ["one", "two"]},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PAIRED)
+def test_lists_of_one_field_pair(name: str) -> None:
+    html, field, expected = PAIRED[name]
+    [record] = records_of(html, {"name": "a", "selector": "a", **field}, commonParent=".b")
+    assert {name: record[name] for name in expected} == expected
+
+
+def test_matches_without_any_value_give_no_record() -> None:
+    assert records_of("<div class=b><a>1</a><a>2</a></div>", {"name": "a", "selector": "a", "attrs": ["id"]}) == []
+
+
+def test_the_filter_lines_reads_a_text_in_lines_and_others_follow() -> None:
+    field = {"name": "a", "selector": "td", "filters": ["uppercase", "lines"]}
+    assert records_of("<table><td> a <br>\n b<p>c</p></table>", field) == [{"a": "A\nB\n\nC"}]
+    assert records_of("<table><td>a<br>b</table>", {**field, "filters": []}) == [{"a": "a b"}]

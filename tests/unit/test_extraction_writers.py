@@ -55,6 +55,13 @@ def test_csv() -> None:
     assert file_of("csv", []).decode().strip() == '"name","\'=1","more","more_details_isbn"'
 
 
+def test_lists_pair_in_cells_too() -> None:
+    records = [{"name": ["a", None, "c"], "=1": [None, None], "more_details": [{"isbn": None}, {"isbn": "2"}]}]
+    rows = list(csv.reader(io.StringIO(file_of("csv", records).decode(), newline="")))
+    assert rows[1] == ["a; ; c", "", "", "; 2"]
+    assert [one.text for one in ElementTree.fromstring(file_of("xml", records)).iter("name")] == ["a", None, "c"]
+
+
 FORMULAS = ["a;=1+1;b", "a,@SUM(1)", 'a|"=1+1"', "a\t+1+cmd", 'x";-1+cmd;"', ";=1", "=1;=1", "a;'=1"]
 
 
