@@ -77,7 +77,7 @@ def escape_pointer(key: str) -> str:
 
 def _decoded(text: bytes | str) -> str:
     if isinstance(text, str):
-        return text
+        return text.removeprefix("\ufeff")  # a byte order mark, as in a text of a form
     try:
         return text.decode("utf-8-sig")
     except UnicodeDecodeError as error:

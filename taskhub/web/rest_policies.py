@@ -21,6 +21,7 @@ from rest_framework.request import Request
 
 from taskhub.db.fair_semaphore import FairSemaphore
 from taskhub.errors import Rejected, TooLarge, UnsupportedMedia, not_stored
+from taskhub.jsontools.byte_order_marks import in_utf8
 from taskhub.jsontools.jsonc import parse_jsonc
 from taskhub.jsontools.strict_json import parse_json
 from taskhub.security.scopes import READING_METHODS
@@ -62,10 +63,10 @@ def _refuse_encoded(request: Any) -> None:
 
 
 def plain_body(stream: Any, context: Mapping[str, Any] | None) -> bytes:
-    """What a parser is given, within BODY_MAX_BYTES and in no encoding."""
+    """What a parser is given: within BODY_MAX_BYTES, not compressed, in UTF-8 and without a byte order mark."""
     request = (context or {})["request"]
     _refuse_encoded(request)
-    return read_body(stream, request.META.get("CONTENT_LENGTH"), settings.BODY_MAX_BYTES)
+    return in_utf8(read_body(stream, request.META.get("CONTENT_LENGTH"), settings.BODY_MAX_BYTES))
 
 
 class JsonParser(parsers.BaseParser):
