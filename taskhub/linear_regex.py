@@ -3,6 +3,8 @@
 The time also grows with the pattern: `[ab]*a[ab]{900}c` takes 20 microseconds for each character.
 """
 
+from typing import Any
+
 import re2
 
 LENGTH_MAX = 1000  # characters of a pattern; callers refuse longer ones in their own words
@@ -16,9 +18,15 @@ class InvalidPattern(ValueError):
     """A text that is no pattern of RE2; the message is RE2's."""
 
 
-def compile_pattern(text: str, *, captures: bool = True) -> "re2._Regexp":
-    """The compiled pattern; without `captures` it only says whether it matches. Raises `InvalidPattern`."""
+def compile_pattern(
+    text: str | bytes, *, captures: bool = True, encoding: Any = re2.Options.Encoding.UTF8
+) -> "re2._Regexp":
+    """The compiled pattern; without `captures` it only says whether it matches. Raises `InvalidPattern`.
+
+    One in Latin-1 is given as bytes.
+    """
     options = re2.Options()
+    options.encoding = encoding
     options.log_errors = False
     options.max_mem = MEMORY_MAX
     options.never_capture = not captures

@@ -8,7 +8,7 @@ from typing import Any, NoReturn, cast
 
 import jsonschema_rs
 
-from crawlers.domain.schema_cost import TooCostly, schema_cost
+from crawlers.domain.schema_cost import SchemaCost, TooCostly, schema_cost
 
 REASON_MAX = 300  # characters
 DRAFTS = {  # by the address of their metaschemas, which is written with and without TLS and `#`
@@ -31,8 +31,7 @@ class DocumentSchema:
 
     is_valid: Callable[[Any], bool]
     """Whether a document matches: the compiled validator's own method, as it is called for each line of an upload."""
-    cost: int
-    """How many subschemas a value may be checked against; see `schema_cost`."""
+    cost: SchemaCost
 
     def __init__(self, schema: Mapping[str, Any] | bool) -> None:
         draft = schema.get("$schema", _DEFAULT_DRAFT) if isinstance(schema, Mapping) else _DEFAULT_DRAFT
@@ -55,7 +54,11 @@ class DocumentSchema:
 
     def explain(self, document: Any) -> str:
         """Why a document does not match: the pointer of the first mismatch, and what is wrong there."""
-        return _reason(next(iter(self._validator.iter_errors(document))))
+        try:
+            self._validator.validate(document)  # `iter_errors` would make all errors of it, each with its words
+        except jsonschema_rs.ValidationError as error:
+            return _reason(error)
+        return ""
 
 
 def _refuse_to_fetch(address: str) -> NoReturn:

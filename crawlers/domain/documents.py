@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from hashlib import sha256
 from typing import Any, NoReturn
@@ -16,7 +18,9 @@ from taskhub.jsontools.strict_json import NESTING_MAX, check_storable
 
 KEY_MAX = 1000  # bytes; of a longer id the digest is the key, as entries of an index have a limit
 LARGE_LINE, VALUES_MAX = 1024 * 1024, 200_000  # a line of so many bytes may hold so many values
-CHECKS_MAX = 20_000_000  # values of a line times the cost of their schema: about half a second
+CHECKS_MAX = 20_000_000  # values of a line times the checks of their schema: about half a second
+STATES_MAX = 200_000_000  # bytes of a line times the states of its schema's patterns: at most two seconds
+QUICK = 1_000_000  # of both together: some milliseconds
 _STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 _LARGE_EXPONENT = re.compile(rb"\d[eE][+-]?\d{4}")
 _LONG_FRACTION, _LONG_FRACTION_DIGITS = re.compile(rb"\.\d{15000}"), 15_000  # to which an exponent of 999 may add
@@ -78,11 +82,21 @@ class LineSplitter:
 
 
 class DocumentReader:
-    """Checks documents and finds their keys. `id_field` is the member that holds the id; empty: the content is it."""
+    """Checks documents and finds their keys. `id_field` is the member that holds the id; empty: the content is it.
 
-    def __init__(self, schema: DocumentSchema | None, id_field: str) -> None:
+    The validator lets no other thread run. A document that may take long is checked within `slow_turn()`.
+    """
+
+    def __init__(
+        self,
+        schema: DocumentSchema | None,
+        id_field: str,
+        slow_turn: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
         self._schema = schema
         self._id_field = id_field
+        self._slow_turn = slow_turn
+        self._quick_bytes = QUICK // (schema.cost.checks + schema.cost.states) if schema else 0
 
     def read_key(self, line: bytes, number: int) -> bytes:
         """The key of the document in a line: its id as JSON, so that 1 and "1" differ; or a digest behind `#` or `~`.
@@ -113,9 +127,13 @@ class DocumentReader:
         if b"e-" in line or b"E-" in line or b"0e" in line or b"0E" in line or len(line) > _LONG_FRACTION_DIGITS:
             _refuse_numbers(line)
         if (schema := self._schema) is not None:
-            if len(line) * schema.cost > CHECKS_MAX and _count_commas(line) * schema.cost > CHECKS_MAX:
-                raise InvalidDocument(f"Has too many values for a schema that checks each up to {schema.cost} times.")
-            if not schema.is_valid(document):
+            if len(line) <= self._quick_bytes:
+                is_valid = schema.is_valid(document)
+            else:
+                _refuse_much_work(line, schema)
+                with self._slow_turn():
+                    is_valid = schema.is_valid(document)
+            if not is_valid:
                 raise InvalidDocument(partial(schema.explain, document))
         return self._key(document, line)
 
@@ -135,6 +153,14 @@ def _refuse_many_values(line: bytes, number: int) -> None:
     if line.count(b",") >= VALUES_MAX and _count_commas(line) >= VALUES_MAX:
         detail = f"Has more than {VALUES_MAX} values."
         raise TooLarge(f"Line {number}: {detail}", errors=[{"line": number, "detail": detail}], limit=VALUES_MAX)
+
+
+def _refuse_much_work(line: bytes, schema: DocumentSchema) -> None:
+    checks, states = schema.cost.checks, schema.cost.states
+    if len(line) * checks > CHECKS_MAX and _count_commas(line) * checks > CHECKS_MAX:
+        raise InvalidDocument(f"Has too many values for a schema that checks each up to {checks} times.")
+    if len(line) * states > STATES_MAX:
+        raise InvalidDocument(f"Is too large for a schema whose patterns have {states} states for one text.")
 
 
 def _count_commas(line: bytes) -> int:

@@ -6,9 +6,11 @@ counted, with all references followed, and for the worst case: `anyOf` may have 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urldefrag, urljoin
+
+from crawlers.domain.keyword_costs import count_checks, count_states
 
 COST_MAX = 1000  # subschemas that one value may be checked against
 SUBSCHEMAS_MAX = 5000
@@ -31,23 +33,29 @@ class TooCostly(Exception):
     """A schema that can cause too much work; its text says why."""
 
 
-def schema_cost(schema: Any) -> int:
-    """How many subschemas one value of a document may be checked against, wherever in the document it is.
+class SchemaCost(NamedTuple):
+    """What one value of a document may cause, wherever in the document it is.
 
-    The schema must be valid by its metaschema. Raises `TooCostly` for a cost over `COST_MAX`, for more than
-    `SUBSCHEMAS_MAX`, and for a reference without an end.
+    `subschemas` are those that it may be checked against; `checks` as many checks of a plain subschema as take as long;
+    `states` those of automata that look at each character of it, where it is a text.
+    """
+
+    subschemas: int
+    checks: int
+    states: int
+
+
+def schema_cost(schema: Any) -> SchemaCost:
+    """The cost of a schema, which must be valid by its metaschema.
+
+    Raises `TooCostly` for more than `COST_MAX` subschemas for one value, for more than `SUBSCHEMAS_MAX` in all, and for
+    a reference without an end.
     """
     costs = _SchemaCosts(schema)
-    level, highest = costs.of_one_value(), 0
-    for _ in range(_LEVELS):
-        highest = max(highest, level[costs.root])
-        if highest > COST_MAX:
-            raise TooCostly(f"One value may be checked against more than {COST_MAX} subschemas.")
-        below = costs.of_values_below(level)
-        if below == level:
-            break
-        level = below
-    return highest
+    subschemas = costs.highest(lambda subschema: 1)
+    if subschemas > COST_MAX:
+        raise TooCostly(f"One value may be checked against more than {COST_MAX} subschemas.")
+    return SchemaCost(subschemas, costs.highest(count_checks), costs.highest(count_states))
 
 
 class _SchemaCosts:
@@ -63,21 +71,33 @@ class _SchemaCosts:
         self._recursive_anchors: list[Any] = []
         self._bases: dict[int, str] = {}
         self.root = id(schema)
+        self._subschemas: dict[int, Any] = {}
         self._register(schema)
         self.same_value: dict[int, Counter[int]] = {}
         self.below: dict[int, list[tuple[_Label, int]]] = {}
         self.bundled: Counter[int] = Counter()
         self.order = list(self._nodes_in_order(schema))
 
-    def of_one_value(self) -> dict[int, int]:
-        """For each node, how many subschemas a value is checked against that is checked against it."""
+    def highest(self, own_cost: Callable[[Any], int]) -> int:
+        """The cost of the most costly value, where `own_cost` says that of a subschema without those below it."""
+        level, highest = self._of_one_value(own_cost), 0
+        for _ in range(_LEVELS):
+            highest = max(highest, level[self.root])
+            below = self._of_values_below(level)
+            if below == level:
+                break
+            level = below
+        return highest
+
+    def _of_one_value(self, own_cost: Callable[[Any], int]) -> dict[int, int]:
+        """For each node, the cost of a value that is checked against it."""
         costs: dict[int, int] = {}
         for node in self.order:
             others = sum(costs[other] * times for other, times in self.same_value[node].items())
-            costs[node] = min(1 + _BUNDLED * self.bundled[node] + others, _ENOUGH)
+            costs[node] = min(own_cost(self._subschemas[node]) + _BUNDLED * self.bundled[node] + others, _ENOUGH)
         return costs
 
-    def of_values_below(self, level: Mapping[int, int]) -> dict[int, int]:
+    def _of_values_below(self, level: Mapping[int, int]) -> dict[int, int]:
         """The same for the most costly member or item of that value; `level` holds the costs of members themselves."""
         sums: dict[int, Counter[_Label]] = {}
         for node in self.order:
@@ -131,6 +151,7 @@ class _SchemaCosts:
                     raise TooCostly("It refers to itself without going down to a member or an item.")
                 if node in self.same_value:
                     continue
+                self._subschemas[node] = subschema
                 same = self._same_value_of(subschema)
                 weight = 2 if _looks_twice(subschema) else 1
                 self.same_value[node] = Counter()

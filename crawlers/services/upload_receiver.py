@@ -5,8 +5,10 @@ transaction is open and no database connection is held, and a body of a million 
 of it. Only a whole and valid body is then stored, in one transaction (see `document_store`).
 """
 
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from tempfile import SpooledTemporaryFile
 from typing import IO
@@ -28,6 +30,7 @@ ALIVE_SECONDS = 10.0
 PATIENCE_SECONDS = 20.0
 
 _receiving = FairSemaphore(settings.UPLOADS_AT_ONCE, "Too many uploads are under way.")
+_slow_turns = threading.Lock()
 _storing = FairSemaphore(3, "The database does not keep up with the uploads.")
 
 
@@ -49,6 +52,17 @@ def receive_upload(*, task: CrawlerTask, pieces: Iterator[bytes], skip_invalid: 
             return store_upload(task, upload)
 
 
+@contextmanager
+def _slow_turn() -> Iterator[None]:
+    """Something that lets no other thread run: one at a time, and afterwards all others have as long."""
+    with _slow_turns:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            time.sleep(time.monotonic() - began)
+
+
 def _spool() -> IO[bytes]:
     return SpooledTemporaryFile(IN_MEMORY, prefix="taskhub-upload-")
 
@@ -56,7 +70,8 @@ def _spool() -> IO[bytes]:
 def _read_body(task: CrawlerTask, pieces: Iterator[bytes], upload: Upload, *, skip_invalid: bool) -> None:
     splitter = LineSplitter(settings.UPLOAD_LINE_MAX_BYTES)
     upload.row_prefix, upload.external_version = row_prefix(task), task.external.version
-    reader = DocumentReader(document_schema(task.external_id, task.external.version), task.external.id_field)
+    schema = document_schema(task.external_id, task.external.version)
+    reader = DocumentReader(schema, task.external.id_field, _slow_turn)
     next_sign = time.monotonic() + ALIVE_SECONDS
     for piece in pieces:
         upload.counts.bytes += len(piece)

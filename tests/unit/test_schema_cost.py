@@ -1,6 +1,7 @@
 """The work that a schema can cause: what is taken, what is refused, and that no document causes more."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import product
 from typing import Any
 
@@ -137,7 +138,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize("name", TAKEN)
 def test_an_honest_schema_is_taken(name: str) -> None:
-    assert 1 <= DocumentSchema(TAKEN[name]).cost <= COST_MAX
+    assert 1 <= DocumentSchema(TAKEN[name]).cost.subschemas <= COST_MAX
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -151,10 +152,85 @@ def test_a_costly_schema_takes_documents_of_fewer_values() -> None:
     schema = DocumentSchema({"items": {}, "properties": {"a": {"items": {"anyOf": [{"type": "number"}] * 400}}}})
     reader = DocumentReader(schema, "")
     assert reader.read_key(b'{"a": [%b1]}' % (b"1," * 1000), 1)
-    many = CHECKS_MAX // schema.cost
+    many = CHECKS_MAX // schema.cost.checks
     assert reader.read_key(b'{"b": ["%b"]}' % (b"1," * (many + 1)), 1)
     with pytest.raises(InvalidDocument, match="too many values"):
         reader.read_key(b'{"a": [%b1]}' % (b"1," * (many + 1)), 1)
+
+
+ITEMS: dict[str, tuple[Any, bytes, bool]] = {
+    "many texts": ({"enum": [f"v{n}" for n in range(20_000)]}, b'"v1"', True),
+    "many numbers": ({"enum": list(range(20_000))}, b"1", True),
+    "many fractions": ({"enum": [n + 0.5 for n in range(1_000)]}, b"1.5", False),
+    "many objects": ({"enum": [{"n": n} for n in range(2_000)]}, b'{"n": 1}', False),
+    "many of all sorts": ({"enum": ["a", *range(5_000)]}, b"1", False),
+    "a list of fractions": ({"not": {"const": [0.5] * 200}}, b"1", False),
+    "multiples of a fraction": ({"multipleOf": 0.01}, b"0.02", False),
+    "a fraction as a limit": ({"allOf": [{"minimum": 0.5}] * 20}, b"1", False),
+    "small lists of other items": ({"uniqueItems": True}, b"[0.5, 1.5]", False),
+    "names that need others": ({"dependentRequired": {f"n{n}": ["a"] for n in range(2_000)}}, b"{}", False),
+}
+
+
+@pytest.mark.parametrize("items", ITEMS)
+def test_a_document_of_many_values_that_are_costly_to_check_is_refused(items: str) -> None:
+    schema, item, is_taken = ITEMS[items]
+    reader = DocumentReader(DocumentSchema({"properties": {"a": {"items": schema}}}), "")
+    assert reader.read_key(b'{"a": [%b]}' % item, 1)
+    line = b'{"a": [%b]}' % b", ".join([item] * 60_000)
+    if is_taken:
+        assert reader.read_key(line, 1)
+        return
+    with pytest.raises(InvalidDocument, match="too many values"):
+        reader.read_key(line, 1)
+
+
+@pytest.mark.parametrize("pattern", ["[ab]*a[ab]{900}c", r"^(\w{1,40}\s?){1,20}!$", "(?i)x{900}"])
+@pytest.mark.parametrize("keyword", ["pattern", "patternProperties", "propertyNames"])
+def test_a_long_text_for_a_large_pattern_is_refused(pattern: str, keyword: str) -> None:
+    values: dict[str, Any] = {
+        "pattern": {"patternProperties": {".": {"not": {"pattern": pattern}}}},
+        "patternProperties": {"patternProperties": {pattern: False}},
+        "propertyNames": {"propertyNames": {"not": {"pattern": pattern}}},
+    }
+    schema = DocumentSchema({"properties": {"a": True}, **values[keyword]})
+    reader = DocumentReader(schema, "")
+    text = b"ab" * 1_000
+    for long in (b'{"b": "%b"}', b'{"%b": "b"}'):
+        assert reader.read_key(long % text, 1)
+        with pytest.raises(InvalidDocument, match="too large for a schema"):
+            reader.read_key(long % (text * 150), 1)
+
+
+@pytest.mark.parametrize("pattern", [r"^\d{4}-\d{2}-\d{2}$", r"^[\w ]{1,80}$", "^https?://", r"^[\w.+-]+@[\w.-]+$"])
+def test_a_long_text_for_a_usual_pattern_is_read(pattern: str) -> None:
+    schema = DocumentSchema({"properties": {"a": {"pattern": pattern}}})
+    assert DocumentReader(schema, "").read_key(b'{"b": "%b"}' % (b"x" * 500_000), 1)
+
+
+def test_only_documents_that_take_long_take_a_turn() -> None:
+    turns = []
+
+    @contextmanager
+    def slow_turn() -> Iterator[None]:
+        turns.append("begun")
+        yield
+        turns.append("ended")
+
+    schema = DocumentSchema({"properties": {"a": {"items": {"multipleOf": 0.5}}}})
+    reader = DocumentReader(schema, "", slow_turn)
+    reader.read_key(b'{"a": [1.5]}', 1)
+    assert turns == []
+    reader.read_key(b'{"a": [%b]}' % b",".join([b"1.5"] * 1_000), 1)
+    assert turns == ["begun", "ended"]
+
+
+def test_of_many_faults_the_first_is_told_and_no_other_is_made() -> None:
+    """A hundred thousand faults, each with a megabyte of words, would not fit into the memory."""
+    schema = DocumentSchema({"properties": {"a": {"items": {"const": "x" * 1_000_000}}}})
+    with pytest.raises(InvalidDocument) as caught:
+        DocumentReader(schema, "").read_key(b'{"a": [%b]}' % b",".join([b'"y"'] * 100_000), 1)
+    assert str(caught.value).startswith("/a/0: ")
 
 
 REFERENCES = st.sampled_from([{"$ref": "#"}, {"$ref": "#/$defs/x"}, {"$ref": "#/$defs/y"}])
@@ -182,7 +258,7 @@ def test_no_value_is_checked_more_often_than_the_cost_says(root: Any, x: Any, y:
     schema = {"allOf": [root], "$defs": {"x": x, "y": y}}
     jsonschema_rs.Draft202012Validator(schema)
     try:
-        cost = schema_cost(schema)
+        cost = schema_cost(schema).subschemas
     except TooCostly:
         return
     for path in (path for length in range(4) for path in product("abc", repeat=length)):
