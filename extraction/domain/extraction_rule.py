@@ -3,23 +3,20 @@
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator
 
 from extraction.domain.css_selectors import BLOCK, RequiredSelector, Selector
+from extraction.domain.paginator import NEXT, Paginator
 from extraction.domain.result_formats import JSON, ResultFormat
 from extraction.domain.text_filters import LINES, TextFilter
 from taskhub.jsontools.json_models import (
-    REQUIRED_WORDS,
-    Count,
     Flag,
     JsonModel,
-    Name,
     RequiredText,
     Steps,
     Text,
-    is_stored,
 )
 from taskhub.jsontools.schema import invalid_places, invalid_value
 
@@ -27,9 +24,9 @@ BASE, CHROME = "base", "chrome"  # a page as it comes, or rendered
 ONLY_CHROME = "Needs a page that is rendered: request.type chrome."
 TEXT, LINK, IMAGE = "text", "link", "image"
 OUTER_HTML = "outerHtml"  # the attribute that is the element itself, as HTML
-NEXT, MORE, INFINITE = "next", "more", "infinite"  # how a list goes on
 ADDRESSES = frozenset({"href", "src"})  # attributes whose values become absolute, and are not filtered
 FIELDS_MAX = 200
+COLUMNS_MAX = 16_384  # of a sheet of XLSX
 DEPTH_MAX = 8
 TYPES = {0: IMAGE, 1: TEXT, 2: LINK, 3: IMAGE, TEXT: TEXT, LINK: LINK, IMAGE: IMAGE}  # 3 is an older spelling of 0
 USUAL_ATTRS = {TEXT: (TEXT,), LINK: ("href", TEXT), IMAGE: ("src", "alt")}  # where a field names none
@@ -122,46 +119,6 @@ class RecordField(JsonModel):
         return f"{self.name}_details"
 
 
-class Paginator(JsonModel):
-    """How a list goes on: by the link to its `next` page, by a button for `more`, or without an end when scrolled.
-
-    `pages` is how many at most, the first included. A selector alone may stand for it.
-    """
-
-    selector: Selector = Field("", validation_alias=AliasChoices("nextPageSelector", "selector"))
-    attr: Annotated[Name, BeforeValidator(lambda attr: attr or "href")] = "href"
-    pages: Count | None = Field(None, validation_alias=AliasChoices("pageNum", "maxPages"))
-    type: Annotated[Text, BeforeValidator(lambda type: type or NEXT)] = NEXT
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_spelling(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return {"selector": value}
-        if isinstance(value, dict):
-            doubled = {second for first, second in _SPELLINGS if first in value}
-            return {name: inner for name, inner in value.items() if name not in doubled}
-        return value
-
-    @field_validator("attr", "type")
-    @classmethod
-    def _lower(cls, text: str) -> str:
-        return text.lower()
-
-    @model_validator(mode="after")
-    def _is_complete(self, info: ValidationInfo) -> Self:
-        if is_stored(info):
-            return self
-        if self.type not in {NEXT, MORE, INFINITE}:
-            raise invalid_places([(("type",), "Must be next, more or infinite.")])
-        if not self.selector and self.type != INFINITE:
-            raise invalid_places([(("nextPageSelector",), REQUIRED_WORDS)])
-        return self
-
-
-_SPELLINGS = (("nextPageSelector", "selector"), ("pageNum", "maxPages"))
-
-
 class ExtractionRule(JsonModel):
     """Says what is taken from one sort of page: a record of each block. `parent` is the selector of the blocks.
 
@@ -223,6 +180,32 @@ class ExtractionRule(JsonModel):
         for field in self.fields:
             if field.details:
                 yield from field.details.walk()
+
+    def columns(self) -> Iterator[tuple[Steps, str]]:
+        """The columns of its records in a table, in the order of the fields: the place of the field, and the name.
+
+        Those of details follow their field, under its name. Details that a path leads to may have columns in common.
+        """
+        common: set[str] = set()
+        for index, field in enumerate(self.fields):
+            place = ("fields", index)
+            if not self.path:
+                yield from ((place, name) for _, name in field.columns)
+            prefix = "" if self.path else f"{field.nest}_"
+            inner = list(field.details.columns()) if field.details else []
+            yield from (((*place, "details", *steps), prefix + name) for steps, name in inner if name not in common)
+            if self.path:
+                common |= {name for _, name in inner}
+
+    def column_faults(self) -> Iterator[tuple[Steps, str]]:
+        """What does not go together in a table of its records; names within one rule have their own check."""
+        places: dict[str, Steps] = {}
+        for place, name in self.columns():
+            first = places.setdefault(name, place)
+            if first[:-1] != place[:-1]:
+                yield (*place, "name"), f"Another column is named {name!r}, too."
+        if len(places) > COLUMNS_MAX:
+            yield ("fields",), f"Of all levels together, at most {COLUMNS_MAX} columns may come."
 
     def depth(self) -> int:
         """How many pages lie behind each other, this one included."""

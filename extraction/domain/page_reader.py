@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from extraction.domain.css_selectors import BLOCK
-from extraction.domain.extraction_rule import ADDRESSES, NEXT, OUTER_HTML, TEXT, ExtractionRule, Paginator, RecordField
+from extraction.domain.extraction_rule import ADDRESSES, OUTER_HTML, TEXT, ExtractionRule, RecordField
 from extraction.domain.page_addresses import BaseAddress, absolute_address, fetchable_address, page_key
 from extraction.domain.page_blocks import blocks_of, nodes_by_block
+from extraction.domain.paginator import NEXT, Paginator
 from extraction.domain.text_filters import TextFilter, apply_filters, concatenate, split_at_concatenation
 from extraction.domain.visible_text import lines_of, text_of
 

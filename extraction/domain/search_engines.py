@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, fi
 from extraction.domain.css_selectors import RequiredSelector, Selector
 from extraction.domain.extraction_rule import CHROME, TEXT, PageType
 from extraction.domain.page_addresses import fetchable_address
-from extraction.domain.payload import Texts
+from extraction.domain.page_request import Texts
 from taskhub.jsontools.json_models import (
     REQUIRED_WORDS,
     Count,

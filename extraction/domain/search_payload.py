@@ -8,10 +8,12 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from extraction.domain.css_selectors import BLOCK
-from extraction.domain.extraction_rule import CHROME, INFINITE, TEXT, ExtractionRule, PageType, Paginator, RecordField
+from extraction.domain.extraction_rule import CHROME, TEXT, ExtractionRule, PageType, RecordField
 from extraction.domain.page_addresses import page_key
 from extraction.domain.page_reader import PageReading
-from extraction.domain.payload import RecordTerms, RequestTarget
+from extraction.domain.page_request import RequestTarget
+from extraction.domain.paginator import INFINITE, Paginator
+from extraction.domain.payload import RecordTerms
 from extraction.domain.request_addresses import ProxyAddress
 from extraction.domain.search_engines import SearchEngine
 from extraction.domain.search_results import read_results

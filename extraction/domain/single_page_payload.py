@@ -10,7 +10,8 @@ from extraction.domain.css_selectors import Selector
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_addresses import page_key
 from extraction.domain.page_reader import PageReading
-from extraction.domain.payload import PageRequest, RequestTarget, RunTerms
+from extraction.domain.page_request import PageRequest, RequestTarget
+from extraction.domain.payload import RunTerms
 from extraction.domain.render_job import HTML, PDF, SCREENSHOT
 from taskhub.jsontools.json_models import Count, Flag, JsonModel, Text, number_between
 from taskhub.jsontools.schema import invalid_places, invalid_value

@@ -18,17 +18,7 @@ _STARTS_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 def columns_of(rule: ExtractionRule) -> tuple[str, ...]:
     """Names of columns, in the order of the fields; those of details follow their field, under its name."""
-    if rule.path:
-        inner = (columns_of(field.details) for field in rule.fields if field.details)
-        return tuple(dict.fromkeys(name for names in inner for name in names))
-    return tuple(_columns(rule))
-
-
-def _columns(rule: ExtractionRule) -> Iterator[str]:
-    for field in rule.fields:
-        yield from (name for _, name in field.columns)
-        if field.details:
-            yield from (f"{field.nest}_{name}" for name in columns_of(field.details))
+    return tuple(dict.fromkeys(name for _, name in rule.columns()))
 
 
 def rows_of(records: Iterable[Record], rule: ExtractionRule) -> Iterator[dict[str, str]]:

@@ -170,6 +170,69 @@ def test_details_nest_so_deep_and_no_deeper() -> None:
         )
 
 
+def nested(name: str, *fields: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"name": name, "selector": "a", "details": {"fields": list(fields), **more}}
+
+
+T, LINKED = {"name": "t", "selector": "t"}, {"name": "t", "selector": "a", "attrs": ["href", "text"]}
+COLLIDING: dict[str, tuple[list[dict[str, Any]], str]] = {
+    "a field like one of details": ([nested("B", T), {"name": "B_details_t", "selector": "b"}], "/fields/1/name"),
+    "the other way round": (
+        [{"name": "B_details_t", "selector": "b"}, nested("B", T)],
+        "/fields/1/details/fields/0/name",
+    ),
+    "an attribute like one of details": (
+        [nested("B", LINKED), {"name": "B_details_t_href", "selector": "b"}],
+        "/fields/1/name",
+    ),
+    "two levels deep": (
+        [nested("B", nested("C", T)), {"name": "B_details_C_details_t", "selector": "b"}],
+        "/fields/1/name",
+    ),
+    "details of two fields": (
+        [nested("B", nested("C", T)), nested("B_details_C", T)],
+        "/fields/1/details/fields/0/name",
+    ),
+    "an attribute like a field": ([LINKED, {"name": "t_href", "selector": "b"}], "/fields/1/name"),
+    "a field like the details of one": ([nested("B", T), {"name": "B_details", "selector": "b"}], "/fields/1/name"),
+    "in a path": (
+        [nested("P", nested("B", T), {"name": "B_details_t", "selector": "b"})],
+        "/fields/0/details/fields/1/name",
+    ),
+}
+
+
+@pytest.mark.parametrize("path", [False, True])
+@pytest.mark.parametrize("name", COLLIDING)
+def test_names_are_checked_across_levels(name: str, path: bool) -> None:
+    fields, place = COLLIDING[name]
+    if path:
+        fields, place = [nested("way", *fields)], f"/fields/0/details{place}"
+    with pytest.raises(Rejected) as caught:
+        PagesPayload.parse({"request": {"url": "http://x/"}, "fields": fields, "path": path})
+    assert place in [error["pointer"] for error in caught.value.errors]
+
+
+def test_details_at_the_end_of_a_path_may_have_columns_in_common() -> None:
+    fields = [nested("A", T, LINKED | {"name": "u"}), nested("B", T)]
+    payload = PagesPayload.parse({"request": {"url": "http://x/"}, "fields": fields, "path": True})
+    assert columns_of(payload.rule) == ("t", "u_href", "u_text")
+
+
+def test_a_stored_payload_is_not_checked_again() -> None:
+    fields = [nested("B", T), {"name": "B_details_t", "selector": "b"}]
+    assert PagesPayload.parse({"request": {"url": "http://x/"}, "fields": fields}, stored=True).depth() == 2
+
+
+def test_a_table_has_no_more_columns_than_a_sheet() -> None:
+    fields = [{"name": f"f{n}", "selector": "a", "attrs": [f"a{m}" for m in range(20)]} for n in range(200)]
+    inner: dict[str, Any] = {"fields": fields}
+    for level in range(5):
+        inner = {"fields": [*fields[: 198 - level], {**nested("B"), "details": inner}]}
+    with pytest.raises(Rejected, match="16384 columns"):
+        PagesPayload.parse({"request": {"url": "http://x/"}, **inner})
+
+
 @pytest.mark.parametrize("value", ["", None, {}])
 def test_no_paginator_is_spelled_in_several_ways(value: Any) -> None:
     assert PagesPayload.parse(with_value("/paginator", value)).paginator is None

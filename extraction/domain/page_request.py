@@ -1,0 +1,118 @@
+"""How pages are asked for: the request of a payload, with its headers, cookies and actions. Pure."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from extraction.domain.browser_actions import PageAction
+from extraction.domain.extraction_rule import CHROME, ONLY_CHROME, PageType, one_of
+from extraction.domain.render_job import BrowserAction
+from extraction.domain.request_addresses import Address, ProxyAddress, is_country
+from taskhub.jsontools.json_models import CONTROL, TEXT_MAX, JsonModel, texts_checked_by
+from taskhub.jsontools.schema import invalid_places, invalid_value
+
+ACTIONS_MAX = 50
+
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
+_SET_BY_HUB = frozenset({"host", "content-length", "transfer-encoding", "connection"})
+_NO_COOKIE = re.compile(r"[\x00-\x20\x7f;,\"\\]")
+
+
+def _header_fault(name: str, value: str) -> str | None:
+    if not _HEADER.fullmatch(name):
+        return "This is no name of a header."
+    if name.lower() in _SET_BY_HUB:
+        return "This header is the hub's own."
+    if CONTROL.search(value) or len(value) > TEXT_MAX or not value.isascii():
+        return "This is no value of a header."
+    return None
+
+
+def _cookie_fault(name: str, value: str) -> str | None:
+    if not _HEADER.fullmatch(name) or not value.isascii() or _NO_COOKIE.search(value):
+        return "This is no cookie (RFC 6265)."
+    return None
+
+
+def _cookies_from_header(value: Any) -> Any:
+    """Reads cookies that are written as in the header Cookie."""
+    if not isinstance(value, str):
+        return value
+    if CONTROL.search(value) or len(value) > TEXT_MAX:
+        raise invalid_value("This is no value of a header.")
+    pairs = (part.partition("=") for part in value.split(";") if part.strip())
+    return {name.strip(): text.strip() for name, _, text in pairs}
+
+
+Method = Annotated[Literal["", "get", "post"], one_of(("", "get", "post"), "Must be GET or POST.")]
+Texts = Annotated[dict[str, str], texts_checked_by(lambda name, text: None)]
+Headers = Annotated[dict[str, str], texts_checked_by(_header_fault)]
+# Validators before run from the last to the first.
+Cookies = Annotated[dict[str, str], texts_checked_by(_cookie_fault), BeforeValidator(_cookies_from_header)]
+
+
+class RequestTarget(JsonModel):
+    """A request for a first page. `headers` and `cookies` are the user's own.
+
+    Actions are done in the first page once it is rendered; on the other pages of its list, those that wait or scroll.
+    """
+
+    url: Address
+    sent_proxy: ProxyAddress = Field("", alias="proxy")
+    headers: Headers = Field(default_factory=dict)
+    cookies: Cookies = Field(default_factory=dict)
+    sent_actions: tuple[PageAction, ...] = Field((), alias="actions", max_length=ACTIONS_MAX)
+
+    @property
+    def proxy(self) -> str:
+        return "" if is_country(self.sent_proxy) else self.sent_proxy
+
+    @property
+    def method(self) -> str:
+        return "GET"
+
+    @property
+    def form(self) -> Mapping[str, str]:
+        return {}
+
+    def warnings(self) -> Iterator[str]:
+        """What was sent and has no effect here."""
+        if is_country(self.sent_proxy):
+            yield f"The proxy {self.sent_proxy} is not used: there are no proxies of countries here."
+
+    @property
+    def actions(self) -> tuple[BrowserAction, ...]:
+        return tuple(action.browser_action() for action in self.sent_actions)
+
+
+class PageRequest(RequestTarget):
+    """The request of a payload. With a form it is a POST, unless it has a method of its own."""
+
+    type: PageType = ""
+    sent_method: Method = Field("", alias="method")
+    sent_form: Texts = Field(default_factory=dict, alias="form")
+
+    @property
+    def method(self) -> str:
+        return self.sent_method.upper() or ("POST" if self.sent_form else "GET")
+
+    @property
+    def form(self) -> Mapping[str, str]:
+        return self.sent_form
+
+    @property
+    def is_rendered(self) -> bool:
+        return self.type == CHROME
+
+    @model_validator(mode="after")
+    def _renders_to_act(self) -> Self:
+        if not self.is_rendered and not all(action.only_waits for action in self.sent_actions):
+            raise invalid_places([(("actions",), ONLY_CHROME)])
+        return self
+
+    def warnings(self) -> Iterator[str]:
+        yield from super().warnings()
+        if self.sent_actions and not self.is_rendered:
+            yield "Actions are left out, for the page is not rendered."
