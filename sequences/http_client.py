@@ -12,6 +12,7 @@ import requests
 from django.utils.http import parse_header_parameters
 
 from sequences.domain.exchange import SendFailed, StepRequest, StepResponse
+from taskhub.error_texts import storable
 from taskhub.errors import Problem, Rejected
 from taskhub.jsontools.lenient_json import decode_text, parse_lenient
 from taskhub.outbound import Session
@@ -77,7 +78,7 @@ def _step_response(response: requests.Response) -> StepResponse:
 
     One that says JSON and is none has a fault, unless its status is the step's error anyway.
     """
-    status, message, body = response.status_code, _storable(response.reason or ""), response.content
+    status, message, body = response.status_code, storable(response.reason or ""), response.content
     kind, charset = _content_type(response.headers.get("Content-Type", ""))
     if not body.removeprefix(BOM_UTF8).strip():
         return StepResponse(status, None, message)
@@ -89,7 +90,7 @@ def _step_response(response: requests.Response) -> StepResponse:
             fault = f"The answer says that it is {kind[:100]}. {refusal.detail}" if says_json and status < 400 else ""
         else:
             return StepResponse(status, value, message, note)
-    return StepResponse(status, _storable(decode_text(body, charset)), message, fault=fault)
+    return StepResponse(status, storable(decode_text(body, charset)), message, fault=fault)
 
 
 def _content_type(header: str) -> tuple[str, str]:
@@ -99,8 +100,3 @@ def _content_type(header: str) -> tuple[str, str]:
     except ValueError:
         return "", ""
     return kind, parameters.get("charset", "")
-
-
-def _storable(text: str) -> str:
-    """Without what PostgreSQL's jsonb cannot hold."""
-    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

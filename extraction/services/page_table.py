@@ -11,6 +11,7 @@ from django.db.models import F
 from extraction.domain.process_status import PageState
 from extraction.models import ExtractionPage, Process, ProcessNote, Slice
 from extraction.services import slices
+from taskhub.error_texts import storable
 from taskhub.security.masking import mask
 from taskhub.security.sealed_values import opened_text, sealed_text
 
@@ -187,7 +188,7 @@ def _end(cursor: Any, slice: Slice, outcomes: Sequence[PageOutcome]) -> list[tup
             "durations": [outcome.duration_ms for outcome in outcomes],
             "costs": [outcome.cost for outcome in outcomes],
             "found": [outcome.count for outcome in outcomes],
-            "errors": [outcome.error and mask(outcome.error.replace("\x00", "")[:1000]) for outcome in outcomes],
+            "errors": [outcome.error and mask(storable(outcome.error[:1000])) for outcome in outcomes],
             "records": [zlib.compress(outcome.records, 1) if outcome.records else None for outcome in outcomes],
             "waits": [outcome.wait for outcome in outcomes],
             "requests": [outcome.requests for outcome in outcomes],

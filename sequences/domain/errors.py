@@ -5,6 +5,7 @@ from typing import Any
 
 from sequences.domain.exchange import StepResponse
 from sequences.domain.validation_errors import StepFailure
+from taskhub.error_texts import message_of
 from taskhub.errors import Failed
 
 
@@ -48,6 +49,6 @@ class StepError:
     @classmethod
     def of(cls, path: str, error: Exception) -> "StepError":
         """The value is `{status, message, body}` for a status of 400 or more, else `{worker_error}`."""
-        message = str(error) or type(error).__name__
+        message = message_of(error)
         value = error.value if isinstance(error, StatusError) else {"worker_error": message}
         return cls(path, message, value, final=isinstance(error, BudgetExceeded))

@@ -9,6 +9,7 @@ from django.db import connection
 
 from sequences.domain.exchange import StepRecord
 from sequences.models import SequenceStep
+from taskhub.error_texts import storable
 from taskhub.runs.models import Run
 from taskhub.security.masking import hide, mask, mask_value, secrets_of
 
@@ -46,7 +47,7 @@ class StepRecorder:
         )
 
     def without_secrets(self, text: str) -> str:
-        return _cut(mask(hide(text, self._secrets)))
+        return _cut(mask(hide(storable(text), self._secrets)))
 
     def _json(self, value: Any) -> str:
         return _cut(json.dumps(mask_value(value, self._secrets), ensure_ascii=False))

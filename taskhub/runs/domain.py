@@ -34,11 +34,6 @@ def may_try_again(*, attempt: int, attempts: int) -> bool:
     return attempt < attempts
 
 
-def error_of(exc: BaseException) -> dict[str, str]:
-    """An exception as `{type, message}`, as the wire shows it: its name and its words, never a stack trace."""
-    return {"type": type(exc).__name__, "message": str(exc)[:2000] or type(exc).__name__}
-
-
 def oldest_id(moment: datetime) -> UUID:
     """The smallest version 7 UUID (RFC 9562, section 5.7) of a time: ids below it are older. They begin with 1970."""
     return UUID(int=(max(0, int(moment.timestamp() * 1000)) << 80) | (7 << 76) | (2 << 62))

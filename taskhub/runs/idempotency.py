@@ -19,6 +19,7 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from taskhub.error_texts import storable
 from taskhub.errors import Conflict, Failed, Rejected
 from taskhub.runs.models import IdempotencyRecord
 from taskhub.web.front.responses import DeferredResponse
@@ -137,9 +138,9 @@ def _columns(response: Response) -> dict[str, Any]:
 
 
 def _storable(value: Any) -> Any:
-    """Replaces U+0000, which a refusal may quote from what was sent, and which PostgreSQL does not take."""
+    """A JSON value as it can be stored: a refusal may quote whatever was sent."""
     if isinstance(value, str):
-        return value.replace("\x00", "\ufffd")
+        return storable(value)
     if isinstance(value, dict):
         return {_storable(key): _storable(inner) for key, inner in value.items()}
     return [_storable(inner) for inner in value] if isinstance(value, list) else value

@@ -17,7 +17,8 @@ from tests.hub import Caller
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 
 STOPPED_SECONDS = 5
-HANGS = ["sleep", "socket", "statement", "loop", "regex", "sum"]
+HANGS = ["sleep", "socket", "statement", "loop", "await", "regex"]
+ENDED_WITH_THEIR_PROCESS = ["sum", "swallow"]
 
 
 def test_a_stop_waits_for_less_than_five_seconds() -> None:
@@ -26,7 +27,7 @@ def test_a_stop_waits_for_less_than_five_seconds() -> None:
     assert (1 + watchdog.SILENT_CHECKS) * watchdog.CHECK_SECONDS < STOPPED_SECONDS
 
 
-@pytest.mark.parametrize("how", HANGS)
+@pytest.mark.parametrize("how", [*HANGS, *ENDED_WITH_THEIR_PROCESS])
 def test_a_cancelled_run_is_stopped_wherever_it_hangs(broken: Disposable, tmp_path: Path, end: Path, how: str) -> None:
     owner, hangs = broken.people.sign_up(), tmp_path / "hangs"
     neighbour = submit(owner, "linger", {"tag": f"neighbour of {hangs}", "flag": str(end)})
@@ -48,7 +49,7 @@ def test_a_cancelled_run_is_stopped_wherever_it_hangs(broken: Disposable, tmp_pa
 def test_a_run_that_is_out_of_time_is_stopped_and_its_process_goes_on(broken: Disposable, tmp_path: Path) -> None:
     owner = broken.people.sign_up()
     before = {process.pid for process in broken.children("worker:walkers")}
-    flags = [tmp_path / how for how in HANGS[:-1]]
+    flags = [tmp_path / how for how in HANGS]
     runs: dict[str, Path] = {}
     for flag in flags:  # one after the other: a process that gets no time of the processor is ended, rightly
         run = submit(owner, "limited", {"tag": str(flag), "flag": str(flag), "how": flag.name})

@@ -1,5 +1,6 @@
 """What a class says about its walker."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -137,6 +138,71 @@ def test_an_annotation_that_is_not_defined_stops_the_start() -> None:
     source = "from walkers.walker import Walker\nclass X(Walker):\n    a: 'Nothing'\n    def visit(self, here): ...\n"
     with pytest.raises(ImproperlyConfigured, match="Nothing"), installed(source=source):
         """Never reached."""
+
+
+# Methods
+
+
+class Callable:
+    def __call__(self, *_: Any) -> None: ...
+
+
+def given(*_: Any) -> None: ...
+
+
+def swallowing(function: Any) -> Any:
+    """A decorator that gives an object with the function's name."""
+    return functools.update_wrapper(Callable(), function)
+
+
+class Meta(type):
+    visit = given
+
+
+@pytest.mark.parametrize(
+    ("method", "found", "fault"),
+    [
+        ("visit", staticmethod(given), "visit is a staticmethod"),
+        ("visit", classmethod(given), "visit is a classmethod"),
+        ("visit", property(given), "visit is a property"),
+        ("visit", functools.cached_property(given), "visit is a cached_property"),
+        ("visit", functools.partial(given), "visit is a partial"),
+        ("visit", functools.partialmethod(given), "visit is a partialmethod"),
+        ("visit", functools.lru_cache(given), "visit is a _lru_cache_wrapper"),
+        ("visit", swallowing(given), "visit is a Callable"),
+        ("visit", Callable, "visit is a type"),
+        ("visit", print, "visit is a builtin_function_or_method"),
+        ("visit", None, "visit is a NoneType"),
+        ("visit", "visit", "visit is a str"),
+        ("visit", lambda self: None, "visit must be called with self and here"),
+        ("visit", lambda self, here, there: None, "visit must be called with self and here"),
+        ("visit", lambda self, *, here: None, "visit must be called with self and here"),
+        ("finish", staticmethod(given), "finish is a staticmethod"),
+        ("finish", lambda: None, "finish must be called with self"),
+    ],
+)
+def test_what_is_no_plain_method_stops_the_start_and_is_named_with_its_place(
+    method: str, found: Any, fault: str
+) -> None:
+    author: Any = type("Odd", (Visiting,), {method: found})
+    with pytest.raises(ImproperlyConfigured, match=fault) as refusal, installed(author):
+        """Never reached."""
+    assert "'odd' (shop.walkers.Odd" in str(refusal.value)
+
+
+def test_the_place_is_the_file_and_the_line_of_the_class() -> None:
+    class Odd(Walker):
+        visit = property(given)
+
+    with pytest.raises(ImproperlyConfigured, match=r"Odd, .*test_walkers_class\.py:\d+\)"):
+        WalkerDefinition.of(Odd, "shop")
+
+
+@pytest.mark.parametrize(
+    "method", [given, lambda self, here: None, lambda self, here, more=1: None, functools.wraps(print)(given)]
+)
+def test_any_function_that_takes_a_node_is_a_visit(method: Any) -> None:
+    assert WalkerDefinition.of(type("Fine", (Walker,), {"visit": method}), "shop").name == "fine"
 
 
 # Sentinels

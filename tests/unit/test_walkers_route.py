@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from walkers.authoring.walker import Route, TooManySteps
+from walkers.authoring.route import Route, TooManySteps
 
 
 def walked(graph: dict[int, list[int]], *, limit: int, once: bool) -> list[int]:

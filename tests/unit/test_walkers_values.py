@@ -135,6 +135,25 @@ def test_what_is_not_json_is_named_with_its_place(value: Any, place: str, word: 
     assert word in str(caught.value)
 
 
+class Loud(str):
+    def __str__(self) -> str:
+        raise RuntimeError("It says nothing.")
+
+
+@pytest.mark.parametrize(
+    ("value", "copy"),
+    [
+        ("a\x00b", "a\ufffdb"),
+        (["\ud800", {"\udfff\x00": "\x00"}], ["\ufffd", {"\ufffd\ufffd": "\ufffd"}]),
+        (Loud("a\x00"), "a\ufffd"),
+        ("\U0001f642", "\U0001f642"),
+    ],
+)
+def test_texts_that_cannot_be_stored_are_mended_where_that_is_wanted(value: Any, copy: Any) -> None:
+    assert json_copy(value, room=1000, mend=True)[0] == copy
+    assert type(json_copy(Loud("a"), room=1000)[0]) is str
+
+
 def test_circles_and_depths_end() -> None:
     circle: list[Any] = []
     circle.append(circle)

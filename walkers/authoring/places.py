@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from taskhub.errors import NotFound
+from walkers.authoring.event_loop import outside_event_loop
 from walkers.models import Edge, Node
 from walkers.services import graphs
 
@@ -89,6 +90,7 @@ class Entity:
         self.context.clear()
         self._row.context.update(value)
 
+    @outside_event_loop
     def store(self) -> None:
         """Writes the context if it was changed."""
         if self.is_deleted or self._stored_json is None or _to_json(self._row.context) == self._stored_json:
@@ -104,16 +106,19 @@ class Entity:
 class Place(Entity):
     """A node."""
 
+    @outside_event_loop
     def out(self, kind: str | None = None, *, via: str | None = None) -> list[Place]:
         """Nodes that edges lead to from here, oldest edge first; of this `kind`, `via` edges of that kind."""
         edges = self._edges("source", "target", kind, via)
         return list(dict.fromkeys(self._session.place(edge.target_id, edge.target) for edge in edges))
 
+    @outside_event_loop
     def in_(self, kind: str | None = None, *, via: str | None = None) -> list[Place]:
         """Nodes that edges come from."""
         edges = self._edges("target", "source", kind, via)
         return list(dict.fromkeys(self._session.place(edge.source_id, edge.source) for edge in edges))
 
+    @outside_event_loop
     def ways(self, kind: str | None = None, *, to: Place | None = None) -> list[Way]:
         """Edges that lead away from here, oldest first; of this `kind`, `to` that node."""
         edges = Edge.objects.filter(source_id=self.id).select_related("target").order_by("id")
@@ -123,6 +128,7 @@ class Place(Entity):
             edges = edges.filter(target_id=to.id)
         return [self._session.way(edge) for edge in edges]
 
+    @outside_event_loop
     def spawn(
         self,
         kind: str = "",
@@ -135,16 +141,19 @@ class Place(Entity):
         edge = graphs.spawn(source=self._read(), kind=kind, context=context or {}, edge=via, edge_context=way or {})
         return self._session.way(edge).target
 
+    @outside_event_loop
     def connect(self, other: Place, kind: str = "", context: Mapping[str, Any] | None = None) -> Way:
         """A new edge from here to a node of the same graph."""
         edge = graphs.connect(source=self._read(), target=other._read(), kind=kind, context=context or {})
         return self._session.way(edge)
 
+    @outside_event_loop
     def delete(self) -> None:
         """Deletes this node and its edges; a walker that had taken it does not come to it. A graph's root stays."""
         graphs.delete_node(node=self._read())
         self._deleted = True
 
+    @outside_event_loop
     def lock(self) -> Place:
         """Reads the node again and keeps others from changing it until the walk ends: for counters and the like."""
         self.store()
@@ -162,6 +171,7 @@ class Place(Entity):
         row: Node = self._row
         return row
 
+    @outside_event_loop
     def _fetch(self, nodes: QuerySet[Node]) -> Node:
         row = nodes.filter(pk=self.id).first()
         if row is None:
@@ -195,6 +205,7 @@ class Way(Entity):
     def target(self) -> Place:
         return self._session.place(self._row.target_id, self._row.target)
 
+    @outside_event_loop
     def delete(self) -> None:
         """Deletes this edge; its nodes stay."""
         graphs.delete_edge(edge=self._row)

@@ -2,9 +2,9 @@
 
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from inspect import cleandoc, get_annotations
+from inspect import cleandoc, get_annotations, getattr_static, getsourcefile, getsourcelines, isfunction, signature
 from types import ModuleType
 from typing import Any
 from uuid import UUID
@@ -41,6 +41,7 @@ class WalkerDefinition:
             raise ImproperlyConfigured(
                 f"{walker_class!r}: a name is made of letters, digits, _, . and -; {name!r} is not."
             )
+        _check_methods(walker_class, name)
         fields = _fields_of(walker_class)
         ctx_schema = ObjectSchema(walker_class.__name__, fields, extra=walker_class.extra)
         attributes = tuple(field for field in fields if field not in reserved_names())
@@ -61,6 +62,39 @@ class WalkerDefinition:
         for name in self.attributes:
             setattr(walker, name, walk.ctx[name])
         return walker
+
+
+def _check_methods(walker_class: type[Walker], name: str) -> None:
+    """Raises `ImproperlyConfigured` for a `visit` or `finish` that the hub cannot call on a walker.
+
+    It is a plain method: `def` or `async def`, with or without `yield`, perhaps decorated with what gives a function.
+    """
+    for method, arguments in (("visit", ("self", "here")), ("finish", ("self",))):
+        found = getattr_static(walker_class, method)
+        if not isfunction(found):
+            fault = f"is a {type(found).__name__}, and must be a method"
+        elif not _takes(found, len(arguments)):
+            fault = f"must be called with {' and '.join(arguments)}"
+        else:
+            continue
+        raise ImproperlyConfigured(f"The walker {name!r} ({_place_of(walker_class)}): its {method} {fault}.")
+
+
+def _takes(method: Callable[..., Any], count: int) -> bool:
+    try:
+        signature(method, follow_wrapped=False).bind(*range(count))
+    except TypeError:
+        return False
+    return True
+
+
+def _place_of(walker_class: type) -> str:
+    """Where a class is written: its name, and the file and the line as far as they are known."""
+    name = f"{walker_class.__module__}.{walker_class.__qualname__}"
+    try:
+        return f"{name}, {getsourcefile(walker_class)}:{getsourcelines(walker_class)[1]}"
+    except (OSError, TypeError):
+        return name
 
 
 def _fields_of(walker_class: type[Walker]) -> dict[str, tuple[Any, Any]]:
@@ -143,7 +177,7 @@ def _walker_classes(module: ModuleType) -> Iterator[type[Walker]]:
     """Classes with a `visit`; others are there to be inherited from."""
     for value in dict.fromkeys(v for v in vars(module).values() if isinstance(v, type) and issubclass(v, Walker)):
         is_own = value.__module__ == module.__name__ or value.__module__.startswith(f"{module.__name__}.")
-        if is_own and value.visit is not Walker.visit:
+        if is_own and getattr_static(value, "visit") is not Walker.visit:
             yield value
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Iterable, Mapping
+from contextlib import aclosing, closing, suppress
 from functools import cached_property
-from inspect import get_annotations
-from typing import Any, ClassVar, Generic, NoReturn, TypeVar, get_origin
+from inspect import get_annotations, isasyncgen, isawaitable, isgenerator
+from types import AsyncGeneratorType
+from typing import Any, ClassVar, NoReturn, get_origin
 from uuid import UUID
 
 from django.conf import settings
@@ -17,12 +17,14 @@ from django.http import HttpRequest
 from taskhub.accounts.models import User
 from taskhub.runs.queue.execution import Execution
 from taskhub.security.masking import is_secret
+from walkers.authoring.event_loop import WalkEventLoop
 from walkers.authoring.places import Place, WalkSession
+from walkers.authoring.route import Route
 from walkers.domain.json_copy import NotJson, json_copy
 from walkers.services.run_files import Files
 
 BODILESS = frozenset({204, 205, 304})
-Node = TypeVar("Node")
+PROGRESS_MESSAGE_MAX = 1_000  # characters
 
 
 class Skip(BaseException):
@@ -31,10 +33,6 @@ class Skip(BaseException):
 
 class Disengage(BaseException):
     """The walker is done with the walk."""
-
-
-class TooManySteps(Exception):
-    pass
 
 
 class WalkerRequest:
@@ -85,17 +83,23 @@ class Walker:
 
     # What an author writes
 
-    def visit(self, here: Place) -> None:
-        """Called for each node that the walker comes to, first for the one where it starts."""
+    def visit(self, here: Place) -> Any:
+        """Called for each node that the walker comes to, first for the one where it starts.
+
+        It may be `async`; what it yields is reported; what it returns is of no account.
+        """
         raise NotImplementedError
 
-    def finish(self) -> None:
-        """Called once, after the last node."""
+    def finish(self) -> Any:
+        """Called once, after the last node; it may be what `visit` may be."""
 
     # What an author calls
 
     def report(self, value: Any) -> None:
-        """Adds `value` to the report, as it is now. Raises `TypeError` where JSON cannot hold it, naming its path."""
+        """Adds `value` to the report, as it is now. Raises `TypeError` where JSON cannot hold it, naming its path.
+
+        In texts U+FFFD replaces U+0000 and lone surrogates, which the database cannot hold.
+        """
         self._walk.add_to_report(value)
 
     def take(self, places: Place | Iterable[Place], *, once: bool = False) -> None:
@@ -191,25 +195,58 @@ class Walk:
         self._report_size_left = settings.RUN_RESULT_MAX_BYTES
         self._time_limit = time_limit
         self._deadline = time.monotonic() + time_limit
+        self._event_loop = WalkEventLoop(self._check_may_go_on)
 
     def run(self, walker: Walker) -> None:
         """Visits one node after the other. Raises what the walker raises; nothing is committed here."""
-        with suppress(Disengage):
-            for place in self._route:
-                self._check_may_go_on()
-                if not place.is_deleted:
-                    self._visit(walker, place)
-        with suppress(Skip, Disengage):
-            walker.finish()
+        with closing(self._event_loop):
+            with suppress(Disengage):
+                for place in self._route:
+                    self._check_may_go_on()
+                    if not place.is_deleted:
+                        self._visit(walker, place)
+            with suppress(Skip, Disengage):
+                self._complete(walker.finish())
         self._session.store_all()
 
     def _visit(self, walker: Walker, place: Place) -> None:
         self._current = place
         try:
             with suppress(Skip):
-                walker.visit(place)
+                self._complete(walker.visit(place))
         finally:
             self._session.store_touched()
+
+    def _complete(self, returned: Any) -> None:
+        """Carries out what a method has only begun: a coroutine is awaited, a generator read to its end."""
+        if returned is None:
+            return
+        if isawaitable(returned):
+            self._await(returned)
+        elif isasyncgen(returned):
+            self._await(self._report_all_async(returned))
+        elif isgenerator(returned):
+            with closing(returned):
+                for value in returned:
+                    self._report_yielded(value)
+
+    def _await(self, awaitable: Awaitable[Any]) -> None:
+        try:
+            self._event_loop.run(awaitable)
+        except BaseExceptionGroup as group:  # a walker that skips or disengages in one of its tasks
+            left, others = group.split((Skip, Disengage))
+            if left is None or others is not None:
+                raise
+            raise Disengage if left.subgroup(Disengage) else Skip from None
+
+    async def _report_all_async(self, values: AsyncGeneratorType[Any, Any]) -> None:
+        async with aclosing(values):
+            async for value in values:
+                self._report_yielded(value)
+
+    def _report_yielded(self, value: Any) -> None:
+        self.add_to_report(value)
+        self._check_may_go_on()
 
     @property
     def result(self) -> dict[str, Any]:
@@ -230,7 +267,7 @@ class Walk:
 
     def add_to_report(self, value: Any) -> None:
         try:
-            copy, size = json_copy(value, room=self._report_size_left)
+            copy, size = json_copy(value, room=self._report_size_left, mend=True)
         except NotJson as error:
             raise TypeError(f"report[{len(self.report)}]{error.path}: {error.detail}") from None
         self._report_size_left -= size
@@ -240,35 +277,11 @@ class Walk:
         self._route.take([places] if isinstance(places, Place) else places, once=once)
 
     def save_progress(self, done: float, total: float | None, message: str) -> None:
-        progress, _ = json_copy([done, total, str(message)[:1000]], room=10_000)
+        told = {"done": done, "total": total, "message": str(message)[:PROGRESS_MESSAGE_MAX]}
+        try:
+            progress, _ = json_copy(told, room=10_000, mend=True)
+        except NotJson as error:
+            raise TypeError(f"progress{error.path}: {error.detail}") from None
         if self.execution is not None:
-            self.execution.set_progress(*progress)
+            self.execution.set_progress(**progress)
         self._check_may_go_on()
-
-
-class Route(Generic[Node]):
-    """Nodes in the order in which they are visited: those taken first come first."""
-
-    def __init__(self, start: Node, *, limit: int) -> None:
-        self._waiting: deque[Node] = deque([start])
-        self._taken: set[Node] = {start}
-        self._limit = limit
-        self._visited = 0
-
-    def __iter__(self) -> Iterator[Node]:
-        while self._waiting:
-            self._visited += 1
-            yield self._waiting.popleft()
-
-    def take(self, nodes: Iterable[Node], *, once: bool = False) -> None:
-        """Puts nodes at the end; with `once` only those that were never put there.
-
-        Raises `TooManySteps` before more nodes wait than may be visited.
-        """
-        for node in nodes:
-            if once and node in self._taken:
-                continue
-            if self._visited + len(self._waiting) >= self._limit:
-                raise TooManySteps(f"A walk has at most {self._limit} steps.")
-            self._taken.add(node)
-            self._waiting.append(node)

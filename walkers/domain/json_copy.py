@@ -10,6 +10,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from taskhub.error_texts import storable
 from taskhub.jsontools.strict_json import NESTING_MAX
 
 INTEGER_BITS_MAX = 1024  # what a double can still hold; far above what other languages read exactly
@@ -24,20 +25,22 @@ class NotJson(ValueError):
         self.detail = detail
 
 
-def json_copy(value: Any, *, room: int) -> tuple[Any, int]:
+def json_copy(value: Any, *, room: int, mend: bool = False) -> tuple[Any, int]:
     """A copy of `value` made of JSON's types only, and about how many characters it takes.
 
     UUIDs, dates, times and decimals become text, enumerations their values; pydantic's models and anything with an
     `as_json()` method become objects. Raises `NotJson` for all else, for NaN and infinities, for what PostgreSQL
-    cannot hold (U+0000, lone surrogates), for nesting deeper than 100, and for more than `room` characters.
+    cannot hold (U+0000, lone surrogates), for nesting deeper than 100, and for more than `room` characters. With `mend`
+    texts that cannot be held have U+FFFD in these places instead.
     """
-    copier = _Copier(room)
+    copier = _Copier(room, mend)
     return copier.copy(value, "", 0), room - copier.room
 
 
 class _Copier:
-    def __init__(self, room: int) -> None:
+    def __init__(self, room: int, mend: bool) -> None:
         self.room = room
+        self._mend = mend
 
     def copy(self, value: Any, path: str, depth: int) -> Any:
         if depth > NESTING_MAX:
@@ -79,13 +82,16 @@ class _Copier:
 
     def _text(self, text: str, path: str) -> str:
         self._spend(len(text), path)
+        text = str.__str__(text)  # of a subclass it is a copy; its own `__str__` may say anything
+        if self._mend:
+            return storable(text)
         if "\x00" in text:
             raise NotJson(path, "text with U+0000 cannot be stored")
         try:
             text.encode()
         except UnicodeEncodeError:
             raise NotJson(path, "a lone surrogate is not text") from None
-        return str(text)
+        return text
 
     def _integer(self, number: int, path: str) -> int:
         if number.bit_length() > INTEGER_BITS_MAX:

@@ -14,11 +14,13 @@ from django.utils.functional import SimpleLazyObject
 
 from taskhub import descendants, interruption
 from taskhub.db.fair_semaphore import FairSemaphore
+from taskhub.error_texts import error_of
 from taskhub.errors import Failed, NotFound, Problem
-from taskhub.runs.domain import Interrupted, LeaseLost, error_of
-from taskhub.runs.queue.execution import Execution
+from taskhub.runs.domain import Interrupted, LeaseLost
+from taskhub.runs.queue.execution import Execution, comes_from_outside
 from taskhub.security.masking import hiding
 from walkers.authoring import sentinels
+from walkers.authoring.event_loop import outside_event_loop
 from walkers.authoring.sentinels import WalkerDefinition
 from walkers.authoring.walker import Walk
 from walkers.services.run_files import close_files, files_of
@@ -65,7 +67,7 @@ def _perform_walk(execution: Execution) -> None:
     walk = Walk(
         ctx,
         UUID(run.arguments["nd"]),
-        SimpleLazyObject(lambda: run.owner),
+        SimpleLazyObject(outside_event_loop(lambda: run.owner)),
         files,
         time_limit=definition.time_limit,
         execution=execution,
@@ -102,11 +104,9 @@ def _carry_out(definition: WalkerDefinition, walk: Walk) -> Iterator[None]:
             yield
     except (OperationalError, InterfaceError, LeaseLost):
         raise
-    except (Exception, SystemExit) as error:
-        if isinstance(error, Problem) and not error.permanent:
+    except BaseException as error:
+        if comes_from_outside(error) or (isinstance(error, Problem) and not error.permanent):
             raise
-        if isinstance(error, SystemExit) and walk.execution is not None:
-            raise  # a worker process ends by this, too: then the run is tried again
         log.warning("The walker %s failed", definition.name, exc_info=error)
         details = error_of(error)
         if isinstance(error, IntegrityError):

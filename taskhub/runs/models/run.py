@@ -10,6 +10,7 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from taskhub.db.querysets import OwnedQuerySet
+from taskhub.error_texts import storable
 from taskhub.errors import Unavailable
 from taskhub.runs.domain import ENDED, RUNNING, WAITING, State
 from taskhub.security.encryption import EncryptedTextField
@@ -113,9 +114,11 @@ class Run(models.Model):
             return frozenset()
 
     def without_secrets(self, told: Mapping[str, Any]) -> dict[str, Any]:
-        """An error or a progress of this run, whose message does not quote the secrets of its arguments."""
-        message = told.get("message")
-        return {**told, "message": mask(hide(str(message), self.secrets))} if message else dict(told)
+        """An error or a progress of this run as it is kept: its texts can be stored, and its message does not quote the
+        secrets of its arguments."""
+        kept = {name: storable(value) if isinstance(value, str) else value for name, value in told.items()}
+        message = kept.get("message")
+        return {**kept, "message": mask(hide(str(message), self.secrets))} if message else kept
 
     def result_for(self, viewer: Any) -> Any:
         """Its result, for its owner as it is; for staff without secrets."""

@@ -7,10 +7,11 @@ from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection
 
+from taskhub.error_texts import error_of, message_of
 from taskhub.errors import Problem
-from taskhub.runs.domain import Interrupted, LeaseLost, Overdue, State, error_of
+from taskhub.runs.domain import Interrupted, LeaseLost, Overdue, State
 from taskhub.runs.models import Run
-from taskhub.runs.queue.execution import Execution
+from taskhub.runs.queue.execution import Execution, comes_from_outside
 from taskhub.runs.queue.lease_keeper import LeaseKeeper
 from taskhub.runs.queue.leases import claim
 from taskhub.security.masking import hiding_texts
@@ -33,8 +34,11 @@ def claim_next(kind: str, worker: str, after: UUID) -> Run | None:
 
 
 def attempt(execution: Execution, perform: Perform, keeper: LeaseKeeper) -> None:
-    """Performs a claimed run, and turns what comes of it into an end or a later attempt. Raises nothing, but for an
-    `Interrupted` that is meant for a run around this one."""
+    """Performs a claimed run, and turns what comes of it into an end or a later attempt.
+
+    Raises nothing, but for an `Interrupted` that is meant for a run around this one, and the `SystemExit` of a process
+    that was told to end: what it was at is lost with it, and gets another attempt.
+    """
     run = execution.run
     with hiding_texts(run.secrets):
         try:
@@ -47,7 +51,9 @@ def attempt(execution: Execution, perform: Perform, keeper: LeaseKeeper) -> None
                 with suppress(Interrupted):
                     execution.close()
             _record_stop(execution)
-        except Exception as error:
+        except BaseException as error:
+            if comes_from_outside(error):
+                raise
             if execution.stop is not None:  # its waits were ended, or its connection: so it came to fail
                 _record_stop(execution)
             else:
@@ -65,7 +71,7 @@ def _record_stop(execution: Execution) -> None:
     log.info("Run %s stopped: %s", execution.run.pk, execution.stop)
 
 
-def _record_failure(execution: Execution, error: Exception) -> None:
+def _record_failure(execution: Execution, error: BaseException) -> None:
     run = execution.run
     match error:
         case LeaseLost():
@@ -73,12 +79,12 @@ def _record_failure(execution: Execution, error: Exception) -> None:
             execution.drop_connection()
         case OperationalError() | InterfaceError():
             # A deadlock, a time-out, or the database is away: then nothing can be written down, and the lease runs out.
-            log.warning("Run %s lost the database: %s", run.pk, error)
+            log.warning("Run %s lost the database: %s", run.pk, message_of(error))
             execution.drop_connection()
             execution.end_attempt(error_of(error), retry=True)
         case Problem():
-            log.info("Run %s failed: %s", run.pk, error)
+            log.info("Run %s failed: %s", run.pk, message_of(error))
             execution.end_attempt(error_of(error), retry=not error.permanent, pause=error.retry_after or 0)
         case _:
-            log.info("Run %s failed: %s", run.pk, error, exc_info=error)
+            log.info("Run %s failed: %s", run.pk, message_of(error), exc_info=error)
             execution.end_attempt(error_of(error), retry=False)

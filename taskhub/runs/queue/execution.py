@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from billiard.common import terminate_handler_fired  # type: ignore[attr-defined] # newer than its stubs
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connection, connections, transaction
 
@@ -20,6 +21,12 @@ from taskhub.runs.run_kinds import kind_of
 log = logging.getLogger(__name__)
 
 PAUSE_MAX_SECONDS = 24 * 3600
+
+
+def comes_from_outside(error: BaseException) -> bool:
+    """Whether an exception that came up in some work is none of its own: its run, or one around it, is to stop; or its
+    process was told to end, which Celery's child processes do by `SystemExit`."""
+    return isinstance(error, Interrupted) or (isinstance(error, SystemExit) and terminate_handler_fired())
 
 
 class Execution:
@@ -61,10 +68,11 @@ class Execution:
             raise self.stop
 
     def close(self) -> None:
-        """From here on the work is not interrupted. Raises `Interrupted` if it has been and did not notice."""
-        struck = self.interruption.close() if self.interruption else False
-        self.open = False
-        if struck and self.stop is not None:
+        """From here on the work is not interrupted. Raises `Interrupted` if it has been: it may have swallowed that."""
+        if self.interruption:
+            self.interruption.close()
+        was_open, self.open = self.open, False
+        if was_open and self.stop is not None:
             raise self.stop
 
     def succeed(self, result: Any) -> None:

@@ -346,7 +346,7 @@ def renew_all(claims: Sequence[tuple[Run, Mapping[str, Any] | None]]) -> set[UUI
     values: dict[str, Any] = {
         "ids": [run.pk for run, _ in claims],
         "attempts": [run.attempt for run, _ in claims],
-        "progress": [None if progress is None else json.dumps(progress) for _, progress in claims],
+        "progress": [progress and json.dumps(run.without_secrets(progress)) for run, progress in claims],
         "lease": settings.RUN_LEASE_SECONDS,
     }
     with connection.cursor() as cursor:

@@ -9,8 +9,9 @@ from django.db import IntegrityError, InterfaceError, OperationalError, transact
 from django.db.models import F
 from django_celery_beat.models import PeriodicTask
 
+from taskhub.error_texts import error_of, message_of
 from taskhub.errors import Problem
-from taskhub.runs.domain import State, error_of
+from taskhub.runs.domain import State
 from taskhub.runs.models import Schedule
 from taskhub.runs.queue.leases import end_revoked, finish_detached
 from taskhub.runs.queue.submission import create_run
@@ -62,7 +63,7 @@ def _fire(schedule: Any, now: datetime) -> None:
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
-        if FIRES_ONCE in str(error) and isinstance(error, IntegrityError):
+        if isinstance(error, IntegrityError) and FIRES_ONCE in message_of(error):
             log.info("The schedule %r has fired for %s already", schedule.periodic.name, schedule.due_at)
             _set_next_due(schedule, schedule.due_at, now)
         else:

@@ -13,6 +13,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError, connecti
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
+from taskhub.error_texts import message_of, type_of
 from taskhub.errors import Conflict, Problem, Rejected
 from taskhub.jsontools.jsonc import parse_jsonc
 from taskhub.runs.models import Run, Schedule
@@ -185,7 +186,7 @@ def read_periodic_tasks(*, periodic_ids: Iterable[int], now: datetime) -> None:
 
 def fault_text(error: Exception) -> str:
     """The fault text of a schedule that cannot fire."""
-    return error.detail if isinstance(error, Problem) else f"{type(error).__name__}: {error}"
+    return error.detail if isinstance(error, Problem) else f"{type_of(error)}: {message_of(error)}"
 
 
 def is_unexpected(error: Exception) -> bool:

@@ -1,5 +1,6 @@
 """Walkers that are killed, hang and race, installed in the hub that tests break."""
 
+import asyncio
 import math
 import os
 import re
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -63,7 +65,7 @@ class Stuck(Walker):
 
     tag: str
     flag: str
-    how: Literal["sleep", "socket", "statement", "loop", "regex", "sum"]
+    how: Literal["sleep", "socket", "statement", "loop", "await", "regex", "sum", "swallow"]
 
     def visit(self, here: Place) -> None:
         here.spawn("mark", {"tag": self.tag})
@@ -152,11 +154,19 @@ def _loop() -> None:
         pass
 
 
+def _swallow() -> None:
+    while True:
+        with suppress(BaseException):
+            time.sleep(3600)
+
+
 HANGS: dict[str, Callable[[], object]] = {
     "sleep": lambda: time.sleep(3600),
     "socket": _read,
     "statement": _ask,
     "loop": _loop,
+    "await": lambda: asyncio.run(asyncio.sleep(3600)),
+    "swallow": _swallow,
     # Both keep the interpreter to themselves for hours; the first looks at signals now and then, the other never.
     "regex": lambda: re.match(r"(a|a?)+$", "a" * 60 + "b"),
     "sum": lambda: sum(range(math.factorial(15))),
