@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from extraction.domain.ksuids import LENGTH, RANDOM_BYTES, ksuid
 from extraction.domain.process_status import PageState, ProcessStatus
+from extraction.domain.single_page_payload import PRODUCT
 from taskhub.db.querysets import RemovableQuerySet
 from taskhub.runs.models import Run
 from taskhub.security.encryption import EncryptedJSONField, EncryptedTextField
@@ -127,6 +128,11 @@ class Process(OwnedExtraction):
     @property
     def ended(self) -> bool:
         return self.status not in {ProcessStatus.RUNNING, ProcessStatus.PENDING}
+
+    @property
+    def is_single_page(self) -> bool:
+        """Whether it makes a file of one page. If not, it makes records, with or without a task."""
+        return PRODUCT in self.payload
 
     @property
     def cap_reached(self) -> bool:

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.urls import path, register_converter
 
-from extraction.api import credits, deliveries, files, links, processes, single_pages, tasks
+from extraction.api import credits, deliveries, files, links, payload_runs, processes, single_pages, tasks
 
 
 class KsuidConverter:
@@ -38,6 +38,9 @@ CALLS: list[tuple[str, Any]] = [
     ("process/<ksuid:id>/retry", processes.RetryProcessView),
     ("process/<ksuid:id>/pages", processes.ProcessPagesView),
     ("process/<ksuid:id>/export", files.ExportProcessView),
+    ("parse", payload_runs.ParseView),
+    ("extract", payload_runs.ExtractView),
+    ("serp", payload_runs.SerpView),
     ("fetch", single_pages.FetchView),
     ("convert/url/screenshot", single_pages.ScreenshotView),
     ("convert/url/pdf", single_pages.PdfView),

@@ -148,7 +148,7 @@ class ExportQuery(QuerySerializer):
     gzip = FlagFilter(required=False, default=False, help_text="Packed")
 
 
-def _documented_export(media_type: str) -> OpenApiResponse:
+def documented_export(media_type: str) -> OpenApiResponse:
     """One entry of `responses`, as a file of this type."""
     text = media_type == "application/json"
     schema: Any = {"type": "array", "items": {"type": "object"}} if text else OpenApiTypes.BINARY
@@ -165,7 +165,7 @@ class ExportProcessView(ExtractionView):
         operation_id="extraction_processes_export",
         parameters=[ExportQuery],
         responses={
-            **{(200, media_type): _documented_export(media_type) for media_type in EXPORT_TYPES},
+            **{(200, media_type): documented_export(media_type) for media_type in EXPORT_TYPES},
             **problems(409),
         },
     )
@@ -177,7 +177,7 @@ class ExportProcessView(ExtractionView):
         """
         query = self.check_query(request, ExportQuery)
         process = processes.visible_process(id=id, user=request.user)
-        if process.task_id is None:
+        if process.is_single_page:
             raise Conflict("What was made of a single page has one form, which its link leads to.")
         format = format_named(query.get("format") or process.format)
         if format is None:

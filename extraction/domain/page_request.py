@@ -10,10 +10,11 @@ from extraction.domain.browser_actions import PageAction
 from extraction.domain.extraction_rule import CHROME, ONLY_CHROME, PageType, one_of
 from extraction.domain.render_job import BrowserAction
 from extraction.domain.request_addresses import Address, ProxyAddress, is_country
-from taskhub.jsontools.json_models import CONTROL, TEXT_MAX, JsonModel, texts_checked_by
+from taskhub.jsontools.json_models import CONTROL, TEXT_MAX, JsonModel, number_between, texts_checked_by
 from taskhub.jsontools.schema import invalid_places, invalid_value
 
 ACTIONS_MAX = 50
+WAIT_MAX = 30  # seconds
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
 _SET_BY_HUB = frozenset({"host", "content-length", "transfer-encoding", "connection"})
@@ -57,6 +58,7 @@ class RequestTarget(JsonModel):
     """A request for a first page. `headers` and `cookies` are the user's own.
 
     Actions are done in the first page once it is rendered; on the other pages of its list, those that wait or scroll.
+    `wait_delay` is in seconds, for which each rendered page may come to rest.
     """
 
     url: Address
@@ -64,6 +66,7 @@ class RequestTarget(JsonModel):
     headers: Headers = Field(default_factory=dict)
     cookies: Cookies = Field(default_factory=dict)
     sent_actions: tuple[PageAction, ...] = Field((), alias="actions", max_length=ACTIONS_MAX)
+    wait_delay: Annotated[float | None, number_between(0, WAIT_MAX, "seconds")] = Field(None, alias="waitDelay")
 
     @property
     def proxy(self) -> str:

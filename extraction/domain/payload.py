@@ -130,10 +130,6 @@ class RecordTerms(RunTerms):
     def options(self) -> Mapping[str, Any]:
         return {}
 
-    @property
-    def settle(self) -> float | None:
-        return None
-
     def limit_faults(self, *, pages: int, depth: int) -> Iterator[tuple[str, str]]:
         if self.max_pages and self.max_pages > pages:
             yield "/maxPages", f"Must be at most {pages}."
@@ -162,6 +158,10 @@ class PagesPayload(RecordTerms, ExtractionRule):
     @property
     def rule(self) -> ExtractionRule:
         return self
+
+    @property
+    def settle(self) -> float | None:
+        return self.request.wait_delay or None
 
     @property
     def needs_chrome(self) -> bool:

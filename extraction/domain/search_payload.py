@@ -140,6 +140,10 @@ class SearchPayload(RecordTerms):
         return ExtractionRule.fixed(tuple(fields), paginator=scroll, rendered=self.needs_chrome)
 
     @property
+    def settle(self) -> float | None:
+        return None
+
+    @property
     def needs_chrome(self) -> bool:
         return self.type == CHROME if self.type else self.engine.is_rendered
 

@@ -19,7 +19,6 @@ from taskhub.jsontools.schema import invalid_places, invalid_value
 PRODUCT = "product"  # under this name a stored payload says what is made
 PAPERS = ("A0", "A1", "A2", "A3", "A4", "A5", "A6", "Ledger", "Legal", "Letter", "Tabloid")
 PICTURES = {"png": "png", "jpg": "jpeg", "jpeg": "jpeg"}
-WAIT_MAX = 30  # seconds
 PIXELS_MAX = 10_000
 
 Pixels = Annotated[Count, Field(le=PIXELS_MAX)]
@@ -34,7 +33,6 @@ class SinglePagePayload(RunTerms, RequestTarget):
     RENDERS_EMPTY_PAGES: ClassVar = False
 
     product: str = HTML
-    wait_delay: Annotated[float | None, number_between(0, WAIT_MAX)] = Field(None, alias="waitDelay")
 
     @property
     def name(self) -> str:

@@ -48,7 +48,7 @@ def check_allowed(*, payload: Payload, owner: Any, at: str = "") -> None:
 
 def load_payload(process: Process) -> Payload:
     """Loads the payload of a process as it was stored. Raises `Rejected` where its search engine is gone."""
-    return parse_payload(process.payload, single=process.task_id is None, stored=True)
+    return parse_payload(process.payload, single=process.is_single_page, stored=True)
 
 
 def allowed_payload(process: Process) -> Payload:

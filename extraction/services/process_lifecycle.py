@@ -127,8 +127,9 @@ def _finish(process: Process, results: str) -> None:
 
 
 def _failure_text(process: Process) -> str:
-    if process.task_id is None:
-        return str(ExtractionPage.objects.filter(process=process).values_list("error", flat=True).first() or "")
+    if process.task_id is None:  # whoever sent it waits for the reason
+        failed = ExtractionPage.objects.filter(process=process, state=PageState.FAILED).order_by("id")
+        return str(failed.values_list("error", flat=True).first() or "")
     if process.main_failed:
         return "A page of the main list failed, and with it what follows it; GET /v1/process/{id}/pages tells why."
     return f"{process.failed} of {process.pages} pages failed; GET /v1/process/{{id}}/pages tells why."

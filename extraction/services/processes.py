@@ -37,6 +37,11 @@ def run_single_page(*, owner: Any, product: str, body: Mapping[str, Any]) -> Pro
     return _start_process(None, owner, value, check_payload(value, owner, single=True))
 
 
+def run_payload(*, owner: Any, body: Mapping[str, Any]) -> Process:
+    """Runs a payload in a process without a task. Raises `Rejected` or `Forbidden`."""
+    return _start_process(None, owner, body, check_payload(body, owner))
+
+
 def _start_process(task: ExtractionTask | None, owner: Any, value: Mapping[str, Any], payload: Payload) -> Process:
     with transaction.atomic():
         process = create_process(task, owner, value, payload, None)
@@ -83,7 +88,7 @@ def submit_run(process: Process, retry_of: Run | None = None) -> Run:
     return runs.submit(
         kind=EXTRACTION,
         owner=process.owner,
-        name=(task.name or task.id) if task else process.format,
+        name=(task.name or task.id) if task else str(process.payload.get("name") or process.format),
         arguments={"process": process.id},
         retry_of=retry_of,
         webhook=task.webhook if task else "",

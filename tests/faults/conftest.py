@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from extraction.api import single_pages
+from extraction.api import process_results
 from taskhub.runs import waits
 from tests.faults.credentials import World, populated_world
 from tests.faults.disposable import Disposable
@@ -44,7 +44,7 @@ def world(django_db_setup: None, django_db_blocker: Any) -> Iterator[World]:
 @pytest.fixture
 def unhurried(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """No call waits, and none is refused for its rate or because strangers may do it."""
-    monkeypatch.setattr(single_pages, "WAIT_MAX", 0)  # nobody is there to make what is waited for
+    monkeypatch.setattr(process_results, "WAIT_MAX", 0)  # nobody is there to make what is waited for
     monkeypatch.setattr(waits, "EVENTS_SECONDS", 0)  # the run that is followed never ends
     settings.OPEN_SIGNUP = False  # so that this call, too, looks at who calls
     settings.THROTTLE_RATES = dict.fromkeys(settings.THROTTLE_RATES)

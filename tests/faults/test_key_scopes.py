@@ -55,7 +55,10 @@ NEEDS: dict[str, set[str]] = {
         f"POST {TASK}/delivery/test",
         f"POST {PROCESS}/cancel",
         f"POST {PROCESS}/retry",
-        *(f"POST v1/{name}" for name in ("fetch", "convert/url/screenshot", "convert/url/pdf")),
+        *(
+            f"POST v1/{name}"
+            for name in ("fetch", "convert/url/screenshot", "convert/url/pdf", "parse", "extract", "serp")
+        ),
         *(f"{m} js/{name}" for m in BOTH for name in ("walker_run", "wapi/<str:walker>", "walker_queue_cancel")),
     },
     "upload": {f"POST actions/tasks/<uuid:fid>/{name}" for name in ("upload", "status", "rejected")},

@@ -74,7 +74,7 @@ JUDGED = [
     *("/v1/tasks", "/v1/task/{id}/results", "/v1/process/{id}/pages", "/v1/process/{id}/export", "/v1/credits"),
     *("/v1/process/{id}/retry",),
     # which addresses and selectors there are
-    *("/v1/fetch", "/v1/convert/url/screenshot", "/v1/convert/url/pdf"),
+    *("/v1/fetch", "/v1/convert/url/screenshot", "/v1/convert/url/pdf", "/v1/parse", "/v1/extract", "/v1/serp"),
     # which addresses may be called
     *(f"/js/wapi/{name}" for name in ("echo", "fail", "get_botset", "pause", "run")),
     *("/webhooks/test", "/runs/{run_id}/webhook", "/webhooks/deliveries"),

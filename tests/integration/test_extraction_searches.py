@@ -72,7 +72,11 @@ def write(folder: Path, name: str, site: Site, **values: Any) -> None:
 
 
 def searched(owner: Person, **payload: Any) -> Process:
-    process = processes.run_task(task=tasks.create_task(owner=owner.user, body={"search_engine": "local", **payload}))
+    body = {"search_engine": "local", **payload}
+    return run_to_its_end(processes.run_task(task=tasks.create_task(owner=owner.user, body=body)))
+
+
+def run_to_its_end(process: Process) -> Process:
     work("extraction", process_lifecycle.perform_extraction, node="extraction@test")
     until = time.monotonic() + 20
     while process.status == "running" and time.monotonic() < until:
@@ -96,6 +100,16 @@ def test_keywords_times_pages_in_their_order(owner: Person, site: Site, folder: 
     assert b"<page>1</page><kind>organic</kind>" in b"".join(ResultExport(process).pieces("xml", gzip=False))
     assert b"".join(ResultExport(process).pieces("xlsx", gzip=False)).startswith(b"PK")
     assert process.cost == 3 + 3 + 1  # a third page that shows the second again ends each list
+
+
+def test_a_search_may_be_run_at_once(owner: Person, site: Site, folder: Path) -> None:
+    sent = {"search_engine": "local", "keywords": ["red"], "num_pages": 1}
+    key = {"Idempotency-Key": "search"}
+    answer = owner.post("/v1/serp?wait=0", sent, headers=key)
+    assert (answer.status_code, answer.json()["status"]) == (202, "running")
+    run_to_its_end(Process.objects.get(id=answer.json()["id"]))
+    answer = owner.post("/v1/serp", sent, headers=key)
+    assert [record["title"] for record in json.loads(answer.getvalue())] == ["red 1.1", "red 1.2"]
 
 
 def test_a_captcha_fails_its_page_and_says_so(owner: Person, site: Site, folder: Path) -> None:
