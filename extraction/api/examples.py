@@ -75,22 +75,24 @@ CREDITS = {"balance": 1500, "entries": [ENTRY]}
 TEXT_OR_NULL: dict[str, Any] = {"type": ["string", "null"]}
 NUMBER_OR_NULL: dict[str, Any] = {"type": ["integer", "null"]}
 STATUSES = ["running", "finished", "canceled", "failed", "pending"]
-TASK_SCHEMA = object_of(TASK, payload={"type": "object"})
+TASK_SCHEMA = object_of("ExtractionTask", TASK, payload={"type": "object"})
 PROCESS_SCHEMA = object_of(
+    "Process",
     PROCESS,
     status={"type": "string", "enum": STATUSES},
     startedAt=TEXT_OR_NULL,
     finishedAt=TEXT_OR_NULL,
 )
 PAGE_SCHEMA = object_of(
-    PAGE, status=NUMBER_OR_NULL, error=TEXT_OR_NULL, fetched_at=TEXT_OR_NULL, not_before=TEXT_OR_NULL
+    "ExtractionPage", PAGE, status=NUMBER_OR_NULL, error=TEXT_OR_NULL, fetched_at=TEXT_OR_NULL, not_before=TEXT_OR_NULL
 )
 DELIVERY_SCHEMA = object_of(
+    "ResultDelivery",
     DELIVERY,
     error=TEXT_OR_NULL,
     next_attempt_at=TEXT_OR_NULL,
     finished_at=TEXT_OR_NULL,
 )
-ESTIMATE_SCHEMA = object_of(ESTIMATE, last=NUMBER_OR_NULL)
-ENTRY_SCHEMA = object_of(ENTRY, process=TEXT_OR_NULL)
-CREDITS_SCHEMA = object_of(CREDITS, entries={"type": "array", "items": ENTRY_SCHEMA})
+ESTIMATE_SCHEMA = object_of("Estimate", ESTIMATE, last=NUMBER_OR_NULL)
+ENTRY_SCHEMA = object_of("CreditEntry", ENTRY, process=TEXT_OR_NULL)
+CREDITS_SCHEMA = object_of("Credits", CREDITS, entries={"type": "array", "items": ENTRY_SCHEMA})

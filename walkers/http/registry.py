@@ -19,26 +19,19 @@ from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 from taskhub.jsontools.strict_json import parse_double, parse_json
 from taskhub.runs import queue
 from taskhub.security.scopes import KeyScope
-from taskhub.web.query_values import FLAGS
+from taskhub.web.query_values import FLAG_SCHEMA, FLAGS
 from walkers.walks.principal import Principal
 
 Scope = Literal["private", "admin"]
 Notation = Literal["json", "jsonc"]
 WAPI = "wapi/"
-_FLAG_SCHEMA = {
-    "anyOf": [
-        {"type": "boolean"},
-        {"type": "integer", "enum": [0, 1]},
-        {"type": "string", "pattern": "^([Tt][Rr][Uu][Ee]|1|[Yy][Ee][Ss]|[Ff][Aa][Ll][Ss][Ee]|0|[Nn][Oo])$"},
-    ]
-}
 
 
 def _parse_flag(value: Any) -> Any:
     return FLAGS.get(str(value).lower(), value) if isinstance(value, str | int) else value
 
 
-Flag = Annotated[bool, BeforeValidator(_parse_flag), WithJsonSchema(_FLAG_SCHEMA)]  # in JSON, too, as queries spell it
+Flag = Annotated[bool, BeforeValidator(_parse_flag), WithJsonSchema(FLAG_SCHEMA)]  # in JSON, too, as queries spell it
 
 
 @dataclass(frozen=True)
