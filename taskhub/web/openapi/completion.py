@@ -115,7 +115,7 @@ def _as_text(schema: Mapping[str, Any]) -> dict[str, Any]:
         words = {name: rest[name] for name in ("description",) if name in rest}
         return {**words, "$ref": "#/components/schemas/Flag"}
     if len(kinds) == 1:
-        return rest | kinds[0]
+        return {**rest, **kinds[0]}
     return rest | ({"anyOf": kinds} if kinds else {})
 
 
