@@ -51,6 +51,12 @@ PAGE = {
     "fetched_at": "2026-01-31T12:00:00Z",
     "not_before": None,
 }
+WARNING = {
+    "code": "nothing-found",
+    "pointer": "/fields/1/selector",
+    "detail": "The selector finds nothing on any page.",
+    "at": "2026-01-31T12:00:00Z",
+}
 DESTINATION = {"type": "s3", "path": "shop", "bucket": "results", "accessKeyId": "AKIA...", "secretAccessKey": "***"}
 DELIVERY = {
     "to": f"s3://results/shop/{PROCESS_ID}.csv",
@@ -86,6 +92,11 @@ PROCESS_SCHEMA = object_of(
 PAGE_SCHEMA = object_of(
     "ExtractionPage", PAGE, status=NUMBER_OR_NULL, error=TEXT_OR_NULL, fetched_at=TEXT_OR_NULL, not_before=TEXT_OR_NULL
 )
+WARNING_CODES = [
+    *("nothing-found", "always-null", "no-records", "pages-left-out", "not-used"),
+    *("cells-cut", "characters-replaced", "several-sheets", "rows-left-out"),
+]
+WARNING_SCHEMA = object_of("ProcessWarning", WARNING, code={"type": "string", "enum": WARNING_CODES})
 DELIVERY_SCHEMA = object_of(
     "ResultDelivery",
     DELIVERY,
