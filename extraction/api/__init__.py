@@ -37,7 +37,6 @@ CALLS: list[tuple[str, Any]] = [
     ("process/<ksuid:id>/cancel", processes.CancelProcessView),
     ("process/<ksuid:id>/retry", processes.RetryProcessView),
     ("process/<ksuid:id>/pages", processes.ProcessPagesView),
-    ("process/<ksuid:id>/warnings", processes.ProcessWarningsView),
     ("process/<ksuid:id>/export", files.ExportProcessView),
     ("parse", payload_runs.ParseView),
     ("extract", payload_runs.ExtractView),
@@ -50,7 +49,12 @@ CALLS: list[tuple[str, Any]] = [
     ("credits", credits.CreditsView),
 ]
 # As the document spells them, too, and with the words in the other number.
-SPELLINGS = {"tasks": ("task",), "task/": ("tasks/",), "process/": ("processes/", "Process/", "Processes/")}
+SPELLINGS = {
+    "convert/url/screenshot": ("screenshot",),
+    "tasks": ("task",),
+    "task/": ("tasks/",),
+    "process/": ("processes/", "Process/", "Processes/"),
+}
 MISPRINTED = ("task/<ksuid:id>delete", tasks.DeleteExtractionTaskView)
 
 

@@ -27,8 +27,8 @@ DATA, FILE = "data", "file"
 OUTPUTS = {DATA: DATA, "buffer": DATA, FILE: FILE}
 TERMS = (
     "It is a process without a task: with credits, limits, a log, and a run. The answer is its result, or with "
-    '`"output": "file"` the process as JSON; 202 and the process where it takes longer than `wait` or waits for '
-    "credits; 422 and the reason where it failed."
+    '`"output": "file"` the process; 202 and the process where it takes longer than `wait` or waits for credits; 422 '
+    "and the reason where it failed."
 )
 
 
@@ -55,9 +55,13 @@ class ProcessResultView(ExtractionView):
         """Starts the process of a body. Raises `Rejected` or `Forbidden`."""
         raise NotImplementedError
 
+    def read_values(self, request: Request) -> dict[str, Any]:
+        """The body. Raises `Rejected`."""
+        return self.read_object(request)
+
     def answer_with_result(self, request: Request) -> HttpResponseBase:
         wait = self.check_query(request, ProcessResultQuery)["wait"]
-        body = self.read_object(request)
+        body = self.read_values(request)
         sent = body.pop("output", DATA)
         if not isinstance(sent, str) or (output := OUTPUTS.get(sent)) is None:
             raise invalid("/output", "Must be data or file.")

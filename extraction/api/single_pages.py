@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, cast
 
-from django.http import HttpResponseBase
+from django.http import HttpResponseBase, QueryDict
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework.request import Request
@@ -15,8 +15,12 @@ from extraction.api.views import documented_response
 from extraction.domain.render_job import HTML, PDF, SCREENSHOT
 from extraction.models import Process
 from extraction.services.processes import run_single_page
+from taskhub.errors import NotAcceptable, Rejected
+from taskhub.jsontools.strict_json import parse_json
 
 Post = Callable[..., HttpResponseBase]
+# Of a form: names whose values are texts, whatever they look like.
+TEXTS = {"url", "remoteURL", "type", "proxy", "cookies", "format", "paperSize", "pageRanges", "clipSelector", "output"}
 
 
 def _documented(call: str, description: str, kinds: dict[str, Any], example: dict[str, Any]) -> Callable[[Post], Post]:
@@ -29,6 +33,7 @@ def _documented(call: str, description: str, kinds: dict[str, Any], example: dic
         request=OBJECT,
         responses={
             **files,
+            (200, "application/json"): documented_response("The process", examples.PROCESS_SCHEMA, examples.PROCESS),
             202: documented_response(
                 "The process, which goes on", examples.PROCESS_SCHEMA, examples.PROCESS | {"status": "running"}
             ),
@@ -38,6 +43,14 @@ def _documented(call: str, description: str, kinds: dict[str, Any], example: dic
     return cast(Callable[[Post], Post], decorator)
 
 
+def _value_of(text: Any) -> Any:
+    """The number, the truth value or the object that a field of a form holds; what is none stays a text."""
+    try:
+        return parse_json(text)
+    except (Rejected, NotAcceptable):
+        return text
+
+
 def _example(kind: str) -> OpenApiExample:
     value = "<html><body>...</body></html>" if kind == "text/html" else "..."
     return OpenApiExample(kind, value, media_type=kind, response_only=True)
@@ -45,6 +58,12 @@ def _example(kind: str) -> OpenApiExample:
 
 class SinglePageView(ProcessResultView):
     product: str
+
+    def read_values(self, request: Request) -> dict[str, Any]:
+        body = self.read_object(request)
+        if not isinstance(request.data, QueryDict):
+            return body
+        return {name: text if name in TEXTS else _value_of(text) for name, text in body.items()}
 
     def start(self, *, owner: Any, body: dict[str, Any]) -> Process:
         return run_single_page(owner=owner, product=self.product, body=body)

@@ -6,6 +6,7 @@ from typing import Any
 
 HTML, SCREENSHOT, PDF = "html", "screenshot", "pdf"
 BOTTOM = "bottom"
+WINDOW = (1280, 800)  # pixels, of which the size of one side may be given
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, field_validator, model_validator
 
 from extraction.domain.css_selectors import Selector
 from extraction.domain.extraction_rule import ExtractionRule
@@ -12,17 +12,22 @@ from extraction.domain.page_addresses import page_key
 from extraction.domain.page_reader import PageReading
 from extraction.domain.page_request import PageRequest, RequestTarget
 from extraction.domain.payload import RunTerms
-from extraction.domain.render_job import HTML, PDF, SCREENSHOT
-from taskhub.jsontools.json_models import Count, Flag, JsonModel, Text, number_between
+from extraction.domain.render_job import HTML, PDF, SCREENSHOT, WINDOW
+from extraction.domain.request_addresses import Address
+from taskhub.jsontools.json_models import Count, Flag, JsonModel, Text, WholeNumber, number_between
 from taskhub.jsontools.schema import invalid_places, invalid_value
 
 PRODUCT = "product"  # under this name a stored payload says what is made
 PAPERS = ("A0", "A1", "A2", "A3", "A4", "A5", "A6", "Ledger", "Legal", "Letter", "Tabloid")
+SIDES = ("top", "right", "bottom", "left")
 PICTURES = {"png": "png", "jpg": "jpeg", "jpeg": "jpeg"}
 PIXELS_MAX = 10_000
+OFFSET_MAX = 1_000_000  # pixels down
+PRINT_SCALE_MAX = 2.0  # of Chromium; a larger one also zooms the page
+HEADER_MARGIN = 0.4  # inches, for what is printed there
 
 Pixels = Annotated[Count, Field(le=PIXELS_MAX)]
-Inches = Annotated[float, number_between(0, 10)]
+Inches = Annotated[float, number_between(0, 10, "inches")]
 
 
 class SinglePagePayload(RunTerms, RequestTarget):
@@ -33,6 +38,7 @@ class SinglePagePayload(RunTerms, RequestTarget):
     RENDERS_EMPTY_PAGES: ClassVar = False
 
     product: str = HTML
+    url: Address = Field(validation_alias=AliasChoices("url", "remoteURL"))
 
     @property
     def name(self) -> str:
@@ -109,12 +115,6 @@ class _SizedPayload(SinglePagePayload):
     width: Pixels | None = None
     height: Pixels | None = None
 
-    @model_validator(mode="after")
-    def _has_width(self) -> Self:
-        if self.height and not self.width:
-            raise invalid_places([(("width",), "Goes with height.")])
-        return self
-
     @property
     def options(self) -> Mapping[str, Any]:
         return {name: value for name, value in (("width", self.width), ("height", self.height)) if value}
@@ -125,12 +125,26 @@ def _read_picture(value: Any) -> Any:
 
 
 class ScreenshotPayload(_SizedPayload):
-    """A picture of the page: of its window, of the whole of it, or of what a selector finds."""
+    """A picture of the page: of its window, of the whole of it, or of what a selector finds.
+
+    With offsets it is of a rectangle in the page, of that width and height. `scale` makes it larger or smaller.
+    `quality` counts for JPEG alone, and `print_background` not at all: a picture has it.
+    """
 
     picture: Annotated[Text, BeforeValidator(_read_picture)] = Field("png", alias="format")
-    quality: Annotated[Count, Field(le=100)] | None = None
-    full_page: Flag = Field(False, alias="fullPage")
+    quality: Annotated[WholeNumber, Field(ge=0, le=100)] | None = Field(
+        None, validation_alias=AliasChoices("quality", "qality")
+    )
+    full_page: Flag = Field(False, validation_alias=AliasChoices("fullPage", "wholePage"))
     clip_selector: Selector = Field("", alias="clipSelector")
+    offset_x: Annotated[WholeNumber, Field(ge=0, le=PIXELS_MAX)] = Field(
+        0, validation_alias=AliasChoices("offsetx", "offsetX", "xoffset")
+    )
+    offset_y: Annotated[WholeNumber, Field(ge=0, le=OFFSET_MAX)] = Field(
+        0, validation_alias=AliasChoices("offsety", "offsetY", "yoffset")
+    )
+    scale: Annotated[float, number_between(0.1, 3)] = 1.0
+    print_background: Flag = Field(False, alias="printBackground")
 
     @field_validator("picture")
     @classmethod
@@ -141,8 +155,6 @@ class ScreenshotPayload(_SizedPayload):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.quality and self.format == "png":
-            raise invalid_places([(("quality",), "PNG has none.")])
         if self.full_page and self.clip_selector:
             raise invalid_places([(("fullPage",), "Must not be set beside clipSelector.")])
         return self
@@ -154,33 +166,46 @@ class ScreenshotPayload(_SizedPayload):
     @property
     def options(self) -> Mapping[str, Any]:
         options = {**super().options, "type": PICTURES[self.picture]}
-        if self.quality:
+        if self.quality is not None and self.format != "png":
             options["quality"] = self.quality
+        if self.scale != 1:
+            options["device_scale"] = self.scale
         if self.clip_selector:
             options["selector"] = self.clip_selector
-        if self.full_page:
+        elif self.full_page:
             options["full_page"] = True
+        elif self.offset_x or self.offset_y:
+            options["offset"] = (self.offset_x, self.offset_y)
+            options["width"] = self.offset_x + (self.width or WINDOW[0])
         return options
 
 
 class PaperMargin(JsonModel):
     """Margins of a printed page, in inches."""
 
-    top: Inches = 0
-    right: Inches = 0
-    bottom: Inches = 0
-    left: Inches = 0
+    top: Inches | None = None
+    right: Inches | None = None
+    bottom: Inches | None = None
+    left: Inches | None = None
 
 
 class PdfPayload(_SizedPayload):
-    """The page as it is printed."""
+    """The page as it is printed; with `print_header_footer`, its date, title, address and page numbers at the edges.
+
+    Margins may be spelled out. Without any they are 0; where something is printed in them, 0.4 inches.
+    """
 
     landscape: Flag = False
     print_background: Flag = Field(False, alias="printBackground")
     paper: Annotated[Text, AfterValidator(lambda paper: paper or "A4")] = Field("A4", alias="paperSize")
-    scale: Annotated[float | None, number_between(0.1, 2)] = None
+    scale: Annotated[float | None, number_between(0.1, 5)] = None
     page_ranges: Text = Field("", alias="pageRanges", max_length=100)
     margin: PaperMargin | None = None
+    margin_top: Inches | None = Field(None, alias="marginTop")
+    margin_right: Inches | None = Field(None, alias="marginRight")
+    margin_bottom: Inches | None = Field(None, alias="marginBottom")
+    margin_left: Inches | None = Field(None, alias="marginLeft")
+    print_header_footer: Flag = Field(False, alias="printHeaderFooter")
 
     @field_validator("paper")
     @classmethod
@@ -205,12 +230,22 @@ class PdfPayload(_SizedPayload):
             "print_background": self.print_background,
         }
         if self.scale:
-            options["scale"] = self.scale
+            options["scale"] = min(self.scale, PRINT_SCALE_MAX)
+        if self.scale and self.scale > PRINT_SCALE_MAX:
+            options["zoom"] = self.scale / PRINT_SCALE_MAX
         if self.page_ranges:
             options["page_ranges"] = self.page_ranges
-        if self.margin:
-            options["margin"] = {side: f"{inches}in" for side, inches in self.margin.model_dump().items()}
+        if self.print_header_footer:
+            options["display_header_footer"] = True
+        options["margin"] = {side: f"{self._margin(side):g}in" for side in SIDES}
         return options
+
+    def _margin(self, side: str) -> float:
+        """The margin at a side, in inches."""
+        for inches in (getattr(self, f"margin_{side}"), getattr(self.margin, side, None)):
+            if inches is not None:
+                return float(inches)
+        return HEADER_MARGIN if self.print_header_footer else 0.0
 
 
 SINGLE_PAGE_PAYLOADS: Mapping[str, type[SinglePagePayload]] = {

@@ -176,21 +176,21 @@ class BrowserThread:
 
     @asynccontextmanager
     async def window(
-        self, policy: Policy, *, owner: Hashable, upstream: str, max_bytes: int
+        self, policy: Policy, *, owner: Hashable, upstream: str, max_bytes: int, device_scale: float = 1.0
     ) -> AsyncIterator[tuple[Any, GateProxy]]:
         """Opens a window without cookies, whose only way out is the gate. Runs in the browser's thread.
 
         Raises `PageFailure` where no browser starts.
         """
         async with self.windows.hold(owner), GateProxy(policy, upstream=upstream, max_bytes=max_bytes) as proxy:
-            chromium, context = await self._new_context(proxy)
+            chromium, context = await self._new_context(proxy, device_scale)
             try:
                 yield context, proxy
             finally:
                 await self._close_context(context, chromium)
                 await self._release(chromium)
 
-    async def _new_context(self, proxy: GateProxy) -> tuple[Chromium, Any]:
+    async def _new_context(self, proxy: GateProxy, device_scale: float) -> tuple[Chromium, Any]:
         """Opens a window, in a new browser where the one that is running turns out to have crashed."""
         for _ in range(STARTS_MAX):
             chromium = await self._acquire()
@@ -199,6 +199,7 @@ class BrowserThread:
                     proxy={"server": proxy.address},
                     user_agent=_user_agent(chromium),
                     accept_downloads=False,
+                    device_scale_factor=device_scale,
                     service_workers="block",
                 )
             except BaseException as error:

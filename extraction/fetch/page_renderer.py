@@ -7,9 +7,10 @@ from contextlib import suppress
 from typing import Any
 
 from extraction.domain.process_status import PageFailure
-from extraction.domain.render_job import HTML, PDF, Pagination, RenderedPage, RenderJob
+from extraction.domain.render_job import HTML, Pagination, RenderedPage, RenderJob
 from extraction.fetch.browser import browser_thread
 from extraction.fetch.page_actions import PageActions, PageDeadline
+from extraction.fetch.page_products import make_product, size_window
 from extraction.fetch.request_interception import intercept_requests
 from taskhub.outbound import Policy, TooMuch
 from taskhub.outbound.client import GateResponse
@@ -29,7 +30,13 @@ async def render(job: RenderJob, policy: Policy, check_answer: AnswerCheck) -> R
     try:
         limit = max(DATA_BYTES, 4 * job.max_bytes)
         async with (
-            browser_thread.get().window(policy, owner=job.owner, upstream=job.proxy, max_bytes=limit) as window,
+            browser_thread.get().window(
+                policy,
+                owner=job.owner,
+                upstream=job.proxy,
+                max_bytes=limit,
+                device_scale=job.options.get("device_scale", 1.0),
+            ) as window,
             asyncio.timeout(job.seconds + CLOSING_SECONDS),
         ):
             return await PageRenderer(*window, job, check_answer).render()
@@ -73,8 +80,7 @@ class PageRenderer:
         self.page.on("response", self._note_response)
         self.page.on("download", self._note_download)
         self.context.on("page", lambda page: asyncio.ensure_future(_close(page)))  # windows that the page opens
-        if width := job.options.get("width"):
-            await self.page.set_viewport_size({"width": width, "height": job.options.get("height") or 800})
+        await size_window(self.page, job.options)
         if job.headers or job.method != "GET":
             await intercept_requests(self.context, self.page, job)
 
@@ -146,17 +152,10 @@ class PageRenderer:
             return str(await self.page.content())
 
     async def _product(self) -> bytes:
-        options = {name: value for name, value in self.job.options.items() if name not in {"width", "height"}}
-        if self.job.product == PDF:
-            async with asyncio.timeout(self.deadline.left):
-                data = await self.page.pdf(**options)
-        elif selector := options.pop("selector", ""):
-            data = await self.page.locator(selector).first.screenshot(timeout=self.deadline.left * 1000, **options)
-        else:
-            data = await self.page.screenshot(timeout=self.deadline.left * 1000, **options)
+        data = await make_product(self.page, self.job, self.deadline.left)
         if len(data) > self.job.max_bytes:
             raise PageFailure(f"What is made of the page has more than {self.job.max_bytes} bytes.")
-        return bytes(data)
+        return data
 
     async def _cookies(self) -> list[list[str]]:
         cookies = await self.context.cookies()

@@ -72,12 +72,87 @@ def test_pictures(owner: Caller, site: Site, chromium: None) -> None:
         ({"width": 640, "height": 480}, (640, 480), "PNG"),
         ({"format": "jpg", "quality": 40, "clipSelector": "#box"}, (200, 3000), "JPEG"),
         ({"width": 500, "fullPage": True}, (500, 3016), "PNG"),
+        ({"height": 300}, (1280, 300), "PNG"),
+        ({"width": 640, "height": 480, "scale": 0.5, "format": "jpeg", "quality": 0}, (320, 240), "JPEG"),
+        ({"width": 640, "height": 480, "scale": 2}, (1280, 960), "PNG"),
+        ({"clipSelector": "#box", "scale": 0.1, "offsety": 5}, (20, 300), "PNG"),
+        ({"width": 300, "height": 200, "offsetx": 100, "offsety": 1000}, (300, 200), "PNG"),
+        ({"width": 300, "height": 200, "offsety": 2916, "scale": 2}, (600, 200), "PNG"),
     ):
         answer = owner.post(call, {"url": f"{site.url}/", **options})
         assert answer.status_code == 200, answer.text
         picture = Image.open(BytesIO(answer.content))
         assert (picture.size, picture.format) == (size, kind)
         assert answer.headers["Content-Type"] == f"image/{kind.lower()}"
+
+
+def test_pictures_and_documents_as_forms_ask_for_them(owner: Caller, site: Site, chromium: None) -> None:
+    site.pages["/"] = html("<p style='height: 2000px'>page</p>")
+    picture = {"format": "png", "qality": "80", "wholePage": "false", "xoffset": "0", "yoffset": "900", "scale": "1"}
+    form = {"remoteURL": f"{site.url}/", "width": "800", "height": "600", **picture}
+    answer = owner.call("POST", "/v1/screenshot", files={name: (None, text) for name, text in form.items()})
+    assert (answer.status_code, Image.open(BytesIO(answer.content)).size) == (200, (800, 600)), answer.text
+    form = {"remoteURL": f"{site.url}/", **{f"margin{side}": "0" for side in ("Top", "Bottom", "Left", "Right")}}
+    answer = owner.call("POST", "/v1/convert/url/pdf", data=form)
+    assert (answer.status_code, answer.content[:4]) == (200, b"%PDF")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"offsety": 5000}, "nothing is at the offset 0, 5000"), ({"fullPage": True, "scale": 3}, "more than 100000000")],
+)
+def test_a_picture_that_cannot_be_taken_says_why(
+    owner: Caller, site: Site, chromium: None, options: dict[str, Any], words: str
+) -> None:
+    site.pages["/"] = html("<p style='width: 4000px; height: 3000px'>page</p>")
+    answer = owner.post("/v1/convert/url/screenshot", {"url": f"{site.url}/", **options})
+    assert (answer.status_code, words in answer.json()["detail"]) == (422, True), answer.text
+
+
+PRINTED = {
+    "paperSize": "A4",
+    "landscape": False,
+    "printBackground": False,
+    "printHeaderFooter": False,
+    "scale": 1,
+    "pageRanges": "",
+    "marginTop": 0.4,
+    "marginLeft": 0.4,
+    "marginRight": 0.4,
+    "marginBottom": 0.4,
+    "waitDelay": 0.5,
+    "proxy": "country-any",
+    "output": "buffer",
+    "actions": [{"waitFor": {"waitForSelector": ":root"}}],
+}
+
+
+def test_margins_and_scale_of_documents(owner: Caller, site: Site, chromium: None) -> None:
+    site.pages["/"] = html("<title>A title</title><body style='margin: 0'><p style='margin: 0'>text</p>")
+
+    def place(**options: Any) -> tuple[float, float]:
+        """Where the page's text is in a document, in points from its left and its top edge."""
+        answer = owner.post("/v1/convert/url/pdf", {"url": f"{site.url}/", **PRINTED, **options})
+        assert answer.status_code == 200, answer.text
+        [page] = PdfReader(BytesIO(answer.content)).pages
+        places = []
+
+        def visit(text: str, matrix: list[float], text_matrix: list[float], *_: Any) -> None:
+            if "text" in text:
+                x, y = text_matrix[4], text_matrix[5]
+                places.append((matrix[0] * x + matrix[4], matrix[3] * y + matrix[5]))
+
+        page.extract_text(visitor_text=visit)
+        x, y = places[0]
+        return x, float(page.mediabox.height) - y
+
+    (left, top), (wide_left, wide_top) = place(), place(marginLeft=2.4, marginTop=1.4)
+    assert wide_left - left == pytest.approx(144, abs=2)
+    assert wide_top - top == pytest.approx(72, abs=2)
+    doubled, fourfold = place(scale=2)[1] - 28.8, place(scale=4)[1] - 28.8
+    assert fourfold == pytest.approx(2 * doubled, rel=0.1)
+    answer = owner.post("/v1/convert/url/pdf", {"url": f"{site.url}/", "printHeaderFooter": True})
+    assert site.url in PdfReader(BytesIO(answer.content)).pages[0].extract_text()
 
 
 def test_documents(owner: Caller, site: Site, chromium: None) -> None:
@@ -156,15 +231,21 @@ def test_without_credits_it_waits_for_them(hub: Hub, owner: Caller, site: Site) 
         (HTML, CHROME | {"actions": [{}]}, "/actions/0"),
         (HTML, {"url": "http://a/", "waitDelay": 31}, "/waitDelay"),
         (SCREENSHOT, {"url": "http://a/", "format": "gif"}, "/format"),
-        (SCREENSHOT, {"url": "http://a/", "quality": 50}, "/quality"),
+        (SCREENSHOT, {"url": "http://a/", "quality": -1}, "/quality"),
+        (SCREENSHOT, {"url": "http://a/", "offsety": -1}, "/offsety"),
+        (SCREENSHOT, {"url": "http://a/", "xoffset": 1.5}, "/xoffset"),
+        (SCREENSHOT, {"url": "http://a/", "scale": 3.5}, "/scale"),
+        (SCREENSHOT, {"remoteURL": "ftp://a/"}, "/remoteURL"),
         (SCREENSHOT, {"url": "http://a/", "format": "jpg", "quality": 101}, "/quality"),
-        (SCREENSHOT, {"url": "http://a/", "height": 100}, "/width"),
         (SCREENSHOT, {"url": "http://a/", "width": 10_001}, "/width"),
         (SCREENSHOT, {"url": "http://a/", "clipSelector": "a["}, "/clipSelector"),
         (SCREENSHOT, {"url": "http://a/", "clipSelector": "a", "fullPage": True}, "/fullPage"),
         (SCREENSHOT, {"url": "http://a/", "type": "base"}, "/type"),
         (PDF, {"url": "http://a/", "paperSize": "B5"}, "/paperSize"),
-        (PDF, {"url": "http://a/", "scale": 3}, "/scale"),
+        (PDF, {"url": "http://a/", "scale": 5.1}, "/scale"),
+        (PDF, {"url": "http://a/", "marginTop": 11}, "/marginTop"),
+        (PDF, {"url": "http://a/", "marginLeft": "1cm"}, "/marginLeft"),
+        (PDF, {"url": "http://a/", "printHeaderFooter": 1}, "/printHeaderFooter"),
         (PDF, {"url": "http://a/", "margin": {"top": -1}}, "/margin/top"),
         (PDF, {"url": "http://a/", "margin": 1}, "/margin"),
         (PDF, {"url": "http://a/", "pageRanges": "one"}, "/pageRanges"),
