@@ -15,6 +15,8 @@ from django.utils.safestring import SafeString
 from extraction.domain.process_status import STATES_BY_WORD, PageState
 from extraction.models import CreditAccount, CreditEntry, ExtractionPage, ExtractionTask, Process
 from extraction.services import credits, deliveries, process_lifecycle, processes, retention, suspension
+from extraction.services.process_log import line_of_note
+from extraction.services.process_warnings import warnings_of
 from extraction.services.results import ResultExport
 from extraction.services.signed_links import LOG, link_to
 from taskhub.errors import Problem
@@ -92,7 +94,7 @@ class ProcessAdmin(ExtractionAdmin):
     search_help_text = "An id"
     fields: ClassVar[Any] = (
         *("id", "owner", "task_link", "run_link", "status", "progress", "error", "requests", "responses", "pages"),
-        *("open", "failed_link", "records", "bytes", "cost", "max_credits", "missing", "results", "size"),
+        *("open", "failed_link", "warnings", "records", "bytes", "cost", "max_credits", "missing", "results", "size"),
         *("created_at", "started_at", "finished_at", "pages_of", "deliveries", "log", "shown_payload", "preview"),
     )
     actions: Any = ["cancel_processes", "retry_processes"]
@@ -132,6 +134,11 @@ class ProcessAdmin(ExtractionAdmin):
         states: dict[str, Any] = {"all": {}} | {word: {"state__exact": state} for word, state in STATES_BY_WORD.items()}
         of, page = {"process__seq__exact": process.pk}, "extraction_extractionpage"
         return format_html_join(", ", "{}", [(list_link(page, word, **of, **only),) for word, only in states.items()])
+
+    @admin.display(description="warnings")
+    def warnings(self, process: Process) -> SafeString | str:
+        lines = [(line_of_note(note),) for note in warnings_of(process)]
+        return format_html_join("", "<div>{}</div>", lines) or "-"
 
     @admin.display(description="deliveries")
     def deliveries(self, process: Process) -> SafeString | str:

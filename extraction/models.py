@@ -97,6 +97,7 @@ class Process(OwnedExtraction):
     missing = models.BigIntegerField(default=0, help_text="Credits that it waits for")
     price = models.BigIntegerField(default=1, help_text="Credits for one of its pages, at most")
     renders = models.JSONField(default=dict, help_text="Of which rules pages show records only when they are rendered")
+    findings = models.JSONField(default=dict, db_default={}, help_text="What its rules found so far, by their numbers")
     rendered = models.BooleanField(default=False, db_default=False, help_text="A browser renders pages of it")
     capped = models.BooleanField(default=False, help_text="It waits for a higher cap, not for credits")
     main_failed = models.BooleanField(default=False, help_text="A page of its main list failed")
@@ -206,11 +207,13 @@ class ExtractionPage(models.Model):
 
 
 class ProcessNote(models.Model):
-    """A line of a process's log that is about no page."""
+    """A line of a process's log that is about no page; with a `code` a warning, about a `place` in the payload."""
 
     process = models.ForeignKey(Process, models.CASCADE, related_name="notes", db_index=False)
     at = models.DateTimeField(default=timezone.now)
     text = models.TextField()
+    code = models.CharField(max_length=40, default="", db_default="", help_text="Of a warning")
+    place = models.CharField(max_length=500, default="", db_default="", help_text="JSON pointer of a warning")
 
     class Meta:
         db_table = "extraction_note"

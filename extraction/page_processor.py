@@ -105,12 +105,14 @@ class PageProcessor:
         shown = b""
         if records and (rule.paginator or reading.shown):
             shown = digest(orjson.dumps(reading.shown) if reading.shown else records)
-        return ReadPage(records, len(reading.records), reading.links, reading.next, shown)
+        findings = reading.findings.encode() if reading.findings else ""
+        return ReadPage(records, len(reading.records), reading.links, reading.next, shown, findings)
 
     def _outcome_of(
         self, page: ClaimedPage, fetched: FetchedPage, reading: ReadPage, cost: int, extra: int = 0
     ) -> PageOutcome:
         outcome = PageOutcome(page, PageState.DONE, fetched.status, fetched.wire, cost=cost + extra, extra=extra)
+        outcome.findings = reading.findings
         if reading.shown and reading.shown == page.before:
             outcome.state = PageState.REPEATED  # the list has ended: it shows the same page again and again
             return outcome

@@ -55,6 +55,7 @@ class ReadPage:
     links: Sequence[DetailsLink] = ()
     next: str | None = None
     shown: bytes = b""
+    findings: str = ""  # as `Findings.encode` writes them
 
 
 Read = Callable[..., ReadPage]  # of texts, and of other arguments, which are JSON
@@ -85,9 +86,9 @@ class ReaderProcess:
                 self.close()  # or the next page would get this one's answer
                 raise
         match orjson.loads(answer):
-            case [count, links, next, shown]:
+            case [count, links, next, shown, findings]:
                 found = [DetailsLink(bytes.fromhex(key), rule, url) for key, rule, url in links]
-                return ReadPage(records, count, found, next, bytes.fromhex(shown))
+                return ReadPage(records, count, found, next, bytes.fromhex(shown), findings)
             case [reason, retry]:
                 raise PageFailure(reason, retry=retry)
         raise PageFailure("The page cannot be read.")
@@ -167,7 +168,7 @@ def _read_page(read: Read, texts: list[str], arguments: list[Any]) -> tuple[byte
         if len(page.records) > RECORDS_MAX_BYTES:
             raise PageFailure(f"More than {RECORDS_MAX_BYTES} bytes of records are taken from the page.")
         links = [(link.key.hex(), link.rule, link.url) for link in page.links]
-        return orjson.dumps([page.count, links, page.next, page.shown.hex()]), page.records
+        return orjson.dumps([page.count, links, page.next, page.shown.hex(), page.findings]), page.records
     except PageFailure as failure:
         return orjson.dumps([failure.reason, failure.retry]), b""
     except (MemoryError, SelectolaxError):  # the parser's word for it

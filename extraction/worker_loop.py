@@ -30,6 +30,7 @@ from django.utils import timezone
 
 from extraction import fetch_loop
 from extraction.domain.kind_names import EXTRACTION
+from extraction.domain.tables import TableLosses
 from extraction.models import Process, Slice
 from extraction.services import process_lifecycle, slices
 from extraction.services.results import ResultExport, delete_result, file_name, store_result
@@ -213,13 +214,14 @@ def _write_results_in_thread(slice: Slice, process: Process) -> None:
 def write_results(*, slice: Slice, process: Process) -> bool:
     """Writes the result of a process to its file, and ends the slice; False where it failed, or the process goes on."""
     name = file_name(process.id, process.format, gzip=process.gzip)
-    pieces = ResultExport(process).pieces(process.format, gzip=process.gzip)
+    losses = TableLosses()
+    pieces = ResultExport(process).pieces(process.format, gzip=process.gzip, losses=losses)
     try:
         size = store_result(name, _renewing_lease(slice, pieces))
     except OSError as error:
         _retry_later(slice, process, error)
         return False
-    finished = process_lifecycle.finish_process(process=process, results=name, size=size)
+    finished = process_lifecycle.finish_process(process=process, results=name, size=size, warnings=losses.warnings())
     if not finished:
         delete_result(name)  # the process goes on, or was deleted meanwhile
     process_lifecycle.end_slice(slice=slice)

@@ -43,7 +43,7 @@ class ForkServerProcess:
         self._reports, self._outgoing = os.pipe()
         self._lines: list[str] = []  # of its output, while it loads
         self._loaded: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-        self._forked: asyncio.Queue[ForkedProgram | None] = asyncio.Queue()
+        self._forked: asyncio.Queue[ForkedProgram | OSError] = asyncio.Queue()
         self._programs: dict[int, ForkedProgram] = {}
         self._turn = asyncio.Lock()
         self._is_loaded = self._stopping = False
@@ -68,15 +68,15 @@ class ForkServerProcess:
         return threads
 
     async def fork(self, program: ProgramSpec, output: int) -> ForkedProgram:
-        """Forks the program, which must be `python -m`. Raises `OSError` if the fork server is not there."""
+        """Forks the program, which must be `python -m`. Raises `OSError` if it cannot, or is not there."""
         module, *arguments = program.argv[2:]
         environment = self._register.options(program)["env"]
         request = Request(program.name, module, arguments, str(program.cwd), environment)
         async with self._turn:
             socket.send_fds(self._requests, [json.dumps(request._asdict()).encode() + b"\n"], [output])
             forked = await self._forked.get()
-        if forked is None:
-            raise ConnectionResetError("the fork server ended")
+        if isinstance(forked, OSError):
+            raise forked
         return forked
 
     @property
@@ -129,7 +129,7 @@ class ForkServerProcess:
             transport.close()
             if not self._loaded.done():
                 self._loaded.set_result(None)
-            self._forked.put_nowait(None)
+            self._forked.put_nowait(ConnectionResetError("the fork server ended"))
             for program in self._programs.values():
                 program.ended.set_result(UNKNOWN_END)
 
@@ -140,6 +140,8 @@ class ForkServerProcess:
             case {"forked": pid}:
                 self._programs[pid] = program = ForkedProgram(pid, asyncio.get_running_loop().create_future())
                 self._forked.put_nowait(program)
+            case {"refused": number}:
+                self._forked.put_nowait(OSError(number, f"cannot be forked: {os.strerror(number)}"))
             case {"ended": pid, "code": code}:
                 self._programs.pop(pid).ended.set_result(code)
 

@@ -4,8 +4,9 @@ A program that is forked has paid for its imports already, and shares the memory
 it. `python -m taskhub.fork_server MODULE REQUESTS REPORTS` calls `load()` of MODULE, then serves two descriptors:
 
 - REQUESTS, a socket: a line of JSON with the `Request`, and with it (SCM_RIGHTS) the descriptor for the output.
-- REPORTS, a pipe: lines of JSON. `{"loaded": n}` has the number of threads after loading; `{"forked": pid}` answers a
-  request; `{"ended": pid, "code": n}` tells of a program's end, as `subprocess` writes exit codes.
+- REPORTS, a pipe: lines of JSON. `{"loaded": n}` has the number of threads after loading; `{"forked": pid}` or
+  `{"refused": errno}` answers a request; `{"ended": pid, "code": n}` tells of a program's end, as `subprocess` writes
+  exit codes.
 
 Only a process with one thread can be forked safely: locks that other threads hold would stay locked for ever. So
 nothing here or in `load()` may start threads, connect to anything or run an event loop.
@@ -68,11 +69,16 @@ class ForkServer:
                 if received is None:
                     return None
                 request, output = received
-                if (pid := os.fork()) == 0:
-                    self._leave(output)
-                    return request
+                try:
+                    pid = os.fork()
+                except OSError as error:  # too many processes, or too little memory, at present
+                    self.report(refused=error.errno or 0)
+                else:
+                    if pid == 0:
+                        self._leave(output)
+                        return request
+                    self.report(forked=pid)
                 os.close(output)
-                self.report(forked=pid)
 
     def report(self, **values: int) -> None:
         with suppress(BrokenPipeError):  # the end of the requests comes next

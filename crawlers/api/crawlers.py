@@ -40,15 +40,15 @@ from crawlers.services.task_runs import start_task
 from taskhub.errors import invalid
 from taskhub.jsontools.merge_patch import merge_patch
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
-from taskhub.web.openapi.schemas import object_of, response_header
+from taskhub.web.openapi.schemas import nullable, object_of, response_header
 
 CREATED = {"crawler": shown.CRAWLER, "stream": shown.STREAM, "external": shown.EXTERNAL, "task": None}
-CREATED_SCHEMA = object_of(CREATED) | {
+CREATED_SCHEMA = object_of("CreatedCrawler", CREATED) | {
     "properties": {
         "crawler": shown.CRAWLER_SCHEMA,
         "stream": shown.STREAM_SCHEMA,
         "external": shown.EXTERNAL_SCHEMA,
-        "task": {"anyOf": [shown.TASK_SCHEMA, {"type": "null"}]},
+        "task": nullable(shown.TASK_SCHEMA),
     }
 }
 

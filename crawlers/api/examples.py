@@ -3,7 +3,7 @@
 from typing import Any
 
 from crawlers.api.views import EXAMPLE_FID
-from taskhub.web.openapi.schemas import object_of
+from taskhub.web.openapi.schemas import nullable, object_of
 
 TIME = "2026-01-31T12:00:00Z"
 SENT_EXTERNAL: dict[str, Any] = {
@@ -77,35 +77,46 @@ RESENT = {"count": 2, "inserted": 2, "updated": 0, "unchanged": 0, "rejected": 0
 REJECTED = {"line": 7, "reason": '/sku: 5 is not of type "string"', "body": '{"sku": 5}', "at": TIME}
 
 FREE: dict[str, Any] = {"type": "object"}
+DOCUMENT_SCHEMA = {"title": "Document", "type": "object"}
 MAYBE_TEXT = {"type": ["string", "null"]}
+STATUS_SCHEMA = object_of("CrawlerTaskStatus", STATUS)
 _EXTERNAL = {
     "meta": FREE,
     "credential": {"type": ["string", "object"]},
     "analysis": {},
     "oauth": MAYBE_TEXT,
     "oauthParameters": {},
-    "parameters": {"type": "array"},
+    "parameters": {"type": "array", "items": {"$ref": "#/components/schemas/ParameterDescription"}},
     "schema": {},
     "docIdField": MAYBE_TEXT,
     "headers": FREE,
 }
-EXTERNAL_SCHEMA = object_of(EXTERNAL, **_EXTERNAL)
-CRAWLER_SCHEMA = object_of(CRAWLER, meta=FREE, params=FREE, schedule={"type": ["object", "null"]})
+EXTERNAL_SCHEMA = object_of("External", EXTERNAL, **_EXTERNAL)
+CRAWLER_SCHEMA = object_of("Crawler", CRAWLER, meta=FREE, params=FREE, schedule={"type": ["object", "null"]})
 STREAM_SCHEMA = object_of(
+    "Stream",
     STREAM,
     meta=FREE,
     crawler={"type": ["object", "null"]},
     task={"type": ["object", "null"]},
-    status={"type": ["object", "null"]},
+    status=nullable(STATUS_SCHEMA),
 )
 _TASK = dict.fromkeys(("crawler", "run", "started_at", "ended_at"), MAYBE_TEXT) | {
     "params": FREE,
+    "status": STATUS_SCHEMA,
+    "counts": object_of("DocumentCounts", COUNTS),
     "progress": {"type": ["object", "null"]},
     "stats": {"type": "object", "additionalProperties": {"type": "number"}},
 }
-TASK_SCHEMA = object_of(TASK, **_TASK)
-_CALL = object_of(CALL, status={"type": ["integer", "null"]})
-WHOLE_TASK_SCHEMA = object_of(WHOLE_TASK, **_TASK, calls={"type": "array", "items": _CALL})
-REPORTED_SCHEMA = object_of(REPORTED)
-UPLOADED_SCHEMA = object_of(UPLOADED)
-REJECTED_SCHEMA = object_of(REJECTED)
+TASK_SCHEMA = object_of("CrawlerTask", TASK, **_TASK)
+_CALL = object_of("CrawlerCall", CALL, status={"type": ["integer", "null"]})
+WHOLE_TASK_SCHEMA = object_of(
+    "WholeCrawlerTask",
+    WHOLE_TASK,
+    **_TASK,
+    history={"type": "array", "items": object_of("StatusChange", CHANGE)},
+    calls={"type": "array", "items": _CALL},
+)
+REPORTED_SCHEMA = object_of("ReportedStatus", REPORTED, status=STATUS_SCHEMA)
+UPLOADED_SCHEMA = object_of("UploadCounts", UPLOADED)
+REJECTED_SCHEMA = object_of("RejectedLine", REJECTED)

@@ -12,6 +12,7 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
+from crawlers.api import examples as shown
 from crawlers.api.ndjson import NDJSON, STRICT, NdjsonRenderer, StrictNegotiation, ndjson_example, stream_response
 from crawlers.api.request_models import DocsQuery
 from crawlers.api.views import EnvelopeView, list_response
@@ -37,7 +38,7 @@ class StreamDocumentsView(EnvelopeView):
         operation_id="streams_docs",
         parameters=[DocsQuery, *PAGE],
         responses={
-            (200, "application/json"): list_response("Documents", {"type": "object"}, {"sku": "a1"}),
+            (200, "application/json"): list_response("Documents", shown.DOCUMENT_SCHEMA, {"sku": "a1"}),
             (200, NDJSON): OpenApiResponse(
                 str, "One document a line", [ndjson_example("Documents", '{"sku": "a1"}\n{"sku": "a2"}\n')]
             ),

@@ -15,6 +15,7 @@ from crawlers.api import examples as shown
 from crawlers.api import request_models
 from crawlers.api.serializers import UNSHOWN, serialize_report, serialize_task, serialize_task_details
 from crawlers.api.views import (
+    EMPTIED,
     EnvelopeListView,
     EnvelopeView,
     enveloped,
@@ -162,7 +163,8 @@ class RetryTaskView(EnvelopeView):
 
 class DeleteTaskView(EnvelopeView):
     @extend_schema(
-        operation_id="tasks_delete", responses={200: payload_response("It is deleted.", {"type": "null"}, None)}
+        operation_id="tasks_delete",
+        responses={200: EMPTIED},
     )
     def delete(self, request: Request, fid: UUID) -> Response:
         """Delete a task.

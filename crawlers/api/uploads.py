@@ -52,8 +52,10 @@ FAULTS = problems(
     },
 )
 LINES = OpenApiExample("Documents", '{"sku": "a1"}\n{"sku": "a2"}\n', media_type=NDJSON, request_only=True)
+LINES_SCHEMA = {"type": "string", "format": "binary", "description": "One JSON object a line."}
 UPLOAD: dict[str, Any] = {
-    "request": {NDJSON: {"description": "One JSON object a line."}},
+    # The second is for clients that know bytes, and not NDJSON: the content type is not looked at.
+    "request": {NDJSON: LINES_SCHEMA, "application/octet-stream": LINES_SCHEMA},
     "examples": [LINES],
 }
 STORED = payload_response(

@@ -20,7 +20,7 @@ from taskhub.errors import PreconditionFailed
 from taskhub.jsontools.schema import ObjectSchema
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.problem_responses import problems
-from taskhub.web.openapi.schemas import response_header
+from taskhub.web.openapi.schemas import page_of, response_header
 from taskhub.web.problems import problem_handler
 from taskhub.web.views import CheckedView
 
@@ -111,29 +111,29 @@ class EnvelopeListView(EnvelopeView, GenericAPIView[Any]):
 def payload_response(
     description: str, payload: dict[str, Any], example: Any, *, more: Any = None, version: int = 1
 ) -> Any:
-    """An entry of `responses`: the envelope around a payload."""
+    """An entry of `responses`: the envelope around a payload, titled after that."""
     properties = {
         "success": {"const": True},
         "payload": payload,
         "version": {"type": "integer"},
         **(more or {}),
     }
-    schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    schema = {
+        "title": f"{payload['title']}Envelope",
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
     whole = {"success": True, "payload": example, "version": version}
     if more:
         whole |= {name: example[name] for name in more}
     return OpenApiResponse(schema, description, [OpenApiExample(description[:60], whole, response_only=True)])
 
 
-def _page_of(payload: dict[str, Any]) -> dict[str, Any]:
-    link = {"type": ["string", "null"], "format": "uri"}
-    properties = {"results": {"type": "array", "items": payload}, "next": link, "previous": link}
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
-
-
 def list_response(description: str, payload: dict[str, Any], example: Any) -> Any:
     page = {"results": [example], "next": None, "previous": None}
-    return payload_response(description, _page_of(payload), page, version=0)
+    return payload_response(description, page_of(payload), page, version=0)
 
 
 def json_body(schema: ObjectSchema) -> dict[str, Any]:
@@ -148,4 +148,5 @@ IF_MATCH = OpenApiParameter(
     description="The `ETag` that the change is meant for; 412 where the version is another one by now.",
 )
 IS_VERSIONED: dict[Any, Any] = problems(412)
-DELETED: dict[Any, Any] = {200: payload_response("It is deleted.", {"type": "null"}, None), **IS_VERSIONED}
+EMPTIED = payload_response("It is deleted.", {"title": "Empty", "type": "null"}, None)
+DELETED: dict[Any, Any] = {200: EMPTIED, **IS_VERSIONED}

@@ -37,6 +37,7 @@ CALLS: list[tuple[str, Any]] = [
     ("process/<ksuid:id>/cancel", processes.CancelProcessView),
     ("process/<ksuid:id>/retry", processes.RetryProcessView),
     ("process/<ksuid:id>/pages", processes.ProcessPagesView),
+    ("process/<ksuid:id>/warnings", processes.ProcessWarningsView),
     ("process/<ksuid:id>/export", files.ExportProcessView),
     ("parse", payload_runs.ParseView),
     ("extract", payload_runs.ExtractView),

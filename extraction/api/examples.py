@@ -51,6 +51,12 @@ PAGE = {
     "fetched_at": "2026-01-31T12:00:00Z",
     "not_before": None,
 }
+WARNING = {
+    "code": "nothing-found",
+    "pointer": "/fields/1/selector",
+    "detail": "The selector finds nothing on any page.",
+    "at": "2026-01-31T12:00:00Z",
+}
 DESTINATION = {"type": "s3", "path": "shop", "bucket": "results", "accessKeyId": "AKIA...", "secretAccessKey": "***"}
 DELIVERY = {
     "to": f"s3://results/shop/{PROCESS_ID}.csv",
@@ -75,22 +81,29 @@ CREDITS = {"balance": 1500, "entries": [ENTRY]}
 TEXT_OR_NULL: dict[str, Any] = {"type": ["string", "null"]}
 NUMBER_OR_NULL: dict[str, Any] = {"type": ["integer", "null"]}
 STATUSES = ["running", "finished", "canceled", "failed", "pending"]
-TASK_SCHEMA = object_of(TASK, payload={"type": "object"})
+TASK_SCHEMA = object_of("ExtractionTask", TASK, payload={"type": "object"})
 PROCESS_SCHEMA = object_of(
+    "Process",
     PROCESS,
     status={"type": "string", "enum": STATUSES},
     startedAt=TEXT_OR_NULL,
     finishedAt=TEXT_OR_NULL,
 )
 PAGE_SCHEMA = object_of(
-    PAGE, status=NUMBER_OR_NULL, error=TEXT_OR_NULL, fetched_at=TEXT_OR_NULL, not_before=TEXT_OR_NULL
+    "ExtractionPage", PAGE, status=NUMBER_OR_NULL, error=TEXT_OR_NULL, fetched_at=TEXT_OR_NULL, not_before=TEXT_OR_NULL
 )
+WARNING_CODES = [
+    *("nothing-found", "always-null", "no-records", "pages-left-out", "not-used"),
+    *("cells-cut", "characters-replaced", "several-sheets", "rows-left-out"),
+]
+WARNING_SCHEMA = object_of("ProcessWarning", WARNING, code={"type": "string", "enum": WARNING_CODES})
 DELIVERY_SCHEMA = object_of(
+    "ResultDelivery",
     DELIVERY,
     error=TEXT_OR_NULL,
     next_attempt_at=TEXT_OR_NULL,
     finished_at=TEXT_OR_NULL,
 )
-ESTIMATE_SCHEMA = object_of(ESTIMATE, last=NUMBER_OR_NULL)
-ENTRY_SCHEMA = object_of(ENTRY, process=TEXT_OR_NULL)
-CREDITS_SCHEMA = object_of(CREDITS, entries={"type": "array", "items": ENTRY_SCHEMA})
+ESTIMATE_SCHEMA = object_of("Estimate", ESTIMATE, last=NUMBER_OR_NULL)
+ENTRY_SCHEMA = object_of("CreditEntry", ENTRY, process=TEXT_OR_NULL)
+CREDITS_SCHEMA = object_of("Credits", CREDITS, entries={"type": "array", "items": ENTRY_SCHEMA})

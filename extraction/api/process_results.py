@@ -27,8 +27,8 @@ DATA, FILE = "data", "file"
 OUTPUTS = {DATA: DATA, "buffer": DATA, FILE: FILE}
 TERMS = (
     "It is a process without a task: with credits, limits, a log, and a run. The answer is its result, or with "
-    '`"output": "file"` the process; 202 and the process where it takes longer than `wait` or waits for credits; 422 '
-    "and the reason where it failed."
+    '`"output": "file"` the process as JSON; 202 and the process where it takes longer than `wait` or waits for '
+    "credits; 422 and the reason where it failed."
 )
 
 

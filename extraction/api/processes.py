@@ -9,12 +9,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from extraction.api import examples
-from extraction.api.serializers import page_of, process_of
+from extraction.api.serializers import page_of, process_of, warning_of
 from extraction.api.tasks import OBJECT, process_response
-from extraction.api.views import ExtractionView, documented_response
+from extraction.api.views import ExtractionView, documented_array, documented_response
 from extraction.domain.process_status import STATES_BY_WORD
 from extraction.models import ExtractionPage
 from extraction.services import process_lifecycle, processes
+from extraction.services.process_warnings import warnings_of
 from taskhub.errors import invalid
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.security.scopes import KeyScope
@@ -100,6 +101,32 @@ def _max_credits(body: dict[str, Any]) -> int | None:
     if isinstance(max_credits, bool) or not isinstance(max_credits, int) or not 1 <= max_credits <= 10**12:
         raise invalid("/maxCredits", "Must be a whole number of at least 1.")
     return max_credits
+
+
+WARNINGS = {200: documented_array("Warnings", examples.WARNING_SCHEMA, examples.WARNING)}
+
+
+class ProcessWarningsView(ExtractionView):
+    key_scopes: ClassVar = {"POST": KeyScope.READ}
+
+    @extend_schema(operation_id="extraction_processes_warnings", responses=WARNINGS)
+    def get(self, request: Request, id: str) -> Response:
+        """List a process's warnings.
+
+        What somebody would want to know of a process that went on all the same: a selector that found nothing, a field
+        that is null in all records, cells that were cut. `pointer` is a place in the payload, or empty. Most of them
+        come when the process ends.
+        """
+        process = processes.visible_process(id=id, user=request.user)
+        return Response([warning_of(note) for note in warnings_of(process)])
+
+    @extend_schema(operation_id="extraction_processes_warnings_by_post", responses=WARNINGS)
+    def post(self, request: Request, id: str) -> Response:
+        """List a process's warnings, by POST.
+
+        As by GET.
+        """
+        return self.get(request, id)
 
 
 class ProcessPagesQuery(QuerySerializer):

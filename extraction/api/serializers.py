@@ -3,7 +3,7 @@
 from typing import Any
 
 from extraction.domain.process_status import STATE_WORDS, PageState
-from extraction.models import CreditAccount, CreditEntry, ExtractionPage, ExtractionTask, Process
+from extraction.models import CreditAccount, CreditEntry, ExtractionPage, ExtractionTask, Process, ProcessNote
 from extraction.services.processes import process_summary
 from extraction.services.signed_links import LOG, link_to
 from extraction.services.tasks import TYPE
@@ -43,6 +43,10 @@ def page_of(page: ExtractionPage, *, own: bool) -> dict[str, Any]:
         "fetched_at": format_timestamp(page.fetched_at) if page.fetched_at else None,
         "not_before": format_timestamp(page.not_before) if page.not_before else None,
     }
+
+
+def warning_of(note: ProcessNote) -> dict[str, Any]:
+    return {"code": note.code, "pointer": note.place, "detail": note.text, "at": format_timestamp(note.at)}
 
 
 def credits_of(account: CreditAccount, entries: list[CreditEntry]) -> dict[str, Any]:

@@ -33,7 +33,6 @@ def _documented(call: str, description: str, kinds: dict[str, Any], example: dic
         request=OBJECT,
         responses={
             **files,
-            (200, "application/json"): documented_response("The process", examples.PROCESS_SCHEMA, examples.PROCESS),
             202: documented_response(
                 "The process, which goes on", examples.PROCESS_SCHEMA, examples.PROCESS | {"status": "running"}
             ),

@@ -9,6 +9,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from extraction.domain.css_selectors import BLOCK
 from extraction.domain.extraction_rule import ADDRESSES, OUTER_HTML, TEXT, ExtractionRule, RecordField
+from extraction.domain.findings import Findings, found_columns, has_value
 from extraction.domain.page_addresses import BaseAddress, absolute_address, fetchable_address, page_key
 from extraction.domain.page_blocks import blocks_of, nodes_by_block
 from extraction.domain.paginator import NEXT, Paginator
@@ -42,6 +43,7 @@ class PageReading:
     links: list[DetailsLink] = dataclasses.field(default_factory=list)
     next: str | None = None
     shown: Any = None
+    findings: Findings | None = None
 
 
 def read_page(html: str | bytes, url: str, rule: ExtractionRule) -> PageReading:
@@ -50,15 +52,24 @@ def read_page(html: str | bytes, url: str, rule: ExtractionRule) -> PageReading:
     base = BaseAddress(_base_address(page, url))
     reading = PageReading()
     seen: set[str] = set()
-    for record, links in _records(page, base, rule):
+    matches = [page.css(field.selector) if field.selector != BLOCK else [] for field in rule.fields]
+    blocks = blocks_of(page, rule.parent, matches)
+    for record, links in _records(blocks, matches, base, rule):
         if rule.path:
             _drop_seen(record, seen)
         if any(map(has_value, record.values())):
             reading.records.append(record)
             reading.links += links
     reading.links = list({link.key: link for link in reading.links}.values())
+    found = [bool(nodes) for nodes in matches]
+    if rule.parent:
+        found.append(bool(blocks))
     if rule.paginator and rule.paginator.type == NEXT:
-        reading.next = _next_address(page, base, rule.paginator)
+        following = page.css_first(rule.paginator.selector)
+        found.append(following is not None)
+        reading.next = _next_address(following, base, rule.paginator)
+    selectors = sum(1 << place for place, one in enumerate(found) if one)
+    reading.findings = Findings(selectors, found_columns(reading.records, rule))
     return reading
 
 
@@ -74,6 +85,8 @@ def read_all(texts: Sequence[str], url: str, rule: ExtractionRule) -> PageReadin
         reading.records = reading.records + part.records
         reading.links = list({link.key: link for link in reading.links + part.links}.values())
         reading.next = part.next
+        if reading.findings and part.findings:
+            reading.findings |= part.findings
     return reading
 
 
@@ -90,17 +103,10 @@ def _base_address(page: LexborHTMLParser, url: str) -> str:
     return absolute_address(url, element.attributes.get("href") or "") if element else url
 
 
-def has_value(value: Any) -> bool:
-    """Whether a value of a record is more than null, or a list of nulls."""
-    return value is not None if not isinstance(value, list) else any(one is not None for one in value)
-
-
 def _records(
-    page: LexborHTMLParser, base: BaseAddress, rule: ExtractionRule
+    blocks: Sequence[LexborNode], matches: Sequence[list[LexborNode]], base: BaseAddress, rule: ExtractionRule
 ) -> Iterator[tuple[Record, list[DetailsLink]]]:
     """The record of each block of a page, and the links to its details."""
-    matches = [page.css(field.selector) if field.selector != BLOCK else [] for field in rule.fields]
-    blocks = blocks_of(page, rule.parent, matches)
     if len(blocks) == 1 and not rule.parent:
         matches_by_block: list[list[list[LexborNode]]] = [[nodes] for nodes in matches]
     else:
@@ -183,7 +189,6 @@ def _links(nodes: Sequence[LexborNode], rule: int, base: BaseAddress) -> list[De
     return list(links.values())
 
 
-def _next_address(page: LexborHTMLParser, base: BaseAddress, paginator: Paginator) -> str | None:
-    node = page.css_first(paginator.selector)
+def _next_address(node: LexborNode | None, base: BaseAddress, paginator: Paginator) -> str | None:
     value = node.attributes.get(paginator.attr) if node else None
     return fetchable_address(base.absolute(value)) if value else None

@@ -1,14 +1,22 @@
 """Records as rows of a table: columns that follow from the rule alone, and one text a cell. Pure."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from extraction.domain.extraction_rule import ExtractionRule
-from extraction.domain.page_reader import Record, has_value
+from extraction.domain.findings import ExtractionWarning, has_value
+from extraction.domain.page_reader import Record
 
 SEPARATOR = "; "  # joins several values in one cell
 CELL_MAX = 32_767  # characters, of spreadsheets
+ROWS_MAX = 1_048_575  # of one sheet of a spreadsheet, below the names
+CUT_MARK = " ... [cut]"
+REPLACEMENT = "\ufffd"
+CELLS_CUT, CHARACTERS_REPLACED = "cells-cut", "characters-replaced"
+SEVERAL_SHEETS, ROWS_LEFT_OUT = "several-sheets", "rows-left-out"
+OF_TABLES = (CELLS_CUT, CHARACTERS_REPLACED, SEVERAL_SHEETS, ROWS_LEFT_OUT)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _NUMBER = re.compile(r"[+-]?\d[\d\s.,]*%?")
 # What is a separator to somebody else's spreadsheet begins a cell of its own; numbers stay numbers there, too.
@@ -21,23 +29,62 @@ def columns_of(rule: ExtractionRule) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for _, name in rule.columns()))
 
 
-def rows_of(records: Iterable[Record], rule: ExtractionRule) -> Iterator[dict[str, str]]:
+class TableLosses:
+    """What a file cannot hold as it was found: `cut` cells by their column, characters that were `replaced`, rows."""
+
+    def __init__(self) -> None:
+        self.cut: Counter[str] = Counter()
+        self.replaced = 0
+        self.rows = 0  # of a spreadsheet
+        self.rows_left_out = 0
+
+    def clean(self, text: str) -> str:
+        """The text, with U+FFFD in place of characters that XML, and so XLSX, cannot hold."""
+        cleaned, count = _CONTROL.subn(REPLACEMENT, text)
+        self.replaced += count
+        return cleaned
+
+    def cut_cell(self, column: str, text: str) -> str:
+        """The text of a cell, cut with `CUT_MARK` where it is longer than a spreadsheet takes, which counts UTF-16."""
+        if len(text) <= CELL_MAX // 2 or len(encoded := text.encode("utf-16-le")) <= 2 * CELL_MAX:
+            return text
+        self.cut[column] += 1
+        return encoded[: 2 * (CELL_MAX - len(CUT_MARK))].decode("utf-16-le", "ignore") + CUT_MARK
+
+    def warnings(self) -> Iterator[ExtractionWarning]:
+        """What is to be said of them, for whoever takes the file."""
+        if self.cut:
+            columns = ", ".join(sorted(self.cut)[:10])
+            detail = f"{self.cut.total()} cells are cut at {CELL_MAX} characters, in {columns}; other formats have all."
+            yield ExtractionWarning(CELLS_CUT, "/format", detail)
+        if self.replaced:
+            detail = f"{self.replaced} control characters, which the format cannot hold, are U+FFFD in the file."
+            yield ExtractionWarning(CHARACTERS_REPLACED, "/format", detail)
+        if self.rows > ROWS_MAX:
+            detail = f"The records are in {-(-self.rows // ROWS_MAX)} sheets: one has {ROWS_MAX + 1} rows at most."
+            yield ExtractionWarning(SEVERAL_SHEETS, "/format", detail)
+        if self.rows_left_out:
+            detail = f"{self.rows_left_out} records found no room in the sheets; other formats have all."
+            yield ExtractionWarning(ROWS_LEFT_OUT, "/format", detail)
+
+
+def rows_of(records: Iterable[Record], rule: ExtractionRule, losses: TableLosses) -> Iterator[dict[str, str]]:
     """Rows with one text a column; several values, also those of several records of details, are joined."""
     names, deep = columns_of(rule), rule.depth() > 1
     for record in records:
         flat = _flatten(record, rule) if deep else record
-        yield {name: cell_of(flat.get(name)) for name in names}
+        yield {name: cell_of(flat.get(name), losses) for name in names}
 
 
-def cell_of(value: Any) -> str:
+def cell_of(value: Any, losses: TableLosses) -> str:
     """The text of a cell; several values are joined. Where one of them is null, nothing stands in its place."""
     if isinstance(value, str):
-        return value if value.isprintable() else clean(value)
+        return value if value.isprintable() else losses.clean(value)
     if isinstance(value, int):
         return str(value)
     if not has_value(value):
         return ""
-    return SEPARATOR.join(clean(text or "") for text in value)
+    return SEPARATOR.join(losses.clean(text or "") for text in value)
 
 
 def _flatten(record: Mapping[str, Any], rule: ExtractionRule) -> dict[str, list[str | None]]:
@@ -52,11 +99,6 @@ def _flatten(record: Mapping[str, Any], rule: ExtractionRule) -> dict[str, list[
         else:
             cells[name] = value if isinstance(value, list) else [value]
     return cells
-
-
-def clean(text: str) -> str:
-    """The text without characters that XML, and so XLSX, cannot hold."""
-    return _CONTROL.sub("", text)
 
 
 def escape_formula(text: str) -> str:

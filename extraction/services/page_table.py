@@ -8,15 +8,18 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import F
 
+from extraction.domain.findings import ExtractionWarning, add_findings
 from extraction.domain.process_status import PageState
-from extraction.models import ExtractionPage, Process, ProcessNote, Slice
+from extraction.models import ExtractionPage, Process, Slice
 from extraction.services import slices
+from extraction.services.process_warnings import add_warnings
 from taskhub.error_texts import storable
 from taskhub.security.masking import mask
 from taskhub.security.sealed_values import opened_text, sealed_text
 
-LIMIT_REACHED = "the limit of pages is reached; others are left out"
+LIMIT_REACHED = ExtractionWarning("pages-left-out", "", "The limit of pages is reached; others are left out.")
 SUSPECTS = 16  # claimed together
+COUNTED = ("pages", "open", "failed", "main_failed", "responses", "requests", "records", "bytes", "cost")
 
 # The rows are chosen once, in an array: a join could run the inner query again for each row, past its limit.
 _CLAIM = """
@@ -85,7 +88,7 @@ class PageOutcome:
 
     `wait` is in seconds, for a page that is to be tried again. `extra` is the part of its `cost` that was taken while
     it was processed. `records` are its `count` records, as JSON. A page that was not asked for (`requests` is 0) loses
-    no attempt.
+    no attempt. `findings` is what its rule found, as `Findings.encode` writes it.
     """
 
     page: ClaimedPage
@@ -101,6 +104,7 @@ class PageOutcome:
     records: bytes = b""
     count: int = 0
     found: list[FoundPage] = field(default_factory=list)
+    findings: str = ""
 
 
 def claim_pages(*, slice: Slice, limit: int, alone: bool = True) -> list[ClaimedPage]:
@@ -137,8 +141,12 @@ def write_batch(*, slice: Slice, outcomes: Sequence[PageOutcome], max_pages: int
         slices.renew(slice=slice)
         if outcomes:
             found_pages = [found for outcome in outcomes for found in outcome.found]
-            added = _add(cursor, slice, found_pages, max_pages - process.pages)
+            added = _add(cursor, process, slice, found_pages, max_pages - process.pages)
             _count(process, slice, added, _end(cursor, slice, outcomes))
+            found = [
+                add_findings(process.findings, page.page.rule, page.findings) for page in outcomes if page.findings
+            ]
+            process.save(update_fields=(*COUNTED, "findings") if any(found) else COUNTED)
         return process
 
 
@@ -149,18 +157,18 @@ def give_back(*, slice: Slice, pages: Sequence[ClaimedPage]) -> None:
     rows.update(state=PageState.READY, slice=None, attempt=F("attempt") - 1)
 
 
-def _add(cursor: Any, slice: Slice, found_pages: Sequence[FoundPage], room: int) -> int:
+def _add(cursor: Any, process: Process, slice: Slice, found_pages: Sequence[FoundPage], room: int) -> int:
     """Adds pages that are new to the process, which has `room` for so many; returns how many were added."""
     if len(found_pages) > room:
         found_pages = found_pages[: max(0, room)]
-        ProcessNote.objects.get_or_create(process_id=slice.process_id, text=LIMIT_REACHED)
+        add_warnings(process, [LIMIT_REACHED])
     if not found_pages:
         return 0
     pages = [found.page for found in found_pages]
     cursor.execute(
         _ADD,
         {
-            "process": slice.process_id,
+            "process": process.pk,
             "slice": slice.pk,
             "keys": [page.key for page in pages],
             "chains": [page.chain for page in pages],
@@ -213,7 +221,4 @@ def _count(process: Process, slice: Slice, added: int, ended: Iterable[tuple[Any
         process.bytes += size
         spent += cost
     process.cost += spent
-    process.save(
-        update_fields=("pages", "open", "failed", "main_failed", "responses", "requests", "records", "bytes", "cost")
-    )
     Slice.objects.filter(pk=slice.pk).update(spent=F("spent") + spent)

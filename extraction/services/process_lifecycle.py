@@ -1,6 +1,7 @@
 """Begins processes, ends them, and retries them. Between beginning and end, workers fetch their pages in slices."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -9,17 +10,20 @@ from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Coalesce, Extract, Now
 from django.utils import timezone
 
+from extraction.domain.findings import NO_RECORDS, NO_RECORDS_WORDS, ExtractionWarning, find_warnings
 from extraction.domain.page_addresses import page_key
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import OPEN, PageState, ProcessStatus
+from extraction.domain.tables import OF_TABLES
 from extraction.models import ExtractionPage, ExtractionTask, Process, Slice
 from extraction.services import slices
 from extraction.services.deliveries import queue_deliveries
 from extraction.services.payloads import allowed_payload, load_payload
+from extraction.services.process_warnings import OF_FINDINGS, add_warnings, replace_warnings
 from extraction.services.processes import create_process, plan_run, process_of_run, process_summary, submit_run
 from extraction.services.slices import add_note
 from extraction.services.suspension import resume_process, resume_waiting
-from taskhub.errors import Conflict
+from taskhub.errors import Conflict, Rejected
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
@@ -43,8 +47,9 @@ def perform_extraction(execution: Execution) -> None:
         if row and row.main is None:
             payload = load_payload(process)
             add_note(row, f"started: {payload.first_request.url}")
-            for text in payload.first_request.warnings():
-                add_note(row, f"warning: {text}")
+            add_warnings(
+                row, (ExtractionWarning("not-used", "/request", text) for text in payload.first_request.warnings())
+            )
             add_first_pages(process=row, payload=payload)
         execution.detach(timezone.now() + RUN_LEASE)
 
@@ -86,17 +91,22 @@ def end_with_run(run: Run) -> None:
     process.finished_at = timezone.now()
     process.save(update_fields=("status", "error", "unwritten", "missing", "finished_at"))
     slices.release_all(process=process)
+    _warn_of_findings(process)
     add_note(process, process.status + (f": {process.error}" if process.error else ""))
 
 
-def finish_process(*, process: Process, results: str, size: int) -> bool:
-    """Finishes a process whose pages have all ended and whose result is written; False where it ended otherwise."""
+def finish_process(*, process: Process, results: str, size: int, warnings: Iterable[ExtractionWarning] = ()) -> bool:
+    """Finishes a process whose pages have all ended and whose result is written; False where it ended otherwise.
+
+    `warnings` are those of the file.
+    """
     with transaction.atomic():
         slices.lock_run(process)
         row = slices.lock_process(process.pk)
         if row is None or not row.unwritten or (row.status == ProcessStatus.RUNNING and row.open):
             return False
         Process.objects.filter(pk=row.pk).update(unwritten=False, results=results, size=size)
+        replace_warnings(row, OF_TABLES, warnings)
         if row.status == ProcessStatus.RUNNING:
             row.results = results
             _finish(row, results)
@@ -117,6 +127,7 @@ def _finish(process: Process, results: str) -> None:
     Process.objects.filter(pk=process.pk).update(status=status, error=process.error, finished_at=Now())
     if process.delivery and not failed:
         queue_deliveries(process=process)
+    _warn_of_findings(process)
     add_note(process, f"{status}: {process.pages} pages, {process.failed} failed, {process.records} records")
     if process.run_id:
         counts = {name: getattr(process, name) for name in COUNTS}
@@ -133,6 +144,18 @@ def _failure_text(process: Process) -> str:
     if process.main_failed:
         return "A page of the main list failed, and with it what follows it; GET /v1/process/{id}/pages tells why."
     return f"{process.failed} of {process.pages} pages failed; GET /v1/process/{{id}}/pages tells why."
+
+
+def _warn_of_findings(process: Process) -> None:
+    """Adds the warnings that follow from what a process found, at its end."""
+    if not (process.findings or (process.responses and not process.records)):
+        return
+    with suppress(Rejected):  # the search engine is gone
+        payload = load_payload(process)
+        if process.findings:
+            replace_warnings(process, OF_FINDINGS, find_warnings(payload.rule, process.findings))
+        elif payload.MAKES_RECORDS:
+            replace_warnings(process, OF_FINDINGS, [ExtractionWarning(NO_RECORDS, "", NO_RECORDS_WORDS)])
 
 
 def mark_fetched(*, process: Process) -> None:
@@ -255,6 +278,7 @@ def _reopen(process: Process, run: Run) -> None:
     Process.objects.filter(pk=row.pk).update(
         run=run, status=ProcessStatus.RUNNING, finished_at=None, unwritten=False, error="", results="", missing=0
     )
+    replace_warnings(row, OF_FINDINGS, ())  # it may find more this time
     add_note(row, "retried")
 
 

@@ -19,9 +19,8 @@ def lines_of(process: Process) -> Iterator[bytes]:
 
 
 def _notes(process: Process) -> Iterator[Line]:
-    yield from (
-        ProcessNote.objects.filter(process=process).order_by("at", "id").values_list("at", "text").iterator(BATCH)
-    )
+    for note in ProcessNote.objects.filter(process=process).order_by("at", "id").iterator(BATCH):
+        yield note.at, line_of_note(note)
 
 
 def _pages(process: Process) -> Iterator[Line]:
@@ -38,6 +37,10 @@ def _pages(process: Process) -> Iterator[Line]:
         if len(batch) < BATCH or batch[-1].fetched_at is None:
             return
         after = (batch[-1].fetched_at, batch[-1].pk)
+
+
+def line_of_note(note: ProcessNote) -> str:
+    return ": ".join(filter(None, ("warning", note.place, note.text))) if note.code else note.text
 
 
 def line_of(page: ExtractionPage) -> str:

@@ -21,6 +21,7 @@ from django.core.files.storage import storages
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_reader import Record
 from extraction.domain.payload import Payload
+from extraction.domain.tables import TableLosses
 from extraction.models import ExtractionPage, Process
 from extraction.services.payloads import load_payload
 from extraction.writers import write_records
@@ -80,11 +81,12 @@ class ResultExport:
         if self._left < 0:
             raise Rejected("The records of details repeat too often in the result: pages lead to each other.")
 
-    def pieces(self, format: str, *, gzip: bool) -> Iterator[bytes]:
-        """The result file in a format, piece by piece."""
+    def pieces(self, format: str, *, gzip: bool, losses: TableLosses | None = None) -> Iterator[bytes]:
+        """The result file in a format, piece by piece. `losses` has what it cannot hold, once all is written."""
         if not self.payload.MAKES_RECORDS:
             return self._only_page()
-        return write_records(self.records(), self.payload.rule, format, max_records=self.process.records, gzip=gzip)
+        count = self.process.records
+        return write_records(self.records(), self.payload.rule, format, max_records=count, gzip=gzip, losses=losses)
 
     def _only_page(self) -> Iterator[bytes]:
         """The file that was made of the process's only page."""

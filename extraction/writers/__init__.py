@@ -8,18 +8,19 @@ import orjson
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_reader import Record
 from extraction.domain.result_formats import CSV, JSON, JSONL, XLSX, XML
+from extraction.domain.tables import TableLosses
 from extraction.writers import markup, spreadsheet, table
 
-Writer = Callable[[Iterable[Record], ExtractionRule, int], Iterator[bytes]]
+Writer = Callable[[Iterable[Record], ExtractionRule, int, TableLosses], Iterator[bytes]]
 
 
-def jsonl_of(records: Iterable[Record], rule: ExtractionRule, max_records: int) -> Iterator[bytes]:
+def jsonl_of(records: Iterable[Record], rule: ExtractionRule, max_records: int, losses: TableLosses) -> Iterator[bytes]:
     """JSON Lines: one record a line."""
     for record in records:
         yield orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def json_of(records: Iterable[Record], rule: ExtractionRule, max_records: int) -> Iterator[bytes]:
+def json_of(records: Iterable[Record], rule: ExtractionRule, max_records: int, losses: TableLosses) -> Iterator[bytes]:
     """JSON: one array of records, each on a line of its own."""
     yield b"["
     separator = b"\n"
@@ -40,10 +41,19 @@ PIECE = 64 * 1024
 
 
 def write_records(
-    records: Iterable[Record], rule: ExtractionRule, format: str, *, max_records: int = 0, gzip: bool = False
+    records: Iterable[Record],
+    rule: ExtractionRule,
+    format: str,
+    *,
+    max_records: int = 0,
+    gzip: bool = False,
+    losses: TableLosses | None = None,
 ) -> Iterator[bytes]:
-    """Writes `max_records` at most; yields pieces of about 64 KiB. The same records give the same bytes."""
-    pieces = _join_pieces(WRITERS[format](records, rule, max_records))
+    """Writes `max_records` at most; yields pieces of about 64 KiB. The same records give the same bytes.
+
+    `losses` has what the format could not hold, once all is written.
+    """
+    pieces = _join_pieces(WRITERS[format](records, rule, max_records, losses or TableLosses()))
     return _compress(pieces) if gzip else pieces
 
 

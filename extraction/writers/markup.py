@@ -7,37 +7,37 @@ from xml.sax.saxutils import escape, quoteattr
 
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_reader import Record
-from extraction.domain.tables import clean
+from extraction.domain.tables import TableLosses
 
 _NAME = re.compile(r"(?!xml)[A-Za-z_][A-Za-z0-9_.-]*", re.IGNORECASE)
 
 
-def xml_of(records: Iterable[Record], rule: ExtractionRule, max_records: int) -> Iterator[bytes]:
+def xml_of(records: Iterable[Record], rule: ExtractionRule, max_records: int, losses: TableLosses) -> Iterator[bytes]:
     """XML: a value whose name cannot be that of an element is an element `field`, with the attribute `name`."""
     yield b'<?xml version="1.0" encoding="UTF-8"?>\n<records>\n'
     for record in records:
-        yield f"{_record(record)}\n".encode()
+        yield f"{_record(record, losses)}\n".encode()
     yield b"</records>\n"
 
 
-def _record(record: Record) -> str:
-    return f"<record>{''.join(_elements(record))}</record>"
+def _record(record: Record, losses: TableLosses) -> str:
+    return f"<record>{''.join(_elements(record, losses))}</record>"
 
 
-def _elements(record: Record) -> Iterator[str]:
+def _elements(record: Record, losses: TableLosses) -> Iterator[str]:
     for name, value in record.items():
-        start, end = _tags(name)
+        start, end = _tags(name, losses)
         for item in value if isinstance(value, list) else [value]:
-            yield f"{start}{_content(item)}{end}"
+            yield f"{start}{_content(item, losses)}{end}"
 
 
-def _tags(name: str) -> tuple[str, str]:
+def _tags(name: str, losses: TableLosses) -> tuple[str, str]:
     if _NAME.fullmatch(name):
         return f"<{name}>", f"</{name}>"
-    return f"<field name={quoteattr(clean(name))}>", "</field>"
+    return f"<field name={quoteattr(losses.clean(name))}>", "</field>"
 
 
-def _content(value: Any) -> str:
+def _content(value: Any, losses: TableLosses) -> str:
     if value is None:
         return ""
-    return _record(value) if isinstance(value, dict) else escape(clean(str(value)))
+    return _record(value, losses) if isinstance(value, dict) else escape(losses.clean(str(value)))

@@ -11,9 +11,8 @@ from rustpy_xlsxwriter import write_worksheets
 
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_reader import Record
-from extraction.domain.tables import CELL_MAX, columns_of, rows_of
+from extraction.domain.tables import CELL_MAX, ROWS_MAX, TableLosses, columns_of, rows_of
 
-ROWS_MAX = 1_048_575  # of one sheet, below the names
 _PROPERTIES = "docProps/core.xml"
 _NO_PROPERTIES = (
     '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n<cp:coreProperties xmlns:cp='
@@ -22,27 +21,29 @@ _NO_PROPERTIES = (
 _PIECE = 64 * 1024
 
 
-def xlsx_of(records: Iterable[Record], rule: ExtractionRule, max_records: int) -> Iterator[bytes]:
+def xlsx_of(records: Iterable[Record], rule: ExtractionRule, max_records: int, losses: TableLosses) -> Iterator[bytes]:
     """XLSX: a row of names and one row a record; every cell is a text.
 
     Records beyond `ROWS_MAX` go on in further sheets, which is why `max_records` must be known.
     """
-    rows = _rows(records, rule)
+    rows = _rows(records, rule, losses)
     with tempfile.TemporaryDirectory(prefix="taskhub") as folder:
         path = f"{folder}/whole.xlsx"
         count = max(1, -(-max_records // ROWS_MAX))
         sheets: list[Any] = [(f"records {number}", islice(rows, ROWS_MAX)) for number in range(1, count + 1)]
         write_worksheets(sheets, path)
+        losses.rows_left_out = sum(1 for _ in rows)  # details that repeat may be more than there were
         with open(path, "rb") as file:
             yield from without_time(file)
 
 
-def _rows(records: Iterable[Record], rule: ExtractionRule) -> Iterator[Mapping[str, str | None]]:
-    empty = True
-    for row in rows_of(records, rule):
-        empty = False
-        yield row if len(max(row.values(), key=len)) <= CELL_MAX else {name: row[name][:CELL_MAX] for name in row}
-    if empty:
+def _rows(records: Iterable[Record], rule: ExtractionRule, losses: TableLosses) -> Iterator[Mapping[str, str | None]]:
+    for row in rows_of(records, rule, losses):
+        losses.rows += 1
+        if len(max(row.values(), key=len)) > CELL_MAX // 2:
+            row = {name: losses.cut_cell(name, text) for name, text in row.items()}
+        yield row
+    if not losses.rows:
         yield dict.fromkeys(columns_of(rule))  # for its names
 
 

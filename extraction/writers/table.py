@@ -6,16 +6,16 @@ from collections.abc import Iterable, Iterator
 
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_reader import Record
-from extraction.domain.tables import columns_of, escape_formula, rows_of
+from extraction.domain.tables import TableLosses, columns_of, escape_formula, rows_of
 
 
-def csv_of(records: Iterable[Record], rule: ExtractionRule, max_records: int) -> Iterator[bytes]:
+def csv_of(records: Iterable[Record], rule: ExtractionRule, max_records: int, losses: TableLosses) -> Iterator[bytes]:
     """CSV: a row of names, then one row a record. All fields are quoted: the comma is the only separator."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, quoting=csv.QUOTE_ALL)
     writer.writerow([escape_formula(name) for name in columns_of(rule)])
     yield _take(buffer)
-    for row in rows_of(records, rule):
+    for row in rows_of(records, rule, losses):
         writer.writerow([escape_formula(cell) for cell in row.values()])
         yield _take(buffer)
 

@@ -47,7 +47,7 @@ def parse_lenient(body: bytes, charset: str = "", *, lines: bool = False) -> tup
     else:
         value = reader.value(text)
     notes = [f"{_WORDS[kind]} ({count})" for kind, count in reader.mends.items()]
-    if charset and _codec_name(charset) is None:
+    if charset and codec_name(charset) is None:
         notes.append(f"the charset {charset[:40]!r} is not known, and was taken for UTF-8")
     return value, "; ".join(notes)
 
@@ -61,7 +61,7 @@ def decode_text(body: bytes, charset: str = "") -> str:
     ):
         if body.startswith(mark):
             return body.decode(name, "replace")
-    name = _codec_name(charset) or "utf-8"
+    name = codec_name(charset) or "utf-8"
     return body.decode("latin-1").translate(_LATIN) if name in _LATIN_NAMES else body.decode(name, "replace")
 
 
@@ -128,7 +128,7 @@ def _json_text(body: bytes, charset: str) -> str:
     What begins with a byte order mark is what the mark says. Of the encodings of Unicode the first bytes tell which it
     is, for JSON begins with ASCII; so a header that names the wrong one of them does no harm.
     """
-    name = _codec_name(charset) or "utf-8"
+    name = codec_name(charset) or "utf-8"
     found = json.detect_encoding(body)
     if found in ("utf-8-sig", "utf-16", "utf-32") or _UNICODE_NAMES.fullmatch(name):
         name = found
@@ -141,7 +141,7 @@ def _json_text(body: bytes, charset: str) -> str:
         raise _unreadable(f"{place} is not {name.removesuffix('-sig').upper()}") from None
 
 
-def _codec_name(charset: str) -> str | None:
+def codec_name(charset: str) -> str | None:
     """Python's name of a charset, with hyphens; None for none that texts are in."""
     try:
         name = codecs.lookup(charset.strip("'\" ")).name.replace("_", "-")

@@ -1,18 +1,21 @@
 """Idempotency-Key: the same call again gets the first answer.
 
 Shape after the IETF draft "The Idempotency-Key HTTP Header Field". The key, what it accepts and its answer are one
-transaction, so a process that dies leaves either all of them or none.
+transaction, so a process that dies leaves either all of them or none. Only a call whose work commits by itself has no
+transaction around it: then a process that dies leaves what the work has stored, and no record, and the same call is
+made anew.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, TypeVar, overload
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.http import HttpResponseBase
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter
@@ -69,15 +72,12 @@ def answer_once(
         return finish(produce()) if finish else produce()
     with transaction.atomic():
         if not _lock(scope):
-            raise Conflict("A call with this Idempotency-Key is still being accepted.", retry_after=1)
+            raise _still_accepted()
         fingerprint = _digest(fields)
         if record := _valid_record(scope):
             return _replay(record, fingerprint)
         response = _answer_or_refusal(lambda: _in_savepoint(produce))
-        if response.status_code < 500:
-            IdempotencyRecord.objects.update_or_create(
-                scope=scope, defaults={"fingerprint": fingerprint, "created_at": timezone.now(), **_columns(response)}
-            )
+        _record(scope, fingerprint, response)
     if finish and response.status_code < 400:
         final = _answer_or_refusal(lambda: finish(response))
         if isinstance(final, DeferredResponse):
@@ -86,6 +86,37 @@ def answer_once(
             _record_final(scope, final)
         return final
     return response
+
+
+def answer_once_by_steps(request: Request, fields: Mapping[str, Any], produce: Callable[[], Response]) -> Response:
+    """As `answer_once`, for a `produce()` that commits as it goes on: what it has stored stays, though it is refused.
+
+    Not within a transaction.
+    """
+    scope = _scope(request)
+    if scope is None:
+        return produce()
+    with _session_lock(scope) as locked:
+        if not locked:
+            raise _still_accepted()
+        fingerprint = _digest(fields)
+        if record := _valid_record(scope):
+            return _replay(record, fingerprint)
+        response = _answer_or_refusal(produce)
+        _record(scope, fingerprint, response)
+    return response
+
+
+def _still_accepted() -> Conflict:
+    return Conflict("A call with this Idempotency-Key is still being accepted.", retry_after=1)
+
+
+def _record(scope: str, fingerprint: str, response: Response) -> None:
+    """Keeps an answer, unless it is the hub's fault."""
+    if response.status_code < 500:
+        IdempotencyRecord.objects.update_or_create(
+            scope=scope, defaults={"fingerprint": fingerprint, "created_at": timezone.now(), **_columns(response)}
+        )
 
 
 def _record_final(scope: str, response: Any) -> None:
@@ -161,7 +192,22 @@ def _digest(value: Any) -> str:
 
 def _lock(scope: str) -> bool:
     """Takes a lock until the transaction ends, however it ends; False, without waiting, where another holds it."""
-    number = int(scope[:16], 16) - (1 << 63)
+    return _ask("SELECT pg_try_advisory_xact_lock(%s)", scope)
+
+
+@contextmanager
+def _session_lock(scope: str) -> Iterator[bool]:
+    """Holds the same lock without a transaction, as long as the block lasts; False where another holds it."""
+    locked = _ask("SELECT pg_try_advisory_lock(%s)", scope)
+    try:
+        yield locked
+    finally:
+        if locked:
+            with suppress(OperationalError, InterfaceError):  # a connection that is lost has lost its locks
+                _ask("SELECT pg_advisory_unlock(%s)", scope)
+
+
+def _ask(statement: str, scope: str) -> bool:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
+        cursor.execute(statement, [int(scope[:16], 16) - (1 << 63)])
         return bool(cursor.fetchone()[0])

@@ -38,8 +38,18 @@ EXAMPLE_WHOLE = EXAMPLE | {
 }
 
 
+ERROR_SCHEMA = {
+    "title": "RunError",
+    "type": ["object", "null"],
+    "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
+    "required": ["type", "message"],
+    "additionalProperties": False,
+}
+
+
 @extend_schema_field(
     {
+        "title": "RunProgress",
         "type": ["object", "null"],
         "properties": {
             "done": {"type": "number"},
@@ -54,14 +64,7 @@ class ProgressField(serializers.JSONField):
     pass
 
 
-@extend_schema_field(
-    {
-        "type": ["object", "null"],
-        "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
-        "required": ["type", "message"],
-        "additionalProperties": False,
-    }
-)
+@extend_schema_field(ERROR_SCHEMA)
 class ErrorField(serializers.JSONField):
     pass
 

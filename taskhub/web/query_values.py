@@ -12,6 +12,13 @@ from taskhub.jsontools.strict_json import escape_pointer
 
 NAMES_MAX = 20
 TWICE = "This is given twice."
+FLAG_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "boolean"},
+        {"type": "integer", "minimum": 0, "maximum": 1},
+        {"type": "string", "pattern": "^([Tt][Rr][Uu][Ee]|1|[Yy][Ee][Ss]|[Ff][Aa][Ll][Ss][Ee]|0|[Nn][Oo])$"},
+    ]
+}
 FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}  # in any case
 
 

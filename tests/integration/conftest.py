@@ -1,9 +1,16 @@
 """What tests of several modules here use."""
 
+import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
 
+from extraction import page_processor
+from tests.extraction_sites import Site
+from tests.extraction_sites import serving as serving_site
 from tests.integration.outbound_servers import Serve, serving
 
 
@@ -12,3 +19,21 @@ def serve() -> Iterator[Serve]:
     """Starts servers on loopback that answer as a script says."""
     with serving() as start:
         yield start
+
+
+@pytest.fixture
+def extracting_here(settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """For processes that are carried out in the test itself, see `tests/extraction_runs.py`."""
+    settings.OUTBOUND_ALLOW = ["loopback"]
+    results = {**settings.STORAGES["results"], "OPTIONS": {"location": str(tmp_path / "results")}}
+    settings.STORAGES = {**settings.STORAGES, "results": results}
+    monkeypatch.setattr(page_processor, "page_backoff", lambda attempt, after: min(after or 0.05, 0.3))
+    yield
+    asyncio.run(sync_to_async(connections.close_all)())
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """A site on loopback, for this test alone."""
+    with serving_site() as site:
+        yield site

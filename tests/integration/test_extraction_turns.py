@@ -6,7 +6,6 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Iterator
 from datetime import timedelta
 from threading import Thread
 from typing import Any
@@ -14,10 +13,10 @@ from typing import Any
 import orjson
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import OperationalError, connection, connections
+from django.db import OperationalError, connection
 from django.utils import timezone
 
-from extraction import fetch_loop, page_processor, worker_loop
+from extraction import fetch_loop, worker_loop
 from extraction.domain.page_addresses import page_key
 from extraction.domain.process_status import PageState
 from extraction.fetch.host_limits import HostBusy, HostLimits
@@ -31,7 +30,6 @@ from extraction.services import (
     retention,
     slices,
     suspension,
-    tasks,
 )
 from extraction.services.results import ResultExport, open_result
 from taskhub.runs import queue as runs
@@ -40,59 +38,12 @@ from taskhub.runs.queue.webhook_events import WEBHOOK
 from taskhub.runs.queue.worker_process import work
 from taskhub.runs.webhooks.services import message_of
 from tests.conftest import Person
+from tests.extraction_runs import LINKS, begun, carried, extracted, records
 from tests.extraction_sites import Reply, Site, html, serving
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("extracting_here")]
 
-LINKS = [{"name": "item", "selector": "li a", "attrs": ["href", "text"]}]
 DETAIL = {"fields": [{"name": "title", "selector": "h1"}]}
-
-
-@pytest.fixture(autouse=True)
-def _settings(settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    settings.OUTBOUND_ALLOW = ["loopback"]
-    results = {**settings.STORAGES["results"], "OPTIONS": {"location": str(tmp_path / "results")}}
-    settings.STORAGES = {**settings.STORAGES, "results": results}
-    monkeypatch.setattr(page_processor, "page_backoff", lambda attempt, after: min(after or 0.05, 0.3))
-    yield
-    asyncio.run(sync_to_async(connections.close_all)())
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serving() as site:
-        yield site
-
-
-def begun(owner: Person, site: Site, **payload: Any) -> Process:
-    """A process whose first page is in the ledger."""
-    sent = {"request": {"url": f"{site.url}/"}, "fields": LINKS, **payload}
-    task = tasks.create_task(owner=owner.user, body=sent)
-    process = processes.run_task(task=task)
-    work("extraction", process_lifecycle.perform_extraction, node="extraction@test")
-    return process
-
-
-def carried(process: Process, seconds: float = 20) -> Process:
-    """The process when nothing is left to do for a worker."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        worker_loop.work_on_slices(node="extraction@test")
-        process.refresh_from_db()
-        if process.ended or process.status == "pending":
-            worker_loop.work_on_slices(node="extraction@test")
-            break
-        time.sleep(0.02)
-    process.refresh_from_db()
-    return process
-
-
-def extracted(owner: Person, site: Site, **payload: Any) -> Process:
-    return carried(begun(owner, site, **payload))
-
-
-def records(process: Process) -> list[dict[str, Any]]:
-    return list(ResultExport(process).records())
 
 
 def run_of(process: Process) -> Run:

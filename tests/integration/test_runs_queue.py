@@ -25,7 +25,7 @@ from taskhub.runs.health import worker_heartbeat
 from taskhub.runs.models import IdempotencyRecord, Run
 from taskhub.runs.queue import maintenance, pubsub, worker_process
 from taskhub.runs.queue.execution import Execution
-from taskhub.runs.queue.leases import end_abandoned
+from taskhub.runs.queue.leases import end_abandoned, renew_all
 from taskhub.runs.queue.worker_process import run_now, work
 from tests.conftest import make_person
 from tests.probe_kind import ProbeKind
@@ -389,6 +389,17 @@ def test_a_run_that_loses_every_worker_is_given_up(olga: User) -> None:
     run.refresh_from_db()
     assert (run.state, (run.error or {})["type"]) == ("FAILURE", "WorkerLost")
     assert claim() is None
+
+
+def test_progress_that_is_saved_with_a_lease_quotes_no_secret(olga: User) -> None:
+    arguments = {"word": "hello", "password": "pw-4711-canary"}
+    queue.submit(kind="probe", owner=olga, name="probe", arguments=arguments)
+    run = claim_one()
+    assert renew_all([(run, {"done": 1, "total": 2, "message": "signs in with pw-4711-canary"})]) == {run.pk}
+    run.refresh_from_db()
+    assert run.progress
+    assert "canary" not in run.progress["message"]
+    assert run.progress["done"] == 1
 
 
 def test_a_worker_that_renews_in_time_is_not_given_up(olga: User) -> None:

@@ -35,6 +35,10 @@ def document(anonymous: Person) -> Any:
         return anonymous.get("/openapi.json").json()
 
 
+def resolved(document: Any, schema: Any) -> Any:
+    return document["components"]["schemas"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+
+
 def test_the_document_is_valid(document: Any) -> None:
     assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
 
@@ -59,8 +63,9 @@ def test_each_walker_has_an_entry_with_its_ctx(document: Any, owner: Person) -> 
     for walker in walkers:
         entry = document["paths"][f"/js/wapi/{walker['name']}"]
         assert entry["post"]["description"] == walker["description"]
-        body = entry["post"]["requestBody"]["content"]["application/json"]["schema"]
-        assert body["properties"]["ctx"]["properties"].keys() == walker["schema"]["properties"].keys()
+        body = resolved(document, entry["post"]["requestBody"]["content"]["application/json"]["schema"])
+        ctx = resolved(document, body["properties"]["ctx"])
+        assert ctx["properties"].keys() == walker["schema"]["properties"].keys()
         assert "name" not in body["properties"]
     assert "/js/wapi/{walker}" in document["paths"]
     identifiers = [one["operationId"] for entry in document["paths"].values() for one in entry.values()]
@@ -75,6 +80,7 @@ def test_a_walkers_ctx_is_described_with_all_it_refers_to(document: Any) -> None
     assert not validator.is_valid({"ctx": {"items": [{"price": 0}]}})
     assert not validator.is_valid({"ctx": {}})
     assert not validator.is_valid({})
+    assert entry["post"]["requestBody"]["required"] is True
     (ctx,) = [one for one in entry["get"]["parameters"] if one["name"] == "ctx"]
     assert ctx["required"] is True
     assert "application/json" in ctx["content"]

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -419,6 +420,79 @@ def test_a_walker_reads_uploaded_files(owner: Person) -> None:
     ]
 
 
+def part(content: bytes, content_type: str = "application/json", name: str = "test.json") -> Any:
+    """As `curl -F 'ctx=@test.json;type=application/json'` sends it."""
+    return SimpleUploadedFile(name, content, content_type)
+
+
+@pytest.mark.parametrize(
+    ("ctx", "note"),
+    [
+        (part(b'{"note": "two"}'), "two"),
+        (part(b'{"note": "two"}', "application/octet-stream"), "two"),
+        (part(b'{"note": "two"}', "text/plain", "ctx"), "two"),
+        (part(b'{"note": "two"}', "application/ld+json"), "two"),
+        (part(b'{"note": "two"}', "APPLICATION/JSON; charset=UTF-8"), "two"),
+        (part('{"note": "zwölf"}'.encode("latin-1"), "application/json; charset=iso-8859-1"), "zwölf"),
+        (part('{"note": "zwölf"}'.encode("utf-16"), "application/json; charset=utf-16"), "zwölf"),
+        (part('\ufeff{"note": "zwölf"}'.encode()), "zwölf"),
+        (part('{"note": "zwölf"}'.encode("utf-16")), "zwölf"),
+        (part(b""), ""),
+        (part(b" \r\n"), ""),
+        ("", ""),
+        (" ", ""),
+        ('\ufeff{"note": "two"}', "two"),
+    ],
+)
+def test_a_part_that_the_call_knows_is_a_field_whatever_carries_it(owner: Person, ctx: Any, note: str) -> None:
+    fields = {"ctx": ctx, "nd": part(b'"active:graph"'), "is_async": part(b"false"), "photo": part(b"{}")}
+    with installed(Weigh):
+        answer = owner.post("/js/wapi/weigh", fields, content_type=MULTIPART_CONTENT)
+    assert answer.status_code == 200, answer.json()
+    assert answer.json()["report"] == [["photo", "test.json", "application/json", 2, "{}"], note]
+
+
+def test_an_empty_ctx_is_an_empty_object_in_forms_and_queries(owner: Person) -> None:
+    assert owner.post(RUN, "name=echo&ctx=", content_type=FORM).json()["report"] == [None]
+    assert owner.get(RUN, {"name": "echo", "ctx": ""}).json()["report"] == [None]
+
+
+@pytest.mark.parametrize(
+    ("fields", "place", "word"),
+    [
+        ({"ctx": part(b'{"note": ')}, "/ctx", "line 1, column 10"),
+        ({"ctx": part(b'{"note": "a", "note": "b"}')}, "/ctx", "twice"),
+        ({"ctx": part(b'{"note": {"a": "\\u0000"}}')}, "/ctx/note/a", "U+0000"),
+        ({"ctx": part(b"\xff\xfe\x00")}, "/ctx", "byte order mark"),
+        ({"ctx": part(b"\x89PNG\xff", "image/png", "a.png")}, "/ctx", "not utf-8"),
+        ({"ctx": part(b"{}", "application/json; charset=klingon")}, "/ctx", "klingon"),
+        ({"ctx": part(b"[]")}, "/ctx", "dictionary"),
+        ({"ctx": part(b'{"note": 1}')}, "/ctx/note", "string"),
+        ({"ctx": part(b'{"nite": 1}', "text/plain")}, "/ctx/nite", "no such name"),
+        ({"ctx": [part(b"{}"), part(b"{}")]}, "/ctx", "twice"),
+        ({"ctx": [part(b"{}"), "{}"]}, "/ctx", "twice"),
+        ({"ctx": ["{}", "{}"]}, "/ctx", "twice"),
+        ({"is_async": part(b'"perhaps"')}, "/is_async", "boolean"),
+        ({"is_async": part(b"perhaps", "text/plain")}, "/is_async", "true or false"),
+        ({"nd": part(b"{}")}, "/nd", "string"),
+    ],
+)
+def test_a_part_that_cannot_be_read_is_named_by_its_place(
+    owner: Person, fields: dict[str, Any], place: str, word: str
+) -> None:
+    with installed(Weigh):
+        answer = owner.post("/js/wapi/weigh", fields, content_type=MULTIPART_CONTENT)
+    assert places(answer) == [place]
+    assert word in answer.json()["errors"][0]["detail"]
+
+
+def test_a_field_may_be_no_larger_as_a_part_than_in_a_body(owner: Person, settings: Any) -> None:
+    settings.BODY_MAX_BYTES = 1000
+    answer = owner.post("/js/wapi/echo", {"ctx": part(b" " * 1001)}, content_type=MULTIPART_CONTENT)
+    assert answer.status_code == 413
+    assert "ctx" in answer.json()["detail"]
+
+
 def test_a_body_that_is_too_large_is_refused(owner: Person, settings: Any) -> None:
     settings.BODY_MAX_BYTES = 1000
     assert run(owner, "echo", {"value": "x" * 1001}).status_code == 413
@@ -527,6 +601,48 @@ def test_a_failure_is_kept_too_and_its_effect_is_not(owner: Person, root: str) -
         again = owner.post("/js/wapi/grow", {"ctx": {"fails": True}}, headers=headers)
     assert (again.status_code, again.json()) == (422, first.json())
     assert Node.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("fails", [True, False])
+def test_what_a_walker_stored_that_is_not_atomic_stays_with_a_key_too(owner: Person, fails: bool) -> None:
+    during: list[Any] = []
+
+    class GrowOnce(GrowSlowly):
+        def visit(self, here: Place) -> None:
+            meanwhile = threading.Thread(target=call_again)
+            meanwhile.start()
+            meanwhile.join()
+            super().visit(here)
+
+    def call_again() -> None:
+        during.append(call())
+        connection.close()
+
+    def call(**ctx: Any) -> Any:
+        body = {"ctx": {"fails": fails, **ctx}}
+        return owner.post("/js/wapi/grow_once", body, headers={"Idempotency-Key": "k4"})
+
+    with installed(GrowOnce):
+        first, again, other = call(), call(), call(fails=not fails)
+    assert (first.status_code, again.json()) == (422 if fails else 200, first.json())
+    assert again["Idempotency-Replayed"] == "true"
+    assert [answer.status_code for answer in during] == [409]
+    assert other.json()["type"] == "idempotency-key-reused"
+    assert {node.kind: node.context for node in Node.objects.all()} == {"leaf": {}, "root": {"grown": True}}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_walk_by_steps_that_is_to_be_tried_again_leaves_its_key_free(owner: Person) -> None:
+    class Later(GrowSlowly):
+        def visit(self, here: Place) -> None:
+            here.spawn("leaf")
+            raise Unavailable("Not now.")
+
+    with installed(Later):
+        answers = [owner.post("/js/wapi/later", {}, headers={"Idempotency-Key": "k5"}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [503, 503]
+    assert Node.objects.filter(kind="leaf").count() == 2
 
 
 def test_other_files_make_another_call(owner: Person) -> None:

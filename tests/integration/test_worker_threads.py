@@ -15,7 +15,7 @@ from taskhub.accounts.models import User
 from taskhub.db.connections import thread_connection
 from taskhub.runs import queue, run_kinds
 from taskhub.runs.models import Run
-from taskhub.runs.queue import lease_keeper, worker_threads
+from taskhub.runs.queue import lease_keeper, leases, worker_threads
 from taskhub.runs.queue.execution import Execution
 from taskhub.runs.queue.worker_process import work
 from taskhub.runs.queue.worker_threads import WorkerThreads
@@ -277,3 +277,84 @@ def test_too_many_threads_that_were_left_to_themselves_end_the_worker(
     go_on.set()
     assert ended.wait(PATIENCE)
     assert state(neighbour) == "SUCCESS"
+
+
+def test_a_slot_whose_run_has_ended_is_not_given_to_others(threads: WorkerThreads, olga: User) -> None:
+    """The keeper may decide to abandon a run in the moment in which it ends."""
+    executions, go_on = list[Execution](), threading.Event()
+
+    def perform(execution: Execution) -> None:
+        executions.append(execution)
+        if len(executions) == 2:
+            go_on.wait(PATIENCE)
+        succeed(execution)
+
+    runs = [submit(olga), submit(olga)]
+    before = threads.slots["walkers"].numbers
+    notify(perform)
+    until(lambda: len(executions) == 2)
+    first = executions[0]
+    assert first.abandon
+    assert not first.abandon()
+    assert (threads.slots["walkers"].numbers, threads.slots["walkers"].busy, threads.abandoned) == (before, 1, 0)
+    go_on.set()
+    until(lambda: [state(run) for run in runs] == ["SUCCESS"] * 2)
+
+
+def test_a_slot_is_given_back_where_the_system_gives_no_thread(threads: WorkerThreads, olga: User) -> None:
+    run = submit(olga)
+    with pytest.MonkeyPatch.context() as patch:
+
+        def refuse(self: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        patch.setattr(threading.Thread, "start", refuse)
+        notify(succeed)
+        assert not threads.busy
+    notify(succeed)
+    until(lambda: state(run) == "SUCCESS")
+
+
+def test_progress_that_cannot_be_saved_costs_no_other_run_its_lease(threads: WorkerThreads, olga: User) -> None:
+    go_on = threading.Event()
+
+    def perform(execution: Execution) -> None:
+        while not go_on.wait(0.01):
+            execution.set_progress(1, message="broken \0" if execution.run.pk == broken.pk else "fine")
+        succeed(execution)
+
+    broken, other = submit(olga), submit(make_person("other@example.com").user)
+    for _ in range(2):
+        notify(perform)
+    until(lambda: state(other) == "PROGRESS")
+    until(lambda: state(broken) == "STARTED")
+    seen = Run.objects.get(pk=other.pk).revision
+    until(lambda: Run.objects.get(pk=other.pk).revision > seen + 1)
+    go_on.set()
+    until(lambda: state(other) == "SUCCESS")
+
+
+def test_the_keeper_goes_on_whatever_fails(threads: WorkerThreads, olga: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed, stopped = threading.Event(), threading.Event()
+    renew_all = leases.renew_all
+
+    def fail_once(claims: Any) -> Any:
+        if failed.is_set():
+            return renew_all(claims)
+        failed.set()
+        raise RuntimeError("what nobody thought of")
+
+    monkeypatch.setattr(leases, "renew_all", fail_once)
+
+    def perform(execution: Execution) -> None:
+        try:
+            wait_for_event()
+            execution.check()
+        finally:
+            stopped.set()
+
+    run = submit(olga)
+    notify(perform)
+    assert failed.wait(PATIENCE)
+    queue.cancel(run=run)
+    assert stopped.wait(PATIENCE)

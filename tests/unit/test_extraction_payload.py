@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from extraction.domain.payload import PagesPayload
 from extraction.domain.result_formats import format_named
-from extraction.domain.tables import columns_of, escape_formula, rows_of
+from extraction.domain.tables import TableLosses, columns_of, escape_formula, rows_of
 from extraction.domain.text_filters import TextFilter, apply_filters
 from taskhub.errors import Rejected
 from taskhub.jsontools.schema import FAULTS_MAX
@@ -310,5 +310,5 @@ def test_details_stand_in_the_row_of_their_record() -> None:
         "Link": None,
         "Link_details": [{"Isbn": "1"}, {"Isbn": "2\x00"}],
     }
-    [row] = rows_of([record], rule)
-    assert list(row.values()) == ["https://x/1", "a; b", "", "1; 2"]
+    [row] = rows_of([record], rule, TableLosses())
+    assert list(row.values()) == ["https://x/1", "a; b", "", "1; 2\ufffd"]

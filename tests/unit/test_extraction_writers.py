@@ -12,8 +12,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from extraction.domain import tables
 from extraction.domain.payload import PagesPayload
 from extraction.domain.result_formats import MEDIA_TYPES
+from extraction.domain.tables import TableLosses
 from extraction.writers import spreadsheet, write_records
 
 RULE = PagesPayload.parse(
@@ -50,7 +52,7 @@ def test_csv() -> None:
     assert rows == [
         ["name", "'=1", "more", "more_details_isbn"],
         ['a, "b"\nc', "'=1+1", "", "1; 2"],
-        ["x; ż<&>", "", "m", ""],
+        ["x; ż<&>", "", "\ufffdm", ""],
     ]
     assert file_of("csv", []).decode().strip() == '"name","\'=1","more","more_details_isbn"'
 
@@ -97,7 +99,7 @@ def test_xlsx() -> None:
     assert cells(file_of("xlsx")) == [
         ["name", "=1", "more", "more_details_isbn"],
         ['a, "b"\nc', "=1+1", "1; 2"],
-        ["x; ż<&>", "m"],
+        ["x; ż<&>", "\ufffdm"],
     ]
     assert cells(file_of("xlsx", []))[0] == ["name", "=1", "more", "more_details_isbn"]
 
@@ -107,6 +109,44 @@ def test_xlsx_goes_on_in_another_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
     data = file_of("xlsx")
     assert [row[0] for row in cells(data, 1)] == ["name", 'a, "b"\nc']
     assert [row[0] for row in cells(data, 2)] == ["name", "x; ż<&>"]
+
+
+LONG = {
+    "as long as it may be": ("x" * 32_767, None),
+    "one longer": ("x" * 32_768, "x" * 32_757 + " ... [cut]"),
+    "two for each in UTF-16": ("\U0001f600" * 16_383, None),
+    "one more of these": ("\U0001f600" * 16_384, "\U0001f600" * 16_378 + " ... [cut]"),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_cells_that_are_too_long_are_cut_so_that_it_shows(name: str) -> None:
+    text, cut = LONG[name]
+    losses = TableLosses()
+    [_, [cell]] = cells(file_of("xlsx", [{"name": text}], losses=losses))
+    assert cell == (cut or text)
+    assert len(cell.encode("utf-16-le")) <= 2 * 32_767
+    assert [warning.code for warning in losses.warnings()] == ([] if cut is None else ["cells-cut"])
+
+
+@pytest.mark.parametrize("format", ["csv", "xlsx", "xml"])
+@pytest.mark.parametrize("character", ["\x00", "\x08", "\x0b", "\x1f", "\ufffe", "\uffff"])
+def test_characters_that_a_format_cannot_hold_are_seen(format: str, character: str) -> None:
+    losses = TableLosses()
+    written = file_of(format, [{"name": f"a{character}b"}], losses=losses)
+    found = cells(written)[1][0] if format == "xlsx" else written.decode()
+    assert "a\ufffdb" in found
+    assert [warning.code for warning in losses.warnings()] == ["characters-replaced"]
+    assert "1 control" in next(losses.warnings()).detail
+
+
+def test_several_sheets_and_rows_without_room_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spreadsheet, "ROWS_MAX", 1)
+    monkeypatch.setattr(tables, "ROWS_MAX", 1)
+    losses = TableLosses()
+    file_of("xlsx", [{"name": "a"}] * 4, losses=losses)  # of which there are said to be two
+    assert [warning.code for warning in losses.warnings()] == ["several-sheets", "rows-left-out"]
+    assert "2 records" in list(losses.warnings())[1].detail
 
 
 @pytest.mark.parametrize("format", sorted(MEDIA_TYPES))

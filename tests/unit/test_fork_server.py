@@ -251,6 +251,33 @@ def test_code_that_starts_threads_is_not_forked(run: Run, tmp_path: Path) -> Non
     run(test)
 
 
+def test_a_program_that_cannot_be_forked_at_present_is_forked_later(run: Run, tmp_path: Path) -> None:
+    """As where the system has too many processes. The others go on."""
+    (tmp_path / "loaded.py").write_text("""
+import errno, os
+fork, refusals = os.fork, [1, 2]
+def fork_later():
+    if os.path.exists(os.environ['PYTHONPATH'] + '/crowded') and refusals:
+        raise OSError(errno.EAGAIN, str(refusals.pop()))
+    return fork()
+def load():
+    os.fork = fork_later
+""")
+
+    async def test(forks: Forks) -> None:
+        first = forks.child("first", FOREVER)
+        await forks.heard.hear("first", "up")
+        (tmp_path / "crowded").touch()
+        second = forks.child("second", FOREVER)
+        await forks.heard.hear("second", "cannot be forked: Resource temporarily unavailable", times=2)
+        await forks.heard.hear("second", "up")
+        assert [line for line in forks.heard.lines if line[0] == "first"] == [("first", "up")]
+        await first.stop()
+        await second.stop()
+
+    run(test)
+
+
 def test_the_supervisor_loads_no_django() -> None:
     code = "import manage, sys; print({'django', 'celery', 'psycopg', 'redis'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

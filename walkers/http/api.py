@@ -1,6 +1,6 @@
 """The calls of walkers by HTTP: `/js/<api>` and `/js_admin/<api>`."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.http import HttpResponseBase, QueryDict
@@ -12,11 +12,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from taskhub.errors import Forbidden, invalid
-from taskhub.runs.idempotency import answer_once
+from taskhub.runs.idempotency import answer_once, answer_once_by_steps
 from taskhub.runs.waits import answer_when_ended
-from taskhub.web.query_values import refuse_repeated
 from taskhub.web.rest_policies import FormOrJsoncParser, JsoncParser, MultiPartParser
 from walkers.http.documentation import describe
+from walkers.http.form_values import read_form, without_fields
 from walkers.http.registry import CallFunction, CallResponse, functions, wapi_arguments
 from walkers.services.run_files import digests
 from walkers.walks.principal import Principal
@@ -42,7 +42,8 @@ class CallView(APIView):
     ) -> HttpResponseBase:
         if path_arguments:
             arguments = wapi_arguments(path_arguments["walker"], arguments)
-        principal = Principal(request.user, request.FILES, request)
+        files = without_fields(request.FILES, self.function.arguments_schema.names)
+        principal = Principal(request.user, files, request)
         if self.function.reads:
             return self._read(request, self.function(principal, arguments))
         if "Idempotency-Key" in request.headers:
@@ -71,24 +72,24 @@ class CallView(APIView):
         def finish(response: Response) -> Response:
             return _http_response(_after_commit(call_response)) if call_response.respond_after_commit else response
 
-        return answer_once(request, {"arguments": arguments, "files": digests(principal.files)}, produce, finish)
+        fields = {"arguments": arguments, "files": digests(principal.files)}
+        if not self.function.is_atomic(principal, arguments):
+            return answer_once_by_steps(request, fields, produce)
+        return answer_once(request, fields, produce, finish)
 
     def _query(self, request: Request) -> dict[str, Any]:
-        return self.function.from_texts(_texts(request.query_params, without={"api_key"}))
+        texts = request.query_params.copy()
+        texts.pop("api_key", None)
+        return self.function.from_texts(read_form(texts, ())[0])
 
     def _body(self, request: Request) -> dict[str, Any]:
         data = request.data
         if isinstance(data, QueryDict):
-            return self.function.from_texts(_texts(data, without=request.FILES))
+            texts, values = read_form(data, self.function.arguments_schema.names)
+            return {**self.function.from_texts(texts), **values}
         if not isinstance(data, dict):
             raise invalid("", "The body is not a JSON object.")
         return data
-
-
-def _texts(data: QueryDict, without: Collection[str]) -> dict[str, str]:
-    """The one text of each name. Raises `Rejected` for a name that is given twice."""
-    refuse_repeated(data, without)
-    return {name: str(texts[0]) for name, texts in data.lists() if name not in without}
 
 
 def _after_commit(response: CallResponse) -> CallResponse:

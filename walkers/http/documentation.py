@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from drf_spectacular.utils import (
     OpenApiExample,
@@ -16,14 +16,20 @@ from pydantic import TypeAdapter
 
 from taskhub.runs.idempotency import KEY_PARAMETER
 from taskhub.web.openapi.problem_responses import problems
-from taskhub.web.openapi.schemas import FORMS, response_header
+from taskhub.web.openapi.schemas import MULTIPART, response_header
 from taskhub.web.problems import PROBLEM_TYPE
 from walkers.authoring import sentinels
 from walkers.authoring.sentinels import WalkerDefinition
 from walkers.http import examples
 from walkers.http.registry import CallFunction, json_type_of
-from walkers.http.response_types import WalkFailedMembers
+from walkers.http.response_types import ResultPage, WalkFailedProblem
 
+FILE = {
+    "type": "string",
+    "format": "binary",
+    "contentMediaType": "application/octet-stream",
+    "description": "A file for the walker; its field may have any name, and there may be several.",
+}
 COMPONENT = "#/components/schemas/{model}"
 WAPI = "/js/wapi/{walker}"
 
@@ -34,6 +40,7 @@ def describe(view: Any, function: CallFunction, path: str) -> Any:
     """Describes the two operations of a view, and returns the view."""
     named = "<" in path
     name = "wapi" if named else function.name
+    title = name.title().replace("_", "")
     common_options: dict[str, Any] = {
         "tags": [function.perform.__module__.rpartition(".")[2]],
         "summary": function.summary + (" (named in the path)" if named else ""),
@@ -58,7 +65,7 @@ def describe(view: Any, function: CallFunction, path: str) -> Any:
             operation_id=f"{name}_post",
             # The documents put it in the query of a POST, too.
             parameters=[*parameters, *_query({"is_async": properties["is_async"]} if walks else {}, {})],
-            request=_bodies(_object(properties), with_files=walks),
+            request=_bodies(title, _object(properties), with_files=walks),
             responses=_responses(function),
             examples=[*_request_examples(function, named), *_examples(function)],
             **common_options,
@@ -109,21 +116,14 @@ def _query(
     ]
 
 
-def _bodies(schema: dict[str, Any], *, with_files: bool) -> dict[str, Any]:
-    """The same fields as JSON, or as a form whose structured fields are JSON text; multipart may hold files besides."""
-    json_texts = {
-        name for name, property_ in schema["properties"].items() if json_type_of(property_) in {"object", "array"}
-    }
-    encoding = {name: {"contentType": "application/json"} for name in json_texts}
-    bodies = {"application/json": schema} | {form: OpenApiRequest(schema, encoding=encoding) for form in FORMS}
+def _bodies(title: str, schema: dict[str, Any], *, with_files: bool) -> dict[str, Any]:
+    """The fields as JSON; and, where files may come with them, as multipart whose structured fields are JSON text."""
+    bodies: dict[str, Any] = {"application/json": schema | {"title": f"{title}Body"}}
     if with_files:
-        file = {
-            "type": "string",
-            "contentMediaType": "application/octet-stream",
-            "description": "A file for the walker; its field may have any name, and there may be several.",
-        }
-        properties = schema["properties"] | {"file": file}
-        bodies[FORMS[1]] = OpenApiRequest(schema | {"properties": properties}, encoding=encoding)
+        json_texts = [name for name, one in schema["properties"].items() if json_type_of(one) in {"object", "array"}]
+        encoding = {name: {"contentType": "application/json"} for name in json_texts}
+        form = schema | {"title": f"{title}Form", "properties": schema["properties"] | {"file": FILE}}
+        bodies[MULTIPART] = OpenApiRequest(form | {"additionalProperties": FILE}, encoding=encoding)
     return bodies
 
 
@@ -135,11 +135,10 @@ def _responses(function: CallFunction) -> dict[Any, Any]:
 
 
 def _walker_failed() -> dict[Any, Any]:
-    problem = {"$ref": COMPONENT.format(model="Problem")}
-    failed = {"allOf": [problem, _schema_of(WalkFailedMembers)], "title": "WalkerFailed"}
+    """A problem with more members, or one without."""
     words = "The walker raised: `report` is what it had reported, `error` what it raised; or the Idempotency-Key was "
     response = OpenApiResponse(
-        {"anyOf": [failed, problem]},
+        {"anyOf": [_schema_of(WalkFailedProblem), {"$ref": COMPONENT.format(model="Problem")}]},
         f"{words}used for another request.",
         [OpenApiExample("The walker failed", examples.WALKER_FAILED, status_codes=["422"], media_type=PROBLEM_TYPE)],
     )
@@ -147,8 +146,11 @@ def _walker_failed() -> dict[Any, Any]:
 
 
 def _schema_of(kind: Any) -> dict[str, Any]:
+    """A type's schema, of a page titled after what it lists; what it refers to is kept for the components."""
     schema = TypeAdapter(kind).json_schema(mode="serialization", ref_template=COMPONENT)
     _components.update(schema.pop("$defs", {}))
+    if get_origin(kind) is ResultPage:
+        schema["title"] = f"{get_args(kind)[0].__name__}Page"
     return schema
 
 
@@ -189,19 +191,15 @@ def add_walkers(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 def _entry(generic: Mapping[str, Any], definition: WalkerDefinition, components: dict[str, Any]) -> dict[str, Any]:
     entry = copy.deepcopy(dict(generic))
     ctx = _ctx(definition, components)
-    example = _example(ctx)
     for method, operation in entry.items():
         operation["operationId"] = f"wapi_{definition.sentinel}_{definition.name}_{method}"
         operation["tags"] = [f"sentinel {definition.sentinel}"]
         operation["summary"] = f"Run {definition.name}"
         operation["description"] = definition.description
         operation["parameters"] = [parameter for parameter in operation["parameters"] if parameter["in"] != "path"]
-        for response_example in operation["responses"]["200"]["content"]["application/json"]["examples"].values():
-            response_example["value"] = {
-                **response_example["value"],
-                "report": [],
-            }  # what it reports only its author knows
-        _put_ctx(operation, ctx, example)
+        for example in operation["responses"]["200"]["content"]["application/json"]["examples"].values():
+            example["value"] = {**example["value"], "report": []}  # what it reports only its author knows
+        _put_ctx(operation, definition.name, ctx)
     return entry
 
 
@@ -214,15 +212,15 @@ def _example(ctx: Mapping[str, Any]) -> dict[str, Any]:
 
 def _ctx(definition: WalkerDefinition, components: dict[str, Any]) -> dict[str, Any]:
     """The schema of a walker's `ctx`; what it refers to is added to the components under the walker's own name."""
-    prefix = f"{definition.sentinel}.{definition.name}."
-    schema = definition.ctx_schema.schema(ref_template=COMPONENT.replace("{", prefix + "{"))
-    components.update({prefix + name: component for name, component in schema.pop("$defs", {}).items()})
-    return schema
+    title = f"{definition.name}.ctx"
+    schema = definition.ctx_schema.schema(ref_template=COMPONENT.replace("{", f"{title}.{{"))
+    components.update({f"{title}.{name}": component for name, component in schema.pop("$defs", {}).items()})
+    return schema | {"title": title}
 
 
-def _put_ctx(operation: dict[str, Any], ctx: dict[str, Any], example: dict[str, Any]) -> None:
-    required = bool(ctx.get("required"))
-    examples_ = {"ACall": {"value": example}} if set(ctx.get("required", [])) <= example.keys() else {}
+def _put_ctx(operation: dict[str, Any], walker: str, ctx: dict[str, Any]) -> None:
+    required, example = ctx.get("required", []), _example(ctx)
+    examples_ = {"ACall": {"value": example}} if set(required) <= example.keys() else {}
     for parameter in operation["parameters"]:
         if parameter["name"] == "ctx":
             parameter["schema"] = ctx
@@ -230,10 +228,12 @@ def _put_ctx(operation: dict[str, Any], ctx: dict[str, Any], example: dict[str, 
             parameter.update({"required": True} if required else {})
             parameter.update({"examples": examples_} if examples_ else {})
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
-        content["schema"]["properties"]["ctx"] = ctx
-        content["schema"].update({"required": ["ctx"]} if required else {})
+        schema = content["schema"]
+        schema["title"] = f"{walker}.{'form' if kind == MULTIPART else 'body'}"
+        schema["properties"]["ctx"] = ctx
+        schema.update({"required": ["ctx"]} if required else {})
         content.pop("examples", None)
-        if examples_ and kind not in FORMS:
+        if examples_ and kind != MULTIPART:
             content["examples"] = {"ACall": {"value": {"ctx": example}}}
 
 

@@ -4,7 +4,6 @@ A function's first parameter is the `Principal`; the others are what may be sent
 annotations. It returns the body of the response, or a `CallResponse` with more than that.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,31 +13,24 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from taskhub.errors import Forbidden, NotFound, Rejected, Unauthenticated, invalid
+from taskhub.errors import Forbidden, NotFound, Problem, Unauthenticated, invalid
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema
-from taskhub.jsontools.strict_json import parse_double, parse_json
 from taskhub.runs import queue
 from taskhub.security.scopes import KeyScope
-from taskhub.web.query_values import FLAGS
+from taskhub.web.query_values import FLAG_SCHEMA, FLAGS
+from walkers.http.form_values import parse_text
 from walkers.walks.principal import Principal
 
 Scope = Literal["private", "admin"]
 Notation = Literal["json", "jsonc"]
 WAPI = "wapi/"
-_FLAG_SCHEMA = {
-    "anyOf": [
-        {"type": "boolean"},
-        {"type": "integer", "enum": [0, 1]},
-        {"type": "string", "pattern": "^([Tt][Rr][Uu][Ee]|1|[Yy][Ee][Ss]|[Ff][Aa][Ll][Ss][Ee]|0|[Nn][Oo])$"},
-    ]
-}
 
 
 def _parse_flag(value: Any) -> Any:
     return FLAGS.get(str(value).lower(), value) if isinstance(value, str | int) else value
 
 
-Flag = Annotated[bool, BeforeValidator(_parse_flag), WithJsonSchema(_FLAG_SCHEMA)]  # in JSON, too, as queries spell it
+Flag = Annotated[bool, BeforeValidator(_parse_flag), WithJsonSchema(FLAG_SCHEMA)]  # in JSON, too, as queries spell it
 
 
 @dataclass(frozen=True)
@@ -80,6 +72,9 @@ class CallFunction:
     response_types: Mapping[int, Any]  # the type of the body by status
     notation: Notation  # of its JSON
     other_paths: tuple[str, ...]  # where it can be called, too
+    commits_by_itself: Callable[..., bool] | None = (
+        None  # whether a call with these arguments has no transaction around it
+    )
 
     @cached_property
     def arguments_schema(self) -> ObjectSchema:
@@ -112,12 +107,21 @@ class CallFunction:
         returned = self.perform(principal, **self.arguments_schema.check(arguments))
         return returned if isinstance(returned, CallResponse) else CallResponse(body=returned)
 
+    def is_atomic(self, principal: Principal, arguments: Mapping[str, Any]) -> bool:
+        """Whether all that a call does is one transaction, where it is to be one; so is what will be refused."""
+        if self.commits_by_itself is None:
+            return True
+        try:
+            return not self.commits_by_itself(principal, **self.arguments_schema.check(arguments))
+        except Problem:
+            return True
+
     def from_texts(self, texts: Mapping[str, str]) -> dict[str, Any]:
         """Arguments from a query or a form, where all is text: numbers read, and JSON where the parameter is no scalar.
 
         A text that cannot be read stays as it is, and is refused with its place when it is checked.
         """
-        return {name: _parse_text(text, self._json_types.get(name, "string"), name) for name, text in texts.items()}
+        return {name: parse_text(text, self._json_types.get(name, "string"), name) for name, text in texts.items()}
 
     def merge(self, query: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a call that has some in its query and some in its body, which counts where both name one.
@@ -147,12 +151,14 @@ def register_call(
     response_types: Mapping[int, Any] | None = None,
     notation: Notation = "json",
     other_paths: tuple[str, ...] = (),
+    commits_by_itself: Callable[..., bool] | None = None,
 ) -> Callable[[Perform], Perform]:
     """Registers a function under its name. One that `reads` changes nothing; one that `runs` starts or cancels work.
 
     `problem_statuses` are those of the errors that only this function has. The examples are for the documentation.
     `response_types` are the types of its bodies by status, where the return annotation does not say it. In `jsonc` a
-    call's JSON may have comments and trailing commas.
+    call's JSON may have comments and trailing commas. `commits_by_itself` takes the same arguments as the function, and
+    says whether what it does then is stored step by step.
     """
 
     def register(perform: Perform) -> Perform:
@@ -170,6 +176,7 @@ def register_call(
             response_types or {200: signature(perform, eval_str=True).return_annotation},
             notation,
             other_paths,
+            commits_by_itself,
         )
         return perform
 
@@ -214,35 +221,3 @@ def json_type_of(schema: Mapping[str, Any]) -> str:
     """JSON's type of what a schema describes, other than null."""
     types = [branch.get("type", "object") for branch in schema.get("anyOf", [schema])]
     return next((type_ for type_ in types if type_ != "null"), "object")
-
-
-def _parse_text(text: str, json_type: str, name: str) -> Any:
-    match json_type:
-        case "integer" | "number" if len(text) <= 30:
-            return _parse_number(text)
-        case "boolean":
-            return _parse_boolean(text, name)
-        case "object" | "array":
-            return _parse_json_text(text, name)
-    return text
-
-
-def _parse_boolean(text: str, name: str) -> bool:
-    """Raises `Rejected`. The check of all arguments does not see the text where the body has the name, too."""
-    if text.lower() not in FLAGS:
-        raise invalid(f"/{name}", "Must be true or false.")
-    return FLAGS[text.lower()]
-
-
-def _parse_number(text: str) -> int | float | str:
-    if re.fullmatch(r"-?[0-9]+", text):
-        return int(text)
-    return parse_double(text) if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", text) else text
-
-
-def _parse_json_text(text: str, name: str) -> Any:
-    try:
-        return parse_json(text)
-    except Rejected as error:
-        errors = [{**place, "pointer": f"/{name}{place['pointer']}"} for place in error.errors]
-        raise type(error)(f"{name} is not JSON. {error.detail}", errors=errors, type=error.type) from None

@@ -47,9 +47,15 @@ class TaskError(TypedDict):
     message: str
 
 
-class WalkFailedMembers(TypedDict):
-    """The extension members of a problem of the type `walker-failed`; `task_id` of a walk in the background."""
+class WalkFailedProblem(TypedDict):
+    """A problem of the type `walker-failed`: `report` is as far as it came, `task_id` of a walk in the background."""
 
+    type: Literal["walker-failed"]
+    title: str
+    status: int
+    detail: str
+    errors: list[Any]
+    success: Literal[False]
     report: list[Any]
     final_node: str | None
     error: TaskError

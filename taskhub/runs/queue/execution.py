@@ -33,11 +33,11 @@ class Execution:
     """One attempt at a run, from its claim to its end.
 
     `interruption` is that of the thread that performs it, where that is one of many. Where it cannot be interrupted
-    after all, `abandon` is called: the thread is left to itself.
+    after all, `abandon` is called: the thread is left to itself, unless that says that it has ended just now.
     """
 
     def __init__(
-        self, run: Run, interruption: Interruption | None = None, abandon: Callable[[], None] | None = None
+        self, run: Run, interruption: Interruption | None = None, abandon: Callable[[], bool] | None = None
     ) -> None:
         self.run = run
         self.thread = threading.current_thread()

@@ -34,10 +34,11 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, DataError, InterfaceError, connection
 
 from taskhub.descendants import end_descendants
 from taskhub.runs.domain import Interrupted, Overdue
+from taskhub.runs.models import Run
 from taskhub.runs.queue import leases, pubsub
 from taskhub.runs.queue.execution import Execution
 from taskhub.runs.queue.process_heartbeat import process_heartbeat
@@ -91,21 +92,29 @@ class LeaseKeeper:
     def _loop(self) -> None:
         while True:
             self._busy.wait()
-            with pubsub.subscribe(*self._topics, confirmed=False) as subscription:
-                idle_at = time.monotonic() + IDLE_SECONDS
-                while time.monotonic() < idle_at:
-                    waits_since = time.monotonic()
-                    woken = subscription.wait(TICK_SECONDS)
-                    # Where this thread got no turn in time, the one that wakes it may have had none, either.
-                    late = time.monotonic() > waits_since + 2 * TICK_SECONDS
-                    self._show_alive()
-                    if executions := list(self._executions):
-                        idle_at = time.monotonic() + IDLE_SECONDS
-                        self._tend(executions, urgent=woken or late or not subscription.connected)
-                    else:
-                        connection.close()
-                    self._turn.set()
-            self._fall_asleep()
+            try:
+                self._watch()
+            except Exception:  # whatever it was: without its keeper the process would lose all its leases
+                log.exception("The keeper of leases failed; it goes on")
+                time.sleep(TICK_SECONDS)
+
+    def _watch(self) -> None:
+        """Tends the executions until there has been none for a while."""
+        with pubsub.subscribe(*self._topics, confirmed=False) as subscription:
+            idle_at = time.monotonic() + IDLE_SECONDS
+            while time.monotonic() < idle_at:
+                waits_since = time.monotonic()
+                woken = subscription.wait(TICK_SECONDS)
+                # Where this thread got no turn in time, the one that wakes it may have had none, either.
+                late = time.monotonic() > waits_since + 2 * TICK_SECONDS
+                self._show_alive()
+                if executions := list(self._executions):
+                    idle_at = time.monotonic() + IDLE_SECONDS
+                    self._tend(executions, urgent=woken or late or not subscription.connected)
+                else:
+                    connection.close()
+                self._turn.set()
+        self._fall_asleep()
 
     def _fall_asleep(self) -> None:
         self._busy.clear()
@@ -137,7 +146,10 @@ class LeaseKeeper:
             elif execution.stop is None and time.monotonic() > execution.overdue_at:
                 execution.stop = Overdue("The time limit is over.")
             if execution.stop is not None:
-                self._interrupt(execution)
+                try:
+                    self._interrupt(execution)
+                except Exception:  # the others are to be interrupted all the same
+                    log.exception("Run %s could not be interrupted", execution.run.pk)
 
     def _renew(self, executions: Collection[Execution], *, urgent: bool) -> set[UUID]:
         """Saves new progress, and renews leases when it is time, or when somebody woke this worker; the lost runs.
@@ -159,7 +171,10 @@ class LeaseKeeper:
             unsaved, execution.progress_unsaved = execution.progress_unsaved, False
             claims.append((execution.run, execution.latest_progress if unsaved else None))
             execution.renew_at = now + settings.RUN_RENEW_SECONDS
-        held = leases.renew_all(claims)
+        try:
+            held = leases.renew_all(claims)
+        except DataError:  # the progress of one, which must not cost the others their leases
+            held = {run_id for run, progress in claims for run_id in _renew_alone(run, progress)}
         if not any(execution.interruption for execution in due):
             # One run renews seldom. The many of threads do so at every tick: their keeper has its connection for
             # itself, and never waits for one until they give theirs back.
@@ -191,12 +206,11 @@ class LeaseKeeper:
         signal.pthread_kill(execution.thread.ident or 0, signal.SIGUSR2)
 
     def _abandon(self, execution: Execution) -> None:
-        log.error("Run %s cannot be interrupted; its thread is left to itself", execution.run.pk)
-        execution.abandoned = True
         if isinstance(execution.stop, Overdue):
             execution.end_overdue()
-        if execution.abandon:
-            execution.abandon()
+        if execution.abandon and execution.abandon():
+            log.error("Run %s cannot be interrupted; its thread is left to itself", execution.run.pk)
+            execution.abandoned = True
 
     def _give_turn(self, *_: Any) -> None:
         """Handles SIGVTALRM in the main thread: waits, so that the keeper's thread gets its turn."""
@@ -208,3 +222,11 @@ class LeaseKeeper:
         for execution in list(self._executions):
             if execution.open and execution.stop and execution.thread is threading.main_thread():
                 raise execution.stop
+
+
+def _renew_alone(run: Run, progress: dict[str, Any] | None) -> set[UUID]:
+    try:
+        return leases.renew_all([(run, progress)])
+    except DataError as error:
+        log.warning("The progress of run %s could not be saved: %s", run.pk, str(error).partition("\n")[0])
+        return leases.renew_all([(run, None)])

@@ -167,7 +167,7 @@ class Subscriptions:
                 self._connect()
                 while True:
                     self._receive(self._connection.read_response())
-            except (RedisError, OSError) as error:
+            except Exception as error:  # whatever it was: nobody in this process would be woken any more
                 self._disconnect(error)
                 time.sleep(RECONNECT_SECONDS)
 
@@ -196,7 +196,7 @@ class Subscriptions:
                     self._confirm(subscription, channel)
 
     def _disconnect(self, error: Exception) -> None:
-        log.warning("Wake-ups are away: %s", error)
+        log.warning("Wake-ups are away: %r", error)
         with self._lock:
             if self._connection is not None:
                 self._connection.disconnect()

@@ -55,7 +55,7 @@ class QueueSlots:
         self._threads = threads
         self._numbers = count(random.getrandbits(20) << 10)
         self._free = [next(self._numbers) for _ in range(size)]
-        self._taken: set[int] = set()
+        self._taken: dict[int, Execution | None] = {}  # with what is performed there
         self._missed: dict[str, Perform] = {}  # kinds that were notified of while no slot was free, in this order
         self._last_owner = NOBODY
         self._open = True
@@ -84,8 +84,13 @@ class QueueSlots:
                 self._missed[kind] = perform
                 return
             slot = self._free.pop()
-            self._taken.add(slot)
-        threading.Thread(target=self._serve, args=(slot, kind, perform), name=self.worker, daemon=True).start()
+            self._taken[slot] = None
+        thread = threading.Thread(target=self._serve, args=(slot, kind, perform), name=self.worker, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system gives no thread; beat notifies again
+            log.error("No run can be performed: %s", error)
+            self._release(slot)
 
     def _serve(self, slot: int, kind: str, perform: Perform) -> None:
         """Performs runs in a slot until none waits."""
@@ -112,14 +117,23 @@ class QueueSlots:
         if run is None:
             return False
         with Interruption(before_waiting=give_back_connection) as interruption:
-            execution = Execution(run, interruption, lambda: self._abandon(slot, kind, perform))
+            execution = Execution(run, interruption, lambda: self._abandon(slot, execution, kind, perform))
+            self._taken[slot] = execution
             with interruption.ending(thread_connection().cut_off):
                 attempt(execution, perform, self._threads.keeper)
-        if execution.abandoned:
-            log.info("The thread of run %s has ended after all", run.pk)
-            self._threads.abandoned -= 1
-            return None
-        return True
+        if self._give_up_execution(slot, execution):
+            return True
+        log.info("The thread of run %s has ended after all", run.pk)
+        self._threads.abandoned -= 1
+        return None
+
+    def _give_up_execution(self, slot: int, execution: Execution) -> bool:
+        """Lets a slot go on without the execution; false when it has gone to others, because that was abandoned."""
+        with self._lock:
+            if self._taken.get(slot) is not execution:
+                return False
+            self._taken[slot] = None
+            return True
 
     def _next_job(self, slot: int, job: tuple[str, Perform], *, found: bool) -> tuple[str, Perform] | None:
         """What the slot does next: kinds of one queue take turns. None when nothing is left, and the slot is free."""
@@ -132,23 +146,29 @@ class QueueSlots:
                 return other_job
             if self._open and found:
                 return job
-            self._taken.discard(slot)
+            del self._taken[slot]
             self._free.append(slot)
             return None
 
     def _release(self, slot: int) -> None:
         with self._lock:
             if slot in self._taken:
-                self._taken.discard(slot)
+                del self._taken[slot]
                 self._free.append(slot)
 
-    def _abandon(self, slot: int, kind: str, perform: Perform) -> None:
-        """Gives the slot of a thread that cannot be interrupted to others, under another number."""
+    def _abandon(self, slot: int, execution: Execution, kind: str, perform: Perform) -> bool:
+        """Gives the slot of a thread that cannot be interrupted to others, under another number.
+
+        False when the thread has ended the execution after all: the slot is its own still.
+        """
         with self._lock:
-            self._taken.discard(slot)
+            if self._taken.get(slot) is not execution:
+                return False
+            del self._taken[slot]
             self._free.append(next(self._numbers))
         self._threads.count_abandoned()
         self.notify(kind, perform)
+        return True
 
 
 class WorkerThreads:

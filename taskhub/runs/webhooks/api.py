@@ -41,6 +41,7 @@ from taskhub.web.views import CheckedView
 
 URL = (Annotated[Text, Field(max_length=2_000, description="The receiver's address, http or https.")], REQUIRED)
 RECEIVER = ObjectSchema("WebhookSent", {"url": URL})
+EXAMPLE_WEBHOOK = {"url": "https://example.com/hook"}
 KEEP = Annotated[
     float,
     Field(ge=0, le=services.KEEP_HOURS_MAX, description="Hours for which the secret of before signs beside the new."),
@@ -189,7 +190,7 @@ class RunWebhookView(CheckedView):
         parameters=[RUN_ID],
         request={"application/json": RECEIVER.schema()},
         responses={
-            200: _answer(object_of({"url": "https://example.com/hook"}), {"url": "https://example.com/hook"}, "Set"),
+            200: _answer(object_of("Webhook", EXAMPLE_WEBHOOK), EXAMPLE_WEBHOOK, "Set"),
             **problems(409),
         },
         examples=[OpenApiExample("A receiver", {"url": "http://localhost:8000/hook"}, request_only=True)],

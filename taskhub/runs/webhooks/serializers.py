@@ -6,6 +6,7 @@ from taskhub.jsontools.field_types import format_timestamp
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
 from taskhub.runs.queue.webhook_events import address_of
+from taskhub.runs.serializers import ERROR_SCHEMA
 from taskhub.runs.webhooks import services
 from taskhub.runs.webhooks.models import DeliveryAttempt, WebhookSecret
 from taskhub.security.masking import masked_address
@@ -33,21 +34,25 @@ EXAMPLE_DELIVERY = {
     "finished_at": TIME,
 }
 NULLABLE: dict[str, Any] = {"type": ["string", "null"]}
-ERROR = {"type": ["object", "null"], "properties": {"type": {"type": "string"}, "message": {"type": "string"}}}
 DELIVERY = object_of(
+    "WebhookDelivery",
     EXAMPLE_DELIVERY,
     run=NULLABLE,
     again=NULLABLE | {"description": "The delivery that this one sends again."},
     state={"type": "string", "enum": [str(state) for state in State]},
-    error=ERROR,
+    error=ERROR_SCHEMA,
     next_attempt_at=NULLABLE,
     finished_at=NULLABLE,
 )
-ATTEMPT = object_of(EXAMPLE_ATTEMPT, status={"type": ["integer", "null"]})
-WHOLE = DELIVERY | {"properties": DELIVERY["properties"] | {"attempts": {"type": "array", "items": ATTEMPT}}}
+ATTEMPT = object_of("DeliveryAttempt", EXAMPLE_ATTEMPT, status={"type": ["integer", "null"]})
+WHOLE = DELIVERY | {
+    "title": "WholeWebhookDelivery",
+    "properties": DELIVERY["properties"] | {"attempts": {"type": "array", "items": ATTEMPT}},
+}
 EXAMPLE_WHOLE = EXAMPLE_DELIVERY | {"attempts": [EXAMPLE_ATTEMPT]}
-SECRET = object_of(EXAMPLE_SECRET, expires_at=NULLABLE)
+SECRET = object_of("WebhookSecret", EXAMPLE_SECRET, expires_at=NULLABLE)
 SECRETS = {
+    "title": "WebhookSecrets",
     "type": "object",
     "properties": {"current": SECRET, "retiring": {"type": "array", "items": SECRET}},
     "required": ["current", "retiring"],

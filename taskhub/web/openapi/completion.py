@@ -1,16 +1,16 @@
 """What is done to the finished OpenAPI document: drf-spectacular's hook `complete_document`."""
 
 import copy
-import json
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 from taskhub import errors
 from taskhub.web.openapi.problem_responses import FAMILY, MEANING
-from taskhub.web.openapi.schemas import FORMS
+from taskhub.web.openapi.schema_tree import SharedSchemas, default_in_words, without_defaults
+from taskhub.web.openapi.schemas import MULTIPART
 from taskhub.web.problems import PROBLEM_TYPE
+from taskhub.web.query_values import FLAG_SCHEMA
 
-YES_OR_NO = {"type": "string", "enum": ["true", "false", "1", "0", "yes", "no"]}
 _SUCCESS = {
     "200": "The answer.",
     "201": "It was made.",
@@ -25,30 +25,36 @@ _HEADERS = {
 
 
 def complete_document(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Adds what can be said of every call at once: descriptions, problems' headers, spellings in queries."""
-    responses = result.setdefault("components", {}).setdefault("responses", {})
-    schemas = result["components"].setdefault("schemas", {})
+    """Adds what can be said of every call at once: descriptions, problems' headers, spellings in queries.
+
+    And makes the document one from which clients can be made: bodies have one form, schemas stand in it once, and
+    nothing has a default, which a client would send where its caller says nothing.
+    """
+    components = result.setdefault("components", {})
+    responses, schemas = components.setdefault("responses", {}), components.setdefault("schemas", {})
+    for name, schema in schemas.items():
+        schemas[name] = without_defaults(schema)
+    schemas["Flag"] = FLAG_SCHEMA
+    shared = SharedSchemas(schemas)
     for operation in _operations(result):
-        for content in operation.get("requestBody", {}).get("content", {}).values():
-            content["schema"] = _with_shared_definitions(content["schema"], schemas)
+        if operation.get("security") == [{}]:
+            del operation["security"]  # that none is needed is said by none
+        _leave_one_form(operation)
+        _spell_as_text(operation, schemas)
+        for content in _contents(operation):
+            content["schema"] = shared.share(without_defaults(content["schema"]))
         for status, response in operation["responses"].items():
             _say_what_it_means(status, response)
             operation["responses"][status] = _shared(int(status), response, responses)
-        _require_body(operation, result)
-        _spell_as_text(operation, result)
+        _require_body(operation, schemas)
+    components["schemas"] = dict(sorted(schemas.items()))
     return result
 
 
-def _with_shared_definitions(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
-    """The schema, with what stood in its own `$defs` among the document's: references begin at the document's root."""
-    definitions = schema.get("$defs")
-    if not definitions:
-        return schema
-    rest = {name: value for name, value in schema.items() if name != "$defs"}
-    moved = json.loads(json.dumps([rest, definitions]).replace('"#/$defs/', '"#/components/schemas/'))
-    for name, definition in moved[1].items():
-        assert schemas.setdefault(name, definition) == definition, f"Two schemas are named {name}"
-    return cast(dict[str, Any], moved[0])
+def _contents(operation: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Whatever has a schema: bodies, answers, parameters as JSON."""
+    for place in (operation.get("requestBody", {}), *operation["responses"].values(), *operation.get("parameters", [])):
+        yield from place.get("content", {}).values()
 
 
 def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -72,44 +78,48 @@ def _shared(status: int, response: dict[str, Any], shared: dict[str, Any]) -> di
     return {"$ref": f"#/components/responses/{name}"}
 
 
-def _require_body(operation: dict[str, Any], document: Mapping[str, Any]) -> None:
+def _leave_one_form(operation: Mapping[str, Any]) -> None:
+    """All calls that take JSON take forms as well; the document has those that say more, which is files."""
+    contents = operation.get("requestBody", {}).get("content", {})
+    if "application/json" in contents:
+        for kind in set(contents) - {"application/json"}:
+            if kind != MULTIPART or "file" not in contents[kind]["schema"].get("properties", {}):
+                del contents[kind]
+
+
+def _require_body(operation: dict[str, Any], schemas: Mapping[str, Any]) -> None:
+    """Where a member of it is required, or where it is the bytes of something."""
     contents = operation.get("requestBody", {}).get("content", {}).values()
-    if any(_resolved(content["schema"], document).get("required") for content in contents):
+    bodies = [_resolved(content["schema"], schemas) for content in contents]
+    if any(body.get("required") or body.get("format") == "binary" for body in bodies):
         operation["requestBody"]["required"] = True
 
 
-def _spell_as_text(operation: dict[str, Any], document: Mapping[str, Any]) -> None:
+def _spell_as_text(operation: dict[str, Any], schemas: Mapping[str, Any]) -> None:
     """In a query and in a form all is text: there is no null but leaving out, and yes and no have several spellings."""
     for parameter in operation.get("parameters", []):
-        if parameter["in"] == "query" and "schema" in parameter:
-            parameter["schema"] = _as_text(parameter["schema"])
-            for example in parameter.get("examples", {}).values():
-                if isinstance(example["value"], bool):
-                    example["value"] = str(example["value"]).lower()
+        if schema := parameter.get("schema"):
+            parameter["description"] = f"{parameter.get('description', '')} {default_in_words(schema)}".strip()
+            plain = without_defaults({word: value for word, value in schema.items() if word != "default"})
+            parameter["schema"] = _as_text(plain) if parameter["in"] == "query" else plain
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
-        if kind in FORMS:
-            schema = content["schema"] = copy.deepcopy(_resolved(content["schema"], document))
+        if kind == MULTIPART:
+            schema = content["schema"] = copy.deepcopy(_resolved(content["schema"], schemas))
             schema["properties"] = {name: _as_text(one) for name, one in schema.get("properties", {}).items()}
 
 
 def _as_text(schema: Mapping[str, Any]) -> dict[str, Any]:
     kinds = [kind for kind in schema.get("anyOf", []) if kind.get("type") != "null"]
-    rest = {name: value for name, value in schema.items() if name != "anyOf" and (name, value) != ("default", None)}
+    rest = {name: value for name, value in schema.items() if name not in {"anyOf", "title"}}
+    if rest.get("type") == "boolean" or any(kind.get("type") == "boolean" for kind in kinds):
+        words = {name: rest[name] for name in ("description",) if name in rest}
+        return {**words, "$ref": "#/components/schemas/Flag"}
     if len(kinds) == 1:
-        rest |= kinds[0]
-    elif any(kind.get("type") == "boolean" for kind in kinds):
-        rest["type"] = "boolean"
-    elif kinds:
-        rest["anyOf"] = kinds
-    return _yes_or_no(rest) if rest.get("type") == "boolean" else rest
+        return {**rest, **kinds[0]}
+    return rest | ({"anyOf": kinds} if kinds else {})
 
 
-def _yes_or_no(schema: dict[str, Any]) -> dict[str, Any]:
-    default = {"default": str(schema["default"]).lower()} if "default" in schema else {}
-    return schema | YES_OR_NO | default
-
-
-def _resolved(schema: dict[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
+def _resolved(schema: dict[str, Any], schemas: Mapping[str, Any]) -> dict[str, Any]:
     name = schema.get("$ref", "").rpartition("/")[2]
-    resolved: dict[str, Any] = document["components"]["schemas"][name] if name else schema
+    resolved: dict[str, Any] = schemas[name] if name else schema
     return resolved

@@ -7,7 +7,7 @@ from drf_spectacular.utils import OpenApiParameter
 
 from taskhub.web.cursor_pagination import NewestFirstPagination
 
-FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+MULTIPART = "multipart/form-data"
 PAGE = [  # of lists that are asked for by POST, too; for those by GET `HubAutoSchema` derives it
     OpenApiParameter(
         "limit",
@@ -29,12 +29,24 @@ def response_header(name: str, description: str, *statuses: int, kind: type = st
 
 
 def page_of(item: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema of a page of a list."""
-    return NewestFirstPagination().get_paginated_response_schema({"type": "array", "items": item})
+    """The schema of a page of a list, titled after what it lists."""
+    page = NewestFirstPagination().get_paginated_response_schema({"type": "array", "items": item})
+    return page | ({"title": f"{item['title']}Page"} if "title" in item else {})
 
 
-def object_of(example: Mapping[str, Any], **special: Any) -> dict[str, Any]:
-    """The schema of an object that looks like the example; `special` says what one alone does not show."""
+def nullable(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def object_of(title: str, example: Mapping[str, Any], **special: Any) -> dict[str, Any]:
+    """The schema of an object that looks like the example; `special` says what one alone does not show.
+
+    What has a title is shared: it stands in the document once, under that name.
+    """
+    return {"title": title, **_object_of(example, **special)}
+
+
+def _object_of(example: Mapping[str, Any], **special: Any) -> dict[str, Any]:
     properties = {name: special.get(name, _schema_of(value)) for name, value in example.items()}
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
@@ -50,5 +62,5 @@ def _schema_of(value: Any) -> dict[str, Any]:
         case list():
             return {"type": "array", "items": _schema_of(value[0]) if value else {}}
         case dict():
-            return object_of(value) if value else {"type": "object"}
+            return _object_of(value) if value else {"type": "object"}
     return {}

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
@@ -50,9 +51,17 @@ EXAMPLE = {
 }
 
 
+def _walks_by_steps(
+    principal: Principal, name: str, snt: str | None, is_async: bool, run_at: datetime | None, **_: Any
+) -> bool:
+    """Whether a call walks at once, with a walker that stores each step when it is done."""
+    return not is_async and run_at is None and not principal.sentinel(snt).walker(name).atomic
+
+
 @register_call(
     runs=True,
     problem_statuses=(404,),
+    commits_by_itself=_walks_by_steps,
     example_arguments={"name": "echo", "ctx": {"value": "hello"}},
     example_answer=EXAMPLE,
     response_types={200: WalkReport | RunAtOnceResponse, 202: QueuedResponse},

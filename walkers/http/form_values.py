@@ -1,0 +1,105 @@
+"""Arguments of calls from queries and forms, where each is a text or a part of a multipart body."""
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.http import QueryDict
+from django.utils.datastructures import MultiValueDict
+
+from taskhub.errors import Rejected, TooLarge, invalid
+from taskhub.jsontools.byte_order_marks import in_utf8
+from taskhub.jsontools.lenient_json import codec_name
+from taskhub.jsontools.strict_json import parse_double, parse_json
+from taskhub.web.query_values import FLAGS, refuse_repeated
+
+_JSON_TYPE = re.compile(r"application/([^;\s]+\+)?json|text/json", re.IGNORECASE)
+
+
+def read_form(form: QueryDict, names: Collection[str]) -> tuple[dict[str, str], dict[str, Any]]:
+    """The texts of a form by name, and the values of parts that say they are JSON (RFC 7578, section 4.4).
+
+    A part with a file name is a field where the call has an argument of its name (`names`); else it is a file, and none
+    of these. Raises `Rejected` for a field that is given twice, and for one that cannot be read.
+    """
+    fields = QueryDict(mutable=True)
+    for name, given in form.lists():
+        fields.setlist(name, [one for one in given if name in names or not isinstance(one, UploadedFile)])
+    refuse_repeated(fields)
+    texts: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    for name, given in fields.lists():
+        for one in given:
+            text = _text_of_part(one, name) if isinstance(one, UploadedFile) else str(one)
+            if isinstance(one, UploadedFile) and text.strip() and _JSON_TYPE.fullmatch(one.content_type or ""):
+                values[name] = parse_json_text(text, name)
+            else:
+                texts[name] = text
+    return texts, values
+
+
+def without_fields(files: "MultiValueDict[str, Any]", names: Collection[str]) -> "MultiValueDict[str, Any]":
+    """The files that are no fields of the call."""
+    return MultiValueDict({name: several for name, several in files.lists() if name not in names})
+
+
+def _text_of_part(part: UploadedFile, name: str) -> str:
+    size, limit = part.size or 0, settings.BODY_MAX_BYTES
+    if size > limit:
+        raise TooLarge(f"The field {name} has {size} bytes; {limit} are allowed.", limit=limit)
+    given: Any = part.charset or b"utf-8"
+    charset = given.decode("ascii", "replace") if isinstance(given, bytes) else given
+    codec = codec_name(charset)
+    if codec is None:
+        raise invalid(f"/{name}", f"The charset {charset[:40]!r} is not known.")
+    try:
+        return in_utf8(part.read()).decode() if codec == "utf-8" else part.read().decode(codec)
+    except UnicodeError:
+        raise invalid(f"/{name}", f"This is not {codec}.") from None
+    except Rejected as error:
+        raise _at(name, error, f"{name} cannot be read.") from None
+
+
+def parse_text(text: str, json_type: str, name: str) -> Any:
+    """The value that a text stands for, where an argument has this type of JSON; an empty one is an empty object.
+
+    A text that cannot be read as a number stays as it is, and is refused when it is checked. Raises `Rejected`.
+    """
+    match json_type:
+        case "integer" | "number" if len(text) <= 30:
+            return _parse_number(text)
+        case "boolean":
+            return _parse_boolean(text, name)
+        case "object" if not text.strip():
+            return {}
+        case "object" | "array":
+            return parse_json_text(text, name)
+    return text
+
+
+def parse_json_text(text: str, name: str) -> Any:
+    """The value of a JSON text that is the argument `name`. Raises `Rejected` with the place in it."""
+    try:
+        return parse_json(text)
+    except Rejected as error:
+        raise _at(name, error, f"{name} is not JSON. {error.detail}") from None
+
+
+def _at(name: str, error: Rejected, detail: str) -> Rejected:
+    errors: list[Mapping[str, Any]] = [{**place, "pointer": f"/{name}{place['pointer']}"} for place in error.errors]
+    return type(error)(detail, errors=errors, type=error.type)
+
+
+def _parse_boolean(text: str, name: str) -> bool:
+    """Raises `Rejected`. The check of all arguments does not see the text where the body has the name, too."""
+    if text.lower() not in FLAGS:
+        raise invalid(f"/{name}", "Must be true or false.")
+    return FLAGS[text.lower()]
+
+
+def _parse_number(text: str) -> int | float | str:
+    if re.fullmatch(r"-?[0-9]+", text):
+        return int(text)
+    return parse_double(text) if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", text) else text
