@@ -320,7 +320,7 @@ def test_progress_that_cannot_be_saved_costs_no_other_run_its_lease(threads: Wor
 
     def perform(execution: Execution) -> None:
         while not go_on.wait(0.01):
-            execution.set_progress(1, message="broken \0" if execution.run.pk == broken.pk else "fine")
+            execution.set_progress(float("nan") if execution.run.pk == broken.pk else 1)
         succeed(execution)
 
     broken, other = submit(olga), submit(make_person("other@example.com").user)
