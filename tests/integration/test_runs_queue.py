@@ -24,8 +24,9 @@ from taskhub.runs.domain import LeaseLost, State, oldest_id
 from taskhub.runs.health import worker_heartbeat
 from taskhub.runs.models import IdempotencyRecord, Run
 from taskhub.runs.queue import maintenance, pubsub, worker_process
+from taskhub.runs.queue.ends import end_abandoned
 from taskhub.runs.queue.execution import Execution
-from taskhub.runs.queue.leases import end_abandoned, renew_all
+from taskhub.runs.queue.leases import renew_all
 from taskhub.runs.queue.worker_process import run_now, work
 from tests.conftest import make_person
 from tests.probe_kind import ProbeKind

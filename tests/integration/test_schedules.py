@@ -22,13 +22,13 @@ from taskhub.runs.domain import State
 from taskhub.runs.models import Run, Schedule
 from taskhub.runs.queue import cancel, claim_this, end
 from taskhub.runs.run_kinds import PlannedRun, ScheduleTarget
-from taskhub.runs.scheduler import fires, schedules
+from taskhub.runs.scheduler import due_times, fires
 from taskhub.runs.scheduler.beat_schedules import Solar, UnusedTimetables, next_fires, zone_of
+from taskhub.runs.scheduler.due_times import read_changes
 from taskhub.runs.scheduler.fires import fire_due
 from taskhub.runs.scheduler.schedules import (
     delete_schedule,
     enable_schedule,
-    read_changes,
     run_schedule_now,
     save_schedule,
     take_over,
@@ -381,8 +381,8 @@ def test_a_tick_reads_as_many_changes_as_it_has_time_for(
     for number in range(5):
         saved(olga, name=f"schedule {number}")
     PeriodicTask.objects.update(enabled=False)
-    monkeypatch.setattr(schedules, "READ_BATCH", 2)
-    monkeypatch.setattr(schedules, "READ_SECONDS", seconds)
+    monkeypatch.setattr(due_times, "READ_BATCH", 2)
+    monkeypatch.setattr(due_times, "READ_SECONDS", seconds)
     assert [read_changes() for _ in counts] == counts
     assert not Schedule.objects.filter(due_at__isnull=False).exists()
 

@@ -14,8 +14,9 @@ from django.utils import timezone
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 
 from taskhub.runs.models import Run, Schedule
+from taskhub.runs.scheduler.due_times import read_changes
 from taskhub.runs.scheduler.fires import fire_due
-from taskhub.runs.scheduler.schedules import read_changes, save_schedule
+from taskhub.runs.scheduler.schedules import save_schedule
 from tests.conftest import Person, make_person
 
 pytestmark = pytest.mark.django_db

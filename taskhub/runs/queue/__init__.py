@@ -1,14 +1,12 @@
 """Everything that may be done with runs."""
 
 from taskhub.runs.queue.broker import notify_worker
+from taskhub.runs.queue.ends import cancel, end, finish_detached
 from taskhub.runs.queue.leases import (
-    cancel,
     claim,
     claim_this,
     confirm,
     detach,
-    end,
-    finish_detached,
     renew,
     resume,
     save_progress,

@@ -15,7 +15,7 @@ from taskhub.db.connections import thread_connection
 from taskhub.interruption import Interruption
 from taskhub.runs.domain import Interrupted, LeaseLost, Overdue, State, may_try_again
 from taskhub.runs.models import Run
-from taskhub.runs.queue import leases
+from taskhub.runs.queue import ends, leases
 from taskhub.runs.run_kinds import kind_of
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class Execution:
     def succeed(self, result: Any) -> None:
         """Ends the run as SUCCESS, in the transaction of its effect. Raises `LeaseLost`: let it roll back."""
         self.close()
-        leases.end(run=self.run, state=State.SUCCESS, result=result, progress=self.latest_progress)
+        ends.end(run=self.run, state=State.SUCCESS, result=result, progress=self.latest_progress)
 
     def detach(self, until: datetime) -> None:
         """Lets the run go on outside of any worker; see `leases.detach`. Raises `LeaseLost`."""
@@ -90,7 +90,7 @@ class Execution:
         """Ends the run as FAILURE; `result` is what there was so far. Raises `LeaseLost`."""
         self.close()
         error = {"type": type, "message": message}
-        leases.end(run=self.run, state=State.FAILURE, result=result, error=error, progress=self.latest_progress)
+        ends.end(run=self.run, state=State.FAILURE, result=result, error=error, progress=self.latest_progress)
 
     def end_attempt(self, error: dict[str, str], *, retry: bool, pause: float = 0) -> None:
         """Writes down how an attempt ended that could not do so itself: with a later attempt, or as FAILURE.
@@ -104,7 +104,7 @@ class Execution:
                 leases.schedule_retry(run=run, error=error, seconds=delay)
             else:
                 with transaction.atomic():
-                    leases.end(run=run, state=State.FAILURE, error=error, progress=self.latest_progress)
+                    ends.end(run=run, state=State.FAILURE, error=error, progress=self.latest_progress)
         except LeaseLost:
             log.info("Run %s had already ended otherwise", run.pk)
         except (DatabaseError, InterfaceError) as failure:

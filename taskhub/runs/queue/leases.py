@@ -1,4 +1,5 @@
-"""Every change of a run after it was submitted: claimed, renewed, suspended, ended. Each is one conditional statement.
+"""Runs from their claim to their end: claimed, renewed, detached, suspended, put off. Each change is one conditional
+statement; how they end is in `ends`.
 
 Fencing. A claim raises the run's attempt and sets its lease, in one statement. Whatever a worker writes later is
 conditional on that attempt and on a lease that is still set: so a worker that was thought dead and comes back, or whose
@@ -25,22 +26,16 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
-from psycopg.types.json import Jsonb
 
-from taskhub.errors import Conflict
-from taskhub.jsontools.key_order import keep_order
-from taskhub.runs.domain import RUNNING, LeaseLost, ResultTooLarge, State
+from taskhub.runs.domain import RUNNING, LeaseLost, State
 from taskhub.runs.models import Run, worker_timeout
 from taskhub.runs.queue import broker, pubsub
-from taskhub.runs.queue.webhook_events import queue_end_webhook
-from taskhub.runs.run_kinds import kind_of, kind_or_default, kinds_of_queue
-from taskhub.security.sealed_values import seal
+from taskhub.runs.run_kinds import kind_of, kinds_of_queue
 
 _FIELDS = Run._meta.concrete_fields
 _READ_FIELDS: list[tuple[int, Any]] = [
     (index, field) for index, field in enumerate(_FIELDS) if hasattr(field, "from_db_value")
 ]
-_WEBHOOK: Any = Run._meta.get_field("webhook")
 RUN_COLUMNS = ", ".join(field.attname for field in _FIELDS)
 
 # A claim, which is a transaction of its own, does not wait for the disk: one that a crash of PostgreSQL takes back is
@@ -101,30 +96,6 @@ WHERE (SELECT slots FROM free) > 0 AND owner_id NOT IN (
 )
 """
 _CLAIM_THIS = _CLAIM.format(chosen="SELECT id FROM runs_run WHERE ready AND id = %(id)s FOR UPDATE SKIP LOCKED")
-
-# The ending of runs, whoever ends them. django-celery-results' table shows what ran to its admin and to other tools:
-# it is written with the ending, and carries no values, for those are the owner's.
-_END = """
-WITH ended AS (
-    UPDATE runs_run SET
-        state = %(state)s, result = %(result)s, error = %(error)s, progress = coalesce(%(progress)s, progress),
-        finished_at = clock_timestamp(), lease_until = NULL, ready = false, revision = revision + 1
-    WHERE {which}
-    RETURNING id, kind, name, state, worker, error, created_at, started_at, finished_at, webhook
-), projected AS (
-    INSERT INTO django_celery_results_taskresult (
-        task_id, task_name, status, worker, content_type, content_encoding, result,
-        date_created, date_started, date_done
-    )
-    SELECT id, kind || ':' || name, state, worker, 'application/json', 'utf-8', to_jsonb(error ->> 'type')::text,
-        created_at, started_at, finished_at
-    FROM ended
-)
-SELECT webhook FROM ended
-"""
-_END_CLAIMED = _END.format(which="id = %(id)s AND attempt = %(attempt)s AND lease_until IS NOT NULL")
-_END_LAPSED = _END.format(which="id = %(id)s AND attempt = %(attempt)s AND lease_until < clock_timestamp()")
-_END_LOCKED = _END.format(which="id = %(id)s")
 
 
 _RENEW = """
@@ -197,55 +168,6 @@ def read_run(statement: str, values: Any) -> Run | None:
     return Run.from_db(connection.alias, [field.attname for field in _FIELDS], columns)
 
 
-def end(
-    *, run: Run, state: State, result: Any = None, error: Mapping[str, Any] | None = None, progress: Any = None
-) -> None:
-    """Ends the claimed run in the caller's transaction: the effect and the ending are one commit.
-
-    Raises `LeaseLost` when this attempt no longer has the run, and `ResultTooLarge` for a SUCCESS that cannot be kept:
-    either way the transaction must roll back. What a FAILURE had so far is left out where it is too large.
-    """
-    size, limit = _size(result), settings.RUN_RESULT_MAX_BYTES
-    if size > limit and state == State.SUCCESS:
-        raise ResultTooLarge(f"The result has {size} bytes; {limit} are allowed.")
-    result = result if size <= limit else None
-    values = {"id": run.pk, "attempt": run.attempt}
-    if not _end(_END_CLAIMED, run, values, state, result=result, error=error, progress=progress):
-        raise LeaseLost(str(run.pk))
-
-
-def end_revoked(*, run: Run, error: Mapping[str, Any] | None = None) -> bool:
-    """Ends a run as REVOKED whose row the caller's transaction has locked, or inserted."""
-    return _end(_END_LOCKED, run, {"id": run.pk}, State.REVOKED, error=error)
-
-
-def finish_detached(*, run_id: UUID, state: State, result: Any = None, error: Any = None) -> bool:
-    """Ends a detached run, in the caller's transaction; False when it has ended before.
-
-    A worker that still has it learns of it when it next renews its lease, and its own ending comes too late.
-    """
-    row = Run.objects.select_for_update(of=("self",)).filter(pk=run_id).first()
-    if row is None or row.ended:
-        return False
-    return _end(_END_LOCKED, row, {"id": row.pk}, state, result=result, error=error)
-
-
-def cancel(*, run: Run) -> Run:
-    """Ends a waiting or running run as REVOKED at once: its work can no longer commit an ending, nor an effect.
-
-    Its worker is woken, and stops the work within seconds. Raises `Conflict` when the run has ended before.
-    """
-    with transaction.atomic():
-        row = Run.objects.select_for_update(of=("self",)).get(pk=run.pk)
-        if row.ended:
-            raise Conflict(f"The run has ended; it is {row.state}.", state=row.state)
-        end_revoked(run=row)
-        if row.lease_until:
-            transaction.on_commit(lambda: pubsub.publish(worker_topic(row.worker), str(row.pk)))
-    row.refresh_from_db()
-    return row
-
-
 def worker_topic(worker: str) -> str:
     """Where a worker hears that one of its runs was cancelled; its slots (after the colon) listen together."""
     return f"worker:{worker.partition(':')[0]}"
@@ -287,37 +209,6 @@ def _change_unclaimed(run_id: UUID, rows: QuerySet[Run], **fields: Any) -> bool:
     if changed:
         transaction.on_commit(lambda: pubsub.publish(run_id, State.RETRY))
     return bool(changed)
-
-
-def end_abandoned(*, run: Run, error: Mapping[str, Any]) -> bool:
-    """Ends a run as FAILURE if its lease ran out and its attempt is still the one that was read."""
-    return _end(_END_LAPSED, run, {"id": run.pk, "attempt": run.attempt}, State.FAILURE, error=error)
-
-
-def _end(sql: str, run: Run, values: dict[str, Any], state: State, **documents: Any) -> bool:
-    documents = {name: value for name, value in documents.items() if value is not None}
-    for name in documents.keys() & {"error", "progress"}:
-        documents[name] = run.without_secrets(documents[name])
-    values |= {"state": state, "result": None, "error": None, "progress": None}
-    values |= {name: Jsonb(value) for name, value in documents.items()}
-    if "result" in documents:
-        values["result"] = Jsonb(keep_order(seal(documents["result"], run.secrets)))
-    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
-        cursor.execute(sql, values)
-        row = cursor.fetchone()
-        if row is None:
-            return False
-        run.webhook = _WEBHOOK.from_db_value(*row, None, connection)  # it may have been set while the run went on
-        run.state, run.result, run.error = state, documents.get("result"), documents.get("error")
-        kind_or_default(run.kind).on_end(run)
-        if run.webhook:
-            queue_end_webhook(run=run)
-    transaction.on_commit(lambda: pubsub.publish(run.pk, state))
-    return True
-
-
-def _size(result: Any) -> int:
-    return 0 if result is None else len(json.dumps(result, ensure_ascii=False).encode())
 
 
 def schedule_retry(*, run: Run, error: Mapping[str, Any], seconds: float) -> bool:

@@ -16,7 +16,7 @@ from taskhub.errors import Conflict
 from taskhub.runs.domain import oldest_id
 from taskhub.runs.models import IdempotencyRecord, Run
 from taskhub.runs.queue import broker
-from taskhub.runs.queue.leases import cancel, end_abandoned
+from taskhub.runs.queue.ends import cancel, end_abandoned
 from taskhub.runs.run_kinds import RunKind, all_kinds
 
 log = logging.getLogger(__name__)

@@ -16,9 +16,9 @@ from django.utils import timezone
 from taskhub.accounts import services as accounts
 from taskhub.runs.queue import prune, sweep
 from taskhub.runs.scheduler.beat_schedules import UnusedTimetables
+from taskhub.runs.scheduler.due_times import read_changes
 from taskhub.runs.scheduler.fires import BATCH, fire_due
 from taskhub.runs.scheduler.leadership import lead, resign
-from taskhub.runs.scheduler.schedules import read_changes
 
 log = logging.getLogger(__name__)
 

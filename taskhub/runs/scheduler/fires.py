@@ -13,12 +13,13 @@ from taskhub.error_texts import error_of, message_of
 from taskhub.errors import Problem
 from taskhub.runs.domain import State
 from taskhub.runs.models import Schedule
-from taskhub.runs.queue.leases import end_revoked, finish_detached
+from taskhub.runs.queue.ends import end_revoked, finish_detached
 from taskhub.runs.queue.submission import create_run
 from taskhub.runs.run_kinds import target_of
 from taskhub.runs.scheduler.beat_schedules import WITH_TIMES, timetable_of, within_end
 from taskhub.runs.scheduler.cron import Timetable, latest_fire
-from taskhub.runs.scheduler.schedules import database_now, fault_text, is_unexpected, submit_run
+from taskhub.runs.scheduler.due_times import database_now, fault_text, is_unexpected
+from taskhub.runs.scheduler.scheduled_runs import submit_run
 
 log = logging.getLogger(__name__)
 
