@@ -1,8 +1,13 @@
 """Finds the elements of a page that repeat: blocks, each of which gives one record. Pure."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+# Of ids and classes: numbers, and digests of at least eight digits.
+_NUMBER = re.compile(r"[0-9a-f]{8,}|\d+")
+_PLACE = re.compile(r"(?:^|[-_])(?:first|last|odd|even|alt|active|current|selected)$")
 
 Matches = Sequence[Sequence[LexborNode]]  # of each field, what its selector finds in the whole page
 
@@ -19,7 +24,7 @@ def blocks_of(page: LexborHTMLParser, parent: str, matches: Matches) -> list[Lex
     """The blocks of a page, in its order.
 
     They are what the selector `parent` finds; without it, the nearest common ancestors of what the fields found, of the
-    sort that repeats. Where none repeats, there is one block.
+    sort that repeats. Where none repeats, there is one block, the smallest with all fields.
     """
     if parent:
         return page.css(parent)
@@ -31,17 +36,81 @@ def blocks_of(page: LexborHTMLParser, parent: str, matches: Matches) -> list[Lex
 
 def _repeating(matches: Matches) -> list[LexborNode]:
     """The smallest elements with a match of every field, of the path that occurs most often; and the other elements of
-    that path, in which some fields are missing."""
+    that path that are of their sort, in which some fields are missing."""
     common = _common_ancestors(matches)
     smallest = {node.mem_id: node for nodes in matches for match in nodes if (node := _nearest(match, common))}
     if len(smallest) == 1:
         return list(smallest.values())  # it holds all matches
     paths = _ElementsByPath(matches)
-    chosen = {paths.number(node): None for node in smallest.values()}  # a set, in the page's order
-    best = max(chosen, key=lambda path: (len(paths.elements[path]), paths.depths[path]))
-    if len(paths.elements[best]) == 1:
-        best = min(chosen, key=lambda path: paths.depths[path])
-    return in_order(paths.elements[best])
+    complete: dict[int, list[LexborNode]] = {}  # by their path, in the page's order
+    for node in smallest.values():
+        complete.setdefault(paths.number(node), []).append(node)
+    blocks = {path: _of_one_sort(nodes, paths.elements[path]) for path, nodes in complete.items()}
+    best = max(blocks, key=lambda path: (len(blocks[path]), paths.depths[path]))
+    return in_order(blocks[best])
+
+
+def _of_one_sort(complete: Sequence[LexborNode], elements: Sequence[LexborNode]) -> list[LexborNode]:
+    """The complete ones of some elements with one path, and those others that are of their sort.
+
+    What is beside a product, such as related products, may be at the same place and lack a field, as a product of a
+    list may. Their classes and ids tell them apart. An element need only be like one that is in already, for some are
+    marked: as the last one, or as on sale.
+    """
+    if len(complete) == len(elements):
+        return list(complete)
+    known = _KnownSorts()
+    elements_by_sort: dict[int, list[LexborNode]] = {}
+    for node in elements:
+        elements_by_sort.setdefault(known.number(node), []).append(node)
+    inside = list(dict.fromkeys(known.number(node) for node in complete))
+    others = [sort for sort in elements_by_sort if sort not in inside]
+    for sort in inside:  # it grows
+        alike = [other for other in others if known.are_alike(sort, other)]
+        inside += alike
+        others = [other for other in others if other not in alike]
+    return [node for sort in inside for node in elements_by_sort[sort]]
+
+
+class _KnownSorts:
+    """The sorts of elements, as numbers: an element's id and classes, and the sort of the element around it.
+
+    An id is one of a pattern: numbers in it do not count. Nor do classes that say where an element stands among others.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[int, int] = {}  # by element
+        self._sorts: list[tuple[str, frozenset[str], int]] = []
+        self._known: dict[tuple[str, frozenset[str], int], int] = {}
+
+    def number(self, node: LexborNode) -> int:
+        """The number of an element's sort."""
+        fresh: list[LexborNode] = []
+        current: LexborNode | None = node
+        while current is not None and current.mem_id not in self._numbers:
+            fresh.append(current)
+            current = current.parent
+        number = -1 if current is None else self._numbers[current.mem_id]
+        for element in reversed(fresh):
+            attributes = element.attributes
+            classes = (_NUMBER.sub("#", name) for name in (attributes.get("class") or "").lower().split())
+            names = frozenset(name for name in classes if not _PLACE.search(name))
+            sort = (_NUMBER.sub("#", attributes.get("id") or ""), names, number)
+            number = self._known.setdefault(sort, len(self._sorts))
+            if number == len(self._sorts):
+                self._sorts.append(sort)
+            self._numbers[element.mem_id] = number
+        return number
+
+    def are_alike(self, one: int, other: int) -> bool:
+        """Whether two sorts of elements with one path are the same to somebody who looks: they have the same id, and
+        one has all classes of the other, or half of them in common; and the same holds around them."""
+        while one != other:
+            (first_id, first, one), (second_id, second, other) = self._sorts[one], self._sorts[other]
+            common = first & second
+            if first_id != second_id or (common not in (first, second) and 2 * len(common) < len(first | second)):
+                return False
+        return True
 
 
 def _common_ancestors(matches: Matches) -> set[int]:

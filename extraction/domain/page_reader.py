@@ -107,11 +107,8 @@ def _records(
     blocks: Sequence[LexborNode], matches: Sequence[list[LexborNode]], base: BaseAddress, rule: ExtractionRule
 ) -> Iterator[tuple[Record, list[DetailsLink]]]:
     """The record of each block of a page, and the links to its details."""
-    if len(blocks) == 1 and not rule.parent:
-        matches_by_block: list[list[list[LexborNode]]] = [[nodes] for nodes in matches]
-    else:
-        places = {node.mem_id: place for place, node in enumerate(blocks)}
-        matches_by_block = [nodes_by_block(nodes, places) for nodes in matches]
+    places = {node.mem_id: place for place, node in enumerate(blocks)}
+    matches_by_block = [nodes_by_block(nodes, places) for nodes in matches]
     are_blocks = [field.selector == BLOCK for field in rule.fields]
     plans = [_FieldPlan.of(field, rule) for field in rule.fields]
     for place, block in enumerate(blocks):

@@ -112,3 +112,81 @@ def test_the_filter_lines_reads_a_text_in_lines_and_others_follow() -> None:
     field = {"name": "a", "selector": "td", "filters": ["uppercase", "lines"]}
     assert records_of("<table><td> a <br>\n b<p>c</p></table>", field) == [{"a": "A\nB\n\nC"}]
     assert records_of("<table><td>a<br>b</table>", {**field, "filters": []}) == [{"a": "a b"}]
+
+
+NAME, PRICE = {"name": "name", "selector": "h1, h2"}, {"name": "price", "selector": ".price"}
+ONE = [("A", "1")]
+TWO = [("A", "1"), ("B", None)]
+
+
+def card(name: str, price: str) -> str:
+    shown = f"<h2>{name}</h2>" if name else ""
+    return shown + (f'<b class="price">{price}</b>' if price else "")
+
+
+# The blocks that are found without a parent: each a name and a price.
+BLOCKS: dict[str, tuple[str, Any]] = {
+    "a product, and related ones of another class": (
+        f'<div class="product">{card("A", "1")}</div><div class="related">{card("", "2")}{card("", "3")}</div>',
+        ONE,
+    ),
+    "a product, and related ones with another tag": (
+        f'<div class="product">{card("A", "1")}</div><ul><li>{card("", "2")}</li><li>{card("", "3")}</li></ul>',
+        ONE,
+    ),
+    "a product, and related ones with another id": (
+        f'<div id="product">{card("A", "1")}</div><div id="related">{card("", "2")}</div>',
+        ONE,
+    ),
+    "classes of a grid": (
+        f'<div class="col product">{card("A", "1")}</div><div class="col related">{card("", "2")}</div>',
+        ONE,
+    ),
+    "classes further out": (
+        f'<div class="product"><div>{card("A", "1")}</div></div><div class="related"><div>{card("", "2")}</div></div>',
+        ONE,
+    ),
+    "related products before it": (
+        f'<div class="related">{card("", "2")}</div><div class="product">{card("A", "1")}</div>',
+        ONE,
+    ),
+    "a product with its price further in": (
+        f'<main><h1>A</h1><p class="buy">{card("", "1")}</p></main><div class="ad"><p>{card("", "2")}</p></div>',
+        ONE,
+    ),
+    "a list in which one has no price": (f"<li>{card('A', '1')}</li><li>{card('B', '')}</li>", TWO),
+    "a list with numbered ids": (f'<li id="p-1">{card("A", "1")}</li><li id="p-22">{card("B", "")}</li>', TWO),
+    "a list with digests for ids": (
+        f'<li id="0f3e9a7bcd">{card("A", "1")}</li><li id="77aa00bb11">{card("B", "")}</li>',
+        TWO,
+    ),
+    "a list with an odd and an even class": (
+        f'<li class="row odd">{card("A", "1")}</li><li class="row even">{card("B", "")}</li>',
+        TWO,
+    ),
+    "a list in which one is marked": (
+        f'<li class="p sale">{card("A", "1")}</li><li class="p">{card("B", "")}</li>',
+        TWO,
+    ),
+    "a list in which two are marked": (
+        f'<li class="p sale">{card("A", "1")}</li><li class="p">{card("B", "")}</li><li class="p new"><h2>C</h2></li>',
+        [*TWO, ("C", None)],
+    ),
+    "a list with classes of a shop": (
+        f'<li class="product type-product post-17 status-publish instock product_cat-hats sale">{card("A", "1")}</li>'
+        f'<li class="product type-product post-18 status-publish instock product_cat-shoes">{card("B", "")}</li>',
+        TWO,
+    ),
+    "a list with rows of its own": (
+        f'<div class="row first"><p>{card("A", "1")}</p></div><div class="row"><p>{card("B", "")}</p></div>',
+        TWO,
+    ),
+    "a name for all": (f"<h1>A</h1><li>{card('', '1')}</li><li>{card('', '2')}</li>", [("A", ["1", "2"])]),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_blocks_hold_what_belongs_together(name: str) -> None:
+    html, expected = BLOCKS[name]
+    found = records_of(f"<body>{html}", NAME, PRICE)
+    assert [(record["name"], record["price"]) for record in found] == expected
