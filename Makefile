@@ -7,30 +7,33 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --require-hashes
 NOWHERE := env DATABASE_URL=postgresql://nobody@localhost:1/none REDIS_URL=redis://localhost:1 TASKHUB_SECRET_KEY=lint
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
 
-.PHONY: run test lint ruff mypy imports migrations demo bench chrome compile
+.PHONY: run test lint pytest ruff mypy imports migrations demo bench chrome compile
 .DELETE_ON_ERROR:
 
 run: .venv/installed  ## start the hub: make run PORT=8123 ARGS="--workers 4"
 	@exec $(BIN)/python manage.py up --port $(PORT) $(ARGS)
 
-test: lint
-	$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
+test: .venv/installed-dev  ## the checks of lint take what the tests leave of the processors
+	@$(MAKE) --no-print-directory --jobs 5 ruff mypy imports migrations pytest BESIDE="nice -n 5"
 
 lint: .venv/installed-dev  ## each check beside the others
 	@$(MAKE) --no-print-directory --jobs 4 --output-sync ruff mypy imports migrations
 
+pytest:
+	$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
+
 ruff:
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BESIDE) $(BIN)/ruff check .
+	$(BESIDE) $(BIN)/ruff format --check .
 
 mypy:
-	$(NOWHERE) $(BIN)/mypy .
+	$(BESIDE) $(NOWHERE) $(BIN)/mypy .
 
 imports:
-	$(NOWHERE) $(BIN)/lint-imports
+	$(BESIDE) $(NOWHERE) $(BIN)/lint-imports
 
 migrations:
-	$(NOWHERE) $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+	$(BESIDE) $(NOWHERE) $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 
 demo: .venv/installed
 	@exec $(BIN)/python manage.py demo $(ARGS)
