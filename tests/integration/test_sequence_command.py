@@ -6,12 +6,14 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
+from django.core.management import execute_from_command_line
 
 from tests.document_sequences import DATA, Printed
 from tests.hub import ADMIN, Hub, environment
@@ -33,6 +35,25 @@ def sequence(home: Path, *arguments: str, text: str = "", **options: Any) -> sub
     return subprocess.run(command, cwd=ROOT, input=text, capture_output=True, text=True, timeout=60, **options)
 
 
+Typed = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def typed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Typed:
+    """The same in this process, where nothing has to be loaded for it."""
+
+    def run(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(text.encode())))
+        argv, code = ["manage.py", "sequence", *arguments], 0
+        try:
+            execute_from_command_line(argv)
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        return subprocess.CompletedProcess(argv, code, *capsys.readouterr())
+
+    return run
+
+
 def get(url: str, **more: Any) -> dict[str, Any]:
     return {"method": "GET", "url": url, **more}
 
@@ -52,11 +73,11 @@ def test_a_valid_one(tmp_path: Path) -> None:
         ("[]", 1, "the whole: A sequence is an object"),
     ],
 )
-def test_each_fault_has_its_place(tmp_path: Path, text: str, code: int, words: str) -> None:
+def test_each_fault_has_its_place(typed: Typed, tmp_path: Path, text: str, code: int, words: str) -> None:
     file = tmp_path / "a.jsonc"
     file.write_text(text)
     for verb in ("validate", "run"):
-        done = sequence(tmp_path, verb, str(file))
+        done = typed(verb, str(file))
         assert done.returncode == code
         assert f"{file}: {words}" in done.stderr
         assert done.stdout == ""
@@ -82,8 +103,8 @@ def test_the_example_of_the_readme(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["validate", "/no/such/file"], ["validate"], ["brew", "-"], []])
-def test_wrong_usage(tmp_path: Path, arguments: list[str]) -> None:
-    done = sequence(tmp_path, *arguments)
+def test_wrong_usage(typed: Typed, arguments: list[str]) -> None:
+    done = typed(*arguments)
     assert done.returncode == 2
     assert done.stderr
 
@@ -104,15 +125,15 @@ def test_run_says_each_step_on_a_line_and_the_result_as_json(tmp_path: Path, ser
     assert lines[-1].startswith("finished; 3 steps in ")
 
 
-def test_one_that_stops_exits_with_1(tmp_path: Path, serve: Serve) -> None:
+def test_one_that_stops_exits_with_1(typed: Typed, serve: Serve) -> None:
     url = serve(answer(b"no", status="404 Nowhere")).url
-    done = sequence(tmp_path, "run", "-", text=json.dumps({"requests": [get(url)]}))
+    done = typed("run", "-", text=json.dumps({"requests": [get(url)]}))
     assert done.returncode == 1
     assert "stopped: requests[0]: The answer was 404: Nowhere; 1 steps" in done.stdout
 
 
-def test_private_addresses_are_not_called(tmp_path: Path) -> None:
-    done = sequence(tmp_path, "run", "-", text=json.dumps({"requests": [get("http://10.0.0.1/")]}))
+def test_private_addresses_are_not_called(typed: Typed) -> None:
+    done = typed("run", "-", text=json.dumps({"requests": [get("http://10.0.0.1/")]}))
     assert done.returncode == 1
     assert "is not called" in done.stdout
 
