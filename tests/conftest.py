@@ -18,6 +18,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connections, transaction
 from django.test import TransactionTestCase
+from django.test.client import ClientHandler
 from filelock import FileLock
 from whitenoise.middleware import WhiteNoiseMiddleware
 
@@ -84,6 +85,23 @@ def _list_static_files_once() -> None:
     WhiteNoiseMiddleware.add_files_from_finders = add_known_files
 
 
+def _load_middleware_once() -> None:
+    """Each test client has a handler of its own, whose middleware is the same while no test changes the settings."""
+    load, given, loaded = ClientHandler.load_middleware, vars(settings)["_wrapped"], dict[str, Any]()
+    parts = ("_view_middleware", "_template_response_middleware", "_exception_middleware", "_middleware_chain")
+
+    def load_known_middleware(handler: Any, is_async: bool = False) -> None:
+        as_given = vars(settings)["_wrapped"] is given
+        if loaded and as_given:
+            vars(handler).update(loaded)
+            return
+        load(handler, is_async)
+        if as_given:
+            loaded.update((part, getattr(handler, part)) for part in parts)
+
+    ClientHandler.load_middleware = load_known_middleware  # type: ignore[assignment,method-assign]
+
+
 def _empty_only_what_holds_rows(case: TransactionTestCase) -> None:
     """After a test that commits. Django would also empty content types and permissions, and make them anew."""
     connection = connections["default"]
@@ -97,6 +115,7 @@ def _empty_only_what_holds_rows(case: TransactionTestCase) -> None:
 
 
 _list_static_files_once()
+_load_middleware_once()
 wait_in_the_calling_thread()
 TransactionTestCase._fixture_teardown = _empty_only_what_holds_rows  # type: ignore[attr-defined,method-assign,unused-ignore]
 

@@ -8,7 +8,7 @@ from tests.faults.disposable import CAP, WORKERS, Disposable, submit, submit_mar
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("front")]
 
-FLOOD = 1000
+FLOOD = 400
 
 
 def test_a_full_queue_of_one_user_delays_no_other(broken: Disposable) -> None:

@@ -26,11 +26,11 @@ def test_workers_killed_every_second(broken: Disposable) -> None:
     runs: dict[str, str] = {}
     with broken.idle():
         for person in people:
-            runs |= submit_marks(person, [f"{n} of {person.id}" for n in range(100)], seconds=0.05)
+            runs |= submit_marks(person, [f"{n} of {person.id}" for n in range(50)], seconds=0.1)
     killed = Counter(_kill_every_second(broken, while_pending=runs))
     assert killed["child"] > killed["worker"] > 0
     assert set(broken.await_ended(runs, 120).values()) == {"SUCCESS"}
-    assert len(runs) == 500
+    assert len(runs) == 250
     broken.assert_balanced(runs)
 
 

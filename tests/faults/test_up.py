@@ -248,6 +248,8 @@ def test_another_command_uses_the_running_servers_and_leaves_them(site: Site) ->
 
 
 def test_what_is_convenient_on_loopback_is_closed_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "var").mkdir(mode=0o700)
+    fill(tmp_path / "var")
     up = Up([sys.executable, str(ROOT / "manage.py"), "up", "--host", "0.0.0.0", "--port", "0"], tmp_path)
     try:
         account = {"email": "guest@example.com", "password": "correct horse battery"}

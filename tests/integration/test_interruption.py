@@ -30,12 +30,12 @@ class Suite:
 
 
 @contextmanager
-def running_suite() -> Iterator[Suite]:
+def running_suite(*options: str) -> Iterator[Suite]:
     folder = Path(tempfile.mkdtemp(prefix="suite-"))
     folder.chmod(0o755)  # the servers' account passes through
     environment = {name: value for name, value in os.environ.items() if not name.startswith(STRANGE)}
     with subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-n", "2", "tests/integration/endless.py"],
+        [sys.executable, "-m", "pytest", *options, "tests/integration/endless.py"],
         cwd=ROOT,
         env=environment | {"TMPDIR": str(folder)},
         stdout=subprocess.DEVNULL,
@@ -49,8 +49,11 @@ def running_suite() -> Iterator[Suite]:
 
 
 def test_no_process_outlives_an_interrupted_suite() -> None:
-    """Ctrl-C in a terminal interrupts each process of a command; SIGTERM ends only the one that is named."""
-    with running_suite() as interrupted, running_suite() as terminated:
+    """Ctrl-C in a terminal interrupts each process of a command; SIGTERM ends only the one that is named.
+
+    The hub is shared by the test processes of the one suite, and belongs to that of the other.
+    """
+    with running_suite("-n", "2") as interrupted, running_suite("-n", "1", "--dist", "loadgroup") as terminated:
         suites = [interrupted, terminated]
         until(START_SECONDS, lambda: all(is_under_way(suite.folder) for suite in suites))
         started = [process for suite in suites for process in processes_of(suite.folder)]
