@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
+from crawlers.domain.parameters import hide_secret_defaults
 from crawlers.models import Crawler, CrawlerTask, Document, External, RejectedLine, Stream
 from crawlers.services import definitions, status_updates, task_runs
 from crawlers.services.crawler_calls import time_out
@@ -47,7 +48,7 @@ class ExternalAdmin(CrawlersAdmin):
 
     @admin.display(description="parameters")
     def shown_parameters(self, external: External) -> SafeString:
-        return json_block(external.parameters)
+        return json_block(hide_secret_defaults(external.parameters))
 
     @admin.display(description="schema")
     def shown_schema(self, external: External) -> SafeString:

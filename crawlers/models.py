@@ -10,14 +10,22 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from crawlers.domain.parameters import replace_secret_defaults
 from crawlers.domain.task_status import DONE, NEW
 from taskhub.db.querysets import RemovableQuerySet
 from taskhub.errors import NotFound
 from taskhub.runs.models import Run
 from taskhub.security.encryption import EncryptedJSONField
-from taskhub.security.sealed_values import SealedJSONField, SealedTextField
+from taskhub.security.sealed_values import SealedJSONField, SealedTextField, sealed_whole
 
 _Row = TypeVar("_Row", bound=models.Model, covariant=True)
+
+
+class ParametersField(SealedJSONField):
+    """Descriptions of parameters; the defaults of secret ones are sealed."""
+
+    def sealed(self, value: Any) -> Any:
+        return replace_secret_defaults(value, lambda index, name, default: sealed_whole(default))
 
 
 class FidQuerySet(RemovableQuerySet[_Row]):
@@ -65,7 +73,7 @@ class External(FidModel):
 
     endpoint: "models.Field[Any, Any]" = SealedTextField(help_text="/task is appended")
     credential = models.CharField(max_length=10, choices=Credential.choices, default=Credential.NONE)
-    parameters = models.JSONField(default=list)
+    parameters = ParametersField(default=list)
     schema = models.JSONField(null=True, help_text="JSON Schema of one document")
     id_field = models.TextField(default="", help_text="The member that is a document's id; empty: its content is")
     headers: "models.Field[Any, Any]" = EncryptedJSONField(default=dict)

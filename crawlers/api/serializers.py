@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from crawlers.domain.parameters import hide_secret_defaults
 from crawlers.models import Crawler, CrawlerTask, External, Stream
 from crawlers.services.crawler_schedules import schedule_of
 from crawlers.services.status_updates import status_of
@@ -15,12 +16,12 @@ UNSHOWN = ("external__meta", "external__parameters", "external__schema", "extern
 
 
 def external_body(external: External) -> dict[str, Any]:
-    """An external as a client would send it: what a PATCH is merged into. Headers are stars, for what is stored."""
+    """An external as a client would send it: what a PATCH is merged into. Secrets are stars, for what is stored."""
     return {
         "meta": external.meta,
         "endpoint": external.endpoint,
         "credential": external.kept.get("credential", external.credential),
-        "parameters": external.parameters,
+        "parameters": hide_secret_defaults(external.parameters),
         "schema": external.schema,
         "docIdField": external.id_field or None,
         "headers": dict.fromkeys(external.headers, MASK),

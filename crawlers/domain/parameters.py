@@ -3,7 +3,7 @@
 Errors are places, `{pointer, detail}`, as in problems.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import (
@@ -37,6 +37,7 @@ from taskhub.errors import ErrorEntry
 from taskhub.jsontools.schema import error_places, invalid_places, invalid_value
 from taskhub.jsontools.strict_json import escape_pointer
 from taskhub.linear_regex import LENGTH_MAX, InvalidPattern, PatternBudget, PatternsTooSlow, compile_pattern
+from taskhub.security.masking import MASK
 
 OPTIONS_MAX, PARAMETERS_MAX, RESTRICTIONS_MAX, MEMBERS_MAX = 1_000, 200, 20, 40
 WITH_PATTERN = {"string", "password", "multi_search"}
@@ -120,7 +121,8 @@ class ParameterDescription(BaseModel):
     @classmethod
     def _check_default(cls, default: Any, info: ValidationInfo) -> Any:
         is_rest_valid = len(info.data) == len(cls.model_fields) - 1
-        if default is not None and is_rest_valid:
+        stands_for_stored = default == MASK and info.data.get("type") in SECRET_TYPES
+        if default is not None and is_rest_valid and not stands_for_stored:
             for error in _value_errors(cls.model_construct(None, **info.data), default, "", PatternBudget()):
                 raise invalid_value(str(error["detail"]))
         return default
@@ -180,6 +182,20 @@ def load_descriptions(stored: Any) -> list[ParameterDescription]:
 def secret_names(descriptions: Iterable[ParameterDescription]) -> set[str]:
     """The parameters whose values are not shown."""
     return {description.name for description in descriptions if description.type in SECRET_TYPES}
+
+
+def replace_secret_defaults(stored: Any, replace: Callable[[int, str, Any], Any]) -> list[Any]:
+    """Descriptions with other defaults for what is not shown: `replace` is given index, name and default."""
+    return [
+        {**each, "default": replace(index, each["name"], each["default"])}
+        if each.get("default") is not None and _modern_spelling(each["type"]) in SECRET_TYPES
+        else each
+        for index, each in enumerate(stored)
+    ]
+
+
+def hide_secret_defaults(stored: Any) -> list[Any]:
+    return replace_secret_defaults(stored, lambda index, name, default: MASK)
 
 
 # Values

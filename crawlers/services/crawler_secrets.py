@@ -2,9 +2,10 @@
 and are sent to no other: where the endpoint has moved, they are to be given again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from crawlers.domain.parameters import replace_secret_defaults
 from crawlers.models import Crawler, CrawlerTask, External
 from taskhub.errors import Conflict, ErrorEntry
 from taskhub.jsontools.schema import rejected
@@ -75,3 +76,25 @@ def unmask(values: Mapping[str, Any], present: Mapping[str, Any], at: str) -> di
     if lost:
         raise rejected([{"pointer": f"{at}/{escape_pointer(name)}", "detail": MOVED} for name in lost])
     return {name: present[name] if value == MASK else value for name, value in values.items()}
+
+
+def secret_defaults(parameters: Iterable[Any]) -> dict[str, Any]:
+    """The defaults of an external's secret parameters, by the parameters' names."""
+    found: dict[str, Any] = {}
+    replace_secret_defaults(parameters, lambda index, name, default: found.setdefault(name, default))
+    return found
+
+
+def unmask_defaults(parameters: Iterable[Any], present: Mapping[str, Any]) -> list[Any]:
+    """Descriptions whose secret defaults, where they were sent back as stars, are the present ones; see `unmask`."""
+    lost = list[int]()
+
+    def given(index: int, name: str, default: Any) -> Any:
+        if default == MASK and name not in present:
+            lost.append(index)
+        return present.get(name) if default == MASK else default
+
+    descriptions = replace_secret_defaults(parameters, given)
+    if lost:
+        raise rejected([{"pointer": f"/parameters/{index}/default", "detail": MOVED} for index in lost])
+    return descriptions

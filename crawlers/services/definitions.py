@@ -25,8 +25,10 @@ from crawlers.services.crawler_secrets import (
     all_params,
     have_moved,
     params_to_change,
+    secret_defaults,
     secrets_for,
     unmask,
+    unmask_defaults,
 )
 from crawlers.services.document_removal import queue_removal
 from crawlers.services.status_updates import stop_task
@@ -136,12 +138,12 @@ def modern_names(sent: Mapping[str, Any]) -> dict[str, Any]:
 def save_external(*, external: External, values: Mapping[str, Any]) -> External:
     """Stores a new external, or a changed one under its next version. `values` are checked by `EXTERNAL`.
 
-    An endpoint of another origin does not get the headers of before: raises `Rejected` for those that are not given
-    again. Nor does it get the secrets of its crawlers; see `crawlers.services.crawler_secrets`.
+    An endpoint of another origin does not get the headers and secret defaults of before: raises `Rejected` for those
+    that are not given again. Nor does it get the secrets of its crawlers; see `crawlers.services.crawler_secrets`.
     """
-    present = external.headers
+    present, defaults = external.headers, secret_defaults(external.parameters)
     if external.pk and read_origin(values["endpoint"]) != read_origin(external.endpoint):
-        present, external.moved_at = {}, timezone.now()
+        present, defaults, external.moved_at = {}, {}, timezone.now()
     external.meta = values["meta"]
     external.endpoint = values["endpoint"]
     credential = values.get("credential") or External.Credential.NONE
@@ -149,7 +151,7 @@ def save_external(*, external: External, values: Mapping[str, Any]) -> External:
     if isinstance(credential, Mapping):
         external.kept["credential"], credential = credential, External.Credential.OAUTH
     external.credential = credential
-    external.parameters = values.get("parameters", [])
+    external.parameters = unmask_defaults(values.get("parameters", []), defaults)
     external.schema = values.get("schema")
     external.id_field = values.get("docIdField") or ""
     external.headers = unmask(values.get("headers", {}), present, "/headers")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from crawlers.models import Crawler, CrawlerTask, External
 from crawlers.services import crawler_calls
@@ -81,6 +82,48 @@ def test_headers_do_not_follow_to_another_origin(owner: Person, endpoint: str) -
 def test_stars_stand_for_nothing_in_what_is_new(owner: Person) -> None:
     body = {"meta": {}, "endpoint": FIRST, "headers": {"Authorization": "***"}}
     assert places(owner.post("/externals", body)) == ["/headers/Authorization"]
+
+
+SECRET_DEFAULT = {"name": "pin", "type": "password", "min": 6, "regex": "c.*", "default": "canary-9"}
+PLAIN_DEFAULT = {"name": "size", "type": "string", "default": "small"}
+
+
+def stored_parameters() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT parameters::text FROM crawlers_external")
+        (text,) = cursor.fetchone() or ("",)
+    return str(text)
+
+
+def test_the_default_of_a_secret_parameter_is_secret(owner: Person, colleague: Person) -> None:
+    sent = [SECRET_DEFAULT, PLAIN_DEFAULT]
+    path = f"/externals/{crawler_client.external(owner, FIRST, parameters=sent)['fid']}"
+    hidden = [SECRET_DEFAULT | {"default": "***"}, PLAIN_DEFAULT]
+    for person in (owner, colleague):
+        assert person.get(path).json()["payload"]["parameters"] == hidden
+        assert "canary-9" not in person.get("/externals").text
+    assert "canary-9" not in stored_parameters()
+    assert "small" in stored_parameters()
+    assert owner.patch(path, {"parameters": hidden, "timeout": 60}).status_code == 200  # as it was shown
+    assert External.objects.get().parameters == sent
+    made = owner.post(f"/actions{path}/crawler", {"meta": {"name": "shoes"}}).json()["payload"]["crawler"]
+    assert made["params"] == {"pin": "***", "size": "small"}
+    assert Crawler.objects.get().secrets["params"] == {"pin": "canary-9"}
+
+
+def test_secret_defaults_do_not_follow_to_another_origin(owner: Person) -> None:
+    path = f"/externals/{crawler_client.external(owner, FIRST, parameters=[PLAIN_DEFAULT, SECRET_DEFAULT])['fid']}"
+    assert places(owner.patch(path, {"endpoint": OTHER[0]})) == ["/parameters/1/default"]
+    again = [PLAIN_DEFAULT, SECRET_DEFAULT | {"default": "canary-10"}]
+    assert owner.patch(path, {"endpoint": OTHER[0], "parameters": again}).status_code == 200
+    assert External.objects.get().parameters == again
+
+
+def test_stars_are_no_default_of_a_new_secret_parameter(owner: Person) -> None:
+    stars = {"meta": {}, "endpoint": FIRST, "parameters": [SECRET_DEFAULT | {"default": "***"}]}
+    assert places(owner.post("/externals", stars)) == ["/parameters/0/default"]
+    path = f"/externals/{crawler_client.external(owner, FIRST, parameters=[PLAIN_DEFAULT])['fid']}"
+    assert places(owner.patch(path, {"parameters": stars["parameters"]})) == ["/parameters/0/default"]
 
 
 @pytest.fixture
