@@ -12,6 +12,7 @@ from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.paginator import NEXT
 
 NOTHING_FOUND, ALWAYS_NULL, NO_RECORDS = "nothing-found", "always-null", "no-records"
+NOT_USED = "not-used"  # something that was sent has no effect
 NO_RECORDS_WORDS = "No page gives a record."
 
 FindingsByRule = MutableMapping[str, str]  # by the number of the rule, as JSON has it

@@ -80,10 +80,10 @@ class RequestTarget(JsonModel):
     def form(self) -> Mapping[str, str]:
         return {}
 
-    def warnings(self) -> Iterator[str]:
-        """What was sent and has no effect here."""
+    def warnings(self) -> Iterator[tuple[str, str]]:
+        """What was sent and has no effect here: names of the request, and texts."""
         if is_country(self.sent_proxy):
-            yield f"The proxy {self.sent_proxy} is not used: there are no proxies of countries here."
+            yield "proxy", f"The proxy {self.sent_proxy} is not used: there are no proxies of countries here."
 
     @property
     def actions(self) -> tuple[BrowserAction, ...]:
@@ -115,7 +115,7 @@ class PageRequest(RequestTarget):
             raise invalid_places([(("actions",), ONLY_CHROME)])
         return self
 
-    def warnings(self) -> Iterator[str]:
+    def warnings(self) -> Iterator[tuple[str, str]]:
         yield from super().warnings()
         if self.sent_actions and not self.is_rendered:
-            yield "Actions are left out, for the page is not rendered."
+            yield "actions", "Actions are left out, for the page is not rendered."

@@ -39,6 +39,7 @@ class Payload(Protocol):
     (see `render_job`), with `options`, and after `settle` seconds in which the page may come to rest.
     """
 
+    REQUEST_PLACE: ClassVar[str]  # JSON pointer of its request
     TYPE_PLACE: ClassVar[str]  # JSON pointer of what says that pages are rendered
     MAKES_RECORDS: ClassVar[bool]  # if not, its result is a file that is made of its only page
     RENDERS_EMPTY_PAGES: ClassVar[bool]  # whether a page that shows no record may be rendered, too
@@ -138,6 +139,7 @@ class RecordTerms(RunTerms):
 class PagesPayload(RecordTerms, ExtractionRule):
     """A payload that is its own outermost rule."""
 
+    REQUEST_PLACE: ClassVar = "/request"
     TYPE_PLACE: ClassVar = "/request/type"
     MAKES_RECORDS: ClassVar = True
     RENDERS_EMPTY_PAGES: ClassVar = True

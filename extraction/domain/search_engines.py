@@ -190,11 +190,19 @@ class SearchEngine(JsonModel):
         return tuple(dict.fromkeys(name for section in self.sections.values() for name in section.fields))
 
     def address(self, keyword: str, page: int, region: str, settings: Mapping[str, str]) -> str:
-        """The address of one page of results, from 0. Parameters without a value are left out."""
-        values = {**self.defaults, **settings, KEYWORD: keyword, REGION: region}
-        values |= {OFFSET: str(self.paging.first + page * self.paging.step), PAGE: str(page + 1)}
+        """The address of one page of results, from 0. Parameters without a value are left out.
+
+        A setting `start` is where the results begin, `num` how many a page has, and `gl` stands in place of the region.
+        """
+        values = {**self.defaults, **settings, KEYWORD: keyword, REGION: settings.get("gl") or region}
+        first, step = _number(settings.get("start"), self.paging.first), _number(settings.get("num"), self.paging.step)
+        values |= {OFFSET: str(first + page * step), PAGE: str(page + 1)}
         query = {name: _fill(text, values) for name, text in self.query.items()}
         return f"{_fill(self.url, values)}?{urlencode({name: text for name, text in query.items() if text})}"
+
+
+def _number(text: str | None, usual: int) -> int:
+    return int(text) if text and text.isascii() and text.isdecimal() else usual
 
 
 def _fill(text: str, values: Mapping[str, str]) -> str:

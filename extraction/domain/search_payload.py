@@ -57,9 +57,18 @@ def _read_keywords(value: Any, info: ValidationInfo) -> tuple[str, ...]:
     return unique[:KEYWORDS_MAX]
 
 
+def _own_spelling(name: str, value: Any) -> tuple[str, Any]:
+    """A setting as engines name and write it: the extraction cloud has numbers, and domains of Google without `www`."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if name == "google_domain":
+        return "domain", f"www.{text.removeprefix('www.')}" if isinstance(text, str) and text else text
+    return name, text
+
+
 class SearchPayload(RecordTerms):
     """A search: its keywords, its engine, and how many pages of results. Settings are the engine's own parameters."""
 
+    REQUEST_PLACE: ClassVar = ""
     TYPE_PLACE: ClassVar = f"/{ENGINE}"
     MAKES_RECORDS: ClassVar = True
     RENDERS_EMPTY_PAGES: ClassVar = False
@@ -102,8 +111,9 @@ class SearchPayload(RecordTerms):
         yield from self._setting_faults("settings", self.own_settings)
 
     def _setting_faults(self, at: str, settings: Mapping[str, Any]) -> Iterator[tuple[Steps, str]]:
-        for name, text in settings.items():
-            if (pattern := self.engine.settings.get(name)) is None:
+        for name, value in settings.items():
+            own_name, text = _own_spelling(name, value)
+            if (pattern := self.engine.settings.get(own_name)) is None:
                 yield (at, name), "There is no such name here."
             elif text is None or text == "":
                 continue
@@ -114,7 +124,8 @@ class SearchPayload(RecordTerms):
 
     @cached_property
     def settings(self) -> Mapping[str, str]:
-        return {name: text or "" for name, text in {**self.google_settings, **self.own_settings}.items()}
+        sent = {**self.google_settings, **self.own_settings}
+        return {name: text or "" for name, text in (_own_spelling(name, value) for name, value in sent.items())}
 
     def address(self, keyword: int, page: int) -> str:
         """The address of one page of results, from 0, of the keyword at a place."""

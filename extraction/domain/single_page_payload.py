@@ -33,7 +33,8 @@ Inches = Annotated[float, number_between(0, 10, "inches")]
 class SinglePagePayload(RunTerms, RequestTarget):
     """A payload that is its own request, of one page without a list."""
 
-    TYPE_PLACE: ClassVar = "/request/type"
+    REQUEST_PLACE: ClassVar = ""
+    TYPE_PLACE: ClassVar = "/type"
     MAKES_RECORDS: ClassVar = False
     RENDERS_EMPTY_PAGES: ClassVar = False
 

@@ -10,7 +10,7 @@ from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Coalesce, Extract, Now
 from django.utils import timezone
 
-from extraction.domain.findings import NO_RECORDS, NO_RECORDS_WORDS, ExtractionWarning, find_warnings
+from extraction.domain.findings import NO_RECORDS, NO_RECORDS_WORDS, NOT_USED, ExtractionWarning, find_warnings
 from extraction.domain.page_addresses import page_key
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import OPEN, PageState, ProcessStatus
@@ -47,8 +47,9 @@ def perform_extraction(execution: Execution) -> None:
         if row and row.main is None:
             payload = load_payload(process)
             add_note(row, f"started: {payload.first_request.url}")
+            unused = payload.first_request.warnings()
             add_warnings(
-                row, (ExtractionWarning("not-used", "/request", text) for text in payload.first_request.warnings())
+                row, (ExtractionWarning(NOT_USED, f"{payload.REQUEST_PLACE}/{name}", text) for name, text in unused)
             )
             add_first_pages(process=row, payload=payload)
         execution.detach(timezone.now() + RUN_LEASE)

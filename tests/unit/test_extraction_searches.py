@@ -129,6 +129,18 @@ def test_a_fault_has_its_place(place: str, value: Any, words: str) -> None:
     assert words in faults[place]
 
 
+def test_google_settings_in_the_words_of_the_extraction_cloud() -> None:
+    settings = {"google_domain": "google.com", "gl": "sk", "hl": "en", "start": 20, "num": 50}
+    sent = {"search_engine": "google", "keywords": ["kit"], "num_pages": 2, "region": "us", "google_settings": settings}
+    search = SearchPayload.parse(sent, engines=engines())
+    assert search.address(0, 1).startswith("https://www.google.com/search?")
+    assert query(search.address(0, 1)) == {"q": "kit", "start": "70", "hl": "en", "gl": "sk", "num": "50"}
+    for name, value in {"google_domain": "evil.example", "num": 101, "start": True, "gl": "USA"}.items():
+        with pytest.raises(Rejected) as caught:
+            SearchPayload.parse({**sent, "google_settings": {name: value}}, engines=engines())
+        assert [fault["pointer"] for fault in caught.value.errors] == [f"/google_settings/{name}"]
+
+
 def test_google_settings_are_googles() -> None:
     with pytest.raises(Rejected, match="Goes with google"):
         SearchPayload.parse(
