@@ -15,6 +15,7 @@ import time
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -24,7 +25,7 @@ from django.utils import timezone
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import PageFailure, PageState
 from extraction.fetch.host_limits import HostBusy, HostLimits
-from extraction.fetch.page_fetcher import PageFetcher, cookies_in, jar_with
+from extraction.fetch.page_fetcher import PageFetcher
 from extraction.models import Process, Slice
 from extraction.page_processor import PageProcessor, failed_outcome
 from extraction.page_supply import PageSupply
@@ -33,6 +34,7 @@ from extraction.services.page_table import ClaimedPage, PageOutcome
 from extraction.services.payloads import allowed_payload
 from taskhub.outbound import Policy, configured_policy
 from taskhub.outbound.client import GateClient
+from taskhub.outbound.cookie_store import CookieChanges, CookieStore, cookie_changes, set_by_user
 from taskhub.runs import queue as runs
 
 log = logging.getLogger(__name__)
@@ -47,8 +49,12 @@ CLOSING_SECONDS = 15.0  # past what a page may take that is under way when the s
 class BatchWriter:
     """Writes outcomes to the page table. A batch is one transaction, which fails when the slice is lost."""
 
-    def __init__(self, slice: Slice, process: Process, supply: PageSupply, max_pages: int) -> None:
+    def __init__(
+        self, slice: Slice, process: Process, supply: PageSupply, cookies: CookieStore, max_pages: int
+    ) -> None:
         self._slice, self._process, self._supply, self._max_pages = slice, process, supply, max_pages
+        self._cookies = cookies
+        self._cookie_changes: CookieChanges = {}  # to be written
         self.outcomes: asyncio.Queue[PageOutcome] = asyncio.Queue(BATCHES_MAX * BATCH)
         self._batch: list[PageOutcome] = []  # being written
         self._unbegun: list[ClaimedPage] = []
@@ -89,9 +95,12 @@ class BatchWriter:
         # A batch whose writing is cancelled is kept for the last write. It may be written twice then, which changes
         # nothing: pages whose outcome is written are no longer the slice's.
         self._batch = [*self._batch, *(self.outcomes.get_nowait() for _ in range(self.outcomes.qsize()))]
+        if self._batch:
+            self._cookie_changes |= self._cookies.changes()
         supply, room = self._supply, self._supply.room
-        process = await sync_to_async(self._write)(self._batch)
-        self._batch = []
+        process = await sync_to_async(self._write)(self._batch, self._cookie_changes)
+        self._batch, self._cookie_changes = [], {}
+        self._cookies.adopt(process.cookies)  # other slices of the process may have got some meanwhile
         supply.room += self._max_pages - process.pages - room  # some of the pages found were in the table already
         if not process.open:
             supply.close()
@@ -101,8 +110,8 @@ class BatchWriter:
             self._notified = True  # there are pages for another worker, too
             await sync_to_async(runs.notify_worker)(process.run)
 
-    def _write(self, batch: list[PageOutcome]) -> Process:
-        process = page_table.write_batch(slice=self._slice, outcomes=batch, max_pages=self._max_pages)
+    def _write(self, batch: list[PageOutcome], cookies: CookieChanges) -> Process:
+        process = page_table.write_batch(slice=self._slice, outcomes=batch, max_pages=self._max_pages, cookies=cookies)
         process.run = self._process.run
         if self._unbegun:
             page_table.give_back(slice=self._slice, pages=self._unbegun)
@@ -122,7 +131,8 @@ class FetchLoop:
         self.policy = _policy(limits)
         max_pages = min(limits.pages, payload.max_pages or limits.pages)
         self.supply = PageSupply(slice, process, max_pages)
-        self.writer = BatchWriter(slice, process, self.supply, max_pages)
+        self.cookies = _cookies_of(process, payload)
+        self.writer = BatchWriter(slice, process, self.supply, self.cookies, max_pages)
         self._main = bytes(process.main or b"")
         self._host_delays: list[float] = []  # seconds that busy hosts want, since the last page that was fetched
 
@@ -134,19 +144,16 @@ class FetchLoop:
     async def run(self) -> None:
         """Fetches the slice. Raises `SliceLost`."""
         await sync_to_async(close_old_connections)()  # one that a slice before found dead
-        jar = jar_with(self.payload, self.process.cookies)
-        cookies = cookies_in(jar)
         async with (
-            GateClient(self.policy, limit=0, jar=jar) as client,
+            GateClient(self.policy, limit=0, cookies=self.cookies) as client,
             HostLimits(f"slice{self.slice.pk}") as hosts,
         ):
             fetcher = PageFetcher(client, hosts, self.payload, self.process.owner_id)
             self.processor = PageProcessor(self.process, self.payload, fetcher, self.supply.credits)
             with closing(self.processor):
                 await self._fetch_until_over()
-        changes = {"cookies": cookies_in(jar), "renders": self.processor.renders}
-        if changes != {"cookies": cookies, "renders": self.process.renders}:
-            await Process.objects.filter(pk=self.process.pk).aupdate(**changes)
+        if self.processor.renders != self.process.renders:
+            await Process.objects.filter(pk=self.process.pk).aupdate(renders=self.processor.renders)
 
     async def _fetch_until_over(self) -> None:
         """Runs supply, fetching and writer together. Past its turn it waits for pages under way, but not for ever.
@@ -207,6 +214,14 @@ class FetchLoop:
         self._host_delays.clear()
         outcome.duration_ms = int((time.monotonic() - started) * 1000)
         return outcome
+
+
+def _cookies_of(process: Process, payload: Payload) -> CookieStore:
+    """The cookies of a process: the user's own at first, later those of its servers, too."""
+    cookies, request = CookieStore(process.cookies), payload.first_request
+    if not process.cookies:
+        cookies.apply(cookie_changes((), set_by_user(request.cookies, urlsplit(request.url).hostname or "")))
+    return cookies
 
 
 def _policy(limits: credits.AccountLimits) -> Policy:

@@ -40,7 +40,7 @@ class Pagination:
 
 @dataclass(frozen=True)
 class RenderJob:
-    """One page to render. `headers` go to the origin of `home` alone, `cookies` are [domain, path, name, value].
+    """One page to render. `headers` go to the origin of `home` alone, `cookies` are those of the process.
 
     `settle` is how many seconds to wait once it has loaded. Owners share the windows of a browser.
     """
@@ -52,7 +52,7 @@ class RenderJob:
     form: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     home: str = ""
-    cookies: tuple[tuple[str, str, str, str], ...] = ()
+    cookies: tuple[Mapping[str, Any], ...] = ()
     proxy: str = ""
     actions: tuple[BrowserAction, ...] = ()
     pagination: Pagination | None = None
@@ -64,11 +64,14 @@ class RenderJob:
 
 @dataclass
 class RenderedPage:
-    """A page that was rendered: its text, once for each time that it was read, or a picture or document of it."""
+    """A page that was rendered: its text, once for each time that it was read, or a picture or document of it.
+
+    `cookies` are the changes that it made to those that it was given (see `taskhub.outbound.cookie_store`).
+    """
 
     url: str
     status: int
     texts: list[str]
     wire: int = 0
     data: bytes = b""
-    cookies: list[list[str]] = field(default_factory=list)
+    cookies: dict[Any, Any] = field(default_factory=dict)

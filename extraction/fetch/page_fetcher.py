@@ -1,15 +1,11 @@
 """Fetches pages, as they come or rendered, and checks that an answer is a page."""
 
 from dataclasses import dataclass
-from http.cookies import Morsel, SimpleCookie
 from typing import Any
 
-from aiohttp import CookieJar
-from aiohttp.abc import AbstractCookieJar
 from charset_normalizer import from_bytes
 from django.conf import settings
 from w3lib.encoding import html_body_declared_encoding, http_content_type_encoding, read_bom, resolve_encoding
-from yarl import URL
 
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.payload import Payload
@@ -26,7 +22,6 @@ from taskhub.outbound.client import GateClient, GateRequest, GateResponse
 from taskhub.security.masking import is_secret
 
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.1"
-COOKIES_MAX = 200
 _GUESSED_BYTES = 32 * 1024  # of a page that does not say in which encoding it is
 _PAGE_TYPES = ("text/", "application/xhtml", "application/xml")
 
@@ -94,8 +89,7 @@ class PageFetcher:
             slot.release()
         if self._robots and not await self._robots.allows(rendered.url):
             raise PageFailure("The site's robots.txt forbids where the page leads.")
-        if self._client.jar is not None:
-            add_cookies(self._client.jar, rendered.cookies)
+        self._client.cookies.apply(rendered.cookies)
         return FetchedPage(rendered.texts, rendered.url, rendered.status, rendered.wire, rendered.data)
 
     def _job(self, url: str, rule: ExtractionRule, first: bool) -> RenderJob:
@@ -108,7 +102,7 @@ class PageFetcher:
             form=request.form if first else {},
             headers=request.headers,
             home=request.url,
-            cookies=tuple((domain, path, name, value) for domain, path, name, value in cookies_in(self._client.jar)),
+            cookies=tuple(self._client.cookies.cookies()),
             proxy=request.proxy,
             actions=() if rule.number else tuple(action for action in request.actions if first or action.repeats),
             pagination=_pagination(rule),
@@ -190,26 +184,3 @@ def _guess(body: bytes, declared: str | None) -> str:
     best = None if declared else from_bytes(body[:_GUESSED_BYTES]).best()
     name = declared or resolve_encoding(best.encoding if best else "utf-8") or "utf-8"
     return body.decode(name, "replace")
-
-
-def jar_with(payload: Payload, stored: list[list[str]]) -> CookieJar:
-    """A jar with the user's cookies, for the origin of the first page, and with those that servers set before."""
-    jar = CookieJar(unsafe=True)
-    jar.update_cookies(dict(payload.first_request.cookies), URL(payload.first_request.url))
-    add_cookies(jar, stored)
-    return jar
-
-
-def add_cookies(jar: AbstractCookieJar, cookies: list[list[str]]) -> None:
-    """Adds cookies, [domain, path, name, value] each, to a jar."""
-    for domain, path, name, value in cookies:
-        cookie: SimpleCookie = SimpleCookie()
-        cookie[name] = value
-        cookie[name]["path"] = path
-        jar.update_cookies(cookie, URL(f"http://{domain.lstrip('.')}{path}"))
-
-
-def cookies_in(jar: AbstractCookieJar | None) -> list[list[str]]:
-    """[domain, path, name, value] of each cookie, as `add_cookies` takes them."""
-    morsels: list[Morsel[Any]] = [morsel for morsel in jar or () if morsel["domain"]]
-    return [[morsel["domain"], morsel["path"] or "/", morsel.key, morsel.value] for morsel in morsels[:COOKIES_MAX]]

@@ -14,6 +14,7 @@ from extraction.fetch.page_products import make_product, size_window
 from extraction.fetch.request_interception import intercept_requests
 from taskhub.outbound import Policy, TooMuch
 from taskhub.outbound.client import GateResponse
+from taskhub.outbound.cookie_store import cookie_changes
 from taskhub.outbound.proxy import MARK, GateProxy
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 SETTLE_SECONDS = 2.0  # for which a page that has loaded may load more
 CLOSING_SECONDS = 5.0  # past the page's time; then it is abandoned
 DATA_BYTES = 10 * 1024 * 1024  # what comes before the page's own limit counts, such as pictures
+
+_COOKIE = ("domain", "path", "name", "value", "expires", "secure", "httpOnly", "sameSite")
 
 AnswerCheck = Callable[[GateResponse], None]
 
@@ -66,14 +69,12 @@ class PageRenderer:
         except Error as error:
             raise self._failure(error) from None
         self._check_refused()
-        return RenderedPage(self.page.url, status, texts, self.proxy.received, data, await self._cookies())
+        changes = cookie_changes(self.given_cookies, await self._cookies())
+        return RenderedPage(self.page.url, status, texts, self.proxy.received, data, changes)
 
     async def _open_page(self) -> None:
         job = self.job
-        if job.cookies:
-            await self.context.add_cookies(
-                [dict(zip(("domain", "path", "name", "value"), cookie, strict=True)) for cookie in job.cookies]
-            )
+        await self._give_cookies()
         self.page = await self.context.new_page()
         self.actions = PageActions(self.page, self.deadline)
         self.page.on("crash", self._note_crash)
@@ -83,6 +84,19 @@ class PageRenderer:
         await size_window(self.page, job.options)
         if job.headers or job.method != "GET":
             await intercept_requests(self.context, self.page, job)
+
+    async def _give_cookies(self) -> None:
+        """Gives the browser the cookies of the process; those that it does not take are left out."""
+        from playwright.async_api import Error
+
+        try:
+            if self.job.cookies:
+                await self.context.add_cookies([dict(cookie) for cookie in self.job.cookies])
+        except Error:  # it takes all of them or none
+            for cookie in self.job.cookies:
+                with suppress(Error):
+                    await self.context.add_cookies([dict(cookie)])
+        self.given_cookies = await self._cookies() if self.job.cookies else []  # as the browser writes them
 
     def _note_crash(self, *_: Any) -> None:
         self.crashed = True
@@ -157,9 +171,8 @@ class PageRenderer:
             raise PageFailure(f"What is made of the page has more than {self.job.max_bytes} bytes.")
         return data
 
-    async def _cookies(self) -> list[list[str]]:
-        cookies = await self.context.cookies()
-        return [[cookie["domain"], cookie["path"], cookie["name"], cookie["value"]] for cookie in cookies]
+    async def _cookies(self) -> list[dict[str, Any]]:
+        return [{name: cookie[name] for name in _COOKIE if name in cookie} for cookie in await self.context.cookies()]
 
     def _check_refused(self) -> None:
         for problem in self.proxy.refused:

@@ -14,6 +14,7 @@ from extraction.models import ExtractionPage, Process, Slice
 from extraction.services import slices
 from extraction.services.process_warnings import add_warnings
 from taskhub.error_texts import storable
+from taskhub.outbound.cookie_store import CookieChanges, merged_cookies
 from taskhub.security.masking import mask
 from taskhub.security.sealed_values import opened_text, sealed_text
 
@@ -131,10 +132,13 @@ def _claim(cursor: Any, slice: Slice, limit: int, lost: str) -> list[ClaimedPage
     ]
 
 
-def write_batch(*, slice: Slice, outcomes: Sequence[PageOutcome], max_pages: int) -> Process:
+def write_batch(
+    *, slice: Slice, outcomes: Sequence[PageOutcome], max_pages: int, cookies: CookieChanges | None = None
+) -> Process:
     """Writes what became of pages, the pages that they led to, and what they cost, in one transaction.
 
-    Pages past `max_pages` of the process are left out. Returns the process as it is then. Raises `SliceLost`.
+    Pages past `max_pages` of the process are left out. `cookies` are what its servers changed. Returns the process as
+    it is then. Raises `SliceLost`.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         process = Process.objects.select_for_update(no_key=True).get(pk=slice.process_id)
@@ -146,7 +150,10 @@ def write_batch(*, slice: Slice, outcomes: Sequence[PageOutcome], max_pages: int
             found = [
                 add_findings(process.findings, page.page.rule, page.findings) for page in outcomes if page.findings
             ]
-            process.save(update_fields=(*COUNTED, "findings") if any(found) else COUNTED)
+            changed = [*COUNTED, *(["findings"] if any(found) else []), *(["cookies"] if cookies else [])]
+            if cookies:
+                process.cookies = merged_cookies(process.cookies, cookies)
+            process.save(update_fields=changed)
         return process
 
 

@@ -23,6 +23,7 @@ from taskhub.errors import Problem, Rejected, TooLarge, UnsupportedMedia
 from taskhub.outbound.answer_bodies import AnswerBody
 from taskhub.outbound.answer_heads import HEADERS_MAX, ContradictoryLength, GateConnector, OversizedHead
 from taskhub.outbound.answers import HEADER_MAX_BYTES, redirect_address
+from taskhub.outbound.cookie_store import CookieStore
 from taskhub.outbound.errors import Refused, TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve, system_resolver
 from taskhub.outbound.policy import Policy, Target, check_url, configured_policy
@@ -117,7 +118,7 @@ class GateResolver(AbstractResolver):
 
 
 class GateClient:
-    """Makes requests of one user: it keeps connections and cookies. `limit` is of connections at once."""
+    """Makes requests of one user: it keeps connections, and cookies in a store. `limit` is of connections at once."""
 
     def __init__(
         self,
@@ -125,17 +126,17 @@ class GateClient:
         *,
         resolver: Resolver = system_resolver,
         limit: int = 16,
-        jar: aiohttp.abc.AbstractCookieJar | None = None,
+        cookies: CookieStore | None = None,
     ) -> None:
         self.policy = policy or configured_policy()
         self._resolver, self._limit = GateResolver(self.policy, resolver), limit
-        self.jar = jar
+        self.cookies = cookies or CookieStore()
 
     async def __aenter__(self) -> Self:
         connector = GateConnector(resolver=self._resolver, limit=self._limit, ttl_dns_cache=DNS_SECONDS)
         self._session = aiohttp.ClientSession(
             connector=connector,
-            cookie_jar=self.jar or aiohttp.DummyCookieJar(),
+            cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": ACCEPTED},
@@ -194,12 +195,15 @@ class GateClient:
         if target != home:
             secret = CREDENTIALS | call.secret
             headers = {name: value for name, value in headers.items() if name.lower() not in secret}
+        headers = self._with_cookies(headers, call.url)
         proxy = await self._proxy(call.proxy, target) if call.proxy else None
         try:
             async with self._session.request(
                 call.method, address, headers=headers, data=call.form or None, proxy=proxy, allow_redirects=False
             ) as response:
                 answer = GateResponse(response.status, call.url, response.headers)
+                if "Set-Cookie" in response.headers:
+                    self.cookies.receive(call.url, response.headers.getall("Set-Cookie"))
                 if response.status in REDIRECTS and "Location" in response.headers:
                     return answer
                 if judge:
@@ -208,6 +212,14 @@ class GateClient:
                 return answer
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _problem_of(error, target, self.policy) from None
+
+    def _with_cookies(self, headers: Mapping[str, str], url: str) -> Mapping[str, str]:
+        """Headers with the cookies for an address, behind those that were given as a header."""
+        if not (kept := self.cookies.header_for(url)):
+            return headers
+        given = [value for name, value in headers.items() if name.lower() == "cookie"]
+        others = {name: value for name, value in headers.items() if name.lower() != "cookie"}
+        return others | {"Cookie": "; ".join([*given, kept])}
 
     async def _proxy(self, proxy: str, target: Target) -> URL:
         """Checks the proxy's address as any other, and resolves the target's name, as the proxy will, too."""

@@ -23,6 +23,7 @@ from extraction.services import process_lifecycle, processes, tasks
 from extraction.services.results import ResultExport
 from taskhub.errors import Rejected
 from taskhub.outbound import Policy, configured_policy
+from taskhub.outbound.cookie_store import CookieKey, CookieStore, set_by_user
 from taskhub.runs.queue.worker_process import work
 from tests.chromium import required
 from tests.conftest import Person
@@ -151,7 +152,7 @@ def test_method_form_headers_and_cookies_are_sent_and_to_no_other(site: Site) ->
             form={"q": "a b"},
             headers={"X-Shop": "s3cr3t"},
             home=site.url,
-            cookies=(("127.0.0.1", "/", "session", "abc"),),
+            cookies=tuple(set_by_user({"session": "abc"}, "127.0.0.1")),
         )
         assert site.bodies["/"] == b"q=a+b"
         assert [site.seen[path].get("X-Shop") or site.seen[path].get("x-shop") for path in ("/", "/own.png")] == [
@@ -160,7 +161,32 @@ def test_method_form_headers_and_cookies_are_sent_and_to_no_other(site: Site) ->
         assert site.seen["/"]["Cookie"] == "session=abc"
         assert other.hits["/pixel.js"] == 1
         assert "s3cr3t" not in str(other.seen["/pixel.js"])
-        assert ["127.0.0.1", "/", "session", "abc"] in page.cookies
+        assert page.cookies == {}  # none that was given has changed
+
+
+def test_the_browser_has_the_cookies_of_the_process_and_gives_them_back(site: Site) -> None:
+    store = CookieStore(set_by_user({"cart[items]": "1", "old": "1", "kept": "1", "": "bare"}, "127.0.0.1"))
+    far = {"domain": ".example.com", "secure": True, "httpOnly": True, "sameSite": "Strict", "expires": 4102444800.0}
+    store.apply({CookieKey(".example.com", "/", "far"): {**far, "path": "/", "name": "far", "value": "1"}})
+    before = store.cookies()
+    script = "document.cookie = 'made=by script; path=/'; document.cookie = 'old=; path=/; max-age=0'"
+    site.pages["/"] = html(
+        f"<script>{script}</script>", **{"Set-Cookie": "cart[items]=2; Path=/; HttpOnly; Max-Age=60"}
+    )
+    page = shown(site, cookies=tuple(before))
+    assert {"cart[items]=1", "old=1", "kept=1"} <= set(site.seen["/"]["Cookie"].split("; "))
+    assert {key.name: cookie and cookie["value"] for key, cookie in page.cookies.items()} == {
+        "cart[items]": "2",
+        "made": "by script",
+        "old": None,
+    }
+    store.apply(page.cookies)
+    assert "kept=1" in store.header_for(site.url)
+    assert "old" not in store.header_for(site.url)
+    by_name = {cookie["name"]: cookie for cookie in store.cookies()}
+    assert by_name["cart[items]"]["httpOnly"]
+    assert by_name["cart[items]"]["expires"] > time.time()
+    assert by_name["far"]["domain"] == ".example.com"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -10,15 +10,12 @@ from datetime import timedelta
 from threading import Thread
 from typing import Any
 
-import orjson
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import OperationalError, connection
 from django.utils import timezone
 
 from extraction import fetch_loop, worker_loop
-from extraction.domain.page_addresses import page_key
-from extraction.domain.process_status import PageState
 from extraction.fetch.host_limits import HostBusy, HostLimits
 from extraction.models import CreditAccount, CreditEntry, ExtractionPage, Process, ProcessNote, Slice
 from extraction.services import (
@@ -38,44 +35,26 @@ from taskhub.runs.queue.webhook_events import WEBHOOK
 from taskhub.runs.queue.worker_process import work
 from taskhub.runs.webhooks.services import message_of
 from tests.conftest import Person
-from tests.extraction_runs import LINKS, begun, carried, extracted, records
+from tests.extraction_runs import (
+    DETAIL,
+    LINKS,
+    begun,
+    carried,
+    extracted,
+    found_at_once,
+    listing,
+    page,
+    records,
+    run_of,
+)
 from tests.extraction_sites import Reply, Site, html, serving
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("extracting_here")]
-
-DETAIL = {"fields": [{"name": "title", "selector": "h1"}]}
-
-
-def run_of(process: Process) -> Run:
-    assert process.run_id
-    return Run.objects.get(pk=process.run_id)
 
 
 def slow(path: str, before: int) -> Reply:
     time.sleep(1.3)
     return html("x")
-
-
-def page(process: Process, path: str) -> ExtractionPage:
-    return ExtractionPage.objects.get(process=process, url__endswith=path)
-
-
-def found_at_once(process: Process, urls: list[str]) -> None:
-    """As if the first page had led to these, which wait."""
-    slice, _ = slices.claim_slice(worker="first@test") or (None, None)
-    assert slice
-    [first] = page_table.claim_pages(slice=slice, limit=10)
-    keys = [(page_key(1, url), url) for url in urls]
-    found = [page_table.FoundPage(page_table.ClaimedPage(key, key, b"", 0, 1, url), mine=False) for key, url in keys]
-    rows = orjson.dumps([{"item_details": [key.hex()]} for key, _ in keys])
-    slices.reserve(slice=slice, wanted=10)
-    outcome = page_table.PageOutcome(first, PageState.DONE, cost=1, records=rows, count=len(urls), found=found)
-    page_table.write_batch(slice=slice, outcomes=[outcome], max_pages=1000)
-    process_lifecycle.end_slice(slice=slice)
-
-
-def listing(*paths: str, more: str = "") -> Reply:
-    return html("".join(f'<li><a href="{path}">{path}</a></li>' for path in paths) + more)
 
 
 def test_details_nest_and_their_lists_go_on(owner: Person, site: Site) -> None:

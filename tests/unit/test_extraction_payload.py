@@ -92,7 +92,8 @@ def test_everything_is_read() -> None:
         ("/request/headers/X-Shop", "a\r\nHost: evil", "value of a header"),
         ("/request/headers/Host", "evil", "the hub's own"),
         ("/request/headers/a b", "x", "name of a header"),
-        ("/request/cookies", {"a b": "c"}, "no cookie"),
+        ("/request/cookies", {"a;b": "c"}, "no cookie"),
+        ("/request/cookies", {"a": "c\nd"}, "no cookie"),
         ("/request/cookies", 7, "object"),
         ("/request/body", "x", "no such name"),
         ("/commonParent", "..", "no CSS selector"),
@@ -260,6 +261,8 @@ def test_formats_have_several_names(name: str, format: str | None) -> None:
 def test_cookies_may_be_written_as_the_header_has_them() -> None:
     payload = PagesPayload.parse(with_value("/request/cookies", "a=1; b=two"))
     assert payload.request.cookies == {"a": "1", "b": "two"}
+    payload = PagesPayload.parse(with_value("/request/cookies", 'cart[items]=1; q="a, b"; näme=ü'))
+    assert payload.request.cookies == {"cart[items]": "1", "q": '"a, b"', "näme": "ü"}
 
 
 @given(
