@@ -85,6 +85,9 @@ class Process(OwnedExtraction):
     finished_at = models.DateTimeField(null=True)
     served_at = models.DateTimeField(null=True, help_text="When a worker last took a slice of it")
     rest_until = models.DateTimeField(null=True, help_text="Its servers, or the storage, want to be left alone so long")
+    failed_turns = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="Turns that failed one after the other"
+    )
     requests = models.BigIntegerField(default=0)
     responses = models.BigIntegerField(default=0)
     pages = models.BigIntegerField(default=0, help_text="In the page table")

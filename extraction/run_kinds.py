@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from extraction.domain.kind_names import DELIVERY, EXTRACTION, REMOVAL, SCHEDULED_TASK
 from extraction.models import ExtractionTask, Process
-from extraction.services import process_lifecycle, processes, retention, slices, webhook_payload
+from extraction.services import process_endings, process_lifecycle, processes, retention, slices, webhook_payload
 from extraction.services.deliveries import RETRY_DELAYS
 from extraction.services.tasks import find_task
 from taskhub.errors import Rejected
@@ -36,7 +36,7 @@ class ProcessKind(RunKind):
         process_lifecycle.reopen_for_retry(old, new)
 
     def on_end(self, run: Run) -> None:
-        process_lifecycle.end_with_run(run)
+        process_endings.end_with_run(run)
 
     def admin_links(self, run: Run) -> list[tuple[str, str]]:
         return [

@@ -24,16 +24,16 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from extraction import fetch_loop
 from extraction.domain.kind_names import EXTRACTION
+from extraction.domain.result_formats import file_name
 from extraction.domain.tables import TableLosses
 from extraction.models import Process, Slice
-from extraction.services import process_lifecycle, slices
-from extraction.services.results import ResultExport, delete_result, file_name, store_result
+from extraction.services import process_endings, process_lifecycle, slices
+from extraction.services.results import ResultExport, delete_result, store_result
 from extraction.services.slices import SliceLost, SliceSort, add_note, slice_heartbeat
 from taskhub.db.process_local import ProcessLocal
 from taskhub.errors import Problem
@@ -54,7 +54,6 @@ BEAT_SECONDS = 0.5
 STOP_SECONDS = 15.0  # for results that are being written when the worker ends
 RENEWED_EVERY = 20  # pieces of a result
 STORAGE_RETRY = timedelta(seconds=30)
-FAILURE_RETRY = timedelta(seconds=5)
 
 
 def work_on_slices(*, node: str) -> int:
@@ -146,21 +145,18 @@ class SliceThread:
                     await fetch_loop.fetch_slice(slice, process, over)
         except SliceLost:
             log.info("Process %s was stopped, or another worker has its pages", process.id)
-        except (DatabaseError, InterfaceError) as error:
+        except (OperationalError, InterfaceError) as error:
             log.warning("A slice of %s lost the database: %s", process.id, error)
             await sync_to_async(connection.close)()
-        except Problem as problem:  # what the owner may no longer ask for, as when limits were lowered meanwhile
-            end = _end_without_result if sort == SliceSort.RESULT and problem.permanent else _end_refused
-            await sync_to_async(end)(slice, process, problem)
         except asyncio.CancelledError:  # the worker ends
             with suppress(DatabaseError, InterfaceError):
                 await sync_to_async(process_lifecycle.end_slice)(slice=slice)
             raise
-        except Exception:
-            log.exception("A slice of %s failed", process.id)
-            with suppress(DatabaseError, InterfaceError):
-                rest_until = timezone.now() + FAILURE_RETRY
-                await sync_to_async(process_lifecycle.end_slice)(slice=slice, rest_until=rest_until)
+        except Exception as error:
+            if not isinstance(error, Problem):
+                log.exception("A slice of %s failed", process.id)
+            with suppress(DatabaseError, InterfaceError):  # then it lapses, which counts as well
+                await sync_to_async(process_endings.fail_turn)(slice=slice, error=error)
 
     async def _beat(self) -> None:
         """Shows that the loop turns: the watchdog ends a process whose loop does not, when its slices are lost."""
@@ -188,20 +184,6 @@ def stop_slices() -> None:
     """Stops the slices of this process, which ends."""
     if thread := slice_thread.peek():
         thread.stop()
-
-
-def _end_refused(slice: Slice, process: Process, problem: Problem) -> None:
-    process_lifecycle.end_slice(slice=slice)
-    if process.run_id and problem.permanent:
-        reason = {"type": type(problem).__name__, "message": problem.detail}
-        process_lifecycle.fail_process(process=process, error=reason)
-
-
-def _end_without_result(slice: Slice, process: Process, problem: Problem) -> None:
-    """Ends a process whose result cannot be written, and never will be."""
-    _end_refused(slice, process, problem)
-    add_note(process, f"the result cannot be written: {problem.detail}")
-    Process.objects.filter(pk=process.pk).update(unwritten=False)
 
 
 def _write_results_in_thread(slice: Slice, process: Process) -> None:

@@ -9,13 +9,14 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
+from rest_framework.response import Response
 
-from extraction.api.views import ExtractionView
-from extraction.domain.result_formats import MEDIA_TYPES, SINGLE_PAGE_TYPES, format_named
+from extraction.api.views import ExtractionView, answer_when_written
+from extraction.domain.result_formats import MEDIA_TYPES, SINGLE_PAGE_TYPES, file_name, format_named
 from extraction.models import Process
 from extraction.services import processes
 from extraction.services.process_log import lines_of
-from extraction.services.results import ResultExport, file_name, open_result
+from extraction.services.results import ResultExport, open_result
 from extraction.services.signed_links import LOG, LinkedFile, resolve_link
 from taskhub.errors import Conflict, Problem, RangeNotSatisfiable, invalid
 from taskhub.web.openapi.problem_responses import problems
@@ -47,7 +48,7 @@ class FileView(ExtractionView):
             **problems(416),
         },
     )
-    def get(self, request: Request, token: str, name: str) -> HttpResponseBase:
+    def get(self, request: Request, token: str, name: str) -> Response | HttpResponseBase:
         """Download a file.
 
         What a link leads to: results, whole or the range of bytes that is asked for; or a log.
@@ -56,7 +57,9 @@ class FileView(ExtractionView):
         if linked.content == LOG:
             response = StreamingHttpResponse(lines_of(linked.process), content_type="text/plain; charset=utf-8")
             return _add_file_headers(response, f"{linked.process.id}.log", inline=True)
-        return _file_response(request, linked)
+        if not linked.process.unwritten:
+            return _file_response(request, linked)
+        return answer_when_written(request, linked.process, lambda: _file_response(request, resolve_link(token=token)))
 
 
 def whole_file(process: Process) -> HttpResponseBase:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from django.http import QueryDict
+from django.http import HttpResponseBase, QueryDict
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.parsers import BaseParser
@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from extraction.api import examples
-from extraction.api.views import ExtractionView
+from extraction.api.views import ExtractionView, answer_when_written
 from extraction.services.signed_links import link_to, process_of_result
 from taskhub.errors import Rejected, invalid
 from taskhub.security.scopes import KeyScope
@@ -78,17 +78,23 @@ class LinkView(ExtractionView):
     reads_any_body = True
 
     @extend_schema(operation_id="extraction_link", parameters=[NAME], responses={**LINKED, **problems(404)})
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> Response | HttpResponseBase:
         """Get a link to results.
 
         The name of the results, as a process tells it, is in the query, or in the body: alone, or as `{"name": ...}`.
         The link is good for an hour, and needs no other authentication. It is plain text unless JSON is asked for.
+        Where the file of a process that has just ended is still being written, the answer waits for it.
         """
         name_in_query = self.check_query(request, LinkQuery).get("name", "")
         name_in_body = _name_in(request.data) if request.META.get("CONTENT_LENGTH", "0") not in {"", "0"} else ""
         if not (name := name_in_query or name_in_body):
             raise invalid("/name", "The name of the results is required.")
-        return Response({"link": link_to(process=process_of_result(name=name, user=request.user))})
+        process = process_of_result(name=name, user=request.user)
+
+        def respond() -> Response:
+            return Response({"link": link_to(process=process_of_result(name=name, user=request.user))})
+
+        return answer_when_written(request, process, respond)
 
     @extend_schema(
         operation_id="extraction_link_by_post",
@@ -101,7 +107,7 @@ class LinkView(ExtractionView):
         responses={**LINKED, **problems(404)},
         examples=[OpenApiExample("A name", {"name": f"{examples.PROCESS_ID}.csv"}, request_only=True)],
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Response | HttpResponseBase:
         """Get a link to results, by POST.
 
         As by GET.

@@ -4,12 +4,17 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db.models import QuerySet
+from django.http import HttpResponseBase
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from extraction.api.examples import ID
+from extraction.models import Process
+from extraction.services.results import result_topic
+from taskhub.errors import Unavailable
+from taskhub.runs.waits import Respond, answer_when
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.schemas import PAGE, response_header
 from taskhub.web.rest_policies import FormParser, JsonByDefaultNegotiation
@@ -22,6 +27,7 @@ ID_PARAMETER = OpenApiParameter(
     description="Its id, a KSUID.",
     examples=[OpenApiExample("An id", ID, parameter_only=("id", OpenApiParameter.PATH))],
 )
+WRITING_SECONDS = 30  # for which a call waits for a file that is being written
 NEXT_LINK = response_header("Link", "The next page (RFC 8288), where there is one.", 200)
 LISTS = [*PAGE, NEXT_LINK]
 
@@ -44,6 +50,27 @@ class BareBodyNegotiation(JsonByDefaultNegotiation):
 class ExtractionView(CheckedView):
     path_parameters = (ID_PARAMETER,)
     content_negotiation_class = BareBodyNegotiation
+
+
+def answer_when_written(request: Request, process: Process, respond: Respond) -> Response | HttpResponseBase:
+    """What `respond` gives when the file of a process is written. Raises `Unavailable` where that takes too long."""
+
+    def is_due() -> bool:
+        return not Process.objects.filter(pk=process.pk, unwritten=True).exists()
+
+    def respond_if_due() -> Response | HttpResponseBase:
+        if not is_due():
+            raise Unavailable("The file is still being written.", retry_after=5)
+        return respond()
+
+    return answer_when(
+        request,
+        is_due,
+        topics=[result_topic(process.id)],
+        seconds=WRITING_SECONDS if process.unwritten else 0,
+        respond=respond_if_due if process.unwritten else respond,
+        user_id=process.owner_id,
+    )
 
 
 class ArrayView(ExtractionView, GenericAPIView[Any]):

@@ -45,3 +45,8 @@ def _read_format(value: Any) -> str:
 
 
 ResultFormat = Annotated[str, BeforeValidator(_read_format)]
+
+
+def file_name(process_id: str, format: str, *, gzip: bool) -> str:
+    """The name of a process's result file."""
+    return f"{process_id}.{format}" + (".gz" if gzip else "")

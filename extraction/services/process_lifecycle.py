@@ -1,7 +1,6 @@
 """Begins processes, ends them, and retries them. Between beginning and end, workers fetch their pages in slices."""
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -10,7 +9,7 @@ from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Coalesce, Extract, Now
 from django.utils import timezone
 
-from extraction.domain.findings import NO_RECORDS, NO_RECORDS_WORDS, NOT_USED, ExtractionWarning, find_warnings
+from extraction.domain.findings import NOT_USED, ExtractionWarning
 from extraction.domain.page_addresses import page_key
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import OPEN, PageState, ProcessStatus
@@ -19,11 +18,12 @@ from extraction.models import ExtractionPage, ExtractionTask, Process, Slice
 from extraction.services import slices
 from extraction.services.deliveries import queue_deliveries
 from extraction.services.payloads import allowed_payload, load_payload
+from extraction.services.process_endings import count_lost_turn, fail_process, tell_written, warn_of_findings
 from extraction.services.process_warnings import OF_FINDINGS, add_warnings, replace_warnings
-from extraction.services.processes import create_process, plan_run, process_of_run, process_summary, submit_run
+from extraction.services.processes import create_process, plan_run, process_of_run, submit_run
 from extraction.services.slices import add_note
 from extraction.services.suspension import resume_process, resume_waiting
-from taskhub.errors import Conflict, Rejected
+from taskhub.errors import Conflict
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
@@ -32,7 +32,6 @@ from taskhub.runs.queue.execution import Execution
 RUN_LEASE = timedelta(minutes=10)  # renewed with each progress; a server may want to be left alone for some minutes
 OVERDUE_AT_ONCE = 100
 COUNTS = ("pages", "failed", "records", "requests", "responses", "cost")  # in a run's result
-_STATUS_AFTER = {State.REVOKED: ProcessStatus.CANCELED, State.FAILURE: ProcessStatus.FAILED}
 
 
 def perform_extraction(execution: Execution) -> None:
@@ -79,23 +78,6 @@ def _create_scheduled(run: Run) -> Process | None:
         return create_process(task, task.owner, value, payload, run)
 
 
-def end_with_run(run: Run) -> None:
-    """Ends the process of a run, in the transaction that ends the run; the records so far are written to a file."""
-    running = Process.objects.filter(run_id=run.pk, status__in=(ProcessStatus.RUNNING, ProcessStatus.PENDING))
-    process = running.select_for_update(no_key=True).first()
-    if process is None:
-        return
-    process.status = _STATUS_AFTER.get(State(run.state), ProcessStatus.FINISHED)
-    process.error = (run.error or {}).get("message", "")
-    process.unwritten = process.removed_at is None
-    process.missing = 0
-    process.finished_at = timezone.now()
-    process.save(update_fields=("status", "error", "unwritten", "missing", "finished_at"))
-    slices.release_all(process=process)
-    _warn_of_findings(process)
-    add_note(process, process.status + (f": {process.error}" if process.error else ""))
-
-
 def finish_process(*, process: Process, results: str, size: int, warnings: Iterable[ExtractionWarning] = ()) -> bool:
     """Finishes a process whose pages have all ended and whose result is written; False where it ended otherwise.
 
@@ -108,13 +90,10 @@ def finish_process(*, process: Process, results: str, size: int, warnings: Itera
             return False
         Process.objects.filter(pk=row.pk).update(unwritten=False, results=results, size=size)
         replace_warnings(row, OF_TABLES, warnings)
+        row.results = results
         if row.status == ProcessStatus.RUNNING:
-            row.results = results
             _finish(row, results)
-        elif row.run and row.run.webhook:
-            row.results = results
-            event = "process.pending" if row.status == ProcessStatus.PENDING else "process.finished"
-            runs.queue_webhook(run=row.run, event=event, data=process_summary(row))
+        tell_written(process=row)
         return True
 
 
@@ -128,7 +107,7 @@ def _finish(process: Process, results: str) -> None:
     Process.objects.filter(pk=process.pk).update(status=status, error=process.error, finished_at=Now())
     if process.delivery and not failed:
         queue_deliveries(process=process)
-    _warn_of_findings(process)
+    warn_of_findings(process=process)
     add_note(process, f"{status}: {process.pages} pages, {process.failed} failed, {process.records} records")
     if process.run_id:
         counts = {name: getattr(process, name) for name in COUNTS}
@@ -147,18 +126,6 @@ def _failure_text(process: Process) -> str:
     return f"{process.failed} of {process.pages} pages failed; GET /v1/process/{{id}}/pages tells why."
 
 
-def _warn_of_findings(process: Process) -> None:
-    """Adds the warnings that follow from what a process found, at its end."""
-    if not (process.findings or (process.responses and not process.records)):
-        return
-    with suppress(Rejected):  # the search engine is gone
-        payload = load_payload(process)
-        if process.findings:
-            replace_warnings(process, OF_FINDINGS, find_warnings(payload.rule, process.findings))
-        elif payload.MAKES_RECORDS:
-            replace_warnings(process, OF_FINDINGS, [ExtractionWarning(NO_RECORDS, "", NO_RECORDS_WORDS)])
-
-
 def mark_fetched(*, process: Process) -> None:
     """Marks a process as one whose result is to be written next, if all its pages have ended."""
     Process.objects.filter(pk=process.pk, open=0, status__in=(ProcessStatus.RUNNING, ProcessStatus.PENDING)).update(
@@ -169,22 +136,16 @@ def mark_fetched(*, process: Process) -> None:
 def end_slice(*, slice: Slice, rest_until: datetime | None = None) -> None:
     """Ends a worker's own slice: its pages and credits are free again, and suspended processes may resume with them.
 
-    `rest_until` is when the process's servers can be asked again.
+    `rest_until` is when the process's servers can be asked again. Turns that failed before this one are forgotten.
     """
     with transaction.atomic():
         process = slices.lock_process(slice.process_id)
-        if process and rest_until:
-            Process.objects.filter(pk=process.pk).update(rest_until=rest_until)
+        if process and (rest_until or process.failed_turns):
+            rest_until = rest_until or process.rest_until
+            Process.objects.filter(pk=process.pk).update(rest_until=rest_until, failed_turns=0)
         refunded = slices.release(slice=slice, process=process, lost=False) if process else 0
     if refunded and process:
         resume_waiting(process.owner_id)
-
-
-def fail_process(*, process: Process, error: Mapping[str, str]) -> None:
-    """Ends the run of a process that cannot go on, and so the process."""
-    with transaction.atomic():
-        if process.run_id:
-            runs.finish_detached(run_id=process.run_id, state=State.FAILURE, error=dict(error))
 
 
 def save_renders(*, process: Process, renders: Mapping[str, bool], text: str) -> None:
@@ -223,10 +184,15 @@ def sweep() -> None:
             return
     for slice in slices.lapsed_slices():
         with transaction.atomic():
+            slices.lock_run(slice.process)
             process = slices.lock_process(slice.process_id)
+            has_pages = slices.has_pages(slice)  # then each counts how many workers it was lost with
             if process and slices.release(slice=slice, process=process, lost=True) is not None:
                 add_note(process, f"worker lost: {slice.worker}")
-                mark_fetched(process=process)
+                if has_pages:
+                    mark_fetched(process=process)
+                else:
+                    count_lost_turn(process=process)
     resume_waiting()
     for process in _overdue():
         fail_process(process=process, error={"type": "TimeLimitExceeded", "message": "Its time is over."})

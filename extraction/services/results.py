@@ -196,9 +196,9 @@ def _groups(records: Iterable[Record], rule: ExtractionRule) -> Iterator[list[Re
         yield group
 
 
-def file_name(process_id: str, format: str, *, gzip: bool) -> str:
-    """The name of a result's file."""
-    return f"{process_id}.{format}" + (".gz" if gzip else "")
+def result_topic(process_id: str) -> str:
+    """What is published when the file of a process was written, or is given up."""
+    return f"results of {process_id}"
 
 
 def store_result(name: str, pieces: Iterator[bytes]) -> int:

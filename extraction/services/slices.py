@@ -155,6 +155,11 @@ def reserve(*, slice: Slice, wanted: int) -> int:
         return credits.reserve(slice=slice, process=process, wanted=wanted) if process else 0
 
 
+def has_pages(slice: Slice) -> bool:
+    """Whether a slice has claimed pages that are not done."""
+    return ExtractionPage.objects.filter(slice=slice.pk, state=PageState.CLAIMED).exists()
+
+
 def release(*, slice: Slice, process: Process, lost: bool) -> int | None:
     """Ends a slice, in the caller's transaction, which has locked the process: its pages and credits are free again.
 

@@ -1,11 +1,13 @@
 """Suspends processes whose owner has no credits left, or that may cost no more, and resumes them."""
 
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F
 
 from extraction.domain.process_status import ProcessStatus
+from extraction.domain.result_formats import file_name
 from extraction.models import Process
 from extraction.services import slices
 from extraction.services.credits import credit_account
@@ -22,8 +24,9 @@ def suspend_for_credits(*, process: Process) -> None:
         if row is None or row.status != ProcessStatus.RUNNING or not row.open:
             return
         capped, missing = row.cap_reached, max(1, row.open * row.price)
+        results = file_name(row.id, row.format, gzip=row.gzip)
         Process.objects.filter(pk=row.pk).update(
-            status=ProcessStatus.PENDING, missing=missing, capped=capped, unwritten=True
+            status=ProcessStatus.PENDING, missing=missing, capped=capped, unwritten=True, results=results
         )
         message = f"{'The cap of this run is reached' if capped else 'The credits ran out'}; {missing} more are needed."
         slices.add_note(row, f"pending: {message}")
@@ -39,7 +42,10 @@ def resume_process(*, process_id: int) -> bool:
         row = slices.lock_process(process_id)
         if row is None or row.status != ProcessStatus.PENDING or not _affordable(row):
             return False
-        Process.objects.filter(pk=row.pk).update(status=ProcessStatus.RUNNING, missing=0, capped=False, unwritten=False)
+        changes: dict[str, Any] = {"results": ""} if row.unwritten else {}  # its file was not written yet
+        Process.objects.filter(pk=row.pk).update(
+            status=ProcessStatus.RUNNING, missing=0, capped=False, unwritten=False, **changes
+        )
         slices.add_note(row, "resumed")
         if run:
             runs.resume(run=run)

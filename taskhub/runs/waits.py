@@ -17,6 +17,8 @@ from taskhub.runs.queue import pubsub, visible_run
 from taskhub.runs.serializers import RunSerializer
 from taskhub.web.front.responses import DeferredResponse, EventStreamResponse
 
+Respond = Callable[[], Response | HttpResponseBase]
+
 EVENTS_SECONDS = 3600
 KEEP_ALIVE_SECONDS = 15
 
@@ -24,22 +26,45 @@ _open_waits = FairSemaphore(settings.OPEN_WAITS_MAX, "Too many waits are open.",
 
 
 def answer_when_ended(
-    request: Request, *, run_ids: Sequence[UUID], seconds: float, respond: Callable[[], Response | HttpResponseBase]
+    request: Request, *, run_ids: Sequence[UUID], seconds: float, respond: Respond
 ) -> Response | HttpResponseBase:
     """What `respond` gives when all these runs have ended, or when `seconds` are over.
 
-    `respond` may raise `Problem`s, as a view does. Raises `NotFound` for a run that is not the caller's, and
-    `Unavailable` when this process has as many waits open, or of this user, as the settings allow.
+    Raises `NotFound` for a run that is not the caller's, and what `answer_when` raises.
     """
     waiting = [run_id for run_id in run_ids if not visible_run(run_id=run_id, user=request.user).ended]
-    if not waiting or seconds <= 0:
+
+    def is_due() -> bool:
+        while waiting and visible_run(run_id=waiting[0], user=request.user).ended:
+            waiting.pop(0)
+        return not waiting
+
+    if not waiting:
+        return respond()
+    user_id = cast(UUID, request.user.pk)
+    return answer_when(request, is_due, topics=waiting, seconds=seconds, respond=respond, user_id=user_id)
+
+
+def answer_when(
+    request: Request,
+    is_due: Callable[[], bool],
+    *,
+    topics: Sequence[Any],
+    seconds: float,
+    respond: Respond,
+    user_id: UUID,
+) -> Response | HttpResponseBase:
+    """What `respond` gives when it is due, or when `seconds` are over. `is_due` is asked when one of `topics` moves.
+
+    `respond` may raise `Problem`s, as a view does. Raises `Unavailable` when this process has as many waits open, or
+    for this user, as the settings allow.
+    """
+    if seconds <= 0 or is_due():
         return respond()
     view: Any = (request.parser_context or {})["view"]
 
     def answer(time_is_up: bool) -> HttpResponseBase | None:
-        while waiting and visible_run(run_id=waiting[0], user=request.user).ended:
-            waiting.pop(0)
-        if waiting and not time_is_up:
+        if not (is_due() or time_is_up):
             return None
         try:
             response: Any = respond()
@@ -48,10 +73,10 @@ def answer_when_ended(
         response = view.finalize_response(request, response, *view.args, **view.kwargs)
         return response.render() if isinstance(response, Response) else response  # type: ignore[no-any-return]
 
-    slot = _wait_slot(request)
+    slot = _wait_slot(user_id)
     return DeferredResponse(
         seconds=seconds,
-        subscribe=lambda: pubsub.subscribe(*waiting, confirmed=False),
+        subscribe=lambda: pubsub.subscribe(*topics, confirmed=False),
         answer=answer,
         release=slot.close,
     )
@@ -75,7 +100,7 @@ def stream_of_events(request: Request, *, run_id: UUID) -> EventStreamResponse |
         revision = run.revision
         return _event_of(run), run.ended
 
-    slot = _wait_slot(request)
+    slot = _wait_slot(cast(UUID, request.user.pk))
     return EventStreamResponse(
         seconds=EVENTS_SECONDS,
         keep_alive=KEEP_ALIVE_SECONDS,
@@ -85,10 +110,10 @@ def stream_of_events(request: Request, *, run_id: UUID) -> EventStreamResponse |
     )
 
 
-def _wait_slot(request: Request) -> ExitStack:
+def _wait_slot(user_id: UUID) -> ExitStack:
     """Takes one of the slots for open waits; closing gives it back."""
     slot = ExitStack()
-    slot.enter_context(_open_waits.acquire(cast(UUID, request.user.pk)))
+    slot.enter_context(_open_waits.acquire(user_id))
     return slot
 
 

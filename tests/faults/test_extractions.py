@@ -122,16 +122,16 @@ def test_stopped_in_the_middle(broken: Disposable, site: Site) -> None:
     owner = broken.people.sign_up()
     process = begun(owner, site)
     moved(owner, process, 30)
-    assert owner.post(f"/v1/process/{process['id']}/cancel").json()["status"] == "canceled"
+    stopped = owner.post(f"/v1/process/{process['id']}/cancel").json()
+    assert stopped["status"] == "canceled"
+    link = owner.get("/v1/getlink", data=stopped["results"]).text  # which waits for the file
+    assert len(owner.session.get(link, timeout=10).json()) >= ITEMS
     Event().wait(2)
     count = sum(site.hits.values())
     Event().wait(1)
     assert sum(site.hits.values()) == count
-    until(lambda: info(owner, process)["results"])
     stopped = info(owner, process)
     assert 30 <= stopped["responseCount"] == stopped["cost"] < LISTS * (ITEMS + 1)
-    link = owner.get("/v1/getlink", data=stopped["results"]).text
-    assert len(owner.session.get(link, timeout=10).json()) >= ITEMS
     again = owner.post(f"/v1/process/{process['id']}/retry")
     assert again.status_code == 202, again.text
     until(lambda: info(owner, process)["status"] == "finished", 60)

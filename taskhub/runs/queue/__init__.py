@@ -14,6 +14,7 @@ from taskhub.runs.queue.leases import (
     suspend,
 )
 from taskhub.runs.queue.maintenance import prune, remove_runs_of, sweep
+from taskhub.runs.queue.pubsub import publish
 from taskhub.runs.queue.queries import visible_run, wait
 from taskhub.runs.queue.submission import check_active, create_run, retry, submit
 from taskhub.runs.queue.webhook_events import checked_webhook, queue_webhook, set_webhook
@@ -31,6 +32,7 @@ __all__ = [
     "finish_detached",
     "notify_worker",
     "prune",
+    "publish",
     "queue_webhook",
     "remove_runs_of",
     "renew",
