@@ -4,11 +4,11 @@
 each, a table of authors, news, and a `robots.txt`.
 """
 
-import argparse
 from collections.abc import Callable
 from html import escape
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
+
+from taskhub.example_server import ExampleHandler, serve
 
 BOOKS = 24
 A_PAGE = 8
@@ -86,10 +86,7 @@ def respond(path: str) -> str | None:
     return pages[first]() if first in pages and not rest else None
 
 
-class ShopHandler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1  # headers and body in one packet
-
+class ShopHandler(ExampleHandler):
     def do_GET(self) -> None:
         if self.path == "/robots.txt":
             self.answer(200, "text/plain", "User-agent: *\nDisallow: /admin\n")
@@ -98,28 +95,6 @@ class ShopHandler(BaseHTTPRequestHandler):
         else:
             self.answer(404, "text/html; charset=utf-8", document("Not found", ""))
 
-    def answer(self, status: int, kind: str, text: str) -> None:
-        body = text.encode()
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Logs nothing: clients have logs of their own."""
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=9001)
-    options = parser.parse_args()
-    ThreadingHTTPServer.request_queue_size = 128  # connections that come at once
-    with ThreadingHTTPServer((options.host, options.port), ShopHandler) as server:
-        print(f"The site is at http://{options.host}:{server.server_port}", flush=True)  # noqa: T201 (for people)
-        server.serve_forever()
-
 
 if __name__ == "__main__":
-    main()
+    serve(ShopHandler, name="site", description=__doc__, port=9001)
