@@ -368,6 +368,8 @@ OUTBOUND_READ_TIMEOUT = env_int("TASKHUB_OUTBOUND_READ_TIMEOUT", 60, minimum=1)
 OUTBOUND_TOTAL_TIMEOUT = env_int("TASKHUB_OUTBOUND_TOTAL_TIMEOUT", 300, minimum=1)
 OUTBOUND_MAX_BYTES = env_int("TASKHUB_OUTBOUND_MAX_BYTES", 16 * 1024 * 1024, minimum=1024)
 OUTBOUND_MAX_REDIRECTS = env_int("TASKHUB_OUTBOUND_MAX_REDIRECTS", 10)
+# Of a whole transfer to or from the storage of results, where that is not this machine's disk.
+RESULTS_SECONDS = env_int("TASKHUB_RESULTS_SECONDS", 600, minimum=1)
 if RESULTS_BUCKET:
     STORAGES["results"]["OPTIONS"]["client_config"] = S3Config(
         signature_version="s3v4",

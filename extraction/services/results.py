@@ -6,15 +6,18 @@ The order follows from the pages alone: it does not matter which worker fetched 
 import logging
 import os
 import tempfile
+import threading
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, Future, InvalidStateError
 from contextlib import suppress
 from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import orjson
+from django.conf import settings
 from django.core.files import File
 from django.core.files.storage import storages
 
@@ -26,6 +29,9 @@ from extraction.models import ExtractionPage, Process
 from extraction.services.payloads import load_payload
 from extraction.writers import write_records
 from taskhub.errors import Rejected, Unavailable
+from taskhub.interruption import waiting
+
+Value = TypeVar("Value")
 
 log = logging.getLogger(__name__)
 
@@ -233,10 +239,16 @@ def _local_path(name: str) -> Path | None:
 
 def _upload(name: str, path: Path) -> None:
     """Copies a file to a storage elsewhere. Raises `OSError`."""
-    try:
+
+    def copy() -> None:
         with path.open("rb") as file:
             result_storage().delete(name)
             result_storage().save(name, File(file))
+        if result_storage().size(name) != path.stat().st_size:
+            raise OSError("The storage has another file than it was sent.")
+
+    try:
+        _within_time(copy)
     except OSError:
         raise
     except Exception as error:  # each storage has its own
@@ -246,7 +258,9 @@ def _upload(name: str, path: Path) -> None:
 def open_result(name: str) -> Any:
     """Opens a stored file. Raises `FileNotFoundError`, and `Unavailable` when the storage does not answer."""
     try:
-        return result_storage().open(name, "rb")
+        if _local_path(name):
+            return result_storage().open(name, "rb")
+        return _within_time(lambda: _fetched(result_storage().open(name, "rb")))
     except FileNotFoundError:
         raise
     except Exception as error:
@@ -254,7 +268,44 @@ def open_result(name: str) -> Any:
         raise Unavailable("The file cannot be read at present.", retry_after=60) from None
 
 
+def _fetched(file: Any) -> Any:
+    """A file of a storage elsewhere once it is here: it comes when its content is asked for."""
+    try:
+        file.file  # noqa: B018 - a property, which fetches it
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
 def delete_result(name: str) -> None:
-    """Deletes a stored file, if it is there."""
+    """Deletes a stored file, if it is there. Raises `OSError` and what its storage raises."""
     with suppress(FileNotFoundError):
-        result_storage().delete(name)
+        if _local_path(name):
+            result_storage().delete(name)
+        else:
+            _within_time(lambda: result_storage().delete(name))
+
+
+def _within_time(call: Callable[[], Value]) -> Value:
+    """What a call of a storage elsewhere gives. Raises `OSError` when RESULTS_SECONDS are over.
+
+    Its library keeps the time of each step only. A call that is out of time is left to itself, in its thread.
+    """
+    result: Future[Value] = Future()
+
+    def run() -> None:
+        with suppress(InvalidStateError):  # nobody waits for it any more
+            try:
+                result.set_result(call())
+            except Exception as error:
+                result.set_exception(error)
+
+    threading.Thread(target=run, name="result-storage", daemon=True).start()
+    try:
+        with waiting(result.cancel):
+            return result.result(settings.RESULTS_SECONDS)
+    except TimeoutError:
+        raise OSError(f"The storage took longer than {settings.RESULTS_SECONDS} seconds.") from None
+    except CancelledError:
+        raise OSError("The storage was not waited for.") from None

@@ -17,6 +17,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from botocore.config import Config as BotoConfig
 
 from extraction.delivery import transfer
 from extraction.domain.destinations import parse_destinations
@@ -25,9 +26,10 @@ from extraction.domain.render_job import RenderJob
 from extraction.fetch.host_limits import HostLimits
 from extraction.fetch.page_renderer import render
 from extraction.fetch.robots import RobotsRules
+from extraction.services import results
 from sequences.domain.exchange import SendFailed, StepRequest
 from sequences.http_client import HttpClient
-from taskhub.errors import Problem
+from taskhub.errors import Problem, Unavailable
 from taskhub.outbound import Allow, Policy, Session, Unreachable
 from taskhub.outbound.client import GateClient, GateRequest
 from taskhub.outbound.proxy import GateProxy
@@ -42,6 +44,8 @@ LARGE = 30_000_000  # more than the buffers between client and server take
 TIME_IS_OVER = r"(took longer than|sent nothing for|stalled for|did not answer within) [\d.]+ seconds"
 TOO_MUCH = "more than|more bytes"
 ANSWERS = sorted(BEHAVIOURS.keys() - {"take_nothing"})  # what those who have sent their request wait for
+# Of a gate that is asked for a tunnel. With another answer's body TLS does not begin, and the call fails at once.
+TUNNELS = ["silent", "dribble_head", "stop_after_head"]
 
 pytestmark = pytest.mark.slow
 
@@ -134,8 +138,8 @@ DOORS: dict[str, tuple[Callable[[SlowServer], None], list[str]]] = {
     "delivery to S3, over TLS": (lambda server: deliver_to_bucket(server, "s3", "https"), ["silent"]),
     "large delivery to S3": (lambda server: deliver_to_bucket(server, "s3", size=LARGE), ["take_nothing"]),
     "delivery to Google Cloud Storage": (lambda server: deliver_to_bucket(server, "gcs"), ANSWERS),
-    "delivery to Dropbox": (lambda server: deliver_by_account(server, "dropbox"), ["silent"]),
-    "delivery to OneDrive": (lambda server: deliver_by_account(server, "onedrive"), ["silent"]),
+    "delivery to Dropbox": (lambda server: deliver_by_account(server, "dropbox"), TUNNELS),
+    "delivery to OneDrive": (lambda server: deliver_by_account(server, "onedrive"), TUNNELS),
     "delivery by SFTP": (deliver_by_sftp, ["silent", "dribble_head", "dribble_body"]),
 }
 
@@ -161,6 +165,37 @@ def assert_ended(errors: dict[str, str]) -> None:
     for behaviour, error in errors.items():
         words = f"{TIME_IS_OVER}|{TOO_MUCH}" if behaviour in {"never_end", "repeat_interim"} else TIME_IS_OVER
         assert re.search(words, error), (behaviour, error)
+
+
+STORAGE_CALLS: dict[str, Callable[[], Any]] = {
+    "store": lambda: results.store_result("a.csv", iter([b"x" * 1000])),
+    "store much": lambda: results.store_result("a.csv", iter([b"x" * LARGE])),
+    "open": lambda: results.open_result("a.csv"),
+    "delete": lambda: results.delete_result("a.csv"),
+}
+
+
+@pytest.mark.parametrize(
+    ("call", "behaviour"),
+    [
+        *(("store", "dribble_head"), ("store", "repeat_interim"), ("store much", "take_nothing")),
+        *(("open", "silent"), ("open", "dribble_head"), ("open", "dribble_body"), ("delete", "dribble_head")),
+    ],
+)
+def test_the_storage_of_results_ends_in_its_time(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, call: str, behaviour: str
+) -> None:
+    settings.RESULTS_SECONDS = 1
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    times = BotoConfig(connect_timeout=60, read_timeout=60, retries={"total_max_attempts": 1})
+    with slow_server(behaviour) as server:
+        options = {"bucket_name": "results", "region_name": "us-east-1", "client_config": times}
+        options["endpoint_url"] = f"http://{server.authority}"
+        storage = {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}
+        settings.STORAGES = {**settings.STORAGES, "results": storage}
+        with pytest.raises((OSError, Unavailable), match=r"longer than 1 seconds|read at present|another file"):
+            STORAGE_CALLS[call]()
 
 
 def test_a_rendered_page_ends_in_its_time_however_its_server_behaves() -> None:
