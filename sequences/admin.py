@@ -12,8 +12,20 @@ from taskhub.web.admin import ReadOnlyAdmin, row_link
 
 @admin.register(SequenceStep)
 class SequenceStepAdmin(ReadOnlyAdmin):
-    list_display = ("number", "path", "method", "status", "duration_ms", "error", "note", "again", "url")
-    list_filter: ClassVar[Any] = ("again",)
+    list_display = (
+        "number",
+        "path",
+        "method",
+        "status",
+        "duration_ms",
+        "error",
+        "note",
+        "attempt",
+        "skipped",
+        "again",
+        "url",
+    )
+    list_filter: ClassVar[Any] = ("again", "skipped")
     search_ids = ("run_id",)
     linked_by = ("run__id__exact",)
     unlisted = ("sent", "answer")
@@ -22,12 +34,15 @@ class SequenceStepAdmin(ReadOnlyAdmin):
         "shown_run",
         "number",
         "path",
+        "title",
         "method",
         "url",
         "status",
         "duration_ms",
         "error",
         "note",
+        "attempt",
+        "skipped",
         "again",
         "sent",
         "answer",

@@ -61,7 +61,10 @@ BODY_SCHEMA = {
     "properties": {
         "persistence": {"type": ["object", "null"]},
         "container": {"type": ["object", "null"]},
+        "defaults": {"type": ["object", "null"]},
         "requests": {"type": "array", "items": {"type": "object"}},
+        "on_failure": {"type": ["array", "null"], "items": {"type": "object"}},
+        "finally": {"type": ["array", "null"], "items": {"type": "object"}},
     },
     "additionalProperties": False,
 }

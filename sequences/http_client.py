@@ -10,14 +10,20 @@ from urllib.parse import urlencode
 
 import requests
 from django.utils.http import parse_header_parameters
+from urllib3.fields import RequestField
+from urllib3.filepost import encode_multipart_formdata
 
+from sequences.domain.bodies import FORM
 from sequences.domain.exchange import SendFailed, StepRequest, StepResponse
+from sequences.domain.functions import encode_query
+from sequences.domain.json_values import as_text
 from taskhub.error_texts import storable
 from taskhub.errors import Problem, Rejected
 from taskhub.jsontools.lenient_json import decode_text, parse_lenient
 from taskhub.outbound import Session
+from taskhub.outbound.answers import retry_after
+from taskhub.outbound.errors import TimedOut, Unreachable
 
-FORM = "application/x-www-form-urlencoded"
 _JSON_LINES = re.compile(r"ndjson|jsonl|json-?lines|json-?stream|stream\+json|json-seq")
 
 
@@ -40,23 +46,38 @@ class HttpClient:
 
     def send(self, request: StepRequest) -> StepResponse:
         """Sends a request. Raises `SendFailed` with a message that names the other server's origin at most."""
+        options, policy = request.options, self._session.policy
         headers = dict(request.headers)
-        body = _body(request.body, headers)
-        seconds_left = max(0.001, self._remaining())
-        policy = self._session.policy
-        timeout = (min(policy.connect_timeout, seconds_left), min(policy.read_timeout, seconds_left))
-        options: dict[str, Any] = {"headers": headers, "body": body, "timeout": timeout, "seconds": seconds_left}
+        body = _body(request.body, options.format, headers)
+        seconds = max(0.001, min(self._remaining(), options.total_timeout or policy.total_timeout))
+        connect = min(options.connect_timeout or policy.connect_timeout, policy.connect_timeout, seconds)
+        read = min(options.read_timeout or policy.read_timeout, policy.read_timeout, seconds)
         try:
-            response = self._session.call(request.method, request.address, **options)
+            response = self._session.call(
+                request.method,
+                request.address,
+                headers=headers,
+                body=body,
+                timeout=(connect, read),
+                seconds=seconds,
+                follow_redirects=options.follow_redirects,
+            )
+        except TimedOut as problem:
+            raise SendFailed(problem.detail, "timeout") from None
+        except Unreachable as problem:
+            raise SendFailed(problem.detail, "connection") from None
         except Problem as problem:
             raise SendFailed(problem.detail) from None
-        return _step_response(response)
+        return _step_response(response, options.response)
 
 
-def _body(body: Any, headers: dict[str, str]) -> bytes | None:
-    """JSON, unless the author's Content-Type says that an object is a form, or that a text is what it is."""
+def _body(body: Any, format_: str, headers: dict[str, str]) -> bytes | None:
+    """The body as its format says. Without one it is JSON, unless the author's Content-Type says that an object is a
+    form, or that a text is what it is."""
     if body is None:
         return None
+    if format_:
+        return _formatted(body, format_, headers)
     name = next((name for name in headers if name.lower() == "content-type"), None)
     kind = _content_type(headers[name])[0] if name else ""
     if kind == FORM and isinstance(body, dict):
@@ -67,30 +88,72 @@ def _body(body: Any, headers: dict[str, str]) -> bytes | None:
     return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
 
 
+def _formatted(body: Any, format_: str, headers: dict[str, str]) -> bytes:
+    """A form, its parts, or a text; `headers` then state its type, but for a type of text that the author states."""
+    if format_ == "text":
+        if not any(name.lower() == "content-type" for name in headers):
+            headers["Content-Type"] = "text/plain; charset=utf-8"
+        return as_text(body).encode()
+    for name in [name for name in headers if name.lower() == "content-type"]:
+        del headers[name]
+    if format_ == "form":
+        headers["Content-Type"] = FORM
+        return encode_query(body).encode()
+    fields = [
+        _part(name, part)
+        for name, value in body.items()
+        for part in (value if isinstance(value, list) else [value])
+        if part is not None
+    ]
+    content, headers["Content-Type"] = encode_multipart_formdata(fields)
+    return content
+
+
+def _part(name: str, value: Any) -> RequestField:
+    """A part of multipart/form-data (RFC 7578): text, or `{filename?, content, content_type?}`."""
+    part = value if isinstance(value, dict) else {"content": value}
+    field = RequestField(name, as_text(part["content"]).encode(), filename=part.get("filename"))
+    field.make_multipart(content_type=part.get("content_type"))
+    return field
+
+
 def _form_value(value: Any) -> Any:
     if isinstance(value, list):
         return [_form_value(item) for item in value]
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _step_response(response: requests.Response) -> StepResponse:
+def _step_response(response: requests.Response, wanted: str = "") -> StepResponse:
     """The answer, its body as JSON where it says or looks so, else as text; null for an empty body.
 
-    One that says JSON and is none has a fault, unless its status is the step's error anyway.
+    `wanted` is `json` or `text` where its author knows better. One that says JSON and is none has a fault, unless its
+    status is the step's error anyway.
     """
-    status, message, body = response.status_code, storable(response.reason or ""), response.content
+    status, body = response.status_code, response.content
+    answer = StepResponse(
+        status,
+        None,
+        storable(response.reason or ""),
+        headers={name.lower(): storable(value) for name, value in response.headers.items()},
+        url=response.url or "",
+        retry_after=retry_after(response.headers),
+    )
     kind, charset = _content_type(response.headers.get("Content-Type", ""))
-    if not body.removeprefix(BOM_UTF8).strip():
-        return StepResponse(status, None, message)
-    says_json, fault = "json" in kind, ""
-    if says_json or body.removeprefix(BOM_UTF8).lstrip()[:1] in (b"{", b"["):
+    if not body.removeprefix(BOM_UTF8).strip() and wanted != "text":
+        return answer
+    says_json = wanted == "json" or "json" in kind
+    looks_so = body.removeprefix(BOM_UTF8).lstrip()[:1] in (b"{", b"[")
+    if wanted != "text" and (says_json or looks_so):
         try:
-            value, note = parse_lenient(body, charset, lines=bool(_JSON_LINES.search(kind)))
+            answer.value, answer.note = parse_lenient(body, charset, lines=bool(_JSON_LINES.search(kind)))
         except Rejected as refusal:
-            fault = f"The answer says that it is {kind[:100]}. {refusal.detail}" if says_json and status < 400 else ""
+            if says_json and status < 400:
+                said = f"The answer says that it is {kind[:100]}." if "json" in kind else "The answer is no JSON."
+                answer.fault = f"{said} {refusal.detail}"
         else:
-            return StepResponse(status, value, message, note)
-    return StepResponse(status, storable(decode_text(body, charset)), message, fault=fault)
+            return answer
+    answer.value = storable(decode_text(body, charset))
+    return answer
 
 
 def _content_type(header: str) -> tuple[str, str]:

@@ -2,10 +2,12 @@
 
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.db import models
+from django.utils import timezone
 
 from taskhub.runs.models import Run
-from taskhub.security.encryption import EncryptedJSONField
+from taskhub.security.encryption import EncryptedJSONField, EncryptedTextField
 
 
 class SequenceStep(models.Model):
@@ -14,12 +16,15 @@ class SequenceStep(models.Model):
     run = models.ForeignKey(Run, models.CASCADE, related_name="steps", db_index=False)
     number = models.PositiveIntegerField(help_text="From 1, in the order in which they were carried out")
     path = models.TextField(help_text="Such as requests[1].__def_loop__[0].requests[2]")
-    method = models.CharField(max_length=10)
+    title = models.CharField(max_length=200, default="", db_default="", blank=True, help_text="Its `name`")
+    method = models.CharField(max_length=10, help_text="SLEEP, PARALLEL or CALL for a step without a request")
     url = models.TextField(help_text="The address, or the name of a call in process")
     status = models.PositiveSmallIntegerField(null=True, help_text="Of the answer, if there was one")
     duration_ms = models.PositiveIntegerField()
     error = models.TextField(default="", blank=True)
     note = models.TextField(default="", db_default="", blank=True, help_text="What was mended in the answer")
+    attempt = models.PositiveIntegerField(default=1, db_default=1, help_text="The tries of one request, from 1")
+    skipped = models.BooleanField(default=False, db_default=False, help_text="Its `when` did not hold")
     again = models.BooleanField(default=False, help_text="May have been sent before, by a worker that was lost")
     sent = models.TextField(default="", help_text="Headers and body")
     answer = models.TextField(default="", help_text="The value of the answer")
@@ -31,6 +36,35 @@ class SequenceStep(models.Model):
 
     def __str__(self) -> str:
         return f"{self.number}. {self.path}"
+
+
+class SecretQuerySet(models.QuerySet["StoredSecret"]):
+    def usable_by(self, owner_id: Any) -> "SecretQuerySet":
+        """A user's own secrets, and those of all."""
+        return self.filter(models.Q(owner=owner_id) | models.Q(owner=None))
+
+
+class StoredSecret(models.Model):
+    """A value that sequences use and nobody is shown again; without an owner it is for everybody's."""
+
+    owner: "models.ForeignKey[Any, Any]" = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="+", db_index=False
+    )
+    name = models.CharField(max_length=100)
+    value: "models.Field[Any, Any]" = EncryptedTextField()
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = SecretQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["name", "pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["owner", "name"], name="secret_name", nulls_distinct=False)
+        ]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Checkpoint(models.Model):
@@ -50,7 +84,7 @@ class CheckpointValue(models.Model):
     digest = models.CharField(max_length=64, help_text="SHA-256 of place and key, which may be too long for an index")
     place = models.CharField(max_length=20)
     key = models.TextField()
-    value: "models.Field[Any, Any]" = EncryptedJSONField()
+    value: "models.Field[Any, Any]" = EncryptedJSONField(null=True, help_text="JSON; null is NULL")
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["run", "digest"], name="checkpoint_value")]

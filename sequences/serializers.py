@@ -19,12 +19,15 @@ EXAMPLE_SEQUENCE = {
 }
 EXAMPLE_STEP = {
     "path": "requests[0]",
+    "title": "",
     "method": "GET",
     "url": "http://localhost:8000/healthz",
     "status": 200,
     "duration_ms": 4,
     "error": "",
     "note": "",
+    "attempt": 1,
+    "skipped": False,
     "again": False,
 }
 EXAMPLE_RUN = {
@@ -50,6 +53,7 @@ class StepSerializer(serializers.ModelSerializer[SequenceStep]):
         extra_kwargs: ClassVar = {
             "status": {"min_value": 100, "max_value": 599},
             "duration_ms": {"min_value": 0, "max_value": None},
+            "attempt": {"min_value": 1, "max_value": None},
         }
 
 

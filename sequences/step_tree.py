@@ -7,7 +7,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from sequences.domain.exchange import StepRecord
-from taskhub.security.masking import mask
+from taskhub.security.masking import MASK, mask
 
 ITEMS_SHOWN = 5  # of each loop that goes on or has ended
 
@@ -53,12 +53,19 @@ class StepTree:
         return tree
 
 
+def _address(record: StepRecord) -> str:
+    if not record.sent:
+        return ""
+    return MASK if record.sensitive else mask(record.sent.address)
+
+
 def step_label(record: StepRecord, name: str) -> Text:
     """`requests[0] GET http://... 200 4 ms`, its error and its note behind it."""
     status = "-" if record.status is None else str(record.status)
     succeeded = record.error is None
-    parts = [(name, ""), (record.method, "bold"), (mask(record.sent.address) if record.sent else "", "cyan")]
+    parts = [(name, ""), (record.title, "italic"), (record.method, "bold"), (_address(record), "cyan")]
     parts += [(status, "green" if succeeded else "red"), (f"{record.duration_ms} ms", "dim")]
-    parts += [] if succeeded else [(mask(record.error or ""), "red")]
-    parts += [(record.note, "yellow")]
+    parts += [] if succeeded else [(MASK if record.sensitive else mask(record.error or ""), "red")]
+    parts += [(record.note, "yellow"), ("left out" if record.skipped else "", "yellow")]
+    parts += [(f"attempt {record.attempt}" if record.attempt > 1 else "", "yellow")]
     return Text(" ").join(Text(text, style=style) for text, style in parts if text)

@@ -10,11 +10,13 @@ class ExampleHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # headers and body in one packet
 
-    def answer(self, status: int, content_type: str, text: str) -> None:
+    def answer(self, status: int, content_type: str, text: str, headers: dict[str, str] | None = None) -> None:
         body = text.encode()
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 

@@ -318,6 +318,7 @@ if 0 < DATABASE_POOL_SIZE <= WALKS_AT_ONCE:
 SEQUENCE_STEPS_MAX = env_int("TASKHUB_SEQUENCE_STEPS_MAX", 100_000, minimum=1)
 SEQUENCE_ITEMS_MAX = env_int("TASKHUB_SEQUENCE_ITEMS_MAX", 1_000_000, minimum=1)  # of all its loops, filtered ones too
 SEQUENCE_PERSISTENCE_MAX = env_int("TASKHUB_SEQUENCE_PERSISTENCE_MAX", 8_000_000, minimum=1000)  # characters
+SEQUENCE_AT_ONCE_MAX = env_int("TASKHUB_SEQUENCE_AT_ONCE_MAX", 16, minimum=1)  # requests of one run, each in a thread
 SEQUENCE_SECONDS_MAX = env_int("TASKHUB_SEQUENCE_SECONDS_MAX", 3600, minimum=1)
 SEQUENCE_RECORD_MAX = env_int("TASKHUB_SEQUENCE_RECORD_MAX", 4_000, minimum=100)  # characters of a body in a step
 

@@ -10,9 +10,9 @@ from typing import Any, NoReturn
 
 import orjson
 
-from crawlers.domain.document_schemas import DocumentSchema
 from crawlers.domain.line_faults import InvalidDocument, duplicate_key_fault, fault_of_refused_line, too_deep
 from taskhub.errors import Rejected, TooLarge
+from taskhub.jsontools.document_schemas import DocumentSchema
 from taskhub.jsontools.json_numbers import canonical_json, canonical_member, number_fault
 from taskhub.jsontools.strict_json import NESTING_MAX, check_storable
 

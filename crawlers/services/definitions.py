@@ -10,7 +10,6 @@ from django.utils import timezone
 from pydantic import AfterValidator, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from crawlers.domain.document_schemas import DocumentSchema, InvalidSchema
 from crawlers.domain.parameters import (
     CheckedDescriptions,
     complete_values,
@@ -33,6 +32,7 @@ from crawlers.services.crawler_secrets import (
 from crawlers.services.document_removal import queue_removal
 from crawlers.services.status_updates import stop_task
 from taskhub.errors import Conflict, ErrorEntry, Problem, invalid
+from taskhub.jsontools.document_schemas import DocumentSchema, InvalidSchema
 from taskhub.jsontools.field_types import Text
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema, invalid_places, invalid_value, rejected
 from taskhub.outbound import check_url, read_origin

@@ -16,13 +16,13 @@ from typing import IO
 from django.conf import settings
 from django.utils import timezone
 
-from crawlers.domain.document_schemas import DocumentSchema, InvalidSchema
 from crawlers.domain.documents import DocumentReader, LineSplitter
 from crawlers.domain.line_faults import InvalidDocument, refuse_other_formats
 from crawlers.models import CrawlerTask, External
 from crawlers.services.document_store import Upload, UploadCounts, row_prefix, store_upload
 from taskhub.db.fair_semaphore import FairSemaphore
 from taskhub.errors import Conflict, NotAcceptable, Rejected, not_stored
+from taskhub.jsontools.document_schemas import DocumentSchema, InvalidSchema
 
 ERRORS_MAX = 10  # of the lines that do not fit
 IN_MEMORY = 1024 * 1024  # bytes; a longer body goes to the disk

@@ -38,12 +38,12 @@ def read_address(text: str, location: Location, templates: TemplateReader, fault
     """Adds a fault for what can never be an address."""
     parts = templates.parts(text, location)
     if not any(isinstance(part, Expression) for part in parts):
-        if fault := _fault(text):
+        if fault := address_fault(text):
             faults.add(location, fault)
         return constant(text)
     if not any(_is_address(parts, *values) for values in product(_AT_BEGINNING, _ELSEWHERE, _IN_SCHEME)):
         faults.add(location, "No values make an address of this: it begins with http:// or https:// and a host.")
-    if isinstance(parts[0], str) and _WITH_HOST.match(parts[0]) and not _fault(parts[0]):
+    if isinstance(parts[0], str) and _WITH_HOST.match(parts[0]) and not address_fault(parts[0]):
         return Template(lambda scope: _join_behind_host(parts, scope), False)
     return Template(lambda scope: _join(parts, lambda part: _counted(part.evaluate(scope), scope)), False)
 
@@ -91,7 +91,7 @@ def _join(parts: Parts, value_of: Callable[[Expression], Any]) -> str:
         else:
             address += quote(as_text(value_of(part)), safe="")
         _refuse_length(address)
-    if fault := _fault(address):
+    if fault := address_fault(address):
         raise StepFailure(fault)
     _refuse_dot_segments(address, beginning)
     return address
@@ -114,7 +114,7 @@ def _part_of_authority(text: str) -> str:
     return text
 
 
-def _fault(address: str) -> str | None:
+def address_fault(address: str) -> str | None:
     """Why a text is no address that can be called, such as having no host."""
     if not (match := _ADDRESS.fullmatch(address)):
         return "An address begins with http:// or https:// and a host, and has no control characters."

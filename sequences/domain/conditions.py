@@ -62,13 +62,14 @@ class FilterReader:
         if depth > NESTING_MAX:
             self.faults.add(location, f"A filter nests at most {NESTING_MAX} deep.")
             return []
-        return [self._part(part, (location, index), depth) for index, part in enumerate(value)]
+        return [self.part(part, (location, index), depth) for index, part in enumerate(value)]
 
-    def _part(self, part: Any, location: Location, depth: int) -> Predicate:
+    def part(self, part: Any, location: Location, depth: int = 0) -> Predicate:
+        """One part of a filter."""
         match part:
             case {"by": by, "condition": condition, **rest} if not rest:
                 return _condition(
-                    self.by(by, (location, "by")).evaluate, self._comparisons(condition, (location, "condition"))
+                    self.by(by, (location, "by")).evaluate, self.comparisons(condition, (location, "condition"))
                 )
             case {"or": inner, **rest} if not rest:
                 return _any(self._parts(inner, (location, "or"), depth + 1))
@@ -77,7 +78,8 @@ class FilterReader:
         self.faults.add(location, _FORMS + _but_is(part))
         return _never
 
-    def _comparisons(self, condition: Any, location: Location) -> list[Comparison]:
+    def comparisons(self, condition: Any, location: Location) -> list[Comparison]:
+        """The comparisons of a condition, all of which must hold."""
         if not isinstance(condition, dict):
             self.faults.add(location, "A condition is an object, such as {eq: 1}.")
             return []

@@ -25,18 +25,25 @@ class BudgetExceeded(StepFailure):
     """A budget is used up, or somebody wants the run to stop: no step can ignore that."""
 
 
-class StatusError(StepFailure):
-    """A response with a status of 400 or more."""
+class ResponseFailure(StepFailure):
+    """A response that is not what its step needs. `place` is what asked for more, such as `expect.status`."""
 
-    def __init__(self, response: StepResponse) -> None:
-        message = response.message or f"HTTP {response.status}"
-        self.value = {"status": response.status, "message": message, "body": response.value}
-        super().__init__(f"The answer was {response.status}" + (f": {response.message}" if response.message else "."))
+    def __init__(self, response: StepResponse, message: str, place: str = "", reason: str = "") -> None:
+        super().__init__(message)
+        self.place = place
+        self.value = {"status": response.status, "message": reason or message, "body": response.value}
+
+
+def status_failure(response: StepResponse, place: str = "", wanted: str = "") -> ResponseFailure:
+    """The failure of a status of 400 or more, or of one that was not expected."""
+    reason = response.message or f"HTTP {response.status}"
+    message = f"The answer was {response.status}" + (f": {response.message}" if response.message else ".")
+    return ResponseFailure(response, message + wanted, place, reason)
 
 
 @dataclass(slots=True)
 class StepError:
-    """An error that stops the sequence, unless its step, or one that loops over it, ignores errors.
+    """An error that stops the sequence, unless its step, or one that loops over it, ignores or catches errors.
 
     Then `value` is the value of that step. A `final` error is never ignored.
     """
@@ -50,5 +57,12 @@ class StepError:
     def of(cls, path: str, error: Exception) -> "StepError":
         """The value is `{status, message, body}` for a status of 400 or more, else `{worker_error}`."""
         message = message_of(error)
-        value = error.value if isinstance(error, StatusError) else {"worker_error": message}
-        return cls(path, message, value, final=isinstance(error, BudgetExceeded))
+        if isinstance(error, ResponseFailure):
+            return cls(f"{path}.{error.place}" if error.place else path, message, error.value)
+        return cls(path, message, {"worker_error": message}, final=isinstance(error, BudgetExceeded))
+
+    @property
+    def caught(self) -> dict[str, Any]:
+        """What `$` stands for where the error is caught."""
+        value = self.value
+        return {"path": self.path, "status": value.get("status"), "message": self.message, "body": value.get("body")}

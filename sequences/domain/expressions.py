@@ -1,16 +1,20 @@
-"""Expressions, the text between `{{` and `}}`: a root (`$`, `#`, `@`, `!`) and a path, parsed once into a function.
+"""Expressions, the text between `{{` and `}}`: a root and a path, parsed once into a function.
 
-`.key` and `.0` go down one level, `.(expression)` is a computed key and `.name_(expression)` one that is computed in
-part, anything more is JSONPath. A definite path gives a value or null, any other always a list. A quoted text, `'{{'`,
-is that text.
+Roots are `$`, `#`, `@`, `!`, `^` and `run`. `.key` and `.0` go down one level, `.(expression)` is a computed key and
+`.name_(expression)` one that is computed in part, anything more is JSONPath. A definite path gives a value or null, any
+other always a list. A quoted text, `'{{'`, is that text; `secret.NAME`, `now()` and `uuid()` stand for themselves.
+Behind each of these may stand functions: `#.name | default("nobody") | upper`. Their arguments are expressions, too, or
+numbers, true, false and null.
 """
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from sequences.domain.functions import TextFunction, function
 from sequences.domain.json_values import as_text
 from sequences.domain.paths import Matches, Path, PathStep, list_index, member, read_path
 from sequences.domain.scope import Scope
@@ -26,7 +30,19 @@ _ROOTS: dict[str, Evaluate] = {
     "#": lambda scope: scope.persistence,
     "@": lambda scope: scope.item,
     "!": lambda scope: scope.index,
+    "^": lambda scope: scope.answer,
+    "run": lambda scope: scope.context.run,
 }
+_ROOT = re.compile(r"[$#@!^]|run(?![A-Za-z0-9_])")
+_CALLS: dict[str, Evaluate] = {
+    "now()": lambda scope: scope.context.now(),
+    "uuid()": lambda scope: scope.context.new_id(),
+}
+_BEGINNINGS = "$, #, @, !, ^, run, secret.NAME, now() or uuid()"
+_SECRET = re.compile(r"secret\.([A-Za-z_][A-Za-z0-9_]{0,99})")
+_FUNCTION = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*(?:\((.*)\))?", re.DOTALL)
+_CONSTANT = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15})?|true|false|null")
+_SEPARATORS = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[()\[\]|,]""", re.DOTALL)
 _WORD = r"""[^\s.()\[\]{}*?,|&~'"`]"""
 _NAME = re.compile(rf"\.({_WORD}+)(?![^.)])")
 _COMPUTED = re.compile(rf"\.{_WORD}*\(")
@@ -51,15 +67,79 @@ def read_expression(text: str) -> Expression:
     """Raises `InvalidSyntax`, which names the character that cannot be where it is."""
     if len(text) > LENGTH_MAX:
         raise InvalidSyntax(f"An expression has at most {LENGTH_MAX} characters.")
-    bare = text.strip()
+    return _read_piped(text, 0)
+
+
+def _read_piped(text: str, depth: int) -> Expression:
+    """A value, and the functions behind it."""
+    if depth > NESTING_MAX:
+        raise InvalidSyntax(f"Functions stand in each other more than {NESTING_MAX} deep.")
+    first, *calls = _split(text, "|")
+    expression = _read_value(first.strip(), constants=depth > 0)
+    for call in calls:
+        parts = _FUNCTION.fullmatch(call.strip())
+        if not parts:
+            raise InvalidSyntax(f"{call.strip()[:100]!r} is no function, such as default(1).")
+        arguments = [_read_piped(part, depth + 1) for part in _split(parts[2], ",")] if (parts[2] or "").strip() else []
+        expression = _applied(function(parts[1], len(arguments)), expression, arguments)
+    return expression
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """The parts between separators, but for those in quotes or brackets."""
+    parts, depth, start = [], 0, 0
+    for token in _SEPARATORS.finditer(text):
+        if token[0] in "([":
+            depth += 1
+        elif token[0] in ")]":
+            depth -= 1
+        elif token[0] == separator and depth == 0:
+            parts.append(text[start : token.start()])
+            start = token.end()
+    return [*parts, text[start:]]
+
+
+def _read_value(bare: str, *, constants: bool) -> Expression:
     if literal := _LITERAL.fullmatch(bare):
         value = re.sub(r"\\(.)", r"\1", literal[1] or literal[2] or "", flags=re.DOTALL)
-        return Expression(lambda scope: value, frozenset())
+        return _constant(value)
+    if constants and _CONSTANT.fullmatch(bare):
+        return _constant(json.loads(bare))
+    if bare in _CALLS:
+        return Expression(_CALLS[bare], frozenset({bare}))
+    if secret := _SECRET.fullmatch(bare):
+        name = secret[1]
+        return Expression(lambda scope: scope.context.secret(name), frozenset({"secret"}))
     reader = _ExpressionParser(bare)
     expression = reader.expression()
     if reader.at < len(bare):
         raise reader.unexpected()
     return expression
+
+
+def _constant(value: Any) -> Expression:
+    return Expression(lambda scope: value, frozenset())
+
+
+_NOWHERE = Scope(None, {})
+
+
+def _applied(function_: TextFunction, value: Expression, arguments: list[Expression]) -> Expression:
+    roots = value.roots.union(*(argument.roots for argument in arguments))
+    compute, evaluate, parts = function_.compute, value.evaluate, [argument.evaluate for argument in arguments]
+    if not any(argument.roots for argument in arguments):
+        function_.check(*(part(_NOWHERE) for part in parts))
+
+    def apply(scope: Scope) -> Any:
+        return compute(scope, evaluate(scope), *[part(scope) for part in parts])
+
+    def apply_to_secret(scope: Scope) -> Any:
+        made = apply(scope)
+        for text in made if isinstance(made, list) else [made]:
+            scope.context.hide(text if isinstance(text, str) else "")
+        return made
+
+    return Expression(apply_to_secret if "secret" in roots and not function_.hashes else apply, roots)
 
 
 class _ExpressionParser:
@@ -83,11 +163,14 @@ class _ExpressionParser:
     def _root(self) -> str:
         if not self.text:
             raise InvalidSyntax("There is nothing in the expression.")
-        root = self.text[self.at : self.at + 1]
-        if root not in _ROOTS:
-            raise InvalidSyntax(f"{self.text[:100]!r}: an expression begins with $, #, @ or !, not with {root!r}.")
-        self.at += 1
-        return root
+        root = _ROOT.match(self.text, self.at)
+        if not root:
+            character = self.text[self.at : self.at + 1]
+            raise InvalidSyntax(
+                f"{self.text[:100]!r}: an expression begins with {_BEGINNINGS}, not with {character!r}."
+            )
+        self.at = root.end()
+        return root[0]
 
     def _part(self, depth: int) -> str | Expression | Path:
         """A key, a computed key, or a JSONPath."""

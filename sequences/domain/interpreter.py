@@ -1,27 +1,61 @@
 """Carries a sequence out. Pure: it is given the functions that send requests, the clock and calls in process.
 
-A stack of blocks rather than recursion: after every step the whole state can be stored (`checkpoint`), and another
-worker goes on from there (`resume`). Values are passed on as they are and never copied or changed: only persistence
-itself gets new keys, so what reads `#` as a whole is given a copy of it.
+One strand goes on at a time; what goes on at once are the requests for whose answers they wait. So there is nothing to
+lock, and after every step the whole state can be stored (`checkpoint`), from which another worker goes on (`resume`).
 """
 
-import re
-from collections.abc import Callable
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from heapq import heapify, heappop, heappush
+from itertools import count
+from typing import Any, Protocol
 
-from sequences.domain.blocks import Block, Phase, block_state, outer_block, restore_blocks
-from sequences.domain.budget import Budget, Persistence
-from sequences.domain.errors import BudgetExceeded, SequenceStopped, StatusError, StepError
-from sequences.domain.exchange import Jac, Send, SendFailed, SequenceLimits, StepRecord, StepRequest, StepResponse
-from sequences.domain.json_values import kind, weigh
-from sequences.domain.scope import VISITS_MAX
-from sequences.domain.steps import JAC, METHODS, SequenceProgram, Step
-from sequences.domain.templates import Template
+from sequences.domain.budget import Budget, Persistence, Room
+from sequences.domain.errors import SequenceStopped
+from sequences.domain.exchange import Jac, Send, SendFailed, SequenceLimits, StepRecord, StepResponse
+from sequences.domain.groups import Group
+from sequences.domain.rendered_requests import Outgoing
+from sequences.domain.scope import NO_CONTEXT, RunContext
+from sequences.domain.states import READABLE, VERSION, Values, restore_strand, strand_state
+from sequences.domain.steps import JAC, SequenceProgram, Step
+from sequences.domain.strand_records import LoadStored, StoredProgram, StrandEnvironment, StrandPause
+from sequences.domain.strands import Strand
 from sequences.domain.validation_errors import StepFailure
 from taskhub.errors import Rejected
 
-VERSION = 1
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_]")
+Outcome = StepResponse | SendFailed | StepFailure
+
+
+class Performer(Protocol):
+    """Has requests wait for their answers at once."""
+
+    def start(self, token: Any, exchange: Callable[[], Any]) -> None:
+        """Begins an exchange, or keeps it until others have ended."""
+
+    def next(self, seconds: float | None) -> tuple[Any, Any] | None:
+        """Waits for an exchange that has ended: its token, and what it gave, or the exception that it raised is raised
+        here. None when as many seconds have passed."""
+
+
+class InTurn:
+    """A performer that carries exchanges out one after the other, and does not wait for a pause."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[Any, Callable[[], Any]]] = deque()
+
+    def start(self, token: Any, exchange: Callable[[], Any]) -> None:
+        self._waiting.append((token, exchange))
+
+    def next(self, seconds: float | None) -> tuple[Any, Any] | None:
+        if not self._waiting:
+            return None
+        token, exchange = self._waiting.popleft()
+        return token, exchange()
+
+
+def _nothing_stored(name: str, version: int | None, inputs: dict[str, Any]) -> StoredProgram:
+    raise StepFailure(f"There is no stored sequence {name[:100]!r}.")
 
 
 class Interpreter:
@@ -30,8 +64,10 @@ class Interpreter:
     `send(outgoing)` and `jac(name, arguments, master)` answer with an `StepResponse` or raise `SendFailed`; any other
     exception of theirs, of `record` or of `should_stop` passes through `run`, and the state stays as it was before
     the step. `clock()` gives seconds that only grow. `record(step)` is called for each finished step, when
-    `checkpoint()` already tells what comes after it. `announce(step)` is called before each step, when `checkpoint()`
-    still tells of this one. `should_stop()` is asked before each step and item.
+    `checkpoint()` already tells what comes after it. `announce(step)` is called before each request, when
+    `checkpoint()` still tells of this one. `should_stop()` is asked before each step and item. `performer` waits for
+    several answers at once, and for pauses; `load` gives stored sequences, `jitter` numbers from 0 to 1. `resumed`:
+    some worker may have begun before, and has left no checkpoint.
     """
 
     def __init__(
@@ -45,14 +81,31 @@ class Interpreter:
         record: Callable[[StepRecord], None] = lambda step: None,
         should_stop: Callable[[], bool | None] = lambda: False,
         limits: SequenceLimits = SequenceLimits(),  # noqa: B008  # frozen
+        performer: Performer | None = None,
+        context: RunContext = NO_CONTEXT,
+        load: LoadStored = _nothing_stored,
+        jitter: Callable[[], float] = lambda: 1.0,
+        resumed: bool = False,
     ) -> None:
         self._send, self._jac, self._clock = send, jac, clock
         self._announce, self._record = announce, record
-        self._limits = limits
+        self._performer = performer or InTurn()
         self._budget = Budget(limits, clock, should_stop)
-        self._persistence = Persistence(dict(program.persistence), limits.persistence)
-        self._blocks = [outer_block(program, self.persistence)]
-        self._error: StepError | None = None
+        self._environment = StrandEnvironment(
+            limits,
+            self._budget,
+            Room(limits.persistence),
+            context,
+            clock,
+            jitter,
+            lambda step: self._announce(step),
+            lambda step: self._record(step),
+            load,
+            program.keeps_answer,
+        )
+        persistence = Persistence(dict(program.persistence), self._environment.room)
+        self._root = Strand.of_program(self._environment, program, persistence)
+        self._root.resumed = resumed
 
     @classmethod
     def resume(cls, program: SequenceProgram, state: dict[str, Any], **options: Any) -> "Interpreter":
@@ -63,7 +116,12 @@ class Interpreter:
 
     @property
     def persistence(self) -> dict[str, Any]:
-        return self._persistence.values
+        return self._root.persistence.values
+
+    @property
+    def sensitive(self) -> set[str]:
+        """The keys of persistence whose values nobody is to be shown."""
+        return self._root.persistence.sensitive
 
     @property
     def steps(self) -> int:
@@ -78,198 +136,109 @@ class Interpreter:
     @property
     def remaining(self) -> float:
         """Seconds that may still be spent: no request need be waited for any longer."""
-        return max(0.0, self._limits.seconds - self.elapsed)
+        return self._budget.remaining
 
     def run(self) -> dict[str, Any]:
         """Goes on to the end and gives persistence. Raises `SequenceStopped`."""
-        while self._blocks:
-            block = self._blocks[-1]
-            if self._error:
-                self._unwind(block, self._error)
-            elif block.step_index >= len(block.steps):
-                self._blocks.pop()
-            elif block.phase is Phase.READY:
-                self._step(block)
-            elif block.items is not None:
-                self._loop(block, block.items)
+        ready = deque(_runnable(self._root))
+        pauses: list[tuple[float, int, Strand]] = []
+        order, waiting = count(), 0
+        while True:
+            while ready:
+                strand = ready.popleft()
+                effect = strand.advance() if strand.group is None or strand.wanted else None
+                if effect is None:
+                    ready += _end(strand)
+                elif isinstance(effect, Group):
+                    ready += effect.fill() or [strand]
+                elif isinstance(effect, StrandPause):
+                    heappush(pauses, (self._clock() + effect.seconds, next(order), strand))
+                elif waiting or ready or pauses:
+                    self._performer.start(strand, partial(self._outcome, effect))
+                    waiting += 1
+                else:
+                    strand.take(self._outcome(effect))
+                    ready.append(strand)
+            if unwanted := [pause for pause in pauses if not pause[2].wanted]:
+                pauses = [pause for pause in pauses if pause[2].wanted]
+                heapify(pauses)
+                ready += [strand for _, _, strand in unwanted]
+                continue
+            if not waiting and not pauses:
+                break
+            seconds = max(0.0, pauses[0][0] - self._clock()) if pauses else None
+            if ended := self._performer.next(seconds):
+                strand, outcome = ended
+                waiting -= 1
+                strand.take(outcome)
             else:
-                self._finish_step(block)
-        if self._error:
-            raise SequenceStopped(self._error.path, self._error.message, self.persistence)
+                strand = heappop(pauses)[2]
+                strand.take(None)
+            ready.append(strand)
+        if error := self._root.error:
+            raise SequenceStopped(error.path, error.message, self.persistence)
         return self.persistence
 
     def checkpoint(self) -> dict[str, Any]:
         """The state as JSON. It holds the live persistence: store it at once, before the run goes on.
 
         Keep it as text, or as `json`: `jsonb` forgets the order of keys, in which paths such as `$.*` list values.
+        `values` are the values that it holds beside persistence, by their place and their key there.
         """
-        error = self._error
+        values: Values = {}
         return {
             "version": VERSION,
             "steps": self.steps,
             "items": self._budget.items,
             "elapsed": self.elapsed,
             "persistence": self.persistence,
-            "blocks": [block_state(block) for block in self._blocks],
-            "trouble": error and [error.path, error.message, error.value, error.final],
+            "sensitive": sorted(self.sensitive),
+            **strand_state(self._root, "", values),
+            "values": values,
         }
 
     def _restore(self, program: SequenceProgram, state: dict[str, Any]) -> None:
-        if state.get("version") != VERSION:
-            raise Rejected("The stored state is of another version.")
-        self._persistence = Persistence(dict(state["persistence"]), self._limits.persistence)
-        self._blocks = restore_blocks(program, self.persistence, state["blocks"])
-        self._error = StepError(*state["trouble"]) if state["trouble"] else None
-        self._budget.begin(state["steps"], state["items"], state["elapsed"])
-
-    def _step(self, block: Block) -> None:
         try:
-            self._budget.check_step()
-        except BudgetExceeded as error:
-            self._error = StepError.of(block.path, error)
-            return
-        self._announce(block.steps[block.step_index])
-        record = self._new_record(block)
-        started = self._clock()
+            values: Values = state["values"]
+            self._environment.room.used = 0
+            persistence = Persistence(dict(state["persistence"]), self._environment.room)
+            persistence.sensitive = set(state.get("sensitive", []))
+            self._root = Strand.of_program(self._environment, program, persistence)
+            if state["version"] not in READABLE:
+                raise ValueError("another version")
+            restore_strand(self._root, state, "", values)
+            self._budget.begin(state["steps"], state["items"], state["elapsed"])
+        except (LookupError, TypeError, ValueError, AttributeError, AssertionError, StepFailure) as error:
+            raise Rejected(f"The stored state is not one of this sequence: {error!r}.") from None
+
+    def _outcome(self, outgoing: Outgoing) -> Outcome:
+        """The answer to a request, or why there is none."""
+        request = outgoing.request
         try:
-            self._exchange(block.steps[block.step_index], block, record)
-        except (StepFailure, SendFailed) as error:
-            self._error = StepError.of(record.path, error)
-            record.error = self._error.message
-        record.duration_ms = round((self._clock() - started) * 1000)
-        block.phase = Phase.ANSWERED
-        self._budget.steps = record.number
-        self._record(record)
-
-    def _new_record(self, block: Block) -> StepRecord:
-        return StepRecord(self.steps + 1, block.path, block.steps[block.step_index].constant_method)
-
-    def _exchange(self, step: Step, block: Block, record: StepRecord) -> None:
-        """Sends the step's request. Its names are rendered first: a step sees only what was there before it."""
-        self._reset_allowances(block)
-        block.save_to = _render_name(step.save_to, block)
-        request_name = _render_name(step.save_req_to, block)
-        record.method = record.method or _render_method(step.method, block)
-        is_call = record.method == JAC
-        request = StepRequest(
-            record.method,
-            (step.call if is_call else step.address).render(block),
-            {} if is_call else step.headers.render(block),
-            step.body.render(block),
-        )
-        master = step.master.render(block) if is_call else None
-        weigh([request.method, request.address, request.headers, request.body], self._limits.request, "The request")
-        record.sent = request
-        if request_name is not None:
-            self._persistence.save(request_name, _saved_request(request))
-        response = self._call(request, master) if is_call else self._send(request)
-        record.status, record.value, record.note = response.status, response.value, response.note
-        if response.status >= 400:
-            raise StatusError(response)
-        if response.fault:
-            raise StepFailure(response.fault)
-        self._set_value(block, response.value)
-        if step.loop:
-            block.items = step.loop.items(block)
-
-    def _call(self, request: StepRequest, master: Any) -> StepResponse:
-        arguments = {} if request.body is None else request.body
-        if not isinstance(arguments, dict):
-            raise StepFailure(f"The body of a JAC request is an object, not {kind(arguments)}.")
-        if master is not None and not isinstance(master, str):
-            raise StepFailure(f"A master is a user's id, not {kind(master)}.")
-        return self._jac(request.address, arguments, master)
-
-    def _set_value(self, block: Block, value: Any) -> None:
-        """Gives the step its value, which is saved before anything else is done with it."""
-        block.current = value
-        if block.save_to is not None:
-            self._persistence.save(block.save_to, value)
-            block.saved_as = block.save_to
-
-    def _loop(self, block: Block, items: list[Any]) -> None:
-        """Goes on to the next item that passes the filter, or to the end of the loop."""
-        try:
-            while block.next_item < len(items):
-                self._budget.check_item()
-                inner = block.inner_block(items[block.next_item])
-                loop = block.steps[block.step_index].loop
-                passes = loop is None or loop.filter is None or loop.filter(inner)
-                block.next_item += 1
-                self._budget.items += 1
-                if passes:
-                    self._blocks.append(inner)
-                    return
-        except BudgetExceeded as error:
-            self._error = StepError.of(block.path, error)
-        except StepFailure as error:
-            self._record_error(StepError.of(f"{block.item_path}.filter", error), block)
-        else:
-            block.items = None
-
-    def _finish_step(self, block: Block) -> None:
-        """Goes on to the next step, or past all of them where `break` holds."""
-        step = block.steps[block.step_index]
-        breaks = False
-        if step.break_when and block.phase is Phase.ANSWERED:
-            self._reset_allowances(block)
-            try:
-                breaks = step.break_when(block)
-            except StepFailure as error:
-                block.phase = Phase.OVER  # or it would be tried again where the step ignores errors
-                self._record_error(StepError.of(f"{block.path}.break", error), block)
-                return
-        block.start(len(block.steps) if breaks else block.step_index + 1)
-
-    def _unwind(self, block: Block, error: StepError) -> None:
-        """Ends the block, or goes on after its step where that ignores errors."""
-        if error.final or not block.steps[block.step_index].ignore_error:
-            self._blocks.pop()
-            return
-        self._error = None
-        block.items = None
-        try:
-            self._set_value(block, error.value)
-        except StepFailure as failure:
-            self._error = StepError.of(block.path, failure)
-
-    def _reset_allowances(self, block: Block) -> None:
-        """Lets the expressions of the step look at, and put together, as much as those of any step."""
-        block.text_room, block.visits = self._limits.request, VISITS_MAX
-
-    def _record_error(self, error: StepError, block: Block) -> None:
-        """Records what went wrong after the step was recorded."""
-        self._error = error
-        record = self._new_record(block)
-        record.path, record.error = error.path, error.message
-        self._budget.steps = record.number
-        self._record(record)
+            if request.method == JAC:
+                return self._jac(request.address, {} if request.body is None else request.body, outgoing.master)
+            return self._send(request)
+        except (SendFailed, StepFailure) as error:
+            return error
 
 
-def _render_method(template: Template, block: Block) -> str:
-    method = template.render(block)
-    if method.upper() not in (*METHODS, JAC):
-        raise StepFailure(f"The method would be {method[:40]!r}; there are {', '.join((*METHODS, JAC))}.")
-    return str(method.upper())
+def _end(strand: Strand) -> "Iterable[Strand]":
+    """Those who go on when a strand has ended: others of its group, or who waits for the group."""
+    group = strand.group
+    if group is None:
+        return []
+    group.finish(strand)
+    begun = group.fill()
+    return begun or ([] if group.active else [group.parent])
 
 
-def _saved_request(request: StepRequest) -> dict[str, Any]:
-    """What `save_req_to` saves. It can be read in both spellings, whichever its sequence is written in."""
-    address, headers = request.address, request.headers
-    return {
-        "method": request.method,
-        "url": address,
-        "api": address,
-        "headers": headers,
-        "header": headers,
-        "body": request.body,
-    }
-
-
-def _render_name(template: Template | None, block: Block) -> str | None:
-    if template is None:
-        return None
-    name: str = _NOT_IN_NAMES.sub("_", template.render(block))
-    if not name:
-        raise StepFailure("The name to save under is empty.")
-    return name
+def _runnable(strand: Strand) -> "list[Strand]":
+    """The strands that go on from where they are: those of a group in place of the one that waits for it."""
+    group = strand.blocks[-1].group if strand.blocks else None
+    if group is None:
+        return [strand]
+    strands = [inner for active in group.active.values() for inner in _runnable(active)]
+    begun = group.fill()
+    for inner in begun:
+        inner.resumed = True
+    return [*strands, *begun] or [strand]

@@ -46,6 +46,7 @@ class TemplateReader:
     def __init__(self, faults: ValidationFaults) -> None:
         self.faults = faults
         self._expressions_left, self._characters_left = EXPRESSIONS_MAX, CHARACTERS_MAX
+        self.roots: set[str] = set()  # of all its expressions
 
     def value(self, text: str, location: Location) -> Template:
         """A value of any type where the text is one whole expression, else text."""
@@ -109,7 +110,9 @@ class TemplateReader:
             raise InvalidSyntax(f"A sequence has at most {EXPRESSIONS_MAX} expressions.")
         if self._characters_left < 0:
             raise InvalidSyntax(f"The expressions of a sequence have at most {CHARACTERS_MAX} characters.")
-        return read_expression(text)
+        expression = read_expression(text)
+        self.roots |= expression.roots
+        return expression
 
 
 def _find_opening(text: str, start: int) -> int:

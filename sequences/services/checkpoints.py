@@ -15,7 +15,7 @@ from sequences.models import Checkpoint, CheckpointValue
 from taskhub.runs.models import Run
 
 Key = tuple[str, str]  # place and key
-PERSISTENCE, CURRENT, ITEMS = "persistence", "current", "items"
+PERSISTENCE = "persistence"
 _MISSING = object()
 _DELETE = f"""
 WITH gone AS (DELETE FROM {Checkpoint._meta.db_table} WHERE run_id = %(run)s)
@@ -31,8 +31,9 @@ class CheckpointStore:
         self._stored = dict(stored)
 
     def store(self, state: dict[str, Any]) -> None:
-        """Stores a checkpoint of the interpreter; the values are taken out of `state`."""
-        values = _take_out(state)
+        """Stores a checkpoint of the interpreter."""
+        values = values_of(state)
+        position = {key: value for key, value in state.items() if key not in ("persistence", "values")}
         new = {key: value for key, value in values.items() if self._stored.get(key, _MISSING) is not value}
         CheckpointValue.objects.bulk_create(
             [_row(self._run, key, value) for key, value in new.items()],
@@ -41,7 +42,7 @@ class CheckpointStore:
             update_fields=["value"],
         )
         Checkpoint.objects.bulk_create(
-            [Checkpoint(run=self._run, state=as_json(state))],
+            [Checkpoint(run=self._run, state=as_json(position))],
             update_conflicts=True,
             unique_fields=["run"],
             update_fields=["state"],
@@ -59,21 +60,17 @@ def load_state(run: Run, persistence: Mapping[str, Any]) -> dict[str, Any] | Non
     checkpoint = Checkpoint.objects.filter(run=run).first()
     if checkpoint is None:
         return None
-    rows = CheckpointValue.objects.filter(run=run).order_by("pk")
-    values = {(row.place, row.key): row.value for row in rows}
     state: dict[str, Any] = json.loads(checkpoint.state)
-    state["persistence"] = {**persistence, **{key: v for (place, key), v in values.items() if place == PERSISTENCE}}
-    for number, block in enumerate(state["blocks"]):
-        if block["current"]["is"] == "value":
-            block["current"]["value"] = values[CURRENT, str(number)]
-        if block["items"]:
-            block["items"] = values[ITEMS, str(number)]
-    return state
+    values: dict[str, dict[str, Any]] = {PERSISTENCE: dict(persistence)}
+    for row in CheckpointValue.objects.filter(run=run).order_by("pk"):
+        values.setdefault(row.place, {})[row.key] = row.value
+    return {**state, "persistence": values.pop(PERSISTENCE), "values": values}
 
 
-def values_of(state: dict[str, Any]) -> dict[Key, Any]:
-    """The values in a state of `load_state`, which are stored."""
-    return _take_out({**state, "blocks": [{**block, "current": {**block["current"]}} for block in state["blocks"]]})
+def values_of(state: Mapping[str, Any]) -> dict[Key, Any]:
+    """The values in a checkpoint of the interpreter, by their place and their key there."""
+    places = {PERSISTENCE: state["persistence"], **state["values"]}
+    return {(place, key): value for place, values in places.items() for key, value in values.items()}
 
 
 def delete_state(run: Run) -> None:
@@ -84,15 +81,3 @@ def delete_state(run: Run) -> None:
 def as_json(value: Any) -> str:
     """Text, not `jsonb`: that would forget the order of keys."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-
-def _take_out(state: dict[str, Any]) -> dict[Key, Any]:
-    """Removes the values from the state and returns them."""
-    values: dict[Key, Any] = {(PERSISTENCE, key): value for key, value in state.pop("persistence").items()}
-    for number, block in enumerate(state["blocks"]):
-        if block["current"]["is"] == "value":
-            values[CURRENT, str(number)] = block["current"].pop("value")
-        if block["items"] is not None:
-            values[ITEMS, str(number)] = block["items"]
-            block["items"] = True
-    return values

@@ -1,10 +1,11 @@
 """Carries out the runs of sequences and records their steps; after a lost worker from the last checkpoint.
 
 Safe requests (RFC 9110, section 9.2.1) wait to be recorded together. Before a request that may change something is
-sent, what waits is recorded; after it, it is recorded at once: so when a worker is lost, at most that one, or some safe
-ones, are sent again, and they are marked.
+sent, what waits is recorded; after it, it is recorded at once: so when a worker is lost, at most the one of each strand
+that was under way, or some safe ones, are sent again, and they are marked.
 """
 
+import random
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,9 +19,11 @@ from sequences.domain.exchange import SequenceLimits, StepRecord
 from sequences.domain.interpreter import Interpreter
 from sequences.domain.program import parse
 from sequences.domain.steps import JAC, SequenceProgram, Step
+from sequences.exchange_threads import ExchangeThreads
 from sequences.http_client import HttpClient
 from sequences.in_process_client import InProcessClient
 from sequences.services.checkpoints import PERSISTENCE, CheckpointStore, load_state, values_of
+from sequences.services.run_context import run_context
 from sequences.services.step_recorder import Row, StepRecorder, store_steps
 from taskhub.runs.domain import ResultTooLarge
 from taskhub.runs.queue import confirm
@@ -39,6 +42,7 @@ def configured_limits() -> SequenceLimits:
         items=settings.SEQUENCE_ITEMS_MAX,
         persistence=settings.SEQUENCE_PERSISTENCE_MAX,
         seconds=settings.SEQUENCE_SECONDS_MAX,
+        at_once=settings.SEQUENCE_AT_ONCE_MAX,
     )
 
 
@@ -47,15 +51,18 @@ def perform_sequence(execution: Execution) -> None:
     run = execution.run
     program = parse(run.arguments)
     state = load_state(run, program.persistence) if run.attempt > 1 else None
-    with HttpClient(lambda: sequence_run.interpreter.remaining) as client:
-        sequence_run = SequenceRun(execution, program, state, client)
+    with (
+        HttpClient(lambda: sequence_run.interpreter.remaining) as client,
+        ExchangeThreads(settings.SEQUENCE_AT_ONCE_MAX, execution.check) as threads,
+    ):
+        sequence_run = SequenceRun(execution, program, state, client, threads)
+        recorder = sequence_run.recorder
         try:
             result = sequence_run.interpreter.run()
-            sequence_run.end(execution.succeed, result)
+            sequence_run.end(execution.succeed, recorder.shown_result(result, sequence_run.interpreter.sensitive))
         except SequenceStopped as stop:
-            sequence_run.end(
-                execution.fail, "SequenceStopped", sequence_run.recorder.without_secrets(str(stop)), stop.persistence
-            )
+            shown = recorder.shown_result(stop.persistence, sequence_run.interpreter.sensitive)
+            sequence_run.end(execution.fail, "SequenceStopped", recorder.without_secrets(str(stop)), shown)
         except ResultTooLarge as error:
             sequence_run.end(execution.fail, "ResultTooLarge", str(error))
 
@@ -64,14 +71,19 @@ class SequenceRun:
     """One attempt at a run: its interpreter, and the steps that are not recorded yet."""
 
     def __init__(
-        self, execution: Execution, program: SequenceProgram, state: dict[str, Any] | None, client: HttpClient
+        self,
+        execution: Execution,
+        program: SequenceProgram,
+        state: dict[str, Any] | None,
+        client: HttpClient,
+        threads: ExchangeThreads,
     ) -> None:
         run = execution.run
         owner: Any = SimpleLazyObject(lambda: run.owner)  # most sequences call nothing as a user
         self._execution = execution
         self._waiting: list[Row] = []
         self._recorded_at = time.monotonic()
-        # Steps that the worker before may have sent without recording them.
+        # Safe steps that the worker before may have sent without recording them.
         self._uncertain_steps = BATCH_STEPS if run.attempt > 1 else 0
         self.recorder = StepRecorder(run, [run.arguments, state])
         options: dict[str, Any] = {
@@ -82,16 +94,19 @@ class SequenceRun:
             "record": self._after_step,
             "should_stop": execution.check,
             "limits": configured_limits(),
+            "performer": threads,
+            "context": run_context(run, self.recorder),
+            "jitter": random.random,
         }
         if state:
             self._checkpoints = CheckpointStore(run, values_of(state))
             self.interpreter = Interpreter.resume(program, state, **options)
+            self.recorder.hide_values(state["persistence"], self.interpreter.sensitive)
         else:
             self._checkpoints = CheckpointStore(
                 run, {(PERSISTENCE, key): value for key, value in program.persistence.items()}
             )
-            self.interpreter = Interpreter(program, **options)
-        self._first = self.interpreter.steps + 1
+            self.interpreter = Interpreter(program, **options, resumed=run.attempt > 1)
 
     def end(self, end_run: Callable[..., None], *arguments: Any) -> None:
         """Records the last steps and ends the run, in one transaction."""
@@ -113,7 +128,7 @@ class SequenceRun:
 
     def _may_be_again(self, record: StepRecord, *, safe: bool) -> bool:
         """A request that changes something was recorded before the next one, and after all that came before it."""
-        again = self._uncertain_steps > 0 and record.sent is not None and (safe or record.number == self._first)
+        again = record.sent is not None and (record.resumed or (safe and self._uncertain_steps > 0))
         self._uncertain_steps = self._uncertain_steps - 1 if safe else 0
         return again
 

@@ -1,6 +1,7 @@
 """Records steps: request and response without secrets, cut at a limit."""
 
 import json
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import quote
 
@@ -11,43 +12,88 @@ from sequences.domain.exchange import StepRecord
 from sequences.models import SequenceStep
 from taskhub.error_texts import storable
 from taskhub.runs.models import Run
-from taskhub.security.masking import hide, mask, mask_value, secrets_of
+from taskhub.security.masking import (
+    MASK,
+    SHORTEST,
+    hide,
+    hide_from_now,
+    mask,
+    mask_texts,
+    mask_value,
+    secrets_of,
+    texts_of,
+)
 
 Row = tuple[Any, ...]
+HIDDEN_MAX = 500  # texts of one sensitive step that are looked for elsewhere
 
-COLUMNS = "run_id, number, path, method, url, status, duration_ms, error, note, again, sent, answer"
+COLUMNS = (
+    "run_id, number, path, title, method, url, status, duration_ms, error, note, attempt, skipped, again, sent, answer"
+)
 _COPY = f"COPY {SequenceStep._meta.db_table} ({COLUMNS}) FROM STDIN"
 
 
 class StepRecorder:
-    """Makes rows of a run's steps, without secrets: values under a secret's name in arguments or responses."""
+    """Makes rows of a run's steps, without secrets: values under a secret's name in arguments or responses.
+
+    What is hidden by `hide_text`, and all of sensitive steps, is not shown in the result, either.
+    """
 
     def __init__(self, run: Run, values: Any) -> None:
         self._run = run
         self._secrets = _with_quoted(secrets_of(values))
+        self._hidden: frozenset[str] = frozenset()
+
+    def hide_text(self, text: str) -> None:
+        """From now on the text is hidden wherever it occurs."""
+        self._hide(frozenset({text} if len(text) >= SHORTEST else ()))
+
+    def hide_values(self, persistence: dict[str, Any], names: Collection[str]) -> None:
+        """Hides what sensitive steps have saved."""
+        self._hide(texts_of([persistence.get(name) for name in names]))
+
+    def _hide(self, texts: frozenset[str]) -> None:
+        if new := texts - self._hidden:
+            new = frozenset(sorted(new, key=len, reverse=True)[:HIDDEN_MAX])
+            self._hidden |= _with_quoted(new)
+            self._secrets |= self._hidden
+            hide_from_now(new)
 
     def row(self, record: StepRecord, *, again: bool) -> Row:
         """A row for `store_steps`."""
         if new := secrets_of(record.value) - self._secrets:
             self._secrets |= _with_quoted(new)
-        sent = record.sent
+        sent, shown = record.sent, not record.sensitive
+        if sent and not shown:
+            self._hide(texts_of([sent.body, record.value]))
         return (
             self._run.pk,
             record.number,
             record.path,
+            record.title,
             record.method,
-            self.without_secrets(sent.address) if sent else "",
+            (self.without_secrets(sent.address) if shown else MASK) if sent else "",
             record.status,
             record.duration_ms,
-            self.without_secrets(record.error) if record.error else "",
+            (self.without_secrets(record.error) if shown else MASK) if record.error else "",
             record.note,
+            record.attempt,
+            record.skipped,
             again,
-            self._json({"headers": sent.headers, "body": _masked_text(sent.body)}) if sent else "",
-            self._json(_masked_text(record.value)),
+            (self._json({"headers": sent.headers, "body": _masked_text(sent.body)}) if shown else MASK) if sent else "",
+            self._json(_masked_text(record.value)) if shown else MASK,
         )
 
     def without_secrets(self, text: str) -> str:
         return _cut(mask(hide(storable(text), self._secrets)))
+
+    def shown_result(self, persistence: dict[str, Any], sensitive: Collection[str]) -> dict[str, Any]:
+        """Persistence as its owner is shown it: whole, but for secrets of the store and what is sensitive."""
+        if not self._hidden and not sensitive:
+            return persistence
+        return {
+            key: MASK if key in sensitive else mask_texts(value, self._hidden) for key, value in persistence.items()
+        }
 
     def _json(self, value: Any) -> str:
         return _cut(json.dumps(mask_value(value, self._secrets), ensure_ascii=False))

@@ -19,7 +19,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from taskhub.interruption import watch
 from taskhub.outbound.answers import HEAD_MAX_BYTES
-from taskhub.outbound.errors import TooMuch, Unreachable
+from taskhub.outbound.errors import TimedOut, TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve
 from taskhub.outbound.policy import Policy, Target
 
@@ -68,7 +68,7 @@ class Exchange:
         """Seconds until the end of the call; raises `Unreachable` when there are none."""
         left = self.clock.end - time.monotonic()
         if left <= 0:
-            raise Unreachable(f"{self.target} took longer than {self.clock.total:.3g} seconds.")
+            raise TimedOut(f"{self.target} took longer than {self.clock.total:.3g} seconds.")
         return left
 
 
@@ -93,7 +93,7 @@ class _Meter(io.RawIOBase):
             count = self._source.readinto(buffer)
         except TimeoutError:
             self._exchange.left()
-            raise Unreachable(
+            raise TimedOut(
                 f"{self._exchange.target} sent nothing for {self._exchange.clock.read:.3g} seconds."
             ) from None
         except OSError:
@@ -155,9 +155,11 @@ class _Gated:
             try:
                 return _connect(address, self.port, min(connect, exchange.left()), self.socket_options or [])
             except OSError as error:
-                reason = "no answer in time" if isinstance(error, TimeoutError) else error.strerror
+                late = isinstance(error, TimeoutError)
+                reason = "no answer in time" if late else error.strerror
         server = f"The proxy for {exchange.target}" if self.proxy else exchange.target
-        raise Unreachable(f"{server} cannot be connected to: {reason}.")
+        problem = TimedOut if late else Unreachable
+        raise problem(f"{server} cannot be connected to: {reason}.")
 
     def send(self: Any, data: Any) -> None:
         if self.sock is None:

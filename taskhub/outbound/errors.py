@@ -15,6 +15,10 @@ class Unreachable(Unavailable):
     type, title = "server-unreachable", "The other server cannot be reached"
 
 
+class TimedOut(Unreachable):
+    """The other server took too long, to be connected to, to answer or to end its answer."""
+
+
 class TooMuch(Failed):
     """The other server's answer is past a limit: bytes, headers, redirects."""
 

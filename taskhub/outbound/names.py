@@ -8,7 +8,7 @@ from threading import Event, Thread
 
 from taskhub.interruption import waiting
 from taskhub.outbound.addresses import Address, read_host
-from taskhub.outbound.errors import Refused, Unreachable
+from taskhub.outbound.errors import Refused, TimedOut, Unreachable
 from taskhub.outbound.policy import Policy, refusal
 
 #: Name and port in, addresses as text out, best first. Raises `OSError` where there are none.
@@ -66,7 +66,7 @@ def _lookup(name: str, port: int, resolver: Resolver, timeout: float) -> list[Ad
     try:
         addresses = [ipaddress.ip_address(address) for address in answer.result(0)]
     except TimeoutError:
-        raise Unreachable(f"The name {name} was not resolved within {timeout:.3g} seconds.") from None
+        raise TimedOut(f"The name {name} was not resolved within {timeout:.3g} seconds.") from None
     except OSError:
         addresses = []
     if not addresses:

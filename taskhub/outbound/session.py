@@ -16,7 +16,7 @@ from taskhub.errors import Problem
 from taskhub.interruption import before_waiting
 from taskhub.outbound.answers import escaped_address
 from taskhub.outbound.connections import POOLS, Clock, Exchange, Timeout, current
-from taskhub.outbound.errors import Refused, TooMuch, Unreachable
+from taskhub.outbound.errors import Refused, TimedOut, TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve, system_resolver
 from taskhub.outbound.policy import Policy, Target, check_characters, check_url, configured_policy
 
@@ -24,6 +24,7 @@ USER_AGENT = f"taskhub/{__version__}"
 BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 CREDENTIALS = frozenset({"authorization", "cookie", "x-api-key"})
 
+CONNECTIONS_MAX = 100  # to one server, that stay open between calls of several threads
 _CHUNK = 64 * 1024
 
 # What requests and urllib3 raise, by the innermost cause that is listed here; the first line that fits speaks.
@@ -31,7 +32,7 @@ _MEANINGS: list[tuple[type[BaseException], type[Problem], str]] = [
     (ssl.SSLCertVerificationError, Unreachable, "shows a certificate that is not valid for it"),
     (ssl.SSLError, Unreachable, "does not agree on TLS"),
     (urllib3_errors.ProxyError, Unreachable, "is not reached through the proxy"),
-    (TimeoutError, Unreachable, "did not answer within {seconds:.3g} seconds"),
+    (TimeoutError, TimedOut, "did not answer within {seconds:.3g} seconds"),
     (http.client.RemoteDisconnected, Unreachable, "closed the connection without an answer"),
     (http.client.BadStatusLine, Unreachable, "does not answer in HTTP"),
     (http.client.UnknownProtocol, Unreachable, "does not answer in HTTP"),
@@ -79,7 +80,7 @@ class Adapter(HTTPAdapter):
 
     def __init__(self, policy: Policy, resolver: Resolver) -> None:
         self.policy, self.resolver = policy, resolver
-        super().__init__()
+        super().__init__(pool_maxsize=CONNECTIONS_MAX)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
@@ -164,6 +165,7 @@ class Session(requests.Session):
         body: bytes | None,
         timeout: Timeout = None,
         seconds: float | None = None,
+        follow_redirects: bool = True,
     ) -> requests.Response:
         """Does what `request` does in half its time, for callers with a whole address, headers and bytes.
 
@@ -183,7 +185,8 @@ class Session(requests.Session):
             request.headers["Content-Length"] = str(len(body or b""))
         request.body, request._cookies = body, self._no_cookies
         request.prepare_hooks({})
-        return self.send(request, timeout=Clock.start(self.policy, timeout, seconds), proxies={})
+        clock = Clock.start(self.policy, timeout, seconds)
+        return self.send(request, timeout=clock, proxies={}, allow_redirects=follow_redirects)
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         timeout = options.get("timeout")

@@ -129,18 +129,28 @@ def mask_value(value: Any, secrets: frozenset[str] = frozenset()) -> Any:
     return [mask_value(inner, secrets) for inner in value] if isinstance(value, list) else value
 
 
+def mask_texts(value: Any, texts: frozenset[str]) -> Any:
+    """A copy of a JSON value in which each of `texts` is three stars, in its keys, too."""
+    if isinstance(value, dict):
+        return {hide(key, texts): mask_texts(inner, texts) for key, inner in value.items()}
+    if isinstance(value, str):
+        return hide(value, texts)
+    return [mask_texts(inner, texts) for inner in value] if isinstance(value, list) else value
+
+
 def secrets_of(value: Any) -> frozenset[str]:
     """The texts that stand under a secret's name in a JSON value: elsewhere, too, they are to be hidden."""
     if isinstance(value, dict):
         return frozenset().union(
-            *(_texts(inner) if is_secret(key) else secrets_of(inner) for key, inner in value.items())
+            *(texts_of(inner) if is_secret(key) else secrets_of(inner) for key, inner in value.items())
         )
     return frozenset().union(*map(secrets_of, value)) if isinstance(value, list) else frozenset()
 
 
-def _texts(value: Any) -> frozenset[str]:
+def texts_of(value: Any) -> frozenset[str]:
+    """The texts in a JSON value that are long enough to be hidden wherever they occur."""
     if isinstance(value, dict | list):
-        return frozenset().union(*map(_texts, value.values() if isinstance(value, dict) else value))
+        return frozenset().union(*map(texts_of, value.values() if isinstance(value, dict) else value))
     return frozenset({value}) if isinstance(value, str) and len(value) >= SHORTEST else frozenset()
 
 
@@ -166,6 +176,11 @@ def hiding_texts(secrets: frozenset[str]) -> Iterator[None]:
         yield
     finally:
         _hidden.reset(before)
+
+
+def hide_from_now(texts: frozenset[str]) -> None:
+    """Hides more texts in this thread's log lines, until the end of the `hiding_texts` block around it."""
+    _hidden.set(_hidden.get() | texts)
 
 
 class MaskingFilter(logging.Filter):

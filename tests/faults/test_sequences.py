@@ -215,6 +215,53 @@ def test_a_cancel_ends_a_request_that_goes_on(broken: Disposable, serve: Serve, 
     assert staff.get(f"/sequences/runs/{run}").json()["state"] == "REVOKED"
 
 
+def test_a_cancel_ends_all_that_waits_at_once(broken: Disposable, serve: Serve) -> None:
+    staff, told = broken.people.admin, Queue[str]()
+
+    def until_it_is_gone(server: Server, connection: socket.socket) -> None:
+        told.put("begun")
+        connection.settimeout(30)
+        with suppress(OSError):
+            connection.recv(1)
+        told.put("over")
+
+    places = [serve(until_it_is_gone).url for _ in range(4)]
+    loop = {"by": "#.places", "parallel": 4, "requests": [{"method": "GET", "url": "{{@}}"}]}
+    first = {"method": "GET", "url": serve(answer(b"[]")).url, "__def_loop__": loop}
+    run = start(staff, {"parallel": {"branches": [[first], [{"sleep": 600}]]}}, persistence={"places": places})
+    assert [told.get(timeout=30) for _ in places] == ["begun"] * 4
+    assert staff.post(f"/runs/{run}/cancel").json()["state"] == "REVOKED"
+    assert [told.get(timeout=STOPPED_SECONDS) for _ in places] == ["over"] * 4
+    assert staff.get(f"/sequences/runs/{run}").json()["state"] == "REVOKED"
+
+
+def test_a_killed_worker_leaves_one_request_of_each_branch_in_doubt(broken: Disposable, serve: Serve) -> None:
+    staff, asked, go_on = broken.people.admin, Queue[str](), Event()
+
+    def script(server: Server, connection: socket.socket) -> None:
+        what = server.heads[-1].split()[1]
+        asked.put(what)
+        if "slow" in what:
+            go_on.wait(60)
+        connection.sendall(answer(b'{"n": 1}'))
+
+    branches = [
+        [{"method": "POST", "url": f"{place}/{name}/{number}{'slow' if number == 1 else ''}"} for number in range(3)]
+        for name, place in (("a", serve(script).url), ("b", serve(script).url))
+    ]
+    run = start(staff, {"parallel": {"branches": branches}, "save_to": "both"})
+    before = {asked.get(timeout=30) for _ in range(4)}
+    assert before == {"/a/0", "/b/0", "/a/1slow", "/b/1slow"}
+    kill_worker(broken, run)
+    go_on.set()
+    shown = ended(staff, run)
+    assert (shown["state"], shown["result"]) == ("SUCCESS", {"both": [{"n": 1}, {"n": 1}]})
+    assert {asked.get(timeout=5) for _ in range(4)} == {"/a/1slow", "/b/1slow", "/a/2", "/b/2"}
+    assert asked.empty()
+    again = {step["path"] for step in shown["steps"] if step["again"]}
+    assert again == {"requests[0].parallel.branches[0][1]", "requests[0].parallel.branches[1][1]"}
+
+
 def test_more_sequences_than_slots_each_waiting_for_a_walker(broken: Disposable) -> None:
     staff, url = broken.people.admin, broken.people.url
     bearer = {"Authorization": f"token {staff.token}"}

@@ -13,11 +13,11 @@ from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawlers.domain.document_schemas import DocumentSchema, InvalidSchema
 from crawlers.domain.documents import DocumentReader, LineSplitter
 from crawlers.domain.line_faults import InvalidDocument, refuse_other_formats
 from taskhub.decompression import LARGE_WINDOWS_AT_ONCE, BodyDecompressor, decoder_of, decompress
 from taskhub.errors import Problem, Rejected, TooLarge, Unavailable, UnsupportedMedia
+from taskhub.jsontools.document_schemas import DocumentSchema, InvalidSchema
 
 PACKERS: dict[str, Any] = {
     "identity": bytes,

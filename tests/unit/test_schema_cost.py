@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawlers.domain.document_schemas import DocumentSchema, InvalidSchema
 from crawlers.domain.documents import CHECKS_MAX, DocumentReader
 from crawlers.domain.line_faults import InvalidDocument
-from crawlers.domain.schema_cost import COST_MAX, SUBSCHEMAS_MAX, TooCostly, schema_cost
+from taskhub.jsontools.document_schemas import DocumentSchema, InvalidSchema
+from taskhub.jsontools.schema_cost import COST_MAX, SUBSCHEMAS_MAX, TooCostly, schema_cost
 
 DRAFT_4 = "http://json-schema.org/draft-04/schema#"
 DRAFT_2019 = "https://json-schema.org/draft/2019-09/schema"

@@ -133,7 +133,7 @@ def test_faults_of_the_whole(arguments: Any, paths: list[str]) -> None:
         ({"ignore_error": "true"}, ["ignore_error"]),
         ({"break": {}}, ["break"]),
         ({"break": [{"by": "$.a"}]}, ["break[0]"]),
-        ({"timeout": 1}, ["timeout"]),
+        ({"timeouts": 1}, ["timeouts"]),
         ({"__def_loop__": []}, ["__def_loop__"]),
         ({"__def_loop__": {}}, ["__def_loop__.by", "__def_loop__.requests"]),
         ({"__def_loop": {"by": 1, "requests": []}}, ["__def_loop.by"]),

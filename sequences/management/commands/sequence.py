@@ -1,10 +1,12 @@
 """`manage.py sequence`: for authors of sequences, without a hub that runs."""
 
 import json
+import random
 import sys
 import time
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
@@ -14,9 +16,12 @@ from sequences.domain.errors import SequenceStopped
 from sequences.domain.exchange import StepRecord
 from sequences.domain.interpreter import Interpreter
 from sequences.domain.program import parse
+from sequences.domain.scope import RunContext
 from sequences.domain.steps import SequenceProgram
+from sequences.exchange_threads import ExchangeThreads
 from sequences.http_client import HttpClient
 from sequences.in_process_client import InProcessClient
+from sequences.services.run_context import utc_now
 from sequences.services.sequence_execution import configured_limits
 from sequences.step_tree import StepTree, step_label
 from taskhub.accounts.models import User
@@ -61,14 +66,18 @@ class Command(BaseCommand):
     def _run(self, program: SequenceProgram, file: str, owner: User | None, *, json: bool, **_: Any) -> int:
         console = Console(stderr=json, highlight=False)
         began, display = time.monotonic(), StepDisplay(console, file)
-        with HttpClient(lambda: run.remaining) as client:
+        limits = configured_limits()
+        with HttpClient(lambda: run.remaining) as client, ExchangeThreads(limits.at_once) as threads:
             run = Interpreter(
                 program,
                 send=client.send,
                 jac=InProcessClient(owner).call,
                 clock=time.monotonic,
                 record=display.record,
-                limits=configured_limits(),
+                limits=limits,
+                performer=threads,
+                context=RunContext(now=utc_now, new_id=lambda: str(uuid4())),
+                jitter=random.random,
             )
             code, outcome = 0, "finished"
             with display.live:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn, cast
 
 import jsonschema_rs
 
-from crawlers.domain.schema_cost import SchemaCost, TooCostly, schema_cost
+from taskhub.jsontools.schema_cost import SchemaCost, TooCostly, schema_cost
 
 REASON_MAX = 300  # characters
 DRAFTS = {  # by the address of their metaschemas, which is written with and without TLS and `#`

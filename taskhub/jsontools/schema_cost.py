@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urldefrag, urljoin
 
-from crawlers.domain.keyword_costs import count_checks, count_states
+from taskhub.jsontools.keyword_costs import count_checks, count_states
 
 COST_MAX = 1000  # subschemas that one value may be checked against
 SUBSCHEMAS_MAX = 5000

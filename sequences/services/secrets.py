@@ -1,0 +1,57 @@
+"""Secrets of users, and those of all, which staff keep: values that sequences use and nobody is shown again."""
+
+import re
+from typing import Any
+from uuid import UUID
+
+from django.db.models import F, QuerySet
+
+from sequences.models import StoredSecret
+from taskhub.errors import Forbidden, NotFound, invalid
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+VALUE_MAX = 65_536  # characters
+SECRETS_MAX = 1000  # of one owner
+
+
+def save_secret(*, user: Any, name: str, value: str, is_global: bool) -> StoredSecret:
+    """Stores a secret, or another value of it. Raises `Rejected`, and `Forbidden` where a global one is not staff's."""
+    _check_name(name)
+    _check_global(user, is_global)
+    if not 1 <= len(value) <= VALUE_MAX or "\x00" in value:
+        raise invalid("/value", f"A secret is a text of 1 to {VALUE_MAX} characters, without U+0000.")
+    owner = None if is_global else user
+    if StoredSecret.objects.filter(owner=owner).exclude(name=name).count() >= SECRETS_MAX:
+        raise invalid("/name", f"There are {SECRETS_MAX} secrets already.")
+    secret, _ = StoredSecret.objects.update_or_create(owner=owner, name=name, defaults={"value": value})
+    return secret
+
+
+def visible_secrets(user: Any) -> QuerySet[StoredSecret]:
+    """A user's secrets and the global ones, without their values."""
+    return StoredSecret.objects.usable_by(user.pk).defer("value")
+
+
+def delete_secret(*, user: Any, name: str, is_global: bool) -> None:
+    """Raises `NotFound`, and `Forbidden` where a global one is not staff's."""
+    _check_global(user, is_global)
+    deleted, _ = StoredSecret.objects.filter(owner=None if is_global else user, name=name).delete()
+    if not deleted:
+        raise NotFound(f"There is no secret {name[:100]}.")
+
+
+def secret_value(owner_id: UUID, name: str) -> str | None:
+    """The value of a secret for the sequences of an owner: their own, else the global one, else None."""
+    secret = StoredSecret.objects.usable_by(owner_id).filter(name=name).order_by(F("owner").asc(nulls_last=True))
+    found = secret.first()
+    return None if found is None else str(found.value)
+
+
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise invalid("/name", "A secret's name has letters, digits and _, up to 100, and does not begin with a digit.")
+
+
+def _check_global(user: Any, is_global: bool) -> None:
+    if is_global and not user.is_staff:
+        raise Forbidden("Secrets for everybody are kept by staff.")
