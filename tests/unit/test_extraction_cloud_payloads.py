@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from extraction.domain.browser_actions import PageAction
 from extraction.domain.page_reader import read_page
@@ -12,6 +14,7 @@ from extraction.domain.single_page_payload import PRODUCT, parse_single_page
 from extraction.examples.site import respond
 from extraction.services.payloads import parse_payload
 from taskhub.errors import Rejected
+from taskhub.jsontools.schema import FAULTS_MAX
 
 SITE = "http://shop.example"
 
@@ -254,3 +257,44 @@ def test_each_key_of_the_older_format_says_what_to_write_instead(at: str) -> Non
     assert '"regex"' in details[f"{FIRST}/params/regexp"]
     assert '"type" in "request"' in details["/fetcherType"]
     assert "no such name" not in " ".join(details.values())
+
+
+NAMES = st.sampled_from(
+    [
+        "extractor",
+        "types",
+        "params",
+        "filters",
+        "regexp",
+        "fetcherType",
+        "a/b~",
+        "paginate",
+        "element",
+        "scroll",
+        "input",
+        "inputSelector",
+        "clickSelector",
+        "waitFor",
+        "click",
+        "details",
+        "request",
+        "fields",
+        "name",
+        "selector",
+    ]
+)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["", "a", "[", "3", "bottom", "country-x"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+)
+
+
+@given(ANYTHING, st.dictionaries(NAMES, ANYTHING, max_size=4), st.lists(ANYTHING, max_size=3))
+def test_whatever_stands_there_is_refused_with_places(value: Any, field: Any, actions: Any) -> None:
+    fields = [{"name": "a", "selector": "b"}, {"name": "c", "selector": "d", **field, "extractor": value}]
+    request = {"url": SITE, "type": "chrome", "actions": actions, "proxy": value}
+    with pytest.raises(Rejected) as caught:
+        PagesPayload.parse({"request": request, "fields": fields, "fetcherType": "base"}, "/payload")
+    pointers = [str(fault["pointer"]) for fault in caught.value.errors]
+    assert all(pointer.startswith("/payload/") for pointer in pointers)
+    assert "/payload/fetcherType" in pointers or len(pointers) >= FAULTS_MAX
