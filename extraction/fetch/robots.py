@@ -1,23 +1,27 @@
-"""Keeps to the robots.txt of sites (RFC 9309)."""
+"""Keeps to the robots.txt of sites (RFC 9309), and reads it as sites write it."""
 
 import asyncio
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
 from protego import Protego
+from w3lib.encoding import read_bom
 
 from extraction.domain.process_status import PageFailure
 from extraction.fetch.host_limits import HostLimits
 from taskhub.outbound.client import GateClient, GateRequest
-from taskhub.outbound.errors import TooMuch, Unreachable
+from taskhub.outbound.errors import Refused, TooMuch, Unreachable
+from taskhub.outbound.policy import check_url
 from taskhub.outbound.session import USER_AGENT
 
 AGENT = USER_AGENT.partition("/")[0]
-ROBOTS_MAX_BYTES = 512 * 1024  # RFC 9309, section 2.5 asks for 500 KiB at least
+ROBOTS_MAX_BYTES = 1024 * 1024  # read of a longer one; RFC 9309, section 2.5 asks for 500 KiB at least
 ROBOTS_SECONDS = 3600  # section 2.4 allows a day
 UNREACHABLE_SECONDS = 60
 CRAWL_DELAY_MAX = 300.0  # seconds
 
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _ALLOW_ALL = b""
 _UNREACHABLE = b"# out of reach: "  # and why
 
@@ -51,7 +55,7 @@ class RobotsRules:
             await self._hosts.set_shared("robots", origin, text, seconds)
         if text.startswith(_UNREACHABLE):
             return text.removeprefix(_UNREACHABLE).decode()
-        rules = Protego.parse(text.decode("utf-8", "replace"))
+        rules = Protego.parse(robots_text(text))
         if delay := rules.crawl_delay(AGENT):
             self._hosts.slow_down(host, min(float(delay), CRAWL_DELAY_MAX))
         return rules
@@ -59,14 +63,33 @@ class RobotsRules:
     async def _fetch(self, url: str) -> tuple[bytes, int]:
         """The file's text, and for how many seconds it holds. A site without the file allows all (section 2.3.1.3).
 
-        Raises `Refused` for an address that is not called at all.
+        So does one whose file leads nowhere (2.3.1.2). Raises `Refused` for an address that is not called at all.
         """
+        check_url(url, self._client.policy)
+        call = GateRequest(url, proxy=self._proxy, max_bytes=ROBOTS_MAX_BYTES, cut_off=True)
         try:
-            answer = await self._client.call(GateRequest(url, proxy=self._proxy, max_bytes=ROBOTS_MAX_BYTES))
-        except TooMuch:
+            answer = await self._client.call(call)
+        except (TooMuch, Refused):  # of redirects; where the site itself is refused, so are its pages
             return _ALLOW_ALL, ROBOTS_SECONDS
         except Unreachable as problem:
             return _UNREACHABLE + problem.detail.encode(), UNREACHABLE_SECONDS
         if answer.status >= 500 or answer.status == 429:
             return _UNREACHABLE + f"the server answers {answer.status}.".encode(), UNREACHABLE_SECONDS
         return (answer.body, ROBOTS_SECONDS) if answer.status < 300 else (_ALLOW_ALL, ROBOTS_SECONDS)
+
+
+def robots_text(body: bytes) -> str:
+    """The text of a robots.txt; empty for a page that a site answers instead of one.
+
+    It is UTF-8 (section 2.2), with or without a byte order mark, or UTF-16. Other bytes are escaped, as addresses have
+    them, so a path counts in whatever encoding it is written.
+    """
+    encoding, mark = read_bom(body)
+    body = body.removeprefix(mark or b"")
+    if not encoding and b"\0" in body[:2]:
+        encoding = "utf-16-be" if body[:1] == b"\0" else "utf-16-le"
+    if encoding and encoding != "utf-8":
+        body = body.decode(encoding, "replace").encode("utf-8", "replace")
+    if body.lstrip()[:1] == b"<":
+        return ""
+    return _NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], body).decode("ascii")

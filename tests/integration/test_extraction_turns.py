@@ -224,13 +224,36 @@ def test_robots(owner: Person, site: Site) -> None:
     assert not any(path.startswith("/private") for path in site.hits)
 
 
-def test_robots_out_of_reach_forbids_all(owner: Person, site: Site) -> None:
-    site.pages["/robots.txt"] = Reply("", 503)
-    site.pages["/"] = listing("/a")
-    process = extracted(owner, site)
-    assert process.status == "failed"
-    assert "out of reach" in page(process, "/").error
-    assert site.hits["/"] == 0
+LONG = "User-agent: *\nDisallow: /a\n" + "# nothing\n" * 200_000
+
+
+@pytest.mark.parametrize(
+    ("robots", "error"),
+    [
+        (Reply("", 503), "out of reach"),
+        (Reply("", 429), "out of reach"),
+        (Reply(raw=b""), "out of reach"),
+        (Reply("", 404), ""),
+        (Reply("", 401), ""),
+        (Reply("", 403), ""),
+        (Reply("", 204), ""),
+        (Reply("", 302, {"Location": "/robots.txt"}), ""),
+        (Reply("", 302, {"Location": "http://10.0.0.1/"}), ""),
+        (Reply("", 302, {"Location": "/rules"}), "robots.txt forbids it"),
+        (Reply(b"\xef\xbb\xbfUser-agent: *\r\nDisallow: /a\r\n"), "robots.txt forbids it"),
+        (Reply(LONG), "robots.txt forbids it"),
+        (Reply("User-agent: *\nDisallow: /", 500), "out of reach"),
+        (html("User-agent: *\nDisallow: /"), ""),
+    ],
+)
+def test_what_robots_txt_may_answer(owner: Person, site: Site, robots: Reply, error: str) -> None:
+    """RFC 9309, sections 2.3.1.2 to 2.3.1.4."""
+    site.pages["/robots.txt"] = robots
+    site.pages["/rules"] = Reply("User-agent: *\nDisallow: /a")
+    site.pages["/a"] = listing("/b")
+    process = extracted(owner, site, request={"url": f"{site.url}/a"})
+    assert error in page(process, "/a").error
+    assert (process.status, site.hits["/a"]) == (("failed", 0) if error else ("finished", 1))
 
 
 def test_a_crawl_delay_is_kept_to(owner: Person, site: Site) -> None:
