@@ -1,29 +1,34 @@
 """Fetches pages, as they come or rendered, and checks that an answer is a page."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from charset_normalizer import from_bytes
 from django.conf import settings
-from w3lib.encoding import html_body_declared_encoding, http_content_type_encoding, read_bom, resolve_encoding
 
 from extraction.domain.extraction_rule import ExtractionRule
+from extraction.domain.page_refresh import meta_refresh_target, refresh_target
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import PageFailure, may_succeed_later, page_backoff
 from extraction.domain.render_job import Pagination, RenderJob
 from extraction.fetch.browser import browser_thread
 from extraction.fetch.host_limits import HostLimits
 from extraction.fetch.page_renderer import render
+from extraction.fetch.page_text import decode_page, is_text
 from extraction.fetch.politeness import HostSlot
 from extraction.fetch.robots import RobotsRules
 from taskhub.outbound import Refused, TooMuch, Unreachable, check_url
-from taskhub.outbound.answers import retry_after
+from taskhub.outbound.answers import redirect_address, retry_after
 from taskhub.outbound.client import GateClient, GateRequest, GateResponse
 from taskhub.security.masking import is_secret
 
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.1"
-_GUESSED_BYTES = 32 * 1024  # of a page that does not say in which encoding it is
+REFRESHES_MAX = 5
 _PAGE_TYPES = ("text/", "application/xhtml", "application/xml")
+# Types that say nothing, as those without a slash do: whether it is a page shows in its bytes.
+_NO_TYPES = frozenset(
+    {"application/octet-stream", "binary/octet-stream", "application/unknown", "unknown/unknown", "*/*"}
+)
 
 
 @dataclass
@@ -57,7 +62,7 @@ class PageFetcher:
         slot = HostSlot(self._hosts, self._robots, self._payload.delay)
         try:
             await slot.acquire(url)  # before the call: its time has not begun while it waits
-            answer = await self._client.call(self._call(url, first), permit=slot.permit, judge=check_answer)
+            answer, text = await self._follow_refreshes(url, first, slot)
         except Refused as problem:
             raise PageFailure(problem.detail) from None
         except TooMuch as problem:
@@ -69,8 +74,25 @@ class PageFetcher:
             raise
         finally:
             slot.release()
-        text = decode_page(answer.body, answer.headers.get("Content-Type"))
         return FetchedPage([text], answer.url, answer.status, answer.wire)
+
+    async def _follow_refreshes(self, url: str, first: bool, slot: HostSlot) -> tuple[GateResponse, str]:
+        """The answer that a browser stays at, and its text: pages may lead on to another at once."""
+        seconds = self._client.policy.total_timeout
+        call = self._call(url, first)
+        try:
+            async with asyncio.timeout(seconds):
+                for _ in range(REFRESHES_MAX + 1):
+                    answer = await self._client.call(call, permit=slot.permit, judge=check_answer)
+                    check_body(answer)
+                    text = decode_page(answer.body, answer.headers.get("Content-Type"))
+                    if (target := _refresh_address(answer, text)) is None:
+                        return answer, text
+                    await slot.acquire(target)
+                    call = self._call(target, False)
+        except TimeoutError:
+            raise PageFailure(f"The page took longer than {seconds:.3g} seconds.", retry=True) from None
+        raise PageFailure(f"The page leads to another more than {REFRESHES_MAX} times.")
 
     async def render(self, url: str, rule: ExtractionRule, *, first: bool) -> FetchedPage:
         """Renders a page in a browser. Raises what `fetch` raises."""
@@ -148,39 +170,34 @@ def check_answer(answer: GateResponse) -> None:
             retry_after=retry_after(answer.headers),
             status=answer.status,
         )
-    kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind and not (kind.startswith(_PAGE_TYPES) or kind.endswith("+xml")):
+    kind = _media_type(answer)
+    if not (kind.startswith(_PAGE_TYPES) or kind.endswith("+xml") or _says_nothing(kind)):
         raise PageFailure(f"It is no page, but {kind[:100]}.", status=answer.status)
 
 
-def decode_page(body: bytes, content_type: str | None) -> str:
-    """Decodes the text of a page (WHATWG Encoding and HTML standards, as far as they suffice).
-
-    The encoding is that of the byte order mark; or the first in which the page can be decoded of UTF-8, the header's,
-    the page's own, and the likeliest. UTF-8 comes first since many servers say Latin-1, in which all bytes decode.
-    """
-    encoding, mark = read_bom(body)
-    if encoding and mark:
-        return body[len(mark) :].decode(encoding, "replace")
-    if (
-        b"\x1b" not in body and (text := _decode_strictly(body, "utf-8")) is not None
-    ):  # ISO-2022-JP hides its letters in ASCII
-        return text
-    for name in (http_content_type_encoding(content_type), html_body_declared_encoding(body)):
-        if name and (text := _decode_strictly(body, name)) is not None:
-            return text
-    return _guess(body, http_content_type_encoding(content_type) or html_body_declared_encoding(body))
+def check_body(answer: GateResponse) -> None:
+    """Raises `PageFailure` for an answer whose type says nothing, and whose bytes are no text."""
+    kind = _media_type(answer)
+    if _says_nothing(kind) and not is_text(answer.body):
+        raise PageFailure(f"It is no page, but {kind[:100] or 'data without a type'}.", status=answer.status)
 
 
-def _decode_strictly(body: bytes, encoding: str) -> str | None:
-    try:
-        return body.decode(encoding)
-    except (UnicodeDecodeError, LookupError):
+def _media_type(answer: GateResponse) -> str:
+    return answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+def _says_nothing(kind: str) -> bool:
+    return kind in _NO_TYPES or "/" not in kind
+
+
+def _refresh_address(answer: GateResponse, text: str) -> str | None:
+    """Where a page leads to in a moment, by its header `Refresh` or as it says itself; None for nowhere else."""
+    target = refresh_target(answer.headers.get("Refresh", "")) or meta_refresh_target(text)
+    if target is None:
         return None
-
-
-def _guess(body: bytes, declared: str | None) -> str:
-    """The text of a page that is broken in every encoding it declares, or declares none."""
-    best = None if declared else from_bytes(body[:_GUESSED_BYTES]).best()
-    name = declared or resolve_encoding(best.encoding if best else "utf-8") or "utf-8"
-    return body.decode(name, "replace")
+    try:
+        url = redirect_address(answer.url, target.encode("utf-8", "surrogateescape"))
+    except ValueError:
+        return None
+    is_page = url[:5].lower() == "http:" or url[:6].lower() == "https:"
+    return url if is_page and url != answer.url.partition("#")[0] else None

@@ -7,13 +7,13 @@ class SpinningConfig(AppConfig):
     name = "tests.faults.spinning"
 
     def ready(self) -> None:
-        from extraction.fetch import page_fetcher
+        from extraction.fetch import page_fetcher, page_text
 
-        decode = page_fetcher.decode_page
+        decode = page_text.decode_page
 
         def decode_or_spin(body: bytes, content_type: str | None) -> str:
             while b"<!-- spin -->" in body:
                 pass
             return decode(body, content_type)
 
-        page_fetcher.decode_page = decode_or_spin
+        vars(page_fetcher)["decode_page"] = decode_or_spin
