@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import orjson
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from extraction.domain.extraction_rule import ExtractionRule
-from extraction.domain.page_addresses import digest, page_key
+from extraction.domain.findings import ExtractionWarning
+from extraction.domain.list_history import shown_by
+from extraction.domain.page_addresses import page_key
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import PageFailure, PageState, page_backoff
 from extraction.fetch.browser import why_no_browser
@@ -20,6 +23,12 @@ from extraction.reader_process import ReaderProcess, ReadPage
 from extraction.services import process_lifecycle
 from extraction.services.credits import page_price
 from extraction.services.page_table import ClaimedPage, FoundPage, PageOutcome
+
+LIST_REPEATS = ExtractionWarning(
+    "list-repeats",
+    "/paginator",
+    "A list was ended where its pages began to show again what earlier ones had shown; these pages are `repeated`.",
+)
 
 
 class PageProcessor:
@@ -103,8 +112,10 @@ class PageProcessor:
         reading = self.payload.read(texts, url, rule=rule, chain=bytes.fromhex(chain), ordinal=ordinal)
         records = orjson.dumps(reading.records) if reading.records else b""
         shown = b""
-        if records and (rule.paginator or reading.shown):
-            shown = digest(orjson.dumps(reading.shown) if reading.shown else records)
+        if rule.paginator or reading.shown:
+            shown = shown_by(
+                reading.shown or reading.records, orjson.dumps(reading.shown) if reading.shown else records
+            )
         findings = reading.findings.encode() if reading.findings else ""
         return ReadPage(records, len(reading.records), reading.links, reading.next, shown, findings)
 
@@ -113,10 +124,13 @@ class PageProcessor:
     ) -> PageOutcome:
         outcome = PageOutcome(page, PageState.DONE, fetched.status, fetched.wire, cost=cost + extra, extra=extra)
         outcome.findings = reading.findings
-        if reading.shown and reading.shown == page.before:
-            outcome.state = PageState.REPEATED  # the list has ended: it shows the same page again and again
+        if reading.shown and page.history.has_shown(reading.shown):
+            outcome.state = PageState.REPEATED  # the list has ended: it shows the same again and again
+            outcome.warnings = [] if reading.shown == page.before else [LIST_REPEATS]
             return outcome
+        page.history.add(reading.shown)
         outcome.records, outcome.count = reading.records, reading.count
+        page.history.keys |= {page.key, page_key(page.rule, fetched.url, page.chain)}
         outcome.found = _found_pages(page, self.rules[page.rule], reading)
         return outcome
 
@@ -124,9 +138,13 @@ class PageProcessor:
 def _found_pages(page: ClaimedPage, rule: ExtractionRule, reading: ReadPage) -> list[FoundPage]:
     """The next page of the list, and the pages behind records."""
     pages = [ClaimedPage(link.key, link.key, b"", 0, link.rule, link.url) for link in reading.links]
-    if reading.next and (rule.paginator is None or not rule.paginator.pages or page.ordinal + 1 < rule.paginator.pages):
-        key = page_key(rule.number, reading.next, page.chain)
-        pages.insert(0, ClaimedPage(key, page.chain, reading.shown, page.ordinal + 1, rule.number, reading.next))
+    if rule.paginator is None or not rule.paginator.pages or page.ordinal + 1 < rule.paginator.pages:
+        keys = ((page_key(rule.number, url, page.chain), url) for url in reading.next)
+        unread = ((key, url) for key, url in keys if key not in page.history.keys)
+        if following := next(unread, None):
+            key, url = following
+            onward = ClaimedPage(key, page.chain, reading.shown, page.ordinal + 1, rule.number, url)
+            pages.insert(0, replace(onward, history=page.history))
     return [FoundPage(found, mine=False) for found in pages]
 
 

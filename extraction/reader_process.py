@@ -45,7 +45,7 @@ _TOO_LONG = frozenset({signal.SIGPROF, signal.SIGKILL})
 
 @dataclass
 class ReadPage:
-    """What was read of a page, as it is stored: `count` records as JSON, and a digest of what the page shows.
+    """What was read of a page, as it is stored: `count` records as JSON, and what it shows (see `shown_by`).
 
     See `PageReading` for the others.
     """
@@ -53,7 +53,7 @@ class ReadPage:
     records: bytes = b""
     count: int = 0
     links: Sequence[DetailsLink] = ()
-    next: str | None = None
+    next: Sequence[str] = ()
     shown: bytes = b""
     findings: str = ""  # as `Findings.encode` writes them
 

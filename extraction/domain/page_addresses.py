@@ -2,12 +2,20 @@
 
 import hashlib
 import re
-from urllib.parse import urldefrag, urljoin, urlsplit
+from urllib.parse import urldefrag, urljoin, urlsplit, urlunsplit
 
 from w3lib.url import safe_url_string
 
 URL_MAX = 8_000  # characters
 _PLAIN = re.compile(r"/(?!.*/\.)(?:[A-Za-z0-9_~%-][A-Za-z0-9_.~%/-]*(?<!\.)(?:\?[A-Za-z0-9_.~%/=&+-]+)?)?", re.ASCII)
+
+# What is the same however it is normalized.
+_NORMAL = re.compile(
+    r"https?://[a-z0-9.-]+/(?!\.)(?:[A-Za-z0-9_~,;=&+-]|\.(?!\.|/)|/(?!\.))*(?:\?[A-Za-z0-9_.~/,;=&+-]+)?"
+)
+_ENCODED = re.compile("%([0-9A-Fa-f]{2})")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
 def absolute_address(base: str, reference: str) -> str:
@@ -45,14 +53,52 @@ def fetchable_address(address: str) -> str | None:
         return None
 
 
+def normal_address(address: str) -> str:
+    """An address in the form in which all spellings of it are the same (RFC 3986, 6.2.2 and 6.2.3).
+
+    The case of scheme, host and percent-encodings, the default port, dot segments, an empty path or query make no
+    difference. The order of a query does, and so do its members: which of them a site needs is not known.
+    """
+    if _NORMAL.fullmatch(address):
+        return address
+    try:
+        scheme, authority, path, query, fragment = urlsplit(address)
+    except ValueError:
+        return address
+    user, at, host = authority.rpartition("@")
+    host = host.lower().removesuffix(":").removesuffix(_DEFAULT_PORTS.get(scheme, ":"))
+    path = _without_dots(_ENCODED.sub(_normal_encoding, path))
+    return urlunsplit((scheme, f"{user}{at}{host}", path, _ENCODED.sub(_normal_encoding, query), fragment))
+
+
+def _normal_encoding(match: re.Match[str]) -> str:
+    character = chr(int(match[1], 16))
+    return character if character in _UNRESERVED else match[0].upper()
+
+
+def _without_dots(path: str) -> str:
+    """A path without `.` and `..` (RFC 3986, 5.2.4)."""
+    segments: list[str] = []
+    given = path.split("/")[1:] or [""]
+    for segment in given:
+        if segment == "..":
+            del segments[-1:]
+        elif segment != ".":
+            segments.append(segment)
+    if given[-1] in (".", ".."):
+        segments.append("")
+    return "/" + "/".join(segments)
+
+
 def page_key(rule: int, address: str, chain: bytes = b"") -> bytes:
     """The key of a page in its process, 16 bytes.
 
     A page of details has one key, however many links lead to it. The other pages of a list have one in that list:
     `chain` is the key of the list's first page.
     """
-    first = digest(b"%d\0%b" % (rule, address.encode()))
-    return first if chain in (b"", first) else digest(b"%d\0%b%b" % (rule, chain, address.encode()))
+    normal = normal_address(address).encode()
+    first = digest(b"%d\0%b" % (rule, normal))
+    return first if chain in (b"", first) else digest(b"%d\0%b%b" % (rule, chain, normal))
 
 
 def digest(data: bytes) -> bytes:

@@ -10,9 +10,10 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from extraction.domain.css_selectors import BLOCK
 from extraction.domain.extraction_rule import ADDRESSES, OUTER_HTML, TEXT, ExtractionRule, RecordField
 from extraction.domain.findings import Findings, found_columns, has_value
+from extraction.domain.next_pages import next_addresses
 from extraction.domain.page_addresses import BaseAddress, absolute_address, fetchable_address, page_key
 from extraction.domain.page_blocks import blocks_of, nodes_by_block
-from extraction.domain.paginator import NEXT, Paginator
+from extraction.domain.paginator import NEXT
 from extraction.domain.text_filters import TextFilter, apply_filters, concatenate, split_at_concatenation
 from extraction.domain.visible_text import lines_of, text_of
 
@@ -33,16 +34,17 @@ class DetailsLink:
 
 @dataclass
 class PageReading:
-    """What was read of a page: its records, the pages behind them, and the address of the next page of its list.
+    """What was read of a page: its records, the pages behind them, and the addresses that may be the next page of its
+    list, the likeliest first.
 
     In a record, the name under which details nest holds the keys of their pages, in hexadecimal. `shown` is compared
-    with the page before, since a list may end by repeating its last page; where it is None, the records are compared.
+    with the pages before, since a list may end by repeating them; where it is None, the records are compared.
     """
 
     records: list[Record] = dataclasses.field(default_factory=list)
     links: list[DetailsLink] = dataclasses.field(default_factory=list)
-    next: str | None = None
-    shown: Any = None
+    next: list[str] = dataclasses.field(default_factory=list)
+    shown: list[Record] | None = None
     findings: Findings | None = None
 
 
@@ -65,9 +67,9 @@ def read_page(html: str | bytes, url: str, rule: ExtractionRule) -> PageReading:
     if rule.parent:
         found.append(bool(blocks))
     if rule.paginator and rule.paginator.type == NEXT:
-        following = page.css_first(rule.paginator.selector)
-        found.append(following is not None)
-        reading.next = _next_address(following, base, rule.paginator)
+        pager = page.css(rule.paginator.selector)
+        found.append(bool(pager))
+        reading.next = next_addresses(pager, rule.paginator.attr, base, url)
     selectors = sum(1 << place for place, one in enumerate(found) if one)
     reading.findings = Findings(selectors, found_columns(reading.records, rule))
     return reading
@@ -184,8 +186,3 @@ def _links(nodes: Sequence[LexborNode], rule: int, base: BaseAddress) -> list[De
             key = page_key(rule, url)
             links[key] = DetailsLink(key, rule, url)
     return list(links.values())
-
-
-def _next_address(node: LexborNode | None, base: BaseAddress, paginator: Paginator) -> str | None:
-    value = node.attributes.get(paginator.attr) if node else None
-    return fetchable_address(base.absolute(value)) if value else None

@@ -26,7 +26,7 @@ class PageState(StrEnum):
     CLAIMED = "claimed"  # a worker has it
     DONE = "done"
     FAILED = "failed"
-    REPEATED = "repeated"  # it showed what the page before it showed; its list ends here
+    REPEATED = "repeated"  # it showed what a page before it showed; its list ends here
 
 
 STATE_WORDS = {

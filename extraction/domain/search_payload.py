@@ -182,10 +182,9 @@ class SearchPayload(RecordTerms):
         results = read_results(self.engine, texts[-1], url)
         common = {"keyword": self.keywords[place], "page": ordinal + 1}
         empty = dict.fromkeys(self.engine.columns)
-        records = [
-            {**common, "kind": kind, "position": position, **empty, **record} for kind, position, record in results
-        ]
-        following = None
+        shown = [{"kind": kind, "position": position, **empty, **record} for kind, position, record in results]
+        records = [{**common, **result} for result in shown]
+        following: list[str] = []
         if results and ordinal + 1 < self.pages and not self.engine.scrolls:
-            following = self.address(place, ordinal + 1)
-        return PageReading(records, next=following, shown=results)
+            following = [self.address(place, ordinal + 1)]
+        return PageReading(records, next=following, shown=shown)

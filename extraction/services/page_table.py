@@ -2,13 +2,14 @@
 
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import F
 
 from extraction.domain.findings import ExtractionWarning, add_findings
+from extraction.domain.list_history import PAGES_MAX, ListHistory
 from extraction.domain.process_status import PageState
 from extraction.models import ExtractionPage, Process, Slice
 from extraction.services import slices
@@ -60,10 +61,19 @@ WHERE page.process_id = %(process)s AND page.key = new.key AND page.slice = %(sl
 RETURNING page.state, page.chain, new.bytes, new.cost, new.found, new.requests
 """
 
+_HISTORY = """
+SELECT chain, key, before FROM extraction_page
+WHERE process_id = %(process)s AND chain = ANY(%(chains)s) AND ordinal BETWEEN 1 AND %(limit)s
+ORDER BY chain, ordinal
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimedPage:
-    """A page that a slice has claimed. `before` is the digest of what the page before it in its list showed."""
+    """A page that a slice has claimed. `before` is what the page before it in its list showed (see `shown_by`).
+
+    `history` is that of its list so far, which the pages of a list hand on to each other.
+    """
 
     key: bytes
     chain: bytes
@@ -73,6 +83,7 @@ class ClaimedPage:
     url: str
     attempt: int = 1
     lost: int = 0
+    history: ListHistory = field(default_factory=ListHistory, compare=False)
 
 
 @dataclass(slots=True)
@@ -106,6 +117,7 @@ class PageOutcome:
     count: int = 0
     found: list[FoundPage] = field(default_factory=list)
     findings: str = ""
+    warnings: Sequence[ExtractionWarning] = ()
 
 
 def claim_pages(*, slice: Slice, limit: int, alone: bool = True) -> list[ClaimedPage]:
@@ -119,7 +131,7 @@ def claim_pages(*, slice: Slice, limit: int, alone: bool = True) -> list[Claimed
         rows = _claim(cursor, slice, limit, "= 0")
         if alone and not rows:
             rows = _claim(cursor, slice, SUSPECTS, "= 1") or _claim(cursor, slice, 1, "> 1")
-        return rows
+        return _with_histories(cursor, slice, rows)
 
 
 def _claim(cursor: Any, slice: Slice, limit: int, lost: str) -> list[ClaimedPage]:
@@ -130,6 +142,19 @@ def _claim(cursor: Any, slice: Slice, limit: int, lost: str) -> list[ClaimedPage
         ClaimedPage(bytes(key), bytes(chain), bytes(before), ordinal, rule, opened_text(url), attempt, lost)
         for _, key, chain, before, ordinal, rule, url, attempt, lost in rows
     ]
+
+
+def _with_histories(cursor: Any, slice: Slice, pages: Sequence[ClaimedPage]) -> list[ClaimedPage]:
+    """The pages with the histories of the lists that they go on with, which are read together."""
+    keys: dict[bytes, list[bytes]] = {page.chain: [page.chain] for page in pages if page.ordinal}
+    shown: dict[bytes, list[bytes]] = {chain: [] for chain in keys}
+    if keys:
+        cursor.execute(_HISTORY, {"process": slice.process_id, "chains": list(keys), "limit": PAGES_MAX})
+        for chain, key, before in cursor.fetchall():
+            keys[bytes(chain)].append(bytes(key))
+            shown[bytes(chain)].append(bytes(before))
+    histories = {chain: ListHistory(keys[chain], filter(None, shown[chain])) for chain in keys}
+    return [replace(page, history=histories[page.chain]) if page.ordinal else page for page in pages]
 
 
 def write_batch(
@@ -150,6 +175,8 @@ def write_batch(
             found = [
                 add_findings(process.findings, page.page.rule, page.findings) for page in outcomes if page.findings
             ]
+            if warnings := [warning for outcome in outcomes for warning in outcome.warnings]:
+                add_warnings(process, warnings)
             changed = [*COUNTED, *(["findings"] if any(found) else []), *(["cookies"] if cookies else [])]
             if cookies:
                 process.cookies = merged_cookies(process.cookies, cookies)

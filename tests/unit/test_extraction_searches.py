@@ -56,8 +56,8 @@ def test_saved_pages(name: str, case: str) -> None:
     shown = [{key: value for key, value in record.items() if value is not None} for record in reading.records]
     assert shown == [{"keyword": "a keyword", "page": 2, **one} for one in expected]
     goes_on = bool(expected) and not search.engine.scrolls
-    assert reading.next == (search.address(0, 2) if goes_on else None)
-    assert read(search, html, 2).next is None  # the last that was asked for
+    assert reading.next == ([search.address(0, 2)] if goes_on else [])
+    assert read(search, html, 2).next == []  # the last that was asked for
 
 
 def test_a_redirect_to_a_captcha_is_known_by_its_address() -> None:
