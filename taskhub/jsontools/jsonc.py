@@ -2,12 +2,12 @@
 
 import json
 import re
-from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from taskhub.errors import NotAcceptable, Rejected
+from taskhub.jsontools.byte_order_marks import in_utf8
 from taskhub.jsontools.json_numbers import number_fault, underflows
 from taskhub.jsontools.strict_json import NESTING_MAX, parse_json
 
@@ -41,7 +41,7 @@ def parse_jsonc(text: bytes | str) -> Any:
 def _decoded(text: bytes | str) -> str:
     if isinstance(text, str):
         return text.removeprefix("\ufeff")
-    body = text.removeprefix(BOM_UTF8)
+    body = in_utf8(text)
     try:
         return body.decode()
     except UnicodeDecodeError as error:

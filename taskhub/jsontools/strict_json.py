@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from taskhub.errors import NotAcceptable, Rejected
+from taskhub.jsontools.byte_order_marks import in_utf8
 from taskhub.jsontools.json_numbers import number_fault, underflows
 
 NESTING_MAX = 100
@@ -79,7 +80,7 @@ def _decoded(text: bytes | str) -> str:
     if isinstance(text, str):
         return text.removeprefix("\ufeff")  # a byte order mark, as in a text of a form
     try:
-        return text.decode("utf-8-sig")
+        return in_utf8(text).decode()
     except UnicodeDecodeError as error:
         raise _broken(f"byte {error.start} is not UTF-8") from None
 

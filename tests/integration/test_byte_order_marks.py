@@ -3,10 +3,12 @@
 import codecs
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from taskhub.jsontools.jsonc import parse_jsonc
 from taskhub.jsontools.strict_json import parse_json
 from tests.conftest import Person
 from tests.routes import routes
@@ -72,5 +74,8 @@ def test_what_is_not_what_its_mark_says_is_refused(owner: Person, body: bytes) -
     assert "byte order mark" in answer.json()["detail"]
 
 
-def test_a_text_may_begin_with_a_mark() -> None:
-    assert parse_json("\ufeff[1]") == [1]
+@pytest.mark.parametrize("parse", [parse_json, parse_jsonc])
+def test_texts_and_files_may_begin_with_a_mark(parse: Callable[[bytes | str], Any]) -> None:
+    assert parse("\ufeff[1]") == [1]
+    for mark, encoding in MARKED:
+        assert parse(mark + '["ą"]'.encode(encoding)) == ["ą"]
