@@ -32,7 +32,7 @@ from walkers.http.registry import only_reads
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 BATCH_STEPS = 200
-BATCH_SECONDS = 0.5
+BATCH_SECONDS = 1.0
 
 
 def configured_limits() -> SequenceLimits:

@@ -97,7 +97,9 @@ WHERE (SELECT slots FROM free) > 0 AND owner_id NOT IN (
 """
 _CLAIM_THIS = _CLAIM.format(chosen="SELECT id FROM runs_run WHERE ready AND id = %(id)s FOR UPDATE SKIP LOCKED")
 
-
+_CONFIRM = """
+SELECT 1 FROM runs_run WHERE id = %(id)s AND attempt = %(attempt)s AND lease_until IS NOT NULL FOR NO KEY UPDATE
+"""
 _RENEW = """
 WITH given AS (
     SELECT * FROM unnest(%(ids)s::uuid[], %(attempts)s::int[], %(progress)s::jsonb[]) AS given (id, attempt, progress)
@@ -251,8 +253,10 @@ def renew_all(claims: Sequence[tuple[Run, Mapping[str, Any] | None]]) -> set[UUI
 
 def confirm(*, run: Run) -> None:
     """Locks a claimed run, so that its claim holds until the transaction ends. Raises `LeaseLost` when it has ended."""
-    if not _claimed(run).select_for_update(of=("self",), no_key=True).values_list("pk").first():
-        raise LeaseLost(str(run.pk))
+    with connection.cursor() as cursor:
+        cursor.execute(_CONFIRM, {"id": run.pk, "attempt": run.attempt})
+        if cursor.fetchone() is None:
+            raise LeaseLost(str(run.pk))
 
 
 def _change(run: Run, *, state: State, **fields: Any) -> bool:

@@ -40,9 +40,15 @@ WHERE id = ANY(ARRAY(
 ))
 RETURNING kind
 """
-_READY_KINDS = """
-SELECT kinds.name FROM unnest(%s::text[]) AS kinds (name)
-WHERE EXISTS (SELECT FROM runs_run WHERE runs_run.kind = kinds.name AND ready)
+# Asked every second, nearly always in vain: whether a run is due, whether a lease ran out, and which kinds wait.
+_LOOK = """
+SELECT
+    EXISTS (SELECT FROM runs_run WHERE NOT ready AND state IN ('PENDING', 'RETRY') AND not_before <= clock_timestamp()),
+    EXISTS (SELECT FROM runs_run WHERE lease_until < clock_timestamp()),
+    ARRAY(
+        SELECT kinds.name FROM unnest(%s::text[]) AS kinds (name)
+        WHERE EXISTS (SELECT FROM runs_run WHERE runs_run.kind = kinds.name AND ready)
+    )
 """
 
 
@@ -51,17 +57,21 @@ def sweep() -> int:
 
     Where runs wait and no message does, workers are notified again.
     """
-    kinds = [*_offer(_OFFER_DUE), *_offer(_OFFER_ABANDONED)]
-    given_up = _give_up()
-    if kinds or given_up:
-        log.info("%d runs offered, %d given up", len(kinds), given_up)
+    with connection.cursor() as cursor:
+        cursor.execute(_LOOK, [[kind.name for kind in all_kinds()]])
+        is_due, is_lapsed, ready = cursor.fetchone()
+    offered = [*(_offer(_OFFER_DUE) if is_due else ()), *(_offer(_OFFER_ABANDONED) if is_lapsed else ())]
+    given_up = _give_up() if is_lapsed else 0
+    if offered or given_up:
+        log.info("%d runs offered, %d given up", len(offered), given_up)
     for kind in all_kinds():
         kind.sweep()
-    _notify_again()
-    return len(kinds) + given_up
+    _notify_again({*ready, *offered})
+    return len(offered) + given_up
 
 
 def _offer(sql: str) -> list[str]:
+    """The kinds of the runs that were offered."""
     with connection.cursor() as cursor:
         cursor.execute(sql, [BATCH])
         return [kind for (kind,) in cursor.fetchall()]
@@ -85,11 +95,11 @@ def _give_up_one(run: Run) -> bool:
         return False
 
 
-def _notify_again() -> None:
-    """Notifies workers where runs wait and no message does: messages are lost with the broker, runs are not."""
-    with connection.cursor() as cursor:
-        cursor.execute(_READY_KINDS, [[kind.name for kind in all_kinds()]])
-        ready = {name for (name,) in cursor.fetchall()}
+def _notify_again(ready: set[str]) -> None:
+    """Notifies workers where runs wait and no message does: messages are lost with the broker, runs are not.
+
+    `ready` are the kinds of which runs wait.
+    """
     for kind in all_kinds():
         waiting = [*(_ready_runs(kind) if kind.name in ready else ()), *kind.detached_runs_with_work()]
         if waiting and broker.live_queues.has_worker(kind.queue) and broker.backlog(kind.queue) == 0:
