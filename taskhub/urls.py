@@ -9,6 +9,7 @@ from taskhub.web.openapi.document import DocsView, DocumentView
 urlpatterns = [
     path("", include("taskhub.runs.health_api")),
     path("", include("taskhub.runs.api")),
+    path("", include("taskhub.runs.log_api")),
     path("", include("taskhub.runs.webhooks.api")),
     path("", include("taskhub.accounts.api")),
     path("", include("walkers.http.api")),

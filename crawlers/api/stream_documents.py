@@ -13,7 +13,6 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
 from crawlers.api import examples as shown
-from crawlers.api.ndjson import NDJSON, STRICT, NdjsonRenderer, StrictNegotiation, ndjson_example, stream_response
 from crawlers.api.request_models import DocsQuery
 from crawlers.api.views import EnvelopeView, list_response
 from crawlers.models import CrawlerTask, Stream
@@ -27,6 +26,7 @@ from crawlers.services.stream_reader import (
 from taskhub.errors import invalid
 from taskhub.jsontools.field_types import format_timestamp
 from taskhub.web.cursor_pagination import NewestFirstPagination
+from taskhub.web.ndjson import NDJSON, STRICT, NdjsonRenderer, StrictNegotiation, ndjson_example, stream_response
 from taskhub.web.openapi.schemas import PAGE
 
 

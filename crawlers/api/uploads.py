@@ -12,7 +12,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from crawlers.api import examples as shown
-from crawlers.api.ndjson import NDJSON, STRICT, NdjsonRenderer, StrictNegotiation, ndjson_example, stream_response
 from crawlers.api.request_models import UploadQuery
 from crawlers.api.tasks import CAPABILITY
 from crawlers.api.views import (
@@ -32,6 +31,7 @@ from taskhub.errors import TooLarge
 from taskhub.jsontools.field_types import format_timestamp
 from taskhub.security.scopes import KeyScope
 from taskhub.web.cursor_pagination import NewestFirstPagination
+from taskhub.web.ndjson import NDJSON, STRICT, NdjsonRenderer, StrictNegotiation, ndjson_example, stream_response
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.rest_policies import body_pieces
 

@@ -7,7 +7,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schem
 from rest_framework import serializers
 
 from taskhub.runs.domain import State, oldest_id
-from taskhub.runs.models import Run
+from taskhub.runs.models import LogLine, Run
 from taskhub.security.masking import mask_all, masked_address
 from taskhub.web.query_values import AnyCaseChoice, ListFilter, TimeFilter
 from taskhub.web.views import QuerySerializer
@@ -41,7 +41,11 @@ EXAMPLE_WHOLE = EXAMPLE | {
 ERROR_SCHEMA = {
     "title": "RunError",
     "type": ["object", "null"],
-    "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
+    "properties": {
+        "type": {"type": "string"},
+        "message": {"type": "string"},
+        "where": {"type": "string", "description": "The line in a walker's code that failed."},
+    },
     "required": ["type", "message"],
     "additionalProperties": False,
 }
@@ -114,6 +118,37 @@ class WholeRunSerializer(RunSerializer):
 
     def get_webhook(self, run: Run) -> str:
         return str(run.webhook) if run.owner_id == self.context["viewer"].pk else masked_address(run.webhook)
+
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LOG_LINE_EXAMPLE: dict[str, Any] = {
+    "at": "2026-01-31T12:00:00.004000Z",
+    "level": "INFO",
+    "logger": "shop.walkers",
+    "message": "12 shelves are empty",
+    "attempt": 1,
+    "fields": {"shelves": 12},
+}
+
+
+class LogLineSerializer(serializers.ModelSerializer[LogLine]):
+    """A line of a run's log."""
+
+    level = serializers.SerializerMethodField()
+
+    class Meta:
+        model = LogLine
+        fields: ClassVar = list(LOG_LINE_EXAMPLE)
+
+    def get_fields(self) -> dict[str, Any]:
+        """With `fields`, which cannot be declared: a serializer has its own of this name."""
+        help_text = "What was logged with it by name, as by `extra` in Python."
+        return {**super().get_fields(), "fields": serializers.DictField(help_text=help_text)}
+
+    @extend_schema_field({"type": "string", "enum": list(LOG_LEVELS)})
+    def get_level(self, line: LogLine) -> str:
+        """The highest level that it reaches, as libraries may have levels of their own."""
+        return LOG_LEVELS[min(max(line.level // 10, 1), len(LOG_LEVELS)) - 1]
 
 
 class RunFilters(QuerySerializer):

@@ -12,15 +12,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from taskhub.db.fair_semaphore import FairSemaphore
-from taskhub.runs.models import Run
+from taskhub.runs.models import LogLine
 from taskhub.runs.queue import pubsub, visible_run
-from taskhub.runs.serializers import RunSerializer
+from taskhub.runs.queue.run_log import log_topic
+from taskhub.runs.serializers import LogLineSerializer, RunSerializer
 from taskhub.web.front.responses import DeferredResponse, EventStreamResponse
 
 Respond = Callable[[], Response | HttpResponseBase]
 
 EVENTS_SECONDS = 3600
 KEEP_ALIVE_SECONDS = 15
+STILL_HERE = b": still here\n\n"
 
 _open_waits = FairSemaphore(settings.OPEN_WAITS_MAX, "Too many waits are open.", per_user=settings.OPEN_WAITS_PER_USER)
 
@@ -96,15 +98,46 @@ def stream_of_events(request: Request, *, run_id: UUID) -> EventStreamResponse |
         nonlocal revision
         run = visible_run(run_id=run_id, user=request.user)
         if run.revision == revision:
-            return b": still here\n\n", run.ended
+            return STILL_HERE, run.ended
         revision = run.revision
-        return _event_of(run), run.ended
+        return _event(run.revision, "run", RunSerializer(run).data), run.ended
 
+    return _event_stream(request, [run_id], next_piece)
+
+
+def stream_of_log(request: Request, *, run_id: UUID, level: int) -> EventStreamResponse | Response:
+    """Server-sent events of a run's log: a line each, from `level` on, until the run has ended; and one of its end.
+
+    Raises as `answer_when_ended` does. It goes on behind the line that `Last-Event-ID` names.
+    """
+    run = visible_run(run_id=run_id, user=request.user)
+    seen = request.headers.get("Last-Event-ID", "")
+    position = int(seen) if seen.isascii() and seen.isdecimal() and len(seen) < 19 else 0
+    lines = LogLine.objects.filter(run_id=run_id, level__gte=level)
+    if run.ended and seen and not lines.filter(pk__gt=position).exists():
+        return Response(status=204)
+
+    def next_piece() -> tuple[bytes, bool]:
+        nonlocal position
+        run = visible_run(run_id=run_id, user=request.user)  # first: what it logged before its end is there then
+        new = list(lines.filter(pk__gt=position))
+        position = new[-1].pk if new else position
+        events = [_event(line.pk, "log", LogLineSerializer(line).data) for line in new]
+        if run.ended:
+            events.append(_event(position, "end", {"state": run.state}))
+        return b"".join(events) or STILL_HERE, run.ended
+
+    return _event_stream(request, [run_id, log_topic(run_id)], next_piece)
+
+
+def _event_stream(
+    request: Request, topics: Sequence[Any], next_piece: Callable[[], tuple[bytes, bool]]
+) -> EventStreamResponse:
     slot = _wait_slot(cast(UUID, request.user.pk))
     return EventStreamResponse(
         seconds=EVENTS_SECONDS,
         keep_alive=KEEP_ALIVE_SECONDS,
-        subscribe=lambda: pubsub.subscribe(run_id, confirmed=False),
+        subscribe=lambda: pubsub.subscribe(*topics, confirmed=False),
         next_piece=next_piece,
         release=slot.close,
     )
@@ -117,6 +150,5 @@ def _wait_slot(user_id: UUID) -> ExitStack:
     return slot
 
 
-def _event_of(run: Run) -> bytes:
-    data = JSONRenderer().render(RunSerializer(run).data).decode()
-    return f"id: {run.revision}\nevent: run\ndata: {data}\n\n".encode()
+def _event(id: int, name: str, data: Any) -> bytes:
+    return f"id: {id}\nevent: {name}\ndata: {JSONRenderer().render(data).decode()}\n\n".encode()

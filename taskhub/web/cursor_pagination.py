@@ -113,3 +113,9 @@ class NewestFirstPagination(pagination.CursorPagination):
         link = {"type": ["string", "null"], "format": "uri", "description": "An address, or null at the end."}
         properties = {"results": schema, "next": {**link, "example": None}, "previous": {**link, "example": None}}
         return {"type": "object", "required": list(properties), "properties": properties}
+
+
+class OldestFirstPagination(NewestFirstPagination):
+    """The same, oldest first."""
+
+    ordering = "id"

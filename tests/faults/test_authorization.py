@@ -78,6 +78,7 @@ TABLE: dict[str, Row] = {
     f"POST {RUN}/cancel": own(),
     f"POST {RUN}/retry": own(409),
     f"GET {RUN}/events": own(),
+    f"GET {RUN}/logs": own(),
     f"PUT {RUN}/webhook": own(staff=403, url="http://127.0.0.1:9/hook"),  # the message has the result
     f"DELETE {RUN}/webhook": own(204),
     "GET webhooks/secret": each(),

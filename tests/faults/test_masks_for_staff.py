@@ -47,6 +47,7 @@ DOORS: dict[str, bool] = {
     "GET /js/walker_queue?task_id={walk}": True,
     "GET /js/walker_queue_wait?task_id={walk}&timeout=0": True,
     "GET /runs/{walk}/events": False,
+    "GET /runs/{walk}/logs": False,
     "GET /runs": False,
     "GET /runs/{sequence}": True,
     "GET /sequences/runs": False,

@@ -199,7 +199,7 @@ def test_what_fails_at_once_is_a_422_as_if_it_had_been_asked_for(owner: Person) 
             "type": "walker-failed",
             "detail": "It broke.",
             "report": ["grew"],
-            "error": {"type": "ValueError", "message": "It broke."},
+            "error": run.error,
             "task_id": str(run.pk),
         }.items()
     )
@@ -238,7 +238,7 @@ def test_a_failing_run_says_why_and_leaves_the_graph_as_it_was(owner: Person, no
         assert labour() == 1
     shown = check(owner, task_id)
     assert shown["state"] == "FAILURE"
-    assert shown["error"] == {"type": "ValueError", "message": "It broke."}
+    assert shown["error"].items() >= {"type": "ValueError", "message": "It broke."}.items()
     assert shown["result"].items() >= {"success": False, "report": ["grew"]}.items()
     assert not Node.objects.filter(kind="leaf").exists()
 

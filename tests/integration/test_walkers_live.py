@@ -67,7 +67,21 @@ def test_files_reach_the_worker(person: Caller) -> None:
 
 def test_a_failing_walker_fails(person: Caller) -> None:
     shown = wait(person, submit(person, "fail", {"message": "No."}))
-    assert (shown["state"], shown["error"]) == ("FAILURE", {"type": "RuntimeError", "message": "No."})
+    assert shown["state"] == "FAILURE"
+    assert shown["error"].items() >= {"type": "RuntimeError", "message": "No."}.items()
+
+
+def test_what_failed_is_in_the_log_of_its_run(person: Caller) -> None:
+    """Stored by a thread of the worker process, followed through the front."""
+    run_id = submit(person, "fail", {"message": "No tea."})
+    with person.session.get(f"{person.url}/runs/{run_id}/logs?follow=true", stream=True, timeout=30) as events:
+        assert events.headers["Content-Type"] == "text/event-stream"
+        followed = b"\n".join(events.iter_lines()).decode()
+    assert [line for line in followed.splitlines() if line.startswith("event: ")] == ["event: log", "event: end"]
+    (line,) = person.get(f"/runs/{run_id}/logs").json()["results"]
+    assert (line["level"], line["logger"]) == ("ERROR", "walkers.walkers")
+    assert line["message"].endswith("RuntimeError: No tea.")
+    assert wait(person, run_id)["error"]["where"].endswith("in Fail.visit")
 
 
 def test_progress_shows_and_the_worker_is_named(person: Caller) -> None:

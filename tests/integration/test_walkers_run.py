@@ -227,7 +227,7 @@ def test_a_walker_that_raises_is_a_422_with_the_report_so_far(owner: Person, roo
         "success": False,
         "report": ["grew"],
         "final_node": root,
-        "error": {"type": "ValueError", "message": "It broke."},
+        "error": {"type": "ValueError", "message": "It broke.", "where": answer.json()["error"]["where"]},
     }
 
 

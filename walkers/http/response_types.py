@@ -43,8 +43,11 @@ class RunAtOnceResponse(TypedDict):
 
 
 class TaskError(TypedDict):
+    """`where`: the line in the walker's code that failed."""
+
     type: str
     message: str
+    where: NotRequired[str]
 
 
 class WalkFailedProblem(TypedDict):

@@ -18,12 +18,14 @@ from taskhub.error_texts import error_of
 from taskhub.errors import Failed, NotFound, Problem
 from taskhub.runs.domain import Interrupted, LeaseLost
 from taskhub.runs.queue.execution import Execution, comes_from_outside
+from taskhub.runs.queue.log_capture import log_failure
 from taskhub.security.masking import hiding
 from walkers.authoring import sentinels
 from walkers.authoring.event_loop import outside_event_loop
 from walkers.authoring.sentinels import WalkerDefinition
 from walkers.authoring.walker import Walk
 from walkers.services.run_files import close_files, files_of
+from walkers.walks.author_frames import author_traceback, where_of
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +38,7 @@ _thread = threading.local()
 
 
 class WalkerFailed(Failed):
-    """A walker raised. `members` hold the report so far and `error`, the `{type, message}` of what was raised."""
+    """A walker raised. `members` hold the report so far and `error`: `{type, message, where}` of what was raised."""
 
     title, type = "The walker failed", "walker-failed"
 
@@ -77,7 +79,8 @@ def _perform_walk(execution: Execution) -> None:
             execution.succeed(walk.result)
     except WalkerFailed as failure:
         error = failure.members["error"]
-        execution.fail(error["type"], error["message"], walk.result | {"success": False})
+        result = walk.result | {"success": False}
+        execution.fail(error["type"], error["message"], result, where=error.get("where", ""))
     finally:
         if files:
             close_files(files)
@@ -108,9 +111,12 @@ def _carry_out(definition: WalkerDefinition, walk: Walk) -> Iterator[None]:
         if comes_from_outside(error) or (isinstance(error, Problem) and not error.permanent):
             raise
         log.warning("The walker %s failed", definition.name, exc_info=error)
+        log_failure(error, definition.walker_class.__module__, author_traceback(error))
         details = error_of(error)
         if isinstance(error, IntegrityError):
             details["message"] = "What it stands on was changed meanwhile by another."
+        if where := where_of(error, definition.walker_class):
+            details["where"] = where
         raise WalkerFailed(
             details["message"], report=walk.report, final_node=walk.result["final_node"], error=details
         ) from error

@@ -2,6 +2,7 @@
 
 from taskhub.runs.models.idempotency_record import IdempotencyRecord
 from taskhub.runs.models.leadership import Leadership
+from taskhub.runs.models.log_line import LogLine
 from taskhub.runs.models.run import Run
 from taskhub.runs.models.schedule import Schedule
 from taskhub.runs.models.worker import Worker, live_workers, node_host, worker_timeout
@@ -9,6 +10,7 @@ from taskhub.runs.models.worker import Worker, live_workers, node_host, worker_t
 __all__ = [
     "IdempotencyRecord",
     "Leadership",
+    "LogLine",
     "Run",
     "Schedule",
     "Worker",

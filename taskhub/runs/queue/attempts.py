@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection
@@ -14,6 +14,8 @@ from taskhub.runs.models import Run
 from taskhub.runs.queue.execution import Execution, comes_from_outside
 from taskhub.runs.queue.lease_keeper import LeaseKeeper
 from taskhub.runs.queue.leases import claim
+from taskhub.runs.queue.log_capture import capture, log_failure
+from taskhub.runs.queue.run_log import RunLog
 from taskhub.security.masking import hiding_texts
 
 log = logging.getLogger(__name__)
@@ -40,7 +42,7 @@ def attempt(execution: Execution, perform: Perform, keeper: LeaseKeeper) -> None
     that was told to end: what it was at is lost with it, and gets another attempt.
     """
     run = execution.run
-    with hiding_texts(run.secrets):
+    with hiding_texts(run.secrets), _captured_log(execution):
         try:
             with keeper.keep(execution):
                 perform(execution)
@@ -62,6 +64,11 @@ def attempt(execution: Execution, perform: Perform, keeper: LeaseKeeper) -> None
             if not execution.detached and run.state not in {State.SUCCESS, State.FAILURE}:
                 error_without_ending = {"type": "NoEnding", "message": "The work did not say how it ended."}
                 execution.end_attempt(error_without_ending, retry=False)
+
+
+def _captured_log(execution: Execution) -> AbstractContextManager[RunLog | None]:
+    """Has what the work logs stored; not where the run is seen by its own transaction only, as in tests."""
+    return nullcontext() if execution.in_transaction else capture(execution)
 
 
 def _record_stop(execution: Execution) -> None:
@@ -87,4 +94,5 @@ def _record_failure(execution: Execution, error: BaseException) -> None:
             execution.end_attempt(error_of(error), retry=not error.permanent, pause=error.retry_after or 0)
         case _:
             log.info("Run %s failed: %s", run.pk, message_of(error), exc_info=error)
+            log_failure(error, run.kind, error.__traceback__)
             execution.end_attempt(error_of(error), retry=False)

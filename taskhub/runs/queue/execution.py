@@ -16,6 +16,7 @@ from taskhub.interruption import Interruption
 from taskhub.runs.domain import Interrupted, LeaseLost, Overdue, State, may_try_again
 from taskhub.runs.models import Run
 from taskhub.runs.queue import ends, leases
+from taskhub.runs.queue.run_log import RunLog
 from taskhub.runs.run_kinds import kind_of
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Execution:
         self.progress_unsaved = False
         self.detached = False
         self.in_transaction = connection.in_atomic_block
+        self.log: RunLog | None = None
 
     def set_progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Sets the progress. Others see it within a second, also while a transaction is open. Raises as `check`."""
@@ -78,18 +80,24 @@ class Execution:
     def succeed(self, result: Any) -> None:
         """Ends the run as SUCCESS, in the transaction of its effect. Raises `LeaseLost`: let it roll back."""
         self.close()
+        self._flush_log()
         ends.end(run=self.run, state=State.SUCCESS, result=result, progress=self.latest_progress)
 
     def detach(self, until: datetime) -> None:
         """Lets the run go on outside of any worker; see `leases.detach`. Raises `LeaseLost`."""
         self.close()
+        self._flush_log()
         leases.detach(run=self.run, until=until)
         self.detached = True
 
-    def fail(self, type: str, message: str, result: Any = None) -> None:
-        """Ends the run as FAILURE; `result` is what there was so far. Raises `LeaseLost`."""
+    def fail(self, type: str, message: str, result: Any = None, *, where: str = "") -> None:
+        """Ends the run as FAILURE; `result` is what there was so far, `where` the place in its code that failed.
+
+        Raises `LeaseLost`.
+        """
         self.close()
-        error = {"type": type, "message": message}
+        self._flush_log()
+        error = {"type": type, "message": message} | ({"where": where} if where else {})
         ends.end(run=self.run, state=State.FAILURE, result=result, error=error, progress=self.latest_progress)
 
     def end_attempt(self, error: dict[str, str], *, retry: bool, pause: float = 0) -> None:
@@ -98,6 +106,7 @@ class Execution:
         The later attempt is made after `pause` seconds at least, for which whoever was asked has asked in turn.
         """
         run = self.run
+        self._flush_log()
         try:
             if retry and may_try_again(attempt=run.attempt, attempts=run.attempts):
                 delay = max(kind_of(run.kind).delay_after(run.attempt), min(pause, PAUSE_MAX_SECONDS))
@@ -110,6 +119,11 @@ class Execution:
         except (DatabaseError, InterfaceError) as failure:
             log.warning("The ending of %s could not be written: %s", run.pk, failure)
             self.drop_connection()
+
+    def _flush_log(self) -> None:
+        """What it has logged is stored before it ends: who is told of the end finds it."""
+        if self.log is not None:
+            self.log.flush()
 
     def end_overdue(self) -> None:
         message = f"The time limit of {self.run.time_limit:g} s is over."

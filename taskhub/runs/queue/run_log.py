@@ -1,0 +1,195 @@
+"""The log of a run: lines are collected while its work goes on, and stored by a thread of their own.
+
+By a thread, with a connection of its own, so that a line costs the work microseconds, and stays when the transaction of
+the work is rolled back. Twice a second it stores what has come of all runs, by one COPY. Lines reach it through a
+`SimpleQueue`, which takes no lock that an interruption of the work could leave taken.
+"""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db.models import Count, Sum
+from django.db.models.functions import Length
+
+from taskhub.db.process_local import ProcessLocal
+from taskhub.error_texts import storable
+from taskhub.runs.models import LogLine, Run
+from taskhub.runs.queue import pubsub
+from taskhub.security.masking import hide, mask, mask_value
+
+log = logging.getLogger(__name__)
+
+LINE_MAX = 32_000  # characters
+LOGGER_MAX = 200
+BATCH = 500
+FLUSH_SECONDS = 0.5
+PATIENCE_SECONDS = 5.0  # of a run that ends for its last lines
+FULL = "The log of this run is full: {lines} lines, or {bytes} bytes. What follows is left out."
+
+_COPY = "COPY runs_logline (run_id, at, level, logger, message, attempt, fields) FROM STDIN"
+
+
+class _Line(NamedTuple):
+    log: "RunLog"
+    at: float
+    level: int
+    logger: str
+    message: str
+    fields: Mapping[str, Any]
+
+
+class LineSource(Protocol):
+    """What may have begun a line of the log."""
+
+    def end_line(self) -> None: ...
+
+
+class RunLog:
+    """The log of one attempt at a run."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._lines, self._characters = _written_before(run) if run.attempt > 1 else (0, 0)
+        self._is_full = False
+        self._unstored = False
+        self.streams: Sequence[LineSource] = ()
+
+    def add(
+        self, level: int, logger: str, message: str, fields: Mapping[str, Any] | None = None, *, last: bool = False
+    ) -> None:
+        """Adds a line, in any thread. Past the limits there is one that says so, and then the `last` only."""
+        if self._is_full and not last:
+            return
+        if not last and (
+            self._lines >= settings.RUN_LOG_LINES_MAX or self._characters + len(message) > settings.RUN_LOG_BYTES_MAX
+        ):
+            self._is_full = True
+            level, logger, fields = logging.WARNING, __name__, None
+            message = FULL.format(lines=settings.RUN_LOG_LINES_MAX, bytes=settings.RUN_LOG_BYTES_MAX)
+        message = message if len(message) <= LINE_MAX else f"{message[:LINE_MAX]}... ({len(message)} characters)"
+        self._lines += 1
+        self._characters += len(message)
+        self._unstored = True
+        _writer.get().items.put(_Line(self, time.time(), level, logger, message, fields or {}))
+
+    def flush(self) -> None:
+        """Waits until what was added is stored, or cannot be."""
+        for stream in self.streams:
+            stream.end_line()
+        if self._unstored:
+            self._unstored = False
+            stored = threading.Lock()
+            stored.acquire()
+            _writer.get().items.put(stored)
+            stored.acquire(timeout=PATIENCE_SECONDS)
+
+
+def log_topic(run_id: UUID) -> str:
+    """What is published when lines of a run were stored."""
+    return f"log:{run_id}"
+
+
+class LogWriter:
+    """Stores the lines of this process's runs."""
+
+    def __init__(self) -> None:
+        self.items: SimpleQueue[Any] = SimpleQueue()  # lines, and locks to release when those before them are stored
+        threading.Thread(target=self._write, name="log-writer", daemon=True).start()
+
+    def _write(self) -> None:
+        stored_at = 0.0
+        while True:
+            items = self._next_items(stored_at + FLUSH_SECONDS)
+            try:
+                self._store([item for item in items if isinstance(item, _Line)])
+            except Exception:
+                log.exception("Lines of runs could not be stored")
+                connection.close()
+            stored_at = time.monotonic()
+            for item in items:
+                if not isinstance(item, _Line):
+                    item.release()
+
+    def _next_items(self, until: float) -> list[Any]:
+        """At least one item; more until then, as long as nobody waits for them."""
+        try:
+            items = [self.items.get(timeout=FLUSH_SECONDS)]
+        except Empty:
+            connection.close()
+            items = [self.items.get()]
+        while len(items) < BATCH:
+            seconds = until - time.monotonic() if isinstance(items[-1], _Line) else 0
+            try:
+                items.append(self.items.get(block=seconds > 0, timeout=max(0.0, seconds)))
+            except Empty:
+                break
+        return items
+
+    def _store(self, lines: Sequence[_Line]) -> None:
+        if not lines:
+            return
+        runs = {line.log.run.pk: line.log.run for line in lines}
+        rows = {
+            run_id: _rows(run, [line for line in lines if line.log.run.pk == run_id]) for run_id, run in runs.items()
+        }
+        try:
+            _copy([row for some in rows.values() for row in some])
+        except (DatabaseError, InterfaceError):  # one of the runs was deleted, or the connection is lost
+            connection.close()
+            for run_id, some in rows.items():
+                try:
+                    _copy(some)
+                except (DatabaseError, InterfaceError) as error:
+                    log.warning("The log of run %s lost %d lines: %s", run_id, len(some), error)
+        for run_id in rows:
+            pubsub.publish(log_topic(run_id))
+
+
+_writer = ProcessLocal(LogWriter)
+
+
+def _rows(run: Run, lines: Sequence[_Line]) -> list[tuple[Any, ...]]:
+    secrets = run.secrets
+
+    def shown(text: str) -> str:
+        return mask(hide(storable(text), secrets))
+
+    return [
+        (
+            run.pk,
+            datetime.fromtimestamp(line.at, UTC),
+            line.level,
+            storable(line.logger[:LOGGER_MAX]),
+            shown(line.message),
+            run.attempt,
+            storable(
+                json.dumps(mask_value({name: _field(value, shown) for name, value in line.fields.items()}, secrets))
+            ),
+        )
+        for line in lines
+    ]
+
+
+def _field(value: Any, shown: Any) -> Any:
+    return value if value is None or isinstance(value, bool | int) else shown(str(value)[:LOGGER_MAX])
+
+
+def _copy(rows: Sequence[tuple[Any, ...]]) -> None:
+    with transaction.atomic(), connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def _written_before(run: Run) -> tuple[int, int]:
+    """How many lines, and characters in them, the attempts before this one have logged."""
+    written = LogLine.objects.filter(run=run).aggregate(lines=Count("id"), characters=Sum(Length("message")))
+    return written["lines"], written["characters"] or 0
