@@ -6,6 +6,7 @@ has its first page. The kernel ends the reader when it has computed for as long 
 (`ITIMER_PROF`, which no code in C can put off); then that page fails, and the next page gets a new reader.
 
 The budget is one for a page, whatever its selectors and filters, and counts computing time: a busy machine fails none.
+A slow one gets more of it (`slowness`), so that what can be read at all can be read everywhere.
 """
 
 import asyncio
@@ -19,18 +20,22 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 import orjson
-from selectolax.lexbor import SelectolaxError
+from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
 from extraction.domain.page_reader import DetailsLink
 from extraction.domain.process_status import PageFailure
 
 MEBIBYTE = 1024 * 1024
-SECONDS_LEAST = 1.0  # of computing
-SECONDS_A_MEBIBYTE = 1.0  # more: several times what pages of many small cells take
+SECONDS_LEAST = 1.0  # of computing, on a CPU as of 2026
+SECONDS_A_MEBIBYTE = 1.0  # more: large tables take 0.1 to 0.4
+SAMPLE = f"<table>{('<tr>' + '<td>some words</td>' * 8 + '</tr>') * 400}</table>"
+SAMPLE_SECONDS = 0.0015  # that the sample takes on such a CPU
+SLOWNESS_MAX = 20.0
 RECORDS_MAX_BYTES = 64 * MEBIBYTE  # of what is taken from one page
 MEMORY_LEAST = 256 * MEBIBYTE
 MEMORY_A_BYTE = 128  # of a page: its elements as objects take some fifty
@@ -41,6 +46,19 @@ ENDING_SECONDS = 0.5  # between the end of a reader's connection and its own
 
 _LENGTH = struct.Struct("!Q")
 _TOO_LONG = frozenset({signal.SIGPROF, signal.SIGKILL})
+
+
+@cache
+def slowness() -> float:
+    """How many times longer than the CPU of the budget this one takes to read, at least 1; it is measured once."""
+    return min(SLOWNESS_MAX, max(1.0, min(_sample_seconds() for _ in range(5)) / SAMPLE_SECONDS))
+
+
+def _sample_seconds() -> float:
+    started = time.thread_time()
+    for node in LexborHTMLParser(SAMPLE).css("td"):
+        node.text()
+    return time.thread_time() - started
 
 
 @dataclass
@@ -74,7 +92,7 @@ class ReaderProcess:
         """What `read(texts, *arguments)` gives. Raises `PageFailure`, also where it takes too long or too much."""
         pages = [text.encode("utf-8", "replace") for text in texts]
         size = sum(map(len, pages))
-        seconds = SECONDS_LEAST + SECONDS_A_MEBIBYTE * size / MEBIBYTE
+        seconds = slowness() * (SECONDS_LEAST + SECONDS_A_MEBIBYTE * size / MEBIBYTE)
         head = orjson.dumps([seconds, MEMORY_LEAST + MEMORY_A_BYTE * size, len(pages), arguments])
         async with self._lock:
             try:

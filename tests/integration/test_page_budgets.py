@@ -51,6 +51,7 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader_process, "SECONDS_LEAST", 0.3)
     monkeypatch.setattr(reader_process, "SECONDS_A_MEBIBYTE", 0.1)
     monkeypatch.setattr(reader_process, "MEMORY_A_BYTE", 64)
+    monkeypatch.setattr(reader_process, "slowness", lambda: 1.0)
 
 
 @pytest.mark.usefixtures("_hasty")
@@ -69,16 +70,63 @@ def test_a_slow_page_fails_and_the_next_one_is_read(name: str) -> None:
     assert asyncio.run(read_both()).records == b'[{"a":"next"}]'
 
 
-@pytest.mark.parametrize("rows", [20_000, 52_000])  # 4 MB, and the documented 10 MiB
-def test_an_honest_table_is_read(rows: int) -> None:
-    row = "<tr>" + "<td>some words here</td>" * 8 + "</tr>"
-    page = f"<table>{row * rows}</table>"
+ROW = "<tr>" + "".join(f"<td class='c{n}'>some words {n}</td>" for n in range(8)) + "</tr>"
+COLUMNS = [{"name": f"c{n}", "selector": f"td:nth-child({n + 1})"} for n in range(8)]
+RULES: dict[str, dict[str, Any]] = {
+    "a cell a record": {"fields": [{"name": "a", "selector": "td"}]},
+    "columns": {"fields": COLUMNS, "commonParent": "tr"},
+    "columns without a parent": {"fields": COLUMNS},
+    "columns by class": {"fields": [{"name": f"c{n}", "selector": f".c{n}"} for n in range(8)]},
+    "rows": {"fields": [{"name": "a", "selector": "tr"}]},
+    "rows behind the first": {"fields": COLUMNS, "commonParent": "tr:not(:first-child)"},
+    "all in lines": {"fields": [{"name": "a", "selector": "table", "filters": ["lines"]}]},
+    "filters": {
+        "fields": [
+            {**column, "filters": ["trim", "uppercase", {"name": "regex", "param": "[0-9]+"}]} for column in COLUMNS
+        ]
+    },
+}
 
+
+def read_rule(texts: list[str], rule: dict[str, Any]) -> ReadPage:
+    payload = PagesPayload.parse({"request": {"url": "http://a.example/"}, **rule})
+    records = read_page(texts[0], "http://a.example/", payload.rule).records
+    return ReadPage(orjson.dumps(records), len(records))
+
+
+def read_table(rows: int, rule: dict[str, Any]) -> ReadPage:
     async def read() -> ReadPage:
-        with closing(ReaderProcess(read_field)) as pages:
-            return await pages.read([page], {"selector": "td"})
+        with closing(ReaderProcess(read_rule)) as pages:
+            return await pages.read([f"<table>{ROW * rows}</table>"], rule)
 
-    assert asyncio.run(read()).count == rows * 8
+    return asyncio.run(read())
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_an_honest_table_is_read_whatever_is_taken_from_it(name: str) -> None:
+    assert read_table(4_000, RULES[name]).count in {1, 3_999, 4_000, 32_000}
+
+
+@pytest.mark.parametrize("rows", [20_000, 37_000])  # 160,000 cells, and nearly the documented 10 MiB
+def test_a_large_honest_table_is_read(rows: int) -> None:
+    assert read_table(rows, RULES["columns"]).count == rows
+
+
+def test_a_slow_machine_has_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_process, "SECONDS_LEAST", 0.001)
+    monkeypatch.setattr(reader_process, "SECONDS_A_MEBIBYTE", 0.001)
+    monkeypatch.setattr(reader_process, "slowness", lambda: 1.0)
+    with pytest.raises(PageFailure, match="too long"):
+        read_table(4_000, RULES["columns"])
+    monkeypatch.setattr(reader_process, "slowness", lambda: 20_000.0)
+    assert read_table(4_000, RULES["columns"]).count == 4_000
+
+
+@pytest.mark.parametrize(("sample", "times"), [(0.0001, 1.0), (0.0015, 1.0), (0.006, 4.0), (9.0, 20.0)])
+def test_slowness_is_measured_and_has_a_limit(monkeypatch: pytest.MonkeyPatch, sample: float, times: float) -> None:
+    taken = iter([9.0, sample, 9.0, sample, 9.0])
+    monkeypatch.setattr(reader_process, "_sample_seconds", lambda: next(taken))
+    assert reader_process.slowness.__wrapped__() == pytest.approx(times)
 
 
 def test_a_reader_that_crashes_fails_its_page_alone() -> None:
