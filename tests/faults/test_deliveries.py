@@ -1,7 +1,7 @@
 """Deliveries of a hub whose destination goes on and on: they end when they are cancelled, and with their worker."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import psutil
@@ -66,3 +66,17 @@ def test_a_delivery_ends_with_its_worker(broken: Disposable) -> None:
         program.parent().kill()
         until(lambda: not program.is_running())
         owner.post(f"/runs/{run}/cancel")
+
+
+def test_two_greedy_users_leave_a_slot_for_a_third(broken: Disposable) -> None:
+    """Of four slots the first has two, the second one."""
+    with ExitStack() as going_on:
+        for owner in (broken.people.sign_up(), broken.people.sign_up()):
+            for _ in range(3):
+                run = going_on.enter_context(delivery(broken, owner, "dribble_body"))
+                going_on.callback(owner.post, f"/runs/{run}/cancel")
+        until(lambda: len(upload_programs(broken)) == 3)
+        third = broken.people.sign_up()
+        with delivery(broken, third, "silent") as run:
+            until(lambda: shown(third, run)["attempt"] == 1)
+            third.post(f"/runs/{run}/cancel")

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import cycle, islice
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,6 +20,7 @@ from django_celery_results.models import TaskResult
 
 from taskhub.accounts.models import User
 from taskhub.errors import Conflict, NotFound, Rejected, Unavailable
+from taskhub.programs import THREAD_QUEUES
 from taskhub.runs import queue, run_kinds
 from taskhub.runs.domain import LeaseLost, State, oldest_id
 from taskhub.runs.health import worker_heartbeat
@@ -27,6 +29,7 @@ from taskhub.runs.queue import maintenance, pubsub, worker_process
 from taskhub.runs.queue.ends import end_abandoned
 from taskhub.runs.queue.execution import Execution
 from taskhub.runs.queue.leases import renew_all
+from taskhub.runs.queue.submission import create_run
 from taskhub.runs.queue.worker_process import run_now, work
 from tests.conftest import make_person
 from tests.probe_kind import ProbeKind
@@ -154,6 +157,29 @@ def test_owners_who_want_everything_leave_slots_for_the_next(olga: User, slots: 
         for _ in range(slots + 1):
             submit(greedy)
         assert [run.owner_id for run in iter(claim, None)] == [greedy.pk] * share
+
+
+@pytest.mark.parametrize("name", THREAD_QUEUES)
+def test_two_greedy_users_leave_slots_of_each_queue_for_a_third(olga: User, name: str) -> None:
+    """Whatever the kinds of their runs: those of one queue share its slots."""
+    slots, kinds = settings.THREAD_SLOTS[name], run_kinds.kinds_of_queue(name)
+    worker_heartbeat.say_alive(name="w@here", queues=[name], processes=range(1, slots + 1))
+
+    def submit_of(owner: User, count: int) -> None:
+        for kind in islice(cycle(kinds), count):
+            create_run(kind=kind, owner=owner, name="greed", arguments={})
+
+    def claim_all() -> Counter[UUID]:
+        runs = [queue.claim(kind=kind, worker="w@here:1", after=START) for kind in kinds for _ in range(slots)]
+        return Counter(run.owner_id for run in runs if run)
+
+    greedy = [make_person(f"greedy{number}@example.com").user for number in range(2)]
+    for owner in greedy:
+        submit_of(owner, 2 * slots)
+    held = claim_all()
+    assert 0 < slots - held.total() <= slots // 4 + 1
+    submit_of(olga, 1)
+    assert claim_all() == {olga.pk: 1}
 
 
 def test_slots_that_are_claimed_at_the_same_moment_are_shared(olga: User) -> None:
