@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from taskhub.web.openapi.document import document
+from taskhub.web.openapi.schema_tree import with_parts
 from tests.conftest import Person
 from tests.routes import routes, spelled_otherwise
 from walkers.authoring import sentinels
@@ -79,6 +80,53 @@ def test_it_has_every_call_and_no_other() -> None:
     found = {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", f"/{route}") for route in written}
     walkers = {f"/js/wapi/{name}" for name in sentinels.global_sentinel().walkers}
     assert set(PATHS) == found | walkers
+
+
+def schemas() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each schema of the document that is written down somewhere, with its place."""
+
+    def within(place: str, schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+        yield place, schema
+        parts: list[dict[str, Any]] = []
+        with_parts(schema, parts.append)
+        for part in parts:
+            yield from within(f"{place}/{part.get('title', '')}", part)
+
+    for name, schema in DOCUMENT["components"]["schemas"].items():
+        yield from within(name, schema)
+    for operation in OPERATIONS:
+        place = f"{operation.method} {operation.path}"
+        for name, content in operation.contents:
+            yield from within(f"{place} {name}", content["schema"])
+        for parameter in operation.said.get("parameters", []):
+            inner = parameter.get("content", {}).get("application/json", parameter)
+            yield from within(f"{place} {parameter['name']}", inner["schema"])
+
+
+SCHEMAS = list(schemas())
+
+
+def test_what_has_a_name_is_written_down_once() -> None:
+    """As a component: a client has one class for it."""
+    shared = DOCUMENT["components"]["schemas"]
+    named = [place for place, schema in SCHEMAS if "properties" in schema and "title" in schema]
+    assert [place for place in named if place not in shared] == []
+    assert len(named) > 100
+    references = {schema["$ref"] for _, schema in SCHEMAS if "$ref" in schema}
+    assert {reference.rpartition("/")[2] for reference in references} <= shared.keys()
+    assert len({json.dumps(schema, sort_keys=True) for schema in shared.values()}) > 0.95 * len(shared)
+
+
+def test_nothing_has_a_default() -> None:
+    """A client would send it, and is_async of the query would meet is_async of the body."""
+    assert [place for place, schema in SCHEMAS if "default" in schema] == []
+    (limit,) = [one for one in PATHS["/runs"]["get"]["parameters"] if one["name"] == "limit"]
+    assert limit["description"].endswith("Default: `100`.")
+
+
+def test_every_list_says_what_is_in_it() -> None:
+    arrays = [(place, schema) for place, schema in SCHEMAS if "array" in (schema.get("type"), *schema.get("type", []))]
+    assert [place for place, schema in arrays if "items" not in schema] == []
 
 
 def test_every_operation_has_a_name_of_its_own() -> None:

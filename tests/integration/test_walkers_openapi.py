@@ -86,6 +86,13 @@ def test_a_walkers_ctx_is_described_with_all_it_refers_to(document: Any) -> None
     assert "application/json" in ctx["content"]
 
 
+def test_a_components_title_is_its_name(document: Any) -> None:
+    """Generators of clients name classes by titles, and two walkers may have an `Item` each."""
+    schemas = document["components"]["schemas"]
+    assert "basket.ctx.Item" in schemas
+    assert [name for name, schema in schemas.items() if schema.get("title", name) != name] == []
+
+
 def test_examples_are_what_the_schemas_say(document: Any) -> None:
     seen = 0
     for entry in document["paths"].values():

@@ -214,7 +214,8 @@ def _ctx(definition: WalkerDefinition, components: dict[str, Any]) -> dict[str, 
     """The schema of a walker's `ctx`; what it refers to is added to the components under the walker's own name."""
     title = f"{definition.name}.ctx"
     schema = definition.ctx_schema.schema(ref_template=COMPONENT.replace("{", f"{title}.{{"))
-    components.update({f"{title}.{name}": component for name, component in schema.pop("$defs", {}).items()})
+    for name, component in schema.pop("$defs", {}).items():
+        components[f"{title}.{name}"] = component | {"title": f"{title}.{name}"}
     return schema | {"title": title}
 
 
