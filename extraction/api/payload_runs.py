@@ -9,7 +9,7 @@ from rest_framework.request import Request
 
 from extraction.api import examples
 from extraction.api.files import EXPORT_TYPES, documented_export
-from extraction.api.process_results import PARAMETERS, TERMS, ProcessResultView
+from extraction.api.process_results import GONE, PARAMETERS, TERMS, ProcessResultView
 from extraction.api.tasks import OBJECT
 from extraction.api.views import documented_response
 from extraction.models import Process
@@ -29,6 +29,7 @@ def _documented(call: str, summary: str, description: str, example: dict[str, An
         parameters=PARAMETERS,
         request=OBJECT,
         responses={
+            **GONE,
             **{(200, media_type): documented_export(media_type) for media_type in EXPORT_TYPES},
             (200, "application/json"): documented_response("The records, or the process", RESULT_SCHEMA, RECORDS),
             202: documented_response(

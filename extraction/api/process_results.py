@@ -19,6 +19,7 @@ from taskhub.errors import Failed, invalid
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.waits import answer_when_ended
 from taskhub.security.scopes import KeyScope
+from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import response_header
 from taskhub.web.views import QuerySerializer
 
@@ -44,6 +45,7 @@ PARAMETERS: list[Any] = [
     response_header("Location", "The process's address.", 200, 202),
     response_header("Link", 'Its run (`rel="run"`).', 200, 202),
 ]
+GONE = problems(because={404: "The Idempotency-Key is of an earlier call, whose process is gone."})
 
 
 class ProcessResultView(ExtractionView):

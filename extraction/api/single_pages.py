@@ -9,7 +9,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework.request import Request
 
 from extraction.api import examples
-from extraction.api.process_results import PARAMETERS, TERMS, ProcessResultView
+from extraction.api.process_results import GONE, PARAMETERS, TERMS, ProcessResultView
 from extraction.api.tasks import OBJECT
 from extraction.api.views import documented_response
 from extraction.domain.render_job import HTML, PDF, SCREENSHOT
@@ -33,6 +33,7 @@ def _documented(call: str, description: str, kinds: dict[str, Any], example: dic
         request=OBJECT,
         responses={
             **files,
+            **GONE,
             202: documented_response(
                 "The process, which goes on", examples.PROCESS_SCHEMA, examples.PROCESS | {"status": "running"}
             ),
