@@ -91,32 +91,33 @@ REFUSED = ["400", "401", "403", "404", "405", "406", "409", "411", "412", "413",
 DOCUMENT = json.loads(document())
 
 
-def unexplained(parameter: Any) -> Any:
-    """A parameter without its words and examples."""
-    if not isinstance(parameter, dict):
-        return parameter
-    return {word: value for word, value in parameter.items() if word not in {"description", "examples"}}
-
-
 def alike() -> set[str]:
     """The operations, as `GET /path`, that take what one before them takes: all that differs is what they do.
 
-    The phase in which each keyword of each schema is broken once tries one of each kind; the other phases try all.
+    The phase in which each keyword of each schema is broken once tries one of each kind; the other phases try all. Of
+    calls with a body, which object it is for makes no kind of its own: those without one try that.
     """
     kinds, found = set(), set()
     for path, entry in DOCUMENT["paths"].items():
         for method, operation in entry.items():
-            parameters = [
-                ("path", parameter.get("schema")) if parameter["in"] == "path" else parameter
-                for parameter in operation.get("parameters", [])
-            ]
             bodies = operation.get("requestBody", {}).get("content", {})
             schemas = {content_type: content["schema"] for content_type, content in bodies.items()}
-            kind = json.dumps([sorted(map(str, map(unexplained, parameters))), schemas])
+            parameters = sorted(
+                filter(None, (taken(parameter, bool(bodies)) for parameter in operation.get("parameters", [])))
+            )
+            kind = json.dumps([parameters, schemas])
             if kind in kinds:
                 found.add(f"{method.upper()} {path}")
             kinds.add(kind)
     return found
+
+
+def taken(parameter: dict[str, Any], has_body: bool) -> str:
+    """What a parameter takes, without its words and examples; the name of one in a path says nothing."""
+    if has_body and (parameter["in"] == "path" or parameter["name"] == "If-Match"):
+        return ""
+    left_out = {"description", "examples"} | ({"name"} if parameter["in"] == "path" else set())
+    return str(sorted((word, value) for word, value in parameter.items() if word not in left_out))
 
 
 ALIKE = sorted(alike())

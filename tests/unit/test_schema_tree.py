@@ -52,7 +52,9 @@ def test_shared(schema: Any, shared: Any) -> None:
 
 
 def test_components_refer_to_each_other() -> None:
-    components = {"Basket": {"title": "Basket", "properties": {"items": {"type": "array", "items": ITEM}}}}
+    components: dict[str, Any] = {
+        "Basket": {"title": "Basket", "properties": {"items": {"type": "array", "items": ITEM}}}
+    }
     SharedSchemas(components)
     assert components["Basket"]["properties"]["items"]["items"] == REFERENCE
     assert components["Item"] == ITEM
