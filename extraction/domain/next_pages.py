@@ -13,16 +13,21 @@ NUMBER_MAX = 15  # digits
 _NUMBER = re.compile(r"(\d+)")
 
 
-def next_addresses(nodes: Sequence[LexborNode], attr: str, base: BaseAddress, here: str) -> list[str]:
+def next_addresses(
+    nodes: Sequence[LexborNode], attr: str, base: BaseAddress, here: str, *, rendered: bool = False
+) -> list[str]:
     """The addresses that may be the next page of the list, the likeliest first.
 
     A link is told by its relation (`rel`), by the one number in which its address differs from that of the page, or
-    by the order in which it stands. Links to where the page itself is, and to the page before, are left out.
+    by the order in which it stands. Links to where the page itself is, and to the page before, are left out. In a page
+    that was `rendered`, a link to another part of it was clicked already (see `PageActions`).
     """
     links: dict[str, LexborNode] = {}
     for node in nodes[:LINKS_MAX]:
         value = node.attributes.get(attr)
-        if value and (url := fetchable_address(base.absolute(value))):
+        if not value or (rendered and value.startswith("#")):
+            continue
+        if url := fetchable_address(base.absolute(value), rendered=rendered):
             links.setdefault(url, node)
     if len(links) < 2:
         return list(links)

@@ -41,12 +41,17 @@ class BaseAddress:
         return absolute_address(self._url, reference)
 
 
-def fetchable_address(address: str) -> str | None:
-    """An address as it is asked for, without its fragment; None for one that is not on the web (`mailto:`)."""
+def fetchable_address(address: str, *, rendered: bool = False) -> str | None:
+    """An address as it is asked for; None for one that is not on the web (`mailto:`).
+
+    Its fragment is left out but where the page is `rendered`: there it may be what scripts show.
+    """
     if len(address) > URL_MAX or address[:4].lower() != "http":
         return None
     try:
-        url = urldefrag(safe_url_string(address)).url
+        url, fragment = urldefrag(safe_url_string(address))
+        if rendered and fragment:
+            url = f"{url}#{fragment}"
         parts = urlsplit(url)
         return url if parts.scheme in {"http", "https"} and parts.hostname else None
     except ValueError:

@@ -69,7 +69,7 @@ def read_page(html: str | bytes, url: str, rule: ExtractionRule) -> PageReading:
     if rule.paginator and rule.paginator.type == NEXT:
         pager = page.css(rule.paginator.selector)
         found.append(bool(pager))
-        reading.next = next_addresses(pager, rule.paginator.attr, base, url)
+        reading.next = next_addresses(pager, rule.paginator.attr, base, url, rendered=rule.is_rendered)
     selectors = sum(1 << place for place, one in enumerate(found) if one)
     reading.findings = Findings(selectors, found_columns(reading.records, rule))
     return reading
@@ -128,14 +128,15 @@ class _FieldPlan(NamedTuple):
     read: Callable[[LexborNode], str]
     joined: tuple[TextFilter, ...] | None  # of a list that is joined to one text
     nest: str
-    details: int | None  # the number of their rule
+    details: tuple[int, bool] | None  # the number of their rule, and whether it is rendered
 
     @classmethod
     def of(cls, field: RecordField, rule: ExtractionRule) -> "_FieldPlan":
         columns = () if rule.path else field.columns
         filters, joined = split_at_concatenation(field.filters)
         read = lines_of if field.reads_lines else text_of
-        return cls(columns, filters, read, joined, field.nest, field.details.number if field.details else None)
+        details = (field.details.number, field.details.is_rendered) if field.details else None
+        return cls(columns, filters, read, joined, field.nest, details)
 
 
 def _record(
@@ -156,7 +157,7 @@ def _record(
             else:
                 record[name] = values[0] if len(values) == 1 else values or None
         if details is not None:
-            details_links = _links(nodes, details, base)
+            details_links = _links(nodes, *details, base)
             record[nest] = [link.key.hex() for link in details_links]
             links += details_links
     return record, links
@@ -177,12 +178,13 @@ def _attribute(node: LexborNode, attr: str, filters: tuple[TextFilter, ...], bas
     return base.absolute(value) if attr in ADDRESSES else apply_filters(value, filters)
 
 
-def _links(nodes: Sequence[LexborNode], rule: int, base: BaseAddress) -> list[DetailsLink]:
+def _links(nodes: Sequence[LexborNode], rule: int, rendered: bool, base: BaseAddress) -> list[DetailsLink]:
     """The pages that elements lead to: by their own address, or that of the first link in them."""
     links: dict[bytes, DetailsLink] = {}
     for node in nodes:
         anchor = node if "href" in node.attributes else node.css_first("a[href]")
-        if anchor is not None and (url := fetchable_address(base.absolute(anchor.attributes["href"] or ""))):
+        address = base.absolute(anchor.attributes["href"] or "") if anchor is not None else ""
+        if url := fetchable_address(address, rendered=rendered):
             key = page_key(rule, url)
             links[key] = DetailsLink(key, rule, url)
     return list(links.values())

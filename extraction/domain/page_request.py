@@ -69,6 +69,11 @@ class RequestTarget(JsonModel):
     wait_delay: Annotated[float | None, number_between(0, WAIT_MAX, "seconds")] = Field(None, alias="waitDelay")
 
     @property
+    def address(self) -> str:
+        """The address that is asked for. The fragment of `url` counts where the page is rendered."""
+        return self.url
+
+    @property
     def proxy(self) -> str:
         return "" if is_country(self.sent_proxy) else self.sent_proxy
 
@@ -108,6 +113,10 @@ class PageRequest(RequestTarget):
     @property
     def is_rendered(self) -> bool:
         return self.type == CHROME
+
+    @property
+    def address(self) -> str:
+        return self.url if self.is_rendered else self.url.partition("#")[0]
 
     @model_validator(mode="after")
     def _renders_to_act(self) -> Self:

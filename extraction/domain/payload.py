@@ -171,10 +171,10 @@ class PagesPayload(RecordTerms, ExtractionRule):
 
     @property
     def main(self) -> bytes:
-        return page_key(0, self.request.url)
+        return page_key(0, self.request.address)
 
     def first_addresses(self) -> Sequence[str]:
-        return [self.request.url]
+        return [self.request.address]
 
     def lists(self) -> Sequence[bytes]:
         return [self.main]

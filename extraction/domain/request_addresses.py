@@ -19,10 +19,10 @@ def is_country(proxy: str) -> bool:
 
 
 def _fetchable(value: str) -> str:
-    """Checks a required address; it is stored as it is asked for."""
+    """Checks a required address; it is stored as it is asked for where it is rendered."""
     if not value:
         raise invalid_value(REQUIRED_WORDS)
-    if (url := fetchable_address(value.strip())) is None:
+    if (url := fetchable_address(value.strip(), rendered=True)) is None:
         raise invalid_value("Must be an http or https address.")
     return url
 

@@ -84,10 +84,10 @@ class SinglePagePayload(RunTerms, RequestTarget):
 
     @property
     def main(self) -> bytes:
-        return page_key(0, self.url)
+        return page_key(0, self.address)
 
     def first_addresses(self) -> Sequence[str]:
-        return [self.url]
+        return [self.address]
 
     def lists(self) -> Sequence[bytes]:
         return [self.main]

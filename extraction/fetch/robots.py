@@ -45,7 +45,7 @@ class RobotsRules:
         rules = await asyncio.shield(self._rules[origin])  # other pages wait for the same file
         if isinstance(rules, str):
             raise PageFailure(f"The site's robots.txt is out of reach: {rules}", retry=True)
-        return bool(rules.can_fetch(url, AGENT))
+        return bool(rules.can_fetch(url.partition("#")[0], AGENT))
 
     async def _read(self, origin: str, host: str) -> Any:
         """The rules; or why they are out of reach."""

@@ -434,3 +434,29 @@ def test_without_the_extra_the_refusal_says_how_to_install_it(owner: Person, sit
     with pytest.raises(Rejected, match="make chrome") as caught:
         tasks.create_task(owner=owner.user, body=sent)
     assert caught.value.errors[0]["pointer"] == "/request/type"
+
+
+APP = """<div id=a></div><script>
+const parts = location.hash.split("/");
+a.innerHTML = parts[1] == "p" ? `<h2>product ${parts[2]}</h2>` :
+    [1, 2].map(n => `<a class=item href="#/p/${n + 2 * (parts[2] - 1)}">x</a>`).join("") +
+    (parts[2] < 2 ? `<a class=next href="/app#/list/${+parts[2] + 1}">next</a>` : "");
+</script>"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_fragments_are_addresses_of_their_own_where_pages_are_rendered(owner: Person, site: Site) -> None:
+    site.pages["/app"] = html(APP)
+    details = {"fields": TITLE}
+    sent = {
+        "request": {"url": f"{site.url}/app#/list/1", "type": "chrome"},
+        "commonParent": ".item",
+        "fields": [{"name": "item", "selector": ".", "attrs": ["href"], "details": details}],
+        "paginator": "a.next",
+    }
+    process = run_to_its_end(owner, sent)
+    assert process.status == "finished"
+    assert [(one["item_href"], one["item_details"]) for one in ResultExport(process).records()] == [
+        (f"{site.url}/app#/p/{number}", [{"title": f"product {number}"}]) for number in range(1, 5)
+    ]
+    assert process.pages == 6

@@ -190,3 +190,26 @@ def test_blocks_hold_what_belongs_together(name: str) -> None:
     html, expected = BLOCKS[name]
     found = records_of(f"<body>{html}", NAME, PRICE)
     assert [(record["name"], record["price"]) for record in found] == expected
+
+
+@pytest.mark.parametrize("type", ["base", "chrome"])
+@pytest.mark.parametrize(
+    ("href", "base", "chrome"),
+    [
+        ("/b", "http://h/b", "http://h/b"),
+        ("/b#", "http://h/b", "http://h/b"),
+        ("/b#/p/1", "http://h/b", "http://h/b#/p/1"),
+        ("#/p/1", "http://h/app", "http://h/app#/p/1"),
+        ("/b?a=1#!x y", "http://h/b?a=1", "http://h/b?a=1#!x%20y"),
+    ],
+)
+def test_fragments_of_links(type: str, href: str, base: str, chrome: str) -> None:
+    request = {"url": "http://h/app#/list", "type": type}
+    fields = [{"name": "a", "selector": "a", "details": {"fields": [{"name": "b", "selector": "p"}]}}]
+    payload = PagesPayload.parse({"request": request, "fields": fields, "paginator": "a"})
+    assert payload.first_addresses() == ["http://h/app" if type == "base" else "http://h/app#/list"]
+    reading = read_page(f"<a href='{href}'>x</a>", payload.first_addresses()[0], payload.rule)
+    leads_to = base if type == "base" else chrome
+    assert [link.url for link in reading.links] == [leads_to]
+    is_clicked = type == "chrome" and href.startswith("#")
+    assert reading.next == ([] if is_clicked else [leads_to])

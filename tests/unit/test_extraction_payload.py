@@ -56,7 +56,7 @@ def with_value(place: str, value: Any) -> dict[str, Any]:
 
 def test_everything_is_read() -> None:
     payload = PagesPayload.parse(GOOD)
-    assert payload.request.url == "https://shop.example.com/"
+    assert payload.request.address == "https://shop.example.com/"
     assert (payload.request.method, payload.request.form) == ("POST", {"q": "lamp", "page": "1"})
     assert (payload.format, payload.gzip, not payload.ignore_robots, payload.delay) == ("xlsx", True, True, 0.5)
     assert (payload.max_pages, payload.max_credits) == (100, 50)
