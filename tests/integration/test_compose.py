@@ -20,6 +20,7 @@ import pytest
 import requests
 import yaml
 from django.conf import settings
+from django.db import connections
 from psycopg import sql
 
 import taskhub
@@ -202,12 +203,13 @@ def test_the_image_can_be_built_from_wheels_alone(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def database() -> Iterator[str]:
-    """The address of an empty database, as a server that was not made by `up` has it."""
+def database(django_db_setup: None) -> Iterator[str]:
+    """The address of a database, as a server that was not made by `up` has it; with tables where some are at hand."""
     name = f"compose_{uuid4().hex[:12]}"
-    address = os.environ["DATABASE_URL"]
+    address, template = os.environ["DATABASE_URL"], connections["default"].settings_dict["TEST"].get("TEMPLATE")
     with psycopg.connect(address, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        connection.execute(create.format(sql.Identifier(name), sql.Identifier(template or "template1")))
         yield f"{address.rpartition('/')[0]}/{name}"
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
