@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from taskhub.runs.models import Run
 from taskhub.security.encryption import EncryptedJSONField, EncryptedTextField
+from taskhub.security.sealed_values import SealedJSONField
 
 
 class SequenceStep(models.Model):
@@ -65,6 +66,49 @@ class StoredSecret(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_global(self) -> bool:
+        return self.owner_id is None
+
+
+class StoredSequence(models.Model):
+    """A sequence that is kept under its owner's name for it. `newest` is the number of its newest version."""
+
+    owner: "models.ForeignKey[Any, Any]" = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", db_index=False
+    )
+    name = models.CharField(max_length=100)
+    newest = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["-pk"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["owner", "name"], name="stored_sequence_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SequenceVersion(models.Model):
+    """One version of a stored sequence. It never changes."""
+
+    stored: "models.ForeignKey[Any, Any]" = models.ForeignKey(
+        StoredSequence, models.CASCADE, related_name="versions", db_index=False
+    )
+    number = models.PositiveIntegerField(help_text="From 1")
+    description = models.TextField(default="", blank=True)
+    sequence: "models.Field[Any, Any]" = SealedJSONField()
+    inputs: "models.Field[Any, Any]" = SealedJSONField(null=True, help_text="A JSON Schema")
+    outputs: "models.Field[Any, Any]" = SealedJSONField(null=True, help_text="Expressions by name")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["-number"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["stored", "number"], name="sequence_version")]
+
+    def __str__(self) -> str:
+        return f"{self.stored_id} {self.number}"
 
 
 class Checkpoint(models.Model):

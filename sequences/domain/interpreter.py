@@ -54,7 +54,7 @@ class InTurn:
         return token, exchange()
 
 
-def _nothing_stored(name: str, version: int | None, inputs: dict[str, Any]) -> StoredProgram:
+def _nothing_stored(name: str, version: int | None, inputs: dict[str, Any] | None) -> StoredProgram:
     raise StepFailure(f"There is no stored sequence {name[:100]!r}.")
 
 
@@ -117,6 +117,11 @@ class Interpreter:
     @property
     def persistence(self) -> dict[str, Any]:
         return self._root.persistence.values
+
+    @property
+    def last(self) -> Any:
+        """The value of the last step."""
+        return self._root.last
 
     @property
     def sensitive(self) -> set[str]:

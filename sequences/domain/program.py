@@ -1,14 +1,15 @@
 """Parses the arguments of a sequence into a `SequenceProgram`, or names every fault in them."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from sequences.domain.field_reader import FieldReader, Fields
 from sequences.domain.json_values import as_text, kind, weigh
 from sequences.domain.step_reader import LOOPS_MAX, STEPS_MAX, StepReader
 from sequences.domain.steps import SequenceProgram
-from sequences.domain.templates import TemplateReader
-from sequences.domain.validation_errors import InvalidSequence, StepFailure, ValidationFaults
+from sequences.domain.templates import Template, TemplateReader
+from sequences.domain.validation_errors import InvalidSequence, StepFailure, ValidationFaults, join_path
 from taskhub.errors import Rejected
 from taskhub.jsontools.strict_json import check_storable
 
@@ -31,6 +32,31 @@ def parse(arguments: Any) -> SequenceProgram:
     if faults.errors:
         raise InvalidSequence(faults.errors)
     return program
+
+
+def parse_stored(sequence: Any, outputs: Any) -> tuple[SequenceProgram, dict[str, Template] | None]:
+    """A stored sequence's program, and its outputs, which are expressions or texts with expressions.
+
+    Raises `InvalidSequence`, whose paths begin with `sequence` or `outputs`.
+    """
+    faults = ValidationFaults()
+    try:
+        program = parse(sequence)
+    except InvalidSequence as invalid:
+        program = SequenceProgram()
+        faults.errors += [{**fault, "path": join_path("sequence", fault["path"])} for fault in invalid.errors]
+    templates = TemplateReader(faults)
+    fields = FieldReader(faults).object(outputs or {}, (None, "outputs"))
+    read = {name: templates.json(_braced(value), ((None, "outputs"), name)) for name, value in fields.items()}
+    if faults.errors:
+        raise InvalidSequence(faults.errors)
+    keeps_answer = program.keeps_answer or "^" in templates.roots
+    return replace(program, keeps_answer=keeps_answer), None if outputs is None else read
+
+
+def _braced(value: Any) -> Any:
+    """An output that is an expression without its braces."""
+    return f"{{{{{value}}}}}" if isinstance(value, str) and "{{" not in value else value
 
 
 def _check_json(arguments: Any, faults: ValidationFaults) -> None:

@@ -54,7 +54,7 @@ class GroupStrand(RequestStrand):
         """The group of the stored sequence that a step calls; without `inputs` its persistence is empty."""
         assert step.stored
         environment = self.environment
-        stored = environment.load(str(step.stored.sequence.render(block)), version, inputs or {})
+        stored = environment.load(str(step.stored.sequence.render(block)), version, inputs)
         environment.keeps_answer |= stored.program.keeps_answer
         persistence = Persistence({}, environment.room)
         for key, value in stored.program.persistence.items() if inputs is not None else ():
@@ -162,7 +162,7 @@ class GroupStrand(RequestStrand):
         try:
             assert step.stored
             assert strand.program
-            outputs = self.environment.load(str(step.stored.sequence.render(block)), group.version, {}).outputs
+            outputs = self.environment.load(str(step.stored.sequence.render(block)), group.version, None).outputs
             if outputs is None:
                 return values
             scope = program_block(strand.program, (), values, self.environment.context, "")

@@ -24,7 +24,8 @@ class StoredProgram:
     outputs: dict[str, Template] | None
 
 
-LoadStored = Callable[[str, int | None, dict[str, Any]], StoredProgram]
+# By name and version, None for the newest; without inputs it is a sequence that was called before.
+LoadStored = Callable[[str, int | None, dict[str, Any] | None], StoredProgram]
 
 
 @dataclass(slots=True)

@@ -49,6 +49,11 @@ def dotted(location: Location) -> str:
     return "".join(reversed(steps))
 
 
+def join_path(first: str, path: str) -> str:
+    """A path behind the key of what holds its value."""
+    return f"{first}{'' if not path or path.startswith('[') else '.'}{path}"
+
+
 def _step(key: str | int, *, first: bool) -> str:
     if isinstance(key, int):
         return f"[{key}]"

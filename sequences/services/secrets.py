@@ -9,7 +9,7 @@ from django.db.models import F, QuerySet
 from sequences.models import StoredSecret
 from taskhub.errors import Forbidden, NotFound, invalid
 
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+NAME_PATTERN = "[A-Za-z_][A-Za-z0-9_]{0,99}"
 VALUE_MAX = 65_536  # characters
 SECRETS_MAX = 1000  # of one owner
 
@@ -48,7 +48,7 @@ def secret_value(owner_id: UUID, name: str) -> str | None:
 
 
 def _check_name(name: str) -> None:
-    if not NAME.fullmatch(name):
+    if not re.fullmatch(NAME_PATTERN, name):
         raise invalid("/name", "A secret's name has letters, digits and _, up to 100, and does not begin with a digit.")
 
 

@@ -19,13 +19,17 @@ from sequences.domain.exchange import SequenceLimits, StepRecord
 from sequences.domain.interpreter import Interpreter
 from sequences.domain.program import parse
 from sequences.domain.steps import JAC, SequenceProgram, Step
+from sequences.domain.strand_records import StoredProgram
+from sequences.domain.validation_errors import StepFailure
 from sequences.exchange_threads import ExchangeThreads
 from sequences.http_client import HttpClient
 from sequences.in_process_client import InProcessClient
 from sequences.services.checkpoints import PERSISTENCE, CheckpointStore, load_state, values_of
 from sequences.services.run_context import run_context
 from sequences.services.step_recorder import Row, StepRecorder, store_steps
+from sequences.services.stored_sequences import Library, load_stored, outputs_of, read_call
 from taskhub.runs.domain import ResultTooLarge
+from taskhub.runs.models import Run
 from taskhub.runs.queue import confirm
 from taskhub.runs.queue.execution import Execution
 from walkers.http.registry import only_reads
@@ -49,7 +53,8 @@ def configured_limits() -> SequenceLimits:
 def perform_sequence(execution: Execution) -> None:
     """Carries out a claimed run. Its last steps and its end are one commit."""
     run = execution.run
-    program = parse(run.arguments)
+    stored = _stored_of(run)
+    program = stored.program if stored else parse(run.arguments)
     state = load_state(run, program.persistence) if run.attempt > 1 else None
     with (
         HttpClient(lambda: sequence_run.interpreter.remaining) as client,
@@ -59,12 +64,18 @@ def perform_sequence(execution: Execution) -> None:
         recorder = sequence_run.recorder
         try:
             result = sequence_run.interpreter.run()
-            sequence_run.end(execution.succeed, recorder.shown_result(result, sequence_run.interpreter.sensitive))
+            sequence_run.end(execution.succeed, sequence_run.shown_outputs(stored, result))
         except SequenceStopped as stop:
             shown = recorder.shown_result(stop.persistence, sequence_run.interpreter.sensitive)
             sequence_run.end(execution.fail, "SequenceStopped", recorder.without_secrets(str(stop)), shown)
         except ResultTooLarge as error:
             sequence_run.end(execution.fail, "ResultTooLarge", str(error))
+
+
+def _stored_of(run: Run) -> StoredProgram | None:
+    """The stored sequence that a run calls. Raises `NotFound` and `Rejected`."""
+    call = read_call(run.arguments)
+    return load_stored(run.owner_id, call.name, call.version, call.inputs) if call else None
 
 
 class SequenceRun:
@@ -97,6 +108,7 @@ class SequenceRun:
             "performer": threads,
             "context": run_context(run, self.recorder),
             "jitter": random.random,
+            "load": Library(run.owner_id).load,
         }
         if state:
             self._checkpoints = CheckpointStore(run, values_of(state))
@@ -107,6 +119,19 @@ class SequenceRun:
                 run, {(PERSISTENCE, key): value for key, value in program.persistence.items()}
             )
             self.interpreter = Interpreter(program, **options, resumed=run.attempt > 1)
+
+    def shown_outputs(self, stored: StoredProgram | None, persistence: dict[str, Any]) -> Any:
+        """The result as its owner is shown it. Raises `SequenceStopped` where an output cannot be evaluated."""
+        sensitive = self.interpreter.sensitive
+        shown = self.recorder.shown_result(persistence, sensitive)
+        if stored is None or stored.outputs is None:
+            return shown
+        self.recorder.hide_values(persistence, sensitive)
+        try:
+            outputs = outputs_of(stored, persistence, self.interpreter.last)
+        except StepFailure as error:
+            raise SequenceStopped("outputs", str(error), persistence) from None
+        return self.recorder.shown_result(outputs, ())
 
     def end(self, end_run: Callable[..., None], *arguments: Any) -> None:
         """Records the last steps and ends the run, in one transaction."""

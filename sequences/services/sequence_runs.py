@@ -7,7 +7,8 @@ from uuid import UUID
 from django.conf import settings
 
 from sequences.domain.program import parse
-from sequences.domain.steps import JAC
+from sequences.domain.steps import CALL, JAC
+from sequences.services.stored_sequences import find_version, read_call, resolved_arguments
 from taskhub.errors import Forbidden, NotFound
 from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
@@ -29,32 +30,52 @@ def check_owner(owner: Any) -> None:
         raise Forbidden(f"Sequences are for staff, and for those who have the permission {MAY_RUN}.")
 
 
+def key_scopes_of_owner(arguments: Mapping[str, Any], owner: Any) -> frozenset[KeyScope]:
+    """The same, with the stored sequences of the owner looked into. Raises `NotFound`, too."""
+    if (call := read_call(arguments)) is None:
+        return key_scopes(arguments)
+    return key_scopes(find_version(owner.pk, call.name, call.version).sequence)
+
+
 def key_scopes(arguments: Mapping[str, Any]) -> frozenset[KeyScope]:
     """What an API key needs to run a sequence: `run`, and the scopes of the calls that it makes in process.
 
-    A call whose name is an expression may be any; one whose method is may be none. So a key starts nothing in its
-    owner's name that it could not do itself. Raises `InvalidSequence`.
+    A call whose name is an expression may be any, as may what a stored sequence calls; one whose method is may be none.
+    So a key starts nothing in its owner's name that it could not do itself. Raises `InvalidSequence`.
     """
-    steps = [step for _, step in parse(arguments).walk() if step.constant_method in {JAC, ""}]
+    if read_call(arguments) is not None:
+        return frozenset({KeyScope.RUN, KeyScope.MANAGE})
+    everything = [step for _, step in parse(arguments).walk()]
+    if any(step.action == CALL for step in everything):
+        return frozenset({KeyScope.RUN, KeyScope.MANAGE})
+    steps = [step for step in everything if step.constant_method in {JAC, ""}]
     called = {key_scope_of(step.call.value) if step.call.constant else KeyScope.MANAGE for step in steps}
     return frozenset({KeyScope.RUN, *called})
 
 
 def check(arguments: Mapping[str, Any]) -> None:
     """Raises `InvalidSequence`, which names each fault's place."""
-    parse(arguments)
+    if read_call(arguments) is None:
+        parse(arguments)
 
 
 def submit_sequence(*, arguments: Mapping[str, Any], owner: Any, webhook: str = "") -> Run:
-    """Submits a run of a sequence. Raises `InvalidSequence`, and `Refused` for a webhook's address."""
+    """Submits a run of a sequence, or of a stored one. Raises `InvalidSequence`, `NotFound` for a stored one that is
+    none, and `Refused` for a webhook's address."""
     runs.checked_webhook(webhook)
-    return runs.submit(kind=KIND, owner=owner, name=KIND, arguments=arguments, time_limit=time_limit(), webhook=webhook)
+    call = read_call(arguments)
+    name = KIND if call is None else call.name
+    if call is not None:
+        arguments = resolved_arguments(call, owner)
+    return runs.submit(kind=KIND, owner=owner, name=name, arguments=arguments, time_limit=time_limit(), webhook=webhook)
 
 
 def planned_run(arguments: Mapping[str, Any], owner: Any, schedule: str) -> PlannedRun:
     """The run that a schedule, by name, starts. Raises `InvalidSequence`, and `Forbidden` as `check_owner` does."""
     check_owner(owner)
     check(arguments)
+    if (call := read_call(arguments)) is not None:
+        arguments = resolved_arguments(call, owner)
     return PlannedRun(owner, schedule, arguments, time_limit())
 
 

@@ -15,6 +15,7 @@ from crawlers.models import CrawlerTask
 from crawlers.services.capabilities import capability_of
 from extraction.models import Process
 from extraction.services.signed_links import LOG, link_to
+from sequences.services.secrets import save_secret
 from sequences.services.sequence_runs import submit_sequence
 from taskhub.accounts import services as accounts
 from taskhub.accounts.models import ApiKey, User
@@ -85,6 +86,8 @@ def _things(owner: Person) -> dict[str, str]:
         "<uuid:id>": sequence.pk,
         "graph": graph.pk,
         "<str:prefix>": key.prefix,
+        "sequences/<str:name>": "health",
+        "secrets/<str:name>": save_secret(user=owner.user, name="SHOP_KEY", value="abcdef", is_global=False).name,
     }
     return {name: str(thing) for name, thing in things.items()} | {"<str:walker>": "get_botset"}
 

@@ -65,6 +65,7 @@ DELIVERY = "webhooks/deliveries/<uuid:id>"
 EVERY_DAY = {"type": "interval", "conf": {"every": 1, "period": "days"}}
 TASK, PROCESS = "v1/task/<ksuid:id>", "v1/process/<ksuid:id>"
 EXTERNAL: dict[str, Any] = {"meta": {"name": "shop"}, "endpoint": "http://127.0.0.1:9/shop"}
+STORED = "sequences/<str:name>"
 TABLE: dict[str, Row] = {
     "GET ": everybody(302),
     "GET livez": everybody(200),
@@ -101,6 +102,15 @@ TABLE: dict[str, Row] = {
     "POST sequences/runs": for_staff(202, requests=[]),
     "GET sequences/runs/<uuid:id>": for_staff(),
     "GET sequences/runs/<uuid:id>/steps": for_staff(),
+    "GET sequences": for_staff(),
+    f"PUT {STORED}": for_staff(201, sequence={"requests": []}),
+    f"GET {STORED}": for_staff(404),  # a name is its owner's alone
+    f"DELETE {STORED}": for_staff(404),
+    f"GET {STORED}/versions": for_staff(404),
+    f"POST {STORED}/runs": for_staff(404, inputs={}),
+    "GET secrets": each(),
+    "PUT secrets/<str:name>": each(value="abcdef"),
+    "DELETE secrets/<str:name>": own(204, staff=404),
     "GET externals": each(),
     "POST externals": each(201, **EXTERNAL),
     "GET externals/<uuid:fid>": own(),

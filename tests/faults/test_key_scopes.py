@@ -49,6 +49,7 @@ NEEDS: dict[str, set[str]] = {
         f"POST {RUN}/retry",
         f"POST {DELIVERY}/<uuid:id>/send",
         "POST sequences/runs",
+        "POST sequences/<str:name>/runs",
         f"POST {ACTIONS}",
         f"POST {ACTIONS}/<uuid:task_fid>",
         f"POST {TASK}/run",

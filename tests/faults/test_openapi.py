@@ -33,6 +33,9 @@ from extraction import models as extraction
 from extraction.api import examples as shown
 from extraction.models import Process
 from extraction.services.signed_links import LOG, link_to
+from sequences.api.stored_views import EXAMPLE_SENT
+from sequences.models import StoredSecret
+from sequences.services.stored_sequences import save_sequence
 from taskhub.accounts.examples import SHOWN_KEY
 from taskhub.accounts.models import ApiKey, User
 from taskhub.celery import app as celery
@@ -63,6 +66,9 @@ KEY = str(SHOWN_KEY.value["prefix"])
 JUDGED = [
     *("/user/create/", "/user/manage/", "/user/apikey", "/runs", "/js/walker_run", "/js/wapi/{walker}"),
     *("/sequences/validate", "/sequences/runs", "/sequences/runs/{id}/steps"),
+    # what a sequence is, which names are those of calls, what its inputs are
+    *("/sequences", "/sequences/{name}", "/sequences/{name}/versions", "/sequences/{name}/runs", "/secrets"),
+    "/secrets/{name}",
     *("/js/add_scheduled_walker", "/js/add_scheduled_sequence"),
     # that a cursor goes with no offset, and that one of two names is given
     *("/js/get_scheduled_queues", "/js/delete_scheduled_queue"),
@@ -189,6 +195,8 @@ class World:
             Node.objects.create(pk=GRAPH, graph=graph, kind="root")
         Profile.objects.update_or_create(pk=self.user.pk, defaults={"active_graph": graph})
         Alias.objects.update_or_create(owner=self.user, name="shop", defaults={"target": GRAPH})
+        StoredSecret.objects.get_or_create(owner=self.user, name="SHOP_KEY", defaults={"value": "abcdef"})
+        save_sequence(user=self.user, name="health", **EXAMPLE_SENT)
         ApiKey.objects.get_or_create(prefix=KEY, defaults={"user": self.user, "hash": "0" * 64})
 
     def run(self, kind: str = "walker", *, ended: bool) -> None:

@@ -221,7 +221,7 @@ class Library:
     def __init__(self, **sequences: Any) -> None:
         self.sequences = sequences
 
-    def load(self, name: str, version: int | None, inputs: dict[str, Any]) -> StoredProgram:
+    def load(self, name: str, version: int | None, inputs: dict[str, Any] | None) -> StoredProgram:
         if name not in self.sequences:
             raise StepFailure(f"There is no stored sequence {name!r}.")
         arguments, outputs = self.sequences[name]

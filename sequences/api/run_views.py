@@ -27,7 +27,14 @@ from sequences.serializers import (
     WholeSequenceRunSerializer,
     WholeStepSerializer,
 )
-from sequences.services.sequence_runs import KIND, check, key_scopes, may_run, sequence_run, submit_sequence
+from sequences.services.sequence_runs import (
+    KIND,
+    check,
+    key_scopes_of_owner,
+    may_run,
+    sequence_run,
+    submit_sequence,
+)
 from taskhub.accounts.models import ApiKey
 from taskhub.runs import queue as runs
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
@@ -157,26 +164,7 @@ class SequenceRunsView(SequenceView, GenericAPIView[Run]):
         It is accepted as a run, 202; with `wait` it is answered when the run has ended, 200, or as it is when the time
         is up, 202. An API key needs the scopes of the calls that the sequence makes in process (`JAC`), too.
         """
-        query = self.check_query(request, WaitSerializer)
-        arguments = cast(Mapping[str, Any], request.data)
-        if isinstance(request.auth, ApiKey):
-            require_scopes(request.auth, key_scopes(arguments))
-        seconds, webhook = query["wait"], query["webhook"]
-
-        def produce() -> Response:
-            run = submit_sequence(arguments=arguments, owner=request.user, webhook=webhook)
-            return _run_response(run, request.user)
-
-        def finish(response: Response) -> HttpResponseBase:
-            run_id = UUID(response.data["id"])
-
-            def respond() -> Response:
-                return _run_response(runs.visible_run(run_id=run_id, user=request.user), request.user)
-
-            return answer_when_ended(request, run_ids=[run_id], seconds=seconds, respond=respond)
-
-        fields = {"arguments": arguments, **query}
-        return answer_once(request, fields, produce, finish if seconds else None)
+        return run_sequence(self, request, cast(Mapping[str, Any], request.data))
 
 
 class SequenceRunView(SequenceView):
@@ -222,6 +210,29 @@ class SequenceStepsView(SequenceView, GenericAPIView[SequenceStep]):
         """
         steps = SequenceStep.objects.filter(run=sequence_run(run_id=id, user=request.user))
         return self.get_paginated_response(WholeStepSerializer(self.paginate_queryset(steps), many=True).data)
+
+
+def run_sequence(view: CheckedView, request: Request, arguments: Mapping[str, Any]) -> HttpResponseBase:
+    """Answers a call that runs a sequence, or a stored one; its query says how long to wait."""
+    query = view.check_query(request, WaitSerializer)
+    if isinstance(request.auth, ApiKey):
+        require_scopes(request.auth, key_scopes_of_owner(arguments, request.user))
+    seconds, webhook = query["wait"], query["webhook"]
+
+    def produce() -> Response:
+        run = submit_sequence(arguments=arguments, owner=request.user, webhook=webhook)
+        return _run_response(run, request.user)
+
+    def finish(response: Response) -> HttpResponseBase:
+        run_id = UUID(response.data["id"])
+
+        def respond() -> Response:
+            return _run_response(runs.visible_run(run_id=run_id, user=request.user), request.user)
+
+        return answer_when_ended(request, run_ids=[run_id], seconds=seconds, respond=respond)
+
+    fields = {"arguments": arguments, **query}
+    return answer_once(request, fields, produce, finish if seconds else None)
 
 
 def _run_response(run: Run, viewer: Any) -> Response:

@@ -1,0 +1,181 @@
+"""Stored sequences: kept in versions, checked when they are kept, called by runs, schedules and each other."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F, QuerySet
+
+from sequences.domain.program import parse_stored
+from sequences.domain.scope import Scope
+from sequences.domain.strand_records import StoredProgram
+from sequences.domain.validation_errors import InvalidSequence, StepFailure
+from sequences.models import SequenceVersion, StoredSequence
+from taskhub.errors import NotFound, Rejected, invalid
+from taskhub.jsontools.document_schemas import DocumentSchema, InvalidSchema
+
+NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+TAKEN = frozenset({"runs", "validate", "dry-run", "import", "schema.json"})
+VERSIONS_MAX, SEQUENCES_MAX = 10_000, 1000
+DESCRIPTION_MAX = 10_000
+_KEYS = frozenset({"sequence", "version", "inputs"})
+
+
+@dataclass(frozen=True)
+class SequenceCall:
+    """The arguments of a run that call a stored sequence; `version` None for the newest."""
+
+    name: str
+    version: int | None
+    inputs: dict[str, Any]
+
+
+def read_call(arguments: Any) -> SequenceCall | None:
+    """The call in the arguments of a run; None for a sequence itself. Raises `InvalidSequence`."""
+    if not isinstance(arguments, Mapping) or "sequence" not in arguments:
+        return None
+    faults = [{"path": key, "detail": "There is no such key here."} for key in arguments.keys() - _KEYS]
+    name, version, inputs = arguments["sequence"], arguments.get("version"), arguments.get("inputs") or {}
+    if not isinstance(name, str) or not name:
+        faults.append({"path": "sequence", "detail": "This is the name of a stored sequence."})
+    if version is not None and (isinstance(version, bool) or not isinstance(version, int) or version < 1):
+        faults.append({"path": "version", "detail": "This is a whole number from 1."})
+    if not isinstance(inputs, dict):
+        faults.append({"path": "inputs", "detail": "This is an object."})
+    if faults:
+        raise InvalidSequence(faults)
+    return SequenceCall(str(name), version, dict(inputs))
+
+
+def save_sequence(
+    *, user: Any, name: str, sequence: Any, description: str = "", inputs: Any = None, outputs: Any = None
+) -> tuple[SequenceVersion, bool]:
+    """Keeps a sequence under a name; whether it is another version than the newest one.
+
+    Raises `InvalidSequence` with all its faults, and `Rejected` for a name that is taken.
+    """
+    if name in TAKEN or not re.fullmatch(NAME_PATTERN, name):
+        raise invalid(
+            "/name", "A name has letters, digits, '.', '_' and '-', up to 100, and is none of the calls' own."
+        )
+    _check(sequence, inputs, outputs)
+    content = {"sequence": sequence, "description": description, "inputs": inputs, "outputs": outputs}
+    with transaction.atomic():
+        stored, _ = StoredSequence.objects.get_or_create(owner=user, name=name)
+        stored = StoredSequence.objects.select_for_update().get(pk=stored.pk)
+        newest = stored.versions.filter(number=stored.newest).first()
+        if newest and {key: getattr(newest, key) for key in content} == content:
+            return newest, False
+        if stored.newest >= VERSIONS_MAX:
+            raise Rejected(f"A sequence has at most {VERSIONS_MAX} versions.")
+        if newest is None and StoredSequence.objects.filter(owner=user).count() > SEQUENCES_MAX:
+            raise Rejected(f"There are {SEQUENCES_MAX} stored sequences already.")
+        stored.newest += 1
+        stored.save(update_fields=["newest"])
+        return SequenceVersion.objects.create(stored=stored, number=stored.newest, **content), True
+
+
+def _check(sequence: Any, inputs: Any, outputs: Any) -> None:
+    faults: list[Any] = []
+    try:
+        parse_stored(sequence, outputs)
+    except InvalidSequence as error:
+        faults = list(error.errors)
+    if inputs is not None:
+        try:
+            DocumentSchema(inputs)
+        except InvalidSchema as error:
+            faults.append({"path": "inputs", "detail": str(error)})
+    if faults:
+        raise InvalidSequence(faults)
+
+
+def newest_versions(user: Any) -> QuerySet[SequenceVersion]:
+    """The newest version of each sequence of a user, without the sequences themselves."""
+    versions = SequenceVersion.objects.filter(stored__owner=user, number=F("stored__newest"))
+    return versions.select_related("stored").defer("sequence", "inputs", "outputs")
+
+
+def all_versions(user: Any, name: str) -> QuerySet[SequenceVersion]:
+    """Raises `NotFound`."""
+    stored = StoredSequence.objects.filter(owner=user, name=name).first()
+    if stored is None:
+        raise NotFound(f"There is no stored sequence {name[:100]}.")
+    return SequenceVersion.objects.filter(stored=stored).select_related("stored")
+
+
+def find_version(owner_id: UUID, name: str, version: int | None = None) -> SequenceVersion:
+    """A version, or the newest. Raises `NotFound`."""
+    versions = SequenceVersion.objects.filter(stored__owner=owner_id, stored__name=name).select_related("stored")
+    found = versions.filter(number=version).first() if version else versions.order_by("-number").first()
+    if found is None:
+        raise NotFound(f"There is no stored sequence {name[:100]}" + (f" of version {version}." if version else "."))
+    return found
+
+
+def delete_sequence(*, user: Any, name: str) -> None:
+    """Deletes all versions. Raises `NotFound`."""
+    deleted, _ = StoredSequence.objects.filter(owner=user, name=name).delete()
+    if not deleted:
+        raise NotFound(f"There is no stored sequence {name[:100]}.")
+
+
+def resolved_arguments(call: SequenceCall, owner: Any) -> dict[str, Any]:
+    """The arguments of a run with the version that it will have. Raises `NotFound`, and `Rejected` for its inputs."""
+    version = find_version(owner.pk, call.name, call.version)
+    if reason := _wrong_inputs(version, call.inputs):
+        raise InvalidSequence([{"path": "inputs", "detail": reason}])
+    return {"sequence": call.name, "version": version.number, "inputs": call.inputs}
+
+
+def load_stored(owner_id: UUID, name: str, version: int | None, inputs: dict[str, Any]) -> StoredProgram:
+    """A stored sequence as it is called; its persistence has the inputs. Raises `NotFound` and `Rejected`."""
+    found = find_version(owner_id, name, version)
+    if reason := _wrong_inputs(found, inputs):
+        raise InvalidSequence([{"path": "inputs", "detail": reason}])
+    program, outputs = parse_stored(found.sequence, found.outputs)
+    persistence = {**program.persistence, "inputs": inputs}
+    return StoredProgram(replace(program, persistence=persistence), found.number, outputs)
+
+
+def _wrong_inputs(version: SequenceVersion, inputs: dict[str, Any]) -> str:
+    """Why the inputs are not those that the sequence takes; empty where they are."""
+    if version.inputs is None:
+        return ""
+    schema = DocumentSchema(version.inputs)
+    return "" if schema.is_valid(inputs) else schema.explain(inputs)
+
+
+class Library:
+    """The interpreter's `load`: the stored sequences of an owner, each read once."""
+
+    def __init__(self, owner_id: UUID) -> None:
+        self._owner_id = owner_id
+        self._read: dict[tuple[str, int | None], StoredProgram] = {}
+
+    def load(self, name: str, version: int | None, inputs: dict[str, Any] | None) -> StoredProgram:
+        """Raises `StepFailure`. Without `inputs` none are checked: the sequence goes on, or has ended."""
+        key = (name, version)
+        try:
+            if inputs is not None:
+                stored = load_stored(self._owner_id, name, version, inputs)
+                self._read[name, stored.version] = stored
+                return stored
+            if key not in self._read:
+                found = find_version(self._owner_id, name, version)
+                program, outputs = parse_stored(found.sequence, found.outputs)
+                self._read[key] = StoredProgram(program, found.number, outputs)
+            return self._read[key]
+        except (NotFound, Rejected) as problem:
+            raise StepFailure(problem.detail) from None
+
+
+def outputs_of(stored: StoredProgram, persistence: dict[str, Any], last: Any = None) -> dict[str, Any]:
+    """What a run of a stored sequence gives: its outputs, or its persistence. Raises `StepFailure`."""
+    if stored.outputs is None:
+        return persistence
+    scope = Scope(last, persistence)
+    return {name: template.render(scope) for name, template in stored.outputs.items()}

@@ -1,0 +1,158 @@
+"""Secrets, and sequences stored in versions: over HTTP, by their owners; carried out by a worker."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.hub import Caller, Hub
+from tests.integration.sequence_servers import bundled_api
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[str]:
+    with bundled_api() as address:
+        yield address
+
+
+def run(caller: Caller, body: dict[str, Any], path: str = "/sequences/runs") -> dict[str, Any]:
+    answer = caller.post(f"{path}?wait=60", body)
+    assert answer.status_code == 200, answer.text
+    shown: dict[str, Any] = answer.json()
+    return shown
+
+
+# Secrets
+
+
+def test_a_secret_is_nowhere_but_on_the_wire(hub: Hub, shop: str) -> None:
+    value = f"canary {uuid4().hex}/+ü"
+    assert hub.admin.call("PUT", "/secrets/CANARY", json={"value": value}).json()["name"] == "CANARY"
+    secret = "{{secret.CANARY}}"
+
+    def echo(body: Any, **more: Any) -> dict[str, Any]:
+        return {"method": "POST", "url": f"{shop}/echo", "body": body, **more}
+
+    signed_in = {"basic": {"username": "u", "password": secret}}
+    equal = {"filter": [{"by": "$", "condition": {"eq": secret}}]}
+    requests = [
+        echo({"it": secret}, save_to="echoed", save_req_to="sent"),
+        {"method": "GET", "url": f"{shop}/sent?key={secret}", "auth": signed_in, "save_to": "query"},
+        echo(["{{secret.CANARY | base64}}", "{{secret.CANARY | length}}"], save_to="encoded"),
+        echo("{{#.echoed.it}}", expect=equal, save_to="equal"),
+        {"parallel": {"branches": [[echo(secret)]]}, "save_to": "branch"},
+        {"method": "GET", "url": secret},
+    ]
+    body = {"requests": requests}
+    shown = run(hub.admin, body)
+    assert (shown["state"], shown["error"]["message"].split(":")[0]) == ("FAILURE", "requests[5]")
+    assert shown["result"]["echoed"] == {"it": "***"}
+    assert shown["result"]["encoded"] == ["***", len(value)]
+    assert shown["result"]["equal"] == "***"
+    told = json.dumps(
+        [shown, hub.admin.get(f"/sequences/runs/{shown['id']}/steps").json(), hub.admin.get("/secrets").json()]
+    )
+    told += hub.admin.get(f"/runs/{shown['id']}").text + hub.log.read_text()
+    canary = value.split()[1][:32]
+    assert canary not in told
+    assert canary not in json.dumps(hub.admin.get("/sequences/runs").json())
+
+
+def test_secrets_are_their_owners_and_global_ones_those_of_staff(hub: Hub, shop: str) -> None:
+    user, name = hub.sign_up(), f"KEY_{uuid4().hex[:8]}"
+    assert user.call("PUT", f"/secrets/{name}", json={"value": "mine", "global": True}).status_code == 403
+    assert hub.admin.call("PUT", f"/secrets/{name}", json={"value": "of all", "global": True}).json()["global"] is True
+    assert [secret["global"] for secret in user.get("/secrets").json()["results"] if secret["name"] == name] == [True]
+    step = {"method": "POST", "url": f"{shop}/echo", "body": f"{{{{secret.{name} | length}}}}", "save_to": "it"}
+    assert run(hub.admin, {"requests": [step]})["result"] == {"it": 6}
+    assert hub.admin.call("PUT", f"/secrets/{name}", json={"value": "own"}).json()["global"] is False
+    assert run(hub.admin, {"requests": [step]})["result"] == {"it": 3}
+    assert user.call("DELETE", f"/secrets/{name}").status_code == 404
+    assert user.call("DELETE", f"/secrets/{name}?global=true").status_code == 403
+    for query in ("", "?global=true"):
+        assert hub.admin.call("DELETE", f"/secrets/{name}{query}").status_code == 204
+    shown = run(hub.admin, {"requests": [step]})
+    assert shown["error"]["message"] == f"requests[0]: There is no secret {name}."
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [("1A", {"value": "x"}), ("A-B", {"value": "x"}), ("A", {}), ("A", {"value": ""}), ("A", {"value": 5}),
+     ("A", {"value": "x", "more": 1}), ("A", {"value": "x" * 65_537})],
+)  # fmt: skip
+def test_what_is_no_secret_is_refused(hub: Hub, name: str, body: dict[str, Any]) -> None:
+    assert hub.admin.call("PUT", f"/secrets/{name}", json=body).status_code == 400
+
+
+# Stored sequences
+
+
+def stored(shop: str, **more: Any) -> dict[str, Any]:
+    greet = {"method": "POST", "url": f"{shop}/echo", "body": "Hello {{#.inputs.name}}", "save_to": "greeting"}
+    inputs = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
+    return {"sequence": {"requests": [greet]}, "inputs": inputs, "outputs": {"said": "#.greeting"}, **more}
+
+
+def test_a_sequence_is_stored_in_versions_and_run_by_its_name(hub: Hub, shop: str) -> None:
+    path = f"/sequences/greet-{uuid4().hex[:8]}"
+    first = hub.admin.call("PUT", path, json=stored(shop))
+    assert (first.status_code, first.json()["version"]) == (201, 1)
+    assert hub.admin.call("PUT", path, json=stored(shop)).status_code == 200
+    second = hub.admin.call("PUT", path, json=stored(shop, outputs=None, description="all of it"))
+    assert (second.status_code, second.json()["version"]) == (201, 2)
+    assert hub.admin.get(path).json()["outputs"] is None
+    assert hub.admin.get(f"{path}?version=1").json()["outputs"] == {"said": "#.greeting"}
+    assert [version["version"] for version in hub.admin.get(f"{path}/versions").json()["results"]] == [2, 1]
+    assert path.removeprefix("/sequences/") in {one["name"] for one in hub.admin.get("/sequences").json()["results"]}
+    inputs = {"inputs": {"name": "Ada"}}
+    assert run(hub.admin, {**inputs, "version": 1}, f"{path}/runs")["result"] == {"said": "Hello Ada"}
+    assert run(hub.admin, inputs, f"{path}/runs")["result"] == {**inputs, "greeting": "Hello Ada"}
+    for bad in ({}, {"inputs": {"name": 5}}):
+        problem = hub.admin.post(f"{path}/runs", bad)
+        assert (problem.status_code, problem.json()["errors"][0]["path"]) == (400, "inputs")
+    assert hub.admin.post(f"{path}/runs", {**inputs, "version": 9}).status_code == 404
+    assert hub.admin.call("DELETE", path).status_code == 204
+    assert [hub.admin.get(path).status_code, hub.admin.post(f"{path}/runs", inputs).status_code] == [404, 404]
+
+
+def test_faults_of_a_stored_sequence_have_their_places(hub: Hub) -> None:
+    body = {"sequence": {"requests": [{"method": "GET"}]}, "inputs": {"type": 5}, "outputs": {"a": "{{", "b": "what"}}
+    problem = hub.admin.call("PUT", "/sequences/broken", json=body).json()
+    assert [error["path"] for error in problem["errors"]] == [
+        "sequence.requests[0].url",
+        "outputs.a",
+        "outputs.b",
+        "inputs",
+    ]
+    for name in ("runs", "validate", "dry-run", "import", "schema.json", "-a", "a b"):
+        assert hub.admin.call("PUT", f"/sequences/{name}", json={"sequence": {"requests": []}}).status_code in (
+            400,
+            405,
+        )
+    assert hub.admin.call("PUT", "/sequences/a", json={"sequence": {"requests": []}, "more": 1}).status_code == 400
+    assert hub.admin.call("PUT", "/sequences/a", json={}).status_code == 400
+
+
+def test_one_sequence_calls_another_and_a_schedules_arguments_may_name_one(hub: Hub, shop: str) -> None:
+    name = f"inner-{uuid4().hex[:8]}"
+    hub.admin.call("PUT", f"/sequences/{name}", json=stored(shop))
+    call = {"call": {"sequence": name, "inputs": {"name": "{{@}}"}}, "save_to": "called_{{!}}"}
+    loop = {"by": "#.names", "parallel": 2, "requests": [call]}
+    step = {"method": "GET", "url": f"{shop}/users", "__def_loop__": loop}
+    shown = run(hub.admin, {"persistence": {"names": ["Ada", "Bob"]}, "requests": [step]})
+    assert shown["state"] == "SUCCESS", shown["error"]
+    assert [shown["result"][f"called_{number}"] for number in range(2)] == [
+        {"said": "Hello Ada"},
+        {"said": "Hello Bob"},
+    ]
+    assert "requests[0].__def_loop__[1].requests[0].call.requests[0]" in {step["path"] for step in shown["steps"]}
+    bad = run(
+        hub.admin, {"requests": [{"call": {"sequence": name, "inputs": {}}, "ignore_error": True, "save_to": "it"}]}
+    )
+    assert "name" in bad["result"]["it"]["worker_error"]
+    stranger = hub.sign_up()
+    assert stranger.get(f"/sequences/{name}").status_code == 403
