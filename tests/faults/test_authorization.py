@@ -162,6 +162,8 @@ TABLE: dict[str, Row] = {
     f"POST {PROCESS}/cancel": own(),
     f"POST {PROCESS}/retry": own(409),
     f"GET {PROCESS}/pages": own(),
+    f"GET {PROCESS}/warnings": own(),
+    f"POST {PROCESS}/warnings": own(),
     f"GET {PROCESS}/export": own(),
     **{f"POST v1/{name}": each(202, **PAYLOAD) for name in ("parse", "extract", "serp")},
     "POST v1/fetch": each(202, url="http://127.0.0.1:9/"),
