@@ -12,7 +12,6 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from taskhub.accounts import examples, services
 from taskhub.accounts.models import ApiKey, User
@@ -30,12 +29,13 @@ from taskhub.errors import Forbidden, Rejected
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import PAGE
 from taskhub.web.rest_policies import FieldsParser, FormParser, JsonParser
+from taskhub.web.views import CheckedView
 
 ONCE = {"Cache-Control": "no-store"}  # no cache on the way may keep what is shown once
 PARSERS = (JsonParser, FormParser, FieldsParser)
 
 
-class SignUp(APIView):
+class SignUp(CheckedView):
     parser_classes = PARSERS
     permission_classes = (AllowAny,)
     throttle_scope = "sign_in"
@@ -64,7 +64,7 @@ class SignUp(APIView):
         return Response(UserSerializer(user).data, 201)
 
 
-class SignIn(APIView):
+class SignIn(CheckedView):
     parser_classes = PARSERS
     authentication_classes = ()  # a stale header must not keep its owner from a fresh token
     permission_classes = (AllowAny,)
@@ -85,7 +85,7 @@ class SignIn(APIView):
         return Response(TokenSerializer(issued).data, headers=ONCE)
 
 
-class SignOut(APIView):
+class SignOut(CheckedView):
     @extend_schema(
         operation_id="user_logout",
         responses={204: None, **problems(because={400: "The request came with an API key."})},
@@ -104,7 +104,7 @@ class SignOut(APIView):
         return Response(status=204)
 
 
-class SignOutEverywhere(APIView):
+class SignOutEverywhere(CheckedView):
     @extend_schema(operation_id="user_logout_everyone", responses={204: None})
     def post(self, request: Request) -> Response:
         """Sign out everywhere.
@@ -115,7 +115,7 @@ class SignOutEverywhere(APIView):
         return Response(status=204)
 
 
-class Manage(APIView):
+class Manage(CheckedView):
     parser_classes = PARSERS
 
     @property
@@ -149,7 +149,7 @@ class Manage(APIView):
         return Response(UserSerializer(user).data)
 
 
-class Keys(GenericAPIView[ApiKey]):
+class Keys(CheckedView, GenericAPIView[ApiKey]):
     parser_classes = PARSERS
     serializer_class = KeySerializer
 
@@ -185,7 +185,7 @@ class Keys(GenericAPIView[ApiKey]):
         return Response(ShownKeySerializer(key, context={"key": text}).data, 201, headers=ONCE)
 
 
-class Key(APIView):
+class Key(CheckedView):
     @extend_schema(operation_id="apikey_delete", parameters=[examples.PREFIX], responses={204: None})
     def delete(self, request: Request, prefix: str) -> Response:
         """Revoke an API key.

@@ -51,7 +51,7 @@ def test_every_call_is_described_with_examples(document: Any) -> None:
                 assert content["schema"]
         if "requestBody" in operation:
             content = operation["requestBody"]["content"]
-            assert set(content) == {"application/json", "application/x-www-form-urlencoded", "multipart/form-data"}
+            assert set(content) == {"application/json"}
             assert content["application/json"]["examples"]
 
 
