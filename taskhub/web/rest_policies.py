@@ -25,6 +25,7 @@ from taskhub.jsontools.byte_order_marks import in_utf8
 from taskhub.jsontools.jsonc import parse_jsonc
 from taskhub.jsontools.strict_json import parse_json
 from taskhub.security.scopes import READING_METHODS
+from taskhub.web.client_networks import client_network
 from taskhub.web.front.request_body import StreamedBody
 
 PIECE = 256 * 1024  # bytes
@@ -245,7 +246,7 @@ class RouteThrottle(throttling.SimpleRateThrottle):
         calls, duration = cast(tuple[int, int], self.parse_rate(rate))
         window, elapsed = divmod(self.timer(), duration)
         self._seconds_left = duration - elapsed
-        ident = request.user.pk or self.get_ident(request)  # type: ignore[arg-type]  # both have META
+        ident = request.user.pk or client_network(self.get_ident(request) or "")  # type: ignore[arg-type]  # has META
         return self._count(f"throttle:{scope}:{ident}:{window:.0f}", duration) <= calls
 
     def wait(self) -> float:
@@ -262,4 +263,7 @@ class RouteThrottle(throttling.SimpleRateThrottle):
 
 def _increment(cache: BaseCache, key: str, duration: int) -> int:
     cache.add(key, 0, timeout=duration + 1)
-    return cache.incr(key)
+    try:
+        return cache.incr(key)
+    except ValueError:  # Redis was emptied in this moment
+        return 1

@@ -16,8 +16,8 @@ WRONG = {"email": "owner@example.com", "password": "wrong"}
 
 
 def new_address() -> str:
-    """One that no other test, nor an earlier run against the same Redis, has called from."""
-    return f"2001:db8::{secrets.token_hex(2)}:{secrets.token_hex(2)}:{secrets.token_hex(2)}"
+    """One of a network from which no other test, nor an earlier run against the same Redis, has called."""
+    return f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::{secrets.token_hex(2)}"
 
 
 @pytest.fixture
@@ -109,3 +109,16 @@ def test_rates_of_the_rest_are_settings(owner: Person, stranger: Person, setting
     assert [owner.get("/user/manage/").status_code for _ in range(4)] == [200, 200, 200, 429]
     assert [owner.post("/user/apikey").status_code for _ in range(3)] == [201, 201, 429]
     assert stranger.get("/user/manage/").status_code == 200
+
+
+def test_the_addresses_of_a_network_are_one_caller(anonymous: Person) -> None:
+    network = f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}"
+    for number in range(60):
+        anonymous.post("/user/token/", WRONG, REMOTE_ADDR=f"{network}::{number + 1:x}")
+    assert anonymous.post("/user/token/", WRONG, REMOTE_ADDR=f"{network}:1:2:3:4").status_code == 429
+
+
+def test_a_count_that_redis_loses_begins_anew(anonymous: Person, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when it is emptied between the two commands that count."""
+    monkeypatch.setattr(type(caches["default"]), "add", lambda *_, **__: True)
+    assert anonymous.post("/user/token/", WRONG, REMOTE_ADDR=address).status_code == 401

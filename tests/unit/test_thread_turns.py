@@ -78,3 +78,21 @@ def test_a_turn_that_comes_as_its_caller_leaves_is_passed_on() -> None:
 def test_the_address_is_what_the_nearest_proxies_say(forwarded: str, proxies: int, address: str) -> None:
     environ: dict[str, Any] = {"REMOTE_ADDR": "127.0.0.1", "HTTP_X_FORWARDED_FOR": forwarded}
     assert client_of(environ, proxies) == WebClient(address, ("", "", ""))
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:DB8:1:2::1", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("unix:", "unix:"),
+        ("", ""),
+    ],
+)
+def test_a_client_is_the_network_that_it_was_given(address: str, network: str) -> None:
+    assert client_of({"REMOTE_ADDR": address}, 0).address == network
+    assert client_of({"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": address}, 1).address == (network or "10.0.0.1")

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, TypeVar
 
+from taskhub.web.client_networks import client_network
+
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 Waiters = deque["asyncio.Future[None]"]
@@ -29,7 +31,8 @@ def client_of(environ: Mapping[str, Any], proxies: int) -> WebClient:
     """The client of a request; behind so many proxies, whose headers say where it comes from (NUM_PROXIES)."""
     forwarded = [part.strip() for part in environ.get("HTTP_X_FORWARDED_FOR", "").split(",")]
     address = forwarded[-min(proxies, len(forwarded))] if proxies else ""
-    return WebClient(address or environ["REMOTE_ADDR"], tuple(environ.get(name, "") for name in CREDENTIALS))
+    address = client_network(address or environ["REMOTE_ADDR"])
+    return WebClient(address, tuple(environ.get(name, "") for name in CREDENTIALS))
 
 
 class ThreadTurns:
