@@ -33,6 +33,7 @@ NEEDS: dict[str, set[str]] = {
         f"POST {TASK}/info",
         f"POST {TASK}/results",
         f"POST {PROCESS}/info",
+        f"POST {PROCESS}/warnings",
         "POST v1/getlink",
         *(
             f"POST js/{name}"
