@@ -51,7 +51,7 @@ SENT_SCHEMA: dict[str, Any] = {
     "required": ["sequence"],
     "properties": {
         "sequence": {"type": "object", "description": "As docs/sequences.md says."},
-        "description": {"type": "string", "maxLength": DESCRIPTION_MAX},
+        "description": {"type": ["string", "null"], "maxLength": DESCRIPTION_MAX},
         "inputs": {"type": ["object", "null"], "description": "A JSON Schema of `#.inputs`."},
         "outputs": {"type": ["object", "null"], "description": "What a run of it gives: expressions by name."},
     },
@@ -145,7 +145,7 @@ class StoredSequenceView(SequenceView):
         """
         sent = cast(Mapping[str, Any], request.data)
         fields = _fields(sent, {"sequence", "description", "inputs", "outputs"})
-        description = fields.get("description") or ""
+        description = fields.get("description", "")
         if not isinstance(description, str) or len(description) > DESCRIPTION_MAX:
             raise invalid("/description", f"This is a text of at most {DESCRIPTION_MAX} characters.")
         for key in ("inputs", "outputs"):
