@@ -83,7 +83,7 @@ JUDGED = [
     *("/v1/fetch", "/v1/convert/url/screenshot", "/v1/convert/url/pdf", "/v1/parse", "/v1/extract", "/v1/serp"),
     # which addresses may be called
     *(f"/js/wapi/{name}" for name in ("echo", "fail", "get_botset", "pause", "run")),
-    *("/webhooks/test", "/runs/{run_id}/webhook", "/webhooks/deliveries"),
+    *("/webhooks/test", "/runs/{run_id}/webhook", "/runs/{run_id}/logs", "/webhooks/deliveries"),
     *("/c/{capability}/actions/tasks/{fid}/upload", "/streams", "/crawlers", "/crawlers/{fid}/tasks"),
 ]
 # U+0000 cannot be stored, and has no place in values that may be anything; their schema cannot say so.
