@@ -1,5 +1,6 @@
 """Stored sequences: kept in versions, checked when they are kept, called by runs, schedules and each other."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F, QuerySet
 
+from sequences.domain.policy_reader import SCHEMA_WORK_MAX
 from sequences.domain.program import parse_stored
 from sequences.domain.scope import Scope
 from sequences.domain.strand_records import StoredProgram
@@ -146,6 +148,8 @@ def _wrong_inputs(version: SequenceVersion, inputs: dict[str, Any]) -> str:
     if version.inputs is None:
         return ""
     schema = DocumentSchema(version.inputs)
+    if len(json.dumps(inputs)) * max(schema.cost.checks, schema.cost.states) > SCHEMA_WORK_MAX:
+        return "They are too large for what the schema checks of each value."
     return "" if schema.is_valid(inputs) else schema.explain(inputs)
 
 

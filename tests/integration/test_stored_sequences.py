@@ -119,6 +119,16 @@ def test_a_sequence_is_stored_in_versions_and_run_by_its_name(hub: Hub, shop: st
     assert [hub.admin.get(path).status_code, hub.admin.post(f"{path}/runs", inputs).status_code] == [404, 404]
 
 
+def test_inputs_that_take_long_to_check_are_refused(hub: Hub, shop: str) -> None:
+    path = f"/sequences/slow-{uuid4().hex[:8]}"
+    prices = {"properties": {"prices": {"items": {"enum": [number + 0.5 for number in range(1000)]}}}}
+    assert hub.admin.call("PUT", path, json=stored(shop, inputs=prices, outputs=None)).status_code == 201
+    problem = hub.admin.post(f"{path}/runs", {"inputs": {"prices": [999.5] * 100_000}}).json()
+    assert [error["path"] for error in problem["errors"]] == ["inputs"]
+    assert "too large" in problem["errors"][0]["detail"]
+    assert hub.admin.post(f"{path}/runs", {"inputs": {"name": "Ada", "prices": [999.5]}}).status_code == 202
+
+
 def test_faults_of_a_stored_sequence_have_their_places(hub: Hub) -> None:
     body = {"sequence": {"requests": [{"method": "GET"}]}, "inputs": {"type": 5}, "outputs": {"a": "{{", "b": "what"}}
     problem = hub.admin.call("PUT", "/sequences/broken", json=body).json()
