@@ -61,14 +61,10 @@ class Block(Scope):
     )  # fmt: skip
 
     def __init__(self, steps: tuple[Step, ...], prefix: str, scope: Scope) -> None:
-        super().__init__(
-            scope.current,
-            scope.persistence,
-            scope.item,
-            scope.index,
-            answer=scope.answer,
-            context=scope.context,
-        )
+        self.current, self.persistence = scope.current, scope.persistence
+        self.item, self.index = scope.item, scope.index
+        self.answer, self.context = scope.answer, scope.context
+        self.text_room, self.visits = scope.text_room, scope.visits
         self.steps = steps
         self.prefix = prefix
         self.start(0)
@@ -110,15 +106,18 @@ class Block(Scope):
         """The block of this step's loop for `item`, which is the next one."""
         loop = self.steps[self.step_index].loop
         assert loop
-        scope = Scope(item, self.persistence, item, str(self.next_item), 0, self.answer, self.context)
-        return Block(loop.steps, f"{self.item_path}.", scope)
+        return Block(loop.steps, f"{self.item_path}.", self.item_scope(item))
+
+    def item_scope(self, item: Any) -> Scope:
+        """What the loop's filter sees for `item`, which is the next one."""
+        return Scope(item, self.persistence, item, str(self.next_item), answer=self.answer, context=self.context)
 
     def branch_block(self, number: int) -> "Block":
         return Block(self.step.branches[number], f"{self.path}.parallel.branches[{number}]", self)
 
     def catch_block(self, caught: Any) -> "Block":
         """The block of this step's `catch`, with `caught` as what `$` stands for at first."""
-        scope = Scope(caught, self.persistence, self.item, self.index, 0, self.answer, self.context)
+        scope = Scope(caught, self.persistence, self.item, self.index, answer=self.answer, context=self.context)
         return Block(self.step.catch, f"{self.path}.", scope)
 
 

@@ -71,14 +71,17 @@ class GroupStrand(RequestStrand):
         Raises `BudgetExceeded`, and `StepFailure` where the filter cannot be evaluated.
         """
         items, budget, loop = block.items or [], self.environment.budget, block.step.loop
-        while block.next_item < len(items):
+        assert loop
+        while (index := block.next_item) < len(items):
             budget.check_item()
-            inner = block.item_block(items[block.next_item])
-            passes = loop is None or loop.filter is None or loop.filter(inner)
-            block.next_item += 1
-            budget.items += 1
-            if passes:
+            scope = block.item_scope(items[index])
+            if loop.filter is None or loop.filter(scope):
+                inner = Block(loop.steps, f"{block.item_path}.", scope)
+                block.next_item = index + 1
+                budget.items += 1
                 return inner
+            block.next_item = index + 1
+            budget.items += 1
         return None
 
     def _loop(self, block: Block) -> bool:
