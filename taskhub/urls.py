@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("taskhub.runs.health_api")),
     path("", include("taskhub.runs.api")),
     path("", include("taskhub.runs.log_api")),
+    path("", include("taskhub.runs.schedules.api")),
     path("", include("taskhub.runs.webhooks.api")),
     path("", include("taskhub.accounts.api")),
     path("", include("walkers.http.api")),

@@ -75,7 +75,7 @@ def _things(owner: Person) -> dict[str, str]:
     key, _ = accounts.create_key(user=owner.user)
     hourly = IntervalSchedule.objects.create(every=1, period="hours")
     periodic = PeriodicTask(name="hourly", task="walkers.tasks.ScheduledWalker", interval=hourly)
-    save_schedule(periodic=periodic, owner=owner.user, written='{"name": "run"}')
+    schedule = save_schedule(periodic=periodic, owner=owner.user, written='{"name": "run"}')
     sequence = submit_sequence(arguments={"requests": []}, owner=owner.user)
     things = {
         **_crawling(owner),
@@ -85,6 +85,7 @@ def _things(owner: Person) -> dict[str, str]:
         "deliveries/<uuid:id>": send_test(owner=owner.user, url="http://127.0.0.1:9/hook").pk,
         "<uuid:id>": sequence.pk,
         "graph": graph.pk,
+        "<int:id>": schedule.pk,
         "<str:prefix>": key.prefix,
         "sequences/<str:name>": "health",
         "secrets/<str:name>": save_secret(user=owner.user, name="SHOP_KEY", value="abcdef", is_global=False).name,

@@ -63,6 +63,8 @@ PASSWORD = "correct horse battery"
 RUN = "runs/<uuid:run_id>"
 DELIVERY = "webhooks/deliveries/<uuid:id>"
 EVERY_DAY = {"type": "interval", "conf": {"every": 1, "period": "days"}}
+DAILY = {"interval": {"every": 1, "period": "days"}}
+SCHEDULE = "schedules/<int:id>"
 TASK, PROCESS = "v1/task/<ksuid:id>", "v1/process/<ksuid:id>"
 EXTERNAL: dict[str, Any] = {"meta": {"name": "shop"}, "endpoint": "http://127.0.0.1:9/shop"}
 STORED = "sequences/<str:name>"
@@ -88,6 +90,16 @@ TABLE: dict[str, Row] = {
     "GET webhooks/deliveries": each(),
     f"GET {DELIVERY}": own(),
     f"POST {DELIVERY}/send": own(409),
+    "GET schedules": each(),
+    "POST schedules": each(201, name="daily", kind="walker", arguments={"name": "run"}, when=DAILY),
+    f"GET {SCHEDULE}": own(),
+    f"PATCH {SCHEDULE}": own(overlap="wait"),
+    f"DELETE {SCHEDULE}": own(204),
+    f"POST {SCHEDULE}/run": own(202),
+    f"POST {SCHEDULE}/pause": own(),
+    f"POST {SCHEDULE}/resume": own(),
+    f"GET {SCHEDULE}/fires": own(),
+    "POST schedules/preview": each(when=DAILY),
     "POST user/create/": Row(403, 403, 201, nobody=403, sent={"email": "new@example.com", "password": PASSWORD}),
     "POST user/token/": everybody(200, email="owner@example.com", password=PASSWORD),
     "POST user/logout/": each(204)._replace(by_key=400),  # a key is revoked, not signed out

@@ -28,6 +28,7 @@ BOTH = ("GET", "POST")
 NEEDS: dict[str, set[str]] = {
     "read": {
         "POST sequences/validate",
+        "POST schedules/preview",
         "POST v1/tasks",
         f"POST {TASK}/estimate",
         f"POST {TASK}/info",
@@ -51,6 +52,7 @@ NEEDS: dict[str, set[str]] = {
         f"POST {DELIVERY}/<uuid:id>/send",
         "POST sequences/runs",
         "POST sequences/<str:name>/runs",
+        "POST schedules/<int:id>/run",
         f"POST {ACTIONS}",
         f"POST {ACTIONS}/<uuid:task_fid>",
         f"POST {TASK}/run",

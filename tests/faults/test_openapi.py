@@ -70,6 +70,8 @@ JUDGED = [
     *("/sequences", "/sequences/{name}", "/sequences/{name}/versions", "/sequences/{name}/runs", "/secrets"),
     "/secrets/{name}",
     *("/js/add_scheduled_walker", "/js/add_scheduled_sequence"),
+    # when a schedule would fire, if ever; what the arguments of its kind are; what a cursor is
+    *("/schedules", "/schedules/{id}", "/schedules/{id}/fires", "/schedules/preview"),
     # that a cursor goes with no offset, and that one of two names is given
     *("/js/get_scheduled_queues", "/js/delete_scheduled_queue"),
     # which addresses may be called, what a parameter or a schema is, and which lines are documents
@@ -87,7 +89,7 @@ JUDGED = [
     *("/c/{capability}/actions/tasks/{fid}/upload", "/streams", "/crawlers", "/crawlers/{fid}/tasks"),
 ]
 # U+0000 cannot be stored, and has no place in values that may be anything; their schema cannot say so.
-FREE = "v1|wapi|walker_run|object_set|sequence|scheduled|externals|crawler|stream|status"
+FREE = "v1|wapi|walker_run|object_set|sequence|schedule|externals|crawler|stream|status"
 FOR_STAFF = ("admin", "sequence")
 ACCEPTED = ["2xx", "401", "403", "404", "409", "412", "422"]
 REFUSALS = {400, 401, 403, 404, 405, 406, 409, 411, 412, 413, 415}  # they change nothing

@@ -226,10 +226,30 @@ def test_under_either_path_sequences_are_not_for_everybody(owner: Person, anonym
         assert answer.status_code == status
 
 
-def test_a_name_is_taken_once(owner: Person, stranger: Person) -> None:
+def test_a_name_is_taken_once_by_an_owner(owner: Person, stranger: Person, colleague: Person) -> None:
     add(owner, {"name": "run"})
+    assert errors(add(owner, {"name": "run"}), 409) == {}
+    assert add(stranger, {"name": "run"}).json()["name"] == "often"
     assert errors(add(stranger, {"name": "run"}), 409) == {}
-    assert PeriodicTask.objects.count() == 1
+    names = ["often", "often (stranger@example.com)"]
+    assert list(PeriodicTask.objects.order_by("pk").values_list("name", flat=True)) == names
+    assert fire_all() == {("often", owner.user.pk), ("often", stranger.user.pk)}
+    assert owner.post("/js/delete_scheduled_queue", {"name": "often"}).status_code == 200
+    assert [row["owner"] for row in scheduled(colleague)] == [stranger.user.pk.urn]
+    add(colleague, {"name": "run"})
+    assert colleague.post("/js/delete_scheduled_queue", {"name": "often"}).status_code == 200  # his own first
+    assert [row["owner"] for row in scheduled(colleague)] == [stranger.user.pk.urn]
+
+
+def scheduled(person: Person) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = person.get("/js/get_scheduled_queues?search=often").json()["results"]
+    return found
+
+
+def fire_all() -> set[tuple[str, Any]]:
+    Schedule.objects.update(due_at=timezone.now() - timedelta(seconds=1))
+    fire_due()
+    return set(Run.objects.values_list("schedule", "owner_id"))
 
 
 def test_sent_twice_with_a_key_it_is_one_schedule(owner: Person) -> None:

@@ -23,9 +23,10 @@ from taskhub.runs.models import Run, Schedule
 from taskhub.runs.queue import cancel, claim_this, end
 from taskhub.runs.run_kinds import PlannedRun, ScheduleTarget
 from taskhub.runs.scheduler import due_times, fires
-from taskhub.runs.scheduler.beat_schedules import Solar, UnusedTimetables, next_fires, zone_of
+from taskhub.runs.scheduler.beat_schedules import Solar, UnusedTimetables, zone_of
 from taskhub.runs.scheduler.due_times import read_changes
 from taskhub.runs.scheduler.fires import fire_due
+from taskhub.runs.scheduler.schedule_preview import next_due_times
 from taskhub.runs.scheduler.schedules import (
     delete_schedule,
     enable_schedule,
@@ -75,7 +76,11 @@ def periodic(name: str = "often", every: int = 60, **fields: Any) -> PeriodicTas
     return PeriodicTask(name=name, **{"task": TASK, **fields})
 
 
-def saved(owner: User, written: str = '{"word": "a"}', *, options: dict[str, str] | None = None, **of: Any) -> Schedule:
+def next_fires(**of: Any) -> list[datetime]:
+    return [due_time.utc for due_time in next_due_times(count=of.pop("count", 5), **of)]
+
+
+def saved(owner: User, written: str = '{"word": "a"}', *, options: Any = None, **of: Any) -> Schedule:
     return save_schedule(periodic=periodic(**of), owner=owner, written=written, **(options or {}))
 
 

@@ -48,6 +48,7 @@ class Run(models.Model):
     parent = models.ForeignKey("self", models.SET_NULL, null=True, related_name="children", db_index=False)
     retry_of = models.ForeignKey("self", models.SET_NULL, null=True, related_name="retries", db_index=False)
     schedule = models.CharField(max_length=200, default="", db_default="", help_text="What fired it, by name; or empty")
+    schedule_id = models.BigIntegerField(null=True, help_text="The schedule that fired it, also when that is renamed")
     due_at = models.DateTimeField(null=True, help_text="When the schedule was due; None when it was started otherwise")
     webhook: "models.Field[Any, Any]" = EncryptedTextField(
         default="", db_default="", blank=True, help_text="The address that is told of the end"
@@ -79,7 +80,7 @@ class Run(models.Model):
             ),
             # However many beats fire a schedule at once: its due time is one run.
             models.UniqueConstraint(
-                fields=["schedule", "due_at"], name="run_fires_once", condition=Q(due_at__isnull=False)
+                fields=["schedule_id", "due_at"], name="run_fires_once", condition=Q(due_at__isnull=False)
             ),
         ]
         indexes: ClassVar = [
@@ -96,6 +97,7 @@ class Run(models.Model):
             models.Index(fields=["parent"], name="run_parent", condition=Q(parent__isnull=False)),
             models.Index(fields=["retry_of"], name="run_retry_of", condition=Q(retry_of__isnull=False)),
             models.Index(fields=["schedule", "-id"], name="run_schedule", condition=~Q(schedule="")),
+            models.Index(fields=["schedule_id", "-id"], name="run_of_schedule", condition=Q(schedule_id__isnull=False)),
         ]
 
     def __str__(self) -> str:

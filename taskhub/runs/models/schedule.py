@@ -18,6 +18,7 @@ class Schedule(models.Model):
 
         LATEST = "latest", "the latest is made up for, once"
         NONE = "none", "none is made up for"
+        ALL = "all", "each is made up for"
 
     class Overlap(models.TextChoices):
         """What becomes of a fire while the last run goes on."""
@@ -25,9 +26,13 @@ class Schedule(models.Model):
         SKIP = "skip", "it is left out, which is on record"
         WAIT = "wait", "it waits for the end of the last run"
         BESIDE = "beside", "it runs beside the last run"
+        CANCEL = "cancel", "the last run is cancelled"
 
     periodic: "models.OneToOneField[Any, Any]" = models.OneToOneField(
         "django_celery_beat.PeriodicTask", models.CASCADE, primary_key=True, related_name="schedule_row"
+    )
+    own_name = models.CharField(
+        max_length=200, default="", db_default="", help_text="Its name for its owner, where the task has another one"
     )
     owner: "models.ForeignKey[Any, Any]" = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -41,6 +46,12 @@ class Schedule(models.Model):
     )
     missed = models.CharField(max_length=10, choices=Missed.choices, default=Missed.LATEST)
     overlap = models.CharField(max_length=10, choices=Overlap.choices, default=Overlap.SKIP)
+    jitter = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Seconds, up to which a run begins after its due time, by chance"
+    )
+    webhook: "models.Field[Any, Any]" = EncryptedTextField(
+        default="", db_default="", blank=True, help_text="The address that is told of each run's end"
+    )
     due_at = models.DateTimeField(null=True, help_text="The next fire, if there is one")
     fault = models.TextField(default="", help_text="Why it cannot fire")
     read_as = models.CharField(max_length=32, default="", help_text="Fingerprint of the periodic task as it was read")
@@ -52,4 +63,9 @@ class Schedule(models.Model):
         ]
 
     def __str__(self) -> str:
-        return str(self.periodic.name)
+        return self.name
+
+    @property
+    def name(self) -> str:
+        """Its name for its owner, which its runs carry. Names of periodic tasks are unique among all owners."""
+        return self.own_name or str(self.periodic.name)

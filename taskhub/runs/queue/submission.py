@@ -20,8 +20,9 @@ class RunOptions(TypedDict, total=False):
     not_before: datetime | None  # when it may start
     parent: Run | None  # to which it belongs
     retry_of: Run | None
-    schedule: str  # the name of what fired it, and
-    due_at: datetime | None  # for when: a second run for them is an `IntegrityError`
+    schedule: str  # the name of what fired it
+    schedule_id: int | None  # its id, and
+    due_at: datetime | None  # for when: a second run for these two is an `IntegrityError`
     time_limit: float | None  # seconds of one attempt
     webhook: str  # the address that is told of the end
     alone_as: str  # of runs of a kind with the same text one goes on at a time
@@ -89,6 +90,7 @@ def retry(*, run: Run) -> Run:
             parent=run.parent,
             retry_of=run,
             schedule=run.schedule,
+            schedule_id=run.schedule_id,
             time_limit=run.time_limit,
             webhook=run.webhook,
             alone_as=run.alone_as,

@@ -15,8 +15,9 @@ from django_celery_beat.models import PeriodicTask
 
 from taskhub.errors import Forbidden, Problem, Rejected
 from taskhub.runs.models import Run, Schedule
-from taskhub.runs.scheduler.beat_schedules import KINDS, next_fires, zone_of
-from taskhub.runs.scheduler.schedule_form import ScheduleForm, schedule_of, shown_arguments
+from taskhub.runs.scheduler.beat_schedules import KINDS
+from taskhub.runs.scheduler.schedule_form import PREVIEW, ScheduleForm, schedule_of, shown_arguments
+from taskhub.runs.scheduler.schedule_preview import next_due_times
 from taskhub.runs.scheduler.schedules import (
     delete_schedule,
     enable_schedule,
@@ -24,6 +25,7 @@ from taskhub.runs.scheduler.schedules import (
     save_schedule,
     take_over,
 )
+from taskhub.security.masking import masked_address
 from taskhub.web.admin import BigTableAdmin, row_action, row_link, text_block
 
 RUNS_SHOWN = 10
@@ -52,10 +54,10 @@ class PeriodicTaskAdmin(BigTableAdmin):
     readonly_fields = ("owner", "fault", "following", "latest")
     fieldsets = (
         (None, {"fields": ("name", "description", "enabled", "owner", "fault")}),
-        ("What", {"fields": ("task", "arguments")}),
+        ("What", {"fields": ("task", "arguments", "webhook")}),
         (
             "When",
-            {"fields": (*KINDS, "start_time", "expires", "one_off", "missed", "overlap", "following")},
+            {"fields": (*KINDS, "start_time", "expires", "one_off", "missed", "overlap", "jitter", "following")},
         ),
         ("Runs", {"fields": ("latest",)}),
     )
@@ -72,15 +74,14 @@ class PeriodicTaskAdmin(BigTableAdmin):
         return [path("<int:object_id>/run/", run, name="django_celery_beat_periodictask_run"), *super().get_urls()]
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **options: Any) -> HttpResponse:
+        context["previewed"] = PREVIEW in request.POST and not context.get("errors")
         context["may_run"] = bool(context.get("original")) and self.has_change_permission(request)
         return super().render_change_form(request, context, *args, **options)
 
     # Writing
 
     def save_model(self, request: HttpRequest, obj: PeriodicTask, form: Any, change: bool) -> None:
-        values = form.cleaned_data
-        options = {name: values[name] for name in ("missed", "overlap")}
-        save_schedule(periodic=obj, owner=form.owner, written=form.written, **options)
+        save_schedule(periodic=obj, owner=form.owner, written=form.written, **form.options)
 
     def delete_model(self, request: HttpRequest, obj: PeriodicTask) -> None:
         delete_schedule(periodic=obj)
@@ -152,6 +153,14 @@ class PeriodicTaskAdmin(BigTableAdmin):
         schedule = schedule_of(row)
         return str(schedule.get_overlap_display()) if schedule else ""
 
+    def jitter(self, row: PeriodicTask) -> str:
+        schedule = schedule_of(row)
+        return f"{schedule.jitter} s" if schedule else ""
+
+    def webhook(self, row: PeriodicTask) -> str:
+        schedule = schedule_of(row)
+        return masked_address(schedule.webhook) if schedule else ""
+
     @admin.display(description="next fire", ordering="schedule_row__due_at")
     def next_fire(self, row: PeriodicTask) -> datetime | None:
         schedule = schedule_of(row)
@@ -171,20 +180,19 @@ class PeriodicTaskAdmin(BigTableAdmin):
 
     @admin.display(description="next fires")
     def following(self, row: PeriodicTask) -> str | SafeString:
-        if not row.pk or not row.enabled:
+        if not any(getattr(row, f"{kind}_id") for kind in KINDS) or not row.enabled:
             return "It is disabled." if row.pk else ""
         try:
-            zone = zone_of(row)
-            due_at = getattr(schedule_of(row), "due_at", None)
-            fires = next_fires(periodic=row, after=timezone.now(), count=FIRES_SHOWN, anchor=due_at)
+            anchor = getattr(schedule_of(row), "due_at", None)
+            due_times = next_due_times(periodic=row, after=timezone.now(), count=FIRES_SHOWN, anchor=anchor)
         except Exception as error:  # whatever a row holds, its page opens
             return f"They cannot be told: {error}"
-        lines = [(fire.astimezone(zone).strftime(_TIME), fire.strftime(_TIME)) for fire in fires]
+        lines = [(fire.local.strftime(_TIME), fire.utc.strftime(_TIME)) for fire in due_times]
         return format_html_join("", "<div>{} &nbsp; ({})</div>", lines) or "There are none."
 
     @admin.display(description="last runs")
     def latest(self, row: PeriodicTask) -> str | SafeString:
-        runs = list(Run.objects.filter(schedule=row.name).brief()[:RUNS_SHOWN]) if row.pk else []
+        runs = list(Run.objects.filter(schedule_id=row.pk).brief()[:RUNS_SHOWN]) if row.pk else []
         cells = [
             (row_link("runs_run", run.pk), run.state, seconds_between(run.started_at, run.finished_at), _lag(run))
             for run in runs

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from celery.schedules import solar
 from django.db.models import Model
-from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, SolarSchedule
 
 from taskhub.errors import Rejected
 from taskhub.runs.scheduler.cron import Crontab, Interval, Once, Timetable
@@ -70,22 +70,6 @@ def timetable_of(periodic: Any, anchor: datetime) -> Timetable:
 def zone_of(periodic: Any) -> ZoneInfo:
     """The time zone in which a person thinks of its fires: that of its crontab, else UTC."""
     return ZoneInfo(str(periodic.crontab.timezone)) if periodic.crontab_id else ZoneInfo("UTC")
-
-
-def next_fires(
-    *, periodic: PeriodicTask, after: datetime, count: int = 5, anchor: datetime | None = None
-) -> list[datetime]:
-    """The next fires, in UTC, within start and end; intervals count from `anchor`, such as a known fire.
-
-    Raises `Rejected` for what cannot be read.
-    """
-    timetable = timetable_of(periodic, anchor or after)
-    fires: list[datetime] = []
-    moment: datetime | None = begin(periodic, after)
-    while moment and len(fires) < (1 if periodic.one_off else count):
-        moment = within_end(periodic, timetable.next_fire(moment))
-        fires += [moment] if moment else []
-    return fires
 
 
 class UnusedTimetables:

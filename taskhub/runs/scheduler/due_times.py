@@ -70,7 +70,7 @@ def read_periodic_tasks(*, periodic_ids: Iterable[int], now: datetime) -> None:
         schedule.read_as = prints.get(schedule.pk, "")
         schedule.due_at, schedule.fault = _next_due(schedule, now)
         if schedule.fault and schedule.fault != before:
-            log.warning("The schedule %r cannot fire: %s", schedule.periodic.name, schedule.fault)
+            log.warning("The schedule %r cannot fire: %s", schedule.name, schedule.fault)
     with connection.cursor() as cursor:  # ten times as fast as bulk_update
         cursor.executemany(
             "UPDATE runs_schedule SET due_at = %s, fault = %s, read_as = %s WHERE periodic_id = %s",

@@ -12,8 +12,8 @@ from django_celery_beat.models import PeriodicTask
 from taskhub.error_texts import error_of, message_of
 from taskhub.errors import Problem
 from taskhub.runs.domain import State
-from taskhub.runs.models import Schedule
-from taskhub.runs.queue.ends import end_revoked, finish_detached
+from taskhub.runs.models import Run, Schedule
+from taskhub.runs.queue.ends import cancel, end_revoked, finish_detached
 from taskhub.runs.queue.submission import create_run
 from taskhub.runs.run_kinds import target_of
 from taskhub.runs.scheduler.beat_schedules import WITH_TIMES, timetable_of, within_end
@@ -65,7 +65,7 @@ def _fire(schedule: Any, now: datetime) -> None:
         raise
     except Exception as error:
         if isinstance(error, IntegrityError) and FIRES_ONCE in message_of(error):
-            log.info("The schedule %r has fired for %s already", schedule.periodic.name, schedule.due_at)
+            log.info("The schedule %r has fired for %s already", schedule.name, schedule.due_at)
             _set_next_due(schedule, schedule.due_at, now)
         else:
             _record_fault(schedule, error, now)
@@ -78,7 +78,7 @@ def _record_fault(schedule: Any, error: Exception, now: datetime) -> None:
     """
     text = fault_text(error)
     if text != schedule.fault:
-        log.warning("The schedule %r cannot fire: %s", schedule.periodic.name, text, exc_info=is_unexpected(error))
+        log.warning("The schedule %r cannot fire: %s", schedule.name, text, exc_info=is_unexpected(error))
     target, owner = target_of(schedule.periodic.task), schedule.owner
     if target and owner and owner.is_active:
         _record_failure(schedule, target.kind, error)
@@ -90,11 +90,17 @@ def _record_fault(schedule: Any, error: Exception, now: datetime) -> None:
 
 def _record_failure(schedule: Any, kind: str, error: Exception) -> None:
     """Creates a run of a fire that could not be planned, without its arguments, and ends it as FAILURE."""
-    name = schedule.periodic.name
+    name = schedule.name
     try:
         with transaction.atomic():
             run = create_run(
-                kind=kind, owner=schedule.owner, name=name, arguments={}, schedule=name, due_at=schedule.due_at
+                kind=kind,
+                owner=schedule.owner,
+                name=name,
+                arguments={},
+                schedule=name,
+                schedule_id=schedule.pk,
+                due_at=schedule.due_at,
             )
             finish_detached(run_id=run.pk, state=State.FAILURE, error=error_of(error))
     except IntegrityError:
@@ -103,14 +109,17 @@ def _record_failure(schedule: Any, kind: str, error: Exception) -> None:
 
 def _submit_or_skip(schedule: Any, now: datetime) -> None:
     choice = _choose_fire(schedule, timetable_of(schedule.periodic, schedule.due_at), now)
+    fire = choice.fire
+    last_run_goes_on = schedule.last_run_id is not None and schedule.ended_at is None
+    cancels = fire and last_run_goes_on and schedule.overlap == Schedule.Overlap.CANCEL
+    if cancels and not _cancel_last_run(schedule):
+        return  # the next tick fires
     if choice.left_out:
         _record_left_out(schedule, choice)
-    fire = choice.fire
     if fire is None:
         _set_next_due(schedule, now, now)
         return
     run = submit_run(schedule=schedule, due_at=fire)
-    last_run_goes_on = schedule.last_run_id is not None and schedule.ended_at is None
     if last_run_goes_on and schedule.overlap == Schedule.Overlap.SKIP:
         text = f"The run before it, {schedule.last_run_id}, still goes on."
         end_revoked(run=run, error={"type": "Skipped", "message": text})
@@ -120,6 +129,15 @@ def _submit_or_skip(schedule: Any, now: datetime) -> None:
             last_run_at=now, total_run_count=F("total_run_count") + 1, enabled=not schedule.periodic.one_off
         )
         _set_next_due(schedule, fire, now, last_run=run)
+
+
+def _cancel_last_run(schedule: Any) -> bool:
+    """Cancels the last run, if it still goes on; False where another transaction has it, such as its worker's that ends
+    it: the leader does not wait for others."""
+    last_run = Run.objects.select_for_update(of=("self",), skip_locked=True).filter(pk=schedule.last_run_id).first()
+    if last_run is not None and not last_run.ended:
+        cancel(run=last_run)
+    return last_run is not None or not Run.objects.filter(pk=schedule.last_run_id).exists()
 
 
 @dataclass(frozen=True)
@@ -133,8 +151,10 @@ class FireChoice:
 
 
 def _choose_fire(schedule: Any, timetable: Timetable, now: datetime) -> FireChoice:
-    """Of the due times that waited for the last run the latest; of those that were missed the latest, or none."""
+    """Of the due times that waited for the last run the latest; of those that were missed the latest, none, or each."""
     due: datetime = schedule.due_at
+    if schedule.missed == Schedule.Missed.ALL:
+        return FireChoice(due)
     has_waited = schedule.overlap == Schedule.Overlap.WAIT and schedule.ended_at is not None and schedule.ended_at > due
     since = max(due, schedule.ended_at) if has_waited else due
     missed = now - since > MISSED_AFTER

@@ -18,6 +18,14 @@ def arguments_of(periodic: PeriodicTask) -> Any:
         raise Rejected(f"The arguments are not JSON: {error}") from None
 
 
+def written_arguments(*, periodic: PeriodicTask, written: str) -> str:
+    """The arguments as they were `written`, or as JSON where they came in another way than by the hub.
+
+    Raises `Rejected`.
+    """
+    return written or json.dumps(arguments_of(periodic), ensure_ascii=False)
+
+
 def as_stored(arguments: Any) -> str:
     return json.dumps(seal(arguments), ensure_ascii=False)
 

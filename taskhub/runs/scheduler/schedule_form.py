@@ -1,20 +1,22 @@
 """The form of a schedule in the admin: arguments as the documents print them, checked when they are saved."""
 
-import json
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from django import forms
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django_celery_beat.models import PeriodicTask
 
-from taskhub.errors import Rejected
+from taskhub.errors import Problem, Rejected
 from taskhub.runs.models import Schedule
+from taskhub.runs.queue.webhook_events import checked_webhook
 from taskhub.runs.run_kinds import all_targets
 from taskhub.runs.scheduler.beat_schedules import KINDS
-from taskhub.runs.scheduler.schedule_arguments import arguments_of
-from taskhub.runs.scheduler.schedules import check_schedule
-from taskhub.security.masking import MASK, hide, mask, secrets_of
+from taskhub.runs.scheduler.schedule_arguments import arguments_of, written_arguments
+from taskhub.runs.scheduler.schedules import JITTER_MAX, ScheduleOptions, check_schedule
+from taskhub.security.masking import MASK, hide, mask, masked_address, secrets_of
+
+PREVIEW = "_preview"  # the button
 
 
 class ScheduleForm(forms.ModelForm):
@@ -32,6 +34,16 @@ class ScheduleForm(forms.ModelForm):
         choices=Schedule.Missed.choices, label="Missed fires", help_text="Of fires that were due while no beat ran."
     )
     overlap = forms.ChoiceField(choices=Schedule.Overlap.choices, help_text="Of a fire while the last run goes on.")
+    jitter = forms.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=JITTER_MAX,
+        initial=0,
+        help_text="Seconds, up to which a run begins later, by chance.",
+    )
+    webhook = forms.URLField(
+        required=False, max_length=2_000, assume_scheme="https", help_text="Is told of each run's end."
+    )
     user: ClassVar[Any] = None  # who saves, set for each request
 
     class Meta:
@@ -61,7 +73,8 @@ class ScheduleForm(forms.ModelForm):
         self.fields["task"].choices = [*names, *older]  # type: ignore[attr-defined]
         self.fields["arguments"].help_text = _examples()
         if schedule is not None:
-            self.initial.update(missed=schedule.missed, overlap=schedule.overlap)
+            self.initial.update(missed=schedule.missed, overlap=schedule.overlap, jitter=schedule.jitter)
+            self.initial["webhook"] = self._shown_webhook(schedule)
         if self.instance.pk:
             self.initial["arguments"] = shown_arguments(self.instance, self.user)
 
@@ -77,6 +90,35 @@ class ScheduleForm(forms.ModelForm):
         sent = str(self.cleaned_data.get("arguments", "")).replace("\r\n", "\n")
         is_shown = self.instance.pk and sent == self.initial["arguments"].replace("\r\n", "\n")
         return _written_arguments(self.instance) if is_shown else sent
+
+    @property
+    def options(self) -> ScheduleOptions:
+        """The schedule's options. A webhook that came back as it was shown stays as it is."""
+        names = ("missed", "overlap", "jitter", "webhook")
+        chosen: Any = {name: self.cleaned_data[name] for name in names if name in self.cleaned_data}
+        schedule = schedule_of(self.instance)
+        if schedule is not None and chosen.get("webhook") == self._shown_webhook(schedule):
+            chosen["webhook"] = schedule.webhook
+        return cast(ScheduleOptions, chosen)
+
+    def _shown_webhook(self, schedule: Schedule) -> str:
+        """Its address, which others than its owner see without its secrets."""
+        is_own = self.user is not None and schedule.owner_id == self.user.pk
+        return str(schedule.webhook) if is_own else masked_address(schedule.webhook)
+
+    def clean_jitter(self) -> int:
+        return self.cleaned_data["jitter"] or 0
+
+    def clean_webhook(self) -> str:
+        address = str(self.cleaned_data["webhook"])
+        try:
+            return address if address == self.initial.get("webhook") else checked_webhook(address)
+        except Problem as problem:
+            raise forms.ValidationError(problem.detail) from None
+
+    def is_valid(self) -> bool:
+        """Whether it is to be saved: a preview shows the page again, with what would be."""
+        return super().is_valid() and PREVIEW not in self.data
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]
@@ -118,7 +160,7 @@ def _written_arguments(row: PeriodicTask) -> str:
     """The arguments as they were written; as JSON, where they came in another way than by the hub."""
     schedule = schedule_of(row)
     try:
-        return (schedule and schedule.written) or json.dumps(arguments_of(row), ensure_ascii=False)
+        return written_arguments(periodic=row, written=schedule.written if schedule else "")
     except Rejected:
         return str(row.kwargs)
 

@@ -99,9 +99,8 @@ def build_periodic_task(name: str, task: str, spec: Mapping[str, Any]) -> Period
     checked = _SPEC.check({key: value for key, value in spec.items() if key not in beside}, at="/schedule")
     kind = "cron" if checked["type"] == "crontab" else checked["type"]
     given, at = (beside, "/schedule") if beside else (checked.get("conf") or {}, "/schedule/conf")
-    conf = _CONFS[kind].check(given, at=at)
     once = checked.get("one_off", False) or kind == "clocked"
-    return PeriodicTask(name=name, task=task, one_off=once, **{_FIELDS.get(kind, kind): _times(kind, conf)})
+    return PeriodicTask(name=name, task=task, one_off=once, **{_FIELDS.get(kind, kind): read_times(kind, given, at=at)})
 
 
 def spec_of(periodic: Any) -> ScheduleSpec:
@@ -120,31 +119,36 @@ def spec_of(periodic: Any) -> ScheduleSpec:
     return {"type": kind, "conf": conf, "one_off": periodic.one_off}
 
 
-def _times(kind: str, conf: dict[str, Any]) -> Any:
-    """The row of django-celery-beat for these times, made where there is none; equal times share one."""
+def read_times(kind: str, conf: Mapping[str, Any], *, at: str, zone_at: str = "") -> Any:
+    """The row of django-celery-beat for these times, made where there is none; equal times share one.
+
+    `conf` has the fields of the kind. Raises `Rejected` with pointers below `at`; of a time zone it is `zone_at`, where
+    that does not stand among the fields.
+    """
+    values = _CONFS[kind].check(conf, at=at)
     match kind:
         case "interval":
-            return _row(IntervalSchedule, **{**_EVERY_MINUTE, **conf})
+            return _row(at, IntervalSchedule, **{**_EVERY_MINUTE, **values})
         case "cron":
-            zone = conf.get("timezone", "UTC")
+            zone = values.get("timezone", "UTC")
             if zone not in available_timezones():
-                raise invalid("/schedule/conf/timezone", f"There is no zone {zone[:100]!r}, such as Europe/Warsaw.")
-            return _row(CrontabSchedule, **{**dict.fromkeys(CRON_FIELDS, "*"), **conf, "timezone": zone})
+                raise invalid(zone_at or f"{at}/timezone", f"There is no zone {zone[:100]!r}, such as Europe/Warsaw.")
+            return _row(at, CrontabSchedule, **{**dict.fromkeys(CRON_FIELDS, "*"), **values, "timezone": zone})
         case "solar":
-            coordinates = {name: Decimal(str(conf[name])) for name in ("latitude", "longitude")}
-            return _row(SolarSchedule, event=conf["event"], **coordinates)
-    clocked_time: datetime | None = conf["clocked_time"]
+            coordinates = {name: Decimal(str(values[name])) for name in ("latitude", "longitude")}
+            return _row(at, SolarSchedule, event=values["event"], **coordinates)
+    clocked_time: datetime | None = values["clocked_time"]
     if clocked_time is None:
-        raise invalid("/schedule/conf/clocked_time", "This is required.")
-    return _row(ClockedSchedule, clocked_time=clocked_time)
+        raise invalid(f"{at}/clocked_time", "This is required.")
+    return _row(at, ClockedSchedule, clocked_time=clocked_time)
 
 
-def _row(model: Any, **fields: Any) -> Any:
+def _row(at: str, model: Any, **fields: Any) -> Any:
     try:
         clean_times(model(**fields))
     except ValidationError as error:
         name, (detail, *_) = next(iter(error.message_dict.items()))
-        raise invalid(f"/schedule/conf/{name}", detail) from None
+        raise invalid(f"{at}/{name}", detail) from None
     return model.objects.filter(**fields).first() or model.objects.create(**fields)
 
 

@@ -1,6 +1,7 @@
 """What schedules start: the run of a fire, planned from the schedule's arguments, and submitted."""
 
-from datetime import datetime
+import random
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -18,14 +19,16 @@ def submit_run(*, schedule: Schedule, due_at: datetime | None) -> Run:
     """Submits the run of a schedule, in the caller's transaction. Raises `Problem`s."""
     planned = planned_run(schedule)  # whose arguments are checked
     run = create_run(
-        kind=_target_of(schedule.periodic).kind,
+        kind=target_of_schedule(schedule).kind,
         owner=planned.owner,
         name=planned.name,
         arguments=planned.arguments,
         time_limit=planned.time_limit,
-        webhook=planned.webhook,
-        schedule=schedule.periodic.name,
+        webhook=schedule.webhook or planned.webhook,
+        schedule=schedule.name,
+        schedule_id=schedule.pk,
         due_at=due_at,
+        not_before=due_at + _jitter_of(schedule, due_at) if due_at and schedule.jitter else None,
     )
     transaction.on_commit(lambda: notify_if_waiting(run))
     return run
@@ -34,13 +37,20 @@ def submit_run(*, schedule: Schedule, due_at: datetime | None) -> Run:
 def planned_run(schedule: Schedule) -> PlannedRun:
     """What a fire of the schedule starts. Raises `Problem`s for what stops it from firing."""
     arguments = arguments_of(schedule.periodic)
-    return plan_run(_target_of(schedule.periodic), arguments, schedule.owner, schedule.periodic.name)
+    return plan_run(target_of_schedule(schedule), arguments, schedule.owner, schedule.name)
 
 
-def _target_of(periodic: Any) -> ScheduleTarget:
-    target = target_of(periodic.task)
+def _jitter_of(schedule: Schedule, due_at: datetime) -> timedelta:
+    """How long after a due time its run begins: the same for a due time, whichever beat asks."""
+    chance = random.Random(f"{schedule.pk} {due_at.isoformat()}")  # noqa: S311 (no secret)
+    return timedelta(seconds=chance.uniform(0, schedule.jitter))
+
+
+def target_of_schedule(schedule: Schedule) -> ScheduleTarget:
+    """What the schedule starts. Raises `Rejected` where that is nothing."""
+    target = target_of(schedule.periodic.task)
     if target is None:
-        raise Rejected(f"There is no task {periodic.task!r} that schedules can start.")
+        raise Rejected(f"There is no task {schedule.periodic.task!r} that schedules can start.")
     return target
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
@@ -20,24 +21,59 @@ from taskhub.runs.scheduler.schedule_arguments import as_stored, seal_arguments
 from taskhub.runs.scheduler.scheduled_runs import plan_run, submit_run
 
 BATCH = 500
+NAME_MAX = 200  # as django-celery-beat has it
+JITTER_MAX = 86_400  # seconds
 
 
-def save_schedule(
-    *, periodic: PeriodicTask, owner: Any, written: str, missed: str = "latest", overlap: str = "skip"
-) -> Schedule:
+class ScheduleOptions(TypedDict, total=False):
+    """What a schedule may have besides its periodic task, owner and arguments. What is left out stays as it is."""
+
+    name: str  # the owner's own; without it the periodic task's
+    missed: str
+    overlap: str
+    jitter: int  # seconds
+    webhook: str
+
+
+def save_schedule(*, periodic: PeriodicTask, owner: Any, written: str, **options: Unpack[ScheduleOptions]) -> Schedule:
     """Stores a new or changed periodic task with its arguments, in the documents' notation, and its next fire.
 
-    Raises as `check_schedule` does.
+    Names of periodic tasks are unique: one whose `name` somebody else has chosen before gets its owner's address behind
+    it. Raises as `check_schedule` does, and `Conflict` for a name that the owner has already.
     """
-    arguments = check_schedule(periodic=periodic, owner=owner, written=written)
-    periodic.args, periodic.kwargs = "[]", as_stored(arguments)
-    chosen = {"owner": owner, "written": written, "missed": missed, "overlap": overlap, "fault": ""}
-    with _name_is_free(periodic.name), transaction.atomic():
+    present = _name_of(periodic)
+    name = options.get("name", present)
+    with _name_is_free(name), transaction.atomic():
+        if "name" in options and _has_name(owner, name, besides=periodic.pk):
+            raise Conflict(f"There is a schedule {name!r} already.")
+        if "name" in options and (periodic.pk is None or name != present):
+            is_taken = PeriodicTask.objects.exclude(pk=periodic.pk).filter(name=name).exists()
+            periodic.name = f"{name[:100]} ({owner.email})"[:NAME_MAX] if is_taken else name
+        arguments = check_schedule(periodic=periodic, owner=owner, written=written)
+        periodic.args, periodic.kwargs = "[]", as_stored(arguments)
+        own_name = "" if periodic.name == name else name
+        kept = {option: value for option, value in options.items() if option != "name"}
+        chosen = {**kept, "own_name": own_name, "owner": owner, "written": written, "fault": ""}
         periodic.save()
         schedule, _ = Schedule.objects.update_or_create(periodic=periodic, defaults=chosen)
         read_periodic_tasks(periodic_ids=[periodic.pk], now=database_now())
     schedule.refresh_from_db()
     return schedule
+
+
+def _name_of(periodic: PeriodicTask) -> str:
+    """The name that the owner has given; that of the periodic task where it is new or was renamed since."""
+    row = Schedule.objects.filter(pk=periodic.pk).select_related("periodic").first() if periodic.pk else None
+    return row.own_name if row and row.own_name and row.periodic.name == periodic.name else str(periodic.name)
+
+
+def named(name: str) -> Q:
+    """The condition on schedules that have this name for their owners."""
+    return Q(own_name=name) | Q(own_name="", periodic__name=name)
+
+
+def _has_name(owner: Any, name: str, *, besides: int | None) -> bool:
+    return Schedule.objects.filter(named(name), owner=owner).exclude(pk=besides).exists()
 
 
 @contextmanager
@@ -66,7 +102,7 @@ def take_over(*, schedule: Schedule, owner: Any) -> None:
     if schedule.owner_id is not None:
         raise Conflict("The schedule has an owner.")
     periodic = schedule.periodic
-    with transaction.atomic():
+    with _name_is_free(schedule.name), transaction.atomic():
         Schedule.objects.filter(pk=schedule.pk).update(owner=owner, written=periodic.kwargs)
         seal_arguments(periodic=periodic)
         read_periodic_tasks(periodic_ids=[schedule.pk], now=database_now())

@@ -10,7 +10,7 @@ from django.db.models import Q
 from django_celery_beat.models import PeriodicTask
 from pydantic import Field
 
-from taskhub.errors import Conflict, NotFound, Rejected, invalid
+from taskhub.errors import NotFound, Rejected, invalid
 from taskhub.jsontools.field_types import Text, format_timestamp
 from taskhub.jsontools.jsonc import member_text
 from taskhub.runs.scheduler.beat_schedules import KINDS
@@ -73,7 +73,7 @@ def get_scheduled_queues(
     serialize = partial(_serialize, principal)
     arguments = {"search": search} if search else {}
     if search:
-        rows = rows.filter(name__icontains=search)
+        rows = rows.filter(Q(name__icontains=search) | Q(schedule_row__own_name__icontains=search))
     if not (offset or asc or limit == 0):
         return paginate("get_scheduled_queues", rows, serialize, limit, cursor, key=int, **arguments)
     if cursor is not None:
@@ -95,11 +95,19 @@ def delete_scheduled_queue(
         raise invalid("/name", "Give one of name and scheduled_queue_id.")
     id = _id_in(name) if name is not None else scheduled_queue_id
     # A name may look like another schedule's id: the name counts first.
-    matches = list(_visible(principal).select_related("schedule_row").filter(Q(name=name) | Q(pk=id)))
+    is_named = Q(schedule_row__own_name=name) | Q(schedule_row__own_name="", name=name)
+    matches = list(_visible(principal).select_related("schedule_row").filter(is_named | Q(pk=id)).order_by("pk"))
     if not matches:
         raise NotFound(f"There is no schedule {str(name or id)[:100]!r}, or it is not yours.")
-    delete_schedule(periodic=next((row for row in matches if row.name == name), matches[0]))
+    delete_schedule(periodic=min(matches, key=partial(_rank, principal, name)))
     return {"success": True}
+
+
+def _rank(principal: Principal, name: str | None, row: PeriodicTask) -> tuple[bool, bool]:
+    """Of several schedules that a name may mean: those that have it first, of these the user's own."""
+    schedule: Any = getattr(row, "schedule_row", None)
+    is_own = schedule is not None and schedule.owner_id == principal.user.pk
+    return (schedule.name if schedule else row.name) != name, not is_own
 
 
 def _id_in(name: str) -> int | None:
@@ -113,14 +121,13 @@ def add_schedule(
 ) -> ScheduleResponse:
     """Saves a new schedule of the Celery task `task`.
 
-    Raises `Conflict` for a name that is taken, `Rejected` with a pointer or a `path` in the body for all else.
+    Raises `Conflict` for a name that the user has already, `Rejected` for all else: with a pointer, or a `path` in the
+    body.
     """
-    if PeriodicTask.objects.filter(name=name).exists():
-        raise Conflict(f"There is a schedule {name!r} already.")
     with transaction.atomic():
         periodic = build_periodic_task(name, task, when)
         try:
-            save_schedule(periodic=periodic, owner=principal.user, written=_written(principal, body))
+            save_schedule(periodic=periodic, owner=principal.user, written=_written(principal, body), name=name)
         except Rejected as refusal:
             raise Rejected(refusal.detail, errors=map(_with_pointer, refusal.errors), type=refusal.type) from None
     return _serialize(principal, PeriodicTask.objects.select_related("schedule_row", *KINDS).get(pk=periodic.pk))
@@ -143,7 +150,7 @@ def _serialize(principal: Principal, periodic: Any) -> ScheduleResponse:
         body = mask_all(body, secrets_of(body))
     return {
         "id": periodic.pk,
-        "name": periodic.name,
+        "name": schedule.name if schedule else periodic.name,
         "task": periodic.task,
         "owner": schedule.owner_id.urn if schedule and schedule.owner_id else None,
         "schedule": spec_of(periodic),

@@ -1,0 +1,109 @@
+"""Schedules as their owners make and change them over HTTP: the fields of a call, stored as a periodic task."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django_celery_beat.models import PeriodicTask
+
+from taskhub.errors import NotFound, Rejected, invalid
+from taskhub.runs.models import Schedule
+from taskhub.runs.queue.webhook_events import checked_webhook
+from taskhub.runs.run_kinds import ScheduleTarget, all_targets
+from taskhub.runs.scheduler.beat_schedules import KINDS, WITH_TIMES
+from taskhub.runs.scheduler.schedule_arguments import written_arguments
+from taskhub.runs.scheduler.schedule_when import set_times
+from taskhub.runs.scheduler.schedules import save_schedule
+
+_OPTIONS = ("name", "overlap", "missed", "jitter", "webhook")
+_POINTERS = {"task": "/kind", "expires": "/end", "start_time": "/start", **dict.fromkeys(KINDS, "/when")}
+
+
+def schedules_visible_to(user: Any) -> QuerySet[Schedule]:
+    """A user's schedules; for staff everybody's, also those that nobody owns."""
+    rows = Schedule.objects.select_related("periodic", "owner", *WITH_TIMES)
+    return rows if user.is_staff else rows.filter(owner=user)
+
+
+def visible_schedule(*, schedule_id: int, user: Any, for_update: bool = False) -> Schedule:
+    """The schedule with this id. Raises `NotFound` for one that never was or is another's."""
+    rows = schedules_visible_to(user)
+    if for_update:
+        rows = rows.select_for_update(of=("self",))
+    schedule = rows.filter(pk=schedule_id).first()
+    if schedule is None:
+        raise NotFound(f"There is no schedule {schedule_id}, or it is not yours.")
+    return schedule
+
+
+def tasks_of_kind(kind: str) -> Q:
+    """The condition on schedules that start runs of this kind."""
+    return Q(periodic__task__in=[name for target in all_targets() if target.kind == kind for name in target.tasks])
+
+
+def create_schedule(*, owner: Any, values: Mapping[str, Any]) -> Schedule:
+    """Stores a schedule of checked values. Raises `Rejected` with all that is wrong, and `Conflict` for a name that the
+    owner has already."""
+    with transaction.atomic():
+        periodic = PeriodicTask(name=values["name"])
+        return _store(periodic, owner, values, _written(values.get("arguments", {})))
+
+
+def change_schedule(*, schedule_id: int, user: Any, values: Mapping[str, Any]) -> Schedule:
+    """Changes what `values` names of a schedule that the user may see; raises as `create_schedule` does."""
+    with transaction.atomic():
+        schedule = visible_schedule(schedule_id=schedule_id, user=user, for_update=True)
+        if "arguments" in values:
+            written = _written(values["arguments"])
+        else:
+            written = written_arguments(periodic=schedule.periodic, written=schedule.written)
+        return _store(schedule.periodic, schedule.owner or user, values, written)
+
+
+def _store(periodic: PeriodicTask, owner: Any, values: Mapping[str, Any], written: str) -> Schedule:
+    if "kind" in values:
+        periodic.task = _target_named(values["kind"]).tasks[0]
+    if "when" in values:
+        was_clocked = bool(periodic.clocked_id)
+        set_times(periodic, values["when"])
+        periodic.one_off = bool(periodic.clocked_id) or (periodic.one_off and not was_clocked)
+    if "one_off" in values:
+        periodic.one_off = values["one_off"] or bool(periodic.clocked_id)
+    for name, field in (("start", "start_time"), ("end", "expires"), ("enabled", "enabled")):
+        if name in values:
+            setattr(periodic, field, values[name])
+    options: Any = {name: values[name] for name in _OPTIONS if name in values}
+    if options.get("webhook"):
+        checked_webhook(options["webhook"])
+    try:
+        return save_schedule(periodic=periodic, owner=owner, written=written, **options)
+    except Rejected as refusal:
+        raise _of_call(refusal.errors) from None
+
+
+def _written(arguments: Any) -> str:
+    """The arguments as they are kept: as they were written, where they came as a text."""
+    return arguments if isinstance(arguments, str) else json.dumps(arguments, indent=4, ensure_ascii=False)
+
+
+def _target_named(kind: str) -> ScheduleTarget:
+    target = next((target for target in all_targets() if target.kind == kind), None)
+    if target is None:
+        raise invalid("/kind", f"There is no kind {kind!r} that schedules can start.")
+    return target
+
+
+def _of_call(errors: Sequence[Mapping[str, Any]]) -> Rejected:
+    """A schedule's faults with their pointers into the call; those of the arguments keep their path."""
+    places = [_place_in_call(error) for error in errors]
+    words = "; ".join(f"{place['pointer']}: {place['detail']}" for place in places[:3])
+    return Rejected(f"The schedule is not valid. {words}", errors=places, type="invalid-schedule")
+
+
+def _place_in_call(error: Mapping[str, Any]) -> dict[str, Any]:
+    if "field" in error:
+        field = error["field"]
+        return {"pointer": _POINTERS.get(field, f"/{field}"), "detail": error["detail"]}
+    return {"pointer": "/arguments", **error}
