@@ -400,8 +400,11 @@ LOGGING = {
             "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
         }
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["mask"]}},
-    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["mask"]},
+        "runs": {"class": "taskhub.log_relay.LogRelay"},
+    },
+    "root": {"handlers": ["stderr", "runs"], "level": LOG_LEVEL},
     "loggers": {
         # What has handlers of its own gets those of the root instead.
         "django": {"level": "INFO"},

@@ -51,7 +51,7 @@ def _hurry(address: str) -> None:
         connection.execute("SELECT pg_reload_conf()")
 
 
-pytest_plugins = ["tests.hub", "tests.groups"]  # the fixture `hub`, and when it ends
+pytest_plugins = ["tests.hub", "tests.groups", "tests.reports"]  # the fixture `hub`, when it ends, what is told
 
 if "PYTEST_XDIST_WORKER" not in os.environ:
     # In the process that the developer started; xdist's processes inherit the folder and the servers' addresses.

@@ -1,6 +1,6 @@
-import logging
-
 from django.apps import AppConfig
+
+from taskhub.log_relay import LogRelay
 
 
 class RunsConfig(AppConfig):
@@ -12,9 +12,9 @@ class RunsConfig(AppConfig):
         from taskhub.accounts import removal
         from taskhub.runs import queue
         from taskhub.runs.health import watchdog, worker_heartbeat  # noqa: F401  (they connect to workers' signals)
-        from taskhub.runs.queue.log_capture import RunLogHandler
+        from taskhub.runs.queue.log_capture import capture_record
         from taskhub.runs.scheduler import schedules
 
-        logging.getLogger().addHandler(RunLogHandler())
+        LogRelay.receive = staticmethod(capture_record)
         removal.register("schedules", schedules.remove_schedules_of)
         removal.register("runs", queue.remove_runs_of)

@@ -29,7 +29,9 @@ from extraction.services.process_lifecycle import add_first_pages
 from extraction.services.processes import run_task
 from extraction.services.tasks import create_task
 from sequences.models import SequenceStep
+from sequences.services.secrets import save_secret
 from sequences.services.sequence_runs import submit_sequence
+from sequences.services.stored_sequences import save_sequence
 from taskhub.accounts import services as accounts
 from taskhub.runs.models import Leadership, Schedule, Worker
 from taskhub.runs.queue import submit
@@ -68,7 +70,10 @@ TABLE = {
     "runs/run": {"list", "change", "history"},
     "runs/worker": {"list", "change", "history", "delete"},
     "webhooks/deliveryattempt": {"list", "change", "history"},
-    "sequences/sequencestep": {"list", "change", "history"},
+    **{
+        f"sequences/{name}": {"list", "change", "history"}
+        for name in ("sequencestep", "sequenceversion", "storedsecret")
+    },
     "walkers/alias": {"list", "change", "history", "delete"},
     "walkers/edge": {"list", "change", "history", "delete"},
     "walkers/graph": {"list", "change", "history", "delete"},
@@ -138,6 +143,7 @@ DJANGOS_BUTTONS = {
     "_addanother",
     "_continue",
     "_saveasnew",
+    "_preview",  # ours, which writes nothing
     "_popup",
     "set-password",
     "unset-password",
@@ -176,6 +182,8 @@ def fill(owner: Person) -> None:
     SequenceStep.objects.create(
         run=sequence, number=1, path="requests[0]", method="GET", url="http://h/", duration_ms=1
     )
+    save_secret(user=owner.user, name="key", value="opensesame", is_global=False)
+    save_sequence(user=owner.user, name="nightly", sequence={"requests": []})
     made = crawler_client.crawler(owner, crawler_client.external(owner, "http://127.0.0.1:9/shop"))
     task = crawler_client.start(owner, made["crawler"])
     body = b'{"sku": "a1"}\n{"sku": 2}'

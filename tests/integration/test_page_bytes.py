@@ -165,7 +165,10 @@ def test_a_page_of_large_rows_is_short_and_none_is_lost(make: Any, owner: Person
         assert page_of(owner.get(read[-1][1]))[0] == read[-2][0]
 
 
-def test_small_rows_fill_a_page_in_two_statements(owner: Person, django_assert_num_queries: Any) -> None:
+def test_small_rows_fill_a_page_in_two_statements(
+    owner: Person, django_assert_num_queries: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cursor_pagination, "PAGE_BYTES", 100_000)
     now = timezone.now()
     Run.objects.bulk_create(Run(kind="walker", owner=owner.user, name="a", created_at=now) for _ in range(70))
     with django_assert_num_queries(2):

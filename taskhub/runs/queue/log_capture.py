@@ -102,21 +102,16 @@ class LineStream(io.TextIOBase):
         super().close()
 
 
-class RunLogHandler(logging.Handler):
-    """Gives records to the log of the run in whose work they were made."""
-
-    def createLock(self) -> None:
-        self.lock = None  # there is nothing to be kept apart, and an interruption could leave it taken
-
-    def emit(self, record: logging.LogRecord) -> None:
-        run_log = current_log()
-        if run_log is None or _OF_THE_HUB.match(record.name):
-            return
-        try:
-            message = record.getMessage()
-        except Exception:  # a line that is not well formed is shown as it was written
-            message = str(record.msg)
-        if record.exc_info:
-            message += "\n" + (self.formatter or logging.Formatter()).formatException(record.exc_info)
-        fields: dict[str, Any] = {name: value for name, value in vars(record).items() if name not in _STANDARD}
-        run_log.add(record.levelno, record.name, message, fields)
+def capture_record(record: logging.LogRecord) -> None:
+    """Writes a record into the log of the run in whose work it was made."""
+    run_log = current_log()
+    if run_log is None or _OF_THE_HUB.match(record.name):
+        return
+    try:
+        message = record.getMessage()
+    except Exception:  # a line that is not well formed is shown as it was written
+        message = str(record.msg)
+    if record.exc_info:
+        message += "\n" + logging.Formatter().formatException(record.exc_info)
+    fields: dict[str, Any] = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    run_log.add(record.levelno, record.name, message, fields)
