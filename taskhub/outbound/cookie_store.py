@@ -10,14 +10,17 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from http.cookiejar import Cookie, CookieJar
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 from urllib.request import Request
 
 COOKIE_MAX_BYTES = 4096  # of a name and a value, as in browsers
 DOMAIN_MAX = 180  # cookies of one domain
 COOKIES_MAX = 1000
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_ATTRIBUTE = re.compile(r";\s*(httponly|samesite)(?=\s*(?:[;=]|$))", re.IGNORECASE)
-_WRITTEN = {"httponly": "HttpOnly", "samesite": "SameSite"}  # `http.cookiejar` tells these apart from other spellings
+ATTRIBUTE_MAX = 1024  # characters of an attribute; a longer one counts as absent
+AGE_MAX = 400 * 24 * 3600  # seconds, as in browsers
+_HAS_DOMAINS = re.compile(r"\.[^.0-9][^.]*$")  # a name with a dot, and no address
+_AGE = re.compile(r"(-?)(?=[0-9])0*+([0-9]{0,10}+)[0-9]*+")
 _SAME_SITES = frozenset({"Strict", "Lax", "None"})
 SESSION = -1.0
 
@@ -55,7 +58,8 @@ class CookieStore:
 
     def receive(self, url: str, headers: Sequence[str]) -> None:
         """Takes the headers `Set-Cookie` of an answer from `url`. What no browser takes is left out."""
-        answer = _CookieAnswer([header for header in map(_readable, headers) if header])
+        host = urlsplit(url).hostname or ""
+        answer = _CookieAnswer([read for header in headers if (read := _readable(header, host))])
         self._jar.extract_cookies(answer, Request(url))  # type: ignore[arg-type]  # noqa: S310
         self._limit()
         self._touched = True
@@ -163,19 +167,48 @@ class _CookieAnswer:
         return self._headers if name.lower() == "set-cookie" else default
 
 
-def _readable(header: str) -> str:
-    """A header as it can be sent back; empty for a cookie that browsers do not take."""
+def _readable(header: str, host: str) -> str:
+    """A header as `http.cookiejar` reads it right; empty for a cookie that browsers do not take."""
     if not header.isascii():  # bytes that are no UTF-8 were meant to be Latin-1
         data = header.encode("utf-8", "surrogateescape")
         try:
             header = data.decode()
         except UnicodeDecodeError:
             header = data.decode("latin-1")
-    pair = header.partition(";")[0]
+    pair, _, attributes = header.partition(";")
     if _CONTROL.search(header) or len(pair.encode()) > COOKIE_MAX_BYTES:
         return ""
-    header = header.lstrip(" \t=")  # one without a name has a value alone
-    return _ATTRIBUTE.sub(lambda match: f";{_WRITTEN[match[1].lower()]}", header)
+    pair = pair.lstrip(" \t=")  # one without a name has a value alone
+    return "; ".join([pair, *(f"{name}={value}" for name, value in _attributes(attributes, host).items())])
+
+
+def _attributes(text: str, host: str) -> dict[str, str]:
+    """The attributes of a cookie of a host, as `http.cookiejar` tells them apart (RFC 6265, section 5.2).
+
+    The last one of a name counts. What is none, such as a path that does not begin with a slash, counts as absent.
+    """
+    found: dict[str, str] = {}
+    for part in text.split(";"):
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        if len(value) > ATTRIBUTE_MAX:
+            continue
+        match name.lower():
+            case "secure":
+                found["Secure"] = "yes"
+            case "httponly":
+                found["HttpOnly"] = ""
+            case "samesite":
+                found["SameSite"] = value
+            case "expires" if value:
+                found["Expires"] = value
+            case "max-age" if age := _AGE.fullmatch(value):
+                found["Max-Age"] = f"{age[1]}{min(int(age[2] or 0), AGE_MAX)}"
+            case "path":
+                found["Path"] = value if value.startswith("/") else ""
+            case "domain" if domain := value.removeprefix(".").lower():
+                # A host that cannot have subdomains may name itself: that says nothing.
+                found["Domain"] = "" if domain == host and not _HAS_DOMAINS.search(host) else value
+    return {name: value for name, value in found.items() if value or name not in ("Path", "Domain")}
 
 
 def _stored(cookie: Cookie) -> StoredCookie:

@@ -62,6 +62,32 @@ def kept(*headers: str, url: str = PAGE) -> CookieStore:
         ("a=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT", ""),
         ("a=1; Expires=Fri, 01-Jan-2100 00:00:00 GMT", "a=1"),
         ("a=1; expires=soon; HttpOnly; SameSite=None; Partitioned; Priority=High", "a=1"),
+        ("a=1; Max-Age=soon", "a=1"),
+        ('a=1; Max-Age="0"', "a=1"),
+        ("a=1; Max-Age=1.5", "a=1"),
+        ("a=1; Max-Age", "a=1"),
+        ("a=1; Max-Age=-1", ""),
+        ("a=1; Max-Age=00060", "a=1"),
+        ("a=1; Max-Age=" + "9" * 5000, "a=1"),
+        ("a=1; Max-Age=" + "9" * 500, "a=1"),
+        ("a=1; Max-Age=-" + "9" * 500, ""),
+        ("a=1; Max-Age=0; Max-Age=60", "a=1"),
+        ("a=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=60", "a=1"),
+        ("a=1; Expires", "a=1"),
+        ("a=1; Expires=0", "a=1"),
+        ("a=1; Path", "a=1"),
+        ("a=1; Path=cart", "a=1"),
+        ('a=1; Path="/"', "a=1"),
+        ("a=1; Path=/other; Path=/", "a=1"),
+        ("a=1; Domain", "a=1"),
+        ("a=1; Domain=", "a=1"),
+        ("a=1; Domain=.", "a=1"),
+        ("a=1; DOMAIN=Example.COM", "a=1"),
+        ("a=1; Secure=", ""),
+        ("a=1; secure=false", ""),
+        ("a=1; Version=1; Comment=x; Port=80", "a=1"),
+        ("a=1; Version=none", "a=1"),
+        ("a=1;; ;=;", "a=1"),
         ("a=1\x01", ""),
         ("a=" + "x" * 5000, ""),
     ],
@@ -91,6 +117,9 @@ def test_hosts_without_a_dot_have_cookies_too(host: str) -> None:
     store = kept("a=1; Path=/", url=f"http://{host}/")
     assert store.header_for(f"http://{host}/x") == "a=1"
     assert store.header_for("http://other.host/x") == ""
+    name = host.rpartition(":")[0] or host if not host.endswith("]") else host
+    own = kept(f"a=1; Path=/; Domain={name.strip('[]')}", url=f"http://{host}/")
+    assert own.header_for(f"http://{host}/x") == "a=1"
 
 
 def test_a_cookie_is_kept_whole() -> None:
