@@ -79,10 +79,11 @@ class PageProcessor:
 
     async def _render(self, page: ClaimedPage, first: bool) -> tuple[FetchedPage, ReadPage] | None:
         price, rule = page_price(chrome=True), self.rules[page.rule]
+        url = self.payload.first_request.url if first else page.url  # with its fragment, which may be what scripts show
         if why_no_browser() or not self.credits.take(price):
             return None
         try:
-            fetched = await self.fetcher.render(page.url, rule, first=first)
+            fetched = await self.fetcher.render(url, rule, first=first)
             reading = await self._read(page, fetched)
         except (PageFailure, HostBusy) as failure:
             self.credits.give(price)

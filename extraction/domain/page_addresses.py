@@ -20,6 +20,9 @@ _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 
 def absolute_address(base: str, reference: str) -> str:
     """The absolute address that a link on a page leads to; the link as it is, where that is no address."""
+    if "\\" in reference:  # in a path browsers take it for a slash
+        path = re.split("[?#]", reference, maxsplit=1)[0]
+        reference = path.replace("\\", "/") + reference[len(path) :]
     try:
         return urljoin(base, reference.strip())
     except ValueError:

@@ -100,9 +100,10 @@ def _drop_seen(record: Record, seen: set[str]) -> None:
 
 
 def _base_address(page: LexborHTMLParser, url: str) -> str:
-    """Where relative addresses of a page start from: its `<base>`, or its own address."""
+    """Where relative addresses of a page start from: its `<base>`, where that is an address of the web, or its own."""
     element = page.css_first("base[href]")
-    return absolute_address(url, element.attributes.get("href") or "") if element else url
+    address = absolute_address(url, element.attributes.get("href") or "") if element else url
+    return address if fetchable_address(address) else url
 
 
 def _records(

@@ -81,9 +81,8 @@ def decode_page(body: bytes, content_type: str | None) -> str:
     encoding, mark = read_bom(body)
     if encoding and mark:
         return body[len(mark) :].decode(encoding, "replace")
-    if (
-        b"\x1b" not in body and (text := _decode_strictly(body, "utf-8")) is not None
-    ):  # ISO-2022-JP hides its letters in ASCII
+    # ISO-2022-JP hides its letters in ASCII, and UTF-16 writes ASCII with zeros.
+    if b"\x1b" not in body and b"\0" not in body and (text := _decode_strictly(body, "utf-8")) is not None:
         return text
     names = (_header_encoding(content_type), html_body_declared_encoding(body))
     declared = [name for name in names if name in _ENCODINGS]

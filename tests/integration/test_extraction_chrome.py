@@ -460,3 +460,10 @@ def test_fragments_are_addresses_of_their_own_where_pages_are_rendered(owner: Pe
         (f"{site.url}/app#/p/{number}", [{"title": f"product {number}"}]) for number in range(1, 5)
     ]
     assert process.pages == 6
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_first_page_that_is_rendered_for_want_of_records_keeps_its_fragment(owner: Person, site: Site) -> None:
+    site.pages["/app"] = html(APP)
+    process = run_to_its_end(owner, {"request": {"url": f"{site.url}/app#/p/7"}, "fields": TITLE})
+    assert list(ResultExport(process).records()) == [{"title": "product 7"}]

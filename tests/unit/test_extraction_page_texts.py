@@ -111,6 +111,11 @@ def test_spellings_of_a_charset(label: str) -> None:
         ("euc-kr", "cp949", "한국어 문서"),
         ("windows-874", "cp874", "ภาษาไทย"),
         ("utf-16le", "utf-16-le", "é\U0001f600"),
+        ("utf-16le", "utf-16-le", "plain"),
+        ("utf-16", "utf-16-le", "plain"),
+        ("utf-16be", "utf-16-be", "plain"),
+        ("utf-8", "utf-8", "zero \0 inside"),
+        ("no-such-thing", "utf-8", "zero \0 inside"),
         ("utf8", "utf-8", "naïve"),
         ("iso-8859-1", "utf-8", "naïve"),  # many servers say so of UTF-8
         ("punycode", "utf-8", "naïve"),

@@ -192,6 +192,25 @@ def test_blocks_hold_what_belongs_together(name: str) -> None:
     assert [(record["name"], record["price"]) for record in found] == expected
 
 
+@pytest.mark.parametrize(
+    ("html", "address"),
+    [
+        ("<base href='http://y/z/'><a href='a'>x</a>", "http://y/z/a"),
+        ("<base href='/z/'><a href='a'>x</a>", "http://x/z/a"),
+        ("<base href='http://['><a href='a'>x</a>", "http://x/list/a"),
+        ("<base href='javascript:0'><a href='a'>x</a>", "http://x/list/a"),
+        ("<base href='data:,b/'><a href='a'>x</a>", "http://x/list/a"),
+        ("<a href='\\\\y\\a'>x</a>", "http://y/a"),
+        ("<a href='..\\a?b=\\c'>x</a>", "http://x/a?b=\\c"),
+        ("<a href=' a\n/b '>x</a>", "http://x/list/a/b"),
+    ],
+)
+def test_addresses_of_links_are_those_that_browsers_follow(html: str, address: str) -> None:
+    fields = [{"name": "a", "selector": "a", "type": 2}]
+    payload = PagesPayload.parse({"request": {"url": "http://x/"}, "fields": fields})
+    assert read_page(html, "http://x/list/page", payload.rule).records == [{"a_href": address, "a_text": "x"}]
+
+
 @pytest.mark.parametrize("type", ["base", "chrome"])
 @pytest.mark.parametrize(
     ("href", "base", "chrome"),
