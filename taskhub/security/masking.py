@@ -138,8 +138,17 @@ def mask_texts(value: Any, texts: frozenset[str]) -> Any:
     return [mask_texts(inner, texts) for inner in value] if isinstance(value, list) else value
 
 
+class SecretText(str):
+    """A text of which nothing but this says that it is secret."""
+
+    __slots__ = ()
+
+
 def secrets_of(value: Any) -> frozenset[str]:
-    """The texts that stand under a secret's name in a JSON value: elsewhere, too, they are to be hidden."""
+    """The texts in a JSON value that stand under a secret's name, or are `SecretText`: elsewhere, too, they are to be
+    hidden."""
+    if isinstance(value, SecretText):
+        return texts_of(value)
     if isinstance(value, dict):
         return frozenset().union(
             *(texts_of(inner) if is_secret(key) else secrets_of(inner) for key, inner in value.items())
@@ -176,6 +185,11 @@ def hiding_texts(secrets: frozenset[str]) -> Iterator[None]:
         yield
     finally:
         _hidden.reset(before)
+
+
+def hidden_texts() -> frozenset[str]:
+    """The texts that are hidden in this thread's log lines now."""
+    return _hidden.get()
 
 
 def hide_from_now(texts: frozenset[str]) -> None:

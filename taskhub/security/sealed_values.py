@@ -1,8 +1,9 @@
 """Sealed values: what is known to be secret in a JSON value is encrypted where the value is stored, the rest is not.
 
 Known to be secret is what `masking` hides: values under a secret's name, texts that hold a token or a password, and,
-wherever it occurs again, what stands under a secret's name. Each is replaced by `{"$sealed": "<encrypted>"}`. What an
-older version stored is read as it is.
+wherever it occurs again, what stands under a secret's name, and what is hidden from the log at the time, such as what a
+sequence has read of the store of secrets. Each is replaced by `{"$sealed": "<encrypted>"}`. What an older version
+stored is read as it is.
 """
 
 from typing import Any
@@ -19,14 +20,14 @@ from taskhub.security.encryption import (
     encrypted,
     is_ciphertext,
 )
-from taskhub.security.masking import holds_secret, is_secret, secrets_of
+from taskhub.security.masking import SecretText, hidden_texts, holds_secret, is_secret, secrets_of
 
 SEALED = "$sealed"
 
 
 def seal(value: Any, secrets: frozenset[str] = frozenset()) -> Any:
     """A copy of a JSON value in which its secrets are sealed; `secrets` are those of something that it belongs to."""
-    return _sealed(value, secrets | secrets_of(value))
+    return _sealed(value, secrets | secrets_of(value) | hidden_texts())
 
 
 def _sealed(value: Any, secrets: frozenset[str]) -> Any:
@@ -47,10 +48,14 @@ def sealed_whole(value: Any) -> dict[str, str]:
 
 
 def unseal(value: Any) -> Any:
-    """The value that was sealed. Raises `Unavailable` if its key was removed from TASKHUB_SECRET_KEY."""
+    """The value that was sealed. Raises `Unavailable` if its key was removed from TASKHUB_SECRET_KEY.
+
+    A text that was sealed for what it belonged to is `SecretText`: it is hidden and sealed again where it goes on to.
+    """
     if isinstance(value, dict):
         if value.keys() == {SEALED} and isinstance(value[SEALED], str):
-            return decrypted(value[SEALED])
+            opened = decrypted(value[SEALED])
+            return SecretText(opened) if isinstance(opened, str) and not holds_secret(opened) else opened
         return {key: unseal(inner) for key, inner in value.items()}
     return [unseal(inner) for inner in value] if isinstance(value, list) else value
 

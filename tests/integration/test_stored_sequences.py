@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 
+from taskhub.embedded import Home, Servers
 from tests.hub import Caller, Hub
 from tests.integration.sequence_servers import bundled_api
 
@@ -60,6 +62,32 @@ def test_a_secret_is_nowhere_but_on_the_wire(hub: Hub, shop: str) -> None:
     canary = value.split()[1][:32]
     assert canary not in told
     assert canary not in json.dumps(hub.admin.get("/sequences/runs").json())
+
+
+def test_a_secret_is_sealed_in_the_runs_to_which_it_is_passed(hub: Hub) -> None:
+    value = f"canary{uuid4().hex}"
+    hub.admin.call("PUT", "/secrets/PASSED", json={"value": value})
+    master = hub.admin.get("/js/master_self").json()["jid"]
+    steps = [
+        {"method": "JAC", "api": "walker_run", "master": master, "save_to": f"call_{index}",
+         "body": {"name": "echo", "ctx": {"value": "{{secret.PASSED}}"}, "is_async": True}}
+        for index in range(2)
+    ]  # fmt: skip
+    shown = run(hub.admin, {"requests": [*steps, {"parallel": {"branches": [[steps[0]]]}}]})
+    assert shown["state"] == "SUCCESS", shown
+    children = [shown["result"][f"call_{index}"]["task_id"] for index in range(2)]
+    for child in children:
+        ended = hub.admin.get(f"/js/walker_queue_wait?task_id={child}&timeout=60").json()
+        assert ended["result"]["report"] == [value]
+        assert value not in json.dumps(hub.admin.get(f"/runs/{child}").json()["arguments"])
+    postgres = Servers.of(Home(hub.home), hub.environment).postgres
+    assert postgres is not None
+    with psycopg.connect(postgres.url) as database:
+        query = "SELECT id::text, r::text FROM runs_run r WHERE %(run)s IN (parent_id, id)"
+        stored: dict[str, str] = dict(database.execute(query, {"run": shown["id"]}).fetchall())
+    assert {*children, shown["id"]} < stored.keys()  # and the one of the branch
+    assert not any(value in row for row in stored.values())
+    assert value not in hub.log.read_text()
 
 
 def test_secrets_are_their_owners_and_global_ones_those_of_staff(hub: Hub, shop: str) -> None:

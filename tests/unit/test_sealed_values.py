@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from taskhub.errors import Unavailable
 from taskhub.runs.models import Run
-from taskhub.security.masking import MASK, mask_all
+from taskhub.security.masking import MASK, hiding_texts, mask_all, secrets_of
 from taskhub.security.sealed_values import SEALED, SealedTextField, seal, unseal
 
 CANARY = "Zq7canary"
@@ -55,6 +55,20 @@ def test_what_is_not_secret_stays_as_it_is() -> None:
 
 def test_secrets_of_what_it_belongs_to_are_sealed_too() -> None:
     assert CANARY not in json.dumps(seal({"report": [f"<{CANARY}>"]}, frozenset({CANARY})))
+
+
+def test_what_is_hidden_from_the_log_is_sealed_and_stays_secret_where_it_goes_on_to() -> None:
+    """As the secrets of the store are, which a sequence passes to a walker under any name."""
+    value = {"name": "echo", "ctx": {"value": CANARY, "words": [f"<{CANARY}>"]}}
+    with hiding_texts(frozenset({CANARY})):
+        stored = json.loads(json.dumps(seal(value)))
+    assert CANARY not in json.dumps(stored)
+    assert stored["name"] == "echo"
+    opened = unseal(stored)
+    assert opened == value
+    assert CANARY in secrets_of(opened)
+    assert CANARY not in json.dumps(seal(opened))
+    assert CANARY not in json.dumps(seal({"report": [CANARY]}, Run(arguments=opened).secrets))
 
 
 def test_what_a_user_sends_is_not_taken_for_a_sealed_value() -> None:
