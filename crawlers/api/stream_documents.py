@@ -113,7 +113,7 @@ def _read_cursor(request: Request) -> Any:
         return None
     try:
         after = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        fits = isinstance(after, int) if "task" in request.query_params else isinstance(after, str)
+        fits = type(after) is int if "task" in request.query_params else isinstance(after, str)
         if not fits or "\x00" in str(after) or (isinstance(after, int) and not 0 <= after < 2**63):
             raise ValueError
         str(after).encode()

@@ -2,6 +2,7 @@
 
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -27,7 +28,6 @@ _LONG_FRACTION, _LONG_FRACTION_DIGITS = re.compile(rb"\.\d{15000}"), 15_000  # t
 # For each digit and the point 0, for E e: so a look for bytes finds what a pattern would, in a tenth of the time.
 _NUMBERS = bytes.maketrans(b"0123456789.E", b"00000000000e")
 _MORE_THAN_A_DOUBLE = b"0" * 17
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _TYPE_NAMES = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
 
 
@@ -61,7 +61,7 @@ class LineSplitter:
         if len(self._rest) > self._limit or (lines and max(map(len, lines)) > self._limit):
             self._refuse([*lines, bytes(self._rest)])
         if self.lines_before == 0 and lines:
-            lines[0] = lines[0].removeprefix(_BYTE_ORDER_MARK)
+            lines[0] = lines[0].removeprefix(BOM_UTF8)
         self._last_count = len(lines)
         return lines
 
@@ -72,7 +72,7 @@ class LineSplitter:
         if not rest:
             return []
         line = rest.rstrip(b"\r")
-        return [line.removeprefix(_BYTE_ORDER_MARK) if self.lines_before == 0 else line]
+        return [line.removeprefix(BOM_UTF8) if self.lines_before == 0 else line]
 
     def _refuse(self, lines: list[bytes]) -> NoReturn:
         sizes = enumerate(map(len, lines), self.lines_before + 1)

@@ -1,6 +1,7 @@
 """What is wrong with a line of an upload, where, and what to send instead."""
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -62,6 +63,8 @@ def fault_of_refused_line(error: orjson.JSONDecodeError, line: bytes, number: in
     """What to raise for a line that the parser refuses. Columns count characters, from 1."""
     if "depth" in error.msg:
         return too_deep(f"nested deeper than {NESTING_MAX} levels", number)
+    if line.startswith(BOM_UTF8):
+        return broken_line("a byte order mark stands in front of the line; only a body may begin with one", number, 1)
     if "UTF-8" in error.msg:
         return _not_utf8(line, number)
     reason = next((reason for words, reason in _UNKEEPABLE.items() if words in error.msg), None)

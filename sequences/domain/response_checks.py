@@ -114,10 +114,19 @@ def _next_page(paginate: Paginate, response: StepResponse, address: str, block: 
     here = response.url or address
     if paginate.next is None:
         links = _LINK.findall(response.headers.get("link", "")[:65_536])
-        return next((urljoin(here, target) for target, parameters in links if _NEXT.search(parameters)), None)
+        following = next((target for target, parameters in links if _NEXT.search(parameters)), None)
+        return None if following is None else _joined(here, following, response)
     following = paginate.next(block)
     if following is None or following == "":
         return None
     if not isinstance(following, str):
         raise ResponseFailure(response, f"'next' gives {kind(following)}, and no address.", "paginate.next")
-    return urljoin(here, following)
+    return _joined(here, following, response)
+
+
+def _joined(here: str, following: str, response: StepResponse) -> str:
+    try:
+        return urljoin(here, following)
+    except ValueError:
+        message = f"The next page would be at {following[:100]!r}, which is no address."
+        raise ResponseFailure(response, message, "paginate.next") from None

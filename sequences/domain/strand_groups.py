@@ -31,7 +31,7 @@ class GroupStrand(RequestStrand):
                 seconds = step.sleep.render(block)
                 if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
                     raise StepFailure(f"'sleep' is a number of seconds, not {kind(seconds)}.")
-                self._pause(float(seconds))
+                self._pause(seconds)
                 return True
             block.save_to = render_name(step.save_to, block)
             block.group = BranchGroup(_as_strand(self), block) if step.action == PARALLEL else self._call(step, block)

@@ -105,7 +105,8 @@ Flag = StrictBool
 
 
 def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not float(value).is_integer():
+    is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not is_whole:
         raise invalid_value("Must be a whole number.")
     return int(value)
 

@@ -1,5 +1,6 @@
 """Uploads line by line: cut, parsed, checked; and decompressed before that."""
 
+import codecs
 import gzip
 import json
 import zlib
@@ -240,6 +241,13 @@ def test_deep_nesting_is_too_large(depth: int) -> None:
     with pytest.raises(TooLarge) as caught:
         key(b'{"a": ' + b"[" * depth + b"]" * depth + b"}")
     assert caught.value.members["limit"] == 100
+
+
+@pytest.mark.parametrize("rest", [b'{"a": 1}', b"", b"{", b"[]", b'{"a": "\\ud800"}'])
+def test_a_byte_order_mark_in_the_middle_of_a_body_is_told(rest: bytes) -> None:
+    with pytest.raises(Rejected, match="Line 7, column 1: a byte order mark") as caught:
+        DocumentReader(None, "a").read_key(codecs.BOM_UTF8 + rest, 7)
+    assert caught.value.errors[0]["line"] == 7
 
 
 @given(st.binary(max_size=60) | st.text(alphabet='{}[]",:1eE.-\\u0 ntf', max_size=40).map(str.encode))

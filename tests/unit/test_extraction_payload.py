@@ -134,6 +134,8 @@ def test_everything_is_read() -> None:
         ("/format", "PDF", "CSV, XLSX"),
         ("/delay", -1, "seconds"),
         ("/maxCredits", "50", "whole number"),
+        ("/maxCredits", 10**400, "at most"),
+        ("/delay", 10**400, "seconds"),
     ],
 )
 def test_a_fault_has_its_place(place: str, value: Any, words: str) -> None:

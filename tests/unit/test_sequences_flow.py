@@ -163,6 +163,7 @@ def test_a_sleep_is_a_pause_and_on_record() -> None:
     assert [record.method for record in world.records] == ["GET", "SLEEP", "SLEEP", "POST"]
     assert "a number of seconds" in world.stopped({"sleep": "{{#.none}}"}).message
     assert "longer than" in world.stopped({"sleep": 50}, limits=SequenceLimits(seconds=10)).message
+    assert "longer than" in world.stopped({"sleep": "{{#.long}}"}, persistence={"long": 10**400}).message
 
 
 # Loops

@@ -420,10 +420,13 @@ def test_credentials_go_to_no_other_server_that_a_page_leads_to() -> None:
     ("paginate", "path"),
     [({"next": "$.n", "items": "$.nothing.at"}, None), ({"next": "$.n", "items": "$.n"}, "requests[0].paginate.items"),
      ({"next": "$.items", "items": "$.items"}, "requests[0].paginate.next"),
+     ({"next": "$.nowhere", "items": "$.items"}, "requests[0].paginate.next"),
+     ({"next": "link", "items": "$.items"}, "requests[0].paginate.next"),
      ({"next": "$.bad", "items": "$.items"}, "requests[0]")],
 )  # fmt: skip
 def test_pages_that_are_none(paginate: dict[str, Any], path: str | None) -> None:
-    world = Scripted(it=page(1, n="http://h/it", bad="ftp://h/"))
+    body = page(1, n="http://h/it", bad="ftp://h/", nowhere="http://[")
+    world = Scripted(it=StepResponse(200, body, headers={"link": "<http://[>; rel=next"}, url="http://h/it"))
     step = get("it", paginate=paginate, save_to="all")
     if path is None:
         assert world.run(step)["all"] == []
