@@ -1,22 +1,24 @@
 """Streamed answers of newline-delimited JSON, with gzip where the client asks for it."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
 from django.http import StreamingHttpResponse
 from drf_spectacular.utils import OpenApiExample
-from rest_framework import exceptions
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
+from rest_framework.utils.mediatypes import media_type_matches, order_by_precedence
 
 from taskhub.decompression import fast_zlib
 from taskhub.errors import NotAcceptable
 from taskhub.web.openapi.problem_responses import problems
 
 NDJSON = "application/x-ndjson"
+_WEIGHT = re.compile(r"[01](?:\.[0-9]{0,3})?")
 
 
 class NdjsonRenderer(BaseRenderer):
@@ -28,15 +30,32 @@ class NdjsonRenderer(BaseRenderer):
 
 
 class StrictNegotiation(DefaultContentNegotiation):
-    """Refuses a format that a view of several formats does not have: one page of another is not what was asked for."""
+    """Refuses a format that a view of several formats does not have: one page of another is not what was asked for.
+
+    Of several that are accepted the one of the largest weight is chosen (RFC 9110, section 12.5.1).
+    """
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
-        try:
-            return super().select_renderer(request, renderers, format_suffix)
-        except exceptions.NotAcceptable:
-            formats = " and ".join(renderer.media_type for renderer in renderers)
-            asked = request.headers.get("Accept", "")[:100]
-            raise NotAcceptable(f"{asked!r} is not among the formats, which are {formats}.") from None
+        for media_types in _by_weight(self.get_accept_list(request) or ["*/*"]):
+            for equally_precise in order_by_precedence(media_types):
+                for renderer in renderers:
+                    if any(media_type_matches(renderer.media_type, media_type) for media_type in equally_precise):
+                        return renderer, renderer.media_type
+        formats = " and ".join(renderer.media_type for renderer in renderers)
+        asked = request.headers.get("Accept", "")[:100]
+        raise NotAcceptable(f"{asked!r} is not among the formats, which are {formats}.")
+
+
+def _by_weight(accepted: Iterable[str]) -> list[list[str]]:
+    """Media types of a header `Accept`, those of one weight together, the largest first."""
+    by_weight: dict[float, list[str]] = {}
+    for part in accepted:
+        media_type, *parameters = (piece.strip() for piece in part.split(";"))
+        weights = [piece[2:] for piece in parameters if piece[:2].lower() == "q="]
+        others = [piece for piece in parameters if piece[:2].lower() != "q="]
+        weight = float(weights[0]) if weights and _WEIGHT.fullmatch(weights[0]) else 1.0
+        by_weight.setdefault(weight, []).append("; ".join([media_type, *others]))
+    return [by_weight[weight] for weight in sorted(by_weight, reverse=True) if weight > 0]
 
 
 STRICT: dict[Any, Any] = problems(406, because={406: "`Accept` names no format that the call has."})

@@ -14,12 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rest_framework import exceptions
 from rest_framework.permissions import AllowAny
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from taskhub import errors
 from taskhub.errors import Problem, Rejected, TooLarge
+from taskhub.web.ndjson import NDJSON, NdjsonRenderer, StrictNegotiation
 from taskhub.web.problems import PROBLEM_TYPE, as_problem, problem_response
 from taskhub.web.rest_policies import read_body
 
@@ -206,3 +208,31 @@ def test_a_test_of_the_family_is_a_test_of_all() -> None:
         500,
         503,
     }
+
+
+@pytest.mark.parametrize(
+    ("accept", "chosen"),
+    [
+        (None, "application/json"),
+        ("", "application/json"),
+        ("*/*", "application/json"),
+        (NDJSON, NDJSON),
+        (f"{NDJSON}, application/json;q=0.5", NDJSON),
+        (f"application/json;q=0.5,{NDJSON};Q=0.9", NDJSON),
+        (f"{NDJSON};q=0.1, */*;q=0.2", "application/json"),
+        (f"{NDJSON};q=0, application/json", "application/json"),
+        (f"text/csv, {NDJSON};q=0.2", NDJSON),
+        (f"{NDJSON};q=much", NDJSON),
+        (f"{NDJSON};q=0", None),
+        ("text/csv", None),
+        ("nonsense", None),
+    ],
+)
+def test_a_view_of_several_formats_gives_the_one_that_is_preferred(accept: str | None, chosen: str | None) -> None:
+    request = Request(RequestFactory().get("/", headers={} if accept is None else {"Accept": accept}))
+    renderers: Any = [JSONRenderer(), NdjsonRenderer()]
+    try:
+        renderer, _ = StrictNegotiation().select_renderer(request, renderers)
+    except errors.NotAcceptable:
+        renderer = None
+    assert (renderer and renderer.media_type) == chosen
