@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import django
+import hypothesis
 import psycopg
 import pytest
 from django.conf import settings
@@ -68,6 +69,9 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "taskhub.settings"
 django.setup()
 from tests.deferred_responses import wait_in_the_calling_thread  # noqa: E402  (it imports what needs the settings)
 
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("taskhub", deadline=None)
+hypothesis.settings.load_profile("taskhub")
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # the real one is slow on purpose
 
 

@@ -260,7 +260,7 @@ mutations = st.lists(st.tuples(st.integers(0, 200), st.binary(max_size=4)), max_
     encoding=st.sampled_from(["identity", "gzip", "deflate", "br", "zstd", "nonsense"]),
     skip=st.booleans(),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_body_is_answered_with_5xx_and_the_stream_holds_what_was_acknowledged(
     inside: tuple[Person, str, str], documents: Any, mutations: Any, encoding: str, skip: bool
 ) -> None:

@@ -33,7 +33,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(VALUES)
 @example({ORDER: ["a"], "a": 1})
 @example({"bb": {ORDER: 1}, "$$order": 2, "a": 3})

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sequences.domain.conditions import NESTING_MAX, PATTERNS_MAX, FilterReader, Predicate
@@ -113,7 +113,6 @@ class Model:
         return bool(compare(actual, value))
 
 
-@settings(deadline=None)
 @given(st.lists(PARTS, max_size=3), ITEMS, st.dictionaries(st.just("a"), SCALARS))
 @example([{"or": []}], {"a": 1, "list": []}, {})
 @example([{"and": []}], {"a": 1, "list": []}, {})
@@ -197,7 +196,6 @@ def test_a_pattern_made_to_be_slow_ends(pattern: str) -> None:
         match("ab" * 500_000, Scope(None, {}))
 
 
-@settings(deadline=None)
 @given(st.text(max_size=20) | st.text(alphabet="ab()[]{}*+?|^$.\\dpL1,:=!<>P", max_size=20), st.text(max_size=8))
 def test_any_text_is_a_pattern_or_unreadable(pattern: str, subject: str) -> None:
     try:

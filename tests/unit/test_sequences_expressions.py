@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from jsonpath_ng.parser import parse as parse_jsonpath
 
@@ -116,7 +116,6 @@ def test_what_is_no_expression(text: str) -> None:
     assert str(caught.value)
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="$#@!.()[]*'\"\\`|&~?:,{} \n09-abwhere", max_size=25) | st.text(max_size=8))
 @example("$" + "[0]" * 300)
 @example("$" + "." * 999)
@@ -142,7 +141,6 @@ TREES = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(STEPS, max_size=4).map("".join), TREES)
 def test_paths_find_what_jsonpath_ng_finds(steps: str, tree: Any) -> None:
     expression = read_expression(f"${steps}")
@@ -238,7 +236,6 @@ HOSTILE = st.text(alphabet="{}#$!.@()[]*'\"\\ abc", max_size=10) | st.sampled_fr
 )
 
 
-@settings(deadline=None)
 @given(st.lists(HOSTILE, max_size=4), st.text(alphabet="{ab ", max_size=3))
 def test_what_was_substituted_is_never_expanded(values: list[str], between: str) -> None:
     between = between.replace("{{", "")
@@ -287,7 +284,6 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(JSON, JSON)
 def test_two_values_are_the_same_as_json(left: Any, right: Any) -> None:
     def tagged(value: Any) -> Any:
@@ -301,7 +297,6 @@ def test_two_values_are_the_same_as_json(left: Any, right: Any) -> None:
     assert same(left, json.loads(json.dumps(left)))
 
 
-@settings(deadline=None)
 @given(JSON)
 def test_weight_follows_the_text(value: Any) -> None:
     weight = weigh(value, 10_000, "It")

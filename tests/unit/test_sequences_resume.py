@@ -136,7 +136,7 @@ PROGRAMS = st.fixed_dictionaries(
 LOOP = {"by": "#.a", "requests": [{"method": "POST", "url": "http://h/list", "save_to": "a"}]}
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(PROGRAMS)
 @example({"persistence": {"a": [1, 2]}, "requests": [{"method": "POST", "url": "http://h/list", "__def_loop__": LOOP}]})
 def test_a_run_that_was_taken_over_ends_as_if_it_were_not(arguments: dict[str, Any]) -> None:
