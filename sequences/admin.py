@@ -9,7 +9,7 @@ from django.utils.safestring import SafeString
 
 from sequences.models import SequenceStep, SequenceVersion, StoredSecret
 from taskhub.security.masking import mask_all
-from taskhub.web.admin import ReadOnlyAdmin, row_link
+from taskhub.web.admin import ReadOnlyAdmin, WatchedAdmin, row_link
 
 
 @admin.register(SequenceStep)
@@ -75,12 +75,11 @@ class StoredSecretAdmin(ReadOnlyAdmin):
 
 
 @admin.register(SequenceVersion)
-class SequenceVersionAdmin(ReadOnlyAdmin):
+class SequenceVersionAdmin(WatchedAdmin):
     list_display = ("stored", "number", "description", "created_at")
     list_select_related = ("stored",)
     search_fields = ("stored__name",)
     fields = ("stored", "number", "description", "shown_sequence", "created_at")
-    readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).defer("inputs", "outputs")

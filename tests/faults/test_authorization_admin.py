@@ -70,10 +70,8 @@ TABLE = {
     "runs/run": {"list", "change", "history"},
     "runs/worker": {"list", "change", "history", "delete"},
     "webhooks/deliveryattempt": {"list", "change", "history"},
-    **{
-        f"sequences/{name}": {"list", "change", "history"}
-        for name in ("sequencestep", "sequenceversion", "storedsecret")
-    },
+    **{f"sequences/{name}": {"list", "change", "history"} for name in ("sequencestep", "sequenceversion")},
+    "sequences/storedsecret": {"list", "change", "history", "delete"},
     "walkers/alias": {"list", "change", "history", "delete"},
     "walkers/edge": {"list", "change", "history", "delete"},
     "walkers/graph": {"list", "change", "history", "delete"},
