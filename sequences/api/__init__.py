@@ -1,6 +1,6 @@
 """`/sequences` and `/secrets`: sequences checked, stored and run, and the secrets that they use."""
 
-from sequences.api import run_views, secret_views, stored_views
+from sequences.api import run_views, secret_views, stored_views, tool_views
 
-# The names of runs and validation come before those of stored sequences, which cannot have them.
-urlpatterns = [*run_views.urlpatterns, *stored_views.urlpatterns, *secret_views.urlpatterns]
+# These names come before those of stored sequences, which cannot have them.
+urlpatterns = [*run_views.urlpatterns, *tool_views.urlpatterns, *stored_views.urlpatterns, *secret_views.urlpatterns]

@@ -28,7 +28,7 @@ _ORDER: dict[str, Callable[[Any, Any], bool]] = {
     "lt": operator.lt,
     "lte": operator.le,
 }
-_NAMES = ("eq", "ne", *_ORDER, "regex")
+COMPARISONS = ("eq", "ne", *_ORDER, "regex")
 _FORMS = "A part of a filter is {by, condition}, {or: [...]} or {and: [...]}"
 _NULL = Expression(lambda scope: None, frozenset())
 
@@ -50,7 +50,7 @@ class FilterReader:
             self.faults.add(location, "This is required: an expression, such as $.data.")
             return _NULL
         try:
-            return self._templates.expression(_without_braces(value))
+            return self._templates.expression(_without_braces(value), location)
         except InvalidSyntax as error:
             self.faults.add(location, str(error))
             return _NULL
@@ -83,11 +83,11 @@ class FilterReader:
         if not isinstance(condition, dict):
             self.faults.add(location, "A condition is an object, such as {eq: 1}.")
             return []
-        for name in condition.keys() - set(_NAMES):
-            self.faults.add((location, name), f"There is no such condition; there are {', '.join(_NAMES)}.")
+        for name in condition.keys() - set(COMPARISONS):
+            self.faults.add((location, name), f"There is no such condition; there are {', '.join(COMPARISONS)}.")
         return [
             self._comparison(name, condition[name], (location, name))
-            for name in _NAMES
+            for name in COMPARISONS
             if condition.get(name) is not None
         ]
 

@@ -55,11 +55,13 @@ _LITERAL = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""", re.DOTALL
 class Expression:
     """`evaluate` gives the value in a scope: never a copy, except of persistence itself, as that changes.
 
-    It raises `StepFailure` when it would look at too many values. `roots` are those that the value depends on.
+    It raises `StepFailure` when it would look at too many values. `roots` are those that the value depends on. `many`:
+    it is a path that may match several values, and gives their list.
     """
 
     evaluate: Evaluate
     roots: frozenset[str]
+    many: bool = False
 
 
 @lru_cache(maxsize=4096)
@@ -218,7 +220,7 @@ def _expression(root: str, parts: list[str | Expression | Path]) -> Expression:
         return Expression(_follow_keys(_ROOTS[root], keys), roots)
     definite = all(part.definite for part in parts if isinstance(part, Path))
     steps = [step for part in parts for step in _steps_of(part)]
-    return Expression(_follow_steps(_ROOTS[root], steps, definite), roots)
+    return Expression(_follow_steps(_ROOTS[root], steps, definite), roots, many=not definite)
 
 
 def _root_value(root: Evaluate) -> Evaluate:

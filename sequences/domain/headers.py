@@ -8,7 +8,8 @@ from sequences.domain.scope import Scope
 from sequences.domain.templates import Template, TemplateReader
 from sequences.domain.validation_errors import Location, StepFailure, ValidationFaults
 
-_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+NAME_PATTERN = "[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+_NAME = re.compile(NAME_PATTERN)
 _VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 
 

@@ -159,10 +159,10 @@ class Interpreter:
                 elif isinstance(effect, StrandPause):
                     heappush(pauses, (self._clock() + effect.seconds, next(order), strand))
                 elif waiting or ready or pauses:
-                    self._performer.start(strand, partial(self._outcome, effect))
+                    self._performer.start(strand, partial(self.answer, effect))
                     waiting += 1
                 else:
-                    strand.take(self._outcome(effect))
+                    strand.take(self.answer(effect))
                     ready.append(strand)
             if unwanted := [pause for pause in pauses if not pause[2].wanted]:
                 pauses = [pause for pause in pauses if pause[2].wanted]
@@ -216,8 +216,8 @@ class Interpreter:
         except (LookupError, TypeError, ValueError, AttributeError, AssertionError, StepFailure) as error:
             raise Rejected(f"The stored state is not one of this sequence: {error!r}.") from None
 
-    def _outcome(self, outgoing: Outgoing) -> Outcome:
-        """The answer to a request, or why there is none."""
+    def answer(self, outgoing: Outgoing) -> Outcome:
+        """Sends a request: the answer, or why there is none."""
         request = outgoing.request
         try:
             if request.method == JAC:

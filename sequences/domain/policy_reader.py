@@ -15,10 +15,14 @@ from taskhub.jsontools.document_schemas import DocumentSchema, InvalidSchema
 SECONDS_MAX = 86_400.0
 ATTEMPTS_MAX = 100
 POLLS_MAX = 10_000
+COUNT_MAX = 10**9
 SCHEMA_WORK_MAX = 50_000_000  # characters of an answer times what each is checked against: about half a second
 REASONS = ("connection", "timeout")
 RETRIED = [408, 429, "5xx", *REASONS]
-_RETRY_KEYS = ("attempts", "delay", "backoff", "max_delay", "on", "unsafe")
+BACKOFFS = ("constant", "exponential")
+RESPONSES = ("json", "text", "bytes")
+TIMEOUT_KEYS = ("connect", "read", "total")
+RETRY_KEYS = ("attempts", "delay", "backoff", "max_delay", "on", "unsafe")
 _CLASS = re.compile(r"([1-5])xx", re.IGNORECASE)
 _STATUS = "a status from 100 to 599, or a class such as '5xx'"
 
@@ -43,7 +47,7 @@ class PolicyReader:
         place = (location, "timeout")
         times: dict[str, float] = {}
         if isinstance(timeout, dict):
-            limits = self._reader.object(timeout, place, ("connect", "read", "total"))
+            limits = self._reader.object(timeout, place, TIMEOUT_KEYS)
             times = {key: self._reader.seconds(limits, place, key, 1, SECONDS_MAX, 0.001) for key in limits}
         elif timeout is not None:
             times = {"total": self._reader.seconds(fields, location, "timeout", 1, SECONDS_MAX, 0.001)}
@@ -53,7 +57,7 @@ class PolicyReader:
             read_timeout=times.get("read"),
             total_timeout=times.get("total"),
             follow_redirects=self._reader.boolean(fields, location, "follow_redirects", True),
-            response=self._reader.choice(fields, location, "response", ("json", "text", "bytes"), ""),
+            response=self._reader.choice(fields, location, "response", RESPONSES, ""),
         )
 
     def auth(self, fields: Fields, location: Location) -> Template | None:
@@ -83,11 +87,11 @@ class PolicyReader:
         if fields.get("retry") is None:
             return None
         location = (location, "retry")
-        retry = self._reader.object(fields["retry"], location, _RETRY_KEYS)
+        retry = self._reader.object(fields["retry"], location, RETRY_KEYS)
         unsafe = self._reader.boolean(retry, location, "unsafe", False)
         if method and method not in REPEATABLE and not unsafe:
             self.faults.add(location, f'To send a {method} request again may do it twice: say "unsafe": true.')
-        backoff = self._reader.choice(retry, location, "backoff", ("constant", "exponential"), "exponential")
+        backoff = self._reader.choice(retry, location, "backoff", BACKOFFS, "exponential")
         on = retry.get("on", RETRIED)
         reasons = [entry for entry in on if entry in REASONS] if isinstance(on, list) else []
         return Retry(

@@ -8,7 +8,7 @@ from sequences.domain.field_reader import FieldReader, Fields
 from sequences.domain.json_values import as_text, kind, weigh
 from sequences.domain.step_reader import LOOPS_MAX, STEPS_MAX, StepReader
 from sequences.domain.steps import SequenceProgram
-from sequences.domain.templates import Template, TemplateReader
+from sequences.domain.templates import OnNothing, Template, TemplateReader
 from sequences.domain.validation_errors import InvalidSequence, StepFailure, ValidationFaults, join_path
 from taskhub.errors import Rejected
 from taskhub.jsontools.strict_json import check_storable
@@ -18,34 +18,37 @@ __all__ = ["LOOPS_MAX", "SIZE_MAX", "STEPS_MAX", "parse"]
 SIZE_MAX = 1_000_000  # characters of a sequence
 
 PROGRAM_KEYS = ("persistence", "container", "defaults", "requests", "on_failure", "finally")
-_CONTAINER_KEYS = ("current", "parent_current", "index")
+CONTAINER_KEYS = ("current", "parent_current", "index")
 
 
-def parse(arguments: Any) -> SequenceProgram:
+def parse(arguments: Any, on_nothing: OnNothing | None = None) -> SequenceProgram:
     """`arguments` as JSON values: `{persistence?, container?, defaults?, requests, on_failure?, finally?}`.
 
     They are checked throughout. Raises `InvalidSequence` with all faults. Null counts as absent for every optional key.
+    `on_nothing(place, expression)` is told while the program runs.
     """
     faults = ValidationFaults()
     _check_json(arguments, faults)
-    program = SequenceProgram() if faults.errors else _read_program(arguments, faults)
+    program = SequenceProgram() if faults.errors else _read_program(arguments, faults, on_nothing)
     if faults.errors:
         raise InvalidSequence(faults.errors)
     return program
 
 
-def parse_stored(sequence: Any, outputs: Any) -> tuple[SequenceProgram, dict[str, Template] | None]:
+def parse_stored(
+    sequence: Any, outputs: Any, on_nothing: OnNothing | None = None
+) -> tuple[SequenceProgram, dict[str, Template] | None]:
     """A stored sequence's program, and its outputs, which are expressions or texts with expressions.
 
     Raises `InvalidSequence`, whose paths begin with `sequence` or `outputs`.
     """
     faults = ValidationFaults()
     try:
-        program = parse(sequence)
+        program = parse(sequence, on_nothing)
     except InvalidSequence as invalid:
         program = SequenceProgram()
         faults.errors += [{**fault, "path": join_path("sequence", fault["path"])} for fault in invalid.errors]
-    templates = TemplateReader(faults)
+    templates = TemplateReader(faults, on_nothing)
     fields = FieldReader(faults).object(outputs or {}, (None, "outputs"))
     read = {name: templates.json(_braced(value), ((None, "outputs"), name)) for name, value in fields.items()}
     if faults.errors:
@@ -73,8 +76,8 @@ def _check_json(arguments: Any, faults: ValidationFaults) -> None:
         faults.add(None, str(error))
 
 
-def _read_program(value: Any, faults: ValidationFaults) -> SequenceProgram:
-    fields_reader, templates = FieldReader(faults), TemplateReader(faults)
+def _read_program(value: Any, faults: ValidationFaults, on_nothing: OnNothing | None) -> SequenceProgram:
+    fields_reader, templates = FieldReader(faults), TemplateReader(faults, on_nothing)
     reader = StepReader(fields_reader, templates)
     fields = fields_reader.object(value, None, PROGRAM_KEYS)
     persistence = fields_reader.object(fields.get("persistence", {}), (None, "persistence"))
@@ -90,7 +93,7 @@ def _read_program(value: Any, faults: ValidationFaults) -> SequenceProgram:
 
 def _container(value: Any, reader: FieldReader) -> Fields:
     location = (None, "container")
-    fields = reader.object(value, location, _CONTAINER_KEYS)
+    fields = reader.object(value, location, CONTAINER_KEYS)
     presets = {name: preset for name, preset in fields.items() if preset != {}}
     index = presets.get("index", "0")
     if isinstance(index, bool) or not isinstance(index, int | str):

@@ -9,12 +9,13 @@ from sequences.domain.conditions import FilterReader
 from sequences.domain.field_reader import FieldReader, Fields
 from sequences.domain.headers import read_headers
 from sequences.domain.json_values import kind
-from sequences.domain.policy_reader import PolicyReader
+from sequences.domain.policy_reader import COUNT_MAX, PolicyReader
 from sequences.domain.steps import JAC, METHODS, Paginate, RequestPlan
 from sequences.domain.templates import Template, TemplateReader, constant
 from sequences.domain.validation_errors import Location, ValidationFaults
 
 PAGES_MAX, PAGES_DEFAULT = 10_000, 100
+DEFAULTS_KEYS = ("timeout", "retry", "headers", "auth", "follow_redirects")
 _HTTP_ONLY = ("query", "form", "multipart", "text", "auth", "timeout", "follow_redirects", "response", "paginate")
 _NO_HEADERS = Template(lambda scope: {}, True)
 
@@ -30,7 +31,7 @@ class RequestReader:
 
     def read_defaults(self, value: Any, location: Location) -> None:
         """Checks `defaults` at their own place; they are then read again with each step."""
-        fields = self._reader.object(value, location, ("timeout", "retry", "headers", "auth", "follow_redirects"))
+        fields = self._reader.object(value, location, DEFAULTS_KEYS)
         if "headers" in fields:
             read_headers(fields["headers"], (location, "headers"), self._templates, self.faults)
         self._policies.options(fields, location)
@@ -155,7 +156,7 @@ class RequestReader:
         if isinstance(next_, dict):
             counted = self._reader.object(next_, (location, "next"), ("param", "start"))
             param = self._reader.text(counted, (location, "next"), "param", 200)
-            start = self._reader.count(counted, (location, "next"), "start", 1, 10**9, 0)
+            start = self._reader.count(counted, (location, "next"), "start", 1, COUNT_MAX, 0)
             if not param:
                 self.faults.add(((location, "next"), "param"), "This is required: the name that counts pages.")
         elif next_ != "link":

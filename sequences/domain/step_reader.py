@@ -5,7 +5,7 @@ from typing import Any
 from sequences.domain.conditions import FilterReader
 from sequences.domain.field_reader import FieldReader, Fields
 from sequences.domain.json_values import kind
-from sequences.domain.policy_reader import SECONDS_MAX
+from sequences.domain.policy_reader import COUNT_MAX, SECONDS_MAX
 from sequences.domain.request_reader import RequestReader
 from sequences.domain.steps import CALL, PARALLEL, SLEEP, Loop, Step, StoredCall
 from sequences.domain.templates import Template, TemplateReader
@@ -28,7 +28,7 @@ SHARED_KEYS = (
 )  # fmt: skip
 ACTIONS = {"sleep": SLEEP, "parallel": PARALLEL, "call": CALL}
 STEP_KEYS = (*REQUEST_KEYS, *SHARED_KEYS, *ACTIONS)
-_SLEEP_KEYS = ("sleep", "name", "description", "when")
+SLEEP_KEYS = ("sleep", "name", "description", "when")
 
 
 class StepReader:
@@ -85,7 +85,7 @@ class StepReader:
     def _action(self, actions: list[str], fields: Fields, location: Location, depth: int) -> dict[str, Any]:
         """The fields of a `Step` without a request."""
         key = actions[0]
-        allowed = _SLEEP_KEYS if key == "sleep" else (key, *SHARED_KEYS)
+        allowed = SLEEP_KEYS if key == "sleep" else (key, *SHARED_KEYS)
         for other in fields:
             if other not in allowed:
                 self.faults.add((location, other), f"A step with '{key}' has none of this.")
@@ -124,7 +124,7 @@ class StepReader:
         inputs = call.get("inputs", {})
         if not isinstance(inputs, dict) and not (isinstance(inputs, str) and "{{" in inputs):
             self.faults.add((location, "inputs"), f"Inputs are an object, not {kind(inputs)}.")
-        version = self._reader.count(call, location, "version", 1, 10**9) if "version" in call else None
+        version = self._reader.count(call, location, "version", 1, COUNT_MAX) if "version" in call else None
         return StoredCall(
             self._templates.text(name, (location, "sequence")),
             version,
@@ -176,6 +176,6 @@ class StepReader:
             predicate,
             self.steps(loop.get("requests"), (location, "requests"), "requests", depth + 1),
             self._reader.count(loop, location, "parallel", 1, AT_ONCE_MAX) if "parallel" in loop else None,
-            self._reader.count(loop, location, "max_items", 1, 10**9) if "max_items" in loop else None,
+            self._reader.count(loop, location, "max_items", 1, COUNT_MAX) if "max_items" in loop else None,
             self._name(loop, location, "collect"),
         )

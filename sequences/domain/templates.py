@@ -5,13 +5,14 @@ is a value and never a template: it is not looked at again. A literal `{{` is wr
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sequences.domain.expressions import Evaluate, Expression, read_expression
 from sequences.domain.json_values import as_text
 from sequences.domain.scope import Scope
-from sequences.domain.validation_errors import InvalidSyntax, Location, ValidationFaults
+from sequences.domain.validation_errors import InvalidSyntax, Location, ValidationFaults, dotted
 
 # In one sequence, so that the largest is read within two seconds.
 EXPRESSIONS_MAX = 1000
@@ -40,11 +41,16 @@ def constant(value: Any) -> Template:
     return Template(lambda scope: value, True)
 
 
+# Told the place and the text of an expression whenever it finds nothing.
+OnNothing = Callable[[str, str], None]
+
+
 class TemplateReader:
     """Reads the templates of one sequence; what it cannot parse goes to `faults`."""
 
-    def __init__(self, faults: ValidationFaults) -> None:
+    def __init__(self, faults: ValidationFaults, on_nothing: OnNothing | None = None) -> None:
         self.faults = faults
+        self._on_nothing = on_nothing
         self._expressions_left, self._characters_left = EXPRESSIONS_MAX, CHARACTERS_MAX
         self.roots: set[str] = set()  # of all its expressions
 
@@ -85,24 +91,24 @@ class TemplateReader:
         if "{{" not in text:
             return [text]
         try:
-            return self._split(text)
+            return self._split(text, location)
         except InvalidSyntax as error:
             self.faults.add(location, str(error))
             return [""]
 
-    def _split(self, text: str) -> list[str | Expression]:
+    def _split(self, text: str, location: Location) -> list[str | Expression]:
         parts: list[str | Expression] = []
         at = 0
         while (opening := _find_opening(text, at)) >= 0:
             inside = _INSIDE.match(text, opening + 2)
             if not inside:
                 raise InvalidSyntax(f"The '{{{{' at character {opening + 1} is not closed by '}}}}'.")
-            parts += [text[at:opening], self.expression(inside[1])]
+            parts += [text[at:opening], self.expression(inside[1], location)]
             at = inside.end()
         parts.append(text[at:])
         return [part for part in parts if part != ""]
 
-    def expression(self, text: str) -> Expression:
+    def expression(self, text: str, location: Location) -> Expression:
         """Raises `InvalidSyntax`."""
         self._expressions_left -= 1
         self._characters_left -= len(text)
@@ -112,7 +118,19 @@ class TemplateReader:
             raise InvalidSyntax(f"The expressions of a sequence have at most {CHARACTERS_MAX} characters.")
         expression = read_expression(text)
         self.roots |= expression.roots
-        return expression
+        return _watched(expression, dotted(location), text, self._on_nothing) if self._on_nothing else expression
+
+
+def _watched(expression: Expression, place: str, text: str, on_nothing: OnNothing) -> Expression:
+    """The expression, which tells when its value is null, or when a path of several values matches none."""
+
+    def evaluate(scope: Scope) -> Any:
+        value = expression.evaluate(scope)
+        if value is None or (expression.many and value == []):
+            on_nothing(place, text)
+        return value
+
+    return replace(expression, evaluate=evaluate)
 
 
 def _find_opening(text: str, start: int) -> int:

@@ -59,13 +59,17 @@ class StepRecorder:
             self._secrets |= self._hidden
             hide_from_now(new)
 
-    def row(self, record: StepRecord, *, again: bool) -> Row:
-        """A row for `store_steps`."""
+    def note_secrets(self, record: StepRecord) -> None:
+        """Hides from now on what the step has shown to be secret."""
         if new := secrets_of(record.value) - self._secrets:
             self._secrets |= _with_quoted(new)
+        if record.sent and record.sensitive:
+            self._hide(texts_of([record.sent.body, record.value]))
+
+    def row(self, record: StepRecord, *, again: bool) -> Row:
+        """A row for `store_steps`."""
+        self.note_secrets(record)
         sent, shown = record.sent, not record.sensitive
-        if sent and not shown:
-            self._hide(texts_of([sent.body, record.value]))
         return (
             self._run.pk,
             record.number,
@@ -75,7 +79,7 @@ class StepRecorder:
             (self.without_secrets(sent.address) if shown else MASK) if sent else "",
             record.status,
             record.duration_ms,
-            (self.without_secrets(record.error) if shown else MASK) if record.error else "",
+            self.shown_error(record),
             record.note,
             record.attempt,
             record.skipped,
@@ -83,6 +87,21 @@ class StepRecorder:
             (self._json({"headers": sent.headers, "body": _masked_text(sent.body)}) if shown else MASK) if sent else "",
             self._json(_masked_text(record.value)) if shown else MASK,
         )
+
+    def shown_request(self, record: StepRecord) -> dict[str, Any]:
+        """What the step sent, whole: `{method, url, headers, body}`."""
+        sent = record.sent
+        assert sent
+        if record.sensitive:
+            return {"method": sent.method, "url": MASK, "headers": {}, "body": MASK}
+        shown: dict[str, Any] = self._masked({"headers": sent.headers, "body": _masked_text(sent.body)})
+        return {"method": sent.method, "url": mask(hide(sent.address, self._secrets)), **shown}
+
+    def shown_error(self, record: StepRecord) -> str:
+        """Why the step failed; empty where it did not."""
+        if not record.error:
+            return ""
+        return MASK if record.sensitive else self.without_secrets(record.error)
 
     def without_secrets(self, text: str) -> str:
         return _cut(mask(hide(storable(text), self._secrets)))
@@ -96,7 +115,10 @@ class StepRecorder:
         }
 
     def _json(self, value: Any) -> str:
-        return _cut(json.dumps(mask_value(value, self._secrets), ensure_ascii=False))
+        return _cut(json.dumps(self._masked(value), ensure_ascii=False))
+
+    def _masked(self, value: Any) -> Any:
+        return mask_texts(mask_value(value), self._secrets)
 
 
 def store_steps(rows: list[Row]) -> None:

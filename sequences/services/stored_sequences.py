@@ -14,6 +14,7 @@ from sequences.domain.policy_reader import SCHEMA_WORK_MAX
 from sequences.domain.program import parse_stored
 from sequences.domain.scope import Scope
 from sequences.domain.strand_records import StoredProgram
+from sequences.domain.templates import OnNothing
 from sequences.domain.validation_errors import InvalidSequence, StepFailure
 from sequences.models import SequenceVersion, StoredSequence
 from taskhub.errors import NotFound, Rejected, invalid
@@ -133,12 +134,14 @@ def resolved_arguments(call: SequenceCall, owner: Any) -> dict[str, Any]:
     return {"sequence": call.name, "version": version.number, "inputs": call.inputs}
 
 
-def load_stored(owner_id: UUID, name: str, version: int | None, inputs: dict[str, Any]) -> StoredProgram:
+def load_stored(
+    owner_id: UUID, name: str, version: int | None, inputs: dict[str, Any], on_nothing: OnNothing | None = None
+) -> StoredProgram:
     """A stored sequence as it is called; its persistence has the inputs. Raises `NotFound` and `Rejected`."""
     found = find_version(owner_id, name, version)
     if reason := _wrong_inputs(found, inputs):
         raise InvalidSequence([{"path": "inputs", "detail": reason}])
-    program, outputs = parse_stored(found.sequence, found.outputs)
+    program, outputs = parse_stored(found.sequence, found.outputs, on_nothing)
     persistence = {**program.persistence, "inputs": inputs}
     return StoredProgram(replace(program, persistence=persistence), found.number, outputs)
 
@@ -154,23 +157,28 @@ def _wrong_inputs(version: SequenceVersion, inputs: dict[str, Any]) -> str:
 
 
 class Library:
-    """The interpreter's `load`: the stored sequences of an owner, each read once."""
+    """The interpreter's `load`: the stored sequences of an owner, each read once.
 
-    def __init__(self, owner_id: UUID) -> None:
-        self._owner_id = owner_id
+    `on_nothing` is told of their expressions, their name before the place.
+    """
+
+    def __init__(self, owner_id: UUID, on_nothing: OnNothing | None = None) -> None:
+        self._owner_id, self._on_nothing = owner_id, on_nothing
         self._read: dict[tuple[str, int | None], StoredProgram] = {}
 
     def load(self, name: str, version: int | None, inputs: dict[str, Any] | None) -> StoredProgram:
         """Raises `StepFailure`. Without `inputs` none are checked: the sequence goes on, or has ended."""
         key = (name, version)
+        tell = self._on_nothing
+        on_nothing = None if tell is None else lambda place, text: tell(f"{name}: {place}", text)
         try:
             if inputs is not None:
-                stored = load_stored(self._owner_id, name, version, inputs)
+                stored = load_stored(self._owner_id, name, version, inputs, on_nothing)
                 self._read[name, stored.version] = stored
                 return stored
             if key not in self._read:
                 found = find_version(self._owner_id, name, version)
-                program, outputs = parse_stored(found.sequence, found.outputs)
+                program, outputs = parse_stored(found.sequence, found.outputs, on_nothing)
                 self._read[key] = StoredProgram(program, found.number, outputs)
             return self._read[key]
         except (NotFound, Rejected) as problem:

@@ -110,6 +110,8 @@ TABLE: dict[str, Row] = {
     "POST user/apikey": each(201),
     "DELETE user/apikey/<str:prefix>": own(204),
     "POST sequences/validate": for_staff(requests=[]),
+    "GET sequences/schema.json": for_staff(),
+    "POST sequences/dry-run": for_staff(sequence={"requests": []}),
     "GET sequences/runs": for_staff(),
     "POST sequences/runs": for_staff(202, requests=[]),
     "GET sequences/runs/<uuid:id>": for_staff(),

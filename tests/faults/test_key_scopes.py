@@ -51,6 +51,7 @@ NEEDS: dict[str, set[str]] = {
         f"POST {RUN}/retry",
         f"POST {DELIVERY}/<uuid:id>/send",
         "POST sequences/runs",
+        "POST sequences/dry-run",
         "POST sequences/<str:name>/runs",
         "POST schedules/<int:id>/run",
         f"POST {ACTIONS}",

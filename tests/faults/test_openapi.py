@@ -65,7 +65,7 @@ KEY = str(SHOWN_KEY.value["prefix"])
 # request of a sequence is. And 422 is for work that was understood and failed.
 JUDGED = [
     *("/user/create/", "/user/manage/", "/user/apikey", "/runs", "/js/walker_run", "/js/wapi/{walker}"),
-    *("/sequences/validate", "/sequences/runs", "/sequences/runs/{id}/steps"),
+    *("/sequences/validate", "/sequences/dry-run", "/sequences/runs", "/sequences/runs/{id}/steps"),
     # what a sequence is, which names are those of calls, what its inputs are
     *("/sequences", "/sequences/{name}", "/sequences/{name}/versions", "/sequences/{name}/runs", "/secrets"),
     "/secrets/{name}",

@@ -1,0 +1,133 @@
+"""What helps to write sequences, over HTTP."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema_rs import Draft202012Validator
+
+from sequences.services.secrets import save_secret
+from sequences.services.stored_sequences import save_sequence
+from taskhub.jsontools.jsonc import parse_jsonc
+from taskhub.runs.models import Run
+from tests.conftest import Person
+
+pytestmark = pytest.mark.django_db
+
+
+def dry_run(person: Person, *requests: Any, answers: Any = None) -> dict[str, Any]:
+    answer = person.post("/sequences/dry-run", {"sequence": {"requests": list(requests)}, "answers": answers})
+    assert answer.status_code == 200, answer.content
+    report: dict[str, Any] = answer.json()
+    return report
+
+
+def test_a_dry_run_tells_what_would_be_sent_and_does_nothing(colleague: Person) -> None:
+    # Nothing listens at this address, and nothing is registered under that name.
+    first = {
+        "method": "POST",
+        "url": "http://127.0.0.1:9/{{#.none}}",
+        "body": {"a": 1},
+        "save_to": "a",
+        "name": "First",
+    }
+    report = dry_run(
+        colleague,
+        first,
+        {"method": "JAC", "api": "walker_delete", "body": {"name": "{{#.a.id}}"}, "ignore_error": True},
+        {"method": "GET", "url": "http://127.0.0.1:9/last"},
+        answers={"requests[0]": {"body": {"id": 7}}, "requests[1]": {"status": 401}, "requests[2]": {"status": 404},
+                 "requests[3]": {}},
+    )  # fmt: skip
+    assert report["requests"][0] == {
+        "path": "requests[0]",
+        "title": "First",
+        "attempt": 1,
+        "method": "POST",
+        "url": "http://127.0.0.1:9/",
+        "headers": {},
+        "body": {"a": 1},
+    }
+    assert [sent["body"] for sent in report["requests"][1:]] == [{"name": 7}, None]
+    assert report["nothing_found"] == [{"path": "requests[0].url", "expression": "#.none", "times": 1}]
+    assert [error["path"] for error in report["errors"]] == ["requests[1]", "requests[2]"]
+    assert report["stopped"] == {"path": "requests[2]", "detail": "The answer was 404."}
+    assert report["unused_answers"] == ["requests[3]"]
+    assert not Run.objects.exists()
+
+
+def test_a_dry_run_masks_secrets(colleague: Person) -> None:
+    save_secret(user=colleague.user, name="KEY", value="canary-48151623", is_global=False)
+    requests = [
+        {
+            "method": "POST",
+            "url": "http://h/{{secret.KEY}}",
+            "headers": {"X-Sign": "{{secret.KEY}}"},
+            "auth": {"basic": {"username": "u", "password": "{{secret.KEY}}"}},
+            "body": {"{{secret.KEY}}": ["{{secret.KEY | base64}}", "{{secret.KEY | upper}}"]},
+        },
+        {"method": "POST", "url": "http://h/", "body": "hidden-text-1", "sensitive": True},
+        {"method": "POST", "url": "http://h/", "body": {"password": "written-48", "again": "written-48"}},
+        {"method": "GET", "url": "{{secret.KEY}}"},
+    ]
+    answer = colleague.post("/sequences/dry-run", {"sequence": {"requests": requests}})
+    report = answer.json()
+    shown = {"url": "http://h/***", "body": {"***": ["***", "***"]}}
+    assert report["requests"][0].items() >= shown.items()
+    assert report["requests"][0]["headers"] == {"X-Sign": "***", "Authorization": "***"}
+    assert report["requests"][1]["body"] == "***"
+    assert report["requests"][2]["body"] == {"password": "***", "again": "***"}
+    assert report["stopped"]["path"] == "requests[3]"
+    text = answer.content.decode().lower()
+    assert not [part for part in ("canary", "48151623", "hidden-text", "written-48", "y2fuyxj5") if part in text]
+
+
+def test_a_dry_run_looks_into_stored_sequences_and_misses_secrets(colleague: Person) -> None:
+    inner = {"requests": [{"method": "GET", "url": "http://h/{{#.inputs.name}}/{{#.none}}"}]}
+    save_sequence(user=colleague.user, name="inner", sequence=inner)
+    report = dry_run(
+        colleague,
+        {"call": {"sequence": "inner", "inputs": {"name": "Ada"}}},
+        {"method": "GET", "url": "http://h/{{secret.NONE}}"},
+    )
+    assert [(sent["path"], sent["url"]) for sent in report["requests"]] == [
+        ("requests[0].call.requests[0]", "http://h/Ada/")
+    ]
+    assert report["nothing_found"] == [{"path": "inner: requests[0].url", "expression": "#.none", "times": 1}]
+    assert report["stopped"] == {"path": "requests[1]", "detail": "There is no secret NONE."}
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({}, "sequence"),
+        ([], ""),
+        ({"sequence": {"requests": [{"method": "GET"}]}}, "sequence.requests[0].url"),
+        ({"sequence": {"requests": []}, "answers": {"requests[0]": {"state": 1}}}, 'answers["requests[0]"].state'),
+        ({"sequence": {"requests": []}, "stored": True}, "stored"),
+    ],
+)
+def test_a_dry_run_of_nothing_is_refused(colleague: Person, body: Any, path: str) -> None:
+    refusal = colleague.post("/sequences/dry-run", body)
+    assert refusal.status_code == 400
+    assert [error["path"] for error in refusal.json()["errors"]] == [path]
+
+
+def test_the_dry_run_of_the_documentation(colleague: Person) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "sequences.md").read_text()
+    example = text.split("## A dry run")[1].split("An answer has")[0].split("steps:")[1]
+    report = colleague.post("/sequences/dry-run", parse_jsonc(example)).json()
+    assert [sent["body"] for sent in report["requests"]] == [None, {"of": 1, "age": 36}, {"of": 2, "age": None}]
+    assert report["stopped"]["path"] == "requests[0].__def_loop__[1].requests[0]"
+    assert report["nothing_found"] == [
+        {"path": "requests[0].__def_loop__.requests[0].body.age", "expression": "@.age", "times": 1}
+    ]
+
+
+def test_the_language_is_described_for_editors(colleague: Person) -> None:
+    answer = colleague.get("/sequences/schema.json")
+    assert answer.status_code == 200
+    matches = Draft202012Validator(answer.json()).is_valid
+    step = {"method": "GET", "url": "http://h/"}
+    assert matches({"requests": [step]})
+    assert not matches({"requests": [{**step, "uri": "http://h/"}]})
