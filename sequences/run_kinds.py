@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from sequences.services.checkpoints import delete_state
 from sequences.services.sequence_runs import KIND, check, check_owner, key_scopes, planned_run
+from taskhub.runs.domain import State
 from taskhub.runs.models import Run
 from taskhub.runs.run_kinds import PlannedRun, RunKind, ScheduleTarget
 from taskhub.security.scopes import KeyScope
@@ -32,7 +33,8 @@ class SequenceKind(RunKind):
         return key_scopes(arguments)
 
     def on_end(self, run: Run) -> None:
-        delete_state(run)
+        if run.state != State.FAILURE:  # from which another run may go on
+            delete_state(run)
 
     def admin_links(self, run: Run) -> list[tuple[str, str]]:
         return [("steps", f"{reverse('admin:sequences_sequencestep_changelist')}?run__id__exact={run.pk}")]

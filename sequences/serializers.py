@@ -103,6 +103,11 @@ class WaitSerializer(QuerySerializer):
     wait = serializers.FloatField(
         default=0, min_value=0, max_value=300, help_text="Seconds to wait for the end, at most."
     )
+
+
+class SubmissionSerializer(WaitSerializer):
+    """The query of a call that runs a sequence."""
+
     webhook = serializers.CharField(
         default="", allow_blank=True, max_length=2_000, help_text="An address that is told of the end."
     )

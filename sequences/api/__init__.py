@@ -1,6 +1,12 @@
 """`/sequences` and `/secrets`: sequences checked, stored and run, and the secrets that they use."""
 
-from sequences.api import run_views, secret_views, stored_views, tool_views
+from sequences.api import resumption_views, run_views, secret_views, stored_views, tool_views
 
 # These names come before those of stored sequences, which cannot have them.
-urlpatterns = [*run_views.urlpatterns, *tool_views.urlpatterns, *stored_views.urlpatterns, *secret_views.urlpatterns]
+urlpatterns = [
+    *run_views.urlpatterns,
+    *resumption_views.urlpatterns,
+    *tool_views.urlpatterns,
+    *stored_views.urlpatterns,
+    *secret_views.urlpatterns,
+]

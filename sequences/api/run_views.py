@@ -1,6 +1,6 @@
 """`/sequences`: sequences checked, run, and read step by step, by staff and by who has the permission."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from sequences.serializers import (
     EXAMPLE_WHOLE,
     SequenceFilters,
     SequenceRunSerializer,
-    WaitSerializer,
+    SubmissionSerializer,
     WholeSequenceRunSerializer,
     WholeStepSerializer,
 )
@@ -139,7 +139,7 @@ class SequenceRunsView(SequenceView, GenericAPIView[Run]):
 
     @extend_schema(
         operation_id="sequences_run",
-        parameters=[WaitSerializer, KEY_PARAMETER, response_header("Location", "The run's address.", 200, 202)],
+        parameters=[SubmissionSerializer, KEY_PARAMETER, response_header("Location", "The run's address.", 200, 202)],
         request={"application/json": BODY_SCHEMA},
         responses={
             200: OpenApiResponse(WholeSequenceRunSerializer, "It has ended."),
@@ -214,14 +214,23 @@ class SequenceStepsView(SequenceView, GenericAPIView[SequenceStep]):
 
 def run_sequence(view: CheckedView, request: Request, arguments: Mapping[str, Any]) -> HttpResponseBase:
     """Answers a call that runs a sequence, or a stored one; its query says how long to wait."""
-    query = view.check_query(request, WaitSerializer)
+    query = view.check_query(request, SubmissionSerializer)
     if isinstance(request.auth, ApiKey):
         require_scopes(request.auth, key_scopes_of_owner(arguments, request.user))
-    seconds, webhook = query["wait"], query["webhook"]
+
+    def submit() -> Run:
+        return submit_sequence(arguments=arguments, owner=request.user, webhook=query["webhook"])
+
+    return answer_submission(request, {"arguments": arguments, **query}, submit, query["wait"])
+
+
+def answer_submission(
+    request: Request, fields: Mapping[str, Any], submit: Callable[[], Run], seconds: float
+) -> HttpResponseBase:
+    """Answers a call with the run that it submits, when that has ended, or as it is after so many seconds."""
 
     def produce() -> Response:
-        run = submit_sequence(arguments=arguments, owner=request.user, webhook=webhook)
-        return _run_response(run, request.user)
+        return _run_response(submit(), request.user)
 
     def finish(response: Response) -> HttpResponseBase:
         run_id = UUID(response.data["id"])
@@ -231,7 +240,6 @@ def run_sequence(view: CheckedView, request: Request, arguments: Mapping[str, An
 
         return answer_when_ended(request, run_ids=[run_id], seconds=seconds, respond=respond)
 
-    fields = {"arguments": arguments, **query}
     return answer_once(request, fields, produce, finish if seconds else None)
 
 

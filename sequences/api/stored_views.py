@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from sequences.api.run_views import SequenceParser, SequenceView, run_sequence
 from sequences.models import SequenceVersion
-from sequences.serializers import EXAMPLE_WHOLE, WaitSerializer, WholeSequenceRunSerializer
+from sequences.serializers import EXAMPLE_WHOLE, SubmissionSerializer, WholeSequenceRunSerializer
 from sequences.services.stored_sequences import (
     DESCRIPTION_MAX,
     NAME_PATTERN,
@@ -212,7 +212,12 @@ class StoredSequenceRunsView(SequenceView):
 
     @extend_schema(
         operation_id="sequences_stored_run",
-        parameters=[NAME, WaitSerializer, KEY_PARAMETER, response_header("Location", "The run's address.", 200, 202)],
+        parameters=[
+            NAME,
+            SubmissionSerializer,
+            KEY_PARAMETER,
+            response_header("Location", "The run's address.", 200, 202),
+        ],
         request={"application/json": RUN_SCHEMA},
         responses={
             200: OpenApiResponse(WholeSequenceRunSerializer, "It has ended."),

@@ -90,6 +90,12 @@ class Block(Scope):
         self.progress: StepProgress | None = None
         self.group: Any = None  # a `Group`, which knows blocks
 
+    @property
+    def takes_errors(self) -> bool:
+        """Whether the current step ignores errors, or is still to catch one."""
+        step = self.steps[self.step_index]
+        return step.ignore_error or bool(step.catch and self.phase < Phase.CATCHING)
+
     def begun(self) -> StepProgress:
         """The progress of the current step."""
         if self.progress is None:

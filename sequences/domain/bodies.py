@@ -11,7 +11,7 @@ BODY_KEYS = ("body", "form", "multipart", "text")
 FORM, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 _TYPES = {"form": FORM, "multipart": MULTIPART}
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]{0,1000}")
-_PART_KEYS = frozenset({"filename", "content", "content_type"})
+PART_KEYS = frozenset({"filename", "content", "content_type"})
 
 
 def body_fault(key: str, body: Template, headers: Template) -> str:
@@ -50,7 +50,7 @@ def mismatch(format_: str, stated: str, body: Any) -> str:
 def part_fault(value: Any) -> str:
     """Why a value is no part of a multipart body: text, or `{filename?, content, content_type?}`."""
     if isinstance(value, dict):
-        if not value.keys() <= _PART_KEYS or "content" not in value:
+        if not value.keys() <= PART_KEYS or "content" not in value:
             return (
                 f"A part is text, or {{filename, content, content_type}}; it has {', '.join(value)[:100] or 'nothing'}."
             )

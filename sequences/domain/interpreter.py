@@ -17,8 +17,9 @@ from sequences.domain.exchange import Jac, Send, SendFailed, SequenceLimits, Ste
 from sequences.domain.groups import Group
 from sequences.domain.rendered_requests import Outgoing
 from sequences.domain.scope import NO_CONTEXT, RunContext
-from sequences.domain.states import READABLE, VERSION, Values, restore_strand, strand_state
+from sequences.domain.states import READABLE, VERSION, State, Values, restore_strand, strand_state
 from sequences.domain.steps import JAC, SequenceProgram, Step
+from sequences.domain.stops import STOP, stop_state, values_of_stop
 from sequences.domain.strand_records import LoadStored, StoredProgram, StrandEnvironment, StrandPause
 from sequences.domain.strands import Strand
 from sequences.domain.validation_errors import StepFailure
@@ -101,11 +102,13 @@ class Interpreter:
             lambda step: self._announce(step),
             lambda step: self._record(step),
             load,
+            self._keep_stop,
             program.keeps_answer,
         )
         persistence = Persistence(dict(program.persistence), self._environment.room)
         self._root = Strand.of_program(self._environment, program, persistence)
         self._root.resumed = resumed
+        self._stop: tuple[State, Values] | None = None
 
     @classmethod
     def resume(cls, program: SequenceProgram, state: dict[str, Any], **options: Any) -> "Interpreter":
@@ -191,6 +194,11 @@ class Interpreter:
         `values` are the values that it holds beside persistence, by their place and their key there.
         """
         values: Values = {}
+        position = strand_state(self._root, "", values)
+        if self._stop:
+            position[STOP], of_stop = self._stop
+            for place, members in of_stop.items():
+                values.setdefault(place, {}).update(members)
         return {
             "version": VERSION,
             "steps": self.steps,
@@ -198,7 +206,7 @@ class Interpreter:
             "elapsed": self.elapsed,
             "persistence": self.persistence,
             "sensitive": sorted(self.sensitive),
-            **strand_state(self._root, "", values),
+            **position,
             "values": values,
         }
 
@@ -212,9 +220,16 @@ class Interpreter:
             if state["version"] not in READABLE:
                 raise ValueError("another version")
             restore_strand(self._root, state, "", values)
+            self._stop = (state[STOP], values_of_stop(values)) if STOP in state else None
             self._budget.begin(state["steps"], state["items"], state["elapsed"])
         except (LookupError, TypeError, ValueError, AttributeError, AssertionError, StepFailure) as error:
             raise Rejected(f"The stored state is not one of this sequence: {error!r}.") from None
+
+    def _keep_stop(self) -> None:
+        """Keeps where the run stops, from where another run may go on."""
+        if self._stop is None:
+            values: Values = {}
+            self._stop = stop_state(self._root, values), values
 
     def answer(self, outgoing: Outgoing) -> Outcome:
         """Sends a request: the answer, or why there is none."""

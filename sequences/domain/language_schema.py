@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from sequences.domain.bodies import PART_KEYS
 from sequences.domain.conditions import COMPARISONS
 from sequences.domain.headers import NAME_PATTERN
 from sequences.domain.policy_reader import (
@@ -58,9 +59,13 @@ def language_schema() -> Schema:
             PROGRAM_KEYS,
             required=("requests",),
             persistence=_OBJECT,
-            container=_object(CONTAINER_KEYS, current={}, parent_current={}, index={"type": ["string", "integer", "object"]}),
+            container=_object(
+                CONTAINER_KEYS, current={}, parent_current={}, index={"type": ["string", "integer", "object"]}
+            ),
             defaults=_object(
-                DEFAULTS_KEYS, **{key: _ref(key) for key in ("timeout", "retry", "headers", "auth")}, follow_redirects=_SWITCH
+                DEFAULTS_KEYS,
+                **{key: _ref(key) for key in ("timeout", "retry", "headers", "auth")},
+                follow_redirects=_SWITCH,
             ),
             requests=_ref("steps"),
             on_failure=_ref("steps"),
@@ -71,7 +76,11 @@ def language_schema() -> Schema:
             "step": _step(),
             "filter": {"type": "array", "items": _ref("filter_part")},
             "filter_part": _filter_part(),
-            "condition": {"type": "object", "properties": dict.fromkeys(COMPARISONS, {}), "additionalProperties": False},
+            "condition": {
+                "type": "object",
+                "properties": {name: {} for name in COMPARISONS},
+                "additionalProperties": False,
+            },
             "headers": _headers(),
             "timeout": {"anyOf": [_TIME_LIMIT, _object(TIMEOUT_KEYS, **dict.fromkeys(TIMEOUT_KEYS, _TIME_LIMIT))]},
             "retry": _object(
@@ -85,7 +94,9 @@ def language_schema() -> Schema:
             ),
             "auth": _object(
                 ("basic", "bearer"),
-                basic=_object(("username", "password"), required=("username", "password"), username=_TEXT, password=_TEXT),
+                basic=_object(
+                    ("username", "password"), required=("username", "password"), username=_TEXT, password=_TEXT
+                ),
                 bearer=_TEXT,
             ),
         },
@@ -109,7 +120,7 @@ def _request_fields() -> dict[str, Schema]:
         "query": fields,
         "body": {},
         "form": fields,
-        "multipart": fields,
+        "multipart": {"anyOf": [_parts(), _EXPRESSION]},
         "text": _TEXT,
         "auth": _ref("auth"),
         "master": _TEXT,
@@ -166,7 +177,9 @@ def _action_fields() -> dict[str, Schema]:
     branches = {"type": "array", "items": _ref("steps"), "minItems": 1, "maxItems": BRANCHES_MAX}
     return {
         "sleep": {"anyOf": [_SECONDS, _EXPRESSION]},
-        "parallel": _object(("branches", "limit"), required=("branches",), branches=branches, limit=_count(AT_ONCE_MAX)),
+        "parallel": _object(
+            ("branches", "limit"), required=("branches",), branches=branches, limit=_count(AT_ONCE_MAX)
+        ),
         "call": _object(
             ("sequence", "version", "inputs"),
             required=("sequence",),
@@ -214,6 +227,14 @@ def _paginate() -> Schema:
     )
 
 
+def _parts() -> Schema:
+    """The parts of a multipart body; several of one name are a list."""
+    part = _object(PART_KEYS, required=("content",), filename=_TEXT, content={}, content_type=_TEXT)
+    single = {"anyOf": [{"not": _OBJECT}, part]}
+    several = {"if": {"type": "array"}, "then": {"items": single}, "else": single}
+    return {"type": "object", "additionalProperties": several}
+
+
 def _filter_part() -> Schema:
     single = {"by": _TEXT, "condition": _ref("condition")}
     forms = [single, {"or": _ref("filter")}, {"and": _ref("filter")}]
@@ -250,7 +271,7 @@ def _object(keys: Iterable[str], *, required: Iterable[str] = (), **fields: Sche
     """An object with exactly these keys, of which those that are not required may be null."""
     required = list(required)
     assert set(keys) == set(fields), set(keys) ^ set(fields)
-    properties = {key: fields[key] if key in required else _optional(fields[key]) for key in keys}
+    properties = {key: field if key in required else _optional(field) for key, field in fields.items()}
     schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
     return {**schema, "required": required} if required else schema
 

@@ -141,7 +141,7 @@ class GroupStrand(RequestStrand):
             block.begun().taken += group.drawn
             self._end_loop(block)
             return
-        step, record = block.step, self._new_record(block)
+        step, record, before = block.step, self._new_record(block), block.current
         block.phase = Phase.ANSWERED
         if isinstance(group, CallGroup):
             value = None if group.failed else self._outputs(step, block, group)
@@ -153,7 +153,7 @@ class GroupStrand(RequestStrand):
             try:
                 self._complete(step, block, value)
             except StepFailure as error:
-                self.error = StepError.of(block.path, error)
+                self.error, block.current = StepError.of(block.path, error), before
         record.error = self.error.message if self.error else None
         self._store(record)
 

@@ -30,7 +30,10 @@ LoadStored = Callable[[str, int | None, dict[str, Any] | None], StoredProgram]
 
 @dataclass(slots=True)
 class StrandEnvironment:
-    """What all strands of a run share. `jitter()` gives a number from 0 to 1, `load` a stored sequence."""
+    """What all strands of a run share. `jitter()` gives a number from 0 to 1, `load` a stored sequence.
+
+    `note_stop()` is called when an error is going to stop the run, while its strands still are where it happened.
+    """
 
     limits: SequenceLimits
     budget: Budget
@@ -41,6 +44,7 @@ class StrandEnvironment:
     announce: Callable[[Step], None]
     record: Callable[[StepRecord], None]
     load: LoadStored
+    note_stop: Callable[[], None]
     keeps_answer: bool = False
 
 

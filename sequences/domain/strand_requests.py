@@ -38,7 +38,7 @@ class RequestStrand(RecordedStrand):
         return True
 
     def _take_answer(self, block: Block, outgoing: Outgoing, outcome: Any) -> None:
-        step, record = block.step, outgoing.record
+        step, record, before = block.step, outgoing.record, block.current
         if outgoing.saved_name is not None:
             saved = saved_request(outgoing.request)
             self.persistence.put(outgoing.saved_name, saved, outgoing.saved_size, sensitive=step.sensitive)
@@ -59,6 +59,7 @@ class RequestStrand(RecordedStrand):
                 block.phase = Phase.READY
                 record.error = str(error)
             else:
+                block.current = before  # a run that goes on from here sends the same
                 self._end_in_error(block, record, error, outgoing.started)
                 return
         record.duration_ms = self._milliseconds(outgoing.started)

@@ -137,7 +137,9 @@ class Strand(GroupStrand):
     def _unwind(self, block: Block, error: StepError) -> None:
         """Ends the block, or goes on with the step's `catch`, or after the step where that ignores errors."""
         step = block.steps[block.step_index]
-        if error.final or not (step.ignore_error or (step.catch and block.phase < Phase.CATCHING)):
+        if error.final or not block.takes_errors:
+            if self._stops(error):
+                self.environment.note_stop()
             self.blocks.pop()
             return
         self.error = None
@@ -152,6 +154,11 @@ class Strand(GroupStrand):
             self._set_value(block, error.value)
         except StepFailure as failure:
             self.error = StepError.of(block.path, failure)
+
+    def _stops(self, error: StepError) -> bool:
+        """Whether an error stops the whole run: no step takes it."""
+        caught = not error.final and any(block.takes_errors for block in self.blocks)
+        return self.group is None and self.stage == 0 and not caught
 
     def _next_stage(self) -> bool:
         """Begins the next list of steps of the strand's program; False when there is none."""

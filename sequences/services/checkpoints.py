@@ -16,6 +16,7 @@ from taskhub.runs.models import Run
 
 Key = tuple[str, str]  # place and key
 PERSISTENCE = "persistence"
+HIDDEN = "hidden"  # texts that nobody is shown
 _MISSING = object()
 _DELETE = f"""
 WITH gone AS (DELETE FROM {Checkpoint._meta.db_table} WHERE run_id = %(run)s)

@@ -24,7 +24,7 @@ from sequences.domain.validation_errors import StepFailure
 from sequences.exchange_threads import ExchangeThreads
 from sequences.http_client import HttpClient
 from sequences.in_process_client import InProcessClient
-from sequences.services.checkpoints import PERSISTENCE, CheckpointStore, load_state, values_of
+from sequences.services.checkpoints import HIDDEN, PERSISTENCE, CheckpointStore, load_state, values_of
 from sequences.services.run_context import run_context
 from sequences.services.step_recorder import Row, StepRecorder, store_steps
 from sequences.services.stored_sequences import Library, load_stored, outputs_of, read_call
@@ -53,9 +53,9 @@ def configured_limits() -> SequenceLimits:
 def perform_sequence(execution: Execution) -> None:
     """Carries out a claimed run. Its last steps and its end are one commit."""
     run = execution.run
-    stored = _stored_of(run)
-    program = stored.program if stored else parse(run.arguments)
-    state = load_state(run, program.persistence) if run.attempt > 1 else None
+    program, stored = program_of(run)
+    continues = run.attempt > 1 or run.retry_of_id is not None
+    state = load_state(run, program.persistence) if continues else None
     with (
         HttpClient(lambda: sequence_run.interpreter.remaining) as client,
         ExchangeThreads(settings.SEQUENCE_AT_ONCE_MAX, execution.check) as threads,
@@ -67,15 +67,16 @@ def perform_sequence(execution: Execution) -> None:
             sequence_run.end(execution.succeed, sequence_run.shown_outputs(stored, result))
         except SequenceStopped as stop:
             shown = recorder.shown_result(stop.persistence, sequence_run.interpreter.sensitive)
-            sequence_run.end(execution.fail, "SequenceStopped", recorder.without_secrets(str(stop)), shown)
+            sequence_run.fail(recorder.without_secrets(str(stop)), shown)
         except ResultTooLarge as error:
             sequence_run.end(execution.fail, "ResultTooLarge", str(error))
 
 
-def _stored_of(run: Run) -> StoredProgram | None:
-    """The stored sequence that a run calls. Raises `NotFound` and `Rejected`."""
+def program_of(run: Run) -> tuple[SequenceProgram, StoredProgram | None]:
+    """The program of a run, and the stored sequence that it calls, if it does. Raises `NotFound` and `Rejected`."""
     call = read_call(run.arguments)
-    return load_stored(run.owner_id, call.name, call.version, call.inputs) if call else None
+    stored = load_stored(run.owner_id, call.name, call.version, call.inputs) if call else None
+    return stored.program if stored else parse(run.arguments), stored
 
 
 class SequenceRun:
@@ -114,6 +115,7 @@ class SequenceRun:
             self._checkpoints = CheckpointStore(run, values_of(state))
             self.interpreter = Interpreter.resume(program, state, **options)
             self.recorder.hide_values(state["persistence"], self.interpreter.sensitive)
+            self.recorder.hide_again(state["values"].get(HIDDEN, {}).get("", ()))
         else:
             self._checkpoints = CheckpointStore(
                 run, {(PERSISTENCE, key): value for key, value in program.persistence.items()}
@@ -139,6 +141,12 @@ class SequenceRun:
             store_steps(self._waiting)
             end_run(*arguments)
 
+    def fail(self, message: str, shown: Any) -> None:
+        """Ends a run that stopped, and keeps where, so that another can go on from there."""
+        with transaction.atomic():
+            self._store_checkpoint()
+            self.end(self._execution.fail, "SequenceStopped", message, shown)
+
     def _before_step(self, step: Step) -> None:
         if self._waiting and not _is_safe(step.constant_method, step.call.value if step.call.constant else ""):
             self._record()
@@ -162,9 +170,15 @@ class SequenceRun:
         with transaction.atomic():
             confirm(run=self._execution.run)
             store_steps(self._waiting)
-            self._checkpoints.store(self.interpreter.checkpoint())
+            self._store_checkpoint()
         self._waiting = []
         self._recorded_at = time.monotonic()
+
+    def _store_checkpoint(self) -> None:
+        state = self.interpreter.checkpoint()
+        if self.recorder.hidden:
+            state["values"][HIDDEN] = {"": self.recorder.hidden}
+        self._checkpoints.store(state)
 
 
 def _is_safe(method: str, address: str) -> bool:

@@ -43,10 +43,15 @@ class StepRecorder:
         self._run = run
         self._secrets = _with_quoted(secrets_of(values))
         self._hidden: frozenset[str] = frozenset()
+        self.hidden: list[str] = []  # the same object as long as nothing is added
 
     def hide_text(self, text: str) -> None:
         """From now on the text is hidden wherever it occurs."""
         self._hide(frozenset({text} if len(text) >= SHORTEST else ()))
+
+    def hide_again(self, texts: Collection[str]) -> None:
+        """Hides what a worker, or a run, before this one has hidden."""
+        self._hide(frozenset(texts))
 
     def hide_values(self, persistence: dict[str, Any], names: Collection[str]) -> None:
         """Hides what sensitive steps have saved."""
@@ -57,6 +62,7 @@ class StepRecorder:
             new = frozenset(sorted(new, key=len, reverse=True)[:HIDDEN_MAX])
             self._hidden |= _with_quoted(new)
             self._secrets |= self._hidden
+            self.hidden = sorted(self._hidden)
             hide_from_now(new)
 
     def note_secrets(self, record: StepRecord) -> None:

@@ -116,6 +116,7 @@ TABLE: dict[str, Row] = {
     "POST sequences/runs": for_staff(202, requests=[]),
     "GET sequences/runs/<uuid:id>": for_staff(),
     "GET sequences/runs/<uuid:id>/steps": for_staff(),
+    "POST sequences/runs/<uuid:id>/resume": for_staff(409),  # it has not failed
     "GET sequences": for_staff(),
     f"PUT {STORED}": for_staff(201, sequence={"requests": []}),
     f"GET {STORED}": for_staff(404),  # a name is its owner's alone

@@ -52,6 +52,7 @@ NEEDS: dict[str, set[str]] = {
         f"POST {DELIVERY}/<uuid:id>/send",
         "POST sequences/runs",
         "POST sequences/dry-run",
+        "POST sequences/runs/<uuid:id>/resume",
         "POST sequences/<str:name>/runs",
         "POST schedules/<int:id>/run",
         f"POST {ACTIONS}",

@@ -4,13 +4,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
+from django.db import connection
+from django.utils import timezone
 from jsonschema_rs import Draft202012Validator
 
+from sequences.services.checkpoints import load_state
 from sequences.services.secrets import save_secret
+from sequences.services.sequence_runs import submit_sequence
 from sequences.services.stored_sequences import save_sequence
 from taskhub.jsontools.jsonc import parse_jsonc
+from taskhub.runs.domain import ENDED, State
 from taskhub.runs.models import Run
 from tests.conftest import Person
+from tests.problems import problem
 
 pytestmark = pytest.mark.django_db
 
@@ -131,3 +138,48 @@ def test_the_language_is_described_for_editors(colleague: Person) -> None:
     step = {"method": "GET", "url": "http://h/"}
     assert matches({"requests": [step]})
     assert not matches({"requests": [{**step, "uri": "http://h/"}]})
+
+
+# Resumption of runs that have no worker here: what is refused
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.SUCCESS, State.REVOKED])
+def test_only_what_failed_is_resumed(colleague: Person, state: State) -> None:
+    run = submit_sequence(arguments={"requests": []}, owner=colleague.user)
+    ended = {"ready": False, "finished_at": timezone.now()} if state in ENDED else {}
+    Run.objects.filter(pk=run.pk).update(state=state, **ended)
+    assert problem(colleague.post(f"/sequences/runs/{run.pk}/resume"), 409)["state"] == state
+
+
+def test_who_resumes_what(owner: Person, colleague: Person, stranger: Person) -> None:
+    run = failed_run(colleague)
+    place = f"/sequences/runs/{run.pk}/resume"
+    stranger.user.user_permissions.add(Permission.objects.get(codename="run_sequence"))
+    assert owner.post(place).status_code == 403
+    assert stranger.post(place).status_code == 404
+    problem(colleague.post(place, {"persistence": [1]}), 400, "/persistence")
+    problem(colleague.post(place, {"persist": {}}), 400, "/persist")
+    new = colleague.post(place, {"persistence": {"a": "canary"}})
+    assert new.status_code == 202
+    made = Run.objects.get(pk=new.json()["id"])
+    assert (made.retry_of_id, made.state, made.arguments) == (run.pk, "PENDING", run.arguments)
+    assert new["Location"].endswith(f"/sequences/runs/{made.pk}")
+    assert load_state(made, {"b": 2})["persistence"] == {"b": 2, "a": "canary"}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT t::text FROM sequences_checkpointvalue t WHERE run_id = %s", [made.pk])
+        assert "canary" not in str(cursor.fetchall())
+
+
+def test_a_resumption_that_would_save_too_much_starts_nothing(colleague: Person, settings: Any) -> None:
+    settings.SEQUENCE_PERSISTENCE_MAX = 1000
+    run = failed_run(colleague)
+    place = f"/sequences/runs/{run.pk}/resume"
+    problem(colleague.post(place, {"persistence": {"a": "x" * 1000}}), 400, "/persistence")
+    assert Run.objects.count() == 1
+
+
+def failed_run(person: Person) -> Run:
+    run = submit_sequence(arguments={"persistence": {"b": 2}, "requests": []}, owner=person.user)
+    Run.objects.filter(pk=run.pk).update(state=State.FAILURE, ready=False, finished_at=timezone.now())
+    run.refresh_from_db()
+    return run

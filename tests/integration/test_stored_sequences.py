@@ -194,3 +194,30 @@ def test_one_sequence_calls_another_and_a_schedules_arguments_may_name_one(hub: 
     assert "name" in bad["result"]["it"]["worker_error"]
     stranger = hub.sign_up()
     assert stranger.get(f"/sequences/{name}").status_code == 403
+
+
+# Resumption
+
+
+def test_a_failed_run_goes_on_in_another(hub: Hub, shop: str) -> None:
+    """From the step that failed, with what was saved, what is sent to replace it, and what nobody is shown."""
+    value = f"kept {uuid4().hex}"
+    hub.admin.call("PUT", "/secrets/KEPT", json={"value": value})
+    requests = [
+        {"method": "POST", "url": f"{shop}/echo", "body": {"n": 1}, "save_to": "first",
+         "assign": {"secret": "{{secret.KEPT}}", "coded": "{{secret.KEPT | base64}}"}},
+        {"method": "POST", "url": f"{shop}/{{{{#.page}}}}", "body": ["{{$.n}}", "{{#.page}}"], "save_to": "second"},
+        {"method": "GET", "url": f"{shop}/users", "save_to": "third"},
+    ]  # fmt: skip
+    failed = run(hub.admin, {"persistence": {"page": "missing"}, "requests": requests})
+    assert failed["error"]["message"].startswith("requests[1]: ")
+    place = f"/sequences/runs/{failed['id']}/resume"
+    again = run(hub.admin, {}, place)
+    assert [step["path"] for step in again["steps"]] == ["requests[1]"]
+    last = run(hub.admin, {"persistence": {"page": "echo"}}, place)
+    assert last["state"] == "SUCCESS", last["error"]
+    assert [step["path"] for step in last["steps"]] == ["requests[1]", "requests[2]"]
+    assert last["result"]["second"] == [1, "echo"]
+    assert last["result"].items() >= {"page": "echo", "first": {"n": 1}, "secret": "***", "coded": "***"}.items()
+    assert hub.admin.get(f"/runs/{last['id']}").json()["retry_of"] == failed["id"]
+    assert hub.admin.post(f"/sequences/runs/{last['id']}/resume", {}).status_code == 409

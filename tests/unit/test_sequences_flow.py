@@ -9,6 +9,7 @@ from sequences.domain.errors import SequenceStopped
 from sequences.domain.exchange import SequenceLimits, StepRecord, StepRequest, StepResponse
 from sequences.domain.interpreter import Interpreter, InTurn
 from sequences.domain.program import parse
+from sequences.domain.stops import continued
 from sequences.domain.strand_records import StoredProgram
 from sequences.domain.templates import TemplateReader
 from sequences.domain.validation_errors import StepFailure, ValidationFaults
@@ -329,3 +330,67 @@ def test_a_run_may_be_taken_over_after_each_step_whatever_it_does() -> None:
         more: list[StepRecord] = []
         assert end(start(state, record=more.append)) == expected
         assert [step.path for step in more] == paths[done:]
+
+
+# Where a run stopped, another goes on
+
+
+def gone_on(world: Scripted, *requests: dict[str, Any], persistence: Any = None, **mended: Any) -> list[str]:
+    """The addresses of a run that goes on from where one stopped, when servers answer with `mended`."""
+    program = parse({"requests": list(requests), "persistence": persistence or {"list": [1, 2, 3]}})
+    stopped = Interpreter(program, send=world.send, jac=jac, clock=lambda: 0.0)
+    with pytest.raises(SequenceStopped):
+        stopped.run()
+    state = continued(json.loads(json.dumps(stopped.checkpoint())))
+    again = Scripted(**mended)
+    run = Interpreter.resume(program, state, send=again.send, jac=jac, clock=lambda: 0.0)
+    assert (run.steps, run.elapsed) == (0, 0.0)
+    run.run()
+    return again.addresses
+
+
+def jac(name: str, arguments: dict[str, Any], master: str | None) -> StepResponse:
+    return StepResponse(200)
+
+
+@pytest.mark.parametrize(
+    ("requests", "sent"),
+    [
+        ([get("a"), get("bad"), get("c")], ["bad", "c"]),
+        (
+            [get("a", **loop(get("i{{@}}"), get("bad"), get("e{{!}}")))],
+            ["bad", "e0", "i2", "bad", "e1", "i3", "bad", "e2"],
+        ),
+        ([get("a", **loop(get("{{@}}"), get("bad"), parallel=2))], ["1", "2", "bad", "bad", "3", "bad"]),
+        ([{"parallel": {"branches": [[get("a")], [get("bad")]]}}], ["a", "bad"]),
+        ([get("bad", retry={"attempts": 2, "on": [500], "delay": 0})], ["bad"]),
+        ([get("bad", catch=[get("bad"), get("c")])], ["bad", "c"]),
+        ([get("a", ignore_error=True, **loop(get("b"))), get("bad")], ["bad"]),
+    ],
+)
+def test_a_run_goes_on_from_the_step_that_failed(requests: Any, sent: list[str]) -> None:
+    assert gone_on(Scripted(bad=500), *requests) == sent
+
+
+def test_a_run_goes_on_from_where_it_stopped_after_its_on_failure_too() -> None:
+    """What came after the failure is of no effect on where the other run begins, but what it saved stays."""
+    world = Scripted(bad=500)
+    program = parse({
+        "requests": [get("a", save_to="a"), post("bad", body="{{$.at}}"), post("c", body="{{#.told.at}}", save_to="c")],
+        "on_failure": [get("x", save_to="told")],
+        "finally": [get("y"), get("z")],
+    })  # fmt: skip
+    run = Interpreter(program, send=world.send, jac=jac, clock=lambda: 0.0)
+    states: list[str] = []
+    run._record = lambda record: states.append(json.dumps(run.checkpoint()))
+    with pytest.raises(SequenceStopped):
+        run.run()
+    for state in [*states[2:], json.dumps(run.checkpoint())]:  # taken over by another worker meanwhile, or not
+        taken_over = Interpreter.resume(program, json.loads(state), send=world.send, jac=jac, clock=lambda: 0.0)
+        with pytest.raises(SequenceStopped):
+            taken_over.run()
+        again = Scripted()
+        kept = continued(json.loads(json.dumps(taken_over.checkpoint())))
+        result = Interpreter.resume(program, kept, send=again.send, jac=jac, clock=lambda: 0.0).run()
+        assert again.addresses == ["bad", "c", "y", "z"]
+        assert (again.sent[0].body, result["c"]["body"]) == ("a", "x")

@@ -13,6 +13,7 @@ from sequences.domain.exchange import SendFailed, SequenceLimits, StepRecord, St
 from sequences.domain.interpreter import Interpreter
 from sequences.domain.program import parse
 from sequences.domain.steps import SequenceProgram
+from sequences.domain.stops import continued
 from sequences.domain.validation_errors import InvalidSequence
 from taskhub.errors import Rejected
 
@@ -159,6 +160,39 @@ def test_a_run_that_was_taken_over_ends_as_if_it_were_not(arguments: dict[str, A
         assert outcome(taken_over) == expected
         assert [told(record) for record in more] == [told(record) for record in records[done:]]
         assert json.dumps(parse(arguments).persistence) == json.dumps(program.persistence)
+
+
+def without(value: Any, key: str) -> Any:
+    """A JSON value without a key, at any depth."""
+    if isinstance(value, list):
+        return [without(inner, key) for inner in value]
+    return (
+        {name: without(inner, key) for name, inner in value.items() if name != key}
+        if isinstance(value, dict)
+        else value
+    )
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(PROGRAMS)
+@example({"requests": [{"method": "POST", "url": "http://h/list", "__def_loop__": {**LOOP, "by": "$.none"}}]})
+def test_a_run_that_goes_on_from_where_one_stopped_stops_there_again(arguments: dict[str, Any]) -> None:
+    """Servers that still answer as they did: the step that failed sends the same, and nothing before it is sent.
+
+    What it had saved before it failed stays saved, and might be sent, so nothing is saved here.
+    """
+    program = parse(without(without(arguments, "save_req_to"), "save_to"))
+    records: list[StepRecord] = []
+    run = interpreter(program, records)
+    expected = outcome(run)
+    if not isinstance(expected, tuple) or "more than" in expected[1]:  # budgets begin anew
+        return
+    more: list[StepRecord] = []
+    state = continued(json.loads(json.dumps(run.checkpoint())))
+    assert outcome(resumed(program, state, more, limits=LIMITS)) == expected
+    failed = [record for record in records if record.sent][-1:]
+    assert [told(record)[1:] for record in more if record.sent][-1:] in ([told(record)[1:] for record in failed], [])
+    assert len(more) <= 2
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow], deadline=None)

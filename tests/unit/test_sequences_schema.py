@@ -141,7 +141,9 @@ def test_what_is_valid_matches(number: int) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(place=st.sampled_from(PLACES), new=VALUES, key=st.sampled_from(["", "by", "sleep", "call", "url", "body", "name"]))
+@given(
+    place=st.sampled_from(PLACES), new=VALUES, key=st.sampled_from(["", "by", "sleep", "call", "url", "body", "name"])
+)
 def test_whatever_the_validator_accepts_matches(place: tuple[int, tuple[Any, ...]], new: Any, key: str) -> None:
     """A valid sequence with one value in place of another, or with one more key."""
     number, path = place
