@@ -53,7 +53,7 @@ def test_a_parameter_that_is_not_known_is_refused(colleague: Person, place: str,
 
 def api_paths() -> Iterator[tuple[str, frozenset[str]]]:
     """A path of each route of the API, and its parameters that may be given several times."""
-    values = {"uuid": str(uuid4()), "ksuid": "1XtQA0Z15N3fqKZuzPKESUsTIW1", "str": "x"}
+    values = {"uuid": str(uuid4()), "ksuid": "1XtQA0Z15N3fqKZuzPKESUsTIW1", "str": "x", "int": "1"}
     for place, view in views():
         yield (
             re.sub(r"<(\w+):\w+>", lambda found: values[found[1]], place),
