@@ -164,7 +164,9 @@ def test_who_resumes_what(owner: Person, colleague: Person, stranger: Person) ->
     made = Run.objects.get(pk=new.json()["id"])
     assert (made.retry_of_id, made.state, made.arguments) == (run.pk, "PENDING", run.arguments)
     assert new["Location"].endswith(f"/sequences/runs/{made.pk}")
-    assert load_state(made, {"b": 2})["persistence"] == {"b": 2, "a": "canary"}
+    state = load_state(made, {"b": 2})
+    assert state
+    assert state["persistence"] == {"b": 2, "a": "canary"}
     with connection.cursor() as cursor:
         cursor.execute("SELECT t::text FROM sequences_checkpointvalue t WHERE run_id = %s", [made.pk])
         assert "canary" not in str(cursor.fetchall())

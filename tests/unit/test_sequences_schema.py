@@ -124,7 +124,7 @@ def at(value: Any, path: tuple[Any, ...]) -> Any:
 
 
 PLACES = [(number, path) for number, example in enumerate(EXAMPLES) for path in places(example)]
-VALUES = st.sampled_from(
+VALUES: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, False, 0, 1, -1, 2.5, 101, "", "x", "GET", "5xx", "link", "{{#.a}}", [], [[]], [None], [{}], {},
      {"a": 1}, {"by": "$", "condition": {}}, {"sleep": 1}, {"method": "GET", "url": "http://h/"}]
 )  # fmt: skip
