@@ -79,6 +79,14 @@ ROWS = [
         0.7,
         sequence_rows.sequences_at_once,
     ),
+    Row(
+        "parallel",
+        "one loop of 64 items, `parallel: 16`, 50 ms each",
+        "a pool of 16 threads with `requests.Session`",
+        ">=",
+        0.7,
+        sequence_rows.parallel,
+    ),
     Row("schedules", "10,000 schedules, 100 due a second: largest lag", "", "<=", 2, sequence_rows.schedules),
     Row(
         "upload small",

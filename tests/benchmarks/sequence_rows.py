@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +18,13 @@ import requests
 from sequences.domain.exchange import SequenceLimits, StepRequest, StepResponse
 from sequences.domain.interpreter import Interpreter
 from sequences.domain.program import parse
-from tests.benchmarks.load import Client, load
+from tests.benchmarks.load import Call, Client, load
 from tests.benchmarks.row import CannotMeasure, Measured, by_turns
 from tests.benchmarks.stage import ROOT, Stage, until
 
 STEPS = 100
 AT_ONCE, GETS, SLOW_SECONDS = 32, 10, 0.05
+PARALLEL_ITEMS, PARALLEL_THREADS = 64, 16
 MANY, FEW = 20_000, 2_000
 SCHEDULES, EVERY_SECONDS, WATCHED_SECONDS = 10_000, 100, 20
 TICK_GAP = timedelta(seconds=0.4)  # between two ticks nothing is accepted for longer
@@ -51,14 +53,10 @@ SELECT id, %s, kwargs, 'latest', 'beside', '', '' FROM django_celery_beat_period
 
 def sequence(stage: Stage) -> Measured:
     """From the run's start to its end, as the ledger has them: steps recorded, result kept."""
-    staff = _staff(stage)
     with _local_server() as url, requests.Session() as session, Client(stage.call("/").place) as client:
         session.trust_env = False
         items = list(range(STEPS))
-        loop = {"by": "#.items", "requests": [{"method": "GET", "url": f"{url}/{{{{$}}}}"}]}
-        body = {"persistence": {"items": items}, "requests": [{"method": "GET", "url": url, "__def_loop__": loop}]}
-        call = stage.call("/sequences/runs?wait=60", json.dumps(body).encode())
-        call = type(call)(call.url, staff, call.path, call.body, call.status)
+        call = _loop_call(stage, url, STEPS)
 
         def floor() -> float:
             began = time.perf_counter()
@@ -67,14 +65,58 @@ def sequence(stage: Stage) -> Measured:
             return STEPS / (time.perf_counter() - began)
 
         def ours() -> float:
-            run = json.loads(client.ask(call))
-            if run["state"] != "SUCCESS" or len(run["steps"]) != STEPS + 1:
-                raise CannotMeasure(f"The sequence ended as {run['state']}: {run['error']}")
-            times = [datetime.fromisoformat(run[name]) for name in ("started_at", "finished_at")]
-            return (STEPS + 1) / (times[1] - times[0]).total_seconds()
+            return (STEPS + 1) / _seconds_of_run(client.ask(call), STEPS + 1)
 
         floor(), ours()
         return Measured(*by_turns(stage.slices * 3, floor, ours), "steps/s")
+
+
+def parallel(stage: Stage) -> Measured:
+    """As `sequence`, of a loop whose items go on at once; both send one request before it."""
+    local = threading.local()
+
+    def get(url: str) -> None:
+        if not hasattr(local, "session"):
+            local.session = requests.Session()
+            local.session.trust_env = False
+        local.session.get(url).json()
+
+    with (
+        _local_server(SLOW_SECONDS) as url,
+        ThreadPoolExecutor(PARALLEL_THREADS) as threads,
+        Client(stage.call("/").place) as client,
+    ):
+        call = _loop_call(stage, url, PARALLEL_ITEMS, parallel=PARALLEL_THREADS)
+
+        def floor() -> float:
+            began = time.perf_counter()
+            get(url)
+            list(threads.map(get, [f"{url}/{number}" for number in range(PARALLEL_ITEMS)]))
+            return PARALLEL_ITEMS / (time.perf_counter() - began)
+
+        def ours() -> float:
+            return PARALLEL_ITEMS / _seconds_of_run(client.ask(call), PARALLEL_ITEMS + 1)
+
+        floor(), ours()
+        return Measured(*by_turns(stage.slices * 3, floor, ours), "items/s")
+
+
+def _loop_call(stage: Stage, url: str, items: int, **options: Any) -> Call:
+    """The call that runs a sequence: a request, and a loop that sends another one for each item."""
+    loop = {"by": "#.items", "requests": [{"method": "GET", "url": f"{url}/{{{{$}}}}"}], **options}
+    step = {"method": "GET", "url": url, "__def_loop__": loop}
+    body = {"persistence": {"items": list(range(items))}, "requests": [step]}
+    call = stage.call("/sequences/runs?wait=60", json.dumps(body).encode())
+    return type(call)(call.url, _staff(stage), call.path, call.body, call.status)
+
+
+def _seconds_of_run(answer: bytes, steps: int) -> float:
+    """From its start to its end, as the ledger has them."""
+    run = json.loads(answer)
+    if run["state"] != "SUCCESS" or len(run["steps"]) != steps:
+        raise CannotMeasure(f"The sequence ended as {run['state']}: {run['error']}")
+    started, finished = (datetime.fromisoformat(run[name]) for name in ("started_at", "finished_at"))
+    return (finished - started).total_seconds()
 
 
 def sequences_at_once(stage: Stage) -> Measured:
