@@ -29,7 +29,7 @@ from sequences.serializers import (
 )
 from sequences.services.sequence_runs import (
     KIND,
-    check,
+    check_for_owner,
     key_scopes_of_owner,
     may_run,
     sequence_run,
@@ -110,9 +110,10 @@ class SequenceValidationView(SequenceView):
     def post(self, request: Request) -> Response:
         """Check a sequence.
 
-        Nothing is sent. Every fault is named, not only the first.
+        Nothing is sent. Every fault is named, not only the first; so is each stored sequence that it calls and that the
+        caller does not have.
         """
-        check(cast(Mapping[str, Any], request.data))  # what it is instead is a fault, too
+        check_for_owner(cast(Mapping[str, Any], request.data), request.user)  # what it is instead is a fault, too
         return Response({"valid": True})
 
 

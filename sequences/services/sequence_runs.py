@@ -8,6 +8,8 @@ from django.conf import settings
 
 from sequences.domain.program import parse
 from sequences.domain.steps import CALL, JAC
+from sequences.domain.validation_errors import InvalidSequence
+from sequences.services.stored_calls import faults_of_calls
 from sequences.services.stored_sequences import find_version, read_call, resolved_arguments
 from taskhub.errors import Forbidden, NotFound
 from taskhub.runs import queue as runs
@@ -59,24 +61,36 @@ def check(arguments: Mapping[str, Any]) -> None:
         parse(arguments)
 
 
+def check_for_owner(arguments: Mapping[str, Any], owner: Any) -> Mapping[str, Any]:
+    """Checks them as `check` does, and looks up what they name among the owner's stored sequences.
+
+    Returns the arguments of a run, with the version that a stored sequence has now. Raises `InvalidSequence`.
+    """
+    if (call := read_call(arguments)) is None:
+        if faults := faults_of_calls(parse(arguments), arguments, owner.pk):
+            raise InvalidSequence(faults)
+        return arguments
+    try:
+        return resolved_arguments(call, owner)
+    except NotFound as error:
+        key = "version" if call.version else "sequence"
+        raise InvalidSequence([{"path": key, "detail": error.detail}]) from None
+
+
 def submit_sequence(*, arguments: Mapping[str, Any], owner: Any, webhook: str = "") -> Run:
     """Submits a run of a sequence, or of a stored one. Raises `InvalidSequence`, `NotFound` for a stored one that is
     none, and `Refused` for a webhook's address."""
     runs.checked_webhook(webhook)
     call = read_call(arguments)
     name = KIND if call is None else call.name
-    if call is not None:
-        arguments = resolved_arguments(call, owner)
+    arguments = check_for_owner(arguments, owner) if call is None else resolved_arguments(call, owner)
     return runs.submit(kind=KIND, owner=owner, name=name, arguments=arguments, time_limit=time_limit(), webhook=webhook)
 
 
 def planned_run(arguments: Mapping[str, Any], owner: Any, schedule: str) -> PlannedRun:
     """The run that a schedule, by name, starts. Raises `InvalidSequence`, and `Forbidden` as `check_owner` does."""
     check_owner(owner)
-    check(arguments)
-    if (call := read_call(arguments)) is not None:
-        arguments = resolved_arguments(call, owner)
-    return PlannedRun(owner, schedule, arguments, time_limit())
+    return PlannedRun(owner, schedule, check_for_owner(arguments, owner), time_limit())
 
 
 def time_limit() -> float:

@@ -15,8 +15,9 @@ from sequences.domain.program import parse_stored
 from sequences.domain.scope import Scope
 from sequences.domain.strand_records import StoredProgram
 from sequences.domain.templates import OnNothing
-from sequences.domain.validation_errors import InvalidSequence, StepFailure
+from sequences.domain.validation_errors import InvalidSequence, StepFailure, join_path
 from sequences.models import SequenceVersion, StoredSequence
+from sequences.services.stored_calls import faults_of_calls
 from taskhub.errors import NotFound, Rejected, invalid
 from taskhub.jsontools.document_schemas import DocumentSchema, InvalidSchema
 
@@ -64,7 +65,7 @@ def save_sequence(
         raise invalid(
             "/name", "A name has letters, digits, '.', '_' and '-', up to 100, and is none of the calls' own."
         )
-    _check(sequence, inputs, outputs)
+    _check(user, name, sequence, inputs, outputs)
     content = {"sequence": sequence, "description": description, "inputs": inputs, "outputs": outputs}
     with transaction.atomic():
         stored, _ = StoredSequence.objects.get_or_create(owner=user, name=name)
@@ -81,10 +82,12 @@ def save_sequence(
         return SequenceVersion.objects.create(stored=stored, number=stored.newest, **content), True
 
 
-def _check(sequence: Any, inputs: Any, outputs: Any) -> None:
+def _check(user: Any, name: str, sequence: Any, inputs: Any, outputs: Any) -> None:
     faults: list[Any] = []
     try:
-        parse_stored(sequence, outputs)
+        program, _ = parse_stored(sequence, outputs)
+        found = faults_of_calls(program, sequence, user.pk, name)
+        faults += [{**fault, "path": join_path("sequence", fault["path"])} for fault in found]
     except InvalidSequence as error:
         faults = list(error.errors)
     if inputs is not None:

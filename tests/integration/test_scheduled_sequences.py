@@ -102,6 +102,31 @@ def test_the_described_systems_own_sequence_runs(colleague: Person, owner: Perso
     assert result["todo_req"]["api"] == f"{elsewhere}/todos/100"
 
 
+@pytest.mark.parametrize(("version", "result"), [({}, {"id": 100}), ({"version": 1}, {"title": "a todo"})])
+def test_a_schedule_names_a_stored_sequence(
+    colleague: Person, elsewhere: str, version: dict[str, int], result: dict[str, Any]
+) -> None:
+    stored = {
+        "sequence": {"requests": [{"method": "GET", "url": f"{elsewhere}/{{{{#.inputs.id}}}}", "save_to": "todo"}]},
+        "inputs": {"type": "object", "required": ["id"]},
+    }
+    arguments = {"sequence": "todo", "inputs": {"id": 100}, **version}
+    body = {"name": "nightly", "kind": "sequence", "arguments": arguments, "when": {"crontab": "0 3 * * *"}}
+    assert colleague.post("/schedules", body).status_code == 400  # there is none yet
+    for outputs in ({"title": "#.todo.title"}, {"id": "#.todo.id"}):
+        assert colleague.call("PUT", "/sequences/todo", {**stored, "outputs": outputs}).status_code == 201
+        if "title" in outputs:
+            assert colleague.post("/schedules", body).json()["arguments"] == arguments
+    run = fired()
+    assert (run.state, run.result, run.schedule) == ("SUCCESS", result, "nightly"), run.error
+    assert colleague.call("DELETE", "/sequences/todo").status_code == 204
+    Schedule.objects.update(due_at=timezone.now() - timedelta(seconds=1))
+    assert fire_due() == 1
+    failed: Any = Run.objects.exclude(pk=run.pk).get(kind="sequence")
+    key = "version" if version else "sequence"
+    assert (failed.state, key in failed.error["message"], "todo" in failed.error["message"]) == ("FAILURE", True, True)
+
+
 def test_it_is_refused_to_who_is_no_staff(owner: Person) -> None:
     body = {"persistence": {"master": owner.user.jid}, "requests": []}
     refused = owner.post(ADD, {"name": "theirs", "schedule": EVERY_MINUTE, "body": body})

@@ -175,7 +175,95 @@ def test_faults_of_a_stored_sequence_have_their_places(hub: Hub) -> None:
     assert hub.admin.call("PUT", "/sequences/a", json={}).status_code == 400
 
 
-def test_one_sequence_calls_another_and_a_schedules_arguments_may_name_one(hub: Hub, shop: str) -> None:
+def calling(*names: str, **more: Any) -> dict[str, Any]:
+    """A sequence that calls others, one after the other."""
+    return {"requests": [{"call": {"sequence": name}, **more} for name in names]}
+
+
+@pytest.fixture(scope="module")
+def inner(hub: Hub, shop: str) -> str:
+    """The name of a stored sequence."""
+    name = f"inner-{uuid4().hex[:8]}"
+    assert hub.admin.call("PUT", f"/sequences/{name}", json=stored(shop)).status_code == 201
+    return name
+
+
+def test_what_is_called_is_looked_up_wherever_a_sequence_is_checked(hub: Hub, inner: str) -> None:
+    steps = calling(inner, "nobody")["requests"]
+    again = {"call": {"sequence": inner, "version": 9}}
+    loop = {"by": "#.list", "requests": [again]}
+    sequence = {
+        "requests": [*steps, {"parallel": {"branches": [[again]]}, "catch": steps[1:], "__def_loop__": loop}],
+        "finally": [*steps[1:], {"call": {"sequence": "{{#.name}}"}}],
+    }
+    places = {
+        "requests[1].call.sequence",
+        "requests[2].parallel.branches[0][0].call.version",
+        "requests[2].__def_loop__.requests[0].call.version",
+        "requests[2].catch[0].call.sequence",
+        "finally[0].call.sequence",
+    }
+    schedule = {"name": "night", "kind": "sequence", "arguments": sequence, "when": {"crontab": "0 3 * * *"}}
+    older = {
+        "name": "night",
+        "schedule": {"type": "interval", "conf": {"every": 1, "period": "days"}},
+        "body": sequence,
+    }
+    for method, path, body, prefix in (
+        ("POST", "/sequences/validate", sequence, ""),
+        ("POST", "/sequences/runs", sequence, ""),
+        ("PUT", f"/sequences/outer-{inner}", {"sequence": sequence}, "sequence."),
+        ("POST", "/schedules", schedule, ""),
+        ("POST", "/js/add_scheduled_sequence", older, ""),
+    ):
+        problem = hub.admin.call(method, path, json=body)
+        assert problem.status_code == 400, (path, problem.text)
+        found = {error["path"]: error["detail"] for error in problem.json()["errors"]}
+        assert found.keys() == {f"{prefix}{place}" for place in places}, path
+        assert found[f"{prefix}requests[1].call.sequence"] == "There is no stored sequence nobody."
+    assert hub.admin.get(f"/sequences/outer-{inner}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [({"sequence": "nobody"}, "sequence"), ({"sequence": "INNER", "version": 9}, "version"),
+     ({"sequence": "INNER", "inputs": {"name": 5}}, "inputs")],
+)  # fmt: skip
+def test_arguments_that_name_a_stored_sequence_are_checked_with_it(
+    hub: Hub, inner: str, arguments: dict[str, Any], place: str
+) -> None:
+    arguments = {**arguments, "sequence": arguments["sequence"].replace("INNER", inner)}
+    schedule = {"name": "night", "kind": "sequence", "arguments": arguments, "when": {"crontab": "0 3 * * *"}}
+    for path, body in (("/sequences/validate", arguments), ("/schedules", schedule)):
+        problem = hub.admin.post(path, body)
+        assert (problem.status_code, [error["path"] for error in problem.json()["errors"]]) == (400, [place]), path
+
+
+def test_calls_that_are_sure_to_go_too_deep_are_refused(hub: Hub) -> None:
+    chain = [f"deep-{uuid4().hex[:8]}-{number}" for number in range(12)]
+    for number, name in enumerate(chain[:11]):  # each calls the one before, so the last calls ten
+        body = {"sequence": calling(*chain[number - 1 : number] if number else ())}
+        assert hub.admin.call("PUT", f"/sequences/{name}", json=body).status_code == 201
+    refused = hub.admin.post("/sequences/validate", calling(chain[10])).json()["errors"]
+    named = ", ".join(reversed(chain[:11]))
+    assert refused == [
+        {"path": "requests[0].call.sequence", "detail": f"Sequences call each other more than 10 deep: {named}."}
+    ]
+    assert hub.admin.post("/sequences/validate", calling(chain[9])).json() == {"valid": True}
+    assert run(hub.admin, calling(chain[9]))["state"] == "SUCCESS"
+    itself = f"/sequences/{chain[11]}"
+    refused = hub.admin.call("PUT", itself, json={"sequence": calling(chain[11])}).json()["errors"]
+    assert [error["path"] for error in refused] == ["sequence.requests[0].call.sequence"]
+    ends = [{"by": "#.inputs.name", "condition": {"ne": None}}]
+    guards: list[dict[str, Any]] = [{"when": ends}, {"ignore_error": True}, {"catch": []}]  # these may well end
+    for guard in guards:
+        body = {"sequence": calling(chain[11], **guard)}
+        assert hub.admin.call("PUT", itself, json=body).status_code in (200, 201), guard
+    left = [{"parallel": {"branches": [[]]}, "break": []}, *calling(chain[11])["requests"]]
+    assert hub.admin.call("PUT", itself, json={"sequence": {"requests": left}}).status_code == 201
+
+
+def test_one_sequence_calls_another(hub: Hub, shop: str) -> None:
     name = f"inner-{uuid4().hex[:8]}"
     hub.admin.call("PUT", f"/sequences/{name}", json=stored(shop))
     call = {"call": {"sequence": name, "inputs": {"name": "{{@}}"}}, "save_to": "called_{{!}}"}
