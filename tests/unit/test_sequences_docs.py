@@ -1,10 +1,12 @@
-"""docs/sequences.md: every example gives what stands under it, against the server that it describes."""
+"""docs/sequences.md and its recipes: every example gives what stands under it, with the server that they describe."""
 
 import json
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,18 +14,24 @@ from sequences.domain.errors import SequenceStopped
 from sequences.domain.exchange import StepResponse
 from sequences.domain.functions import FUNCTIONS
 from sequences.domain.interpreter import Interpreter
-from sequences.domain.program import PROGRAM_KEYS, parse
+from sequences.domain.program import PROGRAM_KEYS, parse, parse_stored
 from sequences.domain.scope import RunContext
 from sequences.domain.step_reader import LOOP_KEYS, STEP_KEYS
+from sequences.domain.strand_records import StoredProgram
 from sequences.exchange_threads import ExchangeThreads
 from sequences.http_client import HttpClient
 from sequences.services.run_context import utc_now
 from taskhub.jsontools.jsonc import parse_jsonc
 from tests.integration.sequence_servers import bundled_api
 
-TEXT = (Path(__file__).resolve().parents[2] / "docs" / "sequences.md").read_text()
-EXAMPLES = re.findall(r"```json\n(.*?)```\s+```(result|shows|stops|masked)\n(.*?)```", TEXT, re.DOTALL)
-WHOLE = "".join(text for text, _, _ in EXAMPLES)
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+TEXT, RECIPES = ((DOCS / name).read_text() for name in ("sequences.md", "sequence-recipes.md"))
+_OUTCOME = r"\s+```(result|shows|stops|masked)\n(.*?)```"
+# An example, its outcome, and what of the result is shown where it stops.
+EXAMPLES = re.findall(rf"```json\n(.*?)```{_OUTCOME}(?:\s+```shows\n(.*?)```)?", TEXT + RECIPES, re.DOTALL)
+STORED: dict[str, str] = dict(re.findall(r"```json (\w+)\n(.*?)```", TEXT + RECIPES, re.DOTALL))
+SECRETS = {"SHOP_KEY": "s3cret"}
+WHOLE = "".join(text for text, *_ in EXAMPLES)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +50,8 @@ def refuse(name: str, arguments: object, master: object) -> StepResponse:
 
 
 def test_every_example_has_its_outcome() -> None:
-    assert len(EXAMPLES) == TEXT.count("```json") >= 6
+    assert len(EXAMPLES) == (TEXT + RECIPES).count("```json\n") >= 6
+    assert RECIPES.count("\n## ") == RECIPES.count("```json\n") == 10
 
 
 @pytest.mark.parametrize("key", [*STEP_KEYS, *PROGRAM_KEYS, *LOOP_KEYS])
@@ -55,9 +64,14 @@ def test_every_function_has_an_example(name: str) -> None:
     assert re.search(rf"\| {name}\b", WHOLE)
 
 
-@pytest.mark.parametrize(("text", "outcome", "expected"), EXAMPLES)
-def test_an_example_gives_what_stands_under_it(shop: str, text: str, outcome: str, expected: str) -> None:
-    context = RunContext(now=utc_now, new_id=lambda: "0" * 36, secret=lambda name: "s3cret")
+@pytest.mark.parametrize(("text", "outcome", "expected", "shown"), EXAMPLES)
+def test_an_example_gives_what_stands_under_it(shop: str, text: str, outcome: str, expected: str, shown: str) -> None:
+    def load(name: str, version: int | None, inputs: dict[str, Any] | None) -> StoredProgram:
+        stored = json.loads(at(shop, STORED[name]))
+        program, outputs = parse_stored(stored["sequence"], stored["outputs"])
+        return StoredProgram(replace(program, persistence={"inputs": inputs}), 1, outputs)
+
+    context = RunContext(now=utc_now, new_id=lambda: "0" * 36, secret=SECRETS.__getitem__)
     with HttpClient(lambda: 60.0) as client, ExchangeThreads(4) as threads:
         run = Interpreter(
             parse(parse_jsonc(at(shop, text))),
@@ -66,11 +80,13 @@ def test_an_example_gives_what_stands_under_it(shop: str, text: str, outcome: st
             clock=time.monotonic,
             performer=threads,
             context=context,
+            load=load,
         )
         if outcome == "stops":
             with pytest.raises(SequenceStopped) as caught:
                 run.run()
             assert str(caught.value) == expected.strip()
+            assert not shown or caught.value.persistence.items() >= json.loads(shown).items()
             return
         result = run.run()
     told = json.loads(at(shop, expected))
