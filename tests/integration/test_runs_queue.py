@@ -377,12 +377,13 @@ def test_work_that_the_database_interrupts_is_tried_again(olga: User) -> None:
 
 def test_a_schedules_due_time_is_one_run(olga: User) -> None:
     due = timezone.now()
-    submit(olga, schedule="nightly", due_at=due)
+    submit(olga, schedule_id=7, due_at=due)
     with pytest.raises(IntegrityError), transaction.atomic():
-        submit(olga, schedule="nightly", due_at=due)
-    submit(olga, schedule="nightly")
-    submit(olga, schedule="nightly", due_at=due + timedelta(days=1))
-    assert Run.objects.filter(schedule="nightly").count() == 3
+        submit(olga, schedule_id=7, due_at=due)
+    submit(olga, schedule_id=7)
+    submit(olga, schedule_id=7, due_at=due + timedelta(days=1))
+    submit(olga, schedule_id=8, due_at=due)
+    assert Run.objects.filter(schedule_id__isnull=False).count() == 4
 
 
 def test_a_delayed_run_waits_for_its_time(olga: User) -> None:
