@@ -15,7 +15,7 @@ from taskhub.runs.models import Run
 
 
 def dry_run(*, owner: Any, sequence: Any, answers: Any) -> dict[str, Any]:
-    """`{requests, errors, nothing_found, unused_answers, stopped}`, secrets masked.
+    """`{requests, errors, nothing_found, unused_answers, stopped}`, secrets masked; `owner` is None for nobody's.
 
     `answers` are `{path: {status?, headers?, body?}}`, or lists of these. Raises `InvalidSequence` for a sequence or
     for answers that are none.
@@ -35,7 +35,7 @@ def dry_run(*, owner: Any, sequence: Any, answers: Any) -> dict[str, Any]:
         clock=time.monotonic,
         limits=configured_limits(),
         context=run_context(run, recorder),
-        load=Library(owner.pk, note).load,
+        load=Library(run.owner_id, note).load,
     )
     stopped = None
     try:

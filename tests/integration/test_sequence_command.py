@@ -189,3 +189,31 @@ def test_as_a_user_of_a_hub_that_runs(hub: Hub) -> None:
     printed.check_result(json.loads(done.stdout))
     unknown = sequence(hub.home, "run", "--as", "nobody@hub.example", "-", text=printed.text, **options)
     assert (unknown.returncode, "There is no active user nobody@hub.example." in unknown.stderr) == (2, True)
+
+
+# Dry runs
+
+
+def test_a_dry_run_prints_what_would_be_sent(typed: Typed, tmp_path: Path) -> None:
+    text = json.dumps({"requests": [get("http://127.0.0.1:9/a", save_to="a"), get("http://127.0.0.1:9/{{#.a.id}}")]})
+    tried = typed("dry-run", "-", text=text)
+    assert tried.returncode == 0, tried.stderr
+    report = json.loads(tried.stdout)
+    assert [sent["url"] for sent in report["requests"]] == ["http://127.0.0.1:9/a", "http://127.0.0.1:9/"]
+    assert report["nothing_found"] == [{"path": "requests[1].url", "expression": "#.a.id", "times": 1}]
+    (tmp_path / "answers.json").write_text('{"requests[0]": {"body": {"id": 7}}, "requests[1]": {"status": 500}}')
+    tried = typed("dry-run", "-", "--answers", str(tmp_path / "answers.json"), text=text)
+    assert (tried.returncode, json.loads(tried.stdout)["stopped"]["path"]) == (1, "requests[1]")
+    assert json.loads(tried.stdout)["requests"][1]["url"] == "http://127.0.0.1:9/7"
+
+
+@pytest.mark.parametrize(
+    ("answers", "code", "told"),
+    [('{"a": {"status": 1}}', 1, "answers.a.status"), ("{", 1, "line 1"), (None, 2, "cannot be read")],
+)
+def test_answers_that_cannot_be_used(typed: Typed, tmp_path: Path, answers: str | None, code: int, told: str) -> None:
+    if answers is not None:
+        (tmp_path / "answers.json").write_text(answers)
+    tried = typed("dry-run", "-", "--answers", str(tmp_path / "answers.json"), text='{"requests": []}')
+    assert tried.returncode == code
+    assert told in tried.stderr

@@ -4,8 +4,9 @@ import json
 import random
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -21,6 +22,7 @@ from sequences.domain.steps import SequenceProgram
 from sequences.exchange_threads import ExchangeThreads
 from sequences.http_client import HttpClient
 from sequences.in_process_client import InProcessClient
+from sequences.services.dry_runs import dry_run
 from sequences.services.run_context import utc_now
 from sequences.services.sequence_execution import configured_limits
 from sequences.step_tree import StepTree, step_label
@@ -29,39 +31,39 @@ from taskhub.errors import Rejected
 from taskhub.jsontools.jsonc import parse_jsonc
 
 UNUSABLE, INTERRUPTED = 2, 130
+Value = TypeVar("Value")
 
 
 class Command(BaseCommand):
-    help = "Checks a sequence, or runs it here. Exits with 0; 1 for one that is wrong or stopped; 2 for wrong usage."
+    help = "Checks, tries or runs a sequence here. Exits with 0; 1 for one that is wrong or stopped; 2 for wrong usage."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
         validate = verbs.add_parser("validate", help="Names every fault with its place.")
         run = verbs.add_parser("run", help="Carries the sequence out in this process, and shows its steps.")
-        for verb in (validate, run):
+        dry_run = verbs.add_parser("dry-run", help="Tells what the sequence would send, as JSON; sends nothing.")
+        for verb in (validate, run, dry_run):
             verb.add_argument("file", help="JSON, comments and trailing commas allowed; - is the standard input")
-        run.add_argument("--as", dest="email", help="the user whose sequence it is; without it, it is nobody's")
+        for verb in (run, dry_run):
+            verb.add_argument("--as", dest="email", help="the user whose sequence it is; without it, it is nobody's")
+        dry_run.add_argument("--answers", help="a file with answers by the paths of steps; without it, all are empty")
         run.add_argument(
             "--json", action="store_true", help="print the result to the standard output, the steps beside"
         )
 
-    def handle(self, *, verb: str, file: str, email: str = "", **options: Any) -> None:
-        program = self._program(file)
+    def handle(self, *, verb: str, file: str, email: str = "", answers: str = "", **options: Any) -> None:
+        sequence = _read(file)
+        program = _usable(file, lambda: parse(sequence))
         if verb == "validate":
             self.stdout.write(f"{file}: valid, {sum(1 for _ in program.walk())} requests")
             return
+        if verb == "dry-run":
+            given, owner = _read(answers) if answers else None, _user(email)
+            report = _usable(answers, lambda: dry_run(owner=owner, sequence=sequence, answers=given))
+            self.stdout.write(_pretty(report))
+            sys.exit(1 if report["stopped"] else 0)
         sys.exit(self._run(program, file, _user(email), **options))
-
-    def _program(self, file: str) -> SequenceProgram:
-        try:
-            text = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        except OSError as error:
-            raise CommandError(f"{file} cannot be read: {error}", returncode=UNUSABLE) from None
-        try:
-            return parse(parse_jsonc(text))
-        except Rejected as refusal:
-            raise CommandError("\n".join(f"{file}: {_with_place(error)}" for error in refusal.errors)) from None
 
     def _run(self, program: SequenceProgram, file: str, owner: User | None, *, json: bool, **_: Any) -> int:
         console = Console(stderr=json, highlight=False)
@@ -104,6 +106,23 @@ class StepDisplay:
 
     def _print_line(self, record: StepRecord) -> None:
         self._console.print(step_label(record, record.path), soft_wrap=True)
+
+
+def _read(file: str) -> Any:
+    """The JSON in a file."""
+    try:
+        text = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise CommandError(f"{file} cannot be read: {error}", returncode=UNUSABLE) from None
+    return _usable(file, lambda: parse_jsonc(text))
+
+
+def _usable(file: str, use: Callable[[], Value]) -> Value:
+    """What is made of a file's content, each fault of which is told with its place."""
+    try:
+        return use()
+    except Rejected as refusal:
+        raise CommandError("\n".join(f"{file}: {_with_place(error)}" for error in refusal.errors)) from None
 
 
 def _user(email: str | None) -> User | None:
