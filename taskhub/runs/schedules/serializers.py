@@ -68,7 +68,7 @@ EXAMPLE_PREVIEW = {"fires": [EXAMPLE_DUE_TIME]}
 
 _NULLABLE_TIME = {"type": ["string", "null"], "format": "date-time"}
 SCHEDULE = object_of(
-    "Schedule",
+    "StoredSchedule",
     EXAMPLE,
     owner={"type": ["string", "null"], "format": "uuid", "description": "null: it came with a database of elsewhere."},
     kind={"type": ["string", "null"], "description": "null: its task is none that schedules can start."},
