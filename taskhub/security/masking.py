@@ -18,7 +18,7 @@ _NAMES = (
 # No two branches of a repetition match the same character: a line made for it would otherwise take hours.
 _PATTERNS = [
     # "password": "abc", 'token': b'abc', ("api_key", "abc"), {\"secret\": \"abc\"}; or cut off at the end
-    re.compile(rf"""(?is)({_NAMES}(?:\\*["']?\s*[:=]|\\*["'],)\s*b?)(\\*["'])(?:(?!\2)(?:\\.|[^\\]))*+(?:\2|\\?\Z)"""),
+    re.compile(rf"""(?is)({_NAMES}(?:\\*["']?\s*[:=]|\\*["'],)\s*b?)(\\*["'])(?:(?!\2)(?:\\.|[^\\]))*(?:\2|\\?\Z)"""),
     # Authorization: Digest a="b", c="d"; whatever the scheme, the rest of the line belongs to it
     re.compile(r"""(?i)(authorization\\*["']?\s*[:=]\s*)(?!["'\\\s]|\*{3}|b["']|none\b|null\b)[^\r\n]+"""),
     # api_key=abc, X-API-Key: abc, "token": 123
@@ -34,7 +34,7 @@ _PATTERNS = [
 ]
 # "password": ["abc", "def"], credentials={'user': 'u'}, token=Text('abc'): what follows the name up to the bracket
 _BRACKETED = re.compile(rf"""(?i){_NAMES}(?:\\*["']?\s*[:=]|\\*["'],)\s*(?=\w{{0,40}}[\[({{])""")
-_BRACKET_OR_TEXT = re.compile(r"""(?s)([\[({])|([\])}])|(?<!\\)(\\{0,15}["'])(?:(?!\3)(?:\\.|[^\\]))*+(?:\3|\\?\Z)""")
+_BRACKET_OR_TEXT = re.compile(r"""(?s)([\[({])|([\])}])|(?<!\\)(\\{0,15}["'])(?:(?!\3)(?:\\.|[^\\]))*(?:\3|\\?\Z)""")
 _IS_SECRET = re.compile(rf"(?i){_NAMES}$")
 
 

@@ -21,6 +21,7 @@ NAMES = [
     "queue_check",
     "sequence",
     "sequences at once",
+    "parallel",
     "schedules",
     "upload small",
     "upload large",

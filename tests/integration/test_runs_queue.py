@@ -25,7 +25,7 @@ from taskhub.runs import queue, run_kinds
 from taskhub.runs.domain import LeaseLost, State, oldest_id
 from taskhub.runs.health import worker_heartbeat
 from taskhub.runs.models import IdempotencyRecord, Run
-from taskhub.runs.queue import maintenance, pubsub, worker_process
+from taskhub.runs.queue import broker, maintenance, pubsub, worker_process
 from taskhub.runs.queue.ends import end_abandoned
 from taskhub.runs.queue.execution import Execution
 from taskhub.runs.queue.leases import renew_all
@@ -547,7 +547,8 @@ def test_a_retry_is_a_new_run_that_points_to_the_old(olga: User) -> None:
     assert claim_one().pk == new.pk
 
 
-def test_without_a_worker_a_run_is_performed_at_once(olga: User) -> None:
+def test_without_a_worker_a_run_is_performed_at_once(olga: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "live_queues", broker.LiveQueues())  # which knows no worker of a test before
     run = submit(olga)
     assert not queue.notify_worker(run)
     assert run_now(run, say).result == {"said": "hello"}

@@ -105,7 +105,7 @@ CONTENTS = st.recursive(
 
 @given(st.lists(CONTENTS, max_size=4).map("".join))
 def test_lines_and_text_have_the_same_letters_whatever_is_in_an_element(content: str) -> None:
-    node = element(content, "div")
+    node = element(content)  # which no end of an inner element closes
     shown = LexborHTMLParser(re.sub(r"<(script|style|template)>.*?</\1>", "", content)).text()
     text, lines = text_of(node), lines_of(node)
     assert "".join(text.split()) == "".join(lines.split()) == "".join(shown.split())
