@@ -431,7 +431,7 @@ def test_a_call_does_what_the_document_says(tag: str, for_staff: bool, world: Wo
 
 def test_calls_one_after_another_do_what_the_document_says(world: World, url: str) -> None:
     """What one call answers is given to the next: runs that were made are asked for, keys that were made revoked."""
-    schema = schemathesis.openapi.from_dict(exact(DOCUMENT), config=config(url, "stateful", examples=64))
+    schema = schemathesis.openapi.from_dict(exact(DOCUMENT), config=config(url, "stateful", examples=100))
     found: list[str] = []
     steps = 0
     for recorder in tried(schema, world):
