@@ -10,11 +10,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 import pytest
 from botocore.config import Config as BotoConfig
@@ -88,15 +88,32 @@ def deliver_by_sftp(server: SlowServer) -> None:
     deliver({"type": "sftp", "user": "ann", "password": "p", **host})
 
 
+ACCOUNT_SERVER: ContextVar[SlowServer | None] = ContextVar("the server that stands in place of the gate", default=None)
+GATE = transfer.gate
+
+
+@contextmanager
+def gate_of_account(policy: Policy, tunnel_scheme: str) -> Iterator[Any]:
+    """The gate; for the threads of `deliver_by_account` what they set in its place."""
+    if server := ACCOUNT_SERVER.get():
+        yield SimpleNamespace(address=f"http://{server.authority}", refused=[])
+    else:
+        with GATE(policy, tunnel_scheme) as proxy:
+            yield proxy
+
+
+@pytest.fixture(autouse=True)
+def _gate_by_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "gate", gate_of_account)
+
+
 def deliver_by_account(server: SlowServer, kind: str) -> None:
     """To a service whose address is its library's own; here the gate itself keeps the program waiting."""
-
-    @contextmanager
-    def gate(policy: Policy, tunnel_scheme: str) -> Iterator[Any]:
-        yield SimpleNamespace(address=f"http://{server.authority}", refused=[])
-
-    with mock.patch.object(transfer, "gate", gate):
+    token = ACCOUNT_SERVER.set(server)
+    try:
         deliver({"type": kind, "accessToken": "t"})
+    finally:
+        ACCOUNT_SERVER.reset(token)
 
 
 def ask_robots(server: SlowServer) -> None:
