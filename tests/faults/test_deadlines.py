@@ -15,6 +15,7 @@ from dataclasses import replace
 from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from botocore.config import Config as BotoConfig
@@ -105,6 +106,12 @@ def gate_of_account(policy: Policy, tunnel_scheme: str) -> Iterator[Any]:
 @pytest.fixture(autouse=True)
 def _gate_by_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfer, "gate", gate_of_account)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_known_of_hosts(settings: Any) -> None:
+    """An earlier test's server had the same port, perhaps, and its robots.txt is kept for an hour."""
+    settings.CHANNEL_PREFIX = f"deadlines-{uuid4().hex}"
 
 
 def deliver_by_account(server: SlowServer, kind: str) -> None:

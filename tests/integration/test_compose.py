@@ -198,7 +198,9 @@ def test_the_image_can_be_built_from_wheels_alone(tmp_path: Path) -> None:
     assert len(lines) == 2
     for line in lines:
         here = line.replace("/tmp/", f"{ROOT}/").replace("/opt/venv", str(venv))
-        quick = {**os.environ, "PIP_DRY_RUN": "1"}  # all are found, compared with their hashes, and go together
+        # All are found, compared with their hashes, and go together. The image calls its Python `python`.
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        quick = {**os.environ, "PATH": path, "PIP_DRY_RUN": "1"}
         subprocess.run(["sh", "-euc", here], cwd=ROOT, env=quick, check=True, stdout=subprocess.DEVNULL)
 
 

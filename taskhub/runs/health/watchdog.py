@@ -82,7 +82,9 @@ class Watchdog:
         self._silent = Counter({pid: self._silent[pid] + 1 for pid in silent})
         self._last = beats
         for pid, checks in self._silent.items():
-            if checks >= SILENT_CHECKS and not self._holds_lease(pid):
+            if checks < SILENT_CHECKS or self._holds_lease(pid):
+                continue
+            if heartbeat.beat_count(pid) == beats[pid]:  # else it let go meanwhile, and may have other work by now
                 log.error("Process %d does not let go of %s that it no longer has; it is ended", pid, self._work.name)
                 end_tree(pid)
                 heartbeat.forget(pid)
