@@ -29,7 +29,9 @@ from crawlers.models import External
 from crawlers.services import definitions
 from crawlers.services.definitions import EXTERNAL, modern_names
 from taskhub.jsontools.merge_patch import merge_patch
+from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.web.openapi.problem_responses import problems
+from taskhub.web.openapi.schemas import response_header
 
 SENT = OpenApiExample("An external", shown.SENT_EXTERNAL, request_only=True)
 
@@ -47,7 +49,7 @@ class ExternalsView(EnvelopeListView):
 
     @extend_schema(
         operation_id="externals_create",
-        parameters=[ETAG],
+        parameters=[KEY_PARAMETER, ETAG, response_header("Location", "The external's address.", 201)],
         request=json_body(EXTERNAL),
         responses={201: payload_response("The external", shown.EXTERNAL_SCHEMA, shown.EXTERNAL)},
         examples=[SENT],
@@ -59,8 +61,12 @@ class ExternalsView(EnvelopeListView):
         restrictions of `rule` and `target`, `credential` as `{"oauth": address}`.
         """
         values = EXTERNAL.check(modern_names(self.read_object(request)))
-        external = definitions.save_external(external=External(owner_id=cast(UUID, request.user.pk)), values=values)
-        return created_response(external, serialize_external(external, request.user), "externals")
+
+        def produce() -> Response:
+            external = definitions.save_external(external=External(owner_id=cast(UUID, request.user.pk)), values=values)
+            return created_response(external, serialize_external(external, request.user), "externals")
+
+        return answer_once(request, values, produce)
 
 
 class ExternalView(EnvelopeView):

@@ -29,6 +29,8 @@ from crawlers.api.views import (
 from crawlers.models import Stream
 from crawlers.services import definitions
 from taskhub.jsontools.merge_patch import merge_patch
+from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
+from taskhub.web.openapi.schemas import response_header
 
 
 def _meta(values: dict[str, Any]) -> dict[str, Any]:
@@ -48,7 +50,7 @@ class StreamsView(EnvelopeListView):
 
     @extend_schema(
         operation_id="streams_create",
-        parameters=[ETAG],
+        parameters=[KEY_PARAMETER, ETAG, response_header("Location", "The stream's address.", 201)],
         request=json_body(request_models.STREAM),
         responses={201: payload_response("The stream", shown.STREAM_SCHEMA, shown.STREAM)},
         examples=[OpenApiExample("A stream", {"meta": {"name": "shoes"}}, request_only=True)],
@@ -56,8 +58,12 @@ class StreamsView(EnvelopeListView):
     def post(self, request: Request) -> Response:
         """Make a stream."""
         meta = _meta(self.check_body(request, request_models.STREAM))
-        stream = definitions.create_stream(owner=request.user, meta=meta)
-        return created_response(stream, serialize_stream(stream, None, None), "streams")
+
+        def produce() -> Response:
+            stream = definitions.create_stream(owner=request.user, meta=meta)
+            return created_response(stream, serialize_stream(stream, None, None), "streams")
+
+        return answer_once(request, {"meta": meta}, produce)
 
 
 class StreamView(EnvelopeView):

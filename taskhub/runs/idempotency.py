@@ -10,23 +10,25 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar, overload
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import connection, transaction
 from django.http import HttpResponseBase
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
+from taskhub.db.connections import thread_connection
 from taskhub.error_texts import storable
 from taskhub.errors import Conflict, Failed, Rejected
 from taskhub.runs.models import IdempotencyRecord
 from taskhub.web.front.responses import DeferredResponse
-from taskhub.web.problems import PROBLEM_TYPE, as_problem, problem_body
+from taskhub.web.problems import as_problem
 
 KEY = r"[!-~]([ -~]{0,253}[!-~])?"  # what a header carries unchanged
 KEY_PARAMETER = OpenApiParameter(
@@ -35,7 +37,7 @@ KEY_PARAMETER = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="The same call with the same key gets the first answer for 24 hours: 1 to 255 ASCII characters.",
 )
-
+KEPT_HEADERS = ("Location", "ETag", "Link")
 
 Answer = TypeVar("Answer", bound=HttpResponseBase)
 
@@ -76,10 +78,10 @@ def answer_once(
         fingerprint = _digest(fields)
         if record := _valid_record(scope):
             return _replay(record, fingerprint)
-        response = _answer_or_refusal(lambda: _in_savepoint(produce))
+        response = _answer_or_refusal(request, lambda: _in_savepoint(produce))
         _record(scope, fingerprint, response)
     if finish and response.status_code < 400:
-        final = _answer_or_refusal(lambda: finish(response))
+        final = _answer_or_refusal(request, lambda: finish(response))
         if isinstance(final, DeferredResponse):
             final.then(lambda answer: _record_final(scope, answer))
         else:
@@ -96,13 +98,13 @@ def answer_once_by_steps(request: Request, fields: Mapping[str, Any], produce: C
     scope = _scope(request)
     if scope is None:
         return produce()
-    with _session_lock(scope) as locked:
+    with _lock_beside(scope) as locked:
         if not locked:
             raise _still_accepted()
         fingerprint = _digest(fields)
         if record := _valid_record(scope):
             return _replay(record, fingerprint)
-        response = _answer_or_refusal(produce)
+        response = _answer_or_refusal(request, produce)
         _record(scope, fingerprint, response)
     return response
 
@@ -131,15 +133,16 @@ def _in_savepoint(produce: Callable[[], Response]) -> Response:
         return produce()
 
 
-def _answer_or_refusal(produce: Callable[[], Answer]) -> Answer | Response:
-    """A refusal is an answer, too: it is kept, unless it is the hub's fault."""
+def _answer_or_refusal(request: Request, produce: Callable[[], Answer]) -> Answer | Response:
+    """A refusal is an answer, too, as its view gives it: it is kept, unless it is the hub's fault."""
     try:
         return produce()
     except Exception as exc:
-        problem = as_problem(exc)
-        if problem.status >= 500:
+        if as_problem(exc).status >= 500:
             raise
-        return Response(problem_body(problem), problem.status, content_type=PROBLEM_TYPE)
+        view: APIView = request.parser_context["view"]
+        response: Response = view.get_exception_handler()(exc, view.get_exception_handler_context())
+        return response
 
 
 def _valid_record(scope: str) -> IdempotencyRecord | None:
@@ -159,7 +162,7 @@ def _replay(record: IdempotencyRecord, fingerprint: str) -> Response:
 
 
 def _columns(response: Response) -> dict[str, Any]:
-    headers = {"Location": response.headers.get("Location"), "Content-Type": response.content_type}
+    headers = {name: response.headers.get(name) for name in KEPT_HEADERS} | {"Content-Type": response.content_type}
     body = _storable(json.loads(json.dumps(response.data, default=str)))
     return {
         "status": response.status_code,
@@ -190,24 +193,24 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _lock(scope: str) -> bool:
-    """Takes a lock until the transaction ends, however it ends; False, without waiting, where another holds it."""
-    return _ask("SELECT pg_try_advisory_xact_lock(%s)", scope)
-
-
 @contextmanager
-def _session_lock(scope: str) -> Iterator[bool]:
-    """Holds the same lock without a transaction, as long as the block lasts; False where another holds it."""
-    locked = _ask("SELECT pg_try_advisory_lock(%s)", scope)
+def _lock_beside(scope: str) -> Iterator[bool]:
+    """Holds the same lock in a transaction beside the work, as long as the block lasts; False where another holds it.
+
+    In a connection of its own: that of the work goes back to the pool whenever the work waits for something, and behind
+    PgBouncer each of its statements may have another one. A process that dies leaves the lock.
+    """
+    beside = thread_connection().copy()
+    beside.settings_dict["OPTIONS"].pop("pool", None)
     try:
-        yield locked
+        beside.set_autocommit(False)
+        yield _lock(scope, beside)
     finally:
-        if locked:
-            with suppress(OperationalError, InterfaceError):  # a connection that is lost has lost its locks
-                _ask("SELECT pg_advisory_unlock(%s)", scope)
+        beside.close()
 
 
-def _ask(statement: str, scope: str) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [int(scope[:16], 16) - (1 << 63)])
+def _lock(scope: str, through: Any = connection) -> bool:
+    """Takes a lock until the transaction ends, however it ends; False, without waiting, where another holds it."""
+    with through.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [int(scope[:16], 16) - (1 << 63)])
         return bool(cursor.fetchone()[0])

@@ -4,7 +4,8 @@ Bodies are JSON, forms and files, each within its limit; read leniently, checked
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from typing import Any, cast
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -12,6 +13,7 @@ from uuid import UUID
 from django.conf import settings
 from django.core.cache import BaseCache, caches
 from django.http import HttpRequest, QueryDict, UnreadablePostError
+from django.http.multipartparser import MultiPartParser as FormReader
 from django.utils.http import parse_header_parameters
 from redis.exceptions import RedisError
 from rest_framework import exceptions, negotiation, parsers, throttling
@@ -23,9 +25,11 @@ from taskhub.db.fair_semaphore import FairSemaphore
 from taskhub.errors import Rejected, TooLarge, UnsupportedMedia, not_stored
 from taskhub.jsontools.byte_order_marks import in_utf8
 from taskhub.jsontools.jsonc import parse_jsonc
+from taskhub.jsontools.lenient_json import codec_name
 from taskhub.jsontools.strict_json import parse_json
 from taskhub.security.scopes import READING_METHODS
 from taskhub.web.client_networks import client_network
+from taskhub.web.form_parts import FormParts
 from taskhub.web.front.request_body import StreamedBody
 
 PIECE = 256 * 1024  # bytes
@@ -67,7 +71,26 @@ def plain_body(stream: Any, context: Mapping[str, Any] | None) -> bytes:
     """What a parser is given: within BODY_MAX_BYTES, not compressed, in UTF-8 and without a byte order mark."""
     request = (context or {})["request"]
     _refuse_encoded(request)
-    return in_utf8(read_body(stream, request.META.get("CONTENT_LENGTH"), settings.BODY_MAX_BYTES))
+    body = in_utf8(read_body(stream, request.META.get("CONTENT_LENGTH"), settings.BODY_MAX_BYTES))
+    codec = _declared_codec(context)
+    return body if codec is None else _recoded(body, codec)
+
+
+def _declared_codec(context: Mapping[str, Any] | None) -> str | None:
+    """The codec of the charset in the header, where it is known and another than UTF-8."""
+    content_type = (context or {})["request"].META.get("CONTENT_TYPE", "")
+    codec = codec_name(parse_header_parameters(content_type)[1].get("charset", ""))
+    return None if codec == "utf-8" else codec
+
+
+def _recoded(body: bytes, codec: str) -> bytes:
+    """A body in UTF-8, of which it is rather in than in the charset of its header (RFC 8259, section 8.1)."""
+    with suppress(UnicodeError):
+        if "\0" not in body.decode():  # as UTF-16 has them
+            return body
+    with suppress(UnicodeError):  # what is in neither is refused where it is read
+        return body.decode(codec).encode()
+    return body
 
 
 class JsonParser(parsers.BaseParser):
@@ -87,21 +110,31 @@ class FormParser(parsers.BaseParser):
     media_type = "application/x-www-form-urlencoded"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        return parse_form(plain_body(stream, parser_context))
+        return parse_form(plain_body(stream, parser_context), _declared_codec(parser_context))
 
 
-def parse_form(body: bytes) -> Any:
-    """A form's fields, or the value of a JSON text. Raises `Rejected`."""
+def parse_form(body: bytes, codec: str | None = None) -> Any:
+    """A form's fields, or the value of a JSON text. `codec` is for bytes that are not UTF-8. Raises `Rejected`."""
     if body.lstrip()[:1] in {b"{", b"["}:
         return parse_json(body)
     try:
-        pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=1000)
+        pairs = _pairs_of(body.decode(), codec)
     except ValueError as error:
         raise Rejected(f"The form cannot be read: {error}") from None
     form = QueryDict(mutable=True)
     for key, value in pairs:
         form.appendlist(key, value)
     return form
+
+
+def _pairs_of(text: str, codec: str | None) -> list[tuple[str, str]]:
+    read = partial(parse_qsl, text, keep_blank_values=True, errors="strict", max_num_fields=1000)
+    try:
+        return read()
+    except UnicodeDecodeError:
+        if codec is None:
+            raise
+        return read(encoding=codec)
 
 
 class JsoncParser(JsonParser):
@@ -120,7 +153,7 @@ class FormOrJsoncParser(FormParser):
         body = plain_body(stream, parser_context)
         if body.lstrip()[:1] in {b"{", b"["} or body.lstrip()[:2] in {b"//", b"/*"}:
             return JsoncParser().read(body, parser_context)
-        return parse_form(body)
+        return parse_form(body, _declared_codec(parser_context))
 
 
 class _Counted:
@@ -135,17 +168,22 @@ class _Counted:
         return part
 
 
-class MultiPartParser(parsers.MultiPartParser):
+class MultiPartParser(parsers.BaseParser):
+    """A form with files, see `form_parts`."""
+
+    media_type = "multipart/form-data"
     limit_setting = "UPLOAD_MAX_BYTES"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         counted: Any = _Counted(stream)
+        parts = FormParts()
         request = (parser_context or {})["request"]
         _refuse_encoded(request)
         announced = announced_length(request.META.get("CONTENT_LENGTH"), getattr(settings, self.limit_setting)) or 0
         try:
             with _thread_for(request):
-                parsed = super().parse(counted, media_type, parser_context)
+                meta = {**request.META, "CONTENT_TYPE": media_type or ""}
+                parsed = parsers.DataAndFiles(*FormReader(meta, counted, [parts]).parse())
         except UnreadablePostError:
             raise Rejected("The body ended before its end.") from None
         except OSError as error:
@@ -153,8 +191,8 @@ class MultiPartParser(parsers.MultiPartParser):
         if counted.count < announced:  # Django takes what it got for the whole
             raise Rejected(f"The body ended after {counted.count} of {announced} bytes.")
         boundary = parse_header_parameters(media_type or "")[1].get("boundary", "")
-        # Django passes over parts that it cannot read; a body of nothing else is no empty form.
-        if not (parsed.data or parsed.files) and announced > len(f"\r\n--{boundary}--\r\n"):
+        # A body in which there is no part is no empty form.
+        if not parts.count and announced > len(f"\r\n--{boundary}--\r\n"):
             raise Rejected("The multipart body holds no field that can be read.")
         return parsed
 
@@ -180,7 +218,7 @@ class AnyTypeParser(parsers.BaseParser):
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         if (media_type or "").lower().startswith("multipart/form-data"):
             return FieldsParser().parse(stream, media_type, parser_context).data
-        return parse_form(plain_body(stream, parser_context))
+        return parse_form(plain_body(stream, parser_context), _declared_codec(parser_context))
 
 
 def body_pieces(environ: Mapping[str, Any], limit: int) -> Iterator[bytes]:

@@ -48,6 +48,37 @@ def test_an_external_is_enveloped_and_versioned(owner: Person) -> None:
     assert owner.get(path).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/externals", {"meta": {"name": "shop"}, "endpoint": ENDPOINT}),
+        ("/streams", {"meta": {"name": "shoes"}}),
+        ("/actions/externals/{external}/crawler", {"meta": {"name": "shoes"}, "params": {"query": "shoe"}}),
+    ],
+)
+def test_what_is_made_under_a_key_is_made_once(owner: Person, path: str, body: dict[str, Any]) -> None:
+    place, key = path.format(external=crawler_client.external(owner, ENDPOINT)["fid"]), {"Idempotency-Key": "once"}
+    first, again = (owner.post(place, body, headers=key) for _ in range(2))
+    assert (first.status_code, again.status_code, again.json()) == (201, 201, first.json())
+    assert again["Idempotency-Replayed"] == "true"
+    assert (again["Location"], again["ETag"]) == (first["Location"], first["ETag"])
+    other = owner.post(place, {**body, "meta": {"name": "other"}}, headers=key)
+    assert (other.status_code, other.json()["type"]) == (422, "idempotency-key-reused")
+
+
+def test_a_refusal_under_a_key_has_its_messages_too(owner: Person) -> None:
+    """As the calls of crawlers answer without one."""
+    external = crawler_client.external(owner, ENDPOINT)["fid"]
+    body = {"params": {}, "meta": {"name": "shoes"}}
+    plain = owner.post(f"/actions/externals/{external}/crawler", body)
+    kept, again = (
+        owner.post(f"/actions/externals/{external}/crawler", body, headers={"Idempotency-Key": "refused"})
+        for _ in range(2)
+    )
+    assert plain.json()["messages"] == ["/params/query: This is required."]
+    assert (plain.status_code, plain.json()) == (kept.status_code, kept.json()) == (again.status_code, again.json())
+
+
 def test_patch_replaces_lists(owner: Person) -> None:
     external = crawler_client.external(owner, ENDPOINT)
     parameters = [{"name": "only", "type": "bool"}]

@@ -54,12 +54,15 @@ def test_a_queue_is_well_while_nothing_waits_long(owner: Person, worker: str) ->
     assert said() == "ok"
 
 
-def test_work_that_nobody_takes_although_a_slot_is_free(owner: Person, worker: str, anonymous: Person) -> None:
+def test_work_that_nobody_takes_although_a_slot_is_free(
+    owner: Person, worker: str, anonymous: Person, caplog: pytest.LogCaptureFixture
+) -> None:
     waiting(owner)
     assert said() == "work waits for 42 s, and nobody takes it"
     assert said("extraction") == "ok"
     health = anonymous.get("/healthz")
     assert (health.status_code, health.json()["checks"]["worker:walkers"]) == (503, said())
+    assert "/healthz" not in caplog.text  # it is no failed call
 
 
 def test_what_waits_for_its_time_or_for_a_slot_waits_well(owner: Person, stranger: Person, worker: str) -> None:

@@ -16,6 +16,7 @@ from django.db import IntegrityError, OperationalError, connection
 from django.test import Client
 from django.test.client import MULTIPART_CONTENT
 
+from taskhub.db.connections import give_back_connection
 from taskhub.errors import Unavailable
 from taskhub.runs.models import Run
 from tests.conftest import Person
@@ -610,6 +611,7 @@ def test_what_a_walker_stored_that_is_not_atomic_stays_with_a_key_too(owner: Per
 
     class GrowOnce(GrowSlowly):
         def visit(self, here: Place) -> None:
+            give_back_connection()  # as whatever waits does
             meanwhile = threading.Thread(target=call_again)
             meanwhile.start()
             meanwhile.join()

@@ -148,6 +148,86 @@ def test_broken_body_is_a_400(body: bytes, content_type: str) -> None:
     assert (answer.status_code, answer["Content-Type"]) == (400, PROBLEM_TYPE)
 
 
+def form(*parts: bytes) -> bytes:
+    """A multipart form of parts that begin with their heads."""
+    return b"".join(b"--b\r\nContent-Disposition: form-data; " + part + b"\r\n" for part in parts) + b"--b--\r\n"
+
+
+MULTIPART = "multipart/form-data; boundary=b"
+LATIN = b"Content-Type: text/plain; charset=ISO-8859-1\r\n\r\nzw\xf6lf"  # as Apache's HttpClient sends texts
+
+
+@pytest.mark.parametrize(
+    ("parts", "fields"),
+    [
+        ([b'name="a"\r\n\r\nzw\xc3\xb6lf', b"name=b\r\n\r\n"], {"a": "zwölf", "b": ""}),
+        ([b'name="a"\r\n' + LATIN], {"a": "zwölf"}),
+        ([b'name="a"\r\nContent-Type: text/plain; charset="utf-8"\r\n\r\nzw\xc3\xb6lf'], {"a": "zwölf"}),
+        ([b'name="a"\r\nContent-Type: text/plain; charset=UTF-16\r\n\r\n' + "zwölf".encode("utf-16")], {"a": "zwölf"}),
+        ([b'name="a"\r\n\r\n\xef\xbb\xbf1'], {"a": "1"}),
+        ([b'name="_charset_"\r\n\r\niso-8859-1', b'name="a"\r\n\r\nzw\xf6lf'], {"a": "zwölf"}),
+        ([b'name="a"\r\n\r\nzw\xf6lf', b'name="_charset_"\r\n\r\niso-8859-1'], {"a": "zwölf"}),
+        ([b'name="zw\xc3\xb6lf"\r\n\r\n12'], {"zwölf": "12"}),
+        ([b'name="a"\r\nContent-Transfer-Encoding: BASE64\r\n\r\nenfD\r\ntmxm'], {"a": "zwölf"}),
+        ([b'name="a"\r\nContent-Type: application/json\r\n\r\n"zw\\u00f6lf"'], {"a": "zwölf"}),
+        ([b'name="a"\r\nContent-Type: application/json\r\n\r\n{"b": "c"}'], {"a": '{"b": "c"}'}),
+        ([b'name="a"\r\nContent-Type: text/plain\r\n\r\n"quoted"'], {"a": '"quoted"'}),
+        # an input for files that was left empty
+        ([b'name="a"; filename=""\r\nContent-Type: application/octet-stream\r\n\r\n', b"name=b\r\n\r\n1"], {"b": "1"}),
+        ([b'name="a"; filename=""\r\n\r\n'], {}),
+        ([b'name="a"; filename=""\r\n\r\n1'], {"a": "1"}),
+    ],
+)
+def test_the_parts_of_a_form_are_read_as_their_heads_say(parts: list[bytes], fields: dict[str, str]) -> None:
+    assert json.loads(send(form(*parts), MULTIPART).content) == fields
+
+
+@pytest.mark.parametrize(
+    ("part", "place", "word"),
+    [
+        (b'name="a"\r\n\r\nzw\xf6lf', "/a", "utf-8"),
+        (b'name="a/b"\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n\xf6', "/a~1b", "ascii"),
+        (b'name="a"\r\nContent-Type: text/plain; charset=klingon\r\n\r\nb', "/a", "klingon"),
+        (b'name="a"\r\nContent-Type: application/json\r\n\r\n"b', "/a", "Unterminated"),
+        (b'name="a"\r\nContent-Transfer-Encoding: base64\r\n\r\nYW', "/a", "base64"),
+        (b'name="a"\r\nContent-Transfer-Encoding: base64\r\n\r\nYW*=', "/a", "base64"),
+        (b'name="a"\r\nContent-Transfer-Encoding: x-uuencode\r\n\r\nb', "/a", "x-uuencode"),
+        (b'name="a"; filename="../.."\r\n\r\nb', "/a", "name of a file"),
+        (b'name="a"; filename="caf\xe9.png"\r\n\r\nb', "", "Part 1"),
+        (b"filename=b.png\r\n\r\nb", "", "Part 1"),
+    ],
+)
+def test_a_part_that_cannot_be_read_is_told(part: bytes, place: str, word: str) -> None:
+    answer = send(form(part, b"name=x\r\n\r\n1"), MULTIPART)
+    (error,) = json.loads(answer.content)["errors"]
+    assert (answer.status_code, error["pointer"], word in error["detail"]) == (400, place, True), error
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "fields"),
+    [
+        (b"a=zw%F6lf", "application/x-www-form-urlencoded; charset=ISO-8859-1", {"a": "zwölf"}),
+        (b"a=zw\xf6lf", "application/x-www-form-urlencoded; charset=windows-1252", {"a": "zwölf"}),
+        (b"a=zw%C3%B6lf", "application/x-www-form-urlencoded; charset=ISO-8859-1", {"a": "zwölf"}),
+        (b'{"a": "zw\xf6lf"}', "application/json; charset=ISO-8859-1", {"a": "zwölf"}),
+        (b'{"a": "zw\xc3\xb6lf"}', "application/json; charset=ISO-8859-1", {"a": "zwölf"}),
+        ('{"a": "zwölf"}'.encode("utf-16-le"), "application/json; charset=utf-16le", {"a": "zwölf"}),
+        ('{"a": "zwölf"}'.encode("utf-16"), "application/json; charset=utf-16", {"a": "zwölf"}),
+        (b'{"a": "zw\xf6lf"}', "application/json; charset=klingon", None),
+        (b'{"a": "zw\xf6lf"}', "application/json; charset=ascii", None),
+        (b"a=zw%F6lf", "application/x-www-form-urlencoded; charset=ascii", None),
+    ],
+)
+def test_what_is_not_utf_8_is_read_in_the_charset_of_its_header(
+    body: bytes, content_type: str, fields: dict[str, str] | None
+) -> None:
+    answer = send(body, content_type)
+    assert (answer.status_code, fields is None or json.loads(answer.content) == fields) == (
+        200 if fields else 400,
+        True,
+    )
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "br", "zstd", "nonsense"])
 def test_content_encoding_is_not_guessed(encoding: str) -> None:
     assert send("{}", HTTP_CONTENT_ENCODING=encoding).status_code == 415

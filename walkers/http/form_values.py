@@ -1,7 +1,7 @@
 """Arguments of calls from queries and forms, where each is a text or a part of a multipart body."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 from django.conf import settings
@@ -9,13 +9,10 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import QueryDict
 from django.utils.datastructures import MultiValueDict
 
-from taskhub.errors import Rejected, TooLarge, invalid
-from taskhub.jsontools.byte_order_marks import in_utf8
-from taskhub.jsontools.lenient_json import codec_name
-from taskhub.jsontools.strict_json import parse_double, parse_json
+from taskhub.errors import TooLarge, invalid
+from taskhub.jsontools.strict_json import parse_double
+from taskhub.web.form_parts import JSON_TYPE, parse_json_text, text_of_part
 from taskhub.web.query_values import FLAGS, refuse_repeated
-
-_JSON_TYPE = re.compile(r"application/([^;\s]+\+)?json|text/json", re.IGNORECASE)
 
 
 def read_form(form: QueryDict, names: Collection[str]) -> tuple[dict[str, str], dict[str, Any]]:
@@ -32,8 +29,8 @@ def read_form(form: QueryDict, names: Collection[str]) -> tuple[dict[str, str], 
     values: dict[str, Any] = {}
     for name, given in fields.lists():
         for one in given:
-            text = _text_of_part(one, name) if isinstance(one, UploadedFile) else str(one)
-            if isinstance(one, UploadedFile) and text.strip() and _JSON_TYPE.fullmatch(one.content_type or ""):
+            text = _text_of_file(one, name) if isinstance(one, UploadedFile) else str(one)
+            if isinstance(one, UploadedFile) and text.strip() and JSON_TYPE.fullmatch(one.content_type or ""):
                 values[name] = parse_json_text(text, name)
             else:
                 texts[name] = text
@@ -45,21 +42,11 @@ def without_fields(files: "MultiValueDict[str, Any]", names: Collection[str]) ->
     return MultiValueDict({name: several for name, several in files.lists() if name not in names})
 
 
-def _text_of_part(part: UploadedFile, name: str) -> str:
+def _text_of_file(part: UploadedFile, name: str) -> str:
     size, limit = part.size or 0, settings.BODY_MAX_BYTES
     if size > limit:
         raise TooLarge(f"The field {name} has {size} bytes; {limit} are allowed.", limit=limit)
-    given: Any = part.charset or b"utf-8"
-    charset = given.decode("ascii", "replace") if isinstance(given, bytes) else given
-    codec = codec_name(charset)
-    if codec is None:
-        raise invalid(f"/{name}", f"The charset {charset[:40]!r} is not known.")
-    try:
-        return in_utf8(part.read()).decode() if codec == "utf-8" else part.read().decode(codec)
-    except UnicodeError:
-        raise invalid(f"/{name}", f"This is not {codec}.") from None
-    except Rejected as error:
-        raise _at(name, error, f"{name} cannot be read.") from None
+    return text_of_part(name, part.read(), part.charset or "")
 
 
 def parse_text(text: str, json_type: str, name: str) -> Any:
@@ -77,19 +64,6 @@ def parse_text(text: str, json_type: str, name: str) -> Any:
         case "object" | "array":
             return parse_json_text(text, name)
     return text
-
-
-def parse_json_text(text: str, name: str) -> Any:
-    """The value of a JSON text that is the argument `name`. Raises `Rejected` with the place in it."""
-    try:
-        return parse_json(text)
-    except Rejected as error:
-        raise _at(name, error, f"{name} is not JSON. {error.detail}") from None
-
-
-def _at(name: str, error: Rejected, detail: str) -> Rejected:
-    errors: list[Mapping[str, Any]] = [{**place, "pointer": f"/{name}{place['pointer']}"} for place in error.errors]
-    return type(error)(detail, errors=errors, type=error.type)
 
 
 def _parse_boolean(text: str, name: str) -> bool:
