@@ -5,24 +5,21 @@ A `StoredCookie` is a cookie as JSON, with the members that Chromium's DevTools 
 begins with a dot where subdomains get it, too; `expires` is a Unix time, -1 for a cookie of the session.
 """
 
-import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from http.cookiejar import Cookie, CookieJar
+from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import Request
 
-COOKIE_MAX_BYTES = 4096  # of a name and a value, as in browsers
+from taskhub.outbound.cookie_headers import is_secure, readable_header
+
 DOMAIN_MAX = 180  # cookies of one domain
 COOKIES_MAX = 1000
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-ATTRIBUTE_MAX = 1024  # characters of an attribute; a longer one counts as absent
-AGE_MAX = 400 * 24 * 3600  # seconds, as in browsers
-_HAS_DOMAINS = re.compile(r"\.[^.0-9][^.]*$")  # a name with a dot, and no address
-_AGE = re.compile(r"(-?)(?=[0-9])0*+([0-9]{0,10}+)[0-9]*+")
 _SAME_SITES = frozenset({"Strict", "Lax", "None"})
 SESSION = -1.0
+# A cookie without a domain is for its host alone, and not for names below that.
+_POLICY = DefaultCookiePolicy(strict_ns_domain=DefaultCookiePolicy.DomainStrictNonDomain)
 
 StoredCookie = dict[str, Any]
 
@@ -43,7 +40,7 @@ class CookieStore:
     """The cookies of one browser, so to speak: what servers set, and what is sent back to them."""
 
     def __init__(self, cookies: Iterable[Any] = ()) -> None:
-        self._jar = CookieJar()
+        self._jar = CookieJar(_POLICY)
         self._known: dict[CookieKey, StoredCookie] = {}  # when `changes` was last asked
         self._touched = False
         self.replace(cookies)
@@ -58,9 +55,12 @@ class CookieStore:
 
     def receive(self, url: str, headers: Sequence[str]) -> None:
         """Takes the headers `Set-Cookie` of an answer from `url`. What no browser takes is left out."""
-        host = urlsplit(url).hostname or ""
-        answer = _CookieAnswer([read for header in headers if (read := _readable(header, host))])
+        origin = urlsplit(url)
+        answer = _CookieAnswer([read for header in headers if (read := readable_header(header, origin))])
+        secure = [] if is_secure(origin) else [cookie for cookie in self._jar if cookie.secure]
         self._jar.extract_cookies(answer, Request(url))  # type: ignore[arg-type]  # noqa: S310
+        for cookie in secure:  # who listens on the way changes none of them
+            self._jar.set_cookie(cookie)
         self._limit()
         self._touched = True
 
@@ -165,50 +165,6 @@ class _CookieAnswer:
 
     def get_all(self, name: str, default: Any = None) -> Any:
         return self._headers if name.lower() == "set-cookie" else default
-
-
-def _readable(header: str, host: str) -> str:
-    """A header as `http.cookiejar` reads it right; empty for a cookie that browsers do not take."""
-    if not header.isascii():  # bytes that are no UTF-8 were meant to be Latin-1
-        data = header.encode("utf-8", "surrogateescape")
-        try:
-            header = data.decode()
-        except UnicodeDecodeError:
-            header = data.decode("latin-1")
-    pair, _, attributes = header.partition(";")
-    if _CONTROL.search(header) or len(pair.encode()) > COOKIE_MAX_BYTES:
-        return ""
-    pair = pair.lstrip(" \t=")  # one without a name has a value alone
-    return "; ".join([pair, *(f"{name}={value}" for name, value in _attributes(attributes, host).items())])
-
-
-def _attributes(text: str, host: str) -> dict[str, str]:
-    """The attributes of a cookie of a host, as `http.cookiejar` tells them apart (RFC 6265, section 5.2).
-
-    The last one of a name counts. What is none, such as a path that does not begin with a slash, counts as absent.
-    """
-    found: dict[str, str] = {}
-    for part in text.split(";"):
-        name, _, value = (piece.strip() for piece in part.partition("="))
-        if len(value) > ATTRIBUTE_MAX:
-            continue
-        match name.lower():
-            case "secure":
-                found["Secure"] = "yes"
-            case "httponly":
-                found["HttpOnly"] = ""
-            case "samesite":
-                found["SameSite"] = value
-            case "expires" if value:
-                found["Expires"] = value
-            case "max-age" if age := _AGE.fullmatch(value):
-                found["Max-Age"] = f"{age[1]}{min(int(age[2] or 0), AGE_MAX)}"
-            case "path":
-                found["Path"] = value if value.startswith("/") else ""
-            case "domain" if domain := value.removeprefix(".").lower():
-                # A host that cannot have subdomains may name itself: that says nothing.
-                found["Domain"] = "" if domain == host and not _HAS_DOMAINS.search(host) else value
-    return {name: value for name, value in found.items() if value or name not in ("Path", "Domain")}
 
 
 def _stored(cookie: Cookie) -> StoredCookie:

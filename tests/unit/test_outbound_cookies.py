@@ -56,7 +56,10 @@ def kept(*headers: str, url: str = PAGE) -> CookieStore:
         ("a=1; Domain=shop.example.com", "a=1"),
         ("a=1; Domain=elsewhere.com", ""),
         ("a=1; Domain=com", ""),
+        ("a=1; Domain=.com", ""),
         ("a=1; Secure", ""),
+        ("__Secure-a=1", ""),
+        ("__Secure-a=1; Secure", ""),
         ("a=1; Max-Age=60", "a=1"),
         ("a=1; Max-Age=0", ""),
         ("a=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT", ""),
@@ -102,7 +105,9 @@ def test_what_is_sent_back(header: str, sent: str) -> None:
         ("a=1", "http://other.example.com/cart/", ""),
         ("a=1; Domain=example.com; Path=/", "http://other.example.com/", "a=1"),
         ("a=1; Path=/", "http://shop.example.com:8080/", "a=1"),
-        ("a=1; Path=/; Secure", "https://shop.example.com/", "a=1"),
+        ("a=1; Path=/", "https://shop.example.com/", "a=1"),
+        ("a=1; Path=/", "http://www.shop.example.com/", ""),
+        ("a=1; Path=/; Domain=shop.example.com", "http://www.shop.example.com/", "a=1"),
         ("a=1", "http://shop.example.com/", ""),  # its path is that of the page that set it
         ("a=1", "http://shop.example.com/cart/", "a=1"),
         ("a=1; Path=/", "http://evil.com/?shop.example.com", ""),
@@ -110,6 +115,74 @@ def test_what_is_sent_back(header: str, sent: str) -> None:
 )
 def test_where_it_is_sent(header: str, url: str, sent: str) -> None:
     assert kept(header).header_for(url) == sent
+
+
+@pytest.mark.parametrize(
+    ("header", "sent"),
+    [
+        ("a=1; Secure", True),
+        ("__Secure-a=1; Secure", True),
+        ("__Secure-a=1", False),
+        ("__SECURE-a=1", False),
+        ("__Secure-a=1; Secure; Domain=example.com", True),
+        ("__Host-a=1; Secure; Path=/", True),
+        ("__Host-a=1; Secure; Path=/; Domain=", True),
+        ("__Host-a=1; Secure; Path=/; Domain=shop.example.com", False),
+        ("__Host-a=1; Secure; Path=/cart", False),
+        ("__Host-a=1; Secure", False),
+        ("__Host-a=1; Path=/", False),
+        ("__host-a=1; Path=/", False),
+        ("__Http-a=1; Secure; HttpOnly", True),
+        ("__Http-a=1; Secure", False),
+        ("__Host-Http-a=1; Secure; HttpOnly; Path=/", True),
+        ("__Host-Http-a=1; Secure; Path=/", False),
+        ("=__Host-a=1", False),
+        ("__Secure-", False),
+        ("__Other-a=1", True),
+    ],
+)
+def test_names_that_promise_something(header: str, sent: bool) -> None:
+    page = PAGE.replace("http:", "https:")
+    assert kept(header, url=page).header_for(page) == (header.partition(";")[0] if sent else "")
+
+
+@pytest.mark.parametrize(
+    ("host", "domain", "kept_for_it"),
+    [
+        ("shop.co.uk", "shop.co.uk", True),
+        ("shop.co.uk", "co.uk", False),
+        ("shop.co.uk", ".CO.UK", False),
+        ("shop.com.au", "com.au", False),
+        ("me.github.io", "github.io", False),
+        ("me.github.io", "me.github.io", True),
+        ("www.ck", "www.ck", True),  # an exception of the list
+        ("shop.other.ck", "other.ck", False),  # from a wildcard of it
+        ("shop.xn--55qx5d.cn", "公司.cn", False),
+        ("xn--bcher-kva.example", "bücher.example", True),
+        ("shop.lan", "shop.lan", True),
+        ("shop.lan", "lan", False),
+    ],
+)
+def test_no_cookie_is_for_names_of_other_people(host: str, domain: str, kept_for_it: bool) -> None:
+    store = kept(f"a=1; Path=/; Domain={domain}", url=f"http://{host}/")
+    for name in (host, f"www.{host}"):
+        assert bool(store.header_for(f"http://{name}/")) == kept_for_it
+    assert not store.header_for(f"http://other.{host.partition('.')[2]}/")
+
+
+def test_a_public_suffix_that_is_a_site_sets_cookies_for_itself() -> None:
+    store = kept("a=1; Path=/; Domain=github.io", url="https://github.io/")
+    assert store.header_for("https://github.io/x") == "a=1"
+    assert store.header_for("https://me.github.io/") == ""
+
+
+def test_what_came_over_tls_is_not_changed_without_it() -> None:
+    page = PAGE.replace("http:", "https:")
+    store = kept("a=1; Path=/; Secure", url=page)
+    store.receive(PAGE, ["a=2; Path=/", "a=3; Path=/; Secure", "b=4; Path=/"])
+    assert sorted(store.header_for(page).split("; ")) == ["a=1", "b=4"]
+    store.receive(PAGE, ["a=; Path=/; Max-Age=0"])
+    assert sorted(store.header_for(page).split("; ")) == ["a=1", "b=4"]
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1", "[::1]", "[::1]:80", "a.local"])
@@ -126,7 +199,7 @@ def test_a_cookie_is_kept_whole() -> None:
     header = (
         "a=1; Domain=example.com; Path=/x; Secure; HTTPOnly; samesite=strict; Expires=Fri, 01 Jan 2100 00:00:00 GMT"
     )
-    [cookie] = kept(header, "b=2; Max-Age=0").cookies()
+    [cookie] = kept(header, "b=2; Max-Age=0", url=PAGE.replace("http:", "https:")).cookies()
     assert cookie == {
         "domain": ".example.com",
         "path": "/x",
