@@ -84,7 +84,7 @@ class PageProcessor:
             return None
         try:
             fetched = await self.fetcher.render(url, rule, first=first)
-            reading = await self._read(page, fetched)
+            reading = await self._read(page, fetched, rendered=True)
         except (PageFailure, HostBusy) as failure:
             self.credits.give(price)
             await self._save_renders(page, False, str(failure))
@@ -100,17 +100,20 @@ class PageProcessor:
             save = sync_to_async(process_lifecycle.save_renders)
             await save(process=self.process, renders=self.renders, text=text)
 
-    async def _read(self, page: ClaimedPage, fetched: FetchedPage) -> ReadPage:
+    async def _read(self, page: ClaimedPage, fetched: FetchedPage, *, rendered: bool = False) -> ReadPage:
+        place = (page.rule, page.chain.hex(), page.ordinal)
         try:
-            return await self._reader.read(fetched.texts, fetched.url, page.rule, page.chain.hex(), page.ordinal)
+            return await self._reader.read(fetched.texts, fetched.url, *place, rendered)
         except PageFailure as failure:
             failure.status = fetched.status
             raise
 
-    def _read_here(self, texts: Sequence[str], url: str, number: int, chain: str, ordinal: int) -> ReadPage:
+    def _read_here(
+        self, texts: Sequence[str], url: str, number: int, chain: str, ordinal: int, rendered: bool
+    ) -> ReadPage:
         """Reads a page in this process, for as long as it takes."""
-        rule = self.rules[number]
-        reading = self.payload.read(texts, url, rule=rule, chain=bytes.fromhex(chain), ordinal=ordinal)
+        rule, key = self.rules[number], bytes.fromhex(chain)
+        reading = self.payload.read(texts, url, rule=rule, chain=key, ordinal=ordinal, rendered=rendered)
         records = orjson.dumps(reading.records) if reading.records else b""
         shown = b""
         if rule.paginator or reading.shown:

@@ -27,10 +27,10 @@ from crawlers.services.rejected_lines import resend_rejected_lines
 from crawlers.services.stream_locks import check_accepts_documents
 from crawlers.services.upload_receiver import receive_upload
 from taskhub.decompression import BodyDecompressor, decoder_of, decompress
-from taskhub.errors import TooLarge
+from taskhub.errors import NotFound, TooLarge
 from taskhub.jsontools.field_types import format_timestamp
 from taskhub.security.scopes import KeyScope
-from taskhub.web.cursor_pagination import NewestFirstPagination
+from taskhub.web.cursor_pagination import NewestFirstPagination, read_page
 from taskhub.web.ndjson import NDJSON, STRICT, NdjsonRenderer, StrictNegotiation, ndjson_example, stream_response
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.rest_policies import body_pieces
@@ -187,11 +187,13 @@ class RejectedLinesView(EnvelopeListView):
 
 
 def _lines(task: CrawlerTask) -> Iterator[bytes]:
-    lines = RejectedLine.objects.filter(task=task).order_by("pk").values_list("pk", "body")
-    after = 0
-    while rows := list(lines.filter(pk__gt=after)[:100]):
-        yield "".join(f"{body}\n" for _, body in rows).encode()
-        after = rows[-1][0]
+    """Raises `NotFound` behind the last line where the task was deleted meanwhile, and its lines with it."""
+    after = None
+    while (page := read_page(RejectedLine.objects.filter(task=task), "id", 100, after=after)).rows:
+        yield "".join(f"{row.body}\n" for row in page.rows).encode()
+        after = page.rows[-1].pk
+    if not CrawlerTask.objects.filter(pk=task.pk, removed_at__isnull=True).exists():
+        raise NotFound("The task was deleted meanwhile.")
 
 
 class ResendRejectedView(EnvelopeView):

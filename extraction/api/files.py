@@ -1,7 +1,7 @@
 """The calls of files: download by a link, and export results in any format."""
 
 import re
-from collections.abc import Iterator
+from itertools import chain
 from typing import Any, cast
 
 from django.http import HttpResponseBase, StreamingHttpResponse
@@ -16,6 +16,7 @@ from extraction.domain.result_formats import MEDIA_TYPES, SINGLE_PAGE_TYPES, fil
 from extraction.models import Process
 from extraction.services import processes
 from extraction.services.process_log import lines_of
+from extraction.services.processes import whole_or_broken
 from extraction.services.results import ResultExport, open_result
 from extraction.services.signed_links import LOG, LinkedFile, resolve_link
 from taskhub.errors import Conflict, Problem, RangeNotSatisfiable, invalid
@@ -55,7 +56,8 @@ class FileView(ExtractionView):
         """
         linked = resolve_link(token=token)
         if linked.content == LOG:
-            response = StreamingHttpResponse(lines_of(linked.process), content_type="text/plain; charset=utf-8")
+            lines = whole_or_broken(linked.process, lines_of(linked.process))
+            response = StreamingHttpResponse(lines, content_type="text/plain; charset=utf-8")
             return _add_file_headers(response, f"{linked.process.id}.log", inline=True)
         if not linked.process.unwritten:
             return _file_response(request, linked)
@@ -185,13 +187,8 @@ class ExportProcessView(ExtractionView):
         format = format_named(query.get("format") or process.format)
         if format is None:
             raise invalid("/format", "Must be CSV, XLSX, JSON, JSONL or XML.")
-        pieces = ResultExport(process).pieces(format, gzip=query["gzip"])
+        pieces = whole_or_broken(process, ResultExport(process).pieces(format, gzip=query["gzip"]))
         first = next(pieces, b"")  # what fails before it is a problem, as everywhere
         media_type = "application/gzip" if query["gzip"] else MEDIA_TYPES[format]
-        response = StreamingHttpResponse(_chain_first(first, pieces), content_type=media_type)
+        response = StreamingHttpResponse(chain([first], pieces), content_type=media_type)
         return _add_file_headers(response, file_name(process.id, format, gzip=query["gzip"]))
-
-
-def _chain_first(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from pieces

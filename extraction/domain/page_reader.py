@@ -48,15 +48,18 @@ class PageReading:
     findings: Findings | None = None
 
 
-def read_page(html: str | bytes, url: str, rule: ExtractionRule) -> PageReading:
-    """Reads one page. `html` is a text, or bytes in UTF-8; `url` is where it came from, after redirects."""
+def read_page(html: str | bytes, url: str, rule: ExtractionRule, *, rendered: bool = False) -> PageReading:
+    """Reads one page. `html` is a text, or bytes in UTF-8; `url` is where it came from, after redirects.
+
+    A page that was `rendered` although its rule does not say so may lead to others by fragments, as its scripts do.
+    """
     page = LexborHTMLParser(html)
     base = BaseAddress(_base_address(page, url))
     reading = PageReading()
     seen: set[str] = set()
     matches = [page.css(field.selector) if field.selector != BLOCK else [] for field in rule.fields]
     blocks = blocks_of(page, rule.parent, matches)
-    for record, links in _records(blocks, matches, base, rule):
+    for record, links in _records(blocks, matches, base, rule, rendered):
         if rule.path:
             _drop_seen(record, seen)
         if any(map(has_value, record.values())):
@@ -69,18 +72,18 @@ def read_page(html: str | bytes, url: str, rule: ExtractionRule) -> PageReading:
     if rule.paginator and rule.paginator.type == NEXT:
         pager = page.css(rule.paginator.selector)
         found.append(bool(pager))
-        reading.next = next_addresses(pager, rule.paginator.attr, base, url, rendered=rule.is_rendered)
+        reading.next = next_addresses(pager, rule.paginator.attr, base, url, rendered=rendered or rule.is_rendered)
     selectors = sum(1 << place for place, one in enumerate(found) if one)
     reading.findings = Findings(selectors, found_columns(reading.records, rule))
     return reading
 
 
-def read_all(texts: Sequence[str], url: str, rule: ExtractionRule) -> PageReading:
+def read_all(texts: Sequence[str], url: str, rule: ExtractionRule, *, rendered: bool = False) -> PageReading:
     """Reads a page whose list goes on in the page itself, once for each of its texts, until records repeat."""
-    reading = read_page(texts[0], url, rule)
+    reading = read_page(texts[0], url, rule, rendered=rendered)
     before = reading.records
     for text in texts[1:]:
-        part = read_page(text, url, rule)
+        part = read_page(text, url, rule, rendered=rendered)
         if part.records == before:
             break
         before = part.records
@@ -107,13 +110,17 @@ def _base_address(page: LexborHTMLParser, url: str) -> str:
 
 
 def _records(
-    blocks: Sequence[LexborNode], matches: Sequence[list[LexborNode]], base: BaseAddress, rule: ExtractionRule
+    blocks: Sequence[LexborNode],
+    matches: Sequence[list[LexborNode]],
+    base: BaseAddress,
+    rule: ExtractionRule,
+    rendered: bool,
 ) -> Iterator[tuple[Record, list[DetailsLink]]]:
     """The record of each block of a page, and the links to its details."""
     places = {node.mem_id: place for place, node in enumerate(blocks)}
     matches_by_block = [nodes_by_block(nodes, places) for nodes in matches]
     are_blocks = [field.selector == BLOCK for field in rule.fields]
-    plans = [_FieldPlan.of(field, rule) for field in rule.fields]
+    plans = [_FieldPlan.of(field, rule, rendered) for field in rule.fields]
     for place, block in enumerate(blocks):
         nodes = [
             [block] if is_block else parts[place] for is_block, parts in zip(are_blocks, matches_by_block, strict=True)
@@ -129,14 +136,14 @@ class _FieldPlan(NamedTuple):
     read: Callable[[LexborNode], str]
     joined: tuple[TextFilter, ...] | None  # of a list that is joined to one text
     nest: str
-    details: tuple[int, bool] | None  # the number of their rule, and whether it is rendered
+    details: tuple[int, bool] | None  # the number of their rule, and whether fragments lead to pages of it
 
     @classmethod
-    def of(cls, field: RecordField, rule: ExtractionRule) -> "_FieldPlan":
+    def of(cls, field: RecordField, rule: ExtractionRule, rendered: bool) -> "_FieldPlan":
         columns = () if rule.path else field.columns
         filters, joined = split_at_concatenation(field.filters)
         read = lines_of if field.reads_lines else text_of
-        details = (field.details.number, field.details.is_rendered) if field.details else None
+        details = (field.details.number, rendered or field.details.is_rendered) if field.details else None
         return cls(columns, filters, read, joined, field.nest, details)
 
 

@@ -93,8 +93,20 @@ class Payload(Protocol):
     def limit_faults(self, *, pages: int, depth: int) -> Iterator[tuple[str, str]]:
         """What is more than a user may ask for: JSON pointers and texts."""
 
-    def read(self, texts: Sequence[str], url: str, *, rule: ExtractionRule, chain: bytes, ordinal: int) -> PageReading:
-        """Reads one page, which may be several texts. Raises `PageFailure` for a page that does not fit."""
+    def read(
+        self,
+        texts: Sequence[str],
+        url: str,
+        *,
+        rule: ExtractionRule,
+        chain: bytes,
+        ordinal: int,
+        rendered: bool = False,
+    ) -> PageReading:
+        """Reads one page, which may be several texts, and may be `rendered` although its rule does not say so.
+
+        Raises `PageFailure` for a page that does not fit.
+        """
 
 
 class RunTerms(JsonModel):
@@ -189,5 +201,14 @@ class PagesPayload(RecordTerms, ExtractionRule):
             yield "/fields", f"Details nest {self.depth()} deep; {depth} are allowed."
         yield from super().limit_faults(pages=pages, depth=depth)
 
-    def read(self, texts: Sequence[str], url: str, *, rule: ExtractionRule, chain: bytes, ordinal: int) -> PageReading:
-        return read_all(texts, url, rule)
+    def read(
+        self,
+        texts: Sequence[str],
+        url: str,
+        *,
+        rule: ExtractionRule,
+        chain: bytes,
+        ordinal: int,
+        rendered: bool = False,
+    ) -> PageReading:
+        return read_all(texts, url, rule, rendered=rendered)

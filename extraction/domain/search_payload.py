@@ -176,7 +176,16 @@ class SearchPayload(RecordTerms):
         if len(self.keywords) * self.pages > pages:
             yield "/keywords", f"Keywords times pages are more than the {pages} that are allowed."
 
-    def read(self, texts: Sequence[str], url: str, *, rule: ExtractionRule, chain: bytes, ordinal: int) -> PageReading:
+    def read(
+        self,
+        texts: Sequence[str],
+        url: str,
+        *,
+        rule: ExtractionRule,
+        chain: bytes,
+        ordinal: int,
+        rendered: bool = False,
+    ) -> PageReading:
         """Reads the last text alone: a page that was scrolled still holds what it showed before."""
         place = self.chains[chain]
         results = read_results(self.engine, texts[-1], url)

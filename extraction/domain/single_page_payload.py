@@ -98,7 +98,16 @@ class SinglePagePayload(RunTerms, RequestTarget):
     def limit_faults(self, *, pages: int, depth: int) -> Iterator[tuple[str, str]]:
         return iter(())
 
-    def read(self, texts: Sequence[str], url: str, *, rule: ExtractionRule, chain: bytes, ordinal: int) -> PageReading:
+    def read(
+        self,
+        texts: Sequence[str],
+        url: str,
+        *,
+        rule: ExtractionRule,
+        chain: bytes,
+        ordinal: int,
+        rendered: bool = False,
+    ) -> PageReading:
         return PageReading()
 
 

@@ -14,7 +14,7 @@ from extraction.domain.render_job import Pagination, RenderJob
 from extraction.fetch.browser import browser_thread
 from extraction.fetch.host_limits import HostLimits
 from extraction.fetch.page_renderer import render
-from extraction.fetch.page_text import decode_page, is_text
+from extraction.fetch.page_text import decode_page, is_text, media_type, says_nothing
 from extraction.fetch.politeness import HostSlot
 from extraction.fetch.robots import RobotsRules
 from taskhub.outbound import Refused, TooMuch, Unreachable, check_url
@@ -25,10 +25,6 @@ from taskhub.security.masking import is_secret
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.1"
 REFRESHES_MAX = 5
 _PAGE_TYPES = ("text/", "application/xhtml", "application/xml")
-# Types that say nothing, as those without a slash do: whether it is a page shows in its bytes.
-_NO_TYPES = frozenset(
-    {"application/octet-stream", "binary/octet-stream", "application/unknown", "unknown/unknown", "*/*"}
-)
 
 
 @dataclass
@@ -170,24 +166,16 @@ def check_answer(answer: GateResponse) -> None:
             retry_after=retry_after(answer.headers),
             status=answer.status,
         )
-    kind = _media_type(answer)
-    if not (kind.startswith(_PAGE_TYPES) or kind.endswith("+xml") or _says_nothing(kind)):
+    kind = media_type(answer.headers.get("Content-Type", ""))
+    if not (kind.startswith(_PAGE_TYPES) or kind.endswith("+xml") or says_nothing(kind)):
         raise PageFailure(f"It is no page, but {kind[:100]}.", status=answer.status)
 
 
 def check_body(answer: GateResponse) -> None:
     """Raises `PageFailure` for an answer whose type says nothing, and whose bytes are no text."""
-    kind = _media_type(answer)
-    if _says_nothing(kind) and not is_text(answer.body):
+    kind = media_type(answer.headers.get("Content-Type", ""))
+    if says_nothing(kind) and not is_text(answer.body):
         raise PageFailure(f"It is no page, but {kind[:100] or 'data without a type'}.", status=answer.status)
-
-
-def _media_type(answer: GateResponse) -> str:
-    return answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-
-
-def _says_nothing(kind: str) -> bool:
-    return kind in _NO_TYPES or "/" not in kind
 
 
 def _refresh_address(answer: GateResponse, text: str) -> str | None:

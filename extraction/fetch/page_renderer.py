@@ -11,7 +11,7 @@ from extraction.domain.render_job import HTML, Pagination, RenderedPage, RenderJ
 from extraction.fetch.browser import browser_thread
 from extraction.fetch.page_actions import PageActions, PageDeadline
 from extraction.fetch.page_products import make_product, size_window
-from extraction.fetch.request_interception import intercept_requests
+from extraction.fetch.request_interception import intercept
 from taskhub.outbound import Policy, TooMuch
 from taskhub.outbound.client import GateResponse
 from taskhub.outbound.cookie_store import cookie_changes
@@ -82,8 +82,7 @@ class PageRenderer:
         self.page.on("download", self._note_download)
         self.context.on("page", lambda page: asyncio.ensure_future(_close(page)))  # windows that the page opens
         await size_window(self.page, job.options)
-        if job.headers or job.method != "GET":
-            await intercept_requests(self.context, self.page, job)
+        await intercept(self.context, self.page, job)
 
     async def _give_cookies(self) -> None:
         """Gives the browser the cookies of the process; those that it does not take are left out."""

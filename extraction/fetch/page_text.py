@@ -11,6 +11,9 @@ _SNIFFED_BYTES = 1445  # MIME Sniffing standard, section 4
 _CHARSET = re.compile(r"charset\s*[=:]\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 _BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 _DOCUMENTS = (b"%PDF-", b"%!PS-Adobe-")
+_NO_TYPES = frozenset(
+    {"application/octet-stream", "binary/octet-stream", "application/unknown", "unknown/unknown", "*/*"}
+)
 
 # Labels of the Encoding standard that Python does not know. `resolve_encoding` asks it for names.
 _LABELS = {
@@ -109,6 +112,16 @@ def _guess(body: bytes, declared: str | None) -> str:
     best = None if declared else from_bytes(body[:_GUESSED_BYTES]).best()
     name = declared or resolve_encoding(best.encoding if best else "utf-8")
     return body.decode(name if name in _ENCODINGS else "utf-8", "replace")
+
+
+def media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+def says_nothing(content_type: str) -> bool:
+    """Whether a `Content-Type` does not tell what the body is: then its bytes do."""
+    kind = media_type(content_type)
+    return kind in _NO_TYPES or "/" not in kind
 
 
 def is_text(body: bytes) -> bool:

@@ -1,4 +1,7 @@
-"""Changes requests of a page in a browser: adds the user's headers, and the first request's method and form.
+"""Changes what a page in a browser asks for, and what it gets.
+
+To its requests come the user's headers, and the first one's method and form. Answers whose type says nothing, which a
+browser would download, are pages where their bytes are text, as they are for `PageFetcher`.
 
 It uses the DevTools protocol's domain Fetch, which pauses each redirect, too: headers that Playwright's routes add
 would be sent to other origins after a redirect.
@@ -11,32 +14,60 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from extraction.domain.render_job import RenderJob
+from extraction.fetch.page_text import is_text, says_nothing
 
 FORM = "application/x-www-form-urlencoded"
+PAGE_TYPE = "text/html"
+_OF_THE_BODY = frozenset({"content-type", "content-length", "content-encoding", "transfer-encoding"})
+_DOCUMENTS = {"urlPattern": "*", "resourceType": "Document", "requestStage": "Response"}
+_REQUESTS = {"urlPattern": "*", "requestStage": "Request"}
 
 
-async def intercept_requests(context: Any, page: Any, job: RenderJob) -> None:
-    """Changes all that the page asks for from now on."""
+async def intercept(context: Any, page: Any, job: RenderJob) -> None:
+    """Changes all that the page asks for, and is made of, from now on."""
     session = await context.new_cdp_session(page)
-    interceptor = RequestInterceptor(session, job)
-    session.on("Fetch.requestPaused", lambda event: asyncio.ensure_future(interceptor.resume_request(event)))
-    await session.send("Fetch.enable", {"patterns": [{"urlPattern": "*", "requestStage": "Request"}]})
+    interceptor = Interceptor(session, job)
+    session.on("Fetch.requestPaused", lambda event: asyncio.ensure_future(interceptor.resume(event)))
+    patterns = [_DOCUMENTS, _REQUESTS] if job.headers or job.method != "GET" else [_DOCUMENTS]
+    await session.send("Fetch.enable", {"patterns": patterns})
 
 
-class RequestInterceptor:
-    """Changes the requests of one page, and lets them go on."""
+class Interceptor:
+    """Changes requests of one page and answers to them, and lets them go on."""
 
     def __init__(self, session: Any, job: RenderJob) -> None:
         self._session, self._job, self._first = session, job, True
         self._home = origin(job.home or job.url)
         self._headers = {name.lower(): value for name, value in job.headers.items()}
 
-    async def resume_request(self, event: dict[str, Any]) -> None:
-        changes = self.changes(event["request"])
+    async def resume(self, event: dict[str, Any]) -> None:
         with suppress(Exception):  # the page may be gone meanwhile
-            await self._session.send("Fetch.continueRequest", {"requestId": event["requestId"], **changes})
+            if "responseStatusCode" in event and await self._serve_as_page(event):
+                return
+            is_request = "responseStatusCode" not in event and "responseErrorReason" not in event
+            await self._send("continueRequest", event, self.request_changes(event["request"]) if is_request else {})
 
-    def changes(self, request: dict[str, Any]) -> dict[str, Any]:
+    async def _serve_as_page(self, event: dict[str, Any]) -> bool:
+        """Serves an answer whose type says nothing as a page, where it is one; says whether it did."""
+        status, headers = event["responseStatusCode"], event.get("responseHeaders", [])
+        known = {header["name"].lower(): header["value"] for header in headers}
+        if not 200 <= status < 300 or "content-disposition" in known or not says_nothing(known.get("content-type", "")):
+            return False
+        body = await self._send("getResponseBody", event, {})
+        data = base64.b64decode(body["body"]) if body["base64Encoded"] else body["body"].encode()
+        if not is_text(data):
+            return False
+        _, _, charset = known.get("content-type", "").partition(";")
+        kept = [header for header in headers if header["name"].lower() not in _OF_THE_BODY]
+        typed = {"name": "Content-Type", "value": f"{PAGE_TYPE};{charset}" if charset else PAGE_TYPE}
+        answer = {"responseCode": status, "responseHeaders": [*kept, typed], "body": base64.b64encode(data).decode()}
+        await self._send("fulfillRequest", event, answer)
+        return True
+
+    async def _send(self, command: str, event: dict[str, Any], arguments: dict[str, Any]) -> Any:
+        return await self._session.send(f"Fetch.{command}", {"requestId": event["requestId"], **arguments})
+
+    def request_changes(self, request: dict[str, Any]) -> dict[str, Any]:
         """What is to differ from the browser's own request.
 
         The user's headers go to the origin of the first page alone; method and form are those of the first request.

@@ -1,6 +1,6 @@
 """Starts processes, estimates what they cost, shows and stops them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -110,6 +110,13 @@ def visible_process(*, id: str, user: Any) -> Process:
     if process is None:
         raise NotFound(f"There is no process {id}, or it is not yours.")
     return process
+
+
+def whole_or_broken(process: Process, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Pieces of what a process has. Raises `NotFound` behind the last, where it was deleted meanwhile."""
+    yield from pieces
+    if not Process.objects.filter(pk=process.pk, removed_at__isnull=True).exists():
+        raise NotFound("The process was deleted meanwhile.")
 
 
 def process_of_run(run: Run) -> Process | None:

@@ -57,7 +57,9 @@ def perform_removal(execution: Execution) -> None:
 
 
 def remove_batch(process: Process) -> int:
-    """Stops a process and removes one batch of its pages, or else itself; returns how many rows, 0 for none left."""
+    """Hides and stops a process, and removes one batch of its pages, or else itself; returns how many rows, 0 for none
+    left."""
+    Process.objects.filter(pk=process.pk, removed_at__isnull=True).update(removed_at=Now())
     cancel_run(process)
     with connection.cursor() as cursor:
         cursor.execute(_DELETE_PAGES, [process.pk, BATCH])
@@ -81,10 +83,7 @@ def prune() -> int:
     """Removes one batch of processes past their retention, with their files; returns how many rows."""
     since = timezone.now() - timedelta(days=settings.EXTRACTION_RETENTION_DAYS)
     old = Process.objects.filter(finished_at__lt=since).order_by("finished_at").first()
-    if old is None:
-        return 0
-    Process.objects.filter(pk=old.pk, removed_at__isnull=True).update(removed_at=Now())
-    return remove_batch(old)
+    return remove_batch(old) if old else 0
 
 
 def remove_of_owner(owner_id: UUID) -> int:

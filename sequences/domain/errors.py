@@ -55,7 +55,7 @@ class StepError:
 
     @classmethod
     def of(cls, path: str, error: Exception) -> "StepError":
-        """The value is `{status, message, body}` for a status of 400 or more, else `{worker_error}`."""
+        """The value is `{status, message, body}` where there was an answer, else `{worker_error}`."""
         message = message_of(error)
         if isinstance(error, ResponseFailure):
             return cls(f"{path}.{error.place}" if error.place else path, message, error.value)

@@ -11,7 +11,6 @@ from sequences.domain.errors import BudgetExceeded, ResponseFailure, status_fail
 from sequences.domain.exchange import SendFailed, StepResponse
 from sequences.domain.json_values import ValueTooLarge, kind, weigh
 from sequences.domain.steps import REPEATABLE, Expect, Paginate, Retry, Until
-from sequences.domain.validation_errors import StepFailure
 
 _LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[^\s;,="]+\s*(?:=\s*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]*))?)*)')
 _NEXT = re.compile(r';\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|next(?=\s|;|$))', re.IGNORECASE)
@@ -45,7 +44,7 @@ def check_response(response: StepResponse, expect: Expect | None, block: Block) 
     elif response.status not in expect.statuses:
         raise status_failure(response, "expect.status", " Another status was expected.")
     if response.fault:
-        raise StepFailure(response.fault)
+        raise ResponseFailure(response, response.fault)
     if expect is None:
         return
     for place, name, comparisons in expect.headers:

@@ -133,7 +133,7 @@ def test_what_a_server_says_of_its_text_may_be_a_lie(broken: Disposable, serve: 
     shown = ended(staff, start(staff, *steps, *ignored))
     assert shown["state"] == "SUCCESS", shown["error"]
     assert [shown["result"][f"lie{n}"] for n in range(len(LIES))] == ["text"] * len(LIES)
-    assert "application/json. The JSON cannot be read" in shown["result"]["json"]["worker_error"]
+    assert "application/json. The JSON cannot be read" in shown["result"]["json"]["message"]
     assert shown["result"]["odd"]["status"] == 500
     told = [step["answer"] for step in staff.get(f"/sequences/runs/{shown['id']}/steps").json()["results"][-2:]]
     assert told == ['"access_token=***"', '"access_token=***&more=1"']

@@ -448,12 +448,16 @@ def test_an_export_breaks_off_where_its_task_or_stream_is_deleted(
     monkeypatch.setattr("crawlers.services.stream_reader.EXPORT_STRETCH", 2)
     task = crawl.task()
     crawl.upload(task, *[doc(f"{n}") for n in range(9)])
+    crawl.upload(task, 5, query="?on_invalid=skip")
     of_task, of_stream = iter(export(crawl, f"?task={task}").streaming_content), iter(export(crawl).streaming_content)
+    rejected = iter(crawl.owner.get(f"/tasks/{task}/rejected", headers={"Accept": NDJSON}).streaming_content)
     assert next(of_task)
     assert next(of_stream)
+    assert next(rejected)
     crawl.owner.delete(f"/actions/tasks/{task}")
-    with pytest.raises(NotFound):
-        b"".join(of_task)
+    for stream in (of_task, rejected):
+        with pytest.raises(NotFound):
+            b"".join(stream)
     crawl.owner.delete(f"/streams/{crawl.stream['fid']}")
     with pytest.raises(NotFound):
         b"".join(of_stream)

@@ -276,6 +276,23 @@ def test_downloads_are_no_pages(site: Site, kind: str) -> None:
     assert "but a download" in refusal(site, "/")
 
 
+@pytest.mark.parametrize("kind", ["application/octet-stream", "binary/octet-stream; charset=utf-8", "*/*", "html", ""])
+@pytest.mark.parametrize(
+    "terms", [{}, {"headers": {"X-Shop": "1"}}, {"method": "POST"}], ids=["get", "headers", "post"]
+)
+def test_a_page_whose_type_says_nothing_is_one_where_its_bytes_are_text(
+    site: Site, kind: str, terms: dict[str, Any]
+) -> None:
+    headers = {"Content-Type": kind} if kind else {}
+    site.pages["/"] = Reply(MADE.replace("nothing", "<i>žluť</i>"), headers=headers)
+    page = shown(site, **terms)
+    assert (page.status, page.url) == (200, f"{site.url}/")
+    assert "<h2>made by a script</h2>" in page.texts[0]
+    site.pages["/"] = Reply(b"\x89PNG\r\n\x1a\n" + bytes(100), headers=headers)
+    if kind.startswith(("application", "binary")):
+        assert "but a download" in refusal(site, "/", **terms)
+
+
 def test_a_page_that_eats_memory_crashes_alone(site: Site, settings: Any) -> None:
     settings.EXTRACTION_CHROME_PAGE_MB = 300
     site.pages["/eat"] = html(
@@ -467,3 +484,20 @@ def test_a_first_page_that_is_rendered_for_want_of_records_keeps_its_fragment(ow
     site.pages["/app"] = html(APP)
     process = run_to_its_end(owner, {"request": {"url": f"{site.url}/app#/p/7"}, "fields": TITLE})
     assert list(ResultExport(process).records()) == [{"title": "product 7"}]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_fragments_lead_to_pages_of_their_own_from_one_that_is_rendered_for_want_of_records(
+    owner: Person, site: Site
+) -> None:
+    site.pages["/app"] = html(APP)
+    sent = {
+        "request": {"url": f"{site.url}/app#/list/1"},
+        "commonParent": ".item",
+        "fields": [{"name": "item", "selector": ".", "attrs": ["href"], "details": {"fields": TITLE}}],
+        "paginator": "a.next",
+    }
+    process = run_to_its_end(owner, sent)
+    assert [one["item_details"] for one in ResultExport(process).records()] == [
+        [{"title": f"product {number}"}] for number in range(1, 5)
+    ]

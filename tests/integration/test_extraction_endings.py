@@ -17,10 +17,11 @@ from extraction.services import (
     process_endings,
     process_lifecycle,
     processes,
+    retention,
     slices,
     suspension,
 )
-from taskhub.errors import Rejected, Unavailable
+from taskhub.errors import NotFound, Rejected, Unavailable
 from taskhub.runs.models import Run
 from taskhub.runs.queue.webhook_events import WEBHOOK
 from tests.conftest import Person
@@ -215,3 +216,24 @@ def test_a_turn_that_failed_leaves_no_page_behind(owner: Person, site: Site, mon
         turns(process, 1)
     process = turns(process, 2)
     assert (process.status, process.cost, process.failed_turns) == ("finished", 1, 0)
+
+
+@pytest.mark.parametrize("ending", ["deleted", "pruned"])
+@pytest.mark.parametrize("format", ["log", "csv", "json", "jsonl", "xml"])
+def test_what_is_streamed_of_a_process_breaks_off_where_that_goes_meanwhile(
+    owner: Person, site: Site, format: str, ending: str, settings: Any
+) -> None:
+    site.pages["/"] = listing("/a", "/b")
+    process = carried(begun(owner, site))
+    path = f"/v1/process/{process.id}/export?format={format}"
+    if format == "log":
+        path = owner.get(f"/v1/process/{process.id}/info").json()["logFile"].removeprefix(settings.PUBLIC_URL)
+    answer = iter(owner.get(path).streaming_content)
+    assert next(answer)
+    if ending == "deleted":
+        task = owner.get(f"/v1/process/{process.id}/info").json()["taskID"]
+        assert owner.post(f"/v1/task/{task}/delete").status_code == 200
+    else:
+        retention.remove_batch(process)
+    with pytest.raises(NotFound):
+        list(answer)

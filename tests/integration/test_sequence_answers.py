@@ -43,17 +43,23 @@ READ: dict[str, tuple[str | None, bytes, Any, str]] = {
     "text_of_a_digit": ("text/plain", b"1", "1", ""),
     "page": ("text/html; charset=iso-8859-1", "<p>Größe</p>".encode("latin-1"), "<p>Größe</p>", ""),
 }
-# By name: status, content type, body, the step's error, its value. The value of the first ones is that of the error.
+# By name: status, content type, body, the step's error, and the body in its value.
 FAILED: dict[str, tuple[str, str, bytes, str, Any]] = {
-    "broken": ("200 OK", JSON, b'{"a": ', PLACE + "Expecting value at line 1, column 7.", None),
-    "html": ("200 OK", JSON, b"<html>", PLACE + "Expecting value at line 1, column 1.", None),
-    "not_utf_8": ("200 OK", JSON, '["é"]'.encode("latin-1"), PLACE + "byte 2 is not UTF-8.", None),
-    "too_deep": ("200 OK", "text/json", b"[" * 101 + b"]" * 101, PLACE + "nested deeper than 100 levels.", None),
-    "broken_line": ("200 OK", "application/x-ndjson", b"{}\n{", PLACE + "Expecting property name", None),
-    "away": ("503 Away", JSON, b'{"why": "rest"}', "503", {"status": 503, "message": "Away", "body": {"why": "rest"}}),
-    "away_broken": ("503 Away", JSON, b"{", "503", {"status": 503, "message": "Away", "body": "{"}),
-    "missing": ("404 Not Found", "text/plain", b"no", "404", {"status": 404, "message": "Not Found", "body": "no"}),
-    "gone": ("410 Gone", JSON, b"", "410", {"status": 410, "message": "Gone", "body": None}),
+    "broken": ("200 OK", JSON, b'{"a": ', PLACE + "Expecting value at line 1, column 7.", '{"a": '),
+    "html": ("200 OK", JSON, b"<html>", PLACE + "Expecting value at line 1, column 1.", "<html>"),
+    "not_utf_8": ("200 OK", JSON, '["é"]'.encode("latin-1"), PLACE + "byte 2 is not UTF-8.", '["\ufffd"]'),
+    "too_deep": (
+        *("200 OK", "text/json", b"[" * 101 + b"]" * 101),
+        *(PLACE + "nested deeper than 100 levels.", "[" * 101 + "]" * 101),
+    ),
+    "broken_line": ("200 OK", "application/x-ndjson", b"{}\n{", PLACE + "Expecting property name", "{}\n{"),
+    "away": ("503 Away", JSON, b'{"why": "rest"}', "503", {"why": "rest"}),
+    "away_broken": ("503 Away", JSON, b"{", "503", "{"),
+    "away_in_latin_1": ("503 Away", "text/html; charset=latin1", "Größe".encode("latin-1"), "503", "Größe"),
+    "away_with_nan": ("500 Off", JSON, b'{"a": NaN}', "500", {"a": None}),
+    "missing": ("404 Not Found", "text/plain", b"no", "404", "no"),
+    "missing_without_a_reason": ("404 ", "text/plain", b"no", "404", "no"),
+    "gone": ("410 Gone", JSON, b"", "410", None),
 }
 
 
@@ -89,7 +95,9 @@ def test_what_says_json_is_read_in_its_charset_and_mended_on_record(shown: dict[
 
 def test_what_cannot_be_read_is_the_steps_error_and_an_errors_body_is_its_value(shown: dict[str, Any]) -> None:
     steps = dict(zip([*READ, *FAILED], shown["steps"], strict=True))
-    for name, (status, kind, _, error, value) in FAILED.items():
+    for name, (status, kind, _, error, body) in FAILED.items():
+        code, _, reason = status.partition(" ")
         assert error.format(kind=kind) in steps[name]["error"]
-        assert steps[name]["status"] == int(status.split()[0])
-        assert shown["result"][name] == (value or {"worker_error": steps[name]["error"]})
+        assert steps[name]["status"] == int(code)
+        message = steps[name]["error"] if code == "200" else reason or f"HTTP {code}"
+        assert shown["result"][name] == {"status": int(code), "message": message, "body": body}

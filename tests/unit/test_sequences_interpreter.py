@@ -331,7 +331,8 @@ def test_an_answer_that_is_not_what_it_says_is_the_steps_error(world: World) -> 
     assert (stopped.message, stopped.persistence) == ("This is no JSON.", {})
     record = world.records[0]
     assert (record.status, record.value, record.error) == (200, "{", "This is no JSON.")
-    assert world.run(get("ok", save_to="it", ignore_error=True))["it"] == {"worker_error": "This is no JSON."}
+    value = {"status": 200, "message": "This is no JSON.", "body": "{"}
+    assert world.run(get("ok", save_to="it", ignore_error=True))["it"] == value
 
 
 def test_what_was_mended_in_an_answer_is_on_record(world: World) -> None:
