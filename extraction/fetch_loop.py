@@ -22,6 +22,7 @@ from django.conf import settings
 from django.db import close_old_connections
 from django.utils import timezone
 
+from extraction.domain.kind_names import EXTRACTION
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import PageFailure, PageState
 from extraction.fetch.host_limits import HostBusy, HostLimits
@@ -32,10 +33,13 @@ from extraction.page_supply import PageSupply
 from extraction.services import credits, page_table, process_lifecycle, suspension
 from extraction.services.page_table import ClaimedPage, PageOutcome
 from extraction.services.payloads import allowed_payload
+from extraction.services.process_log import line_of_outcome
 from taskhub.outbound import Policy, configured_policy
 from taskhub.outbound.client import GateClient
 from taskhub.outbound.cookie_store import CookieChanges, CookieStore, cookie_changes, set_by_user
 from taskhub.runs import queue as runs
+from taskhub.runs.models import Run
+from taskhub.runs.queue.run_log import RunLog
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +64,7 @@ class BatchWriter:
         self._unbegun: list[ClaimedPage] = []
         self._due = asyncio.Event()  # set: a batch is full, or nothing else is to be done
         self._notified = self._stopping = False
+        self._run_log: RunLog | None = None
 
     async def add(self, outcome: PageOutcome) -> None:
         """Queues an outcome; waits while the database cannot keep up."""
@@ -116,10 +121,18 @@ class BatchWriter:
         if self._unbegun:
             page_table.give_back(slice=self._slice, pages=self._unbegun)
         if batch and process.run:
+            self._log_pages(process.run, batch)
             process_lifecycle.save_progress(process=process, run=process.run)
         if batch and not process.open:
             process_lifecycle.mark_fetched(process=process)
         return process
+
+    def _log_pages(self, run: Run, outcomes: list[PageOutcome]) -> None:
+        """Writes what became of pages into the log of the run."""
+        self._run_log = self._run_log or RunLog(run, goes_on=True)
+        for outcome in outcomes:
+            level = logging.WARNING if outcome.error else logging.INFO
+            self._run_log.add(level, EXTRACTION, line_of_outcome(outcome))
 
 
 class FetchLoop:

@@ -411,6 +411,10 @@ LOGGING = {
         "_granian": {"level": "INFO"},
         "granian.access": {"level": "INFO"},
         "django.request": {"level": "ERROR"},
+        # A message only notifies a worker: that its task "succeeded" says nothing of a run. How runs end is logged by
+        # taskhub.runs.queue.ends.
+        "celery.app.trace": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
         "urllib3": {"level": "ERROR"},  # it warns with whole addresses, whose queries and paths can be secret
     },
 }

@@ -1,5 +1,6 @@
 """The bundled walkers, sentinel `taskhub`: the documents' examples, and something to call for newcomers."""
 
+import logging
 import time
 from typing import Annotated, Any
 
@@ -7,6 +8,8 @@ from pydantic import Field
 
 from walkers.authoring.places import Place
 from walkers.authoring.walker import Walker
+
+log = logging.getLogger(__name__)
 
 
 class Echo(Walker):
@@ -19,7 +22,7 @@ class Echo(Walker):
 
 
 class Pause(Walker):
-    """Sleeps `seconds` in so many `steps`, tells its progress, and reports how long it slept."""
+    """Sleeps `seconds` in so many `steps`, tells its progress, logs each of them, and reports how long it slept."""
 
     seconds: Annotated[float, Field(ge=0, le=3600)] = 1.0
     steps: Annotated[int, Field(ge=1, le=10_000)] = 10
@@ -27,6 +30,7 @@ class Pause(Walker):
     def visit(self, here: Place) -> None:
         for step in range(self.steps):
             self.progress(step, self.steps, f"{step} of {self.steps}")
+            log.info("step %d of %d", step + 1, self.steps)
             time.sleep(self.seconds / self.steps)
         self.progress(self.steps, self.steps, "awake")
         self.report(self.seconds)

@@ -3,6 +3,7 @@
 An attempt that fails is made again later, where that may help.
 """
 
+import logging
 from io import BytesIO
 from typing import IO, Any
 
@@ -12,8 +13,8 @@ from extraction.delivery.transfer import deliver
 from extraction.domain.destinations import load_destinations
 from extraction.domain.kind_names import DELIVERY
 from extraction.models import ExtractionTask, Process
+from extraction.services.process_notes import add_note
 from extraction.services.results import open_result
-from extraction.services.slices import add_note
 from taskhub.errors import Failed, Problem
 from taskhub.outbound import configured_policy
 from taskhub.runs import queue as runs
@@ -85,6 +86,7 @@ def _deliver(
         raise Failed("The destination is gone.")
     with hiding(delivery):
         deliver(destinations[place], name, file, size, configured_policy(), execution.check)
+    execution.log_line(logging.INFO, f"delivered to {execution.run.name}: {size} bytes")
     with transaction.atomic():
         runs.confirm(run=execution.run)
         if process:

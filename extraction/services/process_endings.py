@@ -14,10 +14,10 @@ from extraction.domain.result_formats import file_name
 from extraction.models import Process, Slice
 from extraction.services import slices
 from extraction.services.payloads import load_payload
+from extraction.services.process_notes import add_note
 from extraction.services.process_warnings import OF_FINDINGS, replace_warnings
 from extraction.services.processes import process_summary
 from extraction.services.results import result_topic
-from extraction.services.slices import add_note
 from taskhub.errors import Problem
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import State

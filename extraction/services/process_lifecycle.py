@@ -19,9 +19,9 @@ from extraction.services import slices
 from extraction.services.deliveries import queue_deliveries
 from extraction.services.payloads import allowed_payload, load_payload
 from extraction.services.process_endings import count_lost_turn, fail_process, tell_written, warn_of_findings
+from extraction.services.process_notes import add_note
 from extraction.services.process_warnings import OF_FINDINGS, add_warnings, replace_warnings
 from extraction.services.processes import create_process, plan_run, process_of_run, submit_run
-from extraction.services.slices import add_note
 from extraction.services.suspension import resume_process, resume_waiting
 from taskhub.errors import Conflict
 from taskhub.runs import queue as runs
@@ -246,6 +246,7 @@ def _reopen(process: Process, run: Run) -> None:
         run=run, status=ProcessStatus.RUNNING, finished_at=None, unwritten=False, error="", results="", missing=0
     )
     replace_warnings(row, OF_FINDINGS, ())  # it may find more this time
+    row.run = run
     add_note(row, "retried")
 
 

@@ -1,10 +1,11 @@
-"""The log of a process: its pages and notes, in the order of time."""
+"""The log of a process: its pages and notes, in the order of time; and the same as lines of the log of its run."""
 
 import heapq
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from extraction.models import ExtractionPage, Process, ProcessNote
+from extraction.services.page_table import PageOutcome
 from taskhub.security.masking import mask
 
 BATCH = 1000
@@ -44,9 +45,11 @@ def line_of_note(note: ProcessNote) -> str:
 
 
 def line_of(page: ExtractionPage) -> str:
-    parts = [page.state, str(page.status or "-"), page.url, f"{page.duration_ms} ms"]
-    if page.error:
-        parts.append(page.error)
-    else:
-        parts.append(f"{page.bytes} bytes, {page.found} records, {page.cost} credits")
-    return " ".join(parts)
+    result = page.error or f"{page.bytes} bytes, {page.found} records, {page.cost} credits"
+    return f"{page.state} {page.status or '-'} {page.url} {page.duration_ms} ms {result}"
+
+
+def line_of_outcome(outcome: PageOutcome) -> str:
+    """The same line before its page is stored."""
+    result = outcome.error or f"{outcome.size} bytes, {outcome.count} records, {outcome.cost} credits"
+    return f"{outcome.state} {outcome.status or '-'} {outcome.page.url} {outcome.duration_ms} ms {result}"

@@ -4,12 +4,14 @@ They are notes with a code, so they are in the log, too. What rules found is gat
 row of the process; warnings are made of that when the process ends, whichever workers it had.
 """
 
+import logging
 from collections.abc import Iterable
 
 from django.db.models import QuerySet
 
 from extraction.domain.findings import ALWAYS_NULL, NO_RECORDS, NOTHING_FOUND, ExtractionWarning
 from extraction.models import Process, ProcessNote
+from extraction.services.process_notes import log_to_run
 from taskhub.security.masking import mask
 
 WARNINGS_MAX = 100  # of one process
@@ -30,7 +32,8 @@ def add_warnings(process: Process, warnings: Iterable[ExtractionWarning]) -> Non
         for one in fresh
         if one not in known
     ]
-    ProcessNote.objects.bulk_create(notes[: max(0, WARNINGS_MAX - len(known))])
+    added = ProcessNote.objects.bulk_create(notes[: max(0, WARNINGS_MAX - len(known))])
+    log_to_run(process, logging.WARNING, [f"{note.place}: {note.text}" if note.place else note.text for note in added])
 
 
 def replace_warnings(process: Process, codes: Iterable[str], warnings: Iterable[ExtractionWarning]) -> None:

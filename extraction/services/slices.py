@@ -15,11 +15,10 @@ from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from extraction.domain.process_status import PageState
-from extraction.models import ExtractionPage, Process, ProcessNote, Slice
+from extraction.models import ExtractionPage, Process, Slice
 from extraction.services import credits
 from taskhub.runs.models import Run
 from taskhub.runs.queue.process_heartbeat import ProcessHeartbeat
-from taskhub.security.masking import mask
 
 LEASE = timedelta(seconds=8)  # renewed with every batch
 slice_heartbeat = ProcessHeartbeat()  # of the event loops on which slices go on
@@ -140,11 +139,6 @@ def lock_run(process: Process) -> Run | None:
 def lock_process(process_id: int) -> Process | None:
     """Locks a process in the caller's transaction; None where it is gone."""
     return Process.objects.select_for_update(no_key=True).filter(pk=process_id).first()
-
-
-def add_note(process: Process, text: str) -> None:
-    """Adds a line to a process's log."""
-    ProcessNote.objects.create(process=process, text=mask(text)[:1000])
 
 
 def reserve(*, slice: Slice, wanted: int) -> int:

@@ -11,6 +11,7 @@ from extraction.domain.result_formats import file_name
 from extraction.models import Process
 from extraction.services import slices
 from extraction.services.credits import credit_account
+from extraction.services.process_notes import add_note
 from taskhub.runs import queue as runs
 
 RESUMED_AT_ONCE = 100
@@ -29,7 +30,7 @@ def suspend_for_credits(*, process: Process) -> None:
             status=ProcessStatus.PENDING, missing=missing, capped=capped, unwritten=True, results=results
         )
         message = f"{'The cap of this run is reached' if capped else 'The credits ran out'}; {missing} more are needed."
-        slices.add_note(row, f"pending: {message}")
+        add_note(row, f"pending: {message}")
         if row.run_id:
             runs.suspend(run_id=row.run_id, error={"type": "CreditsMissing", "message": message})
 
@@ -46,7 +47,7 @@ def resume_process(*, process_id: int) -> bool:
         Process.objects.filter(pk=row.pk).update(
             status=ProcessStatus.RUNNING, missing=0, capped=False, unwritten=False, **changes
         )
-        slices.add_note(row, "resumed")
+        add_note(row, "resumed")
         if run:
             runs.resume(run=run)
         return True

@@ -5,6 +5,7 @@ sent, what waits is recorded; after it, it is recorded at once: so when a worker
 that was under way, or some safe ones, are sent again, and they are marked.
 """
 
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -154,6 +155,8 @@ class SequenceRun:
     def _after_step(self, record: StepRecord) -> None:
         safe = record.sent is None or _is_safe(record.method, record.sent.address)
         self._waiting.append(self.recorder.row(record, again=self._may_be_again(record, safe=safe)))
+        level = logging.WARNING if record.error else logging.INFO
+        self._execution.log_line(level, self.recorder.log_line(record), {"step": record.number})
         self._execution.set_progress(record.number)
         late = time.monotonic() - self._recorded_at > BATCH_SECONDS
         if not safe or late or len(self._waiting) >= BATCH_STEPS:

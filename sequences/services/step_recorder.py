@@ -94,6 +94,15 @@ class StepRecorder:
             self._json(_masked_text(record.value)) if shown else MASK,
         )
 
+    def log_line(self, record: StepRecord) -> str:
+        """A line for the log of the run: `requests[0] GET https://api.example.com/items: 200 in 12 ms`."""
+        address = self.without_secrets(record.sent.address) if record.sent and not record.sensitive else ""
+        words = [record.path, record.title and f'"{record.title}"', record.method, address]
+        if record.skipped:
+            return f"{' '.join(filter(None, words))}: skipped"
+        outcome = [str(record.status or ""), self.shown_error(record), f"in {record.duration_ms} ms"]
+        return f"{' '.join(filter(None, words))}: {' '.join(filter(None, outcome))}"
+
     def shown_request(self, record: StepRecord) -> dict[str, Any]:
         """What the step sent, whole: `{method, url, headers, body}`."""
         sent = record.sent

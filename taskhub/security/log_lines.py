@@ -3,6 +3,8 @@
 import logging
 import re
 
+from taskhub.log_context import log_context
+
 # All but the tab; line and paragraph separators; signs that turn the direction of writing; halves of characters.
 _CONTROLS = re.compile("[\\x00-\\x08\\x0a-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
 INDENT = "    "
@@ -14,10 +16,12 @@ def escape_controls(text: str) -> str:
 
 
 class LineFormatter(logging.Formatter):
-    """Writes a record as one line. Those of its traceback are indented, so that none looks like a record."""
+    """Writes a record as one line, with the ids of the run and the request that it is about before its message. Those
+    of its traceback are indented, so that none looks like a record."""
 
     def format(self, record: logging.LogRecord) -> str:
-        record.message = record.getMessage()
+        about = " ".join(f"{name}={id}" for name, id in log_context().items())
+        record.message = f"[{about}] {record.getMessage()}" if about else record.getMessage()
         if self.usesTime():
             record.asctime = self.formatTime(record, self.datefmt)
         traceback = record.exc_text or (self.formatException(record.exc_info) if record.exc_info else "")

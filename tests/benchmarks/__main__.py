@@ -62,6 +62,14 @@ ROWS = [
         1.2,
         request_rows.many_waits,
     ),
+    Row(
+        "logging",
+        "`walker_run`, p50, while a run logs 500 lines a second",
+        "the same without it",
+        "<=",
+        1.2,
+        request_rows.logging,
+    ),
     Row("queue_check", "state of one run of 10^6, p50", "of one run of 10^3", "<=", 1.2, request_rows.queue_check),
     Row(
         "sequence",

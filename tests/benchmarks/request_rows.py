@@ -18,6 +18,7 @@ RUN = "/js/walker_run"
 ECHO = b'{"name": "echo", "ctx": {"value": "hello"}}'
 ECHO_LATER = b'{"name": "echo", "ctx": {"value": "hello"}, "is_async": true}'
 PAUSE = {"name": "pause", "ctx": {"seconds": 600, "steps": 600}, "is_async": True}
+LOGGING = {"name": "pause", "ctx": {"seconds": 20, "steps": 10_000}, "is_async": True}  # 500 lines a second
 TOMORROW = "2999-01-01T00:00:00Z"
 SMALL, SMALL_RUNS, BIG = "small_ledger", 1_000, "big_ledger"
 CHECKS = 300  # calls a turn
@@ -111,6 +112,34 @@ def _open_waits(stage: Stage, woken: list[float]) -> Iterator[None]:
             while b"REVOKED" not in client.heard:
                 client.hear()
         woken.append(time.perf_counter() - began)
+
+
+def logging(stage: Stage) -> Measured:
+    """The run logs for as long as a turn lasts, and is cancelled before the other side has its turn."""
+    logged: list[float] = []
+    with load(stage.call(RUN, ECHO), 1) as hub:
+
+        def alone() -> float:
+            return median(hub.latencies(stage.seconds)) * 1000
+
+        def beside_logs() -> float:
+            task_id = stage.ask(RUN, LOGGING, 202)["task_id"]
+            until(lambda: _lines(stage, task_id) > 0, "a run that logs")
+            before, began = _lines(stage, task_id), time.perf_counter()
+            milliseconds = alone()
+            logged.append((_lines(stage, task_id) - before) / (time.perf_counter() - began))
+            stage.ask("/js/walker_queue_cancel", {"task_id": task_id})
+            return milliseconds
+
+        alone()
+        times = by_turns(stage.slices, alone, beside_logs)
+    return Measured(*times, "ms", [f"Meanwhile {median(logged):,.0f} lines a second were stored."])
+
+
+def _lines(stage: Stage, run_id: str) -> int:
+    with stage.database() as database:
+        row = database.execute("SELECT count(*) FROM runs_logline WHERE run_id = %s", [run_id]).fetchone()
+    return int(row[0]) if row else 0
 
 
 def queue_check(stage: Stage) -> Measured:

@@ -18,6 +18,7 @@ NAMES = [
     "drain",
     "wait",
     "many waits",
+    "logging",
     "queue_check",
     "sequence",
     "sequences at once",

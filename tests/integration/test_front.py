@@ -96,6 +96,17 @@ def scope(method: str, target: str, headers: dict[str, str]) -> dict[str, Any]:
     return {"type": "http", "method": method, "path": place, "query_string": query.encode(), "headers": pairs}
 
 
+@pytest.mark.parametrize("target", ["/livez", "/nothing", "/runs"])
+@pytest.mark.parametrize(("sent", "comes_back"), [("trace-7/1", True), ("no id", False), (None, False)])
+def test_each_answer_has_the_id_of_its_request(front: Front, target: str, sent: str | None, comes_back: bool) -> None:
+    client = Client()
+    headers = {"X-Request-ID": sent} if sent else {}
+    asyncio.run(front(scope("GET", target, headers), client.receive, client.send))
+    id = client.headers["x-request-id"]
+    assert (id == sent) is comes_back
+    assert id
+
+
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/version", "/healthz/", "/runs"])
 @pytest.mark.parametrize("named", [None, b"10.0.0.7:8000"])
 @pytest.mark.parametrize("server", [None, ("10.0.0.7", 8000)])

@@ -7,6 +7,20 @@ from tests.hub import Hub
 FORGED = "fell\n2026-11-30 00:00:00,000 ERROR taskhub forged\rweb | forged\x1b[2J\x9b31m\u2028\u2029\x85\x07"
 
 
+def test_a_line_names_its_run_and_its_request(hub: Hub) -> None:
+    owner = hub.sign_up()
+    sent = {"name": "fail", "ctx": {"message": "It fails aloud."}, "is_async": True}
+    answer = owner.post("/js/walker_run", sent, headers={"X-Request-ID": "call-4711"})
+    run_id = answer.json()["task_id"]
+    assert answer.headers["X-Request-ID"] == "call-4711"
+    owner.get("/js/walker_queue_wait", {"task_id": run_id, "timeout": 60})
+    owner.post("/js/walker_run", {**sent, "is_async": False}, headers={"X-Request-ID": "call-4712"})
+    text = hub.log.read_bytes().decode()
+    assert re.search(rf"\[run={run_id}.*\] The walker fail ended as FAILURE: RuntimeError: It fails aloud\.", text)
+    assert "[request=call-4712] The walker fail failed" in text
+    assert f"[{run_id}] succeeded" not in text
+
+
 def test_no_walker_forges_a_line_or_drives_the_terminal(hub: Hub) -> None:
     owner = hub.sign_up()
     for call in ({"is_async": True}, {}):

@@ -2,11 +2,13 @@
 
 import io
 import logging
+import re
 from typing import Any
 
 import pytest
 from django.conf import settings
 
+from taskhub.log_context import about, accepted_request_id
 from taskhub.security.log_lines import LineFormatter, escape_controls
 from taskhub.supervisor import OutputLines, Printer
 
@@ -56,6 +58,27 @@ def test_a_record_is_one_line_and_its_traceback_is_indented(part: str) -> None:
     assert all(line.startswith("    ") for line in more)
     assert bool(more) == (part in {"traceback", "stack"})
     assert all(line.isprintable() for line in (first, *more))
+
+
+def test_a_line_names_the_run_and_the_request_that_it_is_about() -> None:
+    with about(run_id="0190", request_id="r-1"), about(run_id="0191"):
+        lines = logged("traceback").split("\n")
+    assert " [run=0191 request=r-1] A run failed" in lines[0]
+    assert not any("run=" in line for line in lines[1:])
+    with about(request_id="r-2"):
+        assert " [request=r-2] The walker says" in logged("message")
+    assert "[" not in logged("message").partition("The walker")[0]
+
+
+@pytest.mark.parametrize("sent", ["a", "7f0c-1.b_2~c:d/e+f=@", "x" * 128])
+def test_a_plain_id_of_a_request_is_kept(sent: str) -> None:
+    assert accepted_request_id(sent) == sent
+
+
+@pytest.mark.parametrize("sent", ["", " ", "a b", "x" * 129, "a\n", "é", '"', "[run=1]", "a,b"], ids=ascii)
+def test_another_gets_a_new_one(sent: str) -> None:
+    assert re.fullmatch("[0-9a-f]{32}", accepted_request_id(sent))
+    assert accepted_request_id(sent) != accepted_request_id(sent)
 
 
 def test_the_handlers_of_the_settings_write_such_lines() -> None:

@@ -9,6 +9,7 @@ from django.db import InterfaceError, OperationalError, connection
 
 from taskhub.error_texts import error_of, message_of
 from taskhub.errors import Problem
+from taskhub.log_context import about
 from taskhub.runs.domain import Interrupted, LeaseLost, Overdue, State
 from taskhub.runs.models import Run
 from taskhub.runs.queue.execution import Execution, comes_from_outside
@@ -42,7 +43,7 @@ def attempt(execution: Execution, perform: Perform, keeper: LeaseKeeper) -> None
     that was told to end: what it was at is lost with it, and gets another attempt.
     """
     run = execution.run
-    with hiding_texts(run.secrets), _captured_log(execution):
+    with about(run_id=run.pk), hiding_texts(run.secrets), _captured_log(execution):
         try:
             with keeper.keep(execution):
                 perform(execution)

@@ -4,6 +4,7 @@ An end is conditional, as every change of a claimed run (see `leases`): who no l
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -14,13 +15,17 @@ from psycopg.types.json import Jsonb
 
 from taskhub.errors import Conflict
 from taskhub.jsontools.key_order import keep_order
+from taskhub.log_context import about
 from taskhub.runs.domain import LeaseLost, ResultTooLarge, State
 from taskhub.runs.models import Run
 from taskhub.runs.queue import pubsub
 from taskhub.runs.queue.leases import worker_topic
+from taskhub.runs.queue.run_log import RunLog
 from taskhub.runs.queue.webhook_events import queue_end_webhook
 from taskhub.runs.run_kinds import kind_or_default
 from taskhub.security.sealed_values import seal
+
+log = logging.getLogger(__name__)
 
 _WEBHOOK: Any = Run._meta.get_field("webhook")
 
@@ -79,7 +84,15 @@ def finish_detached(*, run_id: UUID, state: State, result: Any = None, error: An
     row = Run.objects.select_for_update(of=("self",)).filter(pk=run_id).first()
     if row is None or row.ended:
         return False
+    if error:
+        transaction.on_commit(lambda: _log_failure(row, error))
     return _end(_END_LOCKED, row, {"id": row.pk}, state, result=result, error=error)
+
+
+def _log_failure(run: Run, error: Mapping[str, Any]) -> None:
+    run_log = RunLog(run, goes_on=True)
+    run_log.add(logging.ERROR, run.kind, f"{error['type']}: {error['message']}", last=True)
+    run_log.flush()
 
 
 def cancel(*, run: Run) -> Run:
@@ -121,8 +134,17 @@ def _end(sql: str, run: Run, values: dict[str, Any], state: State, **documents: 
         kind_or_default(run.kind).on_end(run)
         if run.webhook:
             queue_end_webhook(run=run)
-    transaction.on_commit(lambda: pubsub.publish(run.pk, state))
+    transaction.on_commit(lambda: _announce_end(run, state, documents.get("error")))
     return True
+
+
+def _announce_end(run: Run, state: State, error: Mapping[str, Any] | None) -> None:
+    pubsub.publish(run.pk, state)
+    reason = f": {error['type']}: {error['message']}" if error else ""
+    level = logging.WARNING if state == State.FAILURE else logging.INFO if state == State.REVOKED else logging.DEBUG
+    if log.isEnabledFor(level):
+        with about(run_id=run.pk):
+            log.log(level, "The %s %s ended as %s%s", run.kind, run.name, state, reason)
 
 
 def _size(result: Any) -> int:

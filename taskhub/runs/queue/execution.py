@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -83,6 +83,13 @@ class Execution:
         self._flush_log()
         ends.end(run=self.run, state=State.SUCCESS, result=result, progress=self.latest_progress)
 
+    def log_line(
+        self, level: int, message: str, fields: Mapping[str, Any] | None = None, *, last: bool = False
+    ) -> None:
+        """Adds a line to the log of the run, under the name of its kind. `last`: it tells why the attempt failed."""
+        if self.log is not None:
+            self.log.add(level, self.run.kind, message, fields, last=last)
+
     def detach(self, until: datetime) -> None:
         """Lets the run go on outside of any worker; see `leases.detach`. Raises `LeaseLost`."""
         self.close()
@@ -96,8 +103,9 @@ class Execution:
         Raises `LeaseLost`.
         """
         self.close()
-        self._flush_log()
         error = {"type": type, "message": message} | ({"where": where} if where else {})
+        self._log_failure(error)
+        self._flush_log()
         ends.end(run=self.run, state=State.FAILURE, result=result, error=error, progress=self.latest_progress)
 
     def end_attempt(self, error: dict[str, str], *, retry: bool, pause: float = 0) -> None:
@@ -106,6 +114,7 @@ class Execution:
         The later attempt is made after `pause` seconds at least, for which whoever was asked has asked in turn.
         """
         run = self.run
+        self._log_failure(error)
         self._flush_log()
         try:
             if retry and may_try_again(attempt=run.attempt, attempts=run.attempts):
@@ -119,6 +128,11 @@ class Execution:
         except (DatabaseError, InterfaceError) as failure:
             log.warning("The ending of %s could not be written: %s", run.pk, failure)
             self.drop_connection()
+
+    def _log_failure(self, error: Mapping[str, Any]) -> None:
+        """Has the log of the run tell why it failed, unless a traceback does."""
+        if self.log is not None and not self.log.tells_failure:
+            self.log_line(logging.ERROR, f"{error['type']}: {error['message']}", last=True)
 
     def _flush_log(self) -> None:
         """What it has logged is stored before it ends: who is told of the end finds it."""

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, transaction
-from django.db.models import Count, Sum
+from django.db.models import Count, Q, Sum
 from django.db.models.functions import Length
 
 from taskhub.db.process_local import ProcessLocal
@@ -54,12 +54,19 @@ class LineSource(Protocol):
 
 
 class RunLog:
-    """The log of one attempt at a run."""
+    """The log of one attempt at a run. With `goes_on` others have written into it, such as before the run was detached.
 
-    def __init__(self, run: Run) -> None:
+    `tells_failure`: it has a line that says why the attempt failed.
+    """
+
+    def __init__(self, run: Run, *, goes_on: bool = False) -> None:
         self.run = run
-        self._lines, self._characters = _written_before(run) if run.attempt > 1 else (0, 0)
-        self._is_full = False
+        self._lines, self._characters, self._is_full = 0, 0, False
+        if goes_on:
+            _wait_until_stored()
+        if goes_on or run.attempt > 1:
+            self._lines, self._characters, self._is_full = _written_before(run)
+        self.tells_failure = False
         self._unstored = False
         self.streams: Sequence[LineSource] = ()
 
@@ -67,6 +74,7 @@ class RunLog:
         self, level: int, logger: str, message: str, fields: Mapping[str, Any] | None = None, *, last: bool = False
     ) -> None:
         """Adds a line, in any thread. Past the limits there is one that says so, and then the `last` only."""
+        self.tells_failure |= last
         if self._is_full and not last:
             return
         if not last and (
@@ -87,10 +95,7 @@ class RunLog:
             stream.end_line()
         if self._unstored:
             self._unstored = False
-            stored = threading.Lock()
-            stored.acquire()
-            _writer.get().items.put(stored)
-            stored.acquire(timeout=PATIENCE_SECONDS)
+            _wait_until_stored()
 
 
 def log_topic(run_id: UUID) -> str:
@@ -157,6 +162,15 @@ class LogWriter:
 _writer = ProcessLocal(LogWriter)
 
 
+def _wait_until_stored() -> None:
+    """Waits until the lines that this process has added so far are stored, or cannot be."""
+    if (writer := _writer.peek()) is not None:
+        stored = threading.Lock()
+        stored.acquire()
+        writer.items.put(stored)
+        stored.acquire(timeout=PATIENCE_SECONDS)
+
+
 def _rows(run: Run, lines: Sequence[_Line]) -> list[tuple[Any, ...]]:
     secrets = run.secrets
 
@@ -189,7 +203,9 @@ def _copy(rows: Sequence[tuple[Any, ...]]) -> None:
             copy.write_row(row)
 
 
-def _written_before(run: Run) -> tuple[int, int]:
-    """How many lines, and characters in them, the attempts before this one have logged."""
-    written = LogLine.objects.filter(run=run).aggregate(lines=Count("id"), characters=Sum(Length("message")))
-    return written["lines"], written["characters"] or 0
+def _written_before(run: Run) -> tuple[int, int, bool]:
+    """How many lines, and characters in them, a run has logged so far, and whether one of them says that it is full."""
+    written = LogLine.objects.filter(run=run).aggregate(
+        lines=Count("id"), characters=Sum(Length("message")), ends=Count("id", filter=Q(logger=__name__))
+    )
+    return written["lines"], written["characters"] or 0, written["ends"] > 0

@@ -1,6 +1,7 @@
 """Secrets of users, and deliveries: sent, tried again, on record."""
 
 import json
+import logging
 import secrets
 import time
 from collections.abc import Mapping
@@ -91,6 +92,10 @@ def perform_delivery(execution: Execution) -> None:
     run = execution.run
     body = message_of(run)
     outcome = _call(run, body)
+    execution.log_line(
+        logging.WARNING if outcome.error else logging.INFO,
+        f"attempt {run.attempt}: {outcome.status or 'no answer'} in {outcome.duration_ms} ms",
+    )
     with transaction.atomic():
         confirm(run=run)
         DeliveryAttempt.objects.create(

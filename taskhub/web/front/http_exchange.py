@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import Executor
 from contextlib import AbstractContextManager, asynccontextmanager
 from io import BytesIO
 from typing import IO, Any, TypeVar
@@ -11,6 +12,7 @@ from django.http import HttpResponseBase
 
 from taskhub.db.connections import give_back_connection
 from taskhub.errors import Problem, not_stored
+from taskhub.log_context import about, accepted_request_id
 from taskhub.web.front.environ import environ_of
 from taskhub.web.front.front_state import FrontState
 from taskhub.web.front.request_body import SMALL_BODY_BYTES, BodyReader, Receive, StreamedBody, new_spool
@@ -36,6 +38,7 @@ class HttpExchange:
         self._send = send
         self._loop = asyncio.get_running_loop()
         self._environ = environ_of(scope)
+        self._request_id = accepted_request_id(self._environ.get("HTTP_X_REQUEST_ID", ""))
         self._line = f"{scope['method']} {scope['path']}"
         self._client = client_of(self._environ, settings.PROXIES)
         self._threads = front.threads
@@ -77,12 +80,15 @@ class HttpExchange:
         There are fewer connections than threads.
         """
         if self._threads is not self._front.threads:
-            return await self._loop.run_in_executor(self._threads, _call, self._line, function, *arguments)
+            return await self._call_in(self._threads, function, *arguments)
         async with self._front.turns.turn(self._client):
             try:
-                return await self._loop.run_in_executor(self._threads, _call, self._line, function, *arguments)
+                return await self._call_in(self._threads, function, *arguments)
             finally:
                 self._front.ended_calls += 1
+
+    async def _call_in(self, threads: Executor, function: Callable[..., Value], *arguments: Any) -> Value:
+        return await self._loop.run_in_executor(threads, _call, self._line, self._request_id, function, *arguments)
 
     # The request
 
@@ -197,9 +203,8 @@ class HttpExchange:
         return self._environ["REQUEST_METHOD"] == "HEAD" or response.status_code in {204, 304}
 
     async def _send_head(self, response: Any) -> None:
-        await self._message(
-            {"type": "http.response.start", "status": response.status_code, "headers": _headers_of(response)}
-        )
+        headers = [*_headers_of(response), (b"x-request-id", self._request_id.encode())]
+        await self._message({"type": "http.response.start", "status": response.status_code, "headers": headers})
 
     async def _send_piece(self, piece: bytes) -> None:
         if piece:
@@ -224,9 +229,9 @@ def _headers_of(response: HttpResponseBase) -> list[tuple[bytes, bytes]]:
     return headers + cookies
 
 
-def _call(line: str, function: Callable[..., Value], *arguments: Any) -> Value:
+def _call(line: str, request_id: str, function: Callable[..., Value], *arguments: Any) -> Value:
     try:
-        with request_register.entry(line):
+        with request_register.entry(line), about(request_id=request_id):
             return function(*arguments)
     finally:
         give_back_connection()
