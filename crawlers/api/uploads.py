@@ -23,14 +23,14 @@ from crawlers.api.views import (
 from crawlers.models import CrawlerTask, RejectedLine
 from crawlers.services.capabilities import find_task
 from crawlers.services.document_store import UploadCounts
-from crawlers.services.rejected_lines import resend_rejected_lines
+from crawlers.services.rejected_lines import read_batch, resend_rejected_lines
 from crawlers.services.stream_locks import check_accepts_documents
 from crawlers.services.upload_receiver import receive_upload
 from taskhub.decompression import BodyDecompressor, decoder_of, decompress
 from taskhub.errors import NotFound, TooLarge
 from taskhub.jsontools.field_types import format_timestamp
 from taskhub.security.scopes import KeyScope
-from taskhub.web.cursor_pagination import NewestFirstPagination, read_page
+from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.ndjson import NDJSON, STRICT, NdjsonRenderer, StrictNegotiation, ndjson_example, stream_response
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.rest_policies import body_pieces
@@ -188,10 +188,10 @@ class RejectedLinesView(EnvelopeListView):
 
 def _lines(task: CrawlerTask) -> Iterator[bytes]:
     """Raises `NotFound` behind the last line where the task was deleted meanwhile, and its lines with it."""
-    after = None
-    while (page := read_page(RejectedLine.objects.filter(task=task), "id", 100, after=after)).rows:
-        yield "".join(f"{row.body}\n" for row in page.rows).encode()
-        after = page.rows[-1].pk
+    after = 0
+    while lines := read_batch(task, after):
+        yield "".join(f"{line.body}\n" for line in lines).encode()
+        after = lines[-1].pk
     if not CrawlerTask.objects.filter(pk=task.pk, removed_at__isnull=True).exists():
         raise NotFound("The task was deleted meanwhile.")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from hashlib import sha256
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import orjson
 
@@ -16,6 +16,8 @@ from taskhub.errors import Rejected, TooLarge
 from taskhub.jsontools.document_schemas import DocumentSchema
 from taskhub.jsontools.json_numbers import canonical_json, canonical_member, number_fault
 from taskhub.jsontools.strict_json import NESTING_MAX, check_storable
+
+Value = TypeVar("Value")
 
 KEY_MAX = 1000  # bytes; of a longer id the digest is the key, as entries of an index have a limit
 LARGE_LINE, VALUES_MAX = 1024 * 1024, 200_000  # a line of so many bytes may hold so many values
@@ -128,14 +130,17 @@ class DocumentReader:
             _refuse_numbers(line)
         if (schema := self._schema) is not None:
             if len(line) <= self._quick_bytes:
-                is_valid = schema.is_valid(document)
+                if not schema.is_valid(document):
+                    raise InvalidDocument(partial(schema.explain, document))
             else:
                 _refuse_much_work(line, schema)
-                with self._slow_turn():
-                    is_valid = schema.is_valid(document)
-            if not is_valid:
-                raise InvalidDocument(partial(schema.explain, document))
+                if not self._in_slow_turn(schema.is_valid, document):
+                    raise InvalidDocument(partial(self._in_slow_turn, schema.explain, document))
         return self._key(document, line)
+
+    def _in_slow_turn(self, function: Callable[[Any], Value], document: Any) -> Value:
+        with self._slow_turn():
+            return function(document)
 
     def _key(self, document: dict[str, Any], line: bytes) -> bytes:
         value = document.get(self._id_field) if self._id_field else None

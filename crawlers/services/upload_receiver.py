@@ -53,7 +53,7 @@ def receive_upload(*, task: CrawlerTask, pieces: Iterator[bytes], skip_invalid: 
 
 
 @contextmanager
-def _slow_turn() -> Iterator[None]:
+def slow_turn() -> Iterator[None]:
     """Something that lets no other thread run: one at a time, and afterwards all others have as long."""
     with _slow_turns:
         began = time.monotonic()
@@ -71,7 +71,7 @@ def _read_body(task: CrawlerTask, pieces: Iterator[bytes], upload: Upload, *, sk
     splitter = LineSplitter(settings.UPLOAD_LINE_MAX_BYTES)
     upload.row_prefix, upload.external_version = row_prefix(task), task.external.version
     schema = document_schema(task.external_id, task.external.version)
-    reader = DocumentReader(schema, task.external.id_field, _slow_turn)
+    reader = DocumentReader(schema, task.external.id_field, slow_turn)
     next_sign = time.monotonic() + ALIVE_SECONDS
     for piece in pieces:
         upload.counts.bytes += len(piece)

@@ -161,7 +161,7 @@ def create_key(
     now = timezone.now()
     held = maker.scopes if maker else ALL_SCOPES
     if lacking := sorted(set(scopes or ()).difference(held)):
-        raise _invalid("/scopes", f"The key that makes it lacks the scope {lacking[0]!r}.")
+        raise _invalid("/scopes", f"The key that makes it lacks the scope '{lacking[0]}'.")
     expires_at = None if expires_in is None else now + timedelta(seconds=expires_in)
     if maker and maker.expires_at and (expires_at := expires_at or maker.expires_at) > maker.expires_at:
         raise _invalid("/expires_in", "The key that makes it expires before.")

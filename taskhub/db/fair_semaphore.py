@@ -6,7 +6,6 @@ those who wait are shared by the same rule.
 """
 
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
@@ -15,32 +14,8 @@ from django.db import connection
 
 from taskhub.db.connections import give_back_connection
 from taskhub.errors import Unavailable
+from taskhub.fair_share import FairShare
 from taskhub.interruption import waiting
-
-UNLIMITED = 1_000_000
-
-
-class Shares:
-    """So many places, and how many of them each user has. Its owner holds a lock."""
-
-    def __init__(self, places: int, per_user: int = UNLIMITED) -> None:
-        self._free = places
-        self._per_user = per_user
-        self._held: Counter[UUID] = Counter()
-
-    def take(self, user: UUID) -> bool:
-        held = self._held.get(user, 0)
-        if held >= min(self._free, self._per_user):
-            return False
-        self._free -= 1
-        self._held[user] = held + 1
-        return True
-
-    def give_back(self, user: UUID) -> None:
-        self._free += 1
-        self._held[user] -= 1
-        if not self._held[user]:
-            del self._held[user]
 
 
 class FairSemaphore:
@@ -50,9 +25,9 @@ class FairSemaphore:
     whose users have enough. To acquire a slot that is free costs a lock and nothing more.
     """
 
-    def __init__(self, slots: int, refusal: str, *, per_user: int = UNLIMITED, waiting: int = UNLIMITED) -> None:
-        self._slots = Shares(slots, per_user)
-        self._queue = Shares(waiting)
+    def __init__(self, slots: int, refusal: str, *, per_user: int | None = None, waiting: int = 1_000_000) -> None:
+        self._slots = FairShare(slots, per_user)
+        self._queue = FairShare(waiting)
         self._refusal = refusal
         self._waiters: list[tuple[UUID, threading.Event]] = []
         self._lock = threading.Lock()
@@ -74,7 +49,7 @@ class FairSemaphore:
 
     def _try_acquire(self, user: UUID) -> bool:
         with self._lock:
-            return self._slots.take(user)
+            return self._slots.try_take(user)
 
     def _wait(self, user: UUID, patience: float) -> bool:
         if patience <= 0 or connection.in_atomic_block:
@@ -82,9 +57,9 @@ class FairSemaphore:
         give_back_connection()
         waiter = (user, threading.Event())
         with self._lock:
-            if self._slots.take(user):  # one was released since the first try
+            if self._slots.try_take(user):  # one was released since the first try
                 return True
-            if not self._queue.take(user):
+            if not self._queue.try_take(user):
                 return False
             self._waiters.append(waiter)
         with waiting(waiter[1].set):
@@ -101,6 +76,6 @@ class FairSemaphore:
         with self._lock:
             self._slots.give_back(user)
             for waiter in list(self._waiters):
-                if self._slots.take(waiter[0]):
+                if self._slots.try_take(waiter[0]):
                     self._waiters.remove(waiter)
                     waiter[1].set()

@@ -14,6 +14,7 @@ from taskhub.jsontools.keyword_costs import count_checks, count_states
 
 COST_MAX = 1000  # subschemas that one value may be checked against
 SUBSCHEMAS_MAX = 5000
+COUNTING_MAX = 1_000_000  # sums that counting may take, each about a microsecond
 _LEVELS = 100  # a document is not nested deeper
 _ENOUGH = 10**9  # larger counts are not told apart
 _BUNDLED = 50  # what a reference to a schema of the standard costs, which the validator brings with it
@@ -48,8 +49,8 @@ class SchemaCost(NamedTuple):
 def schema_cost(schema: Any) -> SchemaCost:
     """The cost of a schema, which must be valid by its metaschema.
 
-    Raises `TooCostly` for more than `COST_MAX` subschemas for one value, for more than `SUBSCHEMAS_MAX` in all, and for
-    a reference without an end.
+    Raises `TooCostly` for more than `COST_MAX` subschemas for one value, for more than `SUBSCHEMAS_MAX` in all, for a
+    reference without an end, and for what takes more than `COUNTING_MAX` sums to count.
     """
     costs = _SchemaCosts(schema)
     subschemas = costs.highest(lambda subschema: 1)
@@ -77,6 +78,7 @@ class _SchemaCosts:
         self.below: dict[int, list[tuple[_Label, int]]] = {}
         self.bundled: Counter[int] = Counter()
         self.order = list(self._nodes_in_order(schema))
+        self._sums_left = COUNTING_MAX
 
     def highest(self, own_cost: Callable[[Any], int]) -> int:
         """The cost of the most costly value, where `own_cost` says that of a subschema without those below it."""
@@ -102,6 +104,9 @@ class _SchemaCosts:
         sums: dict[int, Counter[_Label]] = {}
         for node in self.order:
             labels: Counter[_Label] = Counter()
+            self._sums_left -= len(self.below[node]) + sum(len(sums[other]) for other in self.same_value[node])
+            if self._sums_left < 0:
+                raise TooCostly("Its references lead to too many members to count the work that they cause.")
             for label, target in self.below[node]:
                 labels[label] += level[target]
             for other, times in self.same_value[node].items():

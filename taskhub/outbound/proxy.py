@@ -233,7 +233,7 @@ class GateProxy:
             if counted:
                 self.received += len(piece)
                 if self.received > self.max_bytes:
-                    self.refused.append(TooMuch(f"The page has more than {self.max_bytes} bytes, with what it loads."))
+                    self.refused.append(TooMuch(f"All answers together have more than {self.max_bytes} bytes."))
                     return
             sink.write(piece)
             await sink.drain()

@@ -35,4 +35,4 @@ def require_scopes(key: Any, needed: Collection[str]) -> None:
     """Raises `Forbidden`, which names a scope that an API key lacks. Credentials without `scopes` lack none."""
     held = getattr(key, "scopes", ALL_SCOPES)
     for scope in sorted(set(needed).difference(held)):
-        raise Forbidden(f"The API key lacks the scope {scope!r}.", type="missing-scope", scope=str(scope))
+        raise Forbidden(f"The API key lacks the scope '{scope}'.", type="missing-scope", scope=str(scope))

@@ -121,6 +121,13 @@ class Disposable:
         with self._connect() as connection:
             connection.execute(statements)
 
+    @contextmanager
+    def locked(self, query: str, *values: Any) -> Iterator[None]:
+        """Nobody else changes meanwhile what the query locks."""
+        with self._connect() as connection, connection.transaction():
+            connection.execute(query, values)
+            yield
+
     def _connect(self) -> "psycopg.Connection[Any]":
         postgres = Servers.of(Home(self.home), self.environment).postgres
         assert postgres is not None

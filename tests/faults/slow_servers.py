@@ -1,6 +1,7 @@
 """Servers on loopback that take a connection and then keep their client waiting, each in its own way."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -66,11 +67,25 @@ BEHAVIOURS: dict[str, Behaviour] = {
 }
 
 
+def inside_tunnel(behaviour: Behaviour, context: ssl.SSLContext) -> Behaviour:
+    """The same inside of TLS, behind a tunnel as proxies open them (RFC 9110, section 9.3.6). Requests are not read."""
+
+    def behave(connection: socket.socket, pause: Pause) -> None:
+        while not connection.recv(65536).endswith(b"\r\n\r\n"):
+            pass
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        with context.wrap_socket(connection, server_side=True) as inner:
+            behaviour(inner, pause)
+
+    return behave
+
+
 class SlowServer:
     """Behaves so on each connection until it is closed. It reads what it is sent, unless it is to take nothing."""
 
-    def __init__(self, behaviour: Behaviour) -> None:
+    def __init__(self, behaviour: Behaviour, *, reads: bool = True) -> None:
         self._behaviour = behaviour
+        self._reads = reads
         self._over = threading.Event()
         self._listener = socket.socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -106,7 +121,7 @@ class SlowServer:
                 connection, _ = self._listener.accept()
                 self._connections.append(connection)
                 self._start(self._serve, connection)
-                if self._behaviour is not take_nothing:
+                if self._reads:
                     self._start(self._read, connection)
 
     def _serve(self, connection: socket.socket) -> None:
@@ -120,8 +135,12 @@ class SlowServer:
 
 
 @contextmanager
-def slow_server(behaviour: str) -> Iterator[SlowServer]:
-    server = SlowServer(BEHAVIOURS[behaviour])
+def slow_server(behaviour: str, tunnel: ssl.SSLContext | None = None) -> Iterator[SlowServer]:
+    """A server that behaves so, or a proxy to one, with the TLS of that."""
+    if tunnel:
+        server = SlowServer(inside_tunnel(BEHAVIOURS[behaviour], tunnel), reads=False)
+    else:
+        server = SlowServer(BEHAVIOURS[behaviour], reads=behaviour != take_nothing.__name__)
     try:
         yield server
     finally:

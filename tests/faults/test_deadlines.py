@@ -6,6 +6,7 @@ on loopback.
 
 import asyncio
 import re
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +14,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import trustme
 from botocore.config import Config as BotoConfig
 
 from extraction.delivery import transfer
@@ -47,6 +50,7 @@ TOO_MUCH = "more than|more bytes"
 ANSWERS = sorted(BEHAVIOURS.keys() - {"take_nothing"})  # what those who have sent their request wait for
 # Of a gate that is asked for a tunnel. With another answer's body TLS does not begin, and the call fails at once.
 TUNNELS = ["silent", "dribble_head", "stop_after_head"]
+SERVICES = ["content.dropboxapi.com", "api.dropboxapi.com", "graph.microsoft.com"]
 
 pytestmark = pytest.mark.slow
 
@@ -89,18 +93,21 @@ def deliver_by_sftp(server: SlowServer) -> None:
     deliver({"type": "sftp", "user": "ann", "password": "p", **host})
 
 
-ACCOUNT_SERVER: ContextVar[SlowServer | None] = ContextVar("the server that stands in place of the gate", default=None)
+IN_PLACE_OF_GATE: ContextVar[SlowServer | None] = ContextVar("in place of the gate", default=None)
+BEHIND_GATE: ContextVar[SlowServer | None] = ContextVar("behind the gate", default=None)
 GATE = transfer.gate
 
 
 @contextmanager
 def gate_of_account(policy: Policy, tunnel_scheme: str) -> Iterator[Any]:
-    """The gate; for the threads of `deliver_by_account` what they set in its place."""
-    if server := ACCOUNT_SERVER.get():
+    """The gate; for the threads of `deliver_by_account` with what they set in its place, or as a proxy behind it."""
+    if server := IN_PLACE_OF_GATE.get():
         yield SimpleNamespace(address=f"http://{server.authority}", refused=[])
-    else:
-        with GATE(policy, tunnel_scheme) as proxy:
-            yield proxy
+        return
+    with GATE(policy, tunnel_scheme) as proxy:
+        if server := BEHIND_GATE.get():
+            proxy.upstream, proxy._resolver = f"http://{server.authority}", lambda name, port: ["127.0.0.1"]
+        yield proxy
 
 
 @pytest.fixture(autouse=True)
@@ -114,13 +121,14 @@ def _nothing_known_of_hosts(settings: Any) -> None:
     settings.CHANNEL_PREFIX = f"deadlines-{uuid4().hex}"
 
 
-def deliver_by_account(server: SlowServer, kind: str) -> None:
-    """To a service whose address is its library's own; here the gate itself keeps the program waiting."""
-    token = ACCOUNT_SERVER.set(server)
+def deliver_by_account(server: SlowServer, kind: str, place: ContextVar[SlowServer | None] = IN_PLACE_OF_GATE) -> None:
+    """To a service whose address is its library's own; here the gate itself keeps the program waiting, or the service
+    does, inside of its TLS."""
+    token = place.set(server)
     try:
         deliver({"type": kind, "accessToken": "t"})
     finally:
-        ACCOUNT_SERVER.reset(token)
+        place.reset(token)
 
 
 def ask_robots(server: SlowServer) -> None:
@@ -168,8 +176,8 @@ DOORS: dict[str, tuple[Callable[[SlowServer], None], list[str]]] = {
 }
 
 
-def error_of(door: Callable[[SlowServer], None], behaviour: str) -> str:
-    with slow_server(behaviour) as server:
+def error_of(door: Callable[[SlowServer], None], behaviour: str, tunnel: ssl.SSLContext | None = None) -> str:
+    with slow_server(behaviour, tunnel) as server:
         try:
             door(server)
         except (Problem, SendFailed, PageFailure) as error:
@@ -183,6 +191,22 @@ def test_a_call_ends_in_its_time_however_its_server_behaves(door: str) -> None:
     with ThreadPoolExecutor(len(behaviours)) as threads:
         errors = dict(zip(behaviours, threads.map(lambda name: error_of(call, name), behaviours), strict=True))
     assert_ended(errors)
+
+
+@pytest.mark.parametrize("kind", ["dropbox", "onedrive"])
+def test_a_delivery_ends_in_its_time_however_its_service_behaves_inside_of_tls(
+    kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    authority, tunnel = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    authority.issue_cert(*SERVICES).configure_cert(tunnel)
+
+    def error(behaviour: str) -> str:
+        return error_of(lambda server: deliver_by_account(server, kind, BEHIND_GATE), behaviour, tunnel)
+
+    with ThreadPoolExecutor(len(ANSWERS)) as threads:
+        assert_ended(dict(zip(ANSWERS, threads.map(error, ANSWERS), strict=True)))
 
 
 def assert_ended(errors: dict[str, str]) -> None:

@@ -124,6 +124,7 @@ def test_the_problem_names_the_scope(world: World) -> None:
     key = {"X-API-Key": text}
     body = problem(owner.call("POST", "/js/walker_run", {"name": "echo"}, headers={**key, "Authorization": ""}), 403)
     assert (body["type"], body["scope"]) == ("missing-scope", "run")
+    assert body["detail"] == "The API key lacks the scope 'run'."
 
 
 JAC: list[tuple[list[dict[str, Any]], set[str]]] = [

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Lock
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from crawlers.domain.kind_names import DOCUMENT_REMOVAL
 from tests import crawler_client
 from tests.faults.disposable import CAP, Disposable, until
 from tests.hub import Caller
@@ -125,6 +127,48 @@ def test_a_schedule_whose_runs_go_beside_each_other(broken: Disposable, serve: S
         until(lambda: hold.most >= 2)
     finally:
         broken.rows("UPDATE django_celery_beat_periodictask SET enabled = false WHERE name = 'beside' RETURNING id")
+
+
+def test_sequences_that_hang_delay_no_other(broken: Disposable, serve: Serve) -> None:
+    *greedy, other = staff(broken, GREEDY + 1)
+    hold = Hold()
+    hangs = {"method": "GET", "url": serve(hold).url}
+    for user in greedy:
+        for _ in range(2 * CAP):
+            start(user, hangs)
+    until(lambda: hold.most >= GREEDY * CAP)
+    run = start(other, {"method": "GET", "url": serve(answer(b"{}")).url})
+    assert broken.await_ended([run]) == {run: "SUCCESS"}
+    assert hold.most == GREEDY * CAP
+
+
+def test_two_greedy_users_leave_a_slot_for_a_third_whose_documents_are_removed(
+    broken: Disposable, serve: Serve
+) -> None:
+    """Of four slots the first has two, the second one."""
+    endpoint = serve(answer(b'{"payload": {"status": 102}}')).url
+    greedy, third = [broken.people.sign_up() for _ in range(2)], broken.people.sign_up()
+    held = [(user, crawl_document(user, endpoint)) for user in greedy for _ in range(3)]
+    own = crawl_document(third, endpoint)
+    documents = "SELECT FROM crawlers_document JOIN crawlers_task ON crawlers_task.id = task_id WHERE fid = ANY(%s)"
+    going_on = "SELECT id FROM runs_run WHERE kind = %s AND lease_until IS NOT NULL"
+    with broken.locked(f"{documents} FOR UPDATE OF crawlers_document", [UUID(task) for _, task in held]):
+        for user, task in held:
+            assert user.delete(f"/actions/tasks/{task}").status_code == 200
+        until(lambda: len(broken.rows(going_on, DOCUMENT_REMOVAL)) == 3)
+        assert third.delete(f"/actions/tasks/{own}").status_code == 200
+        until(lambda: not broken.rows("SELECT id FROM crawlers_task WHERE fid = %s", UUID(own)))
+        assert len(broken.rows(going_on, DOCUMENT_REMOVAL)) == 3
+    tasks = "SELECT id FROM crawlers_task WHERE fid = ANY(%s)"
+    until(lambda: not broken.rows(tasks, [UUID(task) for _, task in held]))
+
+
+def crawl_document(caller: Caller, endpoint: str) -> str:
+    """The id of a task that has a document."""
+    task = str(crawl(caller, endpoint)["fid"])
+    sent = caller.call("POST", f"/actions/tasks/{task}/upload", data=b'{"sku": "a"}')
+    assert sent.status_code == 200, sent.text
+    return task
 
 
 def test_crawlers_that_hang_are_asked_at_once_and_delay_no_other(broken: Disposable, serve: Serve) -> None:

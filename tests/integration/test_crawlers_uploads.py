@@ -9,8 +9,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from crawlers.domain import kind_names
+from crawlers.domain.documents import DocumentReader
 from crawlers.models import CrawlerTask, Document, External, RejectedLine, Stream
-from crawlers.services import document_removal, stream_reader
+from crawlers.services import document_removal, rejected_lines, stream_reader
 from crawlers.services.capabilities import capability_of
 from taskhub.errors import NotFound
 from taskhub.runs.models import Run
@@ -536,6 +537,37 @@ def test_lines_that_are_put_aside_and_sent_again_are_there_once(crawl: Crawl) ->
     page = crawl.owner.get(f"/tasks/{task}/rejected").json()["payload"]["results"]
     assert [one["body"] for one in page] == ["7", "7", '{"sku": "a", "price": 1}']  # by the schema of today
     assert crawler_client.task(crawl.owner, task)["counts"]["rejected"] == 3
+
+
+@committed
+def test_rejected_lines_are_checked_outside_of_any_transaction_and_some_at_a_time(
+    crawl: Crawl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others store meanwhile: also another call that sends the same lines."""
+    monkeypatch.setattr(rejected_lines, "BATCH_BYTES", 40)
+    task = crawl.task()
+    crawl.upload(task, *({"sku": number} for number in range(9)), {"sku": 9, "name": 1}, query="?on_invalid=skip")
+    crawl.owner.patch(f"/externals/{crawl.external['fid']}", {"schema": {"properties": {"sku": {"type": "integer"}}}})
+    read_key, checked, others = DocumentReader.read_key, list[int](), list[Any]()
+
+    def read(reader: DocumentReader, line: bytes, number: int) -> bytes:
+        assert not connection.in_atomic_block
+        assert others or connection.connection is None  # it has been given back
+        checked.append(number)
+        if len(checked) == 1:
+            others.append(crawl.owner.post(f"/actions/tasks/{task}/rejected"))
+        return read_key(reader, line, number)
+
+    monkeypatch.setattr(DocumentReader, "read_key", read)
+    answer = crawl.owner.post(f"/actions/tasks/{task}/rejected")
+    assert [counts(each) for each in others] == [(10, 9, 0, 0)]
+    assert [each.json()["rejected"] for each in others] == [1]
+    assert (counts(answer), answer.json()["rejected"]) == ((1, 0, 0, 0), 1)
+    assert checked == [1, *range(1, 11), *range(2, 5), 10]
+    assert [row["sku"] for row in crawl.shown()] == list(range(9))
+    assert crawler_client.task(crawl.owner, task)["counts"]["rejected"] == 1
+    whole = crawl.owner.get(f"/tasks/{task}/rejected", headers={"Accept": NDJSON})
+    assert b"".join(whole.streaming_content) == b'{"sku": 9, "name": 1}\n'
 
 
 KEPT_APART = [

@@ -5,6 +5,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Context, Decimal
 from typing import Any
 
@@ -248,6 +249,22 @@ def test_a_byte_order_mark_in_the_middle_of_a_body_is_told(rest: bytes) -> None:
     with pytest.raises(Rejected, match="Line 7, column 1: a byte order mark") as caught:
         DocumentReader(None, "a").read_key(codecs.BOM_UTF8 + rest, 7)
     assert caught.value.errors[0]["line"] == 7
+
+
+@pytest.mark.parametrize(("line", "turns"), [(b'{"a": 1}', 0), (b'{"a": 1, "b": "' + b"x" * 2_000_000 + b'"}', 2)])
+def test_what_may_take_long_is_checked_and_explained_in_slow_turns(line: bytes, turns: int) -> None:
+    begun = list[bool]()
+
+    @contextmanager
+    def slow_turn() -> Iterator[None]:
+        begun.append(True)
+        yield
+
+    schema = DocumentSchema({"properties": {"a": {"type": "string"}}})
+    with pytest.raises(InvalidDocument) as caught:
+        DocumentReader(schema, "id", slow_turn).read_key(line, 1)
+    assert str(caught.value) == '/a: 1 is not of type "string"'
+    assert len(begun) == turns
 
 
 @given(st.binary(max_size=60) | st.text(alphabet='{}[]",:1eE.-\\u0 ntf', max_size=40).map(str.encode))

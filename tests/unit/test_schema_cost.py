@@ -233,6 +233,20 @@ def test_of_many_faults_the_first_is_told_and_no_other_is_made() -> None:
     assert str(caught.value).startswith("/a/0: ")
 
 
+def test_the_counting_has_a_budget_of_its_own() -> None:
+    """Members of a long chain of references, each of which leads on and on: to count them would take minutes."""
+    chain = {
+        f"c{n}": {
+            "properties": {f"m{n}.{k}": {"$ref": f"#/$defs/v{(n + k) % 100}"} for k in range(5)},
+            "$ref": f"#/$defs/c{n + 1}",
+        }
+        for n in range(600)
+    }
+    values = {f"v{n}": {"properties": {"a": {"$ref": f"#/$defs/v{n + 1}"}}} for n in range(100)}
+    with pytest.raises(TooCostly, match="too many members to count"):
+        schema_cost({"$ref": "#/$defs/c0", "$defs": chain | values | {"c600": {}, "v100": {}}})
+
+
 REFERENCES = st.sampled_from([{"$ref": "#"}, {"$ref": "#/$defs/x"}, {"$ref": "#/$defs/y"}])
 
 

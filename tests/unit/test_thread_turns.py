@@ -1,6 +1,7 @@
 """Turns at threads: one client's calls do not stand before another's."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -38,6 +39,35 @@ def test_callers_take_turns_however_many_calls_each_has() -> None:
 def test_addresses_take_turns_however_many_callers_each_has() -> None:
     many = [FLOOD._replace(credentials=(str(number),)) for number in range(4)]
     assert asyncio.run(order_of(*many, OTHER, OTHER)) == [0, 4, 1, 5, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("threads", "greedy", "held"), [(8, 1, [4]), (8, 2, [4, 2]), (64, 4, [32, 16, 8, 4]), (2, 1, [1])]
+)
+def test_long_calls_of_some_leave_threads_for_the_next(threads: int, greedy: int, held: list[int]) -> None:
+    clients = [USER._replace(credentials=(str(number),)) for number in range(greedy)]
+    begun, end = Counter[WebClient](), asyncio.Event()
+
+    async def call(turns: ThreadTurns, client: WebClient) -> None:
+        async with turns.turn(client):
+            begun[client] += 1
+            await end.wait()
+
+    async def act() -> None:
+        turns = ThreadTurns(threads)
+        calls = []
+        for client in clients:
+            calls += [asyncio.create_task(call(turns, client)) for _ in range(threads)]
+            await asyncio.sleep(0)
+        assert [begun[client] for client in clients] == held
+        assert not turns.all_are_taken
+        async with asyncio.timeout(30), turns.turn(OTHER):
+            pass
+        end.set()
+        await asyncio.gather(*calls)
+        assert [begun[client] for client in clients] == [threads] * greedy
+
+    asyncio.run(act())
 
 
 @pytest.mark.parametrize("gone", [0, 1, 2])

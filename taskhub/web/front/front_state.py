@@ -30,5 +30,6 @@ class FrontState:
 
     @property
     def waiting_calls(self) -> int:
-        """How many calls wait for one of `threads`."""
-        return self.turns.count_waiting + self.threads._work_queue.qsize()
+        """How many calls wait because all `threads` are taken."""
+        waiting_turns = self.turns.count_waiting if self.turns.all_are_taken else 0
+        return waiting_turns + self.threads._work_queue.qsize()

@@ -9,12 +9,11 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
+from taskhub.fair_share import FairShare
 from taskhub.web.client_networks import client_network
 
-Key = TypeVar("Key")
-Value = TypeVar("Value")
 Waiters = deque["asyncio.Future[None]"]
 
 CREDENTIALS = ("HTTP_AUTHORIZATION", "HTTP_X_API_KEY", "HTTP_COOKIE")
@@ -36,24 +35,30 @@ def client_of(environ: Mapping[str, Any], proxies: int) -> WebClient:
 
 
 class ThreadTurns:
-    """As many turns at once as there are threads. For one event loop."""
+    """As many turns at once as there are threads. For one event loop.
+
+    A caller gets one more only while more of them are free than the caller has: long calls of one leave threads for
+    the next.
+    """
 
     def __init__(self, threads: int) -> None:
-        self._free = threads
+        self._share = FairShare(threads)
         self._waiting: dict[str, dict[tuple[str, ...], Waiters]] = {}  # by address and credentials; the first is next
         self.count_waiting = 0
+
+    @property
+    def all_are_taken(self) -> bool:
+        return not self._share.is_open
 
     @asynccontextmanager
     async def turn(self, client: WebClient) -> AsyncIterator[None]:
         """Waits for a turn, which the block has."""
-        if self._free:
-            self._free -= 1
-        else:
+        if not self._share.try_take(client):
             await self._wait(client)
         try:
             yield
         finally:
-            self._pass_on()
+            self._give_back(client)
 
     async def _wait(self, client: WebClient) -> None:
         waiter = asyncio.get_running_loop().create_future()
@@ -63,26 +68,37 @@ class ThreadTurns:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():  # it was this one's turn
-                self._pass_on()
+                self._give_back(client)
             raise
 
-    def _pass_on(self) -> None:
-        """Gives a turn that has ended to the next caller of the next address."""
-        while self._waiting:
-            address, callers = _pop_first(self._waiting)
-            credentials, waiters = _pop_first(callers)
-            waiter = waiters.popleft()
-            self.count_waiting -= 1
-            if waiters:
-                callers[credentials] = waiters
-            if callers:
-                self._waiting[address] = callers
-            if not waiter.done():
+    def _give_back(self, client: WebClient) -> None:
+        """Gives a turn back, and what is free to the next callers of the next addresses, as far as they may have it."""
+        self._share.give_back(client)
+        while next_client := self._take_for_next():
+            waiter = self._pop_waiter(next_client)
+            if waiter.done():  # it has given up
+                self._share.give_back(next_client)
+            else:
                 waiter.set_result(None)
-                return
-        self._free += 1
 
+    def _take_for_next(self) -> WebClient | None:
+        """Takes a turn for the next caller who waits and may have one more."""
+        if self.all_are_taken:
+            return None
+        for address, callers in self._waiting.items():
+            for credentials in callers:
+                if self._share.try_take(client := WebClient(address, credentials)):
+                    return client
+        return None
 
-def _pop_first(of: dict[Key, Value]) -> tuple[Key, Value]:
-    key = next(iter(of))
-    return key, of.pop(key)
+    def _pop_waiter(self, client: WebClient) -> "asyncio.Future[None]":
+        """Takes the first call of a caller out of those that wait; the address and the caller are the last in turn."""
+        callers = self._waiting.pop(client.address)
+        waiters = callers.pop(client.credentials)
+        waiter = waiters.popleft()
+        self.count_waiting -= 1
+        if waiters:
+            callers[client.credentials] = waiters
+        if callers:
+            self._waiting[client.address] = callers
+        return waiter
