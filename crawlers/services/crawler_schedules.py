@@ -9,9 +9,9 @@ from django.db import transaction
 
 from crawlers.domain.kind_names import SCHEDULED_TASK
 from crawlers.models import Crawler
-from taskhub.errors import NotFound, invalid
+from taskhub.errors import NotFound, Rejected, invalid
 from taskhub.runs.run_kinds import PlannedRun
-from taskhub.runs.scheduler.schedule_spec import ScheduleSpec, build_periodic_task, spec_of
+from taskhub.runs.scheduler.schedule_spec import ScheduleSpec, build_periodic_task, place_in_call, spec_of
 from taskhub.runs.scheduler.schedules import delete_schedule, save_schedule
 
 TYPES = ("interval", "crontab", "cron", "clocked")
@@ -35,7 +35,10 @@ def _create_schedule(crawler: Crawler, schedule: Mapping[str, Any]) -> Any:
     spec = {**schedule, "type": "cron" if type_ == "crontab" else type_}
     periodic = build_periodic_task(f"crawler {crawler.fid}", SCHEDULED_TASK, spec)
     arguments = json.dumps({"crawler": str(crawler.fid)})
-    return save_schedule(periodic=periodic, owner=crawler.owner, written=arguments).periodic
+    try:
+        return save_schedule(periodic=periodic, owner=crawler.owner, written=arguments).periodic
+    except Rejected as refusal:
+        raise Rejected(refusal.detail, errors=map(place_in_call, refusal.errors), type=refusal.type) from None
 
 
 def schedule_of(crawler: Crawler) -> ScheduleSpec | None:

@@ -238,16 +238,18 @@ def test_a_crawler_is_changed_by_merging(owner: Person) -> None:
         ({"type": "solar", "conf": {}}, "/schedule/type"),
         ({"conf": {}}, "/schedule/type"),
         ({"type": "interval", "conf": {"every": 0, "period": "hours"}}, "/schedule/conf/every"),
-        ({"type": "crontab", "conf": {"minute": "61"}}, None),
+        ({"type": "crontab", "conf": {"minute": "61"}}, "/schedule/conf/minute"),
+        ({"type": "crontab", "conf": {"day_of_month": "31", "month_of_year": "2"}}, "/schedule/conf"),
         ({"type": "clocked", "conf": {}}, "/schedule/conf/clocked_time"),
+        ({"type": "clocked", "conf": {"clocked_time": "2020-01-01T00:00:00Z"}}, "/schedule/conf"),
     ],
 )
-def test_a_faulty_schedule_leaves_nothing_behind(owner: Person, schedule: Any, pointer: str | None) -> None:
+def test_a_faulty_schedule_leaves_nothing_behind(owner: Person, schedule: Any, pointer: str) -> None:
     external = crawler_client.external(owner, ENDPOINT)
     body = {"params": {"query": "a"}, "schedule": schedule}
     answer = owner.post(f"/actions/externals/{external['fid']}/crawler", body)
     assert answer.status_code == 400
-    assert pointer is None or places(answer) == [pointer]
+    assert places(answer) == [pointer]
     assert not Crawler.objects.exists()
     assert not Stream.objects.exists()
     assert not PeriodicTask.objects.exists()

@@ -23,6 +23,7 @@ from taskhub.runs.models import Run, Schedule
 from taskhub.runs.queue import cancel, claim_this, end
 from taskhub.runs.run_kinds import PlannedRun, ScheduleTarget
 from taskhub.runs.scheduler import due_times, fires
+from taskhub.runs.scheduler.beat import BeatScheduler
 from taskhub.runs.scheduler.beat_schedules import Solar, UnusedTimetables, zone_of
 from taskhub.runs.scheduler.due_times import read_changes
 from taskhub.runs.scheduler.fires import fire_due
@@ -240,6 +241,13 @@ def test_fires_that_are_a_little_late_are_all_made(olga: User) -> None:
     assert len(runs()) == 5
 
 
+def test_one_tick_makes_up_for_all_that_is_due_one_after_the_other(olga: User) -> None:
+    schedule = saved(olga, every=3600, options={"overlap": "beside", "missed": "all"})
+    due_since(schedule, 20.5 * HOUR)
+    BeatScheduler.fire()
+    assert len({run.due_at for run in runs()}) == len(runs()) == 21
+
+
 @pytest.mark.parametrize("overlap", ["skip", "wait", "beside"])
 @pytest.mark.parametrize(("missed", "left_out"), [("latest", 4), ("none", 5)])
 def test_missed_fires(olga: User, missed: str, left_out: int, overlap: str) -> None:
@@ -331,6 +339,30 @@ def test_of_fires_that_waited_the_latest_runs_and_the_others_are_on_record(olga:
     assert "while the run before it went on" in error_of(record)["message"]
     assert (run.state, run.due_at) == ("PENDING", due + 2 * HOUR)
     assert again(schedule).due_at == due + 3 * HOUR
+
+
+@pytest.mark.parametrize("missed", ["latest", "none", "all"])
+@pytest.mark.parametrize("ends", [False, True])
+def test_fires_that_waited_when_a_schedule_is_paused_are_on_record(olga: User, missed: str, ends: bool) -> None:
+    schedule = saved(olga, every=3600, options={"overlap": "wait", "missed": missed})
+    first = first_run_of(schedule)
+    due = due_since(schedule, 2.5 * HOUR)
+    enable_schedule(schedule=again(schedule), enabled=False)
+    if ends:
+        cancel(run=first)
+    assert (fire_due(), fire_due()) == (1, 0)
+    [record] = runs()[1:]
+    assert (record.state, record.due_at, error_of(record)["type"]) == ("REVOKED", due + 2 * HOUR, "Skipped")
+    assert "and had not fired when the schedule was paused; it is not made up for" in error_of(record)["message"]
+    assert (again(schedule).due_at, again(schedule).fault) == (None, "")
+    enable_schedule(schedule=again(schedule), enabled=True)
+    assert again(schedule).due_at > timezone.now()
+
+
+def test_a_pause_before_a_due_time_leaves_no_record(olga: User) -> None:
+    schedule = saved(olga)
+    enable_schedule(schedule=schedule, enabled=False)
+    assert (fire_due(), runs(), again(schedule).due_at) == (0, [], None)
 
 
 @pytest.mark.parametrize("missed", ["latest", "none"])

@@ -17,7 +17,7 @@ from taskhub.accounts import services as accounts
 from taskhub.runs.queue import prune, sweep
 from taskhub.runs.scheduler.beat_schedules import UnusedTimetables
 from taskhub.runs.scheduler.due_times import read_changes
-from taskhub.runs.scheduler.fires import BATCH, fire_due
+from taskhub.runs.scheduler.fires import fire_due
 from taskhub.runs.scheduler.leadership import lead, resign
 
 log = logging.getLogger(__name__)
@@ -69,10 +69,11 @@ class BeatScheduler(Scheduler):
         except Exception:
             log.exception("A duty of the leader failed")
 
-    def fire(self) -> None:
+    @staticmethod
+    def fire() -> None:
         began = time.monotonic()
-        while fire_due() == BATCH and time.monotonic() - began < FIRE_SECONDS:
-            pass
+        while fire_due() and time.monotonic() - began < FIRE_SECONDS:
+            pass  # also those of one schedule that are due one after the other
 
     def read_changes(self) -> None:
         if time.monotonic() >= self.read_at and not read_changes():

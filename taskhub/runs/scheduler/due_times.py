@@ -103,12 +103,12 @@ def database_now() -> datetime:
 def _next_due(schedule: Schedule, now: datetime) -> tuple[datetime | None, str]:
     """The next due time, and the fault text where there is none. A due time that was not acted upon yet stays."""
     periodic = schedule.periodic
+    pending = schedule.due_at if schedule.due_at and schedule.due_at <= now else None
     if not periodic.enabled:
-        return None, ""
+        return pending, ""
     try:
         timetable = timetable_of(periodic, periodic.last_run_at or now)
         planned_run(schedule)
-        pending = schedule.due_at if schedule.due_at and schedule.due_at <= now else None
         due = pending or timetable.next_fire(begin(periodic, now))
         fault = find_fault_of_end(periodic, due, now)
     except (OperationalError, InterfaceError):

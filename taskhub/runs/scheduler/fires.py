@@ -28,6 +28,7 @@ FIRES_ONCE = "run_fires_once"  # the constraint
 MISSED_AFTER = timedelta(seconds=60)  # a change of the leader takes less
 _TIME = "%Y-%m-%d %H:%M:%S %Z"
 _WAITS_FOR_LAST_RUN = {
+    "periodic__enabled": True,
     "overlap": Schedule.Overlap.WAIT,
     "last_run__isnull": False,
     "last_run__finished_at__isnull": True,
@@ -37,7 +38,7 @@ _WAITS_FOR_LAST_RUN = {
 def fire_due() -> int:
     """Fires one batch of due schedules, oldest first: submits runs and sets next due times, in one transaction.
 
-    Returns how many schedules it looked at. Those that are locked are another leader's, those that wait for their last
+    Returns how many schedules it acted upon. Those that are locked are another leader's, those that wait for their last
     run are left alone.
     """
     with transaction.atomic():
@@ -46,21 +47,15 @@ def fire_due() -> int:
             return 0
         rows = Schedule.objects.select_for_update(of=("self",), skip_locked=True)
         rows = rows.select_related("owner", "periodic", *WITH_TIMES).annotate(ended_at=F("last_run__finished_at"))
-        due = list(
-            rows.filter(due_at__lte=now, periodic__enabled=True)
-            .exclude(**_WAITS_FOR_LAST_RUN)
-            .order_by("due_at")[:BATCH]
-        )
-        for schedule in due:
-            _fire(schedule, now)
-    return len(due)
+        due = list(rows.filter(due_at__lte=now).exclude(**_WAITS_FOR_LAST_RUN).order_by("due_at")[:BATCH])
+        return sum(_fire(schedule, now) for schedule in due)
 
 
-def _fire(schedule: Any, now: datetime) -> None:
-    """Fires one schedule. One that cannot fire stops no other: its fault says why."""
+def _fire(schedule: Any, now: datetime) -> bool:
+    """Fires one schedule, if it can now. One that never can stops no other: its fault says why."""
     try:
         with transaction.atomic():
-            _submit_or_skip(schedule, now)
+            return _submit_or_skip(schedule, now)
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
@@ -69,6 +64,7 @@ def _fire(schedule: Any, now: datetime) -> None:
             _set_next_due(schedule, schedule.due_at, now)
         else:
             _record_fault(schedule, error, now)
+    return True
 
 
 def _record_fault(schedule: Any, error: Exception, now: datetime) -> None:
@@ -107,18 +103,19 @@ def _record_failure(schedule: Any, kind: str, error: Exception) -> None:
         log.info("The fire of the schedule %r at %s is on record already", name, schedule.due_at)
 
 
-def _submit_or_skip(schedule: Any, now: datetime) -> None:
+def _submit_or_skip(schedule: Any, now: datetime) -> bool:
+    """Acts upon the due time of a schedule; False where that is to be tried again at the next tick."""
     choice = _choose_fire(schedule, timetable_of(schedule.periodic, schedule.due_at), now)
     fire = choice.fire
     last_run_goes_on = schedule.last_run_id is not None and schedule.ended_at is None
     cancels = fire and last_run_goes_on and schedule.overlap == Schedule.Overlap.CANCEL
     if cancels and not _cancel_last_run(schedule):
-        return  # the next tick fires
+        return False
     if choice.left_out:
         _record_left_out(schedule, choice)
     if fire is None:
         _set_next_due(schedule, now, now)
-        return
+        return True
     run = submit_run(schedule=schedule, due_at=fire)
     if last_run_goes_on and schedule.overlap == Schedule.Overlap.SKIP:
         text = f"The run before it, {schedule.last_run_id}, still goes on."
@@ -129,6 +126,7 @@ def _submit_or_skip(schedule: Any, now: datetime) -> None:
             last_run_at=now, total_run_count=F("total_run_count") + 1, enabled=not schedule.periodic.one_off
         )
         _set_next_due(schedule, fire, now, last_run=run)
+    return True
 
 
 def _cancel_last_run(schedule: Any) -> bool:
@@ -151,8 +149,15 @@ class FireChoice:
 
 
 def _choose_fire(schedule: Any, timetable: Timetable, now: datetime) -> FireChoice:
-    """Of the due times that waited for the last run the latest; of those that were missed the latest, none, or each."""
+    """Of the due times that waited for the last run the latest; of those that were missed the latest, none, or each.
+
+    Of a schedule that was paused while they waited none.
+    """
     due: datetime = schedule.due_at
+    if not schedule.periodic.enabled:
+        until = min(now, schedule.periodic.expires or now)
+        latest = latest_fire(timetable, due - timedelta(microseconds=1), until)
+        return FireChoice(None, latest or due, "Skipped", "and had not fired when the schedule was paused")
     if schedule.missed == Schedule.Missed.ALL:
         return FireChoice(due)
     has_waited = schedule.overlap == Schedule.Overlap.WAIT and schedule.ended_at is not None and schedule.ended_at > due
@@ -160,7 +165,7 @@ def _choose_fire(schedule: Any, timetable: Timetable, now: datetime) -> FireChoi
     missed = now - since > MISSED_AFTER
     if not missed and not has_waited:
         return FireChoice(due)
-    error, reason = ("Missed", "no beat ran") if missed else ("Skipped", "the run before it went on")
+    error, reason = ("Missed", "while no beat ran") if missed else ("Skipped", "while the run before it went on")
     before, until = due - timedelta(microseconds=1), min(now, schedule.periodic.expires or now)
     latest = latest_fire(timetable, before, until) or due
     if missed and schedule.missed == Schedule.Missed.NONE and now - latest > MISSED_AFTER:
@@ -173,14 +178,14 @@ def _record_left_out(schedule: Any, choice: FireChoice) -> None:
     times = f"at {schedule.due_at:{_TIME}}"
     if choice.left_out != schedule.due_at:
         times = f"from {schedule.due_at:{_TIME}} to {choice.left_out:{_TIME}}"
-    then = "is not made up for" if choice.fire is None else f"{choice.fire:{_TIME}} stands for it"
+    then = "it is not made up for" if choice.fire is None else f"{choice.fire:{_TIME}} stands for it"
     run = submit_run(schedule=schedule, due_at=choice.left_out)
-    end_revoked(run=run, error={"type": choice.error, "message": f"It was due {times} while {choice.reason}; {then}."})
+    end_revoked(run=run, error={"type": choice.error, "message": f"It was due {times} {choice.reason}; {then}."})
 
 
 def _set_next_due(schedule: Schedule, fired: datetime | None, now: datetime, **fields: Any) -> None:
     """Sets the next due time, or a fault where there is none any more; a one-off that was left out comes again."""
-    is_over = schedule.periodic.one_off and "last_run" in fields
+    is_over = (schedule.periodic.one_off and "last_run" in fields) or not schedule.periodic.enabled
     fields = {"fault": "", **fields}
     timetable = timetable_of(schedule.periodic, schedule.due_at or now)
     due = None if is_over else within_end(schedule.periodic, timetable.next_fire(fired or now))

@@ -103,6 +103,13 @@ def build_periodic_task(name: str, task: str, spec: Mapping[str, Any]) -> Period
     return PeriodicTask(name=name, task=task, one_off=once, **{_FIELDS.get(kind, kind): read_times(kind, given, at=at)})
 
 
+def place_in_call(error: Mapping[str, Any]) -> dict[str, Any]:
+    """An error of a periodic task's field as one with a pointer into a call that has a schedule spec."""
+    if "field" not in error:
+        return dict(error)
+    return {"pointer": "/name" if error["field"] == "name" else "/schedule/conf", "detail": error["detail"]}
+
+
 def spec_of(periodic: Any) -> ScheduleSpec:
     """The schedule spec of a periodic task, as it is shown."""
     conf: dict[str, Any] = {}

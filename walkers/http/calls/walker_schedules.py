@@ -15,7 +15,7 @@ from taskhub.jsontools.field_types import Text, format_timestamp
 from taskhub.jsontools.jsonc import member_text
 from taskhub.runs.scheduler.beat_schedules import KINDS
 from taskhub.runs.scheduler.schedule_arguments import arguments_of
-from taskhub.runs.scheduler.schedule_spec import ScheduleSpecField, build_periodic_task, spec_of
+from taskhub.runs.scheduler.schedule_spec import ScheduleSpecField, build_periodic_task, place_in_call, spec_of
 from taskhub.runs.scheduler.schedules import delete_schedule, save_schedule
 from taskhub.security.masking import mask_all, secrets_of
 from walkers.http import examples
@@ -129,7 +129,7 @@ def add_schedule(
         try:
             save_schedule(periodic=periodic, owner=principal.user, written=_written(principal, body), name=name)
         except Rejected as refusal:
-            raise Rejected(refusal.detail, errors=map(_with_pointer, refusal.errors), type=refusal.type) from None
+            raise Rejected(refusal.detail, errors=map(place_in_call, refusal.errors), type=refusal.type) from None
     return _serialize(principal, PeriodicTask.objects.select_related("schedule_row", *KINDS).get(pk=periodic.pk))
 
 
@@ -160,14 +160,6 @@ def _serialize(principal: Principal, periodic: Any) -> ScheduleResponse:
         "body": body,
         "last_run": str(schedule.last_run_id) if schedule and schedule.last_run_id else None,
     }
-
-
-def _with_pointer(error: Mapping[str, Any]) -> dict[str, Any]:
-    """An error with the name of a periodic task's field as one with a pointer into the call."""
-    if "field" not in error:
-        return dict(error)
-    pointer = "/name" if error["field"] == "name" else "/schedule/conf"
-    return {"pointer": pointer, "detail": error["detail"]}
 
 
 def _visible(principal: Principal) -> Any:
