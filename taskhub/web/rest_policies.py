@@ -34,6 +34,8 @@ from taskhub.web.front.request_body import StreamedBody
 
 PIECE = 256 * 1024  # bytes
 NOBODY = UUID(int=0)
+_JSON_TYPES = frozenset({"text/json", "text/x-json", "application/x-json"})
+_OTHER_DOCUMENTS = frozenset({"application/json-patch+json"})  # whose members mean something else here
 
 _long_forms = FairSemaphore(settings.LONG_FORMS_AT_ONCE, "Too many long forms arrive at once.")
 
@@ -243,7 +245,15 @@ def body_pieces(environ: Mapping[str, Any], limit: int) -> Iterator[bytes]:
 
 
 class JsonByDefaultNegotiation(negotiation.DefaultContentNegotiation):
-    """Answers with JSON, rather than 406, where nothing fits the `Accept` header."""
+    """Answers with JSON, rather than 406, where nothing fits the `Accept` header; reads JSON under its other names."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        """The parser of a body's type. What says that it is JSON (RFC 6839), such as a merge patch, is read as JSON."""
+        parser = super().select_parser(request, parsers)
+        kind = request.content_type.partition(";")[0].strip().lower()
+        if parser is None and (kind in _JSON_TYPES or (kind.endswith("+json") and kind not in _OTHER_DOCUMENTS)):
+            return next((one for one in parsers if isinstance(one, JsonParser)), None)
+        return parser
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
         try:

@@ -228,6 +228,23 @@ def test_what_is_not_utf_8_is_read_in_the_charset_of_its_header(
     )
 
 
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        ("application/merge-patch+json", 200),
+        ("Application/vnd.api+JSON; charset=utf-8", 200),
+        ("text/json", 200),
+        ("application/x-json", 200),
+        ("application/json-patch+json", 415),
+        ("application/javascript", 415),
+        ("text/plain", 415),
+        ("json", 415),
+    ],
+)
+def test_json_has_other_names(content_type: str, status: int) -> None:
+    assert send('{"a": "1"}', content_type).status_code == status
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "br", "zstd", "nonsense"])
 def test_content_encoding_is_not_guessed(encoding: str) -> None:
     assert send("{}", HTTP_CONTENT_ENCODING=encoding).status_code == 415
