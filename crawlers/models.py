@@ -14,6 +14,7 @@ from crawlers.domain.parameters import replace_secret_defaults
 from crawlers.domain.task_status import DONE, NEW
 from taskhub.db.querysets import RemovableQuerySet
 from taskhub.errors import NotFound
+from taskhub.jsontools.key_order import keep_order, parse_ordered
 from taskhub.runs.models import Run
 from taskhub.security.encryption import EncryptedJSONField
 from taskhub.security.sealed_values import SealedJSONField, SealedTextField, sealed_whole
@@ -26,6 +27,16 @@ class ParametersField(SealedJSONField):
 
     def sealed(self, value: Any) -> Any:
         return replace_secret_defaults(value, lambda index, name, default: sealed_whole(default))
+
+
+class SchemaField(models.JSONField):
+    """A JSON Schema, whose keys keep their order: that of its properties is the order of a table's columns."""
+
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+        return super().get_db_prep_value(keep_order(value), connection, prepared)
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        return parse_ordered(value) if isinstance(value, str) else value
 
 
 class FidQuerySet(RemovableQuerySet[_Row]):
@@ -74,7 +85,7 @@ class External(FidModel):
     endpoint: "models.Field[Any, Any]" = SealedTextField(help_text="/task is appended")
     credential = models.CharField(max_length=10, choices=Credential.choices, default=Credential.NONE)
     parameters = ParametersField(default=list)
-    schema = models.JSONField(null=True, help_text="JSON Schema of one document")
+    schema = SchemaField(null=True, help_text="JSON Schema of one document")
     id_field = models.TextField(default="", help_text="The member that is a document's id; empty: its content is")
     headers: "models.Field[Any, Any]" = EncryptedJSONField(default=dict)
     timeout = models.PositiveIntegerField(default=3600, help_text="Seconds without a sign of life")

@@ -12,6 +12,7 @@ urlpatterns = [
     path("streams", streams.StreamsView.as_view()),
     path("streams/<uuid:fid>", streams.StreamView.as_view()),
     path("streams/<uuid:fid>/docs", stream_documents.StreamDocumentsView.as_view()),
+    path("streams/<uuid:fid>/docs/<path:document_id>", stream_documents.StreamDocumentView.as_view()),
     path("crawlers", crawlers.CrawlersView.as_view()),
     path("crawlers/<uuid:fid>", crawlers.CrawlerView.as_view()),
     path("crawlers/<uuid:fid>/tasks", tasks.TasksOfCrawlerView.as_view()),

@@ -105,15 +105,27 @@ class TaskQuery(CrawlerQuery):
     running = FlagFilter(required=False, help_text="Only those that have not ended, or that have")
 
 
-class DocsQuery(QuerySerializer):
-    task = serializers.UUIDField(required=False, help_text="Only this task's change set, in the order of writing")
+class DocumentQuery(QuerySerializer):
+    fields = serializers.CharField(  # type: ignore[assignment]  # declared fields are taken out of the class
+        required=False, max_length=10_000, help_text="Only these fields, such as `sku,seller.name`"
+    )
+    wrapped = FlagFilter(
+        required=False, default=False, help_text="Each document in an object that tells its id, task and time"
+    )
+
+
+class DocsQuery(DocumentQuery):
+    task = serializers.UUIDField(required=False, help_text="Only this task's change set, as it was written")
     since = TimeFilter(required=False, help_text="Written at this time or later (RFC 3339)")
     until = TimeFilter(required=False, help_text="Written before this time (RFC 3339)")
     where = serializers.CharField(
         required=False, max_length=2000, help_text="A SQL/JSON path that must be true of a document, or find something"
     )
-    wrapped = FlagFilter(
-        required=False, default=False, help_text="Each document in an object that tells its id, task and time"
+    order = serializers.ChoiceField(
+        ["id", "newest"], required=False, default="id", help_text="By ids, or the last that was written first"
+    )
+    format = serializers.ChoiceField(
+        ["json", "ndjson", "array", "csv", "xlsx"], required=False, help_text="Instead of `Accept`; `json` is a page"
     )
 
 

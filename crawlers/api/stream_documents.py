@@ -1,68 +1,91 @@
-"""Documents of a stream: page by page, or all of them as NDJSON."""
+"""Documents of a stream: page by page, one by its id, or all of them in one of several formats."""
 
 import base64
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpResponse, StreamingHttpResponse
-from drf_spectacular.utils import OpenApiResponse, extend_schema
-from rest_framework.renderers import JSONRenderer
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
 
 from crawlers.api import examples as shown
-from crawlers.api.request_models import DocsQuery
-from crawlers.api.views import EnvelopeView, list_response
-from crawlers.models import CrawlerTask, Stream
-from crawlers.services.stream_reader import (
-    DocumentPage,
-    DocumentSelection,
-    DocumentVersion,
-    export_documents,
-    read_page,
-)
+from crawlers.api.renderers import CSV, FORMATS, XLSX, FormatNegotiation
+from crawlers.api.request_models import DocsQuery, DocumentQuery
+from crawlers.api.views import EnvelopeView, list_response, payload_response
+from crawlers.domain.documents import wrapped_document
+from crawlers.domain.field_paths import columns_of_schema, project_line, read_fields
+from crawlers.models import CrawlerTask, External, Stream
+from crawlers.services import document_formats
+from crawlers.services.document_export import export_documents
+from crawlers.services.document_selection import DocumentSelection
+from crawlers.services.stream_reader import STRETCH_MAX, DocumentPage, DocumentVersion, find_document, read_page
 from taskhub.errors import invalid
-from taskhub.jsontools.field_types import format_timestamp
 from taskhub.web.cursor_pagination import NewestFirstPagination
-from taskhub.web.ndjson import NDJSON, STRICT, NdjsonRenderer, StrictNegotiation, ndjson_example, stream_response
+from taskhub.web.ndjson import NDJSON, STRICT, ndjson_example, stream_response
 from taskhub.web.openapi.schemas import PAGE
+
+DOCUMENT_ID = OpenApiParameter(
+    "document_id",
+    str,
+    OpenApiParameter.PATH,
+    description="The document's id.",
+    examples=[OpenApiExample("An id", "a1", parameter_only=("document_id", OpenApiParameter.PATH))],
+)
+FILES: dict[Any, Any] = {
+    (200, NDJSON): OpenApiResponse(
+        str, "One document a line", [ndjson_example("Documents", '{"sku": "a1"}\n{"sku": "a2"}\n')]
+    ),
+    (200, CSV): OpenApiResponse(
+        str,
+        "A row of names, one row a document",
+        [OpenApiExample("A table", "sku,price\r\na1,10.5\r\n", media_type=CSV, response_only=True)],
+    ),
+    (200, XLSX): OpenApiResponse(
+        {"type": "string", "format": "binary"},
+        "The same as a spreadsheet",
+        [OpenApiExample("A spreadsheet", "PK...", media_type=XLSX, response_only=True)],
+    ),
+}
 
 
 class StreamDocumentsView(EnvelopeView):
-    renderer_classes = (JSONRenderer, NdjsonRenderer)
-    content_negotiation_class = StrictNegotiation
+    renderer_classes = FORMATS
+    content_negotiation_class = FormatNegotiation
 
     @extend_schema(
         operation_id="streams_docs",
         parameters=[DocsQuery, *PAGE],
         responses={
             (200, "application/json"): list_response("Documents", shown.DOCUMENT_SCHEMA, {"sku": "a1"}),
-            (200, NDJSON): OpenApiResponse(
-                str, "One document a line", [ndjson_example("Documents", '{"sku": "a1"}\n{"sku": "a2"}\n')]
-            ),
+            **FILES,
             **STRICT,
         },
     )
     def get(self, request: Request, fid: UUID) -> HttpResponse | StreamingHttpResponse:
         """Read a stream's documents.
 
-        In the order of their ids, of each the version that shows. The cursor stays good while others write. A page may
-        hold fewer than `limit` where few match or documents are large; go on while there is a `next`. `Accept:
-        application/x-ndjson` streams all of them, in gzip if that is asked for.
+        In the order of their ids, or newest first; of each the version that shows. The cursor stays good while others
+        write. A page may hold fewer than `limit` where few match or documents are large; go on while there is a `next`.
+        Other formats than JSON pages, by `Accept` or `format`, stream all of them, in gzip if that is asked for. The
+        columns of a table are `fields`, else those of the schema, else those of the first 1,000 documents.
         """
         stream = Stream.objects.get_visible(request.user, fid)
         query = self.check_query(request, DocsQuery)
-        wrapped = query.pop("wrapped")
+        format_name, wrapped, newest = request.accepted_renderer.format, query.pop("wrapped"), query.pop("order")
+        query.pop("format", None)
+        fields = read_fields(query.pop("fields")) if "fields" in query else ()
         if "task" in query:
             query["task"] = _task_of_stream(stream, query["task"])
-        selection = DocumentSelection(stream, **query)
-        if isinstance(request.accepted_renderer, NdjsonRenderer):
-            return stream_response(request, export_documents(selection=selection), f"stream-{stream.fid}")
+        selection = DocumentSelection(stream, newest=newest == "newest", **query)
+        if format_name != "json":
+            return _download(request, selection, format_name, fields, wrapped)
         limit = NewestFirstPagination().get_page_size(request)
-        page = read_page(selection=selection, after=_read_cursor(request), limit=limit)
-        return _page_response(request, selection, page, wrapped)
+        page = read_page(selection=selection, after=_read_cursor(request, selection), limit=limit)
+        return _page_response(request, page, fields, wrapped)
 
 
 def _task_of_stream(stream: Stream, fid: UUID) -> CrawlerTask:
@@ -72,30 +95,53 @@ def _task_of_stream(stream: Stream, fid: UUID) -> CrawlerTask:
     return task
 
 
-def _page_response(request: Request, selection: DocumentSelection, page: DocumentPage, wrapped: bool) -> HttpResponse:
+def _download(
+    request: Request, selection: DocumentSelection, format_name: str, fields: Sequence[str], wrapped: bool
+) -> StreamingHttpResponse:
+    stream, media_type, extension = selection.stream, request.accepted_renderer.media_type, format_name
+    if format_name in {"csv", "xlsx"}:
+        fields = fields or _columns_of_schema(stream)
+    if wrapped and fields:
+        fields = ("id", "task", "at", *(f"doc.{field}" for field in fields))
+    pieces = export_documents(selection=selection, wrapped=wrapped)
+    match format_name:
+        case "csv":
+            pieces, media_type = document_formats.csv_of(pieces, fields), f"{CSV}; charset=utf-8"
+        case "xlsx":
+            pieces = document_formats.xlsx_of(pieces, fields, owner_id=stream.owner_id, count=stream.documents)
+        case _ if fields:
+            pieces = document_formats.project(pieces, fields)
+    if format_name == "array":
+        pieces, extension = document_formats.array_of(pieces), "json"
+    return stream_response(request, pieces, f"stream-{stream.fid}", media_type=media_type, extension=extension)
+
+
+def _columns_of_schema(stream: Stream) -> Sequence[str]:
+    """The fields that the schema of the stream's crawler names, or of the last that it had."""
+    externals = External.objects.filter(crawlers__stream=stream, crawlers__removed_at__isnull=True)
+    earlier = External.objects.filter(tasks__stream=stream).order_by("-tasks__pk")
+    schemas = externals.values_list("schema", flat=True)[:1] or earlier.values_list("schema", flat=True)[:1]
+    return columns_of_schema(*schemas) if schemas else ()
+
+
+def _page_response(request: Request, page: DocumentPage, fields: Sequence[str], wrapped: bool) -> HttpResponse:
     """An envelope around documents, which are JSON already and are put into it as they are."""
-    rows = page.documents
-    documents = _wrapped_documents(rows, selection) if wrapped else [row.body for row in rows]
+    documents = _written_documents(page.documents, fields, wrapped)
     link = json.dumps(_next_link(request, page.next))
     results = ",".join(documents)
     body = f'{{"success":true,"payload":{{"results":[{results}],"next":{link},"previous":null}},"version":0}}'
     return HttpResponse(body.encode(), content_type="application/json")
 
 
-def _wrapped_documents(rows: list[DocumentVersion], selection: DocumentSelection) -> list[str]:
+def _written_documents(rows: Sequence[DocumentVersion], fields: Sequence[str], wrapped: bool) -> list[str]:
+    bodies = [project_line(row.body.encode(), fields).decode().rstrip() if fields else row.body for row in rows]
+    if not wrapped:
+        return bodies
     tasks = dict(CrawlerTask.objects.filter(pk__in={row.task_id for row in rows}).values_list("pk", "fid"))
     return [
-        f'{{"id":{_id_as_json(row, selection)},"task":{json.dumps(str(tasks.get(row.task_id, "")))},'
-        f'"at":{json.dumps(format_timestamp(row.at))},"doc":{row.body}}}'
-        for row in rows
+        wrapped_document(row.key, str(tasks.get(row.task_id, "")), row.at, body)
+        for row, body in zip(rows, bodies, strict=True)
     ]
-
-
-def _id_as_json(row: DocumentVersion, selection: DocumentSelection) -> str:
-    """Keys are JSON, but for digests; of a task's change set they are row numbers (see `stream_reader`)."""
-    if selection.task:
-        return json.dumps(str(row.key))
-    return row.key if row.key[:1] not in "#~" else json.dumps(row.key)
 
 
 def _next_link(request: Request, after: Any) -> str | None:
@@ -106,17 +152,40 @@ def _next_link(request: Request, after: Any) -> str | None:
     return f"{settings.PUBLIC_URL}{request.path}?{urlencode({**query, 'cursor': cursor})}"
 
 
-def _read_cursor(request: Request) -> Any:
-    """The key after which the page begins: a text, or a row number of a task's change set; None for the first page."""
+def _read_cursor(request: Request, selection: DocumentSelection) -> Any:
+    """The position after which the page begins: a key or the number of a row; None for the first page."""
     cursor = request.query_params.get("cursor")
     if cursor is None:
         return None
     try:
         after = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        fits = type(after) is int if "task" in request.query_params else isinstance(after, str)
-        if not fits or "\x00" in str(after) or (isinstance(after, int) and not 0 <= after < 2**63):
+        fits = type(after) is int if selection.by_rows else isinstance(after, str)
+        if not fits or "\x00" in str(after) or (isinstance(after, int) and not 0 <= after < 2**63 - STRETCH_MAX):
             raise ValueError
         str(after).encode()
     except ValueError:
         raise invalid("/cursor", "This is no cursor of this list.", "The page cannot be given.") from None
     return after
+
+
+class StreamDocumentView(EnvelopeView):
+    path_parameters: ClassVar = (*EnvelopeView.path_parameters, DOCUMENT_ID)
+
+    @extend_schema(
+        operation_id="streams_docs_retrieve",
+        parameters=[DocumentQuery],
+        responses={200: payload_response("The document", shown.DOCUMENT_SCHEMA, {"sku": "a1"})},
+    )
+    def get(self, request: Request, fid: UUID, document_id: str) -> HttpResponse:
+        """Read one document of a stream.
+
+        The version that shows. An id that is a number is written as such; a text as it is, or as JSON where it would
+        look like a number: `"1"`.
+        """
+        stream = Stream.objects.get_visible(request.user, fid)
+        query = self.check_query(request, DocumentQuery)
+        document = find_document(stream=stream, written_id=document_id)
+        fields = read_fields(query["fields"]) if "fields" in query else ()
+        (payload,) = _written_documents([document], fields, query["wrapped"])
+        body = f'{{"success":true,"payload":{payload},"version":0}}'
+        return HttpResponse(body.encode(), content_type="application/json")

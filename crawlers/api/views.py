@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from django.conf import settings
@@ -71,7 +71,7 @@ def locked_row(request: Request, rows: Any, fid: UUID) -> Iterator[Any]:
 class EnvelopeView(CheckedView):
     """Problems carry their faults as sentences, too: `messages`."""
 
-    path_parameters = (FID,)
+    path_parameters: ClassVar[tuple[OpenApiParameter, ...]] = (FID,)
 
     def get_exception_handler(self) -> Callable[..., Response]:
         return _problem_with_messages

@@ -4,7 +4,8 @@ import json
 import re
 from codecs import BOM_UTF8
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
+from datetime import datetime
 from functools import partial
 from hashlib import sha256
 from typing import Any, NoReturn, TypeVar
@@ -12,13 +13,14 @@ from typing import Any, NoReturn, TypeVar
 import orjson
 
 from crawlers.domain.line_faults import InvalidDocument, duplicate_key_fault, fault_of_refused_line, too_deep
-from taskhub.errors import Rejected, TooLarge
+from taskhub.errors import Problem, Rejected, TooLarge
 from taskhub.jsontools.document_schemas import DocumentSchema
+from taskhub.jsontools.field_types import format_timestamp
 from taskhub.jsontools.json_numbers import canonical_json, canonical_member, number_fault
 from taskhub.jsontools.strict_json import NESTING_MAX, check_storable
 
 Value = TypeVar("Value")
-
+DIGEST_MARKS = ("#", "~")  # before the digests of a content and of a long id
 KEY_MAX = 1000  # bytes; of a longer id the digest is the key, as entries of an index have a limit
 LARGE_LINE, VALUES_MAX = 1024 * 1024, 200_000  # a line of so many bytes may hold so many values
 CHECKS_MAX = 20_000_000  # values of a line times the checks of their schema: about half a second
@@ -151,6 +153,30 @@ class DocumentReader:
         else:
             key = canonical_member(line, self._id_field)
         return key if len(key) <= KEY_MAX else b"~" + sha256(key).hexdigest().encode()
+
+
+def keys_of_id(text: str) -> list[str]:
+    """The keys that a document may have whose id is written as a text, such as in an address, the likeliest first.
+
+    The id as JSON says exactly which it is: `1` is a number and `"1"` a text. Any other text stands for itself.
+    """
+    keys = [text] if text[:1] in DIGEST_MARKS else []
+    reader = DocumentReader(None, "id")
+    for written in (text, json.dumps(text)):
+        with suppress(orjson.JSONDecodeError, Problem, InvalidDocument, UnicodeEncodeError):
+            if orjson.loads(written) is not None:
+                keys.append(reader.read_key(f'{{"id":{written}}}'.encode(), 1).decode())
+    return [key for key in keys if "\x00" not in key]
+
+
+def id_of_key(key: str) -> str:
+    """The id of a document as JSON: that of one without an id is its digest."""
+    return json.dumps(key) if key[:1] in DIGEST_MARKS else key
+
+
+def wrapped_document(key: str, task: str, at: datetime, body: str) -> str:
+    """JSON of a document with its id, the task that wrote it and the time when it did."""
+    return f'{{"id":{id_of_key(key)},"task":"{task}","at":"{format_timestamp(at)}","doc":{body}}}'
 
 
 def _refuse_many_values(line: bytes, number: int) -> None:

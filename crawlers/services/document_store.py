@@ -55,7 +55,7 @@ WITH latest AS MATERIALIZED (
     INSERT INTO crawlers_document (stream_id, task_id, rank, key, body)
     SELECT stream_id, task_id, rank, key, body FROM compared JOIN upload_line USING (line) WHERE there IS NOT TRUE
     ON CONFLICT (stream_id, key, task_id) DO UPDATE
-    SET body = excluded.body, rank = excluded.rank, at = clock_timestamp()
+    SET id = excluded.id, body = excluded.body, rank = excluded.rank, at = clock_timestamp()
     WHERE crawlers_document.body <> excluded.body OR crawlers_document.rank <> excluded.rank
 )
 SELECT count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh AND NOT same), count(*) FILTER (WHERE same)

@@ -1,6 +1,5 @@
 """Records as rows of a table: columns that follow from the rule alone, and one text a cell. Pure."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -8,20 +7,12 @@ from typing import Any
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.findings import ExtractionWarning, has_value
 from extraction.domain.page_reader import Record
+from taskhub.table_cells import CELL_MAX, ROWS_MAX, cut_cell, replace_controls
 
 SEPARATOR = "; "  # joins several values in one cell
-CELL_MAX = 32_767  # characters, of spreadsheets
-ROWS_MAX = 1_048_575  # of one sheet of a spreadsheet, below the names
-CUT_MARK = " ... [cut]"
-REPLACEMENT = "\ufffd"
 CELLS_CUT, CHARACTERS_REPLACED = "cells-cut", "characters-replaced"
 SEVERAL_SHEETS, ROWS_LEFT_OUT = "several-sheets", "rows-left-out"
 OF_TABLES = (CELLS_CUT, CHARACTERS_REPLACED, SEVERAL_SHEETS, ROWS_LEFT_OUT)
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-_NUMBER = re.compile(r"[+-]?\d[\d\s.,]*%?")
-# What is a separator to somebody else's spreadsheet begins a cell of its own; numbers stay numbers there, too.
-_BEHIND_SEPARATOR = re.compile(r"""([;,\t|]["']?)(?=[=@]|[+-](?!\d[\d\s.,]*%?(?:[;,\t|"']|\Z)))""")
-_STARTS_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def columns_of(rule: ExtractionRule) -> tuple[str, ...]:
@@ -40,16 +31,16 @@ class TableLosses:
 
     def clean(self, text: str) -> str:
         """The text, with U+FFFD in place of characters that XML, and so XLSX, cannot hold."""
-        cleaned, count = _CONTROL.subn(REPLACEMENT, text)
+        cleaned, count = replace_controls(text)
         self.replaced += count
         return cleaned
 
     def cut_cell(self, column: str, text: str) -> str:
-        """The text of a cell, cut with `CUT_MARK` where it is longer than a spreadsheet takes, which counts UTF-16."""
-        if len(text) <= CELL_MAX // 2 or len(encoded := text.encode("utf-16-le")) <= 2 * CELL_MAX:
-            return text
-        self.cut[column] += 1
-        return encoded[: 2 * (CELL_MAX - len(CUT_MARK))].decode("utf-16-le", "ignore") + CUT_MARK
+        """The text of a cell, as long as a spreadsheet takes it; see `taskhub.table_cells.cut_cell`."""
+        shown = cut_cell(text)
+        if shown is not text:
+            self.cut[column] += 1
+        return shown
 
     def warnings(self) -> Iterator[ExtractionWarning]:
         """What is to be said of them, for whoever takes the file."""
@@ -99,10 +90,3 @@ def _flatten(record: Mapping[str, Any], rule: ExtractionRule) -> dict[str, list[
         else:
             cells[name] = value if isinstance(value, list) else [value]
     return cells
-
-
-def escape_formula(text: str) -> str:
-    """The text of a cell, with an apostrophe before what a spreadsheet would run as a formula; numbers stay numbers."""
-    if text.startswith(_STARTS_FORMULA) and not _NUMBER.fullmatch(text):
-        text = f"'{text}"
-    return _BEHIND_SEPARATOR.sub(r"\1'", text)

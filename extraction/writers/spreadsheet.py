@@ -11,7 +11,8 @@ from rustpy_xlsxwriter import write_worksheets
 
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_reader import Record
-from extraction.domain.tables import CELL_MAX, ROWS_MAX, TableLosses, columns_of, rows_of
+from extraction.domain.tables import TableLosses, columns_of, rows_of
+from taskhub.table_cells import CELL_MAX, ROWS_MAX
 
 _PROPERTIES = "docProps/core.xml"
 _NO_PROPERTIES = (

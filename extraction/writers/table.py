@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_reader import Record
-from extraction.domain.tables import TableLosses, columns_of, escape_formula, rows_of
+from extraction.domain.tables import TableLosses, columns_of, rows_of
+from taskhub.table_cells import escape_formula
 
 
 def csv_of(records: Iterable[Record], rule: ExtractionRule, max_records: int, losses: TableLosses) -> Iterator[bytes]:

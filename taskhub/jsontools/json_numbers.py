@@ -3,6 +3,7 @@
 import json
 import math
 from decimal import Context, Decimal
+from typing import Any
 
 import orjson
 
@@ -42,6 +43,15 @@ def canonical_json(text: bytes) -> bytes:
 def canonical_member(text: bytes, name: str) -> bytes:
     """The same for one member of an object."""
     return orjson.dumps(_exact(text)[name], option=orjson.OPT_SORT_KEYS)
+
+
+def exact_value(text: bytes) -> Any:
+    """The value of a valid JSON text, in which each number is a fragment that `orjson` writes as it was."""
+    return json.loads(text, parse_int=_as_written, parse_float=_as_written)
+
+
+def _as_written(number: str) -> orjson.Fragment:
+    return orjson.Fragment(number.encode())
 
 
 def _exact(text: bytes) -> dict[str, object]:

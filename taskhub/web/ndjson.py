@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from typing import Any
 
 from django.http import StreamingHttpResponse
@@ -65,16 +64,24 @@ def ndjson_example(name: str, text: str) -> OpenApiExample:
     return OpenApiExample(name, text, media_type=NDJSON, response_only=True)
 
 
-def stream_response(request: Request, pieces: Iterator[bytes], name: str) -> StreamingHttpResponse:
-    """A download of `{name}.ndjson`. What fails before the first piece is a problem, as everywhere."""
-    body = chain([next(pieces, b"")], pieces)
+def stream_response(
+    request: Request, pieces: Iterator[bytes], name: str, *, media_type: str = NDJSON, extension: str = "ndjson"
+) -> StreamingHttpResponse:
+    """A download of `{name}.{extension}`. What fails before the first piece is a problem, as everywhere."""
+    body = _begun(next(pieces, b""), pieces)
     compressed = _wants_gzip(request.headers.get("Accept-Encoding", ""))
-    response = StreamingHttpResponse(_compress(body) if compressed else body, content_type=NDJSON)
-    response["Content-Disposition"] = f'attachment; filename="{name}.ndjson"'
+    response = StreamingHttpResponse(_compress(body) if compressed else body, content_type=media_type)
+    response["Content-Disposition"] = f'attachment; filename="{name}.{extension}"'
     response["Vary"] = "Accept, Accept-Encoding"
     if compressed:
         response["Content-Encoding"] = "gzip"
     return response
+
+
+def _begun(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The pieces, of which the first was taken. It is closed with the response, however much of it was read."""
+    yield first
+    yield from pieces
 
 
 def _compress(pieces: Iterator[bytes]) -> Iterator[bytes]:

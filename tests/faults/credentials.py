@@ -97,7 +97,9 @@ def _crawling(owner: Person) -> dict[str, Any]:
     external = crawler_client.external(owner, "http://127.0.0.1:9/shop", parameters=[])
     made = crawler_client.crawler(owner, external, {})
     task = CrawlerTask.objects.get(fid=crawler_client.start(owner, made["crawler"])["fid"])
+    assert owner.post(f"/actions/tasks/{task.fid}/upload", {"sku": "a1"}).status_code == 200
     return {
+        "docs/<path:document_id>": "a1",
         "externals/<uuid:fid>": external["fid"],
         "streams/<uuid:fid>": made["stream"]["fid"],
         "crawlers/<uuid:fid>": made["crawler"]["fid"],

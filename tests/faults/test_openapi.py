@@ -88,6 +88,7 @@ JUDGED = [
     *(f"/js/wapi/{name}" for name in ("echo", "fail", "get_botset", "pause", "run")),
     *("/webhooks/test", "/runs/{run_id}/webhook", "/runs/{run_id}/logs", "/webhooks/deliveries"),
     *("/c/{capability}/actions/tasks/{fid}/upload", "/streams", "/crawlers", "/crawlers/{fid}/tasks"),
+    "/streams/{fid}/docs/{document_id}",
 ]
 # U+0000 cannot be stored, and has no place in values that may be anything; their schema cannot say so.
 FREE = "v1|wapi|walker_run|object_set|sequence|schedule|externals|crawler|stream|status"
@@ -228,7 +229,8 @@ class World:
         crawler = Crawler.objects.create(**about, external=external, stream=stream)
         ending = {"code": 200, "ended_at": timezone.now()} if ended else {}
         values = {"external": external, "stream": stream, "crawler": crawler, "rank": 1, "timeout": 600}
-        CrawlerTask.objects.create(**about, **values, **ending)
+        task = CrawlerTask.objects.create(**about, **values, **ending)
+        Document.objects.create(stream=stream, task=task, rank=1, key='"a1"', body='{"sku": "a1"}')
 
     def extract(self) -> None:
         """A task and a process of one id."""

@@ -37,4 +37,4 @@ def test_the_python_examples_do_what_they_say(hub: Hub, tmp_path: Path) -> None:
         )
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
-    assert said == [*SAID, "9", "2", "5"]
+    assert said == [*SAID, "9", "sku,price", "{'sku': 'a2', 'price': 12}", "2", "5"]

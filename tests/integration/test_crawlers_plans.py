@@ -8,8 +8,8 @@ from django.db import connection
 from django.utils import timezone
 
 from crawlers.models import CrawlerTask, Document, Stream
-from crawlers.services import document_removal, stream_reader
-from crawlers.services.stream_reader import DocumentSelection
+from crawlers.services import document_removal, document_selection, stream_reader
+from crawlers.services.document_selection import DocumentSelection
 from taskhub.db.plans import reads_along_indexes
 from tests import crawler_client
 from tests.conftest import Person
@@ -46,13 +46,14 @@ def test_documents_are_read_along_an_index(
 ) -> None:
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE crawlers_document" if analyzed else "SELECT 1")
-    selection = DocumentSelection(Stream.objects.get(), task if of_task else None, **conditions)
-    values = selection.values(selection.start, selection.end_of_stretch(selection.start, 1000))
-    statement = selection.statement("key, task_id, at, body")
-    for read in (statement, f"{statement} LIMIT 100", stream_reader._WITHIN_BYTES.format(documents=statement)):
-        assert not plan_of(read, values | {"limit": 100, "bytes": 100}) & WHOLE
+    for newest in (False, True):
+        selection = DocumentSelection(Stream.objects.get(), task if of_task else None, newest=newest, **conditions)
+        values = selection.values(selection.next_stretch(selection.start, 1000)) | {"limit": 100, "bytes": 100}
+        statement = selection.statement("id, key, task_id, at, body")
+        for read in (statement, f"{statement} LIMIT 100", stream_reader.page_statement(selection)):
+            assert not plan_of(read, values) & WHOLE
     end = {"stream": task.stream_id, "after": "", "stretch": 1000}
-    assert not plan_of(stream_reader._END_OF_STRETCH, end) & WHOLE
+    assert not plan_of(document_selection._END_OF_STRETCH, end) & WHOLE
 
 
 def test_documents_are_removed_along_an_index(task: CrawlerTask) -> None:

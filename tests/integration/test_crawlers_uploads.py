@@ -420,7 +420,7 @@ def export(crawl: Crawl, query: str = "", **headers: str) -> Any:
 
 
 def test_an_export_is_what_was_sent(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawlers.services.stream_reader.EXPORT_STRETCH", 3)
+    monkeypatch.setattr("crawlers.services.document_export.EXPORT_STRETCH", 3)
     lines = [b'{"sku":"%03d", "text": "a\\\\b \\"q\\" \\n \xc4\x85"}' % n for n in range(10)]
     crawl.send(crawl.task(), b"\n".join(lines))
     answer = export(crawl)
@@ -436,7 +436,7 @@ def test_an_export_is_what_was_sent(crawl: Crawl, monkeypatch: pytest.MonkeyPatc
 
 @committed  # a limit that a transaction sets ends with it
 def test_no_limit_of_one_statement_ends_an_export(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawlers.services.stream_reader.STATEMENT_SECONDS", 0.001)
+    monkeypatch.setattr("crawlers.services.document_export.STATEMENT_SECONDS", 0.001)
     documents = [doc(f"{n:04}", n, text="a" * 5000) for n in range(600)]
     crawl.upload(crawl.task(), *documents)
     answer = export(crawl, '?where=$.** like_regex "b$" || $.price > 100')
@@ -446,7 +446,7 @@ def test_no_limit_of_one_statement_ends_an_export(crawl: Crawl, monkeypatch: pyt
 def test_an_export_breaks_off_where_its_task_or_stream_is_deleted(
     crawl: Crawl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("crawlers.services.stream_reader.EXPORT_STRETCH", 2)
+    monkeypatch.setattr("crawlers.services.document_export.EXPORT_STRETCH", 2)
     task = crawl.task()
     crawl.upload(task, *[doc(f"{n}") for n in range(9)])
     crawl.upload(task, 5, query="?on_invalid=skip")
@@ -650,7 +650,7 @@ def test_a_page_of_few_matches_ends_in_time_and_goes_on(crawl: Crawl, monkeypatc
 
 @committed
 def test_a_stretch_of_a_slow_predicate_is_refused(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawlers.services.stream_reader.STATEMENT_SECONDS", 0.001)
+    monkeypatch.setattr("crawlers.services.document_selection.STATEMENT_SECONDS", 0.001)
     crawl.upload(crawl.task(), *[doc(f"{n:04}", text="a" * 200) for n in range(1500)])
     answer = crawl.owner.get(f"/streams/{crawl.stream['fid']}/docs", {"where": '$.** like_regex "(a+)+$"'})
     assert answer.status_code == 400

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from extraction.domain.payload import PagesPayload
 from extraction.domain.result_formats import format_named
-from extraction.domain.tables import TableLosses, columns_of, escape_formula, rows_of
+from extraction.domain.tables import TableLosses, columns_of, rows_of
 from extraction.domain.text_filters import TextFilter, apply_filters
 from taskhub.errors import Rejected
 from taskhub.jsontools.schema import FAULTS_MAX
+from taskhub.table_cells import escape_formula
 
 GOOD: dict[str, Any] = {
     "name": "Shop",
