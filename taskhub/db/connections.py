@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, cast
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db.transaction import TransactionManagementError
+from psycopg.pq import TransactionStatus
 
 if TYPE_CHECKING:
     from taskhub.db.postgresql.base import DatabaseWrapper
@@ -29,3 +31,19 @@ def give_back_connection() -> None:
     """
     if not connection.in_atomic_block:
         connection.close()
+
+
+def refuse_broken_transaction() -> None:
+    """Raises `TransactionManagementError` where what the open transaction wrote can no longer be committed.
+
+    Else that would be lost in silence: Django rolls back without a word, and so does PostgreSQL that is told to commit.
+    """
+    opened = thread_connection()
+    is_failed = opened.connection is not None and (
+        opened.connection.closed or opened.connection.pgconn.transaction_status == TransactionStatus.INERROR
+    )
+    if opened.needs_rollback or is_failed:
+        raise TransactionManagementError(
+            "Its transaction was broken, by an error of the database that was caught, or by hand: nothing is stored."
+            " What may fail in the database stands in a `transaction.atomic()` of its own."
+        )

@@ -13,6 +13,7 @@ from django.utils.datastructures import MultiValueDict
 from django.utils.functional import SimpleLazyObject
 
 from taskhub import descendants, interruption
+from taskhub.db.connections import refuse_broken_transaction
 from taskhub.db.fair_semaphore import FairSemaphore
 from taskhub.error_texts import error_of
 from taskhub.errors import Failed, NotFound, Problem
@@ -104,6 +105,8 @@ def _carry_out(definition: WalkerDefinition, walk: Walk) -> Iterator[None]:
     try:
         with transaction.atomic() if definition.atomic else nullcontext():
             walk.run(definition.create_walker(walk))
+            if definition.atomic:
+                refuse_broken_transaction()
             yield
     except (OperationalError, InterfaceError, LeaseLost):
         raise
