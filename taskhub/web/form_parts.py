@@ -141,7 +141,7 @@ def _file_of(name: str, file_name: str, head: _Head, content: LazyStream, *, in_
     plain_name = _plain_file_name(file_name)
     if plain_name in {"", ".", ".."}:
         raise _invalid_field(name, f"{file_name[:100]!r} is no name of a file.")
-    kind, charset, size = head.value("content-type"), head.parameter("content-type", "charset"), 0
+    kind, charset, size = head.value("content-type"), head.parameter("content-type", "charset") or None, 0
     spool = None if in_memory else TemporaryUploadedFile(plain_name, kind, 0, charset)
     target: Any = spool or io.BytesIO()
     for chunk in _decoded(name, head, iter(content)):

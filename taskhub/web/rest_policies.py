@@ -184,7 +184,8 @@ class MultiPartParser(parsers.BaseParser):
         announced = announced_length(request.META.get("CONTENT_LENGTH"), getattr(settings, self.limit_setting)) or 0
         try:
             with _thread_for(request):
-                meta = {**request.META, "CONTENT_TYPE": media_type or ""}
+                kind, semicolon, parameters = (media_type or "").partition(";")
+                meta = {**request.META, "CONTENT_TYPE": f"{kind.lower()}{semicolon}{parameters}"}
                 parsed = parsers.DataAndFiles(*FormReader(meta, counted, [parts]).parse())
         except UnreadablePostError:
             raise Rejected("The body ended before its end.") from None

@@ -10,6 +10,7 @@ import pytest
 from billiard import common
 from django.db import DatabaseError, connection, transaction
 
+from taskhub.accounts.models import User
 from taskhub.runs.models import Run
 from taskhub.runs.queue import broker
 from taskhub.runs.queue.worker_process import work
@@ -45,7 +46,7 @@ def swallow_an_error() -> None:
 
 def swallow_an_error_of_a_model() -> None:
     with suppress(DatabaseError):
-        Node.objects.create(graph_id=None)
+        User.objects.create(email="owner@example.com")  # who is there already
 
 
 # What is raised or called, the type that is told, and the message.
