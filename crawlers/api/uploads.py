@@ -35,8 +35,9 @@ from taskhub.web.ndjson import NDJSON, STRICT, NdjsonRenderer, StrictNegotiation
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.rest_policies import body_pieces
 
-# A body in lines of fewer bytes may unpack to so many times its bytes, and to so many at any rate.
-LINE_MIN_BYTES, RATIO_MAX, RATIO_FREE_BYTES = 16, 250, 1024 * 1024
+# A body in lines of fewer bytes than an object with a member has may unpack to so many times its bytes, and to so many
+# at any rate.
+LINE_MIN_BYTES, RATIO_MAX, RATIO_FREE_BYTES = len('{"a":1}\n'), 250, 1024 * 1024
 
 ENCODING = OpenApiParameter(
     "Content-Encoding",
@@ -114,7 +115,8 @@ def _read_pieces(request: Request) -> Iterator[bytes]:
 def _without_bombs(pieces: Iterator[bytes], decompressor: BodyDecompressor) -> Iterator[bytes]:
     """The pieces of a body that may unpack to thousands of times its bytes, as readings of a sensor do.
 
-    But lines of a few bytes are no documents, and each takes as long as one. Raises `TooLarge` for a body of such.
+    But empty lines and empty objects are no documents, and each takes as long as one. Raises `TooLarge` for a body of
+    such.
     """
     breaks = 0
     for piece in pieces:

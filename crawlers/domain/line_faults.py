@@ -8,6 +8,7 @@ from typing import NoReturn
 import orjson
 
 from taskhub.errors import Problem, Rejected, TooLarge
+from taskhub.jsontools.jsonc import LOST_LINE_ENDS
 from taskhub.jsontools.strict_json import NESTING_MAX, find_duplicate_key
 
 NDJSON = "An upload is newline-delimited JSON: one object a line, with nothing around them and no commas between them."
@@ -71,7 +72,9 @@ def fault_of_refused_line(error: orjson.JSONDecodeError, line: bytes, number: in
     if reason is not None:  # the parser stopped there: is the rest JSON?
         return _syntax_fault(line, number) or duplicate_key_fault(line, number) or InvalidDocument(reason)
     words = error.msg
-    if line[error.pos :].startswith(b"{") or line.endswith((b"{", b"[", b",")):
+    if number == 1 and line[error.pos :].startswith(b"{"):
+        words = f"{words} ({NDJSON.rstrip('.')}; {LOST_LINE_ENDS.rstrip('.')})"
+    elif line[error.pos :].startswith(b"{") or line.endswith((b"{", b"[", b",")):
         words = f"{words} ({NDJSON.rstrip('.')})"
     return broken_line(words, number, min(error.pos, len(line)) + 1)
 

@@ -61,9 +61,9 @@ def _parse(text: str) -> Any:
         raise _refused(int(place[1]), int(place[2]), detail[: place.start()].removesuffix(" at")) from None
 
 
+LOST_LINE_ENDS = "curl's -d takes line ends out, and --data-binary keeps them."
 _SWALLOWED = (
-    "This comment takes the rest, for the whole text is one line. Its line ends were lost on the way: curl's -d takes "
-    "them out, and --data-binary keeps them."
+    "This comment takes the rest, for the whole text is one line. Its line ends were lost on the way: " + LOST_LINE_ENDS
 )
 
 

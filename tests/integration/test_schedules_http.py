@@ -114,6 +114,23 @@ def test_arguments_may_be_a_text_with_comments(colleague: Person) -> None:
     assert [(error["pointer"], error["path"]) for error in wrong["errors"]] == [("/arguments", "requests[0].url")]
 
 
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])
+def test_a_body_may_have_comments_and_the_arguments_are_kept_as_written(colleague: Person, content_type: str) -> None:
+    written = '{ // nothing yet\n  "requests": [], }'
+    body = '{"name": "often", "kind": "sequence", /* hourly */ "when": {"interval": {"every": 1, "period": "hours"}}, '
+    made = colleague.post("/schedules", body + f'"arguments": {written},}}', content_type=content_type)
+    assert (made.status_code, made.json()["arguments"]) == (201, {"requests": []})
+    assert Schedule.objects.get().written == written
+    changed = written.replace("yet", "still")
+    place = f"/schedules/{made.json()['id']}"
+    assert colleague.patch(place, f'{{"arguments": {changed}}}', content_type=content_type).status_code == 200
+    assert Schedule.objects.get().written == changed
+    lost = colleague.post(
+        "/schedules", (body + f'"arguments": {written}}}').replace("\n", ""), content_type=content_type
+    )
+    assert (lost.status_code, "--data-binary" in lost.json()["detail"]) == (400, True)
+
+
 @pytest.mark.parametrize(
     ("when", "shown"),
     [

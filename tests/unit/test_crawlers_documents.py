@@ -173,6 +173,11 @@ def test_broken_json_is_named_by_line_and_column(line: bytes, column: int, detai
     assert detail in place["detail"]
 
 
+def test_documents_whose_line_ends_were_lost_are_told_where() -> None:
+    with pytest.raises(Rejected, match="--data-binary keeps them"):
+        DocumentReader(None, "").read_key(b'{"a": 1}{"a": 2}', 1)
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [

@@ -11,6 +11,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from taskhub.jsontools.jsonc import member_text
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run, Schedule
 from taskhub.runs.run_kinds import kind_or_default
@@ -50,6 +51,7 @@ from taskhub.security.scopes import KeyScope, require_scopes
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import page_of, response_header
+from taskhub.web.rest_policies import FieldsParser, FormOrJsoncParser, JsoncParser
 from taskhub.web.views import CheckedView
 
 ID = OpenApiParameter(
@@ -62,6 +64,7 @@ ID = OpenApiParameter(
 FAULTS = {400: "It cannot be stored; `errors` names each place, in `arguments` by its `path`, or `line` and `column`."}
 EXAMPLE_PAGE = {"next": None, "previous": None}
 LOCATION = response_header("Location", "The schedule's address.", 201)
+PARSERS = (JsoncParser, FormOrJsoncParser, FieldsParser)
 
 
 def _answer(schema: dict[str, Any], example: Any, words: str) -> OpenApiResponse:
@@ -75,7 +78,16 @@ class NewestScheduleFirst(NewestFirstPagination):
     ordering = "-periodic_id"
 
 
+def _as_written(request: Request, values: dict[str, Any]) -> dict[str, Any]:
+    """The values, with the arguments as they were written, comments and all."""
+    sent = getattr(request, "written", None)
+    if sent and isinstance(values.get("arguments"), dict):
+        return {**values, "arguments": member_text(sent, "arguments") or values["arguments"]}
+    return values
+
+
 class SchedulesView(CheckedView, GenericAPIView[Schedule]):
+    parser_classes = PARSERS
     pagination_class = NewestScheduleFirst
     queryset = Schedule.objects.none()
 
@@ -118,7 +130,7 @@ class SchedulesView(CheckedView, GenericAPIView[Schedule]):
         values = self.check_body(request, SENT)
 
         def produce() -> Response:
-            schedule = create_schedule(owner=request.user, values=values)
+            schedule = create_schedule(owner=request.user, values=_as_written(request, values))
             shown = serialize_schedule(schedule, request.user)
             return Response(shown, 201, headers={"Location": f"/schedules/{schedule.pk}"})
 
@@ -126,6 +138,8 @@ class SchedulesView(CheckedView, GenericAPIView[Schedule]):
 
 
 class ScheduleView(CheckedView):
+    parser_classes = PARSERS
+
     @extend_schema(operation_id="schedules_retrieve", parameters=[ID], responses={200: ANSWER})
     def get(self, request: Request, id: int) -> Response:
         """Show a schedule."""
@@ -146,7 +160,7 @@ class ScheduleView(CheckedView):
         """
         sent = self.read_object(request)
         values = {name: value for name, value in CHANGES.check(sent).items() if name in sent}
-        schedule = change_schedule(schedule_id=id, user=request.user, values=values)
+        schedule = change_schedule(schedule_id=id, user=request.user, values=_as_written(request, values))
         return Response(serialize_schedule(schedule, request.user))
 
     @extend_schema(operation_id="schedules_delete", parameters=[ID], responses={204: OpenApiResponse(None, "Done")})
