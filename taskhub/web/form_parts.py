@@ -11,7 +11,7 @@ import html
 import io
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -193,17 +193,19 @@ def text_of_part(name: str, content: bytes, charset: str) -> str:
         raise _within(name, error, f"{name} cannot be read.") from None
 
 
-def parse_json_text(text: str, name: str) -> Any:
+def parse_json_text(text: str, name: str, read: Callable[[str], Any] = parse_json) -> Any:
     """The value of a JSON text that is the field `name`. Raises `Rejected` with the place in it."""
     try:
-        return parse_json(text)
+        return read(text)
     except Rejected as error:
         raise _within(name, error, f"{name} is not JSON. {error.detail}") from None
 
 
 def _within(name: str, error: Rejected, detail: str) -> Rejected:
     at = f"/{escape_pointer(name[:100])}"
-    errors: list[Mapping[str, Any]] = [{**place, "pointer": f"{at}{place['pointer']}"} for place in error.errors]
+    errors: list[Mapping[str, Any]] = [
+        {**place, "pointer": f"{at}{place.get('pointer', '')}"} for place in error.errors
+    ]
     return type(error)(detail, errors=errors, type=error.type)
 
 

@@ -3,8 +3,11 @@
 import json
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test.client import MULTIPART_CONTENT
 from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
@@ -202,6 +205,21 @@ def test_comments_are_kept_as_they_were_written(colleague: Person, path: str, ki
     assert answer.status_code == 200, answer.content
     assert answer.json()["body"] == {"requests": [{"method": "GET", "url": "http://127.0.0.1:1/"}]}
     assert Schedule.objects.get().written == WRITTEN
+
+
+@pytest.mark.parametrize("way", ["query", "form", "multipart", "file"])
+def test_comments_are_kept_in_queries_and_forms_too(colleague: Person, way: str) -> None:
+    fields: dict[str, Any] = {"name": "often", "schedule": '{"type": "cron", /* each minute */}', "body": WRITTEN}
+    if way == "file":
+        fields["body"] = SimpleUploadedFile("first.jsonc", WRITTEN.encode())
+    answer = {
+        "query": lambda: colleague.get(SEQUENCE, fields),
+        "form": lambda: colleague.post(SEQUENCE, urlencode(fields), content_type="application/x-www-form-urlencoded"),
+    }.get(way, lambda: colleague.post(SEQUENCE, fields, content_type=MULTIPART_CONTENT))()
+    assert answer.status_code == 200, answer.content
+    assert Schedule.objects.get().written == WRITTEN
+    wrong = colleague.get(SEQUENCE, fields | {"name": "other", "body": "{ ... }"}).json()["errors"]
+    assert [(error["pointer"], error["column"]) for error in wrong] == [("/body", 3)]
 
 
 def test_a_walkers_arguments_may_have_comments_too(owner: Person) -> None:

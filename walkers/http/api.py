@@ -80,13 +80,19 @@ class CallView(APIView):
     def _query(self, request: Request) -> dict[str, Any]:
         texts = request.query_params.copy()
         texts.pop("api_key", None)
-        return self.function.from_texts(read_form(texts, ())[0])
+        return self._from_texts(request, read_form(texts, ())[0])
+
+    def _from_texts(self, request: Any, texts: dict[str, str]) -> dict[str, Any]:
+        """The arguments in a query or a form. What may have comments is kept as it is written, as of a body."""
+        if self.function.notation == "jsonc" and "body" in texts:
+            request.written = f'{{"body": {texts["body"]}}}'
+        return self.function.from_texts(texts)
 
     def _body(self, request: Request) -> dict[str, Any]:
         data = request.data
         if isinstance(data, QueryDict):
-            texts, values = read_form(data, self.function.arguments_schema.names)
-            return {**self.function.from_texts(texts), **values}
+            texts, values = read_form(data, self.function.arguments_schema.names, self.function.read_json)
+            return {**self._from_texts(request, texts), **values}
         if not isinstance(data, dict):
             raise invalid("", "The body is not a JSON object.")
         return data

@@ -1,7 +1,7 @@
 """Arguments of calls from queries and forms, where each is a text or a part of a multipart body."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from django.conf import settings
@@ -10,13 +10,15 @@ from django.http import QueryDict
 from django.utils.datastructures import MultiValueDict
 
 from taskhub.errors import TooLarge, invalid
-from taskhub.jsontools.strict_json import parse_double
+from taskhub.jsontools.strict_json import parse_double, parse_json
 from taskhub.web.form_parts import JSON_TYPE, parse_json_text, text_of_part
 from taskhub.web.query_values import FLAGS, refuse_repeated
 
 
-def read_form(form: QueryDict, names: Collection[str]) -> tuple[dict[str, str], dict[str, Any]]:
-    """The texts of a form by name, and the values of parts that say they are JSON (RFC 7578, section 4.4).
+def read_form(
+    form: QueryDict, names: Collection[str], read: Callable[[str], Any] = parse_json
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """The texts of a form by name, and the values of parts that say they are JSON (RFC 7578, section 4.4), by `read`.
 
     A part with a file name is a field where the call has an argument of its name (`names`); else it is a file, and none
     of these. Raises `Rejected` for a field that is given twice, and for one that cannot be read.
@@ -31,7 +33,7 @@ def read_form(form: QueryDict, names: Collection[str]) -> tuple[dict[str, str], 
         for one in given:
             text = _text_of_file(one, name) if isinstance(one, UploadedFile) else str(one)
             if isinstance(one, UploadedFile) and text.strip() and JSON_TYPE.fullmatch(one.content_type or ""):
-                values[name] = parse_json_text(text, name)
+                values[name] = parse_json_text(text, name, read)
             else:
                 texts[name] = text
     return texts, values
@@ -49,10 +51,11 @@ def _text_of_file(part: UploadedFile, name: str) -> str:
     return text_of_part(name, part.read(), part.charset or "")
 
 
-def parse_text(text: str, json_type: str, name: str) -> Any:
+def parse_text(text: str, json_type: str, name: str, read: Callable[[str], Any] = parse_json) -> Any:
     """The value that a text stands for, where an argument has this type of JSON; an empty one is an empty object.
 
-    A text that cannot be read as a number stays as it is, and is refused when it is checked. Raises `Rejected`.
+    `read` is for objects and lists. A text that cannot be read as a number stays as it is, and is refused when it is
+    checked. Raises `Rejected`.
     """
     match json_type:
         case "integer" | "number" if len(text) <= 30:
@@ -62,7 +65,7 @@ def parse_text(text: str, json_type: str, name: str) -> Any:
         case "object" if not text.strip():
             return {}
         case "object" | "array":
-            return parse_json_text(text, name)
+            return parse_json_text(text, name, read)
     return text
 
 

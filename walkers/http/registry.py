@@ -14,7 +14,9 @@ from uuid import UUID
 from pydantic import BeforeValidator, WithJsonSchema
 
 from taskhub.errors import Forbidden, NotFound, Problem, Unauthenticated, invalid
+from taskhub.jsontools.jsonc import parse_jsonc
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema
+from taskhub.jsontools.strict_json import parse_json
 from taskhub.runs import queue
 from taskhub.security.scopes import KeyScope
 from taskhub.web.query_values import FLAG_SCHEMA, FLAGS
@@ -121,7 +123,12 @@ class CallFunction:
 
         A text that cannot be read stays as it is, and is refused with its place when it is checked.
         """
-        return {name: parse_text(text, self._json_types.get(name, "string"), name) for name, text in texts.items()}
+        types = self._json_types
+        return {name: parse_text(text, types.get(name, "string"), name, self.read_json) for name, text in texts.items()}
+
+    @property
+    def read_json(self) -> Callable[[str], Any]:
+        return parse_jsonc if self.notation == "jsonc" else parse_json
 
     def merge(self, query: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a call that has some in its query and some in its body, which counts where both name one.
