@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from django.db import connection, transaction
 
-_ALONG_INDEXES = "SELECT " + ", ".join(
+ALONG_INDEXES = "SELECT " + ", ".join(
     f"set_config('enable_{way}', 'off', true)" for way in ("seqscan", "bitmapscan", "sort")
 )
 
@@ -19,5 +19,5 @@ def reads_along_indexes() -> Iterator[None]:
     """
     with transaction.atomic():
         with connection.cursor() as cursor:
-            cursor.execute(_ALONG_INDEXES)
+            cursor.execute(ALONG_INDEXES)
         yield

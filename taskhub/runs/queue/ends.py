@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from psycopg.types.json import Jsonb
 
+from taskhub.db.prepared_statements import PreparedStatement
 from taskhub.errors import Conflict
 from taskhub.jsontools.key_order import keep_order
 from taskhub.log_context import about
@@ -49,9 +50,18 @@ WITH ended AS (
 )
 SELECT webhook FROM ended
 """
-_END_CLAIMED = _END.format(which="id = %(id)s AND attempt = %(attempt)s AND lease_until IS NOT NULL")
-_END_LAPSED = _END.format(which="id = %(id)s AND attempt = %(attempt)s AND lease_until < clock_timestamp()")
-_END_LOCKED = _END.format(which="id = %(id)s")
+
+
+def _end_where(condition: str, **types: str) -> PreparedStatement:
+    documents = dict.fromkeys(("result", "error", "progress"), "jsonb")
+    return PreparedStatement(_END.format(which=condition), state="text", **documents, **types)
+
+
+_END_CLAIMED = _end_where("id = %(id)s AND attempt = %(attempt)s AND lease_until IS NOT NULL", id="uuid", attempt="int")
+_END_LAPSED = _end_where(
+    "id = %(id)s AND attempt = %(attempt)s AND lease_until < clock_timestamp()", id="uuid", attempt="int"
+)
+_END_LOCKED = _end_where("id = %(id)s", id="uuid")
 
 
 def end(
@@ -116,7 +126,7 @@ def end_abandoned(*, run: Run, error: Mapping[str, Any]) -> bool:
     return _end(_END_LAPSED, run, {"id": run.pk, "attempt": run.attempt}, State.FAILURE, error=error)
 
 
-def _end(sql: str, run: Run, values: dict[str, Any], state: State, **documents: Any) -> bool:
+def _end(statement: PreparedStatement, run: Run, values: dict[str, Any], state: State, **documents: Any) -> bool:
     documents = {name: value for name, value in documents.items() if value is not None}
     for name in documents.keys() & {"error", "progress"}:
         documents[name] = run.without_secrets(documents[name])
@@ -125,7 +135,7 @@ def _end(sql: str, run: Run, values: dict[str, Any], state: State, **documents: 
     if "result" in documents:
         values["result"] = Jsonb(keep_order(seal(documents["result"], run.secrets)))
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
-        cursor.execute(sql, values)
+        statement.execute(cursor, values)
         row = cursor.fetchone()
         if row is None:
             return False

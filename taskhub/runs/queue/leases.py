@@ -27,6 +27,8 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
+from taskhub.db.plans import ALONG_INDEXES
+from taskhub.db.prepared_statements import PreparedStatement
 from taskhub.runs.domain import RUNNING, LeaseLost, State
 from taskhub.runs.models import Run, worker_timeout
 from taskhub.runs.queue import broker, pubsub
@@ -49,6 +51,7 @@ FROM (SELECT set_config('synchronous_commit', 'off', true)) AS this_transaction
 WHERE id = ({{chosen}} LIMIT 1)
 RETURNING {RUN_COLUMNS}
 """  # noqa: S608 (columns of our own model)
+_CLAIM_TYPES = {"worker": "text", "lease": "float8"}
 _NEXT_OWNER = """
     SELECT id FROM (
         SELECT id FROM runs_run
@@ -61,6 +64,9 @@ _NEXT_OWNER = """
 # The lease of a process that died holds no slot, though it has not run out yet. Where no worker says which processes it
 # has (one of an older version), the cap alone limits an owner.
 _LOCK_CLAIMS = "SELECT pg_advisory_xact_lock(hashtext('runs_run claims'), hashtext(%(queue)s));"
+# The plan of a claim takes longer than the claim. It is made once, and must fit whatever the table will hold: along
+# indexes, and of running runs along that of leases alone.
+_PLAN_ONCE = f"{ALONG_INDEXES}, set_config('plan_cache_mode', 'force_generic_plan', true);"
 _SHARES = """
 WITH processes AS (
     SELECT name || ':' || unnest(processes) AS name FROM runs_worker
@@ -68,19 +74,25 @@ WITH processes AS (
 ), held AS (
     SELECT owner_id, count(*) AS runs, count(processes.name) AS slots
     FROM runs_run LEFT JOIN processes ON processes.name = worker
-    WHERE lease_until IS NOT NULL AND kind = ANY(%(kinds)s) AND worker <> '' GROUP BY owner_id
+    WHERE lease_until > '-infinity' AND kind || '' = ANY(%(kinds)s) AND worker <> '' GROUP BY owner_id
 ), alone AS (
-    SELECT alone_as FROM runs_run WHERE lease_until IS NOT NULL AND kind = ANY(%(kinds)s) AND alone_as <> ''
+    SELECT alone_as FROM runs_run WHERE lease_until > '-infinity' AND kind || '' = ANY(%(kinds)s) AND alone_as <> ''
 ), free AS (
     SELECT count(*) - (SELECT coalesce(sum(slots), 0) FROM held) AS slots FROM processes HAVING count(*) > 0
 )
 """
-_CLAIM_FAIREST = (
-    _LOCK_CLAIMS
-    + _SHARES
+_CLAIM_FAIREST = PreparedStatement(
+    _SHARES
     + _CLAIM.format(
         chosen=_NEXT_OWNER.format(side=">", name="after") + "UNION ALL" + _NEXT_OWNER.format(side="<=", name="round")
-    )
+    ),
+    **_CLAIM_TYPES,
+    queue="text",
+    kinds="text[]",
+    silent="interval",
+    kind="text",
+    after="uuid",
+    cap="int",
 )
 # Of runs that came back from a lost worker it is not known since when they wait.
 _SECONDS_UNTAKEN = """
@@ -95,7 +107,11 @@ WHERE (SELECT slots FROM free) > 0 AND owner_id NOT IN (
     SELECT owner_id FROM held WHERE runs >= %(cap)s OR slots >= (SELECT slots FROM free)
 )
 """
-_CLAIM_THIS = _CLAIM.format(chosen="SELECT id FROM runs_run WHERE ready AND id = %(id)s FOR UPDATE SKIP LOCKED")
+_CLAIM_THIS = PreparedStatement(
+    _CLAIM.format(chosen="SELECT id FROM runs_run WHERE ready AND id = %(id)s FOR UPDATE SKIP LOCKED"),
+    **_CLAIM_TYPES,
+    id="uuid",
+)
 
 _CONFIRM = """
 SELECT 1 FROM runs_run WHERE id = %(id)s AND attempt = %(attempt)s AND lease_until IS NOT NULL FOR NO KEY UPDATE
@@ -128,8 +144,9 @@ def claim(*, kind: str, worker: str, after: UUID) -> Run | None:
     allows.
     """
     queue = kind_of(kind).queue
-    shares = {"queue": queue, "kinds": kinds_of_queue(queue), "silent": worker_timeout()}
-    return _claim(_CLAIM_FAIREST, worker, kind=kind, after=after, cap=settings.RUN_CAP_PER_OWNER, **shares)
+    values = {"queue": queue, "kinds": kinds_of_queue(queue), "silent": worker_timeout()}
+    values |= {"kind": kind, "after": after, "cap": settings.RUN_CAP_PER_OWNER}
+    return _claim(_CLAIM_FAIREST, worker, values, first=_LOCK_CLAIMS + _PLAN_ONCE)
 
 
 def seconds_untaken(queue: str) -> float:
@@ -144,24 +161,25 @@ def seconds_untaken(queue: str) -> float:
 
 def claim_this(*, run_id: UUID, worker: str) -> Run | None:
     """Claims this very run, if it still waits."""
-    return _claim(_CLAIM_THIS, worker, id=run_id)
+    return _claim(_CLAIM_THIS, worker, {"id": run_id})
 
 
-def _claim(sql: str, worker: str, **values: Any) -> Run | None:
-    return read_run(sql, {"worker": worker, "lease": settings.RUN_LEASE_SECONDS, **values})
+def _claim(statement: PreparedStatement, worker: str, values: Mapping[str, Any], first: str = "") -> Run | None:
+    values = {"worker": worker, "lease": settings.RUN_LEASE_SECONDS, **values}
+    with connection.cursor() as cursor:
+        statement.execute(cursor, values, first)
+        return fetch_run(cursor)
 
 
-def read_run(statement: str, values: Any) -> Run | None:
-    """The first run of a statement that gives `RUN_COLUMNS`.
+def fetch_run(cursor: Any) -> Run | None:
+    """The first run of what a cursor has executed, the last of which gives `RUN_COLUMNS`.
 
     For what is asked thousands of times a second: composing such a statement takes the ORM three times as long as
     all the rest.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        while cursor.nextset():  # the last of several statements gives the run
-            pass
-        row = cursor.fetchone()
+    while cursor.nextset():
+        pass
+    row = cursor.fetchone()
     if row is None:
         return None
     columns = list(row)

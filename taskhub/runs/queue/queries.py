@@ -4,18 +4,22 @@ import time
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
+
 from taskhub.db.connections import give_back_connection
 from taskhub.errors import NotFound
 from taskhub.runs.models import Run
 from taskhub.runs.queue import pubsub
-from taskhub.runs.queue.leases import RUN_COLUMNS, read_run
+from taskhub.runs.queue.leases import RUN_COLUMNS, fetch_run
 
 _BY_ID = f"SELECT {RUN_COLUMNS} FROM runs_run WHERE id = %s"  # noqa: S608 (columns of our own model)
 
 
 def visible_run(*, run_id: UUID, user: Any) -> Run:
     """The run with this id. Raises `NotFound` for one that never was or is another's."""
-    run = read_run(_BY_ID, [run_id])
+    with connection.cursor() as cursor:
+        cursor.execute(_BY_ID, [run_id])
+        run = fetch_run(cursor)
     if run is None or not run.is_visible_to(user):
         raise NotFound(f"There is no run {run_id}, or it is not yours.")
     return run
