@@ -187,6 +187,7 @@ class ExtractionPage(models.Model):
     duration_ms = models.IntegerField(default=0)
     cost = models.IntegerField(default=0)
     found = models.IntegerField(default=0, help_text="Records")
+    left_out = models.IntegerField(default=0, db_default=0, help_text="Records without a required value")
     error = models.TextField(default="")
     records = models.BinaryField(null=True)
     fetched_at = models.DateTimeField(null=True)

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 
 import orjson
 from asgiref.sync import sync_to_async
@@ -10,8 +12,10 @@ from django.conf import settings
 
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.findings import ExtractionWarning
-from extraction.domain.list_history import shown_by
+from extraction.domain.list_history import shown_by, without_columns
 from extraction.domain.page_addresses import page_key
+from extraction.domain.page_libraries import DATES, libraries_of, load_libraries
+from extraction.domain.page_sources import PageContent
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import PageFailure, PageState, page_backoff
 from extraction.fetch.browser import why_no_browser
@@ -23,6 +27,8 @@ from extraction.reader_process import ReaderProcess, ReadPage
 from extraction.services import process_lifecycle
 from extraction.services.credits import page_price
 from extraction.services.page_table import ClaimedPage, FoundPage, PageOutcome
+
+DATE_SECONDS = 4.0  # more, for pages with dates in words: each takes milliseconds
 
 LIST_REPEATS = ExtractionWarning(
     "list-repeats",
@@ -39,7 +45,12 @@ class PageProcessor:
         self.rules = {rule.number: rule for rule in payload.rule.walk()}
         self.renders: dict[str, bool] = dict(process.renders)
         self._trial = asyncio.Lock()
-        self._reader = ReaderProcess(self._read_here)
+        libraries = {name for rule in self.rules.values() for name in libraries_of(rule)}
+        self._reader = ReaderProcess(
+            self._read_here,
+            prepare=partial(load_libraries, libraries) if libraries else None,
+            extra_seconds=DATE_SECONDS if DATES in libraries else 0.0,
+        )
 
     def close(self) -> None:
         self._reader.close()
@@ -55,7 +66,7 @@ class PageProcessor:
         if rule.is_rendered:
             fetched, cost = await self.fetcher.render(page.url, rule, first=first), page_price(chrome=True)
         else:
-            fetched, cost = await self.fetcher.fetch(page.url, first=first), page_price()
+            fetched, cost = await self.fetcher.fetch(page.url, rule, first=first), page_price()
         if not self.payload.MAKES_RECORDS:
             product = fetched.data or "".join(fetched.texts).encode()
             return PageOutcome(page, PageState.DONE, fetched.status, fetched.wire, cost=cost, records=product)
@@ -103,25 +114,35 @@ class PageProcessor:
     async def _read(self, page: ClaimedPage, fetched: FetchedPage, *, rendered: bool = False) -> ReadPage:
         place = (page.rule, page.chain.hex(), page.ordinal)
         try:
-            return await self._reader.read(fetched.texts, fetched.url, *place, rendered)
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            return await self._reader.read(fetched.texts, fetched.url, fetched.media_type, now, rendered, *place)
         except PageFailure as failure:
             failure.status = fetched.status
             raise
 
     def _read_here(
-        self, texts: Sequence[str], url: str, number: int, chain: str, ordinal: int, rendered: bool
+        self,
+        texts: Sequence[str],
+        url: str,
+        media_type: str,
+        fetched_at: str,
+        rendered: bool,
+        number: int,
+        chain: str,
+        ordinal: int,
     ) -> ReadPage:
         """Reads a page in this process, for as long as it takes."""
-        rule, key = self.rules[number], bytes.fromhex(chain)
-        reading = self.payload.read(texts, url, rule=rule, chain=key, ordinal=ordinal, rendered=rendered)
+        rule, content = self.rules[number], PageContent(tuple(texts), url, media_type, fetched_at, rendered)
+        reading = self.payload.read(content, rule=rule, chain=bytes.fromhex(chain), ordinal=ordinal)
         records = orjson.dumps(reading.records) if reading.records else b""
         shown = b""
         if rule.paginator or reading.shown:
+            shown_records = reading.shown or without_columns(reading.records, rule.meta_columns)
             shown = shown_by(
-                reading.shown or reading.records, orjson.dumps(reading.shown) if reading.shown else records
+                shown_records, records if shown_records is reading.records else orjson.dumps(shown_records)
             )
         findings = reading.findings.encode() if reading.findings else ""
-        return ReadPage(records, len(reading.records), reading.links, reading.next, shown, findings)
+        return ReadPage(records, len(reading.records), reading.links, reading.next, shown, findings, reading.left_out)
 
     def _outcome_of(
         self, page: ClaimedPage, fetched: FetchedPage, reading: ReadPage, cost: int, extra: int = 0
@@ -133,7 +154,7 @@ class PageProcessor:
             outcome.warnings = [] if reading.shown == page.before else [LIST_REPEATS]
             return outcome
         page.history.add(reading.shown)
-        outcome.records, outcome.count = reading.records, reading.count
+        outcome.records, outcome.count, outcome.left_out = reading.records, reading.count, reading.left_out
         page.history.keys |= {page.key, page_key(page.rule, fetched.url, page.chain)}
         outcome.found = _found_pages(page, self.rules[page.rule], reading)
         return outcome

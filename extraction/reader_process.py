@@ -74,16 +74,20 @@ class ReadPage:
     next: Sequence[str] = ()
     shown: bytes = b""
     findings: str = ""  # as `Findings.encode` writes them
+    left_out: int = 0  # records without a required value
 
 
 Read = Callable[..., ReadPage]  # of texts, and of other arguments, which are JSON
 
 
 class ReaderProcess:
-    """Reads the pages of one slice with `read`, one at a time. `close` ends it."""
+    """Reads the pages of one slice with `read`, one at a time. `close` ends it.
 
-    def __init__(self, read: Read) -> None:
-        self._read = read
+    `prepare` loads what each reader would have to load else, and `extra_seconds` are more for each page.
+    """
+
+    def __init__(self, read: Read, prepare: Callable[[], None] | None = None, extra_seconds: float = 0.0) -> None:
+        self._read, self._prepare, self._extra_seconds = read, prepare, extra_seconds
         self._lock = asyncio.Lock()
         self._pid: int | None = None
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -92,9 +96,12 @@ class ReaderProcess:
         """What `read(texts, *arguments)` gives. Raises `PageFailure`, also where it takes too long or too much."""
         pages = [text.encode("utf-8", "replace") for text in texts]
         size = sum(map(len, pages))
-        seconds = slowness() * (SECONDS_LEAST + SECONDS_A_MEBIBYTE * size / MEBIBYTE)
+        seconds = slowness() * (SECONDS_LEAST + self._extra_seconds + SECONDS_A_MEBIBYTE * size / MEBIBYTE)
         head = orjson.dumps([seconds, MEMORY_LEAST + MEMORY_A_BYTE * size, len(pages), arguments])
         async with self._lock:
+            if self._prepare:
+                await asyncio.to_thread(self._prepare)
+                self._prepare = None
             try:
                 async with asyncio.timeout(PATIENCE_SECONDS + PATIENCE_A_SECOND * seconds):
                     answer, records = await self._exchange(head, *pages)
@@ -104,9 +111,9 @@ class ReaderProcess:
                 self.close()  # or the next page would get this one's answer
                 raise
         match orjson.loads(answer):
-            case [count, links, next, shown, findings]:
+            case [count, links, next, shown, findings, left_out]:
                 found = [DetailsLink(bytes.fromhex(key), rule, url) for key, rule, url in links]
-                return ReadPage(records, count, found, next, bytes.fromhex(shown), findings)
+                return ReadPage(records, count, found, next, bytes.fromhex(shown), findings, left_out)
             case [reason, retry]:
                 raise PageFailure(reason, retry=retry)
         raise PageFailure("The page cannot be read.")
@@ -186,7 +193,8 @@ def _read_page(read: Read, texts: list[str], arguments: list[Any]) -> tuple[byte
         if len(page.records) > RECORDS_MAX_BYTES:
             raise PageFailure(f"More than {RECORDS_MAX_BYTES} bytes of records are taken from the page.")
         links = [(link.key.hex(), link.rule, link.url) for link in page.links]
-        return orjson.dumps([page.count, links, page.next, page.shown.hex(), page.findings]), page.records
+        answer = [page.count, links, page.next, page.shown.hex(), page.findings, page.left_out]
+        return orjson.dumps(answer), page.records
     except PageFailure as failure:
         return orjson.dumps([failure.reason, failure.retry]), b""
     except (MemoryError, SelectolaxError):  # the parser's word for it

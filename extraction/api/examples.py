@@ -93,7 +93,7 @@ PAGE_SCHEMA = object_of(
     "ExtractionPage", PAGE, status=NUMBER_OR_NULL, error=TEXT_OR_NULL, fetched_at=TEXT_OR_NULL, not_before=TEXT_OR_NULL
 )
 WARNING_CODES = [
-    *("nothing-found", "always-null", "no-records", "pages-left-out", "list-repeats", "not-used"),
+    *("nothing-found", "always-null", "no-records", "records-left-out", "pages-left-out", "list-repeats", "not-used"),
     *("cells-cut", "characters-replaced", "several-sheets", "rows-left-out"),
 ]
 WARNING_SCHEMA = object_of("ProcessWarning", WARNING, code={"type": "string", "enum": WARNING_CODES})

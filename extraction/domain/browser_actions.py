@@ -5,8 +5,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
-from extraction.domain.css_selectors import SELECTOR_MAX, RequiredSelector, Selector, check_selector
 from extraction.domain.render_job import BOTTOM, BrowserAction
+from extraction.domain.selectors import SELECTOR_MAX, RequiredSelector, Selector, check_selector
 from taskhub.jsontools.json_models import REQUIRED_WORDS, Count, JsonModel, Text, is_stored
 from taskhub.jsontools.schema import invalid_value
 

@@ -1,117 +1,52 @@
 """What is taken from one sort of page, as users send it (dataflow_tasks.md; contract, 6.1). Pure."""
 
-import re
-from collections.abc import Iterator, Mapping
-from functools import cached_property
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property, partial
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
-from extraction.domain.css_selectors import BLOCK, RequiredSelector, Selector
+from extraction.domain.page_sources import JSON, JSON_LD, SCRIPT, XML
 from extraction.domain.paginator import NEXT, Paginator
-from extraction.domain.result_formats import JSON, ResultFormat
-from extraction.domain.text_filters import LINES, TextFilter
-from taskhub.jsontools.json_models import (
-    Flag,
-    JsonModel,
-    RequiredText,
-    Steps,
-    Text,
+from extraction.domain.record_field import FieldTerms, one_of
+from extraction.domain.result_formats import JSON as JSON_FORMAT
+from extraction.domain.result_formats import ResultFormat
+from extraction.domain.selectors import (
+    BLOCK,
+    SourceSelector,
+    html_fault,
+    is_jsonpath,
+    jsonpath_fault,
+    needs_lxml,
+    xpath_fault,
 )
+from extraction.domain.source_choice import SourceChoice, read_source
+from taskhub.jsontools.json_models import Flag, JsonModel, Steps, Text, is_stored
 from taskhub.jsontools.schema import invalid_places, invalid_value
 
 BASE, CHROME = "base", "chrome"  # a page as it comes, or rendered
 ONLY_CHROME = "Needs a page that is rendered: request.type chrome."
-TEXT, LINK, IMAGE = "text", "link", "image"
-OUTER_HTML = "outerHtml"  # the attribute that is the element itself, as HTML
-ADDRESSES = frozenset({"href", "src"})  # attributes whose values become absolute, and are not filtered
 FIELDS_MAX = 200
 COLUMNS_MAX = 16_384  # of a sheet of XLSX
 DEPTH_MAX = 8
-TYPES = {0: IMAGE, 1: TEXT, 2: LINK, 3: IMAGE, TEXT: TEXT, LINK: LINK, IMAGE: IMAGE}  # 3 is an older spelling of 0
-USUAL_ATTRS = {TEXT: (TEXT,), LINK: ("href", TEXT), IMAGE: ("src", "alt")}  # where a field names none
+ADDRESS_COLUMN, TIME_COLUMN = "_url", "_fetched_at"  # of `meta`
+ELEMENT, FOLLOWING = "element", "following"  # a block is an element, or goes on with those behind it
 
-_ATTR = re.compile(r"[^\s,\"'<>/=\x00-\x1f\x7f]{1,100}")  # as HTML has them; a comma is a list that is none
-
-
-def one_of(names: tuple[str, ...], words: str) -> BeforeValidator:
-    """A validator of names, in any case; `words` say which ones there are."""
-
-    def validate(value: Any) -> str:
-        if not isinstance(value, str) or value.lower() not in names:
-            raise invalid_value(words)
-        return value.lower()
-
-    return BeforeValidator(validate)
-
-
+BlockExtent = Annotated[
+    Literal["", "element", "following"], one_of(("", ELEMENT, FOLLOWING), "Must be element or following.")
+]
 PageType = Annotated[Literal["", "base", "chrome"], one_of(("", BASE, CHROME), "Must be base or chrome.")]
 
 
-def _read_type(value: Any) -> str:
-    word = value.lower() if isinstance(value, str) else value
-    if isinstance(word, bool | list | dict) or word not in TYPES:
-        raise invalid_value("Must be text, link or image (1, 2 or 0).")
-    return TYPES[word]
+class RecordField(FieldTerms):
+    """A value that is taken; `details` say what is taken from the pages behind its links."""
 
-
-class RecordField(JsonModel):
-    """A value that is taken from each block of a page: attributes of what the selector finds there.
-
-    `details` say what is taken from the pages behind its links.
-    """
-
-    name: RequiredText = Field(max_length=200)
-    selector: RequiredSelector
-    type: Annotated[Literal["text", "link", "image"], BeforeValidator(_read_type)] = "text"
-    attrs: tuple[str, ...] = Field((), max_length=20, validate_default=True)
-    filters: tuple[TextFilter, ...] = Field((), max_length=20)
     details: "DetailsRule | None" = None
-
-    @field_validator("name")
-    @classmethod
-    def _strip(cls, name: str) -> str:
-        return name.strip()
-
-    @field_validator("selector")
-    @classmethod
-    def _or_block(cls, selector: str) -> str:
-        return selector or BLOCK
-
-    @field_validator("attrs", mode="wrap")
-    @classmethod
-    def _usual_attrs(cls, value: Any, validate: Any, info: ValidationInfo) -> tuple[str, ...]:
-        """Checks that each is an attribute, and named once; without any, they are those of the field's type."""
-        if isinstance(value, list):
-            faults: list[tuple[Steps, str]] = []
-            for place, attr in enumerate(value[:20]):
-                if not isinstance(attr, str) or not _ATTR.fullmatch(attr):
-                    faults.append(((place,), "This is no attribute."))
-                elif attr in value[:place]:
-                    faults.append(((place,), "It is named twice."))
-            if faults:
-                raise invalid_places(faults)
-        attrs: tuple[str, ...] = validate(value)
-        lowered = (attr.lower() for attr in attrs)
-        names = tuple(OUTER_HTML if attr == OUTER_HTML.lower() else attr for attr in lowered)
-        return names or USUAL_ATTRS[info.data.get("type", TEXT)]
 
     @field_validator("details", mode="before")
     @classmethod
     def _drop_empty_details(cls, value: Any) -> Any:
         return None if value == {} else value
-
-    @cached_property
-    def columns(self) -> tuple[tuple[str, str], ...]:
-        """The attributes, each with the name under which it is stored: for a text alone, the field's own name."""
-        if self.attrs == (TEXT,):
-            return ((TEXT, self.name),)
-        return tuple((attr, f"{self.name}_{attr}") for attr in self.attrs)
-
-    @property
-    def reads_lines(self) -> bool:
-        """Whether its texts are read in lines, rather than on one."""
-        return any(filter.name == LINES for filter in self.filters)
 
     @cached_property
     def nest(self) -> str:
@@ -122,16 +57,20 @@ class RecordField(JsonModel):
 class ExtractionRule(JsonModel):
     """Says what is taken from one sort of page: a record of each block. `parent` is the selector of the blocks.
 
-    With `path`, only the records of the pages behind it count.
+    With `path`, only the records of the pages behind it count. With `meta`, each record has its address and its time.
     """
 
     fields: tuple[RecordField, ...] = Field((), max_length=FIELDS_MAX, validate_default=True)
-    parent: Selector = Field("", alias="commonParent")
+    parent: SourceSelector = Field("", alias="commonParent")
+    block: BlockExtent = ""
+    source: Annotated[SourceChoice | None, BeforeValidator(read_source)] = None
     paginator: Paginator | None = None
     path: Flag = False
+    meta: Flag = False
 
     _number: int = PrivateAttr(0)
     _rendered: bool = PrivateAttr(False)
+    _has_meta: bool = PrivateAttr(False)
 
     @field_validator("fields")
     @classmethod
@@ -158,6 +97,65 @@ class ExtractionRule(JsonModel):
         rule = ExtractionRule.model_construct(fields=fields, paginator=paginator)
         rule._rendered = rendered
         return rule
+
+    @model_validator(mode="after")
+    def _has_selectors_of_its_source(self, info: ValidationInfo) -> Self:
+        if not is_stored(info) and (faults := list(self._selector_faults())):
+            raise invalid_places(faults)
+        return self
+
+    def _selector_faults(self) -> Iterator[tuple[Steps, str]]:
+        """What is wrong with its selectors, in the language that its pages are read by."""
+        fault_of: Callable[[str], str | None] = html_fault
+        if self.reads_json:
+            fault_of = jsonpath_fault
+        elif self.kind == XML:
+            fault_of = partial(xpath_fault, xml=True)
+        for place, selector in self._selectors():
+            if selector and selector != BLOCK and (detail := fault_of(selector)):
+                yield place, detail
+        if self.block == FOLLOWING and self.reads_json:
+            yield ("block",), "Nothing follows in JSON."
+        elif self.block == FOLLOWING and not self.parent:
+            yield ("commonParent",), "Where blocks go on behind their first element, this is required."
+
+    def _selectors(self) -> Iterator[tuple[Steps, str]]:
+        yield from ((("fields", index, "selector"), field.selector) for index, field in enumerate(self.fields))
+        yield ("commonParent",), self.parent
+        if self.paginator:
+            yield ("paginator", "nextPageSelector"), self.paginator.selector
+
+    @cached_property
+    def kind(self) -> str:
+        """As what its pages are read; empty where that is left to their media type."""
+        if self.source:
+            return self.source.kind
+        return JSON if any(is_jsonpath(selector) for _, selector in self._selectors()) else ""
+
+    @property
+    def script(self) -> str:
+        """The selector of the scripts whose data is read."""
+        return self.source.script if self.source else ""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a block goes on with the elements behind it."""
+        return self.block == FOLLOWING
+
+    @property
+    def reads_json(self) -> bool:
+        """Whether its selectors are JSONPath in any case."""
+        return self.kind in {JSON, JSON_LD, SCRIPT}
+
+    @cached_property
+    def needs_lxml(self) -> bool:
+        """Whether a selector of its HTML pages is one that lexbor does not know."""
+        return any(needs_lxml(selector) for _, selector in self._selectors())
+
+    @property
+    def meta_columns(self) -> tuple[str, ...]:
+        """The columns of where its records are from, and since when."""
+        return (ADDRESS_COLUMN, TIME_COLUMN) if self._has_meta and not self.path else ()
 
     @property
     def number(self) -> int:
@@ -196,11 +194,14 @@ class ExtractionRule(JsonModel):
             yield from (((*place, "details", *steps), prefix + name) for steps, name in inner if name not in common)
             if self.path:
                 common |= {name for _, name in inner}
+        yield from ((("meta",), name) for name in self.meta_columns)
 
     def column_faults(self) -> Iterator[tuple[Steps, str]]:
         """What does not go together in a table of its records; names within one rule have their own check."""
         places: dict[str, Steps] = {}
         for place, name in self.columns():
+            if place == ("meta",):  # see `_faults`
+                continue
             first = places.setdefault(name, place)
             if first[:-1] != place[:-1]:
                 yield (*place, "name"), f"Another column is named {name!r}, too."
@@ -211,12 +212,15 @@ class ExtractionRule(JsonModel):
         """How many pages lie behind each other, this one included."""
         return 1 + max((field.details.depth() for field in self.fields if field.details), default=0)
 
-    def arrange(self, numbers: Iterator[int], *, rendered: bool, depth: int = 1) -> Iterator[tuple[Steps, str]]:
+    def arrange(
+        self, numbers: Iterator[int], *, rendered: bool, depth: int = 1, meta: bool = False
+    ) -> Iterator[tuple[Steps, str]]:
         """Numbers this rule and those behind it, and says which are rendered; yields what does not go together.
 
-        Details are rendered as the page that leads to them is, unless they say otherwise.
+        Details are rendered as the page that leads to them is, unless they say otherwise. Those that a path leads to
+        have the `meta` of the path.
         """
-        self._number, self._rendered = next(numbers), rendered
+        self._number, self._rendered, self._has_meta = next(numbers), rendered, self.meta or meta
         yield from self._faults()
         for index, field in enumerate(self.fields):
             if field.details is None:
@@ -226,7 +230,9 @@ class ExtractionRule(JsonModel):
                 yield place, f"Details nest at most {DEPTH_MAX} deep."
                 continue
             type = field.details.request.type
-            inner = field.details.arrange(numbers, rendered=type == CHROME if type else rendered, depth=depth + 1)
+            inner_rendered = type == CHROME if type else rendered
+            inner_meta = self._has_meta and self.path
+            inner = field.details.arrange(numbers, rendered=inner_rendered, depth=depth + 1, meta=inner_meta)
             yield from (((*place, *inner_place), detail) for inner_place, detail in inner)
 
     def _faults(self) -> Iterator[tuple[Steps, str]]:
@@ -237,8 +243,10 @@ class ExtractionRule(JsonModel):
             for name in [*names, *([field.nest] if field.details else [])]:
                 if name in stored_names:
                     yield ("fields", index, "name"), f"Another field is stored under {name!r}, too."
+                elif name in self.meta_columns:
+                    yield ("fields", index, "name"), f"{name!r} is one of the names of meta."
                 stored_names.add(name)
-        if not self.parent and all(field.selector == BLOCK for field in self.fields):
+        if not self.parent and all(field.selector == BLOCK for field in self.fields) and not self.reads_json:
             yield ("commonParent",), 'Where every selector is ".", this is required.'
         if self.path and not any(field.details for field in self.fields):
             yield ("path",), "A path leads to details; no field has any."
@@ -257,7 +265,7 @@ class DetailsRule(ExtractionRule):
     """What is taken from the pages behind a field's links. Its name and format may be there, as in a whole payload."""
 
     name: Any = None
-    format: ResultFormat = JSON
+    format: ResultFormat = JSON_FORMAT
     request: DetailsRequest = DetailsRequest()
 
     @field_validator("request", mode="before")

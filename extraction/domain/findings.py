@@ -7,11 +7,12 @@ Each rule has two sets of bits: one for its selectors, and one for its columns, 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple, Self
 
-from extraction.domain.css_selectors import BLOCK
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.paginator import NEXT
+from extraction.domain.selectors import BLOCK
 
 NOTHING_FOUND, ALWAYS_NULL, NO_RECORDS = "nothing-found", "always-null", "no-records"
+LEFT_OUT = "records-left-out"
 NOT_USED = "not-used"  # something that was sent has no effect
 NO_RECORDS_WORDS = "No page gives a record."
 

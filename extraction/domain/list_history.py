@@ -24,6 +24,13 @@ def shown_by(records: Sequence[Mapping[str, Any]], content: bytes) -> bytes:
     return digest(content)[:15] + bytes([min(255, len(values - {None}))])
 
 
+def without_columns(records: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+    """The records without what is different each time that they are read."""
+    if not names:
+        return records
+    return [{name: value for name, value in record.items() if name not in names} for record in records]
+
+
 class ListHistory:
     """The pages of one list that were read, in their order: their keys, and what they showed (`shown_by`)."""
 

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 from itertools import zip_longest
-
-from selectolax.lexbor import LexborNode
+from typing import Any
 
 from extraction.domain.page_addresses import BaseAddress, fetchable_address, normal_address
+from extraction.domain.page_sources import PageSource
 
 LINKS_MAX = 100  # that are looked at
 NUMBER_MAX = 15  # digits
@@ -14,7 +14,7 @@ _NUMBER = re.compile(r"(\d+)")
 
 
 def next_addresses(
-    nodes: Sequence[LexborNode], attr: str, base: BaseAddress, here: str, *, rendered: bool = False
+    nodes: Sequence[Any], attr: str, source: PageSource, base: BaseAddress, here: str, *, rendered: bool = False
 ) -> list[str]:
     """The addresses that may be the next page of the list, the likeliest first.
 
@@ -22,9 +22,9 @@ def next_addresses(
     by the order in which it stands. Links to where the page itself is, and to the page before, are left out. In a page
     that was `rendered`, a link to another part of it was clicked already (see `PageActions`).
     """
-    links: dict[str, LexborNode] = {}
+    links: dict[str, Any] = {}
     for node in nodes[:LINKS_MAX]:
-        value = node.attributes.get(attr)
+        value = source.attribute(node, attr)
         if not value or (rendered and value.startswith("#")):
             continue
         if url := fetchable_address(base.absolute(value), rendered=rendered):
@@ -47,7 +47,7 @@ def next_addresses(
         elif step is not None:
             (ahead if step > 0 else behind).append((abs(step), url))
         else:
-            (first if node.text().strip() == "1" else others).append(url)
+            (first if (source.text(node) or "").strip() == "1" else others).append(url)
     # The nearest one behind is the next of a list that counts down, in which those ahead have been read.
     return [*related, *(url for _, url in sorted(ahead)), *others, *(url for _, url in sorted(behind)[:1])] or first
 

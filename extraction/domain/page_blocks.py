@@ -3,38 +3,36 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from selectolax.lexbor import LexborHTMLParser, LexborNode
+from extraction.domain.page_sources import SourceNode as Node
 
 # Of ids and classes: numbers, and digests of at least eight digits.
 _NUMBER = re.compile(r"[0-9a-f]{8,}|\d+")
 _PLACE = re.compile(r"(?:^|[-_])(?:first|last|odd|even|alt|active|current|selected)$")
 
-Matches = Sequence[Sequence[LexborNode]]  # of each field, what its selector finds in the whole page
+Matches = Sequence[Sequence[Node]]  # of each field, what its selector finds in the whole page
 
 
-def ancestors(node: LexborNode) -> Iterator[LexborNode]:
+def ancestors(node: Node) -> Iterator[Node]:
     """A node and the elements around it, from the inside out."""
-    current: LexborNode | None = node
+    current: Node | None = node
     while current is not None:
         yield current
         current = current.parent
 
 
-def blocks_of(page: LexborHTMLParser, parent: str, matches: Matches) -> list[LexborNode]:
-    """The blocks of a page, in its order.
+def blocks_of(matches: Matches) -> list[Node]:
+    """The blocks of a page for which no selector is given, in the page's order.
 
-    They are what the selector `parent` finds; without it, the nearest common ancestors of what the fields found, of the
-    sort that repeats. Where none repeats, there is one block, the smallest with all fields.
+    They are the nearest common ancestors of what the fields found, of the sort that repeats. Where none repeats, there
+    is one block, the smallest with all fields.
     """
-    if parent:
-        return page.css(parent)
     present = [nodes for nodes in matches if nodes]
     if len(present) == 1:
         return list(present[0])
     return _repeating(present) if present else []
 
 
-def _repeating(matches: Matches) -> list[LexborNode]:
+def _repeating(matches: Matches) -> list[Node]:
     """The smallest elements with a match of every field, of the path that occurs most often; and the other elements of
     that path that are of their sort, in which some fields are missing."""
     common = _common_ancestors(matches)
@@ -42,7 +40,7 @@ def _repeating(matches: Matches) -> list[LexborNode]:
     if len(smallest) == 1:
         return list(smallest.values())  # it holds all matches
     paths = _ElementsByPath(matches)
-    complete: dict[int, list[LexborNode]] = {}  # by their path, in the page's order
+    complete: dict[int, list[Node]] = {}  # by their path, in the page's order
     for node in smallest.values():
         complete.setdefault(paths.number(node), []).append(node)
     blocks = {path: _of_one_sort(nodes, paths.elements[path]) for path, nodes in complete.items()}
@@ -50,7 +48,7 @@ def _repeating(matches: Matches) -> list[LexborNode]:
     return in_order(blocks[best])
 
 
-def _of_one_sort(complete: Sequence[LexborNode], elements: Sequence[LexborNode]) -> list[LexborNode]:
+def _of_one_sort(complete: Sequence[Node], elements: Sequence[Node]) -> list[Node]:
     """The complete ones of some elements with one path, and those others that are of their sort.
 
     What is beside a product, such as related products, may be at the same place and lack a field, as a product of a
@@ -60,7 +58,7 @@ def _of_one_sort(complete: Sequence[LexborNode], elements: Sequence[LexborNode])
     if len(complete) == len(elements):
         return list(complete)
     known = _KnownSorts()
-    elements_by_sort: dict[int, list[LexborNode]] = {}
+    elements_by_sort: dict[int, list[Node]] = {}
     for node in elements:
         elements_by_sort.setdefault(known.number(node), []).append(node)
     inside = list(dict.fromkeys(known.number(node) for node in complete))
@@ -83,10 +81,10 @@ class _KnownSorts:
         self._sorts: list[tuple[str, frozenset[str], int]] = []
         self._known: dict[tuple[str, frozenset[str], int], int] = {}
 
-    def number(self, node: LexborNode) -> int:
+    def number(self, node: Node) -> int:
         """The number of an element's sort."""
-        fresh: list[LexborNode] = []
-        current: LexborNode | None = node
+        fresh: list[Node] = []
+        current: Node | None = node
         while current is not None and current.mem_id not in self._numbers:
             fresh.append(current)
             current = current.parent
@@ -119,7 +117,7 @@ def _common_ancestors(matches: Matches) -> set[int]:
     for nodes in matches:
         seen: set[int] = set()
         for node in nodes:
-            current: LexborNode | None = node
+            current: Node | None = node
             while current is not None and current.mem_id not in seen:
                 seen.add(current.mem_id)
                 current = current.parent
@@ -127,9 +125,9 @@ def _common_ancestors(matches: Matches) -> set[int]:
     return set.intersection(*ancestors_by_field)
 
 
-def _nearest(node: LexborNode, wanted: set[int]) -> LexborNode | None:
+def _nearest(node: Node, wanted: set[int]) -> Node | None:
     """The first of the wanted elements from a node outwards."""
-    current: LexborNode | None = node
+    current: Node | None = node
     while current is not None and current.mem_id not in wanted:
         current = current.parent
     return current
@@ -142,7 +140,7 @@ class _ElementsByPath:
     """
 
     def __init__(self, matches: Matches) -> None:
-        self.elements: list[list[LexborNode]] = [[]]  # the path with number 0 is that around the page
+        self.elements: list[list[Node]] = [[]]  # the path with number 0 is that around the page
         self.depths = [0]
         self._paths: dict[tuple[int, str | None], int] = {}  # by the path around an element, and its tag
         self._numbers: dict[int, int] = {}
@@ -150,13 +148,13 @@ class _ElementsByPath:
             for match in nodes:
                 self._add(match)
 
-    def number(self, element: LexborNode) -> int:
+    def number(self, element: Node) -> int:
         return self._numbers[element.mem_id]
 
-    def _add(self, match: LexborNode) -> None:
+    def _add(self, match: Node) -> None:
         """Adds a match and the elements around it, as far as they are not known."""
-        fresh: list[LexborNode] = []
-        current: LexborNode | None = match
+        fresh: list[Node] = []
+        current: Node | None = match
         while current is not None and current.mem_id not in self._numbers:
             fresh.append(current)
             current = current.parent
@@ -170,7 +168,7 @@ class _ElementsByPath:
             self._numbers[element.mem_id] = path
 
 
-def in_order(nodes: Iterable[LexborNode]) -> list[LexborNode]:
+def in_order(nodes: Iterable[Node]) -> list[Node]:
     """Nodes, sorted as they stand in the page."""
     listed = list(nodes)
     if len(listed) < 2:
@@ -180,11 +178,23 @@ def in_order(nodes: Iterable[LexborNode]) -> list[LexborNode]:
     return [wanted[node.mem_id] for node in root.traverse() if node.mem_id in wanted]
 
 
-def nodes_by_block(nodes: Iterable[LexborNode], places: Mapping[int, int]) -> list[list[LexborNode]]:
-    """The nodes in each block, by the block's place; where blocks nest, a node belongs to the innermost."""
-    parts: list[list[LexborNode]] = [[] for _ in places]
+def places_of(blocks: Sequence[Node], *, following: bool = False) -> dict[int, int]:
+    """The places of blocks by their elements; with `following`, also by those behind each, up to the next block."""
+    places = {node.mem_id: place for place, node in enumerate(blocks)}
+    if following:
+        for place, block in enumerate(blocks):
+            node = block.next
+            while node is not None and node.mem_id not in places:
+                places[node.mem_id] = place
+                node = node.next
+    return places
+
+
+def nodes_of_blocks(nodes: Iterable[Node], places: Mapping[int, int], count: int) -> list[list[Node]]:
+    """The nodes in each of `count` blocks, by its place; where blocks nest, a node belongs to the innermost."""
+    parts: list[list[Node]] = [[] for _ in range(count)]
     for node in nodes:
-        current: LexborNode | None = node
+        current: Node | None = node
         while current is not None:
             place = places.get(current.mem_id)
             if place is not None:

@@ -1,24 +1,23 @@
 """Reads a page: its records, the pages behind them, and the next page of its list, as a rule says. Pure."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
-from selectolax.lexbor import LexborHTMLParser, LexborNode
-
-from extraction.domain.css_selectors import BLOCK
-from extraction.domain.extraction_rule import ADDRESSES, OUTER_HTML, TEXT, ExtractionRule, RecordField
+from extraction.domain.extraction_rule import ADDRESS_COLUMN, TIME_COLUMN, ExtractionRule, RecordField
+from extraction.domain.field_values import FieldPlan, add_values
 from extraction.domain.findings import Findings, found_columns, has_value
+from extraction.domain.html_source import HtmlSource, MirroredHtmlSource
 from extraction.domain.next_pages import next_addresses
-from extraction.domain.page_addresses import BaseAddress, absolute_address, fetchable_address, page_key
-from extraction.domain.page_blocks import blocks_of, nodes_by_block
+from extraction.domain.page_addresses import BaseAddress, fetchable_address, page_key
+from extraction.domain.page_blocks import blocks_of, nodes_of_blocks, places_of
+from extraction.domain.page_sources import HTML, JSON, JSON_LD, XML, PageContent, PageSource, source_kind
 from extraction.domain.paginator import NEXT
-from extraction.domain.text_filters import TextFilter, apply_filters, concatenate, split_at_concatenation
-from extraction.domain.visible_text import lines_of, text_of
+from extraction.domain.selectors import BLOCK
 
-HTML = "html"  # the attribute that is the element's content with its tags
-UNFILTERED = ADDRESSES | {HTML, OUTER_HTML}
+WHOLE = "$"  # the whole of a page of JSON
 
 Record = dict[str, Any]
 
@@ -46,53 +45,176 @@ class PageReading:
     next: list[str] = dataclasses.field(default_factory=list)
     shown: list[Record] | None = None
     findings: Findings | None = None
+    left_out: int = 0  # records without a required value
 
 
-def read_page(html: str | bytes, url: str, rule: ExtractionRule, *, rendered: bool = False) -> PageReading:
-    """Reads one page. `html` is a text, or bytes in UTF-8; `url` is where it came from, after redirects.
+def read_page(
+    text: str | bytes,
+    url: str,
+    rule: ExtractionRule,
+    *,
+    media_type: str = "",
+    fetched_at: str = "",
+    rendered: bool = False,
+) -> PageReading:
+    """Reads one page. `text` is a text, or bytes in UTF-8; see `PageContent` for the others.
 
     A page that was `rendered` although its rule does not say so may lead to others by fragments, as its scripts do.
+    Raises `PageFailure` for what is not what the rule says.
     """
-    page = LexborHTMLParser(html)
-    base = BaseAddress(_base_address(page, url))
+    source = open_source(text, rule, media_type)
+    base = BaseAddress(source.base_address(url))
     reading = PageReading()
+    matches = [[] if field.selector == BLOCK else _matches(source, field, rule) for field in rule.fields]
+    blocks = _blocks(source, rule, matches)
+    places = places_of(blocks, following=rule.goes_on)
+    nodes_by_field = [
+        _nodes_by_block(source, field, found, blocks, places, rule)
+        for field, found in zip(rule.fields, matches, strict=True)
+    ]
+    plans = [FieldPlan.of(field, rule, source, base, rendered=rendered) for field in rule.fields]
+    completion = RecordCompletion(rule, url, fetched_at)
     seen: set[str] = set()
-    matches = [page.css(field.selector) if field.selector != BLOCK else [] for field in rule.fields]
-    blocks = blocks_of(page, rule.parent, matches)
-    for record, links in _records(blocks, matches, base, rule, rendered):
+    for nodes_of_block in zip(*nodes_by_field, strict=True):
+        record, links = _record(plans, nodes_of_block, source, base)
         if rule.path:
             _drop_seen(record, seen)
-        if any(map(has_value, record.values())):
+        if not completion.has_own_value(record):
+            continue
+        if completion.complete(record):
             reading.records.append(record)
             reading.links += links
+        else:
+            reading.left_out += 1
     reading.links = list({link.key: link for link in reading.links}.values())
-    found = [bool(nodes) for nodes in matches]
+    found = [bool(nodes) or any(by_block) for nodes, by_block in zip(matches, nodes_by_field, strict=True)]
     if rule.parent:
         found.append(bool(blocks))
     if rule.paginator and rule.paginator.type == NEXT:
-        pager = page.css(rule.paginator.selector)
+        pager = source.select(rule.paginator.selector)
         found.append(bool(pager))
-        reading.next = next_addresses(pager, rule.paginator.attr, base, url, rendered=rendered or rule.is_rendered)
+        reading.next = next_addresses(
+            pager, rule.paginator.attr, source, base, url, rendered=rendered or rule.is_rendered
+        )
     selectors = sum(1 << place for place, one in enumerate(found) if one)
     reading.findings = Findings(selectors, found_columns(reading.records, rule))
     return reading
 
 
-def read_all(texts: Sequence[str], url: str, rule: ExtractionRule, *, rendered: bool = False) -> PageReading:
+def open_source(text: str | bytes, rule: ExtractionRule, media_type: str = "") -> PageSource:
+    """The page as its rule says that it is read, or as its media type says. Raises `PageFailure`."""
+    kind = source_kind(rule.kind, media_type)
+    if kind == HTML:
+        return MirroredHtmlSource(text) if rule.needs_lxml else HtmlSource(text)
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    if kind == XML:
+        from extraction.domain.xml_source import XmlSource
+
+        return XmlSource(text)
+    from extraction.domain import json_source
+
+    if kind == JSON:
+        return json_source.parse_answer(text)
+    return json_source.find_linked_data(text) if kind == JSON_LD else json_source.find_data(text, rule.script)
+
+
+def _matches(source: PageSource, field: RecordField, rule: ExtractionRule) -> list[Any]:
+    """What a field's selector finds in the page; nothing where it starts from blocks that are known otherwise."""
+    if rule.parent and not field.is_of_page and source.is_relative(field.selector):
+        return []
+    return source.select(field.selector)
+
+
+def _blocks(source: PageSource, rule: ExtractionRule, matches: Sequence[list[Any]]) -> list[Any]:
+    """The blocks of a page. Where each field is the page's, it is one block."""
+    if rule.parent:
+        return source.select(rule.parent)
+    in_blocks = [found for field, found in zip(rule.fields, matches, strict=True) if not field.is_of_page]
+    if blocks := blocks_of(in_blocks):
+        return blocks
+    if any(matches) and all(field.is_of_page for field in rule.fields):
+        return [source.root]
+    return source.select(WHOLE) if rule.reads_json and all(field.selector == BLOCK for field in rule.fields) else []
+
+
+def _nodes_by_block(
+    source: PageSource,
+    field: RecordField,
+    matches: list[Any],
+    blocks: list[Any],
+    places: Mapping[int, int],
+    rule: ExtractionRule,
+) -> list[list[Any]]:
+    """What a field takes from each block."""
+    if field.is_of_page:
+        nodes_by_block = [matches] * len(blocks)
+    elif field.selector == BLOCK:
+        nodes_by_block = [[block] for block in blocks]
+    elif rule.parent and source.is_relative(field.selector):
+        nodes_by_block = [source.select_within(field.selector, block) for block in blocks]
+    else:
+        nodes_by_block = nodes_of_blocks(matches, places, len(blocks))
+    return [nodes[:1] for nodes in nodes_by_block] if field.first else nodes_by_block
+
+
+def read_all(content: PageContent, rule: ExtractionRule) -> PageReading:
     """Reads a page whose list goes on in the page itself, once for each of its texts, until records repeat."""
-    reading = read_page(texts[0], url, rule, rendered=rendered)
+    first, *others = content.texts
+    read = partial(
+        read_page,
+        url=content.url,
+        rule=rule,
+        media_type=content.media_type,
+        fetched_at=content.fetched_at,
+        rendered=content.rendered,
+    )
+    reading = read(first)
     before = reading.records
-    for text in texts[1:]:
-        part = read_page(text, url, rule, rendered=rendered)
+    for text in others:
+        part = read(text)
         if part.records == before:
             break
         before = part.records
         reading.records = reading.records + part.records
+        reading.left_out += part.left_out
         reading.links = list({link.key: link for link in reading.links + part.links}.values())
         reading.next = part.next
         if reading.findings and part.findings:
             reading.findings |= part.findings
     return reading
+
+
+class RecordCompletion:
+    """What a record gets beyond what its block holds: defaults, and where it is from; and what it may not lack."""
+
+    def __init__(self, rule: ExtractionRule, url: str, fetched_at: str) -> None:
+        fields = [] if rule.path else rule.fields
+        self._of_page = {name for field in rule.fields if field.is_of_page for _, name in field.columns}
+        if len(self._of_page) == sum(len(field.columns) for field in rule.fields):
+            self._of_page = set()
+        self._defaults = [
+            (name, field.default) for field in fields if field.default is not None for _, name in field.columns
+        ]
+        self._required = [field.columns for field in fields if field.required]
+        self._meta = {ADDRESS_COLUMN: url, TIME_COLUMN: fetched_at} if rule.meta_columns else {}
+        self._is_needed = bool(self._defaults or self._required or self._meta)
+
+    def has_own_value(self, record: Record) -> bool:
+        """Whether a record has a value of its own block."""
+        if self._of_page:
+            return any(has_value(value) for name, value in record.items() if name not in self._of_page)
+        return any(map(has_value, record.values()))
+
+    def complete(self, record: Record) -> bool:
+        """Completes a record; False where a required value is missing."""
+        if not self._is_needed:
+            return True
+        for name, default in self._defaults:
+            if not has_value(record[name]):
+                record[name] = default
+        record.update(self._meta)
+        return all(any(has_value(record[name]) for _, name in columns) for columns in self._required)
 
 
 def _drop_seen(record: Record, seen: set[str]) -> None:
@@ -102,97 +224,29 @@ def _drop_seen(record: Record, seen: set[str]) -> None:
         seen.update(keys)
 
 
-def _base_address(page: LexborHTMLParser, url: str) -> str:
-    """Where relative addresses of a page start from: its `<base>`, where that is an address of the web, or its own."""
-    element = page.css_first("base[href]")
-    address = absolute_address(url, element.attributes.get("href") or "") if element else url
-    return address if fetchable_address(address) else url
-
-
-def _records(
-    blocks: Sequence[LexborNode],
-    matches: Sequence[list[LexborNode]],
-    base: BaseAddress,
-    rule: ExtractionRule,
-    rendered: bool,
-) -> Iterator[tuple[Record, list[DetailsLink]]]:
-    """The record of each block of a page, and the links to its details."""
-    places = {node.mem_id: place for place, node in enumerate(blocks)}
-    matches_by_block = [nodes_by_block(nodes, places) for nodes in matches]
-    are_blocks = [field.selector == BLOCK for field in rule.fields]
-    plans = [_FieldPlan.of(field, rule, rendered) for field in rule.fields]
-    for place, block in enumerate(blocks):
-        nodes = [
-            [block] if is_block else parts[place] for is_block, parts in zip(are_blocks, matches_by_block, strict=True)
-        ]
-        yield _record(plans, nodes, base)
-
-
-class _FieldPlan(NamedTuple):
-    """A field as a tuple, for speed: attributes of a model take ten times as long to read."""
-
-    columns: tuple[tuple[str, str], ...]
-    filters: tuple[TextFilter, ...]
-    read: Callable[[LexborNode], str]
-    joined: tuple[TextFilter, ...] | None  # of a list that is joined to one text
-    nest: str
-    details: tuple[int, bool] | None  # the number of their rule, and whether fragments lead to pages of it
-
-    @classmethod
-    def of(cls, field: RecordField, rule: ExtractionRule, rendered: bool) -> "_FieldPlan":
-        columns = () if rule.path else field.columns
-        filters, joined = split_at_concatenation(field.filters)
-        read = lines_of if field.reads_lines else text_of
-        details = (field.details.number, rendered or field.details.is_rendered) if field.details else None
-        return cls(columns, filters, read, joined, field.nest, details)
-
-
 def _record(
-    plans: Sequence[_FieldPlan], matches: Sequence[Sequence[LexborNode]], base: BaseAddress
+    plans: Sequence[FieldPlan], nodes_by_field: Sequence[Sequence[Any]], source: PageSource, base: BaseAddress
 ) -> tuple[Record, list[DetailsLink]]:
     """One record, of what each field found in a block, and the links to its details."""
     record: Record = {}
     links: list[DetailsLink] = []
-    for (columns, filters, read, joined, nest, details), nodes in zip(plans, matches, strict=True):
-        for attr, name in columns:
-            if attr == TEXT:
-                texts = [read(node) for node in nodes]
-                values = [apply_filters(text, filters) for text in texts] if filters else texts
-            else:
-                values = [_attribute(node, attr, filters, base) for node in nodes]
-            if joined is not None and attr not in UNFILTERED:
-                record[name] = concatenate(values, joined)
-            else:
-                record[name] = values[0] if len(values) == 1 else values or None
-        if details is not None:
-            details_links = _links(nodes, *details, base)
-            record[nest] = [link.key.hex() for link in details_links]
+    for plan, nodes in zip(plans, nodes_by_field, strict=True):
+        add_values(record, plan, nodes, source, base)
+        if plan.details is not None:
+            details_links = _details_links(nodes, *plan.details, source, base)
+            record[plan.nest] = [link.key.hex() for link in details_links]
             links += details_links
     return record, links
 
 
-def _attribute(node: LexborNode, attr: str, filters: tuple[TextFilter, ...], base: BaseAddress) -> str | None:
-    """The value of an attribute of an element, or its HTML; None where it has none."""
-    if attr == HTML:
-        return node.inner_html
-    if attr == OUTER_HTML:
-        return node.html
-    attributes = node.attributes
-    if attr not in attributes:  # within SVG, names of attributes have capitals
-        attr = next((name for name in attributes if name.lower() == attr), "")
-        if not attr:
-            return None
-    value = attributes[attr] or ""
-    return base.absolute(value) if attr in ADDRESSES else apply_filters(value, filters)
-
-
-def _links(nodes: Sequence[LexborNode], rule: int, rendered: bool, base: BaseAddress) -> list[DetailsLink]:
-    """The pages that elements lead to: by their own address, or that of the first link in them."""
+def _details_links(
+    nodes: Sequence[Any], rule: int, rendered: bool, source: PageSource, base: BaseAddress
+) -> list[DetailsLink]:
+    """The pages that nodes lead to."""
     links: dict[bytes, DetailsLink] = {}
     for node in nodes:
-        anchor = node if "href" in node.attributes else node.css_first("a[href]")
-        address = base.absolute(anchor.attributes["href"] or "") if anchor is not None else ""
-        if url := fetchable_address(address, rendered=rendered):
+        written = source.link(node)
+        if url := fetchable_address(base.absolute(written), rendered=rendered) if written else None:
             key = page_key(rule, url)
             links[key] = DetailsLink(key, rule, url)
     return list(links.values())

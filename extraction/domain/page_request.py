@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from extraction.domain.browser_actions import PageAction
-from extraction.domain.extraction_rule import CHROME, ONLY_CHROME, PageType, one_of
+from extraction.domain.extraction_rule import CHROME, ONLY_CHROME, PageType
+from extraction.domain.record_field import one_of
 from extraction.domain.render_job import BrowserAction
 from extraction.domain.request_addresses import Address, ProxyAddress, is_country
 from taskhub.jsontools.json_models import CONTROL, TEXT_MAX, JsonModel, number_between, texts_checked_by

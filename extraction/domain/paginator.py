@@ -4,7 +4,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from extraction.domain.css_selectors import Selector
+from extraction.domain.selectors import SourceSelector
 from taskhub.jsontools.json_models import REQUIRED_WORDS, Count, JsonModel, Name, Text, is_stored
 from taskhub.jsontools.schema import invalid_places
 
@@ -17,7 +17,7 @@ class Paginator(JsonModel):
     `pages` is how many at most, the first included. A selector alone may stand for it.
     """
 
-    selector: Selector = Field("", validation_alias=AliasChoices("nextPageSelector", "selector"))
+    selector: SourceSelector = Field("", validation_alias=AliasChoices("nextPageSelector", "selector"))
     attr: Annotated[Name, BeforeValidator(lambda attr: attr or "href")] = "href"
     pages: Count | None = Field(None, validation_alias=AliasChoices("pageNum", "maxPages"))
     type: Annotated[Text, BeforeValidator(lambda type: type or NEXT)] = NEXT

@@ -16,8 +16,9 @@ from extraction.domain.older_format import explain_older_keys
 from extraction.domain.page_addresses import page_key
 from extraction.domain.page_reader import PageReading, read_all
 from extraction.domain.page_request import PageRequest, RequestTarget
+from extraction.domain.page_sources import PageContent
 from extraction.domain.render_job import HTML
-from extraction.domain.result_formats import JSON, ResultFormat
+from extraction.domain.result_formats import JSON, CsvOptions, ResultFormat
 from taskhub.jsontools.json_models import (
     STORED,
     Count,
@@ -50,6 +51,8 @@ class Payload(Protocol):
     def format(self) -> str: ...
     @property
     def gzip(self) -> bool: ...
+    @property
+    def csv(self) -> CsvOptions: ...
     @property
     def delay(self) -> float: ...
     @property
@@ -93,20 +96,8 @@ class Payload(Protocol):
     def limit_faults(self, *, pages: int, depth: int) -> Iterator[tuple[str, str]]:
         """What is more than a user may ask for: JSON pointers and texts."""
 
-    def read(
-        self,
-        texts: Sequence[str],
-        url: str,
-        *,
-        rule: ExtractionRule,
-        chain: bytes,
-        ordinal: int,
-        rendered: bool = False,
-    ) -> PageReading:
-        """Reads one page, which may be several texts, and may be `rendered` although its rule does not say so.
-
-        Raises `PageFailure` for a page that does not fit.
-        """
+    def read(self, content: PageContent, *, rule: ExtractionRule, chain: bytes, ordinal: int) -> PageReading:
+        """Reads one page, which may be several texts. Raises `PageFailure` for a page that does not fit."""
 
 
 class RunTerms(JsonModel):
@@ -132,6 +123,7 @@ class RecordTerms(RunTerms):
     name: Name = ""
     format: ResultFormat = JSON
     gzip: Flag = False
+    csv: CsvOptions = CsvOptions()
     delay: Annotated[float, number_between(0, 3600, "seconds")] = 0.0
     max_pages: Count | None = Field(None, validation_alias=AliasChoices("maxPages", "pageNum"))
 
@@ -201,14 +193,5 @@ class PagesPayload(RecordTerms, ExtractionRule):
             yield "/fields", f"Details nest {self.depth()} deep; {depth} are allowed."
         yield from super().limit_faults(pages=pages, depth=depth)
 
-    def read(
-        self,
-        texts: Sequence[str],
-        url: str,
-        *,
-        rule: ExtractionRule,
-        chain: bytes,
-        ordinal: int,
-        rendered: bool = False,
-    ) -> PageReading:
-        return read_all(texts, url, rule, rendered=rendered)
+    def read(self, content: PageContent, *, rule: ExtractionRule, chain: bytes, ordinal: int) -> PageReading:
+        return read_all(content, rule)

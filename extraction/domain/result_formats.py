@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+from taskhub.jsontools.json_models import Flag, JsonModel
 from taskhub.jsontools.schema import invalid_value
 
 CSV, XLSX, JSON, JSONL, XML = "csv", "xlsx", "json", "jsonl", "xml"
@@ -17,6 +18,7 @@ MEDIA_TYPES = {
     JSONL: "application/x-ndjson",
     XML: "application/xml",
 }
+SEPARATORS = {"comma": ",", "semicolon": ";", "pipe": "|", "tab": "\t"}
 _NAMES = {
     **{name: name for name in MEDIA_TYPES},
     "excel": XLSX,
@@ -34,6 +36,12 @@ def format_named(name: str) -> str | None:
     return _NAMES.get(name.strip().lower())
 
 
+def _read_separator(value: Any) -> str:
+    if not isinstance(value, str) or (separator := SEPARATORS.get(value.lower(), value)) not in SEPARATORS.values():
+        raise invalid_value('Must be ",", ";", "|" or a tab.')
+    return separator
+
+
 def _read_format(value: Any) -> str:
     if not isinstance(value, str):
         raise invalid_value("Must be a text.")
@@ -42,6 +50,13 @@ def _read_format(value: Any) -> str:
     if value:
         raise invalid_value("Must be CSV, XLSX, JSON, JSONL or XML.")
     return JSON
+
+
+class CsvOptions(JsonModel):
+    """How CSV is written: what separates its fields, which are quoted, and whether a byte order mark comes first."""
+
+    separator: Annotated[str, BeforeValidator(_read_separator)] = ","
+    bom: Flag = False
 
 
 ResultFormat = Annotated[str, BeforeValidator(_read_format)]

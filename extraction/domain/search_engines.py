@@ -10,10 +10,11 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from extraction.domain.css_selectors import RequiredSelector, Selector
-from extraction.domain.extraction_rule import CHROME, TEXT, PageType
+from extraction.domain.extraction_rule import CHROME, PageType
 from extraction.domain.page_addresses import fetchable_address
 from extraction.domain.page_request import Texts
+from extraction.domain.record_field import TEXT
+from extraction.domain.selectors import RequiredSelector, Selector
 from taskhub.jsontools.json_models import (
     REQUIRED_WORDS,
     Count,

@@ -7,16 +7,18 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from extraction.domain.css_selectors import BLOCK
-from extraction.domain.extraction_rule import CHROME, TEXT, ExtractionRule, PageType, RecordField
+from extraction.domain.extraction_rule import CHROME, ExtractionRule, PageType, RecordField
 from extraction.domain.page_addresses import page_key
 from extraction.domain.page_reader import PageReading
 from extraction.domain.page_request import RequestTarget
+from extraction.domain.page_sources import PageContent
 from extraction.domain.paginator import INFINITE, Paginator
 from extraction.domain.payload import RecordTerms
+from extraction.domain.record_field import TEXT
 from extraction.domain.request_addresses import ProxyAddress
 from extraction.domain.search_engines import SearchEngine
 from extraction.domain.search_results import read_results
+from extraction.domain.selectors import BLOCK
 from taskhub.jsontools.json_models import Count, Steps, Text, is_stored
 from taskhub.jsontools.schema import invalid_places, invalid_value
 
@@ -176,19 +178,10 @@ class SearchPayload(RecordTerms):
         if len(self.keywords) * self.pages > pages:
             yield "/keywords", f"Keywords times pages are more than the {pages} that are allowed."
 
-    def read(
-        self,
-        texts: Sequence[str],
-        url: str,
-        *,
-        rule: ExtractionRule,
-        chain: bytes,
-        ordinal: int,
-        rendered: bool = False,
-    ) -> PageReading:
+    def read(self, content: PageContent, *, rule: ExtractionRule, chain: bytes, ordinal: int) -> PageReading:
         """Reads the last text alone: a page that was scrolled still holds what it showed before."""
         place = self.chains[chain]
-        results = read_results(self.engine, texts[-1], url)
+        results = read_results(self.engine, content.texts[-1], content.url)
         common = {"keyword": self.keywords[place], "page": ordinal + 1}
         empty = dict.fromkeys(self.engine.columns)
         shown = [{"kind": kind, "position": position, **empty, **record} for kind, position, record in results]

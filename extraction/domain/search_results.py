@@ -4,12 +4,12 @@ import re
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from extraction.domain.css_selectors import BLOCK
-from extraction.domain.extraction_rule import ADDRESSES, TEXT
 from extraction.domain.page_addresses import BaseAddress
 from extraction.domain.page_reader import Record
 from extraction.domain.process_status import PageFailure
+from extraction.domain.record_field import ADDRESSES, TEXT
 from extraction.domain.search_engines import PageMatcher, ResultField, ResultSection, SearchEngine
+from extraction.domain.selectors import BLOCK
 
 _SPACE = re.compile(r"\s+")
 

@@ -6,14 +6,16 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, field_validator, model_validator
 
-from extraction.domain.css_selectors import Selector
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_addresses import page_key
 from extraction.domain.page_reader import PageReading
 from extraction.domain.page_request import PageRequest, RequestTarget
+from extraction.domain.page_sources import PageContent
 from extraction.domain.payload import RunTerms
 from extraction.domain.render_job import HTML, PDF, SCREENSHOT, WINDOW
 from extraction.domain.request_addresses import Address
+from extraction.domain.result_formats import CsvOptions
+from extraction.domain.selectors import Selector
 from taskhub.jsontools.json_models import Count, Flag, JsonModel, Text, WholeNumber, number_between
 from taskhub.jsontools.schema import invalid_places, invalid_value
 
@@ -52,6 +54,10 @@ class SinglePagePayload(RunTerms, RequestTarget):
     @property
     def gzip(self) -> bool:
         return False
+
+    @property
+    def csv(self) -> CsvOptions:
+        return CsvOptions()
 
     @property
     def delay(self) -> float:
@@ -98,16 +104,7 @@ class SinglePagePayload(RunTerms, RequestTarget):
     def limit_faults(self, *, pages: int, depth: int) -> Iterator[tuple[str, str]]:
         return iter(())
 
-    def read(
-        self,
-        texts: Sequence[str],
-        url: str,
-        *,
-        rule: ExtractionRule,
-        chain: bytes,
-        ordinal: int,
-        rendered: bool = False,
-    ) -> PageReading:
+    def read(self, content: PageContent, *, rule: ExtractionRule, chain: bytes, ordinal: int) -> PageReading:
         return PageReading()
 
 

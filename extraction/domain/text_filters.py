@@ -92,8 +92,10 @@ class TextFilter(JsonModel):
             raise invalid_places([(("param",), f"This is no pattern: {error}.")]) from None
 
 
-def apply_filters(text: str, filters: tuple[TextFilter, ...]) -> str | None:
-    """The text after all filters, in their order; None when a pattern does not match."""
+def apply_filters(text: str | None, filters: tuple[TextFilter, ...]) -> str | None:
+    """The text after all filters, in their order; None where there is none, and when a pattern does not match."""
+    if text is None:
+        return None
     for filter in filters:
         changed = filter.change(text)
         if changed is None:
@@ -115,7 +117,7 @@ def split_at_concatenation(
 
 def concatenate(texts: Iterable[str | None], filters: tuple[TextFilter, ...]) -> str | None:
     """The texts of a list as one, with a space between them, after further filters; None where there are none."""
-    present = [text for text in texts if text is not None]
+    present = [str(text) for text in texts if text is not None]
     return apply_filters(" ".join(present), filters) if present else None
 
 

@@ -1,9 +1,10 @@
 """A small web shop to try extraction on: a process of its own, and nothing but Python.
 
 `python -m extraction.examples.site --port 9001` serves `http://127.0.0.1:9001/`: 24 books on three pages, a page for
-each, a table of authors, news, and a `robots.txt`.
+each, a table of authors, news, also as a feed, sales as a table, books as JSON, and a `robots.txt`.
 """
 
+import json
 from collections.abc import Callable
 from html import escape
 from urllib.parse import parse_qs, urlsplit
@@ -48,11 +49,55 @@ def books(page: int) -> str:
 
 
 def book(number: int) -> str:
+    """The page of a book, which says some of it for machines, too."""
+    offer = {"@type": "Offer", "price": f"{5 + number * 1.25:.2f}", "priceCurrency": "EUR"}
+    linked = {"@context": "https://schema.org", "@type": "Book", "name": f"Book {number}", "offers": offer}
     return document(
         f"Book {number}",
         f'<dl><dt>ISBN</dt><dd class="isbn">978-0-00-{number:06d}-{number % 10}</dd><dt>Pages</dt>'
-        f'<dd class="pages">{100 + number}</dd></dl><p class="blurb">A book about the number {number}.</p>',
+        f'<dd class="pages">{100 + number}</dd></dl><p class="blurb">A book about the number {number}.</p>'
+        f'<script type="application/ld+json">{json.dumps(linked)}</script>'
+        f"<script>window.__STATE__ = {{stock: {number % 4}, shelf: 'S{number % 7}',}};</script>",
     )
+
+
+SALES = (
+    ("Atlas of clouds", "1.299,00 €", "12 January 2026", "yes"),
+    ("Small gardens", "9 900,50 zł", "3 Feb 2026, 9:30", "no"),
+    ("Night trains", "ask us", "2026-03-01", "yes"),
+)
+
+
+def sales() -> str:
+    """A table with two rows a sale."""
+    rows = "".join(
+        f'<tr class="sale"><td>{n}.</td><td class="title">{title}</td></tr><tr><td></td><td><b>{price}</b> since '
+        f"<i>{day}</i>, in stock: <u>{stock}</u></td></tr>"
+        for n, (title, price, day, stock) in enumerate(SALES, 1)
+    )
+    return document("Sales", f'<p class="shop">Books & more</p><table>{rows}</table>')
+
+
+def feed() -> str:
+    items = "".join(
+        f"<item><title>{title}</title><link>http://127.0.0.1:9001/news#{day}</link><dc:date>{day}</dc:date></item>"
+        for title, day, _ in NEWS
+    )
+    return (
+        '<?xml version="1.0"?><rss version="2.0" xmlns:dc="http://purl.org/dc/elements/1.1/"><channel>'
+        f"<title>News</title>{items}</channel></rss>"
+    )
+
+
+def books_as_json(page: int) -> str:
+    """A page of an API: its books, and where the next page is."""
+    first = (page - 1) * A_PAGE
+    items = [
+        {"id": n, "title": f"Book {n}", "price": {"amount": 5 + n * 1.25, "currency": "EUR"}, "tags": [f"tag {n % 3}"]}
+        for n in range(first + 1, min(first + A_PAGE, BOOKS) + 1)
+    ]
+    onward = f"/api/books?page={page + 1}" if first + A_PAGE < BOOKS else None
+    return json.dumps({"books": items, "next": onward})
 
 
 def authors() -> str:
@@ -77,13 +122,17 @@ def respond(path: str) -> str | None:
     """The page at a path with its query; None when there is none."""
     parts = urlsplit(path)
     first, _, rest = parts.path.strip("/").partition("/")
-    if not first:
+    if not first or (first, rest) == ("api", "books"):
         page = parse_qs(parts.query).get("page", ["1"])[0]
-        return books(int(page)) if page.isdecimal() and int(page) else None
+        listed = books_as_json if first else books
+        return listed(int(page)) if page.isdecimal() and int(page) else None
     if first == "book" and rest.isdecimal() and 1 <= int(rest) <= BOOKS:
         return book(int(rest))
-    pages: dict[str, Callable[[], str]] = {"authors": authors, "news": news}
+    pages: dict[str, Callable[[], str]] = {"authors": authors, "news": news, "sales": sales, "feed.xml": feed}
     return pages[first]() if first in pages and not rest else None
+
+
+KINDS = {"<!": "text/html; charset=utf-8", "<?xml": "application/rss+xml", "{": "application/json"}
 
 
 class ShopHandler(ExampleHandler):
@@ -91,7 +140,7 @@ class ShopHandler(ExampleHandler):
         if self.path == "/robots.txt":
             self.answer(200, "text/plain", "User-agent: *\nDisallow: /admin\n")
         elif (page := respond(self.path)) is not None:
-            self.answer(200, "text/html; charset=utf-8", page)
+            self.answer(200, next(kind for start, kind in KINDS.items() if page.startswith(start)), page)
         else:
             self.answer(404, "text/html; charset=utf-8", document("Not found", ""))
 

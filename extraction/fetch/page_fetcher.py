@@ -1,13 +1,16 @@
 """Fetches pages, as they come or rendered, and checks that an answer is a page."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.conf import settings
 
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_refresh import meta_refresh_target, refresh_target
+from extraction.domain.page_sources import JSON, XML, is_json_type
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import PageFailure, may_succeed_later, page_backoff
 from extraction.domain.render_job import Pagination, RenderJob
@@ -23,6 +26,8 @@ from taskhub.outbound.client import GateClient, GateRequest, GateResponse
 from taskhub.security.masking import is_secret
 
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.1"
+JSON_ACCEPT = "application/json,*/*;q=0.1"
+PAGES, DATA, ANYTHING = "pages", "data", "anything"  # kinds of answers that are taken
 REFRESHES_MAX = 5
 _PAGE_TYPES = ("text/", "application/xhtml", "application/xml")
 
@@ -31,7 +36,8 @@ _PAGE_TYPES = ("text/", "application/xhtml", "application/xml")
 class FetchedPage:
     """A page that was fetched. `wire` is how many bytes were sent.
 
-    `texts` are several where its list goes on in the page itself; `data` is a picture or document of it.
+    `texts` are several where its list goes on in the page itself; `data` is a picture or document of it. `media_type`
+    is what its server says of a page that is not rendered.
     """
 
     texts: list[str]
@@ -39,6 +45,7 @@ class FetchedPage:
     status: int
     wire: int
     data: bytes = b""
+    media_type: str = ""
 
 
 class PageFetcher:
@@ -50,15 +57,18 @@ class PageFetcher:
     def __init__(self, client: GateClient, hosts: HostLimits, payload: Payload, owner: Any) -> None:
         self._client, self._hosts, self._payload, self._owner = client, hosts, payload, owner
         self._robots = RobotsRules(client, hosts, payload.first_request.proxy) if not payload.ignore_robots else None
-        self._headers = {"Accept": ACCEPT, **payload.first_request.headers}
+        self._headers = dict(payload.first_request.headers)
+        self._asks_for_pages = not any(name.lower() == "accept" for name in self._headers)
+        if self._asks_for_pages:
+            self._headers["Accept"] = ACCEPT
         self._secret = frozenset(name.lower() for name in payload.first_request.headers if is_secret(name))
 
-    async def fetch(self, url: str, *, first: bool) -> FetchedPage:
+    async def fetch(self, url: str, rule: ExtractionRule, *, first: bool) -> FetchedPage:
         """Fetches a page as it comes. Raises `PageFailure`, and `HostBusy` when the host is to be asked later."""
         slot = HostSlot(self._hosts, self._robots, self._payload.delay)
         try:
             await slot.acquire(url)  # before the call: its time has not begun while it waits
-            answer, text = await self._follow_refreshes(url, first, slot)
+            answer, text = await self._follow_refreshes(url, rule, first, slot)
         except Refused as problem:
             raise PageFailure(problem.detail) from None
         except TooMuch as problem:
@@ -70,22 +80,31 @@ class PageFetcher:
             raise
         finally:
             slot.release()
-        return FetchedPage([text], answer.url, answer.status, answer.wire)
+        return FetchedPage(
+            [text],
+            answer.url,
+            answer.status,
+            answer.wire,
+            media_type=media_type(answer.headers.get("Content-Type", "")),
+        )
 
-    async def _follow_refreshes(self, url: str, first: bool, slot: HostSlot) -> tuple[GateResponse, str]:
+    async def _follow_refreshes(
+        self, url: str, rule: ExtractionRule, first: bool, slot: HostSlot
+    ) -> tuple[GateResponse, str]:
         """The answer that a browser stays at, and its text: pages may lead on to another at once."""
         seconds = self._client.policy.total_timeout
-        call = self._call(url, first)
+        judge = partial(check_answer, kinds=_kinds_of(rule) if self._payload.MAKES_RECORDS else PAGES)
+        call = self._call(url, rule, first)
         try:
             async with asyncio.timeout(seconds):
                 for _ in range(REFRESHES_MAX + 1):
-                    answer = await self._client.call(call, permit=slot.permit, judge=check_answer)
+                    answer = await self._client.call(call, permit=slot.permit, judge=judge)
                     check_body(answer)
                     text = decode_page(answer.body, answer.headers.get("Content-Type"))
                     if (target := _refresh_address(answer, text)) is None:
                         return answer, text
                     await slot.acquire(target)
-                    call = self._call(target, False)
+                    call = self._call(target, rule, False)
         except TimeoutError:
             raise PageFailure(f"The page took longer than {seconds:.3g} seconds.", retry=True) from None
         raise PageFailure(f"The page leads to another more than {REFRESHES_MAX} times.")
@@ -130,17 +149,20 @@ class PageFetcher:
             owner=self._owner,
         )
 
-    def _call(self, url: str, first: bool) -> GateRequest:
+    def _call(self, url: str, rule: ExtractionRule, first: bool) -> GateRequest:
         request = self._payload.first_request
         return GateRequest(
             url,
             method=request.method if first else "GET",
-            headers=self._headers,
+            headers=self._headers_for(rule),
             form=(request.form or None) if first else None,
             proxy=request.proxy,
             secret=self._secret,
             home=request.url,
         )
+
+    def _headers_for(self, rule: ExtractionRule) -> Mapping[str, str]:
+        return self._headers | {"Accept": JSON_ACCEPT} if rule.kind == JSON and self._asks_for_pages else self._headers
 
     async def _pause_host(self, host: str, failure: PageFailure) -> None:
         """Keeps all workers from a host for a while, if its answer says that it is overloaded."""
@@ -157,8 +179,15 @@ def _pagination(rule: ExtractionRule) -> Pagination | None:
     return Pagination(paginator.type, paginator.selector, paginator.attr, min(max_steps, paginator.pages or max_steps))
 
 
-def check_answer(answer: GateResponse) -> None:
-    """Raises `PageFailure` for an answer that is no page."""
+def _kinds_of(rule: ExtractionRule) -> str:
+    """Which answers a rule can read: one that says how it reads asks no server for that."""
+    if rule.kind in {JSON, XML}:
+        return ANYTHING
+    return PAGES if rule.kind else DATA
+
+
+def check_answer(answer: GateResponse, *, kinds: str = PAGES) -> None:
+    """Raises `PageFailure` for an answer that is no page, of HTML or XML; with `kinds`, nor JSON, or of any type."""
     if answer.status >= 300:
         raise PageFailure(
             f"The server answers {answer.status}.",
@@ -167,14 +196,16 @@ def check_answer(answer: GateResponse) -> None:
             status=answer.status,
         )
     kind = media_type(answer.headers.get("Content-Type", ""))
-    if not (kind.startswith(_PAGE_TYPES) or kind.endswith("+xml") or says_nothing(kind)):
+    is_page = kind.startswith(_PAGE_TYPES) or kind.endswith("+xml") or says_nothing(kind)
+    if not (is_page or kinds == ANYTHING or (kinds == DATA and is_json_type(kind))):
         raise PageFailure(f"It is no page, but {kind[:100]}.", status=answer.status)
 
 
 def check_body(answer: GateResponse) -> None:
     """Raises `PageFailure` for an answer whose type says nothing, and whose bytes are no text."""
     kind = media_type(answer.headers.get("Content-Type", ""))
-    if says_nothing(kind) and not is_text(answer.body):
+    is_told = kind.startswith(_PAGE_TYPES) or kind.endswith("+xml") or is_json_type(kind)
+    if not is_told and not is_text(answer.body):
         raise PageFailure(f"It is no page, but {kind[:100] or 'data without a type'}.", status=answer.status)
 
 

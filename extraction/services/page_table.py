@@ -50,13 +50,13 @@ _END = """
 UPDATE extraction_page AS page SET
     state = new.state, slice = NULL, attempt = page.attempt - (new.state = 'ready' AND new.requests = 0)::int,
     status = new.status, bytes = new.bytes, duration_ms = new.duration_ms,
-    cost = page.cost + new.cost, found = new.found, error = new.error, records = new.records,
+    cost = page.cost + new.cost, found = new.found, left_out = new.left_out, error = new.error, records = new.records,
     not_before = clock_timestamp() + make_interval(secs => new.wait), fetched_at = clock_timestamp(), lost = 0
 FROM unnest(
     %(keys)s::bytea[], %(states)s::text[], %(statuses)s::smallint[], %(bytes)s::bigint[], %(durations)s::int[],
-    %(costs)s::int[], %(found)s::int[], %(errors)s::text[], %(records)s::bytea[], %(waits)s::float[],
-    %(requests)s::int[]
-) AS new (key, state, status, bytes, duration_ms, cost, found, error, records, wait, requests)
+    %(costs)s::int[], %(found)s::int[], %(left_out)s::int[], %(errors)s::text[], %(records)s::bytea[],
+    %(waits)s::float[], %(requests)s::int[]
+) AS new (key, state, status, bytes, duration_ms, cost, found, left_out, error, records, wait, requests)
 WHERE page.process_id = %(process)s AND page.key = new.key AND page.slice = %(slice)s AND page.state = 'claimed'
 RETURNING page.state, page.chain, new.bytes, new.cost, new.found, new.requests
 """
@@ -99,8 +99,9 @@ class PageOutcome:
     """What became of a claimed page.
 
     `wait` is in seconds, for a page that is to be tried again. `extra` is the part of its `cost` that was taken while
-    it was processed. `records` are its `count` records, as JSON. A page that was not asked for (`requests` is 0) loses
-    no attempt. `findings` is what its rule found, as `Findings.encode` writes it.
+    it was processed. `records` are its `count` records, as JSON, without the `left_out` ones that lacked a required
+    value. A page that was not asked for (`requests` is 0) loses no attempt. `findings` is what its rule found, as
+    `Findings.encode` writes it.
     """
 
     page: ClaimedPage
@@ -115,6 +116,7 @@ class PageOutcome:
     wait: float | None = None
     records: bytes = b""
     count: int = 0
+    left_out: int = 0
     found: list[FoundPage] = field(default_factory=list)
     findings: str = ""
     warnings: Sequence[ExtractionWarning] = ()
@@ -230,6 +232,7 @@ def _end(cursor: Any, slice: Slice, outcomes: Sequence[PageOutcome]) -> list[tup
             "durations": [outcome.duration_ms for outcome in outcomes],
             "costs": [outcome.cost for outcome in outcomes],
             "found": [outcome.count for outcome in outcomes],
+            "left_out": [outcome.left_out for outcome in outcomes],
             "errors": [outcome.error and mask(storable(outcome.error[:1000])) for outcome in outcomes],
             "records": [zlib.compress(outcome.records, 1) if outcome.records else None for outcome in outcomes],
             "waits": [outcome.wait for outcome in outcomes],

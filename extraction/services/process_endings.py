@@ -1,17 +1,19 @@
 """Ends processes otherwise than by their last page: with their run, for a reason, or since their turns fail."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
 
 from django.db import transaction
+from django.db.models import Sum
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from extraction.domain.findings import NO_RECORDS, NO_RECORDS_WORDS, ExtractionWarning, find_warnings
+from extraction.domain.findings import LEFT_OUT, NO_RECORDS, NO_RECORDS_WORDS, ExtractionWarning, find_warnings
+from extraction.domain.payload import Payload
 from extraction.domain.process_status import ProcessStatus
 from extraction.domain.result_formats import file_name
-from extraction.models import Process, Slice
+from extraction.models import ExtractionPage, Process, Slice
 from extraction.services import slices
 from extraction.services.payloads import load_payload
 from extraction.services.process_notes import add_note
@@ -59,9 +61,19 @@ def warn_of_findings(*, process: Process) -> None:
     with suppress(Problem):  # the search engine is gone, or the payload cannot be opened any more
         payload = load_payload(process)
         if process.findings:
-            replace_warnings(process, OF_FINDINGS, find_warnings(payload.rule, process.findings))
+            warnings = [*find_warnings(payload.rule, process.findings), *_warnings_of_left_out(process, payload)]
+            replace_warnings(process, OF_FINDINGS, warnings)
         elif payload.MAKES_RECORDS:
             replace_warnings(process, OF_FINDINGS, [ExtractionWarning(NO_RECORDS, "", NO_RECORDS_WORDS)])
+
+
+def _warnings_of_left_out(process: Process, payload: Payload) -> Iterator[ExtractionWarning]:
+    """How many records lacked a value that a rule requires; the pages that had them are few, as a rule."""
+    if any(field.required for rule in payload.rule.walk() for field in rule.fields):
+        pages = ExtractionPage.objects.filter(process=process)
+        if count := pages.aggregate(count=Sum("left_out"))["count"]:
+            detail = f"{count} records are left out: they lack a required value."
+            yield ExtractionWarning(LEFT_OUT, "/fields", detail)
 
 
 def fail_process(*, process: Process, error: Mapping[str, str]) -> None:

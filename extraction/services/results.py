@@ -92,7 +92,8 @@ class ResultExport:
         if not self.payload.MAKES_RECORDS:
             return self._only_page()
         count = self.process.records
-        return write_records(self.records(), self.payload.rule, format, max_records=count, gzip=gzip, losses=losses)
+        rule, csv = self.payload.rule, self.payload.csv
+        return write_records(self.records(), rule, format, max_records=count, gzip=gzip, losses=losses, csv=csv)
 
     def _only_page(self) -> Iterator[bytes]:
         """The file that was made of the process's only page."""

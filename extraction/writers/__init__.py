@@ -2,12 +2,13 @@
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import orjson
 
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_reader import Record
-from extraction.domain.result_formats import CSV, JSON, JSONL, XLSX, XML
+from extraction.domain.result_formats import CSV, JSON, JSONL, XLSX, XML, CsvOptions
 from extraction.domain.tables import TableLosses
 from extraction.writers import markup, spreadsheet, table
 
@@ -31,7 +32,6 @@ def json_of(records: Iterable[Record], rule: ExtractionRule, max_records: int, l
 
 
 WRITERS: dict[str, Writer] = {
-    CSV: table.csv_of,
     XLSX: spreadsheet.xlsx_of,
     JSON: json_of,
     JSONL: jsonl_of,
@@ -48,12 +48,14 @@ def write_records(
     max_records: int = 0,
     gzip: bool = False,
     losses: TableLosses | None = None,
+    csv: CsvOptions | None = None,
 ) -> Iterator[bytes]:
     """Writes `max_records` at most; yields pieces of about 64 KiB. The same records give the same bytes.
 
     `losses` has what the format could not hold, once all is written.
     """
-    pieces = _join_pieces(WRITERS[format](records, rule, max_records, losses or TableLosses()))
+    writer = partial(table.csv_of, options=csv or CsvOptions()) if format == CSV else WRITERS[format]
+    pieces = _join_pieces(writer(records, rule, max_records, losses or TableLosses()))
     return _compress(pieces) if gzip else pieces
 
 

@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_reader import Record
-from extraction.domain.tables import TableLosses
+from extraction.domain.tables import TableLosses, text_of_cell
 
 _NAME = re.compile(r"(?!xml)[A-Za-z_][A-Za-z0-9_.-]*", re.IGNORECASE)
 
@@ -40,4 +40,4 @@ def _tags(name: str, losses: TableLosses) -> tuple[str, str]:
 def _content(value: Any, losses: TableLosses) -> str:
     if value is None:
         return ""
-    return _record(value, losses) if isinstance(value, dict) else escape(losses.clean(str(value)))
+    return _record(value, losses) if isinstance(value, dict) else escape(losses.clean(text_of_cell(value)))

@@ -11,7 +11,7 @@ from rustpy_xlsxwriter import write_worksheets
 
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_reader import Record
-from extraction.domain.tables import TableLosses, columns_of, rows_of
+from extraction.domain.tables import TableLosses, columns_of, has_types, rows_of, typed_rows_of
 from taskhub.table_cells import CELL_MAX, ROWS_MAX
 
 _PROPERTIES = "docProps/core.xml"
@@ -23,7 +23,7 @@ _PIECE = 64 * 1024
 
 
 def xlsx_of(records: Iterable[Record], rule: ExtractionRule, max_records: int, losses: TableLosses) -> Iterator[bytes]:
-    """XLSX: a row of names and one row a record; every cell is a text.
+    """XLSX: a row of names and one row a record; a cell is a text, unless its field has another type.
 
     Records beyond `ROWS_MAX` go on in further sheets, which is why `max_records` must be known.
     """
@@ -38,11 +38,13 @@ def xlsx_of(records: Iterable[Record], rule: ExtractionRule, max_records: int, l
             yield from without_time(file)
 
 
-def _rows(records: Iterable[Record], rule: ExtractionRule, losses: TableLosses) -> Iterator[Mapping[str, str | None]]:
-    for row in rows_of(records, rule, losses):
+def _rows(records: Iterable[Record], rule: ExtractionRule, losses: TableLosses) -> Iterator[Mapping[str, Any]]:
+    typed = has_types(rule)
+    for row in (typed_rows_of if typed else rows_of)(records, rule, losses):
         losses.rows += 1
-        if len(max(row.values(), key=len)) > CELL_MAX // 2:
-            row = {name: losses.cut_cell(name, text) for name, text in row.items()}
+        texts = [cell for cell in row.values() if isinstance(cell, str)] if typed else row.values()
+        if len(max(texts, key=len, default="")) > CELL_MAX // 2:
+            row = {name: losses.cut_cell(name, cell) if isinstance(cell, str) else cell for name, cell in row.items()}
         yield row
     if not losses.rows:
         yield dict.fromkeys(columns_of(rule))  # for its names

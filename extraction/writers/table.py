@@ -6,14 +6,19 @@ from collections.abc import Iterable, Iterator
 
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_reader import Record
+from extraction.domain.result_formats import CsvOptions
 from extraction.domain.tables import TableLosses, columns_of, rows_of
 from taskhub.table_cells import escape_formula
 
 
-def csv_of(records: Iterable[Record], rule: ExtractionRule, max_records: int, losses: TableLosses) -> Iterator[bytes]:
-    """CSV: a row of names, then one row a record. All fields are quoted: the comma is the only separator."""
+def csv_of(
+    records: Iterable[Record], rule: ExtractionRule, max_records: int, losses: TableLosses, options: CsvOptions
+) -> Iterator[bytes]:
+    """CSV: a row of names, then one row a record. All fields are quoted: what separates them is plain."""
     buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, quoting=csv.QUOTE_ALL)
+    if options.bom:
+        buffer.write("\ufeff")
+    writer = csv.writer(buffer, delimiter=options.separator, quoting=csv.QUOTE_ALL)
     writer.writerow([escape_formula(name) for name in columns_of(rule)])
     yield _take(buffer)
     for row in rows_of(records, rule, losses):

@@ -20,6 +20,7 @@ FLAT = "<ul>" + "<li>x</li>" * 200_000 + "</ul>"
 LETTERS = f"<p>{'ab' * 900_000}</p>"
 # Each start of a paragraph opens all elements anew that were not closed before it.
 REOPENED = "".join(f"<b id={n}><p>" for n in range(20_000))
+JSON = "[" * 60 + ("[1]," * 400)[:-1] + "]" * 60
 SLOW = {
     "descendants": (NESTED, {"selector": "b div div div div div div div div p"}),
     "descendants in :not": (NESTED, {"selector": "p:not(b div div div div div div div div p)"}),
@@ -34,6 +35,10 @@ SLOW = {
     "elements that never end": ("<div>" * 500_000, {"selector": "p"}),
     "end tags of nothing": ("<div></x>" * 300_000, {"selector": "p"}),
     "elements that are opened anew": (REOPENED, {"selector": "p"}),
+    "XPath": (FLAT[:200_000], {"selector": "//li[count(//li[count(//li) > 1]) > 1]"}),
+    "XPath of ancestors": (NESTED * 20, {"selector": "//div[.//div[.//div[.//div[.//div[.//div[.//i]]]]]]"}),
+    "contains": (NESTED * 100, {"selector": "div div div div div div:contains('y')"}),
+    "JSONPath": (JSON, {"selector": "$..*..*..*..*"}),
     "the text of each": ("<i>" * 20_000 + "x" * 1_000_000, {"selector": "i"}),
     "the HTML of each": ("<i>" * 5_000 + "x" * 100_000, {"selector": "i", "attrs": ["html"]}),
 }

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from extraction.domain.page_reader import PageReading
+from extraction.domain.page_sources import PageContent
 from extraction.domain.process_status import PageFailure
 from extraction.domain.search_engines import SearchEngine, parse_engine
 from extraction.domain.search_payload import SearchPayload
@@ -38,7 +39,7 @@ def search_of(engine: str, keyword: str, pages: int) -> SearchPayload:
 def read(search: SearchPayload, html: str, page: int, url: str = "") -> PageReading:
     """Reads one page of the first keyword, from 0."""
     url = url or search.address(0, page)
-    return search.read([html], url, rule=search.rule, chain=search.lists()[0], ordinal=page)
+    return search.read(PageContent((html,), url), rule=search.rule, chain=search.lists()[0], ordinal=page)
 
 
 @pytest.mark.parametrize(("name", "case"), CASES)

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
+from extraction.domain.html_source import HtmlSource
 from extraction.domain.list_history import EVIDENCE, NOTHING, ListHistory, shown_by
 from extraction.domain.next_pages import next_addresses
 from extraction.domain.page_addresses import BaseAddress
@@ -20,7 +21,7 @@ def following(here: str, *links: str) -> list[str]:
         attributes, text = (more, "") if "=" in more else ("", more)
         html += f'<a href="{path}" {attributes}>{text}</a>'
     nodes = LexborHTMLParser(html).css("a")
-    found = next_addresses(nodes, "href", BaseAddress(SITE + here), SITE + here)
+    found = next_addresses(nodes, "href", HtmlSource(""), BaseAddress(SITE + here), SITE + here)
     return [url.removeprefix(SITE) for url in found]
 
 

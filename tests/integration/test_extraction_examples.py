@@ -1,0 +1,63 @@
+"""The payloads of docs/extraction-examples.md give the records that stand below them."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from extraction.services import process_lifecycle, processes
+from taskhub.runs.queue.worker_process import work
+from tests.conftest import Person
+from tests.extraction_runs import carried, records
+from tests.extraction_sites import bundled_site
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("extracting_here")]
+
+PAGE = (Path(__file__).parents[2] / "docs" / "extraction-examples.md").read_text()
+EXAMPLE = re.compile(
+    r"\n### (?P<name>[^\n]+)\n|```json\n(?P<payload>\{\"request\".*?)```(?:\s*```text\n(?P<records>.*?)```)?", re.DOTALL
+)
+
+
+def examples() -> list[Any]:
+    found, name = list[Any](), ""
+    for match in EXAMPLE.finditer(PAGE):
+        if match["name"]:
+            name = match["name"]
+        elif match["records"]:
+            found.append(pytest.param(match["payload"], match["records"], id=f"{name} {len(found)}"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[str]:
+    with bundled_site() as site:
+        yield site
+
+
+def same(found: Any, shown: Any) -> bool:
+    """Whether a value is the one that is shown, in which `...` stands for anything."""
+    if isinstance(shown, str) and isinstance(found, str):
+        return re.fullmatch(re.escape(shown).replace(r"\.\.\.", ".*"), found, re.DOTALL) is not None
+    return bool(found == shown) and type(found) is type(shown)
+
+
+@pytest.mark.parametrize(("payload", "shown"), examples())
+def test_an_example(owner: Person, shop: str, payload: str, shown: str) -> None:
+    sent = json.loads(payload.replace("http://127.0.0.1:9001", shop))
+    process = processes.run_payload(owner=owner.user, body=sent)
+    work("extraction", process_lifecycle.perform_extraction, node="extraction@test")
+    process = carried(process)
+    assert process.status == "finished", process.error
+    expected = [json.loads(line) for line in shown.replace('http://127.0.0.1:9001/news"', f'{shop}/news"').splitlines()]
+    found = records(process)[: len(expected)]
+    assert [list(record) for record in found] == [list(record) for record in expected]
+    for record, wanted in zip(found, expected, strict=True):
+        assert all(same(record[name], wanted[name]) for name in wanted), (record, wanted)
+
+
+def test_each_payload_is_known_to_the_hub() -> None:
+    assert len(examples()) >= 10
