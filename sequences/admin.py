@@ -2,14 +2,23 @@
 
 import json
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import path
 from django.utils.safestring import SafeString
 
 from sequences.models import SequenceStep, SequenceVersion, StoredSecret
+from sequences.services.sequence_runs import KIND
+from sequences.services.step_trees import read_step_tree
+from taskhub.runs.models import Run
 from taskhub.security.masking import mask_all
 from taskhub.web.admin import ReadOnlyAdmin, WatchedAdmin, row_link
+
+TREE_RECORDS = 200  # on a page
 
 
 @admin.register(SequenceStep)
@@ -50,6 +59,31 @@ class SequenceStepAdmin(ReadOnlyAdmin):
         "answer",
     )
     readonly_fields = fields
+
+    def get_urls(self) -> list[Any]:
+        tree = self.admin_site.admin_view(self.tree_view)
+        return [path("<uuid:run_id>/tree/", tree, name="sequences_sequencestep_tree"), *super().get_urls()]
+
+    def tree_view(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
+        """The steps of a run in the order of the program, page by page; while it goes on the page comes again."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        run = Run.objects.filter(pk=run_id, kind=KIND).defer("arguments", "result").first()
+        if run is None:
+            raise Http404("There is no such run of a sequence.")
+        after = request.GET.get("after", "")
+        page = read_step_tree(
+            run=run, after=int(after) if after.isdecimal() and len(after) < 10 else None, limit=TREE_RECORDS
+        )
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Steps of {run.name} {run.pk}",
+            "opts": self.opts,
+            "run": run,
+            "nodes": page.walk(),
+            "last": page.last,
+        }
+        return TemplateResponse(request, "admin/sequences/step_tree.html", context)
 
     def get_ordering(self, request: HttpRequest) -> list[Any]:
         """Of one run as they were carried out; of all of them the newest first."""

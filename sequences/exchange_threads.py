@@ -5,6 +5,7 @@ its own, whose waits end with those of the run's thread, and a connection to the
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from taskhub.interruption import Interruption, current, waiting
 
 log = logging.getLogger(__name__)
 
+PATIENCE_SECONDS = 0.2
 CLOSE_SECONDS = 0.5  # for what was interrupted, before it gets an exception; and again
 
 
@@ -30,11 +32,17 @@ class ExchangeAborted(KeyboardInterrupt):
 class ExchangeThreads:
     """The interpreter's performer. `limit` is how many exchanges wait at once; `check()` raises what ends the run.
 
-    Threads begin when they are needed, and end with the block.
+    `before_long_wait()` is called in the run's own thread when nothing has ended for `PATIENCE_SECONDS`. Threads begin
+    when they are needed, and end with the block.
     """
 
-    def __init__(self, limit: int, check: Callable[[], None] = lambda: None) -> None:
-        self._limit, self._check = limit, check
+    def __init__(
+        self,
+        limit: int,
+        check: Callable[[], None] = lambda: None,
+        before_long_wait: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._limit, self._check, self._before_long_wait = limit, check, before_long_wait
         self._waiting: SimpleQueue[tuple[Any, Callable[[], Any]] | None] = SimpleQueue()
         self._ended: SimpleQueue[tuple[Any, Any, BaseException | None] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -70,13 +78,20 @@ class ExchangeThreads:
             thread.start()
 
     def next(self, seconds: float | None) -> tuple[Any, Any] | None:
-        deadline = None if seconds is None else time.monotonic() + seconds
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
+        patience: float = PATIENCE_SECONDS
         while True:
+            left = max(0.0, deadline - time.monotonic())
+            pause = min(left, patience)
             try:
                 with waiting(lambda: self._ended.put(None)):
-                    ended = self._ended.get(timeout=None if deadline is None else max(0, deadline - time.monotonic()))
+                    ended = self._ended.get(timeout=None if pause == math.inf else pause)
             except Empty:
-                return None
+                if pause == left:
+                    return None
+                self._before_long_wait()
+                patience = math.inf
+                continue
             if ended is None:
                 self._check()
                 continue

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from django.urls import reverse
 
@@ -12,6 +13,7 @@ from taskhub.runs.domain import State
 from taskhub.runs.models import Run
 from taskhub.runs.run_kinds import PlannedRun, RunKind, ScheduleTarget
 from taskhub.security.scopes import KeyScope
+from walkers.services.run_files import remove_files
 
 TASK = "sequences.tasks.ScheduledSequence"
 OLDER_NAMES = ("jaseci.svc.task.common.ScheduledSequence", "jaseci.extens.svc.tasks.ScheduledSequence")
@@ -36,8 +38,12 @@ class SequenceKind(RunKind):
         if run.state != State.FAILURE:  # from which another run may go on
             delete_state(run)
 
+    def on_delete(self, run_ids: list[UUID]) -> None:
+        remove_files(run_ids)
+
     def admin_links(self, run: Run) -> list[tuple[str, str]]:
-        return [("steps", f"{reverse('admin:sequences_sequencestep_changelist')}?run__id__exact={run.pk}")]
+        in_time = f"{reverse('admin:sequences_sequencestep_changelist')}?run__id__exact={run.pk}"
+        return [("steps", reverse("admin:sequences_sequencestep_tree", args=[run.pk])), ("steps in time", in_time)]
 
 
 class SequenceTarget(ScheduleTarget):

@@ -57,12 +57,35 @@ class StepSerializer(serializers.ModelSerializer[SequenceStep]):
         }
 
 
-class WholeStepSerializer(StepSerializer):
+class NumberedStepSerializer(StepSerializer):
+    class Meta(StepSerializer.Meta):
+        fields: ClassVar = ["number", *EXAMPLE_STEP]
+        extra_kwargs: ClassVar = StepSerializer.Meta.extra_kwargs | {"number": {"min_value": 1, "max_value": None}}
+
+
+class WholeStepSerializer(NumberedStepSerializer):
     """`sent` and `answer` are JSON as text: secrets masked, cut at a limit."""
 
-    class Meta(StepSerializer.Meta):
-        fields: ClassVar = ["number", *EXAMPLE_STEP, "sent", "answer"]
-        extra_kwargs: ClassVar = StepSerializer.Meta.extra_kwargs | {"number": {"min_value": 1, "max_value": None}}
+    class Meta(NumberedStepSerializer.Meta):
+        fields: ClassVar = [*NumberedStepSerializer.Meta.fields, "sent", "answer"]
+
+
+class StepNodeSerializer(serializers.Serializer[Any]):
+    """A step, an item or a branch, with what belongs to it."""
+
+    path = serializers.CharField()
+    name = serializers.CharField(help_text="Its path within its parent")
+    records = NumberedStepSerializer(many=True)
+
+    def get_fields(self) -> Any:
+        return {**super().get_fields(), "children": StepNodeSerializer(many=True)}
+
+
+class StepTreeSerializer(serializers.Serializer[Any]):
+    """A page of the tree of a run's steps."""
+
+    results = StepNodeSerializer(many=True)
+    next = serializers.URLField(allow_null=True)
 
 
 class SequenceRunSerializer(serializers.ModelSerializer[Run]):

@@ -1,13 +1,14 @@
 """The steps of a sequence as a growing tree: a branch for each item of a loop, the last ones only."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rich.text import Text
 from rich.tree import Tree
 
 from sequences.domain.exchange import StepRecord
-from taskhub.security.masking import MASK, mask
+from taskhub.security.masking import MASK
 
 ITEMS_SHOWN = 5  # of each loop that goes on or has ended
 
@@ -36,16 +37,16 @@ class Branch:
 
 
 class StepTree:
-    """The steps so far, as a tree that `rich` draws."""
+    """The steps so far, as a tree that `rich` draws. `hide_secrets` is applied to what may hold some."""
 
-    def __init__(self, title: str) -> None:
-        self._root = Branch(Text(title, style="bold"))
+    def __init__(self, title: str, hide_secrets: Callable[[str], str]) -> None:
+        self._root, self._hide_secrets = Branch(Text(title, style="bold")), hide_secrets
 
     def add(self, record: StepRecord) -> None:
         branch = self._root
         for name in record.path.split("."):
             branch = branch.branch(name)
-        branch.label = step_label(record, name)
+        branch.label = step_label(record, name, self._hide_secrets)
 
     def __rich__(self) -> Tree:
         tree = Tree(self._root.label)
@@ -53,19 +54,15 @@ class StepTree:
         return tree
 
 
-def _address(record: StepRecord) -> str:
-    if not record.sent:
-        return ""
-    return MASK if record.sensitive else mask(record.sent.address)
-
-
-def step_label(record: StepRecord, name: str) -> Text:
+def step_label(record: StepRecord, name: str, hide_secrets: Callable[[str], str]) -> Text:
     """`requests[0] GET http://... 200 4 ms`, its error and its note behind it."""
     status = "-" if record.status is None else str(record.status)
     succeeded = record.error is None
-    parts = [(name, ""), (record.title, "italic"), (record.method, "bold"), (_address(record), "cyan")]
+    hidden = (lambda text: MASK) if record.sensitive else hide_secrets
+    address = hidden(record.sent.address) if record.sent else ""
+    parts = [(name, ""), (record.title, "italic"), (record.method, "bold"), (address, "cyan")]
     parts += [(status, "green" if succeeded else "red"), (f"{record.duration_ms} ms", "dim")]
-    parts += [] if succeeded else [(MASK if record.sensitive else mask(record.error or ""), "red")]
+    parts += [] if succeeded else [(hidden(record.error or ""), "red")]
     parts += [(record.note, "yellow"), ("left out" if record.skipped else "", "yellow")]
     parts += [(f"attempt {record.attempt}" if record.attempt > 1 else "", "yellow")]
     return Text(" ").join(Text(text, style=style) for text, style in parts if text)

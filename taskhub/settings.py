@@ -322,6 +322,7 @@ SEQUENCE_ITEMS_MAX = env_int("TASKHUB_SEQUENCE_ITEMS_MAX", 1_000_000, minimum=1)
 SEQUENCE_PERSISTENCE_MAX = env_int("TASKHUB_SEQUENCE_PERSISTENCE_MAX", 8_000_000, minimum=1000)  # characters
 SEQUENCE_AT_ONCE_MAX = env_int("TASKHUB_SEQUENCE_AT_ONCE_MAX", 16, minimum=1)  # requests of one run, each in a thread
 SEQUENCE_SECONDS_MAX = env_int("TASKHUB_SEQUENCE_SECONDS_MAX", 3600, minimum=1)
+SEQUENCE_FILES_MAX_BYTES = env_int("TASKHUB_SEQUENCE_FILES_MAX_BYTES", 268_435_456, minimum=1)  # of one run's answers
 SEQUENCE_RECORD_MAX = env_int("TASKHUB_SEQUENCE_RECORD_MAX", 4_000, minimum=100)  # characters of a body in a step
 
 # Uploads of documents, in bytes: as they are sent, unpacked, and of one line

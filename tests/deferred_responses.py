@@ -51,7 +51,7 @@ def events(response: EventStreamResponse) -> Iterator[bytes]:
         subscription: Any = source
         last = False
         while not last and time.monotonic() < until:
-            piece, last = response.next_piece()
+            piece, last, _ = response.next_piece()
             yield piece
             if not last:
                 subscription.wait(min(response.keep_alive, until - time.monotonic()))

@@ -117,7 +117,7 @@ class Profile(models.Model):
 
 
 class RunFile(models.Model):
-    """A file sent with an asynchronous call. It is stored before the run is accepted, and only then gets its run."""
+    """A file of a run. One sent with a call is stored before the run is accepted, and only then gets its run."""
 
     run = models.ForeignKey(Run, models.CASCADE, null=True, related_name="files")
     field = models.CharField(max_length=NAME_MAX)

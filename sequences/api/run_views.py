@@ -14,18 +14,15 @@ from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sequences.models import SequenceStep
 from sequences.serializers import (
     EXAMPLE_ID,
     EXAMPLE_RUN,
     EXAMPLE_SEQUENCE,
-    EXAMPLE_STEP,
     EXAMPLE_WHOLE,
     SequenceFilters,
     SequenceRunSerializer,
     SubmissionSerializer,
     WholeSequenceRunSerializer,
-    WholeStepSerializer,
 )
 from sequences.services.sequence_runs import (
     KIND,
@@ -41,7 +38,6 @@ from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
 from taskhub.runs.waits import answer_when_ended
 from taskhub.security.scopes import KeyScope, require_scopes
-from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import response_header
 from taskhub.web.rest_policies import JsoncParser
@@ -178,39 +174,10 @@ class SequenceRunView(SequenceView):
     def get(self, request: Request, id: UUID) -> Response:
         """Show a run of a sequence.
 
-        Its result, its error, and its first 1,000 steps; all of them are at `steps`.
+        Its result, its error, and its first 1,000 steps; all of them are at `steps`, and as a tree at `tree`.
         """
         run = sequence_run(run_id=id, user=request.user)
         return Response(WholeSequenceRunSerializer(run, context={"viewer": request.user}).data)
-
-
-class StepPagination(NewestFirstPagination):
-    ordering = "number"
-
-
-class SequenceStepsView(SequenceView, GenericAPIView[SequenceStep]):
-    serializer_class = WholeStepSerializer
-    pagination_class = StepPagination
-
-    @extend_schema(
-        operation_id="sequences_runs_steps",
-        parameters=[ID],
-        responses={200: WholeStepSerializer(many=True)},
-        examples=[
-            OpenApiExample(
-                "A step",
-                {"number": 1, **EXAMPLE_STEP, "sent": '{"headers": {}, "body": null}', "answer": '{"status": "ok"}'},
-                response_only=True,
-            )
-        ],
-    )
-    def get(self, request: Request, id: UUID) -> Response:
-        """List the steps of a run.
-
-        In their order, each with what was sent and answered: secrets masked, long texts cut.
-        """
-        steps = SequenceStep.objects.filter(run=sequence_run(run_id=id, user=request.user))
-        return self.get_paginated_response(WholeStepSerializer(self.paginate_queryset(steps), many=True).data)
 
 
 def run_sequence(view: CheckedView, request: Request, arguments: Mapping[str, Any]) -> HttpResponseBase:
@@ -254,5 +221,4 @@ urlpatterns = [
     path("sequences/validate", SequenceValidationView.as_view()),
     path("sequences/runs", SequenceRunsView.as_view()),
     path("sequences/runs/<uuid:id>", SequenceRunView.as_view()),
-    path("sequences/runs/<uuid:id>/steps", SequenceStepsView.as_view()),
 ]

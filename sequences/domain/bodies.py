@@ -7,11 +7,11 @@ from sequences.domain.json_values import kind
 from sequences.domain.templates import Template
 from sequences.domain.validation_errors import StepFailure
 
-BODY_KEYS = ("body", "form", "multipart", "text")
+BODY_KEYS = ("body", "form", "multipart", "text", "file")
 FORM, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 _TYPES = {"form": FORM, "multipart": MULTIPART}
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]{0,1000}")
-PART_KEYS = frozenset({"filename", "content", "content_type"})
+PART_KEYS = frozenset({"filename", "content", "file", "content_type"})
 
 
 def body_fault(key: str, body: Template, headers: Template) -> str:
@@ -38,7 +38,7 @@ def mismatch(format_: str, stated: str, body: Any) -> str:
         return (
             f"The header Content-Type says {stated[:100]}, and this is {wanted}." if stated not in ("", wanted) else ""
         )
-    if format_ == "text" or not stated or "json" in stated or body is None or isinstance(body, str):
+    if format_ in ("text", "file") or not stated or "json" in stated or body is None or isinstance(body, str):
         return ""
     if stated == FORM and isinstance(body, dict):
         return ""
@@ -48,12 +48,13 @@ def mismatch(format_: str, stated: str, body: Any) -> str:
 
 
 def part_fault(value: Any) -> str:
-    """Why a value is no part of a multipart body: text, or `{filename?, content, content_type?}`."""
+    """Why a value is no part of a multipart body: text, or `{filename?, content or file, content_type?}`."""
     if isinstance(value, dict):
-        if not value.keys() <= PART_KEYS or "content" not in value:
-            return (
-                f"A part is text, or {{filename, content, content_type}}; it has {', '.join(value)[:100] or 'nothing'}."
-            )
+        if not value.keys() <= PART_KEYS or ("content" in value) == ("file" in value):
+            told = ", ".join(value)[:100] or "nothing"
+            return f"A part is text, or {{filename, content or file, content_type}}; it has {told}."
+        if "file" in value and not isinstance(value["file"], str):
+            return f"The file of a part is a link, which is text, not {kind(value['file'])}."
         for key in ("filename", "content_type"):
             if value.get(key) is not None and not (isinstance(value[key], str) and _PRINTABLE.fullmatch(value[key])):
                 return f"The {key} of a part is text on one line."

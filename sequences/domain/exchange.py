@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
 class ExchangeOptions:
     """How a request is sent. Seconds are within the limits of the settings, which count where they are None.
 
-    `format` is how the body is written: `form`, `multipart`, `text`, or empty for what the Content-Type says.
+    `format` is how the body is written: `form`, `multipart`, `text`, `file`, or empty for what the Content-Type says.
     `response` is how the answer is read: `json`, `text`, `bytes`, or empty for what its Content-Type says.
     """
 
@@ -63,6 +63,24 @@ class SendFailed(Exception):
     def __init__(self, message: str, reason: str = "") -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class KeptFile(NamedTuple):
+    """A body that is kept as it came; `content_type` as its server stated it."""
+
+    name: str
+    content_type: str
+    content: bytes
+
+
+class FileStore(Protocol):
+    """Keeps answers as files, whose links are the values of their steps. Both raise `SendFailed`."""
+
+    def keep(self, file: KeptFile) -> str:
+        """Keeps a file and gives its link."""
+
+    def read(self, link: str) -> KeptFile:
+        """The file of a link."""
 
 
 Send: TypeAlias = Callable[[StepRequest], StepResponse]

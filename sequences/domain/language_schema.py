@@ -122,6 +122,7 @@ def _request_fields() -> dict[str, Schema]:
         "form": fields,
         "multipart": {"anyOf": [_parts(), _EXPRESSION]},
         "text": _TEXT,
+        "file": _TEXT,
         "auth": _ref("auth"),
         "master": _TEXT,
         "timeout": _ref("timeout"),
@@ -229,7 +230,8 @@ def _paginate() -> Schema:
 
 def _parts() -> Schema:
     """The parts of a multipart body; several of one name are a list."""
-    part = _object(PART_KEYS, required=("content",), filename=_TEXT, content={}, content_type=_TEXT)
+    part: Schema = _object(PART_KEYS, filename=_TEXT, content={}, file=_TEXT, content_type=_TEXT)
+    part |= {"oneOf": [{"required": [key]} for key in ("content", "file")]}
     single = {"anyOf": [{"not": _OBJECT}, part]}
     several = {"if": {"type": "array"}, "then": {"items": single}, "else": single}
     return {"type": "object", "additionalProperties": several}

@@ -16,7 +16,9 @@ from sequences.domain.validation_errors import Location, ValidationFaults
 
 PAGES_MAX, PAGES_DEFAULT = 10_000, 100
 DEFAULTS_KEYS = ("timeout", "retry", "headers", "auth", "follow_redirects")
-_HTTP_ONLY = ("query", "form", "multipart", "text", "auth", "timeout", "follow_redirects", "response", "paginate")
+_HTTP_ONLY = (
+    "query", "form", "multipart", "text", "file", "auth", "timeout", "follow_redirects", "response", "paginate"
+)  # fmt: skip
 _NO_HEADERS = Template(lambda scope: {}, True)
 
 
@@ -47,6 +49,8 @@ class RequestReader:
             for key in _HTTP_ONLY:
                 if key in fields:
                     self.faults.add((location, key), "A JAC request has none of this: it is no request of HTTP.")
+        if fields.get("response") == "bytes" and fields.get("sensitive") is True:
+            self.faults.add((location, "response"), "What a sensitive step gets is not kept as a file.")
         given = fields if is_call else _with_defaults(fields, self.defaults)
         key, template = self._body(given, location, method)
         headers = self._headers(given, location)
@@ -117,7 +121,7 @@ class RequestReader:
             isinstance(body, dict) or body is None or (isinstance(body, str) and "{{" in body)
         ):
             self.faults.add((location, "body"), f"The body of a JAC request is an object, not {kind(body)}.")
-        if key == "text" and not isinstance(body, str):
+        if key in ("text", "file") and not isinstance(body, str):
             self.faults.add((location, key), f"This is text, not {kind(body)}.")
         elif key in ("form", "multipart") and not isinstance(body, dict) and not _is_expression(body):
             self.faults.add((location, key), f"These are fields, an object, not {kind(body)}.")

@@ -19,7 +19,8 @@ TITLE_MAX, DESCRIPTION_MAX = 200, 10_000
 
 LOOP_KEYS = ("by", "filter", "requests", "parallel", "max_items", "collect")
 REQUEST_KEYS = (
-    "method", "url", "api", "header", "headers", "query", "body", "form", "multipart", "text", "auth", "master",
+    "method", "url", "api", "header", "headers", "query", "body", "form", "multipart", "text", "file", "auth",
+    "master",
     "timeout", "retry", "until", "expect", "paginate", "follow_redirects", "response", "save_req_to",
 )  # fmt: skip
 SHARED_KEYS = (

@@ -44,5 +44,5 @@ def _described(run: Run) -> dict[str, Any]:
         "attempt": run.attempt,
         "due_at": run.due_at.astimezone(UTC).isoformat().replace("+00:00", "Z") if run.due_at else None,
         "schedule": run.schedule or None,
-        "owner": str(run.owner_id),
+        "owner": str(run.owner_id) if run.owner_id else None,
     }

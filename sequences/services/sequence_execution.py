@@ -1,8 +1,8 @@
 """Carries out the runs of sequences and records their steps; after a lost worker from the last checkpoint.
 
-Safe requests (RFC 9110, section 9.2.1) wait to be recorded together. Before a request that may change something is
-sent, what waits is recorded; after it, it is recorded at once: so when a worker is lost, at most the one of each strand
-that was under way, or some safe ones, are sent again, and they are marked.
+Quick safe requests (RFC 9110, section 9.2.1) wait to be recorded together. Before a request that may change something
+is sent, what waits is recorded; after it, it is recorded at once: so when a worker is lost, at most the one of each
+strand that was under way, or some safe ones, are sent again, and they are marked.
 """
 
 import logging
@@ -25,19 +25,21 @@ from sequences.domain.validation_errors import StepFailure
 from sequences.exchange_threads import ExchangeThreads
 from sequences.http_client import HttpClient
 from sequences.in_process_client import InProcessClient
+from sequences.services.answer_files import AnswerFiles
 from sequences.services.checkpoints import HIDDEN, PERSISTENCE, CheckpointStore, load_state, values_of
 from sequences.services.run_context import run_context
-from sequences.services.step_recorder import Row, StepRecorder, store_steps
+from sequences.services.step_recorder import Row, StepRecorder, steps_topic, store_steps
 from sequences.services.stored_sequences import Library, load_stored, outputs_of, read_call
 from taskhub.runs.domain import ResultTooLarge
 from taskhub.runs.models import Run
-from taskhub.runs.queue import confirm
+from taskhub.runs.queue import confirm, publish
 from taskhub.runs.queue.execution import Execution
 from walkers.http.registry import only_reads
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 BATCH_STEPS = 200
 BATCH_SECONDS = 1.0
+SLOW_MS = 100  # what takes longer is recorded at once: who follows the run sees it, and it costs little beside
 
 
 def configured_limits() -> SequenceLimits:
@@ -58,8 +60,10 @@ def perform_sequence(execution: Execution) -> None:
     continues = run.attempt > 1 or run.retry_of_id is not None
     state = load_state(run, program.persistence) if continues else None
     with (
-        HttpClient(lambda: sequence_run.interpreter.remaining) as client,
-        ExchangeThreads(settings.SEQUENCE_AT_ONCE_MAX, execution.check) as threads,
+        HttpClient(lambda: sequence_run.interpreter.remaining, AnswerFiles(run)) as client,
+        ExchangeThreads(
+            settings.SEQUENCE_AT_ONCE_MAX, execution.check, lambda: sequence_run.record_waiting()
+        ) as threads,
     ):
         sequence_run = SequenceRun(execution, program, state, client, threads)
         recorder = sequence_run.recorder
@@ -158,8 +162,13 @@ class SequenceRun:
         level = logging.WARNING if record.error else logging.INFO
         self._execution.log_line(level, self.recorder.log_line(record), {"step": record.number})
         self._execution.set_progress(record.number)
-        late = time.monotonic() - self._recorded_at > BATCH_SECONDS
+        late = record.duration_ms > SLOW_MS or time.monotonic() - self._recorded_at > BATCH_SECONDS
         if not safe or late or len(self._waiting) >= BATCH_STEPS:
+            self._record()
+
+    def record_waiting(self) -> None:
+        """Records the steps that wait, before the run itself waits for a while."""
+        if self._waiting:
             self._record()
 
     def _may_be_again(self, record: StepRecord, *, safe: bool) -> bool:
@@ -174,6 +183,7 @@ class SequenceRun:
             confirm(run=self._execution.run)
             store_steps(self._waiting)
             self._store_checkpoint()
+            transaction.on_commit(lambda: publish(steps_topic(self._execution.run.pk)))
         self._waiting = []
         self._recorded_at = time.monotonic()
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Collection
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
@@ -142,6 +143,11 @@ def store_steps(rows: list[Row]) -> None:
         with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
             for row in rows:
                 copy.write_row(row)
+
+
+def steps_topic(run_id: UUID) -> str:
+    """What is published when steps of a run were stored."""
+    return f"steps:{run_id}"
 
 
 def _with_quoted(secrets: frozenset[str]) -> frozenset[str]:

@@ -16,13 +16,14 @@ from taskhub.runs.models import LogLine
 from taskhub.runs.queue import pubsub, visible_run
 from taskhub.runs.queue.run_log import log_topic
 from taskhub.runs.serializers import LogLineSerializer, RunSerializer
-from taskhub.web.front.responses import DeferredResponse, EventStreamResponse
+from taskhub.web.front.responses import DeferredResponse, EventPiece, EventStreamResponse
 
 Respond = Callable[[], Response | HttpResponseBase]
 
 EVENTS_SECONDS = 3600
 KEEP_ALIVE_SECONDS = 15
 STILL_HERE = b": still here\n\n"
+PIECE_ROWS = 1000
 
 _open_waits = FairSemaphore(settings.OPEN_WAITS_MAX, "Too many waits are open.", per_user=settings.OPEN_WAITS_PER_USER)
 
@@ -94,45 +95,58 @@ def stream_of_events(request: Request, *, run_id: UUID) -> EventStreamResponse |
         return Response(status=204)
     revision = 0
 
-    def next_piece() -> tuple[bytes, bool]:
+    def next_piece() -> EventPiece:
         nonlocal revision
         run = visible_run(run_id=run_id, user=request.user)
         if run.revision == revision:
-            return STILL_HERE, run.ended
+            return EventPiece(STILL_HERE, run.ended)
         revision = run.revision
-        return _event(run.revision, "run", RunSerializer(run).data), run.ended
+        return EventPiece(_event(run.revision, "run", RunSerializer(run).data), run.ended)
 
     return _event_stream(request, [run_id], next_piece)
 
 
 def stream_of_log(request: Request, *, run_id: UUID, level: int) -> EventStreamResponse | Response:
-    """Server-sent events of a run's log: a line each, from `level` on, until the run has ended; and one of its end.
+    """Server-sent events of a run's log, as `stream_of_rows` gives them: a line each, from `level` on."""
+    lines = LogLine.objects.filter(run_id=run_id, level__gte=level)
 
-    Raises as `answer_when_ended` does. It goes on behind the line that `Last-Event-ID` names.
+    def rows_after(position: int, most: int) -> list[tuple[int, Any]]:
+        return [(line.pk, LogLineSerializer(line).data) for line in lines.filter(pk__gt=position)[:most]]
+
+    return stream_of_rows(request, run_id=run_id, topic=log_topic(run_id), name="log", rows_after=rows_after)
+
+
+def stream_of_rows(
+    request: Request, *, run_id: UUID, topic: str, name: str, rows_after: Callable[[int, int], list[tuple[int, Any]]]
+) -> EventStreamResponse | Response:
+    """Server-sent events of what a run leaves behind: one each, called `name`, until it has ended; and one of its end.
+
+    `rows_after(position, most)` gives what comes after a position, in its order: up to so many positions and their
+    data. `topic` is published when there is more. Raises as `answer_when_ended` does. It goes on behind the position
+    that `Last-Event-ID` names.
     """
     run = visible_run(run_id=run_id, user=request.user)
     seen = request.headers.get("Last-Event-ID", "")
     position = int(seen) if seen.isascii() and seen.isdecimal() and len(seen) < 19 else 0
-    lines = LogLine.objects.filter(run_id=run_id, level__gte=level)
-    if run.ended and seen and not lines.filter(pk__gt=position).exists():
+    if run.ended and seen and not rows_after(position, 1):
         return Response(status=204)
 
-    def next_piece() -> tuple[bytes, bool]:
+    def next_piece() -> EventPiece:
         nonlocal position
-        run = visible_run(run_id=run_id, user=request.user)  # first: what it logged before its end is there then
-        new = list(lines.filter(pk__gt=position))
-        position = new[-1].pk if new else position
-        events = [_event(line.pk, "log", LogLineSerializer(line).data) for line in new]
-        if run.ended:
+        run = visible_run(run_id=run_id, user=request.user)  # first: what it left before its end is there then
+        new = rows_after(position, PIECE_ROWS)
+        position = new[-1][0] if new else position
+        is_full = len(new) == PIECE_ROWS
+        is_last = run.ended and not is_full
+        events = [_event(number, name, data) for number, data in new]
+        if is_last:
             events.append(_event(position, "end", {"state": run.state}))
-        return b"".join(events) or STILL_HERE, run.ended
+        return EventPiece(b"".join(events) or STILL_HERE, is_last, is_full)
 
-    return _event_stream(request, [run_id, log_topic(run_id)], next_piece)
+    return _event_stream(request, [run_id, topic], next_piece)
 
 
-def _event_stream(
-    request: Request, topics: Sequence[Any], next_piece: Callable[[], tuple[bytes, bool]]
-) -> EventStreamResponse:
+def _event_stream(request: Request, topics: Sequence[Any], next_piece: Callable[[], EventPiece]) -> EventStreamResponse:
     slot = _wait_slot(cast(UUID, request.user.pk))
     return EventStreamResponse(
         seconds=EVENTS_SECONDS,

@@ -116,6 +116,8 @@ TABLE: dict[str, Row] = {
     "POST sequences/runs": for_staff(202, requests=[]),
     "GET sequences/runs/<uuid:id>": for_staff(),
     "GET sequences/runs/<uuid:id>/steps": for_staff(),
+    "GET sequences/runs/<uuid:id>/tree": for_staff(),
+    "GET sequences/runs/<uuid:id>/files/<int:file_id>": for_staff(403),  # its owner's alone
     "POST sequences/runs/<uuid:id>/resume": for_staff(409),  # it has not failed
     "GET sequences": for_staff(),
     f"PUT {STORED}": for_staff(201, sequence={"requests": []}),

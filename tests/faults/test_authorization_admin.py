@@ -148,6 +148,7 @@ DJANGOS_BUTTONS = {
 }
 EACH_ACTION = [(table, action) for table, actions in ACTIONS.items() for action in actions]
 RUN_NOW = "django_celery_beat/periodictask/run"
+STEP_TREE = "sequences/sequencestep/tree"  # of a run of a sequence
 ROUTES = {route.removeprefix("admin/"): view for route, view in routes() if route.startswith("admin/")}
 PAGES = {f"{table}/{page}" for table in TABLE for page in ("list", "add", "change", "history", "delete")}
 
@@ -241,7 +242,7 @@ def test_the_table_has_every_page_and_no_other() -> None:
     of_tables = {route for route in own if route.count("/") > 1 and route not in OWN}
     assert own - of_tables == set(OWN)
     pages = {page_of(route) for route in of_tables} - {""}
-    assert pages == PAGES | {"accounts/user/password", RUN_NOW}
+    assert pages == PAGES | {"accounts/user/password", RUN_NOW, STEP_TREE}
 
 
 @pytest.mark.parametrize("path", OWN)
@@ -259,7 +260,9 @@ def test_pages_of_tables(table: str, world: World) -> None:
     outside.force_login(stranger.user)
     for route in (route for route in ROUTES if route.startswith(f"{table}/")):
         page = page_of(route).removeprefix(f"{table}/")
-        address = f"/admin/{re.sub(r'<[^>]+>', lambda _: str(row_of(table).pk), route)}"
+        row = row_of(table)
+        key = getattr(row, "run_id", "") if "<uuid:run_id>" in route else row.pk
+        address = f"/admin/{re.sub(r'<[^>]+>', str(key), route)}"
         for answer in (Client().get(address), outside.get(address), owner.get(address)):
             assert (answer.status_code, answer["Location"].partition("?")[0]) == (302, "/admin/login/"), address
         if not page:
@@ -267,9 +270,9 @@ def test_pages_of_tables(table: str, world: World) -> None:
         if f"{table}/{page}" == RUN_NOW:
             assert {client.get(address).status_code for client in staff.values()} == {405}  # by POST
             continue
-        may_see = table != "knox/authtoken" and page in {"list", "change", "history"}
+        may_see = table != "knox/authtoken" and page in {"list", "change", "history", "tree"}
         expected = {
-            "root": 200 if page in TABLE[table] else 403,
+            "root": 200 if page in {*TABLE[table], "tree"} else 403,
             "seer": 200 if may_see or (table, page) == ("knox/authtoken", "list") else 403,
             "some": 403,
         }

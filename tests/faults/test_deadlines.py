@@ -32,6 +32,7 @@ from extraction.fetch.page_renderer import render
 from extraction.fetch.robots import RobotsRules
 from extraction.services import results
 from sequences.domain.exchange import SendFailed, StepRequest
+from sequences.folder_files import FolderFiles
 from sequences.http_client import HttpClient
 from taskhub.errors import Problem, Unavailable
 from taskhub.outbound import Allow, Policy, Session, Unreachable
@@ -64,7 +65,7 @@ def short_times(settings: Any) -> None:
 
 
 def send_step(url: str, body: Any = None, seconds: float = 60) -> None:
-    with HttpClient(lambda: seconds) as client:
+    with HttpClient(lambda: seconds, FolderFiles()) as client:
         client.send(StepRequest("POST", url, {}, body))
 
 

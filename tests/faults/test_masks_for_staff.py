@@ -53,6 +53,8 @@ DOORS: dict[str, bool] = {
     "GET /sequences/runs": False,
     "GET /sequences/runs/{sequence}": True,
     "GET /sequences/runs/{sequence}/steps": False,
+    "GET /sequences/runs/{sequence}/tree": False,
+    "GET /sequences/runs/{sequence}/steps?follow=true": False,
     "GET /runs/{waiting}": True,  # its webhook
     "GET /webhooks/deliveries": True,
     "GET /webhooks/deliveries/{delivery}": True,

@@ -66,7 +66,7 @@ KEY = str(SHOWN_KEY.value["prefix"])
 JUDGED = [
     *("/user/create/", "/user/manage/", "/user/apikey", "/runs", "/js/walker_run", "/js/wapi/{walker}"),
     *("/sequences/validate", "/sequences/dry-run", "/sequences/runs", "/sequences/runs/{id}/steps"),
-    "/sequences/runs/{id}/resume",
+    *("/sequences/runs/{id}/tree", "/sequences/runs/{id}/resume"),
     # what a sequence is, which names are those of calls, what its inputs are
     *("/sequences", "/sequences/{name}", "/sequences/{name}/versions", "/sequences/{name}/runs", "/secrets"),
     "/secrets/{name}",

@@ -19,6 +19,7 @@ from sequences.domain.scope import RunContext
 from sequences.domain.step_reader import LOOP_KEYS, STEP_KEYS
 from sequences.domain.strand_records import StoredProgram
 from sequences.exchange_threads import ExchangeThreads
+from sequences.folder_files import FolderFiles
 from sequences.http_client import HttpClient
 from sequences.services.run_context import utc_now
 from taskhub.jsontools.jsonc import parse_jsonc
@@ -72,7 +73,7 @@ def test_an_example_gives_what_stands_under_it(shop: str, text: str, outcome: st
         return StoredProgram(replace(program, persistence={"inputs": inputs}), 1, outputs)
 
     context = RunContext(now=utc_now, new_id=lambda: "0" * 36, secret=SECRETS.__getitem__)
-    with HttpClient(lambda: 60.0) as client, ExchangeThreads(4) as threads:
+    with HttpClient(lambda: 60.0, FolderFiles()) as client, ExchangeThreads(4) as threads:
         run = Interpreter(
             parse(parse_jsonc(at(shop, text))),
             send=client.send,

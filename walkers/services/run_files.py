@@ -1,4 +1,4 @@
-"""Files of calls in the background: kept in the storage until their run is deleted."""
+"""Files of runs, such as those sent with calls in the background: kept in the storage until their run is deleted."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.core.files.base import File
 from django.core.files.storage import default_storage
-from django.core.files.uploadedfile import UploadedFile
+from django.core.files.uploadedfile import SimpleUploadedFile, UploadedFile
 from django.db import transaction
 from django.utils import timezone
 from django.utils.datastructures import MultiValueDict
@@ -60,6 +60,20 @@ def store_files(files: Files) -> list[RunFile]:
     return rows
 
 
+def store_content(*, run: Run, field: str, name: str, content_type: str, content: bytes) -> RunFile:
+    """Stores a file of a run that goes on. Raises `Unavailable` when the disk is full or the storage away."""
+    file = SimpleUploadedFile(name, content, content_type)
+    row = None
+    try:
+        row = _create_row(field, file, run)
+        _store(row, file)
+    except OSError as error:
+        with suppress(OSError):
+            discard([row] if row else [])
+        raise not_stored(error) from None
+    return row
+
+
 def _flat(files: Files) -> Iterable[tuple[str, UploadedFile]]:
     for field, several in files.lists():
         if not 0 < len(field) <= NAME_MAX or not field.isprintable():
@@ -68,8 +82,9 @@ def _flat(files: Files) -> Iterable[tuple[str, UploadedFile]]:
             yield field, file
 
 
-def _create_row(field: str, file: UploadedFile) -> RunFile:
+def _create_row(field: str, file: UploadedFile, run: Run | None = None) -> RunFile:
     return RunFile.objects.create(
+        run=run,
         field=field,
         name=file.name or "",
         content_type="".join(char for char in file.content_type or "" if char.isprintable())[:255],

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
-from uuid import uuid4
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
@@ -17,18 +16,22 @@ from sequences.domain.errors import SequenceStopped
 from sequences.domain.exchange import StepRecord
 from sequences.domain.interpreter import Interpreter
 from sequences.domain.program import parse
-from sequences.domain.scope import RunContext
 from sequences.domain.steps import SequenceProgram
 from sequences.exchange_threads import ExchangeThreads
+from sequences.folder_files import FolderFiles
 from sequences.http_client import HttpClient
 from sequences.in_process_client import InProcessClient
 from sequences.services.dry_runs import dry_run
-from sequences.services.run_context import utc_now
+from sequences.services.run_context import run_context
 from sequences.services.sequence_execution import configured_limits
+from sequences.services.sequence_runs import KIND
+from sequences.services.step_recorder import StepRecorder
+from sequences.services.stored_sequences import Library
 from sequences.step_tree import StepTree, step_label
 from taskhub.accounts.models import User
 from taskhub.errors import Rejected
 from taskhub.jsontools.jsonc import parse_jsonc
+from taskhub.runs.models import Run
 
 UNUSABLE, INTERRUPTED = 2, 130
 Value = TypeVar("Value")
@@ -48,6 +51,7 @@ class Command(BaseCommand):
         for verb in (run, dry_run):
             verb.add_argument("--as", dest="email", help="the user whose sequence it is; without it, it is nobody's")
         dry_run.add_argument("--answers", help="a file with answers by the paths of steps; without it, all are empty")
+        run.add_argument("--files", help="the folder for answers that are kept as files; without it, a temporary one")
         run.add_argument(
             "--json", action="store_true", help="print the result to the standard output, the steps beside"
         )
@@ -63,49 +67,55 @@ class Command(BaseCommand):
             report = _usable(answers, lambda: dry_run(owner=owner, sequence=sequence, answers=given))
             self.stdout.write(_pretty(report))
             sys.exit(1 if report["stopped"] else 0)
-        sys.exit(self._run(program, file, _user(email), **options))
+        row = Run(kind=KIND, owner=_user(email), arguments=sequence, attempt=1)  # never saved
+        sys.exit(self._run(program, file, row, **options))
 
-    def _run(self, program: SequenceProgram, file: str, owner: User | None, *, json: bool, **_: Any) -> int:
+    def _run(self, program: SequenceProgram, file: str, row: Run, *, json: bool, files: str | None, **_: Any) -> int:
         console = Console(stderr=json, highlight=False)
-        began, display = time.monotonic(), StepDisplay(console, file)
-        limits = configured_limits()
-        with HttpClient(lambda: run.remaining) as client, ExchangeThreads(limits.at_once) as threads:
+        recorder = StepRecorder(row, row.arguments)
+        began, display = time.monotonic(), StepDisplay(console, file, recorder)
+        limits, store = configured_limits(), FolderFiles(Path(files) if files else None)
+        with HttpClient(lambda: run.remaining, store) as client, ExchangeThreads(limits.at_once) as threads:
             run = Interpreter(
                 program,
                 send=client.send,
-                jac=InProcessClient(owner).call,
+                jac=InProcessClient(row.owner if row.owner_id else None).call,
                 clock=time.monotonic,
                 record=display.record,
                 limits=limits,
                 performer=threads,
-                context=RunContext(now=utc_now, new_id=lambda: str(uuid4())),
+                context=run_context(row, recorder),
                 jitter=random.random,
+                load=Library(row.owner_id).load,
             )
             code, outcome = 0, "finished"
             with display.live:
                 try:
                     run.run()
                 except SequenceStopped as stop:
-                    code, outcome = 1, f"stopped: {stop}"
+                    code, outcome = 1, f"stopped: {recorder.without_secrets(str(stop))}"
                 except KeyboardInterrupt:
                     code, outcome = INTERRUPTED, "interrupted"
         console.print(f"{outcome}; {run.steps} steps in {time.monotonic() - began:.2f} s", markup=False, soft_wrap=True)
         if json:
-            self.stdout.write(_pretty(run.persistence))
+            self.stdout.write(_pretty(recorder.shown_result(run.persistence, run.sensitive)))
         return code
 
 
 class StepDisplay:
     """Shows steps as they finish: a live tree in a terminal, a line each elsewhere."""
 
-    def __init__(self, console: Console, title: str) -> None:
-        self._console = console
-        self._tree = StepTree(title)
+    def __init__(self, console: Console, title: str, recorder: StepRecorder) -> None:
+        self._console, self._recorder = console, recorder
+        self._tree = StepTree(title, recorder.without_secrets)
         self.live = Live(self._tree, console=console, refresh_per_second=8, transient=not console.is_terminal)
-        self.record = self._tree.add if console.is_terminal else self._print_line
 
-    def _print_line(self, record: StepRecord) -> None:
-        self._console.print(step_label(record, record.path), soft_wrap=True)
+    def record(self, record: StepRecord) -> None:
+        self._recorder.note_secrets(record)
+        if self._console.is_terminal:
+            self._tree.add(record)
+        else:
+            self._console.print(step_label(record, record.path, self._recorder.without_secrets), soft_wrap=True)
 
 
 def _read(file: str) -> Any:

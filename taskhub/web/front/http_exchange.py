@@ -152,11 +152,11 @@ class HttpExchange:
         async with self._wake_ups(response.subscribe()) as wake_ups:
             await self._send_head(response)
             while True:
-                piece, last = await self._in_thread(response.next_piece)
-                await self._send_piece(piece)
-                if last or self._loop.time() >= until or self._front.stopping:
+                piece = await self._in_thread(response.next_piece)
+                await self._send_piece(piece.data)
+                if piece.is_last or self._loop.time() >= until or self._front.stopping:
                     break
-                await wake_ups.wait(min(response.keep_alive, until - self._loop.time()))
+                await wake_ups.wait(0 if piece.is_full else min(response.keep_alive, until - self._loop.time()))
         await self._send_end()
 
     @asynccontextmanager

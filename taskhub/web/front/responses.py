@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 
@@ -71,11 +71,19 @@ class DeferredResponse(HttpResponse):
         return response
 
 
+class EventPiece(NamedTuple):
+    """Some events of a stream. `is_full`: there are more already, and nobody need be woken for them."""
+
+    data: bytes
+    is_last: bool
+    is_full: bool = False
+
+
 class EventStreamResponse(StreamingHttpResponse):
     """Server-sent events (HTML standard, section 9.2): a piece at once and after each wake-up, until the last.
 
-    `next_piece` is called in a thread of Django's, also after `keep_alive` seconds of silence. It gives a piece, and
-    whether it is the last. After `seconds` the stream ends.
+    `next_piece` is called in a thread of Django's, also after `keep_alive` seconds of silence. After `seconds` the
+    stream ends.
     """
 
     def __init__(
@@ -84,7 +92,7 @@ class EventStreamResponse(StreamingHttpResponse):
         seconds: float,
         keep_alive: float,
         subscribe: Subscribe,
-        next_piece: Callable[[], tuple[bytes, bool]],
+        next_piece: Callable[[], EventPiece],
         release: Callable[[], None],
     ) -> None:
         self.seconds = seconds
