@@ -6,7 +6,7 @@ from django.http import HttpResponse
 from django.urls import path
 from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
 
 from sequences.api.run_views import ID, SequenceView
@@ -17,7 +17,11 @@ from sequences.services.sequence_runs import sequence_run
 from taskhub.errors import Forbidden, NotFound, Unavailable
 
 FILE_ID = OpenApiParameter(
-    "file_id", int, OpenApiParameter.PATH, description="As the link has it, which is the value of a step."
+    "file_id",
+    int,
+    OpenApiParameter.PATH,
+    description="As the link has it, which is the value of a step.",
+    examples=[OpenApiExample("A file", 1, parameter_only=("file_id", OpenApiParameter.PATH))],
 )
 
 
@@ -25,7 +29,7 @@ class AnswerFileView(SequenceView):
     @extend_schema(
         operation_id="sequences_runs_files",
         parameters=[ID, FILE_ID],
-        responses={(200, OCTETS): OpenApiResponse(OpenApiTypes.BINARY, "The file, in the type that its server stated")},
+        responses={(200, OCTETS): OpenApiResponse(OpenApiTypes.BINARY, "The file")},
     )
     def get(self, request: Request, id: UUID, file_id: int) -> HttpResponse:
         """Download an answer that was kept as a file.
@@ -42,10 +46,8 @@ class AnswerFileView(SequenceView):
             file = read_file(row)
         except SendFailed as error:
             raise Unavailable(str(error), retry_after=60) from None
-        response = HttpResponse(file.content, content_type=file.content_type or OCTETS)
+        response = HttpResponse(file.content, content_type=OCTETS)
         response["Content-Disposition"] = content_disposition_header(True, file.name) or "attachment"
-        response["Content-Security-Policy"] = "sandbox"
-        response["X-Content-Type-Options"] = "nosniff"
         return response
 
 

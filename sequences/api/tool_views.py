@@ -1,4 +1,4 @@
-"""`/sequences/dry-run` and `/sequences/schema.json`: what helps authors of sequences to write them."""
+"""`/sequences/dry-run`, `/sequences/import` and `/sequences/schema.json`: what helps authors of sequences."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sequences.api.run_views import BODY_SCHEMA, SequenceParser, SequenceView
+from sequences.domain.imports import FORMATS, import_source
 from sequences.domain.language_schema import language_schema
 from sequences.domain.validation_errors import InvalidSequence
 from sequences.serializers import EXAMPLE_SEQUENCE
@@ -81,6 +82,24 @@ EXAMPLE_REPORT: dict[str, Any] = {
     "stopped": None,
 }
 
+IMPORT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["format", "source"],
+    "properties": {
+        "format": {"enum": [*FORMATS]},
+        "source": {"type": ["string", "object"], "description": "For curl text; else JSON, or its text."},
+    },
+    "additionalProperties": False,
+}
+IMPORTED_SCHEMA = _entry(sequence={"type": "object"}, warnings=_list(path=_TEXT, detail=_TEXT))
+EXAMPLE_SOURCE = {"format": "curl", "source": "curl -L https://api.example/users -H 'Authorization: Bearer abc'"}
+EXAMPLE_IMPORTED = {
+    "sequence": {
+        "requests": [{"method": "GET", "url": "https://api.example/users", "auth": {"bearer": "{{secret.TOKEN}}"}}]
+    },
+    "warnings": [{"path": "commands[0]", "detail": "Store the value as a secret: PUT /secrets/TOKEN."}],
+}
+
 
 class SequenceDryRunView(SequenceView):
     key_scopes: ClassVar = {"POST": KeyScope.RUN}  # it computes with secrets, as a run does
@@ -116,6 +135,36 @@ class SequenceDryRunView(SequenceView):
         return Response(report)
 
 
+class SequenceImportView(SequenceView):
+    key_scopes: ClassVar = {"POST": KeyScope.READ}
+    throttle_scope = "read"
+
+    @extend_schema(
+        operation_id="sequences_import",
+        request={"application/json": IMPORT_SCHEMA},
+        responses={
+            200: OpenApiResponse(IMPORTED_SCHEMA, "The sequence, and what its author has to do."),
+            **problems(because={400: "`errors` names the `path` of each fault of the source."}),
+        },
+        examples=[
+            OpenApiExample("A curl command", EXAMPLE_SOURCE, request_only=True),
+            OpenApiExample("The sequence", EXAMPLE_IMPORTED, response_only=True, status_codes=["200"]),
+        ],
+    )
+    def post(self, request: Request) -> Response:
+        """Make a sequence of requests that another tool wrote down.
+
+        Of curl commands, a HAR, or a collection of Postman (v2.1); the last two as objects or as text. What is secret
+        in the source becomes a `secret.NAME`, which a warning tells to store. Nothing is stored or sent.
+        """
+        sent = self.read_object(request)
+        if unknown := [name for name in sent if name not in IMPORT_SCHEMA["properties"]]:
+            raise InvalidSequence(
+                {"path": name[:100], "detail": "There is no such key here."} for name in unknown[:100]
+            )
+        return Response(import_source(sent.get("format"), sent.get("source")))
+
+
 class LanguageSchemaView(SequenceView):
     @extend_schema(
         operation_id="sequences_schema",
@@ -134,4 +183,5 @@ class LanguageSchemaView(SequenceView):
 urlpatterns = [
     path("sequences/schema.json", LanguageSchemaView.as_view()),
     path("sequences/dry-run", SequenceDryRunView.as_view()),
+    path("sequences/import", SequenceImportView.as_view()),
 ]

@@ -111,6 +111,7 @@ TABLE: dict[str, Row] = {
     "DELETE user/apikey/<str:prefix>": own(204),
     "POST sequences/validate": for_staff(requests=[]),
     "GET sequences/schema.json": for_staff(),
+    "POST sequences/import": for_staff(format="curl", source="curl http://h/"),
     "POST sequences/dry-run": for_staff(sequence={"requests": []}),
     "GET sequences/runs": for_staff(),
     "POST sequences/runs": for_staff(202, requests=[]),

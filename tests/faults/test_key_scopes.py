@@ -28,6 +28,7 @@ BOTH = ("GET", "POST")
 NEEDS: dict[str, set[str]] = {
     "read": {
         "POST sequences/validate",
+        "POST sequences/import",
         "POST schedules/preview",
         "POST v1/tasks",
         f"POST {TASK}/estimate",

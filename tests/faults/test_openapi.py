@@ -34,7 +34,9 @@ from extraction.api import examples as shown
 from extraction.models import Process
 from extraction.services.signed_links import LOG, link_to
 from sequences.api.stored_views import EXAMPLE_SENT
+from sequences.domain.exchange import KeptFile
 from sequences.models import StoredSecret
+from sequences.services.answer_files import AnswerFiles
 from sequences.services.stored_sequences import save_sequence
 from taskhub.accounts.examples import SHOWN_KEY
 from taskhub.accounts.models import ApiKey, User
@@ -49,7 +51,7 @@ from taskhub.web.openapi.document import document
 from tests import deferred_responses
 from walkers import walkers
 from walkers.http import examples
-from walkers.models import Alias, Graph, Node, Profile
+from walkers.models import Alias, Graph, Node, Profile, RunFile
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
@@ -66,7 +68,7 @@ KEY = str(SHOWN_KEY.value["prefix"])
 JUDGED = [
     *("/user/create/", "/user/manage/", "/user/apikey", "/runs", "/js/walker_run", "/js/wapi/{walker}"),
     *("/sequences/validate", "/sequences/dry-run", "/sequences/runs", "/sequences/runs/{id}/steps"),
-    *("/sequences/runs/{id}/tree", "/sequences/runs/{id}/resume"),
+    *("/sequences/runs/{id}/tree", "/sequences/runs/{id}/resume", "/sequences/import"),
     # what a sequence is, which names are those of calls, what its inputs are
     *("/sequences", "/sequences/{name}", "/sequences/{name}/versions", "/sequences/{name}/runs", "/secrets"),
     "/secrets/{name}",
@@ -215,6 +217,10 @@ class World:
         values = {"kind": kind, "owner": self.user, "name": "echo", "arguments": arguments, "ready": not ended}
         Run.objects.create(pk=RUN, **values, **(ending if ended else {}))
 
+    def keep_file(self) -> None:
+        AnswerFiles(Run.objects.get(pk=RUN)).keep(KeptFile("a.txt", "text/plain", b"a"))
+        RunFile.objects.filter(run_id=RUN).update(id=1)
+
     def crawl(self, *, ended: bool, used: bool) -> None:
         """An external, its crawler, the stream and a task, all of one id; unless it is to be deleted, in use."""
         for model in (Document, CrawlerTask, Crawler, Stream, External):
@@ -353,6 +359,8 @@ class Caller:
             extraction.ExtractionTask.objects.update(delivery=[{"type": "dropbox", "path": "", "accessToken": "t"}])
         if "sequences" in path:
             self.world.run("sequence", ended=True)
+        if "{file_id}" in path:
+            self.world.keep_file()
 
     def set(self, case: schemathesis.Case, token: str, context: Any) -> None:
         if "capability" in case.path_parameters and case.meta and case.meta.phase.name != "coverage":

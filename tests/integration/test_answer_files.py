@@ -46,13 +46,7 @@ def test_an_answer_is_kept_and_sent_on_as_it_came(hub: Hub) -> None:
                     {**get, "url": source.url, "save_to": "file"},
                     {**post, "file": "{{#.file}}"},
                     {**post, "file": "{{$.nothing | default(#.file)}}", "headers": {"content-type": "text/x-own"}},
-                    {
-                        **post,
-                        "multipart": {
-                            "a": "text",
-                            "b": [{"file": "{{#.file}}"}, {"file": "{{#.file}}", "filename": "x"}],
-                        },
-                    },
+                    {**post, "multipart": {"a": "text", "b": [part, {**part, "filename": "x"}]}},
                     {**get, "url": missing.url, "ignore_error": True, "save_to": "missing"},
                     {**post, "file": "{{#.file}}0", "ignore_error": True, "save_to": "other"},
                 ]
@@ -72,7 +66,7 @@ def test_an_answer_is_kept_and_sent_on_as_it_came(hub: Hub) -> None:
     assert sink.bodies[2].count(b"Content-Type: application/pdf") == 2
     path = re.sub("^https?://[^/]+", "", link)
     file = hub.admin.get(path)
-    assert (file.content, file.headers["Content-Type"]) == (CONTENT, "application/pdf")
+    assert (file.content, file.headers["Content-Type"]) == (CONTENT, "application/octet-stream")
     assert file.headers["Content-Disposition"] == 'attachment; filename="1.pdf"'
     assert hub.admin.get(f"{path}0").status_code == 404
     assert hub.anonymous.get(path).status_code == 401

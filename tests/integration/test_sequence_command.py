@@ -13,8 +13,11 @@ from threading import Event
 from typing import Any
 
 import pytest
-from django.core.management import execute_from_command_line
+from django.core.management import call_command, execute_from_command_line
 
+from sequences.services.secrets import save_secret
+from sequences.services.stored_sequences import save_sequence
+from tests.conftest import Person
 from tests.document_sequences import DATA, Printed
 from tests.hub import ADMIN, Hub, environment
 from tests.integration.outbound_servers import Serve, answer, serving
@@ -217,3 +220,64 @@ def test_answers_that_cannot_be_used(typed: Typed, tmp_path: Path, answers: str 
     tried = typed("dry-run", "-", "--answers", str(tmp_path / "answers.json"), text='{"requests": []}')
     assert tried.returncode == code
     assert told in tried.stderr
+
+
+def test_an_import_prints_the_sequence_and_tells_what_to_do(typed: Typed, tmp_path: Path) -> None:
+    file = tmp_path / "requests.txt"
+    file.write_bytes(b"\xef\xbb\xbfcurl -L http://h/ -H 'Authorization: Bearer canary'")
+    done = typed("import", str(file))
+    assert done.returncode == 0
+    assert json.loads(done.stdout) == {
+        "requests": [{"method": "GET", "url": "http://h/", "auth": {"bearer": "{{secret.TOKEN}}"}}]
+    }
+    assert done.stderr == f"{file}: commands[0]: Store the value as a secret: PUT /secrets/TOKEN.\n"
+    for arguments, code, told in (
+        (("import", str(file), "--format", "har"), 1, f"{file}: source: Line 1, column 1: A HAR is JSON."),
+        (("import", str(tmp_path / "none")), 2, "cannot be read"),
+    ):
+        done = typed(*arguments)
+        assert (done.returncode, done.stdout) == (code, "")
+        assert told in done.stderr
+
+
+@pytest.mark.django_db
+def test_secrets_are_read_and_never_printed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, serve: Serve, colleague: Person
+) -> None:
+    save_secret(user=colleague.user, name="KEY", value="canary-48151623", is_global=False)
+    save_sequence(user=colleague.user, name="inner", sequence={"requests": [], "persistence": {"in": "{{x}}"}})
+    server = serve(answer(b'{"echo": "canary-48151623"}'))
+    file = tmp_path / "a.json"
+    steps = [
+        get(f"{server.url}/{{{{secret.KEY}}}}", auth={"bearer": "{{secret.KEY}}"}, save_to="got"),
+        get(f"{server.url}/2", sensitive=True, save_to="sensitive"),
+        {"call": {"sequence": "inner"}, "save_to": "called"},
+    ]
+    file.write_text(json.dumps({"requests": steps}))
+    with pytest.raises(SystemExit, match="0"):
+        call_command("sequence", "run", "--json", "--as", colleague.user.email, str(file))
+    printed, shown = capsys.readouterr()
+    result = json.loads(printed)
+    assert (result["got"], result["sensitive"]) == ({"echo": "***"}, "***")
+    assert result["called"]["in"] == "{{x}}"
+    assert "Authorization: Bearer canary-48151623" in server.heads[0]
+    assert "canary" not in printed + shown
+    file.write_text(json.dumps({"requests": [get("http://{{secret.KEY}}/")]}))
+    with pytest.raises(SystemExit, match="1"):
+        call_command("sequence", "run", str(file))
+    assert "There is no secret KEY." in capsys.readouterr().out
+
+
+def test_answers_are_kept_in_a_folder(typed: Typed, tmp_path: Path, serve: Serve) -> None:
+    server = serve(answer(b"\x00\xff", "Content-Disposition: attachment; filename=a.bin"))
+    steps = [
+        get(server.url, response="bytes", save_to="file"),
+        {"method": "POST", "url": server.url, "file": "{{#.file}}"},
+        {"method": "POST", "url": server.url, "file": "file:///etc/passwd", "ignore_error": True, "save_to": "other"},
+    ]
+    done = typed("run", "--json", "--files", str(tmp_path / "kept"), "-", text=json.dumps({"requests": steps}))
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["file"] == (tmp_path / "kept" / "1-a.bin").as_uri()
+    assert (tmp_path / "kept" / "1-a.bin").read_bytes() == b"\x00\xff" == server.bodies[1]
+    assert "no link" in result["other"]["worker_error"]

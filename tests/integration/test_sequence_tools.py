@@ -1,5 +1,6 @@
 """What helps to write sequences, over HTTP."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,27 @@ def test_the_dry_run_of_the_documentation(colleague: Person) -> None:
     assert report["nothing_found"] == [
         {"path": "requests[0].__def_loop__.requests[0].body.age", "expression": "@.age", "times": 1}
     ]
+
+
+def test_what_other_tools_wrote_down_becomes_a_sequence(colleague: Person) -> None:
+    har = {"log": {"entries": [{"request": {"method": "GET", "url": "http://h/?token=canary-48151623"}}]}}
+    for source in (har, json.dumps(har)):
+        answer = colleague.post("/sequences/import", {"format": "har", "source": source})
+        assert answer.json() == {
+            "sequence": {"requests": [{"method": "GET", "url": "http://h/?token={{secret.TOKEN}}"}]},
+            "warnings": [{"path": "log.entries[0]", "detail": "Store the value as a secret: PUT /secrets/TOKEN."}],
+        }
+    assert colleague.post("/sequences/validate", answer.json()["sequence"]).status_code == 200
+    for body, path in (
+        ({"format": "har", "source": "{"}, "source"),
+        ({"format": "har"}, "source"),
+        ({"format": "swagger", "source": "{}"}, "format"),
+        ({"source": "curl http://h/"}, "format"),
+        ({"format": "curl", "source": "curl http://h/", "name": "x"}, "name"),
+    ):
+        refusal = colleague.post("/sequences/import", body)
+        assert refusal.status_code == 400
+        assert [error["path"] for error in refusal.json()["errors"]] == [path]
 
 
 def test_the_language_is_described_for_editors(colleague: Person) -> None:

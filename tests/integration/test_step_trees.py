@@ -134,7 +134,7 @@ def test_the_admin_shows_it_page_by_page(colleague: Person, run: Run, client: An
     text = client.get(f"/admin/sequences/sequencestep/{run.pk}/tree/").content.decode()
     names = re.findall(r'title="([^"]+)">', text.partition("<tbody>")[2])
     nodes = read_step_tree(run=run, limit=100).walk()
-    assert names == [node.path for node in nodes for _ in node.records or [None]]
+    assert names == [node.path for node in nodes for _ in range(max(1, len(node.records)))]
     assert 'http-equiv="refresh"' in text  # it has not ended
     monkeypatch.setattr("sequences.admin.TREE_RECORDS", 3)
     assert "?after=4" in client.get(f"/admin/sequences/sequencestep/{run.pk}/tree/?after=1").content.decode()

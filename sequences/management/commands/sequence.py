@@ -14,6 +14,7 @@ from rich.live import Live
 
 from sequences.domain.errors import SequenceStopped
 from sequences.domain.exchange import StepRecord
+from sequences.domain.imports import FORMATS, guess_format, import_source
 from sequences.domain.interpreter import Interpreter
 from sequences.domain.program import parse
 from sequences.domain.steps import SequenceProgram
@@ -31,6 +32,7 @@ from sequences.step_tree import StepTree, step_label
 from taskhub.accounts.models import User
 from taskhub.errors import Rejected
 from taskhub.jsontools.jsonc import parse_jsonc
+from taskhub.jsontools.lenient_json import decode_text
 from taskhub.runs.models import Run
 
 UNUSABLE, INTERRUPTED = 2, 130
@@ -50,6 +52,11 @@ class Command(BaseCommand):
             verb.add_argument("file", help="JSON, comments and trailing commas allowed; - is the standard input")
         for verb in (run, dry_run):
             verb.add_argument("--as", dest="email", help="the user whose sequence it is; without it, it is nobody's")
+        imports = verbs.add_parser(
+            "import", help="Prints the sequence that a collection of Postman, a HAR or curl commands make."
+        )
+        imports.add_argument("file", help="- is the standard input")
+        imports.add_argument("--format", choices=[*FORMATS], help="without it, what the file looks like")
         dry_run.add_argument("--answers", help="a file with answers by the paths of steps; without it, all are empty")
         run.add_argument("--files", help="the folder for answers that are kept as files; without it, a temporary one")
         run.add_argument(
@@ -57,6 +64,9 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, verb: str, file: str, email: str = "", answers: str = "", **options: Any) -> None:
+        if verb == "import":
+            self._import(file, options["format"])
+            return
         sequence = _read(file)
         program = _usable(file, lambda: parse(sequence))
         if verb == "validate":
@@ -69,6 +79,14 @@ class Command(BaseCommand):
             sys.exit(1 if report["stopped"] else 0)
         row = Run(kind=KIND, owner=_user(email), arguments=sequence, attempt=1)  # never saved
         sys.exit(self._run(program, file, row, **options))
+
+    def _import(self, file: str, format_: str | None) -> None:
+        """Prints the sequence to the standard output, its warnings beside."""
+        text = _usable(file, lambda: decode_text(_content(file), ""))
+        imported = _usable(file, lambda: import_source(format_ or guess_format(text), text))
+        self.stdout.write(_pretty(imported["sequence"]))
+        for warning in imported["warnings"]:
+            self.stderr.write(f"{file}: {_with_place(warning)}")
 
     def _run(self, program: SequenceProgram, file: str, row: Run, *, json: bool, files: str | None, **_: Any) -> int:
         console = Console(stderr=json, highlight=False)
@@ -118,12 +136,16 @@ class StepDisplay:
             self._console.print(step_label(record, record.path, self._recorder.without_secrets), soft_wrap=True)
 
 
-def _read(file: str) -> Any:
-    """The JSON in a file."""
+def _content(file: str) -> bytes:
     try:
-        text = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
         raise CommandError(f"{file} cannot be read: {error}", returncode=UNUSABLE) from None
+
+
+def _read(file: str) -> Any:
+    """The JSON in a file."""
+    text = _content(file)
     return _usable(file, lambda: parse_jsonc(text))
 
 
