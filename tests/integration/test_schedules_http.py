@@ -386,6 +386,33 @@ def test_changes_of_the_clock(
     assert [run.due_at for run in Run.objects.order_by("due_at")] == [due_time.utc for due_time in due_times]
 
 
+DAILY = {"crontab": "30 6 * * *"}
+POLE = {"solar": {"event": "sunrise", "latitude": 89, "longitude": 0}}
+
+
+@pytest.mark.parametrize(
+    ("sent", "least", "most"),
+    [
+        ({"when": DAILY, "start": "0001-01-01T00:00:00Z"}, 10, 10),
+        ({"when": {"interval": {"every": 1, "period": "days"}}, "start": "0001-01-01T00:00:00Z"}, 10, 10),
+        ({"when": DAILY, "start": "9999-12-30T00:00:00Z"}, 2, 2),
+        ({"when": {"crontab": "*/30 * * * *"}, "start": "9999-12-31T23:00:00Z"}, 2, 2),
+        ({"when": DAILY, "start": "9999-12-31T23:59:59Z"}, 0, 0),
+        ({"when": POLE, "start": "9999-12-31T23:59:59Z"}, 0, 0),
+        ({"when": {"clocked": "9000-01-01T00:00:00Z"}}, 1, 1),
+        ({"when": {"interval": {"every": 36_525, "period": "days"}}}, 2, 100),
+        # A day in 28 years, twice; and the sun at the pole: each call looks at a bounded number of days
+        ({"when": {"crontab": "0 */23 29 2 1"}}, 4, 8),
+        ({"when": {"crontab": "0 0 29 2 1"}}, 2, 4),
+        ({"when": POLE}, 10, 600),
+    ],
+)
+def test_a_preview_ends_with_the_calendar_and_in_time(owner: Person, sent: Any, least: int, most: int) -> None:
+    answer = owner.post("/schedules/preview", {"count": 10 if "start" in sent else 1000, **sent})
+    assert answer.status_code == (200 if least else 400), answer.content
+    assert least <= len(answer.json().get("fires", [])) <= most
+
+
 def test_a_preview_over_http(owner: Person) -> None:
     when = {"crontab": "30 2 29 2 *", "timezone": "Europe/Warsaw"}
     answer = owner.post("/schedules/preview", {"when": when, "start": "2027-01-01T00:00:00Z", "count": 2})

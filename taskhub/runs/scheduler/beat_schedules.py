@@ -31,6 +31,12 @@ class Solar:
     longitude: float
 
     def next_fire(self, after: datetime, until: datetime | None = None) -> datetime | None:
+        try:
+            return self._next_event(after, until)
+        except OverflowError:  # there are no dates after the year 9999
+            return None
+
+    def _next_event(self, after: datetime, until: datetime | None) -> datetime | None:
         calculator: Any = solar(cast(Any, self.event), self.latitude, self.longitude)
         options = {"use_center": True} if calculator.use_center else {}
         for day in range(YEAR_DAYS):
@@ -99,7 +105,7 @@ class UnusedTimetables:
 def begin(periodic: Any, after: datetime) -> datetime:
     """The time after which it may fire: `after`, or just before its start where that comes later."""
     start: datetime | None = periodic.start_time
-    return after if start is None else max(after, start - timedelta(microseconds=1))
+    return after if start is None or start <= after else start - timedelta(microseconds=1)
 
 
 def within_end(periodic: Any, fire: datetime | None) -> datetime | None:

@@ -65,7 +65,10 @@ class Crontab:
         if not any(min(self.days, default=32) <= _LONGEST.get(month, 31) for month in self.months):
             return None
         days = DAYS_MAX if until is None else min(DAYS_MAX, max(0, (until - after).days) + 2)
-        return self._flowing(after, days) if self.flows else self._fixed(after, days)
+        try:
+            return self._flowing(after, days) if self.flows else self._fixed(after, days)
+        except OverflowError:  # there are no dates after the year 9999
+            return None
 
     def has_day(self, day: date) -> bool:
         return day.month in self.months and day.day in self.days and day.isoweekday() % 7 in self.weekdays
@@ -89,8 +92,8 @@ class Crontab:
 
     def _flowing(self, after: datetime, days: int) -> datetime | None:
         moment = after.astimezone(UTC).replace(second=0, microsecond=0) + MINUTE
-        end = moment + timedelta(days=days)
-        while moment < end:
+        begun, longest = moment, timedelta(days=days)
+        while moment - begun < longest:
             local = moment.astimezone(self.zone)
             if not self.has_day(local.date()):
                 step = timedelta(days=1) - timedelta(hours=local.hour, minutes=local.minute)

@@ -1,6 +1,6 @@
 """When a schedule will fire: its next due times, and what changes of the clock do to them."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -13,6 +13,8 @@ from taskhub.runs.scheduler.cron import Crontab, Timetable
 from taskhub.runs.scheduler.schedule_when import set_times
 
 ClockMark = Literal["gap", "fold"]
+# Of a preview's due times: rare ones are looked for day by day, those of the sun with much computing.
+HORIZONS = {"crontab": timedelta(days=100 * 366), "solar": timedelta(days=10 * 366)}
 
 
 class DueTime(NamedTuple):
@@ -39,13 +41,24 @@ def preview(
     set_times(periodic, when)
     periodic.one_off = one_off or bool(periodic.clocked_id)
     try:
-        due_times = next_due_times(periodic=periodic, after=after, count=count, anchor=after)
+        due_times = next_due_times(
+            periodic=periodic, after=after, count=count, anchor=after, until=_horizon(periodic, after)
+        )
     except Rejected as error:
         raise invalid("/when", error.detail) from None
     if not due_times:
         ends = end is not None and timetable_of(periodic, after).next_fire(begin(periodic, after)) is not None
         raise invalid("/end" if ends else "/when", "It ends before it fires." if ends else "It never fires.")
     return due_times
+
+
+def _horizon(periodic: PeriodicTask, after: datetime) -> datetime | None:
+    """The time after which a preview tells of no due times; None where there is none, or the years end before."""
+    horizon = next((horizon for kind, horizon in HORIZONS.items() if getattr(periodic, f"{kind}_id")), None)
+    try:
+        return None if horizon is None else begin(periodic, after) + horizon
+    except OverflowError:
+        return None
 
 
 def next_due_times(
