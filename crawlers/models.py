@@ -105,6 +105,9 @@ class Stream(FidModel):
 
     documents = models.BigIntegerField(default=0, help_text="How many readers see")
     revision = models.BigIntegerField(default=0, help_text="Each change of its documents raises it")
+    forgotten_row = models.BigIntegerField(
+        default=0, db_default=0, help_text="The last of its tombstones that was pruned; cursors from before are too old"
+    )
 
     class Meta:
         indexes: ClassVar = [models.Index(fields=["owner", "-id"], name="stream_owner")]
@@ -271,6 +274,25 @@ class Document(models.Model):
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["stream", "key", "task"], name="document_version")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Tombstone(models.Model):
+    """What is left of a document version that showed, when it was removed: what shows now is told at its place.
+
+    Its id is a number of the documents' own: together they are in the order of commits.
+    """
+
+    id = models.BigIntegerField(primary_key=True)
+    stream = models.ForeignKey(Stream, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False)
+    key = models.TextField(db_collation="C")
+    task = models.UUIDField(help_text="The fid of the task that had written it")
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["stream", "id"], name="tombstone_stream")]
 
     def __str__(self) -> str:
         return self.key

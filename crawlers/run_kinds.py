@@ -10,6 +10,7 @@ from crawlers.models import Crawler, CrawlerTask
 from crawlers.services.crawler_schedules import planned_run
 from crawlers.services.status_updates import end_task_of_run
 from crawlers.services.task_runs import check_arguments, retry_task_of_run
+from crawlers.services.tombstones import prune_tombstones
 from taskhub.errors import Forbidden
 from taskhub.runs.models import Run
 from taskhub.runs.run_kinds import PlannedRun, RunKind, ScheduleTarget
@@ -64,6 +65,9 @@ class DocumentRemovalKind(RunKind):
     name = DOCUMENT_REMOVAL
     task = "crawlers.tasks.purge"
     queue = "removal"  # a large one must not hold up the calls to crawlers
+
+    def prune(self) -> int:
+        return prune_tombstones()
 
 
 class CrawlerTarget(ScheduleTarget):

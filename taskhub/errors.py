@@ -77,6 +77,12 @@ class Conflict(Problem):
     status, title, type = 409, "The state does not allow this", "conflict"
 
 
+class Outdated(Problem):
+    """What a cursor refers to is not kept any more (RFC 9110, section 15.5.11)."""
+
+    status, title, type = 410, "No longer kept", "outdated"
+
+
 class LengthRequired(Problem):
     status, title, type = 411, "The length is missing", "length-required"
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from crawlers.api import crawlers, externals, stream_documents, streams, tasks, uploads
+from crawlers.api import crawlers, externals, stream_changes, stream_documents, streams, tasks, uploads
 
 BY_CAPABILITY = "c/<str:capability>/actions/tasks/<uuid:fid>"
 
@@ -13,6 +13,7 @@ urlpatterns = [
     path("streams/<uuid:fid>", streams.StreamView.as_view()),
     path("streams/<uuid:fid>/docs", stream_documents.StreamDocumentsView.as_view()),
     path("streams/<uuid:fid>/docs/<path:document_id>", stream_documents.StreamDocumentView.as_view()),
+    path("streams/<uuid:fid>/changes", stream_changes.StreamChangesView.as_view()),
     path("crawlers", crawlers.CrawlersView.as_view()),
     path("crawlers/<uuid:fid>", crawlers.CrawlerView.as_view()),
     path("crawlers/<uuid:fid>/tasks", tasks.TasksOfCrawlerView.as_view()),

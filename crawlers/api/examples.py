@@ -75,6 +75,9 @@ WHOLE_TASK = TASK | {"history": [CHANGE], "calls": [CALL]}
 UPLOADED = {"count": 3, "inserted": 3, "updated": 0, "unchanged": 0, "rejected": 0}
 RESENT = {"count": 2, "inserted": 2, "updated": 0, "unchanged": 0, "rejected": 0}
 REJECTED = {"line": 7, "reason": '/sku: 5 is not of type "string"', "body": '{"sku": 5}', "at": TIME}
+PUT = {"op": "put", "id": "a1", "task": EXAMPLE_FID, "document": {"sku": "a1"}}
+DELETE = {"op": "delete", "id": "a1", "task": EXAMPLE_FID}
+CHANGES = {"results": [PUT, DELETE], "next": "https://hub.example.com/streams/7/changes?cursor=MTIuMA", "more": False}
 
 FREE: dict[str, Any] = {"type": "object"}
 DOCUMENT_SCHEMA = {"title": "Document", "type": "object"}
@@ -120,3 +123,12 @@ WHOLE_TASK_SCHEMA = object_of(
 REPORTED_SCHEMA = object_of("ReportedStatus", REPORTED, status=STATUS_SCHEMA)
 UPLOADED_SCHEMA = object_of("UploadCounts", UPLOADED)
 REJECTED_SCHEMA = object_of("RejectedLine", REJECTED)
+_OPERATION = {"op": {"enum": ["put", "delete"]}, "id": {}, "document": DOCUMENT_SCHEMA}
+CHANGES_SCHEMA = object_of(
+    "ChangePage",
+    CHANGES,
+    results={
+        "type": "array",
+        "items": object_of("DocumentChange", PUT, **_OPERATION) | {"required": ["op", "id", "task"]},
+    },
+)

@@ -129,6 +129,12 @@ class DocsQuery(DocumentQuery):
     )
 
 
+class ChangesQuery(QuerySerializer):
+    format = serializers.ChoiceField(
+        ["json", "ndjson"], required=False, help_text="Instead of `Accept`; `json` is a page"
+    )
+
+
 class UploadQuery(QuerySerializer):
     on_invalid = serializers.ChoiceField(
         ["fail", "skip"],

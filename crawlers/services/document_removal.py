@@ -15,14 +15,24 @@ from taskhub.runs.queue.execution import Execution
 BATCH = 10_000
 
 # The stream shows one document less for each that no other task has: of other tasks count those that were not deleted
-# before this one, with what they had written before it was deleted.
+# before this one, with what they had written before it was deleted. A version that no higher one hides leaves a
+# tombstone, for readers of changes.
 _DELETE_OF_TASK = """
 WITH gone AS (
     DELETE FROM crawlers_document WHERE id IN (
         SELECT id FROM crawlers_document
         WHERE id > %(after)s AND id <= %(last)s AND task_id = %(task)s ORDER BY id LIMIT %(batch)s
     )
-    RETURNING id, key
+    RETURNING id, key, rank
+), marked AS (
+    INSERT INTO crawlers_tombstone (id, stream_id, key, task)
+    SELECT nextval(pg_get_serial_sequence('crawlers_document', 'id')), %(stream)s, key, %(fid)s FROM gone
+    WHERE rank >= coalesce((
+        SELECT max(other.rank)
+        FROM crawlers_document AS other JOIN crawlers_task AS of_task ON of_task.id = other.task_id
+        WHERE other.stream_id = %(stream)s AND other.key = gone.key AND other.task_id <> %(task)s
+            AND of_task.removed_at IS NULL
+    ), 0)
 )
 SELECT count(*), coalesce(max(id), %(last)s), count(*) FILTER (WHERE NOT EXISTS (
     SELECT FROM crawlers_document AS other JOIN crawlers_task AS of_task ON of_task.id = other.task_id
@@ -34,6 +44,11 @@ FROM gone
 _DELETE_OF_STREAM = """
 DELETE FROM crawlers_document WHERE id IN (
     SELECT id FROM crawlers_document WHERE stream_id = %(stream)s LIMIT %(batch)s
+)
+"""
+_DELETE_TOMBSTONES = """
+DELETE FROM crawlers_tombstone WHERE id IN (
+    SELECT id FROM crawlers_tombstone WHERE stream_id = %(stream)s ORDER BY id LIMIT %(batch)s
 )
 """
 
@@ -64,7 +79,13 @@ def _remove_of_task(execution: Execution, stream_id: int, task_id: int) -> int:
     task = CrawlerTask.objects.filter(pk=task_id, removed_at__isnull=False).first()
     if task is None or task.first_row is None:
         return 0
-    values = {"task": task_id, "stream": stream_id, "removed": task.removed_at, "batch": BATCH}
+    values: dict[str, Any] = {
+        "task": task_id,
+        "fid": task.fid,
+        "stream": stream_id,
+        "removed": task.removed_at,
+        "batch": BATCH,
+    }
     values |= {"after": task.first_row - 1, "last": task.last_row}
     removed: int = 0
     while True:
@@ -90,9 +111,13 @@ def _remove_of_stream(execution: Execution, stream_id: int) -> int:
 
 
 def _delete_batch(stream_id: int) -> int:
+    """Deletes documents of a stream, or tombstones where none are left; returns how many."""
     with reads_along_indexes(), connection.cursor() as cursor:
-        cursor.execute(_DELETE_OF_STREAM, {"stream": stream_id, "batch": BATCH})
-        return int(cursor.rowcount)
+        for statement in (_DELETE_OF_STREAM, _DELETE_TOMBSTONES):
+            cursor.execute(statement, {"stream": stream_id, "batch": BATCH})
+            if cursor.rowcount:
+                return int(cursor.rowcount)
+    return 0
 
 
 def _remove_stream(stream_id: int) -> None:

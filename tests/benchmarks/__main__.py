@@ -129,6 +129,7 @@ ROWS = [
         0.75,
         crawler_rows.export,
     ),
+    Row("changes", "10^6 documents by `/changes`, as NDJSON", "export", ">=", 0.5, crawler_rows.changes),
     Row("delete task", "a task of 10^6 documents: answered, and gone", "", "<=", 1, crawler_rows.delete_task),
     Row(
         "extract list",

@@ -256,19 +256,28 @@ def export(stage: Stage) -> Measured:
     return Measured(*worse, "docs/s", [*notes, f"The web process grew by {peak[0]:.0f} MiB at most."])
 
 
-def _exported(stage: Stage, crawl: Crawl) -> float:
+def changes(stage: Stage) -> Measured:
+    """As lines of JSON, beside an export of the same stream."""
+    crawl, _ = _full(stage)
+    with _peak_of_web(stage) as peak:
+        found = by_turns(2, lambda: _exported(stage, crawl), lambda: _exported(stage, crawl, "changes", more=1))
+    return Measured(*found, "docs/s", [f"The web process grew by {peak[0]:.0f} MiB at most."])
+
+
+def _exported(stage: Stage, crawl: Crawl, call: str = "docs", more: int = 0) -> float:
+    """Documents a second. The answer has `more` lines than documents."""
     place = urlsplit(stage.url)
     connection = HTTPConnection(place.hostname or "", place.port or 80, timeout=600)
     headers = {"Accept": "application/x-ndjson", "Authorization": f"token {stage.token}"}
     began, lines = time.perf_counter(), 0
-    connection.request("GET", f"/streams/{crawl.stream}/docs", headers=headers)
+    connection.request("GET", f"/streams/{crawl.stream}/{call}", headers=headers)
     answer = connection.getresponse()
     while piece := answer.read(1 << 20):
         lines += piece.count(b"\n")
     connection.close()
-    if lines != MILLION:
-        raise CannotMeasure(f"The export had {lines} lines.")
-    return lines / (time.perf_counter() - began)
+    if lines != MILLION + more:
+        raise CannotMeasure(f"The answer had {lines} lines.")
+    return MILLION / (time.perf_counter() - began)
 
 
 def delete_task(stage: Stage) -> Measured:

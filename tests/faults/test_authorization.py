@@ -142,6 +142,7 @@ TABLE: dict[str, Row] = {
     "PUT streams/<uuid:fid>": own(name="boots"),
     "DELETE streams/<uuid:fid>": own(),
     "GET streams/<uuid:fid>/docs": own(),
+    "GET streams/<uuid:fid>/changes": own(),
     "GET streams/<uuid:fid>/docs/<path:document_id>": own(),
     "GET crawlers": each(),
     "GET crawlers/<uuid:fid>": own(),

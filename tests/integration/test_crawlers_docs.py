@@ -18,13 +18,15 @@ SAID = [
     *("1 1", '2 {"price": 1}', "1", "{'code': 200, 'message': 'task done', 'detail': '2 pages'}", "['a2']"),
 ]
 
+FED = ["{'sku': 'a2', 'price': 12} False", "[]"]
+
 
 def examples(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", TEXT, re.S)
 
 
 def test_there_is_an_example_of_each_call_in_both_languages() -> None:
-    assert len(examples("python")) == len(examples("javascript")) == 11
+    assert len(examples("python")) == len(examples("javascript")) == 12
 
 
 def test_the_python_examples_do_what_they_say(hub: Hub, tmp_path: Path) -> None:
@@ -37,4 +39,4 @@ def test_the_python_examples_do_what_they_say(hub: Hub, tmp_path: Path) -> None:
         )
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
-    assert said == [*SAID, "9", "sku,price", "{'sku': 'a2', 'price': 12}", "2", "5"]
+    assert said == [*SAID, "9", "sku,price", "{'sku': 'a2', 'price': 12}", *FED, "2", "5"]

@@ -8,7 +8,7 @@ from django.db import connection
 from django.utils import timezone
 
 from crawlers.models import CrawlerTask, Document, Stream
-from crawlers.services import document_removal, document_selection, stream_reader
+from crawlers.services import change_feed, document_removal, document_selection, stream_reader
 from crawlers.services.document_selection import DocumentSelection
 from taskhub.db.plans import reads_along_indexes
 from tests import crawler_client
@@ -56,8 +56,24 @@ def test_documents_are_read_along_an_index(
     assert not plan_of(document_selection._END_OF_STRETCH, end) & WHOLE
 
 
+def test_changes_are_read_along_an_index(task: CrawlerTask) -> None:
+    values: dict[str, Any] = {"stream": task.stream_id, "removed": [], "after": 0, "began": 0, "limit": 100}
+    values |= {"upto": task.last_row, "highest": 10**9, "bytes": 10**6}
+    puts = change_feed._PUTS.format(is_shown=document_selection.IS_SHOWN)
+    assert not plan_of(change_feed._WITHIN_BYTES.format(changes=puts), values) & WHOLE
+    # The few versions of one document are sorted.
+    found = plan_of(change_feed._WITHIN_BYTES.format(changes=change_feed._TOMBSTONES), values)
+    assert not found & (WHOLE - {"Sort"})
+
+
 def test_documents_are_removed_along_an_index(task: CrawlerTask) -> None:
-    values: dict[str, Any] = {"task": task.pk, "stream": task.stream_id, "removed": timezone.now(), "batch": 100}
+    values: dict[str, Any] = {
+        "task": task.pk,
+        "fid": task.fid,
+        "stream": task.stream_id,
+        "removed": timezone.now(),
+        "batch": 100,
+    }
     values |= {"after": (task.first_row or 0) - 1, "last": task.last_row}
     assert not plan_of(document_removal._DELETE_OF_TASK, values) & WHOLE
     assert not plan_of(document_removal._DELETE_OF_STREAM, values) & WHOLE

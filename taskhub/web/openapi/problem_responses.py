@@ -23,6 +23,7 @@ MEANING = {
     406: "A number of the body cannot be kept.",
     409: "The present state does not allow it; where that is a run's, `state` names it.",
     408: "The body did not arrive in time.",
+    410: "What the cursor refers to is not kept any more.",
     411: "The body comes in chunks, is long, and its length is not known.",
     412: "`If-Match` names another version than the present one, which is `version`.",
     413: "The body is larger than is allowed, which is `limit` bytes.",
