@@ -120,6 +120,22 @@ def test_the_tour_and_the_page_on_http_do_what_they_show(hub: Hub, folder: Path)
         check(part, output)
 
 
+def test_the_tour_in_python_does_what_it_shows(hub: Hub) -> None:
+    program = next(text for language, text in BLOCK.findall(at(hub, README)) if language == "python")
+    given = f"TOKEN = {hub.sign_up().token!r}\n"
+    environment = hub.environment | {"PYTHONPATH": str(ROOT / "client" / "src")}
+    done = subprocess.run(
+        [sys.executable, "-c", given + program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("SUCCESS {'done': 10")
+
+
 def test_the_page_on_extraction_does_what_it_shows(hub: Hub, folder: Path) -> None:
     with bundled_site() as site:
         page = at(hub, DOCS["extraction.md"]).replace("http://127.0.0.1:9001", site.rstrip("/"))
@@ -146,7 +162,7 @@ def test_operating_does_what_it_shows(hub: Hub, folder: Path) -> None:
 @pytest.mark.django_db
 def test_the_walker_of_the_readme_works(owner: Person) -> None:
     blocks = BLOCK.findall(README)
-    (source,) = [text for language, text in blocks if language == "python"]
+    _, source = [text for language, text in blocks if language == "python"]
     ((command, printed),) = [(text, blocks[n + 1][1]) for n, (name, text) in enumerate(blocks) if name == "bash"]
     path, _, body = command.partition(' -H "Authorization: token $TOKEN" -d ')
     with installed(source=source):
@@ -168,7 +184,8 @@ def test_commands_of_manage_that_are_named_exist() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    pages = {ROOT / name: (ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")}
+    names = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "client/README.md")
+    pages = {ROOT / name: (ROOT / name).read_text() for name in names}
     pages |= {ROOT / "docs" / name: page for name, page in DOCS.items()}
     for path, page in pages.items():
         for link in re.findall(r"\]\((?!https?:)([^)]+)\)", page):

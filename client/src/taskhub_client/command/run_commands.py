@@ -1,0 +1,174 @@
+"""Commands for runs: start a walker, wait, logs, list, cancel, retry."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+import click
+
+from taskhub_client.command.output import (
+    Session,
+    clean,
+    finish,
+    progress_text,
+    read_values,
+    show_run,
+    wait_with_bar,
+)
+from taskhub_client.records import LogLine, RunRecord
+from taskhub_client.walkers import RunOptions
+
+TIME = click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S"])
+
+
+@click.command()
+@click.argument("walker")
+@click.argument("values", nargs=-1, metavar="[NAME=VALUE]...")
+@click.option("--ctx", help="All values as one JSON object.")
+@click.option("-d", "--detach", is_flag=True, help="Do not wait: print the run's id.")
+@click.option("--tag", "tags", multiple=True, help="To find the run by; may be repeated.")
+@click.option("--priority", type=click.IntRange(1, 9))
+@click.option("--at", "run_at", type=TIME, help="Not before this time, such as 2026-01-31T12:00:00Z.")
+@click.option("--webhook", help="An address that is told of the end.")
+@click.pass_obj
+@finish
+def run(
+    session: Session,
+    walker: str,
+    values: tuple[str, ...],
+    ctx: str | None,
+    detach: bool,
+    tags: tuple[str, ...],
+    priority: int | None,
+    run_at: datetime | None,
+    webhook: str | None,
+) -> None:
+    """Run a walker in the background, and wait for it: taskhub run echo value=hello.
+
+    Values are JSON, or else texts; name=@file reads one from a file. Ctrl-C stops waiting, not the run.
+    """
+    options = RunOptions(
+        tags=list(tags) or None,
+        priority=priority,
+        run_at=run_at.astimezone() if run_at and run_at.tzinfo is None else run_at,
+        webhook=webhook,
+    )
+    started = session.hub.walkers.submit(walker, {**_read_ctx(ctx), **read_values(values)}, options=options)
+    if detach:
+        if session.as_json:
+            session.show({"id": started.id, "state": started.state})
+        else:
+            click.echo(started.id)
+        return
+    result = wait_with_bar(session, started)
+    session.show(result if session.as_json else started.report)
+
+
+def _read_ctx(text: str | None) -> dict[str, Any]:
+    try:
+        value = json.loads(text or "{}")
+    except ValueError as error:
+        raise click.UsageError(f"--ctx is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise click.UsageError("--ctx is not a JSON object.")
+    return value
+
+
+@click.command()
+@click.argument("run_id")
+@click.option("--timeout", type=float, help="Seconds to wait at most.")
+@click.pass_obj
+@finish
+def wait(session: Session, run_id: str, timeout: float | None) -> None:
+    """Wait for the end of a run, and print its result."""
+    session.show(wait_with_bar(session, session.hub.runs.get(run_id), timeout))
+
+
+@click.command()
+@click.argument("run_id")
+@click.option("-f", "--follow", is_flag=True, help="Also the lines that come, until the run ends.")
+@click.option(
+    "--level", type=click.Choice(["debug", "info", "warning", "error", "critical"]), help="From this level on."
+)
+@click.pass_obj
+@finish
+def logs(session: Session, run_id: str, follow: bool, level: str | None) -> None:
+    """Print the log of a run."""
+    for line in session.hub.runs.get(run_id).logs(level, follow=follow):
+        print_line(session, line)
+
+
+def print_line(session: Session, line: LogLine) -> None:
+    if session.as_json:
+        session.show(
+            {"at": line.at, "level": line.level, "logger": line.logger, "message": line.message, **line.fields}
+        )
+        return
+    colour = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}.get(line.level)
+    at = line.at.astimezone().strftime("%H:%M:%S.%f")[:-3] if line.at else ""
+    click.secho(f"{at} {line.level:8} {clean(line.message)}", fg=colour)
+
+
+@click.command()
+@click.option("--state", multiple=True, help="Such as FAILURE; may be repeated.")
+@click.option("--kind", help="Such as walker, sequence, extraction.")
+@click.option("--name")
+@click.option("--tag")
+@click.option("--since", help="Accepted at this time or later (RFC 3339).")
+@click.option("-n", "--limit", type=click.IntRange(1), default=20, show_default=True)
+@click.pass_obj
+@finish
+def runs(
+    session: Session,
+    state: tuple[str, ...],
+    kind: str | None,
+    name: str | None,
+    tag: str | None,
+    since: str | None,
+    limit: int,
+) -> None:
+    """List runs, newest first."""
+    filters = {"state": list(state) or None, "kind": kind, "name": name, "tag": tag, "since": since}
+    found = session.hub.runs.list(limit=limit, **filters)
+    columns = {
+        "run": lambda record: record.id,
+        "name": lambda record: record.name or record.kind,
+        "state": lambda record: record.state,
+        "progress": progress_text,
+        "created": lambda record: (
+            record.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if record.created_at else ""
+        ),
+        "error": lambda record: record.error.message.partition("\n")[0][:80] if record.error else "",
+    }
+    session.table(columns, found, raw=_raw)
+
+
+def _raw(record: RunRecord) -> Any:
+    return dict(record.value)
+
+
+@click.command()
+@click.argument("run_ids", nargs=-1, required=True, metavar="RUN_ID...")
+@click.pass_obj
+@finish
+def cancel(session: Session, run_ids: tuple[str, ...]) -> None:
+    """Cancel runs."""
+    for run_id in run_ids:
+        show_run(session, session.hub.runs.get(run_id).cancel())
+
+
+@click.command()
+@click.argument("run_id")
+@click.argument("values", nargs=-1, metavar="[NAME=VALUE]...")
+@click.option("-w", "--wait", "and_wait", is_flag=True, help="Wait for the new run's end.")
+@click.pass_obj
+@finish
+def retry(session: Session, run_id: str, values: tuple[str, ...], and_wait: bool) -> None:
+    """Run again what has ended, with other arguments where they are given."""
+    again = session.hub.runs.get(run_id).retry(read_values(values) or None)
+    if and_wait:
+        session.show(wait_with_bar(session, again))
+    else:
+        show_run(session, again.record)

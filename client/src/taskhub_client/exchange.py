@@ -1,0 +1,202 @@
+"""Calls as flows: what is sent, waited for and read, said once for `Hub` and `AsyncHub`.
+
+A flow is a generator. It yields commands, is given what they brought, and returns its result. A driver carries the
+commands out: one that blocks, and one for asyncio (see `connection`). So retries, pages and streams are written
+once, and can be tested without a network.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, urlsplit
+from uuid import uuid4
+
+from taskhub_client.errors import HubUnreachable, UnknownAnswer, problem_error
+
+T = TypeVar("T")
+
+TRIES = 6
+PAUSE_MIN, PAUSE_MAX = 0.2, 20.0  # seconds between two tries, but for what `Retry-After` says
+RETRY_AFTER_MAX = 120.0  # seconds; who is told to wait longer is told at once
+NOT_NOW = frozenset({429, 502, 503, 504})
+PAGE_MAX = 100
+READ_SECONDS = 60.0  # without a byte of the answer
+
+Query = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A call that is to be sent. Its answer is a `Response`.
+
+    `content` is called for each try, so a body can be sent again. `repeatable` says whether the call may be sent again
+    although its first answer may have been lost.
+    """
+
+    method: str
+    path: str
+    query: Query | None = None
+    json: Any = None
+    content: Callable[[], bytes | Iterator[bytes]] | None = None
+    files: Mapping[str, Any] | None = None
+    form: Mapping[str, str] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    read_seconds: float = READ_SECONDS
+    repeatable: bool = True
+    streamed: bool = False  # the body is read by `ReadChunk`
+
+
+@dataclass(frozen=True)
+class Response:
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes = b""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Nothing is done for some seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ReadChunk:
+    """The next bytes of a streamed answer; b"" at its end. Raises `NoAnswer` where it breaks off."""
+
+
+@dataclass(frozen=True)
+class Emit:
+    """A value for whoever iterates over the flow."""
+
+    value: Any
+
+
+class NoAnswer(Exception):
+    """A request, or the rest of its answer, was lost. `sent` says whether the hub may have got the request."""
+
+    def __init__(self, reason: str, *, sent: bool) -> None:
+        super().__init__(reason)
+        self.sent = sent
+
+
+Command = Request | Pause | ReadChunk | Emit
+Flow = Generator[Command, Any, T]
+
+
+def call(request: Request) -> Flow[Any]:
+    """What a call answers, read from JSON; None without a body. Raises `ProblemError` and `HubUnreachable`."""
+    response = yield from send(request)
+    return read_json(response)
+
+
+def send(request: Request) -> Flow[Response]:
+    """Sends a request, again where that is right, and returns its answer of 2xx or 3xx."""
+    for tries_left in reversed(range(TRIES)):
+        response: Response | None = None
+        try:
+            response = yield request
+        except NoAnswer as error:
+            if not tries_left or (error.sent and not request.repeatable):
+                raise HubUnreachable(str(error)) from error
+        seconds = back_off(TRIES - tries_left)
+        if response is not None:
+            wait = retry_after(response)
+            if not is_worth_a_try(response, request) or not tries_left or (wait or 0) > RETRY_AFTER_MAX:
+                return (yield from check(response, request))
+            seconds = seconds if wait is None else wait
+        yield Pause(seconds)
+    raise AssertionError("the last try returns or raises")
+
+
+def is_worth_a_try(response: Response, request: Request) -> bool:
+    """Whether the same call may be answered otherwise later on."""
+    if response.status == 409:  # the first call with this Idempotency-Key is still going on
+        return "Idempotency-Key" in request.headers and "retry-after" in response.headers
+    return response.status in NOT_NOW and (request.repeatable or response.status in (429, 503))
+
+
+def check(response: Response, request: Request) -> Flow[Response]:
+    """The answer, unless it is a refusal. Raises `ProblemError` and `UnknownAnswer`."""
+    if response.status < 400:
+        return response
+    body = response.body
+    while request.streamed and len(body) < 1_000_000:
+        chunk = yield ReadChunk()
+        if not chunk:
+            break
+        body += chunk
+    if not response.headers.get("content-type", "").startswith("application/problem+json"):
+        raise UnknownAnswer(
+            f"{request.method} {request.path} is answered {response.status} by something else than a hub."
+        )
+    raise problem_error(response.status, read_json(replace(response, body=body)))
+
+
+def read_json(response: Response) -> Any:
+    if not response.body:
+        return None
+    try:
+        return json.loads(response.body)
+    except ValueError as error:
+        raise UnknownAnswer("The answer is not JSON: is this the address of a hub?") from error
+
+
+def back_off(tries: int) -> float:
+    """Seconds to wait after so many tries: twice as long each time, by chance up to a half shorter."""
+    return min(PAUSE_MAX, PAUSE_MIN * 2.0**tries) * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+def retry_after(response: Response) -> float | None:
+    """Seconds of the header `Retry-After` (RFC 9110, section 10.2.3)."""
+    text = response.headers.get("retry-after", "")
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return None
+
+
+def idempotent(request: Request, key: str | None = None) -> Request:
+    """The request with an `Idempotency-Key`, so that it is accepted once however often it is sent."""
+    return replace(request, headers={**request.headers, "Idempotency-Key": key or uuid4().hex}, repeatable=True)
+
+
+def call_payload(request: Request) -> Flow[Any]:
+    """What a call of crawlers and streams answers: the payload in its envelope."""
+    answer = yield from call(request)
+    return answer["payload"]
+
+
+def pages(
+    path: str,
+    query: Query | None = None,
+    *,
+    parse: Callable[[Any], Any] = dict,
+    limit: int | None = None,
+    enveloped: bool = False,
+) -> Flow[None]:
+    """Emits what `parse` makes of the entries of a list, page by page; of the first `limit` at most.
+
+    Of the address of the next page only the query counts: seen from here the hub may have another name.
+    """
+    left = math.inf if limit is None else limit
+    asked: Query = {**(query or {}), **({} if limit is None else {"limit": min(limit, PAGE_MAX)})}
+    while left > 0:
+        page = yield from (call_payload if enveloped else call)(Request("GET", path, asked))
+        for entry in page["results"][: None if limit is None else int(left)]:
+            yield Emit(parse(entry))
+        left -= len(page["results"])
+        if not page.get("next"):
+            return
+        asked = dict(parse_qsl(urlsplit(page["next"]).query, keep_blank_values=True))

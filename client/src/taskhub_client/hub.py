@@ -1,0 +1,128 @@
+"""`Hub` and `AsyncHub`: a taskhub, as one of its users."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from taskhub_client.connection import AsyncConnection, Connection
+from taskhub_client.exchange import Flow, Request, call, idempotent
+from taskhub_client.extraction import AsyncExtraction, Extraction
+from taskhub_client.operations import Awaiting, Blocking, operation
+from taskhub_client.runs import AsyncRuns, Runs
+from taskhub_client.schedules import AsyncSchedules, Schedules
+from taskhub_client.sequences import AsyncSecrets, AsyncSequences, Secrets, Sequences
+from taskhub_client.settings import find_credentials
+from taskhub_client.streams import AsyncCrawlers, AsyncStreams, Crawlers, Streams
+from taskhub_client.walkers import AsyncWalkers, Walkers
+from taskhub_client.webhooks import AsyncWebhooks, Webhooks
+
+READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+
+
+class HubCalls:
+    """What `Hub` and `AsyncHub` do themselves."""
+
+    @operation
+    def version(self) -> Flow[str]:
+        """The hub's version."""
+        return str((yield from call(Request("GET", "/version")))["version"])
+
+    @operation
+    def me(self) -> Flow[dict[str, Any]]:
+        """The account whose key is used. Raises `NotSignedIn`."""
+        return dict((yield from call(Request("GET", "/user/manage/"))))
+
+    @operation
+    def make_token(self, email: str, password: str) -> Flow[str]:
+        """Signs in, and returns a token for some days. Raises `InvalidRequest` for a wrong password."""
+        body = {"email": email, "password": password}
+        return str((yield from call(Request("POST", "/user/token/", json=body, repeatable=False)))["token"])
+
+    @operation
+    def make_key(self, name: str, *, scopes: list[str] | None = None, expires_in: int | None = None) -> Flow[str]:
+        """Makes an API key, which is shown this once. `expires_in` is in seconds."""
+        members = {"name": name, "scopes": scopes, "expires_in": expires_in}
+        body = {key: value for key, value in members.items() if value is not None}
+        return str((yield from call(Request("POST", "/user/apikey", json=body, repeatable=False)))["key"])
+
+    @operation
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        json: Any = None,
+        idempotency_key: str | None = None,
+    ) -> Flow[Any]:
+        """Makes any call of the hub, with the same retries and errors, and returns what it answers in JSON."""
+        request = Request(method, path, query, json=json, repeatable=method.upper() in READ_METHODS)
+        return (yield from call(idempotent(request, idempotency_key) if idempotency_key else request))
+
+
+class Hub(HubCalls, Blocking):
+    """A taskhub, as one of its users. Safe for threads. Use it as a context manager, or `close` it.
+
+    Address and key are those given, or TASKHUB_URL and TASKHUB_KEY, or what `taskhub login` kept. `options` go to
+    httpx's client, such as `verify`, `proxy` or `transport`.
+    """
+
+    def __init__(
+        self, url: str | None = None, key: str | None = None, *, token: str | None = None, **options: Any
+    ) -> None:
+        connection = Connection(find_credentials(url, key, token), **options)
+        super().__init__(connection)
+        self.url = connection.credentials.url
+        self.walkers = Walkers(connection)
+        self.runs = Runs(connection)
+        self.sequences = Sequences(connection)
+        self.secrets = Secrets(connection)
+        self.schedules = Schedules(connection)
+        self.streams = Streams(connection)
+        self.crawlers = Crawlers(connection)
+        self.extraction = Extraction(connection)
+        self.webhooks = Webhooks(connection)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Hub:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncHub(HubCalls, Awaiting):
+    """A taskhub, as one of its users, for asyncio. Its methods are those of `Hub`, awaited."""
+
+    def __init__(
+        self, url: str | None = None, key: str | None = None, *, token: str | None = None, **options: Any
+    ) -> None:
+        connection = AsyncConnection(find_credentials(url, key, token), **options)
+        super().__init__(connection)
+        self.url = connection.credentials.url
+        self.walkers = AsyncWalkers(connection)
+        self.runs = AsyncRuns(connection)
+        self.sequences = AsyncSequences(connection)
+        self.secrets = AsyncSecrets(connection)
+        self.schedules = AsyncSchedules(connection)
+        self.streams = AsyncStreams(connection)
+        self.crawlers = AsyncCrawlers(connection)
+        self.extraction = AsyncExtraction(connection)
+        self.webhooks = AsyncWebhooks(connection)
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    async def __aenter__(self) -> AsyncHub:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

@@ -1,0 +1,176 @@
+"""Runs: one that was started or asked for, and the list of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from taskhub_client.connection import AsyncConnection, Connection
+from taskhub_client.errors import RunCancelled, RunFailed, WaitTimeout
+from taskhub_client.exchange import Flow, Request, call, idempotent, pages
+from taskhub_client.operations import Awaiting, Blocking, emits, operation, starts_run
+from taskhub_client.records import ENDED, REVOKED, SUCCESS, LogLine, RunRecord
+from taskhub_client.server_events import server_events
+
+WAIT_SECONDS = 60.0  # of one call that waits; it is made again until the run has ended
+
+
+def get_run(run_id: str) -> Flow[RunRecord]:
+    return RunRecord.parse((yield from call(Request("GET", f"/runs/{run_id}"))))
+
+
+def wait_for_run(run_id: str, timeout: float | None = None) -> Flow[RunRecord]:
+    """The whole run when it has ended. Raises `WaitTimeout` after `timeout` seconds."""
+    until = None if timeout is None else time.monotonic() + timeout
+    while True:
+        seconds = WAIT_SECONDS if until is None else max(0.0, min(WAIT_SECONDS, until - time.monotonic()))
+        query = {"task_id": run_id, "timeout": f"{seconds:.3f}"}
+        waited = Request("GET", "/js/walker_queue_wait", query, read_seconds=seconds + 30)
+        status = yield from call(waited)
+        if status["state"] in ENDED:
+            return (yield from get_run(run_id))
+        if until is not None and time.monotonic() >= until:
+            raise WaitTimeout(f"Run {run_id} has not ended after {timeout:g} seconds; it is {status['state']}.")
+
+
+def result_of(record: RunRecord) -> Any:
+    """The result of a run that has ended. Raises `RunFailed` and `RunCancelled`."""
+    if record.state == SUCCESS:
+        return record.result
+    raise (RunCancelled if record.state == REVOKED else RunFailed)(record.error, run=record)
+
+
+class RunHandle:
+    """What `Run` and `AsyncRun` have in common: the run's record, as it was when the hub was last asked."""
+
+    _connection: Any
+
+    def __init__(self, record: RunRecord) -> None:
+        self.record = record
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def state(self) -> str:
+        return self.record.state
+
+    @property
+    def ended(self) -> bool:
+        return self.record.ended
+
+    @property
+    def result(self) -> Any:
+        """None until the run has been waited for, or has been refreshed after its end."""
+        return self.record.result
+
+    @property
+    def report(self) -> list[Any]:
+        """What a walker reported; empty for other runs."""
+        result = self.record.result
+        return list(result.get("report", ())) if isinstance(result, Mapping) else []
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.record.name or self.record.kind} {self.id} {self.state}>"
+
+    @operation
+    def refresh(self) -> Flow[RunRecord]:
+        """Asks the hub for the whole run, and returns its record."""
+        self.record = yield from get_run(self.id)
+        return self.record
+
+    @operation
+    def wait(self, timeout: float | None = None) -> Flow[Any]:
+        """Waits for the end, and returns the result.
+
+        Raises `RunFailed` or `RunCancelled` where it ended otherwise, `WaitTimeout` after `timeout` seconds.
+        """
+        self.record = yield from wait_for_run(self.id, timeout)
+        return result_of(self.record)
+
+    @emits(RunRecord)
+    def events(self) -> Flow[None]:
+        """Iterates over the run's moves as they happen: first its present state, last its end."""
+
+        def is_last(record: RunRecord) -> bool:
+            self.record = record
+            return record.ended
+
+        return (yield from server_events(f"/runs/{self.id}/events", "run", RunRecord.parse, is_last=is_last))
+
+    @emits(LogLine)
+    def logs(self, level: str | None = None, *, follow: bool = False) -> Flow[None]:
+        """Iterates over the lines of the log, from `level` on; with `follow` also over those that come, to the end."""
+        path, query = f"/runs/{self.id}/logs", {"level": level}
+        if follow:
+            return (yield from server_events(path, "log", LogLine.parse, query={**query, "follow": "true"}))
+        return (yield from pages(path, query, parse=LogLine.parse))
+
+    @operation
+    def cancel(self) -> Flow[RunRecord]:
+        """Cancels the run. Raises `Conflict` where it has ended already."""
+        self.record = RunRecord.parse((yield from call(Request("POST", f"/runs/{self.id}/cancel"))))
+        return self.record
+
+    @starts_run
+    def retry(self, arguments: Mapping[str, Any] | None = None) -> Flow[RunRecord]:
+        """Starts a new run of one that has ended, with other arguments where they are given."""
+        body = None if arguments is None else {"arguments": dict(arguments)}
+        return RunRecord.parse((yield from call(idempotent(Request("POST", f"/runs/{self.id}/retry", json=body)))))
+
+
+class Run(RunHandle, Blocking):
+    """A run of anything in the background."""
+
+    def __init__(self, connection: Connection, record: RunRecord) -> None:
+        RunHandle.__init__(self, record)
+        Blocking.__init__(self, connection)
+
+
+class AsyncRun(RunHandle, Awaiting):
+    """A run of anything in the background, for asyncio."""
+
+    def __init__(self, connection: AsyncConnection, record: RunRecord) -> None:
+        RunHandle.__init__(self, record)
+        Awaiting.__init__(self, connection)
+
+
+def as_text(value: Any) -> Any:
+    """A value of a query as the hub reads it."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return value
+    return ",".join(str(entry) for entry in value)
+
+
+class RunCalls:
+    """`hub.runs`."""
+
+    @starts_run
+    def get(self, run_id: str) -> Flow[RunRecord]:
+        """One run, whole. Raises `NotFound`."""
+        return (yield from get_run(run_id))
+
+    @emits(RunRecord)
+    def list(self, /, *, limit: int | None = None, **filters: Any) -> Flow[None]:
+        """Iterates over runs, newest first, `limit` at most: yours, for staff everybody's.
+
+        The filters are those of `GET /runs`, such as `state="FAILURE"`, `kind`, `name`, `since`; several states in a
+        list.
+        """
+        query = {name: as_text(value) for name, value in filters.items() if value is not None}
+        return (yield from pages("/runs", query, parse=RunRecord.parse, limit=limit))
+
+
+class Runs(RunCalls, Blocking):
+    """`hub.runs`."""
+
+
+class AsyncRuns(RunCalls, Awaiting):
+    """`hub.runs` for asyncio."""
