@@ -9,9 +9,10 @@ from typing import NoReturn
 
 from taskhub import up
 from taskhub.demo.temporary_home import temporary_home
-from taskhub.embedded import CannotStart, Home, Servers, check_addresses
+from taskhub.embedded import CannotStart, Home, Servers, check_addresses, require_home
 from taskhub.security.log_lines import escape_controls
 
+HELP = {"-h", "--help", "--version"}
 # These need addresses in the settings, but nobody behind them; `up` and `demo` start servers themselves.
 WITHOUT_SERVERS = {
     *("up", "demo", "help", "version", "check", "diffsettings", "startapp", "startproject"),
@@ -23,6 +24,8 @@ def main() -> None:
     try:
         with temporary_home() if sys.argv[1:2] == ["demo"] else nullcontext():
             check_addresses(os.environ)
+            if sys.argv[1:2] == ["backup"] and not (HELP & set(sys.argv) or os.environ.get("DATABASE_URL")):
+                require_home()
             servers = Servers.of(Home())
             os.environ.update(servers.environment())
             if sys.argv[1:2] == ["up"]:
@@ -50,7 +53,7 @@ def run_django(servers: Servers, argv: list[str]) -> None:
 
 def borrowed(servers: Servers, arguments: list[str]) -> AbstractContextManager[None]:
     """The servers for as long as a command needs them."""
-    alone = not arguments or arguments[0] in WITHOUT_SERVERS or {"-h", "--help", "--version"} & set(arguments)
+    alone = not arguments or arguments[0] in WITHOUT_SERVERS or HELP & set(arguments)
     # A sequence that is nobody's knows no user, and calls other servers only.
     nobodys = arguments[:1] == ["sequence"] and not any(argument.startswith("--as") for argument in arguments)
     if alone or nobodys or not servers.private:

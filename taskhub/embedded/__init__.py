@@ -5,8 +5,8 @@ other command borrows them: it uses them while they run, else starts them for it
 """
 
 from .external_servers import check_addresses
-from .home import OWNER, CannotStart, Home
-from .postgres import client_program
+from .home import OWNER, CannotStart, Home, require_home
+from .postgres import client_programs
 from .process_registry import ProcessRegister, ProgramSpec, StopSignals, end_session
 from .servers import START_SECONDS, Servers, describe_this_process, ensure_services
 
@@ -20,8 +20,9 @@ __all__ = [
     "Servers",
     "StopSignals",
     "check_addresses",
-    "client_program",
+    "client_programs",
     "describe_this_process",
     "end_session",
     "ensure_services",
+    "require_home",
 ]

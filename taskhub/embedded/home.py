@@ -22,6 +22,16 @@ class CannotStart(Exception):
     """The hub cannot start. `manage.py` prints the message, which is one sentence, and exits with code 2."""
 
 
+def home_path(path: str | os.PathLike[str] | None = None) -> Path:
+    return Path(os.path.abspath(path or os.environ.get("TASKHUB_HOME") or DEFAULT_HOME))
+
+
+def require_home() -> None:
+    """Raises CannotStart where there is no home: whoever only reads one is not to make a new, empty one."""
+    if not (home_path() / OWNER).exists():
+        raise CannotStart(f"There is no hub in {home_path()}: set TASKHUB_HOME to the home of the hub.")
+
+
 class HomeLock:
     """A lock between processes (flock), released by the kernel when its holder ends; shared or exclusive."""
 
@@ -56,7 +66,7 @@ class Home:
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        self.path = Path(os.path.abspath(path or os.environ.get("TASKHUB_HOME") or DEFAULT_HOME))
+        self.path = home_path(path)
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not os.listdir(self.path):

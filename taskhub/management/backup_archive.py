@@ -13,7 +13,6 @@ import io
 import json
 import os
 import shutil
-import subprocess
 import tarfile
 import tempfile
 import time
@@ -22,13 +21,12 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-import psycopg.conninfo
 from django.conf import settings
 from django.core.management import call_command
-from django.db import ProgrammingError, connection
+from django.db import OperationalError, ProgrammingError, connection
 
 import taskhub
-from taskhub.embedded import client_program
+from taskhub.management.database_dump import DumpError, dump_database, restore_database
 from taskhub.runs.models import Leadership, Worker, live_workers
 from taskhub.runs.scheduler.leadership import is_led
 
@@ -52,17 +50,23 @@ def write_archive(path: Path, say: Say) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix=".backup-", dir=path.parent) as folder:
             dump, draft = Path(folder, DUMP), Path(folder, "archive")
-            _run_postgres("pg_dump", "--format=custom", "--no-owner", "--no-privileges", "--file", str(dump))
+            if not _table_count():
+                raise ArchiveError("The database holds no hub: set TASKHUB_HOME or DATABASE_URL to those of the hub.")
+            dump_database(dump)
             say(f"database: {dump.stat().st_size:,} bytes")
             with _new_file(draft) as file:
                 with tarfile.open(fileobj=file, mode="w") as archive:
                     count = _add_all(archive, dump)
                 file.flush()
                 os.fsync(file.fileno())
-            os.link(draft, path)  # never over a file that came meanwhile
+            _put_at(draft, path)
         say(f"files: {count:,}")
     except OSError as error:
         raise ArchiveError(f"{path} cannot be written: {error.strerror or error}.") from None
+    except DumpError as error:
+        raise ArchiveError(str(error)) from None
+    except OperationalError as error:
+        raise _out_of_reach(error) from None
 
 
 def restore_archive(path: Path, say: Say, *, replace: bool) -> None:
@@ -78,7 +82,7 @@ def restore_archive(path: Path, say: Say, *, replace: bool) -> None:
             _check_manifest(folder)
             _check_key(folder)
             _empty_database(replace=replace)
-            _run_postgres("pg_restore", "--single-transaction", "--no-owner", "--no-privileges", str(folder / DUMP))
+            restore_database(folder / DUMP)
             say("database: restored")
             call_command("migrate", verbosity=0)
             # Those were of the hub that was backed up: nothing of this one runs.
@@ -90,10 +94,28 @@ def restore_archive(path: Path, say: Say, *, replace: bool) -> None:
         raise ArchiveError(f"{path} is no back-up of taskhub, or is not whole.") from None
     except OSError as error:
         raise ArchiveError(f"{path} cannot be restored: {error.strerror or error}.") from None
+    except DumpError as error:
+        raise ArchiveError(str(error)) from None
+    except OperationalError as error:
+        raise _out_of_reach(error) from None
+
+
+def _out_of_reach(error: OperationalError) -> ArchiveError:
+    return ArchiveError(f"The database cannot be used: {(str(error).strip() or 'it is away').splitlines()[0]}")
 
 
 def _home() -> Path:
     return Path(settings.HOME)
+
+
+def _put_at(draft: Path, path: Path) -> None:
+    """Gives a file its name; never over a file that came meanwhile, where the file system has hard links."""
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        raise
+    except OSError:  # as on many sticks and network shares
+        draft.rename(path)
 
 
 def _new_file(path: Path) -> IO[bytes]:
@@ -184,20 +206,25 @@ def _check_key(folder: Path) -> None:
 
 
 def _empty_database(*, replace: bool) -> None:
+    if not _table_count():
+        return
+    if not replace:
+        raise ArchiveError(
+            "The database has tables already: restore into an empty one, in another TASKHUB_HOME or by another"
+            " DATABASE_URL, or say --replace to lose what it holds."
+        )
+    if _is_running():
+        raise ArchiveError("A hub uses this database: stop it first.")
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()")
-        if not cursor.fetchone()[0]:
-            return
-        if not replace:
-            raise ArchiveError(
-                "The database has tables already: restore into an empty one, in another TASKHUB_HOME or by another"
-                " DATABASE_URL, or say --replace to lose what it holds."
-            )
-        if _is_running():
-            raise ArchiveError("A hub uses this database: stop it first.")
         cursor.execute("SELECT quote_ident(current_schema())")
         (schema,) = cursor.fetchone()
         cursor.execute(f"DROP SCHEMA {schema} CASCADE; CREATE SCHEMA {schema}")
+
+
+def _table_count() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()")
+        return int(cursor.fetchone()[0])
 
 
 def _is_running() -> bool:
@@ -217,19 +244,3 @@ def _put_in_place(folder: Path) -> None:
     (folder / FILES).rename(files)
     if _has_key_file():
         (folder / KEY).replace(_home() / KEY)
-
-
-def _run_postgres(program: str, *arguments: str) -> None:
-    """Runs a program of PostgreSQL's against the hub's database. Raises `ArchiveError` with its last line."""
-    address = psycopg.conninfo.conninfo_to_dict(settings.DATABASE_URL)
-    password = str(address.pop("password", "") or "")
-    found = client_program(program, private=settings.PRIVATE)
-    command = [found, "--dbname", psycopg.conninfo.make_conninfo("", **address), *arguments]
-    environment = {
-        **os.environ,
-        **({"PGPASSWORD": password} if password else {}),
-    }  # where no list of processes shows it
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise ArchiveError(f"{program} failed: {lines[-1]}")

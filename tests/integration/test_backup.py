@@ -1,7 +1,9 @@
 """Back-ups: made of a hub that runs, restored into a home of any name; and what is no back-up is refused."""
 
+import errno
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -12,8 +14,12 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection
 
-from tests.hub import PASSWORD, ROOT, Hub
+from taskhub.embedded import client_programs
+from taskhub.management import backup_archive
+from taskhub.management.database_dump import _without_newer_settings
+from tests.hub import PASSWORD, ROOT, STRANGE, Hub
 
 READ = """
 import json
@@ -31,9 +37,9 @@ print(json.dumps([
 """
 
 
-def manage(environment: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "manage.py", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+def manage(environment: dict[str, str], *arguments: str, folder: Path = ROOT) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.timeout(600)
@@ -125,3 +131,67 @@ def test_what_is_no_back_up_of_this_hub_is_refused(tmp_path: Path, settings: Any
 def test_an_archive_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="cannot be written: No such file"):
         call_command("backup", tmp_path / "missing" / "archive")
+
+
+def test_where_there_is_no_hub_nothing_is_backed_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the command is called in another folder: no new home is made there, and no archive of nothing."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(STRANGE)}
+    done = manage(plain, "backup", "hub.tar", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"There is no hub in {tmp_path}/var: set TASKHUB_HOME to the home of the hub.\n",
+    )
+    monkeypatch.setattr(backup_archive, "_table_count", lambda: 0)
+    with pytest.raises(CommandError, match="holds no hub"):
+        call_command("backup", tmp_path / "hub.tar")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.django_db
+def test_a_database_that_is_away_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.HOME = tmp_path
+    back_up(secret_key=settings.SECRET_KEYS[0].encode())(tmp_path / "archive")
+
+    def be_away() -> int:
+        raise OperationalError("connection failed: Connection refused\nIs it running?")
+
+    monkeypatch.setattr(backup_archive, "_table_count", be_away)
+    for command, archive in (("restore", tmp_path / "archive"), ("backup", tmp_path / "other")):
+        with pytest.raises(CommandError, match=r"^The database cannot be used: connection failed: Connection refused$"):
+            call_command(command, archive)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_archive_is_written_where_there_are_no_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    def refuse(*places: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    settings.HOME = tmp_path
+    settings.DATABASE_URL = f"{settings.DATABASE_URL.rpartition('/')[0]}/{connection.settings_dict['NAME']}"
+    monkeypatch.setattr(os, "link", refuse)
+    call_command("backup", tmp_path / "archive")
+    with tarfile.open(tmp_path / "archive") as archive:
+        assert archive.getnames() == ["manifest.json", "database.dump", "secret_key"]
+
+
+@pytest.mark.parametrize(("version", "is_first"), [("9.6.24", True), ("99.1 (Debian 99.1-1)", False)])
+def test_the_programs_of_postgresql_are_known_by_their_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, is_first: bool
+) -> None:
+    program = tmp_path / "pg_dump"
+    program.write_text(f"#!/bin/sh\necho 'pg_dump (PostgreSQL) {version}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    found = client_programs("pg_dump")
+    assert len(found) == 2
+    assert [path for _, path in found].index(str(program)) == (0 if is_first else 1)
+
+
+def test_older_servers_are_not_told_what_they_do_not_know() -> None:
+    head = [b"SET statement_timeout = 0;\n", b"SET transaction_timeout = 0;\n"]
+    body = [b"CREATE TABLE a (b text);\n", b"COPY a (b) FROM stdin;\n", b"SET transaction_timeout = 0;\n", b"\\.\n"]
+    assert list(_without_newer_settings([*head, *body])) == [head[0], *body]
