@@ -5,6 +5,7 @@ from typing import Any
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from extraction.domain.element_places import ElementPlaces
 from extraction.domain.page_addresses import absolute_address, fetchable_address
 from extraction.domain.page_sources import ValueNode, xpath_text
 from extraction.domain.selectors import compile_xpath, is_relative, needs_lxml
@@ -17,6 +18,8 @@ class HtmlSource:
 
     def __init__(self, html: str | bytes) -> None:
         self.page = LexborHTMLParser(html)
+        tags = html.count("<") if isinstance(html, str) else html.count(b"<")
+        self._element_places = ElementPlaces(self.page, tags)
 
     @property
     def root(self) -> LexborNode | None:
@@ -34,7 +37,7 @@ class HtmlSource:
         return address if fetchable_address(address) else url
 
     def select(self, selector: str) -> list[Any]:
-        return self.page.css(selector)
+        return list(self._element_places.find(selector))
 
     def select_within(self, selector: str, block: Any) -> list[Any]:
         return list(block.css(selector))
