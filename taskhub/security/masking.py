@@ -33,6 +33,7 @@ _PATTERNS = [
     re.compile(r"(://[^\s/:@]*:)[^\s/]+(?=@)"),  # passwords in addresses
 ]
 # "password": ["abc", "def"], credentials={'user': 'u'}, token=Text('abc'): what follows the name up to the bracket
+_ORIGIN = re.compile(r"https?://[^/?#\s]+", re.IGNORECASE)  # of an address
 _BRACKETED = re.compile(rf"""(?i){_NAMES}(?:\\*["']?\s*[:=]|\\*["'],)\s*(?=\w{{0,40}}[\[({{])""")
 _BRACKET_OR_TEXT = re.compile(r"""(?s)([\[({])|([\])}])|(?<!\\)(\\{0,15}["'])(?:(?!\3)(?:\\.|[^\\]))*(?:\3|\\?\Z)""")
 _IS_SECRET = re.compile(rf"(?i){_NAMES}$")
@@ -107,8 +108,12 @@ def mask_all(value: Any, secrets: frozenset[str] = frozenset()) -> Any:
 
 
 def masked_address(url: str) -> str:
-    """An address without what may be secret in it: its query, and what `mask` hides."""
-    return mask(url).partition("?")[0]
+    """An address without what may be secret in it: its path and query, and what `mask` hides.
+
+    Whoever knows the path of a webhook can often send to it: many services give it as their only credential.
+    """
+    origin = _ORIGIN.match(shown := mask(url))
+    return f"{origin[0]}/{MASK}" if origin and shown[origin.end() :] not in ("", "/") else shown
 
 
 def masked_places(value: Any, at: str = "") -> Iterator[str]:

@@ -29,7 +29,7 @@ SECRETS: dict[str, Any] = {
     "deep": [{"apiToken": CANARY}],
     "url": f"http://h.example/?token={CANARY}",
 }
-HOOK = f"http://127.0.0.1:9/hook?token={CANARY}"
+HOOK = f"http://127.0.0.1:9/{CANARY}/hook?token={CANARY}"
 EVERY_DAY = {"type": "interval", "conf": {"every": 1, "period": "days"}}
 REQUEST: dict[str, Any] = {
     "url": f"http://127.0.0.1:9/?token={CANARY}",

@@ -10,9 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskhub.accounts.models import new_key
-from taskhub.security.masking import MASK, MaskingFilter, hiding, mask, mask_value, secrets_of
+from taskhub.security.masking import MASK, MaskingFilter, hiding, mask, mask_value, masked_address, secrets_of
 
 CANARY = "Zq7canary"
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://hooks.example/services/T0/B1/c4n4ry", "https://hooks.example/***"),
+        ("http://h.example:8080/?token=c4n4ry#c4n4ry", "http://h.example:8080/***"),
+        ("HTTPS://h.example?c4n4ry", "HTTPS://h.example/***"),
+        ("http://ann:c4n4ry@h.example/", "http://***@h.example/"),
+        ("http://h.example/", "http://h.example/"),
+        ("", ""),
+    ],
+)
+def test_of_a_webhook_the_server_is_shown_alone(address: str, shown: str) -> None:
+    assert masked_address(address) == shown
 
 
 @pytest.mark.parametrize(
