@@ -266,6 +266,9 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
 DATA_UPLOAD_MAX_NUMBER_FILES = 100
 # Of one web process. A body that pauses, comes too slowly or takes too long is refused with 408.
 WEB_THREADS = env_int("TASKHUB_WEB_THREADS", 64, minimum=2)
+WEB_THREADS_PER_CALLER = (
+    max(1, DATABASE_POOL_SIZE * 3 // 4) if DATABASE_POOL_SIZE else None
+)  # some connections are left
 # A process that computes for so long, times its processors, without letting its event loop turn is ended and replaced.
 WEB_COMPUTING_SECONDS = env_int("TASKHUB_WEB_COMPUTING_SECONDS", 5, minimum=1)
 BODY_IDLE_SECONDS = env_int("TASKHUB_BODY_IDLE_SECONDS", 30, minimum=1)

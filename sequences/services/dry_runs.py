@@ -11,6 +11,7 @@ from sequences.services.sequence_execution import configured_limits
 from sequences.services.sequence_runs import KIND
 from sequences.services.step_recorder import StepRecorder
 from sequences.services.stored_sequences import Library
+from taskhub.db.connections import give_back_connection
 from taskhub.runs.models import Run
 
 
@@ -38,6 +39,7 @@ def dry_run(*, owner: Any, sequence: Any, answers: Any) -> dict[str, Any]:
         load=Library(run.owner_id, note).load,
     )
     stopped = None
+    give_back_connection()  # while it computes, others need one
     try:
         dry.run()
     except SequenceStopped as stop:

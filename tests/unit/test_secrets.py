@@ -21,7 +21,7 @@ CANARY = "Zq7canary"
         ("https://hooks.example/services/T0/B1/c4n4ry", "https://hooks.example/***"),
         ("http://h.example:8080/?token=c4n4ry#c4n4ry", "http://h.example:8080/***"),
         ("HTTPS://h.example?c4n4ry", "HTTPS://h.example/***"),
-        ("http://ann:c4n4ry@h.example/", "http://***@h.example/"),
+        ("http://ann:c4n4ry@h.example/", "http://ann:***@h.example/"),
         ("http://h.example/", "http://h.example/"),
         ("", ""),
     ],

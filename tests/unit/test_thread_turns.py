@@ -42,9 +42,11 @@ def test_addresses_take_turns_however_many_callers_each_has() -> None:
 
 
 @pytest.mark.parametrize(
-    ("threads", "greedy", "held"), [(8, 1, [4]), (8, 2, [4, 2]), (64, 4, [32, 16, 8, 4]), (2, 1, [1])]
+    ("threads", "greedy", "held"),
+    [(8, 1, [4]), (8, 2, [4, 2]), (64, 4, [32, 16, 8, 4]), (2, 1, [1]), ((64, 12), 5, [12, 12, 12, 12, 8])],
 )
-def test_long_calls_of_some_leave_threads_for_the_next(threads: int, greedy: int, held: list[int]) -> None:
+def test_long_calls_of_some_leave_threads_for_the_next(threads: Any, greedy: int, held: list[int]) -> None:
+    threads, *limit = threads if isinstance(threads, tuple) else (threads,)
     clients = [USER._replace(credentials=(str(number),)) for number in range(greedy)]
     begun, end = Counter[WebClient](), asyncio.Event()
 
@@ -54,7 +56,7 @@ def test_long_calls_of_some_leave_threads_for_the_next(threads: int, greedy: int
             await end.wait()
 
     async def act() -> None:
-        turns = ThreadTurns(threads)
+        turns = ThreadTurns(threads, *limit)
         calls = []
         for client in clients:
             calls += [asyncio.create_task(call(turns, client)) for _ in range(threads)]

@@ -18,7 +18,7 @@ class FrontState:
     def __init__(self, respond: Callable[[dict[str, Any]], HttpResponseBase]) -> None:
         self.respond = respond
         self.threads = ThreadPoolExecutor(settings.WEB_THREADS, "django")
-        self.turns = ThreadTurns(settings.WEB_THREADS)
+        self.turns = ThreadTurns(settings.WEB_THREADS, settings.WEB_THREADS_PER_CALLER)
         # A long body is read while it arrives, so its sender decides how long a thread is held: they are apart.
         # Beside those that are taken fairly by users, there are some for callers who will be refused.
         long_bodies = settings.UPLOADS_AT_ONCE + settings.LONG_FORMS_AT_ONCE

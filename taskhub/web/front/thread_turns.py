@@ -37,12 +37,12 @@ def client_of(environ: Mapping[str, Any], proxies: int) -> WebClient:
 class ThreadTurns:
     """As many turns at once as there are threads. For one event loop.
 
-    A caller gets one more only while more of them are free than the caller has: long calls of one leave threads for
-    the next.
+    A caller gets one more only while more of them are free than the caller has, and has no more than `per_caller`: long
+    calls of one leave threads, and connections to the database, for the next.
     """
 
-    def __init__(self, threads: int) -> None:
-        self._share = FairShare(threads)
+    def __init__(self, threads: int, per_caller: int | None = None) -> None:
+        self._share = FairShare(threads, per_caller)
         self._waiting: dict[str, dict[tuple[str, ...], Waiters]] = {}  # by address and credentials; the first is next
         self.count_waiting = 0
 
