@@ -60,7 +60,11 @@ def test_a_documented_sequence_from_the_form_to_its_steps(visit: Visit, hub: Hub
     assert ended["state"] == "SUCCESS", ended
     printed.check_result(ended["result"])
     page.reload()
-    page.locator(".field-more").get_by_role("link", name="steps").click()
+    page.locator(".field-more").get_by_role("link", name="steps", exact=True).click()
+    expect(page.locator("tbody tr[aria-level='2']").first).to_contain_text("__def_loop__[0]")
+    expect(page.locator("tbody tr[aria-level='1'] a").last).to_have_text("requests[3]")
+    shoot(page, tmp_path, "tree")
+    page.get_by_role("link", name="In time").click()
     expect(page.locator("#result_list tbody tr")).to_have_count(8)
     expect(page.locator("#result_list tbody tr .field-path").last).to_have_text("requests[3]")
     shoot(page, tmp_path, "steps")

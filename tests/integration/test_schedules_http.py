@@ -20,6 +20,7 @@ from taskhub.runs.scheduler.fires import fire_due
 from taskhub.runs.scheduler.schedule_preview import preview
 from tests import crawler_client
 from tests.conftest import Person
+from tests.problems import problem
 
 pytestmark = pytest.mark.django_db
 HOURLY = {"interval": {"every": 1, "period": "hours"}}
@@ -33,8 +34,8 @@ def make(person: Person, status: int = 201, **fields: Any) -> Any:
     return answer.json()
 
 
-def places(problem: Any) -> dict[str, str]:
-    return {error["pointer"]: error["detail"] for error in problem["errors"]}
+def places(refusal: Any) -> dict[str, str]:
+    return {error["pointer"]: error["detail"] for error in refusal["errors"]}
 
 
 def patch(person: Person, schedule: Any, status: int = 200, **changes: Any) -> Any:
@@ -439,3 +440,37 @@ def test_what_the_docs_print_is_taken(owner: Person) -> None:
         assert answer.status_code in {200, 201}, answer.content
     refused = make(owner, 400, name="other", when={"crontab": "61 * * * *"})
     assert refused["errors"] == [{"pointer": "/when/crontab/minute", "detail": "61 is no minute; there are 0 to 59."}]
+
+
+def test_intervals_go_on_whatever_else_is_changed(owner: Person) -> None:
+    """A call every half an hour would keep an hourly schedule from firing at all."""
+    made = make(owner)
+    assert made["when"] == HOURLY
+    for changes in ({}, {"jitter": 5}, {"name": "other"}, {"overlap": "wait"}, {"end": "2100-01-01T00:00:00Z"}):
+        changed = owner.patch(f"/schedules/{made['id']}", changes).json()
+        assert changed["next_fires"] == made["next_fires"]
+    paused = owner.post(f"/schedules/{made['id']}/pause").json()
+    assert paused["next_fires"] == []
+    assert owner.post(f"/schedules/{made['id']}/resume").json()["next_fires"] != made["next_fires"]
+
+
+def test_what_staff_were_shown_masked_overwrites_nothing(owner: Person, colleague: Person) -> None:
+    arguments = {"name": "echo", "ctx": {"value": {"password": "canary-1"}}}
+    made = make(owner, arguments=arguments, webhook="http://127.0.0.1:9/x?token=canary-2")
+    place = f"/schedules/{made['id']}"
+    shown = colleague.get(place).json()
+    assert "canary" not in str(shown)
+    refusal = problem(colleague.patch(place, {"arguments": shown["arguments"]}), 400, "/arguments")
+    assert [error["path"] for error in refusal["errors"]] == ["ctx.value.password"]
+    problem(colleague.patch(place, {"arguments": json.dumps(shown["arguments"])}), 400, "/arguments")
+    assert colleague.patch(place, {"webhook": shown["webhook"], "jitter": 7}).status_code == 200
+    kept = owner.get(place).json()
+    assert (kept["arguments"], kept["webhook"], kept["jitter"]) == (arguments, made["webhook"], 7)
+    assert colleague.patch(place, {"webhook": ""}).status_code == 200
+    assert owner.get(place).json()["webhook"] == ""
+
+
+@pytest.mark.parametrize("address", ["ftp://h/", "http://10.0.0.1/", "nowhere"])
+def test_a_webhook_that_is_not_called_is_named(owner: Person, address: str) -> None:
+    made = make(owner)
+    problem(owner.patch(f"/schedules/{made['id']}", {"webhook": address}), 400, "/webhook")

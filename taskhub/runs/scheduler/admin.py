@@ -30,6 +30,11 @@ from taskhub.web.admin import BigTableAdmin, row_action, row_link, text_block
 
 RUNS_SHOWN = 10
 FIRES_SHOWN = 5
+_MARKS = {
+    None: "",
+    "gap": "the clock leaves its time out: it fires at the end of the gap",
+    "fold": "the clock shows this time twice",
+}
 _TIME = "%Y-%m-%d %H:%M:%S %Z"
 
 
@@ -187,8 +192,8 @@ class PeriodicTaskAdmin(BigTableAdmin):
             due_times = next_due_times(periodic=row, after=timezone.now(), count=FIRES_SHOWN, anchor=anchor)
         except Exception as error:  # whatever a row holds, its page opens
             return f"They cannot be told: {error}"
-        lines = [(fire.local.strftime(_TIME), fire.utc.strftime(_TIME)) for fire in due_times]
-        return format_html_join("", "<div>{} &nbsp; ({})</div>", lines) or "There are none."
+        lines = [(fire.local.strftime(_TIME), fire.utc.strftime(_TIME), _MARKS[fire.mark]) for fire in due_times]
+        return format_html_join("", "<div>{} &nbsp; ({}) {}</div>", lines) or "There are none."
 
     @admin.display(description="last runs")
     def latest(self, row: PeriodicTask) -> str | SafeString:

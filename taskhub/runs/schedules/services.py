@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from django.db import transaction
@@ -9,6 +10,7 @@ from django.db.models import Q, QuerySet
 from django_celery_beat.models import PeriodicTask
 
 from taskhub.errors import NotFound, Rejected, invalid
+from taskhub.jsontools.jsonc import parse_jsonc
 from taskhub.runs.models import Schedule
 from taskhub.runs.queue.webhook_events import checked_webhook
 from taskhub.runs.run_kinds import ScheduleTarget, all_targets
@@ -16,6 +18,7 @@ from taskhub.runs.scheduler.beat_schedules import KINDS, WITH_TIMES
 from taskhub.runs.scheduler.schedule_arguments import written_arguments
 from taskhub.runs.scheduler.schedule_when import set_times
 from taskhub.runs.scheduler.schedules import save_schedule
+from taskhub.security.masking import masked_address, masked_places
 
 _OPTIONS = ("name", "overlap", "missed", "jitter", "webhook")
 _POINTERS = {"task": "/kind", "expires": "/end", "start_time": "/start", **dict.fromkeys(KINDS, "/when")}
@@ -55,11 +58,28 @@ def change_schedule(*, schedule_id: int, user: Any, values: Mapping[str, Any]) -
     """Changes what `values` names of a schedule that the user may see; raises as `create_schedule` does."""
     with transaction.atomic():
         schedule = visible_schedule(schedule_id=schedule_id, user=user, for_update=True)
+        if schedule.owner_id != user.pk:
+            values = _without_stars(schedule, values)
         if "arguments" in values:
             written = _written(values["arguments"])
         else:
             written = written_arguments(periodic=schedule.periodic, written=schedule.written)
         return _store(schedule.periodic, schedule.owner or user, values, written)
+
+
+def _without_stars(schedule: Schedule, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What somebody else than the owner sends, who is shown stars in place of secrets: an address that came back as it
+    was shown stays. Raises `Rejected` for stars in the arguments."""
+    arguments = values.get("arguments")
+    if isinstance(arguments, str):
+        with suppress(Rejected):  # it is told where it is stored
+            arguments = parse_jsonc(arguments)
+    if places := list(masked_places(arguments)):
+        detail = "These are stars, not the secret. Leave the arguments out, or send the secret, too."
+        raise _of_call([{"path": place.lstrip("/").replace("/", "."), "detail": detail} for place in places])
+    if values.get("webhook") and values["webhook"] == masked_address(schedule.webhook):
+        return {name: value for name, value in values.items() if name != "webhook"}
+    return values
 
 
 def _store(periodic: PeriodicTask, owner: Any, values: Mapping[str, Any], written: str) -> Schedule:
@@ -75,8 +95,10 @@ def _store(periodic: PeriodicTask, owner: Any, values: Mapping[str, Any], writte
         if name in values:
             setattr(periodic, field, values[name])
     options: Any = {name: values[name] for name in _OPTIONS if name in values}
-    if options.get("webhook"):
-        checked_webhook(options["webhook"])
+    try:
+        checked_webhook(options.get("webhook", ""))
+    except Rejected as refusal:
+        raise invalid("/webhook", refusal.detail) from None
     try:
         return save_schedule(periodic=periodic, owner=owner, written=written, **options)
     except Rejected as refusal:
