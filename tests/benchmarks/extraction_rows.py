@@ -99,7 +99,7 @@ def rendered(stage: Stage) -> Measured:
     with site() as url:
         ours(stage, "made", url)
         floor, mine = by_turns(
-            3, lambda: MADE / _said("rendering", url, str(MADE), program)[0], lambda: ours(stage, "made", url)
+            2, lambda: MADE / _said("rendering", url, str(MADE), program)[0], lambda: ours(stage, "made", url)
         )
     return Measured(floor, mine, "pages/s")
 

@@ -42,7 +42,7 @@ class Stage:
     environment: dict[str, str]
     other_tokens: tuple[str, ...] = ()
     slices: int = 5
-    seconds: float = 1.5
+    seconds: float = 1.2
     clients: int = 16
     runs: int = 2_000
     waits: int = 500
