@@ -5,26 +5,30 @@ alias and the key that they name are the caller's. So the calls are answered, an
 """
 
 import copy
+import io
 import json
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
 from uuid import UUID
 
 import pytest
+import requests
 import schemathesis
+import urllib3
 from django.conf import settings as django_settings
-from django.contrib.staticfiles.handlers import StaticFilesHandler
-from django.core.servers.basehttp import WSGIServer
+from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished
 from django.db import close_old_connections, connections
-from django.test.testcases import LiveServerThread, QuietWSGIRequestHandler
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from django_celery_results.models import TaskResult
 from knox.models import AuthToken
+from requests.adapters import HTTPAdapter
 from schemathesis.engine import events, from_schema
 
 from crawlers.models import Crawler, CrawlerTask, Document, External, Stream
@@ -55,6 +59,7 @@ from walkers.models import Alias, Graph, Node, Profile, RunFile
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
+URL = "http://hub.example"
 RUN = UUID(examples.ID)
 GRAPH = UUID(examples.ID)
 DELIVERY = UUID(str(EXAMPLE_DELIVERY["id"]))
@@ -135,20 +140,25 @@ def taken(parameter: dict[str, Any], has_body: bool) -> str:
 ALIKE = sorted(alike())
 
 
-def config(url: str, *phases: str, examples: int, seed: int = 1) -> schemathesis.Config:
-    judged = [
-        {"include-path": path, "checks": {"positive_data_acceptance": {"expected-statuses": [*ACCEPTED, "400", "406"]}}}
-        for path in JUDGED
+def one_of(names: Iterable[str]) -> str:
+    """A pattern of these names alone. schemathesis looks for what is said of an operation several times a call."""
+    return f"^(?:{'|'.join(map(re.escape, names))})$"
+
+
+def config(*phases: str, examples: int, seed: int = 1) -> schemathesis.Config:
+    accepted = {"positive_data_acceptance": {"expected-statuses": [*ACCEPTED, "400", "406"]}}
+    operations = [
+        {"include-path-regex": one_of(JUDGED), "checks": accepted},
+        {"include-path-regex": FREE, "generation": {"allow-x00": False}},
+        {"include-name-regex": one_of(ALIKE), "phases": {"coverage": {"enabled": False}}},
     ]
-    free = {"include-path-regex": FREE, "generation": {"allow-x00": False}}
-    rest = [{"include-name": name, "phases": {"coverage": {"enabled": False}}} for name in ALIKE]
     # The other methods are asked of every route by tests/faults/test_authorization.py.
     given: dict[str, Any] = {phase: {"enabled": True} for phase in phases}
     if "coverage" in given:
         given["coverage"]["unexpected-methods"] = ["OPTIONS", "TRACE"]
     return schemathesis.Config.from_dict(
         {
-            "base-url": url,
+            "base-url": URL,
             "seed": seed,
             "continue-on-failure": True,
             "generation": {"deterministic": True, "max-examples": examples, "database": "none"},
@@ -157,7 +167,7 @@ def config(url: str, *phases: str, examples: int, seed: int = 1) -> schemathesis
                 "positive_data_acceptance": {"expected-statuses": ACCEPTED},
                 "negative_data_rejection": {"expected-statuses": REFUSED},
             },
-            "operations": [*judged, free, *rest],
+            "operations": operations,
         }
     )
 
@@ -291,24 +301,65 @@ def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, setti
     celery.control.purge()
 
 
-class OneAtATime(LiveServerThread):
-    """A server whose requests are all served by the test's own connection to the database."""
+class InProcess(HTTPAdapter):
+    """How requests reaches the hub: in the thread that calls, without sockets and a server between them."""
 
-    def _create_server(self, connections_override: Any = None) -> WSGIServer:
-        return WSGIServer((self.host, self.port), QuietWSGIRequestHandler)
+    def __init__(self) -> None:
+        super().__init__()
+        self.application: Any = WSGIHandler()
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        said: list[Any] = []
+        pieces = self.application(environ_of(request), lambda status, headers: said.extend([status, headers]))
+        content = b"".join(pieces)
+        pieces.close()
+        status, reason = said[0].split(" ", 1)
+        raw = urllib3.HTTPResponse(
+            io.BytesIO(content),
+            said[1],
+            int(status),
+            reason=reason,
+            preload_content=False,
+            request_method=request.method,
+        )
+        return self.build_response(request, raw)
 
 
-@pytest.fixture
-def url(world: World) -> Iterator[str]:
-    server = OneAtATime("127.0.0.1", StaticFilesHandler, connections_override={"default": world.connection})
-    # When a request is over Django closes a connection that has a transaction open. The client has its answer by then,
-    # and may just have begun one: on the same connection.
+def environ_of(request: requests.PreparedRequest) -> dict[str, Any]:
+    """A request as WSGI has it (PEP 3333)."""
+    place = urlsplit(request.url or "")
+    body = request.body.encode() if isinstance(request.body, str) else request.body or b""
+    environ = {
+        "REQUEST_METHOD": request.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote_to_bytes(place.path).decode("latin-1"),
+        "QUERY_STRING": place.query,
+        "SERVER_NAME": place.hostname,
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.url_scheme": "http",
+    }
+    headers: Any = request.headers
+    for name, value in headers.items():
+        name = name.upper().replace("-", "_")
+        text = value.decode("latin-1") if isinstance(value, bytes) else value
+        environ[name if name in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{name}"] = text.strip(" \t")
+    return environ
+
+
+@pytest.fixture(autouse=True)
+def _hub_in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    get_adapter, hub = requests.Session.get_adapter, InProcess()
+
+    def find(session: requests.Session, url: str) -> Any:
+        return hub if url.startswith(f"{URL}/") else get_adapter(session, url)
+
+    monkeypatch.setattr(requests.Session, "get_adapter", find)
+    # When a request is over Django closes a connection that has a transaction open: here it is the test's own.
     request_finished.disconnect(close_old_connections)
-    server.start()
-    assert server.is_ready.wait(30)
-    assert server.error is None
-    yield f"http://127.0.0.1:{server.port}"
-    server.terminate()
+    yield
     request_finished.connect(close_old_connections)
 
 
@@ -410,7 +461,7 @@ TAGS = list(dict.fromkeys((tag_of(path), is_for_staff(path)) for path in DOCUMEN
 
 
 @pytest.mark.parametrize(("tag", "for_staff"), TAGS)
-def test_a_call_does_what_the_document_says(tag: str, for_staff: bool, world: World, url: str) -> None:
+def test_a_call_does_what_the_document_says(tag: str, for_staff: bool, world: World) -> None:
     """Those of one tag are tried by one test, for to begin one takes a second."""
     paths = {
         path: entry
@@ -420,7 +471,7 @@ def test_a_call_does_what_the_document_says(tag: str, for_staff: bool, world: Wo
     # The same values again, for the other caller: all that may differ is who asks, and whether workers are there.
     again = world.user.is_staff != for_staff
     phases = ["examples", "fuzzing"] if again else ["examples", "coverage", "fuzzing"]
-    settings = config(url, *phases, examples=2 if again else 8)
+    settings = config(*phases, examples=2 if again else 8)
     statuses: dict[str, Counter[int]] = defaultdict(Counter)
     found: list[str] = []
     for recorder in tried(schemathesis.openapi.from_dict(exact(DOCUMENT | {"paths": paths}), config=settings), world):
@@ -439,9 +490,9 @@ def test_a_call_does_what_the_document_says(tag: str, for_staff: bool, world: Wo
         assert served & seen.keys(), f"Not tried in earnest: {label}: {seen}"
 
 
-def test_calls_one_after_another_do_what_the_document_says(world: World, url: str) -> None:
+def test_calls_one_after_another_do_what_the_document_says(world: World) -> None:
     """What one call answers is given to the next: runs that were made are asked for, keys that were made revoked."""
-    given = config(url, "stateful", examples=100, seed=2)
+    given = config("stateful", examples=100, seed=2)
     schema = schemathesis.openapi.from_dict(exact(DOCUMENT), config=given)
     found: list[str] = []
     steps = 0
