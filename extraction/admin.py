@@ -17,7 +17,7 @@ from extraction.models import CreditAccount, CreditEntry, ExtractionPage, Extrac
 from extraction.services import credits, deliveries, process_lifecycle, processes, retention, suspension
 from extraction.services.process_log import line_of_note
 from extraction.services.process_warnings import warnings_of
-from extraction.services.results import ResultExport
+from extraction.services.result_export import ResultExport
 from extraction.services.signed_links import LOG, link_to
 from taskhub.errors import Problem
 from taskhub.security.masking import mask, masked_address

@@ -34,7 +34,8 @@ from extraction.domain.tables import TableLosses
 from extraction.models import Process, Slice
 from extraction.services import process_endings, process_lifecycle, slices
 from extraction.services.process_notes import add_note
-from extraction.services.results import ResultExport, delete_result, store_result
+from extraction.services.result_export import ResultExport
+from extraction.services.result_files import delete_result, store_result
 from extraction.services.slices import SliceLost, SliceSort, slice_heartbeat
 from taskhub.db.process_local import ProcessLocal
 from taskhub.errors import Problem

@@ -10,7 +10,7 @@ from extraction.domain.page_addresses import page_key
 from extraction.domain.process_status import PageState
 from extraction.models import ExtractionPage, Process
 from extraction.services import page_table, process_lifecycle, processes, slices, tasks
-from extraction.services.results import ResultExport
+from extraction.services.result_export import ResultExport
 from taskhub.runs.models import Run
 from taskhub.runs.queue.worker_process import work
 from tests.conftest import Person

@@ -98,7 +98,7 @@ class CrawlerView(EnvelopeView):
         Merged recursively into what stands; `schedule` and `credential` are replaced, null for none. Where the
         external's endpoint has moved to another origin, secret parameters and the credential are to be given again.
         """
-        change = definitions.modern_names(self.read_object(request))
+        change = request_models.modern_names(self.read_object(request))
         with locked_row(request, Crawler.objects.select_related(*CRAWLER_RELATED), fid) as crawler:
             present: dict[str, Any] = {"meta": crawler.meta, "params": params_to_change(crawler)}
             merged = {name: merge_patch(present[name], change[name]) for name in present.keys() & change.keys()}
@@ -118,7 +118,7 @@ class CrawlerView(EnvelopeView):
         Without `schedule` it has none from now on. Its external, stream and tasks stay; so do secrets, which nobody is
         shown: parameters that are sent as stars, and a `credential` that is not sent.
         """
-        sent = definitions.modern_names(self.read_object(request))
+        sent = request_models.modern_names(self.read_object(request))
         values: dict[str, Any] = {"meta": {}, "params": {}, "schedule": None, **request_models.CRAWLER.check(sent)}
         if "credential" not in sent:
             values.pop("credential", None)
@@ -157,7 +157,7 @@ class CreateCrawlerView(EnvelopeView):
         Parameters are checked; each fault has its place. With `start` the crawler's first task begins at once.
         """
         external = External.objects.select_related("owner").get_visible(request.user, fid)
-        values = request_models.NEW_CRAWLER.check(definitions.modern_names(self.read_object(request)))
+        values = request_models.NEW_CRAWLER.check(request_models.modern_names(self.read_object(request)))
         return answer_once(request, values, lambda: self._create(request, external, values))
 
     @staticmethod

@@ -8,6 +8,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from crawlers.api import examples as shown
+from crawlers.api.external_request import EXTERNAL
+from crawlers.api.request_models import modern_names
 from crawlers.api.serializers import external_body, serialize_external
 from crawlers.api.views import (
     DELETED,
@@ -27,7 +29,6 @@ from crawlers.api.views import (
 )
 from crawlers.models import External
 from crawlers.services import definitions
-from crawlers.services.definitions import EXTERNAL, modern_names
 from taskhub.jsontools.merge_patch import merge_patch
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.web.openapi.problem_responses import problems

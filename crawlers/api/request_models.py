@@ -1,9 +1,10 @@
-"""Bodies and queries of calls, but for that of an external, which `services.definitions` has."""
+"""Bodies and queries of calls, but for that of an external: see `external_request`."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NotRequired
 from uuid import UUID
 
-from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, with_config
 from rest_framework import serializers
 from typing_extensions import TypedDict
 
@@ -39,9 +40,8 @@ class StreamReference(TypedDict):
 StreamLink = TypedDict("StreamLink", {"from": StreamReference})
 
 
+@with_config(ConfigDict(extra="allow"))
 class NewCrawlerMeta(TypedDict):
-    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  # as pydantic documents it
-
     links: NotRequired[
         Annotated[list[StreamLink], Field(max_length=1, description="To the stream that the crawler is for.")]
     ]
@@ -56,16 +56,17 @@ _CRAWLER: dict[str, Any] = {
 }
 CRAWLER = ObjectSchema("CrawlerSent", _CRAWLER)
 START_AT_ONCE = Annotated[bool, Field(description="Its first task begins at once.")]
-NEW_CRAWLER = ObjectSchema("NewCrawlerSent", _CRAWLER | {"meta": (NewCrawlerMeta, {}), "start": (START_AT_ONCE, False)})
+NEW_CRAWLER = ObjectSchema(
+    "NewCrawlerSent", {**_CRAWLER, "meta": (NewCrawlerMeta, {}), "start": (START_AT_ONCE, False)}
+)
 START = ObjectSchema("StartSent", {"params": (PARAMS, {})})
 DETAIL_MAX = 20_000  # characters: a task shows its last hundred statuses
 STATS_MAX = 100
 COUNT = Annotated[int, Field(ge=0, lt=2**63)]
 
 
+@with_config(ConfigDict(extra="forbid"))
 class Progress(TypedDict):
-    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]  # as pydantic documents it
-
     done: COUNT
     total: NotRequired[COUNT | None]
 
@@ -141,3 +142,11 @@ class UploadQuery(QuerySerializer):
         default="fail",
         help_text="`skip` keeps lines that are no documents of the stream apart",
     )
+
+
+_OLDER_NAMES = {"crendential": "credential"}  # as the examples of older documents print it
+
+
+def modern_names(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """A body with the names of today. A name that stands there in both spellings is left for the check to refuse."""
+    return {name if _OLDER_NAMES.get(name) in sent else _OLDER_NAMES.get(name, name): sent[name] for name in sent}

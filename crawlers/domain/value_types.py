@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NamedTuple, NotRequired
 
-from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, TypeAdapter, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, TypeAdapter, WithJsonSchema, with_config
 from typing_extensions import TypedDict
 
 from taskhub.jsontools.schema import invalid_value
@@ -71,10 +71,9 @@ Text = Annotated[str, Field(max_length=TEXT_MAX), AfterValidator(_check_storable
 Scalar = Annotated[Any, AfterValidator(_check_scalar), WithJsonSchema({"type": ["string", "number", "boolean"]})]
 
 
+@with_config(ConfigDict(extra="forbid"))
 class Coordinates(TypedDict):
     """A place on the map; `radius` is in the crawler's unit."""
-
-    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]  # as pydantic documents it
 
     lat: Annotated[float, Field(ge=-90, le=90)]
     lng: Annotated[float, Field(ge=-180, le=180)]

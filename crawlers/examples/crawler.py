@@ -108,7 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="An external crawler to try taskhub with.")
     parser.add_argument("--port", type=int, default=9000)
     with ThreadingHTTPServer(("127.0.0.1", parser.parse_args().port), Handler) as server:
-        print(f"crawler at http://127.0.0.1:{server.server_address[1]}/shop", flush=True)  # noqa: T201
+        print(f"crawler at http://127.0.0.1:{server.server_address[1]}/shop", flush=True)
         server.serve_forever()
 
 

@@ -1,22 +1,13 @@
 """Externals, streams and crawlers: registered, changed, deleted."""
 
-import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
-from pydantic import AfterValidator, ConfigDict, Field
-from typing_extensions import TypedDict
 
-from crawlers.domain.parameters import (
-    CheckedDescriptions,
-    complete_values,
-    find_value_errors,
-    load_descriptions,
-    secret_names,
-)
+from crawlers.domain.parameters import complete_values, find_value_errors, load_descriptions, secret_names
 from crawlers.models import Crawler, CrawlerTask, External, Stream
 from crawlers.services.crawler_schedules import replace_schedule
 from crawlers.services.crawler_secrets import (
@@ -31,112 +22,17 @@ from crawlers.services.crawler_secrets import (
 )
 from crawlers.services.document_removal import queue_removal
 from crawlers.services.status_updates import stop_task
-from taskhub.errors import Conflict, ErrorEntry, Problem, invalid
-from taskhub.jsontools.document_schemas import DocumentSchema, InvalidSchema
-from taskhub.jsontools.field_types import Text
-from taskhub.jsontools.schema import REQUIRED, ObjectSchema, invalid_places, invalid_value, rejected
-from taskhub.outbound import check_url, read_origin
-from taskhub.outbound.policy import configured_policy
+from taskhub.errors import Conflict, ErrorEntry, invalid
+from taskhub.jsontools.schema import rejected
+from taskhub.outbound import read_origin
 
 # Externals
 
-ENDPOINT_MAX = 2000
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}", re.ASCII)
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]{0,4000}")
-_OWN_HEADERS = {"host", "content-length", "transfer-encoding", "connection", "content-type", "upgrade", "te"}
-
-
-def _check_endpoint(url: str) -> str:
-    try:
-        check_url(url, configured_policy())
-    except Problem as problem:
-        raise invalid_value(problem.detail) from None
-    return url
-
-
-def _check_schema(schema: Any) -> Any:
-    try:
-        if schema is not None:
-            DocumentSchema(schema)
-    except InvalidSchema as error:
-        raise invalid_value(str(error)) from None
-    return schema
-
-
-def _check_headers(headers: dict[str, str]) -> dict[str, str]:
-    errors = []
-    for name, value in headers.items():
-        if not _HEADER_NAME.fullmatch(name) or name.lower() in _OWN_HEADERS:
-            errors.append(((name,), "Must be the name of a header that is not the hub's own."))
-        elif not _HEADER_VALUE.fullmatch(value):
-            errors.append(((name,), "Must be the value of a header, of at most 4000 characters."))
-    if errors:
-        raise invalid_places(errors)
-    return headers
-
-
-class OAuthRequirement(TypedDict):
-    """That a crawler needs a token, in the words of older documents: with the address where it is granted."""
-
-    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]  # as pydantic documents it
-
-    oauth: Annotated[Text, Field(max_length=ENDPOINT_MAX)]
-
-
-EXTERNAL = ObjectSchema(
-    "ExternalSent",
-    {
-        "meta": (
-            Annotated[
-                dict[str, Any],
-                Field(description="`name`, and whatever else describes it, such as image, description."),
-            ],
-            REQUIRED,
-        ),
-        "endpoint": (
-            Annotated[Text, Field(min_length=1, max_length=ENDPOINT_MAX), AfterValidator(_check_endpoint)],
-            REQUIRED,
-        ),
-        "credential": (Literal["none", "ignore", "basic", "oauth"] | OAuthRequirement | None, None),
-        "parameters": (CheckedDescriptions, []),
-        "schema": (
-            Annotated[
-                dict[str, Any] | bool | None,
-                Field(description="JSON Schema of one document."),
-                AfterValidator(_check_schema),
-            ],
-            None,
-        ),
-        "docIdField": (Annotated[Text | None, Field(max_length=200)], None),
-        "headers": (
-            Annotated[
-                dict[str, str],
-                Field(description="Sent to the crawler, to its origin only."),
-                AfterValidator(_check_headers),
-            ],
-            {},
-        ),
-        "timeout": (Annotated[int, Field(ge=1, le=30 * 86400, description="Seconds without a sign of life.")], 3600),
-        "analysis": (Annotated[Any, Field(description="Kept for clients, and given back.")], None),
-        "oauth": (
-            Annotated[Text | None, Field(max_length=ENDPOINT_MAX, description="Where a token is granted; given back.")],
-            None,
-        ),
-        "oauthParameters": (Annotated[Any, Field(description="What that address is given; given back.")], None),
-    },
-)
-"""An external as a client sends it."""
 KEPT = ("analysis", "oauth", "oauthParameters")
-_OLDER_NAMES = {"crendential": "credential"}  # as the examples of older documents print it
-
-
-def modern_names(sent: Mapping[str, Any]) -> dict[str, Any]:
-    """A body with the names of today. A name that stands there in both spellings is left for the check to refuse."""
-    return {name if _OLDER_NAMES.get(name) in sent else _OLDER_NAMES.get(name, name): sent[name] for name in sent}
 
 
 def save_external(*, external: External, values: Mapping[str, Any]) -> External:
-    """Stores a new external, or a changed one under its next version. `values` are checked by `EXTERNAL`.
+    """Stores a new external, or a changed one under its next version. `values` have been checked.
 
     An endpoint of another origin does not get the headers and secret defaults of before: raises `Rejected` for those
     that are not given again. Nor does it get the secrets of its crawlers; see `crawlers.services.crawler_secrets`.

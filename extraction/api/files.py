@@ -17,7 +17,8 @@ from extraction.models import Process
 from extraction.services import processes
 from extraction.services.process_log import lines_of
 from extraction.services.processes import whole_or_broken
-from extraction.services.results import ResultExport, open_result
+from extraction.services.result_export import ResultExport
+from extraction.services.result_files import open_result
 from extraction.services.signed_links import LOG, LinkedFile, resolve_link
 from taskhub.errors import Conflict, Problem, RangeNotSatisfiable, invalid
 from taskhub.web.openapi.problem_responses import problems

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from extraction.api.examples import ID
 from extraction.models import Process
-from extraction.services.results import result_topic
+from extraction.services.result_files import result_topic
 from taskhub.errors import Unavailable
 from taskhub.runs.waits import Respond, answer_when
 from taskhub.web.cursor_pagination import NewestFirstPagination

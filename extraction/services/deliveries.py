@@ -14,7 +14,7 @@ from extraction.domain.destinations import load_destinations
 from extraction.domain.kind_names import DELIVERY
 from extraction.models import ExtractionTask, Process
 from extraction.services.process_notes import add_note
-from extraction.services.results import open_result
+from extraction.services.result_files import open_result
 from taskhub.errors import Failed, Problem
 from taskhub.outbound import configured_policy
 from taskhub.runs import queue as runs

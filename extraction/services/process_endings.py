@@ -19,7 +19,7 @@ from extraction.services.payloads import load_payload
 from extraction.services.process_notes import add_note
 from extraction.services.process_warnings import OF_FINDINGS, replace_warnings
 from extraction.services.processes import process_summary
-from extraction.services.results import result_topic
+from extraction.services.result_files import result_topic
 from taskhub.errors import Problem
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import State

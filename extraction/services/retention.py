@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from extraction.domain.kind_names import REMOVAL
 from extraction.models import CreditAccount, ExtractionPage, ExtractionTask, Process
-from extraction.services.results import delete_result
+from extraction.services.result_files import delete_result
 from extraction.services.tasks import lock_task
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import ENDED

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core import signing
 
 from extraction.models import Process
-from extraction.services.results import result_storage
+from extraction.services.result_files import result_storage
 from taskhub.errors import NotFound, Unavailable
 
 SALT = "extraction.file"

@@ -7,7 +7,7 @@ from typing import Any
 
 from extraction.models import Process
 from extraction.services.processes import process_of_run, process_summary
-from extraction.services.results import open_result
+from extraction.services.result_files import open_result
 from extraction.services.signed_links import LOG, link_to
 from taskhub.errors import Unavailable
 from taskhub.runs.models import Run

@@ -30,7 +30,7 @@ from extraction.domain.render_job import RenderJob
 from extraction.fetch.host_limits import HostLimits
 from extraction.fetch.page_renderer import render
 from extraction.fetch.robots import RobotsRules
-from extraction.services import results
+from extraction.services import result_files
 from sequences.domain.exchange import SendFailed, StepRequest
 from sequences.folder_files import FolderFiles
 from sequences.http_client import HttpClient
@@ -217,10 +217,10 @@ def assert_ended(errors: dict[str, str]) -> None:
 
 
 STORAGE_CALLS: dict[str, Callable[[], Any]] = {
-    "store": lambda: results.store_result("a.csv", iter([b"x" * 1000])),
-    "store much": lambda: results.store_result("a.csv", iter([b"x" * LARGE])),
-    "open": lambda: results.open_result("a.csv"),
-    "delete": lambda: results.delete_result("a.csv"),
+    "store": lambda: result_files.store_result("a.csv", iter([b"x" * 1000])),
+    "store much": lambda: result_files.store_result("a.csv", iter([b"x" * LARGE])),
+    "open": lambda: result_files.open_result("a.csv"),
+    "delete": lambda: result_files.delete_result("a.csv"),
 }
 
 

@@ -19,7 +19,7 @@ from extraction.models import CreditAccount, CreditEntry, ExtractionPage, Extrac
 from extraction.run_kinds import ExtractionTarget
 from extraction.services import credits, process_lifecycle, retention
 from extraction.services.payloads import check_payload
-from extraction.services.results import result_storage
+from extraction.services.result_files import result_storage
 from taskhub.accounts import services as accounts
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
@@ -114,7 +114,7 @@ def test_the_document_from_first_to_last(owner: Person, monkeypatch: pytest.Monk
     link = curl.generic("GET", f"/v1/getlink?api_key={key}", shown["results"].encode(), form)
     assert link["Content-Type"].startswith("text/plain")
     path = link.content.decode().removeprefix(django_settings.PUBLIC_URL)
-    assert b"".join(Client().get(path).streaming_content) == b"a\n1\n2\n"  # type: ignore[attr-defined]
+    assert Client().get(path).getvalue() == b"a\n1\n2\n"
     assert curl.post(f"/v1/processes/{process['id']}/cancel?api_key={key}").status_code == 409
     assert curl.delete(f"/v1/task/{task['id']}delete?api_key={key}").json() == {"deleted": "ok"}
     assert curl.get(f"/v1/task/{task['id']}/info?api_key={key}").status_code == 404
@@ -194,13 +194,13 @@ def test_ranges_of_a_file(owner: Person) -> None:
         ("bytes=5-2", 200, b"0123456789", ""),
     ):
         answer = Client().get(path, headers={"Range": asked})
-        assert (answer.status_code, b"".join(answer.streaming_content)) == (status, got)  # type: ignore[attr-defined]
+        assert (answer.status_code, answer.getvalue()) == (status, got)
         assert answer.get("Content-Range", "") == said
         assert answer["Content-Length"] == str(len(got))
     beyond = Client().get(path, headers={"Range": "bytes=10-"})
     assert (beyond.status_code, beyond["Content-Range"]) == (416, "bytes */10")
     whole: Any = Client().get(path)
-    assert b"".join(whole.streaming_content) == b"0123456789"
+    assert whole.getvalue() == b"0123456789"
     assert whole["Content-Disposition"] == f'attachment; filename="{process.results}"'
 
 
@@ -210,7 +210,7 @@ def test_links_are_signed_and_end(owner: Person, settings: Any) -> None:
     asked = owner.get(f"/v1/getlink?name={process.results}", headers={"Accept": "application/json"})
     path = asked.json()["link"].removeprefix(django_settings.PUBLIC_URL)
     good: Any = Client().get(path)
-    assert b"".join(good.streaming_content) == b"a\n1\n2\n"
+    assert good.getvalue() == b"a\n1\n2\n"
     token = path.split("/")[3]
     assert Client().get(path.replace(token, token[:-1] + ("A" if token[-1] != "A" else "B"))).status_code == 404
     settings.EXTRACTION_LINK_SECONDS = -1
@@ -225,7 +225,7 @@ def test_a_file_that_is_gone_is_told_and_a_log_opens_at_once(owner: Person) -> N
     work("extraction", process_lifecycle.perform_extraction, node="x@test")
     shown = owner.get(f"/v1/process/{process.id}/info").json()
     log = Client().get(shown["logFile"].removeprefix(django_settings.PUBLIC_URL))
-    assert b"started: http://127.0.0.1:9/" in b"".join(log.streaming_content)  # type: ignore[attr-defined]
+    assert b"started: http://127.0.0.1:9/" in log.getvalue()
     Process.objects.update(results="gone.csv")
     path = owner.get("/v1/getlink?name=gone.csv").content.decode().removeprefix(django_settings.PUBLIC_URL)
     assert Client(raise_request_exception=False).get(path).status_code == 500

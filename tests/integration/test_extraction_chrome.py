@@ -20,7 +20,7 @@ from extraction.fetch.page_fetcher import check_answer
 from extraction.fetch.page_renderer import render
 from extraction.models import ExtractionPage, Process, ProcessNote
 from extraction.services import process_lifecycle, processes, tasks
-from extraction.services.results import ResultExport
+from extraction.services.result_export import ResultExport
 from taskhub.errors import Rejected
 from taskhub.outbound import Policy, configured_policy
 from taskhub.outbound.cookie_store import CookieKey, CookieStore, set_by_user

@@ -74,7 +74,8 @@ def test_three_turns_that_fail_end_a_process(
     assert (process.status, process.unwritten, process.results) == ("failed", False, f"{process.id}.json")
     assert process.error == f"3 turns failed one after the other. {words}"
     run = run_of(process)
-    assert (run.state, run.error["type"], run.error["message"]) == ("FAILURE", kind, process.error)  # type: ignore[index]
+    assert run.error
+    assert (run.state, run.error["type"], run.error["message"]) == ("FAILURE", kind, process.error)
     assert ProcessNote.objects.filter(process=process, text=f"a turn failed: {words}").count() == 3
     assert CreditAccount.objects.get().balance == credits.credit_account(owner.user.pk).balance
     assert not Slice.objects.exists()

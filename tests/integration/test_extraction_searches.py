@@ -16,7 +16,7 @@ from extraction import worker_loop
 from extraction.engines import engines
 from extraction.models import ExtractionPage, Process
 from extraction.services import process_lifecycle, processes, tasks
-from extraction.services.results import ResultExport
+from extraction.services.result_export import ResultExport
 from taskhub.errors import Rejected
 from taskhub.runs.queue.worker_process import work
 from tests.conftest import Person

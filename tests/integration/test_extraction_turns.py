@@ -28,7 +28,8 @@ from extraction.services import (
     slices,
     suspension,
 )
-from extraction.services.results import ResultExport, open_result
+from extraction.services.result_export import ResultExport
+from extraction.services.result_files import open_result
 from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
 from taskhub.runs.queue.webhook_events import WEBHOOK
@@ -172,8 +173,8 @@ def test_a_failed_page_of_the_main_list_fails_the_process(owner: Person, site: S
     assert process.results  # what there is can be had
     assert len(records(process)) == 1
     run = run_of(process)
-    assert (run.state, run.error["type"]) == ("FAILURE", "PagesFailed")  # type: ignore[index]
-    assert run.result["records"] == 1
+    assert run.error
+    assert (run.state, run.error["type"], run.result["records"]) == ("FAILURE", "PagesFailed", 1)
 
 
 def test_credits_run_out_and_come(owner: Person, site: Site, settings: Any) -> None:
@@ -184,7 +185,8 @@ def test_credits_run_out_and_come(owner: Person, site: Site, settings: Any) -> N
     process = extracted(owner, site, fields=[{**LINKS[0], "details": DETAIL}], commonParent="li")
     assert (process.status, process.missing, process.cost) == ("pending", 3, 3)
     run = run_of(process)
-    assert (run.state, run.ready, run.error["type"]) == ("RETRY", False, "CreditsMissing")  # type: ignore[index]
+    assert run.error
+    assert (run.state, run.ready, run.error["type"]) == ("RETRY", False, "CreditsMissing")
     assert process.results
     assert len(records(process)) == 5
     credits.top_up(owner_id=owner.user.pk, amount=10)

@@ -8,7 +8,7 @@ from extraction import page_processor, worker_loop
 from extraction.models import Process
 from extraction.services import process_warnings
 from extraction.services.process_log import lines_of
-from extraction.services.results import ResultExport
+from extraction.services.result_export import ResultExport
 from tests.conftest import Person
 from tests.extraction_runs import begun, carried, extracted
 from tests.extraction_sites import Site, html
