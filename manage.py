@@ -34,7 +34,7 @@ def main() -> None:
                 run_django(servers, sys.argv)
     except CannotStart as error:
         # The one sentence for the person at the terminal; it may quote what an address or a file holds.
-        print(escape_controls(str(error)), file=sys.stderr)  # noqa: T201
+        print(escape_controls(str(error)), file=sys.stderr)
         sys.exit(2)
 
 

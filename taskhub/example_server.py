@@ -32,5 +32,5 @@ def serve(handler: type[ExampleHandler], *, name: str, description: str | None, 
     options = parser.parse_args()
     ThreadingHTTPServer.request_queue_size = 128  # connections that come at once
     with ThreadingHTTPServer((options.host, options.port), handler) as server:
-        print(f"The {name} is at http://{options.host}:{server.server_port}", flush=True)  # noqa: T201 (for people)
+        print(f"The {name} is at http://{options.host}:{server.server_port}", flush=True)
         server.serve_forever()

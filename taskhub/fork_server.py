@@ -129,7 +129,7 @@ def main() -> None:
     try:
         import_module(module).load()
     except CannotStart as error:
-        print(error, file=sys.stderr)  # noqa: T201 - the one sentence for the person at the terminal
+        print(error, file=sys.stderr)  # the one sentence for the person at the terminal
         sys.exit(2)
     gc.freeze()  # the collector would write to all of it, and so nothing would be shared
     gc.enable()

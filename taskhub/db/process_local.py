@@ -16,7 +16,7 @@ class ProcessLocal(Generic[T]):
 
     def __init__(self, make: Callable[..., T]) -> None:
         self._make = make
-        self._value: T | None = None
+        self._value: T  # of the process `_pid`
         self._pid = 0
         self._lock = threading.Lock()
 
@@ -27,7 +27,7 @@ class ProcessLocal(Generic[T]):
                 if self._pid != os.getpid():
                     self._value = self._make(*arguments)
                     self._pid = os.getpid()  # the last step: other threads read it without the lock
-        return self._value  # type: ignore[return-value]
+        return self._value
 
     def peek(self) -> T | None:
         """The object of this process if there is one."""

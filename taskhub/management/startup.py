@@ -35,12 +35,12 @@ def main() -> None:
     try:
         told = prepare_database()
     except CannotStart as error:
-        print(error)  # noqa: T201
+        print(error)
         sys.exit(2)
     if settings.PRIVATE and not is_loopback(settings.BOUND_HOST):
-        print(describe_reach(settings.BOUND_HOST))  # noqa: T201
+        print(describe_reach(settings.BOUND_HOST))
     if told:
-        print(told)  # noqa: T201
+        print(told)
 
 
 def describe_reach(host: str) -> str:

@@ -71,7 +71,8 @@ def test_a_new_graph_becomes_active_unless_told_otherwise(owner: Person) -> None
 
 def test_a_list_is_read_in_pages_both_ways(owner: Person) -> None:
     ids = [owner.post("/js/graph_create").json()["jid"] for _ in range(5)][::-1]
-    seen, previous = [], None
+    seen: list[list[str]] = []
+    previous = ""
     address = "http://127.0.0.1:8000/js/graph_list?limit=2"
     while address:
         page = owner.get(address.removeprefix("http://127.0.0.1:8000")).json()
@@ -79,7 +80,7 @@ def test_a_list_is_read_in_pages_both_ways(owner: Person) -> None:
         assert (page["previous"] is None) == (len(seen) == 1)
         address, previous = page["next"], page["previous"]
     assert seen == [ids[:2], ids[2:4], ids[4:]]
-    back = owner.get(previous.removeprefix("http://127.0.0.1:8000")).json()  # type: ignore[union-attr]
+    back = owner.get(previous.removeprefix("http://127.0.0.1:8000")).json()
     assert [graph["jid"] for graph in back["results"]] == ids[2:4]
     assert back["next"]
     assert back["previous"]

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -307,7 +308,7 @@ def test_a_walk_that_ends_while_its_graph_is_deleted_is_deleted_with_it(owner: P
     for _ in range(5):
         together(
             lambda: walk(owner, lambda self, here: self.report(here.spawn("leaf"))),
-            lambda graph=graph: graphs.delete_graph(graph=graph),  # type: ignore[misc]
+            partial(graphs.delete_graph, graph=graph),
         )
         assert Node.objects.filter(graph_id=graph.pk).count() == 0
         graph = Graph.objects.get(pk=active_context(user=owner.user).graph_id)
@@ -319,8 +320,8 @@ def test_a_graph_is_made_active_or_deleted_never_both(owner: Person) -> None:
     for _ in range(5):
         graph = graphs.create_graph(owner=owner.user)
         raised = together(
-            lambda graph=graph: activate_graph(user=owner.user, graph=graph),  # type: ignore[misc]
-            lambda graph=graph: graphs.delete_graph(graph=graph),  # type: ignore[misc]
+            partial(activate_graph, user=owner.user, graph=graph),
+            partial(graphs.delete_graph, graph=graph),
         )
         assert all(isinstance(error, Graph.DoesNotExist) for error in raised)
         active = active_context(user=owner.user).graph_id

@@ -4,6 +4,7 @@ import re
 
 import pytest
 from django.contrib import admin
+from django.db.models import Model
 from django.test import Client
 
 from tests.conftest import Person, make_person
@@ -44,14 +45,14 @@ def test_no_path_leads_anywhere_with_it(root: Client, owner: Person, path: str) 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
 @pytest.mark.parametrize("query", ["name__exact=%00", "q=%00", "o=%00", "_to_field=%00", "state__exact=a%00"])
-def test_no_list_of_the_admin_takes_it(root: Client, model: type, query: str) -> None:
-    meta = model._meta  # type: ignore[attr-defined]
+def test_no_list_of_the_admin_takes_it(root: Client, model: type[Model], query: str) -> None:
+    meta = model._meta
     problem(root.get(f"/admin/{meta.app_label}/{meta.model_name}/?{query}"), 400, f"/{query.partition('=')[0]}")
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
-def test_no_action_takes_what_is_no_key(root: Client, model: type) -> None:
-    meta = model._meta  # type: ignore[attr-defined]
+def test_no_action_takes_what_is_no_key(root: Client, model: type[Model]) -> None:
+    meta = model._meta
     page = admin.site._registry[model]
     for action in ("delete_selected", *(page.actions or ())):
         for key in ("\0", "a\0", "no key"):

@@ -41,7 +41,12 @@ def notified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """As if a worker lived and the broker answered; the ids of the runs that it was notified of."""
     ids: list[str] = []
     monkeypatch.setattr(broker.live_queues, "has_worker", lambda queue: queue == "walkers")
-    monkeypatch.setattr(broker, "send", lambda kind, run_id: not ids.append(str(run_id)))  # type: ignore[func-returns-value]
+
+    def send(kind: Any, run_id: Any) -> bool:
+        ids.append(str(run_id))
+        return True
+
+    monkeypatch.setattr(broker, "send", send)
     return ids
 
 
@@ -505,7 +510,7 @@ def test_what_has_not_ended_is_listed_by_worker(
     worker_heartbeat.say_alive(name="sequences@one", queues=["sequences"])
     worker_heartbeat.say_alive(name="walkers@two", queues=["walkers"])
     Worker.objects.create(name="walkers@dead", queues=["walkers"], pid=1, seen_at=timezone.now() - timedelta(hours=1))
-    idle = {"celery@one": [], "celery@two": []}  # type: ignore[var-annotated]
+    idle: dict[str, list[Any]] = {"celery@one": [], "celery@two": []}
     assert owner.get("/js/walker_queue").json() == {"scheduled": idle, "active": idle, "reserved": idle}
 
     running, waiting = start(owner, "echo"), start(owner, "echo")

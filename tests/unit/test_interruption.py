@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from queue import Queue
 
 import pytest
@@ -202,7 +203,7 @@ def test_a_wait_that_is_over_is_not_ended(times: int) -> None:
     ended: list[int] = []
     with Interruption() as own:
         for number in range(times):
-            with interruption.waiting(lambda number=number: ended.append(number)):  # type: ignore[misc]
+            with interruption.waiting(partial(ended.append, number)):
                 pass
         own.end_waits()
     assert ended == []

@@ -4,13 +4,15 @@ from concurrent.futures import wait
 from threading import Event
 from typing import Any
 
+from django.http import HttpResponse
+
 from taskhub.web.front.front_state import FrontState
 from taskhub.web.front.process_guard import STUCK_SECONDS, ProcessGuard
 
 
 def test_a_process_is_stuck_when_requests_wait_and_no_thread_becomes_free(settings: Any) -> None:
     settings.WEB_THREADS = 2
-    front, released = FrontState(lambda environ: None), Event()  # type: ignore[arg-type,return-value]
+    front, released = FrontState(lambda environ: HttpResponse()), Event()
     guard = ProcessGuard(front)
     calls = [front.threads.submit(released.wait, 60) for _ in range(2)]
     assert not guard._is_stuck(0)

@@ -36,7 +36,11 @@ def test_a_forked_process_makes_its_own() -> None:
 
 
 def test_threads_that_ask_at_once_share_one() -> None:
-    local = ProcessLocal(lambda: time.sleep(0.05) or object())  # type: ignore[func-returns-value]
+    def made_slowly() -> object:
+        time.sleep(0.05)
+        return object()
+
+    local = ProcessLocal(made_slowly)
     found: list[object] = []
     threads = [threading.Thread(target=lambda: found.append(local.get())) for _ in range(4)]
     for thread in threads:

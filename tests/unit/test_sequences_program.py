@@ -229,7 +229,7 @@ def test_any_json_is_a_program_or_has_placed_faults(arguments: Any) -> None:
         program = parse(arguments)
     except InvalidSequence as faulty:
         text = json.dumps(faulty.errors)
-        assert 0 < len(faulty.errors) <= FAULTS_MAX + 1  # noqa: PT017  # both ways are right
+        assert 0 < len(faulty.errors) <= FAULTS_MAX + 1
         assert len(text) < 300_000
     else:
         assert program.container["index"]

@@ -227,7 +227,7 @@ def test_no_answer_makes_a_run_raise_anything_but_its_own(
     try:
         run.run()
     except SequenceStopped as stopped:
-        assert stopped.path.startswith("requests[")  # noqa: PT017  # both ends are right
+        assert stopped.path.startswith("requests[")
     assert [record.number for record in records] == list(range(1, len(records) + 1))
     json.dumps(run.checkpoint())
 
