@@ -22,6 +22,7 @@ UNREACHABLE_SECONDS = 60
 CRAWL_DELAY_MAX = 300.0  # seconds
 
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
+_VERSION = re.compile(r"^([ \t]*user-?agent[ \t]*:[ \t]*[a-z_-]+)/[^\s#]*", re.IGNORECASE | re.MULTILINE)
 _ALLOW_ALL = b""
 _UNREACHABLE = b"# out of reach: "  # and why
 
@@ -85,11 +86,13 @@ def robots_text(body: bytes) -> str:
     them, so a path counts in whatever encoding it is written.
     """
     encoding, mark = read_bom(body)
-    body = body.removeprefix(mark or b"")
+    while mark and body.startswith(mark):
+        body = body.removeprefix(mark)
     if not encoding and b"\0" in body[:2]:
         encoding = "utf-16-be" if body[:1] == b"\0" else "utf-16-le"
     if encoding and encoding != "utf-8":
         body = body.decode(encoding, "replace").encode("utf-8", "replace")
     if body.lstrip()[:1] == b"<":
         return ""
-    return _NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], body).decode("ascii")
+    text = _NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], body).decode("ascii")
+    return _VERSION.sub(r"\1", text)  # a group is for a product, whatever its version (section 2.2.1)

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
-from taskhub.decompression import BROKEN, ENCODINGS, BodyDecompressor, Decoder, Plain
+import brotli
+
+from taskhub.decompression import BROKEN, ENCODINGS, BodyDecompressor, Brotli, Decoder, Plain
 from taskhub.errors import UnsupportedMedia
 
 CODINGS_MAX = 5
@@ -36,6 +38,41 @@ class TolerantDecoder(Decoder):
         self._decoder.close()
 
 
+class TolerantBrotli(TolerantDecoder):
+    """The same for Brotli, whose library refuses the end of the data together with what stands behind it.
+
+    Then all is decoded once more, the last bytes one by one, for it does not tell where they end.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(Brotli())
+        self._before = bytearray()  # what was decoded well
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        given = 0
+        try:
+            for piece in super().feed(data):
+                given += len(piece)
+                yield piece
+        except BROKEN:
+            for piece in self._end_of(data):
+                yield piece[given:]
+                given -= min(given, len(piece))
+        self._before += data
+
+    def _end_of(self, data: bytes) -> Iterator[bytes]:
+        """What the bytes decode to that the end of the data is in. Raises one of `BROKEN` where it is not."""
+        decoder = Brotli()
+        for _ in decoder.feed(bytes(self._before)):
+            pass
+        for place in range(len(data)):
+            yield from decoder.feed(data[place : place + 1])
+            if decoder.ended():
+                self._over = True
+                return
+        raise brotli.error("no end")
+
+
 class AnswerBody:
     """Decodes one body, which was encoded several times as a rule of the header `Content-Encoding` may say.
 
@@ -49,7 +86,9 @@ class AnswerBody:
         names = [name for name in names if name in ENCODINGS and name != "identity"]
         if len(names) > CODINGS_MAX:
             raise UnsupportedMedia(f"More than {CODINGS_MAX} content encodings are not read.")
-        decoders: list[Decoder] = [TolerantDecoder(ENCODINGS[name]()) for name in reversed(names)]
+        decoders: list[Decoder] = [
+            TolerantBrotli() if name == "br" else TolerantDecoder(ENCODINGS[name]()) for name in reversed(names)
+        ]
         self._layers = [BodyDecompressor(decoder, limit) for decoder in decoders or [Plain()]]
 
     @property

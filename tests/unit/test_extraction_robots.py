@@ -23,6 +23,7 @@ def allows(body: bytes, path: str) -> bool:
         BYTES,
         codecs.BOM_UTF8 + BYTES,
         codecs.BOM_UTF8 + b"\n\n" + BYTES,
+        codecs.BOM_UTF8 + codecs.BOM_UTF8 + BYTES,
         BYTES.replace(b"\n", b"\r\n"),
         BYTES.replace(b"\n", b"\r"),
         BYTES.replace(b"\n", b"\n\r\n"),
@@ -33,6 +34,7 @@ def allows(body: bytes, path: str) -> bool:
         b"# rem\xe9\n" + BYTES,
         BYTES.replace(b"User-agent: *", b"USER-AGENT : *"),
         BYTES.replace(b"User-agent: *", b"User-agent: TaskHub"),
+        BYTES.replace(b"User-agent: *", b"User-agent: other/2\nUser-agent: TaskHub/1.0 # ours"),
         BYTES.removesuffix(b"\n"),
     ],
 )

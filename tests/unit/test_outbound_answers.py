@@ -143,9 +143,9 @@ RAW = zlib.compressobj(wbits=-15)
 RAW_DEFLATE = RAW.compress(PAGE) + RAW.flush()
 
 
-def decoded(body: bytes, coding: str, limit: int = 10_000) -> bytes:
+def decoded(body: bytes, coding: str, limit: int = 10_000, step: int = 7) -> bytes:
     reader = AnswerBody(coding, limit)
-    pieces = [piece for start in range(0, len(body), 7) for piece in reader.feed(body[start : start + 7])]
+    pieces = [piece for start in range(0, len(body), step) for piece in reader.feed(body[start : start + step])]
     reader.finish()
     reader.close()
     return b"".join(pieces)
@@ -177,10 +177,11 @@ def decoded(body: bytes, coding: str, limit: int = 10_000) -> bytes:
         ("deflate", zlib.compress(PAGE) + b"\r\n"),
         ("deflate", RAW_DEFLATE + b"\r\n"),
         ("br", brotli.compress(PAGE) + b"\r\n"),
+        ("br, gzip", gzip.compress(brotli.compress(PAGE) + b"\0", mtime=0)),
     ],
 )
 def test_a_body_is_decoded(coding: str, body: bytes) -> None:
-    assert decoded(body, coding) == PAGE
+    assert [decoded(body, coding, step=step) for step in (1, 7, 30, 100_000)] == [PAGE] * 4
 
 
 @pytest.mark.parametrize("coding", ["compress", "gzip, compress", "zstd, exi", ", ".join(["gzip"] * 6)])
@@ -197,12 +198,14 @@ def test_codings_that_are_not_read(coding: str) -> None:
         ("gzip", gzip.compress(PAGE, mtime=0) + gzip.compress(PAGE, mtime=0)[:-9]),
         ("deflate", zlib.compress(PAGE)[:-6]),
         ("br", b"\xff" * 20),
+        ("br", brotli.compress(PAGE)[:-3] + b"\xff" * 20),
         ("gzip, gzip", gzip.compress(PAGE, mtime=0)),
     ],
 )
 def test_broken_bodies_are_told(coding: str, body: bytes) -> None:
-    with pytest.raises(Rejected):
-        decoded(body, coding)
+    for step in (7, 100_000):
+        with pytest.raises(Rejected):
+            decoded(body, coding, step=step)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "gzip, gzip", "deflate, gzip"])
@@ -212,3 +215,9 @@ def test_every_layer_has_the_limit(coding: str) -> None:
         body = gzip.compress(body) if name == "gzip" else zlib.compress(body)
     with pytest.raises(TooLarge):
         decoded(body, coding)
+
+
+def test_what_stands_behind_the_end_lifts_no_limit() -> None:
+    body = brotli.compress(bytes(50_000_000)) + b"\0"
+    with pytest.raises(TooLarge):
+        decoded(body, "br", step=len(body))
