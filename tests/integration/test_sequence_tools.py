@@ -1,8 +1,10 @@
 """What helps to write sequences, over HTTP."""
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -10,6 +12,8 @@ from django.db import connection
 from django.utils import timezone
 from jsonschema_rs import Draft202012Validator
 
+from sequences.api import tool_views
+from sequences.domain.dry_run import DryRun
 from sequences.services.checkpoints import load_state
 from sequences.services.secrets import save_secret
 from sequences.services.sequence_runs import submit_sequence
@@ -28,6 +32,29 @@ def dry_run(person: Person, *requests: Any, answers: Any = None) -> dict[str, An
     assert answer.status_code == 200, answer.content
     report: dict[str, Any] = answer.json()
     return report
+
+
+def test_a_few_dry_runs_compute_at_once(colleague: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tool_views, "PATIENCE_SECONDS", 0)
+    with ExitStack() as under_way:
+        for number in range(4):
+            under_way.enter_context(tool_views._dry_runs.acquire(UUID(int=number)))
+        body = problem(colleague.post("/sequences/dry-run", {"sequence": {"requests": []}}), 503)
+    assert body["detail"] == "Too many dry runs are under way."
+    assert dry_run(colleague)["requests"] == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_dry_run_computes_without_a_database_connection(colleague: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, connections = DryRun.run, list[Any]()
+
+    def look_and_run(self: DryRun) -> Any:
+        connections.append(connection.connection)
+        return run(self)
+
+    monkeypatch.setattr(DryRun, "run", look_and_run)
+    assert dry_run(colleague)["requests"] == []
+    assert connections == [None]
 
 
 def test_a_dry_run_tells_what_would_be_sent_and_does_nothing(colleague: Person) -> None:
