@@ -16,7 +16,7 @@ from taskhub.db.querysets import RemovableQuerySet
 from taskhub.errors import NotFound
 from taskhub.jsontools.key_order import keep_order, parse_ordered
 from taskhub.runs.models import Run
-from taskhub.security.encryption import EncryptedJSONField
+from taskhub.security.encryption import EncryptedJSONField, EncryptedTextField
 from taskhub.security.sealed_values import SealedJSONField, SealedTextField, sealed_whole
 
 _Row = TypeVar("_Row", bound=models.Model, covariant=True)
@@ -123,6 +123,9 @@ class Crawler(FidModel):
     periodic: "models.OneToOneField[Any, Any]" = models.OneToOneField(
         "django_celery_beat.PeriodicTask", models.SET_NULL, null=True, related_name="crawler"
     )
+    webhook: "models.Field[Any, Any]" = EncryptedTextField(
+        default="", db_default="", blank=True, help_text="The address that is told of the end of each of its tasks"
+    )
 
     class Meta:
         constraints: ClassVar = [
@@ -131,6 +134,18 @@ class Crawler(FidModel):
             )
         ]
         indexes: ClassVar = [models.Index(fields=["owner", "-id"], name="crawler_owner")]
+
+
+class CrawlerState(models.Model):
+    """What a crawler keeps for itself from task to task, such as where it stopped."""
+
+    crawler = models.OneToOneField(Crawler, models.CASCADE, primary_key=True, related_name="state")
+    value: "models.Field[Any, Any]" = EncryptedJSONField(null=True)
+    version = models.PositiveIntegerField(default=1, help_text="Each change raises it")
+    changed_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"state of {self.crawler_id}"
 
 
 class CrawlerTaskQuerySet(FidQuerySet["CrawlerTask"]):

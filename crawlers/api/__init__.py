@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from crawlers.api import crawlers, externals, stream_changes, stream_documents, streams, tasks, uploads
+from crawlers.api import (
+    crawler_states,
+    crawlers,
+    externals,
+    stream_changes,
+    stream_documents,
+    streams,
+    task_logs,
+    tasks,
+    uploads,
+)
 
 BY_CAPABILITY = "c/<str:capability>/actions/tasks/<uuid:fid>"
 
@@ -16,6 +26,7 @@ urlpatterns = [
     path("streams/<uuid:fid>/changes", stream_changes.StreamChangesView.as_view()),
     path("crawlers", crawlers.CrawlersView.as_view()),
     path("crawlers/<uuid:fid>", crawlers.CrawlerView.as_view()),
+    path("crawlers/<uuid:fid>/state", crawler_states.CrawlerStateView.as_view()),
     path("crawlers/<uuid:fid>/tasks", tasks.TasksOfCrawlerView.as_view()),
     path("tasks", tasks.CrawlerTasksView.as_view()),
     path("tasks/<uuid:fid>", tasks.CrawlerTaskView.as_view()),
@@ -26,7 +37,10 @@ urlpatterns = [
     path("actions/tasks/<uuid:fid>", tasks.DeleteTaskView.as_view()),
     path("actions/tasks/<uuid:fid>/upload", uploads.UploadView.as_view()),
     path("actions/tasks/<uuid:fid>/status", tasks.TaskStatusView.as_view()),
+    path("actions/tasks/<uuid:fid>/log", task_logs.TaskLogView.as_view()),
     path("actions/tasks/<uuid:fid>/rejected", uploads.ResendRejectedView.as_view()),
     path(f"{BY_CAPABILITY}/upload", uploads.CapabilityUploadView.as_view()),
     path(f"{BY_CAPABILITY}/status", tasks.CapabilityStatusView.as_view()),
+    path(f"{BY_CAPABILITY}/log", task_logs.CapabilityLogView.as_view()),
+    path(f"{BY_CAPABILITY}/state", crawler_states.CapabilityStateView.as_view()),
 ]

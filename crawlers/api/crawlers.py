@@ -68,7 +68,7 @@ class CrawlersView(EnvelopeListView):
         conditions = {f"{name}__fid": fid for name, fid in query.items()}
         rows = Crawler.objects.visible_to(request.user).filter(**conditions).select_related(*CRAWLER_RELATED)
         rows = rows.defer(*UNSHOWN)
-        return self.page(rows, lambda crawlers: [serialize_crawler(crawler) for crawler in crawlers])
+        return self.page(rows, lambda crawlers: [serialize_crawler(crawler, request.user) for crawler in crawlers])
 
 
 class CrawlerView(EnvelopeView):
@@ -83,7 +83,7 @@ class CrawlerView(EnvelopeView):
         Secret parameters are stars, and the credential is not shown.
         """
         crawler = Crawler.objects.select_related(*CRAWLER_RELATED).get_visible(request.user, fid)
-        return versioned_response(crawler, serialize_crawler(crawler))
+        return versioned_response(crawler, serialize_crawler(crawler, request.user))
 
     @extend_schema(
         operation_id="crawlers_change",
@@ -103,7 +103,8 @@ class CrawlerView(EnvelopeView):
             present: dict[str, Any] = {"meta": crawler.meta, "params": params_to_change(crawler)}
             merged = {name: merge_patch(present[name], change[name]) for name in present.keys() & change.keys()}
             values = request_models.CRAWLER.check({**change, **merged})
-            return self._save(crawler, {name: value for name, value in values.items() if name in change})
+            changed = {name: value for name, value in values.items() if name in change}
+            return self._save(request, crawler, changed)
 
     @extend_schema(
         operation_id="crawlers_replace",
@@ -115,20 +116,21 @@ class CrawlerView(EnvelopeView):
     def put(self, request: Request, fid: UUID) -> Response:
         """Replace a crawler.
 
-        Without `schedule` it has none from now on. Its external, stream and tasks stay; so do secrets, which nobody is
-        shown: parameters that are sent as stars, and a `credential` that is not sent.
+        Without `schedule` or `webhook` it has none from now on. Its external, stream and tasks stay; so do secrets,
+        which nobody is shown: parameters that are sent as stars, and a `credential` that is not sent.
         """
         sent = request_models.modern_names(self.read_object(request))
-        values: dict[str, Any] = {"meta": {}, "params": {}, "schedule": None, **request_models.CRAWLER.check(sent)}
+        absent: dict[str, Any] = {"meta": {}, "params": {}, "schedule": None, "webhook": ""}
+        values = absent | request_models.CRAWLER.check(sent)
         if "credential" not in sent:
             values.pop("credential", None)
         with locked_row(request, Crawler.objects.select_related(*CRAWLER_RELATED), fid) as crawler:
-            return self._save(crawler, values)
+            return self._save(request, crawler, values)
 
     @staticmethod
-    def _save(crawler: Crawler, values: dict[str, Any]) -> Response:
+    def _save(request: Request, crawler: Crawler, values: dict[str, Any]) -> Response:
         crawler = definitions.change_crawler(crawler=crawler, values=values)
-        return versioned_response(crawler, serialize_crawler(crawler))
+        return versioned_response(crawler, serialize_crawler(crawler, request.user))
 
     @extend_schema(operation_id="crawlers_delete", parameters=[IF_MATCH], responses=DELETED)
     def delete(self, request: Request, fid: UUID) -> Response:
@@ -171,10 +173,11 @@ class CreateCrawlerView(EnvelopeView):
             params=values.get("params", {}),
             credential=values.get("credential"),
             schedule=values.get("schedule"),
+            webhook=values.get("webhook") or "",
         )
         task = start_task(crawler=crawler)[0] if values.get("start") else None
         payload = {
-            "crawler": serialize_crawler(crawler),
+            "crawler": serialize_crawler(crawler, request.user),
             "stream": serialize_streams([crawler.stream])[0],
             "external": serialize_external(external, request.user),
             "task": serialize_task(task) if task else None,

@@ -38,6 +38,7 @@ CRAWLER = {
     "stream": EXAMPLE_FID,
     "params": {"query": "shoes"},
     "schedule": None,
+    "webhook": "https://hooks.example.com/crawls",
     "version": 1,
     "created_at": TIME,
 }
@@ -61,6 +62,7 @@ TASK = {
     "seen_at": TIME,
     "ended_at": None,
 }
+LOGGED = {"fid": EXAMPLE_FID, "attempt": 1, "lines": 2}
 REPORTED = {"fid": EXAMPLE_FID, "attempt": 1, "status": STATUS}
 CHANGE = {"attempt": 1, "code": 102, "message": "running", "detail": "", "by": "crawler", "at": TIME}
 CALL = {
@@ -121,6 +123,7 @@ WHOLE_TASK_SCHEMA = object_of(
     calls={"type": "array", "items": _CALL},
 )
 REPORTED_SCHEMA = object_of("ReportedStatus", REPORTED, status=STATUS_SCHEMA)
+LOGGED_SCHEMA = object_of("LoggedLines", LOGGED)
 UPLOADED_SCHEMA = object_of("UploadCounts", UPLOADED)
 REJECTED_SCHEMA = object_of("RejectedLine", REJECTED)
 _OPERATION = {"op": {"enum": ["put", "delete"]}, "id": {}, "document": DOCUMENT_SCHEMA}

@@ -6,27 +6,16 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
-from crawlers.api.request_models import META
+from crawlers.api.request_models import META, check_address
 from crawlers.domain.parameters import CheckedDescriptions
-from taskhub.errors import Problem
 from taskhub.jsontools.document_schemas import DocumentSchema, InvalidSchema
 from taskhub.jsontools.field_types import Text
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema, invalid_places, invalid_value
-from taskhub.outbound import check_url
-from taskhub.outbound.policy import configured_policy
 
 ENDPOINT_MAX = 2000
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}", re.ASCII)
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]{0,4000}")
 _OWN_HEADERS = {"host", "content-length", "transfer-encoding", "connection", "content-type", "upgrade", "te"}
-
-
-def _check_endpoint(url: str) -> str:
-    try:
-        check_url(url, configured_policy())
-    except Problem as problem:
-        raise invalid_value(problem.detail) from None
-    return url
 
 
 def _check_schema(schema: Any) -> Any:
@@ -62,7 +51,7 @@ EXTERNAL = ObjectSchema(
     {
         "meta": (META, REQUIRED),
         "endpoint": (
-            Annotated[Text, Field(min_length=1, max_length=ENDPOINT_MAX), AfterValidator(_check_endpoint)],
+            Annotated[Text, Field(min_length=1, max_length=ENDPOINT_MAX), AfterValidator(check_address)],
             REQUIRED,
         ),
         "credential": (Literal["none", "ignore", "basic", "oauth"] | OAuthRequirement | None, None),

@@ -4,13 +4,17 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NotRequired
 from uuid import UUID
 
-from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, with_config
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema, with_config
 from rest_framework import serializers
 from typing_extensions import TypedDict
 
+from taskhub.errors import Problem
 from taskhub.jsontools.field_types import Text
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema, invalid_value
-from taskhub.web.query_values import FlagFilter, TimeFilter
+from taskhub.outbound import check_url
+from taskhub.outbound.policy import configured_policy
+from taskhub.runs.serializers import LOG_LEVELS
+from taskhub.web.query_values import AnyCaseChoice, FlagFilter, TimeFilter
 from taskhub.web.views import QuerySerializer
 
 OBJECT = dict[str, Any]
@@ -21,6 +25,22 @@ CREDENTIAL = Annotated[Any, Field(description="As the external's `credential` sa
 SCHEDULE = Annotated[
     OBJECT | None,
     Field(description="`{type: interval, crontab or clocked, conf, one_off?}`, or null for none."),
+]
+
+
+def check_address(url: str) -> str:
+    """An address that the gate calls, or an empty text. Raises what pydantic makes an error of."""
+    try:
+        if url:
+            check_url(url, configured_policy())
+    except Problem as problem:
+        raise invalid_value(problem.detail) from None
+    return url
+
+
+WEBHOOK = Annotated[
+    Annotated[Text, Field(max_length=2000), AfterValidator(check_address)] | None,
+    Field(description="The address that is told of the end of each of its tasks; empty or null for none."),
 ]
 
 
@@ -53,6 +73,7 @@ _CRAWLER: dict[str, Any] = {
     "params": (PARAMS, {}),
     "credential": (CREDENTIAL, None),
     "schedule": (SCHEDULE, None),
+    "webhook": (WEBHOOK, None),
 }
 CRAWLER = ObjectSchema("CrawlerSent", _CRAWLER)
 START_AT_ONCE = Annotated[bool, Field(description="Its first task begins at once.")]
@@ -62,7 +83,22 @@ NEW_CRAWLER = ObjectSchema(
 START = ObjectSchema("StartSent", {"params": (PARAMS, {})})
 DETAIL_MAX = 20_000  # characters: a task shows its last hundred statuses
 STATS_MAX = 100
+LOG_LINES_MAX = 1_000
 COUNT = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+def split_log(log: Any) -> Any:
+    """The lines of a text, without empty ones; what is no text stays."""
+    return [line for line in log.splitlines() if line.strip()] if isinstance(log, str) else log
+
+
+_LOG_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "maxItems": LOG_LINES_MAX}]}
+LOG = Annotated[
+    list[str],
+    Field(max_length=LOG_LINES_MAX, description="Lines for the log of the task's run: a text, or a list."),
+    BeforeValidator(split_log),
+    WithJsonSchema(_LOG_SCHEMA),
+]
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -91,8 +127,13 @@ STATUS = ObjectSchema(
             ],
             None,
         ),
+        "log": (LOG | None, None),
     },
 )
+
+
+class LogQuery(QuerySerializer):
+    level = AnyCaseChoice(list(LOG_LEVELS), required=False, default="INFO", help_text="Of all these lines")
 
 
 class CrawlerQuery(QuerySerializer):

@@ -8,7 +8,7 @@ from crawlers.models import Crawler, CrawlerTask, External, Stream
 from crawlers.services.crawler_schedules import schedule_of
 from crawlers.services.status_updates import status_of
 from taskhub.jsontools.field_types import format_timestamp
-from taskhub.security.masking import MASK, mask, mask_all, mask_value
+from taskhub.security.masking import MASK, mask, mask_all, mask_value, masked_address
 
 HISTORY_MAX = 100
 # Of the external and the stream, in a list of what refers to them.
@@ -77,8 +77,8 @@ def serialize_streams(streams: Iterable[Stream]) -> list[dict[str, Any]]:
     return [serialize_stream(stream, crawlers.get(stream.pk), tasks.get(stream.pk)) for stream in streams]
 
 
-def serialize_crawler(crawler: Crawler) -> dict[str, Any]:
-    """A crawler. Secret parameters are stars; the credential is not shown at all."""
+def serialize_crawler(crawler: Crawler, viewer: Any) -> dict[str, Any]:
+    """A crawler. Secret parameters are stars; the credential is not shown at all, the webhook to the owner alone."""
     hidden = dict.fromkeys(crawler.secrets.get("params", {}), MASK)
     return {
         "fid": str(crawler.fid),
@@ -87,6 +87,7 @@ def serialize_crawler(crawler: Crawler) -> dict[str, Any]:
         "stream": str(crawler.stream.fid),
         "params": {**crawler.params, **hidden},
         "schedule": schedule_of(crawler),
+        "webhook": crawler.webhook if crawler.owner_id == viewer.pk else masked_address(crawler.webhook),
         "version": crawler.version,
         "created_at": format_timestamp(crawler.created_at),
     }

@@ -212,6 +212,7 @@ class TaskStatusView(EnvelopeView):
             message=values.get("message") or "",
             detail=detail or "",
             by=StatusChange.By.CRAWLER,
+            log=[line for text in values.get("log") or () for line in request_models.split_log(text)],
             **{name: values[name] for name in ("progress", "stats") if values.get(name) is not None},
         )
         return enveloped(serialize_report(task), task.version)

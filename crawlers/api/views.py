@@ -15,7 +15,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from crawlers.models import FidModel
+from crawlers.models import CrawlerState, FidModel
 from taskhub.errors import PreconditionFailed
 from taskhub.jsontools.schema import ObjectSchema
 from taskhub.web.cursor_pagination import NewestFirstPagination
@@ -40,13 +40,13 @@ def enveloped(payload: Any, version: int = 0, status: int = 200, headers: Any = 
 
 
 def versioned_response(
-    row: FidModel, payload: Any, status: int = 200, headers: Mapping[str, str] | None = None
+    row: FidModel | CrawlerState, payload: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """An answer that shows an object; its `ETag` is the version, as `If-Match` takes it."""
     return enveloped(payload, row.version, status, headers={"ETag": f'"{row.version}"', **(headers or {})})
 
 
-def check_if_match(request: Request, row: FidModel) -> None:
+def check_if_match(request: Request, row: FidModel | CrawlerState) -> None:
     """Raises `PreconditionFailed` where the call is for another version of the row (RFC 9110, section 13.1.1)."""
     wanted = request.headers.get("If-Match")
     if wanted is None or wanted.strip() == "*":

@@ -17,7 +17,7 @@ def capability_of(task: CrawlerTask) -> str:
 
 
 def task_endpoint(task: CrawlerTask) -> str:
-    """The address to which the crawler appends `/upload` and `/status`."""
+    """The address to which the crawler appends `/upload`, `/status`, `/log` and `/state`."""
     return f"{settings.PUBLIC_URL}/c/{capability_of(task)}/actions/tasks/{task.fid}"
 
 

@@ -15,6 +15,7 @@ from crawlers.domain import task_status
 from crawlers.models import CrawlerCall, CrawlerTask, External, StatusChange
 from crawlers.services.capabilities import capability_of, task_endpoint
 from crawlers.services.crawler_secrets import all_params, check_usable
+from crawlers.services.crawler_states import state_of
 from crawlers.services.status_updates import change_status, error_of, queue_notice, record_change, result_of
 from crawlers.services.task_runs import find_or_create_task
 from taskhub.errors import Conflict, Failed, Problem, Rejected, Unavailable
@@ -54,6 +55,7 @@ def _start_task(execution: Execution, task: CrawlerTask) -> None:
         "params": all_params(task),
         "credential": _credential_of(task),
         "endpoint": task_endpoint(task),
+        "state": state_of(task.crawler).value if task.crawler else None,
     }
     url = _versioned_url(task.external.endpoint, "/task", task.external.version)
     with hiding({"credential": [task.secrets, task.external.headers, capability_of(task)]}):

@@ -52,7 +52,7 @@ def schedule_of(crawler: Crawler) -> ScheduleSpec | None:
 def planned_run(arguments: Mapping[str, Any], owner: Any, schedule: str) -> PlannedRun:
     """The run that a schedule of this name starts: a task of `{"crawler": fid}`."""
     crawler = find_crawler(arguments, owner)
-    return PlannedRun(owner, crawler.name or schedule, {"crawler": str(crawler.fid)})
+    return PlannedRun(owner, crawler.name or schedule, {"crawler": str(crawler.fid)}, webhook=crawler.webhook)
 
 
 def find_crawler(arguments: Mapping[str, Any], owner: Any) -> Crawler:

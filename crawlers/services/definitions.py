@@ -8,7 +8,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from crawlers.domain.parameters import complete_values, find_value_errors, load_descriptions, secret_names
-from crawlers.models import Crawler, CrawlerTask, External, Stream
+from crawlers.models import Crawler, CrawlerState, CrawlerTask, External, Stream
 from crawlers.services.crawler_schedules import replace_schedule
 from crawlers.services.crawler_secrets import (
     MOVED,
@@ -101,13 +101,14 @@ def create_crawler(
     params: Mapping[str, Any],
     credential: Any,
     schedule: Mapping[str, Any] | None,
+    webhook: str = "",
 ) -> Crawler:
     """Makes a crawler for this stream, or for a new one of its name.
 
     Raises `Rejected` with all places, and `Conflict` for a stream that has a crawler.
     """
     owner = external.owner
-    crawler = Crawler(owner=owner, external=external, meta=dict(meta))
+    crawler = Crawler(owner=owner, external=external, meta=dict(meta), webhook=webhook)
     _set_values(crawler, params, credential)
     try:
         with transaction.atomic():
@@ -123,8 +124,9 @@ def create_crawler(
 
 
 def change_crawler(*, crawler: Crawler, values: Mapping[str, Any]) -> Crawler:
-    """`values` may have meta, params, credential and schedule, each as it is to be from now on."""
+    """`values` may have meta, params, credential, schedule and webhook, each as it is to be from now on."""
     with transaction.atomic():
+        crawler.webhook = values.get("webhook", crawler.webhook) or ""
         if "meta" in values:
             crawler.meta = dict(values["meta"])
         if "params" in values or "credential" in values:
@@ -134,7 +136,7 @@ def change_crawler(*, crawler: Crawler, values: Mapping[str, Any]) -> Crawler:
                 raise invalid("/credential", MOVED)
             _set_values(crawler, params, credential)
         crawler.version = F("version") + 1
-        crawler.save(update_fields=["meta", "params", "secrets", "version"])
+        crawler.save(update_fields=["meta", "params", "secrets", "webhook", "version"])
         if "schedule" in values:
             replace_schedule(crawler=crawler, schedule=values["schedule"])
     crawler.refresh_from_db()
@@ -145,6 +147,7 @@ def delete_crawler(*, crawler: Crawler) -> None:
     """Stops the crawler's running task; the documents of its tasks stay in the stream."""
     with transaction.atomic():
         replace_schedule(crawler=crawler, schedule=None)
+        CrawlerState.objects.filter(crawler=crawler).delete()
         Crawler.objects.filter(pk=crawler.pk).update(removed_at=timezone.now(), version=F("version") + 1)
     for task in CrawlerTask.objects.filter(crawler=crawler, ended_at__isnull=True, removed_at__isnull=True):
         stop_task(task=task, message="The crawler was deleted.")

@@ -1,6 +1,7 @@
 """Changes of a task's status, and who learns of them: its history, its run, the crawler."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from crawlers.domain import task_status
 from crawlers.domain.kind_names import NOTICE
 from crawlers.models import CrawlerTask, StatusChange
 from crawlers.services.document_removal import queue_removal
+from crawlers.services.task_logs import store_lines
 from taskhub.errors import Conflict
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
@@ -39,11 +41,12 @@ def change_status(
     by: str,
     progress: Mapping[str, Any] | None = None,
     stats: Mapping[str, float] | None = None,
+    log: Sequence[str] = (),
 ) -> CrawlerTask:
     """Records a change; one that ends the task ends its run. The final status again changes nothing.
 
-    Without a message it gets the code's own; `progress` and `stats` stay without new ones. Raises `Conflict` for a task
-    that has ended otherwise.
+    Without a message it gets the code's own; `progress` and `stats` stay without new ones. The lines of `log` go to the
+    run's. Raises `Conflict` for a task that has ended otherwise.
     """
     message = message or task_status.default_message(code)
     with transaction.atomic():
@@ -54,6 +57,8 @@ def change_status(
             if row.ended and row.code == code and not row.removed_at:
                 return row
             raise Conflict(f"The task has ended; its status is {row.code}.", status_code=row.code)
+        if log:
+            store_lines(row, log, logging.INFO)
         if progress is not None or stats is not None:
             row.progress = row.progress if progress is None else dict(progress)
             row.stats = row.stats if stats is None else dict(stats)
@@ -69,6 +74,19 @@ def change_status(
         elif row.run_id:
             save_progress(row)
     return row
+
+
+def log_lines(*, task: CrawlerTask, lines: Sequence[str], level: int) -> tuple[CrawlerTask, int]:
+    """Adds lines to the log of a task's run; a sign of life. Says for how many there was room. Raises `Conflict`."""
+    with transaction.atomic():
+        row = lock_task(task)
+        if row.ended or row.removed_at:
+            raise Conflict(f"The task has ended; its status is {row.code}.", status_code=row.code)
+        kept = store_lines(row, lines, level)
+        row.seen_at = timezone.now()
+        row.save(update_fields=["seen_at"])
+        save_progress(row)
+    return row, kept
 
 
 def record_change(row: CrawlerTask, code: int, message: str, detail: str, by: str) -> None:

@@ -90,7 +90,12 @@ def _existing_crawler(task: CrawlerTask) -> Crawler:
 def _submit_run(crawler: Crawler, owner: Any, retry_of: Run | None = None) -> Run:
     name = (crawler.name or str(crawler.fid))[:200]
     return runs.submit(
-        kind=CRAWLER_TASK, owner=owner, name=name, arguments={"crawler": str(crawler.fid)}, retry_of=retry_of
+        kind=CRAWLER_TASK,
+        owner=owner,
+        name=name,
+        arguments={"crawler": str(crawler.fid)},
+        retry_of=retry_of,
+        webhook=crawler.webhook,
     )
 
 

@@ -12,7 +12,16 @@ from tests.integration.test_crawlers_docs import examples
 pytestmark = pytest.mark.slow
 SAID = [
     *("1", "2 shop", '{"count": 3, "pause": 0, "query": "shoe"}', "new", "200 5", "2 2", "1 1", '2 {"price": 1}', "1"),
-    *('{"code": 200, "detail": "2 pages", "message": "task done"}', '["a2"]', "12", "9 0", "2", "5"),
+    *(
+        '{"code": 200, "detail": "2 pages", "message": "task done"}',
+        "2",
+        '{"page": 8}',
+        '["a2"]',
+        "12",
+        "9 0",
+        "2",
+        "5",
+    ),
 ]
 
 

@@ -68,7 +68,7 @@ NEEDS: dict[str, set[str]] = {
         ),
         *(f"{m} js/{name}" for m in BOTH for name in ("walker_run", "wapi/<str:walker>", "walker_queue_cancel")),
     },
-    "upload": {f"POST actions/tasks/<uuid:fid>/{name}" for name in ("upload", "status", "rejected")},
+    "upload": {f"POST actions/tasks/<uuid:fid>/{name}" for name in ("upload", "status", "log", "rejected")},
     "manage": {
         "GET webhooks/secret",
         *(

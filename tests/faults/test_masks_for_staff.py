@@ -69,8 +69,9 @@ DOORS: dict[str, bool] = {
     "GET /externals": True,
     "GET /externals/{external}": True,
     "PATCH /externals/{external}": True,
-    "GET /crawlers": False,
-    "GET /crawlers/{crawler}": False,
+    "GET /crawlers": True,  # a webhook
+    "GET /crawlers/{crawler}": True,  # its webhook
+    "GET /crawlers/{crawler}/state": True,
     "GET /tasks": False,
     "GET /tasks/{crawl}": False,
     "GET /js/object_get?obj={node}&depth=1": True,
@@ -161,9 +162,12 @@ def _crawling(owner: Person) -> dict[str, Any]:
     headers = {"Authorization": CANARY}
     external = crawler_client.external(owner, REQUEST["url"], credential="basic", headers=headers, **OAUTH)
     credential = {"username": "u", "password": CANARY}
-    made = crawler_client.crawler(owner, external, {"query": "x", "secret": CANARY}, credential=credential)
+    made = crawler_client.crawler(
+        owner, external, {"query": "x", "secret": CANARY}, credential=credential, webhook=HOOK
+    )
     fid = crawler_client.start(owner, made["crawler"])["fid"]
     crawl = CrawlerTask.objects.get(fid=fid)
+    assert owner.call("PUT", f"/crawlers/{made['crawler']['fid']}/state", {"token": CANARY}).status_code == 200
     said = {"code": 102, "message": f"I got {CANARY}", "detail": {"credential": CANARY}}
     assert owner.post(f"/actions/tasks/{fid}/status", said).status_code == 200
     CrawlerCall.objects.create(task=crawl, attempt=1, method="POST", url=REQUEST["url"], duration_ms=1)

@@ -95,7 +95,8 @@ JUDGED = [
     *(f"/js/wapi/{name}" for name in ("echo", "fail", "get_botset", "pause", "run")),
     *("/webhooks/test", "/runs/{run_id}/webhook", "/runs/{run_id}/logs", "/webhooks/deliveries"),
     *("/c/{capability}/actions/tasks/{fid}/upload", "/streams", "/crawlers", "/crawlers/{fid}/tasks"),
-    *("/streams/{fid}/docs/{document_id}", "/streams/{fid}/changes"),
+    *("/streams/{fid}/docs/{document_id}", "/streams/{fid}/changes", "/actions/tasks/{fid}/log"),
+    "/c/{capability}/actions/tasks/{fid}/log",
 ]
 # U+0000 cannot be stored, and has no place in values that may be anything; their schema cannot say so.
 FREE = "v1|wapi|walker_run|object_set|sequence|schedule|externals|crawler|stream|status"

@@ -15,7 +15,15 @@ pytestmark = pytest.mark.slow
 TEXT = (ROOT / "docs" / "external-crawler.md").read_text()
 SAID = [
     *("1", "2 shop", "{'count': 3, 'pause': 0, 'query': 'shoe'}", "201 new", "200 5", "2 2"),
-    *("1 1", '2 {"price": 1}', "1", "{'code': 200, 'message': 'task done', 'detail': '2 pages'}", "['a2']"),
+    *(
+        "1 1",
+        '2 {"price": 1}',
+        "1",
+        "{'code': 200, 'message': 'task done', 'detail': '2 pages'}",
+        "2",
+        "\"1\" {'page': 8}",
+        "['a2']",
+    ),
 ]
 
 FED = ["{'sku': 'a2', 'price': 12} False", "[]"]
@@ -26,7 +34,7 @@ def examples(language: str) -> list[str]:
 
 
 def test_there_is_an_example_of_each_call_in_both_languages() -> None:
-    assert len(examples("python")) == len(examples("javascript")) == 12
+    assert len(examples("python")) == len(examples("javascript")) == 14
 
 
 def test_the_python_examples_do_what_they_say(hub: Hub, tmp_path: Path) -> None:

@@ -111,6 +111,7 @@ def test_the_crawler_is_given_all_it_needs(crawl: Crawl, shop: Shop, settings: A
         "params": {"query": "shoe", "count": 3, "secret": "canary-pin"},
         "credential": {"user": "u", "username": "u", "password": "canary-pw"},
         "endpoint": f"{settings.PUBLIC_URL}/c/{capability_of(crawl.task)}/actions/tasks/{crawl.task.fid}",
+        "state": None,
     }
     shown = crawl.shown()
     assert shown["status"]["code"] == 102

@@ -75,8 +75,16 @@ class RunLog:
     ) -> None:
         """Adds a line, in any thread. Past the limits there is one that says so, and then the `last` only."""
         self.tells_failure |= last
+        if line := self.next_line(level, logger, message, fields, last=last):
+            self._unstored = True
+            _writer.get().items.put(line)
+
+    def next_line(
+        self, level: int, logger: str, message: str, fields: Mapping[str, Any] | None = None, *, last: bool = False
+    ) -> _Line | None:
+        """The line that is to be stored; None where the log is full."""
         if self._is_full and not last:
-            return
+            return None
         if not last and (
             self._lines >= settings.RUN_LOG_LINES_MAX or self._characters + len(message) > settings.RUN_LOG_BYTES_MAX
         ):
@@ -86,8 +94,7 @@ class RunLog:
         message = message if len(message) <= LINE_MAX else f"{message[:LINE_MAX]}... ({len(message)} characters)"
         self._lines += 1
         self._characters += len(message)
-        self._unstored = True
-        _writer.get().items.put(_Line(self, time.time(), level, logger, message, fields or {}))
+        return _Line(self, time.time(), level, logger, message, fields or {})
 
     def flush(self) -> None:
         """Waits until what was added is stored, or cannot be."""
@@ -96,6 +103,15 @@ class RunLog:
         if self._unstored:
             self._unstored = False
             _wait_until_stored()
+
+
+def append_lines(run: Run, logger: str, level: int, messages: Sequence[str]) -> int:
+    """Stores lines that come from elsewhere than the run's work, in the caller's transaction; how many found room."""
+    run_log = RunLog(run, goes_on=True)
+    lines = [line for message in messages if (line := run_log.next_line(level, logger, message))]
+    _copy(_rows(run, lines))
+    transaction.on_commit(lambda: pubsub.publish(log_topic(run.pk)))
+    return sum(line.logger == logger for line in lines)
 
 
 def log_topic(run_id: UUID) -> str:
