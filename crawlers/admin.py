@@ -71,7 +71,10 @@ class ExternalAdmin(CrawlersAdmin):
 class StreamAdmin(CrawlersAdmin):
     list_display = ("name", "fid", "documents", "owner", "created_at")
     list_select_related = ("owner",)
-    fields: ClassVar[Any] = ("fid", "owner", "meta", "documents", "version", "created_at", "more")
+    fields: ClassVar[Any] = (
+        *("fid", "owner", "meta", "documents", "retention_days", "retention_documents", "version", "created_at"),
+        "more",
+    )
     actions: Any = ["delete_streams"]
 
     @admin.display(description="more")

@@ -105,12 +105,32 @@ class Stream(FidModel):
 
     documents = models.BigIntegerField(default=0, help_text="How many readers see")
     revision = models.BigIntegerField(default=0, help_text="Each change of its documents raises it")
+    retention_days = models.PositiveIntegerField(null=True, help_text="How long documents are kept; null: for ever")
+    retention_documents = models.PositiveBigIntegerField(null=True, help_text="How many are kept; null: all")
+    checked_at = models.DateTimeField(
+        null=True, editable=False, help_text="When it was last asked whether some must go"
+    )
     forgotten_row = models.BigIntegerField(
         default=0, db_default=0, help_text="The last of its tombstones that was pruned; cursors from before are too old"
     )
 
     class Meta:
         indexes: ClassVar = [models.Index(fields=["owner", "-id"], name="stream_owner")]
+
+
+class StreamDay(models.Model):
+    """What uploads did to a stream on one day, in UTC."""
+
+    stream = models.ForeignKey(Stream, models.CASCADE, related_name="days", db_index=False)
+    day = models.DateField()
+    inserted = models.BigIntegerField(default=0)
+    updated = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["stream", "day"], name="stream_day")]
+
+    def __str__(self) -> str:
+        return f"{self.day}: {self.inserted} inserted, {self.updated} updated"
 
 
 class Crawler(FidModel):

@@ -8,7 +8,9 @@ from django.urls import reverse
 from crawlers.domain.kind_names import CRAWLER_TASK, DOCUMENT_REMOVAL, NOTICE, SCHEDULED_TASK
 from crawlers.models import Crawler, CrawlerTask
 from crawlers.services.crawler_schedules import planned_run
+from crawlers.services.document_retention import queue_retentions
 from crawlers.services.status_updates import end_task_of_run
+from crawlers.services.task_retention import prune_tasks
 from crawlers.services.task_runs import check_arguments, retry_task_of_run
 from crawlers.services.tombstones import prune_tombstones
 from taskhub.errors import Forbidden
@@ -44,6 +46,9 @@ class CrawlerTaskKind(RunKind):
     def on_end(self, run: Run) -> None:
         end_task_of_run(run)
 
+    def prune(self) -> int:
+        return prune_tasks()
+
     def admin_links(self, run: Run) -> list[tuple[str, str]]:
         return [
             ("task", reverse("admin:crawlers_crawlertask_change", args=[pk]))
@@ -67,7 +72,7 @@ class DocumentRemovalKind(RunKind):
     queue = "removal"  # a large one must not hold up the calls to crawlers
 
     def prune(self) -> int:
-        return prune_tombstones()
+        return prune_tombstones() + queue_retentions()
 
 
 class CrawlerTarget(ScheduleTarget):

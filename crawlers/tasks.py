@@ -6,7 +6,7 @@ from celery import shared_task
 
 from crawlers.domain.kind_names import CRAWLER_TASK, DOCUMENT_REMOVAL, NOTICE, SCHEDULED_TASK
 from crawlers.services.crawler_calls import perform_notice, perform_task
-from crawlers.services.document_removal import perform_document_removal
+from crawlers.services.document_retention import perform_removal_run
 from taskhub.errors import Rejected
 from taskhub.runs.queue.worker_process import work
 
@@ -26,4 +26,4 @@ def notice(self: Any, /, run_id: str) -> int:
 
 @shared_task(name="crawlers.tasks.purge", bind=True)
 def document_removal(self: Any, /, run_id: str) -> int:
-    return work(DOCUMENT_REMOVAL, perform_document_removal, node=self.request.hostname)
+    return work(DOCUMENT_REMOVAL, perform_removal_run, node=self.request.hostname)

@@ -335,6 +335,9 @@ DOCUMENTS_MAX_UNPACKED_BYTES = env_int("TASKHUB_DOCUMENTS_MAX_UNPACKED_BYTES", 8
 UPLOAD_LINE_MAX_BYTES = env_int("TASKHUB_UPLOAD_LINE_MAX_BYTES", 10 * 1024 * 1024, minimum=1024)
 UPLOADS_AT_ONCE = env_int("TASKHUB_UPLOADS_AT_ONCE", 64, minimum=1)  # in one web process; each holds a thread
 LONG_FORMS_AT_ONCE = max(4, UPLOADS_AT_ONCE // 4)  # with files, each holds a thread as well
+CRAWLER_TASK_RETENTION_DAYS = env_int(
+    "TASKHUB_CRAWLER_TASK_RETENTION_DAYS", 90, minimum=1
+)  # what is told of ended ones
 CHANGES_RETENTION_DAYS = env_int("TASKHUB_CHANGES_RETENTION_DAYS", 30, minimum=1)  # deletions in change feeds
 QUARANTINE_MAX_LINES = env_int("TASKHUB_QUARANTINE_MAX_LINES", 10_000, minimum=1)  # of one task
 

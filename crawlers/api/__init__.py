@@ -23,6 +23,7 @@ urlpatterns = [
     path("streams/<uuid:fid>", streams.StreamView.as_view()),
     path("streams/<uuid:fid>/docs", stream_documents.StreamDocumentsView.as_view()),
     path("streams/<uuid:fid>/docs/<path:document_id>", stream_documents.StreamDocumentView.as_view()),
+    path("streams/<uuid:fid>/stats", streams.StreamStatisticsView.as_view()),
     path("streams/<uuid:fid>/changes", stream_changes.StreamChangesView.as_view()),
     path("crawlers", crawlers.CrawlersView.as_view()),
     path("crawlers/<uuid:fid>", crawlers.CrawlerView.as_view()),

@@ -20,11 +20,12 @@ SENT_CRAWLER: dict[str, Any] = {"meta": {"name": "shoes"}, "params": {"query": "
 KEPT: dict[str, Any] = {"analysis": None, "oauth": None, "oauthParameters": None}
 EXTERNAL = {"fid": EXAMPLE_FID, **SENT_EXTERNAL, **KEPT, "version": 1, "created_at": TIME}
 STATUS = {"code": 102, "message": "running", "detail": ""}
-STREAM = {
+STREAM: dict[str, Any] = {
     "fid": EXAMPLE_FID,
     "name": "shoes",
     "meta": {"name": "shoes"},
     "documents": 3,
+    "retention": {"days": 30, "documents": None},
     "crawler": {"fid": EXAMPLE_FID, "meta": {"name": "shoes"}},
     "task": {"fid": EXAMPLE_FID, "attempt": 1, "created_at": TIME},
     "status": STATUS,
@@ -80,10 +81,17 @@ REJECTED = {"line": 7, "reason": '/sku: 5 is not of type "string"', "body": '{"s
 PUT = {"op": "put", "id": "a1", "task": EXAMPLE_FID, "document": {"sku": "a1"}}
 DELETE = {"op": "delete", "id": "a1", "task": EXAMPLE_FID}
 CHANGES = {"results": [PUT, DELETE], "next": "https://hub.example.com/streams/7/changes?cursor=MTIuMA", "more": False}
+STATISTICS: dict[str, Any] = {
+    "documents": 3,
+    "sample": 3,
+    "fields": [{"name": "sku", "present": 3, "nulls": 0, "types": {"string": 3}, "examples": ["a1", "a2"]}],
+    "days": [{"day": "2026-01-31", "inserted": 3, "updated": 0}],
+}
 
 FREE: dict[str, Any] = {"type": "object"}
 DOCUMENT_SCHEMA = {"title": "Document", "type": "object"}
 MAYBE_TEXT = {"type": ["string", "null"]}
+MAYBE_NUMBER = {"type": ["integer", "null"]}
 STATUS_SCHEMA = object_of("CrawlerTaskStatus", STATUS)
 _EXTERNAL = {
     "meta": FREE,
@@ -102,6 +110,7 @@ STREAM_SCHEMA = object_of(
     "Stream",
     STREAM,
     meta=FREE,
+    retention=object_of("StreamRetention", STREAM["retention"], days=MAYBE_NUMBER, documents=MAYBE_NUMBER),
     crawler={"type": ["object", "null"]},
     task={"type": ["object", "null"]},
     status=nullable(STATUS_SCHEMA),
@@ -135,3 +144,10 @@ CHANGES_SCHEMA = object_of(
         "items": object_of("DocumentChange", PUT, **_OPERATION) | {"required": ["op", "id", "task"]},
     },
 )
+_FIELD = object_of(
+    "FieldStatistics",
+    STATISTICS["fields"][0],
+    types={"type": "object", "additionalProperties": {"type": "integer"}},
+    examples={"type": "array", "items": {}},
+)
+STATISTICS_SCHEMA = object_of("StreamStatistics", STATISTICS, fields={"type": "array", "items": _FIELD})

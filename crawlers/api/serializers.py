@@ -46,12 +46,17 @@ def serialize_external(external: External, viewer: Any) -> dict[str, Any]:
     }
 
 
+def retention_of(stream: Stream) -> dict[str, int | None]:
+    return {"days": stream.retention_days, "documents": stream.retention_documents}
+
+
 def serialize_stream(stream: Stream, crawler: Crawler | None, task: CrawlerTask | None) -> dict[str, Any]:
     return {
         "fid": str(stream.fid),
         "name": stream.name,
         "meta": stream.meta,
         "documents": stream.documents,
+        "retention": retention_of(stream),
         "crawler": {"fid": str(crawler.fid), "meta": crawler.meta} if crawler else None,
         "task": {
             "fid": str(task.fid),

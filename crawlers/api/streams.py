@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from crawlers.api import examples as shown
 from crawlers.api import request_models
-from crawlers.api.serializers import serialize_stream, serialize_streams
+from crawlers.api.serializers import retention_of, serialize_stream, serialize_streams
 from crawlers.api.views import (
     DELETED,
     ETAG,
@@ -28,6 +28,7 @@ from crawlers.api.views import (
 )
 from crawlers.models import Stream
 from crawlers.services import definitions
+from crawlers.services.stream_statistics import describe_stream
 from taskhub.jsontools.merge_patch import merge_patch
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.web.openapi.schemas import response_header
@@ -57,13 +58,14 @@ class StreamsView(EnvelopeListView):
     )
     def post(self, request: Request) -> Response:
         """Make a stream."""
-        meta = _meta(self.check_body(request, request_models.STREAM))
+        values = self.check_body(request, request_models.STREAM)
 
         def produce() -> Response:
-            stream = definitions.create_stream(owner=request.user, meta=meta)
+            retention = values.get("retention")
+            stream = definitions.create_stream(owner=request.user, meta=_meta(values), retention=retention)
             return created_response(stream, serialize_stream(stream, None, None), "streams")
 
-        return answer_once(request, {"meta": meta}, produce)
+        return answer_once(request, values, produce)
 
 
 class StreamView(EnvelopeView):
@@ -88,13 +90,17 @@ class StreamView(EnvelopeView):
         examples=[OpenApiExample("A change", {"meta": {"name": "boots"}}, request_only=True)],
     )
     def patch(self, request: Request, fid: UUID) -> Response:
-        """Change a stream's name and meta.
+        """Change a stream's name, meta and retention.
 
         Merged recursively into what stands: null takes a member away, lists are replaced (RFC 7396).
         """
-        change = _meta(self.check_body(request, request_models.STREAM))
+        sent = self.read_object(request)
+        values = request_models.STREAM.check(sent)
         with locked_row(request, Stream.objects, fid) as stream:
-            return self._save(stream, merge_patch(stream.meta, change))
+            if "retention" in sent:
+                retention = values["retention"]
+                definitions.set_retention(stream, {} if retention is None else retention_of(stream) | retention)
+            return self._save(stream, merge_patch(stream.meta, _meta(values)))
 
     @extend_schema(
         operation_id="streams_replace",
@@ -104,13 +110,14 @@ class StreamView(EnvelopeView):
         examples=[OpenApiExample("A stream", {"meta": {"name": "shoes"}}, request_only=True)],
     )
     def put(self, request: Request, fid: UUID) -> Response:
-        """Replace a stream's name and meta.
+        """Replace a stream's name, meta and retention.
 
         Its crawler, tasks and documents stay.
         """
-        meta = _meta(self.check_body(request, request_models.STREAM))
+        values = self.check_body(request, request_models.STREAM)
         with locked_row(request, Stream.objects, fid) as stream:
-            return self._save(stream, meta)
+            definitions.set_retention(stream, values.get("retention") or {})
+            return self._save(stream, _meta(values))
 
     @staticmethod
     def _save(stream: Stream, meta: dict[str, Any]) -> Response:
@@ -127,3 +134,19 @@ class StreamView(EnvelopeView):
         check_if_match(request, stream)
         definitions.delete_stream(stream=stream)
         return enveloped(None, stream.version + 1)
+
+
+class StreamStatisticsView(EnvelopeView):
+    @extend_schema(
+        operation_id="streams_stats",
+        responses={200: payload_response("Statistics", shown.STATISTICS_SCHEMA, shown.STATISTICS, version=0)},
+    )
+    def get(self, request: Request, fid: UUID) -> Response:
+        """Show statistics of a stream.
+
+        Its fields, from a sample of up to 1,000 documents that is spread over the stream: in how many each is, with
+        which types, how often it is null, and examples. And how many documents uploads inserted and updated on each of
+        the last 90 days with any, in UTC.
+        """
+        self.check_query(request)
+        return enveloped(describe_stream(stream=Stream.objects.get_visible(request.user, fid)))

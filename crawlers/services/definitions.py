@@ -71,13 +71,23 @@ def delete_external(*, external: External) -> None:
 # Streams
 
 
-def create_stream(*, owner: Any, meta: Mapping[str, Any]) -> Stream:
-    return Stream.objects.create(owner=owner, meta=dict(meta))
+def create_stream(*, owner: Any, meta: Mapping[str, Any], retention: Mapping[str, Any] | None = None) -> Stream:
+    stream = Stream(owner=owner, meta=dict(meta))
+    set_retention(stream, retention or {})
+    stream.save()
+    return stream
+
+
+def set_retention(stream: Stream, retention: Mapping[str, Any]) -> None:
+    """Sets what a stream keeps: `{days?, documents?}`. It is looked at soon."""
+    stream.retention_days, stream.retention_documents = retention.get("days"), retention.get("documents")
+    stream.checked_at = None
 
 
 def change_meta(*, row: Stream | Crawler, meta: Mapping[str, Any]) -> None:
     row.meta, row.version = dict(meta), F("version") + 1
-    row.save(update_fields=["meta", "version"])
+    changed = ["retention_days", "retention_documents", "checked_at"] if isinstance(row, Stream) else []
+    row.save(update_fields=["meta", "version", *changed])
     row.refresh_from_db()
 
 

@@ -63,6 +63,17 @@ def queue_removal(*, owner: Any, stream: Stream, task: CrawlerTask | None = None
     runs.submit(kind=DOCUMENT_REMOVAL, owner=owner, name=name, arguments=arguments)
 
 
+def queue_retention(*, stream: Stream) -> None:
+    """Submits the removal of what a stream does not keep any more. Of one stream one goes on at a time."""
+    runs.submit(
+        kind=DOCUMENT_REMOVAL,
+        owner=stream.owner,
+        name="remove documents past their retention",
+        arguments={"stream": stream.pk, "retention": True},
+        alone_as=f"retention {stream.pk}",
+    )
+
+
 def perform_document_removal(execution: Execution) -> None:
     """Removes documents batch by batch, so that a kill costs one batch, and uploads wait for one at most."""
     stream_id, task_id = execution.run.arguments["stream"], execution.run.arguments.get("task")

@@ -71,6 +71,12 @@ FROM (
     WHERE before IS NOT NULL
 ) AS repeated
 """
+_COUNT_DAY = """
+INSERT INTO crawlers_streamday AS counted (stream_id, day, inserted, updated)
+VALUES (%s, (now() AT TIME ZONE 'UTC')::date, %s, %s)
+ON CONFLICT (stream_id, day) DO UPDATE
+SET inserted = counted.inserted + excluded.inserted, updated = counted.updated + excluded.updated
+"""
 _NEXT_ROW = "SELECT nextval(pg_get_serial_sequence('crawlers_document', 'id'))"
 
 
@@ -168,7 +174,7 @@ def _copy_into_empty_stream(task: CrawlerTask, upload: Upload) -> CrawlerTask | 
     except IntegrityError:  # an id stands twice
         return None
     counts.inserted = counts.received - counts.rejected
-    _record_rows(locked_task, first, counts.inserted)
+    _record_rows(locked_task, first, counts)
     return locked_task
 
 
@@ -183,11 +189,16 @@ def _next_row() -> int:
     return number
 
 
-def _record_rows(task: CrawlerTask, first: int, inserted: int) -> None:
-    """Records between which numbers the task's rows are, and how many documents more the stream shows."""
+def _record_rows(task: CrawlerTask, first: int, counts: UploadCounts) -> None:
+    """Records between which numbers the task's rows are, and what the stream shows more or otherwise."""
     task.first_row = first if task.first_row is None else task.first_row
     task.last_row = _next_row()
-    Stream.objects.filter(pk=task.stream_id).update(documents=F("documents") + inserted, revision=F("revision") + 1)
+    Stream.objects.filter(pk=task.stream_id).update(
+        documents=F("documents") + counts.inserted, revision=F("revision") + 1
+    )
+    if counts.inserted or counts.updated:
+        with connection.cursor() as cursor:
+            cursor.execute(_COUNT_DAY, [task.stream_id, counts.inserted, counts.updated])
 
 
 def stage_rows(pieces: Iterator[bytes]) -> None:
@@ -229,7 +240,7 @@ def merge_staged_rows(task: CrawlerTask, counts: UploadCounts) -> bool:
             changed, same = cursor.fetchone()
             counts.updated, counts.unchanged = updated + changed, unchanged + same
     if sent:
-        _record_rows(task, first, inserted)
+        _record_rows(task, first, counts)
     return has_repeated_ids
 
 

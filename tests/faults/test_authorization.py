@@ -143,6 +143,7 @@ TABLE: dict[str, Row] = {
     "DELETE streams/<uuid:fid>": own(),
     "GET streams/<uuid:fid>/docs": own(),
     "GET streams/<uuid:fid>/changes": own(),
+    "GET streams/<uuid:fid>/stats": own(),
     "GET streams/<uuid:fid>/docs/<path:document_id>": own(),
     "GET crawlers": each(),
     "GET crawlers/<uuid:fid>": own(),

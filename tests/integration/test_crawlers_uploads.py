@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from crawlers.domain import kind_names
 from crawlers.domain.documents import DocumentReader
 from crawlers.models import CrawlerTask, Document, External, RejectedLine, Stream
-from crawlers.services import document_removal, rejected_lines, stream_reader
+from crawlers.services import document_retention, rejected_lines, stream_reader
 from crawlers.services.capabilities import capability_of
 from taskhub.errors import NotFound
 from taskhub.runs.models import Run
@@ -55,7 +55,7 @@ class Crawl:
     def remove_documents(self) -> None:
         """As the worker does."""
         for run in Run.objects.filter(kind=kind_names.DOCUMENT_REMOVAL, finished_at__isnull=True):
-            assert run_now(run, document_removal.perform_document_removal).state == "SUCCESS"
+            assert run_now(run, document_retention.perform_removal_run).state == "SUCCESS"
 
 
 @pytest.fixture
