@@ -67,10 +67,9 @@ class NewCrawlerMeta(TypedDict):
     ]
 
 
+@with_config(ConfigDict(extra="forbid"))
 class Retention(TypedDict):
     """What a stream keeps of its documents; null is no limit."""
-
-    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]  # as pydantic documents it
 
     days: NotRequired[Annotated[int, Field(ge=1, le=36_500)] | None]
     documents: NotRequired[Annotated[int, Field(ge=0, lt=2**63)] | None]
