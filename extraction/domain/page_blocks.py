@@ -5,8 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from extraction.domain.page_sources import SourceNode as Node
 
-# Of ids and classes: numbers, and digests of at least eight digits.
-_NUMBER = re.compile(r"[0-9a-f]{8,}|\d+")
+# What varies in ids and classes: UUIDs, words with letters behind digits, digests of at least eight digits, numbers.
+_VARIABLE = re.compile(
+    r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    r"|(?<![a-z0-9])(?=[a-z0-9]{5})[a-z]*[0-9]+[a-z][a-z0-9]*|[0-9a-f]{8,}|[0-9]+",
+    re.IGNORECASE,
+)
 _PLACE = re.compile(r"(?:^|[-_])(?:first|last|odd|even|alt|active|current|selected)$")
 
 Matches = Sequence[Sequence[Node]]  # of each field, what its selector finds in the whole page
@@ -73,7 +77,8 @@ def _of_one_sort(complete: Sequence[Node], elements: Sequence[Node]) -> list[Nod
 class _KnownSorts:
     """The sorts of elements, as numbers: an element's id and classes, and the sort of the element around it.
 
-    An id is one of a pattern: numbers in it do not count. Nor do classes that say where an element stands among others.
+    An id is one of a pattern: what varies in it does not count. Nor do classes that say where an element stands among
+    others.
     """
 
     def __init__(self) -> None:
@@ -91,9 +96,9 @@ class _KnownSorts:
         number = -1 if current is None else self._numbers[current.mem_id]
         for element in reversed(fresh):
             attributes = element.attributes
-            classes = (_NUMBER.sub("#", name) for name in (attributes.get("class") or "").lower().split())
+            classes = (_VARIABLE.sub("#", name) for name in (attributes.get("class") or "").lower().split())
             names = frozenset(name for name in classes if not _PLACE.search(name))
-            sort = (_NUMBER.sub("#", attributes.get("id") or ""), names, number)
+            sort = (_VARIABLE.sub("#", attributes.get("id") or ""), names, number)
             number = self._known.setdefault(sort, len(self._sorts))
             if number == len(self._sorts):
                 self._sorts.append(sort)

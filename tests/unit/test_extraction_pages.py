@@ -160,6 +160,23 @@ BLOCKS: dict[str, tuple[str, Any]] = {
         f'<li id="0f3e9a7bcd">{card("A", "1")}</li><li id="77aa00bb11">{card("B", "")}</li>',
         TWO,
     ),
+    "a list with UUIDs for ids": (
+        f'<li id="3f2504e0-4f89-11d3-9a0c-0305e82c3301">{card("A", "1")}</li>'
+        f'<li id="6BA7B810-9DAD-11D1-80B4-00C04FD430C8">{card("B", "")}</li>',
+        TWO,
+    ),
+    "a list with made up ids": (
+        f'<li id="item-aB3xY9k">{card("A", "1")}</li><li id="item-Zq81Lm">{card("B", "")}</li>',
+        TWO,
+    ),
+    "a list with made up classes": (
+        f'<li class="css-1x2y3z4 x">{card("A", "1")}</li><li class="css-9q8w7e x">{card("B", "")}</li>',
+        TWO,
+    ),
+    "related products with numbered ids": (
+        f'<div id="product17">{card("A", "1")}</div><div id="related18">{card("", "2")}</div>',
+        ONE,
+    ),
     "a list with an odd and an even class": (
         f'<li class="row odd">{card("A", "1")}</li><li class="row even">{card("B", "")}</li>',
         TWO,
