@@ -47,6 +47,7 @@ WRITE_SECONDS = 0.3  # between two batches
 BATCH = 100  # outcomes that are written at once
 BATCHES_MAX = 5  # that may wait to be written; then fetching waits, too
 BUSY_HOSTS_MAX = 32  # pages in a row whose hosts are to be asked later: then the slice is over
+COOKIE_HOSTS_MAX = 100  # that get the cookies of a payload
 CLOSING_SECONDS = 15.0  # past what a page may take that is under way when the slice is over
 
 
@@ -146,7 +147,6 @@ class FetchLoop:
         self.supply = PageSupply(slice, process, max_pages)
         self.cookies = _cookies_of(process, payload)
         self.writer = BatchWriter(slice, process, self.supply, self.cookies, max_pages)
-        self._main = bytes(process.main or b"")
         self._host_delays: list[float] = []  # seconds that busy hosts want, since the last page that was fetched
 
     @property
@@ -210,10 +210,14 @@ class FetchLoop:
             if self.processor.renders_now and not self.process.rendered:
                 self.supply.close()  # the process goes on in slices of the rendered sort
 
+    def _is_first(self, page: ClaimedPage) -> bool:
+        """Whether a page is one that the payload names itself, which its method, its form and its actions are for."""
+        return page.ordinal == page.hops == page.rule == self.payload.first_rule
+
     async def _outcome_of(self, page: ClaimedPage) -> PageOutcome:
         started = time.monotonic()
         try:
-            outcome = await self.processor.process_page(page, first=page.key == self._main)
+            outcome = await self.processor.process_page(page, first=self._is_first(page))
         except HostBusy as busy:
             self._host_delays.append(busy.seconds)
             if self.host_delay:
@@ -233,7 +237,9 @@ def _cookies_of(process: Process, payload: Payload) -> CookieStore:
     """The cookies of a process: the user's own at first, later those of its servers, too."""
     cookies, request = CookieStore(process.cookies), payload.first_request
     if not process.cookies:
-        cookies.apply(cookie_changes((), set_by_user(request.cookies, urlsplit(request.url).hostname or "")))
+        hosts = sorted({urlsplit(origin).hostname or "" for origin in request.origins})[:COOKIE_HOSTS_MAX]
+        of_user = [cookie for host in hosts for cookie in set_by_user(request.cookies, host)]
+        cookies.apply(cookie_changes((), of_user))
     return cookies
 
 

@@ -176,6 +176,7 @@ class ExtractionPage(models.Model):
     ordinal = models.IntegerField(default=0)
     before = models.BinaryField(max_length=16, default=b"", help_text="Digest of what the page before it showed")
     rule = models.SmallIntegerField(default=0)
+    hops = models.SmallIntegerField(default=0, db_default=0, help_text="Links that were followed to it")
     url: "models.Field[Any, Any]" = SealedTextField()
     state = models.CharField(max_length=10, default=PageState.READY, choices=[(s, s) for s in PageState])
     slice = models.BigIntegerField(null=True, help_text="Who has claimed it")

@@ -18,6 +18,7 @@ from extraction.domain.page_libraries import DATES, libraries_of, load_libraries
 from extraction.domain.page_sources import PageContent
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import PageFailure, PageState, page_backoff
+from extraction.domain.sitemaps import SITEMAP_RULE
 from extraction.fetch.browser import why_no_browser
 from extraction.fetch.host_limits import HostBusy
 from extraction.fetch.page_fetcher import FetchedPage, PageFetcher
@@ -29,6 +30,8 @@ from extraction.services.credits import page_price
 from extraction.services.page_table import ClaimedPage, FoundPage, PageOutcome
 
 DATE_SECONDS = 4.0  # more, for pages with dates in words: each takes milliseconds
+
+SITEMAPS = ExtractionRule.fixed((), rendered=False, number=SITEMAP_RULE)
 
 LIST_REPEATS = ExtractionWarning(
     "list-repeats",
@@ -42,7 +45,7 @@ class PageProcessor:
 
     def __init__(self, process: Process, payload: Payload, fetcher: PageFetcher, credits: CreditAllowance) -> None:
         self.process, self.payload, self.fetcher, self.credits = process, payload, fetcher, credits
-        self.rules = {rule.number: rule for rule in payload.rule.walk()}
+        self.rules = {rule.number: rule for rule in (SITEMAPS, *payload.rule.walk())}
         self.renders: dict[str, bool] = dict(process.renders)
         self._trial = asyncio.Lock()
         libraries = {name for rule in self.rules.values() for name in libraries_of(rule)}
@@ -71,7 +74,7 @@ class PageProcessor:
             product = fetched.data or "".join(fetched.texts).encode()
             return PageOutcome(page, PageState.DONE, fetched.status, fetched.wire, cost=cost, records=product)
         reading = await self._read(page, fetched)
-        if not self.payload.RENDERS_EMPTY_PAGES:
+        if not (self.payload.RENDERS_EMPTY_PAGES and self.gives_records(page)):
             return self._outcome_of(page, fetched, reading, cost)
         if reading.records:
             self.renders.setdefault(str(rule.number), False)
@@ -79,6 +82,10 @@ class PageProcessor:
             fetched, reading = rendered
             extra = page_price(chrome=True)
         return self._outcome_of(page, fetched, reading, cost, extra)
+
+    def gives_records(self, page: ClaimedPage) -> bool:
+        """Whether records are taken from a page, and not only the pages that it leads to."""
+        return page.rule > 0 or (page.rule == 0 and self.payload.takes_records_of(page.url))
 
     async def _render_if_it_helps(self, page: ClaimedPage, first: bool) -> tuple[FetchedPage, ReadPage] | None:
         """Renders a page without records, unless pages of its rule show some, or rendering one of them did not help."""
@@ -90,7 +97,8 @@ class PageProcessor:
 
     async def _render(self, page: ClaimedPage, first: bool) -> tuple[FetchedPage, ReadPage] | None:
         price, rule = page_price(chrome=True), self.rules[page.rule]
-        url = self.payload.first_request.url if first else page.url  # with its fragment, which may be what scripts show
+        # That of the only first page has its fragment, which may be what scripts show.
+        url = self.payload.first_request.url if page.key == self.payload.main else page.url
         if why_no_browser() or not self.credits.take(price):
             return None
         try:
@@ -148,6 +156,9 @@ class PageProcessor:
         self, page: ClaimedPage, fetched: FetchedPage, reading: ReadPage, cost: int, extra: int = 0
     ) -> PageOutcome:
         outcome = PageOutcome(page, PageState.DONE, fetched.status, fetched.wire, cost=cost + extra, extra=extra)
+        if not self.gives_records(page):
+            links = [link for link in reading.links if link.rule <= 0]
+            reading = ReadPage(links=links, next=reading.next, shown=reading.shown)
         outcome.findings = reading.findings
         if reading.shown and page.history.has_shown(reading.shown):
             outcome.state = PageState.REPEATED  # the list has ended: it shows the same again and again
@@ -156,13 +167,17 @@ class PageProcessor:
         page.history.add(reading.shown)
         outcome.records, outcome.count, outcome.left_out = reading.records, reading.count, reading.left_out
         page.history.keys |= {page.key, page_key(page.rule, fetched.url, page.chain)}
-        outcome.found = _found_pages(page, self.rules[page.rule], reading)
+        outcome.found = _found_pages(page, self.rules[page.rule], reading, self.payload.hops)
         return outcome
 
 
-def _found_pages(page: ClaimedPage, rule: ExtractionRule, reading: ReadPage) -> list[FoundPage]:
-    """The next page of the list, and the pages behind records."""
-    pages = [ClaimedPage(link.key, link.key, b"", 0, link.rule, link.url) for link in reading.links]
+def _found_pages(page: ClaimedPage, rule: ExtractionRule, reading: ReadPage, hops_max: int) -> list[FoundPage]:
+    """The next page of the list, the pages behind records, and those that links are followed to."""
+    pages = []
+    for link in reading.links:
+        hops = page.hops + (page.rule == link.rule == 0)
+        if hops <= hops_max or link.rule:
+            pages.append(ClaimedPage(link.key, link.key, b"", 0, link.rule, link.url, hops=hops))
     if rule.paginator is None or not rule.paginator.pages or page.ordinal + 1 < rule.paginator.pages:
         keys = ((page_key(rule.number, url, page.chain), url) for url in reading.next)
         unread = ((key, url) for key, url in keys if key not in page.history.keys)

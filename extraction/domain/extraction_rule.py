@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
+from extraction.domain.followed_links import FollowedLinks
 from extraction.domain.page_sources import JSON, JSON_LD, SCRIPT, XML
 from extraction.domain.paginator import NEXT, Paginator
 from extraction.domain.record_field import FieldTerms, one_of
@@ -91,11 +92,11 @@ class ExtractionRule(JsonModel):
 
     @staticmethod
     def fixed(
-        fields: tuple[RecordField, ...], *, paginator: Paginator | None = None, rendered: bool
+        fields: tuple[RecordField, ...], *, paginator: Paginator | None = None, rendered: bool, number: int = 0
     ) -> "ExtractionRule":
-        """The only rule of a payload, made by the hub itself and not checked."""
+        """A rule that is made by the hub itself, and not checked."""
         rule = ExtractionRule.model_construct(fields=fields, paginator=paginator)
-        rule._rendered = rendered
+        rule._rendered, rule._number = rendered, number
         return rule
 
     @model_validator(mode="after")
@@ -156,6 +157,11 @@ class ExtractionRule(JsonModel):
     def meta_columns(self) -> tuple[str, ...]:
         """The columns of where its records are from, and since when."""
         return (ADDRESS_COLUMN, TIME_COLUMN) if self._has_meta and not self.path else ()
+
+    @property
+    def followed(self) -> FollowedLinks | None:
+        """The links of its pages that are followed to pages of the same rule."""
+        return None
 
     @property
     def number(self) -> int:

@@ -64,6 +64,9 @@ class HtmlSource:
                 return None
         return attributes[name] or ""
 
+    def hrefs(self) -> list[str]:
+        return [node.attributes["href"] or "" for node in self.page.css("a[href], area[href]")]
+
     @staticmethod
     def link(node: Any) -> str | None:
         """Its own address, or that of the first link in it."""

@@ -118,6 +118,9 @@ class JsonSource:
             return None if member is None else text_of_value(node.value[member])
         return text_of_value(node.value)
 
+    def hrefs(self) -> list[str]:
+        return []
+
     @staticmethod
     def link(node: Any) -> str | None:
         return JsonSource.attribute(node, "url") or JsonSource.attribute(node, "href")

@@ -24,7 +24,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class DetailsLink:
-    """A link of a record to a page of details, with that page's key and the number of its rule."""
+    """A link to a page of details, or to one of the same sort, with that page's key and the number of its rule."""
 
     key: bytes
     rule: int
@@ -86,6 +86,10 @@ def read_page(
             reading.links += links
         else:
             reading.left_out += 1
+    if rule.followed:
+        rendered_links = rendered or rule.is_rendered
+        followed = rule.followed.addresses(source.hrefs(), base, url, rendered=rendered_links)
+        reading.links += [DetailsLink(page_key(rule.number, address), rule.number, address) for address in followed]
     reading.links = list({link.key: link for link in reading.links}.values())
     found = [bool(nodes) or any(by_block) for nodes, by_block in zip(matches, nodes_by_field, strict=True)]
     if rule.parent:

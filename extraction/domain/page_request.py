@@ -1,17 +1,37 @@
 """How pages are asked for: the request of a payload, with its headers, cookies and actions. Pure."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
+from extraction.domain.address_ranges import count_addresses, expand_address, has_ranges
 from extraction.domain.browser_actions import PageAction
 from extraction.domain.extraction_rule import CHROME, ONLY_CHROME, PageType
+from extraction.domain.followed_links import Patterns
+from extraction.domain.page_addresses import fetchable_address
 from extraction.domain.record_field import one_of
 from extraction.domain.render_job import BrowserAction
-from extraction.domain.request_addresses import Address, ProxyAddress, is_country
-from taskhub.jsontools.json_models import CONTROL, TEXT_MAX, JsonModel, number_between, texts_checked_by
+from extraction.domain.request_addresses import (
+    Address,
+    AddressList,
+    ProxyAddress,
+    RangedAddress,
+    is_country,
+    is_plain,
+    origin_of,
+)
+from taskhub.jsontools.json_models import (
+    CONTROL,
+    REQUIRED_WORDS,
+    TEXT_MAX,
+    JsonModel,
+    is_stored,
+    number_between,
+    texts_checked_by,
+)
 from taskhub.jsontools.schema import invalid_places, invalid_value
 
 ACTIONS_MAX = 50
@@ -62,7 +82,7 @@ class RequestTarget(JsonModel):
     `wait_delay` is in seconds, for which each rendered page may come to rest.
     """
 
-    url: Address
+    sent_url: Address = Field(alias="url")
     sent_proxy: ProxyAddress = Field("", alias="proxy")
     headers: Headers = Field(default_factory=dict)
     cookies: Cookies = Field(default_factory=dict)
@@ -70,9 +90,24 @@ class RequestTarget(JsonModel):
     wait_delay: Annotated[float | None, number_between(0, WAIT_MAX, "seconds")] = Field(None, alias="waitDelay")
 
     @property
+    def url(self) -> str:
+        """Its address, or the first of several."""
+        return self.sent_url
+
+    @property
     def address(self) -> str:
         """The address that is asked for. The fragment of `url` counts where the page is rendered."""
         return self.url
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        """All addresses that are asked for."""
+        return [self.address]
+
+    @property
+    def origins(self) -> Set[str]:
+        """The origins of its addresses."""
+        return {origin_of(self.url)}
 
     @property
     def proxy(self) -> str:
@@ -129,3 +164,60 @@ class PageRequest(RequestTarget):
         yield from super().warnings()
         if self.sent_actions and not self.is_rendered:
             yield "actions", "Actions are left out, for the page is not rendered."
+
+
+class PagesRequest(PageRequest):
+    """The same, of one or many first pages: of a list of addresses, of a range in one, or of those in a sitemap."""
+
+    sent_url: RangedAddress = Field("", alias="url")
+    urls: AddressList = ()
+    sent_sitemap: RangedAddress = Field("", alias="sitemap")
+    match: Patterns = ()
+
+    @model_validator(mode="after")
+    def _has_one_beginning(self, info: ValidationInfo) -> Self:
+        if is_stored(info):
+            return self
+        given = [name for name, value in self._beginnings() if value]
+        if not given:
+            raise invalid_places([(("url",), REQUIRED_WORDS)])
+        if len(given) > 1:
+            raise invalid_places([((given[1],), f"Must not be set beside {given[0]}.")])
+        if self.match and not self.sitemap:
+            raise invalid_places([(("match",), "Goes with sitemap.")])
+        return self
+
+    @cached_property
+    def count(self) -> int:
+        """How many addresses it has."""
+        return sum(map(count_addresses, self.urls or (self.sent_sitemap or self.sent_url,)))
+
+    @cached_property
+    def origins(self) -> Set[str]:
+        """The origins of its addresses."""
+        texts = self.urls or (self.sent_sitemap or self.sent_url,)
+        return {origin_of(text) for text in texts}
+
+    def _beginnings(self) -> Iterator[tuple[str, Any]]:
+        yield from (("url", self.sent_url), ("urls", self.urls), ("sitemap", self.sent_sitemap))
+
+    @property
+    def sitemap(self) -> str:
+        return self.sent_sitemap
+
+    @property
+    def url(self) -> str:
+        return next(self._expanded())
+
+    def _expanded(self) -> Iterator[str]:
+        """Its addresses one by one, as they are asked for where pages are rendered."""
+        texts: Iterable[str] = self.urls or (self.sent_sitemap or self.sent_url,)
+        for text in texts:
+            for address in expand_address(text.strip()) if has_ranges(text) else (text.strip(),):
+                yield address if is_plain(address) else fetchable_address(address, rendered=True) or address
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        if self.is_rendered:
+            return list(self._expanded())
+        return [address.partition("#")[0] for address in self._expanded()]

@@ -77,6 +77,9 @@ class PageSource(Protocol):
     def value(self, node: Any) -> Any:
         """The value as it stands in the page, where the page has other ones than texts; else its text."""
 
+    def hrefs(self) -> list[str]:
+        """The addresses of all links of the page, as they are written."""
+
     def link(self, node: Any) -> str | None:
         """The address that a node leads to, as it is written; None where it leads nowhere."""
 

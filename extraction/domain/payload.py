@@ -6,19 +6,22 @@ loaded without these checks.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import count
 from typing import Annotated, Any, ClassVar, Protocol, Self
 
 from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, model_validator
 
 from extraction.domain.extraction_rule import ExtractionRule
+from extraction.domain.followed_links import FollowedLinks, is_found
 from extraction.domain.older_format import explain_older_keys
 from extraction.domain.page_addresses import page_key
-from extraction.domain.page_reader import PageReading, read_all
-from extraction.domain.page_request import PageRequest, RequestTarget
+from extraction.domain.page_reader import DetailsLink, PageReading, read_all
+from extraction.domain.page_request import PagesRequest, RequestTarget
 from extraction.domain.page_sources import PageContent
 from extraction.domain.render_job import HTML
 from extraction.domain.result_formats import JSON, CsvOptions, ResultFormat
+from extraction.domain.sitemaps import SITEMAP_RULE, read_sitemap
 from taskhub.jsontools.json_models import (
     STORED,
     Count,
@@ -31,6 +34,8 @@ from taskhub.jsontools.json_models import (
 )
 from taskhub.jsontools.schema import invalid_places
 from taskhub.linear_regex import PatternBudget
+
+MANY = b"many pages"  # in place of a main list: no page is more than another
 
 
 class Payload(Protocol):
@@ -84,11 +89,25 @@ class Payload(Protocol):
     def main(self) -> bytes:
         """The key of its main list: none of its pages may fail."""
 
+    @property
+    def first_rule(self) -> int:
+        """The number of the rule by which its first pages are read."""
+
+    @property
+    def hops(self) -> int:
+        """How many links after each other are followed from its first pages."""
+
     def first_addresses(self) -> Sequence[str]:
         """The addresses with which a process begins: the first pages of the outermost lists."""
 
-    def lists(self) -> Iterable[bytes]:
-        """The keys of the first pages of its lists, in the order of its records."""
+    def lists(self) -> Iterable[bytes] | None:
+        """The keys of the first pages of its lists, in the order of its records; None where they are not known before.
+
+        Then they are the first pages of rule 0, in the order in which they were found.
+        """
+
+    def takes_records_of(self, address: str) -> bool:
+        """Whether records are taken from a page at an address, rather than links alone."""
 
     def pages_at_most(self, limit: int) -> int:
         """How many pages a run asks for, as far as that is known; `limit` where it is not."""
@@ -105,6 +124,17 @@ class RunTerms(JsonModel):
 
     max_credits: Count | None = Field(None, alias="maxCredits")
     ignore_robots: Flag = Field(False, alias="ignoreRobots")
+
+    @property
+    def first_rule(self) -> int:
+        return 0
+
+    @property
+    def hops(self) -> int:
+        return 0
+
+    def takes_records_of(self, address: str) -> bool:
+        return True
 
     @classmethod
     def parse(cls, value: Any, at: str = "", *, stored: bool = False, **context: Any) -> Self:
@@ -148,7 +178,8 @@ class PagesPayload(RecordTerms, ExtractionRule):
     MAKES_RECORDS: ClassVar = True
     RENDERS_EMPTY_PAGES: ClassVar = True
 
-    request: PageRequest
+    request: PagesRequest
+    follow: FollowedLinks | None = None
 
     @model_validator(mode="after")
     def _arrange(self, info: ValidationInfo) -> Self:
@@ -158,7 +189,7 @@ class PagesPayload(RecordTerms, ExtractionRule):
         return self
 
     @property
-    def first_request(self) -> PageRequest:
+    def first_request(self) -> PagesRequest:
         return self.request
 
     @property
@@ -173,25 +204,51 @@ class PagesPayload(RecordTerms, ExtractionRule):
     def needs_chrome(self) -> bool:
         return any(rule.is_rendered for rule in self.walk())
 
-    @property
+    @cached_property
     def main(self) -> bytes:
-        return page_key(0, self.request.address)
+        return page_key(self.first_rule, self.request.addresses[0]) if self.request.count == 1 else MANY
+
+    @property
+    def first_rule(self) -> int:
+        return SITEMAP_RULE if self.request.sitemap else 0
+
+    @property
+    def hops(self) -> int:
+        return self.follow.depth if self.follow else 0
+
+    @property
+    def followed(self) -> FollowedLinks | None:
+        return self.follow
+
+    def takes_records_of(self, address: str) -> bool:
+        return self.follow is None or self.follow.fits(address)
 
     def first_addresses(self) -> Sequence[str]:
-        return [self.request.address]
+        return self.request.addresses
 
-    def lists(self) -> Sequence[bytes]:
-        return [self.main]
+    def lists(self) -> Sequence[bytes] | None:
+        if self.follow or self.request.sitemap:
+            return None
+        return list(dict.fromkeys(page_key(0, address) for address in self.request.addresses))
 
     def pages_at_most(self, limit: int) -> int:
-        if any(field.details for field in self.fields):
+        if self.follow or self.request.sitemap or any(field.details for field in self.fields):
             return limit
-        return min(limit, (self.paginator.pages or limit) if self.paginator else 1)
+        return min(limit, self.request.count * ((self.paginator.pages or limit) if self.paginator else 1))
 
     def limit_faults(self, *, pages: int, depth: int) -> Iterator[tuple[str, str]]:
         if self.depth() > depth:
             yield "/fields", f"Details nest {self.depth()} deep; {depth} are allowed."
+        if self.request.count > pages:
+            yield "/request", f"The addresses are more than the {pages} pages that are allowed."
         yield from super().limit_faults(pages=pages, depth=depth)
 
     def read(self, content: PageContent, *, rule: ExtractionRule, chain: bytes, ordinal: int) -> PageReading:
-        return read_all(content, rule)
+        return self._read_sitemap(content) if rule.number == SITEMAP_RULE else read_all(content, rule)
+
+    def _read_sitemap(self, content: PageContent) -> PageReading:
+        """Reads the pages and the other sitemaps that a sitemap names."""
+        sitemap, match = read_sitemap(content.texts[0], content.url), self.request.match
+        pages = [address for address in sitemap.pages if not match or is_found(match, address)]
+        named = [*((SITEMAP_RULE, address) for address in sitemap.sitemaps), *((0, address) for address in pages)]
+        return PageReading(links=[DetailsLink(page_key(rule, address), rule, address) for rule, address in named])

@@ -1,16 +1,29 @@
 """Addresses that a payload names: of its page, and of a proxy. Pure."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
+from extraction.domain.address_ranges import ADDRESSES_MAX, count_addresses, expand_address, has_ranges
 from extraction.domain.page_addresses import fetchable_address
-from taskhub.jsontools.json_models import REQUIRED_WORDS, Text
-from taskhub.jsontools.schema import invalid_value
+from taskhub.jsontools.json_models import REQUIRED_WORDS, TEXT_MAX, Steps, Text, is_stored
+from taskhub.jsontools.schema import FAULTS_MAX, invalid_places, invalid_value
 
+NO_ADDRESS = "Must be an http or https address."
+_PLAIN = re.compile(r"https?://[a-z0-9.-]+(?::\d{2,4})?/[A-Za-z0-9_.~/?&=+-]*", re.ASCII)  # is asked for as it is
 _MENDED = re.compile(r"[\s\\]")  # browsers read a backslash as a slash, others as a part of the name
 _COUNTRY = re.compile(r"country-[a-z0-9-]{1,20}", re.IGNORECASE)
+
+
+def is_plain(address: str) -> bool:
+    """Whether an address is asked for as it is written."""
+    return _PLAIN.fullmatch(address) is not None
+
+
+def origin_of(address: str) -> str:
+    """The scheme and the authority of an address, as they are written."""
+    return "/".join(address.strip().split("/", 3)[:3])
 
 
 def is_country(proxy: str) -> bool:
@@ -23,7 +36,7 @@ def _fetchable(value: str) -> str:
     if not value:
         raise invalid_value(REQUIRED_WORDS)
     if (url := fetchable_address(value.strip(), rendered=True)) is None:
-        raise invalid_value("Must be an http or https address.")
+        raise invalid_value(NO_ADDRESS)
     return url
 
 
@@ -31,7 +44,7 @@ def _optionally_fetchable(value: str) -> str:
     """Checks an address that may be empty; it is stored as it was written, so nothing in it may need to be mended."""
     text = value.strip()
     if text and (_MENDED.search(text) or fetchable_address(text) is None):
-        raise invalid_value("Must be an http or https address.")
+        raise invalid_value(NO_ADDRESS)
     return text
 
 
@@ -41,6 +54,45 @@ def _proxy(value: str) -> str:
     return text if is_country(text) else _optionally_fetchable(text if "://" in text or not text else f"http://{text}")
 
 
+def _first_fetchable(value: str) -> str:
+    """Checks an address that may be empty, or stand for many; then it is stored as it was written."""
+    text = value.strip()
+    if not text or not has_ranges(text):
+        return _fetchable(text) if text else ""
+    if count_addresses(text) > ADDRESSES_MAX:
+        raise invalid_value(f"Must stand for at most {ADDRESSES_MAX} addresses.")
+    _fetchable(next(expand_address(text)))
+    return text
+
+
+def _read_addresses(value: Any, info: ValidationInfo) -> tuple[str, ...]:
+    """Reads a list of addresses, each of which may stand for many."""
+    if is_stored(info):
+        return tuple(value)
+    if not isinstance(value, list) or len(value) > ADDRESSES_MAX:
+        raise invalid_value(f"Must be a list of at most {ADDRESSES_MAX} addresses.")
+    faults: list[tuple[Steps, str]] = []
+    count = 0
+    for place, text in enumerate(value):
+        if not isinstance(text, str) or len(text) > TEXT_MAX:
+            faults.append(((place,), "Must be a text."))
+        elif has_ranges(text):
+            count += count_addresses(text)
+            if fetchable_address(next(expand_address(text.strip()))) is None:
+                faults.append(((place,), NO_ADDRESS))
+        elif not is_plain(text) and fetchable_address(text.strip()) is None:
+            faults.append(((place,), NO_ADDRESS))
+        if len(faults) == FAULTS_MAX:
+            break
+    if count + len(value) > ADDRESSES_MAX:
+        faults.append(((), f"Must stand for at most {ADDRESSES_MAX} addresses."))
+    if faults:
+        raise invalid_places(faults)
+    return tuple(value)
+
+
+RangedAddress = Annotated[Text, AfterValidator(_first_fetchable)]
+AddressList = Annotated[tuple[str, ...], BeforeValidator(_read_addresses)]
 Address = Annotated[Text, AfterValidator(_fetchable)]
 OptionalAddress = Annotated[Text, AfterValidator(_optionally_fetchable)]
 ProxyAddress = Annotated[Text, AfterValidator(_proxy)]

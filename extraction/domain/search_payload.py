@@ -140,7 +140,7 @@ class SearchPayload(RecordTerms):
 
     @cached_property
     def first_request(self) -> RequestTarget:
-        return RequestTarget.model_construct(url=self.address(0, 0), sent_proxy=self.proxy)
+        return RequestTarget.model_construct(sent_url=self.address(0, 0), sent_proxy=self.proxy)
 
     @cached_property
     def rule(self) -> ExtractionRule:

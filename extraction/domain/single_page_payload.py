@@ -41,7 +41,7 @@ class SinglePagePayload(RunTerms, RequestTarget):
     RENDERS_EMPTY_PAGES: ClassVar = False
 
     product: str = HTML
-    url: Address = Field(validation_alias=AliasChoices("url", "remoteURL"))
+    sent_url: Address = Field(validation_alias=AliasChoices("url", "remoteURL"))
 
     @property
     def name(self) -> str:
@@ -93,7 +93,7 @@ class SinglePagePayload(RunTerms, RequestTarget):
         return page_key(0, self.address)
 
     def first_addresses(self) -> Sequence[str]:
-        return [self.address]
+        return self.addresses
 
     def lists(self) -> Sequence[bytes]:
         return [self.main]

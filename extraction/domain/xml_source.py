@@ -154,6 +154,9 @@ class XmlSource:
             return attributes[found] or ""
         return XmlSource.text(node).strip() or None if name == "href" else None
 
+    def hrefs(self) -> list[str]:
+        return [link for node in self.select("link") if (link := self.link(node))]
+
     @staticmethod
     def link(node: Any) -> str | None:
         return XmlSource.attribute(node, "href")

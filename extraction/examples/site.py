@@ -1,7 +1,7 @@
 """A small web shop to try extraction on: a process of its own, and nothing but Python.
 
 `python -m extraction.examples.site --port 9001` serves `http://127.0.0.1:9001/`: 24 books on three pages, a page for
-each, a table of authors, news, also as a feed, sales as a table, books as JSON, and a `robots.txt`.
+each, a table of authors, news, also as a feed, sales as a table, books as JSON, a sitemap, and a `robots.txt`.
 """
 
 import json
@@ -118,6 +118,15 @@ def news() -> str:
     return document("News", items)
 
 
+def sitemap() -> str:
+    """The addresses of news and books, as sitemaps.org has them."""
+    pages = "".join(f"<url><loc>/book/{n}</loc></url>" for n in range(1, BOOKS + 1))
+    return (
+        '<?xml version="1.0"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">'
+        f"<url><loc>/news</loc></url>{pages}</urlset>"
+    )
+
+
 def respond(path: str) -> str | None:
     """The page at a path with its query; None when there is none."""
     parts = urlsplit(path)
@@ -128,7 +137,13 @@ def respond(path: str) -> str | None:
         return listed(int(page)) if page.isdecimal() and int(page) else None
     if first == "book" and rest.isdecimal() and 1 <= int(rest) <= BOOKS:
         return book(int(rest))
-    pages: dict[str, Callable[[], str]] = {"authors": authors, "news": news, "sales": sales, "feed.xml": feed}
+    pages: dict[str, Callable[[], str]] = {
+        "authors": authors,
+        "news": news,
+        "sales": sales,
+        "feed.xml": feed,
+        "sitemap.xml": sitemap,
+    }
     return pages[first]() if first in pages and not rest else None
 
 

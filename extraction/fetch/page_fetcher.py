@@ -14,13 +14,17 @@ from extraction.domain.page_sources import JSON, XML, is_json_type
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import PageFailure, may_succeed_later, page_backoff
 from extraction.domain.render_job import Pagination, RenderJob
+from extraction.domain.request_addresses import origin_of
+from extraction.domain.sitemaps import SITEMAP_RULE
 from extraction.fetch.browser import browser_thread
 from extraction.fetch.host_limits import HostLimits
 from extraction.fetch.page_renderer import render
 from extraction.fetch.page_text import decode_page, is_text, media_type, says_nothing
 from extraction.fetch.politeness import HostSlot
 from extraction.fetch.robots import RobotsRules
+from taskhub.errors import Rejected, TooLarge
 from taskhub.outbound import Refused, TooMuch, Unreachable, check_url
+from taskhub.outbound.answer_bodies import AnswerBody
 from taskhub.outbound.answers import redirect_address, retry_after
 from taskhub.outbound.client import GateClient, GateRequest, GateResponse
 from taskhub.security.masking import is_secret
@@ -28,6 +32,8 @@ from taskhub.security.masking import is_secret
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.1"
 JSON_ACCEPT = "application/json,*/*;q=0.1"
 PAGES, DATA, ANYTHING = "pages", "data", "anything"  # kinds of answers that are taken
+GZIP_MARK = b"\x1f\x8b"
+SITEMAP_BYTES = 50 * 1024 * 1024  # as sitemaps.org allows
 REFRESHES_MAX = 5
 _PAGE_TYPES = ("text/", "application/xhtml", "application/xml")
 
@@ -57,6 +63,7 @@ class PageFetcher:
     def __init__(self, client: GateClient, hosts: HostLimits, payload: Payload, owner: Any) -> None:
         self._client, self._hosts, self._payload, self._owner = client, hosts, payload, owner
         self._robots = RobotsRules(client, hosts, payload.first_request.proxy) if not payload.ignore_robots else None
+        self._origins = payload.first_request.origins
         self._headers = dict(payload.first_request.headers)
         self._asks_for_pages = not any(name.lower() == "accept" for name in self._headers)
         if self._asks_for_pages:
@@ -99,6 +106,8 @@ class PageFetcher:
             async with asyncio.timeout(seconds):
                 for _ in range(REFRESHES_MAX + 1):
                     answer = await self._client.call(call, permit=slot.permit, judge=judge)
+                    if rule.number == SITEMAP_RULE:
+                        answer.body = _unpacked(answer.body)
                     check_body(answer)
                     text = decode_page(answer.body, answer.headers.get("Content-Type"))
                     if (target := _refresh_address(answer, text)) is None:
@@ -138,7 +147,7 @@ class PageFetcher:
             method=request.method if first else "GET",
             form=request.form if first else {},
             headers=request.headers,
-            home=request.url,
+            home=self._home_of(url),
             cookies=tuple(self._client.cookies.cookies()),
             proxy=request.proxy,
             actions=() if rule.number else tuple(action for action in request.actions if first or action.repeats),
@@ -158,11 +167,16 @@ class PageFetcher:
             form=(request.form or None) if first else None,
             proxy=request.proxy,
             secret=self._secret,
-            home=request.url,
+            home=self._home_of(url),
+            max_bytes=SITEMAP_BYTES if rule.number == SITEMAP_RULE else None,
         )
 
     def _headers_for(self, rule: ExtractionRule) -> Mapping[str, str]:
         return self._headers | {"Accept": JSON_ACCEPT} if rule.kind == JSON and self._asks_for_pages else self._headers
+
+    def _home_of(self, url: str) -> str:
+        """The address to whose origin credentials are sent: a page's own, where the payload names its origin."""
+        return url if len(self._origins) > 1 and origin_of(url) in self._origins else self._payload.first_request.url
 
     async def _pause_host(self, host: str, failure: PageFailure) -> None:
         """Keeps all workers from a host for a while, if its answer says that it is overloaded."""
@@ -179,9 +193,24 @@ def _pagination(rule: ExtractionRule) -> Pagination | None:
     return Pagination(paginator.type, paginator.selector, paginator.attr, min(max_steps, paginator.pages or max_steps))
 
 
+def _unpacked(body: bytes) -> bytes:
+    """A sitemap, which may be packed by gzip. Raises `PageFailure`."""
+    if not body.startswith(GZIP_MARK):
+        return body
+    unpacking = AnswerBody("gzip", SITEMAP_BYTES)
+    try:
+        return b"".join(unpacking.feed(body))
+    except TooLarge:
+        raise PageFailure(f"The sitemap has more than {SITEMAP_BYTES} bytes.") from None
+    except Rejected as problem:
+        raise PageFailure(f"The sitemap is packed in a way that is broken. {problem.detail}") from None
+    finally:
+        unpacking.close()
+
+
 def _kinds_of(rule: ExtractionRule) -> str:
     """Which answers a rule can read: one that says how it reads asks no server for that."""
-    if rule.kind in {JSON, XML}:
+    if rule.kind in {JSON, XML} or rule.number == SITEMAP_RULE:
         return ANYTHING
     return PAGES if rule.kind else DATA
 

@@ -3,7 +3,7 @@
 Who may run a task need not be who may read it: a key with the scope `run`, or staff, to whom it is shown masked.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 from extraction.domain.page_addresses import fetchable_address
@@ -12,7 +12,7 @@ from taskhub.jsontools.schema import rejected
 from taskhub.jsontools.strict_json import escape_pointer
 from taskhub.outbound import Refused, Target, read_origin
 
-ADDRESSES = ("url", "proxy")
+ADDRESSES = ("url", "urls", "sitemap", "proxy")
 HELD = ("headers", "cookies", "form", "actions")  # actions may type a password
 
 
@@ -21,9 +21,14 @@ def check_moved_request(stored: Mapping[str, Any], changes: Mapping[str, Any], a
     request, change = stored.get("request"), changes.get("request")
     if not isinstance(request, Mapping) or not isinstance(change, Mapping):
         return
-    moved = any(name in change and _origin(change[name]) != _origin(request.get(name)) for name in ADDRESSES)
+    moved = any(name in change and _origins(change[name]) != _origins(request.get(name)) for name in ADDRESSES)
     if moved and (places := list(_not_given(request, change, f"{at}/request"))):
         raise rejected(places)
+
+
+def _origins(value: Any) -> Set[Target | str]:
+    """The origins of an address, or of a list of them."""
+    return {_origin(address) for address in (value if isinstance(value, list) else [value])}
 
 
 def _origin(address: Any) -> Target | str:

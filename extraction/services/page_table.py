@@ -32,18 +32,18 @@ WHERE id = ANY(ARRAY(
         AND (not_before IS NULL OR not_before <= clock_timestamp())
     ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ))
-RETURNING id, key, chain, before, ordinal, rule, url, attempt, lost
+RETURNING id, key, chain, before, ordinal, rule, hops, url, attempt, lost
 """
 _ADD = """
 INSERT INTO extraction_page
-    (process_id, key, chain, ordinal, before, rule, url, state, slice, attempt, lost, bytes, duration_ms, cost, found,
-    error)
-SELECT %(process)s, key, chain, ordinal, before, rule, url, CASE WHEN mine THEN 'claimed' ELSE 'ready' END,
+    (process_id, key, chain, ordinal, before, rule, hops, url, state, slice, attempt, lost, bytes, duration_ms, cost,
+    found, error)
+SELECT %(process)s, key, chain, ordinal, before, rule, hops, url, CASE WHEN mine THEN 'claimed' ELSE 'ready' END,
     CASE WHEN mine THEN %(slice)s::bigint END, CASE WHEN mine THEN 1 ELSE 0 END, 0, 0, 0, 0, 0, ''
 FROM unnest(
     %(keys)s::bytea[], %(chains)s::bytea[], %(ordinals)s::int[], %(before)s::bytea[], %(rules)s::smallint[],
-    %(urls)s::text[], %(mine)s::boolean[]
-) AS new (key, chain, ordinal, before, rule, url, mine)
+    %(hops)s::smallint[], %(urls)s::text[], %(mine)s::boolean[]
+) AS new (key, chain, ordinal, before, rule, hops, url, mine)
 ON CONFLICT DO NOTHING
 """
 _END = """
@@ -72,7 +72,8 @@ ORDER BY chain, ordinal
 class ClaimedPage:
     """A page that a slice has claimed. `before` is what the page before it in its list showed (see `shown_by`).
 
-    `history` is that of its list so far, which the pages of a list hand on to each other.
+    `hops` is how many links were followed to it, one after the other. `history` is that of its list so far, which the
+    pages of a list hand on to each other.
     """
 
     key: bytes
@@ -83,6 +84,7 @@ class ClaimedPage:
     url: str
     attempt: int = 1
     lost: int = 0
+    hops: int = 0
     history: ListHistory = field(default_factory=ListHistory, compare=False)
 
 
@@ -141,8 +143,8 @@ def _claim(cursor: Any, slice: Slice, limit: int, lost: str) -> list[ClaimedPage
     cursor.execute(_CLAIM.format(lost=lost), {"slice": slice.pk, "process": slice.process_id, "limit": limit})
     rows = sorted(cursor.fetchall())
     return [
-        ClaimedPage(bytes(key), bytes(chain), bytes(before), ordinal, rule, opened_text(url), attempt, lost)
-        for _, key, chain, before, ordinal, rule, url, attempt, lost in rows
+        ClaimedPage(bytes(key), bytes(chain), bytes(before), ordinal, rule, opened_text(url), attempt, lost, hops)
+        for _, key, chain, before, ordinal, rule, hops, url, attempt, lost in rows
     ]
 
 
@@ -211,6 +213,7 @@ def _add(cursor: Any, process: Process, slice: Slice, found_pages: Sequence[Foun
             "ordinals": [page.ordinal for page in pages],
             "before": [page.before for page in pages],
             "rules": [page.rule for page in pages],
+            "hops": [page.hops for page in pages],
             "urls": [sealed_text(page.url) for page in pages],
             "mine": [found.mine for found in found_pages],
         },

@@ -55,9 +55,10 @@ def perform_extraction(execution: Execution) -> None:
 
 
 def add_first_pages(*, process: Process, payload: Payload) -> None:
-    """Adds the first page of a process, in the caller's transaction; of a search, that of each keyword."""
-    keys = {page_key(0, url): url for url in payload.first_addresses()}
-    pages = (ExtractionPage(process=process, key=key, chain=key, url=url) for key, url in keys.items())
+    """Adds the first pages of a process, in the caller's transaction; of a search, that of each keyword."""
+    rule = payload.first_rule
+    keys = {page_key(rule, url): url for url in payload.first_addresses()}
+    pages = (ExtractionPage(process=process, key=key, chain=key, rule=rule, url=url) for key, url in keys.items())
     ExtractionPage.objects.bulk_create(pages, 1000)
     rows = Process.objects.filter(pk=process.pk)
     rows.update(main=payload.main, started_at=Now(), pages=len(keys), open=len(keys))

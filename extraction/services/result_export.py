@@ -5,7 +5,7 @@ The order follows from the pages alone: it does not matter which worker fetched 
 
 import zlib
 from collections.abc import Iterable, Iterator
-from itertools import chain, groupby
+from itertools import chain, groupby, islice
 from operator import itemgetter
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ from taskhub.errors import Rejected
 
 PAGES_AT_ONCE = 100  # of a list
 SIZES_MAX = 100_000  # of nested records, that are remembered
+KEYS_AT_ONCE = 1_000  # of lists
 LISTS_AT_ONCE = 100  # of details, whose first pages are read together
 FIRST_PAGES = 5  # of each list of details
 # Pages that lead to each other nest without an end but the rule's: ten pages, each with links to all of them, eight
@@ -48,8 +49,9 @@ class ResultExport:
         """
         if self.process.main is None:
             return iter(())
-        lists = (self._list_records(key, []) for key in self.payload.lists())
-        records = self._expand(chain.from_iterable(lists), self.payload.rule)
+        lists = self.payload.lists()
+        found = self._records_of(self._found_lists() if lists is None else lists)
+        records = self._expand(found, self.payload.rule)
         return self._counted(records) if self.payload.rule.nests else records
 
     def _counted(self, records: Iterable[Record]) -> Iterator[Record]:
@@ -79,6 +81,21 @@ class ResultExport:
         for compressed in ExtractionPage.objects.filter(process=self.process).values_list("records", flat=True):
             if compressed:
                 yield zlib.decompress(compressed)
+
+    def _records_of(self, lists: Iterable[bytes]) -> Iterator[Record]:
+        """The records of lists, one list after the other; the first pages of several are read at once."""
+        keys = iter(lists)
+        while group := [key.hex() for key in islice(keys, LISTS_AT_ONCE)]:
+            yield from self._detail_records(group, self._read_first_pages(group))
+
+    def _found_lists(self) -> Iterator[bytes]:
+        """The keys of lists that were found on the way, by the links that were followed to them, and then by time."""
+        for hops in range(self.payload.hops + 1):
+            rows = ExtractionPage.objects.filter(process=self.process, rule=0, ordinal=0, hops=hops).order_by("id")
+            after = 0
+            while batch := list(rows.filter(id__gt=after).values_list("id", "key")[:KEYS_AT_ONCE]):
+                after = batch[-1][0]
+                yield from (bytes(key) for _, key in batch)
 
     def _list_records(self, key: bytes, first_pages: list[list[Record]]) -> Iterator[Record]:
         """The records of a list, page by page. Its `first_pages` are not read again."""

@@ -92,10 +92,11 @@ def _check_control(text: str) -> None:
         raise invalid_value("Must have no control characters.")
 
 
-def required(text: str) -> str:
-    if not text:
+def required(value: T) -> T:
+    """The value of a name that may not be left empty."""
+    if not value:
         raise invalid_value(REQUIRED_WORDS)
-    return text
+    return value
 
 
 Text = Annotated[str, Field(max_length=TEXT_MAX), checked_by(_check_control)]
