@@ -25,6 +25,7 @@ from django.utils import timezone
 from extraction.domain.kind_names import EXTRACTION
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import PageFailure, PageState
+from extraction.domain.record_changes import RecordLimit
 from extraction.fetch.host_limits import HostBusy, HostLimits
 from extraction.fetch.page_fetcher import PageFetcher
 from extraction.models import Process, Slice
@@ -55,10 +56,17 @@ class BatchWriter:
     """Writes outcomes to the page table. A batch is one transaction, which fails when the slice is lost."""
 
     def __init__(
-        self, slice: Slice, process: Process, supply: PageSupply, cookies: CookieStore, max_pages: int
+        self,
+        slice: Slice,
+        process: Process,
+        supply: PageSupply,
+        cookies: CookieStore,
+        max_pages: int,
+        limit: RecordLimit | None = None,
     ) -> None:
         self._slice, self._process, self._supply, self._max_pages = slice, process, supply, max_pages
-        self._cookies = cookies
+        self._cookies, self._limit = cookies, limit
+        self.listed = process.listed  # records, as far as they are written
         self._cookie_changes: CookieChanges = {}  # to be written
         self.outcomes: asyncio.Queue[PageOutcome] = asyncio.Queue(BATCHES_MAX * BATCH)
         self._batch: list[PageOutcome] = []  # being written
@@ -106,6 +114,7 @@ class BatchWriter:
         supply, room = self._supply, self._supply.room
         process = await sync_to_async(self._write)(self._batch, self._cookie_changes)
         self._batch, self._cookie_changes = [], {}
+        self.listed = process.listed
         self._cookies.adopt(process.cookies)  # other slices of the process may have got some meanwhile
         supply.room += self._max_pages - process.pages - room  # some of the pages found were in the table already
         if not process.open:
@@ -117,14 +126,19 @@ class BatchWriter:
             await sync_to_async(runs.notify_worker)(process.run)
 
     def _write(self, batch: list[PageOutcome], cookies: CookieChanges) -> Process:
-        process = page_table.write_batch(slice=self._slice, outcomes=batch, max_pages=self._max_pages, cookies=cookies)
-        process.run = self._process.run
+        process = page_table.write_batch(
+            slice=self._slice, outcomes=batch, max_pages=self._max_pages, cookies=cookies, limit=self._limit
+        )
+        is_cut = False
         if self._unbegun:
             page_table.give_back(slice=self._slice, pages=self._unbegun)
+            if self._limit and process.listed >= self._limit.records:
+                process, is_cut = page_table.drop_unbegun(process=process, limit=self._limit), True
+        process.run = self._process.run
         if batch and process.run:
             self._log_pages(process.run, batch)
             process_lifecycle.save_progress(process=process, run=process.run)
-        if batch and not process.open:
+        if (batch or is_cut) and not process.open:
             process_lifecycle.mark_fetched(process=process)
         return process
 
@@ -146,7 +160,8 @@ class FetchLoop:
         max_pages = min(limits.pages, payload.max_pages or limits.pages)
         self.supply = PageSupply(slice, process, max_pages)
         self.cookies = _cookies_of(process, payload)
-        self.writer = BatchWriter(slice, process, self.supply, self.cookies, max_pages)
+        self.writer = BatchWriter(slice, process, self.supply, self.cookies, max_pages, payload.record_limit)
+        self._limit, self._listed = payload.record_limit, process.listed
         self._host_delays: list[float] = []  # seconds that busy hosts want, since the last page that was fetched
 
     @property
@@ -205,10 +220,20 @@ class FetchLoop:
     async def _fetch(self) -> None:
         while (page := await self.supply.take()) is not None:
             outcome = await self._outcome_of(page)
+            if self._limit:
+                self._keep_to_limit(outcome, self._limit)
             self.supply.finish_page(outcome)
             await self.writer.add(outcome)
             if self.processor.renders_now and not self.process.rendered:
                 self.supply.close()  # the process goes on in slices of the rendered sort
+
+    def _keep_to_limit(self, outcome: PageOutcome, limit: RecordLimit) -> None:
+        """Leads to no more records once there are as many as there may be: pages of them are not begun any more."""
+        self._listed = max(self._listed, self.writer.listed)
+        self._listed += outcome.count if outcome.page.rule in limit.listed else 0
+        if self._listed >= limit.records:
+            outcome.found = [found for found in outcome.found if found.page.rule not in limit.listing]
+            self.writer.give_back(self.supply.take_pages(limit.listing))
 
     def _is_first(self, page: ClaimedPage) -> bool:
         """Whether a page is one that the payload names itself, which its method, its form and its actions are for."""

@@ -13,11 +13,14 @@ from django.conf import settings
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.findings import ExtractionWarning
 from extraction.domain.list_history import shown_by, without_columns
+from extraction.domain.logins import LOGIN_RULE, LoginRequest
+from extraction.domain.main_content import TRAFILATURA
 from extraction.domain.page_addresses import page_key
 from extraction.domain.page_libraries import DATES, libraries_of, load_libraries
 from extraction.domain.page_sources import PageContent
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import PageFailure, PageState, page_backoff
+from extraction.domain.single_page_payload import CONTENT
 from extraction.domain.sitemaps import SITEMAP_RULE
 from extraction.fetch.browser import why_no_browser
 from extraction.fetch.host_limits import HostBusy
@@ -29,8 +32,9 @@ from extraction.services import process_lifecycle
 from extraction.services.credits import page_price
 from extraction.services.page_table import ClaimedPage, FoundPage, PageOutcome
 
-DATE_SECONDS = 4.0  # more, for pages with dates in words: each takes milliseconds
+SLOW_SECONDS = 4.0  # more, for main contents, and for dates in words, each of which takes milliseconds
 
+LOGINS = ExtractionRule.fixed((), rendered=False, number=LOGIN_RULE)
 SITEMAPS = ExtractionRule.fixed((), rendered=False, number=SITEMAP_RULE)
 
 LIST_REPEATS = ExtractionWarning(
@@ -45,14 +49,16 @@ class PageProcessor:
 
     def __init__(self, process: Process, payload: Payload, fetcher: PageFetcher, credits: CreditAllowance) -> None:
         self.process, self.payload, self.fetcher, self.credits = process, payload, fetcher, credits
-        self.rules = {rule.number: rule for rule in (SITEMAPS, *payload.rule.walk())}
+        self.rules = {rule.number: rule for rule in (LOGINS, SITEMAPS, *payload.rule.walk())}
         self.renders: dict[str, bool] = dict(process.renders)
         self._trial = asyncio.Lock()
         libraries = {name for rule in self.rules.values() for name in libraries_of(rule)}
+        if self.payload.is_read and not self.payload.MAKES_RECORDS:
+            libraries.add(TRAFILATURA)
         self._reader = ReaderProcess(
             self._read_here,
             prepare=partial(load_libraries, libraries) if libraries else None,
-            extra_seconds=DATE_SECONDS if DATES in libraries else 0.0,
+            extra_seconds=SLOW_SECONDS if libraries & {DATES, TRAFILATURA} else 0.0,
         )
 
     def close(self) -> None:
@@ -65,6 +71,8 @@ class PageProcessor:
 
     async def process_page(self, page: ClaimedPage, *, first: bool) -> PageOutcome:
         """Fetches or renders a page and reads it; what became of it. Raises `PageFailure` and `HostBusy`."""
+        if page.rule == LOGIN_RULE:
+            return await self._log_in(page)
         rule, extra = self.rules[page.rule], 0
         if rule.is_rendered:
             fetched, cost = await self.fetcher.render(page.url, rule, first=first), page_price(chrome=True)
@@ -72,6 +80,9 @@ class PageProcessor:
             fetched, cost = await self.fetcher.fetch(page.url, rule, first=first), page_price()
         if not self.payload.MAKES_RECORDS:
             product = fetched.data or "".join(fetched.texts).encode()
+            if self.payload.is_read:
+                [record] = orjson.loads((await self._read(page, fetched)).records)
+                product = record[CONTENT].encode()
             return PageOutcome(page, PageState.DONE, fetched.status, fetched.wire, cost=cost, records=product)
         reading = await self._read(page, fetched)
         if not (self.payload.RENDERS_EMPTY_PAGES and self.gives_records(page)):
@@ -82,6 +93,24 @@ class PageProcessor:
             fetched, reading = rendered
             extra = page_price(chrome=True)
         return self._outcome_of(page, fetched, reading, cost, extra)
+
+    async def _log_in(self, page: ClaimedPage) -> PageOutcome:
+        """Logs in, and leads to the first pages: its cookies are the process's when they are written together."""
+        login = self.payload.login
+        if login and login.actions:
+            fetched = await self.fetcher.render(page.url, LOGINS, first=True, actions=login.actions)
+        else:
+            fetched = await self.fetcher.fetch(page.url, LOGINS, first=False)
+            reading = await self._read(page, fetched)
+            [filled] = orjson.loads(reading.records)
+            fetched = await self.fetcher.submit(LoginRequest(**filled), page.url)
+        price = page_price(chrome=bool(login and login.actions))
+        outcome = PageOutcome(page, PageState.DONE, fetched.status, fetched.wire, cost=price, requests=1)
+        rule = self.payload.first_rule
+        keys = {page_key(rule, url): url for url in self.payload.first_addresses()}
+        pages = (ClaimedPage(key, key, b"", 0, rule, url) for key, url in keys.items())
+        outcome.found = [FoundPage(found, mine=False) for found in pages]
+        return outcome
 
     def gives_records(self, page: ClaimedPage) -> bool:
         """Whether records are taken from a page, and not only the pages that it leads to."""

@@ -1,7 +1,7 @@
 """The pages and credits that a slice has at hand: claimed and reserved before the last ones are used up."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from asgiref.sync import sync_to_async
 
@@ -94,6 +94,14 @@ class PageSupply:
             return None
         self.fetching += 1
         return page
+
+    def take_pages(self, rules: Collection[int]) -> list[ClaimedPage]:
+        """Takes the pages of some rules that are at hand, and are not to be begun."""
+        pages = [self._pages.get_nowait() for _ in range(self._pages.qsize())]
+        for page in pages:
+            if page is None or page.rule not in rules:
+                self._pages.put_nowait(page)
+        return [page for page in pages if page is not None and page.rule in rules]
 
     def take_unbegun(self) -> list[ClaimedPage]:
         """Takes the pages at hand once the turn is over: others may have them."""

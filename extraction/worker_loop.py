@@ -199,13 +199,16 @@ def write_results(*, slice: Slice, process: Process) -> bool:
     """Writes the result of a process to its file, and ends the slice; False where it failed, or the process goes on."""
     name = file_name(process.id, process.format, gzip=process.gzip)
     losses = TableLosses()
-    pieces = ResultExport(process).pieces(process.format, gzip=process.gzip, losses=losses)
+    export = ResultExport(process_lifecycle.choose_comparison(process=process))
+    pieces = export.pieces(process.format, gzip=process.gzip, losses=losses)
     try:
         size = store_result(name, _renewing_lease(slice, pieces))
     except OSError as error:
         _retry_later(slice, process, error)
         return False
-    finished = process_lifecycle.finish_process(process=process, results=name, size=size, warnings=losses.warnings())
+    finished = process_lifecycle.finish_process(
+        process=process, results=name, size=size, warnings=losses.warnings(), changes=export.changes
+    )
     if not finished:
         delete_result(name)  # the process goes on, or was deleted meanwhile
     process_lifecycle.end_slice(slice=slice)

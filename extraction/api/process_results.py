@@ -1,5 +1,6 @@
 """What calls share that run something at once: they wait for its process, and answer with its result."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from taskhub.web.openapi.schemas import response_header
 from taskhub.web.views import QuerySerializer
 
 WAIT_MAX = 60  # seconds
-DATA, FILE = "data", "file"
+DATA, FILE, MARKDOWN = "data", "file", "markdown"
 OUTPUTS = {DATA: DATA, "buffer": DATA, FILE: FILE}
 TERMS = (
     "It is a process without a task: with credits, limits, a log, and a run. The answer is its result, or with "
@@ -52,6 +53,7 @@ class ProcessResultView(ExtractionView):
     """Starts a process, and answers when it has ended. No thread waits meanwhile (see `answer_when_ended`)."""
 
     key_scopes: ClassVar = {"POST": KeyScope.RUN}
+    outputs: ClassVar[Mapping[str, str]] = OUTPUTS
 
     def start(self, *, owner: Any, body: dict[str, Any]) -> Process:
         """Starts the process of a body. Raises `Rejected` or `Forbidden`."""
@@ -65,8 +67,10 @@ class ProcessResultView(ExtractionView):
         wait = self.check_query(request, ProcessResultQuery)["wait"]
         body = self.read_values(request)
         sent = body.pop("output", DATA)
-        if not isinstance(sent, str) or (output := OUTPUTS.get(sent)) is None:
-            raise invalid("/output", "Must be data or file.")
+        if not isinstance(sent, str) or (output := self.outputs.get(sent)) is None:
+            raise invalid("/output", f"Must be {' or '.join(name for name in self.outputs if name != 'buffer')}.")
+        if output == MARKDOWN:
+            body["markdown"] = True
 
         def start() -> Response:
             return process_response(self.start(owner=request.user, body=body))

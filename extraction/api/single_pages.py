@@ -1,7 +1,7 @@
 """The calls that make one file of a page: its source, a picture or a document."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from django.http import HttpResponseBase, QueryDict
 from drf_spectacular.types import OpenApiTypes
@@ -9,7 +9,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework.request import Request
 
 from extraction.api import examples
-from extraction.api.process_results import GONE, PARAMETERS, TERMS, ProcessResultView
+from extraction.api.process_results import GONE, MARKDOWN, OUTPUTS, PARAMETERS, TERMS, ProcessResultView
 from extraction.api.tasks import OBJECT
 from extraction.api.views import documented_response
 from extraction.domain.render_job import HTML, PDF, SCREENSHOT
@@ -71,11 +71,13 @@ class SinglePageView(ProcessResultView):
 
 class FetchView(SinglePageView):
     product = HTML
+    outputs: ClassVar = {**OUTPUTS, MARKDOWN: MARKDOWN}
 
     @_documented(
         "fetch",
-        "The source of a page, as it comes (`base`) or as Chromium has it (`chrome`).",
-        {"text/html": {"type": "string"}},
+        "The source of a page, as it comes (`base`) or as Chromium has it (`chrome`); or with "
+        '`"output": "markdown"` its main content as Markdown.',
+        {"text/html": {"type": "string"}, "text/markdown": {"type": "string"}},
         {"url": "https://shop.example.com/", "type": "base"},
     )
     def post(self, request: Request) -> HttpResponseBase:

@@ -31,6 +31,8 @@ FIELDS_MAX = 200
 COLUMNS_MAX = 16_384  # of a sheet of XLSX
 DEPTH_MAX = 8
 ADDRESS_COLUMN, TIME_COLUMN = "_url", "_fetched_at"  # of `meta`
+CHANGE_COLUMN = "_change"  # of `changes`
+OWN_COLUMNS = frozenset({ADDRESS_COLUMN, TIME_COLUMN, CHANGE_COLUMN})
 ELEMENT, FOLLOWING = "element", "following"  # a block is an element, or goes on with those behind it
 
 BlockExtent = Annotated[
@@ -185,6 +187,23 @@ class ExtractionRule(JsonModel):
             if field.details:
                 yield from field.details.walk()
 
+    def record_names(self) -> list[str]:
+        """The names in its records, in their order."""
+        names: list[str] = []
+        for field in self.fields:
+            names += [] if self.path else [name for _, name in field.columns]
+            names += [field.nest] if field.details else []
+        return [*names, *self.meta_columns]
+
+    def listed_rules(self) -> Iterator["ExtractionRule"]:
+        """The rules whose records are those of a result: its own, or those that its path leads to."""
+        if not self.path:
+            yield self
+            return
+        for field in self.fields:
+            if field.details:
+                yield from field.details.listed_rules()
+
     def columns(self) -> Iterator[tuple[Steps, str]]:
         """The columns of its records in a table, in the order of the fields: the place of the field, and the name.
 
@@ -206,7 +225,7 @@ class ExtractionRule(JsonModel):
         """What does not go together in a table of its records; names within one rule have their own check."""
         places: dict[str, Steps] = {}
         for place, name in self.columns():
-            if place == ("meta",):  # see `_faults`
+            if len(place) == 1:  # a name of `meta` or `changes`, see `_faults`
                 continue
             first = places.setdefault(name, place)
             if first[:-1] != place[:-1]:
@@ -249,8 +268,8 @@ class ExtractionRule(JsonModel):
             for name in [*names, *([field.nest] if field.details else [])]:
                 if name in stored_names:
                     yield ("fields", index, "name"), f"Another field is stored under {name!r}, too."
-                elif name in self.meta_columns:
-                    yield ("fields", index, "name"), f"{name!r} is one of the names of meta."
+                elif name in OWN_COLUMNS and name in {column for place, column in self.columns() if len(place) == 1}:
+                    yield ("fields", index, "name"), f"{name!r} is a name of the hub's own."
                 stored_names.add(name)
         if not self.parent and all(field.selector == BLOCK for field in self.fields) and not self.reads_json:
             yield ("commonParent",), 'Where every selector is ".", this is required.'

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 
 from extraction.domain.extraction_rule import ExtractionRule
+from extraction.domain.main_content import TRAFILATURA, load_main_content
 from extraction.domain.page_sources import XML
 from extraction.domain.record_field import DATE, INTEGER, MARKDOWN, NUMBER
 from extraction.domain.typed_values import load_date_words
@@ -28,3 +29,5 @@ def load_libraries(names: Iterable[str]) -> None:
         import_module(name)
         if name == DATES:
             load_date_words()
+        elif name == TRAFILATURA:
+            load_main_content()

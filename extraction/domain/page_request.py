@@ -1,9 +1,9 @@
 """How pages are asked for: the request of a payload, with its headers, cookies and actions. Pure."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
@@ -12,16 +12,25 @@ from extraction.domain.browser_actions import PageAction
 from extraction.domain.extraction_rule import CHROME, ONLY_CHROME, PageType
 from extraction.domain.followed_links import Patterns
 from extraction.domain.page_addresses import fetchable_address
-from extraction.domain.record_field import one_of
 from extraction.domain.render_job import BrowserAction
 from extraction.domain.request_addresses import (
     Address,
     AddressList,
-    ProxyAddress,
+    Proxies,
     RangedAddress,
     is_country,
     is_plain,
     origin_of,
+)
+from extraction.domain.request_bodies import (
+    FormValues,
+    JsonBody,
+    Method,
+    RequestBody,
+    TextBody,
+    form_body,
+    json_body,
+    text_body,
 )
 from taskhub.jsontools.json_models import (
     CONTROL,
@@ -68,8 +77,6 @@ def _cookies_from_header(value: Any) -> Any:
     return {name.strip(): text.strip() for name, _, text in pairs}
 
 
-Method = Annotated[Literal["", "get", "post"], one_of(("", "get", "post"), "Must be GET or POST.")]
-Texts = Annotated[dict[str, str], texts_checked_by(lambda name, text: None)]
 Headers = Annotated[dict[str, str], texts_checked_by(_header_fault)]
 # Validators before run from the last to the first.
 Cookies = Annotated[dict[str, str], texts_checked_by(_cookie_fault), BeforeValidator(_cookies_from_header)]
@@ -83,7 +90,7 @@ class RequestTarget(JsonModel):
     """
 
     sent_url: Address = Field(alias="url")
-    sent_proxy: ProxyAddress = Field("", alias="proxy")
+    sent_proxies: Proxies = Field((), alias="proxy")
     headers: Headers = Field(default_factory=dict)
     cookies: Cookies = Field(default_factory=dict)
     sent_actions: tuple[PageAction, ...] = Field((), alias="actions", max_length=ACTIONS_MAX)
@@ -110,21 +117,23 @@ class RequestTarget(JsonModel):
         return {origin_of(self.url)}
 
     @property
-    def proxy(self) -> str:
-        return "" if is_country(self.sent_proxy) else self.sent_proxy
+    def proxies(self) -> tuple[str, ...]:
+        """The proxies that take turns."""
+        return tuple(proxy for proxy in self.sent_proxies if proxy and not is_country(proxy))
 
     @property
     def method(self) -> str:
         return "GET"
 
     @property
-    def form(self) -> Mapping[str, str]:
-        return {}
+    def body(self) -> RequestBody | None:
+        """What is sent with it."""
+        return None
 
     def warnings(self) -> Iterator[tuple[str, str]]:
         """What was sent and has no effect here: names of the request, and texts."""
-        if is_country(self.sent_proxy):
-            yield "proxy", f"The proxy {self.sent_proxy} is not used: there are no proxies of countries here."
+        for proxy in filter(is_country, self.sent_proxies):
+            yield "proxy", f"The proxy {proxy} is not used: there are no proxies of countries here."
 
     @property
     def actions(self) -> tuple[BrowserAction, ...]:
@@ -132,19 +141,25 @@ class RequestTarget(JsonModel):
 
 
 class PageRequest(RequestTarget):
-    """The request of a payload. With a form it is a POST, unless it has a method of its own."""
+    """The request of a payload. With something to send it is a POST, unless it has a method of its own."""
 
     type: PageType = ""
     sent_method: Method = Field("", alias="method")
-    sent_form: Texts = Field(default_factory=dict, alias="form")
+    sent_form: FormValues = Field(default_factory=dict, alias="form")
+    sent_json: JsonBody = Field(None, alias="json")
+    sent_text: TextBody = Field("", alias="body")
 
     @property
     def method(self) -> str:
-        return self.sent_method.upper() or ("POST" if self.sent_form else "GET")
+        return self.sent_method or ("POST" if self.body else "GET")
 
     @property
-    def form(self) -> Mapping[str, str]:
-        return self.sent_form
+    def body(self) -> RequestBody | None:
+        if self.sent_form:
+            return form_body(self.sent_form)
+        if self.sent_json is not None:
+            return json_body(self.sent_json)
+        return text_body(self.sent_text) if self.sent_text else None
 
     @property
     def is_rendered(self) -> bool:
@@ -153,6 +168,14 @@ class PageRequest(RequestTarget):
     @property
     def address(self) -> str:
         return self.url if self.is_rendered else self.url.partition("#")[0]
+
+    @model_validator(mode="after")
+    def _sends_one_body(self) -> Self:
+        sent = (("form", self.sent_form), ("json", self.sent_json is not None), ("body", self.sent_text))
+        given = [name for name, value in sent if value]
+        if len(given) > 1:
+            raise invalid_places([((given[1],), f"Must not be set beside {given[0]}.")])
+        return self
 
     @model_validator(mode="after")
     def _renders_to_act(self) -> Self:

@@ -10,15 +10,17 @@ from functools import cached_property
 from itertools import count
 from typing import Annotated, Any, ClassVar, Protocol, Self
 
-from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
 
-from extraction.domain.extraction_rule import ExtractionRule
+from extraction.domain.extraction_rule import FIELDS_MAX, ExtractionRule
 from extraction.domain.followed_links import FollowedLinks, is_found
+from extraction.domain.logins import LOGIN_RULE, LoginTerms, fill_form
 from extraction.domain.older_format import explain_older_keys
 from extraction.domain.page_addresses import page_key
 from extraction.domain.page_reader import DetailsLink, PageReading, read_all
 from extraction.domain.page_request import PagesRequest, RequestTarget
 from extraction.domain.page_sources import PageContent
+from extraction.domain.record_changes import ALL, CHANGE, ONLY, RecordLimit
 from extraction.domain.render_job import HTML
 from extraction.domain.result_formats import JSON, CsvOptions, ResultFormat
 from extraction.domain.sitemaps import SITEMAP_RULE, read_sitemap
@@ -28,11 +30,12 @@ from taskhub.jsontools.json_models import (
     Flag,
     JsonModel,
     Name,
+    Steps,
     is_stored,
     number_between,
     payload_rejected,
 )
-from taskhub.jsontools.schema import invalid_places
+from taskhub.jsontools.schema import invalid_places, invalid_value
 from taskhub.linear_regex import PatternBudget
 
 MANY = b"many pages"  # in place of a main list: no page is more than another
@@ -71,6 +74,10 @@ class Payload(Protocol):
     @property
     def options(self) -> Mapping[str, Any]: ...
     @property
+    def is_read(self) -> bool:
+        """Whether its pages are read, rather than stored as they are."""
+
+    @property
     def settle(self) -> float | None: ...
 
     @property
@@ -100,6 +107,10 @@ class Payload(Protocol):
     def first_addresses(self) -> Sequence[str]:
         """The addresses with which a process begins: the first pages of the outermost lists."""
 
+    @property
+    def login(self) -> LoginTerms | None:
+        """A login that comes before the first pages."""
+
     def lists(self) -> Iterable[bytes] | None:
         """The keys of the first pages of its lists, in the order of its records; None where they are not known before.
 
@@ -108,6 +119,18 @@ class Payload(Protocol):
 
     def takes_records_of(self, address: str) -> bool:
         """Whether records are taken from a page at an address, rather than links alone."""
+
+    @property
+    def unique(self) -> Sequence[str]:
+        """The columns that tell records apart; of records that are the same there, the first counts."""
+
+    @property
+    def changes(self) -> str:
+        """Whether records are compared with those of the process before, and which are told: all, or only some."""
+
+    @property
+    def record_limit(self) -> RecordLimit | None:
+        """How many records a run gives at most."""
 
     def pages_at_most(self, limit: int) -> int:
         """How many pages a run asks for, as far as that is known; `limit` where it is not."""
@@ -136,6 +159,26 @@ class RunTerms(JsonModel):
     def takes_records_of(self, address: str) -> bool:
         return True
 
+    @property
+    def record_limit(self) -> RecordLimit | None:
+        return None
+
+    @property
+    def login(self) -> LoginTerms | None:
+        return None
+
+    @property
+    def is_read(self) -> bool:
+        return False
+
+    @property
+    def unique(self) -> Sequence[str]:
+        return ()
+
+    @property
+    def changes(self) -> str:
+        return ""
+
     @classmethod
     def parse(cls, value: Any, at: str = "", *, stored: bool = False, **context: Any) -> Self:
         """Reads a payload; what is `stored` was checked before. Raises `Rejected` with each fault, under `at`."""
@@ -149,6 +192,10 @@ class RunTerms(JsonModel):
 
 class RecordTerms(RunTerms):
     """The fields of every payload that makes records: of its file, and its pace."""
+
+    @property
+    def is_read(self) -> bool:
+        return True
 
     name: Name = ""
     format: ResultFormat = JSON
@@ -170,6 +217,21 @@ class RecordTerms(RunTerms):
             yield "/maxPages", f"Must be at most {pages}."
 
 
+def _read_names(value: Any) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or len(names) > FIELDS_MAX or not all(isinstance(name, str) for name in names):
+        raise invalid_value("Must be the name of a field, or a list of them.")
+    return tuple(name.strip() for name in names)
+
+
+def _read_changes(value: Any) -> str:
+    if value is True or value is False:
+        return ALL if value else ""
+    if not isinstance(value, str) or value.lower() not in {ALL, ONLY}:
+        raise invalid_value('Must be true, false or "only".')
+    return value.lower()
+
+
 class PagesPayload(RecordTerms, ExtractionRule):
     """A payload that is its own outermost rule."""
 
@@ -180,13 +242,43 @@ class PagesPayload(RecordTerms, ExtractionRule):
 
     request: PagesRequest
     follow: FollowedLinks | None = None
+    sent_login: LoginTerms | None = Field(None, alias="login")
+    sent_unique: Annotated[tuple[str, ...], BeforeValidator(_read_names)] = Field((), alias="unique")
+    sent_changes: Annotated[str, BeforeValidator(_read_changes)] = Field("", alias="changes")
+    max_records: Count | None = Field(None, alias="maxRecords")
 
     @model_validator(mode="after")
     def _arrange(self, info: ValidationInfo) -> Self:
         faults = list(self.arrange(count(), rendered=self.request.is_rendered))
-        if not is_stored(info) and (faults := [*faults, *self.column_faults()]):
+        if not is_stored(info) and (faults := [*faults, *self.column_faults(), *self._unique_faults()]):
             raise invalid_places(faults)
         return self
+
+    def _unique_faults(self) -> Iterator[tuple[Steps, str]]:
+        for place, name in enumerate(self.sent_unique):
+            if not self._columns_of(name):
+                yield ("unique", place), f"No field, and no column, is named {name!r}."
+
+    def _columns_of(self, name: str) -> list[str]:
+        """The columns of records of the result that a name means: its own, or those of the fields with that name."""
+        fields = [field for rule in self.listed_rules() for field in rule.fields]
+        columns = {column for field in fields for _, column in field.columns}
+        named = [column for field in fields if field.name == name for _, column in field.columns]
+        return [name] if name in columns else named
+
+    @property
+    def changes(self) -> str:
+        return self.sent_changes
+
+    @cached_property
+    def unique(self) -> tuple[str, ...]:
+        """The columns that tell records apart."""
+        return tuple(column for name in self.sent_unique for column in self._columns_of(name))
+
+    def columns(self) -> Iterator[tuple[Steps, str]]:
+        yield from super().columns()
+        if self.changes:
+            yield ("changes",), CHANGE
 
     @property
     def first_request(self) -> PagesRequest:
@@ -202,7 +294,7 @@ class PagesPayload(RecordTerms, ExtractionRule):
 
     @property
     def needs_chrome(self) -> bool:
-        return any(rule.is_rendered for rule in self.walk())
+        return any(rule.is_rendered for rule in self.walk()) or bool(self.login and self.login.actions)
 
     @cached_property
     def main(self) -> bytes:
@@ -217,8 +309,21 @@ class PagesPayload(RecordTerms, ExtractionRule):
         return self.follow.depth if self.follow else 0
 
     @property
+    def login(self) -> LoginTerms | None:
+        return self.sent_login
+
+    @property
     def followed(self) -> FollowedLinks | None:
         return self.follow
+
+    @property
+    def record_limit(self) -> RecordLimit | None:
+        if self.max_records is None:
+            return None
+        listed = frozenset(rule.number for rule in self.listed_rules())
+        behind = {inner.number for rule in self.listed_rules() for inner in rule.walk()} - listed
+        every = {SITEMAP_RULE, *(rule.number for rule in self.walk())}
+        return RecordLimit(self.max_records, listed, frozenset(every - behind))
 
     def takes_records_of(self, address: str) -> bool:
         return self.follow is None or self.follow.fits(address)
@@ -244,6 +349,8 @@ class PagesPayload(RecordTerms, ExtractionRule):
         yield from super().limit_faults(pages=pages, depth=depth)
 
     def read(self, content: PageContent, *, rule: ExtractionRule, chain: bytes, ordinal: int) -> PageReading:
+        if rule.number == LOGIN_RULE and self.login:
+            return PageReading([fill_form(content.texts[0], content.url, self.login)._asdict()])
         return self._read_sitemap(content) if rule.number == SITEMAP_RULE else read_all(content, rule)
 
     def _read_sitemap(self, content: PageContent) -> PageReading:

@@ -40,16 +40,18 @@ class Pagination:
 
 @dataclass(frozen=True)
 class RenderJob:
-    """One page to render. `headers` go to the origin of `home` alone, `cookies` are those of the process.
+    """One page to render. `body` is sent with the first request, unless its method is GET.
 
-    `settle` is how many seconds to wait once it has loaded. Owners share the windows of a browser.
+    `headers` go to the origin of `home` alone, `cookies` are those of the process. `settle` is how many seconds to wait
+    once it has loaded. Owners share the windows of a browser.
     """
 
     url: str
     seconds: float
     max_bytes: int
     method: str = "GET"
-    form: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    content_type: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     home: str = ""
     cookies: tuple[Mapping[str, Any], ...] = ()

@@ -4,12 +4,14 @@ import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
+from pydantic_core import PydanticCustomError
 
 from extraction.domain.address_ranges import ADDRESSES_MAX, count_addresses, expand_address, has_ranges
 from extraction.domain.page_addresses import fetchable_address
-from taskhub.jsontools.json_models import REQUIRED_WORDS, TEXT_MAX, Steps, Text, is_stored
+from taskhub.jsontools.json_models import CONTROL, REQUIRED_WORDS, TEXT_MAX, Steps, Text, is_stored
 from taskhub.jsontools.schema import FAULTS_MAX, invalid_places, invalid_value
 
+PROXIES_MAX = 1_000
 NO_ADDRESS = "Must be an http or https address."
 _PLAIN = re.compile(r"https?://[a-z0-9.-]+(?::\d{2,4})?/[A-Za-z0-9_.~/?&=+-]*", re.ASCII)  # is asked for as it is
 _MENDED = re.compile(r"[\s\\]")  # browsers read a backslash as a slash, others as a part of the name
@@ -95,4 +97,31 @@ RangedAddress = Annotated[Text, AfterValidator(_first_fetchable)]
 AddressList = Annotated[tuple[str, ...], BeforeValidator(_read_addresses)]
 Address = Annotated[Text, AfterValidator(_fetchable)]
 OptionalAddress = Annotated[Text, AfterValidator(_optionally_fetchable)]
-ProxyAddress = Annotated[Text, AfterValidator(_proxy)]
+
+
+def _read_proxies(value: Any) -> tuple[str, ...]:
+    """Reads the address of a proxy, or a list of them."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or len(texts) > PROXIES_MAX:
+        raise invalid_value(f"Must be an address, or a list of at most {PROXIES_MAX} addresses.")
+    faults: list[tuple[Steps, str]] = []
+    proxies: list[str] = []
+    for place, text in enumerate(texts):
+        try:
+            proxies.append(_proxy(_text(text)))
+        except PydanticCustomError as error:
+            faults.append(((place,) if isinstance(value, list) else (), error.message()))
+    if faults:
+        raise invalid_places(faults)
+    return tuple(proxies)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > TEXT_MAX:
+        raise invalid_value("Must be a text.")
+    if CONTROL.search(value):
+        raise invalid_value("Must have no control characters.")
+    return value
+
+
+Proxies = Annotated[tuple[str, ...], BeforeValidator(_read_proxies)]

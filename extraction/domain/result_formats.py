@@ -9,8 +9,14 @@ from taskhub.jsontools.schema import invalid_value
 
 CSV, XLSX, JSON, JSONL, XML = "csv", "xlsx", "json", "jsonl", "xml"
 
-HTML, PNG, JPG, PDF = "html", "png", "jpg", "pdf"  # of single pages
-SINGLE_PAGE_TYPES = {HTML: "text/html; charset=utf-8", PNG: "image/png", JPG: "image/jpeg", PDF: "application/pdf"}
+HTML, PNG, JPG, PDF, MD = "html", "png", "jpg", "pdf", "md"  # of single pages
+SINGLE_PAGE_TYPES = {
+    HTML: "text/html; charset=utf-8",
+    MD: "text/markdown; charset=utf-8",
+    PNG: "image/png",
+    JPG: "image/jpeg",
+    PDF: "application/pdf",
+}
 MEDIA_TYPES = {
     CSV: "text/csv; charset=utf-8",
     XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",

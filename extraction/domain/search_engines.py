@@ -12,7 +12,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, fi
 
 from extraction.domain.extraction_rule import CHROME, PageType
 from extraction.domain.page_addresses import fetchable_address
-from extraction.domain.page_request import Texts
 from extraction.domain.record_field import TEXT
 from extraction.domain.selectors import RequiredSelector, Selector
 from taskhub.jsontools.json_models import (
@@ -64,6 +63,7 @@ def _check_texts(values: Any) -> Any:
 
 
 Patterns = Annotated[dict[str, str], texts_checked_by(_pattern_fault)]
+Texts = Annotated[dict[str, str], texts_checked_by(lambda name, text: None)]
 MarkTexts = Annotated[tuple[str, ...], Field(max_length=ENTRIES_MAX), BeforeValidator(_check_texts)]
 MarkSelectors = Annotated[tuple[Selector, ...], Field(max_length=ENTRIES_MAX), BeforeValidator(_check_texts)]
 

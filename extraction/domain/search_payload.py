@@ -15,7 +15,7 @@ from extraction.domain.page_sources import PageContent
 from extraction.domain.paginator import INFINITE, Paginator
 from extraction.domain.payload import RecordTerms
 from extraction.domain.record_field import TEXT
-from extraction.domain.request_addresses import ProxyAddress
+from extraction.domain.request_addresses import Proxies
 from extraction.domain.search_engines import SearchEngine
 from extraction.domain.search_results import read_results
 from extraction.domain.selectors import BLOCK
@@ -82,7 +82,7 @@ class SearchPayload(RecordTerms):
     google_settings: dict[str, Any] = Field(default_factory=dict)
     own_settings: dict[str, Any] = Field(default_factory=dict, alias="settings")
     type: PageType = ""
-    proxy: ProxyAddress = ""
+    proxies: Proxies = Field((), alias="proxy")
 
     @field_validator("keywords", mode="before")
     @classmethod
@@ -140,7 +140,7 @@ class SearchPayload(RecordTerms):
 
     @cached_property
     def first_request(self) -> RequestTarget:
-        return RequestTarget.model_construct(sent_url=self.address(0, 0), sent_proxy=self.proxy)
+        return RequestTarget.model_construct(sent_url=self.address(0, 0), sent_proxies=self.proxies)
 
     @cached_property
     def rule(self) -> ExtractionRule:

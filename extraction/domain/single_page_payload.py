@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, field_validator, model_validator
 
 from extraction.domain.extraction_rule import ExtractionRule
+from extraction.domain.main_content import main_markdown
 from extraction.domain.page_addresses import page_key
 from extraction.domain.page_reader import PageReading
 from extraction.domain.page_request import PageRequest, RequestTarget
@@ -14,11 +15,12 @@ from extraction.domain.page_sources import PageContent
 from extraction.domain.payload import RunTerms
 from extraction.domain.render_job import HTML, PDF, SCREENSHOT, WINDOW
 from extraction.domain.request_addresses import Address
-from extraction.domain.result_formats import CsvOptions
+from extraction.domain.result_formats import MD, CsvOptions
 from extraction.domain.selectors import Selector
 from taskhub.jsontools.json_models import Count, Flag, JsonModel, Text, WholeNumber, number_between
 from taskhub.jsontools.schema import invalid_places, invalid_value
 
+CONTENT = "content"  # of what is made of a page that is read
 PRODUCT = "product"  # under this name a stored payload says what is made
 PAPERS = ("A0", "A1", "A2", "A3", "A4", "A5", "A6", "Ledger", "Legal", "Letter", "Tabloid")
 SIDES = ("top", "right", "bottom", "left")
@@ -109,7 +111,20 @@ class SinglePagePayload(RunTerms, RequestTarget):
 
 
 class SourcePayload(SinglePagePayload, PageRequest):
-    """The page's source, as it comes or rendered."""
+    """The page's source, as it comes or rendered; or its main content as Markdown."""
+
+    markdown: Flag = False
+
+    @property
+    def format(self) -> str:
+        return MD if self.markdown else self.product
+
+    @property
+    def is_read(self) -> bool:
+        return self.markdown
+
+    def read(self, content: PageContent, *, rule: ExtractionRule, chain: bytes, ordinal: int) -> PageReading:
+        return PageReading([{CONTENT: main_markdown(content.texts[0], content.url)}])
 
     @property
     def needs_chrome(self) -> bool:

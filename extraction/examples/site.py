@@ -1,7 +1,8 @@
 """A small web shop to try extraction on: a process of its own, and nothing but Python.
 
 `python -m extraction.examples.site --port 9001` serves `http://127.0.0.1:9001/`: 24 books on three pages, a page for
-each, a table of authors, news, also as a feed, sales as a table, books as JSON, a sitemap, and a `robots.txt`.
+each, a table of authors, news, also as a feed, sales as a table, books as JSON, a search by POST, a sitemap,
+what is for members alone, and a `robots.txt`.
 """
 
 import json
@@ -118,6 +119,26 @@ def news() -> str:
     return document("News", items)
 
 
+def search(words: list[str]) -> str:
+    """The sales whose titles have one of some words."""
+    found = [
+        {"title": title, "price": price} for title, price, *_ in SALES if any(word in title.lower() for word in words)
+    ]
+    return json.dumps({"found": found})
+
+
+def sign_in() -> str:
+    return document(
+        "Sign in",
+        '<form method="post" action="/session"><input type="hidden" name="token" value="books"><input name="user">'
+        '<input type="password" name="password"></form>',
+    )
+
+
+def members() -> str:
+    return document("Members", "".join(f'<p class="offer">Book {n} for members</p>' for n in (3, 5, 8)))
+
+
 def sitemap() -> str:
     """The addresses of news and books, as sitemaps.org has them."""
     pages = "".join(f"<url><loc>/book/{n}</loc></url>" for n in range(1, BOOKS + 1))
@@ -143,6 +164,7 @@ def respond(path: str) -> str | None:
         "sales": sales,
         "feed.xml": feed,
         "sitemap.xml": sitemap,
+        "sign-in": sign_in,
     }
     return pages[first]() if first in pages and not rest else None
 
@@ -154,10 +176,27 @@ class ShopHandler(ExampleHandler):
     def do_GET(self) -> None:
         if self.path == "/robots.txt":
             self.answer(200, "text/plain", "User-agent: *\nDisallow: /admin\n")
+        elif self.path == "/members" and "member=ada" in (self.headers["Cookie"] or ""):
+            self.answer(200, "text/html; charset=utf-8", members())
         elif (page := respond(self.path)) is not None:
             self.answer(200, next(kind for start, kind in KINDS.items() if page.startswith(start)), page)
         else:
             self.answer(404, "text/html; charset=utf-8", document("Not found", ""))
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"] or 0)).decode()
+        if self.path == "/session" and parse_qs(body) == {
+            "token": ["books"],
+            "user": ["ada"],
+            "password": ["lovelace"],
+        }:
+            self.answer(200, "text/html; charset=utf-8", document("Welcome", ""), {"Set-Cookie": "member=ada; Path=/"})
+        elif self.path != "/search":
+            self.answer(404, "text/html; charset=utf-8", document("Not found", ""))
+        elif self.headers["Content-Type"] == "application/json":
+            self.answer(200, "application/json", search(json.loads(body)["words"]))
+        else:
+            self.answer(200, "application/json", search(parse_qs(body).get("words", [])))
 
 
 if __name__ == "__main__":

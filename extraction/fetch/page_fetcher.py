@@ -1,14 +1,16 @@
 """Fetches pages, as they come or rendered, and checks that an answer is a page."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from django.conf import settings
 
+from extraction.domain.browser_actions import PageAction
 from extraction.domain.extraction_rule import ExtractionRule
+from extraction.domain.logins import LoginRequest
 from extraction.domain.page_refresh import meta_refresh_target, refresh_target
 from extraction.domain.page_sources import JSON, XML, is_json_type
 from extraction.domain.payload import Payload
@@ -21,12 +23,13 @@ from extraction.fetch.host_limits import HostLimits
 from extraction.fetch.page_renderer import render
 from extraction.fetch.page_text import decode_page, is_text, media_type, says_nothing
 from extraction.fetch.politeness import HostSlot
+from extraction.fetch.proxy_turns import ProxyTurns
 from extraction.fetch.robots import RobotsRules
 from taskhub.errors import Rejected, TooLarge
 from taskhub.outbound import Refused, TooMuch, Unreachable, check_url
 from taskhub.outbound.answer_bodies import AnswerBody
 from taskhub.outbound.answers import redirect_address, retry_after
-from taskhub.outbound.client import GateClient, GateRequest, GateResponse
+from taskhub.outbound.client import GateClient, GateRequest, GateResponse, Judge
 from taskhub.security.masking import is_secret
 
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.1"
@@ -57,12 +60,13 @@ class FetchedPage:
 class PageFetcher:
     """Fetches the pages of one process of an owner.
 
-    The payload's method and form are those of its first page alone.
+    The payload's method and body are those of its first pages alone.
     """
 
     def __init__(self, client: GateClient, hosts: HostLimits, payload: Payload, owner: Any) -> None:
         self._client, self._hosts, self._payload, self._owner = client, hosts, payload, owner
-        self._robots = RobotsRules(client, hosts, payload.first_request.proxy) if not payload.ignore_robots else None
+        self._proxies = ProxyTurns(payload.first_request.proxies)
+        self._robots = RobotsRules(client, hosts, self._proxies) if not payload.ignore_robots else None
         self._origins = payload.first_request.origins
         self._headers = dict(payload.first_request.headers)
         self._asks_for_pages = not any(name.lower() == "accept" for name in self._headers)
@@ -105,7 +109,7 @@ class PageFetcher:
         try:
             async with asyncio.timeout(seconds):
                 for _ in range(REFRESHES_MAX + 1):
-                    answer = await self._client.call(call, permit=slot.permit, judge=judge)
+                    answer = await self._call_by_turn(call, slot, judge)
                     if rule.number == SITEMAP_RULE:
                         answer.body = _unpacked(answer.body)
                     check_body(answer)
@@ -118,14 +122,51 @@ class PageFetcher:
             raise PageFailure(f"The page took longer than {seconds:.3g} seconds.", retry=True) from None
         raise PageFailure(f"The page leads to another more than {REFRESHES_MAX} times.")
 
-    async def render(self, url: str, rule: ExtractionRule, *, first: bool) -> FetchedPage:
+    async def _call_by_turn(self, call: GateRequest, slot: HostSlot, judge: Judge) -> GateResponse:
+        """Makes a call; where it comes to nothing, its proxy rests."""
+        try:
+            return await self._client.call(call, permit=slot.permit, judge=judge)
+        except Unreachable:
+            self._proxies.rest(call.proxy)
+            raise
+
+    async def submit(self, filled: LoginRequest, page_url: str) -> FetchedPage:
+        """Sends a form that was filled, as that of the page at `page_url`. Raises what `fetch` raises."""
+        headers = {**self._headers, "Referer": page_url}
+        if filled.method == "POST":
+            headers["Content-Type"] = filled.content_type
+        call = GateRequest(
+            filled.url,
+            method=filled.method,
+            headers=headers,
+            body=filled.body.encode() if filled.method == "POST" else None,
+            proxy=self._proxies.take(),
+            secret=self._secret,
+            home=self._home_of(filled.url),
+        )
+        slot = HostSlot(self._hosts, self._robots, self._payload.delay)
+        try:
+            await slot.acquire(filled.url)
+            answer = await self._call_by_turn(call, slot, partial(check_answer, kinds=ANYTHING))
+        except (Refused, TooMuch) as problem:
+            raise PageFailure(problem.detail) from None
+        except Unreachable as problem:
+            raise PageFailure(problem.detail, retry=True) from None
+        finally:
+            slot.release()
+        return FetchedPage([], answer.url, answer.status, answer.wire)
+
+    async def render(
+        self, url: str, rule: ExtractionRule, *, first: bool, actions: Sequence[PageAction] = ()
+    ) -> FetchedPage:
         """Renders a page in a browser. Raises what `fetch` raises."""
         slot = HostSlot(self._hosts, self._robots, self._payload.delay)
         policy = self._client.policy
         try:
             await slot.acquire(url)
             check_url(url, policy)  # the browser's own calls are checked, too; this spares starting it
-            rendered = await browser_thread.get().run(render(self._job(url, rule, first), policy, check_answer))
+            job = self._job(url, rule, first, actions)
+            rendered = await browser_thread.get().run(render(job, policy, check_answer))
         except Refused as problem:
             raise PageFailure(problem.detail) from None
         except PageFailure as failure:
@@ -138,19 +179,23 @@ class PageFetcher:
         self._client.cookies.apply(rendered.cookies)
         return FetchedPage(rendered.texts, rendered.url, rendered.status, rendered.wire, rendered.data)
 
-    def _job(self, url: str, rule: ExtractionRule, first: bool) -> RenderJob:
+    def _job(self, url: str, rule: ExtractionRule, first: bool, actions: Sequence[PageAction]) -> RenderJob:
         request, payload = self._payload.first_request, self._payload
+        body = request.body if first and not rule.number else None
         return RenderJob(
             url,
             seconds=settings.EXTRACTION_PAGE_SECONDS,
             max_bytes=self._client.policy.max_bytes,
-            method=request.method if first else "GET",
-            form=request.form if first else {},
+            method=request.method if first and not rule.number else "GET",
+            body=body.data if body else b"",
+            content_type=body.content_type if body else "",
             headers=request.headers,
             home=self._home_of(url),
             cookies=tuple(self._client.cookies.cookies()),
-            proxy=request.proxy,
-            actions=() if rule.number else tuple(action for action in request.actions if first or action.repeats),
+            proxy=self._proxies.take(),
+            actions=tuple(action.browser_action() for action in actions)
+            if rule.number
+            else tuple(action for action in request.actions if first or action.repeats),
             pagination=_pagination(rule),
             product=payload.product,
             options=payload.options,
@@ -160,12 +205,16 @@ class PageFetcher:
 
     def _call(self, url: str, rule: ExtractionRule, first: bool) -> GateRequest:
         request = self._payload.first_request
+        body = request.body if first else None
+        headers = self._headers_for(rule)
+        if body and not any(name.lower() == "content-type" for name in headers):
+            headers = {**headers, "Content-Type": body.content_type}
         return GateRequest(
             url,
             method=request.method if first else "GET",
-            headers=self._headers_for(rule),
-            form=(request.form or None) if first else None,
-            proxy=request.proxy,
+            headers=headers,
+            body=body.data if body else None,
+            proxy=self._proxies.take(),
             secret=self._secret,
             home=self._home_of(url),
             max_bytes=SITEMAP_BYTES if rule.number == SITEMAP_RULE else None,
@@ -199,7 +248,9 @@ def _unpacked(body: bytes) -> bytes:
         return body
     unpacking = AnswerBody("gzip", SITEMAP_BYTES)
     try:
-        return b"".join(unpacking.feed(body))
+        pieces = list(unpacking.feed(body))
+        unpacking.finish()
+        return b"".join(pieces)
     except TooLarge:
         raise PageFailure(f"The sitemap has more than {SITEMAP_BYTES} bytes.") from None
     except Rejected as problem:

@@ -1,6 +1,6 @@
 """Changes what a page in a browser asks for, and what it gets.
 
-To its requests come the user's headers, and the first one's method and form. Answers whose type says nothing, which a
+To its requests come the user's headers, and the first one's method and body. Answers whose type says nothing, which a
 browser would download, are pages where their bytes are text, as they are for `PageFetcher`.
 
 It uses the DevTools protocol's domain Fetch, which pauses each redirect, too: headers that Playwright's routes add
@@ -11,12 +11,11 @@ import asyncio
 import base64
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from extraction.domain.render_job import RenderJob
 from extraction.fetch.page_text import is_text, says_nothing
 
-FORM = "application/x-www-form-urlencoded"
 PAGE_TYPE = "text/html"
 _OF_THE_BODY = frozenset({"content-type", "content-length", "content-encoding", "transfer-encoding"})
 _DOCUMENTS = {"urlPattern": "*", "resourceType": "Document", "requestStage": "Response"}
@@ -70,7 +69,7 @@ class Interceptor:
     def request_changes(self, request: dict[str, Any]) -> dict[str, Any]:
         """What is to differ from the browser's own request.
 
-        The user's headers go to the origin of the first page alone; method and form are those of the first request.
+        The user's headers go to the origin of the first page alone; method and body are those of the first request.
         """
         headers = {
             name: value for name, value in request["headers"].items() if self._headers.get(name.lower()) != value
@@ -80,11 +79,11 @@ class Interceptor:
                 name: value for name, value in headers.items() if name.lower() not in self._headers
             } | self._headers
         changes: dict[str, Any] = {}
-        if self._first and self._job.method == "POST":
-            headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
-            headers["content-type"] = FORM
-            body = urlencode(dict(self._job.form)).encode()
-            changes = {"method": "POST", "postData": base64.b64encode(body).decode()}
+        if self._first and self._job.method != "GET":
+            if self._job.content_type and "content-type" not in self._headers:
+                headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+                headers["content-type"] = self._job.content_type
+            changes = {"method": self._job.method, "postData": base64.b64encode(self._job.body).decode()}
         self._first = False
         return changes | {"headers": [{"name": name, "value": value} for name, value in headers.items()]}
 

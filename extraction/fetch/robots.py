@@ -10,6 +10,7 @@ from w3lib.encoding import read_bom
 
 from extraction.domain.process_status import PageFailure
 from extraction.fetch.host_limits import HostLimits
+from extraction.fetch.proxy_turns import ProxyTurns
 from taskhub.outbound.client import GateClient, GateRequest
 from taskhub.outbound.errors import Refused, TooMuch, Unreachable
 from taskhub.outbound.policy import check_url
@@ -19,6 +20,7 @@ AGENT = USER_AGENT.partition("/")[0]
 ROBOTS_MAX_BYTES = 1024 * 1024  # read of a longer one; RFC 9309, section 2.5 asks for 500 KiB at least
 ROBOTS_SECONDS = 3600  # section 2.4 allows a day
 UNREACHABLE_SECONDS = 60
+TURNS_MAX = 3  # of proxies that fail
 CRAWL_DELAY_MAX = 300.0  # seconds
 
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
@@ -30,8 +32,8 @@ _UNREACHABLE = b"# out of reach: "  # and why
 class RobotsRules:
     """The robots.txt of each site of one process, which is read once and shared with other workers."""
 
-    def __init__(self, client: GateClient, hosts: HostLimits, proxy: str = "") -> None:
-        self._client, self._hosts, self._proxy = client, hosts, proxy
+    def __init__(self, client: GateClient, hosts: HostLimits, proxies: ProxyTurns | None = None) -> None:
+        self._client, self._hosts, self._proxies = client, hosts, proxies or ProxyTurns(())
         self._rules: dict[str, asyncio.Future[Any]] = {}
 
     async def allows(self, url: str) -> bool:
@@ -67,13 +69,19 @@ class RobotsRules:
         So does one whose file leads nowhere (2.3.1.2). Raises `Refused` for an address that is not called at all.
         """
         check_url(url, self._client.policy)
-        call = GateRequest(url, proxy=self._proxy, max_bytes=ROBOTS_MAX_BYTES, cut_off=True)
-        try:
-            answer = await self._client.call(call)
-        except (TooMuch, Refused):  # of redirects; where the site itself is refused, so are its pages
-            return _ALLOW_ALL, ROBOTS_SECONDS
-        except Unreachable as problem:
-            return _UNREACHABLE + problem.detail.encode(), UNREACHABLE_SECONDS
+        for _ in range(TURNS_MAX):
+            call = GateRequest(url, proxy=self._proxies.take(), max_bytes=ROBOTS_MAX_BYTES, cut_off=True)
+            try:
+                answer = await self._client.call(call)
+                break
+            except (TooMuch, Refused):  # of redirects; where the site itself is refused, so are its pages
+                return _ALLOW_ALL, ROBOTS_SECONDS
+            except Unreachable as problem:
+                reason = problem.detail
+                if not self._proxies.rest(call.proxy):
+                    return _UNREACHABLE + reason.encode(), UNREACHABLE_SECONDS
+        else:
+            return _UNREACHABLE + reason.encode(), UNREACHABLE_SECONDS
         if answer.status >= 500 or answer.status == 429:
             return _UNREACHABLE + f"the server answers {answer.status}.".encode(), UNREACHABLE_SECONDS
         return (answer.body, ROBOTS_SECONDS) if answer.status < 300 else (_ALLOW_ALL, ROBOTS_SECONDS)

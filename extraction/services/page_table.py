@@ -11,6 +11,7 @@ from django.db.models import F
 from extraction.domain.findings import ExtractionWarning, add_findings
 from extraction.domain.list_history import PAGES_MAX, ListHistory
 from extraction.domain.process_status import PageState
+from extraction.domain.record_changes import RecordLimit
 from extraction.models import ExtractionPage, Process, Slice
 from extraction.services import slices
 from extraction.services.process_warnings import add_warnings
@@ -21,7 +22,7 @@ from taskhub.security.sealed_values import opened_text, sealed_text
 
 LIMIT_REACHED = ExtractionWarning("pages-left-out", "", "The limit of pages is reached; others are left out.")
 SUSPECTS = 16  # claimed together
-COUNTED = ("pages", "open", "failed", "main_failed", "responses", "requests", "records", "bytes", "cost")
+COUNTED = ("pages", "open", "failed", "main_failed", "responses", "requests", "records", "listed", "bytes", "cost")
 
 # The rows are chosen once, in an array: a join could run the inner query again for each row, past its limit.
 _CLAIM = """
@@ -58,9 +59,10 @@ FROM unnest(
     %(waits)s::float[], %(requests)s::int[]
 ) AS new (key, state, status, bytes, duration_ms, cost, found, left_out, error, records, wait, requests)
 WHERE page.process_id = %(process)s AND page.key = new.key AND page.slice = %(slice)s AND page.state = 'claimed'
-RETURNING page.state, page.chain, new.bytes, new.cost, new.found, new.requests
+RETURNING page.state, page.chain, page.rule, new.bytes, new.cost, new.found, new.requests
 """
 
+_DROP = "DELETE FROM extraction_page WHERE process_id = %s AND state = 'ready' AND rule = ANY(%s)"
 _HISTORY = """
 SELECT chain, key, before FROM extraction_page
 WHERE process_id = %(process)s AND chain = ANY(%(chains)s) AND ordinal BETWEEN 1 AND %(limit)s
@@ -162,12 +164,17 @@ def _with_histories(cursor: Any, slice: Slice, pages: Sequence[ClaimedPage]) -> 
 
 
 def write_batch(
-    *, slice: Slice, outcomes: Sequence[PageOutcome], max_pages: int, cookies: CookieChanges | None = None
+    *,
+    slice: Slice,
+    outcomes: Sequence[PageOutcome],
+    max_pages: int,
+    cookies: CookieChanges | None = None,
+    limit: RecordLimit | None = None,
 ) -> Process:
     """Writes what became of pages, the pages that they led to, and what they cost, in one transaction.
 
-    Pages past `max_pages` of the process are left out. `cookies` are what its servers changed. Returns the process as
-    it is then. Raises `SliceLost`.
+    Pages past `max_pages` of the process are left out, and so are those that lead to more records than its `limit`.
+    `cookies` are what its servers changed. Returns the process as it is then. Raises `SliceLost`.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         process = Process.objects.select_for_update(no_key=True).get(pk=slice.process_id)
@@ -175,7 +182,9 @@ def write_batch(
         if outcomes:
             found_pages = [found for outcome in outcomes for found in outcome.found]
             added = _add(cursor, process, slice, found_pages, max_pages - process.pages)
-            _count(process, slice, added, _end(cursor, slice, outcomes))
+            _count(process, slice, added, _end(cursor, slice, outcomes), limit)
+            if limit and process.listed >= limit.records:
+                _drop_waiting(cursor, process, limit.listing)
             found = [
                 add_findings(process.findings, page.page.rule, page.findings) for page in outcomes if page.findings
             ]
@@ -186,6 +195,16 @@ def write_batch(
                 process.cookies = merged_cookies(process.cookies, cookies)
             process.save(update_fields=changed)
         return process
+
+
+def drop_unbegun(*, process: Process, limit: RecordLimit) -> Process:
+    """Drops the pages that wait although the process has as many records as it may have; returns it as it is then."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        row = Process.objects.select_for_update(no_key=True).get(pk=process.pk)
+        if row.listed >= limit.records:
+            _drop_waiting(cursor, row, limit.listing)
+            row.save(update_fields=["pages", "open"])
+        return row
 
 
 def give_back(*, slice: Slice, pages: Sequence[ClaimedPage]) -> None:
@@ -246,12 +265,22 @@ def _end(cursor: Any, slice: Slice, outcomes: Sequence[PageOutcome]) -> list[tup
     return rows
 
 
-def _count(process: Process, slice: Slice, added: int, ended: Iterable[tuple[Any, ...]]) -> None:
+def _drop_waiting(cursor: Any, process: Process, rules: Iterable[int]) -> None:
+    """Drops pages of some rules that nobody has begun; their locked process has no use for them."""
+    cursor.execute(_DROP, [process.pk, list(rules)])
+    process.pages -= cursor.rowcount
+    process.open -= cursor.rowcount
+
+
+def _count(
+    process: Process, slice: Slice, added: int, ended: Iterable[tuple[Any, ...]], limit: RecordLimit | None = None
+) -> None:
     """Adds what a batch changed to the counts of the process and its slice."""
     process.pages += added
     process.open += added
     spent = 0
-    for state, chain, size, cost, found, requests in ended:
+    for state, chain, rule, size, cost, found, requests in ended:
+        process.listed += found if limit and rule in limit.listed else 0
         process.open -= state != PageState.READY
         process.failed += state == PageState.FAILED
         process.main_failed |= state == PageState.FAILED and bytes(chain) == bytes(process.main or b"")

@@ -12,6 +12,7 @@ from django.utils import timezone
 from extraction.domain.findings import LEFT_OUT, NO_RECORDS, NO_RECORDS_WORDS, ExtractionWarning, find_warnings
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import ProcessStatus
+from extraction.domain.record_changes import CHANGED, GONE, NEW
 from extraction.domain.result_formats import file_name
 from extraction.models import ExtractionPage, Process, Slice
 from extraction.services import slices
@@ -137,6 +138,15 @@ def leave_unwritten(*, process: Process, reason: str) -> None:
     Process.objects.filter(pk=process.pk).update(unwritten=False, results="", size=0)
     process.refresh_from_db()
     tell_written(process=process)
+
+
+def tell_changes(*, process: Process) -> None:
+    """Tells the webhook of a finished process that its records are not those of the process before."""
+    run, is_compared = process.run, process.status == ProcessStatus.FINISHED and process.compared_with
+    is_changed = any(process.changes.get(change) for change in (NEW, CHANGED, GONE))
+    if run and run.webhook and is_compared and is_changed:
+        data = {**process_summary(process), "changes": process.changes}
+        runs.queue_webhook(run=run, event="process.changed", data=data)
 
 
 def tell_written(*, process: Process) -> None:

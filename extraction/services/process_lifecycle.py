@@ -10,6 +10,7 @@ from django.db.models.functions import Coalesce, Extract, Now
 from django.utils import timezone
 
 from extraction.domain.findings import NOT_USED, ExtractionWarning
+from extraction.domain.logins import LOGIN_RULE
 from extraction.domain.page_addresses import page_key
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import OPEN, PageState, ProcessStatus
@@ -18,7 +19,13 @@ from extraction.models import ExtractionPage, ExtractionTask, Process, Slice
 from extraction.services import slices
 from extraction.services.deliveries import queue_deliveries
 from extraction.services.payloads import allowed_payload, load_payload
-from extraction.services.process_endings import count_lost_turn, fail_process, tell_written, warn_of_findings
+from extraction.services.process_endings import (
+    count_lost_turn,
+    fail_process,
+    tell_changes,
+    tell_written,
+    warn_of_findings,
+)
 from extraction.services.process_notes import add_note
 from extraction.services.process_warnings import OF_FINDINGS, add_warnings, replace_warnings
 from extraction.services.processes import create_process, plan_run, process_of_run, submit_run
@@ -56,8 +63,10 @@ def perform_extraction(execution: Execution) -> None:
 
 def add_first_pages(*, process: Process, payload: Payload) -> None:
     """Adds the first pages of a process, in the caller's transaction; of a search, that of each keyword."""
-    rule = payload.first_rule
-    keys = {page_key(rule, url): url for url in payload.first_addresses()}
+    rule, addresses = payload.first_rule, payload.first_addresses()
+    if payload.login:  # the first pages come when that is done
+        rule, addresses = LOGIN_RULE, [payload.login.url]
+    keys = {page_key(rule, url): url for url in addresses}
     pages = (ExtractionPage(process=process, key=key, chain=key, rule=rule, url=url) for key, url in keys.items())
     ExtractionPage.objects.bulk_create(pages, 1000)
     rows = Process.objects.filter(pk=process.pk)
@@ -79,22 +88,50 @@ def _create_scheduled(run: Run) -> Process | None:
         return create_process(task, task.owner, value, payload, run)
 
 
-def finish_process(*, process: Process, results: str, size: int, warnings: Iterable[ExtractionWarning] = ()) -> bool:
+def choose_comparison(*, process: Process) -> Process:
+    """The process, whose records are compared with those of the last process of its task that has finished by now.
+
+    It is chosen once, when all pages have ended: whoever writes the file, or exports it later, compares with the same.
+    """
+    if not process.compares or process.status != ProcessStatus.RUNNING:
+        return process
+    with transaction.atomic():
+        row = slices.lock_process(process.pk)
+        if row is None or row.compared_with is not None or row.open:
+            return row or process
+        before = Process.objects.filter(task=row.task_id, status=ProcessStatus.FINISHED, removed_at__isnull=True)
+        last = before.exclude(pk=row.pk).order_by("-finished_at", "-seq").first() if row.task_id else None
+        row.compared_with = last.pk if last else 0
+        row.save(update_fields=["compared_with"])
+        return row
+
+
+def finish_process(
+    *,
+    process: Process,
+    results: str,
+    size: int,
+    warnings: Iterable[ExtractionWarning] = (),
+    changes: Mapping[str, int] | None = None,
+) -> bool:
     """Finishes a process whose pages have all ended and whose result is written; False where it ended otherwise.
 
-    `warnings` are those of the file.
+    `warnings` are those of the file, and `changes` says how many of its records are new and so on.
     """
     with transaction.atomic():
         slices.lock_run(process)
         row = slices.lock_process(process.pk)
         if row is None or not row.unwritten or (row.status == ProcessStatus.RUNNING and row.open):
             return False
-        Process.objects.filter(pk=row.pk).update(unwritten=False, results=results, size=size)
+        row.changes = dict(changes or {})
+        Process.objects.filter(pk=row.pk).update(unwritten=False, results=results, size=size, changes=row.changes)
         replace_warnings(row, OF_TABLES, warnings)
         row.results = results
         if row.status == ProcessStatus.RUNNING:
             _finish(row, results)
         tell_written(process=row)
+        row.refresh_from_db(fields=["status"])
+        tell_changes(process=row)
         return True
 
 
@@ -113,6 +150,8 @@ def _finish(process: Process, results: str) -> None:
     if process.run_id:
         counts = {name: getattr(process, name) for name in COUNTS}
         result = {"process": process.id, "results": results, **counts}
+        if process.changes:
+            result["changes"] = process.changes
         error = {"type": "PagesFailed", "message": process.error} if failed else None
         state = State.FAILURE if failed else State.SUCCESS
         runs.finish_detached(run_id=process.run_id, state=state, result=result, error=error)
@@ -244,7 +283,14 @@ def _reopen(process: Process, run: Run) -> None:
     if row.main is not None and not _reopen_failed_pages(row):
         raise Conflict("No page of the process failed, and none is left.", state=row.status)
     Process.objects.filter(pk=row.pk).update(
-        run=run, status=ProcessStatus.RUNNING, finished_at=None, unwritten=False, error="", results="", missing=0
+        run=run,
+        status=ProcessStatus.RUNNING,
+        finished_at=None,
+        unwritten=False,
+        error="",
+        results="",
+        missing=0,
+        compared_with=None,
     )
     replace_warnings(row, OF_FINDINGS, ())  # it may find more this time
     row.run = run

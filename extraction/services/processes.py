@@ -63,6 +63,7 @@ def create_process(
         rendered=payload.needs_chrome,
         gzip=payload.gzip,
         max_credits=payload.max_credits,
+        compares=bool(payload.changes),
         delivery=task.delivery if task else [],
     )
 

@@ -4,6 +4,7 @@ The order follows from the pages alone: it does not matter which worker fetched 
 """
 
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain, groupby, islice
 from operator import itemgetter
@@ -14,9 +15,11 @@ import orjson
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.page_reader import Record
 from extraction.domain.payload import Payload
+from extraction.domain.record_changes import CHANGE, ONLY, SAME
 from extraction.domain.tables import TableLosses
 from extraction.models import ExtractionPage, Process
 from extraction.services.payloads import load_payload
+from extraction.services.record_comparison import RecordComparison, unique_records
 from extraction.writers import write_records
 from taskhub.errors import Rejected
 
@@ -41,8 +44,50 @@ class ResultExport:
         self.process = process
         self.payload = payload or load_payload(process)
         self._left = REPEATED_LEAST + REPEATED_A_RECORD * process.records
+        self.changes: Counter[str] = Counter()  # how many records are new, changed, same or gone, once all were read
 
     def records(self) -> Iterator[Record]:
+        """The records of the result: each once, as many as may be, and compared with those before, as its payload says.
+
+        Raises `Rejected` as `found_records` does.
+        """
+        records = self.own_records()
+        if self.payload.changes:
+            records = self._compared(records)
+        return records
+
+    def own_records(self) -> Iterator[Record]:
+        """The same, without what was before."""
+        records, payload = self.found_records(), self.payload
+        if payload.unique:
+            records = unique_records(records, payload.unique)
+        return islice(records, payload.record_limit.records) if payload.record_limit else records
+
+    def _compared(self, records: Iterator[Record]) -> Iterator[Record]:
+        """Records that say what became of them; what did, is not known before the process has all of its own."""
+        payload, before = self.payload, self._before()
+        if before is None:
+            yield from ({**record, CHANGE: None} for record in records)
+            return
+        rules = payload.rule.listed_rules()
+        columns = dict.fromkeys(name for rule in rules for name in rule.record_names())
+        is_whole = self.process.failed == 0
+        comparison = RecordComparison(payload.unique, list(columns), tells_gone=is_whole)
+        self.changes = comparison.counts
+        for record in comparison.compare(records, before):
+            if payload.changes != ONLY or record[CHANGE] != SAME:
+                yield record
+
+    def _before(self) -> Iterator[Record] | None:
+        """The records that are compared with; None where they are not known (yet, or any more)."""
+        if self.process.compared_with is None:
+            return None
+        if self.process.compared_with == 0:
+            return iter(())
+        process = Process.objects.filter(pk=self.process.compared_with).first()
+        return ResultExport(process).own_records() if process else None
+
+    def found_records(self) -> Iterator[Record]:
         """The records of the payload's lists, with those of the pages behind them.
 
         Raises `Rejected` where these nest so often in each other that they would not end.
@@ -72,9 +117,13 @@ class ResultExport:
         """The result file in a format, piece by piece. `losses` has what it cannot hold, once all is written."""
         if not self.payload.MAKES_RECORDS:
             return self._only_page()
-        count = self.process.records
+        count = self.process.records + sum(self._records_before())
         rule, csv = self.payload.rule, self.payload.csv
         return write_records(self.records(), rule, format, max_records=count, gzip=gzip, losses=losses, csv=csv)
+
+    def _records_before(self) -> Iterable[int]:
+        """How many records may be gone."""
+        return Process.objects.filter(pk=self.process.compared_with or 0).values_list("records", flat=True)
 
     def _only_page(self) -> Iterator[bytes]:
         """The file that was made of the process's only page."""

@@ -6,10 +6,12 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from extraction.domain.kind_names import REMOVAL
+from extraction.domain.process_status import ProcessStatus
 from extraction.models import CreditAccount, ExtractionPage, ExtractionTask, Process
 from extraction.services.result_files import delete_result
 from extraction.services.tasks import lock_task
@@ -79,10 +81,19 @@ def cancel_run(process: Process) -> None:
         runs.cancel(run=run)
 
 
+def _unneeded(processes: QuerySet[Process]) -> QuerySet[Process]:
+    """Those processes that the next one of their task will not be compared with."""
+    later = Process.objects.filter(
+        task=OuterRef("task"), status=ProcessStatus.FINISHED, finished_at__gt=OuterRef("finished_at")
+    )
+    of_task = Q(compares=True, status=ProcessStatus.FINISHED, task__removed_at__isnull=True, removed_at__isnull=True)
+    return processes.exclude(of_task & Q(task__isnull=False) & ~Exists(later))
+
+
 def prune() -> int:
     """Removes one batch of processes past their retention, with their files; returns how many rows."""
     since = timezone.now() - timedelta(days=settings.EXTRACTION_RETENTION_DAYS)
-    old = Process.objects.filter(finished_at__lt=since).order_by("finished_at").first()
+    old = _unneeded(Process.objects.filter(finished_at__lt=since)).order_by("finished_at").first()
     return remove_batch(old) if old else 0
 
 

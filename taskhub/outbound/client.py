@@ -73,7 +73,7 @@ class GateRequest:
     url: str
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict)
-    form: Mapping[str, str] | None = None
+    body: bytes | None = None
     proxy: str = ""
     secret: frozenset[str] = frozenset()
     home: str = ""
@@ -186,7 +186,7 @@ class GateClient:
             except ValueError:
                 raise Refused(f"{target} redirects in a way that cannot be followed.") from None
             if answer.status == 303 or (answer.status in {301, 302} and call.method == "POST"):
-                call = replace(call, method="GET", form=None)
+                call = replace(call, method="GET", body=None, headers=_without_type(call.headers))
         raise TooMuch(f"{home} redirects more than {self.policy.max_redirects} times.")
 
     async def _hop(self, call: GateRequest, target: Target, home: Target, judge: Judge | None) -> GateResponse:
@@ -199,7 +199,7 @@ class GateClient:
         proxy = await self._proxy(call.proxy, target) if call.proxy else None
         try:
             async with self._session.request(
-                call.method, address, headers=headers, data=call.form or None, proxy=proxy, allow_redirects=False
+                call.method, address, headers=headers, data=call.body, proxy=proxy, allow_redirects=False
             ) as response:
                 answer = GateResponse(response.status, call.url, response.headers)
                 if "Set-Cookie" in response.headers:
@@ -251,6 +251,11 @@ class GateClient:
         finally:
             body.close()
         answer.body, answer.wire = b"".join(pieces), body.bytes_in
+
+
+def _without_type(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Headers without that of a body, which is not sent on."""
+    return {name: value for name, value in headers.items() if name.lower() != "content-type"}
 
 
 def _checked_address(url: str, target: Target) -> URL:

@@ -96,9 +96,11 @@ class Flight:
             "url": f"http://127.0.0.1:9/?token={self.word}",
             "headers": {"Authorization": f"Bearer {self.word}", "X-Auth-Token": self.word},
             "cookies": {"session": self.word},
-            "proxy": f"http://user:{self.word}@127.0.0.1:9",
+            "proxy": [f"http://user:{self.word}@127.0.0.1:9"],
+            "json": {"password": self.word},
         }
         payload: dict[str, Any] = {"name": "canary", "request": request, "fields": [{"name": "a", "selector": "a"}]}
+        payload["login"] = {"url": f"http://127.0.0.1:9/in?token={self.word}", "form": {"password": self.word}}
         for wrong in ({**payload, "fields": []}, {**payload, "request": {**request, "headers": {"A b": self.word}}}):
             assert self.say(self.owner, "POST", "/v1/task/create", wrong).status_code == 400
         made = self.owner.post("/v1/task/create", payload)

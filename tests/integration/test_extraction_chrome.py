@@ -149,7 +149,8 @@ def test_method_form_headers_and_cookies_are_sent_and_to_no_other(site: Site) ->
         page = shown(
             site,
             method="POST",
-            form={"q": "a b"},
+            body=b"q=a+b",
+            content_type="application/x-www-form-urlencoded",
             headers={"X-Shop": "s3cr3t"},
             home=site.url,
             cookies=tuple(set_by_user({"session": "abc"}, "127.0.0.1")),

@@ -4,6 +4,7 @@ import gzip
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from extraction.services import slices
 from extraction.services.page_table import claim_pages
@@ -131,7 +132,8 @@ def test_pages_that_were_lost_with_their_worker_are_followed_from_again(owner: P
     lost, _ = slices.claim_slice(worker="lost@test") or (None, None)
     assert lost
     assert [page.hops for page in claim_pages(slice=lost, limit=10)] == [0]
-    slices.release_all(process=process)
+    with transaction.atomic():
+        slices.release_all(process=process)
     process = carried(process)
     assert [record["t"] for record in records(process)] == ["/p/1", "/p/2", "/p/3", "/p/4"]
     assert (process.requests, process.cost, process.pages) == (5, 5, 5)
@@ -148,3 +150,54 @@ def test_a_run_with_other_addresses_needs_the_credentials_again(owner: Person, s
         answer = owner.post(f"/v1/task/{task}/run", {"payload": {"request": changes}})
         assert answer.status_code == 400
         assert answer.json()["errors"][0]["pointer"] == "/payload/request/headers"
+
+
+@pytest.mark.parametrize(
+    ("sent", "seen"),
+    [
+        ({"json": {"a": 1}}, ("application/json", b'{"a":1}')),
+        ({"body": "x"}, ("text/plain; charset=utf-8", b"x")),
+        ({"body": "<a/>", "headers": {"content-type": "text/xml"}}, ("text/xml", b"<a/>")),
+        ({"form": {"a": ["1", "2"]}}, ("application/x-www-form-urlencoded", b"a=1&a=2")),
+    ],
+)
+def test_bodies_are_sent_with_their_type_and_not_sent_on(
+    owner: Person, site: Site, sent: dict[str, Any], seen: tuple[str, bytes]
+) -> None:
+    site.pages["/"] = Reply(status=303, headers={"Location": "/next"})
+    site.other = page
+    assert titles(owner, site, {"url": f"{site.url}/", **sent}) == ["/next"]
+    headers = {name.lower(): text for name, text in site.seen["/"].items()}
+    assert (headers["content-type"], site.bodies["/"]) == seen
+    assert site.bodies["/next"] == b""
+    assert "content-type" not in {name.lower() for name in site.seen["/next"]}
+
+
+def test_proxies_take_turns_and_one_that_fails_rests(owner: Person, site: Site) -> None:
+    with serving() as first, serving() as second:
+        for proxy in (first, second):
+            proxy.other = lambda path, before: html(f"<h1>{path.rpartition('/')[2]}</h1>")
+        request = {"url": f"{site.url}/{{1..8}}"}
+        shown = [str(number) for number in range(1, 9)]
+        assert titles(owner, site, {**request, "proxy": [first.url, second.url]}) == shown
+        pages = [sum(path.count("robots.txt") == 0 for path in proxy.hits.elements()) for proxy in (first, second)]
+        assert sum(pages) == 8
+        assert min(pages) >= 3
+        assert titles(owner, site, {**request, "proxy": ["http://127.0.0.1:9", second.url]}) == shown
+        assert not site.hits
+
+
+@pytest.mark.parametrize(
+    ("place", "proxy"),
+    [
+        ("/request/proxy", 5),
+        ("/request/proxy", "ftp://x"),
+        ("/request/proxy/1", ["http://x", "http://[::1"]),
+        ("/request/proxy/0", [5]),
+        ("/request/proxy", ["http://x"] * 1001),
+    ],
+)
+def test_faults_of_proxies_have_their_places(owner: Person, place: str, proxy: Any) -> None:
+    sent = {"request": {"url": "http://x/", "proxy": proxy}, "fields": TITLE}
+    answer = owner.post("/v1/task/create", sent)
+    assert (answer.status_code, [error["pointer"] for error in answer.json()["errors"]]) == (400, [place])

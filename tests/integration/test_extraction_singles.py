@@ -255,3 +255,16 @@ def test_faults_have_their_place(product: str, sent: dict[str, Any], place: str)
     with pytest.raises(Rejected) as caught:
         parse_single_page({**sent, PRODUCT: product})
     assert [fault["pointer"] for fault in caught.value.errors] == [place]
+
+
+def test_the_main_content_of_a_page_as_markdown(owner: Caller, site: Site) -> None:
+    text = "From now on we are open until <b>eight</b>, as <a href='/more'>many of you</a> have asked us to be. " * 3
+    site.pages["/news"] = html(f"<nav><a href='/'>Home</a></nav><main><h1>Longer hours</h1><p>{text}</p></main>")
+    answer = owner.post("/v1/fetch", {"url": f"{site.url}/news", "output": "markdown"})
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/markdown; charset=utf-8")
+    assert f"until **eight**, as [many of you]({site.url}/more) have asked" in answer.text
+    assert "Home" not in answer.text
+    answer = owner.post("/v1/fetch", {"url": f"{site.url}/", "output": "markdown"})
+    assert answer.text == "static\n"
+    answer = owner.post("/v1/parse", {"output": "markdown", "request": {"url": f"{site.url}/"}})
+    assert answer.json()["errors"] == [{"pointer": "/output", "detail": "Must be data or file."}]

@@ -90,7 +90,7 @@ def test_redirects_are_checked_and_credentials_stay(site: Site) -> None:
         assert (answer.body, answer.url) == (b"/landed", f"{other.url}/landed")
         assert "X-Plain" in other.seen["/landed"]
         assert not {"Authorization", "X-Own"} & other.seen["/landed"].keys()
-    assert call(f"{site.url}/post", method="POST", form={"a": "b"}).body == b"/got"
+    assert call(f"{site.url}/post", method="POST", body=b"a=b").body == b"/got"
     assert (site.bodies["/post"], site.bodies["/got"]) == (b"a=b", b"")
     site.pages["/private"] = Reply("", 302, {"Location": "http://192.168.0.1/"})
     site.pages["/round"] = Reply("", 302, {"Location": "/round"})

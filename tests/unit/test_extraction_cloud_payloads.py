@@ -133,7 +133,7 @@ def test_a_format(format: str) -> None:
 def test_a_country_is_no_proxy_here(proxy: str, single: bool) -> None:
     target = {"url": f"{SITE}/", "proxy": proxy}
     payload: Any = parse_payload({**target, PRODUCT: "html"} if single else sent(request=target), single=single)
-    assert payload.first_request.proxy == ""
+    assert payload.first_request.proxies == ()
     [(name, text)] = payload.first_request.warnings()
     assert (name, f"The proxy {proxy.strip()} is not used" in text) == ("proxy", True)
 
@@ -141,7 +141,7 @@ def test_a_country_is_no_proxy_here(proxy: str, single: bool) -> None:
 @pytest.mark.parametrize("proxy", ["http://1.2.3.4:3128", "1.2.3.4:3128"])
 def test_a_proxy_may_lack_its_scheme(proxy: str) -> None:
     payload = PagesPayload.parse(sent(request={"url": SITE, "proxy": proxy}))
-    assert payload.request.proxy == "http://1.2.3.4:3128"
+    assert payload.request.proxies == ("http://1.2.3.4:3128",)
     assert list(payload.request.warnings()) == []
 
 
