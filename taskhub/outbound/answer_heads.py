@@ -11,9 +11,7 @@ from typing import Any
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
-from taskhub.outbound.answers import HEAD_MAX_BYTES, HEADER_MAX_BYTES
-
-HEADERS_MAX = 2048
+from taskhub.outbound.answers import HEAD_MAX_BYTES, HEADER_MAX_BYTES, HEADERS_MAX
 
 # A head in which nothing is to be mended, as most are: it tells one length, or none, and then it may be chunked.
 _REGULAR = re.compile(

@@ -9,6 +9,7 @@ from urllib.parse import quote_from_bytes, unquote, urljoin, urlsplit
 
 HEADER_MAX_BYTES = 64 * 1024  # a line of a head
 HEAD_MAX_BYTES = 256 * 1024  # all of it, as Chromium takes it
+HEADERS_MAX = 2048
 PAUSES = frozenset({429, 503})
 PAUSE_MAX_SECONDS = 24 * 3600
 _BLANK = bytes(range(0x21))

@@ -21,8 +21,8 @@ from yarl import URL
 
 from taskhub.errors import Problem, Rejected, TooLarge, UnsupportedMedia
 from taskhub.outbound.answer_bodies import AnswerBody
-from taskhub.outbound.answer_heads import HEADERS_MAX, ContradictoryLength, GateConnector, OversizedHead
-from taskhub.outbound.answers import HEADER_MAX_BYTES, redirect_address
+from taskhub.outbound.answer_heads import ContradictoryLength, GateConnector, OversizedHead
+from taskhub.outbound.answers import HEADER_MAX_BYTES, HEADERS_MAX, redirect_address
 from taskhub.outbound.cookie_store import CookieStore
 from taskhub.outbound.errors import Refused, TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve, system_resolver

@@ -18,14 +18,16 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from taskhub.interruption import watch
-from taskhub.outbound.answers import HEAD_MAX_BYTES
+from taskhub.outbound.answers import HEAD_MAX_BYTES, HEADERS_MAX
 from taskhub.outbound.errors import TimedOut, TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve
 from taskhub.outbound.policy import Policy, Target
 
 SEND_BYTES = 64 * 1024
-# The status line and headers, and what is read ahead. http.client alone would take 100 headers of 64 KiB each.
+# The status line and headers, and what is read ahead. http.client alone would take 100 headers of 64 KiB each: some
+# servers have more of them, and none needs so many bytes.
 HEAD_ALLOWANCE = HEAD_MAX_BYTES + io.DEFAULT_BUFFER_SIZE
+vars(http.client)["_MAXHEADERS"] = HEADERS_MAX
 
 Timeout = float | tuple[float | None, float | None] | None
 
