@@ -14,7 +14,7 @@ from taskhub.jsontools.schema import REQUIRED, ObjectSchema, invalid_value
 from taskhub.outbound import check_url
 from taskhub.outbound.policy import configured_policy
 from taskhub.runs.serializers import LOG_LEVELS
-from taskhub.web.query_values import AnyCaseChoice, FlagFilter, TimeFilter
+from taskhub.web.query_values import AnyCaseChoice, FlagFilter, ListFilter, TimeFilter
 from taskhub.web.views import QuerySerializer
 
 OBJECT = dict[str, Any]
@@ -153,7 +153,11 @@ class CrawlerQuery(QuerySerializer):
 
 class TaskQuery(CrawlerQuery):
     crawler = serializers.UUIDField(required=False, help_text="Only those of this crawler")
-    code = serializers.IntegerField(required=False, min_value=0, max_value=999, help_text="Only those of this status")
+    code = ListFilter(
+        child=serializers.IntegerField(min_value=0, max_value=999),
+        required=False,
+        help_text="Only those of this status; several are repeated, or separated by commas",
+    )
     running = FlagFilter(required=False, help_text="Only those that have not ended, or that have")
 
 

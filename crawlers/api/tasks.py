@@ -53,6 +53,8 @@ TASK_RELATED = ("external", "stream", "crawler")
 
 
 class CrawlerTasksView(EnvelopeListView):
+    list_parameters = frozenset({"code"})
+
     @extend_schema(
         operation_id="tasks_list",
         parameters=[request_models.TaskQuery],
@@ -63,7 +65,7 @@ class CrawlerTasksView(EnvelopeListView):
         return self.task_page(request, self.check_query(request, request_models.TaskQuery))
 
     def task_page(self, request: Request, query: dict[str, Any]) -> Response:
-        lookups = {"running": "ended_at__isnull", "code": "code"}
+        lookups = {"running": "ended_at__isnull", "code": "code__in"}
         conditions = {lookups.get(name, f"{name}__fid"): value for name, value in query.items()}
         rows = CrawlerTask.objects.visible_to(request.user).filter(**conditions).select_related(*TASK_RELATED)
         rows = rows.defer(*UNSHOWN, "crawler__meta", "crawler__params", "crawler__secrets")
@@ -71,6 +73,8 @@ class CrawlerTasksView(EnvelopeListView):
 
 
 class TasksOfCrawlerView(CrawlerTasksView):
+    list_parameters = frozenset[str]()
+
     @extend_schema(
         operation_id="crawlers_tasks_list", responses={200: list_response("Tasks", shown.TASK_SCHEMA, shown.TASK)}
     )

@@ -419,6 +419,7 @@ def test_lists_of_tasks(crawl: Crawl) -> None:
     assert listed("") == [second["fid"], str(crawl.task.fid)]
     assert listed("?running=true") == [second["fid"]]
     assert listed("?running=false") == listed("?code=200") == [str(crawl.task.fid)]
+    assert listed("?code=200&code=500") == listed("?code=500, 200") == [str(crawl.task.fid)]
     assert listed(f"?stream={crawl.stream['fid']}&limit=1") == [second["fid"]]
     of_crawler = crawl.owner.get(f"/crawlers/{crawl.crawler['fid']}/tasks").json()["payload"]["results"]
     assert [one["fid"] for one in of_crawler] == listed("")

@@ -57,6 +57,7 @@ def api_paths() -> Iterator[tuple[str, frozenset[str]]]:
         "ksuid": "1XtQA0Z15N3fqKZuzPKESUsTIW1",
         "str": "x",
         "int": "1",
+        "path": "a/b",
     }
     for place, view in views():
         yield (

@@ -100,6 +100,9 @@ def test_each_kind_has_the_arguments_of_its_task(owner: Person, colleague: Perso
     assert fire(owner=colleague.user) == 4
     assert set(Run.objects.exclude(schedule="").values_list("schedule", "kind")) == {(kind, kind) for kind in kinds}
     assert [row["name"] for row in colleague.get("/schedules?kind=crawler").json()["results"]] == ["crawler"]
+    for query in ("kind=crawler&kind=walker", "kind=walker,crawler"):
+        listed = colleague.get(f"/schedules?{query}").json()["results"]
+        assert {row["name"] for row in listed} == {"crawler", "walker"}
     refused = make(owner, 400, kind="sequence", arguments={"requests": []})
     assert list(places(refused)) == ["/arguments"]
 

@@ -42,7 +42,7 @@ from taskhub.runs.schedules.services import (
     change_schedule,
     create_schedule,
     schedules_visible_to,
-    tasks_of_kind,
+    tasks_of_kinds,
     visible_schedule,
 )
 from taskhub.runs.serializers import EXAMPLE as EXAMPLE_RUN
@@ -88,6 +88,7 @@ def _as_written(request: Request, values: dict[str, Any]) -> dict[str, Any]:
 
 class SchedulesView(CheckedView, GenericAPIView[Schedule]):
     parser_classes = PARSERS
+    list_parameters = frozenset({"kind"})
     pagination_class = NewestScheduleFirst
     queryset = Schedule.objects.none()
 
@@ -109,7 +110,7 @@ class SchedulesView(CheckedView, GenericAPIView[Schedule]):
     def _filtered(self, request: Request, filters: dict[str, Any]) -> QuerySet[Schedule]:
         rows = schedules_visible_to(request.user)
         if "kind" in filters:
-            rows = rows.filter(tasks_of_kind(filters["kind"]))
+            rows = rows.filter(tasks_of_kinds(filters["kind"]))
         if "enabled" in filters:
             rows = rows.filter(periodic__enabled=filters["enabled"])
         return rows.filter(named(filters["name"])) if "name" in filters else rows

@@ -20,7 +20,7 @@ from taskhub.runs.scheduler.schedule_when import WHEN_SCHEMA, when_of
 from taskhub.runs.scheduler.schedules import JITTER_MAX
 from taskhub.security.masking import mask_all, masked_address, secrets_of
 from taskhub.web.openapi.schemas import object_of
-from taskhub.web.query_values import FlagFilter
+from taskhub.web.query_values import FlagFilter, ListFilter
 from taskhub.web.views import QuerySerializer
 
 SHOWN_DUE_TIMES = 10
@@ -159,7 +159,11 @@ class ScheduleFilters(QuerySerializer):
     """The filters of `GET /schedules`."""
 
     name = serializers.CharField(required=False, max_length=200, help_text="This name only")
-    kind = serializers.ChoiceField(choices=KINDS, required=False, help_text="What starts such runs only")
+    kind = ListFilter(
+        child=serializers.ChoiceField(choices=KINDS),
+        required=False,
+        help_text="What starts such runs only; several are repeated, or separated by commas",
+    )
     enabled = FlagFilter(required=False, help_text="Only those that are enabled, or that are paused")
 
 

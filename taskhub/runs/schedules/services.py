@@ -1,7 +1,7 @@
 """Schedules as their owners make and change them over HTTP: the fields of a call, stored as a periodic task."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -41,9 +41,9 @@ def visible_schedule(*, schedule_id: int, user: Any, for_update: bool = False) -
     return schedule
 
 
-def tasks_of_kind(kind: str) -> Q:
-    """The condition on schedules that start runs of this kind."""
-    return Q(periodic__task__in=[name for target in all_targets() if target.kind == kind for name in target.tasks])
+def tasks_of_kinds(kinds: Collection[str]) -> Q:
+    """The condition on schedules that start runs of one of these kinds."""
+    return Q(periodic__task__in=[name for target in all_targets() if target.kind in kinds for name in target.tasks])
 
 
 def create_schedule(*, owner: Any, values: Mapping[str, Any]) -> Schedule:
