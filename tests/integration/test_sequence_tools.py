@@ -234,3 +234,42 @@ def failed_run(person: Person) -> Run:
     Run.objects.filter(pk=run.pk).update(state=State.FAILURE, ready=False, finished_at=timezone.now())
     run.refresh_from_db()
     return run
+
+
+SENSITIVE_STEPS: dict[str, dict[str, Any]] = {
+    "body": {"body": {"patient": "canary-60221"}},
+    "text": {"text": "canary-60221"},
+    "form": {"form": {"name": ["canary-60221"]}},
+    "parts": {"multipart": {"a": {"content": "canary-60221", "filename": "a.txt"}}},
+    "query": {"query": {"q": "canary-60221"}},
+}
+
+
+@pytest.mark.parametrize("key", SENSITIVE_STEPS)
+@pytest.mark.parametrize("place", ["requests", "finally", "catch", "loop", "branch"])
+def test_what_a_sensitive_step_sends_is_masked_in_the_arguments_of_its_run(
+    colleague: Person, key: str, place: str
+) -> None:
+    step = {"method": "POST", "url": "http://127.0.0.1:9/", "sensitive": True, **SENSITIVE_STEPS[key]}
+    plain = {"method": "GET", "url": "http://127.0.0.1:9/"}
+    requests = {
+        "catch": [plain | {"catch": [step]}],
+        "loop": [plain | {"__def_loop__": {"by": "{{$.x}}", "requests": [step]}}],
+        "branch": [{"parallel": {"branches": [[step]]}}],
+    }.get(place, [step])
+    given = {"requests": requests, **({"finally": [step]} if place == "finally" else {})}
+    run_id = colleague.post("/sequences/runs", given).json()["id"]
+    shown = json.dumps(colleague.get(f"/runs/{run_id}").json()["arguments"])
+    assert "canary" not in shown
+    assert '"***"' in shown
+    assert "http://127.0.0.1:9/" in shown
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT arguments::text FROM runs_run WHERE id = %s", [run_id])
+        assert "canary" not in cursor.fetchone()[0]
+    assert "canary-60221" in json.dumps(Run.objects.get(pk=run_id).arguments)  # it is sent whole
+
+
+def test_expressions_of_a_sensitive_step_are_shown(colleague: Person) -> None:
+    step = {"method": "POST", "url": "http://127.0.0.1:9/", "sensitive": True, "body": {"a": "{{#.name}}"}}
+    run_id = colleague.post("/sequences/runs", {"requests": [step]}).json()["id"]
+    assert colleague.get(f"/runs/{run_id}").json()["arguments"]["requests"] == [step]
