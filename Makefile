@@ -13,8 +13,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 run: .venv/installed  ## start the hub: make run PORT=8123 ARGS="--workers 4"
 	@exec $(BIN)/python manage.py up --port $(PORT) $(ARGS)
 
-test: .venv/installed-dev  ## the checks of lint take what the tests leave of the processors
-	@$(MAKE) --no-print-directory --jobs 5 ruff mypy imports migrations pytest BESIDE="nice -n 5"
+test: .venv/installed-dev  ## lint takes what the tests leave of the processors; migrations are a test, too
+	@$(MAKE) --no-print-directory --jobs 4 ruff mypy imports pytest BESIDE="nice -n 5"
 
 lint: .venv/installed-dev  ## each check beside the others
 	@$(MAKE) --no-print-directory --jobs 4 --output-sync ruff mypy imports migrations

@@ -2,13 +2,48 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadGroupScheduling
+from xdist.workermanage import WorkerController
 
 SHARED = ("hub", "_disposable")  # fixtures of the whole session: a hub that nobody needs takes time from the others
 
 _left: Counter[str] = Counter()  # tests of each group that are still to end
 _users: defaultdict[str, set[str]] = defaultdict(set)  # the groups that a shared fixture is there for
+
+
+class MixedScheduling(LoadGroupScheduling):  # type: ignore[misc]  # xdist has no types
+    """One test process has tests of no group, which compute, while the others have groups, which mostly wait for hubs.
+
+    xdist alone begins with all groups: then the processors have little to do, and in the end too much.
+    """
+
+    def __init__(self, config: pytest.Config, log: Any = None) -> None:
+        super().__init__(config, log)
+        self._groups: dict[WorkerController, dict[str, bool]] = {}  # each process's last: its tests, and which are done
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        others = [group for other, group in self._groups.items() if other is not node and not all(group.values())]
+        if len(others) >= len(self.nodes) - 1:
+            single = next((scope for scope in self.workqueue if "::" in scope), None)  # groups are first
+            if single is not None:
+                self.workqueue.move_to_end(single, last=False)
+        scope, tests = next(iter(self.workqueue.items()))
+        if "::" not in scope:
+            self._groups[node] = tests
+        super()._assign_work_unit(node)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadGroupScheduling | None:
+    return MixedScheduling(config, log) if config.getoption("dist") == "loadgroup" else None
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Long values are named by their length: names of tests are sent, and printed, several times each."""
+    return f"{argname} of {len(val)}" if isinstance(val, str | bytes) and len(val) > 200 else None
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the marks

@@ -62,9 +62,9 @@ def test_a_long_line_is_refused_before_it_has_ended() -> None:
 def test_a_long_line_in_small_pieces_is_looked_at_once() -> None:
     """Were it looked at with each piece, a million pieces would take hours."""
     line = b'{"a": "' + b"x" * 10_000_000 + b'"}'
-    assert cut(line + b"\n" + line, 8, limit=11_000_000) == [line, line]
-    with pytest.raises(TooLarge, match="Line 1 has 10000008 bytes or more"):
-        cut(line, 8, limit=10_000_000)
+    assert cut(line + b"\n{}", 8, limit=11_000_000) == [line, b"{}"]
+    with pytest.raises(TooLarge, match="Line 1 has 1000008 bytes or more"):
+        cut(line, 8, limit=1_000_000)
 
 
 def key(line: bytes, field: str = "id", schema: Any = None) -> bytes:
