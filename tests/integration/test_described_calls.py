@@ -176,11 +176,11 @@ def test_an_empty_object_is_no_body(owner: Person) -> None:
 @pytest.mark.parametrize(
     ("accept", "status"),
     [
-        ("text/csv", 406),
-        ("application/xml;q=0.9, text/csv", 406),
+        ("application/pdf", 406),
+        ("application/xml;q=0.9, application/pdf", 406),
         ("application/json", 200),
         ("application/x-ndjson", 200),
-        ("text/csv, */*;q=0.1", 200),
+        ("application/pdf, */*;q=0.1", 200),
         ("application/*", 200),
     ],
 )
