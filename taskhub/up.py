@@ -141,6 +141,7 @@ class Hub:
             await asyncio.sleep(0.02)
 
     async def prepare_database(self) -> None:
+        self.write("up", "the database is being prepared, which takes longer the first time")
         await self.forks.await_loaded()
         secrets = {name: value for name, value in os.environ.items() if name in SECRETS}
         program = ProgramSpec("prepare", PREPARE, ROOT, self.environment() | secrets)

@@ -23,13 +23,14 @@ FILE_ID = OpenApiParameter(
     description="As the link has it, which is the value of a step.",
     examples=[OpenApiExample("A file", 1, parameter_only=("file_id", OpenApiParameter.PATH))],
 )
+FILE = OpenApiExample("The file", "its bytes, as they came", response_only=True, media_type=OCTETS)
 
 
 class AnswerFileView(SequenceView):
     @extend_schema(
         operation_id="sequences_runs_files",
         parameters=[ID, FILE_ID],
-        responses={(200, OCTETS): OpenApiResponse(OpenApiTypes.BINARY, "The file")},
+        responses={(200, OCTETS): OpenApiResponse(OpenApiTypes.BINARY, "The file", [FILE])},
     )
     def get(self, request: Request, id: UUID, file_id: int) -> HttpResponse:
         """Download an answer that was kept as a file.
