@@ -24,6 +24,9 @@ OPEN = {"livez", "readyz", "healthz", "version"}  # they need no credentials and
 CAPABLE = {
     "capable_tasks_upload",
     "capable_tasks_status",
+    "capable_tasks_log",
+    "capable_tasks_state",
+    "capable_tasks_state_save",
     "extraction_file",
 }  # who has the address needs no credentials
 CHUNKED = {"tasks_upload", "capable_tasks_upload"}  # their bodies may come in chunks
