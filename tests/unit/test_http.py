@@ -296,6 +296,7 @@ def test_a_test_of_the_family_is_a_test_of_all() -> None:
         406,
         408,
         409,
+        410,
         411,
         412,
         413,
