@@ -8,6 +8,7 @@ from rest_framework import serializers
 from sequences.models import SequenceStep
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
+from taskhub.runs.run_options import RunOptionsQuery
 from taskhub.runs.serializers import ErrorField, RunFilters
 from taskhub.web.views import QuerySerializer
 
@@ -128,12 +129,8 @@ class WaitSerializer(QuerySerializer):
     )
 
 
-class SubmissionSerializer(WaitSerializer):
+class SubmissionSerializer(WaitSerializer, RunOptionsQuery):
     """The query of a call that runs a sequence."""
-
-    webhook = serializers.CharField(
-        default="", allow_blank=True, max_length=2_000, help_text="An address that is told of the end."
-    )
 
 
 class SequenceFilters(RunFilters):

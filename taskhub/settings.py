@@ -300,6 +300,7 @@ WORKER_BEAT_SECONDS = 4
 WORKER_SILENT_SECONDS = 15  # then nobody counts on it any more
 LEADER_LEASE_SECONDS = 15
 RUN_ATTEMPTS = 3
+RUN_LOSSES_MAX = 3  # of the workers of one run
 RUN_TIME_LIMIT_SECONDS = env_int("TASKHUB_RUN_TIME_LIMIT_SECONDS", 3600, minimum=1)
 RUN_CAP_PER_OWNER = env_int("TASKHUB_RUN_CAP_PER_OWNER", 100, minimum=1)  # running at once, all queues
 RUN_RESULT_MAX_BYTES = env_int("TASKHUB_RUN_RESULT_MAX_BYTES", 10 * 1024 * 1024, minimum=1024)

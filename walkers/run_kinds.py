@@ -9,11 +9,13 @@ from taskhub.errors import Forbidden, NotFound, invalid
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 from taskhub.runs.models import Run
 from taskhub.runs.run_kinds import PlannedRun, RunKind, ScheduleTarget
+from walkers.authoring.sentinels import find_sentinel
 from walkers.domain.ids import as_id
 from walkers.models import Node
 from walkers.services.run_files import copy_files, remove_files
 from walkers.walks.principal import Principal
 from walkers.walks.walk_execution import load_work
+from walkers.walks.walk_submission import KIND, walk_arguments
 
 Result = TypeVar("Result")
 
@@ -32,7 +34,7 @@ _ARGUMENTS = ObjectSchema(
 class WalkerKind(RunKind):
     """Walks, whose arguments are `{name, snt, nd, ctx, files}`: the names are resolved, and `ctx` as it was sent."""
 
-    name = "walker"
+    name = KIND
     task = "walkers.tasks.walker_run"
     queue = "walkers"
 
@@ -50,6 +52,11 @@ class WalkerKind(RunKind):
         others = Node.objects.filter(pk=arguments["nd"]).exclude(graph__owner=owner)
         if not owner.is_staff and others.exists():
             raise Forbidden("The run's node is another user's.")
+
+    def options_of(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        sentinel = find_sentinel(arguments.get("snt", ""))
+        definition = sentinel.walkers.get(arguments.get("name", "")) if sentinel else None
+        return definition.options_of(arguments.get("ctx", {})) if definition else {}
 
     def on_retry(self, old: Run, new: Run) -> None:
         copy_files(old, new)
@@ -98,7 +105,7 @@ class WalkerTarget(ScheduleTarget):
         start = _look_up("/nd", lambda: principal.node_id(values.get("nd")))
         ctx = values.get("ctx", {})
         definition.ctx_schema.check_json(ctx, at="/ctx")
-        walk = {"name": definition.name, "snt": definition.sentinel, "nd": str(start), "ctx": ctx}
+        walk = walk_arguments(definition, start, ctx)
         return PlannedRun(principal.user, definition.name, walk, definition.time_limit)
 
 

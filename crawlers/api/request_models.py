@@ -13,6 +13,7 @@ from taskhub.jsontools.field_types import Text
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema, invalid_value
 from taskhub.outbound import check_url
 from taskhub.outbound.policy import configured_policy
+from taskhub.runs import run_options
 from taskhub.runs.serializers import LOG_LEVELS
 from taskhub.web.query_values import AnyCaseChoice, FlagFilter, ListFilter, TimeFilter
 from taskhub.web.views import QuerySerializer
@@ -90,7 +91,7 @@ START_AT_ONCE = Annotated[bool, Field(description="Its first task begins at once
 NEW_CRAWLER = ObjectSchema(
     "NewCrawlerSent", {**_CRAWLER, "meta": (NewCrawlerMeta, {}), "start": (START_AT_ONCE, False)}
 )
-START = ObjectSchema("StartSent", {"params": (PARAMS, {})})
+START = ObjectSchema("StartSent", {"params": (PARAMS, {}), **run_options.FIELDS})
 DETAIL_MAX = 20_000  # characters: a task shows its last hundred statuses
 STATS_MAX = 100
 LOG_LINES_MAX = 1_000

@@ -29,6 +29,7 @@ from crawlers.services.capabilities import find_task
 from taskhub.errors import invalid
 from taskhub.jsontools.strict_json import parse_json
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
+from taskhub.runs.run_options import run_options
 from taskhub.security.scopes import KeyScope
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import response_header
@@ -117,13 +118,15 @@ class StartTaskView(EnvelopeView):
     def post(self, request: Request, fid: UUID) -> Response:
         """Start a task.
 
-        `params` lie over the crawler's, for this task alone. 208 shows the task that is running already.
+        `params` lie over the crawler's, for this task alone; the rest is said of its run, and shows at `/runs`. 208
+        shows the task that is running already.
         """
         crawler = Crawler.objects.select_related("external", "stream", "owner").get_visible(request.user, fid)
         values = self.check_body(request, request_models.START)
 
         def produce() -> Response:
-            task, is_new = task_runs.start_task(crawler=crawler, params=values.get("params", {}))
+            options = run_options(values)
+            task, is_new = task_runs.start_task(crawler=crawler, params=values.get("params", {}), **options)
             return _task_answer(task, 201 if is_new else 208)
 
         return answer_once(request, values, produce)

@@ -17,18 +17,22 @@ from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
 
 
-def start_task(*, crawler: Crawler, params: Mapping[str, Any] | None = None) -> tuple[CrawlerTask, bool]:
+def start_task(
+    *, crawler: Crawler, params: Mapping[str, Any] | None = None, **options: Any
+) -> tuple[CrawlerTask, bool]:
     """A new task, or the one that is running; and whether it is new.
 
-    `params` lie over the crawler's, for this task alone. Raises `Rejected`.
+    `params` lie over the crawler's, for this task alone; `options` are those of its run. Raises `Rejected`, and
+    `Refused` for a webhook's address.
     """
     runs.check_active(crawler.owner)
+    runs.checked_webhook(options.get("webhook", ""))
     with transaction.atomic():
         if running := _lock_running(crawler):
             return running, False
         check_usable(crawler, {"params": params or {}})
         values = complete_params(external=crawler.external, params={**all_params(crawler), **(params or {})})
-        run = _submit_run(crawler, crawler.owner)
+        run = _submit_run(crawler, crawler.owner, **options)
         return _create_task(crawler, run, values), True
 
 
@@ -87,15 +91,17 @@ def _existing_crawler(task: CrawlerTask) -> Crawler:
     return crawler
 
 
-def _submit_run(crawler: Crawler, owner: Any, retry_of: Run | None = None) -> Run:
+def _submit_run(crawler: Crawler, owner: Any, retry_of: Run | None = None, **options: Any) -> Run:
+    kept: Mapping[str, Any] = runs.lasting_options(retry_of) if retry_of else {}
     name = (crawler.name or str(crawler.fid))[:200]
+    arguments = {"crawler": str(crawler.fid)}
     return runs.submit(
         kind=CRAWLER_TASK,
         owner=owner,
         name=name,
-        arguments={"crawler": str(crawler.fid)},
+        arguments=arguments,
         retry_of=retry_of,
-        webhook=crawler.webhook,
+        **{**kept, "webhook": crawler.webhook, **options},
     )
 
 

@@ -1,6 +1,6 @@
 """The calls that run a payload at once, without a task, as the extraction cloud has them: parse, extract, serp."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from django.http import HttpResponseBase
@@ -42,8 +42,8 @@ def _documented(call: str, summary: str, description: str, example: dict[str, An
 
 
 class PayloadRunView(ProcessResultView):
-    def start(self, *, owner: Any, body: dict[str, Any]) -> Process:
-        return run_payload(owner=owner, body=body)
+    def start(self, *, owner: Any, body: dict[str, Any], options: Mapping[str, Any]) -> Process:
+        return run_payload(owner=owner, body=body, **options)
 
 
 class ParseView(PayloadRunView):

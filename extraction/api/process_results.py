@@ -18,11 +18,11 @@ from extraction.models import Process
 from extraction.services.processes import visible_process
 from taskhub.errors import Failed, invalid
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
+from taskhub.runs.run_options import RunOptionsQuery
 from taskhub.runs.waits import answer_when_ended
 from taskhub.security.scopes import KeyScope
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import response_header
-from taskhub.web.views import QuerySerializer
 
 WAIT_MAX = 60  # seconds
 DATA, FILE, MARKDOWN = "data", "file", "markdown"
@@ -34,7 +34,7 @@ TERMS = (
 )
 
 
-class ProcessResultQuery(QuerySerializer):
+class ProcessResultQuery(RunOptionsQuery):
     wait = serializers.FloatField(
         default=WAIT_MAX, min_value=0, max_value=WAIT_MAX, help_text="Seconds to wait for it, at most."
     )
@@ -55,8 +55,8 @@ class ProcessResultView(ExtractionView):
     key_scopes: ClassVar = {"POST": KeyScope.RUN}
     outputs: ClassVar[Mapping[str, str]] = OUTPUTS
 
-    def start(self, *, owner: Any, body: dict[str, Any]) -> Process:
-        """Starts the process of a body. Raises `Rejected` or `Forbidden`."""
+    def start(self, *, owner: Any, body: dict[str, Any], options: Mapping[str, Any]) -> Process:
+        """Starts the process of a body, with these options of its run. Raises `Rejected` or `Forbidden`."""
         raise NotImplementedError
 
     def read_values(self, request: Request) -> dict[str, Any]:
@@ -64,7 +64,8 @@ class ProcessResultView(ExtractionView):
         return self.read_object(request)
 
     def answer_with_result(self, request: Request) -> HttpResponseBase:
-        wait = self.check_query(request, ProcessResultQuery)["wait"]
+        query = self.check_query(request, ProcessResultQuery)
+        wait, options = query["wait"], query["options"]
         body = self.read_values(request)
         sent = body.pop("output", DATA)
         if not isinstance(sent, str) or (output := self.outputs.get(sent)) is None:
@@ -73,9 +74,9 @@ class ProcessResultView(ExtractionView):
             body["markdown"] = True
 
         def start() -> Response:
-            return process_response(self.start(owner=request.user, body=body))
+            return process_response(self.start(owner=request.user, body=body, options=options))
 
-        response = answer_once(request, {**body, "output": output}, start)
+        response = answer_once(request, {**body, "output": output, **({"options": options} if options else {})}, start)
         if response.status_code != 202:  # a refusal, stored for the idempotency key
             return response
         process = visible_process(id=response.data["id"], user=request.user)

@@ -1,6 +1,6 @@
 """The calls that make one file of a page: its source, a picture or a document."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, cast
 
 from django.http import HttpResponseBase, QueryDict
@@ -65,8 +65,8 @@ class SinglePageView(ProcessResultView):
             return body
         return {name: text if name in TEXTS else _value_of(text) for name, text in body.items()}
 
-    def start(self, *, owner: Any, body: dict[str, Any]) -> Process:
-        return run_single_page(owner=owner, product=self.product, body=body)
+    def start(self, *, owner: Any, body: dict[str, Any], options: Mapping[str, Any]) -> Process:
+        return run_single_page(owner=owner, product=self.product, body=body, **options)
 
 
 class FetchView(SinglePageView):

@@ -21,6 +21,7 @@ from extraction.models import ExtractionTask, Process
 from extraction.services import processes, retention, tasks
 from extraction.services.tasks import visible_task
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
+from taskhub.runs.run_options import without_options
 from taskhub.security.scopes import KeyScope
 from taskhub.web.openapi.schemas import response_header
 
@@ -105,11 +106,17 @@ class RunExtractionTaskView(ExtractionView):
         """Run a task.
 
         A new process, which goes on in the background. `payload` lies over the task's own for this run (RFC 7396);
-        `maxCredits` is the most that it may cost.
+        `maxCredits` is the most that it may cost. What is said of runs (`tags`, `metadata`, `priority`, `expires_at`,
+        `concurrency`, `webhook`) stands beside it, and shows at `/runs`.
         """
         task = visible_task(id=id, user=request.user)
         body = self.read_object(request)
-        return answer_once(request, body, lambda: process_response(processes.run_task(task=task, overrides=body)))
+        overrides, options = without_options(body)
+
+        def produce() -> Response:
+            return process_response(processes.run_task(task=task, overrides=overrides, **options))
+
+        return answer_once(request, body, produce)
 
 
 def process_response(process: Process) -> Response:

@@ -21,31 +21,35 @@ from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
 
 
-def run_task(*, task: ExtractionTask, overrides: Mapping[str, Any] | None = None) -> Process:
-    """Runs a task. `overrides` may have a `payload`, which is merged into the stored one, and `maxCredits`.
+def run_task(*, task: ExtractionTask, overrides: Mapping[str, Any] | None = None, **options: Any) -> Process:
+    """Runs a task. `overrides` may have a `payload`, which is merged into the stored one, and `maxCredits`; `options`
+    are those of the run.
 
-    Raises `Rejected`.
+    Raises `Rejected`, and `Refused` for a webhook's address.
     """
     runs.check_active(task.owner)
     value, payload = plan_run(task=task, overrides=overrides or {})
-    return _start_process(task, task.owner, value, payload)
+    return _start_process(task, task.owner, value, payload, options)
 
 
-def run_single_page(*, owner: Any, product: str, body: Mapping[str, Any]) -> Process:
+def run_single_page(*, owner: Any, product: str, body: Mapping[str, Any], **options: Any) -> Process:
     """Makes a file of one page, in a process without a task. Raises `Rejected` or `Forbidden`."""
     value = {**body, PRODUCT: product}
-    return _start_process(None, owner, value, check_payload(value, owner, single=True))
+    return _start_process(None, owner, value, check_payload(value, owner, single=True), options)
 
 
-def run_payload(*, owner: Any, body: Mapping[str, Any]) -> Process:
+def run_payload(*, owner: Any, body: Mapping[str, Any], **options: Any) -> Process:
     """Runs a payload in a process without a task. Raises `Rejected` or `Forbidden`."""
-    return _start_process(None, owner, body, check_payload(body, owner))
+    return _start_process(None, owner, body, check_payload(body, owner), options)
 
 
-def _start_process(task: ExtractionTask | None, owner: Any, value: Mapping[str, Any], payload: Payload) -> Process:
+def _start_process(
+    task: ExtractionTask | None, owner: Any, value: Mapping[str, Any], payload: Payload, options: Mapping[str, Any]
+) -> Process:
+    runs.checked_webhook(options.get("webhook", ""))
     with transaction.atomic():
         process = create_process(task, owner, value, payload, None)
-        process.run = submit_run(process)
+        process.run = submit_run(process, **options)
         process.save(update_fields=["run"])
         return process
 
@@ -83,16 +87,17 @@ def plan_run(*, task: ExtractionTask, overrides: Mapping[str, Any]) -> tuple[dic
     return value, check_payload(value, task.owner, "/payload")
 
 
-def submit_run(process: Process, retry_of: Run | None = None) -> Run:
-    """Submits a run for a process."""
+def submit_run(process: Process, retry_of: Run | None = None, **options: Any) -> Run:
+    """Submits a run for a process; what was said of the run that it tries again is said of it, too."""
     task = process.task
+    kept: Mapping[str, Any] = runs.lasting_options(retry_of) if retry_of else {}
     return runs.submit(
         kind=EXTRACTION,
         owner=process.owner,
         name=(task.name or task.id) if task else str(process.payload.get("name") or process.format),
         arguments={"process": process.id},
         retry_of=retry_of,
-        webhook=task.webhook if task else "",
+        **{**kept, "webhook": task.webhook if task else "", **options},
     )
 
 

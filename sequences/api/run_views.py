@@ -187,7 +187,7 @@ def run_sequence(view: CheckedView, request: Request, arguments: Mapping[str, An
         require_scopes(request.auth, key_scopes_of_owner(arguments, request.user))
 
     def submit() -> Run:
-        return submit_sequence(arguments=arguments, owner=request.user, webhook=query["webhook"])
+        return submit_sequence(arguments=arguments, owner=request.user, **query["options"])
 
     return answer_submission(request, {"arguments": arguments, **query}, submit, query["wait"])
 

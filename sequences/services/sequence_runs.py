@@ -81,15 +81,15 @@ def check_for_owner(arguments: Mapping[str, Any], owner: Any) -> Mapping[str, An
         raise InvalidSequence([{"path": key, "detail": error.detail}]) from None
 
 
-def submit_sequence(*, arguments: Mapping[str, Any], owner: Any, webhook: str = "") -> Run:
-    """Submits a run of a sequence, or of a stored one. Raises `InvalidSequence`, `NotFound` for a stored one that is
-    none, and `Refused` for a webhook's address."""
-    runs.checked_webhook(webhook)
+def submit_sequence(*, arguments: Mapping[str, Any], owner: Any, **options: Any) -> Run:
+    """Submits a run of a sequence, or of a stored one, with `run_options`. Raises `InvalidSequence`, `NotFound` for a
+    stored one that is none, and `Refused` for a webhook's address."""
+    runs.checked_webhook(options.get("webhook", ""))
     call = read_call(arguments)
     name = KIND if call is None else call.name
     arguments = check_for_owner(arguments, owner) if call is None else resolved_arguments(call, owner)
     arguments = mark_sensitive(arguments)
-    return runs.submit(kind=KIND, owner=owner, name=name, arguments=arguments, time_limit=time_limit(), webhook=webhook)
+    return runs.submit(kind=KIND, owner=owner, name=name, arguments=arguments, time_limit=time_limit(), **options)
 
 
 def planned_run(arguments: Mapping[str, Any], owner: Any, schedule: str) -> PlannedRun:

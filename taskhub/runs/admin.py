@@ -48,12 +48,24 @@ class RunAdmin(ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": ("id", "kind", "name", "owner", "state", "bar", "shown_error")}),
         (
+            "Options",
+            {"fields": ("tags", "shown_metadata", "priority", "expires_at", "concurrency_key", "concurrency_limit")},
+        ),
+        (
             "Lineage",
             {"fields": ("shown_parent", "shown_children", "shown_retry_of", "shown_retries", "schedule")},
         ),
         ("Work", {"fields": ("shown_arguments", "shown_result", "more")}),
         ("Times", {"fields": ("created_at", "due_at", "not_before", "started_at", "finished_at", "duration")}),
-        ("Claim", {"fields": ("worker", "attempt", "attempts", "time_limit", "lease_until", "revision")}),
+        (
+            "Claim",
+            {
+                "fields": (
+                    *("ready", "blocked", "worker", "attempt", "attempts", "failures", "losses"),
+                    *("time_limit", "lease_until", "request_id", "revision"),
+                )
+            },
+        ),
     )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Run | None = None) -> list[str]:
@@ -85,6 +97,10 @@ class RunAdmin(ReadOnlyAdmin):
     @admin.display(description="arguments")
     def shown_arguments(self, run: Run) -> SafeString:
         return json_block(run.arguments)
+
+    @admin.display(description="metadata")
+    def shown_metadata(self, run: Run) -> SafeString:
+        return json_block(run.metadata)
 
     @admin.display(description="result")
     def shown_result(self, run: Run) -> SafeString:

@@ -1,7 +1,10 @@
-"""States of runs, back-off, and the exceptions that end an attempt. Pure."""
+"""States of runs, concurrency, back-off, and the exceptions that end an attempt. Pure."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 
@@ -30,8 +33,36 @@ def backoff(attempt: int) -> int:
     return min(BACKOFF_MAX_SECONDS, BACKOFF_FIRST_SECONDS << min(attempt - 1, 30))
 
 
-def may_try_again(*, attempt: int, attempts: int) -> bool:
-    return attempt < attempts
+def spread_backoff(failures: int, *, first: float, chance: float) -> float:
+    """Seconds until the attempt after so many failures: `first`, twice that, ..., at most 300, or `first` if that is
+    more. `chance` is from 0 to 1, and takes up to a half of it away: what failed together does not come back together.
+    """
+    longest = first * (1 << min(failures - 1, 30))
+    return min(longest, max(first, float(BACKOFF_MAX_SECONDS))) * (1 - chance / 2)
+
+
+def may_try_again(*, failures: int, attempts: int) -> bool:
+    return failures < attempts
+
+
+PRIORITY_LOWEST, PRIORITY_DEFAULT, PRIORITY_HIGHEST = 1, 5, 9
+
+
+class ConcurrencyPolicy(StrEnum):
+    """What becomes of a run where as many of its concurrency key go on as may."""
+
+    WAIT = "wait"  # it waits until fewer do
+    SKIP = "skip"  # it is left out
+    CANCEL = "cancel"  # the oldest of the others is cancelled
+
+
+@dataclass(frozen=True)
+class Concurrency:
+    """How many runs of an owner with the same key may go on at once."""
+
+    key: str
+    limit: int = 1
+    policy: ConcurrencyPolicy = ConcurrencyPolicy.WAIT
 
 
 def oldest_id(moment: datetime) -> UUID:
@@ -49,6 +80,15 @@ class Interrupted(KeyboardInterrupt):
 
 class Overdue(Interrupted):
     """Raised inside the work of a run whose time limit is over."""
+
+
+class AttemptFailed(Exception):
+    """Raised where an attempt failed with this error, and another one is to be made after so many seconds."""
+
+    def __init__(self, error: Mapping[str, Any], delay: float) -> None:
+        super().__init__(error["message"])
+        self.error = error
+        self.delay = delay
 
 
 class ResultTooLarge(Exception):

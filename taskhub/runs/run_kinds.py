@@ -30,6 +30,10 @@ class RunKind:
     def check(self, arguments: Mapping[str, Any]) -> None:
         """Raises `Rejected` for arguments that cannot run."""
 
+    def options_of(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the work itself states of such a run, such as its priority, where nothing is said of the run."""
+        return {}
+
     def check_owner(self, arguments: Mapping[str, Any], owner: Any) -> None:
         """Raises `Forbidden` where the owner may no longer start such a run; it is asked when one is tried again."""
 
@@ -50,10 +54,10 @@ class RunKind:
     def attempts(self) -> int:
         return settings.RUN_ATTEMPTS if self.retry_delays is None else len(self.retry_delays) + 1
 
-    def delay_after(self, attempt: int) -> float:
-        """Seconds from a failed attempt (1 is the first) to the next, where it may succeed later."""
+    def delay_after(self, failures: int) -> float:
+        """Seconds from an attempt that failed to the next, where it may succeed later; so many have failed."""
         delays = self.retry_delays
-        return backoff(attempt) if delays is None else delays[min(attempt, len(delays)) - 1]
+        return backoff(failures) if delays is None else delays[min(failures, len(delays)) - 1]
 
     def admin_links(self, run: Run) -> list[tuple[str, str]]:
         """Labels and addresses of pages in the admin that show more of a run."""

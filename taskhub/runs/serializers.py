@@ -6,8 +6,9 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema_field
 from rest_framework import serializers
 
-from taskhub.runs.domain import State, oldest_id
+from taskhub.runs.domain import ConcurrencyPolicy, State, oldest_id
 from taskhub.runs.models import LogLine, Run
+from taskhub.runs.run_options import shown_concurrency
 from taskhub.security.masking import mask_all, masked_address
 from taskhub.web.query_values import AnyCaseChoice, ListFilter, TimeFilter
 from taskhub.web.views import QuerySerializer
@@ -26,6 +27,11 @@ EXAMPLE = {
     "schedule": "",
     "due_at": None,
     "not_before": None,
+    "expires_at": None,
+    "tags": ["nightly"],
+    "metadata": {"customer": "4711"},
+    "priority": 5,
+    "concurrency": None,
     "created_at": "2026-01-31T12:00:00.000000Z",
     "started_at": "2026-01-31T12:00:00.004000Z",
     "finished_at": "2026-01-31T12:00:00.009000Z",
@@ -47,6 +53,19 @@ ERROR_SCHEMA = {
         "where": {"type": "string", "description": "The line in a walker's code that failed."},
     },
     "required": ["type", "message"],
+    "additionalProperties": False,
+}
+
+
+CONCURRENCY_SCHEMA = {
+    "title": "RunConcurrency",
+    "type": ["object", "null"],
+    "properties": {
+        "key": {"type": "string"},
+        "limit": {"type": "integer"},
+        "policy": {"type": "string", "enum": [str(policy) for policy in ConcurrencyPolicy]},
+    },
+    "required": ["key", "limit", "policy"],
     "additionalProperties": False,
 }
 
@@ -87,10 +106,21 @@ class RunSerializer(serializers.ModelSerializer[Run]):
     state = serializers.ChoiceField(choices=[str(state) for state in State])
     progress = ProgressField(help_text="When the work tells it.")
     error = ErrorField(help_text="Of the last attempt that failed.")
+    tags = serializers.ListField(child=serializers.CharField())
+    metadata = serializers.SerializerMethodField(help_text="As its owner gave it, secrets masked.")
+    concurrency = serializers.SerializerMethodField()
 
     class Meta:
         model = Run
         fields: ClassVar = list(EXAMPLE)
+
+    @extend_schema_field({"type": "object"})
+    def get_metadata(self, run: Run) -> Any:
+        return mask_all(run.metadata) if run.metadata else {}
+
+    @extend_schema_field(CONCURRENCY_SCHEMA)
+    def get_concurrency(self, run: Run) -> Any:
+        return shown_concurrency(run)
 
 
 class WholeRunSerializer(RunSerializer):

@@ -19,9 +19,17 @@ ALWAYS_ALLOWED = frozenset({"limit", "cursor", "api_key"})
 NAMES_MAX = 20
 
 
+ANY = "KEY"  # at the end of a parameter's name it stands for any text
+
+
 class DescribedCall(NamedTuple):
     query: frozenset[str]
     has_body: bool
+
+    def takes(self, name: str) -> bool:
+        """Whether the query may have a parameter of this name."""
+        before, dot, rest = name.partition(".")
+        return name in self.query or bool(rest and f"{before}{dot}{ANY}" in self.query)
 
 
 _described: dict[tuple[type[Any], str], DescribedCall] = {}  # by view and method
@@ -39,7 +47,7 @@ def refuse_unknown_names(view: Any, request: Request) -> None:
     key = (type(view), method)
     if (call := _described.get(key)) is None:
         call = _described[key] = _description_of(view, handler, method)
-    _refuse(name for name in request.query_params if name not in call.query)
+    _refuse(name for name in request.query_params if not call.takes(name))
     has_body = call.has_body or getattr(view, "reads_any_body", False)
     if not has_body and request.META.get("CONTENT_LENGTH") not in (None, "", "0"):
         body = _body_of(request)

@@ -16,7 +16,7 @@ def test_a_line_names_its_run_and_its_request(hub: Hub) -> None:
     owner.get("/js/walker_queue_wait", {"task_id": run_id, "timeout": 60})
     owner.post("/js/walker_run", {**sent, "is_async": False}, headers={"X-Request-ID": "call-4712"})
     text = hub.log.read_bytes().decode()
-    assert re.search(rf"\[run={run_id}.*\] The walker fail ended as FAILURE: RuntimeError: It fails aloud\.", text)
+    assert f"[run={run_id} request=call-4711] The walker fail ended as FAILURE: RuntimeError: It fails aloud." in text
     assert "[request=call-4712] The walker fail failed" in text
     assert f"[{run_id}] succeeded" not in text
 

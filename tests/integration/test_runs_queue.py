@@ -410,7 +410,7 @@ def test_a_silent_workers_run_is_offered_again_and_its_late_ending_refused(olga:
 
 def test_a_run_that_loses_every_worker_is_given_up(olga: User) -> None:
     run = submit(olga)
-    for _ in range(settings.RUN_ATTEMPTS):
+    for _ in range(settings.RUN_LOSSES_MAX):
         claim_one()
         Run.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
         queue.sweep()
@@ -432,7 +432,7 @@ def test_progress_that_is_saved_with_a_lease_quotes_no_secret(olga: User) -> Non
 
 def test_a_worker_that_renews_in_time_is_not_given_up(olga: User) -> None:
     submit(olga)
-    Run.objects.update(attempts=1)
+    Run.objects.update(losses=settings.RUN_LOSSES_MAX - 1)
     run = claim_one()
     Run.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     assert queue.renew(run=run)
@@ -453,7 +453,7 @@ def test_more_silent_workers_than_one_batch_cost_no_run_an_attempt(olga: User, m
 
 def test_a_run_of_an_app_that_was_removed_ends_all_the_same(olga: User) -> None:
     run, waiting = submit(olga), submit(olga)
-    Run.objects.update(attempts=1)
+    Run.objects.update(losses=settings.RUN_LOSSES_MAX - 1)
     claim_one()
     Run.objects.filter(pk=run.pk).update(lease_until=timezone.now() - timedelta(seconds=1), kind="removed")
     Run.objects.filter(pk=waiting.pk).update(kind="removed")

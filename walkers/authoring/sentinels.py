@@ -1,9 +1,10 @@
 """Which walkers there are. A sentinel is the named set of walkers that one Django app contributes."""
 
+import random
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import cleandoc, get_annotations, getattr_static, getsourcefile, getsourcelines, isfunction, signature
 from types import ModuleType
 from typing import Any
@@ -13,12 +14,19 @@ from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from taskhub.errors import NotFound
+from taskhub.error_texts import storable
+from taskhub.errors import NotFound, Rejected
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema
+from taskhub.runs.domain import PRIORITY_DEFAULT, spread_backoff
+from taskhub.runs.models.run import CONCURRENCY_KEY_MAX
+from taskhub.runs.run_options import checked_options, run_options
 from walkers.authoring.walker import Walk, Walker, is_class_variable, reserved_names
 from walkers.domain.ids import GLOBAL, NAME_MAX, as_id, sentinel_id
 
 BUNDLED = "taskhub"
+ATTEMPTS_MAX = 100
+RETRY_DELAY_MAX = 86_400
+_CTX_FIELD = re.compile(r"\{ctx\.(\w+)\}")
 _WALKER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,199}")
 
 
@@ -45,6 +53,7 @@ class WalkerDefinition:
         fields = _fields_of(walker_class)
         ctx_schema = ObjectSchema(walker_class.__name__, fields, extra=walker_class.extra)
         attributes = tuple(field for field in fields if field not in reserved_names())
+        _check_options(walker_class, name, fields)
         return cls(name, sentinel, cleandoc(walker_class.__doc__ or ""), walker_class, ctx_schema, attributes)
 
     @property
@@ -55,6 +64,23 @@ class WalkerDefinition:
     def time_limit(self) -> float:
         """Seconds."""
         return self.walker_class.time_limit or settings.RUN_TIME_LIMIT_SECONDS
+
+    def options_of(self, ctx: Mapping[str, Any]) -> dict[str, Any]:
+        """What the walker states of its runs. In its concurrency key `{ctx.NAME}` is a field's value."""
+        stated = run_options({name: getattr(self.walker_class, name) for name in ("priority", "concurrency")})
+        if self.walker_class.attempts is not None:
+            stated["attempts"] = self.walker_class.attempts
+        if stated.get("priority") == PRIORITY_DEFAULT:
+            del stated["priority"]
+        if concurrency := stated.get("concurrency"):
+            values = {**self.walker_class.__field_defaults__, **ctx}
+            key = _CTX_FIELD.sub(lambda found: str(values.get(found[1], "")), concurrency.key)
+            stated["concurrency"] = replace(concurrency, key=storable(key)[:CONCURRENCY_KEY_MAX])
+        return stated
+
+    def retry_delay(self, failures: int) -> float:
+        """Seconds until the next attempt after so many that failed."""
+        return spread_backoff(failures, first=self.walker_class.retry_delay, chance=random.random())  # noqa: S311
 
     def create_walker(self, walk: Walk) -> Walker:
         walker = self.walker_class()
@@ -78,6 +104,25 @@ def _check_methods(walker_class: type[Walker], name: str) -> None:
         else:
             continue
         raise ImproperlyConfigured(f"The walker {name!r} ({_place_of(walker_class)}): its {method} {fault}.")
+
+
+def _check_options(walker_class: type[Walker], name: str, fields: Mapping[str, Any]) -> None:
+    """Raises `ImproperlyConfigured` for attempts, a priority or a concurrency that cannot be."""
+    attempts, delay = walker_class.attempts, walker_class.retry_delay
+    fault = ""
+    if attempts is not None and not (isinstance(attempts, int) and 1 <= attempts <= ATTEMPTS_MAX):
+        fault = f"its attempts are a number from 1 to {ATTEMPTS_MAX}"
+    elif not (isinstance(delay, int | float) and 0 <= delay <= RETRY_DELAY_MAX):
+        fault = f"its retry_delay is a number of seconds, up to {RETRY_DELAY_MAX}"
+    try:
+        stated = checked_options({"priority": walker_class.priority, "concurrency": walker_class.concurrency})
+        key = stated["concurrency"].key if "concurrency" in stated else ""
+        if strange := [field for field in _CTX_FIELD.findall(key) if field not in fields]:
+            fault = f"it has no field {strange[0]!r}, which its concurrency key names"
+    except Rejected as error:
+        fault = error.detail
+    if fault:
+        raise ImproperlyConfigured(f"The walker {name!r} ({_place_of(walker_class)}): {fault}.")
 
 
 def _takes(method: Callable[..., Any], count: int) -> bool:

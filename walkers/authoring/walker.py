@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing, closing, suppress
 from functools import cached_property
 from inspect import get_annotations, isasyncgen, isawaitable, isgenerator
@@ -15,9 +15,10 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from taskhub.accounts.models import User
+from taskhub.runs.domain import PRIORITY_DEFAULT
 from taskhub.runs.queue.execution import Execution
 from taskhub.security.masking import is_secret
-from walkers.authoring.event_loop import WalkEventLoop
+from walkers.authoring.event_loop import WalkEventLoop, outside_event_loop
 from walkers.authoring.places import Place, WalkSession
 from walkers.authoring.route import Route
 from walkers.domain.json_copy import NotJson, json_copy
@@ -67,6 +68,10 @@ class Walker:
     name: ClassVar[str] = ""  # default: the class's name in snake_case
     atomic: ClassVar[bool] = True  # one walk is one transaction
     time_limit: ClassVar[float | None] = None  # seconds; default: TASKHUB_RUN_TIME_LIMIT_SECONDS
+    attempts: ClassVar[int | None] = None  # of which each may fail; default: what cannot succeed later fails at once
+    retry_delay: ClassVar[float] = 2  # seconds after the first that failed; then twice as many, each time
+    priority: ClassVar[int] = PRIORITY_DEFAULT  # 1 to 9; of an owner's runs the higher is first
+    concurrency: ClassVar[Mapping[str, Any] | None] = None  # `{key, limit, policy}` of its runs; see docs/walkers.md
     extra: ClassVar[bool] = False  # `ctx` may hold keys that are no fields; they are in `self.ctx`
 
     _walk: Walk
@@ -117,6 +122,23 @@ class Walker:
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Saves how far it is, for whoever asks. A walk that was cancelled or is out of time ends here."""
         self._walk.save_progress(done, total, message)
+
+    def spawn(
+        self,
+        name: str,
+        ctx: Mapping[str, Any] | None = None,
+        *,
+        nd: str | None = None,
+        snt: str | None = None,
+        **options: Any,
+    ) -> UUID:
+        """Starts another walker in the background, for the same user: a run whose parent is this one's. Its id.
+
+        It is accepted in the transaction of the walk: where this walk fails, the other never was. `nd` and `snt` are as
+        in `walker_run`, and so are the `options`: `tags`, `metadata`, `priority`, `expires_at`, `concurrency`,
+        `run_at`. Raises `NotFound` and `Rejected`.
+        """
+        return self._walk.spawn(name, ctx or {}, nd=nd, snt=snt, **options)
 
     @property
     def ctx(self) -> Mapping[str, Any]:
@@ -184,8 +206,10 @@ class Walk:
         time_limit: float,
         request: WalkerRequest | None = None,
         execution: Execution | None = None,
+        spawn: Callable[..., UUID] | None = None,
     ) -> None:
         self.ctx, self.user, self.files = ctx, user, files
+        self._spawn = spawn
         self.request, self.execution = request, execution
         self.status: int | None = None
         self.report: list[Any] = []
@@ -258,6 +282,12 @@ class Walk:
             "yielded": False,
         }
         return body if self.status is None else body | {"status": self.status}
+
+    def spawn(self, name: str, ctx: Mapping[str, Any], **options: Any) -> UUID:
+        if self._spawn is None:
+            raise RuntimeError("This walk cannot start others.")
+        run = self.execution.run if self.execution else None
+        return outside_event_loop(self._spawn)(self.user, run, name, ctx, **options)
 
     def _check_may_go_on(self) -> None:
         if self.execution is not None:

@@ -18,6 +18,7 @@ from taskhub.jsontools.jsonc import parse_jsonc
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 from taskhub.jsontools.strict_json import parse_json
 from taskhub.runs import queue
+from taskhub.runs.run_options import unfolded
 from taskhub.security.scopes import KeyScope
 from taskhub.web.query_values import FLAG_SCHEMA, FLAGS
 from walkers.http.form_values import parse_text
@@ -123,8 +124,13 @@ class CallFunction:
 
         A text that cannot be read stays as it is, and is refused with its place when it is checked.
         """
-        types = self._json_types
-        return {name: parse_text(text, types.get(name, "string"), name, self.read_json) for name, text in texts.items()}
+        values = unfolded(texts) if "concurrency" in self.arguments_schema.names else texts
+        return {
+            name: self._parse_text(name, value) if isinstance(value, str) else value for name, value in values.items()
+        }
+
+    def _parse_text(self, name: str, text: str) -> Any:
+        return parse_text(text, self._json_types.get(name, "string"), name, self.read_json)
 
     @property
     def read_json(self) -> Callable[[str], Any]:

@@ -17,7 +17,7 @@ from taskhub.db.connections import refuse_broken_transaction
 from taskhub.db.fair_semaphore import FairSemaphore
 from taskhub.error_texts import error_of
 from taskhub.errors import Failed, NotFound, Problem
-from taskhub.runs.domain import Interrupted, LeaseLost
+from taskhub.runs.domain import AttemptFailed, Interrupted, LeaseLost, may_try_again
 from taskhub.runs.queue.execution import Execution, comes_from_outside
 from taskhub.runs.queue.log_capture import log_failure
 from taskhub.security.masking import hiding
@@ -27,6 +27,7 @@ from walkers.authoring.sentinels import WalkerDefinition
 from walkers.authoring.walker import Walk
 from walkers.services.run_files import close_files, files_of
 from walkers.walks.author_frames import author_traceback, where_of
+from walkers.walks.walk_submission import spawn_walk
 
 log = logging.getLogger(__name__)
 
@@ -74,12 +75,16 @@ def _perform_walk(execution: Execution) -> None:
         files,
         time_limit=definition.time_limit,
         execution=execution,
+        spawn=spawn_walk,
     )
     try:
         with _carry_out(definition, walk):
             execution.succeed(walk.result)
     except WalkerFailed as failure:
         error = failure.members["error"]
+        failures = run.failures + 1
+        if definition.walker_class.attempts is not None and may_try_again(failures=failures, attempts=run.attempts):
+            raise AttemptFailed(error, definition.retry_delay(failures)) from failure
         result = walk.result | {"success": False}
         execution.fail(error["type"], error["message"], result, where=error.get("where", ""))
     finally:

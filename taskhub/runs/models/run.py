@@ -4,18 +4,23 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from taskhub.db.querysets import OwnedQuerySet
 from taskhub.error_texts import storable
 from taskhub.errors import Unavailable
-from taskhub.runs.domain import ENDED, RUNNING, WAITING, State
+from taskhub.runs.domain import ENDED, PRIORITY_DEFAULT, RUNNING, WAITING, Concurrency, ConcurrencyPolicy, State
 from taskhub.security.encryption import EncryptedTextField
 from taskhub.security.masking import hide, mask, mask_all, secrets_of
 from taskhub.security.sealed_values import SealedJSONField
+
+TAG_MAX = 50
+CONCURRENCY_KEY_MAX = 200
 
 
 class RunQuerySet(OwnedQuerySet["Run"]):
@@ -56,6 +61,37 @@ class Run(models.Model):
     alone_as = models.CharField(
         max_length=64, default="", db_default="", blank=True, help_text="Of runs with the same one goes on at a time"
     )
+    tags = ArrayField(models.CharField(max_length=TAG_MAX), default=list, db_default=[], blank=True)
+    metadata: "models.Field[Any, Any]" = SealedJSONField(
+        default=dict,
+        db_default={},
+        blank=True,
+        help_text="What its owner says of it: texts, numbers, yes or no, by name",
+    )
+    priority = models.SmallIntegerField(
+        default=PRIORITY_DEFAULT,
+        db_default=PRIORITY_DEFAULT,
+        help_text="1 to 9; of an owner's runs the higher is first",
+    )
+    expires_at = models.DateTimeField(null=True, help_text="By when it must have begun")
+    concurrency_key = models.CharField(max_length=CONCURRENCY_KEY_MAX, default="", db_default="", blank=True)
+    concurrency_limit = models.IntegerField(
+        default=1, db_default=1, help_text="Of the owner's runs with the same key so many go on at a time"
+    )
+    concurrency_policy = models.CharField(
+        max_length=10,
+        default=str(ConcurrencyPolicy.WAIT),
+        db_default=str(ConcurrencyPolicy.WAIT),
+        choices=[(str(policy), str(policy)) for policy in ConcurrencyPolicy],
+    )
+    blocked = models.BooleanField(
+        default=False, db_default=False, help_text="Waits until fewer runs with its concurrency key go on"
+    )
+    failures = models.SmallIntegerField(default=0, db_default=0, help_text="Attempts that failed")
+    losses = models.SmallIntegerField(default=0, db_default=0, help_text="Attempts whose worker was lost")
+    request_id = models.CharField(
+        max_length=128, default="", db_default="", blank=True, help_text="Of the call that it was accepted for"
+    )
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -87,11 +123,29 @@ class Run(models.Model):
             models.Index(fields=["owner", "-id"], name="run_owner"),
             models.Index(fields=["kind", "-id"], name="run_kind"),
             models.Index(fields=["name", "-id"], name="run_name"),
-            models.Index(fields=["kind", "owner", "id"], name="run_ready", condition=Q(ready=True)),
+            models.Index("kind", "owner", F("priority").desc(), "id", name="run_next", condition=Q(ready=True)),
             models.Index(fields=["owner", "lease_until"], name="run_leased", condition=Q(lease_until__isnull=False)),
             models.Index(
                 fields=["not_before"], name="run_delayed", condition=Q(ready=False, state__in=sorted(WAITING))
             ),
+            models.Index(
+                "owner",
+                "concurrency_key",
+                F("priority").desc(),
+                "id",
+                name="run_blocked",
+                condition=Q(blocked=True, finished_at__isnull=True),
+            ),
+            models.Index(
+                fields=["owner", "concurrency_key"],
+                name="run_admitted",
+                condition=~Q(concurrency_key="") & (Q(ready=True) | Q(lease_until__isnull=False)),
+            ),
+            models.Index(
+                fields=["expires_at"], name="run_expiring", condition=Q(state=State.PENDING, expires_at__isnull=False)
+            ),
+            GinIndex(fields=["tags"], name="run_tags", condition=~Q(tags=[])),
+            GinIndex(fields=["metadata"], opclasses=["jsonb_path_ops"], name="run_metadata", condition=~Q(metadata={})),
             # The rare states; a list of successes finds them by the indexes above.
             models.Index(fields=["state", "-id"], name="run_state", condition=~Q(state=State.SUCCESS)),
             models.Index(fields=["parent"], name="run_parent", condition=Q(parent__isnull=False)),
@@ -106,6 +160,12 @@ class Run(models.Model):
     @property
     def ended(self) -> bool:
         return self.state in ENDED
+
+    @property
+    def concurrency(self) -> Concurrency | None:
+        if not self.concurrency_key:
+            return None
+        return Concurrency(self.concurrency_key, self.concurrency_limit, ConcurrencyPolicy(self.concurrency_policy))
 
     @property
     def secrets(self) -> frozenset[str]:

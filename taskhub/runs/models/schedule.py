@@ -8,6 +8,7 @@ from django.db.models import Q
 
 from taskhub.runs.models.run import Run
 from taskhub.security.encryption import EncryptedTextField
+from taskhub.security.sealed_values import SealedJSONField
 
 
 class Schedule(models.Model):
@@ -51,6 +52,9 @@ class Schedule(models.Model):
     )
     webhook: "models.Field[Any, Any]" = EncryptedTextField(
         default="", db_default="", blank=True, help_text="The address that is told of each run's end"
+    )
+    run_options: "models.Field[Any, Any]" = SealedJSONField(
+        default=dict, db_default={}, blank=True, help_text="Tags, metadata, priority and concurrency of its runs"
     )
     due_at = models.DateTimeField(null=True, help_text="The next fire, if there is one")
     fault = models.TextField(default="", help_text="Why it cannot fire")

@@ -16,7 +16,7 @@ from taskhub.runs.queue.leases import (
 from taskhub.runs.queue.maintenance import prune, remove_runs_of, sweep
 from taskhub.runs.queue.pubsub import publish
 from taskhub.runs.queue.queries import visible_run, wait
-from taskhub.runs.queue.submission import check_active, create_run, retry, submit
+from taskhub.runs.queue.submission import check_active, create_run, lasting_options, offer, retry, submit
 from taskhub.runs.queue.webhook_events import checked_webhook, queue_webhook, set_webhook
 
 __all__ = [
@@ -30,7 +30,9 @@ __all__ = [
     "detach",
     "end",
     "finish_detached",
+    "lasting_options",
     "notify_worker",
+    "offer",
     "prune",
     "publish",
     "queue_webhook",

@@ -10,7 +10,7 @@ from django.db import InterfaceError, OperationalError, connection
 from taskhub.error_texts import error_of, message_of
 from taskhub.errors import Problem
 from taskhub.log_context import about
-from taskhub.runs.domain import Interrupted, LeaseLost, Overdue, State
+from taskhub.runs.domain import AttemptFailed, Interrupted, LeaseLost, Overdue, State
 from taskhub.runs.models import Run
 from taskhub.runs.queue.execution import Execution, comes_from_outside
 from taskhub.runs.queue.lease_keeper import LeaseKeeper
@@ -43,7 +43,7 @@ def attempt(execution: Execution, perform: Perform, keeper: LeaseKeeper) -> None
     that was told to end: what it was at is lost with it, and gets another attempt.
     """
     run = execution.run
-    with about(run_id=run.pk), hiding_texts(run.secrets), _captured_log(execution):
+    with about(run_id=run.pk, request_id=run.request_id), hiding_texts(run.secrets), _captured_log(execution):
         try:
             with keeper.keep(execution):
                 perform(execution)
@@ -90,6 +90,9 @@ def _record_failure(execution: Execution, error: BaseException) -> None:
             log.warning("Run %s lost the database: %s", run.pk, message_of(error))
             execution.drop_connection()
             execution.end_attempt(error_of(error), retry=True)
+        case AttemptFailed():
+            log.info("Run %s failed, and is tried again: %s", run.pk, message_of(error))
+            execution.end_attempt(error.error, retry=True, delay=error.delay)
         case Problem():
             log.info("Run %s failed: %s", run.pk, message_of(error))
             execution.end_attempt(error_of(error), retry=not error.permanent, pause=error.retry_after or 0)

@@ -22,6 +22,7 @@ from taskhub.runs.models import Run
 from taskhub.runs.queue import pubsub
 from taskhub.runs.queue.leases import worker_topic
 from taskhub.runs.queue.run_log import RunLog
+from taskhub.runs.queue.signals import leave_room
 from taskhub.runs.queue.webhook_events import queue_end_webhook
 from taskhub.runs.run_kinds import kind_or_default
 from taskhub.security.sealed_values import seal
@@ -36,7 +37,7 @@ _END = """
 WITH ended AS (
     UPDATE runs_run SET
         state = %(state)s, result = %(result)s, error = %(error)s, progress = coalesce(%(progress)s, progress),
-        finished_at = clock_timestamp(), lease_until = NULL, ready = false, revision = revision + 1
+        finished_at = clock_timestamp(), lease_until = NULL, ready = false, blocked = false, revision = revision + 1
     WHERE {which}
     RETURNING id, kind, name, state, worker, error, created_at, started_at, finished_at, webhook
 ), projected AS (
@@ -145,6 +146,7 @@ def _end(statement: PreparedStatement, run: Run, values: dict[str, Any], state: 
         if run.webhook:
             queue_end_webhook(run=run)
     transaction.on_commit(lambda: _announce_end(run, state, documents.get("error")))
+    leave_room(run)
     return True
 
 
@@ -153,7 +155,7 @@ def _announce_end(run: Run, state: State, error: Mapping[str, Any] | None) -> No
     reason = f": {error['type']}: {error['message']}" if error else ""
     level = logging.WARNING if state == State.FAILURE else logging.INFO if state == State.REVOKED else logging.DEBUG
     if log.isEnabledFor(level):
-        with about(run_id=run.pk):
+        with about(run_id=run.pk, request_id=run.request_id):
             log.log(level, "The %s %s ended as %s%s", run.kind, run.name, state, reason)
 
 

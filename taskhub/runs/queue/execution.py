@@ -108,17 +108,22 @@ class Execution:
         self._flush_log()
         ends.end(run=self.run, state=State.FAILURE, result=result, error=error, progress=self.latest_progress)
 
-    def end_attempt(self, error: dict[str, str], *, retry: bool, pause: float = 0) -> None:
+    def end_attempt(
+        self, error: Mapping[str, str], *, retry: bool, pause: float = 0, delay: float | None = None
+    ) -> None:
         """Writes down how an attempt ended that could not do so itself: with a later attempt, or as FAILURE.
 
-        The later attempt is made after `pause` seconds at least, for which whoever was asked has asked in turn.
+        The later attempt is made after `delay` seconds, or as the kind says, but after `pause` seconds at least, for
+        which whoever was asked has asked in turn.
         """
         run = self.run
         self._log_failure(error)
         self._flush_log()
         try:
-            if retry and may_try_again(attempt=run.attempt, attempts=run.attempts):
-                delay = max(kind_of(run.kind).delay_after(run.attempt), min(pause, PAUSE_MAX_SECONDS))
+            failures = run.failures + 1
+            if retry and may_try_again(failures=failures, attempts=run.attempts):
+                delay = kind_of(run.kind).delay_after(failures) if delay is None else delay
+                delay = max(delay, min(pause, PAUSE_MAX_SECONDS))
                 leases.schedule_retry(run=run, error=error, seconds=delay)
             else:
                 with transaction.atomic():

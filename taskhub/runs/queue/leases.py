@@ -6,8 +6,9 @@ conditional on that attempt and on a lease that is still set: so a worker that w
 run was cancelled, changes no row. It learns so by `LeaseLost`, and the transaction of its effect rolls back with it.
 
 Claiming. `FOR UPDATE SKIP LOCKED` lets workers that claim at the same moment take different runs without waiting for
-one another. The oldest run of the next owner is chosen (owners in a circle, each worker from the one that it served
-last), so a thousand runs of one user delay another user's by one run.
+one another. The next run of the next owner is chosen (owners in a circle, each worker from the one that it served
+last), so a thousand runs of one user delay another user's by one run. Of an owner's runs those of the highest priority
+come first, and of these the oldest. Concurrency keys concern no claim: see `admission`.
 
 Sharing. An owner gets one more slot only while more slots of the queue are free than the owner holds (the dynamic
 thresholds by which switches share a buffer: Choudhury and Hahne, 1998). So whoever comes first, with however many long
@@ -32,6 +33,7 @@ from taskhub.db.prepared_statements import PreparedStatement
 from taskhub.runs.domain import RUNNING, LeaseLost, State
 from taskhub.runs.models import Run, worker_timeout
 from taskhub.runs.queue import broker, pubsub
+from taskhub.runs.queue.signals import ask_for_admission, leave_room
 from taskhub.runs.run_kinds import kind_of, kinds_of_queue
 
 _FIELDS = Run._meta.concrete_fields
@@ -57,10 +59,12 @@ _NEXT_OWNER = """
         SELECT id FROM runs_run
         WHERE ready AND kind = %(kind)s AND owner_id {side} %(after)s AND owner_id NOT IN (
             SELECT owner_id FROM held WHERE runs >= %(cap)s OR slots >= (SELECT greatest(slots, 1) FROM free)
-        ) AND alone_as NOT IN (SELECT alone_as FROM alone)
-        ORDER BY owner_id, id LIMIT 1 FOR UPDATE SKIP LOCKED
+        ) AND alone_as NOT IN (SELECT alone_as FROM alone) AND {may_begin}
+        ORDER BY owner_id, priority DESC, id LIMIT 1 FOR UPDATE SKIP LOCKED
     ) AS {name}
 """
+# What has not begun when it expires never begins; the leader ends it.
+_MAY_BEGIN = "(expires_at IS NULL OR state <> 'PENDING' OR expires_at > clock_timestamp())"
 # The lease of a process that died holds no slot, though it has not run out yet. Where no worker says which processes it
 # has (one of an older version), the cap alone limits an owner.
 _LOCK_CLAIMS = "SELECT pg_advisory_xact_lock(hashtext('runs_run claims'), hashtext(%(queue)s));"
@@ -84,7 +88,9 @@ WITH processes AS (
 _CLAIM_FAIREST = PreparedStatement(
     _SHARES
     + _CLAIM.format(
-        chosen=_NEXT_OWNER.format(side=">", name="after") + "UNION ALL" + _NEXT_OWNER.format(side="<=", name="round")
+        chosen=_NEXT_OWNER.format(side=">", name="after", may_begin=_MAY_BEGIN)
+        + "UNION ALL"
+        + _NEXT_OWNER.format(side="<=", name="round", may_begin=_MAY_BEGIN)
     ),
     **_CLAIM_TYPES,
     queue="text",
@@ -94,12 +100,12 @@ _CLAIM_FAIREST = PreparedStatement(
     after="uuid",
     cap="int",
 )
-# Of runs that came back from a lost worker it is not known since when they wait.
+# Of runs that came back from a lost worker, or were admitted, it is not known since when they wait.
 _SECONDS_UNTAKEN = """
 , waiting AS (
     SELECT owner_id, coalesce(not_before, created_at) AS since FROM runs_run
     WHERE ready AND kind = ANY(%(kinds)s) AND (state = 'PENDING' OR not_before IS NOT NULL)
-        AND alone_as NOT IN (SELECT alone_as FROM alone)
+        AND alone_as NOT IN (SELECT alone_as FROM alone) AND concurrency_key = ''
     LIMIT 10000
 )
 SELECT extract(epoch FROM clock_timestamp() - min(since))::float FROM waiting
@@ -108,7 +114,9 @@ WHERE (SELECT slots FROM free) > 0 AND owner_id NOT IN (
 )
 """
 _CLAIM_THIS = PreparedStatement(
-    _CLAIM.format(chosen="SELECT id FROM runs_run WHERE ready AND id = %(id)s FOR UPDATE SKIP LOCKED"),
+    _CLAIM.format(
+        chosen=f"SELECT id FROM runs_run WHERE ready AND id = %(id)s AND {_MAY_BEGIN} FOR UPDATE SKIP LOCKED"  # noqa: S608
+    ),
     **_CLAIM_TYPES,
     id="uuid",
 )
@@ -198,11 +206,10 @@ def detach(*, run: Run, until: datetime) -> None:
 
     When the lease runs out, the run is offered again, and the kind's work sees what became of it.
 
-    Detaching takes no attempt away, and a detached run does not count for its owner's cap. Raises `LeaseLost`.
+    What failed or was lost before is forgotten, and a detached run does not count for its owner's cap. Raises
+    `LeaseLost`.
     """
-    if not _change(
-        run, state=State.PROGRESS, worker="", lease_until=until, attempts=F("attempt") + settings.RUN_ATTEMPTS
-    ):
+    if not _change(run, state=State.PROGRESS, worker="", lease_until=until, failures=0, losses=0):
         raise LeaseLost(str(run.pk))
 
 
@@ -216,10 +223,11 @@ def suspend(*, run_id: UUID, error: Mapping[str, Any]) -> bool:
 
 def resume(*, run: Run) -> bool:
     """Offers a suspended run again, and notifies a worker after the commit; False when it was not suspended."""
-    suspended = Run.objects.filter(pk=run.pk, state=State.RETRY, ready=False, not_before__isnull=True)
-    if not _change_unclaimed(run.pk, suspended, ready=True):
+    suspended = Run.objects.filter(pk=run.pk, state=State.RETRY, ready=False, blocked=False, not_before__isnull=True)
+    has_key = bool(run.concurrency_key)
+    if not _change_unclaimed(run.pk, suspended, ready=not has_key, blocked=has_key):
         return False
-    transaction.on_commit(lambda: broker.notify_worker(run))
+    transaction.on_commit(lambda: ask_for_admission(run) if has_key else broker.notify_worker(run))
     return True
 
 
@@ -234,7 +242,17 @@ def _change_unclaimed(run_id: UUID, rows: QuerySet[Run], **fields: Any) -> bool:
 def schedule_retry(*, run: Run, error: Mapping[str, Any], seconds: float) -> bool:
     """Lets a claimed run wait `seconds` for its next attempt; maintenance offers it when the time has come."""
     error = run.without_secrets(error)
-    return _change(run, state=State.RETRY, error=error, lease_until=None, not_before=Now() + timedelta(seconds=seconds))
+    changed = _change(
+        run,
+        state=State.RETRY,
+        error=error,
+        lease_until=None,
+        not_before=Now() + timedelta(seconds=seconds),
+        failures=F("failures") + 1,
+    )
+    if changed:
+        leave_room(run)
+    return changed
 
 
 def save_progress(*, run: Run, progress: Mapping[str, Any], until: datetime | None = None) -> bool:

@@ -6,17 +6,17 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
-from django.db.models import F
+from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
 from taskhub.errors import Conflict
-from taskhub.runs.domain import oldest_id
+from taskhub.runs.domain import State, oldest_id
 from taskhub.runs.models import IdempotencyRecord, Run
 from taskhub.runs.queue import broker
-from taskhub.runs.queue.ends import cancel, end_abandoned
+from taskhub.runs.queue.admission import admit_all
+from taskhub.runs.queue.ends import cancel, end_abandoned, end_revoked
 from taskhub.runs.run_kinds import RunKind, all_kinds
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,9 @@ BATCH = 1000
 MESSAGES_MAX = 16
 
 _OFFER_DUE = """
-UPDATE runs_run SET ready = true, revision = revision + 1
+UPDATE runs_run SET
+    ready = (concurrency_key = ''), blocked = (concurrency_key <> ''),
+    not_before = CASE WHEN concurrency_key = '' THEN not_before END, revision = revision + 1
 WHERE id = ANY(ARRAY(
     SELECT id FROM runs_run
     WHERE NOT ready AND state IN ('PENDING', 'RETRY') AND not_before <= clock_timestamp()
@@ -34,17 +36,22 @@ WHERE id = ANY(ARRAY(
 RETURNING kind
 """
 _OFFER_ABANDONED = """
-UPDATE runs_run SET state = 'RETRY', ready = true, lease_until = NULL, revision = revision + 1
+UPDATE runs_run SET
+    state = 'RETRY', ready = true, lease_until = NULL, losses = losses + (worker <> '')::int, revision = revision + 1
 WHERE id = ANY(ARRAY(
-    SELECT id FROM runs_run WHERE lease_until < clock_timestamp() AND attempt < attempts LIMIT %s FOR UPDATE SKIP LOCKED
+    SELECT id FROM runs_run WHERE lease_until < clock_timestamp() AND (worker = '' OR losses + 1 < %s)
+    LIMIT %s FOR UPDATE SKIP LOCKED
 ))
 RETURNING kind
 """
-# Asked every second, nearly always in vain: whether a run is due, whether a lease ran out, and which kinds wait.
+# Asked every second, nearly always in vain: whether a run is due, whether a lease ran out, whether a run has expired,
+# whether one is blocked, and which kinds wait.
 _LOOK = """
 SELECT
     EXISTS (SELECT FROM runs_run WHERE NOT ready AND state IN ('PENDING', 'RETRY') AND not_before <= clock_timestamp()),
     EXISTS (SELECT FROM runs_run WHERE lease_until < clock_timestamp()),
+    EXISTS (SELECT FROM runs_run WHERE state = 'PENDING' AND expires_at <= clock_timestamp()),
+    EXISTS (SELECT FROM runs_run WHERE blocked AND finished_at IS NULL),
     ARRAY(
         SELECT kinds.name FROM unnest(%s::text[]) AS kinds (name)
         WHERE EXISTS (SELECT FROM runs_run WHERE runs_run.kind = kinds.name AND ready)
@@ -59,33 +66,50 @@ def sweep() -> int:
     """
     with connection.cursor() as cursor:
         cursor.execute(_LOOK, [[kind.name for kind in all_kinds()]])
-        is_due, is_lapsed, ready = cursor.fetchone()
-    offered = [*(_offer(_OFFER_DUE) if is_due else ()), *(_offer(_OFFER_ABANDONED) if is_lapsed else ())]
+        is_due, is_lapsed, is_expired, is_blocked, ready = cursor.fetchone()
+    expired = _end_expired() if is_expired else 0
+    offered = _offer(_OFFER_DUE, BATCH) if is_due else []
+    offered += _offer(_OFFER_ABANDONED, settings.RUN_LOSSES_MAX, BATCH) if is_lapsed else []
     given_up = _give_up() if is_lapsed else 0
-    if offered or given_up:
-        log.info("%d runs offered, %d given up", len(offered), given_up)
+    if offered or given_up or expired:
+        log.info("%d runs offered, %d given up, %d expired", len(offered), given_up, expired)
+    if is_blocked or offered:
+        admit_all()
     for kind in all_kinds():
         kind.sweep()
     _notify_again({*ready, *offered})
-    return len(offered) + given_up
+    return len(offered) + given_up + expired
 
 
-def _offer(sql: str) -> list[str]:
+def _end_expired() -> int:
+    """Ends runs that had to begin by a time, and have not; those that somebody else has locked are left for later."""
+    due = Run.objects.filter(state=State.PENDING, expires_at__lte=Now())
+    ended = 0
+    for run_id in list(due.values_list("pk", flat=True)[:BATCH]):
+        with transaction.atomic():
+            run = due.select_for_update(of=("self",), skip_locked=True).filter(pk=run_id).first()
+            if run is not None:
+                message = f"It had not begun by {run.expires_at:%Y-%m-%dT%H:%M:%SZ}."
+                ended += end_revoked(run=run, error={"type": "Expired", "message": message})
+    return ended
+
+
+def _offer(sql: str, *values: int) -> list[str]:
     """The kinds of the runs that were offered."""
     with connection.cursor() as cursor:
-        cursor.execute(sql, [BATCH])
+        cursor.execute(sql, values)
         return [kind for (kind,) in cursor.fetchall()]
 
 
 def _give_up() -> int:
-    """Ends runs whose worker died at every attempt: they would take down workers for ever."""
-    lapsed = Run.objects.brief().filter(lease_until__lt=Now(), attempt__gte=F("attempts"))[:BATCH]
-    return sum(_give_up_one(run) for run in lapsed)
+    """Ends runs whose worker died again and again: they would take down workers for ever."""
+    lapsed = Run.objects.brief().filter(lease_until__lt=Now(), losses__gte=settings.RUN_LOSSES_MAX - 1)
+    return sum(_give_up_one(run) for run in lapsed.exclude(worker="")[:BATCH])
 
 
 def _give_up_one(run: Run) -> bool:
     """Ends a run, or logs why it cannot be ended: that must not keep the leader from the others."""
-    message = f"The worker was lost at each of {run.attempt} attempts."
+    message = f"Its worker was lost {run.losses + 1} times."
     try:
         return end_abandoned(run=run, error={"type": "WorkerLost", "message": message})
     except (DatabaseError, InterfaceError):
@@ -108,7 +132,7 @@ def _notify_again(ready: set[str]) -> None:
 
 
 def _ready_runs(kind: RunKind) -> list[UUID]:
-    ready = Run.objects.filter(kind=kind.name, ready=True).order_by("owner_id", "id")
+    ready = Run.objects.filter(kind=kind.name, ready=True).order_by("owner_id", "-priority", "id")
     return list(ready.values_list("id", flat=True)[:MESSAGES_MAX])
 
 

@@ -8,8 +8,9 @@ from django.db import transaction
 
 from taskhub.errors import Rejected
 from taskhub.runs.models import Run, Schedule
-from taskhub.runs.queue.submission import create_run, notify_if_waiting
+from taskhub.runs.queue.submission import create_run, offer
 from taskhub.runs.run_kinds import PlannedRun, ScheduleTarget, target_of
+from taskhub.runs.run_options import run_options
 from taskhub.runs.scheduler.schedule_arguments import arguments_of
 
 NO_OWNER = "Nobody owns it: it came in another way than by the hub. Take it over, and it fires."
@@ -29,8 +30,9 @@ def submit_run(*, schedule: Schedule, due_at: datetime | None) -> Run:
         schedule_id=schedule.pk,
         due_at=due_at,
         not_before=due_at + _jitter_of(schedule, due_at) if due_at and schedule.jitter else None,
+        **run_options(schedule.run_options),
     )
-    transaction.on_commit(lambda: notify_if_waiting(run))
+    transaction.on_commit(lambda: offer(run))
     return run
 
 

@@ -1,6 +1,6 @@
 """Schedules: checked, stored, taken over, removed, and started by hand."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypedDict, Unpack
 from uuid import UUID
@@ -33,6 +33,7 @@ class ScheduleOptions(TypedDict, total=False):
     overlap: str
     jitter: int  # seconds
     webhook: str
+    run_options: Mapping[str, Any]  # what is said of its runs
 
 
 def save_schedule(*, periodic: PeriodicTask, owner: Any, written: str, **options: Unpack[ScheduleOptions]) -> Schedule:

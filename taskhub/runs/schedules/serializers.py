@@ -14,6 +14,7 @@ from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run, Schedule
 from taskhub.runs.run_kinds import target_of
+from taskhub.runs.run_options import LASTING_FIELDS, shown_options
 from taskhub.runs.scheduler.schedule_arguments import arguments_of
 from taskhub.runs.scheduler.schedule_preview import DueTime, next_due_times
 from taskhub.runs.scheduler.schedule_when import WHEN_SCHEMA, when_of
@@ -51,6 +52,10 @@ EXAMPLE = {
     "missed": "latest",
     "jitter": 0,
     "webhook": "",
+    "tags": [],
+    "metadata": {},
+    "priority": None,
+    "concurrency": None,
     "enabled": True,
     "next_fires": ["2026-02-02T05:30:00Z"],
     "last_run": None,
@@ -74,6 +79,10 @@ SCHEDULE = object_of(
     kind={"type": ["string", "null"], "description": "null: its task is none that schedules can start."},
     arguments={"description": "Others than its owner see secrets masked."},
     when={"anyOf": [WHEN_SCHEMA, {"type": "null"}]},
+    metadata={"type": "object", "description": "Of its runs; secrets masked."},
+    tags={"type": "array", "items": {"type": "string"}},
+    priority={"type": ["integer", "null"]},
+    concurrency={"type": ["object", "null"]},
     start=_NULLABLE_TIME,
     end=_NULLABLE_TIME,
     last_run={"type": ["string", "null"], "format": "uuid"},
@@ -112,6 +121,7 @@ _TERMS: dict[str, Any] = {
     "missed": (Literal["latest", "none", "all"], "latest"),
     "jitter": (_JITTER, 0),
     "webhook": (Annotated[Text, Field(max_length=2_000, description="Is told of each run's end.")], ""),
+    **LASTING_FIELDS,
     "enabled": (bool, True),
 }
 SENT = ObjectSchema(
@@ -189,6 +199,7 @@ def serialize_schedule(schedule: Schedule, viewer: Any, until: datetime | None =
         "missed": schedule.missed,
         "jitter": schedule.jitter,
         "webhook": schedule.webhook if own else masked_address(schedule.webhook),
+        **shown_options(schedule.run_options),
         "enabled": periodic.enabled,
         "next_fires": _next_fires(schedule, until),
         "last_run": str(schedule.last_run_id) if schedule.last_run_id else None,

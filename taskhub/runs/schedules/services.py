@@ -14,6 +14,7 @@ from taskhub.jsontools.jsonc import parse_jsonc
 from taskhub.runs.models import Schedule
 from taskhub.runs.queue.webhook_events import checked_webhook
 from taskhub.runs.run_kinds import ScheduleTarget, all_targets
+from taskhub.runs.run_options import stored_options
 from taskhub.runs.scheduler.beat_schedules import KINDS, WITH_TIMES
 from taskhub.runs.scheduler.schedule_arguments import written_arguments
 from taskhub.runs.scheduler.schedule_when import set_times
@@ -51,7 +52,7 @@ def create_schedule(*, owner: Any, values: Mapping[str, Any]) -> Schedule:
     owner has already."""
     with transaction.atomic():
         periodic = PeriodicTask(name=values["name"])
-        return _store(periodic, owner, values, _written(values.get("arguments", {})))
+        return _store(periodic, owner, values, _written(values.get("arguments", {})), {})
 
 
 def change_schedule(*, schedule_id: int, user: Any, values: Mapping[str, Any]) -> Schedule:
@@ -64,7 +65,7 @@ def change_schedule(*, schedule_id: int, user: Any, values: Mapping[str, Any]) -
             written = _written(values["arguments"])
         else:
             written = written_arguments(periodic=schedule.periodic, written=schedule.written)
-        return _store(schedule.periodic, schedule.owner or user, values, written)
+        return _store(schedule.periodic, schedule.owner or user, values, written, schedule.run_options)
 
 
 def _without_stars(schedule: Schedule, values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -82,7 +83,9 @@ def _without_stars(schedule: Schedule, values: Mapping[str, Any]) -> Mapping[str
     return values
 
 
-def _store(periodic: PeriodicTask, owner: Any, values: Mapping[str, Any], written: str) -> Schedule:
+def _store(
+    periodic: PeriodicTask, owner: Any, values: Mapping[str, Any], written: str, run_options: Mapping[str, Any]
+) -> Schedule:
     if "kind" in values:
         periodic.task = _target_named(values["kind"]).tasks[0]
     if "when" in values:
@@ -95,6 +98,7 @@ def _store(periodic: PeriodicTask, owner: Any, values: Mapping[str, Any], writte
         if name in values:
             setattr(periodic, field, values[name])
     options: Any = {name: values[name] for name in _OPTIONS if name in values}
+    options["run_options"] = stored_options({**run_options, **values})
     try:
         checked_webhook(options.get("webhook", ""))
     except Rejected as refusal:

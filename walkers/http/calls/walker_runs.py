@@ -14,8 +14,9 @@ from taskhub.errors import Unavailable, invalid
 from taskhub.jsontools.field_types import Text, Timestamp
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
-from taskhub.runs.queue import checked_webhook, create_run, notify_worker
+from taskhub.runs.queue import checked_webhook, create_run, offer
 from taskhub.runs.queue.worker_process import run_now
+from taskhub.runs.run_options import ConcurrencyField, ExpiresAt, Metadata, Priority, Tags, run_options
 from walkers.authoring.sentinels import WalkerDefinition
 from walkers.authoring.walker import Walk, WalkerRequest
 from walkers.http import examples, serializers
@@ -25,6 +26,7 @@ from walkers.models import RunFile
 from walkers.services.run_files import attach, discard, store_files
 from walkers.walks.principal import Principal
 from walkers.walks.walk_execution import WalkerFailed, perform_walk, walk_now, walk_slot
+from walkers.walks.walk_submission import KIND, spawn_walk, walk_arguments
 
 WalkerName = Annotated[Text, Field(description="The walker's name.")]
 Ctx = Annotated[dict[str, Any], Field(description="The walker's fields; in a query or form as JSON text.")]
@@ -75,6 +77,11 @@ def walker_run(
     is_async: IsAsync = False,
     run_at: RunAt = None,
     webhook: WebhookAddress = "",
+    tags: Tags = [],  # noqa: B006 (copied when it is bound)
+    metadata: Metadata = {},  # noqa: B006
+    priority: Priority = None,
+    expires_at: ExpiresAt = None,
+    concurrency: ConcurrencyField = None,
 ) -> CallResponse:
     """Run a walker.
 
@@ -86,12 +93,16 @@ def walker_run(
 
     Files of a multipart body reach the walker either way.
     """
+    said = {"tags": tags, "metadata": metadata, "priority": priority}
+    options = run_options({**said, "expires_at": expires_at, "concurrency": concurrency})
     definition = principal.sentinel(snt).walker(name)
     fields = definition.ctx_schema.check_json(ctx, at="/ctx")
     start = principal.node_id(nd)
     if not is_async and run_at is None:
         if webhook:
             raise invalid("/webhook", "Goes with is_async or run_at: who waits for the answer needs no other.")
+        if options:
+            raise invalid(f"/{next(iter(options))}", "Goes with is_async or run_at: what is done at once is no run.")
         walk = Walk(
             fields,
             start,
@@ -99,13 +110,14 @@ def walker_run(
             principal.files,
             time_limit=definition.time_limit,
             request=WalkerRequest(principal.request) if principal.request else None,
+            spawn=spawn_walk,
         )
         result = walk_now(definition, walk)
         return CallResponse(walk.status or 200, result)
     if webhook:
         checked_webhook(webhook)
-    arguments = {"name": definition.name, "snt": definition.sentinel, "nd": str(start), "ctx": ctx}
-    run = _create_run(principal, definition, arguments, not_before=run_at, webhook=webhook)
+    arguments = walk_arguments(definition, start, ctx)
+    run = _create_run(principal, definition, arguments, not_before=run_at, webhook=webhook, **options)
     transaction.on_commit(lambda: _notify_or_walk(run))  # at once, but for a call with an Idempotency-Key
 
     def respond() -> CallResponse:
@@ -117,7 +129,7 @@ def walker_run(
 def _create_run(principal: Principal, definition: WalkerDefinition, arguments: dict[str, Any], **terms: Any) -> Run:
     create_walk = partial(
         create_run,
-        kind="walker",
+        kind=KIND,
         owner=principal.user,
         name=definition.name,
         parent=principal.run,
@@ -139,7 +151,7 @@ def _create_run(principal: Principal, definition: WalkerDefinition, arguments: d
 
 def _notify_or_walk(run: Run) -> None:
     """Notifies a worker; where none would come, this thread makes the walk at once, if there is a slot for it."""
-    if run.ready and not notify_worker(run):
+    if not offer(run):
         with suppress(Unavailable), walk_slot(run.owner_id):
             run_now(run, perform_walk)
 
