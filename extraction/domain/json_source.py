@@ -194,10 +194,9 @@ def find_data(html: str, selector: str) -> JsonSource:
 def script_data(text: str) -> Any:
     """The data in a script: JSON, a text that it parses as JSON, or the first object or list that it assigns.
 
-    An object may be written as JavaScript has it, without quotes and with commas at the end. None where there is none.
+    An object may be written as JavaScript has it, without quotes and with commas at the end; on machines for which
+    there is no wheel of chompjs, as JSON only. None where there is none.
     """
-    import chompjs
-
     text = text.strip().removeprefix("<!--").removesuffix("-->").strip()
     if text[:1] in "{[":
         try:
@@ -206,17 +205,26 @@ def script_data(text: str) -> Any:
             pass
     if match := _PARSED.search(text):
         try:
-            return _parse(chompjs.parse_js_object(f"[{match[1]}]")[0])
+            return _parse(read_object(f"[{match[1]}]")[0])
         except (Rejected, ValueError):
             pass
     for match in list(_ASSIGNED.finditer(text, 0))[:CANDIDATES_MAX]:
         try:
-            value: Any = chompjs.parse_js_object(text[match.end() :])
+            value: Any = read_object(text[match.end() :])
             if value:
                 return value
         except (ValueError, RecursionError):
             continue
     return None
+
+
+def read_object(text: str) -> Any:
+    """The object or list with which a text of JavaScript begins. Raises `ValueError`."""
+    try:
+        import chompjs
+    except ImportError:
+        return json.JSONDecoder().raw_decode(text.lstrip())[0]
+    return chompjs.parse_js_object(text)
 
 
 def _parse(text: str) -> Any:

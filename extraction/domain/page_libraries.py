@@ -1,6 +1,7 @@
 """The libraries that some rules need to read their pages, loaded before a reader begins: it has little time. Pure."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext, suppress
 from importlib import import_module
 
 from extraction.domain.extraction_rule import ExtractionRule
@@ -12,6 +13,7 @@ from extraction.domain.typed_values import load_date_words
 DATES = "dateparser"
 _OF_TYPES = {DATE: DATES, NUMBER: "price_parser.parser", INTEGER: "price_parser.parser", MARKDOWN: "html_to_markdown"}
 _OF_JSON = ("jsonpath_ng.ext", "chompjs", "extraction.domain.json_source")
+_NOT_EVERYWHERE = {"chompjs"}  # see pyproject.toml
 _OF_XML = ("lxml.etree", "cssselect", "extraction.domain.xml_source")
 
 
@@ -26,7 +28,8 @@ def libraries_of(rule: ExtractionRule) -> Iterator[str]:
 
 def load_libraries(names: Iterable[str]) -> None:
     for name in sorted(names):
-        import_module(name)
+        with suppress(ImportError) if name in _NOT_EVERYWHERE else nullcontext():
+            import_module(name)
         if name == DATES:
             load_date_words()
         elif name == TRAFILATURA:

@@ -1,12 +1,15 @@
 """Pages that are read as HTML, XML or JSON: each language of selectors finds what it says, in one sort of records."""
 
 import json
+import sys
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extraction.domain.json_source import script_data
+from extraction.domain.page_libraries import load_libraries
 from extraction.domain.page_reader import PageReading, read_page
 from extraction.domain.page_sources import source_kind
 from extraction.domain.payload import PagesPayload
@@ -280,3 +283,10 @@ def test_any_text_is_read_or_fails(text: str) -> None:
             assert isinstance(rows(f"<script>{text}</script>", "a", **options), list)
         except PageFailure:
             continue
+
+
+def test_data_in_scripts_is_read_as_json_where_there_is_no_chompjs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "chompjs", None)
+    load_libraries(["chompjs"])
+    assert script_data('window.data = {"list": [1]}; go()') == {"list": [1]}
+    assert script_data("window.data = {n: 1}") is None
