@@ -222,7 +222,7 @@ def served(made: Crawler, **options: Any) -> Iterator[str]:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/{made.name}"
+            yield server.endpoint
         finally:
             made.stop_all()
             server.shutdown()
@@ -243,7 +243,7 @@ def test_a_crawler_uploads_and_ends_its_task(client: ClientHub) -> None:
     def shop(task: CrawlTask) -> Iterator[dict[str, Any]]:
         for number in range(task.params["count"]):
             task.progress(number + 1, task.params["count"])
-            task.stats["pages"] = number + 1
+            task.stats["pages"] = task.state["page"] = number + 1
             yield {"sku": f"a{number}"}
 
     with served(shop, token="t0k3n") as endpoint:
@@ -252,6 +252,12 @@ def test_a_crawler_uploads_and_ends_its_task(client: ClientHub) -> None:
         task = client.crawlers.task(task["fid"])
     assert (task["status"]["code"], task["counts"]["inserted"], task["stats"]) == (200, 7, {"pages": 7})
     assert {document["sku"] for document in client.streams.docs(task["stream"])} == {f"a{n}" for n in range(7)}
+    assert client.crawlers.state(task["crawler"]) == {"page": 7}
+    client.crawlers.set_state(task["crawler"], None)
+    assert client.crawlers.state(task["crawler"]) is None
+    changes = client.streams.changes(task["stream"], limit=5)
+    assert (len(changes.changes), changes.more) == (5, True)
+    assert len(next(client.streams.follow(task["stream"], changes.cursor)).changes) == 2
 
 
 def test_a_crawler_of_asyncio_and_one_that_fails(client: ClientHub) -> None:
@@ -300,13 +306,53 @@ def test_a_crawler_serves_only_whom_it_knows_and_starts_a_task_once() -> None:
         callbacks = [session.post(f"{endpoint}/task?version=1", json=sent, timeout=10).json()["payload"] for _ in "ab"]
         assert callbacks[0] == callbacks[1]
         refused = {
-            "/task": [(b"{", 400), (b"[]", 400), (b"{}", 400), (b'{"fid": "1", "endpoint": "file:///"}', 400)],
+            "/task": [
+                (b"{", 400),
+                (b"[" * 100_000, 400),
+                (b"[]", 400),
+                (b"{}", 400),
+                (b'{"fid": "1", "endpoint": "file:///"}', 400),
+                (b'{"fid": "1", "endpoint": "http://[::1"}', 400),
+                (b'{"fid": "1", "endpoint": "http://127.0.0.1:9/", "params": [1]}', 400),
+            ],
             "/elsewhere": [(b"{}", 404)],
         }
         for path, cases in refused.items():
             for body, status in cases:
                 assert session.post(endpoint + path, data=body, timeout=10).status_code == status, body
+        told = endpoint + callbacks[0]["callback"] + "/status"
+        for body, status in ((b'{"code": "x"}', 400), (b"{}", 400), (b'{"code": 408}', 200)):
+            assert session.patch(told, data=body, timeout=10).status_code == status, body
         release.set()
+
+
+TERMINATED = """
+import signal, sys, time
+from taskhub_client.crawler import crawler
+
+@crawler
+def shop(task):
+    while signal.getsignal(signal.SIGTERM) is not signal.default_int_handler:  # until it is served
+        time.sleep(0.01)
+    print("began", flush=True)
+    time.sleep(60)
+
+shop.start({"fid": "1", "endpoint": sys.argv[1]})
+shop.serve(port=0)
+"""
+
+
+def test_a_crawler_whose_process_is_terminated_tells_that_its_tasks_failed() -> None:
+    with serving() as serve:
+        server = serve(answer(b"{}", "Content-Type: application/json"))
+        variables = {**os.environ, "PYTHONPATH": str(CLIENT / "src")}
+        argv = [sys.executable, "-c", TERMINATED, f"{server.url}/c/x"]
+        with subprocess.Popen(argv, env=variables, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "began\n"
+            process.terminate()
+            assert process.wait(60) == 0
+    assert [json.loads(body) for body in server.bodies] == [{"code": 500, "message": "the crawler was stopped"}]
 
 
 # The command

@@ -20,7 +20,7 @@ import taskhub_client
 from taskhub_client import errors, exchange
 from taskhub_client.command.output import clean, read_values
 from taskhub_client.documents import packed_bodies, upload_documents
-from taskhub_client.exchange import Emit, NoAnswer, Pause, ReadChunk, Request, Response
+from taskhub_client.exchange import Compute, Emit, NoAnswer, Pause, ReadChunk, Request, Response
 from taskhub_client.hub import AsyncHub, Hub
 from taskhub_client.server_events import EventDecoder, ServerEvent, server_events
 from taskhub_client.settings import (
@@ -127,6 +127,20 @@ def test_what_does_not_get_better_is_raised_at_once(
     assert len(driver.requests) == len(replies)
 
 
+def test_a_refusal_that_breaks_off_is_an_error_of_the_client() -> None:
+    with pytest.raises(errors.HubUnreachable):
+        Driver(answer(404), b"{", LOST).drive(exchange.send(Request("GET", "/x", streamed=True)))
+
+
+@pytest.mark.parametrize("first", [LOST, answer(504)])
+def test_what_is_gone_behind_a_lost_answer_was_removed(first: Any) -> None:
+    gone = answer(404, {"detail": "gone"})
+    Driver(first, gone).drive(exchange.remove("/x"))
+    for replies in ([gone], [REFUSED, gone], [answer(503), gone]):
+        with pytest.raises(errors.NotFound):
+            Driver(*replies).drive(exchange.remove("/x"))
+
+
 def test_an_answer_that_is_no_json_is_of_no_hub() -> None:
     with pytest.raises(errors.UnknownAnswer, match="not JSON"):
         Driver(Response(200, {}, b"<html>")).drive(exchange.call(Request("GET", "/")))
@@ -143,6 +157,11 @@ def test_retry_after_is_read(text: str, seconds: float | None) -> None:
 def test_retry_after_may_be_a_date() -> None:
     text = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
     assert 55 < (exchange.retry_after(Response(503, {"retry-after": text})) or 0) <= 60
+
+
+def test_a_date_of_a_clock_that_is_wrong_is_compared_with_its_own() -> None:
+    headers = {"date": "Mon, 01 Jan 2001 00:00:00 GMT", "retry-after": "Mon, 01 Jan 2001 00:00:07 GMT"}
+    assert exchange.retry_after(Response(503, headers)) == 7
 
 
 @pytest.mark.parametrize(("limit", "entries", "calls"), [(None, 5, 3), (2, 2, 1), (3, 3, 2), (0, 0, 0), (9, 5, 3)])
@@ -247,8 +266,8 @@ def test_an_upload_is_sent_again_whole_and_its_counts_are_added() -> None:
     flow = upload_documents("/actions/tasks/t", lines(4), batch=2)
     command = next(flow)
     while True:  # each body is read as a connection reads it
-        assert isinstance(command, Request | Pause)
-        reply: Any = None
+        assert isinstance(command, Request | Pause | Compute)
+        reply: Any = command.function() if isinstance(command, Compute) else None
         if isinstance(command, Request):
             assert command.content is not None
             content: Any = command.content()
@@ -339,12 +358,76 @@ def test_kept_credentials_that_cannot_be_read_are_told(config: Path) -> None:
     keep_credentials(Credentials("http://a.example", "kept")).write_text("{")
     with pytest.raises(errors.HubError, match="log in again"):
         find_credentials()
+    assert find_credentials("http://a.example", "given").key == "given"  # as `login` calls, which mends them
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("http://hub.example/", "http://hub.example"),
+        (" https://hub.example:8443/path/\n", "https://hub.example:8443/path"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+    ],
+)
+def test_an_address_may_have_a_port_and_a_path(given: str, url: str) -> None:
+    assert find_credentials(given, "k").url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "hub.example",
+        "localhost:8000",
+        "127.0.0.1:8000",
+        "ftp://hub.example",
+        "http://",
+        "http://[::1",
+        "http://hub.example:99999",
+        "http://hub.example:port",
+        "http://hub.example/?a=b",
+        "http://hub.example/#a",
+        "http://hub.example/a\nb",
+    ],
+)
+def test_what_is_no_address_of_a_hub_is_told(url: str) -> None:
+    with pytest.raises(errors.HubError, match="not an address of a hub"):
+        find_credentials(url, "k")
+
+
+@pytest.mark.parametrize("key", ["s3cr3t\nX-Other: 1", "s3cr3t\x07", "s3cr3t ż", "s3cr3t two"])
+def test_a_key_that_no_header_can_carry_is_told_and_not_shown(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKHUB_KEY", key)
+    for arguments in ({}, {"key": key}, {"token": key}):
+        with pytest.raises(errors.HubError, match="copy it again") as told:
+            find_credentials("http://hub.example", **arguments)
+        assert "s3cr3t" not in str(told.value)
+    assert find_credentials("http://hub.example", " key\n").key == "key"
 
 
 def test_values_of_a_command_are_json_or_text(tmp_path: Path) -> None:
-    (tmp_path / "value").write_text("[1]")
-    given = ["a=1", "b=true", "c=text", 'd={"e": null}', "f=", f"g=@{tmp_path / 'value'}", "h=x=y"]
-    values = {"a": 1, "b": True, "c": "text", "d": {"e": None}, "f": "", "g": [1], "h": "x=y"}
+    (tmp_path / "value").write_text("[1]", encoding="utf-8-sig")  # as editors of Windows write it
+    given = [
+        "a=1",
+        "b=true",
+        "c=text",
+        'd={"e": null}',
+        "f=",
+        f"g=@{tmp_path / 'value'}",
+        "h=x=y",
+        "i=NaN",
+        "j=[1e999]",
+    ]
+    values = {
+        "a": 1,
+        "b": True,
+        "c": "text",
+        "d": {"e": None},
+        "f": "",
+        "g": [1],
+        "h": "x=y",
+        "i": "NaN",
+        "j": "[1e999]",
+    }
     assert read_values(given) == values
 
 

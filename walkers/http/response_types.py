@@ -40,6 +40,7 @@ class RunAtOnceResponse(TypedDict):
 
     is_queued: Literal[False]
     result: WalkReport
+    task_id: str
 
 
 class TaskError(TypedDict):

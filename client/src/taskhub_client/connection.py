@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
-from taskhub_client.errors import HubUnreachable
-from taskhub_client.exchange import Emit, Flow, NoAnswer, Pause, ReadChunk, Request, Response, T
+from taskhub_client.errors import HubError, HubUnreachable
+from taskhub_client.exchange import Compute, Emit, Flow, NoAnswer, Pause, ReadChunk, Request, Response, T
 from taskhub_client.settings import Credentials
 
 if TYPE_CHECKING:
@@ -22,13 +22,20 @@ AGENT = "taskhub-client"
 
 def client_options(credentials: Credentials) -> dict[str, Any]:
     """What both of httpx's clients are made with."""
-    import httpx
-
     return {
         "base_url": credentials.url,
         "headers": {"User-Agent": AGENT, "Accept": "application/json", **credentials.headers},
-        "timeout": httpx.Timeout(None, connect=CONNECT_SECONDS),
     }
+
+
+def make_client(client_type: Callable[..., T], credentials: Credentials, options: dict[str, Any]) -> T:
+    """One of httpx's clients. Raises `HubError` where the environment names a proxy or certificates of no use."""
+    import httpx
+
+    try:
+        return client_type(**{**client_options(credentials), **options})
+    except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
+        raise HubError(f"No connection can be made with these options, proxies or certificates: {error}") from error
 
 
 def request_options(request: Request) -> dict[str, Any]:
@@ -39,7 +46,8 @@ def request_options(request: Request) -> dict[str, Any]:
     options: dict[str, Any] = {
         "params": query or None,
         "headers": dict(request.headers),
-        "timeout": httpx.Timeout(request.read_seconds, connect=CONNECT_SECONDS),
+        # who waits for one of the client's own connections to be free, waits for as long as it takes
+        "timeout": httpx.Timeout(request.read_seconds, connect=CONNECT_SECONDS, pool=None),
     }
     if request.json is not None:
         options["json"] = request.json
@@ -59,7 +67,7 @@ def no_answer(error: Exception, credentials: Credentials) -> NoAnswer:
     import httpx
 
     reason = str(error) or type(error).__name__
-    not_sent = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+    not_sent = (httpx.ConnectError, httpx.ConnectTimeout)
     return NoAnswer(f"{credentials.url} does not answer: {reason}", sent=not isinstance(error, not_sent))
 
 
@@ -70,7 +78,7 @@ class Connection:
         import httpx
 
         self.credentials = credentials
-        self._client = httpx.Client(**{**client_options(credentials), **options})
+        self._client = make_client(httpx.Client, credentials, options)
 
     def drive(self, flow: Flow[T]) -> T:
         """The flow's result."""
@@ -79,11 +87,11 @@ class Connection:
             pass
         return ended[0]
 
-    def iterate(self, flow: Flow[None]) -> Iterator[Any]:
+    def iterate(self, flow: Flow[None]) -> Generator[Any, None, None]:
         """The values that the flow emits."""
         yield from self._steps(flow, [])
 
-    def _steps(self, flow: Flow[T], ended: list[T]) -> Iterator[Any]:
+    def _steps(self, flow: Flow[T], ended: list[T]) -> Generator[Any, None, None]:
         """The values that the flow emits. Its result is put into `ended`."""
         import httpx
 
@@ -99,6 +107,8 @@ class Connection:
                             yield value
                         case Pause(seconds):
                             time.sleep(seconds)
+                        case Compute(function):
+                            reply = function()
                         case ReadChunk():
                             reply = next(chunks, b"")
                         case Request():
@@ -108,7 +118,9 @@ class Connection:
                             streamed, chunks = response, response.iter_bytes()
                             body = b"" if command.streamed else response.read()
                             reply = as_response(response, body)
-                except httpx.TransportError as error:
+                except httpx.RequestError as error:
+                    if isinstance(command, Compute | Emit):  # it is the caller's own
+                        raise
                     command = flow.throw(no_answer(error, self.credentials))
                 else:
                     command = flow.send(reply)
@@ -142,7 +154,7 @@ class AsyncConnection:
         import httpx
 
         self.credentials = credentials
-        self._client = httpx.AsyncClient(**{**client_options(credentials), **options})
+        self._client = make_client(httpx.AsyncClient, credentials, options)
 
     async def drive(self, flow: Flow[T]) -> T:
         """The flow's result."""
@@ -151,12 +163,13 @@ class AsyncConnection:
             pass
         return ended[0]
 
-    async def iterate(self, flow: Flow[None]) -> AsyncIterator[Any]:
+    async def iterate(self, flow: Flow[None]) -> AsyncGenerator[Any, None]:
         """The values that the flow emits."""
-        async for value in self._steps(flow, []):
-            yield value
+        async with aclosing(self._steps(flow, [])) as values:  # who leaves it early gives the connection back at once
+            async for value in values:
+                yield value
 
-    async def _steps(self, flow: Flow[T], ended: list[T]) -> AsyncIterator[Any]:
+    async def _steps(self, flow: Flow[T], ended: list[T]) -> AsyncGenerator[Any, None]:
         """The values that the flow emits. Its result is put into `ended`."""
         import asyncio
 
@@ -174,6 +187,8 @@ class AsyncConnection:
                             yield value
                         case Pause(seconds):
                             await asyncio.sleep(seconds)
+                        case Compute(function):
+                            reply = await asyncio.to_thread(function)
                         case ReadChunk():
                             reply = await anext(chunks, b"") if chunks else b""
                         case Request():
@@ -183,7 +198,9 @@ class AsyncConnection:
                             streamed, chunks = response, response.aiter_bytes()
                             body = b"" if command.streamed else await response.aread()
                             reply = as_response(response, body)
-                except httpx.TransportError as error:
+                except httpx.RequestError as error:
+                    if isinstance(command, Compute | Emit):  # it is the caller's own
+                        raise
                     command = flow.throw(no_answer(error, self.credentials))
                 else:
                     command = flow.send(reply)

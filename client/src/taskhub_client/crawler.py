@@ -17,136 +17,32 @@ document.
 
 from __future__ import annotations
 
-import hmac
 import inspect
-import json
 import logging
-import re
+import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, overload
 from uuid import uuid4
 
-from taskhub_client.connection import Connection
-from taskhub_client.documents import upload_documents
-from taskhub_client.errors import Conflict, HubError, NotFound
-from taskhub_client.exchange import Request, call
-from taskhub_client.settings import Credentials
+from taskhub_client.crawl_tasks import DONE, FAILED, PATIENT_TRIES, CrawlTask, Document, TaskEnded
+from taskhub_client.crawler_server import CrawlerServer
+from taskhub_client.errors import HubError
+
+__all__ = ["CrawlTask", "Crawler", "TaskEnded", "crawler"]
 
 log = logging.getLogger(__name__)
 
 BATCH = 500  # documents
 BATCH_SECONDS = 5.0  # after which a smaller batch goes, too
-REPORT_SECONDS = 1.0  # between two reports of progress and log lines
-LOG_LINES_MAX = 1_000  # that wait for the next report
-BODY_MAX = 4 * 1024 * 1024  # bytes of what the hub sends
 TASKS_MAX = 16  # at once; the hub is told to send others later
+STOP_TRIES = 3  # to tell the hub that the process ends
 MESSAGE_MAX = 500  # characters
-RUNNING, DONE, FAILED = 102, 200, 500
+END: Any = object()  # behind the last document
 
-Document = Mapping[str, Any]
-Crawl = Callable[["CrawlTask"], "Iterable[Document] | AsyncIterator[Document] | None"]
-
-
-CAPABILITY = re.compile(r"(?<=/c/)[^/]+")
-
-
-def mask_capability(record: logging.LogRecord) -> bool:
-    """Hides in a line of httpx, which logs each address, what allows to write to a task."""
-    if isinstance(record.args, tuple):
-        record.args = tuple(CAPABILITY.sub("***", str(arg)) if "/c/" in str(arg) else arg for arg in record.args)
-    return True
-
-
-logging.getLogger("httpx").addFilter(mask_capability)
-
-
-class CrawlTask:
-    """A task as the function sees it.
-
-    Attributes:
-        params: values of the external's parameters.
-        credential: as it was given to the crawler; None without one.
-        state: a mapping of the crawler's own, kept from task to task. It is sent behind the documents that were
-            yielded before it changed.
-        stats: numbers by name, shown with the task.
-    """
-
-    def __init__(self, sent: Mapping[str, Any]) -> None:
-        self.fid = str(sent["fid"])
-        self.endpoint = str(sent["endpoint"])
-        self.params: dict[str, Any] = dict(sent.get("params") or {})
-        self.credential: Any = sent.get("credential")
-        self.state: dict[str, Any] = dict(sent.get("state") or {})
-        self.stats: dict[str, float] = {}
-        self._state_sent = json.dumps(self.state, sort_keys=True)
-        self._connection = Connection(Credentials(self.endpoint))
-        self._stopped = threading.Event()
-        self._lock = threading.Lock()
-        self._progress: dict[str, Any] | None = None
-        self._lines: list[str] = []
-        self._reported_at = 0.0
-
-    @property
-    def stopped(self) -> bool:
-        """Whether the hub has ended the task. A function that yields seldom should look."""
-        return self._stopped.is_set()
-
-    def progress(self, done: float, total: float | None = None) -> None:
-        """Tells how far the task is."""
-        with self._lock:
-            self._progress = {"done": done, **({} if total is None else {"total": total})}
-        self._report_if_due()
-
-    def log(self, message: str) -> None:
-        """Writes a line into the log of the task's run."""
-        with self._lock:
-            if len(self._lines) < LOG_LINES_MAX:
-                self._lines.append(str(message))
-        self._report_if_due()
-
-    def stop(self) -> None:
-        self._stopped.set()
-
-    def upload(self, documents: list[Document]) -> None:
-        """Sends documents, then a state that has changed."""
-        if documents:
-            self._drive(upload_documents("", documents))
-        state = json.dumps(self.state, sort_keys=True)
-        if state != self._state_sent:
-            self._drive(call(Request("PUT", "/state", json=self.state)))
-            self._state_sent = state
-
-    def end(self, code: int, message: str) -> None:
-        """Reports the final status."""
-        self._report(code, {"message": message})
-        self._connection.close()
-
-    def _report_if_due(self) -> None:
-        if time.monotonic() - self._reported_at >= REPORT_SECONDS:
-            self._report(RUNNING, {})
-
-    def _report(self, code: int, members: dict[str, Any]) -> None:
-        with self._lock:
-            progress, lines = self._progress, self._lines
-            self._progress, self._lines, self._reported_at = None, [], time.monotonic()
-        found = {"progress": progress, "log": lines, "stats": self.stats}
-        body = {"code": code, **members, **{name: value for name, value in found.items() if value}}
-        self._drive(call(Request("POST", "/status", json=body)))
-
-    def _drive(self, flow: Any) -> Any:
-        """What the flow returns. A task that the hub does not know any more, or that has ended there, is stopped."""
-        try:
-            return self._connection.drive(flow)
-        except (NotFound, Conflict) as error:
-            self.stop()
-            raise TaskEnded(self.fid) from error
-
-
-class TaskEnded(HubError):
-    """The hub has ended the task, or deleted it."""
+Crawl = Callable[[CrawlTask], Any]  # gives documents, one after the other, of asyncio or not; or None
 
 
 class Crawler:
@@ -165,23 +61,27 @@ class Crawler:
         return self._function(task)
 
     def serve(self, host: str = "127.0.0.1", port: int = 9000, *, token: str = "") -> None:
-        """Serves the endpoint `http://{host}:{port}/{name}` until it is interrupted.
+        """Serves the endpoint `http://{host}:{port}/{name}` until it is interrupted or terminated.
 
-        With `token` only calls with `Authorization: Bearer {token}` are served: give the external that header.
+        Then the hub is told that its tasks have failed. With `token` only calls with `Authorization: Bearer {token}`
+        are served: give the external that header.
         """
         with self.make_server(host, port, token=token) as server:
-            log.info("crawler at http://%s:%d/%s", host, server.server_address[1], self.name)
+            log.info("crawler at %s", server.endpoint)
+            in_main_thread = threading.current_thread() is threading.main_thread()
+            before = signal.signal(signal.SIGTERM, signal.default_int_handler) if in_main_thread else None
             try:
                 server.serve_forever()
             except KeyboardInterrupt:
                 pass
             finally:
                 self.stop_all()
+                if in_main_thread:
+                    signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
-    def make_server(self, host: str, port: int, *, token: str = "") -> ThreadingHTTPServer:
+    def make_server(self, host: str, port: int, *, token: str = "") -> CrawlerServer:
         """The server, listening; port 0 chooses one."""
-        handler = type("Handler", (CrawlerHandler,), {"crawler": self, "token": token})
-        return ThreadingHTTPServer((host, port), handler)
+        return CrawlerServer(self, host, port, token)
 
     def start(self, sent: Mapping[str, Any]) -> str | None:
         """Starts a task in a thread of its own, once; the path of its callback. None where there are too many."""
@@ -198,18 +98,20 @@ class Crawler:
 
     def end(self, key: str) -> None:
         """Stops a task that the hub has ended."""
-        if task := self._tasks.get(key):
+        with self._lock:
+            task = self._tasks.get(key)
+        if task:
             task.stop()
 
     def stop_all(self) -> None:
         """Ends all tasks as failed: their process ends."""
-        for task in list(self._tasks.values()):
-            if not task.stopped:
-                task.stop()
-                try:
-                    task.end(FAILED, "the crawler was stopped")
-                except HubError as error:
-                    log.warning("Task %s was not told: %s", task.fid, error)
+        with self._lock:
+            tasks = [task for task in self._tasks.values() if not task.stopped]
+        with ThreadPoolExecutor(TASKS_MAX) as pool:
+            for task in tasks:
+                task.stop()  # its thread may close its connection at any time
+                other = CrawlTask({"fid": task.fid, "endpoint": task.endpoint})
+                pool.submit(end_failed, other, "the crawler was stopped", STOP_TRIES)
 
     def _work(self, key: str, task: CrawlTask) -> None:
         try:
@@ -218,14 +120,14 @@ class Crawler:
                 task.end(DONE, "done")
         except TaskEnded:
             log.info("Task %s has ended at the hub", task.fid)
-        except Exception as error:
+        except BaseException as error:  # also SystemExit: the hub is told in any case
             log.exception("Task %s failed", task.fid)
-            try:
-                task.end(FAILED, f"{type(error).__name__}: {error}"[:MESSAGE_MAX])
-            except HubError as problem:
-                log.warning("Task %s was not told: %s", task.fid, problem)
+            if not task.stopped:
+                end_failed(task, f"{type(error).__name__}: {error}"[:MESSAGE_MAX], PATIENT_TRIES)
         finally:
-            del self._tasks[key]
+            with self._lock:
+                del self._tasks[key]
+            task.close()
 
     def _crawl(self, task: CrawlTask) -> None:
         """Uploads what the function yields, in batches by number and by time."""
@@ -233,26 +135,46 @@ class Crawler:
         batch: list[Document] = []
         sent_at = time.monotonic()
         try:
-            for document in documents:
-                if task.stopped:
+            while not task.stopped:
+                try:
+                    document = next(documents, END)
+                except Exception:
+                    if not task.stopped:
+                        task.upload_documents(batch)  # what it found is kept; its state is that of the batch before
+                    raise
+                if document is END:
+                    task.upload(batch)
                     return
                 batch.append(document)
                 if len(batch) >= self.batch or time.monotonic() - sent_at >= BATCH_SECONDS:
                     task.upload(batch)
                     batch, sent_at = [], time.monotonic()
-            task.upload(batch)
         finally:
             documents.close()
 
 
-def iterate(found: Any) -> Any:
-    """What a function yields, as a generator: one of asyncio runs on an event loop of its own."""
+def end_failed(task: CrawlTask, message: str, tries: int) -> None:
+    """Tells the hub that a task has failed, and gives the task's connection up."""
+    try:
+        task.end(FAILED, message, tries=tries)
+    except HubError as error:
+        log.warning("Task %s was not told: %s", task.fid, error)
+    finally:
+        task.close()
+
+
+def iterate(found: Any) -> Generator[Document, None, None]:
+    """What a function yields or returns, as a generator: what is of asyncio runs on an event loop of its own."""
+    if inspect.iscoroutine(found):
+        import asyncio
+
+        found = asyncio.run(found)
     if found is None:
         return iter_all(())
     return iter_async(found) if hasattr(found, "__aiter__") else iter_all(found)
 
 
-def iter_all(found: Iterable[Document]) -> Iterator[Document]:
+def iter_all(found: Iterable[Document]) -> Generator[Document, None, None]:
     try:
         yield from found
     finally:
@@ -260,20 +182,20 @@ def iter_all(found: Iterable[Document]) -> Iterator[Document]:
             found.close()
 
 
-def iter_async(found: AsyncIterator[Document]) -> Iterator[Document]:
+def iter_async(found: AsyncIterator[Document]) -> Generator[Document, None, None]:
     import asyncio
 
     with asyncio.Runner() if hasattr(asyncio, "Runner") else EventLoop() as loop:
         try:
-            while (document := loop.run(_next(found))) is not None:
+            while (document := loop.run(_next(found))) is not END:
                 yield document
         finally:
             if inspect.isasyncgen(found):
                 loop.run(found.aclose())
 
 
-async def _next(found: AsyncIterator[Document]) -> Document | None:
-    return await anext(found, None)
+async def _next(found: AsyncIterator[Document]) -> Document:
+    return await anext(found, END)
 
 
 class EventLoop:
@@ -291,82 +213,6 @@ class EventLoop:
     def __exit__(self, *_: object) -> None:
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
-
-
-class CrawlerHandler(BaseHTTPRequestHandler):
-    """What the hub calls: `POST /{name}/task` starts a task, `PATCH /{name}/tasks/{key}/status` tells its end."""
-
-    crawler: Crawler
-    token = ""
-    timeout = 60  # seconds for a request to arrive
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        sent = self._read()
-        if sent is None:
-            return
-        if self._path() != f"/{self.crawler.name}/task":
-            self._answer(404, {"message": f"The endpoint ends with /{self.crawler.name}."})
-        elif not (
-            isinstance(sent.get("fid"), str) and str(sent.get("endpoint", "")).startswith(("http://", "https://"))
-        ):
-            self._answer(400, {"message": "A task has a fid and an endpoint."})
-        elif (callback := self.crawler.start(sent)) is None:
-            self._answer(503, {"message": "There are too many tasks."}, {"Retry-After": "30"})
-        else:
-            self._answer(200, {"payload": {"callback": callback, "status": RUNNING}})
-
-    def do_PATCH(self) -> None:
-        sent = self._read()
-        if sent is None:
-            return
-        start, _, rest = self._path().partition("/tasks/")
-        if start != f"/{self.crawler.name}" or not rest.endswith("/status"):
-            self._answer(404, {"message": "There is no such task."})
-            return
-        if int(sent.get("code") or 0) >= DONE:
-            self.crawler.end(rest.removesuffix("/status"))
-        self._answer(200, {})
-
-    def _path(self) -> str:
-        return self.path.partition("?")[0]
-
-    def _read(self) -> dict[str, Any] | None:
-        """The JSON object in the body; None where the call has been refused."""
-        expected = f"Bearer {self.token}"
-        if self.token and not hmac.compare_digest(self.headers.get("Authorization", "").encode(), expected.encode()):
-            return self._refuse(401, "The header Authorization is not that of this crawler.")
-        length = self.headers.get("Content-Length", "")
-        if not length.isascii() or not length.isdecimal():
-            return self._refuse(411, "A Content-Length is needed.")
-        if int(length) > BODY_MAX:
-            return self._refuse(413, f"A body has at most {BODY_MAX} bytes.")
-        try:
-            sent = json.loads(self.rfile.read(int(length)) or b"{}")
-        except ValueError:
-            return self._refuse(400, "The body is not JSON.")
-        return sent if isinstance(sent, dict) else self._refuse(400, "The body is not a JSON object.")
-
-    def _refuse(self, status: int, message: str) -> dict[str, Any] | None:
-        """Answers a call whose body is not read, and gives None in its place."""
-        self.close_connection = True
-        self._answer(status, {"message": message})
-        return None
-
-    def _answer(self, status: int, value: Any, headers: Mapping[str, str] | None = None) -> None:
-        body = json.dumps(value).encode()
-        self.send_response(status)
-        for name, text in {
-            "Content-Type": "application/json",
-            "Content-Length": str(len(body)),
-            **(headers or {}),
-        }.items():
-            self.send_header(name, text)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Quiet: the path of a callback is a secret."""
 
 
 @overload

@@ -10,8 +10,20 @@ from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
-from taskhub_client.errors import HubUnreachable
-from taskhub_client.exchange import TRIES, Emit, Flow, NoAnswer, Pause, ReadChunk, Request, back_off, call, send
+from taskhub_client.errors import HubUnreachable, UnknownAnswer
+from taskhub_client.exchange import (
+    TRIES,
+    Compute,
+    Emit,
+    Flow,
+    NoAnswer,
+    Pause,
+    ReadChunk,
+    Request,
+    back_off,
+    call_object,
+    send,
+)
 
 PIECE = 256 * 1024
 MEMORY_MAX = 8 * 1024 * 1024  # bytes of a packed body; a larger one waits in a temporary file
@@ -22,7 +34,12 @@ COUNTS = ("count", "inserted", "updated", "unchanged", "rejected")
 
 
 def upload_documents(
-    address: str, documents: Documents, *, batch: int | None = None, on_invalid: str | None = None
+    address: str,
+    documents: Documents,
+    *,
+    batch: int | None = None,
+    on_invalid: str | None = None,
+    tries: int = TRIES,
 ) -> Flow[dict[str, int]]:
     """Uploads documents to `{address}/upload`, and returns the counts that the hub gives.
 
@@ -31,7 +48,8 @@ def upload_documents(
     go in bodies of so many. A body is packed before it is sent, so it can be sent again where the answer was lost.
     """
     counts = dict.fromkeys(COUNTS, 0)
-    for body in packed_bodies(documents, batch):
+    bodies = packed_bodies(documents, batch)
+    while body := (yield Compute(lambda: next(bodies, None))):
         with body:
             request = Request(
                 "POST",
@@ -40,11 +58,18 @@ def upload_documents(
                 content=lambda body=body: pieces_of(body),  # type: ignore[misc]
                 headers={"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"},
                 read_seconds=UPLOAD_SECONDS,
+                tries=tries,
             )
-            answer = yield from call(request)
+            answer = yield from call_object(request)
         for name in COUNTS:
             counts[name] += int(answer.get(name, 0))
     return counts
+
+
+def state_request(address: str, state: Any) -> Request:
+    """Replaces a crawler's state at `{address}/state`, by any JSON, also by null."""
+    body = json.dumps(state).encode()
+    return Request("PUT", f"{address}/state", content=lambda: body, headers={"Content-Type": "application/json"})
 
 
 def packed_bodies(documents: Documents, batch: int | None) -> Iterator[IO[bytes]]:
@@ -69,9 +94,13 @@ def packed_bodies(documents: Documents, batch: int | None) -> Iterator[IO[bytes]
 def pack(pieces: Iterable[bytes]) -> IO[bytes]:
     """The pieces as one body in gzip."""
     body: Any = SpooledTemporaryFile(MEMORY_MAX)  # noqa: SIM115 - who uploads it closes it
-    with gzip.GzipFile(fileobj=body, mode="wb", compresslevel=6, mtime=0) as stream:
-        for piece in pieces:
-            stream.write(piece)
+    try:
+        with gzip.GzipFile(fileobj=body, mode="wb", compresslevel=6, mtime=0) as stream:
+            for piece in pieces:
+                stream.write(piece)
+    except BaseException:
+        body.close()
+        raise
     return body  # type: ignore[no-any-return]
 
 
@@ -111,8 +140,15 @@ def lines_of(request: Request) -> Flow[None]:
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 if line.strip():
-                    yield Emit(json.loads(line))
+                    yield Emit(read_line(line))
     except NoAnswer as error:
         raise HubUnreachable(f"{request.path} broke off: {error}") from error
     if rest.strip():
-        yield Emit(json.loads(rest))
+        yield Emit(read_line(rest))
+
+
+def read_line(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise UnknownAnswer("The answer is not lines of JSON: is this the address of a hub?") from error

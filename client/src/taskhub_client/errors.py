@@ -33,7 +33,10 @@ class ProblemError(HubError):
         self.status = int(problem.get("status", 0))
         self.type = str(problem.get("type", ""))
         self.detail = str(problem.get("detail") or problem.get("title") or "")
-        self.errors: list[dict[str, Any]] = list(problem.get("errors") or ())
+        places = problem.get("errors")
+        self.errors: list[dict[str, Any]] = (
+            [place for place in places if isinstance(place, dict)] if isinstance(places, list) else []
+        )
         super().__init__(self._text())
 
     def _text(self) -> str:
@@ -104,4 +107,4 @@ class RunCancelled(RunFailed):
 
 def problem_error(status: int, problem: Mapping[str, Any]) -> ProblemError:
     """The exception of an answer."""
-    return CLASSES.get(status, ProblemError)({"status": status, **problem})
+    return CLASSES.get(status, ProblemError)({**problem, "status": status})

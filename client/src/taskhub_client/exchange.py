@@ -37,7 +37,8 @@ class Request:
     """A call that is to be sent. Its answer is a `Response`.
 
     `content` is called for each try, so a body can be sent again. `repeatable` says whether the call may be sent again
-    although its first answer may have been lost.
+    although its first answer may have been lost. `done_status` is how the hub refuses what it has done already: behind
+    a lost answer that is a success.
     """
 
     method: str
@@ -50,6 +51,8 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     read_seconds: float = READ_SECONDS
     repeatable: bool = True
+    done_status: int | None = None
+    tries: int = TRIES
     streamed: bool = False  # the body is read by `ReadChunk`
 
 
@@ -73,6 +76,13 @@ class ReadChunk:
 
 
 @dataclass(frozen=True)
+class Compute:
+    """Calls a function that reads files or computes for long: on the event loop others go on meanwhile."""
+
+    function: Callable[[], Any]
+
+
+@dataclass(frozen=True)
 class Emit:
     """A value for whoever iterates over the flow."""
 
@@ -87,7 +97,7 @@ class NoAnswer(Exception):
         self.sent = sent
 
 
-Command = Request | Pause | ReadChunk | Emit
+Command = Request | Pause | ReadChunk | Compute | Emit
 Flow = Generator[Command, Any, T]
 
 
@@ -97,20 +107,36 @@ def call(request: Request) -> Flow[Any]:
     return read_json(response)
 
 
+def call_object(request: Request) -> Flow[dict[str, Any]]:
+    """The JSON object that a call answers. Raises `ProblemError`, `HubUnreachable` and `UnknownAnswer`."""
+    return as_object((yield from call(request)))
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UnknownAnswer("The answer is not a JSON object: is this the address of a hub?")
+    return value
+
+
 def send(request: Request) -> Flow[Response]:
-    """Sends a request, again where that is right, and returns its answer of 2xx or 3xx."""
-    for tries_left in reversed(range(TRIES)):
+    """Sends a request, again where that is right, and returns its answer of 2xx."""
+    was_lost = False
+    for tries_left in reversed(range(request.tries)):
         response: Response | None = None
         try:
             response = yield request
         except NoAnswer as error:
             if not tries_left or (error.sent and not request.repeatable):
                 raise HubUnreachable(str(error)) from error
-        seconds = back_off(TRIES - tries_left)
+            was_lost = was_lost or error.sent
+        seconds = back_off(request.tries - tries_left)
         if response is not None:
+            if was_lost and response.status == request.done_status:
+                return Response(204, {})
             wait = retry_after(response)
             if not is_worth_a_try(response, request) or not tries_left or (wait or 0) > RETRY_AFTER_MAX:
                 return (yield from check(response, request))
+            was_lost = was_lost or response.status in (502, 504)
             seconds = seconds if wait is None else wait
         yield Pause(seconds)
     raise AssertionError("the last try returns or raises")
@@ -125,19 +151,23 @@ def is_worth_a_try(response: Response, request: Request) -> bool:
 
 def check(response: Response, request: Request) -> Flow[Response]:
     """The answer, unless it is a refusal. Raises `ProblemError` and `UnknownAnswer`."""
-    if response.status < 400:
+    kind = response.headers.get("content-type", "")
+    if response.status < 300 and not kind.startswith("text/html"):  # a page is of a proxy, or of another server
         return response
+    if 300 <= response.status < 400:  # the key is not sent elsewhere
+        target = response.headers.get("location", "")
+        raise UnknownAnswer(f"{request.method} {request.path} is redirected to {target}: is that the hub's address?")
     body = response.body
-    while request.streamed and len(body) < 1_000_000:
-        chunk = yield ReadChunk()
-        if not chunk:
-            break
-        body += chunk
-    if not response.headers.get("content-type", "").startswith("application/problem+json"):
+    try:
+        while request.streamed and len(body) < 1_000_000 and (chunk := (yield ReadChunk())):
+            body += chunk
+    except NoAnswer as error:
+        raise HubUnreachable(str(error)) from error
+    if not kind.startswith("application/problem+json"):
         raise UnknownAnswer(
             f"{request.method} {request.path} is answered {response.status} by something else than a hub."
         )
-    raise problem_error(response.status, read_json(replace(response, body=body)))
+    raise problem_error(response.status, as_object(read_json(replace(response, body=body))))
 
 
 def read_json(response: Response) -> Any:
@@ -145,7 +175,7 @@ def read_json(response: Response) -> Any:
         return None
     try:
         return json.loads(response.body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnknownAnswer("The answer is not JSON: is this the address of a hub?") from error
 
 
@@ -155,14 +185,21 @@ def back_off(tries: int) -> float:
 
 
 def retry_after(response: Response) -> float | None:
-    """Seconds of the header `Retry-After` (RFC 9110, section 10.2.3)."""
+    """Seconds of the header `Retry-After` (RFC 9110, section 10.2.3). A date is compared with the answer's own."""
     text = response.headers.get("retry-after", "")
     try:
         return max(0.0, float(text))
     except ValueError:
         pass
+    until = read_date(text)
+    now = read_date(response.headers.get("date", "")) or time.time()
+    return None if until is None else max(0.0, until - now)
+
+
+def read_date(text: str) -> float | None:
+    """A date of HTTP in seconds since 1970; None for what is none."""
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+        return parsedate_to_datetime(text).timestamp()
     except (TypeError, ValueError):
         return None
 
@@ -172,10 +209,14 @@ def idempotent(request: Request, key: str | None = None) -> Request:
     return replace(request, headers={**request.headers, "Idempotency-Key": key or uuid4().hex}, repeatable=True)
 
 
-def call_payload(request: Request) -> Flow[Any]:
+def call_payload(request: Request) -> Flow[dict[str, Any]]:
     """What a call of crawlers and streams answers: the payload in its envelope."""
-    answer = yield from call(request)
-    return answer["payload"]
+    return as_object((yield from call_object(request)).get("payload"))
+
+
+def remove(path: str, query: Query | None = None) -> Flow[None]:
+    """Removes something. Raises `NotFound` where it was not there at first."""
+    yield from send(Request("DELETE", path, query, done_status=404))
 
 
 def pages(
@@ -193,7 +234,7 @@ def pages(
     left = math.inf if limit is None else limit
     asked: Query = {**(query or {}), **({} if limit is None else {"limit": min(limit, PAGE_MAX)})}
     while left > 0:
-        page = yield from (call_payload if enveloped else call)(Request("GET", path, asked))
+        page = yield from (call_payload if enveloped else call_object)(Request("GET", path, asked))
         for entry in page["results"][: None if limit is None else int(left)]:
             yield Emit(parse(entry))
         left -= len(page["results"])

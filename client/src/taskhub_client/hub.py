@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from taskhub_client.connection import AsyncConnection, Connection
-from taskhub_client.exchange import Flow, Request, call, idempotent
+from taskhub_client.exchange import Flow, Request, call, call_object, idempotent
 from taskhub_client.extraction import AsyncExtraction, Extraction
 from taskhub_client.operations import Awaiting, Blocking, operation
 from taskhub_client.runs import AsyncRuns, Runs
@@ -18,7 +18,7 @@ from taskhub_client.streams import AsyncCrawlers, AsyncStreams, Crawlers, Stream
 from taskhub_client.walkers import AsyncWalkers, Walkers
 from taskhub_client.webhooks import AsyncWebhooks, Webhooks
 
-READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 
 class HubCalls:
@@ -27,25 +27,25 @@ class HubCalls:
     @operation
     def version(self) -> Flow[str]:
         """The hub's version."""
-        return str((yield from call(Request("GET", "/version")))["version"])
+        return str((yield from call_object(Request("GET", "/version")))["version"])
 
     @operation
     def me(self) -> Flow[dict[str, Any]]:
         """The account whose key is used. Raises `NotSignedIn`."""
-        return dict((yield from call(Request("GET", "/user/manage/"))))
+        return (yield from call_object(Request("GET", "/user/manage/")))
 
     @operation
     def make_token(self, email: str, password: str) -> Flow[str]:
         """Signs in, and returns a token for some days. Raises `InvalidRequest` for a wrong password."""
         body = {"email": email, "password": password}
-        return str((yield from call(Request("POST", "/user/token/", json=body, repeatable=False)))["token"])
+        return str((yield from call_object(Request("POST", "/user/token/", json=body, repeatable=False)))["token"])
 
     @operation
     def make_key(self, name: str, *, scopes: list[str] | None = None, expires_in: int | None = None) -> Flow[str]:
         """Makes an API key, which is shown this once. `expires_in` is in seconds."""
         members = {"name": name, "scopes": scopes, "expires_in": expires_in}
         body = {key: value for key, value in members.items() if value is not None}
-        return str((yield from call(Request("POST", "/user/apikey", json=body, repeatable=False)))["key"])
+        return str((yield from call_object(Request("POST", "/user/apikey", json=body, repeatable=False)))["key"])
 
     @operation
     def call(
@@ -58,7 +58,14 @@ class HubCalls:
         idempotency_key: str | None = None,
     ) -> Flow[Any]:
         """Makes any call of the hub, with the same retries and errors, and returns what it answers in JSON."""
-        request = Request(method, path, query, json=json, repeatable=method.upper() in READ_METHODS)
+        request = Request(
+            method,
+            path,
+            query,
+            json=json,
+            repeatable=method.upper() in REPEATABLE_METHODS,
+            done_status=404 if method.upper() == "DELETE" else None,
+        )
         return (yield from call(idempotent(request, idempotency_key) if idempotency_key else request))
 
 

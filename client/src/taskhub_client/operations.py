@@ -6,7 +6,7 @@ A class of `Blocking` gets a plain method of each, a class of `Awaiting` a corou
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from taskhub_client.connection import AsyncConnection, Connection
@@ -70,10 +70,10 @@ class iteration(Generic[P, T]):
         self.__doc__ = flow.__doc__
 
     @overload
-    def __get__(self, face: Blocking, owner: type | None = None) -> Callable[P, Iterator[T]]: ...
+    def __get__(self, face: Blocking, owner: type | None = None) -> Callable[P, Generator[T, None, None]]: ...
 
     @overload
-    def __get__(self, face: Awaiting, owner: type | None = None) -> Callable[P, AsyncIterator[T]]: ...
+    def __get__(self, face: Awaiting, owner: type | None = None) -> Callable[P, AsyncGenerator[T, None]]: ...
 
     @overload
     def __get__(self, face: None, owner: type | None = None) -> Any: ...

@@ -9,7 +9,7 @@ from typing import Any
 from taskhub_client.connection import AsyncConnection, Connection
 from taskhub_client.documents import download, lines_of
 from taskhub_client.errors import HubError, WaitTimeout
-from taskhub_client.exchange import Flow, Pause, Request, call
+from taskhub_client.exchange import Flow, Pause, Request, call, call_object
 from taskhub_client.operations import Awaiting, Blocking, emits, operation
 
 JsonObject = dict[str, Any]
@@ -46,7 +46,7 @@ class ProcessHandle:
         return f"<{type(self).__name__} {self.id} {self.status}>"
 
     def _refresh(self) -> Flow[JsonObject]:
-        self.info = dict((yield from call(Request("GET", f"/v1/process/{self.id}/info"))))
+        self.info = yield from call_object(Request("GET", f"/v1/process/{self.id}/info"))
         return self.info
 
     @operation

@@ -9,16 +9,16 @@ from typing import Any
 
 from taskhub_client.connection import AsyncConnection, Connection
 from taskhub_client.errors import RunCancelled, RunFailed, WaitTimeout
-from taskhub_client.exchange import Flow, Request, call, idempotent, pages
+from taskhub_client.exchange import Flow, Request, call, call_object, idempotent, pages
 from taskhub_client.operations import Awaiting, Blocking, emits, operation, starts_run
 from taskhub_client.records import ENDED, REVOKED, SUCCESS, LogLine, RunRecord
 from taskhub_client.server_events import server_events
 
-WAIT_SECONDS = 60.0  # of one call that waits; it is made again until the run has ended
+WAIT_SECONDS = 25.0  # of one call that waits, less than proxies do; it is made again until the run has ended
 
 
 def get_run(run_id: str) -> Flow[RunRecord]:
-    return RunRecord.parse((yield from call(Request("GET", f"/runs/{run_id}"))))
+    return RunRecord.parse((yield from call_object(Request("GET", f"/runs/{run_id}"))))
 
 
 def wait_for_run(run_id: str, timeout: float | None = None) -> Flow[RunRecord]:
@@ -28,7 +28,7 @@ def wait_for_run(run_id: str, timeout: float | None = None) -> Flow[RunRecord]:
         seconds = WAIT_SECONDS if until is None else max(0.0, min(WAIT_SECONDS, until - time.monotonic()))
         query = {"task_id": run_id, "timeout": f"{seconds:.3f}"}
         waited = Request("GET", "/js/walker_queue_wait", query, read_seconds=seconds + 30)
-        status = yield from call(waited)
+        status = yield from call_object(waited)
         if status["state"] in ENDED:
             return (yield from get_run(run_id))
         if until is not None and time.monotonic() >= until:
@@ -112,14 +112,18 @@ class RunHandle:
     @operation
     def cancel(self) -> Flow[RunRecord]:
         """Cancels the run. Raises `Conflict` where it has ended already."""
-        self.record = RunRecord.parse((yield from call(Request("POST", f"/runs/{self.id}/cancel"))))
+        request = Request("POST", f"/runs/{self.id}/cancel", done_status=409)
+        answer = yield from call(request)
+        self.record = RunRecord.parse(answer) if answer else (yield from get_run(self.id))
         return self.record
 
     @starts_run
     def retry(self, arguments: Mapping[str, Any] | None = None) -> Flow[RunRecord]:
         """Starts a new run of one that has ended, with other arguments where they are given."""
         body = None if arguments is None else {"arguments": dict(arguments)}
-        return RunRecord.parse((yield from call(idempotent(Request("POST", f"/runs/{self.id}/retry", json=body)))))
+        return RunRecord.parse(
+            (yield from call_object(idempotent(Request("POST", f"/runs/{self.id}/retry", json=body))))
+        )
 
 
 class Run(RunHandle, Blocking):

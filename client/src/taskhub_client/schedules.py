@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from taskhub_client.exchange import Flow, Request, call, idempotent, pages
+from taskhub_client.exchange import Flow, Request, call_object, idempotent, pages, remove
 from taskhub_client.operations import Awaiting, Blocking, emits, operation, starts_run
 from taskhub_client.records import RunRecord
 from taskhub_client.runs import as_text
@@ -26,7 +26,7 @@ class ScheduleCalls:
         `members` are the others of `POST /schedules`: `overlap`, `missed`, `jitter`, `webhook`, `enabled` and so on.
         """
         body = {"name": name, "kind": kind, "arguments": dict(arguments), "when": as_when(when), **members}
-        return dict((yield from call(idempotent(Request("POST", "/schedules", json=body)))))
+        return (yield from call_object(idempotent(Request("POST", "/schedules", json=body))))
 
     @emits(JsonObject)
     def list(self, /, **filters: Any) -> Flow[None]:
@@ -37,33 +37,33 @@ class ScheduleCalls:
     @operation
     def get(self, schedule_id: int) -> Flow[JsonObject]:
         """A schedule, with its next fires."""
-        return dict((yield from call(Request("GET", f"/schedules/{schedule_id}"))))
+        return (yield from call_object(Request("GET", f"/schedules/{schedule_id}")))
 
     @operation
     def update(self, /, schedule_id: int, **changes: Any) -> Flow[JsonObject]:
         """Changes these members."""
         if "when" in changes:
             changes = {**changes, "when": as_when(changes["when"])}
-        return dict((yield from call(Request("PATCH", f"/schedules/{schedule_id}", json=changes))))
+        return (yield from call_object(Request("PATCH", f"/schedules/{schedule_id}", json=changes)))
 
     @operation
     def delete(self, schedule_id: int) -> Flow[None]:
         """Removes a schedule; its runs stay."""
-        yield from call(Request("DELETE", f"/schedules/{schedule_id}"))
+        yield from remove(f"/schedules/{schedule_id}")
 
     @operation
     def pause(self, schedule_id: int) -> Flow[JsonObject]:
-        return dict((yield from call(Request("POST", f"/schedules/{schedule_id}/pause"))))
+        return (yield from call_object(Request("POST", f"/schedules/{schedule_id}/pause")))
 
     @operation
     def resume(self, schedule_id: int) -> Flow[JsonObject]:
-        return dict((yield from call(Request("POST", f"/schedules/{schedule_id}/resume"))))
+        return (yield from call_object(Request("POST", f"/schedules/{schedule_id}/resume")))
 
     @starts_run
     def run(self, schedule_id: int) -> Flow[RunRecord]:
         """Starts a run now, beside what goes on."""
         request = idempotent(Request("POST", f"/schedules/{schedule_id}/run"))
-        return RunRecord.parse((yield from call(request)))
+        return RunRecord.parse((yield from call_object(request)))
 
     @emits(JsonObject)
     def fires(self, schedule_id: int) -> Flow[None]:
@@ -73,7 +73,7 @@ class ScheduleCalls:
     @operation
     def preview(self, /, when: Mapping[str, Any] | str, **members: Any) -> Flow[Objects]:
         """The next times of such a schedule, `{"utc", "local", "mark"}`; nothing is stored."""
-        answer = yield from call(Request("POST", "/schedules/preview", json={"when": as_when(when), **members}))
+        answer = yield from call_object(Request("POST", "/schedules/preview", json={"when": as_when(when), **members}))
         return list(answer["fires"])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from taskhub_client.exchange import Flow, Request, call, idempotent, pages
+from taskhub_client.exchange import Flow, Request, call, call_object, idempotent, pages, remove
 from taskhub_client.operations import Awaiting, Blocking, emits, operation, starts_run
 from taskhub_client.records import RunRecord
 from taskhub_client.runs import get_run, result_of, wait_for_run
@@ -26,7 +26,7 @@ def submit_sequence(
         raise TypeError("inputs and a version are for stored sequences, which are run by their name")
     else:
         request = Request("POST", "/sequences/runs", {"webhook": webhook}, json=dict(sequence))
-    answer = yield from call(idempotent(request))
+    answer = yield from call_object(idempotent(request))
     return (yield from get_run(answer["id"]))
 
 
@@ -65,7 +65,7 @@ class SequenceCalls:
     def resume(self, run_id: str, persistence: Mapping[str, Any] | None = None) -> Flow[RunRecord]:
         """Starts a run that goes on from the failed step of another, with what that had saved."""
         body = None if persistence is None else {"persistence": dict(persistence)}
-        answer = yield from call(idempotent(Request("POST", f"/sequences/runs/{run_id}/resume", json=body)))
+        answer = yield from call_object(idempotent(Request("POST", f"/sequences/runs/{run_id}/resume", json=body)))
         return (yield from get_run(answer["id"]))
 
     @operation
@@ -77,7 +77,7 @@ class SequenceCalls:
     def dry_run(self, sequence: Mapping[str, Any], answers: Mapping[str, Any] | None = None) -> Flow[JsonObject]:
         """Each request as it would be sent, with these answers by step; sends nothing."""
         body = {"sequence": dict(sequence), **({"answers": dict(answers)} if answers else {})}
-        return dict((yield from call(Request("POST", "/sequences/dry-run", json=body))))
+        return (yield from call_object(Request("POST", "/sequences/dry-run", json=body)))
 
     @emits(JsonObject)
     def list(self) -> Flow[None]:
@@ -87,7 +87,7 @@ class SequenceCalls:
     @operation
     def get(self, name: str, version: int | None = None) -> Flow[JsonObject]:
         """A stored sequence, its newest version unless another is asked for."""
-        return dict((yield from call(Request("GET", f"/sequences/{quote(name, safe='')}", {"version": version}))))
+        return (yield from call_object(Request("GET", f"/sequences/{quote(name, safe='')}", {"version": version})))
 
     @operation
     def put(
@@ -102,12 +102,12 @@ class SequenceCalls:
         """Stores a sequence; a change is a new version."""
         members = {"sequence": dict(sequence), "description": description, "inputs": inputs, "outputs": outputs}
         body = {key: value for key, value in members.items() if value is not None and value != ""}
-        return dict((yield from call(Request("PUT", f"/sequences/{quote(name, safe='')}", json=body))))
+        return (yield from call_object(Request("PUT", f"/sequences/{quote(name, safe='')}", json=body)))
 
     @operation
     def delete(self, name: str) -> Flow[None]:
         """Removes a stored sequence with all its versions."""
-        yield from call(Request("DELETE", f"/sequences/{quote(name, safe='')}"))
+        yield from remove(f"/sequences/{quote(name, safe='')}")
 
     @emits(JsonObject)
     def versions(self, name: str) -> Flow[None]:
@@ -144,7 +144,7 @@ class SecretCalls:
 
     @operation
     def delete(self, name: str, *, for_all: bool = False) -> Flow[None]:
-        yield from call(Request("DELETE", f"/secrets/{quote(name, safe='')}", {"global": "true"} if for_all else None))
+        yield from remove(f"/secrets/{quote(name, safe='')}", {"global": "true"} if for_all else None)
 
 
 class Secrets(SecretCalls, Blocking):

@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from taskhub_client.errors import HubError
 
@@ -31,14 +32,38 @@ class Credentials:
 
 
 def find_credentials(url: str | None = None, key: str | None = None, token: str | None = None) -> Credentials:
-    """Those given, or else TASKHUB_URL and TASKHUB_KEY, or else what `login` kept for that address."""
-    kept = load_credentials()
-    url = (url or os.environ.get("TASKHUB_URL") or (kept.url if kept else DEFAULT_URL)).rstrip("/")
+    """Those given, or else TASKHUB_URL and TASKHUB_KEY, or else what `login` kept for that address.
+
+    Raises `HubError` for what is no address of a hub, and for a key or a token that no header can carry.
+    """
+    url = url or os.environ.get("TASKHUB_URL")
+    key = key or (None if token else os.environ.get("TASKHUB_KEY"))
+    kept = None if url and (key or token) else load_credentials()
+    url = checked_url(url or (kept.url if kept else DEFAULT_URL))
     if key or token:
-        return Credentials(url, key or "", token or "")
-    if given := os.environ.get("TASKHUB_KEY"):
-        return Credentials(url, given)
+        return Credentials(url, checked_key(key or ""), checked_key(token or ""))
     return Credentials(url, kept.key if kept and kept.url == url else "")  # a key is for its hub alone
+
+
+def checked_url(text: str) -> str:
+    """The address of a hub, which may have a path, without a last slash. Raises `HubError`."""
+    url = text.strip().rstrip("/")
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and url.isprintable()
+    except ValueError:
+        fits = False
+    if not fits or parts.query or parts.fragment:
+        raise HubError(f"{text!r} is not an address of a hub: it is such as {DEFAULT_URL} or https://hub.example/path.")
+    return url
+
+
+def checked_key(text: str) -> str:
+    """A key or a token without spaces and line ends around it. Raises `HubError`, which does not show it."""
+    key = text.strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise HubError("The key or token has characters that none has, such as a space or a line end: copy it again.")
+    return key
 
 
 def credentials_file() -> Path:
@@ -51,7 +76,7 @@ def load_credentials() -> Credentials | None:
     file = credentials_file()
     try:
         value = json.loads(file.read_text())
-        return Credentials(value["url"], value["key"])
+        return Credentials(str(value["url"]), str(value["key"]))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -8,8 +8,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-from taskhub_client.documents import Documents, download, lines_of, upload_documents
-from taskhub_client.exchange import Emit, Flow, Pause, Request, call_payload, idempotent, pages
+from taskhub_client.documents import Documents, download, lines_of, state_request, upload_documents
+from taskhub_client.exchange import (
+    Emit,
+    Flow,
+    Pause,
+    Request,
+    call_object,
+    call_payload,
+    idempotent,
+    pages,
+    remove,
+    send,
+)
 from taskhub_client.operations import Awaiting, Blocking, emits, operation
 from taskhub_client.runs import as_text
 
@@ -20,10 +31,11 @@ NDJSON = "application/x-ndjson"
 
 @dataclass(frozen=True)
 class ChangePage:
-    """Changes of a stream in the order of commits, and the cursor from which to go on."""
+    """Changes of a stream in the order of commits, the cursor from which to go on, and whether there are more now."""
 
     changes: Objects
     cursor: str
+    more: bool
 
 
 def docs_query(fields: Iterable[str] | None, filters: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,7 +46,8 @@ def docs_query(fields: Iterable[str] | None, filters: Mapping[str, Any]) -> dict
 def get_changes(fid: str, cursor: str | None, limit: int | None) -> Flow[ChangePage]:
     request = Request("GET", f"/streams/{fid}/changes", {"cursor": cursor, "limit": limit})
     page = yield from call_payload(request)
-    return ChangePage(list(page["results"]), parse_qs(urlsplit(page["next"]).query)["cursor"][0])
+    cursor = parse_qs(urlsplit(page["next"]).query)["cursor"][0]
+    return ChangePage(list(page["results"]), cursor, bool(page["more"]))
 
 
 class StreamCalls:
@@ -44,7 +57,7 @@ class StreamCalls:
     def create(self, /, name: str, **members: Any) -> Flow[JsonObject]:
         """Makes a stream; its `fid` is its id."""
         body = {"meta": {"name": name, **members.pop("meta", {})}, **members}
-        return dict((yield from call_payload(idempotent(Request("POST", "/streams", json=body)))))
+        return (yield from call_payload(idempotent(Request("POST", "/streams", json=body))))
 
     @emits(JsonObject)
     def list(self) -> Flow[None]:
@@ -54,11 +67,11 @@ class StreamCalls:
     @operation
     def get(self, fid: str) -> Flow[JsonObject]:
         """A stream with its crawler, its latest task, and how many documents it shows."""
-        return dict((yield from call_payload(Request("GET", f"/streams/{fid}"))))
+        return (yield from call_payload(Request("GET", f"/streams/{fid}")))
 
     @operation
     def delete(self, fid: str) -> Flow[None]:
-        yield from call_payload(Request("DELETE", f"/streams/{fid}"))
+        yield from remove(f"/streams/{fid}")
 
     @emits(JsonObject)
     def docs(self, /, fid: str, *, fields: Iterable[str] | None = None, **filters: Any) -> Flow[None]:
@@ -73,7 +86,7 @@ class StreamCalls:
     @operation
     def doc(self, fid: str, document_id: str) -> Flow[JsonObject]:
         """One document, by its id. Raises `NotFound`."""
-        return dict((yield from call_payload(Request("GET", f"/streams/{fid}/docs/{quote(document_id, safe='')}"))))
+        return (yield from call_payload(Request("GET", f"/streams/{fid}/docs/{quote(document_id, safe='')}")))
 
     @operation
     def export(
@@ -93,7 +106,10 @@ class StreamCalls:
 
     @operation
     def changes(self, fid: str, cursor: str | None = None, *, limit: int | None = None) -> Flow[ChangePage]:
-        """What changed behind a cursor; without one, from the beginning. Go on at the cursor of the page."""
+        """What changed behind a cursor; without one, from the beginning.
+
+        Go on at the cursor of the page: at once while there is `more`, and later for what happens from now on.
+        """
         return (yield from get_changes(fid, cursor, limit))
 
     @emits(ChangePage)
@@ -104,7 +120,7 @@ class StreamCalls:
             cursor = page.cursor
             if page.changes:
                 yield Emit(page)
-            else:
+            if not page.more:
                 yield Pause(seconds)
 
 
@@ -123,7 +139,7 @@ class CrawlerCalls:
     def register(self, /, name: str, endpoint: str, **members: Any) -> Flow[JsonObject]:
         """Registers an external crawler: `parameters`, `schema`, `docIdField`, `headers` and so on are its members."""
         body = {"meta": {"name": name, **members.pop("meta", {})}, "endpoint": endpoint, **members}
-        return dict((yield from call_payload(idempotent(Request("POST", "/externals", json=body)))))
+        return (yield from call_payload(idempotent(Request("POST", "/externals", json=body))))
 
     @operation
     def create(
@@ -150,18 +166,28 @@ class CrawlerCalls:
 
     @operation
     def get(self, fid: str) -> Flow[JsonObject]:
-        return dict((yield from call_payload(Request("GET", f"/crawlers/{fid}"))))
+        return (yield from call_payload(Request("GET", f"/crawlers/{fid}")))
 
     @operation
     def delete(self, fid: str) -> Flow[None]:
-        yield from call_payload(Request("DELETE", f"/crawlers/{fid}"))
+        yield from remove(f"/crawlers/{fid}")
+
+    @operation
+    def state(self, fid: str) -> Flow[Any]:
+        """What a crawler keeps from task to task: any JSON; None where it keeps nothing."""
+        return (yield from call_object(Request("GET", f"/crawlers/{fid}/state"))).get("payload")
+
+    @operation
+    def set_state(self, fid: str, state: Any) -> Flow[None]:
+        """Replaces what a crawler keeps, such as by None, so that it begins anew."""
+        yield from send(state_request(f"/crawlers/{fid}", state))
 
     @operation
     def start(self, fid: str, params: Mapping[str, Any] | None = None) -> Flow[JsonObject]:
         """Starts a task, or shows the one that runs. Its `run` is the id of its run, to wait for."""
         body = {"params": dict(params)} if params else {}
         request = Request("POST", f"/actions/crawlers/{fid}/task", json=body)
-        return dict((yield from call_payload(idempotent(request))))
+        return (yield from call_payload(idempotent(request)))
 
     @emits(JsonObject)
     def tasks(self, /, **filters: Any) -> Flow[None]:
@@ -171,7 +197,7 @@ class CrawlerCalls:
     @operation
     def task(self, fid: str) -> Flow[JsonObject]:
         """One task, with its status and counts."""
-        return dict((yield from call_payload(Request("GET", f"/tasks/{fid}"))))
+        return (yield from call_payload(Request("GET", f"/tasks/{fid}")))
 
     @operation
     def upload(
@@ -187,7 +213,7 @@ class CrawlerCalls:
     @operation
     def delete_task(self, task: str) -> Flow[None]:
         """Stops a task, and takes its documents out of the stream."""
-        yield from call_payload(Request("DELETE", f"/actions/tasks/{task}"))
+        yield from remove(f"/actions/tasks/{task}")
 
 
 class Crawlers(CrawlerCalls, Blocking):

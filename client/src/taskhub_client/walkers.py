@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import IO, Any
 
 from taskhub_client.errors import InvalidRequest, RunFailed
-from taskhub_client.exchange import Flow, Request, call, idempotent, pages
+from taskhub_client.exchange import Flow, Request, call_object, idempotent, pages
 from taskhub_client.operations import Awaiting, Blocking, emits, operation, starts_run
 from taskhub_client.records import RunError, RunRecord
 from taskhub_client.runs import get_run
@@ -59,7 +59,7 @@ class WalkerCalls:
     @operation
     def get(self, name: str) -> Flow[JsonObject]:
         """One walker. Raises `NotFound`."""
-        return dict((yield from call(Request("GET", "/js/walker_get", {"name": name}))))
+        return (yield from call_object(Request("GET", "/js/walker_get", {"name": name})))
 
     @operation
     def run(
@@ -81,7 +81,7 @@ class WalkerCalls:
         """
         request = walker_request(name, {**(ctx or {}), **values}, node, files, {})
         try:
-            answer = yield from call(idempotent(request, idempotency_key))
+            answer = yield from call_object(idempotent(request, idempotency_key))
         except InvalidRequest as error:
             if error.type != "walker-failed":
                 raise
@@ -101,10 +101,18 @@ class WalkerCalls:
         idempotency_key: str | None = None,
         **values: Any,
     ) -> Flow[RunRecord]:
-        """Submits a walker to the background, and returns its run: wait for it, follow it, cancel it."""
+        """Submits a walker to the background, and returns its run: wait for it, follow it, cancel it.
+
+        A hub without workers makes the walk at once: then the run has ended.
+        """
         members = {"is_async": True, **(options or RunOptions()).members()}
         request = walker_request(name, {**(ctx or {}), **values}, node, files, members)
-        answer = yield from call(idempotent(request, idempotency_key))
+        try:
+            answer = yield from call_object(idempotent(request, idempotency_key))
+        except InvalidRequest as error:
+            if error.type != "walker-failed":
+                raise
+            answer = error.problem
         return (yield from get_run(answer["task_id"]))
 
 

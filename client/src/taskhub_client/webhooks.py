@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from taskhub_client.errors import HubError
-from taskhub_client.exchange import Flow, Request, call
+from taskhub_client.exchange import Flow, Request, call_object
 from taskhub_client.operations import Awaiting, Blocking, operation
 
 TOLERANCE_SECONDS = 300
@@ -51,19 +51,19 @@ class WebhookCalls:
     @operation
     def secrets(self) -> Flow[dict[str, Any]]:
         """The secret that signs, and those that still do for a while."""
-        return dict((yield from call(Request("GET", "/webhooks/secret"))))
+        return (yield from call_object(Request("GET", "/webhooks/secret")))
 
     @operation
     def rotate(self, keep_hours: float | None = None) -> Flow[dict[str, Any]]:
         """Makes a new secret; the present one signs, too, for `keep_hours`."""
         body = {} if keep_hours is None else {"keep_hours": keep_hours}
         request = Request("POST", "/webhooks/secret/rotate", json=body, repeatable=False)
-        return dict((yield from call(request)))
+        return (yield from call_object(request))
 
     @operation
     def verify(self, body: bytes, headers: Mapping[str, str]) -> Flow[dict[str, Any]]:
         """The event in a message of this hub to you. Raises `InvalidSignature`; see the function `verify`."""
-        answer = yield from call(Request("GET", "/webhooks/secret"))
+        answer = yield from call_object(Request("GET", "/webhooks/secret"))
         kept = [answer["current"], *answer.get("retiring", ())]
         return verify(body, headers, *(secret["secret"] for secret in kept))
 

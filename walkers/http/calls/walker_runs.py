@@ -89,7 +89,7 @@ def walker_run(
     422 of type `walker-failed` with `report`, what it had reported, and `error`, `{type, message}` of what it raised.
 
     With `is_async`: 202, `{is_queued: true, result: <task id>, task_id: <task id>}` and the `Location` to ask at. When
-    no worker would hear of it, it runs at once: 200 and `{is_queued: false, result: {success, report, ...}}`.
+    no worker would hear of it, it runs at once: 200 and `{is_queued: false, result: {success, report, ...}, task_id}`.
 
     Files of a multipart body reach the walker either way.
     """
@@ -167,7 +167,7 @@ def ended_response(run: Run) -> CallResponse:
             error=error,
             task_id=str(run.pk),
         )
-    return CallResponse(200, {"is_queued": False, "result": run.result})
+    return CallResponse(200, {"is_queued": False, "result": run.result, "task_id": str(run.pk)})
 
 
 def queued_response(run: Run) -> CallResponse:

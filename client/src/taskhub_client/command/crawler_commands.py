@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
+from contextlib import ExitStack
 from typing import Any
 
 import click
@@ -12,7 +13,6 @@ import click
 from taskhub_client.command.output import Session, finish, limited, read_values
 from taskhub_client.command.run_commands import print_line
 from taskhub_client.crawler import Crawler
-from taskhub_client.errors import RunFailed
 
 
 @click.group()
@@ -34,25 +34,24 @@ def dev(session: Session, target: str, params: tuple[str, ...], host: str, port:
     The external, its crawler, the stream and the documents are removed afterwards.
     """
     made = load_crawler(target)
-    hub = session.hub
-    with made.make_server(host, port) as server:
+    hub, name, values = session.hub, f"{made.name} (dev)", read_values(params)
+    parameters = made.parameters or [{"name": key, "type": type_of(value)} for key, value in values.items()]
+    with ExitStack() as ends:  # each is done whatever becomes of the others, the last one first
+        server = ends.enter_context(made.make_server(host, port))
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        endpoint = f"http://{host}:{server.server_address[1]}/{made.name}"
-        values = read_values(params)
-        parameters = made.parameters or [{"name": name, "type": type_of(value)} for name, value in values.items()]
-        external = hub.crawlers.register(f"{made.name} (dev)", endpoint, parameters=parameters)
-        started = None
-        try:
-            started = hub.crawlers.create(external["fid"], f"{made.name} (dev)", params=values)
-            task = hub.crawlers.start(started["fid"], values)
-            run = hub.runs.get(task["run"])
-            for line in run.logs(follow=True):
-                print_line(session, line)
-            _show(session, hub.crawlers.task(task["fid"]), limit)
-        finally:
-            made.stop_all()
-            server.shutdown()
-            _remove(session, external, started)
+        ends.callback(server.shutdown)
+        external = hub.crawlers.register(name, server.endpoint, parameters=parameters)
+        ends.callback(hub.call, "DELETE", f"/externals/{external['fid']}")
+        started = hub.crawlers.create(external["fid"], name, params=values)
+        ends.callback(hub.streams.delete, started["stream"])
+        ends.callback(hub.crawlers.delete, started["fid"])
+        ends.callback(made.stop_all)
+        task = hub.crawlers.start(started["fid"], values)
+        run = hub.runs.get(task["run"])
+        for line in run.logs(follow=True):
+            print_line(session, line)
+        _show(session, hub.crawlers.task(task["fid"]), limit)
+        run.wait()
 
 
 def load_crawler(target: str) -> Crawler:
@@ -82,12 +81,3 @@ def _show(session: Session, task: dict[str, Any], limit: int) -> None:
     click.echo(
         f"{task['counts']['inserted']} documents; {task['status']['code']} {task['status']['message']}", err=True
     )
-    if task["status"]["code"] != 200:
-        raise RunFailed(None, run=session.hub.runs.get(task["run"]).record)
-
-
-def _remove(session: Session, external: dict[str, Any], started: dict[str, Any] | None) -> None:
-    if started is not None:
-        session.hub.crawlers.delete(started["fid"])
-        session.hub.streams.delete(started["stream"])
-    session.hub.call("DELETE", f"/externals/{external['fid']}")

@@ -8,7 +8,7 @@ from typing import IO
 
 import click
 
-from taskhub_client.command.output import Session, finish, read_json_file
+from taskhub_client.command.output import Session, finish, read_json_file, tell
 from taskhub_client.processes import Process
 
 
@@ -27,9 +27,16 @@ def extract(session: Session, payload: IO[str], output: Path | None, detach: boo
         return
     process = session.hub.extraction.extract(value)
     if detach:
-        click.echo(process.id)
+        if session.as_json:
+            session.show({"id": process.id, "status": process.status})
+        else:
+            click.echo(process.id)
         return
-    _wait(session, process)
+    try:
+        _wait(session, process)
+    except KeyboardInterrupt:
+        tell(session, f"Process {process.id} goes on.")
+        raise
     if output:
         click.echo(str(process.download(output)))
         return

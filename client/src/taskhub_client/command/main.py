@@ -14,7 +14,15 @@ from taskhub_client.command.run_commands import cancel, logs, retry, run, runs, 
 from taskhub_client.command.sequence_commands import schedule, sequence
 from taskhub_client.command.stream_commands import stream, upload
 from taskhub_client.hub import Hub
-from taskhub_client.settings import DEFAULT_URL, Credentials, find_credentials, forget_credentials, keep_credentials
+from taskhub_client.settings import (
+    DEFAULT_URL,
+    Credentials,
+    checked_key,
+    checked_url,
+    find_credentials,
+    forget_credentials,
+    keep_credentials,
+)
 
 COMMANDS = (run, wait, logs, runs, cancel, retry, sequence, schedule, upload, stream, extract, crawler)
 
@@ -29,7 +37,7 @@ def main(context: click.Context, url: str | None, key: str | None, as_json: bool
     """Start work on a hub, follow it, and read what it made.
 
     Exit codes: 0; 1 what was waited for failed; 2 the command was called wrongly; 3 the hub cannot be reached, or
-    refuses.
+    refuses; 130 it was interrupted, and what runs at the hub goes on.
     """
     context.obj = Session(url, key, as_json)
 
@@ -48,8 +56,8 @@ def login(session: Session, email: str | None, password: str | None) -> None:
 
     With --key before `login` that key is kept. Otherwise you sign in, and a key is made for this computer.
     """
-    url = (session.url or click.prompt("Address", default=os.environ.get("TASKHUB_URL", DEFAULT_URL))).rstrip("/")
-    key = session.given_key
+    url = checked_url(session.url or click.prompt("Address", default=os.environ.get("TASKHUB_URL", DEFAULT_URL)))
+    key = checked_key(session.given_key or "")
     if not key:
         email = email or click.prompt("E-mail")
         password = password or click.prompt("Password", hide_input=True)
@@ -78,6 +86,7 @@ def logout() -> None:
 @main.command("open")
 @click.argument("run_id", required=False)
 @click.pass_obj
+@finish
 def open_(session: Session, run_id: str | None) -> None:
     """Open the hub, or one run, in a browser."""
     url = find_credentials(session.url).url

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
@@ -20,7 +21,7 @@ from taskhub_client.runs import Run
 P = ParamSpec("P")
 T = TypeVar("T")
 
-FAILED, REFUSED = 1, 3  # exit codes; click itself ends with 2 where a command is called wrongly
+FAILED, MISUSED, REFUSED, INTERRUPTED = 1, 2, 3, 130  # exit codes; click itself ends with 2 for wrong options
 NEVER_WRAPPED = {"run", "state", "stream"}  # what is copied, or is short
 STATE_STYLES = {
     "SUCCESS": "green",
@@ -58,7 +59,7 @@ class Session:
 
     def show(self, value: Any) -> None:
         """Prints a value as JSON: one line where a program asked for it."""
-        click.echo(json.dumps(value, ensure_ascii=False, default=str, indent=None if self.as_json else 2))
+        click.echo(json_text(value, indent=None if self.as_json else 2))
 
     def table(
         self, columns: Mapping[str, Callable[[Any], Any]], rows: Iterable[Any], raw: Callable[[Any], Any]
@@ -94,31 +95,70 @@ def clean(text: str) -> str:
     )
 
 
+def json_text(value: Any, indent: int | None = None) -> str:
+    """A value as JSON, in which what would command the terminal is escaped."""
+    text = json.dumps(value, ensure_ascii=False, default=str, indent=indent)
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(sign if sign.isprintable() or sign == "\n" else json.dumps(sign)[1:-1] for sign in text)
+
+
 def finish(function: Callable[P, T]) -> Callable[P, T]:
-    """Turns the errors of a command into a sentence and an exit code: 1 what was waited for failed, 3 the hub."""
+    """Turns the errors of a command into a sentence, or with --json an object, on stderr, and into an exit code."""
 
     @wraps(function)
     def command(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return function(*args, **kwargs)
         except (RunFailed, WaitTimeout, ProcessFailed) as error:
-            click.echo(clean(str(error)), err=True)
-            if isinstance(error, RunFailed) and error.error and error.error.where:
-                click.echo(f"at {clean(error.error.where)}", err=True)
+            show_error(error)
             sys.exit(FAILED)
-        except ProblemError as error:
-            click.echo(clean(str(error)), err=True)
-            if error.status == 401:
-                click.echo("Sign in with: taskhub login", err=True)
-            sys.exit(REFUSED)
         except HubError as error:
-            click.echo(clean(str(error)), err=True)
+            show_error(error)
             sys.exit(REFUSED)
-        except BrokenPipeError:
-            sys.stderr.close()  # whoever read the output has enough
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+        except BrokenPipeError:  # whoever read the output has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
+        except OSError as error:
+            click.echo(str(error), err=True)
+            sys.exit(MISUSED)
 
     return command
+
+
+def tell(session: Session, text: str) -> None:
+    """Prints a sentence on stderr."""
+    click.echo(json_text({"message": text}) if session.as_json else clean(text), err=True)
+
+
+def show_error(error: HubError) -> None:
+    """Prints an error on stderr: `{"error", "problem"?, "run"?, "process"?}` for programs."""
+    session = click.get_current_context().find_object(Session)
+    if session and session.as_json:
+        members: dict[str, Any] = {"error": str(error)}
+        if isinstance(error, ProblemError):
+            members["problem"] = error.problem
+        elif isinstance(error, RunFailed) and error.run:
+            members["run"] = error.run.value
+        elif isinstance(error, ProcessFailed):
+            members["process"] = error.process
+        click.echo(json_text(members), err=True)
+        return
+    click.echo(clean(str(error)), err=True)
+    if isinstance(error, RunFailed) and error.error and error.error.where:
+        click.echo(f"at {clean(error.error.where)}", err=True)
+    if isinstance(error, ProblemError) and error.status == 401:
+        click.echo("Sign in with: taskhub login", err=True)
+
+
+def show_started(session: Session, run: Run) -> None:
+    """Prints the id of a run that is not waited for."""
+    if session.as_json:
+        session.show({"id": run.id, "state": run.state})
+    else:
+        click.echo(run.id)
 
 
 def show_run(session: Session, record: RunRecord) -> None:
@@ -153,7 +193,18 @@ def progress_text(record: RunRecord) -> str:
 
 
 def wait_with_bar(session: Session, run: Run, timeout: float | None = None) -> Any:
-    """The run's result; meanwhile a bar shows its progress on the terminal. Raises `RunFailed`, `WaitTimeout`."""
+    """The run's result; meanwhile a bar shows its progress on the terminal. Raises `RunFailed`, `WaitTimeout`.
+
+    Who interrupts it is told that the run goes on.
+    """
+    try:
+        return _wait_with_bar(session, run, timeout)
+    except KeyboardInterrupt:
+        tell(session, f"Run {run.id} goes on. taskhub wait {run.id} waits for it, taskhub cancel {run.id} stops it.")
+        raise
+
+
+def _wait_with_bar(session: Session, run: Run, timeout: float | None) -> Any:
     if session.as_json or not sys.stderr.isatty() or timeout is not None:
         return run.wait(timeout)
     from rich.console import Console
@@ -176,7 +227,7 @@ def limited(rows: Iterable[T], limit: int) -> Iterable[T]:
 def read_json_file(file: Any) -> Any:
     """What is in a file of JSON. Raises `click.UsageError` with the place of the fault."""
     try:
-        return json.load(file)
+        return json.loads(file.read().removeprefix("\ufeff"))  # editors of Windows begin a file so
     except ValueError as error:
         raise click.UsageError(f"{file.name} is not JSON: {error}") from error
 
@@ -190,12 +241,13 @@ def read_values(pairs: Sequence[str]) -> dict[str, Any]:
             raise click.UsageError(f"{pair!r} is not name=value.")
         if text.startswith("@"):
             try:
-                with open(text[1:], encoding="utf-8") as file:
+                with open(text[1:], encoding="utf-8-sig") as file:
                     text = file.read()
-            except OSError as error:
-                raise click.UsageError(f"{text[1:]} cannot be read: {error.strerror}") from error
+            except (OSError, UnicodeDecodeError) as error:
+                raise click.UsageError(f"{text[1:]} cannot be read: {error}") from error
         try:
             values[name] = json.loads(text)
+            json.dumps(values[name], allow_nan=False)  # Python reads more numbers than JSON has
         except ValueError:
             values[name] = text
     return values

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import datetime
 from typing import Any
 
 import click
 
 from taskhub_client.command.output import (
+    REFUSED,
     Session,
     clean,
     finish,
     progress_text,
     read_values,
+    show_error,
     show_run,
+    show_started,
     wait_with_bar,
 )
+from taskhub_client.errors import ProblemError
 from taskhub_client.records import LogLine, RunRecord
 from taskhub_client.walkers import RunOptions
 
@@ -57,10 +62,7 @@ def run(
     )
     started = session.hub.walkers.submit(walker, {**_read_ctx(ctx), **read_values(values)}, options=options)
     if detach:
-        if session.as_json:
-            session.show({"id": started.id, "state": started.state})
-        else:
-            click.echo(started.id)
+        show_started(session, started)
         return
     result = wait_with_bar(session, started)
     session.show(result if session.as_json else started.report)
@@ -154,9 +156,20 @@ def _raw(record: RunRecord) -> Any:
 @click.pass_obj
 @finish
 def cancel(session: Session, run_ids: tuple[str, ...]) -> None:
-    """Cancel runs."""
-    for run_id in run_ids:
+    """Cancel runs. One that cannot be cancelled does not keep the others from it."""
+    cancelled = [_is_cancelled(session, run_id) for run_id in run_ids]
+    if not all(cancelled):
+        sys.exit(REFUSED)
+
+
+def _is_cancelled(session: Session, run_id: str) -> bool:
+    """Cancels a run and prints it, or why it was refused."""
+    try:
         show_run(session, session.hub.runs.get(run_id).cancel())
+    except ProblemError as error:
+        show_error(error)
+        return False
+    return True
 
 
 @click.command()

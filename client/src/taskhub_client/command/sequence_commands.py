@@ -6,7 +6,15 @@ from typing import IO, Any
 
 import click
 
-from taskhub_client.command.output import Session, finish, read_json_file, read_values, show_run, wait_with_bar
+from taskhub_client.command.output import (
+    Session,
+    finish,
+    read_json_file,
+    read_values,
+    show_run,
+    show_started,
+    wait_with_bar,
+)
 
 
 @click.group()
@@ -31,7 +39,7 @@ def run_sequence(session: Session, sequence: str, inputs: tuple[str, ...], detac
     else:
         started = session.hub.sequences.submit(sequence, read_values(inputs) or None)
     if detach:
-        click.echo(started.id)
+        show_started(session, started)
     else:
         session.show(wait_with_bar(session, started))
 

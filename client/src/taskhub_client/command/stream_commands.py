@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import click
 
 from taskhub_client.command.output import Session, finish, limited
+
+FOLLOW_SECONDS = 5.0
 
 
 @click.command()
@@ -80,15 +83,15 @@ def export(session: Session, fid: str, file: Path, chosen: str | None, fields: s
 def changes(session: Session, fid: str, cursor: str | None, follow: bool) -> None:
     """Print changes in the order of commits, one a line, and on the error output the cursor to go on from."""
     lines = Session(None, None, as_json=True)
-    if follow:
-        for page in session.hub.streams.follow(fid, cursor):
+    more = True
+    try:
+        while more:
+            page = session.hub.streams.changes(fid, cursor)
             for change in page.changes:
                 lines.show(change)
-    while True:
-        page = session.hub.streams.changes(fid, cursor)
-        for change in page.changes:
-            lines.show(change)
-        cursor = page.cursor
-        if not page.changes:
+            cursor, more = page.cursor, page.more or follow
+            if follow and not page.more:
+                time.sleep(FOLLOW_SECONDS)
+    finally:
+        if cursor:  # also where it is interrupted: each change may come twice, none is left out
             click.echo(cursor, err=True)
-            return

@@ -1,0 +1,131 @@
+"""The command `taskhub` in process, on a transport without a network: what it prints where, and how it ends."""
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from click.testing import CliRunner, Result
+
+from taskhub_client import exchange
+from taskhub_client.command import output, stream_commands
+from taskhub_client.command.main import main
+from taskhub_client.hub import Hub
+
+RUN = {"id": "r", "name": "echo", "kind": "walker", "state": "STARTED"}
+FAILED_RUN = RUN | {"state": "FAILURE", "error": {"type": "ValueError", "message": "no\x9btea"}}
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs the command; each call of the hub is answered by the first entry whose words are in its address.
+
+    An answer is a value, the status of a refusal, bytes, an exception, or a list of these for one call after the other.
+    """
+
+    def run(answers: dict[str, Any], *arguments: str) -> Result:
+        def handle(request: httpx.Request) -> httpx.Response:
+            answer = next(answer for words, answer in answers.items() if words in str(request.url))
+            if isinstance(answer, list):
+                answer = answer.pop(0)
+            if isinstance(answer, BaseException):
+                raise answer
+            if isinstance(answer, int):
+                problem = {"title": "No", "status": answer, "detail": "No."}
+                return httpx.Response(answer, headers={"content-type": "application/problem+json"}, json=problem)
+            return httpx.Response(200, content=answer if isinstance(answer, bytes) else json.dumps(answer))
+
+        monkeypatch.setattr(output, "Hub", functools.partial(Hub, transport=httpx.MockTransport(handle)))
+        return CliRunner().invoke(main, ["--url", "http://hub.example", "--key", "k", *arguments])
+
+    monkeypatch.setattr(exchange, "PAUSE_MAX", 0.0)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("answers", "arguments", "code", "member"),
+    [
+        ({"/runs": 401}, ["runs"], 3, "problem"),
+        ({"/runs": b"<html>"}, ["runs"], 3, "error"),
+        ({"_wait": FAILED_RUN, "/runs": FAILED_RUN}, ["wait", "r"], 1, "run"),
+        ({"_wait": RUN, "/runs": RUN}, ["wait", "r", "--timeout", "0"], 1, "error"),
+    ],
+)
+def test_errors_are_json_for_programs_and_a_sentence_for_people(
+    command: Command, answers: dict[str, Any], arguments: list[str], code: int, member: str
+) -> None:
+    done = command(answers, "--json", *arguments)
+    assert (done.exit_code, done.stdout) == (code, "")
+    assert member in json.loads(done.stderr)
+    for_people = command(answers, *arguments)
+    assert (for_people.exit_code, for_people.stdout) == (code, "")
+    assert not for_people.stderr.startswith("{")
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_who_interrupts_a_wait_is_told_that_the_run_goes_on(command: Command, as_json: bool) -> None:
+    answers = {"walker_run": {"task_id": "r"}, "_wait": KeyboardInterrupt(), "/runs/r": RUN}
+    done = command(answers, *(["--json"] if as_json else []), "run", "echo")
+    assert (done.exit_code, done.stdout) == (130, "")
+    assert "Run r goes on" in done.stderr
+    if as_json:
+        assert json.loads(done.stderr).keys() == {"message"}
+
+
+def test_a_run_that_cannot_be_cancelled_does_not_keep_the_others(command: Command) -> None:
+    other = RUN | {"id": "other", "state": "REVOKED"}
+    answers = {"/runs/r/cancel": 409, "/runs/r": RUN, "/runs/other": other}
+    done = command(answers, "--json", "cancel", "r", "other")
+    assert done.exit_code == 3
+    assert json.loads(done.stdout)["state"] == "REVOKED"
+    assert json.loads(done.stderr)["problem"]["status"] == 409
+
+
+def change_page(number: int, *changes: int, more: bool = False) -> dict[str, Any]:
+    results = [{"op": "put", "id": change} for change in changes]
+    return {"payload": {"results": results, "next": f"http://x/changes?cursor=c{number}", "more": more}}
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_changes_are_printed_while_there_are_more_and_then_the_cursor(
+    command: Command, follow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_commands, "FOLLOW_SECONDS", 0.0)
+    pages: list[Any] = [change_page(1, more=True), change_page(2, 1, 2, more=True), change_page(3, 3)]
+    done = command({"/changes": [*pages, KeyboardInterrupt()]}, "stream", "changes", "f", *(["-f"] if follow else []))
+    assert done.exit_code == (130 if follow else 0)
+    assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == [1, 2, 3]
+    assert done.stderr == "c3\n"
+
+
+def test_what_is_printed_as_json_does_not_command_the_terminal(command: Command) -> None:
+    value = {"a": "ż \x9b2J \u202e \x7f \ud800"}
+    answers = {"_wait": RUN | {"state": "SUCCESS"}, "/runs/r": RUN | {"state": "SUCCESS", "result": value}}
+    for options in (["--json"], []):
+        done = command(answers, *options, "wait", "r")
+        assert done.exit_code == 0
+        assert done.stdout.replace("\n", "").isprintable()
+        assert json.loads(done.stdout) == value
+        assert "ż" in done.stdout
+
+
+def test_a_file_that_cannot_be_written_is_a_wrong_call(command: Command, tmp_path: Path) -> None:
+    done = command({"/docs": b"{}\n"}, "stream", "export", "f", f"{tmp_path}/none/a.csv")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "none/a.csv" in done.stderr
+
+
+def test_files_with_a_byte_order_mark_are_read(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text('{"requests": []}', encoding="utf-8-sig")
+    assert command({"/validate": {}}, "sequence", "validate", str(tmp_path / "s.json")).exit_code == 0
+
+
+def test_what_is_not_waited_for_is_named(command: Command) -> None:
+    answers = {"/sequences/nightly/runs": {"id": "r"}, "/runs/r": RUN}
+    assert command(answers, "sequence", "run", "-d", "nightly").stdout == "r\n"
+    done = command(answers, "--json", "sequence", "run", "-d", "nightly")
+    assert json.loads(done.stdout) == {"id": "r", "state": "STARTED"}
