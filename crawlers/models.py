@@ -309,6 +309,8 @@ class Document(models.Model):
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["stream", "key", "task"], name="document_version")]
+        # Rows of many streams lie between each other: what is read in the order of rows would look at all of them.
+        indexes: ClassVar = [models.Index(fields=["stream", "id"], name="document_stream")]
 
     def __str__(self) -> str:
         return self.key

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import parsers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -22,9 +23,11 @@ from crawlers.models import Crawler, CrawlerState, CrawlerTask
 from crawlers.services.capabilities import find_task
 from crawlers.services.crawler_states import save_state, state_of
 from crawlers.services.stream_locks import check_accepts_documents
-from taskhub.errors import NotFound
+from taskhub.errors import NotFound, invalid
+from taskhub.jsontools.strict_json import parse_json
 from taskhub.security.masking import mask_all
 from taskhub.web.openapi.problem_responses import problems
+from taskhub.web.rest_policies import plain_body
 
 STATE = {"title": "CrawlerState", "description": "Any JSON of up to 1 MiB."}
 EXAMPLE = {"page": 7}
@@ -36,7 +39,18 @@ SENT: dict[str, Any] = {
 }
 
 
+class StateParser(parsers.BaseParser):
+    """JSON of any content type; what has none is refused, for it would empty the state."""
+
+    media_type = "*/*"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        return parse_json(plain_body(stream, parser_context))
+
+
 class CrawlerStateView(EnvelopeView):
+    parser_classes = (StateParser,)
+
     @extend_schema(operation_id="crawlers_state", parameters=[ETAG], responses=SHOWN)
     def get(self, request: Request, fid: UUID) -> Response:
         """Show a crawler's state.
@@ -59,13 +73,21 @@ class CrawlerStateView(EnvelopeView):
 class CapabilityStateView(EnvelopeView):
     """The state for the crawler itself, whom the capability in its endpoint stands for."""
 
+    parser_classes = (StateParser,)
     authentication_classes = ()
     permission_classes = ()
 
-    @extend_schema(operation_id="capable_tasks_state", parameters=[CAPABILITY, ETAG], responses=SHOWN)
+    @extend_schema(
+        operation_id="capable_tasks_state", parameters=[CAPABILITY, ETAG], responses={**SHOWN, **problems(409)}
+    )
     def get(self, request: Request, fid: UUID, capability: str = "") -> Response:
-        """Show the state, as the task's crawler."""
-        state = state_of(_crawler_of(find_task(capability=capability, fid=fid)))
+        """Show the state, as the task's crawler.
+
+        409 when the task has ended.
+        """
+        task = find_task(capability=capability, fid=fid)
+        check_accepts_documents(task)
+        state = state_of(_crawler_of(task))
         return versioned_response(state, state.value)
 
     @extend_schema(
@@ -91,6 +113,9 @@ def _crawler_of(task: CrawlerTask) -> Crawler:
 
 
 def _save(request: Request, crawler: Crawler) -> Response:
+    if request.stream is None:  # nothing was sent
+        raise invalid("", "Must be JSON; the body is empty.")
+
     def check(state: CrawlerState) -> None:
         check_if_match(request, state)
 

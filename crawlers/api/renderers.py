@@ -36,7 +36,7 @@ class FormatNegotiation(StrictNegotiation):
         if name is None:
             return super().select_renderer(request, renderers, format_suffix)
         for renderer in renderers:
-            if renderer.format == name.lower():
+            if renderer.format == name:
                 return renderer, renderer.media_type
         names = ", ".join(renderer.format for renderer in renderers)
         raise NotAcceptable(

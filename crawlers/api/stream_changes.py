@@ -61,7 +61,9 @@ class StreamChangesView(EnvelopeView):
                 str, "One change a line; the last line has `next`", [ndjson_example("Changes", LINES)]
             ),
             **STRICT,
-            **problems(410, because={410: "The cursor is older than deletions that are forgotten by now."}),
+            **problems(
+                410, because={410: "The cursor is older than deletions that are forgotten by now, or than a restore."}
+            ),
         },
     )
     def get(self, request: Request, fid: UUID) -> HttpResponse | StreamingHttpResponse:
@@ -75,37 +77,38 @@ class StreamChangesView(EnvelopeView):
         """
         stream = Stream.objects.get_visible(request.user, fid)
         self.check_query(request, ChangesQuery)
-        position = _read_position(request) or first_position(stream)
+        position = _read_position(request, stream) or first_position(stream)
         if isinstance(request.accepted_renderer, NdjsonRenderer):
             return stream_response(request, _lines(request, stream, position), f"changes-{stream.fid}")
         limit = ChangePagination().get_page_size(request)
         page = read_changes(stream=stream, position=position, limit=limit)
-        more, link = b"false" if page.is_last else b"true", _next_link(request, page.next)
+        more, link = b"false" if page.is_last else b"true", _next_link(request, stream, page.next)
         payload = b'{"results":[%b],"next":%b,"more":%b}' % (b",".join(page.changes), link, more)
         return HttpResponse(b'{"success":true,"payload":%b,"version":0}' % payload, content_type="application/json")
 
 
 def _lines(request: Request, stream: Stream, position: FeedPosition) -> Iterator[bytes]:
     for piece in export_changes(stream=stream, position=position):
-        yield b'{"next":%b}\n' % _next_link(request, piece) if isinstance(piece, FeedPosition) else piece
+        yield b'{"next":%b}\n' % _next_link(request, stream, piece) if isinstance(piece, FeedPosition) else piece
 
 
-def _next_link(request: Request, position: FeedPosition) -> bytes:
+def _next_link(request: Request, stream: Stream, position: FeedPosition) -> bytes:
     """The address of what comes behind a position, as JSON."""
-    cursor = base64.urlsafe_b64encode(b"%d.%d" % position).decode().rstrip("=")
+    text = f"{stream.fid.hex}.{position.after}.{position.began}.{position.history}"
+    cursor = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
     query = {name: text for name, text in request.query_params.items() if name not in {"api_key", "cursor"}}
     return json.dumps(f"{settings.PUBLIC_URL}{request.path}?{urlencode({**query, 'cursor': cursor})}").encode()
 
 
-def _read_position(request: Request) -> FeedPosition | None:
+def _read_position(request: Request, stream: Stream) -> FeedPosition | None:
     cursor = request.query_params.get("cursor")
     if cursor is None:
         return None
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
-        found = re.fullmatch(r"(\d{1,18})\.(\d{1,18})", text, re.ASCII)
+        found = re.fullmatch(rf"{stream.fid.hex}\.([0-9]{{1,18}})\.([0-9]{{1,18}})\.([0-9a-f]{{1,16}})", text)
     except ValueError:
         found = None
     if found is None:
         raise invalid("/cursor", "This is no cursor of this feed.", NO_PAGE)
-    return FeedPosition(int(found[1]), int(found[2]))
+    return FeedPosition(int(found[1]), int(found[2]), found[3])

@@ -3,7 +3,8 @@
 A place in the feed is the number of a row. All rows of a stream, those of documents and tombstones, are numbered by one
 sequence under the stream's lock, which is held until their commit: whoever sees a row sees all rows of the stream with
 smaller numbers. So a reader that goes on behind the last number misses nothing, however many uploads go on, and nothing
-is asked of those who write.
+is asked of those who write. A restored back-up gives numbers anew that readers have seen: a position names the history
+of the database that it belongs to.
 
 What is told at a place is the state of now. A version that a later one hides is passed over, for the later one has a
 place of its own. Where a document leaves the stream, or an older version of it shows again, a tombstone has the place.
@@ -14,18 +15,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from django.db.models import Max, Min
+from django.db import connection
+from django.db.models import Max
 
 from crawlers.domain.documents import id_of_key
 from crawlers.models import CrawlerTask, Stream, Tombstone
 from crawlers.services.document_export import DELIMITER, copied_rows
-from crawlers.services.document_selection import IS_SHOWN
+from crawlers.services.document_selection import IS_SHOWN, last_of_stretch
 from crawlers.services.document_store import removed_tasks
 from taskhub.db.connections import give_back_connection
 from taskhub.db.plans import reads_along_indexes
 from taskhub.errors import NotFound, Outdated
 
-STRETCH = 10_000  # numbers that are looked at at once
+STRETCH = 10_000  # rows that are looked at at once
 PAGE_BYTES = 16 * 1024 * 1024  # then a page ends, with the change that goes beyond
 PAGE_SECONDS = 0.2  # then a page ends where it is
 LIMIT_MAX = 10_000
@@ -54,13 +56,22 @@ _TOMBSTONES = """
         AND tombstone.id <= %(upto)s AND (shown.id IS NULL OR shown.id < tombstone.id)
     ORDER BY tombstone.id LIMIT %(limit)s
 """
+# A restore makes the table anew, or is another cluster; a standby that becomes the primary begins another timeline.
+_HISTORY = """
+SELECT to_hex(hashtextextended(concat_ws(' ', system_identifier, timeline_id, 'crawlers_document'::regclass::oid), 0))
+FROM pg_control_system(), pg_control_checkpoint()
+"""
 
 
 class FeedPosition(NamedTuple):
-    """What a reader has seen: rows up to `after`. Tombstones up to `began` are older than its first page."""
+    """What a reader has seen: rows up to `after`. Tombstones up to `began` are older than its first page.
+
+    The numbers are those of one `history` of the database.
+    """
 
     after: int
     began: int
+    history: str
 
 
 @dataclass(frozen=True)
@@ -73,45 +84,65 @@ class ChangePage:
 
 
 def first_position(stream: Stream) -> FeedPosition:
-    newest = Tombstone.objects.filter(stream=stream).aggregate(newest=Max("id"))["newest"]
-    return FeedPosition(0, max(newest or 0, stream.forgotten_row))
+    newest = _newest_tombstone(stream) or 0
+    return FeedPosition(0, max(newest, _forgotten_row(stream)), _history())
 
 
 def read_changes(*, stream: Stream, position: FeedPosition, limit: int) -> ChangePage:
-    """Up to `limit` changes behind a position; fewer where they are large, or far apart in the table.
+    """Up to `limit` changes behind a position; fewer where they are large, or few of many rows show.
 
-    Raises `Outdated` for a position from before deletions that are forgotten by now.
+    Raises `Outdated` for a position from before deletions that are forgotten by now, or of another history of the
+    database, and `NotFound` where the stream is deleted meanwhile.
     """
-    if stream.forgotten_row > max(position.after, position.began):
-        raise Outdated("The cursor is too old: deletions behind it are forgotten. Begin anew, without a cursor.")
+    if position.history != _history():
+        raise Outdated("The cursor is from before a restore of the database. Begin anew, without a cursor.")
     changes: list[bytes] = []
     room, deadline = PAGE_BYTES, time.monotonic() + PAGE_SECONDS
     while True:
-        bounds = _next_rows(stream, position.after)
-        if bounds is None:
+        upto = _end_of_stretch(stream, position.after)
+        rows: list[bytes] = []
+        if upto is not None:
+            rows, upto = _read_rows(stream, position, upto, limit - len(changes), room)
+        # Asked behind the rows: what is forgotten before they are read would be missed.
+        if _forgotten_row(stream) > max(position.after, position.began):
+            raise Outdated("The cursor is too old: deletions behind it are forgotten. Begin anew, without a cursor.")
+        if upto is None:
             return ChangePage(changes, position, is_last=True)
-        after, upto = bounds
-        rows, upto = _read_rows(stream, FeedPosition(after, position.began), upto, limit - len(changes), room)
         changes += _written_changes(stream, rows)
         room -= sum(map(len, rows))
-        position = FeedPosition(upto, position.began)
+        position = position._replace(after=upto)
         if len(changes) >= limit or room <= 0 or time.monotonic() > deadline:
             return ChangePage(changes, position, is_last=False)
 
 
-def _next_rows(stream: Stream, after: int) -> tuple[int, int] | None:
-    """Where the stream's next rows are, behind the first number and up to the second; None where none are left.
+def _history() -> str:
+    """Names the history of the database: within one, no number is given twice."""
+    with connection.cursor() as cursor:
+        cursor.execute(_HISTORY)
+        return str(cursor.fetchone()[0])
 
-    Numbers between the rows of two tasks are other streams'. They are passed over.
-    """
-    tasks = CrawlerTask.objects.filter(stream=stream, last_row__gt=after).aggregate(Min("first_row"), Max("last_row"))
-    tombstones = Tombstone.objects.filter(stream=stream, id__gt=after).aggregate(Min("id"), Max("id"))
-    firsts = [first for first in (tasks["first_row__min"], tombstones["id__min"]) if first is not None]
-    if not firsts:
-        return None
-    last: int = max(last for last in (tasks["last_row__max"], tombstones["id__max"]) if last is not None)
-    after = max(after, min(firsts) - 1)
-    return after, min(after + STRETCH, last)
+
+def _forgotten_row(stream: Stream) -> int:
+    """The last tombstone that was pruned by now."""
+    rows = Stream.objects.filter(pk=stream.pk, removed_at__isnull=True).values_list("forgotten_row", flat=True)
+    forgotten: int | None = rows.first()
+    if forgotten is None:
+        raise NotFound("The stream was deleted meanwhile.")
+    return forgotten
+
+
+def _newest_tombstone(stream: Stream) -> int | None:
+    newest: int | None = Tombstone.objects.filter(stream=stream).aggregate(newest=Max("id"))["newest"]
+    return newest
+
+
+def _end_of_stretch(stream: Stream, after: int) -> int | None:
+    """Up to which number rows are looked at next; None where none are left."""
+    count, last = last_of_stretch(stream.pk, after, STRETCH)
+    if count == STRETCH:
+        return last
+    ends = [last, _newest_tombstone(stream)]
+    return max((end for end in ends if end is not None and end > after), default=None)
 
 
 def _read_rows(stream: Stream, position: FeedPosition, upto: int, limit: int, room: int) -> tuple[list[bytes], int]:
@@ -171,8 +202,6 @@ def export_changes(*, stream: Stream, position: FeedPosition) -> Iterator[bytes 
     is_last = False
     while not is_last:
         page = read_changes(stream=stream, position=position, limit=LIMIT_MAX)
-        if not Stream.objects.filter(pk=stream.pk, removed_at__isnull=True).exists():
-            raise NotFound("The stream was deleted meanwhile.")
         give_back_connection()
         if page.changes:
             yield b"\n".join(page.changes) + b"\n"

@@ -1,13 +1,13 @@
 """States of crawlers: a JSON value of a crawler's own, for those that go on where they stopped."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
-import orjson
 from django.db import transaction
 
 from crawlers.models import Crawler, CrawlerState
-from taskhub.errors import TooLarge
+from taskhub.errors import NotFound, TooLarge
 
 STATE_MAX = 1024 * 1024  # bytes of JSON
 
@@ -18,12 +18,17 @@ def state_of(crawler: Crawler) -> CrawlerState:
 
 
 def save_state(*, crawler: Crawler, value: Any, check: Callable[[CrawlerState], None]) -> CrawlerState:
-    """Replaces the state of a crawler, after `check` of the present one, which nobody else replaces meanwhile."""
-    size = len(orjson.dumps(value))
+    """Replaces the state of a crawler, after `check` of the present one, which nobody else replaces meanwhile.
+
+    Raises `TooLarge`, and `NotFound` for a crawler that is deleted meanwhile.
+    """
+    size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
     if size > STATE_MAX:
         raise TooLarge(f"The state has {size} bytes; {STATE_MAX} are allowed.", limit=STATE_MAX)
     with transaction.atomic():
-        Crawler.objects.select_for_update(of=("self",), no_key=True).only("pk").get(pk=crawler.pk)
+        rows = Crawler.objects.select_for_update(of=("self",), no_key=True).filter(pk=crawler.pk, removed_at=None)
+        if rows.only("pk").first() is None:
+            raise NotFound("The crawler was deleted meanwhile.")
         state = state_of(crawler)
         check(state)
         state.value, state.version = value, state.version + 1

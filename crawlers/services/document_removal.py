@@ -21,7 +21,8 @@ _DELETE_OF_TASK = """
 WITH gone AS (
     DELETE FROM crawlers_document WHERE id IN (
         SELECT id FROM crawlers_document
-        WHERE id > %(after)s AND id <= %(last)s AND task_id = %(task)s ORDER BY id LIMIT %(batch)s
+        WHERE id > %(after)s AND id <= %(last)s AND stream_id = %(stream)s AND task_id = %(task)s
+        ORDER BY id LIMIT %(batch)s
     )
     RETURNING id, key, rank
 ), marked AS (

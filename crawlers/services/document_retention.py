@@ -4,15 +4,16 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import F, Max, Min, Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from crawlers.models import CrawlerTask, Document, Stream
 from crawlers.services.document_removal import perform_document_removal, queue_retention
+from crawlers.services.document_selection import last_of_stretch
 from taskhub.db.plans import reads_along_indexes
 from taskhub.runs.queue.execution import Execution
 
-BATCH = 10_000  # numbers of rows that are looked at at once
+BATCH = 10_000  # rows that are looked at at once
 CHECK_MINUTES = 10
 STREAMS_AT_ONCE = 100
 
@@ -67,16 +68,15 @@ def _apply_retention(execution: Execution, stream_id: int) -> int:
     position: int = 0
     while True:
         with reads_along_indexes(), connection.cursor() as cursor:
-            stream = Stream.objects.select_for_update(no_key=True).filter(pk=stream_id).first()
+            streams = Stream.objects.select_for_update(no_key=True).filter(pk=stream_id, removed_at__isnull=True)
+            stream = streams.first()
             if stream is None or CrawlerTask.objects.filter(stream=stream, removed_at__isnull=False).exists():
                 return removed
-            rows = CrawlerTask.objects.filter(stream=stream, last_row__gt=position)
-            bounds = rows.aggregate(first=Min("first_row"), last=Max("last_row"))
-            if bounds["first"] is None:
+            _, last = last_of_stretch(stream.pk, position, BATCH)
+            if last is None:
                 return removed
-            after = max(position, bounds["first"] - 1)
-            position = min(after + BATCH, bounds["last"])
-            values = _limits(stream) | {"stream": stream.pk, "after": after, "upto": position}
+            values = _limits(stream) | {"stream": stream.pk, "after": position, "upto": last}
+            position = last
             cursor.execute(_DROP, values)
             gone, no_longer_shown = cursor.fetchone()
             if gone:
@@ -114,8 +114,8 @@ def _has_surplus(stream: Stream) -> bool:
     limits = _limits(stream)
     if limits["surplus"] > 0:
         return True
-    first = CrawlerTask.objects.filter(stream=stream, removed_at=None).aggregate(first=Min("first_row"))["first"]
-    if first is None or limits["since"] is None:
+    if limits["since"] is None:
         return False
-    oldest = Document.objects.filter(pk__gte=first, stream=stream).order_by("pk").values_list("at", flat=True).first()
+    with reads_along_indexes():
+        oldest = Document.objects.filter(stream=stream).order_by("pk").values_list("at", flat=True).first()
     return oldest is not None and oldest < limits["since"]

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import DataError, OperationalError, ProgrammingError, connection
-from django.db.models import Max, Min
 from psycopg.errors import QueryCanceled
 
 from crawlers.models import CrawlerTask, Stream
@@ -20,6 +19,7 @@ from taskhub.errors import NotFound, Rejected
 
 STRETCH = 2_000  # keys or rows that one statement looks at
 STATEMENT_SECONDS = 1
+ROW_MAX = 2**63 - 2  # numbers of rows are smaller
 
 _READ = "SELECT {columns} FROM ({documents}) AS document {where} ORDER BY {order}"
 _SHOWN_BY_KEY = """
@@ -42,15 +42,21 @@ _SHOWN_NEWEST = """
 """
 _OF_TASK = """
     SELECT id, key, task_id, at, body FROM crawlers_document
-    WHERE id > %(after)s AND id <= %(upto)s AND task_id = %(task)s
+    WHERE id > %(after)s AND id <= %(upto)s AND stream_id = %(stream)s AND task_id = %(task)s
 """
 _OF_TASK_NEWEST = """
     SELECT id, key, task_id, at, body FROM crawlers_document
-    WHERE id < %(after)s AND id >= %(upto)s AND task_id = %(task)s
+    WHERE id < %(after)s AND id >= %(upto)s AND stream_id = %(stream)s AND task_id = %(task)s
 """
 _END_OF_STRETCH = """
 SELECT key FROM crawlers_document WHERE stream_id = %(stream)s AND key > %(after)s
 ORDER BY key OFFSET %(stretch)s LIMIT 1
+"""
+_ROWS_OF_STRETCH = """
+SELECT count(*), max(id), min(id) FROM (
+    SELECT id FROM crawlers_document WHERE stream_id = %(stream)s AND id > %(above)s AND id < %(below)s
+    ORDER BY id {direction} LIMIT %(stretch)s
+) AS stretch
 """
 # The path finds an item, and that is not false: so `$.price > 10` and `$.tags[*] ? (@ == "new")` mean what they say.
 _MATCHES = "jsonb_path_query_first(body::jsonb, %(where)s::jsonpath, '{}', true) NOT IN ('false', 'null')"
@@ -94,8 +100,7 @@ class DocumentSelection:
         """The position before the first document."""
         if not self.by_rows:
             return ""
-        first, last = self._rows()
-        return last + 1 if self.newest else first - 1
+        return ROW_MAX if self.newest else 0
 
     def has_conditions(self) -> bool:
         return bool(self.since or self.until or self.where)
@@ -129,26 +134,23 @@ class DocumentSelection:
         }
 
     def next_stretch(self, after: Any, size: int) -> Stretch:
-        """The next positions behind `after`: `size` keys, or rows of the whole table."""
+        """The next positions behind `after`: `size` keys, or rows of the stream."""
         if self.by_rows:
-            first, last = self._rows(after)
-            if not self.newest:
-                return Stretch(after, min(after + size, last), after + size >= last)
-            after = min(after, last + 1)  # there is nothing of the stream between its tasks
-            return Stretch(after, max(after - size, first), after - size <= first)
+            first, last = self._rows()
+            above, below = (first - 1, min(after, last + 1)) if self.newest else (max(after, first - 1), last + 1)
+            count, end = last_of_stretch(self.stream.pk, above, size, below=below, newest=self.newest)
+            return Stretch(after, after if end is None else end, count < size)
         with reads_along_indexes(), connection.cursor() as cursor:
             cursor.execute(_END_OF_STRETCH, {"stream": self.stream.pk, "after": after, "stretch": size})
             row = cursor.fetchone()
         return Stretch(after, row[0] if row else None, row is None)
 
-    def _rows(self, before: int | None = None) -> tuple[int, int]:
-        """The numbers of the first and the last row, as they are now; of the rows `before` one for a stream."""
-        tasks = CrawlerTask.objects.filter(stream_id=self.stream.pk, first_row__isnull=False)
-        tasks = tasks.filter(pk=self.task.pk) if self.task else tasks.filter(removed_at__isnull=True)
-        first: int | None = tasks.aggregate(first=Min("first_row"))["first"]
-        if self.newest and before is not None:
-            tasks = tasks.filter(first_row__lt=before)
-        last: int | None = tasks.aggregate(last=Max("last_row"))["last"]
+    def _rows(self) -> tuple[int, int]:
+        """The numbers of a task's first and last row, as they are now; without a task, of all rows."""
+        if self.task is None:
+            return 1, ROW_MAX
+        rows = CrawlerTask.objects.filter(pk=self.task.pk).values_list("first_row", "last_row")
+        first, last = rows.first() or (None, None)
         return (first or 1), (last or 0)
 
     def check_exists(self) -> None:
@@ -156,6 +158,20 @@ class DocumentSelection:
         for row in [self.stream, *([self.task] if self.task else [])]:
             if not type(row).objects.filter(pk=row.pk, removed_at__isnull=True).exists():
                 raise NotFound(f"The {row._meta.verbose_name} was deleted meanwhile.")
+
+
+def last_of_stretch(
+    stream_id: int, above: int, size: int, *, below: int = ROW_MAX, newest: bool = False
+) -> tuple[int, int | None]:
+    """How many of the next `size` rows of a stream there are, and the number of the last of them, if there are any.
+
+    Their numbers are between `above` and `below`, and go up from the first, or, with `newest`, down from the second.
+    """
+    values = {"stream": stream_id, "above": above, "below": below, "stretch": size}
+    with reads_along_indexes(), connection.cursor() as cursor:
+        cursor.execute(_ROWS_OF_STRETCH.format(direction="DESC" if newest else "ASC"), values)
+        count, highest, lowest = cursor.fetchone()
+    return count, lowest if newest else highest
 
 
 class SlowPredicate(Rejected):

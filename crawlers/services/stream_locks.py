@@ -21,15 +21,17 @@ def check_accepts_documents(task: CrawlerTask) -> None:
 def lock_stream_and_task(task: CrawlerTask, *, may_have_ended: bool = False) -> CrawlerTask:
     """The task as it is now. No other upload of its stream is stored until the caller's transaction is over.
 
-    Raises `NotFound` for a task that is deleted or has a later attempt, and `Conflict` for one that has ended.
+    Raises `NotFound` for a task that is deleted, with or without its stream, or has a later attempt, and `Conflict` for
+    one that has ended.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_SECONDS}s"])
     # FOR NO KEY UPDATE, in both: rows that refer to them, such as a new task of the stream, can be written meanwhile.
-    Stream.objects.select_for_update(no_key=True).filter(pk=task.stream_id).values_list("pk").first()
+    streams = Stream.objects.select_for_update(no_key=True).filter(pk=task.stream_id, removed_at__isnull=True)
+    stream = streams.values_list("pk").first()
     rows = CrawlerTask.objects.for_upload().select_for_update(of=("self",), no_key=True)
     locked_task: CrawlerTask | None = rows.filter(pk=task.pk, removed_at__isnull=True).first()
-    if locked_task is None or locked_task.attempt != task.attempt:
+    if stream is None or locked_task is None or locked_task.attempt != task.attempt:
         raise NotFound("There is no such task any more, or it has a later attempt.")
     if not may_have_ended:
         check_accepts_documents(locked_task)

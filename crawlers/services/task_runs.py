@@ -12,7 +12,7 @@ from crawlers.models import Crawler, CrawlerTask, StatusChange
 from crawlers.services.crawler_schedules import find_crawler
 from crawlers.services.crawler_secrets import all_params, check_usable, secrets_for
 from crawlers.services.definitions import complete_params, split_params
-from taskhub.errors import Conflict, invalid
+from taskhub.errors import Conflict, NotFound, invalid
 from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
 
@@ -126,7 +126,12 @@ def _create_task(crawler: Crawler, run: Run, values: Mapping[str, Any]) -> Crawl
 
 
 def _start_attempt(task: CrawlerTask, run: Run) -> CrawlerTask:
-    external = task.external
+    """A new attempt of the task as it is by now. Raises `NotFound` for one that is deleted."""
+    rows = CrawlerTask.objects.select_for_update(of=("self",), no_key=True)
+    row: CrawlerTask | None = rows.filter(pk=task.pk, removed_at__isnull=True).first()
+    if row is None:
+        raise NotFound("The task was deleted meanwhile.")
+    task, external = row, row.external
     check_usable(task, {})
     values = complete_params(external=external, params=all_params(task))
     task.params, secret = split_params(external=external, params=values)

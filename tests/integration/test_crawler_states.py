@@ -1,5 +1,6 @@
 """What a crawler keeps and says besides documents: its state, its log lines, the webhook of its tasks."""
 
+import json
 from typing import Any
 
 import pytest
@@ -40,7 +41,8 @@ def test_a_state_is_kept_from_task_to_task(crawl: Crawl, shop: Shop, anonymous: 
     assert shop.asked[0][1]["state"] == state
     crawl.report(200)
     problem(put(anonymous, own, {"page": 8}), 409)
-    assert anonymous.get(own).json()["payload"] == state
+    problem(anonymous.get(own), 409)
+    assert crawl.owner.get(mine).json()["payload"] == state
     assert put(crawl.owner, mine, {"page": 9}).status_code == 200
     again = CrawlerTask.objects.get(fid=crawler_client.start(crawl.owner, crawl.crawler)["fid"])
     assert again.run is not None
@@ -60,6 +62,25 @@ def test_one_of_two_who_change_a_state_is_told(crawl: Crawl) -> None:  # noqa: F
     problem(replace({"n": 2}, '"0"'), 412)
     assert replace([2], '"1"').status_code == 200
     assert crawl.owner.get(path).json()["payload"] == [2]
+
+
+@pytest.mark.parametrize("state", [2**64, -(2**80), [2**63], 1.5, 1e300, "ü" * 9, False, [], {"a": {"b": None}}])
+def test_a_state_is_any_json(crawl: Crawl, state: Any) -> None:  # noqa: F811
+    path = f"/crawlers/{crawl.crawler['fid']}/state"
+    assert put(crawl.owner, path, json.dumps(state), content_type=FORM).status_code == 200
+    assert crawl.owner.get(path).json()["payload"] == state
+
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize("body", ["", " ", "page=8", "{"])
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", FORM, "multipart/form-data", ""])
+def test_a_state_is_not_emptied_by_what_is_no_json(crawl: Crawl, body: str, content_type: str) -> None:  # noqa: F811
+    path = f"/crawlers/{crawl.crawler['fid']}/state"
+    put(crawl.owner, path, {"page": 7})
+    assert put(crawl.owner, path, body, content_type=content_type).status_code == 400
+    assert crawl.owner.get(path).json()["payload"] == {"page": 7}
 
 
 def test_states_that_are_none(crawl: Crawl, stranger: Person, colleague: Person) -> None:  # noqa: F811

@@ -8,7 +8,14 @@ from django.db import connection
 from django.utils import timezone
 
 from crawlers.models import CrawlerTask, Document, Stream
-from crawlers.services import change_feed, document_removal, document_selection, stream_reader
+from crawlers.services import (
+    change_feed,
+    document_removal,
+    document_retention,
+    document_selection,
+    stream_reader,
+    stream_statistics,
+)
 from crawlers.services.document_selection import DocumentSelection
 from taskhub.db.plans import reads_along_indexes
 from tests import crawler_client
@@ -16,20 +23,25 @@ from tests.conftest import Person
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NUMBER = 40_000
-WHOLE = {"Sort", "Seq Scan", "Bitmap Heap Scan"}  # what looks at all rows before it gives the first
+OF_OTHERS = "rows of other streams"
+WHOLE = {"Sort", "Seq Scan", "Bitmap Heap Scan", OF_OTHERS}  # what looks at all rows before it gives the first
 
 
 @pytest.fixture
 def task(owner: Person) -> CrawlerTask:
+    """A task of whose rows most are other streams' by now: as where many streams are written at once."""
     made = crawler_client.crawler(owner, crawler_client.external(owner, "http://127.0.0.1:9/shop"), start=True)
     lines = crawler_client.lines([{"sku": f"{n:06}"} for n in range(NUMBER)])
     answer = owner.post(f"/actions/tasks/{made['task']['fid']}/upload", lines, content_type="text/plain")
     assert answer.json()["inserted"] == NUMBER
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE crawlers_document SET stream_id = stream_id + id % 100")
     return CrawlerTask.objects.get()
 
 
 def nodes(plan: dict[str, Any]) -> set[str]:
-    return {plan["Node Type"]}.union(*(nodes(inner) for inner in plan.get("Plans", [])))
+    own = {plan["Node Type"]} | ({OF_OTHERS} if "stream_id" in plan.get("Filter", "") else set())
+    return own.union(*(nodes(inner) for inner in plan.get("Plans", [])))
 
 
 def plan_of(statement: str, values: dict[str, Any]) -> set[str]:
@@ -54,6 +66,9 @@ def test_documents_are_read_along_an_index(
             assert not plan_of(read, values) & WHOLE
     end = {"stream": task.stream_id, "after": "", "stretch": 1000}
     assert not plan_of(document_selection._END_OF_STRETCH, end) & WHOLE
+    rows = end | {"above": 0, "below": document_selection.ROW_MAX}
+    for direction in ("ASC", "DESC"):
+        assert not plan_of(document_selection._ROWS_OF_STRETCH.format(direction=direction), rows) & WHOLE
 
 
 def test_changes_are_read_along_an_index(task: CrawlerTask) -> None:
@@ -64,6 +79,14 @@ def test_changes_are_read_along_an_index(task: CrawlerTask) -> None:
     # The few versions of one document are sorted.
     found = plan_of(change_feed._WITHIN_BYTES.format(changes=change_feed._TOMBSTONES), values)
     assert not found & (WHOLE - {"Sort"})
+
+
+def test_samples_and_what_is_too_old_are_read_along_an_index(task: CrawlerTask) -> None:
+    values: dict[str, Any] = {"stream": task.stream_id, "removed": [], "most": 100, "rows": 100, "limit": 10}
+    part = stream_statistics._PART.format(is_shown=document_selection.IS_SHOWN)
+    assert not plan_of(part, values | {"first": 0, "end": 10**9}) & WHOLE
+    values |= {"after": 0, "upto": 10**9, "since": timezone.now(), "surplus": 0}
+    assert not plan_of(document_retention._DROP, values) & WHOLE
 
 
 def test_documents_are_removed_along_an_index(task: CrawlerTask) -> None:

@@ -6,10 +6,11 @@ import threading
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 
 from crawlers.domain import kind_names
-from crawlers.models import CrawlerTask, Stream, Tombstone
-from crawlers.services import change_feed, tombstones
+from crawlers.models import CrawlerTask, Document, Stream, Tombstone
+from crawlers.services import change_feed, task_runs, tombstones
 from taskhub.errors import NotFound
 from tests import crawler_client
 from tests.conftest import Person
@@ -215,6 +216,47 @@ def test_rows_of_other_streams_between_are_passed_over(owner: Person, crawl: Cra
     assert [copy.poll(), copy.poll()] == [[("put", "a"), ("put", "b")], []]
 
 
+def test_a_cursor_is_for_its_stream(owner: Person, crawl: Crawl) -> None:
+    other = Crawl(owner)
+    link = owner.get(f"/streams/{other.stream['fid']}/changes").json()["payload"]["next"]
+    problem(owner.get(f"/streams/{crawl.stream['fid']}/changes?{link.partition('?')[2]}"), 400, "/cursor")
+
+
+def test_a_cursor_from_before_a_restore_is_told(crawl: Crawl, copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    crawl.upload(crawl.task(), doc("a"))
+    copy.poll()
+    history = change_feed._history()
+    assert change_feed._history() == history
+    with transaction.atomic(), connection.cursor() as cursor:  # a restore makes the table anew
+        cursor.execute("ALTER TABLE crawlers_document RENAME TO earlier")
+        cursor.execute("CREATE TABLE crawlers_document (LIKE earlier)")
+        restored = change_feed._history()
+        transaction.set_rollback(True)
+    assert restored != history
+    monkeypatch.setattr(change_feed, "_history", lambda: restored)
+    for headers in ({}, {"Accept": NDJSON}):
+        assert "restore" in problem(crawl.owner.get(copy.next, headers=headers), 410)["detail"]
+    assert Copy(crawl.owner, crawl.stream["fid"]).poll() == [("put", "a")]
+
+
+def test_what_is_forgotten_while_a_page_is_read_is_told(
+    crawl: Crawl, copy: Copy, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, read = crawl.task(), change_feed._read_rows
+    crawl.upload(task, doc("a"))
+    copy.poll()
+    crawl.owner.delete(f"/actions/tasks/{task}")
+    crawl.remove_documents()
+    settings.CHANGES_RETENTION_DAYS = 0
+
+    def read_late(*values: Any) -> Any:
+        tombstones.prune_tombstones()
+        return read(*values)
+
+    monkeypatch.setattr(change_feed, "_read_rows", read_late)
+    problem(crawl.owner.get(copy.next), 410)
+
+
 @pytest.mark.parametrize("cursor", ["nonsense", "", "MQ", "LTEuMA", "MS4y" * 30, "%00", "ü"])
 def test_cursors_that_are_none(crawl: Crawl, cursor: str) -> None:
     problem(crawl.owner.get(f"/streams/{crawl.stream['fid']}/changes?cursor={cursor}"), 400, "/cursor")
@@ -257,6 +299,33 @@ def test_a_deleted_stream_takes_its_tombstones_along(crawl: Crawl) -> None:
     crawl.remove_documents()
     assert not Tombstone.objects.exists()
     assert not Stream.objects.exists()
+
+
+def test_what_was_done_while_a_retry_waited_stays(crawl: Crawl) -> None:
+    first = crawl.task()
+    crawl.end(first)
+    seen = CrawlerTask.objects.get()  # as the call of a retry reads it, before it has the locks
+    CrawlerTask.objects.update(code=102, ended_at=None)
+    crawl.upload(first, doc("a"))
+    crawl.end(first)
+    task_runs.retry_task(task=seen)
+    crawl.owner.delete(f"/actions/tasks/{first}")
+    with pytest.raises(NotFound):
+        task_runs.retry_task(task=seen)
+    crawl.remove_documents()
+    assert not Document.objects.exists()
+    assert not CrawlerTask.objects.exists()
+
+
+def test_no_line_becomes_a_document_of_a_deleted_stream(crawl: Crawl) -> None:
+    task = crawl.task()
+    crawl.upload(task, {"price": 1}, doc("a"), query="?on_invalid=skip")
+    crawl.end(task)
+    crawl.owner.patch(f"/externals/{crawl.external['fid']}", {"schema": None})
+    crawl.owner.delete(f"/streams/{crawl.stream['fid']}")
+    problem(crawl.owner.post(f"/actions/tasks/{task}/rejected"), 404)
+    crawl.remove_documents()
+    assert not Document.objects.exists()
 
 
 def test_a_reader_misses_nothing_while_ten_clients_upload_and_a_task_is_deleted(hub: Hub) -> None:

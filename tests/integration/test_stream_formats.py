@@ -69,7 +69,12 @@ def test_a_page_is_the_format_by_default(crawl: Crawl) -> None:
 
 @pytest.mark.parametrize(
     ("query", "accept", "pointers"),
-    [("?format=xml", "*/*", ["/format"]), ("?format=", "*/*", ["/format"]), ("", "application/xml", [])],
+    [
+        ("?format=xml", "*/*", ["/format"]),
+        ("?format=CSV", "*/*", ["/format"]),
+        ("?format=", "*/*", ["/format"]),
+        ("", "application/xml", []),
+    ],
 )
 def test_another_format_is_not_acceptable(crawl: Crawl, query: str, accept: str, pointers: list[str]) -> None:
     problem(ask(crawl, query, accept), 406, *pointers)

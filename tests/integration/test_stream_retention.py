@@ -1,13 +1,15 @@
 """What a stream keeps, and what it says of itself: retention of documents and tasks, statistics of fields."""
 
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 from django.utils import timezone
 
 from crawlers.models import CrawlerCall, CrawlerTask, Document, StatusChange, Stream
-from crawlers.services import document_retention, task_retention
+from crawlers.services import document_retention, stream_statistics, task_retention
 from crawlers.services.change_feed import first_position, read_changes
 from tests.conftest import Person
 from tests.integration.test_crawlers_uploads import Crawl, doc
@@ -72,6 +74,23 @@ def test_a_stream_keeps_documents_for_some_days(crawl: Crawl) -> None:
     assert (crawl.count(), [one["sku"] for one in crawl.shown()]) == (1, ["d"])
 
 
+def test_documents_grow_old_one_after_the_other(owner: Person, crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document_retention, "BATCH", 2)
+    task, copy = crawl.task(), Copy(owner, crawl.stream["fid"])
+    crawl.upload(task, doc("a"), doc("b"), doc("c"))
+    other = Crawl(owner)
+    other.upload(other.task(), *[doc(f"{n}") for n in range(9)])  # rows of another stream between
+    crawl.upload(task, doc("d"), doc("e"))
+    keep(crawl, days=7)
+    for old, left in (("abc", "de"), ("d", "e"), ("e", "")):
+        copy.poll()
+        age(9, *old)
+        prune(crawl)
+        assert "".join(one["sku"] for one in crawl.shown()) == left
+        assert sorted(copy.poll()) == [("delete", sku) for sku in old]
+    assert Document.objects.count() == 9
+
+
 def test_a_stream_without_surplus_is_left_alone(crawl: Crawl) -> None:
     crawl.upload(crawl.task(), doc("a"))
     keep(crawl, days=1, documents=1)
@@ -126,6 +145,61 @@ def test_what_is_told_of_ended_tasks_is_pruned(crawl: Crawl, settings: Any) -> N
         assert {str(row.task.fid) for row in rows} == {running}
     assert [one["sku"] for one in crawl.shown()] == ["a"]
     assert task_retention.prune_tasks() == 0
+
+
+def test_a_task_that_is_in_use_again_is_not_pruned(crawl: Crawl, settings: Any) -> None:
+    crawl.end(crawl.task())
+    settings.CRAWLER_TASK_RETENTION_DAYS = 0
+    task, is_locked, over = CrawlerTask.objects.get(), threading.Event(), threading.Event()
+
+    def use() -> None:
+        with transaction.atomic():
+            CrawlerTask.objects.select_for_update(no_key=True).get(pk=task.pk)
+            is_locked.set()
+            over.wait(60)
+        connection.close()
+
+    user = threading.Thread(target=use)
+    user.start()
+    assert is_locked.wait(60)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = '5s'")
+        task_retention.prune_tasks()
+    over.set()
+    user.join()
+    assert CrawlerTask.objects.filter(pk=task.pk).exists()
+    task_retention.prune_tasks()
+    assert not CrawlerTask.objects.exists()
+
+
+def test_what_is_told_of_tasks_that_go_on_keeps_nothing_of_others(crawl: Crawl, monkeypatch: Any) -> None:
+    monkeypatch.setattr(task_retention, "BATCH", 2)
+    crawl.task()
+    running = CrawlerTask.objects.get()
+    long_ago = timezone.now() - timedelta(days=1000)
+    rows = [StatusChange(task=running, attempt=1, code=102, by="hub") for _ in range(5)]
+    StatusChange.objects.bulk_create(rows)
+    crawl.end(str(running.fid))
+    other = Crawl(crawl.owner)
+    ended = other.task()
+    other.upload(ended, doc("a"))
+    other.end(ended)
+    StatusChange.objects.update(at=long_ago)
+    CrawlerTask.objects.exclude(pk=running.pk).update(ended_at=long_ago)
+    while task_retention.prune_tasks():
+        pass
+    assert set(StatusChange.objects.values_list("task", flat=True)) == {running.pk}
+
+
+def test_rows_of_other_streams_leave_room_for_a_sample(owner: Person, crawl: Crawl, monkeypatch: Any) -> None:
+    monkeypatch.setattr(stream_statistics, "PART_ROWS", 1)
+    task = crawl.task()
+    crawl.upload(task, doc("a"))
+    other = Crawl(owner)
+    other.upload(other.task(), *[doc(f"{n}") for n in range(70)])
+    crawl.upload(task, doc("b"))
+    told = owner.get(f"/streams/{crawl.stream['fid']}/stats").json()["payload"]
+    assert told["fields"][0]["examples"] == ["a", "b"]
 
 
 def test_statistics_tell_the_fields_and_the_days(owner: Person) -> None:
