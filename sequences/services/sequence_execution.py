@@ -39,7 +39,7 @@ from walkers.http.registry import only_reads
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 BATCH_STEPS = 200
 BATCH_SECONDS = 1.0
-SLOW_MS = 100  # what takes longer is recorded at once: who follows the run sees it, and it costs little beside
+SLOW_MS = 250  # what takes longer is recorded at once: who follows the run sees it, and it costs little beside
 
 
 def configured_limits() -> SequenceLimits:

@@ -47,6 +47,8 @@ def is_secret(name: str) -> bool:
 
 def mask(text: str) -> str:
     """`text` with the values after names of secrets, and our own tokens and keys, replaced by three stars."""
+    if not may_hold_secret(text):
+        return text
     text = "".join(_without_bracketed(text))
     for pattern in _PATTERNS:
         text = pattern.sub(rf"\1{MASK}", text)
@@ -77,13 +79,14 @@ _HINTS = (
     *("auth", "key", "passw", "passphrase", "secret", "token", "credential", "cookie", "sessionid", "bearer", "basic"),
     *("tht_", "thk_", "whsec_", "/c/", "/files/", "@"),
 )
+_SAME_LETTERS = str.maketrans("\u017f\u0131\u0130", "sii")  # long s, dotless i and I with a dot: the same to IGNORECASE
 MASKED_MAX = 100_000  # characters of a text that is masked
 LONG = 10_000  # characters of a text that is not masked any more to see whether it holds a secret
 
 
 def may_hold_secret(text: str) -> bool:
     """Whether a text has a word by which `mask` finds what it hides."""
-    lower = text.lower()
+    lower = (text if text.isascii() else text.translate(_SAME_LETTERS)).lower()
     return any(hint in lower for hint in _HINTS)
 
 

@@ -68,6 +68,12 @@ def test_of_a_webhook_the_server_is_shown_alone(address: str, shown: str) -> Non
         f"passphrase: {CANARY}",
         f"token_value={CANARY}",
         f"'secret_value': '{CANARY}'",
+        f"pa\u017f\u017fword={CANARY}",  # letters that are the same to a search that ignores case
+        f"private_\u212aey={CANARY}",
+        f"cook\u0131e: {CANARY}",
+        f"CREDENT\u0130AL={CANARY}",
+        f"GET /c/{CANARY:a<32}/status",
+        f"GET /v1/files/{CANARY:a<40}/page.html",
     ],
 )
 def test_secret_is_masked(line: str) -> None:

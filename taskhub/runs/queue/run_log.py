@@ -163,12 +163,12 @@ class LogWriter:
             run_id: _rows(run, [line for line in lines if line.log.run.pk == run_id]) for run_id, run in runs.items()
         }
         try:
-            _copy([row for some in rows.values() for row in some])
+            _commit([row for some in rows.values() for row in some])
         except (DatabaseError, InterfaceError):  # one of the runs was deleted, or the connection is lost
             connection.close()
             for run_id, some in rows.items():
                 try:
-                    _copy(some)
+                    _commit(some)
                 except (DatabaseError, InterfaceError) as error:
                     log.warning("The log of run %s lost %d lines: %s", run_id, len(some), error)
         for run_id in rows:
@@ -213,8 +213,15 @@ def _field(value: Any, shown: Any) -> Any:
     return value if value is None or isinstance(value, bool | int) else shown(str(value)[:LOGGER_MAX])
 
 
+def _commit(rows: Sequence[tuple[Any, ...]]) -> None:
+    """Stores rows without waiting for the disk: the end of their run, which does wait, reaches it after them."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL synchronous_commit TO off")
+        _copy(rows)
+
+
 def _copy(rows: Sequence[tuple[Any, ...]]) -> None:
-    with transaction.atomic(), connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+    with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
         for row in rows:
             copy.write_row(row)
 
