@@ -397,6 +397,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
 FORMAT_MODULE_PATH = ["taskhub.formats"]
+LOG_FORMAT = env_word("TASKHUB_LOG_FORMAT", "LINE", ("LINE", "JSON"))
 LOG_LEVEL = env_word("TASKHUB_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
 # The log is masked before anything is written (taskhub.security.masking), and its control characters are escaped.
 LOGGING = {
@@ -407,10 +408,11 @@ LOGGING = {
         "line": {
             "()": "taskhub.security.log_lines.LineFormatter",
             "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
-        }
+        },
+        "json": {"()": "taskhub.security.log_lines.JsonFormatter"},
     },
     "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["mask"]},
+        "stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT.lower(), "filters": ["mask"]},
         "runs": {"class": "taskhub.log_relay.LogRelay"},
     },
     "root": {"handlers": ["stderr", "runs"], "level": LOG_LEVEL},

@@ -4,6 +4,7 @@ It knows nothing of what it runs, nor of Django, and works on the running event 
 """
 
 import asyncio
+import json
 import os
 import signal
 from collections import deque
@@ -54,16 +55,21 @@ class OutputLines:
 
 
 class Printer:
-    """Writes lines with the name of their program, coloured on a terminal only."""
+    """Writes lines with the name of their program, coloured on a terminal only.
 
-    def __init__(self, stream: TextIO) -> None:
+    `as_json`: each is an object of JSON, with its program as `program`; one that is none is the `message` of one.
+    """
+
+    def __init__(self, stream: TextIO, *, as_json: bool = False) -> None:
         self.stream = stream
+        self.as_json = as_json
         self.coloured = stream.isatty() and "NO_COLOR" not in os.environ
         self.colours: dict[str, int] = {}
 
     def __call__(self, name: str, line: str) -> None:
         try:
-            self.stream.write(f"{self.prefix(name)} | {escape_controls(line)}\n")
+            text = _json_line(name, line) if self.as_json else f"{self.prefix(name)} | {escape_controls(line)}"
+            self.stream.write(f"{text}\n")
             self.stream.flush()
         except BrokenPipeError:  # the reader is gone; the hub goes on
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
@@ -75,6 +81,15 @@ class Printer:
             return name
         colour = self.colours.setdefault(name, COLOURS[len(self.colours) % len(COLOURS)])
         return f"\033[{colour}m{name}\033[0m"
+
+
+def _json_line(program: str, line: str) -> str:
+    """What a program says as one object of JSON."""
+    try:
+        said = json.loads(line)
+    except (ValueError, RecursionError):  # whatever it prints must not end the supervisor
+        said = None
+    return json.dumps({**(said if isinstance(said, dict) else {"message": line}), "program": program})
 
 
 class RunningProgram(Protocol):

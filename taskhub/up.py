@@ -81,7 +81,7 @@ def run_hub(host: str, port: int, workers: int) -> None:
             raise CannotStart(
                 f"The home {home.path} is in use by {owner.holder()}: stop that, or set TASKHUB_HOME to another folder."
             )
-        write = Printer(sys.stdout)
+        write = Printer(sys.stdout, as_json=os.environ.get("TASKHUB_LOG_FORMAT", "").strip().lower() == "json")
         register = ProcessRegister(home.path)
         servers = Servers.of(home)
         if left := servers.end_leftovers(register):

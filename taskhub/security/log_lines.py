@@ -1,7 +1,9 @@
 """Lines of the log, of which nobody but the hub decides where they begin and what a terminal makes of them."""
 
+import json
 import logging
 import re
+from datetime import UTC, datetime
 
 from taskhub.log_context import log_context
 
@@ -28,3 +30,22 @@ class LineFormatter(logging.Formatter):
         more = [line for text in (traceback, record.stack_info) if text for line in text.split("\n")]
         line = escape_controls(self.formatMessage(record))
         return "\n".join([line, *(INDENT + escape_controls(inner) for inner in more)])
+
+
+class JsonFormatter(logging.Formatter):
+    """Writes a record as one line of JSON, as programs that gather logs read it: `at`, `level`, `logger` and `message`,
+    `run` and `request` with the ids of what it is about, `process`, and `traceback` of an error."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        traceback = record.exc_text or (self.formatException(record.exc_info) if record.exc_info else "")
+        trouble = "\n".join(text for text in (traceback, record.stack_info) if text)
+        line = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **log_context(),
+            "process": record.process,
+            **({"traceback": trouble} if trouble else {}),
+        }
+        return json.dumps(line)  # in ASCII: neither a control character nor half of one is left as it is

@@ -1,7 +1,9 @@
 """Nothing that is logged begins a line of its own, or drives the terminal that shows it."""
 
 import io
+import json
 import logging
+import os
 import re
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from django.conf import settings
 
 from taskhub.log_context import about, accepted_request_id
-from taskhub.security.log_lines import LineFormatter, escape_controls
+from taskhub.security.log_lines import JsonFormatter, LineFormatter, escape_controls
 from taskhub.supervisor import OutputLines, Printer
 
 HARMFUL = [
@@ -33,11 +35,14 @@ def test_texts_stay_as_they_are() -> None:
     assert escape_controls(text) == text
 
 
-def logged(record_of: str) -> str:
-    """What a logger with the settings' formatter writes of a record."""
+LINES = LineFormatter("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+
+def logged(record_of: str, formatter: logging.Formatter = LINES) -> str:
+    """What a logger with a formatter of the settings writes of a record."""
     target = io.StringIO()
     handler = logging.StreamHandler(target)
-    handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    handler.setFormatter(formatter)
     logger = logging.Logger(FORGED if record_of == "name" else "taskhub")
     logger.addHandler(handler)
     if record_of == "traceback":
@@ -68,6 +73,44 @@ def test_a_line_names_the_run_and_the_request_that_it_is_about() -> None:
     with about(request_id="r-2"):
         assert " [request=r-2] The walker says" in logged("message")
     assert "[" not in logged("message").partition("The walker")[0]
+
+
+@pytest.mark.parametrize("part", ["message", "name", "traceback", "stack"])
+def test_a_record_is_one_object_in_a_line_of_json(part: str) -> None:
+    with about(run_id="0190", request_id="r-1"):
+        line = logged(part, JsonFormatter()).removesuffix("\n")
+    assert line.isascii()
+    assert line.isprintable()
+    said = json.loads(line)
+    assert said["at"].endswith("+00:00")
+    assert said["level"] == ("ERROR" if part == "traceback" else "WARNING")
+    assert (said["run"], said["request"], said["process"]) == ("0190", "r-1", os.getpid())
+    assert FORGED in said["logger" if part == "name" else "traceback" if part == "traceback" else "message"]
+    assert ("traceback" in said) == (part in {"traceback", "stack"})
+
+
+def test_a_record_about_nothing_says_so_in_json() -> None:
+    assert json.loads(logged("message", JsonFormatter())).keys() == {"at", "level", "logger", "message", "process"}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"at": "now", "message": "fell"}', {"program": "web", "at": "now", "message": "fell"}),
+        ("said in plain words", {"program": "web", "message": "said in plain words"}),
+        ('{"program": "beat"}', {"program": "web"}),
+        ("7", {"program": "web", "message": "7"}),
+        ("[" * 60_000, {"program": "web", "message": "[" * 60_000}),
+        ("\x1b[2J\u2028", {"program": "web", "message": "\x1b[2J\u2028"}),
+    ],
+    ids=["object", "text", "forged", "number", "nested", "controls"],
+)
+def test_the_supervisor_passes_on_json_with_the_program_in_it(line: str, said: dict[str, str]) -> None:
+    target = io.StringIO()
+    Printer(target, as_json=True)("web", line)
+    written = target.getvalue().removesuffix("\n")
+    assert written.isprintable()
+    assert json.loads(written) == said
 
 
 @pytest.mark.parametrize("sent", ["a", "7f0c-1.b_2~c:d/e+f=@", "x" * 128])

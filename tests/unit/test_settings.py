@@ -65,6 +65,7 @@ def test_what_is_convenient_on_loopback_is_open_there_only(variables: dict[str, 
     ("name", "value", "sentence"),
     [
         ("TASKHUB_LOG_LEVEL", "loud", "must be one of DEBUG, INFO, WARNING, ERROR, CRITICAL, not 'LOUD'."),
+        ("TASKHUB_LOG_FORMAT", "xml", "must be one of LINE, JSON, not 'XML'."),
         ("TASKHUB_PUBLIC_URL", "hub.example.com", "must look like https://hub.example.com, not 'hub.example.com'."),
         ("TASKHUB_PUBLIC_URL", "https:///hub", "must look like https://hub.example.com, not 'https:///hub'."),
         ("TASKHUB_APPS", "json,no_such_app.apps.Shop", "names 'no_such_app.apps.Shop', and there is no such package."),
@@ -81,6 +82,7 @@ def test_a_value_that_cannot_be_used_stops_the_start(name: str, value: str, sent
 def test_values_that_can_be_used_start() -> None:
     usable = {
         "TASKHUB_LOG_LEVEL": "debug",
+        "TASKHUB_LOG_FORMAT": "json",
         "TASKHUB_PUBLIC_URL": "https://[::1]:8443/hub/",
         "TASKHUB_APPS": "walkers.apps.WalkersConfig",
         "TASKHUB_OUTBOUND_ALLOW": "loopback, 10.0.0.0/8",
