@@ -1,6 +1,7 @@
 """The log of a whole hub: what users write stands in it, and forges nothing."""
 
 import re
+import time
 
 from tests.hub import Hub
 
@@ -15,8 +16,11 @@ def test_a_line_names_its_run_and_its_request(hub: Hub) -> None:
     assert answer.headers["X-Request-ID"] == "call-4711"
     owner.get("/js/walker_queue_wait", {"task_id": run_id, "timeout": 60})
     owner.post("/js/walker_run", {**sent, "is_async": False}, headers={"X-Request-ID": "call-4712"})
-    text = hub.log.read_bytes().decode()
-    assert f"[run={run_id} request=call-4711] The walker fail ended as FAILURE: RuntimeError: It fails aloud." in text
+    ended = f"[run={run_id} request=call-4711] The walker fail ended as FAILURE: RuntimeError: It fails aloud."
+    until = time.monotonic() + 20
+    while ended not in (text := hub.log.read_bytes().decode()):  # it goes through the supervisor
+        assert time.monotonic() < until, text
+        time.sleep(0.05)
     assert "[request=call-4712] The walker fail failed" in text
     assert f"[{run_id}] succeeded" not in text
 

@@ -151,12 +151,12 @@ def _end(statement: PreparedStatement, run: Run, values: dict[str, Any], state: 
 
 
 def _announce_end(run: Run, state: State, error: Mapping[str, Any] | None) -> None:
-    pubsub.publish(run.pk, state)
     reason = f": {error['type']}: {error['message']}" if error else ""
     level = logging.WARNING if state == State.FAILURE else logging.INFO if state == State.REVOKED else logging.DEBUG
     if log.isEnabledFor(level):
         with about(run_id=run.pk, request_id=run.request_id):
             log.log(level, "The %s %s ended as %s%s", run.kind, run.name, state, reason)
+    pubsub.publish(run.pk, state)  # last: who is woken by it finds the line
 
 
 def _size(result: Any) -> int:
