@@ -144,10 +144,18 @@ def shared(factory: pytest.TempPathFactory) -> Path:
 
 
 def recall(place: Path) -> Reference | None:
+    """The hub that was started there, if it still runs, or why it did not start."""
     try:
-        return Reference(**json.loads((place / "hub.json").read_text()))
+        reference = Reference(**json.loads((place / "hub.json").read_text()))
     except FileNotFoundError:
         return None
+    return reference if reference.error or _runs(reference) else None
+
+
+def _runs(reference: Reference) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return is_alive(psutil.Process(reference.pid))
+    return False
 
 
 def start(place: Path, workers: int = 4) -> Reference:

@@ -29,6 +29,7 @@ NAMES = [
     "again",
     "upload memory",
     "export",
+    "changes",
     "delete task",
     "extract list",
     "list, Scrapy",

@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import sysconfig
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -430,27 +431,29 @@ def test_a_bar_moves_on_a_terminal(hub: Hub, key: str) -> None:
 
 
 def test_the_package_is_built_and_works_alone(tmp_path: Path) -> None:
+    """In an environment of its own; what it needs is lent by that of the tests, so nothing is fetched."""
     uv = [sys.executable, "-m", "uv"]
-    subprocess.run([*uv, "build", "--offline", "--quiet", str(CLIENT), "--out-dir", str(tmp_path)], check=True)
-    [wheel] = tmp_path.glob("*.whl")
-    [_] = tmp_path.glob("*.tar.gz")
-    subprocess.run([*uv, "venv", "--quiet", str(tmp_path / "venv"), "--python", sys.executable], check=True)
     python = tmp_path / "venv/bin/python"
-    subprocess.run([*uv, "pip", "install", "--quiet", "--python", str(python), str(wheel)], check=True)
-    program = tmp_path / "venv/bin/taskhub"
-    shown = subprocess.run([str(program), "--version"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    assert shown.strip().endswith("0.1.0")
-    loaded = "import sys, taskhub_client; print(*sorted(sys.modules))"
-    modules = subprocess.run(
-        [str(python), "-c", loaded], cwd=tmp_path, capture_output=True, text=True, check=True
-    ).stdout
-    slow = {
-        "httpx",
-        "asyncio",
-        "rich",
-        "click",
-    }  # these make an import longer than 0.3 s, and wait until they are needed
-    assert slow & set(modules.split()) == set()
+
+    def said(*command: str | Path, **variables: str) -> str:
+        environment = {**os.environ, **variables}
+        done = subprocess.run(
+            list(map(str, command)), cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    said(*uv, "build", "--offline", "--quiet", CLIENT, "--out-dir", tmp_path)
+    [wheel], [_] = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
+    said(*uv, "venv", "--offline", "--quiet", tmp_path / "venv", "--python", sys.executable)
+    said(*uv, "pip", "install", "--offline", "--no-deps", "--quiet", "--python", python, wheel)
+    lent = sysconfig.get_path("purelib")
+    assert said(tmp_path / "venv/bin/taskhub", "--version", PYTHONPATH=lent).endswith("0.1.0")
+    named = said(python, "-c", "import importlib.metadata as m; print(*m.requires('taskhub-client'))")
+    assert re.findall(r"[a-z]+(?=[>=])", named) == ["httpx", "click", "rich"]
+    # These make an import longer than 0.3 s, and wait until they are needed.
+    loaded = said(python, "-c", "import sys, taskhub_client; print(*sys.modules)")
+    assert {"httpx", "asyncio", "rich", "click"} & set(loaded.split()) == set()
 
 
 def test_the_package_fits_the_oldest_python_it_is_for(tmp_path: Path) -> None:

@@ -272,7 +272,10 @@ def test_a_long_upload_is_read_while_it_arrives(
 
 def open_connections() -> int:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND backend_type = 'client backend'"  # not autovacuum's
+        )
         (number,) = cursor.fetchone() or (0,)
     connection.close()
     return int(number)

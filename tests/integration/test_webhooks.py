@@ -241,7 +241,7 @@ def test_nobody_there_is_tried_again_and_at_last_given_up(owner: Person) -> None
     shown = whole(owner, delivery)
     assert (shown["state"], shown["attempts"][0]["status"]) == ("RETRY", None)
     assert shown["attempts"][0]["error"]
-    Run.objects.filter(pk=delivery["id"]).update(attempt=7)
+    Run.objects.filter(pk=delivery["id"]).update(attempt=7, failures=7)
     due(delivery["id"])
     sent()
     assert whole(owner, delivery)["state"] == "FAILURE"
