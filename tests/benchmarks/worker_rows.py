@@ -38,7 +38,7 @@ def drain(stage: Stage) -> Measured:
             return stage.runs / seconds_until_none(lambda: _waiting(messages, BARE))
 
         def ours() -> float:
-            with _deaf(hub, "walkers"):
+            with _deaf(hub, "walkers"), _standing_in(ledger, "walkers"):
                 _accept(stage)
             rate = stage.runs / seconds_until_none(lambda: _not_ended(ledger))
             left.append(seconds_until_none(lambda: _waiting(rings, "walkers")))
@@ -59,6 +59,21 @@ def _deaf(app: Celery, queue: str) -> Iterator[None]:
         yield
     finally:
         app.control.add_consumer(queue, destination=workers)
+
+
+@contextmanager
+def _standing_in(ledger: "psycopg.Connection[Any]", queue: str) -> Iterator[None]:
+    """A worker without slots is on record for the queue: with none, calls would be carried out at once."""
+    worker = {"name": f"{queue}@benchmark", "queues": [queue]}
+    ledger.execute(
+        "INSERT INTO runs_worker (name, queues, processes, pid, seen_at)"
+        " VALUES (%(name)s, %(queues)s, '{}', 0, now() + interval '5 minutes')",
+        worker,
+    )
+    try:
+        yield
+    finally:
+        ledger.execute("DELETE FROM runs_worker WHERE name = %(name)s", worker)
 
 
 def _accept(stage: Stage) -> None:
