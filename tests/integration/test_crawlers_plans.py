@@ -58,12 +58,14 @@ def test_documents_are_read_along_an_index(
 ) -> None:
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE crawlers_document" if analyzed else "SELECT 1")
+    # Without statistics versions of one document may be looked up by their key, among which those of others are few.
+    refused = WHOLE if analyzed else WHOLE - {OF_OTHERS}
     for newest in (False, True):
         selection = DocumentSelection(Stream.objects.get(), task if of_task else None, newest=newest, **conditions)
         values = selection.values(selection.next_stretch(selection.start, 1000)) | {"limit": 100, "bytes": 100}
         statement = selection.statement("id, key, task_id, at, body")
         for read in (statement, f"{statement} LIMIT 100", stream_reader.page_statement(selection)):
-            assert not plan_of(read, values) & WHOLE
+            assert not plan_of(read, values) & refused
     end = {"stream": task.stream_id, "after": "", "stretch": 1000}
     assert not plan_of(document_selection._END_OF_STRETCH, end) & WHOLE
     rows = end | {"above": 0, "below": document_selection.ROW_MAX}

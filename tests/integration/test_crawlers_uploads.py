@@ -652,7 +652,7 @@ def test_a_page_of_few_matches_ends_in_time_and_goes_on(crawl: Crawl, monkeypatc
 @committed
 def test_a_stretch_of_a_slow_predicate_is_refused(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crawlers.services.document_selection.STATEMENT_SECONDS", 0.001)
-    crawl.upload(crawl.task(), *[doc(f"{n:04}", text="a" * 200) for n in range(1500)])
+    crawl.upload(crawl.task(), *[doc(f"{n:04}", text="a" * 2000) for n in range(1500)])
     answer = crawl.owner.get(f"/streams/{crawl.stream['fid']}/docs", {"where": '$.** like_regex "(a+)+$"'})
     assert answer.status_code == 400
     assert "Takes longer than" in answer.json()["errors"][0]["detail"]

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Command:
         return CliRunner().invoke(main, ["--url", "http://hub.example", "--key", "k", *arguments])
 
     monkeypatch.setattr(exchange, "PAUSE_MAX", 0.0)
+    monkeypatch.setattr(logging.getLogger("httpx"), "disabled", True)  # other tests have given the log to their hub's
     return run
 
 

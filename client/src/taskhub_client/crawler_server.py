@@ -116,6 +116,8 @@ class CrawlerHandler(BaseHTTPRequestHandler):
             **(headers or {}),
         }.items():
             self.send_header(name, text)
+        if self.close_connection:  # what the client has sent behind it is not read
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
 

@@ -87,11 +87,14 @@ def _leave_one_form(operation: Mapping[str, Any]) -> None:
                 del contents[kind]
 
 
+KINDS = {"type", "anyOf", "oneOf", "allOf"}  # words of a schema that say of which kind a value is
+
+
 def _require_body(operation: dict[str, Any], schemas: Mapping[str, Any]) -> None:
-    """Where a member of it is required, or where it is the bytes of something."""
+    """Where a member of it is required, where it is the bytes of something, or JSON of any kind."""
     contents = operation.get("requestBody", {}).get("content", {}).values()
     bodies = [_resolved(content["schema"], schemas) for content in contents]
-    if any(body.get("required") or body.get("format") == "binary" for body in bodies):
+    if any(body.get("required") or body.get("format") == "binary" or not body.keys() & KINDS for body in bodies):
         operation["requestBody"]["required"] = True
 
 
