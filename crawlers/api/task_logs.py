@@ -22,8 +22,9 @@ from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.rest_policies import plain_body
 
 TEXT = "text/plain"
+LINES: dict[str, Any] = {"type": "string", "description": "A line of the log each, in UTF-8."}
 SENT: dict[str, Any] = {
-    "request": {TEXT: {"type": "string", "description": "A line of the log each, in UTF-8."}},
+    "request": {TEXT: LINES, "application/octet-stream": LINES | {"format": "binary"}},
     "examples": [OpenApiExample("Two lines", "page 7 of 10\npage 8 of 10\n", media_type=TEXT, request_only=True)],
 }
 LOGGED: dict[Any, Any] = {

@@ -32,6 +32,8 @@ DOCS = (ROOT / "docs" / "http.md").read_text()
 PACKAGES = ROOT / "tests" / "data" / "typescript_client" / "package.json"
 # The generator knows neither content type; docs/http.md says what to do.
 WARNINGS = {
+    "POST /actions/tasks/{fid}/log",
+    "POST /c/{capability}/actions/tasks/{fid}/log",
     "POST /actions/tasks/{fid}/upload",
     "POST /c/{capability}/actions/tasks/{fid}/upload",
     "POST /v1/convert/url/pdf",
