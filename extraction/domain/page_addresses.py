@@ -81,7 +81,9 @@ def normal_address(address: str) -> str:
 
 def _normal_encoding(match: re.Match[str]) -> str:
     character = chr(int(match[1], 16))
-    return character if character in _UNRESERVED else match[0].upper()
+    before = match.string[max(0, match.start() - 2) : match.start()]
+    is_broken_off = before.endswith("%") or before.startswith("%")  # with the character it would be an encoding
+    return character if character in _UNRESERVED and not is_broken_off else match[0].upper()
 
 
 def _without_dots(path: str) -> str:

@@ -1,7 +1,7 @@
 """Addresses of pages: which ones are the same, and which page is the next."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from extraction.domain.page_addresses import absolute_address, fetchable_address, normal_address, page_key
@@ -81,6 +81,8 @@ ADDRESSES = st.builds(
 
 
 @given(ADDRESSES)
+@example("http://a.example/%a%41")
+@example("http://a.example/%%34%31?%b%42")
 def test_what_is_normal_stays_so_and_can_be_asked_for(address: str) -> None:
     url = fetchable_address(address)
     assert url
