@@ -10,6 +10,8 @@ from sequences.models import SequenceStep
 from taskhub.errors import NotFound, invalid
 from taskhub.runs.models import Run
 
+DEPTH_MAX = 50  # what lies deeper stands beside each other there: JSON that is nested deeper cannot be written or read
+
 
 @dataclass(slots=True)
 class StepNode:
@@ -70,8 +72,9 @@ def _grow(records: Sequence[SequenceStep], under: str) -> list[StepNode]:
         siblings, parent = roots, ""
         for depth, path in enumerate(path for path in lineage(record.path) if len(path) >= len(under)):
             if path not in nodes:
-                nodes[path] = StepNode(path, path[len(parent) :].removeprefix("."), depth)
+                nodes[path] = StepNode(path, path[len(parent) :].removeprefix("."), min(depth, DEPTH_MAX))
                 siblings.append(nodes[path])
-            siblings, parent = nodes[path].children, path
+            if depth < DEPTH_MAX:
+                siblings, parent = nodes[path].children, path
         nodes[record.path].records.append(record)
     return roots

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sequences.models import SequenceStep
+from sequences.services import step_trees
 from sequences.services.sequence_runs import submit_sequence
 from sequences.services.step_trees import read_step_tree
 from taskhub.runs.models import Run
@@ -120,10 +121,15 @@ def test_what_is_no_part_of_the_tree(colleague: Person, run: Run, query: str, st
 
 @pytest.mark.django_db
 def test_a_path_may_be_deep(colleague: Person, run: Run) -> None:
-    path = ".call.".join(["requests[0].__def_loop__[0].requests[0]"] * 20)
+    path = ".call.".join(["requests[0].__def_loop__[0].requests[0]"] * 150)
     SequenceStep.objects.create(run=run, number=13, path=path, method="GET", url="http://h/", duration_ms=1)
     shown = colleague.get(f"/sequences/runs/{run.pk}/tree").json()["results"]
     assert path in [node["path"] for node in flat(shown)]
+    assert max(map(levels, shown)) == step_trees.DEPTH_MAX + 1
+
+
+def levels(node: Any) -> int:
+    return 1 + max(map(levels, node["children"]), default=0)
 
 
 @pytest.mark.django_db
