@@ -8,8 +8,9 @@ from rest_framework import serializers
 from sequences.models import SequenceStep
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
+from taskhub.runs.run_filter import RunFilters
 from taskhub.runs.run_options import RunOptionsQuery
-from taskhub.runs.serializers import ErrorField, RunFilters
+from taskhub.runs.serializers import ErrorField
 from taskhub.web.views import QuerySerializer
 
 STEPS_MAX = 1000
@@ -136,7 +137,9 @@ class SubmissionSerializer(WaitSerializer, RunOptionsQuery):
 class SequenceFilters(RunFilters):
     """The filters of `GET /sequences/runs`."""
 
-    kind = name = parent = retry_of = schedule = None  # type: ignore[assignment]
+    kind = name = owner = tag = error = parent = retry_of = schedule = None  # type: ignore[assignment]
+    finished_since = finished_until = q = None  # type: ignore[assignment]
+    takes_metadata = False
     periodic_task = serializers.CharField(
         required=False, source="schedule", max_length=200, help_text="Only what this schedule started, by name"
     )

@@ -131,7 +131,7 @@ class SequenceRunsView(SequenceView, GenericAPIView[Run]):
         Newest first: your own; for staff everybody's.
         """
         filters = self.read_query(request, SequenceFilters)
-        found = Run.objects.visible_to(request.user).filter(kind=KIND, **filters.conditions).brief()
+        found = filters.filter.narrow(Run.objects.visible_to(request.user).filter(kind=KIND).brief())
         return self.get_paginated_response(SequenceRunSerializer(self.paginate_queryset(found), many=True).data)
 
     @extend_schema(

@@ -14,8 +14,9 @@ from rest_framework.response import Response
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
 from taskhub.runs.queue import cancel, retry, visible_run
+from taskhub.runs.run_filter import RunFilters
 from taskhub.runs.run_kinds import kind_or_default
-from taskhub.runs.serializers import EXAMPLE, EXAMPLE_WHOLE, ID, RunFilters, RunSerializer, WholeRunSerializer
+from taskhub.runs.serializers import EXAMPLE, EXAMPLE_WHOLE, ID, RunSerializer, WholeRunSerializer
 from taskhub.runs.waits import stream_of_events
 from taskhub.security.scopes import KeyScope, require_scopes
 from taskhub.web.front.responses import EventStreamResponse
@@ -45,7 +46,7 @@ LAST_EVENT_ID = OpenApiParameter(
 
 class RunListView(CheckedView, GenericAPIView[Run]):
     serializer_class = RunSerializer
-    list_parameters = frozenset({"kind", "state"})
+    list_parameters = frozenset({"state", "kind", "name", "owner", "tag", "error"})
 
     @extend_schema(
         operation_id="runs_list",
@@ -58,8 +59,9 @@ class RunListView(CheckedView, GenericAPIView[Run]):
 
         Newest first: your own runs; for staff everybody's.
         """
-        filters = self.read_query(request, RunFilters)
-        runs = Run.objects.visible_to(request.user).brief().filter(**filters.conditions)
+        filters = self.read_query(request, RunFilters).filter
+        filters.check_viewer(request.user)
+        runs = filters.narrow(Run.objects.visible_to(request.user).brief())
         return self.get_paginated_response(RunSerializer(self.paginate_queryset(runs), many=True).data)
 
 

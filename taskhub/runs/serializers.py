@@ -1,4 +1,4 @@
-"""Runs on the wire: how one is shown, and the filters of their list."""
+"""Runs on the wire: how one is shown, and its log."""
 
 from typing import Any, ClassVar
 
@@ -6,12 +6,10 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema_field
 from rest_framework import serializers
 
-from taskhub.runs.domain import ConcurrencyPolicy, State, oldest_id
+from taskhub.runs.domain import ConcurrencyPolicy, State
 from taskhub.runs.models import LogLine, Run
 from taskhub.runs.run_options import shown_concurrency
 from taskhub.security.masking import mask_all, masked_address
-from taskhub.web.query_values import AnyCaseChoice, ListFilter, TimeFilter
-from taskhub.web.views import QuerySerializer
 
 EXAMPLE = {
     "id": "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70",
@@ -179,36 +177,6 @@ class LogLineSerializer(serializers.ModelSerializer[LogLine]):
     def get_level(self, line: LogLine) -> str:
         """The highest level that it reaches, as libraries may have levels of their own."""
         return LOG_LEVELS[min(max(line.level // 10, 1), len(LOG_LEVELS)) - 1]
-
-
-class RunFilters(QuerySerializer):
-    """The filters of `GET /runs`."""
-
-    kind = ListFilter(
-        child=serializers.CharField(max_length=40),
-        required=False,
-        help_text="These kinds only, such as `walker`: repeated, or separated by commas",
-    )
-    state = ListFilter(
-        child=AnyCaseChoice([str(state) for state in State]),
-        required=False,
-        help_text="These states only: repeated, or separated by commas",
-    )
-    name = serializers.CharField(required=False, max_length=200, help_text="This name only, such as a walker's")
-    parent = serializers.UUIDField(required=False, help_text="Only what this run started")  # type: ignore[assignment]
-    retry_of = serializers.UUIDField(required=False, help_text="Only what tried this run again")
-    schedule = serializers.CharField(
-        required=False, max_length=200, help_text="Only what this schedule started, by name"
-    )
-    since = TimeFilter(required=False, help_text="Accepted at this time or later (RFC 3339)")
-    until = TimeFilter(required=False, help_text="Accepted before this time (RFC 3339)")
-
-    @property
-    def conditions(self) -> dict[str, Any]:
-        """The filters as keyword arguments of `QuerySet.filter`; ids sort by time, so times become ids."""
-        looks = {"state": "state__in", "kind": "kind__in", "since": "id__gte", "until": "id__lt"}
-        values = {name: oldest_id(v) if name in {"since", "until"} else v for name, v in self.validated_data.items()}
-        return {looks.get(name, name): value for name, value in values.items()}
 
 
 ID = OpenApiParameter(

@@ -30,15 +30,27 @@ def refuse_repeated(values: QueryDict, lists: Collection[str] = ()) -> None:
         raise Rejected(f"{repeated[0][:100]} is given twice.", errors=places)
 
 
-class ListFilter(serializers.ListField):
-    """Any of several values: the parameter is repeated, or has them separated by commas.
+LIST_MAX = 100  # values of one parameter
 
-    `list_parameters` of the view names the parameter, too.
-    """
+
+class RepeatedFilter(serializers.ListField):
+    """Several values: the parameter is repeated. `list_parameters` of the view names the parameter, too."""
 
     def to_internal_value(self, data: Any) -> list[Any]:
-        texts = [data] if isinstance(data, str) else data
-        return [self.child.run_validation(word.strip()) for text in texts for word in text.split(",")]
+        words = self.words_of([data] if isinstance(data, str) else data)
+        if len(words) > LIST_MAX:
+            raise serializers.ValidationError(f"These are more than {LIST_MAX} values.")
+        return [self.child.run_validation(word) for word in words]
+
+    def words_of(self, texts: list[str]) -> list[str]:
+        return texts
+
+
+class ListFilter(RepeatedFilter):
+    """Several values: the parameter is repeated, or has them separated by commas."""
+
+    def words_of(self, texts: list[str]) -> list[str]:
+        return [word.strip() for text in texts for word in text.split(",")]
 
 
 class AnyCaseChoice(serializers.ChoiceField):

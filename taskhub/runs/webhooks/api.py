@@ -1,5 +1,6 @@
 """`/webhooks`: the signing secret, deliveries with their attempts, send again, test; and who is told of a run's end."""
 
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
@@ -20,8 +21,8 @@ from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
 from taskhub.runs.queue import set_webhook, visible_run
 from taskhub.runs.queue.webhook_events import WEBHOOK
+from taskhub.runs.run_filter import RunFilter, RunFilters
 from taskhub.runs.serializers import ID as RUN_ID
-from taskhub.runs.serializers import RunFilters
 from taskhub.runs.webhooks import services
 from taskhub.runs.webhooks.serializers import (
     DELIVERY,
@@ -64,9 +65,16 @@ def _answer(schema: dict[str, Any], example: dict[str, Any], words: str) -> Open
 class DeliveryFilters(RunFilters):
     """The filters of `GET /webhooks/deliveries`."""
 
-    kind = name = parent = retry_of = schedule = None  # type: ignore[assignment]
-    event = serializers.CharField(required=False, source="name", max_length=200, help_text="This event only")
+    kind = name = owner = tag = error = parent = retry_of = schedule = None  # type: ignore[assignment]
+    finished_since = finished_until = q = None  # type: ignore[assignment]
+    takes_metadata = False
+    event = serializers.CharField(required=False, max_length=200, help_text="This event only")
     run = serializers.UUIDField(required=False, source="parent", help_text="Only what tells of this run")
+
+    @property
+    def filter(self) -> RunFilter:
+        event = self.validated_data.get("event")
+        return replace(super().filter, name=(event,) if event else ())
 
 
 class SecretView(CheckedView):
@@ -147,8 +155,8 @@ class WebhookDeliveriesView(CheckedView, GenericAPIView[Run]):
         Newest first: what the caller's receivers were told; for staff everybody's.
         """
         filters = self.read_query(request, DeliveryFilters)
-        runs: QuerySet[Run] = Run.objects.visible_to(request.user).defer("result")
-        page = self.paginate_queryset(runs.filter(kind=WEBHOOK, **filters.conditions)) or []
+        runs: QuerySet[Run] = Run.objects.visible_to(request.user).defer("result").filter(kind=WEBHOOK)
+        page = self.paginate_queryset(filters.filter.narrow(runs)) or []
         return self.get_paginated_response([delivery_of(run, request.user) for run in page])
 
 

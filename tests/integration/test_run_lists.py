@@ -1,0 +1,150 @@
+"""The filters of `GET /runs`, and how its pages are read."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from taskhub.runs import queue, run_kinds
+from taskhub.runs.models import Run
+from tests.conftest import Person
+from tests.probe_kind import ProbeKind
+from tests.problems import problem
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def probe() -> Iterator[None]:
+    run_kinds.register(ProbeKind())
+    yield
+    del run_kinds._kinds["probe"]
+
+
+def submit(person: Person, name: str = "probe", **options: Any) -> Run:
+    return queue.submit(owner=person.user, kind="probe", name=name, arguments={}, **options)
+
+
+def fail(run: Run, type_: str, message: str) -> None:
+    error = {"type": type_, "message": message}
+    Run.objects.filter(pk=run.pk).update(state="FAILURE", ready=False, error=error, finished_at=timezone.now())
+
+
+@pytest.fixture
+def ledger(owner: Person) -> dict[str, str]:
+    """Runs of the owner by a name; the answer shows ids, which lead back to it."""
+    runs = {
+        "plain": submit(owner),
+        "tagged": submit(owner, tags=["nightly", "shop"]),
+        "half tagged": submit(owner, tags=["nightly"]),
+        "of a customer": submit(owner, metadata={"customer": "4711", "region": "north"}),
+        "numbered": submit(owner, metadata={"region": "south", "customer": 4711, "urgent": True}),
+        "named": submit(owner, "Percent 100%, all"),
+        "failed": submit(owner),
+        "timed out": submit(owner, tags=["shop"]),
+    }
+    fail(runs["failed"], "KeyError", "'customer' is not in the Shelf")
+    fail(runs["timed out"], "Timeout", "no answer")
+    return {str(run.pk): name for name, run in runs.items()}
+
+
+FOUND: dict[str, set[str]] = {
+    "tag=nightly": {"tagged", "half tagged"},
+    "tag=nightly,shop": {"tagged"},
+    "tag=nightly&tag=shop": {"tagged"},
+    "tag=night": set(),
+    "metadata.customer=4711": {"of a customer", "numbered"},
+    "metadata.customer=4711&metadata.region=south": {"numbered"},
+    "metadata.urgent=true": {"numbered"},
+    "metadata.urgent=": set(),
+    "metadata.none=4711": set(),
+    "error=KeyError": {"failed"},
+    "error=KeyError,Timeout": {"failed", "timed out"},
+    "error=Key": set(),
+    "name=Percent 100%25, all": {"named"},
+    "name=Percent 100%25, all&name=other": {"named"},
+    "q=PERCENT": {"named"},
+    "q=100%25,": {"named"},
+    "q=1_0": set(),
+    "q=SHELF": {"failed"},
+    "q=keyerr": {"failed"},
+    "q=night": {"tagged", "half tagged"},
+    "q=nightly shop": {"tagged"},
+    "state=failure&tag=shop": {"timed out"},
+    "state=failure&tag=shop&q=answer&error=Timeout&kind=probe": {"timed out"},
+    "state=failure&tag=nightly": set(),
+    "finished_since=2020-01-01": {"failed", "timed out"},
+    "finished_since=2020-01-01&finished_until=2020-01-02": set(),
+}
+
+
+@pytest.mark.parametrize("query", FOUND)
+def test_runs_are_found(owner: Person, ledger: dict[str, str], query: str) -> None:
+    answer = owner.get(f"/runs?{query}")
+    assert answer.status_code == 200, answer.content
+    assert {ledger[run["id"]] for run in answer.json()["results"]} == FOUND[query]
+
+
+@pytest.mark.parametrize("form", ["{}", "{:.13}", "urn:uuid:{}"])
+def test_a_run_is_found_by_its_id_or_the_beginning_of_it(owner: Person, form: str) -> None:
+    run = submit(owner)
+    found = owner.get("/runs", {"q": form.format(str(run.pk).upper() if "urn" not in form else run.pk)}).json()
+    assert [one["id"] for one in found["results"]] == [str(run.pk)]
+
+
+def test_staff_ask_for_the_runs_of_users_and_others_for_their_own(
+    owner: Person, stranger: Person, colleague: Person
+) -> None:
+    runs = {person.user.pk: submit(person) for person in (owner, stranger) if person.user}
+    mine, other = runs
+    for query, owners in ((f"owner={mine}", {mine}), (f"owner={mine},{other}", {mine, other})):
+        assert {run["owner"] for run in colleague.get(f"/runs?{query}").json()["results"]} == {*map(str, owners)}
+    assert [run["owner"] for run in owner.get(f"/runs?owner={mine}").json()["results"]] == [str(mine)]
+    problem(owner.get(f"/runs?owner={other}"), 400, "/owner")
+
+
+def test_a_list_shows_what_was_said_of_each_run(owner: Person) -> None:
+    run = submit(owner, tags=["a"], metadata={"n": 1, "token": "canary"}, priority=7)
+    fail(run, "KeyError", "'a'")
+    (shown,) = owner.get("/runs").json()["results"]
+    assert (shown["tags"], shown["priority"], shown["metadata"]["n"]) == (["a"], 7, 1)
+    assert shown["error"] == {"type": "KeyError", "message": "'a'"}
+    assert "canary" not in json.dumps(shown)
+    assert owner.get("/runs?metadata.token=canary").json()["results"] == []
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ("owner=me", "/owner"),
+        ("tag=", "/tag"),
+        ("name=", "/name"),
+        ("q=", "/q"),
+        (f"q={'x' * 201}", "/q"),
+        ("error=a,,b", "/error"),
+        (f"state={','.join(['SUCCESS'] * 101)}", "/state"),
+        ("metadata=a", "/metadata"),
+        ("metadata.=a", "/metadata."),
+        (f"metadata.{'k' * 51}=a", f"/metadata.{'k' * 51}"),
+        (f"metadata.a={'x' * 501}", "/metadata.a"),
+        ("metadata.a=1&metadata.a=2", "/metadata.a"),
+        ("finished_since=yesterday", "/finished_since"),
+        ("q=a&q=b", "/q"),
+    ],
+)
+def test_a_filter_that_makes_no_sense_is_refused(owner: Person, query: str, pointer: str) -> None:
+    problem(owner.get(f"/runs?{query}"), 400, pointer)
+
+
+def test_what_is_between_two_times_is_found(owner: Person) -> None:
+    run = submit(owner)
+    fail(run, "X", "x")
+    ended = Run.objects.get(pk=run.pk).finished_at
+    assert ended
+    just = (ended + timedelta(microseconds=1)).isoformat().replace("+00:00", "Z")
+    at = ended.isoformat().replace("+00:00", "Z")
+    for query, found in ((f"finished_since={at}", 1), (f"finished_until={at}", 0), (f"finished_until={just}", 1)):
+        assert len(owner.get(f"/runs?{query}").json()["results"]) == found
