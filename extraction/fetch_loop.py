@@ -175,8 +175,8 @@ class FetchLoop:
         async with (
             GateClient(self.policy, limit=0, cookies=self.cookies) as client,
             HostLimits(f"slice{self.slice.pk}") as hosts,
+            PageFetcher(client, hosts, self.payload, self.process.owner_id) as fetcher,
         ):
-            fetcher = PageFetcher(client, hosts, self.payload, self.process.owner_id)
             self.processor = PageProcessor(self.process, self.payload, fetcher, self.supply.credits)
             with closing(self.processor):
                 await self._fetch_until_over()

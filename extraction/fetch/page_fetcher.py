@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from django.conf import settings
 
@@ -73,6 +73,13 @@ class PageFetcher:
         if self._asks_for_pages:
             self._headers["Accept"] = ACCEPT
         self._secret = frozenset(name.lower() for name in payload.first_request.headers if is_secret(name))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        if self._robots:
+            await self._robots.close()
 
     async def fetch(self, url: str, rule: ExtractionRule, *, first: bool) -> FetchedPage:
         """Fetches a page as it comes. Raises `PageFailure`, and `HostBusy` when the host is to be asked later."""

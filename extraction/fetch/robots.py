@@ -50,6 +50,12 @@ class RobotsRules:
             raise PageFailure(f"The site's robots.txt is out of reach: {rules}", retry=True)
         return bool(rules.can_fetch(url.partition("#")[0], AGENT))
 
+    async def close(self) -> None:
+        """Stops reading files for which no page waits any more, before what they are read and shared with is closed."""
+        for reading in self._rules.values():
+            reading.cancel()
+        await asyncio.gather(*self._rules.values(), return_exceptions=True)
+
     async def _read(self, origin: str, host: str) -> Any:
         """The rules; or why they are out of reach."""
         text = await self._hosts.get_shared("robots", origin)

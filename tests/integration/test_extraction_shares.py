@@ -74,8 +74,6 @@ def hanging_page(owner: Person, hold: Event) -> Iterator[Process]:
         hold.set()
 
 
-# The slices that hang are left when the test ends; their connection to Redis is closed by the collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("kind", ["base", "chrome"])
 def test_a_third_user_does_not_wait_for_pages_of_two_greedy_ones(
     owner: Person, colleague: Person, stranger: Person, hold: Event, kind: str

@@ -7,7 +7,7 @@ import os
 import time
 import zlib
 from datetime import timedelta
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -256,6 +256,28 @@ def test_what_robots_txt_may_answer(owner: Person, site: Site, robots: Reply, er
     process = extracted(owner, site, request={"url": f"{site.url}/a"})
     assert error in page(process, "/a").error
     assert (process.status, site.hits["/a"]) == (("failed", 0) if error else ("finished", 1))
+
+
+def test_reading_robots_txt_ends_with_the_slice_whose_pages_wait_for_it(owner: Person, site: Site) -> None:
+    """Else what it then shares with other workers opens a connection again, which nobody closes."""
+    end = Event()
+    site.pages["/robots.txt"] = lambda path, before: Reply("") if end.wait(20) else Reply("late")
+    begun(owner, site)
+    claimed = slices.claim_slice(worker="extraction@test")
+    assert claimed
+
+    async def stop_while_it_reads() -> set[Any]:
+        turn = asyncio.create_task(fetch_loop.fetch_slice(*claimed, asyncio.Event()))
+        while not site.hits["/robots.txt"]:
+            await asyncio.sleep(0.01)
+        turn.cancel()
+        await asyncio.wait([turn])
+        return asyncio.all_tasks() - {asyncio.current_task()}
+
+    try:
+        assert not asyncio.run(stop_while_it_reads())
+    finally:
+        end.set()
 
 
 def test_a_crawl_delay_is_kept_to(owner: Person, site: Site) -> None:
