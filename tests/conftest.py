@@ -69,6 +69,13 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "taskhub.settings"
 django.setup()
 from tests.deferred_responses import wait_in_the_calling_thread  # noqa: E402  (it imports what needs the settings)
 
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """pytest-django would load the settings that this names before each process has put its own address above."""
+    os.environ.pop("DJANGO_SETTINGS_MODULE", None)
+
+
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("taskhub", deadline=None)
 hypothesis.settings.load_profile("taskhub")

@@ -1,6 +1,7 @@
 """The repository keeps its own rules: imports, migrations, admin pages, settings, names, commands."""
 
 import ast
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -183,6 +184,10 @@ def test_the_readmes_commands_are_the_makefiles() -> None:
     named = set(re.findall(r"\bmake (run|test|lint|demo|bench|compile)\b", (ROOT / "README.md").read_text()))
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
     assert {"run", "test"} <= named <= targets
+
+
+def test_a_test_process_has_a_redis_database_of_its_own() -> None:
+    assert os.environ["REDIS_URL"] == settings.REDIS_URL, "The settings were loaded before the process had its own."
 
 
 @pytest.fixture
