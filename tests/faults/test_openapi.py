@@ -358,6 +358,8 @@ def _hub_in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return hub if url.startswith(f"{URL}/") else get_adapter(session, url)
 
     monkeypatch.setattr(requests.Session, "get_adapter", find)
+    # Which proxy the environment names for each call, requests finds out by reading all of its variables several times.
+    monkeypatch.setattr(requests.sessions, "get_environ_proxies", lambda *_, **__: {})
     # When a request is over Django closes a connection that has a transaction open: here it is the test's own.
     request_finished.disconnect(close_old_connections)
     yield
