@@ -11,9 +11,10 @@ from crawlers.services.crawler_schedules import planned_run
 from crawlers.services.document_retention import queue_retentions
 from crawlers.services.status_updates import end_task_of_run
 from crawlers.services.task_retention import prune_tasks
-from crawlers.services.task_runs import check_arguments, retry_task_of_run
+from crawlers.services.task_runs import check_arguments, retry_task_of_run, retry_with_params
 from crawlers.services.tombstones import prune_tombstones
 from taskhub.errors import Forbidden
+from taskhub.jsontools.schema import ObjectSchema
 from taskhub.runs.models import Run
 from taskhub.runs.run_kinds import PlannedRun, RunKind, ScheduleTarget
 
@@ -23,6 +24,9 @@ EXAMPLE = """{
     "crawler": "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70",
 }
 """
+
+
+_RETRIED = ObjectSchema("RetriedCrawl", {"params": (dict[str, Any], {})})
 
 
 class CrawlerTaskKind(RunKind):
@@ -42,6 +46,10 @@ class CrawlerTaskKind(RunKind):
 
     def on_retry(self, old: Run, new: Run) -> None:
         retry_task_of_run(old, new)
+
+    def retry_with(self, run: Run, arguments: Mapping[str, Any]) -> Run:
+        """A new task of the crawler, with other `params` over the crawler's own."""
+        return retry_with_params(run=run, params=_RETRIED.check(arguments).get("params", {}))
 
     def on_end(self, run: Run) -> None:
         end_task_of_run(run)

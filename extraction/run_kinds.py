@@ -35,6 +35,10 @@ class ProcessKind(RunKind):
     def on_retry(self, old: Run, new: Run) -> None:
         process_lifecycle.reopen_for_retry(old, new)
 
+    def retry_with(self, run: Run, arguments: Mapping[str, Any]) -> Run:
+        """A new process, whose payload `payload` is merged into, with another `maxCredits`."""
+        return processes.retry_with(run=run, overrides=arguments)
+
     def on_end(self, run: Run) -> None:
         process_endings.end_with_run(run)
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.urls import reverse
 
 from sequences.services.checkpoints import delete_state
-from sequences.services.sequence_runs import KIND, check, check_owner, key_scopes, planned_run
+from sequences.services.sequence_runs import KIND, check, check_owner, key_scopes, planned_run, retry_with
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
 from taskhub.runs.run_kinds import PlannedRun, RunKind, ScheduleTarget
@@ -30,6 +30,10 @@ class SequenceKind(RunKind):
 
     def check_owner(self, arguments: Mapping[str, Any], owner: Any) -> None:
         check_owner(owner)
+
+    def retry_with(self, run: Run, arguments: Mapping[str, Any]) -> Run:
+        """Of a stored sequence `inputs` and `version` may be others; else it is the sequence, as a whole."""
+        return retry_with(run=run, arguments=arguments)
 
     def key_scopes(self, arguments: Mapping[str, Any]) -> frozenset[KeyScope]:
         return key_scopes(arguments)

@@ -14,6 +14,7 @@ urlpatterns = [
     path("", include("taskhub.runs.webhooks.api")),
     path("", include("taskhub.accounts.api")),
     path("", include("walkers.http.api")),
+    path("", include("walkers.http.batch_api")),
     path("", include("sequences.api")),
     path("", include("crawlers.api")),
     path("", include("extraction.api")),

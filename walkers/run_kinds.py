@@ -1,23 +1,22 @@
 """Walks as runs, and as what schedules start."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from taskhub.accounts.models import User
 from taskhub.errors import Forbidden, NotFound, invalid
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 from taskhub.runs.models import Run
+from taskhub.runs.queue import retry
 from taskhub.runs.run_kinds import PlannedRun, RunKind, ScheduleTarget
-from walkers.authoring.sentinels import find_sentinel
+from walkers.authoring.sentinels import WalkerDefinition, find_sentinel
 from walkers.domain.ids import as_id
 from walkers.models import Node
 from walkers.services.run_files import copy_files, remove_files
 from walkers.walks.principal import Principal
 from walkers.walks.walk_execution import load_work
-from walkers.walks.walk_submission import KIND, walk_arguments
-
-Result = TypeVar("Result")
+from walkers.walks.walk_submission import KIND, look_up, walk_arguments
 
 _ARGUMENTS = ObjectSchema(
     "Arguments",
@@ -28,6 +27,12 @@ _ARGUMENTS = ObjectSchema(
         "ctx": (dict[str, Any], REQUIRED),
         "files": (bool, False),
     },
+)
+
+
+_RETRIED = ObjectSchema(
+    "RetriedWalk",
+    {"name": (str | None, None), "nd": (str | None, None), "snt": (str | None, None), "ctx": (dict[str, Any], {})},
 )
 
 
@@ -60,6 +65,15 @@ class WalkerKind(RunKind):
 
     def on_retry(self, old: Run, new: Run) -> None:
         copy_files(old, new)
+
+    def retry_with(self, run: Run, arguments: Mapping[str, Any]) -> Run:
+        """`ctx` as a whole, `nd` and `snt` may be others; the walker and the files that were sent are the same."""
+        checked = _RETRIED.check(arguments)
+        given = {name: checked[name] for name in arguments}
+        if given.get("name") not in (None, run.name):
+            raise invalid("/name", f"This is a run of {run.name}: another walker is a call of its own.")
+        _, walk = _plan_walk(Principal(run.owner), {**run.arguments, **given, "name": run.name})
+        return retry(run=run, arguments={**run.arguments, **walk})
 
     def on_delete(self, run_ids: list[UUID]) -> None:
         remove_files(run_ids)
@@ -100,13 +114,18 @@ class WalkerTarget(ScheduleTarget):
         name = values.get("name") or values.get("wlk")
         if not name:
             raise invalid("/name", "This is required: the walker's name.")
-        sentinel = _look_up("/snt", lambda: principal.sentinel(values.get("snt")))
-        definition = _look_up("/name", lambda: sentinel.walker(name))
-        start = _look_up("/nd", lambda: principal.node_id(values.get("nd")))
-        ctx = values.get("ctx", {})
-        definition.ctx_schema.check_json(ctx, at="/ctx")
-        walk = walk_arguments(definition, start, ctx)
+        definition, walk = _plan_walk(principal, {**values, "name": name})
         return PlannedRun(principal.user, definition.name, walk, definition.time_limit)
+
+
+def _plan_walk(principal: Principal, values: Mapping[str, Any]) -> tuple[WalkerDefinition, dict[str, Any]]:
+    """The walker that `name` and `snt` name, and the arguments of its run. Raises `Rejected` that names the place."""
+    sentinel = look_up("/snt", lambda: principal.sentinel(values.get("snt")))
+    definition = look_up("/name", lambda: sentinel.walker(values["name"]))
+    start = look_up("/nd", lambda: principal.node_id(values.get("nd")))
+    ctx = values.get("ctx", {})
+    definition.ctx_schema.check_json(ctx, at="/ctx")
+    return definition, walk_arguments(definition, start, ctx)
 
 
 def _master(reference: str | None, owner: User) -> User:
@@ -122,11 +141,3 @@ def _master(reference: str | None, owner: User) -> User:
     if user is None:
         raise invalid("/mst", "There is no active user with this id.")
     return user
-
-
-def _look_up(pointer: str, find: Callable[[], Result]) -> Result:
-    """What `find` returns; its `NotFound` becomes a `Rejected` that names the place."""
-    try:
-        return find()
-    except NotFound as error:
-        raise invalid(pointer, error.detail) from None

@@ -58,8 +58,24 @@ def retry_task_of_run(old: Run, new: Run) -> None:
     if task is None:
         return  # the run never had a task, or its task has a later run
     if running := _lock_running(_existing_crawler(task)):
-        raise Conflict(f"The crawler's task {running.fid} is running.")
+        raise _running(running)
     _start_attempt(task, new)
+
+
+def retry_with_params(*, run: Run, params: Mapping[str, Any]) -> Run:
+    """Starts a new task of a run's crawler, with other parameters; its run points to the old one.
+
+    Raises as `start_task` does, `NotFound` where the crawler is deleted, and `Conflict` where a task of it is running.
+    """
+    crawler = find_crawler(run.arguments, run.owner)
+    task, is_new = start_task(crawler=crawler, params=params, retry_of=run)
+    if not is_new or task.run is None:
+        raise _running(task)
+    return task.run
+
+
+def _running(task: CrawlerTask) -> Conflict:
+    return Conflict(f"The crawler's task {task.fid} is running.")
 
 
 def find_or_create_task(run: Run) -> CrawlerTask | None:

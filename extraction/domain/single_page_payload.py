@@ -277,6 +277,6 @@ SINGLE_PAGE_PAYLOADS: Mapping[str, type[SinglePagePayload]] = {
 }
 
 
-def parse_single_page(value: Mapping[str, Any], *, stored: bool = False) -> SinglePagePayload:
+def parse_single_page(value: Mapping[str, Any], at: str = "", *, stored: bool = False) -> SinglePagePayload:
     """Reads the payload of a single page, of the product that it names itself."""
-    return SINGLE_PAGE_PAYLOADS[str(value.get(PRODUCT, HTML))].parse(value, stored=stored)
+    return SINGLE_PAGE_PAYLOADS[str(value.get(PRODUCT, HTML))].parse(value, at, stored=stored)

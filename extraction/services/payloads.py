@@ -21,7 +21,7 @@ def parse_payload(value: Any, at: str = "", *, single: bool = False, stored: boo
     Raises `Rejected` with every fault's place, under `at`.
     """
     if single:
-        return parse_single_page(value, stored=stored)
+        return parse_single_page(value, at, stored=stored)
     if isinstance(value, Mapping) and ENGINE in value:
         return SearchPayload.parse(value, at, stored=stored, engines=engines())
     return PagesPayload.parse(value, at, stored=stored)

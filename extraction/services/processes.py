@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 
 from extraction.domain.kind_names import EXTRACTION
 from extraction.domain.payload import Payload
@@ -72,19 +73,40 @@ def create_process(
     )
 
 
+def retry_with(*, run: Run, overrides: Mapping[str, Any]) -> Run:
+    """Runs the payload of a run's process again, changed by `overrides`, in a new process; its run.
+
+    Raises `Conflict` where the process is deleted, or the run never had one, and otherwise as `run_task`.
+    """
+    process = Process.objects.filter(Q(run=run) | Q(id=run.arguments.get("process", "")), removed_at__isnull=True)
+    old = process.select_related("task", "owner").first()
+    if old is None or (old.task and old.task.removed_at):
+        raise Conflict("The run's process or its task is deleted, or it never had one.")
+    value, payload = _with_overrides(old.payload, old.owner, overrides, single=old.is_single_page)
+    new = _start_process(old.task, old.owner, value, payload, {"retry_of": run}).run
+    assert new is not None
+    return new
+
+
 def plan_run(*, task: ExtractionTask, overrides: Mapping[str, Any]) -> tuple[dict[str, Any], Payload]:
     """The payload that a run with these overrides would have: as it is stored, and as it is read. Raises `Rejected`."""
+    return _with_overrides(task.payload, task.owner, overrides)
+
+
+def _with_overrides(
+    stored: Mapping[str, Any], owner: Any, overrides: Mapping[str, Any], *, single: bool = False
+) -> tuple[dict[str, Any], Payload]:
     if unknown := [name for name in overrides if name not in {"payload", "maxCredits"}][:20]:
         errors = [{"pointer": f"/{name}", "detail": "There is no such name here."} for name in unknown]
         raise Rejected("Some values are not valid.", errors=errors)
     changes = overrides.get("payload") or {}
     if not isinstance(changes, Mapping):
         raise invalid("/payload", "Must be an object.", "The payload is no object.")
-    check_moved_request(task.payload, changes, "/payload")
-    value = merge_patch(task.payload, changes)
+    check_moved_request(stored, changes, "/payload")
+    value = merge_patch(stored, changes)
     if overrides.get("maxCredits") is not None:
         value["maxCredits"] = overrides["maxCredits"]
-    return value, check_payload(value, task.owner, "/payload")
+    return value, check_payload(value, owner, "/payload", single=single)
 
 
 def submit_run(process: Process, retry_of: Run | None = None, **options: Any) -> Run:

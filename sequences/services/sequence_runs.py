@@ -92,6 +92,20 @@ def submit_sequence(*, arguments: Mapping[str, Any], owner: Any, **options: Any)
     return runs.submit(kind=KIND, owner=owner, name=name, arguments=arguments, time_limit=time_limit(), **options)
 
 
+def retry_with(*, run: Run, arguments: Mapping[str, Any]) -> Run:
+    """Tries a run again with another sequence, or one of a stored sequence with other `inputs` or another `version`.
+
+    Raises `InvalidSequence`, and `Forbidden` as `check_owner` does.
+    """
+    check_owner(run.owner)
+    call = read_call(run.arguments)
+    if arguments.get("sequence", call and call.name) != (call and call.name):
+        detail = "This is a run of a sequence that is not stored." if call is None else f"This is a run of {call.name}."
+        raise InvalidSequence([{"path": "sequence", "detail": f"{detail} Another one is a call of its own."}])
+    given = arguments if call is None else {**run.arguments, **arguments}
+    return runs.retry(run=run, arguments=mark_sensitive(check_for_owner(given, run.owner)))
+
+
 def planned_run(arguments: Mapping[str, Any], owner: Any, schedule: str) -> PlannedRun:
     """The run that a schedule, by name, starts. Raises `InvalidSequence`, and `Forbidden` as `check_owner` does."""
     check_owner(owner)

@@ -11,7 +11,7 @@ from copy import deepcopy
 from functools import reduce
 from itertools import islice
 from operator import getitem
-from typing import Annotated, Any, LiteralString, NotRequired, cast
+from typing import Annotated, Any, LiteralString, NotRequired, TypeVar, cast
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -22,6 +22,8 @@ from taskhub.errors import ErrorEntry, Rejected, invalid
 from taskhub.jsontools.strict_json import escape_pointer
 
 Validate = Callable[[Mapping[str, Any]], dict[str, Any]]
+Item = TypeVar("Item")
+Checked = TypeVar("Checked")
 REQUIRED: Any = ...
 FAULTS_MAX = 20
 _PLACE: LiteralString = "invalid_place"
@@ -76,6 +78,24 @@ def _checked(validate: Validate, values: Mapping[str, Any], at: str) -> dict[str
         return validate(whole)
     except ValidationError as error:
         raise rejected(error_places(error, whole, at)) from None
+
+
+def check_each(items: Sequence[Item], check: Callable[[Item, str], Checked], at: str) -> list[Checked]:
+    """What `check(item, pointer)` makes of each item of a list, whose pointer is `at`.
+
+    Raises `Rejected` with the places of what is wrong in any of them.
+    """
+    checked, places = list[Checked](), list[ErrorEntry]()
+    for index, item in enumerate(items):
+        try:
+            checked.append(check(item, f"{at}/{index}"))
+        except Rejected as refusal:
+            places += refusal.errors
+            if len(places) >= FAULTS_MAX:
+                break
+    if places:
+        raise rejected(places[:FAULTS_MAX])
+    return checked
 
 
 def _annotation(kind: Any, default: Any) -> Any:

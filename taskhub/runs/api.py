@@ -1,19 +1,24 @@
 """`/runs`: every kind of run, listed, shown, followed, cancelled and tried again."""
 
 import json
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
+from django.db import transaction
 from django.urls import path
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from pydantic import Field
 from rest_framework.generics import GenericAPIView
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from taskhub.errors import Forbidden
+from taskhub.jsontools.schema import ObjectSchema
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
-from taskhub.runs.queue import cancel, retry, visible_run
+from taskhub.runs.queue import cancel, retry, retry_with, visible_run
 from taskhub.runs.run_filter import RunFilters
 from taskhub.runs.run_kinds import kind_or_default
 from taskhub.runs.serializers import EXAMPLE, EXAMPLE_WHOLE, ID, RunSerializer, WholeRunSerializer
@@ -23,6 +28,9 @@ from taskhub.web.front.responses import EventStreamResponse
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import response_header
 from taskhub.web.views import CheckedView
+
+_OTHER_ARGUMENTS = Annotated[dict[str, Any] | None, Field(description="Others than before; what they leave out stays.")]
+_RETRY = ObjectSchema("RetrySent", {"arguments": (_OTHER_ARGUMENTS, None)})
 
 
 class EventStreamRenderer(BaseRenderer):
@@ -107,23 +115,43 @@ class RetryRunView(CheckedView):
     @extend_schema(
         operation_id="runs_retry",
         parameters=[ID, KEY_PARAMETER, response_header("Location", "The new run's address.", 202)],
+        request={"application/json": _RETRY.schema()},
         responses={202: RunSerializer},
-        examples=[OpenApiExample("A run", EXAMPLE | {"state": "PENDING"}, response_only=True, status_codes=["202"])],
+        examples=[
+            OpenApiExample("As it was", {}, request_only=True),
+            OpenApiExample("A walker with another ctx", {"arguments": {"ctx": {"value": "hi"}}}, request_only=True),
+            OpenApiExample("A run", EXAMPLE | {"state": "PENDING"}, response_only=True, status_codes=["202"]),
+        ],
     )
     def post(self, request: Request, run_id: UUID) -> Response:
         """Try a run again.
 
         A new run with the same work; its `retry_of` is the old one, which must have ended. What its owner needed to
-        start it is asked again.
+        start it is asked again. `arguments`, which its owner alone may give, are others: of a walker `ctx`, `nd` or
+        `snt`; a sequence, or of a stored one `inputs` or `version`; of an extraction `payload`, which is merged into
+        the old one, or `maxCredits`, for a new process; of a crawler `params`, for a new task. They are checked as
+        those of a new call.
         """
+        arguments = self.check_body(request, _RETRY).get("arguments")
 
         def produce() -> Response:
             run = visible_run(run_id=run_id, user=request.user)
-            require_scopes(request.auth, kind_or_default(run.kind).key_scopes(run.arguments))
-            run = retry(run=run)
-            return Response(RunSerializer(run).data, 202, headers={"Location": f"/runs/{run.pk}"})
+            return _accepted_again(request, run, arguments)
 
-        return answer_once(request, {}, produce)
+        return answer_once(request, {} if arguments is None else {"arguments": arguments}, produce)
+
+
+def _accepted_again(request: Request, run: Run, arguments: Mapping[str, Any] | None) -> Response:
+    require_scopes(request.auth, kind_or_default(run.kind).key_scopes(run.arguments))
+    if arguments is None:
+        run = retry(run=run)
+    elif run.owner_id != request.user.pk:
+        raise Forbidden("Only its owner gives a run other arguments.")
+    else:
+        with transaction.atomic():  # which scopes it needs is known when they have been read
+            run = retry_with(run=run, arguments=arguments)
+            require_scopes(request.auth, kind_or_default(run.kind).key_scopes(run.arguments))
+    return Response(RunSerializer(run).data, 202, headers={"Location": f"/runs/{run.pk}"})
 
 
 class EventsView(CheckedView):

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.conf import settings
 
+from taskhub.errors import Conflict
 from taskhub.runs.domain import backoff
 from taskhub.runs.models import Run
 from taskhub.security.scopes import KeyScope
@@ -43,6 +44,14 @@ class RunKind:
 
     def on_retry(self, old: Run, new: Run) -> None:
         """Is called in the transaction that submits `new` to try `old` again."""
+
+    def retry_with(self, run: Run, arguments: Mapping[str, Any]) -> Run:
+        """Submits a new run in place of one that has ended, whose `retry_of` it is, with other arguments.
+
+        What they do not name stays as it was. They are checked as those of a new call of the run's owner: raises its
+        errors, whose places begin at the arguments, and `Conflict` where such runs take no others.
+        """
+        raise Conflict(f"A run of the kind {run.kind!r} is tried again as it was, without other arguments.")
 
     def on_end(self, run: Run) -> None:
         """Is called in the transaction that ends a run, with the state, result and error that it ends with."""

@@ -77,6 +77,7 @@ TABLE: dict[str, Row] = {
     "GET openapi.json": everybody(200),
     "GET docs/": everybody(200),
     "GET runs": each(),
+    "POST runs/batch": each(202, runs=[{"name": "run"}]),
     f"GET {RUN}": own(),
     f"POST {RUN}/cancel": own(),
     f"POST {RUN}/retry": own(409),

@@ -50,6 +50,7 @@ NEEDS: dict[str, set[str]] = {
     "run": {
         f"POST {RUN}/cancel",
         f"POST {RUN}/retry",
+        "POST runs/batch",
         f"POST {DELIVERY}/<uuid:id>/send",
         "POST sequences/runs",
         "POST sequences/dry-run",

@@ -111,7 +111,6 @@ def made(owner: Person) -> dict[str, str]:
 
 
 BODILESS = [
-    ("POST", "{run}/retry"),
     ("POST", "{run}/cancel"),
     ("DELETE", "{external}"),
     ("DELETE", "{stream}"),

@@ -16,7 +16,7 @@ from walkers.authoring import sentinels
 from walkers.authoring.sentinels import Sentinel
 from walkers.domain.ids import ACTIVE_GRAPH, ACTIVE_SENTINEL, GLOBAL, as_id
 from walkers.models import Graph, Node, Profile
-from walkers.services.aliases import target_of
+from walkers.services.aliases import target_of, targets_of
 from walkers.services.graphs import create_graphs
 from walkers.services.run_files import Files
 
@@ -81,6 +81,16 @@ class Principal:
         if node is None:
             raise NotFound(f"There is no node {reference[:100]!r}, or it is not yours.")
         return node
+
+    def node_ids(self, references: Collection[str]) -> dict[str, UUID]:
+        """The nodes where walks may start, by reference, in two queries at most; what names none is left out."""
+        spelled = {reference: as_id(reference) for reference in references if reference != ACTIVE_GRAPH}
+        names = [reference for reference, id in spelled.items() if id is None]
+        meant = {**spelled, **(targets_of(owner=self.user, names=names) if names else {})}
+        visible = Node.objects.visible_to(self.user).filter(pk__in=[id for id in meant.values() if id])
+        existing = set(visible.values_list("pk", flat=True)) if meant else set()
+        found = {reference: id for reference, id in meant.items() if id in existing}
+        return {**found, **({ACTIVE_GRAPH: self.active_context.graph_id} if ACTIVE_GRAPH in references else {})}
 
     def graph(self, reference: str | None) -> Graph:
         """None is the active graph. Raises `NotFound`."""

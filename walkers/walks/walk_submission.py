@@ -1,12 +1,13 @@
 """Walks in the background, accepted: names looked up, `ctx` checked, and the arguments of the run made of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import transaction
 
+from taskhub.errors import NotFound, Rejected, invalid
 from taskhub.runs.models import Run
 from taskhub.runs.queue import checked_webhook, create_run, offer
 from taskhub.runs.run_options import checked_options
@@ -14,11 +15,20 @@ from walkers.authoring.sentinels import WalkerDefinition
 from walkers.walks.principal import Principal
 
 KIND = "walker"
+Result = TypeVar("Result")
 
 
 def walk_arguments(definition: WalkerDefinition, start: UUID, ctx: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of a walk's run."""
     return {"name": definition.name, "snt": definition.sentinel, "nd": str(start), "ctx": ctx}
+
+
+def look_up(pointer: str, find: Callable[[], Result]) -> Result:
+    """What `find` returns; where it finds nothing, or refuses, that becomes a `Rejected` that names the place."""
+    try:
+        return find()
+    except (NotFound, Rejected) as error:
+        raise invalid(pointer, error.detail) from None
 
 
 def spawn_walk(

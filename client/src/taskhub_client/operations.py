@@ -116,6 +116,33 @@ class starts_run(Generic[P]):
         return self._flow if face is None else _handled(face, self._flow, Run, AsyncRun)
 
 
+class starts_runs(Generic[P]):
+    """A method whose flow returns the records of runs, of which the caller gets a list of `Run` or `AsyncRun`."""
+
+    def __init__(self, flow: Callable[Concatenate[Any, P], Flow[list[RunRecord]]]) -> None:
+        self._flow = flow
+        self.__doc__ = flow.__doc__
+
+    @overload
+    def __get__(self, face: Blocking, owner: type | None = None) -> Callable[P, list[Run]]: ...
+
+    @overload
+    def __get__(
+        self, face: Awaiting, owner: type | None = None
+    ) -> Callable[P, Coroutine[Any, Any, list[AsyncRun]]]: ...
+
+    @overload
+    def __get__(self, face: None, owner: type | None = None) -> Any: ...
+
+    def __get__(self, face: Any, owner: type | None = None) -> Any:
+        from taskhub_client.runs import AsyncRun, Run
+
+        def all_of(kind: type) -> Any:
+            return lambda connection, records: [kind(connection, record) for record in records]
+
+        return self._flow if face is None else _handled(face, self._flow, all_of(Run), all_of(AsyncRun))
+
+
 class starts_process(Generic[P]):
     """A method whose flow returns a process, of which the caller gets a `Process` or an `AsyncProcess`."""
 
@@ -138,7 +165,7 @@ class starts_process(Generic[P]):
         return self._flow if face is None else _handled(face, self._flow, Process, AsyncProcess)
 
 
-def _handled(face: Any, flow: Any, blocking: type, awaiting: type) -> Any:
+def _handled(face: Any, flow: Any, blocking: Callable[..., Any], awaiting: Callable[..., Any]) -> Any:
     """The method of `face` that makes a handle of what the flow returns."""
     if isinstance(face, Blocking):
 

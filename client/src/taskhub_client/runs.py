@@ -7,13 +7,15 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from taskhub_client.batches import submit_batches
 from taskhub_client.connection import AsyncConnection, Connection
 from taskhub_client.errors import RunCancelled, RunFailed, WaitTimeout
 from taskhub_client.exchange import Flow, Request, call, call_object, idempotent, pages
-from taskhub_client.operations import Awaiting, Blocking, emits, operation, starts_run
+from taskhub_client.operations import Awaiting, Blocking, emits, operation, starts_run, starts_runs
 from taskhub_client.records import ENDED, REVOKED, SUCCESS, LogLine, RunRecord
 from taskhub_client.server_events import server_events
 
+Records = list[RunRecord]
 WAIT_SECONDS = 25.0  # of one call that waits, less than proxies do; it is made again until the run has ended
 
 
@@ -160,6 +162,16 @@ class RunCalls:
     def get(self, run_id: str) -> Flow[RunRecord]:
         """One run, whole. Raises `NotFound`."""
         return (yield from get_run(run_id))
+
+    @starts_runs
+    def batch(self, calls: Iterable[Mapping[str, Any]], *, idempotency_key: str | None = None) -> Flow[Records]:
+        """Submits many calls of walkers to the background, and returns their runs, in the same order.
+
+        A call is `{"name", "ctx", "nd", "snt", "run_at"}` and what may be said of a run, such as `tags`. A thousand are
+        one request, which the hub accepts as a whole or refuses: `InvalidRequest` names the places, such as
+        `/runs/3/ctx/value`. What other requests before it have brought stays accepted.
+        """
+        return (yield from submit_batches(calls, idempotency_key))
 
     @emits(RunRecord)
     def list(self, /, *, limit: int | None = None, **filters: Any) -> Flow[None]:

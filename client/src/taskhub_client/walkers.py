@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import IO, Any
 
+from taskhub_client.batches import submit_batches
 from taskhub_client.errors import InvalidRequest, RunFailed
 from taskhub_client.exchange import Flow, Request, call_object, idempotent, pages
-from taskhub_client.operations import Awaiting, Blocking, emits, operation, starts_run
+from taskhub_client.operations import Awaiting, Blocking, emits, operation, starts_run, starts_runs
 from taskhub_client.records import RunError, RunRecord
-from taskhub_client.runs import get_run
+from taskhub_client.runs import Records, get_run
 
 Upload = bytes | IO[bytes] | tuple[str, bytes | IO[bytes]]  # a file, or its name and the file
 JsonObject = dict[str, Any]
@@ -114,6 +115,24 @@ class WalkerCalls:
                 raise
             answer = error.problem
         return (yield from get_run(answer["task_id"]))
+
+    @starts_runs
+    def submit_many(
+        self,
+        name: str,
+        ctxs: Iterable[Mapping[str, Any]],
+        /,
+        *,
+        node: str | None = None,
+        options: RunOptions | None = None,
+        idempotency_key: str | None = None,
+    ) -> Flow[Records]:
+        """Submits a walker many times, once with each of `ctxs`, and returns the runs, in the same order.
+
+        It takes one request for a thousand of them; see `hub.runs.batch`, which submits different walkers, too.
+        """
+        members = {"name": name, **({"nd": node} if node else {}), **(options or RunOptions()).members()}
+        return (yield from submit_batches(({**members, "ctx": dict(ctx)} for ctx in ctxs), idempotency_key))
 
 
 def walker_request(

@@ -16,7 +16,8 @@ from taskhub.runs.queue.leases import (
 from taskhub.runs.queue.maintenance import prune, remove_runs_of, sweep
 from taskhub.runs.queue.pubsub import publish
 from taskhub.runs.queue.queries import visible_run, wait
-from taskhub.runs.queue.submission import check_active, create_run, lasting_options, offer, retry, submit
+from taskhub.runs.queue.retries import lasting_options, retry, retry_with
+from taskhub.runs.queue.submission import check_active, create_run, new_run, offer, offer_all, store_runs, submit
 from taskhub.runs.queue.webhook_events import checked_webhook, queue_webhook, set_webhook
 
 __all__ = [
@@ -31,8 +32,10 @@ __all__ = [
     "end",
     "finish_detached",
     "lasting_options",
+    "new_run",
     "notify_worker",
     "offer",
+    "offer_all",
     "prune",
     "publish",
     "queue_webhook",
@@ -40,9 +43,11 @@ __all__ = [
     "renew",
     "resume",
     "retry",
+    "retry_with",
     "save_progress",
     "schedule_retry",
     "set_webhook",
+    "store_runs",
     "submit",
     "suspend",
     "sweep",

@@ -7,6 +7,7 @@ under an advisory lock, which is never taken while a run is locked.
 """
 
 import logging
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -58,10 +59,10 @@ LIMIT %s
 
 
 @receiver(admission_due)
-def admit(owner_id: Any, key: str, run_id: UUID | None = None, **_: Any) -> None:
+def admit(owner_id: Any, key: str, run_ids: Collection[UUID] = (), **_: Any) -> None:
     """Admits runs of a key as far as there is room: the highest priority first, then the oldest.
 
-    Where there is none, those that do not wait are left out, or have older ones cancelled; `run_id` is one that is
+    Where there is none, those that do not wait are left out, or have older ones cancelled; `run_ids` are those that are
     looked at however many others wait.
     """
     with transaction.atomic():
@@ -71,8 +72,8 @@ def admit(owner_id: Any, key: str, run_id: UUID | None = None, **_: Any) -> None
         admitted = list(of_key.filter(ADMITTED).exclude(concurrency_key="").order_by("id"))
         blocked = of_key.filter(blocked=True, finished_at__isnull=True)
         candidates = list(blocked.order_by("-priority", "id")[:CANDIDATES])
-        if run_id is not None and all(run.pk != run_id for run in candidates):
-            candidates += blocked.filter(pk=run_id)
+        if missing := set(run_ids).difference(run.pk for run in candidates):
+            candidates += blocked.filter(pk__in=missing).order_by("-priority", "id")
         for run in candidates:
             if _has_room(run, admitted) and _make_ready(run):
                 admitted.append(run)

@@ -13,7 +13,7 @@ admission_due = Signal()
 
 
 def ask_for_admission(run: Run, **what: Any) -> None:
-    """Has runs with the key of this one admitted, where there is room for them. `run_id`: the one that asks for it."""
+    """Has runs with the key of this one admitted, where there is room for them. `run_ids`: those that ask for it."""
     admission_due.send(Run, owner_id=run.owner_id, key=run.concurrency_key, **what)
 
 

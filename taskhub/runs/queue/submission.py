@@ -1,20 +1,26 @@
-"""Submission: a run is created, and a worker is notified of it after the commit."""
+"""Submission: a run is created, or many are at once, and workers are notified of them after the commit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import groupby, repeat
+from operator import attrgetter
 from typing import Any, TypedDict, Unpack
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from taskhub.errors import Conflict
 from taskhub.log_context import current_request_id
-from taskhub.runs.domain import Concurrency
+from taskhub.runs.domain import Concurrency, ConcurrencyPolicy
 from taskhub.runs.models import Run
 from taskhub.runs.queue.broker import notify_worker
 from taskhub.runs.queue.signals import ask_for_admission
-from taskhub.runs.run_kinds import is_kind, kind_of
+from taskhub.runs.run_kinds import kind_of
+
+_FIELDS: Any = Run._meta.concrete_fields
+_COPY = f"COPY runs_run ({', '.join(field.column for field in _FIELDS)}) FROM STDIN"
+MESSAGES_MAX = 16  # for the runs of one kind that are offered at once: who is woken performs all that wait
 
 
 class RunOptions(TypedDict, total=False):
@@ -80,6 +86,40 @@ def new_run(*, kind: str, owner: Any, name: str, arguments: Mapping[str, Any], *
     )
 
 
+def store_runs(runs: Sequence[Run]) -> None:
+    """Stores new runs, one at least, in one statement: all or none. Their caller offers them after the commit."""
+    columns = [_column(field, runs) for field in _FIELDS]
+    with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(_COPY) as copy:
+        for row in zip(*columns, strict=True):
+            copy.write_row(row)
+
+
+def _column(field: Any, runs: Sequence[Run]) -> Iterator[Any]:
+    """What the database gets of a field of each run. Most fields are the same in all: they are prepared once."""
+    values = [getattr(run, field.attname) for run in runs]
+    if all(value is values[0] for value in values):
+        return repeat(field.get_db_prep_save(values[0], connection), len(values))
+    return (field.get_db_prep_save(value, connection) for value in values)
+
+
+def offer_all(runs: Sequence[Run]) -> None:
+    """Notifies workers of accepted runs, after the commit, with a few messages for all of them; see `offer`."""
+    blocked = sorted((run for run in runs if run.blocked), key=attrgetter("concurrency_key"))
+    for _, group in groupby(blocked, attrgetter("concurrency_key")):
+        of_key = list(group)
+        ask_for_admission(of_key[0], run_ids=[run.pk for run in of_key if _must_not_wait(run)])
+    admitted = Run.objects.in_bulk([run.pk for run in blocked])
+    for run in blocked:
+        run.state, run.ready, run.blocked = (getattr(admitted[run.pk], name) for name in ("state", "ready", "blocked"))
+    for kind in dict.fromkeys(run.kind for run in runs):
+        for run in [run for run in runs if run.kind == kind and run.ready][:MESSAGES_MAX]:
+            notify_worker(run)
+
+
+def _must_not_wait(run: Run) -> bool:
+    return run.concurrency_policy != ConcurrencyPolicy.WAIT
+
+
 def offer(run: Run) -> bool:
     """Notifies a worker of an accepted run, after the commit; False where it waits for one, and none would come.
 
@@ -87,56 +127,12 @@ def offer(run: Run) -> bool:
     concurrency key is admitted first, if it may be.
     """
     if run.blocked and not run.ended:
-        ask_for_admission(run, run_id=run.pk)
+        ask_for_admission(run, run_ids=[run.pk])
         run.refresh_from_db()
     return not run.ready or run.ended or notify_worker(run)
-
-
-def lasting_options(run: Run) -> dict[str, Any]:
-    """What was said of a run, and is said of the one that tries it again, too."""
-    return {
-        "webhook": run.webhook,
-        "tags": run.tags,
-        "metadata": run.metadata,
-        "priority": run.priority,
-        "concurrency": run.concurrency,
-        "attempts": run.attempts,
-    }
 
 
 def check_active(owner: Any) -> None:
     """Raises `Conflict`: nothing is started in the name of somebody whose account is not active."""
     if not owner.is_active:
         raise Conflict("The owner's account is not active.")
-
-
-def retry(*, run: Run, arguments: Mapping[str, Any] | None = None) -> Run:
-    """Submits a new run with the same work and owner, which points to the old one. `arguments` replace the old ones.
-
-    What the run needed to be accepted is asked again. Raises `Conflict` while the old one goes on, or where its owner's
-    account is not active, and `Forbidden` for what its owner may no longer do.
-    """
-    if not run.ended:
-        raise Conflict(f"The run has not ended; it is {run.state}.", state=run.state)
-    if not is_kind(run.kind):
-        raise Conflict(f"No installed app runs the kind {run.kind!r} any more.")
-    check_active(run.owner)
-    arguments = run.arguments if arguments is None else arguments
-    kind_of(run.kind).check(arguments)  # a fire that could not be planned is on record without any
-    kind_of(run.kind).check_owner(arguments, run.owner)
-    with transaction.atomic():
-        new = submit(
-            kind=run.kind,
-            owner=run.owner,
-            name=run.name,
-            arguments=arguments,
-            parent=run.parent,
-            retry_of=run,
-            schedule=run.schedule,
-            schedule_id=run.schedule_id,
-            time_limit=run.time_limit,
-            alone_as=run.alone_as,
-            **lasting_options(run),
-        )
-        kind_of(run.kind).on_retry(run, new)
-    return new

@@ -179,8 +179,12 @@ def _is_cancelled(session: Session, run_id: str) -> bool:
 @click.pass_obj
 @finish
 def retry(session: Session, run_id: str, values: tuple[str, ...], and_wait: bool) -> None:
-    """Run again what has ended, with other arguments where they are given."""
-    again = session.hub.runs.get(run_id).retry(read_values(values) or None)
+    """Run again what has ended, with other arguments where they are given.
+
+    Of a walker they are all its values; of other kinds what the hub takes, such as payload=@file.
+    """
+    ended, given = session.hub.runs.get(run_id), read_values(values)
+    again = ended.retry(({"ctx": given} if ended.record.kind == "walker" else given) if given else None)
     if and_wait:
         session.show(wait_with_bar(session, again))
     else:
