@@ -37,6 +37,15 @@ ROWS = [
         1.0,
         request_rows.submit,
     ),
+    Row("batch", "`/runs/batch`, 1,000 walker calls a request", "submit", ">=", 8, request_rows.batch),
+    Row(
+        "batch, procrastinate",
+        "the same",
+        "procrastinate's batch defer",
+        ">=",
+        0.3,
+        request_rows.batch_beside_procrastinate,
+    ),
     Row("sync", "`walker_run` of `echo`, 16 clients", "bare DRF view, one SELECT", ">=", 1.0, request_rows.sync),
     Row(
         "drain",

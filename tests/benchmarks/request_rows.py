@@ -1,6 +1,8 @@
-"""Rows of calls that answer at once: submit, sync, many waits, queue_check."""
+"""Rows of calls that answer at once: submit, batch, sync, many waits, logging, queue_check."""
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -10,13 +12,15 @@ from typing import Any
 
 import psycopg
 
-from tests.benchmarks.load import Call, Client, ceiling, load
+from tests.benchmarks.load import Call, Client, Load, ceiling, load
 from tests.benchmarks.row import Measured, by_turns
-from tests.benchmarks.stage import WORKERS, Stage, bare_web, until
+from tests.benchmarks.stage import ROOT, WORKERS, Stage, bare_web, other_database, until
 
 RUN = "/js/walker_run"
 ECHO = b'{"name": "echo", "ctx": {"value": "hello"}}'
 ECHO_LATER = b'{"name": "echo", "ctx": {"value": "hello"}, "is_async": true}'
+BATCH = 1_000  # runs of one call
+MANY_ECHOES = json.dumps({"runs": [{"name": "echo", "ctx": {"value": "hello"}}] * BATCH}).encode()
 PAUSE = {"name": "pause", "ctx": {"seconds": 600, "steps": 600}, "is_async": True}
 LOGGING = {"name": "pause", "ctx": {"seconds": 20, "steps": 10_000}, "is_async": True}  # 500 lines a second
 TOMORROW = "2999-01-01T00:00:00Z"
@@ -42,6 +46,37 @@ def submit(stage: Stage) -> Measured:
         measured = _rates(stage, floor("/submit", ECHO_LATER, 202), stage.call(RUN, ECHO_LATER, 202))
         stage.forget_waiting()
     return measured
+
+
+def batch(stage: Stage) -> Measured:
+    """Runs a second, by one call after the other; the floor accepts as many clients' calls at once as `submit`."""
+    with held(stage), batch_load(stage) as many, load(stage.call(RUN, ECHO_LATER, 202), stage.clients) as single:
+        single.rate(stage.seconds)
+        rates = by_turns(stage.slices, lambda: single.rate(stage.seconds), lambda: many.rate(stage.seconds) * BATCH)
+        stage.forget_waiting()
+    return Measured(*rates, "runs/s")
+
+
+def batch_beside_procrastinate(stage: Stage) -> Measured:
+    with held(stage), batch_load(stage) as many, other_database(stage, "procrastinate") as address:
+        rates = by_turns(
+            stage.slices, lambda: _deferred(address, stage.seconds), lambda: many.rate(stage.seconds) * BATCH
+        )
+        stage.forget_waiting()
+    return Measured(*rates, "runs/s")
+
+
+@contextmanager
+def batch_load(stage: Stage) -> Iterator[Load]:
+    with load(stage.call("/runs/batch", MANY_ECHOES, 202), 1) as many:
+        many.rate(stage.seconds)  # the first calls of a process are slower
+        yield many
+
+
+def _deferred(address: str, seconds: float) -> float:
+    """Jobs a second that procrastinate takes, as many by one call as the hub."""
+    command = [sys.executable, "-m", "tests.benchmarks.peers.with_procrastinate", address, str(BATCH), str(seconds)]
+    return float(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
 
 
 def sync(stage: Stage) -> Measured:

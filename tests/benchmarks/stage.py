@@ -133,21 +133,30 @@ def stage_on(url: str, home: Path, **sizes: Any) -> Stage:
 def bare_web(stage: Stage) -> Iterator[Callable[..., Call]]:
     """The floor's web server, by the same command line. Gives what makes calls to it."""
     environment = {**stage.bare_environment, "DJANGO_SETTINGS_MODULE": "tests.benchmarks.bare.settings"}
-    with stage.database() as database:
-        database.execute(f"DROP DATABASE IF EXISTS {BARE} WITH (FORCE)")
-        database.execute(f"CREATE DATABASE {BARE}")
-    subprocess.run(
-        [sys.executable, "-m", "django", "migrate", "--run-syncdb", "-v", "0"], cwd=ROOT, env=environment, check=True
-    )
-    token = _bare_token(stage)
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    with program(_bare(programs.web("127.0.0.1", port)), environment):
-        until(lambda: _listens(Call(url, token, "/")), "the floor's web server")
-        yield lambda path, body, status: Call(url, token, path, body, status)
-    with stage.database() as database:
-        database.execute(f"DROP DATABASE {BARE} WITH (FORCE)")
+    with other_database(stage, BARE):
+        subprocess.run(
+            [sys.executable, "-m", "django", "migrate", "--run-syncdb", "-v", "0"],
+            cwd=ROOT,
+            env=environment,
+            check=True,
+        )
+        token = _bare_token(stage)
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        with program(_bare(programs.web("127.0.0.1", port)), environment):
+            until(lambda: _listens(Call(url, token, "/")), "the floor's web server")
+            yield lambda path, body, status: Call(url, token, path, body, status)
     _empty(stage)
+
+
+@contextmanager
+def other_database(stage: Stage, name: str) -> Iterator[str]:
+    """The address of an empty database on the hub's server."""
+    with stage.database() as database:
+        database.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        database.execute(f"CREATE DATABASE {name}")
+        yield stage.address(name)
+        database.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _bare_token(stage: Stage) -> str:

@@ -14,6 +14,8 @@ from tests.hub import ROOT, Hub
 
 NAMES = [
     "submit",
+    "batch",
+    "batch, procrastinate",
     "sync",
     "drain",
     "wait",

@@ -84,13 +84,14 @@ class Principal:
 
     def node_ids(self, references: Collection[str]) -> dict[str, UUID]:
         """The nodes where walks may start, by reference, in two queries at most; what names none is left out."""
-        spelled = {reference: as_id(reference) for reference in references if reference != ACTIVE_GRAPH}
-        names = [reference for reference, id in spelled.items() if id is None]
-        meant = {**spelled, **(targets_of(owner=self.user, names=names) if names else {})}
-        visible = Node.objects.visible_to(self.user).filter(pk__in=[id for id in meant.values() if id])
+        others = set(references) - {ACTIVE_GRAPH}
+        meant = {reference: id for reference in others if (id := as_id(reference))}
+        if aliases := others - meant.keys():
+            meant |= targets_of(owner=self.user, names=aliases)
+        visible = Node.objects.visible_to(self.user).filter(pk__in=meant.values())
         existing = set(visible.values_list("pk", flat=True)) if meant else set()
         found = {reference: id for reference, id in meant.items() if id in existing}
-        return {**found, **({ACTIVE_GRAPH: self.active_context.graph_id} if ACTIVE_GRAPH in references else {})}
+        return found | ({ACTIVE_GRAPH: self.active_context.graph_id} if ACTIVE_GRAPH in references else {})
 
     def graph(self, reference: str | None) -> Graph:
         """None is the active graph. Raises `NotFound`."""
