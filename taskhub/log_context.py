@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from uuid import uuid4
+from random import getrandbits
 
 _run_id: ContextVar[str] = ContextVar("log_run_id", default="")
 _request_id: ContextVar[str] = ContextVar("log_request_id", default="")
@@ -38,4 +38,4 @@ def log_context() -> dict[str, str]:
 
 def accepted_request_id(sent: str) -> str:
     """The id of a request: that which its caller gave it (`X-Request-ID`), if it is short and plain, or a new one."""
-    return sent if _REQUEST_ID.fullmatch(sent) else uuid4().hex
+    return sent if _REQUEST_ID.fullmatch(sent) else f"{getrandbits(128):032x}"

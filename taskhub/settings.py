@@ -104,6 +104,9 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
+# Not the first of two that might have them, which each request would make.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",

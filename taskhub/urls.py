@@ -7,13 +7,13 @@ from django.views.generic import RedirectView
 from taskhub.web.openapi.document import DocsView, DocumentView
 
 urlpatterns = [
+    path("", include("walkers.http.api")),  # the most frequent calls: paths are tried in this order
     path("", include("taskhub.runs.health_api")),
     path("", include("taskhub.runs.api")),
     path("", include("taskhub.runs.log_api")),
     path("", include("taskhub.runs.schedules.api")),
     path("", include("taskhub.runs.webhooks.api")),
     path("", include("taskhub.accounts.api")),
-    path("", include("walkers.http.api")),
     path("", include("walkers.http.batch_api")),
     path("", include("sequences.api")),
     path("", include("crawlers.api")),

@@ -16,6 +16,7 @@ from rest_framework.request import Request
 
 from taskhub.accounts import services
 from taskhub.accounts.models import ApiKey, User, hashed
+from taskhub.db.prepared_statements import PreparedStatement
 from taskhub.errors import Unauthenticated
 from taskhub.security.scopes import require_scopes, scope_of
 
@@ -80,11 +81,10 @@ class HeaderSession(SessionAuthentication):
 
 
 @cache
-def _select_with_user(model: type[models.Model], column: str) -> str:
+def _select_with_user(model: type[models.Model], column: str) -> PreparedStatement:
     """The statement has one parameter, and selects the model's columns before the user's."""
     query = model._default_manager.select_related("user").filter(**{column: ""}).query
-    statement: str = query.sql_with_params()[0]
-    return statement
+    return PreparedStatement(query.sql_with_params()[0].replace("%s", "%(value)s"), value="text")
 
 
 def find_with_user(model: type[Credential], column: str, value: str) -> Credential | None:
@@ -94,7 +94,7 @@ def find_with_user(model: type[Credential], column: str, value: str) -> Credenti
     answer it.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_select_with_user(model, column), [value])
+        _select_with_user(model, column).execute(cursor, {"value": value})
         row = cursor.fetchone()
     if row is None:
         return None

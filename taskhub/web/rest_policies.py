@@ -257,6 +257,8 @@ class JsonByDefaultNegotiation(negotiation.DefaultContentNegotiation):
         return parser
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        if len(renderers) == 1 and request.META.get("HTTP_ACCEPT", "*/*") == "*/*" and not request.META["QUERY_STRING"]:
+            return renderers[0], renderers[0].media_type  # as nearly all calls, of which nothing needs to be read
         try:
             return super().select_renderer(request, renderers, format_suffix)
         except exceptions.NotAcceptable:

@@ -23,6 +23,7 @@ from taskhub.runs import queue, waits
 from taskhub.runs.queue import pubsub
 from taskhub.web.front import application
 from taskhub.web.front.application import Front
+from taskhub.web.front.loop_threads import LoopThreads
 from tests import crawler_client, deferred_responses
 from tests.conftest import Person
 
@@ -79,15 +80,17 @@ def front() -> Iterator[Front]:
     front = Front()
     yield front
     for threads in (front.threads, front.body_threads):
-        together = Barrier(len(threads._threads) or 1)
+        asyncio.run(close_connections(threads))
 
-        def close(together: Barrier = together) -> None:
-            together.wait()  # so that each of the threads takes one
-            connection.close()
 
-        for closing in [threads.submit(close) for _ in range(len(threads._threads))]:
-            closing.result()
-        threads.shutdown()
+async def close_connections(threads: LoopThreads) -> None:
+    together = Barrier(threads._started or 1)
+
+    def close() -> None:
+        together.wait()  # so that each of the threads takes one
+        connection.close()
+
+    await asyncio.gather(*(threads.call(close) for _ in range(threads._started)))
 
 
 def scope(method: str, target: str, headers: dict[str, str]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -11,15 +13,24 @@ from taskhub.web.front.thread_turns import ThreadTurns, WebClient, client_of
 FLOOD, USER, OTHER = WebClient("192.0.2.1", ("", "", "")), WebClient("192.0.2.1", ("t", "", "")), WebClient("::1", ())
 
 
+@asynccontextmanager
+async def turn(turns: ThreadTurns, client: WebClient) -> AsyncIterator[None]:
+    await turns.take(client)
+    try:
+        yield
+    finally:
+        turns.give_back(client)
+
+
 async def order_of(*clients: WebClient, gone: int | None = None) -> list[int]:
     """The order in which calls get the only turn that there is, once they all wait; one of them may give up."""
     turns, order = ThreadTurns(1), list[int]()
 
     async def call(number: int) -> None:
-        async with turns.turn(clients[number]):
+        async with turn(turns, clients[number]):
             order.append(number)
 
-    async with turns.turn(OTHER):
+    async with turn(turns, OTHER):
         calls = [asyncio.create_task(call(number)) for number in range(len(clients))]
         await asyncio.sleep(0)
         assert turns.count_waiting == len(clients)
@@ -27,7 +38,7 @@ async def order_of(*clients: WebClient, gone: int | None = None) -> list[int]:
             calls[gone].cancel()
     await asyncio.gather(*calls, return_exceptions=True)
     assert turns.count_waiting == 0
-    async with turns.turn(FLOOD):  # it is free again
+    async with turn(turns, FLOOD):  # it is free again
         pass
     return order
 
@@ -51,7 +62,7 @@ def test_long_calls_of_some_leave_threads_for_the_next(threads: Any, greedy: int
     begun, end = Counter[WebClient](), asyncio.Event()
 
     async def call(turns: ThreadTurns, client: WebClient) -> None:
-        async with turns.turn(client):
+        async with turn(turns, client):
             begun[client] += 1
             await end.wait()
 
@@ -63,7 +74,7 @@ def test_long_calls_of_some_leave_threads_for_the_next(threads: Any, greedy: int
             await asyncio.sleep(0)
         assert [begun[client] for client in clients] == held
         assert not turns.all_are_taken
-        async with asyncio.timeout(30), turns.turn(OTHER):
+        async with asyncio.timeout(30), turn(turns, OTHER):
             pass
         end.set()
         await asyncio.gather(*calls)
@@ -83,10 +94,10 @@ def test_a_turn_that_comes_as_its_caller_leaves_is_passed_on() -> None:
         turns = ThreadTurns(1)
 
         async def call() -> None:
-            async with turns.turn(USER):
+            async with turn(turns, USER):
                 pass
 
-        async with turns.turn(FLOOD):
+        async with turn(turns, FLOOD):
             leaving = asyncio.create_task(call())
             await asyncio.sleep(0)
         leaving.cancel()  # after its turn was given to it, and before it knows

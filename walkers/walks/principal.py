@@ -2,14 +2,15 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
 from django.http import HttpRequest
 from django.utils.datastructures import MultiValueDict
+from django.utils.functional import cached_property
 
+from taskhub.db.prepared_statements import PreparedStatement
 from taskhub.errors import NotFound
 from taskhub.runs.models import Run
 from walkers.authoring import sentinels
@@ -21,6 +22,9 @@ from walkers.services.graphs import create_graphs
 from walkers.services.run_files import Files
 
 BATCH = 1000
+_SELECT_ACTIVE = PreparedStatement(
+    "SELECT active_graph_id, active_sentinel FROM walkers_profile WHERE user_id = %(user)s", user="uuid"
+)
 
 
 class ActiveContext(NamedTuple):
@@ -105,7 +109,7 @@ class Principal:
 def active_context(*, user: Any) -> ActiveContext:
     """One query, written out because every call makes it; a user who has no graph yet gets one."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT active_graph_id, active_sentinel FROM walkers_profile WHERE user_id = %s", [user.pk])
+        _SELECT_ACTIVE.execute(cursor, {"user": user.pk})
         row = cursor.fetchone()
     if row is None or row[0] is None:
         return ActiveContext(active_graphs(user_ids=[user.pk])[user.pk], row[1] if row else "")

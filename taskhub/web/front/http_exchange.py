@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import Executor
 from contextlib import AbstractContextManager, asynccontextmanager
 from io import BytesIO
 from typing import IO, Any, TypeVar
@@ -80,15 +79,13 @@ class HttpExchange:
         There are fewer connections than threads.
         """
         if self._threads is not self._front.threads:
-            return await self._call_in(self._threads, function, *arguments)
-        async with self._front.turns.turn(self._client):
-            try:
-                return await self._call_in(self._threads, function, *arguments)
-            finally:
-                self._front.ended_calls += 1
-
-    async def _call_in(self, threads: Executor, function: Callable[..., Value], *arguments: Any) -> Value:
-        return await self._loop.run_in_executor(threads, _call, self._line, self._request_id, function, *arguments)
+            return await self._threads.call(_call, self._line, self._request_id, function, *arguments)
+        await self._front.turns.take(self._client)
+        try:
+            return await self._threads.call(_call, self._line, self._request_id, function, *arguments)
+        finally:
+            self._front.turns.give_back(self._client)
+            self._front.ended_calls += 1
 
     # The request
 
@@ -99,8 +96,8 @@ class HttpExchange:
         if not length and "HTTP_TRANSFER_ENCODING" not in environ:
             environ["wsgi.input"] = self._body
             return
-        self._reader = reader = BodyReader(self._receive)
         announced = int(length) if length.isdecimal() else None
+        self._reader = reader = BodyReader(self._receive, announced)
         if announced is None or announced > SMALL_BODY_BYTES:
             self._body = new_spool()
         body = self._body
@@ -150,7 +147,7 @@ class HttpExchange:
     async def _send_events(self, response: EventStreamResponse) -> None:
         until = self._loop.time() + response.seconds
         async with self._wake_ups(response.subscribe()) as wake_ups:
-            await self._send_head(response)
+            await self._message(self._head(response))
             while True:
                 piece = await self._in_thread(response.next_piece)
                 await self._send_piece(piece.data)
@@ -185,13 +182,14 @@ class HttpExchange:
             # What is left of the body is not read, and the server ends the connection: a client must know (RFC 9110,
             # section 7.6.1), else its next call is sent to nobody.
             response["Connection"] = "close"
-        await self._send_head(response)
-        await self._message(
+        # The server takes a whole answer at once: there is no client to wait for.
+        await self._send(self._head(response))
+        await self._send(
             {"type": "http.response.body", "body": b"" if self._without_body(response) else response.content}
         )
 
     async def _send_stream(self, response: Any) -> None:
-        await self._send_head(response)
+        await self._message(self._head(response))
         pieces = iter(() if self._without_body(response) else response)
         ended = False
         while not ended:
@@ -202,9 +200,9 @@ class HttpExchange:
     def _without_body(self, response: HttpResponseBase) -> bool:
         return self._environ["REQUEST_METHOD"] == "HEAD" or response.status_code in {204, 304}
 
-    async def _send_head(self, response: Any) -> None:
+    def _head(self, response: Any) -> dict[str, Any]:
         headers = [*_headers_of(response), (b"x-request-id", self._request_id.encode())]
-        await self._message({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        return {"type": "http.response.start", "status": response.status_code, "headers": headers}
 
     async def _send_piece(self, piece: bytes) -> None:
         if piece:

@@ -20,10 +20,14 @@ READ_BYTES = 256 * 1024  # a read of a streamed body goes to the event loop and 
 
 
 class BodyReader:
-    """Pieces of one body from the server, each within its time (the settings BODY_...)."""
+    """Pieces of one body from the server, each within its time (the settings BODY_...).
 
-    def __init__(self, receive: Receive) -> None:
+    A body that says how long it is has ended with its last byte, without another message of the server.
+    """
+
+    def __init__(self, receive: Receive, announced: int | None = None) -> None:
         self._receive = receive
+        self._announced = announced
         self._began = time.monotonic()
         self.received = 0
         self.ended = False
@@ -34,10 +38,11 @@ class BodyReader:
             message = await self._next_message()
             if message["type"] != "http.request":
                 raise Rejected(f"The body ended early, after {self.received} bytes.")
-            self.ended = not message.get("more_body", False)
-            if piece := message.get("body", b""):
-                self.received += len(piece)
-                return bytes(piece)
+            piece = bytes(message.get("body", b""))
+            self.received += len(piece)
+            self.ended = not message.get("more_body", False) or self.received == self._announced
+            if piece:
+                return piece
         return b""
 
     async def _next_message(self) -> Any:

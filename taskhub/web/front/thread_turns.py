@@ -7,8 +7,7 @@ then, so a caller can pass for many; callers from other addresses do not notice.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from taskhub.fair_share import FairShare
@@ -50,15 +49,10 @@ class ThreadTurns:
     def all_are_taken(self) -> bool:
         return not self._share.is_open
 
-    @asynccontextmanager
-    async def turn(self, client: WebClient) -> AsyncIterator[None]:
-        """Waits for a turn, which the block has."""
+    async def take(self, client: WebClient) -> None:
+        """Waits for a turn, which the client has until `give_back`."""
         if not self._share.try_take(client):
             await self._wait(client)
-        try:
-            yield
-        finally:
-            self._give_back(client)
 
     async def _wait(self, client: WebClient) -> None:
         waiter = asyncio.get_running_loop().create_future()
@@ -68,10 +62,10 @@ class ThreadTurns:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():  # it was this one's turn
-                self._give_back(client)
+                self.give_back(client)
             raise
 
-    def _give_back(self, client: WebClient) -> None:
+    def give_back(self, client: WebClient) -> None:
         """Gives a turn back, and what is free to the next callers of the next addresses, as far as they may have it."""
         self._share.give_back(client)
         while next_client := self._take_for_next():
