@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, Protocol
@@ -124,6 +125,7 @@ class LogWriter:
 
     def __init__(self) -> None:
         self.items: SimpleQueue[Any] = SimpleQueue()  # lines, and locks to release when those before them are stored
+        self._asked: SimpleQueue[None] = SimpleQueue()  # somebody waits for what is in `items`
         threading.Thread(target=self._write, name="log-writer", daemon=True).start()
 
     def _write(self) -> None:
@@ -135,24 +137,38 @@ class LogWriter:
             except Exception:
                 log.exception("Lines of runs could not be stored")
                 connection.close()
-            stored_at = time.monotonic()
+            stored_at = time.monotonic() if len(items) < BATCH else 0.0  # more wait already
             for item in items:
                 if not isinstance(item, _Line):
                     item.release()
 
+    def wait_until_stored(self) -> None:
+        """Waits until the lines that were put so far are stored, or cannot be."""
+        stored = threading.Lock()
+        stored.acquire()
+        self.items.put(stored)
+        self._asked.put(None)
+        stored.acquire(timeout=PATIENCE_SECONDS)
+
     def _next_items(self, until: float) -> list[Any]:
-        """At least one item; more until then, as long as nobody waits for them."""
+        """At least one item, and what comes until then, as long as nobody waits for them.
+
+        Lines that follow the first one do not wake this thread: that would cost the work more than the lines.
+        """
         try:
             items = [self.items.get(timeout=FLUSH_SECONDS)]
         except Empty:
             connection.close()
             items = [self.items.get()]
-        while len(items) < BATCH:
-            seconds = until - time.monotonic() if isinstance(items[-1], _Line) else 0
-            try:
-                items.append(self.items.get(block=seconds > 0, timeout=max(0.0, seconds)))
-            except Empty:
-                break
+        with suppress(Empty):
+            if isinstance(items[0], _Line):
+                self._asked.get(timeout=max(0.0, until - time.monotonic()))
+        with suppress(Empty):
+            while True:  # what was asked for has been put into `items` before
+                self._asked.get_nowait()
+        with suppress(Empty):
+            while len(items) < BATCH:
+                items.append(self.items.get_nowait())
         return items
 
     def _store(self, lines: Sequence[_Line]) -> None:
@@ -181,10 +197,7 @@ _writer = ProcessLocal(LogWriter)
 def _wait_until_stored() -> None:
     """Waits until the lines that this process has added so far are stored, or cannot be."""
     if (writer := _writer.peek()) is not None:
-        stored = threading.Lock()
-        stored.acquire()
-        writer.items.put(stored)
-        stored.acquire(timeout=PATIENCE_SECONDS)
+        writer.wait_until_stored()
 
 
 def _rows(run: Run, lines: Sequence[_Line]) -> list[tuple[Any, ...]]:
