@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated, Any
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -13,6 +14,9 @@ from taskhub.jsontools.schema import FAULTS_MAX, invalid_places, invalid_value
 
 PROXIES_MAX = 1_000
 NO_ADDRESS = "Must be an http or https address."
+NO_PROXY = "Must be an http or https address, or one of a SOCKS proxy: socks5 or socks5h."
+NO_LOGIN = "A SOCKS proxy takes a user name with a password, each of up to 255 ASCII characters."
+_SOCKS = re.compile(r"socks5h?://[^/?#\\\s]+/?", re.IGNORECASE)
 _PLAIN = re.compile(r"https?://[a-z0-9.-]+(?::\d{2,4})?/[A-Za-z0-9_.~/?&=+-]*", re.ASCII)  # is asked for as it is
 _MENDED = re.compile(r"[\s\\]")  # browsers read a backslash as a slash, others as a part of the name
 _COUNTRY = re.compile(r"country-[a-z0-9-]{1,20}", re.IGNORECASE)
@@ -53,7 +57,28 @@ def _optionally_fetchable(value: str) -> str:
 def _proxy(value: str) -> str:
     """Checks the address of a proxy, which may lack its scheme; or a country."""
     text = value.strip()
-    return text if is_country(text) else _optionally_fetchable(text if "://" in text or not text else f"http://{text}")
+    if not text or is_country(text):
+        return text
+    text = text if "://" in text else f"http://{text}"
+    if _SOCKS.fullmatch(text):
+        return _socks_proxy(text)
+    if _MENDED.search(text) or fetchable_address(text) is None:
+        raise invalid_value(NO_PROXY)
+    return text
+
+
+def _socks_proxy(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        is_address = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise invalid_value(NO_PROXY)
+    login = [unquote(part) for part in (parts.username, parts.password) if part is not None]
+    if login and (len(login) == 1 or not all(part.isascii() and 0 < len(part) < 256 for part in login)):
+        raise invalid_value(NO_LOGIN)
+    return text
 
 
 def _first_fetchable(value: str) -> str:

@@ -26,8 +26,9 @@ from taskhub.outbound.answers import HEADER_MAX_BYTES, HEADERS_MAX, redirect_add
 from taskhub.outbound.cookie_store import CookieStore
 from taskhub.outbound.errors import Refused, TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve, system_resolver
-from taskhub.outbound.policy import Policy, Target, check_url, configured_policy
+from taskhub.outbound.policy import Policy, Target, check_proxy, check_url, configured_policy
 from taskhub.outbound.session import CREDENTIALS, USER_AGENT
+from taskhub.outbound.socks import SocksConnector, is_socks
 
 ACCEPTED = "gzip, deflate, br, zstd"
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -67,7 +68,8 @@ class GateResponse:
 class GateRequest:
     """One request. `secret` headers go to the origin of `home` (by default of `url`) and to no other.
 
-    An answer with more than `max_bytes` raises `TooMuch`, or is cut off where the request says so.
+    An answer with more than `max_bytes` raises `TooMuch`, or is cut off where the request says so. A `sink` gets the
+    body of the last answer piece by piece, as it comes; then the response has none.
     """
 
     url: str
@@ -79,6 +81,7 @@ class GateRequest:
     home: str = ""
     max_bytes: int | None = None
     cut_off: bool = False
+    sink: Callable[[bytes], object] | None = None
 
 
 #: Asked before each hop of a call: the address, and how many redirects led there. What it raises ends the call.
@@ -113,6 +116,10 @@ class GateResolver(AbstractResolver):
             for address in addresses
         ]
 
+    async def lookup(self, target: Target) -> list[str]:
+        """The addresses of a target, all of which may be called. Raises `Refused` and `Unreachable`."""
+        return [result["host"] for result in await self.resolve(str(target.host), target.port)]
+
     async def close(self) -> None:
         self._threads.shutdown(wait=False)
 
@@ -133,9 +140,25 @@ class GateClient:
         self.cookies = cookies or CookieStore()
 
     async def __aenter__(self) -> Self:
-        connector = GateConnector(resolver=self._resolver, limit=self._limit, ttl_dns_cache=DNS_SECONDS)
-        self._session = aiohttp.ClientSession(
-            connector=connector,
+        self._sessions: dict[str, aiohttp.ClientSession] = {}  # by the SOCKS proxy that they go through, or none
+        return self
+
+    def _session_through(self, proxy: str) -> aiohttp.ClientSession:
+        """The session whose connections go through a SOCKS proxy; without one, those that go straight."""
+        if proxy not in self._sessions:
+            self._sessions[proxy] = self._new_session(proxy)
+        return self._sessions[proxy]
+
+    def _new_session(self, proxy: str) -> aiohttp.ClientSession:
+        options: dict[str, Any] = {
+            "resolver": self._resolver,
+            "limit": self._limit,
+            "ttl_dns_cache": DNS_SECONDS,
+        }
+        if proxy:
+            options |= {"proxy": proxy, "policy": self.policy, "lookup": self._resolver.lookup}
+        return aiohttp.ClientSession(
+            connector=SocksConnector(**options) if proxy else GateConnector(**options),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -147,10 +170,10 @@ class GateClient:
                 total=None, sock_connect=self.policy.connect_timeout, sock_read=self.policy.read_timeout
             ),
         )
-        return self
 
     async def __aexit__(self, *_: Any) -> None:
-        await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
         await self._resolver.close()
 
     async def get(self, url: str, **options: Any) -> GateResponse:
@@ -196,9 +219,10 @@ class GateClient:
             secret = CREDENTIALS | call.secret
             headers = {name: value for name, value in headers.items() if name.lower() not in secret}
         headers = self._with_cookies(headers, call.url)
-        proxy = await self._proxy(call.proxy, target) if call.proxy else None
+        socks = call.proxy if is_socks(call.proxy) else ""
+        proxy = await self._proxy(call.proxy, target) if call.proxy and not socks else None
         try:
-            async with self._session.request(
+            async with self._session_through(socks).request(
                 call.method, address, headers=headers, data=call.body, proxy=proxy, allow_redirects=False
             ) as response:
                 answer = GateResponse(response.status, call.url, response.headers)
@@ -223,7 +247,7 @@ class GateClient:
 
     async def _proxy(self, proxy: str, target: Target) -> URL:
         """Checks the proxy's address as any other, and resolves the target's name, as the proxy will, too."""
-        check_url(proxy, self.policy, userinfo=True)
+        check_proxy(proxy, self.policy)
         await self._resolver.resolve(str(target.host), target.port)
         try:
             return URL(proxy)
@@ -238,9 +262,11 @@ class GateClient:
             raise TooMuch(f"{target} answers with more than {limit} bytes.")
         body = _answer_body(response, limit, target)
         pieces: list[bytes] = []
+        keep = call.sink or pieces.append
         try:
             async for chunk in response.content.iter_any():
-                pieces.extend(body.feed(chunk))
+                for piece in body.feed(chunk):
+                    keep(piece)
             if not _tells_its_end(response):
                 body.finish()  # else it ends where it says, and what is missing is the server's own affair
         except TooLarge:

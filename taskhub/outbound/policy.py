@@ -13,9 +13,10 @@ from taskhub.outbound.addresses import Address, Network, read_host, why_special
 from taskhub.outbound.errors import Refused
 
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
-_PORTS = {"http": 80, "https": 443, "sftp": 22}
+_PORTS = {"http": 80, "https": 443, "sftp": 22, "socks5": 1080, "socks5h": 1080}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _URL = re.compile(r"(https?)://([^/?#]*)([/?#].*)?", re.IGNORECASE)
+_PROXY_URL = re.compile(r"(https?|socks5h?)://([^/?#]*)([/?#].*)?", re.IGNORECASE)
 _AUTHORITY = re.compile(r"(\[[^\[\]]*\]|[^\[\]:\s]+)(?::([0-9]{0,5}))?")
 
 
@@ -106,7 +107,16 @@ def check_url(url: str, policy: Policy, *, userinfo: bool = False) -> Target:
 
     `userinfo` lets a user name and password pass: a proxy's address has them. Raises `Refused`.
     """
-    target = read_origin(url, userinfo=userinfo)
+    return _check_origin(read_origin(url, userinfo=userinfo), policy)
+
+
+def check_proxy(url: str, policy: Policy) -> Target:
+    """Where a proxy is that a user names, if it may be called: one of HTTP or of SOCKS, which may have a user name and
+    a password. Raises `Refused`."""
+    return _check_origin(_origin_of(url, _PROXY_URL.fullmatch(url), userinfo=True), policy)
+
+
+def _check_origin(target: Target, policy: Policy) -> Target:
     if isinstance(target.host, str):
         local = target.host == "localhost" or target.host.endswith(".localhost")
         if not local or policy.allow.has_name(target.host, target.port):
@@ -127,8 +137,12 @@ def check_characters(url: str) -> None:
 
 def read_origin(url: str, *, userinfo: bool = False) -> Target:
     """The origin of an address, read strictly; whether it may be called is not asked. Raises `Refused`."""
+    return _origin_of(url, _URL.fullmatch(url), userinfo=userinfo)
+
+
+def _origin_of(url: str, match: re.Match[str] | None, *, userinfo: bool) -> Target:
     check_characters(url)
-    if not (match := _URL.fullmatch(url)):
+    if not match:
         raise Refused("Only http and https addresses are called.")
     scheme, authority = match[1].lower(), match[2]
     if "\\" in authority:  # to some readers a slash: they would call what stands before it

@@ -21,7 +21,8 @@ from taskhub.errors import Problem
 from taskhub.outbound.answers import HEAD_MAX_BYTES
 from taskhub.outbound.errors import Refused, TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve, system_resolver
-from taskhub.outbound.policy import Policy, Target, check_url
+from taskhub.outbound.policy import Policy, Target, check_proxy, check_url
+from taskhub.outbound.socks import is_socks, open_socks_tunnel
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +134,7 @@ class GateProxy:
 
     def _request(self, method: bytes, address: str, headers: list[bytes]) -> bytes:
         forwarded = [header for header in headers if not header.lower().startswith(_HOP_BY_HOP)]
-        if self.upstream:
+        if self.upstream and not is_socks(self.upstream):
             target = address
             forwarded += _credentials(self.upstream)
         else:
@@ -146,8 +147,11 @@ class GateProxy:
         """Connects to the target, or to the upstream proxy, which is asked for a tunnel where there is to be one."""
         if not self.upstream:
             return await self._connect(target)
-        await self._resolve(target)
-        server = await self._connect(check_url(self.upstream, self.policy, userinfo=True))
+        addresses = await self._resolve(target)
+        if is_socks(self.upstream):
+            opened = await open_socks_tunnel(self.upstream, target, addresses, policy=self.policy, lookup=self._resolve)
+            return await asyncio.open_connection(sock=opened, limit=HEAD_MAX_BYTES)
+        server = await self._connect(check_proxy(self.upstream, self.policy))
         if tunnel:
             await self._open_tunnel(target, server)
         return server

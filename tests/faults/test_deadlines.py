@@ -166,6 +166,10 @@ DOORS: dict[str, tuple[Callable[[SlowServer], None], list[str]]] = {
         lambda server: fetch("https://127.0.0.1:9/", proxy=f"http://{server.authority}"),
         ["silent", "dribble_head", "repeat_interim"],
     ),
+    "page, through a proxy of SOCKS": (
+        lambda server: fetch("http://127.0.0.1:9/", proxy=f"socks5://{server.authority}"),
+        ["silent"],
+    ),
     "robots.txt": (ask_robots, ["silent", "dribble_head", "stop_after_head", "dribble_body", "repeat_interim"]),
     "delivery to S3": (lambda server: deliver_to_bucket(server, "s3"), ANSWERS),
     "delivery to S3, over TLS": (lambda server: deliver_to_bucket(server, "s3", "https"), ["silent"]),

@@ -11,6 +11,7 @@ from extraction.services.page_table import claim_pages
 from tests.conftest import Person
 from tests.extraction_runs import begun, carried, extracted, records
 from tests.extraction_sites import Reply, Site, html, serving
+from tests.integration.socks_servers import CLOSING, serving_socks
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("extracting_here")]
 
@@ -187,11 +188,24 @@ def test_proxies_take_turns_and_one_that_fails_rests(owner: Person, site: Site) 
         assert not site.hits
 
 
+def test_proxies_of_socks_take_their_turns(owner: Person, site: Site) -> None:
+    site.other = page
+    shown = [f"/{number}" for number in range(1, 9)]
+    with serving_socks(("ann", "s3cret")) as first, serving_socks(reply=CLOSING) as second:
+        proxies = [first.url("ann:s3cret"), second.url()]
+        assert titles(owner, site, {"url": f"{site.url}/{{1..8}}", "proxy": proxies}) == shown
+        assert first.logins
+        assert set(first.asked) == {"127.0.0.1"}
+        assert second.connections
+    assert "Proxy-Authorization" not in site.seen["/1"]
+
+
 @pytest.mark.parametrize(
     ("place", "proxy"),
     [
         ("/request/proxy", 5),
         ("/request/proxy", "ftp://x"),
+        ("/request/proxy/1", ["http://x", "socks5://user@x"]),
         ("/request/proxy/1", ["http://x", "http://[::1"]),
         ("/request/proxy/0", [5]),
         ("/request/proxy", ["http://x"] * 1001),
