@@ -115,6 +115,7 @@ class BatchWriter:
         process = await sync_to_async(self._write)(self._batch, self._cookie_changes)
         self._batch, self._cookie_changes = [], {}
         self.listed = process.listed
+        self._process.bytes = max(self._process.bytes, process.bytes)
         self._cookies.adopt(process.cookies)  # other slices of the process may have got some meanwhile
         supply.room += self._max_pages - process.pages - room  # some of the pages found were in the table already
         if not process.open:
@@ -222,6 +223,7 @@ class FetchLoop:
             outcome = await self._outcome_of(page)
             if self._limit:
                 self._keep_to_limit(outcome, self._limit)
+            self.process.bytes += outcome.size
             self.supply.finish_page(outcome)
             await self.writer.add(outcome)
             if self.processor.renders_now and not self.process.rendered:

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from tempfile import TemporaryFile
 
 import orjson
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
+from extraction.domain.downloads import DOWNLOAD_RULE, describe_file, stored_name
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.findings import ExtractionWarning
 from extraction.domain.list_history import shown_by, without_columns
@@ -30,6 +32,7 @@ from extraction.page_supply import CreditAllowance
 from extraction.reader_process import ReaderProcess, ReadPage
 from extraction.services import process_lifecycle
 from extraction.services.credits import page_price
+from extraction.services.downloaded_files import delete_if_removed, store_file, storing
 from extraction.services.page_table import ClaimedPage, FoundPage, PageOutcome
 
 SLOW_SECONDS = 4.0  # more, for main contents, and for dates in words, each of which takes milliseconds
@@ -73,6 +76,8 @@ class PageProcessor:
         """Fetches or renders a page and reads it; what became of it. Raises `PageFailure` and `HostBusy`."""
         if page.rule == LOGIN_RULE:
             return await self._log_in(page)
+        if page.rule == DOWNLOAD_RULE:
+            return await self._download(page)
         rule, extra = self.rules[page.rule], 0
         if rule.is_rendered:
             fetched, cost = await self.fetcher.render(page.url, rule, first=first), page_price(chrome=True)
@@ -110,6 +115,25 @@ class PageProcessor:
         keys = {page_key(rule, url): url for url in self.payload.first_addresses()}
         pages = (ClaimedPage(key, key, b"", 0, rule, url) for key, url in keys.items())
         outcome.found = [FoundPage(found, mine=False) for found in pages]
+        return outcome
+
+    async def _download(self, page: ClaimedPage) -> PageOutcome:
+        """Downloads a file and stores it, for the records that show a link to it. Raises `PageFailure`."""
+        if self.process.bytes >= settings.EXTRACTION_FILES_MAX_BYTES:
+            raise PageFailure(f"The process has fetched {settings.EXTRACTION_FILES_MAX_BYTES} bytes: no more files.")
+        name = stored_name(self.process.id, page.key)
+        with TemporaryFile() as file:
+
+            def keep(piece: bytes) -> None:
+                with storing():
+                    file.write(piece)
+
+            fetched = await self.fetcher.download(page.url, keep, settings.EXTRACTION_FILE_MAX_BYTES)
+            size, sha256 = await asyncio.to_thread(store_file, name, file)
+        await sync_to_async(delete_if_removed)(self.process, name)
+        description = describe_file(name, page.url, fetched.media_type, size, sha256)
+        outcome = PageOutcome(page, PageState.DONE, fetched.status, fetched.wire, cost=page_price())
+        outcome.records = orjson.dumps(description)
         return outcome
 
     def gives_records(self, page: ClaimedPage) -> bool:
@@ -186,7 +210,7 @@ class PageProcessor:
     ) -> PageOutcome:
         outcome = PageOutcome(page, PageState.DONE, fetched.status, fetched.wire, cost=cost + extra, extra=extra)
         if not self.gives_records(page):
-            links = [link for link in reading.links if link.rule <= 0]
+            links = [link for link in reading.links if link.rule in {0, SITEMAP_RULE}]
             reading = ReadPage(links=links, next=reading.next, shown=reading.shown)
         outcome.findings = reading.findings
         if reading.shown and page.history.has_shown(reading.shown):

@@ -10,8 +10,8 @@ class ExampleHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # headers and body in one packet
 
-    def answer(self, status: int, content_type: str, text: str, headers: dict[str, str] | None = None) -> None:
-        body = text.encode()
+    def answer(self, status: int, content_type: str, text: str | bytes, headers: dict[str, str] | None = None) -> None:
+        body = text.encode() if isinstance(text, str) else text
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))

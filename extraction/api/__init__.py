@@ -39,6 +39,7 @@ CALLS: list[tuple[str, Any]] = [
     ("process/<ksuid:id>/pages", processes.ProcessPagesView),
     ("process/<ksuid:id>/warnings", processes.ProcessWarningsView),
     ("process/<ksuid:id>/export", files.ExportProcessView),
+    ("process/<ksuid:id>/files/<str:name>", files.ProcessFileView),
     ("parse", payload_runs.ParseView),
     ("extract", payload_runs.ExtractView),
     ("serp", payload_runs.SerpView),
@@ -71,5 +72,5 @@ urlpatterns = [path(f"v1/{place}", view.as_view()) for place, view in [*CALLS, *
 
 def without_other_spellings(endpoints: list[Any]) -> list[Any]:
     """Removes other spellings of calls from the endpoints of the OpenAPI document, which has each call once."""
-    others = {f"/v1/{place}".replace("<ksuid:id>", "{id}") for place, _ in OTHERS}
+    others = {f"/v1/{place}".replace("<ksuid:id>", "{id}").replace("<str:name>", "{name}") for place, _ in OTHERS}
     return [endpoint for endpoint in endpoints if endpoint[0] not in others]

@@ -15,6 +15,7 @@ from extraction.api.views import ExtractionView, answer_when_written
 from extraction.domain.result_formats import MEDIA_TYPES, SINGLE_PAGE_TYPES, file_name, format_named
 from extraction.models import Process
 from extraction.services import processes
+from extraction.services.downloaded_files import named_file
 from extraction.services.process_log import lines_of
 from extraction.services.processes import whole_or_broken
 from extraction.services.result_export import ResultExport
@@ -30,6 +31,9 @@ PIECE = 64 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
+RANGE = OpenApiParameter("Range", str, OpenApiParameter.HEADER, description="`bytes=0-99` (RFC 9110, 14.2).")
+
+
 class FileView(ExtractionView):
     """Lets anybody who has a link download its file."""
 
@@ -41,7 +45,7 @@ class FileView(ExtractionView):
         parameters=[
             OpenApiParameter("token", str, OpenApiParameter.PATH, description="As the link has it."),
             OpenApiParameter("name", str, OpenApiParameter.PATH, description="As the link has it."),
-            OpenApiParameter("Range", str, OpenApiParameter.HEADER, description="`bytes=0-99` (RFC 9110, 14.2)."),
+            RANGE,
         ],
         responses={
             (200, "text/plain"): OpenApiResponse(
@@ -60,14 +64,36 @@ class FileView(ExtractionView):
             lines = whole_or_broken(linked.process, lines_of(linked.process))
             response = StreamingHttpResponse(lines, content_type="text/plain; charset=utf-8")
             return _add_file_headers(response, f"{linked.process.id}.log", inline=True)
-        if not linked.process.unwritten:
+        if linked.is_download or not linked.process.unwritten:
             return _file_response(request, linked)
         return answer_when_written(request, linked.process, lambda: _file_response(request, resolve_link(token=token)))
 
 
+class ProcessFileView(ExtractionView):
+    """Lets those who may see a process download its files."""
+
+    @extend_schema(
+        operation_id="extraction_processes_file",
+        parameters=[
+            OpenApiParameter("name", str, OpenApiParameter.PATH, description="As a record has it."),
+            RANGE,
+        ],
+        responses={(200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "The file")}
+        | problems(404, 416),
+    )
+    def get(self, request: Request, id: str, name: str) -> HttpResponseBase:
+        """Download a file of a process.
+
+        One that it downloaded for a field with `download`, whole or the range of bytes that is asked for. It is of the
+        type that its server said. `getlink` makes a link of its name that needs no authentication.
+        """
+        process = processes.visible_process(id=id, user=request.user)
+        return _file_response(request, LinkedFile(process, named_file(process, name)["name"]))
+
+
 def whole_file(process: Process) -> HttpResponseBase:
     """Answers with the result file of a process. Raises `Problem` where it is not to be found."""
-    file = _open_result(process)
+    file = _open_stored(process.results)
     response = StreamingHttpResponse(FilePart(file, 0, file.size), content_type=_media_type(process))
     response["Content-Length"] = str(file.size)
     return _add_file_headers(response, process.results)
@@ -77,16 +103,17 @@ def _media_type(process: Process) -> str:
     return "application/gzip" if process.gzip else {**MEDIA_TYPES, **SINGLE_PAGE_TYPES}[process.format]
 
 
-def _open_result(process: Process) -> Any:
+def _open_stored(name: str) -> Any:
     try:
-        return open_result(process.results)
+        return open_result(name)
     except FileNotFoundError:
         raise Problem("The file is not where it was put; an operator must look for it.") from None
 
 
 def _file_response(request: Request, linked: LinkedFile) -> HttpResponseBase:
     process = linked.process
-    file = _open_result(process)
+    media_type = named_file(process, linked.content)["type"] if linked.is_download else _media_type(process)
+    file = _open_stored(linked.stored_name)
     size = file.size
     byte_range = _parse_range(request.headers.get("Range", ""), size)
     if byte_range is None:
@@ -101,8 +128,8 @@ def _file_response(request: Request, linked: LinkedFile) -> HttpResponseBase:
         response["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     response["Content-Length"] = str(end - start)
     response["Accept-Ranges"] = "bytes"
-    response["Content-Type"] = _media_type(process)
-    return _add_file_headers(response, process.results)
+    response["Content-Type"] = media_type
+    return _add_file_headers(response, linked.name)
 
 
 def _parse_range(header: str, size: int) -> tuple[int, int] | None:

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from extraction.api import examples
 from extraction.api.views import ExtractionView, answer_when_written
-from extraction.services.signed_links import link_to, process_of_result
+from extraction.services.signed_links import file_named, link_to
 from taskhub.errors import Rejected, invalid
 from taskhub.security.scopes import KeyScope
 from taskhub.web.openapi.problem_responses import problems
@@ -81,7 +81,8 @@ class LinkView(ExtractionView):
     def get(self, request: Request) -> Response | HttpResponseBase:
         """Get a link to results.
 
-        The name of the results, as a process tells it, is in the query, or in the body: alone, or as `{"name": ...}`.
+        The name of the results, as a process tells it, or of a file that it downloaded, as its records tell it, is in
+        the query, or in the body: alone, or as `{"name": ...}`.
         The link is good for an hour, and needs no other authentication. It is plain text unless JSON is asked for.
         Where the file of a process that has just ended is still being written, the answer waits for it.
         """
@@ -89,12 +90,13 @@ class LinkView(ExtractionView):
         name_in_body = _name_in(request.data) if request.META.get("CONTENT_LENGTH", "0") not in {"", "0"} else ""
         if not (name := name_in_query or name_in_body):
             raise invalid("/name", "The name of the results is required.")
-        process = process_of_result(name=name, user=request.user)
+        linked = file_named(name=name, user=request.user)
 
         def respond() -> Response:
-            return Response({"link": link_to(process=process_of_result(name=name, user=request.user))})
+            linked = file_named(name=name, user=request.user)
+            return Response({"link": link_to(process=linked.process, content=linked.content)})
 
-        return answer_when_written(request, process, respond)
+        return respond() if linked.is_download else answer_when_written(request, linked.process, respond)
 
     @extend_schema(
         operation_id="extraction_link_by_post",

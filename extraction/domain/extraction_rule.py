@@ -9,11 +9,12 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_
 from extraction.domain.followed_links import FollowedLinks
 from extraction.domain.page_sources import JSON, JSON_LD, SCRIPT, XML
 from extraction.domain.paginator import NEXT, Paginator
-from extraction.domain.record_field import FieldTerms, one_of
+from extraction.domain.record_field import BESIDE_DOWNLOAD, FieldTerms, one_of
 from extraction.domain.result_formats import JSON as JSON_FORMAT
 from extraction.domain.result_formats import ResultFormat
 from extraction.domain.selectors import (
     BLOCK,
+    Selector,
     SourceSelector,
     html_fault,
     is_jsonpath,
@@ -45,6 +46,13 @@ class RecordField(FieldTerms):
     """A value that is taken; `details` say what is taken from the pages behind its links."""
 
     details: "DetailsRule | None" = None
+
+    @field_validator("details")
+    @classmethod
+    def _not_of_a_file(cls, details: "DetailsRule | None", info: ValidationInfo) -> "DetailsRule | None":
+        if details and info.data.get("download") and not is_stored(info):
+            raise invalid_value(BESIDE_DOWNLOAD)
+        return details
 
     @field_validator("details", mode="before")
     @classmethod
@@ -155,6 +163,11 @@ class ExtractionRule(JsonModel):
         """Whether a selector of its HTML pages is one that lexbor does not know."""
         return any(needs_lxml(selector) for _, selector in self._selectors())
 
+    @cached_property
+    def downloads(self) -> bool:
+        """Whether files are downloaded for its records, or for those nested in them."""
+        return any(field.download for rule in self.walk() for field in rule.fields)
+
     @property
     def meta_columns(self) -> tuple[str, ...]:
         """The columns of where its records are from, and since when."""
@@ -164,6 +177,11 @@ class ExtractionRule(JsonModel):
     def followed(self) -> FollowedLinks | None:
         """The links of its pages that are followed to pages of the same rule."""
         return None
+
+    @property
+    def frame(self) -> str:
+        """The selector of the frame that is read in place of its pages, where they are rendered."""
+        return ""
 
     @property
     def number(self) -> int:
@@ -213,7 +231,7 @@ class ExtractionRule(JsonModel):
         for index, field in enumerate(self.fields):
             place = ("fields", index)
             if not self.path:
-                yield from ((place, name) for _, name in field.columns)
+                yield from ((place, name) for name in field.table_columns)
             prefix = "" if self.path else f"{field.nest}_"
             inner = list(field.details.columns()) if field.details else []
             yield from (((*place, "details", *steps), prefix + name) for steps, name in inner if name not in common)
@@ -256,6 +274,8 @@ class ExtractionRule(JsonModel):
                 continue
             type = field.details.request.type
             inner_rendered = type == CHROME if type else rendered
+            if field.details.frame and not inner_rendered:
+                yield (*place, "request", "frame"), ONLY_CHROME
             inner_meta = self._has_meta and self.path
             inner = field.details.arrange(numbers, rendered=inner_rendered, depth=depth + 1, meta=inner_meta)
             yield from (((*place, *inner_place), detail) for inner_place, detail in inner)
@@ -264,7 +284,7 @@ class ExtractionRule(JsonModel):
         """What does not go together in this rule."""
         stored_names: set[str] = set()
         for index, field in enumerate(self.fields):
-            names = [] if self.path else [name for _, name in field.columns]
+            names = () if self.path else field.table_columns
             for name in [*names, *([field.nest] if field.details else [])]:
                 if name in stored_names:
                     yield ("fields", index, "name"), f"Another field is stored under {name!r}, too."
@@ -280,10 +300,14 @@ class ExtractionRule(JsonModel):
 
 
 class DetailsRequest(JsonModel):
-    """How pages of details are asked for. Their addresses are those of the field's links, whatever `url` says."""
+    """How pages of details are asked for. Their addresses are those of the field's links, whatever `url` says.
+
+    Where they are rendered, `frame` selects the frame that is read in place of the page.
+    """
 
     url: Text = ""
     type: PageType = ""
+    frame: Selector = ""
 
 
 class DetailsRule(ExtractionRule):
@@ -292,6 +316,10 @@ class DetailsRule(ExtractionRule):
     name: Any = None
     format: ResultFormat = JSON_FORMAT
     request: DetailsRequest = DetailsRequest()
+
+    @property
+    def frame(self) -> str:
+        return self.request.frame
 
     @field_validator("request", mode="before")
     @classmethod

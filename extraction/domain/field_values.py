@@ -45,6 +45,7 @@ class FieldPlan(NamedTuple):
     join: str | None
     nest: str
     details: tuple[int, bool] | None  # the number of their rule, and whether fragments lead to pages of it
+    file: str  # the name of the value, where it is a file to download
 
     @classmethod
     def of(
@@ -54,19 +55,20 @@ class FieldPlan(NamedTuple):
         filters, joined = split_at_concatenation(field.filters)
         read = source.lines if field.reads_lines else source.text if filters else source.value
         convert = None
-        if field.type in CONVERTED:
+        if field.type in CONVERTED and not field.download:
             convert = _conversion(field.type, source, base)
             if field.type != URL:
                 read = partial(_machine_text, read)
         details = (field.details.number, rendered or field.details.is_rendered) if field.details else None
-        return cls(columns, filters, read, convert, joined, field.join, field.nest, details)
+        file = field.name if field.download and columns else ""
+        return cls(columns, filters, read, convert, joined, field.join, field.nest, details, file)
 
 
 def add_values(
     record: dict[str, Any], plan: FieldPlan, nodes: Sequence[Any], source: PageSource, base: BaseAddress
 ) -> None:
     """Adds the values of a field's columns to a record; of several nodes, lists that pair."""
-    columns, filters, read, convert, joined, join, _, _ = plan
+    columns, filters, read, convert, joined, join, *_ = plan
     for attr, name in columns:
         if attr == TEXT:
             values = [read(node) for node in nodes]

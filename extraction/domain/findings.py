@@ -13,6 +13,7 @@ from extraction.domain.selectors import BLOCK
 
 NOTHING_FOUND, ALWAYS_NULL, NO_RECORDS = "nothing-found", "always-null", "no-records"
 LEFT_OUT = "records-left-out"
+FILES_MISSING = "files-missing"
 NOT_USED = "not-used"  # something that was sent has no effect
 NO_RECORDS_WORDS = "No page gives a record."
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from extraction.domain.downloads import DOWNLOAD_RULE, URL, file_at
 from extraction.domain.extraction_rule import ADDRESS_COLUMN, TIME_COLUMN, ExtractionRule, RecordField
 from extraction.domain.field_values import FieldPlan, add_values
 from extraction.domain.findings import Findings, found_columns, has_value
@@ -14,7 +15,7 @@ from extraction.domain.next_pages import next_addresses
 from extraction.domain.page_addresses import BaseAddress, fetchable_address, page_key
 from extraction.domain.page_blocks import blocks_of, nodes_of_blocks, places_of
 from extraction.domain.page_sources import HTML, JSON, JSON_LD, XML, PageContent, PageSource, source_kind
-from extraction.domain.paginator import NEXT
+from extraction.domain.paginator import INFINITE, NEXT
 from extraction.domain.selectors import BLOCK
 
 WHOLE = "$"  # the whole of a page of JSON
@@ -24,7 +25,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class DetailsLink:
-    """A link to a page of details, or to one of the same sort, with that page's key and the number of its rule."""
+    """A link to a page of details, to one of the same sort, or to a file, with its key and the number of its rule."""
 
     key: bytes
     rule: int
@@ -163,7 +164,10 @@ def _nodes_by_block(
 
 
 def read_all(content: PageContent, rule: ExtractionRule) -> PageReading:
-    """Reads a page whose list goes on in the page itself, once for each of its texts, until records repeat."""
+    """Reads a page whose list goes on in the page itself, once for each of its texts, until records repeat.
+
+    Where it is scrolled, texts have what was in sight: records of the one before may be there once more.
+    """
     first, *others = content.texts
     read = partial(
         read_page,
@@ -179,14 +183,35 @@ def read_all(content: PageContent, rule: ExtractionRule) -> PageReading:
         part = read(text)
         if part.records == before:
             break
+        fresh = part.records
+        if rule.paginator and rule.paginator.type == INFINITE:
+            fresh = _unseen(before, part.records)
         before = part.records
-        reading.records = reading.records + part.records
+        reading.records = reading.records + fresh
         reading.left_out += part.left_out
         reading.links = list({link.key: link for link in reading.links + part.links}.values())
         reading.next = part.next
         if reading.findings and part.findings:
             reading.findings |= part.findings
     return reading
+
+
+def _unseen(before: Sequence[Record], records: Sequence[Record]) -> list[Record]:
+    """The records that come after those before: what both have at the seam is the same.
+
+    Elements that are used again may stand in another order than they are seen; then what is there once more is.
+    """
+    for size in range(min(len(before), len(records)), 0, -1):
+        if list(before[-size:]) == list(records[:size]):
+            return list(records[size:])
+    left = list(before)
+    fresh = []
+    for record in records:
+        if record in left:
+            left.remove(record)
+        else:
+            fresh.append(record)
+    return fresh
 
 
 class RecordCompletion:
@@ -236,11 +261,22 @@ def _record(
     links: list[DetailsLink] = []
     for plan, nodes in zip(plans, nodes_by_field, strict=True):
         add_values(record, plan, nodes, source, base)
+        if plan.file:
+            links += _file_links(record, plan.file)
         if plan.details is not None:
             details_links = _details_links(nodes, *plan.details, source, base)
             record[plan.nest] = [link.key.hex() for link in details_links]
             links += details_links
     return record, links
+
+
+def _file_links(record: Record, name: str) -> list[DetailsLink]:
+    """Puts files in place of their addresses in a record; the links to them."""
+    value = record[name]
+    files = [file_at(address) for address in (value if isinstance(value, list) else [value])]
+    record[name] = files if isinstance(value, list) else files[0]
+    addresses = [file[URL] for file in files if file]
+    return [DetailsLink(page_key(DOWNLOAD_RULE, url), DOWNLOAD_RULE, url) for url in addresses]
 
 
 def _details_links(

@@ -32,6 +32,7 @@ from extraction.domain.request_bodies import (
     json_body,
     text_body,
 )
+from extraction.domain.selectors import Selector
 from taskhub.jsontools.json_models import (
     CONTROL,
     REQUIRED_WORDS,
@@ -190,12 +191,22 @@ class PageRequest(RequestTarget):
 
 
 class PagesRequest(PageRequest):
-    """The same, of one or many first pages: of a list of addresses, of a range in one, or of those in a sitemap."""
+    """The same, of one or many first pages: of a list of addresses, of a range in one, or of those in a sitemap.
+
+    Where they are rendered, `frame` selects the frame that is read in place of the page.
+    """
 
     sent_url: RangedAddress = Field("", alias="url")
     urls: AddressList = ()
     sent_sitemap: RangedAddress = Field("", alias="sitemap")
     match: Patterns = ()
+    frame: Selector = ""
+
+    @model_validator(mode="after")
+    def _renders_its_frame(self) -> Self:
+        if self.frame and not self.is_rendered:
+            raise invalid_places([(("frame",), ONLY_CHROME)])
+        return self
 
     @model_validator(mode="after")
     def _has_one_beginning(self, info: ValidationInfo) -> Self:

@@ -317,6 +317,10 @@ class PagesPayload(RecordTerms, ExtractionRule):
         return self.follow
 
     @property
+    def frame(self) -> str:
+        return self.request.frame
+
+    @property
     def record_limit(self) -> RecordLimit | None:
         if self.max_records is None:
             return None
@@ -337,7 +341,7 @@ class PagesPayload(RecordTerms, ExtractionRule):
         return list(dict.fromkeys(page_key(0, address) for address in self.request.addresses))
 
     def pages_at_most(self, limit: int) -> int:
-        if self.follow or self.request.sitemap or any(field.details for field in self.fields):
+        if self.follow or self.request.sitemap or self.downloads or any(field.details for field in self.fields):
             return limit
         return min(limit, self.request.count * ((self.paginator.pages or limit) if self.paginator else 1))
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from extraction.domain.downloads import SHA256, DownloadedFile
 from extraction.domain.extraction_rule import CHANGE_COLUMN, OWN_COLUMNS
 from extraction.domain.findings import has_value
 
@@ -30,10 +31,12 @@ def content_digest(record: Mapping[str, Any]) -> bytes:
 def identity_digest(record: Mapping[str, Any], names: Sequence[str]) -> bytes | None:
     """A digest of the values that tell a record from others; None where it has none of them."""
     values = [record.get(name) for name in names]
-    return _digest(values) if any(map(has_value, values)) else None
+    return _digest(_content(values)) if any(map(has_value, values)) else None
 
 
 def _content(value: Any) -> Any:
+    if isinstance(value, DownloadedFile):
+        return value.get(SHA256)  # its link is another one in each process
     if isinstance(value, dict):
         return {name: _content(inner) for name, inner in value.items() if name not in OWN_COLUMNS}
     return [_content(inner) for inner in value] if isinstance(value, list) else value

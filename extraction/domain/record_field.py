@@ -2,14 +2,14 @@
 
 import re
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from extraction.domain.selectors import BLOCK, RequiredSourceSelector
 from extraction.domain.text_filters import LINES, TextFilter
 from extraction.domain.typed_values import INTEGER_MAX
-from taskhub.jsontools.json_models import Flag, JsonModel, RequiredText, Steps
+from taskhub.jsontools.json_models import Flag, JsonModel, RequiredText, Steps, is_stored
 from taskhub.jsontools.schema import invalid_places, invalid_value
 
 TEXT, LINK, IMAGE = "text", "link", "image"
@@ -36,6 +36,8 @@ USUAL_ATTRS = {  # where a field names none
     MARKDOWN: (AS_MARKDOWN,),
 }
 DEFAULT_MAX = 8_000  # characters
+DOWNLOADED = frozenset({TEXT, LINK, IMAGE, URL})  # types of fields whose files may be downloaded
+BESIDE_DOWNLOAD = "Must not be set beside download."
 
 _ATTR = re.compile(r"[^\s,\"'<>/=\x00-\x1f\x7f]{1,100}")  # as HTML has them; a comma is a list that is none
 
@@ -49,6 +51,11 @@ def one_of(names: tuple[str, ...], words: str) -> BeforeValidator:
         return value.lower()
 
     return BeforeValidator(validate)
+
+
+def digest_column(name: str) -> str:
+    """The column of a table with the SHA-256 of files, whose links are in the column `name`."""
+    return f"{name}_sha256"
 
 
 def _read_type(value: Any) -> str:
@@ -75,6 +82,7 @@ class FieldTerms(JsonModel):
     name: RequiredText = Field(max_length=200)
     selector: RequiredSourceSelector
     type: Annotated[str, BeforeValidator(_read_type)] = TEXT
+    download: Flag = False
     attrs: tuple[str, ...] = Field((), max_length=20, validate_default=True)
     filters: tuple[TextFilter, ...] = Field((), max_length=20)
     default: Annotated[Any, BeforeValidator(_read_default)] = None
@@ -107,9 +115,26 @@ class FieldTerms(JsonModel):
             if faults:
                 raise invalid_places(faults)
         attrs: tuple[str, ...] = validate(value)
+        if info.data.get("download"):
+            if attrs and not is_stored(info):
+                raise invalid_value(BESIDE_DOWNLOAD)
+            return (ADDRESS,)
         lowered = (attr.lower() for attr in attrs)
         names = tuple(OUTER_HTML if attr == OUTER_HTML.lower() else attr for attr in lowered)
         return names or USUAL_ATTRS.get(info.data.get("type", TEXT), (TEXT,))
+
+    @model_validator(mode="after")
+    def _downloads_alone(self, info: ValidationInfo) -> Self:
+        """Checks that nothing changes the value of a file, which is no text."""
+        if not self.download or is_stored(info):
+            return self
+        others = (("filters", self.filters), ("default", self.default is not None), ("join", self.join is not None))
+        faults: list[tuple[Steps, str]] = [((name,), BESIDE_DOWNLOAD) for name, given in others if given]
+        if self.type not in DOWNLOADED:
+            faults.append((("type",), "Must be url, link or image beside download."))
+        if faults:
+            raise invalid_places(faults)
+        return self
 
     @cached_property
     def columns(self) -> tuple[tuple[str, str], ...]:
@@ -117,6 +142,11 @@ class FieldTerms(JsonModel):
         if self.attrs in ((TEXT,), (ADDRESS,), (AS_MARKDOWN,)) or (self.attrs == (INNER_HTML,) == (self.type,)):
             return ((self.attrs[0], self.name),)
         return tuple((attr, f"{self.name}_{attr}") for attr in self.attrs)
+
+    @property
+    def table_columns(self) -> tuple[str, ...]:
+        """The names of its columns in a table, where a file has one for its link and one for its SHA-256."""
+        return (self.name, digest_column(self.name)) if self.download else tuple(name for _, name in self.columns)
 
     @property
     def is_of_page(self) -> bool:

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from typing import Any
 
+from extraction.domain.downloads import LINK, SHA256
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.findings import ExtractionWarning, has_value
 from extraction.domain.page_reader import Record
-from extraction.domain.record_field import BOOLEAN, DATE, INTEGER, NUMBER
+from extraction.domain.record_field import BOOLEAN, DATE, INTEGER, NUMBER, digest_column
 from taskhub.table_cells import CELL_MAX, ROWS_MAX, cut_cell, replace_controls
 
 SEPARATOR = "; "  # joins several values in one cell
@@ -68,7 +69,7 @@ class TableLosses:
 
 def rows_of(records: Iterable[Record], rule: ExtractionRule, losses: TableLosses) -> Iterator[dict[str, str]]:
     """Rows with one text a column; several values, also those of several records of details, are joined."""
-    names, deep = columns_of(rule), rule.depth() > 1
+    names, deep = columns_of(rule), rule.depth() > 1 or rule.downloads
     for record in records:
         flat = _flatten(record, rule) if deep else record
         yield {name: cell_of(flat.get(name), losses) for name in names}
@@ -81,7 +82,7 @@ def has_types(rule: ExtractionRule) -> bool:
 
 def typed_rows_of(records: Iterable[Record], rule: ExtractionRule, losses: TableLosses) -> Iterator[dict[str, Any]]:
     """The same, in which a single value keeps its type; so do dates and times that a spreadsheet knows."""
-    names, deep = columns_of(rule), rule.depth() > 1
+    names, deep = columns_of(rule), rule.depth() > 1 or rule.downloads
     dates = date_columns(rule)
     for record in records:
         flat = _flatten(record, rule) if deep else record
@@ -132,10 +133,14 @@ def _flatten(record: Mapping[str, Any], rule: ExtractionRule) -> dict[str, list[
     cells: dict[str, list[str | None]] = {}
     nests = rule.nests
     for name, value in record.items():
+        values = value if isinstance(value, list) else [value]
         if inner := nests.get(name):
-            for nested in value:
-                for column, values in _flatten(nested, inner).items():
-                    cells.setdefault(f"{name}_{column}", []).extend(values)
+            for nested in values:
+                for column, inner_values in _flatten(nested, inner).items():
+                    cells.setdefault(f"{name}_{column}", []).extend(inner_values)
+        elif any(isinstance(one, dict) for one in values):  # files
+            cells[name] = [one and one[LINK] for one in values]
+            cells[digest_column(name)] = [one and one[SHA256] for one in values]
         else:
-            cells[name] = value if isinstance(value, list) else [value]
+            cells[name] = values
     return cells

@@ -1,19 +1,22 @@
 """A small web shop to try extraction on: a process of its own, and nothing but Python.
 
 `python -m extraction.examples.site --port 9001` serves `http://127.0.0.1:9001/`: 24 books on three pages, a page for
-each, a table of authors, news, also as a feed, sales as a table, books as JSON, a search by POST, a sitemap,
-what is for members alone, and a `robots.txt`.
+each, their covers, a table of authors, news, also as a feed, sales as a table, books as JSON, a search by POST, a
+sitemap, what is for members alone, a reading room that needs a browser, and a `robots.txt`.
 """
 
 import json
+import re
 from collections.abc import Callable
 from html import escape
 from urllib.parse import parse_qs, urlsplit
+from zlib import compress, crc32
 
 from taskhub.example_server import ExampleHandler, serve
 
 BOOKS = 24
 A_PAGE = 8
+COVER = re.compile(r"/covers/(\d{1,2})\.png", re.ASCII)
 AUTHORS = ("Ada Lind", "Bo Åkesson", "Cyprian Żak")
 NEWS = (
     ("A new shelf", "2026-01-12", "Three hundred books on gardens have come."),
@@ -139,6 +142,49 @@ def members() -> str:
     return document("Members", "".join(f'<p class="offer">Book {n} for members</p>' for n in (3, 5, 8)))
 
 
+def cover(number: int) -> bytes:
+    """The cover of a book: a PNG of one pixel, in a grey of its own."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return len(data).to_bytes(4, "big") + kind + data + crc32(kind + data).to_bytes(4, "big")
+
+    size = (1).to_bytes(4, "big") * 2
+    parts = ((b"IHDR", size + bytes([8, 0, 0, 0, 0])), (b"IDAT", compress(bytes([0, number]))), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, data) for kind, data in parts)
+
+
+ROOM = """<label>Floor <select id="floor"><option value="1">First floor<option value="2">Second floor</select></label>
+<input id="seat" placeholder="A seat, and Enter"><ul id="seats"></ul><button id="more">Rules</button><p id="rules"></p>
+<iframe id="desk" src="/desk"></iframe><room-hours></room-hours>
+<div id="shelf" style="height: 200px; overflow-y: auto; position: relative"><div style="height: 2400px"></div></div>
+<script>
+seat.onkeydown = event => {
+    if (event.key === "Enter")
+        seats.insertAdjacentHTML("beforeend", `<li>${seat.value}, ${floor.selectedOptions[0].label}</li>`);
+};
+more.onmouseenter = () => { rules.textContent = "Silence, please." };
+customElements.define("room-hours", class extends HTMLElement {
+    connectedCallback() {
+        this.attachShadow({mode: "open"}).innerHTML =
+            "<p class=hours>Mon to Fri, 9 to 17</p><p class=hours>Sat, 9 to 12</p>";
+    }
+});
+const rows = [...Array(8)].map(() => shelf.appendChild(document.createElement("div")));
+shelf.onscroll = () => rows.forEach((row, place) => {  // 60 volumes in eight elements
+    const number = Math.min(Math.floor(shelf.scrollTop / 40) + place, 59);
+    row.className = "volume";
+    row.style = `position: absolute; height: 40px; top: ${number * 40}px`;
+    row.textContent = `Volume ${number + 1}`;
+});
+shelf.onscroll();
+</script>"""
+
+
+def desk() -> str:
+    """What is in the frame of the reading room."""
+    return document("Desk", "".join(f'<p class="new">{title}</p>' for title, *_ in SALES))
+
+
 def sitemap() -> str:
     """The addresses of news and books, as sitemaps.org has them."""
     pages = "".join(f"<url><loc>/book/{n}</loc></url>" for n in range(1, BOOKS + 1))
@@ -165,6 +211,8 @@ def respond(path: str) -> str | None:
         "feed.xml": feed,
         "sitemap.xml": sitemap,
         "sign-in": sign_in,
+        "reading-room": lambda: document("Reading room", ROOM),
+        "desk": desk,
     }
     return pages[first]() if first in pages and not rest else None
 
@@ -178,6 +226,8 @@ class ShopHandler(ExampleHandler):
             self.answer(200, "text/plain", "User-agent: *\nDisallow: /admin\n")
         elif self.path == "/members" and "member=ada" in (self.headers["Cookie"] or ""):
             self.answer(200, "text/html; charset=utf-8", members())
+        elif (match := COVER.fullmatch(self.path)) and 1 <= int(match[1]) <= BOOKS:
+            self.answer(200, "image/png", cover(int(match[1])))
         elif (page := respond(self.path)) is not None:
             self.answer(200, next(kind for start, kind in KINDS.items() if page.startswith(start)), page)
         else:

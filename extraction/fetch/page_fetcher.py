@@ -1,7 +1,8 @@
 """Fetches pages, as they come or rendered, and checks that an answer is a page."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
@@ -83,13 +84,29 @@ class PageFetcher:
 
     async def fetch(self, url: str, rule: ExtractionRule, *, first: bool) -> FetchedPage:
         """Fetches a page as it comes. Raises `PageFailure`, and `HostBusy` when the host is to be asked later."""
+        async with self._slot_for(url) as slot:
+            answer, text = await self._follow_refreshes(url, rule, first, slot)
+        return _fetched([text], answer)
+
+    async def download(self, url: str, sink: Callable[[bytes], object], max_bytes: int) -> FetchedPage:
+        """Fetches a file of any type, which `sink` gets piece by piece. Raises what `fetch` raises."""
+        headers = self._headers | {"Accept": "*/*"} if self._asks_for_pages else self._headers
+        call = self._request(url, headers=headers, sink=sink, max_bytes=max_bytes)
+        async with self._slot_for(url) as slot:
+            answer = await self._call_by_turn(call, slot, partial(check_answer, kinds=ANYTHING))
+        return _fetched([], answer)
+
+    @asynccontextmanager
+    async def _slot_for(self, url: str) -> AsyncIterator[HostSlot]:
+        """A slot at an address's host, acquired before a call, whose time has not begun while it waits.
+
+        Problems of the call are raised as `PageFailure`s. A host that is overloaded is left alone for a while.
+        """
         slot = HostSlot(self._hosts, self._robots, self._payload.delay)
         try:
-            await slot.acquire(url)  # before the call: its time has not begun while it waits
-            answer, text = await self._follow_refreshes(url, rule, first, slot)
-        except Refused as problem:
-            raise PageFailure(problem.detail) from None
-        except TooMuch as problem:
+            await slot.acquire(url)
+            yield slot
+        except (Refused, TooMuch) as problem:
             raise PageFailure(problem.detail) from None
         except Unreachable as problem:
             raise PageFailure(problem.detail, retry=True) from None
@@ -98,13 +115,6 @@ class PageFetcher:
             raise
         finally:
             slot.release()
-        return FetchedPage(
-            [text],
-            answer.url,
-            answer.status,
-            answer.wire,
-            media_type=media_type(answer.headers.get("Content-Type", "")),
-        )
 
     async def _follow_refreshes(
         self, url: str, rule: ExtractionRule, first: bool, slot: HostSlot
@@ -142,45 +152,26 @@ class PageFetcher:
         headers = {**self._headers, "Referer": page_url}
         if filled.method == "POST":
             headers["Content-Type"] = filled.content_type
-        call = GateRequest(
-            filled.url,
-            method=filled.method,
-            headers=headers,
-            body=filled.body.encode() if filled.method == "POST" else None,
-            proxy=self._proxies.take(),
-            secret=self._secret,
-            home=self._home_of(filled.url),
-        )
-        slot = HostSlot(self._hosts, self._robots, self._payload.delay)
-        try:
-            await slot.acquire(filled.url)
+        body = filled.body.encode() if filled.method == "POST" else None
+        call = self._request(filled.url, method=filled.method, headers=headers, body=body)
+        async with self._slot_for(filled.url) as slot:
             answer = await self._call_by_turn(call, slot, partial(check_answer, kinds=ANYTHING))
-        except (Refused, TooMuch) as problem:
-            raise PageFailure(problem.detail) from None
-        except Unreachable as problem:
-            raise PageFailure(problem.detail, retry=True) from None
-        finally:
-            slot.release()
-        return FetchedPage([], answer.url, answer.status, answer.wire)
+        return _fetched([], answer)
 
     async def render(
         self, url: str, rule: ExtractionRule, *, first: bool, actions: Sequence[PageAction] = ()
     ) -> FetchedPage:
         """Renders a page in a browser. Raises what `fetch` raises."""
-        slot = HostSlot(self._hosts, self._robots, self._payload.delay)
         policy = self._client.policy
-        try:
-            await slot.acquire(url)
+        async with self._slot_for(url):
             check_url(url, policy)  # the browser's own calls are checked, too; this spares starting it
             job = self._job(url, rule, first, actions)
-            rendered = await browser_thread.get().run(render(job, policy, check_answer))
-        except Refused as problem:
-            raise PageFailure(problem.detail) from None
-        except PageFailure as failure:
-            await self._pause_host(slot.host, failure)
-            raise
-        finally:
-            slot.release()
+            try:
+                rendered = await browser_thread.get().run(render(job, policy, check_answer))
+            except PageFailure as failure:
+                if failure.retry and failure.status is None:
+                    self._proxies.rest(job.proxy)
+                raise
         if self._robots and not await self._robots.allows(rendered.url):
             raise PageFailure("The site's robots.txt forbids where the page leads.")
         self._client.cookies.apply(rendered.cookies)
@@ -204,6 +195,8 @@ class PageFetcher:
             if rule.number
             else tuple(action for action in request.actions if first or action.repeats),
             pagination=_pagination(rule),
+            frame=rule.frame,
+            needs_frame=first or rule.number != 0,
             product=payload.product,
             options=payload.options,
             settle=payload.settle,
@@ -216,16 +209,17 @@ class PageFetcher:
         headers = self._headers_for(rule)
         if body and not any(name.lower() == "content-type" for name in headers):
             headers = {**headers, "Content-Type": body.content_type}
-        return GateRequest(
+        return self._request(
             url,
             method=request.method if first else "GET",
             headers=headers,
             body=body.data if body else None,
-            proxy=self._proxies.take(),
-            secret=self._secret,
-            home=self._home_of(url),
             max_bytes=SITEMAP_BYTES if rule.number == SITEMAP_RULE else None,
         )
+
+    def _request(self, url: str, **terms: Any) -> GateRequest:
+        """A request by the proxy whose turn it is, whose credentials go to their own origin alone."""
+        return GateRequest(url, proxy=self._proxies.take(), secret=self._secret, home=self._home_of(url), **terms)
 
     def _headers_for(self, rule: ExtractionRule) -> Mapping[str, str]:
         return self._headers | {"Accept": JSON_ACCEPT} if rule.kind == JSON and self._asks_for_pages else self._headers
@@ -238,6 +232,11 @@ class PageFetcher:
         """Keeps all workers from a host for a while, if its answer says that it is overloaded."""
         if failure.status == 429 or (failure.status == 503 and failure.retry_after):
             await self._hosts.pause(host, page_backoff(1, failure.retry_after))
+
+
+def _fetched(texts: list[str], answer: GateResponse) -> FetchedPage:
+    kind = media_type(answer.headers.get("Content-Type", ""))
+    return FetchedPage(texts, answer.url, answer.status, answer.wire, media_type=kind)
 
 
 def _pagination(rule: ExtractionRule) -> Pagination | None:

@@ -7,11 +7,13 @@ from contextlib import suppress
 from typing import Any
 
 from extraction.domain.process_status import PageFailure
-from extraction.domain.render_job import HTML, Pagination, RenderedPage, RenderJob
+from extraction.domain.render_job import HTML, RenderedPage, RenderJob
 from extraction.fetch.browser import browser_thread
-from extraction.fetch.page_actions import PageActions, PageDeadline
+from extraction.fetch.page_actions import PageActions
 from extraction.fetch.page_products import make_product, size_window
+from extraction.fetch.page_view import OpenRequests, PageDeadline, PageView
 from extraction.fetch.request_interception import intercept
+from extraction.fetch.shown_list import ShownList
 from taskhub.outbound import Policy, TooMuch
 from taskhub.outbound.client import GateResponse
 from taskhub.outbound.cookie_store import cookie_changes
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 SETTLE_SECONDS = 2.0  # for which a page that has loaded may load more
 CLOSING_SECONDS = 5.0  # past the page's time; then it is abandoned
 DATA_BYTES = 10 * 1024 * 1024  # what comes before the page's own limit counts, such as pictures
+LIST_PAGES = 10  # whose sizes the texts of a list in one page may have together
 
 _COOKIE = ("domain", "path", "name", "value", "expires", "secure", "httpOnly", "sameSite")
 
@@ -61,22 +64,27 @@ class PageRenderer:
 
         await self._open_page()
         try:
-            status = await self._load()
+            await self._load()
             for action in self.job.actions:
                 await self.actions.act(action)
-            texts = await self._texts()
+            await self._check_last()
+            view = await self._view_to_read()
+            texts = await self._texts(view)
             data = b"" if self.job.product == HTML else await self._product()
         except Error as error:
             raise self._failure(error) from None
         self._check_refused()
         changes = cookie_changes(self.given_cookies, await self._cookies())
-        return RenderedPage(self.page.url, status, texts, self.proxy.received, data, changes)
+        url = view.url if view.url.startswith("http") else self.page.url
+        status = int(self.main_response.status)
+        return RenderedPage(url, status, texts, self.proxy.received, data, changes)
 
     async def _open_page(self) -> None:
         job = self.job
         await self._give_cookies()
         self.page = await self.context.new_page()
-        self.actions = PageActions(self.page, self.deadline)
+        self.view = PageView(self.page, self.deadline, OpenRequests(self.page))
+        self.actions = PageActions(self.view, self.page.keyboard)
         self.page.on("crash", self._note_crash)
         self.page.on("response", self._note_response)
         self.page.on("download", self._note_download)
@@ -108,15 +116,27 @@ class PageRenderer:
     def _note_download(self, *_: Any) -> None:
         self.downloads = True
 
-    async def _load(self) -> int:
+    async def _load(self) -> None:
         response = await self.page.goto(self.job.url, wait_until="commit", timeout=self.deadline.left * 1000)
         if response is None:
             raise PageFailure("The server gives no page.")
+        self.checked = response
         await self._check(response)
         await self._settle()
-        if self.main_response is not response:
+        await self._check_last()
+
+    async def _check_last(self) -> None:
+        """Checks the answer that the page is made of by now, where its scripts or actions have led to another."""
+        if self.main_response is not self.checked:
+            self.checked = self.main_response
             await self._check(self.main_response)
-        return int(self.main_response.status)
+
+    async def _view_to_read(self) -> PageView:
+        """The page, or what is in a frame of it."""
+        frame = self.job.frame
+        if not frame or not (self.job.needs_frame or await self.view.first(frame).count()):
+            return self.view
+        return await self.view.frame(frame)
 
     async def _check(self, response: Any) -> None:
         headers = {name.title(): value for name, value in (await response.all_headers()).items()}
@@ -134,35 +154,30 @@ class PageRenderer:
             await self.page.wait_for_load_state("networkidle", timeout=min(self.deadline.left, SETTLE_SECONDS) * 1000)
         await asyncio.sleep(min(self.deadline.left, self.job.settle or 0))
 
-    async def _texts(self) -> list[str]:
+    async def _texts(self, view: PageView) -> list[str]:
+        """The texts of a page: several where its list goes on in the same place."""
         pagination = self.job.pagination
         if pagination is None:
-            return [await self._text()] if self.job.product == HTML else []
-        if pagination.kind == "next":
-            return await self._texts_of_list(pagination)
-        await self.actions.grow(pagination)
-        return [await self._text()]
+            return [await view.text(self.job.max_bytes)] if self.job.product == HTML else []
+        shown_list = ShownList(view, pagination)
+        texts: list[str] = []
 
-    async def _texts_of_list(self, pagination: Pagination) -> list[str]:
-        """Reads the page once for each page of its list, where a click shows the next one in the same place."""
-        texts = [await self._text()]
-        while len(texts) < pagination.pages and await self.actions.show_next(pagination):
-            text = await self._text()
-            if text == texts[-1]:
+        async def read() -> None:
+            texts.append(await view.text(self.job.max_bytes))
+            if sum(map(len, texts)) > LIST_PAGES * self.job.max_bytes:
+                raise PageFailure(f"The list of the page has more than {LIST_PAGES * self.job.max_bytes} characters.")
+
+        if pagination.kind != "next":
+            if await shown_list.grow(read):
+                await read()
+            return texts
+        await read()
+        while len(texts) < pagination.pages and await shown_list.show_next():
+            await read()
+            if texts[-1] == texts[-2]:
+                texts.pop()
                 break
-            texts.append(text)
         return texts
-
-    async def _text(self) -> str:
-        elements, size = await self.actions.size()
-        if not elements:
-            raise PageFailure(
-                f"Nothing of the page came: it took longer than {self.job.seconds:g} seconds.", retry=True
-            )
-        if size > self.job.max_bytes:
-            raise PageFailure(f"The page has more than {self.job.max_bytes} characters when it is rendered.")
-        async with asyncio.timeout(self.deadline.left):
-            return str(await self.page.content())
 
     async def _product(self) -> bytes:
         data = await make_product(self.page, self.job, self.deadline.left)

@@ -16,6 +16,7 @@ from extraction.domain.record_changes import CHANGED, GONE, NEW
 from extraction.domain.result_formats import file_name
 from extraction.models import ExtractionPage, Process, Slice
 from extraction.services import slices
+from extraction.services.downloaded_files import warnings_of_files
 from extraction.services.payloads import load_payload
 from extraction.services.process_notes import add_note
 from extraction.services.process_warnings import OF_FINDINGS, replace_warnings
@@ -63,6 +64,7 @@ def warn_of_findings(*, process: Process) -> None:
         payload = load_payload(process)
         if process.findings:
             warnings = [*find_warnings(payload.rule, process.findings), *_warnings_of_left_out(process, payload)]
+            warnings += warnings_of_files(process)
             replace_warnings(process, OF_FINDINGS, warnings)
         elif payload.MAKES_RECORDS:
             replace_warnings(process, OF_FINDINGS, [ExtractionWarning(NO_RECORDS, "", NO_RECORDS_WORDS)])

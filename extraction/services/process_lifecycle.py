@@ -18,6 +18,7 @@ from extraction.domain.tables import OF_TABLES
 from extraction.models import ExtractionPage, ExtractionTask, Process, Slice
 from extraction.services import slices
 from extraction.services.deliveries import queue_deliveries
+from extraction.services.downloaded_files import count_failed_files, count_files
 from extraction.services.payloads import allowed_payload, load_payload
 from extraction.services.process_endings import (
     count_lost_turn,
@@ -138,8 +139,10 @@ def finish_process(
 def _finish(process: Process, results: str) -> None:
     """Ends a process and its run, as failed or finished, and queues what is due after it."""
     # What would follow a failed page of the main list cannot be known; and a process most of whose pages failed did not
-    # do its task.
-    failed = process.main_failed or process.failed * 2 > process.pages
+    # do its task. Files are no such pages: records are there without them.
+    failed_pages = process.failed - count_failed_files(process)
+    pages = process.pages - count_files(process) if failed_pages else process.pages
+    failed = process.main_failed or failed_pages * 2 > pages
     status = ProcessStatus.FAILED if failed else ProcessStatus.FINISHED
     process.error = _failure_text(process) if failed else ""
     Process.objects.filter(pk=process.pk).update(status=status, error=process.error, finished_at=Now())

@@ -9,13 +9,20 @@ from collections.abc import Iterable
 
 from django.db.models import QuerySet
 
-from extraction.domain.findings import ALWAYS_NULL, LEFT_OUT, NO_RECORDS, NOTHING_FOUND, ExtractionWarning
+from extraction.domain.findings import (
+    ALWAYS_NULL,
+    FILES_MISSING,
+    LEFT_OUT,
+    NO_RECORDS,
+    NOTHING_FOUND,
+    ExtractionWarning,
+)
 from extraction.models import Process, ProcessNote
 from extraction.services.process_notes import log_to_run
 from taskhub.security.masking import mask
 
 WARNINGS_MAX = 100  # of one process
-OF_FINDINGS = (NOTHING_FOUND, ALWAYS_NULL, NO_RECORDS, LEFT_OUT)
+OF_FINDINGS = (NOTHING_FOUND, ALWAYS_NULL, NO_RECORDS, LEFT_OUT, FILES_MISSING)
 
 
 def warnings_of(process: Process) -> QuerySet[ProcessNote]:

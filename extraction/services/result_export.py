@@ -18,6 +18,7 @@ from extraction.domain.payload import Payload
 from extraction.domain.record_changes import CHANGE, ONLY, SAME
 from extraction.domain.tables import TableLosses
 from extraction.models import ExtractionPage, Process
+from extraction.services.downloaded_files import count_failed_files, put_files
 from extraction.services.payloads import load_payload
 from extraction.services.record_comparison import RecordComparison, unique_records
 from extraction.writers import write_records
@@ -71,7 +72,7 @@ class ResultExport:
             return
         rules = payload.rule.listed_rules()
         columns = dict.fromkeys(name for rule in rules for name in rule.record_names())
-        is_whole = self.process.failed == 0
+        is_whole = self.process.failed == count_failed_files(self.process)
         comparison = RecordComparison(payload.unique, list(columns), tells_gone=is_whole)
         self.changes = comparison.counts
         for record in comparison.compare(records, before):
@@ -156,8 +157,7 @@ class ResultExport:
         after = len(first_pages) - 1
         while pages := list(self._pages(key, after)):
             after = pages[-1][0]
-            for _, compressed in pages:
-                records = _decompress_records(compressed)
+            for records in self._records_in(compressed for _, compressed in pages):
                 self._count(len(records))
                 yield from records
 
@@ -212,10 +212,18 @@ class ResultExport:
         """Reads the first pages of several lists at once."""
         first_pages: FirstPages = {}
         chains = [bytes.fromhex(key) for key in dict.fromkeys(keys)]
-        rows = ExtractionPage.objects.filter(process=self.process, chain__in=chains, ordinal__lt=FIRST_PAGES)
-        for key, compressed in rows.order_by("chain", "ordinal").values_list("chain", "records"):
-            first_pages.setdefault(bytes(key).hex(), []).append(_decompress_records(compressed))
+        pages = ExtractionPage.objects.filter(process=self.process, chain__in=chains, ordinal__lt=FIRST_PAGES)
+        rows = list(pages.order_by("chain", "ordinal").values_list("chain", "records"))
+        for (key, _), records in zip(rows, self._records_in(column for _, column in rows), strict=True):
+            first_pages.setdefault(bytes(key).hex(), []).append(records)
         return first_pages
+
+    def _records_in(self, columns: Iterable[Any]) -> list[list[Record]]:
+        """The records of pages, from the column of their rows, with the files that were downloaded for them."""
+        pages = [_decompress_records(column) for column in columns]
+        if self.payload.rule.downloads:
+            put_files(self.process, [record for page in pages for record in page])
+        return pages
 
 
 def _nested_size(record: Record, sizes: dict[int, tuple[Record, int]]) -> int:

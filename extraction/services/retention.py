@@ -10,9 +10,11 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from extraction.domain.downloads import DOWNLOAD_RULE
 from extraction.domain.kind_names import REMOVAL
 from extraction.domain.process_status import ProcessStatus
 from extraction.models import CreditAccount, ExtractionPage, ExtractionTask, Process
+from extraction.services.downloaded_files import delete_files
 from extraction.services.result_files import delete_result
 from extraction.services.tasks import lock_task
 from taskhub.runs import queue as runs
@@ -22,9 +24,11 @@ from taskhub.runs.queue.execution import Execution
 
 BATCH = 5_000
 
+FILES_AT_ONCE = 200  # of a batch, which a storage elsewhere deletes one by one
+
 _DELETE_PAGES = """
 DELETE FROM extraction_page WHERE id = ANY(ARRAY(
-    SELECT id FROM extraction_page WHERE process_id = %s ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
+    SELECT id FROM extraction_page WHERE id = ANY(%s) FOR UPDATE SKIP LOCKED
 ))
 """
 
@@ -64,7 +68,7 @@ def remove_batch(process: Process) -> int:
     Process.objects.filter(pk=process.pk, removed_at__isnull=True).update(removed_at=Now())
     cancel_run(process)
     with connection.cursor() as cursor:
-        cursor.execute(_DELETE_PAGES, [process.pk, BATCH])
+        cursor.execute(_DELETE_PAGES, [_pages_without_files(process)])
         pages = int(cursor.rowcount)
     if pages or ExtractionPage.objects.filter(process=process).exists():
         return max(1, pages)
@@ -72,6 +76,21 @@ def remove_batch(process: Process) -> int:
         delete_result(process.results)
     rows: int = Process.objects.filter(pk=process.pk).delete()[0]
     return rows
+
+
+def _pages_without_files(process: Process) -> list[int]:
+    """The ids of one batch of a process's pages, whose files are deleted: one that is left would never be found."""
+    rows = ExtractionPage.objects.filter(process=process).order_by("id").values_list("id", "rule", "key")[:BATCH]
+    ids: list[int] = []
+    files: list[bytes] = []
+    for id, rule, key in rows:
+        if len(files) == FILES_AT_ONCE:
+            break
+        ids.append(id)
+        if rule == DOWNLOAD_RULE:
+            files.append(bytes(key))
+    delete_files(process, files)
+    return ids
 
 
 def cancel_run(process: Process) -> None:

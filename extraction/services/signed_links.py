@@ -7,7 +7,9 @@ from urllib.parse import quote
 from django.conf import settings
 from django.core import signing
 
+from extraction.domain.downloads import read_file_name
 from extraction.models import Process
+from extraction.services.downloaded_files import named_file
 from extraction.services.result_files import result_storage
 from taskhub.errors import NotFound, Unavailable
 
@@ -17,19 +19,37 @@ RESULTS, LOG = "results", "log"
 
 @dataclass(frozen=True)
 class LinkedFile:
-    """What a link leads to: the results or the log of a process."""
+    """What a link leads to: the results or the log of a process, or by its name a file that it downloaded."""
 
     process: Process
-    content: str
+    content: str = RESULTS
+
+    @property
+    def is_download(self) -> bool:
+        return self.content not in {RESULTS, LOG}
+
+    @property
+    def name(self) -> str:
+        """The name under which it is saved."""
+        if self.is_download:
+            return self.content
+        return self.process.results if self.content == RESULTS else f"{self.process.id}.log"
+
+    @property
+    def stored_name(self) -> str:
+        """Its name in the storage of results; empty for a log, which is written when it is read."""
+        if self.is_download:
+            return self.content.partition(".")[0]
+        return self.process.results if self.content == RESULTS else ""
 
 
 def link_to(*, process: Process, content: str = RESULTS) -> str:
-    """A link to a process's results or log, at the hub; or to results at their storage, if that makes links itself."""
-    if content == RESULTS and (url := _storage_link(process.results)):
+    """A link to what a process has, at the hub; or at the storage of results, if that makes links itself."""
+    linked = LinkedFile(process, content)
+    if linked.stored_name and (url := _storage_link(linked.stored_name)):
         return url
     token = signing.dumps([process.id, content], salt=SALT)
-    name = process.results if content == RESULTS else f"{process.id}.log"
-    return f"{settings.PUBLIC_URL}/v1/files/{token}/{quote(name)}"
+    return f"{settings.PUBLIC_URL}/v1/files/{token}/{quote(linked.name)}"
 
 
 def _storage_link(name: str) -> str | None:
@@ -55,10 +75,14 @@ def resolve_link(*, token: str) -> LinkedFile:
     return LinkedFile(process, content)
 
 
-def process_of_result(*, name: str, user: Any) -> Process:
-    """The process whose results have this name. Raises `NotFound`."""
+def file_named(*, name: str, user: Any) -> LinkedFile:
+    """The results, or the file that a process downloaded, with this name. Raises `NotFound`."""
     rows = Process.objects.visible_to(user).select_related("owner")
-    process: Process | None = rows.filter(results=name).first() if name else None
-    if process is None:
+    place = read_file_name(name)
+    process: Process | None = rows.filter(**({"id": place[0]} if place else {"results": name})).first()
+    if process is None or not name:
         raise NotFound("There are no results of this name, or they are not yours.")
-    return process
+    if place is None:
+        return LinkedFile(process)
+    named_file(process, name)
+    return LinkedFile(process, name)

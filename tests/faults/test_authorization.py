@@ -193,6 +193,7 @@ TABLE: dict[str, Row] = {
     f"GET {PROCESS}/warnings": own(),
     f"POST {PROCESS}/warnings": own(),
     f"GET {PROCESS}/export": own(),
+    f"GET {PROCESS}/files/<str:name>": own(404),  # it downloaded none
     **{f"POST v1/{name}": each(202, **PAYLOAD) for name in ("parse", "extract", "serp")},
     "POST v1/fetch": each(202, url="http://127.0.0.1:9/"),
     "POST v1/convert/url/screenshot": each(202, url="http://127.0.0.1:9/"),

@@ -9,6 +9,8 @@ from asgiref.sync import sync_to_async
 from django.db import connections
 
 from extraction import page_processor
+from extraction.fetch.browser import browser_thread
+from tests.chromium import required
 from tests.extraction_sites import Site
 from tests.extraction_sites import serving as serving_site
 from tests.integration.outbound_servers import Serve, serving
@@ -30,6 +32,19 @@ def extracting_here(settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(page_processor, "page_backoff", lambda attempt, after: min(after or 0.05, 0.3))
     yield
     asyncio.run(sync_to_async(connections.close_all)())
+
+
+@pytest.fixture(scope="session")
+def _browser() -> Iterator[None]:
+    """One browser for all tests of a process, which is started by the first page that is rendered."""
+    required()
+    yield
+    asyncio.run(browser_thread.get().run(browser_thread.get().close()))
+
+
+@pytest.fixture
+def rendering_here(extracting_here: None, _browser: None) -> None:
+    """The same for pages that are rendered; those tests are of the group `chrome`."""
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Pages that Chromium renders: what comes of them, what they may take, and whom they reach."""
 
-import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -9,15 +8,10 @@ from typing import Any
 
 import psutil
 import pytest
-from asgiref.sync import sync_to_async
-from django.db import connections
 
-from extraction import page_processor, worker_loop
-from extraction.domain.process_status import PageFailure
-from extraction.domain.render_job import BrowserAction, Pagination, RenderedPage, RenderJob
+from extraction import worker_loop
+from extraction.domain.render_job import BrowserAction, Pagination
 from extraction.fetch.browser import Chromium, browser_thread
-from extraction.fetch.page_fetcher import check_answer
-from extraction.fetch.page_renderer import render
 from extraction.models import ExtractionPage, Process, ProcessNote
 from extraction.services import process_lifecycle, processes, tasks
 from extraction.services.result_export import ResultExport
@@ -25,11 +19,11 @@ from taskhub.errors import Rejected
 from taskhub.outbound import Policy, configured_policy
 from taskhub.outbound.cookie_store import CookieKey, CookieStore, set_by_user
 from taskhub.runs.queue.worker_process import work
-from tests.chromium import required
 from tests.conftest import Person
 from tests.extraction_sites import Reply, Site, html, serving
+from tests.rendered_pages import refusal, shown
 
-pytestmark = pytest.mark.xdist_group("chrome")  # one browser for all
+pytestmark = [pytest.mark.xdist_group("chrome"), pytest.mark.usefixtures("rendering_here")]  # one browser for all
 
 MADE = (
     '<div id="a">nothing</div><script>fetch("/api").then(r => r.text()).then(t => '
@@ -38,40 +32,12 @@ MADE = (
 TITLE = [{"name": "title", "selector": "h2"}]
 
 
-@pytest.fixture(autouse=True)
-def _settings(settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    required()
-    settings.OUTBOUND_ALLOW = ["loopback"]
-    results = {**settings.STORAGES["results"], "OPTIONS": {"location": str(tmp_path / "results")}}
-    settings.STORAGES = {**settings.STORAGES, "results": results}
-    monkeypatch.setattr(page_processor, "page_backoff", lambda attempt, after: 0.05)
-    yield
-    asyncio.run(sync_to_async(connections.close_all)())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _browser() -> Iterator[None]:
-    yield
-    asyncio.run(browser_thread.get().run(browser_thread.get().close()))
-
-
 @pytest.fixture
 def site() -> Iterator[Site]:
     with serving() as site:
         site.pages["/api"] = Reply("made by a script")
         site.pages["/"] = html(MADE)
         yield site
-
-
-def shown(site: Site, path: str = "/", policy: Policy | None = None, **terms: Any) -> RenderedPage:
-    job = RenderJob(**{"url": f"{site.url}{path}", "seconds": 10, "max_bytes": 2_000_000, **terms})
-    return asyncio.run(browser_thread.get().run(render(job, policy or configured_policy(), check_answer)))
-
-
-def refusal(site: Site, path: str, **terms: Any) -> str:
-    with pytest.raises(PageFailure) as caught:
-        shown(site, path, **terms)
-    return caught.value.reason
 
 
 # What is shown

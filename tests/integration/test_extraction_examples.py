@@ -20,6 +20,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "extraction-examples.md").read_text
 EXAMPLE = re.compile(
     r"\n### (?P<name>[^\n]+)\n|```json\n(?P<payload>\{\"request\".*?)```(?:\s*```text\n(?P<records>.*?)```)?", re.DOTALL
 )
+RENDERED = '"type": "chrome"'
 
 
 def examples() -> list[Any]:
@@ -28,7 +29,8 @@ def examples() -> list[Any]:
         if match["name"]:
             name = match["name"]
         elif match["records"]:
-            found.append(pytest.param(match["payload"], match["records"], id=f"{name} {len(found)}"))
+            marks = [pytest.mark.xdist_group("chrome")] if RENDERED in match["payload"] else []
+            found.append(pytest.param(match["payload"], match["records"], id=f"{name} {len(found)}", marks=marks))
     return found
 
 
@@ -42,11 +44,15 @@ def same(found: Any, shown: Any) -> bool:
     """Whether a value is the one that is shown, in which `...` stands for anything."""
     if isinstance(shown, str) and isinstance(found, str):
         return re.fullmatch(re.escape(shown).replace(r"\.\.\.", ".*"), found, re.DOTALL) is not None
+    if isinstance(shown, dict) and isinstance(found, dict):
+        return list(found) == list(shown) and all(same(found[name], shown[name]) for name in shown)
     return bool(found == shown) and type(found) is type(shown)
 
 
 @pytest.mark.parametrize(("payload", "shown"), examples())
-def test_an_example(owner: Person, shop: str, payload: str, shown: str) -> None:
+def test_an_example(owner: Person, shop: str, request: pytest.FixtureRequest, payload: str, shown: str) -> None:
+    if RENDERED in payload:
+        request.getfixturevalue("rendering_here")
     sent = json.loads(payload.replace("http://127.0.0.1:9001", shop))
     process = processes.run_payload(owner=owner.user, body=sent)
     work("extraction", process_lifecycle.perform_extraction, node="extraction@test")
