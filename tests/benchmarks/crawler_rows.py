@@ -204,28 +204,19 @@ def _peak_of_web(stage: Stage) -> Iterator[list[float]]:
 
 
 def _web_processes(stage: Stage) -> list[psutil.Process]:
-    home = stage.environment["TASKHUB_HOME"]
-    found = [
-        process
-        for process in psutil.process_iter()
-        if "granian" in " ".join(_command(process)) and _home(process) == home
-    ]
+    """Those that listen at the hub's address, without the parent that hands them its socket."""
+    port = urlsplit(stage.url).port
+    found = [process for process in psutil.process_iter() if _listens(process, port)]
     parents = {process.pid for process in found if any(child in found for child in process.children())}
     return [process for process in found if process.pid not in parents] or found
 
 
-def _command(process: psutil.Process) -> list[str]:
+def _listens(process: psutil.Process, port: int | None) -> bool:
     try:
-        return process.cmdline()
+        opened = process.net_connections("tcp")
     except psutil.Error:
-        return []
-
-
-def _home(process: psutil.Process) -> str:
-    try:
-        return process.environ().get("TASKHUB_HOME", "")
-    except psutil.Error:
-        return ""
+        return False
+    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in opened)
 
 
 def upload_memory(stage: Stage) -> Measured:
