@@ -33,6 +33,7 @@ from extraction.page_processor import PageProcessor, failed_outcome
 from extraction.page_supply import PageSupply
 from extraction.services import credits, page_table, process_lifecycle, suspension
 from extraction.services.page_table import ClaimedPage, PageOutcome
+from extraction.services.page_totals import count_pages
 from extraction.services.payloads import allowed_payload
 from extraction.services.process_log import line_of_outcome
 from taskhub.outbound import Policy, configured_policy
@@ -135,6 +136,7 @@ class BatchWriter:
             page_table.give_back(slice=self._slice, pages=self._unbegun)
             if self._limit and process.listed >= self._limit.records:
                 process, is_cut = page_table.drop_unbegun(process=process, limit=self._limit), True
+        count_pages(batch)
         process.run = self._process.run
         if batch and process.run:
             self._log_pages(process.run, batch)

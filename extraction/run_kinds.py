@@ -63,6 +63,9 @@ class ProcessKind(RunKind):
     def seconds_untaken(self) -> float:
         return slices.seconds_untaken()
 
+    def slots_taken(self) -> int:
+        return slices.workers_busy()
+
     def prune(self) -> int:
         return retention.prune()
 

@@ -9,6 +9,7 @@ from taskhub.web.openapi.document import DocsView, DocumentView
 urlpatterns = [
     path("", include("walkers.http.api")),  # the most frequent calls: paths are tried in this order
     path("", include("taskhub.runs.health_api")),
+    path("", include("taskhub.runs.metrics_api")),
     path("", include("taskhub.runs.api")),
     path("", include("taskhub.runs.log_api")),
     path("", include("taskhub.runs.schedules.api")),

@@ -19,7 +19,9 @@ from crawlers.domain import task_status
 from crawlers.models import CrawlerTask, RejectedLine, StatusChange, Stream
 from crawlers.services.status_updates import record_change, save_progress
 from crawlers.services.stream_locks import lock_stream_and_task, unavailable_if_locked
+from taskhub.metrics.totals import SharedCounter
 
+DOCUMENTS = SharedCounter("taskhub_documents", "Lines of uploads, by what became of them.", "outcome")
 COPY_PIECE = 256 * 1024
 
 # Rows come in by COPY: PostgreSQL parses no statements and plans nothing for them. With these control characters as
@@ -128,6 +130,8 @@ def store_upload(task: CrawlerTask, upload: Upload) -> UploadCounts:
         newly_rejected = _store_rejected_lines(locked_task, upload)
         locked_task.last_upload = _fingerprint(locked_task, upload)
         _update_task(locked_task, replace(upload.counts, rejected=newly_rejected))
+    for outcome in ("inserted", "updated", "unchanged", "rejected"):
+        DOCUMENTS.add(outcome, amount=getattr(upload.counts, outcome))
     return upload.counts
 
 

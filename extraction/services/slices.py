@@ -120,6 +120,11 @@ def _choose(sorts: Iterable[SliceSort], limit: str) -> str:
     return _CHOOSE.format(has_work=" OR ".join(f"({_HAS_WORK[sort]})" for sort in sorts), limit=limit)
 
 
+def workers_busy() -> int:
+    """How many worker processes have a slice."""
+    return Slice.objects.filter(lease_until__gt=Now()).values("worker").distinct().count()
+
+
 def holds_slice(worker: str) -> bool:
     """Whether a worker process has a slice whose lease holds."""
     return Slice.objects.filter(worker=worker, lease_until__gt=Now()).exists()

@@ -11,7 +11,7 @@ class RunsConfig(AppConfig):
     def ready(self) -> None:
         from taskhub.accounts import removal
         from taskhub.runs import queue
-        from taskhub.runs.health import watchdog, worker_heartbeat  # noqa: F401  (they connect to workers' signals)
+        from taskhub.runs.health import process_reports, watchdog, worker_heartbeat  # noqa: F401 (connect to signals)
         from taskhub.runs.queue.log_capture import capture_record
         from taskhub.runs.scheduler import schedules
 

@@ -91,6 +91,10 @@ class RunKind:
         """For how long work of detached runs has waited that a worker could take, while none took any; or 0."""
         return 0.0
 
+    def slots_taken(self) -> int:
+        """How many slots of workers have work of detached runs."""
+        return 0
+
     def prune(self) -> int:
         """Removes one batch of what is past its retention and says how many rows; called by the leader every minute."""
         return 0

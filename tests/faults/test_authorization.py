@@ -74,6 +74,7 @@ TABLE: dict[str, Row] = {
     "GET readyz": everybody(200),
     "GET healthz": everybody(503),
     "GET version": everybody(200),
+    "GET metrics": for_staff(),
     "GET openapi.json": everybody(200),
     "GET docs/": everybody(200),
     "GET runs": each(),

@@ -19,6 +19,7 @@ from django.urls import clear_url_caches, path
 from taskhub import urls
 from taskhub.db.fair_semaphore import FairSemaphore
 from taskhub.errors import Conflict
+from taskhub.metrics.reports import read_reports
 from taskhub.runs import queue, waits
 from taskhub.runs.queue import pubsub
 from taskhub.web.front import application
@@ -108,6 +109,32 @@ def test_each_answer_has_the_id_of_its_request(front: Front, target: str, sent: 
     id = client.headers["x-request-id"]
     assert (id == sent) is comes_back
     assert id
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "counted"),
+    [
+        ("GET", "/livez", ("GET", "livez", "200")),
+        ("GET", "/runs/0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70", ("GET", "runs/<uuid:run_id>", "401")),
+        ("GET", "/admin/accounts/user/", ("GET", "admin/", "302")),
+        ("GET", "/nothing", ("GET", "unmatched", "404")),
+        ("BREW", "/livez", ("other", "livez", "405")),
+    ],
+)
+def test_requests_are_counted_by_route_and_never_by_path(
+    front: Front, method: str, target: str, counted: tuple[str, ...]
+) -> None:
+    def count(name: str, *labels: str) -> float:
+        told = read_reports()
+        assert told
+        return told.totals.get((name, *labels), 0)
+
+    requests = ("taskhub_http_requests", *counted)
+    seconds = ("taskhub_http_request_seconds_sum", *counted[:2])
+    before = count(*requests), count(*seconds)
+    ask(front, method, target, {})
+    assert count(*requests) == before[0] + 1
+    assert count(*seconds) > before[1]
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/version", "/healthz/", "/runs"])

@@ -66,6 +66,7 @@ def test_what_is_convenient_on_loopback_is_open_there_only(variables: dict[str, 
     [
         ("TASKHUB_LOG_LEVEL", "loud", "must be one of DEBUG, INFO, WARNING, ERROR, CRITICAL, not 'LOUD'."),
         ("TASKHUB_LOG_FORMAT", "xml", "must be one of LINE, JSON, not 'XML'."),
+        ("TASKHUB_METRICS_OPEN", "perhaps", "must be true or false, not 'perhaps'."),
         ("TASKHUB_PUBLIC_URL", "hub.example.com", "must look like https://hub.example.com, not 'hub.example.com'."),
         ("TASKHUB_PUBLIC_URL", "https:///hub", "must look like https://hub.example.com, not 'https:///hub'."),
         ("TASKHUB_APPS", "json,no_such_app.apps.Shop", "names 'no_such_app.apps.Shop', and there is no such package."),

@@ -22,6 +22,7 @@ from taskhub.runs.models import Run
 from taskhub.runs.queue import pubsub
 from taskhub.runs.queue.leases import worker_topic
 from taskhub.runs.queue.run_log import RunLog
+from taskhub.runs.queue.run_totals import count_end
 from taskhub.runs.queue.signals import leave_room
 from taskhub.runs.queue.webhook_events import queue_end_webhook
 from taskhub.runs.run_kinds import kind_or_default
@@ -151,6 +152,7 @@ def _end(statement: PreparedStatement, run: Run, values: dict[str, Any], state: 
 
 
 def _announce_end(run: Run, state: State, error: Mapping[str, Any] | None) -> None:
+    count_end(run, state)
     reason = f": {error['type']}: {error['message']}" if error else ""
     level = logging.WARNING if state == State.FAILURE else logging.INFO if state == State.REVOKED else logging.DEBUG
     if log.isEnabledFor(level):

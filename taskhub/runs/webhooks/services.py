@@ -16,6 +16,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from taskhub.errors import Failed, NotFound, Problem, Unavailable
+from taskhub.metrics.totals import SharedCounter
 from taskhub.outbound import Session, TooMuch, configured_policy, pause_of
 from taskhub.runs.models import Run
 from taskhub.runs.queue import confirm, retry, visible_run
@@ -29,6 +30,7 @@ from taskhub.runs.webhooks.models import DeliveryAttempt, WebhookSecret
 ANSWER_MAX = 1000  # characters of an answer that are kept
 RESULT_MAX = 1_000_000  # bytes of a result that are sent along
 KEEP_HOURS_MAX = 30 * 24
+ATTEMPTS = SharedCounter("taskhub_webhook_attempts", "Attempts to deliver a webhook, by their outcome.", "outcome")
 
 
 class Undelivered(Unavailable):
@@ -108,6 +110,7 @@ def perform_delivery(execution: Execution) -> None:
         )
         if outcome.error is None:
             execution.succeed({"status": outcome.status})
+    ATTEMPTS.add("delivered" if outcome.error is None else "refused" if outcome.status else "unanswered")
     if outcome.error:
         raise outcome.error
 

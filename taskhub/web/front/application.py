@@ -14,11 +14,13 @@ from django.http import HttpResponseBase
 from django.urls import set_script_prefix
 from django.utils.functional import LazyObject
 
+from taskhub.metrics.reports import begin_reports
 from taskhub.web.front.broken_answers import end_connection
 from taskhub.web.front.front_state import FrontState
 from taskhub.web.front.http_exchange import HttpExchange, Send
 from taskhub.web.front.process_guard import ProcessGuard
 from taskhub.web.front.request_body import Receive
+from taskhub.web.front.request_metrics import ROUTE, route_of
 from taskhub.web.front.request_register import request_register
 from taskhub.web.front.responses import DeferredResponse
 from taskhub.web.front.wake_ups import ClientGone
@@ -53,7 +55,9 @@ class DjangoHandler(BaseHandler):
         """The response. One that neither streams nor waits is closed here, in the thread that holds its connection."""
         set_script_prefix("")
         signals.request_started.send(sender=type(self), environ=environ)
-        response = self.get_response(RegisteredRequest(environ))
+        request = RegisteredRequest(environ)
+        response = self.get_response(request)
+        environ[ROUTE] = route_of(request)
         if not (response.streaming or isinstance(response, DeferredResponse)):
             response.close()
         return response
@@ -90,6 +94,7 @@ class Front(FrontState):
                 loop = asyncio.get_running_loop()
                 loop.add_signal_handler(signal.SIGTERM, self._stop, loop)
                 request_register.open()
+                begin_reports("web")
                 self._guard.start()
             else:
                 self._guard.stop()

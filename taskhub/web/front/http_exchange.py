@@ -15,6 +15,7 @@ from taskhub.log_context import about, accepted_request_id
 from taskhub.web.front.environ import environ_of
 from taskhub.web.front.front_state import FrontState
 from taskhub.web.front.request_body import SMALL_BODY_BYTES, BodyReader, Receive, StreamedBody, new_spool
+from taskhub.web.front.request_metrics import count_request
 from taskhub.web.front.request_register import request_register
 from taskhub.web.front.responses import DeferredResponse, EventStreamResponse, WakeUpSource
 from taskhub.web.front.thread_turns import client_of
@@ -44,6 +45,7 @@ class HttpExchange:
         self._reader: BodyReader | None = None
         self._body: IO[bytes] = BytesIO()
         self._kept = 0  # bytes of the body that this process keeps
+        self._view_seconds: float | None = None  # until the view had answered
         self.is_answering = False  # the answer has begun, and has not ended
 
     async def serve(self) -> None:
@@ -52,7 +54,9 @@ class HttpExchange:
         except Problem as problem:
             await self._send_whole(problem_response(problem))
             return
+        began = self._loop.time()
         response = await self._in_thread(self._front.respond, self._environ)
+        self._view_seconds = self._loop.time() - began
         self.close()  # of what has been read, nothing is kept for as long as the client waits for its answer
         if isinstance(response, DeferredResponse):
             response = await self._finish(response)
@@ -201,6 +205,7 @@ class HttpExchange:
         return self._environ["REQUEST_METHOD"] == "HEAD" or response.status_code in {204, 304}
 
     def _head(self, response: Any) -> dict[str, Any]:
+        count_request(self._environ, response.status_code, self._view_seconds)
         headers = [*_headers_of(response), (b"x-request-id", self._request_id.encode())]
         return {"type": "http.response.start", "status": response.status_code, "headers": headers}
 

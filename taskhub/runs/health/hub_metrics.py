@@ -1,0 +1,197 @@
+"""The metrics of the hub, made when they are asked for: of what its processes report, and of the database.
+
+No statement reads more than some ten thousand rows, whatever the table of runs holds: each follows an index of runs
+that have not ended. So counts of what waits stop at `COUNTED_MAX`, for each kind.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from taskhub import __version__
+from taskhub.db.plans import reads_along_indexes
+from taskhub.metrics.reports import ProcessReport, read_reports
+from taskhub.metrics.totals import shared_families
+from taskhub.runs.models import live_workers
+from taskhub.runs.queue.leases import seconds_untaken
+from taskhub.runs.run_kinds import all_kinds
+from taskhub.runs.scheduler.leadership import is_led
+
+COUNTED_MAX = 5_000
+OWNERS_MAX = 1_000  # of whom the next run's age is looked at
+STATEMENT_MILLISECONDS = 2_000  # a database that is worse than that counts as one that does not answer
+
+# Of each owner the run that is claimed next, found by jumping from owner to owner along the index.
+_WAITING = """
+SELECT kinds.name,
+    (SELECT count(*) FROM (SELECT FROM runs_run WHERE ready AND kind = kinds.name LIMIT %(counted)s) AS counted),
+    (
+        WITH RECURSIVE next AS (
+            (
+                SELECT owner_id, state, not_before, created_at FROM runs_run
+                WHERE ready AND kind = kinds.name ORDER BY owner_id, priority DESC, id LIMIT 1
+            )
+            UNION ALL
+            SELECT following.* FROM next CROSS JOIN LATERAL (
+                SELECT owner_id, state, not_before, created_at FROM runs_run
+                WHERE ready AND kind = kinds.name AND owner_id > next.owner_id ORDER BY owner_id, priority DESC, id LIMIT 1
+            ) AS following
+        )
+        SELECT extract(epoch FROM clock_timestamp() - min(coalesce(not_before, created_at)))::float
+        FROM (SELECT * FROM next LIMIT %(owners)s) AS owners
+        WHERE state = 'PENDING' OR not_before IS NOT NULL
+    )
+FROM unnest(%(kinds)s::text[]) AS kinds (name)
+"""
+_DELAYED = """
+SELECT kind, count(*) FROM (
+    SELECT kind FROM runs_run WHERE NOT ready AND state IN ('PENDING', 'RETRY') ORDER BY not_before LIMIT %(counted)s
+) AS delayed GROUP BY kind
+"""
+_RUNNING = """
+SELECT kind, count(*), count(*) FILTER (WHERE worker <> '') FROM runs_run WHERE lease_until > '-infinity' GROUP BY kind
+"""
+_SCHEDULE_LAG = """
+SELECT coalesce(greatest(0, extract(epoch FROM clock_timestamp() - min(due_at))), 0)::float
+FROM runs_schedule WHERE due_at IS NOT NULL
+"""
+
+
+class HubCollector(Collector):
+    """Collects the metrics of the whole hub, in whichever process it is asked."""
+
+    def collect(self) -> Iterator[Metric]:
+        yield InfoMetricFamily("taskhub_build", "The version of the hub.", {"version": __version__})
+        reports = read_reports()
+        yield _gauge(
+            "taskhub_redis_up", "1 while Redis answers, which has the totals.", {(): float(reports is not None)}
+        )
+        if reports is not None:
+            yield from shared_families(reports.totals)
+            yield from _process_families(reports.processes)
+        yield from _database_families()
+
+
+def _database_families() -> Iterator[Metric]:
+    try:
+        with reads_along_indexes(), connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(STATEMENT_MILLISECONDS)])
+            running = _rows(cursor, _RUNNING)
+            families = [
+                *_run_families(cursor, {kind: count for kind, count, _ in running}),
+                *_queue_families({kind: held for kind, _, held in running}),
+                *_schedule_families(cursor),
+            ]
+    except (DatabaseError, InterfaceError):
+        families = []
+    yield _gauge("taskhub_database_up", "1 while PostgreSQL answers.", {(): float(bool(families))})
+    yield from families
+
+
+def _run_families(cursor: Any, running: dict[str, int]) -> Iterator[Metric]:
+    queues = {kind.name: kind.queue for kind in all_kinds()}
+    values = {"kinds": list(queues), "counted": COUNTED_MAX, "owners": OWNERS_MAX}
+    waiting = {kind: (count, age or 0.0) for kind, count, age in _rows(cursor, _WAITING, values)}
+    delayed = dict(_rows(cursor, _DELAYED, values))
+    labels = {kind: (kind, queue) for kind, queue in queues.items()}
+    yield _gauge(
+        "taskhub_runs_waiting",
+        f"Runs that a worker may take now, counted up to {COUNTED_MAX}.",
+        {labels[kind]: count for kind, (count, _) in waiting.items()},
+        *("kind", "queue"),
+    )
+    yield _gauge(
+        "taskhub_runs_waiting_oldest_seconds",
+        "For how long the oldest of those waits that are next, one of each owner.",
+        {labels[kind]: age for kind, (_, age) in waiting.items()},
+        *("kind", "queue"),
+    )
+    yield _gauge(
+        "taskhub_runs_delayed",
+        f"Runs that wait for their time, their next attempt, or credits; of all kinds {COUNTED_MAX} are counted.",
+        {labels[kind]: delayed.get(kind, 0) for kind in queues},
+        *("kind", "queue"),
+    )
+    yield _gauge(
+        "taskhub_runs_running",
+        "Runs that go on.",
+        {labels[kind]: running.get(kind, 0) for kind in queues},
+        *("kind", "queue"),
+    )
+
+
+def _queue_families(held: dict[str, int]) -> Iterator[Metric]:
+    """`held` counts the runs that workers hold, by kind."""
+    workers, slots, taken, untaken = (dict.fromkeys(settings.QUEUES, 0.0) for _ in range(4))
+    for worker in live_workers():
+        for queue in workers.keys() & worker.queues:
+            workers[queue] += 1
+            slots[queue] += len(worker.processes)
+    for queue in settings.QUEUES:
+        kinds = [kind for kind in all_kinds() if kind.queue == queue]
+        taken[queue] = sum(held.get(kind.name, 0) + kind.slots_taken() for kind in kinds)
+        untaken[queue] = max([seconds_untaken(queue), *(kind.seconds_untaken() for kind in kinds)])
+    yield _gauge("taskhub_queue_workers", "Workers that are alive.", workers, "queue")
+    yield _gauge("taskhub_queue_slots", "Runs that the workers can perform at once.", slots, "queue")
+    yield _gauge("taskhub_queue_slots_taken", "Slots that have work.", taken, "queue")
+    yield _gauge(
+        "taskhub_queue_untaken_seconds", "For how long work waits that a free slot could take.", untaken, "queue"
+    )
+
+
+def _schedule_families(cursor: Any) -> Iterator[Metric]:
+    [(lag,)] = _rows(cursor, _SCHEDULE_LAG)
+    yield _gauge("taskhub_beat_leading", "1 while a beat leads.", {(): float(is_led("beat"))})
+    yield _gauge("taskhub_schedule_lag_seconds", "For how long the schedule is due that is due the longest.", {(): lag})
+
+
+def _process_families(processes: list[ProcessReport]) -> Iterator[Metric]:
+    labels = ("program", "process")
+    by_process = {(report.program, report.process): report.values for report in processes}
+    yield _gauge(
+        "taskhub_process_resident_bytes",
+        "Memory of a process.",
+        {process: values["resident_bytes"] for process, values in by_process.items()},
+        *labels,
+    )
+    family = CounterMetricFamily("taskhub_process_cpu_seconds", "Seconds that a process computed.", labels=labels)
+    for process, values in by_process.items():
+        family.add_metric(process, values["cpu_seconds"])
+    yield family
+    pools = {process: values for process, values in by_process.items() if "pool_max" in values}
+    yield _gauge(
+        "taskhub_database_pool_connections",
+        "Connections to PostgreSQL of a process whose threads share them.",
+        {(*process, state): values[f"pool_{state}"] for process, values in pools.items() for state in ("used", "idle")},
+        *(*labels, "state"),
+    )
+    yield _gauge(
+        "taskhub_database_pool_max_connections",
+        "Connections that such a process may have.",
+        {process: values["pool_max"] for process, values in pools.items()},
+        *labels,
+    )
+    yield _gauge(
+        "taskhub_database_pool_waiting",
+        "Threads that wait for a connection.",
+        {process: values["pool_waiting"] for process, values in pools.items()},
+        *labels,
+    )
+
+
+def _gauge(name: str, documentation: str, values: dict[Any, float], *labels: str) -> Metric:
+    """A gauge with values by those of its labels: a text for one label, a tuple for none or several."""
+    family = GaugeMetricFamily(name, documentation, labels=labels)
+    for key, value in values.items():
+        family.add_metric([key] if isinstance(key, str) else key, value)
+    return family
+
+
+def _rows(cursor: Any, statement: str, values: Any = None) -> list[tuple[Any, ...]]:
+    cursor.execute(statement, values)
+    rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
