@@ -7,6 +7,7 @@ class ExtractionConfig(AppConfig):
     def ready(self) -> None:
         from extraction import run_kinds
         from extraction.engines import engines
+        from extraction.services import page_totals  # noqa: F401 (web processes tell of what it declares)
         from extraction.services.retention import remove_of_owner
         from extraction.services.slices import holds_slice, slice_heartbeat
         from taskhub.accounts import removal

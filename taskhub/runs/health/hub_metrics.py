@@ -38,7 +38,8 @@ SELECT kinds.name,
             UNION ALL
             SELECT following.* FROM next CROSS JOIN LATERAL (
                 SELECT owner_id, state, not_before, created_at FROM runs_run
-                WHERE ready AND kind = kinds.name AND owner_id > next.owner_id ORDER BY owner_id, priority DESC, id LIMIT 1
+                WHERE ready AND kind = kinds.name AND owner_id > next.owner_id
+                ORDER BY owner_id, priority DESC, id LIMIT 1
             ) AS following
         )
         SELECT extract(epoch FROM clock_timestamp() - min(coalesce(not_before, created_at)))::float
