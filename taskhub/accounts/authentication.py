@@ -25,6 +25,14 @@ KEY = re.compile(r"(thk_[0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 Credential = TypeVar("Credential", bound=models.Model)
 
 
+def bearer_of(request: Request) -> str | None:
+    """What the header `Authorization` has behind `token` or `Bearer`, the word in any case; None for other words."""
+    word, *rest = request.META.get("HTTP_AUTHORIZATION", "").split(maxsplit=1) or [""]
+    if word.lower() not in {"token", "bearer"}:
+        return None
+    return rest[0].strip() if rest else ""
+
+
 class TokenAuthentication(BaseAuthentication):
     """`Authorization: token <token>`, or `Bearer`; the word in any case.
 
@@ -32,10 +40,9 @@ class TokenAuthentication(BaseAuthentication):
     """
 
     def authenticate(self, request: Request) -> tuple[User, AuthToken] | None:
-        word, *rest = request.META.get("HTTP_AUTHORIZATION", "").split(maxsplit=1) or [""]
-        if word.lower() not in {"token", "bearer"}:
+        text = bearer_of(request)
+        if text is None or KEY.fullmatch(text):
             return None
-        text = rest[0].strip() if rest else ""
         token = find_with_user(AuthToken, "digest", hash_token(text)) if TOKEN.fullmatch(text) else None
         if token is None or not token.user.is_active or (token.expiry and token.expiry <= timezone.now()):
             raise Unauthenticated("The token is not valid, has expired or was revoked.")
@@ -46,13 +53,13 @@ class TokenAuthentication(BaseAuthentication):
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """`X-API-Key: <key>`, or `?api_key=<key>`.
+    """`X-API-Key: <key>`, `?api_key=<key>`, or `Authorization: Bearer <key>` for programs that send no other header.
 
     That the key may make the call is asked here, not by a permission, which a view may replace.
     """
 
     def authenticate(self, request: Request) -> tuple[User, ApiKey] | None:
-        text = request.META.get("HTTP_X_API_KEY") or request.query_params.get("api_key")
+        text = request.META.get("HTTP_X_API_KEY") or request.query_params.get("api_key") or bearer_of(request)
         if not text:
             return None
         now, match = timezone.now(), KEY.fullmatch(text.strip())

@@ -3,7 +3,8 @@
 Behind a load balancer `/metrics` is answered by any web process, and has to tell of all of them, of workers and beat.
 So what they count is added up in one hash, and another hash has the latest report of each process. If Redis is emptied,
 totals begin at 0 again, as Prometheus expects of counters; while it is away, each process keeps what it counts. One
-that is killed loses what it counted in the last two seconds.
+that is killed loses what it counted in the last two seconds. What Redis took, but did not confirm in time, counts
+twice.
 """
 
 import atexit
@@ -151,6 +152,12 @@ def begin_reports(program: str) -> None:
     """Has this process report how it is from now on, as one of a program such as `web` or `worker:walkers`."""
     Reporter.program = program
     _reporter.get()
+
+
+def end_reports() -> None:
+    """Writes what this process has counted, before it ends. Not every process calls what `atexit` has registered."""
+    if reporter := _reporter.peek():
+        reporter.write()
 
 
 def read_reports() -> HubReports | None:

@@ -1,6 +1,7 @@
 """Counters and histograms of the whole hub. A module declares those of what it does, and counts; see `reports`."""
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 
@@ -10,6 +11,8 @@ from prometheus_client.utils import INF
 from taskhub.metrics.reports import SampleKey, count
 
 _declared: dict[str, "SharedCounter | SharedHistogram"] = {}
+
+SampleTotals = Mapping[str, Mapping[tuple[str, ...], float]]  # by the name of a sample, then the values of its labels
 
 
 class SharedCounter:
@@ -24,10 +27,11 @@ class SharedCounter:
         if amount:
             count((self._name, *values), amount)
 
-    def family(self, totals: Mapping[SampleKey, float]) -> Metric:
+    def family(self, totals: SampleTotals) -> Metric:
         family = CounterMetricFamily(self._name, self._documentation, labels=self._labels)
-        for values, total in _by_labels(totals, self._name, len(self._labels)):
-            family.add_metric(values, total)
+        for values, total in totals.get(self._name, {}).items():
+            if len(values) == len(self._labels):  # another version may have others
+                family.add_metric(values, total)
         return family
 
 
@@ -45,12 +49,14 @@ class SharedHistogram:
         count((f"{self._name}_bucket", *values, _bound_text(bound)), 1)
         count((f"{self._name}_sum", *values), seconds)
 
-    def family(self, totals: Mapping[SampleKey, float]) -> Metric:
+    def family(self, totals: SampleTotals) -> Metric:
         family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
         bounds = [_bound_text(bound) for bound in self._bounds]
-        for values, sum_value in _by_labels(totals, f"{self._name}_sum", len(self._labels)):
-            counts = [totals.get((f"{self._name}_bucket", *values, bound), 0.0) for bound in bounds]
-            family.add_metric(values, list(zip(bounds, accumulate(counts), strict=True)), sum_value)
+        buckets = totals.get(f"{self._name}_bucket", {})
+        for values, sum_value in totals.get(f"{self._name}_sum", {}).items():
+            if len(values) == len(self._labels):
+                counts = [buckets.get((*values, bound), 0.0) for bound in bounds]
+                family.add_metric(values, list(zip(bounds, accumulate(counts), strict=True)), sum_value)
         return family
 
 
@@ -60,11 +66,8 @@ def _bound_text(bound: float) -> str:
 
 def shared_families(totals: Mapping[SampleKey, float]) -> Iterator[Metric]:
     """What is declared, with its totals. What only another version declares is left out."""
+    by_name: defaultdict[str, dict[tuple[str, ...], float]] = defaultdict(dict)
+    for (name, *values), total in sorted(totals.items()):
+        by_name[name][tuple(values)] = total
     for declared in _declared.values():
-        yield declared.family(totals)
-
-
-def _by_labels(totals: Mapping[SampleKey, float], name: str, labels: int) -> Iterator[tuple[list[str], float]]:
-    for (sample, *values), total in sorted(totals.items()):
-        if sample == name and len(values) == labels:
-            yield values, total
+        yield declared.family(by_name)

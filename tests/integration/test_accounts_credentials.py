@@ -120,7 +120,11 @@ def by_query(anonymous: Person, key: str) -> Any:
     return anonymous.get(ME, {"api_key": key})
 
 
-WAYS = pytest.mark.parametrize("way", [by_header, by_query])
+def by_authorization(anonymous: Person, key: str) -> Any:
+    return anonymous.get(ME, headers={"Authorization": f"Bearer {key}"})
+
+
+WAYS = pytest.mark.parametrize("way", [by_header, by_query, by_authorization])
 
 
 @WAYS

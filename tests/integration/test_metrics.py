@@ -4,15 +4,19 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import redis
 import yaml
+from celery.signals import worker_process_shutdown
 from django.db import OperationalError, connection
 from django.utils import timezone
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -21,8 +25,9 @@ from extraction.services import page_totals
 from taskhub.db.plans import reads_along_indexes
 from taskhub.metrics import reports
 from taskhub.metrics.reports import Reporter, read_reports
-from taskhub.metrics.totals import SharedHistogram
+from taskhub.metrics.totals import SharedHistogram, shared_families
 from taskhub.runs.health import hub_metrics
+from taskhub.runs.health.hub_metrics import HubCollector
 from taskhub.runs.health.worker_heartbeat import say_alive
 from taskhub.runs.models import Run, Schedule
 from taskhub.runs.queue import claim, submit
@@ -70,7 +75,9 @@ class Scrape:
 
 
 @pytest.fixture
-def scrape(colleague: Person) -> Any:
+def scrape(colleague: Person, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(hub_metrics, "KEPT_SECONDS", 0)
+
     def ask() -> Scrape:
         answer = colleague.get("/metrics")
         assert answer.status_code == 200, answer.content
@@ -123,12 +130,14 @@ def test_runs_that_wait_go_on_and_have_ended(
     waiting(stranger)
     waiting(stranger, state="RETRY")  # of a lost worker: it is not known since when it waits
     waiting(owner, ready=False, not_before=timezone.now() + timedelta(hours=1))
+    waiting(owner, ready=False, blocked=True, concurrency_key="one at a time")
     with django_capture_on_commit_callbacks(execute=True):
         assert owner.post(f"/runs/{waiting(owner).pk}/cancel").status_code == 200
     after = scrape()
     assert after("taskhub_runs_waiting", **WALKERS) == 3
     assert 90 <= after("taskhub_runs_waiting_oldest_seconds", **WALKERS) < 150
     assert after("taskhub_runs_delayed", **WALKERS) == 1
+    assert after("taskhub_runs_blocked", **WALKERS) == 1
     assert after("taskhub_runs_running", **WALKERS) == 1
     revoked = {**WALKERS, "state": "REVOKED"}
     assert after("taskhub_runs_ended_total", **revoked) == before("taskhub_runs_ended_total", **revoked) + 1
@@ -191,11 +200,51 @@ def test_without_the_database_the_totals_are_told_all_the_same(
         raise OperationalError("away")
 
     settings.METRICS_OPEN = True
+    monkeypatch.setattr(hub_metrics, "KEPT_SECONDS", 0)
     monkeypatch.setattr(hub_metrics, "reads_along_indexes", away)
     told = Scrape(anonymous.get("/metrics").content.decode())
     assert (told("taskhub_redis_up"), told("taskhub_database_up")) == (1, 0)
     assert "taskhub_http_requests_total" in told.text
     assert "taskhub_runs_waiting" not in told.text
+
+
+def collected(collector: HubCollector) -> float:
+    """The value of the only metric that `one_metric` has."""
+    return next(iter(collector.collect())).samples[0].value
+
+
+def test_one_scrape_collects_for_all_who_ask_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    collector, begun, go_on = HubCollector(), threading.Event(), threading.Event()
+    numbers = iter(range(1, 9))
+
+    def one_metric() -> Iterator[Metric]:
+        begun.set()
+        assert go_on.wait(30)
+        yield GaugeMetricFamily("taskhub_test", "Which collection it is.", next(numbers))
+
+    monkeypatch.setattr(hub_metrics, "_hub_families", one_metric)
+    with ThreadPoolExecutor(8) as threads:
+        first = [threads.submit(collected, collector) for _ in range(8)]
+        go_on.set()
+        assert {scrape.result(30) for scrape in first} == {1}
+        assert collected(collector) == 1
+        monkeypatch.setattr(hub_metrics, "KEPT_SECONDS", 0)
+        begun.clear()
+        go_on.clear()
+        second = threads.submit(collected, collector)
+        assert begun.wait(30)
+        assert collected(collector) == 1  # at once, though the database does not answer the other one
+        go_on.set()
+        assert second.result(30) == 2
+
+
+def test_a_collection_that_fails_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    collector = HubCollector()
+    monkeypatch.setattr(hub_metrics, "_hub_families", lambda: iter([1 / 0]))
+    with pytest.raises(ZeroDivisionError):
+        list(collector.collect())
+    monkeypatch.setattr(hub_metrics, "_hub_families", lambda: iter([GaugeMetricFamily("taskhub_test", "It.", 3)]))
+    assert collected(collector) == 3
 
 
 def totals() -> Mapping[Any, float]:
@@ -216,6 +265,17 @@ def test_what_is_counted_while_redis_is_away_is_written_once() -> None:
     reporter.write()
     reporter.write()
     assert totals()[key] == before + 6
+
+
+def test_a_process_of_a_worker_writes_what_it_has_counted_before_it_ends() -> None:
+    """Celery's child processes end without what `atexit` has registered."""
+    key = ("taskhub_test", "ending")
+    reports.count(key, 1)
+    before = totals().get(key, 0)
+    reports.count(key, 2)
+    worker_process_shutdown.send(sender=None, pid=1, exitcode=0)
+    with reports._connect() as client:
+        assert float(client.hget(reports._totals_key(), json.dumps(key))) == before + 2
 
 
 def test_a_process_that_no_longer_reports_is_forgotten() -> None:
@@ -245,11 +305,13 @@ def test_a_histogram_counts_up_to_each_bound(
     histogram = SharedHistogram("taskhub_test_seconds", "Seconds.", (1, 5), "kind")
     for value in seconds:
         histogram.observe(value, "walker")
-    found = {sample.labels["le"]: sample.value for sample in histogram.family(counted).samples if "le" in sample.labels}
+    counted["taskhub_test_seconds_sum", "of another version", "with more labels"] = 1
+    (family,) = shared_families(counted)
+    found = {sample.labels["le"]: sample.value for sample in family.samples if "le" in sample.labels}
     assert found == ({} if counts is None else dict(zip(("1.0", "5.0", "+Inf"), counts, strict=True)))
 
 
-@pytest.mark.parametrize("statement", ["_WAITING", "_DELAYED", "_RUNNING", "_SCHEDULE_LAG"])
+@pytest.mark.parametrize("statement", ["_WAITING", "_DELAYED", "_BLOCKED", "_RUNNING", "_SCHEDULE_LAG"])
 def test_no_statement_reads_a_whole_table(statement: str) -> None:
     """The table is empty, where PostgreSQL would rather read it from end to end than follow an index."""
     values: Any = {"kinds": ["walker"], "counted": 10, "owners": 10}
@@ -257,7 +319,7 @@ def test_no_statement_reads_a_whole_table(statement: str) -> None:
         cursor.execute(f"EXPLAIN {getattr(hub_metrics, statement)}", values)
         plan = "\n".join(line for (line,) in cursor.fetchall())
     assert "Seq Scan" not in plan
-    assert re.search(r"using (run_next|run_delayed|run_leased|schedule_due)", plan), plan
+    assert re.search(r"using (run_next|run_delayed|run_blocked|run_leased|schedule_due)", plan), plan
 
 
 def test_web_workers_and_beat_are_told_of_by_one_process(hub: Hub) -> None:

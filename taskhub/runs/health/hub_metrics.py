@@ -4,6 +4,8 @@ No statement reads more than some ten thousand rows, whatever the table of runs 
 that have not ended. So counts of what waits stop at `COUNTED_MAX`, for each kind.
 """
 
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +25,8 @@ from taskhub.runs.scheduler.leadership import is_led
 
 COUNTED_MAX = 5_000
 OWNERS_MAX = 1_000  # of whom the next run's age is looked at
+KEPT_SECONDS = 2.0
+OLD_SECONDS = 15.0
 STATEMENT_MILLISECONDS = 2_000  # a database that is worse than that counts as one that does not answer
 
 # Of each owner the run that is claimed next, found by jumping from owner to owner along the index.
@@ -48,10 +52,18 @@ SELECT kinds.name,
     )
 FROM unnest(%(kinds)s::text[]) AS kinds (name)
 """
+# What is blocked or suspended has no time, and comes last.
 _DELAYED = """
 SELECT kind, count(*) FROM (
-    SELECT kind FROM runs_run WHERE NOT ready AND state IN ('PENDING', 'RETRY') ORDER BY not_before LIMIT %(counted)s
-) AS delayed GROUP BY kind
+    SELECT kind, blocked FROM runs_run WHERE NOT ready AND state IN ('PENDING', 'RETRY')
+    ORDER BY not_before LIMIT %(counted)s
+) AS delayed WHERE NOT blocked GROUP BY kind
+"""
+_BLOCKED = """
+SELECT kind, count(*) FROM (
+    SELECT kind FROM runs_run WHERE blocked AND finished_at IS NULL
+    ORDER BY owner_id, concurrency_key, priority DESC, id LIMIT %(counted)s
+) AS blocked GROUP BY kind
 """
 _RUNNING = """
 SELECT kind, count(*), count(*) FILTER (WHERE worker <> '') FROM runs_run WHERE lease_until > '-infinity' GROUP BY kind
@@ -63,18 +75,38 @@ FROM runs_schedule WHERE due_at IS NOT NULL
 
 
 class HubCollector(Collector):
-    """Collects the metrics of the whole hub, in whichever process it is asked."""
+    """Collects the metrics of the whole hub, in whichever process it is asked.
+
+    They are kept for `KEPT_SECONDS`. One thread at a time collects; who asks meanwhile gets those before, unless they
+    are older than `OLD_SECONDS`: so many who ask at once, or a slow database, hold no more than one thread.
+    """
+
+    def __init__(self) -> None:
+        self._families: list[Metric] = []
+        self._collected_at = -OLD_SECONDS
+        self._collecting = threading.Lock()
 
     def collect(self) -> Iterator[Metric]:
-        yield InfoMetricFamily("taskhub_build", "The version of the hub.", {"version": __version__})
-        reports = read_reports()
-        yield _gauge(
-            "taskhub_redis_up", "1 while Redis answers, which has the totals.", {(): float(reports is not None)}
-        )
-        if reports is not None:
-            yield from shared_families(reports.totals)
-            yield from _process_families(reports.processes)
-        yield from _database_families()
+        if self._age() >= KEPT_SECONDS and self._collecting.acquire(blocking=self._age() >= OLD_SECONDS):
+            try:
+                if self._age() >= KEPT_SECONDS:
+                    self._families, self._collected_at = list(_hub_families()), time.monotonic()
+            finally:
+                self._collecting.release()
+        yield from self._families
+
+    def _age(self) -> float:
+        return time.monotonic() - self._collected_at
+
+
+def _hub_families() -> Iterator[Metric]:
+    yield InfoMetricFamily("taskhub_build", "The version of the hub.", {"version": __version__})
+    reports = read_reports()
+    yield _gauge("taskhub_redis_up", "1 while Redis answers, which has the totals.", {(): float(reports is not None)})
+    if reports is not None:
+        yield from shared_families(reports.totals)
+        yield from _process_families(reports.processes)
+    yield from _database_families()
 
 
 def _database_families() -> Iterator[Metric]:
@@ -97,7 +129,7 @@ def _run_families(cursor: Any, running: dict[str, int]) -> Iterator[Metric]:
     queues = {kind.name: kind.queue for kind in all_kinds()}
     values = {"kinds": list(queues), "counted": COUNTED_MAX, "owners": OWNERS_MAX}
     waiting = {kind: (count, age or 0.0) for kind, count, age in _rows(cursor, _WAITING, values)}
-    delayed = dict(_rows(cursor, _DELAYED, values))
+    delayed, blocked = (dict(_rows(cursor, statement, values)) for statement in (_DELAYED, _BLOCKED))
     labels = {kind: (kind, queue) for kind, queue in queues.items()}
     yield _gauge(
         "taskhub_runs_waiting",
@@ -115,6 +147,12 @@ def _run_families(cursor: Any, running: dict[str, int]) -> Iterator[Metric]:
         "taskhub_runs_delayed",
         f"Runs that wait for their time, their next attempt, or credits; of all kinds {COUNTED_MAX} are counted.",
         {labels[kind]: delayed.get(kind, 0) for kind in queues},
+        *("kind", "queue"),
+    )
+    yield _gauge(
+        "taskhub_runs_blocked",
+        f"Runs that wait for others with their concurrency key; of all kinds {COUNTED_MAX} are counted.",
+        {labels[kind]: blocked.get(kind, 0) for kind in queues},
         *("kind", "queue"),
     )
     yield _gauge(
