@@ -3,10 +3,14 @@
 FROM python:3.11-slim AS build
 # docker build --build-arg CHROME=yes: with Chromium, for rendered pages
 ARG CHROME=""
+# docker build --build-arg OTEL=yes: with what sends traces
+ARG OTEL=""
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/venv
-COPY requirements.txt requirements-chrome.txt /tmp/
+COPY requirements.txt requirements-chrome.txt requirements-otel.txt /tmp/
 RUN /opt/venv/bin/pip install --require-hashes --only-binary :all: --requirement /tmp/requirements${CHROME:+-chrome}.txt
+RUN if [ -n "$OTEL" ]; then \
+    /opt/venv/bin/pip install --require-hashes --only-binary :all: --requirement /tmp/requirements-otel.txt; fi
 
 FROM python:3.11-slim
 ARG CHROME=""

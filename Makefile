@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --require-hashes
 NOWHERE := env DATABASE_URL=postgresql://nobody@localhost:1/none REDIS_URL=redis://localhost:1 TASKHUB_SECRET_KEY=lint
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
 
-.PHONY: run test lint pytest ruff mypy imports migrations demo bench chrome compile
+.PHONY: run test lint pytest ruff mypy imports migrations demo bench chrome otel compile
 .DELETE_ON_ERROR:
 
 run: .venv/installed  ## start the hub: make run PORT=8123 ARGS="--workers 4"
@@ -43,10 +43,13 @@ bench: .venv/installed-bench  ## all rows, or one: make bench ROW=submit
 
 chrome: .venv/installed-chrome  ## install what renders pages in Chromium
 
+otel: .venv/installed-otel  ## install what sends traces
+
 compile: .venv/installed-dev  ## pin the requirements anew
 	$(COMPILE) --group dev --output-file requirements-dev.txt
 	$(COMPILE) --constraint requirements-dev.txt --output-file requirements.txt
 	$(COMPILE) --extra chrome --constraint requirements-dev.txt --output-file requirements-chrome.txt
+	$(COMPILE) --extra otel --constraint requirements-dev.txt --output-file requirements-otel.txt
 	$(COMPILE) --group dev --group bench --constraint requirements-dev.txt --output-file requirements-bench.txt
 
 .venv/bin/python:
@@ -60,6 +63,10 @@ compile: .venv/installed-dev  ## pin the requirements anew
 
 .venv/installed-chrome: requirements-chrome.txt .venv/installed | .venv/bin/python
 	$(PIP) --requirement requirements-chrome.txt
+	@touch $@
+
+.venv/installed-otel: requirements-otel.txt .venv/installed | .venv/bin/python
+	$(PIP) --requirement requirements-otel.txt
 	@touch $@
 
 .venv/installed-bench: requirements-bench.txt .venv/installed-dev | .venv/bin/python

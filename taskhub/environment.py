@@ -21,6 +21,21 @@ def env_flag(name: str, default: bool) -> bool:
     return value in {"true", "1", "yes", "on"}
 
 
+def env_flag_of_extra(name: str, module: str, extra: str) -> bool:
+    """A flag, off by default, of what needs a module that is installed with an extra only."""
+    is_on = env_flag(name, False)
+    if is_on and not _is_installed(module):
+        raise ImproperlyConfigured(f"{name} needs the extra {extra}: `make {extra}` installs it.")
+    return is_on
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # one of the packages that it is in
+        return False
+
+
 def env_int(name: str, default: int, minimum: int = 0) -> int:
     value = env_text(name, str(default))
     if not value.isdecimal() or int(value) < minimum:

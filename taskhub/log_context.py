@@ -1,11 +1,13 @@
-"""What a line of the hub's log is about: the run whose work goes on in this thread, and the request that is answered or
-that the run was accepted for. `log_lines` writes it on each line."""
+"""What a line of the hub's log is about: the run whose work goes on in this thread, the request that is answered or
+that the run was accepted for, and the trace that they belong to. `log_lines` writes it on each line."""
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from random import getrandbits
+
+from taskhub.trace_context import current_trace_id
 
 _run_id: ContextVar[str] = ContextVar("log_run_id", default="")
 _request_id: ContextVar[str] = ContextVar("log_request_id", default="")
@@ -31,8 +33,8 @@ def current_request_id() -> str:
 
 
 def log_context() -> dict[str, str]:
-    """The ids of the run and of the request that a line which is logged now is about; those that there are."""
-    ids = {"run": _run_id.get(), "request": _request_id.get()}
+    """The ids of the run, the request and the trace that a line which is logged now is about; those that there are."""
+    ids = {"run": _run_id.get(), "request": _request_id.get(), "trace": current_trace_id()}
     return {name: id for name, id in ids.items() if id}
 
 

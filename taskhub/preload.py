@@ -35,10 +35,12 @@ def load() -> None:
 
     try:
         django.setup()
+        from taskhub import spans
         from taskhub.celery import app
 
         app.loader.import_default_modules()  # the tasks
         app.finalize()
+        spans.load()
         for name in MODULES:
             import_module(name)
     except ImproperlyConfigured as error:

@@ -15,6 +15,7 @@ from taskhub.environment import (
     broker_address,
     env_apps,
     env_flag,
+    env_flag_of_extra,
     env_int,
     env_list,
     env_rate,
@@ -199,6 +200,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 OPEN_SIGNUP = env_flag("TASKHUB_OPEN_SIGNUP", IS_LOCAL)
 METRICS_OPEN = env_flag("TASKHUB_METRICS_OPEN", False)
+TRACES = env_flag_of_extra("TASKHUB_TRACES", "opentelemetry.exporter.otlp.proto.http", "otel")
 TOKEN_HOURS = env_int("TASKHUB_TOKEN_HOURS", 10 * 24, minimum=1)
 REST_KNOX = {
     "TOKEN_TTL": timedelta(hours=TOKEN_HOURS),
@@ -432,6 +434,7 @@ LOGGING = {
         # taskhub.runs.queue.ends.
         "celery.app.trace": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
+        "opentelemetry.exporter": {"level": "ERROR"},  # while the collector is away: each batch once, not each try
         "urllib3": {"level": "ERROR"},  # it warns with whole addresses, whose queries and paths can be secret
     },
 }

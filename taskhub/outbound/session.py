@@ -19,9 +19,11 @@ from taskhub.outbound.connections import POOLS, Clock, Exchange, Timeout, curren
 from taskhub.outbound.errors import Refused, TimedOut, TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve, system_resolver
 from taskhub.outbound.policy import Policy, Target, check_characters, check_url, configured_policy
+from taskhub.spans import span
 
 USER_AGENT = f"taskhub/{__version__}"
 BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
+TRACEPARENT = "traceparent"
 CREDENTIALS = frozenset({"authorization", "cookie", "x-api-key"})
 
 CONNECTIONS_MAX = 100  # to one server, that stay open between calls of several threads
@@ -192,7 +194,8 @@ class Session(requests.Session):
         timeout = options.get("timeout")
         options["timeout"] = timeout if isinstance(timeout, Clock) else Clock.start(self.policy, timeout)
         follow = options.pop("allow_redirects", True)
-        response = self._hop(request, options)
+        is_traced = TRACEPARENT not in request.headers  # else that of the caller is sent
+        response = self._hop(request, options, is_traced)
         history: list[requests.Response] = []
         while follow and (onward := response.next):
             history.append(response)
@@ -201,7 +204,7 @@ class Session(requests.Session):
             if _origin(onward, self.policy) != _origin(request, self.policy):
                 for name in self.secret_headers:
                     onward.headers.pop(name, None)
-            response = self._hop(onward, options)
+            response = self._hop(onward, options, is_traced)
         response.history = history
         return response
 
@@ -210,11 +213,25 @@ class Session(requests.Session):
         location = response.headers["location"] if response.is_redirect else None
         return None if location is None else escaped_address(location.encode("latin-1"))
 
-    def _hop(self, request: requests.PreparedRequest, options: dict[str, Any]) -> requests.Response:
-        try:
-            return super().send(request, allow_redirects=False, **options)
-        except (requests.RequestException, urllib3_errors.HTTPError, ValueError):
-            raise Refused(f"{_origin(request, self.policy)} redirects in a way that cannot be followed.") from None
+    def _hop(self, request: requests.PreparedRequest, options: dict[str, Any], is_traced: bool) -> requests.Response:
+        """One request, in a span of its own. That has no path or query, which may hold secrets."""
+        method = request.method or ""
+        with span(method, "CLIENT") as hop_span:
+            if is_traced and hop_span.traceparent:
+                request.headers[TRACEPARENT] = hop_span.traceparent
+            if hop_span.is_recorded:
+                origin = _origin(request, self.policy)
+                hop_span.describe(
+                    http__request__method=method, server__address=str(origin.host), server__port=origin.port
+                )
+            try:
+                response = super().send(request, allow_redirects=False, **options)
+            except (requests.RequestException, urllib3_errors.HTTPError, ValueError):
+                raise Refused(f"{_origin(request, self.policy)} redirects in a way that cannot be followed.") from None
+            hop_span.describe(http__response__status_code=response.status_code)
+            if response.status_code >= 400:
+                hop_span.fail(str(response.status_code))
+            return response
 
 
 def _origin(request: requests.PreparedRequest, policy: Policy) -> Target:

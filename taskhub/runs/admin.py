@@ -62,7 +62,7 @@ class RunAdmin(ReadOnlyAdmin):
             {
                 "fields": (
                     *("ready", "blocked", "worker", "attempt", "attempts", "failures", "losses"),
-                    *("time_limit", "lease_until", "request_id", "revision"),
+                    *("time_limit", "lease_until", "request_id", "traceparent", "revision"),
                 )
             },
         ),

@@ -185,7 +185,7 @@ def pinned(file: str) -> dict[str, Requirement]:
     return {canonicalize_name(one.name): one for one in found if not one.marker or one.marker.evaluate()}
 
 
-@pytest.mark.parametrize("file", ["requirements.txt", "requirements-chrome.txt"])
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements-chrome.txt", "requirements-otel.txt"])
 def test_what_the_image_installs_is_complete_and_goes_together(file: str) -> None:
     """As pip would find, of the wheels that are here: each has what it requires, in a version that it takes."""
     pins = pinned(file)
@@ -219,6 +219,7 @@ def test_the_image_holds_the_apps_and_nothing_else() -> None:
         "manage.py",
         "requirements.txt",
         "requirements-chrome.txt",
+        "requirements-otel.txt",
         "shop",
     }
 

@@ -5,7 +5,9 @@ import subprocess
 import sys
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
+from taskhub.environment import env_flag_of_extra
 from tests.hub import ROOT
 
 
@@ -67,6 +69,7 @@ def test_what_is_convenient_on_loopback_is_open_there_only(variables: dict[str, 
         ("TASKHUB_LOG_LEVEL", "loud", "must be one of DEBUG, INFO, WARNING, ERROR, CRITICAL, not 'LOUD'."),
         ("TASKHUB_LOG_FORMAT", "xml", "must be one of LINE, JSON, not 'XML'."),
         ("TASKHUB_METRICS_OPEN", "perhaps", "must be true or false, not 'perhaps'."),
+        ("TASKHUB_TRACES", "perhaps", "must be true or false, not 'perhaps'."),
         ("TASKHUB_PUBLIC_URL", "hub.example.com", "must look like https://hub.example.com, not 'hub.example.com'."),
         ("TASKHUB_PUBLIC_URL", "https:///hub", "must look like https://hub.example.com, not 'https:///hub'."),
         ("TASKHUB_APPS", "json,no_such_app.apps.Shop", "names 'no_such_app.apps.Shop', and there is no such package."),
@@ -89,3 +92,12 @@ def test_values_that_can_be_used_start() -> None:
         "TASKHUB_OUTBOUND_ALLOW": "loopback, 10.0.0.0/8",
     }
     assert start(**usable) == "fine"
+
+
+@pytest.mark.parametrize("module", ["no_such_package", "no_such_package.inner", "json.no_such_module"])
+def test_what_needs_an_extra_says_which(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    assert env_flag_of_extra("TASKHUB_TRACES", module, "otel") is False
+    monkeypatch.setenv("TASKHUB_TRACES", "true")
+    assert env_flag_of_extra("TASKHUB_TRACES", "json.decoder", "otel") is True
+    with pytest.raises(ImproperlyConfigured, match=r"needs the extra otel: `make otel` installs it\.$"):
+        env_flag_of_extra("TASKHUB_TRACES", module, "otel")

@@ -92,6 +92,9 @@ class Run(models.Model):
     request_id = models.CharField(
         max_length=128, default="", db_default="", blank=True, help_text="Of the call that it was accepted for"
     )
+    traceparent = models.CharField(
+        max_length=55, default="", db_default="", blank=True, help_text="Of the span that it was accepted in"
+    )
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)

@@ -1,8 +1,8 @@
 """One attempt at a run in the calling thread: claims it, has it performed, and writes down how the attempt ended."""
 
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection
@@ -18,6 +18,7 @@ from taskhub.runs.queue.leases import claim
 from taskhub.runs.queue.log_capture import capture, log_failure
 from taskhub.runs.queue.run_log import RunLog
 from taskhub.security.masking import hiding_texts
+from taskhub.spans import span
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,12 @@ def attempt(execution: Execution, perform: Perform, keeper: LeaseKeeper) -> None
     that was told to end: what it was at is lost with it, and gets another attempt.
     """
     run = execution.run
-    with about(run_id=run.pk, request_id=run.request_id), hiding_texts(run.secrets), _captured_log(execution):
+    with (
+        about(run_id=run.pk, request_id=run.request_id),
+        _attempt_span(execution),
+        hiding_texts(run.secrets),
+        _captured_log(execution),
+    ):
         try:
             with keeper.keep(execution):
                 perform(execution)
@@ -65,6 +71,24 @@ def attempt(execution: Execution, perform: Perform, keeper: LeaseKeeper) -> None
             if not execution.detached and run.state not in {State.SUCCESS, State.FAILURE}:
                 error_without_ending = {"type": "NoEnding", "message": "The work did not say how it ended."}
                 execution.end_attempt(error_without_ending, retry=False)
+
+
+@contextmanager
+def _attempt_span(execution: Execution) -> Iterator[None]:
+    """The span of the attempt, under the one in which the run was accepted."""
+    run = execution.run
+    with span(f"run {run.kind}", "CONSUMER", parent=run.traceparent) as attempt_span:
+        attempt_span.describe(
+            taskhub__run__id=str(run.pk),
+            taskhub__run__kind=run.kind,
+            taskhub__run__name=run.name,
+            taskhub__run__attempt=run.attempt,
+        )
+        yield
+        if error := execution.error:
+            attempt_span.fail(error["type"], run.without_secrets(error)["message"])
+        elif execution.stop is not None:
+            attempt_span.fail(type(execution.stop).__name__)
 
 
 def _captured_log(execution: Execution) -> AbstractContextManager[RunLog | None]:

@@ -55,6 +55,7 @@ class Execution:
         self.detached = False
         self.in_transaction = connection.in_atomic_block
         self.log: RunLog | None = None
+        self.error: Mapping[str, Any] | None = None  # with which the attempt ended
 
     def set_progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Sets the progress. Others see it within a second, also while a transaction is open. Raises as `check`."""
@@ -104,7 +105,7 @@ class Execution:
         """
         self.close()
         error = {"type": type, "message": message} | ({"where": where} if where else {})
-        self._log_failure(error)
+        self._record_failure(error)
         self._flush_log()
         ends.end(run=self.run, state=State.FAILURE, result=result, error=error, progress=self.latest_progress)
 
@@ -117,7 +118,7 @@ class Execution:
         which whoever was asked has asked in turn.
         """
         run = self.run
-        self._log_failure(error)
+        self._record_failure(error)
         self._flush_log()
         try:
             failures = run.failures + 1
@@ -134,8 +135,9 @@ class Execution:
             log.warning("The ending of %s could not be written: %s", run.pk, failure)
             self.drop_connection()
 
-    def _log_failure(self, error: Mapping[str, Any]) -> None:
+    def _record_failure(self, error: Mapping[str, Any]) -> None:
         """Has the log of the run tell why it failed, unless a traceback does."""
+        self.error = error
         if self.log is not None and not self.log.tells_failure:
             self.log_line(logging.ERROR, f"{error['type']}: {error['message']}", last=True)
 

@@ -25,7 +25,10 @@ _current: ContextVar[RunLog | None] = ContextVar("run_log", default=None)
 _of_process: RunLog | None = None
 
 # What the hub itself and its servers say is for the operator; the work's failure is told by `log_failure`.
-_OF_THE_HUB = re.compile(r"(taskhub|celery|kombu|amqp|django|granian|walkers\.(walks|http|services|authoring))(\.|$)")
+_OF_THE_HUB = re.compile(
+    r"(taskhub|celery|kombu|amqp|django|granian|walkers\.(walks|http|services|authoring)|opentelemetry\.(sdk|exporter))"
+    r"(\.|$)"
+)
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 

@@ -17,6 +17,7 @@ from taskhub.runs.models import Run
 from taskhub.runs.queue.broker import notify_worker
 from taskhub.runs.queue.signals import ask_for_admission
 from taskhub.runs.run_kinds import kind_of
+from taskhub.trace_context import current_traceparent
 
 _FIELDS: Any = Run._meta.concrete_fields
 _COPY = f"COPY runs_run ({', '.join(field.column for field in _FIELDS)}) FROM STDIN"
@@ -82,6 +83,7 @@ def new_run(*, kind: str, owner: Any, name: str, arguments: Mapping[str, Any], *
         attempts=given.pop("attempts", run_kind.attempts),
         time_limit=time_limit,
         request_id=current_request_id(),
+        traceparent=current_traceparent(),
         **given,
     )
 

@@ -14,7 +14,8 @@ from django.http import HttpResponseBase
 from django.urls import set_script_prefix
 from django.utils.functional import LazyObject
 
-from taskhub.metrics.reports import begin_reports
+from taskhub.metrics.reports import begin_reports, end_reports
+from taskhub.spans import flush_spans
 from taskhub.web.front.broken_answers import end_connection
 from taskhub.web.front.front_state import FrontState
 from taskhub.web.front.http_exchange import HttpExchange, Send
@@ -99,6 +100,8 @@ class Front(FrontState):
             else:
                 self._guard.stop()
                 request_register.close()
+                end_reports()
+                flush_spans()
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
                 return

@@ -12,10 +12,12 @@ from django.http import HttpResponseBase
 from taskhub.db.connections import give_back_connection
 from taskhub.errors import Problem, not_stored
 from taskhub.log_context import about, accepted_request_id
+from taskhub.spans import Span, begin_span
+from taskhub.trace_context import accepted_traceparent, within_trace
 from taskhub.web.front.environ import environ_of
 from taskhub.web.front.front_state import FrontState
 from taskhub.web.front.request_body import SMALL_BODY_BYTES, BodyReader, Receive, StreamedBody, new_spool
-from taskhub.web.front.request_metrics import count_request
+from taskhub.web.front.request_metrics import count_request, labels_of
 from taskhub.web.front.request_register import request_register
 from taskhub.web.front.responses import DeferredResponse, EventStreamResponse, WakeUpSource
 from taskhub.web.front.thread_turns import client_of
@@ -26,6 +28,7 @@ Send = Callable[[dict[str, Any]], Awaitable[Any]]
 Value = TypeVar("Value")
 
 SEND_BYTES = 64 * 1024  # small pieces of a stream are sent together
+PROBES = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})  # asked every few seconds; nobody wants spans of them
 CONFIRM_SECONDS = 1.0  # for a subscription
 
 
@@ -40,6 +43,9 @@ class HttpExchange:
         self._environ = environ_of(scope)
         self._request_id = accepted_request_id(self._environ.get("HTTP_X_REQUEST_ID", ""))
         self._line = f"{scope['method']} {scope['path']}"
+        traceparent = accepted_traceparent(self._environ.get("HTTP_TRACEPARENT", ""))
+        is_probe = scope["path"] in PROBES
+        self._span = Span(traceparent) if is_probe else begin_span(scope["method"], "SERVER", parent=traceparent)
         self._client = client_of(self._environ, settings.PROXIES)
         self._threads = front.threads
         self._reader: BodyReader | None = None
@@ -49,6 +55,12 @@ class HttpExchange:
         self.is_answering = False  # the answer has begun, and has not ended
 
     async def serve(self) -> None:
+        try:
+            await self._serve()
+        finally:
+            self._span.end()
+
+    async def _serve(self) -> None:
         try:
             await self._take_body()
         except Problem as problem:
@@ -83,13 +95,24 @@ class HttpExchange:
         There are fewer connections than threads.
         """
         if self._threads is not self._front.threads:
-            return await self._threads.call(_call, self._line, self._request_id, function, *arguments)
+            return await self._threads.call(self._call, function, *arguments)
         await self._front.turns.take(self._client)
         try:
-            return await self._threads.call(_call, self._line, self._request_id, function, *arguments)
+            return await self._threads.call(self._call, function, *arguments)
         finally:
             self._front.turns.give_back(self._client)
             self._front.ended_calls += 1
+
+    def _call(self, function: Callable[..., Value], *arguments: Any) -> Value:
+        try:
+            with (
+                request_register.entry(self._line),
+                about(request_id=self._request_id),
+                within_trace(self._span.traceparent),
+            ):
+                return function(*arguments)
+        finally:
+            give_back_connection()
 
     # The request
 
@@ -205,9 +228,21 @@ class HttpExchange:
         return self._environ["REQUEST_METHOD"] == "HEAD" or response.status_code in {204, 304}
 
     def _head(self, response: Any) -> dict[str, Any]:
-        count_request(self._environ, response.status_code, self._view_seconds)
+        self._record_answer(response.status_code)
         headers = [*_headers_of(response), (b"x-request-id", self._request_id.encode())]
         return {"type": "http.response.start", "status": response.status_code, "headers": headers}
+
+    def _record_answer(self, status: int) -> None:
+        method, route = labels_of(self._environ)
+        count_request(method, route, status, self._view_seconds)
+        self._span.describe(
+            f"{method} /{route}",
+            http__request__method=method,
+            http__route=f"/{route}",
+            http__response__status_code=status,
+        )
+        if status >= 500:
+            self._span.fail(str(status))
 
     async def _send_piece(self, piece: bytes) -> None:
         if piece:
@@ -230,14 +265,6 @@ def _headers_of(response: HttpResponseBase) -> list[tuple[bytes, bytes]]:
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.items()]
     cookies = [(b"set-cookie", morsel.OutputString().encode("latin-1")) for morsel in response.cookies.values()]
     return headers + cookies
-
-
-def _call(line: str, request_id: str, function: Callable[..., Value], *arguments: Any) -> Value:
-    try:
-        with request_register.entry(line), about(request_id=request_id):
-            return function(*arguments)
-    finally:
-        give_back_connection()
 
 
 def _answer_or_problem(response: DeferredResponse, time_is_up: bool, path: str) -> HttpResponseBase | None:

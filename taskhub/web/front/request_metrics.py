@@ -32,10 +32,14 @@ def route_of(request: HttpRequest) -> str:
     return ADMIN if route.startswith(ADMIN) else route
 
 
-def count_request(environ: Mapping[str, Any], status: int, seconds: float | None) -> None:
-    """Counts an answer. `seconds` are those of the view; None where none was called."""
+def labels_of(environ: Mapping[str, Any]) -> tuple[str, str]:
+    """The method and the route of a request that Django has answered, each of few variants."""
     method = environ["REQUEST_METHOD"] if environ["REQUEST_METHOD"] in METHODS else OTHER_METHOD
-    route = environ.get(ROUTE, UNMATCHED)
+    return method, environ.get(ROUTE, UNMATCHED)
+
+
+def count_request(method: str, route: str, status: int, seconds: float | None) -> None:
+    """Counts an answer. `seconds` are those of the view; None where none was called."""
     REQUESTS.add(method, route, str(status))
     if seconds is not None:
         REQUEST_SECONDS.observe(seconds, method, route)
