@@ -78,8 +78,14 @@ class ProcessFileView(ExtractionView):
             OpenApiParameter("name", str, OpenApiParameter.PATH, description="As a record has it."),
             RANGE,
         ],
-        responses={(200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "The file")}
-        | problems(404, 416),
+        responses={
+            (200, "application/octet-stream"): OpenApiResponse(
+                OpenApiTypes.BINARY,
+                "The file",
+                [OpenApiExample("A file", "...", media_type="application/octet-stream", response_only=True)],
+            ),
+            **problems(404, 416),
+        },
     )
     def get(self, request: Request, id: str, name: str) -> HttpResponseBase:
         """Download a file of a process.

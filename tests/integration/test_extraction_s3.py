@@ -1,16 +1,20 @@
 """Results on a storage that speaks S3: a real server, and links of its own."""
 
+import io
 import zlib
 from collections.abc import Iterator
 from typing import Any
 
 import boto3
+import orjson
 import pytest
 import requests
 from moto.server import ThreadedMotoServer
 
+from extraction.domain.downloads import DOWNLOAD_RULE, describe_file, stored_name
 from extraction.models import ExtractionPage, Process, ProcessNote
 from extraction.services import payloads, process_lifecycle, processes, retention, signed_links, slices, tasks
+from extraction.services.downloaded_files import store_file
 from extraction.worker_loop import write_results
 from tests.conftest import Person
 
@@ -94,3 +98,21 @@ def test_a_storage_that_is_away_keeps_the_process_waiting(owner: Person, bucket:
     bucket.create_bucket(Bucket=BUCKET)
     Process.objects.update(rest_until=None)
     assert turn(process)
+
+
+def test_a_downloaded_file_is_stored_linked_and_removed(owner: Person, bucket: Any) -> None:
+    process, key = fetched(owner), bytes(16)
+    name = stored_name(process.id, key)
+    size, sha256 = store_file(name, io.BytesIO(b"picture"))
+    description = describe_file(name, "http://127.0.0.1:9/a.png", "image/png", size, sha256)
+    records = zlib.compress(orjson.dumps(description))
+    page = {"key": key, "chain": key, "rule": DOWNLOAD_RULE, "state": "done", "records": records}
+    ExtractionPage.objects.create(process=process, url="http://127.0.0.1:9/a.png", **page)
+    answer = owner.get(f"/v1/process/{process.id}/files/{description['name']}")
+    assert b"".join(answer.streaming_content) == b"picture"
+    link = owner.get("/v1/getlink", {"name": description["name"]}).content.decode()
+    assert "X-Amz-Signature" in link
+    assert requests.get(link, timeout=10).content == b"picture"
+    while retention.remove_batch(process):
+        pass
+    assert not bucket.list_objects_v2(Bucket=BUCKET).get("Contents")
