@@ -22,7 +22,6 @@ from extraction.domain.page_libraries import DATES, libraries_of, load_libraries
 from extraction.domain.page_sources import PageContent
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import PageFailure, PageState, page_backoff
-from extraction.domain.single_page_payload import CONTENT
 from extraction.domain.sitemaps import SITEMAP_RULE
 from extraction.fetch.browser import why_no_browser
 from extraction.fetch.host_limits import HostBusy
@@ -55,9 +54,7 @@ class PageProcessor:
         self.rules = {rule.number: rule for rule in (LOGINS, SITEMAPS, *payload.rule.walk())}
         self.renders: dict[str, bool] = dict(process.renders)
         self._trial = asyncio.Lock()
-        libraries = {name for rule in self.rules.values() for name in libraries_of(rule)}
-        if self.payload.is_read and not self.payload.MAKES_RECORDS:
-            libraries.add(TRAFILATURA)
+        libraries = {name for rule in self.rules.values() for name in libraries_of(rule)} | {*payload.libraries}
         self._reader = ReaderProcess(
             self._read_here,
             prepare=partial(load_libraries, libraries) if libraries else None,
@@ -83,16 +80,13 @@ class PageProcessor:
             fetched, cost = await self.fetcher.render(page.url, rule, first=first), page_price(chrome=True)
         else:
             fetched, cost = await self.fetcher.fetch(page.url, rule, first=first), page_price()
-        if not self.payload.MAKES_RECORDS:
+        if not self.payload.is_read:
             product = fetched.data or "".join(fetched.texts).encode()
-            if self.payload.is_read:
-                [record] = orjson.loads((await self._read(page, fetched)).records)
-                product = record[CONTENT].encode()
             return PageOutcome(page, PageState.DONE, fetched.status, fetched.wire, cost=cost, records=product)
         reading = await self._read(page, fetched)
-        if not (self.payload.RENDERS_EMPTY_PAGES and self.gives_records(page)):
+        if not (self.payload.renders_empty_pages and self.gives_records(page)):
             return self._outcome_of(page, fetched, reading, cost)
-        if reading.records:
+        if reading.count:
             self.renders.setdefault(str(rule.number), False)
         elif not rule.is_rendered and (rendered := await self._render_if_it_helps(page, first)):
             fetched, reading = rendered
@@ -161,7 +155,7 @@ class PageProcessor:
             self.credits.give(price)
             await self._save_renders(page, False, str(failure))
             return None
-        await self._save_renders(page, bool(reading.records), f"{reading.count} records")
+        await self._save_renders(page, bool(reading.count), f"{reading.count} records")
         return fetched, reading
 
     async def _save_renders(self, page: ClaimedPage, helped: bool, result: str) -> None:
@@ -195,7 +189,7 @@ class PageProcessor:
         """Reads a page in this process, for as long as it takes."""
         rule, content = self.rules[number], PageContent(tuple(texts), url, media_type, fetched_at, rendered)
         reading = self.payload.read(content, rule=rule, chain=bytes.fromhex(chain), ordinal=ordinal)
-        records = orjson.dumps(reading.records) if reading.records else b""
+        records = reading.product or (orjson.dumps(reading.records) if reading.records else b"")
         shown = b""
         if rule.paginator or reading.shown:
             shown_records = reading.shown or without_columns(reading.records, rule.meta_columns)

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.urls import path, register_converter
 
-from extraction.api import credits, deliveries, files, links, payload_runs, processes, single_pages, tasks
+from extraction.api import credits, deliveries, files, links, payload_runs, processes, samples, single_pages, tasks
 
 
 class KsuidConverter:
@@ -43,6 +43,8 @@ CALLS: list[tuple[str, Any]] = [
     ("parse", payload_runs.ParseView),
     ("extract", payload_runs.ExtractView),
     ("serp", payload_runs.SerpView),
+    ("preview", samples.PayloadPreviewView),
+    ("suggest", samples.PayloadSuggestionsView),
     ("fetch", single_pages.FetchView),
     ("convert/url/screenshot", single_pages.ScreenshotView),
     ("convert/url/pdf", single_pages.PdfView),

@@ -57,6 +57,26 @@ WARNING = {
     "detail": "The selector finds nothing on any page.",
     "at": "2026-01-31T12:00:00Z",
 }
+PREVIEW: dict[str, Any] = {
+    "records": [{"Title_href": "https://shop.example.com/1", "Title_text": "Lamp", "Price": None}],
+    "count": 1,
+    "fields": [
+        {
+            "name": "Title",
+            "matched": 1,
+            "nulls": 0,
+            "examples": [{"Title_href": "https://shop.example.com/1", "Title_text": "Lamp"}],
+        },
+        {"name": "Price", "matched": 0, "nulls": 1, "examples": []},
+    ],
+    "next": "https://shop.example.com/?page=2",
+    "warnings": [{name: text for name, text in WARNING.items() if name != "at"}],
+    "rendered": False,
+    "url": "https://shop.example.com/",
+}
+SUGGESTIONS: dict[str, Any] = {
+    "suggestions": [{"payload": PAYLOAD, "records": [{"Title_text": "Lamp", "Price": "12.50"}], "score": 0.83}]
+}
 DESTINATION = {"type": "s3", "path": "shop", "bucket": "results", "accessKeyId": "AKIA...", "secretAccessKey": "***"}
 DELIVERY = {
     "to": f"s3://results/shop/{PROCESS_ID}.csv",
@@ -97,6 +117,32 @@ WARNING_CODES = [
     *("cells-cut", "characters-replaced", "several-sheets", "rows-left-out"),
 ]
 WARNING_SCHEMA = object_of("ProcessWarning", WARNING, code={"type": "string", "enum": WARNING_CODES})
+PREVIEW_CODES = ["one-block", "next-leads-nowhere", "page-not-taken"]
+PREVIEW_WARNING_SCHEMA = object_of(
+    "PreviewWarning",
+    {name: text for name, text in WARNING.items() if name != "at"},
+    code={"type": "string", "enum": [*WARNING_CODES, *PREVIEW_CODES]},
+)
+RECORDS_SCHEMA: dict[str, Any] = {"type": "array", "items": {"type": "object"}}
+PREVIEW_SCHEMA = object_of(
+    "Preview",
+    PREVIEW,
+    records=RECORDS_SCHEMA,
+    fields={
+        "type": "array",
+        "items": object_of("PreviewField", PREVIEW["fields"][1], examples={"type": "array", "items": {}}),
+    },
+    next=TEXT_OR_NULL,
+    warnings={"type": "array", "items": PREVIEW_WARNING_SCHEMA},
+)
+SUGGESTION_SCHEMA = object_of(
+    "Suggestion",
+    SUGGESTIONS["suggestions"][0],
+    payload={"type": "object"},
+    records=RECORDS_SCHEMA,
+    score={"type": "number"},
+)
+SUGGESTIONS_SCHEMA = object_of("Suggestions", SUGGESTIONS, suggestions={"type": "array", "items": SUGGESTION_SCHEMA})
 DELIVERY_SCHEMA = object_of(
     "ResultDelivery",
     DELIVERY,

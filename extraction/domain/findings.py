@@ -15,6 +15,7 @@ NOTHING_FOUND, ALWAYS_NULL, NO_RECORDS = "nothing-found", "always-null", "no-rec
 LEFT_OUT = "records-left-out"
 FILES_MISSING = "files-missing"
 NOT_USED = "not-used"  # something that was sent has no effect
+ANY_PAGE = "any page"
 NO_RECORDS_WORDS = "No page gives a record."
 
 FindingsByRule = MutableMapping[str, str]  # by the number of the rule, as JSON has it
@@ -95,10 +96,12 @@ def has_value(value: Any) -> bool:
     return value is not None if not isinstance(value, list) else any(one is not None for one in value)
 
 
-def find_warnings(rule: ExtractionRule, known: Mapping[str, str], at: str = "") -> Iterator[ExtractionWarning]:
+def find_warnings(
+    rule: ExtractionRule, known: Mapping[str, str], at: str = "", *, where: str = ANY_PAGE
+) -> Iterator[ExtractionWarning]:
     """Finds what a rule and those behind it have missed on all pages; of rules none of whose pages was read, nothing.
 
-    `at` is the rule's place.
+    `at` is the rule's place, and `where` says which pages were looked at.
     """
     if (text := known.get(str(rule.number))) is None:
         return
@@ -107,14 +110,14 @@ def find_warnings(rule: ExtractionRule, known: Mapping[str, str], at: str = "") 
     for index, (place, selector) in enumerate(selectors_of(rule)):
         if selector != BLOCK and not findings.selectors >> index & 1:
             missed.add(index)
-            yield ExtractionWarning(NOTHING_FOUND, f"{at}{place}", "The selector finds nothing on any page.")
+            yield ExtractionWarning(NOTHING_FOUND, f"{at}{place}", f"The selector finds nothing on {where}.")
     if findings.columns:
         for bit, (name, index) in enumerate(column_places(rule)):
             if index not in missed and not findings.columns >> bit & 1:
                 detail = f"{name} is null in all records."
                 yield ExtractionWarning(ALWAYS_NULL, f"{at}/fields/{index}", detail)
     else:
-        yield ExtractionWarning(NO_RECORDS, at, NO_RECORDS_WORDS)
+        yield ExtractionWarning(NO_RECORDS, at, NO_RECORDS_WORDS if where == ANY_PAGE else f"No record is on {where}.")
     for index, field in enumerate(rule.fields):
         if field.details:
-            yield from find_warnings(field.details, known, f"{at}/fields/{index}/details")
+            yield from find_warnings(field.details, known, f"{at}/fields/{index}/details", where=where)

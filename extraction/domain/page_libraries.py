@@ -11,19 +11,20 @@ from extraction.domain.record_field import DATE, INTEGER, MARKDOWN, NUMBER
 from extraction.domain.typed_values import load_date_words
 
 DATES = "dateparser"
-_OF_TYPES = {DATE: DATES, NUMBER: "price_parser.parser", INTEGER: "price_parser.parser", MARKDOWN: "html_to_markdown"}
-_OF_JSON = ("jsonpath_ng.ext", "chompjs", "extraction.domain.json_source")
+PRICES = "price_parser.parser"
+_OF_TYPES = {DATE: DATES, NUMBER: PRICES, INTEGER: PRICES, MARKDOWN: "html_to_markdown"}
+OF_JSON = ("jsonpath_ng.ext", "chompjs", "extraction.domain.json_source")
 _NOT_EVERYWHERE = {"chompjs"}  # see pyproject.toml
-_OF_XML = ("lxml.etree", "cssselect", "extraction.domain.xml_source")
+OF_XML = ("lxml.etree", "cssselect", "extraction.domain.xml_source")
 
 
 def libraries_of(rule: ExtractionRule) -> Iterator[str]:
     """The modules that reading pages of a rule needs, beside those that all pages need."""
     yield from (_OF_TYPES[field.type] for field in rule.fields if field.type in _OF_TYPES)
     if rule.reads_json:
-        yield from _OF_JSON
+        yield from OF_JSON
     if rule.kind == XML or rule.needs_lxml:
-        yield from _OF_XML
+        yield from OF_XML
 
 
 def load_libraries(names: Iterable[str]) -> None:

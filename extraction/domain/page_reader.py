@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from extraction.domain.downloads import DOWNLOAD_RULE, URL, file_at
 from extraction.domain.extraction_rule import ADDRESS_COLUMN, TIME_COLUMN, ExtractionRule, RecordField
@@ -39,6 +39,7 @@ class PageReading:
 
     In a record, the name under which details nest holds the keys of their pages, in hexadecimal. `shown` is compared
     with the pages before, since a list may end by repeating them; where it is None, the records are compared.
+    `product` is the file that is made of the page, where its payload makes one of it.
     """
 
     records: list[Record] = dataclasses.field(default_factory=list)
@@ -47,6 +48,16 @@ class PageReading:
     shown: list[Record] | None = None
     findings: Findings | None = None
     left_out: int = 0  # records without a required value
+    product: bytes = b""
+
+
+class FoundNodes(NamedTuple):
+    """What the selectors of a rule found in a page: `matches` of each field in the whole page, the blocks, and
+    `by_block`, of each field a list for each block."""
+
+    matches: list[list[Any]]
+    blocks: list[Any]
+    by_block: list[list[list[Any]]]
 
 
 def read_page(
@@ -64,15 +75,22 @@ def read_page(
     Raises `PageFailure` for what is not what the rule says.
     """
     source = open_source(text, rule, media_type)
+    return read_nodes(find_nodes(source, rule), source, url, rule, fetched_at=fetched_at, rendered=rendered)
+
+
+def read_nodes(
+    found: FoundNodes,
+    source: PageSource,
+    url: str,
+    rule: ExtractionRule,
+    *,
+    fetched_at: str = "",
+    rendered: bool = False,
+) -> PageReading:
+    """Reads what the selectors of a rule found in a page, see `read_page`."""
     base = BaseAddress(source.base_address(url))
     reading = PageReading()
-    matches = [[] if field.selector == BLOCK else _matches(source, field, rule) for field in rule.fields]
-    blocks = _blocks(source, rule, matches)
-    places = places_of(blocks, following=rule.goes_on)
-    nodes_by_field = [
-        _nodes_by_block(source, field, found, blocks, places, rule)
-        for field, found in zip(rule.fields, matches, strict=True)
-    ]
+    matches, blocks, nodes_by_field = found
     plans = [FieldPlan.of(field, rule, source, base, rendered=rendered) for field in rule.fields]
     completion = RecordCompletion(rule, url, fetched_at)
     seen: set[str] = set()
@@ -92,18 +110,30 @@ def read_page(
         followed = rule.followed.addresses(source.hrefs(), base, url, rendered=rendered_links)
         reading.links += [DetailsLink(page_key(rule.number, address), rule.number, address) for address in followed]
     reading.links = list({link.key: link for link in reading.links}.values())
-    found = [bool(nodes) or any(by_block) for nodes, by_block in zip(matches, nodes_by_field, strict=True)]
+    bits = [bool(nodes) or any(by_block) for nodes, by_block in zip(matches, nodes_by_field, strict=True)]
     if rule.parent:
-        found.append(bool(blocks))
+        bits.append(bool(blocks))
     if rule.paginator and rule.paginator.type == NEXT:
         pager = source.select(rule.paginator.selector)
-        found.append(bool(pager))
+        bits.append(bool(pager))
         reading.next = next_addresses(
             pager, rule.paginator.attr, source, base, url, rendered=rendered or rule.is_rendered
         )
-    selectors = sum(1 << place for place, one in enumerate(found) if one)
+    selectors = sum(1 << place for place, one in enumerate(bits) if one)
     reading.findings = Findings(selectors, found_columns(reading.records, rule))
     return reading
+
+
+def find_nodes(source: PageSource, rule: ExtractionRule) -> FoundNodes:
+    """What the selectors of a rule find in a page."""
+    matches = [[] if field.selector == BLOCK else _matches(source, field, rule) for field in rule.fields]
+    blocks = _blocks(source, rule, matches)
+    places = places_of(blocks, following=rule.goes_on)
+    by_block = [
+        _nodes_by_block(source, field, found, blocks, places, rule)
+        for field, found in zip(rule.fields, matches, strict=True)
+    ]
+    return FoundNodes(matches, blocks, by_block)
 
 
 def open_source(text: str | bytes, rule: ExtractionRule, media_type: str = "") -> PageSource:

@@ -5,7 +5,7 @@ file of one page. A payload is stored as it was sent: it is checked completely b
 loaded without these checks.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import count
 from typing import Annotated, Any, ClassVar, Protocol, Self
@@ -51,7 +51,6 @@ class Payload(Protocol):
     REQUEST_PLACE: ClassVar[str]  # JSON pointer of its request
     TYPE_PLACE: ClassVar[str]  # JSON pointer of what says that pages are rendered
     MAKES_RECORDS: ClassVar[bool]  # if not, its result is a file that is made of its only page
-    RENDERS_EMPTY_PAGES: ClassVar[bool]  # whether a page that shows no record may be rendered, too
 
     @property
     def name(self) -> str: ...
@@ -76,6 +75,18 @@ class Payload(Protocol):
     @property
     def is_read(self) -> bool:
         """Whether its pages are read, rather than stored as they are."""
+
+    @property
+    def renders_empty_pages(self) -> bool:
+        """Whether a page that shows no record may be rendered, too."""
+
+    @property
+    def reads_data(self) -> bool:
+        """Whether a page may be other than HTML or XML."""
+
+    @property
+    def libraries(self) -> Collection[str]:
+        """The modules that reading its pages needs, beside those of its rules."""
 
     @property
     def settle(self) -> float | None: ...
@@ -172,6 +183,18 @@ class RunTerms(JsonModel):
         return False
 
     @property
+    def renders_empty_pages(self) -> bool:
+        return False
+
+    @property
+    def reads_data(self) -> bool:
+        return False
+
+    @property
+    def libraries(self) -> Collection[str]:
+        return ()
+
+    @property
     def unique(self) -> Sequence[str]:
         return ()
 
@@ -195,6 +218,10 @@ class RecordTerms(RunTerms):
 
     @property
     def is_read(self) -> bool:
+        return True
+
+    @property
+    def reads_data(self) -> bool:
         return True
 
     name: Name = ""
@@ -238,7 +265,6 @@ class PagesPayload(RecordTerms, ExtractionRule):
     REQUEST_PLACE: ClassVar = "/request"
     TYPE_PLACE: ClassVar = "/request/type"
     MAKES_RECORDS: ClassVar = True
-    RENDERS_EMPTY_PAGES: ClassVar = True
 
     request: PagesRequest
     follow: FollowedLinks | None = None
@@ -265,6 +291,10 @@ class PagesPayload(RecordTerms, ExtractionRule):
         columns = {column for field in fields for _, column in field.columns}
         named = [column for field in fields if field.name == name for _, column in field.columns]
         return [name] if name in columns else named
+
+    @property
+    def renders_empty_pages(self) -> bool:
+        return True
 
     @property
     def changes(self) -> str:

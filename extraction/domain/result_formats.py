@@ -10,12 +10,15 @@ from taskhub.jsontools.schema import invalid_value
 CSV, XLSX, JSON, JSONL, XML = "csv", "xlsx", "json", "jsonl", "xml"
 
 HTML, PNG, JPG, PDF, MD = "html", "png", "jpg", "pdf", "md"  # of single pages
+PREVIEW, SUGGESTIONS = "preview", "suggest"  # of single pages that a payload is built by; nothing of these is kept
 SINGLE_PAGE_TYPES = {
     HTML: "text/html; charset=utf-8",
     MD: "text/markdown; charset=utf-8",
     PNG: "image/png",
     JPG: "image/jpeg",
     PDF: "application/pdf",
+    PREVIEW: "application/json",
+    SUGGESTIONS: "application/json",
 }
 MEDIA_TYPES = {
     CSV: "text/csv; charset=utf-8",

@@ -1,13 +1,13 @@
 """Payloads that make one file of one page: its source, a picture, a document. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, field_validator, model_validator
 
 from extraction.domain.extraction_rule import ExtractionRule
-from extraction.domain.main_content import main_markdown
+from extraction.domain.main_content import TRAFILATURA, main_markdown
 from extraction.domain.page_addresses import page_key
 from extraction.domain.page_reader import PageReading
 from extraction.domain.page_request import PageRequest, RequestTarget
@@ -20,7 +20,6 @@ from extraction.domain.selectors import Selector
 from taskhub.jsontools.json_models import Count, Flag, JsonModel, Text, WholeNumber, number_between
 from taskhub.jsontools.schema import invalid_places, invalid_value
 
-CONTENT = "content"  # of what is made of a page that is read
 PRODUCT = "product"  # under this name a stored payload says what is made
 PAPERS = ("A0", "A1", "A2", "A3", "A4", "A5", "A6", "Ledger", "Legal", "Letter", "Tabloid")
 SIDES = ("top", "right", "bottom", "left")
@@ -40,7 +39,6 @@ class SinglePagePayload(RunTerms, RequestTarget):
     REQUEST_PLACE: ClassVar = ""
     TYPE_PLACE: ClassVar = "/type"
     MAKES_RECORDS: ClassVar = False
-    RENDERS_EMPTY_PAGES: ClassVar = False
 
     product: str = HTML
     sent_url: Address = Field(validation_alias=AliasChoices("url", "remoteURL"))
@@ -123,8 +121,12 @@ class SourcePayload(SinglePagePayload, PageRequest):
     def is_read(self) -> bool:
         return self.markdown
 
+    @property
+    def libraries(self) -> Collection[str]:
+        return (TRAFILATURA,) if self.markdown else ()
+
     def read(self, content: PageContent, *, rule: ExtractionRule, chain: bytes, ordinal: int) -> PageReading:
-        return PageReading([{CONTENT: main_markdown(content.texts[0], content.url)}])
+        return PageReading(product=main_markdown(content.texts[0], content.url).encode())
 
     @property
     def needs_chrome(self) -> bool:

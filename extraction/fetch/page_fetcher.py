@@ -121,7 +121,7 @@ class PageFetcher:
     ) -> tuple[GateResponse, str]:
         """The answer that a browser stays at, and its text: pages may lead on to another at once."""
         seconds = self._client.policy.total_timeout
-        judge = partial(check_answer, kinds=_kinds_of(rule) if self._payload.MAKES_RECORDS else PAGES)
+        judge = partial(check_answer, kinds=_kinds_of(rule) if self._payload.reads_data else PAGES)
         call = self._call(url, rule, first)
         try:
             async with asyncio.timeout(seconds):

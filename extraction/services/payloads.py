@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from extraction.domain.payload import PagesPayload, Payload
+from extraction.domain.preview_payload import TRIED, PreviewPayload
+from extraction.domain.result_formats import PREVIEW, SUGGESTIONS
 from extraction.domain.search_payload import ENGINE, SearchPayload
-from extraction.domain.single_page_payload import parse_single_page
+from extraction.domain.single_page_payload import PRODUCT, parse_single_page
+from extraction.domain.suggestion_payload import SuggestionPayload
 from extraction.engines import engines
 from extraction.fetch.browser import why_no_browser
 from extraction.models import Process
@@ -20,8 +23,15 @@ def parse_payload(value: Any, at: str = "", *, single: bool = False, stored: boo
 
     Raises `Rejected` with every fault's place, under `at`.
     """
-    if single:
-        return parse_single_page(value, at, stored=stored)
+    if single and value.get(PRODUCT) == PREVIEW:
+        return PreviewPayload(parse_task_payload(value[TRIED], at, stored=stored))
+    if single and value.get(PRODUCT) == SUGGESTIONS:
+        return SuggestionPayload.parse(value, at, stored=stored)
+    return parse_single_page(value, at, stored=stored) if single else parse_task_payload(value, at, stored=stored)
+
+
+def parse_task_payload(value: Any, at: str = "", *, stored: bool = False) -> PagesPayload | SearchPayload:
+    """Reads the payload of a task, see `parse_payload`."""
     if isinstance(value, Mapping) and ENGINE in value:
         return SearchPayload.parse(value, at, stored=stored, engines=engines())
     return PagesPayload.parse(value, at, stored=stored)

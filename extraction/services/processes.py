@@ -30,23 +30,24 @@ def run_task(*, task: ExtractionTask, overrides: Mapping[str, Any] | None = None
     """
     runs.check_active(task.owner)
     value, payload = plan_run(task=task, overrides=overrides or {})
-    return _start_process(task, task.owner, value, payload, options)
+    return start_process(task, task.owner, value, payload, options)
 
 
 def run_single_page(*, owner: Any, product: str, body: Mapping[str, Any], **options: Any) -> Process:
     """Makes a file of one page, in a process without a task. Raises `Rejected` or `Forbidden`."""
     value = {**body, PRODUCT: product}
-    return _start_process(None, owner, value, check_payload(value, owner, single=True), options)
+    return start_process(None, owner, value, check_payload(value, owner, single=True), options)
 
 
 def run_payload(*, owner: Any, body: Mapping[str, Any], **options: Any) -> Process:
     """Runs a payload in a process without a task. Raises `Rejected` or `Forbidden`."""
-    return _start_process(None, owner, body, check_payload(body, owner), options)
+    return start_process(None, owner, body, check_payload(body, owner), options)
 
 
-def _start_process(
+def start_process(
     task: ExtractionTask | None, owner: Any, value: Mapping[str, Any], payload: Payload, options: Mapping[str, Any]
 ) -> Process:
+    """Starts a process of a payload, which is stored as `value`. Raises `Refused` for a webhook's address."""
     runs.checked_webhook(options.get("webhook", ""))
     with transaction.atomic():
         process = create_process(task, owner, value, payload, None)
@@ -83,7 +84,7 @@ def retry_with(*, run: Run, overrides: Mapping[str, Any]) -> Run:
     if old is None or (old.task and old.task.removed_at):
         raise Conflict("The run's process or its task is deleted, or it never had one.")
     value, payload = _with_overrides(old.payload, old.owner, overrides, single=old.is_single_page)
-    new = _start_process(old.task, old.owner, value, payload, {"retry_of": run}).run
+    new = start_process(old.task, old.owner, value, payload, {"retry_of": run}).run
     assert new is not None
     return new
 

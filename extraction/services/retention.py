@@ -13,6 +13,7 @@ from django.utils import timezone
 from extraction.domain.downloads import DOWNLOAD_RULE
 from extraction.domain.kind_names import REMOVAL
 from extraction.domain.process_status import ProcessStatus
+from extraction.domain.result_formats import PREVIEW, SUGGESTIONS
 from extraction.models import CreditAccount, ExtractionPage, ExtractionTask, Process
 from extraction.services.downloaded_files import delete_files
 from extraction.services.result_files import delete_result
@@ -23,6 +24,8 @@ from taskhub.runs.models import Run
 from taskhub.runs.queue.execution import Execution
 
 BATCH = 5_000
+SAMPLE_KEPT = timedelta(minutes=10)  # longer than anybody waits for a preview
+SAMPLE_SOUGHT = timedelta(hours=2)  # of which processes are looked through; older ones go with all others
 
 FILES_AT_ONCE = 200  # of a batch, which a storage elsewhere deletes one by one
 
@@ -109,8 +112,28 @@ def _unneeded(processes: QuerySet[Process]) -> QuerySet[Process]:
     return processes.exclude(of_task & Q(task__isnull=False) & ~Exists(later))
 
 
+def discard_process(process: Process) -> None:
+    """Stops a process and removes it with its run, so that nothing of it is kept but what it cost."""
+    while remove_batch(process):
+        pass
+    if run := Run.objects.filter(pk=process.run_id).first() if process.run_id else None:
+        runs.remove(run=run)
+
+
+def _left_samples() -> QuerySet[Process]:
+    """Previews and suggestions that nobody has taken: who asked for them went away."""
+    now = timezone.now()
+    until = now - SAMPLE_KEPT
+    ended = Q(finished_at__range=(now - SAMPLE_SOUGHT, until)) & ~Q(results="")
+    waiting = Q(status=ProcessStatus.PENDING, created_at__lt=until)
+    return Process.objects.filter(ended | waiting, format__in=(PREVIEW, SUGGESTIONS))
+
+
 def prune() -> int:
     """Removes one batch of processes past their retention, with their files; returns how many rows."""
+    if sample := _left_samples().first():
+        discard_process(sample)
+        return 1
     since = timezone.now() - timedelta(days=settings.EXTRACTION_RETENTION_DAYS)
     old = _unneeded(Process.objects.filter(finished_at__lt=since)).order_by("finished_at").first()
     return remove_batch(old) if old else 0

@@ -196,6 +196,8 @@ TABLE: dict[str, Row] = {
     f"GET {PROCESS}/export": own(),
     f"GET {PROCESS}/files/<str:name>": own(404),  # it downloaded none
     **{f"POST v1/{name}": each(202, **PAYLOAD) for name in ("parse", "extract", "serp")},
+    "POST v1/preview": each(422, **PAYLOAD),  # nobody works on it here
+    "POST v1/suggest": each(422, url="http://127.0.0.1:9/"),
     "POST v1/fetch": each(202, url="http://127.0.0.1:9/"),
     "POST v1/convert/url/screenshot": each(202, url="http://127.0.0.1:9/"),
     "POST v1/convert/url/pdf": each(202, url="http://127.0.0.1:9/"),

@@ -65,7 +65,10 @@ NEEDS: dict[str, set[str]] = {
         f"POST {PROCESS}/retry",
         *(
             f"POST v1/{name}"
-            for name in ("fetch", "convert/url/screenshot", "convert/url/pdf", "parse", "extract", "serp")
+            for name in (
+                *("fetch", "convert/url/screenshot", "convert/url/pdf", "parse", "extract", "serp"),
+                *("preview", "suggest"),
+            )
         ),
         *(f"{m} js/{name}" for m in BOTH for name in ("walker_run", "wapi/<str:walker>", "walker_queue_cancel")),
     },

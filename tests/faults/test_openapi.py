@@ -93,6 +93,7 @@ JUDGED = [
     *("/v1/process/{id}/retry",),
     # which addresses and selectors there are
     *("/v1/fetch", "/v1/convert/url/screenshot", "/v1/convert/url/pdf", "/v1/parse", "/v1/extract", "/v1/serp"),
+    *("/v1/preview", "/v1/suggest"),
     # which addresses may be called
     *(f"/js/wapi/{name}" for name in ("echo", "fail", "get_botset", "pause", "run")),
     *("/webhooks/test", "/runs/{run_id}/webhook", "/runs/{run_id}/logs", "/webhooks/deliveries"),

@@ -142,7 +142,7 @@ def test_the_page_on_extraction_does_what_it_shows(hub: Hub, folder: Path) -> No
         page = at(hub, DOCS["extraction.md"]).replace("http://127.0.0.1:9001", site.rstrip("/"))
         parts = examples(page)
         outputs = run(parts, folder, dict(hub.environment))
-    assert len(parts) == 11
+    assert len(parts) == 14
     for part, output in zip(parts, outputs, strict=True):
         check(part, output)
 

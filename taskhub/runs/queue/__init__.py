@@ -13,7 +13,7 @@ from taskhub.runs.queue.leases import (
     schedule_retry,
     suspend,
 )
-from taskhub.runs.queue.maintenance import prune, remove_runs_of, sweep
+from taskhub.runs.queue.maintenance import prune, remove, remove_runs_of, sweep
 from taskhub.runs.queue.pubsub import publish
 from taskhub.runs.queue.queries import visible_run, wait
 from taskhub.runs.queue.retries import lasting_options, retry, retry_with
@@ -39,6 +39,7 @@ __all__ = [
     "prune",
     "publish",
     "queue_webhook",
+    "remove",
     "remove_runs_of",
     "renew",
     "resume",

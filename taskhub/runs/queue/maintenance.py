@@ -161,6 +161,11 @@ def remove_runs_of(owner_id: UUID) -> int:
     return len(runs)
 
 
+def remove(*, run: Run) -> None:
+    """Removes a run that has ended and of which nothing is to be kept."""
+    _remove([(run.kind, run.pk)])
+
+
 def _remove(runs: list[tuple[str, UUID]]) -> int:
     """Deletes runs, after what their kinds and other tables keep for them."""
     for kind in all_kinds():
