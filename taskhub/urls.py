@@ -2,7 +2,6 @@
 
 from django.contrib import admin
 from django.urls import include, path
-from django.views.generic import RedirectView
 
 from taskhub.web.openapi.document import DocsView, DocumentView
 
@@ -19,7 +18,7 @@ urlpatterns = [
     path("", include("sequences.api")),
     path("", include("crawlers.api")),
     path("", include("extraction.api")),
-    path("", RedirectView.as_view(pattern_name="docs")),
+    path("", include("taskhub.console.urls")),
     path("admin/", admin.site.urls),
     path("openapi.json", DocumentView.as_view(), name="openapi"),
     path("docs/", DocsView.as_view(), name="docs"),

@@ -19,7 +19,7 @@ from walkers.authoring import sentinels
 
 DOCUMENT: dict[str, Any] = json.loads(document())
 PROBLEM = "application/problem+json"
-UNWRITTEN = ("admin/", "docs/", "openapi.json")  # pages for people, and the document itself
+UNWRITTEN = ("admin/", "docs/", "openapi.json", "console/", "sign-")  # pages for people, and the document itself
 OPEN = {"livez", "readyz", "healthz", "version"}  # they need no credentials and are not limited; a 503 is an answer
 CAPABLE = {
     "capable_tasks_upload",

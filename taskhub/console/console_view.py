@@ -1,0 +1,101 @@
+"""What all pages of the console have in common: who may open them, how often, their headers, and how errors look."""
+
+import logging
+from http import HTTPStatus
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.generic import View
+from rest_framework.exceptions import Throttled
+
+from taskhub.errors import NotFound, Problem, Unavailable
+from taskhub.web.problems import as_problem
+from taskhub.web.rest_policies import RouteThrottle
+
+log = logging.getLogger(__name__)
+
+# No script and no style but the hub's own files, and nothing of another server's.
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Cache-Control": "no-store",  # the next at this computer must not go back to what another was shown
+}
+
+
+class ConsoleView(View):
+    """A page, or a part of one.
+
+    `is_open`: for those who have not signed in, too. `for_staff`: for staff alone; to others it is not there.
+    `throttle_scope` is the rate by which its POSTs are counted, if not those of all calls.
+    """
+
+    is_open: ClassVar[bool] = False
+    for_staff: ClassVar[bool] = False
+    throttle_scope: str | None = None
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            response = self._refusal(request) or super().dispatch(request, *args, **kwargs)
+            if isinstance(response, HttpResponse) and hasattr(response, "render"):
+                response.render()  # what fails there is an error of this page, too
+        except Exception as error:
+            response = error_page(request, error)
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    def _refusal(self, request: HttpRequest) -> HttpResponseBase | None:
+        """The way to the sign-in, for those who have to go there. Raises `NotFound` and `TooMany`."""
+        throttle = RouteThrottle()
+        # A form may be opened as often as anybody likes; what is sent with it is counted.
+        counted = self if request.method == "POST" else None
+        if not throttle.allow_request(request, counted):
+            raise Throttled(throttle.wait())
+        if self.is_open or request.user.is_authenticated:
+            if self.for_staff and not getattr(request.user, "is_staff", False):
+                raise NotFound(f"There is nothing at {request.path}.")
+            return None
+        return way_to_sign_in(request)
+
+
+def way_to_sign_in(request: HttpRequest) -> HttpResponse:
+    """A redirect to the sign-in, which leads back here; of a part of a page that page is led there, and comes again."""
+    if is_partial(request):
+        address = f"{reverse('console:sign-in')}?{urlencode({'next': request.headers.get('HX-Current-URL', '')})}"
+        return HttpResponse(status=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": address})
+    back = request.get_full_path() if request.method in {"GET", "HEAD"} else reverse("console:home")
+    return (
+        redirect_to_login(back, reverse("console:sign-in"))
+        if back != reverse("console:home")
+        else HttpResponseRedirect(reverse("console:sign-in"))
+    )
+
+
+def is_partial(request: HttpRequest) -> bool:
+    """Whether htmx asks for a part of a page; a page that is shown again when somebody goes back is whole."""
+    return "HX-Request" in request.headers and "HX-History-Restore-Request" not in request.headers
+
+
+def error_page(request: HttpRequest, error: Exception) -> HttpResponse:
+    """A page that says what is wrong; what is our fault is logged."""
+    problem = as_problem(error)
+    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(problem, Unavailable):
+        log.error("%s failed", request.path, exc_info=error)
+    response = render(request, "console/error.html", {"problem": problem}, status=problem.status)
+    if problem.retry_after:
+        response["Retry-After"] = str(problem.retry_after)
+    return response
+
+
+def entries_of(problem: Problem) -> list[str]:
+    """What is wrong with a form's fields, a line each; or the problem's own words."""
+    entries = [
+        f"{str(error.get('pointer', '')).lstrip('/')}: {error['detail']}".lstrip(": ") for error in problem.errors
+    ]
+    return entries or [problem.detail]

@@ -1,0 +1,51 @@
+"""`/`: what runs, what failed today and why, and what fires next."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+
+from taskhub.console.console_view import ConsoleView, is_partial
+from taskhub.runs.domain import RUNNING, WAITING, State, oldest_id
+from taskhub.runs.models import Run
+from taskhub.runs.schedules.services import schedules_visible_to
+
+CREDENTIALS = ("Authorization", "X-API-Key")
+ROWS = 8
+COUNTED_MAX = 1000
+TODAY = timedelta(hours=24)
+
+
+class HomeView(ConsoleView):
+    """The page for people; programs, which take no HTML or have credentials of the API, are led to its documents."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.accepts("text/html") and not any(name in request.headers for name in CREDENTIALS):
+            return super().dispatch(request, *args, **kwargs)
+        return HttpResponseRedirect(reverse("docs"), headers={"Vary": "Accept, Authorization, X-API-Key"})
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        runs = Run.objects.visible_to(request.user).brief().select_related("owner")
+        failed = runs.filter(state=State.FAILURE, id__gte=oldest_id(timezone.now() - TODAY))
+        running = runs.filter(state__in=sorted(RUNNING))
+        fires = schedules_visible_to(request.user).filter(periodic__enabled=True, due_at__isnull=False)
+        context = {
+            "figures": [
+                ("running", _count(running), "state=STARTED&state=PROGRESS"),
+                ("waiting", _count(runs.filter(state__in=sorted(WAITING))), "state=PENDING&state=RETRY"),
+                ("failed in 24 hours", _count(failed), "state=FAILURE"),
+            ],
+            "running": list(running[:ROWS]),
+            "failed": list(failed[:ROWS]),
+            "fires": list(fires.order_by("due_at")[:ROWS]),
+        }
+        return render(request, "console/home_parts.html" if is_partial(request) else "console/home.html", context)
+
+
+def _count(runs: Any) -> str:
+    """How many there are, up to a limit: to count all of a big table takes long."""
+    count = len(runs.order_by().values_list("pk", flat=True)[: COUNTED_MAX + 1])
+    return f"{COUNTED_MAX}+" if count > COUNTED_MAX else str(count)

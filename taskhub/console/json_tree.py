@@ -1,0 +1,69 @@
+"""JSON values as trees that fold, without a script: a script only searches and copies them."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+NODES_MAX = 2000
+DEPTH_MAX = 30  # what lies deeper is shown as text
+OPEN_DEPTH = 2
+OPEN_ITEMS = 20  # what has more is folded
+TEXT_MAX = 2000  # characters of one text
+COPIED_MAX = 1_000_000  # characters that can be copied; more has to be asked for
+
+
+class JsonView:
+    """A JSON value to be looked at, up to `NODES_MAX` nodes of it. Its secrets are masked by who makes it."""
+
+    def __init__(self, name: str, value: Any) -> None:
+        self.name, self.value = name, value
+        self._left = NODES_MAX
+
+    @property
+    def is_empty(self) -> bool:
+        return self.value in (None, {}, [], "")
+
+    @property
+    def text(self) -> str:
+        """The whole value, indented; empty where it is too long to be copied from a page."""
+        text = json.dumps(self.value, indent=2, ensure_ascii=False, default=str)
+        return text if len(text) <= COPIED_MAX else ""
+
+    @property
+    def tree(self) -> SafeString:
+        self._left = NODES_MAX
+        return format_html('<ul class="json-tree">{}</ul>', self._node(None, self.value, 0))
+
+    def _node(self, key: str | None, value: Any, depth: int) -> SafeString:
+        label = format_html('<span class="json-key">{}</span> ', key) if key is not None else SafeString("")
+        if not isinstance(value, dict | list) or not value or depth >= DEPTH_MAX:
+            return format_html("<li>{}{}</li>", label, _leaf(value))
+        children = format_html_join("", "{}", self._children(value, depth))
+        mark = "{{{}}}" if isinstance(value, dict) else "[{}]"
+        return format_html(
+            '<li><details{}><summary>{}<span class="json-size">{}</span></summary><ul>{}</ul></details></li>',
+            SafeString(" open") if depth < OPEN_DEPTH and len(value) <= OPEN_ITEMS else "",
+            label,
+            mark.format(len(value)),
+            children,
+        )
+
+    def _children(self, value: Any, depth: int) -> Iterator[tuple[SafeString]]:
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        for index, (key, inner) in enumerate(pairs):
+            if self._left <= 0:
+                yield (format_html('<li class="muted">and {} more</li>', len(value) - index),)
+                return
+            self._left -= 1
+            yield (self._node(str(key), inner, depth + 1),)
+
+
+def _leaf(value: Any) -> SafeString:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    if len(text) > TEXT_MAX:
+        text = f"{text[:TEXT_MAX]}... ({len(text)} characters)"
+    kind = {bool: "constant", type(None): "constant", int: "number", float: "number", str: "text"}.get(type(value), "")
+    return format_html('<span class="json-value json-{}">{}</span>', kind or "other", text)

@@ -1,0 +1,138 @@
+"""`/console/runs`: the runs, filtered as `GET /runs` is, in pages, and what is done with those that are selected."""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from rest_framework.exceptions import ValidationError
+
+from taskhub.console.console_view import ConsoleView, entries_of, is_partial
+from taskhub.errors import Problem, invalid
+from taskhub.runs.domain import State
+from taskhub.runs.models import Run
+from taskhub.runs.queue import cancel, retry, visible_run
+from taskhub.runs.run_filter import RunFilters
+from taskhub.runs.run_kinds import all_kinds
+from taskhub.web.cursor_pagination import RowPage, read_page
+from taskhub.web.problems import as_problem
+from taskhub.web.query_values import query_values
+
+PAGE_ROWS = 50
+SELECTED_MAX = 100
+LISTS = frozenset({"state", "kind", "name", "owner", "tag", "error"})
+SHOWN = frozenset({"state", "kind", "q", "since", "until", "after", "before"})  # what the form has fields for
+POSITIONS = ("after", "before")  # ids between which a page lies
+
+ACTIONS: dict[str, tuple[Callable[..., Run], str]] = {
+    "cancel": (cancel, "cancelled"),
+    "retry": (retry, "accepted again"),
+}
+
+
+class RunTableView(ConsoleView):
+    """The list; htmx gets its rows alone."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        query = _without_empty(request.GET)
+        faults: list[str] = []
+        page = RowPage([], False, False)
+        try:
+            page = _read(request.user, query)
+        except (Problem, ValidationError) as error:
+            faults = entries_of(as_problem(error))
+        context = {
+            "rows": page.rows,
+            "faults": faults,
+            "query": query,
+            "address": _address(query),
+            "newer": _address(query, before=page.rows[0].pk) if page.rows and page.has_previous else "",
+            "older": _address(query, after=page.rows[-1].pk) if page.rows and page.has_next else "",
+            "states": [str(state) for state in State],
+            "chosen_states": query.getlist("state"),
+            "kinds": sorted(kind.name for kind in all_kinds()),
+            "more_filters": [(name, text) for name, texts in query.lists() if name not in SHOWN for text in texts],
+            "is_filtered": any(name not in POSITIONS for name in query),
+        }
+        if not is_partial(request):
+            return render(request, "console/runs.html", context)
+        response = render(request, "console/run_rows.html", context)
+        if "HX-Trigger-Name" in request.headers or request.headers.get("HX-Trigger") == "filters":
+            response["HX-Push-Url"] = _address(query)
+        return response
+
+
+def _without_empty(given: QueryDict) -> QueryDict:
+    """A query without the fields of the form that were left empty."""
+    query = QueryDict(mutable=True)
+    for name, texts in given.lists():
+        if kept := [text for text in texts if text.strip()]:
+            query.setlist(name, kept)
+    return query
+
+
+def _read(user: Any, query: QueryDict) -> RowPage:
+    """A page of the runs that a user may see. Raises `Rejected` and REST framework's `ValidationError`."""
+    values = query_values(query, LISTS)
+    positions = {name: _position(name, values.pop(name)) for name in POSITIONS if name in values}
+    filters = RunFilters(data=values)
+    filters.is_valid(raise_exception=True)
+    filters.filter.check_viewer(user)
+    runs = filters.filter.narrow(Run.objects.visible_to(user).brief().select_related("owner"))
+    if "before" in positions:
+        return read_page(runs, "-id", PAGE_ROWS, after=positions["before"], backwards=True)
+    return read_page(runs, "-id", PAGE_ROWS, after=positions.get("after"))
+
+
+def _position(name: str, text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise invalid(f"/{name}", "This is no place in this list.") from None
+
+
+def _address(query: QueryDict, **position: Any) -> str:
+    pairs = [(name, text) for name, texts in query.lists() if not position or name not in POSITIONS for text in texts]
+    pairs += position.items()
+    return f"{reverse('console:runs')}?{urlencode(pairs)}" if pairs else reverse("console:runs")
+
+
+class SelectedRunsView(ConsoleView):
+    """What is done with the runs that were selected. What refuses it is told, and stops no other."""
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        act, done = ACTIONS.get(request.POST.get("action", ""), (None, ""))
+        if act is None:
+            raise invalid("/action", "There is no such action.")
+        ids = [_position("run", text) for text in dict.fromkeys(request.POST.getlist("run"))]
+        if len(ids) > SELECTED_MAX:
+            raise invalid("/run", f"At most {SELECTED_MAX} at once.")
+        refusals = [refusal for id in ids if (refusal := _act_on(act, id, request.user))]
+        if count := len(ids) - len(refusals):
+            messages.success(request, f"{count} {'run' if count == 1 else 'runs'} {done}.")
+        for refusal in refusals[:5]:
+            messages.warning(request, refusal)
+        if len(refusals) > 5:
+            messages.warning(request, f"And {len(refusals) - 5} more could not be {done}.")
+        return HttpResponseRedirect(way_back(request))
+
+
+def _act_on(act: Callable[..., Run], run_id: UUID, user: Any) -> str:
+    """Why it could not be done with a run; empty when it is done."""
+    try:
+        act(run=visible_run(run_id=run_id, user=user))
+    except Problem as problem:
+        return f"{run_id}: {problem.detail}"
+    return ""
+
+
+def way_back(request: HttpRequest) -> str:
+    """The address of the console that a form says it stands on; the list's where it says another."""
+    address = request.POST.get("back", "")
+    is_own = url_has_allowed_host_and_scheme(address, None) and address.startswith("/")
+    return address if is_own else reverse("console:runs")

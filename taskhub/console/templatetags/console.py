@@ -1,0 +1,118 @@
+"""Template tags and filters of the console: moments, durations, states and progress."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import template
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+NAVIGATION = (("home", "Home"), ("runs", "Runs"))  # names of addresses; those that begin alike belong to the same place
+UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+@register.simple_tag(takes_context=True)
+def navigation(context: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The places of the console, and in which of them this page is."""
+    match = context["request"].resolver_match
+    here = match.url_name.split("-")[0] if match and match.url_name else ""
+    return [
+        {"address": reverse(f"console:{name}"), "label": label, "is_here": name == here} for name, label in NAVIGATION
+    ]
+
+
+@register.filter
+def seconds(value: Any) -> str:
+    """A length of time in seconds, as people say it: `4 ms`, `1.2 s`, `2 min 5 s`, `3 h 12 min`."""
+    if value is None:
+        return ""
+    number = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    if number < 1:
+        return f"{max(number, 0) * 1000:.0f} ms"
+    if number < 60:
+        return f"{number:.1f} s"
+    index = next(index for index, (_, size) in enumerate(UNITS) if number >= size)
+    (unit, size), (smaller, smaller_size) = UNITS[index], UNITS[index + 1]
+    whole, rest = divmod(int(number), size)
+    rest //= smaller_size
+    return f"{whole} {unit} {rest} {smaller}" if rest else f"{whole} {unit}"
+
+
+@register.filter
+def duration(run: Any) -> str:
+    """How long a run has taken, or has gone on by now; empty for one that has not begun."""
+    return seconds((run.finished_at or timezone.now()) - run.started_at) if run.started_at else ""
+
+
+@register.filter
+def waited(run: Any) -> str:
+    """How long a run waited until it began, or has waited by now."""
+    return seconds((run.started_at or run.finished_at or timezone.now()) - run.created_at)
+
+
+@register.filter
+def whole(moment: datetime) -> str:
+    """A moment with its zone."""
+    return f"{moment:%Y-%m-%d %H:%M:%S %Z}"
+
+
+@register.simple_tag
+def ago(moment: datetime | None, empty: str = "") -> str | SafeString:
+    """`2 min ago` or `in 3 h`, with the whole moment beside it."""
+    if moment is None:
+        return empty
+    return format_html(
+        '<time datetime="{}" title="{}" data-ago>{}</time>', moment.isoformat(), whole(moment), relative(moment)
+    )
+
+
+def relative(moment: datetime) -> str:
+    distance = (timezone.now() - moment).total_seconds()
+    unit, size = next(((unit, size) for unit, size in UNITS if abs(distance) >= size), UNITS[-1])
+    count = int(abs(distance) // size)
+    if abs(distance) < 5:
+        return "now"
+    return f"{count} {unit} ago" if distance > 0 else f"in {count} {unit}"
+
+
+@register.simple_tag
+def state(name: str) -> SafeString:
+    """The state of a run, told by a word and not only by a colour."""
+    return format_html('<span class="state state-{}">{}</span>', name, name.lower())
+
+
+@register.simple_tag
+def progress_bar(run: Any) -> str | SafeString:
+    """What a run tells of its progress; empty when it tells nothing, or has ended well."""
+    progress = run.progress or {}
+    done, total, message = progress.get("done"), progress.get("total"), str(progress.get("message") or "")
+    if done is None and not message:
+        return ""
+    if not total:
+        return format_html('<span class="progress">{}</span>', message or done)
+    return format_html(
+        '<span class="progress"><progress value="{}" max="{}" aria-label="Progress">{}/{}</progress>'
+        " <small>{}</small></span>",
+        done,
+        total,
+        done,
+        total,
+        message or f"{done}/{total}",
+    )
+
+
+@register.filter
+def short(value: Any) -> str:
+    """The last characters of an id, by which people tell rows apart; the first are the time."""
+    return str(value)[-8:]
+
+
+@register.filter
+def error_line(error: Any) -> str:
+    """An error on one line."""
+    return f"{error.get('type', '')}: {error.get('message', '')}".strip(": ") if error else ""

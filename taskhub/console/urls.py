@@ -1,0 +1,28 @@
+"""The addresses of the console. `/` is its first page, for browsers; other clients it leads to the documentation."""
+
+from django.urls import path
+
+from taskhub.console.account_pages import PasswordView, SignInView, SignOutView
+from taskhub.console.home_page import HomeView
+from taskhub.console.parts_page import PartsView
+from taskhub.console.run_list import RunTableView, SelectedRunsView
+from taskhub.console.run_page import AgainView, CancelView, RunPageView, RunStoryView, RunSummaryView, RunValuesView
+
+RUN = "console/runs/<uuid:run_id>"
+
+app_name = "console"
+urlpatterns = [
+    path("", HomeView.as_view(), name="home"),
+    path("sign-in", SignInView.as_view(), name="sign-in"),
+    path("sign-out", SignOutView.as_view(), name="sign-out"),
+    path("console/runs", RunTableView.as_view(), name="runs"),
+    path("console/runs/selected", SelectedRunsView.as_view(), name="runs-selected"),
+    path(RUN, RunPageView.as_view(), name="runs-run"),
+    path(f"{RUN}/summary", RunSummaryView.as_view(), name="runs-summary"),
+    path(f"{RUN}/story", RunStoryView.as_view(), name="runs-story"),
+    path(f"{RUN}/values", RunValuesView.as_view(), name="runs-values"),
+    path(f"{RUN}/cancel", CancelView.as_view(), name="runs-cancel"),
+    path(f"{RUN}/again", AgainView.as_view(), name="runs-again"),
+    path("console/password", PasswordView.as_view(), name="password"),
+    path("console/parts", PartsView.as_view(), name="parts"),
+]

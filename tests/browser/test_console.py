@@ -1,0 +1,134 @@
+"""The console in a real browser on a running hub: each page as a user and as staff, wide and narrow, light and dark."""
+
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Visit
+from tests.browser.test_pages import PATIENCE, submit, until
+from tests.hub import PASSWORD, Caller, Hub
+
+pytestmark = pytest.mark.slow
+
+LOOKS = [(1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")]
+
+
+def sign_in(page: Page, hub: Hub, email: str) -> None:
+    page.goto(f"{hub.url}/")
+    page.get_by_label("E-mail address").fill(email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"{hub.url}/")
+
+
+def troubles(visit: Visit) -> list[str]:
+    """Without what a page no longer waited for, such as events of a run that has ended."""
+    return [trouble for trouble in visit.troubles if not trouble.endswith("net::ERR_ABORTED")]
+
+
+def check(page: Page, visit: Visit, folder: Path, name: str) -> None:
+    """The page keeps nobody out, fits its window, and is kept as a picture."""
+    found = [f"{name}: {one['id']} {one['nodes'][0]['target']}" for one in Axe().run(page).response["violations"]]
+    assert found == []
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, f"{name} is too wide"
+    page.screenshot(path=folder / f"{name}.png", full_page=True, caret="initial")  # to hide it needs inline style
+    assert troubles(visit) == []
+
+
+@pytest.fixture(scope="module")
+def olga(hub: Hub) -> Caller:
+    """Has a run that failed, and one that goes on."""
+    olga = hub.sign_up("Olga")
+    failed = submit(olga, "fail", {"message": "no tea"})
+    olga.get("/js/walker_queue_wait", {"task_id": failed, "timeout": 60})
+    until(olga, submit(olga, "pause", {"seconds": 600, "steps": 1200}), b'"state":"PROGRESS"')
+    return olga
+
+
+@pytest.mark.parametrize("person", ["user", "staff"])
+def test_each_page_is_seen_by_everybody_in_each_look(
+    browser: Browser, hub: Hub, olga: Caller, tmp_path: Path, person: str
+) -> None:
+    failed = olga.get("/runs", {"state": "FAILURE"}).json()["results"][0]["id"]
+    paths = {
+        "home": "/",
+        "runs": "/console/runs",
+        "empty": "/console/runs?name=nothing",
+        "run": f"/console/runs/{failed}",
+    }
+    paths |= {"again": f"/console/runs/{failed}/again", "password": "/console/password"}
+    paths |= {"parts": "/console/parts"} if person == "staff" else {}
+    context = browser.new_context(locale="en-GB")
+    visit = Visit(context.new_page())
+    sign_in(visit.page, hub, olga.email if person == "user" else hub.admin.email)
+    for width, look in LOOKS:
+        visit.page.set_viewport_size({"width": width, "height": 900})
+        visit.page.emulate_media(color_scheme="dark" if look == "dark" else "light")
+        for name, path in paths.items():
+            visit.page.goto(hub.url + path)
+            if name == "run":
+                expect(visit.page.locator("#values")).to_contain_text("no tea", timeout=PATIENCE)
+                expect(visit.page.locator(".log")).to_contain_text("no tea", timeout=PATIENCE)
+            check(visit.page, visit, tmp_path, f"{name}-{width}-{look}")
+    assert visit.strange_urls(hub.url) == []
+    context.close()
+
+
+def test_the_sign_in_keeps_nobody_out(visit: Visit, hub: Hub, tmp_path: Path) -> None:
+    visit.page.goto(f"{hub.url}/sign-in")
+    check(visit.page, visit, tmp_path, "sign-in")
+    visit.page.keyboard.type("nobody@hub.example")
+    visit.page.keyboard.press("Tab")
+    visit.page.keyboard.type("wrong password")
+    visit.page.keyboard.press("Enter")
+    expect(visit.page.get_by_role("alert")).to_have_text("The e-mail address or the password is wrong.")
+    check(visit.page, visit, tmp_path, "refused")
+
+
+def test_runs_are_seen_moving_and_acted_upon(visit: Visit, hub: Hub, tmp_path: Path) -> None:
+    page, person = visit.page, hub.sign_up("Paula")
+    sign_in(page, hub, person.email)
+    page.get_by_role("link", name="Runs", exact=True).click()
+    expect(page.get_by_text("Nothing has run yet.")).to_be_visible()
+    run = submit(person, "pause", {"seconds": 600, "steps": 1200})
+    row = page.locator(f"#row-{run}")
+    expect(row.locator(".state")).to_have_text("progress", timeout=PATIENCE)  # the page was not loaded anew
+
+    page.get_by_label("success").check()
+    expect(page.get_by_text("No run is like that.")).to_be_visible()
+    page.wait_for_url(f"{hub.url}/console/runs?state=SUCCESS")
+    page.get_by_role("link", name="Clear").click()
+    row.get_by_role("link").click()
+
+    expect(page.locator("#summary progress")).to_have_attribute("max", "1200")
+    done = page.locator("#summary progress").get_attribute("value")
+    expect(page.locator("#summary progress")).not_to_have_attribute("value", done or "", timeout=PATIENCE)
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    page.get_by_role("button", name="Cancel it").click()
+    expect(page.get_by_text("The run is cancelled.")).to_be_visible()
+    assert person.get(f"/runs/{run}").json()["state"] == "REVOKED"
+
+    page.get_by_role("link", name="Run again").click()
+    page.get_by_label("Arguments").fill('{"ctx": {"seconds": 0.1, "steps": 1}}')
+    page.get_by_role("button", name="Run with these arguments").click()
+    expect(page.locator("#summary .state")).to_have_text("success", timeout=PATIENCE)
+    expect(page.locator("#values")).to_contain_text("report", timeout=PATIENCE)
+    page.get_by_label("Search in Arguments").fill("seconds")
+    expect(page.locator("mark")).to_have_text(["seconds"])
+
+    page.get_by_role("link", name="Runs", exact=True).first.click()
+    page.locator(f"#select-{run}").check()
+    page.get_by_role("button", name="Run again").click()
+    page.get_by_role("button", name="Run them again").click()
+    expect(page.get_by_text("1 run accepted again.")).to_be_visible()
+    page.get_by_label("Select all").check()
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    page.get_by_role("button", name="Cancel them").click()
+    expect(page.get_by_text("1 run cancelled.")).to_be_visible()
+
+    page.get_by_label("Account").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert (visit.strange_urls(hub.url), troubles(visit)) == ([], [])

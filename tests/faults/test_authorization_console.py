@@ -1,0 +1,101 @@
+"""Who may open which page of the console: every page for everybody. A page that is not in here fails."""
+
+from typing import Any, NamedTuple
+
+import pytest
+from django.db import transaction
+from django.test import Client
+
+from taskhub.console.urls import urlpatterns
+from tests.faults.credentials import SESSION_COOKIE, Credentials, World
+from tests.faults.test_authorization import path_of
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unhurried")]
+
+RUN = "console/runs/<uuid:run_id>"
+
+
+class Row(NamedTuple):
+    """What a page answers to its owner, to a stranger, to staff, and to those who have not signed in."""
+
+    owner: int
+    stranger: int
+    staff: int
+    nobody: int = 302  # to the sign-in
+    sent: dict[str, Any] = {}
+
+
+def own(status: int, **sent: Any) -> Row:
+    return Row(status, 404, status, sent=sent)
+
+
+def each(status: int, **sent: Any) -> Row:
+    return Row(status, status, status, sent=sent)
+
+
+TABLE: dict[str, Row] = {
+    "GET ": each(200),
+    "GET sign-in": Row(302, 302, 302, nobody=200),
+    "POST sign-in": Row(302, 302, 302, nobody=200),
+    "POST sign-out": each(302),
+    "GET console/password": each(200),
+    "POST console/password": each(400),
+    "GET console/parts": Row(404, 404, 200),
+    "GET console/runs": each(200),
+    "POST console/runs/selected": each(302, action="cancel"),
+    f"GET {RUN}": own(200),
+    f"GET {RUN}/summary": own(200),
+    f"GET {RUN}/story": own(200),
+    f"GET {RUN}/values": own(200),
+    f"POST {RUN}/cancel": own(302),
+    f"GET {RUN}/again": own(200),
+    f"POST {RUN}/again": own(302),
+}
+
+
+def ask(page: str, things: dict[str, str], by: Credentials, *, csrf: bool = True) -> int:
+    """The status of one page, whose effects are undone."""
+    method, _, route = page.partition(" ")
+    client = Client(raise_request_exception=False, enforce_csrf_checks=True, headers={"Accept": "text/html"})
+    if by.session:
+        client.cookies[SESSION_COOKIE] = by.session
+    headers = dict(by.headers)
+    if csrf:
+        client.cookies["csrftoken"] = headers["X-CSRFToken"] = "c" * 32
+    with transaction.atomic():
+        answer = getattr(client, method.lower())(path_of(route, things), TABLE[page].sent, headers=headers)
+        transaction.set_rollback(True)
+    return int(answer.status_code)
+
+
+def test_the_table_has_every_page_and_no_other() -> None:
+    views: list[tuple[str, Any]] = [(str(pattern.pattern), pattern.callback) for pattern in urlpatterns]
+    pages = {
+        f"{method} {route}"
+        for route, view in views
+        for method in ("GET", "POST")
+        if hasattr(view.view_class, method.lower())
+    }
+    assert pages == set(TABLE)
+
+
+@pytest.mark.parametrize("page", TABLE)
+def test_people_see_what_is_theirs_and_staff_all(page: str, world: World) -> None:
+    row = TABLE[page]
+    expected = {"owner": row.owner, "stranger": row.stranger, "staff": row.staff}
+    got = {name: ask(page, world.things, world.good[name]["session"]) for name in expected}
+    assert got == expected
+    nobodys = {"none": Credentials(), "inactive": world.bad["session of the inactive"]}
+    assert {how: ask(page, world.things, given) for how, given in nobodys.items()} == dict.fromkeys(nobodys, row.nobody)
+
+
+@pytest.mark.parametrize("page", [page for page in TABLE if page.startswith("POST")])
+def test_what_changes_something_needs_the_csrf_token(page: str, world: World) -> None:
+    assert ask(page, world.things, world.good["owner"]["session"], csrf=False) == 403
+
+
+@pytest.mark.parametrize("page", [page for page in TABLE if page.startswith("GET console")])
+def test_credentials_of_programs_open_no_page(page: str, world: World) -> None:
+    """Whoever has a key's scopes only could otherwise do in the console what the key may not."""
+    by = {how: given for how, given in world.good["owner"].items() if how != "session"}
+    assert {how: ask(page, world.things, given) for how, given in by.items()} == dict.fromkeys(by, 302)
