@@ -15,7 +15,7 @@ from taskhub.outbound import Allow, configured_policy
 from tests.conftest import Person
 from tests.extraction_runs import extracted, page, records
 from tests.extraction_sites import Reply, Site, html, serving
-from tests.integration.socks_servers import serving_socks
+from tests.integration.socks_servers import CLOSING, serving_socks
 from tests.rendered_pages import refusal, shown
 
 pytestmark = [pytest.mark.xdist_group("chrome"), pytest.mark.usefixtures("rendering_here")]
@@ -380,6 +380,17 @@ def test_a_browser_goes_through_a_socks_proxy_with_a_login(site: Site, scheme: s
         assert "<h2>x</h2>" in shown(site, proxy=proxy.url("ann:s3cret", scheme=scheme)).texts[0]
         assert len(proxy.asked) >= 2
         assert "authentication failure" in refusal(site, "/", proxy=proxy.url("ann:wrong", scheme=scheme))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_proxy_through_which_no_page_is_rendered_rests(owner: Person, site: Site, settings: Any) -> None:
+    settings.EXTRACTION_CHROME_CONCURRENCY = 1
+    site.other = lambda path, before: html(f"<h1>{path}</h1>")
+    with serving_socks() as good, serving_socks(reply=CLOSING) as dead:  # the first is asked for robots.txt
+        request = {"url": f"{site.url}/{{1..2}}", "type": "chrome", "proxy": [good.url(), dead.url()]}
+        process = extracted(owner, site, request=request, fields=TITLE)
+    assert [record["title"] for record in records(process)] == ["/1", "/2"]
+    assert process.requests == 3
 
 
 @pytest.mark.parametrize(
