@@ -11,6 +11,7 @@ urlpatterns = [
     path("", include("taskhub.runs.metrics_api")),
     path("", include("taskhub.runs.api")),
     path("", include("taskhub.runs.log_api")),
+    path("", include("taskhub.runs.statistics_api")),
     path("", include("taskhub.runs.schedules.api")),
     path("", include("taskhub.runs.webhooks.api")),
     path("", include("taskhub.accounts.api")),

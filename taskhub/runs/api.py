@@ -19,8 +19,10 @@ from taskhub.jsontools.schema import ObjectSchema
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.models import Run
 from taskhub.runs.queue import cancel, retry, retry_with, visible_run
+from taskhub.runs.queue.wait_reasons import waits_of
 from taskhub.runs.run_filter import RunFilters
 from taskhub.runs.run_kinds import kind_or_default
+from taskhub.runs.run_pages import RunPagination
 from taskhub.runs.serializers import EXAMPLE, EXAMPLE_WHOLE, ID, RunSerializer, WholeRunSerializer
 from taskhub.runs.waits import stream_of_events
 from taskhub.security.scopes import KeyScope, require_scopes
@@ -54,6 +56,7 @@ LAST_EVENT_ID = OpenApiParameter(
 
 class RunListView(CheckedView, GenericAPIView[Run]):
     serializer_class = RunSerializer
+    pagination_class = RunPagination
     list_parameters = frozenset({"state", "kind", "name", "owner", "tag", "error"})
 
     @extend_schema(
@@ -65,12 +68,14 @@ class RunListView(CheckedView, GenericAPIView[Run]):
     def get(self, request: Request) -> Response:
         """List runs.
 
-        Newest first: your own runs; for staff everybody's.
+        Newest first: your own runs; for staff everybody's. All that is said must be fulfilled. Where few of many runs
+        fulfil it, a page may be short or even empty before the end: go on while there is a `next`.
         """
         filters = self.read_query(request, RunFilters).filter
         filters.check_viewer(request.user)
         runs = filters.narrow(Run.objects.visible_to(request.user).brief())
-        return self.get_paginated_response(RunSerializer(self.paginate_queryset(runs), many=True).data)
+        page = self.paginate_queryset(runs) or []
+        return self.get_paginated_response(RunSerializer(page, many=True, context={"waits": waits_of(page)}).data)
 
 
 class RunDetailView(CheckedView):

@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from taskhub.runs.domain import ConcurrencyPolicy, State
 from taskhub.runs.models import LogLine, Run
+from taskhub.runs.queue.wait_reasons import WaitReason, waits_of
 from taskhub.runs.run_options import shown_concurrency
 from taskhub.security.masking import mask_all, masked_address
 
@@ -30,6 +31,7 @@ EXAMPLE = {
     "metadata": {"customer": "4711"},
     "priority": 5,
     "concurrency": None,
+    "waiting_for": None,
     "created_at": "2026-01-31T12:00:00.000000Z",
     "started_at": "2026-01-31T12:00:00.004000Z",
     "finished_at": "2026-01-31T12:00:00.009000Z",
@@ -68,6 +70,18 @@ CONCURRENCY_SCHEMA = {
 }
 
 
+WAIT_SCHEMA = {
+    "title": "RunWait",
+    "type": ["object", "null"],
+    "properties": {
+        "reason": {"type": "string", "enum": [str(reason) for reason in WaitReason]},
+        "detail": {"type": "string"},
+    },
+    "required": ["reason", "detail"],
+    "additionalProperties": False,
+}
+
+
 @extend_schema_field(
     {
         "title": "RunProgress",
@@ -96,7 +110,10 @@ class AnyField(serializers.JSONField):
 
 
 class RunSerializer(serializers.ModelSerializer[Run]):
-    """A run without its arguments and result, which may be large."""
+    """A run without its arguments and result, which may be large.
+
+    The context's `waits` are what the runs of a list wait for (`waits_of`); without them it is asked for each run.
+    """
 
     owner = serializers.UUIDField(source="owner_id")
     parent = serializers.UUIDField(source="parent_id", allow_null=True)  # type: ignore[assignment]
@@ -107,6 +124,7 @@ class RunSerializer(serializers.ModelSerializer[Run]):
     tags = serializers.ListField(child=serializers.CharField())
     metadata = serializers.SerializerMethodField(help_text="As its owner gave it, secrets masked.")
     concurrency = serializers.SerializerMethodField()
+    waiting_for = serializers.SerializerMethodField(help_text="Why it waits; null when it does not.")
 
     class Meta:
         model = Run
@@ -119,6 +137,11 @@ class RunSerializer(serializers.ModelSerializer[Run]):
     @extend_schema_field(CONCURRENCY_SCHEMA)
     def get_concurrency(self, run: Run) -> Any:
         return shown_concurrency(run)
+
+    @extend_schema_field(WAIT_SCHEMA)
+    def get_waiting_for(self, run: Run) -> Any:
+        waits = self.context["waits"] if "waits" in self.context else waits_of([run])
+        return waits[run.pk]._asdict() if run.pk in waits else None
 
 
 class WholeRunSerializer(RunSerializer):

@@ -20,11 +20,15 @@ FIRST_ROWS = 20  # that are read before it is known what a row weighs
 
 
 class RowPage(NamedTuple):
-    """Rows of a list in its order, and whether there are more on either side."""
+    """Rows of a list in its order, and whether there are more on either side.
+
+    `reached` is the column of the row to which the list was looked through, where that is none of the page.
+    """
 
     rows: list[Any]
     has_next: bool
     has_previous: bool
+    reached: Any = None
 
 
 def read_page(rows: QuerySet[Any], order: str, limit: int, *, after: Any = None, backwards: bool = False) -> RowPage:
@@ -75,6 +79,7 @@ class NewestFirstPagination(pagination.CursorPagination):
     page_size_query_param = "limit"
     max_page_size = 1000
     row_page = RowPage([], False, False)
+    is_backwards = False
 
     def get_page_size(self, request: Request) -> int:
         text = request.query_params.get("limit", str(self.page_size))
@@ -88,7 +93,8 @@ class NewestFirstPagination(pagination.CursorPagination):
         try:
             cursor = self.decode_cursor(request)
             after, backwards = (cursor.position, cursor.reverse) if cursor else (None, False)
-            self.row_page = read_page(queryset, self.ordering, limit, after=after, backwards=backwards)
+            self.is_backwards = backwards
+            self.row_page = self.read_rows(queryset, limit, after=after, backwards=backwards)
         except (exceptions.NotFound, ValidationError, ValueError, DataError):
             if self.cursor_query_param not in request.query_params:
                 raise
@@ -97,16 +103,23 @@ class NewestFirstPagination(pagination.CursorPagination):
         self.base_url = remove_query_param(settings.PUBLIC_URL + request.get_full_path(), "api_key")
         return self.row_page.rows
 
+    def read_rows(self, queryset: Any, limit: int, *, after: Any, backwards: bool) -> RowPage:
+        return read_page(queryset, self.ordering, limit, after=after, backwards=backwards)
+
     def get_next_link(self) -> str | None:
-        return self._link(self.row_page.rows[-1:], reverse=False) if self.row_page.has_next else None
+        reached = None if self.is_backwards else self.row_page.reached
+        return self._link(self.row_page.rows[-1:], reached, reverse=False) if self.row_page.has_next else None
 
     def get_previous_link(self) -> str | None:
-        return self._link(self.row_page.rows[:1], reverse=True) if self.row_page.has_previous else None
+        reached = self.row_page.reached if self.is_backwards else None
+        return self._link(self.row_page.rows[:1], reached, reverse=True) if self.row_page.has_previous else None
 
-    def _link(self, rows: Sequence[Any], *, reverse: bool) -> str | None:
+    def _link(self, rows: Sequence[Any], reached: Any, *, reverse: bool) -> str | None:
         """The address of the page on the one side of a row; None for an empty page, which has no sides."""
-        positions: list[Any] = [str(getattr(row, self.ordering.lstrip("-"))) for row in rows]
-        return self.encode_cursor(pagination.Cursor(0, reverse, positions[0])) if positions else None
+        positions: list[Any] = [getattr(row, self.ordering.lstrip("-")) for row in rows]
+        position: Any = reached or next(iter(positions), None)
+        text: Any = str(position)
+        return self.encode_cursor(pagination.Cursor(0, reverse, text)) if position else None
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         """For the OpenAPI document."""

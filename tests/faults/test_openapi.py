@@ -74,6 +74,7 @@ JUDGED = [
     *("/user/create/", "/user/manage/", "/user/apikey", "/runs", "/js/walker_run", "/js/wapi/{walker}"),
     # which walkers there are, and what their fields are; what the arguments of a run's kind are
     *("/runs/batch", "/runs/{run_id}/retry"),
+    "/runs/stats",  # how many buckets are between two times, and whose runs the caller may count
     *("/sequences/validate", "/sequences/dry-run", "/sequences/runs", "/sequences/runs/{id}/steps"),
     *("/sequences/runs/{id}/tree", "/sequences/runs/{id}/resume", "/sequences/import"),
     # what a sequence is, which names are those of calls, what its inputs are

@@ -1,20 +1,25 @@
 """The filters of `GET /runs`, and how its pages are read."""
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import chain
 from typing import Any
+from uuid import UUID
 
 import pytest
+from django.conf import settings as django_settings
 from django.utils import timezone
 
-from taskhub.runs import queue, run_kinds
+from taskhub.runs import queue, run_kinds, run_pages
 from taskhub.runs.models import Run
 from tests.conftest import Person
 from tests.probe_kind import ProbeKind
 from tests.problems import problem
 
 pytestmark = pytest.mark.django_db
+OLDEST = b64encode(f"r=1&p={UUID(int=0)}".encode()).decode()  # a cursor before all runs, backwards
 
 
 @pytest.fixture(autouse=True)
@@ -148,3 +153,44 @@ def test_what_is_between_two_times_is_found(owner: Person) -> None:
     at = ended.isoformat().replace("+00:00", "Z")
     for query, found in ((f"finished_since={at}", 1), (f"finished_until={at}", 0), (f"finished_until={just}", 1)):
         assert len(owner.get(f"/runs?{query}").json()["results"]) == found
+
+
+def pages(person: Person, query: str, way: str = "next") -> list[list[str]]:
+    """The ids on each page, from the first to the last."""
+    found, address = [], f"/runs?{query}"
+    while address:
+        page = person.get(address).json()
+        found.append([run["id"] for run in page["results"]])
+        address = (page[way] or "").removeprefix(django_settings.PUBLIC_URL)
+    return found
+
+
+@pytest.fixture
+def short_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a million runs whose filter no index serves: a page is over after so many runs."""
+    monkeypatch.setattr(run_pages, "FIRST_STRETCH", 3)
+    monkeypatch.setattr(run_pages, "PAGE_SECONDS", 0)
+    monkeypatch.setattr(run_pages._Search, "find_rest", lambda search: None)
+
+
+@pytest.mark.usefixtures("short_stretches")
+def test_a_page_that_would_take_too_long_ends_early_and_the_next_one_goes_on(owner: Person, stranger: Person) -> None:
+    tagged = [str(submit(owner, tags=["rare"]).pk)]
+    for person in [owner, stranger] * 4 + [owner]:
+        submit(person)
+    tagged += [str(submit(owner, tags=["rare"]).pk) for _ in range(3)]
+    assert pages(owner, "tag=rare&limit=2") == [tagged[:1:-1], tagged[1:2], [], tagged[:1]]
+    last = owner.get("/runs?tag=rare&limit=1").json()
+    back = owner.get(last["next"].removeprefix(django_settings.PUBLIC_URL)).json()["previous"]
+    assert owner.get(back.removeprefix(django_settings.PUBLIC_URL)).json()["results"] == last["results"]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+def test_pages_in_both_directions_have_each_run_once(
+    owner: Person, stranger: Person, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr(run_pages, "FIRST_STRETCH", 2)
+    tagged = [str(submit(owner, tags=["a"]).pk) for _ in range(5) if submit(stranger) and submit(owner)]
+    assert [*chain(*pages(owner, f"tag=a&limit={limit}"))] == tagged[::-1]
+    back = pages(owner, f"tag=a&limit={limit}&cursor={OLDEST}", "previous")
+    assert [*chain(*reversed(back))] == tagged[::-1]

@@ -131,3 +131,15 @@ def test_what_is_not_waited_for_is_named(command: Command) -> None:
     assert command(answers, "sequence", "run", "-d", "nightly").stdout == "r\n"
     done = command(answers, "--json", "sequence", "run", "-d", "nightly")
     assert json.loads(done.stdout) == {"id": "r", "state": "STARTED"}
+
+
+def test_runs_are_listed_with_their_tags_and_why_they_wait(command: Command) -> None:
+    waiting = RUN | {"state": "PENDING", "tags": ["nightly"], "waiting_for": {"reason": "slot", "detail": "No slot."}}
+    query = "metadata.customer=4711&state=FAILURE&state=REVOKED&name=a&q=ech&limit=5"
+    arguments = ["--state", "FAILURE", "--state", "REVOKED", "--name", "a", "-q", "ech"]
+    arguments += ["--metadata", "customer=4711", "-n", "5"]
+    shown = command({f"/runs?{query}": {"results": [waiting]}}, "runs", *arguments)
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert "nightly" in shown.stdout
+    assert "No slot." in shown.stdout
+    assert command({}, "runs", "--metadata", "customer").exit_code == 2

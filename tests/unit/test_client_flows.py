@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -178,6 +179,24 @@ def test_lists_are_fetched_page_by_page(limit: int | None, entries: int, calls: 
     assert [request.path for request in driver.requests] == ["/runs"] * calls
     if calls > 1:
         assert dict(driver.requests[1].query or {}) == {"cursor": "a+b", "limit": "2"}
+
+
+def test_filters_with_several_values_stay_on_all_pages() -> None:
+    asked: list[httpx.URL] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url)
+        more = f"http://elsewhere.example/runs?{request.url.query.decode()}&cursor=c"
+        return httpx.Response(200, json={"results": [], "next": more if len(asked) == 1 else None})
+
+    with Hub("http://hub.example", "k", transport=httpx.MockTransport(handle)) as hub:
+        since = datetime(2026, 1, 31, tzinfo=UTC)
+        found = hub.runs.list(name=["a, b", "c"], tag="nightly", metadata={"customer": 7, "new": True}, since=since)
+        assert list(found) == []
+    for url in asked:
+        assert url.params.get_list("name") == ["a, b", "c"]
+        assert [url.params[key] for key in ("tag", "metadata.customer", "metadata.new")] == ["nightly", "7", "true"]
+        assert url.params["since"] == since.isoformat()
 
 
 # Events

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 from taskhub_client.errors import HubUnreachable, UnknownAnswer, problem_error
@@ -240,4 +240,10 @@ def pages(
         left -= len(page["results"])
         if not page.get("next"):
             return
-        asked = dict(parse_qsl(urlsplit(page["next"]).query, keep_blank_values=True))
+        asked = _query_of(page["next"])
+
+
+def _query_of(address: str) -> Query:
+    """The query of an address; what is repeated in it has a list."""
+    values = parse_qs(urlsplit(address).query, keep_blank_values=True)
+    return {name: texts if len(texts) > 1 else texts[0] for name, texts in values.items()}

@@ -35,6 +35,16 @@ class HubCalls:
         return (yield from call_object(Request("GET", "/user/manage/")))
 
     @operation
+    def queues(self) -> Flow[list[dict[str, Any]]]:
+        """The queues of the whole hub: what waits and for how long, what goes on, slots and workers."""
+        return list((yield from call_object(Request("GET", "/queues")))["results"])
+
+    @operation
+    def workers(self) -> Flow[list[dict[str, Any]]]:
+        """The workers that are alive, and the runs that they carry out. Raises `Forbidden`: it is for staff."""
+        return list((yield from call_object(Request("GET", "/workers")))["results"])
+
+    @operation
     def make_token(self, email: str, password: str) -> Flow[str]:
         """Signs in, and returns a token for some days. Raises `InvalidRequest` for a wrong password."""
         body = {"email": email, "password": password}

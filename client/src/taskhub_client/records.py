@@ -45,6 +45,10 @@ class RunRecord:
     created_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    priority: int | None = None
+    waiting_for: Mapping[str, str] | None = None  # `reason` and `detail`, while it waits
     result: Any = None  # where the whole run was asked for
     value: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -65,6 +69,10 @@ class RunRecord:
             created_at=parse_time(value.get("created_at")),
             started_at=parse_time(value.get("started_at")),
             finished_at=parse_time(value.get("finished_at")),
+            tags=tuple(value.get("tags") or ()),
+            metadata=value.get("metadata") or {},
+            priority=value.get("priority"),
+            waiting_for=value.get("waiting_for"),
             result=value.get("result"),
             value=value,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -174,14 +175,44 @@ class RunCalls:
         return (yield from submit_batches(calls, idempotency_key))
 
     @emits(RunRecord)
-    def list(self, /, *, limit: int | None = None, **filters: Any) -> Flow[None]:
+    def list(
+        self, /, *, limit: int | None = None, metadata: Mapping[str, Any] | None = None, **filters: Any
+    ) -> Flow[None]:
         """Iterates over runs, newest first, `limit` at most: yours, for staff everybody's.
 
-        The filters are those of `GET /runs`, such as `state="FAILURE"`, `kind`, `name`, `since`; several states in a
-        list.
+        The filters are those of `GET /runs`: `state`, `kind`, `name`, `owner`, `tag`, `error`, `parent`, `retry_of`,
+        `schedule`, `since`, `until`, `finished_since`, `finished_until`, and `q`, a part of a name, a tag or an error.
+        Several values are a list; `metadata` is an object.
         """
-        query = {name: as_text(value) for name, value in filters.items() if value is not None}
-        return (yield from pages("/runs", query, parse=RunRecord.parse, limit=limit))
+        return (yield from pages("/runs", _filters(metadata, filters), parse=RunRecord.parse, limit=limit))
+
+    @operation
+    def stats(
+        self, /, *, bucket: str = "hour", by: str = "state", since: Any = None, until: Any = None, **filters: Any
+    ) -> Flow[builtins.list[dict[str, Any]]]:
+        """What ended by `bucket` (`minute`, `hour`, `day`) and `by` (`state`, `kind`, `name`, `queue`, `none`).
+
+        Each entry has `bucket`, `group`, `runs`, and `p50` and `p95` of the seconds of `duration` and `waiting`. The
+        filters are `kind`, `name` and `owner`.
+        """
+        query = {
+            **_filters(None, filters),
+            "bucket": bucket,
+            "by": by,
+            "since": as_text(since),
+            "until": as_text(until),
+        }
+        said = {name: value for name, value in query.items() if value is not None}
+        return builtins.list((yield from call_object(Request("GET", "/runs/stats", said)))["results"])
+
+
+def _filters(metadata: Mapping[str, Any] | None, filters: Mapping[str, Any]) -> dict[str, Any]:
+    """A query; what has several values is repeated in it, for a name may have a comma."""
+    query = {f"metadata.{name}": as_text(value) for name, value in (metadata or {}).items()}
+    for name, value in filters.items():
+        if value is not None:
+            query[name] = [as_text(one) for one in value] if isinstance(value, list | tuple) else as_text(value)
+    return query
 
 
 class Runs(RunCalls, Blocking):

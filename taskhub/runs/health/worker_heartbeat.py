@@ -40,9 +40,9 @@ def _loop(consumer: Any) -> None:
     while not _stopping.is_set():
         slots = _look(consumer, said)
         if slots != said or time.monotonic() >= say_at:
-            gone = said.keys() - slots.keys()
+            gone, new = said.keys() - slots.keys(), slots.keys() - said.keys()
             said, say_at = slots, time.monotonic() + settings.WORKER_BEAT_SECONDS
-            _try(partial(_say, slots, gone))
+            _try(partial(_say, slots, gone, new))
         _stopping.wait(LOOK_SECONDS)
     _try(lambda: _remove(said))
 
@@ -67,8 +67,10 @@ def _slots(consumer: Any) -> Slots:
     return {consumer.hostname: (queues, processes)}
 
 
-def _say(slots: Slots, gone: Iterable[str]) -> None:
+def _say(slots: Slots, gone: Iterable[str], new: Iterable[str] = ()) -> None:
     _remove(gone)
+    # One of this name that was killed has left its row, which says since when it was there.
+    Worker.objects.filter(name__in=new).exclude(pid=os.getpid()).delete()
     _write(Worker(name=name, queues=queues, processes=numbers) for name, (queues, numbers) in slots.items())
 
 

@@ -8,6 +8,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.fields.json import KeyTextTransform
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
@@ -147,6 +148,11 @@ class Run(models.Model):
             models.Index(
                 fields=["expires_at"], name="run_expiring", condition=Q(state=State.PENDING, expires_at__isnull=False)
             ),
+            models.Index(fields=["-id"], name="run_tagged", condition=~Q(tags=[])),
+            models.Index(
+                KeyTextTransform("type", "error"), F("id").desc(), name="run_error", condition=Q(error__isnull=False)
+            ),
+            models.Index(fields=["finished_at", "owner"], name="run_finished", condition=Q(finished_at__isnull=False)),
             GinIndex(fields=["tags"], name="run_tags", condition=~Q(tags=[])),
             GinIndex(fields=["metadata"], opclasses=["jsonb_path_ops"], name="run_metadata", condition=~Q(metadata={})),
             # The rare states; a list of successes finds them by the indexes above.

@@ -19,6 +19,7 @@ class Worker(models.Model):
         help_text="Process ids; each process carries out one run at a time",
     )
     pid = models.PositiveIntegerField()
+    since = models.DateTimeField(db_default=Now(), editable=False, help_text="When it gave its first heartbeat")
     seen_at = models.DateTimeField()
 
     def __str__(self) -> str:

@@ -71,7 +71,7 @@ _LOCK_CLAIMS = "SELECT pg_advisory_xact_lock(hashtext('runs_run claims'), hashte
 # The plan of a claim takes longer than the claim. It is made once, and must fit whatever the table will hold: along
 # indexes, and of running runs along that of leases alone.
 _PLAN_ONCE = f"{ALONG_INDEXES}, set_config('plan_cache_mode', 'force_generic_plan', true);"
-_SHARES = """
+SHARES = """
 WITH processes AS (
     SELECT name || ':' || unnest(processes) AS name FROM runs_worker
     WHERE %(queue)s = ANY(queues) AND seen_at > clock_timestamp() - %(silent)s
@@ -86,7 +86,7 @@ WITH processes AS (
 )
 """
 _CLAIM_FAIREST = PreparedStatement(
-    _SHARES
+    SHARES
     + _CLAIM.format(
         chosen=_NEXT_OWNER.format(side=">", name="after", may_begin=_MAY_BEGIN)
         + "UNION ALL"
@@ -162,7 +162,7 @@ def seconds_untaken(queue: str) -> float:
     kinds = kinds_of_queue(queue)
     values: Any = {"queue": queue, "kinds": kinds, "silent": worker_timeout(), "cap": settings.RUN_CAP_PER_OWNER}
     with connection.cursor() as cursor:
-        cursor.execute(_SHARES + _SECONDS_UNTAKEN, values)
+        cursor.execute(SHARES + _SECONDS_UNTAKEN, values)
         (seconds,) = cursor.fetchone()
     return seconds or 0.0
 

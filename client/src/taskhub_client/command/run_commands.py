@@ -115,36 +115,47 @@ def print_line(session: Session, line: LogLine) -> None:
 
 @click.command()
 @click.option("--state", multiple=True, help="Such as FAILURE; may be repeated.")
-@click.option("--kind", help="Such as walker, sequence, extraction.")
-@click.option("--name")
-@click.option("--tag")
+@click.option("--kind", multiple=True, help="Such as walker, sequence, extraction; may be repeated.")
+@click.option("--name", multiple=True, help="May be repeated.")
+@click.option("--tag", multiple=True, help="With all of these tags; may be repeated.")
+@click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="With this value in their metadata.")
+@click.option("--error", multiple=True, help="With an error of this type, such as KeyError; may be repeated.")
+@click.option("--owner", multiple=True, help="The id of a user, for staff; may be repeated.")
+@click.option("--schedule", help="What this schedule started.")
 @click.option("--since", help="Accepted at this time or later (RFC 3339).")
+@click.option("--until", help="Accepted before this time.")
+@click.option("--finished-since", help="Ended at this time or later.")
+@click.option("--finished-until", help="Ended before this time.")
+@click.option("-q", "--query", "q", help="A part of a name, a tag or an error, or the beginning of an id.")
 @click.option("-n", "--limit", type=click.IntRange(1), default=20, show_default=True)
 @click.pass_obj
 @finish
-def runs(
-    session: Session,
-    state: tuple[str, ...],
-    kind: str | None,
-    name: str | None,
-    tag: str | None,
-    since: str | None,
-    limit: int,
-) -> None:
+def runs(session: Session, /, limit: int, metadata: tuple[str, ...], **filters: Any) -> None:
     """List runs, newest first."""
-    filters = {"state": list(state) or None, "kind": kind, "name": name, "tag": tag, "since": since}
-    found = session.hub.runs.list(limit=limit, **filters)
+    found = session.hub.runs.list(
+        limit=limit,
+        metadata=dict(_pair(text) for text in metadata),
+        **{name: value for name, value in filters.items() if value},
+    )
     columns = {
         "run": lambda record: record.id,
         "name": lambda record: record.name or record.kind,
         "state": lambda record: record.state,
-        "progress": progress_text,
+        "tags": lambda record: ", ".join(record.tags),
+        "progress": lambda record: progress_text(record) or (record.waiting_for or {}).get("detail", ""),
         "created": lambda record: (
             record.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if record.created_at else ""
         ),
         "error": lambda record: record.error.message.partition("\n")[0][:80] if record.error else "",
     }
     session.table(columns, found, raw=_raw)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise click.UsageError(f"--metadata is KEY=VALUE, not {text!r}.")
+    return key, value
 
 
 def _raw(record: RunRecord) -> Any:
