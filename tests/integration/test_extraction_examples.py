@@ -1,4 +1,4 @@
-"""The payloads of docs/extraction-examples.md give the records that stand below them."""
+"""The payloads of docs/extraction-examples.md and docs/extraction-recipes.md give the records that stand below them."""
 
 import json
 import re
@@ -16,7 +16,8 @@ from tests.extraction_sites import bundled_site
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("extracting_here")]
 
-PAGE = (Path(__file__).parents[2] / "docs" / "extraction-examples.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = "".join((DOCS / f"extraction-{name}.md").read_text() for name in ("examples", "recipes"))
 EXAMPLE = re.compile(
     r"\n### (?P<name>[^\n]+)\n|```json\n(?P<payload>\{\"request\".*?)```(?:\s*```text\n(?P<records>.*?)```)?", re.DOTALL
 )
@@ -25,7 +26,7 @@ RENDERED = '"type": "chrome"'
 
 def examples() -> list[Any]:
     found, name = list[Any](), ""
-    for match in EXAMPLE.finditer(PAGE):
+    for match in EXAMPLE.finditer(PAGES):
         if match["name"]:
             name = match["name"]
         elif match["records"]:
@@ -66,4 +67,4 @@ def test_an_example(owner: Person, shop: str, request: pytest.FixtureRequest, pa
 
 
 def test_each_payload_is_known_to_the_hub() -> None:
-    assert len(examples()) >= 10
+    assert len(examples()) >= 30
