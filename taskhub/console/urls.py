@@ -7,6 +7,7 @@ from taskhub.console.home_page import HomeView
 from taskhub.console.parts_page import PartsView
 from taskhub.console.run_list import RunTableView, SelectedRunsView
 from taskhub.console.run_page import AgainView, CancelView, RunPageView, RunStoryView, RunSummaryView, RunValuesView
+from taskhub.console.schedule_pages import ScheduleActionView, ScheduleListView, SchedulePageView
 
 RUN = "console/runs/<uuid:run_id>"
 
@@ -23,6 +24,9 @@ urlpatterns = [
     path(f"{RUN}/values", RunValuesView.as_view(), name="runs-values"),
     path(f"{RUN}/cancel", CancelView.as_view(), name="runs-cancel"),
     path(f"{RUN}/again", AgainView.as_view(), name="runs-again"),
+    path("console/schedules", ScheduleListView.as_view(), name="schedules"),
+    path("console/schedules/<int:schedule_id>", SchedulePageView.as_view(), name="schedules-schedule"),
+    path("console/schedules/<int:schedule_id>/action", ScheduleActionView.as_view(), name="schedules-action"),
     path("console/password", PasswordView.as_view(), name="password"),
     path("console/parts", PartsView.as_view(), name="parts"),
 ]

@@ -39,11 +39,19 @@ def check(page: Page, visit: Visit, folder: Path, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def olga(hub: Hub) -> Caller:
-    """Has a run that failed, and one that goes on."""
+    """Has a run that failed, one that goes on, and a schedule."""
     olga = hub.sign_up("Olga")
     failed = submit(olga, "fail", {"message": "no tea"})
     olga.get("/js/walker_queue_wait", {"task_id": failed, "timeout": 60})
     until(olga, submit(olga, "pause", {"seconds": 600, "steps": 1200}), b'"state":"PROGRESS"')
+    arguments = {"name": "echo", "ctx": {"value": "hello"}}
+    daily = {
+        "name": "daily",
+        "kind": "walker",
+        "arguments": arguments,
+        "when": {"interval": {"every": 1, "period": "days"}},
+    }
+    assert olga.post("/schedules", daily).status_code == 201
     return olga
 
 
@@ -59,6 +67,8 @@ def test_each_page_is_seen_by_everybody_in_each_look(
         "run": f"/console/runs/{failed}",
     }
     paths |= {"again": f"/console/runs/{failed}/again", "password": "/console/password"}
+    schedule = olga.get("/schedules").json()["results"][0]["id"]
+    paths |= {"schedules": "/console/schedules", "schedule": f"/console/schedules/{schedule}"}
     paths |= {"parts": "/console/parts"} if person == "staff" else {}
     context = browser.new_context(locale="en-GB")
     visit = Visit(context.new_page())

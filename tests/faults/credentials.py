@@ -86,6 +86,7 @@ def _things(owner: Person) -> dict[str, str]:
         "<uuid:id>": sequence.pk,
         "graph": graph.pk,
         "<int:id>": schedule.pk,
+        "<int:schedule_id>": schedule.pk,
         "<int:file_id>": 1,
         "<str:prefix>": key.prefix,
         "sequences/<str:name>": "health",

@@ -12,6 +12,7 @@ from tests.faults.test_authorization import path_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unhurried")]
 
+SCHEDULE = "console/schedules/<int:schedule_id>"
 RUN = "console/runs/<uuid:run_id>"
 
 
@@ -42,6 +43,9 @@ TABLE: dict[str, Row] = {
     "POST console/password": each(400),
     "GET console/parts": Row(404, 404, 200),
     "GET console/runs": each(200),
+    "GET console/schedules": each(200),
+    f"GET {SCHEDULE}": own(200),
+    f"POST {SCHEDULE}/action": own(302, action="run"),
     "POST console/runs/selected": each(302, action="cancel"),
     f"GET {RUN}": own(200),
     f"GET {RUN}/summary": own(200),

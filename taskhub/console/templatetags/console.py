@@ -12,7 +12,11 @@ from django.utils.safestring import SafeString
 
 register = template.Library()
 
-NAVIGATION = (("home", "Home"), ("runs", "Runs"))  # names of addresses; those that begin alike belong to the same place
+NAVIGATION = (
+    ("home", "Home"),
+    ("runs", "Runs"),
+    ("schedules", "Schedules"),
+)  # names of addresses; those that begin alike belong to the same place
 UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
