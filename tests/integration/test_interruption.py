@@ -16,7 +16,7 @@ import pytest
 from tests.hub import ROOT, STRANGE
 from tests.session import is_alive, processes_of
 
-FLAG = "a test runs"
+FLAG = "ENDLESS_TEST_RUNS"  # the variable that names the file which says so
 START_SECONDS, END_SECONDS = 150, 60
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("starts"), pytest.mark.timeout(300)]
 
@@ -27,35 +27,39 @@ class Suite:
 
     process: "subprocess.Popen[bytes]"
     folder: Path
+    flag: Path
 
 
 @contextmanager
-def running_suite(*options: str) -> Iterator[Suite]:
+def running_suite(flag: Path, *options: str) -> Iterator[Suite]:
     folder = Path(tempfile.mkdtemp(prefix="suite-"))
     folder.chmod(0o755)  # the servers' account passes through
     environment = {name: value for name, value in os.environ.items() if not name.startswith(STRANGE)}
     with subprocess.Popen(
         [sys.executable, "-m", "pytest", *options, "tests/integration/endless.py"],
         cwd=ROOT,
-        env=environment | {"TMPDIR": str(folder)},
+        env=environment | {"TMPDIR": str(folder), FLAG: str(flag)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     ) as process:
         try:
-            yield Suite(process, folder)
+            yield Suite(process, folder, flag)
         finally:
             process.kill()
 
 
-def test_no_process_outlives_an_interrupted_suite() -> None:
+def test_no_process_outlives_an_interrupted_suite(tmp_path: Path) -> None:
     """Ctrl-C in a terminal interrupts each process of a command; SIGTERM ends only the one that is named.
 
     The hub is shared by the test processes of the one suite, and belongs to that of the other.
     """
-    with running_suite("-n", "2") as interrupted, running_suite("-n", "1", "--dist", "loadgroup") as terminated:
+    with (
+        running_suite(tmp_path / "first", "-n", "2") as interrupted,
+        running_suite(tmp_path / "second", "-n", "1", "--dist", "loadgroup") as terminated,
+    ):
         suites = [interrupted, terminated]
-        until(START_SECONDS, lambda: all(is_under_way(suite.folder) for suite in suites))
+        until(START_SECONDS, lambda: all(suite.flag.exists() for suite in suites))
         started = [process for suite in suites for process in processes_of(suite.folder)]
         names = [process.name() for process in started]
         os.killpg(interrupted.process.pid, signal.SIGINT)
@@ -67,11 +71,6 @@ def test_no_process_outlives_an_interrupted_suite() -> None:
     assert len(servers) == 4, "Each suite has one for its tests, and one of its hub."
     assert not any(map(is_alive, started))
     assert not [process for suite in suites for process in processes_of(suite.folder)]
-
-
-def is_under_way(folder: Path) -> bool:
-    """Whether its tests have set the flag; folders come and go meanwhile."""
-    return any(FLAG in files for _, _, files in os.walk(folder))
 
 
 def until(seconds: float, condition: Callable[[], bool]) -> None:
