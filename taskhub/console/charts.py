@@ -39,6 +39,7 @@ class BarChart:
     labels: Sequence[str]
     series: Sequence[Series]
     unit: str = ""
+    adds_up: bool = True  # whether the sum of a series says anything
 
     @property
     def totals(self) -> list[float]:
@@ -62,7 +63,7 @@ class BarChart:
 
     @property
     def sums(self) -> list[tuple[str, float]]:
-        return [(one.name, sum(one.values)) for one in self.series]
+        return [(one.name, sum(one.values)) for one in self.series] if self.adds_up else []
 
     @property
     def parts(self) -> list[BarPart]:

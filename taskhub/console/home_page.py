@@ -1,4 +1,4 @@
-"""`/`: what runs, what failed today and why, and what fires next."""
+"""`/`: what runs, what failed today and why, what fires next, and who carries it out."""
 
 from datetime import timedelta
 from typing import Any
@@ -9,8 +9,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from taskhub.console.console_view import ConsoleView, is_partial
-from taskhub.runs.domain import RUNNING, WAITING, State, oldest_id
+from taskhub.db.plans import reads_along_indexes
+from taskhub.runs.domain import WAITING, State, oldest_id
 from taskhub.runs.models import Run
+from taskhub.runs.queue.queue_states import queue_states, worker_states
 from taskhub.runs.schedules.services import schedules_visible_to
 
 CREDENTIALS = ("Authorization", "X-API-Key")
@@ -28,20 +30,23 @@ class HomeView(ConsoleView):
         return HttpResponseRedirect(reverse("docs"), headers={"Vary": "Accept, Authorization, X-API-Key"})
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        runs = Run.objects.visible_to(request.user).brief().select_related("owner")
-        failed = runs.filter(state=State.FAILURE, id__gte=oldest_id(timezone.now() - TODAY))
-        running = runs.filter(state__in=sorted(RUNNING))
-        fires = schedules_visible_to(request.user).filter(periodic__enabled=True, due_at__isnull=False)
-        context = {
-            "figures": [
-                ("running", _count(running), "state=STARTED&state=PROGRESS"),
-                ("waiting", _count(runs.filter(state__in=sorted(WAITING))), "state=PENDING&state=RETRY"),
-                ("failed in 24 hours", _count(failed), "state=FAILURE"),
-            ],
-            "running": list(running[:ROWS]),
-            "failed": list(failed[:ROWS]),
-            "fires": list(fires.order_by("due_at")[:ROWS]),
-        }
+        with reads_along_indexes():
+            runs = Run.objects.visible_to(request.user).brief().select_related("owner")
+            failed = runs.filter(state=State.FAILURE, id__gte=oldest_id(timezone.now() - TODAY))
+            running = runs.filter(lease_until__isnull=False)  # whoever goes on has one
+            fires = schedules_visible_to(request.user).filter(periodic__enabled=True, due_at__isnull=False)
+            context = {
+                "figures": [
+                    ("running", _count(running), "state=STARTED&state=PROGRESS"),
+                    ("waiting", _count(runs.filter(state__in=sorted(WAITING))), "state=PENDING&state=RETRY"),
+                    ("failed in 24 hours", _count(failed), "state=FAILURE"),
+                ],
+                "running": list(running[:ROWS]),
+                "failed": list(failed[:ROWS]),
+                "queues": queue_states(),
+                "workers": worker_states() if getattr(request.user, "is_staff", False) else [],
+                "fires": list(fires.order_by("due_at")[:ROWS]),
+            }
         return render(request, "console/home_parts.html" if is_partial(request) else "console/home.html", context)
 
 

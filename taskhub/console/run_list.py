@@ -17,9 +17,11 @@ from taskhub.errors import Problem, invalid
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
 from taskhub.runs.queue import cancel, retry, visible_run
+from taskhub.runs.queue.wait_reasons import waits_of
 from taskhub.runs.run_filter import RunFilters
 from taskhub.runs.run_kinds import all_kinds
-from taskhub.web.cursor_pagination import RowPage, read_page
+from taskhub.runs.run_pages import read_runs
+from taskhub.web.cursor_pagination import RowPage
 from taskhub.web.problems import as_problem
 from taskhub.web.query_values import query_values
 
@@ -44,6 +46,7 @@ class RunTableView(ConsoleView):
         page = RowPage([], False, False)
         try:
             page = _read(request.user, query)
+            _add_waits(page.rows)
         except (Problem, ValidationError) as error:
             faults = entries_of(as_problem(error))
         context = {
@@ -51,8 +54,8 @@ class RunTableView(ConsoleView):
             "faults": faults,
             "query": query,
             "address": _address(query),
-            "newer": _address(query, before=page.rows[0].pk) if page.rows and page.has_previous else "",
-            "older": _address(query, after=page.rows[-1].pk) if page.rows and page.has_next else "",
+            "newer": _neighbour(query, page, "before") if page.has_previous else "",
+            "older": _neighbour(query, page, "after") if page.has_next else "",
             "states": [str(state) for state in State],
             "chosen_states": query.getlist("state"),
             "kinds": sorted(kind.name for kind in all_kinds()),
@@ -85,8 +88,25 @@ def _read(user: Any, query: QueryDict) -> RowPage:
     filters.filter.check_viewer(user)
     runs = filters.filter.narrow(Run.objects.visible_to(user).brief().select_related("owner"))
     if "before" in positions:
-        return read_page(runs, "-id", PAGE_ROWS, after=positions["before"], backwards=True)
-    return read_page(runs, "-id", PAGE_ROWS, after=positions.get("after"))
+        return read_runs(runs, PAGE_ROWS, after=positions["before"], backwards=True)
+    return read_runs(runs, PAGE_ROWS, after=positions.get("after"))
+
+
+def _add_waits(runs: list[Run]) -> None:
+    """Adds to each run why it waits, as `wait`; None to one that does not."""
+    waits = waits_of(runs)
+    for run in runs:
+        run.wait = waits.get(run.pk)  # type: ignore[attr-defined]  # for the template
+
+
+def _neighbour(query: QueryDict, page: RowPage, side: str) -> str:
+    """The address of the page on one side, which begins where this one ends, or where its search got in time."""
+    is_reading_side = side == ("before" if "before" in query else "after")
+    ends = [run.pk for run in (page.rows[-1:] if side == "after" else page.rows[:1])]
+    position = (page.reached if is_reading_side else None) or next(
+        iter(ends), query.get("after") or query.get("before")
+    )
+    return _address(query, **{side: position}) if position else ""
 
 
 def _position(name: str, text: str) -> UUID:

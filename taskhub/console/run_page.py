@@ -19,6 +19,7 @@ from taskhub.errors import Forbidden, NotFound, Problem, Rejected
 from taskhub.jsontools.jsonc import parse_jsonc
 from taskhub.runs.models import Run
 from taskhub.runs.queue import cancel, retry, retry_with, visible_run
+from taskhub.runs.queue.wait_reasons import waits_of
 from taskhub.runs.run_options import shown_concurrency
 from taskhub.runs.serializers import LOG_LEVELS, WholeRunSerializer
 from taskhub.security.masking import mask_all, masked_address
@@ -42,6 +43,7 @@ def _summary(run: Run, viewer: Any) -> dict[str, Any]:
     return {
         "run": run,
         "metadata": mask_all(run.metadata) if run.metadata else {},
+        "wait": waits_of([run]).get(run.pk),
         "concurrency": shown_concurrency(run),
         "webhook": run.webhook if run.owner_id == viewer.pk else masked_address(run.webhook),
     }

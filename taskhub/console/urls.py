@@ -3,6 +3,7 @@
 from django.urls import path
 
 from taskhub.console.account_pages import PasswordView, SignInView, SignOutView
+from taskhub.console.home_charts import ChartsView
 from taskhub.console.home_page import HomeView
 from taskhub.console.parts_page import PartsView
 from taskhub.console.run_list import RunTableView, SelectedRunsView
@@ -14,6 +15,7 @@ RUN = "console/runs/<uuid:run_id>"
 app_name = "console"
 urlpatterns = [
     path("", HomeView.as_view(), name="home"),
+    path("console/charts", ChartsView.as_view(), name="home-charts"),
     path("sign-in", SignInView.as_view(), name="sign-in"),
     path("sign-out", SignOutView.as_view(), name="sign-out"),
     path("console/runs", RunTableView.as_view(), name="runs"),

@@ -78,6 +78,8 @@ def test_each_page_is_seen_by_everybody_in_each_look(
         visit.page.emulate_media(color_scheme="dark" if look == "dark" else "light")
         for name, path in paths.items():
             visit.page.goto(hub.url + path)
+            if name == "home":
+                expect(visit.page.locator("#charts")).to_contain_text("Runs that ended", timeout=PATIENCE)
             if name == "run":
                 expect(visit.page.locator("#values")).to_contain_text("no tea", timeout=PATIENCE)
                 expect(visit.page.locator(".log")).to_contain_text("no tea", timeout=PATIENCE)

@@ -36,6 +36,7 @@ def each(status: int, **sent: Any) -> Row:
 
 TABLE: dict[str, Row] = {
     "GET ": each(200),
+    "GET console/charts": each(200),
     "GET sign-in": Row(302, 302, 302, nobody=200),
     "POST sign-in": Row(302, 302, 302, nobody=200),
     "POST sign-out": each(302),

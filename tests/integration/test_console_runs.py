@@ -1,5 +1,6 @@
 """The console's pages of runs: the list with its filters, one run with its story, and what is done with them."""
 
+import html
 import json
 from typing import Any
 
@@ -228,3 +229,31 @@ def test_home_shows_what_runs_and_what_failed(browser: Client, owner: Person) ->
     assert "E: no mine" in page
     assert "theirs" not in page
     assert "<html" not in browser.get("/", headers={"HX-Request": "true"}).text
+
+
+@pytest.mark.parametrize("bucket", ["minute", "hour", "day"])
+def test_charts_tell_how_many_runs_ended(browser: Client, owner: Person, stranger: Person, bucket: str) -> None:
+    for person in (owner, stranger, stranger):
+        cancel(run=run_of(person))
+    page = browser.get(f"/console/charts?bucket={bucket}").text
+    assert "1 revoked" in page
+    assert "<title>" in page
+    assert 'aria-pressed="true"' in page
+
+
+def test_there_is_no_other_span_of_time(browser: Client) -> None:
+    assert browser.get("/console/charts?bucket=year").status_code == 400
+
+
+def test_home_shows_queues_and_to_staff_the_workers(browser: Client, staff: Client, owner: Person) -> None:
+    run_of(owner)
+    page = browser.get("/").text
+    assert "no worker" in page
+    assert "<h2>Workers</h2>" not in page
+    assert "<h2>Workers</h2>" in staff.get("/").text
+
+
+def test_why_a_run_waits_is_told(browser: Client, owner: Person) -> None:
+    run = run_of(owner)
+    for path in ("/console/runs", f"/console/runs/{run.pk}"):
+        assert owner.get(f"/runs/{run.pk}").json()["waiting_for"]["detail"] in html.unescape(browser.get(path).text)
