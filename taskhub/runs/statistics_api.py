@@ -121,7 +121,7 @@ class QueuesView(CheckedView):
 class WorkersView(CheckedView):
     @extend_schema(
         operation_id="workers",
-        tags=["runs"],
+        tags=["operating"],
         responses={200: _results(WORKER, EXAMPLE_WORKER, "The workers")},
     )
     def get(self, request: Request) -> Response:

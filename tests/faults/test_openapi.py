@@ -104,7 +104,7 @@ JUDGED = [
 ]
 # U+0000 cannot be stored, and has no place in values that may be anything; their schema cannot say so.
 FREE = "v1|wapi|walker_run|object_set|sequence|schedule|externals|crawler|stream|status"
-FOR_STAFF = ("admin", "sequence", "metrics")
+FOR_STAFF = ("admin", "sequence", "metrics", "workers")
 ACCEPTED = ["2xx", "401", "403", "404", "409", "412", "422"]
 REFUSALS = {400, 401, 403, 404, 405, 406, 409, 411, 412, 413, 415}  # they change nothing
 REFUSED = ["400", "401", "403", "404", "405", "406", "409", "411", "412", "413", "415", "422"]
