@@ -70,6 +70,7 @@ class CrawlerNoticeKind(RunKind):
     name = NOTICE
     task = "crawlers.tasks.notice"
     queue = QUEUE
+    is_secondary = True
 
 
 class DocumentRemovalKind(RunKind):
@@ -78,6 +79,7 @@ class DocumentRemovalKind(RunKind):
     name = DOCUMENT_REMOVAL
     task = "crawlers.tasks.purge"
     queue = "removal"  # a large one must not hold up the calls to crawlers
+    is_secondary = True
 
     def prune(self) -> int:
         return prune_tombstones() + queue_retentions()

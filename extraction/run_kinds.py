@@ -76,6 +76,7 @@ class TaskRemovalKind(RunKind):
     name = REMOVAL
     task = "extraction.tasks.purge"
     queue = "removal"
+    is_secondary = True
 
 
 class ResultDeliveryKind(RunKind):
@@ -85,6 +86,7 @@ class ResultDeliveryKind(RunKind):
     task = "extraction.tasks.delivery"
     queue = "deliveries"
     retry_delays = RETRY_DELAYS
+    is_secondary = True
 
 
 KINDS = (ProcessKind, TaskRemovalKind, ResultDeliveryKind)

@@ -66,6 +66,7 @@ OWN_APPS = [
     "taskhub",
     "taskhub.accounts",
     "taskhub.runs",
+    "taskhub.runs.bulk",
     "taskhub.runs.webhooks",
     "taskhub.console",
     "walkers",

@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("taskhub.runs.health_api")),
     path("", include("taskhub.runs.metrics_api")),
     path("", include("taskhub.runs.api")),
+    path("", include("taskhub.runs.bulk.api")),
     path("", include("taskhub.runs.log_api")),
     path("", include("taskhub.runs.statistics_api")),
     path("", include("taskhub.runs.schedules.api")),

@@ -20,6 +20,8 @@ class RunKind:
     `task` is the registered name of the Celery task and `queue` where it is sent. `retry_delays` are the seconds after
     each failed attempt that may succeed later, so that there is one attempt more than delays; None for as many attempts
     as the settings say, with exponential back-off. `webhook_event` is the type of the message that tells of its end.
+    Runs of a kind that `is_secondary` come of others, or of what a user has done: bulk changes that do not name the
+    kind pass over them.
     """
 
     name: ClassVar[str] = ""
@@ -27,6 +29,7 @@ class RunKind:
     queue: ClassVar[str] = ""
     retry_delays: ClassVar[tuple[float, ...] | None] = None
     webhook_event: ClassVar[str] = "run.finished"
+    is_secondary: ClassVar[bool] = False
 
     def check(self, arguments: Mapping[str, Any]) -> None:
         """Raises `Rejected` for arguments that cannot run."""

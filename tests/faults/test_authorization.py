@@ -78,6 +78,8 @@ TABLE: dict[str, Row] = {
     "GET openapi.json": everybody(200),
     "GET docs/": everybody(200),
     "GET runs": each(),
+    "POST runs/cancel": each(202, all=True),
+    "POST runs/retry": each(202, all=True),
     "POST runs/batch": each(202, runs=[{"name": "run"}]),
     "GET runs/stats": each(),
     "GET queues": each(),

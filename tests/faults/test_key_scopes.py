@@ -51,6 +51,8 @@ NEEDS: dict[str, set[str]] = {
         f"POST {RUN}/cancel",
         f"POST {RUN}/retry",
         "POST runs/batch",
+        "POST runs/cancel",
+        "POST runs/retry",
         f"POST {DELIVERY}/<uuid:id>/send",
         "POST sequences/runs",
         "POST sequences/dry-run",

@@ -75,6 +75,8 @@ JUDGED = [
     # which walkers there are, and what their fields are; what the arguments of a run's kind are
     *("/runs/batch", "/runs/{run_id}/retry"),
     "/runs/stats",  # how many buckets are between two times, and whose runs the caller may count
+    # that a filter says something, and whose runs are meant
+    *("/runs/cancel", "/runs/retry"),
     *("/sequences/validate", "/sequences/dry-run", "/sequences/runs", "/sequences/runs/{id}/steps"),
     *("/sequences/runs/{id}/tree", "/sequences/runs/{id}/resume", "/sequences/import"),
     # what a sequence is, which names are those of calls, what its inputs are

@@ -12,9 +12,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from taskhub_client import exchange
-from taskhub_client.command import output, stream_commands
+from taskhub_client.command import bulk_changes, output, stream_commands
 from taskhub_client.command.main import main
 from taskhub_client.hub import Hub
+from taskhub_client.runs import Run
 
 RUN = {"id": "r", "name": "echo", "kind": "walker", "state": "STARTED"}
 FAILED_RUN = RUN | {"state": "FAILURE", "error": {"type": "ValueError", "message": "no\x9btea"}}
@@ -28,7 +29,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Command:
     An answer is a value, the status of a refusal, bytes, an exception, or a list of these for one call after the other.
     """
 
-    def run(answers: dict[str, Any], *arguments: str) -> Result:
+    def run(answers: dict[str, Any], *arguments: str, typed: str | None = None) -> Result:
         def handle(request: httpx.Request) -> httpx.Response:
             answer = next(answer for words, answer in answers.items() if words in str(request.url))
             if isinstance(answer, list):
@@ -41,7 +42,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Command:
             return httpx.Response(200, content=answer if isinstance(answer, bytes) else json.dumps(answer))
 
         monkeypatch.setattr(output, "Hub", functools.partial(Hub, transport=httpx.MockTransport(handle)))
-        return CliRunner().invoke(main, ["--url", "http://hub.example", "--key", "k", *arguments])
+        return CliRunner().invoke(main, ["--url", "http://hub.example", "--key", "k", *arguments], input=typed)
 
     monkeypatch.setattr(exchange, "PAUSE_MAX", 0.0)
     monkeypatch.setattr(logging.getLogger("httpx"), "disabled", True)  # other tests have given the log to their hub's
@@ -85,6 +86,61 @@ def test_a_run_that_cannot_be_cancelled_does_not_keep_the_others(command: Comman
     assert done.exit_code == 3
     assert json.loads(done.stdout)["state"] == "REVOKED"
     assert json.loads(done.stderr)["problem"]["status"] == 409
+
+
+BULK = {"id": "b", "name": "cancel", "kind": "bulk", "state": "SUCCESS"}
+CHANGED = {"matched": 2, "changed": 1, "refused": 1, "refusals": [{"run": "r", "detail": "No."}]}
+BULK_ANSWERS = {"_wait": BULK, "/runs/b": BULK | {"result": CHANGED}, "/runs/cancel": BULK, "/runs/retry": BULK}
+
+
+@pytest.mark.parametrize("action", ["cancel", "retry"])
+def test_many_runs_are_changed_by_a_filter(command: Command, action: str) -> None:
+    done = command(BULK_ANSWERS, action, "--tag", "nightly", "--state", "FAILURE", "--yes")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("1 ")
+    assert "r: No." in done.stderr
+    assert json.loads(command(BULK_ANSWERS, "--json", action, "--all", "-y").stdout) == CHANGED
+    assert command(BULK_ANSWERS, action, "--all", "-y", "-d").stdout == "b\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--tag", "a"], ["--all"], [], ["r", "--tag", "a"], ["--tag", "a", "--all", "-y"], ["r", "--all"]],
+    ids=str,
+)
+@pytest.mark.parametrize("action", ["cancel", "retry"])
+def test_which_runs_is_said_in_one_way_and_nobody_is_changed_unasked(
+    command: Command, action: str, arguments: list[str]
+) -> None:
+    assert command({}, action, *arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(("typed", "code"), [("y\n", 0), ("n\n", 1)])
+def test_at_a_terminal_the_number_is_told_and_asked_for(
+    command: Command, typed: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_changes, "is_asked", lambda: True)
+    answers = {**BULK_ANSWERS, "/runs/cancel": [{"matched": 17}, BULK]}
+    done = command(answers, "cancel", "--tag", "a", typed=typed)
+    assert "17 runs will be cancelled" in done.output
+    assert (done.exit_code, "1 cancelled" in done.stdout) == (code, code == 0)
+    assert "No run matches." in command({"/runs/retry": {"matched": 0}}, "retry", "--tag", "a").output
+
+
+@pytest.mark.parametrize(("kind", "sent"), [("walker", {"ctx": {"value": 2}}), ("extraction", {"value": 2})])
+def test_values_of_a_retry_are_a_walkers_ctx_or_the_arguments(
+    command: Command, kind: str, sent: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+
+    def retry(self: Run, arguments: Any) -> Run:
+        given.append(arguments)
+        return self
+
+    monkeypatch.setattr(Run, "retry", retry)
+    assert command({"/runs/r": RUN | {"kind": kind}}, "retry", "r", "value=2").exit_code == 0
+    assert command({"/runs/r": RUN}, "retry", "r").exit_code == 0
+    assert given == [sent, None]
 
 
 def change_page(number: int, *changes: int, more: bool = False) -> dict[str, Any]:

@@ -19,10 +19,12 @@ from standardwebhooks import Webhook
 
 import taskhub_client
 from taskhub_client import errors, exchange
+from taskhub_client.batches import batches_of, submit_batches
 from taskhub_client.command.output import clean, read_values
 from taskhub_client.documents import packed_bodies, upload_documents
 from taskhub_client.exchange import Compute, Emit, NoAnswer, Pause, ReadChunk, Request, Response
 from taskhub_client.hub import AsyncHub, Hub
+from taskhub_client.runs import RunCalls
 from taskhub_client.server_events import EventDecoder, ServerEvent, server_events
 from taskhub_client.settings import (
     Credentials,
@@ -75,6 +77,49 @@ class Driver:
                 go_on = lambda error=reply: flow.throw(error)  # type: ignore[misc]  # noqa: E731
             else:
                 go_on = lambda reply=reply: flow.send(reply)  # type: ignore[misc]  # noqa: E731
+
+
+def test_many_calls_are_requests_of_a_thousand_and_of_two_megabytes_at_most() -> None:
+    small = [{"name": "echo", "ctx": {"value": number}} for number in range(2_500)]
+    assert [len(batch) for batch in batches_of(iter(small))] == [1_000, 1_000, 500]
+    large = [{"name": "echo", "ctx": {"value": "x" * 600_000}}] * 5
+    assert [len(batch) for batch in batches_of(large)] == [2, 2, 1]
+    assert list(batches_of([])) == []
+    assert [len(batch) for batch in batches_of([{"name": "x" * 3_000_000}])] == [1]
+
+
+def test_a_batch_has_a_key_for_each_request_and_its_runs_in_order() -> None:
+    calls = [{"name": f"w{number}"} for number in range(1_001)]
+    answers = [
+        answer(202, {"runs": [{"id": str(n), "state": "PENDING"} for n in part]}) for part in (range(1000), [1000])
+    ]
+    driver = Driver(*answers)
+    runs = driver.drive(submit_batches(calls, "k"))
+    assert [(run.id, run.name, run.kind) for run in runs] == [(str(n), f"w{n}", "walker") for n in range(1_001)]
+    assert [request.headers["Idempotency-Key"] for request in driver.requests] == ["k", "k-1"]
+    assert [len(request.json["runs"]) for request in driver.requests] == [1000, 1]
+
+
+@pytest.mark.parametrize(
+    ("said", "body"),
+    [
+        ({"state": ["FAILURE"], "tag": "a", "name": None}, {"filter": {"state": ["FAILURE"], "tag": "a"}}),
+        ({"since": datetime(2026, 1, 31, tzinfo=UTC)}, {"filter": {"since": "2026-01-31T00:00:00+00:00"}}),
+        ({"metadata": {"n": 1}}, {"filter": {"metadata": {"n": 1}}}),
+        ({"all": True}, {"all": True}),
+        ({}, {}),
+    ],
+    ids=range(5),
+)
+def test_the_filter_of_a_bulk_change_is_json(said: dict[str, Any], body: dict[str, Any]) -> None:
+    record = {"id": "b", "state": "PENDING"}
+    driver = Driver(answer(202, record), answer(200, {"matched": 3}))
+    assert driver.drive(RunCalls.cancel_many(None, **said)).id == "b"
+    assert driver.drive(RunCalls.count_matched(None, "retry", **said)) == 3
+    assert [(request.path, request.json) for request in driver.requests] == [
+        ("/runs/cancel", body),
+        ("/runs/retry", {**body, "dry_run": True}),
+    ]
 
 
 ONCE = Request("POST", "/x", repeatable=False)

@@ -145,6 +145,24 @@ class AsyncRun(RunHandle, Awaiting):
         Awaiting.__init__(self, connection)
 
 
+def bulk_body(all: bool, filters: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of a bulk change: its filter as JSON, or that it is for all runs."""
+    named = {name: as_json(value) for name, value in filters.items() if value is not None}
+    return {**({"filter": named} if named else {}), **({"all": True} if all else {})}
+
+
+def as_json(value: Any) -> Any:
+    """A value of a filter as a body has it."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value if isinstance(value, str | Mapping) or not isinstance(value, Iterable) else [*value]
+
+
+def change_runs(action: str, body: dict[str, Any], idempotency_key: str | None) -> Flow[RunRecord]:
+    request = idempotent(Request("POST", f"/runs/{action}", json=body), idempotency_key)
+    return RunRecord.parse((yield from call_object(request)))
+
+
 def as_text(value: Any) -> Any:
     """A value of a query as the hub reads it."""
     if isinstance(value, datetime):
@@ -173,6 +191,29 @@ class RunCalls:
         `/runs/3/ctx/value`. What other requests before it have brought stays accepted.
         """
         return (yield from submit_batches(calls, idempotency_key))
+
+    @starts_run
+    def cancel_many(
+        self, /, *, all: bool = False, idempotency_key: str | None = None, **filters: Any
+    ) -> Flow[RunRecord]:
+        """Cancels all runs that match, in the background, and returns the run that does it.
+
+        The filters are those of `list`; `all=True` stands for none. Its result says how many were changed.
+        """
+        return (yield from change_runs("cancel", bulk_body(all, filters), idempotency_key))
+
+    @starts_run
+    def retry_many(
+        self, /, *, all: bool = False, idempotency_key: str | None = None, **filters: Any
+    ) -> Flow[RunRecord]:
+        """Tries all runs again that match and were not tried again before; without `state` those that failed."""
+        return (yield from change_runs("retry", bulk_body(all, filters), idempotency_key))
+
+    @operation
+    def count_matched(self, action: str, /, *, all: bool = False, **filters: Any) -> Flow[int]:
+        """How many runs `cancel_many` (`action` is "cancel") or `retry_many` ("retry") would change."""
+        body = {**bulk_body(all, filters), "dry_run": True}
+        return int((yield from call_object(Request("POST", f"/runs/{action}", json=body)))["matched"])
 
     @emits(RunRecord)
     def list(

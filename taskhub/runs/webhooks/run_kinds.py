@@ -15,6 +15,7 @@ class WebhookDeliveryKind(RunKind):
     task = "taskhub.runs.webhooks.tasks.deliver"
     queue = "webhooks"
     retry_delays = RETRY_DELAYS
+    is_secondary = True
 
     def admin_links(self, run: Run) -> list[tuple[str, str]]:
         return [("attempts", f"{reverse('admin:webhooks_deliveryattempt_changelist')}?delivery__id__exact={run.pk}")]

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from taskhub_client.command.bulk_changes import CHANGES, FILTERS, change_many, filters_of, with_options
 from taskhub_client.command.output import (
     REFUSED,
     Session,
@@ -114,29 +115,13 @@ def print_line(session: Session, line: LogLine) -> None:
 
 
 @click.command()
-@click.option("--state", multiple=True, help="Such as FAILURE; may be repeated.")
-@click.option("--kind", multiple=True, help="Such as walker, sequence, extraction; may be repeated.")
-@click.option("--name", multiple=True, help="May be repeated.")
-@click.option("--tag", multiple=True, help="With all of these tags; may be repeated.")
-@click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="With this value in their metadata.")
-@click.option("--error", multiple=True, help="With an error of this type, such as KeyError; may be repeated.")
-@click.option("--owner", multiple=True, help="The id of a user, for staff; may be repeated.")
-@click.option("--schedule", help="What this schedule started.")
-@click.option("--since", help="Accepted at this time or later (RFC 3339).")
-@click.option("--until", help="Accepted before this time.")
-@click.option("--finished-since", help="Ended at this time or later.")
-@click.option("--finished-until", help="Ended before this time.")
-@click.option("-q", "--query", "q", help="A part of a name, a tag or an error, or the beginning of an id.")
+@with_options(*FILTERS)
 @click.option("-n", "--limit", type=click.IntRange(1), default=20, show_default=True)
 @click.pass_obj
 @finish
-def runs(session: Session, /, limit: int, metadata: tuple[str, ...], **filters: Any) -> None:
+def runs(session: Session, /, limit: int, **filters: Any) -> None:
     """List runs, newest first."""
-    found = session.hub.runs.list(
-        limit=limit,
-        metadata=dict(_pair(text) for text in metadata),
-        **{name: value for name, value in filters.items() if value},
-    )
+    found = session.hub.runs.list(limit=limit, **filters_of(filters))
     columns = {
         "run": lambda record: record.id,
         "name": lambda record: record.name or record.kind,
@@ -151,23 +136,27 @@ def runs(session: Session, /, limit: int, metadata: tuple[str, ...], **filters: 
     session.table(columns, found, raw=_raw)
 
 
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise click.UsageError(f"--metadata is KEY=VALUE, not {text!r}.")
-    return key, value
-
-
 def _raw(record: RunRecord) -> Any:
     return dict(record.value)
 
 
 @click.command()
-@click.argument("run_ids", nargs=-1, required=True, metavar="RUN_ID...")
+@click.argument("run_ids", nargs=-1, metavar="[RUN_ID]...")
+@with_options(*FILTERS, *CHANGES)
 @click.pass_obj
 @finish
-def cancel(session: Session, run_ids: tuple[str, ...]) -> None:
-    """Cancel runs. One that cannot be cancelled does not keep the others from it."""
+def cancel(
+    session: Session, /, run_ids: tuple[str, ...], everything: bool, yes: bool, detach: bool, **options: Any
+) -> None:
+    """Cancel runs by their ids, or all that match. One that cannot be cancelled does not keep the others from it.
+
+    Of those that match the number is told first, and asked for.
+    """
+    filters = filters_of(options)
+    _check_choice(bool(run_ids), filters, everything)
+    if not run_ids:
+        change_many(session, "cancel", filters, everything, yes, detach)
+        return
     cancelled = [_is_cancelled(session, run_id) for run_id in run_ids]
     if not all(cancelled):
         sys.exit(REFUSED)
@@ -183,17 +172,39 @@ def _is_cancelled(session: Session, run_id: str) -> bool:
     return True
 
 
+def _check_choice(by_id: bool, filters: dict[str, Any], everything: bool) -> None:
+    """Raises `click.UsageError` unless runs are chosen in one way."""
+    if by_id + bool(filters) + everything != 1:
+        raise click.UsageError("Say which runs: by their ids, by filters such as --state, or --all.")
+
+
 @click.command()
-@click.argument("run_id")
+@click.argument("run_id", required=False)
 @click.argument("values", nargs=-1, metavar="[NAME=VALUE]...")
 @click.option("-w", "--wait", "and_wait", is_flag=True, help="Wait for the new run's end.")
+@with_options(*FILTERS, *CHANGES)
 @click.pass_obj
 @finish
-def retry(session: Session, run_id: str, values: tuple[str, ...], and_wait: bool) -> None:
-    """Run again what has ended, with other arguments where they are given.
+def retry(
+    session: Session,
+    /,
+    run_id: str | None,
+    values: tuple[str, ...],
+    and_wait: bool,
+    everything: bool,
+    yes: bool,
+    detach: bool,
+    **options: Any,
+) -> None:
+    """Run again what has ended, with other arguments where they are given; or all that match and failed.
 
-    Of a walker they are all its values; of other kinds what the hub takes, such as payload=@file.
+    Of a walker the values are all its own; of other kinds what the hub takes, such as payload=@file.
     """
+    filters = filters_of(options)
+    _check_choice(run_id is not None, filters, everything)
+    if run_id is None:
+        change_many(session, "retry", filters, everything, yes, detach)
+        return
     ended, given = session.hub.runs.get(run_id), read_values(values)
     again = ended.retry(({"ctx": given} if ended.record.kind == "walker" else given) if given else None)
     if and_wait:

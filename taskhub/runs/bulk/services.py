@@ -1,0 +1,137 @@
+"""Bulk changes: all runs that a filter matches are cancelled, or tried again, by one run in the background.
+
+What is left to do is always what still matches: runs that have not ended, or those that nobody has tried again yet. So
+a bulk change whose worker was lost goes on where it was, and one that is made twice changes each run once.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
+from uuid_utils.compat import uuid7
+
+from taskhub.errors import Problem
+from taskhub.runs import queue
+from taskhub.runs.domain import State
+from taskhub.runs.models import Run
+from taskhub.runs.queue.execution import Execution
+from taskhub.runs.run_filter import RunFilter
+from taskhub.runs.run_kinds import all_kinds, kind_or_default
+from taskhub.security.scopes import ALL_SCOPES, require_scopes
+
+KIND = "bulk"
+BATCH = 100  # runs that are looked up at once
+REFUSALS_MAX = 100  # that the result names
+TIME_LIMIT = 24 * 3600.0
+
+
+class Action(StrEnum):
+    CANCEL = "cancel"
+    RETRY = "retry"
+
+
+@dataclass(frozen=True)
+class BulkChange:
+    """What is done to which runs: those of its user that were accepted before it and match the filter.
+
+    Only staff name another user, by the filter's `owner`. Without `kind` runs that only belong to others, such as
+    deliveries, are left alone; without `state` a retry is for those that failed.
+    """
+
+    action: Action
+    filter: RunFilter
+    before: UUID
+    user: Any
+    scopes: frozenset[str]  # of the API key that asked for it
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any], user: Any) -> "BulkChange":
+        """The bulk change of a run's arguments. Raises `Rejected` for what its owner may not, or no longer, ask for."""
+        chosen = RunFilter.read(arguments["filter"], at="/filter")
+        chosen.check_viewer(user, at="/filter")
+        scopes = frozenset(arguments.get("scopes", ALL_SCOPES))
+        return cls(Action(arguments["action"]), chosen, UUID(arguments["before"]), user, scopes)
+
+    def runs(self) -> QuerySet[Run]:
+        """The runs that it still has to change."""
+        rows = self.filter.narrow(Run.objects.filter(pk__lt=self.before))
+        if not self.filter.owner:
+            rows = rows.filter(owner=self.user)
+        if not self.filter.kind:
+            rows = rows.exclude(kind__in=[kind.name for kind in all_kinds() if kind.is_secondary])
+        if self.action is Action.CANCEL:
+            return rows.filter(finished_at__isnull=True)
+        if not self.filter.state:
+            rows = rows.filter(state=State.FAILURE)
+        tried_again = Run.objects.filter(retry_of=OuterRef("pk"))
+        return rows.filter(~Exists(tried_again), finished_at__lt=self._asked_at)
+
+    @property
+    def _asked_at(self) -> datetime:
+        """When it was asked for, by the milliseconds of its id; what has ended since does not count."""
+        return datetime.fromtimestamp((self.before.int >> 80) / 1000, UTC) + timedelta(milliseconds=1)
+
+    def apply(self, run_id: UUID) -> None:
+        """Changes one run, in the caller's transaction, unless somebody else has meanwhile. Raises `Problem`s."""
+        run = Run.objects.select_for_update(of=("self",)).filter(pk=run_id).first()
+        if run is None or not self.runs().filter(pk=run_id).exists():  # asked under the lock
+            return
+        if self.action is Action.CANCEL:
+            queue.cancel(run=run)
+        else:
+            require_scopes(self, kind_or_default(run.kind).key_scopes(run.arguments))
+            queue.retry(run=run)
+
+
+def submit_bulk_change(*, action: Action, filter: Mapping[str, Any], user: Any, key: Any, **options: Any) -> Run:
+    """Submits the run of a bulk change. `key` is the API key of the call, whose scopes hold for it, too."""
+    arguments = new_arguments(action, filter, key)
+    arguments["matched"] = BulkChange.of(arguments, user).runs().count()
+    queue.checked_webhook(options.get("webhook", ""))
+    return queue.submit(kind=KIND, owner=user, name=str(action), arguments=arguments, time_limit=TIME_LIMIT, **options)
+
+
+def count_matched(*, action: Action, filter: Mapping[str, Any], user: Any) -> int:
+    """How many runs a bulk change would change now. Raises `Rejected`."""
+    return BulkChange.of(new_arguments(action, filter), user).runs().count()
+
+
+def new_arguments(action: Action, filter: Mapping[str, Any], key: Any = None) -> dict[str, Any]:
+    """The arguments of a bulk change of the runs that have been accepted by now."""
+    scopes = {"scopes": sorted(key.scopes)} if hasattr(key, "scopes") else {}
+    return {"action": str(action), "filter": dict(filter), "before": str(uuid7()), **scopes}
+
+
+def perform_bulk_change(execution: Execution) -> None:
+    """The work of the run: changes one run after the other, each in a transaction of its own."""
+    run, refusals, refused = execution.run, list[dict[str, str]](), 0
+    change, matched = BulkChange.of(run.arguments, run.owner), run.arguments["matched"]
+    changed = max(0, matched - change.runs().count())  # by an attempt before this one
+    for run_id in _ids(change):
+        execution.set_progress(changed + refused, matched)
+        try:
+            with transaction.atomic():
+                queue.confirm(run=run)  # one that was cancelled changes nothing more
+                change.apply(run_id)
+            changed += 1
+        except Problem as problem:
+            refused += 1
+            refusals = [*refusals, {"run": str(run_id), "detail": problem.detail}][:REFUSALS_MAX]
+            execution.log_line(logging.WARNING, f"{run_id}: {problem.detail}")
+    with transaction.atomic():
+        execution.set_progress(changed + refused, matched)
+        execution.succeed({"matched": matched, "changed": changed, "refused": refused, "refusals": refusals})
+
+
+def _ids(change: BulkChange) -> Iterator[UUID]:
+    """The runs to change, the oldest first, looked up batch by batch."""
+    ids: list[UUID] = [UUID(int=0)]
+    while ids:
+        ids = list(change.runs().filter(pk__gt=ids[-1]).order_by("pk").values_list("pk", flat=True)[:BATCH])
+        yield from ids
