@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
@@ -33,15 +34,19 @@ class HomeView(ConsoleView):
         with reads_along_indexes():
             runs = Run.objects.visible_to(request.user).brief().select_related("owner")
             failed = runs.filter(state=State.FAILURE, id__gte=oldest_id(timezone.now() - TODAY))
-            running = runs.filter(lease_until__isnull=False)  # whoever goes on has one
+            leased = _some_ids(runs.filter(lease_until__isnull=False))  # whoever goes on has a lease
             fires = schedules_visible_to(request.user).filter(periodic__enabled=True, due_at__isnull=False)
             context = {
                 "figures": [
-                    ("running", _count(running), "state=STARTED&state=PROGRESS"),
-                    ("waiting", _count(runs.filter(state__in=sorted(WAITING))), "state=PENDING&state=RETRY"),
-                    ("failed in 24 hours", _count(failed), "state=FAILURE"),
+                    ("running", _shown(len(leased)), "state=STARTED&state=PROGRESS"),
+                    (
+                        "waiting",
+                        _shown(len(_some_ids(runs.filter(state__in=sorted(WAITING))))),
+                        "state=PENDING&state=RETRY",
+                    ),
+                    ("failed in 24 hours", _shown(len(_some_ids(failed))), "state=FAILURE"),
                 ],
-                "running": list(running[:ROWS]),
+                "running": list(runs.filter(pk__in=leased[:ROWS])),
                 "failed": list(failed[:ROWS]),
                 "queues": queue_states(),
                 "workers": worker_states() if getattr(request.user, "is_staff", False) else [],
@@ -50,7 +55,10 @@ class HomeView(ConsoleView):
         return render(request, "console/home_parts.html" if is_partial(request) else "console/home.html", context)
 
 
-def _count(runs: Any) -> str:
-    """How many there are, up to a limit: to count all of a big table takes long."""
-    count = len(runs.order_by().values_list("pk", flat=True)[: COUNTED_MAX + 1])
+def _some_ids(runs: Any) -> list[UUID]:
+    """Ids of runs, up to a limit, newest first: to look at all of a big table, or to find the newest, takes long."""
+    return sorted(runs.order_by().values_list("pk", flat=True)[: COUNTED_MAX + 1], reverse=True)
+
+
+def _shown(count: int) -> str:
     return f"{COUNTED_MAX}+" if count > COUNTED_MAX else str(count)

@@ -97,8 +97,8 @@ def _queue_state(queue: str, kinds: Mapping[str, list[Any]], workers: list[Worke
 def worker_states() -> list[WorkerState]:
     """The workers that are alive, by their names."""
     runs: dict[str, list[UUID]] = {}
-    held = Run.objects.filter(lease_until__isnull=False).exclude(worker="").order_by("id")
-    for run_id, worker in held.values_list("pk", "worker"):
+    held = Run.objects.filter(lease_until__isnull=False).exclude(worker="").order_by()  # along the index of leases
+    for run_id, worker in sorted(held.values_list("pk", "worker")):
         runs.setdefault(worker.rpartition(":")[0], []).append(run_id)
     return [
         WorkerState(
