@@ -9,12 +9,13 @@ from crawlers.domain.kind_names import CRAWLER_TASK, DOCUMENT_REMOVAL, NOTICE, S
 from crawlers.models import Crawler, CrawlerTask
 from crawlers.services.crawler_schedules import planned_run
 from crawlers.services.document_retention import queue_retentions
-from crawlers.services.status_updates import end_task_of_run
+from crawlers.services.status_updates import TIMED_OUT, end_task_of_run
 from crawlers.services.task_retention import prune_tasks
 from crawlers.services.task_runs import check_arguments, retry_task_of_run, retry_with_params
 from crawlers.services.tombstones import prune_tombstones
 from taskhub.errors import Forbidden
 from taskhub.jsontools.schema import ObjectSchema
+from taskhub.runs.domain import NotificationEvent
 from taskhub.runs.models import Run
 from taskhub.runs.run_kinds import PlannedRun, RunKind, ScheduleTarget
 
@@ -53,6 +54,9 @@ class CrawlerTaskKind(RunKind):
 
     def on_end(self, run: Run) -> None:
         end_task_of_run(run)
+
+    def failure_event(self, error: Mapping[str, Any]) -> str | None:
+        return NotificationEvent.CRAWLER_TIMEOUT if error.get("type") == TIMED_OUT else None
 
     def prune(self) -> int:
         return prune_tasks()

@@ -6,6 +6,8 @@ from importlib.util import find_spec
 
 from django.core.exceptions import ImproperlyConfigured
 
+from taskhub.outbound.mail_server import MailServer, read_address
+
 
 def env_text(name: str, default: str | None = None, hint: str = "") -> str:
     value = os.environ.get(name, "").strip() or default
@@ -71,6 +73,23 @@ def env_web_address(name: str, default: str) -> str:
     if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
         raise ImproperlyConfigured(f"{name} must look like https://hub.example.com, not {value!r}.")
     return value
+
+
+def env_mail_server(name: str, default: str) -> MailServer | None:
+    """The server by which e-mails leave the hub; None where none do."""
+    url = env_text(name, default)
+    try:
+        return MailServer.parse(url) if url else None
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} {error}.") from None
+
+
+def env_email(name: str, default: str) -> str:
+    value = env_text(name, default)
+    try:
+        return read_address(value)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {value!r} {error}.") from None
 
 
 def env_apps(name: str) -> list[str]:

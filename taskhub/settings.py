@@ -14,17 +14,19 @@ from taskhub import __version__, programs
 from taskhub.environment import (
     broker_address,
     env_apps,
+    env_email,
     env_flag,
     env_flag_of_extra,
     env_int,
     env_list,
+    env_mail_server,
     env_rate,
     env_text,
     env_web_address,
     env_word,
 )
 from taskhub.outbound.policy import Allow
-from taskhub.web.hub_names import HubNames, host_of, is_loopback
+from taskhub.web.hub_names import HubNames, host_of, is_loopback, mail_domain
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -68,6 +70,7 @@ OWN_APPS = [
     "taskhub.runs",
     "taskhub.runs.bulk",
     "taskhub.runs.webhooks",
+    "taskhub.runs.notifications",
     "taskhub.console",
     "walkers",
     "sequences",
@@ -400,6 +403,15 @@ if RESULTS_BUCKET:
         read_timeout=OUTBOUND_READ_TIMEOUT,
         retries={"total_max_attempts": 2, "mode": "standard"},
     )
+
+# E-mails of notifications
+
+EMAIL_SERVER = env_mail_server("EMAIL_URL", "log:" if PRIVATE else "")
+EMAIL_FROM = env_email("TASKHUB_EMAIL_FROM", f"taskhub@{mail_domain(PUBLIC_URL)}")
+# To which, besides their own, users may send; * is any.
+EMAIL_DOMAINS = [domain.lower() for domain in env_list("TASKHUB_EMAIL_DOMAINS")]
+EMAILS_PER_HOUR = env_int("TASKHUB_EMAILS_PER_HOUR", 100)  # of one owner
+EMAIL_SECONDS = env_int("TASKHUB_EMAIL_SECONDS", 60, minimum=1)  # of one attempt
 
 # The rest
 

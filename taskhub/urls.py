@@ -15,6 +15,7 @@ urlpatterns = [
     path("", include("taskhub.runs.statistics_api")),
     path("", include("taskhub.runs.schedules.api")),
     path("", include("taskhub.runs.webhooks.api")),
+    path("", include("taskhub.runs.notifications.api")),
     path("", include("taskhub.accounts.api")),
     path("", include("walkers.http.batch_api")),
     path("", include("sequences.api")),

@@ -22,6 +22,8 @@ from taskhub.runs.domain import State
 from taskhub.runs.models import Run
 from taskhub.security.masking import hide, secrets_of
 
+TIMED_OUT = "TimedOut"  # the error of a run whose task timed out
+
 By = StatusChange.By
 
 
@@ -118,7 +120,7 @@ def result_of(task: CrawlerTask) -> dict[str, Any]:
 
 
 def error_of(task: CrawlerTask) -> dict[str, str]:
-    kind = "TimedOut" if task.code == task_status.TIMED_OUT else "CrawlerFailed"
+    kind = TIMED_OUT if task.code == task_status.TIMED_OUT else "CrawlerFailed"
     return {"type": kind, "message": f"{task.code}: {task.message}"[:2000]}
 
 

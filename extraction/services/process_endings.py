@@ -24,7 +24,7 @@ from extraction.services.processes import process_summary
 from extraction.services.result_files import result_topic
 from taskhub.errors import Problem
 from taskhub.runs import queue as runs
-from taskhub.runs.domain import State
+from taskhub.runs.domain import NotificationEvent, State
 from taskhub.runs.models import Run
 from taskhub.security.masking import mask
 
@@ -143,17 +143,30 @@ def leave_unwritten(*, process: Process, reason: str) -> None:
 
 
 def tell_changes(*, process: Process) -> None:
-    """Tells the webhook of a finished process that its records are not those of the process before."""
+    """Tells the webhook of a finished process, and notification rules, that its records are not those of the process
+    before."""
     run, is_compared = process.run, process.status == ProcessStatus.FINISHED and process.compared_with
     is_changed = any(process.changes.get(change) for change in (NEW, CHANGED, GONE))
-    if run and run.webhook and is_compared and is_changed:
-        data = {**process_summary(process), "changes": process.changes}
-        runs.queue_webhook(run=run, event="process.changed", data=data)
+    if run is None or not is_compared or not is_changed:
+        return
+    summary = {**process_summary(process), "changes": process.changes}
+    if run.webhook:
+        runs.queue_webhook(run=run, event=NotificationEvent.PROCESS_CHANGED, data=summary)
+    counts = ", ".join(
+        f"{process.changes[change]} {change}" for change in (NEW, CHANGED, GONE) if change in process.changes
+    )
+    runs.notify_of_run(
+        event=NotificationEvent.PROCESS_CHANGED,
+        run=run,
+        title=f"has other records than before: {counts}",
+        facts={"process": summary},
+    )
 
 
 def tell_written(*, process: Process) -> None:
     """Tells those who wait for the file of a process; and its webhook, where it has ended, or waits, before that."""
     transaction.on_commit(lambda: runs.publish(result_topic(process.id)))
     if process.status != ProcessStatus.RUNNING and process.run and process.run.webhook:
-        event = "process.pending" if process.status == ProcessStatus.PENDING else "process.finished"
+        is_pending = process.status == ProcessStatus.PENDING
+        event = str(NotificationEvent.PROCESS_PENDING) if is_pending else "process.finished"
         runs.queue_webhook(run=process.run, event=event, data=process_summary(process))

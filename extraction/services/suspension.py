@@ -13,6 +13,7 @@ from extraction.services import slices
 from extraction.services.credits import credit_account
 from extraction.services.process_notes import add_note
 from taskhub.runs import queue as runs
+from taskhub.runs.domain import NotificationEvent
 
 RESUMED_AT_ONCE = 100
 
@@ -20,7 +21,7 @@ RESUMED_AT_ONCE = 100
 def suspend_for_credits(*, process: Process) -> None:
     """Suspends a running process that cannot pay for its next page."""
     with transaction.atomic():
-        slices.lock_run(process)
+        run = slices.lock_run(process)
         row = slices.lock_process(process.pk)
         if row is None or row.status != ProcessStatus.RUNNING or not row.open:
             return
@@ -31,8 +32,10 @@ def suspend_for_credits(*, process: Process) -> None:
         )
         message = f"{'The cap of this run is reached' if capped else 'The credits ran out'}; {missing} more are needed."
         add_note(row, f"pending: {message}")
-        if row.run_id:
-            runs.suspend(run_id=row.run_id, error={"type": "CreditsMissing", "message": message})
+        if run:
+            runs.suspend(run_id=run.pk, error={"type": "CreditsMissing", "message": message})
+            run.refresh_from_db(fields=("state", "error"))
+            runs.notify_of_run(event=NotificationEvent.PROCESS_PENDING, run=run, title=f"waits: {message}")
 
 
 def resume_process(*, process_id: int) -> bool:

@@ -65,6 +65,23 @@ class Concurrency:
     policy: ConcurrencyPolicy = ConcurrencyPolicy.WAIT
 
 
+class NotificationEvent(StrEnum):
+    """What a notification rule may tell of."""
+
+    RUN_FAILED = "run.failed"
+    RUN_RECOVERED = "run.recovered"
+    RUN_SLOW = "run.slow"
+    SCHEDULE_MISSED = "schedule.missed"
+    PROCESS_PENDING = "process.pending"
+    PROCESS_CHANGED = "process.changed"
+    CRAWLER_TIMEOUT = "crawler.timeout"
+    WORKER_LOST = "worker.lost"
+    QUEUE_LATE = "queue.late"
+
+
+HUB_EVENTS = frozenset({NotificationEvent.WORKER_LOST, NotificationEvent.QUEUE_LATE})  # of the hub itself: for staff
+
+
 def oldest_id(moment: datetime) -> UUID:
     """The smallest version 7 UUID (RFC 9562, section 5.7) of a time: ids below it are older. They begin with 1970."""
     return UUID(int=(max(0, int(moment.timestamp() * 1000)) << 80) | (7 << 76) | (2 << 62))

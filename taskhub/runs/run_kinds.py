@@ -22,6 +22,7 @@ class RunKind:
     as the settings say, with exponential back-off. `webhook_event` is the type of the message that tells of its end.
     Runs of a kind that `is_secondary` come of others, or of what a user has done: bulk changes that do not name the
     kind pass over them.
+    `notifies`: notification rules may tell of such runs; what delivers their messages is told of by nobody.
     """
 
     name: ClassVar[str] = ""
@@ -30,6 +31,7 @@ class RunKind:
     retry_delays: ClassVar[tuple[float, ...] | None] = None
     webhook_event: ClassVar[str] = "run.finished"
     is_secondary: ClassVar[bool] = False
+    notifies: ClassVar[bool] = True
 
     def check(self, arguments: Mapping[str, Any]) -> None:
         """Raises `Rejected` for arguments that cannot run."""
@@ -58,6 +60,10 @@ class RunKind:
 
     def on_end(self, run: Run) -> None:
         """Is called in the transaction that ends a run, with the state, result and error that it ends with."""
+
+    def failure_event(self, error: Mapping[str, Any]) -> str | None:
+        """The event of notifications that says more of a failure than `run.failed`, if there is one."""
+        return None
 
     def on_delete(self, run_ids: list[UUID]) -> None:
         """Is called before runs are deleted."""

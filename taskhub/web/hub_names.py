@@ -11,6 +11,9 @@ from ipaddress import ip_address
 from typing import Self
 from urllib.parse import urlsplit
 
+from taskhub.errors import Problem
+from taskhub.outbound.addresses import read_host
+
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:/?#@\[\]\\,]+)(?::[0-9]*)?", re.IGNORECASE)
 _ORIGIN = re.compile(r"https?://([^/]+)", re.IGNORECASE)
@@ -65,6 +68,14 @@ def is_wildcard(host: str) -> bool:
 def host_of(url: str) -> str:
     """The host of an absolute address, without brackets."""
     return urlsplit(url).hostname or ""
+
+
+def mail_domain(url: str) -> str:
+    """The domain of an e-mail address at the host of an absolute address."""
+    with suppress(Problem):
+        host = read_host(host_of(url))
+        return host if isinstance(host, str) else "localhost"
+    return "localhost"
 
 
 def _name_in(header: str) -> str | None:

@@ -20,6 +20,7 @@ from sequences.services.sequence_runs import submit_sequence
 from taskhub.accounts import services as accounts
 from taskhub.accounts.models import ApiKey, User
 from taskhub.runs.models import Run
+from taskhub.runs.notifications.services import create_rule
 from taskhub.runs.queue import submit
 from taskhub.runs.scheduler.schedules import save_schedule
 from taskhub.runs.webhooks.services import send_test
@@ -30,6 +31,7 @@ from walkers.services.graphs import create_graph
 from walkers.walks.principal import active_context
 
 SESSION_COOKIE = settings.SESSION_COOKIE_NAME
+RULE: dict[str, Any] = {"name": "slow", "on": ["run.slow"], "slow_after": 60, "to": {"webhook": "http://127.0.0.1:9/h"}}
 PAYLOAD: dict[str, Any] = {"request": {"url": "http://127.0.0.1:9/"}, "fields": [{"name": "a", "selector": "a"}]}
 
 
@@ -84,6 +86,7 @@ def _things(owner: Person) -> dict[str, str]:
         "<uuid:run_id>": run.pk,
         "deliveries/<uuid:id>": send_test(owner=owner.user, url="http://127.0.0.1:9/hook").pk,
         "<uuid:id>": sequence.pk,
+        "notifications/<int:id>": create_rule(owner=owner.user, values=RULE).pk,
         "graph": graph.pk,
         "<int:id>": schedule.pk,
         "<int:schedule_id>": schedule.pk,

@@ -66,6 +66,7 @@ DELIVERY = "webhooks/deliveries/<uuid:id>"
 EVERY_DAY = {"type": "interval", "conf": {"every": 1, "period": "days"}}
 DAILY = {"interval": {"every": 1, "period": "days"}}
 SCHEDULE = "schedules/<int:id>"
+NOTIFICATION = "notifications/<int:id>"
 TASK, PROCESS = "v1/task/<ksuid:id>", "v1/process/<ksuid:id>"
 EXTERNAL: dict[str, Any] = {"meta": {"name": "shop"}, "endpoint": "http://127.0.0.1:9/shop"}
 STORED = "sequences/<str:name>"
@@ -97,6 +98,13 @@ TABLE: dict[str, Row] = {
     "GET webhooks/deliveries": each(),
     f"GET {DELIVERY}": own(),
     f"POST {DELIVERY}/send": own(409),
+    "GET notifications": each(),
+    "POST notifications": each(201, name="failures", on=["run.failed"], to={"webhook": "http://127.0.0.1:9/hook"}),
+    f"GET {NOTIFICATION}": own(),
+    f"PATCH {NOTIFICATION}": own(quiet=5),
+    f"DELETE {NOTIFICATION}": own(204),
+    f"POST {NOTIFICATION}/test": own(202),
+    f"GET {NOTIFICATION}/messages": own(),
     "GET schedules": each(),
     "POST schedules": each(201, name="daily", kind="walker", arguments={"name": "run"}, when=DAILY),
     f"GET {SCHEDULE}": own(),

@@ -34,6 +34,7 @@ from sequences.services.sequence_runs import submit_sequence
 from sequences.services.stored_sequences import save_sequence
 from taskhub.accounts import services as accounts
 from taskhub.runs.models import Leadership, Schedule, Worker
+from taskhub.runs.notifications import services as notifications
 from taskhub.runs.queue import submit
 from taskhub.runs.webhooks.models import DeliveryAttempt
 from taskhub.runs.webhooks.services import send_test
@@ -67,6 +68,8 @@ TABLE = {
     "django_celery_results/taskresult": {"list", "change", "history", "delete"},
     "knox/authtoken": {"list", "delete"},  # a token's page would have its digest in the address
     "runs/leadership": {"list", "change", "history", "delete"},
+    "runs/notificationmessage": {"list", "change", "history"},
+    "runs/notificationrule": {"list", "change", "history", "delete"},
     "runs/run": {"list", "change", "history"},
     "runs/worker": {"list", "change", "history", "delete"},
     "webhooks/deliveryattempt": {"list", "change", "history"},
@@ -123,6 +126,11 @@ ACTIONS: dict[str, dict[str, tuple[str, bool]]] = {
         "cancel_processes": ("extraction.change_process", False),
         "retry_processes": ("extraction.change_process", True),
     },
+    "runs/notificationrule": {
+        "enable": ("runs.change_notificationrule", False),
+        "disable": ("runs.change_notificationrule", False),
+        "send_test": ("runs.add_notificationmessage", True),
+    },
     "runs/run": {"cancel_runs": ("runs.change_run", False), "retry_runs": ("runs.add_run", True)},
     "webhooks/deliveryattempt": {"send_again": ("webhooks.add_deliveryattempt", True)},
 }
@@ -175,6 +183,8 @@ def fill(owner: Person) -> None:
     DeliveryAttempt.objects.create(
         delivery=send_test(owner=owner.user, url="http://127.0.0.1:9/"), number=1, duration_ms=1
     )
+    rule = {"name": "failures", "on": ["run.failed"], "to": {"webhook": "http://127.0.0.1:9/"}}
+    notifications.send_test(rule=notifications.create_rule(owner=owner.user, values=rule))
     Leadership.objects.create(name="beat", holder="here", until=now)
     Group.objects.create(name="operators")
     sequence = submit_sequence(arguments={"requests": []}, owner=owner.user)

@@ -46,7 +46,8 @@ from taskhub.accounts.examples import SHOWN_KEY
 from taskhub.accounts.models import ApiKey, User
 from taskhub.celery import app as celery
 from taskhub.runs import waits
-from taskhub.runs.models import Leadership, Run, Worker
+from taskhub.runs.models import Leadership, NotificationRule, Run, Worker
+from taskhub.runs.notifications.serializers import EXAMPLE as EXAMPLE_RULE
 from taskhub.runs.queue import broker
 from taskhub.runs.scheduler.schedules import save_schedule
 from taskhub.runs.webhooks.models import DeliveryAttempt
@@ -99,6 +100,8 @@ JUDGED = [
     *("/v1/preview", "/v1/suggest"),
     # which addresses may be called
     *(f"/js/wapi/{name}" for name in ("echo", "fail", "get_botset", "pause", "run")),
+    # which addresses may be called or sent to; what goes with what in a rule
+    *("/notifications", "/notifications/{id}", "/notifications/{id}/messages"),
     *("/webhooks/test", "/runs/{run_id}/webhook", "/runs/{run_id}/logs", "/webhooks/deliveries"),
     *("/c/{capability}/actions/tasks/{fid}/upload", "/streams", "/crawlers", "/crawlers/{fid}/tasks"),
     *("/streams/{fid}/docs/{document_id}", "/streams/{fid}/changes", "/actions/tasks/{fid}/log"),
@@ -411,6 +414,14 @@ class Caller:
             self.world.extract()
         if path.endswith("/retry") and "process" in path:
             Process.objects.update(status="failed")
+        if "/notifications/" in path:
+            told = {
+                "owner": self.world.user,
+                "name": "shown",
+                "events": ["run.failed"],
+                "webhook": "http://127.0.0.1:9/",
+            }
+            NotificationRule.objects.update_or_create(pk=EXAMPLE_RULE["id"], defaults=told)
         if "{run_id}/webhook" in path:
             self.world.run(ended=False)
         if "deliveries/" in path:

@@ -37,6 +37,7 @@ class Flight:
         self.email = f"{secrets.token_hex(6)}@hub.example"
         self.anonymous = Caller(hub.people.url)
         self.runs: list[str] = []
+        self.rules: list[int] = []
 
     def say(self, caller: Caller, method: str, path: str, json: Any = None, **options: Any) -> requests.Response:
         answer = caller.call(method, path, json, **options)
@@ -71,6 +72,14 @@ class Flight:
     def run(self, hub: Disposable) -> None:
         """Walkers that are given secrets, and quote them where they fail."""
         inside = {"password": self.word, "token": self.word, "deep": [{"api_key": self.word}]}
+        hook = f"http://127.0.0.1:9/hook?token={self.word}"
+        for name, to in (
+            ("hook", {"webhook": hook}),
+            ("mail", {"email": [self.email]}),
+        ):  # a private home logs the mail
+            rule = self.owner.post("/notifications", {"name": name, "on": ["run.failed"], "to": to})
+            assert rule.status_code == 201, rule.text
+            self.rules.append(rule.json()["id"])
         for name, ctx in (("failing", {"password": self.word}), ("run", inside), ("echo", {"value": inside})):
             self.shown.append(self.owner.post("/js/walker_run", {"name": name, "ctx": ctx}))
             queued = self.say(
@@ -85,6 +94,9 @@ class Flight:
         later = {"name": "run", "ctx": inside, "run_at": "2100-01-01T00:00:00Z"}
         self.runs.append(self.say(self.owner, "POST", "/js/walker_run", later).json()["task_id"])
         hub.await_ended(self.runs[:3])
+        for rule_id in self.rules:
+            for path in (f"/notifications/{rule_id}", f"/notifications/{rule_id}/messages"):
+                assert self.say(hub.people.admin, "GET", path).status_code == 200
         for run in self.runs:
             self.say(self.owner, "POST", f"/runs/{run}/retry")
         self.say(self.owner, "GET", "/js/walker_queue_check")

@@ -1,4 +1,6 @@
-"""Webhooks whose worker is killed, and whose receivers hang: what was accepted is told, under one id."""
+"""Webhooks and e-mails whose worker is killed: what was accepted is told, and what happened is told once."""
+
+import json
 
 import pytest
 from standardwebhooks.webhooks import Webhook
@@ -29,3 +31,26 @@ def test_a_worker_killed_in_the_middle_of_a_delivery(broken: Disposable) -> None
         headers = {name.lower(): value for name, value in site.seen["/hook"].items()}
         key = owner.get("/webhooks/secret").json()["current"]["secret"]
         assert Webhook(key).verify(site.bodies["/hook"], headers)["data"]["id"] == run
+
+
+def test_a_failure_is_told_once_though_the_worker_of_its_messages_is_killed(broken: Disposable) -> None:
+    owner = broken.people.sign_up()
+    with serving() as site:
+
+        def hook(path: str, before: int) -> Reply:
+            if not before:
+                broken.program("worker:threads").kill()
+            return Reply("", 204)
+
+        site.pages["/hook"] = hook
+        rules = []
+        for name, to in (("hook", {"webhook": f"{site.url}/hook"}), ("mail", {"email": [owner.email]})):
+            made = owner.post("/notifications", {"name": name, "on": ["run.failed"], "to": to})
+            rules.append(made.json()["id"])
+        run = owner.post("/js/walker_run", {"name": "fail", "is_async": True}).json()["task_id"]
+        broken.await_ended([run], 60)
+        messages = [owner.get(f"/notifications/{rule}/messages").json()["results"] for rule in rules]
+        assert [[message["run"] for message in sent] for sent in messages] == [[run], [run]]
+        assert set(broken.await_ended([message["id"] for [message] in messages], 90).values()) == {"SUCCESS"}
+        assert json.loads(site.bodies["/hook"])["data"]["run"]["id"] == run
+        assert f"E-mail to {owner.email}: [taskhub] walker fail failed:" in broken.text

@@ -61,6 +61,8 @@ LOOKUPS = {
     "extraction.CreditEntry": ["account__pk"],
     "extraction.ExtractionPage": ["process__seq"],
     "extraction.Process": ["status", "task__seq"],
+    "runs.NotificationMessage": ["rule__id"],
+    "runs.NotificationRule": ["enabled", "all_owners"],
     "runs.Run": ["state", "parent__id"],
     "sequences.SequenceStep": ["again", "run__id"],
     "walkers.Edge": ["graph__id"],

@@ -168,6 +168,20 @@ def test_a_message_of_the_hub_is_verified_with_its_own_secrets(client: ClientHub
     assert client.webhooks.verify(b"{}", headers) == {}
 
 
+def test_a_rule_of_notifications_tells_of_a_failure(client: ClientHub) -> None:
+    rule = client.notifications.create("client test", ["run.failed"], {"webhook": "http://127.0.0.1:9/hook"})
+    assert client.notifications.update(rule["id"], filter={"name": "fail"})["filter"] == {"name": "fail"}
+    assert rule["id"] in [row["id"] for row in client.notifications.list(on="run.failed", enabled=True)]
+    [test] = client.notifications.test(rule["id"])
+    run = client.walkers.submit("fail", message="no tea")
+    with pytest.raises(RunFailed):
+        run.wait()
+    messages = {message["event"]: message for message in client.notifications.messages(rule["id"])}
+    assert messages["notification.test"]["id"] == test["id"]
+    assert messages["run.failed"]["run"] == str(run.id)
+    client.notifications.delete(rule["id"])
+
+
 # Faults of the network
 
 

@@ -112,8 +112,9 @@ def at(hub: Hub, page: str) -> str:
     return page.replace(PRINTED_ADDRESS, hub.url)
 
 
-def test_the_tour_and_the_page_on_http_do_what_they_show(hub: Hub, folder: Path) -> None:
-    parts = [*examples(at(hub, README)), *examples(at(hub, DOCS["http.md"]))]
+def test_the_tour_and_the_pages_on_http_and_notifications_do_what_they_show(hub: Hub, folder: Path) -> None:
+    pages = (README, DOCS["http.md"], DOCS["notifications.md"])
+    parts = [part for page in pages for part in examples(at(hub, page))]
     assert len(parts) >= 17
     outputs = run(parts, folder, dict(hub.environment))
     for part, output in zip(parts, outputs, strict=True):

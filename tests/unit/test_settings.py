@@ -74,6 +74,8 @@ def test_what_is_convenient_on_loopback_is_open_there_only(variables: dict[str, 
         ("TASKHUB_PUBLIC_URL", "https:///hub", "must look like https://hub.example.com, not 'https:///hub'."),
         ("TASKHUB_APPS", "json,no_such_app.apps.Shop", "names 'no_such_app.apps.Shop', and there is no such package."),
         ("TASKHUB_APPS", "my-shop", "names 'my-shop', and there is no such package."),
+        ("EMAIL_URL", "smtp://user:secret@", "names no host; it must be smtp://, smtp+starttls:// or smtps://, a host"),
+        ("TASKHUB_EMAIL_FROM", "ops", "'ops' is no e-mail address, such as ada@example.com."),
         ("TASKHUB_OUTBOUND_ALLOW", "10.0.0.0/8,!!", "'!!' is no network, address or host name"),
     ],
 )
@@ -101,3 +103,25 @@ def test_what_needs_an_extra_says_which(monkeypatch: pytest.MonkeyPatch, module:
     assert env_flag_of_extra("TASKHUB_TRACES", "json.decoder", "otel") is True
     with pytest.raises(ImproperlyConfigured, match=r"needs the extra otel: `make otel` installs it\.$"):
         env_flag_of_extra("TASKHUB_TRACES", module, "otel")
+
+
+@pytest.mark.parametrize(
+    ("variables", "shown"),
+    [
+        ({}, "None taskhub@localhost []"),
+        ({"TASKHUB_PRIVATE": "true"}, "log://:0 taskhub@localhost []"),
+        (
+            {"EMAIL_URL": "smtps://a:b@mail", "TASKHUB_PUBLIC_URL": "https://Hub.example.com:8443/x"},
+            "smtps://mail:465 taskhub@hub.example.com []",
+        ),
+        ({"TASKHUB_PUBLIC_URL": "http://[::1]:8000"}, "None taskhub@localhost []"),
+        ({"TASKHUB_PUBLIC_URL": "http://0x7f.1"}, "None taskhub@localhost []"),
+        (
+            {"TASKHUB_EMAIL_FROM": "ops@example.org", "TASKHUB_EMAIL_DOMAINS": "Example.com, *"},
+            "None ops@example.org ['example.com', '*']",
+        ),
+    ],
+)
+def test_how_emails_leave(variables: dict[str, str], shown: str) -> None:
+    given = {"TASKHUB_PRIVATE": "false", **variables}
+    assert start("s.EMAIL_SERVER, s.EMAIL_FROM, s.EMAIL_DOMAINS", **given) == shown

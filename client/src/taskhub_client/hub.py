@@ -9,6 +9,7 @@ from typing import Any
 from taskhub_client.connection import AsyncConnection, Connection
 from taskhub_client.exchange import Flow, Request, call, call_object, idempotent
 from taskhub_client.extraction import AsyncExtraction, Extraction
+from taskhub_client.notifications import AsyncNotifications, Notifications
 from taskhub_client.operations import Awaiting, Blocking, operation
 from taskhub_client.runs import AsyncRuns, Runs
 from taskhub_client.schedules import AsyncSchedules, Schedules
@@ -101,6 +102,7 @@ class Hub(HubCalls, Blocking):
         self.crawlers = Crawlers(connection)
         self.extraction = Extraction(connection)
         self.webhooks = Webhooks(connection)
+        self.notifications = Notifications(connection)
 
     def close(self) -> None:
         self._connection.close()
@@ -132,6 +134,7 @@ class AsyncHub(HubCalls, Awaiting):
         self.crawlers = AsyncCrawlers(connection)
         self.extraction = AsyncExtraction(connection)
         self.webhooks = AsyncWebhooks(connection)
+        self.notifications = AsyncNotifications(connection)
 
     async def close(self) -> None:
         await self._connection.close()

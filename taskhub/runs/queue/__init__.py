@@ -14,6 +14,7 @@ from taskhub.runs.queue.leases import (
     suspend,
 )
 from taskhub.runs.queue.maintenance import prune, remove, remove_runs_of, sweep
+from taskhub.runs.queue.notification_events import notify_of_run
 from taskhub.runs.queue.pubsub import publish
 from taskhub.runs.queue.queries import visible_run, wait
 from taskhub.runs.queue.retries import lasting_options, retry, retry_with
@@ -33,6 +34,7 @@ __all__ = [
     "finish_detached",
     "lasting_options",
     "new_run",
+    "notify_of_run",
     "notify_worker",
     "offer",
     "offer_all",

@@ -21,6 +21,12 @@ from taskhub.runs.domain import LeaseLost, ResultTooLarge, State
 from taskhub.runs.models import Run
 from taskhub.runs.queue import pubsub
 from taskhub.runs.queue.leases import worker_topic
+from taskhub.runs.queue.notification_events import (
+    RULES_OF_END,
+    RULES_OF_END_TYPES,
+    notify_of_end,
+    values_of_end,
+)
 from taskhub.runs.queue.run_log import RunLog
 from taskhub.runs.queue.run_totals import count_end
 from taskhub.runs.queue.signals import leave_room
@@ -40,7 +46,8 @@ WITH ended AS (
         state = %(state)s, result = %(result)s, error = %(error)s, progress = coalesce(%(progress)s, progress),
         finished_at = clock_timestamp(), lease_until = NULL, ready = false, blocked = false, revision = revision + 1
     WHERE {which}
-    RETURNING id, kind, name, state, worker, error, created_at, started_at, finished_at, webhook
+    RETURNING
+        id, kind, name, state, worker, error, created_at, started_at, finished_at, webhook, owner_id, tags, schedule
 ), projected AS (
     INSERT INTO django_celery_results_taskresult (
         task_id, task_name, status, worker, content_type, content_encoding, result,
@@ -50,13 +57,15 @@ WITH ended AS (
         created_at, started_at, finished_at
     FROM ended
 )
-SELECT webhook FROM ended
+SELECT webhook, finished_at, {rules} FROM ended
 """
 
 
 def _end_where(condition: str, **types: str) -> PreparedStatement:
     documents = dict.fromkeys(("result", "error", "progress"), "jsonb")
-    return PreparedStatement(_END.format(which=condition), state="text", **documents, **types)
+    return PreparedStatement(
+        _END.format(which=condition, rules=RULES_OF_END), state="text", **documents, **RULES_OF_END_TYPES, **types
+    )
 
 
 _END_CLAIMED = _end_where("id = %(id)s AND attempt = %(attempt)s AND lease_until IS NOT NULL", id="uuid", attempt="int")
@@ -133,6 +142,7 @@ def _end(statement: PreparedStatement, run: Run, values: dict[str, Any], state: 
     for name in documents.keys() & {"error", "progress"}:
         documents[name] = run.without_secrets(documents[name])
     values |= {"state": state, "result": None, "error": None, "progress": None}
+    values |= values_of_end(run, state, documents.get("error"))
     values |= {name: Jsonb(value) for name, value in documents.items()}
     if "result" in documents:
         values["result"] = Jsonb(keep_order(seal(documents["result"], run.secrets)))
@@ -141,11 +151,15 @@ def _end(statement: PreparedStatement, run: Run, values: dict[str, Any], state: 
         row = cursor.fetchone()
         if row is None:
             return False
-        run.webhook = _WEBHOOK.from_db_value(*row, None, connection)  # it may have been set while the run went on
+        webhook, run.finished_at, rule_ids = row
+        run.webhook = _WEBHOOK.from_db_value(webhook, None, connection)  # it may have been set while the run went on
         run.state, run.result, run.error = state, documents.get("result"), documents.get("error")
-        kind_or_default(run.kind).on_end(run)
+        kind = kind_or_default(run.kind)
+        kind.on_end(run)
         if run.webhook:
             queue_end_webhook(run=run)
+        if rule_ids and kind.notifies:
+            notify_of_end(run=run, rule_ids=rule_ids)
     transaction.on_commit(lambda: _announce_end(run, state, documents.get("error")))
     leave_room(run)
     return True

@@ -17,6 +17,7 @@ from taskhub.runs.models import IdempotencyRecord, Run
 from taskhub.runs.queue import broker
 from taskhub.runs.queue.admission import admit_all
 from taskhub.runs.queue.ends import cancel, end_abandoned, end_revoked
+from taskhub.runs.queue.notification_events import notify_of_lost_processes
 from taskhub.runs.run_kinds import RunKind, all_kinds
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ WHERE id = ANY(ARRAY(
     WHERE NOT ready AND state IN ('PENDING', 'RETRY') AND not_before <= clock_timestamp()
     ORDER BY not_before LIMIT %s FOR UPDATE SKIP LOCKED
 ))
-RETURNING kind
+RETURNING kind, '' AS worker
 """
 _OFFER_ABANDONED = """
 UPDATE runs_run SET
@@ -42,7 +43,7 @@ WHERE id = ANY(ARRAY(
     SELECT id FROM runs_run WHERE lease_until < clock_timestamp() AND (worker = '' OR losses + 1 < %s)
     LIMIT %s FOR UPDATE SKIP LOCKED
 ))
-RETURNING kind
+RETURNING kind, worker
 """
 # Asked every second, nearly always in vain: whether a run is due, whether a lease ran out, whether a run has expired,
 # whether one is blocked, and which kinds wait.
@@ -95,10 +96,12 @@ def _end_expired() -> int:
 
 
 def _offer(sql: str, *values: int) -> list[str]:
-    """The kinds of the runs that were offered."""
-    with connection.cursor() as cursor:
+    """The kinds of the runs that were offered. Of workers that lost them it is told in the same transaction."""
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql, values)
-        return [kind for (kind,) in cursor.fetchall()]
+        offered = cursor.fetchall()
+        notify_of_lost_processes({worker for _, worker in offered})
+    return [kind for kind, _ in offered]
 
 
 def _give_up() -> int:
@@ -111,7 +114,11 @@ def _give_up_one(run: Run) -> bool:
     """Ends a run, or logs why it cannot be ended: that must not keep the leader from the others."""
     message = f"Its worker was lost {run.losses + 1} times."
     try:
-        return end_abandoned(run=run, error={"type": "WorkerLost", "message": message})
+        with transaction.atomic():
+            is_ended = end_abandoned(run=run, error={"type": "WorkerLost", "message": message})
+            if is_ended:
+                notify_of_lost_processes({run.worker})
+        return is_ended
     except (DatabaseError, InterfaceError):
         raise
     except Exception:

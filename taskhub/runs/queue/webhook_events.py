@@ -34,8 +34,12 @@ def queue_webhook(*, run: Run, event: str, data: Mapping[str, Any]) -> None:
     submit_delivery(owner=run.owner, url=run.webhook, event=event, data=data, parent=run)
 
 
-def submit_delivery(*, owner: Any, url: str, event: str, data: Mapping[str, Any], parent: Run | None = None) -> Run:
+def submit_delivery(
+    *, owner: Any, url: str, event: str, data: Mapping[str, Any], parent: Run | None = None, whole: bool = False
+) -> Run:
     """Submits the run of a delivery. Each has a message id of its own, which it keeps however often it is sent.
+
+    `whole`: the data are the message; else they are what the kind of `parent` makes it of when it is sent.
 
     The address stands in the run's column `webhook`, which is encrypted as a whole: nobody is told of a delivery's end.
     """
@@ -44,6 +48,7 @@ def submit_delivery(*, owner: Any, url: str, event: str, data: Mapping[str, Any]
         "event": event,
         "timestamp": format_timestamp(timezone.now()),
         "data": dict(data),
+        **({"whole": True} if whole else {}),
     }
     return submit(
         kind=WEBHOOK,
@@ -57,8 +62,8 @@ def submit_delivery(*, owner: Any, url: str, event: str, data: Mapping[str, Any]
 
 
 def address_of(delivery: Run) -> str:
-    """The address of a delivery; an older version had it in the arguments."""
-    return str(delivery.webhook or delivery.arguments["url"])
+    """The address of a delivery, or of an e-mail; an older version had that of a delivery in the arguments, too."""
+    return str(delivery.webhook or delivery.arguments.get("to") or delivery.arguments["url"])
 
 
 def receiver_of(owner_id: UUID, url: str) -> str:

@@ -11,9 +11,10 @@ from django_celery_beat.models import PeriodicTask
 
 from taskhub.error_texts import error_of, message_of
 from taskhub.errors import Problem
-from taskhub.runs.domain import State
+from taskhub.runs.domain import NotificationEvent, State
 from taskhub.runs.models import Run, Schedule
 from taskhub.runs.queue.ends import cancel, end_revoked, finish_detached
+from taskhub.runs.queue.notification_events import notify_of_run
 from taskhub.runs.queue.submission import create_run
 from taskhub.runs.run_kinds import target_of
 from taskhub.runs.scheduler.beat_schedules import WITH_TIMES, timetable_of, within_end
@@ -126,6 +127,9 @@ def _submit_or_skip(schedule: Any, now: datetime) -> bool:
             last_run_at=now, total_run_count=F("total_run_count") + 1, enabled=not schedule.periodic.one_off
         )
         _set_next_due(schedule, fire, now, last_run=run)
+        if choice.error == "Missed" and not choice.left_out:  # else it is told of what was left out
+            late = f"fires {(now - fire).total_seconds():.0f} s after its due time, {fire:{_TIME}}"
+            notify_of_run(event=NotificationEvent.SCHEDULE_MISSED, run=run, title=late)
     return True
 
 
@@ -158,13 +162,13 @@ def _choose_fire(schedule: Any, timetable: Timetable, now: datetime) -> FireChoi
         until = min(now, schedule.periodic.expires or now)
         latest = latest_fire(timetable, due - timedelta(microseconds=1), until)
         return FireChoice(None, latest or due, "Skipped", "and had not fired when the schedule was paused")
-    if schedule.missed == Schedule.Missed.ALL:
-        return FireChoice(due)
     has_waited = schedule.overlap == Schedule.Overlap.WAIT and schedule.ended_at is not None and schedule.ended_at > due
     since = max(due, schedule.ended_at) if has_waited else due
     missed = now - since > MISSED_AFTER
     if not missed and not has_waited:
         return FireChoice(due)
+    if schedule.missed == Schedule.Missed.ALL:
+        return FireChoice(due, error="Missed" if missed else "")
     error, reason = ("Missed", "while no beat ran") if missed else ("Skipped", "while the run before it went on")
     before, until = due - timedelta(microseconds=1), min(now, schedule.periodic.expires or now)
     latest = latest_fire(timetable, before, until) or due

@@ -82,10 +82,10 @@ def delivery_of(run: Run, viewer: Any) -> dict[str, Any]:
 
 def whole_delivery(run: Run, viewer: Any) -> dict[str, Any]:
     attempts = DeliveryAttempt.objects.filter(delivery=run).order_by("id")
-    return delivery_of(run, viewer) | {"attempts": [_attempt_of(attempt) for attempt in attempts]}
+    return delivery_of(run, viewer) | {"attempts": [attempt_of(attempt) for attempt in attempts]}
 
 
-def _attempt_of(attempt: DeliveryAttempt) -> dict[str, Any]:
+def attempt_of(attempt: DeliveryAttempt) -> dict[str, Any]:
     return {name: getattr(attempt, name) for name in EXAMPLE_ATTEMPT} | {"at": format_timestamp(attempt.at)}
 
 

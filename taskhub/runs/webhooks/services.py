@@ -4,7 +4,6 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -94,6 +93,12 @@ def perform_delivery(execution: Execution) -> None:
     run = execution.run
     body = message_of(run)
     outcome = _call(run, body)
+    record_attempt(execution, outcome)
+
+
+def record_attempt(execution: Execution, outcome: "DeliveryOutcome") -> None:
+    """Writes an attempt down, and ends the run where that delivered it. Raises its error where it did not."""
+    run = execution.run
     execution.log_line(
         logging.WARNING if outcome.error else logging.INFO,
         f"attempt {run.attempt}: {outcome.status or 'no answer'} in {outcome.duration_ms} ms",
@@ -118,13 +123,13 @@ def perform_delivery(execution: Execution) -> None:
 def message_of(run: Run) -> bytes:
     """The body of a delivery: `{type, timestamp, data}`."""
     delivery = run.arguments
-    message = {"type": delivery["event"], "timestamp": delivery["timestamp"], "data": _data(run, delivery["data"])}
+    message = {"type": delivery["event"], "timestamp": delivery["timestamp"], "data": _data(run)}
     return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _data(run: Run, data: Mapping[str, Any]) -> dict[str, Any]:
-    ended_run = run.parent
-    if ended_run is None:
+def _data(run: Run) -> dict[str, Any]:
+    data, ended_run = run.arguments["data"], run.parent
+    if ended_run is None or run.arguments.get("whole"):
         return dict(data)
     message = kind_or_default(ended_run.kind).webhook_message(ended_run, data)
     if message is None:
