@@ -4,6 +4,7 @@ Whoever reads some of many runs reads them by `run_pages`, in bounded time.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -33,6 +34,8 @@ KIND_MAX, NAME_MAX, ERROR_MAX, PART_MAX = 40, 200, 200, 200
 ID_DIGITS_MIN = 4  # of what may be the beginning of an id
 NAMES_LOOKED_AT = 1000  # of which those with a part in them are found; where there are more, each run is looked at
 
+_ID_WRITTEN = re.compile(r"(urn:uuid:)?[0-9a-f]{8}-[0-9a-f]{4}", re.IGNORECASE)  # what begins so is nothing else
+
 # From one name to the next by the index of names, however many runs each has.
 _NAMES = """
 WITH RECURSIVE names (name) AS (
@@ -51,7 +54,8 @@ class RunFilter:
 
     `owner` is for staff: see `check_viewer`. A text in `metadata` finds the number, true, false or null that reads the
     same, too. Of what is secret in metadata nothing is found. `since` and `until` say when runs were accepted; what is
-    at `until` is left out. `q` is a part of a name, a tag or an error, or the beginning of an id, in any case.
+    at `until` is left out. `q` is a part of a name, a tag or an error, or the beginning of an id, in any case; what is
+    written as an id, to its first hyphen and on, is looked for among ids alone.
     """
 
     state: tuple[State, ...] = ()
@@ -119,11 +123,13 @@ class RunFilter:
         return self._narrow_to_part(runs) if self.q else runs
 
     def _narrow_to_part(self, runs: QuerySet[Run]) -> QuerySet[Run]:
+        if (ids := _ids_from(self.q)) and _ID_WRITTEN.match(self.q):
+            return runs.filter(id__range=ids)
         names = _names_with(self.q)
         found = Q(name__icontains=self.q) if names is None else Q(name__in=names)
         found |= ~Q(tags=[]) & Q(all_tags__icontains=self.q)
         found |= Q(error__isnull=False) & (Q(error_type__icontains=self.q) | Q(error_message__icontains=self.q))
-        if ids := _ids_from(self.q):
+        if ids:
             found |= Q(id__range=ids)
         all_tags = Func(F("tags"), Value(" "), function="array_to_string", output_field=TextField())
         return runs.alias(all_tags=all_tags, error_type=_error("type"), error_message=_error("message")).filter(found)

@@ -100,6 +100,13 @@ def test_a_run_is_found_by_its_id_or_the_beginning_of_it(owner: Person, form: st
     assert [one["id"] for one in found["results"]] == [str(run.pk)]
 
 
+def test_what_is_written_as_an_id_is_looked_for_among_ids_alone(owner: Person) -> None:
+    run = submit(owner)
+    fail(submit(owner), "NotFound", f"There is no run {run.pk}.")
+    assert [one["id"] for one in owner.get(f"/runs?q={run.pk}").json()["results"]] == [str(run.pk)]
+    assert len(owner.get(f"/runs?q={str(run.pk)[-12:]}").json()["results"]) == 1
+
+
 def test_staff_ask_for_the_runs_of_users_and_others_for_their_own(
     owner: Person, stranger: Person, colleague: Person
 ) -> None:
