@@ -102,6 +102,22 @@ def test_a_run_is_waited_for_cancelled_and_tried_again(client: ClientHub) -> Non
     assert again.refresh().state == "REVOKED"
 
 
+def test_many_are_submitted_counted_cancelled_and_tried_again(client: ClientHub) -> None:
+    tag = "many"
+    later = RunOptions(tags=[tag], run_at=datetime(2999, 1, 1, tzinfo=UTC))
+    runs = client.walkers.submit_many("echo", [{"value": number} for number in range(3)], options=later)
+    assert [run.record.name for run in runs] == ["echo"] * 3
+    assert client.runs.count_matched("cancel", tag=tag) == 3
+    assert client.runs.cancel_many(tag=tag).wait(60)["changed"] == 3
+    assert {run.refresh().state for run in runs} == {"REVOKED"}
+    assert client.runs.retry_many(tag=tag, state=["REVOKED"]).wait(60)["changed"] == 3
+    assert client.runs.retry_many(tag=tag, state=["REVOKED"]).wait(60)["changed"] == 0
+    again = [next(iter(client.runs.list(retry_of=run.id))) for run in runs]
+    assert [client.runs.get(record.id).wait(60)["report"] for record in again] == [[0], [1], [2]]
+    other = runs[0].retry({"ctx": {"value": "other"}})
+    assert other.wait(60)["report"] == ["other"]
+
+
 def test_asyncio_has_the_same(hub: Hub, key: str) -> None:
     async def work() -> None:
         async with AsyncHub(hub.url, key) as client:
