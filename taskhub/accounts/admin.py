@@ -43,7 +43,7 @@ class UserAdmin(BigTableAdmin, DjangoUserAdmin):
     change_password_form = PasswordForm
     add_fieldsets = ((None, {"fields": ("email", "name", "password1", "password2")}),)
     fieldsets = (
-        (None, {"fields": ("email", "name", "set_password")}),
+        (None, {"fields": ("email", "email_unconfirmed", "name", "set_password")}),
         ("Rights", {"fields": ("is_active", "is_staff", *RIGHTS)}),
         ("Dates", {"fields": ("date_joined", "last_login")}),
     )

@@ -58,9 +58,10 @@ class SignUp(CheckedView):
 
         Makes an account. Where sign-up is closed (`TASKHUB_OPEN_SIGNUP`), only staff may.
         """
-        if not (settings.OPEN_SIGNUP or getattr(request.user, "is_staff", False)):
+        by_staff = bool(getattr(request.user, "is_staff", False))
+        if not (settings.OPEN_SIGNUP or by_staff):
             raise Forbidden("Sign-up is closed here; ask its staff for an account.")
-        user = services.sign_up(**_read(SignUpSerializer, request))
+        user = services.sign_up(**_read(SignUpSerializer, request), by_staff=by_staff)
         return Response(UserSerializer(user).data, 201)
 
 

@@ -48,6 +48,12 @@ class UserManager(BaseUserManager["User"]):
 class User(AbstractBaseUser, PermissionsMixin):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     email = models.EmailField("e-mail address", max_length=254)
+    email_unconfirmed = models.BooleanField(
+        "e-mail address not confirmed",
+        default=False,
+        db_default=False,
+        help_text="The user has written it down, and nobody else: notifications are not sent to it.",
+    )
     name = models.CharField(max_length=200, blank=True, default="")
     is_staff = models.BooleanField("staff", default=False, help_text="Sees everything, and may open the admin.")
     is_active = models.BooleanField(

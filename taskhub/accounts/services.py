@@ -36,9 +36,9 @@ class IssuedToken(NamedTuple):
 
 
 @sensitive_variables("password")
-def sign_up(*, email: str, password: str, name: str = "") -> User:
+def sign_up(*, email: str, password: str, name: str = "", by_staff: bool = False) -> User:
     """Creates a user. Raises `Rejected` for a taken address, and for a password that the validators refuse."""
-    user = User(email=email, name=name)
+    user = User(email=email, name=name, email_unconfirmed=not by_staff)
     _check_password(password, user)
     user.set_password(password)
     save_account(user=user)
@@ -104,6 +104,7 @@ def change_account(
     if name is not None:
         user.name = name
     if email is not None:
+        user.email_unconfirmed |= User.objects.normalize_email(email) != user.email
         user.email = email
     if password is not None:
         _check_password(password, user)

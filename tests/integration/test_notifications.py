@@ -1,6 +1,7 @@
 """Notifications: who is told of what, once each; what is held back; rules, and what they have sent, over HTTP."""
 
 import json
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -31,6 +32,7 @@ from taskhub.runs.queue.ends import end_revoked
 from taskhub.runs.queue.notification_events import EMAIL
 from taskhub.runs.queue.worker_process import work
 from taskhub.runs.scheduler.fires import fire_due
+from taskhub.security.encryption import Ciphertext
 from tests.conftest import Person
 from tests.mail_servers import mail_server
 from tests.problems import problem
@@ -570,6 +572,28 @@ def test_emails_where_the_hub_is_set_up_otherwise(
     assert status == 201 or answer.json()["errors"][0]["pointer"] == "/to/email/0"
 
 
+def test_an_address_that_its_user_wrote_down_proves_nothing(owner: Person, settings: Any) -> None:
+    """Else whoever has an account could have the hub write to anybody, by taking his address for his own."""
+    settings.IS_LOCAL = False
+    sent = {**VALID, "to": {"email": ["victim@example.org"]}}
+    address = {"email": "victim@example.org", "current_password": "correct horse battery"}
+    assert owner.patch("/user/manage/", address).status_code == 200
+    assert "staff has confirmed" in problem(owner.post("/notifications", sent), 403, "/to/email/0")["detail"]
+    User.objects.filter(pk=owner.user.pk).update(email_unconfirmed=False)  # as in the admin
+    assert owner.patch("/user/manage/", address).status_code == 200  # the same once more
+    assert owner.post("/notifications", sent).status_code == 201
+
+
+@pytest.mark.parametrize(("is_open", "is_unconfirmed"), [(True, True), (False, False)])
+def test_who_signs_up_by_himself_has_written_down_his_address(
+    colleague: Person, anonymous: Person, settings: Any, is_open: bool, is_unconfirmed: bool
+) -> None:
+    settings.OPEN_SIGNUP = is_open
+    account = {"email": "new@example.org", "password": "correct horse battery"}
+    assert (anonymous if is_open else colleague).post("/user/create/", account).status_code == 201
+    assert User.objects.get(email="new@example.org").email_unconfirmed is is_unconfirmed
+
+
 def test_there_are_only_so_many_rules(owner: Person) -> None:
     NotificationRule.objects.bulk_create(
         NotificationRule(owner=owner.user, name=str(number), events=["run.failed"], webhook=HOOK)
@@ -598,6 +622,42 @@ def test_what_was_sent_stays_when_its_rule_is_deleted(owner: Person) -> None:
     assert (message.rule, message.delivery.state) == (None, "PENDING")
     runs.remove_runs_of(owner.user.pk)
     assert not NotificationMessage.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_rule_is_deleted_after_the_ends_that_it_tells_of(owner: Person) -> None:
+    """A message of a rule that is gone could not be committed, nor could the end."""
+    rule_id = rule(owner, "run.failed", quiet=10)
+    run, waited = running(owner.user), []
+
+    def delete() -> None:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '50ms'")
+            owner.delete(f"/notifications/{rule_id}")
+        finally:
+            connection.close()
+
+    def delete_elsewhere() -> int:
+        thread = threading.Thread(target=delete)
+        thread.start()
+        thread.join()
+        return NotificationRule.objects.count()
+
+    with transaction.atomic():
+        runs.finish_detached(run_id=run.pk, state=State.FAILURE, error=ERROR)
+        waited.append(delete_elsewhere())
+    waited.append(delete_elsewhere())
+    assert waited == [1, 0]
+    assert Run.objects.get(pk=run.pk).state == "FAILURE"
+    assert told() == [("run.failed", 0)]
+
+
+def test_a_rule_that_cannot_be_read_keeps_no_run_from_its_end(owner: Person) -> None:
+    rule_id = rule(owner, "run.failed")
+    NotificationRule.objects.filter(pk=rule_id).update(webhook=Ciphertext("gAAAAAunder-a-key-that-was-removed"))
+    assert Run.objects.get(pk=fails(owner.user).pk).state == "FAILURE"
+    assert told() == []
 
 
 # E-mails

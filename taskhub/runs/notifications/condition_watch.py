@@ -19,6 +19,7 @@ from taskhub.runs.models import NotificationMark, NotificationQuiet, Notificatio
 from taskhub.runs.queue.notification_events import (
     Occurrence,
     emails_left,
+    hold_rules,
     notify_of_slow_run,
     rules_of,
     submit_messages,
@@ -64,19 +65,19 @@ def look() -> None:
 def tell_held_back() -> int:
     """Tells what was held back in quiet times that are over, a message for each; returns how many."""
     due = NotificationQuiet.objects.filter(held_back__gt=0, until__lte=timezone.now())
-    ids = list(due.order_by("until").values_list("pk", flat=True)[:BATCH])
-    return sum(_tell_one_held_back(quiet_id) for quiet_id in ids)
+    ids = list(due.order_by("until").values_list("pk", "rule")[:BATCH])
+    return sum(_tell_one_held_back(quiet_id, rule_id) for quiet_id, rule_id in ids)
 
 
 @transaction.atomic
-def _tell_one_held_back(quiet_id: int) -> bool:
-    rows = NotificationQuiet.objects.select_for_update(of=("self",), skip_locked=True).select_related("rule__owner")
-    now = timezone.now()
+def _tell_one_held_back(quiet_id: int, rule_id: int) -> bool:
+    rule = next(iter(hold_rules(NotificationRule.objects.filter(pk=rule_id))), None)
+    rows, now = NotificationQuiet.objects.select_for_update(skip_locked=True), timezone.now()
     quiet = rows.filter(pk=quiet_id, held_back__gt=0, until__lte=now).first()
     if quiet is None:
         return False
-    rule, latest = quiet.rule, quiet.latest or {}
-    if not rule.enabled or not rule.may_tell(quiet.event):
+    latest = quiet.latest or {}
+    if rule is None or not rule.may_tell(quiet.event):
         quiet.delete()
         return False
     if rule.emails and len(rule.emails) > emails_left(rule.owner_id):
@@ -103,6 +104,8 @@ def _find_slow_runs(rule: NotificationRule, seconds: int) -> None:
     slow = _runs_of(rule).filter(lease_until__isnull=False, started_at__lt=Now() - timedelta(seconds=seconds))
     for run_id in list(slow.exclude(pk__in=unended).values_list("pk", flat=True)[:BATCH]):
         with transaction.atomic():
+            if not hold_rules(NotificationRule.objects.filter(pk=rule.pk)):
+                return
             rows = Run.objects.brief().select_for_update(of=("self",), skip_locked=True, no_key=True)
             run = rows.filter(pk=run_id, finished_at__isnull=True).first()
             if run is not None and run.started_at is not None:
@@ -163,6 +166,8 @@ def _waiting_since(queue: str, limit: datetime) -> datetime | None:
 
 @transaction.atomic
 def _mark_and_tell(rule: NotificationRule, event: str, holding: Mapping[str, Occurrence]) -> None:
+    if not hold_rules(NotificationRule.objects.filter(pk=rule.pk)):
+        return
     marks = NotificationMark.objects.filter(rule=rule, event=event)
     marks.exclude(subject__in=holding.keys()).delete()
     for subject, occurrence in holding.items():

@@ -28,8 +28,8 @@ Fact = tuple[str, str]  # a name and a value
 def why_not_sent(address: str, *, own: str, own_counts: bool, domains: Collection[str]) -> str:
     """Why a user who is no staff may not send to an address; empty where he may.
 
-    `own` is the address of his account, which counts where he did not choose it unseen; `domains` are those to which
-    everybody may send, `*` is any.
+    `own` is the address of his account, which counts where somebody else has seen to it that it is his; `domains` are
+    those to which everybody may send, `*` is any.
     """
     domain = address.rpartition("@")[2].lower()
     if "*" in domains or domain in domains:
@@ -39,8 +39,8 @@ def why_not_sent(address: str, *, own: str, own_counts: bool, domains: Collectio
     if own_counts:
         return ""
     return (
-        "Anybody may sign up here, so that an account's address proves nothing. You may send to the domains that the "
-        "operator allows (TASKHUB_EMAIL_DOMAINS)."
+        "You wrote down your account's address yourself, which does not prove that it is yours. You may send to the "
+        "domains that the operator allows (TASKHUB_EMAIL_DOMAINS), and to your address once staff has confirmed it."
     )
 
 

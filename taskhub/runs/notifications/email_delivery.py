@@ -36,7 +36,7 @@ def check_receiver(*, owner: Any, address: str) -> None:
         own = read_address(owner.email)
     except ValueError:
         own = ""
-    own_counts = settings.IS_LOCAL or not settings.OPEN_SIGNUP
+    own_counts = settings.IS_LOCAL or not (settings.OPEN_SIGNUP or owner.email_unconfirmed)
     if reason := why_not_sent(address, own=own, own_counts=own_counts, domains=settings.EMAIL_DOMAINS):
         raise Forbidden(reason)
 

@@ -29,7 +29,7 @@ def visible_rule(*, rule_id: int, user: Any, for_update: bool = False) -> Notifi
     """The rule with this id. Raises `NotFound` for one that never was or is another's."""
     rules = NotificationRule.objects.visible_to(user).select_related("owner")
     if for_update:
-        rules = rules.select_for_update(of=("self",))
+        rules = rules.select_for_update(of=("self",), no_key=True)
     rule = rules.filter(pk=rule_id).first()
     if rule is None:
         raise NotFound(f"There is no notification rule {rule_id}, or it is not yours.")
@@ -127,7 +127,15 @@ def enable_rule(*, rule: NotificationRule, enabled: bool) -> None:
 
 def delete_rule(*, rule: NotificationRule) -> None:
     """Deletes a rule. What it has sent stays, as runs of its owner."""
-    rule.delete()
+    _delete(NotificationRule.objects.filter(pk=rule.pk))
+
+
+@transaction.atomic
+def _delete(rules: QuerySet[NotificationRule]) -> int:
+    """Deletes rules, after what is told by them at the moment; returns how many."""
+    ids: Sequence[int] = list(rules.select_for_update().order_by("pk").values_list("pk", flat=True))
+    NotificationRule.objects.filter(pk__in=ids).delete()
+    return len(ids)
 
 
 def send_test(*, rule: NotificationRule) -> list[Run]:
@@ -153,6 +161,4 @@ def attempts_of(deliveries: Iterable[UUID]) -> dict[UUID, list[DeliveryAttempt]]
 
 def remove_rules_of(owner_id: UUID) -> int:
     """Removes the rules of a deleted account; returns how many."""
-    ids: Sequence[int] = list(NotificationRule.objects.filter(owner_id=owner_id).values_list("pk", flat=True))
-    NotificationRule.objects.filter(pk__in=ids).delete()
-    return len(ids)
+    return _delete(NotificationRule.objects.filter(owner_id=owner_id))

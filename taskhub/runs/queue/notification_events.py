@@ -4,6 +4,7 @@ A message is a run of its own: a delivery to a webhook, or an e-mail. So it is s
 nobody wants to know of costs nothing: which rules an end concerns is asked by the statement that ends the run.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,11 +12,12 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from taskhub.errors import TooMany
+from taskhub.errors import TooMany, Unavailable
 from taskhub.jsontools.field_types import format_timestamp
 from taskhub.runs.domain import NotificationEvent, State, oldest_id
 from taskhub.runs.models import NotificationMark, NotificationMessage, NotificationQuiet, NotificationRule, Run, Worker
@@ -31,6 +33,7 @@ RUN_PAGE = "/console/runs"  # where people look at a run
 NOT_FIRED = frozenset({"Skipped", "Missed"})  # the errors of due times that were left out
 ALIVE = timedelta(seconds=9)  # two heartbeats: whose last one is older may have died with its runs
 
+log = logging.getLogger(__name__)
 _Event = NotificationEvent
 
 # The rules that the end of a run concerns, as a part of the statement that ends it: `ended` is the run. Every run pays
@@ -84,7 +87,7 @@ def notify_of_end(*, run: Run, rule_ids: Iterable[int]) -> None:
     """Has rules tell of the end of a run, in the ending transaction. Of a failure a rule tells one event, the narrowest
     that it names."""
     events = _events_of_end(run, State(run.state), run.error)
-    for rule in _rules(NotificationRule.objects.filter(pk__in=list(rule_ids))):
+    for rule in hold_rules(NotificationRule.objects.filter(pk__in=list(rule_ids))):
         if _Event.RUN_SLOW in rule.events:
             _notify_of_slow_end(rule, run)
         if _Event.RUN_RECOVERED in rule.events:
@@ -146,7 +149,7 @@ def notify_of_run(*, event: str, run: Run, title: str, facts: Mapping[str, Any] 
     rules = NotificationRule.objects.filter(Q(owner_id=run.owner_id) | Q(all_owners=True))
     rules = rules.filter(Q(tag="") | Q(tag__in=run.tags), events__contains=[event])
     rules = rules.filter(kind__in=("", run.kind), run_name__in=("", run.name), schedule__in=("", run.schedule))
-    for rule in _rules(rules):
+    for rule in hold_rules(rules):
         tell(rule, _occurrence_of_run(event, run, f"{label_of(run)} {title}", facts or {}))
 
 
@@ -186,7 +189,7 @@ def _facts_of(run: Run) -> dict[str, Any]:
 
 def rules_of(*events: str) -> list[NotificationRule]:
     """The rules that may tell of one of these events, which are looked for."""
-    return _rules(NotificationRule.objects.filter(events__overlap=list(events)))
+    return hold_rules(NotificationRule.objects.filter(events__overlap=list(events)))
 
 
 def notify_of_lost_processes(workers: Iterable[str]) -> None:
@@ -207,9 +210,29 @@ def notify_of_lost_processes(workers: Iterable[str]) -> None:
 # Messages
 
 
-def _rules(rules: QuerySet[NotificationRule]) -> list[NotificationRule]:
-    found = rules.filter(enabled=True).select_related("owner").order_by("pk")
-    return [rule for rule in found if any(rule.may_tell(event) for event in rule.events)]
+def hold_rules(rules: QuerySet[NotificationRule]) -> list[NotificationRule]:
+    """Those of the rules that are enabled and may tell something, and whose receiver can be read.
+
+    Nobody deletes them before the caller's transaction ends: with a message of a rule that is gone it could not be
+    committed, nor could what it tells of.
+    """
+    chosen, values = rules.filter(enabled=True).order_by("pk").values("pk").query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(f"{chosen} FOR KEY SHARE", values)
+        ids = [rule_id for (rule_id,) in cursor.fetchall()]
+    if not ids:
+        return []
+    found = NotificationRule.objects.filter(pk__in=ids).select_related("owner").order_by("pk")
+    return [rule for rule in found if any(map(rule.may_tell, rule.events)) and _is_readable(rule)]
+
+
+def _is_readable(rule: NotificationRule) -> bool:
+    """Whether a rule's webhook can be opened: where its key was removed, the run that it tells of must end anyway."""
+    try:
+        return bool(rule.webhook or rule.emails)
+    except Unavailable as error:
+        log.warning("The notification rule %s tells nothing: %s", rule.pk, error.detail)
+        return False
 
 
 def tell(rule: NotificationRule, occurrence: Occurrence) -> None:
