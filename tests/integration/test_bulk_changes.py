@@ -98,7 +98,7 @@ def test_what_failed_is_tried_again_once_however_often_it_is_asked_for(owner: Pe
     first, second = ask(owner, "retry", filter={"tag": "a"}), ask(owner, "retry", filter={"tag": "a"})
     assert work(KIND, perform_bulk_change, node="threads@here") == 2
     results = [owner.get(f"/runs/{run}").json()["result"] for run in (first, second)]
-    assert [result["matched"] for result in results] == [2, 2]
+    assert [(result["matched"], result["changed"]) for result in results] == [(2, 2), (2, 0)]
     again = list(Run.objects.filter(retry_of__isnull=False).order_by("id"))
     assert [run.retry_of_id for run in again] == [run.pk for run in old]
     assert [(run.priority, run.tags, run.state) for run in again] == [(8, ["a"], "PENDING"), (5, ["a"], "PENDING")]
@@ -124,6 +124,23 @@ def test_what_has_changed_meanwhile_matches_no_more(owner: Person, monkeypatch: 
     queue.claim(kind="probe", worker="w@here:1", after=begun.pk)
     assert work(KIND, perform_bulk_change, node="threads@here") == 1
     assert Run.objects.get(pk=begun.pk).state == "STARTED"
+    result: Any = Run.objects.get(kind=KIND).result
+    assert (result["matched"], result["changed"]) == (1, 0)
+
+
+def test_what_takes_long_to_count_is_changed_all_the_same(owner: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    submit(owner)
+    submit(owner)
+    runs = services.BulkChange.runs
+    monkeypatch.setattr(services, "COUNT_SECONDS", 0.01)
+    with monkeypatch.context() as slow:
+        slow.setattr(services.BulkChange, "runs", lambda self: runs(self).extra(where=["pg_sleep(60) IS NOT NULL"]))
+        assert "too many" in problem(owner.post("/runs/cancel", {**ALL, "dry_run": True}), 400)["detail"]
+        run_id = ask(owner, "cancel", **ALL)
+    assert work(KIND, perform_bulk_change, node="threads@here") == 1
+    shown = owner.get(f"/runs/{run_id}").json()
+    assert shown["result"] == {"matched": 2, "changed": 2, "refused": 0, "refusals": []}
+    assert shown["progress"]["done"] == 2
 
 
 def test_what_is_refused_is_named_and_does_not_keep_the_others(owner: Person) -> None:
@@ -149,6 +166,16 @@ def test_a_key_tries_nothing_again_that_it_may_not(owner: Person) -> None:
     assert "manage" in result["refusals"][0]["detail"]
 
 
+@pytest.mark.parametrize(("action", "status"), [("cancel", 202), ("retry", 403)])
+def test_a_key_goes_on_with_no_bulk_change_that_may_do_more(owner: Person, action: str, status: int) -> None:
+    failed(owner, arguments={"managed": True})
+    run_id = ask(owner, action, **ALL)
+    owner.post(f"/runs/{run_id}/cancel")
+    _, text = accounts.create_key(user=owner.user, scopes=["run"])
+    answer = owner.post(f"/runs/{run_id}/retry", headers={"X-API-Key": text, "Authorization": ""})
+    assert answer.status_code == status, answer.content
+
+
 def test_a_worker_that_was_lost_in_the_middle_leaves_the_rest_to_the_next(
     owner: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,11 +184,12 @@ def test_a_worker_that_was_lost_in_the_middle_leaves_the_rest_to_the_next(
     run_id = ask(owner, "retry", **ALL)
     applied, apply = [], services.BulkChange.apply
 
-    def die_at_the_third(self: services.BulkChange, pk: Any) -> None:
+    def die_at_the_third(self: services.BulkChange, pk: Any) -> bool:
         applied.append(pk)
-        apply(self, pk)
+        is_changed = apply(self, pk)
         if len(applied) == 3:
             raise SystemExit(1)
+        return is_changed
 
     monkeypatch.setattr(services.BulkChange, "apply", die_at_the_third)
     monkeypatch.setattr("taskhub.runs.queue.attempts.comes_from_outside", lambda error: isinstance(error, SystemExit))
@@ -182,10 +210,11 @@ def test_one_that_is_cancelled_changes_nothing_more(owner: Person, monkeypatch: 
     run_id = ask(owner, "cancel", **ALL)
     apply = services.BulkChange.apply
 
-    def cancel_after_the_first(self: services.BulkChange, pk: Any) -> None:
-        apply(self, pk)
+    def cancel_after_the_first(self: services.BulkChange, pk: Any) -> bool:
+        is_changed = apply(self, pk)
         monkeypatch.setattr(services.BulkChange, "apply", apply)
         transaction.on_commit(cancel_elsewhere)
+        return is_changed
 
     def cancel_elsewhere() -> None:
         thread = threading.Thread(target=_elsewhere, args=(owner, f"/runs/{run_id}/cancel"))

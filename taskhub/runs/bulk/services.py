@@ -16,7 +16,8 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from uuid_utils.compat import uuid7
 
-from taskhub.errors import Problem
+from taskhub.db.plans import TimeIsUp, time_limit
+from taskhub.errors import Problem, Rejected
 from taskhub.runs import queue
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
@@ -29,6 +30,7 @@ KIND = "bulk"
 BATCH = 100  # runs that are looked up at once
 REFUSALS_MAX = 100  # that the result names
 TIME_LIMIT = 24 * 3600.0
+COUNT_SECONDS = 2.0  # for which a call counts
 
 
 class Action(StrEnum):
@@ -77,29 +79,44 @@ class BulkChange:
         """When it was asked for, by the milliseconds of its id; what has ended since does not count."""
         return datetime.fromtimestamp((self.before.int >> 80) / 1000, UTC) + timedelta(milliseconds=1)
 
-    def apply(self, run_id: UUID) -> None:
-        """Changes one run, in the caller's transaction, unless somebody else has meanwhile. Raises `Problem`s."""
+    def count_in_time(self) -> int | None:
+        """How many runs it still has to change; None where it takes long to count them."""
+        try:
+            with time_limit(COUNT_SECONDS):
+                return self.runs().count()
+        except TimeIsUp:
+            return None
+
+    def apply(self, run_id: UUID) -> bool:
+        """Changes one run, in the caller's transaction; False where somebody else has meanwhile. Raises `Problem`s."""
         run = Run.objects.select_for_update(of=("self",)).filter(pk=run_id).first()
         if run is None or not self.runs().filter(pk=run_id).exists():  # asked under the lock
-            return
+            return False
         if self.action is Action.CANCEL:
             queue.cancel(run=run)
         else:
             require_scopes(self, kind_or_default(run.kind).key_scopes(run.arguments))
             queue.retry(run=run)
+        return True
 
 
 def submit_bulk_change(*, action: Action, filter: Mapping[str, Any], user: Any, key: Any, **options: Any) -> Run:
     """Submits the run of a bulk change. `key` is the API key of the call, whose scopes hold for it, too."""
     arguments = new_arguments(action, filter, key)
-    arguments["matched"] = BulkChange.of(arguments, user).runs().count()
+    arguments["matched"] = BulkChange.of(arguments, user).count_in_time()
     queue.checked_webhook(options.get("webhook", ""))
     return queue.submit(kind=KIND, owner=user, name=str(action), arguments=arguments, time_limit=TIME_LIMIT, **options)
 
 
 def count_matched(*, action: Action, filter: Mapping[str, Any], user: Any) -> int:
-    """How many runs a bulk change would change now. Raises `Rejected`."""
-    return BulkChange.of(new_arguments(action, filter), user).runs().count()
+    """How many runs a bulk change would change now. Raises `Rejected`, also where it takes long to count them."""
+    matched = BulkChange.of(new_arguments(action, filter), user).count_in_time()
+    if matched is None:
+        raise Rejected(
+            f"There are too many runs to be counted in {COUNT_SECONDS:g} seconds: ask for fewer of them, such as by "
+            "`name`, `tag` or `since`. Without `dry_run` they are changed, however many there are."
+        )
+    return matched
 
 
 def new_arguments(action: Action, filter: Mapping[str, Any], key: Any = None) -> dict[str, Any]:
@@ -112,20 +129,23 @@ def perform_bulk_change(execution: Execution) -> None:
     """The work of the run: changes one run after the other, each in a transaction of its own."""
     run, refusals, refused = execution.run, list[dict[str, str]](), 0
     change, matched = BulkChange.of(run.arguments, run.owner), run.arguments["matched"]
-    changed = max(0, matched - change.runs().count())  # by an attempt before this one
+    left = change.runs().count()
+    matched = left if matched is None else matched
+    done = max(0, matched - left)  # by an attempt before this one; or before the first, by themselves
+    changed = done if run.attempt > 1 else 0
     for run_id in _ids(change):
-        execution.set_progress(changed + refused, matched)
+        execution.set_progress(done, matched)
+        done += 1
         try:
             with transaction.atomic():
                 queue.confirm(run=run)  # one that was cancelled changes nothing more
-                change.apply(run_id)
-            changed += 1
+                changed += change.apply(run_id)
         except Problem as problem:
             refused += 1
             refusals = [*refusals, {"run": str(run_id), "detail": problem.detail}][:REFUSALS_MAX]
             execution.log_line(logging.WARNING, f"{run_id}: {problem.detail}")
     with transaction.atomic():
-        execution.set_progress(changed + refused, matched)
+        execution.set_progress(done, matched)
         execution.succeed({"matched": matched, "changed": changed, "refused": refused, "refusals": refusals})
 
 
