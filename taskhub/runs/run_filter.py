@@ -4,6 +4,7 @@ Whoever reads some of many runs reads them by `run_pages`, in bounded time.
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -25,7 +26,7 @@ from taskhub.jsontools.schema import ObjectSchema
 from taskhub.runs.domain import State, oldest_id
 from taskhub.runs.models import Run
 from taskhub.runs.models.run import TAG_MAX
-from taskhub.runs.run_options import METADATA, METADATA_KEY_MAX, METADATA_TEXT_MAX, Metadata
+from taskhub.runs.run_options import METADATA, METADATA_KEY_MAX, METADATA_MAX, METADATA_TEXT_MAX, Metadata
 from taskhub.web.query_values import AnyCaseChoice, ListFilter, RepeatedFilter, TimeFilter
 from taskhub.web.views import QuerySerializer
 
@@ -146,7 +147,7 @@ def _readings(value: Any) -> list[Any]:
             read = json.loads(value)
         except ValueError:
             return [value]
-        if read is None or isinstance(read, bool | int | float):
+        if read is None or isinstance(read, int) or (isinstance(read, float) and math.isfinite(read)):
             return [value, read]
     return [value]
 
@@ -287,6 +288,8 @@ class RunFilters(QuerySerializer):
 
     def to_internal_value(self, data: Any) -> Any:
         sent = {name: text for name, text in data.items() if self.takes_metadata and name.startswith(METADATA)}
+        if len(sent) > METADATA_MAX:
+            raise serializers.ValidationError({METADATA.rstrip("."): [f"At most {METADATA_MAX} keys are asked for."]})
         values = super().to_internal_value({name: text for name, text in data.items() if name not in sent})
         return values | {
             "metadata": {name.removeprefix(METADATA): self._metadata_of(name, sent[name]) for name in sent}

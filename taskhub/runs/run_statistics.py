@@ -67,13 +67,16 @@ class RunCount:
 def period(bucket: Bucket, now: datetime, since: datetime | None = None, until: datetime | None = None) -> Period:
     """Whole buckets that hold these times; up to now, and so many as are usual, where nothing is said.
 
-    Raises `Rejected` for none, and for more than `BUCKETS_MAX`.
+    Raises `Rejected` for none, for more than `BUCKETS_MAX`, and for those that reach beyond the calendar.
     """
     span = SPANS[bucket]
-    end = _floor(until or now, span)
-    if end < (until or now):
-        end += span
-    begin = _floor(since, span) if since else end - DEFAULT_BUCKETS[bucket] * span
+    try:
+        end = _floor(until or now, span)
+        if end < (until or now):
+            end += span
+        begin = _floor(since, span) if since else end - DEFAULT_BUCKETS[bucket] * span
+    except OverflowError:
+        raise invalid("/until", "The buckets reach beyond the calendar, which has the years 1 to 9999.") from None
     if begin >= end:
         raise invalid("/since", "It is not before the end.")
     if (end - begin) // span > BUCKETS_MAX:

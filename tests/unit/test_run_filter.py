@@ -57,6 +57,10 @@ def test_what_is_wrong_is_refused_with_its_place(said: dict[str, Any], pointer: 
         ("true", ["true", True]),
         ("null", ["null", None]),
         ("[1]", ["[1]"]),
+        ("NaN", ["NaN"]),  # jsonb has none of these
+        ("-Infinity", ["-Infinity"]),
+        ("1e400", ["1e400"]),
+        ("9" * 400, ["9" * 400, int("9" * 400)]),
         ("word", ["word"]),
         (4711, [4711]),
         (False, [False]),
