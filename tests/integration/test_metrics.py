@@ -311,10 +311,10 @@ def test_a_histogram_counts_up_to_each_bound(
     assert found == ({} if counts is None else dict(zip(("1.0", "5.0", "+Inf"), counts, strict=True)))
 
 
-@pytest.mark.parametrize("statement", ["_WAITING", "_DELAYED", "_BLOCKED", "_RUNNING", "_SCHEDULE_LAG"])
+@pytest.mark.parametrize("statement", ["WAITING", "_DELAYED", "_BLOCKED", "RUNNING", "_SCHEDULE_LAG"])
 def test_no_statement_reads_a_whole_table(statement: str) -> None:
     """The table is empty, where PostgreSQL would rather read it from end to end than follow an index."""
-    values: Any = {"kinds": ["walker"], "counted": 10, "owners": 10}
+    values: Any = {"kinds": ["walker"], "counted": 10, "heads": 10}
     with reads_along_indexes(), connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN {getattr(hub_metrics, statement)}", values)
         plan = "\n".join(line for (line,) in cursor.fetchall())

@@ -119,6 +119,8 @@ def test_it_is_told_how_long_runs_took_and_waited(owner: Person) -> None:
         ("bucket=minute&since=2026-01-01&until=2026-01-02", "/since"),
         ("since=0001-01-01&until=2026-01-02", "/since"),
         ("until=soon", "/until"),
+        ("until=9999-12-31T23:59:59Z", "/until"),
+        ("bucket=day&until=0001-01-02", "/until"),
         ("state=SUCCESS", "/state"),
         ("owner=me", "/owner"),
     ],
@@ -193,6 +195,10 @@ def test_queues_tell_what_waits_and_what_goes_on(
         "workers": 2,
     }
     assert 7200 <= found["oldest_seconds"] < 7300
+    Run.objects.filter(pk=oldest.pk).update(priority=1)  # behind others of its owner
+    assert 7200 <= state_of(stranger)["oldest_seconds"] < 7300
+    Run.objects.filter(pk=oldest.pk).update(state="RETRY")  # of a lost worker: it is not known since when it waits
+    assert state_of(stranger)["oldest_seconds"] < 100
     monkeypatch.setattr(queue_states, "COUNTED_MAX", 2)
     assert state_of(stranger)["waiting"] == 2
 

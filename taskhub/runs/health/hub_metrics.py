@@ -20,38 +20,15 @@ from taskhub.metrics.reports import ProcessReport, read_reports
 from taskhub.metrics.totals import shared_families
 from taskhub.runs.models import live_workers
 from taskhub.runs.queue.leases import seconds_untaken
+from taskhub.runs.queue.queue_states import HEADS_MAX, RUNNING, WAITING
 from taskhub.runs.run_kinds import all_kinds
 from taskhub.runs.scheduler.leadership import is_led
 
 COUNTED_MAX = 5_000
-OWNERS_MAX = 1_000  # of whom the next run's age is looked at
 KEPT_SECONDS = 2.0
 OLD_SECONDS = 15.0
 STATEMENT_MILLISECONDS = 2_000  # a database that is worse than that counts as one that does not answer
 
-# Of each owner the run that is claimed next, found by jumping from owner to owner along the index.
-_WAITING = """
-SELECT kinds.name,
-    (SELECT count(*) FROM (SELECT FROM runs_run WHERE ready AND kind = kinds.name LIMIT %(counted)s) AS counted),
-    (
-        WITH RECURSIVE next AS (
-            (
-                SELECT owner_id, state, not_before, created_at FROM runs_run
-                WHERE ready AND kind = kinds.name ORDER BY owner_id, priority DESC, id LIMIT 1
-            )
-            UNION ALL
-            SELECT following.* FROM next CROSS JOIN LATERAL (
-                SELECT owner_id, state, not_before, created_at FROM runs_run
-                WHERE ready AND kind = kinds.name AND owner_id > next.owner_id
-                ORDER BY owner_id, priority DESC, id LIMIT 1
-            ) AS following
-        )
-        SELECT extract(epoch FROM clock_timestamp() - min(coalesce(not_before, created_at)))::float
-        FROM (SELECT * FROM next LIMIT %(owners)s) AS owners
-        WHERE state = 'PENDING' OR not_before IS NOT NULL
-    )
-FROM unnest(%(kinds)s::text[]) AS kinds (name)
-"""
 # What is blocked or suspended has no time, and comes last.
 _DELAYED = """
 SELECT kind, count(*) FROM (
@@ -64,9 +41,6 @@ SELECT kind, count(*) FROM (
     SELECT kind FROM runs_run WHERE blocked AND finished_at IS NULL
     ORDER BY owner_id, concurrency_key, priority DESC, id LIMIT %(counted)s
 ) AS blocked GROUP BY kind
-"""
-_RUNNING = """
-SELECT kind, count(*), count(*) FILTER (WHERE worker <> '') FROM runs_run WHERE lease_until > '-infinity' GROUP BY kind
 """
 _SCHEDULE_LAG = """
 SELECT coalesce(greatest(0, extract(epoch FROM clock_timestamp() - min(due_at))), 0)::float
@@ -113,7 +87,7 @@ def _database_families() -> Iterator[Metric]:
     try:
         with reads_along_indexes(), connection.cursor() as cursor:
             cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(STATEMENT_MILLISECONDS)])
-            running = _rows(cursor, _RUNNING)
+            running = _rows(cursor, RUNNING)
             families = [
                 *_run_families(cursor, {kind: count for kind, count, _ in running}),
                 *_queue_families({kind: held for kind, _, held in running}),
@@ -127,8 +101,8 @@ def _database_families() -> Iterator[Metric]:
 
 def _run_families(cursor: Any, running: dict[str, int]) -> Iterator[Metric]:
     queues = {kind.name: kind.queue for kind in all_kinds()}
-    values = {"kinds": list(queues), "counted": COUNTED_MAX, "owners": OWNERS_MAX}
-    waiting = {kind: (count, age or 0.0) for kind, count, age in _rows(cursor, _WAITING, values)}
+    values = {"kinds": list(queues), "counted": COUNTED_MAX, "heads": HEADS_MAX}
+    waiting = {kind: (count, age or 0.0) for kind, count, age in _rows(cursor, WAITING, values)}
     delayed, blocked = (dict(_rows(cursor, statement, values)) for statement in (_DELAYED, _BLOCKED))
     labels = {kind: (kind, queue) for kind, queue in queues.items()}
     yield _gauge(
@@ -139,7 +113,7 @@ def _run_families(cursor: Any, running: dict[str, int]) -> Iterator[Metric]:
     )
     yield _gauge(
         "taskhub_runs_waiting_oldest_seconds",
-        "For how long the oldest of those waits that are next, one of each owner.",
+        "For how long the oldest of those waits that are next, one of each owner and priority.",
         {labels[kind]: age for kind, (_, age) in waiting.items()},
         *("kind", "queue"),
     )

@@ -14,30 +14,44 @@ from taskhub.runs.models import Run, Worker, live_workers
 from taskhub.runs.run_kinds import all_kinds
 
 COUNTED_MAX = 10_000  # of the runs of a kind that wait
-OWNERS_MAX = 1_000  # of whom it is asked for how long their next run waits
+HEADS_MAX = 1_000  # of the runs that are next of an owner and a priority it is looked at for how long they wait
 
-# Of each owner the run that is claimed next, found by jumping from owner to owner along the index.
-_KINDS = """
+# Of each owner and priority the run that is claimed next, which is the oldest of them; found by jumping from one to the
+# other along the index. Of runs that came back from a lost worker it is not known since when they wait.
+WAITING = """
 SELECT kinds.name,
     (SELECT count(*) FROM (SELECT FROM runs_run WHERE ready AND kind = kinds.name LIMIT %(counted)s) AS counted),
     (
-        WITH RECURSIVE next AS (
+        WITH RECURSIVE heads AS (
             (
-                SELECT owner_id, state, not_before, created_at FROM runs_run
+                SELECT owner_id, priority, state, not_before, created_at FROM runs_run
                 WHERE ready AND kind = kinds.name ORDER BY owner_id, priority DESC, id LIMIT 1
             )
             UNION ALL
-            SELECT following.* FROM next CROSS JOIN LATERAL (
-                SELECT owner_id, state, not_before, created_at FROM runs_run
-                WHERE ready AND kind = kinds.name AND owner_id > next.owner_id
-                ORDER BY owner_id, priority DESC, id LIMIT 1
+            SELECT following.* FROM heads CROSS JOIN LATERAL (
+                (
+                    SELECT owner_id, priority, state, not_before, created_at FROM runs_run
+                    WHERE ready AND kind = kinds.name AND owner_id = heads.owner_id AND priority < heads.priority
+                    ORDER BY owner_id, priority DESC, id LIMIT 1
+                )
+                UNION ALL
+                (
+                    SELECT owner_id, priority, state, not_before, created_at FROM runs_run
+                    WHERE ready AND kind = kinds.name AND owner_id > heads.owner_id
+                    ORDER BY owner_id, priority DESC, id LIMIT 1
+                )
+                LIMIT 1
             ) AS following
         )
         SELECT extract(epoch FROM clock_timestamp() - min(coalesce(not_before, created_at)))::float
-        FROM (SELECT * FROM next LIMIT %(owners)s) AS owners
-    ),
-    (SELECT count(*) FROM runs_run WHERE lease_until > '-infinity' AND kind || '' = kinds.name)
+        FROM (SELECT * FROM heads LIMIT %(heads)s) AS looked_at
+        WHERE state = 'PENDING' OR not_before IS NOT NULL
+    )
 FROM unnest(%(kinds)s::text[]) AS kinds (name)
+"""
+# How many runs of each kind go on, and how many of these workers hold.
+RUNNING = """
+SELECT kind, count(*), count(*) FILTER (WHERE worker <> '') FROM runs_run WHERE lease_until > '-infinity' GROUP BY kind
 """
 
 
@@ -73,22 +87,30 @@ def queue_states() -> list[QueueState]:
     values: dict[str, Any] = {
         "kinds": [kind.name for kind in all_kinds()],
         "counted": COUNTED_MAX,
-        "owners": OWNERS_MAX,
+        "heads": HEADS_MAX,
     }
     with reads_along_indexes(), connection.cursor() as cursor:
-        cursor.execute(_KINDS, values)
-        kinds = {name: numbers for name, *numbers in cursor.fetchall()}
+        cursor.execute(WAITING, values)
+        waiting = {kind: numbers for kind, *numbers in cursor.fetchall()}
+        cursor.execute(RUNNING)
+        running = {kind: number for kind, number, _ in cursor.fetchall()}
     workers = list(live_workers())
-    return [_queue_state(queue, kinds, [one for one in workers if queue in one.queues]) for queue in settings.QUEUES]
+    return [
+        _queue_state(queue, waiting, running, [one for one in workers if queue in one.queues])
+        for queue in settings.QUEUES
+    ]
 
 
-def _queue_state(queue: str, kinds: Mapping[str, list[Any]], workers: list[Worker]) -> QueueState:
-    numbers = [kinds[kind.name] for kind in all_kinds() if kind.queue == queue]
+def _queue_state(
+    queue: str, waiting: Mapping[str, list[Any]], running: Mapping[str, int], workers: list[Worker]
+) -> QueueState:
+    kinds = [kind.name for kind in all_kinds() if kind.queue == queue]
+    ages = [age for _, age in map(waiting.__getitem__, kinds) if age is not None]
     return QueueState(
         name=queue,
-        waiting=sum(waiting for waiting, _, _ in numbers),
-        oldest_seconds=max((age for _, age, _ in numbers if age is not None), default=None),
-        running=sum(running for _, _, running in numbers),
+        waiting=sum(waiting[kind][0] for kind in kinds),
+        oldest_seconds=max(ages, default=None),
+        running=sum(running.get(kind, 0) for kind in kinds),
         slots=sum(len(worker.processes) for worker in workers),
         workers=len(workers),
     )
