@@ -6,17 +6,22 @@ from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from django.db import connection
+from django.db import DatabaseError, connection
+from psycopg.errors import DuplicatePreparedStatement, FeatureNotSupported, InvalidSqlStatementName
 
 # Of each session the names of the statements that it knows; None where there is none of the connection's own.
 _prepared: WeakKeyDictionary[Any, set[str] | None] = WeakKeyDictionary()
+
+# What PostgreSQL says where the type of a column has changed since, as by a migration; where somebody else has removed
+# the statement; or where this thread was interrupted before it noted that it had prepared it.
+_STALE = (FeatureNotSupported, InvalidSqlStatementName, DuplicatePreparedStatement)
 
 
 class PreparedStatement:
     """A statement with values by name, `%(name)s`, of these types; for those whose plan takes longer than their work.
 
     Behind a pooler such as PgBouncer each transaction may have another session, which knows nothing of what was
-    prepared in the one before. There the statement is planned each time.
+    prepared in the one before. There the statement is planned each time, and so it is where a session's no longer fits.
     """
 
     def __init__(self, statement: str, **types: str) -> None:
@@ -33,13 +38,20 @@ class PreparedStatement:
         All of them are one round trip, and one transaction.
         """
         names = _statements_of_session(cursor)
-        if names is None:
-            cursor.execute(first + self._statement, values)
-            return
-        if self._name not in names:
-            cursor.execute(self._prepare)
-            names.add(self._name)
-        cursor.execute(first + self._execute, values)
+        if names is not None:
+            try:
+                if self._name not in names:
+                    cursor.execute(self._prepare)
+                    names.add(self._name)
+                cursor.execute(first + self._execute, values)
+                return
+            except DatabaseError as error:
+                if not isinstance(error.__cause__, _STALE):
+                    raise
+                _prepared[connection.connection] = None
+                if connection.in_atomic_block:  # which is broken by now; whoever tries again needs no plan
+                    raise
+        cursor.execute(first + self._statement, values)
 
 
 def _statements_of_session(cursor: Any) -> set[str] | None:

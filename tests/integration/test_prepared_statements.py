@@ -52,6 +52,31 @@ def pooled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     prepared_statements._prepared.pop(connection.connection, None)
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "change",
+    ["ALTER TABLE doubled ALTER number TYPE bigint", "DEALLOCATE ALL", None],
+    ids=["the type of a column has changed", "it was removed", "nobody noted that it was prepared"],
+)
+def test_a_statement_that_no_longer_fits_is_planned_anew(change: str | None) -> None:
+    statement = PreparedStatement("SELECT number * %(by)s, number FROM doubled", by="int")
+    with connection.cursor() as cursor:
+        try:
+            cursor.execute("DEALLOCATE ALL; DROP TABLE IF EXISTS doubled; CREATE TABLE doubled AS SELECT 4 AS number")
+            prepared_statements._prepared.pop(connection.connection, None)
+            statement.execute(cursor, {"by": 2})
+            if change:
+                cursor.execute(change)
+            else:
+                prepared_statements._prepared[connection.connection] = set()
+            for by in (2, 3):
+                statement.execute(cursor, {"by": by})
+                assert cursor.fetchone() == (4 * by, 4)
+        finally:
+            cursor.execute("DROP TABLE doubled; DEALLOCATE ALL")
+            prepared_statements._prepared.pop(connection.connection, None)
+
+
 def test_behind_a_pooler_nothing_is_prepared(pooled: None) -> None:
     before = rows("SELECT name FROM pg_prepared_statements ORDER BY 1")
     assert [doubled(number) for number in (1, 2)] == [([2, "a'b%", 1], 2), ([4, "a'b%", 2], 1)]
