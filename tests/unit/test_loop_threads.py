@@ -34,6 +34,25 @@ def test_calls_wait_when_all_threads_are_at_work() -> None:
     asyncio.run(act())
 
 
+def test_a_call_for_which_no_thread_can_be_started_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    async def act() -> None:
+        threads = LoopThreads(1, "test")
+        with monkeypatch.context() as full:
+            full.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError):
+                threads.call(made.append, 1)
+        assert threads.count_waiting == 0
+        await threads.call(made.append, 2)
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    asyncio.run(act())
+    assert made == [2]
+
+
 def test_a_call_that_nobody_waits_for_any_more_leaves_its_thread_to_the_next() -> None:
     async def act() -> None:
         threads, released = LoopThreads(1, "test"), threading.Event()

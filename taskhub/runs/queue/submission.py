@@ -110,9 +110,11 @@ def offer_all(runs: Sequence[Run]) -> None:
     for _, group in groupby(blocked, attrgetter("concurrency_key")):
         of_key = list(group)
         ask_for_admission(of_key[0], run_ids=[run.pk for run in of_key if _must_not_wait(run)])
-    admitted = Run.objects.in_bulk([run.pk for run in blocked])
+    now = Run.objects.filter(pk__in=[run.pk for run in blocked]).values_list("pk", "state", "ready", "blocked")
+    states = {run_id: (state, ready, is_blocked) for run_id, state, ready, is_blocked in now}
     for run in blocked:
-        run.state, run.ready, run.blocked = (getattr(admitted[run.pk], name) for name in ("state", "ready", "blocked"))
+        if run.pk in states:  # else it was removed meanwhile
+            run.state, run.ready, run.blocked = states[run.pk]
     for kind in dict.fromkeys(run.kind for run in runs):
         for run in [run for run in runs if run.kind == kind and run.ready][:MESSAGES_MAX]:
             notify_worker(run)

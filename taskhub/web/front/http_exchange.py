@@ -119,6 +119,8 @@ class HttpExchange:
     async def _take_body(self) -> None:
         """A body of up to BODY_MAX_BYTES is taken in whole; a longer one is read by its view while it arrives."""
         environ = self._environ
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            environ.pop("CONTENT_LENGTH", None)  # it says nothing then (RFC 9112, section 6.3)
         length = environ.get("CONTENT_LENGTH", "")
         if not length and "HTTP_TRANSFER_ENCODING" not in environ:
             environ["wsgi.input"] = self._body

@@ -31,11 +31,11 @@ class LoopThreads:
     def call(self, function: Callable[..., Value], *arguments: Any) -> "asyncio.Future[Value]":
         """Calls a function in a thread; the future has what it returns or raises."""
         future: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
-        self._calls.put((future, function, arguments))
-        self._unended += 1
-        if self._started < min(self._unended, self._size):
+        if self._started < min(self._unended + 1, self._size):  # first: of a call that raises nothing is made
             threading.Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True).start()
             self._started += 1
+        self._calls.put((future, function, arguments))
+        self._unended += 1
         return future
 
     def _work(self) -> None:
