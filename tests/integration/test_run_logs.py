@@ -139,6 +139,29 @@ def test_secrets_are_masked_and_texts_can_be_stored(owner: Person) -> None:
     assert "canary" not in json.dumps(list(LogLine.objects.values_list("message", "fields")))
 
 
+class Unreadable:
+    def __str__(self) -> str:
+        raise ValueError("not now")
+
+
+class Odd(Walker):
+    def visit(self, here: Place) -> None:
+        log.info("first", extra={"odd": Unreadable(), "many": 10**5000, "few": 2**40, "long": "x" * 999})
+        log.info("second")
+
+
+def test_a_field_that_cannot_be_read_keeps_no_line_from_being_stored(owner: Person) -> None:
+    _, lines = logs_of(owner, Odd)
+    assert [line["message"] for line in lines] == ["first", "second"]
+    assert lines[0]["fields"] == {"odd": "<Unreadable>", "many": "<int>", "few": 2**40, "long": "x" * 200}
+
+
+def test_fields_count_for_the_limit(owner: Person, settings: Any) -> None:
+    settings.RUN_LOG_BYTES_MAX = 100
+    _, lines = logs_of(owner, Odd)
+    assert ["full" in line["message"] for line in lines] == [True]
+
+
 @pytest.mark.parametrize(("setting", "most"), [("RUN_LOG_LINES_MAX", 10), ("RUN_LOG_BYTES_MAX", 60)])
 def test_a_log_has_a_limit_and_the_failure_is_told_all_the_same(
     owner: Person, settings: Any, setting: str, most: int

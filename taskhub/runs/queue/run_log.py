@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 LINE_MAX = 32_000  # characters
 LOGGER_MAX = 200
+FIELD_INT_MAX = 1 << 63  # what is longer becomes a text
 BATCH = 500
 FLUSH_SECONDS = 0.5
 PATIENCE_SECONDS = 5.0  # of a run that ends for its last lines
@@ -86,16 +87,17 @@ class RunLog:
         """The line that is to be stored; None where the log is full."""
         if self._is_full and not last:
             return None
-        if not last and (
-            self._lines >= settings.RUN_LOG_LINES_MAX or self._characters + len(message) > settings.RUN_LOG_BYTES_MAX
-        ):
+        plain = {str(name)[:LOGGER_MAX]: _plain(value) for name, value in fields.items()} if fields else {}
+        in_fields = len(json.dumps(plain)) if plain else 0
+        size = self._characters + len(message) + in_fields
+        if not last and (self._lines >= settings.RUN_LOG_LINES_MAX or size > settings.RUN_LOG_BYTES_MAX):
             self._is_full = True
-            level, logger, fields = logging.WARNING, __name__, None
+            level, logger, plain, in_fields = logging.WARNING, __name__, {}, 0
             message = FULL.format(lines=settings.RUN_LOG_LINES_MAX, bytes=settings.RUN_LOG_BYTES_MAX)
         message = message if len(message) <= LINE_MAX else f"{message[:LINE_MAX]}... ({len(message)} characters)"
         self._lines += 1
-        self._characters += len(message)
-        return _Line(self, time.time(), level, logger, message, fields or {})
+        self._characters += len(message) + in_fields
+        return _Line(self, time.time(), level, logger, message, plain)
 
     def flush(self) -> None:
         """Waits until what was added is stored, or cannot be."""
@@ -215,15 +217,30 @@ def _rows(run: Run, lines: Sequence[_Line]) -> list[tuple[Any, ...]]:
             shown(line.message),
             run.attempt,
             storable(
-                json.dumps(mask_value({name: _field(value, shown) for name, value in line.fields.items()}, secrets))
+                json.dumps(
+                    mask_value(
+                        {
+                            name: shown(value) if isinstance(value, str) else value
+                            for name, value in line.fields.items()
+                        },
+                        secrets,
+                    )
+                )
             ),
         )
         for line in lines
     ]
 
 
-def _field(value: Any, shown: Any) -> Any:
-    return value if value is None or isinstance(value, bool | int) else shown(str(value)[:LOGGER_MAX])
+def _plain(value: Any) -> str | int | None:
+    """A value that was logged by name, as JSON has it. It is read by the work itself: code of the work's own reads it,
+    which may fail or take long, and other runs' lines must not wait for that, nor be lost with it."""
+    if value is None or (isinstance(value, int) and abs(value) < FIELD_INT_MAX):
+        return value
+    try:
+        return str(value)[:LOGGER_MAX]
+    except Exception:
+        return f"<{type(value).__name__}>"
 
 
 def _commit(rows: Sequence[tuple[Any, ...]]) -> None:
