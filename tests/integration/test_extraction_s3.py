@@ -32,7 +32,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     server = ThreadedMotoServer("127.0.0.1", 0)
     server.start()
     _, port = server.get_host_and_port()
-    yield f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{port}"
+    requests.post(f"{url}/moto-api/reset", timeout=10).raise_for_status()  # its buckets outlive it in this process
+    yield url
     server.stop()
 
 
