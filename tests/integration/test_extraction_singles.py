@@ -220,7 +220,7 @@ def test_without_credits_it_waits_for_them(hub: Hub, owner: Caller, site: Site) 
         (HTML, {"url": "http://a/", "type": "lynx"}, "/type"),
         (HTML, {"url": "http://a/", "fields": []}, "/fields"),
         (HTML, {"url": "http://a/", "actions": [{"click": "a"}]}, "/actions"),
-        (HTML, CHROME | {"actions": [{"press": "a"}]}, "/actions/0/press"),
+        (HTML, CHROME | {"actions": [{"drag": "a"}]}, "/actions/0/drag"),
         (HTML, CHROME | {"actions": [{"click": "a["}]}, "/actions/0/click"),
         (
             HTML,

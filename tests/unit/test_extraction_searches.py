@@ -117,7 +117,7 @@ def test_addresses() -> None:
         ("/fields", [], "no such name"),
         ("/type", "lynx", "base or chrome"),
         ("/format", "PDF", "CSV"),
-        ("/proxy", "socks5://x", "http or https"),
+        ("/proxy", "socks4://x", "http or https"),
         ("/proxy", "http://10.0.0.1\\@example.com/", "http or https"),
     ],
 )
