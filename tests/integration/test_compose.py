@@ -36,7 +36,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OWN = {name: service for name, service in SERVICES.items() if "build" in service}
 THEIRS = {name: service for name, service in SERVICES.items() if "build" not in service}
 PROGRAMS = commands("0.0.0.0", 8000, 4, apart=True)
-NAMES = r"TASKHUB_[A-Z_]+|DATABASE_URL|REDIS_URL|CELERY_BROKER_URL"
+NAMES = r"TASKHUB_[A-Z_]+|DATABASE_URL|REDIS_URL|CELERY_BROKER_URL|EMAIL_URL"
 PACKAGES = [init.parent for init in ROOT.glob("*/__init__.py") if init.parent.name != "tests"]
 ONLY_COMPOSE = {"POSTGRES_PASSWORD"}  # for the PostgreSQL of docker-compose.yml
 ONLY_CHILDREN = {"TASKHUB_SUPERVISED", "TASKHUB_STARTED_BY"}  # marks of what was started

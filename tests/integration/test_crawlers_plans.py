@@ -1,6 +1,6 @@
 """Plans of what reads and removes documents: along an index, also before PostgreSQL knows anything of the table."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ from crawlers.services.document_selection import DocumentSelection
 from taskhub.db.plans import reads_along_indexes
 from tests import crawler_client
 from tests.conftest import make_person, undone_in_the_end
+from tests.table_statistics import forget_statistics
 
 pytestmark = pytest.mark.django_db
 NUMBER = 40_000
@@ -42,19 +43,6 @@ def task(django_db_setup: None, django_db_blocker: Any) -> Iterator[CrawlerTask]
         yield CrawlerTask.objects.get()
 
 
-def forget_statistics() -> None:
-    """Makes PostgreSQL know nothing of the documents. Until the test is undone autovacuum cannot look at them either.
-
-    It might have done so while they all were one stream's, and then an index without the stream would look as good.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_clear_relation_stats(current_schema(), 'crawlers_document')")
-        for field in Document._meta.local_concrete_fields:
-            cursor.execute(
-                "SELECT pg_clear_attribute_stats(current_schema(), 'crawlers_document', %s, false)", [field.column]
-            )
-
-
 def learn_statistics() -> None:
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE crawlers_document")
@@ -71,13 +59,13 @@ def plan_of(statement: str, values: dict[str, Any]) -> set[str]:
         return nodes(cursor.fetchone()[0][0]["Plan"])
 
 
-@pytest.mark.parametrize("know", [forget_statistics, learn_statistics])
+@pytest.mark.parametrize("is_analyzed", [False, True])
 @pytest.mark.parametrize("conditions", [{}, {"since": datetime(2020, 1, 1, tzinfo=UTC)}, {"where": "$.sku"}])
 @pytest.mark.parametrize("of_task", [False, True])
 def test_documents_are_read_along_an_index(
-    task: CrawlerTask, conditions: dict[str, Any], of_task: bool, know: Callable[[], None]
+    task: CrawlerTask, conditions: dict[str, Any], of_task: bool, is_analyzed: bool
 ) -> None:
-    know()
+    learn_statistics() if is_analyzed else forget_statistics(Document)
     for newest in (False, True):
         selection = DocumentSelection(Stream.objects.get(), task if of_task else None, newest=newest, **conditions)
         values = selection.values(selection.next_stretch(selection.start, 1000)) | {"limit": 100, "bytes": 100}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import starmap
-from threading import Barrier
+from threading import Barrier, Event
 from typing import Any
 from uuid import UUID
 
@@ -254,13 +254,20 @@ def test_open_bodies_of_an_address_leave_room_for_others(front: Front, settings:
 def test_a_body_is_let_go_of_when_it_has_been_read(front: Front, owner: Person) -> None:
     """Not only when its answer has been taken, for which a client may have minutes."""
     body = json.dumps({"name": "echo", "ctx": {"value": "x" * 100_000}}).encode()
+    respond, is_seen = front.respond, Event()
+
+    def respond_when_seen(environ: dict[str, Any]) -> HttpResponseBase:
+        assert is_seen.wait(30)
+        return respond(environ)
 
     async def act() -> None:
+        front.respond = respond_when_seen
         client = Client([body])
         client.reads.clear()
         headers = owner.headers | JSON | {"Content-Length": str(len(body))}
         answering = asyncio.create_task(exchange(front, client, "POST", "/js/walker_run", headers))
         await until(lambda: front.open_bodies.size)
+        is_seen.set()
         await until(lambda: not front.open_bodies.size)
         assert not answering.done()
         client.reads.set()

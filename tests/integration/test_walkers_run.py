@@ -107,7 +107,12 @@ def test_a_call_costs_one_query_besides_authentication(
     client.get(RUN, {"name": "echo"})
     with django_assert_num_queries(4) as seen:  # two of them are a savepoint of the test's own transaction
         assert client.get(RUN, {"name": "echo"}).status_code == 200
-    assert [query["sql"].split()[0] for query in seen.captured_queries] == ["SELECT", "SELECT", "SAVEPOINT", "RELEASE"]
+    assert [query["sql"].split()[0] for query in seen.captured_queries] == [
+        "EXECUTE",
+        "EXECUTE",
+        "SAVEPOINT",
+        "RELEASE",
+    ]
 
 
 # Refusals
