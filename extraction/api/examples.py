@@ -6,6 +6,7 @@ from taskhub.web.openapi.schemas import object_of
 
 ID = "1XtQA0Z15N3fqKZuzPKESUsTIW1"
 PROCESS_ID = "1PBhj5EGo2hAvBsytLDL363A6Mq"
+FILE_NAME = f"{ID}-3f1c9a0b5d7e42688c1f0e9d2b7a6453.pdf"
 PAYLOAD: dict[str, Any] = {
     "name": "Shop",
     "request": {"url": "https://shop.example.com/", "type": "base"},

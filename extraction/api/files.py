@@ -11,6 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from extraction.api import examples
 from extraction.api.views import ExtractionView, answer_when_written
 from extraction.domain.result_formats import MEDIA_TYPES, SINGLE_PAGE_TYPES, file_name, format_named
 from extraction.models import Process
@@ -69,21 +70,29 @@ class FileView(ExtractionView):
         return answer_when_written(request, linked.process, lambda: _file_response(request, resolve_link(token=token)))
 
 
+def documented_bytes(description: str) -> OpenApiResponse:
+    example = OpenApiExample("Bytes", "...", media_type="application/octet-stream", response_only=True)
+    return OpenApiResponse(OpenApiTypes.BINARY, description, [example])
+
+
 class ProcessFileView(ExtractionView):
     """Lets those who may see a process download its files."""
 
     @extend_schema(
         operation_id="extraction_processes_file",
         parameters=[
-            OpenApiParameter("name", str, OpenApiParameter.PATH, description="As a record has it."),
+            OpenApiParameter(
+                "name",
+                str,
+                OpenApiParameter.PATH,
+                description="As a record has it.",
+                examples=[OpenApiExample("A name", examples.FILE_NAME, parameter_only=("name", OpenApiParameter.PATH))],
+            ),
             RANGE,
         ],
         responses={
-            (200, "application/octet-stream"): OpenApiResponse(
-                OpenApiTypes.BINARY,
-                "The file",
-                [OpenApiExample("A file", "...", media_type="application/octet-stream", response_only=True)],
-            ),
+            (200, "application/octet-stream"): documented_bytes("The file"),
+            (206, "application/octet-stream"): documented_bytes("The range of bytes that was asked for"),
             **problems(404, 416),
         },
     )

@@ -8,6 +8,7 @@ import copy
 import io
 import json
 import re
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
@@ -35,7 +36,10 @@ from crawlers.models import Crawler, CrawlerTask, Document, External, Stream
 from crawlers.services.capabilities import capability_of
 from extraction import models as extraction
 from extraction.api import examples as shown
+from extraction.domain.downloads import DOWNLOAD_RULE
+from extraction.domain.process_status import PageState
 from extraction.models import Process
+from extraction.services.downloaded_files import store_file
 from extraction.services.signed_links import LOG, link_to
 from sequences.api.stored_views import EXAMPLE_SENT
 from sequences.domain.exchange import KeptFile
@@ -110,7 +114,8 @@ JUDGED = [
 # U+0000 cannot be stored, and has no place in values that may be anything; their schema cannot say so.
 FREE = "v1|wapi|walker_run|object_set|sequence|schedule|externals|crawler|stream|status"
 FOR_STAFF = ("admin", "sequence", "metrics", "workers")
-ACCEPTED = ["2xx", "401", "403", "404", "409", "412", "422"]
+# Whether a file has the bytes of a range (416) is known only when it is found.
+ACCEPTED = ["2xx", "401", "403", "404", "409", "412", "416", "422"]
 REFUSALS = {400, 401, 403, 404, 405, 406, 409, 411, 412, 413, 415}  # they change nothing
 REFUSED = ["400", "401", "403", "404", "405", "406", "409", "411", "412", "413", "415", "422"]
 
@@ -259,15 +264,23 @@ class World:
         Document.objects.create(stream=stream, task=task, rank=1, key='"a1"', body='{"sku": "a1"}')
 
     def extract(self) -> None:
-        """A task and a process of one id."""
-        for table in (Process, extraction.ExtractionTask):
+        """A task, a process and a file that it downloaded, all of one id."""
+        for table in (Process, extraction.ExtractionTask, extraction.ExtractionPage):
             table.objects.all().delete()
         about = {"id": shown.ID, "owner": self.user, "payload": shown.PAYLOAD}
         task = extraction.ExtractionTask.objects.create(**about, name="Shop")
         Run.objects.filter(pk=RUN).delete()
         TaskResult.objects.filter(task_id=str(RUN)).delete()
         run = Run.objects.create(pk=RUN, kind="extraction", owner=self.user, name="Shop", arguments={}, ready=True)
-        Process.objects.create(**about, task=task, run=run, format="csv", results=f"{shown.PROCESS_ID}.csv")
+        process = Process.objects.create(**about, task=task, run=run, format="csv", results=f"{shown.PROCESS_ID}.csv")
+        self.download(process)
+
+    def download(self, process: Process) -> None:
+        stored_as, key = shown.FILE_NAME.removesuffix(".pdf"), bytes.fromhex(shown.FILE_NAME[-36:-4])
+        size, sha256 = store_file(stored_as, io.BytesIO(b"a"))
+        file = {"name": shown.FILE_NAME, "sha256": sha256, "type": "application/octet-stream", "bytes": size}
+        values = {"rule": DOWNLOAD_RULE, "state": PageState.DONE, "records": zlib.compress(json.dumps(file).encode())}
+        extraction.ExtractionPage.objects.create(process=process, key=key, chain=key, **values)
 
     def deliver(self) -> None:
         Run.objects.filter(pk=DELIVERY).delete()
