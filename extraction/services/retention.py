@@ -77,7 +77,10 @@ def remove_batch(process: Process) -> int:
         return max(1, pages)
     if process.results:
         delete_result(process.results)
-    rows: int = Process.objects.filter(pk=process.pk).delete()[0]
+    with transaction.atomic():
+        # Before its slices, which go with it: a worker that ends its own meanwhile locks them in this order.
+        row = Process.objects.select_for_update().filter(pk=process.pk).first()
+        rows: int = row.delete()[0] if row else 0
     return rows
 
 

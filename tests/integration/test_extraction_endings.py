@@ -1,16 +1,17 @@
 """How processes end that do not end with their last page: what fails, what is named, and who waits for it."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 from typing import Any
 
 import pytest
-from django.db import DataError, connection
+from django.db import DataError, connection, transaction
 from django.utils import timezone
 
 from extraction import fetch_loop, worker_loop
 from extraction.api import views
-from extraction.models import CreditAccount, Process, ProcessNote, Slice
+from extraction.models import CreditAccount, ExtractionPage, Process, ProcessNote, Slice
 from extraction.services import (
     credits,
     page_table,
@@ -238,3 +239,36 @@ def test_what_is_streamed_of_a_process_breaks_off_where_that_goes_meanwhile(
         retention.remove_batch(process)
     with pytest.raises(NotFound):
         list(answer)
+
+
+def test_a_process_can_go_while_a_worker_ends_its_slice(owner: Person, site: Site) -> None:
+    """As that of a preview does: it is removed as soon as its result is there."""
+    site.pages["/"] = listing("/a")
+    process = carried(begun(owner, site))
+    while ExtractionPage.objects.filter(process=process).exists():
+        retention.remove_batch(process)
+    slice = Slice.objects.create(process=process, worker="x@test", lease_until=timezone.now() + slices.LEASE)
+    with ThreadPoolExecutor(1) as remover:
+        with transaction.atomic():  # what `end_slice` does, in two steps
+            row = slices.lock_process(process.pk)
+            assert row
+            removal = remover.submit(remove_in_thread, process)
+            while not (removal.done() or is_waited_for()):
+                pass
+            assert slices.release(slice=slice, process=row, lost=False) == 0
+        assert removal.result()
+    assert not Process.objects.exists()
+
+
+def remove_in_thread(process: Process) -> int:
+    try:
+        return retention.remove_batch(process)
+    finally:
+        connection.close()
+
+
+def is_waited_for() -> bool:
+    """Whether another connection waits for a lock that this one has."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid)))")
+        return bool(cursor.fetchone()[0])
