@@ -11,6 +11,7 @@ import pytest
 
 from extraction.domain.browser_actions import ACTIONS
 from extraction.domain.render_job import BrowserAction, Pagination
+from extraction.fetch import page_actions, page_view
 from taskhub.outbound import Allow, configured_policy
 from tests.conftest import Person
 from tests.extraction_runs import extracted, page, records
@@ -53,17 +54,32 @@ def test_each_action(site: Site) -> None:
     [
         (BrowserAction("script", value="throw new Error('not now')"), "The script of an action fails: Error: not now"),
         (BrowserAction("script", value="let ("), "The script of an action fails: SyntaxError"),
+        (BrowserAction("click", "#i", frame="#i"), "#i is no frame"),
+    ],
+    ids=["error", "no script", "another element"],
+)
+def test_an_action_that_fails_says_why(site: Site, action: BrowserAction, words: str) -> None:
+    site.pages["/"] = html(FORM)
+    assert words in refusal(site, "/", actions=(action,))
+
+
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
         (BrowserAction("select", "#s", choices=("none",)), "no #s to select none in"),
         (BrowserAction("press", "#none", "Enter"), "no #none to press Enter in"),
         (BrowserAction("hover", "#none"), "no #none to hover"),
         (BrowserAction("click", "#i", frame="#none"), "no frame #none"),
-        (BrowserAction("click", "#i", frame="#i"), "#i is no frame"),
     ],
-    ids=["error", "no script", "no option", "press", "hover", "no frame", "another element"],
+    ids=["no option", "press", "hover", "no frame"],
 )
-def test_an_action_that_fails_says_why(site: Site, action: BrowserAction, words: str) -> None:
+def test_an_action_on_what_does_not_come_says_so(
+    site: Site, action: BrowserAction, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (page_actions, page_view):
+        monkeypatch.setattr(module, "ACTION_SECONDS", 0.5)
     site.pages["/"] = html(FORM)
-    assert words in refusal(site, "/", actions=(action,), seconds=1.5)
+    assert words in refusal(site, "/", actions=(action,))
 
 
 LATE = "setTimeout(() => fetch('/late').then(r => r.text()).then(t => { o.textContent = t }), 50)"
