@@ -9,6 +9,7 @@ from taskhub.console.parts_page import PartsView
 from taskhub.console.run_list import RunTableView, SelectedRunsView
 from taskhub.console.run_page import AgainView, CancelView, RunPageView, RunStoryView, RunSummaryView, RunValuesView
 from taskhub.console.schedule_pages import ScheduleActionView, ScheduleListView, SchedulePageView
+from taskhub.console.start_pages import StartView, StartWalkerView
 
 RUN = "console/runs/<uuid:run_id>"
 
@@ -26,6 +27,8 @@ urlpatterns = [
     path(f"{RUN}/values", RunValuesView.as_view(), name="runs-values"),
     path(f"{RUN}/cancel", CancelView.as_view(), name="runs-cancel"),
     path(f"{RUN}/again", AgainView.as_view(), name="runs-again"),
+    path("console/start", StartView.as_view(), name="start"),
+    path("console/start/<str:walker>", StartWalkerView.as_view(), name="start-walker"),
     path("console/schedules", ScheduleListView.as_view(), name="schedules"),
     path("console/schedules/<int:schedule_id>", SchedulePageView.as_view(), name="schedules-schedule"),
     path("console/schedules/<int:schedule_id>/action", ScheduleActionView.as_view(), name="schedules-action"),

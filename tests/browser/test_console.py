@@ -69,6 +69,7 @@ def test_each_page_is_seen_by_everybody_in_each_look(
     paths |= {"again": f"/console/runs/{failed}/again", "password": "/console/password"}
     schedule = olga.get("/schedules").json()["results"][0]["id"]
     paths |= {"schedules": "/console/schedules", "schedule": f"/console/schedules/{schedule}"}
+    paths |= {"start": "/console/start", "start-walker": "/console/start/pause"}
     paths |= {"parts": "/console/parts"} if person == "staff" else {}
     context = browser.new_context(locale="en-GB")
     visit = Visit(context.new_page())
@@ -97,6 +98,29 @@ def test_the_sign_in_keeps_nobody_out(visit: Visit, hub: Hub, tmp_path: Path) ->
     visit.page.keyboard.press("Enter")
     expect(visit.page.get_by_role("alert")).to_have_text("The e-mail address or the password is wrong.")
     check(visit.page, visit, tmp_path, "refused")
+
+
+def test_a_walker_is_started_by_its_form(visit: Visit, hub: Hub, tmp_path: Path) -> None:
+    page, person = visit.page, hub.sign_up("Quentin")
+    sign_in(page, hub, person.email)
+    page.get_by_role("link", name="Start", exact=True).click()
+    page.get_by_role("link", name="echo", exact=True).click()
+    page.get_by_label("Value").fill("hello")
+    page.get_by_role("button", name="Start").click()
+    expect(page.get_by_text("value is not JSON.")).to_be_visible()
+    expect(page.get_by_label("Value")).to_have_attribute("aria-invalid", "true")
+    assert visit.troubles.pop().startswith("Failed to load resource")
+    assert visit.troubles.pop().endswith(": 400")
+    check(page, visit, tmp_path, "refused-start")
+    page.get_by_label("Value").fill('"hello"')
+    page.get_by_text("Options of the run").click()
+    page.get_by_label("Tags").fill("by hand")
+    page.get_by_role("button", name="Start").dblclick()
+    expect(page.locator("#summary .state")).to_have_text("success", timeout=PATIENCE)
+    expect(page.locator("#summary")).to_contain_text("by hand")
+    (run,) = person.get("/runs").json()["results"]
+    assert page.url == f"{hub.url}/console/runs/{run['id']}"
+    assert (visit.strange_urls(hub.url), troubles(visit)) == ([], [])
 
 
 def test_runs_are_seen_moving_and_acted_upon(visit: Visit, hub: Hub, tmp_path: Path) -> None:

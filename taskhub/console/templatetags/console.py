@@ -15,6 +15,7 @@ register = template.Library()
 NAVIGATION = (
     ("home", "Home"),
     ("runs", "Runs"),
+    ("start", "Start"),
     ("schedules", "Schedules"),
 )  # names of addresses; those that begin alike belong to the same place
 UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
@@ -114,6 +115,12 @@ def progress_bar(run: Any) -> str | SafeString:
 def short(value: Any) -> str:
     """The last characters of an id, by which people tell rows apart; the first are the time."""
     return str(value)[-8:]
+
+
+@register.filter
+def first_paragraph(text: str) -> str:
+    """What a description begins with, on one line."""
+    return " ".join(text.strip().partition("\n\n")[0].split())
 
 
 @register.filter

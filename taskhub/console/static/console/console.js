@@ -47,6 +47,14 @@ document.addEventListener("change", (event) => {
   countSelected();
 });
 
+// A form with data-once is sent once, however often its button is pressed.
+document.addEventListener("submit", (event) => {
+  if (event.target.matches("[data-once]")) for (const button of event.target.querySelectorAll("button")) button.disabled = true;
+});
+addEventListener("pageshow", (event) => {
+  if (event.persisted) document.querySelectorAll("[data-once] button").forEach((button) => { button.disabled = false; });
+});
+
 // The hub does not answer, or answers with an error: what is shown may be old.
 const trouble = (isThere) => { const line = document.getElementById("trouble"); if (line) line.hidden = !isThere; };
 for (const name of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) document.addEventListener(name, () => trouble(true));
