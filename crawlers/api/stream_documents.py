@@ -1,6 +1,5 @@
 """Documents of a stream: page by page, one by its id, or all of them in one of several formats."""
 
-import base64
 import json
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -17,13 +16,19 @@ from crawlers.api.renderers import CSV, FORMATS, XLSX, FormatNegotiation
 from crawlers.api.request_models import DocsQuery, DocumentQuery
 from crawlers.api.views import EnvelopeView, list_response, payload_response
 from crawlers.domain.documents import wrapped_document
-from crawlers.domain.field_paths import columns_of_schema, project_line, read_fields
-from crawlers.models import CrawlerTask, External, Stream
+from crawlers.domain.field_paths import project_line, read_fields
+from crawlers.models import CrawlerTask, Stream
 from crawlers.services import document_formats
 from crawlers.services.document_export import export_documents
-from crawlers.services.document_selection import DocumentSelection
-from crawlers.services.stream_reader import STRETCH_MAX, DocumentPage, DocumentVersion, find_document, read_page
-from taskhub.errors import invalid
+from crawlers.services.document_selection import DocumentSelection, columns_of_stream, select_documents
+from crawlers.services.stream_reader import (
+    DocumentPage,
+    DocumentVersion,
+    find_document,
+    read_cursor,
+    read_page,
+    write_cursor,
+)
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.ndjson import NDJSON, STRICT, ndjson_example, stream_response
 from taskhub.web.openapi.schemas import PAGE
@@ -75,24 +80,16 @@ class StreamDocumentsView(EnvelopeView):
         """
         stream = Stream.objects.get_visible(request.user, fid)
         query = self.check_query(request, DocsQuery)
-        format_name, wrapped, newest = request.accepted_renderer.format, query.pop("wrapped"), query.pop("order")
+        format_name, wrapped = request.accepted_renderer.format, query.pop("wrapped")
         query.pop("format", None)
         fields = read_fields(query.pop("fields")) if "fields" in query else ()
-        if "task" in query:
-            query["task"] = _task_of_stream(stream, query["task"])
-        selection = DocumentSelection(stream, newest=newest == "newest", **query)
+        selection = select_documents(stream, **query)
         if format_name != "json":
             return _download(request, selection, format_name, fields, wrapped)
         limit = NewestFirstPagination().get_page_size(request)
-        page = read_page(selection=selection, after=_read_cursor(request, selection), limit=limit)
+        after = read_cursor(request.query_params.get("cursor"), selection)
+        page = read_page(selection=selection, after=after, limit=limit)
         return _page_response(request, page, fields, wrapped)
-
-
-def _task_of_stream(stream: Stream, fid: UUID) -> CrawlerTask:
-    task = CrawlerTask.objects.filter(stream=stream, fid=fid, removed_at__isnull=True).first()
-    if task is None:
-        raise invalid("/task", "There is no such task of this stream.")
-    return task
 
 
 def _download(
@@ -100,7 +97,7 @@ def _download(
 ) -> StreamingHttpResponse:
     stream, media_type, extension = selection.stream, request.accepted_renderer.media_type, format_name
     if format_name in {"csv", "xlsx"}:
-        fields = fields or _columns_of_schema(stream)
+        fields = fields or columns_of_stream(stream)
     if wrapped and fields:
         fields = ("id", "task", "at", *(f"doc.{field}" for field in fields))
     pieces = export_documents(selection=selection, wrapped=wrapped)
@@ -114,14 +111,6 @@ def _download(
     if format_name == "array":
         pieces, extension = document_formats.array_of(pieces), "json"
     return stream_response(request, pieces, f"stream-{stream.fid}", media_type=media_type, extension=extension)
-
-
-def _columns_of_schema(stream: Stream) -> Sequence[str]:
-    """The fields that the schema of the stream's crawler names, or of the last that it had."""
-    externals = External.objects.filter(crawlers__stream=stream, crawlers__removed_at__isnull=True)
-    earlier = External.objects.filter(tasks__stream=stream).order_by("-tasks__pk")
-    schemas = externals.values_list("schema", flat=True)[:1] or earlier.values_list("schema", flat=True)[:1]
-    return columns_of_schema(*schemas) if schemas else ()
 
 
 def _page_response(request: Request, page: DocumentPage, fields: Sequence[str], wrapped: bool) -> HttpResponse:
@@ -147,25 +136,8 @@ def _written_documents(rows: Sequence[DocumentVersion], fields: Sequence[str], w
 def _next_link(request: Request, after: Any) -> str | None:
     if after is None:
         return None
-    cursor = base64.urlsafe_b64encode(json.dumps(after).encode()).decode().rstrip("=")
     query = {name: value for name, value in request.query_params.items() if name not in {"api_key", "cursor"}}
-    return f"{settings.PUBLIC_URL}{request.path}?{urlencode({**query, 'cursor': cursor})}"
-
-
-def _read_cursor(request: Request, selection: DocumentSelection) -> Any:
-    """The position after which the page begins: a key or the number of a row; None for the first page."""
-    cursor = request.query_params.get("cursor")
-    if cursor is None:
-        return None
-    try:
-        after = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        fits = type(after) is int if selection.by_rows else isinstance(after, str)
-        if not fits or "\x00" in str(after) or (isinstance(after, int) and not 0 <= after < 2**63 - STRETCH_MAX):
-            raise ValueError
-        str(after).encode()
-    except ValueError:
-        raise invalid("/cursor", "This is no cursor of this list.", "The page cannot be given.") from None
-    return after
+    return f"{settings.PUBLIC_URL}{request.path}?{urlencode({**query, 'cursor': write_cursor(after)})}"
 
 
 class StreamDocumentView(EnvelopeView):

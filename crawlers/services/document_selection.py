@@ -3,19 +3,21 @@
 They are read in stretches, each by a statement of its own: nothing is held open while a client takes its time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.db import DataError, OperationalError, ProgrammingError, connection
 from psycopg.errors import QueryCanceled
 
-from crawlers.models import CrawlerTask, Stream
+from crawlers.domain.field_paths import columns_of_schema
+from crawlers.models import CrawlerTask, External, Stream
 from crawlers.services.document_store import removed_tasks
 from taskhub.db.plans import reads_along_indexes
-from taskhub.errors import NotFound, Rejected
+from taskhub.errors import NotFound, Rejected, invalid
 
 STRETCH = 2_000  # keys or rows that one statement looks at
 STATEMENT_SECONDS = 1
@@ -158,6 +160,29 @@ class DocumentSelection:
         for row in [self.stream, *([self.task] if self.task else [])]:
             if not type(row).objects.filter(pk=row.pk, removed_at__isnull=True).exists():
                 raise NotFound(f"The {row._meta.verbose_name} was deleted meanwhile.")
+
+
+def select_documents(
+    stream: Stream, *, task: UUID | None = None, order: str = "id", **conditions: Any
+) -> DocumentSelection:
+    """The documents that a query asks for: `order` is `id` or `newest`, `conditions` are `since`, `until` and `where`.
+
+    Raises `Rejected` for a task that is none of the stream's.
+    """
+    of_task = None
+    if task is not None:
+        of_task = CrawlerTask.objects.filter(stream=stream, fid=task, removed_at__isnull=True).first()
+        if of_task is None:
+            raise invalid("/task", "There is no such task of this stream.")
+    return DocumentSelection(stream, of_task, newest=order == "newest", **conditions)
+
+
+def columns_of_stream(stream: Stream) -> Sequence[str]:
+    """The fields that the schema of the stream's crawler names, or of the last that it had."""
+    externals = External.objects.filter(crawlers__stream=stream, crawlers__removed_at__isnull=True)
+    earlier = External.objects.filter(tasks__stream=stream).order_by("-tasks__pk")
+    schemas = externals.values_list("schema", flat=True)[:1] or earlier.values_list("schema", flat=True)[:1]
+    return columns_of_schema(*schemas) if schemas else ()
 
 
 def last_of_stretch(

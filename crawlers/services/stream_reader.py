@@ -4,6 +4,8 @@ Whatever is written meanwhile, nobody who reads in the order of keys sees a docu
 all along. In the order of writing, one that is written again while others are read moves to the newest.
 """
 
+import base64
+import json
 import time
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -14,7 +16,7 @@ from crawlers.domain.documents import keys_of_id
 from crawlers.models import Stream
 from crawlers.services.document_selection import STRETCH, DocumentSelection, time_limited
 from crawlers.services.document_store import removed_tasks
-from taskhub.errors import NotFound
+from taskhub.errors import NotFound, invalid
 
 STRETCH_MAX = 16_000  # where nothing is found, as after a large task was deleted, the stretches grow
 PAGE_BYTES = 16 * 1024 * 1024  # then a page ends, with the document that goes beyond
@@ -83,6 +85,29 @@ def read_page(*, selection: DocumentSelection, after: Any, limit: int) -> Docume
 def page_statement(selection: DocumentSelection) -> str:
     documents = selection.statement("id, key, task_id, at, body")
     return _WITHIN_BYTES.format(documents=documents, position=selection.position, order=selection.order)
+
+
+def write_cursor(position: Any) -> str:
+    """A position as an address has it."""
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str | None, selection: DocumentSelection) -> Any:
+    """The position after which a page begins: a key or the number of a row; None for the first page.
+
+    Raises `Rejected`.
+    """
+    if cursor is None:
+        return None
+    try:
+        after = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        fits = type(after) is int if selection.by_rows else isinstance(after, str)
+        if not fits or "\x00" in str(after) or (isinstance(after, int) and not 0 <= after < 2**63 - STRETCH_MAX):
+            raise ValueError
+        str(after).encode()
+    except ValueError:
+        raise invalid("/cursor", "This is no cursor of this list.", "The page cannot be given.") from None
+    return after
 
 
 def find_document(*, stream: Stream, written_id: str) -> DocumentVersion:

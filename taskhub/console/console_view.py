@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.generic import View
@@ -91,6 +91,21 @@ def error_page(request: HttpRequest, error: Exception) -> HttpResponse:
     if problem.retry_after:
         response["Retry-After"] = str(problem.retry_after)
     return response
+
+
+def without_empty(given: QueryDict) -> QueryDict:
+    """A query without the fields of its form that were left empty."""
+    query = QueryDict(mutable=True)
+    for name, texts in given.lists():
+        if kept := [text for text in texts if text.strip()]:
+            query.setlist(name, kept)
+    return query
+
+
+def list_position(request: HttpRequest) -> int | None:
+    """The id behind which a page of a list begins; None for what is none, which begins the list."""
+    after = request.GET.get("after", "")
+    return int(after) if after.isascii() and after.isdecimal() and len(after) < 19 else None
 
 
 def entries_of(problem: Problem) -> list[str]:

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from rest_framework.exceptions import ValidationError
 
-from taskhub.console.console_view import ConsoleView, entries_of, is_partial
+from taskhub.console.console_view import ConsoleView, entries_of, is_partial, without_empty
 from taskhub.errors import Problem, invalid
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
@@ -41,7 +41,7 @@ class RunTableView(ConsoleView):
     """The list; htmx gets its rows alone."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        query = _without_empty(request.GET)
+        query = without_empty(request.GET)
         faults: list[str] = []
         page = RowPage([], False, False)
         try:
@@ -68,15 +68,6 @@ class RunTableView(ConsoleView):
         if "HX-Trigger-Name" in request.headers or request.headers.get("HX-Trigger") == "filters":
             response["HX-Push-Url"] = _address(query)
         return response
-
-
-def _without_empty(given: QueryDict) -> QueryDict:
-    """A query without the fields of the form that were left empty."""
-    query = QueryDict(mutable=True)
-    for name, texts in given.lists():
-        if kept := [text for text in texts if text.strip()]:
-            query.setlist(name, kept)
-    return query
 
 
 def _read(user: Any, query: QueryDict) -> RowPage:

@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 
-from taskhub.console.console_view import ConsoleView
+from taskhub.console.console_view import ConsoleView, list_position
 from taskhub.console.json_tree import JsonView
 from taskhub.errors import Conflict, Rejected, invalid
 from taskhub.runs.models import Run, Schedule
@@ -26,11 +26,9 @@ class ScheduleListView(ConsoleView):
     """The list, newest first."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        after = request.GET.get("after", "")
-        position = int(after) if after.isascii() and after.isdecimal() and len(after) < 19 else None
         rows = schedules_visible_to(request.user).select_related("periodic", "owner", "last_run")
         rows = rows.defer("last_run__arguments", "last_run__result", "written", "run_options")
-        page = read_page(rows, "-pk", PAGE_ROWS, after=position)
+        page = read_page(rows, "-pk", PAGE_ROWS, after=list_position(request))
         return render(
             request,
             "console/schedules.html",

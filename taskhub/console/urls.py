@@ -10,8 +10,10 @@ from taskhub.console.run_list import RunTableView, SelectedRunsView
 from taskhub.console.run_page import AgainView, CancelView, RunPageView, RunStoryView, RunSummaryView, RunValuesView
 from taskhub.console.schedule_pages import ScheduleActionView, ScheduleListView, SchedulePageView
 from taskhub.console.start_pages import StartView, StartWalkerView
+from taskhub.console.stream_pages import DocumentPageView, StreamListView, StreamPageView
 
 RUN = "console/runs/<uuid:run_id>"
+STREAM = "console/streams/<uuid:fid>"
 
 app_name = "console"
 urlpatterns = [
@@ -32,6 +34,9 @@ urlpatterns = [
     path("console/schedules", ScheduleListView.as_view(), name="schedules"),
     path("console/schedules/<int:schedule_id>", SchedulePageView.as_view(), name="schedules-schedule"),
     path("console/schedules/<int:schedule_id>/action", ScheduleActionView.as_view(), name="schedules-action"),
+    path("console/streams", StreamListView.as_view(), name="streams"),
+    path(STREAM, StreamPageView.as_view(), name="streams-stream"),
+    path(f"{STREAM}/docs/<path:document_id>", DocumentPageView.as_view(), name="streams-document"),
     path("console/password", PasswordView.as_view(), name="password"),
     path("console/parts", PartsView.as_view(), name="parts"),
 ]

@@ -6,6 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from tests import crawler_client
 from tests.browser.conftest import Visit
 from tests.browser.test_pages import PATIENCE, submit, until
 from tests.hub import PASSWORD, Caller, Hub
@@ -39,7 +40,7 @@ def check(page: Page, visit: Visit, folder: Path, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def olga(hub: Hub) -> Caller:
-    """Has a run that failed, one that goes on, and a schedule."""
+    """Has a run that failed, one that goes on, a schedule, and a stream with documents."""
     olga = hub.sign_up("Olga")
     failed = submit(olga, "fail", {"message": "no tea"})
     olga.get("/js/walker_queue_wait", {"task_id": failed, "timeout": 60})
@@ -52,6 +53,9 @@ def olga(hub: Hub) -> Caller:
         "when": {"interval": {"every": 1, "period": "days"}},
     }
     assert olga.post("/schedules", daily).status_code == 201
+    with crawler_client.example_crawler() as endpoint:
+        made = crawler_client.crawler(olga, crawler_client.external(olga, endpoint))
+        assert crawler_client.ended(olga, crawler_client.start(olga, made["crawler"]))["status"]["code"] == 200
     return olga
 
 
@@ -70,6 +74,8 @@ def test_each_page_is_seen_by_everybody_in_each_look(
     schedule = olga.get("/schedules").json()["results"][0]["id"]
     paths |= {"schedules": "/console/schedules", "schedule": f"/console/schedules/{schedule}"}
     paths |= {"start": "/console/start", "start-walker": "/console/start/pause"}
+    stream = f"/console/streams/{olga.get('/streams').json()['payload']['results'][0]['fid']}"
+    paths |= {"streams": "/console/streams", "stream": stream}
     paths |= {"parts": "/console/parts"} if person == "staff" else {}
     context = browser.new_context(locale="en-GB")
     visit = Visit(context.new_page())
@@ -120,6 +126,21 @@ def test_a_walker_is_started_by_its_form(visit: Visit, hub: Hub, tmp_path: Path)
     expect(page.locator("#summary")).to_contain_text("by hand")
     (run,) = person.get("/runs").json()["results"]
     assert page.url == f"{hub.url}/console/runs/{run['id']}"
+    assert (visit.strange_urls(hub.url), troubles(visit)) == ([], [])
+
+
+def test_a_document_is_found_in_its_stream(visit: Visit, hub: Hub, olga: Caller, tmp_path: Path) -> None:
+    page = visit.page
+    sign_in(page, hub, olga.email)
+    page.get_by_role("link", name="Streams", exact=True).click()
+    page.get_by_role("link", name="shoes").click()
+    expect(page.get_by_role("region", name="Documents").get_by_role("row")).to_have_count(4)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    assert download.value.suggested_filename.endswith(".csv")
+    page.get_by_role("region", name="Documents").get_by_role("link").first.click()
+    expect(page.locator(".json-tree")).to_contain_text("sku")
+    check(page, visit, tmp_path, "document")
     assert (visit.strange_urls(hub.url), troubles(visit)) == ([], [])
 
 

@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unhurried")]
 
 SCHEDULE = "console/schedules/<int:schedule_id>"
 RUN = "console/runs/<uuid:run_id>"
+STREAM = "console/streams/<uuid:fid>"
 
 
 class Row(NamedTuple):
@@ -48,6 +49,9 @@ TABLE: dict[str, Row] = {
     "GET console/start/<str:walker>": each(200),
     "POST console/start/<str:walker>": each(302),
     "GET console/schedules": each(200),
+    "GET console/streams": each(200),
+    f"GET {STREAM}": own(200),
+    f"GET {STREAM}/docs/<path:document_id>": own(200),
     f"GET {SCHEDULE}": own(200),
     f"POST {SCHEDULE}/action": own(302, action="run"),
     "POST console/runs/selected": each(302, action="cancel"),

@@ -17,6 +17,7 @@ NAVIGATION = (
     ("runs", "Runs"),
     ("start", "Start"),
     ("schedules", "Schedules"),
+    ("streams", "Streams"),
 )  # names of addresses; those that begin alike belong to the same place
 UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
