@@ -140,8 +140,9 @@ def _choice(schema: Mapping[str, Any], is_nullable: bool, options: dict[str, Any
     values = schema.get("enum") or ([schema["const"]] if "const" in schema else [True, False])
     by_text = {json.dumps(value): value for value in values}
     choices = [(text, value if isinstance(value, str) else text) for text, value in by_text.items()]
-    initial = json.dumps(schema["default"]) if schema.get("default") in values else ""
-    if is_nullable or not initial:
+    is_preset = "default" in schema and schema["default"] in values
+    initial = json.dumps(schema["default"]) if is_preset else ""
+    if is_nullable or not is_preset:
         choices.insert(0, ("", ""))
     return PropertyField(
         lambda text: by_text.get(text, text), initial=initial, widget=forms.Select(choices=choices), **options
@@ -158,14 +159,14 @@ def _number(name: str, schema: Mapping[str, Any], options: dict[str, Any]) -> Pr
 
 def _text(schema: Mapping[str, Any], is_nullable: bool, options: dict[str, Any]) -> PropertyField:
     default = schema["default"] if isinstance(schema.get("default"), str) else ""
-    form = "password" if schema.get("writeOnly") else schema.get("format", "")
-    if default and not is_nullable and not form:
+    format_name = "password" if schema.get("writeOnly") else schema.get("format", "")
+    if default and not is_nullable and not format_name:
         options["empty"] = ""
-    is_short = form or "pattern" in schema or schema.get("maxLength", SHORT_TEXT + 1) <= SHORT_TEXT
-    widget: forms.Widget
+    is_short = format_name or "pattern" in schema or schema.get("maxLength", SHORT_TEXT + 1) <= SHORT_TEXT
+    widget: Any
     if is_short and "\n" not in default:
-        widget = forms.PasswordInput() if form == "password" else forms.TextInput()
-        widget.input_type = INPUT_TYPES.get(form, "text")
+        widget = forms.PasswordInput() if format_name == "password" else forms.TextInput()
+        widget.input_type = INPUT_TYPES.get(format_name, "text")
     else:
         widget = forms.Textarea(attrs={"rows": min(1 + default.count("\n"), ROWS_MAX), "class": "text"})
     widget.attrs |= _placeholder(schema)

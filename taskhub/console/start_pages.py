@@ -41,7 +41,7 @@ class StartView(ConsoleView):
     def get(self, request: HttpRequest) -> HttpResponse:
         sentinels = [sentinel for sentinel in all_sentinels() if sentinel.name != GLOBAL]
         sentinels.sort(key=lambda sentinel: sentinel.name == BUNDLED)
-        listed = [(sentinel.name, [sentinel.walkers[name] for name in sorted(sentinel.walkers)]) for sentinel in sentinels]
+        listed = [(one.name, [one.walkers[name] for name in sorted(one.walkers)]) for one in sentinels]
         return render(request, "console/start.html", {"sentinels": listed})
 
 

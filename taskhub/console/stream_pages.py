@@ -58,7 +58,8 @@ class StreamPageView(ConsoleView):
         cursor = query.pop("cursor", [None])[-1]
         query.setdefault("order", "newest")
         faults: list[str] = []
-        page, fields = DocumentPage([], None), ()
+        page = DocumentPage([], None)
+        fields: Sequence[str] = ()
         try:
             fields = read_fields(query["fields"]) if "fields" in query else ()
             page = _read(stream, query, cursor)
@@ -101,7 +102,7 @@ def _export(stream: Stream, query: QueryDict, format_name: str) -> str:
 
 
 class DocumentTable:
-    """Documents as rows; the columns are `fields`, or else what they have on the first level, as the schema orders it."""
+    """Documents as rows. The columns are `fields`, or else all of the first level, those of the schema first."""
 
     def __init__(self, stream: Stream, documents: Sequence[DocumentVersion], fields: Sequence[str]) -> None:
         self._stream, self._documents = stream, documents

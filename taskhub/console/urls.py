@@ -3,6 +3,7 @@
 from django.urls import path
 
 from taskhub.console.account_pages import PasswordView, SignInView, SignOutView
+from taskhub.console.extraction_pages import ExtractionListView, ProcessPageView, RetryProcessPageView
 from taskhub.console.home_charts import ChartsView
 from taskhub.console.home_page import HomeView
 from taskhub.console.parts_page import PartsView
@@ -14,6 +15,7 @@ from taskhub.console.stream_pages import DocumentPageView, StreamListView, Strea
 
 RUN = "console/runs/<uuid:run_id>"
 STREAM = "console/streams/<uuid:fid>"
+PROCESS = "console/extraction/process/<ksuid:id>"
 
 app_name = "console"
 urlpatterns = [
@@ -37,6 +39,9 @@ urlpatterns = [
     path("console/streams", StreamListView.as_view(), name="streams"),
     path(STREAM, StreamPageView.as_view(), name="streams-stream"),
     path(f"{STREAM}/docs/<path:document_id>", DocumentPageView.as_view(), name="streams-document"),
+    path("console/extraction", ExtractionListView.as_view(), name="extraction"),
+    path(PROCESS, ProcessPageView.as_view(), name="extraction-process"),
+    path(f"{PROCESS}/retry", RetryProcessPageView.as_view(), name="extraction-retry"),
     path("console/password", PasswordView.as_view(), name="password"),
     path("console/parts", PartsView.as_view(), name="parts"),
 ]

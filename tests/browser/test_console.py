@@ -40,7 +40,7 @@ def check(page: Page, visit: Visit, folder: Path, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def olga(hub: Hub) -> Caller:
-    """Has a run that failed, one that goes on, a schedule, and a stream with documents."""
+    """Has a run that failed, one that goes on, a schedule, a stream with documents, and a process of extraction."""
     olga = hub.sign_up("Olga")
     failed = submit(olga, "fail", {"message": "no tea"})
     olga.get("/js/walker_queue_wait", {"task_id": failed, "timeout": 60})
@@ -53,6 +53,9 @@ def olga(hub: Hub) -> Caller:
         "when": {"interval": {"every": 1, "period": "days"}},
     }
     assert olga.post("/schedules", daily).status_code == 201
+    payload = {"name": "shoes", "request": {"url": "http://127.0.0.1:9/"}, "fields": [{"name": "a", "selector": "a"}]}
+    task = olga.post("/v1/task/create", payload).json()["id"]
+    assert olga.post(f"/v1/task/{task}/run").status_code == 202
     with crawler_client.example_crawler() as endpoint:
         made = crawler_client.crawler(olga, crawler_client.external(olga, endpoint))
         assert crawler_client.ended(olga, crawler_client.start(olga, made["crawler"]))["status"]["code"] == 200
@@ -76,6 +79,9 @@ def test_each_page_is_seen_by_everybody_in_each_look(
     paths |= {"start": "/console/start", "start-walker": "/console/start/pause"}
     stream = f"/console/streams/{olga.get('/streams').json()['payload']['results'][0]['fid']}"
     paths |= {"streams": "/console/streams", "stream": stream}
+    task = olga.get("/v1/tasks").json()[0]["id"]
+    process = olga.get(f"/v1/task/{task}/results").json()[0]["id"]
+    paths |= {"extraction": "/console/extraction", "process": f"/console/extraction/process/{process}"}
     paths |= {"parts": "/console/parts"} if person == "staff" else {}
     context = browser.new_context(locale="en-GB")
     visit = Visit(context.new_page())

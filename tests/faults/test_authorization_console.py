@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unhurried")]
 SCHEDULE = "console/schedules/<int:schedule_id>"
 RUN = "console/runs/<uuid:run_id>"
 STREAM = "console/streams/<uuid:fid>"
+PROCESS = "console/extraction/process/<ksuid:id>"
 
 
 class Row(NamedTuple):
@@ -49,6 +50,9 @@ TABLE: dict[str, Row] = {
     "GET console/start/<str:walker>": each(200),
     "POST console/start/<str:walker>": each(302),
     "GET console/schedules": each(200),
+    "GET console/extraction": each(200),
+    f"GET {PROCESS}": own(200),
+    f"POST {PROCESS}/retry": own(302),
     "GET console/streams": each(200),
     f"GET {STREAM}": own(200),
     f"GET {STREAM}/docs/<path:document_id>": own(200),

@@ -18,6 +18,7 @@ NAVIGATION = (
     ("start", "Start"),
     ("schedules", "Schedules"),
     ("streams", "Streams"),
+    ("extraction", "Extraction"),
 )  # names of addresses; those that begin alike belong to the same place
 UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
