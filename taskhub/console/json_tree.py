@@ -12,6 +12,7 @@ DEPTH_MAX = 30  # what lies deeper is shown as text
 OPEN_DEPTH = 2
 OPEN_ITEMS = 20  # what has more is folded
 TEXT_MAX = 2000  # characters of one text
+CELL_MAX = 120  # of one in a table
 COPIED_MAX = 1_000_000  # characters that can be copied; more has to be asked for
 
 
@@ -59,6 +60,12 @@ class JsonView:
                 return
             self._left -= 1
             yield (self._node(str(key), inner, depth + 1),)
+
+
+def one_line(value: Any) -> str:
+    """A value as a cell of a table shows it; what is long is cut."""
+    text = "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= CELL_MAX else f"{text[:CELL_MAX]}..."
 
 
 def _leaf(value: Any) -> SafeString:

@@ -25,7 +25,7 @@ from crawlers.services.stream_reader import (
     write_cursor,
 )
 from taskhub.console.console_view import ConsoleView, entries_of, list_position, without_empty
-from taskhub.console.json_tree import JsonView
+from taskhub.console.json_tree import JsonView, one_line
 from taskhub.errors import Problem
 from taskhub.web import cursor_pagination
 from taskhub.web.problems import as_problem
@@ -33,7 +33,6 @@ from taskhub.web.query_values import query_values
 
 STREAMS, DOCUMENTS, TASKS = 50, 50, 10  # on one page
 COLUMNS_MAX = 12  # of the table; a document has a page on which all its fields are
-CELL_MAX = 120  # characters
 FORMATS = {"csv": "CSV", "xlsx": "XLSX", "ndjson": "JSON Lines", "array": "JSON"}
 SHOWN = frozenset({"where", "fields", "since", "until", "order"})  # what the form has fields for
 
@@ -61,7 +60,7 @@ class StreamPageView(ConsoleView):
         page = DocumentPage([], None)
         fields: Sequence[str] = ()
         try:
-            fields = read_fields(query["fields"]) if "fields" in query else ()
+            fields = read_fields(str(query["fields"])) if "fields" in query else ()
             page = _read(stream, query, cursor)
         except (Problem, ValidationError) as error:
             faults = entries_of(as_problem(error))
@@ -121,14 +120,8 @@ class DocumentTable:
     @property
     def rows(self) -> Iterable[dict[str, Any]]:
         for document, value in zip(self._documents, self._values, strict=True):
-            cells = [(column, _cell(find_field(value, column))) for column in self.columns]
+            cells = [(column, one_line(cell_value(find_field(value, column)))) for column in self.columns]
             yield {"id": document.key, "address": _document_address(self._stream, document.key), "cells": cells}
-
-
-def _cell(value: Any) -> str:
-    shown = cell_value(value)
-    text = shown if isinstance(shown, str) else "" if shown is None else json.dumps(shown)
-    return text if len(text) <= CELL_MAX else f"{text[:CELL_MAX]}..."
 
 
 def _document_address(stream: Stream, key: str) -> str:

@@ -9,6 +9,7 @@ from taskhub.console.home_page import HomeView
 from taskhub.console.parts_page import PartsView
 from taskhub.console.run_list import RunTableView, SelectedRunsView
 from taskhub.console.run_page import AgainView, CancelView, RunPageView, RunStoryView, RunSummaryView, RunValuesView
+from taskhub.console.sample_pages import LookView, SamplePageView
 from taskhub.console.schedule_pages import ScheduleActionView, ScheduleListView, SchedulePageView
 from taskhub.console.start_pages import StartView, StartWalkerView
 from taskhub.console.stream_pages import DocumentPageView, StreamListView, StreamPageView
@@ -40,6 +41,8 @@ urlpatterns = [
     path(STREAM, StreamPageView.as_view(), name="streams-stream"),
     path(f"{STREAM}/docs/<path:document_id>", DocumentPageView.as_view(), name="streams-document"),
     path("console/extraction", ExtractionListView.as_view(), name="extraction"),
+    path("console/extraction/look", LookView.as_view(), name="extraction-look"),
+    path("console/extraction/look/<ksuid:id>", SamplePageView.as_view(), name="extraction-sample"),
     path(PROCESS, ProcessPageView.as_view(), name="extraction-process"),
     path(f"{PROCESS}/retry", RetryProcessPageView.as_view(), name="extraction-retry"),
     path("console/password", PasswordView.as_view(), name="password"),

@@ -14,6 +14,7 @@ from knox.models import AuthToken
 from crawlers.models import CrawlerTask
 from crawlers.services.capabilities import capability_of
 from extraction.models import Process
+from extraction.services.samples import start_suggestions
 from extraction.services.signed_links import LOG, link_to
 from sequences.services.secrets import save_secret
 from sequences.services.sequence_runs import submit_sequence
@@ -122,6 +123,7 @@ def _extracting(owner: Person) -> dict[str, Any]:
     return {
         "task/<ksuid:id>": task["id"],
         "process/<ksuid:id>": process.id,
+        "look/<ksuid:id>": start_suggestions(owner=owner.user, body={"url": "http://127.0.0.1:9/"}).id,
         "results": f"{process.id}.json",
         "<str:token>": token,
         "<str:name>": "log",

@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unhurried")]
 SCHEDULE = "console/schedules/<int:schedule_id>"
 RUN = "console/runs/<uuid:run_id>"
 STREAM = "console/streams/<uuid:fid>"
+SAMPLE = "console/extraction/look/<ksuid:id>"
 PROCESS = "console/extraction/process/<ksuid:id>"
 
 
@@ -51,6 +52,10 @@ TABLE: dict[str, Row] = {
     "POST console/start/<str:walker>": each(302),
     "GET console/schedules": each(200),
     "GET console/extraction": each(200),
+    "GET console/extraction/look": each(200),
+    "POST console/extraction/look": each(400),
+    f"GET {SAMPLE}": Row(200, 404, 404),
+    f"POST {SAMPLE}": Row(200, 404, 404),
     f"GET {PROCESS}": own(200),
     f"POST {PROCESS}/retry": own(302),
     "GET console/streams": each(200),

@@ -1,6 +1,7 @@
 """The console's pages of extraction: tasks and processes, the pages of one and why they failed, its results."""
 
 import html
+import json
 import re
 from typing import Any
 
@@ -139,3 +140,46 @@ def test_failed_pages_are_asked_for_again(browser: Client, owner: Person) -> Non
     assert "It goes on" in page.text
     process.refresh_from_db()
     assert process.status == "running"
+
+
+LOOK = "/console/extraction/look"
+
+
+@pytest.mark.parametrize(
+    ("sent", "fault"),
+    [
+        ({"action": "suggest", "url": "nonsense"}, "url: "),
+        ({"action": "preview", "payload": "{"}, "Expecting property name"),
+        ({"action": "preview", "payload": "[]"}, "The payload must be an object."),
+        ({"action": "keep", "payload": '{"fields": 1}'}, "fields: "),
+        ({"action": "nothing"}, "There is no such action."),
+    ],
+)
+def test_what_cannot_be_looked_at_is_told(browser: Client, sent: dict[str, str], fault: str) -> None:
+    page = browser.post(LOOK, sent)
+    assert page.status_code == 400
+    assert fault in page.text.partition('role="alert">')[2].partition("</p>")[0]
+    assert html.escape(sent.get("payload", sent.get("url", ""))) in page.text
+    assert not Process.objects.exists()
+
+
+def test_a_look_is_waited_for_and_taken_once(browser: Client, owner: Person) -> None:
+    address = browser.post(LOOK, {"action": "suggest", "url": "http://127.0.0.1:9/"})["Location"]
+    process = Process.objects.get(owner=owner.user)
+    assert address == f"{LOOK}/{process.id}"
+    assert f'data-events="/runs/{process.run_id}/events"' in browser.get(address).text
+    assert 'hx-trigger="ended from:body"' in browser.post(address, headers={"HX-Request": "true"}).text
+    owner.post(f"/runs/{process.run_id}/cancel")
+    assert 'hx-trigger="load"' in browser.get(address).text
+    part = browser.post(address, headers={"HX-Request": "true"})
+    assert "<html" not in part.text
+    assert "No page was read." in part.text
+    assert browser.get(address).status_code == 404
+
+
+def test_a_payload_is_kept_as_a_task(browser: Client, owner: Person) -> None:
+    payload = json.dumps({"name": "shoes", "request": {"url": "http://127.0.0.1:9/"}, "fields": FIELDS})
+    page = browser.post(LOOK, {"action": "keep", "payload": payload}, follow=True)
+    assert "The task is made." in page.text
+    assert "It has not run yet." in page.text
+    assert [task["name"] for task in owner.get("/v1/tasks").json()] == ["shoes"]

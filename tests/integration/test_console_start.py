@@ -24,7 +24,7 @@ class Price(Walker):
     """
 
     sku: Annotated[str, Field(description="As it is <b>printed</b>.", examples=["a-1"])]
-    options: dict[str, int] = {}  # noqa: RUF012
+    options: dict[str, int] = {}
 
     def visit(self, here: Place) -> None:
         self.report(self.sku)
@@ -110,9 +110,7 @@ def test_what_is_not_installed_is_not_found(browser: Client, path: str) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_without_a_worker_it_runs_at_once(
-    browser: Client, owner: Person, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_worker_it_runs_at_once(browser: Client, owner: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker.live_queues, "has_worker", lambda queue: False)
     answer = browser.post("/console/start/fail", {"ctx-message": "no tea"})
     run = Run.objects.get(owner=owner.user)

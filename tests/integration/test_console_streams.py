@@ -100,9 +100,7 @@ def test_columns_beyond_a_dozen_are_counted(browser: Client, crawl: Crawl) -> No
         ("?fields=sku,seller.name", ["b", "a"]),
     ],
 )
-def test_documents_are_filtered_and_exported_alike(
-    browser: Client, crawl: Crawl, query: str, found: list[str]
-) -> None:
+def test_documents_are_filtered_and_exported_alike(browser: Client, crawl: Crawl, query: str, found: list[str]) -> None:
     crawl.upload(crawl.task(), doc("a", 1), doc("b", 2))
     page = page_of(browser, crawl, query)
     assert cells(page, "sku") == found
@@ -129,9 +127,7 @@ def test_a_filter_that_cannot_be_is_told(browser: Client, crawl: Crawl, query: s
 
 
 @pytest.mark.parametrize("order", ["newest", "id"])
-def test_pages_go_on_by_a_cursor(
-    browser: Client, crawl: Crawl, monkeypatch: pytest.MonkeyPatch, order: str
-) -> None:
+def test_pages_go_on_by_a_cursor(browser: Client, crawl: Crawl, monkeypatch: pytest.MonkeyPatch, order: str) -> None:
     monkeypatch.setattr(stream_pages, "DOCUMENTS", 2)
     crawl.upload(crawl.task(), *map(doc, "abcde"))
     found, page = list[str](), page_of(browser, crawl, f"?order={order}")

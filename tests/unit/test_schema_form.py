@@ -110,7 +110,7 @@ def test_what_is_sent_is_read(kind: Any, default: Any, sent: str | None, value: 
 def test_what_cannot_be_read_is_told_at_its_field(kind: Any, sent: str | None, fault: str) -> None:
     form = form_of(kind, REQUIRED, sent)
     assert not form.is_valid()
-    assert form.errors["it"][0].startswith(fault)
+    assert str(form.errors["it"][0]).startswith(fault)
 
 
 @pytest.mark.parametrize(
@@ -176,6 +176,6 @@ def test_faults_of_values_are_shown_at_their_fields() -> None:
         schema.check_json(form.values)
     for error in [*refusal.value.errors, {"pointer": "/c", "detail": "strange"}, {"pointer": "", "detail": "whole"}]:
         form.add_fault(error["pointer"], error["detail"])
-    assert form.errors["a/b"][0].startswith("/1: Input should be")
-    assert form.errors["n"][0].startswith("Input should be greater")
+    assert str(form.errors["a/b"][0]).startswith("/1: Input should be")
+    assert str(form.errors["n"][0]).startswith("Input should be greater")
     assert form.non_field_errors() == ["/c: strange", "whole"]

@@ -48,12 +48,12 @@ document.addEventListener("change", (event) => {
 });
 
 // A form with data-once is sent once, however often its button is pressed.
+let sent = new WeakSet();
 document.addEventListener("submit", (event) => {
-  if (event.target.matches("[data-once]")) for (const button of event.target.querySelectorAll("button")) button.disabled = true;
+  if (sent.has(event.target)) event.preventDefault();
+  if (event.target.matches("[data-once]")) sent.add(event.target);
 });
-addEventListener("pageshow", (event) => {
-  if (event.persisted) document.querySelectorAll("[data-once] button").forEach((button) => { button.disabled = false; });
-});
+addEventListener("pageshow", () => { sent = new WeakSet(); });
 
 // The hub does not answer, or answers with an error: what is shown may be old.
 const trouble = (isThere) => { const line = document.getElementById("trouble"); if (line) line.hidden = !isThere; };
