@@ -106,7 +106,7 @@ def test_documents_are_filtered_and_exported_alike(browser: Client, crawl: Crawl
     assert cells(page, "sku") == found
     assert ("No document is like that." in page.text) == (not found)
     (export,) = links(page, "JSON Lines")
-    lines = b"".join(browser.get(export).streaming_content).splitlines()
+    lines = browser.get(export).getvalue().splitlines()
     assert [json.loads(line)["sku"] for line in lines] == found
 
 
