@@ -5,8 +5,9 @@ group. So whatever is found can be said, and is found again on the next page of 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from math import log2
 
 from extraction.domain.suggestion.class_names import is_made_up, is_telling
@@ -46,28 +47,13 @@ class BlockGroup:
             yield block
 
 
-def _behind(element: OutlineElement, heads: set[int]) -> list[OutlineElement]:
+def _behind(element: OutlineElement, heads: set[int]) -> Iterator[OutlineElement]:
     """The elements behind another one in the same element, up to the next head."""
     beside = element.parent.children if element.parent else []
-    place = _place(beside, element)
-    found = []
-    for other in beside[place + 1 :]:
-        if other.index in heads:
-            break
-        found.append(other)
-    return found
-
-
-def _place(beside: Sequence[OutlineElement], element: OutlineElement) -> int:
-    """The place of an element among those beside it, which are in the page's order."""
-    low, high = 0, len(beside)
-    while low < high:
-        middle = (low + high) // 2
-        if beside[middle].index < element.index:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+    for place in range(element.child, len(beside)):  # a slice would copy all that is behind, for each of many
+        if beside[place].index in heads:
+            return
+        yield beside[place]
 
 
 def find_groups(outline: PageOutline) -> list[BlockGroup]:
@@ -170,7 +156,7 @@ def _following(group: BlockGroup) -> BlockGroup | None:
     sorts: Counter[tuple[str, ...]] = Counter()
     sizes = 0
     for element in group.elements[:200]:
-        behind = _behind(element, heads)[:12]
+        behind = list(islice(_behind(element, heads), 12))
         sorts[tuple(sorted({_sort_of(other) for other in behind}))] += 1
         sizes += sum(other.size for other in behind)
     [(sort, count)] = sorts.most_common(1)

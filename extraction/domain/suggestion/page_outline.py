@@ -1,5 +1,6 @@
 """A page as an outline: its elements with what tells them apart, measured once for all that looks for blocks. Pure."""
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -27,15 +28,16 @@ _RECORDS = frozenset({"article", "li", "tr", "td", "section", "main"})  # whose 
 
 class OutlineElement:
     """An element. `size` is that of its text and pictures, in characters; `weight` says how much its part of the page
-    counts, from 0 to 1; `index` is its place in the page, and `end` that of the first element behind it. Cells of
-    tables have their `column`, from 1.
+    counts, from 0 to 1; `index` is its place in the page, and `end` that of the first element behind it. From 1 counts
+    its `child`, the place among all elements beside it, `place`, that among those of its tag, and for cells of tables
+    their `column`.
 
     One without a `node` stands for elements beside each other, its `children`.
     """
 
     __slots__ = (
-        *("attributes", "children", "classes", "column", "end", "index", "node", "own_text", "parent", "size", "tag"),
-        "weight",
+        *("attributes", "classes", "child", "children", "column", "end", "index", "node", "own_text", "parent"),
+        *("place", "size", "tag", "weight"),
     )
 
     def __init__(self, node: LexborNode | None, tag: str, parent: "OutlineElement | None", index: int) -> None:
@@ -44,6 +46,7 @@ class OutlineElement:
         self.classes = tuple(dict.fromkeys((self.attributes.get("class") or "").split()))[:20]
         self.children: list[OutlineElement] = []
         self.own_text = False
+        self.child = self.place = 1
         self.column = 0
         self.size = 0
         self.end = index + 1
@@ -70,6 +73,11 @@ class OutlineElement:
         """The name of the property that it is (`itemprop`)."""
         return (self.attributes.get("itemprop") or "").split(" ")[0]
 
+    @property
+    def last(self) -> int:
+        """Its place among all elements beside it, from the last one."""
+        return len(self.parent.children) - self.child + 1 if self.parent else 1
+
     def walk(self) -> Iterator["OutlineElement"]:
         waiting = [self]
         while waiting:
@@ -88,6 +96,7 @@ class PageOutline:
         if page.body is not None:
             self._add(page.body)
         for element in self.elements:
+            _number_children(element)
             if element.tag in {"tbody", "thead", "tfoot"}:
                 _number_columns(element)
         for element in reversed(self.elements):
@@ -155,6 +164,14 @@ def _is_in_record(element: OutlineElement) -> bool:
     while outer is not None and outer.tag not in _RECORDS:
         outer = outer.parent
     return outer is not None
+
+
+def _number_children(element: OutlineElement) -> None:
+    """Tells the elements in another one their places."""
+    tags = Counter[str]()
+    for number, child in enumerate(element.children, 1):
+        tags[child.tag] += 1
+        child.child, child.place = number, tags[child.tag]
 
 
 def _number_columns(section: OutlineElement) -> None:

@@ -49,14 +49,8 @@ class Part(NamedTuple):
         name, value = self.attribute
         if name and (name not in element.attributes or (value and element.attributes[name] != value)):
             return False
-        if not (self.place or self.child or self.last):
-            return True
-        beside = element.parent.children if element.parent else [element]
-        if self.place and [one for one in beside if one.tag == element.tag].index(element) != self.place - 1:
-            return False
-        if self.child and beside.index(element) != self.child - 1:
-            return False
-        return not self.last or len(beside) - beside.index(element) == self.last
+        counted = ((self.place, element.place), (self.child, element.child), (self.last, element.last))
+        return all(wanted in (0, place) for wanted, place in counted)
 
 
 Parts = tuple[Part, ...]
@@ -158,18 +152,15 @@ def _candidates(slot: Slot) -> Iterator[Parts]:
         if "rowspan" in first.attributes:
             yield (Part(first.tag, attribute=("rowspan", "")),)
         yield from ((part,) for part in _cell_parts(first))
-    beside = first.parent.children if first.parent else [first]
-    number = [one for one in beside if one.tag == first.tag].index(first) + 1
-    yield (Part(first.tag, place=number),)
+    nth = Part(first.tag, place=first.place)
+    yield (nth,)
     for outer in around:
         for outer_part in [*_named_parts(outer.tag, [outer]), Part(outer.tag, outer.looks[:2]), Part(outer.tag)]:
-            yield (outer_part, Part(first.tag, place=number))
+            yield (outer_part, nth)
             yield (outer_part, Part(first.tag, tuple(looks[:2])))
     for outer in around[:2]:
-        outer_beside = outer.parent.children if outer.parent else [outer]
-        place = [one for one in outer_beside if one.tag == outer.tag].index(outer) + 1
-        yield (Part(outer.tag, place=place), tag)
-        yield (Part(outer.tag, place=place), Part(first.tag, place=number))
+        yield (Part(outer.tag, place=outer.place), tag)
+        yield (Part(outer.tag, place=outer.place), nth)
 
 
 def _paths(element: OutlineElement, around: Sequence[OutlineElement]) -> Iterator[Parts]:
@@ -182,9 +173,8 @@ def _paths(element: OutlineElement, around: Sequence[OutlineElement]) -> Iterato
 
 def _cell_parts(cell: OutlineElement) -> Iterator[Part]:
     """A cell by its place in its row: from the left, or from the right where cells reach down into the row."""
-    beside = cell.parent.children if cell.parent else [cell]
-    yield Part(cell.tag, child=beside.index(cell) + 1)
-    yield Part(cell.tag, last=len(beside) - beside.index(cell))
+    yield Part(cell.tag, child=cell.child)
+    yield Part(cell.tag, last=cell.last)
 
 
 def _named_parts(tag: str, elements: Sequence[OutlineElement]) -> Iterator[Part]:
