@@ -126,7 +126,9 @@ class PageProcessor:
             size, sha256 = await asyncio.to_thread(store_file, name, file)
         await sync_to_async(delete_if_removed)(self.process, name)
         description = describe_file(name, page.url, fetched.media_type, size, sha256)
-        outcome = PageOutcome(page, PageState.DONE, fetched.status, fetched.wire, cost=page_price())
+        # It counts as large as it is here: a packed one may be a thousand times what was sent.
+        counted = max(fetched.wire, size)
+        outcome = PageOutcome(page, PageState.DONE, fetched.status, counted, cost=page_price())
         outcome.records = orjson.dumps(description)
         return outcome
 

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from extraction.api import examples
 from extraction.api.views import ExtractionView, answer_when_written
+from extraction.domain.downloads import served_type
 from extraction.domain.result_formats import MEDIA_TYPES, SINGLE_PAGE_TYPES, file_name, format_named
 from extraction.models import Process
 from extraction.services import processes
@@ -100,7 +101,8 @@ class ProcessFileView(ExtractionView):
         """Download a file of a process.
 
         One that it downloaded for a field with `download`, whole or the range of bytes that is asked for. It is of the
-        type that its server said. `getlink` makes a link of its name that needs no authentication.
+        type that its server said; what browsers run, such as HTML, is `application/octet-stream`. `getlink` makes a
+        link of its name that needs no authentication.
         """
         process = processes.visible_process(id=id, user=request.user)
         return _file_response(request, LinkedFile(process, named_file(process, name)["name"]))
@@ -127,7 +129,9 @@ def _open_stored(name: str) -> Any:
 
 def _file_response(request: Request, linked: LinkedFile) -> HttpResponseBase:
     process = linked.process
-    media_type = named_file(process, linked.content)["type"] if linked.is_download else _media_type(process)
+    media_type = _media_type(process)
+    if linked.is_download:
+        media_type = served_type(named_file(process, linked.content)["type"])
     file = _open_stored(linked.stored_name)
     size = file.size
     byte_range = _parse_range(request.headers.get("Range", ""), size)

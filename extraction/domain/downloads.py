@@ -12,6 +12,10 @@ URL, LINK, SHA256 = "url", "link", "sha256"  # names in a file's object
 UNKNOWN_TYPE = "application/octet-stream"
 
 _TYPE = re.compile(r"[a-z0-9][\w.+-]{0,80}/[a-z0-9][\w.+-]{0,80}", re.ASCII)
+# Types that a browser shows, at most: it runs nothing of them as a page or a script of the hub's.
+_SHOWN = re.compile(
+    r"(?:image/(?!svg)|audio/|video/|font/)[^+]*|text/(?:plain|csv)|application/(?:pdf|json|zip|gzip|vnd\.[^+]*)"
+)
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}", re.ASCII)
 _TYPES = MimeTypes()  # those that Python knows itself, on any machine
 
@@ -42,6 +46,11 @@ def describe_file(stored_as: str, url: str, media_type: str, size: int, sha256: 
         _, dot, ending = urlsplit(url).path.rpartition(".")
         suffix = dot + ending if _SUFFIX.fullmatch(dot + ending) else ""
     return {"name": f"{stored_as}{suffix}", SHA256: sha256, "type": known, "bytes": size}
+
+
+def served_type(kind: str) -> str:
+    """The type as which a file is served: its own, unless that is one such as HTML, which browsers run."""
+    return kind if _SHOWN.fullmatch(kind) else UNKNOWN_TYPE
 
 
 def read_file_name(name: str) -> tuple[str, bytes] | None:

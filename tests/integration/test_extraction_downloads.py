@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import gzip
 import hashlib
 import io
 from contextlib import closing
@@ -80,6 +81,30 @@ def test_each_file_is_fetched_once_and_shown_where_it_belongs(owner: Person, str
     part = owner.call("GET", path, headers={"Range": "bytes=1-3"})
     assert (part.status_code, b"".join(part.streaming_content)) == (206, b"PNG")
     assert [stranger.get(path).status_code, owner.get(f"{path}x").status_code] == [404, 404]
+
+
+def test_what_browsers_run_is_served_as_bytes(owner: Person, site: Site) -> None:
+    types = ["text/html", "image/svg+xml", "text/javascript", "application/xhtml+xml", "text/css", "image/png"]
+    site.pages["/"] = html("".join(f"<li><a href='/{n}'></a></li>" for n in range(len(types))))
+    for number, kind in enumerate(types):
+        site.pages[f"/{number}"] = Reply("<script>1</script>", headers={"Content-Type": f"{kind}; charset=utf-8"})
+    found = [record["f"] for record in records(extracted(owner, site, commonParent="li", fields=FILE))]
+    assert [file["type"] for file in found] == types
+    answers = [owner.get(f"/v1{file['link'].partition('/v1')[2]}") for file in found]
+    assert [answer["Content-Type"] for answer in answers] == ["application/octet-stream"] * 5 + ["image/png"]
+    for answer in answers:
+        answer.close()
+        assert answer["X-Content-Type-Options"] == "nosniff"
+        assert answer["Content-Disposition"].startswith("attachment;")
+
+
+def test_a_packed_file_counts_as_large_as_it_is_stored(owner: Person, site: Site) -> None:
+    site.pages["/"] = html('<a href="/x">x</a>')
+    site.pages["/x"] = picture(gzip.compress(bytes(100_000)), **{"Content-Encoding": "gzip"})
+    process = extracted(owner, site, fields=FILE)
+    [record] = records(process)
+    assert (record["f"]["bytes"], page(process, "/x").bytes) == (100_000, 100_000)
+    assert process.bytes > 100_000
 
 
 def test_a_link_of_its_name_needs_no_authentication(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from extraction.domain.downloads import describe_file, read_file_name
+from extraction.domain.downloads import UNKNOWN_TYPE, describe_file, read_file_name, served_type
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,25 @@ def test_names_and_types_are_harmless(media_type: str, path: str, type: str, suf
 )
 def test_other_names_are_those_of_no_file(name: str) -> None:
     assert read_file_name(name) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_shown"),
+    [
+        *((kind, True) for kind in ("image/png", "audio/mpeg", "video/mp4", "font/woff2", "text/plain", "text/csv")),
+        *(
+            (kind, True)
+            for kind in ("application/pdf", "application/zip", "application/json", "application/vnd.ms-excel")
+        ),
+        ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", True),
+        *((kind, False) for kind in ("text/html", "application/xhtml+xml", "text/xml", "application/xml")),
+        *((kind, False) for kind in ("image/svg+xml", "image/svg", "application/rss+xml", "application/vnd.x+xml")),
+        *((kind, False) for kind in ("text/javascript", "application/javascript", "text/ecmascript", "text/css")),
+        *(
+            (kind, False)
+            for kind in ("multipart/x-mixed-replace", "message/rfc822", "application/wasm", "text/x-server")
+        ),
+    ],
+)
+def test_what_browsers_run_is_not_served_as_that(kind: str, is_shown: bool) -> None:
+    assert served_type(kind) == (kind if is_shown else UNKNOWN_TYPE)
