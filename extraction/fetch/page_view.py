@@ -12,6 +12,8 @@ CHANGE_SECONDS = 3.0  # for which a change is waited for
 ACTION_SECONDS = 15.0
 LEAST_SECONDS = 0.05  # Playwright takes 0 for no limit
 
+# Scripts go without `Array.prototype.reduce`, which old libraries replace by something else.
+
 # The document and all open shadow roots in it.
 _ROOTS = """const roots = [document];
 for (const root of roots)
@@ -26,10 +28,12 @@ _CHANGED = f"""quiet => new Promise(done => {{
 }})"""
 _SIZE = f"""() => {{
     {_ROOTS}
-    const sizes = roots.map(root => (root === document ? document.documentElement?.outerHTML : root.innerHTML) ?? '');
-    const elements = roots.map(root => root.querySelectorAll('*').length);
-    const sum = numbers => numbers.reduce((one, other) => one + other, 0);
-    return [sum(elements), sum(sizes.map(text => text.length))];
+    let elements = 0, characters = 0;
+    for (const root of roots) {{
+        elements += root.querySelectorAll('*').length;
+        characters += (root === document ? document.documentElement?.outerHTML : root.innerHTML)?.length ?? 0;
+    }}
+    return [elements, characters];
 }}"""
 # The text of a document with open shadow roots, as it is shown: what is in them in place of what they hide, and what
 # is slotted in its slot. It is null where there are none. The copy is one that nothing is loaded or run for.

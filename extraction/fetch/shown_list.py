@@ -30,7 +30,9 @@ _BOX = f"""element => {{
             if (isBox(one)) boxes.push(one);
         }}
     const area = one => one.clientWidth * one.clientHeight;
-    return boxes.reduce((best, one) => area(one) > area(best) ? one : best, boxes[0] ?? page);
+    let best = boxes[0] ?? page;
+    for (const one of boxes) if (area(one) > area(best)) best = one;
+    return best;
 }}"""
 _TO = "(box, bottom) => box.scrollTo({top: bottom ? box.scrollHeight : 0, behavior: 'instant'})"
 _ON = """(box, part) => {

@@ -223,6 +223,16 @@ show();
 </script>"""
 
 
+@pytest.mark.parametrize("terms", [{}, {"pagination": Pagination("infinite", pages=3)}], ids=["page", "list"])
+def test_a_page_whose_library_replaces_what_arrays_do(site: Site, terms: dict[str, Any]) -> None:
+    old = "Array.prototype.reduce = function () { return this.length > 1 ? this : this[0] }"
+    shadow = (
+        "document.body.appendChild(document.createElement('i')).attachShadow({mode: 'open'}).innerHTML = '<u>in</u>'"
+    )
+    site.pages["/"] = html(f"<h2>here</h2><script>{old}; {shadow}</script>")
+    assert "<u>in</u>" in shown(site, **terms).texts[0]
+
+
 @pytest.mark.parametrize(
     ("tall", "terms", "items"),
     [
