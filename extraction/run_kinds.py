@@ -7,6 +7,7 @@ from uuid import UUID
 from django.urls import reverse
 
 from extraction.domain.kind_names import DELIVERY, EXTRACTION, REMOVAL, SCHEDULED_TASK
+from extraction.domain.result_formats import SAMPLES
 from extraction.models import ExtractionTask, Process
 from extraction.services import process_endings, process_lifecycle, processes, retention, slices, webhook_payload
 from extraction.services.deliveries import RETRY_DELAYS
@@ -41,6 +42,10 @@ class ProcessKind(RunKind):
 
     def on_end(self, run: Run) -> None:
         process_endings.end_with_run(run)
+
+    def notifies_of(self, run: Run) -> bool:
+        """Nobody is told of a sample: who asked for it waits for its end."""
+        return not Process.objects.filter(run_id=run.pk, format__in=SAMPLES).exists()
 
     def admin_links(self, run: Run) -> list[tuple[str, str]]:
         return [

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
-from uuid import UUID
 
 from django.http import HttpResponseBase
 from drf_spectacular.utils import OpenApiExample, extend_schema
@@ -15,7 +14,9 @@ from extraction.api.tasks import OBJECT
 from extraction.api.views import ExtractionView, documented_response
 from extraction.models import Process
 from extraction.services import samples
-from taskhub.runs.waits import answer_when_ended
+from extraction.services.retention import discard_process
+from taskhub.errors import Unavailable
+from taskhub.runs.waits import answer_when
 from taskhub.security.scopes import KeyScope
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.views import QuerySerializer
@@ -51,12 +52,18 @@ class SampleView(ExtractionView):
     def answer_with_sample(self, request: Request) -> HttpResponseBase:
         seconds = self.check_query(request, SampleQuery)["wait"]
         process = self.start(owner=request.user, body=self.read_object(request))
-        return answer_when_ended(
-            request,
-            run_ids=[UUID(str(process.run_id))],
-            seconds=min(seconds, process_results.WAIT_MAX),
-            respond=lambda: Response(samples.take_result(process=process)),
-        )
+        try:
+            return answer_when(
+                request,
+                lambda: samples.is_over(process=process),
+                topics=[process.run_id],
+                seconds=seconds,
+                respond=lambda: Response(samples.take_result(process=process)),
+                user_id=process.owner_id,
+            )
+        except Unavailable:  # as many calls wait as may: nobody would take what was started
+            discard_process(process)
+            raise
 
 
 class PayloadPreviewView(SampleView):

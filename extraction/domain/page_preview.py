@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from extraction.domain.extraction_rule import ExtractionRule, RecordField
 from extraction.domain.findings import (
     LEFT_OUT,
@@ -25,6 +27,7 @@ from extraction.domain.tables import TableLosses, cell_of
 RECORDS_MAX = 20
 EXAMPLES_MAX = 3  # of a field
 EXAMPLE_CHARACTERS = 200
+SAMPLE_BYTES = 4 * 1024 * 1024  # of records: the call answers with all of them at once
 ONE_BLOCK, NEXT_LEADS_NOWHERE, PAGE_NOT_TAKEN = "one-block", "next-leads-nowhere", "page-not-taken"
 THE_PAGE = "the page"
 _TABLES = frozenset({CSV_FORMAT, XLSX, XML})
@@ -69,6 +72,14 @@ def preview_page(content: PageContent, payload: PagesPayload | SearchPayload) ->
         "url": content.url,
     }
     return preview, len(records)
+
+
+def dump_sample(sample: dict[str, Any], lists: Sequence[list[Record]]) -> bytes:
+    """A preview, or suggestions, as JSON. Where that is too much, it has fewer records: `lists` are those in it."""
+    while len(data := orjson.dumps(sample)) > SAMPLE_BYTES and any(lists):
+        for records in lists:
+            del records[len(records) // 2 :]
+    return data
 
 
 def _with_addresses(record: Record, rule: ExtractionRule, addresses: Mapping[str, str]) -> Record:

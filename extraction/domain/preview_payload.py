@@ -4,12 +4,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
-import orjson
-
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.logins import LoginTerms
 from extraction.domain.page_addresses import page_key
-from extraction.domain.page_preview import preview_page
+from extraction.domain.page_preview import dump_sample, preview_page
 from extraction.domain.page_reader import PageReading
 from extraction.domain.page_request import RequestTarget
 from extraction.domain.page_sources import PageContent
@@ -75,7 +73,8 @@ class PreviewPayload:
         return True
 
     def pages_at_most(self, limit: int) -> int:
-        return 1
+        """Its page, and what comes before it: a login, a sitemap."""
+        return min(limit, 1 + (self.login is not None) + (self.first_rule == SITEMAP_RULE))
 
     def limit_faults(self, *, pages: int, depth: int) -> Iterator[tuple[str, str]]:
         return self.tried.limit_faults(pages=pages, depth=depth)
@@ -89,4 +88,4 @@ class PreviewPayload:
                 reading.links = (pages or reading.links)[:1]
             return reading
         preview, count = preview_page(content, self.tried)
-        return PageReading([{}] * count, product=orjson.dumps(preview))
+        return PageReading([{}] * count, product=dump_sample(preview, [preview["records"]]))

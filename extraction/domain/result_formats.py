@@ -10,7 +10,8 @@ from taskhub.jsontools.schema import invalid_value
 CSV, XLSX, JSON, JSONL, XML = "csv", "xlsx", "json", "jsonl", "xml"
 
 HTML, PNG, JPG, PDF, MD = "html", "png", "jpg", "pdf", "md"  # of single pages
-PREVIEW, SUGGESTIONS = "preview", "suggest"  # of single pages that a payload is built by; nothing of these is kept
+PREVIEW, SUGGESTIONS = "preview", "suggest"
+SAMPLES = frozenset({PREVIEW, SUGGESTIONS})  # of single pages that a payload is built by; nothing of these is kept
 SINGLE_PAGE_TYPES = {
     HTML: "text/html; charset=utf-8",
     MD: "text/markdown; charset=utf-8",

@@ -3,11 +3,11 @@
 from collections.abc import Collection
 from typing import Any, ClassVar, Self
 
-import orjson
 from pydantic import PrivateAttr
 
 from extraction.domain.extraction_rule import CHROME, ExtractionRule
 from extraction.domain.page_libraries import DATES, OF_JSON, OF_XML, PRICES
+from extraction.domain.page_preview import dump_sample
 from extraction.domain.page_reader import PageReading
 from extraction.domain.page_request import PageRequest
 from extraction.domain.page_sources import PageContent
@@ -27,9 +27,8 @@ class SuggestionPayload(SinglePagePayload, PageRequest):
 
     @classmethod
     def parse(cls, value: Any, at: str = "", *, stored: bool = False, **context: Any) -> Self:
-        source = {
-            name: sent for name, sent in value.items() if name != PRODUCT
-        }  # which is all that is made by a browser
+        # The product that is fetched is the page's source, in whose place `read` gives the list.
+        source = {name: sent for name, sent in value.items() if name != PRODUCT}
         payload = super().parse(source, at, stored=stored, **context)
         payload._sent = {name: sent for name, sent in value.items() if name not in _OF_RUN}
         return payload
@@ -62,12 +61,22 @@ class SuggestionPayload(SinglePagePayload, PageRequest):
     def libraries(self) -> Collection[str]:
         return (DATES, PRICES, *OF_JSON, *OF_XML)
 
+    @property
+    def sent_request(self) -> dict[str, Any]:
+        """What the page is asked for with, as it was sent."""
+        return {"url": self.url, **self._sent}
+
     def read(self, content: PageContent, *, rule: ExtractionRule, chain: bytes, ordinal: int) -> PageReading:
-        """Makes the list; the page counts as empty where nothing is suggested for it."""
-        request = {"url": self.url, **self._sent}
+        """Makes the list; the page counts as empty where nothing is suggested for it.
+
+        Of the request the payloads have only what differs from the one that was sent, which may have secrets.
+        """
         rendered = content.rendered or self.is_rendered
-        if rendered:
-            request["type"] = CHROME
-        found = suggest(content, request, rendered=rendered)
-        suggestions = [{"payload": one.payload, "records": one.records, "score": one.score} for one in found]
-        return PageReading([{}] * len(found), product=orjson.dumps({"suggestions": suggestions}))
+        changes = {"type": CHROME} if rendered else {}
+        found = suggest(content, {**self.sent_request, **changes}, rendered=rendered)
+        suggestions: list[dict[str, Any]] = [
+            {"payload": {**one.payload, "request": changes}, "records": one.records, "score": one.score}
+            for one in found
+        ]
+        product = dump_sample({"suggestions": suggestions}, [one["records"] for one in suggestions])
+        return PageReading([{}] * len(found), product=product)

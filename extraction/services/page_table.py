@@ -177,7 +177,7 @@ def write_batch(
     `cookies` are what its servers changed. Returns the process as it is then. Raises `SliceLost`.
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        process = Process.objects.select_for_update(no_key=True).get(pk=slice.process_id)
+        process = _locked(slice.process_id)
         slices.renew(slice=slice)
         if outcomes:
             found_pages = [found for outcome in outcomes for found in outcome.found]
@@ -197,10 +197,20 @@ def write_batch(
         return process
 
 
+def _locked(process_id: int) -> Process:
+    """Locks a process in the caller's transaction. Raises `SliceLost` where it is removed, and its slices with it."""
+    if (process := slices.lock_process(process_id)) is None:
+        raise slices.SliceLost
+    return process
+
+
 def drop_unbegun(*, process: Process, limit: RecordLimit) -> Process:
-    """Drops the pages that wait although the process has as many records as it may have; returns it as it is then."""
+    """Drops the pages that wait although the process has as many records as it may have; returns it as it is then.
+
+    Raises `SliceLost`.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
-        row = Process.objects.select_for_update(no_key=True).get(pk=process.pk)
+        row = _locked(process.pk)
         if row.listed >= limit.records:
             _drop_waiting(cursor, row, limit.listing)
             row.save(update_fields=["pages", "open"])

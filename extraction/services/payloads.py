@@ -24,7 +24,7 @@ def parse_payload(value: Any, at: str = "", *, single: bool = False, stored: boo
     Raises `Rejected` with every fault's place, under `at`.
     """
     if single and value.get(PRODUCT) == PREVIEW:
-        return PreviewPayload(parse_task_payload(value[TRIED], at, stored=stored))
+        return PreviewPayload(parse_task_payload(value.get(TRIED), at, stored=stored))
     if single and value.get(PRODUCT) == SUGGESTIONS:
         return SuggestionPayload.parse(value, at, stored=stored)
     return parse_single_page(value, at, stored=stored) if single else parse_task_payload(value, at, stored=stored)

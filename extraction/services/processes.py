@@ -103,6 +103,8 @@ def _with_overrides(
     changes = overrides.get("payload") or {}
     if not isinstance(changes, Mapping):
         raise invalid("/payload", "Must be an object.", "The payload is no object.")
+    if single and PRODUCT in changes:
+        raise invalid("/payload/product", "Must stay as it is.")
     check_moved_request(stored, changes, "/payload")
     value = merge_patch(stored, changes)
     if overrides.get("maxCredits") is not None:

@@ -4,6 +4,7 @@ import logging
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from contextlib import suppress
@@ -22,6 +23,8 @@ Value = TypeVar("Value")
 log = logging.getLogger(__name__)
 
 STORAGE = "results"
+WRITING = ".writing"  # the folder of files that are being written
+ABANDONED_SECONDS = 24 * 3600  # without a byte; then nobody writes it any more
 
 
 def result_storage() -> Any:
@@ -35,11 +38,11 @@ def result_topic(process_id: str) -> str:
 
 def store_result(name: str, pieces: Iterator[bytes]) -> int:
     """Stores a file, whole or not at all; returns its size. Raises `OSError` where there is no room, or no storage."""
-    path = _local_path(name)
-    folder = path.parent if path else None
-    if folder:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".writing-", delete=False) as file:
+    path, folder = _local_path(name), _local_path(WRITING)
+    if path and folder:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(exist_ok=True, mode=0o700)
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
         try:
             for piece in pieces:
                 file.write(piece)
@@ -53,6 +56,15 @@ def store_result(name: str, pieces: Iterator[bytes]) -> int:
             return size
         finally:
             Path(file.name).unlink(missing_ok=True)
+
+
+def delete_abandoned() -> None:
+    """Deletes files whose writers were killed before they were whole."""
+    folder = _local_path(WRITING)
+    for path in folder.iterdir() if folder and folder.is_dir() else ():
+        with suppress(FileNotFoundError):  # it is whole by now
+            if path.stat().st_mtime < time.time() - ABANDONED_SECONDS:
+                path.unlink()
 
 
 def _local_path(name: str) -> Path | None:

@@ -1,5 +1,7 @@
 """Removes what is deleted or past its retention: it is hidden at once, and removed in batches."""
 
+import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -13,17 +15,21 @@ from django.utils import timezone
 from extraction.domain.downloads import DOWNLOAD_RULE
 from extraction.domain.kind_names import REMOVAL
 from extraction.domain.process_status import ProcessStatus
-from extraction.domain.result_formats import PREVIEW, SUGGESTIONS
+from extraction.domain.result_formats import SAMPLES
 from extraction.models import CreditAccount, ExtractionPage, ExtractionTask, Process
+from extraction.services import slices
 from extraction.services.downloaded_files import delete_files
-from extraction.services.result_files import delete_result
+from extraction.services.result_files import delete_abandoned, delete_result
 from extraction.services.tasks import lock_task
+from taskhub.errors import Conflict
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import ENDED
 from taskhub.runs.models import Run
 from taskhub.runs.queue.execution import Execution
 
 BATCH = 5_000
+PRUNED_AT_ONCE = 100  # processes
+PRUNE_SECONDS = 1.0  # at once: the leader has other duties
 SAMPLE_KEPT = timedelta(minutes=10)  # longer than anybody waits for a preview
 SAMPLE_SOUGHT = timedelta(hours=2)  # of which processes are looked through; older ones go with all others
 
@@ -103,7 +109,8 @@ def cancel_run(process: Process) -> None:
     """Cancels the run of a process that is deleted, and with it the slices of workers."""
     run = Run.objects.filter(pk=process.run_id).exclude(state__in=ENDED).first() if process.run_id else None
     if run:
-        runs.cancel(run=run)
+        with suppress(Conflict):  # it has ended meanwhile
+            runs.cancel(run=run)
 
 
 def _unneeded(processes: QuerySet[Process]) -> QuerySet[Process]:
@@ -116,11 +123,17 @@ def _unneeded(processes: QuerySet[Process]) -> QuerySet[Process]:
 
 
 def discard_process(process: Process) -> None:
-    """Stops a process and removes it with its run, so that nothing of it is kept but what it cost."""
-    while remove_batch(process):
-        pass
-    if run := Run.objects.filter(pk=process.run_id).first() if process.run_id else None:
-        runs.remove(run=run)
+    """Stops a process and removes it with its run, so that nothing of it is kept but what it cost.
+
+    That is one transaction: where it is not carried out to its end, the process is there as before, and found again.
+    """
+    with transaction.atomic():
+        run = slices.lock_run(process)
+        if row := slices.lock_process(process.pk):  # as it is by now: it may have ended, with a file
+            while remove_batch(row):
+                pass
+        if run:
+            runs.remove(run=run)
 
 
 def _left_samples() -> QuerySet[Process]:
@@ -129,17 +142,27 @@ def _left_samples() -> QuerySet[Process]:
     until = now - SAMPLE_KEPT
     ended = Q(finished_at__range=(now - SAMPLE_SOUGHT, until)) & ~Q(results="")
     waiting = Q(status=ProcessStatus.PENDING, created_at__lt=until)
-    return Process.objects.filter(ended | waiting, format__in=(PREVIEW, SUGGESTIONS))
+    return Process.objects.filter(ended | waiting, format__in=SAMPLES)
 
 
 def prune() -> int:
-    """Removes one batch of processes past their retention, with their files; returns how many rows."""
-    if sample := _left_samples().first():
-        discard_process(sample)
-        return 1
+    """Removes processes past their retention, with their files, and samples that nobody has taken; for a second or so.
+
+    Returns how many rows, at least `BATCH` where more may be left.
+    """
+    until = time.monotonic() + PRUNE_SECONDS
+    delete_abandoned()
     since = timezone.now() - timedelta(days=settings.EXTRACTION_RETENTION_DAYS)
-    old = _unneeded(Process.objects.filter(finished_at__lt=since)).order_by("finished_at").first()
-    return remove_batch(old) if old else 0
+    samples = list(_left_samples()[:PRUNED_AT_ONCE])
+    old = list(_unneeded(Process.objects.filter(finished_at__lt=since)).order_by("finished_at")[:PRUNED_AT_ONCE])
+    for sample in samples:
+        discard_process(sample)
+    removed = len(samples)
+    for process in old:
+        while time.monotonic() < until and (rows := remove_batch(process)):
+            removed += rows
+    is_all = max(len(samples), len(old)) < PRUNED_AT_ONCE and time.monotonic() < until
+    return removed if is_all else max(removed, BATCH)
 
 
 def remove_of_owner(owner_id: UUID) -> int:

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import F
 
 from extraction.domain.process_status import ProcessStatus
-from extraction.domain.result_formats import file_name
+from extraction.domain.result_formats import SAMPLES, file_name
 from extraction.models import Process
 from extraction.services import slices
 from extraction.services.credits import credit_account
@@ -35,7 +35,8 @@ def suspend_for_credits(*, process: Process) -> None:
         if run:
             runs.suspend(run_id=run.pk, error={"type": "CreditsMissing", "message": message})
             run.refresh_from_db(fields=("state", "error"))
-            runs.notify_of_run(event=NotificationEvent.PROCESS_PENDING, run=run, title=f"waits: {message}")
+            if row.format not in SAMPLES:  # who asked for one waits for it
+                runs.notify_of_run(event=NotificationEvent.PROCESS_PENDING, run=run, title=f"waits: {message}")
 
 
 def resume_process(*, process_id: int) -> bool:

@@ -61,6 +61,10 @@ class RunKind:
     def on_end(self, run: Run) -> None:
         """Is called in the transaction that ends a run, with the state, result and error that it ends with."""
 
+    def notifies_of(self, run: Run) -> bool:
+        """Whether notification rules may tell of the end of one of its runs."""
+        return self.notifies
+
     def failure_event(self, error: Mapping[str, Any]) -> str | None:
         """The event of notifications that says more of a failure than `run.failed`, if there is one."""
         return None

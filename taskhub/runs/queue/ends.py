@@ -158,7 +158,7 @@ def _end(statement: PreparedStatement, run: Run, values: dict[str, Any], state: 
         kind.on_end(run)
         if run.webhook:
             queue_end_webhook(run=run)
-        if rule_ids and kind.notifies:
+        if rule_ids and kind.notifies_of(run):
             notify_of_end(run=run, rule_ids=rule_ids)
     transaction.on_commit(lambda: _announce_end(run, state, documents.get("error")))
     leave_room(run)
