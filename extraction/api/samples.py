@@ -57,7 +57,7 @@ class SampleView(ExtractionView):
                 request,
                 lambda: samples.is_over(process=process),
                 topics=[process.run_id],
-                seconds=seconds,
+                seconds=min(seconds, process_results.WAIT_MAX),
                 respond=lambda: Response(samples.take_result(process=process)),
                 user_id=process.owner_id,
             )
