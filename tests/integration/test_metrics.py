@@ -36,6 +36,7 @@ from taskhub.web.front import application  # noqa: F401 (as in a web process: it
 from tests import crawler_client
 from tests.conftest import ROOT, Person
 from tests.hub import Hub
+from tests.table_statistics import forget_statistics
 
 pytestmark = pytest.mark.django_db
 
@@ -314,6 +315,7 @@ def test_a_histogram_counts_up_to_each_bound(
 @pytest.mark.parametrize("statement", ["WAITING", "_DELAYED", "_BLOCKED", "RUNNING", "_SCHEDULE_LAG"])
 def test_no_statement_reads_a_whole_table(statement: str) -> None:
     """The table is empty, where PostgreSQL would rather read it from end to end than follow an index."""
+    forget_statistics(Run)
     values: Any = {"kinds": ["walker"], "counted": 10, "heads": 10}
     with reads_along_indexes(), connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN {getattr(hub_metrics, statement)}", values)
