@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import connections
+from django.test import Client
 
 from extraction import page_processor
 from extraction.fetch.browser import browser_thread
 from tests.chromium import required
+from tests.conftest import Person
 from tests.extraction_sites import Site
 from tests.extraction_sites import serving as serving_site
 from tests.integration.outbound_servers import Serve, serving
@@ -21,6 +23,14 @@ def serve() -> Iterator[Serve]:
     """Starts servers on loopback that answer as a script says."""
     with serving() as start:
         yield start
+
+
+@pytest.fixture
+def browser(owner: Person) -> Client:
+    """A signed-in user of the console. Errors are answered, as they are outside of tests."""
+    browser = Client(raise_request_exception=False)
+    browser.force_login(owner.user)
+    return browser
 
 
 @pytest.fixture

@@ -18,13 +18,6 @@ WRONG = {"username": "owner@example.com", "password": "wrong"}
 
 
 @pytest.fixture
-def browser(owner: Person) -> Client:
-    browser = Client(raise_request_exception=False)
-    browser.force_login(owner.user)
-    return browser
-
-
-@pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A minute that does not end, and that no other test counts in."""
     monkeypatch.setattr(RouteThrottle, "timer", staticmethod(lambda: 60.0 * 77_777_777))

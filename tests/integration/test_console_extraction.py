@@ -17,13 +17,6 @@ SECRET = "correct-horse"
 FIELDS = [{"name": "a", "selector": "a"}]
 
 
-@pytest.fixture
-def browser(owner: Person) -> Client:
-    browser = Client(raise_request_exception=False)
-    browser.force_login(owner.user)
-    return browser
-
-
 def started(owner: Person, **fields: Any) -> Process:
     """A process of a new task, which nobody carries out."""
     request = {"url": "http://127.0.0.1:9/", "headers": {"Authorization": f"Bearer {SECRET}"}}

@@ -13,13 +13,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def browser(owner: Person) -> Client:
-    browser = Client(raise_request_exception=False)
-    browser.force_login(owner.user)
-    return browser
-
-
-@pytest.fixture
 def daily(owner: Person) -> int:
     sent = {
         "name": "<b>daily</b>",

@@ -39,13 +39,6 @@ class Echo(Walker):
         self.report(self.loud)
 
 
-@pytest.fixture
-def browser(owner: Person) -> Client:
-    browser = Client(raise_request_exception=False)
-    browser.force_login(owner.user)
-    return browser
-
-
 def test_walkers_are_listed_by_their_apps(browser: Client) -> None:
     with installed(Price, Echo):
         page = browser.get("/console/start").text

@@ -16,13 +16,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def browser(owner: Person) -> Client:
-    browser = Client(raise_request_exception=False)
-    browser.force_login(owner.user)
-    return browser
-
-
-@pytest.fixture
 def crawl(owner: Person) -> Crawl:
     return Crawl(owner)
 
