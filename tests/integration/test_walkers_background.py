@@ -20,7 +20,7 @@ from taskhub.runs import queue
 from taskhub.runs.domain import State, oldest_id
 from taskhub.runs.health import worker_heartbeat
 from taskhub.runs.models import Run, Worker
-from taskhub.runs.queue import broker
+from taskhub.runs.queue import broker, signals, submission
 from taskhub.runs.queue.worker_process import work
 from tests.conftest import Person
 from tests.integration.walkers_shop import installed
@@ -168,6 +168,24 @@ def test_run_at_in_the_past_is_now(owner: Person, notified: list[str]) -> None:
     task_id = start(owner, "echo", run_at="2020-01-01T00:00:00Z")
     assert notified == [task_id]
     assert labour() == 1
+
+
+def test_a_run_that_a_worker_ends_before_the_answer_is_queued_like_any_other(
+    owner: Person, notified: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask_for_admission(run: Run, **said: Any) -> None:
+        signals.ask_for_admission(run, **said)
+        assert labour() == 1  # as a worker may that is notified by the one who admits
+
+    monkeypatch.setattr(submission, "ask_for_admission", ask_for_admission)
+    asked = {"name": "echo", "is_async": True, "concurrency": {"key": "shop"}}
+    answer = owner.post(RUN, asked)
+    assert (answer.status_code, answer.json()["is_queued"]) == (202, True)
+    assert Run.objects.get(pk=answer.json()["task_id"]).state == State.SUCCESS
+
+    with installed(Grow):
+        failed = owner.post(RUN, {**asked, "name": "grow", "ctx": {"fails": True}})
+    assert (failed.status_code, failed.json()["is_queued"]) == (202, True)
 
 
 # Without a worker or a broker

@@ -118,11 +118,16 @@ def walker_run(
         checked_webhook(webhook)
     arguments = walk_arguments(definition, start, ctx)
     run = _create_run(principal, definition, arguments, not_before=run_at, webhook=webhook, **options)
-    transaction.on_commit(lambda: _notify_or_walk(run))  # at once, but for a call with an Idempotency-Key
+    walked_here = False  # a run that a worker has ended meanwhile was queued all the same
+
+    def notify_or_walk() -> None:
+        nonlocal walked_here
+        walked_here = not offer(run) and _walk_here(run)
 
     def respond() -> CallResponse:
-        return ended_response(run) if run.state in {State.SUCCESS, State.FAILURE} else queued_response(run)
+        return ended_response(run) if walked_here else queued_response(run)
 
+    transaction.on_commit(notify_or_walk)  # at once, but for a call with an Idempotency-Key
     return replace(respond(), respond_after_commit=respond)
 
 
@@ -149,11 +154,11 @@ def _create_run(principal: Principal, definition: WalkerDefinition, arguments: d
     return run
 
 
-def _notify_or_walk(run: Run) -> None:
-    """Notifies a worker; where none would come, this thread makes the walk at once, if there is a slot for it."""
-    if not offer(run):
-        with suppress(Unavailable), walk_slot(run.owner_id):
-            run_now(run, perform_walk)
+def _walk_here(run: Run) -> bool:
+    """Makes the walk at once in this thread, if there is a slot for it; whether it has come to its result."""
+    with suppress(Unavailable), walk_slot(run.owner_id):
+        run_now(run, perform_walk)
+    return run.state in {State.SUCCESS, State.FAILURE}
 
 
 def ended_response(run: Run) -> CallResponse:
