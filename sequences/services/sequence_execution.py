@@ -142,6 +142,7 @@ class SequenceRun:
 
     def end(self, end_run: Callable[..., None], *arguments: Any) -> None:
         """Records the last steps and ends the run, in one transaction."""
+        self._execution.begin_log_flush()
         with transaction.atomic():
             store_steps(self._waiting)
             end_run(*arguments)

@@ -6,28 +6,28 @@ without one they connect to nothing.
 
 import http.client
 import io
+import re
 import socket
 import time
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from email.errors import MissingHeaderBodySeparatorDefect
 from typing import Any, Self
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from taskhub.interruption import watch
-from taskhub.outbound.answers import HEAD_MAX_BYTES, HEADERS_MAX
+from taskhub.outbound.answers import HEAD_MAX_BYTES, HEADER_MAX_BYTES, HEADERS_MAX
 from taskhub.outbound.errors import TimedOut, TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve
 from taskhub.outbound.policy import Policy, Target
 
 SEND_BYTES = 64 * 1024
-# The status line and headers, and what is read ahead. http.client alone would take 100 headers of 64 KiB each: some
-# servers have more of them, and none needs so many bytes.
-HEAD_ALLOWANCE = HEAD_MAX_BYTES + io.DEFAULT_BUFFER_SIZE
-vars(http.client)["_MAXHEADERS"] = HEADERS_MAX
+HEAD_ALLOWANCE = HEAD_MAX_BYTES + io.DEFAULT_BUFFER_SIZE  # the status line and headers, and what is read ahead
+_HEADER_NAME = re.compile(rb"[!-9;-~]+")
+_SWITCHING_PROTOCOLS = 101
+_BODILESS = frozenset({204, 304})
 
 Timeout = float | tuple[float | None, float | None] | None
 
@@ -110,6 +110,13 @@ class _Meter(io.RawIOBase):
         super().close()
 
 
+class _Headers(http.client.HTTPMessage):
+    """Headers of an answer, as http.client, urllib3 and requests ask for them."""
+
+    def items(self) -> list[tuple[str, str]]:
+        return list(self.raw_items())  # an e-mail's would be looked at again, one by one
+
+
 class _Answer(http.client.HTTPResponse):
     """http.client's reader of one answer, metered."""
 
@@ -120,22 +127,70 @@ class _Answer(http.client.HTTPResponse):
         self.fp = io.BufferedReader(self._meter)
 
     def _read_status(self) -> tuple[str, int, str]:
-        """The status of the next response; http.client skips but one of the interim ones (RFC 9110, 15.2)."""
+        """The status of the answer; http.client skips but one of the interim ones (RFC 9110, 15.2)."""
         while True:
             version, status, reason = super()._read_status()  # type: ignore[misc]
-            if not 101 < status < 200:
+            if not 100 <= status < 200 or status == _SWITCHING_PROTOCOLS:
                 return version, status, reason
-            http.client.parse_headers(self.fp)
+            self._read_headers()
+
+    def _read_headers(self) -> _Headers:
+        """The headers, up to the empty line (RFC 9112, section 5).
+
+        http.client has them read as those of an e-mail, which takes longer than all else that it does for an answer.
+        Raises `Unreachable` for a line that is no header: where the headers end is not clear then.
+        """
+        headers, name, value = _Headers(), "", b""
+        for line in self._head_lines():
+            if line[:1] in b" \t":
+                value += b" " + line.strip()  # goes on with the header before (RFC 9112, section 5.2)
+                continue
+            if name:
+                headers.set_raw(name, _text(value))
+            before, colon, value = line.partition(b":")
+            if not colon or not _HEADER_NAME.fullmatch(before):
+                raise Unreachable(f"{self._exchange.target} answers with a line among the headers that is none.")
+            name, value = before.decode("ascii"), value.strip()
+        if name:
+            headers.set_raw(name, _text(value))
+        return headers
+
+    def _head_lines(self) -> Iterator[bytes]:
+        for _ in range(HEADERS_MAX + 1):
+            line = self.fp.readline(HEADER_MAX_BYTES + 1)
+            if len(line) > HEADER_MAX_BYTES:
+                raise http.client.LineTooLong("header line")
+            if line in {b"\r\n", b"\n", b""}:
+                return
+            yield line
+        raise http.client.HTTPException(f"got more than {HEADERS_MAX} headers")
 
     def begin(self) -> None:
-        super().begin()
-        if any(isinstance(defect, MissingHeaderBodySeparatorDefect) for defect in self.msg.defects):
-            # http.client would drop all headers from this line on, the body's length among them
-            raise Unreachable(f"{self._exchange.target} answers with a line among the headers that is none.")
-        lengths = {part.strip() for part in self.headers.get("Content-Length", "").split(",")}
-        if self.length is None and not self.chunked and len(lengths) == 1 and (length := lengths.pop()).isdecimal():
-            self.length = int(length)  # told twice (RFC 9110, 8.6)
+        version, self.status, reason = self._read_status()
+        if not version.startswith(("HTTP/1.", "HTTP/0.9")):
+            raise http.client.UnknownProtocol(version)
+        self.version = 10 if version in {"HTTP/1.0", "HTTP/0.9"} else 11
+        self.code, self.reason = self.status, reason.strip()
+        self.headers = self.msg = self._read_headers()
+        self.chunked = self.headers.get("Transfer-Encoding", "").lower() == "chunked"
+        self.chunk_left = None
+        self.length = None if self.chunked else _length(self.headers.get("Content-Length", ""))
+        if self.status in _BODILESS or self.status < 200 or self._method == "HEAD":  # type: ignore[attr-defined]
+            self.length = 0
+        self.will_close = (self.length is None and not self.chunked) or self._check_close()  # type: ignore[attr-defined]
         self._meter.allowance = 2 * self._exchange.policy.max_bytes + HEAD_ALLOWANCE
+
+
+def _text(value: bytes) -> str:
+    """The value of a header, without what no text may have in it."""
+    return value.translate(None, b"\0\r\n").decode("latin-1")
+
+
+def _length(told: str) -> int | None:
+    """The length of a body that `Content-Length` tells, be it told twice (RFC 9110, 8.6); None where it tells none."""
+    lengths = {part.strip() for part in told.split(",")}
+    length = lengths.pop()
+    return int(length) if not lengths and length.isascii() and length.isdecimal() else None
 
 
 class _Gated:

@@ -7,8 +7,15 @@ from typing import Any, cast
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.cookies import RequestsCookieJar
-from requests.utils import prepend_scheme_if_needed, select_proxy, stream_decode_response_unicode
+from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
+from requests.structures import CaseInsensitiveDict
+from requests.utils import (
+    get_encoding_from_headers,
+    prepend_scheme_if_needed,
+    select_proxy,
+    stream_decode_response_unicode,
+)
+from urllib3 import Timeout as PoolTimeout
 from urllib3 import exceptions as urllib3_errors
 
 from taskhub import __version__
@@ -27,6 +34,7 @@ TRACEPARENT = "traceparent"
 CREDENTIALS = frozenset({"authorization", "cookie", "x-api-key"})
 
 CONNECTIONS_MAX = 100  # to one server, that stay open between calls of several threads
+POOL_KEYS_MAX = 1000
 _CHUNK = 64 * 1024
 
 # What requests and urllib3 raise, by the innermost cause that is listed here; the first line that fits speaks.
@@ -82,6 +90,7 @@ class Adapter(HTTPAdapter):
 
     def __init__(self, policy: Policy, resolver: Resolver) -> None:
         self.policy, self.resolver = policy, resolver
+        self._pool_keys: dict[Target, tuple[Any, dict[str, Any]]] = {}
         super().__init__(pool_maxsize=CONNECTIONS_MAX)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
@@ -102,11 +111,38 @@ class Adapter(HTTPAdapter):
         try:
             if proxies:
                 self._check_proxy(request.url or "", proxies)
+            elif options["verify"] is True and options["cert"] is None:
+                return self._send_directly(request, target, timeout)
             return super().send(request, timeout=(timeout.connect, timeout.read), proxies=proxies, **options)
         except (requests.RequestException, urllib3_errors.HTTPError, ValueError) as error:
             raise _problem_of(error, target, timeout.connect) from None
         finally:
             current.reset(token)
+
+    def _send_directly(self, request: Any, target: Target, clock: Clock) -> Response:
+        """Does what requests does for a request without a proxy, but looks at its address once."""
+        if (known := self._pool_keys.get(target)) is None:
+            host, options = self.build_connection_pool_key_attributes(request, True)
+            context = self.poolmanager.connection_pool_kw | host | options | {"port": target.port}
+            if len(self._pool_keys) >= POOL_KEYS_MAX:
+                self._pool_keys.clear()
+            known = self._pool_keys[target] = self.poolmanager.key_fn_by_scheme[target.scheme](context), context
+        pool: Any = self.poolmanager.connection_from_pool_key(*known)
+        self.cert_verify(pool, request.url, True, None)  # type: ignore[no-untyped-call]
+        raw = pool.urlopen(
+            request.method,
+            request.path_url,
+            body=request.body,
+            headers=request.headers,
+            redirect=False,
+            assert_same_host=False,
+            preload_content=False,
+            decode_content=False,
+            retries=self.max_retries,
+            timeout=PoolTimeout(connect=clock.connect, read=clock.read),
+            chunked=not (request.body is None or "Content-Length" in request.headers),
+        )
+        return self.build_response(request, raw)
 
     def _check_proxy(self, url: str, proxies: Any) -> None:
         """Resolves the target's name, as the proxy will; its own address is resolved when it is connected to."""
@@ -119,8 +155,14 @@ class Adapter(HTTPAdapter):
             resolve(host, port, self.policy, resolver=self.resolver, timeout=timeout)
 
     def build_response(self, request: requests.PreparedRequest, raw: Any) -> Response:
-        response = Response.__new__(Response)  # requests makes its own class; ours takes its attributes over
-        vars(response).update(vars(super().build_response(request, raw)), exchange=current.get())
+        response = Response()
+        response.exchange, response.request, response.connection = current.get(), request, self
+        response.raw, response.status_code, response.reason = raw, raw.status, raw.reason
+        response.headers = CaseInsensitiveDict(raw.headers)
+        response.encoding = get_encoding_from_headers(response.headers)
+        response.url = request.url or ""
+        if "set-cookie" in raw.headers:
+            extract_cookies_to_jar(response.cookies, request, raw)  # type: ignore[no-untyped-call]
         return response
 
 
@@ -193,6 +235,7 @@ class Session(requests.Session):
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         timeout = options.get("timeout")
         options["timeout"] = timeout if isinstance(timeout, Clock) else Clock.start(self.policy, timeout)
+        options = {"stream": self.stream, "verify": self.verify, "cert": self.cert, "proxies": self.proxies} | options
         follow = options.pop("allow_redirects", True)
         is_traced = TRACEPARENT not in request.headers  # else that of the caller is sent
         response = self._hop(request, options, is_traced)
@@ -225,13 +268,25 @@ class Session(requests.Session):
                     http__request__method=method, server__address=str(origin.host), server__port=origin.port
                 )
             try:
-                response = super().send(request, allow_redirects=False, **options)
+                response = self._exchange(request, options)
             except (requests.RequestException, urllib3_errors.HTTPError, ValueError):
                 raise Refused(f"{_origin(request, self.policy)} redirects in a way that cannot be followed.") from None
             hop_span.describe(http__response__status_code=response.status_code)
             if response.status_code >= 400:
                 hop_span.fail(str(response.status_code))
             return response
+
+    def _exchange(self, request: requests.PreparedRequest, options: dict[str, Any]) -> requests.Response:
+        """One request and its answer, without the hooks and measurements of requests' own `send`."""
+        response = self.get_adapter(cast(str, request.url)).send(request, **options)
+        if "set-cookie" in response.headers:
+            extract_cookies_to_jar(self.cookies, request, response.raw)  # type: ignore[no-untyped-call]
+        if response.is_redirect:
+            onward = self.resolve_redirects(response, request, yield_requests=True, **options)
+            response._next = next(onward, None)  # type: ignore[attr-defined]
+        if not options["stream"]:
+            response.content  # noqa: B018 (reads it)
+        return response
 
 
 def _origin(request: requests.PreparedRequest, policy: Policy) -> Target:

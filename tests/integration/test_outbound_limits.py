@@ -184,6 +184,58 @@ def test_many_headers_pass(serve: Serve, session: Session) -> None:
     assert session.get(serve(answer(b"ok", *cookies)).url).content == b"ok"
 
 
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        (b"X-A: 1", "1"),
+        (b"x-a:1", "1"),
+        (b"X-A: \t 1 \t ", "1"),
+        (b"X-A:", ""),
+        (b"X-A: 1\r\n 2\r\n\t3", "1 2 3"),
+        (b"X-A: 1\r2", "12"),
+        (b"X-A: 1\x002", "12"),
+        (b"X-A: caf\xe9", "caf\u00e9"),
+        (b"X-A: 1\r\nX-A: 2", "1, 2"),
+        (b" begins with a space\r\nX-A: 1", "1"),
+        (b"X-A: a: b", "a: b"),
+    ],
+)
+def test_headers_are_read_as_http_has_them(serve: Serve, session: Session, line: bytes, value: str) -> None:
+    for end in (b"\r\n", b"\n"):
+        head = end.join([b"HTTP/1.1 200 OK", line, b"Content-Length: 2", b"", b""])
+        response = session.get(serve(head + b"ok").url)
+        assert (response.headers["X-A"], response.content) == (value, b"ok")
+
+
+@pytest.mark.parametrize("line", [b"no header", b"X A: 1", b"X-A : 1", b": 1", "X-\u00c4: 1".encode(), b"X\0A: 1"])
+def test_a_line_that_is_no_header_makes_the_answer_unreadable(serve: Serve, session: Session, line: bytes) -> None:
+    server = serve(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + line + b"\r\nX-B: 2\r\n\r\nok")
+    with pytest.raises(Unreachable, match="a line among the headers that is none"):
+        session.get(server.url)
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"ok"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"ok and more"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: nonsense\r\n\r\n", b"ok and more"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n", b"ok and more"),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n", b"ok"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nContent-Length: 9\r\n\r\n2\r\nok\r\n0\r\n\r\n", b"ok"),
+        (
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+            b"ok and more",
+        ),
+        (b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n", b""),
+        (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n", b""),
+    ],
+)
+def test_a_body_ends_where_its_head_says(serve: Serve, session: Session, head: bytes, body: bytes) -> None:
+    is_chunked = b"Chunked" in head
+    assert session.get(serve(closing(head if is_chunked else head + body)).url).content == body
+
+
 def test_a_length_that_is_told_twice_is_one(serve: Serve, session: Session) -> None:
     for twice in (b"Content-Length: 2\r\nContent-Length: 2", b"Content-Length: 2, 2"):
         assert session.get(serve(b"HTTP/1.1 200 OK\r\n" + twice + b"\r\n\r\nok").url).content == b"ok"

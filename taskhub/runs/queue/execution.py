@@ -81,8 +81,9 @@ class Execution:
     def succeed(self, result: Any) -> None:
         """Ends the run as SUCCESS, in the transaction of its effect. Raises `LeaseLost`: let it roll back."""
         self.close()
-        self._flush_log()
+        self.begin_log_flush()
         ends.end(run=self.run, state=State.SUCCESS, result=result, progress=self.latest_progress)
+        self._flush_log()
 
     def log_line(
         self, level: int, message: str, fields: Mapping[str, Any] | None = None, *, last: bool = False
@@ -106,8 +107,9 @@ class Execution:
         self.close()
         error = {"type": type, "message": message} | ({"where": where} if where else {})
         self._record_failure(error)
-        self._flush_log()
+        self.begin_log_flush()
         ends.end(run=self.run, state=State.FAILURE, result=result, error=error, progress=self.latest_progress)
+        self._flush_log()
 
     def end_attempt(
         self, error: Mapping[str, str], *, retry: bool, pause: float = 0, delay: float | None = None
@@ -141,8 +143,13 @@ class Execution:
         if self.log is not None and not self.log.tells_failure:
             self.log_line(logging.ERROR, f"{error['type']}: {error['message']}", last=True)
 
+    def begin_log_flush(self) -> None:
+        """Has what it has logged be stored, while the caller stores something else."""
+        if self.log is not None:
+            self.log.begin_flush()
+
     def _flush_log(self) -> None:
-        """What it has logged is stored before it ends: who is told of the end finds it."""
+        """What it has logged is stored before its end is committed: who is told of the end finds it."""
         if self.log is not None:
             self.log.flush()
 

@@ -70,6 +70,7 @@ class RunLog:
             self._lines, self._characters, self._is_full = _written_before(run)
         self.tells_failure = False
         self._unstored = False
+        self._flushed: threading.Lock | None = None
         self.streams: Sequence[LineSource] = ()
 
     def add(
@@ -99,13 +100,20 @@ class RunLog:
         self._characters += len(message) + in_fields
         return _Line(self, time.time(), level, logger, message, plain)
 
-    def flush(self) -> None:
-        """Waits until what was added is stored, or cannot be."""
+    def begin_flush(self) -> None:
+        """Has what was added be stored, while the caller does something else."""
         for stream in self.streams:
             stream.end_line()
         if self._unstored:
             self._unstored = False
-            _wait_until_stored()
+            self._flushed = _writer.get().ask()
+
+    def flush(self) -> None:
+        """Waits until what was added is stored, or cannot be."""
+        self.begin_flush()
+        if self._flushed is not None:
+            self._flushed.acquire(timeout=PATIENCE_SECONDS)
+            self._flushed = None
 
 
 def append_lines(run: Run, logger: str, level: int, messages: Sequence[str]) -> int:
@@ -144,13 +152,13 @@ class LogWriter:
                 if not isinstance(item, _Line):
                     item.release()
 
-    def wait_until_stored(self) -> None:
-        """Waits until the lines that were put so far are stored, or cannot be."""
+    def ask(self) -> threading.Lock:
+        """A lock that is released when the lines that were put so far are stored, or cannot be."""
         stored = threading.Lock()
         stored.acquire()
         self.items.put(stored)
         self._asked.put(None)
-        stored.acquire(timeout=PATIENCE_SECONDS)
+        return stored
 
     def _next_items(self, until: float) -> list[Any]:
         """At least one item, and what comes until then, as long as nobody waits for them.
@@ -199,7 +207,7 @@ _writer = ProcessLocal(LogWriter)
 def _wait_until_stored() -> None:
     """Waits until the lines that this process has added so far are stored, or cannot be."""
     if (writer := _writer.peek()) is not None:
-        writer.wait_until_stored()
+        writer.ask().acquire(timeout=PATIENCE_SECONDS)
 
 
 def _rows(run: Run, lines: Sequence[_Line]) -> list[tuple[Any, ...]]:
