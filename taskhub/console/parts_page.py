@@ -11,7 +11,9 @@ from django.utils import timezone
 
 from taskhub.console.charts import BarChart, Series
 from taskhub.console.console_view import ConsoleView
+from taskhub.console.json_editor import JsonEditor, faults_of
 from taskhub.console.json_tree import JsonView
+from taskhub.errors import Rejected
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
 
@@ -20,6 +22,13 @@ EXAMPLE_JSON = {
     "ctx": {"value": "hello", "tags": ["a", "b"], "none": None, "yes": True, "number": 12.5},
     "empty": {},
 }
+EDITED = """{
+  // A comment, and a trailing comma.
+  "name": "{{#.inputs.name}}",
+  "tags": ["a", "b"],
+  "count": -1,
+}"""
+WRONG = Rejected(errors=[{"path": "count", "detail": "This is a whole number from 1."}])
 
 
 class PartsForm(forms.Form):
@@ -48,6 +57,7 @@ class PartsView(ConsoleView):
                 ],
             ),
             "json": JsonView("example", EXAMPLE_JSON),
+            "editor": JsonEditor("example", "Payload", EDITED, "JSON.", faults=faults_of(EDITED, WRONG)),
         }
         return render(request, "console/parts.html", context)
 

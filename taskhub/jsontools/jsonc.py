@@ -83,7 +83,7 @@ def member_text(text: bytes | str, name: str) -> str | None:
     """How a member of the outermost object is written, comments and all, in a text that `parse_jsonc` has read."""
     text = _decoded(text)
     depth, before, key, start = 0, "", "", 0
-    for found in _TOKENS.finditer(_without_comments(text)):
+    for found in symbols_of(text):
         symbol = found[0]
         depth -= symbol in ("]", "}")
         if (symbol, depth) in ((",", 1), ("}", 0)) and key == name:
@@ -93,6 +93,16 @@ def member_text(text: bytes | str, name: str) -> str | None:
         depth += symbol in ("[", "{")
         before = symbol
     return None
+
+
+def has_comments(text: bytes | str) -> bool:
+    """Whether a text that `parse_jsonc` has read has comments."""
+    return any(found["comment"] for found in _COMMENTS.finditer(_decoded(text)))
+
+
+def symbols_of(text: str) -> Iterator[re.Match[str]]:
+    """The symbols of a text that `parse_jsonc` has read: brackets, colons, commas, strings, numbers and words."""
+    return _TOKENS.finditer(_without_comments(text))
 
 
 def _without_comments(text: str) -> str:

@@ -60,9 +60,11 @@ const trouble = (isThere) => { const line = document.getElementById("trouble"); 
 for (const name of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) document.addEventListener(name, () => trouble(true));
 document.addEventListener("htmx:afterOnLoad", (event) => { if (event.detail.successful) trouble(false); });
 
-// A page with data-events follows a run: its parts come again when it moves, at most once a second.
-for (const page of document.querySelectorAll("[data-events]")) {
-  const events = new EventSource(page.dataset.events);
+// A part with data-events follows a run: the page's parts come again when it moves, at most once a second.
+const followed = new WeakMap();
+function followRun(part) {
+  const events = new EventSource(part.dataset.events);
+  followed.set(part, events);
   let timer = null;
   events.addEventListener("run", (event) => {
     const run = JSON.parse(event.data);
@@ -70,6 +72,11 @@ for (const page of document.querySelectorAll("[data-events]")) {
     if (run.finished_at) { events.close(); setTimeout(() => htmx.trigger(document.body, "ended"), 600); }
   });
 }
+document.addEventListener("htmx:load", ({ target }) => {
+  const parts = [...target.querySelectorAll("[data-events]")];
+  (target.matches("[data-events]") ? [target, ...parts] : parts).forEach(followRun);
+});
+document.addEventListener("htmx:beforeCleanupElement", ({ target }) => followed.get(target)?.close());
 
 // A log follows its run. It keeps to its end while that is in sight.
 function follow(log) {
