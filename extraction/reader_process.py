@@ -17,6 +17,7 @@ import socket
 import struct
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -83,12 +84,16 @@ Read = Callable[..., ReadPage]  # of texts, and of other arguments, which are JS
 class ReaderProcess:
     """Reads the pages of one slice with `read`, one at a time. `close` ends it.
 
+    Pages are sent while others are being read, so that it need not wait for the next one. Those that were sent to a
+    reader that ended are sent again to the next one.
+
     `prepare` loads what each reader would have to load else, and `extra_seconds` are more for each page.
     """
 
     def __init__(self, read: Read, prepare: Callable[[], None] | None = None, extra_seconds: float = 0.0) -> None:
         self._read, self._prepare, self._extra_seconds = read, prepare, extra_seconds
-        self._lock = asyncio.Lock()
+        self._sent: deque[bytes] = deque()  # pages whose answers have not come, or are to be sent to the next reader
+        self._turn = asyncio.Lock()  # is taken in the order in which the pages were sent, which is that of the answers
         self._pid: int | None = None
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
@@ -98,18 +103,20 @@ class ReaderProcess:
         size = sum(map(len, pages))
         seconds = slowness() * (SECONDS_LEAST + self._extra_seconds + SECONDS_A_MEBIBYTE * size / MEBIBYTE)
         head = orjson.dumps([seconds, MEMORY_LEAST + MEMORY_A_BYTE * size, len(pages), arguments])
-        async with self._lock:
-            if self._prepare:
-                await asyncio.to_thread(self._prepare)
-                self._prepare = None
-            try:
-                async with asyncio.timeout(PATIENCE_SECONDS + PATIENCE_A_SECOND * seconds):
-                    answer, records = await self._exchange(head, *pages)
-            except (OSError, EOFError, TimeoutError):
-                raise PageFailure(self._why_it_ended(seconds)) from None
-            except asyncio.CancelledError:
-                self.close()  # or the next page would get this one's answer
-                raise
+        request = b"".join(part for frame in (head, *pages) for part in (_LENGTH.pack(len(frame)), frame))
+        self._sent.append(request)
+        if self._streams:
+            self._streams[1].write(request)
+        try:
+            async with self._turn:
+                answer, records = await self._receive(PATIENCE_SECONDS + PATIENCE_A_SECOND * seconds)
+        except (OSError, EOFError, TimeoutError):
+            raise PageFailure(self._why_it_ended(seconds)) from None
+        except asyncio.CancelledError:
+            self.close()  # or the next page would get this one's answer
+            raise
+        finally:
+            self._sent.remove(request)
         match orjson.loads(answer):
             case [count, links, next, shown, findings, left_out]:
                 found = [DetailsLink(bytes.fromhex(key), rule, url) for key, rule, url in links]
@@ -118,17 +125,22 @@ class ReaderProcess:
                 raise PageFailure(reason, retry=retry)
         raise PageFailure("The page cannot be read.")
 
-    async def _exchange(self, *frames: bytes) -> tuple[bytes, bytes]:
-        """Sends frames, and receives the answer and the records."""
-        reader, writer = self._streams or await self._start()
-        for frame in frames:
-            writer.write(_LENGTH.pack(len(frame)))
-            writer.write(frame)
-        await writer.drain()
-        answer, records = [await reader.readexactly(_LENGTH.unpack(await reader.readexactly(8))[0]) for _ in "12"]
-        return answer, records
+    async def _receive(self, patience: float) -> tuple[bytes, bytes]:
+        """The next answer, and its records."""
+        if self._prepare:
+            await asyncio.to_thread(self._prepare)
+            self._prepare = None
+        async with asyncio.timeout(patience):
+            while True:
+                streams = self._streams or await self._start()
+                try:
+                    return await _next_answer(streams[0]), await _next_answer(streams[0])
+                except (OSError, EOFError):
+                    if self._streams is streams:
+                        raise  # else another page was given up, and its reader with it
 
     async def _start(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Forks a reader, and sends it what waits."""
         ours, theirs = socket.socketpair()
         self._pid = os.fork()
         if self._pid == 0:
@@ -137,8 +149,10 @@ class ReaderProcess:
             finally:
                 os._exit(1)  # whatever happens, it never comes back to what its parent is at
         theirs.close()
-        self._streams = await asyncio.open_unix_connection(sock=ours)
-        return self._streams
+        streams = await asyncio.open_unix_connection(sock=ours)
+        streams[1].writelines(self._sent)
+        self._streams = streams
+        return streams
 
     def _why_it_ended(self, seconds: float) -> str:
         code = self.close(ENDING_SECONDS)
@@ -163,6 +177,11 @@ class ReaderProcess:
             os.kill(pid, signal.SIGKILL)
             _, status = os.waitpid(pid, 0)
         return os.waitstatus_to_exitcode(status)
+
+
+async def _next_answer(reader: asyncio.StreamReader) -> bytes:
+    [length] = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+    return await reader.readexactly(length)
 
 
 def _serve(connection: socket.socket, read: Read) -> None:

@@ -151,6 +151,41 @@ def test_a_reader_that_crashes_fails_its_page_alone() -> None:
     asyncio.run(read_both())
 
 
+@pytest.mark.parametrize("crashing", [(), (0,), (2,), (0, 1, 4), (4,), (0, 1, 2, 3, 4)])
+def test_of_pages_at_once_each_gets_its_own_answer_whichever_crash(crashing: tuple[int, ...]) -> None:
+    def read(texts: list[str]) -> ReadPage:
+        if int(texts[0][:1]) in crashing:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return ReadPage(texts[0].encode())
+
+    async def read_all() -> list[ReadPage | BaseException]:
+        texts = [str(number) + "x" * 100_000 for number in range(5)]
+        with closing(ReaderProcess(read)) as pages:
+            found = await asyncio.gather(*(pages.read([text]) for text in texts), return_exceptions=True)
+            assert (await pages.read(["9"])).records == b"9"
+        return found
+
+    for number, page in enumerate(asyncio.run(read_all())):
+        if number in crashing:
+            assert "SIGSEGV" in str(page)
+        else:
+            assert isinstance(page, ReadPage)
+            assert page.records[:1] == str(number).encode()
+
+
+@pytest.mark.parametrize("given_up", range(4))
+def test_a_page_that_is_given_up_fails_no_other(given_up: int) -> None:
+    async def read_others() -> list[bytes]:
+        with closing(ReaderProcess(lambda texts: ReadPage(texts[0].encode()))) as pages:
+            await pages.read(["begins"])
+            tasks = [asyncio.create_task(pages.read([str(number)])) for number in range(4)]
+            await asyncio.sleep(0)
+            tasks.pop(given_up).cancel()
+            return [(await task).records for task in tasks]
+
+    assert asyncio.run(read_others()) == [b"%d" % number for number in range(4) if number != given_up]
+
+
 def test_nobody_gets_the_answer_to_a_page_that_was_given_up() -> None:
     async def read_all() -> list[ReadPage]:
         with closing(ReaderProcess(lambda texts: ReadPage(texts[0].encode()))) as pages:
