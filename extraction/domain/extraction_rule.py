@@ -183,12 +183,12 @@ class ExtractionRule(JsonModel):
         """The selector of the frame that is read in place of its pages, where they are rendered."""
         return ""
 
-    @property
+    @cached_property  # a private attribute is looked up in a model's own way, which takes a microsecond
     def number(self) -> int:
         """Counts the rules of a payload, outer ones first, from 0."""
         return self._number
 
-    @property
+    @cached_property
     def is_rendered(self) -> bool:
         """Whether its pages are rendered in any case."""
         return self._rendered

@@ -68,7 +68,7 @@ class PageFetcher:
         self._client, self._hosts, self._payload, self._owner = client, hosts, payload, owner
         self._proxies = ProxyTurns(payload.first_request.proxies)
         self._robots = RobotsRules(client, hosts, self._proxies) if not payload.ignore_robots else None
-        self._origins = payload.first_request.origins
+        self._origins, self._home = payload.first_request.origins, payload.first_request.url
         self._headers = dict(payload.first_request.headers)
         self._asks_for_pages = not any(name.lower() == "accept" for name in self._headers)
         if self._asks_for_pages:
@@ -226,7 +226,7 @@ class PageFetcher:
 
     def _home_of(self, url: str) -> str:
         """The address to whose origin credentials are sent: a page's own, where the payload names its origin."""
-        return url if len(self._origins) > 1 and origin_of(url) in self._origins else self._payload.first_request.url
+        return url if len(self._origins) > 1 and origin_of(url) in self._origins else self._home
 
     async def _pause_host(self, host: str, failure: PageFailure) -> None:
         """Keeps all workers from a host for a while, if its answer says that it is overloaded."""
