@@ -99,6 +99,12 @@ class SequenceVersion(models.Model):
     number = models.PositiveIntegerField(help_text="From 1")
     description = models.TextField(default="", blank=True)
     sequence: "models.Field[Any, Any]" = SealedJSONField()
+    written: "models.Field[Any, Any]" = EncryptedTextField(
+        default="",
+        db_default="",
+        blank=True,
+        help_text="The sequence as it was written, comments and all; may be empty",
+    )
     inputs: "models.Field[Any, Any]" = SealedJSONField(null=True, help_text="A JSON Schema")
     outputs: "models.Field[Any, Any]" = SealedJSONField(null=True, help_text="Expressions by name")
     created_at = models.DateTimeField(default=timezone.now)

@@ -11,11 +11,8 @@ from rest_framework.response import Response
 from crawlers.api.tasks import CAPABILITY
 from crawlers.api.views import (
     EMPTIED,
-    ETAG,
-    IF_MATCH,
     IS_VERSIONED,
     EnvelopeView,
-    check_if_match,
     payload_response,
     versioned_response,
 )
@@ -27,6 +24,7 @@ from taskhub.errors import NotFound, invalid
 from taskhub.jsontools.strict_json import parse_json
 from taskhub.security.masking import mask_all
 from taskhub.web.openapi.problem_responses import problems
+from taskhub.web.preconditions import ETAG, IF_MATCH, check_if_match
 from taskhub.web.rest_policies import plain_body
 
 STATE = {"title": "CrawlerState", "description": "Any JSON of up to 1 MiB."}
@@ -117,6 +115,6 @@ def _save(request: Request, crawler: Crawler) -> Response:
         raise invalid("", "Must be JSON; the body is empty.")
 
     def check(state: CrawlerState) -> None:
-        check_if_match(request, state)
+        check_if_match(request, state.version)
 
     return versioned_response(save_state(crawler=crawler, value=request.data, check=check), None)

@@ -19,12 +19,9 @@ from crawlers.api.serializers import (
 )
 from crawlers.api.views import (
     DELETED,
-    ETAG,
-    IF_MATCH,
     IS_VERSIONED,
     EnvelopeListView,
     EnvelopeView,
-    check_if_match,
     created_response,
     enveloped,
     json_body,
@@ -41,6 +38,7 @@ from taskhub.errors import invalid
 from taskhub.jsontools.merge_patch import merge_patch
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.web.openapi.schemas import nullable, object_of, response_header
+from taskhub.web.preconditions import ETAG, IF_MATCH, check_if_match
 
 CREATED = {"crawler": shown.CRAWLER, "stream": shown.STREAM, "external": shown.EXTERNAL, "task": None}
 CREATED_SCHEMA = object_of("CreatedCrawler", CREATED) | {
@@ -139,7 +137,7 @@ class CrawlerView(EnvelopeView):
         Its running task is stopped; its documents stay in the stream.
         """
         crawler = Crawler.objects.select_related(*CRAWLER_RELATED).get_visible(request.user, fid)
-        check_if_match(request, crawler)
+        check_if_match(request, crawler.version)
         definitions.delete_crawler(crawler=crawler)
         return enveloped(None, crawler.version + 1)
 

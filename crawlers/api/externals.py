@@ -13,12 +13,9 @@ from crawlers.api.request_models import modern_names
 from crawlers.api.serializers import external_body, serialize_external
 from crawlers.api.views import (
     DELETED,
-    ETAG,
-    IF_MATCH,
     IS_VERSIONED,
     EnvelopeListView,
     EnvelopeView,
-    check_if_match,
     created_response,
     enveloped,
     json_body,
@@ -33,6 +30,7 @@ from taskhub.jsontools.merge_patch import merge_patch
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import response_header
+from taskhub.web.preconditions import ETAG, IF_MATCH, check_if_match
 
 SENT = OpenApiExample("An external", shown.SENT_EXTERNAL, request_only=True)
 
@@ -124,6 +122,6 @@ class ExternalView(EnvelopeView):
         409 while crawlers use it.
         """
         external = External.objects.get_visible(request.user, fid)
-        check_if_match(request, external)
+        check_if_match(request, external.version)
         definitions.delete_external(external=external)
         return enveloped(None, external.version + 1)

@@ -12,12 +12,9 @@ from crawlers.api import request_models
 from crawlers.api.serializers import retention_of, serialize_stream, serialize_streams
 from crawlers.api.views import (
     DELETED,
-    ETAG,
-    IF_MATCH,
     IS_VERSIONED,
     EnvelopeListView,
     EnvelopeView,
-    check_if_match,
     created_response,
     enveloped,
     json_body,
@@ -32,6 +29,7 @@ from crawlers.services.stream_statistics import describe_stream
 from taskhub.jsontools.merge_patch import merge_patch
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.web.openapi.schemas import response_header
+from taskhub.web.preconditions import ETAG, IF_MATCH, check_if_match
 
 
 def _meta(values: dict[str, Any]) -> dict[str, Any]:
@@ -131,7 +129,7 @@ class StreamView(EnvelopeView):
         With its crawler, its tasks and its documents; a running task is stopped.
         """
         stream = Stream.objects.get_visible(request.user, fid)
-        check_if_match(request, stream)
+        check_if_match(request, stream.version)
         definitions.delete_stream(stream=stream)
         return enveloped(None, stream.version + 1)
 

@@ -1,6 +1,5 @@
 """What the views of crawlers have in common: the envelope of answers, and its description in OpenAPI."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, cast
@@ -16,11 +15,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from crawlers.models import CrawlerState, FidModel
-from taskhub.errors import PreconditionFailed
 from taskhub.jsontools.schema import ObjectSchema
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.problem_responses import problems
-from taskhub.web.openapi.schemas import page_of, response_header
+from taskhub.web.openapi.schemas import page_of
+from taskhub.web.preconditions import check_if_match, etag_of
 from taskhub.web.problems import problem_handler
 from taskhub.web.views import CheckedView
 
@@ -43,17 +42,7 @@ def versioned_response(
     row: FidModel | CrawlerState, payload: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """An answer that shows an object; its `ETag` is the version, as `If-Match` takes it."""
-    return enveloped(payload, row.version, status, headers={"ETag": f'"{row.version}"', **(headers or {})})
-
-
-def check_if_match(request: Request, row: FidModel | CrawlerState) -> None:
-    """Raises `PreconditionFailed` where the call is for another version of the row (RFC 9110, section 13.1.1)."""
-    wanted = request.headers.get("If-Match")
-    if wanted is None or wanted.strip() == "*":
-        return
-    if str(row.version) not in (tag.strip() for tag in re.sub(r'"([^"]*)"', r"\1", wanted).split(",")):
-        detail = f"The version is {row.version}; the call is for {wanted[:100]}."
-        raise PreconditionFailed(detail, version=row.version)
+    return enveloped(payload, row.version, status, headers={**etag_of(row.version), **(headers or {})})
 
 
 @contextmanager
@@ -64,7 +53,7 @@ def locked_row(request: Request, rows: Any, fid: UUID) -> Iterator[Any]:
     """
     with transaction.atomic():
         row = rows.select_for_update(of=("self",), no_key=True).get_visible(request.user, fid)
-        check_if_match(request, row)
+        check_if_match(request, row.version)
         yield row
 
 
@@ -140,13 +129,6 @@ def json_body(schema: ObjectSchema) -> dict[str, Any]:
     return {"application/json": schema.schema()}
 
 
-ETAG = response_header("ETag", "The version, quoted, for `If-Match`.", 200, 201)
-IF_MATCH = OpenApiParameter(
-    "If-Match",
-    {"type": "string"},
-    OpenApiParameter.HEADER,
-    description="The `ETag` that the change is meant for; 412 where the version is another one by now.",
-)
 IS_VERSIONED: dict[Any, Any] = problems(412)
 EMPTIED = payload_response("It is deleted.", {"title": "Empty", "type": "null"}, None)
 DELETED: dict[Any, Any] = {200: EMPTIED, **IS_VERSIONED}

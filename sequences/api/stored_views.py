@@ -1,6 +1,7 @@
 """`/sequences/{name}`: sequences that are stored in versions, and run by their names."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar, cast
 
 from django.http import HttpResponseBase
@@ -17,6 +18,7 @@ from sequences.serializers import EXAMPLE_WHOLE, SubmissionSerializer, WholeSequ
 from sequences.services.stored_sequences import (
     DESCRIPTION_MAX,
     NAME_PATTERN,
+    UNLISTED,
     all_versions,
     delete_sequence,
     find_version,
@@ -24,11 +26,13 @@ from sequences.services.stored_sequences import (
     save_sequence,
 )
 from taskhub.errors import invalid
+from taskhub.jsontools.jsonc import has_comments, member_text
 from taskhub.runs.idempotency import KEY_PARAMETER
 from taskhub.security.scopes import KeyScope
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import response_header
+from taskhub.web.preconditions import ETAG, IF_MATCH, check_if_match, etag_of
 from taskhub.web.views import QuerySerializer
 
 EXAMPLE_SENT: dict[str, Any] = {
@@ -124,12 +128,12 @@ class StoredSequenceView(SequenceView):
 
     @extend_schema(
         operation_id="sequences_stored_save",
-        parameters=[NAME],
+        parameters=[NAME, IF_MATCH, ETAG],
         request={"application/json": SENT_SCHEMA},
         responses={
             200: OpenApiResponse(SequenceVersionSerializer, "It is as it was."),
             201: OpenApiResponse(SequenceVersionSerializer, "It is a new version."),
-            **problems(because=FAULTS),
+            **problems(412, because=FAULTS),
         },
         examples=[
             OpenApiExample("A sequence", EXAMPLE_SENT, request_only=True),
@@ -141,7 +145,8 @@ class StoredSequenceView(SequenceView):
 
         Checked as a whole: every fault is named. Each change is a new version, and old ones stay. `inputs` is the JSON
         Schema of what a run of it is given, which stands in `#.inputs`; `outputs` are expressions for what it gives,
-        without which it gives its persistence.
+        without which it gives its persistence. Comments are kept for who edits it in the console. With `If-Match` it is
+        stored in place of that version alone, with `"0"` where there is none.
         """
         sent = cast(Mapping[str, Any], request.data)
         fields = _fields(sent, {"sequence", "description", "inputs", "outputs"})
@@ -158,12 +163,14 @@ class StoredSequenceView(SequenceView):
             description=description,
             inputs=fields.get("inputs"),
             outputs=fields.get("outputs"),
+            written=_commented(request),
+            check_version=partial(check_if_match, request),
         )
-        return Response(SequenceVersionSerializer(version).data, 201 if is_new else 200)
+        return _shown(version, 201 if is_new else 200)
 
     @extend_schema(
         operation_id="sequences_stored_retrieve",
-        parameters=[NAME, VersionQuery],
+        parameters=[NAME, VersionQuery, ETAG],
         responses={200: SequenceVersionSerializer},
         examples=[OpenApiExample("A sequence", EXAMPLE_STORED, response_only=True)],
     )
@@ -173,9 +180,7 @@ class StoredSequenceView(SequenceView):
         Its newest version, or another one.
         """
         query = self.check_query(request, VersionQuery)
-        return Response(
-            SequenceVersionSerializer(find_version(cast(Any, request.user).pk, name, query.get("version"))).data
-        )
+        return _shown(find_version(cast(Any, request.user).pk, name, query.get("version")))
 
     @extend_schema(operation_id="sequences_stored_delete", parameters=[NAME], responses={204: None})
     def delete(self, request: Request, name: str) -> Response:
@@ -202,7 +207,7 @@ class StoredVersionsView(SequenceView, GenericAPIView[SequenceVersion]):
 
         Newest first.
         """
-        page = self.paginate_queryset(all_versions(request.user, name).defer("sequence", "inputs", "outputs"))
+        page = self.paginate_queryset(all_versions(request.user, name).defer(*UNLISTED))
         return self.get_paginated_response(BriefVersionSerializer(page, many=True).data)
 
 
@@ -236,6 +241,16 @@ class StoredSequenceRunsView(SequenceView):
         """
         fields = _fields(cast(Mapping[str, Any], request.data), {"inputs", "version"})
         return run_sequence(self, request, {"sequence": name, **fields})
+
+
+def _shown(version: SequenceVersion, status: int = 200) -> Response:
+    return Response(SequenceVersionSerializer(version).data, status, headers=etag_of(version.number))
+
+
+def _commented(request: Request) -> str:
+    """The sequence as it was written, where it has comments, which its value has not."""
+    text = getattr(request, "written", b"")
+    return member_text(text, "sequence") or "" if has_comments(text) else ""
 
 
 def _fields(sent: Any, known: set[str]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
-from uuid import UUID
 
 from django.urls import path
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
@@ -14,14 +13,9 @@ from sequences.domain.imports import FORMATS, import_source
 from sequences.domain.language_schema import language_schema
 from sequences.domain.validation_errors import InvalidSequence
 from sequences.serializers import EXAMPLE_SEQUENCE
-from sequences.services.dry_runs import dry_run
-from taskhub.db.fair_semaphore import FairSemaphore
+from sequences.services.dry_runs import dry_run_in_turn
 from taskhub.security.scopes import KeyScope
 from taskhub.web.openapi.problem_responses import problems
-
-PATIENCE_SECONDS = 5.0
-# In one web process: they compute, and hold up whatever else it does.
-_dry_runs = FairSemaphore(4, "Too many dry runs are under way.", waiting=16)
 
 _TEXT, _COUNT = {"type": "string"}, {"type": "integer", "minimum": 1}
 
@@ -137,9 +131,7 @@ class SequenceDryRunView(SequenceView):
             raise InvalidSequence(
                 {"path": name[:100], "detail": "There is no such key here."} for name in unknown[:100]
             )
-        with _dry_runs.acquire(cast(UUID, request.user.pk), PATIENCE_SECONDS):
-            report = dry_run(owner=request.user, sequence=sent.get("sequence"), answers=sent.get("answers"))
-        return Response(report)
+        return Response(dry_run_in_turn(owner=request.user, sequence=sent.get("sequence"), answers=sent.get("answers")))
 
 
 class SequenceImportView(SequenceView):

@@ -10,6 +10,7 @@ from typing import Any
 from sequences.domain.bodies import PART_KEYS
 from sequences.domain.conditions import COMPARISONS
 from sequences.domain.headers import NAME_PATTERN
+from sequences.domain.language_meanings import meanings_of
 from sequences.domain.policy_reader import (
     ATTEMPTS_MAX,
     BACKOFFS,
@@ -57,13 +58,19 @@ def language_schema() -> Schema:
         "description": "A program of HTTP requests. Null counts as absent for every optional key.",
         **_object(
             PROGRAM_KEYS,
+            "sequence",
             required=("requests",),
             persistence=_OBJECT,
             container=_object(
-                CONTAINER_KEYS, current={}, parent_current={}, index={"type": ["string", "integer", "object"]}
+                CONTAINER_KEYS,
+                "container",
+                current={},
+                parent_current={},
+                index={"type": ["string", "integer", "object"]},
             ),
             defaults=_object(
                 DEFAULTS_KEYS,
+                "defaults",
                 **{key: _ref(key) for key in ("timeout", "retry", "headers", "auth")},
                 follow_redirects=_SWITCH,
             ),
@@ -82,9 +89,12 @@ def language_schema() -> Schema:
                 "additionalProperties": False,
             },
             "headers": _headers(),
-            "timeout": {"anyOf": [_TIME_LIMIT, _object(TIMEOUT_KEYS, **dict.fromkeys(TIMEOUT_KEYS, _TIME_LIMIT))]},
+            "timeout": {
+                "anyOf": [_TIME_LIMIT, _object(TIMEOUT_KEYS, "timeout", **dict.fromkeys(TIMEOUT_KEYS, _TIME_LIMIT))]
+            },
             "retry": _object(
                 RETRY_KEYS,
+                "retry",
                 attempts=_count(ATTEMPTS_MAX),
                 delay=_SECONDS,
                 backoff={"enum": list(BACKOFFS)},
@@ -94,6 +104,7 @@ def language_schema() -> Schema:
             ),
             "auth": _object(
                 ("basic", "bearer"),
+                "auth",
                 basic=_object(
                     ("username", "password"), required=("username", "password"), username=_TEXT, password=_TEXT
                 ),
@@ -105,7 +116,7 @@ def language_schema() -> Schema:
 
 def _step() -> Schema:
     fields = {**_request_fields(), **_shared_fields(), **_action_fields()}
-    return {**_object(STEP_KEYS, **fields), "anyOf": [_request_kind(), *map(_action_kind, ACTIONS)]}
+    return {**_object(STEP_KEYS, "step", **fields), "anyOf": [_request_kind(), *map(_action_kind, ACTIONS)]}
 
 
 def _request_fields() -> dict[str, Schema]:
@@ -129,6 +140,7 @@ def _request_fields() -> dict[str, Schema]:
         "retry": _ref("retry"),
         "until": _object(
             ("filter", "delay", "attempts"),
+            "until",
             required=("filter",),
             filter=_ref("filter"),
             delay=_SECONDS,
@@ -136,6 +148,7 @@ def _request_fields() -> dict[str, Schema]:
         ),
         "expect": _object(
             ("status", "headers", "filter", "schema"),
+            "expect",
             status=_statuses(()),
             headers={"type": "object", "additionalProperties": _ref("condition")},
             filter=_ref("filter"),
@@ -151,6 +164,7 @@ def _request_fields() -> dict[str, Schema]:
 def _shared_fields() -> dict[str, Schema]:
     loop = _object(
         LOOP_KEYS,
+        "loop",
         required=("by", "requests"),
         by=_TEXT,
         filter=_ref("filter"),
@@ -179,10 +193,11 @@ def _action_fields() -> dict[str, Schema]:
     return {
         "sleep": {"anyOf": [_SECONDS, _EXPRESSION]},
         "parallel": _object(
-            ("branches", "limit"), required=("branches",), branches=branches, limit=_count(AT_ONCE_MAX)
+            ("branches", "limit"), "parallel", required=("branches",), branches=branches, limit=_count(AT_ONCE_MAX)
         ),
         "call": _object(
             ("sequence", "version", "inputs"),
+            "call",
             required=("sequence",),
             sequence=_NAME,
             version=_count(COUNT_MAX),
@@ -221,6 +236,7 @@ def _paginate() -> Schema:
     )
     return _object(
         ("next", "items", "max_pages"),
+        "paginate",
         required=("next", "items"),
         next={"anyOf": [_TEXT, counted]},
         items=_TEXT,
@@ -269,11 +285,18 @@ def _statuses(words: Iterable[str]) -> Schema:
     return {"anyOf": [status, {"type": "array", "items": status}]}
 
 
-def _object(keys: Iterable[str], *, required: Iterable[str] = (), **fields: Schema) -> Schema:
-    """An object with exactly these keys, of which those that are not required may be null."""
-    required = list(required)
+def _object(keys: Iterable[str], kind: str = "", *, required: Iterable[str] = (), **fields: Schema) -> Schema:
+    """An object with exactly these keys; those that are not required may be null. `kind` says what they mean."""
+    required, meanings = list(required), meanings_of(kind)
     assert set(keys) == set(fields), set(keys) ^ set(fields)
-    properties = {key: field if key in required else _optional(field) for key, field in fields.items()}
+    assert not meanings or set(keys) == set(meanings), set(keys) ^ set(meanings)
+    properties = {
+        key: {
+            **({"description": meanings[key]} if meanings else {}),
+            **(field if key in required else _optional(field)),
+        }
+        for key, field in fields.items()
+    }
     schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
     return {**schema, "required": required} if required else schema
 

@@ -12,7 +12,12 @@ from sequences.services.sequence_runs import KIND
 from sequences.services.step_recorder import StepRecorder
 from sequences.services.stored_sequences import Library
 from taskhub.db.connections import give_back_connection
+from taskhub.db.fair_semaphore import FairSemaphore
 from taskhub.runs.models import Run
+
+PATIENCE_SECONDS = 5.0
+# In one web process: they compute, and hold up whatever else it does.
+_dry_runs = FairSemaphore(4, "Too many dry runs are under way.", waiting=16)
 
 
 def dry_run(*, owner: Any, sequence: Any, answers: Any) -> dict[str, Any]:
@@ -63,3 +68,9 @@ def dry_run(*, owner: Any, sequence: Any, answers: Any) -> dict[str, Any]:
         "unused_answers": given.unused,
         "stopped": stopped and {"path": stopped["path"], "detail": hidden(stopped["detail"])},
     }
+
+
+def dry_run_in_turn(*, owner: Any, sequence: Any, answers: Any) -> dict[str, Any]:
+    """The same for who asks over HTTP, beside a few others. Raises `Unavailable`, too."""
+    with _dry_runs.acquire(owner.pk, PATIENCE_SECONDS):
+        return dry_run(owner=owner, sequence=sequence, answers=answers)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -25,6 +25,7 @@ NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 TAKEN = frozenset({"runs", "validate", "dry-run", "import", "schema.json"})
 VERSIONS_MAX, SEQUENCES_MAX = 10_000, 1000
 DESCRIPTION_MAX = 10_000
+UNLISTED = ("sequence", "written", "inputs", "outputs")  # of a version, in lists
 _KEYS = frozenset({"sequence", "version", "inputs"})
 
 
@@ -55,23 +56,35 @@ def read_call(arguments: Any) -> SequenceCall | None:
 
 
 def save_sequence(
-    *, user: Any, name: str, sequence: Any, description: str = "", inputs: Any = None, outputs: Any = None
+    *,
+    user: Any,
+    name: str,
+    sequence: Any,
+    description: str = "",
+    inputs: Any = None,
+    outputs: Any = None,
+    written: str = "",
+    check_version: Callable[[int], None] | None = None,
 ) -> tuple[SequenceVersion, bool]:
     """Keeps a sequence under a name; whether it is another version than the newest one.
 
+    `written` is the text of the sequence where that is worth keeping: with other comments it is another version.
+    `check_version` is given the number of the newest version, 0 where there is none, which nobody changes until this
+    one is stored; it raises for one that the caller did not mean.
+
     Raises `InvalidSequence` with all its faults, and `Rejected` for a name that is taken.
     """
-    if name in TAKEN or not re.fullmatch(NAME_PATTERN, name):
-        raise invalid(
-            "/name", "A name has letters, digits, '.', '_' and '-', up to 100, and is none of the calls' own."
-        )
-    _check(user, name, sequence, inputs, outputs)
+    check_name(name)
+    check_sequence(user=user, name=name, sequence=sequence, inputs=inputs, outputs=outputs)
     content = {"sequence": sequence, "description": description, "inputs": inputs, "outputs": outputs}
     with transaction.atomic():
         stored, _ = StoredSequence.objects.get_or_create(owner=user, name=name)
         stored = StoredSequence.objects.select_for_update().get(pk=stored.pk)
+        if check_version:
+            check_version(stored.newest)
         newest = stored.versions.filter(number=stored.newest).first()
-        if newest and {key: getattr(newest, key) for key in content} == content:
+        is_same = newest and {key: getattr(newest, key) for key in content} == content
+        if newest and is_same and written in ("", newest.written):
             return newest, False
         if stored.newest >= VERSIONS_MAX:
             raise Rejected(f"A sequence has at most {VERSIONS_MAX} versions.")
@@ -79,10 +92,22 @@ def save_sequence(
             raise Rejected(f"There are {SEQUENCES_MAX} stored sequences already.")
         stored.newest += 1
         stored.save(update_fields=["newest"])
-        return SequenceVersion.objects.create(stored=stored, number=stored.newest, **content), True
+        return SequenceVersion.objects.create(stored=stored, number=stored.newest, written=written, **content), True
 
 
-def _check(user: Any, name: str, sequence: Any, inputs: Any, outputs: Any) -> None:
+def check_name(name: str) -> None:
+    """Raises `Rejected` for what cannot be the name of a stored sequence."""
+    if name in TAKEN or not re.fullmatch(NAME_PATTERN, name):
+        raise invalid(
+            "/name", "A name has letters, digits, '.', '_' and '-', up to 100, and is none of the calls' own."
+        )
+
+
+def check_sequence(*, user: Any, name: str, sequence: Any, inputs: Any, outputs: Any) -> None:
+    """Checks what `save_sequence` would store under a name, which may be empty while there is none.
+
+    Raises `InvalidSequence`, whose paths begin with `sequence`, `inputs` or `outputs`.
+    """
     faults: list[Any] = []
     try:
         program, _ = parse_stored(sequence, outputs)
@@ -102,7 +127,7 @@ def _check(user: Any, name: str, sequence: Any, inputs: Any, outputs: Any) -> No
 def newest_versions(user: Any) -> QuerySet[SequenceVersion]:
     """The newest version of each sequence of a user, without the sequences themselves."""
     versions = SequenceVersion.objects.filter(stored__owner=user, number=F("stored__newest"))
-    return versions.select_related("stored").defer("sequence", "inputs", "outputs")
+    return versions.select_related("stored").defer(*UNLISTED)
 
 
 def all_versions(user: Any, name: str) -> QuerySet[SequenceVersion]:
@@ -132,7 +157,7 @@ def delete_sequence(*, user: Any, name: str) -> None:
 def resolved_arguments(call: SequenceCall, owner: Any) -> dict[str, Any]:
     """The arguments of a run with the version that it will have. Raises `NotFound`, and `Rejected` for its inputs."""
     version = find_version(owner.pk, call.name, call.version)
-    if reason := _wrong_inputs(version, call.inputs):
+    if reason := wrong_inputs(version.inputs, call.inputs):
         raise InvalidSequence([{"path": "inputs", "detail": reason}])
     return {"sequence": call.name, "version": version.number, "inputs": call.inputs}
 
@@ -142,18 +167,23 @@ def load_stored(
 ) -> StoredProgram:
     """A stored sequence as it is called; its persistence has the inputs. Raises `NotFound` and `Rejected`."""
     found = find_version(owner_id, name, version)
-    if reason := _wrong_inputs(found, inputs):
+    if reason := wrong_inputs(found.inputs, inputs):
         raise InvalidSequence([{"path": "inputs", "detail": reason}])
     program, outputs = parse_stored(found.sequence, found.outputs, on_nothing)
     persistence = {**program.persistence, "inputs": inputs}
     return StoredProgram(replace(program, persistence=persistence), found.number, outputs)
 
 
-def _wrong_inputs(version: SequenceVersion, inputs: dict[str, Any]) -> str:
-    """Why the inputs are not those that the sequence takes; empty where they are."""
-    if version.inputs is None:
+def sequence_with_inputs(sequence: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
+    """A sequence that is not stored yet, as it would run with these inputs."""
+    return {**sequence, "persistence": {**(sequence.get("persistence") or {}), "inputs": inputs}}
+
+
+def wrong_inputs(described: dict[str, Any] | None, inputs: dict[str, Any]) -> str:
+    """Why the inputs are not those that a JSON Schema describes; empty where they are, or where there is none."""
+    if described is None:
         return ""
-    schema = DocumentSchema(version.inputs)
+    schema = DocumentSchema(described)
     if len(json.dumps(inputs)) * max(schema.cost.checks, schema.cost.states) > SCHEMA_WORK_MAX:
         return "They are too large for what the schema checks of each value."
     return "" if schema.is_valid(inputs) else schema.explain(inputs)

@@ -9,11 +9,13 @@ from uuid import UUID
 import pytest
 from django.contrib.auth.models import Permission
 from django.db import connection
+from django.test import Client
 from django.utils import timezone
 from jsonschema_rs import Draft202012Validator
 
-from sequences.api import tool_views
 from sequences.domain.dry_run import DryRun
+from sequences.models import SequenceVersion
+from sequences.services import dry_runs
 from sequences.services.checkpoints import load_state
 from sequences.services.secrets import save_secret
 from sequences.services.sequence_runs import submit_sequence
@@ -35,10 +37,10 @@ def dry_run(person: Person, *requests: Any, answers: Any = None) -> dict[str, An
 
 
 def test_a_few_dry_runs_compute_at_once(colleague: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tool_views, "PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(dry_runs, "PATIENCE_SECONDS", 0)
     with ExitStack() as under_way:
         for number in range(4):
-            under_way.enter_context(tool_views._dry_runs.acquire(UUID(int=number)))
+            under_way.enter_context(dry_runs._dry_runs.acquire(UUID(int=number)))
         body = problem(colleague.post("/sequences/dry-run", {"sequence": {"requests": []}}), 503)
     assert body["detail"] == "Too many dry runs are under way."
     assert dry_run(colleague)["requests"] == []
@@ -273,3 +275,31 @@ def test_expressions_of_a_sensitive_step_are_shown(colleague: Person) -> None:
     step = {"method": "POST", "url": "http://127.0.0.1:9/", "sensitive": True, "body": {"a": "{{#.name}}"}}
     run_id = colleague.post("/sequences/runs", {"requests": [step]}).json()["id"]
     assert colleague.get(f"/runs/{run_id}").json()["arguments"]["requests"] == [step]
+
+
+def put(person: Person, body: Any, **headers: str) -> Any:
+    return person.call("PUT", "/sequences/greet", body, headers=headers)
+
+
+def test_a_change_is_for_the_version_that_it_names(colleague: Person) -> None:
+    first = put(colleague, {"sequence": {"requests": []}}, **{"If-Match": '"0"'})
+    assert (first.status_code, first["ETag"]) == (201, '"1"')
+    changed = {"sequence": {"requests": []}, "description": "changed"}
+    for wanted in ('"0"', '"2"', "W/x"):
+        body = problem(put(colleague, changed, **{"If-Match": wanted}), 412)
+        assert body["version"] == 1
+    assert put(colleague, changed, **{"If-Match": colleague.get("/sequences/greet")["ETag"]})["ETag"] == '"2"'
+    assert put(colleague, {"sequence": {"requests": []}}, **{"If-Match": "*"}).status_code == 201
+    assert put(colleague, changed).status_code == 201
+
+
+def test_comments_of_a_stored_sequence_are_kept(colleague: Person) -> None:
+    text = '{ /* of the whole */ "sequence": {"requests": [] // none yet\n}}'
+
+    def send(body: str) -> int:
+        headers = {**colleague.headers, "Content-Type": "application/json"}
+        return int(Client().put("/sequences/greet", body, content_type="application/json", headers=headers).status_code)
+
+    assert [send(text), send(text), send('{"sequence": {"requests": []}}')] == [201, 200, 200]
+    assert SequenceVersion.objects.get().written == '{"requests": [] // none yet\n}'
+    assert send(text.replace("none", "many")) == 201

@@ -188,3 +188,10 @@ def test_what_is_plainly_wrong_is_refused_by_both(step: Any) -> None:
     sequence = {"requests": [step]}
     assert validated(sequence)
     assert not SCHEMA.is_valid(sequence)
+
+
+@pytest.mark.parametrize("name", ["", "step", "retry", "auth"])
+def test_an_editor_is_told_what_each_key_means(name: str) -> None:
+    schema = language_schema()
+    described = schema["$defs"][name] if name else schema
+    assert [key for key, inner in described["properties"].items() if not inner.get("description")] == []

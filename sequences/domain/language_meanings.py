@@ -1,0 +1,116 @@
+"""What each key of the language means, in a sentence: editors show it where the key may stand."""
+
+_MEANINGS: dict[str, dict[str, str]] = {
+    "sequence": {
+        "persistence": "What is known from the beginning; `#` in expressions. What is saved is added to it.",
+        "container": "What the signs `$`, `@` and `!` are at the beginning.",
+        "defaults": "What all requests have that say nothing else.",
+        "requests": "The steps, one after the other.",
+        "on_failure": "Steps that run when the sequence failed; `$` is what failed.",
+        "finally": "Steps that always run at the end.",
+    },
+    "container": {
+        "current": "`$` at the beginning.",
+        "parent_current": "`@` at the beginning.",
+        "index": "`!` at the beginning.",
+    },
+    "defaults": {
+        "timeout": "For requests without one.",
+        "retry": "For requests without one; POST and PATCH only with `unsafe`.",
+        "headers": "Put together with each request's own, by their names.",
+        "auth": "For requests without one.",
+        "follow_redirects": "For requests that do not say.",
+    },
+    "step": {
+        "method": "GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS, or JAC for a call of this hub.",
+        "url": "The address; it may have expressions.",
+        "api": "The name of a call, with the method JAC.",
+        "header": "The same as `headers`.",
+        "headers": "Names and values; null is not sent.",
+        "query": "Is added to the address; lists repeat their name.",
+        "body": "Any JSON, in which texts may have expressions.",
+        "form": "In place of `body`: sent as a form.",
+        "multipart": "In place of `body`: parts, which are texts or files.",
+        "text": "In place of `body`: text as it is.",
+        "file": "The link of a kept answer, which is sent as the body.",
+        "auth": "User name and password, or a bearer token.",
+        "master": "JAC only: whose call it is, by a user's id.",
+        "timeout": "Seconds of the whole exchange, or `{connect, read, total}`.",
+        "retry": "When it is sent again after it failed.",
+        "until": "Sent again until a filter holds of the answer.",
+        "expect": "What the answer must be; all else is the step's error.",
+        "paginate": "Asks for one page after the other; the value is the list of all items.",
+        "follow_redirects": "False: a redirect is the answer.",
+        "response": "How the answer is read: `json`, `text`, or `bytes` for a file.",
+        "save_to": "The key of persistence for the answer.",
+        "save_req_to": "The key of persistence for what was sent.",
+        "name": "For people; shown with the step.",
+        "description": "For people.",
+        "when": "A filter; where it does not hold the step is left out.",
+        "assign": "Values that are saved after the answer, by their keys.",
+        "sensitive": "True: nobody is shown what it exchanged.",
+        "ignore_error": "True: the sequence goes on when the step fails.",
+        "catch": "Steps that run when this one failed; then it has not failed.",
+        "break": "A filter; where it holds after the step, the rest of the block is left out.",
+        "__def_loop__": "A loop over the answer.",
+        "__def_loop": "The same as `__def_loop__`.",
+        "sleep": "A step without a request: a pause in seconds.",
+        "parallel": "A step without a request: branches that go on at once.",
+        "call": "A step without a request: a stored sequence.",
+    },
+    "loop": {
+        "by": "The list, such as `$.data`.",
+        "filter": "Which items are taken.",
+        "requests": "The steps for each item, which is `@` and, at first, `$`.",
+        "parallel": "How many items go on at once.",
+        "max_items": "How many items are taken at most.",
+        "collect": "The key of persistence for the list of the items' last values.",
+    },
+    "parallel": {
+        "branches": "Lists of steps; the value is the list of their last values.",
+        "limit": "How many go on at once.",
+    },
+    "call": {
+        "sequence": "The name of the stored sequence.",
+        "version": "Which version of it; without, the newest.",
+        "inputs": "What it is given; `#.inputs` there.",
+    },
+    "retry": {
+        "attempts": "All tries, the first included.",
+        "delay": "Seconds before the second.",
+        "backoff": "`exponential`: each pause is twice as long as the one before. Or `constant`.",
+        "max_delay": "No pause is longer, in seconds.",
+        "on": "Statuses, classes such as `5xx`, `connection` and `timeout`.",
+        "unsafe": "True: POST, PATCH and JAC are sent again, too.",
+    },
+    "until": {
+        "filter": "What must hold of the answer.",
+        "delay": "Seconds between the attempts.",
+        "attempts": "All tries, the first included.",
+    },
+    "expect": {
+        "status": "A status, a class such as `2xx`, or a list of these.",
+        "headers": "A condition for each header.",
+        "filter": "What must hold of the answer.",
+        "schema": "A JSON Schema of the answer.",
+    },
+    "paginate": {
+        "next": "The next address as an expression, `link` for the header `Link`, or `{param, start}` to count.",
+        "items": "The path of a page's items.",
+        "max_pages": "How many pages are asked for at most.",
+    },
+    "auth": {
+        "basic": "A user name and a password.",
+        "bearer": "A token, such as `{{secret.NAME}}`.",
+    },
+    "timeout": {
+        "connect": "Seconds until the connection stands.",
+        "read": "Seconds between two pieces of the answer.",
+        "total": "Seconds of the whole exchange.",
+    },
+}
+
+
+def meanings_of(name: str) -> dict[str, str]:
+    """What the keys of one kind of object mean; empty for a kind whose keys explain themselves."""
+    return _MEANINGS.get(name, {})
