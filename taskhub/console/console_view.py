@@ -111,6 +111,7 @@ def list_position(request: HttpRequest) -> int | None:
 def entries_of(problem: Problem) -> list[str]:
     """What is wrong with a form's fields, a line each; or the problem's own words."""
     entries = [
-        f"{str(error.get('pointer', '')).lstrip('/')}: {error['detail']}".lstrip(": ") for error in problem.errors
+        f"{str(error.get('pointer', error.get('path', ''))).lstrip('/')}: {error['detail']}".lstrip(": ")
+        for error in problem.errors
     ]
     return entries or [problem.detail]

@@ -73,8 +73,8 @@ def faults_of(text: str, problem: Problem, within: str = "") -> list[EditorFault
     if broken:
         return [EditorFault(error["line"], error.get("column", 1), 1, "", error["detail"]) for error in broken]
     found = [(error, keys) for error in errors if (keys := _keys_of(error, within)) is not None]
-    ways = [keys for _, keys in found]
-    places = find_places(text, ways) if text.strip() else [TextPlace(1, 1, 1)] * len(ways)
+    paths = [keys for _, keys in found]
+    places = find_places(text, paths) if text.strip() else [TextPlace(1, 1, 1)] * len(paths)
     faults = [
         EditorFault(*place, _path_of(error, within), str(error["detail"]))
         for (error, _), place in zip(found, places, strict=True)
@@ -83,7 +83,7 @@ def faults_of(text: str, problem: Problem, within: str = "") -> list[EditorFault
 
 
 def _keys_of(error: Mapping[str, Any], within: str) -> Keys | None:
-    """The way to an error's place in the text; None for one of another text."""
+    """The keys that lead to an error's place in the text; None for one of another text."""
     keys = keys_of_pointer(error["pointer"]) if "pointer" in error else keys_of_path(str(error.get("path", "")))
     if not within:
         return keys

@@ -11,6 +11,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 
+from sequences.services.sequence_uses import editable_sequence
 from taskhub.console.charts import Timeline, TimelineSpan
 from taskhub.console.console_view import ConsoleView, entries_of
 from taskhub.console.json_tree import JsonView
@@ -45,6 +46,7 @@ def _summary(run: Run, viewer: Any) -> dict[str, Any]:
         "metadata": mask_all(run.metadata) if run.metadata else {},
         "wait": waits_of([run]).get(run.pk),
         "concurrency": shown_concurrency(run),
+        "sequence": editable_sequence(run, viewer),
         "webhook": run.webhook if run.owner_id == viewer.pk else masked_address(run.webhook),
     }
 

@@ -11,12 +11,15 @@ from taskhub.console.run_list import RunTableView, SelectedRunsView
 from taskhub.console.run_page import AgainView, CancelView, RunPageView, RunStoryView, RunSummaryView, RunValuesView
 from taskhub.console.sample_pages import LookView, SamplePageView
 from taskhub.console.schedule_pages import ScheduleActionView, ScheduleListView, SchedulePageView
+from taskhub.console.sequence_editor import FollowedRunView, SequenceCheckView, SequenceEditorView
+from taskhub.console.sequence_pages import DeleteSequenceView, RunSequenceView, SequenceListView, SequencePageView
 from taskhub.console.start_pages import StartView, StartWalkerView
 from taskhub.console.stream_pages import DocumentPageView, StreamListView, StreamPageView
 
 RUN = "console/runs/<uuid:run_id>"
 STREAM = "console/streams/<uuid:fid>"
 PROCESS = "console/extraction/process/<ksuid:id>"
+SEQUENCE = "console/sequences/stored/<str:name>"
 
 app_name = "console"
 urlpatterns = [
@@ -34,6 +37,14 @@ urlpatterns = [
     path(f"{RUN}/again", AgainView.as_view(), name="runs-again"),
     path("console/start", StartView.as_view(), name="start"),
     path("console/start/<str:walker>", StartWalkerView.as_view(), name="start-walker"),
+    path("console/sequences", SequenceListView.as_view(), name="sequences"),
+    path("console/sequences/new", SequenceEditorView.as_view(), name="sequences-new"),
+    path("console/sequences/check", SequenceCheckView.as_view(), name="sequences-check"),
+    path("console/sequences/followed/<uuid:run_id>", FollowedRunView.as_view(), name="sequences-followed"),
+    path(SEQUENCE, SequencePageView.as_view(), name="sequences-sequence"),
+    path(f"{SEQUENCE}/edit", SequenceEditorView.as_view(), name="sequences-edit"),
+    path(f"{SEQUENCE}/run", RunSequenceView.as_view(), name="sequences-run"),
+    path(f"{SEQUENCE}/delete", DeleteSequenceView.as_view(), name="sequences-delete"),
     path("console/schedules", ScheduleListView.as_view(), name="schedules"),
     path("console/schedules/<int:schedule_id>", SchedulePageView.as_view(), name="schedules-schedule"),
     path("console/schedules/<int:schedule_id>/action", ScheduleActionView.as_view(), name="schedules-action"),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from taskhub.jsontools.jsonc import symbols_of
 
-Keys = tuple[str, ...]  # the way to a value; of a list's item the number as text
+Keys = tuple[str, ...]  # those that lead to a value; of a list's item the number as text
 
 _PATH_STEP = re.compile(r'\[(\d+)\]|\[("(?:[^"\\]|\\.)*")\]|([^.\[]+)')
 
@@ -33,20 +33,20 @@ def keys_of_pointer(pointer: str) -> Keys:
     return tuple(key.replace("~1", "/").replace("~0", "~") for key in pointer.split("/")[1:])
 
 
-def find_places(text: str, ways: Sequence[Keys]) -> list[TextPlace]:
-    """Where each way leads in a text that `parse_jsonc` has read, all found in one pass.
+def find_places(text: str, paths: Sequence[Keys]) -> list[TextPlace]:
+    """Where each path leads in a text that `parse_jsonc` has read, all found in one pass.
 
-    A member's place is its key, with its value where that is a text, a number or a word. A way to what is not there has
-    the place of the innermost value that would hold it.
+    A member's place is its key, with its value where that is a text, a number or a word. A path to what is not there
+    has the place of the innermost value that would hold it.
     """
     root = _Sought()
-    for way in ways:
+    for path in paths:
         node = root
-        for key in way:
+        for key in path:
             node = node.children.setdefault(key, _Sought())
     _find(text, root)
     lines = _LineStarts(text)
-    return [lines.place(*_innermost(root, way)) for way in ways]
+    return [lines.place(*_innermost(root, path)) for path in paths]
 
 
 @dataclass(slots=True)
@@ -98,10 +98,10 @@ def _find(text: str, root: _Sought) -> None:
                 sought, key = holder.child("0"), None
 
 
-def _innermost(root: _Sought, way: Iterable[str]) -> tuple[int, int]:
-    """The span of the last node on a way that was found."""
+def _innermost(root: _Sought, path: Iterable[str]) -> tuple[int, int]:
+    """The span of the last node on a path that was found."""
     node, span = root, root.span or (0, 1)
-    for key in way:
+    for key in path:
         node = node.children[key]
         span = node.span or span
     return span

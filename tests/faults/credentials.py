@@ -18,6 +18,7 @@ from extraction.services.samples import start_suggestions
 from extraction.services.signed_links import LOG, link_to
 from sequences.services.secrets import save_secret
 from sequences.services.sequence_runs import submit_sequence
+from sequences.services.stored_sequences import save_sequence
 from taskhub.accounts import services as accounts
 from taskhub.accounts.models import ApiKey, User
 from taskhub.runs.models import Run
@@ -66,13 +67,13 @@ def populated_world() -> Iterator[World]:
             owner,
             stranger,
             colleague,
-            things=_things(owner),
+            things=_things(owner, colleague),
             good={name: good(person.user) for name, person in people.items()},
             bad=bad(owner.user),
         )
 
 
-def _things(owner: Person) -> dict[str, str]:
+def _things(owner: Person, colleague: Person) -> dict[str, str]:
     run, graph = waiting_run(owner.user), create_graph(owner=owner.user, name="shop")
     register_alias(owner=owner.user, name="shop", target=graph.pk)
     key, _ = accounts.create_key(user=owner.user)
@@ -80,11 +81,14 @@ def _things(owner: Person) -> dict[str, str]:
     periodic = PeriodicTask(name="hourly", task="walkers.tasks.ScheduledWalker", interval=hourly)
     schedule = save_schedule(periodic=periodic, owner=owner.user, written='{"name": "run"}')
     sequence = submit_sequence(arguments={"requests": []}, owner=owner.user)
+    stored, _ = save_sequence(user=colleague.user, name="greet", sequence={"requests": []})
     things = {
         **_crawling(owner),
         **_extracting(owner),
         "run": run.pk,
         "<uuid:run_id>": run.pk,
+        "followed/<uuid:run_id>": sequence.pk,
+        "stored/<str:name>": stored.stored.name,
         "deliveries/<uuid:id>": send_test(owner=owner.user, url="http://127.0.0.1:9/hook").pk,
         "<uuid:id>": sequence.pk,
         "notifications/<int:id>": create_rule(owner=owner.user, values=RULE).pk,

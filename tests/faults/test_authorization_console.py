@@ -17,6 +17,7 @@ RUN = "console/runs/<uuid:run_id>"
 STREAM = "console/streams/<uuid:fid>"
 SAMPLE = "console/extraction/look/<ksuid:id>"
 PROCESS = "console/extraction/process/<ksuid:id>"
+SEQUENCE = "console/sequences/stored/<str:name>"
 
 
 class Row(NamedTuple):
@@ -31,6 +32,11 @@ class Row(NamedTuple):
 
 def own(status: int, **sent: Any) -> Row:
     return Row(status, 404, status, sent=sent)
+
+
+def authors(status: int, staff: int | None = None, **sent: Any) -> Row:
+    """Of those who may run sequences, which of the three is staff; `staff` where it is the owner's alone."""
+    return Row(403, 403, status if staff is None else staff, sent=sent)
 
 
 def each(status: int, **sent: Any) -> Row:
@@ -50,6 +56,16 @@ TABLE: dict[str, Row] = {
     "GET console/start": each(200),
     "GET console/start/<str:walker>": each(200),
     "POST console/start/<str:walker>": each(302),
+    "GET console/sequences": authors(200),
+    "GET console/sequences/new": authors(200),
+    "POST console/sequences/new": authors(400),
+    "POST console/sequences/check": authors(200),
+    "GET console/sequences/followed/<uuid:run_id>": authors(200),
+    f"GET {SEQUENCE}": authors(200),
+    f"GET {SEQUENCE}/edit": authors(200),
+    f"POST {SEQUENCE}/edit": authors(302, action="save-over", sequence='{"requests": []}'),
+    f"POST {SEQUENCE}/run": authors(302),
+    f"POST {SEQUENCE}/delete": authors(302),
     "GET console/schedules": each(200),
     "GET console/extraction": each(200),
     "GET console/extraction/look": each(200),

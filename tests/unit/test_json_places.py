@@ -60,7 +60,7 @@ def test_a_path_has_its_place(path: str, place: tuple[int, int], marked: str) ->
         ("/", ("",)),
     ],
 )
-def test_a_pointer_is_a_way(pointer: str, keys: tuple[str, ...]) -> None:
+def test_a_pointer_is_a_path_of_keys(pointer: str, keys: tuple[str, ...]) -> None:
     assert keys_of_pointer(pointer) == keys
 
 
@@ -71,20 +71,20 @@ VALUES = st.recursive(
 )
 
 
-def ways_in(value: Any, way: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+def paths_in(value: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [(way, value), *(one for key, inner in pairs for one in ways_in(inner, (*way, str(key))))]
+    return [(path, value), *(one for key, inner in pairs for one in paths_in(inner, (*path, str(key))))]
 
 
 @given(VALUES, st.sampled_from([None, 2]))
 def test_each_value_is_found_where_it_stands(value: Any, indent: int | None) -> None:
     text = json.dumps(value, indent=indent)
-    ways = ways_in(value)
+    paths = paths_in(value)
     lines = text.split("\n")
-    for (way, inner), place in zip(ways, find_places(text, [way for way, _ in ways]), strict=True):
+    for (path, inner), place in zip(paths, find_places(text, [path for path, _ in paths]), strict=True):
         rest = "\n".join([lines[place.line - 1][place.column - 1 :], *lines[place.line :]])
-        if isinstance(inner, dict | list) or not way:
-            written = json.dumps(way[-1]) if way and rest[0] == '"' else rest[0]
+        if isinstance(inner, dict | list) or not path:
+            written = json.dumps(path[-1]) if path and rest[0] == '"' else rest[0]
             assert rest.startswith(written)
         else:
             assert rest[: place.length].endswith(json.dumps(inner))

@@ -18,6 +18,7 @@ from sequences.domain.program import PROGRAM_KEYS, parse, parse_stored
 from sequences.domain.scope import RunContext
 from sequences.domain.step_reader import LOOP_KEYS, STEP_KEYS
 from sequences.domain.strand_records import StoredProgram
+from sequences.examples.recipes import read_recipes
 from sequences.exchange_threads import ExchangeThreads
 from sequences.folder_files import FolderFiles
 from sequences.http_client import HttpClient
@@ -53,6 +54,13 @@ def refuse(name: str, arguments: object, master: object) -> StepResponse:
 def test_every_example_has_its_outcome() -> None:
     assert len(EXAMPLES) == (TEXT + RECIPES).count("```json\n") >= 6
     assert RECIPES.count("\n## ") == RECIPES.count("```json\n") == 10
+
+
+def test_the_recipes_are_those_of_the_documentation() -> None:
+    titled = re.findall(r"^## (.*?)\n.*?```json\n(.*?)```", RECIPES, re.MULTILINE | re.DOTALL)
+    assert [(recipe.title, recipe.text) for recipe in read_recipes()] == [
+        (title, f"// {title}\n{text.rstrip()}") for title, text in titled
+    ]
 
 
 @pytest.mark.parametrize("key", [*STEP_KEYS, *PROGRAM_KEYS, *LOOP_KEYS])

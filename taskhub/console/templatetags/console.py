@@ -10,26 +10,33 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from sequences.services.sequence_runs import may_run
+
 register = template.Library()
 
 NAVIGATION = (
     ("home", "Home"),
     ("runs", "Runs"),
     ("start", "Start"),
+    ("sequences", "Sequences"),
     ("schedules", "Schedules"),
     ("streams", "Streams"),
     ("extraction", "Extraction"),
 )  # names of addresses; those that begin alike belong to the same place
+MAY_OPEN = {"sequences": may_run}  # of those that are not for everybody who has signed in
 UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 @register.simple_tag(takes_context=True)
 def navigation(context: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The places of the console, and in which of them this page is."""
-    match = context["request"].resolver_match
+    request = context["request"]
+    match = request.resolver_match
     here = match.url_name.split("-")[0] if match and match.url_name else ""
     return [
-        {"address": reverse(f"console:{name}"), "label": label, "is_here": name == here} for name, label in NAVIGATION
+        {"address": reverse(f"console:{name}"), "label": label, "is_here": name == here}
+        for name, label in NAVIGATION
+        if MAY_OPEN.get(name, lambda user: True)(request.user)
     ]
 
 
