@@ -105,7 +105,7 @@ class ReaderProcess:
         head = orjson.dumps([seconds, MEMORY_LEAST + MEMORY_A_BYTE * size, len(pages), arguments])
         request = b"".join(part for frame in (head, *pages) for part in (_LENGTH.pack(len(frame)), frame))
         self._sent.append(request)
-        if self._streams:
+        if self._streams and not self._streams[1].is_closing():  # else it is sent to the next reader
             self._streams[1].write(request)
         try:
             async with self._turn:
