@@ -199,3 +199,49 @@ def test_runs_are_listed_with_their_tags_and_why_they_wait(command: Command) -> 
     assert "nightly" in shown.stdout
     assert "No slot." in shown.stdout
     assert command({}, "runs", "--metadata", "customer").exit_code == 2
+
+
+QUEUE = {"name": "walkers", "waiting": 12, "oldest_seconds": 3.25, "running": 4, "slots": 4, "workers": 1}
+WORKER = {
+    "name": "walkers@host",
+    "host": "host",
+    "queues": ["walkers", "removals"],
+    "slots": 4,
+    "runs": ["0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70"],
+    "since": "2026-01-31T12:00:00Z",
+    "seen_at": "2026-01-31T12:00:00Z",
+}
+COUNT = {
+    "bucket": "2026-01-31T12:00:00Z",
+    "group": "SUCCESS",
+    "runs": 1204,
+    "duration": {"p50": 0.84, "p95": 125.4},
+    "waiting": None,
+}
+COUNTS_QUERY = "name=a&name=b&bucket=hour&by=state&since=2026-01-31"
+
+
+@pytest.mark.parametrize(
+    ("path", "arguments", "entry", "shown"),
+    [
+        ("/queues", ["queues"], QUEUE, ["walkers", "12", "3.25 s"]),
+        ("/queues", ["queues"], QUEUE | {"oldest_seconds": None}, ["walkers", "12"]),
+        ("/workers", ["workers"], WORKER, ["walkers@host", "walkers, removals", WORKER["runs"][0]]),
+        (
+            f"/runs/stats?{COUNTS_QUERY}",
+            ["stats", "--name", "a", "--name", "b", "--since", "2026-01-31"],
+            COUNT,
+            ["2026-01-31 12:00", "SUCCESS", "1204", "0.84 s", "125 s"],
+        ),
+        ("/runs/stats?bucket=day&by=none", ["stats", "--bucket", "day", "--by", "none"], COUNT, ["2026-01-31", "1204"]),
+    ],
+    ids=["queues", "idle queues", "workers", "stats", "stats of days"],
+)
+def test_the_state_of_the_hub_is_a_table_or_json(
+    command: Command, path: str, arguments: list[str], entry: dict[str, Any], shown: list[str]
+) -> None:
+    answers = {path: {"results": [entry]}}
+    done = command(answers, *arguments)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert [text for text in shown if text not in done.stdout] == []
+    assert json.loads(command(answers, "--json", *arguments).stdout) == entry

@@ -12,6 +12,7 @@ from taskhub_client.command.extract_commands import extract
 from taskhub_client.command.output import Session, finish
 from taskhub_client.command.run_commands import cancel, logs, retry, run, runs, wait
 from taskhub_client.command.sequence_commands import schedule, sequence
+from taskhub_client.command.state_commands import queues, stats, workers
 from taskhub_client.command.stream_commands import stream, upload
 from taskhub_client.hub import Hub
 from taskhub_client.settings import (
@@ -24,7 +25,10 @@ from taskhub_client.settings import (
     keep_credentials,
 )
 
-COMMANDS = (run, wait, logs, runs, cancel, retry, sequence, schedule, upload, stream, extract, crawler)
+COMMANDS = (
+    *(run, wait, logs, runs, cancel, retry, queues, workers, stats),
+    *(sequence, schedule, upload, stream, extract, crawler),
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import wraps
 from itertools import islice
 from typing import Any, ParamSpec, TypeVar
@@ -22,7 +23,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 FAILED, MISUSED, REFUSED, INTERRUPTED = 1, 2, 3, 130  # exit codes; click itself ends with 2 for wrong options
-NEVER_WRAPPED = {"run", "state", "stream"}  # what is copied, or is short
+NEVER_WRAPPED = {"run", "runs", "state", "stream"}  # what is copied, or is short
 STATE_STYLES = {
     "SUCCESS": "green",
     "FAILURE": "red",
@@ -86,6 +87,10 @@ def styled(value: Any) -> Any:
 
     text = clean("" if value is None else str(value))
     return Text(text, style=STATE_STYLES.get(text, ""))
+
+
+def local_time(moment: datetime | None) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}" if moment else ""
 
 
 def clean(text: str) -> str:

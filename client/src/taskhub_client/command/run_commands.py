@@ -15,6 +15,7 @@ from taskhub_client.command.output import (
     Session,
     clean,
     finish,
+    local_time,
     progress_text,
     read_values,
     show_error,
@@ -128,9 +129,7 @@ def runs(session: Session, /, limit: int, **filters: Any) -> None:
         "state": lambda record: record.state,
         "tags": lambda record: ", ".join(record.tags),
         "progress": lambda record: progress_text(record) or (record.waiting_for or {}).get("detail", ""),
-        "created": lambda record: (
-            record.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if record.created_at else ""
-        ),
+        "created": lambda record: local_time(record.created_at),
         "error": lambda record: record.error.message.partition("\n")[0][:80] if record.error else "",
     }
     session.table(columns, found, raw=_raw)
