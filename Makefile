@@ -35,8 +35,8 @@ imports:
 migrations:
 	$(BESIDE) $(NOWHERE) $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 
-demo: .venv/installed
-	@exec $(BIN)/python manage.py demo $(ARGS)
+demo: .venv/installed-client  ## the client is used as it is here
+	@exec env PYTHONPATH=client/src $(BIN)/python manage.py demo $(ARGS)
 
 bench: .venv/installed-bench  ## all rows, or one: make bench ROW=submit
 	@exec $(BIN)/python -m tests.benchmarks $(ROW)
@@ -50,6 +50,7 @@ compile: .venv/installed-dev  ## pin the requirements anew
 	$(COMPILE) --constraint requirements-dev.txt --output-file requirements.txt
 	$(COMPILE) --extra chrome --constraint requirements-dev.txt --output-file requirements-chrome.txt
 	$(COMPILE) --extra otel --constraint requirements-dev.txt --output-file requirements-otel.txt
+	$(COMPILE) --group client --constraint requirements-dev.txt --output-file requirements-client.txt
 	$(COMPILE) --group dev --group bench --constraint requirements-dev.txt --output-file requirements-bench.txt
 
 .venv/bin/python:
@@ -67,6 +68,10 @@ compile: .venv/installed-dev  ## pin the requirements anew
 
 .venv/installed-otel: requirements-otel.txt .venv/installed | .venv/bin/python
 	$(PIP) --requirement requirements-otel.txt
+	@touch $@
+
+.venv/installed-client: requirements-client.txt .venv/installed | .venv/bin/python
+	$(PIP) --requirement requirements-client.txt
 	@touch $@
 
 .venv/installed-bench: requirements-bench.txt .venv/installed-dev | .venv/bin/python

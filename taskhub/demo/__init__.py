@@ -1,1 +1,1 @@
-"""The demonstration: a hub in a temporary home, and a visitor who tries what it can, a chapter at a time."""
+"""The demonstration: a hub in a temporary home, and visitors who try what it can by its client."""

@@ -16,94 +16,93 @@ from threading import Thread
 from typing import Any
 
 from taskhub.demo.temporary_home import ADMIN, PASSWORD
-from taskhub.demo.visitor import UnexpectedAnswer, Visitor, expect
+from taskhub.demo.visitors import TIMEOUT, UnexpectedAnswer, expect, sign_in
 from taskhub.jsontools.jsonc import parse_jsonc
+from taskhub_client import Hub, Run, RunCancelled, RunFailed
+from taskhub_client.walkers import RunOptions
 
 Say = Callable[[str], None]
-Chapter = Callable[[Visitor, Say], None]
+Chapter = Callable[[Hub, Say], None]
 
 EMAIL = "ada@example.com"
 SEQUENCE = Path(__file__).resolve().parents[2] / "sequences" / "examples" / "sequence.jsonc"
 
 
-def sign_up(visitor: Visitor, say: Say) -> None:
-    """Somebody signs up and gets a token"""
-    user = visitor.post("/user/create/", {"email": EMAIL, "password": PASSWORD}, expect=201)
-    visitor.sign_in(visitor.post("/user/token/", {"email": EMAIL, "password": PASSWORD})["token"])
-    expect(visitor.get("/user/manage/")["id"], user["id"], "The signed-in user")
-    say(f"{EMAIL} is signed in")
-
-
-def run_walker(visitor: Visitor, say: Say) -> None:
+def run_walker(hub: Hub, say: Say) -> None:
     """A walker runs while its caller waits"""
-    names = [walker["name"] for walker in visitor.get("/js/walker_list")["results"]]
-    say(f"walkers that can be run: {', '.join(names)}")
-    answer = visitor.post("/js/walker_run", {"name": "echo", "ctx": {"value": "hello"}})
-    expect(answer["report"], ["hello"], "The report")
-    say(f"echo reported {answer['report'][0]!r}")
+    say(f"walkers that can be run: {', '.join(walker['name'] for walker in hub.walkers.list())}")
+    report = hub.walkers.run("echo", value="hello")
+    expect(report, ["hello"], "The report")
+    say(f"echo reported {report[0]!r}")
 
 
-def run_in_background(visitor: Visitor, say: Say) -> None:
+def run_in_background(hub: Hub, say: Say) -> None:
     """A walker runs in the background"""
-    task = submit(visitor, "pause", {"seconds": 0.2})
-    say(f"accepted as task {task}")
-    ended = wait(visitor, task)
-    expect(ended["state"], "SUCCESS", "The task's state")
-    say(f"waited for it: {ended['state']}, it reported {ended['result']['report']}")
+    run = hub.walkers.submit("pause", seconds=0.2)
+    say(f"accepted as run {run.id}")
+    run.wait(TIMEOUT)
+    say(f"waited for it: {run.state}, it reported {run.report}")
 
 
-def follow_progress(visitor: Visitor, say: Say) -> None:
+def follow_progress(hub: Hub, say: Say) -> None:
     """The progress of a run is followed"""
-    task = submit(visitor, "pause", {"seconds": 3, "steps": 3})
-    messages = [run["progress"]["message"] for run in visitor.events(f"/runs/{task}/events") if run["progress"]]
+    run = hub.walkers.submit("pause", seconds=3, steps=3)
+    messages = [moment.progress["message"] for moment in run.events() if moment.progress]
     expect(messages[-1:], ["awake"], "The last progress")
     say(f"progress: {', '.join(dict.fromkeys(messages))}")
 
 
-def cancel_run(visitor: Visitor, say: Say) -> None:
+def cancel_run(hub: Hub, say: Say) -> None:
     """A run is cancelled"""
-    task = submit(visitor, "pause", {"seconds": 600})
-    for run in visitor.events(f"/runs/{task}/events"):
-        if run["state"] in {"STARTED", "PROGRESS"}:
+    run = hub.walkers.submit("pause", seconds=600)
+    for moment in run.events():
+        if moment.state in {"STARTED", "PROGRESS"}:
             break
-    visitor.post(f"/runs/{task}/cancel", {})
-    state = wait(visitor, task)["state"]
-    expect(state, "REVOKED", "The task's state")
-    say(f"it would have slept ten minutes: {state}")
+    run.cancel()
+    try:
+        run.wait(TIMEOUT)
+    except RunCancelled:
+        say(f"it would have slept ten minutes: {run.state}")
+    else:
+        raise UnexpectedAnswer("The run went on.")
 
 
-def run_failing_walker(visitor: Visitor, say: Say) -> None:
+def run_failing_walker(hub: Hub, say: Say) -> None:
     """A walker that fails says why"""
     message = "This is expected."
-    problem = visitor.post("/js/walker_run", {"name": "fail", "ctx": {"message": message}}, expect=422)
-    expect(problem["detail"], message, "The problem")
-    say(f"called and waited for: {problem['status']} {problem['type']}: {problem['detail']}")
-    ended = wait(visitor, submit(visitor, "fail", {"message": message}))
-    expect(ended["state"], "FAILURE", "The task's state")
-    say(f"in the background: {ended['state']}, {ended['error']['type']}: {ended['error']['message']}")
+    for how, fail in (
+        ("called and waited for", lambda: hub.walkers.run("fail", message=message)),
+        ("in the background", lambda: hub.walkers.submit("fail", message=message).wait(TIMEOUT)),
+    ):
+        try:
+            fail()
+        except RunFailed as failure:
+            expect(failure.error and failure.error.message, message, "The error")
+            say(f"{how}: {failure}")
+        else:
+            raise UnexpectedAnswer("The walker did not fail.")
 
 
-def list_runs(visitor: Visitor, say: Say) -> None:
+def list_runs(hub: Hub, say: Say) -> None:
     """Everything that ran in the background is listed"""
-    runs = visitor.get("/runs")["results"]
-    expect([run["state"] for run in runs], ["FAILURE", "REVOKED", "SUCCESS", "SUCCESS"], "The states, newest first,")
+    runs = list(hub.runs.list())
+    expect([run.state for run in runs], ["FAILURE", "REVOKED", "SUCCESS", "SUCCESS"], "The states, newest first,")
     for run in runs:
-        say(f"{run['name']:<6} {run['state']}")
+        say(f"{run.name:<6} {run.state}")
 
 
-def schedule_sequence(visitor: Visitor, say: Say) -> None:
+def schedule_sequence(hub: Hub, say: Say) -> None:
     """The documented sequence is scheduled, fired by beat, and read step by step"""
-    staff = Visitor(visitor.url)
-    staff.sign_in(staff.post("/user/token/", {"email": ADMIN, "password": PASSWORD})["token"])
-    body = documented_sequence(visitor.url, staff.get("/user/manage/")["id"])
-    every_second = {"type": "interval", "conf": {"every": 1, "period": "seconds"}, "one_off": True}
-    schedule = {"name": "documented", "schedule": every_second, "body": body}
-    due = staff.post("/js/add_scheduled_sequence", schedule)["next_fire"]
-    say(f"stored as a schedule, due at {due}")
-    ended = wait_for_schedule(staff, "/sequences/runs?periodic_task=documented")
-    expect(ended["state"], "SUCCESS", "The run's state")
-    for step in staff.get(f"/sequences/runs/{ended['id']}")["steps"]:
-        say(f"{step['path']:<42} {step['method']:<4} {step['status']} {step['duration_ms']:>4} ms")
+    with sign_in(hub.url, ADMIN, PASSWORD) as staff:
+        body = documented_sequence(hub.url, staff.me()["id"])
+        every_second = {"type": "interval", "conf": {"every": 1, "period": "seconds"}, "one_off": True}
+        schedule = {"name": "documented", "schedule": every_second, "body": body}
+        due = staff.call("POST", "/js/add_scheduled_sequence", json=schedule)["next_fire"]
+        say(f"stored as a schedule, due at {due}")
+        run = fired_run(staff, "documented")
+        run.wait(TIMEOUT)
+        for step in staff.sequences.steps(run.id):
+            say(f"{step['path']:<42} {step['method']:<4} {step['status']} {step['duration_ms']:>4} ms")
 
 
 def documented_sequence(url: str, master: str) -> Any:
@@ -115,34 +114,33 @@ def documented_sequence(url: str, master: str) -> Any:
     return body
 
 
-def wait_for_schedule(staff: Visitor, path: str) -> Any:
-    """Waits until the first run of a list has ended, and returns it."""
-    until = time.monotonic() + 60
-    while not (runs := staff.get(path)["results"]) or runs[0]["finished_at"] is None:
-        if time.monotonic() > until:
-            raise UnexpectedAnswer("The schedule's run has not ended within a minute.")
+def fired_run(hub: Hub, schedule: str) -> Run:
+    """Waits until a schedule has fired, and returns the run. Raises `UnexpectedAnswer` after a minute."""
+    until = time.monotonic() + TIMEOUT
+    while time.monotonic() < until:
+        if found := next(iter(hub.runs.list(schedule=schedule, limit=1)), None):
+            return hub.runs.get(found.id)
         time.sleep(0.2)
-    return runs[0]
+    raise UnexpectedAnswer("The schedule has not fired within a minute.")
 
 
-def crawl(visitor: Visitor, say: Say) -> None:
+def crawl(hub: Hub, say: Say) -> None:
     """An external crawler gets a task and uploads documents; then the task is deleted"""
     with bundled("crawlers.examples.crawler") as endpoint:
         say(f"a crawler runs at {endpoint}")
         parameters = [{"name": "count", "type": "integer", "min": 1}, {"name": "query", "type": "string"}]
-        external = {"meta": {"name": "shop"}, "endpoint": endpoint, "parameters": parameters, "docIdField": "sku"}
-        external = visitor.post("/externals", external, expect=201)["payload"]
-        crawler = {"meta": {"name": "shoes"}, "params": {"count": 1000, "query": "shoe"}}
-        created = visitor.post(f"/actions/externals/{external['fid']}/crawler", crawler, expect=201)["payload"]
-        task = visitor.post(f"/actions/crawlers/{created['crawler']['fid']}/task", {}, expect=201)["payload"]
-        counts = [run["progress"]["done"] for run in visitor.events(f"/runs/{task['run']}/events") if run["progress"]]
+        external = hub.crawlers.register("shop", endpoint, parameters=parameters, docIdField="sku")
+        crawler = hub.crawlers.create(external["fid"], "shoes", params={"count": 1000, "query": "shoe"})
+        task = hub.crawlers.start(crawler["fid"])
+        counts = [moment.progress["done"] for moment in hub.runs.get(task["run"]).events() if moment.progress]
         say(f"documents received so far: {', '.join(f'{done:g}' for done in dict.fromkeys(counts))}")
-    ended = visitor.get(f"/tasks/{task['fid']}")["payload"]
+    ended = hub.crawlers.task(task["fid"])
     expect((ended["status"]["code"], ended["counts"]["inserted"]), (200, 1000), "The task's status and count")
-    docs = f"/streams/{created['stream']['fid']}/docs?limit=1"
-    say(f"{ended['status']['message']}; the first document: {visitor.get(docs)['payload']['results'][0]}")
-    visitor.delete(f"/actions/tasks/{task['fid']}")
-    expect(visitor.get(docs)["payload"]["results"], [], "The stream without the task")
+    documents = list(hub.streams.docs(crawler["stream"]))
+    expect(len(documents), 1000, "The number of documents")
+    say(f"{ended['status']['message']}; the first document: {documents[0]}")
+    hub.crawlers.delete_task(task["fid"])
+    expect(list(hub.streams.docs(crawler["stream"])), [], "The stream without the task")
     say("the task is deleted, and the stream is as before")
 
 
@@ -170,48 +168,42 @@ BOOKS = {
 }
 
 
-def extract(visitor: Visitor, say: Say) -> None:
+def extract(hub: Hub, say: Say) -> None:
     """Pages of a site become a file: a list of several pages, and details behind its links"""
     with bundled("extraction.examples.site") as site:
         say(f"a site runs at {site}")
-        task = visitor.post("/v1/task/create", {**BOOKS, "request": {"url": site}}, expect=201)
-        process = visitor.post(f"/v1/task/{task['id']}/run", {}, expect=202)
-        until = time.monotonic() + 60
-        while (process := visitor.get(f"/v1/process/{process['id']}/info"))["status"] == "running":
-            expect(time.monotonic() < until, True, "That it ends within a minute")
-            time.sleep(0.1)
-    expect((process["status"], process["responseCount"]), ("finished", 27), "The process's status and responses")
-    say(f"{process['responseCount']} pages, {process['cost']} credits; the file is {process['results']}")
-    records = visitor.get(f"/v1/process/{process['id']}/export?format=json")
-    expect(len(records), 24, "Records in it")
+        process = hub.extraction.extract({**BOOKS, "request": {"url": site}})
+        info = process.wait(TIMEOUT)
+    expect(info["responseCount"], 27, "The number of responses")
+    say(f"{info['responseCount']} pages, {info['cost']} credits; the file is {info['results']}")
+    records = list(process.records())
+    expect(len(records), 24, "The number of records")
     say(f"the first of {len(records)} records: {json.dumps(records[0])}")
 
 
-def receive_webhook(visitor: Visitor, say: Say) -> None:
+def receive_webhook(hub: Hub, say: Say) -> None:
     """The end of a run is sent to a webhook; a single page is fetched"""
-    with receiver() as (url, events):
-        task = visitor.post(
-            "/js/walker_run", {"name": "echo", "ctx": {"value": "hello"}, "is_async": True, "webhook": url}, expect=202
-        )
-        event = events.get(timeout=60)
-    expect((event["type"], event["data"]["id"]), ("run.finished", task["task_id"]), "The event and its run")
-    say(f"the webhook received {event['type']}: {event['data']['name']} is {event['data']['state']}")
-    deliveries = visitor.get(f"/webhooks/deliveries?run={task['task_id']}")["results"]
+    with receiver() as (url, messages):
+        run = hub.walkers.submit("echo", value="hello", options=RunOptions(webhook=url))
+        event = hub.webhooks.verify(*messages.get(timeout=TIMEOUT))
+    expect((event["type"], event["data"]["id"]), ("run.finished", run.id), "The event and its run")
+    say(f"the webhook received {event['type']}, signed: {event['data']['name']} is {event['data']['state']}")
+    deliveries = hub.call("GET", "/webhooks/deliveries", query={"run": run.id})["results"]
     expect(len(deliveries), 1, "The number of deliveries")
     with bundled("extraction.examples.site") as site:
-        process = visitor.post("/v1/fetch", {"url": site, "output": "file"})
+        process = hub.call("POST", "/v1/fetch", json={"url": site, "output": "file"})
         expect((process["status"], process["cost"]), ("finished", 1), "The page's process and its cost")
         say(f"a page was fetched into {process['results']}")
 
 
 @contextmanager
-def receiver() -> Iterator[tuple[str, "Queue[Any]"]]:
-    """Starts a receiver of webhooks; yields its address and the queue of received events."""
-    events: Queue[Any] = Queue()
+def receiver() -> Iterator[tuple[str, "Queue[tuple[bytes, dict[str, str]]]"]]:
+    """Starts a receiver of webhooks; yields its address and the queue of received bodies with their headers."""
+    messages: Queue[tuple[bytes, dict[str, str]]] = Queue()
 
     class ReceiverHandler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            events.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            messages.put((self.rfile.read(int(self.headers["Content-Length"])), dict(self.headers)))
             self.send_response(204)
             self.end_headers()
 
@@ -220,22 +212,12 @@ def receiver() -> Iterator[tuple[str, "Queue[Any]"]]:
     with HTTPServer(("127.0.0.1", 0), ReceiverHandler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}/", events
+            yield f"http://127.0.0.1:{server.server_port}/", messages
         finally:
             server.shutdown()
 
 
 CHAPTERS: list[Chapter] = [
-    *(sign_up, run_walker, run_in_background, follow_progress, cancel_run, run_failing_walker, list_runs),
+    *(run_walker, run_in_background, follow_progress, cancel_run, run_failing_walker, list_runs),
     *(schedule_sequence, crawl, extract, receive_webhook),
 ]
-
-
-def submit(visitor: Visitor, name: str, ctx: dict[str, Any]) -> str:
-    """Submits a walker, and returns the task's id. Raises `UnexpectedAnswer` if the walker ran at once instead."""
-    answer = visitor.post("/js/walker_run", {"name": name, "ctx": ctx, "is_async": True}, expect=202)
-    return str(answer["task_id"])
-
-
-def wait(visitor: Visitor, task: str) -> Any:
-    return visitor.get(f"/js/walker_queue_wait?task_id={task}&timeout=30")

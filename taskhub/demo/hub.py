@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from taskhub.demo.visitor import UnexpectedAnswer
+from taskhub.demo.visitors import UnexpectedAnswer
 
 MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
 READY = "taskhub is ready at "

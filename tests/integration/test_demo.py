@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
@@ -15,6 +16,7 @@ import psutil
 import pytest
 from django.core.management import CommandError, call_command
 
+from taskhub.demo import tour
 from taskhub.demo.chapters import CHAPTERS
 from taskhub.management.commands import demo
 from tests.hub import ROOT, environment
@@ -34,7 +36,7 @@ def start(folder: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "manage.py", "demo"],
         cwd=ROOT,
-        env=environment(folder) | {"TMPDIR": str(folder)},
+        env=environment(folder) | {"TMPDIR": str(folder), "PYTHONPATH": str(ROOT / "client" / "src")},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -96,15 +98,22 @@ def broken_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             yield f"http://127.0.0.1:{server.server_port}"
             server.shutdown()
 
-    monkeypatch.setattr(demo, "running_hub", broken)
+    monkeypatch.setattr(tour, "running_hub", broken)
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
 
 
 def test_says_what_went_wrong_and_exits_with_one(broken_hub: None, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(CommandError, match="POST /user/create/ answered 500, not 201") as failure:
+    with pytest.raises(CommandError, match=r"The demonstration failed: .*500") as failure:
         call_command("demo")
 
     assert failure.value.returncode == 1
     assert "All went well" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("missing", ["taskhub_client", "httpx"])
+def test_without_the_client_it_says_what_brings_it(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "find_spec", lambda name: None if name == missing else find_spec(name))
+    with pytest.raises(CommandError, match="make demo"):
+        call_command("demo")
