@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
@@ -36,6 +35,7 @@ from taskhub.web.front import application  # noqa: F401 (as in a web process: it
 from tests import crawler_client
 from tests.conftest import ROOT, Person
 from tests.hub import Hub
+from tests.requirements import required_program
 from tests.table_statistics import forget_statistics
 
 pytestmark = pytest.mark.django_db
@@ -392,12 +392,15 @@ def test_each_alert_has_its_entry_in_the_runbook() -> None:
         assert rule["annotations"]["runbook"] == f"docs/operating.md#{rule['alert'].lower()}"
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool comes with Prometheus")
+@pytest.fixture(scope="module")
+def promtool() -> str:
+    return required_program("promtool", "There is no promtool, which comes with Prometheus.")
+
+
 @pytest.mark.parametrize(("check", "file"), [("rules", "alerts.yml"), ("config", "prometheus.yml")])
-def test_prometheus_takes_the_files(check: str, file: str) -> None:
-    subprocess.run(["promtool", "check", check, file], cwd=OPERATING, check=True)
+def test_prometheus_takes_the_files(promtool: str, check: str, file: str) -> None:
+    subprocess.run([promtool, "check", check, file], cwd=OPERATING, check=True)
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool comes with Prometheus")
-def test_prometheus_takes_the_metrics(scrape: Any) -> None:
-    subprocess.run(["promtool", "check", "metrics"], input=scrape().text.encode(), check=True)
+def test_prometheus_takes_the_metrics(promtool: str, scrape: Any) -> None:
+    subprocess.run([promtool, "check", "metrics"], input=scrape().text.encode(), check=True)
