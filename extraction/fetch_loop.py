@@ -42,6 +42,7 @@ from taskhub.outbound.cookie_store import CookieChanges, CookieStore, cookie_cha
 from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
 from taskhub.runs.queue.run_log import RunLog
+from taskhub.spans import span
 
 log = logging.getLogger(__name__)
 
@@ -284,10 +285,12 @@ async def fetch_slice(slice: Slice, process: Process, over: asyncio.Event) -> No
 
     `over` is set when its turn is. Raises `SliceLost` where the process was stopped, or another worker has its pages.
     """
-    loop = await sync_to_async(_new_loop)(slice, process)
-    loop.supply.over = over
-    await loop.run()
-    await sync_to_async(_end)(loop)
+    with span("slice", "CONSUMER", parent=process.run.traceparent if process.run else "") as slice_span:
+        slice_span.describe(taskhub__run__id=str(process.run_id), taskhub__process__id=process.id)
+        loop = await sync_to_async(_new_loop)(slice, process)
+        loop.supply.over = over
+        await loop.run()
+        await sync_to_async(_end)(loop)
 
 
 def _new_loop(slice: Slice, process: Process) -> FetchLoop:

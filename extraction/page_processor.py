@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from tempfile import TemporaryFile
+from urllib.parse import urlsplit
 
 import orjson
 from asgiref.sync import sync_to_async
@@ -33,6 +34,7 @@ from extraction.services import process_lifecycle
 from extraction.services.credits import page_price
 from extraction.services.downloaded_files import delete_if_removed, store_file, storing
 from extraction.services.page_table import ClaimedPage, FoundPage, PageOutcome
+from taskhub.spans import Span, span
 
 SLOW_SECONDS = 4.0  # more, for main contents, and for dates in words, each of which takes milliseconds
 
@@ -70,7 +72,22 @@ class PageProcessor:
         return any(self.renders.values())
 
     async def process_page(self, page: ClaimedPage, *, first: bool) -> PageOutcome:
-        """Fetches or renders a page and reads it; what became of it. Raises `PageFailure` and `HostBusy`."""
+        """Fetches or renders a page and reads it, in a span of its own; what became of it.
+
+        Raises `PageFailure` and `HostBusy`.
+        """
+        with span("page", "CLIENT") as page_span:
+            if page_span.is_recorded:
+                page_span.describe(server__address=urlsplit(page.url).hostname or "")
+            try:
+                outcome = await self._process_page(page, first)
+            except PageFailure as failure:
+                _describe_status(page_span, failure.status)
+                raise
+            _describe_status(page_span, outcome.status)
+            return outcome
+
+    async def _process_page(self, page: ClaimedPage, first: bool) -> PageOutcome:
         if page.rule == LOGIN_RULE:
             return await self._log_in(page)
         if page.rule == DOWNLOAD_RULE:
@@ -218,6 +235,11 @@ class PageProcessor:
         page.history.keys |= {page.key, page_key(page.rule, fetched.url, page.chain)}
         outcome.found = _found_pages(page, self.rules[page.rule], reading, self.payload.hops)
         return outcome
+
+
+def _describe_status(page_span: Span, status: int | None) -> None:
+    if status is not None:
+        page_span.describe(http__response__status_code=status)
 
 
 def _found_pages(page: ClaimedPage, rule: ExtractionRule, reading: ReadPage, hops_max: int) -> list[FoundPage]:

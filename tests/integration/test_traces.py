@@ -24,6 +24,8 @@ from taskhub.spans import Span, flush_spans, span
 from taskhub.trace_context import current_traceparent, within_trace
 from taskhub.web.front.application import Front
 from tests.conftest import ROOT, Person
+from tests.extraction_runs import DETAIL, LINKS, begun, carried
+from tests.extraction_sites import Site, html
 from tests.integration.outbound_servers import Serve, Server, answer, redirect
 from tests.integration.test_front import ask, front  # noqa: F401 (a fixture)
 
@@ -224,6 +226,30 @@ def test_a_run_that_fails_is_a_failed_span_without_its_secrets(
     kept: Any = Run.objects.get()
     assert values_of(run)["error.type"] == kept.error["type"]
     assert run.status.message
+    assert b"c4n4ry" not in b"".join(collector.server.bodies)
+
+
+@pytest.mark.usefixtures("extracting_here")
+def test_each_page_of_an_extraction_is_a_span_below_the_turn_of_its_slice(
+    collector: Collector, owner: Person, site: Site
+) -> None:
+    site.pages["/"] = html('<li><a href="/a?key=c4n4ry">a</a></li>')
+    with within_trace(CALLER):
+        process = begun(owner, site, fields=[{**LINKS[0], "details": DETAIL}])
+    carried(process)
+    found = [one for one in collector.spans() if one.name in {"slice", "page"}]
+    assert {one.trace_id.hex() for one in found} == {TRACE}
+    slices = [one for one in found if one.name == "slice"]
+    pages = [one for one in found if one.name == "page"]
+    assert {parent_of(one) for one in slices} == {CALLER.split("-")[2]}
+    assert values_of(slices[0]) == {"taskhub.run.id": str(process.run_id), "taskhub.process.id": process.id}
+    assert {parent_of(one) for one in pages} <= {one.span_id.hex() for one in slices}
+    there, missing = pages
+    answered = {"server.address": "127.0.0.1", "http.response.status_code": 200}
+    assert (values_of(there), there.status.code) == (answered, Status.STATUS_CODE_UNSET)
+    assert values_of(missing) == {**answered, "http.response.status_code": 404, "error.type": "PageFailure"}
+    assert missing.status.code == Status.STATUS_CODE_ERROR
+    assert all("traceparent" not in {name.lower() for name in headers} for headers in site.seen.values())
     assert b"c4n4ry" not in b"".join(collector.server.bodies)
 
 
