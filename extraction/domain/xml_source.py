@@ -42,6 +42,10 @@ class XmlNode:
     def next(self) -> "XmlNode | None":
         return self._source.node_of(next(self.element.itersiblings("*"), None))
 
+    def children(self) -> Iterator["XmlNode"]:
+        for element in self.element.iterchildren("*"):
+            yield self._source.node_of(element)  # type: ignore[misc]  # none of them is None
+
     def traverse(self) -> Iterator["XmlNode"]:
         for element in self.element.iter("*"):
             yield self._source.node_of(element)  # type: ignore[misc]  # none of them is None

@@ -137,6 +137,70 @@ NEXT_LINKS = {
 }
 
 
+RSS = """<?xml version="1.0" encoding="UTF-8"?>
+<rss version="2.0" xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:media="http://search.yahoo.com/mrss/"><channel>
+<title> Tea  News </title><link>https://tea.example/</link>
+<item><title>Green tea &amp; more</title><link>https://tea.example/1</link><dc:creator>Ada</dc:creator>
+<pubDate>Mon, 05 Jan 2026 08:00:00 +0000</pubDate><category>green</category><category>leaf</category>
+<media:thumbnail url="https://tea.example/1.png"/></item>
+<item><title>Black tea</title><link>https://tea.example/2</link><dc:creator>Ben</dc:creator>
+<pubDate>Tue, 06 Jan 2026 08:00:00 +0000</pubDate><category>black</category>
+<media:thumbnail url="https://tea.example/2.png"/></item></channel></rss>"""
+ATOM = """<feed xmlns="http://www.w3.org/2005/Atom"><title>Tea</title>
+<entry><title>Green</title><link href="/1" rel="alternate"/><author><name>Ada</name></author>
+<updated>2026-01-05T08:00:00Z</updated></entry>
+<entry><title>Black</title><link href="/2" rel="alternate"/><author><name>Ben</name></author>
+<updated>2026-01-06T08:00:00Z</updated></entry>
+<entry><title>White</title><link href="/3" rel="alternate"/></entry></feed>"""
+RDF = """<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns="http://purl.org/rss/1.0/">
+<channel><title>Tea</title></channel>
+<item rdf:about="a"><title>Green</title></item><item rdf:about="b"><title>Black</title></item></rdf:RDF>"""
+RATES = (
+    """<table><rate currency="EUR">4.21</rate><rate currency="USD">3.61</rate><note><rate>none</rate></note></table>"""
+)
+SHOP = """<g:shop xmlns:g="http://g.example"><g:offer><g:id>1</g:id><g:price>9,90</g:price></g:offer>
+<g:offer><g:id>2</g:id><g:price>12,50</g:price></g:offer></g:shop>"""
+FEED_RECORDS = {
+    "title": "Green tea & more",
+    "link": "https://tea.example/1",
+    "creator": "Ada",
+    "pubDate": "2026-01-05T08:00:00+00:00",
+    "category": ["green", "leaf"],
+    "thumbnail_url": "https://tea.example/1.png",
+}
+
+
+@pytest.mark.parametrize(
+    ("xml", "media_type", "block", "record", "name"),
+    [
+        (RSS, "application/rss+xml", "item", FEED_RECORDS, "Tea News"),
+        (RSS, "text/html", "item", FEED_RECORDS, "Tea News"),
+        (
+            ATOM,
+            "application/atom+xml",
+            "entry",
+            {
+                "title": "Green",
+                "link_href": "https://site.example/1",
+                "author_name": "Ada",
+                "updated": "2026-01-05T08:00:00+00:00",
+            },
+            "Tea",
+        ),
+        (RDF, "text/xml", "item", {"about": "a", "title": "Green"}, "Tea"),
+        (RATES, "text/xml", "/table/rate", {"text": 4.21, "currency": "EUR"}, None),
+        (SHOP, "application/xml", "/g:shop/g:offer", {"id": 1, "price": 9.9}, None),
+    ],
+    ids=["RSS", "RSS as HTML", "Atom", "RDF", "attributes", "prefixes"],
+)
+def test_a_feed_has_a_list(xml: str, media_type: str, block: str, record: dict[str, Any], name: str | None) -> None:
+    best, *_ = suggested(xml, media_type=media_type)
+    assert (best.payload["commonParent"], best.records[0]) == (block, record)
+    assert (best.payload.get("name"), "paginator" in best.payload) == (name, False)
+    read = read_page(xml, URL, PagesPayload.parse(best.payload).rule, media_type=media_type)
+    assert read.records[0] == record
+
+
 @pytest.mark.parametrize("name", NEXT_LINKS)
 def test_the_next_page_is_found(name: str) -> None:
     html = CARDS + PAGER.format(name="pagination", link=NEXT_LINKS[name])

@@ -1,7 +1,7 @@
 """Lists in data: in JSON, and in what a page describes for search engines (JSON-LD). Pure."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +13,15 @@ LISTS_MAX = 20
 DEPTH_MAX = 6
 ITEMS_SEEN = 50
 MEMBER_DEPTH_MAX = 3
+UNTELLING = frozenset({"value", "name", "text"})  # without what has them
 PLAIN_KEY = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789")
 
 
 @dataclass
 class DataList:
-    """Objects that are alike, with the JSONPath that finds them, and the fields of a payload that they have."""
+    """Objects or elements that are alike, with the selector that finds them, and the fields of a payload that they
+    have. What an element has in it is a mapping, too.
+    """
 
     path: str
     items: list[dict[str, Any]]
@@ -70,29 +73,40 @@ def _lists_in(value: Any, path: str, depth: int) -> Iterator[tuple[str, list[dic
 
 def _with_fields(lists: list[DataList]) -> list[DataList]:
     for one in lists[:LISTS_MAX]:
-        one.fields = _fields_of(one.items)
+        one.fields = fields_of_items([dict(_members(item, "", 0)) for item in one.items[:ITEMS_SEEN]])
+    return best_lists(lists)
+
+
+def best_lists(lists: Sequence[DataList]) -> list[DataList]:
+    """Those of the first lists that have fields, the ones with the most values first."""
     found = [one for one in lists[:LISTS_MAX] if one.fields]
     return sorted(found, key=lambda one: len(one.items) * len(one.fields), reverse=True)
 
 
-def _fields_of(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The fields of objects: those of their members that differ, as deep as they nest."""
-    seen = items[:ITEMS_SEEN]
+def fields_of_items(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The fields of items with values by their selectors: those whose values differ."""
     values: dict[str, list[Any]] = {}
-    for item in seen:
-        for path, value in _members(item, "", 0):
+    for item in items:
+        for path, value in item.items():
             values.setdefault(path, []).append(value)
     fields: list[dict[str, Any]] = []
     names = Counter[str]()
     for path, found in values.items():
-        if len(found) < 0.2 * len(seen) or (len(seen) > 2 and len(set(map(repr, found))) == 1):
+        if len(found) < 0.2 * len(items) or (len(items) > 2 and len(set(map(repr, found))) == 1):
             continue
-        words = path.split(".")
-        name = words[-1] if words[-1] not in {"value", "name", "text"} or len(words) == 1 else "_".join(words[-2:])
+        name = _name_of(path)
         names[name] += 1
         name = name if names[name] == 1 else f"{name}_{names[name]}"
         fields.append({"name": name, "selector": path, **_terms(path, found)})
     return fields[:FIELDS_MAX]
+
+
+def _name_of(path: str) -> str:
+    """What the values at a JSONPath or XPath are called: its last word, or the last two where one tells little."""
+    is_xpath = path.startswith("./")
+    words = [step.rpartition(":")[2] for step in path[2:].split("/")] if is_xpath else path.strip(".").split(".")
+    is_untelling = words[-1] in UNTELLING or words[-1].startswith("@")
+    return "_".join(words[-2:] if is_untelling else words[-1:]).replace("@", "") or "text"
 
 
 def _members(value: dict[str, Any], at: str, depth: int) -> Iterator[tuple[str, Any]]:

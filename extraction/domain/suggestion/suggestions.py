@@ -11,17 +11,19 @@ from typing import Any
 
 from extraction.domain.findings import has_value
 from extraction.domain.html_source import HtmlSource, MirroredHtmlSource
-from extraction.domain.json_source import JsonSource, find_linked_data, parse_answer
+from extraction.domain.json_source import find_linked_data, parse_answer
 from extraction.domain.page_reader import Record, find_nodes, read_nodes
-from extraction.domain.page_sources import JSON, JSON_LD, PageContent, PageSource, source_kind
+from extraction.domain.page_sources import HTML, JSON, JSON_LD, XML, PageContent, PageSource, source_kind
 from extraction.domain.payload import PagesPayload
 from extraction.domain.suggestion.block_groups import BlockGroup, find_groups, nests
 from extraction.domain.suggestion.block_slots import Slot, find_slots, sampled_blocks
 from extraction.domain.suggestion.data_lists import DataList, find_linked_lists, find_lists
+from extraction.domain.suggestion.element_lists import find_element_lists, is_feed, title_of_feed
 from extraction.domain.suggestion.page_outline import PageOutline
 from extraction.domain.suggestion.pager_links import find_paginator
 from extraction.domain.suggestion.slot_fields import fields_of
 from extraction.domain.visible_text import text_of
+from extraction.domain.xml_source import XmlSource
 from taskhub.errors import Rejected
 
 SUGGESTIONS_MAX = 5
@@ -56,7 +58,7 @@ class _Draft:
 def suggest(content: PageContent, request: Mapping[str, Any], *, rendered: bool = False) -> list[Suggestion]:
     """Suggests payloads for a page, the best first. `request` is what they ask for the page with.
 
-    Raises `PageFailure` for JSON that is none.
+    Raises `PageFailure` for JSON or XML that is none.
     """
     text = content.texts[-1]
     kind = source_kind("", content.media_type)
@@ -66,6 +68,11 @@ def suggest(content: PageContent, request: Mapping[str, Any], *, rendered: bool 
     if kind == JSON:
         source = parse_answer(text)
         drafts = [_data_draft(one, source, {}) for one in find_lists(source.root.value)]
+    elif kind == XML or (kind == HTML and is_feed(text)):
+        feed = XmlSource(text)
+        terms = {} if kind == XML else {"source": XML}  # it is sent as something else
+        drafts = [_data_draft(one, feed, terms) for one in find_element_lists(feed)]
+        common = _named(title_of_feed(feed))
     else:
         page = MirroredHtmlSource(text)
         outline = PageOutline(page.page)
@@ -81,9 +88,13 @@ def suggest(content: PageContent, request: Mapping[str, Any], *, rendered: bool 
 def _common_terms(page: HtmlSource, outline: PageOutline, url: str, *, rendered: bool) -> dict[str, Any]:
     """What all suggestions for a page have in common: its name, and how its list goes on."""
     title = page.page.css_first("title")
-    name = " ".join(text_of(title).split())[:NAME_MAX] if title is not None else ""
     paginator = find_paginator(outline, page, url, rendered=rendered)
-    return {**({"name": name} if name else {}), **({"paginator": paginator} if paginator else {})}
+    return {**_named(text_of(title) if title is not None else ""), **({"paginator": paginator} if paginator else {})}
+
+
+def _named(title: str) -> dict[str, Any]:
+    name = " ".join(title.split())[:NAME_MAX]
+    return {"name": name} if name else {}
 
 
 def _group_drafts(outline: PageOutline, source: PageSource) -> Iterator[_Draft]:
@@ -123,7 +134,7 @@ def _linked_drafts(html: str) -> Iterator[_Draft]:
         yield _data_draft(one, source, {"source": JSON_LD})
 
 
-def _data_draft(one: DataList, source: JsonSource, terms: Mapping[str, Any]) -> _Draft:
+def _data_draft(one: DataList, source: PageSource, terms: Mapping[str, Any]) -> _Draft:
     worth = 0.8 * len(one.fields) * log2(1 + min(len(one.items), BLOCKS_COUNTED))
     return _Draft({**terms, "commonParent": one.path, "fields": one.fields}, worth, source)
 
