@@ -11,7 +11,7 @@ from taskhub.console.charts import BarChart, Series
 from taskhub.console.console_view import ConsoleView
 from taskhub.errors import Rejected, invalid
 from taskhub.runs.domain import State
-from taskhub.runs.models import Run
+from taskhub.runs.run_filter import RunFilter
 from taskhub.runs.run_statistics import SPANS, Bucket, Grouping, Period, RunCount, count_runs, period
 
 CHOICES = {Bucket.MINUTE: "an hour", Bucket.HOUR: "a day", Bucket.DAY: "30 days"}
@@ -28,10 +28,9 @@ class ChartsView(ConsoleView):
         except ValueError:
             raise invalid("/bucket", "There is no such span of time.") from None
         span = period(bucket, timezone.now())
-        runs = Run.objects.visible_to(request.user)
         charts, fault = [], ""
         try:
-            counts = count_runs(runs, span, Grouping.STATE)
+            counts = count_runs(request.user, RunFilter(), span, Grouping.STATE)
             charts = [_ended_chart(span, counts), _duration_chart(span, counts)]
         except Rejected as refusal:  # there are too many
             fault = refusal.detail

@@ -29,18 +29,34 @@ class TimeIsUp(Exception):
 
 
 @contextmanager
+def groups_by_hashing() -> Iterator[None]:
+    """A transaction whose statements do not sort in order to group, however few groups PostgreSQL expects.
+
+    To sort by texts takes several times as long.
+    """
+    with transaction.atomic(), _setting("enable_sort", "off"):
+        yield
+
+
+@contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     """A transaction whose statements may take so long each, at least a millisecond. Raises `TimeIsUp`."""
-    set_limit = "SELECT current_setting('statement_timeout'), set_config('statement_timeout', %s, true)"
     try:
-        with transaction.atomic():
-            with connection.cursor() as cursor:
-                cursor.execute(set_limit, [str(max(1, int(seconds * 1000)))])
-                (before, _) = cursor.fetchone()
+        with transaction.atomic(), _setting("statement_timeout", str(max(1, int(seconds * 1000)))):
             yield
-            with connection.cursor() as cursor:
-                cursor.execute(set_limit, [before])  # a transaction around this one goes on
     except OperationalError as error:
         if isinstance(error.__cause__, QueryCanceled):
             raise TimeIsUp from None
         raise
+
+
+@contextmanager
+def _setting(name: str, value: str) -> Iterator[None]:
+    """Sets a setting of PostgreSQL, for the block and not for the rest of a transaction around it."""
+    set_value = "SELECT current_setting(%(name)s), set_config(%(name)s, %(value)s, true)"
+    with connection.cursor() as cursor:
+        cursor.execute(set_value, {"name": name, "value": value})
+        (before, _) = cursor.fetchone()
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute(set_value, {"name": name, "value": before})

@@ -1,18 +1,23 @@
-"""Statistics of runs that have ended: how many, how long they took and how long they waited, by when they ended."""
+"""Statistics of runs that have ended: how many, how long they took and how long they waited, by when they ended.
+
+Hours that are over have their tallies; other runs are looked at one by one.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from django.db import connection
 from django.db.models import QuerySet
 
-from taskhub.db.plans import TimeIsUp, time_limit
+from taskhub.db.plans import TimeIsUp, groups_by_hashing, time_limit
 from taskhub.errors import Rejected, invalid
-from taskhub.runs.models import Run
+from taskhub.runs.models import Run, RunTally
+from taskhub.runs.run_filter import RunFilter
 from taskhub.runs.run_kinds import all_kinds
+from taskhub.runs.run_tallies import EPOCH, HOUR, seconds_of_bin, tallied_until, tallies_of
 
 BUCKETS_MAX = 1000
 ROWS_MAX = 10_000
@@ -39,7 +44,6 @@ class Grouping(StrEnum):
 
 SPANS = {Bucket.MINUTE: timedelta(minutes=1), Bucket.HOUR: timedelta(hours=1), Bucket.DAY: timedelta(days=1)}
 DEFAULT_BUCKETS = {Bucket.MINUTE: 60, Bucket.HOUR: 24, Bucket.DAY: 30}
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,8 @@ class Period:
 
 @dataclass(frozen=True)
 class RunCount:
-    """Runs of one bucket and group that have ended, and how many seconds they took and waited: percentiles, or None
-    where none of them had begun. `group` is empty where nothing is told apart.
+    """Runs of one bucket and group that have ended, and how many seconds they took and waited: percentiles, to within
+    5 %, or None where none of them had begun. `group` is empty where nothing is told apart.
     """
 
     bucket: datetime
@@ -84,20 +88,25 @@ def period(bucket: Bucket, now: datetime, since: datetime | None = None, until: 
     return Period(bucket, begin, end)
 
 
-def count_runs(runs: QuerySet[Run], period: Period, grouping: Grouping) -> list[RunCount]:
-    """What ended of the runs in a period, oldest buckets first; buckets and groups without runs are left out.
+def count_runs(user: Any, chosen: RunFilter, period: Period, grouping: Grouping) -> list[RunCount]:
+    """What ended in a period of the runs that a user may see, oldest buckets first; buckets and groups without runs
+    are left out. The filter is by kind, name and owner.
 
     Raises `Rejected` where there are more than `ROWS_MAX`, or where it takes longer than `SECONDS_MAX`.
     """
-    ended = runs.order_by().filter(finished_at__gte=period.since, finished_at__lt=period.until)
-    columns = ("kind", "name", "state", "created_at", "not_before", "started_at", "finished_at")
-    statement, values = ended.values(*columns).query.sql_with_params()
-    kinds = all_kinds()
-    known = ([kind.name for kind in kinds], [kind.queue for kind in kinds])
+    tallied = period.since if period.bucket is Bucket.MINUTE else tallied_until()
+    conditions = {"kind__in": chosen.kind, "name__in": chosen.name, "owner__in": chosen.owner}
+    tallies = RunTally.objects.visible_to(user).filter(
+        hour__gte=period.since,
+        hour__lt=min(tallied, period.until),
+        **{name: values for name, values in conditions.items() if values},
+    )
+    runs = chosen.narrow(Run.objects.visible_to(user))
+    fresh = runs.filter(finished_at__gte=max(tallied, period.since), finished_at__lt=period.until)
+    statement, values = _statement(tallies, fresh, grouping, SPANS[period.bucket])
     try:
-        with time_limit(SECONDS_MAX), connection.cursor() as cursor:
-            said: list[Any] = [SPANS[period.bucket], EPOCH, *values, *known, ROWS_MAX + 1]
-            cursor.execute(_COUNT.format(ended=statement, group=_GROUPS[grouping]), said)
+        with time_limit(SECONDS_MAX), groups_by_hashing(), connection.cursor() as cursor:
+            cursor.execute(statement, values)
             rows = cursor.fetchall()
     except TimeIsUp:
         raise Rejected(
@@ -106,22 +115,40 @@ def count_runs(runs: QuerySet[Run], period: Period, grouping: Grouping) -> list[
         ) from None
     if len(rows) > ROWS_MAX:
         raise invalid("/by", f"There are more than {ROWS_MAX} buckets and groups: ask for a shorter time.")
-    return [RunCount(at, group, number, _times(took), _times(waited)) for at, group, number, took, waited in rows]
+    return [RunCount(at, group, number, _times(*took), _times(*waited)) for at, group, number, took, waited in rows]
 
 
-# What was given a time to begin waits from then on; `not_before` may also be that of a later attempt.
+_TALLIED = ("hour", "kind", "name", "state", "runs", "took_bins", "took_runs", "waited_bins", "waited_runs")
 _COUNT = """
-SELECT date_bin(%s, finished_at, %s) AS bucket, {group} AS label, count(*),
-    percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY date_part('epoch', finished_at - started_at))
-        FILTER (WHERE started_at IS NOT NULL),
-    percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (
-        ORDER BY greatest(0, date_part('epoch', started_at - CASE
-            WHEN not_before > created_at AND not_before <= started_at THEN not_before ELSE created_at
-        END))
-    ) FILTER (WHERE started_at IS NOT NULL)
-FROM ({ended}) AS ended LEFT JOIN unnest(%s::text[], %s::text[]) AS queues (queue_kind, queue) ON queue_kind = kind
-GROUP BY bucket, label ORDER BY bucket, label LIMIT %s
+WITH tallies AS MATERIALIZED (
+    SELECT date_bin(%s, hour, %s) AS bucket, {group} AS label, runs, took_bins, took_runs, waited_bins, waited_runs
+    FROM ({tallied} UNION ALL SELECT {columns} FROM ({others}) AS others) AS found
+    LEFT JOIN unnest(%s::text[], %s::text[]) AS queues (queue_kind, queue) ON queue_kind = kind
+), bins AS MATERIALIZED (
+    SELECT bucket, label, measure, bin, sum(number) AS number FROM (
+        SELECT bucket, label, 'took' AS measure, bin, number
+        FROM tallies, unnest(took_bins, took_runs) AS took (bin, number)
+        UNION ALL
+        SELECT bucket, label, 'waited', bin, number
+        FROM tallies, unnest(waited_bins, waited_runs) AS waited (bin, number)
+    ) AS unnested GROUP BY bucket, label, measure, bin
+), ranked AS (
+    SELECT bucket, label, measure, bin, sum(number) OVER (PARTITION BY bucket, label, measure ORDER BY bin) AS upto,
+        sum(number) OVER (PARTITION BY bucket, label, measure) AS total
+    FROM bins
+), percentiles AS (
+    SELECT bucket, label, {percentiles} FROM ranked GROUP BY bucket, label
+)
+SELECT bucket, label, runs, ARRAY[took_50, took_95], ARRAY[waited_50, waited_95]
+FROM (SELECT bucket, label, sum(runs)::bigint AS runs FROM tallies GROUP BY bucket, label) AS counts
+LEFT JOIN percentiles USING (bucket, label)
+ORDER BY bucket, label LIMIT %s
 """
+_PERCENTILES = ", ".join(
+    f"min(bin) FILTER (WHERE measure = '{measure}' AND upto >= total * 0.{percent}) AS {measure}_{percent}"
+    for measure in ("took", "waited")
+    for percent in (50, 95)
+)
 _GROUPS = {
     Grouping.STATE: "state",
     Grouping.KIND: "kind",
@@ -131,8 +158,26 @@ _GROUPS = {
 }
 
 
-def _times(percentiles: list[float] | None) -> dict[str, float] | None:
-    return None if percentiles is None else {"p50": round(percentiles[0], 3), "p95": round(percentiles[1], 3)}
+def _statement(
+    tallies: QuerySet[RunTally], fresh: QuerySet[Run], grouping: Grouping, span: timedelta
+) -> tuple[str, list[Any]]:
+    """The statement that counts what is tallied, and runs that are not; and its values."""
+    tallied, tallied_values = tallies.values(*_TALLIED).query.sql_with_params()
+    others, other_values = tallies_of(fresh, min(span, HOUR))
+    statement = _COUNT.format(
+        group=_GROUPS[grouping],
+        tallied=tallied,
+        columns=", ".join(_TALLIED),
+        others=others,
+        percentiles=_PERCENTILES,
+    )
+    kinds = all_kinds()
+    known = [kind.name for kind in kinds], [kind.queue for kind in kinds]
+    return statement, [span, EPOCH, *tallied_values, *other_values, *known, ROWS_MAX + 1]
+
+
+def _times(p50: int | None, p95: int | None) -> dict[str, float] | None:
+    return None if p50 is None or p95 is None else {"p50": seconds_of_bin(p50), "p95": seconds_of_bin(p95)}
 
 
 def _floor(moment: datetime, span: timedelta) -> datetime:

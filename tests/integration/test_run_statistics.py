@@ -1,20 +1,26 @@
 """`/runs/stats`, `/queues`, `/workers`, and why a run waits."""
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from taskhub.runs import queue, run_kinds, run_statistics
+from taskhub.runs import queue, run_kinds, run_statistics, run_tallies
 from taskhub.runs.domain import Concurrency, State
 from taskhub.runs.health.worker_heartbeat import _say
-from taskhub.runs.models import Run, Worker
+from taskhub.runs.models import Run, RunTally, Worker
 from taskhub.runs.queue import queue_states
 from taskhub.runs.run_statistics import Bucket, period
+from taskhub.runs.run_tallies import prune_tallies, tally_hour
+from taskhub.runs.scheduler.beat import TICK_SECONDS, BeatScheduler
 from tests.conftest import Person
 from tests.probe_kind import ProbeKind
 from tests.problems import problem
@@ -29,6 +35,10 @@ def probe() -> Iterator[None]:
     run_kinds.register(ProbeKind())
     yield
     del run_kinds._kinds["probe"]
+
+
+def near(expected: Any) -> Any:
+    return pytest.approx(expected, rel=0.06)
 
 
 def submit(person: Person, name: str = "probe", **options: Any) -> Run:
@@ -105,8 +115,114 @@ def test_it_is_told_how_long_runs_took_and_waited(owner: Person) -> None:
     never = submit(owner)
     Run.objects.filter(pk=never.pk).update(state="REVOKED", ready=False, finished_at=NOON + timedelta(hours=4))
     shown = owner.get(f"/runs/stats?{DAY}&by=none").json()["results"]
-    assert [one["duration"] for one in shown] == [{"p50": 50.5, "p95": 95.05}, *[{"p50": 5, "p95": 5}] * 2, None]
-    assert [one["waiting"] and one["waiting"]["p50"] for one in shown] == [1, 0.25, 1, None]
+    *durations, none = [one["duration"] for one in shown]
+    assert none is shown[-1]["waiting"] is None
+    assert durations == [near({"p50": 50, "p95": 95}), *[near({"p50": 5, "p95": 5})] * 2]
+    assert [one["waiting"]["p50"] for one in shown[:-1]] == near([1, 0.25, 1])
+
+
+@pytest.mark.parametrize("seconds", [-1, 0, 0.0004, 0.0012, 0.5, 1, 59.9, 3600, 86_400 * 365])
+def test_seconds_are_right_to_within_some_percent(owner: Person, seconds: float) -> None:
+    ended(owner, 1, seconds)
+    (shown,) = owner.get(f"/runs/stats?{DAY}&by=none").json()["results"]
+    assert shown["duration"]["p50"] == pytest.approx(max(0, seconds), rel=0.06, abs=0.001)
+
+
+def tally_all() -> int:
+    hours = 0
+    while tally_hour():
+        hours += 1
+    return hours
+
+
+WAYS = [*("by=state", "by=name", "by=kind", "by=queue", "by=none"), "bucket=day&by=none", "bucket=day&by=state"]
+
+
+@pytest.mark.usefixtures("afternoon")
+def test_hours_that_are_over_are_counted_once_and_for_all(
+    owner: Person, stranger: Person, colleague: Person, settings: Any
+) -> None:
+    """What is tallied is counted as before, though its runs are gone; what ends later is counted beside it."""
+    assert owner.user
+    settings.RUN_RETENTION_DAYS = 36_500
+    people = [(owner, ""), (stranger, ""), (colleague, ""), (colleague, f"&owner={owner.user.pk}")]
+    asked = [
+        (person, f"{DAY}&{way}{more}{of}") for person, of in people for way in WAYS for more in ("", "&name=probe")
+    ]
+    before = [person.get(f"/runs/stats?{query}").json() for person, query in asked]
+    assert tally_all() == 2
+    Run.objects.filter(finished_at__isnull=False).delete()
+    assert [person.get(f"/runs/stats?{query}").json() for person, query in asked] == before
+    assert tally_all() == 0
+    ended(owner, 125, 1)
+    assert counted(owner, f"{DAY}&by=none") == [("12:00", "", 3), ("13:00", "", 2), ("14:00", "", 1)]
+    assert counted(owner, f"{DAY}&by=none&bucket=day") == [("00:00", "", 6)]
+    assert counted(owner, "bucket=minute&by=none&since=2026-01-31T14:00:00Z&until=2026-01-31T15:00:00Z") == [
+        ("14:05", "", 1)
+    ]
+    assert tally_all() == 1
+    assert counted(owner, f"{DAY}&by=none&bucket=day") == [("00:00", "", 6)]
+
+
+@pytest.mark.usefixtures("afternoon")
+def test_the_leader_tallies_one_hour_after_the_other(settings: Any) -> None:
+    settings.RUN_RETENTION_DAYS = 36_500
+    leader = object.__new__(BeatScheduler)  # without Celery
+    for hours in (1, 2, 2):
+        leader.tally_at = 0.0
+        leader.tally()
+        assert RunTally.objects.values("hour").distinct().count() == hours
+    assert leader.tally_at > time.monotonic() + TICK_SECONDS
+
+
+@pytest.mark.usefixtures("afternoon")
+def test_tallies_are_kept_as_long_as_runs(settings: Any) -> None:
+    settings.RUN_RETENTION_DAYS = 36_500
+    tally_all()
+    assert (prune_tallies(), RunTally.objects.exists()) == (0, True)
+    settings.RUN_RETENTION_DAYS = 1
+    prune_tallies()
+    assert (tally_all(), RunTally.objects.exists()) == (0, False)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_hour_is_tallied_when_nothing_can_end_in_it_any_more(owner: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction that ends a run may last longer than the hour in which the run ends. Two leaders count it once."""
+    monkeypatch.setattr(run_tallies, "HOUR", timedelta(milliseconds=20))  # each hour is as short as that
+    first, late = submit(owner), submit(owner)
+    ended_late, may_commit = Event(), Event()
+
+    def end_late() -> None:
+        with transaction.atomic():
+            queue.finish_detached(run_id=late.pk, state=State.SUCCESS)
+            ended_late.set()
+            assert may_commit.wait(30)
+        connection.close()
+
+    def tally() -> int:
+        try:
+            return tally_all()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(3) as threads:
+        ending = threads.submit(end_late)
+        assert ended_late.wait(30)
+        with transaction.atomic():
+            queue.finish_detached(run_id=first.pk, state=State.SUCCESS)
+        until_the_next_hour()
+        assert (tally_all(), RunTally.objects.count()) == (0, 0)
+        may_commit.set()
+        ending.result()
+        hours = [one.result() for one in [threads.submit(tally) for _ in range(2)]]
+    assert sum(hours) >= 1
+    assert sum(RunTally.objects.values_list("runs", flat=True)) == 2
+
+
+def until_the_next_hour() -> None:
+    hour = run_tallies.floor_hour(timezone.now())
+    while run_tallies.floor_hour(timezone.now()) <= hour + run_tallies.HOUR:
+        pass
 
 
 @pytest.mark.parametrize(
@@ -147,8 +263,7 @@ def test_a_period_is_of_whole_buckets(bucket: Bucket, since: datetime | None, be
 def test_what_would_be_too_much_is_refused_with_what_helps(owner: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_statistics, "ROWS_MAX", 1)
     problem(owner.get(f"/runs/stats?{DAY}"), 400, "/by")
-    slow = "SELECT pg_sleep(60), %s, %s FROM ({ended}) AS ended, unnest(%s::text[], %s::text[]) LIMIT %s"
-    monkeypatch.setattr(run_statistics, "_COUNT", slow)
+    monkeypatch.setattr(run_statistics, "_statement", lambda *_: ("SELECT pg_sleep(60)", []))
     monkeypatch.setattr(run_statistics, "SECONDS_MAX", 0.01)
     assert "shorter time" in problem(owner.get(f"/runs/stats?{DAY}"), 400)["detail"]
 

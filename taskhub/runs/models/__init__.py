@@ -10,6 +10,7 @@ from taskhub.runs.models.notification import (
     NotificationRule,
 )
 from taskhub.runs.models.run import Run
+from taskhub.runs.models.run_tally import RunTally
 from taskhub.runs.models.schedule import Schedule
 from taskhub.runs.models.worker import Worker, live_workers, node_host, worker_timeout
 
@@ -22,6 +23,7 @@ __all__ = [
     "NotificationQuiet",
     "NotificationRule",
     "Run",
+    "RunTally",
     "Schedule",
     "Worker",
     "live_workers",

@@ -20,6 +20,7 @@ from taskhub.security.encryption import EncryptedTextField
 from taskhub.security.masking import hide, mask, mask_all, secrets_of
 from taskhub.security.sealed_values import SealedJSONField
 
+KIND_MAX, NAME_MAX, STATE_MAX = 40, 200, 10
 TAG_MAX = 50
 CONCURRENCY_KEY_MAX = 200
 
@@ -34,13 +35,13 @@ class Run(models.Model):
     """One execution of anything in the background; its id is also the Celery task id and sorts by time."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    kind = models.CharField(max_length=40)
+    kind = models.CharField(max_length=KIND_MAX)
     owner: "models.ForeignKey[Any, Any]" = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, related_name="runs", db_index=False
     )
-    name = models.CharField(max_length=200)
+    name = models.CharField(max_length=NAME_MAX)
     arguments: "models.Field[Any, Any]" = SealedJSONField(default=dict)
-    state = models.CharField(max_length=10, default=State.PENDING, choices=[(state, state) for state in State])
+    state = models.CharField(max_length=STATE_MAX, default=State.PENDING, choices=[(state, state) for state in State])
     result: "models.Field[Any, Any]" = SealedJSONField(null=True)
     error = models.JSONField(null=True)
     progress = models.JSONField(null=True)

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from taskhub.accounts import services as accounts
 from taskhub.runs.queue import prune, sweep
+from taskhub.runs.run_tallies import prune_tallies, tally_hour
 from taskhub.runs.scheduler.beat_schedules import UnusedTimetables
 from taskhub.runs.scheduler.due_times import read_changes
 from taskhub.runs.scheduler.fires import fire_due
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
 PRUNE_SECONDS = 60.0
 READ_SECONDS = 2.0
+TALLY_SECONDS = 60.0
 FIRE_SECONDS = 5.0  # then the lease is renewed
 
 
@@ -43,19 +45,20 @@ def _end_reliably(sender: Any, **_: Any) -> None:
 
 class BeatScheduler(Scheduler):
     """While it holds the lease `beat`: fires what is due and sweeps every second, reads what was changed in schedules
-    every other second, and prunes every minute."""
+    every other second, prunes every minute, and tallies the runs of each hour."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{time.time():.3f}"
         self.prune_at = time.monotonic() + PRUNE_SECONDS
         self.read_at = time.monotonic()
+        self.tally_at = time.monotonic() + TALLY_SECONDS
         self.unused_timetables = UnusedTimetables()
         super().__init__(*args, **kwargs)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         began = time.monotonic()
         if self._try(lambda: lead("beat", self.holder)):
-            for duty in (self.fire, self.read_changes, sweep, self.prune):
+            for duty in (self.fire, self.read_changes, sweep, self.prune, self.tally):
                 self._try(duty)
         return max(0.0, TICK_SECONDS - (time.monotonic() - began))
 
@@ -81,9 +84,14 @@ class BeatScheduler(Scheduler):
 
     def prune(self) -> None:
         if time.monotonic() >= self.prune_at:
-            removed = prune() + accounts.prune(timezone.now()) + self.unused_timetables.prune()
+            removed = prune() + prune_tallies() + accounts.prune(timezone.now()) + self.unused_timetables.prune()
             # A full batch means that more is waiting: go on at the next tick rather than in a minute.
             self.prune_at = time.monotonic() + (TICK_SECONDS if removed >= 1000 else PRUNE_SECONDS)
+
+    def tally(self) -> None:
+        if time.monotonic() >= self.tally_at:
+            tallied = tally_hour()  # there may be more: after an upgrade those of all days
+            self.tally_at = time.monotonic() + (TICK_SECONDS if tallied else TALLY_SECONDS)
 
     def close(self) -> None:
         try:
