@@ -202,7 +202,7 @@ def test_runs_are_listed_with_their_tags_and_why_they_wait(command: Command) -> 
 
 
 QUEUE = {"name": "walkers", "waiting": 12, "oldest_seconds": 3.25, "running": 4, "slots": 4, "workers": 1}
-WORKER = {
+WORKER: dict[str, Any] = {
     "name": "walkers@host",
     "host": "host",
     "queues": ["walkers", "removals"],
