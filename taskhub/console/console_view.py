@@ -4,6 +4,7 @@ import logging
 from http import HTTPStatus
 from typing import Any, ClassVar
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, QueryDict
@@ -106,6 +107,14 @@ def list_position(request: HttpRequest) -> int | None:
     """The id behind which a page of a list begins; None for what is none, which begins the list."""
     after = request.GET.get("after", "")
     return int(after) if after.isascii() and after.isdecimal() and len(after) < 19 else None
+
+
+def run_position(request: HttpRequest) -> UUID | None:
+    """The id of the run behind which a page of a list begins; None for what is none, which begins the list."""
+    try:
+        return UUID(request.GET.get("after", ""))
+    except ValueError:
+        return None
 
 
 def entries_of(problem: Problem) -> list[str]:

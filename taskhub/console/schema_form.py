@@ -36,6 +36,19 @@ class PropertyField(forms.Field):
         except Rejected as refusal:
             raise forms.ValidationError(refusal.detail) from None
 
+    def prepare_value(self, value: Any) -> Any:
+        """The text that stands for a value; texts of the field itself stay."""
+        if value in (None, [], {}):
+            return ""
+        if isinstance(value, str | bool):
+            return value
+        if self._read is _read_lines:
+            return "\n".join(value)
+        return _written(value)
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return _with_plain_ends(str(self.prepare_value(initial) or "")) != _with_plain_ends(str(data or ""))
+
 
 class SchemaForm(forms.Form):
     """A form for an object that `schema` describes; `names` chooses properties of it, `labels` calls them otherwise.

@@ -6,18 +6,43 @@ from taskhub.console.account_pages import PasswordView, SignInView, SignOutView
 from taskhub.console.extraction_pages import ExtractionListView, ProcessPageView, RetryProcessPageView
 from taskhub.console.home_charts import ChartsView
 from taskhub.console.home_page import HomeView
+from taskhub.console.notification_pages import (
+    ChangeRuleView,
+    DeleteRuleView,
+    NewRuleView,
+    RuleActionView,
+    RuleListView,
+    RulePageView,
+    SendMessageView,
+)
 from taskhub.console.parts_page import PartsView
 from taskhub.console.run_list import RunTableView, SelectedRunsView
 from taskhub.console.run_page import AgainView, CancelView, RunPageView, RunStoryView, RunSummaryView, RunValuesView
 from taskhub.console.sample_pages import LookView, SamplePageView
+from taskhub.console.schedule_calendar_page import ScheduleCalendarView
+from taskhub.console.schedule_edit_pages import (
+    ChangeScheduleView,
+    DeleteScheduleView,
+    NewScheduleView,
+    SchedulePreviewView,
+)
 from taskhub.console.schedule_pages import ScheduleActionView, ScheduleListView, SchedulePageView
 from taskhub.console.sequence_editor import FollowedRunView, SequenceCheckView, SequenceEditorView
 from taskhub.console.sequence_pages import DeleteSequenceView, RunSequenceView, SequenceListView, SequencePageView
 from taskhub.console.start_pages import StartView, StartWalkerView
 from taskhub.console.stream_pages import DocumentPageView, StreamListView, StreamPageView
+from taskhub.console.webhook_pages import (
+    DeliveryListView,
+    DeliveryPageView,
+    SendDeliveryView,
+    SendTestView,
+    SigningSecretView,
+)
 
 RUN = "console/runs/<uuid:run_id>"
 STREAM = "console/streams/<uuid:fid>"
+DELIVERY = "console/webhooks/<uuid:run_id>"
+RULE = "console/notifications/<int:rule_id>"
 PROCESS = "console/extraction/process/<ksuid:id>"
 SEQUENCE = "console/sequences/stored/<str:name>"
 
@@ -46,8 +71,25 @@ urlpatterns = [
     path(f"{SEQUENCE}/run", RunSequenceView.as_view(), name="sequences-run"),
     path(f"{SEQUENCE}/delete", DeleteSequenceView.as_view(), name="sequences-delete"),
     path("console/schedules", ScheduleListView.as_view(), name="schedules"),
+    path("console/schedules/new", NewScheduleView.as_view(), name="schedules-new"),
+    path("console/schedules/preview", SchedulePreviewView.as_view(), name="schedules-preview"),
+    path("console/schedules/calendar", ScheduleCalendarView.as_view(), name="schedules-calendar"),
     path("console/schedules/<int:schedule_id>", SchedulePageView.as_view(), name="schedules-schedule"),
     path("console/schedules/<int:schedule_id>/action", ScheduleActionView.as_view(), name="schedules-action"),
+    path("console/schedules/<int:schedule_id>/change", ChangeScheduleView.as_view(), name="schedules-change"),
+    path("console/schedules/<int:schedule_id>/delete", DeleteScheduleView.as_view(), name="schedules-delete"),
+    path("console/webhooks", DeliveryListView.as_view(), name="webhooks"),
+    path("console/webhooks/test", SendTestView.as_view(), name="webhooks-test"),
+    path("console/webhooks/secret", SigningSecretView.as_view(), name="webhooks-secret"),
+    path(DELIVERY, DeliveryPageView.as_view(), name="webhooks-delivery"),
+    path(f"{DELIVERY}/send", SendDeliveryView.as_view(), name="webhooks-send"),
+    path("console/notifications", RuleListView.as_view(), name="notifications"),
+    path("console/notifications/new", NewRuleView.as_view(), name="notifications-new"),
+    path(RULE, RulePageView.as_view(), name="notifications-rule"),
+    path(f"{RULE}/change", ChangeRuleView.as_view(), name="notifications-change"),
+    path(f"{RULE}/action", RuleActionView.as_view(), name="notifications-action"),
+    path(f"{RULE}/delete", DeleteRuleView.as_view(), name="notifications-delete"),
+    path(f"{RULE}/messages/<uuid:run_id>/send", SendMessageView.as_view(), name="notifications-send"),
     path("console/streams", StreamListView.as_view(), name="streams"),
     path(STREAM, StreamPageView.as_view(), name="streams-stream"),
     path(f"{STREAM}/docs/<path:document_id>", DocumentPageView.as_view(), name="streams-document"),

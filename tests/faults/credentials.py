@@ -22,7 +22,7 @@ from sequences.services.stored_sequences import save_sequence
 from taskhub.accounts import services as accounts
 from taskhub.accounts.models import ApiKey, User
 from taskhub.runs.models import Run
-from taskhub.runs.notifications.services import create_rule
+from taskhub.runs.notifications import services as notifications
 from taskhub.runs.queue import submit
 from taskhub.runs.scheduler.schedules import save_schedule
 from taskhub.runs.webhooks.services import send_test
@@ -80,6 +80,8 @@ def _things(owner: Person, colleague: Person) -> dict[str, str]:
     hourly = IntervalSchedule.objects.create(every=1, period="hours")
     periodic = PeriodicTask(name="hourly", task="walkers.tasks.ScheduledWalker", interval=hourly)
     schedule = save_schedule(periodic=periodic, owner=owner.user, written='{"name": "run"}')
+    rule = notifications.create_rule(owner=owner.user, values=RULE)
+    delivery = send_test(owner=owner.user, url="http://127.0.0.1:9/hook").pk
     sequence = submit_sequence(arguments={"requests": []}, owner=owner.user)
     stored, _ = save_sequence(user=colleague.user, name="greet", sequence={"requests": []})
     things = {
@@ -89,9 +91,12 @@ def _things(owner: Person, colleague: Person) -> dict[str, str]:
         "<uuid:run_id>": run.pk,
         "followed/<uuid:run_id>": sequence.pk,
         "stored/<str:name>": stored.stored.name,
-        "deliveries/<uuid:id>": send_test(owner=owner.user, url="http://127.0.0.1:9/hook").pk,
+        "deliveries/<uuid:id>": delivery,
+        "webhooks/<uuid:run_id>": delivery,
         "<uuid:id>": sequence.pk,
-        "notifications/<int:id>": create_rule(owner=owner.user, values=RULE).pk,
+        "notifications/<int:id>": rule.pk,
+        "<int:rule_id>": rule.pk,
+        "messages/<uuid:run_id>": notifications.send_test(rule=rule)[0].pk,
         "graph": graph.pk,
         "<int:id>": schedule.pk,
         "<int:schedule_id>": schedule.pk,

@@ -13,6 +13,8 @@ from tests.faults.test_authorization import path_of
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unhurried")]
 
 SCHEDULE = "console/schedules/<int:schedule_id>"
+DELIVERY = "console/webhooks/<uuid:run_id>"
+RULE = "console/notifications/<int:rule_id>"
 RUN = "console/runs/<uuid:run_id>"
 STREAM = "console/streams/<uuid:fid>"
 SAMPLE = "console/extraction/look/<ksuid:id>"
@@ -79,6 +81,29 @@ TABLE: dict[str, Row] = {
     f"GET {STREAM}/docs/<path:document_id>": own(200),
     f"GET {SCHEDULE}": own(200),
     f"POST {SCHEDULE}/action": own(302, action="run"),
+    "GET console/schedules/calendar": each(200),
+    "GET console/schedules/new": each(200),
+    "POST console/schedules/new": each(400),
+    "POST console/schedules/preview": each(200),
+    f"GET {SCHEDULE}/change": own(200),
+    f"POST {SCHEDULE}/change": own(400),
+    f"POST {SCHEDULE}/delete": own(302),
+    "GET console/webhooks": each(200),
+    "GET console/webhooks/test": each(200),
+    "POST console/webhooks/test": each(400),
+    "GET console/webhooks/secret": each(200),
+    "POST console/webhooks/secret": each(400),
+    f"GET {DELIVERY}": own(200),
+    f"POST {DELIVERY}/send": own(302),
+    "GET console/notifications": each(200),
+    "GET console/notifications/new": each(200),
+    "POST console/notifications/new": each(400),
+    f"GET {RULE}": own(200),
+    f"GET {RULE}/change": own(200),
+    f"POST {RULE}/change": own(400),
+    f"POST {RULE}/action": own(302, action="pause"),
+    f"POST {RULE}/delete": own(302),
+    f"POST {RULE}/messages/<uuid:run_id>/send": own(302),
     "POST console/runs/selected": each(302, action="cancel"),
     f"GET {RUN}": own(200),
     f"GET {RUN}/summary": own(200),

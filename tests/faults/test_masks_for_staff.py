@@ -92,6 +92,10 @@ PAGES = (
     *("crawlers/external/{external_pk}", "crawlers/crawler/{crawler_pk}", "crawlers/crawlertask/{crawl_pk}"),
     *("walkers/node/{node}", "walkers/edge/{edge}"),
 )
+CONSOLE_PAGES = (
+    *("webhooks", "webhooks/{delivery}", "notifications", "notifications/{rule}", "notifications/{rule}/change"),
+    *("schedules/{schedule}", "schedules/{schedule}/change", "schedules/{program}/change"),
+)
 LISTS = sorted({page.rpartition("/")[0] for page in PAGES})
 
 
@@ -129,6 +133,8 @@ def things_of(owner: Person) -> dict[str, Any]:
         sent = {"name": name, "schedule": EVERY_DAY, "body": body}
         assert owner.post(f"/js/add_scheduled_{name}", sent).status_code == 200
     delivery = owner.post("/webhooks/test", {"url": HOOK}).json()["id"]
+    sent = {"name": "all", "on": ["run.failed"], "to": {"webhook": HOOK}}
+    rule = owner.post("/notifications", sent).json()["id"]
     schedules = dict(PeriodicTask.objects.values_list("name", "pk"))
     return {
         **_extraction(owner),
@@ -140,6 +146,7 @@ def things_of(owner: Person) -> dict[str, Any]:
         "waiting": waiting.pk,
         "sequence": sequence.pk,
         "delivery": delivery,
+        "rule": rule,
         "schedule": schedules["walker"],
         "program": schedules["sequence"],
     }
@@ -198,6 +205,16 @@ def test_the_admin_shows_none(page: str, world: World) -> None:
     shown = client.get(f"/admin/{page.format(**world.things)}")
     assert shown.status_code == 200
     assert CANARY not in shown.content.decode()
+
+
+@pytest.mark.parametrize("page", CONSOLE_PAGES)
+def test_the_console_shows_them_to_their_owner_alone(page: str, world: World) -> None:
+    for person in (world.owner, world.colleague):
+        client = Client()
+        client.force_login(person.user)
+        shown = client.get(f"/console/{page.format(**world.things)}")
+        assert shown.status_code == 200
+        assert (CANARY in shown.content.decode()) == (person is world.owner)
 
 
 def form_of(client: Client, page: str) -> dict[str, Any]:

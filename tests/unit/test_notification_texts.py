@@ -42,7 +42,7 @@ https://hub.example.com/runs/0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70
 
 --\x20
 This is sent by the notification rule "nightly" of ada@example.com. \
-To change or delete it: https://hub.example.com/notifications/7
+To change or delete it: https://hub.example.com/console/notifications/7
 """
 
 

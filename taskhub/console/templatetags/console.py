@@ -20,6 +20,8 @@ NAVIGATION = (
     ("start", "Start"),
     ("sequences", "Sequences"),
     ("schedules", "Schedules"),
+    ("webhooks", "Webhooks"),
+    ("notifications", "Notifications"),
     ("streams", "Streams"),
     ("extraction", "Extraction"),
 )  # names of addresses; those that begin alike belong to the same place
@@ -75,6 +77,12 @@ def whole(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S %Z}"
 
 
+@register.filter
+def wall_clock(moment: datetime) -> str:
+    """A moment as a clock and a calendar of its zone show it."""
+    return moment.strftime(f"%a %Y-%m-%d %H:%M{':%S' if moment.second else ''} %Z").rstrip()
+
+
 @register.simple_tag
 def ago(moment: datetime | None, empty: str = "") -> str | SafeString:
     """`2 min ago` or `in 3 h`, with the whole moment beside it."""
@@ -85,6 +93,7 @@ def ago(moment: datetime | None, empty: str = "") -> str | SafeString:
     )
 
 
+@register.filter
 def relative(moment: datetime) -> str:
     distance = (timezone.now() - moment).total_seconds()
     unit, size = next(((unit, size) for unit, size in UNITS if abs(distance) >= size), UNITS[-1])

@@ -68,11 +68,7 @@ class NotificationRulesView(CheckedView, GenericAPIView[NotificationRule]):
         Newest first: your own; for staff everybody's.
         """
         filters = self.check_query(request, RuleFilters)
-        rules = NotificationRule.objects.visible_to(request.user)
-        if "on" in filters:
-            rules = rules.filter(events__overlap=filters["on"])
-        if "enabled" in filters:
-            rules = rules.filter(enabled=filters["enabled"])
+        rules = services.narrow_rules(NotificationRule.objects.visible_to(request.user), **filters)
         page = self.paginate_queryset(rules) or []
         return self.get_paginated_response([serialize_rule(rule, request.user) for rule in page])
 

@@ -111,5 +111,5 @@ def _reason(data: Mapping[str, Any], owner: str, public_url: str) -> str:
     rule = data["rule"]
     return (
         f'This is sent by the notification rule "{one_line(str(rule["name"]))}" of {owner}. '
-        f"To change or delete it: {public_url}/notifications/{rule['id']}"
+        f"To change or delete it: {public_url}/console/notifications/{rule['id']}"
     )

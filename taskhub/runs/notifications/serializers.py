@@ -13,11 +13,11 @@ from taskhub.runs.domain import NotificationEvent, State
 from taskhub.runs.models import NotificationMessage, NotificationRule
 from taskhub.runs.models.notification import EMAIL_MAX, LATE_AFTER_DEFAULT
 from taskhub.runs.models.run import TAG_MAX
-from taskhub.runs.notifications import services
 from taskhub.runs.queue.webhook_events import address_of
 from taskhub.runs.serializers import ERROR_SCHEMA
 from taskhub.runs.webhooks.models import DeliveryAttempt
 from taskhub.runs.webhooks.serializers import ATTEMPT, EXAMPLE_ATTEMPT, attempt_of
+from taskhub.runs.webhooks.services import attempts_of
 from taskhub.security.masking import masked_address
 from taskhub.web.openapi.schemas import object_of
 from taskhub.web.query_values import FlagFilter, ListFilter
@@ -234,7 +234,7 @@ def serialize_rule(rule: NotificationRule, viewer: Any) -> dict[str, Any]:
 
 
 def serialize_messages(messages: Sequence[NotificationMessage], viewer: Any) -> list[dict[str, Any]]:
-    attempts = services.attempts_of(message.delivery_id for message in messages)
+    attempts = attempts_of(message.delivery_id for message in messages)
     return [_message_of(message, viewer, attempts.get(message.delivery_id, [])) for message in messages]
 
 

@@ -1,6 +1,6 @@
 """Rules of notifications: made, changed, removed, tried; and what they have sent."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +16,6 @@ from taskhub.runs.notifications.email_delivery import check_receiver
 from taskhub.runs.queue.notification_events import Occurrence, check_email_limit, submit_messages
 from taskhub.runs.queue.webhook_events import checked_webhook
 from taskhub.runs.run_kinds import all_kinds
-from taskhub.runs.webhooks.models import DeliveryAttempt
 from taskhub.security.masking import masked_address
 
 RULES_MAX = 100  # of an owner
@@ -34,6 +33,15 @@ def visible_rule(*, rule_id: int, user: Any, for_update: bool = False) -> Notifi
     if rule is None:
         raise NotFound(f"There is no notification rule {rule_id}, or it is not yours.")
     return rule
+
+
+def narrow_rules(
+    rules: QuerySet[NotificationRule], *, on: Sequence[str] = (), enabled: bool | None = None
+) -> QuerySet[NotificationRule]:
+    """Those of the rules that tell of one of these events, and are enabled or not."""
+    if on:
+        rules = rules.filter(events__overlap=on)
+    return rules if enabled is None else rules.filter(enabled=enabled)
 
 
 def create_rule(*, owner: Any, values: Mapping[str, Any]) -> NotificationRule:
@@ -149,14 +157,6 @@ def send_test(*, rule: NotificationRule) -> list[Run]:
 
 def messages_of(rule: NotificationRule) -> QuerySet[NotificationMessage]:
     return NotificationMessage.objects.filter(rule=rule).select_related("delivery").defer("delivery__result")
-
-
-def attempts_of(deliveries: Iterable[UUID]) -> dict[UUID, list[DeliveryAttempt]]:
-    """The attempts at some deliveries, oldest first."""
-    found: dict[UUID, list[DeliveryAttempt]] = {}
-    for attempt in DeliveryAttempt.objects.filter(delivery__in=list(deliveries)).order_by("id"):
-        found.setdefault(attempt.delivery_id, []).append(attempt)
-    return found
 
 
 def remove_rules_of(owner_id: UUID) -> int:

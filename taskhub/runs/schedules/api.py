@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar
 
-from django.db.models import QuerySet
 from django.urls import path
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
@@ -17,7 +16,7 @@ from taskhub.runs.models import Run, Schedule
 from taskhub.runs.run_kinds import kind_or_default
 from taskhub.runs.scheduler.schedule_preview import preview
 from taskhub.runs.scheduler.scheduled_runs import planned_run, target_of_schedule
-from taskhub.runs.scheduler.schedules import delete_schedule, enable_schedule, named, run_schedule_now
+from taskhub.runs.scheduler.schedules import delete_schedule, enable_schedule, run_schedule_now
 from taskhub.runs.schedules.serializers import (
     CHANGES,
     CHANGES_SCHEMA,
@@ -41,8 +40,9 @@ from taskhub.runs.schedules.serializers import (
 from taskhub.runs.schedules.services import (
     change_schedule,
     create_schedule,
+    fires_of,
+    narrow_schedules,
     schedules_visible_to,
-    tasks_of_kinds,
     visible_schedule,
 )
 from taskhub.runs.serializers import EXAMPLE as EXAMPLE_RUN
@@ -103,17 +103,9 @@ class SchedulesView(CheckedView, GenericAPIView[Schedule]):
         Newest first: your own; for staff everybody's. `next_fires` are those within two years.
         """
         filters = self.check_query(request, ScheduleFilters)
-        page = self.paginate_queryset(self._filtered(request, filters))
+        page = self.paginate_queryset(narrow_schedules(schedules_visible_to(request.user), **filters))
         until = timezone.now() + HORIZON
         return self.get_paginated_response([serialize_schedule(row, request.user, until) for row in page or []])
-
-    def _filtered(self, request: Request, filters: dict[str, Any]) -> QuerySet[Schedule]:
-        rows = schedules_visible_to(request.user)
-        if "kind" in filters:
-            rows = rows.filter(tasks_of_kinds(filters["kind"]))
-        if "enabled" in filters:
-            rows = rows.filter(periodic__enabled=filters["enabled"])
-        return rows.filter(named(filters["name"])) if "name" in filters else rows
 
     @extend_schema(
         operation_id="schedules_create",
@@ -243,8 +235,7 @@ class FiresView(CheckedView, GenericAPIView[Run]):
         """
         self.check_query(request)
         schedule = visible_schedule(schedule_id=id, user=request.user)
-        runs = Run.objects.filter(schedule_id=schedule.pk, due_at__isnull=False).brief()
-        return self.get_paginated_response(serialize_fires(self.paginate_queryset(runs) or []))
+        return self.get_paginated_response(serialize_fires(self.paginate_queryset(fires_of(schedule)) or []))
 
 
 class PreviewView(CheckedView):

@@ -11,7 +11,6 @@ from rest_framework import serializers
 from taskhub.errors import Rejected
 from taskhub.jsontools.field_types import Text, Timestamp, format_timestamp
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema
-from taskhub.runs.domain import State
 from taskhub.runs.models import Run, Schedule
 from taskhub.runs.run_kinds import target_of
 from taskhub.runs.run_options import LASTING_FIELDS, shown_options
@@ -19,6 +18,7 @@ from taskhub.runs.scheduler.schedule_arguments import arguments_of
 from taskhub.runs.scheduler.schedule_preview import DueTime, next_due_times
 from taskhub.runs.scheduler.schedule_when import WHEN_SCHEMA, when_of
 from taskhub.runs.scheduler.schedules import JITTER_MAX
+from taskhub.runs.schedules.fire_calendar import OUTCOMES, outcome_of
 from taskhub.security.masking import mask_all, masked_address, secrets_of
 from taskhub.web.openapi.schemas import object_of
 from taskhub.web.query_values import FlagFilter, ListFilter
@@ -28,7 +28,6 @@ SHOWN_DUE_TIMES = 10
 HORIZON = timedelta(days=730)  # of the due times in a list: a rare date is not looked for in each row
 PREVIEW_MAX = 1000
 KINDS = ("walker", "sequence", "crawler", "extraction")
-OUTCOMES = {"Skipped": "skipped", "Missed": "missed"}  # by the type of a record's error; all else ran
 
 TIME = "2026-01-31T12:00:00Z"
 EXAMPLE_WHEN = {"crontab": "30 6 * * 1-5", "timezone": "Europe/Warsaw"}
@@ -226,12 +225,11 @@ def serialize_fires(runs: Iterable[Run]) -> list[dict[str, Any]]:
 
 
 def _fire_of(run: Run, due_at: datetime) -> dict[str, Any]:
-    error_type = (run.error or {}).get("type", "") if run.state == State.REVOKED else ""
     return {
         "due_at": format_timestamp(due_at),
         "fired_at": format_timestamp(run.created_at),
         "lag": round((run.created_at - due_at).total_seconds(), 3),
-        "outcome": OUTCOMES.get(error_type, "run"),
+        "outcome": outcome_of(run.state, (run.error or {}).get("type")),
         "run": str(run.pk),
     }
 

@@ -11,14 +11,14 @@ from django_celery_beat.models import PeriodicTask
 
 from taskhub.errors import NotFound, Rejected, invalid
 from taskhub.jsontools.jsonc import parse_jsonc
-from taskhub.runs.models import Schedule
+from taskhub.runs.models import Run, Schedule
 from taskhub.runs.queue.webhook_events import checked_webhook
 from taskhub.runs.run_kinds import ScheduleTarget, all_targets
 from taskhub.runs.run_options import stored_options
 from taskhub.runs.scheduler.beat_schedules import KINDS, WITH_TIMES
 from taskhub.runs.scheduler.schedule_arguments import written_arguments
 from taskhub.runs.scheduler.schedule_when import set_times
-from taskhub.runs.scheduler.schedules import save_schedule
+from taskhub.runs.scheduler.schedules import named, save_schedule
 from taskhub.security.masking import masked_address, masked_places
 
 _OPTIONS = ("name", "overlap", "missed", "jitter", "webhook")
@@ -47,6 +47,22 @@ def tasks_of_kinds(kinds: Collection[str]) -> Q:
     return Q(periodic__task__in=[name for target in all_targets() if target.kind in kinds for name in target.tasks])
 
 
+def narrow_schedules(
+    rows: QuerySet[Schedule], *, name: str = "", kind: Collection[str] = (), enabled: bool | None = None
+) -> QuerySet[Schedule]:
+    """Those of the schedules that have this name, start runs of one of these kinds, and are enabled or paused."""
+    if kind:
+        rows = rows.filter(tasks_of_kinds(kind))
+    if enabled is not None:
+        rows = rows.filter(periodic__enabled=enabled)
+    return rows.filter(named(name)) if name else rows
+
+
+def fires_of(schedule: Schedule) -> QuerySet[Run]:
+    """The runs of its due times, also of those that were left out; without what may be large."""
+    return Run.objects.filter(schedule_id=schedule.pk, due_at__isnull=False).brief()
+
+
 def create_schedule(*, owner: Any, values: Mapping[str, Any]) -> Schedule:
     """Stores a schedule of checked values. Raises `Rejected` with all that is wrong, and `Conflict` for a name that the
     owner has already."""
@@ -59,6 +75,7 @@ def change_schedule(*, schedule_id: int, user: Any, values: Mapping[str, Any]) -
     """Changes what `values` names of a schedule that the user may see; raises as `create_schedule` does."""
     with transaction.atomic():
         schedule = visible_schedule(schedule_id=schedule_id, user=user, for_update=True)
+        _refuse_stars(values.get("metadata"))
         if schedule.owner_id != user.pk:
             values = _without_stars(schedule, values)
         if "arguments" in values:
@@ -66,6 +83,12 @@ def change_schedule(*, schedule_id: int, user: Any, values: Mapping[str, Any]) -
         else:
             written = written_arguments(periodic=schedule.periodic, written=schedule.written)
         return _store(schedule.periodic, schedule.owner or user, values, written, schedule.run_options)
+
+
+def _refuse_stars(metadata: Any) -> None:
+    """Raises `Rejected` for metadata that come back as they are shown, to everybody with stars in place of secrets."""
+    if places := list(masked_places(metadata, "/metadata")):
+        raise invalid(places[0], "These are stars, not the secret. Leave the metadata out, or send the secret, too.")
 
 
 def _without_stars(schedule: Schedule, values: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -42,6 +42,7 @@ class DeliveryAttempt(models.Model):
     duration_ms = models.PositiveIntegerField()
     error = models.TextField(default="", blank=True)
     answer = models.TextField(default="", blank=True)
+    headers = models.JSONField(null=True, help_text="Those that were sent and received, secrets masked")
 
     class Meta:
         db_table = "webhooks_attempt"

@@ -18,7 +18,15 @@ EXAMPLE_SECRET = {
     "created_at": TIME,
     "expires_at": None,
 }
-EXAMPLE_ATTEMPT = {"number": 1, "at": TIME, "status": 204, "duration_ms": 12, "error": "", "answer": ""}
+EXAMPLE_ATTEMPT = {
+    "number": 1,
+    "at": TIME,
+    "status": 204,
+    "duration_ms": 12,
+    "error": "",
+    "answer": "",
+    "headers": {"sent": {"webhook-signature": "***"}, "received": {"Server": "nginx"}},
+}
 EXAMPLE_DELIVERY = {
     "id": "0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e72",
     "message": "msg_0a6d43c1e7c3a9b6e5a1d2f4c8e70aaaa",
@@ -44,7 +52,17 @@ DELIVERY = object_of(
     next_attempt_at=NULLABLE,
     finished_at=NULLABLE,
 )
-ATTEMPT = object_of("DeliveryAttempt", EXAMPLE_ATTEMPT, status={"type": ["integer", "null"]})
+_HEADERS = {"type": "object", "additionalProperties": {"type": "string"}}
+ATTEMPT = object_of(
+    "DeliveryAttempt",
+    EXAMPLE_ATTEMPT,
+    status={"type": ["integer", "null"]},
+    headers={
+        "type": ["object", "null"],
+        "description": "Of webhooks; what is secret in them is masked.",
+        "properties": {"sent": _HEADERS, "received": _HEADERS},
+    },
+)
 WHOLE = DELIVERY | {
     "title": "WholeWebhookDelivery",
     "properties": DELIVERY["properties"] | {"attempts": {"type": "array", "items": ATTEMPT}},

@@ -4,6 +4,7 @@ import json
 import logging
 import secrets
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from taskhub.error_texts import storable
 from taskhub.errors import Failed, NotFound, Problem, Unavailable
 from taskhub.metrics.totals import SharedCounter
 from taskhub.outbound import Session, TooMuch, configured_policy, pause_of
@@ -25,10 +27,13 @@ from taskhub.runs.run_kinds import kind_or_default
 from taskhub.runs.serializers import RunSerializer
 from taskhub.runs.webhooks.domain import SECRET_BYTES, Verdict, secret_text, signatures, verdict
 from taskhub.runs.webhooks.models import DeliveryAttempt, WebhookSecret
+from taskhub.security.masking import MASK, is_secret, mask
 
 ANSWER_MAX = 1000  # characters of an answer that are kept
 RESULT_MAX = 1_000_000  # bytes of a result that are sent along
 KEEP_HOURS_MAX = 30 * 24
+HEADERS_MAX, HEADER_MAX = 50, 200  # headers of one attempt that are kept, and characters of each
+SIGNATURE = "webhook-signature"
 ATTEMPTS = SharedCounter("taskhub_webhook_attempts", "Attempts to deliver a webhook, by their outcome.", "outcome")
 
 
@@ -112,6 +117,7 @@ def record_attempt(execution: Execution, outcome: "DeliveryOutcome") -> None:
             duration_ms=outcome.duration_ms,
             error=str(outcome.error or ""),
             answer=outcome.answer,
+            headers=outcome.headers,
         )
         if outcome.error is None:
             execution.succeed({"status": outcome.status})
@@ -141,25 +147,29 @@ def _data(run: Run) -> dict[str, Any]:
 
 @dataclass
 class DeliveryOutcome:
-    """The outcome of one attempt; `error` is None where it was delivered."""
+    """The outcome of one attempt; `error` is None where it was delivered. `headers` are as an attempt keeps them."""
 
     duration_ms: int
     status: int | None = None
     error: Problem | None = None
     answer: str = ""
+    headers: Mapping[str, Mapping[str, str]] | None = None
 
 
 def _call(run: Run, body: bytes) -> DeliveryOutcome:
     began = time.monotonic()
     status, answer, error = None, "", None
+    sent, received = dict[str, str](), dict[str, str]()
     try:
-        status, answer, pause = _post(run, body)
+        sent = _signed_headers(run, body)
+        status, answer, pause, received = _post(run, body, sent)
         error = _error(status, pause)
     except TooMuch as problem:  # its headers, such as those of an error page: the next answer may be another
         error = Undelivered(problem.detail)
     except Problem as problem:
         error = problem
-    return DeliveryOutcome(round((time.monotonic() - began) * 1000), status, error, answer)
+    headers = {"sent": _kept_headers(sent), "received": _kept_headers(received)}
+    return DeliveryOutcome(round((time.monotonic() - began) * 1000), status, error, answer, headers)
 
 
 def _error(status: int, pause: int) -> Problem | None:
@@ -171,17 +181,31 @@ def _error(status: int, pause: int) -> Problem | None:
     return Undelivered(f"The receiver answered {status}.", retry_after=pause)
 
 
-def _post(run: Run, body: bytes) -> tuple[int, str, int]:
-    """Sends a delivery; the status, the beginning of the answer, whose rest is not read, and the seconds that the
-    receiver wants to be left alone."""
+def _signed_headers(run: Run, body: bytes) -> dict[str, str]:
     delivery, timestamp = run.arguments, int(time.time())
     keys = [secret.value for secret in valid_secrets(owner_id=run.owner_id)]
-    headers = {
+    return {
         "Content-Type": "application/json",
         "webhook-id": delivery["message"],
         "webhook-timestamp": str(timestamp),
-        "webhook-signature": signatures(keys, message=delivery["message"], timestamp=timestamp, body=body),
+        SIGNATURE: signatures(keys, message=delivery["message"], timestamp=timestamp, body=body),
     }
+
+
+def _kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers as an attempt keeps them: some of them, what is long cut, and what is secret masked."""
+    first = list(headers.items())[:HEADERS_MAX]
+    return {
+        storable(name)[:HEADER_MAX]: MASK
+        if name == SIGNATURE or is_secret(name)
+        else storable(mask(value))[:HEADER_MAX]
+        for name, value in first
+    }
+
+
+def _post(run: Run, body: bytes, headers: dict[str, str]) -> tuple[int, str, int, dict[str, str]]:
+    """Sends a delivery; the status, the beginning of the answer, whose rest is not read, the seconds that the receiver
+    wants to be left alone, and the headers of the answer."""
     limit = settings.WEBHOOK_SECONDS
     policy = configured_policy()
     policy = replace(policy, total_timeout=limit, read_timeout=min(limit, policy.read_timeout))
@@ -189,7 +213,16 @@ def _post(run: Run, body: bytes) -> tuple[int, str, int]:
         Session(policy) as session,
         session.post(address_of(run), data=body, headers=headers, allow_redirects=False, stream=True) as answer,
     ):
-        return answer.status_code, _beginning(answer), pause_of(answer.status_code, answer.headers)
+        pause = pause_of(answer.status_code, answer.headers)
+        return answer.status_code, _beginning(answer), pause, dict(answer.headers)
+
+
+def attempts_of(deliveries: Iterable[UUID]) -> dict[UUID, list[DeliveryAttempt]]:
+    """The attempts at some deliveries, oldest first."""
+    found: dict[UUID, list[DeliveryAttempt]] = {}
+    for attempt in DeliveryAttempt.objects.filter(delivery__in=list(deliveries)).order_by("id"):
+        found.setdefault(attempt.delivery_id, []).append(attempt)
+    return found
 
 
 def _beginning(answer: Any) -> str:

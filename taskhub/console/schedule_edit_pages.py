@@ -1,0 +1,125 @@
+"""Schedules are made, changed and deleted, with a preview of when they would fire."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+
+from taskhub.console.console_view import ConsoleView
+from taskhub.console.schedule_entry import ScheduleEntry, initial_entry
+from taskhub.console.schedule_starts import read_starts, suggest_entry
+from taskhub.console.times_form import NEEDED, TimesForm, zone_names
+from taskhub.errors import Problem
+from taskhub.runs.models import Schedule
+from taskhub.runs.scheduler.schedules import delete_schedule
+from taskhub.runs.schedules.serializers import CHANGES, SENT
+from taskhub.runs.schedules.services import change_schedule, create_schedule, visible_schedule
+
+SHARED_TIMES = ("timezone", "start", "end", "one_off")  # whatever the sort of times
+
+
+class NewScheduleView(ConsoleView):
+    """What may be started; once `kind`, and `of` of that kind, are chosen the form."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        if "kind" not in request.GET:
+            return render(request, "console/schedule_starts.html", {"starts": read_starts(request.user)})
+        return _page(request, ScheduleEntry(initial=suggest_entry(request.user, request.GET.dict())))
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        def create(entry: ScheduleEntry) -> Schedule:
+            return create_schedule(owner=request.user, values=SENT.check(entry.values))
+
+        return _save(request, ScheduleEntry(request.POST), create, "The schedule is made.")
+
+
+class ChangeScheduleView(ConsoleView):
+    def get(self, request: HttpRequest, schedule_id: int) -> HttpResponse:
+        schedule = visible_schedule(schedule_id=schedule_id, user=request.user)
+        return _page(request, ScheduleEntry(initial=initial_entry(schedule, request.user)), schedule)
+
+    def post(self, request: HttpRequest, schedule_id: int) -> HttpResponse:
+        schedule = visible_schedule(schedule_id=schedule_id, user=request.user)
+
+        def change(entry: ScheduleEntry) -> Schedule:
+            values = entry.changed_values
+            checked = CHANGES.check(values)
+            kept = {name: value for name, value in checked.items() if name in values}
+            return change_schedule(schedule_id=schedule_id, user=request.user, values=kept)
+
+        entry = ScheduleEntry(request.POST, initial=initial_entry(schedule, request.user))
+        return _save(request, entry, change, "The schedule is changed.", schedule)
+
+
+class DeleteScheduleView(ConsoleView):
+    def post(self, request: HttpRequest, schedule_id: int) -> HttpResponse:
+        schedule = visible_schedule(schedule_id=schedule_id, user=request.user)
+        delete_schedule(periodic=schedule.periodic)
+        messages.success(request, f"The schedule {schedule.name} is deleted. Its runs stay.")
+        return HttpResponseRedirect(reverse("console:schedules"))
+
+
+class SchedulePreviewView(ConsoleView):
+    """The part of the form that says when the schedule would fire, or what is wrong with its times."""
+
+    throttle_scope = "read"
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        return render(request, "console/schedule_preview.html", _previewed(TimesForm(request.POST)))
+
+
+def _previewed(form: TimesForm) -> dict[str, Any]:
+    return {"due_times": form.read_preview(), "form": form, "live": [form[name] for name in _live_names()]}
+
+
+def _live_names() -> list[str]:
+    """The fields whose faults a preview tells of."""
+    return ["times", *(name for names in NEEDED.values() for name in names), *SHARED_TIMES]
+
+
+def _save(
+    request: HttpRequest,
+    entry: ScheduleEntry,
+    save: Callable[[ScheduleEntry], Schedule],
+    done: str,
+    schedule: Schedule | None = None,
+) -> HttpResponse:
+    """Stores what was entered and shows it; or shows the form again, with what is wrong or with the preview."""
+    if "preview" in request.POST:
+        return _page(request, entry, schedule, preview=_previewed(TimesForm(request.POST)))
+    status: int = HTTPStatus.BAD_REQUEST
+    if entry.is_valid():
+        try:
+            saved = save(entry)
+        except Problem as problem:
+            entry.add_problem(problem)
+            status = problem.status
+        else:
+            messages.success(request, done)
+            return HttpResponseRedirect(reverse("console:schedules-schedule", args=[saved.pk]))
+    return _page(request, entry, schedule, status=status)
+
+
+def _page(
+    request: HttpRequest,
+    entry: ScheduleEntry,
+    schedule: Schedule | None = None,
+    *,
+    preview: dict[str, Any] | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    context = {
+        "entry": entry,
+        "schedule": schedule,
+        "panels": [[entry[name] for name in names] for names in NEEDED.values()],
+        "shared": [entry[name] for name in SHARED_TIMES],
+        "first": [entry[name] for name in ("name", "kind", "arguments")],
+        "terms": [entry[name] for name in ("overlap", "missed", "jitter", "webhook", "enabled")],
+        "zones": zone_names(),
+        **(preview or {}),
+    }
+    return render(request, "console/schedule_form.html", context, status=status)
