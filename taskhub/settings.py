@@ -204,6 +204,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+SESSION_ENGINE = "taskhub.accounts.session_store"
 OPEN_SIGNUP = env_flag("TASKHUB_OPEN_SIGNUP", IS_LOCAL)
 METRICS_OPEN = env_flag("TASKHUB_METRICS_OPEN", False)
 TRACES = env_flag_of_extra("TASKHUB_TRACES", "opentelemetry.exporter.otlp.proto.http", "otel")

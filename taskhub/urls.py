@@ -17,6 +17,7 @@ urlpatterns = [
     path("", include("taskhub.runs.webhooks.api")),
     path("", include("taskhub.runs.notifications.api")),
     path("", include("taskhub.accounts.api")),
+    path("", include("taskhub.accounts.session_api")),
     path("", include("walkers.http.batch_api")),
     path("", include("sequences.api")),
     path("", include("crawlers.api")),

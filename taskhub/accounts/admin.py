@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from knox.models import AuthToken
 
 from taskhub.accounts import services
+from taskhub.accounts.browser_sessions import end_sessions
 from taskhub.accounts.models import ApiKey, User
 from taskhub.web.admin import BigTableAdmin, ReadOnlyAdmin, row_action
 
@@ -87,10 +88,12 @@ class UserAdmin(BigTableAdmin, DjangoUserAdmin):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         services.delete_accounts(users=queryset)
 
-    @row_action("End all tokens", needs="accounts.change_user", asks=True)
+    @row_action("End all tokens and sessions", needs="accounts.change_user", asks=True)
     def end_tokens(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        ended = sum(services.sign_out_everywhere(user=user) for user in queryset if _may_touch(request, user))
-        self.message_user(request, f"Ended {ended} tokens.", messages.SUCCESS)
+        users = [user for user in queryset if _may_touch(request, user)]
+        tokens = sum(services.sign_out_everywhere(user=user) for user in users)
+        sessions = sum(end_sessions(user=user) for user in users)
+        self.message_user(request, f"Ended {tokens} tokens and {sessions} sessions.", messages.SUCCESS)
 
 
 class CredentialAdmin(ReadOnlyAdmin):

@@ -14,7 +14,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from taskhub.accounts import examples, services
-from taskhub.accounts.models import ApiKey, User
+from taskhub.accounts.authentication import caller, session_key_of
+from taskhub.accounts.models import ApiKey
 from taskhub.accounts.serializers import (
     ChangeSerializer,
     KeySerializer,
@@ -47,10 +48,7 @@ class SignUp(CheckedView):
     @extend_schema(
         operation_id="user_create",
         request=SignUpSerializer,
-        responses={
-            201: UserSerializer,
-            **problems(401, because={403: "Sign-up is closed here; ask its staff for an account."}),
-        },
+        responses={201: UserSerializer, **problems(401, because={403: services.SIGN_UP_CLOSED})},
         examples=[examples.SIGN_UP, examples.user(201)],
     )
     def post(self, request: Request) -> Response:
@@ -60,7 +58,7 @@ class SignUp(CheckedView):
         """
         by_staff = bool(getattr(request.user, "is_staff", False))
         if not (settings.OPEN_SIGNUP or by_staff):
-            raise Forbidden("Sign-up is closed here; ask its staff for an account.")
+            raise Forbidden(services.SIGN_UP_CLOSED)
         user = services.sign_up(**_read(SignUpSerializer, request), by_staff=by_staff)
         return Response(UserSerializer(user).data, 201)
 
@@ -112,7 +110,7 @@ class SignOutEverywhere(CheckedView):
 
         Ends all of the caller's tokens. API keys stay; they are revoked one by one.
         """
-        services.sign_out_everywhere(user=_caller(request))
+        services.sign_out_everywhere(user=caller(request))
         return Response(status=204)
 
 
@@ -130,7 +128,7 @@ class Manage(CheckedView):
 
         The caller.
         """
-        return Response(UserSerializer(_caller(request)).data)
+        return Response(UserSerializer(caller(request)).data)
 
     @extend_schema(
         operation_id="user_change",
@@ -141,10 +139,12 @@ class Manage(CheckedView):
     def patch(self, request: Request) -> Response:
         """Change the own account.
 
-        What is left out stays. A new `email` or `password` needs `current_password`; the latter ends all other tokens.
+        What is left out stays. A new `email` or `password` needs `current_password`; the latter ends all other tokens
+        and sessions.
         """
+        changes = _read(ChangeSerializer, request)
         keep = request.auth if isinstance(request.auth, AuthToken) else None
-        user = services.change_account(user=_caller(request), keep=keep, **_read(ChangeSerializer, request))
+        user = services.change_account(user=caller(request), keep=keep, keep_session=session_key_of(request), **changes)
         if request.auth is None:
             update_session_auth_hash(request._request, user)
         return Response(UserSerializer(user).data)
@@ -162,7 +162,7 @@ class Keys(CheckedView, GenericAPIView[ApiKey]):
 
         Newest first, and without the keys themselves. Staff see everybody's.
         """
-        keys = ApiKey.objects.visible_to(_caller(request)).select_related("user")
+        keys = ApiKey.objects.visible_to(caller(request)).select_related("user")
         return self.get_paginated_response(KeySerializer(self.paginate_queryset(keys), many=True).data)
 
     @extend_schema(
@@ -182,7 +182,7 @@ class Keys(CheckedView, GenericAPIView[ApiKey]):
         makes only keys with no more scopes and no later end.
         """
         maker = request.auth if isinstance(request.auth, ApiKey) else None
-        key, text = services.create_key(user=_caller(request), maker=maker, **_read(NewKeySerializer, request))
+        key, text = services.create_key(user=caller(request), maker=maker, **_read(NewKeySerializer, request))
         return Response(ShownKeySerializer(key, context={"key": text}).data, 201, headers=ONCE)
 
 
@@ -193,13 +193,8 @@ class Key(CheckedView):
 
         It ends at once. Staff may revoke anybody's.
         """
-        services.revoke_key(user=_caller(request), prefix=prefix)
+        services.revoke_key(user=caller(request), prefix=prefix)
         return Response(status=204)
-
-
-def _caller(request: Request) -> User:
-    assert isinstance(request.user, User)  # the permission class saw to it
-    return request.user
 
 
 def _read(kind: type[Any], request: Request) -> dict[str, Any]:

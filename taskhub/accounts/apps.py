@@ -8,6 +8,9 @@ class AccountsConfig(AppConfig):
     verbose_name = "Accounts"
     default_auto_field = "django.db.models.BigAutoField"
 
+    def ready(self) -> None:
+        from taskhub.accounts import sign_ins  # noqa: F401  # is told of each
+
 
 class AdminConfig(admin.AdminConfig):
     """Django's, with our site."""

@@ -87,6 +87,17 @@ class HeaderSession(SessionAuthentication):
         super().enforce_csrf(request)
 
 
+def caller(request: Request) -> User:
+    """The user who makes a call that only users may make."""
+    assert isinstance(request.user, User)  # the permission class saw to it
+    return request.user
+
+
+def session_key_of(request: Request) -> str | None:
+    """The key of the session that a request was made with; None where it was made with a token or an API key."""
+    return None if request.auth else request._request.session.session_key
+
+
 @cache
 def _select_with_user(model: type[models.Model], column: str) -> PreparedStatement:
     """The statement has one parameter, and selects the model's columns before the user's."""

@@ -1,4 +1,4 @@
-"""Users, known by their e-mail address, and API keys."""
+"""Users, known by their e-mail address, their API keys, and the sessions of their browsers."""
 
 import hashlib
 import re
@@ -9,11 +9,13 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 from django.db.models import Q, Value
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from taskhub.accounts.session_store import SessionStore
 from taskhub.db.querysets import OwnedQuerySet
 from taskhub.security.scopes import ALL_SCOPES
 
@@ -21,6 +23,8 @@ EMAIL_TAKEN = "This e-mail address is already in use."
 
 # Every key begins alike, so that the log's mask, or a scanner of repositories, knows one when it sees one.
 PREFIX = re.compile(r"thk_[0-9a-f]{12}")
+
+ADDRESS_MAX, USER_AGENT_MAX = 64, 400  # characters of what a browser's session says of it
 
 
 class UserManager(BaseUserManager["User"]):
@@ -140,3 +144,19 @@ def new_key() -> tuple[str, str]:
 def hashed(key: str) -> str:
     # SHA-256 is enough: a key holds 256 random bits, so there is nothing to guess that a slow hash would protect.
     return hashlib.sha256(key.encode()).hexdigest()
+
+
+class BrowserSession(AbstractBaseSession):
+    """A session of a browser. Once somebody has signed in there it is theirs, and says when and from where."""
+
+    user = models.ForeignKey(User, models.CASCADE, null=True, related_name="browser_sessions")
+    # Stays when the key changes, for a moment in two rows; and sorts by time.
+    sign_in_id = models.UUIDField(null=True, db_index=True)
+    signed_in_at = models.DateTimeField(null=True)
+    seen_at = models.DateTimeField(default=timezone.now)
+    address = models.CharField(max_length=ADDRESS_MAX, default="")
+    user_agent = models.CharField(max_length=USER_AGENT_MAX, default="")
+
+    @classmethod
+    def get_session_store_class(cls) -> type[SessionStore]:
+        return SessionStore

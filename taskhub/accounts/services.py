@@ -15,7 +15,8 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 from knox.models import AuthToken
 
-from taskhub.accounts.models import EMAIL_TAKEN, PREFIX, ApiKey, User, hashed, new_key
+from taskhub.accounts.browser_sessions import end_sessions
+from taskhub.accounts.models import EMAIL_TAKEN, PREFIX, ApiKey, BrowserSession, User, hashed, new_key
 from taskhub.accounts.removal import remove_deleted
 from taskhub.errors import Conflict, NotFound, Rejected, Unauthenticated
 from taskhub.security.scopes import ALL_SCOPES
@@ -23,6 +24,7 @@ from taskhub.security.scopes import ALL_SCOPES
 KEYS_MAX = 1000  # a user; far more than anybody needs, and few enough that nobody fills the table
 USE_STORED_EVERY = timedelta(minutes=1)  # a write in every request would cost more than the answer is worth
 PRUNE_BATCH = 1000
+SIGN_UP_CLOSED = "Sign-up is closed here; ask its staff for an account."
 
 
 class IssuedToken(NamedTuple):
@@ -93,10 +95,11 @@ def change_account(
     password: str | None = None,
     current_password: str | None = None,
     keep: AuthToken | None = None,
+    keep_session: str | None = None,
 ) -> User:
     """Changes what is not None. A new address or password needs the current password, whatever the credential is.
 
-    A new password deletes all tokens but `keep`.
+    A new password deletes all tokens but `keep`, and ends all sessions but the one with the key `keep_session`.
     """
     user = _locked(user)
     if (email is not None or password is not None) and not user.check_password(current_password):
@@ -112,16 +115,21 @@ def change_account(
     save_account(user=user)
     if password is not None:
         sign_out_everywhere(user=user, keep=keep)
+        end_sessions(user=user, keep=keep_session)
     return user
 
 
 @sensitive_variables("password")
 @transaction.atomic
 def set_password(*, user: User, password: str | None) -> None:
-    """Sets a password as operators do, without the current one, and deletes all tokens. None: nobody can sign in."""
+    """Sets a password as operators do, without the current one. None: nobody can sign in.
+
+    Deletes all tokens, and ends all sessions of browsers.
+    """
     user.set_password(password)
     user.save(update_fields=["password"])
     sign_out_everywhere(user=user)
+    end_sessions(user=user)
 
 
 @transaction.atomic
@@ -133,6 +141,7 @@ def delete_accounts(*, users: QuerySet[User]) -> None:
     ids = list(users.select_for_update().values_list("pk", flat=True))
     AuthToken.objects.filter(user__in=ids).delete()
     ApiKey.objects.filter(user__in=ids).delete()
+    BrowserSession.objects.filter(user__in=ids).delete()
     User.objects.filter(pk__in=ids).update(
         email=Concat(Cast("pk", CharField()), Value("@deleted.invalid")),
         name="",
@@ -201,8 +210,12 @@ def store_use(*, key: ApiKey, now: datetime) -> None:
 
 
 def prune(now: datetime) -> int:
-    """Deletes expired tokens and keys, and a batch of what deleted accounts own; returns how many rows."""
-    expired = [AuthToken.objects.filter(expiry__lte=now), ApiKey.objects.filter(expires_at__lte=now)]
+    """Deletes expired tokens, keys and sessions, and a batch of what deleted accounts own; returns how many rows."""
+    expired = [
+        AuthToken.objects.filter(expiry__lte=now),
+        ApiKey.objects.filter(expires_at__lte=now),
+        BrowserSession.objects.filter(expire_date__lte=now),
+    ]
     return sum(map(_delete_all, expired)) + remove_deleted()
 
 

@@ -1,10 +1,11 @@
-"""The sign-in, the sign-out, and the page on which people change their password."""
+"""The sign-in and the sign-out, the sign-up where it is open, and the page on which people change their password."""
 
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import logout, update_session_auth_hash
+from django.contrib.auth import login, logout, update_session_auth_hash
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -12,8 +13,9 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from taskhub.accounts import services
-from taskhub.console.console_view import ConsoleView
-from taskhub.errors import Rejected
+from taskhub.accounts.serializers import PASSWORD_MAX
+from taskhub.console.console_view import ConsoleView, add_faults
+from taskhub.errors import Forbidden, Rejected
 
 
 class SignInForm(AuthenticationForm):
@@ -38,6 +40,9 @@ class SignInView(ConsoleView, LoginView):
     redirect_authenticated_user = True
     next_page = "console:home"
 
+    def get_context_data(self, **context: Any) -> dict[str, Any]:
+        return super().get_context_data(**context, is_sign_up_open=settings.OPEN_SIGNUP)
+
 
 class SignOutView(ConsoleView):
     is_open = True
@@ -47,24 +52,76 @@ class SignOutView(ConsoleView):
         return HttpResponseRedirect(reverse("console:sign-in"))
 
 
-class ChangePasswordForm(forms.Form):
-    current_password = forms.CharField(
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password", "autofocus": True}), strip=False
-    )
+class NewPasswordForm(forms.Form):
+    """The fields in which people write a password that they choose, twice."""
+
     password = forms.CharField(
-        label="New password",
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
         strip=False,
+        max_length=PASSWORD_MAX,
         help_text="At least eight characters, not only digits, and not one that many have.",
     )
     repeated = forms.CharField(
-        label="New password again", widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}), strip=False
+        label="Password again", widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}), strip=False
     )
 
     def clean_repeated(self) -> str:
         if self.cleaned_data.get("password") != self.cleaned_data["repeated"]:
-            raise forms.ValidationError("The two new passwords differ.")
+            raise forms.ValidationError("The two passwords differ.")
         return str(self.cleaned_data["repeated"])
+
+
+class SignUpForm(NewPasswordForm):
+    email = forms.EmailField(
+        label="E-mail address",
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autofocus": True, "autocomplete": "username"}),
+    )
+    name = forms.CharField(max_length=200, required=False, widget=forms.TextInput(attrs={"autocomplete": "name"}))
+
+    field_order = ("email", "name", "password", "repeated")
+
+
+class SignUpView(ConsoleView):
+    """Makes an account as `POST /user/create/` does, and signs in as it."""
+
+    is_open = True
+    throttle_scope = "sign_in"
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return self._page(request, SignUpForm())
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        form = SignUpForm(request.POST)
+        if not settings.OPEN_SIGNUP or not form.is_valid():
+            return self._page(request, form, status=400)
+        try:
+            user = services.sign_up(**{name: form.cleaned_data[name] for name in ("email", "name", "password")})
+        except Rejected as refusal:
+            add_faults(form, refusal)
+            return self._page(request, form, status=400)
+        login(request, user)
+        return HttpResponseRedirect(reverse("console:home"))
+
+    @staticmethod
+    def _page(request: HttpRequest, form: SignUpForm, status: int = 200) -> HttpResponse:
+        """Raises `Forbidden` where sign-up is closed."""
+        if not settings.OPEN_SIGNUP:
+            raise Forbidden(services.SIGN_UP_CLOSED)
+        return render(request, "console/sign_up.html", {"form": form}, status=status)
+
+
+class ChangePasswordForm(NewPasswordForm):
+    current_password = forms.CharField(
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password", "autofocus": True}), strip=False
+    )
+
+    field_order = ("current_password", "password", "repeated")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["password"].label = "New password"
+        self.fields["repeated"].label = "New password again"
 
 
 class PasswordView(ConsoleView):
@@ -87,10 +144,9 @@ def _change_password(request: Any, form: ChangePasswordForm) -> bool:
     """Whether it could be changed; if not, the form says why."""
     values = {name: form.cleaned_data[name] for name in ("current_password", "password")}
     try:
-        user = services.change_account(user=request.user, **values)
+        user = services.change_account(user=request.user, keep_session=request.session.session_key, **values)
     except Rejected as refusal:
-        for error in refusal.errors:
-            form.add_error(str(error["pointer"]).lstrip("/"), str(error["detail"]))
+        add_faults(form, refusal)
         return False
     update_session_auth_hash(request, user)
     return True

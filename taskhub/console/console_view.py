@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib.auth.views import redirect_to_login
+from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
@@ -115,6 +116,13 @@ def run_position(request: HttpRequest) -> UUID | None:
         return UUID(request.GET.get("after", ""))
     except ValueError:
         return None
+
+
+def add_faults(form: BaseForm, problem: Problem) -> None:
+    """Shows in a form what a service refused: each place at its field, and above all fields what has none."""
+    for error in problem.errors or [{"detail": problem.detail}]:
+        name = str(error.get("pointer", "")).lstrip("/")
+        form.add_error(name if name in form.fields else None, str(error["detail"]))
 
 
 def entries_of(problem: Problem) -> list[str]:

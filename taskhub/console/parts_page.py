@@ -38,6 +38,9 @@ class PartsForm(forms.Form):
     number = forms.IntegerField(min_value=1)
     kind = forms.ChoiceField(choices=[("walker", "walker"), ("sequence", "sequence")])
     text = forms.CharField(widget=forms.Textarea(attrs={"rows": 3}))
+    queues = forms.MultipleChoiceField(
+        choices=[("walkers", "walkers"), ("sequences", "sequences")], widget=forms.CheckboxSelectMultiple
+    )
     enabled = forms.BooleanField(required=False)
 
 

@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from taskhub.console.account_pages import PasswordView, SignInView, SignOutView
+from taskhub.console.account_pages import PasswordView, SignInView, SignOutView, SignUpView
 from taskhub.console.extraction_pages import ExtractionListView, ProcessPageView, RetryProcessPageView
 from taskhub.console.home_charts import ChartsView
 from taskhub.console.home_page import HomeView
+from taskhub.console.key_pages import KeyListView, RevokeKeyView
 from taskhub.console.notification_pages import (
     ChangeRuleView,
     DeleteRuleView,
@@ -27,8 +28,10 @@ from taskhub.console.schedule_edit_pages import (
     SchedulePreviewView,
 )
 from taskhub.console.schedule_pages import ScheduleActionView, ScheduleListView, SchedulePageView
+from taskhub.console.secret_pages import DeleteSecretView, SecretListView
 from taskhub.console.sequence_editor import FollowedRunView, SequenceCheckView, SequenceEditorView
 from taskhub.console.sequence_pages import DeleteSequenceView, RunSequenceView, SequenceListView, SequencePageView
+from taskhub.console.session_pages import EndSessionView, SessionListView
 from taskhub.console.start_pages import StartView, StartWalkerView
 from taskhub.console.stream_pages import DocumentPageView, StreamListView, StreamPageView
 from taskhub.console.webhook_pages import (
@@ -38,6 +41,7 @@ from taskhub.console.webhook_pages import (
     SendTestView,
     SigningSecretView,
 )
+from taskhub.console.you_page import YouView
 
 RUN = "console/runs/<uuid:run_id>"
 STREAM = "console/streams/<uuid:fid>"
@@ -51,6 +55,7 @@ urlpatterns = [
     path("", HomeView.as_view(), name="home"),
     path("console/charts", ChartsView.as_view(), name="home-charts"),
     path("sign-in", SignInView.as_view(), name="sign-in"),
+    path("sign-up", SignUpView.as_view(), name="sign-up"),
     path("sign-out", SignOutView.as_view(), name="sign-out"),
     path("console/runs", RunTableView.as_view(), name="runs"),
     path("console/runs/selected", SelectedRunsView.as_view(), name="runs-selected"),
@@ -98,6 +103,13 @@ urlpatterns = [
     path("console/extraction/look/<ksuid:id>", SamplePageView.as_view(), name="extraction-sample"),
     path(PROCESS, ProcessPageView.as_view(), name="extraction-process"),
     path(f"{PROCESS}/retry", RetryProcessPageView.as_view(), name="extraction-retry"),
+    path("console/you", YouView.as_view(), name="you"),
+    path("console/you/keys", KeyListView.as_view(), name="you-keys"),
+    path("console/you/keys/<str:prefix>/revoke", RevokeKeyView.as_view(), name="you-key-revoke"),
+    path("console/you/secrets", SecretListView.as_view(), name="you-secrets"),
+    path("console/you/secrets/<str:name>/delete", DeleteSecretView.as_view(), name="you-secret-delete"),
+    path("console/you/sessions", SessionListView.as_view(), name="you-sessions"),
+    path("console/you/sessions/<uuid:sign_in_id>/end", EndSessionView.as_view(), name="you-session-end"),
     path("console/password", PasswordView.as_view(), name="password"),
     path("console/parts", PartsView.as_view(), name="parts"),
 ]

@@ -20,7 +20,7 @@ from sequences.services.secrets import save_secret
 from sequences.services.sequence_runs import submit_sequence
 from sequences.services.stored_sequences import save_sequence
 from taskhub.accounts import services as accounts
-from taskhub.accounts.models import ApiKey, User
+from taskhub.accounts.models import ApiKey, BrowserSession, User
 from taskhub.runs.models import Run
 from taskhub.runs.notifications import services as notifications
 from taskhub.runs.queue import submit
@@ -84,6 +84,7 @@ def _things(owner: Person, colleague: Person) -> dict[str, str]:
     delivery = send_test(owner=owner.user, url="http://127.0.0.1:9/hook").pk
     sequence = submit_sequence(arguments={"requests": []}, owner=owner.user)
     stored, _ = save_sequence(user=colleague.user, name="greet", sequence={"requests": []})
+    sign_in = BrowserSession.objects.get(session_key=session_of(owner.user)).sign_in_id
     things = {
         **_crawling(owner),
         **_extracting(owner),
@@ -103,6 +104,8 @@ def _things(owner: Person, colleague: Person) -> dict[str, str]:
         "<int:file_id>": 1,
         "<str:prefix>": key.prefix,
         "sequences/<str:name>": "health",
+        "sessions/<uuid:id>": sign_in,
+        "sessions/<uuid:sign_in_id>": sign_in,
         "secrets/<str:name>": save_secret(user=owner.user, name="SHOP_KEY", value="abcdef", is_global=False).name,
     }
     return {name: str(thing) for name, thing in things.items()} | {"<str:walker>": "get_botset"}

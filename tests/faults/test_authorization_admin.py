@@ -335,7 +335,7 @@ def choose(client: Client, table: str, action: str, **more: str) -> tuple[int, s
     form = {"action": action, "_selected_action": str(row_of(table).pk), **more}
     with CaptureQueriesContext(connection) as queries:
         answer = client.post(f"/admin/{table}/", form)
-    written = re.compile(r'(?:INSERT INTO|UPDATE|DELETE FROM) "(?!django_session)')
+    written = re.compile(r'(?:INSERT INTO|UPDATE|DELETE FROM) "(?!accounts_browsersession)')
     return (
         answer.status_code,
         answer.content.decode(),
@@ -397,7 +397,7 @@ def press(client: Client, button: str, **more: str) -> tuple[int, str, list[str]
         address = f"/admin/django_celery_beat/periodictask/{row.pk}/run/"
     with CaptureQueriesContext(connection) as queries:
         answer = client.post(address, more)
-    written = re.compile(r'(?:INSERT INTO|UPDATE|DELETE FROM) "?(?!django_session)')
+    written = re.compile(r'(?:INSERT INTO|UPDATE|DELETE FROM) "?(?!accounts_browsersession)')
     return (
         answer.status_code,
         answer.content.decode(),

@@ -18,6 +18,9 @@ RULE = "console/notifications/<int:rule_id>"
 RUN = "console/runs/<uuid:run_id>"
 STREAM = "console/streams/<uuid:fid>"
 SAMPLE = "console/extraction/look/<ksuid:id>"
+KEY = "console/you/keys/<str:prefix>"
+SECRET = "console/you/secrets/<str:name>"
+SESSION = "console/you/sessions/<uuid:sign_in_id>"
 PROCESS = "console/extraction/process/<ksuid:id>"
 SEQUENCE = "console/sequences/stored/<str:name>"
 
@@ -51,6 +54,19 @@ TABLE: dict[str, Row] = {
     "GET sign-in": Row(302, 302, 302, nobody=200),
     "POST sign-in": Row(302, 302, 302, nobody=200),
     "POST sign-out": each(302),
+    "GET sign-up": Row(403, 403, 403, nobody=403),  # it is closed
+    "POST sign-up": Row(403, 403, 403, nobody=403, sent={"email": "new@example.com"}),
+    "GET console/you": each(200),
+    "POST console/you": each(400),
+    "GET console/you/keys": each(200),
+    "POST console/you/keys": each(200, scopes=["read"]),
+    f"POST {KEY}/revoke": each(302),
+    "GET console/you/secrets": each(200),
+    "POST console/you/secrets": each(302, name="KEY", value="abcdef"),
+    "GET console/you/sessions": each(200),
+    "POST console/you/sessions": each(302, action="end-others"),
+    f"POST {SESSION}/end": each(302),
+    f"POST {SECRET}/delete": each(302),
     "GET console/password": each(200),
     "POST console/password": each(400),
     "GET console/parts": Row(404, 404, 200),

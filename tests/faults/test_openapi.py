@@ -46,8 +46,9 @@ from sequences.domain.exchange import KeptFile
 from sequences.models import StoredSecret
 from sequences.services.answer_files import AnswerFiles
 from sequences.services.stored_sequences import save_sequence
+from taskhub.accounts.examples import SESSION as EXAMPLE_SESSION
 from taskhub.accounts.examples import SHOWN_KEY
-from taskhub.accounts.models import ApiKey, User
+from taskhub.accounts.models import ApiKey, BrowserSession, User
 from taskhub.celery import app as celery
 from taskhub.runs import waits
 from taskhub.runs.models import Leadership, NotificationRule, Run, Worker
@@ -72,11 +73,20 @@ USER = UUID(examples.USER_ID)
 QUERY = {"name": "query", "type": "string", "max": 100}
 EMAIL = "ada@example.com"
 KEY = str(SHOWN_KEY.value["prefix"])
+SESSION = str(EXAMPLE_SESSION.value["id"])
 # What a schema cannot say: whether a password is the present one, or too common; whether a text is a cursor of this
 # list; which fields a walker has that a value names; what a
 # request of a sequence is. And 422 is for work that was understood and failed.
 JUDGED = [
-    *("/user/create/", "/user/manage/", "/user/apikey", "/runs", "/js/walker_run", "/js/wapi/{walker}"),
+    *(
+        "/user/create/",
+        "/user/manage/",
+        "/user/apikey",
+        "/user/sessions",
+        "/runs",
+        "/js/walker_run",
+        "/js/wapi/{walker}",
+    ),
     # which walkers there are, and what their fields are; what the arguments of a run's kind are
     *("/runs/batch", "/runs/{run_id}/retry"),
     "/runs/stats",  # how many buckets are between two times, and whose runs the caller may count
@@ -229,6 +239,8 @@ class World:
         StoredSecret.objects.get_or_create(owner=self.user, name="SHOP_KEY", defaults={"value": "abcdef"})
         save_sequence(user=self.user, name="health", **EXAMPLE_SENT)
         ApiKey.objects.get_or_create(prefix=KEY, defaults={"user": self.user, "hash": "0" * 64})
+        session = {"user": self.user, "sign_in_id": SESSION, "expire_date": timezone.now() + timedelta(days=1)}
+        BrowserSession.objects.get_or_create(session_key="example", defaults=session)
 
     def run(self, kind: str = "walker", *, ended: bool) -> None:
         Run.objects.filter(pk=RUN).delete()

@@ -88,7 +88,7 @@ def test_a_new_password_ends_other_sessions_and_tokens(browser: Client, owner: P
     ("form", "words"),
     [
         ({"current_password": "wrong"}, "This is not the current password."),
-        ({"repeated": "another one"}, "The two new passwords differ."),
+        ({"repeated": "another one"}, "The two passwords differ."),
         ({"password": "12345678", "repeated": "12345678"}, "entirely numeric"),
         ({"password": ""}, "This field is required."),
     ],
@@ -107,7 +107,15 @@ def test_guesses_at_the_current_password_are_limited(browser: Client) -> None:
     assert browser.post("/console/password", {}).status_code == 429
 
 
-PAGES = ["/sign-in", "/", "/console/runs", "/console/password", "/console/runs/nothing", "/console/parts"]
+PAGES = [
+    "/sign-in",
+    "/",
+    "/console/runs",
+    "/console/password",
+    "/console/you",
+    "/console/runs/nothing",
+    "/console/parts",
+]
 
 
 @pytest.mark.parametrize("path", [path for path in PAGES if "nothing" not in path])

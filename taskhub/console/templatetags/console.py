@@ -26,6 +26,13 @@ NAVIGATION = (
     ("extraction", "Extraction"),
 )  # names of addresses; those that begin alike belong to the same place
 MAY_OPEN = {"sequences": may_run}  # of those that are not for everybody who has signed in
+YOU = (
+    ("you", "Account"),
+    ("you-keys", "API keys"),
+    ("you-secrets", "Secrets"),
+    ("you-sessions", "Sessions"),
+    ("password", "Password"),
+)
 UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -40,6 +47,14 @@ def navigation(context: Mapping[str, Any]) -> list[dict[str, Any]]:
         for name, label in NAVIGATION
         if MAY_OPEN.get(name, lambda user: True)(request.user)
     ]
+
+
+@register.simple_tag(takes_context=True)
+def navigation_of_you(context: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The places of the own account, and in which of them this page is."""
+    match = context["request"].resolver_match
+    here = match.url_name if match else ""
+    return [{"address": reverse(f"console:{name}"), "label": label, "is_here": name == here} for name, label in YOU]
 
 
 @register.filter
