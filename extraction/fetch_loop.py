@@ -1,9 +1,9 @@
-"""Fetches one slice of a process's pages, reads them, and writes what became of them to the page table in batches.
+"""Fetches one slice of a process's pages, and reads them.
 
 Three objects share the event loop. `PageSupply` claims pages and reserves credits before the last at hand are used up,
-`FetchLoop` fetches several pages at once, and `BatchWriter` writes their outcomes. Claims and writes go
-through asgiref's thread for Django (`sync_to_async`), one after the other, so the loop itself never waits for the
-database, which sees one connection.
+`FetchLoop` fetches several pages at once, and `BatchWriter` writes their outcomes. Claims and writes go through
+asgiref's thread for Django (`sync_to_async`), one after the other, so the loop itself never waits for the database,
+which sees one connection.
 
 A slice has its turn for some seconds. Then it gives back the pages that it has not begun, and only waits for those that
 are under way, however long these take: the next slice need not wait for them.
@@ -12,7 +12,7 @@ are under way, however long these take: the next slice need not wait for them.
 import asyncio
 import logging
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -22,7 +22,7 @@ from django.conf import settings
 from django.db import close_old_connections
 from django.utils import timezone
 
-from extraction.domain.kind_names import EXTRACTION
+from extraction.batch_writer import WRITE_SECONDS, BatchWriter
 from extraction.domain.payload import Payload
 from extraction.domain.process_status import PageFailure, PageState
 from extraction.domain.record_changes import RecordLimit
@@ -31,127 +31,19 @@ from extraction.fetch.page_fetcher import PageFetcher
 from extraction.models import Process, Slice
 from extraction.page_processor import PageProcessor, failed_outcome
 from extraction.page_supply import PageSupply
-from extraction.services import credits, page_table, process_lifecycle, suspension
+from extraction.services import credits, process_lifecycle, suspension
 from extraction.services.page_table import ClaimedPage, PageOutcome
-from extraction.services.page_totals import count_pages
 from extraction.services.payloads import allowed_payload
-from extraction.services.process_log import line_of_outcome
 from taskhub.outbound import Policy, configured_policy
 from taskhub.outbound.client import GateClient
-from taskhub.outbound.cookie_store import CookieChanges, CookieStore, cookie_changes, set_by_user
-from taskhub.runs import queue as runs
-from taskhub.runs.models import Run
-from taskhub.runs.queue.run_log import RunLog
+from taskhub.outbound.cookie_store import CookieStore, cookie_changes, set_by_user
 from taskhub.spans import span
 
 log = logging.getLogger(__name__)
 
-WRITE_SECONDS = 0.3  # between two batches
-BATCH = 100  # outcomes that are written at once
-BATCHES_MAX = 5  # that may wait to be written; then fetching waits, too
 BUSY_HOSTS_MAX = 32  # pages in a row whose hosts are to be asked later: then the slice is over
 COOKIE_HOSTS_MAX = 100  # that get the cookies of a payload
 CLOSING_SECONDS = 15.0  # past what a page may take that is under way when the slice is over
-
-
-class BatchWriter:
-    """Writes outcomes to the page table. A batch is one transaction, which fails when the slice is lost."""
-
-    def __init__(
-        self,
-        slice: Slice,
-        process: Process,
-        supply: PageSupply,
-        cookies: CookieStore,
-        max_pages: int,
-        limit: RecordLimit | None = None,
-    ) -> None:
-        self._slice, self._process, self._supply, self._max_pages = slice, process, supply, max_pages
-        self._cookies, self._limit = cookies, limit
-        self.listed = process.listed  # records, as far as they are written
-        self._cookie_changes: CookieChanges = {}  # to be written
-        self.outcomes: asyncio.Queue[PageOutcome] = asyncio.Queue(BATCHES_MAX * BATCH)
-        self._batch: list[PageOutcome] = []  # being written
-        self._unbegun: list[ClaimedPage] = []
-        self._due = asyncio.Event()  # set: a batch is full, or nothing else is to be done
-        self._notified = self._stopping = False
-        self._run_log: RunLog | None = None
-
-    async def add(self, outcome: PageOutcome) -> None:
-        """Queues an outcome; waits while the database cannot keep up."""
-        await self.outcomes.put(outcome)
-        if self.outcomes.qsize() >= BATCH or self._supply.is_idle:
-            self._due.set()
-
-    def give_back(self, pages: list[ClaimedPage]) -> None:
-        """Has pages given back that were claimed and not begun, also those that are yet to be written as claimed."""
-        if pages:
-            self._unbegun += pages
-            self._due.set()
-
-    async def run(self) -> None:
-        """Writes until `stop`, and then what is left. Raises `SliceLost`.
-
-        It also writes when there is no outcome: that renews the lease, and notices when the slice is lost.
-        """
-        while not (self._stopping and self.outcomes.empty()):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(WRITE_SECONDS):
-                    await self._due.wait()
-            await self.write()
-
-    def stop(self) -> None:
-        """Lets `run` write what is left, and end."""
-        self._stopping = True
-        self._due.set()
-
-    async def write(self) -> None:
-        """Writes all queued outcomes, in one transaction."""
-        self._due.clear()
-        # A batch whose writing is cancelled is kept for the last write. It may be written twice then, which changes
-        # nothing: pages whose outcome is written are no longer the slice's.
-        self._batch = [*self._batch, *(self.outcomes.get_nowait() for _ in range(self.outcomes.qsize()))]
-        if self._batch:
-            self._cookie_changes |= self._cookies.changes()
-        supply, room = self._supply, self._supply.room
-        process = await sync_to_async(self._write)(self._batch, self._cookie_changes)
-        self._batch, self._cookie_changes = [], {}
-        self.listed = process.listed
-        self._process.bytes = max(self._process.bytes, process.bytes)
-        self._cookies.adopt(process.cookies)  # other slices of the process may have got some meanwhile
-        supply.room += self._max_pages - process.pages - room  # some of the pages found were in the table already
-        if not process.open:
-            supply.close()
-        supply.close_if_over()
-        supply.claim_when_empty()
-        if not (self._notified or supply.closed) and process.run and process.open > supply.fetching + supply.at_hand:
-            self._notified = True  # there are pages for another worker, too
-            await sync_to_async(runs.notify_worker)(process.run)
-
-    def _write(self, batch: list[PageOutcome], cookies: CookieChanges) -> Process:
-        process = page_table.write_batch(
-            slice=self._slice, outcomes=batch, max_pages=self._max_pages, cookies=cookies, limit=self._limit
-        )
-        is_cut = False
-        if self._unbegun:
-            page_table.give_back(slice=self._slice, pages=self._unbegun)
-            if self._limit and process.listed >= self._limit.records:
-                process, is_cut = page_table.drop_unbegun(process=process, limit=self._limit), True
-        count_pages(batch)
-        process.run = self._process.run
-        if batch and process.run:
-            self._log_pages(process.run, batch)
-            process_lifecycle.save_progress(process=process, run=process.run)
-        if (batch or is_cut) and not process.open:
-            process_lifecycle.mark_fetched(process=process)
-        return process
-
-    def _log_pages(self, run: Run, outcomes: list[PageOutcome]) -> None:
-        """Writes what became of pages into the log of the run."""
-        self._run_log = self._run_log or RunLog(run, goes_on=True)
-        for outcome in outcomes:
-            level = logging.WARNING if outcome.error else logging.INFO
-            self._run_log.add(level, EXTRACTION, line_of_outcome(outcome))
 
 
 class FetchLoop:

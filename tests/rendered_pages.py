@@ -8,7 +8,7 @@ import pytest
 from extraction.domain.process_status import PageFailure
 from extraction.domain.render_job import RenderedPage, RenderJob
 from extraction.fetch.browser import browser_thread
-from extraction.fetch.page_fetcher import check_answer
+from extraction.fetch.page_answers import check_answer
 from extraction.fetch.page_renderer import render
 from taskhub.outbound import Policy, configured_policy
 from tests.extraction_sites import Site

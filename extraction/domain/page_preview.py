@@ -14,11 +14,12 @@ from extraction.domain.findings import (
     find_warnings,
     has_value,
 )
+from extraction.domain.found_nodes import FoundNodes, find_nodes, open_source
 from extraction.domain.page_addresses import page_key
-from extraction.domain.page_reader import FoundNodes, PageReading, Record, find_nodes, open_source, read_nodes
+from extraction.domain.page_reader import PageReading, Record, read_nodes
 from extraction.domain.page_sources import PageContent, PageSource
+from extraction.domain.pages_payload import PagesPayload
 from extraction.domain.paginator import NEXT
-from extraction.domain.payload import PagesPayload
 from extraction.domain.result_formats import CSV as CSV_FORMAT
 from extraction.domain.result_formats import XLSX, XML
 from extraction.domain.search_payload import SearchPayload

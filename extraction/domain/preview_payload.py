@@ -1,8 +1,8 @@
 """A payload that tries another one on its first page alone, and makes a preview of that. Pure."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.logins import LoginTerms
@@ -11,48 +11,50 @@ from extraction.domain.page_preview import dump_sample, preview_page
 from extraction.domain.page_reader import PageReading
 from extraction.domain.page_request import RequestTarget
 from extraction.domain.page_sources import PageContent
-from extraction.domain.payload import PagesPayload
-from extraction.domain.record_changes import RecordLimit
+from extraction.domain.pages_payload import PagesPayload
+from extraction.domain.payload import ProductDefaults
 from extraction.domain.render_job import HTML
-from extraction.domain.result_formats import PREVIEW, CsvOptions
+from extraction.domain.result_formats import PREVIEW
 from extraction.domain.search_payload import SearchPayload
 from extraction.domain.sitemaps import SITEMAP_RULE
 
 TRIED = "payload"  # under this name a stored preview has the payload that it tries
 
 
-class PreviewPayload:
+class PreviewPayload(ProductDefaults):
     """Tries a payload on its first page: that of its first address, or the first that its sitemap names."""
 
     REQUEST_PLACE: ClassVar = "/request"
     TYPE_PLACE: ClassVar = "/request/type"
-    MAKES_RECORDS: ClassVar = False
 
     is_read = reads_data = True
     format = PREVIEW
     product = HTML
-    gzip = False
-    csv = CsvOptions()
-    hops = 0
-    max_pages: int | None = None
-    record_limit: RecordLimit | None = None
-    options: Mapping[str, Any] = {}
-    libraries: Collection[str] = ()
-    unique: Sequence[str] = ()
-    changes = ""
 
     def __init__(self, tried: PagesPayload | SearchPayload) -> None:
         self.tried = tried
         self.name = tried.name or PREVIEW
-        self.delay = tried.delay
         self.max_credits = tried.max_credits
         self.ignore_robots = tried.ignore_robots
         self.first_request: RequestTarget = tried.first_request
-        self.first_rule = tried.first_rule
-        self.login: LoginTerms | None = tried.login
         self.settle = tried.settle
         self.needs_chrome = tried.needs_chrome
-        self.renders_empty_pages = tried.renders_empty_pages
+
+    @property
+    def delay(self) -> float:
+        return self.tried.delay
+
+    @property
+    def first_rule(self) -> int:
+        return self.tried.first_rule
+
+    @property
+    def login(self) -> LoginTerms | None:
+        return self.tried.login
+
+    @property
+    def renders_empty_pages(self) -> bool:
+        return self.tried.renders_empty_pages
 
     @cached_property
     def rule(self) -> ExtractionRule:
@@ -68,9 +70,6 @@ class PreviewPayload:
 
     def lists(self) -> Sequence[bytes]:
         return [self.main]
-
-    def takes_records_of(self, address: str) -> bool:
-        return True
 
     def pages_at_most(self, limit: int) -> int:
         """Its page, and what comes before it: a login, a sitemap."""

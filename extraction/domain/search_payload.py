@@ -72,7 +72,6 @@ class SearchPayload(RecordTerms):
 
     REQUEST_PLACE: ClassVar = ""
     TYPE_PLACE: ClassVar = f"/{ENGINE}"
-    MAKES_RECORDS: ClassVar = True
 
     engine: Annotated[SearchEngine, BeforeValidator(_find_engine)] = Field(alias=ENGINE)
     keywords: Annotated[tuple[str, ...], BeforeValidator(_read_keywords)] = Field((), validate_default=True)

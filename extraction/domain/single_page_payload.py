@@ -12,10 +12,10 @@ from extraction.domain.page_addresses import page_key
 from extraction.domain.page_reader import PageReading
 from extraction.domain.page_request import PageRequest, RequestTarget
 from extraction.domain.page_sources import PageContent
-from extraction.domain.payload import RunTerms
+from extraction.domain.payload import ProductDefaults, RunTerms
 from extraction.domain.render_job import HTML, PDF, SCREENSHOT, WINDOW
 from extraction.domain.request_addresses import Address
-from extraction.domain.result_formats import MD, CsvOptions
+from extraction.domain.result_formats import MD
 from extraction.domain.selectors import Selector
 from taskhub.jsontools.json_models import Count, Flag, JsonModel, Text, WholeNumber, number_between
 from taskhub.jsontools.schema import invalid_places, invalid_value
@@ -33,12 +33,11 @@ Pixels = Annotated[Count, Field(le=PIXELS_MAX)]
 Inches = Annotated[float, number_between(0, 10, "inches")]
 
 
-class SinglePagePayload(RunTerms, RequestTarget):
+class SinglePagePayload(ProductDefaults, RunTerms, RequestTarget):
     """A payload that is its own request, of one page without a list."""
 
     REQUEST_PLACE: ClassVar = ""
     TYPE_PLACE: ClassVar = "/type"
-    MAKES_RECORDS: ClassVar = False
 
     product: str = HTML
     sent_url: Address = Field(validation_alias=AliasChoices("url", "remoteURL"))
@@ -50,27 +49,6 @@ class SinglePagePayload(RunTerms, RequestTarget):
     @property
     def format(self) -> str:
         return self.product
-
-    @property
-    def gzip(self) -> bool:
-        return False
-
-    @property
-    def csv(self) -> CsvOptions:
-        return CsvOptions()
-
-    @property
-    def delay(self) -> float:
-        return 0.0
-
-    @property
-    def max_pages(self) -> int | None:
-        return None
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        """The options of the product, as Playwright names them."""
-        return {}
 
     @property
     def settle(self) -> float | None:

@@ -1,4 +1,4 @@
-"""Fetches pages, as they come or rendered, and checks that an answer is a page."""
+"""Fetches pages, as they come or rendered."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -12,34 +12,36 @@ from django.conf import settings
 from extraction.domain.browser_actions import PageAction
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.logins import LoginRequest
-from extraction.domain.page_refresh import meta_refresh_target, refresh_target
-from extraction.domain.page_sources import JSON, XML, is_json_type
+from extraction.domain.page_sources import JSON
 from extraction.domain.payload import Payload
-from extraction.domain.process_status import PageFailure, may_succeed_later, page_backoff
+from extraction.domain.process_status import PageFailure, page_backoff
 from extraction.domain.render_job import Pagination, RenderJob
 from extraction.domain.request_addresses import origin_of
 from extraction.domain.sitemaps import SITEMAP_RULE
 from extraction.fetch.browser import browser_thread
 from extraction.fetch.host_limits import HostLimits
+from extraction.fetch.page_answers import (
+    ANYTHING,
+    PAGES,
+    SITEMAP_BYTES,
+    check_answer,
+    check_body,
+    kinds_of,
+    refresh_address,
+    unpack_sitemap,
+)
 from extraction.fetch.page_renderer import render
-from extraction.fetch.page_text import decode_page, is_text, media_type, says_nothing
+from extraction.fetch.page_text import decode_page, media_type
 from extraction.fetch.politeness import HostSlot
 from extraction.fetch.proxy_turns import ProxyTurns
 from extraction.fetch.robots import RobotsRules
-from taskhub.errors import Rejected, TooLarge
 from taskhub.outbound import Refused, TooMuch, Unreachable, check_url
-from taskhub.outbound.answer_bodies import AnswerBody
-from taskhub.outbound.answers import redirect_address, retry_after
 from taskhub.outbound.client import GateClient, GateRequest, GateResponse, Judge
 from taskhub.security.masking import is_secret
 
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.1"
 JSON_ACCEPT = "application/json,*/*;q=0.1"
-PAGES, DATA, ANYTHING = "pages", "data", "anything"  # kinds of answers that are taken
-GZIP_MARK = b"\x1f\x8b"
-SITEMAP_BYTES = 50 * 1024 * 1024  # as sitemaps.org allows
 REFRESHES_MAX = 5
-_PAGE_TYPES = ("text/", "application/xhtml", "application/xml")
 
 
 @dataclass
@@ -121,17 +123,17 @@ class PageFetcher:
     ) -> tuple[GateResponse, str]:
         """The answer that a browser stays at, and its text: pages may lead on to another at once."""
         seconds = self._client.policy.total_timeout
-        judge = partial(check_answer, kinds=_kinds_of(rule) if self._payload.reads_data else PAGES)
+        judge = partial(check_answer, kinds=kinds_of(rule) if self._payload.reads_data else PAGES)
         call = self._call(url, rule, first)
         try:
             async with asyncio.timeout(seconds):
                 for _ in range(REFRESHES_MAX + 1):
                     answer = await self._call_by_turn(call, slot, judge)
                     if rule.number == SITEMAP_RULE:
-                        answer.body = _unpacked(answer.body)
+                        answer.body = unpack_sitemap(answer.body)
                     check_body(answer)
                     text = decode_page(answer.body, answer.headers.get("Content-Type"))
-                    if (target := _refresh_address(answer, text)) is None:
+                    if (target := refresh_address(answer, text)) is None:
                         return answer, text
                     await slot.acquire(target)
                     call = self._call(target, rule, False)
@@ -246,63 +248,3 @@ def _pagination(rule: ExtractionRule) -> Pagination | None:
     max_steps = settings.EXTRACTION_CHROME_STEPS
     paginator = rule.paginator
     return Pagination(paginator.type, paginator.selector, paginator.attr, min(max_steps, paginator.pages or max_steps))
-
-
-def _unpacked(body: bytes) -> bytes:
-    """A sitemap, which may be packed by gzip. Raises `PageFailure`."""
-    if not body.startswith(GZIP_MARK):
-        return body
-    unpacking = AnswerBody("gzip", SITEMAP_BYTES)
-    try:
-        pieces = list(unpacking.feed(body))
-        unpacking.finish()
-        return b"".join(pieces)
-    except TooLarge:
-        raise PageFailure(f"The sitemap has more than {SITEMAP_BYTES} bytes.") from None
-    except Rejected as problem:
-        raise PageFailure(f"The sitemap is packed in a way that is broken. {problem.detail}") from None
-    finally:
-        unpacking.close()
-
-
-def _kinds_of(rule: ExtractionRule) -> str:
-    """Which answers a rule can read: one that says how it reads asks no server for that."""
-    if rule.kind in {JSON, XML} or rule.number == SITEMAP_RULE:
-        return ANYTHING
-    return PAGES if rule.kind else DATA
-
-
-def check_answer(answer: GateResponse, *, kinds: str = PAGES) -> None:
-    """Raises `PageFailure` for an answer that is no page, of HTML or XML; with `kinds`, nor JSON, or of any type."""
-    if answer.status >= 300:
-        raise PageFailure(
-            f"The server answers {answer.status}.",
-            retry=may_succeed_later(answer.status),
-            retry_after=retry_after(answer.headers),
-            status=answer.status,
-        )
-    kind = media_type(answer.headers.get("Content-Type", ""))
-    is_page = kind.startswith(_PAGE_TYPES) or kind.endswith("+xml") or says_nothing(kind)
-    if not (is_page or kinds == ANYTHING or (kinds == DATA and is_json_type(kind))):
-        raise PageFailure(f"It is no page, but {kind[:100]}.", status=answer.status)
-
-
-def check_body(answer: GateResponse) -> None:
-    """Raises `PageFailure` for an answer whose type says nothing, and whose bytes are no text."""
-    kind = media_type(answer.headers.get("Content-Type", ""))
-    is_told = kind.startswith(_PAGE_TYPES) or kind.endswith("+xml") or is_json_type(kind)
-    if not is_told and not is_text(answer.body):
-        raise PageFailure(f"It is no page, but {kind[:100] or 'data without a type'}.", status=answer.status)
-
-
-def _refresh_address(answer: GateResponse, text: str) -> str | None:
-    """Where a page leads to in a moment, by its header `Refresh` or as it says itself; None for nowhere else."""
-    target = refresh_target(answer.headers.get("Refresh", "")) or meta_refresh_target(text)
-    if target is None:
-        return None
-    try:
-        url = redirect_address(answer.url, target.encode("utf-8", "surrogateescape"))
-    except ValueError:
-        return None
-    is_page = url[:5].lower() == "http:" or url[:6].lower() == "https:"
-    return url if is_page and url != answer.url.partition("#")[0] else None

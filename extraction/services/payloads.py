@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from extraction.domain.payload import PagesPayload, Payload
+from extraction.domain.pages_payload import PagesPayload
+from extraction.domain.payload import Payload
 from extraction.domain.preview_payload import TRIED, PreviewPayload
 from extraction.domain.result_formats import PREVIEW, SUGGESTIONS
 from extraction.domain.search_payload import ENGINE, SearchPayload

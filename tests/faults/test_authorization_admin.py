@@ -24,7 +24,7 @@ from django_celery_beat.models import (
 from django_celery_results.models import TaskResult
 from knox.models import AuthToken
 
-from extraction.domain.payload import PagesPayload
+from extraction.domain.pages_payload import PagesPayload
 from extraction.services.process_lifecycle import add_first_pages
 from extraction.services.processes import run_task
 from extraction.services.tasks import create_task

@@ -8,7 +8,7 @@ from django.test import Client
 from django_celery_beat.models import PeriodicTask
 
 from crawlers.models import CrawlerCall, CrawlerTask
-from extraction.domain.payload import PagesPayload
+from extraction.domain.pages_payload import PagesPayload
 from extraction.models import ExtractionPage, Process
 from extraction.services.process_lifecycle import add_first_pages
 from sequences.services.sequence_execution import perform_sequence

@@ -11,7 +11,7 @@ import pytest
 
 from extraction import reader_process
 from extraction.domain.page_reader import read_page
-from extraction.domain.payload import PagesPayload
+from extraction.domain.pages_payload import PagesPayload
 from extraction.domain.process_status import PageFailure
 from extraction.reader_process import ReaderProcess, ReadPage
 

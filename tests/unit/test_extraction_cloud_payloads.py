@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from extraction.domain.browser_actions import PageAction
 from extraction.domain.page_reader import read_page
-from extraction.domain.payload import PagesPayload
+from extraction.domain.pages_payload import PagesPayload
 from extraction.domain.render_job import BrowserAction
 from extraction.domain.single_page_payload import PRODUCT, parse_single_page
 from extraction.examples.site import respond

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extraction.domain.page_reader import PageReading, read_page
-from extraction.domain.payload import PagesPayload
+from extraction.domain.pages_payload import PagesPayload
 from extraction.fetch.page_text import decode_page
 
 FOLDERS = sorted((Path(__file__).parents[1] / "data" / "pages").iterdir())

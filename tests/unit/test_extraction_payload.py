@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extraction.domain.payload import PagesPayload
+from extraction.domain.pages_payload import PagesPayload
 from extraction.domain.result_formats import format_named
 from extraction.domain.tables import TableLosses, columns_of, rows_of
 from extraction.domain.text_filters import TextFilter, apply_filters

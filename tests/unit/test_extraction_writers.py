@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 
 from extraction.domain import tables
-from extraction.domain.payload import PagesPayload
+from extraction.domain.pages_payload import PagesPayload
 from extraction.domain.result_formats import MEDIA_TYPES
 from extraction.domain.tables import TableLosses
 from extraction.writers import spreadsheet, write_records

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extraction.domain.address_ranges import count_addresses, expand_address
-from extraction.domain.payload import PagesPayload
+from extraction.domain.pages_payload import PagesPayload
 from extraction.domain.sitemaps import read_sitemap
 from taskhub.errors import Rejected
 

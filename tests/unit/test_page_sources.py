@@ -12,7 +12,7 @@ from extraction.domain.json_source import script_data
 from extraction.domain.page_libraries import load_libraries
 from extraction.domain.page_reader import PageReading, read_page
 from extraction.domain.page_sources import source_kind
-from extraction.domain.payload import PagesPayload
+from extraction.domain.pages_payload import PagesPayload
 from extraction.domain.process_status import PageFailure
 from extraction.domain.xml_source import XmlSource
 from taskhub.errors import Rejected

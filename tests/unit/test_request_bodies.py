@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from extraction.domain.payload import PagesPayload
+from extraction.domain.pages_payload import PagesPayload
 from extraction.domain.request_bodies import FORM_TYPE, JSON_TYPE, TEXT_TYPE
 from taskhub.errors import Rejected
 

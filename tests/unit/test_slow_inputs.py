@@ -12,7 +12,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from crawlers.domain.parameters import CheckedDescriptions, find_value_errors, load_descriptions
-from extraction.domain.payload import PagesPayload
+from extraction.domain.pages_payload import PagesPayload
 from sequences.domain.conditions import FilterReader
 from sequences.domain.expressions import read_expression
 from sequences.domain.scope import Scope

@@ -12,7 +12,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from extraction.domain.page_reader import read_page
 from extraction.domain.page_sources import PageContent
-from extraction.domain.payload import PagesPayload
+from extraction.domain.pages_payload import PagesPayload
 from extraction.domain.suggestion.block_groups import MEMBERS_MAX, find_groups
 from extraction.domain.suggestion.page_outline import DEPTH_MAX, ELEMENTS_MAX, PageOutline
 from extraction.domain.suggestion.suggestions import Suggestion, suggest

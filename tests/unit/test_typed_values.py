@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extraction.domain.page_reader import read_page
-from extraction.domain.payload import PagesPayload
+from extraction.domain.pages_payload import PagesPayload
 from extraction.domain.tables import TableLosses, date_columns, typed_rows_of
 from extraction.domain.typed_values import parse_boolean, parse_date, parse_integer, parse_number
 from extraction.writers import write_records

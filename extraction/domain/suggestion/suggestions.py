@@ -10,11 +10,12 @@ from math import log2
 from typing import Any
 
 from extraction.domain.findings import has_value
+from extraction.domain.found_nodes import find_nodes
 from extraction.domain.html_source import HtmlSource, MirroredHtmlSource
 from extraction.domain.json_source import find_linked_data, parse_answer
-from extraction.domain.page_reader import Record, find_nodes, read_nodes
+from extraction.domain.page_reader import Record, read_nodes
 from extraction.domain.page_sources import HTML, JSON, JSON_LD, XML, PageContent, PageSource, source_kind
-from extraction.domain.payload import PagesPayload
+from extraction.domain.pages_payload import PagesPayload
 from extraction.domain.suggestion.block_groups import BlockGroup, find_groups, nests
 from extraction.domain.suggestion.block_slots import Slot, find_slots, sampled_blocks
 from extraction.domain.suggestion.data_lists import DataList, find_linked_lists, find_lists

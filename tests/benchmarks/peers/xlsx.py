@@ -28,7 +28,7 @@ def bare(path: str) -> None:
 
 
 def ours(path: str) -> None:
-    from extraction.domain.payload import PagesPayload
+    from extraction.domain.pages_payload import PagesPayload
     from extraction.writers import write_records
 
     fields = [{"name": name, "selector": "a"} for name in next(rows())]
