@@ -13,7 +13,9 @@ import redis
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
+from django.core.management.sql import emit_post_migrate_signal
 from django.db import DatabaseError, IntegrityError, connection, connections
+from django.db.migrations.executor import MigrationExecutor
 from kombu.exceptions import OperationalError
 
 from taskhub.celery import app
@@ -59,10 +61,23 @@ def prepare_database() -> str:
     """
     try:
         check_answers()
-        call_command("migrate", interactive=False, verbosity=0)
+        migrate()
         return first_superuser()
     finally:
         connections.close_all()
+
+
+def migrate() -> None:
+    """Brings the tables up to date.
+
+    Where no migration is missing, only what follows migrations is done: permissions, which a start that was killed may
+    have left out. Django's command would first make all models of all migrations, which takes a second.
+    """
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        call_command("migrate", interactive=False, verbosity=0)
+    else:
+        emit_post_migrate_signal(verbosity=0, interactive=False, db=connection.alias, plan=[])
 
 
 def check_answers() -> None:
