@@ -10,13 +10,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import django
 import hypothesis
 import psycopg
 import pytest
 from django.conf import settings
-from django.core.management import call_command
 from django.db import connections, transaction
 from django.test import TransactionTestCase
 from django.test.client import ClientHandler
@@ -133,25 +133,22 @@ TransactionTestCase._fixture_teardown = _empty_only_what_holds_rows  # type: ign
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(
-    django_db_modify_db_settings_parallel_suffix: None,
-    django_db_blocker: Any,
-    tmp_path_factory: pytest.TempPathFactory,
+    django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """To migrate takes ten seconds, so one test process does it, and each has a copy of that database."""
+    """To migrate takes ten seconds, so it is done once for all test processes and hubs."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return
-    connection, folder = connections["default"], tmp_path_factory.getbasetemp().parent
-    with FileLock(folder / "migrated.lock"), django_db_blocker.unblock():
-        if not (folder / "migrated").exists():
-            with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as server:
+    from tests import migrated_home
+
+    address, done = os.environ["DATABASE_URL"], tmp_path_factory.getbasetemp().parent / "migrated"
+    with FileLock(f"{done}.lock"):
+        if not done.exists():
+            with psycopg.connect(address, autocommit=True) as server:
                 server.execute("CREATE DATABASE migrated")
-            given = connection.settings_dict["NAME"]
-            connection.settings_dict["NAME"] = "migrated"
-            call_command("migrate", verbosity=0)
-            connection.close()
-            connection.settings_dict["NAME"] = given
-            (folder / "migrated").touch()
-    connection.settings_dict["TEST"]["TEMPLATE"] = "migrated"
+            migrated_home.restore(urlsplit(address)._replace(path="/migrated").geturl())
+            done.touch()
+    test = connections["default"].settings_dict["TEST"]
+    test.update(TEMPLATE="migrated", MIGRATE=False)  # there is nothing to migrate, which takes Django a second to see
 
 
 @dataclass

@@ -17,7 +17,8 @@ _users: defaultdict[str, set[str]] = defaultdict(set)  # the groups that a share
 class MixedScheduling(LoadGroupScheduling):  # type: ignore[misc]  # xdist has no types
     """One test process has tests of no group, which compute, while the others have groups, which mostly wait for hubs.
 
-    xdist alone begins with all groups: then the processors have little to do, and in the end too much.
+    xdist alone begins with all groups: then the processors have little to do, and in the end too much. Tests of no
+    group are distributed by file: what the tests of a file share is made once, not once in each process.
     """
 
     def __init__(self, config: pytest.Config, log: Any = None) -> None:
@@ -26,14 +27,24 @@ class MixedScheduling(LoadGroupScheduling):  # type: ignore[misc]  # xdist has n
 
     def _assign_work_unit(self, node: WorkerController) -> None:
         others = [group for other, group in self._groups.items() if other is not node and not all(group.values())]
-        if len(others) >= len(self.nodes) - 1:
-            single = next((scope for scope in self.workqueue if "::" in scope), None)  # groups are first
-            if single is not None:
-                self.workqueue.move_to_end(single, last=False)
-        scope, tests = next(iter(self.workqueue.items()))
-        if "::" not in scope:
-            self._groups[node] = tests
+        wanted = is_file if len(others) >= len(self.nodes) - 1 else is_group
+        scope = next(filter(wanted, self.workqueue), next(iter(self.workqueue)))
+        self.workqueue.move_to_end(scope, last=False)
+        if is_group(scope):
+            self._groups[node] = self.workqueue[scope]
         super()._assign_work_unit(node)
+
+    def _split_scope(self, nodeid: str) -> str:
+        """The group of a test, or its file."""
+        return str(super()._split_scope(nodeid)).partition("::")[0]
+
+
+def is_file(scope: str) -> bool:
+    return scope.endswith(".py")
+
+
+def is_group(scope: str) -> bool:
+    return not is_file(scope)
 
 
 @pytest.hookimpl(optionalhook=True)

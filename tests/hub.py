@@ -22,7 +22,8 @@ import pytest
 import requests
 from filelock import FileLock
 
-from taskhub.embedded import Home
+from tests import migrated_home
+from tests.plain_environment import plain_environment
 from tests.session import is_alive
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,7 +32,6 @@ ADMIN = "admin@hub.example"
 READY = "taskhub is ready at "
 START_SECONDS = 120
 STOP_SECONDS = 90
-STRANGE = ("TASKHUB_", "PYTEST_", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE")
 
 
 @dataclass
@@ -177,30 +177,8 @@ def start(place: Path, workers: int = 4) -> Reference:
 def new_home(prefix: str) -> Path:
     """A temporary home whose tables are there."""
     home = Path(tempfile.mkdtemp(prefix=prefix))
-    fill(home)
+    migrated_home.fill(home)
     return home
-
-
-def fill(home: Path) -> None:
-    """Makes an empty folder a copy of a home that was migrated, once for all hubs of the session."""
-    migrated = Path(os.environ["MIGRATED_HOME"])
-    with FileLock(f"{migrated}.lock"):
-        if not (done := migrated.with_suffix(".done")).exists():
-            _migrate(migrated)
-            done.touch()
-    for source, target in {(migrated, home), (_data(migrated), _data(home))}:
-        subprocess.run(["cp", "--archive", "--reflink=auto", f"{source}/.", target], check=True)  # with their owners
-
-
-def _migrate(home: Path) -> None:
-    subprocess.run([sys.executable, "manage.py", "migrate", "-v", "0"], cwd=ROOT, env=hasty(home), check=True)
-    with open(_data(home) / "postgres/postgresql.auto.conf", "a") as settings:
-        settings.write("fsync = off\n")  # no test cuts the power
-
-
-def _data(home: Path) -> Path:
-    """The folder of the servers' files, which may be another where their account cannot reach the home."""
-    return Home(home).locate_data()[0]
 
 
 def start_up(environment: dict[str, str], log: Path, *, port: int, workers: int) -> "subprocess.Popen[bytes]":
@@ -241,8 +219,7 @@ def stop(reference: Reference) -> None:
 
 def environment(home: Path) -> dict[str, str]:
     """A newcomer's environment: nothing that the tests set, so that the hub brings its own PostgreSQL and Redis."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(STRANGE)}
-    return plain | {
+    return plain_environment() | {
         "TASKHUB_HOME": str(home),
         "TASKHUB_ADMIN_EMAIL": ADMIN,
         "TASKHUB_ADMIN_PASSWORD": PASSWORD,

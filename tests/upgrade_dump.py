@@ -9,7 +9,6 @@ A sequence and a crawler task go on when the dump is made. The key, the password
 
 import contextlib
 import json
-import os
 import re
 import socket
 import subprocess
@@ -22,7 +21,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from tests.hub import PASSWORD, STRANGE, Caller
+from tests.hub import PASSWORD, Caller
+from tests.plain_environment import plain_environment
 
 SECRET_KEY = "upgrade test: encrypts the dump and nothing else"
 API_KEY = f"thk_0123456789ab_{'upgrade'.ljust(43, '0')}"
@@ -244,13 +244,10 @@ def dump(tree: Path, address: str) -> str:
 
 
 def main(tree: Path) -> None:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(STRANGE)}
     with tempfile.TemporaryDirectory(prefix="before-") as home, neighbour() as site:
-        environment = plain | {
-            "TASKHUB_HOME": home,
-            "TASKHUB_SECRET_KEY": SECRET_KEY,
-            "TASKHUB_ADMIN_PASSWORD": PASSWORD,
-        }
+        environment = plain_environment(
+            TASKHUB_HOME=home, TASKHUB_SECRET_KEY=SECRET_KEY, TASKHUB_ADMIN_PASSWORD=PASSWORD
+        )
         with running(tree, environment) as url:
             fill(url, site)
             shell = [str(tree / ".venv/bin/python"), "manage.py", "shell", "-v", "0", "--no-imports", "-c"]

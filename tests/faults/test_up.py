@@ -21,7 +21,8 @@ import requests
 from taskhub.embedded import CannotStart, ProcessRegister
 from taskhub.embedded.process_registry import session_of
 from taskhub.up import free_port as free_port_of
-from tests.hub import STRANGE, fill
+from tests.migrated_home import fill
+from tests.plain_environment import plain_environment
 from tests.ports import free_port
 from tests.unprivileged import as_user, give
 
@@ -29,10 +30,6 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 120.0
 READY = "taskhub is ready at "
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("up")]
-
-
-def plain_environment(**variables: str) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(STRANGE)} | variables
 
 
 def lives(process: psutil.Process) -> bool:

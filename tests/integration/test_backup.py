@@ -19,7 +19,8 @@ from django.db import OperationalError, connection
 from taskhub.embedded import client_programs
 from taskhub.management import backup_archive
 from taskhub.management.database_dump import _without_newer_settings
-from tests.hub import PASSWORD, ROOT, STRANGE, Hub
+from tests.hub import PASSWORD, ROOT, Hub
+from tests.plain_environment import plain_environment
 
 READ = """
 import json
@@ -135,8 +136,7 @@ def test_an_archive_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 def test_where_there_is_no_hub_nothing_is_backed_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where the command is called in another folder: no new home is made there, and no archive of nothing."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(STRANGE)}
-    done = manage(plain, "backup", "hub.tar", folder=tmp_path)
+    done = manage(plain_environment(), "backup", "hub.tar", folder=tmp_path)
     assert (done.returncode, done.stderr) == (
         2,
         f"There is no hub in {tmp_path}/var: set TASKHUB_HOME to the home of the hub.\n",

@@ -20,6 +20,7 @@ import redis
 from taskhub.embedded import OWNER, CannotStart, Home, Servers, check_addresses, ensure_services
 from taskhub.embedded import home as home_module
 from taskhub.embedded.postgres import Postgres
+from tests.migrated_home import fill
 from tests.unprivileged import as_user, give
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +41,14 @@ def place() -> Iterator[Path]:
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def home(place: Path) -> Path:
+    """One that was used before, for what is not about making it: to make a cluster takes a second."""
+    home = place / "var"
+    fill(home)
+    return home
 
 
 @pytest.fixture(autouse=True)
@@ -125,25 +134,26 @@ def test_a_user_who_is_not_root_starts_them(place: Path) -> None:
     assert servers_of(place / "var") == []
 
 
-def test_borrowers_share_the_servers_and_the_last_one_stops_them(place: Path) -> None:
-    with borrower(place) as first:
+def test_borrowers_share_the_servers_and_the_last_one_stops_them(home: Path) -> None:
+    with borrower(home) as first:
         told(first)
-        with borrower(place) as second:
+        with borrower(home) as second:
             environment = told(second)
-            started = {process.pid for process in servers_of(place)}
+            started = {process.pid for process in servers_of(home)}
             assert first.stdin is not None
             first.stdin.write("\n")
             first.stdin.flush()
             assert query(environment, "SELECT 1") == 1
             assert first.poll() is None  # waits for the second
-            assert started <= {process.pid for process in servers_of(place)}
+            assert started <= {process.pid for process in servers_of(home)}
             second.communicate("\n", timeout=PATIENCE)
         first.wait(PATIENCE)
-    assert servers_of(place) == []
+    assert servers_of(home) == []
 
 
 @pytest.mark.parametrize("name", ["x" * 100, "one,two"])
 def test_sockets_move_where_their_path_would_not_work(place: Path, name: str) -> None:
+    fill(place / name)
     with ensure_services(place / name) as environment:
         sockets = Servers.of(Home(place / name), {}).private[0].sockets
         assert sockets.parent == Path("/tmp")
@@ -185,36 +195,36 @@ def test_programs_that_the_account_cannot_reach_are_copied(place: Path, monkeypa
 # After a kill
 
 
-def test_a_killed_borrower_leaves_servers_that_the_next_one_ends(place: Path) -> None:
-    with borrower(place) as first:
+def test_a_killed_borrower_leaves_servers_that_the_next_one_ends(home: Path) -> None:
+    with borrower(home) as first:
         told(first)
-        before = {process.pid for process in servers_of(place)}
+        before = {process.pid for process in servers_of(home)}
         first.kill()
-    with ensure_services(place) as environment:
+    with ensure_services(home) as environment:
         assert query(environment, "SELECT 1") == 1
-        assert not before & {process.pid for process in servers_of(place)}
+        assert not before & {process.pid for process in servers_of(home)}
 
 
-def test_a_killed_postgres_is_recovered(place: Path) -> None:
-    with borrower(place) as first:
+def test_a_killed_postgres_is_recovered(home: Path) -> None:
+    with borrower(home) as first:
         environment = told(first)
         query(environment, "CREATE TABLE kept AS SELECT 1 AS id")
         first.kill()
-    for process in servers_of(place):
+    for process in servers_of(home):
         process.kill()
-    with ensure_services(place) as environment:
+    with ensure_services(home) as environment:
         assert query(environment, "SELECT count(*) FROM kept") == 1
 
 
-def test_a_lock_file_that_names_a_stranger_is_stale(place: Path) -> None:
-    with ensure_services(place):
-        server = Servers.of(Home(place), {}).postgres
+def test_a_lock_file_that_names_a_stranger_is_stale(home: Path) -> None:
+    with ensure_services(home):
+        server = Servers.of(Home(home), {}).postgres
         assert isinstance(server, Postgres)
         lines = (server.folder / "postmaster.pid").read_text().splitlines()
     with subprocess.Popen(as_user(["sleep", "600"])) as stranger:
         try:
             (server.folder / "postmaster.pid").write_text("\n".join([str(stranger.pid), *lines[1:]]) + "\n")
-            with ensure_services(place) as environment:
+            with ensure_services(home) as environment:
                 assert query(environment, "SELECT 1") == 1
             assert stranger.poll() is None
         finally:
@@ -286,9 +296,9 @@ def test_no_redis_is_told_in_one_sentence(place: Path, monkeypatch: pytest.Monke
         server.prepare()
 
 
-def test_the_wheels_redis_serves_when_none_is_on_the_path(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(place))
-    with ensure_services(place / "var") as environment, redis.Redis.from_url(environment["REDIS_URL"]) as client:
+def test_the_wheels_redis_serves_when_none_is_on_the_path(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(home.parent))
+    with ensure_services(home) as environment, redis.Redis.from_url(environment["REDIS_URL"]) as client:
         assert client.config_get("appendonly") == {"appendonly": "yes"}
         assert client.info("server")["server_name"] == "valkey"
 
@@ -338,19 +348,18 @@ def test_an_old_server_of_the_path_serves_where_the_wheel_is_missing(
     assert "--appenddirname" not in program.argv
 
 
-def test_a_server_that_does_not_start_is_told(place: Path) -> None:
-    with ensure_services(place):
-        data, _ = Home(place).locate_data()
+def test_a_server_that_does_not_start_is_told(home: Path) -> None:
+    data, _ = Home(home).locate_data()
     (data / "postgres" / "PG_VERSION").write_text("9.6\n")
-    with pytest.raises(CannotStart, match=r"did not start: see .*servers\.log"), ensure_services(place):
+    with pytest.raises(CannotStart, match=r"did not start: see .*servers\.log"), ensure_services(home):
         pytest.fail("it started")
-    assert servers_of(place) == []
+    assert servers_of(home) == []
 
 
-def test_a_lock_says_who_holds_it(place: Path) -> None:
-    with borrower(place) as first:
+def test_a_lock_says_who_holds_it(home: Path) -> None:
+    with borrower(home) as first:
         told(first)
-        with Home(place).lock(OWNER) as owner:
+        with Home(home).lock(OWNER) as owner:
             assert not owner.try_take("me")
             assert f"(pid {first.pid})" in owner.holder()
         first.send_signal(signal.SIGINT)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub import ROOT, STRANGE
+from tests.hub import ROOT
+from tests.plain_environment import plain_environment
 from tests.session import is_alive, processes_of
 
 FLAG = "ENDLESS_TEST_RUNS"  # the variable that names the file which says so
@@ -34,11 +35,10 @@ class Suite:
 def running_suite(flag: Path, *options: str) -> Iterator[Suite]:
     folder = Path(tempfile.mkdtemp(prefix="suite-"))
     folder.chmod(0o755)  # the servers' account passes through
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(STRANGE)}
     with subprocess.Popen(
         [sys.executable, "-m", "pytest", *options, "tests/integration/endless.py"],
         cwd=ROOT,
-        env=environment | {"TMPDIR": str(folder), FLAG: str(flag)},
+        env=plain_environment(TMPDIR=str(folder), **{FLAG: str(flag)}),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
