@@ -80,12 +80,12 @@ def save_sequence(
     with transaction.atomic():
         stored, _ = StoredSequence.objects.get_or_create(owner=user, name=name)
         stored = StoredSequence.objects.select_for_update().get(pk=stored.pk)
-        if check_version:
-            check_version(stored.newest)
         newest = stored.versions.filter(number=stored.newest).first()
         is_same = newest and {key: getattr(newest, key) for key in content} == content
         if newest and is_same and written in ("", newest.written):
-            return newest, False
+            return newest, False  # whoever stored it: it may be the same call, sent again
+        if check_version:
+            check_version(stored.newest)
         if stored.newest >= VERSIONS_MAX:
             raise Rejected(f"A sequence has at most {VERSIONS_MAX} versions.")
         if newest is None and StoredSequence.objects.filter(owner=user).count() > SEQUENCES_MAX:

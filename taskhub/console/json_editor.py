@@ -7,7 +7,7 @@ from typing import Any
 from taskhub.errors import Problem
 from taskhub.jsontools.json_places import Keys, TextPlace, find_places, keys_of_path, keys_of_pointer
 
-ROWS_MIN, ROWS_MAX = 6, 30
+ROWS_MIN, ROWS_MAX = 4, 30
 FAULTS_MAX = 50  # that are shown
 
 
@@ -39,6 +39,7 @@ class JsonEditor:
     schema: str = ""
     faults: list[EditorFault] = field(default_factory=list)
     rows_min: int = ROWS_MIN
+    is_readonly: bool = False
 
     @property
     def id(self) -> str:

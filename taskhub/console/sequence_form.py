@@ -53,8 +53,7 @@ class SequenceForm:
     @classmethod
     def stored(cls, shown: SequenceVersion, newest: int) -> "SequenceForm":
         """A version of a stored sequence, to be changed into the one after the newest."""
-        texts = {field: written(getattr(shown, field)) for field in STORED}
-        texts["sequence"] = shown.written or texts["sequence"]
+        texts = {field: written(getattr(shown, field)) for field in STORED} | {"sequence": text_of(shown)}
         return cls(texts, name=shown.stored.name, description=shown.description, version=newest, is_stored=True)
 
     @classmethod
@@ -75,7 +74,7 @@ class SequenceForm:
             check=reverse("console:sequences-check") if field in STORED else "",
             schema="/sequences/schema.json" if field == "sequence" else "",
             faults=self.faults[field],
-            rows_min=16 if field == "sequence" else 6,
+            rows_min=16 if field == "sequence" else 4,
         )
 
     @property
@@ -123,6 +122,11 @@ class SequenceForm:
             self.add_faults(field, refusal)
             return None
         return value
+
+
+def text_of(shown: SequenceVersion) -> str:
+    """A stored sequence as its author wrote it, or as JSON where that is not known."""
+    return shown.written or written(shown.sequence)
 
 
 def written(value: Any) -> str:

@@ -24,6 +24,7 @@ from taskhub.console.console_view import entries_of, list_position
 from taskhub.console.json_editor import JsonEditor, faults_of, sent_text
 from taskhub.console.json_tree import JsonView
 from taskhub.console.schema_form import SchemaForm
+from taskhub.console.sequence_form import text_of
 from taskhub.errors import Problem, Rejected
 from taskhub.jsontools.jsonc import parse_jsonc
 from taskhub.web.cursor_pagination import read_page
@@ -123,11 +124,12 @@ def _page(request: HttpRequest, shown: SequenceVersion, form: _InputsForm, statu
     schedules = schedules_by_sequence(request.user).get(name, [])
     versions = all_versions(request.user, name).defer(*UNLISTED)
     page = read_page(versions, "-number", VERSIONS, after=list_position(request))
-    values = [("Sequence", shown.sequence), ("Inputs", shown.inputs), ("Outputs", shown.outputs)]
+    values = [("Inputs", shown.inputs), ("Outputs", shown.outputs)]
     context = {
         "shown": shown,
         "is_newest": shown.number == shown.stored.newest,
         "form": form,
+        "text": JsonEditor("text", "What it does", text_of(shown), is_readonly=True),
         "values": [JsonView(title, value) for title, value in values if value is not None],
         "versions": page.rows,
         "last_version": page.rows[-1].number if page.has_next else None,

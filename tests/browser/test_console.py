@@ -86,7 +86,12 @@ def paths_of(olga: Caller, person: str) -> dict[str, str]:
         "process": f"/console/extraction/process/{process}",
         "password": "/console/password",
     }
-    return paths | ({"parts": "/console/parts"} if person == "staff" else {})
+    for_staff = {
+        "parts": "/console/parts",
+        "sequences": "/console/sequences",
+        "sequence-editor": "/console/sequences/new?recipe=refresh_a_token",
+    }
+    return paths | (for_staff if person == "staff" else {})
 
 
 @pytest.mark.parametrize(("person", "looks"), [("user", LOOKS), ("staff", [LOOKS[0], LOOKS[-1]])])

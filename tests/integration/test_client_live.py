@@ -153,7 +153,7 @@ def test_sequences_secrets_and_schedules(hub: Hub) -> None:
         with pytest.raises(InvalidRequest) as invalid:
             client.sequences.validate({"requests": [{"method": "GOT"}]})
         assert "requests[0].method" in {error["path"] for error in invalid.value.errors}
-        client.sequences.put("client-test", sequence, description="who am I")
+        client.sequences.put("client-test", sequence, description="who am I", if_version=0)
         assert client.sequences.get("client-test")["description"] == "who am I"
         run = client.sequences.submit("client-test")
         run.wait()

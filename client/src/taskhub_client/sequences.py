@@ -98,11 +98,18 @@ class SequenceCalls:
         description: str = "",
         inputs: Mapping[str, Any] | None = None,
         outputs: Mapping[str, str] | None = None,
+        if_version: int | None = None,
     ) -> Flow[JsonObject]:
-        """Stores a sequence; a change is a new version."""
+        """Stores a sequence; a change is a new version.
+
+        With `if_version` it is stored in place of that version alone, 0 for none. Raises `Conflict` for another one.
+        """
         members = {"sequence": dict(sequence), "description": description, "inputs": inputs, "outputs": outputs}
         body = {key: value for key, value in members.items() if value is not None and value != ""}
-        return (yield from call_object(Request("PUT", f"/sequences/{quote(name, safe='')}", json=body)))
+        headers = {} if if_version is None else {"If-Match": f'"{if_version}"'}
+        return (
+            yield from call_object(Request("PUT", f"/sequences/{quote(name, safe='')}", json=body, headers=headers))
+        )
 
     @operation
     def delete(self, name: str) -> Flow[None]:

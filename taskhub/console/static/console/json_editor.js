@@ -35,6 +35,7 @@ class Editor {
     const behind = layer("editor-behind", frame);
     this.marks = layer("editor-marks", behind);
     this.colours = layer("editor-colours", behind);
+    if (this.area.readOnly) return;
     const hint = document.getElementById(`${this.area.id}-help`)?.querySelector("[data-editor-hint]");
     if (hint) hint.hidden = false;
   }
@@ -146,7 +147,7 @@ class Editor {
   keydown(event) {
     const wasLeaving = this.isLeaving;
     this.isLeaving = event.key === "Escape" || (wasLeaving && event.key === "Shift");
-    if (event.isComposing || event.altKey) return;
+    if (event.isComposing || event.altKey || this.area.readOnly) return;
     const { selectionStart: start, selectionEnd: end } = this.area;
     const isControlled = event.ctrlKey || event.metaKey;
     let isDone = false;

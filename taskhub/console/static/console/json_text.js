@@ -91,12 +91,19 @@ function unquoted(word) {
 
 // The schema
 
+// Of several alternatives none requires anything, for another one may be meant. Null is none.
+function alternativesOf(schemas) {
+  const others = schemas.filter((schema) => schema?.type !== "null");
+  return others.length > 1 ? others.map((schema) => ({ ...schema, required: [] })) : others;
+}
+
 // A schema with what it refers to, and all of its alternatives.
 function expanded(schema, root, seen = new Set()) {
   if (!schema || typeof schema !== "object" || seen.has(schema)) return [];
   seen.add(schema);
   const referred = schema.$ref?.startsWith("#") ? schema.$ref.slice(2).split("/").reduce((value, key) => value?.[key.replace(/~1/g, "/").replace(/~0/g, "~")], root) : null;
-  const inner = [referred, ...["anyOf", "oneOf", "allOf"].flatMap((word) => schema[word] ?? []), schema.then, schema.else];
+  const alternatives = ["anyOf", "oneOf"].flatMap((word) => alternativesOf(schema[word] ?? []));
+  const inner = [referred, ...alternatives, ...(schema.allOf ?? []), schema.then, schema.else];
   return [schema, ...inner.flatMap((one) => expanded(one, root, seen))];
 }
 
