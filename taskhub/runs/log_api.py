@@ -7,6 +7,7 @@ from uuid import UUID
 from django.http import HttpResponseBase
 from django.urls import path
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from rest_framework import serializers
 from rest_framework.generics import GenericAPIView
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -36,6 +37,15 @@ class LogFilters(QuerySerializer):
 
     level = AnyCaseChoice(list(LOG_LEVELS), required=False, help_text="Lines of this level, and of those above it")
     follow = FlagFilter(required=False, help_text="Server-sent events: lines as they come, until the run ends")
+    moves = FlagFilter(
+        required=False, help_text="Of events: those named `run` as well, as `/runs/{id}/events` sends them"
+    )
+    after = serializers.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=2**63 - 1,
+        help_text="Lines behind the one with this id, as events have it",
+    )
 
 
 class RunLogView(CheckedView, GenericAPIView[LogLine]):
@@ -63,15 +73,16 @@ class RunLogView(CheckedView, GenericAPIView[LogLine]):
 
         What its work logged and printed, and the traceback of what failed, oldest first. Page by page; with `Accept:
         application/x-ndjson` all lines at once; with `follow`, or `Accept: text/event-stream`, server-sent events named
-        `log`, whose id is the line's, and one named `end`. A log has up to 10,000 lines or 5 MiB, without secrets, and
-        is kept as long as its run.
+        `log`, whose id is the line's, and one named `end`; with `moves` those of the run, too. A log has up to 10,000
+        lines or 5 MiB, without secrets, and is kept as long as its run.
         """
         query = self.check_query(request, LogFilters)
         level = logging.getLevelNamesMapping()[query["level"]] if "level" in query else 0
         run = visible_run(run_id=run_id, user=request.user)
         if query.get("follow") or isinstance(request.accepted_renderer, EventStreamRenderer):
-            return stream_of_log(request, run_id=run.pk, level=level)
-        lines = LogLine.objects.filter(run=run, level__gte=level)
+            moves = bool(query.get("moves"))
+            return stream_of_log(request, run_id=run.pk, level=level, after=query.get("after", 0), moves=moves)
+        lines = LogLine.objects.filter(run=run, level__gte=level, pk__gt=query.get("after", 0))
         if isinstance(request.accepted_renderer, NdjsonRenderer):
             render = JSONRenderer().render
             pieces = [render(LogLineSerializer(line).data) + b"\n" for line in lines]

@@ -106,39 +106,56 @@ def stream_of_events(request: Request, *, run_id: UUID) -> EventStreamResponse |
     return _event_stream(request, [run_id], next_piece)
 
 
-def stream_of_log(request: Request, *, run_id: UUID, level: int) -> EventStreamResponse | Response:
+def stream_of_log(
+    request: Request, *, run_id: UUID, level: int, after: int, moves: bool
+) -> EventStreamResponse | Response:
     """Server-sent events of a run's log, as `stream_of_rows` gives them: a line each, from `level` on."""
     lines = LogLine.objects.filter(run_id=run_id, level__gte=level)
 
     def rows_after(position: int, most: int) -> list[tuple[int, Any]]:
         return [(line.pk, LogLineSerializer(line).data) for line in lines.filter(pk__gt=position)[:most]]
 
-    return stream_of_rows(request, run_id=run_id, topic=log_topic(run_id), name="log", rows_after=rows_after)
+    topic = log_topic(run_id)
+    return stream_of_rows(
+        request, run_id=run_id, topic=topic, name="log", rows_after=rows_after, after=after, moves=moves
+    )
 
 
 def stream_of_rows(
-    request: Request, *, run_id: UUID, topic: str, name: str, rows_after: Callable[[int, int], list[tuple[int, Any]]]
+    request: Request,
+    *,
+    run_id: UUID,
+    topic: str,
+    name: str,
+    rows_after: Callable[[int, int], list[tuple[int, Any]]],
+    after: int = 0,
+    moves: bool = False,
 ) -> EventStreamResponse | Response:
     """Server-sent events of what a run leaves behind: one each, called `name`, until it has ended; and one of its end.
 
     `rows_after(position, most)` gives what comes after a position, in its order: up to so many positions and their
     data. `topic` is published when there is more. Raises as `answer_when_ended` does. It goes on behind the position
-    that `Last-Event-ID` names.
+    that `Last-Event-ID` names, or `after`. With `moves` the run is an event, too, called `run`, each time it has moved.
     """
     run = visible_run(run_id=run_id, user=request.user)
     seen = request.headers.get("Last-Event-ID", "")
-    position = int(seen) if seen.isascii() and seen.isdecimal() and len(seen) < 19 else 0
+    position = max(after, int(seen) if seen.isascii() and seen.isdecimal() and len(seen) < 19 else 0)
     if run.ended and seen and not rows_after(position, 1):
         return Response(status=204)
 
+    revision = 0
+
     def next_piece() -> EventPiece:
-        nonlocal position
+        nonlocal position, revision
         run = visible_run(run_id=run_id, user=request.user)  # first: what it left before its end is there then
         new = rows_after(position, PIECE_ROWS)
         position = new[-1][0] if new else position
         is_full = len(new) == PIECE_ROWS
         is_last = run.ended and not is_full
         events = [_event(number, name, data) for number, data in new]
+        if moves and run.revision != revision and not is_full:
+            revision = run.revision
+            events.append(_event(position, "run", RunSerializer(run).data))
         if is_last:
             events.append(_event(position, "end", {"state": run.state}))
         return EventPiece(b"".join(events) or STILL_HERE, is_last, is_full)

@@ -236,6 +236,22 @@ def test_a_log_that_has_ended_is_followed_to_its_end(owner: Person) -> None:
     assert owner.get(f"/runs/{quiet}/logs?follow=true", headers={"Last-Event-ID": "0"}).status_code == 204
 
 
+def test_one_stream_tells_the_log_and_the_moves_of_a_run(owner: Person) -> None:
+    run_id, lines = logs_of(owner, Broken, times=2)
+    path = f"/runs/{run_id}/logs?follow=true&moves=true"
+    seen = events_of(owner.get(path))
+    assert [name for _, name, _ in seen] == ["log", "log", "log", "log", "run", "end"]
+    shown = owner.get(f"/runs/{run_id}").json()
+    assert seen[-2][2].items() <= shown.items()
+    assert seen[-2][2]["state"] == "FAILURE"
+    third = seen[1][0]
+    assert events_of(owner.get(f"{path}&after={third}")) == seen[2:]
+    assert events_of(owner.get(f"{path}&after={third}", headers={"Last-Event-ID": seen[2][0]})) == seen[3:]
+    assert owner.get(f"/runs/{run_id}/logs?after={third}").json()["results"] == lines[2:]
+    for nonsense in ("x", "-1", str(2**63)):
+        assert owner.get(f"{path}&after={nonsense}").status_code == 400
+
+
 def test_a_log_is_followed_while_the_run_goes_on(owner: Person) -> None:
     """Each line is there to be read while the walk, whose transaction is open, waits for somebody to have read it."""
     followed: list[str] = []
