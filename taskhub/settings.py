@@ -50,6 +50,7 @@ ASGI_APPLICATION = "taskhub.asgi.application"
 APPEND_SLASH = False  # taskhub.web.middleware.OptionalSlashMiddleware serves both spellings without a redirect
 USE_X_FORWARDED_HOST = False
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+CSRF_FAILURE_VIEW = "taskhub.web.problems.csrf_failure"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if PUBLIC_URL.startswith("https://") else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
 
@@ -98,6 +99,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "taskhub.console.problem_pages.ProblemPagesMiddleware",
     "taskhub.web.middleware.HubNamesMiddleware",
     "taskhub.web.middleware.ProblemDetailsMiddleware",
     "django.middleware.security.SecurityMiddleware",

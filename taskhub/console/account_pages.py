@@ -1,6 +1,7 @@
 """The sign-in and the sign-out, the sign-up where it is open, and the page on which people change their password."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django import forms
 from django.conf import settings
@@ -42,6 +43,12 @@ class SignInView(ConsoleView, LoginView):
 
     def get_context_data(self, **context: Any) -> dict[str, Any]:
         return super().get_context_data(**context, is_sign_up_open=settings.OPEN_SIGNUP)
+
+    def get_redirect_url(self) -> str:
+        """Where somebody came from; empty for these pages themselves, to which he would be led for ever."""
+        address: str = super().get_redirect_url()
+        own = {reverse("console:sign-in"), reverse("console:sign-out")}
+        return "" if urlsplit(address).path.rstrip("/") in own else address
 
 
 class SignOutView(ConsoleView):

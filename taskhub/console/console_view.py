@@ -52,6 +52,13 @@ class ConsoleView(View):
             response.headers.setdefault(name, value)
         return response
 
+    def http_method_not_allowed(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        problem = Problem("Forms are sent to this address; there is nothing to look at.", title="No page")
+        problem.status = HTTPStatus.METHOD_NOT_ALLOWED
+        response = error_page(request, problem)
+        response["Allow"] = ", ".join(self._allowed_methods())
+        return response
+
     def _refusal(self, request: HttpRequest) -> HttpResponseBase | None:
         """The way to the sign-in, for those who have to go there. Raises `NotFound` and `TooMany`."""
         throttle = RouteThrottle()

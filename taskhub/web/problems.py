@@ -143,6 +143,12 @@ def forbidden(request: HttpRequest, exception: Exception) -> JsonResponse:
     return problem_response(errors.Forbidden())
 
 
+def csrf_failure(request: HttpRequest, reason: str = "") -> JsonResponse:
+    """Django's CSRF_FAILURE_VIEW. A form has another token after a sign-in, also in another window."""
+    words = "The page is older than your sign-in, or the browser keeps no cookies. Open the page again."
+    return problem_response(errors.Forbidden(words))
+
+
 def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
     return problem_response(errors.NotFound(f"There is nothing at {request.path}."))
 

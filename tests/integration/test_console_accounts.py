@@ -1,5 +1,6 @@
 """The console's sign-in, sign-out and change of the password, and what each of its pages has."""
 
+import html
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,6 +39,16 @@ def test_people_sign_in_and_come_back_to_where_they_were(client: Client, owner: 
 def test_nobody_is_led_elsewhere(client: Client, owner: Person, next: str) -> None:
     answer = client.post("/sign-in", RIGHT | {"next": next})
     assert (answer.status_code, answer["Location"]) == (302, "/")
+
+
+@pytest.mark.parametrize(
+    "next", ["/sign-in", "/sign-in/", "/sign-in?next=/sign-in", "/sign-out", "http://testserver/sign-in"]
+)
+def test_nobody_is_led_in_a_circle(client: Client, browser: Client, next: str) -> None:
+    assert client.post("/sign-in", RIGHT | {"next": next})["Location"] == "/"
+    for address in ("/sign-in", "/sign-in/"):
+        answer = browser.get(address, {"next": next})
+        assert (answer.status_code, answer["Location"]) == (302, "/")
 
 
 @pytest.mark.parametrize("form", [WRONG, {"username": "nobody@example.com", "password": PASSWORD}, {}])
@@ -134,6 +145,43 @@ def test_an_error_is_a_page(browser: Client) -> None:
     answer = browser.get("/console/runs/0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70")
     assert (answer.status_code, answer["Content-Type"]) == (404, "text/html; charset=utf-8")
     assert "There is no run 0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70, or it is not yours." in answer.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "sent", "status"),
+    [
+        ("get", "/console/nonsense", {}, 404),
+        ("get", "/console/runs/nonsense", {}, 404),
+        ("get", "/console/runs?q=%00", {}, 400),
+        ("get", "/sign-out", {}, 405),
+        ("post", "/console/password", {}, 403),
+        ("post", "/sign-in", {}, 403),
+        ("get", "/admin/nonsense", {}, 404),
+    ],
+    ids=["no address", "no id", "NUL", "no page", "no token", "no token at the sign-in", "admin"],
+)
+def test_people_see_a_page_where_programs_get_a_problem(
+    colleague: Person, method: str, path: str, sent: dict[str, str], status: int
+) -> None:
+    browser = Client(raise_request_exception=False, enforce_csrf_checks=True)
+    browser.force_login(colleague.user)
+    ask = getattr(browser, method)
+    page = ask(path, sent, headers={"Accept": "text/html,*/*;q=0.8"})
+    assert (page.status_code, page["Content-Type"]) == (status, "text/html; charset=utf-8")
+    assert "default-src 'none'" in page["Content-Security-Policy"]
+    assert (page["X-Content-Type-Options"], page["X-Frame-Options"]) == ("nosniff", "DENY")
+    assert "no-store" in page["Cache-Control"]
+    if status != 405:
+        problem = ask(path, sent, headers={"Accept": "*/*"})
+        assert problem["Content-Type"] == "application/problem+json"
+        assert problem.json()["detail"] in html.unescape(page.text)
+
+
+def test_a_form_that_is_too_long_is_told_on_a_page(colleague: Person) -> None:
+    browser = Client(raise_request_exception=False, headers={"Accept": "text/html"})
+    browser.force_login(colleague.user)
+    page = browser.post("/console/extraction/look", {"payload": "x" * 3_000_000})
+    assert (page.status_code, page["Content-Type"]) == (413, "text/html; charset=utf-8")
 
 
 def test_a_part_of_a_page_leads_the_page_to_the_sign_in(client: Client, db: None) -> None:
