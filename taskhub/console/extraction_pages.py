@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from extraction.api.serializers import page_of, warning_of
 from extraction.api.tasks import UNSHOWN
-from extraction.domain.process_status import STATES_BY_WORD
+from extraction.domain.process_status import STATES_BY_WORD, PageState
 from extraction.domain.result_formats import MEDIA_TYPES
 from extraction.models import ExtractionPage, ExtractionTask, Process
 from extraction.services.process_lifecycle import retry_process
@@ -19,7 +19,7 @@ from extraction.services.signed_links import LOG, link_to
 from extraction.services.tasks import visible_task
 from taskhub.console.console_view import ConsoleView, list_position
 from taskhub.console.json_tree import JsonView
-from taskhub.errors import Conflict, Forbidden, Rejected
+from taskhub.errors import Conflict, Forbidden, Rejected, invalid
 from taskhub.security.masking import mask_all, secrets_of
 from taskhub.web.cursor_pagination import read_page
 
@@ -66,8 +66,8 @@ class ProcessPageView(ConsoleView):
         process = visible_process(id=id, user=request.user)
         state = request.GET.get("state", FAILED if process.failed else "")
         rows = ExtractionPage.objects.filter(process=process).defer("records")
-        if state in STATES_BY_WORD:
-            rows = rows.filter(state=STATES_BY_WORD[state])
+        if state:
+            rows = rows.filter(state=_page_state(state))
         page = read_page(rows, "id", PAGES, after=list_position(request))
         own = process.owner_id == request.user.pk
         context = {
@@ -83,6 +83,13 @@ class ProcessPageView(ConsoleView):
             "json": JsonView("Payload", _shown_payload(process, request.user)),
         }
         return render(request, "console/process.html", context)
+
+
+def _page_state(word: str) -> PageState:
+    """Raises `Rejected`."""
+    if (state := STATES_BY_WORD.get(word)) is None:
+        raise invalid("/state", f"Must be one of {', '.join(STATES_BY_WORD)}.")
+    return state
 
 
 class RetryProcessPageView(ConsoleView):

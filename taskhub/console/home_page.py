@@ -33,7 +33,8 @@ class HomeView(ConsoleView):
     def get(self, request: HttpRequest) -> HttpResponse:
         with reads_along_indexes():
             runs = Run.objects.visible_to(request.user).brief().select_related("owner")
-            failed = runs.filter(state=State.FAILURE, id__gte=oldest_id(timezone.now() - TODAY))
+            yesterday = timezone.now() - TODAY
+            failed = runs.filter(state=State.FAILURE, id__gte=oldest_id(yesterday))
             leased = _some_ids(runs.filter(lease_until__isnull=False))  # whoever goes on has a lease
             fires = schedules_visible_to(request.user).filter(periodic__enabled=True, due_at__isnull=False)
             context = {
@@ -44,7 +45,11 @@ class HomeView(ConsoleView):
                         _shown(len(_some_ids(runs.filter(state__in=sorted(WAITING))))),
                         "state=PENDING&state=RETRY",
                     ),
-                    ("failed in 24 hours", _shown(len(_some_ids(failed))), "state=FAILURE"),
+                    (
+                        "failed in 24 hours",
+                        _shown(len(_some_ids(failed))),
+                        f"state=FAILURE&since={yesterday:%Y-%m-%dT%H:%M:%SZ}",
+                    ),
                 ],
                 "running": list(runs.filter(pk__in=leased[:ROWS])),
                 "failed": list(failed[:ROWS]),

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
+import orjson
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -14,6 +16,14 @@ OPEN_ITEMS = 20  # what has more is folded
 TEXT_MAX = 2000  # characters of one text
 CELL_MAX = 120  # of one in a table
 COPIED_MAX = 1_000_000  # characters that can be copied; more has to be asked for
+KINDS = {
+    bool: "constant",
+    type(None): "constant",
+    int: "number",
+    float: "number",
+    orjson.Fragment: "number",  # of a document, with more digits than a double holds
+    str: "text",
+}
 
 
 class JsonView:
@@ -27,10 +37,10 @@ class JsonView:
     def is_empty(self) -> bool:
         return self.value in (None, {}, [], "")
 
-    @property
+    @cached_property
     def text(self) -> str:
         """The whole value, indented; empty where it is too long to be copied from a page."""
-        text = json.dumps(self.value, indent=2, ensure_ascii=False, default=str)
+        text = _dumped(self.value, orjson.OPT_INDENT_2)
         return text if len(text) <= COPIED_MAX else ""
 
     @property
@@ -68,9 +78,16 @@ def one_line(value: Any) -> str:
     return text if len(text) <= CELL_MAX else f"{text[:CELL_MAX]}..."
 
 
+def _dumped(value: Any, option: int = 0) -> str:
+    """The value as JSON: by `orjson`, which writes numbers as documents have them, and what it refuses by `json`."""
+    try:
+        return orjson.dumps(value, option=option).decode()
+    except TypeError:
+        return json.dumps(value, indent=2 if option else None, ensure_ascii=False, default=str)
+
+
 def _leaf(value: Any) -> SafeString:
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = _dumped(value)
     if len(text) > TEXT_MAX:
         text = f"{text[:TEXT_MAX]}... ({len(text)} characters)"
-    kind = {bool: "constant", type(None): "constant", int: "number", float: "number", str: "text"}.get(type(value), "")
-    return format_html('<span class="json-value json-{}">{}</span>', kind or "other", text)
+    return format_html('<span class="json-value json-{}">{}</span>', KINDS.get(type(value), "other"), text)

@@ -73,7 +73,8 @@ class RunTableView(ConsoleView):
 def _read(user: Any, query: QueryDict) -> RowPage:
     """A page of the runs that a user may see. Raises `Rejected` and REST framework's `ValidationError`."""
     values = query_values(query, LISTS)
-    positions = {name: _position(name, values.pop(name)) for name in POSITIONS if name in values}
+    no_place = "This is no place in this list."
+    positions = {name: _id(name, values.pop(name), no_place) for name in POSITIONS if name in values}
     filters = RunFilters(data=values)
     filters.is_valid(raise_exception=True)
     filters.filter.check_viewer(user)
@@ -100,11 +101,11 @@ def _neighbour(query: QueryDict, page: RowPage, side: str) -> str:
     return _address(query, **{side: position}) if position else ""
 
 
-def _position(name: str, text: str) -> UUID:
+def _id(name: str, text: str, fault: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise invalid(f"/{name}", "This is no place in this list.") from None
+        raise invalid(f"/{name}", fault) from None
 
 
 def _address(query: QueryDict, **position: Any) -> str:
@@ -120,7 +121,7 @@ class SelectedRunsView(ConsoleView):
         act, done = ACTIONS.get(request.POST.get("action", ""), (None, ""))
         if act is None:
             raise invalid("/action", "There is no such action.")
-        ids = [_position("run", text) for text in dict.fromkeys(request.POST.getlist("run"))]
+        ids = [_id("run", text, "This is no run.") for text in dict.fromkeys(request.POST.getlist("run"))]
         if len(ids) > SELECTED_MAX:
             raise invalid("/run", f"At most {SELECTED_MAX} at once.")
         refusals = [refusal for id in ids if (refusal := _act_on(act, id, request.user))]

@@ -43,7 +43,8 @@ def brief_run(request: HttpRequest, run_id: UUID) -> Run:
 def _summary(run: Run, viewer: Any) -> dict[str, Any]:
     return {
         "run": run,
-        "metadata": mask_all(run.metadata) if run.metadata else {},
+        # As pairs: a template would take a key called "items" for the method.
+        "metadata": list(mask_all(run.metadata).items()) if run.metadata else [],
         "wait": waits_of([run]).get(run.pk),
         "concurrency": shown_concurrency(run),
         "sequence": editable_sequence(run, viewer),

@@ -1,6 +1,5 @@
 """`/console/streams`: the streams that crawlers fill, their documents as a table, and one document."""
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -139,7 +138,7 @@ class DocumentPageView(ConsoleView):
             "stream": stream,
             "document": document,
             "task": CrawlerTask.objects.filter(pk=document.task_id).defer("params", "secrets").first(),
-            "json": JsonView("Document", json.loads(document.body)),
+            "json": JsonView("Document", read_line(document.body.encode())),
             "source": f"/streams/{stream.fid}/docs/{quote(document.key, safe='')}",
         }
         return render(request, "console/document.html", context)

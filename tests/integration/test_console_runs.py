@@ -2,6 +2,8 @@
 
 import html
 import json
+import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from django.test import Client
 from sequences.models import SequenceStep
 from sequences.services.sequence_runs import submit_sequence
 from taskhub.console.run_list import PAGE_ROWS
-from taskhub.runs.domain import State
+from taskhub.runs.domain import State, oldest_id
 from taskhub.runs.models import Run
 from taskhub.runs.queue import cancel, submit
 from tests.conftest import Person, make_person
@@ -140,7 +142,7 @@ def test_a_run_is_shown_with_what_belongs_to_it(browser: Client, owner: Person) 
     page = browser.get(f"/console/runs/{parent.pk}").text
     assert "nightly" in page
     assert "4711" in page
-    assert f'data-events="/runs/{parent.pk}/events"' in page
+    assert f'data-events="/runs/{parent.pk}/logs?follow=true&amp;moves=true"' in page
     assert str(child.pk) in browser.get(f"/console/runs/{parent.pk}/story").text
     assert str(parent.pk) in browser.get(f"/console/runs/{child.pk}").text
     assert "hello" in browser.get(f"/console/runs/{parent.pk}/values").text
@@ -154,6 +156,33 @@ def test_texts_of_runs_are_shown_as_they_are(browser: Client, owner: Person) -> 
     pages = "".join(browser.get(path).text for path in paths)
     assert "&lt;u&gt;name" in pages
     assert not [tag for tag in ("<b>bold", "<i>Error", "<script>alert", "<u>name", "<s>one") if tag in pages]
+
+
+@pytest.mark.parametrize("key", ["items", "keys", "get", "0", "<b>", "a.b"])
+def test_metadata_has_whatever_keys_its_owner_chose(browser: Client, owner: Person, key: str) -> None:
+    run = run_of(owner, metadata={key: "4711", "other": "x"})
+    page = browser.get(f"/console/runs/{run.pk}").text
+    assert f"<dt>{html.escape(key)}</dt><dd>4711</dd>" in page
+
+
+def test_a_moment_in_the_address_stays_when_another_filter_is_chosen(browser: Client, owner: Person) -> None:
+    """A browser empties a field for dates that holds more than a date."""
+    page = browser.get("/console/runs?since=2020-01-01T12:00:00Z&until=2999-01-01").text
+    assert '<input type="text" id="filter-since" name="since" value="2020-01-01T12:00:00Z"' in page
+    assert '<input type="date" id="filter-until" name="until" value="2999-01-01"' in page
+
+
+def test_a_list_that_tells_a_fault_does_not_tell_it_again_and_again(browser: Client) -> None:
+    assert "data-every" not in browser.get("/console/runs?state=NONSENSE").text
+    assert "data-every" in browser.get("/console/runs?state=FAILURE").text
+
+
+def test_home_leads_to_the_failures_that_it_counts(browser: Client, owner: Person) -> None:
+    old, new = run_of(owner), run_of(owner)
+    Run.objects.filter(pk__in=[old.pk, new.pk]).update(state=State.FAILURE, ready=False, finished_at=new.created_at)
+    Run.objects.filter(pk=old.pk).update(id=oldest_id(new.created_at - timedelta(days=2)))
+    (address,) = re.findall(r'href="([^"]*)"><strong>1</strong><span>failed', browser.get("/").text)
+    assert shown(browser.get(html.unescape(address))) == [str(new.pk)]
 
 
 def test_secrets_are_masked(browser: Client, owner: Person) -> None:

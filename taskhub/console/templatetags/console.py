@@ -132,16 +132,19 @@ def progress_bar(run: Any) -> str | SafeString:
     if done is None and not message:
         return ""
     if not total:
-        return format_html('<span class="progress">{}</span>', message or done)
+        return format_html('<span class="progress">{}</span>', message or _number(done))
     return format_html(
-        '<span class="progress"><progress value="{}" max="{}" aria-label="Progress">{}/{}</progress>'
-        " <small>{}</small></span>",
+        '<span class="progress"><progress value="{}" max="{}" aria-label="Progress"></progress> '
+        "<small>{}</small></span>",
         done,
         total,
-        done,
-        total,
-        message or f"{done}/{total}",
+        message or f"{_number(done)}/{_number(total)}",
     )
+
+
+def _number(value: Any) -> str:
+    """A number without the digits that only tell how it was reckoned."""
+    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
 @register.filter

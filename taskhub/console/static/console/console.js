@@ -1,121 +1,270 @@
 // What the pages of the console do by themselves, beside htmx. Every page can be read, and every form sent, without it.
 "use strict";
 
-// Parts with data-every="3" are asked for again so often, while somebody looks and has nothing marked in them.
-const ago = new Map();
+const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
-function isBusy(part) {
+// What comes anew is changed node by node: what has the focus, is typed, scrolled, selected or unfolded stays so.
+// Gives the elements that are new.
+function morph(old, fresh) {
+  for (const { name } of [...old.attributes]) if (name !== "open" && !fresh.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) if (name !== "open" && old.getAttribute(name) !== value) old.setAttribute(name, value);
+  return morphChildren(old, fresh);
+}
+
+function morphChildren(old, fresh) {
+  const isAlike = (node, other) => node && node.nodeName === other.nodeName && !node.id;
+  const added = [];
+  let place = old.firstChild;
+  for (const node of [...fresh.childNodes]) {
+    const twin = node.id ? [...old.children].find((child) => child.id === node.id && child.nodeName === node.nodeName) : isAlike(place, node) && place;
+    if (!twin) {
+      old.insertBefore(node, place);
+      if (node.nodeType === Node.ELEMENT_NODE) added.push(node);
+      continue;
+    }
+    if (twin === place) place = place.nextSibling;
+    else old.insertBefore(twin, place);
+    if (twin.nodeType === Node.ELEMENT_NODE) added.push(...morph(twin, node));
+    else if (twin.data !== node.data) twin.data = node.data;
+  }
+  while (place) {
+    const next = place.nextSibling;
+    place.remove();
+    place = next;
+  }
+  return added;
+}
+
+htmx.defineExtension("morph", {
+  handleSwap(style, target, fragment, settling) {
+    if (style !== "morph") return false;
+    const whole = target.id && fragment.firstElementChild?.id === target.id;
+    const added = whole ? morph(target, fragment.firstElementChild) : morphChildren(target, fragment);
+    htmx.process(target);
+    settling.elts.push(target);
+    return added;
+  },
+});
+
+// Parts with data-every="3" come anew so often, those with data-moves when the run of the page has moved; while somebody
+// looks, and has nothing marked in them.
+const due = new Set();
+const waited = new WeakMap();
+
+function isMarked(part) {
   const chosen = getSelection();
-  const isMarked = !chosen.isCollapsed && chosen.containsNode(part, true);
-  return document.hidden || isMarked || document.querySelector(":popover-open") !== null;
+  return !chosen.isCollapsed && chosen.containsNode(part, true);
 }
 
 setInterval(() => {
-  for (const part of document.querySelectorAll("[data-every]")) {
-    const seconds = (ago.get(part) || 0) + 1;
-    const isDue = seconds >= Number(part.dataset.every) && !isBusy(part);
-    ago.set(part, isDue ? 0 : seconds);
-    if (isDue) htmx.trigger(part, "refresh");
+  if (document.hidden) return;
+  for (const part of all("[data-every]")) {
+    const seconds = (waited.get(part) || 0) + 1;
+    waited.set(part, seconds);
+    if (seconds >= Number(part.dataset.every)) due.add(part);
+  }
+  for (const part of due) {
+    if (isMarked(part)) continue;
+    due.delete(part);
+    waited.set(part, 0);
+    htmx.trigger(part, "refresh");
   }
 }, 1000);
 
-// Rows that are selected stay so when the table comes anew.
-let selected = [];
-document.addEventListener("htmx:beforeSwap", () => {
-  selected = [...document.querySelectorAll("[name=run]:checked")].map((box) => box.value);
-});
-document.addEventListener("htmx:afterSettle", () => {
-  for (const box of document.querySelectorAll("[name=run]")) box.checked = selected.includes(box.value);
-  countSelected();
-});
+// Moments are told by their distance, which grows.
+const skew = Number(document.body.dataset.now) * 1000 - Date.now(); // by how much the hub's clock is ahead of this one
+const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
 
-function countSelected() {
-  const boxes = [...document.querySelectorAll("[name=run]")];
-  const count = boxes.filter((box) => box.checked).length;
-  for (const place of document.querySelectorAll("[data-selected]")) place.textContent = `${count} selected`;
-  for (const button of document.querySelectorAll("[data-needs-selected]")) button.disabled = !count;
-  for (const all of document.querySelectorAll("[data-select-all]")) {
-    all.checked = count > 0 && count === boxes.length;
-    all.indeterminate = count > 0 && count < boxes.length;
-  }
+function relative(seconds) {
+  const distance = Math.abs(seconds);
+  if (distance < 5) return "now";
+  const [unit, size] = UNITS.find(([, size]) => distance >= size);
+  const words = `${Math.floor(distance / size)} ${unit}`;
+  return seconds > 0 ? `${words} ago` : `in ${words}`;
 }
 
-document.addEventListener("change", (event) => {
-  if (event.target.matches("[data-select-all]")) {
-    for (const box of document.querySelectorAll("[name=run]")) box.checked = event.target.checked;
+setInterval(() => {
+  for (const moment of all("time[data-ago]")) {
+    const words = relative((Date.now() + skew - Date.parse(moment.dateTime)) / 1000);
+    if (moment.textContent !== words) moment.textContent = words;
   }
+}, 5000);
+
+// Rows that are selected
+function countSelected() {
+  const boxes = all("[name=run]");
+  const count = boxes.filter((box) => box.checked).length;
+  const words = `${count} selected`;
+  for (const place of all("[data-selected]")) if (place.textContent !== words) place.textContent = words;
+  for (const button of all("[data-needs-selected]")) button.disabled = !count;
+  for (const box of all("[data-select-all]")) {
+    box.checked = count > 0 && count === boxes.length;
+    box.indeterminate = count > 0 && count < boxes.length;
+  }
+}
+document.addEventListener("htmx:afterSwap", countSelected);
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-select-all]")) for (const box of all("[name=run]")) box.checked = event.target.checked;
   countSelected();
 });
 
-// A form with data-once is sent once, however often its button is pressed.
+// A form is sent once, however often its button is pressed.
 let sent = new WeakSet();
 document.addEventListener("submit", (event) => {
+  if (event.defaultPrevented || event.target.getAttribute("method")?.toLowerCase() !== "post") return;
   if (sent.has(event.target)) event.preventDefault();
-  if (event.target.matches("[data-once]")) sent.add(event.target);
+  sent.add(event.target);
 });
 addEventListener("pageshow", () => { sent = new WeakSet(); });
 
 // The hub does not answer, or answers with an error: what is shown may be old.
-const trouble = (isThere) => { const line = document.getElementById("trouble"); if (line) line.hidden = !isThere; };
-for (const name of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) document.addEventListener(name, () => trouble(true));
-document.addEventListener("htmx:afterOnLoad", (event) => { if (event.detail.successful) trouble(false); });
-
-// A part with data-events follows a run: the page's parts come again when it moves, at most once a second.
-const followed = new WeakMap();
-function followRun(part) {
-  const events = new EventSource(part.dataset.events);
-  followed.set(part, events);
-  let timer = null;
-  events.addEventListener("run", (event) => {
-    const run = JSON.parse(event.data);
-    timer ??= setTimeout(() => { timer = null; document.querySelectorAll("[data-moves]").forEach((part) => htmx.trigger(part, "refresh")); }, 500);
-    if (run.finished_at) { events.close(); setTimeout(() => htmx.trigger(document.body, "ended"), 600); }
-  });
+function trouble(words) {
+  const line = document.getElementById("trouble");
+  if (!line || line.textContent === words) return;
+  line.textContent = words;
+  line.hidden = !words;
 }
-document.addEventListener("htmx:load", ({ target }) => {
-  const parts = [...target.querySelectorAll("[data-events]")];
-  (target.matches("[data-events]") ? [target, ...parts] : parts).forEach(followRun);
+const TROUBLES = { 404: "This is not there any more.", 429: "These are too many calls: what you see is old for a minute." };
+
+function tellTrouble(event) {
+  const { xhr, target } = event.detail;
+  if (xhr.status === 401) return; // it leads to the sign-in
+  trouble(TROUBLES[xhr.status] || "The hub does not answer. What you see may be old.");
+  if (!target?.matches(".loads") || target.childElementCount) return;
+  const button = target.appendChild(document.createElement("button"));
+  button.type = "button";
+  button.textContent = "Load it again";
+  button.addEventListener("click", () => { button.remove(); htmx.trigger(target, "refresh"); });
+}
+for (const name of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) document.addEventListener(name, tellTrouble);
+document.addEventListener("htmx:afterOnLoad", (event) => { if (event.detail.successful) trouble(""); });
+
+// A page with data-events follows a run by one stream, and only while somebody looks: a browser has six connections to
+// the hub for all its pages. Where a stream is refused, the parts that move tell why: they lead to the sign-in.
+const LINES_MAX = 2000; // of a log that a page holds
+const PAUSE_MAX = 60; // seconds
+const log = document.querySelector("[data-log]");
+let followed = ""; // the address of the stream
+let stream = null;
+let position = 0; // in the log
+let lines = 0;
+let revision = "";
+let pause = 1;
+
+function lookForRun() {
+  const part = document.querySelector("[data-events]");
+  if ((part?.dataset.events || "") === followed) return;
+  followed = part?.dataset.events || "";
+  revision = part?.dataset.revision || "";
+  if (part) startFollowing();
+  else stopFollowing();
+}
+document.addEventListener("htmx:afterSettle", lookForRun);
+
+function follow() {
+  const address = new URL(followed, location.href);
+  if (log) address.searchParams.set("after", position);
+  if (log?.dataset.level) address.searchParams.set("level", log.dataset.level);
+  stream = new EventSource(address);
+  stream.addEventListener("open", () => { pause = 1; });
+  stream.addEventListener("run", (event) => noteMove(JSON.parse(event.data)));
+  stream.addEventListener("log", (event) => { position = event.lastEventId; addLine(JSON.parse(event.data)); });
+  stream.addEventListener("end", stopFollowing);
+  stream.addEventListener("error", followLater);
+}
+
+function unfollow() {
+  stream?.close();
+  stream = null;
+}
+
+function followLater() {
+  if (stream?.readyState !== EventSource.CLOSED) return; // the browser comes again by itself
+  refreshWhatMoves();
+  setTimeout(() => { if (stream?.readyState === EventSource.CLOSED) follow(); }, pause * 1000);
+  pause = Math.min(2 * pause, PAUSE_MAX);
+}
+
+function refreshWhatMoves() {
+  for (const part of all("[data-moves]")) due.add(part);
+}
+
+function noteMove(run) {
+  if (String(run.revision) !== revision) {
+    refreshWhatMoves();
+    if (run.finished_at) htmx.trigger(document.body, "ended");
+  }
+  revision = String(run.revision);
+  if (run.finished_at && !log) stopFollowing();
+}
+
+function stopFollowing() {
+  unfollow();
+  document.removeEventListener("visibilitychange", followWhileSeen);
+  if (log && !lines && !newLines.length) noteLines();
+}
+
+function followWhileSeen() {
+  unfollow();
+  if (!document.hidden) follow();
+}
+
+function startFollowing() {
+  document.addEventListener("visibilitychange", followWhileSeen);
+  followWhileSeen();
+}
+
+// The log keeps to its end while that is in sight. Lines that come at once are shown at once.
+let newLines = [];
+let showing = null;
+
+function addLine(line) {
+  newLines.push(line);
+  showing ??= setTimeout(showLines, 100);
+}
+
+function showLines() {
+  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 30;
+  lines += newLines.length;
+  log.append(...newLines.slice(-LINES_MAX).map(rowOfLine));
+  for (const row of [...log.children].slice(0, -LINES_MAX)) row.remove();
+  [newLines, showing] = [[], null];
+  log.hidden = false;
+  if (atEnd) log.scrollTop = log.scrollHeight;
+  noteLines();
+}
+
+function rowOfLine(line) {
+  const row = document.createElement("li");
+  row.className = `level-${line.level}`;
+  for (const [kind, text] of [["span", line.at.slice(11, 23)], ["b", line.level], ["span", line.message]]) {
+    row.appendChild(document.createElement(kind)).textContent = text;
+  }
+  row.title = `${line.at} ${line.logger}, attempt ${line.attempt}`;
+  return row;
+}
+
+function noteLines() {
+  const words = lines === 1 ? "1 line" : `${lines} lines`;
+  const note = lines > LINES_MAX ? `${words}, of which these are the last ${LINES_MAX}` : words;
+  document.querySelector("[data-log-note]").textContent = lines ? note : "It logged nothing.";
+}
+
+document.querySelector("[data-log-level]")?.addEventListener("change", (event) => {
+  clearTimeout(showing);
+  log.replaceChildren();
+  log.dataset.level = event.target.value;
+  [position, lines, newLines, showing] = [0, 0, [], null];
+  startFollowing();
 });
-document.addEventListener("htmx:beforeCleanupElement", ({ target }) => followed.get(target)?.close());
-
-// A log follows its run. It keeps to its end while that is in sight.
-function follow(log) {
-  const level = log.dataset.level ? `&level=${log.dataset.level}` : "";
-  const events = new EventSource(`${log.dataset.log}?follow=true${level}`);
-  const note = log.parentElement.querySelector("[data-log-note]");
-  events.addEventListener("log", (event) => {
-    const line = JSON.parse(event.data);
-    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 30;
-    const row = document.createElement("li");
-    row.className = `level-${line.level}`;
-    for (const [kind, text] of [["span", line.at.slice(11, 23)], ["b", line.level], ["span", line.message]]) {
-      row.appendChild(document.createElement(kind)).textContent = text;
-    }
-    row.title = `${line.at} ${line.logger}, attempt ${line.attempt}`;
-    log.appendChild(row);
-    log.hidden = false;
-    note.textContent = `${log.childElementCount} lines`;
-    if (atEnd) log.scrollTop = log.scrollHeight;
-  });
-  events.addEventListener("end", () => { events.close(); note.textContent = log.childElementCount ? `${log.childElementCount} lines` : "It logged nothing."; });
-  return events;
-}
-for (const log of document.querySelectorAll("[data-log]")) {
-  let events = follow(log);
-  log.parentElement.querySelector("[data-log-level]")?.addEventListener("change", (event) => {
-    events.close();
-    log.replaceChildren();
-    log.dataset.level = event.target.value;
-    events = follow(log);
-  });
-}
+lookForRun();
 
 // JSON: searched, unfolded and copied.
 function search(view, text) {
   const sought = text.trim().toLowerCase();
   let count = 0;
-  view.querySelectorAll("mark").forEach((mark) => mark.replaceWith(...mark.childNodes));
-  for (const leaf of view.querySelectorAll(".json-key, .json-value")) {
+  for (const mark of all("mark", view)) mark.replaceWith(...mark.childNodes);
+  for (const leaf of all(".json-key, .json-value", view)) {
     if (!sought || !leaf.textContent.toLowerCase().includes(sought)) continue;
     count += 1;
     const mark = document.createElement("mark");
@@ -151,21 +300,22 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button?.matches("[data-copy]")) copy(button);
   if (button?.matches("[data-json-fold]")) {
-    const folds = [...button.closest("[data-json]").querySelectorAll("details")];
+    const folds = all("details", button.closest("[data-json]"));
     const unfold = folds.some((fold) => !fold.open);
     folds.forEach((fold) => { fold.open = unfold; });
     button.textContent = unfold ? "Fold all" : "Unfold all";
   }
-  for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+  for (const menu of all("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
 
 document.addEventListener("keydown", (event) => {
-  const isTyping = event.target.matches("input, textarea, select");
-  if (event.key === "/" && !isTyping) {
+  const isTyping = event.target.isContentEditable || event.target.matches("input, textarea, select");
+  if (event.key === "/" && !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey) {
     const field = document.querySelector("[data-search]");
     if (field) { event.preventDefault(); field.focus(); }
   }
-  if (event.key === "Escape") document.querySelectorAll("details.menu[open]").forEach((menu) => { menu.open = false; menu.querySelector("summary").focus(); });
+  if (event.key === "Escape") for (const menu of all("details.menu[open]")) { menu.open = false; menu.querySelector("summary").focus(); }
 });
 
 countSelected();
+document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
