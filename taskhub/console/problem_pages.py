@@ -9,7 +9,7 @@ from django.shortcuts import render
 from taskhub.console.console_view import HEADERS
 from taskhub.web.problems import PROBLEM_TYPE
 
-PLACES = ("/console/", "/admin/", "/sign-in/", "/sign-out/")  # where people are, and `/` itself
+PLACES = ("/console/", "/admin/", "/sign-in/", "/sign-out/", "/sign-up/")  # where people are, and `/` itself
 
 
 class ProblemPagesMiddleware:

@@ -108,6 +108,13 @@ document.addEventListener("change", (event) => {
   countSelected();
 });
 
+// A question is a dialog, and is called by its heading.
+document.addEventListener("beforetoggle", ({ target }) => {
+  if (!target.hasAttribute("popover")) return;
+  target.setAttribute("role", "dialog");
+  target.setAttribute("aria-label", target.querySelector("h2")?.textContent || "Question");
+}, true);
+
 // A form is sent once, however often its button is pressed.
 let sent = new WeakSet();
 document.addEventListener("submit", (event) => {
