@@ -44,10 +44,10 @@ class SignInView(ConsoleView, LoginView):
     def get_context_data(self, **context: Any) -> dict[str, Any]:
         return super().get_context_data(**context, is_sign_up_open=settings.OPEN_SIGNUP)
 
-    def get_redirect_url(self) -> str:
+    def get_redirect_url(self, *args: Any, **kwargs: Any) -> str:
         """Where somebody came from; empty for these pages themselves, to which he would be led for ever."""
-        address: str = super().get_redirect_url()
-        own = {reverse("console:sign-in"), reverse("console:sign-out")}
+        address: str = super().get_redirect_url(*args, **kwargs)
+        own = {reverse(f"console:sign-{way}") for way in ("in", "out", "up")}
         return "" if urlsplit(address).path.rstrip("/") in own else address
 
 

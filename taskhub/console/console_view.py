@@ -56,7 +56,7 @@ class ConsoleView(View):
         problem = Problem("Forms are sent to this address; there is nothing to look at.", title="No page")
         problem.status = HTTPStatus.METHOD_NOT_ALLOWED
         response = error_page(request, problem)
-        response["Allow"] = ", ".join(self._allowed_methods())
+        response["Allow"] = ", ".join(name.upper() for name in self.http_method_names if hasattr(self, name))
         return response
 
     def _refusal(self, request: HttpRequest) -> HttpResponseBase | None:

@@ -44,7 +44,7 @@ class SchedulePageView(ConsoleView):
         schedule = visible_schedule(schedule_id=schedule_id, user=request.user)
         shown = serialize_schedule(schedule, request.user)
         after = run_position(request)
-        page = read_page(fires_of(schedule).visible_to(request.user), "-id", FIRES, after=after)
+        page = read_page(fires_of(schedule), "-id", FIRES, after=after)
         context = {
             "schedule": schedule,
             "shown": shown,
