@@ -62,7 +62,7 @@ class ExternalAdmin(CrawlersAdmin):
     def crawlers_of(self, external: External) -> SafeString:
         return list_link("crawlers_crawler", "its crawlers", external__id__exact=external.pk)
 
-    @row_action("Delete the selected externals", needs="crawlers.delete_external", asks=True)
+    @row_action("Delete the selected externals", "crawlers.delete_external", asks=True)
     def delete_externals(self, request: HttpRequest, queryset: QuerySet[External]) -> None:
         self.each(request, queryset, lambda row: definitions.delete_external(external=row), "externals deleted")
 
@@ -82,7 +82,7 @@ class StreamAdmin(CrawlersAdmin):
         pages = [(list_link(f"crawlers_{name}", text, stream__id__exact=stream.pk),) for name, text in _PAGES_OF_STREAM]
         return format_html_join(", ", "{}", pages)
 
-    @row_action("Delete the selected streams with their documents", needs="crawlers.delete_stream", asks=True)
+    @row_action("Delete the selected streams with their documents", "crawlers.delete_stream", asks=True)
     def delete_streams(self, request: HttpRequest, queryset: QuerySet[Stream]) -> None:
         self.each(request, queryset, lambda row: definitions.delete_stream(stream=row), "streams deleted")
 
@@ -125,11 +125,11 @@ class CrawlerAdmin(CrawlersAdmin):
     def tasks_of(self, crawler: Crawler) -> SafeString:
         return list_link("crawlers_crawlertask", "its tasks", crawler__id__exact=crawler.pk)
 
-    @row_action("Start a task of each selected crawler", needs="crawlers.add_crawlertask", asks=True)
+    @row_action("Start a task of each selected crawler", "crawlers.add_crawlertask", asks=True)
     def start_tasks(self, request: HttpRequest, queryset: QuerySet[Crawler]) -> None:
         self.each(request, queryset, _start, "tasks started")
 
-    @row_action("Delete the selected crawlers", needs="crawlers.delete_crawler", asks=True)
+    @row_action("Delete the selected crawlers", "crawlers.delete_crawler", asks=True)
     def delete_crawlers(self, request: HttpRequest, queryset: QuerySet[Crawler]) -> None:
         self.each(request, queryset, lambda row: definitions.delete_crawler(crawler=row), "crawlers deleted")
 
@@ -226,21 +226,21 @@ class CrawlerTaskAdmin(CrawlersAdmin):
         changes = task.history.order_by("-id")[:100]
         return _lines((c.at, f"attempt {c.attempt}", c.code, c.message, c.detail, f"({c.by})") for c in changes)
 
-    @row_action("Try the selected tasks again", needs="crawlers.change_crawlertask", asks=True)
+    @row_action("Try the selected tasks again", "crawlers.change_crawlertask", asks=True)
     def retry_tasks(self, request: HttpRequest, queryset: QuerySet[CrawlerTask]) -> None:
         self.each(request, queryset, _retry, "tasks started again")
 
-    @row_action("Stop the selected tasks", needs="crawlers.change_crawlertask")
+    @row_action("Stop the selected tasks", "crawlers.change_crawlertask")
     def stop_tasks(self, request: HttpRequest, queryset: QuerySet[CrawlerTask]) -> None:
         self.each(
             request, queryset, lambda row: status_updates.stop_task(task=row, message="Stopped."), "tasks stopped"
         )
 
-    @row_action("Time the selected tasks out", needs="crawlers.change_crawlertask")
+    @row_action("Time the selected tasks out", "crawlers.change_crawlertask")
     def time_out_tasks(self, request: HttpRequest, queryset: QuerySet[CrawlerTask]) -> None:
         self.each(request, queryset, lambda row: time_out(task=row), "tasks timed out")
 
-    @row_action("Delete the selected tasks with their documents", needs="crawlers.delete_crawlertask", asks=True)
+    @row_action("Delete the selected tasks with their documents", "crawlers.delete_crawlertask", asks=True)
     def delete_tasks(self, request: HttpRequest, queryset: QuerySet[CrawlerTask]) -> None:
         self.each(request, queryset, lambda row: status_updates.delete_task(task=row), "tasks deleted")
 

@@ -13,11 +13,13 @@ from crawlers.services.status_updates import TIMED_OUT, end_task_of_run
 from crawlers.services.task_retention import prune_tasks
 from crawlers.services.task_runs import check_arguments, retry_task_of_run, retry_with_params
 from crawlers.services.tombstones import prune_tombstones
+from taskhub.accounts.roles import reaches_all
 from taskhub.errors import Forbidden
 from taskhub.jsontools.schema import ObjectSchema
 from taskhub.runs.domain import NotificationEvent
 from taskhub.runs.models import Run
 from taskhub.runs.run_kinds import PlannedRun, RunKind, ScheduleTarget
+from taskhub.security.scopes import KeyScope
 
 QUEUE = "crawlers"
 EXAMPLE = """{
@@ -42,7 +44,7 @@ class CrawlerTaskKind(RunKind):
 
     def check_owner(self, arguments: Mapping[str, Any], owner: Any) -> None:
         others = Crawler.objects.filter(fid=arguments["crawler"]).exclude(owner=owner)
-        if not owner.is_staff and others.exists():
+        if not reaches_all(owner, KeyScope.RUN) and others.exists():
             raise Forbidden("The run's crawler is another user's.")
 
     def on_retry(self, old: Run, new: Run) -> None:

@@ -65,19 +65,21 @@ class ExtractionTaskAdmin(ExtractionAdmin):
     def processes_of(self, task: ExtractionTask) -> SafeString:
         return list_link("extraction_process", "its processes", task__seq__exact=task.pk)
 
-    @row_action("Run the selected tasks", needs="extraction.add_process", asks=True)
+    @row_action("Run the selected tasks", "extraction.add_process", asks=True)
     def run_tasks(self, request: HttpRequest, queryset: QuerySet[ExtractionTask]) -> None:
         self.each(
             request, queryset.select_related("owner"), lambda task: processes.run_task(task=task), "processes started"
         )
 
-    @row_action("Test the delivery of the selected tasks", needs="extraction.change_extractiontask", asks=True)
+    @row_action(
+        "Test the delivery of the selected tasks", "accounts.operate_all", "extraction.change_extractiontask", asks=True
+    )
     def test_deliveries(self, request: HttpRequest, queryset: QuerySet[ExtractionTask]) -> None:
         tasks = queryset.select_related("owner")
         self.each(request, tasks, lambda task: deliveries.queue_test_deliveries(task=task), "tasks: see their runs")
 
     @row_action(
-        "Delete the selected tasks with their processes and files", needs="extraction.delete_extractiontask", asks=True
+        "Delete the selected tasks with their processes and files", "extraction.delete_extractiontask", asks=True
     )
     def delete_tasks(self, request: HttpRequest, queryset: QuerySet[ExtractionTask]) -> None:
         self.each(request, queryset, lambda task: retention.delete_task(task=task), "tasks deleted")
@@ -158,7 +160,7 @@ class ProcessAdmin(ExtractionAdmin):
     def preview(self, process: Process) -> SafeString:
         return format_html("<pre>{}</pre>", "\n".join(_lines(process))[:SHOWN_MAX])
 
-    @row_action("Stop the selected processes", needs="extraction.change_process")
+    @row_action("Stop the selected processes", "extraction.change_process")
     def cancel_processes(self, request: HttpRequest, queryset: QuerySet[Process]) -> None:
         self.each(
             request,
@@ -167,7 +169,7 @@ class ProcessAdmin(ExtractionAdmin):
             "processes stopped",
         )
 
-    @row_action("Ask again for failed pages of the selected processes", needs="extraction.change_process", asks=True)
+    @row_action("Ask again for failed pages of the selected processes", "extraction.change_process", asks=True)
     def retry_processes(self, request: HttpRequest, queryset: QuerySet[Process]) -> None:
         rows = queryset.select_related("run", "owner", "task")
         retry = process_lifecycle.retry_process
@@ -250,6 +252,7 @@ class CreditAccountForm(forms.ModelForm):
 
 @admin.register(CreditAccount)
 class CreditAccountAdmin(BigTableAdmin):
+    recorded_as = "credits"
     form = CreditAccountForm
     list_display = ("owner", "balance", "max_pages", "max_depth", "max_seconds", "max_page_bytes")
     list_select_related = ("owner",)

@@ -101,6 +101,7 @@ class SequenceStepAdmin(ReadOnlyAdmin):
 class StoredSecretAdmin(ReadOnlyAdmin):
     """Names of secrets. Their values are shown to nobody."""
 
+    recorded_as = "secret"
     list_display = ("name", "owner", "created_at", "updated_at")
     list_select_related = ("owner",)
     search_fields = ("name",)

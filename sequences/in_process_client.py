@@ -8,8 +8,11 @@ from django.db import InterfaceError, OperationalError
 
 from sequences.domain.exchange import StepResponse
 from taskhub.accounts.models import User
+from taskhub.accounts.roles import reaches_all
+from taskhub.audit.origin import acting_as
 from taskhub.errors import Forbidden, NotFound, Problem, Rejected
 from taskhub.runs.models import Run
+from taskhub.security.scopes import KeyScope
 from taskhub.web.problems import problem_body
 from walkers.domain.ids import as_id
 from walkers.http.registry import call
@@ -27,7 +30,9 @@ class InProcessClient:
     def call(self, name: str, arguments: dict[str, Any], master: str | None) -> StepResponse:
         """Makes a call, without `master` as nobody. Errors become responses, with the status that HTTP would give."""
         try:
-            response = call(name, arguments, Principal(self._user(master), run=self._run))
+            user = self._user(master)
+            with acting_as(user):
+                response = call(name, arguments, Principal(user, run=self._run))
         except Problem as problem:
             return StepResponse(problem.status, _json_copy(problem_body(problem)), problem.detail)
         except (OperationalError, InterfaceError):
@@ -44,8 +49,8 @@ class InProcessClient:
         user_id = as_id(master)
         if user_id is None:
             raise Rejected("The master is no user's id.")
-        if self._owner is None or (user_id != self._owner.pk and not self._owner.is_staff):
-            raise Forbidden("Only the sequences of staff may call as somebody else.")
+        if self._owner is None or (user_id != self._owner.pk and not reaches_all(self._owner, KeyScope.MANAGE)):
+            raise Forbidden("Only the sequences of admins may call as somebody else.")
         user = User.objects.filter(pk=user_id, is_active=True).first()
         if user is None:
             raise NotFound("There is no active user with the master's id.")

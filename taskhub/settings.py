@@ -67,6 +67,7 @@ SECRET_KEY, *SECRET_KEY_FALLBACKS = SECRET_KEYS
 
 OWN_APPS = [
     "taskhub",
+    "taskhub.audit",
     "taskhub.accounts",
     "taskhub.runs",
     "taskhub.runs.bulk",
@@ -110,6 +111,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "taskhub.audit.origin.OriginMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -196,7 +198,11 @@ FILE_UPLOAD_PERMISSIONS = 0o600
 # Who is calling
 
 AUTH_USER_MODEL = "accounts.User"
-SILENCED_SYSTEM_CHECKS = ["auth.E003"]  # unique it is, whatever the case: by a constraint that the check cannot see
+SILENCED_SYSTEM_CHECKS = [
+    "auth.E003",
+    "auth.W004",
+]  # unique it is, whatever the case: by a constraint that the check cannot see
+AUTHENTICATION_BACKENDS = ["taskhub.accounts.roles.RoleBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -322,6 +328,7 @@ RUN_RESULT_MAX_BYTES = env_int("TASKHUB_RUN_RESULT_MAX_BYTES", 10 * 1024 * 1024,
 RUN_LOG_LINES_MAX = env_int("TASKHUB_RUN_LOG_LINES_MAX", 10_000, minimum=1)
 RUN_LOG_BYTES_MAX = env_int("TASKHUB_RUN_LOG_BYTES_MAX", 5 * 1024 * 1024, minimum=1024)
 RUN_RETENTION_DAYS = env_int("TASKHUB_RUN_RETENTION_DAYS", 30, minimum=1)
+AUDIT_DAYS = env_int("TASKHUB_AUDIT_DAYS", 365, minimum=1)
 IDEMPOTENCY_HOURS = 24
 WEBHOOK_SECONDS = env_int("TASKHUB_WEBHOOK_SECONDS", 20, minimum=1)  # in which a receiver has to answer
 WALK_STEPS_MAX = env_int("TASKHUB_WALK_STEPS_MAX", 10_000, minimum=1)

@@ -18,6 +18,8 @@ urlpatterns = [
     path("", include("taskhub.runs.notifications.api")),
     path("", include("taskhub.accounts.api")),
     path("", include("taskhub.accounts.session_api")),
+    path("", include("taskhub.accounts.audit_api")),
+    path("", include("taskhub.accounts.user_api")),
     path("", include("walkers.http.batch_api")),
     path("", include("sequences.api")),
     path("", include("crawlers.api")),

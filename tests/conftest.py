@@ -117,7 +117,8 @@ def _empty_only_what_holds_rows(case: TransactionTestCase) -> None:
     """After a test that commits. Django would also empty content types and permissions, and make them anew."""
     connection = connections["default"]
     names = set(connection.introspection.django_table_names(only_existing=True, include_views=False))
-    tables = [connection.ops.quote_name(name) for name in names - {"django_content_type", "auth_permission"}]
+    kept = {"django_content_type", "auth_permission", "auth_group", "auth_group_permissions"}  # and those of the roles
+    tables = [connection.ops.quote_name(name) for name in names - kept]
     with connection.cursor() as cursor:
         cursor.execute(" UNION ALL ".join(f"(SELECT '{table}' FROM {table} LIMIT 1)" for table in tables))
         if full := [table for (table,) in cursor.fetchall()]:
@@ -182,12 +183,16 @@ class Person:
         return self.call("DELETE", path, data, **options)
 
 
-def make_person(email: str, **fields: Any) -> Person:
+def make_person(email: str, *, role: str = "", **fields: Any) -> Person:
+    """Somebody with a token; of staff where it has a role."""
     from knox.models import AuthToken
 
     from taskhub.accounts.models import User
+    from taskhub.accounts.roles import Role, assign_role
 
     user = User.objects.create_user(email=email, password="correct horse battery", **fields)
+    if role:
+        assign_role(user, Role(role))
     _, token = AuthToken.objects.create(user)
     return Person(user, token, {"Authorization": f"token {token}"})
 
@@ -199,7 +204,7 @@ def owner(db: None) -> Person:
 
 @pytest.fixture
 def colleague(db: None) -> Person:
-    return make_person("colleague@example.com", name="Carl Colleague", is_staff=True)
+    return make_person("colleague@example.com", name="Carl Colleague", role="admin")
 
 
 @pytest.fixture

@@ -5,11 +5,13 @@ from typing import Any
 from uuid import UUID
 
 from taskhub.accounts.models import User
+from taskhub.accounts.roles import reaches_all
 from taskhub.errors import Forbidden, NotFound, invalid
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 from taskhub.runs.models import Run
 from taskhub.runs.queue import retry
 from taskhub.runs.run_kinds import PlannedRun, RunKind, ScheduleTarget
+from taskhub.security.scopes import KeyScope
 from walkers.authoring.sentinels import WalkerDefinition, find_sentinel
 from walkers.domain.ids import as_id
 from walkers.models import Node
@@ -53,9 +55,9 @@ class WalkerKind(RunKind):
             raise invalid("/name", error.detail) from None
 
     def check_owner(self, arguments: Mapping[str, Any], owner: User) -> None:
-        """A node of another's graph is for staff; one that is gone is found missing by the walk."""
+        """A node of another's graph is for staff who reach it; one that is gone is found missing by the walk."""
         others = Node.objects.filter(pk=arguments["nd"]).exclude(graph__owner=owner)
-        if not owner.is_staff and others.exists():
+        if not reaches_all(owner, KeyScope.RUN) and others.exists():
             raise Forbidden("The run's node is another user's.")
 
     def options_of(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,8 +137,8 @@ def _master(reference: str | None, owner: User) -> User:
         raise invalid("/mst", "This is no user's id.")
     if user_id == owner.pk:
         return owner
-    if not owner.is_staff:
-        raise invalid("/mst", "Only the schedules of staff may start walks of somebody else.")
+    if not reaches_all(owner, KeyScope.MANAGE):
+        raise invalid("/mst", "Only the schedules of admins may start walks of somebody else.")
     user = User.objects.filter(pk=user_id, is_active=True).first()
     if user is None:
         raise invalid("/mst", "There is no active user with this id.")

@@ -7,7 +7,13 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from crawlers.domain.parameters import complete_values, find_value_errors, load_descriptions, secret_names
+from crawlers.domain.parameters import (
+    complete_values,
+    find_value_errors,
+    hide_secret_defaults,
+    load_descriptions,
+    secret_names,
+)
 from crawlers.models import Crawler, CrawlerState, CrawlerTask, External, Stream
 from crawlers.services.crawler_schedules import replace_schedule
 from crawlers.services.crawler_secrets import (
@@ -22,6 +28,7 @@ from crawlers.services.crawler_secrets import (
 )
 from crawlers.services.document_removal import queue_removal
 from crawlers.services.status_updates import stop_task
+from taskhub.audit.services import record_change
 from taskhub.errors import Conflict, ErrorEntry, invalid
 from taskhub.jsontools.schema import rejected
 from taskhub.outbound import read_origin
@@ -52,10 +59,13 @@ def save_external(*, external: External, values: Mapping[str, Any]) -> External:
     external.id_field = values.get("docIdField") or ""
     external.headers = unmask(values.get("headers", {}), present, "/headers")
     external.timeout = values.get("timeout", 3600)
-    if external.pk:
-        external.version = F("version") + 1
-    external.save()
-    external.refresh_from_db()
+    with transaction.atomic():
+        before = _stored_values(External, external.pk)
+        if external.pk:
+            external.version = F("version") + 1
+        external.save()
+        external.refresh_from_db()
+        _record("change" if before else "create", external, before=before, after=_values_of(external))
     return external
 
 
@@ -66,6 +76,7 @@ def delete_external(*, external: External) -> None:
         if Crawler.objects.filter(external=external, removed_at__isnull=True).exists():
             raise Conflict("Crawlers use this external; delete them first.")
         External.objects.filter(pk=external.pk).update(removed_at=timezone.now(), version=F("version") + 1)
+        _record("delete", external)
 
 
 # Streams
@@ -74,7 +85,9 @@ def delete_external(*, external: External) -> None:
 def create_stream(*, owner: Any, meta: Mapping[str, Any], retention: Mapping[str, Any] | None = None) -> Stream:
     stream = Stream(owner=owner, meta=dict(meta))
     set_retention(stream, retention or {})
-    stream.save()
+    with transaction.atomic():
+        stream.save()
+        _record("create", stream, after=_values_of(stream))
     return stream
 
 
@@ -87,8 +100,11 @@ def set_retention(stream: Stream, retention: Mapping[str, Any]) -> None:
 def change_meta(*, row: Stream | Crawler, meta: Mapping[str, Any]) -> None:
     row.meta, row.version = dict(meta), F("version") + 1
     changed = ["retention_days", "retention_documents", "checked_at"] if isinstance(row, Stream) else []
-    row.save(update_fields=["meta", "version", *changed])
-    row.refresh_from_db()
+    with transaction.atomic():
+        before = _stored_values(type(row), row.pk)
+        row.save(update_fields=["meta", "version", *changed])
+        row.refresh_from_db()
+        _record("change", row, before=before, after=_values_of(row))
 
 
 def delete_stream(*, stream: Stream) -> None:
@@ -98,6 +114,7 @@ def delete_stream(*, stream: Stream) -> None:
     with transaction.atomic():
         if Stream.objects.filter(pk=stream.pk, removed_at__isnull=True).update(removed_at=timezone.now()):
             queue_removal(owner=stream.owner, stream=stream)
+            _record("delete", stream)
 
 
 # Crawlers
@@ -126,6 +143,7 @@ def create_crawler(
             crawler.save()
             if schedule is not None:
                 replace_schedule(crawler=crawler, schedule=schedule)
+            _record("create", crawler, after=_values_of(crawler))
     except IntegrityError as error:
         if "crawler_one_a_stream" not in str(error):
             raise
@@ -145,11 +163,13 @@ def change_crawler(*, crawler: Crawler, values: Mapping[str, Any]) -> Crawler:
             if "credential" not in values and credential and have_moved(crawler):
                 raise invalid("/credential", MOVED)
             _set_values(crawler, params, credential)
+        before = _stored_values(Crawler, crawler.pk)
         crawler.version = F("version") + 1
         crawler.save(update_fields=["meta", "params", "secrets", "webhook", "version"])
         if "schedule" in values:
             replace_schedule(crawler=crawler, schedule=values["schedule"])
-    crawler.refresh_from_db()
+        crawler.refresh_from_db()
+        _record("change", crawler, before=before, after=_values_of(crawler))
     return crawler
 
 
@@ -159,6 +179,7 @@ def delete_crawler(*, crawler: Crawler) -> None:
         replace_schedule(crawler=crawler, schedule=None)
         CrawlerState.objects.filter(crawler=crawler).delete()
         Crawler.objects.filter(pk=crawler.pk).update(removed_at=timezone.now(), version=F("version") + 1)
+        _record("delete", crawler)
     for task in CrawlerTask.objects.filter(crawler=crawler, ended_at__isnull=True, removed_at__isnull=True):
         stop_task(task=task, message="The crawler was deleted.")
 
@@ -209,3 +230,30 @@ def _check_credential(external: External, credential: Any) -> Any:
             if not isinstance(credential, str | Mapping) or not credential:
                 raise invalid("/credential", "Must be a token, or an object that holds one.")
     return credential
+
+
+# For the audit log
+
+_AUDITED: dict[type[Any], tuple[str, ...]] = {
+    External: ("meta", "endpoint", "credential", "parameters", "schema", "id_field", "timeout"),
+    Stream: ("meta", "retention_days", "retention_documents"),
+    Crawler: ("meta", "params", "secrets", "webhook"),
+}
+
+
+def _values_of(row: External | Stream | Crawler) -> dict[str, Any]:
+    values = {name: getattr(row, name) for name in _AUDITED[type(row)]}
+    if isinstance(row, External):  # whose headers are for its crawler alone, and known by no name to be secret
+        values["parameters"] = hide_secret_defaults(row.parameters)
+        values["secrets"] = {"headers": row.headers, "defaults": secret_defaults(row.parameters)}
+    return values
+
+
+def _stored_values(model: Any, pk: int | None) -> dict[str, Any] | None:
+    row = model.objects.filter(pk=pk).first() if pk else None
+    return None if row is None else _values_of(row)
+
+
+def _record(action: str, row: External | Stream | Crawler, **values: Any) -> None:
+    kind = type(row).__name__.lower()
+    record_change(action, kind, row.fid, str(row.meta.get("name") or ""), owner_id=row.owner_id, **values)

@@ -16,6 +16,7 @@ from crawlers.domain.kind_names import NOTICE
 from crawlers.models import CrawlerTask, StatusChange
 from crawlers.services.document_removal import queue_removal
 from crawlers.services.task_logs import store_lines
+from taskhub.audit.services import record_by_hand
 from taskhub.errors import Conflict
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
@@ -160,7 +161,10 @@ def queue_notice(task: CrawlerTask, code: int, message: str, detail: str = "") -
 def stop_task(*, task: CrawlerTask, message: str, code: int = task_status.CANCELLED) -> CrawlerTask:
     """Ends a task for its owner, and tells the crawler. A task that has ended stays as it is."""
     try:
-        return change_status(task=task, code=code, message=message, detail="", by=By.OWNER)
+        with transaction.atomic():
+            stopped = change_status(task=task, code=code, message=message, detail="", by=By.OWNER)
+            record_by_hand("cancel", "crawler task", task.fid, owner_id=task.owner_id)
+        return stopped
     except Conflict:
         task.refresh_from_db()
         return task
@@ -179,6 +183,7 @@ def delete_task(*, task: CrawlerTask) -> None:
             queue_notice(row, task_status.DELETED, "The task was deleted.")
         CrawlerTask.objects.filter(pk=row.pk).update(removed_at=timezone.now(), version=F("version") + 1)
         queue_removal(owner=row.owner, stream=row.stream, task=row)
+        record_by_hand("delete", "crawler task", row.fid, owner_id=row.owner_id)
 
 
 def end_task_of_run(run: Run) -> None:

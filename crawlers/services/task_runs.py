@@ -12,6 +12,7 @@ from crawlers.models import Crawler, CrawlerTask, StatusChange
 from crawlers.services.crawler_schedules import find_crawler
 from crawlers.services.crawler_secrets import all_params, check_usable, secrets_for
 from crawlers.services.definitions import complete_params, split_params
+from taskhub.audit.services import record_by_hand
 from taskhub.errors import Conflict, NotFound, invalid
 from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
@@ -49,6 +50,7 @@ def retry_task(*, task: CrawlerTask) -> tuple[CrawlerTask, bool]:
                 raise Conflict(f"The task has not ended; its status is {running.code}.", status_code=running.code)
             return running, False
         run = _submit_run(crawler, task.owner, retry_of=task.run)
+        record_by_hand("retry", "crawler task", task.fid, owner_id=task.owner_id, after={"run": run.pk})
         return _start_attempt(task, run), True
 
 

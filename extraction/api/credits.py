@@ -67,7 +67,7 @@ class CreditsView(ExtractionView, GenericAPIView[Any]):
 
         By staff. What waits for them goes on.
         """
-        if not request.user.is_staff:
+        if not getattr(request.user, "reaches_all", False):
             raise Forbidden("Credits are topped up by staff.")
         values = self.check_body(request, TOP_UP)
         user = _user(values["user"])

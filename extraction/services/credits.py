@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import F, Sum
 
 from extraction.models import CreditAccount, CreditEntry, Process, Slice
+from taskhub.audit.services import record_change
 from taskhub.errors import Rejected
 
 AMOUNT_MAX = 10**12
@@ -42,6 +43,7 @@ def top_up(*, owner_id: UUID, amount: int, by: Any = None, note: str = "") -> Cr
             raise Rejected(
                 "The balance would be below zero.", errors=[_amount_fault(f"The balance is {account.balance}.")]
             )
+        record_change("top up", "credits", owner_id, owner_id=owner_id, after={"amount": amount, "note": note})
         return _add_entry(owner_id, CreditEntry.Kind.TOP_UP, amount, by=by, note=note)
 
 

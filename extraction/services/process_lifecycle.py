@@ -31,6 +31,7 @@ from extraction.services.process_notes import add_note
 from extraction.services.process_warnings import OF_FINDINGS, add_warnings, replace_warnings
 from extraction.services.processes import create_process, plan_run, process_of_run, submit_run
 from extraction.services.suspension import resume_process, resume_waiting
+from taskhub.audit.services import record_by_hand
 from taskhub.errors import Conflict
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
@@ -262,6 +263,7 @@ def retry_process(*, process: Process, max_credits: int | None = None) -> Proces
                 raise Conflict("The process waits for credits.", state=process.status)
         else:
             _reopen(process, submit_run(process, process.run))
+        record_by_hand("retry", "process", process.id, owner_id=process.owner_id)
         return Process.objects.select_related("run", "owner").get(pk=process.pk)
 
 

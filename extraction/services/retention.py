@@ -20,7 +20,7 @@ from extraction.models import CreditAccount, ExtractionPage, ExtractionTask, Pro
 from extraction.services import slices
 from extraction.services.downloaded_files import delete_files
 from extraction.services.result_files import delete_abandoned, delete_result
-from extraction.services.tasks import lock_task
+from extraction.services.tasks import lock_task, record_task
 from taskhub.errors import Conflict
 from taskhub.runs import queue as runs
 from taskhub.runs.domain import ENDED
@@ -49,6 +49,7 @@ def delete_task(*, task: ExtractionTask) -> None:
         ExtractionTask.objects.filter(pk=row.pk).update(removed_at=Now())
         Process.objects.filter(task=row).update(removed_at=Now())
         _queue_removal(row)
+        record_task("delete", row)
 
 
 def _queue_removal(task: ExtractionTask) -> None:

@@ -8,6 +8,7 @@ from django.db import transaction
 from extraction.domain.destinations import parse_destinations, serialize_destinations
 from extraction.models import ExtractionTask
 from extraction.services.payloads import check_payload
+from taskhub.audit.services import record_change
 from taskhub.errors import NotFound, Rejected, invalid
 from taskhub.outbound import Refused, check_url, configured_policy
 from taskhub.security.masking import masked_places
@@ -27,14 +28,17 @@ def create_task(*, owner: Any, body: Mapping[str, Any]) -> ExtractionTask:
     at = "/payload" if "payload" in body else ""
     payload = check_payload(values["payload"], owner, at)
     name = values.get("name") or payload.name
-    return ExtractionTask.objects.create(
-        owner=owner,
-        payload=values["payload"],
-        name=str(name),
-        description=str(values.get("description", "")),
-        webhook=str(values.get("webhook", "")),
-        delivery=values.get("delivery", []),
-    )
+    with transaction.atomic():
+        task = ExtractionTask.objects.create(
+            owner=owner,
+            payload=values["payload"],
+            name=str(name),
+            description=str(values.get("description", "")),
+            webhook=str(values.get("webhook", "")),
+            delivery=values.get("delivery", []),
+        )
+        record_task("create", task, after=_values_of(task))
+    return task
 
 
 def update_task(*, task: ExtractionTask, body: Mapping[str, Any]) -> ExtractionTask:
@@ -46,10 +50,22 @@ def update_task(*, task: ExtractionTask, body: Mapping[str, Any]) -> ExtractionT
         check_payload(values["payload"], task.owner, "/payload")
     with transaction.atomic():
         row = lock_task(task)
+        before = _values_of(row)
         for name, value in values.items():
             setattr(row, name, value)
         row.save(update_fields=[*values] or ["name"])
+        record_task("change", row, before=before, after=_values_of(row))
     return row
+
+
+def _values_of(task: ExtractionTask) -> dict[str, Any]:
+    values = {name: getattr(task, name) for name in ("name", "description", "payload", "webhook")}
+    return values | {"delivery secrets": task.delivery}  # where results go, and with which credentials
+
+
+def record_task(action: str, task: ExtractionTask, **values: Any) -> None:
+    """Tells the audit log what was done with a task."""
+    record_change(action, "extraction task", task.id, task.name, owner_id=task.owner_id, **values)
 
 
 def find_task(*, id: str, user: Any) -> ExtractionTask | None:

@@ -4,9 +4,11 @@ import re
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import F, QuerySet
 
 from sequences.models import StoredSecret
+from taskhub.audit.services import record_change
 from taskhub.errors import Forbidden, NotFound, invalid
 
 NAME_PATTERN = "[A-Za-z_][A-Za-z0-9_]{0,99}"
@@ -23,8 +25,16 @@ def save_secret(*, user: Any, name: str, value: str, is_global: bool) -> StoredS
     owner = None if is_global else user
     if StoredSecret.objects.filter(owner=owner).exclude(name=name).count() >= SECRETS_MAX:
         raise invalid("/name", f"There are {SECRETS_MAX} secrets already.")
-    secret, _ = StoredSecret.objects.update_or_create(owner=owner, name=name, defaults={"value": value})
+    with transaction.atomic():
+        secret, is_new = StoredSecret.objects.update_or_create(owner=owner, name=name, defaults={"value": value})
+        _record("create" if is_new else "change", owner, name)
     return secret
+
+
+def _record(action: str, owner: Any, name: str) -> None:
+    """The audit log knows the name alone: the value is nobody's to see."""
+    shown = name if owner is not None else f"{name} (for everybody)"
+    record_change(action, "secret", name, shown, owner_id=owner and owner.pk)
 
 
 def visible_secrets(user: Any) -> QuerySet[StoredSecret]:
@@ -35,9 +45,11 @@ def visible_secrets(user: Any) -> QuerySet[StoredSecret]:
 def delete_secret(*, user: Any, name: str, is_global: bool) -> None:
     """Raises `NotFound`, and `Forbidden` where a global one is not staff's."""
     _check_global(user, is_global)
-    deleted, _ = StoredSecret.objects.filter(owner=None if is_global else user, name=name).delete()
-    if not deleted:
-        raise NotFound(f"There is no secret {name[:100]}.")
+    owner = None if is_global else user
+    with transaction.atomic():
+        if not StoredSecret.objects.filter(owner=owner, name=name).delete()[0]:
+            raise NotFound(f"There is no secret {name[:100]}.")
+        _record("delete", owner, name)
 
 
 def secret_value(owner_id: UUID, name: str) -> str | None:
@@ -53,5 +65,5 @@ def _check_name(name: str) -> None:
 
 
 def _check_global(user: Any, is_global: bool) -> None:
-    if is_global and not user.is_staff:
+    if is_global and not user.reaches_all:
         raise Forbidden("Secrets for everybody are kept by staff.")

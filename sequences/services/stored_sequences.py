@@ -18,6 +18,7 @@ from sequences.domain.templates import OnNothing
 from sequences.domain.validation_errors import InvalidSequence, StepFailure, join_path
 from sequences.models import SequenceVersion, StoredSequence
 from sequences.services.stored_calls import faults_of_calls
+from taskhub.audit.services import record_change
 from taskhub.errors import NotFound, Rejected, invalid
 from taskhub.jsontools.document_schemas import DocumentSchema, InvalidSchema
 
@@ -92,7 +93,17 @@ def save_sequence(
             raise Rejected(f"There are {SEQUENCES_MAX} stored sequences already.")
         stored.newest += 1
         stored.save(update_fields=["newest"])
-        return SequenceVersion.objects.create(stored=stored, number=stored.newest, written=written, **content), True
+        version = SequenceVersion.objects.create(stored=stored, number=stored.newest, written=written, **content)
+        shown = None if newest is None else _values_of(newest)
+        record_change(
+            "change" if newest else "create", "sequence", name, name, owner_id=user.pk, before=shown,
+            after=_values_of(version),
+        )  # fmt: skip
+        return version, True
+
+
+def _values_of(version: SequenceVersion) -> dict[str, Any]:
+    return {"version": version.number, "description": version.description, "sequence": version.sequence}
 
 
 def check_name(name: str) -> None:
@@ -149,9 +160,10 @@ def find_version(owner_id: UUID, name: str, version: int | None = None) -> Seque
 
 def delete_sequence(*, user: Any, name: str) -> None:
     """Deletes all versions. Raises `NotFound`."""
-    deleted, _ = StoredSequence.objects.filter(owner=user, name=name).delete()
-    if not deleted:
-        raise NotFound(f"There is no stored sequence {name[:100]}.")
+    with transaction.atomic():
+        if not StoredSequence.objects.filter(owner=user, name=name).delete()[0]:
+            raise NotFound(f"There is no stored sequence {name[:100]}.")
+        record_change("delete", "sequence", name, name, owner_id=user.pk)
 
 
 def resolved_arguments(call: SequenceCall, owner: Any) -> dict[str, Any]:

@@ -18,7 +18,9 @@ from knox.models import AuthToken
 from taskhub.accounts import services
 from taskhub.accounts.browser_sessions import end_sessions
 from taskhub.accounts.models import ApiKey, User
-from taskhub.web.admin import BigTableAdmin, ReadOnlyAdmin, row_action
+from taskhub.accounts.roles import Role, role_of
+from taskhub.audit.models import AuditEntry
+from taskhub.web.admin import BigTableAdmin, ReadOnlyAdmin, WatchedAdmin, json_block, row_action
 
 RIGHTS = ("is_superuser", "groups", "user_permissions")
 
@@ -39,6 +41,7 @@ class PasswordForm(AdminPasswordChangeForm):
 
 @admin.register(User)
 class UserAdmin(BigTableAdmin, DjangoUserAdmin):
+    recorded_as = None
     form = forms.ModelForm
     add_form = NewUserForm
     change_password_form = PasswordForm
@@ -64,9 +67,12 @@ class UserAdmin(BigTableAdmin, DjangoUserAdmin):
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Staff who are no superusers cannot make themselves, or anybody, into one."""
+        """Staff who are no superusers cannot make themselves, or anybody, into one; only admins give roles."""
         fields = super().get_readonly_fields(request, obj)
-        return fields if request.user.is_superuser else (*fields, *RIGHTS)
+        if request.user.is_superuser:
+            return fields
+        is_admin = role_of(request.user) is Role.ADMIN
+        return (*fields, *(right for right in RIGHTS if right != "groups" or not is_admin))
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return super().has_change_permission(request, obj) and _may_touch(request, obj)
@@ -88,7 +94,7 @@ class UserAdmin(BigTableAdmin, DjangoUserAdmin):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         services.delete_accounts(users=queryset)
 
-    @row_action("End all tokens and sessions", needs="accounts.change_user", asks=True)
+    @row_action("End all tokens and sessions", "accounts.change_user", asks=True)
     def end_tokens(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         users = [user for user in queryset if _may_touch(request, user)]
         tokens = sum(services.sign_out_everywhere(user=user) for user in users)
@@ -99,6 +105,7 @@ class UserAdmin(BigTableAdmin, DjangoUserAdmin):
 class CredentialAdmin(ReadOnlyAdmin):
     """Credentials are made by who uses them; the operator sees that they exist, and ends them."""
 
+    recorded_as = None
     list_select_related = ("user",)
     search_ids = ("user",)
     search_fields: ClassVar[tuple[str, ...]] = ("user__email",)
@@ -122,11 +129,35 @@ class ApiKeyAdmin(CredentialAdmin):
     def delete_model(self, request: HttpRequest, obj: ApiKey) -> None:
         services.revoke_keys(keys=ApiKey.objects.filter(pk=obj.pk))
 
-    @row_action("Revoke", needs="accounts.delete_apikey", asks=True)
+    @row_action("Revoke", "accounts.delete_apikey", asks=True)
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         for key in queryset.select_related("user"):
             self.log_change(request, key.user, f"Revoked the API key {key.prefix}.")
         self.message_user(request, f"Revoked {services.revoke_keys(keys=queryset)} keys.", messages.SUCCESS)
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(WatchedAdmin):
+    """What was done stays as it is, for superusers, too."""
+
+    list_display = ("at", "actor", "door", "action", "object_kind", "object_name", "object_id")
+    list_filter = ("door",)
+    fields = (
+        *("at", "actor", "actor_id", "credential", "door", "address", "request_id", "run_id"),
+        *("action", "object_kind", "object_id", "object_name", "owner_id", "shown_before", "shown_after"),
+    )
+    unlisted = ("before", "after")
+    search_ids = ("actor_id", "owner_id")
+    search_fields = ("actor__exact", "object_id__exact", "object_name__exact", "request_id__exact")
+    search_help_text = "An e-mail address, or the id or the name of an object, as a whole"
+
+    @admin.display(description="before")
+    def shown_before(self, entry: AuditEntry) -> SafeString:
+        return json_block(entry.before)
+
+    @admin.display(description="after")
+    def shown_after(self, entry: AuditEntry) -> SafeString:
+        return json_block(entry.after)
 
 
 class Handle(Func):
@@ -139,7 +170,13 @@ admin.site.unregister([AuthToken, Group])
 
 @admin.register(Group)
 class GroupAdmin(BigTableAdmin, DjangoGroupAdmin):
-    pass
+    """Groups of permissions. Those of the roles are the hub's own: only who is in them is chosen, at the user."""
+
+    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return super().has_change_permission(request, obj) and (obj is None or obj.name not in set(Role))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and (obj is None or obj.name not in set(Role))
 
 
 @admin.register(AuthToken)

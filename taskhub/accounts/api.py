@@ -54,9 +54,9 @@ class SignUp(CheckedView):
     def post(self, request: Request) -> Response:
         """Sign up.
 
-        Makes an account. Where sign-up is closed (`TASKHUB_OPEN_SIGNUP`), only staff may.
+        Makes an account. Where sign-up is closed (`TASKHUB_OPEN_SIGNUP`), only admins may.
         """
-        by_staff = bool(getattr(request.user, "is_staff", False))
+        by_staff = bool(getattr(request.user, "reaches_all", False))
         if not (settings.OPEN_SIGNUP or by_staff):
             raise Forbidden(services.SIGN_UP_CLOSED)
         user = services.sign_up(**_read(SignUpSerializer, request), by_staff=by_staff)
@@ -85,6 +85,8 @@ class SignIn(CheckedView):
 
 
 class SignOut(CheckedView):
+    is_own_account = True
+
     @extend_schema(
         operation_id="user_logout",
         responses={204: None, **problems(because={400: "The request came with an API key."})},
@@ -104,6 +106,8 @@ class SignOut(CheckedView):
 
 
 class SignOutEverywhere(CheckedView):
+    is_own_account = True
+
     @extend_schema(operation_id="user_logout_everyone", responses={204: None})
     def post(self, request: Request) -> Response:
         """Sign out everywhere.
@@ -115,6 +119,7 @@ class SignOutEverywhere(CheckedView):
 
 
 class Manage(CheckedView):
+    is_own_account = True
     parser_classes = PARSERS
 
     @property
@@ -151,6 +156,7 @@ class Manage(CheckedView):
 
 
 class Keys(CheckedView, GenericAPIView[ApiKey]):
+    is_own_account = True
     parser_classes = PARSERS
     serializer_class = KeySerializer
 
@@ -187,6 +193,8 @@ class Keys(CheckedView, GenericAPIView[ApiKey]):
 
 
 class Key(CheckedView):
+    is_own_account = True
+
     @extend_schema(operation_id="apikey_delete", parameters=[examples.PREFIX], responses={204: None})
     def delete(self, request: Request, prefix: str) -> Response:
         """Revoke an API key.

@@ -1,5 +1,6 @@
 from django.apps import AppConfig
 from django.contrib.admin import apps as admin
+from django.db.models.signals import post_migrate
 
 
 class AccountsConfig(AppConfig):
@@ -9,7 +10,10 @@ class AccountsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from taskhub.accounts import sign_ins  # noqa: F401  # is told of each
+        from taskhub.accounts import grants, roles, sign_ins  # noqa: F401  # the last is told of each
+
+        grants.connect()
+        post_migrate.connect(roles.keep_groups, sender=roles.last_app(), dispatch_uid="roles")
 
 
 class AdminConfig(admin.AdminConfig):

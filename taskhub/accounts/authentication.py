@@ -16,6 +16,7 @@ from rest_framework.request import Request
 
 from taskhub.accounts import services
 from taskhub.accounts.models import ApiKey, User, hashed
+from taskhub.accounts.roles import admit_to_view
 from taskhub.db.prepared_statements import PreparedStatement
 from taskhub.errors import Unauthenticated
 from taskhub.security.scopes import require_scopes, scope_of
@@ -46,6 +47,7 @@ class TokenAuthentication(BaseAuthentication):
         token = find_with_user(AuthToken, "digest", hash_token(text)) if TOKEN.fullmatch(text) else None
         if token is None or not token.user.is_active or (token.expiry and token.expiry <= timezone.now()):
             raise Unauthenticated("The token is not valid, has expired or was revoked.")
+        _admit(token.user, request)
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:
@@ -72,6 +74,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         ):
             raise Unauthenticated("The API key is not valid, has expired or was revoked.")
         require_scopes(key, {scope_of(request.parser_context["view"], str(request.method))})
+        _admit(key.user, request)
         services.store_use(key=key, now=now)
         return key.user, key
 
@@ -81,6 +84,12 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 class HeaderSession(SessionAuthentication):
     """A browser's session. Its CSRF token is read from the header only: the body may be endless."""
+
+    def authenticate(self, request: Request) -> tuple[Any, None] | None:
+        found: tuple[Any, None] | None = super().authenticate(request)
+        if found is not None:
+            _admit(found[0], request)
+        return found
 
     def enforce_csrf(self, request: Any) -> None:
         request._request._post, request._request._files = QueryDict(), MultiValueDict()
@@ -96,6 +105,11 @@ def caller(request: Request) -> User:
 def session_key_of(request: Request) -> str | None:
     """The key of the session that a request was made with; None where it was made with a token or an API key."""
     return None if request.auth else request._request.session.session_key
+
+
+def _admit(user: Any, request: Request) -> None:
+    """Asked here, not by a permission, which a view may replace. Raises `Forbidden` for who may not make the call."""
+    admit_to_view(user, request.parser_context["view"], str(request.method))
 
 
 @cache

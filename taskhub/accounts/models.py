@@ -4,22 +4,26 @@ import hashlib
 import re
 import secrets
 import uuid
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.sessions.base_session import AbstractBaseSession
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q, Value
 from django.db.models.functions import Lower
 from django.utils import timezone
 
 from taskhub.accounts.session_store import SessionStore
+from taskhub.audit.services import record_change
 from taskhub.db.querysets import OwnedQuerySet
 from taskhub.security.scopes import ALL_SCOPES
 
 EMAIL_TAKEN = "This e-mail address is already in use."
+
+AUDITED = ("email", "email_unconfirmed", "name", "is_staff", "is_superuser", "is_active")
 
 # Every key begins alike, so that the log's mask, or a scanner of repositories, knows one when it sees one.
 PREFIX = re.compile(r"thk_[0-9a-f]{12}")
@@ -67,6 +71,8 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     deleted_at = models.DateTimeField(null=True, editable=False)
 
+    is_kept_to_own = False  # in this call, whose scope the user's role lacks: see `taskhub.accounts.roles`
+
     objects: ClassVar[UserManager] = UserManager()
     with_deleted: ClassVar[models.Manager["User"]] = models.Manager()
 
@@ -79,14 +85,44 @@ class User(AbstractBaseUser, PermissionsMixin):
             models.UniqueConstraint(Lower("email"), name="accounts_user_email", violation_error_message=EMAIL_TAKEN)
         ]
         indexes = [models.Index("deleted_at", name="accounts_user_deleted", condition=Q(deleted_at__isnull=False))]
+        permissions = (
+            ("operate_all", "Can start, cancel, pause and send again what others own"),
+            ("manage_all", "Can change and delete what others own"),
+        )
 
     def __str__(self) -> str:
         return self.email
+
+    def save(self, *, update_fields: Iterable[str] | None = None, **options: Any) -> None:
+        """Stores it, and what has changed in the audit log: for every door, `createsuperuser` included."""
+        if update_fields is not None and not {*update_fields} & {*AUDITED, "password"}:
+            super().save(update_fields=update_fields, **options)  # such as `last_login`
+            return
+        with transaction.atomic():
+            before = (
+                None
+                if self._state.adding
+                else User.with_deleted.filter(pk=self.pk).values(*AUDITED, "password").first()
+            )
+            # Not where a hash is only made anew when its password is checked.
+            has_password = vars(self).get("_password") is not None or not self.has_usable_password()
+            super().save(update_fields=update_fields, **options)
+            names = [name for name in AUDITED if before is None or update_fields is None or name in update_fields]
+            after = {name: getattr(self, name) for name in names}
+            kept = None if before is None else {name: before[name] for name in names}
+            record_change("change" if before else "create", "user", self.pk, self.email, before=kept, after=after)
+            if has_password and before is not None and before["password"] != self.password:
+                record_change("set password", "user", self.pk, self.email)
 
     @property
     def jid(self) -> str:
         """The id as it stands on the wire: `urn:uuid:...`."""
         return self.id.urn
+
+    @property
+    def reaches_all(self) -> bool:
+        """Whether the call that the user makes reaches what others own, too."""
+        return self.is_staff and not self.is_kept_to_own
 
     def get_full_name(self) -> str:
         return self.name or self.email

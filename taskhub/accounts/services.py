@@ -16,8 +16,9 @@ from django.views.decorators.debug import sensitive_variables
 from knox.models import AuthToken
 
 from taskhub.accounts.browser_sessions import end_sessions
-from taskhub.accounts.models import EMAIL_TAKEN, PREFIX, ApiKey, BrowserSession, User, hashed, new_key
+from taskhub.accounts.models import AUDITED, EMAIL_TAKEN, PREFIX, ApiKey, BrowserSession, User, hashed, new_key
 from taskhub.accounts.removal import remove_deleted
+from taskhub.audit.services import prune_entries, record_change
 from taskhub.errors import Conflict, NotFound, Rejected, Unauthenticated
 from taskhub.security.scopes import ALL_SCOPES
 
@@ -59,14 +60,19 @@ def sign_in(*, email: str, password: str) -> IssuedToken:
     return IssuedToken(token, row.expiry)
 
 
+@transaction.atomic
 def sign_out(*, token: AuthToken) -> None:
     token.delete()
+    record_change("end tokens", "user", token.user_id, token.user.email, before={"tokens": 1})
 
 
+@transaction.atomic
 def sign_out_everywhere(*, user: User, keep: AuthToken | None = None) -> int:
     """Deletes the user's tokens, all of them or all but `keep`; returns how many. API keys stay."""
     tokens = AuthToken.objects.filter(user=user)
     ended: int = (tokens.exclude(pk=keep.pk) if keep else tokens).delete()[0]
+    if ended:
+        record_change("end tokens", "user", user.pk, user.email, before={"tokens": ended})
     return ended
 
 
@@ -138,7 +144,11 @@ def delete_accounts(*, users: QuerySet[User]) -> None:
 
     What they own may be millions of rows: `prune` removes it.
     """
-    ids = list(users.select_for_update().values_list("pk", flat=True))
+    rows = list(users.select_for_update())
+    ids = [user.pk for user in rows]
+    for user in rows:
+        before = {name: getattr(user, name) for name in AUDITED}
+        record_change("delete", "user", user.pk, user.email, before=before)
     AuthToken.objects.filter(user__in=ids).delete()
     ApiKey.objects.filter(user__in=ids).delete()
     BrowserSession.objects.filter(user__in=ids).delete()
@@ -188,17 +198,34 @@ def create_key(
         expires_at=expires_at,
         scopes=[scope for scope in held if scope in (scopes or held)],
     )
+    _record_key("create", key, user, after=_values_of_key(key))
     return key, text
 
 
+@transaction.atomic
 def revoke_key(*, user: User, prefix: str) -> None:
     """Deletes a key of the user's; staff may delete anybody's. Raises `NotFound`."""
-    if not PREFIX.fullmatch(prefix) or not ApiKey.objects.visible_to(user).filter(prefix=prefix).delete()[0]:
+    keys = ApiKey.objects.visible_to(user).filter(prefix=prefix)
+    if not PREFIX.fullmatch(prefix) or not revoke_keys(keys=keys):
         raise NotFound("There is no such API key, or it is not yours.")
 
 
+@transaction.atomic
 def revoke_keys(*, keys: QuerySet[ApiKey]) -> int:
-    return keys.delete()[0]
+    """Deletes keys; returns how many."""
+    rows = list(keys.select_related("user").select_for_update(of=("self",)))
+    for key in rows:
+        _record_key("revoke", key, key.user, before=_values_of_key(key))
+    ApiKey.objects.filter(pk__in=[key.pk for key in rows]).delete()
+    return len(rows)
+
+
+def _values_of_key(key: ApiKey) -> dict[str, Any]:
+    return {"name": key.name, "scopes": key.scopes, "expires_at": key.expires_at}
+
+
+def _record_key(action: str, key: ApiKey, user: User, **values: Any) -> None:
+    record_change(action, "API key", key.prefix, key.name, owner_id=user.pk, **values)
 
 
 def store_use(*, key: ApiKey, now: datetime) -> None:
@@ -216,7 +243,7 @@ def prune(now: datetime) -> int:
         ApiKey.objects.filter(expires_at__lte=now),
         BrowserSession.objects.filter(expire_date__lte=now),
     ]
-    return sum(map(_delete_all, expired)) + remove_deleted()
+    return sum(map(_delete_all, expired)) + remove_deleted() + prune_entries(now)
 
 
 def _delete_all(rows: QuerySet[Any]) -> int:

@@ -39,6 +39,7 @@ class SessionSerializer(serializers.ModelSerializer[BrowserSession]):
 
 
 class OpenSessions(CheckedView, GenericAPIView[BrowserSession]):
+    is_own_account = True
     serializer_class = SessionSerializer
     pagination_class = NewestSignInFirst
 
@@ -69,6 +70,8 @@ class OpenSessions(CheckedView, GenericAPIView[BrowserSession]):
 
 
 class OpenSession(CheckedView):
+    is_own_account = True
+
     @extend_schema(operation_id="session_delete", tags=TAGS, parameters=[examples.SESSION_ID], responses={204: None})
     def delete(self, request: Request, id: UUID) -> Response:
         """End a session.

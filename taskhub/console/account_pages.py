@@ -134,6 +134,7 @@ class ChangePasswordForm(NewPasswordForm):
 class PasswordView(ConsoleView):
     """A guess at the password counts like a sign-in. A new one ends the other sessions, and all tokens."""
 
+    is_own_account = True
     throttle_scope = "sign_in"
 
     def get(self, request: HttpRequest) -> HttpResponse:

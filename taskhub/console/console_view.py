@@ -14,7 +14,9 @@ from django.urls import reverse
 from django.views.generic import View
 from rest_framework.exceptions import Throttled
 
+from taskhub.accounts.roles import admit
 from taskhub.errors import NotFound, Problem, Unavailable
+from taskhub.security.scopes import READING_METHODS, KeyScope
 from taskhub.web.problems import as_problem
 from taskhub.web.rest_policies import RouteThrottle
 
@@ -34,11 +36,14 @@ class ConsoleView(View):
     """A page, or a part of one.
 
     `is_open`: for those who have not signed in, too. `for_staff`: for staff alone; to others it is not there.
-    `throttle_scope` is the rate by which its POSTs are counted, if not those of all calls.
+    `throttle_scope` is the rate by which its POSTs are counted, if not those of all calls; `role_scope` what these need
+    of a role, where `is_own_account` does not say that they change nothing but the account of who sends them.
     """
 
     is_open: ClassVar[bool] = False
     for_staff: ClassVar[bool] = False
+    is_own_account: ClassVar[bool] = False
+    role_scope: KeyScope = KeyScope.MANAGE
     throttle_scope: str | None = None
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -60,7 +65,7 @@ class ConsoleView(View):
         return response
 
     def _refusal(self, request: HttpRequest) -> HttpResponseBase | None:
-        """The way to the sign-in, for those who have to go there. Raises `NotFound` and `TooMany`."""
+        """The way to the sign-in, for those who have to go there. Raises `NotFound`, `Forbidden` and `TooMany`."""
         throttle = RouteThrottle()
         # A form may be opened as often as anybody likes; what is sent with it is counted.
         counted = self if request.method == "POST" else None
@@ -69,6 +74,8 @@ class ConsoleView(View):
         if self.is_open or request.user.is_authenticated:
             if self.for_staff and not getattr(request.user, "is_staff", False):
                 raise NotFound(f"There is nothing at {request.path}.")
+            scope = KeyScope.READ if request.method in READING_METHODS else self.role_scope
+            admit(request.user, scope, to_own_account=self.is_open or self.is_own_account)
             return None
         return way_to_sign_in(request)
 

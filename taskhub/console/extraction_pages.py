@@ -21,6 +21,7 @@ from taskhub.console.console_view import ConsoleView, list_position
 from taskhub.console.json_tree import JsonView
 from taskhub.errors import Conflict, Forbidden, Rejected, invalid
 from taskhub.security.masking import mask_all, secrets_of
+from taskhub.security.scopes import KeyScope
 from taskhub.web.cursor_pagination import read_page
 
 TASKS, PROCESSES, PAGES = 20, 50, 50
@@ -94,6 +95,8 @@ def _page_state(word: str) -> PageState:
 
 class RetryProcessPageView(ConsoleView):
     """Goes on with a process: asks again for the pages that failed."""
+
+    role_scope = KeyScope.RUN
 
     def post(self, request: HttpRequest, id: str) -> HttpResponse:
         try:

@@ -49,6 +49,8 @@ class KeyForm(forms.Form):
 class KeyListView(ConsoleView):
     """The list, newest first. The text of a new key is on the page that answers to its form, and nowhere else."""
 
+    is_own_account = True
+
     def get(self, request: HttpRequest) -> HttpResponse:
         return _page(request, KeyForm())
 
@@ -77,6 +79,8 @@ def _page(request: Any, form: KeyForm, status: int = 200, **made: Any) -> HttpRe
 
 
 class RevokeKeyView(ConsoleView):
+    is_own_account = True
+
     def post(self, request: Any, prefix: str) -> HttpResponse:
         try:
             services.revoke_key(user=request.user, prefix=prefix)

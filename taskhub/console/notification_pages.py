@@ -25,6 +25,7 @@ from taskhub.runs.notifications.serializers import (
 )
 from taskhub.runs.queue import retry
 from taskhub.runs.queue.webhook_events import WEBHOOK
+from taskhub.security.scopes import KeyScope
 from taskhub.web.cursor_pagination import RowPage, read_page
 
 RULES, MESSAGES = 50, 20  # on one page
@@ -148,6 +149,11 @@ RULE_ACTIONS: dict[str, Callable[[NotificationRule], str]] = {"test": _test, "pa
 class RuleActionView(ConsoleView):
     """Tries a rule, or pauses or resumes it."""
 
+    @property
+    def role_scope(self) -> KeyScope:  # type: ignore[override]
+        """To try it is to send something again; to pause it is to change it."""
+        return KeyScope.RUN if self.request.POST.get("action") == "test" else KeyScope.MANAGE
+
     def post(self, request: HttpRequest, rule_id: int) -> HttpResponse:
         rule = services.visible_rule(rule_id=rule_id, user=request.user)
         act = RULE_ACTIONS.get(request.POST.get("action", ""))
@@ -159,6 +165,8 @@ class RuleActionView(ConsoleView):
 
 class SendMessageView(ConsoleView):
     """Sends a message of a rule again, to the same receiver."""
+
+    role_scope = KeyScope.RUN
 
     def post(self, request: HttpRequest, rule_id: int, run_id: Any) -> HttpResponse:
         rule = services.visible_rule(rule_id=rule_id, user=request.user)

@@ -21,6 +21,7 @@ from taskhub.runs.queue.wait_reasons import waits_of
 from taskhub.runs.run_filter import RunFilters
 from taskhub.runs.run_kinds import all_kinds
 from taskhub.runs.run_pages import read_runs
+from taskhub.security.scopes import KeyScope
 from taskhub.web.cursor_pagination import RowPage
 from taskhub.web.problems import as_problem
 from taskhub.web.query_values import query_values
@@ -116,6 +117,8 @@ def _address(query: QueryDict, **position: Any) -> str:
 
 class SelectedRunsView(ConsoleView):
     """What is done with the runs that were selected. What refuses it is told, and stops no other."""
+
+    role_scope = KeyScope.RUN
 
     def post(self, request: HttpRequest) -> HttpResponse:
         act, done = ACTIONS.get(request.POST.get("action", ""), (None, ""))

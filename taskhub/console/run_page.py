@@ -24,6 +24,7 @@ from taskhub.runs.queue.wait_reasons import waits_of
 from taskhub.runs.run_options import shown_concurrency
 from taskhub.runs.serializers import LOG_LEVELS, WholeRunSerializer
 from taskhub.security.masking import mask_all, masked_address
+from taskhub.security.scopes import KeyScope
 
 # Of the arguments of a kind's runs what `retry_with` takes; of others all.
 EDITED_NAMES = {"walker": ("ctx",), "extraction": ("payload",), "crawler": ("params",)}
@@ -95,6 +96,8 @@ class RunValuesView(ConsoleView):
 
 
 class CancelView(ConsoleView):
+    role_scope = KeyScope.RUN
+
     def post(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
         try:
             cancel(run=visible_run(run_id=run_id, user=request.user))
@@ -108,6 +111,8 @@ class CancelView(ConsoleView):
 
 class AgainView(ConsoleView):
     """A form with which a run is tried again, as it was, and by its owner with other arguments."""
+
+    role_scope = KeyScope.RUN
 
     def get(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
         run = visible_run(run_id=run_id, user=request.user)

@@ -20,6 +20,7 @@ from taskhub.console.console_view import ConsoleView, entries_of, is_partial
 from taskhub.console.json_tree import one_line
 from taskhub.errors import NotFound, Problem, Rejected, invalid
 from taskhub.jsontools.jsonc import parse_jsonc
+from taskhub.security.scopes import KeyScope
 
 COLUMNS_MAX = 12
 
@@ -64,6 +65,8 @@ def _payload(request: HttpRequest) -> dict[str, Any]:
 
 class SamplePageView(ConsoleView):
     """What came of one look at a page. It is taken once, by POST, when its run has ended; then it is gone."""
+
+    role_scope = KeyScope.RUN
 
     def get(self, request: HttpRequest, id: str) -> HttpResponse:
         return render(request, "console/sample.html", {"process": _own_sample(request, id)})

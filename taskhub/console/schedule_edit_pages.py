@@ -18,6 +18,7 @@ from taskhub.runs.models import Schedule
 from taskhub.runs.scheduler.schedules import delete_schedule
 from taskhub.runs.schedules.serializers import CHANGES, SENT
 from taskhub.runs.schedules.services import change_schedule, create_schedule, visible_schedule
+from taskhub.security.scopes import KeyScope
 
 SHARED_TIMES = ("timezone", "start", "end", "one_off")  # whatever the sort of times
 
@@ -66,6 +67,7 @@ class DeleteScheduleView(ConsoleView):
 class SchedulePreviewView(ConsoleView):
     """The part of the form that says when the schedule would fire, or what is wrong with its times."""
 
+    role_scope = KeyScope.READ
     throttle_scope = "read"
 
     def post(self, request: HttpRequest) -> HttpResponse:

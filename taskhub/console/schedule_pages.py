@@ -17,6 +17,7 @@ from taskhub.runs.models import Schedule
 from taskhub.runs.scheduler.schedules import enable_schedule, run_schedule_now
 from taskhub.runs.schedules.serializers import KINDS, ScheduleFilters, serialize_fires, serialize_schedule
 from taskhub.runs.schedules.services import fires_of, narrow_schedules, schedules_visible_to, visible_schedule
+from taskhub.security.scopes import KeyScope
 from taskhub.web.cursor_pagination import RowPage, read_page
 
 PAGE_ROWS = 50
@@ -78,6 +79,8 @@ SCHEDULE_ACTIONS: dict[str, Callable[[Schedule], tuple[str, str]]] = {"pause": _
 
 class ScheduleActionView(ConsoleView):
     """Pauses or resumes a schedule, or runs it now."""
+
+    role_scope = KeyScope.RUN
 
     def post(self, request: HttpRequest, schedule_id: int) -> HttpResponse:
         schedule: Any = visible_schedule(schedule_id=schedule_id, user=request.user)

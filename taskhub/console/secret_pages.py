@@ -9,9 +9,11 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from sequences.services.secrets import VALUE_MAX, delete_secret, save_secret, visible_secrets
+from taskhub.accounts.roles import reaches_all
 from taskhub.console.console_view import ConsoleView, add_faults, list_position
 from taskhub.console.placed_form import LinesField
 from taskhub.errors import Forbidden, NotFound, Rejected
+from taskhub.security.scopes import KeyScope
 from taskhub.web.cursor_pagination import read_page
 
 PAGE_ROWS = 50
@@ -37,7 +39,7 @@ class SecretForm(forms.Form):
     def __init__(self, user: Any, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.user = user
-        if not user.is_staff:
+        if not reaches_all(user, KeyScope.MANAGE):
             del self.fields["is_global"]
 
     def clean(self) -> dict[str, Any]:

@@ -34,6 +34,8 @@ def browser_name(user_agent: str) -> str:
 class SessionListView(ConsoleView):
     """The open sessions, the newest sign-in first. A POST ends all but this one, or all tokens."""
 
+    is_own_account = True
+
     def get(self, request: Any) -> HttpResponse:
         sessions = open_sessions(request.user)
         page = read_page(sessions, "-sign_in_id", PAGE_ROWS, after=_position(request))
@@ -75,6 +77,8 @@ def _shown(session: BrowserSession, request: Any) -> dict[str, Any]:
 
 
 class EndSessionView(ConsoleView):
+    is_own_account = True
+
     def post(self, request: Any, sign_in_id: UUID) -> HttpResponse:
         try:
             end_session(user=request.user, sign_in_id=sign_in_id)

@@ -13,6 +13,7 @@ from taskhub.console.schema_form import SchemaForm
 from taskhub.errors import NotFound, Problem
 from taskhub.jsontools.schema import ObjectSchema
 from taskhub.runs.run_options import ExpiresAt, Metadata, Priority, Tags
+from taskhub.security.scopes import KeyScope
 from walkers.authoring.sentinels import BUNDLED, WalkerDefinition, all_sentinels
 from walkers.domain.ids import GLOBAL
 from walkers.http.calls.walker_runs import NodeRef, RunAt
@@ -47,6 +48,8 @@ class StartView(ConsoleView):
 
 class StartWalkerView(ConsoleView):
     """A form for one walker, of the sentinel that `snt` in the query names; what is sent is a run in the background."""
+
+    role_scope = KeyScope.RUN
 
     def get(self, request: HttpRequest, walker: str) -> HttpResponse:
         definition = _definition(request, walker)

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from taskhub.console.account_pages import PasswordView, SignInView, SignOutView, SignUpView
+from taskhub.console.audit_pages import AuditView
 from taskhub.console.extraction_pages import ExtractionListView, ProcessPageView, RetryProcessPageView
 from taskhub.console.home_charts import ChartsView
 from taskhub.console.home_page import HomeView
@@ -34,6 +35,7 @@ from taskhub.console.sequence_pages import DeleteSequenceView, RunSequenceView, 
 from taskhub.console.session_pages import EndSessionView, SessionListView
 from taskhub.console.start_pages import StartView, StartWalkerView
 from taskhub.console.stream_pages import DocumentPageView, StreamListView, StreamPageView
+from taskhub.console.user_pages import NewUserView, UserActionView, UserListView, UserPageView
 from taskhub.console.webhook_pages import (
     DeliveryListView,
     DeliveryPageView,
@@ -47,6 +49,7 @@ RUN = "console/runs/<uuid:run_id>"
 STREAM = "console/streams/<uuid:fid>"
 DELIVERY = "console/webhooks/<uuid:run_id>"
 RULE = "console/notifications/<int:rule_id>"
+USER = "console/users/<uuid:user_id>"
 PROCESS = "console/extraction/process/<ksuid:id>"
 SEQUENCE = "console/sequences/stored/<str:name>"
 
@@ -111,5 +114,10 @@ urlpatterns = [
     path("console/you/sessions", SessionListView.as_view(), name="you-sessions"),
     path("console/you/sessions/<uuid:sign_in_id>/end", EndSessionView.as_view(), name="you-session-end"),
     path("console/password", PasswordView.as_view(), name="password"),
+    path("console/users", UserListView.as_view(), name="users"),
+    path("console/users/new", NewUserView.as_view(), name="users-new"),
+    path(USER, UserPageView.as_view(), name="users-user"),
+    path(f"{USER}/action", UserActionView.as_view(), name="users-action"),
+    path("console/audit", AuditView.as_view(), name="audit"),
     path("console/parts", PartsView.as_view(), name="parts"),
 ]

@@ -21,6 +21,7 @@ from taskhub.runs.run_pages import read_runs
 from taskhub.runs.webhooks import services
 from taskhub.runs.webhooks.api import RECEIVER, ROTATION, DeliveryFilters
 from taskhub.runs.webhooks.serializers import delivery_of
+from taskhub.security.scopes import KeyScope
 from taskhub.web.cursor_pagination import RowPage
 
 PAGE_ROWS = 50
@@ -60,6 +61,8 @@ class DeliveryPageView(ConsoleView):
 
 class SendDeliveryView(ConsoleView):
     """Sends a delivery again."""
+
+    role_scope = KeyScope.RUN
 
     def post(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
         delivery = services.visible_delivery(run_id=run_id, user=request.user)

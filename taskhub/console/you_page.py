@@ -33,6 +33,7 @@ class AccountForm(forms.Form):
 class YouView(ConsoleView):
     """A guess at the password, which a new address needs, counts like a sign-in."""
 
+    is_own_account = True
     throttle_scope = "sign_in"
 
     def get(self, request: Any) -> HttpResponse:

@@ -13,13 +13,13 @@ class OwnedQuerySet(models.QuerySet[_Row]):
     owner_field = "owner_id"
 
     def visible_to(self, user: Any) -> Self:
-        """The user's own rows; for staff all rows."""
-        return self if user.is_staff else self.filter(**{self.owner_field: user.pk})
+        """The user's own rows; all rows for staff whose role lets their call reach them."""
+        return self if getattr(user, "reaches_all", False) else self.filter(**{self.owner_field: user.pk})
 
 
 class RemovableQuerySet(OwnedQuerySet[_Row]):
     """Rows that are first marked by `removed_at`, and deleted in the background."""
 
     def visible_to(self, user: Any) -> Self:
-        """The user's own rows, for staff all rows; none that is marked as removed."""
+        """Those rows, but none that is marked as removed."""
         return super().visible_to(user).filter(removed_at__isnull=True)

@@ -127,11 +127,11 @@ class RunAdmin(ReadOnlyAdmin):
     def shown_retries(self, run: Run) -> SafeString:
         return _links(run.retries.all())
 
-    @row_action("Cancel the selected runs", needs="runs.change_run")
+    @row_action("Cancel the selected runs", "runs.change_run")
     def cancel_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
         self.each(request, queryset, lambda run: cancel(run=run), "runs cancelled")
 
-    @row_action("Try the selected runs again", needs="runs.add_run", asks=True)
+    @row_action("Try the selected runs again", "runs.add_run", asks=True)
     def retry_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
         self.each(request, queryset.defer(None), lambda run: retry(run=run), "runs accepted again")
 

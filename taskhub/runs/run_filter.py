@@ -95,7 +95,7 @@ class RunFilter:
 
     def check_viewer(self, user: Any, *, at: str = "") -> None:
         """Raises `Rejected` where a user asks for the runs of others, who may not see them."""
-        if not user.is_staff and set(self.owner) - {user.pk}:
+        if not user.reaches_all and set(self.owner) - {user.pk}:
             raise invalid(f"{at}/owner", "Only staff may ask for the runs of others.")
 
     def narrow(self, runs: QuerySet[Run]) -> QuerySet[Run]:

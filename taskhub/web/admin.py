@@ -19,6 +19,7 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from taskhub.audit.services import record_change
 from taskhub.errors import Problem, Rejected
 from taskhub.security.masking import mask, mask_value, secrets_of
 
@@ -29,10 +30,11 @@ NAMED_MAX = 100  # rows, on a page that asks
 Action = Callable[[Any, HttpRequest, Any], HttpResponse | None]
 
 
-def row_action(description: str, *, needs: str, asks: bool = False) -> Callable[[Action], Action]:
+def row_action(description: str, *needs: str, asks: bool = False) -> Callable[[Action], Action]:
     """Makes a method of a page, which takes a request and the chosen rows, an action of its list.
 
-    `needs` is the permission of what it does, such as `runs.change_run`. One that deletes or starts work `asks` first.
+    Each of `needs` is a permission that lets do it, such as `runs.change_run`. One that deletes or starts work `asks`
+    first.
     """
 
     def decorate(act: Action) -> Action:
@@ -62,7 +64,8 @@ class UncountedPaginator(Paginator):
 class BigTableAdmin(admin.ModelAdmin):
     """`search_ids` are the columns in which a whole UUID is looked for; Django's own search would cast each row's.
     `linked_by` are the lookups by which other pages link to this list. `unlisted` are columns that may be large, and
-    that the list does not show.
+    that the list does not show. `recorded_as` is the kind of its rows in the audit log, if not the name of the model;
+    None where the services by which they are changed tell it.
     """
 
     paginator = UncountedPaginator
@@ -72,6 +75,7 @@ class BigTableAdmin(admin.ModelAdmin):
     search_ids: ClassVar[tuple[str, ...]] = ()
     linked_by: ClassVar[tuple[str, ...]] = ()
     unlisted: ClassVar[tuple[str, ...]] = ()
+    recorded_as: ClassVar[str | None] = ""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)
@@ -103,8 +107,28 @@ class BigTableAdmin(admin.ModelAdmin):
         return {
             name: entry
             for name, entry in actions.items()
-            if request.user.has_perms([entry[0].needs] if hasattr(entry[0], "needs") else [])
+            if any(map(request.user.has_perm, getattr(entry[0], "needs", ()))) or not hasattr(entry[0], "needs")
         }
+
+    # What no service tells the audit log, these do.
+
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
+        if self.recorded_as is not None:
+            fields = [name for name in form.changed_data if name in form.cleaned_data]
+            before = None if add else {name: shown_value(form.initial.get(name)) for name in fields}
+            after = {name: shown_value(form.cleaned_data[name]) for name in fields}
+            self._record("create" if add else "change", form.instance, before, after)
+        return super().construct_change_message(request, form, formsets, add)
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.recorded_as is not None:
+            for row in queryset:
+                self._record("delete", row)
+        return super().log_deletions(request, queryset)
+
+    def _record(self, action: str, row: Any, before: Any = None, after: Any = None) -> None:
+        kind, owner_id = self.recorded_as or str(self.opts.verbose_name), getattr(row, "owner_id", None)
+        record_change(action, kind, row.pk, str(row), owner_id=owner_id, before=before, after=after)
 
     def ask(
         self, request: HttpRequest, rows: QuerySet[Any], description: str, fields: list[tuple[str, str]], back: str = ""
@@ -170,6 +194,13 @@ class WatchedAdmin(ReadOnlyAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+def shown_value(value: Any) -> Any:
+    """A value of a form as the audit log keeps it: rows by their names."""
+    if isinstance(value, QuerySet | list | tuple):
+        return sorted(map(str, value))
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 
 def row_link(page: str, pk: Any, text: Any = "") -> SafeString:

@@ -90,6 +90,10 @@ def paths_of(olga: Caller, person: str) -> dict[str, str]:
         "parts": "/console/parts",
         "sequences": "/console/sequences",
         "sequence-editor": "/console/sequences/new?recipe=refresh_a_token",
+        "users": "/console/users",
+        "user": f"/console/users/{olga.id}",
+        "new-user": "/console/users/new",
+        "audit": "/console/audit",
     }
     return paths | (for_staff if person == "staff" else {})
 

@@ -61,13 +61,16 @@ def populated_world() -> Iterator[World]:
     """Is undone in the end."""
     with undone_in_the_end():
         owner, stranger = make_person("owner@example.com"), make_person("stranger@example.com")
-        colleague = make_person("colleague@example.com", is_staff=True)
-        people = {"owner": owner, "stranger": stranger, "staff": colleague}
+        other = make_person("other@example.com")
+        colleague = make_person("colleague@example.com", role="admin")
+        staff = {role: make_person(f"{role}@example.com", role=role) for role in ("viewer", "operator")}
+        staff["roleless"] = make_person("roleless@example.com", is_staff=True)
+        people = {"owner": owner, "stranger": stranger, "staff": colleague, **staff}
         yield World(
             owner,
             stranger,
             colleague,
-            things=_things(owner, colleague),
+            things={**_things(owner, colleague), "users/<uuid:id>": str(other.user.pk)},
             good={name: good(person.user) for name, person in people.items()},
             bad=bad(owner.user),
         )
@@ -101,6 +104,7 @@ def _things(owner: Person, colleague: Person) -> dict[str, str]:
         "graph": graph.pk,
         "<int:id>": schedule.pk,
         "<int:schedule_id>": schedule.pk,
+        "<uuid:user_id>": owner.user.pk,
         "<int:file_id>": 1,
         "<str:prefix>": key.prefix,
         "sequences/<str:name>": "health",

@@ -66,6 +66,7 @@ DELIVERY = "webhooks/deliveries/<uuid:id>"
 EVERY_DAY = {"type": "interval", "conf": {"every": 1, "period": "days"}}
 DAILY = {"interval": {"every": 1, "period": "days"}}
 SCHEDULE = "schedules/<int:id>"
+USER = "users/<uuid:id>"
 NOTIFICATION = "notifications/<int:id>"
 TASK, PROCESS = "v1/task/<ksuid:id>", "v1/process/<ksuid:id>"
 EXTERNAL: dict[str, Any] = {"meta": {"name": "shop"}, "endpoint": "http://127.0.0.1:9/shop"}
@@ -119,6 +120,11 @@ TABLE: dict[str, Row] = {
     "POST user/token/": everybody(200, email="owner@example.com", password=PASSWORD),
     "POST user/logout/": each(204)._replace(by_key=400),  # a key is revoked, not signed out
     "POST user/logout_everyone/": each(204),
+    "GET audit": for_staff(),
+    "GET users": for_staff(),
+    f"GET {USER}": for_staff(),
+    f"PATCH {USER}": for_staff(role="viewer"),
+    f"POST {USER}/logout": for_staff(204),
     "GET user/manage/": each(),
     "PATCH user/manage/": each(name="Somebody Else"),
     "GET user/apikey": each(),
@@ -259,6 +265,58 @@ TABLE: dict[str, Row] = {
         )
     ),
 }
+# What roles may do with what others own. A viewer may do none of it; nor do staff without a role, who see everything.
+OF_OTHERS = {"POST sequences/runs/<uuid:id>/resume"}  # for staff; it is about what another owns
+OPERATED = {
+    "POST runs/cancel",
+    "POST runs/retry",
+    f"POST {RUN}/cancel",
+    f"POST {RUN}/retry",
+    f"POST {DELIVERY}/send",
+    f"POST {NOTIFICATION}/test",
+    f"POST {SCHEDULE}/run",
+    f"POST {SCHEDULE}/pause",
+    f"POST {SCHEDULE}/resume",
+    "POST actions/crawlers/<uuid:fid>/task",
+    "POST actions/crawlers/<uuid:fid>/task/<uuid:task_fid>",
+    *OF_OTHERS,
+    f"POST {TASK}/run",
+    f"POST {TASK}/delivery/test",
+    f"POST {PROCESS}/cancel",
+    f"POST {PROCESS}/retry",
+    *(
+        f"{method} js/{name}"
+        for name in ("walker_run", "wapi/<str:walker>", "walker_queue_cancel")
+        for method in ("GET", "POST")
+    ),
+}
+READ_BY_POST = {
+    "POST schedules/preview",
+    "POST sequences/validate",
+    "POST sequences/import",
+    "POST v1/tasks",
+    f"POST {TASK}/estimate",
+    f"POST {TASK}/info",
+    f"POST {TASK}/results",
+    f"POST {PROCESS}/info",
+    f"POST {PROCESS}/warnings",
+    "POST v1/getlink",
+    *(
+        f"POST {call.removeprefix('GET ')}"
+        for call, row in TABLE.items()
+        if call.startswith("GET js") and not row.writes
+    ),
+}
+OWN_ACCOUNT = {
+    "POST user/logout/",
+    "POST user/logout_everyone/",
+    "PATCH user/manage/",
+    "POST user/apikey",
+    "DELETE user/apikey/<str:prefix>",
+    "DELETE user/sessions",
+    "DELETE user/sessions/<uuid:id>",
+}
+FOR_ADMINS = {"POST user/create/", "POST v1/credits", f"PATCH {USER}", f"POST {USER}/logout"}  # of what is for staff
 CONSOLE = {str(pattern.pattern) for pattern in urlpatterns}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -332,6 +390,23 @@ def test_good_credentials(call: str, world: World) -> None:
                 expected[cell] = 403
             got[cell] = ask(call, world.things, credentials)
     assert got == expected
+
+
+@pytest.mark.parametrize("call", TABLE)
+def test_roles(call: str, world: World) -> None:
+    """Staff see what all own; what they do with it depends on their roles, and so does what is for staff."""
+    row = TABLE[call]
+    is_read = call in READ_BY_POST or (call.startswith("GET ") and not row.writes and call != "GET webhooks/secret")
+    is_open = row.nobody == row.owner == row.stranger and row.nobody != 403
+    refused = (
+        404 if call in OF_OTHERS else 403 if call in FOR_ADMINS else row.staff if row.stranger == 403 else row.stranger
+    )
+    expected = {
+        "viewer": row.staff if is_read or is_open else refused if call in OWN_ACCOUNT else 403,
+        "operator": row.staff if is_read or call in OPERATED else refused,
+        "roleless": row.staff if is_read else refused,
+    }
+    assert {name: ask(call, world.things, world.good[name]["token"]) for name in expected} == expected
 
 
 @pytest.mark.parametrize("call", [call for call in TABLE if call.startswith("GET ")])

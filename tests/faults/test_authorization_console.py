@@ -21,17 +21,25 @@ SAMPLE = "console/extraction/look/<ksuid:id>"
 KEY = "console/you/keys/<str:prefix>"
 SECRET = "console/you/secrets/<str:name>"
 SESSION = "console/you/sessions/<uuid:sign_in_id>"
+USER = "console/users/<uuid:user_id>"
+NEW_USER = {"email": "new@example.com", "password": "correct horse battery", "role": "viewer"}
 PROCESS = "console/extraction/process/<ksuid:id>"
 SEQUENCE = "console/sequences/stored/<str:name>"
 
 
 class Row(NamedTuple):
-    """What a page answers to its owner, to a stranger, to staff, and to those who have not signed in."""
+    """What a page answers to its owner, to a stranger, to admins, and to those who have not signed in.
+
+    `needs` is what a role needs to do it with what others own.
+    """
 
     owner: int
     stranger: int
     staff: int
     nobody: int = 302  # to the sign-in
+    needs: str = "manage"
+    viewer: int | None = None  # what others than admins get of staff, where that is something else
+    operator: int | None = None
     sent: dict[str, Any] = {}
 
 
@@ -46,6 +54,11 @@ def authors(status: int, staff: int | None = None, **sent: Any) -> Row:
 
 def each(status: int, **sent: Any) -> Row:
     return Row(status, status, status, sent=sent)
+
+
+def operated(status: int, **sent: Any) -> Row:
+    """What operators do with what others own, too."""
+    return Row(status, 404, status, needs="operate", sent=sent)
 
 
 TABLE: dict[str, Row] = {
@@ -70,6 +83,12 @@ TABLE: dict[str, Row] = {
     "GET console/password": each(200),
     "POST console/password": each(400),
     "GET console/parts": Row(404, 404, 200),
+    "GET console/users": Row(404, 404, 200),
+    "GET console/users/new": Row(404, 404, 200, viewer=403, operator=403),
+    "POST console/users/new": Row(404, 404, 302, viewer=403, operator=403, sent=NEW_USER),
+    f"GET {USER}": Row(404, 404, 200),
+    f"POST {USER}/action": Row(404, 404, 302, viewer=403, operator=403, sent={"action": "role", "role": "operator"}),
+    "GET console/audit": Row(404, 404, 200),
     "GET console/runs": each(200),
     "GET console/start": each(200),
     "GET console/start/<str:walker>": each(200),
@@ -91,12 +110,12 @@ TABLE: dict[str, Row] = {
     f"GET {SAMPLE}": Row(200, 404, 404),
     f"POST {SAMPLE}": Row(200, 404, 404),
     f"GET {PROCESS}": own(200),
-    f"POST {PROCESS}/retry": own(302),
+    f"POST {PROCESS}/retry": operated(302),
     "GET console/streams": each(200),
     f"GET {STREAM}": own(200),
     f"GET {STREAM}/docs/<path:document_id>": own(200),
     f"GET {SCHEDULE}": own(200),
-    f"POST {SCHEDULE}/action": own(302, action="run"),
+    f"POST {SCHEDULE}/action": operated(302, action="run"),
     "GET console/schedules/calendar": each(200),
     "GET console/schedules/new": each(200),
     "POST console/schedules/new": each(400),
@@ -110,7 +129,7 @@ TABLE: dict[str, Row] = {
     "GET console/webhooks/secret": each(200),
     "POST console/webhooks/secret": each(400),
     f"GET {DELIVERY}": own(200),
-    f"POST {DELIVERY}/send": own(302),
+    f"POST {DELIVERY}/send": operated(302),
     "GET console/notifications": each(200),
     "GET console/notifications/new": each(200),
     "POST console/notifications/new": each(400),
@@ -119,15 +138,26 @@ TABLE: dict[str, Row] = {
     f"POST {RULE}/change": own(400),
     f"POST {RULE}/action": own(302, action="pause"),
     f"POST {RULE}/delete": own(302),
-    f"POST {RULE}/messages/<uuid:run_id>/send": own(302),
+    f"POST {RULE}/messages/<uuid:run_id>/send": operated(302),
     "POST console/runs/selected": each(302, action="cancel"),
     f"GET {RUN}": own(200),
     f"GET {RUN}/summary": own(200),
     f"GET {RUN}/story": own(200),
     f"GET {RUN}/values": own(200),
-    f"POST {RUN}/cancel": own(302),
+    f"POST {RUN}/cancel": operated(302),
     f"GET {RUN}/again": own(200),
-    f"POST {RUN}/again": own(302),
+    f"POST {RUN}/again": operated(302),
+}
+
+
+READ_BY_POST = {"POST console/schedules/preview"}
+# A viewer changes these, too.
+OWN_ACCOUNT = {
+    "POST sign-in",
+    "POST sign-up",
+    "POST sign-out",
+    "POST console/password",
+    *(page for page in TABLE if page.startswith("POST console/you") and SECRET not in page and "secrets" not in page),
 }
 
 
@@ -165,6 +195,22 @@ def test_people_see_what_is_theirs_and_staff_all(page: str, world: World) -> Non
     assert got == expected
     nobodys = {"none": Credentials(), "inactive": world.bad["session of the inactive"]}
     assert {how: ask(page, world.things, given) for how, given in nobodys.items()} == dict.fromkeys(nobodys, row.nobody)
+
+
+@pytest.mark.parametrize("page", TABLE)
+def test_roles(page: str, world: World) -> None:
+    """As the same calls of the API: a viewer changes nothing but the own account."""
+    row = TABLE[page]
+    is_read = page.startswith("GET") or page in READ_BY_POST | OWN_ACCOUNT
+    # A stored sequence is its owner's alone; what is saved under its name is another.
+    allowed = 404 if SEQUENCE in page and page != f"POST {SEQUENCE}/edit" else row.staff
+    refused = allowed if row.stranger == 403 else row.stranger  # what is for staff is for all of them
+    expected = {
+        "viewer": row.viewer or (allowed if is_read else 403),
+        "operator": row.operator or (allowed if is_read or row.needs == "operate" else refused),
+        "roleless": row.operator or (allowed if is_read else refused),
+    }
+    assert {name: ask(page, world.things, world.good[name]["session"]) for name in expected} == expected
 
 
 @pytest.mark.parametrize("page", [page for page in TABLE if page.startswith("POST")])

@@ -49,6 +49,7 @@ from sequences.services.stored_sequences import save_sequence
 from taskhub.accounts.examples import SESSION as EXAMPLE_SESSION
 from taskhub.accounts.examples import SHOWN_KEY
 from taskhub.accounts.models import ApiKey, BrowserSession, User
+from taskhub.accounts.user_api import EXAMPLE as EXAMPLE_ACCOUNT
 from taskhub.celery import app as celery
 from taskhub.runs import waits
 from taskhub.runs.models import Leadership, NotificationRule, Run, Worker
@@ -83,6 +84,8 @@ JUDGED = [
         "/user/manage/",
         "/user/apikey",
         "/user/sessions",
+        "/users",
+        "/audit",
         "/runs",
         "/js/walker_run",
         "/js/wapi/{walker}",
@@ -123,7 +126,7 @@ JUDGED = [
 ]
 # U+0000 cannot be stored, and has no place in values that may be anything; their schema cannot say so.
 FREE = "v1|wapi|walker_run|object_set|sequence|schedule|externals|crawler|stream|status"
-FOR_STAFF = ("admin", "sequence", "metrics", "workers")
+FOR_STAFF = ("admin", "sequence", "metrics", "workers", "users", "audit")
 # Whether a file has the bytes of a range (416) is known only when it is found.
 ACCEPTED = ["2xx", "401", "403", "404", "409", "412", "416", "422"]
 REFUSALS = {400, 401, 403, 404, 405, 406, 409, 411, 412, 413, 415}  # they change nothing
@@ -222,7 +225,8 @@ class World:
     """What the examples speak of, owned by the caller."""
 
     def __init__(self, *, staff: bool) -> None:
-        self.user = User.objects.create_user(id=USER, email=EMAIL, password="correct horse battery", is_staff=staff)
+        rights = {"is_staff": staff, "is_superuser": staff}
+        self.user = User.objects.create_user(id=USER, email=EMAIL, password="correct horse battery", **rights)
         self.connection = connections["default"]
         self.connection.inc_thread_sharing()
         self.fill()
@@ -238,6 +242,7 @@ class World:
         Alias.objects.update_or_create(owner=self.user, name="shop", defaults={"target": GRAPH})
         StoredSecret.objects.get_or_create(owner=self.user, name="SHOP_KEY", defaults={"value": "abcdef"})
         save_sequence(user=self.user, name="health", **EXAMPLE_SENT)
+        User.objects.get_or_create(pk=str(EXAMPLE_ACCOUNT["id"]), defaults={"email": "grace@example.com"})
         ApiKey.objects.get_or_create(prefix=KEY, defaults={"user": self.user, "hash": "0" * 64})
         session = {"user": self.user, "sign_in_id": SESSION, "expire_date": timezone.now() + timedelta(days=1)}
         BrowserSession.objects.get_or_create(session_key="example", defaults=session)

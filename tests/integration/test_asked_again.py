@@ -171,7 +171,7 @@ def test_a_schedule_of_a_walk_in_anothers_name_fires_while_its_owner_is_staff(ow
     assert colleague.post("/js/add_scheduled_walker", sent).status_code == 200
     Schedule.objects.update(due_at=timezone.now())
     change(colleague, is_staff=False)
-    assert "Only the schedules of staff" in fired(Schedule.objects.get())
+    assert "Only the schedules of admins" in fired(Schedule.objects.get())
 
 
 @pytest.mark.parametrize("how", ["inactive", "deleted"])

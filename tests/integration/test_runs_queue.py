@@ -528,7 +528,7 @@ def test_a_wait_ends_with_the_state_as_it_is(olga: User) -> None:
 def test_another_users_run_cannot_be_seen(olga: User) -> None:
     run = submit(olga)
     other = make_person("other@example.com").user
-    staff = make_person("staff@example.com", is_staff=True).user
+    staff = make_person("staff@example.com", role="admin").user
     with pytest.raises(NotFound):
         queue.visible_run(run_id=run.pk, user=other)
     with pytest.raises(NotFound):

@@ -21,6 +21,10 @@ from walkers.walks.principal import Principal
 @dataclass
 class Somebody:
     is_staff: bool = False
+    is_kept_to_own: bool = False
+
+    def has_perm(self, name: str) -> bool:
+        return self.is_staff
 
 
 def order(

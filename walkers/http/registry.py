@@ -13,6 +13,7 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, WithJsonSchema
 
+from taskhub.accounts.roles import admit
 from taskhub.errors import Forbidden, NotFound, Problem, Unauthenticated, invalid
 from taskhub.jsontools.jsonc import parse_jsonc
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema
@@ -107,6 +108,7 @@ class CallFunction:
             raise Unauthenticated(f"{self.name} needs a user.")
         if self.scope == "admin" and not principal.user.is_staff:
             raise Forbidden(f"{self.name} is for staff.")
+        admit(principal.user, self.key_scope)
         returned = self.perform(principal, **self.arguments_schema.check(arguments))
         return returned if isinstance(returned, CallResponse) else CallResponse(body=returned)
 

@@ -1,6 +1,6 @@
 """Template tags and filters of the console: moments, durations, states and progress."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +11,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from sequences.services.sequence_runs import may_run
+from taskhub.accounts import roles
+from taskhub.security.scopes import KeyScope
 
 register = template.Library()
 
@@ -25,7 +27,11 @@ NAVIGATION = (
     ("streams", "Streams"),
     ("extraction", "Extraction"),
 )  # names of addresses; those that begin alike belong to the same place
-MAY_OPEN = {"sequences": may_run}  # of those that are not for everybody who has signed in
+# Whether a place is for who looks, of those that are not for everybody who has signed in.
+MAY_OPEN: dict[str, Callable[[Any], bool]] = {
+    "sequences": lambda user: may_run(user) and roles.may(user, KeyScope.RUN, user.pk),
+    "start": lambda user: roles.may(user, KeyScope.RUN, user.pk),
+}
 YOU = (
     ("you", "Account"),
     ("you-keys", "API keys"),
@@ -55,6 +61,23 @@ def navigation_of_you(context: Mapping[str, Any]) -> list[dict[str, Any]]:
     match = context["request"].resolver_match
     here = match.url_name if match else ""
     return [{"address": reverse(f"console:{name}"), "label": label, "is_here": name == here} for name, label in YOU]
+
+
+@register.simple_tag(takes_context=True)
+def may(context: Mapping[str, Any], scope: str, owner_id: Any) -> bool:
+    """Whether who looks may make calls of a scope about what this owner has: a button for them is shown to nobody else.
+
+    With the id of who looks as `owner_id`: whether there is anything of which he may.
+    """
+    return roles.may(context["user"], KeyScope(scope), owner_id)
+
+
+@register.filter
+def role(user: Any) -> str:
+    """The role of a user, in a word; empty for who is no staff."""
+    if not user.is_staff:
+        return ""
+    return "superuser" if user.is_superuser else str(roles.role_of(user) or "staff without a role")
 
 
 @register.filter

@@ -16,6 +16,8 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from uuid_utils.compat import uuid7
 
+from taskhub.accounts.roles import admit
+from taskhub.audit.services import record_change
 from taskhub.db.plans import TimeIsUp, time_limit
 from taskhub.errors import Problem, Rejected
 from taskhub.runs import queue
@@ -24,7 +26,7 @@ from taskhub.runs.models import Run
 from taskhub.runs.queue.execution import Execution
 from taskhub.runs.run_filter import RunFilter
 from taskhub.runs.run_kinds import all_kinds, kind_or_default
-from taskhub.security.scopes import ALL_SCOPES, require_scopes
+from taskhub.security.scopes import ALL_SCOPES, KeyScope, require_scopes
 
 KIND = "bulk"
 BATCH = 100  # runs that are looked up at once
@@ -105,7 +107,13 @@ def submit_bulk_change(*, action: Action, filter: Mapping[str, Any], user: Any, 
     arguments = new_arguments(action, filter, key)
     arguments["matched"] = BulkChange.of(arguments, user).count_in_time()
     queue.checked_webhook(options.get("webhook", ""))
-    return queue.submit(kind=KIND, owner=user, name=str(action), arguments=arguments, time_limit=TIME_LIMIT, **options)
+    values = {name: arguments[name] for name in ("filter", "matched")}
+    with transaction.atomic():
+        run = queue.submit(
+            kind=KIND, owner=user, name=str(action), arguments=arguments, time_limit=TIME_LIMIT, **options
+        )
+        record_change(f"{action} all", "run", run.pk, f"{KIND} {action}", owner_id=user.pk, after=values)
+    return run
 
 
 def count_matched(*, action: Action, filter: Mapping[str, Any], user: Any) -> int:
@@ -128,6 +136,7 @@ def new_arguments(action: Action, filter: Mapping[str, Any], key: Any = None) ->
 def perform_bulk_change(execution: Execution) -> None:
     """The work of the run: changes one run after the other, each in a transaction of its own."""
     run, refusals, refused = execution.run, list[dict[str, str]](), 0
+    admit(run.owner, KeyScope.RUN)
     change, matched = BulkChange.of(run.arguments, run.owner), run.arguments["matched"]
     left = change.runs().count()
     matched = left if matched is None else matched

@@ -40,15 +40,15 @@ class NotificationRuleAdmin(ReadOnlyAdmin):
     def messages(self, rule: NotificationRule) -> SafeString:
         return list_link("runs_notificationmessage", "messages", rule__id__exact=rule.pk)
 
-    @row_action("Enable the selected rules", needs="runs.change_notificationrule")
+    @row_action("Enable the selected rules", "runs.change_notificationrule")
     def enable(self, request: HttpRequest, queryset: QuerySet[NotificationRule]) -> None:
         self.each(request, queryset, lambda rule: enable_rule(rule=rule, enabled=True), "rules enabled")
 
-    @row_action("Disable the selected rules", needs="runs.change_notificationrule")
+    @row_action("Disable the selected rules", "runs.change_notificationrule")
     def disable(self, request: HttpRequest, queryset: QuerySet[NotificationRule]) -> None:
         self.each(request, queryset, lambda rule: enable_rule(rule=rule, enabled=False), "rules disabled")
 
-    @row_action("Send a test of the selected rules", needs="runs.add_notificationmessage", asks=True)
+    @row_action("Send a test of the selected rules", "runs.add_notificationmessage", asks=True)
     def send_test(self, request: HttpRequest, queryset: QuerySet[NotificationRule]) -> None:
         rules = queryset.select_related("owner")
         self.each(request, rules, lambda rule: send_test(rule=rule), "rules tested")

@@ -1,6 +1,6 @@
 """`/notifications`: rules, tried, and what they have sent."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.urls import path
 from drf_spectacular.types import OpenApiTypes
@@ -25,6 +25,7 @@ from taskhub.runs.notifications.serializers import (
     serialize_messages,
     serialize_rule,
 )
+from taskhub.security.scopes import KeyScope
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import object_of, page_of, response_header
@@ -130,6 +131,8 @@ class NotificationRuleView(CheckedView):
 
 
 class NotificationTestView(CheckedView):
+    role_scopes: ClassVar = {"POST": KeyScope.RUN}
+
     @extend_schema(
         operation_id="notifications_test",
         parameters=[ID, KEY_PARAMETER],

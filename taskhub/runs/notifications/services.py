@@ -8,6 +8,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from taskhub.accounts.models import User
+from taskhub.audit.services import record_change
 from taskhub.errors import Conflict, Failed, Forbidden, NotFound, Problem, Rejected, invalid
 from taskhub.outbound.mail_server import read_address
 from taskhub.runs.domain import HUB_EVENTS, NotificationEvent
@@ -80,14 +81,26 @@ def _store(rule: NotificationRule, values: Mapping[str, Any]) -> NotificationRul
         rule.webhook, rule.emails = values["to"].get("webhook", ""), values["to"].get("email", [])
         _check_target(rule)
     _check_terms(rule)
+    is_new = rule.pk is None
+    before = None if is_new else _values_of(NotificationRule.objects.get(pk=rule.pk))
     try:
         with transaction.atomic():
             rule.save()
+            _record("create" if is_new else "change", rule, before=before, after=_values_of(rule))
     except IntegrityError as error:
         if "notification_rule_name" not in str(error):
             raise
         raise Conflict(f"There is a notification rule {rule.name!r} already.") from None
     return rule
+
+
+def _values_of(rule: NotificationRule) -> dict[str, Any]:
+    names = ("events", *_FILTERS.values(), *_PLAIN, "webhook", "emails")
+    return {name: getattr(rule, name) for name in names}
+
+
+def _record(action: str, rule: NotificationRule, **values: Any) -> None:
+    record_change(action, "notification rule", rule.pk, rule.name, owner_id=rule.owner_id, **values)
 
 
 def _check_target(rule: NotificationRule) -> None:
@@ -130,12 +143,17 @@ def _for_staff(pointer: str, detail: str) -> Problem:
 
 
 def enable_rule(*, rule: NotificationRule, enabled: bool) -> None:
-    NotificationRule.objects.filter(pk=rule.pk).update(enabled=enabled)
+    with transaction.atomic():
+        before = NotificationRule.objects.select_for_update(no_key=True).get(pk=rule.pk).enabled
+        NotificationRule.objects.filter(pk=rule.pk).update(enabled=enabled)
+        _record("resume" if enabled else "pause", rule, before={"enabled": before}, after={"enabled": enabled})
 
 
 def delete_rule(*, rule: NotificationRule) -> None:
     """Deletes a rule. What it has sent stays, as runs of its owner."""
-    _delete(NotificationRule.objects.filter(pk=rule.pk))
+    with transaction.atomic():
+        if _delete(NotificationRule.objects.filter(pk=rule.pk)):
+            _record("delete", rule, before=_values_of(rule))
 
 
 @transaction.atomic

@@ -20,7 +20,7 @@ from taskhub.errors import Conflict
 from taskhub.runs.domain import ConcurrencyPolicy
 from taskhub.runs.models import Run
 from taskhub.runs.queue import broker
-from taskhub.runs.queue.ends import cancel, end_revoked
+from taskhub.runs.queue.ends import end_revoked, revoke
 from taskhub.runs.queue.signals import admission_due
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ def _has_room(run: Run, admitted: list[Run]) -> bool:
     if run.concurrency_policy == ConcurrencyPolicy.CANCEL:
         while len(admitted) >= run.concurrency_limit:
             with suppress(Conflict, Run.DoesNotExist):  # it has ended meanwhile
-                cancel(run=admitted[0])
+                revoke(run=admitted[0])
             del admitted[0]
         return True
     if run.concurrency_policy == ConcurrencyPolicy.SKIP:

@@ -16,7 +16,7 @@ from taskhub.runs.domain import State, oldest_id
 from taskhub.runs.models import IdempotencyRecord, Run
 from taskhub.runs.queue import broker
 from taskhub.runs.queue.admission import admit_all
-from taskhub.runs.queue.ends import cancel, end_abandoned, end_revoked
+from taskhub.runs.queue.ends import end_abandoned, end_revoked, revoke
 from taskhub.runs.queue.notification_events import notify_of_lost_processes
 from taskhub.runs.run_kinds import RunKind, all_kinds
 
@@ -163,7 +163,7 @@ def remove_runs_of(owner_id: UUID) -> int:
     runs = list(Run.objects.filter(owner_id=owner_id).brief()[:BATCH])
     for run in runs:
         with suppress(Conflict):  # it has ended
-            cancel(run=run)
+            revoke(run=run)
     _remove([(run.kind, run.pk) for run in runs])
     return len(runs)
 

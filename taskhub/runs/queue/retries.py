@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db import transaction
 
+from taskhub.audit.services import record_by_hand
 from taskhub.errors import Conflict, Problem, Rejected
 from taskhub.runs.models import Run
 from taskhub.runs.queue.submission import check_active, submit
@@ -49,6 +50,8 @@ def retry(*, run: Run, arguments: Mapping[str, Any] | None = None) -> Run:
             **lasting_options(run),
         )
         kind_of(run.kind).on_retry(run, new)
+        name = f"{run.kind} {run.name}"
+        record_by_hand("retry", "run", run.pk, name, owner_id=run.owner_id, after={"run": new.pk})
     return new
 
 

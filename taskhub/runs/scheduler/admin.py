@@ -30,6 +30,7 @@ from taskhub.web.admin import BigTableAdmin, row_action, row_link, text_block
 
 RUNS_SHOWN = 10
 FIRES_SHOWN = 5
+MAY_OPERATE = ("django_celery_beat.change_periodictask", "accounts.operate_all")  # each lets pause and start them
 _MARKS = {
     None: "",
     "gap": "the clock leaves its time out: it fires at the end of the gap",
@@ -43,6 +44,7 @@ admin.site.unregister(PeriodicTask)
 
 @admin.register(PeriodicTask)
 class PeriodicTaskAdmin(BigTableAdmin):
+    recorded_as = None
     form = ScheduleForm
     change_form_template = "admin/runs/schedule_form.html"
     list_display = ("name", "enabled", "last_state", "next_fire", "fault", "times", "owner", "task")
@@ -80,7 +82,7 @@ class PeriodicTaskAdmin(BigTableAdmin):
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **options: Any) -> HttpResponse:
         context["previewed"] = PREVIEW in request.POST and not context.get("errors")
-        context["may_run"] = bool(context.get("original")) and self.has_change_permission(request)
+        context["may_run"] = bool(context.get("original")) and any(map(request.user.has_perm, MAY_OPERATE))
         return super().render_change_form(request, context, *args, **options)
 
     # Writing
@@ -97,7 +99,7 @@ class PeriodicTaskAdmin(BigTableAdmin):
 
     def run_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """Asks, starts the schedule, and leads to the run."""
-        if not self.has_change_permission(request):
+        if not any(map(request.user.has_perm, MAY_OPERATE)):
             raise Forbidden("You may not start schedules.")
         schedule = Schedule.objects.select_related("periodic", "owner").filter(pk=object_id).first()
         page = reverse("admin:django_celery_beat_periodictask_change", args=[object_id])
@@ -114,19 +116,19 @@ class PeriodicTaskAdmin(BigTableAdmin):
         self.message_user(request, "It is started.")
         return HttpResponseRedirect(reverse("admin:runs_run_change", args=[run.pk]))
 
-    @row_action("Enable the selected schedules", needs="django_celery_beat.change_periodictask")
+    @row_action("Enable the selected schedules", *MAY_OPERATE)
     def enable(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
         self._each(request, queryset, lambda schedule: enable_schedule(schedule=schedule, enabled=True), "enabled")
 
-    @row_action("Disable the selected schedules", needs="django_celery_beat.change_periodictask")
+    @row_action("Disable the selected schedules", *MAY_OPERATE)
     def disable(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
         self._each(request, queryset, lambda schedule: enable_schedule(schedule=schedule, enabled=False), "disabled")
 
-    @row_action("Take over the selected schedules that nobody owns", needs="django_celery_beat.change_periodictask")
+    @row_action("Take over the selected schedules that nobody owns", "django_celery_beat.change_periodictask")
     def take_over(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
         self._each(request, queryset, lambda schedule: take_over(schedule=schedule, owner=request.user), "taken over")
 
-    @row_action("Run the selected schedules now", needs="django_celery_beat.change_periodictask", asks=True)
+    @row_action("Run the selected schedules now", *MAY_OPERATE, asks=True)
     def run_now(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
         self._each(request, queryset, lambda schedule: run_schedule_now(schedule=schedule), "started")
 

@@ -13,7 +13,7 @@ from taskhub.error_texts import error_of, message_of
 from taskhub.errors import Problem
 from taskhub.runs.domain import NotificationEvent, State
 from taskhub.runs.models import Run, Schedule
-from taskhub.runs.queue.ends import cancel, end_revoked, finish_detached
+from taskhub.runs.queue.ends import end_revoked, finish_detached, revoke
 from taskhub.runs.queue.notification_events import notify_of_run
 from taskhub.runs.queue.submission import create_run
 from taskhub.runs.run_kinds import target_of
@@ -138,7 +138,7 @@ def _cancel_last_run(schedule: Any) -> bool:
     it: the leader does not wait for others."""
     last_run = Run.objects.select_for_update(of=("self",), skip_locked=True).filter(pk=schedule.last_run_id).first()
     if last_run is not None and not last_run.ended:
-        cancel(run=last_run)
+        revoke(run=last_run)
     return last_run is not None or not Run.objects.filter(pk=schedule.last_run_id).exists()
 
 

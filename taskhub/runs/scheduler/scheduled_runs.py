@@ -6,12 +6,14 @@ from typing import Any
 
 from django.db import transaction
 
+from taskhub.accounts.roles import reaches_all
 from taskhub.errors import Rejected
 from taskhub.runs.models import Run, Schedule
 from taskhub.runs.queue.submission import create_run, offer
 from taskhub.runs.run_kinds import PlannedRun, ScheduleTarget, target_of
 from taskhub.runs.run_options import run_options
 from taskhub.runs.scheduler.schedule_arguments import arguments_of
+from taskhub.security.scopes import KeyScope
 
 NO_OWNER = "Nobody owns it: it came in another way than by the hub. Take it over, and it fires."
 
@@ -64,4 +66,5 @@ def plan_run(target: ScheduleTarget, arguments: Any, owner: Any, name: str) -> P
         raise Rejected("Its owner's account is not active.")
     if not isinstance(arguments, dict):
         raise Rejected("The arguments are no object.", errors=[{"path": "", "detail": "The arguments are no object."}])
+    owner.is_kept_to_own |= not reaches_all(owner, KeyScope.RUN)  # staff may have another role by now
     return target.plan_run(arguments, owner, name)

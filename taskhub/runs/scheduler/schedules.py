@@ -11,13 +11,15 @@ from django.db.models import Q
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
+from taskhub.audit.services import record_change
 from taskhub.errors import Conflict, Problem, Rejected
 from taskhub.jsontools.jsonc import parse_jsonc
 from taskhub.runs.models import Run, Schedule
 from taskhub.runs.run_kinds import target_of
-from taskhub.runs.scheduler.beat_schedules import KINDS, begin, find_fault_of_end, timetable_of
+from taskhub.runs.scheduler.beat_schedules import KINDS, WITH_TIMES, begin, find_fault_of_end, timetable_of
 from taskhub.runs.scheduler.due_times import database_now, read_periodic_tasks
-from taskhub.runs.scheduler.schedule_arguments import as_stored, seal_arguments
+from taskhub.runs.scheduler.schedule_arguments import arguments_of, as_stored, seal_arguments
+from taskhub.runs.scheduler.schedule_when import when_of
 from taskhub.runs.scheduler.scheduled_runs import plan_run, submit_run
 
 BATCH = 500
@@ -55,11 +57,39 @@ def save_schedule(*, periodic: PeriodicTask, owner: Any, written: str, **options
         own_name = "" if periodic.name == name else name
         kept = {option: value for option, value in options.items() if option != "name"}
         chosen = {**kept, "own_name": own_name, "owner": owner, "written": written, "fault": ""}
+        before = _values_of(periodic.pk)
         periodic.save()
         schedule, _ = Schedule.objects.update_or_create(periodic=periodic, defaults=chosen)
         read_periodic_tasks(periodic_ids=[periodic.pk], now=database_now())
-    schedule.refresh_from_db()
+        schedule.refresh_from_db()
+        _record("change" if before else "create", schedule, before=before, after=_values_of(periodic.pk))
     return schedule
+
+
+def _values_of(periodic_id: int | None) -> dict[str, Any] | None:
+    """What the audit log knows of a schedule; None of one that is not stored."""
+    rows = Schedule.objects.select_related("periodic", "owner", *WITH_TIMES)
+    schedule = rows.filter(pk=periodic_id).first() if periodic_id else None
+    if schedule is None:
+        return None
+    periodic = schedule.periodic
+    try:
+        arguments = arguments_of(periodic)
+    except Rejected:
+        arguments = periodic.kwargs
+    return {
+        "name": schedule.name,
+        "owner": schedule.owner and schedule.owner.email,
+        "task": periodic.task,
+        "arguments": arguments,
+        "when": when_of(periodic),
+        **{name: getattr(periodic, name) for name in ("start_time", "expires", "one_off", "enabled")},
+        **{name: getattr(schedule, name) for name in ("overlap", "missed", "jitter", "webhook", "run_options")},
+    }
+
+
+def _record(action: str, schedule: Schedule, **values: Any) -> None:
+    record_change(action, "schedule", schedule.pk, schedule.name, owner_id=schedule.owner_id, **values)
 
 
 def _name_of(periodic: PeriodicTask) -> str:
@@ -105,6 +135,7 @@ def take_over(*, schedule: Schedule, owner: Any) -> None:
     periodic = schedule.periodic
     with _name_is_free(schedule.name), transaction.atomic():
         Schedule.objects.filter(pk=schedule.pk).update(owner=owner, written=periodic.kwargs)
+        _record("take over", schedule, before={"owner": None}, after={"owner": owner.email})
         seal_arguments(periodic=periodic)
         read_periodic_tasks(periodic_ids=[schedule.pk], now=database_now())
     schedule.refresh_from_db()
@@ -112,13 +143,20 @@ def take_over(*, schedule: Schedule, owner: Any) -> None:
 
 def delete_schedule(*, periodic: PeriodicTask) -> None:
     """Deletes a periodic task with its schedule; the runs that it started stay."""
-    periodic.delete()
+    schedule = Schedule.objects.select_related("periodic").filter(pk=periodic.pk).first()
+    with transaction.atomic():
+        if schedule is not None:
+            _record("delete", schedule, before=_values_of(schedule.pk))
+        periodic.delete()
 
 
 def enable_schedule(*, schedule: Schedule, enabled: bool) -> None:
     """Enables or disables a schedule, also one that cannot fire: its fault says why."""
     with transaction.atomic():
+        before = PeriodicTask.objects.select_for_update().values_list("enabled", flat=True).get(pk=schedule.pk)
         PeriodicTask.objects.filter(pk=schedule.pk).update(enabled=enabled, date_changed=timezone.now())
+        action = "resume" if enabled else "pause"
+        _record(action, schedule, before={"enabled": before}, after={"enabled": enabled})
         read_periodic_tasks(periodic_ids=[schedule.pk], now=database_now())
 
 
@@ -134,6 +172,7 @@ def run_schedule_now(*, schedule: Schedule) -> Run:
     with transaction.atomic():
         run = submit_run(schedule=schedule, due_at=None)
         Schedule.objects.filter(pk=schedule.pk).update(last_run=run)
+        _record("run", schedule, after={"run": run.pk})
     return run
 
 

@@ -194,6 +194,8 @@ class RunScheduleView(CheckedView):
 
 
 class PauseScheduleView(CheckedView):
+    role_scopes: ClassVar = {"POST": KeyScope.RUN}
+
     @extend_schema(operation_id="schedules_pause", parameters=[ID], responses={200: ANSWER})
     def post(self, request: Request, id: int) -> Response:
         """Pause a schedule.
@@ -204,6 +206,8 @@ class PauseScheduleView(CheckedView):
 
 
 class ResumeScheduleView(CheckedView):
+    role_scopes: ClassVar = {"POST": KeyScope.RUN}
+
     @extend_schema(operation_id="schedules_resume", parameters=[ID], responses={200: ANSWER})
     def post(self, request: Request, id: int) -> Response:
         """Resume a schedule.

@@ -26,9 +26,9 @@ _POINTERS = {"task": "/kind", "expires": "/end", "start_time": "/start", **dict.
 
 
 def schedules_visible_to(user: Any) -> QuerySet[Schedule]:
-    """A user's schedules; for staff everybody's, also those that nobody owns."""
+    """A user's schedules; everybody's, also those that nobody owns, for staff whose call reaches them."""
     rows = Schedule.objects.select_related("periodic", "owner", *WITH_TIMES)
-    return rows if user.is_staff else rows.filter(owner=user)
+    return rows if user.reaches_all else rows.filter(owner=user)
 
 
 def visible_schedule(*, schedule_id: int, user: Any, for_update: bool = False) -> Schedule:

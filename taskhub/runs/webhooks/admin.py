@@ -51,7 +51,7 @@ class DeliveryAttemptAdmin(WatchedAdmin):
     def said(self, attempt: DeliveryAttempt) -> SafeString:
         return text_block(attempt.answer)
 
-    @row_action("Send again", needs="webhooks.add_deliveryattempt", asks=True)
+    @row_action("Send again", "webhooks.add_deliveryattempt", asks=True)
     def send_again(self, request: HttpRequest, queryset: QuerySet[DeliveryAttempt]) -> None:
         runs = {attempt.delivery_id: attempt.delivery for attempt in queryset}
         self.each(request, runs.values(), lambda run: send_again(delivery=run), "deliveries accepted again")

@@ -15,6 +15,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from taskhub.audit.services import record_change
 from taskhub.error_texts import storable
 from taskhub.errors import Failed, NotFound, Problem, Unavailable
 from taskhub.metrics.totals import SharedCounter
@@ -54,6 +55,7 @@ def rotate_secret(*, owner: Any, keep_hours: float) -> WebhookSecret:
     until = timezone.now() + timedelta(hours=keep_hours)
     WebhookSecret.objects.filter(owner=owner, expires_at__isnull=True).update(expires_at=until)
     WebhookSecret.objects.filter(owner=owner, expires_at__lte=timezone.now()).delete()
+    record_change("rotate", "webhook secret", owner.pk, owner_id=owner.pk, after={"keep_hours": keep_hours})
     return _new_secret(owner.pk)
 
 

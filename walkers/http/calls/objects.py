@@ -46,7 +46,7 @@ def _find_row(user: Any, id: UUID) -> Node | Edge | User | None:
     for model in models:
         if row := model.objects.visible_to(user).filter(pk=id).first():
             return row  # type: ignore[no-any-return]
-    if id != user.pk and not user.is_staff:
+    if id != user.pk and not user.reaches_all:
         return None
     return User.objects.filter(pk=id).first()
 
@@ -101,7 +101,7 @@ def object_set(
 
 def _is_anothers(principal: Principal, entity: Any) -> bool:
     """Whether a node or an edge is in another user's graph, whose secrets are masked. Only staff see such."""
-    return principal.user.is_staff and isinstance(entity, InGraph) and entity.graph.owner_id != principal.user.pk  # type: ignore[attr-defined]
+    return principal.user.reaches_all and isinstance(entity, InGraph) and entity.graph.owner_id != principal.user.pk  # type: ignore[attr-defined]
 
 
 def _serialize(entity: Node | Edge | Sentinel | User, *, detailed: bool, masked: bool) -> dict[str, Any]:

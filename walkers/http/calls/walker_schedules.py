@@ -165,4 +165,4 @@ def _serialize(principal: Principal, periodic: Any) -> ScheduleResponse:
 def _visible(principal: Principal) -> Any:
     """The user's own schedules, for staff everybody's."""
     rows = PeriodicTask.objects.all()
-    return rows if principal.user.is_staff else rows.filter(schedule_row__owner_id=principal.user.pk)
+    return rows if principal.user.reaches_all else rows.filter(schedule_row__owner_id=principal.user.pk)
