@@ -94,6 +94,11 @@ class ShownEntry:
         return f"{reverse('console:runs')}?{urlencode(query)}"
 
 
+def is_often(entry: CalendarEntry) -> bool:
+    """Whether it fires so often on a day that its times to come are told once, and not each day."""
+    return entry.has_more_planned or len(entry.planned) > TIMES_MAX
+
+
 @dataclass(frozen=True)
 class ShownDay:
     date: date
@@ -127,11 +132,13 @@ def _context(request: HttpRequest, values: Any, asked: dict[str, Any]) -> dict[s
     if "schedule" in asked:
         rows = rows.filter(pk=asked["schedule"])
     days, is_cut = read_calendar(rows.defer("written", "run_options"), first=first, days=count, zone=zone, now=now)
+    often = {entry.schedule.pk: entry.schedule for one in days for entry in one.entries if is_often(entry)}
     shown = [_shown(one, view, zone, today, day) for one in days]
     return {
         "weeks": [shown[number : number + 7] for number in range(0, len(shown), 7)],
+        "often": [(schedule, describe_times(schedule)) for schedule in often.values()],
         "is_cut": is_cut,
-        "is_empty": not any(one.entries for one in shown),
+        "is_empty": not often and not any(one.entries for one in shown),
         "has_schedules": rows.exists(),
         "view": view,
         "views": [(name, _address(values, view=name, day=day)) for name in (MONTH, WEEK)],
@@ -145,6 +152,7 @@ def _context(request: HttpRequest, values: Any, asked: dict[str, Any]) -> dict[s
         "now": _address(values, day=today),
         "week_query": _address(values, view=WEEK, day=None),
         "query": values,
+        "day": day,
         "kinds": KINDS,
         "zones": zone_names(),
         "zone": str(zone),
@@ -152,9 +160,10 @@ def _context(request: HttpRequest, values: Any, asked: dict[str, Any]) -> dict[s
 
 
 def _shown(one: CalendarDay, view: str, zone: ZoneInfo, today: date, day: date) -> ShownDay:
-    entries = [ShownEntry(entry, one.date, zone) for entry in one.entries[: SHOWN[view]]]
+    told = [entry for entry in one.entries if entry.fires or not is_often(entry)]
+    entries = [ShownEntry(entry, one.date, zone) for entry in told[: SHOWN[view]]]
     is_beside = view == MONTH and (one.date.year, one.date.month) != (day.year, day.month)
-    return ShownDay(one.date, entries, len(one.entries) - len(entries), one.date == today, is_beside)
+    return ShownDay(one.date, entries, len(told) - len(entries), one.date == today, is_beside)
 
 
 def _address(values: Any, **changed: Any) -> str:

@@ -10,7 +10,8 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from taskhub.console.console_view import ConsoleView
-from taskhub.console.schedule_entry import ScheduleEntry, initial_entry
+from taskhub.console.json_editor import sent_text
+from taskhub.console.schedule_entry import ScheduleEntry, checked_editor, initial_entry
 from taskhub.console.schedule_starts import read_starts, suggest_entry
 from taskhub.console.times_form import NEEDED, TimesForm, zone_names
 from taskhub.errors import Problem
@@ -74,6 +75,20 @@ class SchedulePreviewView(ConsoleView):
         return render(request, "console/schedule_preview.html", _previewed(TimesForm(request.POST)))
 
 
+class ScheduleCheckView(ConsoleView):
+    """The faults of the arguments, while somebody writes them; of another's schedule as those of its owner."""
+
+    throttle_scope = "read"
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        owner: Any = request.user
+        number = request.POST.get("schedule", "")
+        if number.isascii() and number.isdecimal() and len(number) < 10:
+            owner = visible_schedule(schedule_id=int(number), user=request.user).owner or owner
+        editor = checked_editor(request.POST.get("kind", ""), sent_text(request.POST, "arguments"), owner)
+        return render(request, "console/json_faults.html", {"editor": editor, "is_checked": True})
+
+
 def _previewed(form: TimesForm) -> dict[str, Any]:
     return {"due_times": form.read_preview(), "form": form, "live": [form[name] for name in _live_names()]}
 
@@ -119,7 +134,8 @@ def _page(
         "schedule": schedule,
         "panels": [[entry[name] for name in names] for names in NEEDED.values()],
         "shared": [entry[name] for name in SHARED_TIMES],
-        "first": [entry[name] for name in ("name", "kind", "arguments")],
+        "first": [entry[name] for name in ("name", "kind")],
+        "editor": entry.editor,
         "terms": [entry[name] for name in ("overlap", "missed", "jitter", "webhook", "enabled")],
         "zones": zone_names(),
         **(preview or {}),

@@ -4,16 +4,20 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django import forms
+from django.urls import reverse
 
+from taskhub.console.json_editor import JsonEditor, faults_of
 from taskhub.console.placed_form import LinesField
 from taskhub.console.schema_form import SchemaForm
 from taskhub.console.times_form import NEEDED, TimesForm, initial_times
-from taskhub.errors import Conflict, Problem
+from taskhub.errors import Conflict, Problem, Rejected
+from taskhub.jsontools.jsonc import parse_jsonc
 from taskhub.jsontools.schema import ObjectSchema
 from taskhub.runs.models import Schedule
 from taskhub.runs.run_kinds import all_targets
 from taskhub.runs.run_options import LASTING_FIELDS
 from taskhub.runs.scheduler.schedule_form import shown_arguments
+from taskhub.runs.scheduler.scheduled_runs import plan_run
 from taskhub.runs.scheduler.schedules import JITTER_MAX, NAME_MAX
 from taskhub.runs.schedules.serializers import serialize_schedule
 
@@ -32,11 +36,7 @@ class ScheduleEntry(TimesForm):
     places: ClassVar[Mapping[str, str]] = {**TimesForm.places, **{f"/{name}": name for name in PLAIN}}
     name = forms.CharField(max_length=NAME_MAX, help_text="Your own. Its runs carry it.")
     kind = forms.ChoiceField(label="Starts", choices=_kinds)
-    arguments = LinesField(
-        required=False,
-        help_text="JSON; comments stay as they are written.",
-        widget=forms.Textarea(attrs={"rows": 12, "spellcheck": "false"}),
-    )
+    arguments = LinesField(required=False)
     overlap = forms.ChoiceField(
         label="When it is due while its last run goes on", choices=Schedule.Overlap.choices, initial="skip"
     )
@@ -61,10 +61,20 @@ class ScheduleEntry(TimesForm):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         sent = self.data if self.is_bound else None
+        self.argument_errors: list[Mapping[str, Any]] = []
         self.options = SchemaForm(_OPTIONS.schema(), sent, prefix="run", initial=self.initial)
 
     def is_valid(self) -> bool:
         return super().is_valid() & self.options.is_valid()
+
+    @property
+    def editor(self) -> JsonEditor:
+        """The editor of the arguments, with the faults that were found in them."""
+        text = str(self["arguments"].value() or "").replace("\r\n", "\n")
+        editor = arguments_editor(text)
+        if self.argument_errors:
+            editor.faults = faults_of(text, Rejected(errors=self.argument_errors))
+        return editor
 
     @property
     def values(self) -> dict[str, Any]:
@@ -94,10 +104,30 @@ class ScheduleEntry(TimesForm):
     def add_faults(self, errors: Any) -> None:
         for error in errors:
             pointer = str(error.get("pointer", ""))
+            if pointer == "/arguments":
+                self.argument_errors.append({name: error[name] for name in error.keys() - {"pointer"}})
             if pointer.split("/")[1:2] and pointer.split("/")[1] in self.options.fields:
                 self.options.add_fault(pointer, str(error["detail"]))
             else:
                 super().add_faults([error])
+
+
+def arguments_editor(text: str) -> JsonEditor:
+    return JsonEditor(
+        "arguments", "Arguments", text, "JSON; comments stay as they are written.", reverse("console:schedules-check")
+    )
+
+
+def checked_editor(kind: str, text: str, owner: Any) -> JsonEditor:
+    """The editor of arguments with the faults for which a schedule of this owner could not start a run of the kind."""
+    editor = arguments_editor(text)
+    target = next((target for target in all_targets() if target.kind == kind), None)
+    try:
+        if target is not None:
+            plan_run(target, parse_jsonc(text) if text.strip() else {}, owner, "")
+    except Problem as problem:
+        editor.faults = faults_of(text, problem)
+    return editor
 
 
 def initial_entry(schedule: Schedule, viewer: Any) -> dict[str, Any]:

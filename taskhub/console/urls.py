@@ -26,6 +26,7 @@ from taskhub.console.schedule_edit_pages import (
     ChangeScheduleView,
     DeleteScheduleView,
     NewScheduleView,
+    ScheduleCheckView,
     SchedulePreviewView,
 )
 from taskhub.console.schedule_pages import ScheduleActionView, ScheduleListView, SchedulePageView
@@ -80,6 +81,7 @@ urlpatterns = [
     path(f"{SEQUENCE}/delete", DeleteSequenceView.as_view(), name="sequences-delete"),
     path("console/schedules", ScheduleListView.as_view(), name="schedules"),
     path("console/schedules/new", NewScheduleView.as_view(), name="schedules-new"),
+    path("console/schedules/check", ScheduleCheckView.as_view(), name="schedules-check"),
     path("console/schedules/preview", SchedulePreviewView.as_view(), name="schedules-preview"),
     path("console/schedules/calendar", ScheduleCalendarView.as_view(), name="schedules-calendar"),
     path("console/schedules/<int:schedule_id>", SchedulePageView.as_view(), name="schedules-schedule"),

@@ -26,8 +26,13 @@ def sign_in(page: Page, hub: Hub, email: str) -> None:
 
 
 def troubles(visit: Visit) -> list[str]:
-    """Without what a page no longer waited for, such as events of a run that has ended."""
-    return [trouble for trouble in visit.troubles if not trouble.endswith("net::ERR_ABORTED")]
+    """Without what a page no longer waited for, such as events of a run that has ended, or an answer that is old."""
+    given_up = ("htmx:afterRequest, ", "htmx:sendAbort, ")
+    return [
+        trouble
+        for trouble in visit.troubles
+        if not trouble.endswith("net::ERR_ABORTED") and not trouble.startswith(given_up)
+    ]
 
 
 def check(page: Page, visit: Visit, folder: Path, name: str) -> None:
@@ -79,6 +84,10 @@ def paths_of(olga: Caller, person: str) -> dict[str, str]:
         "start-walker": "/console/start/pause",
         "schedules": "/console/schedules",
         "schedule": f"/console/schedules/{schedule}",
+        "schedule-form": f"/console/schedules/{schedule}/change",
+        "calendar": "/console/schedules/calendar",
+        "webhooks": "/console/webhooks",
+        "rule-form": "/console/notifications/new",
         "streams": "/console/streams",
         "stream": f"/console/streams/{stream}",
         "extraction": "/console/extraction",
@@ -152,6 +161,51 @@ def test_a_walker_is_started_by_its_form(visit: Visit, hub: Hub, tmp_path: Path)
     expect(page.locator("#summary")).to_contain_text("by hand")
     (run,) = person.get("/runs").json()["results"]
     assert page.url == f"{hub.url}/console/runs/{run['id']}"
+    assert (visit.strange_urls(hub.url), troubles(visit)) == ([], [])
+
+
+def test_a_schedule_is_made_while_its_next_fires_are_shown(visit: Visit, hub: Hub, tmp_path: Path) -> None:
+    page, person = visit.page, hub.sign_up("Sofia")
+    sign_in(page, hub, person.email)
+    page.get_by_role("link", name="Schedules", exact=True).click()
+    page.get_by_role("link", name="Make the first one").click()
+    check(page, visit, tmp_path, "schedule-starts")
+    page.get_by_role("link", name="echo", exact=True).click()
+    times = page.locator("#preview time")
+    expect(times).to_have_count(10)
+    expect(page.get_by_label("Crontab", exact=True)).not_to_be_visible()
+    page.get_by_label("by a crontab").check()
+    expect(page.get_by_label("Every", exact=True)).not_to_be_visible()
+    page.get_by_label("Crontab", exact=True).fill("30 2 30 3 *")
+    page.get_by_label("Time zone").fill("Europe/Warsaw")
+    page.get_by_label("Not before").fill("2098-03-01T00:00")
+    expect(times.first).to_have_text("Sun 2098-03-30 03:00 CEST")  # nobody has pressed anything
+    expect(page.locator("#preview")).to_contain_text("the clock leaves it out")
+    page.get_by_label("Crontab", exact=True).press("End")
+    page.keyboard.type(" 7")
+    fault = page.locator("#id_crontab_error")
+    expect(fault).to_contain_text("Must have five fields")
+    expect(times).to_have_count(0)
+    expect(page.get_by_label("Crontab", exact=True)).to_be_focused()
+    check(page, visit, tmp_path, "schedule-fault")
+    page.get_by_label("Crontab", exact=True).fill("0 6 * * *")
+    expect(fault).to_be_empty()
+    page.get_by_label("Not before").fill("")
+    page.get_by_label("Arguments").fill('{"name": "nothing"}')
+    expect(page.locator("#editor-arguments-faults")).to_contain_text("Line 1, column 2")
+    page.get_by_label("Arguments").fill('{"name": "echo", "ctx": {"value": 1}}')
+    expect(page.locator("#editor-arguments-faults")).to_have_text("No faults.")
+    page.get_by_role("button", name="Make the schedule").dblclick()
+    expect(page.get_by_text("The schedule is made.")).to_be_visible()
+    (made,) = person.get("/schedules").json()["results"]
+    assert made["when"] == {"crontab": "0 6 * * *", "timezone": "Europe/Warsaw"}
+    page.get_by_role("link", name="Calendar").click()
+    page.get_by_role("link", name="Week").click()
+    expect(page.locator(".calendar").get_by_role("link", name="echo").first).to_be_visible()
+    page.locator(".calendar").get_by_role("link", name="echo").first.click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("button", name="Delete it").click()
+    expect(page.get_by_text("There are no schedules yet.")).to_be_visible()
     assert (visit.strange_urls(hub.url), troubles(visit)) == ([], [])
 
 

@@ -119,6 +119,7 @@ TABLE: dict[str, Row] = {
     "GET console/schedules/calendar": each(200),
     "GET console/schedules/new": each(200),
     "POST console/schedules/new": each(400),
+    "POST console/schedules/check": each(200),
     "POST console/schedules/preview": each(200),
     f"GET {SCHEDULE}/change": own(200),
     f"POST {SCHEDULE}/change": own(400),

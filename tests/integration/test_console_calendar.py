@@ -206,6 +206,9 @@ def test_much_of_a_day_is_summed_up(browser: Client, owner: Person) -> None:
     assert "often 5 times, every minute 4 success failure" in cells(page)["2026-01-14"]
     assert cells(page)["2026-01-14"].endswith("and 2 more")
     assert "/console/runs?schedule=often&amp;state=SUCCESS&amp;since=2026-01-14" in page.text
+    page = browser.get("/console/schedules/calendar")
+    assert ">often</a> every minute" in page.text  # once, and not on each day to come
+    assert [day for day, text in cells(page).items() if "often" in text] == []
     assert "other 5" in browser.get("/console/schedules/calendar?day=2026-01-14&view=week").text
 
 

@@ -83,6 +83,9 @@ INTERVAL = {"interval": {"every": 2, "period": "hours"}}
 
 def fault_at(page: Any, field: str) -> str:
     """What the page says at a field."""
+    if field == "arguments":
+        faults = lxml.html.fromstring(page.text).get_element_by_id("editor-arguments-faults")
+        return " ".join(faults.text_content().split())
     return str(page.text.partition(f'id="id_{field}_error"')[2].partition(">")[2].partition("</p>")[0])
 
 
@@ -139,8 +142,13 @@ def test_a_schedule_is_made(browser: Client, owner: Person, sent: dict[str, str]
     [
         ({"name": ""}, "name", "This field is required."),
         ({"kind": "nothing"}, "kind", "Select a valid choice."),
-        ({"arguments": '{"name": "nothing"}'}, "arguments", "name: "),
-        ({"arguments": '{\n"name": }'}, "arguments", "Line 2, column 9: "),
+        ({"arguments": '{"name": "nothing"}'}, "arguments", "Line 1, column 2 name The sentinel global has no walker"),
+        (
+            {"arguments": '{"name": "pause",\n "ctx": {"steps": 0}}'},
+            "arguments",
+            "Line 2, column 10 ctx.steps Input should be",
+        ),
+        ({"arguments": '{\n"name": }'}, "arguments", "Line 2, column 9 "),
         ({"every": ""}, "every", "This is required."),
         ({"every": "99999999999"}, "every", "less than or equal"),
         ({"times": "crontab", "crontab": "61 * * * *"}, "crontab", "minute: 61 is no minute"),
@@ -317,6 +325,36 @@ def test_only_what_there_is_can_be_written_down(browser: Client, query: str, sta
     page = browser.get(f"/console/schedules/new?{query}")
     assert page.status_code == status
     assert ("// " in page.text) == (status == 200)  # an example with its comments
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ({"kind": "walker", "arguments": ARGUMENTS}, "No faults."),
+        (
+            {"kind": "walker", "arguments": '{"name": "nothing"}'},
+            "Line 1, column 2 /name The sentinel global has no walker",
+        ),
+        ({"kind": "walker", "arguments": ""}, "/name This is required"),
+        ({"kind": "walker", "arguments": "[]"}, "The arguments are no object."),
+        ({"kind": "walker", "arguments": "{"}, "Line 1, column 2"),
+        ({"kind": "sequence", "arguments": "{}"}, "Sequences are for staff"),
+        ({"kind": "extraction", "arguments": '{"task": "1XtQA0Z15N3fqKZuzPKESUsTIW1"}'}, "task Must be the id of one"),
+        ({"kind": "crawler", "arguments": "{}"}, "crawler"),
+        ({}, "No faults."),
+    ],
+)
+def test_arguments_are_checked_while_somebody_writes(browser: Client, sent: dict[str, str], told: str) -> None:
+    page = browser.post("/console/schedules/check", sent, headers={"HX-Request": "true"})
+    assert told in " ".join(lxml.html.fromstring(f"<div>{page.text}</div>").text_content().split())
+
+
+def test_arguments_are_checked_as_those_of_the_owner(browser: Client, colleague: Person, whole: int) -> None:
+    sent = {"kind": "sequence", "arguments": '{"requests": []}', "schedule": str(whole)}
+    browser.force_login(colleague.user)
+    assert "Sequences are for staff" in browser.post("/console/schedules/check", sent).text
+    assert "No faults." in browser.post("/console/schedules/check", {**sent, "schedule": ""}).text
+    assert browser.post("/console/schedules/check", {**sent, "schedule": "999999"}).status_code == 404
 
 
 # The preview
