@@ -14,9 +14,8 @@ from taskhub.runs.queue.execution import Execution
 
 BATCH = 10_000
 
-# The stream shows one document less for each that no other task has: of other tasks count those that were not deleted
-# before this one, with what they had written before it was deleted. A version that no higher one hides leaves a
-# tombstone, for readers of changes.
+# The stream has one document less for each that no other task has a row of, deleted or not: see `document_store`. A
+# version that no higher one hides leaves a tombstone, for readers of changes.
 _DELETE_OF_TASK = """
 WITH gone AS (
     DELETE FROM crawlers_document WHERE id IN (
@@ -36,9 +35,8 @@ WITH gone AS (
     ), 0)
 )
 SELECT count(*), coalesce(max(id), %(last)s), count(*) FILTER (WHERE NOT EXISTS (
-    SELECT FROM crawlers_document AS other JOIN crawlers_task AS of_task ON of_task.id = other.task_id
+    SELECT FROM crawlers_document AS other
     WHERE other.stream_id = %(stream)s AND other.key = gone.key AND other.task_id <> %(task)s
-        AND other.at < %(removed)s AND (of_task.removed_at IS NULL OR of_task.removed_at > %(removed)s)
 ))
 FROM gone
 """
@@ -95,7 +93,6 @@ def _remove_of_task(execution: Execution, stream_id: int, task_id: int) -> int:
         "task": task_id,
         "fid": task.fid,
         "stream": stream_id,
-        "removed": task.removed_at,
         "batch": BATCH,
     }
     values |= {"after": task.first_row - 1, "last": task.last_row}
@@ -104,10 +101,8 @@ def _remove_of_task(execution: Execution, stream_id: int, task_id: int) -> int:
         with reads_along_indexes(), connection.cursor() as cursor:
             Stream.objects.select_for_update(no_key=True).filter(pk=stream_id).values_list("pk").first()
             cursor.execute(_DELETE_OF_TASK, values)
-            count, values["after"], no_longer_shown = cursor.fetchone()
-            Stream.objects.filter(pk=stream_id).update(
-                documents=F("documents") - no_longer_shown, revision=F("revision") + 1
-            )
+            count, values["after"], left = cursor.fetchone()
+            Stream.objects.filter(pk=stream_id).update(documents=F("documents") - left, revision=F("revision") + 1)
         removed += count
         execution.set_progress(removed, message="documents removed")
         if count < BATCH:

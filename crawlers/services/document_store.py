@@ -46,6 +46,11 @@ WITH latest AS MATERIALIZED (
     SELECT DISTINCT ON (key) line FROM upload_line ORDER BY key, line DESC
 ), compared AS MATERIALIZED (
     SELECT line, shown.body IS NULL AS fresh,
+        CASE WHEN shown.body IS NOT NULL THEN false WHEN cardinality(%(removed)s::bigint[]) = 0 THEN true
+            ELSE NOT EXISTS (
+                SELECT FROM crawlers_document AS hidden WHERE hidden.stream_id = %(stream)s AND hidden.key = sent.key
+            )
+        END AS added,
         CASE WHEN shown.body = sent.body THEN true ELSE shown.body::jsonb = sent.body::jsonb END AS same,
         shown.task_id = sent.task_id AND shown.rank = sent.rank AND shown.body = sent.body AS there
     FROM latest JOIN upload_line AS sent USING (line) LEFT JOIN LATERAL (
@@ -60,7 +65,8 @@ WITH latest AS MATERIALIZED (
     SET id = excluded.id, body = excluded.body, rank = excluded.rank, at = clock_timestamp()
     WHERE crawlers_document.body <> excluded.body OR crawlers_document.rank <> excluded.rank
 )
-SELECT count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh AND NOT same), count(*) FILTER (WHERE same)
+SELECT count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh AND NOT same), count(*) FILTER (WHERE same),
+    count(*) FILTER (WHERE added)
 FROM compared
 """
 # Where an id stands several times in one body, each of its lines but the first counts as updated or unchanged, compared
@@ -178,7 +184,7 @@ def _copy_into_empty_stream(task: CrawlerTask, upload: Upload) -> CrawlerTask | 
     except IntegrityError:  # an id stands twice
         return None
     counts.inserted = counts.received - counts.rejected
-    _record_rows(locked_task, first, counts)
+    _record_rows(locked_task, first, counts, counts.inserted)
     return locked_task
 
 
@@ -193,13 +199,11 @@ def _next_row() -> int:
     return number
 
 
-def _record_rows(task: CrawlerTask, first: int, counts: UploadCounts) -> None:
-    """Records between which numbers the task's rows are, and what the stream shows more or otherwise."""
+def _record_rows(task: CrawlerTask, first: int, counts: UploadCounts, added: int) -> None:
+    """Records between which numbers the task's rows are, and that `added` ids are new to the stream."""
     task.first_row = first if task.first_row is None else task.first_row
     task.last_row = _next_row()
-    Stream.objects.filter(pk=task.stream_id).update(
-        documents=F("documents") + counts.inserted, revision=F("revision") + 1
-    )
+    Stream.objects.filter(pk=task.stream_id).update(documents=F("documents") + added, revision=F("revision") + 1)
     if counts.inserted or counts.updated:
         with connection.cursor() as cursor:
             cursor.execute(_COUNT_DAY, [task.stream_id, counts.inserted, counts.updated])
@@ -237,14 +241,15 @@ def merge_staged_rows(task: CrawlerTask, counts: UploadCounts) -> bool:
     first = _next_row()
     with connection.cursor() as cursor:
         cursor.execute(_MERGE, values)
-        counts.inserted, counts.updated, counts.unchanged = inserted, updated, unchanged = cursor.fetchone()
+        *compared, added = cursor.fetchone()
+        counts.inserted, counts.updated, counts.unchanged = inserted, updated, unchanged = compared
         has_repeated_ids: bool = sent > inserted + updated + unchanged
         if has_repeated_ids:
             cursor.execute(_REPEATED)
             changed, same = cursor.fetchone()
             counts.updated, counts.unchanged = updated + changed, unchanged + same
     if sent:
-        _record_rows(task, first, counts)
+        _record_rows(task, first, counts, added)
     return has_repeated_ids
 
 

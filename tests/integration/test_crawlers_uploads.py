@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from crawlers.domain import kind_names
 from crawlers.domain.documents import DocumentReader
 from crawlers.models import CrawlerTask, Document, External, RejectedLine, Stream
-from crawlers.services import document_retention, rejected_lines, stream_reader
+from crawlers.services import document_retention, document_store, rejected_lines, stream_reader
 from crawlers.services.capabilities import capability_of
 from taskhub.errors import NotFound
 from taskhub.runs.models import Run
@@ -312,6 +313,73 @@ def test_what_comes_after_a_deletion_is_new(crawl: Crawl) -> None:
     assert counts(crawl.upload(second, doc("a"), doc("b"))) == (2, 2, 0, 0)
     crawl.remove_documents()
     assert (crawl.shown(), crawl.count()) == ([doc("a"), doc("b")], 2)
+
+
+@committed
+@pytest.mark.parametrize("seen", [False, True], ids=["after the merge looked", "before the merge looks"])
+@pytest.mark.parametrize("again", [False, True], ids=["once", "and again"])
+def test_a_task_that_is_deleted_while_an_upload_is_merged_leaves_the_count_right(
+    crawl: Crawl, monkeypatch: pytest.MonkeyPatch, seen: bool, again: bool
+) -> None:
+    first = crawl.task()
+    crawl.upload(first, doc("a"), doc("b"), doc("c"))
+    crawl.end(first)
+    second = crawl.task()
+    look = document_store.removed_tasks
+
+    def delete_first() -> None:
+        try:
+            assert crawl.owner.delete(f"/actions/tasks/{first}").status_code == 200
+        finally:
+            connection.close()
+
+    def look_and_delete(stream: int) -> list[int]:
+        monkeypatch.setattr(document_store, "removed_tasks", look)
+        before = look(stream)
+        with ThreadPoolExecutor(1) as elsewhere:  # a transaction of its own, while this one has the stream locked
+            elsewhere.submit(delete_first).result()
+        return look(stream) if seen else before
+
+    monkeypatch.setattr(document_store, "removed_tasks", look_and_delete)
+    crawl.upload(second, doc("a"), doc("b", 2), doc("d"))
+    if again:
+        crawl.upload(second, doc("a", 3), doc("c"))
+    crawl.remove_documents()
+    assert crawl.count() == len(crawl.shown()) == (4 if again else 3)
+
+
+DELETIONS = {
+    "two of the same": ["1 a b", "2 b c", "delete 1", "delete 2"],
+    "the older one first": ["1 a b", "2 b c", "delete 1", "3 a", "delete 2", "3 b"],
+    "the newer one first": ["1 a b", "2 b c", "delete 2", "3 b c", "end 3", "delete 1", "4 a c"],
+    "all, then again": ["1 a", "delete 1", "2 a", "delete 2", "3 a"],
+}
+
+
+@committed
+@pytest.mark.parametrize("removes", ["at once", "at the end"])
+@pytest.mark.parametrize("name", DELETIONS)
+def test_the_count_is_right_however_deletions_and_uploads_follow_each_other(
+    crawl: Crawl, name: str, removes: str
+) -> None:
+    tasks: dict[str, str] = {}
+    for step in DELETIONS[name]:
+        action, *names = step.split()
+        if action == "delete":
+            assert crawl.owner.delete(f"/actions/tasks/{tasks.pop(names[0])}").status_code == 200
+        elif action == "end":
+            crawl.end(tasks[names[0]])
+        else:
+            if action not in tasks:
+                tasks[action] = crawl.task()
+            crawl.upload(tasks[action], *map(doc, names))
+            if f"delete {action}" in DELETIONS[name]:
+                crawl.end(tasks[action])
+        if removes == "at once":
+            crawl.remove_documents()
+            assert crawl.count() == len(crawl.shown())
+    crawl.remove_documents()
+    assert crawl.count() == len(crawl.shown())
 
 
 @committed
