@@ -138,8 +138,9 @@ class FetchLoop:
 
     async def _outcome_of(self, page: ClaimedPage) -> PageOutcome:
         started = time.monotonic()
+        most = self._limit.most_of(page.rule, max(self._listed, self.writer.listed)) if self._limit else None
         try:
-            outcome = await self.processor.process_page(page, first=self._is_first(page))
+            outcome = await self.processor.process_page(page, first=self._is_first(page), most=most)
         except HostBusy as busy:
             self._host_delays.append(busy.seconds)
             if self.host_delay:

@@ -15,6 +15,7 @@ from django.conf import settings
 from extraction.domain.downloads import DOWNLOAD_RULE, describe_file, stored_name
 from extraction.domain.extraction_rule import ExtractionRule
 from extraction.domain.findings import ExtractionWarning
+from extraction.domain.first_records import keep_first
 from extraction.domain.list_history import shown_by, without_columns
 from extraction.domain.logins import LOGIN_RULE, LoginRequest
 from extraction.domain.main_content import TRAFILATURA
@@ -71,23 +72,23 @@ class PageProcessor:
         """Whether rendering helped with some pages, which shall be rendered from then on."""
         return any(self.renders.values())
 
-    async def process_page(self, page: ClaimedPage, *, first: bool) -> PageOutcome:
+    async def process_page(self, page: ClaimedPage, *, first: bool, most: int | None = None) -> PageOutcome:
         """Fetches or renders a page and reads it, in a span of its own; what became of it.
 
-        Raises `PageFailure` and `HostBusy`.
+        `most` is how many of its records are wanted. Raises `PageFailure` and `HostBusy`.
         """
         with span("page", "CLIENT") as page_span:
             if page_span.is_recorded:
                 page_span.describe(server__address=urlsplit(page.url).hostname or "")
             try:
-                outcome = await self._process_page(page, first)
+                outcome = await self._process_page(page, first, most)
             except PageFailure as failure:
                 _describe_status(page_span, failure.status)
                 raise
             _describe_status(page_span, outcome.status)
             return outcome
 
-    async def _process_page(self, page: ClaimedPage, first: bool) -> PageOutcome:
+    async def _process_page(self, page: ClaimedPage, first: bool, most: int | None) -> PageOutcome:
         if page.rule == LOGIN_RULE:
             return await self._log_in(page)
         if page.rule == DOWNLOAD_RULE:
@@ -100,12 +101,12 @@ class PageProcessor:
         if not self.payload.is_read:
             product = fetched.data or "".join(fetched.texts).encode()
             return PageOutcome(page, PageState.DONE, fetched.status, fetched.wire, cost=cost, records=product)
-        reading = await self._read(page, fetched)
+        reading = await self._read(page, fetched, most)
         if not (self.payload.renders_empty_pages and self.gives_records(page)):
             return self._outcome_of(page, fetched, reading, cost)
         if reading.count:
             self.renders.setdefault(str(rule.number), False)
-        elif not rule.is_rendered and (rendered := await self._render_if_it_helps(page, first)):
+        elif not rule.is_rendered and (rendered := await self._render_if_it_helps(page, first, most)):
             fetched, reading = rendered
             extra = page_price(chrome=True)
         return self._outcome_of(page, fetched, reading, cost, extra)
@@ -153,15 +154,17 @@ class PageProcessor:
         """Whether records are taken from a page, and not only the pages that it leads to."""
         return page.rule > 0 or (page.rule == 0 and self.payload.takes_records_of(page.url))
 
-    async def _render_if_it_helps(self, page: ClaimedPage, first: bool) -> tuple[FetchedPage, ReadPage] | None:
+    async def _render_if_it_helps(
+        self, page: ClaimedPage, first: bool, most: int | None
+    ) -> tuple[FetchedPage, ReadPage] | None:
         """Renders a page without records, unless pages of its rule show some, or rendering one of them did not help."""
         rule = str(page.rule)
         if self.renders.get(rule):
-            return await self._render(page, first)
+            return await self._render(page, first, most)
         async with self._trial:  # one page is tried; the others of its rule wait for its result
-            return await self._render(page, first) if self.renders.get(rule) is not False else None
+            return await self._render(page, first, most) if self.renders.get(rule) is not False else None
 
-    async def _render(self, page: ClaimedPage, first: bool) -> tuple[FetchedPage, ReadPage] | None:
+    async def _render(self, page: ClaimedPage, first: bool, most: int | None) -> tuple[FetchedPage, ReadPage] | None:
         price, rule = page_price(chrome=True), self.rules[page.rule]
         # That of the only first page has its fragment, which may be what scripts show.
         url = self.payload.first_request.url if page.key == self.payload.main else page.url
@@ -169,7 +172,7 @@ class PageProcessor:
             return None
         try:
             fetched = await self.fetcher.render(url, rule, first=first)
-            reading = await self._read(page, fetched, rendered=True)
+            reading = await self._read(page, fetched, most, rendered=True)
         except (PageFailure, HostBusy) as failure:
             self.credits.give(price)
             await self._save_renders(page, False, str(failure))
@@ -185,8 +188,10 @@ class PageProcessor:
             save = sync_to_async(process_lifecycle.save_renders)
             await save(process=self.process, renders=self.renders, text=text)
 
-    async def _read(self, page: ClaimedPage, fetched: FetchedPage, *, rendered: bool = False) -> ReadPage:
-        place = (page.rule, page.chain.hex(), page.ordinal)
+    async def _read(
+        self, page: ClaimedPage, fetched: FetchedPage, most: int | None = None, *, rendered: bool = False
+    ) -> ReadPage:
+        place = (page.rule, page.chain.hex(), page.ordinal, most)
         try:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             return await self._reader.read(fetched.texts, fetched.url, fetched.media_type, now, rendered, *place)
@@ -204,10 +209,13 @@ class PageProcessor:
         number: int,
         chain: str,
         ordinal: int,
+        most: int | None,
     ) -> ReadPage:
         """Reads a page in this process, for as long as it takes."""
         rule, content = self.rules[number], PageContent(tuple(texts), url, media_type, fetched_at, rendered)
         reading = self.payload.read(content, rule=rule, chain=bytes.fromhex(chain), ordinal=ordinal)
+        if most is not None:
+            keep_first(reading, most, rule)
         records = reading.product or (orjson.dumps(reading.records) if reading.records else b"")
         shown = b""
         if rule.paginator or reading.shown:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from extraction.domain.page_addresses import digest
 
 # How many values have to be the same before pages count as shown again: a price or an author alone may come again.
@@ -20,7 +22,8 @@ def shown_by(records: Sequence[Mapping[str, Any]], content: bytes) -> bytes:
     values: set[Any] = set()
     for record in records:
         for value in record.values():
-            values.update(value if isinstance(value, list) else (value,))
+            entries = value if isinstance(value, list) else (value,)
+            values.update(orjson.dumps(entry) if isinstance(entry, dict | list) else entry for entry in entries)
     return digest(content)[:15] + bytes([min(255, len(values - {None}))])
 
 

@@ -135,7 +135,9 @@ class PagesPayload(RecordTerms, ExtractionRule):
         listed = frozenset(rule.number for rule in self.listed_rules())
         behind = {inner.number for rule in self.listed_rules() for inner in rule.walk()} - listed
         every = {SITEMAP_RULE, *(rule.number for rule in self.walk())}
-        return RecordLimit(self.max_records, listed, frozenset(every - behind))
+        takes_first = not (self.unique or self.changes)
+        one_list = self.main != MANY and not (self.follow or self.request.sitemap) and listed == {0}
+        return RecordLimit(self.max_records, listed, frozenset(every - behind), takes_first, one_list)
 
     def takes_records_of(self, address: str) -> bool:
         return self.follow is None or self.follow.fits(address)

@@ -16,11 +16,24 @@ ALL, ONLY = "all", "only"  # records of each sort, or only those that are not th
 
 
 class RecordLimit(NamedTuple):
-    """How many records a result has. `listed` are the rules that give them, `listing` those that also lead to them."""
+    """How many records a result has. `listed` are the rules that give them, `listing` those that also lead to them.
+
+    It `takes_first` where the first records are those of the result, whatever is in them; and the pages before one are
+    known where the records come from `one_list`.
+    """
 
     records: int
     listed: frozenset[int]
     listing: frozenset[int]
+    takes_first: bool
+    one_list: bool
+
+    def most_of(self, rule: int, before: int) -> int | None:
+        """How many records of a page can be in the result, where its process has found so many before; None where all
+        can."""
+        if not self.takes_first or rule not in self.listed:
+            return None
+        return max(0, self.records - before) if self.one_list else self.records
 
 
 def content_digest(record: Mapping[str, Any]) -> bytes:

@@ -250,9 +250,45 @@ def test_a_limit_of_records_leaves_their_details_in(owner: Person, site: Site) -
     urls = [f"{site.url}/list", *(f"{site.url}/more{n}" for n in range(200))]
     process = extracted(owner, site, request={"urls": urls}, fields=fields, maxRecords=3)
     assert [record["a_details"] for record in records(process)] == [[{"h": f"/{n}"}] for n in range(3)]
-    assert page(process, "/8").state == "done"
+    assert page(process, "/2").state == "done"
+    assert site.hits["/3"] == 0  # of a record that is not in the result
     assert process.status == "finished"
     assert process.pages == ExtractionPage.objects.filter(process=process).count()
+
+
+LINKED = [
+    {"name": "file", "selector": "u a", "download": True},
+    {"name": "more", "selector": "b a", "details": {"fields": [{"name": "h", "selector": "h1"}]}},
+]
+
+
+@pytest.mark.parametrize(
+    ("terms", "asked"),
+    [
+        ({"maxRecords": 4}, [1, 2, 3, 4]),
+        ({"maxRecords": 3}, [1, 2, 3]),
+        ({"maxRecords": 3, "paginator": None}, [1, 2, 3]),
+        ({"maxRecords": 9}, [1, 2, 3, 4, 5, 6]),
+        ({"maxRecords": 3, "unique": "file"}, [1, 2, 3, 4]),  # it is not known which records are the first
+    ],
+    ids=["of the second page", "in a page", "of one page", "more than there are", "of unique ones"],
+)
+def test_files_and_details_of_records_beyond_the_limit_are_not_asked_for(
+    owner: Person, site: Site, terms: dict[str, Any], asked: list[int]
+) -> None:
+    def listing(first: int, onward: str = "") -> Reply:
+        numbers = range(first, first + (2 if terms.get("paginator", "i a") else 6))
+        blocks = (f'<p><u><a href="/file{n}">f</a></u><b><a href="/details{n}">d</a></b></p>' for n in numbers)
+        return html("".join(blocks) + (f'<i><a href="{onward}">next</a></i>' if onward else ""))
+
+    site.other = lambda path, before: html(f"<h1>{path}</h1>")
+    site.pages |= {"/": listing(1, "/2"), "/2": listing(3, "/3"), "/3": listing(5)}
+    payload = {"commonParent": "p", "fields": LINKED, "paginator": "i a", **terms}
+    process = extracted(owner, site, **{name: value for name, value in payload.items() if value is not None})
+    assert process.status == "finished", list(ExtractionPage.objects.values_list("url", "error"))
+    assert len(records(process)) == min(6, terms["maxRecords"])
+    for name in ("file", "details"):
+        assert [number for number in range(1, 7) if site.hits[f"/{name}{number}"]] == asked
 
 
 def test_an_export_while_a_process_runs_tells_no_changes(owner: Person, site: Site) -> None:
