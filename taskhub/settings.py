@@ -69,6 +69,7 @@ OWN_APPS = [
     "taskhub",
     "taskhub.audit",
     "taskhub.accounts",
+    "taskhub.usage",
     "taskhub.runs",
     "taskhub.runs.bulk",
     "taskhub.runs.webhooks",
@@ -121,6 +122,7 @@ MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "taskhub" / "templates"],  # before those of the admin, which they dress
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

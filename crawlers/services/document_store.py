@@ -20,6 +20,7 @@ from crawlers.models import CrawlerTask, RejectedLine, StatusChange, Stream
 from crawlers.services.status_updates import record_change, save_progress
 from crawlers.services.stream_locks import lock_stream_and_task, unavailable_if_locked
 from taskhub.metrics.totals import SharedCounter
+from taskhub.usage.services import add_usage
 
 DOCUMENTS = SharedCounter("taskhub_documents", "Lines of uploads, by what became of them.", "outcome")
 COPY_PIECE = 256 * 1024
@@ -207,6 +208,7 @@ def _record_rows(task: CrawlerTask, first: int, counts: UploadCounts, added: int
     if counts.inserted or counts.updated:
         with connection.cursor() as cursor:
             cursor.execute(_COUNT_DAY, [task.stream_id, counts.inserted, counts.updated])
+        add_usage(task.owner_id, inserted=counts.inserted, updated=counts.updated)
 
 
 def stage_rows(pieces: Iterator[bytes]) -> None:

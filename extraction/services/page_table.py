@@ -19,6 +19,7 @@ from taskhub.error_texts import storable
 from taskhub.outbound.cookie_store import CookieChanges, merged_cookies
 from taskhub.security.masking import mask
 from taskhub.security.sealed_values import opened_text, sealed_text
+from taskhub.usage.services import add_usage
 
 LIMIT_REACHED = ExtractionWarning("pages-left-out", "", "The limit of pages is reached; others are left out.")
 SUSPECTS = 16  # claimed together
@@ -288,7 +289,7 @@ def _count(
     """Adds what a batch changed to the counts of the process and its slice."""
     process.pages += added
     process.open += added
-    spent = 0
+    shown_before, failed_before, spent = process.responses, process.failed, 0
     for state, chain, rule, size, cost, found, requests in ended:
         process.listed += found if limit and rule in limit.listed else 0
         process.open -= state != PageState.READY
@@ -300,4 +301,6 @@ def _count(
         process.bytes += size
         spent += cost
     process.cost += spent
+    shown, failed = process.responses - shown_before, process.failed - failed_before
+    add_usage(process.owner_id, pages=shown, failed_pages=failed, credits=spent)
     Slice.objects.filter(pk=slice.pk).update(spent=F("spent") + spent)

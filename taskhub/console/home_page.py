@@ -57,7 +57,7 @@ class HomeView(ConsoleView):
                 "workers": worker_states() if getattr(request.user, "is_staff", False) else [],
                 "fires": list(fires.order_by("due_at")[:ROWS]),
             }
-        return render(request, "console/home_parts.html" if is_partial(request) else "console/home.html", context)
+        return render(request, "console/home_moved.html" if is_partial(request) else "console/home.html", context)
 
 
 def _some_ids(runs: Any) -> list[UUID]:

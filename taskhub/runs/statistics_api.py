@@ -1,4 +1,4 @@
-"""`/runs/stats`, `/queues` and `/workers`: how many runs ended and how long they took, what waits, and who works."""
+"""`/runs/stats`, `/usage`, `/queues` and `/workers`: what ended and was done by time, what waits, and who works."""
 
 from dataclasses import asdict, replace
 from typing import Any
@@ -14,14 +14,23 @@ from taskhub.errors import Forbidden
 from taskhub.jsontools.field_types import format_timestamp
 from taskhub.runs.queue.queue_states import queue_states, worker_states
 from taskhub.runs.run_filter import RunFilters
-from taskhub.runs.run_statistics import Bucket, Grouping, count_runs, period
+from taskhub.runs.run_statistics import SPANS, Bucket, Grouping, count_runs, period
+from taskhub.usage.services import count_usage
 from taskhub.web.openapi.schemas import nullable, object_of
 from taskhub.web.query_values import TimeFilter
-from taskhub.web.views import CheckedView
+from taskhub.web.views import CheckedView, QuerySerializer
 
 TIME = "2026-01-31T12:00:00Z"
 TIMES = {"p50": 0.84, "p95": 12.5}
 EXAMPLE_COUNT = {"bucket": TIME, "group": "SUCCESS", "runs": 1204, "duration": TIMES, "waiting": TIMES}
+EXAMPLE_USAGE = {
+    "bucket": TIME,
+    "pages": 240,
+    "failed_pages": 3,
+    "inserted": 4800,
+    "updated": 120,
+    "credits": 240,
+}
 EXAMPLE_QUEUE = {
     "name": "walkers",
     "waiting": 12,
@@ -41,6 +50,7 @@ EXAMPLE_WORKER = {
 }
 _PERCENTILES = object_of("RunSeconds", TIMES, p50={"type": "number"}, p95={"type": "number"})
 COUNT = object_of("RunCount", EXAMPLE_COUNT, duration=nullable(_PERCENTILES), waiting=nullable(_PERCENTILES))
+USAGE = object_of("UsageCount", EXAMPLE_USAGE)
 QUEUE = object_of("QueueState", EXAMPLE_QUEUE, oldest_seconds={"type": ["number", "null"]})
 WORKER = object_of("WorkerState", EXAMPLE_WORKER)
 
@@ -101,6 +111,37 @@ class RunStatisticsView(CheckedView):
         return Response({"results": [asdict(one) | {"bucket": format_timestamp(one.bucket)} for one in counts]})
 
 
+class UsageQuery(QuerySerializer):
+    bucket = serializers.ChoiceField(
+        [str(bucket) for bucket in Bucket], default=str(Bucket.HOUR), help_text="By which span of time, in UTC"
+    )
+    since = TimeFilter(
+        required=False, help_text="Done at this time or later; else 60 minutes, 24 hours or 30 days before `until`"
+    )
+    until = TimeFilter(required=False, help_text="Done before this time; else now")
+
+
+class UsageView(CheckedView):
+    @extend_schema(
+        operation_id="usage",
+        tags=["runs"],
+        parameters=[UsageQuery],
+        responses={200: _results(USAGE, EXAMPLE_USAGE, "What was done")},
+    )
+    def get(self, request: Request) -> Response:
+        """Count what was done.
+
+        By the minute, hour or day: pages that extraction was shown and that failed, the credits that they cost, and
+        documents that uploads inserted and updated. Yours; for staff everybody's. Times are widened to whole buckets,
+        1,000 at most; those in which nothing was done are left out. Minutes are known for two hours, then hours alone,
+        for 35 days.
+        """
+        values = self.check_query(request, UsageQuery)
+        span = period(Bucket(values["bucket"]), timezone.now(), values.get("since"), values.get("until"))
+        counts = count_usage(request.user, since=span.since, until=span.until, length=SPANS[span.bucket])
+        return Response({"results": [asdict(one) | {"bucket": format_timestamp(one.bucket)} for one in counts]})
+
+
 class QueuesView(CheckedView):
     @extend_schema(
         operation_id="queues",
@@ -143,6 +184,7 @@ class WorkersView(CheckedView):
 
 urlpatterns = [
     path("runs/stats", RunStatisticsView.as_view()),
+    path("usage", UsageView.as_view()),
     path("queues", QueuesView.as_view()),
     path("workers", WorkersView.as_view()),
 ]

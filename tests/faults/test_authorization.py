@@ -84,6 +84,7 @@ TABLE: dict[str, Row] = {
     "POST runs/retry": each(202, all=True),
     "POST runs/batch": each(202, runs=[{"name": "run"}]),
     "GET runs/stats": each(),
+    "GET usage": each(),
     "GET queues": each(),
     "GET workers": for_staff(),
     f"GET {RUN}": own(),

@@ -92,6 +92,7 @@ JUDGED = [
     ),
     # which walkers there are, and what their fields are; what the arguments of a run's kind are
     *("/runs/batch", "/runs/{run_id}/retry"),
+    "/usage",  # how many buckets are between two times
     "/runs/stats",  # how many buckets are between two times, and whose runs the caller may count
     # that a filter says something, and whose runs are meant
     *("/runs/cancel", "/runs/retry"),

@@ -19,6 +19,7 @@ from taskhub.runs.queue.admission import admit_all
 from taskhub.runs.queue.ends import end_abandoned, end_revoked, revoke
 from taskhub.runs.queue.notification_events import notify_of_lost_processes
 from taskhub.runs.run_kinds import RunKind, all_kinds
+from taskhub.usage.services import roll_up
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +145,7 @@ def _ready_runs(kind: RunKind) -> list[UUID]:
 
 
 def prune() -> int:
-    """Removes one batch of ended runs and idempotency records past their retention; returns how many."""
+    """Removes one batch of what is past its retention, and rolls one of usage up; returns how many rows."""
     now = timezone.now()
     since = now - timedelta(days=settings.RUN_RETENTION_DAYS)
     old = list(
@@ -155,7 +156,7 @@ def prune() -> int:
     removed = _remove(old)
     expired = IdempotencyRecord.objects.filter(created_at__lt=now - timedelta(hours=settings.IDEMPOTENCY_HOURS))
     records, _ = IdempotencyRecord.objects.filter(pk__in=list(expired.values_list("pk", flat=True)[:BATCH])).delete()
-    return removed + records + sum(kind.prune() for kind in all_kinds())
+    return removed + records + roll_up() + sum(kind.prune() for kind in all_kinds())
 
 
 def remove_runs_of(owner_id: UUID) -> int:
