@@ -33,6 +33,7 @@ class CrawlersAdmin(WatchedAdmin):
 
 @admin.register(External)
 class ExternalAdmin(CrawlersAdmin):
+    console_page = ("crawlers-external", "fid")
     list_display = ("name", "shown_endpoint", "credential", "owner", "version", "created_at")
     list_select_related = ("owner",)
     unlisted = ("parameters", "schema", "headers")
@@ -69,6 +70,7 @@ class ExternalAdmin(CrawlersAdmin):
 
 @admin.register(Stream)
 class StreamAdmin(CrawlersAdmin):
+    console_page = ("streams-stream", "fid")
     list_display = ("name", "fid", "documents", "owner", "created_at")
     list_select_related = ("owner",)
     fields: ClassVar[Any] = (
@@ -92,6 +94,7 @@ _PAGES_OF_STREAM = (("crawler", "its crawler"), ("crawlertask", "its tasks"), ("
 
 @admin.register(Crawler)
 class CrawlerAdmin(CrawlersAdmin):
+    console_page = ("crawlers-crawler", "fid")
     linked_by = ("external__id__exact", "stream__id__exact")
     list_display = ("name", "fid", "external_link", "stream_link", "owner", "created_at")
     list_select_related = ("owner", "external", "stream")
@@ -169,6 +172,7 @@ class RunningFilter(admin.SimpleListFilter):
 
 @admin.register(CrawlerTask)
 class CrawlerTaskAdmin(CrawlersAdmin):
+    console_page = ("crawlers-task", "fid")
     linked_by = ("crawler__id__exact", "stream__id__exact")
     list_display = (
         *("whole_fid", "shown_status", "crawler_link", "attempt", "received", "inserted", "updated", "unchanged"),

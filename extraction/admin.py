@@ -87,6 +87,7 @@ class ExtractionTaskAdmin(ExtractionAdmin):
 
 @admin.register(Process)
 class ProcessAdmin(ExtractionAdmin):
+    console_page = ("extraction-process", "id")
     linked_by = ("task__seq__exact",)
     list_display = ("id", "task_link", "status", "progress", "records", "failed_link", "cost", "owner", "created_at")
     list_select_related = ("owner", "task")

@@ -17,17 +17,14 @@ from rest_framework.exceptions import Throttled
 from taskhub.accounts.roles import admit
 from taskhub.errors import NotFound, Problem, Unavailable
 from taskhub.security.scopes import READING_METHODS, KeyScope
+from taskhub.web.page_policy import CONTENT_POLICY
 from taskhub.web.problems import as_problem
 from taskhub.web.rest_policies import RouteThrottle
 
 log = logging.getLogger(__name__)
 
-# No script and no style but the hub's own files, and nothing of another server's.
 HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
+    "Content-Security-Policy": CONTENT_POLICY,
     "Cache-Control": "no-store",  # the next at this computer must not go back to what another was shown
 }
 

@@ -69,8 +69,8 @@ def _run_charts(user: Any, span: Period, time: ChartTime) -> list[BarChart]:
     ended_well = [count for count in counts if count.group == State.SUCCESS]
     return [
         BarChart("Runs that ended", _labels(span, time), series),
-        _seconds_chart("Duration of 95 of 100 that succeeded", span, time, ended_well, "duration"),
-        _seconds_chart("95 of 100 of them waited at most", span, time, ended_well, "waiting"),
+        _seconds_chart("Duration, 95th percentile", span, time, ended_well, "duration"),
+        _seconds_chart("Waited, 95th percentile", span, time, ended_well, "waiting"),
     ]
 
 

@@ -13,24 +13,21 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from rest_framework.exceptions import ValidationError
 
 from taskhub.console.console_view import ConsoleView, entries_of, is_partial, without_empty
+from taskhub.console.saved_filters import POSITIONS, filters_of, normal_query, read_filter
 from taskhub.errors import Problem, invalid
 from taskhub.runs.domain import State
 from taskhub.runs.models import Run
 from taskhub.runs.queue import cancel, retry, visible_run
 from taskhub.runs.queue.wait_reasons import waits_of
-from taskhub.runs.run_filter import RunFilters
 from taskhub.runs.run_kinds import all_kinds
 from taskhub.runs.run_pages import read_runs
 from taskhub.security.scopes import KeyScope
 from taskhub.web.cursor_pagination import RowPage
 from taskhub.web.problems import as_problem
-from taskhub.web.query_values import query_values
 
 PAGE_ROWS = 50
 SELECTED_MAX = 100
-LISTS = frozenset({"state", "kind", "name", "owner", "tag", "error"})
 SHOWN = frozenset({"state", "kind", "q", "since", "until", "after", "before"})  # what the form has fields for
-POSITIONS = ("after", "before")  # ids between which a page lies
 
 ACTIONS: dict[str, tuple[Callable[..., Run], str]] = {
     "cancel": (cancel, "cancelled"),
@@ -50,7 +47,11 @@ class RunTableView(ConsoleView):
             _add_waits(page.rows)
         except (Problem, ValidationError) as error:
             faults = entries_of(as_problem(error))
+        saved, own_query = filters_of(request.user), normal_query(query)
         context = {
+            "saved": saved,
+            "own_query": own_query,
+            "chosen": next((one for one in saved if one["query"] == own_query), None),
             "rows": page.rows,
             "faults": faults,
             "query": query,
@@ -61,7 +62,7 @@ class RunTableView(ConsoleView):
             "chosen_states": query.getlist("state"),
             "kinds": sorted(kind.name for kind in all_kinds()),
             "more_filters": [(name, text) for name, texts in query.lists() if name not in SHOWN for text in texts],
-            "is_filtered": any(name not in POSITIONS for name in query),
+            "is_filtered": bool(own_query),
         }
         if not is_partial(request):
             return render(request, "console/runs.html", context)
@@ -73,13 +74,9 @@ class RunTableView(ConsoleView):
 
 def _read(user: Any, query: QueryDict) -> RowPage:
     """A page of the runs that a user may see. Raises `Rejected` and REST framework's `ValidationError`."""
-    values = query_values(query, LISTS)
     no_place = "This is no place in this list."
-    positions = {name: _id(name, values.pop(name), no_place) for name in POSITIONS if name in values}
-    filters = RunFilters(data=values)
-    filters.is_valid(raise_exception=True)
-    filters.filter.check_viewer(user)
-    runs = filters.filter.narrow(Run.objects.visible_to(user).brief().select_related("owner"))
+    positions = {name: _id(name, str(query[name]), no_place) for name in POSITIONS if name in query}
+    runs = read_filter(query, user).narrow(Run.objects.visible_to(user).brief().select_related("owner"))
     if "before" in positions:
         return read_runs(runs, PAGE_ROWS, after=positions["before"], backwards=True)
     return read_runs(runs, PAGE_ROWS, after=positions.get("after"))

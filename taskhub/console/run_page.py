@@ -22,6 +22,7 @@ from taskhub.runs.models import Run
 from taskhub.runs.queue import cancel, retry, retry_with, visible_run
 from taskhub.runs.queue.wait_reasons import waits_of
 from taskhub.runs.run_options import shown_concurrency
+from taskhub.runs.schedules.services import schedules_visible_to
 from taskhub.runs.serializers import LOG_LEVELS, WholeRunSerializer
 from taskhub.security.masking import mask_all, masked_address
 from taskhub.security.scopes import KeyScope
@@ -44,6 +45,7 @@ def brief_run(request: HttpRequest, run_id: UUID) -> Run:
 def _summary(run: Run, viewer: Any) -> dict[str, Any]:
     return {
         "run": run,
+        "has_schedule": schedules_visible_to(viewer).filter(pk=run.schedule_id).exists() if run.schedule_id else False,
         # As pairs: a template would take a key called "items" for the method.
         "metadata": list(mask_all(run.metadata).items()) if run.metadata else [],
         "wait": waits_of([run]).get(run.pk),

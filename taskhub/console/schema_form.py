@@ -138,8 +138,8 @@ def _field(name: str, schema: Mapping[str, Any], label: str, is_required: bool, 
     if kind == "boolean" and not is_nullable:
         options |= {"required": False, "initial": bool(default), "widget": forms.CheckboxInput()}
         return PropertyField(bool, **options)
-    if "const" in schema or "enum" in schema or kind == "boolean":
-        return _choice(schema, is_nullable, options)
+    if listed := _listed(schema):
+        return _choice(listed, schema, is_nullable, options)
     if kind in {"integer", "number"}:
         return _number(name, schema, options)
     if kind == "string":
@@ -149,11 +149,28 @@ def _field(name: str, schema: Mapping[str, Any], label: str, is_required: bool, 
     return _json(name, schema, options)
 
 
-def _choice(schema: Mapping[str, Any], is_nullable: bool, options: dict[str, Any]) -> PropertyField:
-    values = schema.get("enum") or ([schema["const"]] if "const" in schema else [True, False])
-    by_text = {json.dumps(value): value for value in values}
-    choices = [(text, value if isinstance(value, str) else text) for text, value in by_text.items()]
-    is_preset = "default" in schema and schema["default"] in values
+def _listed(schema: Mapping[str, Any]) -> list[tuple[Any, str]]:
+    """The values that a schema lists, each with what it is called; none for one that lists no values."""
+    listed = schema.get("oneOf") or [{"const": value} for value in schema.get("enum", [])]
+    if "const" in schema:
+        listed = [{"const": schema["const"]}]
+    elif not listed and schema.get("type") == "boolean":
+        listed = [{"const": True}, {"const": False}]
+    if not all("const" in one for one in listed):
+        return []
+    return [(one["const"], one.get("title") or _as_choice(one["const"])) for one in listed]
+
+
+def _as_choice(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _choice(
+    listed: Sequence[tuple[Any, str]], schema: Mapping[str, Any], is_nullable: bool, options: dict[str, Any]
+) -> PropertyField:
+    by_text = {json.dumps(value): value for value, _ in listed}
+    choices = [(json.dumps(value), title) for value, title in listed]
+    is_preset = "default" in schema and json.dumps(schema["default"]) in by_text
     initial = json.dumps(schema["default"]) if is_preset else ""
     if is_nullable or not is_preset:
         choices.insert(0, ("", ""))

@@ -4,6 +4,16 @@ from django.urls import path
 
 from taskhub.console.account_pages import PasswordView, SignInView, SignOutView, SignUpView
 from taskhub.console.audit_pages import AuditView
+from taskhub.console.crawler_edit_pages import ChangeCrawlerView, NewCrawlerView, StartCrawlerView
+from taskhub.console.crawler_pages import CrawlerListView, CrawlerPageView, DeleteCrawlerView, ResetStateView
+from taskhub.console.crawler_task_pages import CrawlerTaskActionView, CrawlerTaskPageView
+from taskhub.console.external_pages import (
+    ChangeExternalView,
+    DeleteExternalView,
+    ExternalListView,
+    ExternalPageView,
+    NewExternalView,
+)
 from taskhub.console.extraction_pages import ExtractionListView, ProcessPageView, RetryProcessPageView
 from taskhub.console.home_charts import ChartsView
 from taskhub.console.home_page import HomeView
@@ -21,6 +31,7 @@ from taskhub.console.parts_page import PartsView
 from taskhub.console.run_list import RunTableView, SelectedRunsView
 from taskhub.console.run_page import AgainView, CancelView, RunPageView, RunStoryView, RunSummaryView, RunValuesView
 from taskhub.console.sample_pages import LookView, SamplePageView
+from taskhub.console.saved_filter_pages import SavedFilterView
 from taskhub.console.schedule_calendar_page import ScheduleCalendarView
 from taskhub.console.schedule_edit_pages import (
     ChangeScheduleView,
@@ -30,6 +41,7 @@ from taskhub.console.schedule_edit_pages import (
     SchedulePreviewView,
 )
 from taskhub.console.schedule_pages import ScheduleActionView, ScheduleListView, SchedulePageView
+from taskhub.console.search_page import SearchView
 from taskhub.console.secret_pages import DeleteSecretView, SecretListView
 from taskhub.console.sequence_editor import FollowedRunView, SequenceCheckView, SequenceEditorView
 from taskhub.console.sequence_pages import DeleteSequenceView, RunSequenceView, SequenceListView, SequencePageView
@@ -47,6 +59,9 @@ from taskhub.console.webhook_pages import (
 from taskhub.console.you_page import YouView
 
 RUN = "console/runs/<uuid:run_id>"
+CRAWLER = "console/crawlers/<uuid:fid>"
+CRAWLER_TASK = "console/crawlers/tasks/<uuid:fid>"
+EXTERNAL = "console/crawlers/externals/<uuid:fid>"
 STREAM = "console/streams/<uuid:fid>"
 DELIVERY = "console/webhooks/<uuid:run_id>"
 RULE = "console/notifications/<int:rule_id>"
@@ -61,8 +76,10 @@ urlpatterns = [
     path("sign-in", SignInView.as_view(), name="sign-in"),
     path("sign-up", SignUpView.as_view(), name="sign-up"),
     path("sign-out", SignOutView.as_view(), name="sign-out"),
+    path("console/search", SearchView.as_view(), name="search"),
     path("console/runs", RunTableView.as_view(), name="runs"),
     path("console/runs/selected", SelectedRunsView.as_view(), name="runs-selected"),
+    path("console/runs/filters", SavedFilterView.as_view(), name="runs-filters"),
     path(RUN, RunPageView.as_view(), name="runs-run"),
     path(f"{RUN}/summary", RunSummaryView.as_view(), name="runs-summary"),
     path(f"{RUN}/story", RunStoryView.as_view(), name="runs-story"),
@@ -100,6 +117,20 @@ urlpatterns = [
     path(f"{RULE}/action", RuleActionView.as_view(), name="notifications-action"),
     path(f"{RULE}/delete", DeleteRuleView.as_view(), name="notifications-delete"),
     path(f"{RULE}/messages/<uuid:run_id>/send", SendMessageView.as_view(), name="notifications-send"),
+    path("console/crawlers", CrawlerListView.as_view(), name="crawlers"),
+    path("console/crawlers/externals", ExternalListView.as_view(), name="crawlers-externals"),
+    path("console/crawlers/externals/new", NewExternalView.as_view(), name="crawlers-new-external"),
+    path(EXTERNAL, ExternalPageView.as_view(), name="crawlers-external"),
+    path(f"{EXTERNAL}/change", ChangeExternalView.as_view(), name="crawlers-change-external"),
+    path(f"{EXTERNAL}/delete", DeleteExternalView.as_view(), name="crawlers-delete-external"),
+    path(f"{EXTERNAL}/crawler", NewCrawlerView.as_view(), name="crawlers-new"),
+    path(CRAWLER_TASK, CrawlerTaskPageView.as_view(), name="crawlers-task"),
+    path(f"{CRAWLER_TASK}/action", CrawlerTaskActionView.as_view(), name="crawlers-task-action"),
+    path(CRAWLER, CrawlerPageView.as_view(), name="crawlers-crawler"),
+    path(f"{CRAWLER}/start", StartCrawlerView.as_view(), name="crawlers-start"),
+    path(f"{CRAWLER}/change", ChangeCrawlerView.as_view(), name="crawlers-change"),
+    path(f"{CRAWLER}/state", ResetStateView.as_view(), name="crawlers-state"),
+    path(f"{CRAWLER}/delete", DeleteCrawlerView.as_view(), name="crawlers-delete"),
     path("console/streams", StreamListView.as_view(), name="streams"),
     path(STREAM, StreamPageView.as_view(), name="streams-stream"),
     path(f"{STREAM}/docs/<path:document_id>", DocumentPageView.as_view(), name="streams-document"),

@@ -40,6 +40,7 @@ class RunAdmin(ReadOnlyAdmin):
     list_select_related = ("owner",)
     search_ids = ("id",)
     linked_by = ("parent__id__exact",)
+    console_page = ("runs-run", "pk")
     search_fields = ("name__exact", "owner__email__exact")
     search_help_text = "A run's id, its whole name, or its owner's whole e-mail address"
     ordering = ("-id",)

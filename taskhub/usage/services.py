@@ -80,7 +80,11 @@ def roll_up() -> int:
 
 def _roll_up(fine: timedelta, coarse: timedelta, until: datetime) -> int:
     whole = until - (until - EPOCH) % coarse
-    values = {"fine": int(fine.total_seconds()), "coarse": int(coarse.total_seconds()), "length": coarse}
+    values: dict[str, Any] = {
+        "fine": int(fine.total_seconds()),
+        "coarse": int(coarse.total_seconds()),
+        "length": coarse,
+    }
     with connection.cursor() as cursor:
         cursor.execute(_ROLL_UP, {**values, "until": whole, "batch": BATCH, "epoch": EPOCH})
         taken: int = cursor.fetchone()[0]

@@ -66,6 +66,7 @@ class BigTableAdmin(admin.ModelAdmin):
     `linked_by` are the lookups by which other pages link to this list. `unlisted` are columns that may be large, and
     that the list does not show. `recorded_as` is the kind of its rows in the audit log, if not the name of the model;
     None where the services by which they are changed tell it.
+    that the list does not show. `console_page` is the name of the console's page of a row, and the column of its id.
     """
 
     paginator = UncountedPaginator
@@ -76,11 +77,19 @@ class BigTableAdmin(admin.ModelAdmin):
     linked_by: ClassVar[tuple[str, ...]] = ()
     unlisted: ClassVar[tuple[str, ...]] = ()
     recorded_as: ClassVar[str | None] = ""
+    console_page: ClassVar[tuple[str, str] | None] = None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)
         is_list = request.resolver_match is None or not request.resolver_match.kwargs.get("object_id")
         return rows.defer(*self.unlisted) if is_list else rows
+
+    def get_view_on_site_url(self, obj: Any = None) -> str | None:
+        """The address of a row's page in the console."""
+        if obj is None or self.console_page is None:
+            return None
+        name, column = self.console_page
+        return reverse(f"console:{name}", args=[getattr(obj, column)])
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Links and filters only: a look-up of the beginning of a masked value would tell it letter by letter."""
@@ -228,7 +237,7 @@ def json_block(value: Any, secrets: frozenset[str] | None = None) -> SafeString:
 
 def unbroken(text: Any) -> SafeString:
     """A text on one line: an id that is broken at its hyphens would make each row of a list four lines high."""
-    return format_html('<span style="white-space: nowrap">{}</span>', text)
+    return format_html('<span class="unbroken">{}</span>', text)
 
 
 def _parse_id(text: str) -> UUID | None:

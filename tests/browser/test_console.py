@@ -73,6 +73,9 @@ def paths_of(olga: Caller, person: str) -> dict[str, str]:
     failed = olga.get("/runs", {"state": "FAILURE", "kind": "walker"}).json()["results"][0]["id"]
     schedule = olga.get("/schedules").json()["results"][0]["id"]
     stream = olga.get("/streams").json()["payload"]["results"][0]["fid"]
+    crawler, external, task = (
+        olga.get(f"/{kind}").json()["payload"]["results"][0]["fid"] for kind in ("crawlers", "externals", "tasks")
+    )
     process = olga.get(f"/v1/task/{olga.get('/v1/tasks').json()[0]['id']}/results").json()[0]["id"]
     paths = {
         "home": "/",
@@ -88,6 +91,11 @@ def paths_of(olga: Caller, person: str) -> dict[str, str]:
         "calendar": "/console/schedules/calendar",
         "webhooks": "/console/webhooks",
         "rule-form": "/console/notifications/new",
+        "crawlers": "/console/crawlers",
+        "crawler": f"/console/crawlers/{crawler}",
+        "crawler-task": f"/console/crawlers/tasks/{task}",
+        "new-crawler": f"/console/crawlers/externals/{external}/crawler",
+        "search": "/console/search?q=sho",
         "streams": "/console/streams",
         "stream": f"/console/streams/{stream}",
         "extraction": "/console/extraction",
@@ -221,6 +229,58 @@ def test_a_document_is_found_in_its_stream(visit: Visit, hub: Hub, olga: Caller,
     page.get_by_role("region", name="Documents").get_by_role("link").first.click()
     expect(page.locator(".json-tree")).to_contain_text("sku")
     check(page, visit, tmp_path, "document")
+    assert (visit.strange_urls(hub.url), troubles(visit)) == ([], [])
+
+
+def test_a_crawler_is_made_started_and_found(visit: Visit, hub: Hub, tmp_path: Path) -> None:
+    page, person = visit.page, hub.sign_up("Sofia")
+    sign_in(page, hub, person.email)
+    with crawler_client.example_crawler() as endpoint:
+        crawler_client.external(person, endpoint)
+        page.keyboard.press("/")
+        page.keyboard.type("sho")
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"{hub.url}/console/search?q=sho")
+        check(page, visit, tmp_path, "found")
+        page.get_by_role("link", name="shop").click()
+        page.get_by_role("link", name="Make a crawler of it").click()
+        page.get_by_label("Name").fill("boots")
+        page.get_by_label("Query").fill("boots")
+        page.get_by_label("Start a task at once").uncheck()
+        page.get_by_role("button", name="Make it").click()
+        page.get_by_role("link", name="Start it").click()
+        page.get_by_role("spinbutton", name="Count").fill("1200")
+        page.get_by_role("spinbutton", name="Pause").fill("1")
+        page.get_by_role("button", name="Start").dblclick()
+        expect(page.locator("#summary .state").first).to_have_text("102 running", timeout=PATIENCE)
+        expect(page.locator("#summary .state").first).to_have_text("200 task done", timeout=PATIENCE)
+    expect(page.locator("#summary")).to_contain_text("1200 inserted")
+    page.get_by_role("link", name="boots").first.click()
+    expect(page.get_by_role("region", name="Tasks").locator("tbody tr")).to_have_count(1)
+    (task,) = person.get("/tasks").json()["payload"]["results"]
+    page.keyboard.press("/")
+    page.keyboard.type(task["fid"])
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{hub.url}/console/crawlers/tasks/{task['fid']}")
+    assert (visit.strange_urls(hub.url), troubles(visit)) == ([], [])
+
+
+def test_a_filter_is_saved_and_deleted(visit: Visit, hub: Hub, tmp_path: Path) -> None:
+    page, person = visit.page, hub.sign_up("Tove")
+    sign_in(page, hub, person.email)
+    page.get_by_role("link", name="Runs", exact=True).click()
+    page.get_by_label("failure").check()
+    page.get_by_role("button", name="Save this filter").click()
+    page.get_by_label("Name", exact=True).fill("failed")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("The filter failed is saved.")).to_be_visible()
+    page.get_by_role("link", name="Clear").click()
+    page.get_by_role("link", name="failed", exact=True).click()
+    expect(page.get_by_label("failure")).to_be_checked()
+    check(page, visit, tmp_path, "saved-filter")
+    page.get_by_role("button", name="Rename or delete").click()
+    page.get_by_role("button", name="Delete it").click()
+    expect(page.get_by_text("The filter is deleted.")).to_be_visible()
     assert (visit.strange_urls(hub.url), troubles(visit)) == ([], [])
 
 

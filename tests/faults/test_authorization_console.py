@@ -16,6 +16,9 @@ SCHEDULE = "console/schedules/<int:schedule_id>"
 DELIVERY = "console/webhooks/<uuid:run_id>"
 RULE = "console/notifications/<int:rule_id>"
 RUN = "console/runs/<uuid:run_id>"
+CRAWLER = "console/crawlers/<uuid:fid>"
+CRAWLER_TASK = "console/crawlers/tasks/<uuid:fid>"
+EXTERNAL = "console/crawlers/externals/<uuid:fid>"
 STREAM = "console/streams/<uuid:fid>"
 SAMPLE = "console/extraction/look/<ksuid:id>"
 KEY = "console/you/keys/<str:prefix>"
@@ -111,6 +114,26 @@ TABLE: dict[str, Row] = {
     f"POST {SAMPLE}": Row(200, 404, 404),
     f"GET {PROCESS}": own(200),
     f"POST {PROCESS}/retry": operated(302),
+    "GET console/crawlers": each(200),
+    "GET console/crawlers/externals": each(200),
+    "GET console/crawlers/externals/new": each(200),
+    "POST console/crawlers/externals/new": each(400),
+    f"GET {EXTERNAL}": own(200),
+    f"GET {EXTERNAL}/change": own(200),
+    f"POST {EXTERNAL}/change": own(400),
+    f"POST {EXTERNAL}/delete": own(302),
+    f"GET {EXTERNAL}/crawler": own(200),
+    f"POST {EXTERNAL}/crawler": own(400),
+    f"GET {CRAWLER}": own(200),
+    f"GET {CRAWLER}/start": own(200),
+    f"POST {CRAWLER}/start": operated(302),
+    f"GET {CRAWLER}/change": own(200),
+    f"POST {CRAWLER}/change": own(400),
+    f"POST {CRAWLER}/state": own(302),
+    f"POST {CRAWLER}/delete": own(302),
+    f"GET {CRAWLER_TASK}": own(200),
+    f"POST {CRAWLER_TASK}/action": own(302, action="delete"),
+    "GET console/search": each(200),
     "GET console/streams": each(200),
     f"GET {STREAM}": own(200),
     f"GET {STREAM}/docs/<path:document_id>": own(200),
@@ -140,6 +163,7 @@ TABLE: dict[str, Row] = {
     f"POST {RULE}/action": own(302, action="pause"),
     f"POST {RULE}/delete": own(302),
     f"POST {RULE}/messages/<uuid:run_id>/send": operated(302),
+    "POST console/runs/filters": each(302, action="save", name="mine", query="kind=walker"),
     "POST console/runs/selected": each(302, action="cancel"),
     f"GET {RUN}": own(200),
     f"GET {RUN}/summary": own(200),
@@ -158,6 +182,7 @@ OWN_ACCOUNT = {
     "POST sign-up",
     "POST sign-out",
     "POST console/password",
+    "POST console/runs/filters",
     *(page for page in TABLE if page.startswith("POST console/you") and SECRET not in page and "secrets" not in page),
 }
 

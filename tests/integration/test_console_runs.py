@@ -11,10 +11,14 @@ from django.test import Client
 
 from sequences.models import SequenceStep
 from sequences.services.sequence_runs import submit_sequence
+from taskhub.console import home_charts, saved_filters
+from taskhub.console.models import SavedFilter
 from taskhub.console.run_list import PAGE_ROWS
+from taskhub.errors import Rejected
 from taskhub.runs.domain import State, oldest_id
 from taskhub.runs.models import Run
 from taskhub.runs.queue import cancel, submit
+from taskhub.usage.services import add_usage
 from tests.conftest import Person, make_person
 from walkers.walks.principal import active_context
 
@@ -260,18 +264,30 @@ def test_home_shows_what_runs_and_what_failed(browser: Client, owner: Person) ->
     assert "<html" not in browser.get("/", headers={"HX-Request": "true"}).text
 
 
-@pytest.mark.parametrize("bucket", ["minute", "hour", "day"])
-def test_charts_tell_how_many_runs_ended(browser: Client, owner: Person, stranger: Person, bucket: str) -> None:
+@pytest.mark.parametrize("time", ["hour", "day", "week"])
+def test_charts_tell_what_ended_and_was_done(browser: Client, owner: Person, stranger: Person, time: str) -> None:
     for person in (owner, stranger, stranger):
         cancel(run=run_of(person))
-    page = browser.get(f"/console/charts?bucket={bucket}").text
-    assert "1 revoked" in page
+        add_usage(person.user.pk, pages=12, failed_pages=3, inserted=40, updated=5, credits=15)
+    page = browser.get(f"/console/charts?time={time}").text
+    for words in ("1 revoked", "12 read", "3 failure", "40 inserted", "5 updated", "15 spent"):
+        assert words in page
     assert "<title>" in page
     assert 'aria-pressed="true"' in page
 
 
+def test_usage_is_charted_where_runs_are_too_many(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any) -> None:
+        raise Rejected("There are too many.")
+
+    monkeypatch.setattr(home_charts, "count_runs", refuse)
+    page = browser.get("/console/charts").text
+    assert "There are too many." in page
+    assert "Credits" in page
+
+
 def test_there_is_no_other_span_of_time(browser: Client) -> None:
-    assert browser.get("/console/charts?bucket=year").status_code == 400
+    assert browser.get("/console/charts?time=year").status_code == 400
 
 
 def test_home_shows_queues_and_to_staff_the_workers(browser: Client, staff: Client, owner: Person) -> None:
@@ -286,3 +302,73 @@ def test_why_a_run_waits_is_told(browser: Client, owner: Person) -> None:
     run = run_of(owner)
     for path in ("/console/runs", f"/console/runs/{run.pk}"):
         assert owner.get(f"/runs/{run.pk}").json()["waiting_for"]["detail"] in html.unescape(browser.get(path).text)
+
+
+FILTERS = "/console/runs/filters"
+
+
+def saved(page: Any) -> list[tuple[str, str]]:
+    """The saved filters above a list: their addresses and names."""
+    row = page.text.partition('aria-label="Saved filters">')[2].partition("</div>")[0]
+    return [(html.unescape(address), name) for address, name in re.findall(r'href="([^"]*)"[^>]*>(.*?)</a>', row)]
+
+
+def test_a_filter_is_saved_renamed_and_deleted_by_whose_it_is(
+    browser: Client, staff: Client, owner: Person, stranger: Person
+) -> None:
+    assert "Save this filter" not in browser.get("/console/runs").text
+    page = browser.get("/console/runs?state=FAILURE&kind=walker")
+    assert "Save this filter" in page.text
+    query = "state=FAILURE&kind=walker&after=0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70"
+    page = browser.post(FILTERS, {"action": "save", "name": " failed walkers ", "query": query}, follow=True)
+    address = "/console/runs?kind=walker&state=FAILURE"
+    assert page.redirect_chain == [(address, 302)]
+    assert saved(page) == [(address, "failed walkers")]
+    assert "Rename or delete" in page.text
+    assert saved(browser.get("/console/runs")) == [(address, "failed walkers")]
+    assert "Rename or delete" in browser.get("/console/runs?state=FAILURE&kind=walker").text
+    number = SavedFilter.objects.get().pk
+    for other in (staff, signed_in(stranger)):
+        assert saved(other.get("/console/runs")) == []
+        for action in ("rename", "delete"):
+            assert other.post(FILTERS, {"action": action, "id": number, "name": "mine"}).status_code == 404
+    page = browser.post(FILTERS, {"action": "rename", "id": number, "name": "failed", "query": query}, follow=True)
+    assert saved(page) == [(address, "failed")]
+    page = browser.post(FILTERS, {"action": "delete", "id": number, "query": query}, follow=True)
+    assert (saved(page), SavedFilter.objects.count()) == ([], 0)
+    assert "The filter is deleted." in page.text
+
+
+@pytest.mark.parametrize(
+    ("sent", "fault"),
+    [
+        ({"name": "", "query": "kind=walker"}, "name: "),
+        ({"name": "a\nb", "query": "kind=walker"}, "name: "),
+        ({"name": "x" * 61, "query": "kind=walker"}, "name: "),
+        ({"name": "all", "query": ""}, "query: "),
+        ({"name": "all", "query": "after=0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70"}, "query: "),
+        ({"name": "wrong", "query": "state=NONSENSE"}, "state"),
+        ({"name": "wrong", "query": "nonsense=1"}, "nonsense"),
+        ({"name": "others", "query": "owner=0190a6d4-3c1e-7c3a-9b6e-5a1d2f4c8e70"}, "owner: "),
+        ({"name": "long", "query": "q=" + "x" * 200 + "&tag=" + "&tag=".join(["y" * 50] * 90)}, "query: "),
+        ({"name": "kept", "query": "kind=walker"}, "You have a filter kept already."),
+    ],
+    ids=lambda value: None if isinstance(value, dict) else value.strip(": "),
+)
+def test_what_cannot_be_saved_is_told(browser: Client, owner: Person, sent: dict[str, str], fault: str) -> None:
+    SavedFilter.objects.create(owner=owner.user, name="kept", query="kind=webhook")
+    page = browser.post(FILTERS, {"action": "save", **sent}, follow=True)
+    assert fault in page.text.partition('class="notice warning">')[2].partition("</p>")[0]
+    assert SavedFilter.objects.count() == 1
+
+
+def test_filters_have_an_end(browser: Client, owner: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saved_filters, "FILTERS_MAX", 1)
+    for name in ("a", "b"):
+        browser.post(FILTERS, {"action": "save", "name": name, "query": f"name={name}"})
+    assert [row.name for row in SavedFilter.objects.all()] == ["a"]
+
+
+def test_there_is_nothing_else_to_do_with_filters(browser: Client) -> None:
+    for sent in ({"action": "empty", "id": "1"}, {"action": "delete", "id": "x"}, {"action": "rename"}, {}):
+        assert "There is no such action." in browser.post(FILTERS, sent, follow=True).text

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from extraction.domain.payload import PagesPayload
+from extraction.domain.pages_payload import PagesPayload
 from extraction.domain.process_status import PageState
 from extraction.services import page_table, slices
 from extraction.services.process_lifecycle import add_first_pages

@@ -10,8 +10,10 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from crawlers.domain.task_status import CANCELLED, DONE, NEW, succeeded
 from sequences.services.sequence_runs import may_run
 from taskhub.accounts import roles
+from taskhub.runs.domain import State
 from taskhub.security.scopes import KeyScope
 
 register = template.Library()
@@ -22,10 +24,11 @@ NAVIGATION = (
     ("start", "Start"),
     ("sequences", "Sequences"),
     ("schedules", "Schedules"),
-    ("webhooks", "Webhooks"),
-    ("notifications", "Notifications"),
+    ("crawlers", "Crawlers"),
     ("streams", "Streams"),
     ("extraction", "Extraction"),
+    ("webhooks", "Webhooks"),
+    ("notifications", "Notifications"),
 )  # names of addresses; those that begin alike belong to the same place
 # Whether a place is for who looks, of those that are not for everybody who has signed in.
 MAY_OPEN: dict[str, Callable[[Any], bool]] = {
@@ -39,6 +42,7 @@ YOU = (
     ("you-sessions", "Sessions"),
     ("password", "Password"),
 )
+STATUS_MAX = 80  # characters
 UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -148,6 +152,17 @@ def state(name: str) -> SafeString:
 
 
 @register.simple_tag
+def task_status(task: Any) -> SafeString:
+    """The status of a crawler task: its code and message, with the colour of the run's state that it stands for."""
+    code = task.code
+    name = State.PROGRESS if NEW < code < DONE else State.PENDING if code == NEW else State.FAILURE
+    name = State.SUCCESS if succeeded(code) else State.REVOKED if code == CANCELLED else name
+    words = f"{code} {task.message}".strip()
+    words = words if len(words) <= STATUS_MAX else f"{words[:STATUS_MAX]}..."
+    return format_html('<span class="state state-{}" title="{}">{}</span>', name, task.message, words)
+
+
+@register.simple_tag
 def progress_bar(run: Any) -> str | SafeString:
     """What a run tells of its progress; empty when it tells nothing, or has ended well."""
     progress = run.progress or {}
@@ -168,6 +183,22 @@ def progress_bar(run: Any) -> str | SafeString:
 def _number(value: Any) -> str:
     """A number without the digits that only tell how it was reckoned."""
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+@register.simple_tag(takes_context=True)
+def owner(context: Mapping[str, Any], person: Any, empty: str = "nobody") -> str | SafeString:
+    """The e-mail address of whose something is; for staff with a link to their page."""
+    if person is None:
+        return empty
+    if not context["user"].is_staff:
+        return str(person.email)
+    return format_html('<a href="{}">{}</a>', reverse("console:users-user", args=[person.pk]), person.email)
+
+
+@register.filter
+def pairs(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Names and values; a template would take a key called `items` for the method."""
+    return list(values.items())
 
 
 @register.filter

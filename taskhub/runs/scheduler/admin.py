@@ -45,6 +45,7 @@ admin.site.unregister(PeriodicTask)
 @admin.register(PeriodicTask)
 class PeriodicTaskAdmin(BigTableAdmin):
     recorded_as = None
+    console_page = ("schedules-schedule", "pk")
     form = ScheduleForm
     change_form_template = "admin/runs/schedule_form.html"
     list_display = ("name", "enabled", "last_state", "next_fire", "fault", "times", "owner", "task")
@@ -183,7 +184,7 @@ class PeriodicTaskAdmin(BigTableAdmin):
     def fault(self, row: PeriodicTask) -> str | SafeString:
         schedule = schedule_of(row)
         fault = schedule.fault if schedule else ""
-        return format_html('<strong style="color: var(--error-fg)">{}</strong>', fault) if fault else ""
+        return format_html('<strong class="fault-text">{}</strong>', fault) if fault else ""
 
     @admin.display(description="next fires")
     def following(self, row: PeriodicTask) -> str | SafeString:

@@ -26,9 +26,7 @@ class ScheduleForm(forms.ModelForm):
     arguments = forms.CharField(
         required=False,
         strip=False,
-        widget=forms.Textarea(
-            attrs={"rows": 24, "cols": 110, "spellcheck": "false", "style": "font-family: monospace"}
-        ),
+        widget=forms.Textarea(attrs={"rows": 24, "cols": 110, "spellcheck": "false", "class": "code"}),
     )
     missed = forms.ChoiceField(
         choices=Schedule.Missed.choices, label="Missed fires", help_text="Of fires that were due while no beat ran."
