@@ -1,6 +1,7 @@
 """The editor of sequences: checked while somebody types, tried beside it, made of recipes and imports, and stored."""
 
 import re
+from difflib import unified_diff
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
@@ -14,17 +15,18 @@ from sequences.domain.imports import FORMATS, guess_format, import_source
 from sequences.examples.recipes import read_recipes
 from sequences.services.dry_runs import dry_run_in_turn
 from sequences.services.sequence_runs import sequence_run, submit_sequence
-from sequences.services.stored_sequences import DESCRIPTION_MAX, save_sequence
+from sequences.services.stored_sequences import DESCRIPTION_MAX, find_version, save_sequence
 from taskhub.console.author_view import AuthorView, own_version
 from taskhub.console.console_view import entries_of, is_partial
 from taskhub.console.json_editor import EditorFault, JsonEditor, faults_of, sent_text
 from taskhub.console.json_tree import JsonView
 from taskhub.console.run_story import read_story
-from taskhub.console.sequence_form import EMPTY, STORED, SequenceForm, written
+from taskhub.console.sequence_form import EMPTY, STORED, SequenceForm, text_of, written
 from taskhub.errors import NotFound, PreconditionFailed, Problem, Rejected, invalid
 
 SHOWN_REQUESTS = 50
 SHOWN_BODY = 5000  # characters
+COMPARED_LINES = 5000  # of two texts together; the time grows with the square
 _ITEM = re.compile(r"(\.__def_loop(?:__)?)\[[0-9]+\]")
 
 
@@ -123,12 +125,24 @@ def _save(request: HttpRequest, form: SequenceForm, *, is_over: bool) -> HttpRes
             **values,
         )
     except PreconditionFailed as problem:
-        return _page(request, form, status=HTTPStatus.CONFLICT, present=problem.members["version"], is_changed=True)
+        present = problem.members["version"]
+        changed = {"present": present, "is_changed": True, "difference": _difference(request.user, form, present)}
+        return _page(request, form, status=HTTPStatus.CONFLICT, **changed)
     except Problem as problem:
         form.name_fault = " ".join(entry.removeprefix("name: ") for entry in entries_of(problem))
         return _page(request, form, status=problem.status)
     messages.success(request, f"It is stored as version {version.number}." if is_new else "It is as it was.")
     return HttpResponseRedirect(reverse("console:sequences-sequence", args=[form.name]))
+
+
+def _difference(user: Any, form: SequenceForm, present: int) -> list[str]:
+    """The lines by which what was written differs from the version that is stored by now; none where they are many."""
+    if not present:
+        return []
+    theirs, own = text_of(find_version(user.pk, form.name)).split("\n"), form.texts["sequence"].split("\n")
+    if len(theirs) + len(own) > COMPARED_LINES:
+        return []
+    return list(unified_diff(theirs, own, f"version {present}", "yours", lineterm=""))
 
 
 def _dry_run(user: Any, form: SequenceForm) -> dict[str, Any]:

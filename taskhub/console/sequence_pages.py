@@ -25,6 +25,7 @@ from taskhub.console.json_editor import JsonEditor, faults_of, sent_text
 from taskhub.console.json_tree import JsonView
 from taskhub.console.schema_form import SchemaForm
 from taskhub.console.sequence_form import text_of
+from taskhub.db.plans import reads_along_indexes
 from taskhub.errors import Problem, Rejected
 from taskhub.jsontools.jsonc import parse_jsonc
 from taskhub.web.cursor_pagination import read_page
@@ -42,7 +43,8 @@ class SequenceListView(AuthorView):
             rows = rows.filter(Q(stored__name__icontains=sought) | Q(description__icontains=sought))
         page = read_page(rows, "-pk", PAGE_ROWS, after=list_position(request))
         schedules = schedules_by_sequence(request.user) if page.rows else {}
-        last = last_runs(request.user, [row.stored.name for row in page.rows], schedules)
+        with reads_along_indexes():
+            last = last_runs(request.user, [row.stored.name for row in page.rows], schedules)
         context = {
             "rows": [(row, last.get(row.stored.name), schedules.get(row.stored.name, [])) for row in page.rows],
             "last": page.rows[-1].pk if page.has_next else None,
@@ -124,6 +126,8 @@ def _page(request: HttpRequest, shown: SequenceVersion, form: _InputsForm, statu
     schedules = schedules_by_sequence(request.user).get(name, [])
     versions = all_versions(request.user, name).defer(*UNLISTED)
     page = read_page(versions, "-number", VERSIONS, after=list_position(request))
+    with reads_along_indexes():
+        runs = runs_of_sequence(request.user, name, schedules, RUNS)
     values = [("Inputs", shown.inputs), ("Outputs", shown.outputs)]
     context = {
         "shown": shown,
@@ -134,6 +138,6 @@ def _page(request: HttpRequest, shown: SequenceVersion, form: _InputsForm, statu
         "versions": page.rows,
         "last_version": page.rows[-1].number if page.has_next else None,
         "schedules": schedules,
-        "runs": runs_of_sequence(request.user, name, schedules, RUNS),
+        "runs": runs,
     }
     return render(request, "console/sequence.html", context, status=status)

@@ -219,6 +219,7 @@ def test_who_saves_second_is_told(browser: Client, owner: Person) -> None:
         assert page.status_code == 409
         assert "What you wrote is still here." in page.text
         assert "asks who is there" in page.text
+        assert "+  // asks who is there" in page.text  # how the two differ
         assert StoredSequence.objects.get().newest == 1
     over = browser.post("/console/sequences/stored/greet/edit", sent("save-over", version="7"), follow=True)
     assert "It is stored as version 2." in over.text
