@@ -41,6 +41,7 @@ class PasswordForm(AdminPasswordChangeForm):
 
 @admin.register(User)
 class UserAdmin(BigTableAdmin, DjangoUserAdmin):
+    console_page = ("users-user", "pk")
     recorded_as = None
     form = forms.ModelForm
     add_form = NewUserForm

@@ -35,7 +35,7 @@ FORM_NAMES = (
     "headers",
     "timeout",
 )
-FORM_LABELS = {"docIdField": "Field that is a document's id", "timeout": "Seconds without a sign of life"}
+FORM_LABELS = {"docIdField": "Field that is a document's id"}
 EXAMPLES = {
     "endpoint": "https://crawler.example.com/shop",
     "parameters": [{"name": "query", "type": "string", "required": True}],

@@ -18,9 +18,12 @@ from django.urls import reverse
 
 from crawlers.models import Crawler, CrawlerTask, External, Stream
 from extraction.models import ID_LENGTH, ExtractionTask, Process
+from sequences.models import StoredSequence
+from sequences.services.sequence_runs import may_run
 from taskhub.accounts.models import User
 from taskhub.db.plans import TimeIsUp, reads_along_indexes, time_limit
-from taskhub.runs.models import Run
+from taskhub.runs.models import NotificationRule, Run
+from taskhub.runs.queue.webhook_events import WEBHOOK
 from taskhub.runs.run_filter import RunFilter
 from taskhub.runs.run_pages import read_runs
 from taskhub.runs.schedules.services import schedules_visible_to
@@ -110,6 +113,25 @@ SCHEDULE = SearchKind(
 )
 
 
+RULE = SearchKind(
+    "Notification rules",
+    NotificationRule.objects.visible_to,
+    "pk",
+    _page("notifications-rule", "pk"),
+    names=("name",),
+    columns=("name", "created_at"),
+)
+
+
+def _own_sequences(user: Any) -> QuerySet[StoredSequence]:
+    return StoredSequence.objects.filter(owner=user) if may_run(user) else StoredSequence.objects.none()
+
+
+SEQUENCE = SearchKind(
+    "Sequences", _own_sequences, "pk", _page("sequences-sequence", "name"), ("name",), ("name", "created_at")
+)
+
+
 def _with_fid(title: str, model: Any, page: str, names: tuple[str, ...] = ("meta__name",)) -> SearchKind:
     return SearchKind(title, model.objects.visible_to, "fid", _page(page), names, ("meta", "created_at"))
 
@@ -138,7 +160,7 @@ def find_id(user: Any, text: str) -> list[SearchHit]:
     if len(text) == ID_LENGTH and text.isascii() and text.isalnum():
         return list(_with_id(user, BY_KSUID, text))
     if text.isascii() and text.isdecimal() and len(text) < 19:
-        return list(_with_id(user, [SCHEDULE], int(text)))
+        return list(_with_id(user, [SCHEDULE, RULE], int(text)))
     return []
 
 
@@ -165,9 +187,9 @@ def _with_id(user: Any, kinds: Sequence[SearchKind], id: Any) -> Iterator[Search
 
 
 def _run_hit(run: Run) -> SearchHit:
-    return SearchHit(
-        run.name, reverse("console:runs-run", args=[run.pk]), f"{run.kind}, {run.state.lower()}", run.created_at
-    )
+    page = "webhooks-delivery" if run.kind == WEBHOOK else "runs-run"
+    address = reverse(f"console:{page}", args=[run.pk])
+    return SearchHit(run.name, address, f"{run.kind}, {run.state.lower()}", run.created_at)
 
 
 def _person_hit(person: User) -> SearchHit:
@@ -183,7 +205,7 @@ def find_groups(user: Any, text: str) -> list[HitGroup]:
         *([_people(text)] if user.is_staff else []),
         _runs(user, text),
         _walkers(text),
-        *(_group(kind, user, text) for kind in (SCHEDULE, *BY_FID, *BY_KSUID)),
+        *(_group(kind, user, text) for kind in (SCHEDULE, SEQUENCE, *BY_FID, *BY_KSUID, RULE)),
     ]
     return [group for group in groups if group.hits]
 

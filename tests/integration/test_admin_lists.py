@@ -1,5 +1,6 @@
 """Every list of the admin, whichever app it comes from."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,7 +13,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from taskhub.web.admin import BigTableAdmin
-from tests.conftest import make_person
+from taskhub.web.page_policy import CONTENT_POLICY
+from tests.conftest import Person, make_person
+from tests.faults.credentials import waiting_run
 
 pytestmark = pytest.mark.django_db
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
@@ -129,3 +132,24 @@ def test_other_lookups_are_refused(root: Client, model: Any) -> None:
 )
 def test_what_pages_mask_is_not_read_letter_by_letter(root: Client, lookup: str) -> None:
     assert root.get(f"/admin/{lookup}").status_code == 400
+
+
+def test_pages_have_the_consoles_dress_and_policy_and_lead_there(root: Client, owner: Person) -> None:
+    """No page of the admin has a script or a style in it, which the policy refuses."""
+    run = waiting_run(owner.user)
+    daily = {"name": "daily", "kind": "walker", "arguments": {"name": "echo"}, "when": {"crontab": "0 6 * * *"}}
+    schedule = owner.post("/schedules", daily).json()["id"]
+    pages = {
+        f"/admin/runs/run/{run.pk}/change/": f"/console/runs/{run.pk}",
+        f"/admin/django_celery_beat/periodictask/{schedule}/change/": f"/console/schedules/{schedule}",
+        f"/admin/accounts/user/{owner.user.pk}/change/": f"/console/users/{owner.user.pk}",
+        "/admin/": "/",
+        "/admin/runs/run/": "/",
+    }
+    for address, led_to in pages.items():
+        page = root.get(address)
+        assert f'<a href="{led_to}"' in page.text
+        assert "console/admin.css" in page.text
+        assert page["Content-Security-Policy"] == CONTENT_POLICY
+        assert not re.search(r"""\sstyle=|<style|\son\w+=["']|<script(?![^>]*(\ssrc=|application/json))""", page.text)
+    assert Client().get("/admin/login/")["Content-Security-Policy"] == CONTENT_POLICY

@@ -294,7 +294,7 @@ def test_an_external_is_registered_changed_and_deleted(browser: Client, owner: P
         ({"external-parameters": "["}, "Parameters", "parameters is not JSON."),
         ({"external-parameters": '[{"name": "a", "type": "colour"}]'}, "Parameters", "/0/type: "),
         ({"external-schema": '{"type": 5}'}, "Schema", ""),
-        ({"external-timeout": "0"}, "Seconds without a sign of life", ""),
+        ({"external-timeout": "0"}, "Timeout", ""),
         ({"external-headers": '{"Host": "x"}'}, "Headers", "/Host: "),
     ],
 )

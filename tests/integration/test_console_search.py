@@ -11,13 +11,15 @@ from django.db import connection
 from django.test import Client
 
 from crawlers.models import Stream
+from sequences.services.stored_sequences import save_sequence
 from taskhub.console import search_hits
 from taskhub.console.search_hits import HITS_MAX
 from taskhub.db.plans import TimeIsUp
-from taskhub.runs.models import Run
+from taskhub.runs.models import NotificationRule, Run
+from taskhub.runs.webhooks.services import send_test
 from tests import crawler_client
 from tests.conftest import Person
-from tests.faults.credentials import PAYLOAD
+from tests.faults.credentials import PAYLOAD, RULE
 from tests.integration.test_console_runs import run_of, signed_in
 from tests.integration.test_run_plans import nodes
 
@@ -36,6 +38,7 @@ class Things:
         task = crawler_client.start(owner, made["crawler"])
         extraction = owner.post("/v1/task/create", {**PAYLOAD, "name": "harvest prices"}).json()["id"]
         process = owner.post(f"/v1/task/{extraction}/run").json()["id"]
+        delivery = send_test(owner=owner.user, url="http://127.0.0.1:9/hook").pk
         self.pages = {
             str(run.pk): f"/console/runs/{run.pk}",
             str(schedule): f"/console/schedules/{schedule}",
@@ -45,6 +48,7 @@ class Things:
             task["fid"]: f"/console/crawlers/tasks/{task['fid']}",
             extraction: f"/console/extraction?task={extraction}",
             process: f"/console/extraction/process/{process}",
+            str(delivery): f"/console/webhooks/{delivery}",
         }
 
 
@@ -78,6 +82,22 @@ def test_an_id_leads_to_its_page(
         assert search(signed_in(colleague), id)["Location"] == page
         others = search(signed_in(stranger), id)
         assert (others.status_code, found(others)) == (200, {})
+
+
+def test_a_number_may_be_that_of_several_things(browser: Client, owner: Person, things: Things) -> None:
+    rule = owner.post("/notifications", RULE).json()["id"]
+    assert found(search(browser, RULE["name"]))["Notification rules"] == [f"/console/notifications/{rule}"]
+    schedule = next(id for id in things.pages if len(id) < 20)
+    NotificationRule.objects.filter(pk=rule).update(id=int(schedule))
+    assert found(search(browser, schedule)) == {
+        "With this id": [things.pages[schedule], f"/console/notifications/{schedule}"]
+    }
+
+
+def test_sequences_are_found_by_whose_they_are(browser: Client, colleague: Person) -> None:
+    save_sequence(user=colleague.user, name="harvest-all", sequence={"requests": []})
+    assert found(search(signed_in(colleague), "harvest")) == {"Sequences": ["/console/sequences/stored/harvest-all"]}
+    assert found(search(browser, "harvest")) == {}
 
 
 @pytest.mark.parametrize("write", [str.upper, lambda id: id.replace("-", ""), lambda id: f"urn:uuid:{id}"])

@@ -14,6 +14,7 @@ from taskhub.web.admin import ReadOnlyAdmin, WatchedAdmin, list_link, row_action
 
 @admin.register(NotificationRule)
 class NotificationRuleAdmin(ReadOnlyAdmin):
+    console_page = ("notifications-rule", "pk")
     list_display = ("name", "owner", "enabled", "told_events", "target", "quiet", "messages")
     list_filter = ("enabled", "all_owners")
     list_select_related = ("owner",)
@@ -56,6 +57,7 @@ class NotificationRuleAdmin(ReadOnlyAdmin):
 
 @admin.register(NotificationMessage)
 class NotificationMessageAdmin(WatchedAdmin):
+    console_page = ("runs-run", "pk")
     list_display = ("delivery_id", "event", "told_rule", "owner", "receiver", "held_back", "state")
     list_select_related = ("delivery", "owner", "rule")
     unlisted = ("delivery__result",)

@@ -15,6 +15,7 @@ from taskhub.web.admin import WatchedAdmin, row_action, row_link, text_block
 
 @admin.register(DeliveryAttempt)
 class DeliveryAttemptAdmin(WatchedAdmin):
+    console_page = ("webhooks-delivery", "delivery_id")
     list_display = ("at", "event", "receiver", "owner", "number", "status", "duration_ms", "state", "error")
     list_filter = ("delivery__state",)
     list_select_related = ("delivery", "delivery__owner")
