@@ -215,6 +215,7 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 SESSION_ENGINE = "taskhub.accounts.session_store"
+LOGIN_URL, LOGIN_REDIRECT_URL = "console:sign-in", "console:home"
 OPEN_SIGNUP = env_flag("TASKHUB_OPEN_SIGNUP", IS_LOCAL)
 METRICS_OPEN = env_flag("TASKHUB_METRICS_OPEN", False)
 TRACES = env_flag_of_extra("TASKHUB_TRACES", "opentelemetry.exporter.otlp.proto.http", "otel")

@@ -19,6 +19,7 @@ from taskhub.accounts import services
 from taskhub.accounts.browser_sessions import end_sessions
 from taskhub.accounts.models import ApiKey, User
 from taskhub.accounts.roles import Role, role_of
+from taskhub.accounts.second_factors import active_factor, delete_factor
 from taskhub.audit.models import AuditEntry
 from taskhub.web.admin import BigTableAdmin, ReadOnlyAdmin, WatchedAdmin, json_block, row_action
 
@@ -49,16 +50,17 @@ class UserAdmin(BigTableAdmin, DjangoUserAdmin):
     add_fieldsets = ((None, {"fields": ("email", "name", "password1", "password2")}),)
     fieldsets = (
         (None, {"fields": ("email", "email_unconfirmed", "name", "set_password")}),
+        ("Second factor", {"fields": ("second_factor_state",)}),
         ("Rights", {"fields": ("is_active", "is_staff", *RIGHTS)}),
         ("Dates", {"fields": ("date_joined", "last_login")}),
     )
-    readonly_fields = ("set_password", "date_joined", "last_login")
+    readonly_fields = ("set_password", "second_factor_state", "date_joined", "last_login")
     list_display = ("email", "name", "is_staff", "is_active", "date_joined", "last_login")
     list_filter = ("is_staff", "is_superuser", "is_active")
     search_ids = ("id",)
     search_fields = ("email", "name")
     ordering = ("-date_joined",)
-    actions = ("end_tokens",)
+    actions = ("end_tokens", "remove_second_factors")
 
     @admin.display(description="password")
     def set_password(self, user: User) -> SafeString:
@@ -66,6 +68,11 @@ class UserAdmin(BigTableAdmin, DjangoUserAdmin):
         return format_html(
             '{} <a href="{}">Set another</a>', state, reverse("admin:auth_user_password_change", args=[user.pk])
         )
+
+    @admin.display(description="second factor")
+    def second_factor_state(self, user: User) -> str:
+        factor = active_factor(user)
+        return f"On since {factor.confirmed_at:%Y-%m-%d %H:%M %Z}." if factor else "Off."
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Staff who are no superusers cannot make themselves, or anybody, into one; only admins give roles."""
@@ -101,6 +108,13 @@ class UserAdmin(BigTableAdmin, DjangoUserAdmin):
         tokens = sum(services.sign_out_everywhere(user=user) for user in users)
         sessions = sum(end_sessions(user=user) for user in users)
         self.message_user(request, f"Ended {tokens} tokens and {sessions} sessions.", messages.SUCCESS)
+
+    @row_action("Remove the second factor", "accounts.change_user", asks=True)
+    def remove_second_factors(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        removed = [user for user in queryset if _may_touch(request, user) and delete_factor(user=user)]
+        for user in removed:
+            self.log_change(request, user, "Removed the second factor.")
+        self.message_user(request, f"Removed {len(removed)} second factors.", messages.SUCCESS)
 
 
 class CredentialAdmin(ReadOnlyAdmin):

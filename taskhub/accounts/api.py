@@ -33,6 +33,10 @@ from taskhub.web.rest_policies import FieldsParser, FormParser, JsonParser
 from taskhub.web.views import CheckedView
 
 ONCE = {"Cache-Control": "no-store"}  # no cache on the way may keep what is shown once
+WRONG_SIGN_IN = (
+    "The e-mail address or the password is wrong; or, of type `second-factor`, the code of the account's second "
+    "factor is missing or wrong."
+)
 PARSERS = (JsonParser, FormParser, FieldsParser)
 
 
@@ -72,13 +76,14 @@ class SignIn(CheckedView):
     @extend_schema(
         operation_id="user_token",
         request=SignInSerializer,
-        responses={200: TokenSerializer, **problems(because={401: "The e-mail address or the password is wrong."})},
+        responses={200: TokenSerializer, **problems(because={401: WRONG_SIGN_IN})},
         examples=[examples.SIGN_IN, examples.TOKEN],
     )
     def post(self, request: Request) -> Response:
         """Sign in.
 
-        Gives a token, for `Authorization: token <token>`. It is shown this once and ends at `expiry`.
+        Gives a token, for `Authorization: token <token>`. It is shown this once and ends at `expiry`. An account with a
+        second factor needs a code of it, as `otp`.
         """
         issued = services.sign_in(**_read(SignInSerializer, request))
         return Response(TokenSerializer(issued).data, headers=ONCE)

@@ -1,4 +1,4 @@
-"""Users, known by their e-mail address, their API keys, and the sessions of their browsers."""
+"""Users, known by their e-mail address, and how they are known: API keys, sessions of browsers, second factors."""
 
 import hashlib
 import re
@@ -19,6 +19,7 @@ from django.utils import timezone
 from taskhub.accounts.session_store import SessionStore
 from taskhub.audit.services import record_change
 from taskhub.db.querysets import OwnedQuerySet
+from taskhub.security.encryption import EncryptedTextField
 from taskhub.security.scopes import ALL_SCOPES
 
 EMAIL_TAKEN = "This e-mail address is already in use."
@@ -196,3 +197,19 @@ class BrowserSession(AbstractBaseSession):
     @classmethod
     def get_session_store_class(cls) -> type[SessionStore]:
         return SessionStore
+
+
+class SecondFactor(models.Model):
+    """The secret of somebody's authenticator app (TOTP, RFC 6238). Once it is confirmed, a sign-in needs its code."""
+
+    user = models.OneToOneField(User, models.CASCADE, primary_key=True, related_name="second_factor")
+    secret: "models.Field[Any, Any]" = EncryptedTextField()
+    created_at = models.DateTimeField(default=timezone.now)
+    confirmed_at = models.DateTimeField(null=True)
+    last_step = models.BigIntegerField(default=-1)  # the step of time of the last code, after which codes count
+    failures = models.PositiveIntegerField(default=0)  # wrong codes since the last right one
+    failed_at = models.DateTimeField(null=True)
+    recovery_hashes = ArrayField(models.CharField(max_length=64), default=list)  # of codes that were not used yet
+
+    def __str__(self) -> str:
+        return f"second factor of {self.user_id}"

@@ -81,6 +81,12 @@ class SignInSerializer(Strict):
     # Text, not an e-mail: what cannot be an address is answered like one that nobody has.
     email = Text(min_length=1, max_length=254)
     password = _password()
+    otp = Text(
+        max_length=100,
+        required=False,
+        write_only=True,
+        help_text="A code of the second factor, or a recovery code, where the account has a second factor.",
+    )
 
 
 class ChangeSerializer(Strict):

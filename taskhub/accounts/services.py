@@ -16,8 +16,19 @@ from django.views.decorators.debug import sensitive_variables
 from knox.models import AuthToken
 
 from taskhub.accounts.browser_sessions import end_sessions
-from taskhub.accounts.models import AUDITED, EMAIL_TAKEN, PREFIX, ApiKey, BrowserSession, User, hashed, new_key
+from taskhub.accounts.models import (
+    AUDITED,
+    EMAIL_TAKEN,
+    PREFIX,
+    ApiKey,
+    BrowserSession,
+    SecondFactor,
+    User,
+    hashed,
+    new_key,
+)
 from taskhub.accounts.removal import remove_deleted
+from taskhub.accounts.second_factors import require_code
 from taskhub.audit.services import prune_entries, record_change
 from taskhub.errors import Conflict, NotFound, Rejected, Unauthenticated
 from taskhub.security.scopes import ALL_SCOPES
@@ -48,10 +59,15 @@ def sign_up(*, email: str, password: str, name: str = "", by_staff: bool = False
     return user
 
 
-@sensitive_variables("password")
-def sign_in(*, email: str, password: str) -> IssuedToken:
-    """Creates a token. An unknown address, a wrong password and an inactive user fail alike, and take the same time."""
+@sensitive_variables("password", "otp")
+def sign_in(*, email: str, password: str, otp: str | None = None) -> IssuedToken:
+    """Creates a token. An unknown address, a wrong password and an inactive user fail alike, and take the same time.
+
+    Of those with a second factor `otp` is its code. Raises `Unauthenticated`, and `TooMany` after many wrong codes.
+    """
     user = authenticate(email=email, password=password)
+    if isinstance(user, User):
+        require_code(user, otp)
     with transaction.atomic():
         # The condition closes a gap: a password changed since it was checked ends this sign-in, too.
         if user is None or not _unchanged(user).update(last_login=timezone.now()):
@@ -152,6 +168,7 @@ def delete_accounts(*, users: QuerySet[User]) -> None:
     AuthToken.objects.filter(user__in=ids).delete()
     ApiKey.objects.filter(user__in=ids).delete()
     BrowserSession.objects.filter(user__in=ids).delete()
+    SecondFactor.objects.filter(user__in=ids).delete()
     User.objects.filter(pk__in=ids).update(
         email=Concat(Cast("pk", CharField()), Value("@deleted.invalid")),
         name="",

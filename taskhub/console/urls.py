@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from taskhub.console.account_pages import PasswordView, SignInView, SignOutView, SignUpView
+from taskhub.console.account_pages import PasswordView, SignInCodeView, SignInView, SignOutView, SignUpView
 from taskhub.console.audit_pages import AuditView
 from taskhub.console.crawler_edit_pages import ChangeCrawlerView, NewCrawlerView, StartCrawlerView
 from taskhub.console.crawler_pages import CrawlerListView, CrawlerPageView, DeleteCrawlerView, ResetStateView
@@ -42,6 +42,7 @@ from taskhub.console.schedule_edit_pages import (
 )
 from taskhub.console.schedule_pages import ScheduleActionView, ScheduleListView, SchedulePageView
 from taskhub.console.search_page import SearchView
+from taskhub.console.second_factor_page import SecondFactorView
 from taskhub.console.secret_pages import DeleteSecretView, SecretListView
 from taskhub.console.sequence_editor import FollowedRunView, SequenceCheckView, SequenceEditorView
 from taskhub.console.sequence_pages import DeleteSequenceView, RunSequenceView, SequenceListView, SequencePageView
@@ -74,6 +75,7 @@ urlpatterns = [
     path("", HomeView.as_view(), name="home"),
     path("console/charts", ChartsView.as_view(), name="home-charts"),
     path("sign-in", SignInView.as_view(), name="sign-in"),
+    path("sign-in/code", SignInCodeView.as_view(), name="sign-in-code"),
     path("sign-up", SignUpView.as_view(), name="sign-up"),
     path("sign-out", SignOutView.as_view(), name="sign-out"),
     path("console/search", SearchView.as_view(), name="search"),
@@ -146,6 +148,7 @@ urlpatterns = [
     path("console/you/secrets/<str:name>/delete", DeleteSecretView.as_view(), name="you-secret-delete"),
     path("console/you/sessions", SessionListView.as_view(), name="you-sessions"),
     path("console/you/sessions/<uuid:sign_in_id>/end", EndSessionView.as_view(), name="you-session-end"),
+    path("console/you/second-factor", SecondFactorView.as_view(), name="you-second-factor"),
     path("console/password", PasswordView.as_view(), name="password"),
     path("console/users", UserListView.as_view(), name="users"),
     path("console/users/new", NewUserView.as_view(), name="users-new"),

@@ -13,6 +13,7 @@ from sequences.services.secrets import visible_secrets
 from taskhub.accounts import services
 from taskhub.accounts.browser_sessions import open_sessions
 from taskhub.accounts.models import ApiKey
+from taskhub.accounts.second_factors import active_factor
 from taskhub.console.console_view import ConsoleView, add_faults
 from taskhub.errors import Rejected
 
@@ -63,6 +64,7 @@ def _page(request: Any, form: AccountForm, status: int = 200) -> HttpResponse:
         "form": form,
         "groups": list(user.groups.order_by("name").values_list("name", flat=True)),
         "keys": ApiKey.objects.filter(user=user).alive(timezone.now()).count(),
+        "factor": active_factor(user),
         "sessions": open_sessions(user).count(),
         "secrets": visible_secrets(user).filter(owner=user).count(),
     }

@@ -19,7 +19,7 @@ def sign_in(page: Page, hub: Hub) -> None:
     page.goto(f"{hub.url}/admin/")
     page.get_by_label("E-mail").fill(hub.environment["TASKHUB_ADMIN_EMAIL"])
     page.get_by_label("Password").fill(hub.environment["TASKHUB_ADMIN_PASSWORD"])
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("button", name="Log out")).to_be_visible(timeout=PATIENCE)
 
 

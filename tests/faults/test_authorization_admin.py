@@ -87,9 +87,9 @@ TABLE = {
 # Pages of no table: what nobody, staff without a right and a superuser get.
 OWN = {
     "": (302, 200, 200),
-    "login/": (200, 302, 302),
+    "login/": (302, 302, 302),  # to the console's, or back
     "logout/": (302, 405, 405),  # by POST
-    "password_change/": (302, 200, 200),
+    "password_change/": (302, 302, 302),  # to the console's
     "password_change/done/": (302, 200, 200),
     "jsi18n/": (302, 200, 200),
     "autocomplete/": (302, 403, 403),
@@ -102,7 +102,10 @@ OPERATE = "accounts.operate_all"
 ALSO_OPERATE = ("change_periodictask", "change_extractiontask")  # each lets do at its table what OPERATE lets do
 ACTIONS: dict[str, dict[str, tuple[str, bool]]] = {
     "accounts/apikey": {"revoke": ("accounts.delete_apikey", True)},
-    "accounts/user": {"end_tokens": ("accounts.change_user", True)},
+    "accounts/user": {
+        "end_tokens": ("accounts.change_user", True),
+        "remove_second_factors": ("accounts.change_user", True),
+    },
     "crawlers/crawler": {
         "start_tasks": ("crawlers.add_crawlertask", True),
         "delete_crawlers": ("crawlers.delete_crawler", True),

@@ -69,6 +69,8 @@ TABLE: dict[str, Row] = {
     "GET console/charts": each(200),
     "GET sign-in": Row(302, 302, 302, nobody=200),
     "POST sign-in": Row(302, 302, 302, nobody=200),
+    "GET sign-in/code": each(302),  # the password has its turn first
+    "POST sign-in/code": each(302),
     "POST sign-out": each(302),
     "GET sign-up": Row(403, 403, 403, nobody=403),  # it is closed
     "POST sign-up": Row(403, 403, 403, nobody=403, sent={"email": "new@example.com"}),
@@ -79,6 +81,8 @@ TABLE: dict[str, Row] = {
     f"POST {KEY}/revoke": each(302),
     "GET console/you/secrets": each(200),
     "POST console/you/secrets": each(302, name="KEY", value="abcdef"),
+    "GET console/you/second-factor": each(200),
+    "POST console/you/second-factor": each(302, action="begin", current_password="correct horse battery"),
     "GET console/you/sessions": each(200),
     "POST console/you/sessions": each(302, action="end-others"),
     f"POST {SESSION}/end": each(302),
@@ -179,6 +183,7 @@ READ_BY_POST = {"POST console/schedules/preview"}
 # A viewer changes these, too.
 OWN_ACCOUNT = {
     "POST sign-in",
+    "POST sign-in/code",
     "POST sign-up",
     "POST sign-out",
     "POST console/password",

@@ -257,10 +257,11 @@ def admin_pages(hub: Disposable) -> Iterator[requests.Response]:
     """What a superuser sees: every list, and of each the newest things."""
     with requests.Session() as browser:
         browser.trust_env = False
-        login = f"{hub.people.url}/admin/login/"
+        login = f"{hub.people.url}/sign-in"
         browser.get(login, timeout=60)
-        form = {"username": ADMIN, "password": PASSWORD, "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
-        index = browser.post(f"{login}?next=/admin/", data=form, headers={"Referer": login}, timeout=60)
+        form = {"username": ADMIN, "password": PASSWORD, "next": "/admin/"}
+        form["csrfmiddlewaretoken"] = browser.cookies["csrftoken"]
+        index = browser.post(login, data=form, headers={"Referer": login}, timeout=60)
         assert "/admin/runs/run/" in index.text
         lists = sorted(_links(index, r"/admin/\w+/\w+/"))
         assert len(lists) > 10

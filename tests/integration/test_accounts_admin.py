@@ -29,17 +29,17 @@ def text_of(browser: Client, path: str) -> str:
     return str(answer.content.decode())
 
 
-def test_login_takes_the_address_in_any_case(db: None) -> None:
+def test_the_way_to_the_admin_leads_through_the_consoles_sign_in(db: None) -> None:
     User.objects.create_superuser("Root@example.com", PASSWORD)
-    form = {"username": "ROOT@example.com", "password": PASSWORD}
-    assert Client().post("/admin/login/?next=/admin/", form).status_code == 302
-
-
-def test_wrong_login_stays_outside(db: None) -> None:
-    User.objects.create_superuser("root@example.com", PASSWORD)
-    answer = Client().post("/admin/login/", {"username": "root@example.com", "password": "wrong"})
-    assert answer.status_code == 200
-    assert "E-mail address" in answer.content.decode()
+    browser = Client()
+    form = browser.get("/admin/", follow=True)
+    assert form.redirect_chain[-1] == ("/sign-in?next=/admin/", 302)
+    sent = {"username": "ROOT@example.com", "next": form.context["next"]}
+    assert browser.post("/sign-in", sent | {"password": "wrong"}).status_code == 200
+    assert browser.post("/sign-in", sent | {"password": PASSWORD})["Location"] == "/admin/"
+    assert browser.get("/admin/").status_code == 200
+    assert browser.get("/admin/login/")["Location"] == "/admin/"
+    assert browser.get("/admin/password_change/")["Location"] == "/console/password"
 
 
 def test_no_page_shows_a_secret(root: Client, owner: Person) -> None:

@@ -1,4 +1,4 @@
-"""Sixty sign-ins and sign-ups a minute, in the admin too, each address counted by itself, with Redis or without."""
+"""Sixty sign-ins and sign-ups a minute, each address counted by itself, with Redis or without."""
 
 import secrets
 from collections.abc import Iterator
@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from django.core.cache import caches
-from django.test import Client
 
 from taskhub.web.rest_policies import RouteThrottle
 from tests.conftest import Person
@@ -65,24 +64,6 @@ def test_right_password_waits_like_a_wrong_one(anonymous: Person, owner: Person,
         anonymous.post("/user/token/", WRONG, REMOTE_ADDR=address)
     problem(anonymous.post("/user/token/", right, REMOTE_ADDR=address), 429)
     assert anonymous.post("/user/token/", right, REMOTE_ADDR=new_address()).status_code == 200
-
-
-def test_the_61st_password_in_the_admin_is_refused(client: Client, owner: Person, address: str) -> None:
-    form = {"username": "owner@example.com", "password": "wrong"}
-    assert {client.post("/admin/login/", form, REMOTE_ADDR=address).status_code for _ in range(60)} == {200}
-    answer = client.post("/admin/login/", form, REMOTE_ADDR=address)
-    problem(answer, 429)
-    assert answer["Retry-After"] == "60"
-    problem(Person().post("/user/token/", WRONG, REMOTE_ADDR=address), 429)
-    assert client.get("/admin/login/", REMOTE_ADDR=address).status_code == 200
-    assert client.post("/admin/login/", form, REMOTE_ADDR=new_address()).status_code == 200
-
-
-def test_guessing_the_current_password_in_the_admin_is_limited(client: Client, colleague: Person) -> None:
-    client.force_login(colleague.user)
-    form = {"old_password": "wrong", "new_password1": "battery horse", "new_password2": "battery horse"}
-    assert {client.post("/admin/password_change/", form).status_code for _ in range(60)} == {200}
-    problem(client.post("/admin/password_change/", form), 429)
 
 
 def test_header_does_not_choose_the_address(anonymous: Person, address: str) -> None:

@@ -3,6 +3,7 @@
 import functools
 import json
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -245,3 +246,24 @@ def test_the_state_of_the_hub_is_a_table_or_json(
     assert (done.exit_code, done.stderr) == (0, "")
     assert [text for text in shown if text not in done.stdout] == []
     assert json.loads(command(answers, "--json", *arguments).stdout) == entry
+
+
+def test_login_asks_for_the_code_of_a_second_factor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    sent: list[dict[str, str]] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.url.path != "/user/token/":
+            return httpx.Response(200, json={"key": "thk_made", "email": "ada@example.com"})
+        sent.append(json.loads(request.content))
+        if "otp" in sent[-1]:
+            return httpx.Response(200, json={"token": "t"})
+        problem = {"type": "second-factor", "title": "No", "status": 401, "detail": "A code is needed."}
+        return httpx.Response(401, headers={"content-type": "application/problem+json"}, json=problem)
+
+    module = sys.modules["taskhub_client.command.main"]
+    monkeypatch.setattr(module, "Hub", functools.partial(Hub, transport=httpx.MockTransport(handle)))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    arguments = ["--url", "http://hub.example", "login", "--email", "ada@example.com", "--password", "p"]
+    done = CliRunner().invoke(main, arguments, input="123456\n")
+    assert done.exit_code == 0, done.output
+    assert [body.get("otp") for body in sent] == [None, "123456"]

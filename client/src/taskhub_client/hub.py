@@ -46,9 +46,12 @@ class HubCalls:
         return list((yield from call_object(Request("GET", "/workers")))["results"])
 
     @operation
-    def make_token(self, email: str, password: str) -> Flow[str]:
-        """Signs in, and returns a token for some days. Raises `InvalidRequest` for a wrong password."""
-        body = {"email": email, "password": password}
+    def make_token(self, email: str, password: str, otp: str | None = None) -> Flow[str]:
+        """Signs in, and returns a token for some days. `otp` is a code of the account's second factor, if it has one.
+
+        Raises `NotSignedIn` for a wrong password or code, of the type `second-factor` where the code is what is wrong.
+        """
+        body = {"email": email, "password": password} | ({"otp": otp} if otp else {})
         return str((yield from call_object(Request("POST", "/user/token/", json=body, repeatable=False)))["token"])
 
     @operation

@@ -41,6 +41,7 @@ YOU = (
     ("you-secrets", "Secrets"),
     ("you-sessions", "Sessions"),
     ("password", "Password"),
+    ("you-second-factor", "Second factor"),
 )
 STATUS_MAX = 80  # characters
 UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))

@@ -14,6 +14,7 @@ from taskhub_client.command.run_commands import cancel, logs, retry, run, runs, 
 from taskhub_client.command.sequence_commands import schedule, sequence
 from taskhub_client.command.state_commands import queues, stats, workers
 from taskhub_client.command.stream_commands import stream, upload
+from taskhub_client.errors import NotSignedIn
 from taskhub_client.hub import Hub
 from taskhub_client.settings import (
     DEFAULT_URL,
@@ -78,7 +79,12 @@ def login(session: Session, email: str | None, password: str | None) -> None:
 
 def _sign_in(url: str, email: str, password: str) -> str:
     with Hub(url, token="none") as hub:  # noqa: S106 - neither the environment's key nor a kept one
-        return hub.make_token(email, password)
+        try:
+            return hub.make_token(email, password)
+        except NotSignedIn as refusal:
+            if refusal.type != "second-factor":
+                raise
+        return hub.make_token(email, password, otp=click.prompt("Code of your second factor"))
 
 
 @main.command()
