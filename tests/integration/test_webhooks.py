@@ -16,7 +16,7 @@ from taskhub.runs.domain import State
 from taskhub.runs.health import worker_heartbeat
 from taskhub.runs.models import Run
 from taskhub.runs.queue.leases import seconds_untaken
-from taskhub.runs.queue.webhook_events import WEBHOOK, address_of
+from taskhub.runs.queue.webhook_events import WEBHOOK, address_of, submit_delivery
 from taskhub.runs.queue.worker_process import work
 from taskhub.runs.webhooks.models import DeliveryAttempt, WebhookSecret
 from taskhub.runs.webhooks.services import perform_delivery
@@ -139,6 +139,18 @@ def test_addresses_that_are_never_called_are_refused_at_once(owner: Person, url:
     ):
         assert answer.status_code == 400, answer.content
     assert not Run.objects.exists()
+
+
+def test_a_test_is_sent_to_somebody(owner: Person) -> None:
+    answer = owner.post("/webhooks/test", {"url": ""})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/url")
+    assert not Run.objects.exists()
+
+
+def test_a_delivery_to_nobody_hides_no_others(owner: Person) -> None:
+    """An older version took it."""
+    submit_delivery(owner=owner.user, url="", event="webhook.test", data={})
+    assert [delivery["url"] for delivery in owner.get("/webhooks/deliveries").json()["results"]] == [""]
 
 
 @pytest.mark.parametrize("status", [302, 400, 404, 429, 500, 503])

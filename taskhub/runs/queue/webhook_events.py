@@ -63,7 +63,7 @@ def submit_delivery(
 
 def address_of(delivery: Run) -> str:
     """The address of a delivery, or of an e-mail; an older version had that of a delivery in the arguments, too."""
-    return str(delivery.webhook or delivery.arguments.get("to") or delivery.arguments["url"])
+    return str(delivery.webhook or delivery.arguments.get("to") or delivery.arguments.get("url", ""))
 
 
 def receiver_of(owner_id: UUID, url: str) -> str:

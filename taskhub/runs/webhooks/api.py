@@ -40,8 +40,9 @@ from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import object_of, page_of, response_header
 from taskhub.web.views import CheckedView
 
-URL = (Annotated[Text, Field(max_length=2_000, description="The receiver's address, http or https.")], REQUIRED)
-RECEIVER = ObjectSchema("WebhookSent", {"url": URL})
+URL = Annotated[Text, Field(max_length=2_000, description="The receiver's address, http or https.")]
+RECEIVER = ObjectSchema("WebhookSent", {"url": (URL, REQUIRED)})
+TESTED = ObjectSchema("WebhookTested", {"url": (Annotated[URL, Field(min_length=1)], REQUIRED)})
 EXAMPLE_WEBHOOK = {"url": "https://example.com/hook"}
 KEEP = Annotated[
     float,
@@ -116,7 +117,7 @@ class TestView(CheckedView):
     @extend_schema(
         operation_id="webhooks_test",
         parameters=[KEY_PARAMETER, response_header("Location", "The delivery's address.", 202)],
-        request={"application/json": RECEIVER.schema()},
+        request={"application/json": TESTED.schema()},
         responses={202: _answer(WHOLE, EXAMPLE_WHOLE, "The delivery")},
         examples=[OpenApiExample("A receiver", {"url": "http://localhost:8000/hook"}, request_only=True)],
     )
@@ -125,7 +126,7 @@ class TestView(CheckedView):
 
         Delivers the event `webhook.test` to an address, as any other event would be.
         """
-        values = self.check_body(request, RECEIVER)
+        values = self.check_body(request, TESTED)
         return answer_once(
             request, values, lambda: _accepted(request, services.send_test(owner=request.user, url=values["url"]))
         )
