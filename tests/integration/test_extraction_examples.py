@@ -97,6 +97,15 @@ WITHOUT_EXAMPLE = {"name", "delay", "gzip", "ignoreRobots", "maxCredits", "waitD
 
 def test_each_key_of_a_payload_has_an_example() -> None:
     shown = [json.loads(match["payload"]) for match in EXAMPLE.finditer(PAGES) if match["payload"]]
-    models = (PagesPayload, PagesRequest, FieldTerms, FollowedLinks, LoginTerms, Paginator, CsvOptions, PageAction)
-    known = set().union(*map(keys_of, models))
+    models: tuple[type[BaseModel], ...] = (
+        PagesPayload,
+        PagesRequest,
+        FieldTerms,
+        FollowedLinks,
+        LoginTerms,
+        Paginator,
+        CsvOptions,
+        PageAction,
+    )
+    known = {key for model in models for key in keys_of(model)}
     assert sorted(known - keys_in(shown) - WITHOUT_EXAMPLE) == []
