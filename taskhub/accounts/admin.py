@@ -18,8 +18,9 @@ from knox.models import AuthToken
 from taskhub.accounts import services
 from taskhub.accounts.browser_sessions import end_sessions
 from taskhub.accounts.models import ApiKey, User
-from taskhub.accounts.roles import Role, role_of
+from taskhub.accounts.roles import Role
 from taskhub.accounts.second_factors import active_factor, delete_factor
+from taskhub.accounts.user_administration import may_administer
 from taskhub.audit.models import AuditEntry
 from taskhub.web.admin import BigTableAdmin, ReadOnlyAdmin, WatchedAdmin, json_block, row_action
 
@@ -75,12 +76,12 @@ class UserAdmin(BigTableAdmin, DjangoUserAdmin):
         return f"On since {factor.confirmed_at:%Y-%m-%d %H:%M %Z}." if factor else "Off."
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Staff who are no superusers cannot make themselves, or anybody, into one; only admins give roles."""
+        """Staff who are no superusers cannot make themselves, or anybody, into one. Admins give others their roles."""
         fields = super().get_readonly_fields(request, obj)
         if request.user.is_superuser:
             return fields
-        is_admin = role_of(request.user) is Role.ADMIN
-        return (*fields, *(right for right in RIGHTS if right != "groups" or not is_admin))
+        gives_roles = may_administer(request.user, obj)
+        return (*fields, *(right for right in RIGHTS if right != "groups" or not gives_roles))
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return super().has_change_permission(request, obj) and _may_touch(request, obj)

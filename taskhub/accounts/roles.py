@@ -103,7 +103,14 @@ def admit_to_view(user: Any, view: Any, method: str) -> None:
 
 @transaction.atomic
 def assign_role(user: Any, role: Role | None) -> None:
-    """Puts a user into the group of a role, and out of those of others; without a role it is no staff any more."""
+    """Puts a user into the group of a role, and out of those of others; without a role it is no staff any more.
+
+    The permissions that roles stand for are the role's alone from now on; staff of older hubs have them by themselves.
+    """
+    codenames = {name.partition(".")[2] for name in PERMISSION_OF_SCOPE.values()}
+    user.user_permissions.remove(
+        *user.user_permissions.filter(content_type__app_label="accounts", codename__in=codenames)
+    )
     user.groups.remove(*user.groups.filter(name__in=[other for other in Role if other != role]))
     if role is not None:
         user.groups.add(Group.objects.get(name=role))

@@ -18,8 +18,21 @@ from taskhub.web.problems import as_problem
 from taskhub.web.query_values import query_values
 
 PAGE_ROWS = 50
+# What the form suggests; others can be written there, too.
+KINDS = (
+    *("API key", "crawler", "crawler task", "credits", "external", "extraction task", "group", "notification rule"),
+    *("process", "run", "schedule", "secret", "sequence", "stream", "user", "webhook secret"),
+)
+ACTIONS = (
+    *("cancel", "cancel all", "change", "create", "delete", "end sessions", "end tokens", "give groups", "pause"),
+    *("resume", "retry", "retry all", "revoke", "rotate", "run", "set password", "take away groups", "top up"),
+)
 # The pages of objects, by the kind that entries have.
 PAGES = {
+    "crawler": "console:crawlers-crawler",
+    "crawler task": "console:crawlers-task",
+    "external": "console:crawlers-external",
+    "notification rule": "console:notifications-rule",
     "process": "console:extraction-process",
     "run": "console:runs-run",
     "schedule": "console:schedules-schedule",
@@ -49,6 +62,8 @@ class AuditView(ConsoleView):
             "faults": faults,
             "query": query,
             "doors": Door.choices,
+            "kinds": KINDS,
+            "actions": ACTIONS,
             "older": f"?{urlencode(older)}" if older else "",
             "is_filtered": bool(query),
         }

@@ -44,11 +44,6 @@ class JsonView:
         return text if len(text) <= COPIED_MAX else ""
 
     @property
-    def is_folded(self) -> bool:
-        """Whether something of it is not seen before it is unfolded."""
-        return "<details>" in self.tree
-
-    @cached_property
     def tree(self) -> SafeString:
         self._left = NODES_MAX
         return format_html('<ul class="json-tree">{}</ul>', self._node(None, self.value, 0))

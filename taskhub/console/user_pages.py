@@ -11,8 +11,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
+from knox.models import AuthToken
 
 from taskhub.accounts import services
+from taskhub.accounts.browser_sessions import open_sessions
 from taskhub.accounts.models import ApiKey, User
 from taskhub.accounts.roles import Role, role_of
 from taskhub.accounts.user_administration import (
@@ -125,6 +127,8 @@ class UserPageView(ConsoleView):
             "role": role_of(person),
             "roles": ROLES,
             "keys": list(keys[:KEYS_SHOWN]),
+            "sessions": open_sessions(person).count(),
+            "tokens": AuthToken.objects.filter(user=person, expiry__gt=timezone.now()).count(),
             "may_administer": may_administer(request.user, person),
         }
         return render(request, "console/user.html", context)

@@ -4,13 +4,14 @@ import re
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from knox.models import AuthToken
 
 from taskhub.accounts import services
 from taskhub.accounts.models import ApiKey, User
-from tests.conftest import Person
+from taskhub.accounts.roles import Role, role_of
+from tests.conftest import Person, make_person
 
 PASSWORD = "correct horse battery"
 USERS, KEYS, TOKENS = "/admin/accounts/user/", "/admin/accounts/apikey/", "/admin/knox/authtoken/"
@@ -182,3 +183,16 @@ def test_clerk_does_not_touch_a_superuser(clerk: Client, root: Client) -> None:
 def test_owner_has_no_business_there(owner: Person, client: Client) -> None:
     client.force_login(owner.user)
     assert client.get(USERS).status_code == 302
+
+
+def test_admins_give_roles_to_others_alone(owner: Person) -> None:
+    admin = make_person("admin@example.com", role="admin").user
+    browser = Client()
+    browser.force_login(admin)
+    viewers = Group.objects.get(name="viewer")
+    for user in (owner.user, admin):
+        form = {"email": user.email, "is_active": "on", "is_staff": "on", "is_superuser": "on", "groups": [viewers.pk]}
+        assert browser.post(f"{USERS}{user.pk}/change/", form).status_code == 302
+    roles = {user.email: role_of(user) for user in User.objects.all()}
+    assert roles == {"owner@example.com": Role.VIEWER, "admin@example.com": Role.ADMIN}
+    assert not User.objects.filter(is_superuser=True).exists()

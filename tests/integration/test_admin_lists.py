@@ -54,6 +54,7 @@ def test_an_id_is_looked_up_rather_than_compared_as_text(root: Client, model: An
 
 # What each list may be asked for by its address: nothing else than its filters, and what other pages link to it by.
 LOOKUPS = {
+    "audit.AuditEntry": ["door"],
     "accounts.User": ["is_staff", "is_superuser", "is_active"],
     "crawlers.Crawler": ["external__id", "stream__id"],
     "crawlers.CrawlerTask": ["crawler__id", "stream__id"],

@@ -66,6 +66,8 @@ def test_staff_of_older_hubs_keep_what_they_could_do() -> None:
     assert names(User.objects.get(pk=clerk.pk).user_permissions) == {"accounts.operate_all", "accounts.manage_all"}
     assert roles.reaches_all(User.objects.get(pk=clerk.pk), KeyScope.MANAGE)
     assert not owner.user_permissions.exists()
+    roles.assign_role(clerk, Role.VIEWER)  # which is all that he is from now on
+    assert not roles.reaches_all(User.objects.get(pk=clerk.pk), KeyScope.MANAGE)
 
 
 def test_a_group_with_the_name_of_a_role_makes_room() -> None:
