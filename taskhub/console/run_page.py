@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from sequences.services.sequence_uses import editable_sequence
 from taskhub.console.charts import Timeline, TimelineSpan
-from taskhub.console.console_view import ConsoleView, entries_of
+from taskhub.console.console_view import ConsoleView
+from taskhub.console.json_editor import JsonEditor, faults_of, sent_text
 from taskhub.console.json_tree import JsonView
 from taskhub.console.run_story import read_story
 from taskhub.errors import Forbidden, NotFound, Problem, Rejected
@@ -29,6 +30,10 @@ from taskhub.security.scopes import KeyScope
 
 # Of the arguments of a kind's runs what `retry_with` takes; of others all.
 EDITED_NAMES = {"walker": ("ctx",), "extraction": ("payload",), "crawler": ("params",)}
+ARGUMENTS_HELP = (
+    "JSON, checked before the run is accepted; what is left out stays. "
+    "In place of stars write the secret that they hide."
+)
 EDITED_MAX = 200_000  # characters of arguments that a form takes
 
 
@@ -118,18 +123,18 @@ class AgainView(ConsoleView):
 
     def get(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
         run = visible_run(run_id=run_id, user=request.user)
-        return self._form(request, run, _editable(run), [])
+        return self._form(request, run, _editable(run))
 
     def post(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
         run = visible_run(run_id=run_id, user=request.user)
-        text = request.POST.get("arguments")
+        text = sent_text(request.POST, "arguments") if "arguments" in request.POST else None
         if text is not None and run.owner_id != request.user.pk:
             raise Forbidden("Only its owner gives a run other arguments.")
         try:
             new = retry(run=run) if text is None else retry_with(run=run, arguments=_parsed(text))
         except Problem as problem:
             if text is not None:
-                return self._form(request, run, text, entries_of(problem), status=problem.status)
+                return self._form(request, run, text, problem)
             if problem.status != HTTPStatus.CONFLICT:
                 raise
             messages.warning(request, problem.detail)
@@ -138,9 +143,11 @@ class AgainView(ConsoleView):
         return HttpResponseRedirect(reverse("console:runs-run", args=[new.pk]))
 
     @staticmethod
-    def _form(request: HttpRequest, run: Run, text: str, faults: list[str], status: int = 200) -> HttpResponse:
-        context = {"run": run, "text": text, "faults": faults, "is_own": run.owner_id == request.user.pk}
-        return render(request, "console/run_again.html", context, status=status)
+    def _form(request: HttpRequest, run: Run, text: str, problem: Problem | None = None) -> HttpResponse:
+        faults = faults_of(text, problem) if problem else []
+        editor = JsonEditor("arguments", "Arguments", text, ARGUMENTS_HELP, faults=faults)
+        context = {"run": run, "editor": editor, "is_own": run.owner_id == request.user.pk}
+        return render(request, "console/run_again.html", context, status=problem.status if problem else 200)
 
 
 def _editable(run: Run) -> str:

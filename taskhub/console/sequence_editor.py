@@ -23,6 +23,7 @@ from taskhub.console.json_tree import JsonView
 from taskhub.console.run_story import read_story
 from taskhub.console.sequence_form import EMPTY, STORED, SequenceForm, text_of, written
 from taskhub.errors import NotFound, PreconditionFailed, Problem, Rejected, invalid
+from taskhub.security.scopes import KeyScope
 
 SHOWN_REQUESTS = 50
 SHOWN_BODY = 5000  # characters
@@ -30,8 +31,21 @@ COMPARED_LINES = 5000  # of two texts together; the time grows with the square
 _ITEM = re.compile(r"(\.__def_loop(?:__)?)\[[0-9]+\]")
 
 
+# What an action needs of a role, as the same call of the API does; all others change something.
+ACTION_SCOPES = {
+    "dry-run": KeyScope.RUN,
+    "run": KeyScope.RUN,
+    "recipe": KeyScope.READ,
+    "import": KeyScope.READ,
+}
+
+
 class SequenceEditorView(AuthorView):
     """The editor, of a new sequence or of a stored one. `recipe` and `version` in the query say with what it begins."""
+
+    @property
+    def role_scope(self) -> KeyScope:  # type: ignore[override]
+        return ACTION_SCOPES.get(self.request.POST.get("action", ""), KeyScope.MANAGE)
 
     def get(self, request: HttpRequest, name: str = "") -> HttpResponse:
         if not name:
@@ -61,6 +75,7 @@ class SequenceEditorView(AuthorView):
 class SequenceCheckView(AuthorView):
     """The faults of one editor, which asks for them while somebody types; a partial page."""
 
+    role_scope = KeyScope.READ
     throttle_scope = "read"
 
     def post(self, request: HttpRequest) -> HttpResponse:

@@ -28,6 +28,7 @@ from taskhub.console.sequence_form import text_of
 from taskhub.db.plans import reads_along_indexes
 from taskhub.errors import Problem, Rejected
 from taskhub.jsontools.jsonc import parse_jsonc
+from taskhub.security.scopes import KeyScope
 from taskhub.web.cursor_pagination import read_page
 
 PAGE_ROWS, RUNS, VERSIONS = 50, 20, 20
@@ -64,6 +65,8 @@ class SequencePageView(AuthorView):
 
 class RunSequenceView(AuthorView):
     """Runs a version of a stored sequence with inputs."""
+
+    role_scope = KeyScope.RUN
 
     def post(self, request: HttpRequest, name: str) -> HttpResponse:
         version, shown = version_in_query(request), own_version(request, name)
