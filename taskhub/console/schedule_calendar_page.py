@@ -15,8 +15,9 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from taskhub.console.console_view import ConsoleView, entries_of, without_empty
-from taskhub.console.times_form import zone_names
 from taskhub.errors import Problem
+from taskhub.runs.scheduler.schedule_spec import zone_names
+from taskhub.runs.schedules.calendar_api import ZonedFilters, checked_day, narrowed_by
 from taskhub.runs.schedules.fire_calendar import (
     CalendarDay,
     CalendarEntry,
@@ -25,7 +26,7 @@ from taskhub.runs.schedules.fire_calendar import (
     read_calendar,
     week_of,
 )
-from taskhub.runs.schedules.serializers import KINDS, ScheduleFilters
+from taskhub.runs.schedules.serializers import KINDS
 from taskhub.runs.schedules.services import narrow_schedules, schedules_visible_to
 from taskhub.web.problems import as_problem
 from taskhub.web.query_values import query_values
@@ -33,26 +34,16 @@ from taskhub.web.query_values import query_values
 MONTH, WEEK = "month", "week"
 SHOWN = {MONTH: 5, WEEK: 40}  # schedules of a day
 TIMES_MAX = 3  # of a schedule on a day; more are told in words
-YEAR_MIN, YEAR_MAX = 1970, 2200
 
 
-class CalendarQuery(ScheduleFilters):
-    """The filters of `GET /schedules`, one schedule, and which days are shown as those of which zone."""
+class CalendarQuery(ZonedFilters):
+    """Which days are shown, and of which schedules."""
 
     view = serializers.ChoiceField(choices=[MONTH, WEEK], required=False)
     day = serializers.DateField(required=False)
-    schedule = serializers.IntegerField(required=False, min_value=1, max_value=2**31 - 1)
-    timezone = serializers.CharField(required=False)
-
-    def validate_timezone(self, name: str) -> str:
-        if name not in zone_names():
-            raise serializers.ValidationError("There is no such zone; Europe/Warsaw is one.")
-        return name
 
     def validate_day(self, day: date) -> date:
-        if not YEAR_MIN <= day.year <= YEAR_MAX:
-            raise serializers.ValidationError(f"The calendar has the years {YEAR_MIN} to {YEAR_MAX}.")
-        return day
+        return checked_day(day)
 
 
 @dataclass(frozen=True)
@@ -128,9 +119,7 @@ def _context(request: HttpRequest, values: Any, asked: dict[str, Any]) -> dict[s
     day, view = asked.get("day", today), asked.get("view", MONTH)
     first, count = month_span(day) if view == MONTH else (week_of(day), 7)
     rows = schedules_visible_to(request.user)
-    rows = narrow_schedules(rows, **{name: asked[name] for name in ("name", "kind", "enabled") if name in asked})
-    if "schedule" in asked:
-        rows = rows.filter(pk=asked["schedule"])
+    rows = narrow_schedules(rows, **narrowed_by(asked))
     days, is_cut = read_calendar(rows.defer("written", "run_options"), first=first, days=count, zone=zone, now=now)
     often = {entry.schedule.pk: entry.schedule for one in days for entry in one.entries if is_often(entry)}
     shown = [_shown(one, view, zone, today, day) for one in days]

@@ -13,9 +13,10 @@ from taskhub.console.console_view import ConsoleView
 from taskhub.console.json_editor import sent_text
 from taskhub.console.schedule_entry import ScheduleEntry, checked_editor, initial_entry
 from taskhub.console.schedule_starts import read_starts, suggest_entry
-from taskhub.console.times_form import NEEDED, TimesForm, zone_names
+from taskhub.console.times_form import NEEDED, TimesForm
 from taskhub.errors import Problem
 from taskhub.runs.models import Schedule
+from taskhub.runs.scheduler.schedule_spec import zone_names
 from taskhub.runs.scheduler.schedules import delete_schedule
 from taskhub.runs.schedules.serializers import CHANGES, SENT
 from taskhub.runs.schedules.services import change_schedule, create_schedule, visible_schedule
@@ -78,6 +79,7 @@ class SchedulePreviewView(ConsoleView):
 class ScheduleCheckView(ConsoleView):
     """The faults of the arguments, while somebody writes them; of another's schedule as those of its owner."""
 
+    role_scope = KeyScope.READ
     throttle_scope = "read"
 
     def post(self, request: HttpRequest) -> HttpResponse:

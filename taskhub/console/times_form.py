@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any, ClassVar
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.utils.dateparse import parse_datetime
@@ -15,6 +14,7 @@ from taskhub.errors import Problem
 from taskhub.jsontools.field_types import format_timestamp, parse_timestamp
 from taskhub.runs.scheduler.cron import instant
 from taskhub.runs.scheduler.schedule_preview import DueTime, preview
+from taskhub.runs.scheduler.schedule_spec import zone_names
 from taskhub.runs.schedules.serializers import PREVIEWED, SHOWN_DUE_TIMES
 
 MOMENTS = ("clocked", "start", "end")
@@ -31,11 +31,6 @@ SORTS = [
     ("solar", "with the sun"),
     ("clocked", "once"),
 ]
-
-
-@cache
-def zone_names() -> tuple[str, ...]:
-    return tuple(sorted(available_timezones()))
 
 
 def _moment_field(label: str, help_text: str = "") -> forms.CharField:

@@ -117,6 +117,7 @@ TABLE: dict[str, Row] = {
     f"POST {SCHEDULE}/resume": own(),
     f"GET {SCHEDULE}/fires": own(),
     "POST schedules/preview": each(when=DAILY),
+    "GET schedules/calendar": each(),
     "POST user/create/": Row(403, 403, 201, nobody=403, sent={"email": "new@example.com", "password": PASSWORD}),
     "POST user/token/": everybody(200, email="owner@example.com", password=PASSWORD),
     "POST user/logout/": each(204)._replace(by_key=400),  # a key is revoked, not signed out

@@ -104,6 +104,7 @@ JUDGED = [
     *("/js/add_scheduled_walker", "/js/add_scheduled_sequence"),
     # when a schedule would fire, if ever; what the arguments of its kind are; what a cursor is
     *("/schedules", "/schedules/{id}", "/schedules/{id}/fires", "/schedules/preview"),
+    "/schedules/calendar",  # which zones and years there are
     # that a cursor goes with no offset, and that one of two names is given
     *("/js/get_scheduled_queues", "/js/delete_scheduled_queue"),
     # which addresses may be called, what a parameter or a schema is, and which lines are documents

@@ -168,6 +168,40 @@ def test_months_are_whole_weeks() -> None:
     assert week_of(date(2026, 10, 18)) == MONDAY
 
 
+# The call
+
+
+def test_the_call_has_the_same_days(owner: Person, stranger: Person) -> None:
+    daily = make(owner, {"crontab": "30 6 * * *"})
+    fired(daily, datetime(2026, 1, 14, 6, 30, tzinfo=UTC), "FAILURE")
+    query = {"first": "2026-01-14", "days": "2", "timezone": "Europe/Warsaw"}
+    entry = {"schedule": daily, "name": "daily", "planned": [], "more_planned": False}
+    assert owner.get("/schedules/calendar", query).json() == {
+        "timezone": "Europe/Warsaw",
+        "more_schedules": False,
+        "days": [
+            {"date": "2026-01-14", "entries": [{**entry, "outcomes": {"FAILURE": 1}, "more_outcomes": False}]},
+            {"date": "2026-01-15", "entries": []},
+        ],
+    }
+    week = owner.get("/schedules/calendar").json()
+    assert (len(week["days"]), week["timezone"]) == (7, "UTC")
+    planned = [moment for day in week["days"] for one in day["entries"] for moment in one["planned"]]
+    assert planned == owner.get(f"/schedules/{daily}").json()["next_fires"][: len(planned)]
+    assert len(planned) in {6, 7}
+    assert not any(day["entries"] for day in stranger.get("/schedules/calendar", query).json()["days"])
+    assert not any(day["entries"] for day in owner.get("/schedules/calendar", {"kind": "crawler"}).json()["days"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("first", "soon"), ("first", "9999-12-31"), ("days", "43"), ("days", "0"), ("timezone", "Mars"), ("day", "1")],
+)
+def test_the_call_refuses_what_is_no_calendar(owner: Person, name: str, text: str) -> None:
+    refused = owner.get("/schedules/calendar", {name: text})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (400, f"/{name}")
+
+
 # The page
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
@@ -93,6 +94,12 @@ ScheduleSpecField = Annotated[
 ]
 
 
+@cache
+def zone_names() -> tuple[str, ...]:
+    """The names of all time zones, sorted; to read them from the disk takes a while."""
+    return tuple(sorted(available_timezones()))
+
+
 def build_periodic_task(name: str, task: str, spec: Mapping[str, Any]) -> PeriodicTask:
     """Builds a periodic task of a schedule spec, not stored yet. Raises `Rejected` with pointers below `/schedule`."""
     beside = {} if spec.get("conf") is not None else {key: spec[key] for key in spec.keys() - set(_SPEC.names)}
@@ -138,7 +145,7 @@ def read_times(kind: str, conf: Mapping[str, Any], *, at: str, zone_at: str = ""
             return _row(at, IntervalSchedule, **{**_EVERY_MINUTE, **values})
         case "cron":
             zone = values.get("timezone", "UTC")
-            if zone not in available_timezones():
+            if zone not in zone_names():
                 raise invalid(zone_at or f"{at}/timezone", f"There is no zone {zone[:100]!r}, such as Europe/Warsaw.")
             return _row(at, CrontabSchedule, **{**dict.fromkeys(CRON_FIELDS, "*"), **values, "timezone": zone})
         case "solar":

@@ -17,6 +17,7 @@ from taskhub.runs.run_kinds import kind_or_default
 from taskhub.runs.scheduler.schedule_preview import preview
 from taskhub.runs.scheduler.scheduled_runs import planned_run, target_of_schedule
 from taskhub.runs.scheduler.schedules import delete_schedule, enable_schedule, run_schedule_now
+from taskhub.runs.schedules.calendar_api import CalendarView
 from taskhub.runs.schedules.serializers import (
     CHANGES,
     CHANGES_SCHEMA,
@@ -272,6 +273,7 @@ class PreviewView(CheckedView):
 urlpatterns = [
     path("schedules", SchedulesView.as_view()),
     path("schedules/preview", PreviewView.as_view()),
+    path("schedules/calendar", CalendarView.as_view()),
     path("schedules/<int:id>", ScheduleView.as_view()),
     path("schedules/<int:id>/run", RunScheduleView.as_view()),
     path("schedules/<int:id>/pause", PauseScheduleView.as_view()),

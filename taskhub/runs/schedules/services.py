@@ -48,9 +48,16 @@ def tasks_of_kinds(kinds: Collection[str]) -> Q:
 
 
 def narrow_schedules(
-    rows: QuerySet[Schedule], *, name: str = "", kind: Collection[str] = (), enabled: bool | None = None
+    rows: QuerySet[Schedule],
+    *,
+    name: str = "",
+    kind: Collection[str] = (),
+    enabled: bool | None = None,
+    schedule: int | None = None,
 ) -> QuerySet[Schedule]:
-    """Those of the schedules that have this name, start runs of one of these kinds, and are enabled or paused."""
+    """Those of the schedules that have this name or id, start runs of one of these kinds, and are enabled or paused."""
+    if schedule is not None:
+        rows = rows.filter(pk=schedule)
     if kind:
         rows = rows.filter(tasks_of_kinds(kind))
     if enabled is not None:
