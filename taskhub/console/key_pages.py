@@ -38,10 +38,8 @@ class KeyForm(forms.Form):
     )
     expires_in = forms.TypedChoiceField(
         label="Expires",
-        choices=[*EXPIRIES, ("", "never")],
-        coerce=int,
-        empty_value=None,
-        required=False,
+        choices=[*EXPIRIES, ("0", "never")],
+        coerce=lambda text: int(text) or None,
         initial=str(90 * DAY),
     )
 

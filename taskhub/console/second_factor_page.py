@@ -36,9 +36,15 @@ class PasswordAndCodeForm(CurrentPasswordForm, CodeForm):
     field_order = ("current_password", "otp")
 
 
+class FirstCodeForm(CodeForm):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["otp"].help_text = "The six digits; they change every 30 seconds."
+
+
 FORMS: dict[str, type[forms.Form]] = {
     "begin": CurrentPasswordForm,
-    "confirm": CodeForm,
+    "confirm": FirstCodeForm,
     "renew": PasswordAndCodeForm,
     "remove": PasswordAndCodeForm,
 }

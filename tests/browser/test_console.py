@@ -101,6 +101,11 @@ def paths_of(olga: Caller, person: str) -> dict[str, str]:
         "extraction": "/console/extraction",
         "look": "/console/extraction/look",
         "process": f"/console/extraction/process/{process}",
+        "you": "/console/you",
+        "keys": "/console/you/keys",
+        "secrets": "/console/you/secrets",
+        "sessions": "/console/you/sessions",
+        "second-factor": "/console/you/second-factor",
         "password": "/console/password",
     }
     for_staff = {

@@ -77,7 +77,7 @@ TABLE: dict[str, Row] = {
     "GET console/you": each(200),
     "POST console/you": each(400),
     "GET console/you/keys": each(200),
-    "POST console/you/keys": each(200, scopes=["read"]),
+    "POST console/you/keys": each(200, scopes=["read"], expires_in="0"),
     f"POST {KEY}/revoke": each(302),
     "GET console/you/secrets": each(200),
     "POST console/you/secrets": each(302, name="KEY", value="abcdef"),

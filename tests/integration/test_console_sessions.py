@@ -70,7 +70,7 @@ def test_all_other_sessions_are_ended(owner: Person, stranger: Person) -> None:
 
 def test_tokens_are_counted_and_ended(browser: Client, owner: Person, stranger: Person) -> None:
     AuthToken.objects.create(owner.user, expiry=timedelta(seconds=-1))
-    assert "1 token of programs is valid" in browser.get(SESSIONS).text
+    assert "Programs are signed in by 1 token," in browser.get(SESSIONS).text
     assert "tokens ended" in browser.post(SESSIONS, {"action": "end-tokens"}, follow=True).text
     assert list(AuthToken.objects.values_list("user__email", flat=True)) == [stranger.user.email]
     assert browser.post(SESSIONS, {"action": "everything"}).status_code == 400
