@@ -12,8 +12,10 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import Q, QuerySet, TextField, Value
-from django.db.models.functions import Cast, Lower
+from django.db import connection
+from django.db.models import F, Q, QuerySet, TextField, Value
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast, Coalesce, Lower, NullIf
 from django.urls import reverse
 
 from crawlers.models import Crawler, CrawlerTask, External, Stream
@@ -33,6 +35,12 @@ from walkers.domain.ids import GLOBAL
 LOOKED_AT = 5_000
 HITS_MAX = 8  # of a group
 PEOPLE_SECONDS = 0.2  # for comparing the addresses and names of everybody
+# What is found is sought in what a subquery with a limit gives: PostgreSQL moves no condition into that.
+_FIND = """
+SELECT key FROM ({newest}) AS newest (key, sought, id_text)
+WHERE strpos(upper(sought), upper(%s)) > 0 OR right(id_text, 8) = ANY(%s) LIMIT %s
+"""
+_NO_NAME = Value("")
 _SHORT = re.compile(r"[0-9A-Za-z]{8}")  # as lists show ids: their last signs
 
 
@@ -58,15 +66,15 @@ class HitGroup:
 
 @dataclass(frozen=True)
 class SearchKind:
-    """Things of one kind: which of them somebody may see, the column of their id, their page, the columns of their
-    name, if they have one, and what else is shown of them.
+    """Things of one kind: which of them somebody may see, the column of their id, their page, their name as an
+    expression, if they have one, and the columns that are shown of them.
     """
 
     title: str
     rows: Callable[[Any], QuerySet[Any]]
     id: str
     address: Callable[[Any], str]
-    names: tuple[str, ...] = ()
+    name: Any = _NO_NAME
     columns: tuple[str, ...] = ()
 
     def hit(self, row: Any, viewer: Any) -> SearchHit:
@@ -82,17 +90,14 @@ class SearchKind:
 
     def find(self, user: Any, text: str) -> list[Any]:
         """Of the newest rows those with a part of their name, or the end of their id; one more than a group shows."""
-        condition = Q()
-        for column in self.names:
-            condition |= Q(**{f"{column}__icontains": text})
-        if _SHORT.fullmatch(text):
-            condition |= Q(id_text__endswith=text) | Q(id_text__endswith=text.lower())
-        if not condition:
-            return []
-        newest = self.rows(user).order_by("-pk").values("pk")[:LOOKED_AT]
-        rows = self.visible_to(user).alias(id_text=Cast(self.id, TextField())).filter(condition, pk__in=newest)
-        with reads_along_indexes():
-            return list(rows.order_by("-pk")[: HITS_MAX + 1])
+        names = {"sought": self.name, "id_text": Cast(self.id, TextField())}
+        newest = self.rows(user).select_related(None).annotate(**names).order_by("-pk").values("pk", *names)[:LOOKED_AT]
+        statement, values = newest.query.sql_with_params()
+        ends = [text, text.lower()] if _SHORT.fullmatch(text) else []
+        with connection.cursor() as cursor:
+            cursor.execute(_FIND.format(newest=statement), [*values, text, ends, HITS_MAX + 1])
+            keys = [key for (key,) in cursor.fetchall()]
+        return list(self.visible_to(user).filter(pk__in=keys).order_by("-pk")) if keys else []
 
 
 def _page(name: str, column: str = "fid") -> Callable[[Any], str]:
@@ -108,7 +113,7 @@ SCHEDULE = SearchKind(
     schedules_visible_to,
     "pk",
     _page("schedules-schedule", "pk"),
-    names=("own_name", "periodic__name"),
+    name=Coalesce(NullIf("own_name", Value("")), "periodic__name"),
     columns=("own_name", "periodic__name"),
 )
 
@@ -118,35 +123,40 @@ RULE = SearchKind(
     NotificationRule.objects.visible_to,
     "pk",
     _page("notifications-rule", "pk"),
-    names=("name",),
+    name=F("name"),
     columns=("name", "created_at"),
 )
 
 
 def _own_sequences(user: Any) -> QuerySet[StoredSequence]:
-    return StoredSequence.objects.filter(owner=user) if may_run(user) else StoredSequence.objects.none()
+    return StoredSequence.objects.filter(owner=user)
 
 
 SEQUENCE = SearchKind(
-    "Sequences", _own_sequences, "pk", _page("sequences-sequence", "name"), ("name",), ("name", "created_at")
+    "Sequences", _own_sequences, "pk", _page("sequences-sequence", "name"), F("name"), ("name", "created_at")
 )
 
 
-def _with_fid(title: str, model: Any, page: str, names: tuple[str, ...] = ("meta__name",)) -> SearchKind:
-    return SearchKind(title, model.objects.visible_to, "fid", _page(page), names, ("meta", "created_at"))
+_NAME = KeyTextTransform("name", "meta")
+
+
+def _with_fid(title: str, model: Any, page: str, name: Any = _NAME) -> SearchKind:
+    return SearchKind(title, model.objects.visible_to, "fid", _page(page), name, ("meta", "created_at"))
 
 
 BY_FID = (
     _with_fid("Crawlers", Crawler, "crawlers-crawler"),
     _with_fid("External crawlers", External, "crawlers-external"),
     _with_fid("Streams", Stream, "streams-stream"),
-    _with_fid("Tasks of crawlers", CrawlerTask, "crawlers-task", names=()),  # which have the crawler's name
+    _with_fid("Tasks of crawlers", CrawlerTask, "crawlers-task", _NO_NAME),  # which have the crawler's name
 )
 BY_KSUID = (
     SearchKind(
-        "Extraction tasks", ExtractionTask.objects.visible_to, "id", _task_address, ("name",), ("name", "created_at")
+        "Extraction tasks", ExtractionTask.objects.visible_to, "id", _task_address, F("name"), ("name", "created_at")
     ),
-    SearchKind("Processes", Process.objects.visible_to, "id", _page("extraction-process", "id"), (), ("created_at",)),
+    SearchKind(
+        "Processes", Process.objects.visible_to, "id", _page("extraction-process", "id"), columns=("created_at",)
+    ),
 )
 
 
@@ -201,12 +211,10 @@ def _person_hit(person: User) -> SearchHit:
 
 def find_groups(user: Any, text: str) -> list[HitGroup]:
     """What has a part of its name, or the end of its id, in common with a text; groups without hits are left out."""
-    groups = [
-        *([_people(text)] if user.is_staff else []),
-        _runs(user, text),
-        _walkers(text),
-        *(_group(kind, user, text) for kind in (SCHEDULE, SEQUENCE, *BY_FID, *BY_KSUID, RULE)),
-    ]
+    kinds = [SCHEDULE, *([SEQUENCE] if may_run(user) else []), *BY_FID, *BY_KSUID, RULE]
+    groups = [*([_people(text)] if user.is_staff else []), _runs(user, text), _walkers(text)]
+    with reads_along_indexes():
+        groups += [_group(kind, user, text) for kind in kinds]
     return [group for group in groups if group.hits]
 
 
