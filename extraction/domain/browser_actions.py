@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from extraction.domain.render_job import BOTTOM, BrowserAction
-from extraction.domain.selectors import SELECTOR_MAX, RequiredSelector, Selector, check_selector
+from extraction.domain.selectors import SELECTOR_MAX, FrameSelector, RequiredSelector, Selector, check_selector
 from taskhub.jsontools.json_models import REQUIRED_WORDS, Count, JsonModel, Text, is_stored, number_between
 from taskhub.jsontools.schema import invalid_places, invalid_value
 
@@ -171,7 +171,7 @@ class PageAction(JsonModel):
     press: Annotated[KeyPress | None, BeforeValidator(_read_press)] = None
     pause: Annotated[float | None, number_between(0, PAUSE_MAX, "seconds")] = Field(None, alias="wait")
     script: RequiredScript | None = None
-    frame: Selector = ""
+    frame: FrameSelector = ""
 
     @model_validator(mode="before")
     @classmethod

@@ -14,7 +14,7 @@ from extraction.domain.result_formats import JSON as JSON_FORMAT
 from extraction.domain.result_formats import ResultFormat
 from extraction.domain.selectors import (
     BLOCK,
-    Selector,
+    FrameSelector,
     SourceSelector,
     html_fault,
     is_jsonpath,
@@ -307,7 +307,7 @@ class DetailsRequest(JsonModel):
 
     url: Text = ""
     type: PageType = ""
-    frame: Selector = ""
+    frame: FrameSelector = ""
 
 
 class DetailsRule(ExtractionRule):

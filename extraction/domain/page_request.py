@@ -32,7 +32,7 @@ from extraction.domain.request_bodies import (
     json_body,
     text_body,
 )
-from extraction.domain.selectors import Selector
+from extraction.domain.selectors import FrameSelector
 from taskhub.jsontools.json_models import (
     CONTROL,
     REQUIRED_WORDS,
@@ -200,7 +200,7 @@ class PagesRequest(PageRequest):
     urls: AddressList = ()
     sent_sitemap: RangedAddress = Field("", alias="sitemap")
     match: Patterns = ()
-    frame: Selector = ""
+    frame: FrameSelector = ""
 
     @model_validator(mode="after")
     def _renders_its_frame(self) -> Self:

@@ -130,11 +130,26 @@ def check_selector(text: str) -> None:
         raise invalid_value(detail)
 
 
+def frame_steps(path: str) -> list[str]:
+    """The selectors of a frame, and of the frames in one another that it is in, from the outside in."""
+    return [step.strip() for step in path.split(">>")]
+
+
+def check_frame(text: str) -> None:
+    """Raises an `invalid_value` for what does not select a frame, or a frame in a frame."""
+    steps = frame_steps(text)
+    if len(steps) > 1 and not all(steps):
+        raise invalid_value("Must have a selector at each side of >>.")
+    for step in steps:
+        check_selector(step)
+
+
 # CSS alone, as browsers know it.
 Selector = Annotated[str, Field(max_length=SELECTOR_MAX), checked_by(check_selector), AfterValidator(str.strip)]
 RequiredSelector = Annotated[
     str, Field(max_length=SELECTOR_MAX), AfterValidator(required), checked_by(check_selector), AfterValidator(str.strip)
 ]
+FrameSelector = Annotated[str, Field(max_length=SELECTOR_MAX), checked_by(check_frame), AfterValidator(str.strip)]
 # Of any language: the rule that it belongs to checks it.
 SourceSelector = Annotated[str, Field(max_length=SELECTOR_MAX), checked_by(check_text), AfterValidator(str.strip)]
 RequiredSourceSelector = Annotated[

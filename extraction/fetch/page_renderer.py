@@ -8,6 +8,7 @@ from typing import Any
 
 from extraction.domain.process_status import PageFailure
 from extraction.domain.render_job import HTML, RenderedPage, RenderJob
+from extraction.domain.selectors import frame_steps
 from extraction.fetch.browser import browser_thread
 from extraction.fetch.page_actions import PageActions
 from extraction.fetch.page_products import make_product, size_window
@@ -134,7 +135,7 @@ class PageRenderer:
     async def _view_to_read(self) -> PageView:
         """The page, or what is in a frame of it."""
         frame = self.job.frame
-        if not frame or not (self.job.needs_frame or await self.view.first(frame).count()):
+        if not frame or not (self.job.needs_frame or await self.view.first(frame_steps(frame)[0]).count()):
             return self.view
         return await self.view.frame(frame)
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from extraction.domain.process_status import PageFailure
+from extraction.domain.selectors import frame_steps
 
 QUIET_SECONDS = 0.3  # without a change, after a click or a scroll
 CHANGE_SECONDS = 3.0  # for which a change is waited for
@@ -111,8 +112,14 @@ class PageView:
             raise PageFailure(f"The page has more than {max_bytes} characters when it is rendered.")
         return str(text)
 
-    async def frame(self, selector: str) -> "PageView":
-        """What is in a frame of it. Raises `PageFailure` where it has no such frame."""
+    async def frame(self, path: str) -> "PageView":
+        """What is in a frame of it, or in a frame in that. Raises `PageFailure` where it has no such frame."""
+        view = self
+        for selector in frame_steps(path):
+            view = await view._own_frame(selector)
+        return view
+
+    async def _own_frame(self, selector: str) -> "PageView":
         from playwright.async_api import TimeoutError as PlaywrightTimeout
 
         limit = min(self.deadline.left, ACTION_SECONDS) * 1000

@@ -128,6 +128,17 @@ def test_a_frame_is_read_and_acted_in(site: Site, far: bool) -> None:
         assert grown.count("<li>") == 4
 
 
+def test_a_frame_in_a_frame_is_read_and_acted_in(site: Site) -> None:
+    site.pages["/"] = html("<iframe id=outer src='/outer'></iframe>")
+    site.pages["/outer"] = html("<h1>outer</h1><iframe id=inner src='/inner'></iframe>")
+    site.pages["/inner"] = html("<button onclick=\"this.outerHTML = '<p>inside</p>'\">more</button>")
+    path = "#outer >> #inner"
+    found = shown(site, frame=path, actions=(BrowserAction("click", "button", frame=path),))
+    assert "<p>inside</p>" in found.texts[0]
+    assert (found.url, "outer" in found.texts[0]) == (f"{site.url}/inner", False)
+    assert refusal(site, "/", frame="#outer >> #none", seconds=2).startswith("The page shows no frame #none")
+
+
 def test_a_frame_without_an_address_has_that_of_its_page(site: Site) -> None:
     site.pages["/"] = html('<iframe srcdoc="<p>inside</p>"></iframe>')
     found = shown(site, frame="iframe")
@@ -441,6 +452,8 @@ def test_a_proxy_through_which_no_page_is_rendered_rests(owner: Person, site: Si
         ("/request/actions/0/frame", {"actions": [{"click": "a", "frame": "a["}]}),
         ("/request/actions/0/scroll/box", {"actions": [{"scroll": {"paginate": 2, "element": "a", "box": "b"}}]}),
         ("/request/frame", {"frame": "a["}),
+        ("/request/frame", {"frame": "a >> b["}),
+        ("/request/frame", {"frame": "a >>"}),
         ("/request/frame", {"frame": "a", "type": "base"}),
         ("/request/actions", {"actions": [{"script": "1"}], "type": "base"}),
     ],
