@@ -16,6 +16,7 @@ from statistics import median
 from typing import NoReturn
 
 from tests.benchmarks import (
+    console_rows,
     crawler_rows,
     extraction_rows,
     request_rows,
@@ -194,6 +195,15 @@ ROWS = [
         ">=",
         40_000,
         sequence_rows.interpreter,
+        own_hub=True,
+    ),
+    Row(
+        "first views",
+        "the slowest page of the console, with 10^6 runs and 10^7 documents",
+        "",
+        "<=",
+        300,
+        console_rows.first_views,
         own_hub=True,
     ),
     Row("start", "`make run` to `/healthz` 200, in an empty home", "", "<=", 8, start_row.start, own_hub=True),

@@ -39,7 +39,7 @@ class Crawl:
         self.caller = Caller(stage.url, token=stage.token)
         external = {"parameters": [], "schema": SCHEMA, "docIdField": "sku", "timeout": 86_400}
         made = crawler_client.crawler(self.caller, crawler_client.external(self.caller, _endpoint(), **external), {})
-        self.stream = made["stream"]["fid"]
+        self.stream, self.crawler, self.external = (made[name]["fid"] for name in ("stream", "crawler", "external"))
         self.task = crawler_client.start(self.caller, made["crawler"])["fid"]
 
     def upload(self, body: bytes, documents: int) -> float:

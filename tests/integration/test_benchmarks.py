@@ -46,6 +46,7 @@ NAMES = [
     "webhooks",
     "xlsx",
     "interpreter",
+    "first views",
     "start",
     "idle",
 ]
