@@ -14,7 +14,7 @@ from extraction.domain.result_formats import MEDIA_TYPES
 from extraction.models import ExtractionPage, ExtractionTask, Process
 from extraction.services.process_lifecycle import retry_process
 from extraction.services.process_warnings import warnings_of
-from extraction.services.processes import visible_process
+from extraction.services.processes import run_task, visible_process
 from extraction.services.signed_links import LOG, link_to
 from extraction.services.tasks import visible_task
 from taskhub.console.console_view import ConsoleView, list_position
@@ -91,6 +91,22 @@ def _page_state(word: str) -> PageState:
     if (state := STATES_BY_WORD.get(word)) is None:
         raise invalid("/state", f"Must be one of {', '.join(STATES_BY_WORD)}.")
     return state
+
+
+class RunTaskView(ConsoleView):
+    """Starts a process of a task, as it is stored."""
+
+    role_scope = KeyScope.RUN
+
+    def post(self, request: HttpRequest, id: str) -> HttpResponse:
+        task = visible_task(id=id, user=request.user)
+        try:
+            process = run_task(task=task)
+        except (Conflict, Forbidden, Rejected) as refusal:
+            messages.warning(request, refusal.detail)
+            return HttpResponseRedirect(f"{reverse('console:extraction')}?task={task.id}")
+        messages.success(request, "It is started: this is the process.")
+        return HttpResponseRedirect(reverse("console:extraction-process", args=[process.id]))
 
 
 class RetryProcessPageView(ConsoleView):

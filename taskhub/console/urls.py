@@ -14,7 +14,7 @@ from taskhub.console.external_pages import (
     ExternalPageView,
     NewExternalView,
 )
-from taskhub.console.extraction_pages import ExtractionListView, ProcessPageView, RetryProcessPageView
+from taskhub.console.extraction_pages import ExtractionListView, ProcessPageView, RetryProcessPageView, RunTaskView
 from taskhub.console.home_charts import ChartsView
 from taskhub.console.home_page import HomeView
 from taskhub.console.key_pages import KeyListView, RevokeKeyView
@@ -140,6 +140,7 @@ urlpatterns = [
     path("console/extraction/look", LookView.as_view(), name="extraction-look"),
     path("console/extraction/look/<ksuid:id>", SamplePageView.as_view(), name="extraction-sample"),
     path(PROCESS, ProcessPageView.as_view(), name="extraction-process"),
+    path("console/extraction/task/<ksuid:id>/run", RunTaskView.as_view(), name="extraction-run"),
     path(f"{PROCESS}/retry", RetryProcessPageView.as_view(), name="extraction-retry"),
     path("console/you", YouView.as_view(), name="you"),
     path("console/you/keys", KeyListView.as_view(), name="you-keys"),

@@ -118,6 +118,7 @@ TABLE: dict[str, Row] = {
     f"POST {SAMPLE}": Row(200, 404, 404),
     f"GET {PROCESS}": own(200),
     f"POST {PROCESS}/retry": operated(302),
+    "POST console/extraction/task/<ksuid:id>/run": operated(302),
     "GET console/crawlers": each(200),
     "GET console/crawlers/externals": each(200),
     "GET console/crawlers/externals/new": each(200),

@@ -170,6 +170,15 @@ def test_a_look_is_waited_for_and_taken_once(browser: Client, owner: Person) -> 
     assert browser.get(address).status_code == 404
 
 
+def test_a_task_is_run(browser: Client, owner: Person) -> None:
+    task = owner.post("/v1/task/create", {"request": {"url": "http://127.0.0.1:9/"}, "fields": FIELDS}).json()["id"]
+    action = f"/console/extraction/task/{task}/run"
+    assert f'action="{action}"' in browser.get(f"/console/extraction?task={task}").text
+    page = browser.post(action, follow=True)
+    assert "It is started: this is the process." in page.text
+    assert page.request["PATH_INFO"] == f"/console/extraction/process/{Process.objects.get(task__id=task).id}"
+
+
 def test_a_payload_is_kept_as_a_task(browser: Client, owner: Person) -> None:
     payload = json.dumps({"name": "shoes", "request": {"url": "http://127.0.0.1:9/"}, "fields": FIELDS})
     page = browser.post(LOOK, {"action": "keep", "payload": payload}, follow=True)
