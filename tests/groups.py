@@ -9,6 +9,8 @@ from xdist.scheduler import LoadGroupScheduling
 from xdist.workermanage import WorkerController
 
 SHARED = ("hub", "_disposable")  # fixtures of the whole session: a hub that nobody needs takes time from the others
+# What takes minutes whatever the number of its tests: what begins last would go on alone.
+LONGEST = ("hub", "starts", "faults", "up", "restarts", "tests/faults/test_openapi.py")
 
 _left: Counter[str] = Counter()  # tests of each group that are still to end
 _users: defaultdict[str, set[str]] = defaultdict(set)  # the groups that a shared fixture is there for
@@ -28,7 +30,7 @@ class MixedScheduling(LoadGroupScheduling):  # type: ignore[misc]  # xdist has n
     def _assign_work_unit(self, node: WorkerController) -> None:
         others = [group for other, group in self._groups.items() if other is not node and not all(group.values())]
         wanted = is_file if len(others) >= len(self.nodes) - 1 else is_group
-        scope = next(filter(wanted, self.workqueue), next(iter(self.workqueue)))
+        scope = min(filter(wanted, self.workqueue), key=place_of, default=next(iter(self.workqueue)))
         self.workqueue.move_to_end(scope, last=False)
         if is_group(scope):
             self._groups[node] = self.workqueue[scope]
@@ -37,6 +39,11 @@ class MixedScheduling(LoadGroupScheduling):  # type: ignore[misc]  # xdist has n
     def _split_scope(self, nodeid: str) -> str:
         """The group of a test, or its file."""
         return str(super()._split_scope(nodeid)).partition("::")[0]
+
+
+def place_of(scope: str) -> int:
+    """Its place among those that begin first; of all others xdist has those with the most tests first."""
+    return LONGEST.index(scope) if scope in LONGEST else len(LONGEST)
 
 
 def is_file(scope: str) -> bool:
