@@ -17,7 +17,7 @@ from extraction.services.process_warnings import warnings_of
 from extraction.services.processes import run_task, visible_process
 from extraction.services.signed_links import LOG, link_to
 from extraction.services.tasks import visible_task
-from taskhub.console.console_view import ConsoleView, list_position
+from taskhub.console.console_view import ConsoleView, is_partial, list_position
 from taskhub.console.json_tree import JsonView
 from taskhub.errors import Conflict, Forbidden, Rejected, invalid
 from taskhub.security.masking import mask_all, secrets_of
@@ -61,7 +61,10 @@ def _shown_payload(row: ExtractionTask | Process, viewer: Any) -> Any:
 
 
 class ProcessPageView(ConsoleView):
-    """One process: what it found and cost, its warnings, its pages of one state, and links to its results."""
+    """One process: what it found and cost, its warnings, its pages of one state, and links to its results.
+
+    htmx gets the part alone that moves while the process does.
+    """
 
     def get(self, request: HttpRequest, id: str) -> HttpResponse:
         process = visible_process(id=id, user=request.user)
@@ -81,8 +84,10 @@ class ProcessPageView(ConsoleView):
             "results": link_to(process=process) if process.results else "",
             "log": link_to(process=process, content=LOG),
             "formats": [] if process.is_single_page else [name.upper() for name in MEDIA_TYPES],
-            "json": JsonView("Payload", _shown_payload(process, request.user)),
         }
+        if is_partial(request):
+            return render(request, "console/process_progress.html", context)
+        context["json"] = JsonView("Payload", _shown_payload(process, request.user))
         return render(request, "console/process.html", context)
 
 

@@ -300,7 +300,7 @@ def test_a_task_is_built_by_looking_at_a_page(visit: Visit, hub: Hub, tmp_path: 
         expect(page.get_by_role("heading", name="Suggestion 1")).to_be_visible(timeout=PATIENCE)
         expect(page.locator("#sample")).to_contain_text("Book 1")
         check(page, visit, tmp_path, "suggestions")
-        page.get_by_text("Payload", exact=True).first.click()
+        page.get_by_text("Try, change or keep it").first.click()
         page.get_by_role("button", name="Try it").first.click()
         expect(page.get_by_role("heading", name="Fields")).to_be_visible(timeout=PATIENCE)
         check(page, visit, tmp_path, "preview")

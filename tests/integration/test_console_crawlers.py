@@ -260,7 +260,9 @@ def _documentation_addresses(settings: Any) -> None:
 
 
 def test_an_external_is_registered_changed_and_deleted(browser: Client, owner: Person, colleague: Person) -> None:
-    assert "No crawler program is registered yet." in browser.get(EXTERNALS).text
+    empty = browser.get(EXTERNALS).text
+    assert "No crawler program is registered yet." in empty
+    assert "python -m crawlers.examples.crawler" in empty
     page = browser.post(f"{EXTERNALS}/new", FORM)["Location"]
     external = External.objects.get()
     assert page == f"{EXTERNALS}/{external.fid}"

@@ -115,6 +115,19 @@ def test_results_and_the_log_are_links(browser: Client, owner: Person) -> None:
     assert f'href="/v1/process/{process.id}/export?format=XLSX"' in page.text
 
 
+def test_what_moves_of_a_process_comes_alone(browser: Client, owner: Person) -> None:
+    process = started(owner)
+    address = f"/console/extraction/process/{process.id}"
+    page = browser.get(address)
+    assert f'data-events="/runs/{process.run_id}/events"' in page.text
+    assert f'hx-get="{address}?state=done"' in browser.get(f"{address}?state=done").text
+    Process.objects.filter(pk=process.pk).update(status="finished", records=4711)
+    part = browser.get(address, headers={"HX-Request": "true"}).text
+    assert "4711" in part
+    assert "<main" not in part
+    assert "data-events" not in browser.get(address).text  # it has ended
+
+
 def test_a_process_that_goes_on_cannot_be_made_to_go_on(browser: Client, owner: Person) -> None:
     process = started(owner)
     page = browser.post(f"/console/extraction/process/{process.id}/retry", follow=True)

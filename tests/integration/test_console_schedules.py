@@ -291,7 +291,9 @@ def test_a_schedule_is_deleted_and_its_runs_stay(browser: Client, daily: int) ->
 
 
 def test_what_there_is_to_start_leads_to_the_form(browser: Client, owner: Person, colleague: Person) -> None:
-    assert "You have no extraction task yet." in browser.get("/console/schedules/new").text
+    empty = browser.get("/console/schedules/new").text
+    assert "You have no extraction task yet." in empty
+    assert '"/console/crawlers/externals"' in empty
     external = crawler_client.external(owner, "http://127.0.0.1:9/shop", parameters=[])
     crawler = crawler_client.crawler(owner, external, {})["crawler"]["fid"]
     payload = {"name": "shoes", "request": {"url": "http://127.0.0.1:9/"}, "fields": [{"name": "a", "selector": "a"}]}

@@ -45,7 +45,9 @@ def test_streams_are_listed_for_those_who_may_see_them(
     assert cells(page, "Documents") == ["2"]
     assert cells(page, "Last task")[0].startswith("102")
     browser.force_login(stranger.user)
-    assert "There are no streams yet." in browser.get("/console/streams").text
+    empty = browser.get("/console/streams")
+    assert "There are no streams yet." in empty.text
+    assert links(empty, "crawler") == ["/console/crawlers"]
     browser.force_login(colleague.user)
     assert cells(browser.get("/console/streams"), "Owner") == ["owner@example.com"]
 
