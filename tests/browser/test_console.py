@@ -213,6 +213,11 @@ def test_a_schedule_is_made_while_its_next_fires_are_shown(visit: Visit, hub: Hu
     (made,) = person.get("/schedules").json()["results"]
     assert made["when"] == {"crontab": "0 6 * * *", "timezone": "Europe/Warsaw"}
     page.get_by_role("link", name="Calendar").click()
+    page.get_by_label("Day", exact=True).fill("2098-03-30")
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_role("heading", name="March 2098")).to_be_visible()
+    expect(page.locator(".calendar td").first).to_have_css("display", "table-cell")  # a day of February, in its row
+    page.get_by_role("link", name="Today").click()
     page.get_by_role("link", name="Week").click()
     expect(page.locator(".calendar").get_by_role("link", name="echo").first).to_be_visible()
     page.locator(".calendar").get_by_role("link", name="echo").first.click()
