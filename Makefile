@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --require-hashes
 NOWHERE := env DATABASE_URL=postgresql://nobody@localhost:1/none REDIS_URL=redis://localhost:1 TASKHUB_SECRET_KEY=lint
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
 
-.PHONY: run test lint pytest ruff mypy imports migrations demo bench chrome otel compile
+.PHONY: run test lint pytest ruff mypy imports migrations demo bench screenshots chrome otel compile
 .DELETE_ON_ERROR:
 
 run: .venv/installed  ## start the hub: make run PORT=8123 ARGS="--workers 4"
@@ -40,6 +40,9 @@ demo: .venv/installed-client  ## the client is used as it is here
 
 bench: .venv/installed-bench  ## all rows, or one: make bench ROW=submit
 	@exec $(BIN)/python -m tests.benchmarks $(ROW)
+
+screenshots: .venv/installed-dev  ## draw the pictures of docs/images anew
+	$(BIN)/python -m pytest -n 0 tests/browser/screenshots.py
 
 chrome: .venv/installed-chrome  ## install what renders pages in Chromium
 
