@@ -14,6 +14,15 @@ FAULTS_MAX = 100  # what else is wrong with a body is not told
 TEN_YEARS = 10 * 365 * 24 * 3600
 
 
+class JSONBooleanField(serializers.BooleanField):
+    """true or false, or these words in a form; the numbers 1 and 0 are none, although Python takes them for equal."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if isinstance(data, int | float) and not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return bool(super().to_internal_value(data))
+
+
 class Strict(serializers.Serializer[Any]):
     """Refuses fields that it does not know, so that a misspelt one is not silently left out.
 

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from taskhub.accounts.models import User
 from taskhub.accounts.roles import Role, role_of
-from taskhub.accounts.serializers import Strict
+from taskhub.accounts.serializers import JSONBooleanField, Strict
 from taskhub.accounts.user_administration import (
     NO_ROLE,
     SUPERUSER,
@@ -77,7 +77,7 @@ class AccountSerializer(serializers.ModelSerializer[User]):
 
 class AccountChangeSerializer(Strict):
     role = serializers.ChoiceField(ROLES, required=False, allow_null=True, help_text="null takes it away")
-    is_active = serializers.BooleanField(required=False, help_text="false also ends what is signed in")
+    is_active = JSONBooleanField(required=False, help_text="false also ends what is signed in")
 
 
 class UsersByAddress(NewestFirstPagination):

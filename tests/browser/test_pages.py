@@ -20,7 +20,7 @@ def sign_in(page: Page, hub: Hub) -> None:
     page.get_by_label("E-mail").fill(hub.environment["TASKHUB_ADMIN_EMAIL"])
     page.get_by_label("Password").fill(hub.environment["TASKHUB_ADMIN_PASSWORD"])
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("button", name="Log out")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible(timeout=PATIENCE)
 
 
 def submit(person: Caller, walker: str, ctx: dict[str, Any]) -> str:

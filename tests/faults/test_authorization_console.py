@@ -180,7 +180,7 @@ TABLE: dict[str, Row] = {
 }
 
 
-READ_BY_POST = {"POST console/schedules/preview", "POST console/sequences/check"}
+READ_BY_POST = {"POST console/schedules/preview", "POST console/schedules/check", "POST console/sequences/check"}
 # A viewer changes these, too.
 OWN_ACCOUNT = {
     "POST sign-in",

@@ -56,6 +56,7 @@ from taskhub.runs.models import Leadership, NotificationRule, Run, Worker
 from taskhub.runs.notifications.serializers import EXAMPLE as EXAMPLE_RULE
 from taskhub.runs.queue import broker
 from taskhub.runs.scheduler.schedules import save_schedule
+from taskhub.runs.schedules.serializers import EXAMPLE as EXAMPLE_SCHEDULE
 from taskhub.runs.webhooks.models import DeliveryAttempt
 from taskhub.runs.webhooks.serializers import EXAMPLE_DELIVERY
 from taskhub.web.openapi.document import document
@@ -459,6 +460,11 @@ class Caller:
             self.world.extract()
         if path.endswith("/retry") and "process" in path:
             Process.objects.update(status="failed")
+        if "/schedules/{id}" in path and not PeriodicTask.objects.filter(pk=EXAMPLE_SCHEDULE["id"]).exists():
+            times = IntervalSchedule.objects.get_or_create(every=1, period="hours")[0]
+            task = PeriodicTask(pk=EXAMPLE_SCHEDULE["id"], name="shown", interval=times)
+            task.task = "walkers.tasks.ScheduledWalker"
+            save_schedule(periodic=task, owner=self.world.user, written='{"name": "run"}')
         if "/notifications/" in path:
             told = {
                 "owner": self.world.user,

@@ -46,7 +46,7 @@ def swallow_an_error() -> None:
 
 def swallow_an_error_of_a_model() -> None:
     with suppress(DatabaseError):
-        User.objects.create(email="owner@example.com")  # who is there already
+        User.objects.bulk_create([User(email="owner@example.com")])  # who is there already
 
 
 # What is raised or called, the type that is told, and the message.

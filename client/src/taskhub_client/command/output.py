@@ -23,6 +23,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 FAILED, MISUSED, REFUSED, INTERRUPTED = 1, 2, 3, 130  # exit codes; click itself ends with 2 for wrong options
+PIPE_WIDTH = 10_000  # signs
 NEVER_WRAPPED = {"run", "runs", "state", "stream"}  # what is copied, or is short
 STATE_STYLES = {
     "SUCCESS": "green",
@@ -78,7 +79,8 @@ class Session:
             table.add_column(name, overflow="fold", no_wrap=name in NEVER_WRAPPED)
         for row in rows:
             table.add_row(*(styled(column(row)) for column in columns.values()))
-        Console(soft_wrap=not sys.stdout.isatty()).print(table)
+        # A file or a pipe has no width: there each row is one line, with nothing cut off.
+        Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table)
 
 
 def styled(value: Any) -> Any:
