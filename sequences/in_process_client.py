@@ -31,7 +31,7 @@ class InProcessClient:
         """Makes a call, without `master` as nobody. Errors become responses, with the status that HTTP would give."""
         try:
             user = self._user(master)
-            with acting_as(user):
+            with acting_as(self._owner):  # who answers for what is done as another, too
                 response = call(name, arguments, Principal(user, run=self._run))
         except Problem as problem:
             return StepResponse(problem.status, _json_copy(problem_body(problem)), problem.detail)

@@ -1,6 +1,5 @@
 """Checks sequences, submits runs of them, and finds these."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -10,19 +9,17 @@ from django.conf import settings
 from sequences.domain.program import parse
 from sequences.domain.steps import CALL, JAC
 from sequences.domain.validation_errors import InvalidSequence
+from sequences.services.sensitive_texts import mark_sensitive
 from sequences.services.stored_calls import faults_of_calls
 from sequences.services.stored_sequences import find_version, read_call, resolved_arguments
 from taskhub.errors import Forbidden, NotFound
 from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
 from taskhub.runs.run_kinds import PlannedRun
-from taskhub.security.masking import SecretText
 from taskhub.security.scopes import KeyScope
 from walkers.http.registry import key_scope_of
 
 KIND = "sequence"
-SENT = frozenset({"body", "form", "multipart", "text", "query", "inputs"})  # in a step: what its author sends
-_EXPRESSION = re.compile(r"\s*\{\{[^{}]*\}\}\s*")
 MAY_RUN = "sequences.run_sequence"
 
 
@@ -110,22 +107,6 @@ def planned_run(arguments: Mapping[str, Any], owner: Any, schedule: str) -> Plan
     """The run that a schedule, by name, starts. Raises `InvalidSequence`, and `Forbidden` as `check_owner` does."""
     check_owner(owner)
     return PlannedRun(owner, schedule, mark_sensitive(check_for_owner(arguments, owner)), time_limit())
-
-
-def mark_sensitive(value: Any, *, within: bool = False) -> Any:
-    """A copy of a sequence in which the texts that sensitive steps send are `SecretText`.
-
-    They are sealed where the run's arguments are stored, and masked where these are shown. Expressions alone are no
-    secret.
-    """
-    if isinstance(value, dict):
-        sensitive = value.get("sensitive") is True
-        return {
-            key: mark_sensitive(inner, within=within or (sensitive and key in SENT)) for key, inner in value.items()
-        }
-    if isinstance(value, list):
-        return [mark_sensitive(inner, within=within) for inner in value]
-    return SecretText(value) if within and isinstance(value, str) and not _EXPRESSION.fullmatch(value) else value
 
 
 def time_limit() -> float:

@@ -17,6 +17,7 @@ from sequences.domain.strand_records import StoredProgram
 from sequences.domain.templates import OnNothing
 from sequences.domain.validation_errors import InvalidSequence, StepFailure, join_path
 from sequences.models import SequenceVersion, StoredSequence
+from sequences.services.sensitive_texts import mark_sensitive
 from sequences.services.stored_calls import faults_of_calls
 from taskhub.audit.services import record_change
 from taskhub.errors import NotFound, Rejected, invalid
@@ -103,7 +104,9 @@ def save_sequence(
 
 
 def _values_of(version: SequenceVersion) -> dict[str, Any]:
-    return {"version": version.number, "description": version.description, "sequence": version.sequence}
+    """What the audit log knows of a version; what is sensitive in it is a secret there."""
+    sequence = mark_sensitive(version.sequence)
+    return {"version": version.number, "description": version.description, "sequence": sequence}
 
 
 def check_name(name: str) -> None:

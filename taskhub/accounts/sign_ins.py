@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import login
 from django.contrib.auth.signals import user_logged_in
 from django.dispatch import receiver
@@ -13,7 +14,7 @@ from uuid_utils.compat import uuid7
 
 from taskhub.accounts.models import ADDRESS_MAX, USER_AGENT_MAX, User
 from taskhub.accounts.session_store import SIGN_IN
-from taskhub.web.rest_policies import RouteThrottle
+from taskhub.client_addresses import client_address
 
 STEP = "second_step"  # under which a session has it
 SECOND_STEP = timedelta(minutes=10)  # in which the code has to come
@@ -22,11 +23,10 @@ SECOND_STEP = timedelta(minutes=10)  # in which the code has to come
 @receiver(user_logged_in)
 def note_sign_in(request: HttpRequest, **_: Any) -> None:
     """Writes into the session that begins when, and from where; these are columns of its row."""
-    address = RouteThrottle().get_ident(request) or ""  # type: ignore[arg-type]  # it has META
     request.session[SIGN_IN] = {
         "sign_in_id": str(uuid7()),
         "signed_in_at": timezone.now().isoformat(),
-        "address": address[:ADDRESS_MAX],
+        "address": client_address(request.META, settings.PROXIES)[:ADDRESS_MAX],
         "user_agent": request.META.get("HTTP_USER_AGENT", "")[:USER_AGENT_MAX],
     }
 
@@ -35,7 +35,11 @@ def note_sign_in(request: HttpRequest, **_: Any) -> None:
 
 
 def begin_second_step(request: HttpRequest, user: User, back: str) -> None:
-    """Keeps who gave the right password, and where to go on to, `back`, for the next minutes."""
+    """Keeps who gave the right password, and where to go on to, `back`, for the next minutes.
+
+    The session gets another key: who has put the one that there was into somebody's browser shares no step with him.
+    """
+    request.session.cycle_key()
     until = timezone.now() + SECOND_STEP
     request.session[STEP] = {
         "user": str(user.pk),

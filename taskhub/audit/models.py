@@ -42,6 +42,7 @@ class AuditEntry(models.Model):
             models.Index(fields=["at"], name="audit_at"),
             models.Index(fields=["actor_id", "id"], name="audit_actor_id"),
             models.Index(fields=["actor", "id"], name="audit_actor"),
+            models.Index(fields=["action", "id"], name="audit_action"),
             models.Index(fields=["object_kind", "id"], name="audit_kind"),
             models.Index(fields=["object_id", "id"], name="audit_object"),
             models.Index(fields=["object_name", "id"], name="audit_object_name"),

@@ -6,9 +6,11 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 
 from taskhub.audit.models import Door
+from taskhub.client_addresses import client_address
 from taskhub.log_context import current_request_id, log_context
 
 _request: ContextVar[HttpRequest | None] = ContextVar("audit_request", default=None)
@@ -60,7 +62,7 @@ def current_origin() -> Origin:
     if request is not None:
         user = getattr(request, "user", None)  # REST framework sets it, too
         known = user if user is not None and user.is_authenticated else None
-        address = str(request.META.get("REMOTE_ADDR", ""))[:45]
+        address = client_address(request.META, settings.PROXIES)[:45]
         return Origin(_door_of(request), known, _credential_of(request, known), current_request_id(), None, address)
     run_id = log_context().get("run", "")
     door = Door.RUN if run_id else Door.COMMAND

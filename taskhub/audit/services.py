@@ -1,6 +1,5 @@
 """Entries of the audit log: written in the transaction of the change, and deleted after `TASKHUB_AUDIT_DAYS`."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -9,14 +8,16 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
+from django.utils.crypto import salted_hmac
 
 from taskhub.audit.models import AuditEntry
 from taskhub.audit.origin import current_origin, is_by_hand
-from taskhub.security.masking import MASK, mask_all, masked_address, secrets_of
+from taskhub.security.masking import mask_all, masked_address, secrets_of
 
 PRUNE_BATCH = 1000
 TEXT_MAX = 1000  # characters of a text that are kept
 VALUE_MAX = 10_000  # characters of a value in JSON; of larger ones only size and digest are kept
+SECRETS_MAX = 1000  # that are looked for in each text of the values
 ADDRESSES = frozenset({"webhook", "endpoint"})  # names of values that are addresses
 
 Values = Mapping[str, Any]
@@ -86,9 +87,21 @@ class AuditEncoder(DjangoJSONEncoder):
 
 def _kept(values: Values) -> dict[str, Any]:
     """Values as they are kept: as JSON, without secrets, and none of them long."""
+    secrets = secrets_of(dict(values))  # before: JSON does not say any more which texts are secret
     plain = json.loads(json.dumps(dict(values), cls=AuditEncoder))
-    secrets = secrets_of(plain)
-    return {name: _short(_masked(name, value, secrets)) for name, value in plain.items()}
+    if len(secrets) > SECRETS_MAX:
+        return {name: _digest_of(value) for name, value in plain.items()}
+    return {name: _short(name, value, secrets) for name, value in plain.items()}
+
+
+def _short(name: str, value: Any, secrets: frozenset[str]) -> Any:
+    """A value without secrets, or what is said of one that is too long, in which none is looked for."""
+    if len(json.dumps(value)) > VALUE_MAX:
+        return _digest_of(value)
+    masked = _masked(name, value, secrets)
+    if isinstance(masked, str) and len(masked) > TEXT_MAX:
+        return f"{masked[:TEXT_MAX]}... ({len(masked)} characters)"
+    return masked
 
 
 def _masked(name: str, value: Any, secrets: frozenset[str]) -> Any:
@@ -96,13 +109,8 @@ def _masked(name: str, value: Any, secrets: frozenset[str]) -> Any:
     return masked_address(value) if name in ADDRESSES and value else mask_all({name: value}, secrets)[name]
 
 
-def _short(masked: Any) -> Any:
-    """A masked value, or what is said of one that is too long. The digest tells whether two are the same."""
-    if masked == MASK:
-        return MASK
-    text = json.dumps(masked)
-    if isinstance(masked, str) and len(masked) > TEXT_MAX:
-        return f"{masked[:TEXT_MAX]}... ({len(masked)} characters)"
-    if len(text) <= VALUE_MAX:
-        return masked
-    return f"({len(text)} characters of JSON, SHA-256 {hashlib.sha256(text.encode()).hexdigest()[:16]})"
+def _digest_of(value: Any) -> str:
+    """What tells whether two values are the same; with the hub's key in it, so that nobody guesses a secret by it."""
+    text = json.dumps(value)
+    digest = salted_hmac("taskhub.audit", text, algorithm="sha256").hexdigest()[:16]
+    return f"({len(text)} characters of JSON, SHA-256 {digest})"

@@ -15,7 +15,7 @@ from sequences.in_process_client import InProcessClient
 from taskhub.accounts.models import User
 from taskhub.accounts.services import prune
 from taskhub.audit.models import AuditEntry
-from taskhub.audit.services import VALUE_MAX, record_change
+from taskhub.audit.services import SECRETS_MAX, VALUE_MAX, record_change
 from taskhub.log_context import about
 from taskhub.runs.models import Run
 from tests import crawler_client
@@ -44,6 +44,12 @@ EXTERNAL = {
 TASK = {
     "name": "books",
     "payload": {**PAYLOAD, "request": {"url": "http://127.0.0.1:9/", "headers": {"Cookie": CANARY}}},
+}
+SENSITIVE = {
+    "persistence": {},
+    "requests": [
+        {"method": "POST", "url": "http://127.0.0.1:9/", "sensitive": True, "body": {"patient": f"{CANARY}-body"}}
+    ],
 }
 SEQUENCE = {"sequence": {"persistence": {"password": CANARY}, "requests": []}}
 
@@ -194,6 +200,12 @@ def test_no_entry_has_a_secret(owner: Person, staff: Person) -> None:
     owner.patch(f"/externals/{external['fid']}", changed)
     assert (newest().before, newest().after) == ({"secrets": "***"}, {"secrets": "***"})
     staff.call("PUT", "/sequences/nightly", SEQUENCE)
+    staff.call("PUT", "/sequences/intake", {"sequence": SENSITIVE})
+    made = staff.post("/schedules", SCHEDULE | {"kind": "sequence", "arguments": SENSITIVE})
+    assert made.status_code == 201, made.content
+    shown = make_person("viewer@example.com", role="viewer").get(f"/schedules/{made.json()['id']}").json()
+    assert "127.0.0.1:9" in str(shown["arguments"])
+    assert CANARY not in str(shown)
     owner.call("PUT", "/secrets/SHOP_KEY", {"value": CANARY})
     owner.patch("/user/manage/", {"password": f"{CANARY} horse", "current_password": PASSWORD})
     key = staff.post("/user/apikey", {"name": "nightly"}).json()["key"]
@@ -248,6 +260,16 @@ def test_each_door_is_told_apart(browser: Client, owner: Person, staff: Person) 
         answer = client.call("add_scheduled_walker", {**arguments, "body": body}, str(staff.user.pk))
     assert answer.status == 200, answer
     assert (newest().door, newest().actor, newest().run_id) == ("run", "staff@example.com", run.pk)
+    with about(run_id=run.pk):  # and as another: it is he who answers for it
+        answer = client.call("add_scheduled_walker", {**arguments, "name": "often", "body": body}, str(owner.user.pk))
+    assert answer.status == 200, answer
+    assert (newest().actor, newest().owner_id) == ("staff@example.com", owner.user.pk)
+
+
+def test_the_address_behind_a_proxy_is_the_callers(owner: Person, settings: Any) -> None:
+    settings.PROXIES = 1
+    owner.post("/streams", {"name": "boots"}, headers={"X-Forwarded-For": "198.51.100.1, 192.0.2.7"})
+    assert newest().address == "192.0.2.7"
 
 
 @pytest.mark.parametrize(
@@ -305,6 +327,15 @@ def test_values_are_kept_short_and_without_secrets(value: Any, kept: Any) -> Non
     record_change("change", "thing", 1, after={"value": value})
     shown = (newest().after or {})["value"]
     assert shown == kept if kept is not None else "SHA-256" in shown
+
+
+def test_thousands_of_secrets_are_looked_for_in_no_text() -> None:
+    """Which would take minutes, in the transaction of the change; nor in what is too long to be kept."""
+    secrets = [f"{CANARY}{number}" for number in range(SECRETS_MAX + 1)]
+    record_change("change", "thing", 1, after={"value": {"passwords": secrets}, "note": secrets[0]})
+    record_change("change", "thing", 2, after={"value": {"passwords": secrets[1:], "text": "x" * VALUE_MAX}})
+    texts = [str(entry.after) for entry in AuditEntry.objects.order_by("id")]
+    assert [("SHA-256" in text, CANARY in text) for text in texts] == [(True, False)] * 2
 
 
 def test_entries_are_deleted_after_their_time(settings: Any) -> None:

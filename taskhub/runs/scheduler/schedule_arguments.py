@@ -26,8 +26,9 @@ def written_arguments(*, periodic: PeriodicTask, written: str) -> str:
     return written or json.dumps(arguments_of(periodic), ensure_ascii=False)
 
 
-def as_stored(arguments: Any) -> str:
-    return json.dumps(seal(arguments), ensure_ascii=False)
+def as_stored(arguments: Any, secrets: frozenset[str] = frozenset()) -> str:
+    """Arguments as they are stored; `secrets` are texts in them of which nothing else says that they are secret."""
+    return json.dumps(seal(arguments, secrets), ensure_ascii=False)
 
 
 def seal_arguments(*, periodic: PeriodicTask) -> None:

@@ -21,6 +21,7 @@ from taskhub.runs.scheduler.due_times import database_now, read_periodic_tasks
 from taskhub.runs.scheduler.schedule_arguments import arguments_of, as_stored, seal_arguments
 from taskhub.runs.scheduler.schedule_when import when_of
 from taskhub.runs.scheduler.scheduled_runs import plan_run, submit_run
+from taskhub.security.masking import secrets_of
 
 BATCH = 500
 NAME_MAX = 200  # as django-celery-beat has it
@@ -52,8 +53,8 @@ def save_schedule(*, periodic: PeriodicTask, owner: Any, written: str, **options
         if "name" in options and (periodic.pk is None or name != present):
             is_taken = PeriodicTask.objects.exclude(pk=periodic.pk).filter(name=name).exists()
             periodic.name = f"{name[:100]} ({owner.email})"[:NAME_MAX] if is_taken else name
-        arguments = check_schedule(periodic=periodic, owner=owner, written=written)
-        periodic.args, periodic.kwargs = "[]", as_stored(arguments)
+        arguments, secrets = check_schedule(periodic=periodic, owner=owner, written=written)
+        periodic.args, periodic.kwargs = "[]", as_stored(arguments, secrets)
         own_name = "" if periodic.name == name else name
         kept = {option: value for option, value in options.items() if option != "name"}
         chosen = {**kept, "own_name": own_name, "owner": owner, "written": written, "fault": ""}
@@ -116,16 +117,16 @@ def _name_is_free(name: str) -> Iterator[None]:
         raise Conflict(f"There is a schedule {name!r} already.") from None
 
 
-def check_schedule(*, periodic: PeriodicTask, owner: Any, written: str) -> Any:
-    """Checks a schedule and returns its arguments.
+def check_schedule(*, periodic: PeriodicTask, owner: Any, written: str) -> tuple[Any, frozenset[str]]:
+    """Checks a schedule and returns its arguments, and the texts in them that a run of it keeps secret.
 
     Raises `Rejected` with all faults: each has a `detail`, and a `path` in the arguments, a `line` and `column` of
     them, or the `field` of the periodic task.
     """
-    faults, arguments = _find_faults(periodic, owner, written)
+    faults, arguments, secrets = _find_faults(periodic, owner, written)
     if faults:
         raise Rejected("The schedule is not valid.", errors=faults, type="invalid-schedule")
-    return arguments
+    return arguments, secrets
 
 
 def take_over(*, schedule: Schedule, owner: Any) -> None:
@@ -176,17 +177,20 @@ def run_schedule_now(*, schedule: Schedule) -> Run:
     return run
 
 
-def _find_faults(periodic: PeriodicTask, owner: Any, written: str) -> tuple[list[dict[str, Any]], Any]:
-    """The faults of a schedule, and its arguments."""
+def _find_faults(
+    periodic: PeriodicTask, owner: Any, written: str
+) -> tuple[list[dict[str, Any]], Any, frozenset[str]]:
+    """The faults of a schedule, its arguments, and the secrets of these, which are those of a run's."""
     faults = _find_faults_of_fields(periodic)
     arguments: Any = {}
+    secrets: frozenset[str] = frozenset()
     try:
         arguments = parse_jsonc(written) if written.strip() else {}
         if (target := target_of(periodic.task)) is not None:
-            plan_run(target, arguments, owner, periodic.name)
+            secrets = secrets_of(plan_run(target, arguments, owner, periodic.name).arguments)
     except Problem as problem:
         faults += [_with_path(error) for error in problem.errors] or [{"path": "", "detail": problem.detail}]
-    return faults, arguments
+    return faults, arguments, secrets
 
 
 def _with_path(error: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from taskhub.client_addresses import client_address
 from taskhub.fair_share import FairShare
 from taskhub.web.client_networks import client_network
 
@@ -27,9 +28,7 @@ class WebClient(NamedTuple):
 
 def client_of(environ: Mapping[str, Any], proxies: int) -> WebClient:
     """The client of a request; behind so many proxies, whose headers say where it comes from (NUM_PROXIES)."""
-    forwarded = [part.strip() for part in environ.get("HTTP_X_FORWARDED_FOR", "").split(",")]
-    address = forwarded[-min(proxies, len(forwarded))] if proxies else ""
-    address = client_network(address or environ["REMOTE_ADDR"])
+    address = client_network(client_address(environ, proxies))
     return WebClient(address, tuple(environ.get(name, "") for name in CREDENTIALS))
 
 
