@@ -4,12 +4,14 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminPasswordChangeForm, BaseUserCreationForm
 from django.contrib.auth.models import Group
 from django.db.models import CharField, Func, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -18,7 +20,7 @@ from knox.models import AuthToken
 from taskhub.accounts import services
 from taskhub.accounts.browser_sessions import end_sessions
 from taskhub.accounts.models import ApiKey, User
-from taskhub.accounts.roles import Role
+from taskhub.accounts.roles import Role, role_of
 from taskhub.accounts.second_factors import active_factor, delete_factor
 from taskhub.accounts.user_administration import may_administer
 from taskhub.audit.models import AuditEntry
@@ -76,8 +78,13 @@ class UserAdmin(BigTableAdmin, DjangoUserAdmin):
         return f"On since {factor.confirmed_at:%Y-%m-%d %H:%M %Z}." if factor else "Off."
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Staff who are no superusers cannot make themselves, or anybody, into one. Admins give others their roles."""
+        """Staff who are no superusers cannot make themselves, or anybody, into one. Admins give others their roles.
+
+        The own address takes the password, for which the console asks.
+        """
         fields = super().get_readonly_fields(request, obj)
+        if obj == request.user:
+            fields = (*fields, "email")
         if request.user.is_superuser:
             return fields
         gives_roles = may_administer(request.user, obj)
@@ -93,6 +100,13 @@ class UserAdmin(BigTableAdmin, DjangoUserAdmin):
         # Without the list of all that goes with a user, which may be a million runs.
         denied = {"user" for user in objs if not self.has_delete_permission(request, user)}
         return [str(user) for user in objs], {"users, with all they own": len(objs)}, denied, []
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """Another's. The own takes the current one, for which the console asks."""
+        if self.get_object(request, unquote(id)) == request.user:
+            return redirect("console:password")
+        response: HttpResponse = super().user_change_password(request, id, form_url)
+        return response
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         services.save_account(user=obj)
@@ -112,6 +126,8 @@ class UserAdmin(BigTableAdmin, DjangoUserAdmin):
 
     @row_action("Remove the second factor", "accounts.change_user", asks=True)
     def remove_second_factors(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Others'. The own takes a password and a code, for which the console asks."""
+        queryset = queryset.exclude(pk=request.user.pk)
         removed = [user for user in queryset if _may_touch(request, user) and delete_factor(user=user)]
         for user in removed:
             self.log_change(request, user, "Removed the second factor.")
@@ -231,4 +247,7 @@ class TokenAdmin(CredentialAdmin):
 
 
 def _may_touch(request: HttpRequest, user: User | None) -> bool:
-    return user is None or request.user.is_superuser or not user.is_superuser
+    """Whether somebody may change this account: who could sign in as an admin would be one."""
+    if user is None or request.user.is_superuser:
+        return True
+    return not user.is_superuser and (role_of(user) is not Role.ADMIN or role_of(request.user) is Role.ADMIN)

@@ -34,8 +34,12 @@ def find_user(user_id: UUID) -> User:
     """Raises `NotFound`."""
     user = User.objects.filter(pk=user_id).first()
     if user is None:
-        raise NotFound(f"There is no user {user_id}.")
+        raise _no_user(user_id)
     return user
+
+
+def _no_user(user_id: UUID) -> NotFound:
+    return NotFound(f"There is no user {user_id}.")
 
 
 def may_administer(actor: Any, user: User | None = None) -> bool:
@@ -78,8 +82,10 @@ def _end_credentials(user: User) -> int:
 
 
 def _administered(user: User, by: Any) -> User:
-    """The user's row, locked. Raises `Forbidden`."""
-    row = User.objects.select_for_update().get(pk=user.pk)
+    """The user's row, locked. Raises `Forbidden`, and `NotFound` for one that was deleted a moment ago."""
+    row = User.objects.select_for_update().filter(pk=user.pk).first()
+    if row is None:
+        raise _no_user(user.pk)
     if not may_administer(by, row):
         raise Forbidden("Only admins change the accounts of others, and only superusers those of superusers.")
     return row

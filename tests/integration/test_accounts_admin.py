@@ -180,6 +180,25 @@ def test_clerk_does_not_touch_a_superuser(clerk: Client, root: Client) -> None:
     assert AuthToken.objects.filter(user=boss).exists()
 
 
+@pytest.mark.parametrize(("role", "is_let"), [("admin", False), ("operator", True)])
+def test_clerk_does_not_become_an_admin_by_the_account_of_one(clerk: Client, role: str, is_let: bool) -> None:
+    user = make_person("other@example.com", role=role).user
+    form = {"usable_password": "true", "password1": "battery horse", "password2": "battery horse", "set-password": "1"}
+    assert clerk.post(f"{USERS}{user.pk}/password/", form).status_code == (302 if is_let else 403)
+    assert User.objects.get(pk=user.pk).check_password("battery horse") == is_let
+
+
+def test_the_own_password_and_address_take_the_current_password(root: Client) -> None:
+    me = User.objects.get(email="Root@example.com")
+    form = {"usable_password": "true", "password1": "battery horse", "password2": "battery horse", "set-password": "1"}
+    for spelled in (me.pk, str(me.pk).upper(), me.pk.hex):
+        assert root.post(f"{USERS}{spelled}/password/", form)["Location"] == "/console/password"
+    changed = {"email": "mine@example.com", "name": "Ruth", "is_staff": "on", "is_active": "on", "is_superuser": "on"}
+    assert root.post(f"{USERS}{me.pk}/change/", changed).status_code == 302
+    me.refresh_from_db()
+    assert (me.email, me.name, me.check_password(PASSWORD)) == ("Root@example.com", "Ruth", True)
+
+
 def test_owner_has_no_business_there(owner: Person, client: Client) -> None:
     client.force_login(owner.user)
     assert client.get(USERS).status_code == 302

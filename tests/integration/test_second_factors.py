@@ -241,6 +241,16 @@ def test_the_code_has_its_turn_after_the_password(client: Client, owner: Person,
     assert check(owner.user, codes[0])
 
 
+def test_the_first_step_is_nobody_elses_who_has_the_cookie_from_before(owner: Person, codes: list[str]) -> None:
+    """Such as one that was put into the browser."""
+    client, other = Client(), Client()
+    client.post("/sign-in", SIGN_IN)
+    other.cookies["sessionid"] = client.cookies["sessionid"].value
+    client.post("/sign-in", SIGN_IN)
+    assert other.get("/sign-in/code").status_code == 302
+    assert client.post("/sign-in/code", {"otp": codes[0]})["Location"] == "/"
+
+
 @pytest.mark.parametrize("change", ["time", "password", "inactive"])
 def test_the_first_step_does_not_hold_for_ever(
     client: Client, owner: Person, codes: list[str], change: str, clock: list[datetime]
@@ -318,6 +328,15 @@ def test_staff_remove_it_which_is_on_record(owner: Person, codes: list[str]) -> 
         ("turn off second factor", "root@example.com", "admin"),
     ]
     assert Client().post("/sign-in", SIGN_IN)["Location"] == "/"
+
+
+def test_staff_do_not_remove_their_own_without_password_and_code(owner: Person, codes: list[str]) -> None:
+    User.objects.update(is_staff=True, is_superuser=True)
+    root = Client()
+    root.force_login(owner.user)
+    form = {"action": "remove_second_factors", "_selected_action": [str(owner.user.pk)], "post": "yes"}
+    assert root.post("/admin/accounts/user/", form).status_code == 302
+    assert second_factors.active_factor(owner.user)
 
 
 def test_a_deleted_account_keeps_none(owner: Person, codes: list[str]) -> None:
