@@ -15,7 +15,7 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.request import Request
 
 from taskhub.accounts import services
-from taskhub.accounts.models import ApiKey, User, hashed
+from taskhub.accounts.models import ApiKey, BrowserSession, User, hashed
 from taskhub.accounts.roles import admit_to_view
 from taskhub.db.prepared_statements import PreparedStatement
 from taskhub.errors import Unauthenticated
@@ -105,6 +105,20 @@ def caller(request: Request) -> User:
 def session_key_of(request: Request) -> str | None:
     """The key of the session that a request was made with; None where it was made with a token or an API key."""
     return None if request.auth else request._request.session.session_key
+
+
+def is_still_admitted(request: Request) -> bool:
+    """Whether what a request came with still counts, and its user still is what he was then: asked anew."""
+    rows: models.QuerySet[Any]
+    now = timezone.now()
+    match request.auth:
+        case AuthToken():
+            rows = AuthToken.objects.filter(models.Q(expiry=None) | models.Q(expiry__gt=now), pk=request.auth.pk)
+        case ApiKey():
+            rows = ApiKey.objects.alive(now).filter(pk=request.auth.pk)
+        case _:
+            rows = BrowserSession.objects.filter(session_key=session_key_of(request), expire_date__gt=now)
+    return rows.filter(user=request.user.pk, user__is_active=True, user__is_staff=request.user.is_staff).exists()
 
 
 def _admit(user: Any, request: Request) -> None:

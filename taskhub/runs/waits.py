@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from time import monotonic
 from typing import Any, cast
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from taskhub.accounts.authentication import is_still_admitted
 from taskhub.db.fair_semaphore import FairSemaphore
 from taskhub.runs.models import LogLine
 from taskhub.runs.queue import pubsub, visible_run
@@ -22,6 +24,7 @@ Respond = Callable[[], Response | HttpResponseBase]
 
 EVENTS_SECONDS = 3600
 KEEP_ALIVE_SECONDS = 15
+ADMITTED_SECONDS = 10  # then it is asked again whether the caller may go on to listen
 STILL_HERE = b": still here\n\n"
 PIECE_ROWS = 1000
 
@@ -164,12 +167,23 @@ def stream_of_rows(
 
 
 def _event_stream(request: Request, topics: Sequence[Any], next_piece: Callable[[], EventPiece]) -> EventStreamResponse:
+    """A stream that ends, too, soon after its credential has, such as a session that somebody ends."""
     slot = _wait_slot(cast(UUID, request.user.pk))
+    asked_at = monotonic()
+
+    def next_admitted_piece() -> EventPiece:
+        nonlocal asked_at
+        if monotonic() - asked_at >= ADMITTED_SECONDS:
+            asked_at = monotonic()
+            if not is_still_admitted(request):
+                return EventPiece(b"", is_last=True)
+        return next_piece()
+
     return EventStreamResponse(
         seconds=EVENTS_SECONDS,
         keep_alive=KEEP_ALIVE_SECONDS,
         subscribe=lambda: pubsub.subscribe(*topics, confirmed=False),
-        next_piece=next_piece,
+        next_piece=next_admitted_piece,
         release=slot.close,
     )
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 from django.db import connection, transaction
+from django.test import Client
 from django.urls import clear_url_caches, path
 from django.utils import timezone
 from rest_framework.request import Request
@@ -16,14 +17,18 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from taskhub import urls as roof
+from taskhub.accounts.browser_sessions import end_sessions
+from taskhub.accounts.models import ApiKey, User
+from taskhub.accounts.roles import assign_role
+from taskhub.accounts.services import create_key, sign_out_everywhere
 from taskhub.db.fair_semaphore import FairSemaphore
 from taskhub.errors import Rejected
-from taskhub.runs import queue, run_kinds
+from taskhub.runs import queue, run_kinds, waits
 from taskhub.runs.idempotency import answer_once
 from taskhub.runs.models import IdempotencyRecord, Run
 from taskhub.runs.queue.execution import Execution
 from taskhub.runs.queue.worker_process import work
-from tests.conftest import Person
+from tests.conftest import Person, make_person
 from tests.probe_kind import ProbeKind
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -181,6 +186,34 @@ def test_events_show_the_run_and_its_end(owner: Person, stranger: Person) -> Non
     assert events[0]["data"]["state"] == "PENDING"
     assert events[-1]["data"]["state"] == "SUCCESS"
     assert [event["id"] for event in events] == sorted({event["id"] for event in events})
+
+
+@pytest.mark.parametrize("end", ["session", "token", "key", "account", "role"])
+def test_events_end_with_what_they_were_opened_with(owner: Person, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waits, "ADMITTED_SECONDS", 0)
+    monkeypatch.setattr(waits, "KEEP_ALIVE_SECONDS", 0)
+    listener = make_person("viewer@example.com", role="viewer") if end == "role" else owner
+    client, headers = Client(), dict(listener.headers)
+    if end == "session":
+        client.force_login(owner.user)
+        headers = {}
+    if end == "key":
+        headers = {"X-API-Key": create_key(user=owner.user)[1]}
+    stream: Any = client.get(f"/runs/{submit(owner).pk}/events", headers=headers)
+    pieces = iter(stream.streaming_content)
+    assert [b"PENDING" in next(pieces), next(pieces)] == [True, waits.STILL_HERE]
+    match end:
+        case "session":
+            end_sessions(user=owner.user)
+        case "token":
+            sign_out_everywhere(user=owner.user)
+        case "key":
+            ApiKey.objects.all().delete()
+        case "account":
+            User.objects.filter(pk=owner.user.pk).update(is_active=False)
+        case "role":
+            assign_role(listener.user, None)
+    assert list(pieces) == [b""]
 
 
 def test_events_of_an_ended_run_show_it_once(owner: Person) -> None:
