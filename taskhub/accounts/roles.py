@@ -15,6 +15,7 @@ from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 from django.db.models import QuerySet
 
+from taskhub.accounts.sign_in_limit import count_sign_in
 from taskhub.errors import Forbidden
 from taskhub.security.scopes import KeyScope, scope_of
 
@@ -49,7 +50,13 @@ OPERATED = frozenset(
 
 
 class RoleBackend(ModelBackend):
-    """Django's, but that a role is of staff alone: its group gives nothing to somebody who is no staff any more."""
+    """Django's, but that sign-ins to an account are limited, whichever the door; and that a role is of staff alone: its
+    group gives nothing to somebody who is no staff any more."""
+
+    def authenticate(self, request: Any, username: Any = None, password: Any = None, **named: Any) -> Any:
+        """Raises `TooMany`."""
+        count_sign_in(str(username or named.get("email", "")))
+        return super().authenticate(request, username, password, **named)
 
     def _get_group_permissions(self, user_obj: Any) -> QuerySet[Permission]:
         groups = user_obj.groups.all() if user_obj.is_staff else user_obj.groups.exclude(name__in=list(Role))
@@ -141,5 +148,5 @@ def _grant(group: Group, keys: set[int]) -> None:
 
 
 def last_app() -> Any:
-    """The app after whose migrations all permissions are there."""
-    return list(apps.get_app_configs())[-1]
+    """The app after whose migrations all permissions are there. Django tells of none that has no models."""
+    return [app for app in apps.get_app_configs() if app.models_module is not None][-1]

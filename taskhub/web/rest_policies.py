@@ -294,11 +294,15 @@ class RouteThrottle(throttling.SimpleRateThrottle):
         rate = settings.THROTTLE_RATES[scope]
         if rate is None:
             return True
+        ident = request.user.pk or client_network(self.get_ident(request) or "")  # type: ignore[arg-type]  # has META
+        return self.allow(f"{scope}:{ident}", rate)
+
+    def allow(self, counted: str, rate: str, *, times: int = 1) -> bool:
+        """Counts a call of what is `counted`; whether there were no more than `times` as many as the rate allows."""
         calls, duration = cast(tuple[int, int], self.parse_rate(rate))
         window, elapsed = divmod(self.timer(), duration)
         self._seconds_left = duration - elapsed
-        ident = request.user.pk or client_network(self.get_ident(request) or "")  # type: ignore[arg-type]  # has META
-        return self._count(f"throttle:{scope}:{ident}:{window:.0f}", duration) <= calls
+        return self._count(f"throttle:{counted}:{window:.0f}", duration) <= calls * times
 
     def wait(self) -> float:
         return self._seconds_left

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.cache import caches
+from django.test import Client
 
 from taskhub.web.rest_policies import RouteThrottle
 from tests.conftest import Person
@@ -27,7 +28,7 @@ def address() -> str:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     """Seconds that pass only when a test says so; far from now, so that no other test's calls are counted."""
-    now = [60.0 * 66_666_666]  # the beginning of a minute
+    now = [600.0 * (6_666_666 + secrets.randbelow(1_000_000))]  # the beginning of a minute, which no other test has
     monkeypatch.setattr(RouteThrottle, "timer", staticmethod(lambda: now[0]))
     yield now
     caches["local"].clear()
@@ -103,3 +104,35 @@ def test_a_count_that_redis_loses_begins_anew(anonymous: Person, address: str, m
     """As when it is emptied between the two commands that count."""
     monkeypatch.setattr(type(caches["default"]), "add", lambda *_, **__: True)
     assert anonymous.post("/user/token/", WRONG, REMOTE_ADDR=address).status_code == 401
+
+
+@pytest.mark.parametrize("door", ["console", "API"])
+def test_sign_ins_to_an_account_are_limited_wherever_they_come_from(
+    anonymous: Person, owner: Person, stranger: Person, clock: list[float], door: str
+) -> None:
+    """Guesses by both doors count together."""
+    form = {"username": "OWNER@example.com", "password": "wrong"}
+    for number in range(60):
+        anonymous.post("/user/token/", WRONG, REMOTE_ADDR=f"198.51.100.{number}")
+        Client().post("/sign-in", form, REMOTE_ADDR=f"203.0.113.{number}")
+    address, password = new_address(), "correct horse battery"
+
+    def sign_in(email: str) -> Any:
+        if door == "console":
+            return Client().post("/sign-in", {"username": email, "password": password}, REMOTE_ADDR=address)
+        return anonymous.post("/user/token/", {"email": email, "password": password}, REMOTE_ADDR=address)
+
+    refused = sign_in("owner@example.com")
+    assert (refused.status_code, refused["Retry-After"]) == (429, "60")
+    assert sign_in(stranger.user.email).status_code in {200, 302}
+    clock[0] += 60
+    assert sign_in("owner@example.com").status_code in {200, 302}
+
+
+def test_an_account_that_is_none_is_limited_like_one(anonymous: Person, owner: Person, settings: Any) -> None:
+    settings.THROTTLE_RATES = settings.THROTTLE_RATES | {"sign_in": "1/min"}
+    answers = [
+        [anonymous.post("/user/token/", WRONG | {"email": email}, REMOTE_ADDR=new_address()).status_code for _ in "123"]
+        for email in ("owner@example.com", "nobody@example.com")
+    ]
+    assert answers == [[401, 401, 429]] * 2

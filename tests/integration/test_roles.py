@@ -4,8 +4,10 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-from django.apps import apps
+from django.apps import AppConfig, apps
 from django.contrib.auth.models import Group, Permission
+from django.core.management.sql import emit_post_migrate_signal
+from django.db.models.signals import post_migrate
 from django.test import Client
 
 from taskhub.accounts import roles
@@ -75,6 +77,24 @@ def test_a_group_with_the_name_of_a_role_makes_room() -> None:
     migration.make_room_for_groups(apps, None)
     group.refresh_from_db()
     assert group.name == "admin (before there were roles)"
+
+
+def test_the_migration_can_be_made_once_more() -> None:
+    for name in ("viewer", "admin"):
+        Group.objects.create(name=f"{name} (before there were roles)")
+    migration.make_room_for_groups(apps, None)
+    assert not Group.objects.filter(name__in=list(Role)).exists()
+
+
+def test_groups_are_kept_whatever_app_is_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Django tells after migrations of no app without models, such as one that has walkers alone."""
+    all_apps = [*apps.get_app_configs(), AppConfig.create("taskhub.jsontools")]
+    monkeypatch.setattr(apps, "get_app_configs", lambda: all_apps)
+    told: list[Any] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(post_migrate, "send", lambda sender, **_: told.append(sender))
+        emit_post_migrate_signal(verbosity=0, interactive=False, db="default")
+    assert roles.last_app() is told[-1]
 
 
 ADMIN, OPERATOR, SUPERUSER = "admin", "operator", "superuser"

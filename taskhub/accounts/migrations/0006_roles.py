@@ -15,7 +15,10 @@ def make_room_for_groups(apps: Any, schema_editor: Any) -> None:
     """A group that somebody else has called like a role keeps its members and permissions, under another name."""
     groups = apps.get_model("auth", "Group").objects
     for group in groups.filter(name__in=ROLES):
-        group.name = f"{group.name} (before there were roles)"
+        name = f"{group.name} (before there were roles)"
+        while groups.filter(name=name).exists():  # the migration was undone and is made once more
+            name += "*"
+        group.name = name
         group.save(update_fields=["name"])
 
 
