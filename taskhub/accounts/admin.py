@@ -127,8 +127,8 @@ class UserAdmin(BigTableAdmin, DjangoUserAdmin):
     @row_action("Remove the second factor", "accounts.change_user", asks=True)
     def remove_second_factors(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """Others'. The own takes a password and a code, for which the console asks."""
-        queryset = queryset.exclude(pk=request.user.pk)
-        removed = [user for user in queryset if _may_touch(request, user) and delete_factor(user=user)]
+        others = [user for user in queryset if user != request.user and _may_touch(request, user)]
+        removed = [user for user in others if delete_factor(user=user)]
         for user in removed:
             self.log_change(request, user, "Removed the second factor.")
         self.message_user(request, f"Removed {len(removed)} second factors.", messages.SUCCESS)

@@ -177,9 +177,7 @@ def run_schedule_now(*, schedule: Schedule) -> Run:
     return run
 
 
-def _find_faults(
-    periodic: PeriodicTask, owner: Any, written: str
-) -> tuple[list[dict[str, Any]], Any, frozenset[str]]:
+def _find_faults(periodic: PeriodicTask, owner: Any, written: str) -> tuple[list[dict[str, Any]], Any, frozenset[str]]:
     """The faults of a schedule, its arguments, and the secrets of these, which are those of a run's."""
     faults = _find_faults_of_fields(periodic)
     arguments: Any = {}
