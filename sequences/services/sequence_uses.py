@@ -47,7 +47,9 @@ def last_runs(user: Any, names: Iterable[str], schedules: dict[str, list[Schedul
 def runs_of_sequence(user: Any, name: str, schedules: Iterable[Schedule], limit: int) -> list[Run]:
     """The newest runs of a stored sequence, by whomever they were started."""
     called = _started(user).filter(called=name)
-    heads = [called.filter(name=name), *(called.filter(schedule_id=schedule.pk) for schedule in schedules)]
+    # The newest runs are those of the schedules that fired last.
+    newest = sorted(schedules, key=lambda schedule: str(schedule.last_run_id or ""))[-limit:]
+    heads = [called.filter(name=name), *(called.filter(schedule_id=schedule.pk) for schedule in newest)]
     found = {run.pk: run for head in heads for run in head.brief().order_by("-id")[:limit]}
     return [found[pk] for pk in sorted(found, reverse=True)[:limit]]
 

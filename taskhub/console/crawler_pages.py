@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -37,8 +38,10 @@ class CrawlerListView(ConsoleView):
 
 
 def _with_last_tasks(crawlers: list[Crawler]) -> list[tuple[Crawler, CrawlerTask | None]]:
-    tasks = CrawlerTask.objects.filter(crawler__in=[row.pk for row in crawlers], removed_at__isnull=True)
-    newest = {task.crawler_id: task for task in tasks.defer(*SECRET).order_by("crawler", "-id").distinct("crawler")}
+    tasks = CrawlerTask.objects.filter(crawler=OuterRef("pk"), removed_at__isnull=True).order_by("-id")
+    last = Crawler.objects.filter(pk__in=[row.pk for row in crawlers]).annotate(last=Subquery(tasks.values("pk")[:1]))
+    rows = CrawlerTask.objects.defer(*SECRET).filter(pk__in=list(last.values_list("last", flat=True)))
+    newest = {task.crawler_id: task for task in rows}
     return [(crawler, newest.get(crawler.pk)) for crawler in crawlers]
 
 

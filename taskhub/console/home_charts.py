@@ -27,9 +27,9 @@ class ChartTime(NamedTuple):
 
 
 TIMES = {
-    "hour": ChartTime("an hour", Bucket.MINUTE, timedelta(hours=1), "%H:%M"),
-    "day": ChartTime("a day", Bucket.HOUR, timedelta(days=1), "%a %H:%M"),
-    "week": ChartTime("a week", Bucket.HOUR, timedelta(days=7), "%a %d %b %H:%M"),
+    "hour": ChartTime("an hour", Bucket.MINUTE, timedelta(hours=1), "%H:%M UTC"),
+    "day": ChartTime("a day", Bucket.HOUR, timedelta(days=1), "%a %H:%M UTC"),
+    "week": ChartTime("a week", Bucket.HOUR, timedelta(days=7), "%a %d %b %H:%M UTC"),
 }
 STATES = (State.SUCCESS, State.REVOKED, State.FAILURE)
 

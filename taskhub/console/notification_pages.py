@@ -135,7 +135,7 @@ def _test(rule: NotificationRule) -> str:
 
 def _pause(rule: NotificationRule) -> str:
     services.enable_rule(rule=rule, enabled=False)
-    return "The rule is silent."
+    return "The rule is paused."
 
 
 def _resume(rule: NotificationRule) -> str:

@@ -84,7 +84,7 @@ class RuleEntry(PlacedForm):
         help_text="Minutes after a message in which more of the same are counted, and not sent.",
     )
     all_owners = forms.BooleanField(label="Of everybody's runs", required=False)
-    enabled = forms.BooleanField(required=False, initial=True, help_text="If not, it is silent.")
+    enabled = forms.BooleanField(required=False, initial=True, help_text="If not, it is paused.")
 
     def __init__(self, *args: Any, viewer: Any, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -16,12 +16,14 @@ from rest_framework.exceptions import ValidationError
 
 from taskhub.console.console_view import ConsoleView, entries_of, without_empty
 from taskhub.errors import Problem
+from taskhub.jsontools.field_types import format_timestamp
 from taskhub.runs.scheduler.schedule_spec import zone_names
 from taskhub.runs.schedules.calendar_api import ZonedFilters, checked_day, narrowed_by
 from taskhub.runs.schedules.fire_calendar import (
     CalendarDay,
     CalendarEntry,
     describe_times,
+    midnight_of,
     month_span,
     read_calendar,
     week_of,
@@ -79,8 +81,8 @@ class ShownEntry:
         query = {
             "schedule": self.entry.schedule.name,
             "state": outcome if outcome.isupper() else "REVOKED",
-            "since": self.day.isoformat(),
-            "until": (self.day + timedelta(days=2)).isoformat(),  # a fire may be late, and a zone ahead
+            "since": format_timestamp(midnight_of(self.day, self.zone)),
+            "until": format_timestamp(midnight_of(self.day + timedelta(days=2), self.zone)),  # a fire may be late
         }
         return f"{reverse('console:runs')}?{urlencode(query)}"
 

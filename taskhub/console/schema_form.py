@@ -13,7 +13,7 @@ from taskhub.jsontools.jsonc import parse_jsonc
 from walkers.http.form_values import parse_text
 
 LEFT_OUT: Any = object()
-REST = "other-fields"  # the field for what is no property, where the schema allows that; no property is called so
+REST = "other-fields"  # the field for what is no property, where the schema allows that
 INPUT_TYPES = {"date": "date", "password": "password", "email": "email"}  # of an `input`, by the format of a text
 SHORT_TEXT = 200  # characters; texts that may be longer, or have lines, get an area
 ROWS_MAX = 12  # of an area, at first
@@ -67,11 +67,14 @@ class SchemaForm(forms.Form):
     ) -> None:
         super().__init__(*args, **options)
         properties, required = schema.get("properties", {}), schema.get("required", [])
+        definitions = schema.get("$defs")  # which older drafts do not know: it may be anything
+        definitions = definitions if isinstance(definitions, Mapping) else {}
         for name in names or properties:
-            described, is_nullable = _resolved(properties[name], schema.get("$defs", {}))
+            described, is_nullable = _resolved(properties[name], definitions)
             label = (labels or {}).get(name) or _label(name, described)
             self.fields[name] = _field(name, described, label, name in required, is_nullable)
-        if schema.get("additionalProperties") is True:
+        self._has_rest = schema.get("additionalProperties") is True and REST not in self.fields
+        if self._has_rest:
             self.fields[REST] = PropertyField(
                 self._read_rest,
                 label="Other fields",
@@ -92,7 +95,8 @@ class SchemaForm(forms.Form):
     def values(self) -> dict[str, Any]:
         """The object that was sent, once `is_valid` has said that it can be read."""
         values = {name: value for name, value in self.cleaned_data.items() if value is not LEFT_OUT}
-        return {**values.pop(REST, {}), **values}
+        rest = values.pop(REST, {}) if self._has_rest else {}
+        return {**rest, **values}
 
     def add_fault(self, pointer: str, detail: str) -> None:
         """Shows at its field what is wrong with a value; `pointer` leads to it through the object."""
@@ -101,7 +105,7 @@ class SchemaForm(forms.Form):
         if name in self.fields:
             self.add_error(name, f"/{place}: {detail}" if place else detail)
         else:
-            self.add_error(REST if REST in self.fields and name else None, f"{pointer}: {detail}".removeprefix(": "))
+            self.add_error(REST if self._has_rest and name else None, f"{pointer}: {detail}".removeprefix(": "))
 
 
 def _resolved(schema: Any, definitions: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
@@ -111,7 +115,9 @@ def _resolved(schema: Any, definitions: Mapping[str, Any]) -> tuple[dict[str, An
     if isinstance(described.get("type"), list):
         alternatives = [{"type": name} for name in described.pop("type")]
     if reference := described.pop("$ref", ""):
-        alternatives = [definitions.get(reference.rpartition("/")[2])]
+        referred = reference.rpartition("/")[2]
+        alternatives = [definitions.get(referred)]
+        definitions = {name: one for name, one in definitions.items() if name != referred}  # it may refer to itself
     others = [alternative for alternative in alternatives if alternative != {"type": "null"}]
     inner, is_nullable = _resolved(others[0], definitions) if len(others) == 1 else ({}, False)
     inner.pop("title", None)  # of the type, not of the property
@@ -156,7 +162,7 @@ def _listed(schema: Mapping[str, Any]) -> list[tuple[Any, str]]:
         listed = [{"const": schema["const"]}]
     elif not listed and schema.get("type") == "boolean":
         listed = [{"const": True}, {"const": False}]
-    if not all("const" in one for one in listed):
+    if not all(isinstance(one, Mapping) and "const" in one for one in listed):
         return []
     return [(one["const"], one.get("title") or _as_choice(one["const"])) for one in listed]
 
@@ -212,8 +218,10 @@ def _has_texts(items: Any) -> bool:
     return isinstance(items, Mapping) and items.get("type") == "string"
 
 
-def _are_lines(texts: Sequence[Any]) -> bool:
-    return all(isinstance(text, str) and text.strip() and "\n" not in text for text in texts)
+def _are_lines(texts: Any) -> bool:
+    return isinstance(texts, list) and all(
+        isinstance(text, str) and text.strip() and "\n" not in text for text in texts
+    )
 
 
 def _lines(schema: Mapping[str, Any], options: dict[str, Any]) -> PropertyField:
@@ -242,8 +250,8 @@ def _json_area(text: str, **attributes: str) -> forms.Textarea:
 
 def _placeholder(schema: Mapping[str, Any]) -> dict[str, str]:
     """The first example that the schema gives."""
-    examples = schema.get("examples") or []
-    if not examples:
+    examples = schema.get("examples")
+    if not isinstance(examples, list) or not examples:
         return {}
     plain = isinstance(examples[0], str) and schema.get("type") == "string"
     return {"placeholder": examples[0] if plain else _written(examples[0])}

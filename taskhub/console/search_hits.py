@@ -41,7 +41,7 @@ SELECT key FROM ({newest}) AS newest (key, sought, id_text)
 WHERE strpos(upper(sought), upper(%s)) > 0 OR right(id_text, 8) = ANY(%s) LIMIT %s
 """
 _NO_NAME = Value("")
-_SHORT = re.compile(r"[0-9A-Za-z]{8}")  # as lists show ids: their last signs
+_SHORT = re.compile(r"[0-9A-Za-z]{8}")  # as lists show ids: their last characters
 
 
 @dataclass(frozen=True)

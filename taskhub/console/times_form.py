@@ -169,6 +169,9 @@ def initial_times(shown: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _local_text(moment: datetime, zone: ZoneInfo) -> str:
-    """A local time as short as browsers write it."""
-    local = moment.astimezone(zone).replace(tzinfo=None)
+    """A local time as short as browsers write it; the first or last that there is, where it would lie beyond."""
+    try:
+        local = moment.astimezone(zone).replace(tzinfo=None)
+    except OverflowError:
+        local = datetime.min if moment.year == 1 else datetime.max.replace(microsecond=0)
     return local.isoformat(timespec="minutes" if not local.second and not local.microsecond else "auto")

@@ -70,7 +70,7 @@ class NewAccountForm(forms.Form):
         label="First password",
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
         strip=False,
-        help_text="Tell it on a safe way; it can be changed in the console.",
+        help_text="Hand it over safely; it can be changed in the console.",
     )
     role = forms.ChoiceField(
         choices=[(role, role) for role in ROLES], help_text="None sees and changes only what is their own."

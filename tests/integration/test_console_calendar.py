@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
 import lxml.html
@@ -244,6 +245,20 @@ def test_much_of_a_day_is_summed_up(browser: Client, owner: Person) -> None:
     assert ">often</a> every minute" in page.text  # once, and not on each day to come
     assert [day for day, text in cells(page).items() if "often" in text] == []
     assert "other 5" in browser.get("/console/schedules/calendar?day=2026-01-14&view=week").text
+
+
+@pytest.mark.parametrize(
+    ("zone", "since"), [("Asia/Tokyo", "2026-01-13T15:00:00Z"), ("America/Los_Angeles", "2026-01-14T08:00:00Z")]
+)
+def test_what_is_summed_up_leads_to_the_runs_of_the_day_in_its_zone(
+    browser: Client, owner: Person, zone: str, since: str
+) -> None:
+    often = make(owner, {"interval": {"every": 1, "period": "minutes"}}, "often")
+    for minutes in range(2):
+        fired(often, datetime(2026, 1, 14, 12, minutes, tzinfo=UTC))
+    page = browser.get(f"/console/schedules/calendar?day=2026-01-14&timezone={zone}")
+    (link,) = [one for one in lxml.html.fromstring(page.text).xpath("//a/@href") if "state=SUCCESS" in one]
+    assert parse_qs(link)["since"] == [since]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,10 @@ import re
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from crawlers.models import Crawler, CrawlerTask, External, Stream
 from crawlers.services.crawler_states import save_state, state_of
@@ -66,6 +69,37 @@ def test_crawlers_are_listed_with_their_last_task(
     assert cells(browser.get("/console/crawlers"), "Last task") == ["102 page 3 3"]
     assert "There are no crawlers yet." in signed_in(stranger).get("/console/crawlers").text
     assert cells(signed_in(colleague).get("/console/crawlers"), "Owner") == ["owner@example.com"]
+
+
+def test_the_last_task_is_found_however_many_there_are(browser: Client, owner: Person, crawler: Crawler) -> None:
+    crawler_client.crawler(
+        owner, crawler_client.external(owner, ENDPOINT)
+    )  # of one alone the last is always found soon
+    crawler_client.start(owner, {"fid": crawler.fid})
+    change_status(task=task_of(crawler), code=200, message="", detail="", by="crawler")
+    number, names = (
+        300,
+        [field.attname for field in CrawlerTask._meta.concrete_fields if field.name not in ("id", "fid")],
+    )
+    common = {name: getattr(task_of(crawler), name) for name in names}
+    CrawlerTask.objects.bulk_create(CrawlerTask(**common) for _ in range(number))
+    CrawlerTask.objects.filter(pk=task_of(crawler).pk).update(removed_at=timezone.now())
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE crawlers_task")
+    with CaptureQueriesContext(connection) as queries:
+        page = browser.get("/console/crawlers").text
+    last = CrawlerTask.objects.filter(removed_at__isnull=True).latest("pk")
+    assert f"/console/crawlers/tasks/{last.fid}" in page
+    for query in queries.captured_queries:
+        if query["sql"].startswith("SELECT") and '"crawlers_task"' in query["sql"]:
+            with connection.cursor() as cursor:
+                cursor.execute(f"EXPLAIN (ANALYZE, FORMAT json) {query['sql']}")
+                assert most_rows(cursor.fetchone()[0][0]["Plan"]) < number / 10
+
+
+def most_rows(plan: dict[str, Any]) -> float:
+    """The most rows that a node of a plan has given."""
+    return max([float(plan["Actual Rows"]), *map(most_rows, plan.get("Plans", []))])
 
 
 def test_a_crawler_is_shown_with_its_tasks_as_they_go_on(

@@ -167,9 +167,9 @@ def test_a_rule_is_tried_silenced_and_deleted(browser: Client, owner: Person, ru
     assert "1 message is sent" in page.text
     message = NotificationMessage.objects.get()
     assert f"/console/webhooks/{message.pk}" in page.text
-    assert "It is silent." in act(browser, rule, "pause").text
+    assert "It is paused." in act(browser, rule, "pause").text
     assert owner.get(f"/notifications/{rule}").json()["enabled"] is False
-    assert "It is silent." not in act(browser, rule, "resume").text
+    assert "It is paused." not in act(browser, rule, "resume").text
     assert act(browser, rule, "shout").status_code == 400
     assert 'id="ask-delete"' in page.text
     assert "is deleted." in browser.post(f"/console/notifications/{rule}/delete", follow=True).text

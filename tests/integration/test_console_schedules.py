@@ -212,6 +212,23 @@ def entered(page: Any) -> dict[str, str]:
     return {name: str(value or "").removeprefix("\n") for name, value in form.form_values()}  # as browsers read areas
 
 
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/Los_Angeles"])
+def test_the_first_and_the_last_time_that_there_is_may_be_changed(browser: Client, owner: Person, zone: str) -> None:
+    sent = {
+        "name": "always",
+        "kind": "walker",
+        "arguments": {"name": "echo", "ctx": {"value": "x"}},
+        "when": {"crontab": "0 6 * * *", "timezone": zone},
+        "start": "0001-01-01T00:00:00Z",
+        "end": "9999-12-31T23:59:59Z",
+    }
+    made = owner.post("/schedules", sent).json()
+    address = f"/console/schedules/{made['id']}/change"
+    assert browser.post(address, entered(browser.get(address)) | {"jitter": "7"}).status_code == 302
+    changed = owner.get(f"/schedules/{made['id']}").json()
+    assert {**changed, "next_fires": []} == {**made, "next_fires": [], "jitter": 7}
+
+
 @pytest.mark.parametrize("person", ["owner", "staff"])
 def test_what_nobody_touches_stays(browser: Client, owner: Person, colleague: Person, whole: int, person: str) -> None:
     before = [

@@ -14,7 +14,8 @@ from sequences.models import SequenceVersion, StoredSequence
 from sequences.services.sequence_runs import submit_sequence
 from sequences.services.stored_sequences import save_sequence
 from taskhub.console import sequence_pages
-from taskhub.runs.models import Run
+from taskhub.runs.models import Run, Schedule
+from taskhub.runs.scheduler.schedules import run_schedule_now
 from tests.conftest import Person
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("author")]
@@ -247,12 +248,37 @@ def test_a_dry_run_tells_what_would_be_sent(browser: Client, headers: dict[str, 
     assert ("<html" in page.text) == (not headers)
 
 
+def test_a_header_of_a_dry_run_may_have_any_name(browser: Client) -> None:
+    text = '{"requests": [{"method": "GET", "url": "http://shop.example/", "headers": {"items": "seven"}}]}'
+    assert "items: seven" in browser.post(NEW, sent("dry-run", sequence=text), headers=PARTIAL).text
+
+
 def test_a_dry_run_tells_where_it_would_stop(browser: Client) -> None:
     answers = '{"requests[0]": {"status": 500}}'
     page = browser.post(NEW, sent("dry-run", answers=answers), headers=PARTIAL).text
     assert "It would stop." in page
     assert "The answer was 500" in page
     assert places(page)[0] == (4, 5)
+
+
+def test_the_newest_runs_are_found_however_many_schedules_start_it(
+    browser: Client, owner: Person, monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: Any
+) -> None:
+    store(owner)
+    monkeypatch.setattr(sequence_pages, "RUNS", 2)
+    runs = [start_by_schedule(owner, f"s{number}") for number in range(6)]
+    with django_assert_max_num_queries(40) as queries:
+        page = browser.get("/console/sequences/stored/greet").text
+    assert [str(run.pk) in page for run in runs] == [False] * 4 + [True] * 2
+    assert sum('"runs_run"."schedule_id" =' in one["sql"] for one in queries.captured_queries) <= 2
+
+
+def start_by_schedule(person: Person, name: str) -> Run:
+    """A run that a schedule of a stored sequence has started."""
+    when = {"interval": {"every": 1, "period": "days"}}
+    made = {"name": name, "kind": "sequence", "arguments": {"sequence": "greet"}, "when": when}
+    number = person.post("/schedules", made).json()["id"]
+    return run_schedule_now(schedule=Schedule.objects.get(pk=number))
 
 
 @pytest.mark.parametrize("action", ["dry-run", "run"])

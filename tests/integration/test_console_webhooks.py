@@ -127,6 +127,13 @@ def test_an_attempt_tells_what_was_sent_and_what_came_back(
     assert browser.get(f"/console/webhooks/{run.pk}").status_code == 404
 
 
+def test_a_header_may_have_any_name(browser: Client, owner: Person, receiver: Site) -> None:
+    receiver.pages["/hook"] = Reply("", headers={"items": "seven"})
+    run = delivered(owner, f"{receiver.url}/hook")
+    assert kept_headers()["received"]["items"] == "seven"
+    assert "seven" in browser.get(f"/console/webhooks/{run.pk}").text
+
+
 def test_headers_are_kept_within_bounds(owner: Person, receiver: Site) -> None:
     receiver.pages["/hook"] = Reply("", headers={f"X-{number}": "x" * 1000 for number in range(60)})
     delivered(owner, f"{receiver.url}/hook")

@@ -8,7 +8,7 @@ import pytest
 from django.http import QueryDict
 from pydantic import Field, SecretStr, WithJsonSchema
 
-from taskhub.console.schema_form import SchemaForm
+from taskhub.console.schema_form import REST, SchemaForm
 from taskhub.errors import Rejected
 from taskhub.jsontools.schema import REQUIRED, ObjectSchema
 
@@ -166,6 +166,31 @@ def test_other_fields_are_an_object_where_the_schema_allows_them() -> None:
     assert form.values == {"it": 2, "a": [1]}
     for text, fault in (("[1]", "This must be an object."), ('{"it": 3}', "it has a field of its own.")):
         assert SchemaForm(schema, sent | {"other-fields": text}).errors["other-fields"] == [fault]
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "a definition of itself": {"$defs": {"a": {"$ref": "#/$defs/a"}}, "properties": {"it": {"$ref": "#/$defs/a"}}},
+    "alternatives that are none": {"properties": {"it": {"oneOf": [True, False]}}},
+    "a default that is no list": {"properties": {"it": {"type": "array", "items": {"type": "string"}, "default": 5}}},
+    "words of another draft": {"$defs": 5, "properties": {"it": {"$ref": "#/x", "examples": {"a": 1}}}},
+    "an example that is none": {"properties": {"it": {"type": "string", "examples": 5}}},
+    "yes to everything": {"properties": {"it": True}},
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_every_schema_has_a_form(odd: str) -> None:
+    form = SchemaForm(ODD[odd], {"ctx-it": '"x"'}, prefix="ctx")
+    assert "ctx-it" in form.as_p()
+    assert form.is_valid()
+
+
+@pytest.mark.parametrize("allows_others", [False, True])
+def test_a_property_may_be_called_as_the_field_of_the_others(allows_others: bool) -> None:
+    schema = {"properties": {REST: {"type": "string"}}, "additionalProperties": allows_others}
+    form = SchemaForm(schema, {f"ctx-{REST}": "x"}, prefix="ctx")
+    assert form.is_valid()
+    assert form.values == {REST: "x"}
 
 
 def test_faults_of_values_are_shown_at_their_fields() -> None:

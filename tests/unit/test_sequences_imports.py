@@ -88,6 +88,7 @@ COMMANDS = {
     "curl -H 'authorization: Basic YWRhOmxvdmVsYWNl' https://h.example/a": {
         **GET, "auth": {"basic": {"username": "ada", "password": "{{secret.PASSWORD}}"}}
     },
+    "curl -H 'Authorization: Basic ä' https://h.example/a": {**GET, "headers": {"Authorization": "{{secret.AUTHORIZATION}}"}},
     "curl -H 'Authorization: token abc' https://h.example/a": {**GET, "headers": {"Authorization": "{{secret.AUTHORIZATION}}"}},
     "curl -H 'X-Api-Key: abc' -b 'sid=1; b=2' https://h.example/a": {
         **GET, "headers": {"X-Api-Key": "{{secret.X_API_KEY}}", "Cookie": "{{secret.COOKIE}}"}
@@ -180,6 +181,13 @@ def test_whatever_the_text_is_there_is_a_sequence_or_a_fault(text: str) -> None:
             assert report.keys() == {"sequence", "warnings"}
 
 
+@pytest.mark.parametrize(
+    ("body", "key"), [("[" * 90 + "]" * 90, "body"), ("[" * 900 + "]" * 900, "text"), (r'"\ud800"', "text")]
+)
+def test_a_body_that_could_not_be_stored_as_json_is_sent_as_text(body: str, key: str) -> None:
+    assert key in step(f"curl h --json '{body}'")
+
+
 # HAR
 
 
@@ -238,6 +246,19 @@ def test_an_entry_of_a_har_is_a_step(request_: dict[str, Any], expected: dict[st
     assert steps("har", "\ufeff" + json.dumps(har(request_))) == [expected]
 
 
+def test_a_body_that_is_no_base64_is_left_out() -> None:
+    data = {"mimeType": "text/plain", "text": "ä", "encoding": "base64"}
+    assert imported("har", har({**URL, "method": "POST", "postData": data})) == (
+        {"requests": [POST]},
+        ["The body is left out: it is no text."],
+    )
+
+
+def test_half_characters_of_a_har_are_replaced() -> None:
+    source = r'{"log": {"entries": [{"comment": "\ud800", "request": {"method": "GET", "url": "https://h.example/\udc00"}}]}}'
+    assert steps("har", source) == [{"method": "GET", "url": "https://h.example/%EF%BF%BD", "description": "\ufffd"}]
+
+
 def test_entries_that_are_no_requests_of_http_are_left_out() -> None:
     source = har(
         URL,
@@ -290,6 +311,11 @@ def test_a_request_of_a_collection_is_a_step(request_: Any, expected: dict[str, 
     assert steps("postman", collection(item(request_))) == [expected]
 
 
+@pytest.mark.parametrize("code", [5, True, {"a": 1}, None, [5, None], "", [" "]])
+def test_what_is_no_script_is_passed_over(code: Any) -> None:
+    assert imported("postman", collection(item(RAW), event=[{"script": {"exec": code}}]))[1] == []
+
+
 def test_folders_variables_and_what_is_inherited() -> None:
     script = {"listen": "test", "script": {"exec": ["pm.environment.set('a', 1)"]}}
     source = collection(
@@ -334,6 +360,9 @@ def test_folders_variables_and_what_is_inherited() -> None:
         ("postman", {"item": [5, {"name": "x"}, {"request": {"url": 5}}]}, [
             "source.item[0]", "source.item[1].request", "source.item[1].request.url", "source.item[2].request.url"
         ]),
+        ("postman", {"collection": []}, ["source.collection"]),
+        ("postman", {"collection": None}, ["source.collection"]),
+        ("postman", '{"collection": ' + "[" * 5000, ["source"]),
         ("swagger", {}, ["format"]),
         (None, {}, ["format"]),
         (["har"], {}, ["format"]),
@@ -376,8 +405,11 @@ def test_what_is_too_much_is_told() -> None:
         "curl h " + "a" * 900_000,
         'curl h "' + "a$" * 400_000 + '"',
         "curl h " + "^" * 900_000,
+        "#\n" * 450_000 + "curl h",
+        "curl h -" + "q" * 900_000,
+        ";".join(f"a{number}" for number in range(120_000)) + ";curl h",
     ],
-    ids=range(9),
+    ids=range(12),
 )
 def test_no_text_takes_long(source: str) -> None:
     """Each is read once: what would be read again from each of its characters would take minutes."""

@@ -96,17 +96,11 @@ def _options(words: list[str], place: str, draft: SequenceDraft) -> Options:
             name = word[2:]
             options.append((name, value_of(word) if name in _VALUED else ""))
         else:
-            letters = word[1:]
-            while letters:
-                name = _SHORT.get(letters[0], letters[0])
-                letters = letters[1:]
+            for position, letter in enumerate(word[1:], start=2):
+                name = _SHORT.get(letter, letter)
                 if name in _VALUED:
-                    options.append(
-                        (
-                            name,
-                            letters.removeprefix("=") if name == "request" and letters else letters or value_of(word),
-                        )
-                    )
+                    value = word[position:] or value_of(word)
+                    options.append((name, value.removeprefix("=") if name == "request" and word[position:] else value))
                     break
                 options.append((name, ""))
     return options

@@ -1,7 +1,6 @@
 """Entries of a HAR file (HTTP Archive 1.2) as requests: what browsers and proxies have recorded."""
 
 import base64
-import binascii
 from email import message_from_bytes
 from email.message import Message
 from typing import Any
@@ -71,7 +70,7 @@ def _body(request: Any, place: str, reader: SourceReader, draft: SequenceDraft) 
     if data.get("encoding") == "base64" or data.get("_encoding") == "base64":
         try:
             text = base64.b64decode(text).decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             draft.warn(place, "The body is left out: it is no text.")
             return {}
     return {"text": text} if text else {}

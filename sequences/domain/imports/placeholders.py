@@ -8,6 +8,9 @@ import json
 import re
 from typing import Any
 
+from taskhub.errors import NotAcceptable, Rejected
+from taskhub.jsontools.strict_json import parse_json
+
 # Of the private use area, where no text means anything to others.
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _PLACEHOLDER = re.compile(f"{_OPEN}([0-9]+){_CLOSE}")
@@ -68,19 +71,9 @@ def has_placeholder(text: str) -> bool:
 
 def read_json(text: str) -> Any:
     """A text as JSON, in which a placeholder may stand in place of a value. Raises `ValueError` for one that is none,
-    or would be another text if it were written again: with a key twice, or NaN."""
+    could not be stored, or would be another text if it were written again: with a key twice, or NaN."""
     quoted = _STRING_OR_PLACEHOLDER.sub(lambda match: match[0] if match[0][0] == '"' else json.dumps(match[0]), text)
     try:
-        return json.loads(quoted, object_pairs_hook=_object, parse_constant=_refuse_constant)
-    except RecursionError:
-        raise ValueError("too deep") from None
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(found := dict(pairs)) < len(pairs):
-        raise ValueError("a key stands twice")
-    return found
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(name)
+        return parse_json(quoted)
+    except (Rejected, NotAcceptable) as problem:
+        raise ValueError(problem.detail) from None

@@ -24,8 +24,10 @@ _TYPES = {
 def import_postman(source: Any, draft: SequenceDraft) -> None:
     """Adds the requests of a collection. Raises `InvalidSequence` with the places of what is no collection."""
     reader = SourceReader(source, "A collection")
-    collection = reader.value.get("collection", reader.value)  # as Postman's API wraps it
-    if isinstance(collection, dict) and "item" not in collection and "requests" in collection:
+    collection = reader.value
+    if "collection" in collection:  # as Postman's API wraps it
+        collection = reader.object(collection, "collection", required=True)
+    if "item" not in collection and "requests" in collection:
         detail = "This is a collection of version 1; export it as v2.1."
         raise InvalidSequence([{"path": "source", "detail": detail}])
     _CollectionReader(reader, draft).read(collection)
@@ -244,7 +246,7 @@ class _CollectionReader:
         for event in events if isinstance(events, list) else ():
             script = event.get("script") if isinstance(event, dict) else None
             lines = script.get("exec") if isinstance(script, dict) else None
-            code = lines if isinstance(lines, str) else "".join(line for line in lines or () if isinstance(line, str))
-            if code.strip():
+            lines = lines if isinstance(lines, list) else [lines]
+            if any(isinstance(line, str) and line.strip() for line in lines):
                 what = "before the request" if event.get("listen") == "prerequest" else "after the answer"
                 self._draft.warn(place, f"The script {what} is left out: what it does may be an assign or an expect.")

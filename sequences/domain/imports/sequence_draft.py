@@ -1,7 +1,6 @@
 """The sequence that an import makes: requests become steps; what is secret in them becomes secrets to be stored."""
 
 import base64
-import binascii
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -57,16 +56,19 @@ class SequenceDraft:
 
     def __init__(self) -> None:
         self.placeholders = Placeholders()
-        self.warnings: list[dict[str, str]] = []
+        self._warnings: dict[tuple[str, str], None] = {}  # place and detail, in their order
         self._persistence: dict[str, Any] = {}
         self._secrets: dict[tuple[str, str], str] = {}  # their names, by those of the source and their values
         self._counts: Counter[str] = Counter()
         self._steps: list[dict[str, Any]] = []
 
     def warn(self, place: str, detail: str) -> None:
-        warning = {"path": place[:200], "detail": detail}
-        if warning not in self.warnings and len(self.warnings) < WARNINGS_MAX:
-            self.warnings.append(warning)
+        if len(self._warnings) < WARNINGS_MAX:
+            self._warnings[place[:200], detail] = None
+
+    @property
+    def warnings(self) -> list[dict[str, str]]:
+        return [{"path": place, "detail": detail} for place, detail in self._warnings]
 
     def save(self, name: str, value: Any) -> None:
         """Lets the sequence begin with a variable. One under the name of a secret becomes a secret."""
@@ -207,7 +209,7 @@ class SequenceDraft:
         elif scheme.lower() == "basic":
             try:
                 user, colon, password = base64.b64decode(credentials, validate=True).decode().partition(":")
-            except (binascii.Error, UnicodeDecodeError):
+            except ValueError:
                 return False
             request.auth = ("basic", user, password) if colon else ()
         elif scheme.lower() in ("digest", "ntlm", "negotiate", "aws4-hmac-sha256"):

@@ -75,7 +75,8 @@ def _read(text: str, at: int, words: _Words, variable: Callable[[str], str]) -> 
         words.redirects = True
         return _end_of(_REDIRECTION, text, at)
     elif char == "#" and words.part is None:
-        return (text + "\n").index("\n", at)
+        end = text.find("\n", at)
+        return len(text) if end < 0 else end
     elif char == "\\":
         if follows := _LINE_END.match(text, at + 1):
             return follows.end()

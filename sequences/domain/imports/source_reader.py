@@ -5,6 +5,8 @@ from typing import Any
 
 from sequences.domain.json_values import kind
 from sequences.domain.validation_errors import InvalidSequence
+from taskhub.errors import Rejected
+from taskhub.jsontools.lenient_json import parse_lenient
 
 FAULTS_MAX = 100
 
@@ -59,12 +61,10 @@ def _parse(source: Any, subject: str) -> dict[str, Any]:
     """The source as an object: it may be one, or its text. Raises `InvalidSequence`."""
     if isinstance(source, str):
         try:
-            source = json.loads(source.removeprefix("\ufeff"))
-        except json.JSONDecodeError as error:
-            detail = f"Line {error.lineno}, column {error.colno}: {subject} is JSON. {error.msg}."
+            source, _ = parse_lenient(source.encode("utf-8", "replace"))
+        except Rejected as problem:
+            detail = f"{subject} is JSON, which this is not: {problem.errors[0]['detail']}."
             raise InvalidSequence([{"path": "source", "detail": detail}]) from None
-        except (RecursionError, ValueError):
-            raise InvalidSequence([{"path": "source", "detail": f"{subject} is JSON, which this is not."}]) from None
     if not isinstance(source, dict):
         raise InvalidSequence([{"path": "source", "detail": f"{subject} is an object, not {kind(source)}."}])
     return source

@@ -92,7 +92,7 @@ def read_calendar(
     """
     rows = list(schedules.order_by(F("due_at").asc(nulls_last=True), "pk")[: SCHEDULES_MAX + 1])
     shown, dates = rows[:SCHEDULES_MAX], [first + timedelta(days=number) for number in range(min(days, DAYS_MAX))]
-    spans = [_Span(_midnight(day, zone), _midnight(day + timedelta(days=1), zone)) for day in dates]
+    spans = [_Span(midnight_of(day, zone), midnight_of(day + timedelta(days=1), zone)) for day in dates]
     cells = max(1, len(shown) * len(spans))
     fires = _read_fires([row.pk for row in shown], spans, now, _share(RUNS_MAX, cells))
     limit = _share(DUE_TIMES_MAX, cells)
@@ -114,7 +114,8 @@ def _share(whole: int, cells: int) -> int:
     return max(1, min(CELL_MAX, whole // cells))
 
 
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
+def midnight_of(day: date, zone: ZoneInfo) -> datetime:
+    """The instant when a day begins in a zone."""
     return instant(datetime.combine(day, time()), zone)
 
 
