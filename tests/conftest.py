@@ -152,6 +152,17 @@ def django_db_modify_db_settings(
     test.update(TEMPLATE="migrated", MIGRATE=False)  # there is nothing to migrate, which takes Django a second to see
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Threads that outlive their test, such as the writer of logs, may still be connected when the database goes."""
+    yield
+    with django_db_blocker.unblock():
+        name = connections["default"].settings_dict["NAME"]
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as server:
+        server.execute(others, [name])
+
+
 @dataclass
 class Person:
     """Somebody who calls the hub, in process, through Django's test client."""
