@@ -121,8 +121,8 @@ def list_position(request: HttpRequest) -> int | None:
     return int(after) if after.isascii() and after.isdecimal() and len(after) < 19 else None
 
 
-def run_position(request: HttpRequest) -> UUID | None:
-    """The id of the run behind which a page of a list begins; None for what is none, which begins the list."""
+def uuid_position(request: HttpRequest) -> UUID | None:
+    """The same of a list whose ids are UUIDs, such as runs."""
     try:
         return UUID(request.GET.get("after", ""))
     except ValueError:

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 
-from taskhub.console.console_view import ConsoleView, list_position, run_position
+from taskhub.console.console_view import ConsoleView, list_position, uuid_position
 from taskhub.console.list_query import read_list
 from taskhub.console.rule_entry import RuleEntry, initial_rule
 from taskhub.errors import Conflict, Forbidden, NotFound, Problem, Rejected, TooMany, invalid
@@ -115,7 +115,7 @@ class RulePageView(ConsoleView):
 
     def get(self, request: HttpRequest, rule_id: int) -> HttpResponse:
         rule = services.visible_rule(rule_id=rule_id, user=request.user)
-        after = run_position(request)
+        after = uuid_position(request)
         page = read_page(services.messages_of(rule), "-delivery_id", MESSAGES, after=after)
         context = {
             "rule": rule,

@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 
-from taskhub.console.console_view import ConsoleView, list_position, run_position
+from taskhub.console.console_view import ConsoleView, list_position, uuid_position
 from taskhub.console.json_tree import JsonView
 from taskhub.console.list_query import read_list
 from taskhub.errors import Conflict, Rejected, invalid
@@ -44,7 +44,7 @@ class SchedulePageView(ConsoleView):
     def get(self, request: HttpRequest, schedule_id: int) -> HttpResponse:
         schedule = visible_schedule(schedule_id=schedule_id, user=request.user)
         shown = serialize_schedule(schedule, request.user)
-        after = run_position(request)
+        after = uuid_position(request)
         page = read_page(fires_of(schedule), "-id", FIRES, after=after)
         context = {
             "schedule": schedule,

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
@@ -13,7 +13,7 @@ from knox.models import AuthToken
 from taskhub.accounts import services
 from taskhub.accounts.browser_sessions import end_session, end_sessions, open_sessions
 from taskhub.accounts.models import BrowserSession
-from taskhub.console.console_view import ConsoleView
+from taskhub.console.console_view import ConsoleView, uuid_position
 from taskhub.errors import NotFound, invalid
 from taskhub.web.cursor_pagination import read_page
 
@@ -38,7 +38,7 @@ class SessionListView(ConsoleView):
 
     def get(self, request: Any) -> HttpResponse:
         sessions = open_sessions(request.user)
-        page = read_page(sessions, "-sign_in_id", PAGE_ROWS, after=_position(request))
+        page = read_page(sessions, "-sign_in_id", PAGE_ROWS, after=uuid_position(request))
         context = {
             "sessions": [_shown(session, request) for session in page.rows],
             "last": page.rows[-1].sign_in_id if page.has_next else None,
@@ -58,14 +58,6 @@ class SessionListView(ConsoleView):
             case _:
                 raise invalid("/action", "There is no such action.")
         return HttpResponseRedirect(reverse("console:you-sessions"))
-
-
-def _position(request: HttpRequest) -> UUID | None:
-    """The sign-in behind which a page of the list begins; None for what is none, which begins the list."""
-    try:
-        return UUID(request.GET.get("after", ""))
-    except ValueError:
-        return None
 
 
 def _shown(session: BrowserSession, request: Any) -> dict[str, Any]:

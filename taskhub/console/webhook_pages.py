@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 
-from taskhub.console.console_view import ConsoleView, run_position
+from taskhub.console.console_view import ConsoleView, uuid_position
 from taskhub.console.list_query import read_list
 from taskhub.console.placed_form import PlacedForm
 from taskhub.errors import Conflict, Forbidden, Problem
@@ -33,7 +33,7 @@ class DeliveryListView(ConsoleView):
     def get(self, request: HttpRequest) -> HttpResponse:
         def read(filters: DeliveryFilters) -> RowPage:
             runs = Run.objects.visible_to(request.user).defer("result").filter(kind=WEBHOOK).select_related("owner")
-            return read_runs(filters.filter.narrow(runs), PAGE_ROWS, after=run_position(request))
+            return read_runs(filters.filter.narrow(runs), PAGE_ROWS, after=uuid_position(request))
 
         listed = read_list(request, DeliveryFilters, {"state"}, read)
         attempts = services.attempts_of(run.pk for run in listed.page.rows)
