@@ -71,7 +71,7 @@ class FetchLoop:
         async with (
             GateClient(self.policy, limit=0, cookies=self.cookies) as client,
             HostLimits(f"slice{self.slice.pk}") as hosts,
-            PageFetcher(client, hosts, self.payload, self.process.owner_id) as fetcher,
+            PageFetcher(client, hosts, self.payload, self.process) as fetcher,
         ):
             self.processor = PageProcessor(self.process, self.payload, fetcher, self.supply.credits)
             with closing(self.processor):

@@ -6,6 +6,7 @@ Slices share each host's slots through Redis. While Redis is away, a slice takes
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -191,6 +192,14 @@ class HostLimits:
         except RedisError:
             return None
         return value
+
+    async def get_all_shared(self, kind: str, names: Iterable[str]) -> list[bytes | None]:
+        """The values of all these names that workers share; an empty list where Redis is away."""
+        try:
+            values: list[bytes | None] = await self._redis.mget([self._key(kind, name) for name in names])
+        except RedisError:
+            return []
+        return values
 
     async def set_shared(self, kind: str, name: str, value: bytes, seconds: int) -> None:
         """Shares a value with other workers for some seconds."""

@@ -35,6 +35,7 @@ from extraction.fetch.page_text import decode_page, media_type
 from extraction.fetch.politeness import HostSlot
 from extraction.fetch.proxy_turns import ProxyTurns
 from extraction.fetch.robots import RobotsRules
+from extraction.models import Process
 from taskhub.outbound import Refused, TooMuch, Unreachable, check_url
 from taskhub.outbound.client import GateClient, GateRequest, GateResponse, Judge
 from taskhub.security.masking import is_secret
@@ -61,14 +62,14 @@ class FetchedPage:
 
 
 class PageFetcher:
-    """Fetches the pages of one process of an owner.
+    """Fetches the pages of one process.
 
     The payload's method and body are those of its first pages alone.
     """
 
-    def __init__(self, client: GateClient, hosts: HostLimits, payload: Payload, owner: Any) -> None:
-        self._client, self._hosts, self._payload, self._owner = client, hosts, payload, owner
-        self._proxies = ProxyTurns(payload.first_request.proxies)
+    def __init__(self, client: GateClient, hosts: HostLimits, payload: Payload, process: Process) -> None:
+        self._client, self._hosts, self._payload, self._owner = client, hosts, payload, process.owner_id
+        self._proxies = ProxyTurns(payload.first_request.proxies, process.pk, hosts)
         self._robots = RobotsRules(client, hosts, self._proxies) if not payload.ignore_robots else None
         self._origins, self._home = payload.first_request.origins, payload.first_request.url
         self._headers = dict(payload.first_request.headers)
@@ -78,6 +79,7 @@ class PageFetcher:
         self._secret = frozenset(name.lower() for name in payload.first_request.headers if is_secret(name))
 
     async def __aenter__(self) -> Self:
+        await self._proxies.load()
         return self
 
     async def __aexit__(self, *_: Any) -> None:
@@ -146,7 +148,7 @@ class PageFetcher:
         try:
             return await self._client.call(call, permit=slot.permit, judge=judge)
         except Unreachable:
-            self._proxies.rest(call.proxy)
+            await self._proxies.rest(call.proxy)
             raise
 
     async def submit(self, filled: LoginRequest, page_url: str) -> FetchedPage:
@@ -172,7 +174,7 @@ class PageFetcher:
                 rendered = await browser_thread.get().run(render(job, policy, check_answer))
             except PageFailure as failure:
                 if failure.retry and failure.status is None:
-                    self._proxies.rest(job.proxy)
+                    await self._proxies.rest(job.proxy)
                 raise
         if self._robots and not await self._robots.allows(rendered.url):
             raise PageFailure("The site's robots.txt forbids where the page leads.")

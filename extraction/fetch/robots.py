@@ -32,8 +32,8 @@ _UNREACHABLE = b"# out of reach: "  # and why
 class RobotsRules:
     """The robots.txt of each site of one process, which is read once and shared with other workers."""
 
-    def __init__(self, client: GateClient, hosts: HostLimits, proxies: ProxyTurns | None = None) -> None:
-        self._client, self._hosts, self._proxies = client, hosts, proxies or ProxyTurns(())
+    def __init__(self, client: GateClient, hosts: HostLimits, proxies: ProxyTurns) -> None:
+        self._client, self._hosts, self._proxies = client, hosts, proxies
         self._rules: dict[str, asyncio.Future[Any]] = {}
 
     async def allows(self, url: str) -> bool:
@@ -84,7 +84,7 @@ class RobotsRules:
                 return _ALLOW_ALL, ROBOTS_SECONDS
             except Unreachable as problem:
                 reason = problem.detail
-                if not self._proxies.rest(call.proxy):
+                if not await self._proxies.rest(call.proxy):
                     return _UNREACHABLE + reason.encode(), UNREACHABLE_SECONDS
         else:
             return _UNREACHABLE + reason.encode(), UNREACHABLE_SECONDS

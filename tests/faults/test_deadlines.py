@@ -29,6 +29,7 @@ from extraction.domain.process_status import PageFailure
 from extraction.domain.render_job import RenderJob
 from extraction.fetch.host_limits import HostLimits
 from extraction.fetch.page_renderer import render
+from extraction.fetch.proxy_turns import ProxyTurns
 from extraction.fetch.robots import RobotsRules
 from extraction.services import result_files
 from sequences.domain.exchange import SendFailed, StepRequest
@@ -135,7 +136,7 @@ def deliver_by_account(server: SlowServer, kind: str, place: ContextVar[SlowServ
 def ask_robots(server: SlowServer) -> None:
     async def ask() -> None:
         async with HostLimits(f"of {server.authority}") as hosts, GateClient(POLICY) as client:
-            await RobotsRules(client, hosts).allows(f"http://{server.authority}/")
+            await RobotsRules(client, hosts, ProxyTurns((), "", hosts)).allows(f"http://{server.authority}/")
 
     asyncio.run(ask())
 

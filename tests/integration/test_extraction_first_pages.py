@@ -185,6 +185,7 @@ def test_proxies_take_turns_and_one_that_fails_rests(owner: Person, site: Site) 
         assert sum(pages) == 8
         assert min(pages) >= 3
         assert titles(owner, site, {**request, "proxy": ["http://127.0.0.1:9", second.url]}) == shown
+        assert titles(owner, site, {"url": f"{site.url}/1", "proxy": ["http://127.0.0.1:9", second.url]}) == ["1"]
         assert not site.hits
 
 
