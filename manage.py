@@ -7,10 +7,10 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import NoReturn
 
-from taskhub import up
 from taskhub.demo.temporary_home import temporary_home
 from taskhub.embedded import CannotStart, Home, Servers, check_addresses, require_home
 from taskhub.security.log_lines import escape_controls
+from taskhub.start import up
 
 HELP = {"-h", "--help", "--version"}
 # These need addresses in the settings, but nobody behind them; `up` and `demo` start servers themselves.

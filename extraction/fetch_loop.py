@@ -37,7 +37,7 @@ from extraction.services.payloads import allowed_payload
 from taskhub.outbound import Policy, configured_policy
 from taskhub.outbound.client import GateClient
 from taskhub.outbound.cookie_store import CookieStore, cookie_changes, set_by_user
-from taskhub.spans import span
+from taskhub.telemetry.spans import span
 
 log = logging.getLogger(__name__)
 

@@ -35,7 +35,7 @@ from extraction.services import process_lifecycle
 from extraction.services.credits import page_price
 from extraction.services.downloaded_files import delete_if_removed, store_file, storing
 from extraction.services.page_table import ClaimedPage, FoundPage, PageOutcome
-from taskhub.spans import Span, span
+from taskhub.telemetry.spans import Span, span
 
 SLOW_SECONDS = 4.0  # more, for main contents, and for dates in words, each of which takes milliseconds
 

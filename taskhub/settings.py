@@ -10,7 +10,7 @@ from typing import Any
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
-from taskhub import __version__, programs
+from taskhub import __version__
 from taskhub.environment import (
     broker_address,
     env_apps,
@@ -26,6 +26,7 @@ from taskhub.environment import (
     env_word,
 )
 from taskhub.outbound.policy import Allow
+from taskhub.start import programs
 from taskhub.web.hub_names import HubNames, host_of, is_loopback, mail_domain
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -449,7 +450,7 @@ LOGGING = {
     },
     "handlers": {
         "stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT.lower(), "filters": ["mask"]},
-        "runs": {"class": "taskhub.log_relay.LogRelay"},
+        "runs": {"class": "taskhub.telemetry.log_relay.LogRelay"},
     },
     "root": {"handlers": ["stderr", "runs"], "level": LOG_LEVEL},
     "loggers": {

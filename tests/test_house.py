@@ -17,7 +17,7 @@ from django.test import Client
 from django.urls import reverse
 from knox.models import AuthToken
 
-from taskhub.programs import THREAD_QUEUES, commands
+from taskhub.start.programs import THREAD_QUEUES, commands
 from tests.conftest import ROOT, Person, make_person
 from walkers.services.graphs import create_graph, spawn
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from taskhub.embedded import ProcessRegister, ProgramSpec
-from taskhub.supervisor import Backoff, Child
+from taskhub.start.supervisor import Backoff, Child
 
 PATIENCE = 30.0  # seconds until a test that waits in vain fails
 POLITE = """

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponseBase
 
 from taskhub.audit.models import Door
 from taskhub.client_addresses import client_address
-from taskhub.log_context import current_request_id, log_context
+from taskhub.telemetry.log_context import current_request_id, log_context
 
 _request: ContextVar[HttpRequest | None] = ContextVar("audit_request", default=None)
 _actor: ContextVar[Any] = ContextVar("audit_actor", default=None)

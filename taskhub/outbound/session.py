@@ -26,7 +26,7 @@ from taskhub.outbound.connections import POOLS, Clock, Exchange, Timeout, curren
 from taskhub.outbound.errors import Refused, TimedOut, TooMuch, Unreachable
 from taskhub.outbound.names import Resolver, resolve, system_resolver
 from taskhub.outbound.policy import Policy, Target, check_characters, check_url, configured_policy
-from taskhub.spans import span
+from taskhub.telemetry.spans import span
 
 USER_AGENT = f"taskhub/{__version__}"
 BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})

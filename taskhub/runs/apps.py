@@ -1,6 +1,6 @@
 from django.apps import AppConfig
 
-from taskhub.log_relay import LogRelay
+from taskhub.telemetry.log_relay import LogRelay
 
 
 class RunsConfig(AppConfig):

@@ -5,7 +5,7 @@ import logging
 import re
 from datetime import UTC, datetime
 
-from taskhub.log_context import log_context
+from taskhub.telemetry.log_context import log_context
 
 # All but the tab; line and paragraph separators; signs that turn the direction of writing; halves of characters.
 _CONTROLS = re.compile("[\\x00-\\x08\\x0a-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")

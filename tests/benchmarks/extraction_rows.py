@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from extraction.fetch.browser import NAMES
-from taskhub import programs
+from taskhub.start import programs
 from tests.benchmarks.pages import LISTS, MADE
 from tests.benchmarks.peers.memory import forget_peak, peak_mib
 from tests.benchmarks.row import CannotMeasure, Measured, by_turns

@@ -18,8 +18,8 @@ import psycopg
 import redis
 from celery import Celery
 
-from taskhub import programs
 from taskhub.embedded import Home, Servers
+from taskhub.start import programs
 from tests import hub as running
 from tests.benchmarks.load import Call, Client
 from tests.benchmarks.row import CannotMeasure

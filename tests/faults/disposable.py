@@ -13,7 +13,7 @@ import psycopg
 import requests
 
 from taskhub.embedded import Home, ProcessRegister, Servers
-from taskhub.programs import WEB_PROCESSES
+from taskhub.start.programs import WEB_PROCESSES
 from tests.hub import STOP_SECONDS, Caller, Hub, await_ready, hasty, new_home, start_up
 from tests.ports import free_port
 from tests.session import is_alive

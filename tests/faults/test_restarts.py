@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from taskhub.embedded import Home, Servers
-from taskhub.programs import beat
+from taskhub.start.programs import beat
 from tests.faults.disposable import Disposable, frozen, submit, submit_marks, until
 from tests.hub import ROOT, Caller
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from taskhub.programs import WEB_PROCESSES
+from taskhub.start.programs import WEB_PROCESSES
 from tests.extraction_sites import Reply, create, ended, html, info, payload, run, serving
 from tests.faults.disposable import Disposable, answers, until
 

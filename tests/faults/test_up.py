@@ -20,7 +20,7 @@ import requests
 
 from taskhub.embedded import CannotStart, ProcessRegister
 from taskhub.embedded.process_registry import session_of
-from taskhub.up import free_port as free_port_of
+from taskhub.start.up import free_port as free_port_of
 from tests.migrated_home import fill
 from tests.plain_environment import plain_environment
 from tests.ports import free_port

@@ -16,8 +16,8 @@ from taskhub.accounts.models import User
 from taskhub.accounts.services import prune
 from taskhub.audit.models import AuditEntry
 from taskhub.audit.services import SECRETS_MAX, VALUE_MAX, record_change
-from taskhub.log_context import about
 from taskhub.runs.models import Run
+from taskhub.telemetry.log_context import about
 from tests import crawler_client
 from tests.conftest import Person, make_person
 from tests.faults.credentials import PAYLOAD, waiting_run

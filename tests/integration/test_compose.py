@@ -27,8 +27,8 @@ from packaging.utils import canonicalize_name
 from psycopg import sql
 
 import taskhub
-from taskhub.programs import commands
-from taskhub.up import free_port
+from taskhub.start.programs import commands
+from taskhub.start.up import free_port
 from tests.hub import ROOT, environment
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

@@ -20,7 +20,6 @@ from django_celery_results.models import TaskResult
 
 from taskhub.accounts.models import User
 from taskhub.errors import Conflict, NotFound, Rejected, Unavailable
-from taskhub.programs import THREAD_QUEUES
 from taskhub.runs import queue, run_kinds
 from taskhub.runs.domain import LeaseLost, State, oldest_id
 from taskhub.runs.health import worker_heartbeat
@@ -31,6 +30,7 @@ from taskhub.runs.queue.execution import Execution
 from taskhub.runs.queue.leases import renew_all
 from taskhub.runs.queue.submission import create_run
 from taskhub.runs.queue.worker_process import run_now, work
+from taskhub.start.programs import THREAD_QUEUES
 from tests.conftest import make_person
 from tests.probe_kind import ProbeKind
 

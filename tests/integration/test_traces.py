@@ -13,15 +13,15 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as SentSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from sequences.services.sequence_execution import perform_sequence
-from taskhub import spans
-from taskhub.log_context import log_context
 from taskhub.outbound import Session, Unreachable
 from taskhub.runs.models import LogLine, Run
 from taskhub.runs.queue.webhook_events import WEBHOOK
 from taskhub.runs.queue.worker_process import work
 from taskhub.runs.webhooks.services import perform_delivery
-from taskhub.spans import Span, flush_spans, span
-from taskhub.trace_context import current_traceparent, within_trace
+from taskhub.telemetry import spans
+from taskhub.telemetry.log_context import log_context
+from taskhub.telemetry.spans import Span, flush_spans, span
+from taskhub.telemetry.trace_context import current_traceparent, within_trace
 from taskhub.web.front.application import Front
 from tests.conftest import ROOT, Person
 from tests.extraction_runs import DETAIL, LINKS, begun, carried
@@ -337,9 +337,9 @@ def test_what_the_exporter_complains_of_is_no_line_of_a_run(
 
 NOTHING_LOADED = """
 import os, sys
-from taskhub import preload
+from taskhub.start import preload
 preload.load()
-from taskhub.spans import flush_spans, span
+from taskhub.telemetry.spans import flush_spans, span
 with span("a", "CLIENT"): pass
 flush_spans()
 print(*(name for name in ("sdk.trace", "exporter") if f"opentelemetry.{name}" in sys.modules))

@@ -15,8 +15,8 @@ import pytest
 
 from taskhub.embedded import CannotStart, ProcessRegister, ProgramSpec
 from taskhub.embedded.process_registry import MARK, session_of
-from taskhub.fork_client import ForkClient
-from taskhub.supervisor import Backoff, Child, ProgramRun
+from taskhub.start.fork_client import ForkClient
+from taskhub.start.supervisor import Backoff, Child, ProgramRun
 from tests.hub import ROOT
 from tests.yard import PATIENCE, POLITE, Yard, run_in_yard, stop_politely
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from taskhub.log_context import about, accepted_request_id
 from taskhub.security.log_lines import JsonFormatter, LineFormatter, escape_controls
-from taskhub.supervisor import OutputLines, Printer
+from taskhub.start.supervisor import OutputLines, Printer
+from taskhub.telemetry.log_context import about, accepted_request_id
 
 HARMFUL = [
     *map(chr, [*range(9), *range(10, 32), *range(0x7F, 0xA0), *range(0x2028, 0x202F), *range(0x2066, 0x206A)]),

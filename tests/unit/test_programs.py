@@ -2,7 +2,7 @@
 
 import sys
 
-from taskhub.programs import QUEUES, THREAD_QUEUES, WEB_PROCESSES, commands
+from taskhub.start.programs import QUEUES, THREAD_QUEUES, WEB_PROCESSES, commands
 
 
 def served(program: list[str]) -> list[str]:

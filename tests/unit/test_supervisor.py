@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from taskhub.embedded import ProcessRegister, ProgramSpec
 from taskhub.embedded.process_registry import MARK, end, session_of
-from taskhub.supervisor import LONGEST_LINE, Backoff, Child, OutputLines, Printer, describe, stop_in_order
+from taskhub.start.supervisor import LONGEST_LINE, Backoff, Child, OutputLines, Printer, describe, stop_in_order
 from tests.yard import PATIENCE, POLITE, Yard, run_in_yard, stop_politely
 
 FOREVER = "import time; print('up', flush=True); time.sleep(600)"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from taskhub.trace_context import accepted_traceparent, current_trace_id, current_traceparent, within_trace
+from taskhub.telemetry.trace_context import accepted_traceparent, current_trace_id, current_traceparent, within_trace
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 WHOLE = f"00-{TRACE}-{SPAN}-01"

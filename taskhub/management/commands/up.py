@@ -1,11 +1,11 @@
-"""`manage.py help` finds the command here; `manage.py up` itself runs `taskhub.up`, without Django."""
+"""`manage.py help` finds the command here; `manage.py up` itself runs `taskhub.start.up`, without Django."""
 
 import argparse
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from taskhub.up import DESCRIPTION, add_arguments, run_hub
+from taskhub.start.up import DESCRIPTION, add_arguments, run_hub
 
 
 class Command(BaseCommand):

@@ -5,7 +5,7 @@ from typing import Any
 from celery.signals import beat_init, worker_process_init, worker_process_shutdown, worker_ready
 
 from taskhub.metrics.reports import begin_reports, end_reports
-from taskhub.spans import flush_spans
+from taskhub.telemetry.spans import flush_spans
 
 
 @worker_ready.connect

@@ -9,7 +9,6 @@ from django.db import InterfaceError, OperationalError, connection
 
 from taskhub.error_texts import error_of, message_of
 from taskhub.errors import Problem
-from taskhub.log_context import about
 from taskhub.runs.domain import AttemptFailed, Interrupted, LeaseLost, Overdue, State
 from taskhub.runs.models import Run
 from taskhub.runs.queue.execution import Execution, comes_from_outside
@@ -18,7 +17,8 @@ from taskhub.runs.queue.leases import claim
 from taskhub.runs.queue.log_capture import capture, log_failure
 from taskhub.runs.queue.run_log import RunLog
 from taskhub.security.masking import hiding_texts
-from taskhub.spans import span
+from taskhub.telemetry.log_context import about
+from taskhub.telemetry.spans import span
 
 log = logging.getLogger(__name__)
 

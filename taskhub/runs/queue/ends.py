@@ -17,7 +17,6 @@ from taskhub.audit.services import record_by_hand
 from taskhub.db.prepared_statements import PreparedStatement
 from taskhub.errors import Conflict
 from taskhub.jsontools.key_order import keep_order
-from taskhub.log_context import about
 from taskhub.runs.domain import LeaseLost, ResultTooLarge, State
 from taskhub.runs.models import Run
 from taskhub.runs.queue import pubsub
@@ -34,6 +33,7 @@ from taskhub.runs.queue.signals import leave_room
 from taskhub.runs.queue.webhook_events import queue_end_webhook
 from taskhub.runs.run_kinds import kind_or_default
 from taskhub.security.sealed_values import seal
+from taskhub.telemetry.log_context import about
 
 log = logging.getLogger(__name__)
 

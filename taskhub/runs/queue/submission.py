@@ -11,13 +11,13 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from taskhub.errors import Conflict
-from taskhub.log_context import current_request_id
 from taskhub.runs.domain import Concurrency, ConcurrencyPolicy
 from taskhub.runs.models import Run
 from taskhub.runs.queue.broker import notify_worker
 from taskhub.runs.queue.signals import ask_for_admission
 from taskhub.runs.run_kinds import kind_of
-from taskhub.trace_context import current_traceparent
+from taskhub.telemetry.log_context import current_request_id
+from taskhub.telemetry.trace_context import current_traceparent
 
 _FIELDS: Any = Run._meta.concrete_fields
 _COPY = f"COPY runs_run ({', '.join(field.column for field in _FIELDS)}) FROM STDIN"

@@ -15,7 +15,7 @@ from django.urls import set_script_prefix
 from django.utils.functional import LazyObject
 
 from taskhub.metrics.reports import begin_reports, end_reports
-from taskhub.spans import flush_spans
+from taskhub.telemetry.spans import flush_spans
 from taskhub.web.front.broken_answers import end_connection
 from taskhub.web.front.front_state import FrontState
 from taskhub.web.front.http_exchange import HttpExchange, Send

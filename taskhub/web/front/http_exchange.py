@@ -11,9 +11,9 @@ from django.http import HttpResponseBase
 
 from taskhub.db.connections import give_back_connection
 from taskhub.errors import Problem, not_stored
-from taskhub.log_context import about, accepted_request_id
-from taskhub.spans import Span, begin_span
-from taskhub.trace_context import accepted_traceparent, within_trace
+from taskhub.telemetry.log_context import about, accepted_request_id
+from taskhub.telemetry.spans import Span, begin_span
+from taskhub.telemetry.trace_context import accepted_traceparent, within_trace
 from taskhub.web.front.environ import environ_of
 from taskhub.web.front.front_state import FrontState
 from taskhub.web.front.request_body import SMALL_BODY_BYTES, BodyReader, Receive, StreamedBody, new_spool

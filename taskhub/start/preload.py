@@ -35,8 +35,8 @@ def load() -> None:
 
     try:
         django.setup()
-        from taskhub import spans
         from taskhub.celery import app
+        from taskhub.telemetry import spans
 
         app.loader.import_default_modules()  # the tasks
         app.finalize()

@@ -29,11 +29,11 @@ from taskhub.embedded import (
     StopSignals,
     describe_this_process,
 )
-from taskhub.fork_client import ForkClient
-from taskhub.programs import commands
-from taskhub.supervisor import Child, Launch, Printer, ProgramRun, stop_in_order
+from taskhub.start.fork_client import ForkClient
+from taskhub.start.programs import commands
+from taskhub.start.supervisor import Child, Launch, Printer, ProgramRun, stop_in_order
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 DESCRIPTION = "Starts taskhub in the foreground: PostgreSQL, Redis, web server, workers and beat. Ctrl-C ends it."
 COMPLAIN_SECONDS = 30.0
 SECRETS = {"TASKHUB_ADMIN_PASSWORD"}  # once it has been used; walkers are not to find it
@@ -42,7 +42,7 @@ CHILDREN = {
     "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",  # said by every worker at length
     "CELERY_SKIP_CHECKS": "1",  # every worker would load all pages of the site to check them, which tests have done
 }
-PRELOAD = "taskhub.preload"
+PRELOAD = "taskhub.start.preload"
 CREDENTIALS = "the first superuser is "  # as the program begins its line about them
 PREPARE = [sys.executable, "-m", "taskhub.management.startup"]
 WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to

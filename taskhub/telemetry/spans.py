@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from django.conf import settings
 
 from taskhub import __version__
-from taskhub.trace_context import current_traceparent, within_trace
+from taskhub.telemetry.trace_context import current_traceparent, within_trace
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider

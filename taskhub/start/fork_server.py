@@ -1,7 +1,7 @@
 """The fork server: has loaded the hub's code, and forks the programs that the supervisor asks for.
 
 A program that is forked has paid for its imports already, and shares the memory of what they loaded until it writes to
-it. `python -m taskhub.fork_server MODULE REQUESTS REPORTS` calls `load()` of MODULE, then serves two descriptors:
+it. `python -m taskhub.start.fork_server MODULE REQUESTS REPORTS` calls `load()` of MODULE, then serves two descriptors:
 
 - REQUESTS, a socket: a line of JSON with the `Request`, and with it (SCM_RIGHTS) the descriptor for the output.
 - REPORTS, a pipe: lines of JSON. `{"loaded": n}` has the number of threads after loading; `{"forked": pid}` or

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from random import getrandbits
 
-from taskhub.trace_context import current_trace_id
+from taskhub.telemetry.trace_context import current_trace_id
 
 _run_id: ContextVar[str] = ContextVar("log_run_id", default="")
 _request_id: ContextVar[str] = ContextVar("log_request_id", default="")

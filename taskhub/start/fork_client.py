@@ -10,8 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from taskhub.embedded import CannotStart, ProcessRegister, ProgramSpec
-from taskhub.fork_server import Request
-from taskhub.supervisor import ProgramRun, RunningProgram, Write, describe, execute
+from taskhub.start.fork_server import Request
+from taskhub.start.supervisor import ProgramRun, RunningProgram, Write, describe, execute
 
 STOP_SECONDS = 5.0
 UNKNOWN_END = -signal.SIGKILL  # of a program whose fork server died: the supervisor ends it then
@@ -103,7 +103,7 @@ class ForkServerProcess:
 
     async def _execute(self, program: ProgramSpec, output: int) -> RunningProgram:
         descriptors = self._incoming.fileno(), self._outgoing
-        argv = [sys.executable, "-m", "taskhub.fork_server", self._module, *map(str, descriptors)]
+        argv = [sys.executable, "-m", "taskhub.start.fork_server", self._module, *map(str, descriptors)]
         return await execute(replace(program, argv=argv), output, self._register, pass_fds=descriptors)
 
     def _hear(self, line: str) -> None:
