@@ -136,7 +136,7 @@ def test_a_frame_in_a_frame_is_read_and_acted_in(site: Site) -> None:
     found = shown(site, frame=path, actions=(BrowserAction("click", "button", frame=path),))
     assert "<p>inside</p>" in found.texts[0]
     assert (found.url, "outer" in found.texts[0]) == (f"{site.url}/inner", False)
-    assert refusal(site, "/", frame="#outer >> #none", seconds=2).startswith("The page shows no frame #none")
+    assert refusal(site, "/", frame="#outer >> #none", seconds=6).startswith("The page shows no frame #none")
 
 
 def test_a_frame_without_an_address_has_that_of_its_page(site: Site) -> None:
@@ -148,7 +148,7 @@ def test_a_frame_without_an_address_has_that_of_its_page(site: Site) -> None:
 
 def test_a_page_without_the_frame(site: Site) -> None:
     site.pages["/"] = html("<h1>outer</h1>")
-    assert refusal(site, "/", frame="#f", seconds=2) == "The page shows no frame #f, or not soon enough."
+    assert refusal(site, "/", frame="#f", seconds=4) == "The page shows no frame #f, or not soon enough."
     assert "outer" in shown(site, frame="#f", needs_frame=False).texts[0]
 
 

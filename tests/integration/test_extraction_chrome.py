@@ -105,7 +105,7 @@ def test_actions_before_it_is_read(site: Site) -> None:
     assert "<b>typed</b>" in text
     assert "scrolled to 100" in text
     assert "scrolled to" in shown(site, actions=(BrowserAction("scroll", "#end"),)).texts[0]
-    assert "shows no #none to click" in refusal(site, "/", actions=(BrowserAction("click", "#none"),), seconds=2)
+    assert "shows no #none to click" in refusal(site, "/", actions=(BrowserAction("click", "#none"),), seconds=4)
 
 
 def test_method_form_headers_and_cookies_are_sent_and_to_no_other(site: Site) -> None:
