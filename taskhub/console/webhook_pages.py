@@ -11,6 +11,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from taskhub.console.console_view import ConsoleView, uuid_position
+from taskhub.console.json_tree import JsonView
 from taskhub.console.list_query import read_list
 from taskhub.console.placed_form import PlacedForm
 from taskhub.errors import Conflict, Forbidden, Problem
@@ -55,6 +56,7 @@ class DeliveryPageView(ConsoleView):
             "run": run,
             "shown": delivery_of(run, request.user),
             "attempts": services.attempts_of([run.pk]).get(run.pk, []),
+            "json": JsonView("Message", services.body_for(run, request.user)),
         }
         return render(request, "console/delivery.html", context)
 

@@ -1,5 +1,6 @@
 """The console's pages of webhooks: deliveries, their attempts, sent again and tested; and the signing secret."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
@@ -11,13 +12,14 @@ from django.test import Client
 from taskhub.console import webhook_pages
 from taskhub.runs import queue as runs
 from taskhub.runs.models import Run
-from taskhub.runs.queue.webhook_events import WEBHOOK
+from taskhub.runs.queue.webhook_events import WEBHOOK, submit_delivery
 from taskhub.runs.queue.worker_process import work
 from taskhub.runs.webhooks.models import DeliveryAttempt
 from taskhub.runs.webhooks.services import perform_delivery, send_test
 from tests.conftest import Person
 from tests.extraction_sites import Reply, Site, serving
 
+URL = "http://127.0.0.1:9/hook"
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -29,7 +31,9 @@ def _loopback(settings: Any) -> None:
 @pytest.fixture
 def receiver() -> Iterator[Site]:
     with serving() as site:
-        site.pages["/hook"] = Reply("<b>thank you</b>", headers={"Set-Cookie": "session=abcdef", "X-Version": "7"})
+        site.pages["/hook"] = Reply(
+            "<b>thank you</b>, token=abcdef", headers={"Set-Cookie": "session=abcdef", "X-Version": "7"}
+        )
         yield site
 
 
@@ -114,7 +118,13 @@ def test_an_attempt_tells_what_was_sent_and_what_came_back(
 ) -> None:
     run = delivered(owner, f"{receiver.url}/hook")
     page = browser.get(f"/console/webhooks/{run.pk}").text
-    for text in ("&lt;b&gt;thank you", f"{receiver.url}/hook", run.arguments["message"], "X-Version"):
+    for text in (
+        "&lt;b&gt;thank you",
+        "This is a test.",
+        f"{receiver.url}/hook",
+        run.arguments["message"],
+        "X-Version",
+    ):
         assert text in page
     headers = kept_headers()
     signature = receiver.seen["/hook"]["webhook-signature"]
@@ -123,8 +133,26 @@ def test_an_attempt_tells_what_was_sent_and_what_came_back(
     assert [secret for secret in (signature, "abcdef") if secret in page] == []
     (shown,) = owner.get(f"/webhooks/deliveries/{run.pk}").json()["attempts"]
     assert shown["headers"] == headers
+    assert json.loads(receiver.bodies["/hook"]) == owner.get(f"/webhooks/deliveries/{run.pk}").json()["body"]
     browser.force_login(stranger.user)
     assert browser.get(f"/console/webhooks/{run.pk}").status_code == 404
+
+
+def test_staff_see_the_message_without_secrets(owner: Person, colleague: Person) -> None:
+    delivery = submit_delivery(owner=owner.user, url=URL, event="shop.sold", data={"token": "canary-1", "sold": 3})
+    client = Client()
+    client.force_login(colleague.user)
+    page = client.get(f"/console/webhooks/{delivery.pk}").text
+    assert "canary-1" not in page
+    assert "canary-1" not in colleague.get(f"/webhooks/deliveries/{delivery.pk}").text
+    assert "sold" in page
+    assert owner.get(f"/webhooks/deliveries/{delivery.pk}").json()["body"]["data"]["token"] == "canary-1"
+
+
+def test_a_long_message_is_bounded(browser: Client, owner: Person) -> None:
+    data = {"rows": ["x" * 100] * 20_000}
+    delivery = submit_delivery(owner=owner.user, url=URL, event="shop.sold", data=data)
+    assert len(browser.get(f"/console/webhooks/{delivery.pk}").content) < 1_000_000
 
 
 def test_a_header_may_have_any_name(browser: Client, owner: Person, receiver: Site) -> None:

@@ -33,7 +33,7 @@ class WebhookSecret(models.Model):
 
 
 class DeliveryAttempt(models.Model):
-    """One call to a receiver. `answer` is the beginning of what it said."""
+    """One call to a receiver. `answer` is the beginning of what it said, secrets masked."""
 
     delivery = models.ForeignKey(Run, models.CASCADE, related_name="attempts_made")
     number = models.PositiveSmallIntegerField()

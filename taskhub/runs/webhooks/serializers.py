@@ -65,9 +65,16 @@ ATTEMPT = object_of(
 )
 WHOLE = DELIVERY | {
     "title": "WholeWebhookDelivery",
-    "properties": DELIVERY["properties"] | {"attempts": {"type": "array", "items": ATTEMPT}},
+    "properties": DELIVERY["properties"]
+    | {
+        "body": {"type": "object", "description": "What is sent; links in it are made anew for each attempt."},
+        "attempts": {"type": "array", "items": ATTEMPT},
+    },
 }
-EXAMPLE_WHOLE = EXAMPLE_DELIVERY | {"attempts": [EXAMPLE_ATTEMPT]}
+EXAMPLE_WHOLE = EXAMPLE_DELIVERY | {
+    "body": {"type": "process.finished", "timestamp": TIME, "data": {"id": "2Bd7eQmVQjRlm6WGRSiWNu4xW3n"}},
+    "attempts": [EXAMPLE_ATTEMPT],
+}
 SECRET = object_of("WebhookSecret", EXAMPLE_SECRET, expires_at=NULLABLE)
 SECRETS = {
     "title": "WebhookSecrets",
@@ -100,7 +107,10 @@ def delivery_of(run: Run, viewer: Any) -> dict[str, Any]:
 
 def whole_delivery(run: Run, viewer: Any) -> dict[str, Any]:
     attempts = DeliveryAttempt.objects.filter(delivery=run).order_by("id")
-    return delivery_of(run, viewer) | {"attempts": [attempt_of(attempt) for attempt in attempts]}
+    return delivery_of(run, viewer) | {
+        "body": services.body_for(run, viewer),
+        "attempts": [attempt_of(attempt) for attempt in attempts],
+    }
 
 
 def attempt_of(attempt: DeliveryAttempt) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from taskhub.runs.run_kinds import kind_or_default
 from taskhub.runs.serializers import RunSerializer
 from taskhub.runs.webhooks.domain import SECRET_BYTES, Verdict, secret_text, signatures, verdict
 from taskhub.runs.webhooks.models import DeliveryAttempt, WebhookSecret
-from taskhub.security.masking import MASK, is_secret, mask
+from taskhub.security.masking import MASK, is_secret, mask, mask_all
 
 ANSWER_MAX = 1000  # characters of an answer that are kept
 RESULT_MAX = 1_000_000  # bytes of a result that are sent along
@@ -129,10 +129,24 @@ def record_attempt(execution: Execution, outcome: "DeliveryOutcome") -> None:
 
 
 def message_of(run: Run) -> bytes:
-    """The body of a delivery: `{type, timestamp, data}`."""
+    """The body of a delivery, as it is sent."""
+    return json.dumps(body_of(run), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def body_of(run: Run) -> dict[str, Any]:
+    """The body of a delivery: `{type, timestamp, data}`. What it tells of has ended, so each attempt sends the same;
+    but links in it are made anew."""
     delivery = run.arguments
-    message = {"type": delivery["event"], "timestamp": delivery["timestamp"], "data": _data(run)}
-    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+    return {"type": delivery["event"], "timestamp": delivery["timestamp"], "data": _data(run)}
+
+
+def body_for(run: Run, viewer: Any) -> dict[str, Any]:
+    """The body of a delivery for its owner as it is; for staff without secrets."""
+    body = body_of(run)
+    if viewer.pk == run.owner_id:
+        return body
+    masked: dict[str, Any] = mask_all(body, run.secrets | (run.parent.secrets if run.parent else frozenset()))
+    return masked
 
 
 def _data(run: Run) -> dict[str, Any]:
@@ -228,8 +242,9 @@ def attempts_of(deliveries: Iterable[UUID]) -> dict[UUID, list[DeliveryAttempt]]
 
 
 def _beginning(answer: Any) -> str:
+    """As an attempt keeps it: without what is secret."""
     try:
         part = next(answer.iter_content(ANSWER_MAX), b"")
     except Problem:  # it has answered; what else it says is its affair
         part = b""
-    return str(part.decode("utf-8", "replace").replace("\x00", ""))
+    return mask(str(part.decode("utf-8", "replace").replace("\x00", "")))
