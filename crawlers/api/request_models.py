@@ -186,7 +186,7 @@ class DocsQuery(DocumentQuery):
     )
 
 
-class ChangesQuery(QuerySerializer):
+class FormatQuery(QuerySerializer):
     format = serializers.ChoiceField(
         ["json", "ndjson"], required=False, help_text="Instead of `Accept`; `json` is a page"
     )

@@ -15,7 +15,7 @@ from rest_framework.request import Request
 
 from crawlers.api import examples as shown
 from crawlers.api.renderers import FormatNegotiation
-from crawlers.api.request_models import ChangesQuery
+from crawlers.api.request_models import FormatQuery
 from crawlers.api.views import EnvelopeView, payload_response
 from crawlers.models import Stream
 from crawlers.services.change_feed import (
@@ -54,7 +54,7 @@ class StreamChangesView(EnvelopeView):
 
     @extend_schema(
         operation_id="streams_changes",
-        parameters=[ChangesQuery, *PAGE],
+        parameters=[FormatQuery, *PAGE],
         responses={
             (200, "application/json"): payload_response("Changes", shown.CHANGES_SCHEMA, shown.CHANGES, version=0),
             (200, NDJSON): OpenApiResponse(
@@ -76,7 +76,7 @@ class StreamChangesView(EnvelopeView):
         to now.
         """
         stream = Stream.objects.get_visible(request.user, fid)
-        self.check_query(request, ChangesQuery)
+        self.check_query(request, FormatQuery)
         position = _read_position(request, stream) or first_position(stream)
         if isinstance(request.accepted_renderer, NdjsonRenderer):
             return stream_response(request, _lines(request, stream, position), f"changes-{stream.fid}")

@@ -12,7 +12,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from crawlers.api import examples as shown
-from crawlers.api.request_models import UploadQuery
+from crawlers.api.renderers import FormatNegotiation
+from crawlers.api.request_models import FormatQuery, UploadQuery
 from crawlers.api.tasks import CAPABILITY
 from crawlers.api.views import (
     EnvelopeListView,
@@ -31,7 +32,7 @@ from taskhub.errors import NotFound, TooLarge
 from taskhub.jsontools.field_types import format_timestamp
 from taskhub.security.scopes import KeyScope
 from taskhub.web.cursor_pagination import NewestFirstPagination
-from taskhub.web.ndjson import NDJSON, STRICT, NdjsonRenderer, StrictNegotiation, ndjson_example, stream_response
+from taskhub.web.ndjson import NDJSON, STRICT, NdjsonRenderer, ndjson_example, stream_response
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.rest_policies import body_pieces
 
@@ -160,10 +161,11 @@ class RejectedLinePages(NewestFirstPagination):
 class RejectedLinesView(EnvelopeListView):
     pagination_class = RejectedLinePages
     renderer_classes = (*EnvelopeListView.renderer_classes, NdjsonRenderer)
-    content_negotiation_class = StrictNegotiation
+    content_negotiation_class = FormatNegotiation
 
     @extend_schema(
         operation_id="tasks_rejected_list",
+        parameters=[FormatQuery],
         responses={
             (200, "application/json"): list_response("Rejected lines", shown.REJECTED_SCHEMA, shown.REJECTED),
             (200, NDJSON): OpenApiResponse(str, "The lines", [ndjson_example("The lines", '{"sku": 5}\n')]),
@@ -173,9 +175,9 @@ class RejectedLinesView(EnvelopeListView):
     def get(self, request: Request, fid: UUID) -> Response | StreamingHttpResponse:
         """List the lines that were rejected.
 
-        With `Accept: application/x-ndjson` all of them, as they were sent.
+        With `Accept: application/x-ndjson`, or `format=ndjson`, all of them, as they were sent.
         """
-        self.check_query(request)
+        self.check_query(request, FormatQuery)
         task = CrawlerTask.objects.get_visible(request.user, fid)
         if isinstance(request.accepted_renderer, NdjsonRenderer):
             return stream_response(request, _lines(task), f"rejected-{task.fid}")

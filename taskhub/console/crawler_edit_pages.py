@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 
-from crawlers.api.request_models import CRAWLER
+from crawlers.api.request_models import CRAWLER, START
 from crawlers.api.serializers import serialize_crawler
 from crawlers.models import Crawler, External, Stream
 from crawlers.services.crawler_secrets import params_to_change
@@ -20,8 +20,10 @@ from crawlers.services.task_runs import start_task
 from taskhub.console.console_view import ConsoleView
 from taskhub.console.crawler_forms import CrawlerForm, ParametersForm, free_streams
 from taskhub.console.crawler_pages import visible_crawler
+from taskhub.console.run_options_form import RunOptionsForm
 from taskhub.console.schema_form import SchemaForm
 from taskhub.errors import Problem, invalid
+from taskhub.runs.run_options import checked_options
 from taskhub.security.masking import MASK
 from taskhub.security.scopes import KeyScope
 
@@ -33,18 +35,18 @@ class StartCrawlerView(ConsoleView):
 
     def get(self, request: HttpRequest, fid: UUID) -> HttpResponse:
         crawler = visible_crawler(request.user, fid)
-        return _start_page(request, crawler, _params_form(crawler))
+        return _start_page(request, crawler, _params_form(crawler), RunOptionsForm(START))
 
     def post(self, request: HttpRequest, fid: UUID) -> HttpResponse:
         crawler = visible_crawler(request.user, fid)
-        form = _params_form(crawler, request.POST)
-        if not form.is_valid():
-            return _start_page(request, crawler, form, status=HTTPStatus.BAD_REQUEST)
+        form, options = _params_form(crawler, request.POST), RunOptionsForm(START, request.POST)
+        if not form.is_valid() & options.is_valid():
+            return _start_page(request, crawler, form, options, status=HTTPStatus.BAD_REQUEST)
         try:
-            task, is_new = start_task(crawler=crawler, params=form.changes)
+            task, is_new = start_task(crawler=crawler, params=form.changes, **checked_options(options.values))
         except Problem as problem:
-            _add_faults(problem, params=form)
-            return _start_page(request, crawler, form, status=problem.status)
+            options.add_problem(problem, form, "/params")
+            return _start_page(request, crawler, form, options, status=problem.status)
         if is_new:
             messages.success(request, "It is started: this is the task.")
         else:
@@ -56,8 +58,11 @@ def _params_form(crawler: Crawler, sent: Any = None) -> ParametersForm:
     return ParametersForm(crawler.external, params_to_change(crawler), sent)
 
 
-def _start_page(request: HttpRequest, crawler: Crawler, form: ParametersForm, status: int = 200) -> HttpResponse:
-    return render(request, "console/start_crawler.html", {"crawler": crawler, "form": form}, status=status)
+def _start_page(
+    request: HttpRequest, crawler: Crawler, form: ParametersForm, options: RunOptionsForm, status: int = 200
+) -> HttpResponse:
+    context = {"crawler": crawler, "form": form, "options": options}
+    return render(request, "console/start_crawler.html", context, status=status)
 
 
 class NewCrawlerView(ConsoleView):
@@ -151,16 +156,16 @@ def _saved(
     try:
         row = save(crawler.values, params.values)
     except Problem as problem:
-        _add_faults(problem, params=params, crawler=crawler)
+        _add_faults(problem, params, crawler)
         return None
     return HttpResponseRedirect(reverse("console:crawlers-crawler", args=[row.fid]))
 
 
-def _add_faults(problem: Problem, *, params: SchemaForm, crawler: SchemaForm | None = None) -> None:
+def _add_faults(problem: Problem, params: SchemaForm, crawler: SchemaForm) -> None:
     """Shows what was refused at its field."""
     for error in problem.errors or [{"detail": problem.detail}]:
         pointer, detail = str(error.get("pointer", "")), str(error["detail"])
-        if pointer.startswith("/params") or crawler is None:
+        if pointer.startswith("/params"):
             params.add_fault(pointer.removeprefix("/params"), detail)
         else:
             crawler.add_fault(pointer.removeprefix("/credential").removeprefix("/meta"), detail)

@@ -9,10 +9,11 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from taskhub.console.console_view import ConsoleView
+from taskhub.console.run_options_form import RunOptionsForm
 from taskhub.console.schema_form import SchemaForm
 from taskhub.errors import NotFound, Problem
 from taskhub.jsontools.schema import ObjectSchema
-from taskhub.runs.run_options import ExpiresAt, Metadata, Priority, Tags
+from taskhub.runs.run_options import FIELDS
 from taskhub.security.scopes import KeyScope
 from walkers.authoring.sentinels import BUNDLED, WalkerDefinition, all_sentinels
 from walkers.domain.ids import GLOBAL
@@ -22,18 +23,8 @@ from walkers.walks.principal import Principal
 from walkers.walks.walk_execution import WalkerFailed
 
 # Of what `walker_run` takes beside the walker and its `ctx`.
-_OPTIONS = ObjectSchema(
-    "StartOptions",
-    {
-        "tags": (Tags, []),
-        "metadata": (Metadata, {}),
-        "priority": (Priority, None),
-        "run_at": (RunAt, None),
-        "expires_at": (ExpiresAt, None),
-        "nd": (NodeRef, None),
-    },
-).schema()
-_LABELS = {"run_at": "Not before", "expires_at": "Begins by", "nd": "Start node"}
+_MORE = {"run_at": (RunAt, None), "nd": (NodeRef, None)}
+_OPTIONS = ObjectSchema("StartOptions", {**FIELDS, **_MORE})
 
 
 class StartView(ConsoleView):
@@ -62,8 +53,11 @@ class StartWalkerView(ConsoleView):
             named = {"name": definition.name, "snt": definition.sentinel, "is_async": True}
             try:
                 run_id = _start(request.user, {**named, "ctx": ctx.values, **options.values})
+            except NotFound as problem:  # the walker was found: what else may be missing is the node
+                options.add_fault("/nd", problem.detail)
+                return _page(request, definition, ctx, options, status=problem.status)
             except Problem as problem:
-                _add_faults(problem, ctx, options)
+                options.add_problem(problem, ctx, "/ctx")
                 return _page(request, definition, ctx, options, status=problem.status)
             messages.success(request, "It is started: this is the run.")
             return HttpResponseRedirect(reverse("console:runs-run", args=[run_id]))
@@ -79,8 +73,8 @@ def _ctx_form(definition: WalkerDefinition, sent: Any = None) -> SchemaForm:
     return SchemaForm(definition.ctx_schema.schema(), sent, prefix="ctx")
 
 
-def _options_form(sent: Any = None) -> SchemaForm:
-    return SchemaForm(_OPTIONS, sent, prefix="run", labels=_LABELS)
+def _options_form(sent: Any = None) -> RunOptionsForm:
+    return RunOptionsForm(_OPTIONS, sent, more=tuple(_MORE))
 
 
 def _start(user: Any, arguments: dict[str, Any]) -> str:
@@ -92,21 +86,8 @@ def _start(user: Any, arguments: dict[str, Any]) -> str:
     return str(body["task_id"])
 
 
-def _add_faults(problem: Problem, ctx: SchemaForm, options: SchemaForm) -> None:
-    """Shows in the forms what a call refused, each place at its field."""
-    if isinstance(problem, NotFound):  # the walker was found: what else may be missing is the node
-        options.add_fault("/nd", problem.detail)
-        return
-    for error in problem.errors or [{"detail": problem.detail}]:
-        pointer = str(error.get("pointer", ""))
-        if pointer.startswith("/ctx"):
-            ctx.add_fault(pointer.removeprefix("/ctx"), str(error["detail"]))
-        else:
-            options.add_fault(pointer, str(error["detail"]))
-
-
 def _page(
-    request: HttpRequest, definition: WalkerDefinition, ctx: SchemaForm, options: SchemaForm, status: int = 200
+    request: HttpRequest, definition: WalkerDefinition, ctx: SchemaForm, options: RunOptionsForm, status: int = 200
 ) -> HttpResponse:
     context = {"walker": definition, "ctx": ctx, "options": options}
     return render(request, "console/start_walker.html", context, status=status)

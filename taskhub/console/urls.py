@@ -28,6 +28,7 @@ from taskhub.console.notification_pages import (
     SendMessageView,
 )
 from taskhub.console.parts_page import PartsView
+from taskhub.console.rejected_line_pages import RejectedLinesPageView
 from taskhub.console.run_list import RunTableView, SelectedRunsView
 from taskhub.console.run_page import AgainView, CancelView, RunPageView, RunStoryView, RunSummaryView, RunValuesView
 from taskhub.console.sample_pages import LookView, SamplePageView
@@ -128,6 +129,7 @@ urlpatterns = [
     path(f"{EXTERNAL}/crawler", NewCrawlerView.as_view(), name="crawlers-new"),
     path(CRAWLER_TASK, CrawlerTaskPageView.as_view(), name="crawlers-task"),
     path(f"{CRAWLER_TASK}/action", CrawlerTaskActionView.as_view(), name="crawlers-task-action"),
+    path(f"{CRAWLER_TASK}/rejected", RejectedLinesPageView.as_view(), name="crawlers-task-rejected"),
     path(CRAWLER, CrawlerPageView.as_view(), name="crawlers-crawler"),
     path(f"{CRAWLER}/start", StartCrawlerView.as_view(), name="crawlers-start"),
     path(f"{CRAWLER}/change", ChangeCrawlerView.as_view(), name="crawlers-change"),

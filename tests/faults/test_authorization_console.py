@@ -138,6 +138,8 @@ TABLE: dict[str, Row] = {
     f"POST {CRAWLER}/delete": own(302),
     f"GET {CRAWLER_TASK}": own(200),
     f"POST {CRAWLER_TASK}/action": own(302, action="delete"),
+    f"GET {CRAWLER_TASK}/rejected": own(200),
+    f"POST {CRAWLER_TASK}/rejected": own(302),
     "GET console/search": each(200),
     "GET console/streams": each(200),
     f"GET {STREAM}": own(200),

@@ -14,6 +14,7 @@ from django.utils import timezone
 from crawlers.models import Crawler, CrawlerTask, External, Stream
 from crawlers.services.crawler_states import save_state, state_of
 from crawlers.services.status_updates import change_status
+from taskhub.console import rejected_line_pages
 from taskhub.runs.domain import State
 from taskhub.security.masking import MASK
 from tests import crawler_client
@@ -159,10 +160,46 @@ def test_it_is_started_by_a_form_of_its_parameters(
     assert CrawlerTask.objects.count() == 1
 
 
+def test_a_task_is_given_options_of_its_run(browser: Client, crawler: Crawler, page: str) -> None:
+    options = {
+        "run-tags": "nightly\nshop",
+        "run-metadata": '{"customer": "4711"}',
+        "run-priority": "7",
+        "run-expires_at": "2999-01-01T00:00:00Z",
+        "run-concurrency": '{"key": "shop", "limit": 2}',
+        "run-webhook": "https://hooks.example.com/",
+    }
+    assert browser.post(f"{page}/start", SENT | options).status_code == 302
+    run = task_of(crawler).run
+    assert run is not None
+    assert run.expires_at is not None
+    assert run.concurrency is not None
+    assert (run.tags, run.metadata, run.priority) == (["nightly", "shop"], {"customer": "4711"}, 7)
+    assert (run.expires_at.year, run.concurrency.key, run.concurrency.limit) == (2999, "shop", 2)
+    assert run.webhook == options["run-webhook"]
+
+
 def test_a_value_that_is_taken_away_is_not_sent(browser: Client, owner: Person, crawler: Crawler, page: str) -> None:
     assert owner.patch(f"/crawlers/{crawler.fid}", {"params": {"where": "Berlin", "sort": "p"}}).status_code == 200
     assert browser.post(f"{page}/start", SENT).status_code == 302
     assert task_of(crawler).params == {"query": "shoe", "count": 3}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "fault"),
+    [
+        ("priority", "10", "less than or equal to 9"),
+        ("concurrency", '{"limit": 2}', "/key: This is required."),
+        ("webhook", "ftp://hooks.example.com/", "Only http and https"),
+    ],
+)
+def test_an_option_that_is_not_valid_is_told_at_its_field(
+    browser: Client, page: str, name: str, text: str, fault: str
+) -> None:
+    answer = browser.post(f"{page}/start", SENT | {f"run-{name}": text})
+    assert answer.status_code in {400, 403}
+    assert fault in html.unescape(answer.text).partition(f'id="id_run-{name}_error"')[2].partition("</p>")[0]
+    assert not CrawlerTask.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -272,6 +309,46 @@ def test_a_task_is_stopped_tried_again_and_deleted(browser: Client, task: Crawle
     answer = browser.post(action, {"action": "delete"}, follow=True)
     assert answer.redirect_chain[0][0] == f"/console/streams/{task.stream.fid}"
     assert browser.get(f"/console/crawlers/tasks/{task.fid}").status_code == 404
+
+
+def test_rejected_lines_are_shown_and_checked_again(
+    browser: Client, owner: Person, task: CrawlerTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = f"/console/crawlers/tasks/{task.fid}/rejected"
+    assert "No line of this task is rejected." in browser.get(page).text
+    body = crawler_client.lines([{"sku": 5}, {"sku": "<b>" * 200, "price": "1"}, 7])
+    owner.post(f"/actions/tasks/{task.fid}/upload?on_invalid=skip", body)
+    assert f'href="{page}"' in browser.get(f"/console/crawlers/tasks/{task.fid}").text
+    shown = browser.get(page)
+    assert cells(shown, "Line") == ["1", "2", "3"]
+    assert cells(shown, "Why")[2] == "Must be an object, not a number."
+    assert cells(shown, "Sent")[1].endswith(f"({len(body.splitlines()[1])} characters)")
+    assert f"/tasks/{task.fid}/rejected?format=ndjson" in shown.text
+    change_status(task=task, code=200, message="", detail="", by="crawler")
+    owner.patch(f"/externals/{task.external.fid}", {"schema": {"properties": {"sku": {"type": "integer"}}}})
+    assert "1 of 3 lines are documents now; 2 are still rejected." in browser.post(page, follow=True).text
+    monkeypatch.setattr(rejected_line_pages, "PAGE_ROWS", 1)
+    more = re.findall(r'href="(\?after=\d+)" rel="next"', browser.get(page).text)
+    assert cells(browser.get(page + more[0]), "Line") == ["3"]
+
+
+def test_staff_are_led_to_the_history_of_what_they_look_at(
+    browser: Client, colleague: Person, task: CrawlerTask
+) -> None:
+    assert task.crawler is not None
+    owned = {
+        f"/console/crawlers/{task.crawler.fid}": ("crawler", task.crawler.fid),
+        f"/console/crawlers/externals/{task.external.fid}": ("external", task.external.fid),
+        f"/console/crawlers/tasks/{task.fid}": ("crawler+task", task.fid),
+        f"/console/streams/{task.stream.fid}": ("stream", task.stream.fid),
+        f"/console/runs/{task.run_id}": ("run", task.run_id),
+    }
+    staff = signed_in(colleague)
+    for page, (kind, object_id) in owned.items():
+        link = f"/console/audit?kind={kind}&object={object_id}"
+        assert f'href="{link}"' in html.unescape(staff.get(page).text), page
+        assert link not in html.unescape(browser.get(page).text), page
+    assert cells(staff.get(f"/console/audit?kind=crawler&object={task.crawler.fid}"), "Action") == ["create"]
 
 
 EXTERNALS = "/console/crawlers/externals"

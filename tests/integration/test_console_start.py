@@ -1,5 +1,6 @@
 """The console's pages from which walkers are started."""
 
+import html
 from typing import Annotated
 
 import pytest
@@ -60,11 +61,13 @@ def test_a_walker_is_a_form_made_from_its_schema(browser: Client) -> None:
 
 def test_what_is_sent_is_a_run_in_the_background(browser: Client, owner: Person) -> None:
     sent = {"ctx-seconds": "0.5", "ctx-steps": "3", "run-tags": "nightly\r\nshop", "run-priority": "7"}
+    sent |= {"run-concurrency": '{"key": "shop"}', "run-webhook": "https://hooks.example.com/"}
     answer = browser.post(PAUSE, sent | {"run-metadata": '{"customer": "4711"}'})
     run = Run.objects.get(owner=owner.user)
     assert (answer.status_code, answer["Location"]) == (302, f"/console/runs/{run.pk}")
     assert (run.kind, run.name, run.arguments["ctx"]) == ("walker", "pause", {"seconds": 0.5, "steps": 3})
     assert (run.tags, run.priority, run.metadata) == (["nightly", "shop"], 7, {"customer": "4711"})
+    assert (run.concurrency.key if run.concurrency else "", run.webhook) == ("shop", "https://hooks.example.com/")
     assert "It is started" in browser.get(answer["Location"]).text
 
 
@@ -76,6 +79,8 @@ def test_what_is_sent_is_a_run_in_the_background(browser: Client, owner: Person)
         ({"run-priority": "99"}, "run-priority", "Input should be less than or equal to 9"),
         ({"run-tags": "a,b"}, "run-tags", "/0: A tag has no comma"),
         ({"run-metadata": "{"}, "run-metadata", "metadata is not JSON."),
+        ({"run-concurrency": '{"limit": 2}'}, "run-concurrency", "/key: This is required."),
+        ({"run-webhook": "ftp://hooks.example.com/"}, "run-webhook", "Only http and https"),
         ({"run-run_at": "tomorrow"}, "run-run_at", "this is no RFC 3339 time"),
         ({"run-nd": "nowhere"}, "run-nd", "&#x27;nowhere&#x27; is neither an id nor an alias of yours."),
     ],
@@ -86,7 +91,7 @@ def test_faults_stand_at_their_fields(browser: Client, sent: dict[str, str], fie
     message = page.text.partition(f'id="id_{field}_error"')[2].partition("</p>")[0]
     assert fault in message
     (text,) = sent.values()
-    assert text in page.text  # nothing that was written is lost
+    assert text in html.unescape(page.text)  # nothing that was written is lost
     assert not Run.objects.exists()
 
 

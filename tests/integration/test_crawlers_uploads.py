@@ -552,7 +552,10 @@ def test_lines_are_put_aside_and_sent_again_when_the_schema_takes_them(crawl: Cr
     ]
     assert page[1]["reason"] == "Must be an object, not a number."
     whole = crawl.owner.get(f"/tasks/{task}/rejected", headers={"Accept": NDJSON})
-    assert b"".join(whole.streaming_content).splitlines() == [b'{"sku": 5}', b"7", b'{"sku": "b", "price": "1"}']
+    lines = [b'{"sku": 5}', b"7", b'{"sku": "b", "price": "1"}']
+    assert b"".join(whole.streaming_content).splitlines() == lines
+    asked = crawl.owner.get(f"/tasks/{task}/rejected?format=ndjson")
+    assert b"".join(asked.streaming_content).splitlines() == lines
     crawl.end(task)
     crawl.owner.patch(f"/externals/{crawl.external['fid']}", {"schema": {"properties": {"sku": {"type": "integer"}}}})
     again = crawl.owner.post(f"/actions/tasks/{task}/rejected")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django import template
 from django.urls import reverse
@@ -194,6 +195,15 @@ def owner(context: Mapping[str, Any], person: Any, empty: str = "nobody") -> str
     if not context["user"].is_staff:
         return str(person.email)
     return format_html('<a href="{}">{}</a>', reverse("console:users-user", args=[person.pk]), person.email)
+
+
+@register.simple_tag(takes_context=True)
+def history(context: Mapping[str, Any], kind: str, object_id: object) -> str | SafeString:
+    """A button to what the audit log has of an object, for staff, who alone may read it."""
+    if not context["user"].is_staff:
+        return ""
+    query = urlencode({"kind": kind, "object": str(object_id)})
+    return format_html('<a class="button" href="{}?{}">History</a>', reverse("console:audit"), query)
 
 
 @register.filter
