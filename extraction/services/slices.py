@@ -17,6 +17,7 @@ from django.db.models.functions import Now
 from extraction.domain.process_status import PageState
 from extraction.models import ExtractionPage, Process, Slice
 from extraction.services import credits
+from taskhub.db.prepared_statements import PreparedStatement
 from taskhub.runs.models import Run
 from taskhub.runs.queue.process_heartbeat import ProcessHeartbeat
 
@@ -43,20 +44,6 @@ _HAS_WORK = {
     SliceSort.RENDERED: f"{_HAS_PAGES} AND p.rendered",
     SliceSort.RESULT: "p.unwritten AND NOT EXISTS (SELECT FROM extraction_slice WHERE process_id = p.seq)",
 }
-_IS_RENDERED = {SliceSort.BASE: False, SliceSort.RENDERED: True}
-# `rendered` is null for results.
-_UNTAKEN = """
-SELECT extract(epoch FROM clock_timestamp() - min(greatest(started_at, finished_at, served_at, rest_until)))
-FROM extraction_process AS waiting
-WHERE seq IN ({chosen}) AND NOT EXISTS (
-    SELECT FROM extraction_slice AS s JOIN extraction_process AS p ON p.seq = s.process_id
-    WHERE s.lease_until > clock_timestamp() AND p.rendered = coalesce(%(rendered)s, p.rendered)
-) AND NOT EXISTS (
-    SELECT FROM extraction_process AS p
-    WHERE p.status = 'running' AND p.served_at > clock_timestamp() - interval '30 seconds'
-        AND p.rendered = coalesce(%(rendered)s, p.rendered)
-)
-"""
 _CHOOSE = """
 SELECT p.seq FROM extraction_process AS p
 WHERE p.removed_at IS NULL AND (p.rest_until IS NULL OR p.rest_until <= clock_timestamp())
@@ -67,6 +54,33 @@ ORDER BY (
 ) NULLS FIRST, p.served_at NULLS FIRST, p.seq
 LIMIT {limit}
 """
+
+
+def _choose(sorts: Iterable[SliceSort], limit: str) -> str:
+    return _CHOOSE.format(has_work=" OR ".join(f"({_HAS_WORK[sort]})" for sort in sorts), limit=limit)
+
+
+_UNTAKEN_OF_SORT = """
+SELECT extract(epoch FROM clock_timestamp() - min(greatest(started_at, finished_at, served_at, rest_until)))
+FROM extraction_process AS waiting
+WHERE seq IN ({chosen}) AND NOT EXISTS (
+    SELECT FROM extraction_slice AS s JOIN extraction_process AS p ON p.seq = s.process_id
+    WHERE s.lease_until > clock_timestamp() AND ({is_of_sort})
+) AND NOT EXISTS (
+    SELECT FROM extraction_process AS p
+    WHERE p.status = 'running' AND p.served_at > clock_timestamp() - interval '30 seconds' AND ({is_of_sort})
+)
+"""
+_IS_OF_SORT = {SliceSort.BASE: "NOT p.rendered", SliceSort.RENDERED: "p.rendered", SliceSort.RESULT: "true"}
+_UNTAKEN = PreparedStatement(
+    "SELECT greatest({})::float".format(  # leaves out those that are null
+        ", ".join(
+            f"({_UNTAKEN_OF_SORT.format(chosen=_choose([sort], '100'), is_of_sort=_IS_OF_SORT[sort])})"
+            for sort in SliceSort
+        )
+    ),
+    shut_out="uuid[]",
+)
 
 
 class SliceLost(Exception):
@@ -107,17 +121,9 @@ def seconds_untaken() -> float:
     Where slices of a sort go on, others wait for their turn.
     """
     with connection.cursor() as cursor:
-        return max(_seconds_untaken(cursor, sort) for sort in SliceSort)
-
-
-def _seconds_untaken(cursor: Any, sort: SliceSort) -> float:
-    cursor.execute(_UNTAKEN.format(chosen=_choose([sort], "100")), {"shut_out": [], "rendered": _IS_RENDERED.get(sort)})
-    (seconds,) = cursor.fetchone()
-    return float(seconds or 0.0)
-
-
-def _choose(sorts: Iterable[SliceSort], limit: str) -> str:
-    return _CHOOSE.format(has_work=" OR ".join(f"({_HAS_WORK[sort]})" for sort in sorts), limit=limit)
+        _UNTAKEN.execute(cursor, {"shut_out": []})
+        (seconds,) = cursor.fetchone()
+    return seconds or 0.0
 
 
 def workers_busy() -> int:

@@ -9,6 +9,9 @@ from psycopg.errors import QueryCanceled
 ALONG_INDEXES = "SELECT " + ", ".join(
     f"set_config('enable_{way}', 'off', true)" for way in ("seqscan", "bitmapscan", "sort")
 )
+# Stands before a prepared statement whose plan takes longer than its work. The plan is made once, and must fit whatever
+# the tables will hold: it follows indexes.
+PLAN_ONCE = f"{ALONG_INDEXES}, set_config('plan_cache_mode', 'force_generic_plan', true);"
 
 
 @contextmanager

@@ -54,6 +54,14 @@ class PreparedStatement:
         cursor.execute(first + self._statement, values)
 
 
+def fetch_last(cursor: Any) -> list[tuple[Any, ...]]:
+    """All rows of the last of the statements that a cursor has executed in one round trip."""
+    while cursor.nextset():
+        pass
+    rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
+
+
 def _statements_of_session(cursor: Any) -> set[str] | None:
     session = connection.connection
     if session not in _prepared:

@@ -17,6 +17,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import psutil
@@ -117,6 +118,21 @@ class Reporter:
             pipeline.execute()
         self._unwritten.clear()
 
+    def read(self) -> HubReports | None:
+        """What all processes report; None while Redis does not answer."""
+        try:
+            pipeline = self._client.pipeline(transaction=False)
+            (now, _), totals, processes = pipeline.time().hgetall(_totals_key()).hgetall(_processes_key()).execute()
+            reports = {name: json.loads(report) for name, report in processes.items()}
+            if gone := [name for name, report in reports.items() if report["at"] < now - ALIVE_SECONDS]:
+                self._client.hdel(_processes_key(), *gone)
+        except (RedisError, OSError):
+            return None
+        return HubReports(
+            {_sample_key(key): float(total) for key, total in totals.items()},
+            [_report_of(name, report) for name, report in sorted(reports.items()) if name not in gone],
+        )
+
     def _values(self) -> dict[str, float]:
         cpu = self._process.cpu_times()
         values = {"resident_bytes": self._process.memory_info().rss, "cpu_seconds": cpu.user + cpu.system}
@@ -162,20 +178,14 @@ def end_reports() -> None:
 
 def read_reports() -> HubReports | None:
     """What all processes report, after this one has reported; None while Redis does not answer."""
-    _reporter.get().write()
-    try:
-        with _connect() as client:
-            pipeline = client.pipeline(transaction=False).time().hgetall(_totals_key()).hgetall(_processes_key())
-            (now, _), totals, processes = pipeline.execute()
-            reports = {name: json.loads(report) for name, report in processes.items()}
-            if gone := [name for name, report in reports.items() if report["at"] < now - ALIVE_SECONDS]:
-                client.hdel(_processes_key(), *gone)
-    except (RedisError, OSError):
-        return None
-    return HubReports(
-        {tuple(json.loads(key)): float(total) for key, total in totals.items()},
-        [_report_of(name, report) for name, report in sorted(reports.items()) if name not in gone],
-    )
+    reporter = _reporter.get()
+    reporter.write()
+    return reporter.read()
+
+
+@lru_cache(maxsize=10_000)
+def _sample_key(text: bytes) -> SampleKey:
+    return tuple(json.loads(text))
 
 
 def _report_of(name: bytes, report: Mapping[str, Any]) -> ProcessReport:

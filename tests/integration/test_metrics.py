@@ -21,15 +21,16 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from extraction.domain.process_status import PageState
 from extraction.services import page_totals
-from taskhub.db.plans import reads_along_indexes
+from taskhub.db.plans import PLAN_ONCE
+from taskhub.db.prepared_statements import PreparedStatement
 from taskhub.metrics import reports
 from taskhub.metrics.reports import Reporter, read_reports
 from taskhub.metrics.totals import SharedHistogram, shared_families
 from taskhub.runs.health import hub_metrics
 from taskhub.runs.health.hub_metrics import HubCollector
 from taskhub.runs.health.worker_heartbeat import say_alive
-from taskhub.runs.models import Run, Schedule
-from taskhub.runs.queue import claim, submit
+from taskhub.runs.models import Run, Schedule, worker_timeout
+from taskhub.runs.queue import claim, queue_states, submit
 from taskhub.runs.scheduler.leadership import lead
 from taskhub.web.front import application  # noqa: F401 (as in a web process: it declares what it counts)
 from tests import crawler_client
@@ -184,10 +185,13 @@ def test_a_page_that_is_asked_for_again_is_not_a_failed_one(scrape: Any) -> None
         assert after("taskhub_pages_total", outcome=outcome) == before("taskhub_pages_total", outcome=outcome) + 1
 
 
-def test_without_redis_the_database_is_told_of_all_the_same(scrape: Any, settings: Any, owner: Person) -> None:
+def test_without_redis_the_database_is_told_of_all_the_same(
+    scrape: Any, settings: Any, owner: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
     waiting(owner)
     assert scrape()("taskhub_redis_up") == 1
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    monkeypatch.setattr(reports._reporter.get(), "_client", reports._connect())
     told = scrape()
     assert (told("taskhub_redis_up"), told("taskhub_database_up")) == (0, 1)
     assert told("taskhub_runs_waiting", **WALKERS) == 1
@@ -197,12 +201,12 @@ def test_without_redis_the_database_is_told_of_all_the_same(scrape: Any, setting
 def test_without_the_database_the_totals_are_told_all_the_same(
     anonymous: Person, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away() -> Any:
+    def away(counted_max: int) -> Any:
         raise OperationalError("away")
 
     settings.METRICS_OPEN = True
     monkeypatch.setattr(hub_metrics, "KEPT_SECONDS", 0)
-    monkeypatch.setattr(hub_metrics, "reads_along_indexes", away)
+    monkeypatch.setattr(hub_metrics, "counts_of_kinds", away)
     told = Scrape(anonymous.get("/metrics").content.decode())
     assert (told("taskhub_redis_up"), told("taskhub_database_up")) == (1, 0)
     assert "taskhub_http_requests_total" in told.text
@@ -312,16 +316,32 @@ def test_a_histogram_counts_up_to_each_bound(
     assert found == ({} if counts is None else dict(zip(("1.0", "5.0", "+Inf"), counts, strict=True)))
 
 
-@pytest.mark.parametrize("statement", ["WAITING", "_DELAYED", "_BLOCKED", "RUNNING", "_SCHEDULE_LAG"])
-def test_no_statement_reads_a_whole_table(statement: str) -> None:
+@pytest.mark.parametrize(
+    ("statement", "values"),
+    [
+        (queue_states._KINDS, {"kinds": ["walker"], "counted": 10, "heads": 10}),
+        (queue_states._UNTAKEN, {"queues": ["walkers"], "kinds": ["walker"], "silent": worker_timeout(), "cap": 9}),
+        (hub_metrics._UNREADY, {"counted": 10}),
+    ],
+    ids=["kinds", "untaken", "unready"],
+)
+def test_no_statement_reads_all_runs(statement: PreparedStatement, values: dict[str, Any]) -> None:
     """The table is empty, where PostgreSQL would rather read it from end to end than follow an index."""
     forget_statistics(Run)
-    values: Any = {"kinds": ["walker"], "counted": 10, "heads": 10}
-    with reads_along_indexes(), connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN {getattr(hub_metrics, statement)}", values)
+    with connection.cursor() as cursor:
+        statement.execute(cursor, values, first=PLAN_ONCE)
+        cursor.execute(f"EXPLAIN {statement._execute}", values)
         plan = "\n".join(line for (line,) in cursor.fetchall())
-    assert "Seq Scan" not in plan
-    assert re.search(r"using (run_next|run_delayed|run_blocked|run_leased|schedule_due)", plan), plan
+    assert "on runs_run" in plan
+    assert "Seq Scan on runs_run" not in plan
+    assert "Sort" not in plan
+
+
+def test_how_many_statements_it_takes(scrape: Any, django_assert_max_num_queries: Any) -> None:
+    """However many kinds and queues there are."""
+    scrape()
+    with django_assert_max_num_queries(14):
+        scrape()
 
 
 def test_web_workers_and_beat_are_told_of_by_one_process(hub: Hub) -> None:

@@ -15,7 +15,7 @@ from taskhub.runs import queue as runs
 from taskhub.runs.domain import State
 from taskhub.runs.health import worker_heartbeat
 from taskhub.runs.models import Run
-from taskhub.runs.queue.leases import seconds_untaken
+from taskhub.runs.queue.queue_states import seconds_untaken
 from taskhub.runs.queue.webhook_events import WEBHOOK, address_of, submit_delivery
 from taskhub.runs.queue.worker_process import work
 from taskhub.runs.webhooks.models import DeliveryAttempt, WebhookSecret
@@ -230,9 +230,9 @@ def test_a_receiver_gets_one_delivery_at_a_time(owner: Person, stranger: Person)
     )
     assert "127.0.0.1" not in "".join(run.alone_as for run in claimed)
     Run.objects.update(created_at=timezone.now() - timedelta(hours=1))
-    assert seconds_untaken("webhooks") == 0  # the one that waits can be taken by nobody
+    assert seconds_untaken(["webhooks"])["webhooks"] == 0  # the one that waits can be taken by nobody
     runs.schedule_retry(run=next(run for run in claimed if run.owner_id == owner.user.pk), error={}, seconds=9)
-    assert seconds_untaken("webhooks") > 3000
+    assert seconds_untaken(["webhooks"])["webhooks"] > 3000
     assert (following := claim())
     assert address_of(following)[-1] == "a"
     assert claim() is None

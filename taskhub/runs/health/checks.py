@@ -10,8 +10,7 @@ from django.db.models.functions import Now
 from taskhub.db.refusals import why_refused
 from taskhub.runs.models import Worker, live_workers
 from taskhub.runs.queue.broker import backlog
-from taskhub.runs.queue.leases import seconds_untaken
-from taskhub.runs.run_kinds import all_kinds
+from taskhub.runs.queue.queue_states import seconds_untaken
 from taskhub.runs.scheduler.leadership import is_led
 
 OK = "ok"
@@ -86,11 +85,13 @@ def _why_redis_refuses() -> str:
 
 def _workers() -> dict[str, str]:
     served = {name for queues in live_workers().values_list("queues", flat=True) for name in queues}
-    checks = {f"worker:{name}": _queue(name) if name in served else "no worker" for name in settings.QUEUES}
+    waits = seconds_untaken([name for name in settings.QUEUES if name in served])
+    checks = {f"worker:{name}": _queue(waits.get(name)) for name in settings.QUEUES}
     return checks | {"beat": OK if is_led("beat") else "no leader"}
 
 
-def _queue(name: str) -> str:
+def _queue(seconds: float | None) -> str:
     """Whether work that waits is taken: a worker that says that it lives may do nothing."""
-    waits = max(seconds_untaken(name), *(kind.seconds_untaken() for kind in all_kinds() if kind.queue == name))
-    return f"work waits for {waits:.0f} s, and nobody takes it" if waits > PATIENCE_SECONDS else OK
+    if seconds is None:
+        return "no worker"
+    return f"work waits for {seconds:.0f} s, and nobody takes it" if seconds > PATIENCE_SECONDS else OK

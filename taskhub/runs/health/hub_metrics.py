@@ -6,21 +6,21 @@ that have not ended. So counts of what waits stop at `COUNTED_MAX`, for each kin
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, InterfaceError, connection, transaction
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from taskhub import __version__
-from taskhub.db.plans import reads_along_indexes
+from taskhub.db.plans import PLAN_ONCE
+from taskhub.db.prepared_statements import PreparedStatement, fetch_last
 from taskhub.metrics.reports import ProcessReport, read_reports
 from taskhub.metrics.totals import shared_families
 from taskhub.runs.models import live_workers
-from taskhub.runs.queue.leases import seconds_untaken
-from taskhub.runs.queue.queue_states import HEADS_MAX, RUNNING, WAITING
+from taskhub.runs.queue.queue_states import KindCounts, counts_of_kinds, seconds_untaken
 from taskhub.runs.run_kinds import all_kinds
 from taskhub.runs.scheduler.leadership import is_led
 
@@ -29,19 +29,21 @@ KEPT_SECONDS = 2.0
 OLD_SECONDS = 15.0
 STATEMENT_MILLISECONDS = 2_000  # a database that is worse than that counts as one that does not answer
 
-# What is blocked or suspended has no time, and comes last.
-_DELAYED = """
-SELECT kind, count(*) FROM (
+# By kind: what is blocked, and what waits for something else. What is blocked or suspended has no time, and comes last.
+_UNREADY = PreparedStatement(
+    """
+SELECT kind, false, count(*) FROM (
     SELECT kind, blocked FROM runs_run WHERE NOT ready AND state IN ('PENDING', 'RETRY')
     ORDER BY not_before LIMIT %(counted)s
 ) AS delayed WHERE NOT blocked GROUP BY kind
-"""
-_BLOCKED = """
-SELECT kind, count(*) FROM (
+UNION ALL
+SELECT kind, true, count(*) FROM (
     SELECT kind FROM runs_run WHERE blocked AND finished_at IS NULL
     ORDER BY owner_id, concurrency_key, priority DESC, id LIMIT %(counted)s
 ) AS blocked GROUP BY kind
-"""
+""",
+    counted="int",
+)
 _SCHEDULE_LAG = """
 SELECT coalesce(greatest(0, extract(epoch FROM clock_timestamp() - min(due_at))), 0)::float
 FROM runs_schedule WHERE due_at IS NOT NULL
@@ -85,79 +87,74 @@ def _hub_families() -> Iterator[Metric]:
 
 def _database_families() -> Iterator[Metric]:
     try:
-        with reads_along_indexes(), connection.cursor() as cursor:
+        with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(STATEMENT_MILLISECONDS)])
-            running = _rows(cursor, RUNNING)
-            families = [
-                *_run_families(cursor, {kind: count for kind, count, _ in running}),
-                *_queue_families({kind: held for kind, _, held in running}),
-                *_schedule_families(cursor),
-            ]
+            counts = counts_of_kinds(COUNTED_MAX)
+            families = [*_run_families(cursor, counts), *_queue_families(counts), *_schedule_families(cursor)]
     except (DatabaseError, InterfaceError):
         families = []
     yield _gauge("taskhub_database_up", "1 while PostgreSQL answers.", {(): float(bool(families))})
     yield from families
 
 
-def _run_families(cursor: Any, running: dict[str, int]) -> Iterator[Metric]:
-    queues = {kind.name: kind.queue for kind in all_kinds()}
-    values = {"kinds": list(queues), "counted": COUNTED_MAX, "heads": HEADS_MAX}
-    waiting = {kind: (count, age or 0.0) for kind, count, age in _rows(cursor, WAITING, values)}
-    delayed, blocked = (dict(_rows(cursor, statement, values)) for statement in (_DELAYED, _BLOCKED))
-    labels = {kind: (kind, queue) for kind, queue in queues.items()}
+def _run_families(cursor: Any, counts: Mapping[str, KindCounts]) -> Iterator[Metric]:
+    _UNREADY.execute(cursor, {"counted": COUNTED_MAX}, first=PLAN_ONCE)
+    unready = {(kind, is_blocked): count for kind, is_blocked, count in fetch_last(cursor)}
+    labels = {kind.name: (kind.name, kind.queue) for kind in all_kinds()}
     yield _gauge(
         "taskhub_runs_waiting",
         f"Runs that a worker may take now, counted up to {COUNTED_MAX}.",
-        {labels[kind]: count for kind, (count, _) in waiting.items()},
+        {labels[kind]: counts[kind].waiting for kind in labels},
         *("kind", "queue"),
     )
     yield _gauge(
         "taskhub_runs_waiting_oldest_seconds",
         "For how long the oldest of those waits that are next, one of each owner and priority.",
-        {labels[kind]: age for kind, (_, age) in waiting.items()},
+        {labels[kind]: counts[kind].oldest_seconds or 0.0 for kind in labels},
         *("kind", "queue"),
     )
     yield _gauge(
         "taskhub_runs_delayed",
         f"Runs that wait for their time, their next attempt, or credits; of all kinds {COUNTED_MAX} are counted.",
-        {labels[kind]: delayed.get(kind, 0) for kind in queues},
+        {labels[kind]: unready.get((kind, False), 0) for kind in labels},
         *("kind", "queue"),
     )
     yield _gauge(
         "taskhub_runs_blocked",
         f"Runs that wait for others with their concurrency key; of all kinds {COUNTED_MAX} are counted.",
-        {labels[kind]: blocked.get(kind, 0) for kind in queues},
+        {labels[kind]: unready.get((kind, True), 0) for kind in labels},
         *("kind", "queue"),
     )
     yield _gauge(
         "taskhub_runs_running",
         "Runs that go on.",
-        {labels[kind]: running.get(kind, 0) for kind in queues},
+        {labels[kind]: counts[kind].running for kind in labels},
         *("kind", "queue"),
     )
 
 
-def _queue_families(held: dict[str, int]) -> Iterator[Metric]:
-    """`held` counts the runs that workers hold, by kind."""
-    workers, slots, taken, untaken = (dict.fromkeys(settings.QUEUES, 0.0) for _ in range(4))
+def _queue_families(counts: Mapping[str, KindCounts]) -> Iterator[Metric]:
+    workers, slots, taken = (dict.fromkeys(settings.QUEUES, 0.0) for _ in range(3))
     for worker in live_workers():
         for queue in workers.keys() & worker.queues:
             workers[queue] += 1
             slots[queue] += len(worker.processes)
-    for queue in settings.QUEUES:
-        kinds = [kind for kind in all_kinds() if kind.queue == queue]
-        taken[queue] = sum(held.get(kind.name, 0) + kind.slots_taken() for kind in kinds)
-        untaken[queue] = max([seconds_untaken(queue), *(kind.seconds_untaken() for kind in kinds)])
+    for kind in all_kinds():
+        taken[kind.queue] += counts[kind.name].held + kind.slots_taken()
     yield _gauge("taskhub_queue_workers", "Workers that are alive.", workers, "queue")
     yield _gauge("taskhub_queue_slots", "Runs that the workers can perform at once.", slots, "queue")
     yield _gauge("taskhub_queue_slots_taken", "Slots that have work.", taken, "queue")
     yield _gauge(
-        "taskhub_queue_untaken_seconds", "For how long work waits that a free slot could take.", untaken, "queue"
+        "taskhub_queue_untaken_seconds",
+        "For how long work waits that a free slot could take.",
+        seconds_untaken(settings.QUEUES),
+        "queue",
     )
 
 
 def _schedule_families(cursor: Any) -> Iterator[Metric]:
-    [(lag,)] = _rows(cursor, _SCHEDULE_LAG)
+    cursor.execute(_SCHEDULE_LAG)
+    (lag,) = cursor.fetchone()
     yield _gauge("taskhub_beat_leading", "1 while a beat leads.", {(): float(is_led("beat"))})
     yield _gauge("taskhub_schedule_lag_seconds", "For how long the schedule is due that is due the longest.", {(): lag})
 
@@ -202,9 +199,3 @@ def _gauge(name: str, documentation: str, values: dict[Any, float], *labels: str
     for key, value in values.items():
         family.add_metric([key] if isinstance(key, str) else key, value)
     return family
-
-
-def _rows(cursor: Any, statement: str, values: Any = None) -> list[tuple[Any, ...]]:
-    cursor.execute(statement, values)
-    rows: list[tuple[Any, ...]] = cursor.fetchall()
-    return rows

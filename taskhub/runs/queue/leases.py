@@ -28,7 +28,7 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
-from taskhub.db.plans import ALONG_INDEXES
+from taskhub.db.plans import PLAN_ONCE
 from taskhub.db.prepared_statements import PreparedStatement
 from taskhub.runs.domain import RUNNING, LeaseLost, State
 from taskhub.runs.models import Run, worker_timeout
@@ -65,12 +65,10 @@ _NEXT_OWNER = """
 """
 # What has not begun when it expires never begins; the leader ends it.
 _MAY_BEGIN = "(expires_at IS NULL OR state <> 'PENDING' OR expires_at > clock_timestamp())"
-# The lease of a process that died holds no slot, though it has not run out yet. Where no worker says which processes it
-# has (one of an older version), the cap alone limits an owner.
 _LOCK_CLAIMS = "SELECT pg_advisory_xact_lock(hashtext('runs_run claims'), hashtext(%(queue)s));"
-# The plan of a claim takes longer than the claim. It is made once, and must fit whatever the table will hold: along
-# indexes, and of running runs along that of leases alone.
-_PLAN_ONCE = f"{ALONG_INDEXES}, set_config('plan_cache_mode', 'force_generic_plan', true);"
+# The lease of a process that died holds no slot, though it has not run out yet. Where no worker says which processes it
+# has (one of an older version), the cap alone limits an owner. Of running runs only the index of leases may be read,
+# whatever the table holds.
 SHARES = """
 WITH processes AS (
     SELECT name || ':' || unnest(processes) AS name FROM runs_worker
@@ -100,19 +98,6 @@ _CLAIM_FAIREST = PreparedStatement(
     after="uuid",
     cap="int",
 )
-# Of runs that came back from a lost worker, or were admitted, it is not known since when they wait.
-_SECONDS_UNTAKEN = """
-, waiting AS (
-    SELECT owner_id, coalesce(not_before, created_at) AS since FROM runs_run
-    WHERE ready AND kind = ANY(%(kinds)s) AND (state = 'PENDING' OR not_before IS NOT NULL)
-        AND alone_as NOT IN (SELECT alone_as FROM alone) AND concurrency_key = ''
-    LIMIT 10000
-)
-SELECT extract(epoch FROM clock_timestamp() - min(since))::float FROM waiting
-WHERE (SELECT slots FROM free) > 0 AND owner_id NOT IN (
-    SELECT owner_id FROM held WHERE runs >= %(cap)s OR slots >= (SELECT slots FROM free)
-)
-"""
 _CLAIM_THIS = PreparedStatement(
     _CLAIM.format(
         chosen=f"SELECT id FROM runs_run WHERE ready AND id = %(id)s AND {_MAY_BEGIN} FOR UPDATE SKIP LOCKED"  # noqa: S608
@@ -154,17 +139,7 @@ def claim(*, kind: str, worker: str, after: UUID) -> Run | None:
     queue = kind_of(kind).queue
     values = {"queue": queue, "kinds": kinds_of_queue(queue), "silent": worker_timeout()}
     values |= {"kind": kind, "after": after, "cap": settings.RUN_CAP_PER_OWNER}
-    return _claim(_CLAIM_FAIREST, worker, values, first=_LOCK_CLAIMS + _PLAN_ONCE)
-
-
-def seconds_untaken(queue: str) -> float:
-    """For how long the oldest run has waited that a worker of the queue has a free slot for; 0 where there is none."""
-    kinds = kinds_of_queue(queue)
-    values: Any = {"queue": queue, "kinds": kinds, "silent": worker_timeout(), "cap": settings.RUN_CAP_PER_OWNER}
-    with connection.cursor() as cursor:
-        cursor.execute(SHARES + _SECONDS_UNTAKEN, values)
-        (seconds,) = cursor.fetchone()
-    return seconds or 0.0
+    return _claim(_CLAIM_FAIREST, worker, values, first=_LOCK_CLAIMS + PLAN_ONCE)
 
 
 def claim_this(*, run_id: UUID, worker: str) -> Run | None:
