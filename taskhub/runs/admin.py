@@ -10,8 +10,9 @@ from django.utils.safestring import SafeString, mark_safe
 from django_celery_results.admin import TaskResultAdmin
 from django_celery_results.models import GroupResult, TaskResult
 
+from taskhub.runs.bulk.admin_actions import change_chosen
+from taskhub.runs.bulk.services import Action
 from taskhub.runs.models import Leadership, Run, Worker
-from taskhub.runs.queue import cancel, retry
 from taskhub.runs.run_kinds import all_kinds, kind_or_default
 from taskhub.runs.scheduler import beat_admin  # noqa: F401  (registers its pages)
 from taskhub.runs.scheduler.admin import seconds_between
@@ -130,11 +131,11 @@ class RunAdmin(ReadOnlyAdmin):
 
     @row_action("Cancel the selected runs", "runs.change_run")
     def cancel_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        self.each(request, queryset, lambda run: cancel(run=run), "runs cancelled")
+        change_chosen(self, request, Action.CANCEL, queryset.values_list("pk", flat=True), "runs cancelled")
 
     @row_action("Try the selected runs again", "runs.add_run", asks=True)
     def retry_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        self.each(request, queryset.defer(None), lambda run: retry(run=run), "runs accepted again")
+        change_chosen(self, request, Action.RETRY, queryset.values_list("pk", flat=True), "runs accepted again")
 
 
 def _hidden(text: str, run: Run) -> str:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable
 from functools import wraps
+from itertools import islice
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 from uuid import UUID
@@ -24,6 +25,8 @@ from taskhub.errors import Problem, Rejected
 from taskhub.security.masking import mask, mask_value, secrets_of
 
 COUNTED_MAX = 10_000
+REFUSALS_MAX = 20  # of an action, that are told
+EACH_MAX = 500  # rows that an action looks at while the page waits
 SHOWN_MAX = 100_000  # characters
 NAMED_MAX = 100  # rows, on a page that asks
 
@@ -168,15 +171,24 @@ class BigTableAdmin(admin.ModelAdmin):
         return super().response_action(request, *args, **options)
 
     def each(self, request: HttpRequest, rows: Iterable[Any], act: Callable[[Any], Any], done: str) -> None:
-        """An action on the chosen rows, one after the other; what refuses it is told, and stops no other."""
-        count = 0
-        for row in rows:
+        """An action on the chosen rows, one after the other; what refuses it is told, and stops no other. Where nobody
+        could wait for so many rows, it is done to none."""
+        first = list(rows[: EACH_MAX + 1] if isinstance(rows, QuerySet) else islice(rows, EACH_MAX + 1))
+        if len(first) > EACH_MAX:
+            words = f"Nothing was done: these are more than {EACH_MAX} rows, choose fewer at once."
+            self.message_user(request, words, messages.ERROR)
+            return
+        refusals = []
+        for row in first:
             try:
                 act(row)
-                count += 1
             except Problem as problem:
-                self.message_user(request, f"{row}: {problem.detail}", messages.WARNING)
-        self.message_user(request, f"{count} {done}.")
+                refusals.append(f"{row}: {problem.detail}")
+        for refusal in refusals[:REFUSALS_MAX]:
+            self.message_user(request, refusal, messages.WARNING)
+        if more := len(refusals[REFUSALS_MAX:]):
+            self.message_user(request, f"{more} more were refused.", messages.WARNING)
+        self.message_user(request, f"{len(first) - len(refusals)} {done}.")
 
 
 class ReadOnlyAdmin(BigTableAdmin):

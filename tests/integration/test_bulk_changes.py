@@ -119,7 +119,7 @@ def test_runs_that_are_accepted_after_the_call_are_left_alone(owner: Person) -> 
 def test_what_has_changed_meanwhile_matches_no_more(owner: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the look-up and its turn a run was begun."""
     begun = submit(owner)
-    monkeypatch.setattr(services, "_ids", lambda change: [begun.pk])
+    monkeypatch.setattr(services.BulkChange, "ids", lambda change: [begun.pk])
     ask(owner, "cancel", filter={"state": "PENDING"})
     queue.claim(kind="probe", worker="w@here:1", after=begun.pk)
     assert work(KIND, perform_bulk_change, node="threads@here") == 1

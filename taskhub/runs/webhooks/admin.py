@@ -6,9 +6,10 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from taskhub.runs.bulk.admin_actions import change_chosen
+from taskhub.runs.bulk.services import Action
 from taskhub.runs.queue.webhook_events import address_of
 from taskhub.runs.webhooks.models import DeliveryAttempt
-from taskhub.runs.webhooks.services import send_again
 from taskhub.security.masking import masked_address
 from taskhub.web.admin import WatchedAdmin, row_action, row_link, text_block
 
@@ -54,5 +55,5 @@ class DeliveryAttemptAdmin(WatchedAdmin):
 
     @row_action("Send again", "webhooks.add_deliveryattempt", asks=True)
     def send_again(self, request: HttpRequest, queryset: QuerySet[DeliveryAttempt]) -> None:
-        runs = {attempt.delivery_id: attempt.delivery for attempt in queryset}
-        self.each(request, runs.values(), lambda run: send_again(delivery=run), "deliveries accepted again")
+        ids = queryset.order_by("delivery_id").values_list("delivery_id", flat=True).distinct()
+        change_chosen(self, request, Action.RETRY, ids, "deliveries accepted again")
