@@ -33,7 +33,7 @@ CLOSED_ELSEWHERE = {
 
 
 def main() -> None:
-    gc.disable()  # the models of 80 migrations are made anew again and again, and then this process ends
+    gc.disable()  # migrations make models anew again and again, and then this process ends
     try:
         told = prepare_database()
     except CannotStart as error:

@@ -6,9 +6,11 @@
 import json
 import os
 import re
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psycopg
@@ -29,9 +31,11 @@ from psycopg import sql
 
 from taskhub.accounts.models import User
 from taskhub.accounts.roles import Role
+from taskhub.embedded import client_programs
 from taskhub.runs.scheduler.schedule_arguments import arguments_of
 from taskhub.security.encryption import EncryptedJSONField, EncryptedTextField
 from taskhub.security.sealed_values import SealedJSONField
+from tests import migrated_home
 from tests.conftest import ROOT, Person
 from tests.hub import PASSWORD
 from tests.upgrade_dump import API_KEY, SECRET_KEY
@@ -102,6 +106,30 @@ def test_every_row_is_there() -> None:
     tables = [model._meta.db_table for app in PRODUCT for model in apps.get_app_config(app).get_models()]
     assert {table for table in tables if WRITTEN[table]} > GRANTED - {"walkers_graph"}
     assert {table: rows(table).count() for table in tables} == {table: WRITTEN[table] for table in tables}
+
+
+def test_a_new_database_is_the_same() -> None:
+    """Migrations are squashed for it: whoever changes what a migration makes changes it in both."""
+    name = f"new_{uuid4().hex}"
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as server:
+        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            migrated_home.restore(address_of(name))
+            assert schema_of(connection.settings_dict["NAME"]) == schema_of(name)
+        finally:
+            server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def schema_of(name: str) -> list[str]:
+    """The lines of a dump, without casts and brackets, which PostgreSQL writes otherwise once it has read them."""
+    command = [client_programs("pg_dump")[-1][1], "--schema-only", "--no-owner", "--restrict-key=0", address_of(name)]
+    dumped = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "CREATE TABLE public.runs_run" in dumped
+    return [re.sub(r"::(character varying|text)(\[\])?|[()]", "", line).strip() for line in dumped.splitlines()]
+
+
+def address_of(name: str) -> str:
+    return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
 
 
 def test_permissions_follow_their_models() -> None:
