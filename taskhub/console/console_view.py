@@ -35,11 +35,13 @@ class ConsoleView(View):
     `is_open`: for those who have not signed in, too. `for_staff`: for staff alone; to others it is not there.
     `throttle_scope` is the rate by which its POSTs are counted, if not those of all calls; `role_scope` what these need
     of a role, where `is_own_account` does not say that they change nothing but the account of who sends them.
+    `is_form`: there is nothing but a form, so the page is opened by those alone who may send it.
     """
 
     is_open: ClassVar[bool] = False
     for_staff: ClassVar[bool] = False
     is_own_account: ClassVar[bool] = False
+    is_form: ClassVar[bool] = False
     role_scope: KeyScope = KeyScope.MANAGE
     throttle_scope: str | None = None
 
@@ -71,7 +73,8 @@ class ConsoleView(View):
         if self.is_open or request.user.is_authenticated:
             if self.for_staff and not getattr(request.user, "is_staff", False):
                 raise NotFound(f"There is nothing at {request.path}.")
-            scope = KeyScope.READ if request.method in READING_METHODS else self.role_scope
+            is_read = request.method in READING_METHODS and not self.is_form
+            scope = KeyScope.READ if is_read else self.role_scope
             admit(request.user, scope, to_own_account=self.is_open or self.is_own_account)
             return None
         return way_to_sign_in(request)

@@ -31,6 +31,7 @@ from taskhub.security.scopes import KeyScope
 class StartCrawlerView(ConsoleView):
     """A form for one task, with the crawler's parameters; those that are changed lie over them."""
 
+    is_form = True
     role_scope = KeyScope.RUN
 
     def get(self, request: HttpRequest, fid: UUID) -> HttpResponse:
@@ -67,6 +68,8 @@ def _start_page(
 
 class NewCrawlerView(ConsoleView):
     """A form for a new crawler of an external."""
+
+    is_form = True
 
     def get(self, request: HttpRequest, fid: UUID) -> HttpResponse:
         external = _visible_external(request, fid)
@@ -108,6 +111,8 @@ def _chosen_stream(external: External, fid: str) -> Stream:
 
 class ChangeCrawlerView(ConsoleView):
     """A form for a crawler as it is to be from now on."""
+
+    is_form = True
 
     def get(self, request: HttpRequest, fid: UUID) -> HttpResponse:
         crawler = visible_crawler(request.user, fid)

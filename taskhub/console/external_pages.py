@@ -79,6 +79,8 @@ def _visible_external(request: HttpRequest, fid: UUID) -> External:
 class NewExternalView(ConsoleView):
     """A form that registers a crawler program."""
 
+    is_form = True
+
     def get(self, request: HttpRequest) -> HttpResponse:
         return _page(request, None, _form({}))
 
@@ -88,6 +90,8 @@ class NewExternalView(ConsoleView):
 
 class ChangeExternalView(ConsoleView):
     """A form for an external as it is to be from now on. Headers and secrets in it are stars, for what is stored."""
+
+    is_form = True
 
     def get(self, request: HttpRequest, fid: UUID) -> HttpResponse:
         external = _visible_external(request, fid)

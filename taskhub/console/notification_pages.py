@@ -46,6 +46,8 @@ class RuleListView(ConsoleView):
 
 
 class NewRuleView(ConsoleView):
+    is_form = True
+
     def get(self, request: HttpRequest) -> HttpResponse:
         return _form(request, RuleEntry(viewer=request.user, initial={"email": getattr(request.user, "email", "")}))
 
@@ -57,6 +59,8 @@ class NewRuleView(ConsoleView):
 
 
 class ChangeRuleView(ConsoleView):
+    is_form = True
+
     def get(self, request: HttpRequest, rule_id: int) -> HttpResponse:
         rule = services.visible_rule(rule_id=rule_id, user=request.user)
         return _form(

@@ -119,6 +119,7 @@ class CancelView(ConsoleView):
 class AgainView(ConsoleView):
     """A form with which a run is tried again, as it was, and by its owner with other arguments."""
 
+    is_form = True
     role_scope = KeyScope.RUN
 
     def get(self, request: HttpRequest, run_id: UUID) -> HttpResponse:

@@ -28,6 +28,8 @@ COLUMNS_MAX = 12
 class LookView(ConsoleView):
     """A form for an address, for which payloads are suggested, and one for a payload, which is tried or kept."""
 
+    is_form = True
+
     def get(self, request: HttpRequest) -> HttpResponse:
         return render(request, "console/look.html", {"sent": {}})
 

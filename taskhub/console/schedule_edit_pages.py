@@ -28,6 +28,8 @@ SHARED_TIMES = ("timezone", "start", "end", "one_off")  # whatever the sort of t
 class NewScheduleView(ConsoleView):
     """What may be started; once `kind`, and `of` of that kind, are chosen the form."""
 
+    is_form = True
+
     def get(self, request: HttpRequest) -> HttpResponse:
         if "kind" not in request.GET:
             return render(request, "console/schedule_starts.html", {"starts": read_starts(request.user)})
@@ -41,6 +43,8 @@ class NewScheduleView(ConsoleView):
 
 
 class ChangeScheduleView(ConsoleView):
+    is_form = True
+
     def get(self, request: HttpRequest, schedule_id: int) -> HttpResponse:
         schedule = visible_schedule(schedule_id=schedule_id, user=request.user)
         return _page(request, ScheduleEntry(initial=initial_entry(schedule, request.user)), schedule)

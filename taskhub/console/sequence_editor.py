@@ -43,6 +43,8 @@ ACTION_SCOPES = {
 class SequenceEditorView(AuthorView):
     """The editor, of a new sequence or of a stored one. `recipe` and `version` in the query say with what it begins."""
 
+    is_form = True
+
     @property
     def role_scope(self) -> KeyScope:  # type: ignore[override]
         return ACTION_SCOPES.get(self.request.POST.get("action", ""), KeyScope.MANAGE)

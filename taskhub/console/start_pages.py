@@ -30,6 +30,9 @@ _OPTIONS = ObjectSchema("StartOptions", {**FIELDS, **_MORE})
 class StartView(ConsoleView):
     """The walkers of each app with their descriptions; those that come with the hub stand last."""
 
+    is_form = True
+    role_scope = KeyScope.RUN
+
     def get(self, request: HttpRequest) -> HttpResponse:
         sentinels = [sentinel for sentinel in all_sentinels() if sentinel.name != GLOBAL]
         sentinels.sort(key=lambda sentinel: sentinel.name == BUNDLED)
@@ -40,6 +43,7 @@ class StartView(ConsoleView):
 class StartWalkerView(ConsoleView):
     """A form for one walker, of the sentinel that `snt` in the query names; what is sent is a run in the background."""
 
+    is_form = True
     role_scope = KeyScope.RUN
 
     def get(self, request: HttpRequest, walker: str) -> HttpResponse:

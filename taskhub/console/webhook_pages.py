@@ -89,6 +89,8 @@ class ReceiverForm(PlacedForm):
 class SendTestView(ConsoleView):
     """Sends a test to an address."""
 
+    is_form = True
+
     def get(self, request: HttpRequest) -> HttpResponse:
         return render(request, "console/webhook_test.html", {"form": ReceiverForm()})
 

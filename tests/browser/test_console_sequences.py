@@ -1,7 +1,6 @@
 """The editor of sequences in a real browser: what somebody sees while a sequence is written, tried and stored."""
 
 import json
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -19,7 +18,7 @@ def text_of(page: Page) -> str:
     return page.get_by_label("Sequence", exact=True).input_value()
 
 
-def test_a_sequence_is_written_mended_tried_run_and_stored(visit: Visit, hub: Hub, tmp_path: Path) -> None:
+def test_a_sequence_is_written_mended_tried_run_and_stored(visit: Visit, hub: Hub) -> None:
     page = visit.page
     sign_in(page, hub, hub.admin.email)
     page.goto(f"{hub.url}/console/sequences/new")
@@ -39,7 +38,7 @@ def test_a_sequence_is_written_mended_tried_run_and_stored(visit: Visit, hub: Hu
         expect(page.locator(".editor-fault")).to_have_text('"timeuot": 3')
         expect(page.locator(".editor-numbers b")).to_have_text("3")
         expect(editor).to_have_attribute("aria-invalid", "true")
-        check(page, visit, tmp_path, "faulty")
+        check(visit, "faulty")
 
         faults.get_by_role("button").click()
         page.keyboard.type('"timeout": 3')  # in place of what is marked
@@ -65,7 +64,7 @@ def test_a_sequence_is_written_mended_tried_run_and_stored(visit: Visit, hub: Hu
         expect(beside.locator(".state")).to_have_text("success", timeout=PATIENCE)
         expect(beside).to_contain_text("Ada", timeout=PATIENCE)
         expect(beside.locator(".requests li")).to_have_count(2)
-        check(page, visit, tmp_path, "tried")
+        check(visit, "tried")
 
         page.get_by_text("Begin with a recipe, or import").click()
         written = text_of(page)
@@ -83,7 +82,7 @@ def test_a_sequence_is_written_mended_tried_run_and_stored(visit: Visit, hub: Hu
         page.get_by_role("button", name="Save", exact=True).click()
         page.wait_for_url(f"{hub.url}/console/sequences/stored/browser-test")
         expect(page.get_by_label("What it does")).to_have_value(written)
-        check(page, visit, tmp_path, "stored")
+        check(visit, "stored")
         page.get_by_role("button", name="Delete").click()
         page.get_by_role("button", name="Delete it").click()
         expect(page.get_by_text("browser-test is deleted.")).to_be_visible()
