@@ -73,7 +73,7 @@ class SequenceResumptionView(SequenceView):
 def _persistence(sent: dict[str, Any]) -> dict[str, Any]:
     for name in sent.keys() - {"persistence"}:
         raise invalid(f"/{name[:100]}", "There is no such name here.")
-    persistence = sent.get("persistence") or {}
+    persistence = {} if sent.get("persistence") is None else sent["persistence"]
     if not isinstance(persistence, dict):
         raise invalid("/persistence", "This is an object.")
     return persistence

@@ -103,6 +103,14 @@ class Block(Scope):
         return self.progress
 
     @property
+    def has_all_items(self) -> bool:
+        """Whether the step's loop has taken as many items as it takes at most, on all pages together."""
+        loop = self.steps[self.step_index].loop
+        if loop is None or loop.max_items is None:
+            return False
+        return (self.progress.taken if self.progress else 0) + (self.group.drawn if self.group else 0) >= loop.max_items
+
+    @property
     def item_path(self) -> str:
         """The path of the next item."""
         loop = self.steps[self.step_index].loop

@@ -8,6 +8,8 @@ from sequences.domain.validation_errors import StepFailure
 from taskhub.error_texts import message_of
 from taskhub.errors import Failed
 
+_NOT_SHOWN = "The step is sensitive: no more is shown."
+
 
 class SequenceStopped(Failed):
     """A sequence that did not reach its end. `path` is the step's, `persistence` what was saved so far."""
@@ -26,11 +28,13 @@ class BudgetExceeded(StepFailure):
 
 
 class ResponseFailure(StepFailure):
-    """A response that is not what its step needs. `place` is what asked for more, such as `expect.status`."""
+    """A response that is not what its step needs. `place` is what asked for more, such as `expect.status`; `plain` says
+    why without anything of the response."""
 
     def __init__(self, response: StepResponse, message: str, place: str = "", reason: str = "") -> None:
         super().__init__(message)
         self.place = place
+        self.plain = f"The answer, of status {response.status}, is not what the step needs."
         self.value = {"status": response.status, "message": reason or message, "body": response.value}
 
 
@@ -38,7 +42,9 @@ def status_failure(response: StepResponse, place: str = "", wanted: str = "") ->
     """The failure of a status of 400 or more, or of one that was not expected."""
     reason = response.message or f"HTTP {response.status}"
     message = f"The answer was {response.status}" + (f": {response.message}" if response.message else ".")
-    return ResponseFailure(response, message + wanted, place, reason)
+    if wanted:
+        message = f"{message.rstrip('.')}. {wanted}"
+    return ResponseFailure(response, message, place, reason)
 
 
 @dataclass(slots=True)
@@ -54,11 +60,17 @@ class StepError:
     final: bool = False
 
     @classmethod
-    def of(cls, path: str, error: Exception) -> "StepError":
-        """The value is `{status, message, body}` where there was an answer, else `{worker_error}`."""
+    def of(cls, path: str, error: Exception, *, sensitive: bool = False) -> "StepError":
+        """The value is `{status, message, body}` where there was an answer, else `{worker_error}`.
+
+        The message of a `sensitive` step quotes nothing that it sent or got: it becomes that of the run.
+        """
         message = message_of(error)
         if isinstance(error, ResponseFailure):
+            message = f"{error.plain} {_NOT_SHOWN}" if sensitive else message
             return cls(f"{path}.{error.place}" if error.place else path, message, error.value)
+        if sensitive and isinstance(error, StepFailure) and not isinstance(error, BudgetExceeded):
+            message = f"It cannot be carried out. {_NOT_SHOWN}"
         return cls(path, message, {"worker_error": message}, final=isinstance(error, BudgetExceeded))
 
     @property

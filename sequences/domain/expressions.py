@@ -112,6 +112,8 @@ def _read_value(bare: str, *, constants: bool) -> Expression:
     if secret := _SECRET.fullmatch(bare):
         name = secret[1]
         return Expression(lambda scope: scope.context.secret(name), frozenset({"secret"}))
+    if bare == "secret" or bare.startswith("secret."):
+        raise InvalidSyntax(f"{bare[:100]!r}: a secret is secret.NAME, a name of letters, digits and _.")
     reader = _ExpressionParser(bare)
     expression = reader.expression()
     if reader.at < len(bare):
@@ -135,13 +137,14 @@ def _applied(function_: TextFunction, value: Expression, arguments: list[Express
     def apply(scope: Scope) -> Any:
         return compute(scope, evaluate(scope), *[part(scope) for part in parts])
 
-    def apply_to_secret(scope: Scope) -> Any:
-        made = apply(scope)
-        for text in made if isinstance(made, list) else [made]:
-            scope.context.hide(text if isinstance(text, str) else "")
+    def apply_and_hide(scope: Scope) -> Any:
+        given = evaluate(scope)
+        made = compute(scope, given, *[part(scope) for part in parts])
+        if scope.context.holds_secret(given):
+            scope.context.hide_all(made)
         return made
 
-    return Expression(apply_to_secret if "secret" in roots and not function_.hashes else apply, roots)
+    return Expression(apply_and_hide if function_.rewrites else apply, roots)
 
 
 class _ExpressionParser:

@@ -35,7 +35,8 @@ Compute = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class TextFunction:
-    """`compute(scope, value, *arguments)`, with how many arguments. `hashes`: its value does not tell what it is of.
+    """`compute(scope, value, *arguments)`, with how many arguments. `rewrites`: its value tells what it is of, in
+    another form.
 
     `check(*arguments)` raises `InvalidSyntax` for arguments that stand in the sequence as they are.
     """
@@ -43,7 +44,7 @@ class TextFunction:
     compute: Compute
     least: int = 0
     most: int = 0
-    hashes: bool = False
+    rewrites: bool = True
     check: Callable[..., None] = lambda *arguments: None
 
 
@@ -223,7 +224,7 @@ def _shift(shift: Any) -> timedelta:
 
 
 FUNCTIONS: dict[str, TextFunction] = {
-    "default": TextFunction(_default, 1, 1),
+    "default": TextFunction(_default, 1, 1, rewrites=False),
     "json": TextFunction(_json),
     "parse_json": TextFunction(_parse_json),
     "base64": TextFunction(_base64),
@@ -232,17 +233,17 @@ FUNCTIONS: dict[str, TextFunction] = {
     "lower": TextFunction(lambda scope, value: _text(scope, value).lower()),
     "upper": TextFunction(lambda scope, value: _text(scope, value).upper()),
     "trim": TextFunction(lambda scope, value: _text(scope, value).strip()),
-    "length": TextFunction(_length),
+    "length": TextFunction(_length, rewrites=False),
     "join": TextFunction(_join, 0, 1),
     "split": TextFunction(_split, 0, 1),
-    "first": TextFunction(_end(0)),
-    "last": TextFunction(_end(-1)),
+    "first": TextFunction(_end(0), rewrites=False),
+    "last": TextFunction(_end(-1), rewrites=False),
     "int": TextFunction(_int),
     "float": TextFunction(_float),
     "round": TextFunction(_round, 0, 1),
     "add": TextFunction(_add, 1, 1),
-    "sha256": TextFunction(_sha256, hashes=True),
-    "hmac_sha256": TextFunction(_hmac_sha256, 1, 1, hashes=True),
+    "sha256": TextFunction(_sha256, rewrites=False),
+    "hmac_sha256": TextFunction(_hmac_sha256, 1, 1, rewrites=False),
     "date": TextFunction(_date, 0, 2, check=_check_date),
 }
 

@@ -127,9 +127,9 @@ class ItemGroup(Group):
         return strand
 
     def _draw(self) -> "Strand | None":
-        if self.loop.max_items is not None and self.drawn >= self.loop.max_items:
-            return None
         block = self.block
+        if block.has_all_items:
+            return None
         try:
             inner = self.parent.next_item(block)
         except BudgetExceeded as error:
@@ -158,7 +158,7 @@ class CallGroup(Group):
         del self.active[strand.number]
         if strand.error:
             self.failed = (0, strand.error)
-        self.values = [strand]
+        self.ended[strand.number] = strand  # until its parent goes on: what it has come to is part of the state
 
     def wants(self, strand: "Strand") -> bool:
         return True

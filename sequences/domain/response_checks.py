@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 
 from sequences.domain.blocks import Block
 from sequences.domain.errors import BudgetExceeded, ResponseFailure, status_failure
-from sequences.domain.exchange import SendFailed, StepResponse
+from sequences.domain.exchange import SendFailed, StepRecord, StepResponse
 from sequences.domain.json_values import ValueTooLarge, kind, weigh
 from sequences.domain.steps import REPEATABLE, Expect, Paginate, Retry, Until
 
@@ -42,7 +42,7 @@ def check_response(response: StepResponse, expect: Expect | None, block: Block) 
         if response.status >= 400:
             raise status_failure(response)
     elif response.status not in expect.statuses:
-        raise status_failure(response, "expect.status", " Another status was expected.")
+        raise status_failure(response, "expect.status", "Another status was expected.")
     if response.fault:
         raise ResponseFailure(response, response.fault)
     if expect is None:
@@ -50,7 +50,8 @@ def check_response(response: StepResponse, expect: Expect | None, block: Block) 
     for place, name, comparisons in expect.headers:
         value = response.headers.get(name)
         if not all(test(value, block) for test in comparisons):
-            raise ResponseFailure(response, f"The header {name[:100]} of the answer is not what was expected.", place)
+            given = f"is {value[:200]!r}" if value is not None else "is not there"
+            raise ResponseFailure(response, f"The header {name[:100]} of the answer {given}: not as expected.", place)
     with seeing(block, response.value):
         for place, holds in expect.filters:
             if not holds(block):
@@ -87,8 +88,11 @@ def may_retry(retry: Retry, method: str, error: Exception, response: StepRespons
     return isinstance(error, ResponseFailure) and response is not None and response.status in retry.statuses
 
 
-def take_page(paginate: Paginate, response: StepResponse, address: str, room: int, block: Block) -> list[Any]:
-    """The items of a page; the block's progress then tells of the next page, or of none."""
+def take_page(
+    paginate: Paginate, response: StepResponse, record: StepRecord, address: str, room: int, block: Block
+) -> list[Any]:
+    """The items of a page; the block's progress then tells of the next page, or of none, and the record of those that
+    are left out."""
     progress = block.begun()
     with seeing(block, response.value):
         items = paginate.items(block)
@@ -100,6 +104,9 @@ def take_page(paginate: Paginate, response: StepResponse, address: str, room: in
     progress.page += 1
     progress.items += len(items)
     progress.next_page = following if items and progress.page < paginate.max_pages else None
+    if items and following is not None and progress.next_page is None:
+        left_out = f"There may be more pages: 'max_pages' is {paginate.max_pages}."
+        record.note = f"{record.note} {left_out}".strip()
     try:
         progress.size += weigh(items, room - progress.size, "The pages")
     except ValueTooLarge:

@@ -19,7 +19,7 @@ class RunContext:
 
     `run` is what `run` stands for: `{id, attempt, due_at, schedule, owner}`. `now()` gives a time as in RFC 3339,
     `new_id()` a UUID as text. `secret(name)` gives the value of a secret, or raises `StepFailure`; `hide(text)` is told
-    each text that was made of one. `holds_secret(text)`: one that was read stands in the text.
+    each text that was made of one. `holds_secret(value)`: one stands in a JSON value, or something that is sensitive.
     """
 
     run: dict[str, Any] = field(default_factory=dict)
@@ -27,7 +27,15 @@ class RunContext:
     new_id: Callable[[], str] = lambda: "00000000-0000-0000-0000-000000000000"
     secret: Callable[[str], str] = _no_secret
     hide: Callable[[str], None] = lambda text: None
-    holds_secret: Callable[[str], bool] = lambda text: False
+    holds_secret: Callable[[Any], bool] = lambda value: False
+
+    def hide_all(self, value: Any) -> None:
+        """Hides the texts in a JSON value, and its numbers as the texts that they would be."""
+        if isinstance(value, dict | list):
+            for inner in value.values() if isinstance(value, dict) else value:
+                self.hide_all(inner)
+        elif value is not None and not isinstance(value, bool):
+            self.hide(str(value))
 
 
 NO_CONTEXT = RunContext()

@@ -1,8 +1,8 @@
 """The state of strands as JSON, so that another worker can go on from there.
 
-Values, which may be large and never change, are kept apart, by their place and a key there: so each is stored once. A
-key begins with where its strand is: with nothing for the first one, and for those of a group with the number of the
-block that waits for them, and their own.
+Values, which may be large and never change, are kept apart, by their place and a key there: so each is stored once. At
+the places of `GROWING` they are lists to which more is only added. A key begins with where its strand is: with nothing
+for the first one, and for those of a group with the number of the block that waits for them, and their own.
 """
 
 from typing import Any
@@ -14,14 +14,15 @@ from sequences.domain.groups import BranchGroup, CallGroup, Group, ItemGroup
 from sequences.domain.steps import CALL, PARALLEL
 from sequences.domain.strands import Strand
 
-VERSION, READABLE = 2, frozenset({1, 2})
+VERSION, READABLE = 3, frozenset({1, 2, 3})
 
 Values = dict[str, dict[str, Any]]
 State = dict[str, Any]
 
-CURRENT, ITEMS, BEFORE, ANSWER, PAGES, COLLECTED, SAVED, LAST, ERRORS = (
-    "current", "items", "before", "answer", "pages", "collected", "saved", "last", "errors"
+CURRENT, ITEMS, BEFORE, ANSWER, PAGES, COLLECTED, SAVED, LAST, GATHERED, ERRORS = (
+    "current", "items", "before", "answer", "pages", "collected", "saved", "last", "gathered", "errors"
 )  # fmt: skip
+GROWING = frozenset({PAGES, COLLECTED, GATHERED})
 
 
 def strand_state(strand: Strand, key: str, values: Values) -> State:
@@ -123,10 +124,8 @@ def _restore_value(block: Block, state: State, place: str, key: str, values: Val
 
 
 def _progress_state(block: Block, progress: StepProgress, key: str, values: Values) -> State:
-    for number, page in enumerate(progress.pages):
-        _put(values, PAGES, f"{key}/{number}", page)
-    for number, value in enumerate(progress.collected):
-        _put(values, COLLECTED, f"{key}/{number}", value)
+    _put(values, PAGES, key, progress.pages)
+    _put(values, COLLECTED, key, progress.collected)
     return {
         "attempt": progress.attempt,
         "polls": progress.polls,
@@ -147,9 +146,17 @@ def _restore_progress(block: Block, state: State, key: str, values: Values) -> S
     progress.attempt, progress.polls, progress.delay = int(state["attempt"]), int(state["polls"]), float(state["delay"])
     progress.page, progress.next_page = int(state["page"]), state["next_page"]
     progress.items, progress.size, progress.taken = int(state["items"]), int(state["size"]), int(state["taken"])
-    progress.pages = [values[PAGES][f"{key}/{number}"] for number in range(state["pages"])]
-    progress.collected = [values[COLLECTED][f"{key}/{number}"] for number in range(state["collected"])]
+    progress.pages = _restore_list(values, PAGES, key, state["pages"])
+    progress.collected = _restore_list(values, COLLECTED, key, state["collected"])
     return progress
+
+
+def _restore_list(values: Values, place: str, key: str, count: int) -> list[Any]:
+    """The first values of a list; it may have grown since the rest of the state was stored."""
+    restored: list[Any] = values[place][key][:count] if count else []
+    if len(restored) < count:
+        raise ValueError("a list that is shorter than it was")
+    return restored
 
 
 def _restore_block(strand: Strand, block: Block, state: State, key: str, values: Values) -> None:
@@ -187,8 +194,7 @@ def _reopen_inner_block(outer: Block, values: Values, key: str) -> Block:
 
 
 def _group_state(group: Group, key: str, values: Values) -> State:
-    for number, value in enumerate(group.values):
-        _put(values, LAST, f"{key}/{number}", value)
+    _put(values, GATHERED, key, group.values)
     failed = group.failed
     return {
         "drawn": group.drawn,
@@ -228,7 +234,10 @@ def _restore_saved(persistence: Persistence, state: Any, key: str, values: Value
 def _restore_group(strand: Strand, block: Block, state: State, key: str, values: Values) -> Group:
     group = _empty_group(strand, block, state["version"])
     group.drawn, group.merged = int(state["drawn"]), int(state["merged"])
-    group.values = [values[LAST][f"{key}/{number}"] for number in range(state["values"])]
+    if GATHERED in values or not state["values"]:
+        group.values = _restore_list(values, GATHERED, key, state["values"])
+    else:  # of an older version
+        group.values = [values[LAST][f"{key}/{number}"] for number in range(state["values"])]
     _restore_saved(group.persistence, state["saved"], f"{key}/", values)
     if state["failed"]:
         number, failure = state["failed"]

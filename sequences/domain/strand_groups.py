@@ -30,7 +30,8 @@ class GroupStrand(RequestStrand):
             if step.action == SLEEP:
                 seconds = step.sleep.render(block)
                 if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
-                    raise StepFailure(f"'sleep' is a number of seconds, not {kind(seconds)}.")
+                    given = f"{seconds:g}" if kind(seconds) == "number" else kind(seconds)
+                    raise StepFailure(f"'sleep' is a number of seconds, from 0 on, not {given}.")
                 self._pause(seconds)
                 return True
             block.save_to = render_name(step.save_to, block)
@@ -93,8 +94,7 @@ class GroupStrand(RequestStrand):
             return True
         progress = block.begun() if loop.max_items is not None or loop.collect is not None else None
         try:
-            full = progress is not None and loop.max_items is not None and progress.taken >= loop.max_items
-            inner = None if full else self.next_item(block)
+            inner = None if block.has_all_items else self.next_item(block)
             if inner is None:
                 self._end_loop(block)
                 return False
@@ -110,13 +110,13 @@ class GroupStrand(RequestStrand):
         return False
 
     def _end_loop(self, block: Block) -> None:
-        """Saves what was collected, and goes on to the next page if there is one."""
+        """Saves what was collected, and goes on to the next page if there is one and more items are wanted."""
         step, progress = block.step, block.progress
         block.items = None
         if progress is None:
             return
         try:
-            if progress.next_page is not None:
+            if progress.next_page is not None and not block.has_all_items:
                 block.phase = Phase.READY
                 return
             if step.loop and step.loop.collect is not None:
@@ -153,7 +153,7 @@ class GroupStrand(RequestStrand):
             try:
                 self._complete(step, block, value)
             except StepFailure as error:
-                self.error, block.current = StepError.of(block.path, error), before
+                self.error, block.current = StepError.of(block.path, error, sensitive=step.sensitive), before
         record.error = self.error.message if self.error else None
         self._store(record)
 
@@ -173,5 +173,5 @@ class GroupStrand(RequestStrand):
             reset_allowances(scope, self.environment.limits)
             return {name: template.render(scope) for name, template in outputs.items()}
         except StepFailure as error:
-            self.error = StepError.of(f"{block.path}.call", error)
+            self.error = StepError.of(f"{block.path}.call", error, sensitive=step.sensitive)
             return None

@@ -143,6 +143,8 @@ class RecordedStrand:
             assigned = [(render_name(name, block), value.render(block)) for name, value in step.assign]
             for name, new in assigned:
                 self.persistence.save(name or "", new, sensitive=step.sensitive)
+                if step.sensitive:
+                    block.context.hide_all(new)
         if step.loop and not (step.plan and step.plan.paginate):
             block.items = step.loop.items(block)
 
@@ -155,7 +157,7 @@ class RecordedStrand:
 
     def _end_in_error(self, block: Block, record: StepRecord, error: Exception, started: float) -> None:
         """Ends the step's attempt in an error that is not tried again."""
-        self.error = StepError.of(block.path, error)
+        self.error = StepError.of(block.path, error, sensitive=block.step.sensitive)
         place = getattr(error, "place", "")
         record.error = f"{place}: {self.error.message}" if place else self.error.message
         record.duration_ms = self._milliseconds(started)

@@ -90,7 +90,7 @@ class RequestStrand(RecordedStrand):
     ) -> None:
         assert plan.paginate
         room = self.environment.limits.persistence
-        items = take_page(plan.paginate, response, outgoing.request.address, room, block)
+        items = take_page(plan.paginate, response, outgoing.record, outgoing.request.address, room, block)
         progress = block.begun()
         progress.attempt, progress.polls = 1, 0
         if step.loop:

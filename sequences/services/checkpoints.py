@@ -1,7 +1,7 @@
 """Stores a run's state and loads it again: the values that it holds apart from its position.
 
-Values never change while a run goes on, so each is stored once: a loop of ten thousand requests over a large list
-costs no more than the list and ten thousand short states.
+Values never change while a run goes on, so each is stored once, and of lists that grow only what is new: a loop of ten
+thousand requests over a large list costs no more than the list and ten thousand short states.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import connection
 
+from sequences.domain.states import GROWING
 from sequences.models import Checkpoint, CheckpointValue
 from taskhub.runs.models import Run
 
@@ -30,14 +31,21 @@ class CheckpointStore:
     def __init__(self, run: Run, stored: Mapping[Key, Any]) -> None:
         self._run = run
         self._stored = dict(stored)
+        self._lists: dict[Key, tuple[list[Any], int]] = {}  # how much of them is stored
 
     def store(self, state: dict[str, Any]) -> None:
         """Stores a checkpoint of the interpreter."""
         values = values_of(state)
         position = {key: value for key, value in state.items() if key not in ("persistence", "values")}
         new = {key: value for key, value in values.items() if self._stored.get(key, _MISSING) is not value}
+        grown: dict[Key, Any] = {}
+        for (place, key), items in lists_of(state).items():
+            known, count = self._lists.get((place, key), (None, 0))
+            begin = count if known is items else 0
+            grown |= {(place, f"{key}/{number}"): items[number] for number in range(begin, len(items))}
+            self._lists[place, key] = items, len(items)
         CheckpointValue.objects.bulk_create(
-            [_row(self._run, key, value) for key, value in new.items()],
+            [_row(self._run, key, value) for key, value in (new | grown).items()],
             update_conflicts=True,
             unique_fields=["run", "digest"],
             update_fields=["value"],
@@ -63,15 +71,33 @@ def load_state(run: Run, persistence: Mapping[str, Any]) -> dict[str, Any] | Non
         return None
     state: dict[str, Any] = json.loads(checkpoint.state)
     values: dict[str, dict[str, Any]] = {PERSISTENCE: dict(persistence)}
+    members: dict[Key, dict[int, Any]] = {}
     for row in CheckpointValue.objects.filter(run=run).order_by("pk"):
-        values.setdefault(row.place, {})[row.key] = row.value
+        if row.place in GROWING:
+            key, _, number = row.key.rpartition("/")
+            members.setdefault((row.place, key), {})[int(number)] = row.value
+        else:
+            values.setdefault(row.place, {})[row.key] = row.value
+    for (place, key), numbered in members.items():
+        values.setdefault(place, {})[key] = [numbered[number] for number in sorted(numbered)]
     return {**state, "persistence": values.pop(PERSISTENCE), "values": values}
 
 
 def values_of(state: Mapping[str, Any]) -> dict[Key, Any]:
-    """The values in a checkpoint of the interpreter, by their place and their key there."""
+    """The values in a checkpoint of the interpreter, by their place and their key there; without lists that grow."""
     places = {PERSISTENCE: state["persistence"], **state["values"]}
-    return {(place, key): value for place, values in places.items() for key, value in values.items()}
+    return {
+        (place, key): value for place, values in places.items() if place not in GROWING for key, value in values.items()
+    }
+
+
+def lists_of(state: Mapping[str, Any]) -> dict[Key, list[Any]]:
+    """The lists in a checkpoint to which more is only added."""
+    return {
+        (place, key): items
+        for place in GROWING & state["values"].keys()
+        for key, items in state["values"][place].items()
+    }
 
 
 def delete_state(run: Run) -> None:

@@ -1,9 +1,8 @@
 """Records steps: request and response without secrets, cut at a limit."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
-from urllib.parse import quote
 from uuid import UUID
 
 from django.conf import settings
@@ -18,15 +17,18 @@ from taskhub.security.masking import (
     SHORTEST,
     hide,
     hide_from_now,
+    is_number,
     mask,
     mask_texts,
     mask_value,
     secrets_of,
     texts_of,
+    written_forms,
 )
 
 Row = tuple[Any, ...]
 HIDDEN_MAX = 500  # texts of one sensitive step that are looked for elsewhere
+DIGITS_MIN = 6  # of a number of a sensitive step that is looked for elsewhere: years and counts are not
 
 COLUMNS = (
     "run_id, number, path, title, method, url, status, duration_ms, error, note, attempt, skipped, again, sent, answer"
@@ -42,8 +44,9 @@ class StepRecorder:
 
     def __init__(self, run: Run, values: Any) -> None:
         self._run = run
-        self._secrets = _with_quoted(secrets_of(values))
-        self._hidden: frozenset[str] = frozenset()
+        self._secrets = written_forms(secrets_of(values))
+        self._hidden: frozenset[str] = frozenset()  # in all forms in which they are written
+        self._known: frozenset[str] = frozenset()
         self.hidden: list[str] = []  # the same object as long as nothing is added
 
     def hide_text(self, text: str) -> None:
@@ -56,22 +59,30 @@ class StepRecorder:
 
     def hide_values(self, persistence: dict[str, Any], names: Collection[str]) -> None:
         """Hides what sensitive steps have saved."""
-        self._hide(texts_of([persistence.get(name) for name in names]))
+        self._hide(_texts_and_numbers([persistence.get(name) for name in names]))
+
+    def holds_hidden(self, value: Any) -> bool:
+        """Whether a value has something in it that is hidden."""
+        if not self._hidden or value is None or isinstance(value, bool):
+            return False
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        return any(hidden in text for hidden in self._hidden)
 
     def _hide(self, texts: frozenset[str]) -> None:
-        if new := texts - self._hidden:
+        if new := texts - self._known:
             new = frozenset(sorted(new, key=len, reverse=True)[:HIDDEN_MAX])
-            self._hidden |= _with_quoted(new)
+            self._known |= new
+            self._hidden |= written_forms(new)
             self._secrets |= self._hidden
-            self.hidden = sorted(self._hidden)
-            hide_from_now(new)
+            self.hidden = sorted(self._known)
+            hide_from_now(written_forms(new))
 
     def note_secrets(self, record: StepRecord) -> None:
         """Hides from now on what the step has shown to be secret."""
         if new := secrets_of(record.value) - self._secrets:
-            self._secrets |= _with_quoted(new)
+            self._secrets |= written_forms(new)
         if record.sent and record.sensitive:
-            self._hide(texts_of([record.sent.body, record.value]))
+            self._hide(_texts_and_numbers([record.sent.body, record.value]))
 
     def row(self, record: StepRecord, *, again: bool) -> Row:
         """A row for `store_steps`."""
@@ -150,9 +161,17 @@ def steps_topic(run_id: UUID) -> str:
     return f"steps:{run_id}"
 
 
-def _with_quoted(secrets: frozenset[str]) -> frozenset[str]:
-    """The secrets, and how they are written in addresses."""
-    return secrets | {quote(secret, safe="") for secret in secrets}
+def _texts_and_numbers(value: Any) -> frozenset[str]:
+    """What of a sensitive step's value is looked for elsewhere."""
+    return texts_of(value) | frozenset(_numbers(value))
+
+
+def _numbers(value: Any) -> Iterator[str]:
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(inner)
+    elif is_number(value) and len(str(value)) >= DIGITS_MIN:
+        yield str(value)
 
 
 def _masked_text(value: Any) -> Any:

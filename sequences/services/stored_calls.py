@@ -1,15 +1,18 @@
-"""What the steps of a sequence call: its owner's stored sequences, looked up when the sequence is checked.
+"""What the steps of a sequence call: its owner's stored sequences, and calls of the hub, looked up when the sequence is
+checked.
 
 They are looked up again when it runs. Names that an expression gives are only known then.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
-from sequences.domain.steps import SequenceProgram
+from sequences.domain.steps import JAC, SequenceProgram
 from sequences.domain.strand_groups import CALLS_MAX
 from sequences.models import SequenceVersion, StoredSequence
+from walkers.http.registry import is_call
 
 FOLLOWED_MAX = 100  # stored sequences that one check looks into
 Called = tuple[str, int | None]  # a name, and a version or None for the newest
@@ -27,14 +30,14 @@ def faults_of_calls(
         for path, step in program.walk()
         if step.stored and step.stored.sequence.constant
     }
+    faults = list(_faults_of_names(program, sequence))
     if not named:
-        return []
+        return faults
     newest: dict[str, int] = dict(
         StoredSequence.objects.filter(owner=owner_id, name__in={called for called, _ in named.values()}).values_list(
             "name", "newest"
         )
     )
-    faults = []
     for path, (called, version) in named.items():
         if called not in newest and not (called == name and version is None):
             faults.append({"path": f"{path}.call.sequence", "detail": f"There is no stored sequence {called[:100]}."})
@@ -42,6 +45,21 @@ def faults_of_calls(
             detail = f"There is no stored sequence {called[:100]} of version {version}."
             faults.append({"path": f"{path}.call.version", "detail": detail})
     return faults or _faults_of_depth(sequence, owner_id, name)
+
+
+def _faults_of_names(program: SequenceProgram, sequence: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """The calls of the hub of which there are none."""
+    for path, step in program.walk():
+        if step.constant_method == JAC and step.call.constant and not is_call(name := str(step.call.value)):
+            key = "url" if _at(sequence, path).get("url") is not None else "api"
+            detail = f"There is no call {name[:100]!r}, such as walker_run or wapi/echo."
+            yield {"path": f"{path}.{key}", "detail": detail}
+
+
+def _at(sequence: Any, path: str) -> Any:
+    for name in re.findall(r"[^.\[\]]+", path):
+        sequence = sequence[int(name)] if isinstance(sequence, list) else sequence[name]
+    return sequence
 
 
 def _faults_of_depth(sequence: Mapping[str, Any], owner_id: UUID, name: str) -> list[dict[str, str]]:

@@ -1,12 +1,14 @@
 """Masking of secrets in log lines and in values that are shown."""
 
+import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 MASK = "***"
 SHORTEST = 4  # a shorter secret stands in too many words to be searched for
@@ -143,7 +145,13 @@ def mask_texts(value: Any, texts: frozenset[str]) -> Any:
         return {hide(key, texts): mask_texts(inner, texts) for key, inner in value.items()}
     if isinstance(value, str):
         return hide(value, texts)
-    return [mask_texts(inner, texts) for inner in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [mask_texts(inner, texts) for inner in value]
+    return MASK if is_number(value) and str(value) in texts else value
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 class SecretText(str):
@@ -169,6 +177,19 @@ def texts_of(value: Any) -> frozenset[str]:
     if isinstance(value, dict | list):
         return frozenset().union(*map(texts_of, value.values() if isinstance(value, dict) else value))
     return frozenset({value}) if isinstance(value, str) and len(value) >= SHORTEST else frozenset()
+
+
+# What is left as it is in a whole address that is made fit for the wire.
+_ADDRESS_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"
+
+
+def written_forms(texts: Iterable[str]) -> frozenset[str]:
+    """Texts, and how they are written in addresses, forms and JSON, as what is sent has them."""
+    forms = set(texts)
+    for text in list(forms):
+        forms |= {quote(text, safe=""), quote(text, safe=_ADDRESS_CHARACTERS), quote_plus(text)}
+        forms |= {json.dumps(text, ensure_ascii=ascii_only)[1:-1] for ascii_only in (False, True)}
+    return frozenset(forms)
 
 
 def hide(text: str, secrets: frozenset[str]) -> str:

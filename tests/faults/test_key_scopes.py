@@ -142,7 +142,6 @@ JAC: list[tuple[list[dict[str, Any]], set[str]]] = [
     ([{"method": "jac", "url": "graph_delete"}], {"run", "manage"}),
     ([{"method": "JAC", "api": "{{#.name}}"}], {"run", "manage"}),
     ([{"method": "JAC", "api": "walker_{{#.name}}"}], {"run", "manage"}),
-    ([{"method": "JAC", "api": "no_such_call"}], {"run", "manage"}),
     ([{"method": "{{#.method}}", "api": "graph_delete"}], {"run", "manage"}),
     ([{"method": "{{#.method}}", "api": "object_get"}], {"run", "read"}),
     (

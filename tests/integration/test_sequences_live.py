@@ -4,17 +4,21 @@ import json
 import re
 import socket
 import threading
+import time
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 
+from taskhub.embedded import Home, Servers
 from tests.document_sequences import Printed
 from tests.hub import ADMIN, PASSWORD, Caller, Hub
 from tests.integration.outbound_servers import Server, answer, serving
 
 pytestmark = pytest.mark.slow
 AT_ONCE = 32  # of one owner, in a worker of the default size
+WAITING = 16  # requests of one sequence
 
 
 def run(caller: Caller, text: str, status: int = 200) -> dict[str, Any]:
@@ -156,3 +160,25 @@ def test_many_sequences_wait_at_once(hub: Hub) -> None:
         runs = [hub.admin.post("/sequences/runs", body).json()["id"] for _ in range(AT_ONCE)]
         shown = [hub.admin.get(f"/js/walker_queue_wait?task_id={id}&timeout=60").json() for id in runs]
     assert [one["state"] for one in shown] == ["SUCCESS"] * AT_ONCE
+
+
+def test_slow_requests_that_end_together_are_recorded_together(hub: Hub) -> None:
+    together = threading.Barrier(WAITING, timeout=60)
+
+    def script(server: Server, connection: socket.socket) -> None:
+        together.wait()
+        time.sleep(0.5)  # a slow server
+        connection.sendall(answer(b"{}"))
+
+    with serving() as serve:
+        items = {"by": "#.list", "parallel": WAITING, "requests": [{"method": "GET", "url": serve(script).url}]}
+        first = {"method": "JAC", "api": "master_self", "master": hub.admin.id, "__def_loop__": items}
+        shown = run(hub.admin, json.dumps({"requests": [first], "persistence": {"list": [0] * WAITING}}))
+    assert shown["state"] == "SUCCESS"
+    postgres = Servers.of(Home(hub.home), hub.environment).postgres
+    assert postgres is not None
+    with psycopg.connect(postgres.url) as database:
+        told = "SELECT count(*), count(DISTINCT xmin::text) FROM sequences_step WHERE run_id = %s"
+        steps, commits = database.execute(told, [shown["id"]]).fetchone() or (0, 0)
+    assert steps == 1 + WAITING
+    assert commits < WAITING / 2

@@ -32,14 +32,14 @@ def run(caller: Caller, body: dict[str, Any], path: str = "/sequences/runs") -> 
 
 
 def test_a_secret_is_nowhere_but_on_the_wire(hub: Hub, shop: str) -> None:
-    value = f"canary {uuid4().hex}/+ü"
+    value = f"canary {uuid4().hex}/+ü\"\\'~\n"
     assert hub.admin.call("PUT", "/secrets/CANARY", json={"value": value}).json()["name"] == "CANARY"
     secret = "{{secret.CANARY}}"
 
     def echo(body: Any, **more: Any) -> dict[str, Any]:
         return {"method": "POST", "url": f"{shop}/echo", "body": body, **more}
 
-    signed_in = {"basic": {"username": "u", "password": secret}}
+    signed_in = {"basic": {"username": "u", "password": "{{secret.CANARY | trim}}"}}
     equal = {"filter": [{"by": "$", "condition": {"eq": secret}}]}
     requests = [
         echo({"it": secret}, save_to="echoed", save_req_to="sent"),
@@ -47,13 +47,18 @@ def test_a_secret_is_nowhere_but_on_the_wire(hub: Hub, shop: str) -> None:
         echo(["{{secret.CANARY | base64}}", "{{secret.CANARY | length}}"], save_to="encoded"),
         echo("{{#.echoed.it}}", expect=equal, save_to="equal"),
         {"parallel": {"branches": [[echo(secret)]]}, "save_to": "branch"},
+        {"method": "POST", "url": f"{shop}/sent", "query": {"q": secret}, "form": {"f": secret}, "save_to": "form"},
+        {"method": "POST", "url": f"{shop}/sent", "body": {"j": [secret]}, "save_to": "json"},
+        {"method": "POST", "url": f"{shop}/sent", "text": "{{#.sent.body | json}}", "save_to": "text"},
+        echo(["{{#.sent.body | json | base64}}", "{{#.sent.body.it | lower}}"], save_to="made"),
         {"method": "GET", "url": secret},
     ]
     body = {"requests": requests}
     shown = run(hub.admin, body)
-    assert (shown["state"], shown["error"]["message"].split(":")[0]) == ("FAILURE", "requests[5]")
+    assert (shown["state"], shown["error"]["message"].split(":")[0]) == ("FAILURE", "requests[9]")
     assert shown["result"]["echoed"] == {"it": "***"}
     assert shown["result"]["encoded"] == ["***", len(value)]
+    assert shown["result"]["made"] == ["***", "***"]
     assert shown["result"]["equal"] == "***"
     told = json.dumps(
         [shown, hub.admin.get(f"/sequences/runs/{shown['id']}/steps").json(), hub.admin.get("/secrets").json()]
@@ -191,17 +196,26 @@ def inner(hub: Hub, shop: str) -> str:
 def test_what_is_called_is_looked_up_wherever_a_sequence_is_checked(hub: Hub, inner: str) -> None:
     steps = calling(inner, "nobody")["requests"]
     again = {"call": {"sequence": inner, "version": 9}}
-    loop = {"by": "#.list", "requests": [again]}
+    unknown = {"method": "jac", "url": "walker_runn"}
+    loop = {"by": "#.list", "requests": [again, unknown]}
     sequence = {
         "requests": [*steps, {"parallel": {"branches": [[again]]}, "catch": steps[1:], "__def_loop__": loop}],
-        "finally": [*steps[1:], {"call": {"sequence": "{{#.name}}"}}],
+        "finally": [
+            *steps[1:],
+            {"call": {"sequence": "{{#.name}}"}},
+            {"method": "JAC", "api": "wapi/echo"},
+            {"method": "JAC", "api": "{{#.name}}"},
+            {"method": "JAC", "api": "no_such_call"},
+        ],
     }
     places = {
         "requests[1].call.sequence",
         "requests[2].parallel.branches[0][0].call.version",
         "requests[2].__def_loop__.requests[0].call.version",
         "requests[2].catch[0].call.sequence",
+        "requests[2].__def_loop__.requests[1].url",
         "finally[0].call.sequence",
+        "finally[4].api",
     }
     schedule = {"name": "night", "kind": "sequence", "arguments": sequence, "when": {"crontab": "0 3 * * *"}}
     older = {
@@ -221,6 +235,7 @@ def test_what_is_called_is_looked_up_wherever_a_sequence_is_checked(hub: Hub, in
         found = {error["path"]: error["detail"] for error in problem.json()["errors"]}
         assert found.keys() == {f"{prefix}{place}" for place in places}, path
         assert found[f"{prefix}requests[1].call.sequence"] == "There is no stored sequence nobody."
+        assert found[f"{prefix}finally[4].api"].startswith("There is no call 'no_such_call'")
     assert hub.admin.get(f"/sequences/outer-{inner}").status_code == 404
 
 

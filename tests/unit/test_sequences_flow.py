@@ -332,6 +332,23 @@ def test_a_run_may_be_taken_over_after_each_step_whatever_it_does() -> None:
         assert [step.path for step in more] == paths[done:]
 
 
+@pytest.mark.parametrize("skips", [0, 1, 3])
+def test_stored_sequences_that_wait_for_nothing_may_be_taken_over_while_others_go_on(skips: int) -> None:
+    left_out = post("never", when=where("#.none", eq=1))
+    library = Library(quick=({"requests": [left_out] * skips}, {"n": "{{#.inputs.n}}"}))
+    step = {"call": {"sequence": "quick", "inputs": {"n": "{{@}}"}}}
+    at_once = get("a", **loop(step, parallel=3, collect="c"))
+    program = parse({"requests": [at_once], "persistence": {"list": [1, 2, 3, 4]}})
+    options: dict[str, Any] = {"send": Scripted().send, "jac": jac, "clock": lambda: 0.0, "load": library.load}
+    states: list[Any] = []
+    run = Interpreter(program, **options, record=lambda step: states.append(json.dumps(run.checkpoint())))
+    expected = run.run()
+    assert expected["c"] == [{"n": 1}, {"n": 2}, {"n": 3}, {"n": 4}]
+    assert len(states) == 1 + 4 * (skips + 1)
+    for state in states:
+        assert Interpreter.resume(program, json.loads(state), **options).run() == expected
+
+
 # Where a run stopped, another goes on
 
 

@@ -1,5 +1,6 @@
 """What a step sends beyond the documents' keys, and what its answer must be: every key does what it says."""
 
+import json
 from typing import Any
 
 import pytest
@@ -68,7 +69,7 @@ class Scripted:
                 lambda: "u-u-i-d",
                 self.secret,
                 self.hidden.append,
-                lambda text: SECRETS["KEY"] in text,
+                lambda value: any(text in json.dumps(value) for text in (SECRETS["KEY"], *self.hidden)),
             ),
         )
         return run.run()
@@ -416,6 +417,33 @@ def test_credentials_go_to_no_other_server_that_a_page_leads_to() -> None:
     ]
 
 
+@pytest.mark.parametrize(("max_pages", "note"), [(2, "There may be more pages: 'max_pages' is 2."), (3, ""), (9, "")])
+def test_that_pages_were_left_out_is_on_record(max_pages: int, note: str) -> None:
+    pages = {f"p{n}": {"items": [n], "next": f"p{n + 1}" if n < 3 else None} for n in (1, 2, 3)}
+    world = Scripted(**pages)
+    result = world.run(
+        get("p1", paginate={"next": "$.next", "items": "$.items", "max_pages": max_pages}, save_to="all")
+    )
+    assert result["all"] == [1, 2, 3][:max_pages]
+    assert [record.note for record in world.records] == ["", note, ""][: min(max_pages, 3)]
+
+
+@pytest.mark.parametrize("parallel", [None, 1, 2, 9])
+@pytest.mark.parametrize(("most", "taken", "asked"), [(1, 1, 1), (2, 2, 1), (3, 3, 2), (4, 4, 2), (9, 6, 3)])
+def test_a_limit_of_items_is_one_of_all_pages(parallel: int | None, most: int, taken: int, asked: int) -> None:
+    pages = {f"p{n}": {"items": [n, -n, n * 10], "next": f"p{n + 1}" if n < 3 else None} for n in (1, 2, 3)}
+    world = Scripted(**pages)
+    loop = {"by": "$", "filter": where("@", gt=0), "max_items": most, "collect": "all", "requests": [get("in{{@}}")]}
+    more = {} if parallel is None else {"parallel": parallel}
+    step = get("p1", paginate={"next": "$.next", "items": "$.items"}, save_to="read", __def_loop__={**loop, **more})
+    result = world.run(step)
+    assert [value["at"] for value in result["all"]] == ["in1", "in10", "in2", "in20", "in3", "in30"][:taken]
+    assert (result["read"]["pages"], [name for name in world.addresses if name[0] == "p"]) == (
+        asked,
+        ["p1", "p2", "p3"][:asked],
+    )
+
+
 @pytest.mark.parametrize(
     ("paginate", "path"),
     [({"next": "$.n", "items": "$.nothing.at"}, None), ({"next": "$.n", "items": "$.n"}, "requests[0].paginate.items"),
@@ -558,12 +586,60 @@ def test_expressions_that_are_none_are_faults_at_their_place(expression: str) ->
     assert faults(requests=[post("a", body={"x": f"{{{{{expression}}}}}"})]) == ["requests[0].body.x"]
 
 
-def test_texts_that_are_made_of_secrets_are_hidden_and_signatures_are_not() -> None:
+@pytest.mark.parametrize(
+    ("expression", "hidden"),
+    [
+        ("secret.KEY | base64", ["czNjcmV0IGtleQ=="]),
+        ("#.held | base64", ["czNjcmV0IGtleQ=="]),
+        ("#.held | upper | lower", ["S3CRET KEY", "s3cret key"]),
+        ("#.deep | json | base64", ['{"k":["s3cret key"],"n":12345}', "eyJrIjpbInMzY3JldCBrZXkiXSwibiI6MTIzNDV9"]),
+        ("#.deep | json | parse_json", ['{"k":["s3cret key"],"n":12345}', "s3cret key", "12345"]),
+        ("#.deep | urlencode", ["k=s3cret+key&n=12345"]),
+        ("secret.KEY | split(' ')", ["s3cret", "key"]),
+        ("#.nothing | default(secret.KEY)", []),
+        ("#.open | base64", []),
+        ("'x' | hmac_sha256(secret.KEY)", []),
+        ("#.held | sha256", []),
+        ("secret.KEY | length", []),
+    ],
+)  # fmt: skip
+def test_what_functions_make_of_secrets_is_hidden_wherever_they_stand_and_signatures_are_not(
+    expression: str, hidden: list[str]
+) -> None:
     world = Scripted()
-    world.run(
-        post("a", body=["{{secret.KEY | base64}}", "{{'x' | hmac_sha256(secret.KEY)}}", "{{secret.KEY | length}}"])
-    )
-    assert world.hidden == ["czNjcmV0IGtleQ==", ""]
+    held = {"held": "s3cret key", "deep": {"k": ["s3cret key"], "n": 12345}, "open": "told"}
+    world.run(post("a", body=f"{{{{{expression}}}}}"), persistence=held)
+    assert world.hidden == hidden
+
+
+SENSITIVE = [
+    ({"expect": {"schema": {"maximum": 5}}}, "requests[0].expect.schema"),
+    ({"expect": {"headers": {"X-Pin": {"eq": "1"}}}}, "requests[0].expect.headers.X-Pin"),
+    ({"expect": {"filter": where("$", eq=1)}}, "requests[0].expect.filter[0]"),
+    ({"expect": {"status": 404}}, "requests[0].expect.status"),
+    ({"until": {"filter": where("$", eq=1), "attempts": 1}}, "requests[0].until"),
+    ({"assign": {"x": "{{$ | unbase64}}"}}, "requests[0]"),
+    ({"paginate": {"next": "$.none", "items": "$"}}, "requests[0].paginate.items"),
+    ({"body": "{{'48151623x' | int}}"}, "requests[0]"),
+]
+
+
+@pytest.mark.parametrize(("more", "path"), SENSITIVE)
+def test_why_a_sensitive_step_fails_quotes_nothing_of_it(more: dict[str, Any], path: str) -> None:
+    answer = StepResponse(200, 48151623, "Pin 48151623", headers={"x-pin": "48151623"})
+    step = post("a", **more)
+    plain = Scripted(a=answer).stopped(step)
+    told = Scripted(a=answer).stopped({**step, "sensitive": True})
+    assert (plain.path, told.path) == (path, path)
+    assert "The step is sensitive" in told.message
+    assert "48151623" not in told.message
+    assert "sensitive" not in plain.message
+
+
+def test_what_a_sensitive_step_assigns_is_hidden() -> None:
+    world = Scripted(a={"pin": "48151623"})
+    world.run(post("a", sensitive=True, assign={"x": {"deep": ["{{$.pin | base64}}", 42]}}))
+    assert world.hidden == ["NDgxNTE2MjM=", "42"]
 
 
 def test_the_last_answer_has_a_sign() -> None:

@@ -202,6 +202,11 @@ def functions() -> list[CallFunction]:
     return list(_functions.values())
 
 
+def is_call(name: str) -> bool:
+    """Whether there is a call of this name; what stands behind `wapi/` only the call itself looks up."""
+    return name in _functions or name.startswith(WAPI)
+
+
 def only_reads(name: str) -> bool:
     """Whether a call changes nothing that its user would notice."""
     return name in _functions and _functions[name].reads
