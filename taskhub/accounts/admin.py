@@ -20,7 +20,7 @@ from knox.models import AuthToken
 from taskhub.accounts import services
 from taskhub.accounts.browser_sessions import end_sessions
 from taskhub.accounts.models import ApiKey, User
-from taskhub.accounts.roles import Role, role_of
+from taskhub.accounts.roles import Role, role_of, take_own_permissions
 from taskhub.accounts.second_factors import active_factor, delete_factor
 from taskhub.accounts.user_administration import may_administer
 from taskhub.audit.models import AuditEntry
@@ -110,6 +110,12 @@ class UserAdmin(BigTableAdmin, DjangoUserAdmin):
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         services.save_account(user=obj)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        # The form has the own permissions of before, too, and has just given them back.
+        if "groups" in form.changed_data and "user_permissions" not in form.changed_data:
+            take_own_permissions(form.instance)
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
         services.delete_accounts(users=User.objects.filter(pk=obj.pk))

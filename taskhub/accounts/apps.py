@@ -10,9 +10,10 @@ class AccountsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from taskhub.accounts import grants, roles, sign_ins  # noqa: F401  # the last is told of each
+        from taskhub.accounts import grants, roles, services, sign_ins  # noqa: F401  # the last two are told
 
         grants.connect()
+        roles.connect()
         post_migrate.connect(roles.keep_groups, sender=roles.last_app(), dispatch_uid="roles")
 
 

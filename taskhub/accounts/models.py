@@ -6,7 +6,7 @@ import secrets
 import uuid
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.contrib.postgres.fields import ArrayField
@@ -14,6 +14,7 @@ from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models, transaction
 from django.db.models import Q, Value
 from django.db.models.functions import Lower
+from django.dispatch import Signal
 from django.utils import timezone
 
 from taskhub.accounts.session_store import SessionStore
@@ -30,6 +31,16 @@ AUDITED = ("email", "email_unconfirmed", "name", "is_staff", "is_superuser", "is
 PREFIX = re.compile(r"thk_[0-9a-f]{12}")
 
 ADDRESS_MAX, USER_AGENT_MAX = 64, 400  # characters of what a browser's session says of it
+
+
+password_changed = Signal()  # of a `user`: whatever he signed in with the one before ends
+
+
+class KeptCredentials(NamedTuple):
+    """What stays when a password is changed: what its user has changed it with."""
+
+    token: Any = None
+    session_key: str | None = None
 
 
 class UserManager(BaseUserManager["User"]):
@@ -72,6 +83,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     deleted_at = models.DateTimeField(null=True, editable=False)
 
+    kept = KeptCredentials()  # when its password is changed
     is_kept_to_own = False  # in this call, whose scope the user's role lacks: see `taskhub.accounts.roles`
 
     objects: ClassVar[UserManager] = UserManager()
@@ -114,6 +126,7 @@ class User(AbstractBaseUser, PermissionsMixin):
             record_change("change" if before else "create", "user", self.pk, self.email, before=kept, after=after)
             if has_password and before is not None and before["password"] != self.password:
                 record_change("set password", "user", self.pk, self.email)
+                password_changed.send(sender=User, user=self)
 
     @property
     def jid(self) -> str:

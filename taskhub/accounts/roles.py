@@ -10,10 +10,12 @@ from typing import Any
 from uuid import UUID
 
 from django.apps import apps
+from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 from django.db.models import QuerySet
+from django.db.models.signals import m2m_changed
 
 from taskhub.accounts.sign_in_limit import count_sign_in
 from taskhub.errors import Forbidden
@@ -114,16 +116,42 @@ def assign_role(user: Any, role: Role | None) -> None:
 
     The permissions that roles stand for are the role's alone from now on; staff of older hubs have them by themselves.
     """
-    codenames = {name.partition(".")[2] for name in PERMISSION_OF_SCOPE.values()}
-    user.user_permissions.remove(
-        *user.user_permissions.filter(content_type__app_label="accounts", codename__in=codenames)
-    )
+    take_own_permissions(user)
     user.groups.remove(*user.groups.filter(name__in=[other for other in Role if other != role]))
     if role is not None:
         user.groups.add(Group.objects.get(name=role))
     if user.is_staff != (role is not None):
         user.is_staff = role is not None
         user.save(update_fields=["is_staff"])
+
+
+def take_own_permissions(user: Any) -> None:
+    """Takes away what a user has by himself of the permissions that roles stand for."""
+    codenames = {name.partition(".")[2] for name in PERMISSION_OF_SCOPE.values()}
+    own = user.user_permissions.filter(content_type__app_label="accounts", codename__in=codenames)
+    if own := list(own):
+        user.user_permissions.remove(*own)
+
+
+def connect() -> None:
+    through = get_user_model().groups.through
+    m2m_changed.connect(_leave_to_roles, sender=through, dispatch_uid="roles-alone")
+
+
+def _leave_to_roles(instance: Any, action: str, reverse: bool, pk_set: Any, **_: Any) -> None:
+    """Where somebody is put into the group of a role or out of it, by whichever door, the role alone counts."""
+    if action not in {"post_add", "post_remove", "pre_clear"}:
+        return
+    members = get_user_model().groups.through.objects.filter(group__name__in=list(Role))
+    if reverse and instance.name in list(Role):
+        keys: Any = members.filter(group=instance).values("user") if action == "pre_clear" else pk_set
+        for user in get_user_model().objects.filter(pk__in=keys):
+            take_own_permissions(user)
+    elif not reverse:
+        named = Group.objects.filter(name__in=list(Role))
+        is_concerned = named.filter(user=instance) if action == "pre_clear" else named.filter(pk__in=pk_set)
+        if is_concerned.exists():
+            take_own_permissions(instance)
 
 
 def keep_groups(**_: Any) -> None:

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 from django.contrib.auth import authenticate
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import validate_password
+from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import CharField, Q, QuerySet, Value
 from django.db.models.functions import Cast, Concat
+from django.dispatch import receiver
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 from knox.models import AuthToken
@@ -22,10 +24,12 @@ from taskhub.accounts.models import (
     PREFIX,
     ApiKey,
     BrowserSession,
+    KeptCredentials,
     SecondFactor,
     User,
     hashed,
     new_key,
+    password_changed,
 )
 from taskhub.accounts.removal import remove_deleted
 from taskhub.accounts.second_factors import require_code
@@ -134,24 +138,25 @@ def change_account(
     if password is not None:
         _check_password(password, user)
         user.set_password(password)
+        user.kept = KeptCredentials(keep, keep_session)
     save_account(user=user)
-    if password is not None:
-        sign_out_everywhere(user=user, keep=keep)
-        end_sessions(user=user, keep=keep_session)
     return user
 
 
 @sensitive_variables("password")
 @transaction.atomic
 def set_password(*, user: User, password: str | None) -> None:
-    """Sets a password as operators do, without the current one. None: nobody can sign in.
-
-    Deletes all tokens, and ends all sessions of browsers.
-    """
+    """Sets a password as operators do, without the current one. None: nobody can sign in."""
     user.set_password(password)
     user.save(update_fields=["password"])
-    sign_out_everywhere(user=user)
-    end_sessions(user=user)
+
+
+@receiver(password_changed)
+def end_credentials(user: User, **_: Any) -> None:
+    """Deletes all tokens and ends all sessions of who has another password, whoever has set it and by whichever door:
+    `manage.py changepassword` is one. What `user.kept` names stays."""
+    sign_out_everywhere(user=user, keep=user.kept.token)
+    end_sessions(user=user, keep=user.kept.session_key)
 
 
 @transaction.atomic
@@ -259,6 +264,7 @@ def prune(now: datetime) -> int:
         AuthToken.objects.filter(expiry__lte=now),
         ApiKey.objects.filter(expires_at__lte=now),
         BrowserSession.objects.filter(expire_date__lte=now),
+        Session.objects.all(),  # of releases whose sessions were Django's: they sign nobody in any more
     ]
     return sum(map(_delete_all, expired)) + remove_deleted() + prune_entries(now)
 

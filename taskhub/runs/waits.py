@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from taskhub.accounts.authentication import is_still_admitted
 from taskhub.db.fair_semaphore import FairSemaphore
+from taskhub.errors import Unauthenticated
 from taskhub.runs.models import LogLine
 from taskhub.runs.queue import pubsub, visible_run
 from taskhub.runs.queue.run_log import log_topic
@@ -61,6 +62,7 @@ def answer_when(
     user_id: UUID,
 ) -> Response | HttpResponseBase:
     """What `respond` gives when it is due, or when `seconds` are over. `is_due` is asked when one of `topics` moves.
+    Who waited is asked again what he came with, such as a token, which may have ended meanwhile: then it is a 401.
 
     `respond` may raise `Problem`s, as a view does. Raises `Unavailable` when this process has as many waits open, or
     for this user, as the settings allow.
@@ -73,6 +75,8 @@ def answer_when(
         if not (is_due() or time_is_up):
             return None
         try:
+            if not is_still_admitted(request):
+                raise Unauthenticated("What the call was made with has ended, or its user is another by now.")
             response: Any = respond()
         except Exception as error:
             response = view.handle_exception(error)

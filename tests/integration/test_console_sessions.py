@@ -2,10 +2,13 @@
 
 import re
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
 from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.models import Session
+from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 from knox.models import AuthToken
@@ -89,15 +92,41 @@ def test_a_session_keeps_its_id_when_its_key_changes(owner: Person) -> None:
     assert list(open_sessions(owner.user)) == [after]
 
 
-@pytest.mark.parametrize("change", ["password", "deletion"])
-def test_what_operators_do_ends_sessions(owner: Person, change: str) -> None:
-    client = signed_in(owner)
-    if change == "password":
-        services.set_password(user=owner.user, password="battery horse correct")
-    else:
-        services.delete_accounts(users=User.objects.filter(pk=owner.user.pk))
+@pytest.mark.parametrize("change", ["password", "command", "save", "deletion"])
+def test_what_operators_do_ends_sessions_and_tokens(
+    owner: Person, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, new = signed_in(owner), "battery horse correct"
+    match change:
+        case "password":
+            services.set_password(user=owner.user, password=new)
+        case "command":
+            monkeypatch.setattr("getpass.getpass", lambda prompt: new)
+            call_command("changepassword", owner.user.email, stdout=StringIO())
+            assert User.objects.get(pk=owner.user.pk).check_password(new)
+        case "save":
+            owner.user.set_password(new)
+            owner.user.save()
+        case "deletion":
+            services.delete_accounts(users=User.objects.filter(pk=owner.user.pk))
     assert not is_signed_in(client)
+    assert owner.get("/user/manage/").status_code == 401
     assert not BrowserSession.objects.exclude(user=None).exists()
+
+
+def test_another_name_ends_nothing(owner: Person) -> None:
+    client = signed_in(owner)
+    user = User.objects.get(pk=owner.user.pk)
+    user.name = "Olga"
+    user.save()
+    assert is_signed_in(client)
+    assert owner.get("/user/manage/").status_code == 200
+
+
+def test_sessions_of_an_older_release_are_pruned(db: None) -> None:
+    Session.objects.create(session_key="a" * 32, session_data="", expire_date=timezone.now() + timedelta(days=9))
+    services.prune(timezone.now())
+    assert not Session.objects.exists()
 
 
 def test_when_a_browser_was_seen_is_written_once_a_minute(owner: Person) -> None:

@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import Any
 
+import lxml.html
 import pytest
 from django.apps import AppConfig, apps
 from django.contrib.auth.models import Group, Permission
@@ -12,7 +13,7 @@ from django.test import Client
 
 from taskhub.accounts import roles
 from taskhub.accounts.models import User
-from taskhub.accounts.roles import Role, keep_groups, role_of
+from taskhub.accounts.roles import Role, keep_groups, reaches_all, role_of
 from taskhub.accounts.user_administration import change_activity, change_role, find_users
 from taskhub.errors import Conflict, Forbidden
 from taskhub.runs.models import Schedule
@@ -131,6 +132,46 @@ def test_who_gives_roles(by: str, whose: str, refusal: Any) -> None:
     with pytest.raises(refusal):
         change_activity(user=user, is_active=False, by=actor)
     assert User.objects.get(pk=user.pk).is_active
+
+
+@pytest.mark.parametrize("by", [ADMIN, SUPERUSER])
+@pytest.mark.parametrize(("before", "after"), [([], ["viewer"]), (["admin"], []), (["admin"], ["operator"])])
+def test_a_group_given_or_taken_in_the_admin_counts_alone(
+    browser: Client, by: str, before: list[str], after: list[str]
+) -> None:
+    """Also of staff who have the permissions of roles by themselves, from before there were roles."""
+    user = make_person("old@example.com", is_staff=True).user
+    user.groups.set(Group.objects.filter(name__in=before))
+    user.user_permissions.set(Permission.objects.filter(codename__in=["operate_all", "manage_all", "view_run"]))
+    assert reaches_all(User.objects.get(pk=user.pk), KeyScope.MANAGE)
+    browser.force_login(person(by))
+    address = f"/admin/accounts/user/{user.pk}/change/"
+    (form,) = lxml.html.fromstring(browser.get(address).text).xpath("//form[@id='user_form']")
+    sent: dict[str, Any] = {}
+    for name, text in form.form_values():
+        sent.setdefault(name, []).append(text)
+    sent["groups"] = [str(group.pk) for group in Group.objects.filter(name__in=after)]
+    assert browser.post(address, sent).status_code == 302
+    changed = User.objects.get(pk=user.pk)
+    assert reaches_all(changed, KeyScope.RUN) == ("operator" in after)
+    assert not reaches_all(changed, KeyScope.MANAGE)
+    assert changed.user_permissions.filter(codename="view_run").exists()
+
+
+@pytest.mark.parametrize("change", ["set", "clear", "members", "no more members"])
+def test_a_role_counts_alone_however_a_group_is_given_or_taken(change: str) -> None:
+    user, group = make_person("old@example.com", role="operator").user, Group.objects.get(name="operator")
+    user.user_permissions.set(Permission.objects.filter(codename="manage_all"))
+    match change:
+        case "set":
+            user.groups.set(Group.objects.filter(name="viewer"))
+        case "clear":
+            user.groups.clear()
+        case "members":
+            Group.objects.get(name="viewer").user_set.add(user)
+        case "no more members":
+            group.user_set.clear()
+    assert not reaches_all(User.objects.get(pk=user.pk), KeyScope.MANAGE)
 
 
 def test_superusers_are_above_roles() -> None:

@@ -2,13 +2,14 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.db import connection, transaction
+from django.http import HttpResponseBase
 from django.test import Client
 from django.urls import clear_url_caches, path
 from django.utils import timezone
@@ -28,6 +29,8 @@ from taskhub.runs.idempotency import answer_once
 from taskhub.runs.models import IdempotencyRecord, Run
 from taskhub.runs.queue.execution import Execution
 from taskhub.runs.queue.worker_process import work
+from taskhub.web.front.responses import DeferredResponse
+from tests import deferred_responses
 from tests.conftest import Person, make_person
 from tests.probe_kind import ProbeKind
 
@@ -188,32 +191,53 @@ def test_events_show_the_run_and_its_end(owner: Person, stranger: Person) -> Non
     assert [event["id"] for event in events] == sorted({event["id"] for event in events})
 
 
-@pytest.mark.parametrize("end", ["session", "token", "key", "account", "role"])
+ENDS = pytest.mark.parametrize("end", ["session", "token", "key", "account", "role"])
+
+
+def listener(owner: Person, end: str) -> tuple[Client, dict[str, str], Callable[[], object]]:
+    """A client and headers by which somebody listens, and what ends that."""
+    client, headers = Client(), dict(owner.headers)
+    match end:
+        case "session":
+            client.force_login(owner.user)
+            return client, {}, lambda: end_sessions(user=owner.user)
+        case "token":
+            return client, headers, lambda: sign_out_everywhere(user=owner.user)
+        case "key":
+            return client, {"X-API-Key": create_key(user=owner.user)[1]}, ApiKey.objects.all().delete
+        case "account":
+            return client, headers, lambda: User.objects.filter(pk=owner.user.pk).update(is_active=False)
+    viewer = make_person("viewer@example.com", role="viewer")
+    return client, viewer.headers, lambda: assign_role(viewer.user, None)
+
+
+@ENDS
 def test_events_end_with_what_they_were_opened_with(owner: Person, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waits, "ADMITTED_SECONDS", 0)
     monkeypatch.setattr(waits, "KEEP_ALIVE_SECONDS", 0)
-    listener = make_person("viewer@example.com", role="viewer") if end == "role" else owner
-    client, headers = Client(), dict(listener.headers)
-    if end == "session":
-        client.force_login(owner.user)
-        headers = {}
-    if end == "key":
-        headers = {"X-API-Key": create_key(user=owner.user)[1]}
+    client, headers, end_it = listener(owner, end)
     stream: Any = client.get(f"/runs/{submit(owner).pk}/events", headers=headers)
     pieces = iter(stream.streaming_content)
     assert [b"PENDING" in next(pieces), next(pieces)] == [True, waits.STILL_HERE]
-    match end:
-        case "session":
-            end_sessions(user=owner.user)
-        case "token":
-            sign_out_everywhere(user=owner.user)
-        case "key":
-            ApiKey.objects.all().delete()
-        case "account":
-            User.objects.filter(pk=owner.user.pk).update(is_active=False)
-        case "role":
-            assign_role(listener.user, None)
+    end_it()
     assert list(pieces) == [b""]
+
+
+@ENDS
+def test_who_has_waited_is_refused_once_what_he_came_with_has_ended(
+    owner: Person, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, headers, end_it = listener(owner, end)
+
+    def finish(response: DeferredResponse) -> HttpResponseBase:
+        end_it()
+        answer = response.answer(True)
+        assert answer is not None
+        return response.dress(answer)
+
+    monkeypatch.setattr(deferred_responses, "finish", finish)
+    query = {"task_id": str(submit(owner).pk), "timeout": "9"}
+    assert client.get("/js/walker_queue_wait", query, headers=headers).status_code == 401
 
 
 def test_events_of_an_ended_run_show_it_once(owner: Person) -> None:
