@@ -4,14 +4,17 @@ from typing import Any, ClassVar, Self, TypeVar
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Q
+from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Now
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from crawlers.domain.parameters import replace_secret_defaults
 from crawlers.domain.task_status import DONE, NEW
+from taskhub.db.name_search import end_of, words_of
 from taskhub.db.querysets import RemovableQuerySet
 from taskhub.errors import NotFound
 from taskhub.jsontools.key_order import keep_order, parse_ordered
@@ -19,6 +22,7 @@ from taskhub.runs.models import Run
 from taskhub.security.encryption import EncryptedJSONField, EncryptedTextField
 from taskhub.security.sealed_values import SealedJSONField, SealedTextField, sealed_whole
 
+_NAME = KeyTextTransform("name", "meta")
 _Row = TypeVar("_Row", bound=models.Model, covariant=True)
 
 
@@ -97,7 +101,11 @@ class External(FidModel):
     moved_at = models.DateTimeField(null=True, editable=False, help_text="When its endpoint last got another origin")
 
     class Meta:
-        indexes: ClassVar = [models.Index(fields=["owner", "-id"], name="external_owner")]
+        indexes: ClassVar = [
+            models.Index(fields=["owner", "-id"], name="external_owner"),
+            GinIndex(words_of(_NAME), name="external_words"),
+            models.Index(end_of("fid"), name="external_id_end"),
+        ]
 
 
 class Stream(FidModel):
@@ -115,7 +123,11 @@ class Stream(FidModel):
     )
 
     class Meta:
-        indexes: ClassVar = [models.Index(fields=["owner", "-id"], name="stream_owner")]
+        indexes: ClassVar = [
+            models.Index(fields=["owner", "-id"], name="stream_owner"),
+            GinIndex(words_of(_NAME), name="stream_words"),
+            models.Index(end_of("fid"), name="stream_id_end"),
+        ]
 
 
 class StreamDay(models.Model):
@@ -153,7 +165,11 @@ class Crawler(FidModel):
                 fields=["stream"], name="crawler_one_a_stream", condition=Q(removed_at__isnull=True)
             )
         ]
-        indexes: ClassVar = [models.Index(fields=["owner", "-id"], name="crawler_owner")]
+        indexes: ClassVar = [
+            models.Index(fields=["owner", "-id"], name="crawler_owner"),
+            GinIndex(words_of(_NAME), name="crawler_words"),
+            models.Index(end_of("fid"), name="crawler_id_end"),
+        ]
 
 
 class CrawlerState(models.Model):
@@ -231,6 +247,7 @@ class CrawlerTask(FidModel):
             models.Index(fields=["owner", "-id"], name="task_owner"),
             models.Index(fields=["stream", "-id"], name="task_stream"),
             models.Index(fields=["crawler", "-id"], name="task_crawler"),
+            models.Index(end_of("fid"), name="task_id_end"),
         ]
 
     def __str__(self) -> str:

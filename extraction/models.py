@@ -5,6 +5,7 @@ import time
 from typing import Any, ClassVar
 
 from django.conf import settings
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
@@ -12,6 +13,7 @@ from django.utils import timezone
 from extraction.domain.ksuids import LENGTH, RANDOM_BYTES, ksuid
 from extraction.domain.process_status import PageState, ProcessStatus
 from extraction.domain.single_page_payload import PRODUCT
+from taskhub.db.name_search import end_of, words_of
 from taskhub.db.querysets import RemovableQuerySet
 from taskhub.runs.models import Run
 from taskhub.security.encryption import EncryptedJSONField, EncryptedTextField
@@ -57,7 +59,11 @@ class ExtractionTask(OwnedExtraction):
     class Meta:
         db_table = "extraction_task"
         permissions: ClassVar = [("ignore_robots", "Can ignore robots.txt")]
-        indexes: ClassVar = [models.Index(fields=["owner", "-seq"], name="extraction_task_owner")]
+        indexes: ClassVar = [
+            models.Index(fields=["owner", "-seq"], name="extraction_task_owner"),
+            GinIndex(words_of("name"), name="extraction_task_words"),
+            models.Index(end_of("id"), name="extraction_task_id_end"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} {self.id}".strip()
@@ -121,6 +127,7 @@ class Process(OwnedExtraction):
         indexes: ClassVar = [
             models.Index(fields=["owner", "-seq"], name="process_owner"),
             models.Index(fields=["task", "-seq"], name="process_task"),
+            models.Index(end_of("id"), name="process_id_end"),
             models.Index(fields=["run"], name="process_run", condition=Q(run__isnull=False)),
             # What workers look through for something to do, and what waits for credits.
             models.Index(fields=["served_at"], name="process_active", condition=Q(status=ProcessStatus.RUNNING)),

@@ -1,163 +1,45 @@
 """What somebody looks for: by an id, the end of one, or a part of a name. Each finds only what the person may see.
 
-Ids are found by their indexes. Names are compared among the newest `LOOKED_AT` rows of each kind that the person may
-see, and runs as the list of runs finds them, so that no search reads a whole table.
+Whole ids are found by their indexes. A part of a name is looked for in the newest `LOOKED_AT` rows of each kind that
+the person may see; in all of them indexes find names by the beginnings of their words, and ids by their ends, as far as
+that takes no longer than it may. Runs are found as the list of runs finds them. So no search reads a whole table.
 """
 
-import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+import time
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db import connection
-from django.db.models import F, Q, QuerySet, TextField, Value
-from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast, Coalesce, Lower, NullIf
+from django.db.models import Q, TextField, Value
+from django.db.models.functions import Cast, Lower
 from django.urls import reverse
 
-from crawlers.models import Crawler, CrawlerTask, External, Stream
-from extraction.models import ID_LENGTH, ExtractionTask, Process
-from sequences.models import StoredSequence
+from extraction.models import ID_LENGTH
 from sequences.services.sequence_runs import may_run
 from taskhub.accounts.models import User
+from taskhub.console.search_kinds import (
+    BY_FID,
+    BY_KSUID,
+    HITS_MAX,
+    RULE,
+    SCHEDULE,
+    SEQUENCE,
+    SHORT,
+    HitGroup,
+    SearchHit,
+    SearchKind,
+)
 from taskhub.db.plans import TimeIsUp, reads_along_indexes, time_limit
-from taskhub.runs.models import NotificationRule, Run
+from taskhub.runs.models import Run
 from taskhub.runs.queue.webhook_events import WEBHOOK
 from taskhub.runs.run_filter import RunFilter
 from taskhub.runs.run_pages import read_runs
-from taskhub.runs.schedules.services import schedules_visible_to
 from walkers.authoring.sentinels import all_sentinels
 from walkers.domain.ids import GLOBAL
 
-LOOKED_AT = 5_000
-HITS_MAX = 8  # of a group
 PEOPLE_SECONDS = 0.2  # for comparing the addresses and names of everybody
-# What is found is sought in what a subquery with a limit gives: PostgreSQL moves no condition into that.
-_FIND = """
-SELECT key FROM ({newest}) AS newest (key, sought, id_text)
-WHERE strpos(upper(sought), upper(%s)) > 0 OR right(id_text, 8) = ANY(%s) LIMIT %s
-"""
-_NO_NAME = Value("")
-_SHORT = re.compile(r"[0-9A-Za-z]{8}")  # as lists show ids: their last characters
-
-
-@dataclass(frozen=True)
-class SearchHit:
-    """One thing that was found, with the address of its page."""
-
-    label: str
-    address: str
-    detail: str = ""
-    at: datetime | None = None
-
-
-@dataclass(frozen=True)
-class HitGroup:
-    """Hits of one kind. `all` is the address of a list with others; without it `is_cut` says that there are some."""
-
-    title: str
-    hits: Sequence[SearchHit]
-    all: str = ""
-    is_cut: bool = False
-
-
-@dataclass(frozen=True)
-class SearchKind:
-    """Things of one kind: which of them somebody may see, the column of their id, their page, their name as an
-    expression, if they have one, and the columns that are shown of them.
-    """
-
-    title: str
-    rows: Callable[[Any], QuerySet[Any]]
-    id: str
-    address: Callable[[Any], str]
-    name: Any = _NO_NAME
-    columns: tuple[str, ...] = ()
-
-    def hit(self, row: Any, viewer: Any) -> SearchHit:
-        owner = row.owner.email if viewer.is_staff and row.owner is not None else ""
-        named = getattr(row, "name", "") or getattr(row, self.id)
-        return SearchHit(str(named), self.address(row), owner, getattr(row, "created_at", None))
-
-    def visible_to(self, user: Any) -> QuerySet[Any]:
-        """What is shown of a row, and nothing of it that is large or encrypted."""
-        columns = (self.id, *self.columns, "owner__email")
-        related = {column.partition("__")[0] for column in columns if "__" in column}
-        return self.rows(user).select_related(None).select_related(*related).only(*columns)
-
-    def find(self, user: Any, text: str) -> list[Any]:
-        """Of the newest rows those with a part of their name, or the end of their id; one more than a group shows."""
-        names = {"sought": self.name, "id_text": Cast(self.id, TextField())}
-        newest = self.rows(user).select_related(None).annotate(**names).order_by("-pk").values("pk", *names)[:LOOKED_AT]
-        statement, values = newest.query.sql_with_params()
-        ends = [text, text.lower()] if _SHORT.fullmatch(text) else []
-        with connection.cursor() as cursor:
-            cursor.execute(_FIND.format(newest=statement), [*values, text, ends, HITS_MAX + 1])
-            keys = [key for (key,) in cursor.fetchall()]
-        return list(self.visible_to(user).filter(pk__in=keys).order_by("-pk")) if keys else []
-
-
-def _page(name: str, column: str = "fid") -> Callable[[Any], str]:
-    return lambda row: reverse(f"console:{name}", args=[getattr(row, column)])
-
-
-def _task_address(task: ExtractionTask) -> str:
-    return f"{reverse('console:extraction')}?{urlencode({'task': task.id})}"
-
-
-SCHEDULE = SearchKind(
-    "Schedules",
-    schedules_visible_to,
-    "pk",
-    _page("schedules-schedule", "pk"),
-    name=Coalesce(NullIf("own_name", Value("")), "periodic__name"),
-    columns=("own_name", "periodic__name"),
-)
-
-
-RULE = SearchKind(
-    "Notification rules",
-    NotificationRule.objects.visible_to,
-    "pk",
-    _page("notifications-rule", "pk"),
-    name=F("name"),
-    columns=("name", "created_at"),
-)
-
-
-def _own_sequences(user: Any) -> QuerySet[StoredSequence]:
-    return StoredSequence.objects.filter(owner=user)
-
-
-SEQUENCE = SearchKind(
-    "Sequences", _own_sequences, "pk", _page("sequences-sequence", "name"), F("name"), ("name", "created_at")
-)
-
-
-_NAME = KeyTextTransform("name", "meta")
-
-
-def _with_fid(title: str, model: Any, page: str, name: Any = _NAME) -> SearchKind:
-    return SearchKind(title, model.objects.visible_to, "fid", _page(page), name, ("meta", "created_at"))
-
-
-BY_FID = (
-    _with_fid("Crawlers", Crawler, "crawlers-crawler"),
-    _with_fid("External crawlers", External, "crawlers-external"),
-    _with_fid("Streams", Stream, "streams-stream"),
-    _with_fid("Tasks of crawlers", CrawlerTask, "crawlers-task", _NO_NAME),  # which have the crawler's name
-)
-BY_KSUID = (
-    SearchKind(
-        "Extraction tasks", ExtractionTask.objects.visible_to, "id", _task_address, F("name"), ("name", "created_at")
-    ),
-    SearchKind(
-        "Processes", Process.objects.visible_to, "id", _page("extraction-process", "id"), columns=("created_at",)
-    ),
-)
+INDEX_SECONDS = 0.1  # for what indexes find of all kinds together
 
 
 # Whole ids
@@ -214,19 +96,33 @@ def find_groups(user: Any, text: str) -> list[HitGroup]:
     kinds = [SCHEDULE, *([SEQUENCE] if may_run(user) else []), *BY_FID, *BY_KSUID, RULE]
     groups = [*([_people(text)] if user.is_staff else []), _runs(user, text), _walkers(text)]
     with reads_along_indexes():
-        groups += [_group(kind, user, text) for kind in kinds]
+        keys = [kind.find(user, text) for kind in kinds]
+    until = time.monotonic() + INDEX_SECONDS
+    for kind, found in zip(kinds, keys, strict=True):
+        if len(found) <= HITS_MAX:
+            found += _found_in_time(kind, user, text, until)
+    groups += [_group(kind, user, found) for kind, found in zip(kinds, keys, strict=True)]
     return [group for group in groups if group.hits]
 
 
-def _group(kind: SearchKind, user: Any, text: str) -> HitGroup:
-    rows = kind.find(user, text)
+def _found_in_time(kind: SearchKind, user: Any, text: str, until: float) -> list[Any]:
+    """What indexes find, or nothing where that would take longer."""
+    try:
+        with time_limit(until - time.monotonic()):
+            return kind.find_by_indexes(user, text)
+    except TimeIsUp:
+        return []
+
+
+def _group(kind: SearchKind, user: Any, keys: Collection[Any]) -> HitGroup:
+    rows = kind.read(user, keys)
     return HitGroup(kind.title, [kind.hit(row, user) for row in rows[:HITS_MAX]], is_cut=len(rows) > HITS_MAX)
 
 
 def _runs(user: Any, text: str) -> HitGroup:
     runs = Run.objects.visible_to(user).brief()
     rows: list[Run] = []
-    if _SHORT.fullmatch(text):
+    if SHORT.fullmatch(text):
         ends_so = runs.alias(id_text=Cast("id", TextField())).filter(id_text__endswith=text.lower())
         rows += read_runs(ends_so, HITS_MAX).rows
     page = read_runs(RunFilter(q=text).narrow(runs), HITS_MAX)

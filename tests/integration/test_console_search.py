@@ -12,8 +12,8 @@ from django.test import Client
 
 from crawlers.models import Stream
 from sequences.services.stored_sequences import save_sequence
-from taskhub.console import search_hits
-from taskhub.console.search_hits import HITS_MAX
+from taskhub.console import search_hits, search_kinds
+from taskhub.console.search_kinds import HITS_MAX
 from taskhub.db.plans import TimeIsUp
 from taskhub.runs.models import NotificationRule, Run
 from taskhub.runs.webhooks.services import send_test
@@ -150,6 +150,42 @@ def test_where_people_are_too_many_the_whole_address_is_found(
     staff = signed_in(colleague)
     assert "People" not in found(search(staff, "stranger@"))
     assert "People" in found(search(staff, stranger.user.email))
+
+
+@pytest.mark.parametrize("text", ["winter shoes", "WINT", "shoes (winter)", "größ", "id"])
+def test_behind_the_newest_the_beginnings_of_words_and_the_ends_of_ids_are_found(
+    browser: Client, owner: Person, stranger: Person, things: Things, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    meta = {"name": "Größe-42_winter.shoes"}
+    old = Stream.objects.create(owner=owner.user, meta=meta)
+    Stream.objects.create(owner=owner.user, meta={"name": "newest"})
+    monkeypatch.setattr(search_kinds, "LOOKED_AT", 1)
+    sought = str(old.fid)[-8:] if text == "id" else text
+    assert found(search(browser, sought)) == {"Streams": [f"/console/streams/{old.fid}"]}
+    assert found(search(browser, "inter")) == found(search(browser, "summer winter")) == {}
+    assert found(search(signed_in(stranger), sought)) == {}
+
+
+def test_each_kind_is_searched_by_its_indexes(colleague: Person) -> None:
+    """What is left to PostgreSQL where it may look along no rows; as staff, of everybody's."""
+    indexes: set[str] = set()
+    with connection.cursor() as cursor:
+        cursor.execute("DROP INDEX crawler_one_a_stream")  # which has what is searched anyway
+
+    def explain(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("WITH found"):
+            with connection.connection.cursor() as cursor:
+                for way in ("seqscan", "indexscan", "indexonlyscan"):
+                    cursor.execute(f"SET LOCAL enable_{way} = off")
+                (plan,) = cursor.execute(f"EXPLAIN (FORMAT json) {sql}", params).fetchone()
+            indexes.update(node["Index Name"] for node in nodes(plan[0]["Plan"]) if "Index Name" in node)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(explain):
+        assert search(signed_in(colleague), "deadbeef").status_code == 200
+    words = {f"{kind}_words" for kind in ("crawler", "external", "stream", "extraction_task")}
+    ends = {f"{kind}_id_end" for kind in ("crawler", "external", "stream", "task", "extraction_task", "process")}
+    assert (words | ends) - indexes == set()
 
 
 def test_a_group_has_an_end(browser: Client, owner: Person) -> None:
