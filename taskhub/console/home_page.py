@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from taskhub.console.console_view import ConsoleView, is_partial
 from taskhub.db.plans import reads_along_indexes
-from taskhub.runs.domain import WAITING, State, oldest_id
+from taskhub.runs.domain import WAITING, State
 from taskhub.runs.models import Run
 from taskhub.runs.queue.queue_states import queue_states, worker_states
 from taskhub.runs.schedules.services import schedules_visible_to
@@ -34,7 +34,7 @@ class HomeView(ConsoleView):
         with reads_along_indexes():
             runs = Run.objects.visible_to(request.user).brief().select_related("owner")
             yesterday = timezone.now() - TODAY
-            failed = runs.filter(state=State.FAILURE, id__gte=oldest_id(yesterday))
+            failed = runs.filter(state=State.FAILURE, finished_at__gte=yesterday)
             leased = _some_ids(runs.filter(lease_until__isnull=False))  # whoever goes on has a lease
             fires = schedules_visible_to(request.user).filter(periodic__enabled=True, due_at__isnull=False)
             context = {
@@ -48,11 +48,11 @@ class HomeView(ConsoleView):
                     (
                         "failed in 24 hours",
                         _shown(len(_some_ids(failed))),
-                        f"state=FAILURE&since={yesterday:%Y-%m-%dT%H:%M:%SZ}",
+                        f"state=FAILURE&finished_since={yesterday:%Y-%m-%dT%H:%M:%SZ}",
                     ),
                 ],
                 "running": list(runs.filter(pk__in=leased[:ROWS])),
-                "failed": list(failed[:ROWS]),
+                "failed": list(failed.order_by("-finished_at")[:ROWS]),
                 "queues": queue_states(),
                 "workers": worker_states() if getattr(request.user, "is_staff", False) else [],
                 "fires": list(fires.order_by("due_at")[:ROWS]),

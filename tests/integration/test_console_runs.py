@@ -182,11 +182,17 @@ def test_a_list_that_tells_a_fault_does_not_tell_it_again_and_again(browser: Cli
 
 
 def test_home_leads_to_the_failures_that_it_counts(browser: Client, owner: Person) -> None:
+    """By when they ended, however long ago they were accepted."""
     old, new = run_of(owner), run_of(owner)
-    Run.objects.filter(pk__in=[old.pk, new.pk]).update(state=State.FAILURE, ready=False, finished_at=new.created_at)
-    Run.objects.filter(pk=old.pk).update(id=oldest_id(new.created_at - timedelta(days=2)))
-    (address,) = re.findall(r'href="([^"]*)"><strong>1</strong><span>failed', browser.get("/").text)
-    assert shown(browser.get(html.unescape(address))) == [str(new.pk)]
+    now, ago = new.created_at, new.created_at - timedelta(days=2)
+    failed = Run.objects.filter(pk__in=[old.pk, new.pk])
+    failed.update(state=State.FAILURE, ready=False, finished_at=now, error={"type": "E", "message": "no tea"})
+    Run.objects.filter(pk=new.pk).update(id=oldest_id(ago))
+    Run.objects.filter(pk=old.pk).update(finished_at=ago, error={"type": "E", "message": "too old"})
+    home = browser.get("/").text
+    assert ("no tea" in home, "too old" in home) == (True, False)
+    (address,) = re.findall(r'href="([^"]*)"><strong>1</strong><span>failed', home)
+    assert shown(browser.get(html.unescape(address))) == [str(oldest_id(ago))]
 
 
 def test_secrets_are_masked(browser: Client, owner: Person) -> None:

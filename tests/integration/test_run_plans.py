@@ -2,11 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
+from django.utils import timezone
 
+from taskhub.console import home_page
 from taskhub.runs import run_pages
 from tests.conftest import Person
 
@@ -52,7 +56,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from nodes(inner)
 
 
-def scans_of(person: Person, path: str) -> list[dict[str, Any]]:
+def scans_of(person: Person | Client, path: str) -> list[dict[str, Any]]:
     """The nodes of the plans of all that one call asks of the table of runs."""
     found: list[dict[str, Any]] = []
 
@@ -99,3 +103,15 @@ def test_what_ended_in_a_short_time_is_counted_along_an_index(owner: Person, col
     for person in (owner, colleague):
         (scan,) = scans_of(person, "/runs/stats?bucket=minute&since=2023-11-15T00:00:00Z&until=2023-11-15T00:05:00Z")
         assert "run_finished" in (scan.get("Index Name"), *(node.get("Index Name") for node in nodes(scan)))
+
+
+@pytest.mark.usefixtures("ledger")
+def test_the_first_page_finds_failures_by_their_end(
+    owner: Person, stranger: Person, colleague: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(home_page, "TODAY", timezone.now() - datetime.fromtimestamp(1700000000 + NUMBER / 2, UTC))
+    for person in (owner, stranger, colleague):
+        browser = Client()
+        browser.force_login(person.user)
+        scans = scans_of(browser, "/")
+        assert {scan.get("Index Name") for scan in scans if "finished_at" in json.dumps(scan)} == {"run_failed"}

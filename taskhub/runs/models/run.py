@@ -154,6 +154,7 @@ class Run(models.Model):
                 KeyTextTransform("type", "error"), F("id").desc(), name="run_error", condition=Q(error__isnull=False)
             ),
             models.Index(fields=["finished_at", "owner"], name="run_finished", condition=Q(finished_at__isnull=False)),
+            models.Index(fields=["-finished_at", "owner"], name="run_failed", condition=Q(state=State.FAILURE)),
             GinIndex(fields=["tags"], name="run_tags", condition=~Q(tags=[])),
             GinIndex(fields=["metadata"], opclasses=["jsonb_path_ops"], name="run_metadata", condition=~Q(metadata={})),
             # The rare states; a list of successes finds them by the indexes above.
