@@ -1,5 +1,6 @@
 """The calls of tasks: create, run, show, change, delete."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -23,7 +24,9 @@ from extraction.services.tasks import visible_task
 from taskhub.runs.idempotency import KEY_PARAMETER, answer_once
 from taskhub.runs.run_options import without_options
 from taskhub.security.scopes import KeyScope
+from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import response_header
+from taskhub.web.preconditions import ETAG, IF_MATCH, etag_of, version_check
 
 UNSHOWN = ("payload", "delivery", "cookies", "task__payload", "task__delivery")  # of processes in a list
 OBJECT = {"application/json": {"type": "object"}}
@@ -31,6 +34,13 @@ ANSWER = {200: documented_response("The task", examples.TASK_SCHEMA, examples.TA
 OVERRIDES = OpenApiExample(
     "Another format, at most 50 credits", {"payload": {"format": "XLSX"}, "maxCredits": 50}, request_only=True
 )
+
+
+def _answer_of(
+    request: Request, task: ExtractionTask, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    shown = task_of(task, request.user)
+    return Response(shown, status, headers={**etag_of(tasks.version_of(task)), **(headers or {})})
 
 
 class ExtractionTasksView(ArrayView):
@@ -67,7 +77,7 @@ class ExtractionTasksView(ArrayView):
 class CreateExtractionTaskView(ExtractionView):
     @extend_schema(
         operation_id="extraction_tasks_create",
-        parameters=[KEY_PARAMETER, response_header("Location", "The task's address.", 201)],
+        parameters=[KEY_PARAMETER, ETAG, response_header("Location", "The task's address.", 201)],
         request=OBJECT,
         responses={201: documented_response("The task", examples.TASK_SCHEMA, examples.TASK)},
         examples=[OpenApiExample("A payload", examples.PAYLOAD, request_only=True)],
@@ -83,7 +93,7 @@ class CreateExtractionTaskView(ExtractionView):
         def produce() -> Response:
             task = tasks.create_task(owner=request.user, body=body)
             location = f"{settings.PUBLIC_URL}/v1/task/{task.id}/info"
-            return Response(task_of(task, request.user), 201, headers={"Location": location})
+            return _answer_of(request, task, 201, {"Location": location})
 
         return answer_once(request, body, produce)
 
@@ -150,15 +160,15 @@ class EstimateExtractionTaskView(ExtractionView):
 class ExtractionTaskInfoView(ExtractionView):
     key_scopes: ClassVar = {"POST": KeyScope.READ}
 
-    @extend_schema(operation_id="extraction_tasks_info", responses=ANSWER)
+    @extend_schema(operation_id="extraction_tasks_info", parameters=[ETAG], responses=ANSWER)
     def get(self, request: Request, id: str) -> Response:
         """Show a task.
 
         With its payload as it was sent; staff see the secrets in another's masked.
         """
-        return Response(task_of(visible_task(id=id, user=request.user), request.user))
+        return _answer_of(request, visible_task(id=id, user=request.user))
 
-    @extend_schema(operation_id="extraction_tasks_info_by_post", responses=ANSWER)
+    @extend_schema(operation_id="extraction_tasks_info_by_post", parameters=[ETAG], responses=ANSWER)
     def post(self, request: Request, id: str) -> Response:
         """Show a task, by POST.
 
@@ -201,8 +211,9 @@ class ExtractionTaskProcessesView(ArrayView):
 class UpdateExtractionTaskView(ExtractionView):
     @extend_schema(
         operation_id="extraction_tasks_update",
+        parameters=[IF_MATCH, ETAG],
         request=OBJECT,
-        responses=ANSWER,
+        responses={**ANSWER, **problems(412)},
         examples=[OpenApiExample("Another name", {"name": "Shoes"}, request_only=True)],
     )
     def post(self, request: Request, id: str) -> Response:
@@ -212,7 +223,8 @@ class UpdateExtractionTaskView(ExtractionView):
         the place of secrets, are refused.
         """
         task = visible_task(id=id, user=request.user)
-        return Response(task_of(tasks.update_task(task=task, body=self.read_object(request)), request.user))
+        body = self.read_object(request)
+        return _answer_of(request, tasks.update_task(task=task, body=body, check_version=version_check(request)))
 
 
 DELETED_BODY: dict[str, Any] = {"deleted": "ok"}

@@ -11,6 +11,7 @@ from extraction.services.payloads import check_payload
 from taskhub.audit.services import record_change
 from taskhub.errors import NotFound, Rejected, invalid
 from taskhub.outbound import Refused, check_url, configured_policy
+from taskhub.security.fingerprints import CheckVersion, fingerprint
 from taskhub.security.masking import masked_places
 
 TASK_NAME_MAX = 200  # characters
@@ -41,8 +42,11 @@ def create_task(*, owner: Any, body: Mapping[str, Any]) -> ExtractionTask:
     return task
 
 
-def update_task(*, task: ExtractionTask, body: Mapping[str, Any]) -> ExtractionTask:
-    """Replaces the fields that the body has; the task's processes stay as they were run. Raises `Rejected`."""
+def update_task(
+    *, task: ExtractionTask, body: Mapping[str, Any], check_version: CheckVersion | None = None
+) -> ExtractionTask:
+    """Replaces the fields that the body has; the task's processes stay as they were run. Raises `Rejected`, and what
+    `check_version` raises."""
     values = _check_body(body)
     if values.pop("id", task.id) != task.id:
         raise invalid("/id", "Must be this task's id.", "This is another task's id.")
@@ -50,12 +54,19 @@ def update_task(*, task: ExtractionTask, body: Mapping[str, Any]) -> ExtractionT
         check_payload(values["payload"], task.owner, "/payload")
     with transaction.atomic():
         row = lock_task(task)
+        if check_version is not None:
+            check_version(version_of(row))
         before = _values_of(row)
         for name, value in values.items():
             setattr(row, name, value)
         row.save(update_fields=[*values] or ["name"])
         record_task("change", row, before=before, after=_values_of(row))
     return row
+
+
+def version_of(task: ExtractionTask) -> str:
+    """What another change of a task makes another one."""
+    return fingerprint(_values_of(task))
 
 
 def _values_of(task: ExtractionTask) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Forms with which crawlers are started, made and changed."""
 
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
@@ -21,7 +22,7 @@ from taskhub.console.console_view import ConsoleView
 from taskhub.console.crawler_forms import CrawlerForm, ParametersForm, free_streams
 from taskhub.console.crawler_pages import visible_crawler
 from taskhub.console.run_options_form import RunOptionsForm
-from taskhub.console.schema_form import SchemaForm
+from taskhub.console.saved_forms import save_forms, version_check
 from taskhub.errors import Problem, invalid
 from taskhub.runs.run_options import checked_options
 from taskhub.security.masking import MASK
@@ -79,8 +80,11 @@ class NewCrawlerView(ConsoleView):
     def post(self, request: HttpRequest, fid: UUID) -> HttpResponse:
         external = _visible_external(request, fid)
         forms = CrawlerForm(external, {}, request.POST, is_new=True), ParametersForm(external, {}, request.POST)
-        saved = _saved(*forms, lambda said, params: _create(external, said, params, forms[0].credential))
-        return saved or _crawler_page(request, external, None, *forms, status=HTTPStatus.BAD_REQUEST)
+
+        def create() -> Crawler:
+            return _create(external, forms[0].values, forms[1].values, forms[0].credential)
+
+        return _save(request, forms, create, partial(_crawler_page, request, external, None, *forms), "It is made.")
 
 
 @transaction.atomic
@@ -121,8 +125,15 @@ class ChangeCrawlerView(ConsoleView):
     def post(self, request: HttpRequest, fid: UUID) -> HttpResponse:
         crawler = visible_crawler(request.user, fid)
         forms = _change_forms(request, crawler, request.POST)
-        saved = _saved(*forms, lambda said, params: _change(crawler, said, params, forms[0].credential, request.user))
-        return saved or _crawler_page(request, crawler.external, crawler, *forms, status=HTTPStatus.BAD_REQUEST)
+
+        @transaction.atomic
+        def change() -> Crawler:
+            row = Crawler.objects.select_for_update(of=("self",), no_key=True).get(pk=crawler.pk)
+            version_check(request)(row.version)
+            return _change(crawler, forms[0].values, forms[1].values, forms[0].credential, request.user)
+
+        page = partial(_crawler_page, request, crawler.external, crawler, *forms)
+        return _save(request, forms, change, page, "It is changed.")
 
 
 def _change_forms(request: HttpRequest, crawler: Crawler, sent: Any = None) -> tuple[CrawlerForm, ParametersForm]:
@@ -152,21 +163,25 @@ def _visible_external(request: HttpRequest, fid: UUID) -> External:
     return external
 
 
-def _saved(
-    crawler: CrawlerForm, params: ParametersForm, save: Callable[[dict[str, Any], dict[str, Any]], Crawler]
-) -> HttpResponse | None:
-    """The way to the crawler that `save` makes of what was sent; None where the forms say what is wrong."""
-    if not crawler.is_valid() & params.is_valid():
-        return None
-    try:
-        row = save(crawler.values, params.values)
-    except Problem as problem:
-        _add_faults(problem, params, crawler)
-        return None
-    return HttpResponseRedirect(reverse("console:crawlers-crawler", args=[row.fid]))
+def _save(
+    request: HttpRequest,
+    forms: tuple[CrawlerForm, ParametersForm],
+    save: Callable[[], Crawler],
+    page: Callable[..., HttpResponse],
+    done: str,
+) -> HttpResponse:
+    return save_forms(
+        request,
+        forms,
+        save,
+        add_problem=partial(_add_faults, *forms),
+        page=page,
+        address=lambda row: reverse("console:crawlers-crawler", args=[row.fid]),
+        done=done,
+    )
 
 
-def _add_faults(problem: Problem, params: SchemaForm, crawler: SchemaForm) -> None:
+def _add_faults(crawler: CrawlerForm, params: ParametersForm, problem: Problem) -> None:
     """Shows what was refused at its field."""
     for error in problem.errors or [{"detail": problem.detail}]:
         pointer, detail = str(error.get("pointer", "")), str(error["detail"])
@@ -183,6 +198,8 @@ def _crawler_page(
     crawler: CrawlerForm,
     params: ParametersForm,
     status: int = 200,
+    **more: Any,
 ) -> HttpResponse:
-    context = {"external": external, "row": row, "crawler": crawler, "params": params}
-    return render(request, "console/crawler_form.html", context, status=status)
+    version = request.POST.get("version") or (row and row.version)
+    context = {"external": external, "row": row, "crawler": crawler, "params": params, "version": version}
+    return render(request, "console/crawler_form.html", context | more, status=status)

@@ -1,7 +1,7 @@
 """`/console/crawlers/externals`: the crawler programs that are registered: listed, shown, registered and changed."""
 
 from collections.abc import Mapping
-from http import HTTPStatus
+from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from crawlers.models import Crawler, External
 from crawlers.services.definitions import delete_external, save_external
 from taskhub.console.console_view import ConsoleView, list_position
 from taskhub.console.json_tree import JsonView
+from taskhub.console.saved_forms import save_forms, version_check
 from taskhub.console.schema_form import SchemaForm
 from taskhub.errors import Conflict, Problem
 from taskhub.web.cursor_pagination import read_page
@@ -121,28 +122,44 @@ def _form(present: Mapping[str, Any], sent: Any = None) -> SchemaForm:
 
 
 def _save(request: HttpRequest, external: External, shown: Mapping[str, Any], row: External | None) -> HttpResponse:
-    """Stores what was sent and differs from what was shown; or the form again, with what is wrong at its fields."""
     form = _form(shown, request.POST)
-    if not form.is_valid():
-        return _page(request, row, form, status=HTTPStatus.BAD_REQUEST)
+
+    def add_problem(problem: Problem) -> None:
+        for error in problem.errors or [{"detail": problem.detail}]:
+            form.add_fault(str(error.get("pointer", "")).removeprefix("/meta"), str(error["detail"]))
+
+    @transaction.atomic
+    def save() -> External:
+        if row:
+            version_check(request)(row.version)
+        return save_external(external=external, values=EXTERNAL.check(_as_sent(form, external, shown, row)))
+
+    return save_forms(
+        request,
+        [form],
+        save,
+        add_problem=add_problem,
+        page=partial(_page, request, row, form),
+        address=lambda saved: reverse("console:crawlers-external", args=[saved.fid]),
+        done="It is saved.",
+    )
+
+
+def _as_sent(form: SchemaForm, external: External, shown: Mapping[str, Any], row: External | None) -> dict[str, Any]:
+    """What a call would send: what there is, and over it what was sent and differs from what was shown."""
     present = external_body(external) if row else {}
     values = {name: form.values.get(name) for name in FORM_NAMES}
     changes = {name: value for name, value in values.items() if name not in shown or value != shown[name]}
     meta = {**present.get("meta", {}), "name": changes.pop("name"), "description": changes.pop("description") or ""}
-    sent = {name: value for name, value in {**present, **changes, "meta": meta}.items() if value is not None}
-    try:
-        with transaction.atomic():
-            saved = save_external(external=external, values=EXTERNAL.check(sent))
-    except Problem as problem:
-        for error in problem.errors or [{"detail": problem.detail}]:
-            form.add_fault(str(error.get("pointer", "")).removeprefix("/meta"), str(error["detail"]))
-        return _page(request, row, form, status=problem.status)
-    messages.success(request, "It is saved.")
-    return HttpResponseRedirect(reverse("console:crawlers-external", args=[saved.fid]))
+    return {name: value for name, value in {**present, **changes, "meta": meta}.items() if value is not None}
 
 
-def _page(request: HttpRequest, external: External | None, form: SchemaForm, status: int = 200) -> HttpResponse:
-    return render(request, "console/external_form.html", {"external": external, "form": form}, status=status)
+def _page(
+    request: HttpRequest, external: External | None, form: SchemaForm, status: int = 200, **more: Any
+) -> HttpResponse:
+    version = request.POST.get("version") or (external and external.version)
+    context = {"external": external, "form": form, "version": version}
+    return render(request, "console/external_form.html", context | more, status=status)
 
 
 class DeleteExternalView(ConsoleView):

@@ -1,7 +1,7 @@
 """`/console/notifications`: rules of what is told to whom, made, changed, tried and deleted; and their messages."""
 
 from collections.abc import Callable
-from http import HTTPStatus
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
@@ -12,7 +12,8 @@ from django.urls import reverse
 from taskhub.console.console_view import ConsoleView, list_position, uuid_position
 from taskhub.console.list_query import read_list
 from taskhub.console.rule_entry import RuleEntry, initial_rule
-from taskhub.errors import Conflict, Forbidden, NotFound, Problem, Rejected, TooMany, invalid
+from taskhub.console.saved_forms import save_forms, version_check
+from taskhub.errors import Conflict, Forbidden, NotFound, Rejected, TooMany, invalid
 from taskhub.runs.models import NotificationRule
 from taskhub.runs.notifications import services
 from taskhub.runs.notifications.serializers import (
@@ -52,10 +53,12 @@ class NewRuleView(ConsoleView):
         return _form(request, RuleEntry(viewer=request.user, initial={"email": getattr(request.user, "email", "")}))
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        def create(entry: RuleEntry) -> NotificationRule:
+        entry = RuleEntry(request.POST, viewer=request.user)
+
+        def create() -> NotificationRule:
             return services.create_rule(owner=request.user, values=SENT.check(entry.values))
 
-        return _save(request, RuleEntry(request.POST, viewer=request.user), create, "The rule is made. Try it.")
+        return _save(request, entry, create, "The rule is made. Try it.")
 
 
 class ChangeRuleView(ConsoleView):
@@ -69,49 +72,49 @@ class ChangeRuleView(ConsoleView):
 
     def post(self, request: HttpRequest, rule_id: int) -> HttpResponse:
         rule = services.visible_rule(rule_id=rule_id, user=request.user)
+        entry = RuleEntry(request.POST, viewer=request.user)
 
-        def change(entry: RuleEntry) -> NotificationRule:
+        def change() -> NotificationRule:
             values = entry.values
             checked = CHANGES.check(values)
             kept = {name: value for name, value in checked.items() if name in values}
-            return services.change_rule(rule_id=rule_id, user=request.user, values=kept)
+            check = version_check(request)
+            return services.change_rule(rule_id=rule_id, user=request.user, values=kept, check_version=check)
 
-        return _save(request, RuleEntry(request.POST, viewer=request.user), change, "The rule is changed.", rule)
+        return _save(request, entry, change, "The rule is changed.", rule)
 
 
 def _save(
     request: HttpRequest,
     entry: RuleEntry,
-    save: Callable[[RuleEntry], NotificationRule],
+    save: Callable[[], NotificationRule],
     done: str,
     rule: NotificationRule | None = None,
 ) -> HttpResponse:
-    """Stores what was entered and shows it; or shows the form again, with what is wrong."""
-    status: int = HTTPStatus.BAD_REQUEST
-    if entry.is_valid():
-        try:
-            saved = save(entry)
-        except Problem as problem:
-            entry.add_problem(problem)
-            status = problem.status
-        else:
-            messages.success(request, done)
-            return HttpResponseRedirect(_address(saved.pk))
-    return _form(request, entry, rule, status)
+    return save_forms(
+        request,
+        [entry],
+        save,
+        add_problem=entry.add_problem,
+        page=partial(_form, request, entry, rule),
+        address=lambda saved: _address(saved.pk),
+        done=done,
+    )
 
 
 def _form(
-    request: HttpRequest, entry: RuleEntry, rule: NotificationRule | None = None, status: int = 200
+    request: HttpRequest, entry: RuleEntry, rule: NotificationRule | None = None, status: int = 200, **more: Any
 ) -> HttpResponse:
     terms = ("slow_after", "late_after", "quiet", "all_owners", "enabled")
     context = {
         "entry": entry,
         "rule": rule,
+        "version": request.POST.get("version") or (rule and services.version_of(rule)),
         "panels": [[entry["email"]], [entry["webhook"]]],
         "filters": [entry[name] for name in ("run_kind", "run_name", "tag", "schedule")],
         "terms": [entry[name] for name in terms if name in entry.fields],
     }
-    return render(request, "console/rule_form.html", context, status=status)
+    return render(request, "console/rule_form.html", context | more, status=status)
 
 
 class RulePageView(ConsoleView):

@@ -1,7 +1,7 @@
 """Schedules are made, changed and deleted, with a preview of when they would fire."""
 
 from collections.abc import Callable
-from http import HTTPStatus
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
@@ -11,13 +11,13 @@ from django.urls import reverse
 
 from taskhub.console.console_view import ConsoleView
 from taskhub.console.json_editor import sent_text
+from taskhub.console.saved_forms import save_forms, version_check
 from taskhub.console.schedule_entry import ScheduleEntry, checked_editor, initial_entry
 from taskhub.console.schedule_starts import read_starts, suggest_entry
 from taskhub.console.times_form import NEEDED, TimesForm
-from taskhub.errors import Problem
 from taskhub.runs.models import Schedule
 from taskhub.runs.scheduler.schedule_spec import zone_names
-from taskhub.runs.scheduler.schedules import delete_schedule
+from taskhub.runs.scheduler.schedules import delete_schedule, version_of
 from taskhub.runs.schedules.serializers import CHANGES, SENT
 from taskhub.runs.schedules.services import change_schedule, create_schedule, visible_schedule
 from taskhub.security.scopes import KeyScope
@@ -36,10 +36,12 @@ class NewScheduleView(ConsoleView):
         return _page(request, ScheduleEntry(initial=suggest_entry(request.user, request.GET.dict())))
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        def create(entry: ScheduleEntry) -> Schedule:
+        entry = ScheduleEntry(request.POST)
+
+        def create() -> Schedule:
             return create_schedule(owner=request.user, values=SENT.check(entry.values))
 
-        return _save(request, ScheduleEntry(request.POST), create, "The schedule is made.")
+        return _save(request, entry, create, "The schedule is made.")
 
 
 class ChangeScheduleView(ConsoleView):
@@ -51,14 +53,15 @@ class ChangeScheduleView(ConsoleView):
 
     def post(self, request: HttpRequest, schedule_id: int) -> HttpResponse:
         schedule = visible_schedule(schedule_id=schedule_id, user=request.user)
+        entry = ScheduleEntry(request.POST, initial=initial_entry(schedule, request.user))
 
-        def change(entry: ScheduleEntry) -> Schedule:
+        def change() -> Schedule:
             values = entry.changed_values
             checked = CHANGES.check(values)
             kept = {name: value for name, value in checked.items() if name in values}
-            return change_schedule(schedule_id=schedule_id, user=request.user, values=kept)
+            check = version_check(request)
+            return change_schedule(schedule_id=schedule_id, user=request.user, values=kept, check_version=check)
 
-        entry = ScheduleEntry(request.POST, initial=initial_entry(schedule, request.user))
         return _save(request, entry, change, "The schedule is changed.", schedule)
 
 
@@ -107,24 +110,22 @@ def _live_names() -> list[str]:
 def _save(
     request: HttpRequest,
     entry: ScheduleEntry,
-    save: Callable[[ScheduleEntry], Schedule],
+    save: Callable[[], Schedule],
     done: str,
     schedule: Schedule | None = None,
 ) -> HttpResponse:
-    """Stores what was entered and shows it; or shows the form again, with what is wrong or with the preview."""
+    """Stores what was entered and shows it; or shows the form again, with the preview where that is asked for."""
     if "preview" in request.POST:
-        return _page(request, entry, schedule, preview=_previewed(TimesForm(request.POST)))
-    status: int = HTTPStatus.BAD_REQUEST
-    if entry.is_valid():
-        try:
-            saved = save(entry)
-        except Problem as problem:
-            entry.add_problem(problem)
-            status = problem.status
-        else:
-            messages.success(request, done)
-            return HttpResponseRedirect(reverse("console:schedules-schedule", args=[saved.pk]))
-    return _page(request, entry, schedule, status=status)
+        return _page(request, entry, schedule, **_previewed(TimesForm(request.POST)))
+    return save_forms(
+        request,
+        [entry],
+        save,
+        add_problem=entry.add_problem,
+        page=partial(_page, request, entry, schedule),
+        address=lambda saved: reverse("console:schedules-schedule", args=[saved.pk]),
+        done=done,
+    )
 
 
 def _page(
@@ -132,8 +133,8 @@ def _page(
     entry: ScheduleEntry,
     schedule: Schedule | None = None,
     *,
-    preview: dict[str, Any] | None = None,
     status: int = 200,
+    **more: Any,
 ) -> HttpResponse:
     context = {
         "entry": entry,
@@ -144,6 +145,7 @@ def _page(
         "editor": entry.editor,
         "terms": [entry[name] for name in ("overlap", "missed", "jitter", "webhook", "enabled")],
         "zones": zone_names(),
-        **(preview or {}),
+        "version": request.POST.get("version") or (schedule and version_of(schedule)),
+        **more,
     }
     return render(request, "console/schedule_form.html", context, status=status)

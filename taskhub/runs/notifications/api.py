@@ -29,6 +29,7 @@ from taskhub.security.scopes import KeyScope
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import object_of, page_of, response_header
+from taskhub.web.preconditions import ETAG, IF_MATCH, check_if_match, etag_of, version_check
 from taskhub.web.views import CheckedView
 
 ID = OpenApiParameter(
@@ -75,7 +76,7 @@ class NotificationRulesView(CheckedView, GenericAPIView[NotificationRule]):
 
     @extend_schema(
         operation_id="notifications_create",
-        parameters=[KEY_PARAMETER, response_header("Location", "The rule's address.", 201)],
+        parameters=[KEY_PARAMETER, ETAG, response_header("Location", "The rule's address.", 201)],
         request={"application/json": SENT.schema()},
         responses={201: ANSWER, **problems(409)},
         examples=[OpenApiExample("Nightly failures", EXAMPLE_SENT, request_only=True)],
@@ -91,23 +92,28 @@ class NotificationRulesView(CheckedView, GenericAPIView[NotificationRule]):
         def produce() -> Response:
             rule = services.create_rule(owner=request.user, values=values)
             shown = serialize_rule(rule, request.user)
-            return Response(shown, 201, headers={"Location": f"/notifications/{rule.pk}"})
+            location = {"Location": f"/notifications/{rule.pk}"}
+            return Response(shown, 201, headers={**location, **etag_of(services.version_of(rule))})
 
         return answer_once(request, values, produce)
 
 
+def _rule_answer(request: Request, rule: NotificationRule) -> Response:
+    return Response(serialize_rule(rule, request.user), headers=etag_of(services.version_of(rule)))
+
+
 class NotificationRuleView(CheckedView):
-    @extend_schema(operation_id="notifications_retrieve", parameters=[ID], responses={200: ANSWER})
+    @extend_schema(operation_id="notifications_retrieve", parameters=[ID, ETAG], responses={200: ANSWER})
     def get(self, request: Request, id: int) -> Response:
         """Show a notification rule."""
         self.check_query(request)
-        return Response(serialize_rule(services.visible_rule(rule_id=id, user=request.user), request.user))
+        return _rule_answer(request, services.visible_rule(rule_id=id, user=request.user))
 
     @extend_schema(
         operation_id="notifications_change",
-        parameters=[ID],
+        parameters=[ID, IF_MATCH, ETAG],
         request={"application/json": CHANGES_SCHEMA},
-        responses={200: ANSWER, **problems(409)},
+        responses={200: ANSWER, **problems(409, 412)},
         examples=[OpenApiExample("Silence it", {"enabled": False}, request_only=True)],
     )
     def patch(self, request: Request, id: int) -> Response:
@@ -117,16 +123,22 @@ class NotificationRuleView(CheckedView):
         """
         sent = self.read_object(request)
         values = {name: value for name, value in CHANGES.check(sent).items() if name in sent}
-        rule = services.change_rule(rule_id=id, user=request.user, values=values)
-        return Response(serialize_rule(rule, request.user))
+        rule = services.change_rule(rule_id=id, user=request.user, values=values, check_version=version_check(request))
+        return _rule_answer(request, rule)
 
-    @extend_schema(operation_id="notifications_delete", parameters=[ID], responses={204: OpenApiResponse(None, "Done")})
+    @extend_schema(
+        operation_id="notifications_delete",
+        parameters=[ID, IF_MATCH],
+        responses={204: OpenApiResponse(None, "Done"), **problems(412)},
+    )
     def delete(self, request: Request, id: int) -> Response:
         """Delete a notification rule.
 
         Messages that it has submitted are still delivered; they stay in `/runs`.
         """
-        services.delete_rule(rule=services.visible_rule(rule_id=id, user=request.user))
+        rule = services.visible_rule(rule_id=id, user=request.user)
+        check_if_match(request, services.version_of(rule))
+        services.delete_rule(rule=rule)
         return Response(status=204)
 
 

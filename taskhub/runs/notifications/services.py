@@ -17,6 +17,7 @@ from taskhub.runs.notifications.email_delivery import check_receiver
 from taskhub.runs.queue.notification_events import Occurrence, check_email_limit, submit_messages
 from taskhub.runs.queue.webhook_events import checked_webhook
 from taskhub.runs.run_kinds import all_kinds
+from taskhub.security.fingerprints import CheckVersion, fingerprint
 from taskhub.security.masking import masked_address
 
 RULES_MAX = 100  # of an owner
@@ -55,13 +56,18 @@ def create_rule(*, owner: Any, values: Mapping[str, Any]) -> NotificationRule:
         return _store(NotificationRule(owner=owner), values)
 
 
-def change_rule(*, rule_id: int, user: Any, values: Mapping[str, Any]) -> NotificationRule:
-    """Changes what `values` names of a rule that the user may see; raises as `create_rule` does.
+def change_rule(
+    *, rule_id: int, user: Any, values: Mapping[str, Any], check_version: CheckVersion | None = None
+) -> NotificationRule:
+    """Changes what `values` names of a rule that the user may see; raises as `create_rule` does, and what
+    `check_version` raises.
 
     Others than the owner are shown a webhook without its path: one that comes back so stays.
     """
     with transaction.atomic():
         rule = visible_rule(rule_id=rule_id, user=user, for_update=True)
+        if check_version is not None:
+            check_version(version_of(rule))
         sent_back = values.get("to", {}).get("webhook") == masked_address(rule.webhook)
         if rule.webhook and rule.owner_id != user.pk and sent_back:
             values = {name: value for name, value in values.items() if name != "to"}
@@ -92,6 +98,11 @@ def _store(rule: NotificationRule, values: Mapping[str, Any]) -> NotificationRul
             raise
         raise Conflict(f"There is a notification rule {rule.name!r} already.") from None
     return rule
+
+
+def version_of(rule: NotificationRule) -> str:
+    """What another change of a rule makes another one."""
+    return fingerprint(_values_of(rule))
 
 
 def _values_of(rule: NotificationRule) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from taskhub.runs.scheduler.due_times import database_now, read_periodic_tasks
 from taskhub.runs.scheduler.schedule_arguments import arguments_of, as_stored, seal_arguments
 from taskhub.runs.scheduler.schedule_when import when_of
 from taskhub.runs.scheduler.scheduled_runs import plan_run, submit_run
+from taskhub.security.fingerprints import fingerprint
 from taskhub.security.masking import secrets_of
 
 BATCH = 500
@@ -65,6 +66,11 @@ def save_schedule(*, periodic: PeriodicTask, owner: Any, written: str, **options
         schedule.refresh_from_db()
         _record("change" if before else "create", schedule, before=before, after=_values_of(periodic.pk))
     return schedule
+
+
+def version_of(schedule: Schedule) -> str:
+    """What another change of a schedule makes another one."""
+    return fingerprint(_values_of(schedule.pk) or {})
 
 
 def _values_of(periodic_id: int | None) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """`/schedules`: made, listed, changed, paused, started by hand, and their fires."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.urls import path
@@ -16,7 +17,7 @@ from taskhub.runs.models import Run, Schedule
 from taskhub.runs.run_kinds import kind_or_default
 from taskhub.runs.scheduler.schedule_preview import preview
 from taskhub.runs.scheduler.scheduled_runs import planned_run, target_of_schedule
-from taskhub.runs.scheduler.schedules import delete_schedule, enable_schedule, run_schedule_now
+from taskhub.runs.scheduler.schedules import delete_schedule, enable_schedule, run_schedule_now, version_of
 from taskhub.runs.schedules.calendar_api import CalendarView
 from taskhub.runs.schedules.serializers import (
     CHANGES,
@@ -52,6 +53,7 @@ from taskhub.security.scopes import KeyScope, require_scopes
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.problem_responses import problems
 from taskhub.web.openapi.schemas import page_of, response_header
+from taskhub.web.preconditions import ETAG, IF_MATCH, check_if_match, etag_of, version_check
 from taskhub.web.rest_policies import FieldsParser, FormOrJsoncParser, JsoncParser
 from taskhub.web.views import CheckedView
 
@@ -87,6 +89,13 @@ def _as_written(request: Request, values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+def _schedule_answer(
+    request: Request, schedule: Schedule, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    shown = serialize_schedule(schedule, request.user)
+    return Response(shown, status, headers={**etag_of(version_of(schedule)), **(headers or {})})
+
+
 class SchedulesView(CheckedView, GenericAPIView[Schedule]):
     parser_classes = PARSERS
     list_parameters = frozenset({"kind"})
@@ -110,7 +119,7 @@ class SchedulesView(CheckedView, GenericAPIView[Schedule]):
 
     @extend_schema(
         operation_id="schedules_create",
-        parameters=[KEY_PARAMETER, LOCATION],
+        parameters=[KEY_PARAMETER, LOCATION, ETAG],
         request={"application/json": SENT.schema()},
         responses={201: ANSWER, **problems(409, because=FAULTS)},
         examples=[OpenApiExample("A walker on workdays", EXAMPLE_SENT, request_only=True)],
@@ -125,8 +134,7 @@ class SchedulesView(CheckedView, GenericAPIView[Schedule]):
 
         def produce() -> Response:
             schedule = create_schedule(owner=request.user, values=_as_written(request, values))
-            shown = serialize_schedule(schedule, request.user)
-            return Response(shown, 201, headers={"Location": f"/schedules/{schedule.pk}"})
+            return _schedule_answer(request, schedule, 201, {"Location": f"/schedules/{schedule.pk}"})
 
         return answer_once(request, values, produce)
 
@@ -134,16 +142,16 @@ class SchedulesView(CheckedView, GenericAPIView[Schedule]):
 class ScheduleView(CheckedView):
     parser_classes = PARSERS
 
-    @extend_schema(operation_id="schedules_retrieve", parameters=[ID], responses={200: ANSWER})
+    @extend_schema(operation_id="schedules_retrieve", parameters=[ID, ETAG], responses={200: ANSWER})
     def get(self, request: Request, id: int) -> Response:
         """Show a schedule."""
-        return Response(serialize_schedule(visible_schedule(schedule_id=id, user=request.user), request.user))
+        return _schedule_answer(request, visible_schedule(schedule_id=id, user=request.user))
 
     @extend_schema(
         operation_id="schedules_change",
-        parameters=[ID],
+        parameters=[ID, IF_MATCH, ETAG],
         request={"application/json": CHANGES_SCHEMA},
-        responses={200: ANSWER, **problems(409, because=FAULTS)},
+        responses={200: ANSWER, **problems(409, 412, because=FAULTS)},
         examples=[OpenApiExample("Other times", {"when": EXAMPLE_WHEN}, request_only=True)],
     )
     def patch(self, request: Request, id: int) -> Response:
@@ -154,16 +162,27 @@ class ScheduleView(CheckedView):
         """
         sent = self.read_object(request)
         values = {name: value for name, value in CHANGES.check(sent).items() if name in sent}
-        schedule = change_schedule(schedule_id=id, user=request.user, values=_as_written(request, values))
-        return Response(serialize_schedule(schedule, request.user))
+        schedule = change_schedule(
+            schedule_id=id,
+            user=request.user,
+            values=_as_written(request, values),
+            check_version=version_check(request),
+        )
+        return _schedule_answer(request, schedule)
 
-    @extend_schema(operation_id="schedules_delete", parameters=[ID], responses={204: OpenApiResponse(None, "Done")})
+    @extend_schema(
+        operation_id="schedules_delete",
+        parameters=[ID, IF_MATCH],
+        responses={204: OpenApiResponse(None, "Done"), **problems(412)},
+    )
     def delete(self, request: Request, id: int) -> Response:
         """Delete a schedule.
 
         The runs that it started stay, and go on.
         """
-        delete_schedule(periodic=visible_schedule(schedule_id=id, user=request.user).periodic)
+        schedule = visible_schedule(schedule_id=id, user=request.user)
+        check_if_match(request, version_of(schedule))
+        delete_schedule(periodic=schedule.periodic)
         return Response(status=204)
 
 
@@ -197,7 +216,7 @@ class RunScheduleView(CheckedView):
 class PauseScheduleView(CheckedView):
     role_scopes: ClassVar = {"POST": KeyScope.RUN}
 
-    @extend_schema(operation_id="schedules_pause", parameters=[ID], responses={200: ANSWER})
+    @extend_schema(operation_id="schedules_pause", parameters=[ID, ETAG], responses={200: ANSWER})
     def post(self, request: Request, id: int) -> Response:
         """Pause a schedule.
 
@@ -209,7 +228,7 @@ class PauseScheduleView(CheckedView):
 class ResumeScheduleView(CheckedView):
     role_scopes: ClassVar = {"POST": KeyScope.RUN}
 
-    @extend_schema(operation_id="schedules_resume", parameters=[ID], responses={200: ANSWER})
+    @extend_schema(operation_id="schedules_resume", parameters=[ID, ETAG], responses={200: ANSWER})
     def post(self, request: Request, id: int) -> Response:
         """Resume a schedule.
 
@@ -221,7 +240,7 @@ class ResumeScheduleView(CheckedView):
 def _enable(request: Request, id: int, *, enabled: bool) -> Response:
     schedule = visible_schedule(schedule_id=id, user=request.user)
     enable_schedule(schedule=schedule, enabled=enabled)
-    return Response(serialize_schedule(visible_schedule(schedule_id=id, user=request.user), request.user))
+    return _schedule_answer(request, visible_schedule(schedule_id=id, user=request.user))
 
 
 class FiresView(CheckedView, GenericAPIView[Run]):

@@ -18,7 +18,8 @@ from taskhub.runs.run_options import stored_options
 from taskhub.runs.scheduler.beat_schedules import KINDS, WITH_TIMES
 from taskhub.runs.scheduler.schedule_arguments import written_arguments
 from taskhub.runs.scheduler.schedule_when import set_times
-from taskhub.runs.scheduler.schedules import named, save_schedule
+from taskhub.runs.scheduler.schedules import named, save_schedule, version_of
+from taskhub.security.fingerprints import CheckVersion
 from taskhub.security.masking import masked_address, masked_places
 
 _OPTIONS = ("name", "overlap", "missed", "jitter", "webhook")
@@ -78,10 +79,15 @@ def create_schedule(*, owner: Any, values: Mapping[str, Any]) -> Schedule:
         return _store(periodic, owner, values, _written(values.get("arguments", {})), {})
 
 
-def change_schedule(*, schedule_id: int, user: Any, values: Mapping[str, Any]) -> Schedule:
-    """Changes what `values` names of a schedule that the user may see; raises as `create_schedule` does."""
+def change_schedule(
+    *, schedule_id: int, user: Any, values: Mapping[str, Any], check_version: CheckVersion | None = None
+) -> Schedule:
+    """Changes what `values` names of a schedule that the user may see; raises as `create_schedule` does, and what
+    `check_version` raises."""
     with transaction.atomic():
         schedule = visible_schedule(schedule_id=schedule_id, user=user, for_update=True)
+        if check_version is not None:
+            check_version(version_of(schedule))
         _refuse_stars(values.get("metadata"))
         if schedule.owner_id != user.pk:
             values = _without_stars(schedule, values)
