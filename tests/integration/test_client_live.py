@@ -12,7 +12,7 @@ import sysconfig
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +162,11 @@ def test_sequences_secrets_and_schedules(hub: Hub) -> None:
         schedule = client.schedules.create("client test", "walker", {"name": "echo"}, "0 4 * * *", enabled=False)
         assert client.schedules.update(schedule["id"], when="0 5 * * *")["when"]["crontab"] == "0 5 * * *"
         assert client.schedules.run(schedule["id"]).wait()["report"] == [None]
+        calendar = client.schedules.calendar(
+            date(2026, 2, 2), days=3, timezone="Europe/Warsaw", schedule=schedule["id"]
+        )
+        assert calendar["timezone"] == "Europe/Warsaw"
+        assert [day["date"] for day in calendar["days"]] == ["2026-02-02", "2026-02-03", "2026-02-04"]
         assert [row["id"] for row in client.schedules.list(name="client test")] == [schedule["id"]]
         client.schedules.delete(schedule["id"])
 
@@ -282,6 +287,7 @@ def test_a_crawler_uploads_and_ends_its_task(client: ClientHub) -> None:
         client.runs.get(task["run"]).wait(60)
         task = client.crawlers.task(task["fid"])
     assert (task["status"]["code"], task["counts"]["inserted"], task["stats"]) == (200, 7, {"pages": 7})
+    assert sum(count["inserted"] for count in client.usage(bucket="minute")) >= 7
     assert {document["sku"] for document in client.streams.docs(task["stream"])} == {f"a{n}" for n in range(7)}
     assert client.crawlers.state(task["crawler"]) == {"page": 7}
     client.crawlers.set_state(task["crawler"], None)

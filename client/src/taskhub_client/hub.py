@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Any
 
@@ -11,7 +12,7 @@ from taskhub_client.exchange import Flow, Request, call, call_object, idempotent
 from taskhub_client.extraction import AsyncExtraction, Extraction
 from taskhub_client.notifications import AsyncNotifications, Notifications
 from taskhub_client.operations import Awaiting, Blocking, operation
-from taskhub_client.runs import AsyncRuns, Runs
+from taskhub_client.runs import AsyncRuns, Runs, as_text
 from taskhub_client.schedules import AsyncSchedules, Schedules
 from taskhub_client.sequences import AsyncSecrets, AsyncSequences, Secrets, Sequences
 from taskhub_client.settings import find_credentials
@@ -44,6 +45,18 @@ class HubCalls:
     def workers(self) -> Flow[list[dict[str, Any]]]:
         """The workers that are alive, and the runs that they carry out. Raises `Forbidden`: it is for staff."""
         return list((yield from call_object(Request("GET", "/workers")))["results"])
+
+    @operation
+    def usage(
+        self, *, bucket: str = "hour", since: datetime | str | None = None, until: datetime | str | None = None
+    ) -> Flow[list[dict[str, Any]]]:
+        """What was done by `bucket` (`minute`, `hour`, `day`), yours, for staff everybody's.
+
+        Each entry has `bucket`, `pages`, `failed_pages`, `credits`, `inserted` and `updated`.
+        """
+        query = {"bucket": bucket, "since": as_text(since), "until": as_text(until)}
+        said = {name: value for name, value in query.items() if value is not None}
+        return list((yield from call_object(Request("GET", "/usage", said)))["results"])
 
     @operation
     def make_token(self, email: str, password: str, otp: str | None = None) -> Flow[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from taskhub_client.exchange import Flow, Request, call_object, idempotent, pages, remove
@@ -69,6 +70,18 @@ class ScheduleCalls:
     def fires(self, schedule_id: int) -> Flow[None]:
         """Iterates over what became of the due times, newest first."""
         return (yield from pages(f"/schedules/{schedule_id}/fires"))
+
+    @operation
+    def calendar(
+        self, /, first: date | str | None = None, days: int | None = None, timezone: str | None = None, **filters: Any
+    ) -> Flow[JsonObject]:
+        """What fires on each of the days from `first` on, today where it is left out, and how what has fired came out.
+
+        `{"timezone", "days": [{"date", "entries"}], "more_schedules"}`. Filters are those of `list`, and `schedule`.
+        """
+        said = {"first": first and str(first), "days": days, "timezone": timezone, **filters}
+        query = {name: as_text(value) for name, value in said.items() if value is not None}
+        return (yield from call_object(Request("GET", "/schedules/calendar", query)))
 
     @operation
     def preview(self, /, when: Mapping[str, Any] | str, **members: Any) -> Flow[Objects]:
