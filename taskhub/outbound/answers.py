@@ -19,6 +19,8 @@ _KEPT = "%/:?#[]@!$&'()*+,;=|\\^"  # in an address; browsers escape what else is
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """The seconds of the header Retry-After (RFC 9110, section 10.2.3); None where it says none."""
     text = headers.get("Retry-After", "").strip()
+    if not text:
+        return None
     if text.isascii() and text.isdecimal() and len(text) < 10:
         return float(text)
     with suppress(ValueError, TypeError, IndexError, OverflowError):

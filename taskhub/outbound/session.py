@@ -1,6 +1,7 @@
 """A `requests` session behind the gate."""
 
 import http.client
+import re
 import ssl
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any, cast
@@ -36,6 +37,10 @@ CREDENTIALS = frozenset({"authorization", "cookie", "x-api-key"})
 CONNECTIONS_MAX = 100  # to one server, that stay open between calls of several threads
 POOL_KEYS_MAX = 1000
 _CHUNK = 64 * 1024
+# An address that requests leaves as it is, when it has read it, taken it to pieces and put it together again.
+PLAIN_ADDRESS = re.compile(
+    r"https?://[a-z0-9][a-z0-9.-]*(?::[1-9][0-9]{0,4})?(?:/(?!\.)[A-Za-z0-9_~!$&'()*+,;=:@.-]*)+(?:\?[A-Za-z0-9_~!$&'()*+,;=:@./?-]+)?"
+)
 
 # What requests and urllib3 raise, by the innermost cause that is listed here; the first line that fits speaks.
 _MEANINGS: list[tuple[type[BaseException], type[Problem], str]] = [
@@ -65,6 +70,19 @@ class Response(requests.Response):
         # None would unpack a whole body at once, before it can be measured.
         chunks = self._limited(super().iter_content(min(chunk_size or _CHUNK, self.exchange.policy.max_bytes + 1)))
         return stream_decode_response_unicode(chunks, self) if decode_unicode else chunks  # type: ignore[no-untyped-call]
+
+    def read_whole(self) -> None:
+        """Reads the body: at once where its length is told and it is not packed, else part by part."""
+        length = self.raw.length_remaining
+        if not length or length > self.exchange.policy.max_bytes or "content-encoding" in self.raw.headers:
+            self.content  # noqa: B018 (reads it)
+            return
+        try:
+            self._content = self.raw.read()
+        except urllib3_errors.HTTPError as error:
+            self.close()
+            raise _problem_of(error, self.exchange.target, self.exchange.clock.read) from None
+        self._content_consumed = True
 
     def _limited(self, chunks: Iterator[bytes]) -> Generator[bytes, None, None]:
         limit = self.exchange.policy.max_bytes
@@ -219,7 +237,10 @@ class Session(requests.Session):
         request: Any = requests.PreparedRequest()
         try:
             request.prepare_method(method)
-            request.prepare_url(url, None)
+            if PLAIN_ADDRESS.fullmatch(url):
+                request.url = url
+            else:
+                request.prepare_url(url, None)
             request.prepare_headers({**self._own_headers, **headers})
         except requests.exceptions.InvalidHeader:
             raise Refused("A header has characters that no header can have.") from None
@@ -278,15 +299,15 @@ class Session(requests.Session):
 
     def _exchange(self, request: requests.PreparedRequest, options: dict[str, Any]) -> requests.Response:
         """One request and its answer, without the hooks and measurements of requests' own `send`."""
-        response = self.get_adapter(cast(str, request.url)).send(request, **options)
+        response: Any = self.get_adapter(cast(str, request.url)).send(request, **options)
         if "set-cookie" in response.headers:
             extract_cookies_to_jar(self.cookies, request, response.raw)  # type: ignore[no-untyped-call]
         if response.is_redirect:
             onward = self.resolve_redirects(response, request, yield_requests=True, **options)
-            response._next = next(onward, None)  # type: ignore[attr-defined]
+            response._next = next(onward, None)
         if not options["stream"]:
-            response.content  # noqa: B018 (reads it)
-        return response
+            response.read_whole()
+        return cast(requests.Response, response)
 
 
 def _origin(request: requests.PreparedRequest, policy: Policy) -> Target:

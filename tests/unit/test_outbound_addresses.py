@@ -1,14 +1,17 @@
 """Every spelling of an address that is not public is refused, whatever a resolver would make of it."""
 
 import ipaddress
+import re
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
-from hypothesis import example, given
+import requests
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from taskhub.outbound import Allow, Policy, Refused, check_url, refusal
 from taskhub.outbound.addresses import read_host, why_special
+from taskhub.outbound.session import PLAIN_ADDRESS
 
 PUBLIC_ONLY = Policy()
 
@@ -226,3 +229,19 @@ def test_hosts_are_read_one_way(text: str, host: object) -> None:
 def test_what_is_no_host_is_refused(text: str) -> None:
     with pytest.raises(Refused):
         read_host(text)
+
+
+@given(st.from_regex(PLAIN_ADDRESS, fullmatch=True))
+def test_requests_leaves_a_plain_address_as_it_is(address: str) -> None:
+    port = re.match(r"https?://[^:/]*:(\d+)", address)
+    assume(not port or int(port[1]) < 65536)
+    assert requests.Request("GET", address).prepare().url == address
+
+
+@pytest.mark.parametrize(
+    "end", ["/a/../b", "/./a", "/a%2fb", "/a b", "/a#b", "", "?a=b", "/ü", "/a?b#c", '/a"b', "/a\\b"]
+)
+def test_an_address_that_may_be_written_otherwise_is_not_plain(end: str) -> None:
+    assert not PLAIN_ADDRESS.fullmatch(f"http://h.example{end}")
+    assert not PLAIN_ADDRESS.fullmatch(f"http://H.example/{end}")
+    assert not PLAIN_ADDRESS.fullmatch(f"http://u@h.example/{end}")
