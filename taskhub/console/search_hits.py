@@ -30,7 +30,7 @@ from taskhub.console.search_kinds import (
     SearchHit,
     SearchKind,
 )
-from taskhub.db.plans import TimeIsUp, reads_along_indexes, time_limit
+from taskhub.db.plans import TimeIsUp, reads_along_indexes, reads_by_indexes, time_limit
 from taskhub.runs.models import Run
 from taskhub.runs.queue.webhook_events import WEBHOOK
 from taskhub.runs.run_filter import RunFilter
@@ -108,7 +108,7 @@ def find_groups(user: Any, text: str) -> list[HitGroup]:
 def _found_in_time(kind: SearchKind, user: Any, text: str, until: float) -> list[Any]:
     """What indexes find, or nothing where that would take longer."""
     try:
-        with time_limit(until - time.monotonic()):
+        with time_limit(until - time.monotonic()), reads_by_indexes():
             return kind.find_by_indexes(user, text)
     except TimeIsUp:
         return []

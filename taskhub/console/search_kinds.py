@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from django.core.exceptions import EmptyResultSet
 from django.db import connection
-from django.db.models import F, Q, QuerySet, TextField, Value
+from django.db.models import BooleanField, F, Q, QuerySet, TextField, Value
+from django.db.models.expressions import RawSQL
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, Coalesce, NullIf
 from django.urls import reverse
@@ -30,7 +30,8 @@ SELECT key FROM ({newest}) AS newest (key, sought, id_text)
 WHERE strpos(upper(sought), upper(%s)) > 0 OR right(id_text, 8) = ANY(%s) LIMIT %s
 """
 # Planned without the limit, for whose sake all rows might be looked through in their order.
-_FIND_ALL = "WITH found (key) AS MATERIALIZED ({all}) SELECT key FROM found ORDER BY key DESC LIMIT %s"
+_FIND_ALL = "WITH fitting (key) AS MATERIALIZED ({fitting}) {chosen}"
+_IS_FITTING = '"{table}"."{key}" = ANY(ARRAY(SELECT key FROM fitting))'  # no join, which may read the whole table
 _NO_NAME = Value("")
 SHORT = re.compile(r"[0-9A-Za-z]{8}")  # as lists show ids: their last characters
 
@@ -90,16 +91,21 @@ class SearchKind:
     def find_by_indexes(self, user: Any, text: str) -> list[Any]:
         """The same of all rows whose names have words that begin as those of the text do, or that have the end of their
         id."""
-        names = {"id_end": end_of(self.id), "words": words_of(self.name)}
-        condition = Q(id_end__in=_ends(text)) if self.name is _NO_NAME else Q(words=beginnings_of(text))
-        if self.name is not _NO_NAME and _ends(text):
-            condition |= Q(id_end__in=_ends(text))
-        rows = self.rows(user).select_related(None).alias(**names).filter(condition).order_by().values("pk")
-        try:
-            statement, values = rows.query.sql_with_params()
-        except EmptyResultSet:  # it has no name, and the text is no end of an id
+        ends, visible = _ends(text), self.rows(user).select_related(None)
+        condition = Q(id_end__in=ends) if ends else Q()
+        if self.name is not _NO_NAME:
+            condition |= Q(words=beginnings_of(text))
+        if not condition:
             return []
-        return _keys(_FIND_ALL.format(all=statement), [*values, HITS_MAX + 1])
+        # At first everybody's, for the index of an owner's rows would lead through all of them.
+        names = {"id_end": end_of(self.id), "words": words_of(self.name)}
+        fitting = visible.model._base_manager.alias(**names).filter(condition).values("pk")
+        is_fitting = _IS_FITTING.format(table=visible.model._meta.db_table, key=visible.model._meta.pk.column)
+        chosen = visible.filter(RawSQL(is_fitting, (), BooleanField()))  # noqa: S611  # of names alone
+        (inner, inner_values), (outer, outer_values) = (
+            rows.query.sql_with_params() for rows in (fitting, chosen.order_by("-pk").values("pk")[: HITS_MAX + 1])
+        )
+        return _keys(_FIND_ALL.format(fitting=inner, chosen=outer), [*inner_values, *outer_values])
 
     def read(self, user: Any, keys: Collection[Any]) -> list[Any]:
         """The newest of the rows with these keys; one more than a group shows."""

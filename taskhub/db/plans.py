@@ -42,6 +42,13 @@ def groups_by_hashing() -> Iterator[None]:
 
 
 @contextmanager
+def reads_by_indexes() -> Iterator[None]:
+    """A transaction whose statements read no table as a whole where an index has what they look for."""
+    with transaction.atomic(), _setting("enable_seqscan", "off"):
+        yield
+
+
+@contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     """A transaction whose statements may take so long each, at least a millisecond. Raises `TimeIsUp`."""
     try:

@@ -173,7 +173,7 @@ def test_each_kind_is_searched_by_its_indexes(colleague: Person) -> None:
         cursor.execute("DROP INDEX crawler_one_a_stream")  # which has what is searched anyway
 
     def explain(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql.startswith("WITH found"):
+        if sql.startswith("WITH fitting"):
             with connection.connection.cursor() as cursor:
                 for way in ("seqscan", "indexscan", "indexonlyscan"):
                     cursor.execute(f"SET LOCAL enable_{way} = off")
