@@ -3,7 +3,7 @@
 "use strict";
 
 (() => {
-const { tokensOf, escaped, coloured, bracketsAt, contextAt, choicesAt, meaningAt } = jsonText;
+const { tokensOf, escaped, coloured, bracketsAt } = jsonText;
 const COLOURED_MAX = 200_000; // characters; a longer text stays plain
 const PAIRS = { "{": "}", "[": "]", '"': '"' };
 
@@ -14,7 +14,7 @@ class Editor {
     this.area = area;
     this.faults = [];
     this.isLeaving = false;
-    this.schema = null;
+    this.keys = new JsonKeys(this);
     this.build();
     for (const name of ["input", "scroll", "keydown", "focus"]) area.addEventListener(name, (event) => this[name](event));
     this.draw();
@@ -44,7 +44,7 @@ class Editor {
 
   input() { this.moveFaults(); this.draw(); }
 
-  focus() { if (this.area.dataset.schema) this.loadSchema(); }
+  focus() { if (this.area.dataset.schema) this.keys.load(); }
 
   scroll() {
     const { scrollLeft, scrollTop } = this.area;
@@ -151,7 +151,7 @@ class Editor {
     const { selectionStart: start, selectionEnd: end } = this.area;
     const isControlled = event.ctrlKey || event.metaKey;
     let isDone = false;
-    if (event.ctrlKey && event.key === " ") isDone = this.focusKeys();
+    if (event.ctrlKey && event.key === " ") isDone = this.keys.focus();
     else if (isControlled) return;
     else if (event.key === "Tab" && !wasLeaving) isDone = this.indent(start, end, event.shiftKey);
     else if (event.key === "Enter") isDone = this.breakLine(start, end);
@@ -210,68 +210,12 @@ class Editor {
     return true;
   }
 
-  // The cursor, and what may stand there
-
-  async loadSchema() {
-    this.schema ??= fetch(this.area.dataset.schema, { headers: { Accept: "application/json" } }).then((answer) => (answer.ok ? answer.json() : null), () => null);
-    this.schemaRoot = await this.schema;
-    this.tellKeys();
-  }
-
   tellCursor() {
     const place = document.querySelector(`[data-editor-cursor="${this.area.id}"]`);
     const lines = this.text.slice(0, this.area.selectionStart).split("\n");
     if (place) place.textContent = `Line ${lines.length}, column ${[...lines.at(-1)].length + 1}`;
     this.drawMarks();
-    this.tellKeys();
-  }
-
-  tellKeys() {
-    const pane = document.getElementById(`${this.area.id}-keys`);
-    if (!pane || !this.schemaRoot) return;
-    this.context = contextAt(this.tokens, this.area.selectionStart);
-    const path = this.context.path.map((key) => (typeof key === "number" ? `[${key}]` : `.${key}`)).join("").replace(/^\./, "");
-    const choices = choicesAt(this.schemaRoot, this.context);
-    const meaning = meaningAt(this.schemaRoot, this.context);
-    const html = `<h2>${this.context.keys ? "Keys" : "Values"} here</h2><p class="help"><code>${escaped(path) || "the whole"}</code> ${escaped(meaning)}</p>`
-      + (choices.length ? `<ul>${choices.map((choice, index) => `<li><button type="button" class="link mono" data-choice="${index}">${escaped(choice.label)}</button> <small class="muted">${escaped(choice.note)}</small>${choice.meaning ? `<p class="help">${escaped(choice.meaning)}</p>` : ""}</li>`).join("")}</ul>` : "");
-    pane.hidden = false;
-    if (pane.drawn === html) return;
-    pane.drawn = html;
-    pane.innerHTML = html;
-    pane.onclick = (event) => { const button = event.target.closest("[data-choice]"); if (button) this.choose(choices[Number(button.dataset.choice)]); };
-    pane.onkeydown = (event) => this.moveInKeys(event, pane);
-  }
-
-  focusKeys() {
-    const first = document.getElementById(`${this.area.id}-keys`)?.querySelector("button");
-    first?.focus();
-    return Boolean(first);
-  }
-
-  moveInKeys(event, pane) {
-    const buttons = [...pane.querySelectorAll("button")];
-    const index = buttons.indexOf(document.activeElement);
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (event.key === "Escape") this.area.focus();
-    else if (step && index >= 0) buttons[Math.min(Math.max(index + step, 0), buttons.length - 1)].focus();
-    else return;
-    event.preventDefault();
-  }
-
-  choose(choice) {
-    const { word, keys } = this.context;
-    const cursor = this.area.selectionStart;
-    const start = word?.at ?? cursor;
-    const end = word?.end ?? cursor;
-    const signs = this.tokens.filter((token) => token.kind !== "comment");
-    const before = signs.filter((token) => token.end <= start).at(-1)?.word;
-    const after = signs.find((token) => token.at >= end);
-    if (word && after?.word === ":") { this.replace(start, end, JSON.stringify(choice.label)); return; }
-    const comma = keys && before !== "{" && before !== "," ? ", " : "";
-    const behind = keys && after && (after.kind === "key" || after.word === '"') ? ", " : "";
-    const inner = /(\{\}|\[\]|"")$/.test(choice.word) ? 1 : 0;
-    this.replace(start, end, `${comma}${choice.word}${behind}`, start + comma.length + choice.word.length - inner);
+    this.keys.tell();
   }
 }
 
