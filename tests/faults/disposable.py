@@ -164,9 +164,10 @@ class Disposable:
         assert dict(self.rows(told, list(runs))) == dict.fromkeys(runs, 1)
 
 
-def submit(caller: Caller, walker: str, ctx: dict[str, Any], **options: Any) -> str:
+def submit(caller: Caller, walker: str, ctx: dict[str, Any], webhook: str = "", **options: Any) -> str:
     """The id of a run that was acknowledged as queued."""
-    answer = caller.post("/js/walker_run", {"name": walker, "ctx": ctx, "is_async": True}, **options)
+    body = {"name": walker, "ctx": ctx, "is_async": True} | ({"webhook": webhook} if webhook else {})
+    answer = caller.post("/js/walker_run", body, **options)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["task_id"])
 
@@ -195,10 +196,10 @@ def answers(ask: Callable[[], bool]) -> bool:
 
 
 @contextmanager
-def frozen(process: psutil.Process) -> Iterator[None]:
+def frozen(process: psutil.Process) -> Iterator[psutil.Process]:
     process.suspend()
     try:
-        yield
+        yield process
     finally:
         with suppress(psutil.NoSuchProcess):
             process.resume()

@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from django.db import connection, transaction
 
+from taskhub.runs.queue import ends
 from walkers.authoring.places import Place
 from walkers.authoring.walker import Walker
 
@@ -58,6 +59,25 @@ class Die(Walker):
         if self.when == "before the commit":
             _end_process()
         transaction.on_commit(_end_process)
+
+
+class FailAndDie(Walker):
+    """Fails, and takes its process down, at its first attempt, while its end is stored, or right after that."""
+
+    when: Literal["before the commit", "after the commit"]
+    flag: str
+
+    def visit(self, here: Place) -> None:
+        if _first(self.flag):
+            connection.execute_wrappers.append(self._die_at_the_end)
+        raise RuntimeError("no tea")
+
+    def _die_at_the_end(self, execute: Callable[..., Any], sql: str, *more: Any) -> Any:
+        if "INTO runs_notificationmessage" in sql.replace('"', "") and self.when == "before the commit":
+            _end_process()
+        if ends._END_CLAIMED._execute in sql and self.when == "after the commit":
+            transaction.on_commit(_end_process)  # the first of what is done then: no worker is notified of the messages
+        return execute(sql, *more)
 
 
 class Stuck(Walker):
