@@ -81,6 +81,7 @@ class Chromium:
         self.users = self.pages = 0
         self.stale = False
         self.mark = f"--taskhub={uuid4().hex}"  # an argument by which its OS process is found
+        self._process: psutil.Process | None = None
 
     async def start(self) -> None:
         from playwright.async_api import async_playwright
@@ -121,12 +122,20 @@ class Chromium:
                 process.kill()  # only if it is still the same one: psutil compares start times
 
     def processes(self) -> list[psutil.Process]:
-        """The browser's OS process, and its children."""
+        """The browser's OS process, and its children. It is looked for once, which takes a look at all."""
+        self._process = self._process or self._find_process()
+        with suppress(psutil.Error):
+            if self._process:
+                return [self._process, *self._process.children(recursive=True)]
+        return []
+
+    def _find_process(self) -> psutil.Process | None:
         for process in psutil.Process().children(recursive=True):
             with suppress(psutil.Error):
-                if self.mark in process.cmdline() and "--type=" not in " ".join(process.cmdline()):
-                    return [process, *process.children(recursive=True)]
-        return []
+                command = process.cmdline()
+                if self.mark in command and "--type=" not in " ".join(command):
+                    return process
+        return None
 
     async def _watch(self) -> None:
         """Kills the OS process of a page that takes too much memory; that page crashes, and the others go on."""
