@@ -4,7 +4,7 @@ import re
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, QuerySet
 
 from sequences.models import StoredSecret
@@ -14,6 +14,7 @@ from taskhub.errors import Forbidden, NotFound, invalid
 NAME_PATTERN = "[A-Za-z_][A-Za-z0-9_]{0,99}"
 VALUE_MAX = 65_536  # characters
 SECRETS_MAX = 1000  # of one owner
+_LOCK = "SELECT pg_advisory_xact_lock(hashtext('sequences secrets'), hashtext(%s))"
 
 
 def save_secret(*, user: Any, name: str, value: str, is_global: bool) -> StoredSecret:
@@ -23,12 +24,19 @@ def save_secret(*, user: Any, name: str, value: str, is_global: bool) -> StoredS
     if not 1 <= len(value) <= VALUE_MAX or "\x00" in value:
         raise invalid("/value", f"A secret is a text of 1 to {VALUE_MAX} characters, without U+0000.")
     owner = None if is_global else user
-    if StoredSecret.objects.filter(owner=owner).exclude(name=name).count() >= SECRETS_MAX:
-        raise invalid("/name", f"There are {SECRETS_MAX} secrets already.")
     with transaction.atomic():
+        _lock_secrets(owner)
+        if StoredSecret.objects.filter(owner=owner).exclude(name=name).count() >= SECRETS_MAX:
+            raise invalid("/name", f"There are {SECRETS_MAX} secrets already.")
         secret, is_new = StoredSecret.objects.update_or_create(owner=owner, name=name, defaults={"value": value})
         _record("create" if is_new else "change", owner, name)
     return secret
+
+
+def _lock_secrets(owner: Any) -> None:
+    """Has those who change the secrets of an owner, or the global ones, do it one after the other."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK, [str(owner.pk) if owner else ""])
 
 
 def _record(action: str, owner: Any, name: str) -> None:
@@ -47,6 +55,7 @@ def delete_secret(*, user: Any, name: str, is_global: bool) -> None:
     _check_global(user, is_global)
     owner = None if is_global else user
     with transaction.atomic():
+        _lock_secrets(owner)
         if not StoredSecret.objects.filter(owner=owner, name=name).delete()[0]:
             raise NotFound(f"There is no secret {name[:100]}.")
         _record("delete", owner, name)

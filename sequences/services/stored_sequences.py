@@ -19,6 +19,7 @@ from sequences.domain.validation_errors import InvalidSequence, StepFailure, joi
 from sequences.models import SequenceVersion, StoredSequence
 from sequences.services.sensitive_texts import mark_sensitive
 from sequences.services.stored_calls import faults_of_calls
+from taskhub.accounts.models import User
 from taskhub.audit.services import record_change
 from taskhub.errors import NotFound, Rejected, invalid
 from taskhub.jsontools.document_schemas import DocumentSchema, InvalidSchema
@@ -80,8 +81,8 @@ def save_sequence(
     check_sequence(user=user, name=name, sequence=sequence, inputs=inputs, outputs=outputs)
     content = {"sequence": sequence, "description": description, "inputs": inputs, "outputs": outputs}
     with transaction.atomic():
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)  # one after the other, deletions too
         stored, _ = StoredSequence.objects.get_or_create(owner=user, name=name)
-        stored = StoredSequence.objects.select_for_update().get(pk=stored.pk)
         newest = stored.versions.filter(number=stored.newest).first()
         is_same = newest and {key: getattr(newest, key) for key in content} == content
         if newest and is_same and written in ("", newest.written):
@@ -164,6 +165,7 @@ def find_version(owner_id: UUID, name: str, version: int | None = None) -> Seque
 def delete_sequence(*, user: Any, name: str) -> None:
     """Deletes all versions. Raises `NotFound`."""
     with transaction.atomic():
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)
         if not StoredSequence.objects.filter(owner=user, name=name).delete()[0]:
             raise NotFound(f"There is no stored sequence {name[:100]}.")
         record_change("delete", "sequence", name, name, owner_id=user.pk)

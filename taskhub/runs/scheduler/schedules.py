@@ -11,8 +11,9 @@ from django.db.models import Q
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
+from taskhub.accounts.models import User
 from taskhub.audit.services import record_change
-from taskhub.errors import Conflict, Problem, Rejected
+from taskhub.errors import Conflict, NotFound, Problem, Rejected
 from taskhub.jsontools.jsonc import parse_jsonc
 from taskhub.runs.models import Run, Schedule
 from taskhub.runs.run_kinds import target_of
@@ -49,6 +50,10 @@ def save_schedule(*, periodic: PeriodicTask, owner: Any, written: str, **options
     present = _name_of(periodic)
     name = options.get("name", present)
     with _name_is_free(name), transaction.atomic():
+        if periodic.pk:
+            lock_schedule(periodic.pk)
+        if "name" in options:
+            User.objects.select_for_update(no_key=True).get(pk=owner.pk)  # who makes two at once gives a name once
         if "name" in options and _has_name(owner, name, besides=periodic.pk):
             raise Conflict(f"There is a schedule {name!r} already.")
         if "name" in options and (periodic.pk is None or name != present):
@@ -71,6 +76,21 @@ def save_schedule(*, periodic: PeriodicTask, owner: Any, written: str, **options
 def version_of(schedule: Schedule) -> str:
     """What another change of a schedule makes another one."""
     return fingerprint(_values_of(schedule.pk) or {})
+
+
+def lock_schedule(schedule_id: int) -> bool:
+    """Keeps others from changing a schedule until the transaction ends; whether there is one.
+
+    Whoever changes one locks its own row before the others that belong to it, as the beat does that fires it: else two
+    may wait for each other.
+    """
+    return bool(Schedule.objects.select_for_update(of=("self",)).filter(pk=schedule_id).values_list("pk"))
+
+
+def _lock_present(schedule: Schedule) -> None:
+    """Raises `NotFound` for one that somebody has deleted meanwhile."""
+    if not lock_schedule(schedule.pk):
+        raise NotFound(f"There is no schedule {schedule.pk} any more.")
 
 
 def _values_of(periodic_id: int | None) -> dict[str, Any] | None:
@@ -152,7 +172,7 @@ def delete_schedule(*, periodic: PeriodicTask) -> None:
     """Deletes a periodic task with its schedule; the runs that it started stay."""
     schedule = Schedule.objects.select_related("periodic").filter(pk=periodic.pk).first()
     with transaction.atomic():
-        if schedule is not None:
+        if schedule is not None and lock_schedule(schedule.pk):
             _record("delete", schedule, before=_values_of(schedule.pk))
         periodic.delete()
 
@@ -160,6 +180,7 @@ def delete_schedule(*, periodic: PeriodicTask) -> None:
 def enable_schedule(*, schedule: Schedule, enabled: bool) -> None:
     """Enables or disables a schedule, also one that cannot fire: its fault says why."""
     with transaction.atomic():
+        _lock_present(schedule)
         before = PeriodicTask.objects.select_for_update().values_list("enabled", flat=True).get(pk=schedule.pk)
         PeriodicTask.objects.filter(pk=schedule.pk).update(enabled=enabled, date_changed=timezone.now())
         action = "resume" if enabled else "pause"
@@ -177,6 +198,7 @@ def remove_schedules_of(owner_id: UUID) -> int:
 def run_schedule_now(*, schedule: Schedule) -> Run:
     """Submits a run as if the schedule were due, beside whatever goes on. Raises what stops it from firing."""
     with transaction.atomic():
+        _lock_present(schedule)
         run = submit_run(schedule=schedule, due_at=None)
         Schedule.objects.filter(pk=schedule.pk).update(last_run=run)
         _record("run", schedule, after={"run": run.pk})

@@ -18,7 +18,7 @@ from taskhub.runs.run_options import stored_options
 from taskhub.runs.scheduler.beat_schedules import KINDS, WITH_TIMES
 from taskhub.runs.scheduler.schedule_arguments import written_arguments
 from taskhub.runs.scheduler.schedule_when import set_times
-from taskhub.runs.scheduler.schedules import named, save_schedule, version_of
+from taskhub.runs.scheduler.schedules import lock_schedule, named, save_schedule, version_of
 from taskhub.security.fingerprints import CheckVersion
 from taskhub.security.masking import masked_address, masked_places
 
@@ -34,9 +34,9 @@ def schedules_visible_to(user: Any) -> QuerySet[Schedule]:
 
 def visible_schedule(*, schedule_id: int, user: Any, for_update: bool = False) -> Schedule:
     """The schedule with this id. Raises `NotFound` for one that never was or is another's."""
-    rows = schedules_visible_to(user)
     if for_update:
-        rows = rows.select_for_update(of=("self",))
+        lock_schedule(schedule_id)  # before it is read, with what else belongs to it
+    rows = schedules_visible_to(user)
     schedule = rows.filter(pk=schedule_id).first()
     if schedule is None:
         raise NotFound(f"There is no schedule {schedule_id}, or it is not yours.")
