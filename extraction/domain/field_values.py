@@ -130,8 +130,11 @@ def _attribute(
     if attr in MADE:
         if attr == ADDRESS:
             return _address(node, source, base)
-        html = node.value if isinstance(node, ValueNode) else source.html(node, outer=attr != INNER_HTML)
-        return html if attr != AS_MARKDOWN else markdown_of(html, base) if html else None
+        if attr == AS_MARKDOWN:
+            markup = node.value if isinstance(node, ValueNode) else source.markup(node)
+            return markdown_of(markup, base) if markup else None
+        html: str | None = node.value if isinstance(node, ValueNode) else source.html(node, outer=attr != INNER_HTML)
+        return html
     value = source.attribute(node, attr)
     if value is None:
         return None

@@ -55,6 +55,9 @@ class HtmlSource:
         html: str | None = node.html if outer else node.inner_html
         return html
 
+    def markup(self, node: Any) -> str | None:
+        return self.html(node, outer=True)
+
     @staticmethod
     def attribute(node: Any, name: str) -> str | None:
         attributes = node.attributes

@@ -15,6 +15,14 @@ from taskhub.jsontools.lenient_json import parse_lenient
 
 LD_SCRIPTS = 'script[type*="ld+json" i]'
 _GUARD = re.compile(r"\)\]\}',?\s*|for\s*\(;;\);|while\s*\(1\);")  # before JSON that no script shall load
+# What may stand before the data of a script: comments, and marks that once hid scripts from old browsers.
+_BEFORE = re.compile(r"(?:\s+|<!--|<!\[CDATA\[|//[^\n]*|/\*.*?\*/)+", re.DOTALL)
+# How scripts, and tools that make them short, write values that are no text.
+_WRITTEN: dict[str, Any] = {
+    **dict.fromkeys(("undefined", "void 0", "NaN", "Infinity")),
+    "!0": True,
+    "!1": False,
+}
 _PARSED = re.compile(r"""JSON\.parse\(\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""", re.DOTALL)
 _ASSIGNED = re.compile(r"(?:=|:|\(|return|^)\s*(?=[{\[])")
 CANDIDATES_MAX = 50  # places in a script where data may begin
@@ -98,7 +106,7 @@ class JsonSource:
     def text(node: Any) -> str | None:
         return text_of_value(node.value)
 
-    lines = text
+    lines = markup = text
 
     @staticmethod
     def value(node: Any) -> Any:
@@ -197,7 +205,8 @@ def script_data(text: str) -> Any:
     An object may be written as JavaScript has it, without quotes and with commas at the end; on machines for which
     there is no wheel of chompjs, as JSON only. None where there is none.
     """
-    text = text.strip().removeprefix("<!--").removesuffix("-->").strip()
+    before = _BEFORE.match(text)
+    text = text[before.end() if before else 0 :].removesuffix("-->").strip()
     if text[:1] in "{[":
         try:
             return _parse(text)
@@ -224,7 +233,23 @@ def read_object(text: str) -> Any:
         import chompjs
     except ImportError:
         return json.JSONDecoder().raw_decode(text.lstrip())[0]
-    return chompjs.parse_js_object(text)
+    return _with_values(chompjs.parse_js_object(text))
+
+
+def _with_values(value: Any) -> Any:
+    """An object or a list, with values in place of what JavaScript writes without quotes."""
+    waiting = [value]
+    while waiting:
+        within = waiting.pop()
+        members = within.items() if isinstance(within, dict) else enumerate(within)
+        for key, inner in list(members):
+            if isinstance(inner, dict | list):
+                waiting.append(inner)
+            elif isinstance(inner, str) and inner in _WRITTEN:
+                within[key] = _WRITTEN[inner]
+            elif inner != inner:  # a NaN that chompjs has read
+                within[key] = None
+    return value
 
 
 def _parse(text: str) -> Any:

@@ -20,6 +20,7 @@ from taskhub.jsontools.schema import invalid_places
 LOGIN_RULE = -2  # the number of the rule that the page of a login is read by
 ACTIONS_MAX = 50
 FIELDS_MAX = 1_000  # of a form that are looked at
+NAMES_SHOWN = 20  # of fields, where none is one of those that are given
 _NOT_SENT = frozenset({"submit", "button", "image", "reset", "file"})
 _CHECKED = frozenset({"checkbox", "radio"})
 
@@ -65,6 +66,10 @@ def fill_form(html: str, url: str, login: LoginTerms) -> LoginRequest:
     form = _form_around(button) if login.submit else _likeliest_form(source.page, login)
     if form is None:
         raise PageFailure("The page of the login has no such form.")
+    names = _names_in(form)
+    if names and not names & login.form.keys():
+        shown = ", ".join(sorted(names)[:NAMES_SHOWN])
+        raise PageFailure(f"The form of the login has none of the fields that it is filled with; it has {shown}.")
     fields = dict(_own_fields(form))
     if button is not None and (name := button.attributes.get("name")) and button.tag in {"button", "input"}:
         fields[name] = button.attributes.get("value") or ""
@@ -93,10 +98,14 @@ def _likeliest_form(page: LexborHTMLParser, login: LoginTerms) -> LexborNode | N
     """The form with most of the fields that are filled; of several, one that asks for a password."""
 
     def rank(form: LexborNode) -> tuple[int, bool]:
-        names = {node.attributes.get("name") for node in form.css("input, select, textarea")}
-        return len(names & login.form.keys()), form.css_first("input[type=password i]") is not None
+        return len(_names_in(form) & login.form.keys()), form.css_first("input[type=password i]") is not None
 
     return max(page.css("form"), key=rank, default=None)
+
+
+def _names_in(form: LexborNode) -> set[str]:
+    """The names of a form's fields."""
+    return {name for node in form.css("input, select, textarea") if (name := node.attributes.get("name"))}
 
 
 def _own_fields(form: LexborNode) -> Iterator[tuple[str, Any]]:

@@ -147,6 +147,9 @@ class XmlSource:
         inner = (self._tostring(child, encoding="unicode") for child in element)
         return (element.text or "") + "".join(inner)
 
+    def markup(self, node: Any) -> str | None:
+        return self.html(node, outer=False)
+
     @staticmethod
     def attribute(node: Any, name: str) -> str | None:
         """An attribute; for `href` of an element without one, as the links of feeds are, its text."""

@@ -42,6 +42,18 @@ NO_BROWSER = (
     "Pages are rendered by the extra `chrome`, which is not installed here: `make chrome` installs it, and Chromium "
     "comes from your system or with `.venv/bin/playwright install chromium`."
 )
+# What Chromium asks its maker of by itself: what the fields of a form are for, for example.
+OWN_HOSTS = frozenset(
+    {
+        "clientservices.googleapis.com",
+        "content-autofill.googleapis.com",
+        "edgedl.me.gvt1.com",
+        "optimizationguide-pa.googleapis.com",
+        "redirector.gvt1.com",
+        "safebrowsing.googleapis.com",
+        "update.googleapis.com",
+    }
+)
 ARGUMENTS = [
     "--disable-quic",  # UDP would bypass the gate
     "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
@@ -191,7 +203,8 @@ class BrowserThread:
 
         Raises `PageFailure` where no browser starts.
         """
-        async with self.windows.hold(owner), GateProxy(policy, upstream=upstream, max_bytes=max_bytes) as proxy:
+        gate = GateProxy(policy, upstream=upstream, max_bytes=max_bytes, own_hosts=OWN_HOSTS)
+        async with self.windows.hold(owner), gate as proxy:
             chromium, context = await self._new_context(proxy, device_scale)
             try:
                 yield context, proxy

@@ -1,6 +1,7 @@
 """Does the actions of a payload in a page that a browser shows."""
 
 import asyncio
+import re
 from typing import Any
 
 from extraction.domain.process_status import PageFailure
@@ -8,7 +9,8 @@ from extraction.domain.render_job import BOTTOM, BrowserAction, Pagination
 from extraction.fetch.page_view import ACTION_SECONDS, PageView, leads_elsewhere
 from extraction.fetch.shown_list import ShownList
 
-WORDS_MAX = 200  # of a script's own error
+WORDS_MAX = 200  # characters of an error's own words
+_CALL = re.compile(r"^(?:Page|Frame|Locator|Keyboard)\.\w+: (?:Error: (?=Element ))?")
 
 _AIMS = {"select": "{0.selector} to select {1} in", "press": "{0.selector} to press {0.value} in"}
 
@@ -21,6 +23,7 @@ class PageActions:
 
     async def act(self, action: BrowserAction) -> None:
         """Does one action of the payload. Raises `PageFailure` where its element does not show in time."""
+        from playwright.async_api import Error
         from playwright.async_api import TimeoutError as PlaywrightTimeout
 
         view = await self.view.frame(action.frame) if action.frame else self.view
@@ -31,6 +34,12 @@ class PageActions:
         except PlaywrightTimeout:
             aim = _AIMS.get(action.kind, "{0.selector} to {0.kind}").format(action, ", ".join(action.choices))
             raise PageFailure(f"The page shows no {aim}, or not soon enough.") from None
+        except Error as error:
+            words = _words_of(error)
+            if _is_of_browser(words) or leads_elsewhere(error):
+                raise
+            what = f"{action.kind} {action.selector}".strip()
+            raise PageFailure(f"The action {what} fails: {words[:WORDS_MAX]}") from None
         if action.kind not in {"wait", "pause"}:
             await self.view.wait_for_answers()
 
@@ -75,12 +84,22 @@ class PageActions:
         except TimeoutError:
             raise PageFailure(f"The script of an action took longer than {seconds:.3g} seconds.") from None
         except Error as error:
-            text = str(error).partition("\n")[0].removeprefix("Page.evaluate: ").removeprefix("Frame.evaluate: ")
-            if text.startswith("Target "):  # the browser's, which is closed or has crashed
+            words = _words_of(error)
+            if _is_of_browser(words):
                 raise
             if not leads_elsewhere(error):
-                raise PageFailure(f"The script of an action fails: {text[:WORDS_MAX]}") from None
+                raise PageFailure(f"The script of an action fails: {words[:WORDS_MAX]}") from None
 
     async def _scroll(self, view: PageView, pixels: int, *, to_bottom: bool) -> None:
         target = "document.documentElement.scrollHeight" if to_bottom else "window.scrollY + pixels"
         await view.run(f"pixels => window.scrollTo(0, {target})", pixels)
+
+
+def _words_of(error: Exception) -> str:
+    """The words of an error of Playwright's, without the name of its own call."""
+    return _CALL.sub("", str(error).partition("\n")[0])
+
+
+def _is_of_browser(words: str) -> bool:
+    """Whether an error is the browser's, which is closed or has crashed."""
+    return words.startswith("Target ")

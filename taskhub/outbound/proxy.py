@@ -11,7 +11,7 @@ import asyncio
 import base64
 import logging
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from contextlib import suppress
 from dataclasses import replace
 from typing import Self, TypeVar
@@ -42,6 +42,7 @@ class GateProxy:
 
     `upstream` is another proxy, which then resolves the names; the gate looks them up, too, all the same. A connection
     on which nothing moves for `Policy.read_timeout` is ended, and listed, too. `tunnel_scheme` is what tunnels carry.
+    `own_hosts` are those that the program asks by itself: they are not called, and not listed.
     """
 
     def __init__(
@@ -52,9 +53,10 @@ class GateProxy:
         max_bytes: int,
         resolver: Resolver = system_resolver,
         tunnel_scheme: str = "https",
+        own_hosts: Collection[str] = (),
     ) -> None:
         self.policy, self.upstream, self.max_bytes, self.received = policy, upstream, max_bytes, 0
-        self._tunnel_scheme = tunnel_scheme
+        self._tunnel_scheme, self._own_hosts = tunnel_scheme, own_hosts
         self.refused: list[Problem] = []
         self._resolver = resolver
         self._calls: set[asyncio.Task[None]] = set()
@@ -104,6 +106,9 @@ class GateProxy:
         method, address = request[1], request[2].decode("latin-1")
         tunnel = method == b"CONNECT"
         target = self._tunnel_target(address) if tunnel else check_url(address, self.policy)
+        if target.host in self._own_hosts:
+            await _refuse(writer, 403, f"{target.host} is not called.")
+            return
         length = 0 if tunnel else _body_length(headers)
         server = await self._reach(target, tunnel)
         try:

@@ -55,8 +55,10 @@ def test_each_action(site: Site) -> None:
         (BrowserAction("script", value="throw new Error('not now')"), "The script of an action fails: Error: not now"),
         (BrowserAction("script", value="let ("), "The script of an action fails: SyntaxError"),
         (BrowserAction("click", "#i", frame="#i"), "#i is no frame"),
+        (BrowserAction("fill", "#h", "x"), "The action fill #h fails: Element is not an <input>"),
+        (BrowserAction("select", "#i", choices=("a",)), "The action select #i fails: Element is not a <select>"),
     ],
-    ids=["error", "no script", "another element"],
+    ids=["error", "no script", "another element", "no field", "no list of options"],
 )
 def test_an_action_that_fails_says_why(site: Site, action: BrowserAction, words: str) -> None:
     site.pages["/"] = html(FORM)

@@ -59,6 +59,17 @@ def test_plain_requests_are_passed_on_without_what_is_the_proxys(serve: Serve) -
     assert proxy.received >= 5
 
 
+def test_what_a_program_asks_for_by_itself_is_not_called_and_no_news(serve: Serve) -> None:
+    server = serve(answer(b"hello"))
+    port = server.url.rpartition(":")[2]
+    with gate(resolver=names(own=["127.0.0.1"], shop=["127.0.0.1"]), own_hosts={"own.example.com"}) as proxy:
+        assert through(proxy, f"http://own.example.com:{port}/").status_code == 403
+        with pytest.raises(requests.exceptions.ProxyError, match="403"):
+            through(proxy, "https://OWN.example.com/")
+        assert (proxy.refused, server.heads) == ([], [])
+        assert through(proxy, f"http://shop.example.com:{port}/").text == "hello"
+
+
 def test_a_connection_carries_one_request_whatever_its_server_says(serve: Serve) -> None:
     """The next request on it could be meant for another server, and hold what is not this one's to know."""
     interim = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n"

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from extraction.domain.logins import LoginRequest, LoginTerms, fill_form
+from extraction.domain.process_status import PageFailure
 
 URL = "https://shop.example.com/account/login?next=1"
 SEARCH = '<form action="/find"><input name="q" value="x"></form>'
@@ -60,6 +61,11 @@ def test_the_form_is_found(html: str, terms: dict[str, Any], address: str) -> No
 def test_a_button_is_sent_with_its_name() -> None:
     html = f"{OPEN}/a><button name=do value=login>in</button><button name=do value=help>?</button></form>"
     assert filled(html, {"u": ["1", "2"]}, submit="button[value=login]").body == "do=login&u=1&u=2"
+
+
+def test_a_form_with_none_of_the_fields_is_not_sent() -> None:
+    with pytest.raises(PageFailure, match=r"none of the fields that it is filled with; it has p, u\."):
+        filled(f"{OPEN}/a>{PASSWORD}</form>", {"email": "ada", "password": "x"})
 
 
 def test_a_form_may_be_sent_by_get() -> None:

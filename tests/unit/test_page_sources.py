@@ -2,6 +2,7 @@
 
 import json
 import sys
+from html import escape
 from typing import Any
 
 import pytest
@@ -202,12 +203,45 @@ STATE = '{"list": [{"n": "A", "p": 1}, {"n": "B", "p": 2}]}'
         f"window.__STATE__ = JSON.parse({json.dumps(STATE)});",
         f"window.__STATE__ = JSON.parse('{STATE}');",
         f"callback({STATE});",
+        f"//<![CDATA[\n{STATE}\n//]]>",
+        f"/* <![CDATA[ */\n{STATE}\n/* ]]> */",
+        f"<!--//--><![CDATA[//><!--\n{STATE}\n//--><!]]>",
+        "// {n: 1}\n{list: [{n: 'A', p: 1}, {n: 'B', p: 2},],}",
     ],
 )
 def test_data_in_scripts(script: str) -> None:
     page = f"<script>var a = 1</script><script id='data'>{script}</script>"
     for selector in ("#data", "//script[@id]", 'script:contains("list")'):
         assert rows(page, "n", "p", source={"script": selector}, commonParent="list") == [("A", 1), ("B", 2)]
+
+
+def test_what_scripts_write_without_quotes_are_values() -> None:
+    written = "{a: undefined, b: !0, c: [!1, void 0, NaN], d: {e: Infinity}, f: 'yes'}"
+    assert script_data(f"window.state = {written}") == {
+        "a": None, "b": True, "c": [False, None, None], "d": {"e": None}, "f": "yes",
+    }  # fmt: skip
+
+
+MARKUP = '<p>Hi <b>you</b> <a href="/x">x</a></p>'
+
+
+@pytest.mark.parametrize(
+    ("text", "block", "selector"),
+    [
+        (f"<r><i><d><![CDATA[{MARKUP}]]></d></i></r>", "i", "d"),
+        (f"<r><i><d>{escape(MARKUP)}</d></i></r>", "i", "./d"),
+        (f"<r><i><d>{escape(MARKUP)}</d></i></r>", "i", "./d/text()"),
+        (f'<r><i><d type="xhtml">{MARKUP}</d></i></r>', "i", "d"),
+        (json.dumps({"i": [{"d": MARKUP}]}), "$.i", "d"),
+    ],
+    ids=["CDATA", "escaped", "text node", "elements", "JSON"],
+)
+def test_markup_in_the_texts_of_feeds_and_of_json_becomes_markdown(text: str, block: str, selector: str) -> None:
+    kind = "json" if text.startswith("{") else "xml"
+    fields = [{"name": "a", "selector": selector, "type": "markdown"}]
+    payload = PagesPayload.parse({"request": {"url": URL}, "fields": fields, "commonParent": block, "source": kind})
+    [record] = read_page(text, URL, payload.rule).records
+    assert record == {"a": "Hi **you** [x](https://shop.example.com/x)"}
 
 
 def test_blocks_that_go_on_behind_their_element() -> None:

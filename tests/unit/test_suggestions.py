@@ -208,6 +208,46 @@ def test_the_next_page_is_found(name: str) -> None:
     assert onward[:1] == ["https://site.example/list?p=2"]
 
 
+PAGED = '<a href="/list?p=1">1</a> <a href="/list?p=2">2</a> <a href="/list?p=3">3</a>'
+
+
+@pytest.mark.parametrize(
+    "pager",
+    [
+        f'<nav aria-label="Pagination">{PAGED}</nav>',
+        f'<nav aria-label="Pagination" class="flex px-2">{PAGED.replace("<a ", "<a class=px-3 ")}</nav>',
+        f'<nav aria-label="Seitennummerierung">{PAGED}</nav>',
+        f'<ul class="pagination-list"><li class="pagination-item">{PAGED.replace("</a>", "</a></li><li>")}</li></ul>',
+    ],
+    ids=["label", "label beside classes of looks", "another language", "first page is a link"],
+)
+def test_a_pager_of_numbers_leads_on(pager: str) -> None:
+    html = CARDS + pager
+    _, onward = all_records(suggested(html)[0].payload, html)
+    assert onward[:1] == ["https://site.example/list?p=2"]
+
+
+@pytest.mark.parametrize("text", ["Details »", "Lesen »", "More >", "Next steps", "Weiter"])
+def test_a_link_in_each_block_is_no_next_page(text: str) -> None:
+    html = CARDS.replace("</b>", f"</b><a href='/{{}}'>{text}</a>")
+    parts = html.split("{}")
+    html = "".join(part + f"{n}" for n, part in enumerate(parts[:-1])) + parts[-1]
+    assert "paginator" not in suggested(html)[0].payload
+    if text not in "Next steps Weiter":
+        [best, *_] = suggested(f'{html}<p><a href="/list?p=2">Next</a></p>')
+        assert best.payload["paginator"] == 'a:contains("Next")'
+
+
+def test_the_level_of_a_heading_tells_no_titles_apart() -> None:
+    html = "".join(
+        f'<div class="teaser"><h{level} class="headline"><a href="/{n}">What happened in place {n}</a></h{level}>'
+        f"<p>A summary that is as long as summaries are, of {n}</p></div>"
+        for n, level in enumerate((2, 3, 3, 3, 3))
+    )
+    records, _ = all_records(suggested(html)[0].payload, html)
+    assert has_each(records, [f"What happened in place {n}" for n in range(5)])
+
+
 def test_no_next_page_is_made_up() -> None:
     for link in ("", '<a href="#">Next</a>', '<a href="/list">Next</a>', '<a href="/about">About us</a>'):
         assert "paginator" not in suggested(CARDS + PAGER.format(name="links", link=link))[0].payload

@@ -20,6 +20,7 @@ FEW = 4  # blocks, of which more than one has it
 SLOTS_MAX = 40
 SINGLE = 1.2  # elements of a slot in a block, at most, where it is meant to have one
 CELLS = frozenset({"td", "th"})
+HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 _INLINE = frozenset({"b", "strong", "em", "i", "small", "sup", "sub", "u", "mark", "font", "abbr", "code", "wbr"})
 
 
@@ -80,7 +81,7 @@ class Slot:
             worth = 0.5
         else:
             worth = 0.4 + min(1.0, self.length / 100)
-        if self.first.name or self.first.tag in {"h1", "h2", "h3", "h4", "h5", "h6"}:
+        if self.first.name or self.first.tag in HEADINGS:
             worth += 0.3
         repeated = 1.0 if self.repeats <= SINGLE else 0.3
         return worth * self.share * repeated * (0.3 + 0.7 * self.difference)
@@ -166,12 +167,14 @@ def _modifier(element: OutlineElement) -> str:
 
 
 def _label_of(element: OutlineElement) -> tuple[str, ...]:
-    """What tells an element from others beside it."""
+    """What tells an element from others beside it. Of headings with a class it is not their level, in which the first
+    block of a list often differs."""
     if element.name:
         return element.tag, f"={element.name}"
     telling = [name for name in element.telling if "--" not in name]
     test = element.attributes.get("data-testid") or ""
-    return (element.tag, *(telling[:1] or element.stems[:1] or (test,) * bool(test) or element.looks[:4]))
+    names = telling[:1] or element.stems[:1] or (test,) * bool(test)
+    return ("h" if names and element.tag in HEADINGS else element.tag, *(names or element.looks[:4]))
 
 
 def _slots_at(key: tuple[str, ...], instances: Instances, blocks: int) -> Iterator[Slot]:

@@ -28,7 +28,11 @@ _MORE = re.compile(
     r"|pokaż więcej|załaduj więcej|показать ещё|показать еще|もっと見る|加载更多|查看更多|더 보기",
     re.IGNORECASE,
 )
-_PAGERS = frozenset({"pager", "pagination", "paginator", "paging", "pagenav", "pages"})
+_PAGER_NAMES = """
+pager pagination paginator paging pagenav pages seitennummerierung paginierung paginación paginação paginazione
+paginering paginacja пагинация ページネーション
+"""
+_PAGERS = frozenset(_PAGER_NAMES.split())
 _SPACE_AND_SIGNS = re.compile(r"[\s\u00a0]+")
 
 
@@ -61,13 +65,18 @@ def _selectors(outline: PageOutline) -> Iterator[str]:
         text = _text(link)
         if text and _says_next(text) and (pager := _pager_around(link)):
             yield f'{pager} a:contains("{text}")'
+    for text in dict.fromkeys(map(_text, links)):
+        words = text.lower().split()
+        if 0 < len(words) <= 2 and {words[0], words[-1]} & _NEXT and _leads_to_one(text, links):
+            yield f'a:contains("{text}")'
     for link in links:
-        words = _text(link).lower().split()
-        if 0 < len(words) <= 2 and {words[0], words[-1]} & _NEXT:
-            yield f'a:contains("{_text(link)}")'
-    for link in links:
-        if _text(link).isdecimal() and (pager := _pager_around(link)):
+        if _text(link).isdecimal() and _text(link) != "1" and (pager := _pager_around(link)):
             yield f"{pager} a"
+
+
+def _leads_to_one(text: str, links: list[OutlineElement]) -> bool:
+    """Whether the links with a text lead to one place: the blocks of a list may have one each, such as `Details »`."""
+    return len({link.attributes["href"] for link in links if text in _text(link)}) == 1
 
 
 def _next_class(element: OutlineElement) -> str:
@@ -77,7 +86,7 @@ def _next_class(element: OutlineElement) -> str:
 
 
 def _pager_around(link: OutlineElement) -> str:
-    """The selector of the element around a link that is a pager by its class or its id."""
+    """The selector of the element around a link that is a pager by its class, its id or its label."""
     outer = link.parent
     for _ in range(5):
         if outer is None:
@@ -88,6 +97,9 @@ def _pager_around(link: OutlineElement) -> str:
         for name in outer.classes:
             if _PAGERS & {*words_of(name)} and not is_made_up(name):
                 return f".{name}"
+        label = outer.attributes.get("aria-label") or ""
+        if _PAGERS & {*label.lower().split()} and '"' not in label and "\\" not in label:
+            return f'{outer.tag}[aria-label="{label}"]'
         outer = outer.parent
     return ""
 
