@@ -1,9 +1,10 @@
 """What all pages of the console have in common: who may open them, how often, their headers, and how errors look."""
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
 from django.contrib.auth.views import redirect_to_login
@@ -11,6 +12,7 @@ from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.http import escape_leading_slashes, url_has_allowed_host_and_scheme
 from django.views.generic import View
 from rest_framework.exceptions import Throttled
 
@@ -18,7 +20,7 @@ from taskhub.accounts.roles import admit
 from taskhub.errors import NotFound, Problem, Unavailable
 from taskhub.security.scopes import READING_METHODS, KeyScope
 from taskhub.web.page_policy import CONTENT_POLICY
-from taskhub.web.problems import as_problem
+from taskhub.web.problems import as_problem, problem_body
 from taskhub.web.rest_policies import RouteThrottle
 
 log = logging.getLogger(__name__)
@@ -85,7 +87,7 @@ def way_to_sign_in(request: HttpRequest) -> HttpResponse:
     if is_partial(request):
         address = f"{reverse('console:sign-in')}?{urlencode({'next': request.headers.get('HX-Current-URL', '')})}"
         return HttpResponse(status=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": address})
-    back = request.get_full_path() if request.method in {"GET", "HEAD"} else reverse("console:home")
+    back = request.get_full_path() if request.method in READING_METHODS else page_of_form(request)
     return (
         redirect_to_login(back, reverse("console:sign-in"))
         if back != reverse("console:home")
@@ -103,10 +105,35 @@ def error_page(request: HttpRequest, error: Exception) -> HttpResponse:
     problem = as_problem(error)
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(problem, Unavailable):
         log.error("%s failed", request.path, exc_info=error)
-    response = render(request, "console/error.html", {"problem": problem}, status=problem.status)
+    response = problem_page(request, problem_body(problem), problem.status, problem.retry_after)
     if problem.retry_after:
         response["Retry-After"] = str(problem.retry_after)
     return response
+
+
+def problem_page(
+    request: HttpRequest, problem: Mapping[str, Any], status: int, retry_after: int | None
+) -> HttpResponse:
+    """The page of a problem: when to try again, and the way back to where that is done."""
+    is_read = request.method in READING_METHODS
+    may_pass = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    context = {
+        "problem": problem,
+        "retry_after": retry_after,
+        "again": request.get_full_path() if is_read and may_pass else "",
+        "form": "" if is_read else page_of_form(request),
+        "is_away": is_read and status == HTTPStatus.SERVICE_UNAVAILABLE,
+    }
+    return render(request, "console/error.html", context, status=status)
+
+
+def page_of_form(request: HttpRequest) -> str:
+    """The address of the page on which a form was sent, as far as the browser tells; else of the first page."""
+    sent_from = request.headers.get("Referer", "")
+    if not url_has_allowed_host_and_scheme(sent_from, allowed_hosts={request.get_host()}):
+        return reverse("console:home")
+    parts = urlsplit(sent_from)
+    return escape_leading_slashes(f"{parts.path}?{parts.query}" if parts.query else parts.path)
 
 
 def without_empty(given: QueryDict) -> QueryDict:

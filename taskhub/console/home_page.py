@@ -12,6 +12,7 @@ from django.utils import timezone
 from taskhub.console.console_view import ConsoleView, is_partial
 from taskhub.db.plans import reads_along_indexes
 from taskhub.runs.domain import WAITING, State
+from taskhub.runs.health.checks import OK, check_parts
 from taskhub.runs.models import Run
 from taskhub.runs.queue.queue_states import queue_states, worker_states
 from taskhub.runs.schedules.services import schedules_visible_to
@@ -53,6 +54,7 @@ class HomeView(ConsoleView):
                 ],
                 "running": list(runs.filter(pk__in=leased[:ROWS])),
                 "failed": list(failed.order_by("-finished_at")[:ROWS]),
+                "unwell": [(part, words) for part, words in check_parts().items() if words != OK],
                 "queues": queue_states(),
                 "workers": worker_states() if getattr(request.user, "is_staff", False) else [],
                 "fires": list(fires.order_by("due_at")[:ROWS]),

@@ -4,9 +4,8 @@ import json
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponseBase
-from django.shortcuts import render
 
-from taskhub.console.console_view import HEADERS
+from taskhub.console.console_view import HEADERS, problem_page
 from taskhub.web.problems import PROBLEM_TYPE
 
 PLACES = ("/console/", "/admin/", "/sign-in/", "/sign-out/", "/sign-up/")  # where people are, and `/` itself
@@ -26,7 +25,10 @@ class ProblemPagesMiddleware:
         if response.headers.get("Content-Type") != PROBLEM_TYPE or not _is_looked_at(request):
             return response
         problem = json.loads(getattr(response, "content", b"{}"))
-        page = render(request, "console/error.html", {"problem": problem}, status=response.status_code)
+        retry_after = response.headers.get("Retry-After", "")
+        page = problem_page(
+            request, problem, response.status_code, int(retry_after) if retry_after.isdecimal() else None
+        )
         kept = {name: value for name, value in response.items() if name not in {"Content-Type", "Content-Length"}}
         for name, value in ({"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"} | kept | HEADERS).items():
             page.headers[name] = value

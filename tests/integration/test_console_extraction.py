@@ -141,7 +141,7 @@ def test_failed_pages_are_asked_for_again(browser: Client, owner: Person) -> Non
     add_page(process, 1, state="failed", error="gone")
     Process.objects.filter(pk=process.pk).update(status="failed", failed=1, pages=1)
     address = f"/console/extraction/process/{process.id}"
-    assert ">Go on<" in browser.get(address).text
+    assert ">Try failed pages again<" in browser.get(address).text
     page = browser.post(f"{address}/retry", follow=True)
     assert "It goes on" in page.text
     process.refresh_from_db()

@@ -8,13 +8,14 @@ from urllib.parse import urlencode
 from django import template
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from crawlers.domain.task_status import CANCELLED, DONE, NEW, succeeded
 from sequences.services.sequence_runs import may_run
 from taskhub.accounts import roles
 from taskhub.runs.domain import State
+from taskhub.runs.run_kinds import target_of
 from taskhub.security.scopes import KeyScope
 
 register = template.Library()
@@ -95,7 +96,7 @@ def seconds(value: Any) -> str:
     if number < 1:
         return f"{max(number, 0) * 1000:.0f} ms"
     if number < 60:
-        return f"{number:.1f} s"
+        return f"{value} s" if isinstance(value, int) else f"{number:.1f} s"
     index = next(index for index, (_, size) in enumerate(UNITS) if number >= size)
     (unit, size), (smaller, smaller_size) = UNITS[index], UNITS[index + 1]
     whole, rest = divmod(int(number), size)
@@ -194,7 +195,8 @@ def owner(context: Mapping[str, Any], person: Any, empty: str = "nobody") -> str
         return empty
     if not context["user"].is_staff:
         return str(person.email)
-    return format_html('<a href="{}">{}</a>', reverse("console:users-user", args=[person.pk]), person.email)
+    address = reverse("console:users-user", args=[person.pk])
+    return format_html('<a class="address" href="{}" title="{}">{}</a>', address, person.email, person.email)
 
 
 @register.simple_tag(takes_context=True)
@@ -222,6 +224,23 @@ def short(value: Any) -> str:
 def first_paragraph(text: str) -> str:
     """What a description begins with, on one line."""
     return " ".join(text.strip().partition("\n\n")[0].split())
+
+
+@register.filter
+def coded(text: Any) -> Any:
+    """A text in which what stands between backticks is code."""
+    parts = str(text).split("`")
+    if len(parts) == 1 or len(parts) % 2 == 0:  # in which one backtick has no other
+        return text
+    marked = (format_html("<code>{}</code>", part) if number % 2 else part for number, part in enumerate(parts))
+    return format_html_join("", "{}", ((part,) for part in marked))
+
+
+@register.filter
+def started_kind(schedule: Any) -> str:
+    """The kind of runs that a schedule starts, or the task of what is not installed."""
+    target = target_of(schedule.periodic.task)
+    return target.kind if target else str(schedule.periodic.task)
 
 
 @register.filter

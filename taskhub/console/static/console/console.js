@@ -206,3 +206,13 @@ document.addEventListener("keydown", (event) => {
 
 countSelected();
 document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+
+// A page that the hub could not give looks whether it can by now.
+async function lookAgain() {
+  try {
+    if (!document.hidden && (await fetch(location.href, { headers: { Accept: "text/html" } })).status < 500) return location.reload();
+  } catch { /* nobody answers at all */ }
+  setTimeout(lookAgain, 5000);
+}
+const away = document.querySelector("[data-away]");
+if (away) setTimeout(lookAgain, Number(away.dataset.away) * 1000);
