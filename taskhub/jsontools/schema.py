@@ -28,7 +28,7 @@ REQUIRED: Any = ...
 FAULTS_MAX = 20
 _PLACE: LiteralString = "invalid_place"
 NO_SUCH_NAME = "There is no such name here."
-_WORDS = {"missing": "This is required.", "extra_forbidden": NO_SUCH_NAME}
+_WORDS = {"missing": "This is required.", "extra_forbidden": NO_SUCH_NAME, "dict_type": "Must be an object."}
 
 
 class ObjectSchema:

@@ -118,8 +118,11 @@ def test_arguments_may_be_a_text_with_comments(colleague: Person) -> None:
     assert Schedule.objects.get().written == text
     broken = make(colleague, 400, name="other", kind="sequence", arguments='{"requests": [}')
     assert {name: broken["errors"][0][name] for name in ("pointer", "line")} == {"pointer": "/arguments", "line": 1}
+    assert "/arguments line 1, column " in broken["detail"]
     wrong = make(colleague, 400, name="other", kind="sequence", arguments={"requests": [{"method": "GET"}]})
     assert [(error["pointer"], error["path"]) for error in wrong["errors"]] == [("/arguments", "requests[0].url")]
+    assert "/arguments requests[0].url: This is required" in wrong["detail"]
+    assert places(make(colleague, 400, name="text", when="0 6 * * *")) == {"/when": "Must be an object."}
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])

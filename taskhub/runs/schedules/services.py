@@ -160,8 +160,15 @@ def _target_named(kind: str) -> ScheduleTarget:
 def _of_call(errors: Sequence[Mapping[str, Any]]) -> Rejected:
     """A schedule's faults with their pointers into the call; those of the arguments keep their path."""
     places = [_place_in_call(error) for error in errors]
-    words = "; ".join(f"{place['pointer']}: {place['detail']}" for place in places[:3])
+    words = "; ".join(f"{_words_of_place(place)}: {place['detail']}" for place in places[:3])
     return Rejected(f"The schedule is not valid. {words}", errors=places, type="invalid-schedule")
+
+
+def _words_of_place(place: Mapping[str, Any]) -> str:
+    """`/arguments requests[0].method`, or `/arguments line 2, column 5`."""
+    if "line" in place:
+        return f"{place['pointer']} line {place['line']}, column {place['column']}"
+    return " ".join(filter(None, (place["pointer"], place.get("path"))))
 
 
 def _place_in_call(error: Mapping[str, Any]) -> dict[str, Any]:
