@@ -145,7 +145,8 @@ class StepRecorder:
         return _cut(json.dumps(self._masked(value), ensure_ascii=False))
 
     def _masked(self, value: Any) -> Any:
-        return mask_texts(mask_value(value), self._secrets)
+        masked = mask_value(value)
+        return mask_texts(masked, self._secrets) if self._secrets else masked
 
 
 def store_steps(rows: list[Row]) -> None:

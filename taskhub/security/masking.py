@@ -194,7 +194,7 @@ def written_forms(texts: Iterable[str]) -> frozenset[str]:
 
 def hide(text: str, secrets: frozenset[str]) -> str:
     """`text` without `secrets`, also where they stand quoted; the longest first, as one may be a part of another."""
-    for secret in sorted(secrets, key=len, reverse=True):
+    for secret in sorted(secrets, key=len, reverse=True) if secrets else ():
         text = text.replace(secret, MASK).replace(repr(secret)[1:-1], MASK)
     return text
 
