@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from crawlers.api import examples as shown
 from crawlers.api.renderers import CSV, FORMATS, XLSX, FormatNegotiation
 from crawlers.api.request_models import DocsQuery, DocumentQuery
-from crawlers.api.views import EnvelopeView, list_response, payload_response
+from crawlers.api.views import EnvelopeView, list_response, payload_response, refuse_paging
 from crawlers.domain.documents import wrapped_document
 from crawlers.domain.field_paths import project_line, read_fields
 from crawlers.models import CrawlerTask, Stream
@@ -75,8 +75,9 @@ class StreamDocumentsView(EnvelopeView):
 
         In the order of their ids, or newest first; of each the version that shows. The cursor stays good while others
         write. A page may hold fewer than `limit` where few match or documents are large; go on while there is a `next`.
-        Other formats than JSON pages, by `Accept` or `format`, stream all of them, in gzip if that is asked for. The
-        columns of a table are `fields`, else those of the schema, else those of the first 1,000 documents.
+        Other formats than JSON pages, by `Accept` or `format`, stream all, without `limit` and `cursor`, in gzip
+        if that is asked for. The columns of a table are `fields`, else those of the schema, else those of the first
+        1,000 documents.
         """
         stream = Stream.objects.get_visible(request.user, fid)
         query = self.check_query(request, DocsQuery)
@@ -85,6 +86,7 @@ class StreamDocumentsView(EnvelopeView):
         fields = read_fields(query.pop("fields")) if "fields" in query else ()
         selection = select_documents(stream, **query)
         if format_name != "json":
+            refuse_paging(request)
             return _download(request, selection, format_name, fields, wrapped)
         limit = NewestFirstPagination().get_page_size(request)
         after = read_cursor(request.query_params.get("cursor"), selection)

@@ -20,6 +20,7 @@ from crawlers.api.views import (
     EnvelopeView,
     list_response,
     payload_response,
+    refuse_paging,
 )
 from crawlers.models import CrawlerTask, RejectedLine
 from crawlers.services.capabilities import find_task
@@ -180,6 +181,7 @@ class RejectedLinesView(EnvelopeListView):
         self.check_query(request, FormatQuery)
         task = CrawlerTask.objects.get_visible(request.user, fid)
         if isinstance(request.accepted_renderer, NdjsonRenderer):
+            refuse_paging(request)
             return stream_response(request, _lines(task), f"rejected-{task.fid}")
         return self.page(
             RejectedLine.objects.filter(task=task),

@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from crawlers.models import CrawlerState, FidModel
+from taskhub.errors import invalid
 from taskhub.jsontools.schema import ObjectSchema
 from taskhub.web.cursor_pagination import NewestFirstPagination
 from taskhub.web.openapi.problem_responses import problems
@@ -55,6 +56,13 @@ def locked_row(request: Request, rows: Any, fid: UUID) -> Iterator[Any]:
         row = rows.select_for_update(of=("self",), no_key=True).get_visible(request.user, fid)
         check_if_match(request, row.version)
         yield row
+
+
+def refuse_paging(request: Request) -> None:
+    """Refuses what asks for a page, in a call whose answer has all rows."""
+    for name in ("limit", "cursor"):
+        if name in request.query_params:
+            raise invalid(f"/{name}", "Only pages have it; this format has all.")
 
 
 class EnvelopeView(CheckedView):

@@ -14,7 +14,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,8 @@ def run_hub(host: str, port: int, workers: int) -> None:
         servers = Servers.of(home)
         if left := servers.end_leftovers(register):
             write("up", f"ended {len(left)} processes left over from an earlier start")
-        hub = Hub(servers, register, write, host, free_port(host, port), workers)
-        asyncio.run(hub.run())
+        with claimed_port(host, port) as port:
+            asyncio.run(Hub(servers, register, write, host, port, workers).run())
 
 
 class Hub:
@@ -233,6 +234,24 @@ def free_port(host: str, port: int) -> int:
         raise CannotStart(
             f"Port {port} of {host} cannot be had ({reason}): choose others with --port, --host."
         ) from None
+
+
+@contextmanager
+def claimed_port(host: str, port: int) -> Iterator[int]:
+    """The port to listen on, which no other hub of this machine takes meanwhile. Raises CannotStart.
+
+    Until the web server listens nobody sees that the port is wanted, and two servers of one account may share it.
+    """
+    port = free_port(host, port)
+    with socket.socket(socket.AF_UNIX) as claim:
+        if sys.platform == "linux":  # where such names are no files, and go with their process
+            try:
+                claim.bind(f"\0taskhub {host}:{port}")
+            except OSError:
+                raise CannotStart(
+                    f"Port {port} of {host} is that of another hub, which has begun to start: choose another."
+                ) from None
+        yield port
 
 
 def ask_health(host: str, port: int) -> tuple[int, dict[str, Any]]:

@@ -20,6 +20,7 @@ import requests
 
 from taskhub.embedded import CannotStart, ProcessRegister
 from taskhub.embedded.process_registry import session_of
+from taskhub.start.up import claimed_port
 from taskhub.start.up import free_port as free_port_of
 from tests.migrated_home import fill
 from tests.plain_environment import plain_environment
@@ -419,6 +420,17 @@ def test_a_taken_port_is_told(home: Path) -> None:
         assert refused(home, "--port", str(port)).startswith(
             f"Port {port} of 127.0.0.1 cannot be had (Address already in"
         )
+
+
+def test_two_hubs_that_start_at_once_do_not_share_a_port() -> None:
+    """Each sees a free port, on which nobody listens yet."""
+    with (
+        claimed_port("127.0.0.1", 0) as port,
+        pytest.raises(CannotStart, match=f"Port {port} of 127.0.0.1 is that of another hub"),
+    ):
+        claimed_port("127.0.0.1", port).__enter__()
+    with claimed_port("127.0.0.1", port) as again:
+        assert again == port
 
 
 def test_a_port_that_does_not_exist_is_told(home: Path) -> None:

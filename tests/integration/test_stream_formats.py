@@ -61,6 +61,15 @@ def test_a_format_is_chosen_by_its_name_or_by_accept(crawl: Crawl, name: str, me
     assert gzip.decompress(b"".join(packed.streaming_content))
 
 
+@pytest.mark.parametrize("name", ["ndjson", "array", "csv", "xlsx"])
+@pytest.mark.parametrize("term", ["limit=5", "cursor=IjEi"])
+def test_what_is_whole_has_no_pages(crawl: Crawl, name: str, term: str) -> None:
+    crawl.upload(crawl.task(), doc("a"))
+    answer = ask(crawl, f"?format={name}&{term}")
+    [error] = problem(answer, 400, f"/{term.partition('=')[0]}")["errors"]
+    assert error["detail"] == "Only pages have it; this format has all."
+
+
 def test_a_page_is_the_format_by_default(crawl: Crawl) -> None:
     crawl.upload(crawl.task(), doc("a"))
     for query, accept in (("", "*/*"), ("", "application/json"), ("?format=json", CSV)):
