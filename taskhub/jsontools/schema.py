@@ -28,7 +28,12 @@ REQUIRED: Any = ...
 FAULTS_MAX = 20
 _PLACE: LiteralString = "invalid_place"
 NO_SUCH_NAME = "There is no such name here."
-_WORDS = {"missing": "This is required.", "extra_forbidden": NO_SUCH_NAME, "dict_type": "Must be an object."}
+_WORDS = {
+    "missing": "This is required.",
+    "extra_forbidden": NO_SUCH_NAME,
+    "dict_type": "Must be an object.",
+    "too_long": "Must have at most {max_length} entries.",
+}
 
 
 class ObjectSchema:

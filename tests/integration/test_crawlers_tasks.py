@@ -222,7 +222,8 @@ def test_a_status_tells_progress_and_numbers(crawl: Crawl) -> None:
         ({"stats": {str(n): n for n in range(101)}}, "/stats"),
     ]
     for wrong, pointer in wrongs:
-        problem(crawl.report(102, **wrong), 400, pointer)
+        said = problem(crawl.report(102, **wrong), 400, pointer)
+    assert said["errors"][0]["detail"] == "Must have at most 100 entries."
     assert crawl.shown()["stats"] == {"pages": 8}
 
 
