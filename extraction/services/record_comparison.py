@@ -26,11 +26,17 @@ from extraction.domain.record_changes import (
 _CACHE = "PRAGMA cache_size = -4096"  # KiB
 
 
+def _table(columns: str) -> "closing[sqlite3.Connection]":
+    """A temporary database with one table. A streamed export is read by one thread after another."""
+    database = sqlite3.connect("", check_same_thread=False)
+    database.execute(_CACHE)
+    database.execute(f"CREATE TABLE {columns}")
+    return closing(database)
+
+
 def unique_records(records: Iterable[Record], names: Sequence[str]) -> Iterator[Record]:
     """The first record of each identity, which `names` tell; and all that have none."""
-    with closing(sqlite3.connect("")) as seen:
-        seen.execute(_CACHE)
-        seen.execute("CREATE TABLE seen (identity BLOB PRIMARY KEY) WITHOUT ROWID")
+    with _table("seen (identity BLOB PRIMARY KEY) WITHOUT ROWID") as seen:
         for record in records:
             identity = identity_digest(record, names)
             if identity is None or seen.execute("INSERT OR IGNORE INTO seen VALUES (?)", (identity,)).rowcount:
@@ -50,9 +56,7 @@ class RecordComparison:
 
     def compare(self, records: Iterable[Record], before: Iterable[Record]) -> Iterator[Record]:
         """Each record with what became of it under `CHANGE`, in its order; those that are gone come last."""
-        with closing(sqlite3.connect("")) as known:
-            known.execute(_CACHE)
-            known.execute("CREATE TABLE known (identity BLOB, content BLOB, record BLOB, seen INTEGER DEFAULT 0)")
+        with _table("known (identity BLOB, content BLOB, record BLOB, seen INTEGER DEFAULT 0)") as known:
             rows = ((self._identity(record), content_digest(record), orjson.dumps(record)) for record in before)
             known.executemany("INSERT INTO known (identity, content, record) VALUES (?, ?, ?)", rows)
             known.execute("CREATE INDEX by_identity ON known (identity)")
