@@ -11,7 +11,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 TAGS_LEAST = 2_000  # in a page, from which on this is faster
 _POSITION = re.compile(
-    r"\\.|\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'"  # are passed over
+    r"\\.|\"(?:[^\"\\]++|\\.)*+\"|'(?:[^'\\]++|\\.)*+'"  # are passed over
     r"|:nth-(last-)?(child|of-type)\(\s*(?:(odd|even)|([+-]?[0-9]*)n\s*([+-]\s*[0-9]+)?|([+-]?[0-9]+))\s*\)",
     re.IGNORECASE | re.DOTALL,
 )

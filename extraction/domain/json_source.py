@@ -16,14 +16,14 @@ from taskhub.jsontools.lenient_json import parse_lenient
 LD_SCRIPTS = 'script[type*="ld+json" i]'
 _GUARD = re.compile(r"\)\]\}',?\s*|for\s*\(;;\);|while\s*\(1\);")  # before JSON that no script shall load
 # What may stand before the data of a script: comments, and marks that once hid scripts from old browsers.
-_BEFORE = re.compile(r"(?:\s+|<!--|<!\[CDATA\[|//[^\n]*|/\*.*?\*/)+", re.DOTALL)
+_BEFORE = re.compile(r"(?:\s+|<!--|<!\[CDATA\[|//[^\n]*|/\*.*?\*/)++", re.DOTALL)
 # How scripts, and tools that make them short, write values that are no text.
 _WRITTEN: dict[str, Any] = {
     **dict.fromkeys(("undefined", "void 0", "NaN", "Infinity")),
     "!0": True,
     "!1": False,
 }
-_PARSED = re.compile(r"""JSON\.parse\(\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""", re.DOTALL)
+_PARSED = re.compile(r"""JSON\.parse\(\s*("(?:[^"\\]++|\\.)*+"|'(?:[^'\\]++|\\.)*+')""", re.DOTALL)
 _ASSIGNED = re.compile(r"(?:=|:|\(|return|^)\s*(?=[{\[])")
 CANDIDATES_MAX = 50  # places in a script where data may begin
 

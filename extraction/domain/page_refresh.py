@@ -12,7 +12,7 @@ _URL = re.compile(r"url\s*=\s*", re.IGNORECASE)
 # Comments, and what is not shown where scripts run, are passed over.
 _META = re.compile(
     r"<!--.*?(?:-->|\Z)|<(noscript|script|style|template|title|textarea)\b.*?(?:</\1|\Z)"
-    r"|<meta\b((?:[^<>\"']|\"[^\"]*\"|'[^']*')*)>",
+    r"|<meta\b((?:[^<>\"']|\"[^\"]*\"|'[^']*')*+)>",
     re.IGNORECASE | re.DOTALL,
 )
 _ATTRIBUTE = re.compile(r"([a-z-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))", re.IGNORECASE)

@@ -25,8 +25,8 @@ NO_XPATH = "This is no XPath 1.0 that is known."
 NO_JSONPATH = "This is no JSONPath that is known."
 
 _EMPTY = LexborHTMLParser("")
-_CONTAINS = re.compile(r""":contains\(|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'""", re.IGNORECASE)
-_STEP = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|(\.+|\[)""")
+_CONTAINS = re.compile(r""":contains\(|"(?:[^"\\]++|\\.)*+"|'(?:[^'\\]++|\\.)*+'""", re.IGNORECASE)
+_STEP = re.compile(r"""'(?:[^'\\]++|\\.)*+'|"(?:[^"\\]++|\\.)*+"|(\.+|\[)""")
 
 
 def css_fault(selector: str) -> str | None:

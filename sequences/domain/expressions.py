@@ -42,13 +42,13 @@ _BEGINNINGS = "$, #, @, !, ^, run, secret.NAME, now() or uuid()"
 _SECRET = re.compile(r"secret\.([A-Za-z_][A-Za-z0-9_]{0,99})")
 _FUNCTION = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*(?:\((.*)\))?", re.DOTALL)
 _CONSTANT = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15})?|true|false|null")
-_SEPARATORS = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[()\[\]|,]""", re.DOTALL)
+_SEPARATORS = re.compile(r"""'(?:[^'\\]++|\\.)*+'|"(?:[^"\\]++|\\.)*+"|[()\[\]|,]""", re.DOTALL)
 _WORD = r"""[^\s.()\[\]{}*?,|&~'"`]"""
 _NAME = re.compile(rf"\.({_WORD}+)(?![^.)])")
 _COMPUTED = re.compile(rf"\.{_WORD}*\(")
 _WORDS = re.compile(rf"{_WORD}+")
-_JSONPATH = re.compile(rf"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|(?!\.{_WORD}*\()[^()'"])+""", re.DOTALL)
-_LITERAL = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""", re.DOTALL)
+_JSONPATH = re.compile(rf"""(?:'(?:[^'\\]++|\\.)*+'|"(?:[^"\\]++|\\.)*+"|(?!\.{_WORD}*\()[^()'"])++""", re.DOTALL)
+_LITERAL = re.compile(r"""'((?:[^'\\]++|\\.)*+)'|"((?:[^"\\]++|\\.)*+)\"""", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

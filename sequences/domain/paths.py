@@ -20,7 +20,7 @@ from sequences.domain.validation_errors import InvalidSyntax
 Matches = list[Any]
 PathStep = Callable[[Matches, Scope], Matches]
 
-_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+_QUOTED = re.compile(r"""'(?:[^'\\]++|\\.)*+'|"(?:[^"\\]++|\\.)*+\"""", re.DOTALL)
 _STEP = re.compile(r"\.+|\[")
 STEPS_MAX = 64  # each goes some calls deeper, in parsing and in evaluating
 _LIST_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")

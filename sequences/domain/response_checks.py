@@ -12,7 +12,7 @@ from sequences.domain.exchange import SendFailed, StepRecord, StepResponse
 from sequences.domain.json_values import ValueTooLarge, kind, weigh
 from sequences.domain.steps import REPEATABLE, Expect, Paginate, Retry, Until
 
-_LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[^\s;,="]+\s*(?:=\s*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]*))?)*)')
+_LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[^\s;,="]+\s*(?:=\s*(?:"(?:[^"\\]++|\\.)*+"|[^\s;,"]*))?)*+)')
 _NEXT = re.compile(r';\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|next(?=\s|;|$))', re.IGNORECASE)
 
 

@@ -18,7 +18,7 @@ from sequences.domain.validation_errors import InvalidSyntax, Location, Validati
 EXPRESSIONS_MAX = 1000
 CHARACTERS_MAX = 100_000  # of all its expressions
 
-_INSIDE = re.compile(r"""((?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|(?!}})[^'"])*)}}""", re.DOTALL)
+_INSIDE = re.compile(r"""((?:'(?:[^'\\]++|\\.)*+'|"(?:[^"\\]++|\\.)*+"|(?!}})[^'"])*+)}}""", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

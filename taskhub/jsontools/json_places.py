@@ -11,7 +11,7 @@ from taskhub.jsontools.jsonc import symbols_of
 
 Keys = tuple[str, ...]  # those that lead to a value; of a list's item the number as text
 
-_PATH_STEP = re.compile(r'\[(\d+)\]|\[("(?:[^"\\]|\\.)*")\]|([^.\[]+)')
+_PATH_STEP = re.compile(r'\[(\d+)\]|\[("(?:[^"\\]++|\\.)*+")\]|([^.\[]+)')
 
 
 class TextPlace(NamedTuple):

@@ -11,7 +11,7 @@ from taskhub.jsontools.byte_order_marks import in_utf8
 from taskhub.jsontools.json_numbers import number_fault, underflows
 from taskhub.jsontools.strict_json import NESTING_MAX, parse_json
 
-_STRING = r'"(?:[^"\\]|\\.)*"'
+_STRING = r'"(?:[^"\\]++|\\.)*+"'
 _COMMENTS = re.compile(rf"{_STRING}|(?P<comment>//[^\n\r]*|/\*.*?\*/)|(?P<open>/\*|\")", re.DOTALL)
 _TOKENS = re.compile(rf"{_STRING}|\.\.\.|[\[\]{{}}:,]|[^\s\[\]{{}}:,\"]+", re.DOTALL)
 _NOT_BLANK = re.compile(r"[^\n\r]")

@@ -20,7 +20,7 @@ from taskhub.linear_regex import InvalidPattern, compile_pattern
 
 FRACTION, LIMIT, MULTIPLE, UNIQUE_ITEMS, SCALAR = 120, 50, 2600, 350, 10  # as many checks as one takes
 _LIMITS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
-_CLASSES = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]|\\[wWdDsS]|\\[pP]\{[^}]*\}|[^\x00-\xff]")
+_CLASSES = re.compile(r"\[\^?\]?(?:\\.|[^\]\\]++)*+\]|\\[wWdDsS]|\\[pP]\{[^}]*\}|[^\x00-\xff]")
 _UNKNOWN_STATES = 1000  # of a pattern that RE2 does not take
 
 

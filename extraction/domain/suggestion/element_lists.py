@@ -17,7 +17,7 @@ from extraction.domain.suggestion.data_lists import (
 from extraction.domain.xml_source import XmlNode, XmlSource
 
 ELEMENTS_MAX = 40_000  # that are looked at
-_FEED = re.compile(r"\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:rss|feed|rdf:RDF)[\s>]", re.DOTALL)
+_FEED = re.compile(r"\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*+<(?:rss|feed|rdf:RDF)[\s>]", re.DOTALL)
 
 
 def is_feed(text: str) -> bool:

@@ -14,7 +14,7 @@ _MONEY = re.compile(
     r"|(?<=\d)\s?(?:zł|kr|Kč|Ft|lei|лв|руб|грн|元|円|원|kn|R\$)(?!\w)",  # noqa: RUF001
     re.IGNORECASE,
 )
-_NUMBER = re.compile(r"\d+(?:[.,'\s\u2019]\d+)*")
+_NUMBER = re.compile(r"\d+(?:[.,'\s\u2019]\d+)*+")
 _DATE = re.compile(
     r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d? [A-Z][a-z]{2} \d{4} [\d:]{5,8}(?: [+-]\d{4}| [A-Z]{1,3})?"  # of feeds
     r"|\b\d{4}-\d{2}-\d{2}|\b\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d{2})\b|\b\d{1,2}\.? ?[^\W\d]{3,9}\.?,? \d{4}\b"

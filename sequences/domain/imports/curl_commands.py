@@ -36,8 +36,8 @@ _IGNORED = frozenset(
     | {"range", "cookie-jar", "socks5", "socks5-hostname", "socks4", "socks4a", "preproxy", "netrc-file", "anyauth"}
     | {"request-target", "time-cond", "continue-at", "doh-url", "etag-compare", "variable", "proto-default"}
 )
-_FILE_FIELD = re.compile(r"(?:;\s*(type|filename|encoder|headers)=(\"(?:[^\"\\]|\\.)*\"|[^;]*))+\Z")
-_FIELD_PARAMETER = re.compile(r";\s*(type|filename|encoder|headers)=(\"(?:[^\"\\]|\\.)*\"|[^;]*)")
+_FILE_FIELD = re.compile(r"(?:;\s*(type|filename|encoder|headers)=(\"(?:[^\"\\]++|\\.)*+\"|[^;]*))+\Z")
+_FIELD_PARAMETER = re.compile(r";\s*(type|filename|encoder|headers)=(\"(?:[^\"\\]++|\\.)*+\"|[^;]*)")
 PARAMETERS_MAX = 1000  # characters behind the content of a part
 Options = list[tuple[str, str]]
 
