@@ -35,8 +35,7 @@ def compared() -> Iterator[dict[str, Any]]:
 )
 def test_records_may_be_read_by_one_thread_after_another(make: Any, expected: list[dict[str, Any]]) -> None:
     records = make()
-    found = []
-    for _ in range(len(expected) + 1):
-        with ThreadPoolExecutor(1) as thread:
-            found.append(thread.submit(next, records, None).result())
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        threads = [(other if place % 2 else one) for place in range(len(expected) + 1)]
+        found = [thread.submit(next, records, None).result() for thread in threads]
     assert found == [*expected, None]
