@@ -14,7 +14,7 @@ RUN if [ -n "$OTEL" ]; then \
 
 FROM python:3.11-slim
 ARG CHROME=""
-RUN if [ -n "$CHROME" ]; then apt-get update && apt-get install --yes --no-install-recommends chromium \
+RUN if [ -n "$CHROME" ]; then apt-get update && apt-get install --yes --no-install-recommends chromium-headless-shell \
     && rm -rf /var/lib/apt/lists/*; fi
 RUN useradd --system --uid 10001 --no-create-home --home-dir /var/lib/taskhub taskhub \
     && install --directory --owner taskhub --group taskhub --mode 0700 /var/lib/taskhub

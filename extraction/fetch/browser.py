@@ -31,8 +31,12 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
-BUNDLED = ".cache/ms-playwright/chromium-*/chrome-linux*/chrome"
+# The shell shows pages and has no interface around them, which costs four times as much of the processors.
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
+DOWNLOADED = (  # by Playwright
+    ".cache/ms-playwright/chromium_headless_shell-*/chrome*linux*/*headless*shell",
+    ".cache/ms-playwright/chromium-*/chrome-linux*/chrome",
+)
 PAGES_MAX = 300  # that one browser shows
 STARTS_MAX = 3  # until a window opens
 WATCH_SECONDS = 0.25  # between two looks at its memory
@@ -83,7 +87,8 @@ def executable() -> str:
     for name in NAMES:
         if path := shutil.which(name):
             return path
-    return next((str(path) for path in sorted(Path.home().glob(BUNDLED), reverse=True)), "")
+    downloaded = (path for pattern in DOWNLOADED for path in sorted(Path.home().glob(pattern), reverse=True))
+    return next(map(str, downloaded), "")
 
 
 class Chromium:
