@@ -10,7 +10,8 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from crawlers.models import Stream
+from crawlers.models import Crawler, CrawlerTask, External, Stream
+from extraction.models import ExtractionTask, Process
 from sequences.services.stored_sequences import save_sequence
 from taskhub.console import search_hits, search_kinds
 from taskhub.console.search_kinds import HITS_MAX
@@ -22,6 +23,7 @@ from tests.conftest import Person
 from tests.faults.credentials import PAYLOAD, RULE
 from tests.integration.test_console_runs import run_of, signed_in
 from tests.integration.test_run_plans import nodes
+from tests.table_statistics import forget_statistics
 
 pytestmark = pytest.mark.django_db
 
@@ -171,6 +173,8 @@ def test_each_kind_is_searched_by_its_indexes(colleague: Person) -> None:
     indexes: set[str] = set()
     with connection.cursor() as cursor:
         cursor.execute("DROP INDEX crawler_one_a_stream")  # which has what is searched anyway
+    for model in (Crawler, CrawlerTask, External, ExtractionTask, Process, Stream):
+        forget_statistics(model)
 
     def explain(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         if sql.startswith("WITH fitting"):

@@ -472,7 +472,7 @@ def test_an_empty_ctx_is_an_empty_object_in_forms_and_queries(owner: Person) -> 
         ({"ctx": part(b"\xff\xfe\x00")}, "/ctx", "byte order mark"),
         ({"ctx": part(b"\x89PNG\xff", "image/png", "a.png")}, "/ctx", "not utf-8"),
         ({"ctx": part(b"{}", "application/json; charset=klingon")}, "/ctx", "klingon"),
-        ({"ctx": part(b"[]")}, "/ctx", "dictionary"),
+        ({"ctx": part(b"[]")}, "/ctx", "object"),
         ({"ctx": part(b'{"note": 1}')}, "/ctx/note", "string"),
         ({"ctx": part(b'{"nite": 1}', "text/plain")}, "/ctx/nite", "no such name"),
         ({"ctx": [part(b"{}"), part(b"{}")]}, "/ctx", "twice"),
