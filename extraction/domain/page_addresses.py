@@ -9,9 +9,9 @@ from w3lib.url import safe_url_string
 URL_MAX = 8_000  # characters
 _PLAIN = re.compile(r"/(?!.*/\.)(?:[A-Za-z0-9_~%-][A-Za-z0-9_.~%/-]*(?<!\.)(?:\?[A-Za-z0-9_.~%/=&+-]+)?)?", re.ASCII)
 
-# What is the same however it is normalized.
+# What is the same however it is normalized. A lookahead within a possessive repeat goes wrong in Python 3.11.2.
 _NORMAL = re.compile(
-    r"https?://[a-z0-9.-]+/(?!\.)(?:[A-Za-z0-9_~,;=&+-]|\.(?!\.|/)|/(?!\.))*+(?:\?[A-Za-z0-9_.~/,;=&+-]+)?"
+    r"https?://[a-z0-9.-]+/(?!\.)(?:[A-Za-z0-9_~,;=&+-]++|\.(?!\.|/)|/(?!\.))*(?:\?[A-Za-z0-9_.~/,;=&+-]+)?"
 )
 _ENCODED = re.compile("%([0-9A-Fa-f]{2})")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}

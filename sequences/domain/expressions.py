@@ -47,7 +47,8 @@ _WORD = r"""[^\s.()\[\]{}*?,|&~'"`]"""
 _NAME = re.compile(rf"\.({_WORD}+)(?![^.)])")
 _COMPUTED = re.compile(rf"\.{_WORD}*\(")
 _WORDS = re.compile(rf"{_WORD}+")
-_JSONPATH = re.compile(rf"""(?:'(?:[^'\\]++|\\.)*+'|"(?:[^"\\]++|\\.)*+"|(?!\.{_WORD}*\()[^()'"])++""", re.DOTALL)
+# No possessive repeat around the lookahead: with it, it finds nothing in Python 3.11.2, which Debian 12 has.
+_JSONPATH = re.compile(rf"""(?:[^()'".]++|'(?:[^'\\]++|\\.)*+'|"(?:[^"\\]++|\\.)*+"|\.(?!{_WORD}*\())+""", re.DOTALL)
 _LITERAL = re.compile(r"""'((?:[^'\\]++|\\.)*+)'|"((?:[^"\\]++|\\.)*+)\"""", re.DOTALL)
 
 

@@ -39,7 +39,8 @@ POOL_KEYS_MAX = 1000
 _CHUNK = 64 * 1024
 # An address that requests leaves as it is, when it has read it, taken it to pieces and put it together again.
 PLAIN_ADDRESS = re.compile(
-    r"https?://[a-z0-9][a-z0-9.-]*(?::[1-9][0-9]{0,4})?(?:/(?!\.)[A-Za-z0-9_~!$&'()*+,;=:@.-]*)++(?:\?[A-Za-z0-9_~!$&'()*+,;=:@./?-]+)?"
+    r"https?://[a-z0-9][a-z0-9.-]*(?::[1-9][0-9]{0,4})?"
+    r"(?:/(?:[A-Za-z0-9_~!$&'()*+,;=:@-][A-Za-z0-9_~!$&'()*+,;=:@.-]*+)?)++(?:\?[A-Za-z0-9_~!$&'()*+,;=:@./?-]+)?"
 )
 
 # What requests and urllib3 raise, by the innermost cause that is listed here; the first line that fits speaks.

@@ -37,7 +37,11 @@ _PATTERNS = [
 # "password": ["abc", "def"], credentials={'user': 'u'}, token=Text('abc'): what follows the name up to the bracket
 _ORIGIN = re.compile(r"https?://[^/?#\s]+", re.IGNORECASE)  # of an address
 _BRACKETED = re.compile(rf"""(?i){_NAMES}(?:\\*["']?\s*[:=]|\\*["'],)\s*(?=\w{{0,40}}[\[({{])""")
-_BRACKET_OR_TEXT = re.compile(r"""(?s)([\[({])|([\])}])|(?<!\\)(\\{0,15}["'])(?:(?!\3)(?:\\.|[^\\]))*+(?:\3|\\?\Z)""")
+# No possessive repeat around the lookahead: with it, it finds nothing in Python 3.11.2, which Debian 12 has.
+_BRACKET_OR_TEXT = re.compile(
+    r"""(?s)([\[({])|([\])}])|"""
+    r"""(?<!\\)(\\{0,15}["'])(?:[^\\"']++|(?!\3)(?:\\.|[^\\]))*(?:\3|\\?\Z)"""
+)
 _IS_SECRET = re.compile(rf"(?i){_NAMES}$")
 
 
