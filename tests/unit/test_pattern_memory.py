@@ -4,9 +4,12 @@ Python's patterns keep more than a hundred bytes for each repetition of a group,
 of two million characters took 230 MB, wherever it was looked at.
 """
 
+import re
+import sys
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from re import _constants, _parser  # type: ignore[attr-defined]  # what a pattern is made of has no public name
 from typing import Any
 
 import pytest
@@ -52,3 +55,41 @@ def test_a_long_text_takes_little_memory(name: str) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 60 * LENGTH
+
+
+def parts_of(parsed: Any) -> Iterator[tuple[Any, Any]]:
+    """The operations of a parsed pattern, also those within others."""
+    for item in parsed if isinstance(parsed, tuple | list | _parser.SubPattern) else ():
+        if isinstance(item, tuple) and item and isinstance(item[0], _constants._NamedIntConstant):
+            yield item
+            yield from parts_of(item[1:])
+        else:
+            yield from parts_of(item)
+
+
+def is_read_alike(pattern: str | bytes, flags: int = 0) -> bool:
+    """Whether all versions of Python find the same: to 3.11.4 a lookaround within a possessive repeat goes wrong."""
+    kept = {_constants.POSSESSIVE_REPEAT, _constants.ATOMIC_GROUP}
+    looks = {_constants.ASSERT, _constants.ASSERT_NOT}
+    return not any(
+        name in looks
+        for outer, inside in parts_of(_parser.parse(pattern, flags))
+        if outer in kept
+        for name, _ in parts_of(inside)
+    )
+
+
+def test_no_pattern_is_read_differently_by_older_versions_of_python() -> None:
+    assert not is_read_alike("(?:(?!x).)*+")
+    assert not is_read_alike("(?>a(b(?=c))?)")
+    assert is_read_alike("(?:[^x]++|x(?!y))*")
+    products = ("taskhub.", "walkers.", "sequences.", "crawlers.", "extraction.")
+    patterns = [
+        (name, label, value)
+        for name, module in list(sys.modules.items())
+        if name.startswith(products)
+        for label, value in vars(module).items()
+        if isinstance(value, re.Pattern)
+    ]
+    assert len(patterns) > 50
+    assert [(name, label) for name, label, it in patterns if not is_read_alike(it.pattern, it.flags)] == []
