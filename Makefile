@@ -20,7 +20,7 @@ lint: .venv/installed-dev  ## each check beside the others
 	@$(MAKE) --no-print-directory --jobs 4 --output-sync ruff mypy imports migrations
 
 pytest:
-	env -u MAKEFLAGS -u MFLAGS $(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)  # tests call make, too
+	env -u MAKEFLAGS -u MFLAGS $(BIN)/python -m pytest -n 4 --dist loadgroup $(ARGS)  # tests call make, too
 
 ruff:
 	$(BESIDE) $(BIN)/ruff check .

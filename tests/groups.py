@@ -17,7 +17,7 @@ _users: defaultdict[str, set[str]] = defaultdict(set)  # the groups that a share
 
 
 class MixedScheduling(LoadGroupScheduling):  # type: ignore[misc]  # xdist has no types
-    """One test process has tests of no group, which compute, while the others have groups, which mostly wait for hubs.
+    """Half of the test processes have tests of no group, which compute; the others have groups, which wait for hubs.
 
     xdist alone begins with all groups: then the processors have little to do, and in the end too much. Tests of no
     group are distributed by file: what the tests of a file share is made once, not once in each process.
@@ -29,7 +29,7 @@ class MixedScheduling(LoadGroupScheduling):  # type: ignore[misc]  # xdist has n
 
     def _assign_work_unit(self, node: WorkerController) -> None:
         others = [group for other, group in self._groups.items() if other is not node and not all(group.values())]
-        wanted = is_file if len(others) >= len(self.nodes) - 1 else is_group
+        wanted = is_file if len(others) >= (len(self.nodes) + 1) // 2 else is_group
         scope = min(filter(wanted, self.workqueue), key=place_of, default=next(iter(self.workqueue)))
         self.workqueue.move_to_end(scope, last=False)
         if is_group(scope):
