@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 
 from taskhub.runs.models import LogLine, Run
-from taskhub.runs.queue import broker, run_log
+from taskhub.runs.queue import broker, ends, run_log
 from taskhub.runs.queue.worker_process import work
 from tests.conftest import Person
 from tests.integration.walkers_shop import installed
@@ -137,6 +137,31 @@ def test_secrets_are_masked_and_texts_can_be_stored(owner: Person) -> None:
     assert lines[0]["message"] == "signs in with ***"
     assert "*** \ufffd\ufffd is wrong" in lines[-1]["message"]
     assert "canary" not in json.dumps(list(LogLine.objects.values_list("message", "fields")))
+
+
+@pytest.mark.parametrize("walker", [Talk, Broken, "not atomic"])
+def test_the_end_of_a_run_is_committed_after_its_last_line(
+    owner: Person, monkeypatch: pytest.MonkeyPatch, walker: Any
+) -> None:
+    """However late the thread is that stores lines: who sees the end sees them, too."""
+    if walker == "not atomic":
+        walker = type("Loose", (Talk,), {"atomic": False})
+    ended, states, end, commit = threading.Event(), list[str](), ends.end, run_log._commit
+
+    def end_and_tell(**given: Any) -> None:
+        end(**given)
+        ended.set()
+
+    def commit_late(rows: Any) -> None:
+        assert ended.wait(60)
+        states.append(Run.objects.get().state)
+        commit(rows)
+
+    monkeypatch.setattr(ends, "end", end_and_tell)
+    monkeypatch.setattr(run_log, "_commit", commit_late)
+    _, lines = logs_of(owner, walker)
+    assert states == ["STARTED"]
+    assert lines
 
 
 class Unreadable:

@@ -27,7 +27,7 @@ from taskhub.runs.queue.notification_events import (
     notify_of_end,
     values_of_end,
 )
-from taskhub.runs.queue.run_log import RunLog
+from taskhub.runs.queue.run_log import append_lines
 from taskhub.runs.queue.run_totals import count_end
 from taskhub.runs.queue.signals import leave_room
 from taskhub.runs.queue.webhook_events import queue_end_webhook
@@ -103,18 +103,12 @@ def finish_detached(*, run_id: UUID, state: State, result: Any = None, error: An
 
     A worker that still has it learns of it when it next renews its lease, and its own ending comes too late.
     """
-    row = Run.objects.select_for_update(of=("self",)).filter(pk=run_id).first()
+    row = Run.objects.select_for_update(of=("self",), no_key=True).filter(pk=run_id).first()
     if row is None or row.ended:
         return False
     if error:
-        transaction.on_commit(lambda: _log_failure(row, error))
+        append_lines(row, row.kind, logging.ERROR, [f"{error['type']}: {error['message']}"], last=True)
     return _end(_END_LOCKED, row, {"id": row.pk}, state, result=result, error=error)
-
-
-def _log_failure(run: Run, error: Mapping[str, Any]) -> None:
-    run_log = RunLog(run, goes_on=True)
-    run_log.add(logging.ERROR, run.kind, f"{error['type']}: {error['message']}", last=True)
-    run_log.flush()
 
 
 def cancel(*, run: Run) -> Run:

@@ -81,9 +81,7 @@ class Execution:
     def succeed(self, result: Any) -> None:
         """Ends the run as SUCCESS, in the transaction of its effect. Raises `LeaseLost`: let it roll back."""
         self.close()
-        self.begin_log_flush()
-        ends.end(run=self.run, state=State.SUCCESS, result=result, progress=self.latest_progress)
-        self._flush_log()
+        self._end_with_log(State.SUCCESS, result=result)
 
     def log_line(
         self, level: int, message: str, fields: Mapping[str, Any] | None = None, *, last: bool = False
@@ -107,9 +105,7 @@ class Execution:
         self.close()
         error = {"type": type, "message": message} | ({"where": where} if where else {})
         self._record_failure(error)
-        self.begin_log_flush()
-        ends.end(run=self.run, state=State.FAILURE, result=result, error=error, progress=self.latest_progress)
-        self._flush_log()
+        self._end_with_log(State.FAILURE, result=result, error=error)
 
     def end_attempt(
         self, error: Mapping[str, str], *, retry: bool, pause: float = 0, delay: float | None = None
@@ -136,6 +132,13 @@ class Execution:
         except (DatabaseError, InterfaceError) as failure:
             log.warning("The ending of %s could not be written: %s", run.pk, failure)
             self.drop_connection()
+
+    def _end_with_log(self, state: State, **documents: Any) -> None:
+        """Ends the run while its last lines are being stored. Its end is committed after them."""
+        with transaction.atomic(savepoint=False):
+            self.begin_log_flush()
+            ends.end(run=self.run, state=state, progress=self.latest_progress, **documents)
+            self._flush_log()
 
     def _record_failure(self, error: Mapping[str, Any]) -> None:
         """Has the log of the run tell why it failed, unless a traceback does."""

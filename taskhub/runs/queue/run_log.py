@@ -116,10 +116,13 @@ class RunLog:
             self._flushed = None
 
 
-def append_lines(run: Run, logger: str, level: int, messages: Sequence[str]) -> int:
-    """Stores lines that come from elsewhere than the run's work, in the caller's transaction; how many found room."""
+def append_lines(run: Run, logger: str, level: int, messages: Sequence[str], *, last: bool = False) -> int:
+    """Stores lines that come from elsewhere than the run's work, in the caller's transaction; how many found room.
+
+    The `last` ones do so whatever the limits.
+    """
     run_log = RunLog(run, goes_on=True)
-    lines = [line for message in messages if (line := run_log.next_line(level, logger, message))]
+    lines = [line for message in messages if (line := run_log.next_line(level, logger, message, last=last))]
     _copy(_rows(run, lines))
     transaction.on_commit(lambda: pubsub.publish(log_topic(run.pk)))
     return sum(line.logger == logger for line in lines)

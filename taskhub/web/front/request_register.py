@@ -40,9 +40,10 @@ class RequestRegister:
         try:
             folder = _own_folder()
             siblings = f"{socket.gethostname()}-{os.getppid()}-"  # several machines may share a home
-            _tell_of_dead(folder, siblings)
-            self._file = (folder / f"{siblings}{os.getpid()}").open("w+b")
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with _locked(folder):
+                _tell_of_dead(folder, siblings)
+                self._file = (folder / f"{siblings}{os.getpid()}").open("w+b")
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._file.truncate(ENTRIES_MAX * ENTRY_BYTES)
             self._memory = mmap.mmap(self._file.fileno(), 0)
             self._free = list(range(ENTRIES_MAX))
@@ -53,6 +54,7 @@ class RequestRegister:
         """Removes the file: this process ends as it should."""
         if self._file is not None:
             Path(self._file.name).unlink(missing_ok=True)
+            self._file.close()
 
     @contextmanager
     def entry(self, request: str) -> Iterator[None]:
@@ -93,6 +95,17 @@ def _own_folder() -> Path:
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise PermissionError(f"{folder} is not only ours")
     return folder
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Only one process at a time is in the block: a file that is made, and not locked yet, looks like a dead one's."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _tell_of_dead(folder: Path, siblings: str) -> None:
