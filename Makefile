@@ -5,6 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --require-hashes --only-binary :all:
 # Lint loads the settings and talks to no server.
 NOWHERE := env DATABASE_URL=postgresql://nobody@localhost:1/none REDIS_URL=redis://localhost:1 TASKHUB_SECRET_KEY=lint
+PYTEST := env -u MAKEFLAGS -u MFLAGS $(BIN)/python -m pytest -n 4 --dist loadgroup
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
 
 .PHONY: run test lint pytest ruff mypy imports migrations demo bench screenshots chrome otel compile
@@ -19,8 +20,8 @@ test: .venv/installed-dev  ## lint takes what the tests leave of the processors;
 lint: .venv/installed-dev  ## each check beside the others
 	@$(MAKE) --no-print-directory --jobs 4 --output-sync ruff mypy imports migrations
 
-pytest:
-	env -u MAKEFLAGS -u MFLAGS $(BIN)/python -m pytest -n 4 --dist loadgroup $(ARGS)  # tests call make, too
+pytest:  ## tests call make, too; with AGAIN=1 what failed runs once more, by itself
+	$(PYTEST) $(ARGS) || { [ $$? = 1 ] && [ "$(AGAIN)" ] && $(PYTEST) $(ARGS) --last-failed; }
 
 ruff:
 	$(BESIDE) $(BIN)/ruff check .
@@ -82,5 +83,5 @@ compile: .venv/installed-dev  ## pin the requirements anew
 	@touch $@
 
 .venv/installed-dev: requirements-dev.txt .venv/installed | .venv/bin/python
-	$(PIP) --requirement requirements-dev.txt
+	$(PIP) --no-compile --requirement requirements-dev.txt
 	@touch $@
