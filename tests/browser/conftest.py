@@ -1,12 +1,15 @@
 """A real browser: Playwright drives the system's Chromium, so that nothing is downloaded for the tests."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Response, sync_playwright
 
+from tests import crawler_client
 from tests.chromium import required
+from tests.extraction_sites import bundled_site
 
 FLAGS = (
     "--headless",
@@ -49,14 +52,21 @@ class Visit:
             self.troubles.append(message.text)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """For one module only: it runs an event loop in the thread, in which Django then refuses its database."""
+@contextmanager
+def launched() -> Iterator[Browser]:
+    """A browser. It runs an event loop in the thread, in which Django then refuses its database."""
     program = required()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """One for all tests of this folder, of which none has a database in its own process; each test has a window."""
+    with launched() as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -65,3 +75,17 @@ def visit(browser: Browser) -> Iterator[Visit]:
     context.set_default_timeout(30_000)
     yield Visit(context.new_page())
     context.close()
+
+
+@pytest.fixture(scope="package")
+def shop() -> Iterator[str]:
+    """The bundled site, which keeps nothing of its visitors."""
+    with bundled_site() as address:
+        yield address
+
+
+@pytest.fixture(scope="package")
+def crawler() -> Iterator[str]:
+    """The endpoint of the bundled crawler, which keeps nothing of its tasks once they have ended."""
+    with crawler_client.example_crawler() as endpoint:
+        yield endpoint

@@ -16,7 +16,7 @@ from sequences.examples.recipes import read_recipes
 from taskhub.embedded import Home, Servers
 from taskhub.runs.domain import oldest_id
 from tests.browser.conftest import Visit
-from tests.browser.test_console import sign_in
+from tests.browser.sessions import sign_in
 from tests.browser.test_pages import PATIENCE
 from tests.extraction_sites import bundled_site
 from tests.hub import PASSWORD, ROOT, Caller, Hub
@@ -148,6 +148,7 @@ def test_the_pictures_of_the_documents(visit: Visit, hub: Hub, ada: Caller) -> N
     page = visit.page
     page.set_viewport_size({"width": 1440, "height": 900})
     sign_in(page, hub, ada.email)
+    page.goto(hub.url)
     expect(page.locator("#charts")).to_contain_text("Runs that ended", timeout=PATIENCE)
     shoot(page, "home")
 

@@ -4,7 +4,8 @@ import pytest
 from playwright.sync_api import Page, Request, Response, expect
 
 from tests.browser.conftest import Visit
-from tests.browser.test_console import sign_in, troubles
+from tests.browser.sessions import sign_in
+from tests.browser.test_console import troubles
 from tests.browser.test_pages import PATIENCE, submit
 from tests.hub import Caller, Hub
 

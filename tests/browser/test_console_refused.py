@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Visit
-from tests.browser.test_console import sign_in
+from tests.browser.sessions import sign_in
 from tests.browser.test_pages import PATIENCE
 from tests.hub import PASSWORD, Caller, Hub
 

@@ -6,7 +6,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visit
-from tests.browser.test_console import check, sign_in, troubles
+from tests.browser.sessions import sign_in
+from tests.browser.test_console import check, troubles
 from tests.browser.test_pages import PATIENCE
 from tests.hub import Hub
 from tests.integration.sequence_servers import bundled_api

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from tests import crawler_client
 from tests.browser.conftest import Visit
 from tests.hub import Hub
 from tests.integration.test_crawlers_docs import examples
@@ -25,16 +24,15 @@ SAID = [
 ]
 
 
-def test_the_javascript_examples_do_what_they_say(visit: Visit, hub: Hub) -> None:
-    with crawler_client.example_crawler() as endpoint:
-        names = {"HUB": hub.url, "CRAWLER": endpoint, "TOKEN": hub.sign_up().token}
-        given = "".join(f"const {name} = {json.dumps(value)};\n" for name, value in names.items())
-        visit.page.goto(f"{hub.url}/docs/")
-        program = (
-            "async () => { const told = []; const console = { log: (...words) => told.push(words) };\n"
-            f"{given}{''.join(examples('javascript'))}\nreturn told; }}"
-        )
-        said = visit.page.evaluate(program)
+def test_the_javascript_examples_do_what_they_say(visit: Visit, hub: Hub, crawler: str) -> None:
+    names = {"HUB": hub.url, "CRAWLER": crawler, "TOKEN": hub.sign_up().token}
+    given = "".join(f"const {name} = {json.dumps(value)};\n" for name, value in names.items())
+    visit.page.goto(f"{hub.url}/docs/")
+    program = (
+        "async () => { const told = []; const console = { log: (...words) => told.push(words) };\n"
+        f"{given}{''.join(examples('javascript'))}\nreturn told; }}"
+    )
+    said = visit.page.evaluate(program)
     assert [" ".join(_shown(word) for word in words) for words in said] == SAID
 
 

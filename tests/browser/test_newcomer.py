@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests import crawler_client
 from tests.browser.conftest import Visit
-from tests.browser.test_console import sign_in, troubles
+from tests.browser.sessions import sign_in
+from tests.browser.test_console import troubles
 from tests.browser.test_pages import PATIENCE
-from tests.extraction_sites import bundled_site
 from tests.hub import Hub
 
 pytestmark = pytest.mark.slow
@@ -84,15 +83,14 @@ def fill_a_stream(page: Page, endpoint: str) -> None:
     expect(page.get_by_role("region", name="Documents").get_by_role("row")).to_have_count(4)
 
 
-def test_a_newcomer_comes_to_a_schedule_a_file_and_a_stream(visit: Visit, hub: Hub) -> None:
+def test_a_newcomer_comes_to_a_schedule_a_file_and_a_stream(visit: Visit, hub: Hub, shop: str, crawler: str) -> None:
     page, person = visit.page, hub.sign_up("Nora")
     assert hub.admin.patch(f"/users/{person.id}", {"role": "operator"}).status_code == 200  # sequences are for staff
     sign_in(page, hub, person.email)
+    page.goto(hub.url)
     store_a_sequence(page, hub)
     schedule = schedule_it(page)
-    with bundled_site() as shop:
-        assert "Book 24" in extract_a_file(page, shop)
-    with crawler_client.example_crawler() as endpoint:
-        fill_a_stream(page, endpoint)
+    assert "Book 24" in extract_a_file(page, shop)
+    fill_a_stream(page, crawler)
     assert hub.admin.delete(f"/schedules/{schedule}").status_code == 204  # else it goes on while other tests run
     assert (visit.strange_urls(hub.url), troubles(visit)) == ([], [])

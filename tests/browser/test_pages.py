@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,20 +52,13 @@ def act(page: Page, row: Locator, action: str) -> None:
     page.get_by_role("button", name="Go", exact=True).click()
 
 
-def shoot(page: Page, folder: Path, name: str) -> None:
-    page.screenshot(path=folder / f"{name}.png", full_page=name != "docs")
-
-
-def test_an_operator_follows_cancels_and_tries_again(visit: Visit, hub: Hub, tmp_path: Path) -> None:
+def test_an_operator_follows_cancels_and_tries_again(visit: Visit, hub: Hub) -> None:
     page, person = visit.page, hub.sign_up("Olga")
     run = submit(person, "pause", {"seconds": 600, "steps": 1200})
     until(person, run, b'"state":"PROGRESS"')
     sign_in(page, hub)
-    shoot(page, tmp_path, "index")
     page.locator(".model-run").get_by_role("link", name="Runs", exact=True).click()
-    shoot(page, tmp_path, "list")
     row = row_of(page, run)
-    shoot(page, tmp_path, "running")
     expect(row.locator(".field-state")).to_have_text("PROGRESS")
     expect(row.locator(".field-name")).to_have_text("pause")
     expect(row.locator(".field-owner")).to_contain_text(person.email)
@@ -76,33 +68,28 @@ def test_an_operator_follows_cancels_and_tries_again(visit: Visit, hub: Hub, tmp
     act(page, row, "Cancel the selected runs")
     expect(page.locator(".messagelist")).to_have_text("1 runs cancelled.")
     expect(row.locator(".field-state")).to_have_text("REVOKED")
-    shoot(page, tmp_path, "cancelled")
     assert person.get(f"/runs/{run}").json()["state"] == "REVOKED"
 
     act(page, row, "Try the selected runs again")
-    shoot(page, tmp_path, "question")
     page.get_by_role("button", name="Yes").click()  # what starts work asks first
     expect(page.locator(".messagelist")).to_have_text("1 runs accepted again.")
     row.locator(".field-created_at").get_by_role("link").click()
     lineage = page.locator(".field-shown_retries")
-    shoot(page, tmp_path, "change")
     lineage.get_by_role("link").click()
     expect(page.locator(".field-shown_retry_of").get_by_role("link")).to_have_attribute("href", re.compile(run))
     again = page.locator(".field-id .readonly").inner_text()
-    shoot(page, tmp_path, "again")
     assert again != run
     assert person.get(f"/runs/{again}").json()["retry_of"] == run
     assert hub.admin.post(f"/runs/{again}/cancel").json()["state"] == "REVOKED"
     assert (visit.strange_urls(hub.url), visit.troubles) == ([], [])
 
 
-def test_the_docs_show_the_operations(visit: Visit, hub: Hub, tmp_path: Path) -> None:
+def test_the_docs_show_the_operations(visit: Visit, hub: Hub) -> None:
     page = visit.page
     document = hub.anonymous.get("/openapi.json").json()
     tags = Counter(said["tags"][0] for item in document["paths"].values() for said in item.values())
     page.goto(f"{hub.url}/docs/")
     expect(page.locator(".opblock-tag")).to_have_count(len(tags), timeout=PATIENCE)
-    shoot(page, tmp_path, "docs")
     for tag, operations in tags.items():
         page.locator(f'.opblock-tag[data-tag="{tag}"]').click()
         expect(page.locator(".opblock")).to_have_count(operations, timeout=PATIENCE)
@@ -111,5 +98,4 @@ def test_the_docs_show_the_operations(visit: Visit, hub: Hub, tmp_path: Path) ->
     expect(page.locator(".opblock-summary-path", has_text="/docs/")).to_have_count(0)
     page.locator(".opblock", has_text="/js/walker_run").first.click()
     expect(page.locator(".opblock-body").first).to_be_visible()
-    shoot(page, tmp_path, "docs-open")
     assert (visit.strange_urls(hub.url), visit.troubles) == ([], [])

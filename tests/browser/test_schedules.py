@@ -1,14 +1,14 @@
 """The form of schedules, in a real browser on a running hub: a documented sequence from the form to its steps."""
 
 import re
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visit
-from tests.browser.test_pages import PATIENCE, shoot, sign_in
+from tests.browser.sessions import sign_in
+from tests.browser.test_pages import PATIENCE
 from tests.document_sequences import Printed
 from tests.hub import Hub
 
@@ -25,9 +25,9 @@ def add_interval(page: Page, hub: Hub) -> str:
     return "every minute"
 
 
-def test_a_documented_sequence_from_the_form_to_its_steps(visit: Visit, hub: Hub, tmp_path: Path) -> None:
+def test_a_documented_sequence_from_the_form_to_its_steps(visit: Visit, hub: Hub) -> None:
     page, printed, name = visit.page, Printed(hub, "sequence_v2.jsonc"), f"nightly {uuid4().hex}"
-    sign_in(page, hub)
+    sign_in(page, hub, hub.admin.email)
     label = add_interval(page, hub)
 
     page.goto(f"{hub.url}/admin/django_celery_beat/periodictask/add/")
@@ -41,7 +41,6 @@ def test_a_documented_sequence_from_the_form_to_its_steps(visit: Visit, hub: Hub
     page.get_by_role("button", name="Save and continue editing").click()
     fault = page.locator(".field-arguments .errorlist")
     expect(fault).to_contain_text("requests[1].__def_loop__.filter[0]")
-    shoot(page, tmp_path, "fault")
 
     page.get_by_label("Arguments:").fill(printed.with_master(hub.admin.id))
     page.get_by_role("button", name="Save and continue editing").click()
@@ -49,12 +48,10 @@ def test_a_documented_sequence_from_the_form_to_its_steps(visit: Visit, hub: Hub
     expect(page.locator(".field-following .readonly > div")).to_have_count(5)
     expect(page.locator(".field-owner .readonly")).to_have_text(hub.admin.email)
     expect(page.get_by_label("Arguments:")).to_have_value(re.compile("// optional if you just want"))
-    shoot(page, tmp_path, "saved")
 
     page.get_by_role("button", name="Run now").click()
     page.get_by_role("button", name="Yes, I").click()
     expect(page.locator(".field-schedule .readonly")).to_have_text(name)
-    shoot(page, tmp_path, "run")
     run = page.locator(".field-id .readonly").inner_text()
     ended = hub.admin.get("/js/walker_queue_wait", {"task_id": run, "timeout": 60}).json()
     assert ended["state"] == "SUCCESS", ended
@@ -63,18 +60,14 @@ def test_a_documented_sequence_from_the_form_to_its_steps(visit: Visit, hub: Hub
     page.locator(".field-more").get_by_role("link", name="steps", exact=True).click()
     expect(page.locator("tbody tr[aria-level='2']").first).to_contain_text("__def_loop__[0]")
     expect(page.locator("tbody tr[aria-level='1'] a").last).to_have_text("requests[3]")
-    shoot(page, tmp_path, "tree")
     page.get_by_role("link", name="In time").click()
     expect(page.locator("#result_list tbody tr")).to_have_count(8)
     expect(page.locator("#result_list tbody tr .field-path").last).to_have_text("requests[3]")
-    shoot(page, tmp_path, "steps")
 
     page.goto(f"{hub.url}/admin/django_celery_beat/periodictask/?q={name}")
     row = page.locator("#result_list tbody tr")
     expect(row.locator(".field-last_state")).to_have_text("SUCCESS", timeout=PATIENCE)
-    shoot(page, tmp_path, "list")
     row.get_by_role("link", name=name).click()
     expect(page.locator(".field-latest table")).to_contain_text("by hand")
-    shoot(page, tmp_path, "runs")
     assert hub.admin.post("/js/delete_scheduled_queue", {"name": name}).status_code == 200
     assert (visit.strange_urls(hub.url), visit.troubles) == ([], [])

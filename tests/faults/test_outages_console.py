@@ -1,19 +1,27 @@
 """What the console shows while a part of the hub is away, and that it is whole again by itself, in a real browser."""
 
-import pytest
-from playwright.sync_api import expect
+from collections.abc import Iterator
 
-from tests.browser.conftest import Visit, browser, visit
-from tests.browser.test_console import sign_in
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.conftest import Visit, launched, visit
+from tests.browser.sessions import sign_in
 from tests.extraction_sites import bundled_site, create, payload, run
 from tests.faults.disposable import Disposable, submit
 from tests.faults.test_storage import away
 
-__all__ = ["browser", "visit"]  # fixtures
+__all__ = ["visit"]  # a fixture
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("outages")]
 
 PATIENCE = 60_000  # ms
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launched() as browser:
+        yield browser
 
 
 def test_without_postgresql_a_page_says_so_and_comes_by_itself(broken: Disposable, visit: Visit) -> None:
@@ -42,6 +50,7 @@ def test_without_postgresql_a_page_says_so_and_comes_by_itself(broken: Disposabl
 def test_the_first_page_says_what_is_away(broken: Disposable, visit: Visit, program: str, words: str) -> None:
     page, hub = visit.page, broken.people
     sign_in(page, hub, hub.admin.email)
+    page.goto(hub.url)
     notice = page.get_by_role("status").filter(has_text="Not all is well.")
     expect(notice).to_have_count(0)
     with broken.unattended():
