@@ -47,7 +47,7 @@ class Execution:
         self.abandoned = False
         self.open = True  # until the ending begins, which decides by itself who was first
         self.stop: Interrupted | None = None  # why the work is to stop
-        self.stopping_since = 0.0
+        self.told_to_stop_at = self.stopping_seconds = 0.0  # when it was last, and for how long it has been
         self.overdue_at = time.monotonic() + run.time_limit
         self.renew_at = time.monotonic() + settings.RUN_RENEW_SECONDS
         self.latest_progress: dict[str, Any] | None = None

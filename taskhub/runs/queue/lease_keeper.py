@@ -182,8 +182,10 @@ class LeaseKeeper:
         return {run.pk for run, _ in claims} - held
 
     def _interrupt(self, execution: Execution) -> None:
-        execution.stopping_since = execution.stopping_since or time.monotonic()
-        seconds = time.monotonic() - execution.stopping_since
+        now = time.monotonic()
+        # While this thread got no turn, as on a machine that slept, the work may have had none to let go in, either.
+        execution.stopping_seconds += min(now - (execution.told_to_stop_at or now), 2 * TICK_SECONDS)
+        execution.told_to_stop_at, seconds = now, execution.stopping_seconds
         if not execution.open:
             return
         if execution.thread is threading.main_thread():
