@@ -40,20 +40,20 @@ def test_a_web_process_that_keeps_the_interpreter_to_itself_is_replaced(broken: 
     assert broken.marks([str(flag)]) == {str(flag): 0}
 
 
-def test_a_worker_that_spins_at_a_page_which_was_cancelled_is_replaced(broken: Disposable) -> None:
-    owner, other = broken.people.sign_up(), broken.people.sign_up()
+def test_a_worker_that_spins_at_a_page_which_was_cancelled_is_replaced(broken: Disposable, tmp_path: Path) -> None:
+    owner, other, flag = broken.people.sign_up(), broken.people.sign_up(), tmp_path / "spins"
     with serving() as site:
-        site.pages["/spin"] = html("<!-- spin -->")
+        site.pages["/spin"] = html(f"<!-- spin {flag} -->")
         site.pages["/"] = html("<h2><a href=/a>a</a></h2>")
         before = {process.pid for process in broken.children("worker:extraction")}
         poison = run(owner, create(owner, payload(f"{site.url}/spin")))
-        until(lambda: site.hits["/spin"])
+        until(flag.exists)
         neighbour = run(other, create(other, payload(f"{site.url}/")))
         assert owner.post(f"/v1/process/{poison['id']}/cancel").json()["status"] == "canceled"
         assert ended(other, neighbour)["status"] == "finished"
         assert site.hits["/spin"] == 1
     assert before.isdisjoint(process.pid for process in broken.children("worker:extraction"))
-    assert re.search(r"Process \d+ does not let go of slices that it no longer has", broken.text)
+    until(lambda: re.search(r"Process \d+ does not let go of slices that it no longer has", broken.text))
     assert info(owner, poison)["status"] == "canceled"
 
 

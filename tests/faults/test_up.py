@@ -23,7 +23,7 @@ from taskhub.embedded.process_registry import session_of
 from taskhub.start.up import claimed_port
 from taskhub.start.up import free_port as free_port_of
 from tests.migrated_home import fill
-from tests.plain_environment import plain_environment
+from tests.plain_environment import hear_ctrl_c, plain_environment
 from tests.ports import free_port
 from tests.unprivileged import as_user, give
 
@@ -55,6 +55,7 @@ class Up:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=hear_ctrl_c,
         )
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
@@ -94,7 +95,10 @@ class Up:
         os.killpg(self.process.pid, signal.SIGINT)
 
     def end(self) -> int:
-        code = self.process.wait(PATIENCE)
+        try:
+            code = self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            pytest.fail("\n".join(self.lines[-100:]))
         self.reader.join(PATIENCE)
         if self.process.stdout is not None:
             self.process.stdout.close()
@@ -195,12 +199,12 @@ def test_make_run_starts_everything_as_a_user_who_is_not_root(site: Site) -> Non
     up = site.up()
     assert up.address == f"http://127.0.0.1:{site.port}"
     assert len(up.said(READY)) == 1
-    assert answer(up.address) == 200
+    until(lambda: answer(up.address) == 200)
     assert {"postgres", "redis", "web", "worker:walkers", "beat"} <= up.programs().keys()
     assert 0 not in {user for process in up.everybody() for user in users(process)}
     assert all(os.getsid(process.pid) == process.pid for process in up.programs().values())
-    assert up.said(r"^web \| ")
-    assert up.said(r"^worker:walkers \| .*ready")
+    up.hear(r"^web \| ")
+    up.hear(r"^worker:walkers \| .*ready")
     assert not up.said("\033")
     assert not up.said("other machines")
     assert not up.said("(?i)warning")
@@ -231,7 +235,7 @@ def test_a_second_up_on_the_same_home_is_refused(site: Site) -> None:
         f"The home {site.home} is in use by `manage.py up` (pid {up.pid}): stop that,"
         " or set TASKHUB_HOME to another folder."
     )
-    assert answer(up.address) == 200
+    until(lambda: answer(up.address) == 200)
 
 
 def test_another_command_uses_the_running_servers_and_leaves_them(site: Site) -> None:
@@ -263,7 +267,7 @@ def test_what_is_convenient_on_loopback_is_closed_elsewhere(tmp_path: Path) -> N
         headers = {"Authorization": f"token {token}"}
         refusal = requests.post(f"{up.address}/v1/fetch", json=fetch, headers=headers, timeout=30)
         assert "loopback" in refusal.text
-        assert answer(up.address, "/openapi.json") == 200
+        until(lambda: answer(up.address, "/openapi.json") == 200)
         rebound = requests.get(f"{up.address}/docs/", headers={"Host": "rebound.example"}, timeout=30)
         assert rebound.status_code == 400
         other = requests.get(f"{up.address}/docs/", headers={"Host": "192.0.2.1:8000"}, timeout=30)
@@ -300,7 +304,7 @@ def test_after_kill_9_the_next_start_ends_what_was_left_and_comes_up(site: Site)
     assert not any(map(lives, left))
     assert again.said("left over from an earlier start")
     assert not again.said("the first superuser")
-    assert answer(again.address) == 200
+    until(lambda: answer(again.address) == 200)
 
 
 # Stopped

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.hub import ROOT
-from tests.plain_environment import plain_environment
+from tests.plain_environment import hear_ctrl_c, plain_environment
 from tests.session import is_alive, processes_of
 
 FLAG = "ENDLESS_TEST_RUNS"  # the variable that names the file which says so
@@ -42,6 +42,7 @@ def running_suite(flag: Path, *options: str) -> Iterator[Suite]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        preexec_fn=hear_ctrl_c,
     ) as process:
         try:
             yield Suite(process, folder, flag)
