@@ -66,7 +66,7 @@ def ticking(broken: Disposable) -> Iterator[Ticking]:
 @pytest.mark.parametrize("how", ["killed", "frozen"])
 def test_the_leader_is_lost_at_a_due_time(broken: Disposable, ticking: Ticking, how: str) -> None:
     with second_beat(broken):
-        [(pid,)] = broken.rows(LEADER)
+        [(pid,)] = until(lambda: broken.rows(LEADER))
         leader = psutil.Process(pid)
         with broken.unattended():
             leader.send_signal(signal.SIGKILL if how == "killed" else signal.SIGSTOP)

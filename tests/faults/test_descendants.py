@@ -9,13 +9,11 @@ import psutil
 import pytest
 
 from tests.faults.disposable import Disposable, submit, until
-from tests.faults.faulty.walkers import ORPHANS
+from tests.faults.faulty.walkers import ORPHANS, SHELL
 from tests.hub import Caller
 from tests.session import is_alive
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
-
-SHELL = "child of a shell"
 
 
 def cancel(broken: Disposable, owner: Caller, run: str) -> None:

@@ -84,8 +84,9 @@ def test_workers_killed_in_the_middle(broken: Disposable, site: Site) -> None:
         until(lambda: broken.children("worker:extraction"))[0].kill()
     process = ended(owner, process, 120)
     assert_whole(owner, process)
-    balance, entries, held = books(broken, owner)
-    assert (balance, held) == (before - process["cost"], 0)
+    until(lambda: not books(broken, owner)[2])  # a killed worker's slice ends with its lease
+    balance, entries, _ = books(broken, owner)
+    assert balance == before - process["cost"]
     assert entries == balance
     assert sum(site.hits.values()) <= process["cost"] + 1 + 3 * 100  # what was under way is asked for again
 
@@ -125,17 +126,22 @@ def test_stopped_in_the_middle(broken: Disposable, site: Site) -> None:
     stopped = owner.post(f"/v1/process/{process['id']}/cancel").json()
     assert stopped["status"] == "canceled"
     link = owner.get("/v1/getlink", data=stopped["results"]).text  # which waits for the file
-    assert len(owner.session.get(link, timeout=10).json()) >= ITEMS
-    Event().wait(2)
-    count = sum(site.hits.values())
-    Event().wait(1)
-    assert sum(site.hits.values()) == count
+    assert len(owner.session.get(link, timeout=60).json()) >= ITEMS
+    until(lambda: is_left_alone(site))
+    assert sum(site.hits.values()) < LISTS * (ITEMS + 1)
     stopped = info(owner, process)
     assert 30 <= stopped["responseCount"] == stopped["cost"] < LISTS * (ITEMS + 1)
     again = owner.post(f"/v1/process/{process['id']}/retry")
     assert again.status_code == 202, again.text
     until(lambda: info(owner, process)["status"] == "finished", 60)
     assert_whole(owner, info(owner, process))
+
+
+def is_left_alone(site: Site) -> bool:
+    """Whether nobody asks it for anything for a second."""
+    before = sum(site.hits.values())
+    Event().wait(1)
+    return sum(site.hits.values()) == before
 
 
 def test_a_browser_does_not_outlive_its_worker(broken: Disposable) -> None:

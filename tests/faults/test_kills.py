@@ -1,22 +1,22 @@
 """Workers that are killed: every run that was accepted has its effect once."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from itertools import count
+from contextlib import ExitStack, suppress
+from itertools import cycle
 from pathlib import Path
 from threading import Event
 
+import psutil
 import pytest
 
-from tests.faults.disposable import Disposable, submit, submit_marks
+from tests.faults.disposable import Disposable, frozen, submit, submit_marks, until
+from tests.session import is_alive
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("outages")]
 
-# Where something runs, and not for the last time: the third kill would be the end of it, as another test shows.
-VICTIMS = """
-    SELECT split_part(worker, ':', 2)::integer FROM runs_run
-    WHERE lease_until > clock_timestamp() AND kind = 'walker'
-    GROUP BY worker HAVING max(attempt) < 3
+KILLS = ("child", "child", "worker", "child", "child")  # one after the other, and again while runs wait
+AT_WORK = """
+    SELECT split_part(worker, ':', 2)::integer, attempt FROM runs_run
+    WHERE lease_until IS NOT NULL AND worker <> '' AND kind = 'walker'
 """
 
 
@@ -24,30 +24,49 @@ VICTIMS = """
 def test_workers_killed_every_second(broken: Disposable) -> None:
     people = [broken.people.sign_up() for _ in range(5)]
     runs: dict[str, str] = {}
-    with broken.idle():
+
+    def submit_more(count: int) -> None:
         for person in people:
-            runs |= submit_marks(person, [f"{n} of {person.id}" for n in range(50)], seconds=0.1)
-    killed = Counter(_kill_every_second(broken, while_pending=runs))
-    assert killed["child"] > killed["worker"] > 0
+            runs.update(submit_marks(person, [f"{len(runs)}, {n} of {person.id}" for n in range(count)], seconds=0.1))
+
+    with broken.idle():
+        submit_more(50)
+    killed, kills = 0, cycle(KILLS)
+    victim = next(kills)
+    while (waits := "PENDING" in broken.states(runs).values()) or killed < len(KILLS):
+        if not waits:
+            submit_more(10)
+        if _kill(broken, victim):
+            killed, victim = killed + 1, next(kills)
+        Event().wait(1)
     assert set(broken.await_ended(runs, 120).values()) == {"SUCCESS"}
-    assert len(runs) == 250
+    assert len(runs) >= 250
     broken.assert_balanced(runs)
 
 
-def _kill_every_second(broken: Disposable, *, while_pending: Iterable[str]) -> Iterator[str]:
-    """A child at work; each fifth time the worker itself, which takes all its children with it."""
-    for number in count(1):
-        Event().wait(1)
-        if "PENDING" not in broken.states(while_pending).values():
-            return
-        victims = {pid for (pid,) in broken.rows(VICTIMS)}
-        children = [child for child in broken.children("worker:walkers") if child.pid in victims]
-        if children and number % 5 == 0:
+def _kill(broken: Disposable, victim: str) -> bool:
+    """Kills a child at work, or the worker itself, which takes all its children with it; False where that must not be.
+
+    Nobody is killed at the third attempt: that would be the end of the run, as another test shows.
+    """
+    with ExitStack() as stack:
+        children = []
+        for child in broken.children("worker:walkers"):  # who is at what does not change meanwhile
+            with suppress(psutil.NoSuchProcess):
+                children.append(stack.enter_context(frozen(child)))
+        attempts = dict(broken.rows(AT_WORK))
+        at_work = [child for child in children if child.pid in attempts]
+        if victim == "worker":
+            victims = at_work if all(attempts[child.pid] < 3 for child in at_work) else []
+        else:
+            victims = [child for child in at_work if attempts[child.pid] < 3][:1]
+        if victims and victim == "worker":
             broken.program("worker:walkers").kill()
-            yield "worker"
-        elif children:
-            children[0].kill()
-            yield "child"
+            until(lambda: not any(map(is_alive, children)))
+        for child in victims:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+    return bool(victims)
 
 
 def test_killed_around_the_commit(broken: Disposable, tmp_path: Path) -> None:

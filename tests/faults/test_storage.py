@@ -103,6 +103,8 @@ def test_a_file_that_cannot_be_stored_is_told_and_leaves_nothing(broken: Disposa
 
 FULL_DATABASE = """
 BEGIN;
+-- Or a heartbeat waits for a row, and its trigger for the heartbeat.
+LOCK TABLE runs_run, runs_worker IN SHARE ROW EXCLUSIVE MODE;
 UPDATE runs_worker SET seen_at = seen_at - interval '1 minute';
 CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$;
