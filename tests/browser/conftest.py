@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Response, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect, sync_playwright
 
 from tests import crawler_client
 from tests.chromium import required
@@ -21,6 +21,11 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+expect.set_options(
+    timeout=60_000
+)  # ms; Playwright's own five seconds are over where the machine has other things to do
 
 
 @dataclass

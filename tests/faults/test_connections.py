@@ -7,8 +7,10 @@ from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import pytest
+import redis
 import requests
 
+from taskhub.embedded import Home, Servers
 from tests import crawler_client
 from tests.extraction_sites import html, serving
 from tests.faults.disposable import Disposable, until
@@ -88,7 +90,7 @@ def test_plain_uploads_in_chunks_from_one_address_at_once(hub: Hub) -> None:
 def test_waits_whose_clients_left_give_their_places_back(broken: Disposable, target: str) -> None:
     """A user has a hundred places in each of two processes."""
     owner, place = broken.people.sign_up(), urlsplit(broken.people.url)
-    run = owner.post("/js/walker_run", {"name": "pause", "ctx": {"seconds": 60}, "is_async": True}).json()["task_id"]
+    run = owner.post("/js/walker_run", {"name": "pause", "ctx": {"seconds": 600}, "is_async": True}).json()["task_id"]
     path = target.format(id=run)
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: token {owner.token}\r\n\r\n".encode()
 
@@ -127,12 +129,21 @@ def test_idle_connections_end_when_the_server_stops(broken: Disposable) -> None:
     broken.await_health()
 
 
+def is_listened_for(broken: Disposable, run: str) -> bool:
+    """Whether somebody waits for a run: the call of a client that has begun may still be on its way."""
+    server = Servers.of(Home(broken.home), broken.environment).redis
+    assert server is not None
+    with redis.Redis.from_url(server.url) as connection:
+        return bool(connection.pubsub_channels(f"*{run}"))
+
+
 def test_a_wait_is_answered_with_the_state_when_the_server_stops(broken: Disposable) -> None:
     owner = broken.people.sign_up()
-    task = owner.post("/js/walker_run", {"name": "pause", "ctx": {"seconds": 60}, "is_async": True}).json()["task_id"]
+    task = owner.post("/js/walker_run", {"name": "pause", "ctx": {"seconds": 600}, "is_async": True}).json()["task_id"]
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(owner.get, "/js/walker_queue_wait", {"task_id": task, "timeout": 60})
-        crawler_client.until(lambda: owner.get("/runs", {"state": "PROGRESS"}).json()["results"])
+        until(lambda: is_listened_for(broken, task))
+        until(lambda: owner.get("/runs", {"state": "PROGRESS"}).json()["results"])
         web = broken.program("web")
         web.terminate()
         assert waiting.result().json()["state"] == "PROGRESS"
