@@ -111,6 +111,7 @@ def mute(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
         silent = Connection(address, transport_options=known.transport_options, connect_timeout=known.connect_timeout)
         patched.setattr(broker, "_connection", silent)
         patched.setattr(broker, "circuit_breaker", CircuitBreaker())
+        patched.setattr(broker, "OPEN_SECONDS", 60)  # longer than a test, however busy the machine is
         yield server
 
 

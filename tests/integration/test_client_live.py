@@ -338,9 +338,9 @@ def test_a_crawler_serves_only_whom_it_knows_and_starts_a_task_once() -> None:
 
     sent = {"fid": "1", "endpoint": "http://127.0.0.1:9/c/x", "params": {}}
     with served(shop, token="t0k3n") as endpoint, requests.Session() as session:
-        assert session.post(f"{endpoint}/task", json=sent, timeout=10).status_code == 401
+        assert session.post(f"{endpoint}/task", json=sent, timeout=60).status_code == 401
         session.headers["Authorization"] = "Bearer t0k3n"
-        callbacks = [session.post(f"{endpoint}/task?version=1", json=sent, timeout=10).json()["payload"] for _ in "ab"]
+        callbacks = [session.post(f"{endpoint}/task?version=1", json=sent, timeout=60).json()["payload"] for _ in "ab"]
         assert callbacks[0] == callbacks[1]
         refused = {
             "/task": [
@@ -356,10 +356,10 @@ def test_a_crawler_serves_only_whom_it_knows_and_starts_a_task_once() -> None:
         }
         for path, cases in refused.items():
             for body, status in cases:
-                assert session.post(endpoint + path, data=body, timeout=10).status_code == status, body
+                assert session.post(endpoint + path, data=body, timeout=60).status_code == status, body
         told = endpoint + callbacks[0]["callback"] + "/status"
         for body, status in ((b'{"code": "x"}', 400), (b"{}", 400), (b'{"code": 408}', 200)):
-            assert session.patch(told, data=body, timeout=10).status_code == status, body
+            assert session.patch(told, data=body, timeout=60).status_code == status, body
         release.set()
 
 

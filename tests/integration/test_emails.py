@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 import trustme
 
-from taskhub.outbound import Unreachable
+from taskhub.outbound import Unreachable, smtp_client
 from taskhub.outbound.errors import TimedOut
 from taskhub.outbound.mail_server import MailServer
 from taskhub.outbound.policy import Policy
@@ -131,7 +131,8 @@ BEFORE: dict[str, list[Step]] = {
 @pytest.mark.parametrize("behaviour", [silent, dribbles])
 def test_a_server_that_keeps_the_hub_waiting(step: str, behaviour: Any) -> None:
     with scripted_server(*BEFORE[step], behaviour) as authority:
-        outcome = send(f"smtp://{authority}", HASTY)
+        policy = replace(PATIENT, read_timeout=0.5) if behaviour is silent else replace(PATIENT, total_timeout=1)
+        outcome = send(f"smtp://{authority}", policy)
     assert isinstance(outcome.error, TimedOut)
     expected = "said nothing for 0.5 seconds." if behaviour is silent else "took longer than 1 seconds."
     assert outcome.error.detail == f"smtp://{authority} {expected}"
@@ -156,7 +157,7 @@ def test_a_server_that_keeps_the_hub_waiting(step: str, behaviour: Any) -> None:
 )
 def test_a_server_that_is_none(scheme: str, steps: list[Step], words: str) -> None:
     with scripted_server(*steps) as authority:
-        outcome = send(f"{scheme}://{authority}", HASTY)
+        outcome = send(f"{scheme}://{authority}", HASTY if "said nothing" in words else PATIENT)
     assert isinstance(outcome.error, Unreachable)
     assert re.search(words, outcome.error.detail)
 
@@ -169,7 +170,8 @@ def test_nobody_there() -> None:
     assert "cannot be connected to: Connection refused" in error.detail
 
 
-def test_a_goodbye_that_is_not_answered_matters_not() -> None:
+def test_a_goodbye_that_is_not_answered_matters_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smtp_client, "GOODBYE_SECONDS", 0.1)
     taken = [GREETING, HELLO, OK, OK, b"354 go on\r\n", b"", b"", b"", b"250 taken\r\n"]
     with scripted_server(*taken, silent) as authority:
-        assert send(f"smtp://{authority}", replace(PATIENT, read_timeout=0.5)).error is None
+        assert send(f"smtp://{authority}").error is None

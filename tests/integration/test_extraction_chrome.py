@@ -329,7 +329,7 @@ def extracted(owner: Person, site: Site, **payload: Any) -> Process:
 def run_to_its_end(owner: Person, sent: dict[str, Any]) -> Process:
     process = processes.run_task(task=tasks.create_task(owner=owner.user, body=sent))
     work("extraction", process_lifecycle.perform_extraction, node="extraction@test")
-    until = time.monotonic() + 40
+    until = time.monotonic() + 120
     while process.status == "running" and time.monotonic() < until:
         worker_loop.work_on_slices(node="extraction@test")
         process.refresh_from_db()

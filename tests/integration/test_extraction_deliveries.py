@@ -108,7 +108,7 @@ def test_google_cloud_storage() -> None:
     try:
         given = {"type": "gcs", "bucket": "results", "path": "shop", "accessToken": "t"}
         sent(given | {"endpoint": f"http://127.0.0.1:{port}"}, b"a,b\r\n")
-        stored = requests.get(f"http://127.0.0.1:{port}/download/storage/v1/b/results/o/shop%2Fa.csv", timeout=10)
+        stored = requests.get(f"http://127.0.0.1:{port}/download/storage/v1/b/results/o/shop%2Fa.csv", timeout=60)
         assert stored.content == b"a,b\r\n"
     finally:
         server.stop()

@@ -28,13 +28,13 @@ def test_pages_after_each_other_become_a_file(hub: Hub) -> None:
     assert (process["status"], process["requestCount"], process["responseCount"]) == ("finished", 3, 3)
     assert (process["cost"], process["missingCredits"], process["taskID"]) == (3, 0, task["id"])
     link = owner.get("/v1/getlink", data=process["results"]).text
-    lines = requests.get(link, timeout=10).text.splitlines()
+    lines = requests.get(link, timeout=60).text.splitlines()
     assert lines[0] == '"Title_href","Title_text","Author","Price","Tags"'
     assert lines[1] == f'"{site}/book/1","Book 1","Bo Åkesson","6.25","tag 1; tag 1"'
     assert len(lines) == 25
     records = json.loads(export(owner, process, "JSON"))
     assert records[23]["Title_text"] == "Book 24"
     assert gzip.decompress(export(owner, process, "JSONL", gzip="true")).count(b"\n") == 24
-    log = requests.get(process["logFile"], timeout=10).text
+    log = requests.get(process["logFile"], timeout=60).text
     assert "done 200" in log
     assert log.splitlines()[-1].endswith("finished: 3 pages, 0 failed, 24 records")

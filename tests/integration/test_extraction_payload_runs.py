@@ -68,14 +68,14 @@ def test_its_process_can_be_looked_at(hub: Hub, owner: Caller, shop: str) -> Non
     place = answer.headers["Location"].removeprefix(owner.url)
     process = owner.get(place).json()
     assert (process["status"], process["taskID"], process["cost"]) == ("finished", "", 2)
-    log = requests.get(process["logFile"], timeout=10).text
+    log = requests.get(process["logFile"], timeout=60).text
     assert "warning: /request/proxy: The proxy country-any is not used" in log
     [warning] = owner.get(f"/v1/process/{process['id']}/warnings").json()
     assert (warning["code"], warning["pointer"]) == ("not-used", "/request/proxy")
     run = owner.get(f"/runs/{answer.headers['Link'].partition('/runs/')[2].partition('>')[0]}").json()
     assert run["name"] == "shop.example"
     link = owner.get("/v1/getlink", {"name": process["results"]}).text
-    assert requests.get(link, timeout=10).json() == answer.json()
+    assert requests.get(link, timeout=60).json() == answer.json()
     assert owner.get(f"/v1/process/{process['id']}/export", {"format": "csv"}).text.startswith('"Number","Name_href"')
     assert owner.get("/v1/tasks").json() == []
     assert hub.sign_up().get(place).status_code == 404

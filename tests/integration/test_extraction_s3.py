@@ -33,7 +33,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     server.start()
     _, port = server.get_host_and_port()
     url = f"http://127.0.0.1:{port}"
-    requests.post(f"{url}/moto-api/reset", timeout=10).raise_for_status()  # its buckets outlive it in this process
+    requests.post(f"{url}/moto-api/reset", timeout=60).raise_for_status()  # its buckets outlive it in this process
     yield url
     server.stop()
 
@@ -82,7 +82,7 @@ def test_a_result_is_stored_linked_and_removed(owner: Person, bucket: Any) -> No
     link = signed_links.link_to(process=process)
     assert "X-Amz-Signature" in link
     assert "X-Amz-Expires=3600" in link
-    part = requests.get(link, headers={"Range": "bytes=0-0"}, timeout=10)
+    part = requests.get(link, headers={"Range": "bytes=0-0"}, timeout=60)
     assert (part.status_code, part.content) == (206, b'"')
     assert owner.get(f"/v1/getlink?name={process.results}").content.decode().startswith(link.partition("?")[0])
     while retention.remove_batch(process):
@@ -114,7 +114,7 @@ def test_a_downloaded_file_is_stored_linked_and_removed(owner: Person, bucket: A
     assert b"".join(answer.streaming_content) == b"picture"
     link = owner.get("/v1/getlink", {"name": description["name"]}).content.decode()
     assert "X-Amz-Signature" in link
-    assert requests.get(link, timeout=10).content == b"picture"
+    assert requests.get(link, timeout=60).content == b"picture"
     while retention.remove_batch(process):
         pass
     assert not bucket.list_objects_v2(Bucket=BUCKET).get("Contents")

@@ -52,8 +52,8 @@ def test_the_source_of_a_page(owner: Caller, site: Site) -> None:
     process = owner.get(answer.headers["Location"].removeprefix(owner.url)).json()
     assert (process["status"], process["taskID"], process["cost"]) == ("finished", "", 1)
     link = owner.get("/v1/getlink", {"name": process["results"]}).text
-    assert requests.get(link, timeout=10).text == answer.text
-    assert "done 200" in requests.get(process["logFile"], timeout=10).text
+    assert requests.get(link, timeout=60).text == answer.text
+    assert "done 200" in requests.get(process["logFile"], timeout=60).text
     assert owner.get(f"/v1/process/{process['id']}/export").status_code == 409
     assert owner.get("/v1/tasks").json() == []
 

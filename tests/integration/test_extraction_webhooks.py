@@ -28,7 +28,7 @@ def test_the_end_of_a_process_is_told_with_its_records(hub: Hub, site: Site) -> 
     process = run(owner, task)
     shown = ended(owner, process)
     [delivery] = owner.get("/webhooks/deliveries", {"run": process["run"]}).json()["results"]
-    assert owner.get(f"/js/walker_queue_wait?task_id={delivery['id']}&timeout=30").json()["state"] == "SUCCESS"
+    assert owner.get(f"/js/walker_queue_wait?task_id={delivery['id']}&timeout=50").json()["state"] == "SUCCESS"
     key = owner.get("/webhooks/secret").json()["current"]["secret"]
     headers = {name.lower(): value for name, value in site.seen["/hook"].items()}
     told = Webhook(key).verify(site.bodies["/hook"], headers)
@@ -38,8 +38,8 @@ def test_the_end_of_a_process_is_told_with_its_records(hub: Hub, site: Site) -> 
     same = {name: value for name, value in data.items() if name not in volatile}
     assert same == {name: value for name, value in shown.items() if name != "logFile"}
     assert [record["title_text"] for record in data["resultsInline"]] == ["A", "B"]
-    assert hub.anonymous.session.get(data["resultsLink"], timeout=10).json() == data["resultsInline"]
-    assert hub.anonymous.session.get(data["logFile"], timeout=10).status_code == 200
+    assert hub.anonymous.session.get(data["resultsLink"], timeout=60).json() == data["resultsInline"]
+    assert hub.anonymous.session.get(data["logFile"], timeout=60).status_code == 200
     again = owner.post(f"/webhooks/deliveries/{delivery['id']}/send").json()
-    assert owner.get(f"/js/walker_queue_wait?task_id={again['id']}&timeout=30").json()["state"] == "SUCCESS"
+    assert owner.get(f"/js/walker_queue_wait?task_id={again['id']}&timeout=50").json()["state"] == "SUCCESS"
     assert site.hits["/hook"] == 2

@@ -219,6 +219,7 @@ def collected(collector: HubCollector) -> float:
 
 
 def test_one_scrape_collects_for_all_who_ask_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_metrics, "KEPT_SECONDS", 3600)
     collector, begun, go_on = HubCollector(), threading.Event(), threading.Event()
     numbers = iter(range(1, 9))
 

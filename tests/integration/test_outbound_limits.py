@@ -307,4 +307,4 @@ def test_what_is_cut_off_leaves_the_server_free(serve: Serve, session: Session) 
 
     with pytest.raises(TooMuch):
         session.get(serve(script).url)
-    assert gone.wait(10)
+    assert gone.wait(60)

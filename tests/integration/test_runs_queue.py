@@ -516,7 +516,7 @@ def test_a_wait_is_woken_by_the_end(olga: User) -> None:
     )
     waiter.start()
     work("probe", say, node="w@here")
-    waiter.join(timeout=10)
+    waiter.join(60)
     assert ended[0].state == "SUCCESS"
 
 

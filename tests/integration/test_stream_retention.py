@@ -204,7 +204,7 @@ def test_rows_of_other_streams_leave_room_for_a_sample(owner: Person, crawl: Cra
 
 def test_statistics_tell_the_fields_and_the_days(owner: Person) -> None:
     crawl = Crawl(owner, schema=None)
-    path = f"/streams/{crawl.stream['fid']}/stats"
+    path, today = f"/streams/{crawl.stream['fid']}/stats", timezone.now().date()
     assert owner.get(path).json()["payload"] == {"documents": 0, "sample": 0, "fields": [], "days": []}
     task = crawl.task()
     crawl.upload(
@@ -224,8 +224,8 @@ def test_statistics_tell_the_fields_and_the_days(owner: Person) -> None:
     assert fields["seller.name"]["examples"] == ["x" * 100 + "..."]
     assert fields["tags"] == {"present": 1, "nulls": 0, "types": {"array": 1}, "examples": []}
     assert fields["sold"]["types"] == {"boolean": 1}
-    assert [(day["inserted"], day["updated"]) for day in told["days"]] == [(3, 1)]
-    assert told["days"][0]["day"] == timezone.now().date().isoformat()
+    assert [sum(day[what] for day in told["days"]) for what in ("inserted", "updated")] == [3, 1]
+    assert {day["day"] for day in told["days"]} <= {today.isoformat(), timezone.now().date().isoformat()}
 
 
 def test_a_reader_is_told_of_retention_whatever_page_it_reads(crawl: Crawl) -> None:

@@ -24,6 +24,7 @@ from taskhub.telemetry.spans import Span, flush_spans, span
 from taskhub.telemetry.trace_context import current_traceparent, within_trace
 from taskhub.web.front.application import Front
 from tests.conftest import ROOT, Person
+from tests.crawler_client import until
 from tests.extraction_runs import DETAIL, LINKS, begun, carried
 from tests.extraction_sites import Site, html
 from tests.integration.outbound_servers import Serve, Server, answer, redirect
@@ -310,9 +311,11 @@ def test_a_silent_collector_holds_nobody_up(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "100")
     monkeypatch.setattr(spans, "FLUSH_SECONDS", 0.05)
     for _ in traced_to(silent.url, settings, monkeypatch):
-        for _ in range(500):
-            with span("a", "CLIENT"):
-                pass
+        for count in (10, 500):
+            for _ in range(count):
+                with span("a", "CLIENT"):
+                    pass
+            until(lambda: silent.connections)  # the first batch has left the queue, and no other does
         assert len(batches()._batch_processor._queue) == 20
         flush_spans()  # comes back
         silent.close()
