@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 import requests
 
+from tests.crawler_client import until
 from tests.extraction_sites import Reply, bundled_site, html, serving
 from tests.hub import Caller, Hub
 
@@ -165,5 +166,6 @@ def test_the_process_in_place_of_its_records(owner: Caller, shop: str) -> None:
 def test_it_costs_no_more_than_it_may(owner: Caller, shop: str) -> None:
     answer = owner.post("/v1/parse?wait=5", payload(shop, maxCredits=1))
     assert answer.status_code == 202
-    process = owner.get(answer.headers["Location"].removeprefix(owner.url)).json()
+    place = answer.headers["Location"].removeprefix(owner.url)
+    process = until(lambda: (shown := owner.get(place).json())["status"] != "running" and shown)
     assert (process["status"], process["missingCredits"], process["cost"]) == ("pending", 1, 1)

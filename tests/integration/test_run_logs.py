@@ -285,7 +285,7 @@ def test_a_log_is_followed_while_the_run_goes_on(owner: Person) -> None:
     class Slow(Walker):
         def visit(self, here: Place) -> None:
             log.info("first")
-            assert read.wait(20)
+            assert read.wait(60)
             log.info("second")
 
     def follow(run_id: str) -> None:

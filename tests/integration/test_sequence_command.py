@@ -154,9 +154,9 @@ def test_interrupted(tmp_path: Path, serve: Serve) -> None:
     file.write_text(json.dumps({"requests": [get(serve(script).url)]}))
     command = [sys.executable, "manage.py", "sequence", "run", str(file)]
     with subprocess.Popen(command, cwd=ROOT, env=environment(tmp_path), stdout=subprocess.PIPE, text=True) as process:
-        assert begun.wait(30)
+        assert begun.wait(120)
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=30)
+        said, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "interrupted; 0 steps" in said
 
