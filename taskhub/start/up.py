@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -238,20 +238,36 @@ def free_port(host: str, port: int) -> int:
 
 @contextmanager
 def claimed_port(host: str, port: int) -> Iterator[int]:
-    """The port to listen on, which no other hub of this machine takes meanwhile. Raises CannotStart.
+    """The port to listen on, which nobody else takes while the web server does not listen. Raises CannotStart.
 
-    Until the web server listens nobody sees that the port is wanted, and two servers of one account may share it.
+    Until then nobody sees that the port is wanted. Two servers of one account may share it: so a hub claims it by a
+    name. The system may give it to somebody's connection: so it is bound here, and once more by the web server.
     """
-    port = free_port(host, port)
+    if sys.platform != "linux":  # where such names are no files, and go with their process
+        yield free_port(host, port)
+        return
     with socket.socket(socket.AF_UNIX) as claim:
-        if sys.platform == "linux":  # where such names are no files, and go with their process
-            try:
-                claim.bind(f"\0taskhub {host}:{port}")
-            except OSError:
-                raise CannotStart(
-                    f"Port {port} of {host} is that of another hub, which has begun to start: choose another."
-                ) from None
-        yield port
+        if port:  # else it is not known yet
+            _claim(claim, host, port)
+        free = free_port(host, port)
+        if not port:
+            _claim(claim, host, free)
+        family, kind, protocol, _, address = socket.getaddrinfo(host, free, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as held:
+            for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+                held.setsockopt(socket.SOL_SOCKET, option, 1)
+            with suppress(OSError):  # it was free just now; the web server will say who has it
+                held.bind(address)
+            yield free
+
+
+def _claim(claim: socket.socket, host: str, port: int) -> None:
+    try:
+        claim.bind(f"\0taskhub {host}:{port}")
+    except OSError:
+        raise CannotStart(
+            f"Port {port} of {host} is that of another hub, which has begun to start: choose another."
+        ) from None
 
 
 def ask_health(host: str, port: int) -> tuple[int, dict[str, Any]]:

@@ -437,6 +437,18 @@ def test_two_hubs_that_start_at_once_do_not_share_a_port() -> None:
         assert again == port
 
 
+def test_no_connection_is_given_the_port_before_the_web_server_listens() -> None:
+    with claimed_port("127.0.0.1", 0) as port:
+        with socket.socket() as client, pytest.raises(OSError, match="in use"):
+            client.bind(("127.0.0.1", port))
+        with socket.socket() as server, socket.socket() as client:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # as the web server does
+            server.bind(("127.0.0.1", port))
+            server.listen()
+            client.connect(("127.0.0.1", port))
+            server.accept()[0].close()
+
+
 def test_a_port_that_does_not_exist_is_told(home: Path) -> None:
     assert refused(home, "--port", "80000") == "There is no port 80000: choose one up to 65535 with --port."
 

@@ -28,8 +28,8 @@ from psycopg import sql
 
 import taskhub
 from taskhub.start.programs import commands
-from taskhub.start.up import free_port
 from tests.hub import ROOT, environment
+from tests.ports import free_port
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -269,7 +269,7 @@ def health(url: str, until: dict[str, str]) -> requests.Response:
 @pytest.mark.slow
 @pytest.mark.xdist_group("starts")
 def test_the_services_run_by_hand(database: str, tmp_path: Path) -> None:
-    port = free_port("127.0.0.1", 0)
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     environ = environment(tmp_path / "home") | {
         "DATABASE_URL": database,
