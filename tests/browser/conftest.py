@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, expect, sync_playwright
 
 from tests import crawler_client
 from tests.chromium import required
@@ -40,13 +40,17 @@ class Visit:
         self.page.on("request", lambda request: self.urls.append(request.url))
         self.page.on("websocket", lambda socket: self.urls.append(socket.url))
         self.page.on("response", self._answered)
-        self.page.on("requestfailed", lambda request: self.troubles.append(f"{request.url}: {request.failure}"))
+        self.page.on("requestfailed", self._failed)
         self.page.on("console", self._said)
         self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
 
     def strange_urls(self, own: str) -> list[str]:
         """What was asked of others than the server at `own`; data: and blob: are in the page itself."""
         return [url for url in self.urls if not url.startswith((f"{own}/", "data:", "blob:"))]
+
+    def _failed(self, request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # a page that is left no longer waits for its pictures and events
+            self.troubles.append(f"{request.url}: {request.failure}")
 
     def _answered(self, response: Response) -> None:
         if response.status >= 400:

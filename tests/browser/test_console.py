@@ -23,13 +23,9 @@ OF_COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-
 
 
 def troubles(visit: Visit) -> list[str]:
-    """Without what a page no longer waited for, such as events of a run that has ended, or an answer that is old."""
+    """Without what a page no longer waited for, such as an answer that is old."""
     given_up = ("htmx:afterRequest, ", "htmx:sendAbort, ")
-    return [
-        trouble
-        for trouble in visit.troubles
-        if not trouble.endswith("net::ERR_ABORTED") and not trouble.startswith(given_up)
-    ]
+    return [trouble for trouble in visit.troubles if not trouble.startswith(given_up)]
 
 
 def check(visit: Visit, name: str, options: dict[str, Any] | None = None) -> None:
