@@ -75,6 +75,12 @@ def servers_of(home: Path) -> list[psutil.Process]:
     return [process for server in Servers.of(Home(home), {}).private for process in server.processes()]
 
 
+def started_by_server(process: psutil.Process) -> bool:
+    """Such as those of PostgreSQL that come and go."""
+    parent = process.parent()
+    return parent is not None and parent.name() == process.name()
+
+
 def query(environment: dict[str, str], sql: str) -> Any:
     with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
         cursor = connection.execute(sql)
@@ -139,7 +145,7 @@ def test_borrowers_share_the_servers_and_the_last_one_stops_them(home: Path) -> 
         told(first)
         with borrower(home) as second:
             environment = told(second)
-            started = {process.pid for process in servers_of(home) if process.name() != process.parent().name()}
+            started = {process.pid for process in servers_of(home) if not started_by_server(process)}
             assert first.stdin is not None
             first.stdin.write("\n")
             first.stdin.flush()

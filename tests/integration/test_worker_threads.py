@@ -168,8 +168,13 @@ def test_a_thread_is_given_up_in_time() -> None:
 def test_a_process_that_was_asleep_has_its_time_to_let_go_all_the_same(
     threads: WorkerThreads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock, given_up = SimpleNamespace(now=1000.0), list[str]()
+    clock, given_up = SimpleNamespace(now=1000.0), threading.Event()
     monkeypatch.setattr(lease_keeper, "time", SimpleNamespace(monotonic=lambda: clock.now))
+
+    def give_up() -> bool:
+        given_up.set()
+        return True
+
     execution: Any = SimpleNamespace(
         run=SimpleNamespace(pk="a run"),
         thread=threading.Thread(),
@@ -178,16 +183,16 @@ def test_a_process_that_was_asleep_has_its_time_to_let_go_all_the_same(
         told_to_stop_at=0.0,
         stopping_seconds=0.0,
         interruption=SimpleNamespace(end_waits=lambda: None, strike=lambda error: None),
-        abandon=lambda: given_up.append("thread") is None,
+        abandon=give_up,
         abandoned=False,
     )
     keeper = lease_keeper.LeaseKeeper("w@here")
     for pause in (0.0, 60.0, lease_keeper.TICK_SECONDS):
         clock.now += pause
         keeper._interrupt(execution)
-    assert given_up == []
+    assert not given_up.is_set()
     clock.now += lease_keeper.TICK_SECONDS
-    while not given_up:
+    while not given_up.is_set():
         keeper._interrupt(execution)
         clock.now += lease_keeper.TICK_SECONDS
     assert clock.now <= 1060 + lease_keeper.GRACE_SECONDS + 2 * lease_keeper.TICK_SECONDS
