@@ -15,7 +15,7 @@ from tests.extraction_sites import Site
 
 
 def shown(site: Site, path: str = "/", policy: Policy | None = None, **terms: Any) -> RenderedPage:
-    job = RenderJob(**{"url": f"{site.url}{path}", "seconds": 10, "max_bytes": 2_000_000, **terms})
+    job = RenderJob(**{"url": f"{site.url}{path}", "seconds": 30, "max_bytes": 2_000_000, **terms})
     return asyncio.run(browser_thread.get().run(render(job, policy or configured_policy(), check_answer)))
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from extraction import worker_loop
 from extraction.domain.render_job import BrowserAction, Pagination
+from extraction.fetch import page_actions
 from extraction.fetch.browser import Chromium, browser_thread
 from extraction.models import ExtractionPage, Process, ProcessNote
 from extraction.services import process_lifecycle, processes, tasks
@@ -88,7 +89,7 @@ def test_a_next_page_behind_a_link_is_not_clicked(site: Site) -> None:
     assert site.hits["/2"] == 0
 
 
-def test_actions_before_it_is_read(site: Site) -> None:
+def test_actions_before_it_is_read(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.pages["/"] = html(
         "<input id=i><button id=b onclick='setTimeout(() => { o.innerHTML = `<b>${i.value}</b>` }, 300)'>go</button>"
         "<p id=o></p><div style='height: 3000px'></div><i id=end></i><script>addEventListener('scroll', () => "
@@ -105,7 +106,8 @@ def test_actions_before_it_is_read(site: Site) -> None:
     assert "<b>typed</b>" in text
     assert "scrolled to 100" in text
     assert "scrolled to" in shown(site, actions=(BrowserAction("scroll", "#end"),)).texts[0]
-    assert "shows no #none to click" in refusal(site, "/", actions=(BrowserAction("click", "#none"),), seconds=4)
+    monkeypatch.setattr(page_actions, "ACTION_SECONDS", 0.5)
+    assert "shows no #none to click" in refusal(site, "/", actions=(BrowserAction("click", "#none"),))
 
 
 def test_method_form_headers_and_cookies_are_sent_and_to_no_other(site: Site) -> None:
