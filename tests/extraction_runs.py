@@ -29,7 +29,7 @@ def begun(owner: Person, site: Site, **payload: Any) -> Process:
     return process
 
 
-def carried(process: Process, seconds: float = 20) -> Process:
+def carried(process: Process, seconds: float = 60) -> Process:
     """The process when nothing is left to do for a worker."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:

@@ -15,7 +15,7 @@ from asgiref.sync import sync_to_async
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from extraction import fetch_loop, worker_loop
+from extraction import fetch_loop, reader_process, worker_loop
 from extraction.fetch.host_limits import HostBusy, HostLimits
 from extraction.models import CreditAccount, CreditEntry, ExtractionPage, Process, ProcessNote, Slice
 from extraction.services import (
@@ -352,7 +352,10 @@ def test_no_page_but_something_else(owner: Person, site: Site) -> None:
     assert page(process, "/").error == "It is no page, but application/pdf."
 
 
-def test_hostile_pages_end_within_their_limits(owner: Person, site: Site, settings: Any) -> None:
+def test_hostile_pages_end_within_their_limits(
+    owner: Person, site: Site, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_process, "SECONDS_A_MEBIBYTE", 0.1)  # what takes too long to read does so sooner
     settings.EXTRACTION_PAGE_MAX_BYTES = 3_000_000
     settings.EXTRACTION_PAGE_SECONDS = 1
     kind = {"Content-Type": "text/html"}
