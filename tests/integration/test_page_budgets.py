@@ -52,8 +52,8 @@ def read_field(texts: list[str], field: dict[str, Any]) -> ReadPage:
 @pytest.fixture
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is slow without an end is so after less time, too."""
-    monkeypatch.setattr(reader_process, "SECONDS_LEAST", 0.3)
-    monkeypatch.setattr(reader_process, "SECONDS_A_MEBIBYTE", 0.1)
+    monkeypatch.setattr(reader_process, "SECONDS_LEAST", 0.2)
+    monkeypatch.setattr(reader_process, "SECONDS_A_MEBIBYTE", 0.05)
     monkeypatch.setattr(reader_process, "MEMORY_A_BYTE", 64)
     monkeypatch.setattr(reader_process, "slowness", lambda: 1.0)
 
@@ -108,15 +108,17 @@ def read_table(rows: int, rule: dict[str, Any]) -> ReadPage:
     return asyncio.run(read())
 
 
-@pytest.mark.parametrize("name", RULES)
+LARGE = {"columns": 37_000, "rows from the second on": 36_999}  # records of nearly the documented 10 MiB
+
+
+@pytest.mark.parametrize("name", sorted(RULES.keys() - LARGE))
 def test_an_honest_table_is_read_whatever_is_taken_from_it(name: str) -> None:
     assert read_table(4_000, RULES[name]).count in {1, 2_000, 3_999, 4_000, 32_000}
 
 
-@pytest.mark.parametrize("rows", [20_000, 37_000])  # 160,000 cells, and nearly the documented 10 MiB
-def test_a_large_honest_table_is_read(rows: int) -> None:
-    assert read_table(rows, RULES["columns"]).count == rows
-    assert read_table(rows, RULES["rows from the second on"]).count == rows - 1
+@pytest.mark.parametrize("name", LARGE)
+def test_a_large_honest_table_is_read(name: str) -> None:
+    assert read_table(37_000, RULES[name]).count == LARGE[name]
 
 
 def test_a_slow_machine_has_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
