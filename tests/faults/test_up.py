@@ -249,32 +249,52 @@ def test_another_command_uses_the_running_servers_and_leaves_them(site: Site) ->
 # Where other machines can reach it
 
 
-def test_what_is_convenient_on_loopback_is_closed_elsewhere(tmp_path: Path) -> None:
-    (tmp_path / "var").mkdir(mode=0o700)
-    fill(tmp_path / "var")
-    up = Up([sys.executable, str(ROOT / "manage.py"), "up", "--host", "0.0.0.0", "--port", "0"], tmp_path)
-    try:
-        account = {"email": "guest@example.com", "password": "correct horse battery"}
-        assert requests.post(f"{up.address}/user/create/", json=account, timeout=30).status_code == 403
-        [line] = up.said("other machines can reach 0.0.0.0")
-        for closed in ("sign-up", "TASKHUB_OPEN_SIGNUP", "TASKHUB_RATE_SUBMIT", "TASKHUB_RATE_READ", "loopback"):
-            assert closed in line
-        found = re.search(r"is (\S+) with the password (\S+) ", up.said("the first superuser is")[0])
-        assert found is not None
-        staff = {"email": found[1], "password": found[2]}
-        token = requests.post(f"{up.address}/user/token/", json=staff, timeout=30).json()["token"]
-        fetch = {"url": f"{up.address}/healthz"}
-        headers = {"Authorization": f"token {token}"}
-        refusal = requests.post(f"{up.address}/v1/fetch", json=fetch, headers=headers, timeout=30)
-        assert "loopback" in refusal.text
-        until(lambda: answer(up.address, "/openapi.json") == 200)
-        rebound = requests.get(f"{up.address}/docs/", headers={"Host": "rebound.example"}, timeout=30)
-        assert rebound.status_code == 400
-        other = requests.get(f"{up.address}/docs/", headers={"Host": "192.0.2.1:8000"}, timeout=30)
-        assert other.status_code == 200
-    finally:
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """A hub that other machines can reach."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    (folder / "var").mkdir(mode=0o700)
+    fill(folder / "var")
+    up = Up([sys.executable, str(ROOT / "manage.py"), "up", "--host", "0.0.0.0", "--port", "0"], folder)
+    yield up
+    if up.process.poll() is None:
         up.process.terminate()
         up.end()
+
+
+def test_what_is_convenient_on_loopback_is_closed_elsewhere(elsewhere: Up) -> None:
+    up = elsewhere
+    account = {"email": "guest@example.com", "password": "correct horse battery"}
+    assert requests.post(f"{up.address}/user/create/", json=account, timeout=30).status_code == 403
+    [line] = up.said("other machines can reach 0.0.0.0")
+    for closed in ("sign-up", "TASKHUB_OPEN_SIGNUP", "TASKHUB_RATE_SUBMIT", "TASKHUB_RATE_READ", "loopback"):
+        assert closed in line
+    found = re.search(r"is (\S+) with the password (\S+) ", up.said("the first superuser is")[0])
+    assert found is not None
+    staff = {"email": found[1], "password": found[2]}
+    token = requests.post(f"{up.address}/user/token/", json=staff, timeout=30).json()["token"]
+    fetch = {"url": f"{up.address}/healthz"}
+    headers = {"Authorization": f"token {token}"}
+    refusal = requests.post(f"{up.address}/v1/fetch", json=fetch, headers=headers, timeout=30)
+    assert "loopback" in refusal.text
+    until(lambda: answer(up.address, "/openapi.json") == 200)
+    rebound = requests.get(f"{up.address}/docs/", headers={"Host": "rebound.example"}, timeout=30)
+    assert rebound.status_code == 400
+    other = requests.get(f"{up.address}/docs/", headers={"Host": "192.0.2.1:8000"}, timeout=30)
+    assert other.status_code == 200
+
+
+def test_a_second_signal_does_not_wait_for_what_runs(elsewhere: Up) -> None:
+    """The last that this hub is for."""
+    elsewhere.hear(READY)
+    everybody = elsewhere.everybody()
+    os.kill(elsewhere.programs()["beat"].pid, signal.SIGSTOP)  # it cannot hear that it should end
+    elsewhere.process.terminate()
+    elsewhere.hear("stopping; once more")
+    elsewhere.process.terminate()
+    elsewhere.hear("stopping at once")
+    assert elsewhere.end() == 0
+    assert not any(map(lives, everybody))
 
 
 # Killed in part, and whole
@@ -308,18 +328,6 @@ def test_after_kill_9_the_next_start_ends_what_was_left_and_comes_up(site: Site)
 
 
 # Stopped
-
-
-def test_a_second_signal_does_not_wait_for_what_runs(site: Site) -> None:
-    up = site.up()
-    everybody = up.everybody()
-    os.kill(up.programs()["beat"].pid, signal.SIGSTOP)  # it cannot hear that it should end
-    os.kill(up.pid, signal.SIGTERM)
-    up.hear("stopping; once more")
-    os.kill(up.pid, signal.SIGTERM)
-    up.hear("stopping at once")
-    assert up.end() == 0
-    assert not any(map(lives, everybody))
 
 
 def test_ctrl_c_stops_everything_in_order_and_leaves_no_process(site: Site) -> None:
