@@ -61,6 +61,7 @@ from taskhub.runs.webhooks.models import DeliveryAttempt
 from taskhub.runs.webhooks.serializers import EXAMPLE_DELIVERY
 from taskhub.web.openapi.document import document
 from tests import deferred_responses
+from tests.faults.repetitions import Repetitions
 from walkers import walkers
 from walkers.http import examples
 from walkers.models import Alias, Graph, Node, Profile, RunFile
@@ -245,9 +246,17 @@ class World:
         self.user = User.objects.create_user(id=USER, email=EMAIL, password="correct horse battery", **rights)
         self.connection = connections["default"]
         self.connection.inc_thread_sharing()
+        self.number_past_examples()
         self.fill()
         self.ready_for: tuple[str, str] | None = None  # the operation whose next call finds all in order
         self.ready_token = ""
+
+    def number_past_examples(self) -> None:
+        """What calls make gets no number that an example has."""
+        with self.connection.cursor() as cursor:
+            for model in (NotificationRule, PeriodicTask):
+                numbers = f"pg_get_serial_sequence('{model._meta.db_table}', 'id')"
+                cursor.execute(f"SELECT setval({numbers}, nextval({numbers}) + 1000)")
 
     def fill(self) -> None:
         """Again what a call before may have removed."""
@@ -497,6 +506,7 @@ class Caller:
 
 def tried(schema: Any, world: World) -> Iterator[Any]:
     """The scenarios that schemathesis played."""
+    schema.hooks.register_hook_with_name(Repetitions(DOCUMENT).is_new, "filter_case")
     schema.auth(refresh_interval=None)(type("CallerOfWorld", (Caller,), {"world": world}))
     schema.hooks.register_hook_with_name(world.note, "after_call")
     for event in from_schema(schema).execute():
