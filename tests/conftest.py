@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 def _start_services() -> None:
     from taskhub.embedded import ensure_services
+    from tests.migrated_home import let_redis_hurry
 
     stack = ExitStack()
     atexit.register(stack.close)
@@ -42,6 +43,7 @@ def _start_services() -> None:
     home = tempfile.mkdtemp(prefix="servers-")
     os.environ.update(stack.enter_context(ensure_services(Path(home))), TASKHUB_HOME=home)
     _hurry(os.environ["DATABASE_URL"])
+    let_redis_hurry(os.environ["REDIS_URL"])
 
 
 def _hurry(address: str) -> None:

@@ -24,6 +24,7 @@ from filelock import FileLock
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool
 
+from taskhub.embedded import Home, Servers
 from tests import migrated_home
 from tests.plain_environment import plain_environment
 from tests.session import is_alive
@@ -195,6 +196,7 @@ def start(place: Path, workers: int = 4) -> Reference:
     reference = Reference(up.pid, home=str(home))
     try:
         reference.url = await_ready(up, log, said + 1)
+        migrated_home.let_redis_hurry(Servers.of(Home(home), hasty(home)).environment()["REDIS_URL"])
         up.returncode = 0  # whichever process ends it later: nobody is to be warned that it still runs
     except AssertionError as error:
         stop(reference)

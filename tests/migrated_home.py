@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import redis
 from filelock import FileLock
 
 from taskhub.embedded import Home, client_programs, ensure_services
@@ -40,6 +41,15 @@ def make_once() -> Path:
             subprocess.run(command, cwd=ROOT, env=plain_environment(TASKHUB_HOME=str(home)), check=True)
             done.touch()
     return home
+
+
+def let_redis_hurry(address: str) -> None:
+    """It writes its file without waiting for the disk, as PostgreSQL does in tests.
+
+    Of a disk that is busy it waits for seconds, and the hub for Redis some tenths of one only.
+    """
+    with redis.Redis.from_url(address) as client:
+        client.config_set("appendfsync", "no")
 
 
 def _dump_of(home: Path) -> Path:

@@ -15,6 +15,7 @@ import requests
 from taskhub.embedded import Home, ProcessRegister, Servers
 from taskhub.start.programs import WEB_PROCESSES
 from tests.hub import STOP_SECONDS, Caller, Hub, await_ready, hasty, new_home, start_up
+from tests.migrated_home import let_redis_hurry
 from tests.ports import free_port
 from tests.session import is_alive
 
@@ -50,6 +51,7 @@ class Disposable:
         self.up = start_up(self.environment, self.log, port=self.port, workers=WORKERS)
         self.starts += 1
         await_ready(self.up, self.log, self.starts)
+        let_redis_hurry(Servers.of(Home(self.home), self.environment).environment()["REDIS_URL"])
 
     def kill_up(self) -> None:
         self.up.kill()
