@@ -240,7 +240,9 @@ class PageProcessor:
             return outcome
         page.history.add(reading.shown)
         outcome.records, outcome.count, outcome.left_out = reading.records, reading.count, reading.left_out
-        page.history.keys |= {page.key, page_key(page.rule, fetched.url, page.chain)}
+        page.history.keys.add(page.key)
+        if fetched.url != page.url:
+            page.history.keys.add(page_key(page.rule, fetched.url, page.chain))
         outcome.found = _found_pages(page, self.rules[page.rule], reading, self.payload.hops)
         return outcome
 

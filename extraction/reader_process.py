@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import orjson
 from selectolax.lexbor import LexborHTMLParser, SelectolaxError
@@ -43,9 +43,11 @@ MEMORY_A_BYTE = 128  # of a page: its elements as objects take some fifty
 # By the clock, for a reader that neither computes nor answers. It is long, for the kernel counts better.
 PATIENCE_SECONDS = 60.0
 PATIENCE_A_SECOND = 20.0
+READ_BYTES = 256 * 1024  # at once
 ENDING_SECONDS = 0.5  # between the end of a reader's connection and its own
 
 _LENGTH = struct.Struct("!Q")
+_ANSWER = struct.Struct("!QQ")  # the lengths of an answer and of its records
 _TOO_LONG = frozenset({signal.SIGPROF, signal.SIGKILL})
 
 
@@ -81,6 +83,15 @@ class ReadPage:
 Read = Callable[..., ReadPage]  # of texts, and of other arguments, which are JSON
 
 
+@dataclass(eq=False)
+class _SentPage:
+    """A page that was sent to be read, or is to be sent to the next reader. `answer` has its records behind it."""
+
+    request: bytes
+    seconds: float  # of computing
+    answer: "asyncio.Future[tuple[bytes, bytes]]"
+
+
 class ReaderProcess:
     """Reads the pages of one slice with `read`, one at a time. `close` ends it.
 
@@ -92,10 +103,11 @@ class ReaderProcess:
 
     def __init__(self, read: Read, prepare: Callable[[], None] | None = None, extra_seconds: float = 0.0) -> None:
         self._read, self._prepare, self._extra_seconds = read, prepare, extra_seconds
-        self._sent: deque[bytes] = deque()  # pages whose answers have not come, or are to be sent to the next reader
-        self._turn = asyncio.Lock()  # is taken in the order in which the pages were sent, which is that of the answers
+        self._pages: deque[_SentPage] = deque()  # in the order in which they were sent, which is that of the answers
         self._pid: int | None = None
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._connection: _Connection | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._impatience: asyncio.TimerHandle | None = None
 
     async def read(self, texts: Sequence[str], *arguments: Any) -> ReadPage:
         """What `read(texts, *arguments)` gives. Raises `PageFailure`, also where it takes too long or too much."""
@@ -104,19 +116,21 @@ class ReaderProcess:
         seconds = slowness() * (SECONDS_LEAST + self._extra_seconds + SECONDS_A_MEBIBYTE * size / MEBIBYTE)
         head = orjson.dumps([seconds, MEMORY_LEAST + MEMORY_A_BYTE * size, len(pages), arguments])
         request = b"".join(part for frame in (head, *pages) for part in (_LENGTH.pack(len(frame)), frame))
-        self._sent.append(request)
-        if self._streams and not self._streams[1].is_closing():  # else it is sent to the next reader
-            self._streams[1].write(request)
+        page = _SentPage(request, seconds, asyncio.get_running_loop().create_future())
+        self._pages.append(page)
+        if self._connection:
+            self._connection.transport.write(request)
+            if len(self._pages) == 1:
+                self._wait_for_first()
+        else:
+            self._begin()
         try:
-            async with self._turn:
-                answer, records = await self._receive(PATIENCE_SECONDS + PATIENCE_A_SECOND * seconds)
-        except (OSError, EOFError, TimeoutError):
-            raise PageFailure(self._why_it_ended(seconds)) from None
+            answer, records = await page.answer
         except asyncio.CancelledError:
-            self.close()  # or the next page would get this one's answer
+            if page in self._pages:
+                self._pages.remove(page)
+                self._begin_anew()  # or the next page would get this one's answer
             raise
-        finally:
-            self._sent.remove(request)
         match orjson.loads(answer):
             case [count, links, next, shown, findings, left_out]:
                 found = [DetailsLink(bytes.fromhex(key), rule, url) for key, rule, url in links]
@@ -125,34 +139,69 @@ class ReaderProcess:
                 raise PageFailure(reason, retry=retry)
         raise PageFailure("The page cannot be read.")
 
-    async def _receive(self, patience: float) -> tuple[bytes, bytes]:
-        """The next answer, and its records."""
-        if self._prepare:
-            await asyncio.to_thread(self._prepare)
-            self._prepare = None
-        async with asyncio.timeout(patience):
-            while True:
-                streams = self._streams or await self._start()
-                try:
-                    return await _next_answer(streams[0]), await _next_answer(streams[0])
-                except (OSError, EOFError):
-                    if self._streams is streams:
-                        raise  # else another page was given up, and its reader with it
+    def take_answer(self, answer: bytes, records: bytes) -> None:
+        """Takes the answer of the page that was being read: the next one is, now."""
+        page = self._pages.popleft()
+        if not page.answer.done():
+            page.answer.set_result((answer, records))
+        self._wait_for_first()
 
-    async def _start(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Forks a reader, and sends it what waits."""
-        ours, theirs = socket.socketpair()
-        self._pid = os.fork()
-        if self._pid == 0:
-            try:
-                _serve(theirs, self._read)
-            finally:
-                os._exit(1)  # whatever happens, it never comes back to what its parent is at
-        theirs.close()
-        streams = await asyncio.open_unix_connection(sock=ours)
-        streams[1].writelines(self._sent)
-        self._streams = streams
-        return streams
+    def _wait_for_first(self) -> None:
+        """Gives the first page its time by the clock."""
+        if self._impatience:
+            self._impatience.cancel()
+            self._impatience = None
+        if self._pages:
+            patience = PATIENCE_SECONDS + PATIENCE_A_SECOND * self._pages[0].seconds
+            self._impatience = asyncio.get_running_loop().call_later(patience, self._fail_first)
+
+    def _begin(self) -> None:
+        """Begins to start a reader, unless one is being started."""
+        if self._starting is None:
+            self._starting = asyncio.ensure_future(self._start())
+
+    def _begin_anew(self) -> None:
+        """Ends the reader, and begins to start the next one where pages are left."""
+        self.close()
+        if self._pages:
+            self._begin()
+
+    async def _start(self) -> None:
+        """Forks a reader, and sends it what waits. Where that fails, so does the first page."""
+        try:
+            if self._prepare:
+                await asyncio.to_thread(self._prepare)
+                self._prepare = None
+            ours, theirs = socket.socketpair()
+            self._pid = os.fork()
+            if self._pid == 0:
+                try:
+                    _serve(theirs, self._read)
+                finally:
+                    os._exit(1)  # whatever happens, it never comes back to what its parent is at
+            theirs.close()
+            loop = asyncio.get_running_loop()
+            _, connection = await loop.create_unix_connection(lambda: _Connection(self), sock=ours)
+        except Exception as error:
+            self._starting = None
+            self._fail_first(error)
+            return
+        self._starting, self._connection = None, connection
+        connection.transport.writelines([page.request for page in self._pages])
+        self._wait_for_first()
+
+    def lose(self, connection: "_Connection") -> None:
+        """Fails the page that was being read when the reader ended, unless it was ended here."""
+        if connection is self._connection:
+            self._fail_first()
+
+    def _fail_first(self, error: Exception | None = None) -> None:
+        """Fails the page that was being read; others are sent to the next reader."""
+        page = self._pages.popleft() if self._pages else None
+        reason = self._why_it_ended(page.seconds if page else 0.0)
+        if page and not page.answer.done():
+            page.answer.set_exception(PageFailure(reason) if error is None or isinstance(error, OSError) else error)
+        self._begin_anew()
 
     def _why_it_ended(self, seconds: float) -> str:
         code = self.close(ENDING_SECONDS)
@@ -163,9 +212,14 @@ class ReaderProcess:
 
     def close(self, patience: float = 0.0) -> int:
         """Ends the reader, after some seconds in which it may end by itself; how it ended, as `subprocess` says it."""
-        pid, streams, self._pid, self._streams = self._pid, self._streams, None, None
-        if streams:
-            streams[1].close()
+        pid, connection, starting = self._pid, self._connection, self._starting
+        self._pid = self._connection = self._starting = None
+        if self._impatience:
+            self._impatience.cancel()
+        if starting:
+            starting.cancel()
+        if connection:
+            connection.transport.close()
         if pid is None:
             return 0
         ended, status = os.waitpid(pid, os.WNOHANG)
@@ -179,25 +233,48 @@ class ReaderProcess:
         return os.waitstatus_to_exitcode(status)
 
 
-async def _next_answer(reader: asyncio.StreamReader) -> bytes:
-    [length] = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-    return await reader.readexactly(length)
+class _Connection(asyncio.Protocol):
+    """The end of a reader's connection in the process that fetches."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, process: ReaderProcess) -> None:
+        self._process, self._received = process, bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        received = self._received
+        received += data
+        while len(received) >= _ANSWER.size:
+            length, records = _ANSWER.unpack_from(received)
+            end = _ANSWER.size + length + records
+            if len(received) < end:
+                return
+            whole = bytes(received[_ANSWER.size : end])
+            del received[:end]
+            self._process.take_answer(whole[:length], whole[length:])
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._process.lose(self)
 
 
 def _serve(connection: socket.socket, read: Read) -> None:
     """The reader: answers until its parent closes the connection, or is gone."""
     _leave_parent(connection.fileno())
-    requests = connection.makefile("rb")
+    requests = connection.makefile("rb", READ_BYTES)
+    limited = 0
     while head := _next_frame(requests):
         seconds, memory, count, arguments = orjson.loads(head)
         texts = [_next_frame(requests).decode() for _ in range(count)]
-        _limit_memory(memory)
+        if memory // MEBIBYTE != limited:  # as a rule it is as much as for the page before
+            limited = memory // MEBIBYTE
+            _limit_memory(memory)
         signal.setitimer(signal.ITIMER_PROF, seconds)
-        frames = _read_page(read, texts, arguments)
+        answer, records = _read_page(read, texts, arguments)
         signal.setitimer(signal.ITIMER_PROF, 0)
-        for frame in frames:
-            connection.sendall(_LENGTH.pack(len(frame)))
-            connection.sendall(frame)
+        connection.sendall(_ANSWER.pack(len(answer), len(records)) + answer + records)
 
 
 def _next_frame(requests: IO[bytes]) -> bytes:

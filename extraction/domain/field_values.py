@@ -31,18 +31,22 @@ UNFILTERED = ADDRESSES | MADE
 # The attributes in which elements say for machines what their text says for people (HTML standard).
 MACHINE_ATTRS = {"time": "datetime", "data": "value", "meter": "value", "progress": "value", "meta": "content"}
 
+Take = Callable[[Any], Any]  # the value of a node
 Convert = Callable[[Any], Any]
+
+
+class ColumnPlan(NamedTuple):
+    """A name in a record. `take` gives the value of one node, and `combine` one of those of all nodes, as a list."""
+
+    name: str
+    take: Take
+    combine: Callable[[list[Any]], Any] | None
 
 
 class FieldPlan(NamedTuple):
     """A field as a tuple, for speed: attributes of a model take ten times as long to read."""
 
-    columns: tuple[tuple[str, str], ...]
-    filters: tuple[TextFilter, ...]
-    read: Callable[[Any], Any]
-    convert: Convert | None
-    joined: tuple[TextFilter, ...] | None  # of a list that is joined to one text
-    join: str | None
+    columns: tuple[ColumnPlan, ...]
     nest: str
     details: tuple[int, bool] | None  # the number of their rule, and whether fragments lead to pages of it
     file: str  # the name of the value, where it is a file to download
@@ -51,39 +55,47 @@ class FieldPlan(NamedTuple):
     def of(
         cls, field: RecordField, rule: ExtractionRule, source: PageSource, base: BaseAddress, *, rendered: bool
     ) -> "FieldPlan":
-        columns = () if rule.path else field.columns
-        filters, joined = split_at_concatenation(field.filters)
-        read = source.lines if field.reads_lines else source.text if filters else source.value
-        convert = None
-        if field.type in CONVERTED and not field.download:
-            convert = _conversion(field.type, source, base)
-            if field.type != URL:
-                read = partial(_machine_text, read)
+        columns = () if rule.path else tuple(_column_plan(*column, field, source, base) for column in field.columns)
         details = (field.details.number, rendered or field.details.is_rendered) if field.details else None
-        file = field.name if field.download and columns else ""
-        return cls(columns, filters, read, convert, joined, field.join, field.nest, details, file)
+        return cls(columns, field.nest, details, field.name if field.download and columns else "")
 
 
-def add_values(
-    record: dict[str, Any], plan: FieldPlan, nodes: Sequence[Any], source: PageSource, base: BaseAddress
-) -> None:
+def _column_plan(attr: str, name: str, field: RecordField, source: PageSource, base: BaseAddress) -> ColumnPlan:
+    filters, joined = split_at_concatenation(field.filters)
+    is_converted = field.type in CONVERTED and not field.download
+    if attr == TEXT:
+        take: Take = source.lines if field.reads_lines else source.text if filters else source.value
+        if is_converted and field.type != URL:
+            take = partial(_machine_text, take)
+        if filters:
+            take = partial(_filtered, take, filters)
+    else:
+        take = partial(_attribute, attr=attr, filters=filters, source=source, base=base)
+    if is_converted and attr not in UNFILTERED:
+        take = partial(_converted, take, _conversion(field.type, source, base))
+    combine: Callable[[list[Any]], Any] | None = None
+    if joined is not None and attr not in UNFILTERED:
+        combine = partial(concatenate, filters=joined)
+    elif field.join is not None:
+        combine = partial(_join, separator=field.join)
+    return ColumnPlan(name, take, combine)
+
+
+def add_values(record: dict[str, Any], columns: Sequence[ColumnPlan], nodes: Sequence[Any]) -> None:
     """Adds the values of a field's columns to a record; of several nodes, lists that pair."""
-    columns, filters, read, convert, joined, join, *_ = plan
-    for attr, name in columns:
-        if attr == TEXT:
-            values = [read(node) for node in nodes]
-            if filters:
-                values = [apply_filters(text, filters) for text in values]
+    for name, take, combine in columns:
+        if combine is not None:
+            record[name] = combine([take(node) for node in nodes])
         else:
-            values = [_attribute(node, attr, filters, source, base) for node in nodes]
-        if convert is not None and attr not in UNFILTERED:
-            values = [convert(value) for value in values]
-        if joined is not None and attr not in UNFILTERED:
-            record[name] = concatenate(values, joined)
-        elif join is not None:
-            record[name] = _join(values, join)
-        else:
-            record[name] = values[0] if len(values) == 1 else values or None
+            record[name] = take(nodes[0]) if len(nodes) == 1 else [take(node) for node in nodes] or None
+
+
+def _filtered(take: Take, filters: tuple[TextFilter, ...], node: Any) -> str | None:
+    return apply_filters(take(node), filters)
+
+
+def _converted(take: Take, convert: Convert, node: Any) -> Any:
+    return convert(take(node))
 
 
 def _join(values: Sequence[Any], separator: str) -> Any:

@@ -33,7 +33,9 @@ class HtmlSource:
     def base_address(self, url: str) -> str:
         """Its `<base>`, where that is an address of the web, or else its own address."""
         element = self.page.css_first("base[href]")
-        address = absolute_address(url, element.attributes.get("href") or "") if element else url
+        if element is None:
+            return url
+        address = absolute_address(url, element.attributes.get("href") or "")
         return address if fetchable_address(address) else url
 
     def select(self, selector: str) -> list[Any]:

@@ -11,7 +11,7 @@ _PLAIN = re.compile(r"/(?!.*/\.)(?:[A-Za-z0-9_~%-][A-Za-z0-9_.~%/-]*(?<!\.)(?:\?
 
 # What is the same however it is normalized. A lookahead within a possessive repeat goes wrong in Python 3.11.2.
 _NORMAL = re.compile(
-    r"https?://[a-z0-9.-]+/(?!\.)(?:[A-Za-z0-9_~,;=&+-]++|\.(?!\.|/)|/(?!\.))*(?:\?[A-Za-z0-9_.~/,;=&+-]+)?"
+    r"https?://[a-z0-9.-]+(?::(?!80/|443/)[0-9]+)?/(?!\.)(?:[A-Za-z0-9_~,;=&+-]++|\.(?!\.|/)|/(?!\.))*(?:\?[A-Za-z0-9_.~/,;=&+-]+)?"
 )
 _ENCODED = re.compile("%([0-9A-Fa-f]{2})")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}

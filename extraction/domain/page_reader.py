@@ -179,9 +179,10 @@ class RecordCompletion:
 
     def has_own_value(self, record: Record) -> bool:
         """Whether a record has a value of its own block."""
-        if self._of_page:
-            return any(has_value(value) for name, value in record.items() if name not in self._of_page)
-        return any(map(has_value, record.values()))
+        for name, value in record.items():  # as a rule the first one says it
+            if value is not None and name not in self._of_page and has_value(value):
+                return True
+        return False
 
     def complete(self, record: Record) -> bool:
         """Completes a record; False where a required value is missing."""
@@ -208,7 +209,7 @@ def _record(
     record: Record = {}
     links: list[DetailsLink] = []
     for plan, nodes in zip(plans, nodes_by_field, strict=True):
-        add_values(record, plan, nodes, source, base)
+        add_values(record, plan.columns, nodes)
         if plan.file:
             links += _file_links(record, plan.file)
         if plan.details is not None:

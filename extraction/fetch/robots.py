@@ -45,10 +45,11 @@ class RobotsRules:
         origin = f"{parts.scheme}://{parts.netloc}"
         if origin not in self._rules:
             self._rules[origin] = asyncio.ensure_future(self._read(origin, parts.netloc))
-        rules = await asyncio.shield(self._rules[origin])  # other pages wait for the same file
+        reading = self._rules[origin]
+        rules = reading.result() if reading.done() else await asyncio.shield(reading)  # others wait for the same file
         if isinstance(rules, str):
             raise PageFailure(f"The site's robots.txt is out of reach: {rules}", retry=True)
-        return bool(rules.can_fetch(url.partition("#")[0], AGENT))
+        return rules is None or bool(rules.can_fetch(url.partition("#")[0], AGENT))
 
     async def close(self) -> None:
         """Stops reading files for which no page waits any more, before what they are read and shared with is closed."""
@@ -57,13 +58,15 @@ class RobotsRules:
         await asyncio.gather(*self._rules.values(), return_exceptions=True)
 
     async def _read(self, origin: str, host: str) -> Any:
-        """The rules; or why they are out of reach."""
+        """The rules, None where there are none; or why they are out of reach."""
         text = await self._hosts.get_shared("robots", origin)
         if text is None:
             text, seconds = await self._fetch(f"{origin}/robots.txt")
             await self._hosts.set_shared("robots", origin, text, seconds)
         if text.startswith(_UNREACHABLE):
             return text.removeprefix(_UNREACHABLE).decode()
+        if text == _ALLOW_ALL:
+            return None
         rules = Protego.parse(robots_text(text))
         if delay := rules.crawl_delay(AGENT):
             self._hosts.slow_down(host, min(float(delay), CRAWL_DELAY_MAX))

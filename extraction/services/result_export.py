@@ -97,11 +97,17 @@ class ResultExport:
             return iter(())
         lists = self.payload.lists()
         found = self._records_of(self._found_lists() if lists is None else lists)
-        records = self._expand(found, self.payload.rule)
-        return self._counted(records) if self.payload.rule.nests else records
+        rule = self.payload.rule
+        records = self._expand(found, rule)
+        return self._counted(records, any(listed.nests for listed in rule.listed_rules())) if rule.nests else records
 
-    def _counted(self, records: Iterable[Record]) -> Iterator[Record]:
+    def _counted(self, records: Iterable[Record], nested: bool) -> Iterator[Record]:
         """Passes records on, each counted with all that nest in it. Details of several records are one object."""
+        if not nested:
+            for record in records:
+                self._count(1)
+                yield record
+            return
         sizes: dict[int, tuple[Record, int]] = {}
         for record in records:
             self._count(_nested_size(record, sizes))

@@ -17,8 +17,7 @@ Writer = Callable[[Iterable[Record], ExtractionRule, int, TableLosses], Iterator
 
 def jsonl_of(records: Iterable[Record], rule: ExtractionRule, max_records: int, losses: TableLosses) -> Iterator[bytes]:
     """JSON Lines: one record a line."""
-    for record in records:
-        yield orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+    return map(partial(orjson.dumps, option=orjson.OPT_APPEND_NEWLINE), records)
 
 
 def json_of(records: Iterable[Record], rule: ExtractionRule, max_records: int, losses: TableLosses) -> Iterator[bytes]:

@@ -260,6 +260,10 @@ class GateClient:
         limit = call.max_bytes or self.policy.max_bytes
         if not call.cut_off and (response.content_length or 0) > limit:
             raise TooMuch(f"{target} answers with more than {limit} bytes.")
+        if response.content_length is not None and not (call.sink or call.cut_off or _encoding_of(response)):
+            answer.body = await response.content.read()  # it is no longer than it says
+            answer.wire = len(answer.body)
+            return
         body = _answer_body(response, limit, target)
         pieces: list[bytes] = []
         keep = call.sink or pieces.append
@@ -300,9 +304,13 @@ def _checked_address(url: str, target: Target) -> URL:
 
 def _answer_body(response: aiohttp.ClientResponse, limit: int, target: Target) -> AnswerBody:
     try:
-        return AnswerBody(",".join(response.headers.getall("Content-Encoding", ())), limit)
+        return AnswerBody(_encoding_of(response), limit)
     except UnsupportedMedia:
         raise Unreachable(f"{target} answers in an encoding that is not read.") from None
+
+
+def _encoding_of(response: aiohttp.ClientResponse) -> str:
+    return ",".join(response.headers.getall("Content-Encoding", ()))
 
 
 def _tells_its_end(response: aiohttp.ClientResponse) -> bool:

@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Self
 
 from django.conf import settings
@@ -144,7 +145,12 @@ def _origin_of(url: str, match: re.Match[str] | None, *, userinfo: bool) -> Targ
     check_characters(url)
     if not match:
         raise Refused("Only http and https addresses are called.")
-    scheme, authority = match[1].lower(), match[2]
+    return _target(match[1].lower(), match[2], userinfo)
+
+
+@lru_cache(maxsize=4096)
+def _target(scheme: str, authority: str, userinfo: bool) -> Target:
+    """The origin that an authority names. Raises `Refused`."""
     if "\\" in authority:  # to some readers a slash: they would call what stands before it
         raise Refused("The address has a backslash where its host is.")
     if "@" in authority:

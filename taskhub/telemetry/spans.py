@@ -9,7 +9,7 @@ which traces are recorded, and how long the queue is, say OpenTelemetry's own va
 import atexit
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
@@ -72,10 +72,18 @@ def begin_span(name: str, kind: Kind, *, parent: str) -> Span:
     return Span(_text_of(found) if found.is_valid else parent, recorded)
 
 
-@contextmanager
-def span(name: str, kind: Kind, *, parent: str | None = None) -> Iterator[Span]:
+def span(name: str, kind: Kind, *, parent: str | None = None) -> AbstractContextManager[Span]:
     """A span that is as long as the block, and fails with it; by default under that in which the caller works."""
-    begun = begin_span(name, kind, parent=current_traceparent() if parent is None else parent)
+    if parent is None:
+        parent = current_traceparent()
+        if not settings.TRACES:
+            return nullcontext(Span(parent))
+    return _begun_span(name, kind, parent)
+
+
+@contextmanager
+def _begun_span(name: str, kind: Kind, parent: str) -> Iterator[Span]:
+    begun = begin_span(name, kind, parent=parent)
     try:
         with within_trace(begun.traceparent):
             yield begun
