@@ -20,8 +20,8 @@ from taskhub.runs.models import Run
 from taskhub.runs.queue.run_log import RunLog
 
 WRITE_SECONDS = 0.3  # between two batches
-BATCH = 100  # outcomes that are written at once
-BATCHES_MAX = 5  # that may wait to be written; then fetching waits, too
+BATCH = 250  # outcomes that are written at once
+BATCHES_MAX = 2  # that may wait to be written; then fetching waits, too
 
 
 class BatchWriter:
@@ -45,12 +45,15 @@ class BatchWriter:
         self._unbegun: list[ClaimedPage] = []
         self._due = asyncio.Event()  # set: a batch is full, or nothing else is to be done
         self._notified = self._stopping = False
+        self._others_wait = False  # whether the table has pages that can be claimed
         self._run_log: RunLog | None = None
 
     async def add(self, outcome: PageOutcome) -> None:
         """Queues an outcome; waits while the database cannot keep up."""
         await self.outcomes.put(outcome)
-        if self.outcomes.qsize() >= BATCH or self._supply.is_idle:
+        supply = self._supply
+        leads_to_others = supply.room >= 0 and not all(found.mine for found in outcome.found)
+        if self.outcomes.qsize() >= BATCH or supply.is_idle or (leads_to_others and not self._others_wait):
             self._due.set()
 
     def give_back(self, pages: list[ClaimedPage]) -> None:
@@ -94,7 +97,8 @@ class BatchWriter:
             supply.close()
         supply.close_if_over()
         supply.claim_when_empty()
-        if not (self._notified or supply.closed) and process.run and process.open > supply.fetching + supply.at_hand:
+        self._others_wait = process.open > supply.fetching + supply.at_hand
+        if not (self._notified or supply.closed) and process.run and self._others_wait:
             self._notified = True  # there are pages for another worker, too
             await sync_to_async(runs.notify_worker)(process.run)
 

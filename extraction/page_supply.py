@@ -1,6 +1,7 @@
 """The pages and credits that a slice has at hand: claimed and reserved before the last ones are used up."""
 
 import asyncio
+import time
 from collections.abc import Callable, Collection
 
 from asgiref.sync import sync_to_async
@@ -10,8 +11,9 @@ from extraction.services import page_table, slices
 from extraction.services.page_table import ClaimedPage, PageOutcome
 
 CLAIM_SECONDS = 0.1  # until pages are claimed again, after there was none
-STOCK = 96  # pages that a slice has at hand; others may have the rest
-LOW = 48  # pages, or credits for as many, at hand: then it is time for more
+STOCK = 96  # pages that a slice has at hand at least; others may have the rest
+STOCK_MAX = 384
+STOCK_SECONDS = 0.25  # for which what is at hand lasts, where pages come faster
 RESERVED_PAGES = 300  # whose credits are reserved at once
 
 
@@ -56,6 +58,8 @@ class PageSupply:
         self._seen: set[bytes] = set()  # keys of pages that were claimed or found in this slice
         self._unpaid = 0  # pages that left the queue, and wait for credits
         self._more = asyncio.Event()  # set: it is time to claim and to reserve
+        self._stock = STOCK
+        self._finished, self._claimed_at = 0, time.monotonic()  # pages since the last claim
         self._none_claimed = self._none_granted = False  # by the last claim
         self.credits = CreditAllowance()
         self.room = max_pages - process.pages  # pages that the process may have beyond those that it has
@@ -70,6 +74,11 @@ class PageSupply:
     def at_hand(self) -> int:
         """How many pages are claimed, and not yet fetched."""
         return self._pages.qsize() + self._unpaid
+
+    @property
+    def _low(self) -> int:
+        """How many pages, or credits for as many, are at hand when it is time for more."""
+        return self._stock // 2
 
     @property
     def is_idle(self) -> bool:
@@ -115,12 +124,13 @@ class PageSupply:
         Removes pages from `outcome.found` that the slice knows already.
         """
         self.fetching -= 1
+        self._finished += 1
         self.credits.give(self._price + outcome.extra - outcome.cost)
         fresh = [found for found in outcome.found if found.page.key not in self._seen]
         for found in fresh:
             self._seen.add(found.page.key)
             self.room -= 1
-            found.mine = self.room >= 0 and self._pages.qsize() < STOCK and not self.closed
+            found.mine = self.room >= 0 and self._pages.qsize() < self._stock and not self.closed
             if found.mine:
                 self._pages.put_nowait(found.page)
         outcome.found = fresh
@@ -132,6 +142,7 @@ class PageSupply:
             # Pages that other workers lost may be why those died, so they are claimed with nothing else at stake. When
             # such a claim finds nothing either, nothing is left for this slice.
             alone = self.is_idle and all_written()
+            self._adapt_stock()
             pages, granted = await sync_to_async(self._claim)(alone)
             self._none_granted = granted == 0
             self.credits.give(granted or 0)
@@ -148,13 +159,21 @@ class PageSupply:
     def _claim(self, alone: bool) -> tuple[list[ClaimedPage], int | None]:
         """Claims pages; returns them, and how many credits were reserved, None where those at hand suffice."""
         granted = None
-        if self.credits.left < self._price * LOW:
+        if self.credits.left < self._price * self._low:
             granted = slices.reserve(slice=self._slice, wanted=self._price * RESERVED_PAGES)
-        pages = page_table.claim_pages(slice=self._slice, limit=STOCK, alone=alone) if self.at_hand < LOW else []
-        return pages, granted
+        if self.at_hand >= self._low:
+            return [], granted
+        return page_table.claim_pages(slice=self._slice, limit=self._stock, alone=alone), granted
+
+    def _adapt_stock(self) -> None:
+        """Has as many pages at hand as are fetched while others are claimed behind a batch that is being written."""
+        now = time.monotonic()
+        speed = self._finished / max(now - self._claimed_at, 0.001)
+        self._stock = int(min(max(speed * STOCK_SECONDS, STOCK), STOCK_MAX))
+        self._finished, self._claimed_at = 0, now
 
     def _claim_when_low(self) -> None:
-        if self.at_hand < LOW or self.credits.left < self._price * LOW:
+        if self.at_hand < self._low or self.credits.left < self._price * self._low:
             self._more.set()
 
     def claim_when_empty(self) -> None:

@@ -263,7 +263,7 @@ class _Connection(asyncio.Protocol):
 def _serve(connection: socket.socket, read: Read) -> None:
     """The reader: answers until its parent closes the connection, or is gone."""
     _leave_parent(connection.fileno())
-    requests = connection.makefile("rb", READ_BYTES)
+    requests = cast(IO[bytes], connection.makefile("rb", READ_BYTES))
     limited = 0
     while head := _next_frame(requests):
         seconds, memory, count, arguments = orjson.loads(head)

@@ -83,7 +83,10 @@ class HostLimits:
         self._holder, self._patience = holder, patience
         self._hosts: dict[str, HostState] = {}
         self._redis: Any = Redis.from_url(
-            settings.REDIS_URL, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS
+            settings.REDIS_URL,
+            socket_timeout=REDIS_SECONDS,
+            socket_connect_timeout=REDIS_SECONDS,
+            driver_info=None,  # to find out its own version takes it milliseconds, for each connection
         )
         self._share, self._next_time = self._redis.register_script(_SHARE), self._redis.register_script(_NEXT_TIME)
 

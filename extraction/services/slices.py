@@ -148,8 +148,12 @@ def lock_run(process: Process) -> Run | None:
 
 
 def lock_process(process_id: int) -> Process | None:
-    """Locks a process in the caller's transaction; None where it is gone."""
-    return Process.objects.select_for_update(no_key=True).filter(pk=process_id).first()
+    """Locks a process in the caller's transaction; None where it is gone.
+
+    Its payload and deliveries, which may be long and have to be decrypted, are read where they are asked for.
+    """
+    rows = Process.objects.select_for_update(no_key=True).defer("payload", "delivery")
+    return rows.filter(pk=process_id).first()
 
 
 def reserve(*, slice: Slice, wanted: int) -> int:

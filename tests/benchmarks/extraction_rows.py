@@ -175,9 +175,11 @@ def site() -> Iterator[str]:
 
 
 def _extractors() -> list[psutil.Process]:
+    """Workers of the queue: those of the hub have a name, for they are forked; others have a command line."""
     found = []
-    for process in psutil.process_iter(["cmdline"]):
+    for process in psutil.process_iter(["name", "cmdline"]):
         line = " ".join(process.info["cmdline"] or [])
-        if "-Q extraction" in line and process.children():
+        is_of_queue = "-Q extraction" in line or process.info["name"].startswith("worker:extract")
+        if is_of_queue and process.children():
             found.append(process)
     return found

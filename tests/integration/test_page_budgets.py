@@ -153,6 +153,46 @@ def test_a_reader_that_crashes_fails_its_page_alone() -> None:
     asyncio.run(read_both())
 
 
+def test_a_reader_that_does_nothing_fails_its_page_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_process, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(reader_process, "PATIENCE_A_SECOND", 0.0)
+
+    def read(texts: list[str]) -> ReadPage:
+        if texts == ["idle"]:
+            signal.pause()
+        return ReadPage(texts[0].encode())
+
+    async def read_both() -> list[ReadPage | BaseException]:
+        with closing(ReaderProcess(read)) as pages:
+            idle = asyncio.create_task(pages.read(["idle"]))
+            await asyncio.wait([idle])
+            monkeypatch.setattr(reader_process, "PATIENCE_SECONDS", 60.0)
+            return list(await asyncio.gather(idle, pages.read(["well"]), return_exceptions=True))
+
+    idle, well = asyncio.run(read_both())
+    assert "too long" in str(idle)
+    assert isinstance(well, ReadPage)
+    assert well.records == b"well"
+
+
+@pytest.mark.parametrize(("error", "expected"), [(BlockingIOError(), PageFailure), (ImportError(), ImportError)])
+def test_a_reader_that_cannot_be_started_fails_one_page_alone(error: Exception, expected: type[Exception]) -> None:
+    begun: list[int] = []
+
+    def prepare() -> None:
+        begun.append(1)
+        if len(begun) == 1:
+            raise error
+
+    async def read_three() -> list[ReadPage | BaseException]:
+        with closing(ReaderProcess(lambda texts: ReadPage(texts[0].encode()), prepare)) as pages:
+            return await asyncio.gather(*(pages.read([str(number)]) for number in range(3)), return_exceptions=True)
+
+    first, *others = asyncio.run(read_three())
+    assert isinstance(first, expected)
+    assert [page.records for page in others if isinstance(page, ReadPage)] == [b"1", b"2"]
+
+
 @pytest.mark.parametrize("crashing", [(), (0,), (2,), (0, 1, 4), (4,), (0, 1, 2, 3, 4)])
 def test_of_pages_at_once_each_gets_its_own_answer_whichever_crash(crashing: tuple[int, ...]) -> None:
     def read(texts: list[str]) -> ReadPage:

@@ -63,6 +63,10 @@ def test_another_page(address: str) -> None:
         ("http://a.example/%zz", "http://a.example/%zz"),
         ("http://[::1]:80/", "http://[::1]/"),
         ("http://a.example:443/", "http://a.example:443/"),
+        ("http://a.example:80/b", "http://a.example/b"),
+        ("https://a.example:80/b", "https://a.example:80/b"),
+        ("http://a.example:8080/b", "http://a.example:8080/b"),
+        ("http://a.example:8080/b/../c", "http://a.example:8080/c"),
     ],
 )
 def test_addresses_in_their_normal_form(address: str, normal: str) -> None:
@@ -75,7 +79,9 @@ PARTS = st.sampled_from(
 ADDRESSES = st.builds(
     lambda scheme, host, parts: f"{scheme}://{host}/{''.join(parts)}",
     st.sampled_from(["http", "https", "HTTP"]),
-    st.sampled_from(["a.example", "A.example", "a.example:80", "a.example:443", "u:p@a.example", "[::1]:8080"]),
+    st.sampled_from(
+        ["a.example", "A.example", "a.example:80", "a.example:443", "a.example:81", "u:p@a.example", "[::1]:81"]
+    ),
     st.lists(PARTS, max_size=12),
 )
 
