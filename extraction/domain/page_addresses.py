@@ -9,9 +9,10 @@ from w3lib.url import safe_url_string
 URL_MAX = 8_000  # characters
 _PLAIN = re.compile(r"/(?!.*/\.)(?:[A-Za-z0-9_~%-][A-Za-z0-9_.~%/-]*(?<!\.)(?:\?[A-Za-z0-9_.~%/=&+-]+)?)?", re.ASCII)
 
-# What is the same however it is normalized. A lookahead within a possessive repeat goes wrong in Python 3.11.2.
+# What stays the same when it is escaped and normalized. A lookahead within a possessive repeat goes wrong in Python
+# 3.11.2.
 _NORMAL = re.compile(
-    r"https?://[a-z0-9.-]+(?::(?!80/|443/)[0-9]+)?/(?!\.)(?:[A-Za-z0-9_~,;=&+-]++|\.(?!\.|/)|/(?!\.))*(?:\?[A-Za-z0-9_.~/,;=&+-]+)?"
+    r"https?://[a-z0-9.-]+(?::(?!80/|443/)(?:[1-5][0-9]{4}|[1-9][0-9]{0,3}))?/(?!\.)(?:[A-Za-z0-9_~,;=&+-]++|\.(?!\.|/)|/(?!\.))*(?:\?[A-Za-z0-9_.~/,;=&+-]+)?"
 )
 _ENCODED = re.compile("%([0-9A-Fa-f]{2})")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -51,6 +52,8 @@ def fetchable_address(address: str, *, rendered: bool = False) -> str | None:
     """
     if len(address) > URL_MAX or address[:4].lower() != "http":
         return None
+    if _NORMAL.fullmatch(address):  # as most are, for a thirtieth of the time
+        return address
     try:
         url, fragment = urldefrag(safe_url_string(address))
         if rendered and fragment:

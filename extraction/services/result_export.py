@@ -190,7 +190,8 @@ class ResultExport:
         links = [(inner, key) for record in group for nest, inner in nests for key in record[nest]]
         first_pages = self._read_first_pages(key for _, key in links)
         for inner, inner_links in groupby(links, key=itemgetter(0)):
-            yield from self._expand(self._detail_records((key for _, key in inner_links), first_pages), inner)
+            records = self._detail_records((key for _, key in inner_links), first_pages)
+            yield from self._expand(records, inner) if inner.nests else records
 
     def _expand_in_place(self, group: list[Record], rule: ExtractionRule) -> None:
         """Replaces the keys of details in records by the details' records."""

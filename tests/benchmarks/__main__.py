@@ -169,6 +169,7 @@ ROWS = [
         0.8,
         extraction_rows.against_script("next"),
     ),
+    Row("extract cost", "the processors' time for extract list", "Scrapy's", "<=", 0.2, extraction_rows.cost),
     Row("extract memory", "a worker's peak in extract list", "Scrapy's", "<=", 1, extraction_rows.memory),
     Row("two workers", "1,000 pages of 50 ms with two workers", "with one", ">=", 1.8, extraction_rows.two_workers),
     Row(

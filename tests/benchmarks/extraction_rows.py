@@ -1,5 +1,6 @@
 """Rows of extraction: a site that answers at once, the bare script, and the field's crawlers beside it."""
 
+import resource
 import shutil
 import subprocess
 import sys
@@ -81,6 +82,21 @@ def memory(stage: Stage) -> Measured:
     return Measured(floor, max(peak_mib(worker.pid) for worker in workers), "MiB")
 
 
+def cost(stage: Stage) -> Measured:
+    """The processors' time of all processes of the hub for the list pages; and of Scrapy."""
+    taken: list[float] = []
+    with site() as url:
+        before = _seconds_of_children()
+        peer("with_scrapy", "list", url)
+        floor = _seconds_of_children() - before
+        ours(stage, "list", url)
+        for _ in range(3):
+            before = stage.cpu_seconds()
+            ours(stage, "list", url)
+            taken.append(stage.cpu_seconds() - before)
+    return Measured(floor, median(taken), "s")
+
+
 def two_workers(stage: Stage) -> Measured:
     """Of pages that take 50 ms, for two cores hold no more than one worker, the site and the database at full speed."""
     with site() as url:
@@ -142,6 +158,12 @@ def peer(name: str, what: str, url: str) -> tuple[float, float]:
 
 
 _slow_peers: dict[tuple[str, str], tuple[float, float]] = {}
+
+
+def _seconds_of_children() -> float:
+    """The processors' time of this process's children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def slow_peer(name: str, what: str, url: str) -> tuple[float, float]:

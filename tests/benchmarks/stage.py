@@ -41,6 +41,7 @@ class Stage:
     owner: str
     environment: dict[str, str]
     other_tokens: tuple[str, ...] = ()
+    pid: int = 0  # of `up`
     slices: int = 5
     seconds: float = 1.2
     clients: int = 16
@@ -74,6 +75,11 @@ class Stage:
         with self.database() as database:
             row = database.execute(f"SELECT count(*) FROM runs_run WHERE {condition}").fetchone()
         return int(row[0]) if row else 0
+
+    def cpu_seconds(self) -> float:
+        """The processors' time of all processes of the hub so far, its servers' and that of ended ones included."""
+        up = psutil.Process(self.pid)
+        return sum(sum(process.cpu_times()[:4]) for process in [up, *up.children(recursive=True)])
 
     def forget_waiting(self) -> None:
         """Nothing of what was accepted is left to do."""
@@ -114,7 +120,7 @@ def stage(**sizes: Any) -> Iterator[Stage]:
         if reference.error:
             raise CannotMeasure(reference.error)
         try:
-            yield stage_on(reference.url, Path(reference.home), **sizes)
+            yield stage_on(reference.url, Path(reference.home), pid=reference.pid, **sizes)
         finally:
             running.stop(reference)
 

@@ -1,8 +1,12 @@
 """Addresses of pages: which ones are the same, and which page is the next."""
 
+import string
+from urllib.parse import urldefrag, urlsplit
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from w3lib.url import safe_url_string
 
 from extraction.domain.page_addresses import absolute_address, fetchable_address, normal_address, page_key
 
@@ -96,6 +100,19 @@ def test_what_is_normal_stays_so_and_can_be_asked_for(address: str) -> None:
     assert normal_address(normal) == normal
     assert fetchable_address(normal) == normal
     assert page_key(0, normal) == page_key(0, url)
+
+
+HOSTS = st.from_regex(r"[a-z0-9.-]{1,8}(:[0-9]{1,5})?", fullmatch=True, alphabet=st.characters(codec="ascii"))
+
+
+@given(HOSTS, st.text(string.ascii_letters + string.digits + "_~,;=&+-./?%", max_size=20))
+def test_what_needs_no_escape_is_asked_for_as_it_is(host: str, path: str) -> None:
+    address = f"http://{host}/{path}"
+    try:
+        expected = urldefrag(safe_url_string(address)).url if urlsplit(address).hostname else None
+    except ValueError:
+        expected = None
+    assert fetchable_address(address) == expected
 
 
 @given(ADDRESSES, st.sampled_from(["", "#", "#a"]))
