@@ -11,10 +11,10 @@ from extraction.services import page_table, slices
 from extraction.services.page_table import ClaimedPage, PageOutcome
 
 CLAIM_SECONDS = 0.1  # until pages are claimed again, after there was none
-STOCK = 96  # pages that a slice has at hand at least; others may have the rest
-STOCK_MAX = 384
-STOCK_SECONDS = 0.25  # for which what is at hand lasts, where pages come faster
-RESERVED_PAGES = 300  # whose credits are reserved at once
+STOCK = 96  # pages that a slice has at hand at first; others may have the rest
+STOCK_LEAST, STOCK_MAX = 32, 384
+STOCK_SECONDS = 0.2  # for which what is at hand lasts then
+RESERVED_PAGES = 300  # whose credits are reserved at once, when those at hand suffice for half as many
 
 
 class CreditAllowance:
@@ -59,7 +59,7 @@ class PageSupply:
         self._unpaid = 0  # pages that left the queue, and wait for credits
         self._more = asyncio.Event()  # set: it is time to claim and to reserve
         self._stock = STOCK
-        self._finished, self._claimed_at = 0, time.monotonic()  # pages since the last claim
+        self._finished, self._counted_from = 0, time.monotonic()  # pages since then
         self._none_claimed = self._none_granted = False  # by the last claim
         self.credits = CreditAllowance()
         self.room = max_pages - process.pages  # pages that the process may have beyond those that it has
@@ -77,8 +77,12 @@ class PageSupply:
 
     @property
     def _low(self) -> int:
-        """How many pages, or credits for as many, are at hand when it is time for more."""
+        """How many pages are at hand when it is time for more."""
         return self._stock // 2
+
+    @property
+    def _credits_are_low(self) -> bool:
+        return self.credits.left < self._price * RESERVED_PAGES // 2
 
     @property
     def is_idle(self) -> bool:
@@ -152,14 +156,14 @@ class PageSupply:
             self._none_claimed = alone and not pages
             self.close_if_over()
             self._more.clear()
-            if not pages:
+            if not (pages or granted):
                 await asyncio.sleep(CLAIM_SECONDS)
             await self._more.wait()
 
     def _claim(self, alone: bool) -> tuple[list[ClaimedPage], int | None]:
         """Claims pages; returns them, and how many credits were reserved, None where those at hand suffice."""
         granted = None
-        if self.credits.left < self._price * self._low:
+        if self._credits_are_low:
             granted = slices.reserve(slice=self._slice, wanted=self._price * RESERVED_PAGES)
         if self.at_hand >= self._low:
             return [], granted
@@ -167,13 +171,15 @@ class PageSupply:
 
     def _adapt_stock(self) -> None:
         """Has as many pages at hand as are fetched while others are claimed behind a batch that is being written."""
+        if self._finished < self._low:
+            return  # too few to tell how fast they come
         now = time.monotonic()
-        speed = self._finished / max(now - self._claimed_at, 0.001)
-        self._stock = int(min(max(speed * STOCK_SECONDS, STOCK), STOCK_MAX))
-        self._finished, self._claimed_at = 0, now
+        speed = self._finished / max(now - self._counted_from, 0.001)
+        self._stock = int(min(max(speed * STOCK_SECONDS, STOCK_LEAST), STOCK_MAX))
+        self._finished, self._counted_from = 0, now
 
     def _claim_when_low(self) -> None:
-        if self.at_hand < self._low or self.credits.left < self._price * self._low:
+        if self.at_hand < self._low or self._credits_are_low:
             self._more.set()
 
     def claim_when_empty(self) -> None:
