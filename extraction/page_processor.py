@@ -28,9 +28,10 @@ from extraction.domain.sitemaps import SITEMAP_RULE
 from extraction.fetch.browser import why_no_browser
 from extraction.fetch.host_limits import HostBusy
 from extraction.fetch.page_fetcher import FetchedPage, PageFetcher
+from extraction.forked_reader import ReadPage
 from extraction.models import Process
 from extraction.page_supply import CreditAllowance
-from extraction.reader_process import ReaderProcess, ReadPage
+from extraction.reader_process import ReaderProcess
 from extraction.services import process_lifecycle
 from extraction.services.credits import page_price
 from extraction.services.downloaded_files import delete_if_removed, store_file, storing

@@ -11,43 +11,34 @@ A slow one gets more of it (`slowness`), so that what can be read at all can be 
 
 import asyncio
 import os
-import resource
 import signal
 import socket
-import struct
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import orjson
-from selectolax.lexbor import LexborHTMLParser, SelectolaxError
+from selectolax.lexbor import LexborHTMLParser
 
 from extraction.domain.page_reader import DetailsLink
 from extraction.domain.process_status import PageFailure
+from extraction.forked_reader import ANSWER, LENGTH, MEBIBYTE, Read, ReadPage, serve
 
-MEBIBYTE = 1024 * 1024
 SECONDS_LEAST = 1.0  # of computing, on a CPU as of 2026
 SECONDS_A_MEBIBYTE = 1.0  # more: large tables take 0.1 to 0.4
 SAMPLE = f"<table>{('<tr>' + '<td>some words</td>' * 8 + '</tr>') * 400}</table>"
 SAMPLE_SECONDS = 0.0015  # that the sample takes on such a CPU
 SLOWNESS_MAX = 20.0
-RECORDS_MAX_BYTES = 64 * MEBIBYTE  # of what is taken from one page
 MEMORY_LEAST = 256 * MEBIBYTE
 MEMORY_A_BYTE = 128  # of a page: its elements as objects take some fifty
 # By the clock, for a reader that neither computes nor answers. It is long, for the kernel counts better.
 PATIENCE_SECONDS = 60.0
 PATIENCE_A_SECOND = 20.0
-READ_BYTES = 256 * 1024  # at once
 ENDING_SECONDS = 0.5  # between the end of a reader's connection and its own
 
-_LENGTH = struct.Struct("!Q")
-_ANSWER = struct.Struct("!QQ")  # the lengths of an answer and of its records
 _TOO_LONG = frozenset({signal.SIGPROF, signal.SIGKILL})
 
 
@@ -62,25 +53,6 @@ def _sample_seconds() -> float:
     for node in LexborHTMLParser(SAMPLE).css("td"):
         node.text()
     return time.thread_time() - started
-
-
-@dataclass
-class ReadPage:
-    """What was read of a page, as it is stored: `count` records as JSON, and what it shows (see `shown_by`).
-
-    See `PageReading` for the others.
-    """
-
-    records: bytes = b""
-    count: int = 0
-    links: Sequence[DetailsLink] = ()
-    next: Sequence[str] = ()
-    shown: bytes = b""
-    findings: str = ""  # as `Findings.encode` writes them
-    left_out: int = 0  # records without a required value
-
-
-Read = Callable[..., ReadPage]  # of texts, and of other arguments, which are JSON
 
 
 @dataclass(eq=False)
@@ -105,7 +77,7 @@ class ReaderProcess:
         self._read, self._prepare, self._extra_seconds = read, prepare, extra_seconds
         self._pages: deque[_SentPage] = deque()  # in the order in which they were sent, which is that of the answers
         self._pid: int | None = None
-        self._connection: _Connection | None = None
+        self._connection: _ReaderConnection | None = None
         self._starting: asyncio.Task[None] | None = None
         self._impatience: asyncio.TimerHandle | None = None
 
@@ -115,7 +87,7 @@ class ReaderProcess:
         size = sum(map(len, pages))
         seconds = slowness() * (SECONDS_LEAST + self._extra_seconds + SECONDS_A_MEBIBYTE * size / MEBIBYTE)
         head = orjson.dumps([seconds, MEMORY_LEAST + MEMORY_A_BYTE * size, len(pages), arguments])
-        request = b"".join(part for frame in (head, *pages) for part in (_LENGTH.pack(len(frame)), frame))
+        request = b"".join(part for frame in (head, *pages) for part in (LENGTH.pack(len(frame)), frame))
         page = _SentPage(request, seconds, asyncio.get_running_loop().create_future())
         self._pages.append(page)
         if self._connection:
@@ -176,12 +148,12 @@ class ReaderProcess:
             self._pid = os.fork()
             if self._pid == 0:
                 try:
-                    _serve(theirs, self._read)
+                    serve(theirs, self._read)
                 finally:
                     os._exit(1)  # whatever happens, it never comes back to what its parent is at
             theirs.close()
             loop = asyncio.get_running_loop()
-            _, connection = await loop.create_unix_connection(lambda: _Connection(self), sock=ours)
+            _, connection = await loop.create_unix_connection(lambda: _ReaderConnection(self), sock=ours)
         except Exception as error:
             self._starting = None
             self._fail_first(error)
@@ -190,7 +162,7 @@ class ReaderProcess:
         connection.transport.writelines([page.request for page in self._pages])
         self._wait_for_first()
 
-    def lose(self, connection: "_Connection") -> None:
+    def lose(self, connection: "_ReaderConnection") -> None:
         """Fails the page that was being read when the reader ended, unless it was ended here."""
         if connection is self._connection:
             self._fail_first()
@@ -204,26 +176,19 @@ class ReaderProcess:
         self._begin_anew()
 
     def _why_it_ended(self, seconds: float) -> str:
-        code = self.close(ENDING_SECONDS)
+        code = self._end()
         if -code in _TOO_LONG:
             return f"The page takes too long to read: its selectors and filters may compute for {seconds:.1f} s."
         ending = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         return f"The page cannot be read: its reader ended {ending}."
 
-    def close(self, patience: float = 0.0) -> int:
-        """Ends the reader, after some seconds in which it may end by itself; how it ended, as `subprocess` says it."""
-        pid, connection, starting = self._pid, self._connection, self._starting
-        self._pid = self._connection = self._starting = None
-        if self._impatience:
-            self._impatience.cancel()
-        if starting:
-            starting.cancel()
-        if connection:
-            connection.transport.close()
+    def _end(self) -> int:
+        """Ends the reader, after some time in which it may end by itself; how it ended, as `subprocess` says it."""
+        pid = self._let_go()
         if pid is None:
             return 0
         ended, status = os.waitpid(pid, os.WNOHANG)
-        until = time.monotonic() + patience
+        until = time.monotonic() + ENDING_SECONDS
         while not ended and time.monotonic() < until:
             time.sleep(0.005)
             ended, status = os.waitpid(pid, os.WNOHANG)
@@ -232,8 +197,26 @@ class ReaderProcess:
             _, status = os.waitpid(pid, 0)
         return os.waitstatus_to_exitcode(status)
 
+    def close(self) -> None:
+        """Ends the reader. The loop does not wait until the kernel has taken its memory apart."""
+        if (pid := self._let_go()) is not None:
+            os.kill(pid, signal.SIGKILL)
+            asyncio.get_running_loop().run_in_executor(None, os.waitpid, pid, 0)
 
-class _Connection(asyncio.Protocol):
+    def _let_go(self) -> int | None:
+        """Closes the connection to the reader, whatever it is at; the id of its process."""
+        pid, connection, starting = self._pid, self._connection, self._starting
+        self._pid = self._connection = self._starting = None
+        if self._impatience:
+            self._impatience.cancel()
+        if starting:
+            starting.cancel()
+        if connection:
+            connection.transport.close()
+        return pid
+
+
+class _ReaderConnection(asyncio.Protocol):
     """The end of a reader's connection in the process that fetches."""
 
     transport: asyncio.Transport
@@ -247,71 +230,14 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         received = self._received
         received += data
-        while len(received) >= _ANSWER.size:
-            length, records = _ANSWER.unpack_from(received)
-            end = _ANSWER.size + length + records
+        while len(received) >= ANSWER.size:
+            length, records = ANSWER.unpack_from(received)
+            end = ANSWER.size + length + records
             if len(received) < end:
                 return
-            whole = bytes(received[_ANSWER.size : end])
+            whole = bytes(received[ANSWER.size : end])
             del received[:end]
             self._process.take_answer(whole[:length], whole[length:])
 
     def connection_lost(self, error: Exception | None) -> None:
         self._process.lose(self)
-
-
-def _serve(connection: socket.socket, read: Read) -> None:
-    """The reader: answers until its parent closes the connection, or is gone."""
-    _leave_parent(connection.fileno())
-    requests = cast(IO[bytes], connection.makefile("rb", READ_BYTES))
-    limited = 0
-    while head := _next_frame(requests):
-        seconds, memory, count, arguments = orjson.loads(head)
-        texts = [_next_frame(requests).decode() for _ in range(count)]
-        if memory // MEBIBYTE != limited:  # as a rule it is as much as for the page before
-            limited = memory // MEBIBYTE
-            _limit_memory(memory)
-        signal.setitimer(signal.ITIMER_PROF, seconds)
-        answer, records = _read_page(read, texts, arguments)
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        connection.sendall(_ANSWER.pack(len(answer), len(records)) + answer + records)
-
-
-def _next_frame(requests: IO[bytes]) -> bytes:
-    head = requests.read(_LENGTH.size)
-    return requests.read(_LENGTH.unpack(head)[0]) if head else b""
-
-
-def _read_page(read: Read, texts: list[str], arguments: list[Any]) -> tuple[bytes, bytes]:
-    """The frames of the answer and the records."""
-    try:
-        page = read(texts, *arguments)
-        if len(page.records) > RECORDS_MAX_BYTES:
-            raise PageFailure(f"More than {RECORDS_MAX_BYTES} bytes of records are taken from the page.")
-        links = [(link.key.hex(), link.rule, link.url) for link in page.links]
-        answer = [page.count, links, page.next, page.shown.hex(), page.findings, page.left_out]
-        return orjson.dumps(answer), page.records
-    except PageFailure as failure:
-        return orjson.dumps([failure.reason, failure.retry]), b""
-    except (MemoryError, SelectolaxError):  # the parser's word for it
-        return orjson.dumps(["The page takes too much memory to read.", False]), b""
-    except Exception as error:
-        return orjson.dumps([f"The page cannot be read: {type(error).__name__}.", False]), b""
-
-
-def _leave_parent(connection: int) -> None:
-    """Leaves to the parent what is the parent's: its files and sockets, and how it takes signals."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGPROF, signal.SIGVTALRM, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_DFL)
-    signal.set_wakeup_fd(-1)
-    os.closerange(3, connection)
-    os.closerange(connection + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-
-
-def _limit_memory(more: int) -> None:
-    """Lets this process have so many bytes more than it has now."""
-    with suppress(OSError, ValueError):  # on systems that do not tell, or do not limit
-        pages = int(Path("/proc/self/statm").read_text().split()[5])
-        limit = pages * resource.getpagesize() + more
-        if sys.platform == "linux":
-            resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.getrlimit(resource.RLIMIT_DATA)[1]))

@@ -13,7 +13,8 @@ from extraction import reader_process
 from extraction.domain.page_reader import read_page
 from extraction.domain.pages_payload import PagesPayload
 from extraction.domain.process_status import PageFailure
-from extraction.reader_process import ReaderProcess, ReadPage
+from extraction.forked_reader import ReadPage
+from extraction.reader_process import ReaderProcess
 
 NESTED = "<div>" * 100 + "<p>x</p>" + "</div>" * 100
 FLAT = "<ul>" + "<li>x</li>" * 200_000 + "</ul>"
