@@ -81,15 +81,16 @@ class TimedSmtp(smtplib.SMTP):
             raise TimeoutError
         return min(left, self.policy.read_timeout)
 
-    def begin(self, context: ssl.SSLContext) -> None:
+    def begin(self) -> None:
         """Connects, encrypts as the server's scheme says, and signs in.
 
         Raises `OSError`, and what smtplib raises.
         """
-        self.context = context
+        if self.server.scheme in (TLS, STARTTLS):  # whom to trust takes tens of milliseconds to read
+            self.context = ssl.create_default_context()
         _expect(self.connect(self.server.host, self.server.port), _READY)
         if self.server.scheme == STARTTLS:
-            self.starttls(context=context)
+            self.starttls(context=self.context)
             if self.sock is not None:
                 watch(self.sock)
         self.ehlo_or_helo_if_needed()
@@ -143,7 +144,7 @@ def send_email(
     """Sends a message to one receiver, within the times of `policy`. `own_name` is what the hub calls itself."""
     client = TimedSmtp(server, policy, own_name)
     try:
-        client.begin(ssl.create_default_context())
+        client.begin()
         _expect(client.mail(sender), _DONE)
         reply = client.rcpt(receiver)
         if reply[0] in _DONE:
