@@ -1,13 +1,15 @@
 """Real parts for every test: the private PostgreSQL and Redis that `manage.py up` uses, one database each process."""
 
 import atexit
+import gc
 import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -23,6 +25,7 @@ from django.test.client import ClientHandler
 from filelock import FileLock
 from whitenoise.middleware import WhiteNoiseMiddleware
 
+gc.disable()  # until the tests are collected: nothing of what is made for that is garbage, see `pytest_collection`
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
@@ -78,6 +81,31 @@ def pytest_xdist_setupnodes() -> None:
     os.environ.pop("DJANGO_SETTINGS_MODULE", None)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is there in the end stays, and would be looked through by each full collection of garbage."""
+    with _after_the_first():
+        result = yield
+    gc.freeze()
+    gc.enable()
+    return result
+
+
+@contextmanager
+def _after_the_first() -> Iterator[None]:
+    """Of the test processes the first one compiles the tests and what they import, and the others read that."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        yield
+        return
+    done = Path(os.environ["TMPDIR"], "compiled")
+    with FileLock(f"{done}.lock"):
+        if is_first := not done.exists():
+            yield
+            done.touch()
+    if not is_first:
+        yield
+
+
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("taskhub", deadline=None)
 hypothesis.settings.load_profile("taskhub")
@@ -115,14 +143,19 @@ def _load_middleware_once() -> None:
     ClientHandler.load_middleware = load_known_middleware  # type: ignore[assignment,method-assign]
 
 
-def _empty_only_what_holds_rows(case: TransactionTestCase) -> None:
-    """After a test that commits. Django would also empty content types and permissions, and make them anew."""
+@cache
+def _tables_to_empty() -> list[str]:
+    """Which they are is asked once: no test makes tables in the database of its process."""
     connection = connections["default"]
     names = set(connection.introspection.django_table_names(only_existing=True, include_views=False))
     kept = {"django_content_type", "auth_permission", "auth_group", "auth_group_permissions"}  # and those of the roles
-    tables = [connection.ops.quote_name(name) for name in names - kept]
-    with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(f"(SELECT '{table}' FROM {table} LIMIT 1)" for table in tables))
+    return [connection.ops.quote_name(name) for name in names - kept]
+
+
+def _empty_only_what_holds_rows(case: TransactionTestCase) -> None:
+    """After a test that commits. Django would also empty content types and permissions, and make them anew."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(f"(SELECT '{table}' FROM {table} LIMIT 1)" for table in _tables_to_empty()))
         if full := [table for (table,) in cursor.fetchall()]:
             deletions = "; ".join(f"DELETE FROM {table}" for table in full)
             cursor.execute(f"BEGIN; SET CONSTRAINTS ALL DEFERRED; {deletions}; COMMIT")
@@ -197,15 +230,22 @@ class Person:
 
 
 def make_person(email: str, *, role: str = "", **fields: Any) -> Person:
-    """Somebody with a token; of staff where it has a role."""
+    """Somebody with a token; of staff where it has a role.
+
+    The rows are written as they are in the end. To sign up and to be given a role takes twenty statements, with what
+    the audit log says of it; tests of both do that themselves, and ten thousand others only need somebody.
+    """
+    from django.contrib.auth.hashers import make_password
+    from django.contrib.auth.models import Group
     from knox.models import AuthToken
 
     from taskhub.accounts.models import User
-    from taskhub.accounts.roles import Role, assign_role
 
-    user = User.objects.create_user(email=email, password="correct horse battery", **fields)
+    user = User(email=email, password=make_password("correct horse battery"), **{"is_staff": bool(role), **fields})
+    user.save_base(force_insert=True)
     if role:
-        assign_role(user, Role(role))
+        members = User.groups.through.objects
+        members.bulk_create([members.model(user=user, group=Group.objects.get(name=role))])
     _, token = AuthToken.objects.create(user)
     return Person(user, token, {"Authorization": f"token {token}"})
 
