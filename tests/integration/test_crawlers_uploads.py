@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from crawlers.api.uploads import RATIO_FREE_BYTES, RATIO_MAX
 from crawlers.domain import kind_names
 from crawlers.domain.documents import DocumentReader
 from crawlers.models import CrawlerTask, Document, External, RejectedLine, Stream
@@ -699,12 +700,13 @@ def test_another_format_is_told_what_an_upload_is(crawl: Crawl, body: bytes, say
 @pytest.mark.parametrize("encoding", ["gzip", "br", "zstd"])
 def test_readings_that_pack_very_well_are_taken_and_lines_of_nothing_are_not(crawl: Crawl, encoding: str) -> None:
     task = crawl.task()
+    # Each body is just above what is taken in any ratio.
     for reading in (b'{"sku": "sensor", "price": 20.5, "at": "2026-01-31T12:00:00Z"}\n', b'{"sku":"a"}\n'):
-        readings = reading * 100_000
-        packed = PACKERS[encoding](readings)
-        assert len(readings) > 250 * len(packed)
-        assert crawl.send(task, packed, headers={"Content-Encoding": encoding}).json()["count"] == 100_000
-    for nothing in (b"\n" * 5_000_000, b"\r\n" * 5_000_000, b"{}\n" * 2_000_000):
+        count = 1_200_000 // len(reading)
+        packed = PACKERS[encoding](reading * count)
+        assert count * len(reading) > max(RATIO_FREE_BYTES, RATIO_MAX * len(packed))
+        assert crawl.send(task, packed, headers={"Content-Encoding": encoding}).json()["count"] == count
+    for nothing in (b"\n" * 1_500_000, b"\r\n" * 750_000, b"{}\n" * 500_000):
         answer = crawl.send(task, PACKERS[encoding](nothing), headers={"Content-Encoding": encoding})
         assert answer.status_code == 413
         assert "lines of less than 8 bytes" in answer.json()["detail"]
