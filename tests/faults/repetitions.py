@@ -1,7 +1,6 @@
 """Which calls of schemathesis's phase of keywords, called coverage there, would show nothing new."""
 
-import json
-from typing import Any, ClassVar
+from typing import Any
 
 import schemathesis
 from schemathesis.core.parameters import ParameterLocation
@@ -17,15 +16,9 @@ class Repetitions:
     It breaks each optional parameter beside all others, and once more with the required ones alone. The latter says
     more: nothing else can be what is refused. An unknown parameter is sent beside each one that is known. And where
     credentials are a parameter, which `Caller` replaces, whole calls are the same.
-
-    Many operations take the same field, such as `limit` or `tags`. All values of wrong types are tried with the first
-    of them. With the others one is, which shows that they look; what else is said of the field is tried with all.
     """
 
-    fields: ClassVar[dict[str, str]] = {}  # what is said of a field, and the first operation that takes it
-
-    def __init__(self, document: dict[str, Any]) -> None:
-        self.document = document
+    def __init__(self) -> None:
         self.seen: set[str] = set()
 
     def is_new(self, context: Any, case: schemathesis.Case) -> bool:
@@ -36,10 +29,6 @@ class Repetitions:
             what = fault_of_parameter(case, case.meta.phase.data)
             if what == TRIED_ALONE:
                 return False
-            if case.meta.phase.data.scenario == CoverageScenario.INCORRECT_TYPE:
-                field = self.field_of(case, case.meta.phase.data)
-                if self.fields.setdefault(field, case.operation.label) != case.operation.label:
-                    what = field
         if what is None:
             headers = sorted((name, value) for name, value in case.headers.items() if name != "Authorization")
             what = (case.path_parameters, case.query, headers, case.body, case.media_type)
@@ -48,26 +37,6 @@ class Repetitions:
             return False
         self.seen.add(key)
         return True
-
-    def field_of(self, case: schemathesis.Case, tried: CoveragePhaseData) -> str:
-        """Where a wrong type is, and all that is said of what should be there."""
-        path, method = case.operation.path, case.operation.method.lower()
-        operation: Any = self.document["paths"][path][method]
-        pointer = (tried.location or "/").rpartition("/")[0]
-        if tried.parameter_location == ParameterLocation.BODY:
-            said = operation["requestBody"]["content"][tried.parameter]["schema"]
-            for part in pointer.replace("/x-schemathesis-additional", "").split("/")[1:]:
-                said = self.resolved(said)
-                said = said[int(part) if isinstance(said, list) else part]
-        else:
-            said = next((one for one in operation.get("parameters", []) if one["name"] == tried.parameter), {})
-        said = {word: value for word, value in self.resolved(said).items() if word not in {"description", "examples"}}
-        return json.dumps([tried.description, pointer, said])
-
-    def resolved(self, schema: Any) -> Any:
-        while "$ref" in schema:
-            schema = self.document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-        return schema
 
 
 def fault_of_parameter(case: schemathesis.Case, tried: CoveragePhaseData) -> Any:

@@ -506,7 +506,7 @@ class Caller:
 
 def tried(schema: Any, world: World) -> Iterator[Any]:
     """The scenarios that schemathesis played."""
-    schema.hooks.register_hook_with_name(Repetitions(DOCUMENT).is_new, "filter_case")
+    schema.hooks.register_hook_with_name(Repetitions().is_new, "filter_case")
     schema.auth(refresh_interval=None)(type("CallerOfWorld", (Caller,), {"world": world}))
     schema.hooks.register_hook_with_name(world.note, "after_call")
     for event in from_schema(schema).execute():
