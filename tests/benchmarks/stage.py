@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -78,8 +78,11 @@ class Stage:
 
     def cpu_seconds(self) -> float:
         """The processors' time of all processes of the hub so far, its servers' and that of ended ones included."""
-        up = psutil.Process(self.pid)
-        return sum(sum(process.cpu_times()[:4]) for process in [up, *up.children(recursive=True)])
+        up, seconds = psutil.Process(self.pid), 0.0
+        for process in [up, *up.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):  # one that has ended meanwhile counts as its parent's
+                seconds += sum(process.cpu_times()[:4])
+        return seconds
 
     def forget_waiting(self) -> None:
         """Nothing of what was accepted is left to do."""
