@@ -85,6 +85,10 @@ class PageSupply:
         return self.credits.left < self._price * RESERVED_PAGES // 2
 
     @property
+    def _is_low(self) -> bool:
+        return self.at_hand < self._low or self._credits_are_low
+
+    @property
     def is_idle(self) -> bool:
         """Whether no page is under way, and none is at hand."""
         return not (self.fetching or self.at_hand)
@@ -143,6 +147,10 @@ class PageSupply:
     async def run(self, all_written: Callable[[], bool]) -> None:
         """Claims pages and reserves credits whenever they run low, until the turn is over. Raises `SliceLost`."""
         while not self.closed:
+            if not self._is_low:
+                self._more.clear()
+                await self._more.wait()
+                continue
             # Pages that other workers lost may be why those died, so they are claimed with nothing else at stake. When
             # such a claim finds nothing either, nothing is left for this slice.
             alone = self.is_idle and all_written()
@@ -179,7 +187,7 @@ class PageSupply:
         self._finished, self._counted_from = 0, now
 
     def _claim_when_low(self) -> None:
-        if self.at_hand < self._low or self._credits_are_low:
+        if self._is_low:
             self._more.set()
 
     def claim_when_empty(self) -> None:
