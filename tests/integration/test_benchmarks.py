@@ -40,6 +40,7 @@ NAMES = [
     "details, Scrapy",
     "details, Crawlee",
     "extract next",
+    "extract cost",
     "extract memory",
     "two workers",
     "rendered",
