@@ -144,7 +144,8 @@ def renew(*, slice: Slice) -> None:
 
 def lock_run(process: Process) -> Run | None:
     """Locks the run of a process in the caller's transaction; the process is locked after it."""
-    return Run.objects.select_for_update(of=("self",)).filter(pk=process.run_id).first() if process.run_id else None
+    runs = Run.objects.select_for_update(of=("self",), no_key=True)
+    return runs.filter(pk=process.run_id).first() if process.run_id else None
 
 
 def lock_process(process_id: int) -> Process | None:

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from extraction.models import ProcessNote
+from extraction.models import Process, ProcessNote
+from extraction.services.slices import lock_run
 from sequences.services.sequence_execution import perform_sequence
 from sequences.services.sequence_runs import submit_sequence
 from taskhub.runs import queue
 from taskhub.runs.domain import State
 from taskhub.runs.models import LogLine, Run
+from taskhub.runs.queue.run_log import RunLog
 from taskhub.runs.queue.webhook_events import WEBHOOK, submit_delivery
 from taskhub.runs.queue.worker_process import work
 from taskhub.runs.webhooks.services import perform_delivery
@@ -105,3 +107,12 @@ def test_a_process_that_is_out_of_time_says_so_in_the_log_of_its_run(owner: Pers
     with transaction.atomic():
         queue.finish_detached(run_id=run.pk, state=State.FAILURE, error=error)
     assert log_of(owner, run) == [("ERROR", "webhook", "TimeLimitExceeded: Its time is over.")]
+
+
+def test_what_was_logged_before_a_detached_run_is_ended_stands_before_why(owner: Person) -> None:
+    run = submit_delivery(owner=owner.user, url="http://127.0.0.1:9/", event="webhook.test", data={})
+    with transaction.atomic():
+        assert lock_run(Process(run_id=run.pk))
+        RunLog(run).add(logging.INFO, "webhook", "still at work")  # which the writer stores while the row is locked
+        queue.finish_detached(run_id=run.pk, state=State.FAILURE, error={"type": "Gone", "message": "It is gone."})
+    assert [message for *_, message in log_of(owner, run)] == ["still at work", "Gone: It is gone."]

@@ -113,7 +113,7 @@ class BulkChange:
 
     def apply(self, run_id: UUID) -> bool:
         """Changes one run, in the caller's transaction; False where somebody else has meanwhile. Raises `Problem`s."""
-        run = Run.objects.select_for_update(of=("self",)).filter(pk=run_id).first()
+        run = Run.objects.select_for_update(of=("self",), no_key=True).filter(pk=run_id).first()
         if run is None or not self.runs().filter(pk=run_id).exists():  # asked under the lock
             return False
         if self.action is Action.CANCEL:

@@ -90,7 +90,7 @@ def _has_room(run: Run, admitted: list[Run]) -> bool:
             del admitted[0]
         return True
     if run.concurrency_policy == ConcurrencyPolicy.SKIP:
-        row = Run.objects.select_for_update(of=("self",)).filter(pk=run.pk, blocked=True).first()
+        row = Run.objects.select_for_update(of=("self",), no_key=True).filter(pk=run.pk, blocked=True).first()
         if row is not None and not row.ended:
             message = f"{len(admitted)} runs with its concurrency key wait or go on."
             end_revoked(run=row, error={"type": "Skipped", "message": message})

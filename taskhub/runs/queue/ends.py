@@ -101,7 +101,8 @@ def end_revoked(*, run: Run, error: Mapping[str, Any] | None = None) -> bool:
 def finish_detached(*, run_id: UUID, state: State, result: Any = None, error: Any = None) -> bool:
     """Ends a detached run, in the caller's transaction; False when it has ended before.
 
-    A worker that still has it learns of it when it next renews its lease, and its own ending comes too late.
+    A worker that still has it learns of it when it next renews its lease, and its own ending comes too late. Lines of
+    its log are stored meanwhile, by another connection: so its row is never locked against references (`no_key`).
     """
     row = Run.objects.select_for_update(of=("self",), no_key=True).filter(pk=run_id).first()
     if row is None or row.ended:
@@ -125,7 +126,7 @@ def revoke(*, run: Run) -> Run:
     Its worker is woken, and stops the work within seconds. Raises `Conflict` when the run has ended before.
     """
     with transaction.atomic():
-        row = Run.objects.select_for_update(of=("self",)).get(pk=run.pk)
+        row = Run.objects.select_for_update(of=("self",), no_key=True).get(pk=run.pk)
         if row.ended:
             raise Conflict(f"The run has ended; it is {row.state}.", state=row.state)
         end_revoked(run=row)

@@ -89,7 +89,7 @@ def _end_expired() -> int:
     ended = 0
     for run_id in list(due.values_list("pk", flat=True)[:BATCH]):
         with transaction.atomic():
-            run = due.select_for_update(of=("self",), skip_locked=True).filter(pk=run_id).first()
+            run = due.select_for_update(of=("self",), skip_locked=True, no_key=True).filter(pk=run_id).first()
             if run is not None:
                 message = f"It had not begun by {run.expires_at:%Y-%m-%dT%H:%M:%SZ}."
                 ended += end_revoked(run=run, error={"type": "Expired", "message": message})

@@ -136,7 +136,8 @@ def _submit_or_skip(schedule: Any, now: datetime) -> bool:
 def _cancel_last_run(schedule: Any) -> bool:
     """Cancels the last run, if it still goes on; False where another transaction has it, such as its worker's that ends
     it: the leader does not wait for others."""
-    last_run = Run.objects.select_for_update(of=("self",), skip_locked=True).filter(pk=schedule.last_run_id).first()
+    runs = Run.objects.select_for_update(of=("self",), skip_locked=True, no_key=True)
+    last_run = runs.filter(pk=schedule.last_run_id).first()
     if last_run is not None and not last_run.ended:
         revoke(run=last_run)
     return last_run is not None or not Run.objects.filter(pk=schedule.last_run_id).exists()
