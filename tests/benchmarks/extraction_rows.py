@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from statistics import median
 from typing import Any
@@ -16,7 +17,7 @@ import psutil
 from extraction.fetch.browser import NAMES
 from taskhub.start import programs
 from tests.benchmarks.pages import LISTS, MADE
-from tests.benchmarks.peers.memory import forget_peak, peak_mib
+from tests.benchmarks.peers.memory import memory_mib
 from tests.benchmarks.row import CannotMeasure, Measured, by_turns
 from tests.benchmarks.stage import ROOT, Stage, program, until
 
@@ -72,14 +73,17 @@ def against(name: str, what: str) -> Any:
 
 
 def memory(stage: Stage) -> Measured:
-    """The peak of the worker's process that fetches, what it shares with its parent included; and of Scrapy's."""
-    workers = [child for worker in _extractors() for child in worker.children()]
-    with site() as url:
+    """The most memory (PSS) of a process of the worker, such as the one that fetches; and of Scrapy's."""
+    most = 0.0
+    with site() as url, ThreadPoolExecutor(1) as pool:
         _, floor = slow_peer("with_scrapy", "list", url)
-        for worker in workers:
-            forget_peak(worker.pid)
-        ours(stage, "list", url)
-    return Measured(floor, max(peak_mib(worker.pid) for worker in workers), "MiB")
+        extraction = pool.submit(ours, stage, "list", url)
+        while not extraction.done():
+            processes = [child for worker in _extractors() for child in worker.children(recursive=True)]
+            most = max(most, *(memory_mib(process.pid) for process in processes))
+            time.sleep(0.02)
+        extraction.result()
+    return Measured(floor, most, "MiB")
 
 
 def cost(stage: Stage) -> Measured:

@@ -13,6 +13,7 @@ from statistics import median
 import psutil
 
 from tests import hub as running
+from tests.benchmarks.peers.memory import memory_mib
 from tests.benchmarks.row import CannotMeasure, Measured
 from tests.benchmarks.stage import ROOT
 from tests.ports import free_port
@@ -45,7 +46,7 @@ def idle() -> Measured:
         before = _computing_times(make)
         time.sleep(IDLE_SECONDS)
         used = sum(seconds - before.get(process, 0) for process, seconds in _computing_times(make).items())
-        memory = [_memory(process) for process in _computing_times(make)]
+        memory = [memory_mib(process.pid) for process in _computing_times(make)]
     share = 100 * used / IDLE_SECONDS
     return Measured(None, sum(memory), "MiB", [f"{len(memory)} processes, {share:.1f} % of a core."])
 
@@ -57,14 +58,6 @@ def _computing_times(make: int) -> dict[psutil.Process, float]:
         with suppress(psutil.NoSuchProcess):
             found[process] = sum(process.cpu_times()[:4])
     return found
-
-
-def _memory(process: psutil.Process) -> float:
-    """Proportional share of memory (PSS), in MiB: what processes share is counted once in all."""
-    with suppress(OSError):
-        text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
-        return int(text.partition("\nPss:")[2].split()[0]) / 1024
-    return 0  # it has ended meanwhile
 
 
 def _seconds(home: Path) -> float:

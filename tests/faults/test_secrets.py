@@ -76,7 +76,7 @@ class Flight:
             assert shown is not None
             self.totp_secret = shown[1].replace(" ", "")
             codes = send(page, action="confirm", otp=pyotp.TOTP(self.totp_secret).now())
-            self.recovery_codes = re.findall(r"[a-z2-7]{4}(?:-[a-z2-7]{4}){3}", codes)
+            self.recovery_codes = re.findall(r"(?<![-\w])[a-z2-7]{4}(?:-[a-z2-7]{4}){3}(?![-\w])", codes)
             assert len(self.recovery_codes) == 10
             self.answers.append(browser.get(page, timeout=60))
 
