@@ -43,7 +43,7 @@ class BatchWriter:
         self.outcomes: asyncio.Queue[PageOutcome] = asyncio.Queue(BATCHES_MAX * BATCH)
         self._batch: list[PageOutcome] = []  # being written
         self._unbegun: list[ClaimedPage] = []
-        self._due = asyncio.Event()  # set: a batch is full, or nothing else is to be done
+        self._due = asyncio.Event()  # set: a batch is full, others can go on with it, or nothing else is to be done
         self._notified = self._stopping = False
         self._others_wait = False  # whether the table has pages that can be claimed
         self._run_log: RunLog | None = None

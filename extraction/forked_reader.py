@@ -24,6 +24,8 @@ READ_BYTES = 256 * 1024  # at once
 LENGTH = struct.Struct("!Q")
 ANSWER = struct.Struct("!QQ")  # the lengths of an answer and of its records
 
+_TOO_MUCH = orjson.dumps(["The page takes too much memory to read.", False])
+
 
 @dataclass
 class ReadPage:
@@ -58,7 +60,10 @@ def serve(connection: socket.socket, read: Read) -> None:
         signal.setitimer(signal.ITIMER_PROF, seconds)
         answer, records = _read_page(read, texts, arguments)
         signal.setitimer(signal.ITIMER_PROF, 0)
-        connection.sendall(ANSWER.pack(len(answer), len(records)) + answer + records)
+        if answer is _TOO_MUCH:
+            limited = 0  # what earlier pages left here is not the next one's
+        connection.sendall(ANSWER.pack(len(answer), len(records)) + answer + records[:READ_BYTES])
+        connection.sendall(memoryview(records)[READ_BYTES:])  # long ones are not copied: memory is limited
 
 
 def _next_frame(requests: IO[bytes]) -> bytes:
@@ -78,7 +83,7 @@ def _read_page(read: Read, texts: list[str], arguments: list[Any]) -> tuple[byte
     except PageFailure as failure:
         return orjson.dumps([failure.reason, failure.retry]), b""
     except (MemoryError, SelectolaxError):  # the parser's word for it
-        return orjson.dumps(["The page takes too much memory to read.", False]), b""
+        return _TOO_MUCH, b""
     except Exception as error:
         return orjson.dumps([f"The page cannot be read: {type(error).__name__}.", False]), b""
 

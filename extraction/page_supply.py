@@ -11,9 +11,10 @@ from extraction.services import page_table, slices
 from extraction.services.page_table import ClaimedPage, PageOutcome
 
 CLAIM_SECONDS = 0.1  # until pages are claimed again, after there was none
-STOCK = 96  # pages that a slice has at hand at first; others may have the rest
-STOCK_LEAST, STOCK_MAX = 32, 384
-STOCK_SECONDS = 0.2  # for which what is at hand lasts then
+STOCK = 96  # pages that a slice has at hand at first, and at least; others may have the rest
+STOCK_MAX = 384
+STOCK_SECONDS = 0.2  # how long a stock lasts at the speed of the slice
+KNOWN_MAX = 50_000  # pages of earlier slices that are known; of more, some may be fetched twice
 RESERVED_PAGES = 300  # whose credits are reserved at once, when those at hand suffice for half as many
 
 
@@ -53,9 +54,9 @@ class PageSupply:
     """
 
     def __init__(self, slice: Slice, process: Process, max_pages: int) -> None:
-        self._slice, self._price = slice, process.price
+        self._slice, self._process, self._price = slice, process, process.price
         self._pages: asyncio.Queue[ClaimedPage | None] = asyncio.Queue()  # None: the turn is over
-        self._seen: set[bytes] = set()  # keys of pages that were claimed or found in this slice
+        self._seen: set[bytes] = set()  # keys of pages that the process had before, or that were claimed or found here
         self._unpaid = 0  # pages that left the queue, and wait for credits
         self._more = asyncio.Event()  # set: it is time to claim and to reserve
         self._stock = STOCK
@@ -146,6 +147,7 @@ class PageSupply:
 
     async def run(self, all_written: Callable[[], bool]) -> None:
         """Claims pages and reserves credits whenever they run low, until the turn is over. Raises `SliceLost`."""
+        self._seen |= await sync_to_async(page_table.known_keys)(process=self._process, most=KNOWN_MAX)
         while not self.closed:
             if not self._is_low:
                 self._more.clear()
@@ -183,7 +185,7 @@ class PageSupply:
             return  # too few to tell how fast they come
         now = time.monotonic()
         speed = self._finished / max(now - self._counted_from, 0.001)
-        self._stock = int(min(max(speed * STOCK_SECONDS, STOCK_LEAST), STOCK_MAX))
+        self._stock = int(min(max(speed * STOCK_SECONDS, STOCK), STOCK_MAX))
         self._finished, self._counted_from = 0, now
 
     def _claim_when_low(self) -> None:

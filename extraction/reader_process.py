@@ -16,6 +16,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
@@ -129,7 +130,7 @@ class ReaderProcess:
 
     def _begin(self) -> None:
         """Begins to start a reader, unless one is being started."""
-        if self._starting is None:
+        if self._starting is None or self._starting.done():
             self._starting = asyncio.ensure_future(self._start())
 
     def _begin_anew(self) -> None:
@@ -187,21 +188,25 @@ class ReaderProcess:
         pid = self._let_go()
         if pid is None:
             return 0
-        ended, status = os.waitpid(pid, os.WNOHANG)
         until = time.monotonic() + ENDING_SECONDS
-        while not ended and time.monotonic() < until:
-            time.sleep(0.005)
+        try:
             ended, status = os.waitpid(pid, os.WNOHANG)
-        if not ended:
-            os.kill(pid, signal.SIGKILL)
-            _, status = os.waitpid(pid, 0)
+            while not ended and time.monotonic() < until:
+                time.sleep(0.005)
+                ended, status = os.waitpid(pid, os.WNOHANG)
+            if not ended:
+                os.kill(pid, signal.SIGKILL)
+                _, status = os.waitpid(pid, 0)
+        except ChildProcessError:  # where SIGCHLD is ignored, nobody can wait for a child
+            return 0
         return os.waitstatus_to_exitcode(status)
 
     def close(self) -> None:
         """Ends the reader. The loop does not wait until the kernel has taken its memory apart."""
         if (pid := self._let_go()) is not None:
-            os.kill(pid, signal.SIGKILL)
-            asyncio.get_running_loop().run_in_executor(None, os.waitpid, pid, 0)
+            with suppress(ProcessLookupError):  # where SIGCHLD is ignored, who has ended is gone
+                os.kill(pid, signal.SIGKILL)
+            asyncio.get_running_loop().run_in_executor(None, _wait, pid)
 
     def _let_go(self) -> int | None:
         """Closes the connection to the reader, whatever it is at; the id of its process."""
@@ -214,6 +219,11 @@ class ReaderProcess:
         if connection:
             connection.transport.close()
         return pid
+
+
+def _wait(pid: int) -> None:
+    with suppress(ChildProcessError):
+        os.waitpid(pid, 0)
 
 
 class _ReaderConnection(asyncio.Protocol):
@@ -235,9 +245,11 @@ class _ReaderConnection(asyncio.Protocol):
             end = ANSWER.size + length + records
             if len(received) < end:
                 return
-            whole = bytes(received[ANSWER.size : end])
+            with memoryview(received) as view:  # it may be long: it is copied once
+                answer = bytes(view[ANSWER.size : ANSWER.size + length])
+                taken = bytes(view[ANSWER.size + length : end])
             del received[:end]
-            self._process.take_answer(whole[:length], whole[length:])
+            self._process.take_answer(answer, taken)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._process.lose(self)

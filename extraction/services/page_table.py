@@ -26,7 +26,6 @@ LIMIT_REACHED = ExtractionWarning("pages-left-out", "", "The limit of pages is r
 SUSPECTS = 16  # claimed together
 COUNTED = ("pages", "open", "failed", "main_failed", "responses", "requests", "records", "listed", "bytes", "cost")
 
-# Rows are written as JSON, which is made faster than arrays.
 # The rows are chosen once, in an array: a join could run the inner query again for each row, past its limit.
 _CLAIM = """
 UPDATE extraction_page SET state = 'claimed', slice = %(slice)s, attempt = attempt + 1, not_before = NULL
@@ -38,6 +37,7 @@ WHERE id = ANY(ARRAY(
 ))
 RETURNING id, key, chain, before, ordinal, rule, hops, url, attempt, lost
 """
+# Rows are written as JSON, which is made faster than arrays.
 _ADD = """
 INSERT INTO extraction_page
     (process_id, key, chain, ordinal, before, rule, hops, url, state, slice, attempt, lost, bytes, duration_ms, cost,
@@ -142,6 +142,14 @@ def claim_pages(*, slice: Slice, limit: int, alone: bool = True) -> list[Claimed
         if alone and not rows:
             rows = _claim(cursor, slice, SUSPECTS, "= 1") or _claim(cursor, slice, 1, "> 1")
         return _with_histories(cursor, slice, rows)
+
+
+def known_keys(*, process: Process, most: int) -> set[bytes]:
+    """The keys of the newest pages of a process, up to `most`: a slice must not take them for new ones."""
+    if process.pages < 2:
+        return set()
+    keys = ExtractionPage.objects.filter(process=process.pk).order_by("-id").values_list("key", flat=True)
+    return set(map(bytes, keys[:most]))
 
 
 def _claim(cursor: Any, slice: Slice, limit: int, lost: str) -> list[ClaimedPage]:

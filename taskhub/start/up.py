@@ -254,8 +254,8 @@ def claimed_port(host: str, port: int) -> Iterator[int]:
             _claim(claim, host, free)
         family, kind, protocol, _, address = socket.getaddrinfo(host, free, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as held:
-            for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
-                held.setsockopt(socket.SOL_SOCKET, option, 1)
+            # Without SO_REUSEADDR: `free_port` of a hub that calls the host by another name shall see it.
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             with suppress(OSError):  # it was free just now; the web server will say who has it
                 held.bind(address)
             yield free

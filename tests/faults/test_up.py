@@ -445,6 +445,12 @@ def test_two_hubs_that_start_at_once_do_not_share_a_port() -> None:
         assert again == port
 
 
+@pytest.mark.parametrize(("host", "other"), [("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "127.0.0.1")])
+def test_two_hubs_that_start_at_once_do_not_share_a_port_of_two_hosts(host: str, other: str) -> None:
+    with claimed_port(host, 0) as port, pytest.raises(CannotStart, match="Address already in use"):
+        claimed_port(other, port).__enter__()
+
+
 def test_no_connection_is_given_the_port_before_the_web_server_listens() -> None:
     with claimed_port("127.0.0.1", 0) as port:
         with socket.socket() as client, pytest.raises(OSError, match="in use"):

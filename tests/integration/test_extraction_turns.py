@@ -698,6 +698,23 @@ def test_a_page_that_takes_longer_than_a_turn_is_waited_for(owner: Person, site:
     assert site.hits["/"] == 1
 
 
+def test_pages_of_earlier_turns_are_not_fetched_again(owner: Person, site: Site, settings: Any) -> None:
+    """Each page leads to the next one and back to all before."""
+    settings.EXTRACTION_SLICE_SECONDS = 1
+    paths = [f"/{number}" for number in range(8)]
+
+    def late(path: str, before: int) -> Reply:
+        time.sleep(0.4)  # the pages take three turns, and more
+        return html("<h1>t</h1>" + "".join(f"<a href={other}>a</a>" for other in paths[: paths.index(path) + 2]))
+
+    site.pages.update(dict.fromkeys(paths, late))
+    follow = {"match": "/", "depth": len(paths)}
+    fields = [{"name": "t", "selector": "h1"}]
+    process = extracted(owner, site, request={"url": f"{site.url}/0"}, fields=fields, follow=follow)
+    assert (process.status, process.pages) == ("finished", len(paths))
+    assert {path: site.hits[path] for path in paths} == dict.fromkeys(paths, 1)
+
+
 def test_a_turn_does_not_begin_with_a_connection_that_another_lost(owner: Person, site: Site) -> None:
     def end_connection() -> None:
         with connection.cursor() as cursor, pytest.raises(OperationalError):

@@ -13,7 +13,7 @@ from extraction import reader_process
 from extraction.domain.page_reader import read_page
 from extraction.domain.pages_payload import PagesPayload
 from extraction.domain.process_status import PageFailure
-from extraction.forked_reader import ReadPage
+from extraction.forked_reader import MEBIBYTE, READ_BYTES, ReadPage
 from extraction.reader_process import ReaderProcess
 
 NESTED = "<div>" * 100 + "<p>x</p>" + "</div>" * 100
@@ -152,6 +152,60 @@ def test_a_reader_that_crashes_fails_its_page_alone() -> None:
             assert (await pages.read(["well"])).records == b"well"
 
     asyncio.run(read_both())
+
+
+def test_a_reader_that_crashes_fails_its_page_alone_where_ended_children_are_not_waited_for() -> None:
+    """Some supervisors start programs with SIGCHLD ignored."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+
+        def read(texts: list[str]) -> ReadPage:
+            if texts == ["crash"]:
+                os.kill(os.getpid(), signal.SIGSEGV)
+            return ReadPage(texts[0].encode())
+
+        async def read_both() -> list[ReadPage | BaseException]:
+            with closing(ReaderProcess(read)) as pages:
+                return list(await asyncio.gather(*map(pages.read, (["crash"], ["well"])), return_exceptions=True))
+
+        crashed, well = asyncio.run(read_both())
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert isinstance(crashed, PageFailure)
+    assert isinstance(well, ReadPage)
+    assert well.records == b"well"
+
+
+def test_what_earlier_pages_left_in_memory_fails_one_page_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_process, "MEMORY_LEAST", 64 * MEBIBYTE)
+    kept: list[bytearray] = []
+
+    def read(texts: list[str]) -> ReadPage:
+        kept.append(bytearray(12 * MEBIBYTE))
+        return ReadPage(b"read")
+
+    async def read_all() -> str:
+        with closing(ReaderProcess(read)) as pages:
+            found = await asyncio.gather(*(pages.read([str(number)]) for number in range(20)), return_exceptions=True)
+        return "".join("." if isinstance(page, ReadPage) else "F" for page in found)
+
+    read_or_failed = asyncio.run(read_all())
+    assert "F" in read_or_failed
+    assert "FF" not in read_or_failed
+
+
+@pytest.mark.parametrize("size", [0, 1, READ_BYTES - 1, READ_BYTES, READ_BYTES + 1, 20 * MEBIBYTE])
+def test_records_of_each_length_come_whole(size: int) -> None:
+    def read(texts: list[str]) -> ReadPage:
+        return ReadPage(bytes(range(256)) * (size // 256) + b"x" * (size % 256), count=size)
+
+    async def read_two() -> list[ReadPage]:
+        with closing(ReaderProcess(read)) as pages:
+            return list(await asyncio.gather(pages.read(["1"]), pages.read(["2"])))
+
+    for page in asyncio.run(read_two()):
+        assert page.count == len(page.records) == size
+        assert page.records == bytes(range(256)) * (size // 256) + b"x" * (size % 256)
 
 
 def test_a_reader_that_does_nothing_fails_its_page_alone(monkeypatch: pytest.MonkeyPatch) -> None:
