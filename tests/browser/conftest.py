@@ -23,9 +23,7 @@ FLAGS = (
 )
 
 
-expect.set_options(
-    timeout=60_000
-)  # ms; Playwright's own five seconds are over where the machine has other things to do
+expect.set_options(timeout=60_000)  # ms; on a busy machine Playwright's own five seconds are not enough
 
 
 @dataclass
