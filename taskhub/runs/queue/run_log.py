@@ -119,7 +119,7 @@ class RunLog:
 def append_lines(run: Run, logger: str, level: int, messages: Sequence[str], *, last: bool = False) -> int:
     """Stores lines that come from elsewhere than the run's work, in the caller's transaction; how many found room.
 
-    The `last` ones do so whatever the limits.
+    With `last` there is room for them also in a full log: they say why the run failed.
     """
     run_log = RunLog(run, goes_on=True)
     lines = [line for message in messages if (line := run_log.next_line(level, logger, message, last=last))]
